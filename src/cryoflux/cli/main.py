@@ -1,0 +1,36 @@
+"""The ``cryoflux`` command: registers every command and turns errors into exit codes."""
+
+from __future__ import annotations
+
+__all__ = ["app", "main"]
+
+import sys
+
+import typer
+
+from cryoflux.cli.console import print_error, stderr
+from cryoflux.errors import CryoFluxError, ExitCode
+
+app = typer.Typer(
+    name="cryoflux",
+    help="Fine-tune on an energy budget. Keep only what measurably helps. Hand anyone a receipt.",
+    epilog="Exit codes: 0 done · 1 the verdict is negative · 2 usage · 3 cannot measure · "
+    "4 budget exhausted before one attempt finished · 5 cannot store · 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        app()
+    except CryoFluxError as error:
+        print_error(error, as_json="--json" in sys.argv)
+        sys.exit(int(error.exit_code))
+    except KeyboardInterrupt:
+        stderr.print("interrupted")
+        sys.exit(int(ExitCode.INTERRUPTED))
+    except BrokenPipeError:
+        sys.exit(int(ExitCode.DONE))

@@ -1,0 +1,263 @@
+"""Settings: flag over ``CRYOFLUX_*`` over ``./cryoflux.toml`` over the user's file over the default.
+
+Every setting has one name wherever it is written: ``learning_rate`` in the section ``[attempt]`` of
+``cryoflux.toml`` is ``CRYOFLUX_LEARNING_RATE`` in the environment and ``--learning-rate`` on the command
+line. Each value knows where it came from. An unknown name is an error, so that a slip of the pen is
+not a silent default.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Settings", "Sourced", "load_settings"]
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from cryoflux.errors import ConfigError, UsageError
+from cryoflux.quantities import parse_energy
+
+PREFIX = "CRYOFLUX_"
+FILE_NAME = "cryoflux.toml"
+
+
+def _energy(text: str) -> str:
+    parse_energy(text)
+    return text
+
+
+EnergyText = Annotated[str, AfterValidator(_energy)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Run(_Section):
+    """What a run works on and where it keeps it."""
+
+    state: str = "state"
+    """folder that holds receipts, account, keys and models"""
+    seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    """of every random choice"""
+
+
+class Model(_Section):
+    """The base model."""
+
+    model: str = "all-MiniLM-L6-v2"
+    """``all-MiniLM-L6-v2`` (embedded), a Hugging Face id, or a folder"""
+    max_tokens: Annotated[int, Field(ge=4, le=8192)] = 32
+    """texts are truncated to so many tokens"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where training and evaluation run"""
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    """CPU threads of training and evaluation"""
+
+
+class Data(_Section):
+    """The examples."""
+
+    train: str = ""
+    """CSV or JSONL file; empty for the embedded data set"""
+    holdout: str = ""
+    """CSV or JSONL file; empty to split it off ``train``"""
+    audit: str = ""
+    """CSV or JSONL file; empty to split it off ``train``"""
+    holdout_size: Annotated[int, Field(ge=30)] = 640
+    """most examples of a holdout or audit set that is split off"""
+
+
+class Attempt(_Section):
+    """One try at improving the model: the whitepaper's parameters."""
+
+    reserve: EnergyText = "120J"
+    """energy reserved for one attempt"""
+    rank: Annotated[int, Field(ge=1, le=1024)] = 8
+    """LoRA rank"""
+    alpha: Annotated[int, Field(ge=1, le=4096)] = 16
+    """LoRA scale is alpha / rank"""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """LoRA dropout"""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+    """peak of AdamW's learning rate"""
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
+    """examples a step"""
+    max_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 200
+    """the other limit of training; joules are the first"""
+    slice_size: Annotated[int, Field(ge=1)] = 2048
+    """training examples that one attempt draws from"""
+
+
+class Decision(_Section):
+    """What an update has to show to be kept."""
+
+    rule: Literal["evidence/v1", "whitepaper/v1"] = "evidence/v1"
+    """acceptance rule"""
+    min_delta: Annotated[float, Field(ge=0, le=100)] = 0.002
+    """smallest mean Δ, nats"""
+    min_accuracy_gain: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """smallest accuracy gain, as a fraction"""
+    z: Annotated[float, Field(ge=0, le=10)] = 3.09
+    """one-sided z that the evidence must exceed"""
+
+
+class Energy(_Section):
+    """The meter."""
+
+    credit: Literal["grant", "net"] = "grant"
+    """``grant``: only granted joules count; ``net``: metered net energy is credited too"""
+    tdp_w: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """thermal design power of the CPUs that this machine may use, W; unset for a rough guess"""
+    powercap_root: str = "/sys/class/powercap"
+    """where RAPL counters are looked for"""
+    proc_root: str = "/proc"
+    """where CPU time is read"""
+    nvml: bool = True
+    """whether NVIDIA GPUs are metered"""
+    baseline_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    """how long the idle baseline is learned, s"""
+
+
+class Agent(_Section):
+    """The JouleAgent daemon."""
+
+    agent: str = ""
+    """URL of a daemon to spend from; empty for the embedded meter"""
+    host: str = "127.0.0.1"
+    """address that the daemon listens on"""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8787
+    """port that the daemon listens on"""
+    token: str = ""
+    """bearer token; required beyond loopback"""
+    timeout: Annotated[float, Field(gt=0, le=600)] = 5.0
+    """how long an answer of the daemon is waited for, s"""
+
+
+class Settings(_Section):
+    """All settings, by section."""
+
+    run: Run = Run()
+    model: Model = Model()
+    data: Data = Data()
+    attempt: Attempt = Attempt()
+    decision: Decision = Decision()
+    energy: Energy = Energy()
+    agent: Agent = Agent()
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """The settings, and where each came from."""
+
+    settings: Settings
+    origins: dict[str, str]
+    """``section.name`` → ``default``, a file, an environment variable or a flag"""
+
+
+SECTION_OF = {
+    name: section
+    for section, field in Settings.model_fields.items()
+    for name in field.annotation.model_fields  # type: ignore[union-attr]
+}
+"""Setting name → section; names are unique over all sections."""
+
+
+def _unknown(name: str, where: str, known: list[str]) -> ConfigError:
+    close = difflib.get_close_matches(name, known, n=1)
+    return ConfigError(
+        f"{where}: there is no setting {name!r}.",
+        why="A misspelt setting would otherwise be a silent default.",
+        hint=f"Did you mean {close[0]!r}?" if close else "`cryoflux config show` lists every setting.",
+    )
+
+
+def _from_file(path: Path) -> dict[str, tuple[Any, str]]:
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error}.",
+            why="Settings that cannot be read would be ignored.",
+            hint="Mend the file, or move it away.",
+        ) from error
+    found: dict[str, tuple[Any, str]] = {}
+    for section, values in document.items():
+        if section not in Settings.model_fields or not isinstance(values, dict):
+            raise _unknown(section, str(path), [f"[{name}]" for name in Settings.model_fields])
+        for name, value in values.items():
+            if SECTION_OF.get(name) != section:
+                names = [n for n, s in SECTION_OF.items() if s == section]
+                raise _unknown(name, f"{path} [{section}]", names)
+            found[name] = (value, str(path))
+    return found
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
+    found: dict[str, tuple[Any, str]] = {}
+    for variable, value in environ.items():
+        if variable.startswith(PREFIX):
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in SECTION_OF:
+                raise _unknown(variable, "Environment", [PREFIX + known.upper() for known in SECTION_OF])
+            found[name] = (value, variable)
+    return found
+
+
+def _user_file() -> Path:
+    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(home).expanduser() / "cryoflux" / FILE_NAME
+
+
+def _explain(error: ValidationError, origins: dict[str, str]) -> ConfigError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"][:2])
+    message = first["msg"].removeprefix("Value error, ")
+    return ConfigError(
+        f"{name} = {first['input']!r}: {message.rstrip('.')}.",
+        why=f"It was set by {origins.get(name, 'default')}.",
+        hint="`cryoflux config show` lists every setting with its origin.",
+    )
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Sourced:
+    """The settings in force.
+
+    Args:
+        flags: setting name → value; ``None`` values were not given.
+        environ: the environment; the process's own by default.
+        folder: where ``cryoflux.toml`` is looked for; the working directory by default.
+
+    Raises:
+        ConfigError: an unknown name, or a value out of range.
+    """
+    layers: dict[str, tuple[Any, str]] = {}
+    for path in (_user_file(), (folder or Path.cwd()) / FILE_NAME):
+        if path.is_file():
+            layers |= _from_file(path)
+    layers |= _from_environment(os.environ if environ is None else environ)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            layers[name] = (value, f"--{name.replace('_', '-')}")
+    document: dict[str, dict[str, Any]] = {}
+    origins = {f"{section}.{name}": "default" for name, section in SECTION_OF.items()}
+    for name, (value, origin) in layers.items():
+        document.setdefault(SECTION_OF[name], {})[name] = value
+        origins[f"{SECTION_OF[name]}.{name}"] = origin
+    try:
+        return Sourced(Settings.model_validate(document), origins)
+    except ValidationError as error:
+        raise _explain(error, origins) from error
+    except UsageError as error:  # raised by a validator that speaks for itself
+        raise ConfigError(error.what, why=error.why, hint=error.hint) from error

@@ -1,0 +1,110 @@
+"""The paired evidence for Δ: what two arrays of per-example losses say, in exact integers.
+
+Δᵢ = baseᵢ − newᵢ for each holdout example, in nano-nats. Everything that a rule looks at follows from
+five integer sums, so a verifier needs the sums and not the examples, and two machines cannot differ.
+The test is the paired one-sample z-test (Student 1908; n is in the hundreds, where t and z agree),
+and for accuracy McNemar's test on the discordant pairs (McNemar 1947).
+"""
+
+from __future__ import annotations
+
+__all__ = ["Evidence", "pair_losses"]
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryoflux.quantities import NANO
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Sums over one holdout."""
+
+    count: int
+    """examples"""
+    base_loss: int
+    """Σ base losses, nano-nats"""
+    new_loss: int
+    """Σ candidate losses, nano-nats"""
+    delta_squared: int
+    """Σ (base − new)², nano-nats²"""
+    base_correct: int
+    new_correct: int
+    gained: int
+    """examples that only the candidate gets right"""
+    lost: int
+    """examples that only the base gets right"""
+
+    @property
+    def delta(self) -> int:
+        """Σ Δᵢ, nano-nats."""
+        return self.base_loss - self.new_loss
+
+    @property
+    def delta_mean(self) -> float:
+        """Mean Δ, nats, for display."""
+        return self.delta / self.count / NANO
+
+    @property
+    def delta_se(self) -> float:
+        """Standard error of the mean Δ, nats, for display."""
+        return math.sqrt(max(0, self._scatter)) / self.count / math.sqrt(max(1, self.count - 1)) / NANO
+
+    @property
+    def delta_sd(self) -> float:
+        """Standard deviation of the per-example Δ, nats, for display."""
+        return self.delta_se * math.sqrt(self.count)
+
+    @property
+    def accuracy_gain(self) -> float:
+        """Accuracy after minus accuracy before, for display."""
+        return (self.new_correct - self.base_correct) / self.count
+
+    @property
+    def _scatter(self) -> int:
+        # n · Σ(Δᵢ − mean)², kept in integers
+        return self.count * self.delta_squared - self.delta**2
+
+    @property
+    def z(self) -> float:
+        """Mean Δ over its standard error, for display; infinite where every Δᵢ is the same."""
+        if self.delta_se == 0:
+            return math.copysign(math.inf, self.delta) if self.delta else 0.0
+        return self.delta_mean / self.delta_se
+
+    def delta_exceeds(self, z_milli: int) -> bool:
+        """Whether mean Δ lies more than ``z_milli``/1000 standard errors above zero."""
+        left = self.delta**2 * (self.count - 1) * 1_000_000
+        return self.delta > 0 and left > z_milli**2 * self._scatter
+
+    def accuracy_exceeds(self, z_milli: int) -> bool:
+        """Whether the accuracy gain lies more than ``z_milli``/1000 standard errors above zero."""
+        gain = self.gained - self.lost
+        return gain > 0 and gain**2 * 1_000_000 > z_milli**2 * (self.gained + self.lost)
+
+    def detectable(self, z_milli: int, power_z: float = 1.2816) -> float:
+        """The mean Δ, in nats, that a holdout with this spread accepts with 90 % probability."""
+        return (z_milli / 1000 + power_z) * self.delta_se
+
+
+def pair_losses(
+    base: Sequence[int], new: Sequence[int], base_correct: Sequence[bool], new_correct: Sequence[bool]
+) -> Evidence:
+    """Evidence from per-example losses, nano-nats, in the same order of examples.
+
+    Raises:
+        ValueError: the arrays differ in length or are empty.
+    """
+    if not base or len({len(base), len(new), len(base_correct), len(new_correct)}) != 1:
+        raise ValueError("per-example arrays must have one common, positive length")
+    return Evidence(
+        count=len(base),
+        base_loss=sum(base),
+        new_loss=sum(new),
+        delta_squared=sum((b - n) ** 2 for b, n in zip(base, new, strict=True)),
+        base_correct=sum(base_correct),
+        new_correct=sum(new_correct),
+        gained=sum(n and not b for b, n in zip(base_correct, new_correct, strict=True)),
+        lost=sum(b and not n for b, n in zip(base_correct, new_correct, strict=True)),
+    )

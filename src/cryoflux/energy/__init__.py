@@ -1,0 +1,1 @@
+"""MEASURE + BUDGET: turns counters into joules with an interval, and keeps the joule bucket."""

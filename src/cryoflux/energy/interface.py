@@ -1,0 +1,188 @@
+"""The shapes that cross the energy package's border, and the two protocols behind them.
+
+- `Source`: one family of hardware counters. It only reads; deltas, bounds and intervals are made in
+  one place (`energy.window`), so every source is treated alike.
+- `JouleAgent`: what the orchestrator spends from. The embedded meter and the daemon's client both
+  are one, so a run does not know which it has.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "JouleAgent",
+    "OpenReservation",
+    "Reading",
+    "Reservation",
+    "Sample",
+    "Settlement",
+    "Source",
+    "SourceSample",
+]
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from cryoflux.quantities import Energy, Tier
+
+Kind = Literal["cpu", "dram", "gpu"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The cumulative energy of one source at one instant."""
+
+    energy_uj: int | None
+    """raw counter value, µJ; none when this read failed"""
+    monotonic_ns: int
+    epoch: str
+    """changes whenever the counter may have restarted (boot, suspend, driver)"""
+
+
+class Source(Protocol):
+    """One counter of energy."""
+
+    name: str
+    """``rapl:package-0``, ``nvml:GPU-…``, ``cpu-model``"""
+    kind: Kind
+    tier: Tier
+    range_uj: int | None
+    """the counter wraps to zero after this many µJ; none where it does not wrap"""
+    max_power_uw: int
+    """no more than this many µW can flow; bounds every delta"""
+    gain_error: tuple[float, float]
+    """relative error of the source itself as (low, high) factors, e.g. (0.95, 1.05)"""
+    resolution_uj: int
+    """step of the counter, µJ"""
+    curve: str
+    """id of the power curve of a modelled source; empty otherwise"""
+
+    def read(self) -> Reading:
+        """Read the counter now; a failed read says so and does not raise."""
+        ...
+
+    def close(self) -> None:
+        """Let go of file descriptors and driver handles."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSample:
+    """One source at the moment of a sample."""
+
+    name: str
+    kind: Kind
+    tier: Tier
+    power_w: float
+    """gross, over the time since the sample before"""
+    idle_w: float
+    """its frozen baseline"""
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the machine draws now and what the bucket holds."""
+
+    ts: float
+    """wall time, seconds since 1970; a label"""
+    cpu_w: float
+    gpu_w: float
+    idle_cpu_w: float
+    idle_gpu_w: float
+    net_w: float
+    bucket_uj: int
+    """what can be taken now, µJ"""
+    gross: Energy
+    """since the meter started"""
+    net: Energy
+    """since the meter started, signed"""
+    own: Energy | None
+    """net energy attributed to the process that asks, since it started; none where it is unknown"""
+    sources: tuple[SourceSample, ...]
+    baseline_digest: str
+    baseline_state: Literal["settled", "unsettled", "modelled"]
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Joules taken from the bucket for one attempt."""
+
+    id: str
+    request_id: str
+    reserved_uj: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReservation:
+    """A reservation that nobody has settled, with the spending last noted for it."""
+
+    reservation: Reservation
+    spent: Energy
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a reservation really cost."""
+
+    reservation_id: str
+    reserved_uj: int
+    energy: Energy
+    """charged: the net energy that the reserving process caused"""
+    machine_net: Energy
+    """the whole machine's net energy in the same window"""
+    sources: tuple[str, ...]
+    baseline_digest: str
+    curve: str
+    cpu_us: int
+    """CPU time of the reserving process in the window, µs"""
+    bucket_uj: int
+    """what can be taken now, µJ"""
+
+
+class JouleAgent(Protocol):
+    """A meter with a bucket."""
+
+    def sample(self) -> Sample:
+        """Measure now."""
+        ...
+
+    def bucket_uj(self) -> int:
+        """What can be taken now: balance less open reservations, µJ."""
+        ...
+
+    def grant(self, uj: int, *, request_id: str, note: str) -> int:
+        """Add joules to the bucket, once per request id; returns what can be taken now, µJ."""
+        ...
+
+    def take(self, uj: int, *, request_id: str) -> Reservation:
+        """Reserve joules, all or nothing, once per request id; metering for it starts here.
+
+        Raises:
+            BudgetError: the bucket holds less.
+        """
+        ...
+
+    def spent(self, reservation_id: str) -> Energy:
+        """Net energy that the reserving process caused since the take.
+
+        Cheap enough to call after every training step. The embedded meter also notes the figure
+        durably at least once a second, so that a crash loses no more than that.
+        """
+        ...
+
+    def settle(self, reservation_id: str) -> Settlement:
+        """Charge what was spent and give the rest back (or record the overdraft); idempotent."""
+        ...
+
+    def release(self, reservation_id: str) -> None:
+        """Give a reservation back whole; only for one that nothing was spent on."""
+        ...
+
+    def open_reservations(self) -> tuple[OpenReservation, ...]:
+        """Reservations that a crash left behind."""
+        ...
+
+    def close(self) -> None:
+        """Stop metering; open reservations stay open."""
+        ...

@@ -1,0 +1,163 @@
+"""Joules, nats and their intervals: the value types that every stage shares.
+
+Inside, energy is integer microjoules and loss is integer nano-nats, so that sums are exact and
+two machines agree to the last digit. Floats appear only where a number is shown to a person.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "MICRO",
+    "NANO",
+    "Energy",
+    "Tier",
+    "format_energy",
+    "format_nats",
+    "parse_duration",
+    "parse_energy",
+    "worst_tier",
+]
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from functools import reduce
+
+from cryoflux.errors import UsageError
+
+MICRO = 1_000_000
+"""Microjoules in a joule."""
+NANO = 1_000_000_000
+"""Nano-nats in a nat, and nanoseconds in a second."""
+
+_JOULES_PER_UNIT = {
+    "uJ": Decimal("1e-6"),
+    "µJ": Decimal("1e-6"),
+    "mJ": Decimal("1e-3"),
+    "J": Decimal(1),
+    "kJ": Decimal(1000),
+    "MJ": Decimal(1_000_000),
+    "Wh": Decimal(3600),
+    "kWh": Decimal(3_600_000),
+}
+_SECONDS_PER_UNIT = {"s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86_400)}
+_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ]+)\s*")
+_LARGEST_UJ = 2**53 - 1
+"""9.0 GJ: the largest integer that a receipt (RFC 8785, I-JSON) can carry exactly."""
+
+
+class Tier(StrEnum):
+    """How an energy figure came about, best first."""
+
+    COUNTER = "counter"
+    """A hardware energy counter (RAPL, NVML total energy)."""
+    POWER_INTEGRATED = "power-integrated"
+    """Power readings integrated over time (NVML power)."""
+    MODELLED = "modelled"
+    """Computed from CPU time and a power curve; nothing measured the watts."""
+
+
+def worst_tier(tiers: Iterable[Tier]) -> Tier:
+    """The least trustworthy of some tiers; of none, ``modelled``."""
+    order = list(Tier)
+    return max(tiers, key=order.index, default=Tier.MODELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """A signed amount of energy with its 95 % interval, in microjoules."""
+
+    uj: int
+    """Best estimate, µJ."""
+    lo_uj: int
+    """Lower end of the 95 % interval, µJ."""
+    hi_uj: int
+    """Upper end of the 95 % interval, µJ."""
+    tier: Tier
+    """The least trustworthy tier that went into the figure."""
+    flags: tuple[str, ...] = ()
+    """What went wrong or is unknown, as short words, sorted."""
+
+    def __post_init__(self) -> None:
+        if not self.lo_uj <= self.uj <= self.hi_uj:
+            raise ValueError(f"energy {self.uj} µJ outside its interval [{self.lo_uj}, {self.hi_uj}]")
+
+    @classmethod
+    def total(cls, parts: Iterable[Energy]) -> Energy | None:
+        """The sum of independent sources: ends add, so the interval stays conservative."""
+        return reduce(lambda a, b: a + b, parts) if (parts := list(parts)) else None
+
+    def __add__(self, other: Energy) -> Energy:
+        return Energy(
+            self.uj + other.uj,
+            self.lo_uj + other.lo_uj,
+            self.hi_uj + other.hi_uj,
+            worst_tier((self.tier, other.tier)),
+            tuple(sorted({*self.flags, *other.flags})),
+        )
+
+    @property
+    def joules(self) -> float:
+        """Best estimate in joules, for display."""
+        return self.uj / MICRO
+
+
+def _parse(text: str, units: dict[str, Decimal], kind: str, example: str) -> Decimal:
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2] not in units:
+        raise UsageError(
+            f"{text!r} is not {kind}.",
+            why=f"A number and a unit are needed; the units are {', '.join(units)}.",
+            hint=f"Write it as in {example}.",
+        )
+    try:
+        return Decimal(match[1].replace("_", "")) * units[match[2]]
+    except InvalidOperation as error:
+        raise UsageError(f"{text!r} is not {kind}.", hint=f"Write it as in {example}.") from error
+
+
+def parse_energy(text: str) -> int:
+    """Microjoules of a text such as ``2kJ`` or ``0.002kWh``.
+
+    Raises:
+        UsageError: no unit, an unknown unit, not a positive number, or more than 9.0 GJ.
+    """
+    joules = _parse(text, _JOULES_PER_UNIT, "an amount of energy", "2kJ, 500J or 0.002kWh")
+    uj = int(joules * MICRO)
+    if not 0 < uj <= _LARGEST_UJ:
+        raise UsageError(
+            f"{text!r} is outside what can be budgeted.",
+            why="An amount of energy lies above zero and up to 9 GJ.",
+            hint="Write it as in 2kJ, 500J or 0.002kWh.",
+        )
+    return uj
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a text such as ``30m``.
+
+    Raises:
+        UsageError: no unit, an unknown unit, or not a positive number.
+    """
+    seconds = _parse(text, _SECONDS_PER_UNIT, "a duration", "90s, 30m or 2h")
+    if not 0 < seconds <= Decimal(10**9):
+        raise UsageError(f"{text!r} is not a usable duration.", hint="Write it as in 90s, 30m or 2h.")
+    return float(seconds)
+
+
+def format_energy(uj: int) -> str:
+    """A figure with the unit that keeps it readable: ``118.4 J``, ``2.00 kJ``."""
+    joules = uj / MICRO
+    magnitude = abs(joules)
+    if magnitude >= MICRO:
+        return f"{joules / MICRO:.2f} MJ"
+    if magnitude >= 1000:
+        return f"{joules / 1000:.2f} kJ"
+    return f"{joules:.1f} J"
+
+
+def format_nats(nats: float) -> str:
+    """A loss or Δ in nats with its sign and four decimals."""
+    return f"{nats:+.4f}"

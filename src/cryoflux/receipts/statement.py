@@ -1,0 +1,273 @@
+"""What an entry of the receipt log says: an in-toto Statement v1 with one of our predicates.
+
+- ``intent/v1`` is written before training, so that a failed or unlucky try cannot be left out.
+- ``receipt/v1`` is written after it, for every attempt: accepted, rejected or aborted.
+
+There is no float anywhere: losses are integer nano-nats summed over the holdout, energy is integer
+microjoules, a ratio is a decimal text. Whatever is derived (mean Δ, η) is not stored.
+Sources: in-toto attestation framework v1 (Statement), RFC 8785 (canonical bytes).
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "INTENT_TYPE",
+    "RECEIPT_TYPE",
+    "STATEMENT_TYPE",
+    "ZERO_HASH",
+    "Base",
+    "Data",
+    "Decision",
+    "EnergyFigure",
+    "Evaluation",
+    "Holdout",
+    "Intent",
+    "IntentStatement",
+    "Outcome",
+    "Receipt",
+    "ReceiptStatement",
+    "Schedule",
+    "Statement",
+    "Subject",
+    "Task",
+    "Training",
+]
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from cryoflux.quantities import Tier
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+INTENT_TYPE = "https://cryoflux.dev/intent/v1"
+RECEIPT_TYPE = "https://cryoflux.dev/receipt/v1"
+ZERO_HASH = "0" * 64
+
+_SAFE = 2**53 - 1
+type_hex = StringConstraints(pattern=r"^[0-9a-f]{64}$")
+Sha256 = Annotated[str, type_hex]
+Count = Annotated[int, Field(ge=0, le=_SAFE)]
+Signed = Annotated[int, Field(ge=-_SAFE, le=_SAFE)]
+BigInteger = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,77})$")]
+"""A non-negative integer beyond 2^53, as decimal text."""
+Timestamp = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
+"""UTC wall time; a label, never used in arithmetic."""
+Text = Annotated[str, StringConstraints(max_length=2000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True
+    )
+
+
+class Sha256Digest(_Strict):
+    """An in-toto DigestSet with the one algorithm that we use."""
+
+    sha256: Sha256
+
+
+class Subject(_Strict):
+    """A file that the statement is about, found by its digest."""
+
+    name: Text
+    digest: Sha256Digest
+
+
+class Task(_Strict):
+    """Which attempt this is."""
+
+    id: Text
+    name: Text
+    """``lora_delta``"""
+    arm: Text
+    """the recipe that the scheduler pulled"""
+
+
+class Base(_Strict):
+    """A model version."""
+
+    digest: Sha256
+    """``tensors/v1`` digest: the name of its folder under ``models/``"""
+    files: Sha256
+    """SHA-256 of that folder's ``SHA256SUMS``"""
+
+
+class Holdout(_Strict):
+    """The examples that Δ is measured on."""
+
+    sha256: Sha256
+    """of the holdout file, byte for byte"""
+    count: Annotated[int, Field(ge=1, le=_SAFE)]
+    use_index: Annotated[int, Field(ge=1, le=_SAFE)]
+    """how many attempts this holdout has judged, this one included"""
+
+
+class Data(_Strict):
+    """The data set, split before the first attempt."""
+
+    name: Text
+    digest: Sha256
+    """of the data set's ``SHA256SUMS``, which lists train, holdout, audit and labels"""
+    train: Sha256
+    train_count: Count
+    holdout: Holdout
+    audit: Sha256
+    audit_count: Count
+
+
+class Schedule(_Strict):
+    """Why this task and arm."""
+
+    policy: Text
+    reason: Text
+
+
+class Intent(_Strict):
+    """What is about to be tried, said before it is tried."""
+
+    sequence: Count
+    """position in the log, from 0"""
+    prev: Sha256
+    """leaf hash of the entry before; 64 zeros for the first"""
+    task: Task
+    base: Base
+    data: Data
+    recipe: dict[Text, Text | Signed]
+    seed: Count
+    schedule: Schedule
+    reserved_microjoules: Count
+    announced_at: Timestamp
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    ABORTED = "aborted"
+
+
+class Training(_Strict):
+    """What training did."""
+
+    recipe: dict[Text, Text | Signed]
+    seed: Count
+    slice_sha256: Sha256
+    """of the indices of the training examples, as decimal text, one a line"""
+    slice_count: Count
+    steps: Count
+    planned_steps: Count
+    stopped_by: Text
+    """``joules``, ``steps`` or ``interrupt``"""
+    modules: list[Text]
+    """names of the modules that carry LoRA"""
+    trained_parameters: Count
+    last_train_loss_nano_nat: Count
+
+
+class Evaluation(_Strict):
+    """Losses of base and candidate on the holdout, from which Δ and the decision follow."""
+
+    profile: Text
+    """``f64-nanonat/v1``"""
+    candidate: Base
+    """the merged, saved and re-loaded weights that were evaluated"""
+    base_loss_nano_nat_sum: Count
+    new_loss_nano_nat_sum: Count
+    delta_nano_nat_sum: Signed
+    delta_squared_nano_nat_sum: BigInteger
+    """Σ (base − new)² over the examples, nano-nats²"""
+    base_correct: Count
+    new_correct: Count
+    gained: Count
+    """examples that only the candidate classifies correctly"""
+    lost: Count
+    """examples that only the base classifies correctly"""
+    per_example: Sha256
+    """of the evidence file: int64 LE base losses, int64 LE new losses, u8 base and u8 new correct"""
+
+
+class Decision(_Strict):
+    """The rule, its parameters and its verdict."""
+
+    rule: Text
+    """``evidence/v1`` or ``whitepaper/v1``"""
+    min_delta_nano_nat: Count
+    """smallest mean Δ, nano-nats"""
+    min_accuracy_gain_ppm: Count
+    """smallest accuracy gain, parts per million"""
+    z_milli: Count
+    """one-sided z that the evidence must exceed, thousandths"""
+    accepted: bool
+
+
+class EnergyFigure(_Strict):
+    """What the attempt was charged, and how that is known."""
+
+    microjoules: Signed
+    lo_microjoules: Signed
+    hi_microjoules: Signed
+    reserved_microjoules: Count
+    tier: Tier
+    sources: list[Text]
+    baseline: Sha256
+    """digest of the frozen idle baseline"""
+    curve: Text
+    """id of the power curve of a modelled source; empty without one"""
+    flags: list[Text]
+    assurance: Literal["self-reported"]
+    cpu_microseconds: Count
+    """CPU time of the process during the attempt"""
+
+
+class Receipt(_Strict):
+    """The record of one attempt."""
+
+    sequence: Count
+    prev: Sha256
+    intent: Sha256
+    """leaf hash of the intent that announced it"""
+    task: Task
+    outcome: Outcome
+    reason: Text
+    base: Base
+    result: Base
+    """the head model afterwards; equals ``base`` unless accepted"""
+    holdout: Holdout
+    training: Training | None
+    evaluation: Evaluation | None
+    """none when the attempt was aborted"""
+    decision: Decision | None
+    energy: EnergyFigure
+    software: dict[Text, Text]
+    """versions of what computed this"""
+    started_at: Timestamp
+    finished_at: Timestamp
+
+
+class _Statement(_Strict):
+    type_: Literal["https://in-toto.io/Statement/v1"] = Field(
+        alias="_type", default="https://in-toto.io/Statement/v1"
+    )
+    subject: Annotated[list[Subject], Field(min_length=1, max_length=16)]
+
+
+class IntentStatement(_Statement):
+    """An intent; its subject is the base model's weights."""
+
+    predicate_type: Literal["https://cryoflux.dev/intent/v1"] = "https://cryoflux.dev/intent/v1"
+    predicate: Intent
+
+
+class ReceiptStatement(_Statement):
+    """A receipt; its subject is the adapter, or the base model where none was made."""
+
+    predicate_type: Literal["https://cryoflux.dev/receipt/v1"] = "https://cryoflux.dev/receipt/v1"
+    predicate: Receipt
+
+
+Statement = IntentStatement | ReceiptStatement
