@@ -53,7 +53,7 @@ class Model(_Section):
 
     model: str = "all-MiniLM-L6-v2"
     """``all-MiniLM-L6-v2`` (embedded), a Hugging Face id, or a folder"""
-    max_tokens: Annotated[int, Field(ge=4, le=8192)] = 32
+    max_tokens: Annotated[int, Field(ge=4, le=8192)] = 24
     """texts are truncated to so many tokens"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where training and evaluation run"""
@@ -70,7 +70,7 @@ class Data(_Section):
     """CSV or JSONL file; empty to split it off ``train``"""
     audit: str = ""
     """CSV or JSONL file; empty to split it off ``train``"""
-    holdout_size: Annotated[int, Field(ge=30)] = 640
+    holdout_size: Annotated[int, Field(ge=30)] = 256
     """most examples of a holdout or audit set that is split off"""
 
 
@@ -91,7 +91,7 @@ class Attempt(_Section):
     """examples a step"""
     max_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 200
     """the other limit of training; joules are the first"""
-    slice_size: Annotated[int, Field(ge=1)] = 2048
+    slice_size: Annotated[int, Field(ge=1)] = 1024
     """training examples that one attempt draws from"""
 
 

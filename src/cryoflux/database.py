@@ -20,7 +20,11 @@ from cryoflux.errors import StateError, StateTamperedError, StorageError
 _BUSY_SECONDS = 10.0
 
 
-def _explain(path: Path, error: sqlite3.Error) -> Exception:
+# A damaged file can make SQLite quote bytes in its complaint that are no text.
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+
+def _explain(path: Path, error: Exception) -> Exception:
     text = str(error)
     if "full" in text:
         hint = "Free some space, then run the same command again."
@@ -60,7 +64,7 @@ def connect(path: Path, schema: str, version: int) -> sqlite3.Connection:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found == 0:
             connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA user_version={version};\nCOMMIT;")
-    except sqlite3.Error as error:
+    except _ERRORS as error:
         raise _explain(path, error) from error
     except OSError as error:
         raise StorageError(
@@ -78,18 +82,25 @@ def connect(path: Path, schema: str, version: int) -> sqlite3.Connection:
     return connection
 
 
+def _unlogged(path: Path) -> str:
+    # Even a reader makes -wal and -shm files, unless it is told that the file is complete as it lies.
+    log = path.with_name(f"{path.name}-wal")
+    return "" if log.exists() and log.stat().st_size else "&immutable=1"
+
+
 def read_only(path: Path) -> sqlite3.Connection:
-    """Open ``path`` without being able to change it.
+    """Open ``path`` without changing it or putting a file beside it.
 
     Raises:
         StateTamperedError: the file is not a database.
         StorageError: it cannot be opened.
     """
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+        uri = f"{path.absolute().as_uri()}?mode=ro{_unlogged(path)}"
+        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.Error as error:
+    except _ERRORS as error:
         raise _explain(path, error) from error
     return connection
 
@@ -110,7 +121,7 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except _ERRORS as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise _explain(path, error) from error

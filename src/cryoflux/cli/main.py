@@ -8,6 +8,7 @@ import sys
 
 import typer
 
+from cryoflux.cli import agent, config, doctor, energy, models, receipts, run, verify
 from cryoflux.cli.console import print_error, stderr
 from cryoflux.errors import CryoFluxError, ExitCode
 
@@ -20,6 +21,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("run")(run.run)
+app.add_typer(receipts.app, name="receipts")
+app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
+app.command("verify")(verify.verify)
+app.command("agent")(agent.agent)
+app.add_typer(energy.app, name="energy")
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

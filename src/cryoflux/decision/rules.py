@@ -43,7 +43,8 @@ class Verdict:
 
 
 def _numbers(e: Evidence) -> str:
-    return f"Δ = {e.delta_mean:+.4f} ± {1.96 * e.delta_se:.4f} nats, accuracy {100 * e.accuracy_gain:+.1f} points"
+    delta = f"Δ = {e.delta_mean:+.4f} ± {1.96 * e.delta_se:.4f} nats"
+    return f"{delta}, accuracy {100 * e.accuracy_gain:+.1f} points"
 
 
 def _reaches_delta(e: Evidence, t: Thresholds) -> bool:

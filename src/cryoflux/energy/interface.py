@@ -10,7 +10,9 @@ from __future__ import annotations
 
 __all__ = [
     "JouleAgent",
+    "Kind",
     "OpenReservation",
+    "Problem",
     "Reading",
     "Reservation",
     "Sample",
@@ -25,6 +27,18 @@ from typing import Literal, Protocol
 from cryoflux.quantities import Energy, Tier
 
 Kind = Literal["cpu", "dram", "gpu"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something here is not measured, or not better."""
+
+    name: str
+    """the source that it is about"""
+    reason: str
+    """what was found, for a person"""
+    code: str
+    """one of a few short words, by which advice is found"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,10 @@ class Source(Protocol):
     """step of the counter, µJ"""
     curve: str
     """id of the power curve of a modelled source; empty otherwise"""
+    poll_s: float
+    """it wants to be read at least this often, s; 1 where a counter does the adding up"""
+    idle_uw: int | None
+    """power at rest by definition of a model, µW; none where it has to be learned"""
 
     def read(self) -> Reading:
         """Read the counter now; a failed read says so and does not raise."""
@@ -73,7 +91,7 @@ class SourceSample:
     kind: Kind
     tier: Tier
     power_w: float
-    """gross, over the time since the sample before"""
+    """gross, over the last second or two"""
     idle_w: float
     """its frozen baseline"""
     flags: tuple[str, ...]
@@ -177,6 +195,10 @@ class JouleAgent(Protocol):
 
     def release(self, reservation_id: str) -> None:
         """Give a reservation back whole; only for one that nothing was spent on."""
+        ...
+
+    def find(self, request_id: str) -> Reservation | None:
+        """The reservation that a request id was given, open or settled; none if none, or released."""
         ...
 
     def open_reservations(self) -> tuple[OpenReservation, ...]:

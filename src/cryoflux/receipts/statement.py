@@ -27,6 +27,7 @@ __all__ = [
     "Receipt",
     "ReceiptStatement",
     "Schedule",
+    "Sha256Digest",
     "Statement",
     "Subject",
     "Task",
@@ -47,13 +48,14 @@ RECEIPT_TYPE = "https://cryoflux.dev/receipt/v1"
 ZERO_HASH = "0" * 64
 
 _SAFE = 2**53 - 1
-type_hex = StringConstraints(pattern=r"^[0-9a-f]{64}$")
-Sha256 = Annotated[str, type_hex]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=_SAFE)]
 Signed = Annotated[int, Field(ge=-_SAFE, le=_SAFE)]
 BigInteger = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,77})$")]
 """A non-negative integer beyond 2^53, as decimal text."""
-Timestamp = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
+Timestamp = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$")
+]
 """UTC wall time; a label, never used in arithmetic."""
 Text = Annotated[str, StringConstraints(max_length=2000)]
 
@@ -161,6 +163,9 @@ class Training(_Strict):
     slice_count: Count
     steps: Count
     planned_steps: Count
+    """how many the joules were expected to pay for; the learning rate decays over them"""
+    planned_at_step: Count
+    """the step at which that was planned; 0 where it never was"""
     stopped_by: Text
     """``joules``, ``steps`` or ``interrupt``"""
     modules: list[Text]

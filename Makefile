@@ -1,0 +1,51 @@
+# make run    the main job on the embedded defaults
+# make test   lint, strict types, the import contract, then the tests
+# Both build .venv from the locked requirements when it is missing or stale, and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BUDGET ?= 2kJ
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench lock clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+run: .venv/run.stamp
+	$(BIN)/cryoflux run --budget $(BUDGET)
+
+test: lint
+	$(BIN)/pytest -n 2 --dist worksteal
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: .venv/dev.stamp
+	$(BIN)/python benchmarks/attempt_phases.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "CryoFlux needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: requirements/run.txt pyproject.toml | .venv/bin/python
+	$(PIP) install -r requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt .venv/run.stamp
+	$(PIP) install -r requirements/dev.txt
+	@touch $@
+
+# Renews the locks from pyproject.toml; torch stays where it is pinned.
+lock:
+	$(PYTHON) requirements/lock.py
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,46 @@
+"""Writes run.txt and dev.txt: every package that pyproject.toml asks for, at the version pip resolves now.
+
+Run it with ``make lock``. It resolves in throw-away environments, so nothing here is touched.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TORCH = "torch==2.13.0"
+HEADER = "# Written by requirements/lock.py (make lock): edit pyproject.toml instead.\n"
+
+
+def resolve(wanted: list[str], given: list[str]) -> list[str]:
+    """Pins for ``wanted`` and all they need, with ``given`` pins kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        pip = [f"{folder}/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "install", TORCH, *given], check=True)
+        subprocess.run([*pip, "install", *wanted, *given], check=True)
+        frozen = subprocess.run([*pip, "freeze"], check=True, capture_output=True, text=True).stdout
+    # a local version such as +cpu names the build that was at hand, which other machines may lack
+    return [re.sub(r"\+\w+$", "", line) for line in frozen.split() if "==" in line]
+
+
+def main() -> None:
+    """Write both files."""
+    document = tomllib.loads((HERE.parent / "pyproject.toml").read_text())
+    project = document["project"]
+    extras = project["optional-dependencies"]
+    build = [*document["build-system"]["requires"], "editables"]
+    run = resolve([*project["dependencies"], *extras["train"], *build], [])
+    (HERE / "run.txt").write_text(HEADER + "\n".join(run) + "\n")
+    dev = resolve([*extras["report"], *document["dependency-groups"]["dev"]], run)
+    added = [pin for pin in dev if pin not in run]
+    (HERE / "dev.txt").write_text(HEADER + "-r run.txt\n" + "\n".join(added) + "\n")
+
+
+if __name__ == "__main__":
+    main()

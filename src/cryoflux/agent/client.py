@@ -1,0 +1,261 @@
+"""The JouleAgent protocol, spoken to a daemon.
+
+Every request may be repeated, so a connection that fails is tried again for a while. Whatever goes wrong
+in the end is an `AgentError` that says what to do: a daemon that is down, slow, or answers nonsense never
+surfaces as an error of a library.
+"""
+
+from __future__ import annotations
+
+__all__ = ["AgentClient"]
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+import httpx2
+import stamina
+from pydantic import BaseModel, ValidationError
+
+from cryoflux.agent.schemas import (
+    GrantReply,
+    ReleaseReply,
+    ReservationList,
+    ReservationReply,
+    SampleReply,
+    SettlementReply,
+    TakeReply,
+)
+from cryoflux.energy.clock import SystemClock
+from cryoflux.energy.interface import OpenReservation, Reservation, Sample, Settlement
+from cryoflux.energy.processes import find_owner
+from cryoflux.errors import AgentError, BudgetError
+from cryoflux.quantities import MICRO, Energy, format_energy
+
+_Body = TypeVar("_Body", bound=BaseModel)
+_ATTEMPTS = 5
+_MOST_BYTES = 4 * 1024 * 1024
+_SPENT_EVERY_S = 0.2
+_PASSING = frozenset({502, 503, 504})
+
+
+class _PassingError(Exception):
+    """An answer that may be better next time."""
+
+
+@dataclass(slots=True)
+class _Spending:
+    """What is known of one reservation, and when it was asked for last."""
+
+    taken_cpu_s: float
+    asked_s: float = -1e9
+    asked_cpu_s: float = 0.0
+    figure: Energy | None = None
+    shown: Energy | None = None
+
+
+class AgentClient:
+    """A daemon's meter and bucket.
+
+    Args:
+        url: where the daemon listens, such as ``http://127.0.0.1:8787``.
+        token: its bearer token, if it has one.
+        timeout: how long an answer is waited for, s.
+        attempts: how often a request is tried in all.
+
+    Raises:
+        AgentError: the URL cannot be used.
+    """
+
+    def __init__(self, url: str, token: str = "", timeout: float = 5.0, *, attempts: int = _ATTEMPTS) -> None:
+        self._url = url.rstrip("/")
+        self._attempts = attempts
+        self._timeout = timeout
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        if not self._url.startswith(("http://", "https://")):
+            self._fail(f"{url!r} is not the URL of a JouleAgent")
+        try:
+            self._http = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout, trust_env=False)
+        except (httpx2.InvalidURL, ValueError) as error:
+            self._fail(f"{url!r} is not the URL of a JouleAgent", error)
+        clock = SystemClock()
+        self._boot_id = clock.boot_id
+        self._self = find_owner(os.getpid(), clock.boot_id)
+        self._spending: dict[str, _Spending] = {}
+
+    def _fail(self, what: str, error: Exception | None = None) -> NoReturn:
+        raise AgentError(
+            f"{what}.",
+            why="Without its meter an attempt cannot be paid for, so nothing was trained.",
+            hint=f"Check that `cryoflux agent` runs at {self._url}, or leave out --agent to meter here.",
+        ) from error
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Response:
+        for attempt in stamina.retry_context(
+            on=(httpx2.TransportError, _PassingError),
+            attempts=self._attempts,
+            timeout=None,
+            wait_initial=0.2,
+            wait_max=2.0,
+            wait_jitter=0.1,
+        ):
+            with attempt:
+                with self._http.stream(method, path, json=body) as response:
+                    content = self._whole(response)
+                if response.status_code in _PASSING:
+                    raise _PassingError(_explanation(content) or f"status {response.status_code}")
+                return httpx2.Response(response.status_code, content=content)
+        raise AssertionError("a retry context ends by returning or raising")
+
+    def _whole(self, response: httpx2.Response) -> bytes:
+        # The library's time-out starts anew with every byte; an answer in drops would last for ever.
+        until_s, content = time.monotonic() + self._timeout, b""
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) > _MOST_BYTES:
+                self._fail(f"The JouleAgent at {self._url} answers without end")
+            if time.monotonic() > until_s:
+                raise httpx2.ReadTimeout("the answer comes in drops")
+        return content
+
+    def _ask(self, kind: type[_Body], method: str, path: str, body: dict[str, Any] | None = None) -> _Body:
+        try:
+            response = self._send(method, path, body)
+        except httpx2.TimeoutException as error:
+            self._fail(f"The JouleAgent at {self._url} does not answer in time", error)
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+            self._fail(f"The JouleAgent at {self._url} cannot be reached ({type(error).__name__})", error)
+        except _PassingError as error:
+            self._fail(f"The JouleAgent at {self._url} cannot do that now: {error}", error)
+        if response.status_code != httpx2.codes.OK:
+            reason = _explanation(response.content) or f"status {response.status_code}"
+            self._fail(f"The JouleAgent at {self._url} refused: {reason.rstrip('.')}")
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            self._fail(f"What answers at {self._url}{path} is not a JouleAgent", error)
+
+    def _value(self, reply: BaseModel, method: str) -> Any:
+        # An interval that does not hold its estimate passes the types, and is nonsense all the same.
+        try:
+            return getattr(reply, method)()
+        except ValueError as error:
+            self._fail(f"The JouleAgent at {self._url} answers nonsense ({error})", error)
+
+    def sample(self) -> Sample:
+        """Measure now; whose energy is this process's own is not known over HTTP."""
+        sample: Sample = self._value(self._ask(SampleReply, "GET", "/v1/sample"), "sample")
+        return sample
+
+    def bucket_uj(self) -> int:
+        """What can be taken now, µJ."""
+        return self._ask(SampleReply, "GET", "/v1/sample").bucket_uj
+
+    def grant(self, uj: int, *, request_id: str, note: str) -> int:
+        """Add joules, once per request id; returns what can be taken now, µJ."""
+        body = {"joules": uj / MICRO, "request_id": request_id, "note": note}
+        return self._ask(GrantReply, "POST", "/v1/grant", body).remaining_uj
+
+    def take(self, uj: int, *, request_id: str) -> Reservation:
+        """Reserve joules for this process.
+
+        Raises:
+            BudgetError: the bucket holds less.
+        """
+        body: dict[str, Any] = {"joules": uj / MICRO, "request_id": request_id, "boot_id": self._boot_id}
+        body["pid"] = os.getpid()
+        if self._self is not None:
+            body["start_ticks"] = self._self.start_ticks
+        reply = self._ask(TakeReply, "POST", "/v1/take", body)
+        if not reply.ok:
+            raise BudgetError(
+                f"{format_energy(uj)} were asked for; the bucket at {self._url} holds "
+                f"{format_energy(reply.remaining_uj)}.",
+                why="A take is all or nothing, so that no attempt starts that cannot be paid.",
+                hint="Grant more joules with --budget, or wait until more are credited.",
+            )
+        if not reply.reservation:
+            self._fail(f"The JouleAgent at {self._url} gave joules without a reservation")
+        self._spending.setdefault(reply.reservation, _Spending(time.process_time()))
+        return Reservation(reply.reservation, request_id, uj)
+
+    def spent(self, reservation_id: str) -> Energy:
+        """Net energy since the take: asked at most five times a second, extrapolated in between."""
+        spending = self._spending.setdefault(reservation_id, _Spending(time.process_time()))
+        if spending.figure is None or time.monotonic() - spending.asked_s >= _SPENT_EVERY_S:
+            reply = self._ask(ReservationReply, "GET", f"/v1/reservations/{reservation_id}")
+            spending.figure = self._value(reply.spent, "energy")
+            spending.asked_s, spending.asked_cpu_s = time.monotonic(), time.process_time()
+        spending.shown = _not_under(_extrapolated(spending), spending.shown)
+        return spending.shown
+
+    def settle(self, reservation_id: str) -> Settlement:
+        """Charge what was spent; idempotent."""
+        reply = self._ask(SettlementReply, "POST", "/v1/settle", {"reservation": reservation_id})
+        self._spending.pop(reservation_id, None)
+        settlement: Settlement = self._value(reply, "settlement")
+        return settlement
+
+    def release(self, reservation_id: str) -> None:
+        """Give a reservation back whole."""
+        self._ask(ReleaseReply, "POST", "/v1/release", {"reservation": reservation_id})
+        self._spending.pop(reservation_id, None)
+
+    def find(self, request_id: str) -> Reservation | None:
+        """The reservation that a request id was given, open or settled."""
+        query = httpx2.QueryParams({"request_id": request_id})
+        for reply in self._ask(ReservationList, "GET", f"/v1/reservations?{query}").reservations:
+            if reply.request_id == request_id and reply.state != "released":
+                return Reservation(reply.reservation, reply.request_id, reply.reserved_uj)
+        return None
+
+    def open_reservations(self) -> tuple[OpenReservation, ...]:
+        """Reservations whose processes are gone; those of others that live are not ours to settle."""
+        replies = self._ask(ReservationList, "GET", "/v1/reservations").reservations
+        return tuple(
+            OpenReservation(
+                Reservation(reply.reservation, reply.request_id, reply.reserved_uj),
+                self._value(reply.spent, "energy"),
+            )
+            for reply in replies
+            if reply.alive is False
+        )
+
+    def close(self) -> None:
+        """Close the connections; the daemon meters on."""
+        self._http.close()
+
+
+def _explanation(content: bytes) -> str:
+    """What the daemon says went wrong, if it is the daemon that speaks."""
+    try:
+        return _ErrorReply.model_validate_json(content).error.what
+    except ValidationError:
+        return ""
+
+
+class _ErrorBody(BaseModel):
+    what: str
+
+
+class _ErrorReply(BaseModel):
+    error: _ErrorBody
+
+
+def _extrapolated(spending: _Spending) -> Energy:
+    figure = spending.figure
+    assert figure is not None  # noqa: S101 - asked for just before
+    used_s = spending.asked_cpu_s - spending.taken_cpu_s
+    since_s = time.process_time() - spending.asked_cpu_s
+    if used_s <= 0 or since_s <= 0 or figure.uj <= 0:
+        return figure
+    more_uj = int(figure.uj * since_s / used_s)
+    more_hi_uj = max(more_uj, int(figure.hi_uj * since_s / used_s))
+    return Energy(figure.uj + more_uj, figure.lo_uj, figure.hi_uj + more_hi_uj, figure.tier, figure.flags)
+
+
+def _not_under(figure: Energy, shown: Energy | None) -> Energy:
+    if shown is None or figure.uj >= shown.uj:
+        return figure
+    return Energy(shown.uj, figure.lo_uj, max(shown.uj, figure.hi_uj), figure.tier, figure.flags)

@@ -1,0 +1,90 @@
+"""Who may speak to the daemon, and how much at once.
+
+With a token, every request must carry it. Without one the daemon is on loopback, and only requests that
+name a loopback host are answered, so that a web page cannot reach it through a name of its own.
+Bodies over a limit are refused before they are read.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Guard", "is_loopback"]
+
+import hmac
+import ipaddress
+import json
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_MOST_BYTES = 64 * 1024
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address stays on this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+class Guard:
+    """ASGI middleware in front of the whole application."""
+
+    def __init__(self, app: ASGIApp, token: str = "") -> None:
+        self._app = app
+        self._token = token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        refusal = self._refuse(headers)
+        if refusal is not None:
+            await _reply(send, *refusal)
+            return
+        left = _MOST_BYTES
+
+        async def limited() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise _TooLargeError
+            return message
+
+        try:
+            await self._app(scope, limited, send)
+        except _TooLargeError:
+            await _reply(send, 413, _TOO_LARGE)
+
+    def _refuse(self, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > _MOST_BYTES:
+            return 413, _TOO_LARGE
+        if self._token:
+            given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+            return None if hmac.compare_digest(given, self._token) else (401, "A bearer token is required.")
+        name = headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0]
+        return None if is_loopback(name) else (403, "Only requests to a loopback host are answered.")
+
+
+_TOO_LARGE = f"A request may have {_MOST_BYTES} bytes."
+
+
+async def _reply(send: Send, status: int, what: str) -> None:
+    body = json.dumps({"error": {"what": what, "why": "", "hint": ""}}).encode()
+    headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json")]
+    headers.append((b"content-length", str(len(body)).encode()))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": body})

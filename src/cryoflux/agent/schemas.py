@@ -1,0 +1,293 @@
+"""What goes over the wire, in both directions; the OpenAPI document is made from these.
+
+Joules are floats for people and for the simplest of clients; the same amounts are there as integer
+microjoules, which are what counts.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "EnergyBody",
+    "GrantBody",
+    "GrantReply",
+    "ReleaseReply",
+    "ReservationBody",
+    "ReservationList",
+    "ReservationReply",
+    "SampleReply",
+    "SettlementReply",
+    "SourceBody",
+    "TakeBody",
+    "TakeReply",
+    "to_uj",
+]
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
+
+from cryoflux.energy.interface import Sample, Settlement, SourceSample
+from cryoflux.energy.metering import ReservationView
+from cryoflux.quantities import MICRO, Energy, Tier
+
+# Up to 1 GJ a float of joules still names every single microjoule.
+Joules = Annotated[StrictFloat | StrictInt, Field(ge=1e-6, le=1e9, allow_inf_nan=False)]
+Id = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def to_uj(joules: float) -> int:
+    """Microjoules of an amount that came over the wire."""
+    return round(joules * MICRO)
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class EnergyBody(_Wire):
+    """Joules with their 95 % interval."""
+
+    joules: float
+    uj: int
+    lo_uj: int
+    hi_uj: int
+    tier: Tier
+    flags: tuple[str, ...]
+
+    @classmethod
+    def of(cls, energy: Energy) -> EnergyBody:
+        """The wire form of a figure."""
+        return cls(
+            joules=energy.joules,
+            uj=energy.uj,
+            lo_uj=energy.lo_uj,
+            hi_uj=energy.hi_uj,
+            tier=energy.tier,
+            flags=energy.flags,
+        )
+
+    def energy(self) -> Energy:
+        """The figure of a wire form."""
+        return Energy(self.uj, self.lo_uj, self.hi_uj, self.tier, self.flags)
+
+
+class SourceBody(_Wire):
+    """One source at the moment of a sample."""
+
+    name: str
+    kind: Literal["cpu", "dram", "gpu"]
+    tier: Tier
+    power_w: float
+    idle_w: float
+    flags: tuple[str, ...]
+
+    def source(self) -> SourceSample:
+        """The value of a wire form."""
+        return SourceSample(self.name, self.kind, self.tier, self.power_w, self.idle_w, self.flags)
+
+
+class SampleReply(_Wire):
+    """``GET /v1/sample``."""
+
+    ts: float
+    cpu_w: float
+    gpu_w: float
+    idle_cpu_w: float
+    idle_gpu_w: float
+    net_w: float
+    bucket_j: float
+    bucket_uj: int
+    gross_j: float
+    net_j: float
+    tier: Tier
+    gross: EnergyBody
+    net: EnergyBody
+    sources: tuple[SourceBody, ...]
+    baseline_state: Literal["settled", "unsettled", "modelled"]
+    baseline_digest: str
+    flags: tuple[str, ...]
+
+    @classmethod
+    def of(cls, sample: Sample) -> SampleReply:
+        """The wire form of a sample."""
+        sources = tuple(
+            SourceBody(
+                name=source.name,
+                kind=source.kind,
+                tier=source.tier,
+                power_w=source.power_w,
+                idle_w=source.idle_w,
+                flags=source.flags,
+            )
+            for source in sample.sources
+        )
+        return cls(
+            ts=sample.ts,
+            cpu_w=sample.cpu_w,
+            gpu_w=sample.gpu_w,
+            idle_cpu_w=sample.idle_cpu_w,
+            idle_gpu_w=sample.idle_gpu_w,
+            net_w=sample.net_w,
+            bucket_j=sample.bucket_uj / MICRO,
+            bucket_uj=sample.bucket_uj,
+            gross_j=sample.gross.joules,
+            net_j=sample.net.joules,
+            tier=sample.gross.tier,
+            gross=EnergyBody.of(sample.gross),
+            net=EnergyBody.of(sample.net),
+            sources=sources,
+            baseline_state=sample.baseline_state,
+            baseline_digest=sample.baseline_digest,
+            flags=sample.flags,
+        )
+
+    def sample(self) -> Sample:
+        """The value of a wire form; whose energy is the asker's own is not known."""
+        return Sample(
+            ts=self.ts,
+            cpu_w=self.cpu_w,
+            gpu_w=self.gpu_w,
+            idle_cpu_w=self.idle_cpu_w,
+            idle_gpu_w=self.idle_gpu_w,
+            net_w=self.net_w,
+            bucket_uj=self.bucket_uj,
+            gross=self.gross.energy(),
+            net=self.net.energy(),
+            own=None,
+            sources=tuple(source.source() for source in self.sources),
+            baseline_digest=self.baseline_digest,
+            baseline_state=self.baseline_state,
+            flags=self.flags,
+        )
+
+
+class TakeBody(_Wire):
+    """``POST /v1/take``; ``{"joules": 120}`` is enough."""
+
+    joules: Joules
+    request_id: Id | None = None
+    """repeating a request with the same id takes once"""
+    pid: Annotated[StrictInt, Field(gt=0, lt=2**31)] | None = None
+    """with the boot id of the daemon's machine: charge this process's share"""
+    boot_id: Id | None = None
+    start_ticks: StrictInt | None = None
+    """field 22 of ``/proc/<pid>/stat``: makes sure that it is the same process"""
+
+
+class TakeReply(_Wire):
+    """Whether the joules are yours, and what is left."""
+
+    ok: bool
+    remaining_j: float
+    remaining_uj: int
+    reservation: str | None = None
+
+
+class ReservationBody(_Wire):
+    """``POST /v1/settle`` and ``POST /v1/release``."""
+
+    reservation: Id
+
+
+class GrantBody(_Wire):
+    """``POST /v1/grant``."""
+
+    joules: Joules
+    request_id: Id
+    note: Annotated[str, Field(max_length=500)] = ""
+
+
+class GrantReply(_Wire):
+    """What can be taken after a grant."""
+
+    remaining_j: float
+    remaining_uj: int
+
+
+class ReleaseReply(_Wire):
+    """What can be taken after a release."""
+
+    ok: Literal[True] = True
+    remaining_j: float
+    remaining_uj: int
+
+
+class SettlementReply(_Wire):
+    """What a reservation really cost."""
+
+    reservation: str
+    reserved_uj: int
+    charged_j: float
+    energy: EnergyBody
+    machine_net: EnergyBody
+    sources: tuple[str, ...]
+    baseline_digest: str
+    curve: str
+    cpu_us: int
+    remaining_j: float
+    remaining_uj: int
+
+    @classmethod
+    def of(cls, settlement: Settlement) -> SettlementReply:
+        """The wire form of a settlement."""
+        return cls(
+            reservation=settlement.reservation_id,
+            reserved_uj=settlement.reserved_uj,
+            charged_j=settlement.energy.joules,
+            energy=EnergyBody.of(settlement.energy),
+            machine_net=EnergyBody.of(settlement.machine_net),
+            sources=settlement.sources,
+            baseline_digest=settlement.baseline_digest,
+            curve=settlement.curve,
+            cpu_us=settlement.cpu_us,
+            remaining_j=settlement.bucket_uj / MICRO,
+            remaining_uj=settlement.bucket_uj,
+        )
+
+    def settlement(self) -> Settlement:
+        """The value of a wire form."""
+        return Settlement(
+            reservation_id=self.reservation,
+            reserved_uj=self.reserved_uj,
+            energy=self.energy.energy(),
+            machine_net=self.machine_net.energy(),
+            sources=self.sources,
+            baseline_digest=self.baseline_digest,
+            curve=self.curve,
+            cpu_us=self.cpu_us,
+            bucket_uj=self.remaining_uj,
+        )
+
+
+class ReservationReply(_Wire):
+    """One reservation with what was spent on it so far."""
+
+    reservation: str
+    request_id: str
+    reserved_uj: int
+    state: Literal["open", "settled", "released"]
+    spent: EnergyBody
+    pid: int | None
+    boot_id: str | None
+    alive: bool | None
+    """whether its process lives; none where that is not known"""
+
+    @classmethod
+    def of(cls, view: ReservationView) -> ReservationReply:
+        """The wire form of a reservation."""
+        return cls(
+            reservation=view.reservation.id,
+            request_id=view.reservation.request_id,
+            reserved_uj=view.reservation.reserved_uj,
+            state=view.state,
+            spent=EnergyBody.of(view.spent),
+            pid=view.owner.pid if view.owner else None,
+            boot_id=view.owner.boot_id if view.owner else None,
+            alive=view.alive,
+        )
+
+
+class ReservationList(_Wire):
+    """Open reservations, or the one that was asked for."""
+
+    reservations: tuple[ReservationReply, ...]

@@ -1,0 +1,101 @@
+"""``cryoflux energy``: what the account and the idle baseline of a state say."""
+
+from __future__ import annotations
+
+__all__ = ["app"]
+
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
+from cryoflux.errors import StateError, VerificationError
+
+if TYPE_CHECKING:
+    from cryoflux.energy.ledger import Identity, LedgerEntry
+
+app = typer.Typer(
+    help="Look at the joule account and the idle baseline.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+def _file(flag: str | None, name: str, what: str) -> Path:
+    from cryoflux.config import load_settings
+
+    path = Path(load_settings({"state": flag}).settings.run.state) / name
+    if not path.exists():
+        raise StateError(
+            f"{path} does not exist.",
+            why=f"There is no {what} in this state yet.",
+            hint="`cryoflux run` or `cryoflux agent` makes it; or name another folder with --state DIR.",
+        )
+    return path
+
+
+@app.command()
+def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
+    """List every grant, credit, take and settlement, and add them up."""
+    from cryoflux.database import read_only
+    from cryoflux.energy.ledger import identity, read_entries
+
+    with closing(read_only(_file(state, "account.db", "joule account"))) as connection:
+        entries, sums = list(read_entries(connection)), identity(connection)
+    if as_json:
+        rows = [asdict(entry) for entry in entries]
+        emit_json({"entries": rows, "identity": asdict(sums) | {"holds": sums.holds}})
+    else:
+        for entry in entries:
+            stdout.print(_row(entry), markup=False)
+        stdout.print(_sum(sums), markup=False)
+    if not sums.holds:
+        raise VerificationError(
+            "The joule account does not add up.",
+            why="An entry was changed, removed or invented.",
+            hint="Restore account.db from a backup, or start afresh with --state DIR.",
+        )
+
+
+def _row(entry: LedgerEntry) -> str:
+    from cryoflux.quantities import MICRO
+
+    change = f"{entry.balance_change_uj / MICRO:+14.6f} J" if entry.balance_change_uj else " " * 16
+    held = f"{entry.reserved_change_uj / MICRO:+14.6f} J held" if entry.reserved_change_uj else " " * 21
+    balance = f"{entry.balance_uj / MICRO:14.6f} J"
+    note = " ".join(part for part in (entry.tier, entry.note) if part)
+    return f"{entry.seq:>6}  {entry.at}  {entry.kind:<8}{change}{held}  balance {balance}  {note}".rstrip()
+
+
+def _sum(sums: Identity) -> str:
+    from cryoflux.quantities import MICRO
+
+    parts = (sums.opening_uj, sums.granted_uj, sums.credited_uj, sums.settled_uj)
+    opening, granted, credited, settled = (f"{uj / MICRO:.6f}" for uj in parts)
+    verdict = "✓" if sums.holds else "✗"
+    return (
+        f"{verdict} balance {sums.balance_uj / MICRO:.6f} J = opening {opening} + grants {granted}"
+        f" + net credited {credited} − settled {settled}; held {sums.reserved_uj / MICRO:.6f} J,"
+        f" available {sums.available_uj / MICRO:.6f} J"
+    )
+
+
+@app.command()
+def baseline(state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Show the frozen idle baseline."""
+    from cryoflux.energy.baseline import load_baseline
+    from cryoflux.quantities import MICRO
+
+    frozen = load_baseline(_file(state, "baseline.json", "idle baseline"))
+    if as_json:
+        emit_json({"digest": frozen.digest, "sources": [asdict(idle) for idle in frozen.idles]})
+        return
+    for idle in frozen.idles:
+        how = f"curve {idle.curve}" if idle.state == "modelled" else f"{idle.blocks} s"
+        stdout.print(
+            f"{idle.source}  {idle.idle_uw / MICRO:.2f} W ± {idle.error_uw / MICRO:.2f}  "
+            f"{idle.state} ({idle.tier}, {how}), learned {idle.learned_at}",
+            markup=False,
+        )
+    stdout.print(f"sha256 {frozen.digest}", markup=False)

@@ -1,0 +1,34 @@
+"""How the plan of ``cryoflux run --dry-run`` is shown."""
+
+from __future__ import annotations
+
+__all__ = ["show_plan"]
+
+from dataclasses import asdict
+
+from cryoflux.cli.console import emit_json, stdout
+from cryoflux.plan import Plan
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """Print a plan."""
+    if as_json:
+        emit_json({"event": "plan", **asdict(plan)})
+        return
+    sets = ", ".join(f"{count} {name}" for name, count in plan.examples.items())
+    effects = ", ".join(f"{delta:.3f} at {spread}" for spread, delta in plan.detectable.items())
+    dropped = sum(plan.dropped.values())
+    evaluation = f"about {plan.evaluation_cpu_s:.0f} CPU-s, {plan.evaluation_joules:.0f} J"
+    bound = "as many as the account pays for"
+    if plan.most_attempts is not None and plan.budget_joules is not None:
+        bound = f"about {plan.most_attempts} × {plan.reserve_joules:g} J of {plan.budget_joules:g} J"
+    for line in (
+        f"meter      {plan.tier} ({', '.join(plan.sources)})",
+        f"model      {plan.model}, {plan.encoder_parameters / 1e6:.1f} M parameters outside embeddings",
+        f"data       {plan.data}: {sets}; {plan.classes} classes; {dropped} duplicates dropped",
+        f"attempts   {bound}; what an attempt leaves goes to the next",
+        f"evaluation {evaluation} an attempt (modelled)",
+        f"rule       {plan.rule}; detects Δ with 90 % power from (nats, by spread per example): {effects}",
+        "written    nothing, spent nothing: this is a plan",
+    ):
+        stdout.print(line, markup=False)

@@ -1,0 +1,118 @@
+"""``cryoflux run``: the main job."""
+
+from __future__ import annotations
+
+__all__ = ["run"]
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from cryoflux.cli.console import JsonOption, StateOption, stderr
+from cryoflux.errors import ExitCode
+from cryoflux.quantities import parse_duration, parse_energy
+
+_SETTING = "Setting"
+
+
+class _Interrupts:
+    """The first Ctrl-C asks the run to end and record; the second ends it at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        stderr.print("stopping: the attempt is being recorded as aborted; Ctrl-C again stops at once")
+
+
+def _option(help_text: str, flag: str, *, metavar: str | None = None) -> object:
+    return typer.Option(flag, help=help_text, metavar=metavar, rich_help_panel=_SETTING, show_default=False)
+
+
+def run(
+    budget: Annotated[
+        str | None, typer.Option(help="Energy granted to this run.", metavar="ENERGY, e.g. 2kJ")
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option("--for", help="Start no attempt after this.", metavar="TIME, e.g. 30m")
+    ] = None,
+    attempts: Annotated[int | None, typer.Option(help="Make at most so many attempts.", min=1)] = None,
+    train: Annotated[str | None, _option("CSV or JSONL of text,label.", "--train", metavar="FILE")] = None,
+    holdout: Annotated[
+        str | None, _option("Examples that Δ is measured on.", "--holdout", metavar="FILE")
+    ] = None,
+    audit: Annotated[
+        str | None, _option("Sealed examples, only reported.", "--audit", metavar="FILE")
+    ] = None,
+    model: Annotated[str | None, _option("Hugging Face id or folder.", "--model", metavar="ID|DIR")] = None,
+    state: StateOption = None,
+    agent: Annotated[str | None, _option("Spend from this daemon.", "--agent", metavar="URL")] = None,
+    token: Annotated[str | None, _option("The daemon's bearer token.", "--token")] = None,
+    seed: Annotated[int | None, _option("Seed of every random choice.", "--seed")] = None,
+    rule: Annotated[str | None, _option("evidence/v1 or whitepaper/v1.", "--rule")] = None,
+    reserve: Annotated[
+        str | None, _option("Energy reserved for an attempt.", "--reserve", metavar="ENERGY")
+    ] = None,
+    rank: Annotated[int | None, _option("LoRA rank.", "--rank")] = None,
+    alpha: Annotated[int | None, _option("LoRA scale is alpha / rank.", "--alpha")] = None,
+    dropout: Annotated[float | None, _option("LoRA dropout.", "--dropout")] = None,
+    learning_rate: Annotated[float | None, _option("Peak learning rate.", "--learning-rate")] = None,
+    batch_size: Annotated[int | None, _option("Examples a step.", "--batch-size")] = None,
+    max_steps: Annotated[int | None, _option("Most training steps of an attempt.", "--max-steps")] = None,
+    slice_size: Annotated[int | None, _option("Training examples of an attempt.", "--slice-size")] = None,
+    max_tokens: Annotated[int | None, _option("Texts are truncated to so many.", "--max-tokens")] = None,
+    holdout_size: Annotated[int | None, _option("Most holdout examples split off.", "--holdout-size")] = None,
+    min_delta: Annotated[float | None, _option("Smallest Δ to keep, nats.", "--min-delta")] = None,
+    min_accuracy_gain: Annotated[
+        float | None, _option("Smallest accuracy gain to keep, 0 to 1.", "--min-accuracy-gain")
+    ] = None,
+    z: Annotated[float | None, _option("Evidence needed, in standard errors.", "--z")] = None,
+    credit: Annotated[str | None, _option("grant, or net to credit metered energy.", "--credit")] = None,
+    tdp_w: Annotated[float | None, _option("TDP of these CPUs for the model, W.", "--tdp-w")] = None,
+    device: Annotated[str | None, _option("auto, cpu or cuda.", "--device")] = None,
+    threads: Annotated[int | None, _option("CPU threads of training.", "--threads")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan; write and spend nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Spend an energy budget on LoRA updates; keep what measurably helps; leave a receipt for each.
+
+    Every option under "Setting" is also a CRYOFLUX_* variable and a line of cryoflux.toml.
+    """
+    flags = {
+        key: value
+        for key, value in locals().items()
+        if key not in {"budget", "duration", "attempts", "dry_run", "as_json"}
+    }
+    budget_uj = parse_energy(budget) if budget is not None else None
+    seconds = parse_duration(duration) if duration is not None else None
+
+    from cryoflux.config import load_settings
+
+    sourced = load_settings(flags)
+    if dry_run:
+        from cryoflux.cli.plan_view import show_plan
+        from cryoflux.plan import make_plan
+
+        show_plan(make_plan(sourced, budget_uj), as_json=as_json)
+        return
+
+    from cryoflux.cli.run_view import view_for
+    from cryoflux.session import Limits
+    from cryoflux.session import run as spend
+
+    interrupts = _Interrupts()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupts)
+    with view_for(as_json=as_json, terminal=stderr.is_terminal) as view:
+        summary = spend(sourced, Limits(budget_uj, seconds, attempts), view, lambda: interrupts.asked)
+        view.summary(summary)
+    if summary.ended == "interrupted":
+        sys.exit(int(ExitCode.INTERRUPTED))

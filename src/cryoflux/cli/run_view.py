@@ -1,0 +1,233 @@
+"""How a run looks: a live view on a terminal, plain lines elsewhere, JSON lines with ``--json``."""
+
+from __future__ import annotations
+
+__all__ = ["RunView", "view_for"]
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cryoflux.bench import Bench, Step
+from cryoflux.cli.console import emit_json, stderr, stdout
+from cryoflux.cli.run_words import (
+    attempt_document,
+    attempt_line,
+    opening_lines,
+    summary_document,
+    summary_lines,
+)
+from cryoflux.energy.interface import Sample
+from cryoflux.inputs import Origin
+from cryoflux.quantities import format_energy
+from cryoflux.receipts.statement import Receipt
+from cryoflux.session import RunObserver, Summary
+from cryoflux.stages import AttemptRecord
+from cryoflux.training.lora import Progress
+
+
+class RunView(RunObserver):
+    """What every view remembers."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.sample: Sample | None = None
+        self.spendable_uj = 0
+        self.spent_uj = 0
+        self.count = 0
+        """examples of the holdout"""
+
+    def step(self, step: Step, moment: Literal["begin", "end"]) -> None:
+        """Nothing, unless a view shows steps."""
+
+    def sampled(self, sample: Sample) -> None:
+        """Remember the watts."""
+        self.sample = sample
+
+    def trained(self, progress: Progress, reserved_uj: int) -> None:
+        """Nothing, unless a view shows steps."""
+
+    def evaluated(self, done: int, count: int) -> None:
+        """Nothing, unless a view shows progress."""
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Nothing, unless a view shows progress."""
+
+    def opened(self, bench: Bench, origin: Origin, sample: Sample, spendable_uj: int) -> None:
+        """Say what is measured, on what, and how it will be judged."""
+        self.sample, self.spendable_uj = sample, spendable_uj
+        self.lines(opening_lines(bench, origin, sample, spendable_uj))
+
+    def recovered(self, receipt: Receipt) -> None:
+        """Say that a dead run was cleaned up after."""
+        charged = format_energy(receipt.energy.microjoules)
+        self.lines([f"recovered {receipt.task.id}: recorded as aborted, {charged} charged"])
+
+    def finished(self, record: AttemptRecord) -> None:
+        """One line for one attempt."""
+        self.number += 1
+        self.spent_uj += record.receipt.energy.microjoules
+        self.lines([attempt_line(self.number, record)])
+
+    def summary(self, summary: Summary) -> None:
+        """What the run came to."""
+        self.lines(summary_lines(summary))
+
+    @abstractmethod
+    def lines(self, lines: list[str]) -> None:
+        """Show lines that stay."""
+
+
+class PlainView(RunView):
+    """Lines on stdout; progress on stderr only where it would otherwise be silent for long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = ""
+
+    def preparing(self, what: str, done: int, total: int) -> None:  # noqa: ARG002
+        """Say once what takes a while."""
+        if what != self._said:
+            self._said = what
+            stderr.print(f"… {what}")
+
+    def lines(self, lines: list[str]) -> None:
+        """Print them."""
+        for line in lines:
+            stdout.print(line, markup=False)
+
+
+class JsonView(RunView):
+    """One JSON object a line on stdout."""
+
+    def step(self, step: Step, moment: Literal["begin", "end"]) -> None:
+        """Each step of each attempt, as it begins and ends."""
+        emit_json({"event": "step", "attempt": self.number + 1, "step": step.value, "moment": moment})
+
+    def opened(self, bench: Bench, origin: Origin, sample: Sample, spendable_uj: int) -> None:
+        """What is measured, on what, and how it will be judged."""
+        emit_json(
+            {
+                "event": "opened",
+                "state": str(bench.state),
+                "tier": sample.net.tier.value,
+                "sources": [source.name for source in sample.sources],
+                "baseline": sample.baseline_state,
+                "budget_joules": spendable_uj / 1e6,
+                "model": origin.model_name,
+                "base_model_hash": bench.head.digest,
+                "data": origin.data_name,
+                "data_hash": origin.data_digest,
+                "examples": {
+                    "train": len(bench.data.train),
+                    "holdout": len(bench.data.holdout),
+                    "audit": len(bench.data.audit),
+                },
+                "dropped": origin.dropped,
+                "rule": bench.rule.name,
+            }
+        )
+
+    def recovered(self, receipt: Receipt) -> None:
+        """A dead run's attempt got its receipt."""
+        emit_json(
+            {
+                "event": "recovered",
+                "task_id": receipt.task.id,
+                "joules_spent": receipt.energy.microjoules / 1e6,
+            }
+        )
+
+    def finished(self, record: AttemptRecord) -> None:
+        """The whitepaper's flat fields and more."""
+        self.number += 1
+        emit_json({"event": "attempt", "number": self.number, **attempt_document(record)})
+
+    def summary(self, summary: Summary) -> None:
+        """What the run came to."""
+        emit_json({"event": "summary", **summary_document(summary)})
+
+    def lines(self, lines: list[str]) -> None:
+        """Nothing: every line has its own event."""
+
+
+class LiveView(PlainView):
+    """Budget bar, watts and the step of the current attempt, under the lines of the finished ones."""
+
+    def __init__(self, live: Live) -> None:
+        super().__init__()
+        self._live = live
+        self._doing = "opening"
+        self._attempt_uj = 0
+        self._drawn = 0.0
+
+    def _draw(self, *, now: bool = False) -> None:
+        if not now and time.monotonic() - self._drawn < 0.1:
+            return
+        self._drawn = time.monotonic()
+        grid = Table.grid(padding=(0, 1))
+        if self.spendable_uj:
+            spent = self.spent_uj + self._attempt_uj
+            bar = ProgressBar(total=self.spendable_uj, completed=min(spent, self.spendable_uj), width=28)
+            watts = ""
+            if self.sample:
+                watts = f"{self.sample.net_w:.1f} W net ({self.sample.net.tier.value})"
+            grid.add_row(bar, f"{format_energy(spent)} of {format_energy(self.spendable_uj)}", watts)
+        grid.add_row(Text(self._doing, style="dim"))
+        self._live.update(grid, refresh=True)
+
+    def step(self, step: Step, moment: Literal["begin", "end"]) -> None:
+        """Name the step."""
+        if moment == "begin":
+            if step is Step.SAMPLE:
+                self._attempt_uj = 0
+            self._doing = f"attempt #{self.number + 1} · {list(Step).index(step) + 1}/10 {step.value}"
+            self._draw(now=True)
+
+    def trained(self, progress: Progress, reserved_uj: int) -> None:
+        """Name the training step, its loss and what it has used."""
+        self._attempt_uj = progress.spent_uj
+        self._doing = (
+            f"attempt #{self.number + 1} · 5/10 train · step {progress.step} of {progress.planned} · "
+            f"loss {progress.loss:.3f} · {format_energy(progress.spent_uj)} of {format_energy(reserved_uj)}"
+        )
+        self._draw()
+
+    def evaluated(self, done: int, count: int) -> None:
+        """Name how much of the holdout is done."""
+        self._doing = f"attempt #{self.number + 1} · 6/10 evaluate · {done} of {count} holdout examples"
+        self._draw()
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Name what takes a while."""
+        self._doing = f"{what}: {done} of {total}"
+        self._draw()
+
+    def finished(self, record: AttemptRecord) -> None:
+        """One line that stays; the live part starts over."""
+        self._attempt_uj = 0
+        super().finished(record)
+
+    def lines(self, lines: list[str]) -> None:
+        """Print above the live part."""
+        for line in lines:
+            self._live.console.print(line, markup=False)
+
+
+@contextmanager
+def view_for(*, as_json: bool, terminal: bool) -> Iterator[RunView]:
+    """The view that suits where the output goes."""
+    if as_json:
+        yield JsonView()
+    elif terminal and stdout.is_terminal:
+        with Live(console=stdout, transient=True, auto_refresh=False) as live:
+            yield LiveView(live)
+    else:
+        yield PlainView()

@@ -1,0 +1,170 @@
+"""The words and documents of a run: one place for what a line and a JSON event say."""
+
+from __future__ import annotations
+
+__all__ = ["attempt_document", "attempt_line", "opening_lines", "summary_document", "summary_lines"]
+
+from dataclasses import asdict
+from typing import Any
+
+from cryoflux.bench import Bench
+from cryoflux.energy.interface import Sample
+from cryoflux.inputs import Origin
+from cryoflux.quantities import MICRO, Energy, Tier, format_energy, format_nats
+from cryoflux.receipts.flat import flat_view
+from cryoflux.receipts.statement import Outcome
+from cryoflux.reporting import Scores
+from cryoflux.session import Summary
+from cryoflux.stages import AttemptRecord
+
+_MARK = {Outcome.ACCEPTED: "✓ kept", Outcome.REJECTED: "✗ rejected", Outcome.ABORTED: "· aborted"}
+
+
+def _interval(energy: Energy) -> str:
+    span = f"[{energy.lo_uj / MICRO:.0f}, {energy.hi_uj / MICRO:.0f}] J"
+    return f"{format_energy(energy.uj)} {span}, {energy.tier.value}"
+
+
+def opening_lines(bench: Bench, origin: Origin, sample: Sample, spendable_uj: int) -> list[str]:
+    """What is measured, on what, and how it will be judged."""
+    names = ", ".join(source.name for source in sample.sources)
+    idle = sample.idle_cpu_w + sample.idle_gpu_w
+    tier = sample.net.tier
+    lines = [f"meter    {tier.value} ({names}), idle {idle:.1f} W, baseline {sample.baseline_state}"]
+    if tier is Tier.MODELLED:
+        lines.append(
+            "         no energy counter can be read here: every joule below is modelled from CPU time"
+        )
+        lines.append("         why, and how to get a better one: cryoflux doctor")
+    data = bench.data
+    sets = f"{len(data.train)} train, {len(data.holdout)} holdout, {len(data.audit)} audit"
+    dropped = sum(origin.dropped.values())
+    reserve = format_energy(bench.arms[0].reserve_uj)
+    return [
+        *lines,
+        f"model    {origin.model_name}, head version {bench.head.digest[:16]}…",
+        f"data     {data.name}: {sets}, {len(data.labels)} classes; {dropped} duplicates dropped; "
+        f"texts cut to {next(iter(bench.recipes.values())).max_tokens} tokens",
+        f"rule     {bench.rule.name}; {_power(bench)}",
+        f"budget   {format_energy(spendable_uj)}; an attempt reserves {reserve}",
+    ]
+
+
+def _power(bench: Bench) -> str:
+    z = bench.rule.thresholds.z_milli / 1000 + 1.2816
+    count = len(bench.data.holdout)
+    effects = ", ".join(f"{z * sd / count**0.5:.3f} at {sd}" for sd in (0.1, 0.3))
+    return f"{count} examples detect Δ with 90 % power from (nats, by spread of Δ per example): {effects}"
+
+
+def attempt_line(number: int, record: AttemptRecord) -> str:
+    """One finished attempt, as a person reads it."""
+    receipt, figure = record.receipt, record.receipt.energy
+    energy = Energy(figure.microjoules, figure.lo_microjoules, figure.hi_microjoules, figure.tier)
+    head = f"#{number:<3} {_MARK[receipt.outcome]:<10}"
+    if record.evidence is None:
+        return f"{head} {_interval(energy)}  {receipt.reason}"
+    e = record.evidence
+    low, high = e.delta_mean - 1.96 * e.delta_se, e.delta_mean + 1.96 * e.delta_se
+    eta = f"η {1e9 * e.delta_mean / figure.microjoules:+.3f}/kJ" if figure.microjoules else "η unknown"
+    reason = receipt.reason.rpartition("; ")[2].rstrip(".")
+    return f"{head} Δ {format_nats(e.delta_mean)} [{low:+.4f}, {high:+.4f}]  {_interval(energy)}  {eta}  {reason}"
+
+
+def attempt_document(record: AttemptRecord) -> dict[str, Any]:
+    """One finished attempt, for a program."""
+    receipt, evidence = record.receipt, record.evidence
+    return {
+        **flat_view(record.statement, record.leaf_hash),
+        "arm": receipt.task.arm,
+        "decision": receipt.outcome.value,
+        "rule": receipt.decision.rule if receipt.decision else None,
+        "delta_se": evidence.delta_se if evidence else None,
+        "steps": receipt.training.steps if receipt.training else None,
+        "cpu_s": sum(record.phases.values()),
+        "phases_cpu_s": {phase: round(seconds, 4) for phase, seconds in record.phases.items()},
+        "holdout_loss": record.head_loss,
+        "remaining_joules": record.bucket_uj / MICRO,
+    }
+
+
+def _pair(scores: tuple[Scores | None, Scores | None]) -> dict[str, float | None]:
+    before, after = scores
+    return {
+        "loss_before": before.loss if before else None,
+        "loss_after": after.loss if after else None,
+        "accuracy_before": before.accuracy if before else None,
+        "accuracy_after": after.accuracy if after else None,
+    }
+
+
+def _energy(energy: Energy | None) -> dict[str, Any] | None:
+    if energy is None:
+        return None
+    return {
+        "joules": energy.uj / MICRO,
+        "joules_lo": energy.lo_uj / MICRO,
+        "joules_hi": energy.hi_uj / MICRO,
+        "tier": energy.tier.value,
+        "flags": list(energy.flags),
+    }
+
+
+def summary_document(summary: Summary) -> dict[str, Any]:
+    """What a run came to, for a program."""
+    spent = summary.spent
+    return {
+        "attempts": summary.attempts,
+        "kept": summary.kept,
+        "rejected": summary.rejected,
+        "aborted": summary.aborted,
+        "joules": spent.uj / MICRO if spent else 0.0,
+        "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
+        "joules_hi": spent.hi_uj / MICRO if spent else 0.0,
+        "tier": spent.tier.value if spent else None,
+        "budget_joules": summary.spendable_uj / MICRO,
+        "remaining_joules": summary.remaining_uj / MICRO,
+        "overhead": _energy(summary.overhead),
+        "delta": summary.total_delta,
+        "eta": summary.total_delta * MICRO / spent.uj if spent and spent.uj else None,
+        "holdout": _pair(summary.holdout),
+        "audit": _pair(summary.audit),
+        "ended": summary.ended,
+        "state": str(summary.state),
+        "base_model_hash": summary.head,
+    }
+
+
+def _change(name: str, scores: tuple[Scores | None, Scores | None]) -> str:
+    before, after = (asdict(s) if s else None for s in scores)
+    if before is None or after is None:
+        return f"{name:<8} not measured"
+    return (
+        f"{name:<8} loss {before['loss']:.4f} → {after['loss']:.4f} nats, "
+        f"accuracy {100 * before['accuracy']:.1f} → {100 * after['accuracy']:.1f} %"
+    )
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """What a run came to, as a person reads it."""
+    state = summary.state
+    spent = _interval(summary.spent) if summary.spent else "0 J"
+    counts = f"{summary.kept} kept, {summary.rejected} rejected, {summary.aborted} aborted"
+    lines = [
+        "",
+        f"spent    {spent} of {format_energy(summary.spendable_uj)}",
+        f"attempts {summary.attempts}: {counts}",
+    ]
+    if summary.overhead:
+        lines.append(f"besides  {_interval(summary.overhead)}, for start-up, data and the audit set")
+    lines += [_change("holdout", summary.holdout), _change("audit", summary.audit)]
+    if summary.spent and summary.spent.uj > 0:
+        eta = 1e9 * summary.total_delta / summary.spent.uj
+        tier = summary.spent.tier.value
+        lines.append(f"Δ total  {format_nats(summary.total_delta)} nats, η {eta:.3f} nats/kJ ({tier})")
+    lines += [
+        f"model    {state}/base_model → {summary.head[:16]}…",
+        f"receipts {state}/receipts.db",
+        f"next     cryoflux verify {state} --recompute 1   ·   cryoflux receipts list --state {state}",
+    ]
+    return lines

@@ -1,0 +1,102 @@
+"""``cryoflux verify``: the numbered checks, and one line that says what they show."""
+
+from __future__ import annotations
+
+__all__ = ["verify"]
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
+from cryoflux.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from cryoflux.verification.recompute import RecomputerFactory
+    from cryoflux.verification.result import Check, Report
+
+_MARKS = {"ok": "✓", "fail": "✗", "unknown": "?"}
+
+
+def _target(target: str | None, state: str | None) -> Path:
+    from cryoflux.config import load_settings
+
+    if target is not None and state is not None:
+        raise UsageError(
+            "Both a target and --state were given.",
+            why="It is not clear which of them to verify.",
+            hint="Give one: cryoflux verify STATE, or cryoflux verify FILE.",
+        )
+    return Path(target or load_settings({"state": state}).settings.run.state)
+
+
+def _recomputer_factory() -> RecomputerFactory:
+    if missing := [name for name in ("torch", "transformers", "peft") if find_spec(name) is None]:
+        raise UsageError(
+            f"Evaluating again needs the training libraries; missing: {', '.join(missing)}.",
+            why="The other checks do not; leave --recompute out for those.",
+            hint="Type: pip install 'cryoflux[train]'",
+        )
+    from cryoflux.recomputation import TorchRecomputer
+
+    return lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1)
+
+
+def _print_check(check: Check) -> None:
+    mark, where = _MARKS[check.status.value], f"{check.subject}: " if check.subject else ""
+    stdout.print(
+        f"{mark} {check.number:>2}  {check.name} ({check.claim.value}): {where}{check.detail}", markup=False
+    )
+
+
+def _verdict(report: Report) -> str:
+    statuses = [check.status.value for check in report.checks]
+    if not report.ok:
+        bad = dict.fromkeys(check.subject for check in report.checks if check.status.value == "fail")
+        return f"✗ NOT VERIFIED. Failed ({statuses.count('fail')}): {', '.join(list(bad)[:5])}."
+    again = "recomputed" in [c.claim.value for c in report.checks if c.status.value == "ok"]
+    signer = "" if report.signer else ", but not who signed them"
+    return (
+        f"✓ VERIFIED {report.receipts} receipts. Proven: bytes, order, arithmetic and decisions{signer}. "
+        f"Recomputed: {'losses and Δ' if again else 'nothing (add --recompute 1)'}. "
+        f"Attested, not proven: joules, hardware, and that nothing else was tried."
+        + (f" Still open (?): {statuses.count('unknown')}." if "unknown" in statuses else "")
+    )
+
+
+def verify(
+    target: Annotated[
+        str | None, typer.Argument(metavar="[TARGET]", help="State directory, or file of exported receipts.")
+    ] = None,
+    state: StateOption = None,
+    recompute: Annotated[
+        int,
+        typer.Option(
+            "--recompute", metavar="N", min=0, help="Evaluate N receipts again, the last accepted first."
+        ),
+    ] = 0,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Public key (PEM) that must have signed.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every receipt; exit 1 if one is not what it claims to be."""
+    from cryoflux.receipts.keys import load_public_key
+    from cryoflux.verification.steps import verify_target
+
+    report = verify_target(
+        _target(target, state),
+        key=load_public_key(key) if key is not None else None,
+        recompute=recompute,
+        recomputer=_recomputer_factory() if recompute else None,
+    )
+    if as_json:
+        emit_json(report.to_json())
+    else:
+        for check in report.checks:
+            _print_check(check)
+        stdout.print(_verdict(report), markup=False)
+    if not report.ok:
+        raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))

@@ -1,0 +1,1 @@
+"""PREPARE: examples read, made disjoint, split and named by digest before the first attempt."""

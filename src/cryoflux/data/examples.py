@@ -1,0 +1,21 @@
+"""One example, and what makes two examples the same."""
+
+from __future__ import annotations
+
+__all__ = ["Example", "normalise"]
+
+import unicodedata
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text and its class."""
+
+    text: str
+    label: str
+
+
+def normalise(text: str) -> str:
+    """What two copies of a text share: Unicode NFKC, white space collapsed, case folded."""
+    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()

@@ -1,0 +1,123 @@
+"""Makes train, holdout and audit disjoint, and decides who is in which.
+
+- Two texts that are equal after normalisation are one example; it stays in the set that matters more:
+  holdout, then audit, then train. What was dropped is counted.
+- Where a set is not given, it is split off the training file by content hash: the same examples go to
+  the same set whatever their order, and a larger file keeps them there.
+"""
+
+from __future__ import annotations
+
+__all__ = ["FEWEST_HOLDOUT", "Splits", "split"]
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cryoflux.data.examples import Example, normalise
+from cryoflux.errors import DataError
+
+FEWEST_HOLDOUT = 30
+_SHARE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Three disjoint sets and what was dropped to make them so."""
+
+    train: tuple[Example, ...]
+    holdout: tuple[Example, ...]
+    audit: tuple[Example, ...]
+    labels: tuple[str, ...]
+    """all classes, sorted"""
+    dropped: dict[str, int]
+    """set → examples dropped as duplicates"""
+
+
+def split(
+    train: Iterable[Example],
+    holdout: Iterable[Example] | None,
+    audit: Iterable[Example] | None,
+    *,
+    holdout_size: int,
+) -> Splits:
+    """Three disjoint sets.
+
+    Args:
+        train: the training file.
+        holdout: the holdout file; none to split it off ``train``.
+        audit: the audit file; none to split it off ``train``.
+        holdout_size: most examples of a set that is split off.
+
+    Raises:
+        DataError: one class only, a holdout that is too small or shares everything with train, or a
+            class that is judged but never trained.
+    """
+    pool, repeats = _unique(train)
+    held, repeats_held = _unique(holdout or ())
+    audited, repeats_audit = _unique(audit or ())
+    if held and all(key in pool for key in held):
+        raise DataError(
+            "Every holdout example is also a training example.",
+            why="Δ on examples that were trained on says nothing about improvement.",
+            hint="Give a holdout that was set aside: --holdout FILE, or leave it out to have it split off.",
+        )
+    overlap = _drop(pool, held) + _drop(pool, audited)
+    overlap_audit = _drop(audited, held)
+    if holdout is None:
+        held = _take(pool, holdout_size, len(pool))
+    if audit is None:
+        audited = _take(pool, holdout_size, len(pool) + (len(held) if holdout is None else 0))
+    splits = Splits(
+        tuple(pool.values()),
+        tuple(held.values()),
+        tuple(audited.values()),
+        tuple(sorted({e.label for e in pool.values()})),
+        {"train": repeats + overlap, "holdout": repeats_held, "audit": repeats_audit + overlap_audit},
+    )
+    _check(splits)
+    return splits
+
+
+def _unique(examples: Iterable[Example]) -> tuple[dict[str, Example], int]:
+    unique: dict[str, Example] = {}
+    seen = 0
+    for example in examples:
+        seen += 1
+        unique.setdefault(normalise(example.text), example)
+    return unique, seen - len(unique)
+
+
+def _drop(pool: dict[str, Example], other: dict[str, Example]) -> int:
+    shared = pool.keys() & other.keys()
+    for key in shared:
+        del pool[key]
+    return len(shared)
+
+
+def _take(pool: dict[str, Example], size: int, total: int) -> dict[str, Example]:
+    order = sorted(pool, key=lambda key: hashlib.sha256(key.encode()).digest())
+    return {key: pool.pop(key) for key in order[: min(size, int(total * _SHARE))]}
+
+
+def _check(splits: Splits) -> None:
+    if len(splits.labels) < 2:
+        raise DataError(
+            "The training examples have only one class." if splits.labels else "No training example is left.",
+            why="With fewer than two there is nothing to tell apart.",
+            hint="Give examples of at least two classes.",
+        )
+    for name, examples in (("holdout", splits.holdout), ("audit", splits.audit)):
+        if len(examples) < FEWEST_HOLDOUT:
+            raise DataError(
+                f"The {name} set has {len(examples)} examples after duplicates were dropped.",
+                why=f"Below {FEWEST_HOLDOUT}, no improvement can be told from noise.",
+                hint="Give more examples; a set that is split off is 15 % of the training file.",
+            )
+        unknown = sorted({e.label for e in examples} - set(splits.labels))
+        if unknown:
+            raise DataError(
+                f"The {name} set has the class {unknown[0]!r}, which the training set lacks.",
+                why="A model cannot learn a class that it is never shown.",
+                hint="Add training examples of that class, or check the labels' spelling.",
+            )

@@ -1,0 +1,286 @@
+"""The JouleAgent without a network: one meter and one bucket, in this process.
+
+`cryoflux run` uses it for itself. `cryoflux agent` puts HTTP in front of it and names the process that each
+reservation is for. One state directory has one metering process at a time, held by a lock, so that no
+energy is credited twice.
+"""
+
+from __future__ import annotations
+
+__all__ = ["EmbeddedAgent"]
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal
+
+from cryoflux.config import Settings
+from cryoflux.energy.attribution import Attribution
+from cryoflux.energy.baseline import BaselineState
+from cryoflux.energy.bucket import Bucket, Record
+from cryoflux.energy.charge import Charge
+from cryoflux.energy.clock import BILLION, Clock, SystemClock
+from cryoflux.energy.cpu_model import CpuModelSource
+from cryoflux.energy.interface import OpenReservation, Reservation, Sample, Settlement
+from cryoflux.energy.metering import PERIOD_NS, Metering, ReservationView
+from cryoflux.energy.opening import open_meter
+from cryoflux.energy.processes import Owner, ProcessTimes, find_owner
+from cryoflux.files import lock_exclusively
+from cryoflux.quantities import Energy
+
+
+class EmbeddedAgent:
+    """A meter with a bucket.
+
+    Args:
+        settings: all settings; ``energy`` says where to look and what to credit.
+        state: the state directory; ``account.db`` and ``baseline.json`` live in it.
+        credit: ``grant`` counts only granted joules, ``net`` credits metered net energy too.
+        progress: called with seconds done and seconds in all while the baseline is learned.
+        clock: the time; the operating system's by default.
+        nvml: a facade in place of `pynvml`.
+        background: read once a second by itself; without it, only calls read.
+
+    Raises:
+        StateLockedError: another process meters for this state.
+        MeterError: nothing can be measured here.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: Path,
+        *,
+        credit: Literal["grant", "net"] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        clock: Clock | None = None,
+        nvml: Any | None = None,
+        background: bool = True,
+    ) -> None:
+        self._clock = clock or SystemClock(settings.energy.proc_root)
+        self._proc_root = settings.energy.proc_root
+        self._credits = (credit or settings.energy.credit) == "net"
+        self._lock = threading.RLock()
+        with ExitStack() as opened:
+            opened.enter_context(lock_exclusively(state / "meter.lock", holder="a JouleAgent"))
+            self._bucket = Bucket(state / "account.db", self._clock)
+            opened.callback(self._bucket.close)
+            self._meter, self.problems = open_meter(
+                settings, state, self._clock, nvml=nvml, progress=progress
+            )
+            opened.callback(self._meter.close)
+            self._metering = Metering(self._meter, self._proc_root)
+            self._self = find_owner(os.getpid(), self._clock.boot_id, self._proc_root)
+            self._own = self._own_attribution()
+            self._credited = self._noted = self._meter.refresh()
+            self._resume()
+            if background:
+                self._meter.start(self._each_second)
+            self._opened = opened.pop_all()
+
+    def _own_attribution(self) -> Attribution | None:
+        if self._self is None:
+            return None
+        process = ProcessTimes(self._self, self._proc_root)
+        return self._meter.attribute(process, carried=self._before_now(process))
+
+    def _before_now(self, process: ProcessTimes) -> Energy | None:
+        """Modelled energy of this process from its start to now, so that imports count."""
+        channel = self._meter.channels[0]
+        own_us = process.read_us()
+        if not isinstance(channel.source, CpuModelSource) or own_us is None:
+            return None
+        try:
+            uptime_s = float((Path(self._proc_root) / "uptime").read_text("ascii").split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+        return channel.source.net_before(own_us, int(process.age_s(uptime_s) * BILLION))
+
+    def _resume(self) -> None:
+        for record in self._bucket.open_records():
+            # One of this very process was left by a meter that was closed: it is settled, not resumed.
+            if self._alive(record.owner) is not False and record.owner != self._self:
+                self._metering.resume(record)
+
+    def _alive(self, owner: Owner | None) -> bool | None:
+        if owner is None:
+            return None
+        return owner == find_owner(owner.pid, self._clock.boot_id, self._proc_root)
+
+    def _each_second(self) -> None:
+        with self._lock:
+            self._credit()
+            self._note()
+
+    def _credit(self, *, now: bool = False) -> None:
+        if not self._credits:
+            return
+        snapshot = self._meter.refresh()
+        if now or snapshot.monotonic_ns - self._credited.monotonic_ns >= PERIOD_NS * 9 // 10:
+            self._bucket.credit(self._meter.net(self._credited, snapshot))
+            self._credited = snapshot
+
+    def _note(self, *, now: bool = False) -> None:
+        snapshot = self._meter.refresh()
+        if now or snapshot.monotonic_ns - self._noted.monotonic_ns >= PERIOD_NS * 9 // 10:
+            self._noted = snapshot
+            charges = self._metering.charges()
+            if charges:
+                self._bucket.note(charges)
+
+    @property
+    def max_power_uw(self) -> int:
+        """No more than this can flow through all sources together."""
+        return self._meter.max_power_uw
+
+    @property
+    def baseline_state(self) -> BaselineState:
+        """How far the idle baseline can be trusted."""
+        return self._meter.baseline.state([channel.source for channel in self._meter.channels])
+
+    def sample(self) -> Sample:
+        """Measure now."""
+        with self._lock:
+            self._meter.refresh()
+            self._credit()
+            sources = self._meter.powers()
+            cpu = [source for source in sources if source.kind != "gpu"]
+            gpu = [source for source in sources if source.kind == "gpu"]
+            gross, net = self._meter.gross(), self._meter.net()
+            return Sample(
+                ts=self._clock.wall_s(),
+                cpu_w=sum(source.power_w for source in cpu),
+                gpu_w=sum(source.power_w for source in gpu),
+                idle_cpu_w=sum(source.idle_w for source in cpu),
+                idle_gpu_w=sum(source.idle_w for source in gpu),
+                net_w=sum(source.power_w - source.idle_w for source in sources),
+                bucket_uj=self._bucket.available_uj(),
+                gross=gross,
+                net=net,
+                own=self._own.net() if self._own else None,
+                sources=sources,
+                baseline_digest=self._meter.baseline.digest,
+                baseline_state=self.baseline_state,
+                flags=tuple(sorted({*gross.flags, *net.flags})),
+            )
+
+    def bucket_uj(self) -> int:
+        """What can be taken now, µJ."""
+        return self._bucket.available_uj()
+
+    def grant(self, uj: int, *, request_id: str, note: str) -> int:
+        """Add joules, once per request id; returns what can be taken now, µJ."""
+        self._bucket.grant(uj, request_id=request_id, note=note)
+        return self._bucket.available_uj()
+
+    def take(self, uj: int, *, request_id: str) -> Reservation:
+        """Reserve joules for this process."""
+        return self.take_for(uj, request_id=request_id, owner=self._self)
+
+    def take_for(self, uj: int, *, request_id: str, owner: Owner | None) -> Reservation:
+        """Reserve joules for a process; for the whole machine where it is none.
+
+        Raises:
+            BudgetError: the bucket holds less.
+        """
+        with self._lock:
+            self._credit()
+            reservation = self._bucket.take(uj, request_id=request_id, owner=owner)
+            is_open = self._bucket.record(reservation.id).state == "open"
+            if is_open and reservation.id not in self._metering:
+                self._metering.begin(reservation.id, owner)
+            return reservation
+
+    def owner_of(self, pid: int, boot_id: str, start_ticks: int | None = None) -> Owner | None:
+        """The live process of this machine with that number; none if it is another machine's."""
+        if boot_id != self._clock.boot_id:
+            return None
+        owner = find_owner(pid, boot_id, self._proc_root)
+        # In another container the same number names another process, with another start.
+        return owner if owner and start_ticks in (None, owner.start_ticks) else None
+
+    def spent(self, reservation_id: str) -> Energy:
+        """Net energy that the reserving process caused since the take, signed."""
+        with self._lock:
+            self._note()
+            if reservation_id in self._metering:
+                return self._metering.spent(reservation_id)
+            return self._current(reservation_id).energy
+
+    def _current(self, reservation_id: str) -> Charge:
+        if reservation_id in self._metering:
+            return self._metering.charge(reservation_id)
+        record = self._bucket.record(reservation_id)
+        if record.state == "open":
+            return self._metering.recovered(record)
+        return record.settled or self._metering.empty_charge()
+
+    def settle(self, reservation_id: str) -> Settlement:
+        """Charge what was spent and give the rest back, or record the overdraft; idempotent."""
+        with self._lock:
+            self._meter.refresh()
+            current = self._current(reservation_id).settled()
+            reservation, charge = self._bucket.settle(reservation_id, current)
+            self._metering.end(reservation_id)
+            return Settlement(
+                reservation_id=reservation_id,
+                reserved_uj=reservation.reserved_uj,
+                energy=charge.energy,
+                machine_net=charge.machine_net,
+                sources=charge.sources,
+                baseline_digest=charge.baseline_digest,
+                curve=charge.curve,
+                cpu_us=charge.cpu_us,
+                bucket_uj=self._bucket.available_uj(),
+            )
+
+    def release(self, reservation_id: str) -> None:
+        """Give a reservation back whole."""
+        with self._lock:
+            self._bucket.release(reservation_id)
+            self._metering.end(reservation_id)
+
+    def find(self, request_id: str) -> Reservation | None:
+        """The reservation that a request id was given, open or settled."""
+        record = self._bucket.find(request_id)
+        return record.reservation if record and record.state != "released" else None
+
+    def open_reservations(self) -> tuple[OpenReservation, ...]:
+        """Reservations that a crash left behind: open, and not metered here."""
+        with self._lock:
+            return tuple(
+                OpenReservation(record.reservation, self._metering.recovered(record).energy)
+                for record in self._bucket.open_records()
+                if record.reservation.id not in self._metering
+            )
+
+    def views(self, request_id: str | None = None) -> tuple[ReservationView, ...]:
+        """All open reservations, or the one of a request id in whatever state."""
+        with self._lock:
+            self._meter.refresh()
+            if request_id is not None:
+                record = self._bucket.find(request_id)
+                return (self._view(record),) if record else ()
+            return tuple(self._view(record) for record in self._bucket.open_records())
+
+    def view(self, reservation_id: str) -> ReservationView:
+        """One reservation, open or not."""
+        with self._lock:
+            self._note()
+            return self._view(self._bucket.record(reservation_id))
+
+    def _view(self, record: Record) -> ReservationView:
+        spent = self._current(record.reservation.id).energy
+        alive = self._alive(record.owner)
+        return ReservationView(record.reservation, record.state, spent, record.owner, alive)
+
+    def close(self) -> None:
+        """Stop metering; open reservations stay open."""
+        try:
+            with self._lock:
+                self._credit(now=True)
+                self._note(now=True)
+        finally:
+            self._opened.close()

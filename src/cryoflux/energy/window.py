@@ -1,0 +1,188 @@
+"""The one place where two readings of a counter become an amount of energy.
+
+Between two readings, `0 ≤ ΔE ≤ P_max · Δt` holds whatever the counter says. Inside that bound:
+
+- same epoch, counter grew: the difference, exactly;
+- same epoch, counter fell, and one turn of the counter explains it: a wrap, exactly;
+- same epoch, counter fell otherwise: a reset; what the new counter shows is the least;
+- several turns fit into the bound: any of them is possible, and the interval says so;
+- more than the bound, or another epoch: unknown, so the interval is the whole bound;
+- a failed read, or a hardware counter that stands still: wait; the next good reading settles it,
+  and until then the time since the last good one is unknown.
+
+An unknown is estimated from the last known power, flagged, and never silently zero.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Accumulator", "Limits", "Mark", "Span", "delta"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cryoflux.energy.clock import BILLION
+from cryoflux.energy.interface import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is physically possible for one source."""
+
+    range_uj: int | None
+    """the counter wraps to zero after so many µJ; none where it does not wrap"""
+    max_power_uw: int
+    resolution_uj: int
+    """a reading may run ahead of the truth, or behind it, by so much"""
+    ticks: bool
+    """hardware that counts even at rest, so that a counter standing still is a fault"""
+
+    def most_uj(self, elapsed_ns: int) -> int:
+        """The most that can have flowed in so long a time."""
+        return -(-self.max_power_uw * max(elapsed_ns, 0) // BILLION) + self.resolution_uj
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Energy with hard bounds, µJ."""
+
+    uj: int = 0
+    lo_uj: int = 0
+    hi_uj: int = 0
+
+    def __add__(self, other: Span) -> Span:
+        return Span(self.uj + other.uj, self.lo_uj + other.lo_uj, self.hi_uj + other.hi_uj)
+
+
+def _exactly(uj: int) -> Span:
+    return Span(uj, uj, uj)
+
+
+def delta(before: Reading, after: Reading, limits: Limits, expected_uj: int) -> tuple[Span, str]:
+    """Energy between two good readings, and a flag where something was odd.
+
+    Args:
+        before: the last good reading.
+        after: this one.
+        limits: what the source can do.
+        expected_uj: an estimate for when the counter cannot tell.
+    """
+    if before.energy_uj is None or after.energy_uj is None:
+        raise ValueError("a failed read has no delta")
+    most_uj = limits.most_uj(after.monotonic_ns - before.monotonic_ns)
+    guess_uj = max(0, min(expected_uj, most_uj))
+    if before.epoch != after.epoch:
+        return Span(guess_uj, 0, most_uj), "epoch-changed"
+    gained_uj, flag = after.energy_uj - before.energy_uj, ""
+    if gained_uj < 0:
+        gained_uj, flag = gained_uj + (limits.range_uj or 0), "wrap"
+        if not 0 <= gained_uj <= most_uj:
+            least_uj = after.energy_uj if 0 <= after.energy_uj <= most_uj else 0
+            return Span(max(guess_uj, least_uj), least_uj, most_uj), "counter-reset"
+    if gained_uj > most_uj:
+        return Span(guess_uj, 0, most_uj), "impossible-jump"
+    turns = (most_uj - gained_uj) // limits.range_uj if limits.range_uj else 0
+    if turns and limits.range_uj:
+        nearest = max(0, min(turns, round((guess_uj - gained_uj) / limits.range_uj)))
+        best_uj = gained_uj + nearest * limits.range_uj
+        return Span(best_uj, gained_uj, gained_uj + turns * limits.range_uj), "several-wraps"
+    return _exactly(gained_uj), flag
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a source had given in all at one instant."""
+
+    total: Span
+    """up to the last good reading"""
+    tail: Span
+    """since then: what is unknown so far; its lower end is zero"""
+    elapsed_ns: int
+    faults: Mapping[str, int]
+    """flag → how often"""
+    pending: bool
+    """whether the last reading is still waited for"""
+
+    def since(self, earlier: Mark) -> Span:
+        """Energy from ``earlier`` to here; never negative."""
+        lo_uj = max(0, self.total.lo_uj - earlier.total.lo_uj - earlier.tail.hi_uj)
+        hi_uj = max(lo_uj, self.total.hi_uj + self.tail.hi_uj - earlier.total.hi_uj)
+        uj = self.total.uj + self.tail.uj - earlier.total.uj - earlier.tail.uj
+        return Span(max(lo_uj, min(uj, hi_uj)), lo_uj, hi_uj)
+
+    def flags_since(self, earlier: Mark) -> tuple[str, ...]:
+        """What went wrong from ``earlier`` to here, and what was pending at its start."""
+        started_pending = ("failed-read",) if earlier.pending and earlier.tail.hi_uj else ()
+        new = (flag for flag, count in self.faults.items() if count > earlier.faults.get(flag, 0))
+        return tuple(sorted({*new, *started_pending}))
+
+
+@dataclass(slots=True)
+class Accumulator:
+    """Adds up the energy of one source, reading by reading."""
+
+    limits: Limits
+    _base: Reading | None = None
+    _started_ns: int = 0
+    _latest_ns: int = 0
+    _total: Span = Span()
+    _tail: Span = Span()
+    _power_uw: int = 0
+    _pending: str = ""
+    _faults: dict[str, int] = field(default_factory=dict)
+
+    def advance(self, reading: Reading) -> None:
+        """Take a reading into account."""
+        if self._base is None:
+            self._base = reading
+            self._started_ns = self._latest_ns = reading.monotonic_ns
+            if reading.energy_uj is None:
+                self._wait("failed-read")
+            return
+        self._latest_ns = max(self._latest_ns, reading.monotonic_ns)
+        if reading.energy_uj is None:
+            self._wait("failed-read")
+        elif self._base.energy_uj is None:
+            unknown_uj = self.limits.most_uj(self._elapsed_ns)
+            self._commit(reading, Span(0, 0, unknown_uj), "")
+        elif self._stands_still(reading):
+            self._wait("frozen" if self._elapsed_ns >= BILLION else "")
+        else:
+            span, flag = delta(self._base, reading, self.limits, self._expected_uj)
+            self._commit(reading, span, flag)
+
+    def mark(self) -> Mark:
+        """Everything up to the latest reading."""
+        elapsed_ns = self._latest_ns - self._started_ns
+        return Mark(self._total, self._tail, elapsed_ns, self._faults, self._tail != Span())
+
+    @property
+    def _elapsed_ns(self) -> int:
+        return self._latest_ns - self._base.monotonic_ns if self._base else 0
+
+    @property
+    def _expected_uj(self) -> int:
+        return self._power_uw * self._elapsed_ns // BILLION
+
+    def _stands_still(self, reading: Reading) -> bool:
+        base = self._base
+        same = base is not None and base.energy_uj == reading.energy_uj and base.epoch == reading.epoch
+        return self.limits.ticks and same
+
+    def _count(self, flag: str) -> None:
+        # Replaced, not changed: marks taken before keep the counts of their time.
+        self._faults = {**self._faults, flag: self._faults.get(flag, 0) + 1}
+
+    def _wait(self, flag: str) -> None:
+        most_uj = self.limits.most_uj(self._elapsed_ns)
+        self._tail = Span(min(self._expected_uj, most_uj), 0, most_uj)
+        if flag and flag != self._pending:
+            self._count(flag)
+            self._pending = flag
+
+    def _commit(self, reading: Reading, span: Span, flag: str) -> None:
+        elapsed_ns = self._elapsed_ns
+        if span.lo_uj == span.hi_uj and elapsed_ns > 0:
+            self._power_uw = span.uj * BILLION // elapsed_ns
+        if flag:
+            self._count(flag)
+        self._total, self._tail, self._pending, self._base = self._total + span, Span(), "", reading

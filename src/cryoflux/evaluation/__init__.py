@@ -1,0 +1,1 @@
+"""EVALUATE: measures a model's losses on the holdout, as exact integers."""

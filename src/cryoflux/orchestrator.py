@@ -1,0 +1,114 @@
+"""One attempt, in ten steps: the table of contents of CryoFlux.
+
+A crash at any step leaves the receipts valid, the head model whole and the joules charged; the next
+run gives the attempt an ``aborted`` receipt (`cryoflux.recovery`). Nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+__all__ = ["run_attempt"]
+
+from cryoflux import stages
+from cryoflux.bench import AttemptStopped, Bench, Phases, Step
+from cryoflux.energy.interface import Reservation
+from cryoflux.errors import BudgetError
+from cryoflux.quantities import format_energy
+from cryoflux.scheduling.policy import Choice, choose
+from cryoflux.stages import Announced, AttemptRecord
+
+
+def run_attempt(bench: Bench) -> AttemptRecord:
+    """Try to improve the head model once.
+
+    Raises:
+        BudgetError: the bucket pays for no arm; nothing was announced.
+        AgentError: the agent went away; the next run settles what was reserved.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    phases = Phases()
+    started_at = bench.timestamp()
+
+    with bench.step(Step.SAMPLE, phases):  # 1
+        sample = bench.agent.sample()
+        bench.observer.sampled(sample)
+    with bench.step(Step.SCHEDULE, phases):  # 2
+        choice = choose(bench.arms, bench.outcomes, bucket_uj=sample.bucket_uj, seed=bench.seed)
+    if choice is None:
+        raise BudgetError(
+            f"The bucket holds {format_energy(sample.bucket_uj)}, which pays for no attempt.",
+            why=f"An attempt reserves {format_energy(min(arm.reserve_uj for arm in bench.arms))}.",
+            hint="Grant more: cryoflux run --budget 2kJ.",
+        )
+    with bench.step(Step.ANNOUNCE, phases):  # 3
+        announced = stages.announce(bench, choice)
+    with bench.step(Step.RESERVE, phases):  # 4
+        reservation = bench.agent.take(choice.arm.reserve_uj, request_id=announced.intent.task.id)
+    try:
+        return _try(bench, choice, announced, reservation, started_at, phases)
+    except AttemptStopped as stopped:
+        return _abort(bench, announced, reservation, started_at, phases, stopped)
+
+
+def _try(
+    bench: Bench,
+    choice: Choice,
+    announced: Announced,
+    reservation: Reservation,
+    started_at: str,
+    phases: Phases,
+) -> AttemptRecord:
+    max_tokens = bench.recipes[choice.arm.name].max_tokens
+    # A base that was never evaluated is evaluated first: so the attempt knows what evaluation costs.
+    with phases.measure(Step.EVALUATE):
+        base = stages.base_losses(bench, reservation, max_tokens)
+
+    with bench.step(Step.TRAIN, phases):  # 5
+        candidate = stages.train(bench, choice, reservation, phases)
+    with bench.step(Step.EVALUATE, phases):  # 6
+        known = stages.candidate_losses(bench, choice, reservation, candidate)
+    with bench.step(Step.DECIDE, phases):  # 7
+        judged = stages.judge(bench, base, known.losses)
+        evidence, verdict, _ = judged
+    with bench.step(Step.MERGE, phases):  # 8
+        result = stages.keep(bench, candidate, verdict)
+        if verdict.accepted:
+            bench.losses.put(result.digest, bench.data.file_digests["holdout"], max_tokens, known)
+    with bench.step(Step.SETTLE, phases):  # 9
+        settlement = bench.agent.settle(reservation.id)
+    with bench.step(Step.RECORD, phases):  # 10
+        statement, leaf_hash = stages.record(
+            bench, announced, settlement, started_at, candidate=candidate, judged=judged, result=result
+        )
+        bench.head = result
+        bench.versions.point_head(result.digest)
+    return AttemptRecord(
+        statement=statement,
+        leaf_hash=leaf_hash,
+        evidence=evidence,
+        head_loss=known.losses.mean if verdict.accepted else base.mean,
+        phases=phases.seconds,
+        bucket_uj=settlement.bucket_uj,
+    )
+
+
+def _abort(
+    bench: Bench,
+    announced: Announced,
+    reservation: Reservation,
+    started_at: str,
+    phases: Phases,
+    stopped: AttemptStopped,
+) -> AttemptRecord:
+    bench.versions.discard_drafts()
+    with bench.step(Step.SETTLE, phases):
+        settlement = bench.agent.settle(reservation.id)
+    with bench.step(Step.RECORD, phases):
+        statement, leaf_hash = stages.record(bench, announced, settlement, started_at, stopped=stopped)
+    return AttemptRecord(
+        statement=statement,
+        leaf_hash=leaf_hash,
+        evidence=None,
+        head_loss=stages.known_head_loss(bench),
+        phases=phases.seconds,
+        bucket_uj=settlement.bucket_uj,
+    )

@@ -1,0 +1,112 @@
+"""What a run would do, worked out without writing or spending anything.
+
+Nothing here is measured: the number of attempts is a bound, and the cost of evaluation is modelled
+from the size of the model, so each figure says so.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Plan", "make_plan"]
+
+from dataclasses import dataclass
+from math import prod
+
+from cryoflux.config import Settings, Sourced
+from cryoflux.data.examples import Example
+from cryoflux.digests import read_tensor_entries
+from cryoflux.energy.clock import SystemClock
+from cryoflux.energy.cpu_model import GUESSED_W_PER_CPU
+from cryoflux.energy.discovery import find_sources
+from cryoflux.errors import UsageError
+from cryoflux.inputs import read_splits
+from cryoflux.quantities import MICRO, format_energy, parse_energy, worst_tier
+from cryoflux.training.base_model import resolve
+
+_GFLOP_PER_CPU_SECOND = 40.0
+"""float64 matrix products on one core: an assumption, right within a factor of two"""
+_TOKENS_PER_WORD = 1.4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The expected course of a run."""
+
+    data: str
+    examples: dict[str, int]
+    classes: int
+    dropped: dict[str, int]
+    model: str
+    encoder_parameters: int
+    sources: tuple[str, ...]
+    tier: str
+    rule: str
+    budget_joules: float | None
+    reserve_joules: float
+    most_attempts: int | None
+    evaluation_cpu_s: float
+    """modelled: one evaluation of the holdout in float64"""
+    evaluation_joules: float
+    """modelled: the same at a guessed power of one busy core"""
+    detectable: dict[str, float]
+    """per-example spread of Δ → smallest Δ that is found with 90 % power, nats"""
+
+
+def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
+    """Work out what a run with these settings would do.
+
+    Raises:
+        CryoFluxError: as the run itself would.
+    """
+    settings = sourced.settings
+    reserve_uj = parse_energy(settings.attempt.reserve)
+    if budget_uj is not None and budget_uj < reserve_uj:
+        raise UsageError(
+            f"A budget of {format_energy(budget_uj)} is smaller than one attempt.",
+            why=f"An attempt reserves {format_energy(reserve_uj)} before it starts.",
+            hint="Raise --budget, or lower --reserve.",
+        )
+    name, splits = read_splits(settings)
+    parameters = _encoder_parameters(settings.model.model)
+    cpu_s = 2e-9 * parameters * _tokens(splits.holdout, settings.model.max_tokens) / _GFLOP_PER_CPU_SECOND
+    found = find_sources(settings, SystemClock(settings.energy.proc_root))
+    try:
+        sources = tuple(source.name for source in found.sources)
+        tier = worst_tier(source.tier for source in found.sources)
+    finally:
+        found.close()
+    return Plan(
+        data=name,
+        examples={
+            "train": len(splits.train),
+            "holdout": len(splits.holdout),
+            "audit": len(splits.audit),
+        },
+        classes=len(splits.labels),
+        dropped=splits.dropped,
+        model=settings.model.model,
+        encoder_parameters=parameters,
+        sources=sources,
+        tier=tier.value,
+        rule=settings.decision.rule,
+        budget_joules=budget_uj / MICRO if budget_uj is not None else None,
+        reserve_joules=reserve_uj / MICRO,
+        most_attempts=budget_uj // reserve_uj if budget_uj is not None else None,
+        evaluation_cpu_s=cpu_s,
+        evaluation_joules=cpu_s * GUESSED_W_PER_CPU,
+        detectable=_detectable(settings, len(splits.holdout)),
+    )
+
+
+def _encoder_parameters(model: str) -> int:
+    folder = resolve(model)
+    entries = (entry for path in folder.glob("*.safetensors") for entry in read_tensor_entries(path))
+    return sum(prod(e.shape) for e in entries if len(e.shape) >= 2 and "embed" not in e.name.lower())
+
+
+def _tokens(examples: tuple[Example, ...], max_tokens: int) -> int:
+    return sum(min(max_tokens, round(len(e.text.split()) * _TOKENS_PER_WORD) + 2) for e in examples)
+
+
+def _detectable(settings: Settings, count: int) -> dict[str, float]:
+    z = settings.decision.z + 1.2816
+    return {str(sd): z * sd / count**0.5 for sd in (0.1, 0.3)}

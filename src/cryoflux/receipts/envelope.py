@@ -1,0 +1,120 @@
+"""The signed envelope of a statement: DSSE v1 with one Ed25519 signature.
+
+The signature covers the pre-authentication encoding (PAE) of payload type and payload, so that no
+canonicalisation stands between signer and verifier. The envelope itself is one line of RFC 8785 JSON:
+``{"payload": base64, "payloadType": …, "signatures": [{"keyid": …, "sig": base64}]}``. ``keyid`` is
+the SHA-256 of the public key's SubjectPublicKeyInfo (DER), as 64 hexadecimal digits.
+Sources: secure-systems-lab/dsse protocol 1.0, in-toto attestation framework v1.
+"""
+
+from __future__ import annotations
+
+__all__ = ["PAYLOAD_TYPE", "Envelope", "decode_base64", "pae", "parse_envelope", "sign_statement", "verify"]
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+
+from cryoflux.errors import VerificationError
+from cryoflux.receipts.canonical import MAX_ENTRY_BYTES, canonical_bytes, parse_strictly
+from cryoflux.receipts.keys import key_id
+from cryoflux.receipts.statement import Statement
+
+PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
+_SIGNATURE_BYTES = 64
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Signature(_Strict):
+    keyid: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    sig: str
+
+
+class _Document(_Strict):
+    payload: str
+    payloadType: Literal["application/vnd.in-toto+json"] = PAYLOAD_TYPE  # noqa: N815 - the name on the wire
+    signatures: Annotated[list[_Signature], Field(min_length=1, max_length=1)]
+
+
+_DOCUMENT = TypeAdapter(_Document)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What an envelope holds, decoded; nothing about it has been verified."""
+
+    payload: bytes
+    keyid: str
+    signature: bytes
+
+
+def pae(payload: bytes) -> bytes:
+    """The bytes that a DSSE signature covers."""
+    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+
+
+def decode_base64(text: str, what: str) -> bytes:
+    """Bytes of padded standard base64 in its one canonical spelling.
+
+    Raises:
+        VerificationError: it is anything else.
+    """
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise VerificationError(f"{what} is not base64: {error}.") from error
+    if base64.b64encode(content).decode() != text:
+        raise VerificationError(f"{what} is base64 in a spelling of its own; only one is allowed.")
+    return content
+
+
+def parse_envelope(content: bytes) -> Envelope:
+    """Read an envelope from its exact bytes.
+
+    Raises:
+        VerificationError: the bytes are not a canonical envelope with one Ed25519 signature.
+    """
+    document = parse_strictly(_DOCUMENT, content, "The envelope")
+    (signature,) = document.signatures
+    decoded = decode_base64(signature.sig, "The signature")
+    if len(decoded) != _SIGNATURE_BYTES:
+        raise VerificationError(f"The signature has {len(decoded)} bytes; Ed25519 has {_SIGNATURE_BYTES}.")
+    return Envelope(decode_base64(document.payload, "The payload"), signature.keyid, decoded)
+
+
+def sign_statement(statement: Statement, key: Ed25519PrivateKey) -> bytes:
+    """The exact bytes of a signed envelope around a statement.
+
+    Raises:
+        VerificationError: the statement is too large for a log entry, or holds inexact numbers.
+    """
+    payload = canonical_bytes(statement)
+    signature = _Signature(
+        keyid=key_id(key.public_key()), sig=base64.b64encode(key.sign(pae(payload))).decode()
+    )
+    content = canonical_bytes(_Document(payload=base64.b64encode(payload).decode(), signatures=[signature]))
+    if len(content) > MAX_ENTRY_BYTES:
+        raise VerificationError(
+            f"The receipt would have {len(content)} bytes; at most {MAX_ENTRY_BYTES} are allowed.",
+            why="A log entry has to fit into its tile.",
+        )
+    return content
+
+
+def verify(envelope: Envelope, key: Ed25519PublicKey) -> bool:
+    """Whether ``key`` signed the envelope's payload and is the key that it names."""
+    if envelope.keyid != key_id(key):
+        return False
+    try:
+        key.verify(envelope.signature, pae(envelope.payload))
+    except InvalidSignature:
+        return False
+    return True

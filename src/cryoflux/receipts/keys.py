@@ -1,0 +1,137 @@
+"""The two Ed25519 keys of a state: one signs receipts, the other only the head of the log.
+
+They are made on first use as PEM (PKCS 8, no passphrase, mode 0600) in a folder of mode 0700, each with
+its public half beside it. A private key that others can read is refused, and a log that has entries
+never gets a new key in silence.
+"""
+
+from __future__ import annotations
+
+__all__ = ["KEYS_FOLDER", "LOG_KEY", "RECEIPT_KEY", "key_id", "load_key", "load_public_key", "raw_public_key"]
+
+import hashlib
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from cryoflux.errors import StateError, StateTamperedError, UsageError
+from cryoflux.files import storage_errors, write_atomic
+
+KEYS_FOLDER = "keys"
+RECEIPT_KEY = "receipt"
+LOG_KEY = "log"
+
+_WHY = "Receipts that it signs could not be told from forged ones, or could not be signed at all."
+
+
+def raw_public_key(key: Ed25519PublicKey) -> bytes:
+    """The 32 bytes of a public key."""
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """SHA-256 of the key's SubjectPublicKeyInfo (DER), as 64 hexadecimal digits."""
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def _public_pem(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _make_key(path: Path) -> Ed25519PrivateKey:
+    key = Ed25519PrivateKey.generate()
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write_atomic(path, pem, mode=0o600)
+    return key
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
+    if path.stat().st_mode & 0o077:
+        raise StateError(
+            f"The private key {path} can be read by others.", why=_WHY, hint=f"Type: chmod 600 {path}"
+        )
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise StateError(
+            f"The private key {path} cannot be read: {error.strerror}.", why=_WHY, hint="Check its owner."
+        ) from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise StateTamperedError(
+            f"{path} is not a private key.",
+            why=_WHY,
+            hint="Restore it from a backup, or use another --state DIR.",
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise StateTamperedError(
+            f"{path} is not an Ed25519 key.",
+            why=_WHY,
+            hint="Restore it from a backup, or use another --state DIR.",
+        )
+    return key
+
+
+def load_key(folder: Path, name: str, *, create: bool) -> Ed25519PrivateKey:
+    """The private key ``name`` of a state's key folder.
+
+    Args:
+        folder: where the keys are.
+        name: ``receipt`` or ``log``.
+        create: make the key if there is none.
+
+    Raises:
+        StateError: it is missing, unreadable, or readable by others.
+        StateTamperedError: it is not a key, or its public half is of another key.
+        StorageError: a new one cannot be written.
+    """
+    path = folder / f"{name}.pem"
+    if not path.exists() and not create:
+        raise StateError(
+            f"The private key {path} is missing.",
+            why="The log has entries, and one that goes on under another key is not the same log.",
+            hint="Restore the key from a backup, or start afresh with --state DIR.",
+        )
+    key = _read_key(path) if path.exists() else _make_key(path)
+    public, expected = path.with_suffix(".pub"), _public_pem(key)
+    if not public.exists():
+        write_atomic(public, expected)
+    elif public.read_bytes() != expected:
+        raise StateTamperedError(
+            f"{public} is not the public half of {path.name}.",
+            why="Whoever verifies with it would refuse honest receipts, or accept another signer's.",
+            hint=f"Restore it from a backup; deleting {public.name} makes the next run write it again.",
+        )
+    return key
+
+
+def load_public_key(path: Path) -> Ed25519PublicKey:
+    """The Ed25519 public key of a PEM file.
+
+    Raises:
+        UsageError: there is no such key.
+    """
+    hint = "Name a PEM file with an Ed25519 public key, such as state/keys/receipt.pub."
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"The public key {path} cannot be read: {error.strerror}.", hint=hint) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UsageError(
+            f"{path} is not a public key.", why="Signatures cannot be checked without one.", hint=hint
+        ) from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise UsageError(
+            f"{path} is not an Ed25519 key.", why="Receipts carry Ed25519 signatures.", hint=hint
+        )
+    return key

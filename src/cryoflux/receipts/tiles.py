@@ -1,0 +1,156 @@
+"""The log as static files that any web server or memory stick can carry: C2SP tlog-tiles.
+
+``tile/<level>/<index>`` holds 256 hashes of one level of the tree, ``tile/entries/<index>`` the 256 entries
+themselves (each after its length, two bytes, big-endian); the last of a level is partial, under
+``<index>.p/<width>``. All of it follows from the entries, so a file that is missing or different is
+written again, and one that does not follow from the entries does not belong here.
+"""
+
+from __future__ import annotations
+
+__all__ = ["TILE_WIDTH", "Tile", "TileTree", "parse_tile_path", "publish_tiles", "remove_superseded"]
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryoflux.files import storage_errors, write_atomic
+from cryoflux.receipts.merkle import CompactRange, leaf_hash, root_hash
+
+TILE_WIDTH = 256
+ENTRIES = "entries"
+_MAX_ITEM_BYTES = 0xFFFF
+_PATH = re.compile(
+    r"tile/(?P<level>entries|0|[1-9][0-9]?)/(?P<index>(x[0-9]{3}/)*[0-9]{3})(\.p/(?P<width>[1-9][0-9]{0,2}))?"
+)
+
+
+def _encode_index(index: int) -> str:
+    groups = [f"{index % 1000:03}"]
+    while index := index // 1000:
+        groups.append(f"x{index % 1000:03}")
+    return "/".join(reversed(groups))
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One file of the log."""
+
+    level: int | None
+    """of the tree; none for a bundle of entries"""
+    index: int
+    width: int
+    """hashes or entries in it, 1 to 256"""
+
+    @property
+    def path(self) -> str:
+        """Where it lies under the log's folder."""
+        level = ENTRIES if self.level is None else self.level
+        partial = f".p/{self.width}" if self.width < TILE_WIDTH else ""
+        return f"tile/{level}/{_encode_index(self.index)}{partial}"
+
+
+def parse_tile_path(path: str) -> Tile | None:
+    """The tile that lies at a path, or none where no tile has that path."""
+    if (found := _PATH.fullmatch(path)) is None:
+        return None
+    level = None if found["level"] == ENTRIES else int(found["level"])
+    index = int(re.sub("[x/]", "", found["index"]))
+    tile = Tile(level, index, int(found["width"] or TILE_WIDTH))
+    return tile if tile.path == path else None
+
+
+class TileTree:
+    """The entries of a log and what its tiles hold."""
+
+    def __init__(self, entries: Iterable[bytes] = ()) -> None:
+        self.entries: list[bytes] = []
+        self._levels: list[list[bytes]] = [[]]
+        self._range = CompactRange()
+        for entry in entries:
+            self.append(entry)
+
+    @property
+    def size(self) -> int:
+        """Entries so far."""
+        return len(self.entries)
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """Their leaf hashes."""
+        return self._levels[0]
+
+    def root(self, size: int | None = None) -> bytes:
+        """The root over all entries, or over the first ``size``."""
+        return self._range.root() if size in (None, self.size) else root_hash(self.leaves[:size])
+
+    def append(self, entry: bytes) -> None:
+        """Add one entry."""
+        leaf = leaf_hash(entry)
+        self.entries.append(entry)
+        self._range.append(leaf)
+        carry, level = leaf, 0
+        while True:
+            row = self._levels[level]
+            row.append(carry)
+            if len(row) % TILE_WIDTH:
+                return
+            carry, level = root_hash(row[-TILE_WIDTH:]), level + 1
+            if level == len(self._levels):
+                self._levels.append([])
+
+    def content(self, tile: Tile) -> bytes | None:
+        """What a tile holds, or none where this log has no such tile."""
+        row = self.entries if tile.level is None else self._row(tile.level)
+        part = row[tile.index * TILE_WIDTH : tile.index * TILE_WIDTH + tile.width]
+        if len(part) < tile.width or any(len(item) > _MAX_ITEM_BYTES for item in part):
+            return None
+        if tile.level is None:
+            return b"".join(len(entry).to_bytes(2, "big") + entry for entry in part)
+        return b"".join(part)
+
+    def _row(self, level: int) -> list[bytes]:
+        return self._levels[level] if level < len(self._levels) else []
+
+    def tiles(self, size: int | None = None, *, start: int = 0) -> Iterator[Tile]:
+        """The tiles of the first ``size`` entries that the first ``start`` do not have."""
+        size = self.size if size is None else size
+        yield from _tiles_of_level(None, start, size)
+        level = 0
+        while size >> (8 * level):
+            yield from _tiles_of_level(level, start >> (8 * level), size >> (8 * level))
+            level += 1
+
+
+def _tiles_of_level(level: int | None, start: int, size: int) -> Iterator[Tile]:
+    if start == size:
+        return
+    for index in range(start // TILE_WIDTH, -(-size // TILE_WIDTH)):
+        yield Tile(level, index, min(TILE_WIDTH, size - index * TILE_WIDTH))
+
+
+def publish_tiles(folder: Path, tree: TileTree, *, start: int = 0) -> None:
+    """Write the tiles that are missing or different, in ``folder``, from entry ``start`` on.
+
+    Raises:
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    for tile in tree.tiles(start=start):
+        path, content = folder / tile.path, tree.content(tile)
+        with storage_errors(path):
+            same = path.is_file() and path.read_bytes() == content
+        if not same and content is not None:
+            write_atomic(path, content)
+
+
+def remove_superseded(folder: Path, tree: TileTree, *, start: int = 0) -> None:
+    """Remove partial tiles that a wider one has replaced since entry ``start``, and unfinished files."""
+    current = {tile.path for tile in tree.tiles()}
+    places = {Path(tile.path.partition(".p/")[0]) for tile in tree.tiles(start=start)}
+    for place in places:
+        partial = folder / place.with_name(f"{place.name}.p")
+        for path in sorted(partial.glob("*")):
+            if path.relative_to(folder).as_posix() not in current:
+                with storage_errors(path):
+                    path.unlink(missing_ok=True)

@@ -1,0 +1,67 @@
+"""What the next run does about a run that died: nothing is left open, lost or counted twice.
+
+1. Every intent without a receipt gets one: ``aborted``, charged with what its reservation had spent.
+2. The head link follows the log: the result of the last receipt.
+3. Drafts, and versions that no receipt names, are thrown away.
+"""
+
+from __future__ import annotations
+
+__all__ = ["head_of", "open_intents", "past_outcomes", "recover"]
+
+import shutil
+from collections.abc import Iterable
+
+from cryoflux import stages
+from cryoflux.bench import AttemptStopped, Bench
+from cryoflux.receipts.entry import Entry, intent_of, receipt_of
+from cryoflux.receipts.statement import Receipt
+from cryoflux.scheduling.efficiency import Outcome
+from cryoflux.stages import Announced
+
+
+def open_intents(entries: Iterable[Entry]) -> list[Announced]:
+    """Intents that no receipt closes."""
+    waiting: dict[str, Announced] = {}
+    for entry in entries:
+        if intent := intent_of(entry):
+            waiting[entry.leaf_hash] = Announced(intent, entry.leaf_hash)
+        elif receipt := receipt_of(entry):
+            waiting.pop(receipt.intent, None)
+    return list(waiting.values())
+
+
+def head_of(entries: Iterable[Entry]) -> str | None:
+    """Digest of the head model by the log; none before the first entry."""
+    head = None
+    for entry in entries:
+        receipt = receipt_of(entry)
+        head = receipt.result.digest if receipt else entry.statement.predicate.base.digest
+    return head
+
+
+def past_outcomes(entries: Iterable[Entry]) -> list[Outcome]:
+    """What the scheduler learns from the log."""
+    return [stages.outcome_of(receipt) for entry in entries if (receipt := receipt_of(entry))]
+
+
+def recover(bench: Bench) -> list[Receipt]:
+    """Close what a dead run left open, and return the receipts that this took."""
+    receipts = [_close(bench, intent) for intent in open_intents(bench.log.entries())]
+    bench.versions.discard_drafts()
+    named = {bench.head.digest}
+    for entry in bench.log.entries():
+        receipt = receipt_of(entry)
+        named |= {entry.statement.predicate.base.digest, *([receipt.result.digest] if receipt else [])}
+    for digest in set(bench.versions.kept()) - named:
+        shutil.rmtree(bench.versions.folder(digest), ignore_errors=True)
+    bench.versions.point_head(bench.head.digest)
+    return receipts
+
+
+def _close(bench: Bench, announced: Announced) -> Receipt:
+    reservation = bench.agent.find(announced.intent.task.id)
+    settlement = bench.agent.settle(reservation.id) if reservation else None
+    stopped = AttemptStopped("Aborted: the run ended before this attempt did; nothing was kept.", "failed")
+    statement, _ = stages.record(bench, announced, settlement, announced.intent.announced_at, stopped=stopped)
+    return statement.predicate

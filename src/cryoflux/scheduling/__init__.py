@@ -1,0 +1,1 @@
+"""SCHEDULE: chooses the next task and arm by expected η = Δ per joule."""

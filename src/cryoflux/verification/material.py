@@ -1,0 +1,155 @@
+"""What there is to verify: a state directory or an exported file, read once and never changed.
+
+A live run may append while we read. Head link, checkpoint, tiles and database are therefore read as one
+snapshot, each before what it follows from: if the checkpoint has moved meanwhile, all is read again.
+"""
+
+from __future__ import annotations
+
+__all__ = ["HEAD_LINK", "Material", "read_material"]
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from cryoflux.errors import CryoFluxError, UsageError
+from cryoflux.receipts.keys import KEYS_FOLDER, LOG_KEY, RECEIPT_KEY, load_public_key
+from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
+from cryoflux.receipts.store import DATABASE, Row, read_rows
+
+HEAD_LINK = "base_model"
+_MAX_TILE_BYTES = 256 * 65_537
+_MAX_NOTE_BYTES = 65_536
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything that the steps look at, except artefacts."""
+
+    target: Path
+    rows: tuple[Row, ...]
+    state: Path | None
+    """the state directory; none for an exported file"""
+    key: Ed25519PublicKey | None
+    """that receipts should be signed by"""
+    pinned: bool = False
+    """whether ``key`` came from the one who verifies"""
+    log_key: Ed25519PublicKey | None = None
+    checkpoint: bytes | None = None
+    tiles: dict[str, bytes] | None = None
+    """path under ``log/`` → content"""
+    head_link: Path | None = None
+    """where ``base_model`` points; none where it is no link"""
+    problem: str = ""
+    """why the rows could not be read, or not all of them"""
+
+
+def _bytes_or_none(path: Path, limit: int) -> bytes | None:
+    if not path.is_file():  # a pipe would be waited on for ever
+        return None
+    try:
+        with path.open("rb") as stream:
+            return stream.read(limit)
+    except OSError:
+        return None
+
+
+def _read_tiles(log: Path) -> dict[str, bytes]:
+    tiles: dict[str, bytes] = {}
+    for path in sorted((log / "tile").rglob("*")):
+        # A name with a leading dot is a write that a crash cut short; no reader of the log asks for it.
+        if path.is_file() and not path.name.startswith("."):
+            content = _bytes_or_none(path, _MAX_TILE_BYTES)
+            if content is not None:
+                tiles[path.relative_to(log).as_posix()] = content
+    return tiles
+
+
+def _public_key(state: Path, name: str) -> Ed25519PublicKey | None:
+    path = state / KEYS_FOLDER / f"{name}.pub"
+    try:
+        return load_public_key(path) if path.is_file() else None
+    except UsageError:
+        return None
+
+
+def _link_target(link: Path) -> Path | None:
+    return link.readlink() if link.is_symlink() else None
+
+
+def _snapshot(state: Path, key: Ed25519PublicKey | None, *, pinned: bool) -> Material:
+    link, problem = _link_target(state / HEAD_LINK), ""
+    rows: tuple[Row, ...] = ()
+    checkpoint = _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES)
+    tiles = _read_tiles(state / LOG_FOLDER)
+    try:
+        rows = tuple(read_rows(state / DATABASE))
+    except CryoFluxError as error:
+        problem = error.what
+    return Material(
+        target=state,
+        rows=rows,
+        state=state,
+        key=key,
+        pinned=pinned,
+        log_key=_public_key(state, LOG_KEY),
+        checkpoint=checkpoint,
+        tiles=tiles,
+        head_link=link,
+        problem=problem,
+    )
+
+
+def _read_state(state: Path, pinned: Ed25519PublicKey | None) -> Material:
+    if not (state / DATABASE).is_file():
+        raise UsageError(
+            f"{state} holds no receipts.",
+            why="A state directory has a receipts.db.",
+            hint="Name another one with --state DIR, or make one with cryoflux run.",
+        )
+    key = pinned or _public_key(state, RECEIPT_KEY)
+    for _ in range(_ATTEMPTS):
+        found = _snapshot(state, key, pinned=pinned is not None)
+        if found.checkpoint == _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES):
+            break
+    return found
+
+
+def _read_file(path: Path, pinned: Ed25519PublicKey | None) -> Material:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}.", hint="Name a state directory or an exported file."
+        ) from error
+    *lines, rest = content.split(b"\n")
+    problem = "its last line does not end, so part of it may be missing" if rest else ""
+    return Material(
+        target=path,
+        rows=tuple(Row(index, None, None, line) for index, line in enumerate(lines)),
+        state=None,
+        key=pinned,
+        pinned=pinned is not None,
+        problem=problem if content else "holds no entries",
+    )
+
+
+def read_material(target: Path, key: Ed25519PublicKey | None = None) -> Material:
+    """Read what there is to verify.
+
+    Args:
+        target: a state directory, or a file of envelopes, one a line.
+        key: that the receipts have to be signed by; a state brings its own otherwise.
+
+    Raises:
+        UsageError: there is no such target.
+    """
+    if not target.exists():
+        raise UsageError(
+            f"{target} does not exist.",
+            why="There is nothing to verify.",
+            hint="Name a state directory, or a file made by cryoflux receipts export.",
+        )
+    return _read_state(target, key) if target.is_dir() else _read_file(target, key)

@@ -1,0 +1,155 @@
+"""Steps 1 to 4: bytes, signatures, order, and the tree with its signed head."""
+
+from __future__ import annotations
+
+__all__ = ["check_chain", "check_form", "check_signatures", "check_tree"]
+
+from collections.abc import Iterator
+
+from cryoflux.errors import VerificationError
+from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint
+from cryoflux.receipts.envelope import verify
+from cryoflux.receipts.keys import key_id
+from cryoflux.receipts.statement import ZERO_HASH
+from cryoflux.receipts.store import columns_of
+from cryoflux.receipts.tiles import TileTree, parse_tile_path
+from cryoflux.verification.history import History, said_by
+from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
+
+FORM = Step(1, "entries are well formed")
+SIGNATURES = Step(2, "signatures")
+CHAIN = Step(3, "order without gaps")
+TREE = Step(4, "log tree and checkpoint")
+
+
+def check_form(history: History) -> list[Check]:
+    """Step 1: the source is readable and every envelope is strict and canonical."""
+    material = history.material
+    findings = [failed(str(material.target), material.problem)] if material.problem else []
+    findings += [failed(f"entry {index}", what) for index, what in history.malformed.items()]
+    findings += _wrong_columns(history)
+    summary = f"{len(history.entries)} envelopes and statements are strict and canonical"
+    return conclude(FORM, findings, summary)
+
+
+def _wrong_columns(history: History) -> Iterator[Finding]:
+    for entry in history.entries:
+        stored = history.material.rows[entry.index].columns
+        if stored is not None and stored != columns_of(entry.statement):
+            yield failed(said_by(entry), "the database's index columns say something else than the entry")
+
+
+def check_signatures(history: History) -> list[Check]:
+    """Step 2: every envelope is signed by the expected key."""
+    material = history.material
+    if material.key is None:
+        return conclude(SIGNATURES, _without_key(history), "")
+    bad = [
+        failed(said_by(entry), _signature_detail(entry.signed.keyid, key_id(material.key)))
+        for entry in history.entries
+        if not verify(entry.signed, material.key)
+    ]
+    origin = "that you named" if material.pinned else "of the state itself; pin it with --key"
+    return conclude(
+        SIGNATURES, bad, f"{len(history.entries)} by key {key_id(material.key)[:16]}…, the one {origin}"
+    )
+
+
+def _signature_detail(found: str, expected: str) -> str:
+    if found != expected:
+        return f"is signed by key {found[:16]}…, not by the expected {expected[:16]}…"
+    return "the signature does not match the payload"
+
+
+def _without_key(history: History) -> list[Finding]:
+    if history.material.state is not None:
+        return [failed("keys/receipt.pub", "is missing or not a public key; name the signer's with --key")]
+    named = {entry.signed.keyid for entry in history.entries}
+    if len(named) > 1:
+        return [failed(str(history.material.target), f"its entries name {len(named)} different keys")]
+    who = f"all entries name key {next(iter(named))[:16]}…" if named else "no entry names a key"
+    return [unknown("signer", f"{who}; a file does not bring the key: name it with --key")]
+
+
+def check_chain(history: History) -> list[Check]:
+    """Step 3: sequence numbers count from 0 and each entry names the hash of the one before."""
+    findings = [
+        failed(f"entry {position}", f"lies at index {row.index}: entries before it are missing")
+        for position, row in enumerate(history.material.rows)
+        if row.index != position
+    ]
+    for entry in history.entries:
+        said = entry.statement.predicate
+        before = history.leaves[entry.index - 1].hex() if entry.index else ZERO_HASH
+        if said.sequence != entry.index:
+            findings.append(failed(said_by(entry), f"says that it is number {said.sequence}"))
+        if said.prev != before:
+            findings.append(failed(said_by(entry), "does not name the hash of the entry before it"))
+    head = history.leaves[-1].hex() if history.leaves else ZERO_HASH
+    return conclude(CHAIN, findings, f"{len(history.leaves)} entries, head {head[:16]}…")
+
+
+def check_tree(history: History) -> list[Check]:
+    """Step 4: stored hashes, checkpoint and tiles are those of the entries."""
+    material = history.material
+    if material.state is None:
+        reason = "an exported file has no checkpoint, so entries may be missing at its end"
+        return conclude(TREE, [unknown("checkpoint", reason)], "")
+    findings = [
+        failed(f"entry {position}", "its bytes do not have the leaf hash that was stored with it")
+        for position, (row, leaf) in enumerate(zip(material.rows, history.leaves, strict=True))
+        if row.leaf != leaf.hex()
+    ]
+    tree = TileTree(row.envelope for row in material.rows)
+    size, summary = 0, ""
+    try:
+        checkpoint = _checkpoint(history, tree)
+        size = checkpoint.size
+        summary = f"root {checkpoint.root.hex()[:16]}… over {size} entries is the signed one"
+        if size < tree.size:
+            findings.append(
+                unknown("log/checkpoint", f"{tree.size - size} newer entries are not covered yet")
+            )
+    except VerificationError as error:
+        findings.append(failed("log/checkpoint", error.what))
+    findings += _wrong_tiles(history, tree, size)
+    return conclude(TREE, findings, summary)
+
+
+def _checkpoint(history: History, tree: TileTree) -> Checkpoint:
+    material = history.material
+    if material.checkpoint is None:
+        raise VerificationError("is missing, so entries may be missing at the end")
+    if material.log_key is None:
+        raise VerificationError("cannot be checked: keys/log.pub is missing or not a public key")
+    found = parse_checkpoint(material.checkpoint, material.log_key)
+    if material.key is not None and found.origin != origin_of(material.key):
+        raise VerificationError(f"is of the log {found.origin}, not of {origin_of(material.key)}")
+    if found.size > tree.size:
+        missing = f"entries {tree.size} to {found.size - 1} are missing"
+        raise VerificationError(f"covers {found.size} entries, but there are {tree.size}: {missing}")
+    if found.root != tree.root(found.size):
+        raise VerificationError("its root is not the root of the entries: some were changed or moved")
+    return found
+
+
+def _wrong_tiles(history: History, tree: TileTree, size: int) -> Iterator[Finding]:
+    present = history.material.tiles or {}
+    for tile in tree.tiles(size):
+        if tile.path not in present and not _replaced(tile.path, present):
+            yield failed(f"log/{tile.path}", "is missing")
+    for path, content in present.items():
+        found = parse_tile_path(path)
+        if found is None or tree.content(found) != content:
+            yield failed(f"log/{path}", "does not follow from the entries")
+
+
+def _replaced(path: str, present: dict[str, bytes]) -> bool:
+    # A crash between tiles and checkpoint leaves wider tiles than the checkpoint asks for.
+    place, partial, width = path.partition(".p/")
+    wider = (found for found in present if found == place or found.startswith(f"{place}.p/"))
+    return bool(partial) and any(
+        found == place or int(found.rpartition("/")[2]) > int(width)
+        for found in wider
+        if found == place or found.rpartition("/")[2].isdecimal()
+    )

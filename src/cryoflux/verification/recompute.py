@@ -1,0 +1,176 @@
+"""Step 11: evaluate again what receipts say was evaluated, and compare integers.
+
+Under the profile ``f64-nanonat/v1`` a loss is computed in float64 and rounded once to a nano-nat, so
+honest machines agree on the integer; only a value that sits on a rounding boundary may differ, by one
+unit. Equal therefore means: the same integers, or one nano-nat apart on at most 0.5 % of the examples.
+A candidate that was not kept is made again from base and adapter, and has to get its recorded digest.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Recomputer", "RecomputerFactory", "check_recomputed"]
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cryoflux.errors import CryoFluxError
+from cryoflux.quantities import NANO
+from cryoflux.receipts.statement import Data, Evaluation, Outcome
+from cryoflux.verification.artefacts import (
+    Losses,
+    capsule_path,
+    holdout_path,
+    losses_path,
+    model_path,
+    read_losses,
+    tensors_of,
+)
+from cryoflux.verification.history import Attempt, History
+from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
+
+RECOMPUTED = Step(11, "losses evaluated again", Claim.RECOMPUTED)
+_MOST_OFF_BY_ONE = 0.005
+
+
+class Recomputer(Protocol):
+    """What can evaluate a model; the only part of a verification that needs a trainer's libraries."""
+
+    def evaluate(self, model: Path, holdout: Path) -> tuple[list[int], list[bool]]:
+        """Losses of a model on a holdout in nano-nats, and which examples it gets right."""
+
+    def merge(self, base: Path, capsule: Path, into: Path) -> Path:
+        """Merge an adapter into a base model, below the folder ``into``; the merged model's folder."""
+
+
+RecomputerFactory = Callable[[int], Recomputer]
+"""Makes a recomputer for texts that were truncated to so many tokens."""
+
+
+class _Open(Exception):  # noqa: N818 - not an error: the question stays open
+    """This receipt cannot be evaluated again here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One receipt and all that it takes to evaluate it again."""
+
+    state: Path
+    attempt: Attempt
+    evaluation: Evaluation
+    data: Data
+    recorded: Losses
+
+    @property
+    def holdout(self) -> Path:
+        return holdout_path(self.state, self.data)
+
+
+def check_recomputed(history: History, most: int, factory: RecomputerFactory) -> list[Check]:
+    """Step 11: the last accepted receipt first, then the newest others that were evaluated.
+
+    Args:
+        history: the log and its state.
+        most: receipts to evaluate again.
+        factory: makes what evaluates.
+    """
+    chosen = _choose(history, most)
+    if not chosen:
+        return conclude(RECOMPUTED, [unknown("receipts", "no receipt carries an evaluation")], "")
+    findings: list[Finding] = []
+    equal: list[str] = []
+    for attempt in chosen:
+        try:
+            case = _prepare(history, attempt)
+            differences, note = _evaluate(case, factory)
+        except _Open as reason:
+            findings.append(unknown(attempt.name, f"cannot be evaluated again here: {reason}"))
+            continue
+        except (CryoFluxError, ValueError, OSError) as error:
+            findings.append(failed(attempt.name, f"evaluating it again failed: {error}"))
+            continue
+        findings += [failed(attempt.name, f"refuted: {difference}") for difference in differences]
+        if not differences:
+            equal.append(f"{attempt.name} equal: {note}")
+    return conclude(RECOMPUTED, findings, "; ".join(equal))
+
+
+def _choose(history: History, most: int) -> list[Attempt]:
+    evaluated = [a for a in reversed(history.attempts) if a.receipt.evaluation is not None]
+    accepted = [a for a in evaluated if a.receipt.outcome is Outcome.ACCEPTED][:1]
+    return [*accepted, *(a for a in evaluated if a not in accepted)][:most]
+
+
+def _prepare(history: History, attempt: Attempt) -> _Case:
+    state, evaluation = history.material.state, attempt.receipt.evaluation
+    if state is None or evaluation is None:
+        raise _Open("an exported file brings neither models nor data")
+    if attempt.intent is None:
+        raise _Open("it has no intent that names its data")
+    try:
+        path = losses_path(state, evaluation)
+        recorded = read_losses(path, evaluation.per_example, attempt.receipt.holdout.count)
+    except ValueError as error:
+        raise _Open(str(error)) from error
+    case = _Case(state, attempt, evaluation, attempt.intent.data, recorded)
+    for path in (case.holdout, model_path(state, attempt.receipt.base)):
+        if not path.exists():
+            raise _Open(f"{path.relative_to(state)} is not kept here")
+    return case
+
+
+def _evaluate(case: _Case, factory: RecomputerFactory) -> tuple[list[str], str]:
+    """What differs, and what to say where nothing does."""
+    training = case.attempt.receipt.training
+    max_tokens = training.recipe.get("max_tokens") if training is not None else None
+    if not isinstance(max_tokens, int):
+        raise _Open("the receipt does not say max_tokens, to which texts were truncated")
+    recomputer = factory(max_tokens)
+    base = recomputer.evaluate(model_path(case.state, case.attempt.receipt.base), case.holdout)
+    with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
+        candidate, merged = _candidate(case, recomputer, Path(folder))
+        if tensors_of(candidate) != case.evaluation.candidate.digest:
+            return ["base and adapter merge into another model than the one recorded"], ""
+        new = recomputer.evaluate(candidate, case.holdout)
+    recorded = case.recorded
+    differences = [
+        *_differences("base", base, recorded.base, recorded.base_correct),
+        *_differences("new", new, recorded.new, recorded.new_correct),
+    ]
+    delta = (sum(base[0]) - sum(new[0])) / len(recorded.base) / NANO
+    same = sum(a == b for a, b in zip([*base[0], *new[0]], [*recorded.base, *recorded.new], strict=False))
+    of = 2 * len(recorded.base)
+    exact = "all" if same == of else f"{same} of"
+    return differences, f"Δ = {delta:+.6f} nats, {exact} {of} losses identical{merged}"
+
+
+def _candidate(case: _Case, recomputer: Recomputer, folder: Path) -> tuple[Path, str]:
+    kept = model_path(case.state, case.evaluation.candidate)
+    if kept.is_dir():
+        return kept, ""
+    capsule = capsule_path(case.state, case.attempt.statement)
+    if not capsule.is_dir():
+        raise _Open("neither the candidate nor its adapter is kept here")
+    base = model_path(case.state, case.attempt.receipt.base)
+    return recomputer.merge(base, capsule, folder), ", candidate merged again"
+
+
+def _differences(
+    which: str, found: tuple[list[int], list[bool]], losses: Sequence[int], correct: Sequence[bool]
+) -> list[str]:
+    if len(found[0]) != len(losses) or len(found[1]) != len(correct):
+        return [f"the holdout has {len(found[0])} examples here, {len(losses)} in the receipt"]
+    apart = [abs(a - b) for a, b in zip(found[0], losses, strict=True)]
+    off = sum(distance > 0 for distance in apart)
+    flipped = sum(a != b for a, b in zip(found[1], correct, strict=True))
+    problems = []
+    if max(apart) > 1 or off > _MOST_OFF_BY_ONE * len(losses):
+        problems.append(
+            f"{off} of {len(losses)} {which} losses differ, by up to {max(apart)} nano-nats; "
+            f"sum {sum(found[0])} here, {sum(losses)} recorded"
+        )
+    if flipped:
+        problems.append(f"{flipped} of {len(losses)} {which} predictions are right or wrong differently")
+    return problems

@@ -1,0 +1,115 @@
+"""The numbered steps of a verification, and the one function that goes through them.
+
+1. The source is readable; every envelope and statement is strict and canonical.
+2. Every envelope carries the signature of the expected key.
+3. Sequence numbers count from 0 without a gap; each entry names the hash of the one before.
+4. Stored leaf hashes, tiles and the signed checkpoint are those of the entries; none is missing at the end.
+5. Each receipt ends one earlier intent and says the same as it did; no intent is left without a receipt.
+6. Δ = base − new, and sums and counts are possible together.
+7. The acceptance rule, applied again, gives the recorded decision and outcome.
+8. Each base model is the result before it; one holdout, and each use of it counted.
+9. Models, adapters, losses and data on the disk have the signed digests.
+10. Energy figures lie in their intervals. How many joules there were is attested, never proven.
+11. On request: losses, evaluated again, are the recorded integers.
+
+The steps are pure functions of what `material` has read; 9 and 11 read artefacts. None of them raises:
+what is malformed, missing or hostile becomes a finding that names it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["STEPS", "verify_target"]
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from cryoflux.errors import CryoFluxError
+from cryoflux.receipts.keys import key_id
+from cryoflux.verification.artefacts import ARTEFACTS, check_artefacts
+from cryoflux.verification.claims import (
+    ARITHMETIC,
+    DECISIONS,
+    ENERGY,
+    LINEAGE,
+    PAIRS,
+    check_arithmetic,
+    check_decisions,
+    check_energy,
+    check_lineage,
+    check_pairs,
+)
+from cryoflux.verification.history import History, read_history
+from cryoflux.verification.material import read_material
+from cryoflux.verification.order import (
+    CHAIN,
+    FORM,
+    SIGNATURES,
+    TREE,
+    check_chain,
+    check_form,
+    check_signatures,
+    check_tree,
+)
+from cryoflux.verification.recompute import RECOMPUTED, RecomputerFactory, check_recomputed
+from cryoflux.verification.result import Check, Report, Step, conclude, failed
+
+_Run = Callable[[History], list[Check]]
+
+STEPS: tuple[tuple[Step, _Run], ...] = (
+    (FORM, check_form),
+    (SIGNATURES, check_signatures),
+    (CHAIN, check_chain),
+    (TREE, check_tree),
+    (PAIRS, check_pairs),
+    (ARITHMETIC, check_arithmetic),
+    (DECISIONS, check_decisions),
+    (LINEAGE, check_lineage),
+    (ARTEFACTS, check_artefacts),
+    (ENERGY, check_energy),
+)
+_HOSTILE = (CryoFluxError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, OSError)
+
+
+def _guarded(step: Step, run: _Run, history: History) -> list[Check]:
+    # The last line of defence: input that a step did not foresee is a failed check, not a traceback.
+    try:
+        return run(history)
+    except _HOSTILE as error:
+        detail = f"the step could not finish: {type(error).__name__}: {error}"
+        return conclude(step, [failed(str(history.material.target), detail)], "")
+
+
+def verify_target(
+    target: Path,
+    *,
+    key: Ed25519PublicKey | None = None,
+    recompute: int = 0,
+    recomputer: RecomputerFactory | None = None,
+) -> Report:
+    """Go through all steps.
+
+    Args:
+        target: a state directory, or a file of exported envelopes.
+        key: the key that receipts have to be signed by; a state brings its own otherwise.
+        recompute: receipts to evaluate again.
+        recomputer: makes what evaluates; needed where ``recompute`` is positive.
+
+    Raises:
+        UsageError: there is no such target.
+    """
+    material = read_material(target, key)
+    history = read_history(material)
+    checks = [check for step, run in STEPS for check in _guarded(step, run, history)]
+    if recompute and recomputer is not None:
+        factory = recomputer
+        checks += _guarded(RECOMPUTED, lambda h: check_recomputed(h, recompute, factory), history)
+    return Report(
+        target=str(target),
+        checks=tuple(checks),
+        entries=len(material.rows),
+        receipts=len(history.attempts),
+        signer=key_id(material.key) if material.key is not None else "",
+        pinned=material.pinned,
+    )

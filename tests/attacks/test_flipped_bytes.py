@@ -1,0 +1,124 @@
+"""One flipped byte anywhere in what was signed, or in what it names, is found and named."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cryoflux.errors import StateTamperedError
+from cryoflux.receipts.log import ReceiptLog
+from cryoflux.verification.artefacts import check_artefacts
+from cryoflux.verification.history import read_history
+from cryoflux.verification.material import read_material
+from cryoflux.verification.result import Check, Status
+from cryoflux.verification.steps import verify_target
+from synthetic_state import SyntheticState
+
+FLIPS = 200
+
+
+def flips(content: bytes, dice: random.Random) -> Iterator[bytes]:
+    """Copies with one byte changed, at every place or at 200 random ones."""
+    places = range(len(content)) if len(content) <= FLIPS else dice.sample(range(len(content)), FLIPS)
+    for place in places:
+        changed = bytearray(content)
+        changed[place] ^= dice.randint(1, 255)
+        yield bytes(changed)
+
+
+def named(checks: tuple[Check, ...] | list[Check]) -> set[str]:
+    return {check.subject for check in checks if check.status is Status.FAIL}
+
+
+@contextmanager
+def restored(path: Path) -> Iterator[bytes]:
+    content = path.read_bytes()
+    yield content
+    path.write_bytes(content)
+
+
+def model(s: SyntheticState) -> str:
+    return f"models/{s.head.digest}"
+
+
+def adapter(s: SyntheticState) -> str:
+    return f"capsules/{s.entries[7].statement.subject[0].digest.sha256}"
+
+
+def evidence(s: SyntheticState) -> str:
+    return f"evidence/{s.entries[7].statement.predicate.evaluation.per_example}.bin"
+
+
+ARTEFACTS: dict[str, Callable[[SyntheticState], str]] = {
+    "weights": lambda s: f"{model(s)}/model.safetensors",
+    "model config": lambda s: f"{model(s)}/config.json",
+    "model checksums": lambda s: f"{model(s)}/SHA256SUMS",
+    "adapter": lambda s: f"{adapter(s)}/adapter_model.safetensors",
+    "adapter config": lambda s: f"{adapter(s)}/adapter_config.json",
+    "adapter checksums": lambda s: f"{adapter(s)}/SHA256SUMS",
+    "evidence": evidence,
+    "holdout": lambda s: f"data/{s.data.digest}/holdout.jsonl",
+    "train": lambda s: f"data/{s.data.digest}/train.jsonl",
+    "data checksums": lambda s: f"data/{s.data.digest}/SHA256SUMS",
+}
+
+
+@pytest.mark.parametrize("which", ARTEFACTS)
+def test_a_flipped_byte_of_an_artefact_is_named(pristine: SyntheticState, which: str) -> None:
+    where = ARTEFACTS[which](pristine)
+    history = read_history(read_material(pristine.path))
+    with restored(pristine.path / where) as content:
+        for changed in flips(content, random.Random(which)):
+            (pristine.path / where).write_bytes(changed)
+            assert named(check_artefacts(history)) == {where}
+    assert verify_target(pristine.path).ok
+
+
+@pytest.mark.parametrize("index", [1, 6])
+def test_a_flipped_byte_of_an_envelope_is_named(state: Path, pristine: SyntheticState, index: int) -> None:
+    connection = sqlite3.connect(state / "receipts.db", isolation_level=None)
+    connection.execute("DROP TRIGGER entries_update")
+    for changed in flips(pristine.entries[index].envelope, random.Random(index)):
+        connection.execute("UPDATE entries SET envelope = ? WHERE idx = ?", (changed, index))
+        assert any(subject.startswith(f"entry {index}") for subject in named(verify_target(state).checks))
+    connection.close()
+
+
+@pytest.mark.parametrize("where", ["log/checkpoint", "log/tile/0/000.p/8", "log/tile/entries/000.p/8"])
+def test_a_flipped_byte_of_the_published_log_is_named(state: Path, where: str) -> None:
+    content = (state / where).read_bytes()
+    for changed in flips(content, random.Random(where)):
+        (state / where).write_bytes(changed)
+        assert where in named(verify_target(state).checks)
+
+
+def test_a_flipped_byte_of_the_database_file_is_found_or_changes_nothing_that_counts(
+    state: Path, pristine: SyntheticState
+) -> None:
+    # Unused page space is not evidence; whatever still passes must say, byte for byte, what was signed.
+    path = state / "receipts.db"
+    content = path.read_bytes()
+    found = 0
+    for changed in flips(content, random.Random(5)):
+        path.write_bytes(changed)
+        if verify_target(state).ok:
+            rows = read_material(state).rows
+            assert [row.envelope for row in rows] == [entry.envelope for entry in pristine.entries]
+        else:
+            found += 1
+    assert found > FLIPS / 4
+
+
+def test_a_flipped_envelope_is_refused_for_writing_too(state: Path, pristine: SyntheticState) -> None:
+    path = state / "receipts.db"
+    content = path.read_bytes()
+    payload = pristine.entries[3].envelope[1000:1040]
+    assert content.count(payload) == 1
+    path.write_bytes(content.replace(payload, payload[:-1] + bytes([payload[-1] ^ 1])))
+    with pytest.raises(StateTamperedError, match="Entry 3"):
+        ReceiptLog.open(state)

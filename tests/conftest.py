@@ -1,0 +1,27 @@
+"""What every test may use: a complete synthetic state, made once and copied."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from synthetic_state import SyntheticState, make_state
+
+# A busy machine is slow, not wrong; and the same examples every time make a failure one that stays.
+settings.register_profile("cryoflux", deadline=None, database=None, derandomize=True)
+settings.load_profile("cryoflux")
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> SyntheticState:
+    """The synthetic state; nobody changes it without changing it back."""
+    return make_state(tmp_path_factory.mktemp("pristine") / "state")
+
+
+@pytest.fixture
+def state(pristine: SyntheticState, tmp_path: Path) -> Path:
+    """A copy of the synthetic state that a test may ruin."""
+    return shutil.copytree(pristine.path, tmp_path / "state", symlinks=True)

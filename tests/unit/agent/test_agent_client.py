@@ -1,0 +1,210 @@
+"""Whatever answers, or does not, the client raises one kind of error, with three lines."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import stamina
+
+from cryoflux.agent.client import AgentClient
+from cryoflux.errors import AgentError, BudgetError
+
+ENERGY = {"joules": 30.0, "uj": 30_000_000, "lo_uj": 1, "hi_uj": 60_000_000, "tier": "counter", "flags": []}
+RESERVATION = {
+    "reservation": "r1",
+    "request_id": "a",
+    "reserved_uj": 120_000_000,
+    "state": "open",
+    "spent": ENERGY,
+    "pid": 1,
+    "boot_id": "b",
+    "alive": True,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting():
+    stamina.set_testing(True, attempts=3)
+    yield
+    stamina.set_testing(False)
+
+
+@contextmanager
+def answering(reply):
+    """A server that gives every request to ``reply``, which returns status and body."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self):
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            asked.append((self.command, self.path, json.loads(body) if body else None))
+            status, content = reply(len(asked), self.path)
+            try:
+                self.send_response(status)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+            except OSError:
+                self.close_connection = True
+
+        do_GET = do_POST = _answer  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def client_of(url, **options):
+    client = AgentClient(url, **options)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def refused(call):
+    with pytest.raises(AgentError) as caught:
+        call()
+    assert len(caught.value.lines()) == 3
+    assert caught.value.exit_code == 3
+    return caught.value.what
+
+
+def every_call(client):
+    return [
+        client.sample,
+        client.bucket_uj,
+        lambda: client.grant(1_000_000, request_id="g", note=""),
+        lambda: client.take(1_000_000, request_id="a"),
+        lambda: client.spent("r1"),
+        lambda: client.settle("r1"),
+        lambda: client.release("r1"),
+        client.open_reservations,
+        lambda: client.find("a"),
+    ]
+
+
+NONSENSE = {
+    "empty": b"",
+    "html": b"<html>It works!</html>",
+    "binary": bytes(range(256)),
+    "list": b"[]",
+    "other": b'{"hello": "world"}',
+    "types": b'{"ok": "perhaps", "remaining_uj": {}, "bucket_uj": "much"}',
+    "nan": b'{"ok": true, "remaining_j": NaN, "remaining_uj": NaN}',
+    "nested": b"[" * 5_000,
+}
+
+
+@pytest.mark.parametrize("content", NONSENSE.values(), ids=NONSENSE)
+def test_nonsense_is_named_as_such_by_every_call(content):
+    with answering(lambda *_: (200, content)) as (url, _), client_of(url) as client:
+        for call in every_call(client):
+            assert url in refused(call)
+
+
+def test_an_interval_that_does_not_hold_its_estimate_is_nonsense():
+    reply = {**RESERVATION, "spent": {**ENERGY, "lo_uj": 99_000_000}}
+    with answering(lambda *_: (200, json.dumps(reply).encode())) as (url, _), client_of(url) as client:
+        assert "nonsense" in refused(lambda: client.spent("r1"))
+
+
+def test_nobody_there_is_tried_again_and_then_named():
+    with answering(lambda *_: (200, b"")) as (url, _):
+        pass
+    with client_of(url) as client:
+        for call in every_call(client):
+            assert "cannot be reached" in refused(call)
+
+
+def test_a_slow_agent_is_not_waited_for_for_ever():
+    hold = threading.Event()
+
+    def wait(*_):
+        hold.wait(20)
+        return 200, b"{}"
+
+    with answering(wait) as (url, _), client_of(url, timeout=0.1) as client:
+        assert "in time" in refused(client.sample)
+        hold.set()
+
+
+def test_a_restart_in_between_is_bridged_by_asking_again_with_the_same_request_id():
+    good = json.dumps({"ok": True, "remaining_j": 1.0, "remaining_uj": 1, "reservation": "r1"}).encode()
+    with (
+        answering(lambda n, _: (503, b"") if n < 3 else (200, good)) as (url, asked),
+        client_of(url) as client,
+    ):
+        assert client.take(120_000_000, request_id="a").id == "r1"
+    assert {body["request_id"] for _, _, body in asked} == {"a"}
+    assert [body["joules"] for _, _, body in asked] == [120.0] * 3
+
+
+def test_what_the_daemon_refuses_is_passed_on_in_its_words():
+    body = json.dumps({"error": {"what": "A bearer token is required.", "why": "", "hint": ""}}).encode()
+    with answering(lambda *_: (401, body)) as (url, _), client_of(url) as client:
+        assert "A bearer token is required" in refused(client.sample)
+
+
+def test_an_empty_bucket_is_a_budget_error_and_joules_without_a_reservation_are_not_taken():
+    replies = {
+        False: {"ok": False, "remaining_j": 3.0, "remaining_uj": 3_000_000},
+        True: {"ok": True, "remaining_j": 3.0, "remaining_uj": 3_000_000, "reservation": None},
+    }
+    for ok, expected in ((False, BudgetError), (True, AgentError)):
+        content = json.dumps(replies[ok]).encode()
+        with (
+            answering(lambda *_, content=content: (200, content)) as (url, _),
+            client_of(url) as client,
+            pytest.raises(expected),
+        ):
+            client.take(120_000_000, request_id="a")
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8787", "ftp://127.0.0.1", "http://[", "http://127.0.0.1:notaport"]
+)
+def test_a_url_that_is_none_is_an_agent_error(url):
+    def use():
+        with client_of(url, attempts=1) as client:
+            client.sample()
+
+    refused(use)
+
+
+def test_spending_is_asked_for_seldom_and_never_falls_in_between():
+    def reply(asked, _):
+        figure = {**ENERGY, "uj": 30_000_000 - asked * 1_000_000}
+        return 200, json.dumps({**RESERVATION, "spent": figure}).encode()
+
+    with answering(reply) as (url, asked), client_of(url) as client:
+        began, figures = time.monotonic(), []
+        while time.monotonic() - began < 0.7:
+            figures.append(client.spent("r1").uj)
+        elapsed_s = time.monotonic() - began
+        assert len(asked) <= elapsed_s / 0.2 + 1
+        assert len(figures) > 10 * len(asked)
+        assert figures == sorted(figures)
+
+
+def test_only_reservations_of_dead_processes_are_offered_for_recovery():
+    listed = [{**RESERVATION, "reservation": str(alive), "alive": alive} for alive in (True, False, None)]
+    content = json.dumps({"reservations": listed}).encode()
+    with answering(lambda *_: (200, content)) as (url, _), client_of(url) as client:
+        (left,) = client.open_reservations()
+    assert (left.reservation.id, left.spent.uj) == ("False", 30_000_000)

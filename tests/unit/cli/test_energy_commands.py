@@ -1,0 +1,125 @@
+"""``energy ledger``, ``energy baseline`` and ``doctor``, as a person and as a program see them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cryoflux.cli.main import app
+from cryoflux.config import load_settings
+from cryoflux.energy.embedded import EmbeddedAgent
+from cryoflux.errors import StateError, StateTamperedError, VerificationError
+
+
+@pytest.fixture(autouse=True)
+def _plain_machine(monkeypatch, tmp_path):
+    monkeypatch.setenv("CRYOFLUX_POWERCAP_ROOT", str(tmp_path / "powercap"))
+    monkeypatch.setenv("CRYOFLUX_NVML", "false")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def account(tmp_path):
+    with closing(EmbeddedAgent(load_settings().settings, tmp_path / "state", background=False)) as agent:
+        agent.grant(2_000_000_000, request_id="g", note="--budget 2kJ")
+        agent.settle(agent.take(120_000_000, request_id="a").id)
+    return tmp_path / "state"
+
+
+def invoke(*words):
+    done = CliRunner().invoke(app, list(words))
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.stdout
+
+
+def test_the_ledger_lists_every_entry_and_adds_up(account):
+    text = invoke("energy", "ledger", "--state", str(account))
+    assert [line.split()[2] for line in text.splitlines()[:-1]] == ["opening", "grant", "take", "settle"]
+    assert text.splitlines()[-1].startswith("✓ balance ")
+    document = json.loads(invoke("energy", "ledger", "--state", str(account), "--json"))
+    assert document["identity"]["holds"] is True
+    assert [entry["kind"] for entry in document["entries"]] == ["opening", "grant", "take", "settle"]
+
+
+def test_an_account_that_was_doctored_does_not_pass(account):
+    with closing(sqlite3.connect(account / "account.db")) as db:
+        db.execute("DROP TRIGGER entries_are_final_update")
+        db.execute("UPDATE entries SET balance_change_uj = 5000000000 WHERE kind = 'grant'")
+        db.commit()
+    with pytest.raises(VerificationError):
+        invoke("energy", "ledger", "--state", str(account))
+
+
+def test_the_baseline_is_shown_with_its_digest_and_a_changed_one_is_refused(account):
+    assert "concave/v1" in invoke("energy", "baseline", "--state", str(account))
+    shown = json.loads(invoke("energy", "baseline", "--state", str(account), "--json"))
+    assert shown["sources"][0]["state"] == "modelled"
+    (account / "baseline.json").write_text("{}")
+    with pytest.raises(StateTamperedError):
+        invoke("energy", "baseline", "--state", str(account))
+
+
+@pytest.mark.parametrize("command", ["ledger", "baseline"])
+def test_a_state_without_an_account_is_said_and_not_made(command, tmp_path):
+    with pytest.raises(StateError):
+        invoke("energy", command, "--state", str(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+def zone(root, energy):
+    folder = root / "intel-rapl:0"
+    folder.mkdir(parents=True)
+    (folder / "name").write_text("package-0\n")
+    (folder / "max_energy_range_uj").write_text("262143328850\n")
+    if energy is not None:
+        (folder / "energy_uj").write_text(energy)
+
+
+def test_doctor_names_the_model_the_reason_and_the_fix(tmp_path):
+    text = invoke("doctor")
+    assert "curve concave/v1" in text
+    assert "a rough guess" in text
+    assert "CRYOFLUX_TDP_W" in text
+    assert not (tmp_path / "state").exists()
+
+
+def test_doctor_gives_the_permission_line_for_a_zone_that_may_not_be_read(tmp_path):
+    zone(tmp_path / "powercap", None)
+    report = json.loads(invoke("doctor", "--json"))
+    (problem,) = [found for found in report["problems"] if found["code"] == "unreadable-zone"]
+    assert any("tmpfiles" in line for line in problem["fix"])
+    assert report["sources"][0]["tier"] == "modelled"
+
+
+def test_doctor_sees_counters_and_a_state_that_cannot_be_written(tmp_path):
+    zone(tmp_path / "powercap", "5\n")
+    (tmp_path / "file").write_text("")
+    report = json.loads(invoke("doctor", "--json", "--state", str(tmp_path / "file" / "state")))
+    assert report["sources"][0]["name"] == "rapl:package-0"
+    assert report["sources"][0]["tier"] == "counter"
+    assert report["state"]["writable"] is False
+
+
+def test_help_and_the_ledger_load_no_web_server(account):
+    for words in (["--help"], ["agent", "--help"], ["energy", "ledger", "--state", str(account)]):
+        script = f"""
+import sys
+from cryoflux.cli.main import app
+try:
+    app({words!r})
+except SystemExit:
+    pass
+print([name for name in ("fastapi", "uvicorn", "httpx2", "torch") if name in sys.modules])
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path.cwd()
+        )
+        assert done.stdout.splitlines()[-1] == "[]"

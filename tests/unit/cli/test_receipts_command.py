@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from cryoflux.cli.main import main
+from synthetic_state import SyntheticState
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit code of a command line."""
+    monkeypatch.setattr(sys, "argv", ["cryoflux", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+
+def test_list_shows_one_line_a_receipt(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "receipts", "list", "--state", pristine.path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["accepted", "rejected", "aborted", "accepted"]
+    assert "100.0 J modelled" in lines[0]
+    assert run(monkeypatch, "receipts", "list", "--intents", "--state", pristine.path) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 8
+
+
+def test_list_as_json(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "receipts", "list", "--json", "--state", pristine.path) == 0
+    views = json.loads(capsys.readouterr().out)
+    assert [view["task_id"] for view in views] == ["a0001", "a0002", "a0003", "a0004"]
+
+
+def test_show_as_json_has_the_flat_names_and_the_signed_statement(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = pristine.entries[1]
+    for name in ("1", "a0001", entry.leaf_hash[:10]):
+        assert run(monkeypatch, "receipts", "show", name, "--json", "--state", pristine.path) == 0
+        view = json.loads(capsys.readouterr().out)
+        assert view["statement"] == json.loads(entry.signed.payload)
+        names = (
+            "task_id task_name joules_spent base_loss new_loss delta accepted adapter_hash base_model_hash"
+        )
+        assert {*names.split(), "timestamp", "receipt_hash"} <= set(view)
+
+
+def test_show_for_people(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, words in (("5", "aborted"), ("0", "announced")):
+        assert run(monkeypatch, "receipts", "show", name, "--state", pristine.path) == 0
+        assert words in capsys.readouterr().out
+
+
+def test_what_is_exported_can_be_verified(
+    pristine: SyntheticState,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    target = tmp_path / "all.jsonl"
+    assert run(monkeypatch, "receipts", "export", "-o", target, "--state", pristine.path) == 0
+    assert target.read_bytes().splitlines() == [entry.envelope for entry in pristine.entries]
+    assert run(monkeypatch, "receipts", "export", "-o", "-", "--state", pristine.path) == 0
+    assert capfdbinary.readouterr().out == target.read_bytes()
+    key = pristine.path / "keys" / "receipt.pub"
+    assert run(monkeypatch, "verify", target, "--key", key) == 0
+
+
+def test_a_wrong_name_or_place_is_three_lines_and_exit_2(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (
+        ("receipts", "show", "nothing", "--state", pristine.path),
+        ("receipts", "list", "--state", pristine.path / "nowhere"),
+        ("receipts", "list"),
+        ("verify", pristine.path / "nowhere"),
+        ("verify", pristine.path, "--key", pristine.path / "receipts.db"),
+        ("verify", pristine.path, "--state", pristine.path),
+    ):
+        assert run(monkeypatch, *arguments) == 2
+        assert [line.split(":")[0].strip() for line in capsys.readouterr().err.splitlines()] == [
+            "error",
+            "why",
+            "next",
+        ]
+
+
+def test_verify_says_what_is_proven_and_what_is_not(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "verify", "--state", pristine.path) == 0
+    *checks, verdict = capsys.readouterr().out.splitlines()
+    assert len(checks) == 10
+    assert all(line.startswith("✓") for line in checks)
+    assert verdict.startswith("✓ VERIFIED 4 receipts")
+    assert "Attested, not proven: joules" in verdict
+
+
+def test_verify_exits_1_and_names_what_is_bad(
+    state: Path, pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = state / "models" / pristine.head.digest / "config.json"
+    config.write_text("{}")
+    assert run(monkeypatch, "verify", state) == 1
+    out = capsys.readouterr().out
+    assert f"✗  9  artefacts on the disk (proven): models/{pristine.head.digest}/config.json" in out
+    assert "NOT VERIFIED" in out
+    assert run(monkeypatch, "verify", state, "--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is False
+    assert [c["subject"] for c in report["checks"] if c["status"] == "fail"] == [
+        f"models/{pristine.head.digest}/config.json"
+    ]
+
+
+def test_a_damaged_entry_is_exit_1_for_readers_too(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (state / "receipts.db").write_bytes(b"no database at all")
+    assert run(monkeypatch, "receipts", "list", "--state", state) == 1
+    assert run(monkeypatch, "verify", state) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_recompute_without_the_training_libraries_says_what_to_install(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cryoflux.cli.verify.find_spec", lambda _name: None)
+    assert run(monkeypatch, "verify", pristine.path, "--recompute", 1) == 2
+    assert "pip install 'cryoflux[train]'" in capsys.readouterr().err

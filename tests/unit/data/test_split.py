@@ -1,0 +1,65 @@
+"""Nothing that judges was ever trained on, whatever is given and in whatever order."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryoflux.data.examples import Example, normalise
+from cryoflux.data.split import split
+from cryoflux.errors import DataError
+
+WORDS = st.text(alphabet="abcé ÀÅ\u00a0\t", min_size=1).filter(str.strip)
+
+
+def numbered(count: int, start: int = 0) -> list[Example]:
+    return [Example(f"text number {i}", "xy"[i % 2]) for i in range(start, start + count)]
+
+
+def keys(examples) -> set[str]:
+    return {normalise(e.text) for e in examples}
+
+
+@given(st.lists(WORDS, max_size=60), st.lists(WORDS, max_size=60), st.randoms())
+def test_the_three_sets_never_share_a_text(extra: list[str], held: list[str], rng) -> None:
+    train = numbered(400) + [Example(text, "x") for text in extra]
+    holdout = numbered(40, start=1000) + [Example(text, "y") for text in held]
+    rng.shuffle(train)
+    splits = split(train, holdout, None, holdout_size=50)
+    sets = [keys(s) for s in (splits.train, splits.holdout, splits.audit)]
+    assert sum(map(len, sets)) == len(set.union(*sets))
+    kept = len(splits.train) + len(splits.audit)
+    assert kept + splits.dropped["train"] == len(train)
+
+
+def test_copies_that_differ_in_case_width_or_white_space_are_one_example() -> None:
+    train = [*numbered(100), Example("Ｔext  NUMBER\u00a05", "x"), Example("text\nnumber 6", "y")]
+    assert split(train, numbered(40, 900), numbered(40, 800), holdout_size=30).dropped["train"] == 2
+
+
+def test_a_split_does_not_depend_on_the_order_of_the_file() -> None:
+    forward = split(numbered(400), None, None, holdout_size=50)
+    backward = split(numbered(400)[::-1], None, None, holdout_size=50)
+    assert keys(forward.holdout) == keys(backward.holdout)
+    assert keys(forward.audit) == keys(backward.audit)
+    assert len(forward.holdout) == len(forward.audit) == 50
+
+
+def test_training_examples_that_the_holdout_has_are_dropped_and_counted() -> None:
+    splits = split(numbered(200), [*numbered(10), *numbered(40, 500)], numbered(40, 600), holdout_size=30)
+    assert splits.dropped["train"] == 10
+    assert len(splits.train) == 190
+
+
+@pytest.mark.parametrize(
+    ("train", "holdout", "message"),
+    [
+        (numbered(200), numbered(50), "also a training example"),
+        (numbered(200), numbered(29, 500), "29 examples"),
+        ([Example(f"text {i}", "only") for i in range(300)], None, "only one class"),
+        (numbered(100), None, "holdout set has 15 examples"),
+        (numbered(200), [Example(f"held {i}", "new") for i in range(40)], "'new', which the training set"),
+    ],
+)
+def test_sets_that_cannot_judge_are_refused(train, holdout, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        split(train, holdout, numbered(40, 900), holdout_size=30)

@@ -1,0 +1,30 @@
+"""Commands that only read start fast and run where nothing heavy is installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from synthetic_state import SyntheticState
+
+HEAVY = ("torch", "transformers", "peft", "fastapi", "uvicorn", "sqlalchemy", "numpy", "httpx2")
+PROGRAM = """
+import sys
+from cryoflux.cli.main import main
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print("heavy:", *(name for name in {heavy!r} if name in sys.modules))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["verify", "--state"], ["receipts", "list", "--state"]])
+def test_reading_imports_nothing_heavy(pristine: SyntheticState, arguments: list[str]) -> None:
+    place = [str(pristine.path)] if arguments[-1] == "--state" else []
+    command = [sys.executable, "-c", PROGRAM.format(heavy=HEAVY), *arguments, *place]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "heavy:", done.stdout

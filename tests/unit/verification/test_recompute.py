@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cryoflux.digests import read_tensor_entries
+from cryoflux.errors import CryoFluxError
+from cryoflux.verification.recompute import Recomputer
+from cryoflux.verification.result import Check, Claim, Status
+from cryoflux.verification.steps import verify_target
+from synthetic_state import COUNT, SyntheticState, losses_of, tiny_safetensors
+
+GAINS = (0.0, 0.05, 0.0505, 0.07)
+
+
+class Evaluator:
+    """Evaluates the synthetic models as they were made: by the second number in their weights."""
+
+    def __init__(self, *, off: int = 0, by: int = 1, flip: bool = False, merges: bytes | None = None) -> None:
+        self.off, self.by, self.flip, self.merges = off, by, flip, merges
+        self.evaluated: list[str] = []
+
+    def evaluate(self, model: Path, holdout: Path) -> tuple[list[int], list[bool]]:
+        assert holdout.name == "holdout.jsonl"
+        (tensor,) = read_tensor_entries(model / "model.safetensors")
+        self.evaluated.append(tensor.sha256)
+        raw = (model / "model.safetensors").read_bytes()
+        gain = next(g for g in GAINS if any(tiny_safetensors([1.0, g, float(u)]) == raw for u in range(9)))
+        losses, correct = losses_of(gain)
+        if self.flip:
+            correct[0] = not correct[0]
+        return [loss + (self.by if i < self.off else 0) for i, loss in enumerate(losses)], correct
+
+    def merge(self, base: Path, capsule: Path, into: Path) -> Path:
+        merged = into / "merged"
+        shutil.copytree(base, merged)
+        assert (capsule / "adapter_model.safetensors").is_file()
+        if self.merges is not None:
+            (merged / "model.safetensors").write_bytes(self.merges)
+        return merged
+
+
+def recomputed(state: Path, evaluator: Recomputer, most: int = 1) -> list[Check]:
+    def make(max_tokens: int) -> Recomputer:
+        assert max_tokens == 32
+        return evaluator
+
+    report = verify_target(state, recompute=most, recomputer=make)
+    return [check for check in report.checks if check.number == 11]
+
+
+def test_equal_is_said_with_its_numbers(pristine: SyntheticState) -> None:
+    (check,) = recomputed(pristine.path, Evaluator())
+    assert (check.status, check.claim) == (Status.OK, Claim.RECOMPUTED)
+    assert "entry 7 (receipt a0004) equal" in check.detail
+    assert f"all {2 * COUNT} losses identical" in check.detail
+
+
+def test_the_last_accepted_comes_first_and_then_the_newest_others(pristine: SyntheticState) -> None:
+    (check,) = recomputed(pristine.path, Evaluator(), most=9)
+    order = [part.split(")")[0] for part in check.detail.split("; ")]
+    assert order == ["entry 7 (receipt a0004", "entry 3 (receipt a0002", "entry 1 (receipt a0001"]
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "words"),
+    [
+        (Evaluator(off=1, by=2), "by up to 2 nano-nats"),
+        (Evaluator(off=1, by=1), "1 of 40 base losses differ"),
+        (Evaluator(flip=True), "predictions"),
+    ],
+)
+def test_other_numbers_refute_the_receipt(pristine: SyntheticState, evaluator: Evaluator, words: str) -> None:
+    checks = recomputed(pristine.path, evaluator)
+    assert {check.status for check in checks} == {Status.FAIL}
+    assert any(words in check.detail and "refuted" in check.detail for check in checks), checks
+    assert {check.subject for check in checks} == {"entry 7 (receipt a0004)"}
+
+
+def test_a_candidate_that_was_not_kept_is_merged_again(state: Path, pristine: SyntheticState) -> None:
+    candidate = pristine.entries[3].statement.predicate.evaluation.candidate
+    shutil.rmtree(state / "models" / candidate.digest)
+    merged = tiny_safetensors([1.0, 0.05 + 0.0005, 2.0])
+    (check,) = recomputed(state, Evaluator(merges=merged), most=2)
+    assert "merged again" in check.detail
+    refuted = [c for c in recomputed(state, Evaluator(), most=2) if c.status is Status.FAIL]
+    assert [c.subject for c in refuted] == ["entry 3 (receipt a0002)"]
+    assert "merge into another model" in refuted[0].detail
+
+
+def test_what_is_not_kept_leaves_the_question_open(state: Path, pristine: SyntheticState) -> None:
+    shutil.rmtree(state / "data")
+    (check,) = recomputed(state, Evaluator())
+    assert (check.status, check.subject) == (Status.UNKNOWN, "entry 7 (receipt a0004)")
+
+
+def test_an_evaluation_that_fails_is_not_equal(pristine: SyntheticState) -> None:
+    class Broken(Evaluator):
+        def evaluate(self, *_paths: Path) -> tuple[list[int], list[bool]]:
+            raise CryoFluxError("the model cannot be loaded")
+
+    (check,) = recomputed(pristine.path, Broken())
+    assert check.status is Status.FAIL
+    assert "cannot be loaded" in check.detail
+
+
+def test_an_exported_file_cannot_be_evaluated_again(pristine: SyntheticState, tmp_path: Path) -> None:
+    path = tmp_path / "export.jsonl"
+    path.write_bytes(b"".join(entry.envelope + b"\n" for entry in pristine.entries))
+    (check,) = recomputed(path, Evaluator())
+    assert check.status is Status.UNKNOWN
