@@ -54,6 +54,7 @@ def run(
     state: StateOption = None,
     agent: Annotated[str | None, _option("Spend from this daemon.", "--agent", metavar="URL")] = None,
     token: Annotated[str | None, _option("The daemon's bearer token.", "--token")] = None,
+    timeout: Annotated[float | None, _option("How long the daemon is waited for, s.", "--timeout")] = None,
     seed: Annotated[int | None, _option("Seed of every random choice.", "--seed")] = None,
     rule: Annotated[str | None, _option("evidence/v1 or whitepaper/v1.", "--rule")] = None,
     reserve: Annotated[

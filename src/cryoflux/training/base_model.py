@@ -134,9 +134,10 @@ def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[
     torch.manual_seed(seed)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        known = sorted((config.id2label or {}).values())
-        config.id2label = dict(enumerate(labels))
-        config.label2id = {label: index for index, label in enumerate(labels)}
+        other_classes = sorted((config.id2label or {}).values()) != sorted(labels)
+        if other_classes:
+            config.id2label = dict(enumerate(labels))
+            config.label2id = {label: index for index, label in enumerate(labels)}
         config.problem_type = "single_label_classification"
         model, report = AutoModelForSequenceClassification.from_pretrained(
             folder,
@@ -145,7 +146,7 @@ def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[
             use_safetensors=True,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=known != sorted(labels),
+            ignore_mismatched_sizes=other_classes,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError) as error:
@@ -161,7 +162,7 @@ def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[
             why="Texts of different lengths could not share a batch.",
             hint="Give the tokenizer a padding token, save it, and try again.",
         )
-    _zero_new_head(model, _new_modules(report))
+    _zero_head(model, None if other_classes else _new_modules(report))
     return model, tokenizer
 
 
@@ -173,15 +174,17 @@ def _new_modules(report: dict[str, Any]) -> set[str]:
     return {name.rpartition(".")[0] for name in names}
 
 
-def _zero_new_head(model: Any, new_modules: set[str]) -> None:
+def _zero_head(model: Any, only: set[str] | None) -> None:
+    """Zero the layers that give one score a class, outside the encoder: all of them, or only some."""
     import torch
 
     head = [
         module
         for name, module in model.named_modules()
-        if name in new_modules
-        and isinstance(module, torch.nn.Linear)
+        if isinstance(module, torch.nn.Linear)
         and module.out_features == model.config.num_labels
+        and not name.startswith(f"{model.base_model_prefix}.")
+        and (only is None or name in only)
     ]
     for module in head:
         torch.nn.init.zeros_(module.weight)

@@ -86,8 +86,8 @@ def test_a_request_to_stop_is_heard_between_steps(base: Path) -> None:
 
 def test_the_loss_falls_and_only_lora_and_the_head_are_trained(base: Path) -> None:
     seen = []
-    adapter = train(base, Meter(1), 10**9, max_steps=40, seen=seen)
-    assert seen[-1].loss < 0.7 * seen[0].loss
+    adapter = train(base, Meter(1), 10**9, max_steps=150, seen=seen)
+    assert sum(p.loss for p in seen[-20:]) / 20 < 0.85 * seen[0].loss
     assert len(adapter.modules) == 8
     assert all("attention" in name for name in adapter.modules)
     lora = 8 * 4 * (32 + 32)

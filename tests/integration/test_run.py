@@ -1,0 +1,196 @@
+"""The main job, as a stranger would run it: real process, real model, real receipts."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import tiny
+from running import QUICK, Outcome, cryoflux
+
+FLAT = {
+    "task_id",
+    "task_name",
+    "joules_spent",
+    "base_loss",
+    "new_loss",
+    "delta",
+    "accepted",
+    "adapter_hash",
+    "base_model_hash",
+    "timestamp",
+    "receipt_hash",
+}
+MORE = {"decision", "reason", "joules_lo", "joules_hi", "tier", "delta_se", "cpu_s", "holdout_loss"}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, inputs: list[str]) -> tuple[Path, Outcome]:
+    """A finished run of four attempts' worth of joules."""
+    state = tmp_path_factory.mktemp("first") / "state"
+    return state, cryoflux("run", *inputs, *QUICK, "--budget", "48J", "--state", state, "--json")
+
+
+def test_joules_become_measured_improvement_within_the_budget(first) -> None:
+    state, outcome = first
+    summary, attempts = outcome.summary, outcome.of("attempt")
+    assert summary["kept"] >= 1
+    assert summary["attempts"] == len(attempts) == summary["kept"] + summary["rejected"] + summary["aborted"]
+    assert summary["joules"] <= 48 + 0.05 * 12
+    assert summary["joules"] == pytest.approx(sum(a["joules_spent"] for a in attempts))
+    assert all(a["joules_spent"] <= 12 * 1.05 for a in attempts)
+    assert summary["holdout"]["loss_after"] < summary["holdout"]["loss_before"]
+    assert summary["audit"]["loss_after"] < summary["audit"]["loss_before"]
+    assert summary["holdout"]["loss_before"] == pytest.approx(1.0986, abs=1e-4), "a new head knows nothing"
+    assert summary["budget_joules"] == 48
+    assert (state / "base_model").readlink() == Path("models") / summary["base_model_hash"]
+
+
+def test_every_attempt_has_the_whitepapers_fields_and_the_promised_ones(first) -> None:
+    for attempt in first[1].of("attempt"):
+        assert set(attempt) >= FLAT | MORE
+        assert attempt["tier"] in {"counter", "power-integrated", "modelled"}
+        assert attempt["joules_lo"] <= attempt["joules_spent"] <= attempt["joules_hi"]
+        if attempt["decision"] != "aborted":
+            assert attempt["delta"] == pytest.approx(attempt["base_loss"] - attempt["new_loss"])
+            assert attempt["accepted"] == (attempt["decision"] == "accepted")
+
+
+def test_a_kept_candidates_losses_are_the_next_base_losses(first) -> None:
+    judged = [a for a in first[1].of("attempt") if a["decision"] != "aborted"]
+    for before, after in zip(judged, judged[1:], strict=False):
+        assert after["base_loss"] == (before["new_loss"] if before["accepted"] else before["base_loss"])
+
+
+def test_a_stranger_can_verify_and_recompute_it_from_anywhere(first, tmp_path: Path) -> None:
+    state = first[0]
+    plain = cryoflux("verify", state, cwd=tmp_path)
+    assert plain.code == 0, plain.stdout
+    again = cryoflux("verify", "--state", state, "--recompute", "2", "--json")
+    assert again.code == 0, again.stdout
+    assert again.stdout.count("equal") >= 2
+
+
+def test_the_kept_model_is_a_standard_transformers_model(first) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    state = first[0]
+    for folder in [state / "base_model", *(state / "models").iterdir()]:
+        assert AutoModelForSequenceClassification.from_pretrained(folder).config.num_labels == 3
+
+
+@pytest.mark.parametrize("thing", ["capsules/*/adapter_model.safetensors", "base_model/model.safetensors"])
+def test_one_flipped_byte_is_found_and_named(first, tmp_path: Path, thing: str) -> None:
+    state = shutil.copytree(first[0], tmp_path / "state", symlinks=True)
+    for path in sorted(state.glob(thing)):
+        content = bytearray(path.read_bytes())
+        for position in (0, 9, len(content) // 2, len(content) - 1):
+            content[position] ^= 1
+            path.write_bytes(content)
+            outcome = cryoflux("verify", state)
+            assert outcome.code == 1
+            assert path.name in outcome.stdout
+            content[position] ^= 1
+        path.write_bytes(content)
+        break
+    assert cryoflux("verify", state).code == 0
+
+
+def test_the_lists_show_what_happened(first) -> None:
+    state, outcome = first
+    summary = outcome.summary
+    models = json.loads(cryoflux("models", "list", "--state", state, "--json").stdout)
+    assert len(models) == summary["kept"] + 1
+    assert [m["digest"] for m in models if m["head"]] == [summary["base_model_hash"]]
+    head = json.loads(cryoflux("models", "show", "--state", state, "--json").stdout)
+    assert head["holdout_loss"] == pytest.approx(summary["holdout"]["loss_after"])
+    listed = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)
+    assert len(listed) == summary["attempts"]
+    shown = json.loads(cryoflux("receipts", "show", listed[0]["task_id"], "--state", state, "--json").stdout)
+    assert set(shown) >= FLAT
+
+
+def test_the_account_adds_up_to_what_the_receipts_charged(first) -> None:
+    state, outcome = first
+    ledger = json.loads(cryoflux("energy", "ledger", "--state", state, "--json").stdout)
+    text = json.dumps(ledger)
+    assert "grant" in text
+    assert "settle" in text
+    assert outcome.summary["remaining_joules"] == pytest.approx(48 - outcome.summary["joules"], abs=1e-6)
+
+
+def test_a_second_run_continues_log_head_account_and_data(first, tmp_path: Path, inputs: list[str]) -> None:
+    state = shutil.copytree(first[0], tmp_path / "state", symlinks=True)
+    before = first[1].summary
+    again = cryoflux("run", *QUICK, "--budget", "24J", "--state", state, "--json")
+    summary = again.summary
+    opened = again.of("opened")[0]
+    assert opened["base_model_hash"] == before["base_model_hash"]
+    assert summary["budget_joules"] == pytest.approx(24 + before["remaining_joules"])
+    assert summary["holdout"]["loss_before"] == pytest.approx(before["holdout"]["loss_after"])
+    assert again.of("attempt")[0]["base_model_hash"] == before["base_model_hash"]
+    assert cryoflux("verify", state).code == 0
+
+
+def test_a_state_is_not_continued_with_other_data_or_another_model(
+    first, tmp_path: Path, inputs: list[str]
+) -> None:
+    state = first[0]
+    receipts = (state / "receipts.db").read_bytes()
+    other = tiny.write_csv(tmp_path / "other.csv", tiny.sentences(500, 9))
+    model = tiny.make_model(tmp_path / "model", seed=8)
+    for option in (["--train", other], ["--model", model]):
+        refused = cryoflux("run", *option, *QUICK, "--budget", "24J", "--state", state)
+        assert refused.code == 2
+        assert refused.stderr.count("…") >= 2, "both digests are named"
+        assert "--state" in refused.stderr
+    assert (state / "receipts.db").read_bytes() == receipts
+
+
+def test_a_tampered_database_is_not_continued(first, tmp_path: Path) -> None:
+    import sqlite3
+
+    state = shutil.copytree(first[0], tmp_path / "state", symlinks=True)
+    connection = sqlite3.connect(state / "receipts.db")
+    triggers = connection.execute("SELECT name FROM sqlite_schema WHERE type='trigger'").fetchall()
+    for (name,) in triggers:
+        connection.execute(f"DROP TRIGGER {name}")
+    (table,) = connection.execute(
+        "SELECT tbl_name FROM sqlite_schema WHERE sql LIKE '%envelope%' AND type='table'"
+    ).fetchone()
+    connection.execute(
+        f"UPDATE {table} SET envelope = cast(replace(envelope, 'a', 'b') AS BLOB) WHERE rowid = 1"
+    )
+    connection.commit()
+    connection.close()
+    refused = cryoflux("run", *QUICK, "--budget", "24J", "--state", state)
+    assert refused.code == 1
+    assert "cryoflux verify" in refused.stderr
+    assert cryoflux("verify", state).code == 1
+
+
+def test_the_bare_rule_can_be_chosen_and_is_named_in_the_receipt(tmp_path: Path, inputs: list[str]) -> None:
+    outcome = cryoflux(
+        "run", *inputs, *QUICK, "--budget", "12J", "--attempts", "1", "--rule", "whitepaper/v1",
+        "--seed", "5", "--state", tmp_path / "s", "--json",
+    )  # fmt: skip
+    assert outcome.of("attempt")[0]["rule"] == "whitepaper/v1"
+    assert cryoflux("verify", tmp_path / "s").code == 0
+
+
+def test_a_dry_run_writes_nothing_and_says_what_it_modelled(tmp_path: Path, inputs: list[str]) -> None:
+    plan = cryoflux("run", *inputs, "--budget", "2kJ", "--dry-run", "--state", tmp_path / "s", "--json")
+    assert plan.events[0]["most_attempts"] == 16
+    assert plan.events[0]["evaluation_joules"] > 0
+    assert "modelled" in cryoflux("run", *inputs, "--budget", "2kJ", "--dry-run", cwd=tmp_path).stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_people_read_units_tiers_and_what_to_type_next(tmp_path: Path, inputs: list[str]) -> None:
+    outcome = cryoflux(
+        "run", *inputs, *QUICK, "--budget", "12J", "--state", tmp_path / "s", "--attempts", "1"
+    )
+    assert outcome.code == 0, outcome.stderr
+    for words in ("modelled", "holdout", "audit", "nats", " J", "cryoflux verify", "kept", "tokens"):
+        assert words in outcome.stdout

@@ -1,0 +1,107 @@
+"""`cryoflux run --agent` spends from a daemon in another process, and survives what daemons do."""
+
+import http.server
+import json
+import re
+import shutil
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from running import QUICK, cryoflux, start
+
+
+@contextmanager
+def daemon(state: Path, *options: str) -> Iterator[str]:
+    process = start("agent", "--port", "0", "--state", state, *options)
+    try:
+        text = ""
+        for line in process.stdout:
+            text += line
+            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                yield found[0]
+                break
+        else:
+            raise AssertionError(text + process.stderr.read())
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def test_a_daemon_does_the_same_job_as_the_embedded_meter(tmp_path: Path, inputs: list[str]) -> None:
+    with daemon(tmp_path / "agent", "--credit", "grant") as url:
+        outcome = cryoflux(
+            "run", *inputs, *QUICK, "--budget", "36J", "--agent", url, "--state", tmp_path / "s", "--json"
+        )
+        with urllib.request.urlopen(f"{url}/v1/sample", timeout=10) as answer:
+            bucket_j = json.load(answer)["bucket_j"]
+    summary = outcome.summary
+    assert summary["attempts"] >= 2
+    assert summary["kept"] >= 1
+    assert summary["joules"] <= 36 + 0.6
+    assert bucket_j == pytest.approx(36 - summary["joules"], abs=1e-5)
+    assert cryoflux("verify", tmp_path / "s").code == 0
+
+
+def test_a_daemon_that_is_not_there_is_said_to_be_down(tmp_path: Path, inputs: list[str]) -> None:
+    outcome = cryoflux(
+        "run", *inputs, *QUICK, "--budget", "24J", "--agent", "http://127.0.0.1:9", "--state", tmp_path / "s"
+    )
+    assert outcome.code == 3
+    assert "Traceback" not in outcome.stderr
+    assert "cryoflux agent" in outcome.stderr
+
+
+def test_a_daemon_that_answers_garbage_is_said_to(tmp_path: Path, inputs: list[str]) -> None:
+    class Garbage(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{'bucket': banana}")
+
+        do_POST = do_GET
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Garbage)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        outcome = cryoflux(
+            "run", *inputs, *QUICK, "--budget", "24J",
+            "--agent", f"http://127.0.0.1:{server.server_port}", "--state", tmp_path / "s",
+        )  # fmt: skip
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert outcome.code == 3
+    assert "Traceback" not in outcome.stderr
+
+
+def test_a_daemon_that_dies_mid_attempt_leaves_an_attempt_that_the_next_run_closes(
+    tmp_path: Path, inputs: list[str]
+) -> None:
+    state, account = tmp_path / "s", tmp_path / "agent"
+    with daemon(account, "--credit", "grant") as url:
+        run = start("run", *inputs, "--learning-rate", "0.01", "--reserve", "400J", "--budget", "800J",
+                    "--max-steps", "1000000", "--timeout", "0.5", "--agent", url, "--state", state, "--json")  # fmt: skip
+        for line in run.stdout:
+            if '"train"' in line:
+                time.sleep(1.5)
+                break
+    stdout, stderr = run.communicate(timeout=120)
+    assert run.returncode == 3, stdout + stderr
+    assert "Traceback" not in stderr
+    assert cryoflux("verify", state).code == 0
+    with daemon(account, "--credit", "grant") as url:
+        again = cryoflux("run", *QUICK, "--attempts", "1", "--agent", url, "--state", state, "--json")
+        assert again.code == 0, again.stderr
+        (closed,) = again.of("recovered")
+        assert closed["joules_spent"] > 0
+    assert cryoflux("verify", state).code == 0
+    shutil.rmtree(state)
