@@ -11,7 +11,7 @@ TOPICS = {
     "colours": "red green blue yellow purple orange pink brown grey black",
     "tools": "hammer saw drill wrench plane chisel file level clamp vice",
 }
-FILLER = "the a one some near under with and or very old new small large".split()
+FILLER = ["the", "a", "one", "some", "near", "under", "with", "and", "or", "very", "old", "new"]
 
 
 def sentences(count: int, seed: int) -> list[tuple[str, str]]:

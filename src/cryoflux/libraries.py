@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["quieten"]
+__all__ = ["quieten", "require_training"]
 
 import os
 import warnings
+from importlib.util import find_spec
+
+from cryoflux.errors import UsageError
+
+_TRAINING = ("torch", "transformers", "peft", "safetensors")
 
 
 def quieten() -> None:
@@ -19,3 +24,17 @@ def quieten() -> None:
     logging.disable_progress_bar()
     for library in ("transformers", "peft", "torch"):
         warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
+
+
+def require_training() -> None:
+    """Make sure that the training libraries are installed, without importing them.
+
+    Raises:
+        UsageError: some are not.
+    """
+    if missing := [name for name in _TRAINING if find_spec(name) is None]:
+        raise UsageError(
+            f"The training libraries are not all installed; missing: {', '.join(missing)}.",
+            why="Training, and evaluating again, need them; everything else does not.",
+            hint="Install them: pip install 'cryoflux[train]'.",
+        )

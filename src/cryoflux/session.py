@@ -27,8 +27,8 @@ from cryoflux.energy.interface import JouleAgent, Sample
 from cryoflux.errors import BudgetError, UsageError
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.files import lock_exclusively
-from cryoflux.libraries import quieten
 from cryoflux.inputs import Origin, ready_inputs, stored_origin
+from cryoflux.libraries import quieten
 from cryoflux.orchestrator import run_attempt
 from cryoflux.quantities import MICRO, NANO, Energy, format_energy, parse_energy
 from cryoflux.receipts.entry import intent_of

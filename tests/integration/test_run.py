@@ -1,13 +1,14 @@
 """The main job, as a stranger would run it: real process, real model, real receipts."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from running import QUICK, Outcome, cryoflux
 
 import tiny
-from running import QUICK, Outcome, cryoflux
 
 FLAT = {
     "task_id",
@@ -59,7 +60,7 @@ def test_every_attempt_has_the_whitepapers_fields_and_the_promised_ones(first) -
 
 def test_a_kept_candidates_losses_are_the_next_base_losses(first) -> None:
     judged = [a for a in first[1].of("attempt") if a["decision"] != "aborted"]
-    for before, after in zip(judged, judged[1:], strict=False):
+    for before, after in itertools.pairwise(judged):
         assert after["base_loss"] == (before["new_loss"] if before["accepted"] else before["base_loss"])
 
 

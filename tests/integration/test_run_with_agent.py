@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from running import QUICK, cryoflux, start
 
 
@@ -88,8 +87,9 @@ def test_a_daemon_that_dies_mid_attempt_leaves_an_attempt_that_the_next_run_clos
 ) -> None:
     state, account = tmp_path / "s", tmp_path / "agent"
     with daemon(account, "--credit", "grant") as url:
-        run = start("run", *inputs, "--learning-rate", "0.01", "--reserve", "400J", "--budget", "800J",
-                    "--max-steps", "1000000", "--timeout", "0.5", "--agent", url, "--state", state, "--json")  # fmt: skip
+        options = ["--learning-rate", "0.01", "--reserve", "400J", "--budget", "800J"]
+        limits = ["--max-steps", "1000000", "--timeout", "0.5"]
+        run = start("run", *inputs, *options, *limits, "--agent", url, "--state", state, "--json")
         for line in run.stdout:
             if '"train"' in line:
                 time.sleep(1.5)

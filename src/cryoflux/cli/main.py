@@ -5,11 +5,13 @@ from __future__ import annotations
 __all__ = ["app", "main"]
 
 import sys
+from typing import Annotated
 
 import typer
 
-from cryoflux.cli import agent, config, doctor, energy, models, receipts, run, verify
-from cryoflux.cli.console import print_error, stderr
+from cryoflux import __version__
+from cryoflux.cli import agent, config, doctor, energy, models, receipts, report, run, verify
+from cryoflux.cli.console import print_error, stderr, stdout
 from cryoflux.errors import CryoFluxError, ExitCode
 
 app = typer.Typer(
@@ -28,7 +30,23 @@ app.add_typer(config.app, name="config")
 app.command("verify")(verify.verify)
 app.command("agent")(agent.agent)
 app.add_typer(energy.app, name="energy")
+app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        stdout.print(f"cryoflux {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -16,14 +16,13 @@ app = typer.Typer(help="Model versions and the head.", no_args_is_help=True, ric
 
 
 def _versions(state: Path) -> list[dict[str, Any]]:
-    from cryoflux.receipts.entry import parse_entry, receipt_of
+    from cryoflux.receipts.entry import receipt_of
+    from cryoflux.receipts.reading import read_entries
     from cryoflux.receipts.statement import Outcome
-    from cryoflux.receipts.store import DATABASE, read_rows
     from cryoflux.registry.versions import Versions
 
     versions = Versions(state)
-    rows_of_log = read_rows(state / DATABASE) if (state / DATABASE).is_file() else []
-    entries = [parse_entry(row.index, row.envelope) for row in rows_of_log]
+    entries = read_entries(state)
     kept_by = {
         receipt.result.digest: (entry, receipt)
         for entry in entries

@@ -105,6 +105,9 @@ def run(
         show_plan(make_plan(sourced, budget_uj), as_json=as_json)
         return
 
+    from cryoflux.libraries import require_training
+
+    require_training()
     from cryoflux.cli.run_view import view_for
     from cryoflux.session import Limits
     from cryoflux.session import run as spend

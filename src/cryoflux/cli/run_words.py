@@ -40,11 +40,12 @@ def opening_lines(bench: Bench, origin: Origin, sample: Sample, spendable_uj: in
     sets = f"{len(data.train)} train, {len(data.holdout)} holdout, {len(data.audit)} audit"
     dropped = sum(origin.dropped.values())
     reserve = format_energy(bench.arms[0].reserve_uj)
+    max_tokens = next(iter(bench.recipes.values())).max_tokens
     return [
         *lines,
         f"model    {origin.model_name}, head version {bench.head.digest[:16]}…",
-        f"data     {data.name}: {sets}, {len(data.labels)} classes; {dropped} duplicates dropped; "
-        f"texts cut to {next(iter(bench.recipes.values())).max_tokens} tokens",
+        f"data     {data.name}: {sets}, {len(data.labels)} classes; {dropped} duplicates dropped",
+        f"         texts are cut to {max_tokens} tokens",
         f"rule     {bench.rule.name}; {_power(bench)}",
         f"budget   {format_energy(spendable_uj)}; an attempt reserves {reserve}",
     ]
@@ -53,8 +54,11 @@ def opening_lines(bench: Bench, origin: Origin, sample: Sample, spendable_uj: in
 def _power(bench: Bench) -> str:
     z = bench.rule.thresholds.z_milli / 1000 + 1.2816
     count = len(bench.data.holdout)
-    effects = ", ".join(f"{z * sd / count**0.5:.3f} at {sd}" for sd in (0.1, 0.3))
-    return f"{count} examples detect Δ with 90 % power from (nats, by spread of Δ per example): {effects}"
+    narrow, wide = (f"{z * spread / count**0.5:.3f}" for spread in (0.1, 0.3))
+    return (
+        f"with 90 % power {count} examples detect Δ ≥ {narrow} nats where it varies by 0.1 nats between them, "
+        f"{wide} where by 0.3"
+    )
 
 
 def attempt_line(number: int, record: AttemptRecord) -> str:
@@ -68,7 +72,8 @@ def attempt_line(number: int, record: AttemptRecord) -> str:
     low, high = e.delta_mean - 1.96 * e.delta_se, e.delta_mean + 1.96 * e.delta_se
     eta = f"η {1e9 * e.delta_mean / figure.microjoules:+.3f}/kJ" if figure.microjoules else "η unknown"
     reason = receipt.reason.rpartition("; ")[2].rstrip(".")
-    return f"{head} Δ {format_nats(e.delta_mean)} [{low:+.4f}, {high:+.4f}]  {_interval(energy)}  {eta}  {reason}"
+    delta = f"Δ {format_nats(e.delta_mean)} [{low:+.4f}, {high:+.4f}]"
+    return f"{head} {delta}  {_interval(energy)}  {eta}  {reason}"
 
 
 def attempt_document(record: AttemptRecord) -> dict[str, Any]:

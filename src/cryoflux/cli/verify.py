@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["verify"]
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,12 +32,9 @@ def _target(target: str | None, state: str | None) -> Path:
 
 
 def _recomputer_factory() -> RecomputerFactory:
-    if missing := [name for name in ("torch", "transformers", "peft") if find_spec(name) is None]:
-        raise UsageError(
-            f"Evaluating again needs the training libraries; missing: {', '.join(missing)}.",
-            why="The other checks do not; leave --recompute out for those.",
-            hint="Type: pip install 'cryoflux[train]'",
-        )
+    from cryoflux.libraries import require_training
+
+    require_training()
     from cryoflux.recomputation import TorchRecomputer
 
     return lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1)

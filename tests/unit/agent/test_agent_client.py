@@ -52,7 +52,7 @@ def answering(reply):
             except OSError:
                 self.close_connection = True
 
-        do_GET = do_POST = _answer  # noqa: N815
+        do_GET = do_POST = _answer
 
         def log_message(self, *_):
             pass

@@ -1,11 +1,11 @@
 """The embedded data set exists on every Python, and is the same each time."""
 
+import pytest
+
 from cryoflux.data import stdlib_docs
 from cryoflux.data.prepared import open_prepared, render, store
 from cryoflux.data.split import split
 from cryoflux.errors import StateTamperedError
-
-import pytest
 
 
 def test_it_is_real_text_of_many_areas_and_survives_the_way_to_the_disk(tmp_path) -> None:

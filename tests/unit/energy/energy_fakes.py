@@ -101,25 +101,25 @@ class FakeNvml:
         self.driver = driver
         self.shutdowns = 0
 
-    def nvmlInit(self):  # noqa: N802
+    def nvmlInit(self):
         if not self.driver:
             raise self.NVMLError("Driver Not Loaded")
 
-    def nvmlShutdown(self):  # noqa: N802
+    def nvmlShutdown(self):
         self.shutdowns += 1
 
-    def nvmlDeviceGetCount(self):  # noqa: N802
+    def nvmlDeviceGetCount(self):
         return len(self.gpus)
 
-    def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802
+    def nvmlDeviceGetHandleByIndex(self, index):
         if self.gpus[index].get("refused"):
             raise self.NVMLError("Insufficient Permissions")
         return index
 
-    def nvmlDeviceGetUUID(self, handle):  # noqa: N802
+    def nvmlDeviceGetUUID(self, handle):
         return f"GPU-{handle}"
 
-    def nvmlDeviceGetEnforcedPowerLimit(self, handle):  # noqa: N802
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle):
         return self.gpus[handle].get("limit_w", 300) * 1000
 
     def _read(self, handle, key):
@@ -127,8 +127,8 @@ class FakeNvml:
             raise self.NVMLError("Not Supported")
         return round(self.gpus[handle][key] * 1000)
 
-    def nvmlDeviceGetTotalEnergyConsumption(self, handle):  # noqa: N802
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
         return self._read(handle, "energy_j")
 
-    def nvmlDeviceGetPowerUsage(self, handle):  # noqa: N802
+    def nvmlDeviceGetPowerUsage(self, handle):
         return self._read(handle, "power_w")

@@ -129,5 +129,5 @@ def test_the_same_seed_and_steps_give_the_same_weights(base: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_attempt(base: Path) -> None:
-    with pytest.raises(TrainingFailedError, match="nan|inf"):
+    with pytest.raises(TrainingFailedError, match=r"nan|inf"):
         train(base, Meter(1), 10**9, learning_rate=1e30, max_steps=50)

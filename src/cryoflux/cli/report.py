@@ -1,0 +1,42 @@
+"""``cryoflux report``: the picture of a state's attempts, and their table."""
+
+from __future__ import annotations
+
+__all__ = ["report"]
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
+
+
+def report(
+    plot: Annotated[Path | None, typer.Option(help="Draw energy against Δ.", metavar="FILE.svg")] = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Energy, Δ and η of every judged attempt, as a table or a picture."""
+    from cryoflux.config import load_settings
+    from cryoflux.receipts.reading import read_entries
+    from cryoflux.report.attempts import attempt_points
+
+    folder = Path(load_settings({"state": state}).settings.run.state)
+    points = attempt_points(read_entries(folder))
+    if plot is not None:
+        from cryoflux.report.picture import draw_attempts
+
+        draw_attempts(points, plot, title=f"{len(points)} attempts, {sum(p.kept for p in points)} kept")
+    if as_json:
+        emit_json([asdict(point) for point in points])
+        return
+    for p in points:
+        mark = "✓" if p.kept else "✗"
+        span = f"[{p.joules_lo:.0f}, {p.joules_hi:.0f}] J, {p.tier.value}"
+        delta = f"Δ {p.delta:+.4f} ± {1.96 * p.delta_se:.4f} nats"
+        eta = f"η {1000 * p.delta / p.joules:+.3f} nats/kJ" if p.joules > 0 else "η unknown"
+        stdout.print(f"#{p.number:<3} {mark} {delta}  {p.joules:.1f} {span}  {eta}", markup=False)
+    if plot is not None:
+        stdout.print(f"drawn    {plot}", markup=False)

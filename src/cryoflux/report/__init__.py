@@ -1,0 +1,1 @@
+"""SHOW, frozen: pictures and tables drawn from the receipts of a state."""

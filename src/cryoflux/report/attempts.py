@@ -1,0 +1,54 @@
+"""What a report says of each attempt, read from the receipts and from nothing else."""
+
+from __future__ import annotations
+
+__all__ = ["AttemptPoint", "attempt_points"]
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cryoflux.quantities import MICRO, NANO, Tier
+from cryoflux.receipts.entry import Entry, receipt_of
+from cryoflux.receipts.statement import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPoint:
+    """One attempt that was judged."""
+
+    number: int
+    """of the receipt, from 1"""
+    kept: bool
+    joules: float
+    joules_lo: float
+    joules_hi: float
+    tier: Tier
+    delta: float
+    """mean Δ, nats"""
+    delta_se: float
+
+
+def attempt_points(entries: Iterable[Entry]) -> list[AttemptPoint]:
+    """Every judged attempt of a log, oldest first; aborted ones have no Δ and are left out."""
+    points = []
+    receipts = (receipt for entry in entries if (receipt := receipt_of(entry)))
+    for number, receipt in enumerate(receipts, start=1):
+        evaluation, count = receipt.evaluation, receipt.holdout.count
+        if evaluation is None:
+            continue
+        total = evaluation.delta_nano_nat_sum
+        scatter = max(0, count * int(evaluation.delta_squared_nano_nat_sum) - total**2)
+        points.append(
+            AttemptPoint(
+                number=number,
+                kept=receipt.outcome is Outcome.ACCEPTED,
+                joules=receipt.energy.microjoules / MICRO,
+                joules_lo=receipt.energy.lo_microjoules / MICRO,
+                joules_hi=receipt.energy.hi_microjoules / MICRO,
+                tier=receipt.energy.tier,
+                delta=total / count / NANO,
+                delta_se=math.sqrt(scatter) / count / math.sqrt(max(1, count - 1)) / NANO,
+            )
+        )
+    return points

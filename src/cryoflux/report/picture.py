@@ -1,0 +1,97 @@
+"""The project's picture: energy against Δ, an attempt a point, with lines of equal η.
+
+Colours are Okabe and Ito's, and shape tells kept from rejected as well, so that colour is never alone.
+"""
+
+from __future__ import annotations
+
+__all__ = ["draw_attempts"]
+
+from pathlib import Path
+from typing import Any
+
+from cryoflux.errors import UsageError
+from cryoflux.quantities import Tier, worst_tier
+from cryoflux.report.attempts import AttemptPoint
+
+_KEPT, _REJECTED, _GUIDE = "#0072B2", "#D55E00", "#999999"
+
+
+def draw_attempts(points: list[AttemptPoint], path: Path, *, title: str) -> None:
+    """Draw all attempts into ``path``; the suffix chooses SVG, PDF or PNG.
+
+    Raises:
+        UsageError: there is nothing to draw, or matplotlib is not installed.
+    """
+    if not points:
+        raise UsageError(
+            "No attempt has been judged yet.",
+            why="A picture needs at least one Δ.",
+            hint="Make some: cryoflux run --budget 2kJ.",
+        )
+    try:
+        import matplotlib as mpl
+    except ImportError as error:
+        raise UsageError(
+            "matplotlib is not installed.",
+            why="It draws the picture.",
+            hint="Install it: pip install 'cryoflux[report]'.",
+        ) from error
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    with plt.rc_context({"svg.hashsalt": "cryoflux", "font.size": 9, "svg.fonttype": "path"}):
+        figure, axes = plt.subplots(figsize=(7.2, 4.0), layout="constrained")
+        _draw_points(axes, points)
+        _draw_equal_efficiency(axes, points)
+        tier = worst_tier(point.tier for point in points)
+        note = ", modelled" if tier is Tier.MODELLED else f", {tier.value}"
+        axes.set_xlabel(f"energy of the attempt (J{note})")
+        axes.set_ylabel("Δ on the holdout (nats per example)")
+        axes.set_title(title, loc="left")
+        axes.legend(frameon=False, loc="best")
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        plt.close(figure)
+
+
+def _draw_points(axes: Any, points: list[AttemptPoint]) -> None:
+    for kept, colour, marker, name in ((True, _KEPT, "o", "kept"), (False, _REJECTED, "x", "rejected")):
+        some = [point for point in points if point.kept is kept]
+        if some:
+            axes.errorbar(
+                [p.joules for p in some],
+                [p.delta for p in some],
+                yerr=[1.96 * p.delta_se for p in some],
+                fmt=marker,
+                color=colour,
+                ecolor=colour,
+                elinewidth=0.8,
+                capsize=2,
+                label=f"{name} ({len(some)}), bars: 95 % of Δ",
+            )
+    for point in points:
+        axes.annotate(
+            str(point.number),
+            (point.joules, point.delta),
+            xytext=(4, 3),
+            textcoords="offset points",
+            fontsize=7,
+        )
+    axes.axhline(0, color=_GUIDE, linewidth=0.8)
+
+
+def _draw_equal_efficiency(axes: Any, points: list[AttemptPoint]) -> None:
+    best = max(point.delta / point.joules for point in points if point.joules > 0)
+    if best <= 0:
+        return
+    left, right = axes.get_xlim()
+    low, high = axes.get_ylim()
+    for share in (1.0, 0.5, 0.25):
+        eta = best * share
+        axes.plot([left, right], [eta * left, eta * right], color=_GUIDE, linewidth=0.6, linestyle=":")
+        x = min(right, high / eta)
+        axes.annotate(
+            f"η {1000 * eta:.2f}/kJ", (x, eta * x), fontsize=7, color="#555555", ha="right", va="bottom"
+        )
+    axes.set_xlim(left, right)
+    axes.set_ylim(low, high)
