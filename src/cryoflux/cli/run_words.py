@@ -55,10 +55,8 @@ def _power(bench: Bench) -> str:
     z = bench.rule.thresholds.z_milli / 1000 + 1.2816
     count = len(bench.data.holdout)
     narrow, wide = (f"{z * spread / count**0.5:.3f}" for spread in (0.1, 0.3))
-    return (
-        f"with 90 % power {count} examples detect Δ ≥ {narrow} nats where it varies by 0.1 nats between them, "
-        f"{wide} where by 0.3"
-    )
+    found = f"Δ ≥ {narrow} nats where it varies by 0.1 nats between examples, {wide} where by 0.3"
+    return f"with 90 % power {count} examples detect {found}"
 
 
 def attempt_line(number: int, record: AttemptRecord) -> str:
