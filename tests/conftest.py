@@ -1,4 +1,4 @@
-"""What every test may use: a complete synthetic state, made once and copied."""
+"""What every test may use: a synthetic state, made once and copied, and a tiny model with its data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import tiny
 from synthetic_state import SyntheticState, make_state
 
 # A busy machine is slow, not wrong; and the same examples every time make a failure one that stays.
@@ -25,3 +26,12 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> SyntheticState:
 def state(pristine: SyntheticState, tmp_path: Path) -> Path:
     """A copy of the synthetic state that a test may ruin."""
     return shutil.copytree(pristine.path, tmp_path / "state", symlinks=True)
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options that name a tiny model and a training file."""
+    folder = tmp_path_factory.mktemp("inputs")
+    model = tiny.make_model(folder / "model")
+    train = tiny.write_csv(folder / "train.csv", tiny.sentences(500, 1))
+    return ["--model", str(model), "--train", str(train)]

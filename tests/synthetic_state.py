@@ -159,6 +159,7 @@ class SyntheticState:
                     seed=SEED,
                     schedule=Schedule(policy="thompson/v1", reason="the only arm"),
                     reserved_microjoules=RESERVED_UJ,
+                    meter="embedded",
                     announced_at="2026-11-23T01:00:00Z",
                 ),
             )

@@ -6,7 +6,7 @@ place where the head model, the past outcomes and the costs of evaluation change
 
 from __future__ import annotations
 
-__all__ = ["AttemptStopped", "Bench", "Observer", "Phases", "Rule", "Step"]
+__all__ = ["AttemptStopped", "Bench", "Meter", "Observer", "Phases", "Rule", "Step"]
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +28,8 @@ from cryoflux.scheduling.efficiency import Outcome
 from cryoflux.scheduling.policy import Arm
 from cryoflux.training.lora import Progress
 from cryoflux.training.recipe import Recipe
+
+Meter = Literal["embedded", "daemon"]
 
 
 class Step(StrEnum):
@@ -130,6 +132,8 @@ class Bench:
     rule: Rule
     seed: int
     device: str
+    meter: Meter
+    """whose bucket is spent from"""
     observer: Observer
     stop: Callable[[], bool]
     """whether somebody asked to stop"""

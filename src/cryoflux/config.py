@@ -44,7 +44,7 @@ class Run(_Section):
 
     state: str = "state"
     """folder that holds receipts, account, keys and models"""
-    seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """of every random choice"""
 
 
@@ -181,6 +181,8 @@ def _unknown(name: str, where: str, known: list[str]) -> ConfigError:
 def _from_file(path: Path) -> dict[str, tuple[Any, str]]:
     try:
         document = tomllib.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(
             f"{path} cannot be read: {error}.",
@@ -215,12 +217,24 @@ def _user_file() -> Path:
     return Path(home).expanduser() / "cryoflux" / FILE_NAME
 
 
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            "The working directory does not exist any more.",
+            why=f"{FILE_NAME} is looked for in it.",
+            hint="Change to a folder that exists, then run the same command again.",
+        ) from error
+
+
 def _explain(error: ValidationError, origins: dict[str, str]) -> ConfigError:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][:2])
     message = first["msg"].removeprefix("Value error, ")
+    given = "(secret)" if name == "agent.token" else repr(first["input"])
     return ConfigError(
-        f"{name} = {first['input']!r}: {message.rstrip('.')}.",
+        f"{name} = {given}: {message.rstrip('.')}.",
         why=f"It was set by {origins.get(name, 'default')}.",
         hint="`cryoflux config show` lists every setting with its origin.",
     )
@@ -243,9 +257,8 @@ def load_settings(
         ConfigError: an unknown name, or a value out of range.
     """
     layers: dict[str, tuple[Any, str]] = {}
-    for path in (_user_file(), (folder or Path.cwd()) / FILE_NAME):
-        if path.is_file():
-            layers |= _from_file(path)
+    for path in (_user_file(), (folder or _working_folder()) / FILE_NAME):
+        layers |= _from_file(path)
     layers |= _from_environment(os.environ if environ is None else environ)
     for name, value in (flags or {}).items():
         if value is not None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 __all__ = ["connect", "read_only", "transaction"]
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cryoflux.errors import StateError, StateTamperedError, StorageError
 
@@ -59,11 +61,8 @@ def connect(path: Path, schema: str, version: int) -> sqlite3.Connection:
         connection = sqlite3.connect(
             path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
-            connection.execute(f"PRAGMA {pragma}")
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA user_version={version};\nCOMMIT;")
+        with _closed_on_error(connection):
+            _prepare(connection, path, schema, version)
     except _ERRORS as error:
         raise _explain(path, error) from error
     except OSError as error:
@@ -72,20 +71,40 @@ def connect(path: Path, schema: str, version: int) -> sqlite3.Connection:
             why="Nothing can be recorded there.",
             hint="Choose another folder with --state DIR.",
         ) from error
-    if found not in (0, version):
+    return connection
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
         connection.close()
+        raise
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, schema: str, version: int) -> None:
+    # The version is looked at before anything is set: another version's file stays as it is.
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found not in (0, version):
         raise StateError(
             f"{path} has format {found}; this CryoFlux reads format {version}.",
             why="Guessing at another format could lose entries.",
             hint="Use the CryoFlux version that wrote it, or start afresh with --state DIR.",
         )
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+    if found == 0:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA user_version={version};\nCOMMIT;")
+
+
+def _open_to_read(path: Path, options: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=ro{options}"
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)
+    with _closed_on_error(connection):
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return connection
-
-
-def _unlogged(path: Path) -> str:
-    # Even a reader makes -wal and -shm files, unless it is told that the file is complete as it lies.
-    log = path.with_name(f"{path.name}-wal")
-    return "" if log.exists() and log.stat().st_size else "&immutable=1"
 
 
 def read_only(path: Path) -> sqlite3.Connection:
@@ -95,14 +114,22 @@ def read_only(path: Path) -> sqlite3.Connection:
         StateTamperedError: the file is not a database.
         StorageError: it cannot be opened.
     """
+    log, index = (path.with_name(f"{path.name}-{part}") for part in ("wal", "shm"))
     try:
-        uri = f"{path.absolute().as_uri()}?mode=ro{_unlogged(path)}"
-        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)
-        connection.execute("PRAGMA trusted_schema=OFF")
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        # Even a reader makes -wal and -shm files, unless it is told that the file is complete as it lies.
+        if not log.exists() or not log.stat().st_size:
+            return _open_to_read(path, "&immutable=1")
+        if index.exists():
+            return _open_to_read(path, "")
+        # A copy of a state that was in use. SQLite needs the -shm file only while it has it open.
+        with TemporaryDirectory(prefix="cryoflux-") as folder:
+            for part in (path, log):
+                shutil.copyfile(part, Path(folder, part.name))
+            return _open_to_read(Path(folder, path.name), "")
     except _ERRORS as error:
         raise _explain(path, error) from error
-    return connection
+    except OSError as error:
+        raise StorageError(f"{path} could not be read: {error.strerror}.") from error
 
 
 @contextmanager
@@ -118,7 +145,8 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.
         try:
             yield connection
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # on a full disk SQLite has rolled back by itself
+                connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
     except _ERRORS as error:

@@ -51,13 +51,13 @@ def file_digest(path: Path) -> str:
 
 
 def _listed_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != CHECKSUMS)
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / CHECKSUMS)
 
 
 def write_checksums(folder: Path) -> str:
     """Write a folder's ``SHA256SUMS`` and return its digest, which is the folder's name."""
     lines = (f"{file_digest(p)}  {p.relative_to(folder).as_posix()}\n" for p in _listed_files(folder))
-    content = "".join(lines).encode()
+    content = "".join(lines).encode("utf-8", "surrogateescape")
     write_atomic(folder / CHECKSUMS, content)
     return sha256_hex(content)
 
@@ -70,7 +70,8 @@ def folder_digest(folder: Path) -> str:
 def mismatched_files(folder: Path) -> list[str]:
     """Names of files that are not what ``SHA256SUMS`` says, are missing, or are not listed."""
     listed: dict[str, str] = {}
-    for line in (folder / CHECKSUMS).read_text("utf-8").splitlines():
+    sums = (folder / CHECKSUMS).read_bytes().decode("utf-8", "surrogateescape")
+    for line in sums.removesuffix("\n").split("\n") if sums else ():
         digest, _, name = line.partition("  ")
         listed[name] = digest
     present = {p.relative_to(folder).as_posix(): p for p in _listed_files(folder)}
@@ -106,7 +107,7 @@ def read_tensor_entries(path: Path) -> list[TensorEntry]:
             header = json.loads(stream.read(length))
             header.pop("__metadata__", None)
             return [_read_entry(stream, name, spec, 8 + length, size) for name, spec in header.items()]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(
                 f"{path} is not a well-formed safetensors file.",
                 why=f"Its weights cannot be identified ({error}).",
@@ -118,14 +119,20 @@ def _read_entry(stream: BinaryIO, name: str, spec: dict[str, Any], start: int, s
     first, last = spec["data_offsets"]
     if not 0 <= first <= last <= size - start:
         raise ValueError(f"tensor {name!r} lies outside the file")
+    dtype, shape = spec["dtype"], spec["shape"]
+    if not isinstance(dtype, str) or not isinstance(shape, list) or not all(_is_length(n) for n in shape):
+        raise ValueError(f"tensor {name!r} has no usable dtype and shape")
     stream.seek(start + first)
     digest = hashlib.sha256()
     left = last - first
     while left and (chunk := stream.read(min(_CHUNK, left))):
         digest.update(chunk)
         left -= len(chunk)
-    shape = tuple(int(n) for n in spec["shape"])
-    return TensorEntry(name, str(spec["dtype"]), shape, digest.hexdigest())
+    return TensorEntry(name, dtype, tuple(shape), digest.hexdigest())
+
+
+def _is_length(n: object) -> bool:
+    return type(n) is int and n >= 0
 
 
 def tensors_digest(entries: Iterable[TensorEntry]) -> str:

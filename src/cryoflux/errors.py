@@ -1,16 +1,20 @@
 """Every error that CryoFlux raises on purpose, and the exit code that it ends a command with.
 
 An error says three things: what happened, why it matters, and what to type next. A traceback is
-for our mistakes, never for a user's.
+for our mistakes, never for a user's. An error of one stage is defined beside that stage, and drawn here.
 
     CryoFluxError                    exit
     ├── UsageError (ValueError)      2    what was typed or configured cannot be used
     │   ├── ConfigError              2    a setting is unknown or out of range
     │   ├── DataError                2    a data set cannot be trained or judged on
-    │   └── ModelError               2    a model cannot be loaded, or would not be safe to load
+    │   ├── ModelError               2    a model cannot be loaded, or would not be safe to load
+    │   ├── ReservationConflictError 2    a request id was used before, for something else
+    │   └── UnknownReservationError  2    there is no such reservation
     ├── StateError                   2    this state directory cannot be continued
     │   ├── StateLockedError         2    a live run holds it
     │   └── StateTamperedError       1    what it holds is not what was signed
+    ├── TrainingFailedError          1    a loss stopped being finite; the attempt is recorded as failed
+    ├── EvaluationFailedError        1    a loss is not finite; the attempt is recorded as failed
     ├── VerificationError            1    a receipt or artefact is not what it claims to be
     ├── MeterError                   3    this machine, or the agent, cannot measure
     │   └── AgentError               3    the JouleAgent is down, slow, or answers nonsense

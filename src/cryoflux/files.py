@@ -81,7 +81,11 @@ def replace_symlink(link: Path, target: str) -> None:
     temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
     with storage_errors(link):
         temporary.symlink_to(target)
-        temporary.replace(link)
+        try:
+            temporary.replace(link)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         sync_folder(link.parent)
 
 
@@ -101,17 +105,22 @@ def lock_exclusively(path: Path, *, holder: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            other = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
-            raise StateLockedError(
-                f"{path.parent} is in use by {other}.",
-                why="Two runs on one state would spend the same joules twice.",
-                hint="Wait for it to end, or give this one its own folder with --state DIR.",
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{holder} (process {os.getpid()})\n".encode(), 0)
+        with storage_errors(path):
+            _take(descriptor, path, holder)
         yield
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path, holder: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        other = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
+        raise StateLockedError(
+            f"{path.parent} is in use by {other}.",
+            why="Two runs on one state would spend the same joules twice.",
+            hint="Wait for it to end, or give this one its own folder with --state DIR.",
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{holder} (process {os.getpid()})\n".encode(), 0)

@@ -111,4 +111,5 @@ def _abort(
         head_loss=stages.known_head_loss(bench),
         phases=phases.seconds,
         bucket_uj=settlement.bucket_uj,
+        stopped=stopped.cause,
     )

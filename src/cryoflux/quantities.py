@@ -21,7 +21,7 @@ __all__ = [
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from enum import StrEnum
 from functools import reduce
 
@@ -43,7 +43,7 @@ _JOULES_PER_UNIT = {
     "kWh": Decimal(3_600_000),
 }
 _SECONDS_PER_UNIT = {"s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86_400)}
-_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ]+)\s*")
+_QUANTITY = re.compile(r"\s*([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ]+)\s*")
 _LARGEST_UJ = 2**53 - 1
 """9.0 GJ: the largest integer that a receipt (RFC 8785, I-JSON) can carry exactly."""
 
@@ -114,7 +114,7 @@ def _parse(text: str, units: dict[str, Decimal], kind: str, example: str) -> Dec
         )
     try:
         return Decimal(match[1].replace("_", "")) * units[match[2]]
-    except InvalidOperation as error:
+    except DecimalException as error:  # an exponent beyond all reckoning
         raise UsageError(f"{text!r} is not {kind}.", hint=f"Write it as in {example}.") from error
 
 
@@ -125,7 +125,7 @@ def parse_energy(text: str) -> int:
         UsageError: no unit, an unknown unit, not a positive number, or more than 9.0 GJ.
     """
     joules = _parse(text, _JOULES_PER_UNIT, "an amount of energy", "2kJ, 500J or 0.002kWh")
-    uj = int(joules * MICRO)
+    uj = int(min(joules, Decimal(_LARGEST_UJ)) * MICRO)
     if not 0 < uj <= _LARGEST_UJ:
         raise UsageError(
             f"{text!r} is outside what can be budgeted.",
@@ -141,10 +141,10 @@ def parse_duration(text: str) -> float:
     Raises:
         UsageError: no unit, an unknown unit, or not a positive number.
     """
-    seconds = _parse(text, _SECONDS_PER_UNIT, "a duration", "90s, 30m or 2h")
-    if not 0 < seconds <= Decimal(10**9):
+    seconds = float(_parse(text, _SECONDS_PER_UNIT, "a duration", "90s, 30m or 2h"))
+    if not 0 < seconds <= 1e9:
         raise UsageError(f"{text!r} is not a usable duration.", hint="Write it as in 90s, 30m or 2h.")
-    return float(seconds)
+    return seconds
 
 
 def format_energy(uj: int) -> str:

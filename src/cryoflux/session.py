@@ -42,6 +42,7 @@ from cryoflux.stages import AttemptRecord
 from cryoflux.training.recipe import Recipe
 
 TASK = "lora_delta"
+Ended = Literal["budget", "attempts", "time", "interrupted"]
 _MOST_EXHAUSTED = 2
 """attempts in a row that may fail for want of joules before the run says that it cannot work"""
 
@@ -95,7 +96,7 @@ class Summary:
     state: Path
     head: str
     """digest of the head model"""
-    ended: Literal["budget", "attempts", "time", "interrupted"]
+    ended: Ended
 
 
 def run(
@@ -200,6 +201,7 @@ def _bench(
         rule=_rule(settings),
         seed=settings.run.seed,
         device=_device(settings),
+        meter="daemon" if settings.agent.agent else "embedded",
         observer=observer,
         stop=stop,
         now=now,
@@ -248,53 +250,46 @@ def _device(settings: Settings) -> str:
 
 def _grant(settings: Settings, agent: JouleAgent, limits: Limits) -> int:
     """Grant the budget and return what this run may spend, µJ."""
-    held_uj = agent.bucket_uj()
+    held_uj, reserve_uj = agent.bucket_uj(), parse_energy(settings.attempt.reserve)
+    # A shared bucket, or one that is credited as energy is metered, also holds what others count on.
+    only_ours = not settings.agent.agent and settings.energy.credit == "grant"
     if limits.budget_uj is None:
         return held_uj
+    spendable_uj = held_uj + limits.budget_uj if only_ours else limits.budget_uj
+    if spendable_uj < reserve_uj:
+        raise UsageError(
+            f"A budget of {format_energy(limits.budget_uj)} is smaller than one attempt.",
+            why=f"The bucket holds {format_energy(held_uj)}; an attempt reserves {format_energy(reserve_uj)}.",
+            hint="Raise --budget, or lower --reserve.",
+        )
     agent.grant(limits.budget_uj, request_id=f"run-{secrets.token_hex(8)}", note="cryoflux run --budget")
-    # A shared bucket, or one that is credited as energy is metered, also holds what others may count on.
-    only_ours = not settings.agent.agent and settings.energy.credit == "grant"
-    return held_uj + limits.budget_uj if only_ours else limits.budget_uj
+    return spendable_uj
 
 
-def _spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spendable: int) -> Summary:
+def _spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spendable_uj: int) -> Summary:
     first, before = bench.head, len(bench.outcomes)
     records: list[AttemptRecord] = []
     spent: Energy | None = None
-    exhausted = 0
-    ended: Literal["budget", "attempts", "time", "interrupted"] = "budget"
-    while True:
-        if bench.stop():
-            ended = "interrupted"
-        elif limits.attempts is not None and len(records) >= limits.attempts:
-            ended = "attempts"
-        elif limits.seconds is not None and time.monotonic() - began >= limits.seconds:
-            ended = "time"
-        elif not _affordable(bench, spendable - (spent.uj if spent else 0)):
-            ended = "budget"
-        else:
-            record = run_attempt(bench)
-            records.append(record)
-            charged = _charged(record.receipt)
-            spent = spent + charged if spent else charged
-            observer.finished(record)
-            exhausted = exhausted + 1 if _ran_dry(record.receipt) else 0
-            if exhausted < _MOST_EXHAUSTED:
-                continue
-        break
-    if exhausted >= _MOST_EXHAUSTED or (ended == "budget" and not records):
+    while (ended := _ended(bench, limits, records, began, spendable_uj, spent)) is None:
+        record = run_attempt(bench)
+        records.append(record)
+        charged = _charged(record.receipt)
+        spent = spent + charged if spent else charged
+        observer.finished(record)
+        if all(map(_ran_dry, records[-_MOST_EXHAUSTED:])) and len(records) >= _MOST_EXHAUSTED:
+            raise _too_little(bench, records)
+    if ended == "budget" and not records:
         raise _too_little(bench, records)
-    outcomes = [record.receipt.outcome for record in records]
-    overhead = _overhead(bench, spent)
     audit = audit_scores(bench, first, bench.head, observer.preparing, quick=ended == "interrupted")
+    outcomes = [record.receipt.outcome for record in records]
     return Summary(
         attempts=len(records),
         kept=outcomes.count(Outcome.ACCEPTED),
         rejected=outcomes.count(Outcome.REJECTED),
         aborted=outcomes.count(Outcome.ABORTED),
         spent=spent,
-        overhead=_overhead(bench, spent) or overhead,
-        spendable_uj=spendable,
+        overhead=_overhead(bench, spent),
+        spendable_uj=spendable_uj,
         remaining_uj=bench.agent.bucket_uj(),
         total_delta=sum(outcome.kept_delta for outcome in bench.outcomes[before:]),
         holdout=holdout_scores(bench, first, bench.head),
@@ -303,6 +298,24 @@ def _spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, sp
         head=bench.head.digest,
         ended=ended,
     )
+
+
+def _ended(
+    bench: Bench,
+    limits: Limits,
+    records: list[AttemptRecord],
+    began: float,
+    spendable_uj: int,
+    spent: Energy | None,
+) -> Ended | None:
+    if bench.stop():
+        return "interrupted"
+    if limits.attempts is not None and len(records) >= limits.attempts:
+        return "attempts"
+    if limits.seconds is not None and time.monotonic() - began >= limits.seconds:
+        return "time"
+    left_uj = spendable_uj - (spent.uj if spent else 0)
+    return None if _affordable(bench, left_uj) else "budget"
 
 
 def _affordable(bench: Bench, left_uj: int) -> bool:
@@ -316,8 +329,8 @@ def _charged(receipt: Receipt) -> Energy:
     )
 
 
-def _ran_dry(receipt: Receipt) -> bool:
-    return receipt.outcome is Outcome.ABORTED and "reservation" in receipt.reason
+def _ran_dry(record: AttemptRecord) -> bool:
+    return record.stopped == "exhausted"
 
 
 def _overhead(bench: Bench, spent: Energy | None) -> Energy | None:

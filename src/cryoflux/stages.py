@@ -58,8 +58,10 @@ from cryoflux.scheduling.policy import POLICY, Choice
 from cryoflux.training.lora import Limits, TrainedAdapter, TrainingFailedError, train_adapter
 from cryoflux.training.slices import slice_digest, training_slice
 
-_MARGIN = 1.2
-"""how much dearer than last time evaluation may be: CPU time of one thing moves by 10–20 %"""
+_MARGIN = 1.35
+"""how much dearer than before evaluation may be; what is not needed is refunded, so width costs little"""
+_FORGET = 0.8
+"""a dear evaluation is remembered for some attempts: a busy machine is often still busy"""
 _FIRST_MERGE = 0.06
 """share of the reservation kept for merging before it was measured"""
 _OVERDRAFT = 0.05
@@ -95,6 +97,8 @@ class AttemptRecord:
     phases: dict[str, float]
     """CPU-seconds by phase"""
     bucket_uj: int
+    stopped: str | None = None
+    """why it was aborted: ``interrupted``, ``exhausted`` or ``failed``"""
 
     @property
     def receipt(self) -> Receipt:
@@ -132,6 +136,7 @@ def announce(bench: Bench, choice: Choice) -> Announced:
         seed=arm_seed(bench),
         schedule=Schedule(policy=POLICY, reason=choice.reason),
         reserved_microjoules=choice.arm.reserve_uj,
+        meter=bench.meter,
         announced_at=bench.timestamp(),
     )
     entry = bench.log.append(lambda *_: IntentStatement(subject=[weights], predicate=intent))
@@ -250,7 +255,7 @@ def candidate_losses(
 ) -> KnownLosses:
     """Losses of the merged, saved and re-loaded candidate."""
     known = _measure(bench, reservation, candidate.draft, bench.recipes[choice.arm.name].max_tokens)
-    bench.costs.evaluation_uj = known.cost_uj
+    bench.costs.evaluation_uj = max(known.cost_uj, round(_FORGET * bench.costs.evaluation_uj))
     return known
 
 
@@ -303,7 +308,7 @@ def record(
         training=candidate.training if candidate else None,
         evaluation=_evaluation(candidate, judged),
         decision=_decision(bench, verdict),
-        energy=energy_figure(bench, settlement, intent.reserved_microjoules),
+        energy=energy_figure(bench, settlement, intent),
         software=_software(),
         started_at=started_at,
         finished_at=bench.timestamp(),
@@ -369,20 +374,22 @@ def _decision(bench: Bench, verdict: Verdict | None) -> Decision | None:
     )
 
 
-def energy_figure(bench: Bench, settlement: Settlement | None, reserved_uj: int) -> EnergyFigure:
-    """What the attempt was charged; nothing where nothing was ever reserved for it."""
+def energy_figure(bench: Bench, settlement: Settlement | None, intent: Intent) -> EnergyFigure:
+    """What the attempt was charged; nothing, or unknown, where this meter has no reservation of it."""
+    reserved_uj = intent.reserved_microjoules
     if settlement is None:
+        elsewhere = intent.meter != bench.meter
         sample = bench.agent.sample()
         return EnergyFigure(
             microjoules=0,
             lo_microjoules=0,
-            hi_microjoules=0,
+            hi_microjoules=reserved_uj if elsewhere else 0,
             reserved_microjoules=reserved_uj,
             tier=sample.net.tier,
             sources=sorted(source.name for source in sample.sources),
             baseline=sample.baseline_digest,
             curve="",
-            flags=["never-reserved"],
+            flags=["settled-elsewhere" if elsewhere else "never-reserved"],
             assurance="self-reported",
             cpu_microseconds=0,
         )

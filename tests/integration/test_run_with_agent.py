@@ -4,6 +4,7 @@ import http.server
 import json
 import re
 import shutil
+import socket
 import threading
 import time
 import urllib.request
@@ -12,12 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from running import QUICK, cryoflux, start
+
+from running import QUICK, SURE, Outcome, cryoflux, start
 
 
 @contextmanager
-def daemon(state: Path, *options: str) -> Iterator[str]:
-    process = start("agent", "--port", "0", "--state", state, *options)
+def daemon(state: Path, *options: str, port: str = "0") -> Iterator[str]:
+    process = start("agent", "--port", port, "--state", state, *options)
     try:
         text = ""
         for line in process.stdout:
@@ -105,3 +107,53 @@ def test_a_daemon_that_dies_mid_attempt_leaves_an_attempt_that_the_next_run_clos
         assert closed["joules_spent"] > 0
     assert cryoflux("verify", state).code == 0
     shutil.rmtree(state)
+
+
+def test_a_daemon_that_restarts_mid_attempt_is_waited_for(tmp_path: Path, inputs: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    state, account = tmp_path / "s", tmp_path / "agent"
+    steps = ["--learning-rate", "0.01", "--reserve", "400J", "--max-steps", "150"]
+    with daemon(account, "--credit", "grant", port=port) as url:
+        run = start(
+            "run",
+            *inputs,
+            *steps,
+            "--budget",
+            "400J",
+            "--attempts",
+            "1",
+            "--agent",
+            url,
+            "--state",
+            state,
+            "--json",
+        )
+        for line in run.stdout:
+            if '"train"' in line:
+                break
+    with daemon(account, "--credit", "grant", port=port):
+        stdout, stderr = run.communicate(timeout=120)
+    assert run.returncode == 0, stdout + stderr
+    (attempt,) = Outcome(0, stdout, stderr).of("attempt")
+    assert attempt["decision"] in {"accepted", "rejected"}
+    assert attempt["joules_spent"] > 0
+    assert cryoflux("verify", state).code == 0
+
+
+def test_joules_reserved_at_a_daemon_are_unknown_and_not_zero_without_it(
+    tmp_path: Path, inputs: list[str]
+) -> None:
+    state = tmp_path / "s"
+    with daemon(tmp_path / "agent", "--credit", "grant") as url:
+        killed = cryoflux(
+            "run", *inputs, *SURE, "--budget", "80J", "--agent", url, "--state", state, "--json",
+            kill_at="evaluate:begin",
+        )  # fmt: skip
+        assert killed.code < 0
+    again = cryoflux("run", *SURE, "--budget", "80J", "--attempts", "1", "--state", state, "--json")
+    assert again.code == 0, again.stderr
+    (first, _) = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)
+    assert first["outcome"] == "aborted"
+    assert (first["joules_lo"], first["joules_hi"]) == (0, 40), "anything up to the reservation is possible"
+    assert cryoflux("verify", state).code == 0

@@ -142,6 +142,8 @@ class Intent(_Strict):
     seed: Count
     schedule: Schedule
     reserved_microjoules: Count
+    meter: Literal["embedded", "daemon"]
+    """whose bucket pays; only that one knows what a crashed attempt has spent"""
     announced_at: Timestamp
 
 

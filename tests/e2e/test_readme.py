@@ -1,0 +1,71 @@
+"""Every command that the README shows is run, on the tiny model so that it is quick."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import tiny
+from running import environment
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+MADE = {"make run": "cryoflux run --budget 2kJ", "make test": "pytest"}
+ELSEWHERE = ("git clone", "pip install")
+"""commands that need a network, and are what the reader has just done"""
+
+
+def commands() -> list[str]:
+    fences = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    return [
+        line[2:].partition("  #")[0].strip()
+        for f in fences
+        for line in f.splitlines()
+        if line.startswith("$ ")
+    ]
+
+
+def test_the_readme_has_its_two_commands_first() -> None:
+    assert [c for c in commands() if c.startswith("make")][:2] == ["make run", "make test"]
+
+
+def test_make_does_what_the_readme_says() -> None:
+    for command, does in MADE.items():
+        shown = subprocess.run(
+            ["make", "-n", "-C", str(ROOT), command.split()[1]], capture_output=True, text=True, check=True
+        )
+        assert does in shown.stdout
+
+
+def test_every_other_command_runs(tmp_path: Path, inputs: list[str]) -> None:
+    tiny.write_csv(tmp_path / "mine.csv", tiny.sentences(400, 3))
+    env = environment(
+        CRYOFLUX_MODEL=inputs[1],
+        CRYOFLUX_RESERVE="40J",
+        CRYOFLUX_MAX_STEPS="12",
+        CRYOFLUX_LEARNING_RATE="0.01",
+    )
+    first = ["run", "--budget", "80J", "--train", "mine.csv", "--attempts", "2"]
+    subprocess.run(
+        [sys.executable, "-m", "cryoflux", *first], cwd=tmp_path, env=env, check=True, capture_output=True
+    )
+    binary = tmp_path / "bin"
+    binary.mkdir()
+    (binary / "cryoflux").symlink_to(shutil.which("cryoflux") or Path(sys.executable).with_name("cryoflux"))
+    env["PATH"] = f"{binary}:{env['PATH']}"
+    for command in commands():
+        if command in MADE or command.startswith(ELSEWHERE):
+            continue
+        shorter = command.replace("2kJ", "80J").replace("1kJ", "80J")
+        done = subprocess.run(
+            shlex.split(shorter),
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, f"{shorter}\n{done.stdout}\n{done.stderr}"
