@@ -8,13 +8,13 @@ from __future__ import annotations
 
 __all__ = ["run_attempt"]
 
-from cryoflux import stages
+from cryoflux import recording, stages
 from cryoflux.bench import AttemptStopped, Bench, Phases, Step
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import format_energy
+from cryoflux.recording import Announced, AttemptRecord
 from cryoflux.scheduling.policy import Choice, choose
-from cryoflux.stages import Announced, AttemptRecord
 
 
 def run_attempt(bench: Bench) -> AttemptRecord:
@@ -40,7 +40,7 @@ def run_attempt(bench: Bench) -> AttemptRecord:
             hint="Grant more: cryoflux run --budget 2kJ.",
         )
     with bench.step(Step.ANNOUNCE, phases):  # 3
-        announced = stages.announce(bench, choice)
+        announced = recording.announce(bench, choice)
     with bench.step(Step.RESERVE, phases):  # 4
         reservation = bench.agent.take(choice.arm.reserve_uj, request_id=announced.intent.task.id)
     try:
@@ -68,7 +68,7 @@ def _try(
         known = stages.candidate_losses(bench, choice, reservation, candidate)
     with bench.step(Step.DECIDE, phases):  # 7
         judged = stages.judge(bench, base, known.losses)
-        evidence, verdict, _ = judged
+        verdict = judged.verdict
     with bench.step(Step.MERGE, phases):  # 8
         result = stages.keep(bench, candidate, verdict)
         if verdict.accepted:
@@ -76,7 +76,7 @@ def _try(
     with bench.step(Step.SETTLE, phases):  # 9
         settlement = bench.agent.settle(reservation.id)
     with bench.step(Step.RECORD, phases):  # 10
-        statement, leaf_hash = stages.record(
+        statement, leaf_hash = recording.record(
             bench, announced, settlement, started_at, candidate=candidate, judged=judged, result=result
         )
         bench.head = result
@@ -84,7 +84,7 @@ def _try(
     return AttemptRecord(
         statement=statement,
         leaf_hash=leaf_hash,
-        evidence=evidence,
+        evidence=judged.evidence,
         head_loss=known.losses.mean if verdict.accepted else base.mean,
         phases=phases.seconds,
         bucket_uj=settlement.bucket_uj,
@@ -103,7 +103,7 @@ def _abort(
     with bench.step(Step.SETTLE, phases):
         settlement = bench.agent.settle(reservation.id)
     with bench.step(Step.RECORD, phases):
-        statement, leaf_hash = stages.record(bench, announced, settlement, started_at, stopped=stopped)
+        statement, leaf_hash = recording.record(bench, announced, settlement, started_at, stopped=stopped)
     return AttemptRecord(
         statement=statement,
         leaf_hash=leaf_hash,

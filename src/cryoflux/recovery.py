@@ -12,12 +12,12 @@ __all__ = ["head_of", "open_intents", "past_outcomes", "recover"]
 import shutil
 from collections.abc import Iterable
 
-from cryoflux import stages
+from cryoflux import recording
 from cryoflux.bench import AttemptStopped, Bench
 from cryoflux.receipts.entry import Entry, intent_of, receipt_of
 from cryoflux.receipts.statement import Receipt
+from cryoflux.recording import Announced
 from cryoflux.scheduling.efficiency import Outcome
-from cryoflux.stages import Announced
 
 
 def open_intents(entries: Iterable[Entry]) -> list[Announced]:
@@ -42,7 +42,7 @@ def head_of(entries: Iterable[Entry]) -> str | None:
 
 def past_outcomes(entries: Iterable[Entry]) -> list[Outcome]:
     """What the scheduler learns from the log."""
-    return [stages.outcome_of(receipt) for entry in entries if (receipt := receipt_of(entry))]
+    return [recording.outcome_of(receipt) for entry in entries if (receipt := receipt_of(entry))]
 
 
 def recover(bench: Bench) -> list[Receipt]:
@@ -63,5 +63,7 @@ def _close(bench: Bench, announced: Announced) -> Receipt:
     reservation = bench.agent.find(announced.intent.task.id)
     settlement = bench.agent.settle(reservation.id) if reservation else None
     stopped = AttemptStopped("Aborted: the run ended before this attempt did; nothing was kept.", "failed")
-    statement, _ = stages.record(bench, announced, settlement, announced.intent.announced_at, stopped=stopped)
+    statement, _ = recording.record(
+        bench, announced, settlement, announced.intent.announced_at, stopped=stopped
+    )
     return statement.predicate

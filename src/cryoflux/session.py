@@ -34,11 +34,11 @@ from cryoflux.quantities import MICRO, NANO, Energy, format_energy, parse_energy
 from cryoflux.receipts.entry import intent_of
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Outcome, Receipt
+from cryoflux.recording import AttemptRecord
 from cryoflux.recovery import head_of, past_outcomes, recover
 from cryoflux.registry.versions import Versions
 from cryoflux.reporting import Scores, audit_scores, holdout_scores
 from cryoflux.scheduling.policy import Arm
-from cryoflux.stages import AttemptRecord
 from cryoflux.training.recipe import Recipe
 
 TASK = "lora_delta"
@@ -257,9 +257,10 @@ def _grant(settings: Settings, agent: JouleAgent, limits: Limits) -> int:
         return held_uj
     spendable_uj = held_uj + limits.budget_uj if only_ours else limits.budget_uj
     if spendable_uj < reserve_uj:
+        held, needed = format_energy(held_uj), format_energy(reserve_uj)
         raise UsageError(
             f"A budget of {format_energy(limits.budget_uj)} is smaller than one attempt.",
-            why=f"The bucket holds {format_energy(held_uj)}; an attempt reserves {format_energy(reserve_uj)}.",
+            why=f"The bucket holds {held} besides; an attempt reserves {needed}.",
             hint="Raise --budget, or lower --reserve.",
         )
     agent.grant(limits.budget_uj, request_id=f"run-{secrets.token_hex(8)}", note="cryoflux run --budget")

@@ -28,8 +28,8 @@ from cryoflux.energy.interface import Sample
 from cryoflux.inputs import Origin
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
+from cryoflux.recording import AttemptRecord
 from cryoflux.session import RunObserver, Summary
-from cryoflux.stages import AttemptRecord
 from cryoflux.training.lora import Progress
 
 

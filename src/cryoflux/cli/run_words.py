@@ -13,9 +13,9 @@ from cryoflux.inputs import Origin
 from cryoflux.quantities import MICRO, Energy, Tier, format_energy, format_nats
 from cryoflux.receipts.flat import flat_view
 from cryoflux.receipts.statement import Outcome
+from cryoflux.recording import AttemptRecord
 from cryoflux.reporting import Scores
 from cryoflux.session import Summary
-from cryoflux.stages import AttemptRecord
 
 _MARK = {Outcome.ACCEPTED: "✓ kept", Outcome.REJECTED: "✗ rejected", Outcome.ABORTED: "· aborted"}
 

@@ -57,7 +57,8 @@ def compare_folder(folder: Path, digest: str) -> FolderState:
         return FolderState({}, missing=(CHECKSUMS,))
     if sha256_hex(sums) != digest:
         return FolderState({}, different=(CHECKSUMS,))
-    lines = [_LINE.fullmatch(line) for line in sums.decode("utf-8", "replace").splitlines()]
+    text = sums.decode("utf-8", "surrogateescape").removesuffix("\n")
+    lines = [_LINE.fullmatch(line) for line in (text.split("\n") if text else ())]
     if not all(lines):
         return FolderState({}, different=(CHECKSUMS,))
     listed = {found[2]: found[1] for found in lines if found}
