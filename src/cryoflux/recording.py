@@ -30,6 +30,7 @@ from cryoflux.receipts.statement import (
     Outcome,
     Receipt,
     ReceiptStatement,
+    Rule,
     Schedule,
     Sha256Digest,
     Subject,
@@ -94,6 +95,7 @@ def announce(bench: Bench, choice: Choice) -> Announced:
         recipe=recipe.as_receipt(),
         seed=arm_seed(bench),
         schedule=Schedule(policy=POLICY, reason=choice.reason),
+        rule=_rule(bench),
         reserved_microjoules=choice.arm.reserve_uj,
         meter=bench.meter,
         announced_at=bench.timestamp(),
@@ -172,6 +174,7 @@ def _evaluation(candidate: Candidate | None, judged: Judgement | None) -> Evalua
     evidence = judged.evidence
     return Evaluation(
         profile=PROFILE,
+        max_tokens=candidate.max_tokens,
         candidate=Base(digest=candidate.draft.digest, files=candidate.draft.files),
         base_loss_nano_nat_sum=evidence.base_loss,
         new_loss_nano_nat_sum=evidence.new_loss,
@@ -188,13 +191,16 @@ def _evaluation(candidate: Candidate | None, judged: Judgement | None) -> Evalua
 def _decision(bench: Bench, verdict: Verdict | None) -> Decision | None:
     if verdict is None:
         return None
+    return Decision(rule=_rule(bench), accepted=verdict.accepted)
+
+
+def _rule(bench: Bench) -> Rule:
     thresholds = bench.rule.thresholds
-    return Decision(
-        rule=bench.rule.name,
+    return Rule(
+        name=bench.rule.name,
         min_delta_nano_nat=thresholds.min_delta,
         min_accuracy_gain_ppm=thresholds.min_accuracy_gain_ppm,
         z_milli=thresholds.z_milli,
-        accepted=verdict.accepted,
     )
 
 

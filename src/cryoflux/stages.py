@@ -48,6 +48,7 @@ class Candidate:
     capsule: Path
     draft: Version
     training: Training
+    max_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,8 @@ def train(bench: Bench, choice: Choice, reservation: Reservation, phases: Phases
         merged = adapter.merged()
         draft = bench.versions.draft(lambda folder: _save(merged, adapter.tokenizer, folder))
     bench.costs.merge_uj = spent_uj() - start
-    return Candidate(capsule, draft, _training(bench, recipe.as_receipt(), indices, adapter))
+    training = _training(bench, recipe.as_receipt(), indices, adapter)
+    return Candidate(capsule, draft, training, recipe.max_tokens)
 
 
 def _save(model: object, tokenizer: object, folder: Path) -> None:

@@ -81,7 +81,7 @@ def attempt_document(record: AttemptRecord) -> dict[str, Any]:
         **flat_view(record.statement, record.leaf_hash),
         "arm": receipt.task.arm,
         "decision": receipt.outcome.value,
-        "rule": receipt.decision.rule if receipt.decision else None,
+        "rule": receipt.decision.rule.name if receipt.decision else None,
         "delta_se": evidence.delta_se if evidence else None,
         "steps": receipt.training.steps if receipt.training else None,
         "cpu_s": sum(record.phases.values()),

@@ -26,6 +26,7 @@ __all__ = [
     "Outcome",
     "Receipt",
     "ReceiptStatement",
+    "Rule",
     "Schedule",
     "Sha256Digest",
     "Statement",
@@ -128,6 +129,19 @@ class Schedule(_Strict):
     reason: Text
 
 
+class Rule(_Strict):
+    """The acceptance rule and its parameters, named before anything is tried."""
+
+    name: Text
+    """``evidence/v1`` or ``whitepaper/v1``"""
+    min_delta_nano_nat: Count
+    """smallest mean Δ, nano-nats"""
+    min_accuracy_gain_ppm: Count
+    """smallest accuracy gain, parts per million"""
+    z_milli: Count
+    """one-sided z that the evidence must exceed, thousandths"""
+
+
 class Intent(_Strict):
     """What is about to be tried, said before it is tried."""
 
@@ -141,6 +155,7 @@ class Intent(_Strict):
     recipe: dict[Text, Text | Signed]
     seed: Count
     schedule: Schedule
+    rule: Rule
     reserved_microjoules: Count
     meter: Literal["embedded", "daemon"]
     """whose bucket pays; only that one knows what a crashed attempt has spent"""
@@ -181,6 +196,8 @@ class Evaluation(_Strict):
 
     profile: Text
     """``f64-nanonat/v1``"""
+    max_tokens: Annotated[int, Field(ge=1, le=_SAFE)]
+    """texts were cut to so many tokens"""
     candidate: Base
     """the merged, saved and re-loaded weights that were evaluated"""
     base_loss_nano_nat_sum: Count
@@ -201,14 +218,7 @@ class Evaluation(_Strict):
 class Decision(_Strict):
     """The rule, its parameters and its verdict."""
 
-    rule: Text
-    """``evidence/v1`` or ``whitepaper/v1``"""
-    min_delta_nano_nat: Count
-    """smallest mean Δ, nano-nats"""
-    min_accuracy_gain_ppm: Count
-    """smallest accuracy gain, parts per million"""
-    z_milli: Count
-    """one-sided z that the evidence must exceed, thousandths"""
+    rule: Rule
     accepted: bool
 
 
