@@ -13,12 +13,16 @@ import json
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.rules import Thresholds, decide
 from cryoflux.digests import file_digest, read_tensor_entries, tensors_digest, write_checksums
+from cryoflux.energy.bucket import Bucket
+from cryoflux.energy.charge import Charge
+from cryoflux.energy.clock import SystemClock
 from cryoflux.files import replace_symlink
-from cryoflux.quantities import Tier
+from cryoflux.quantities import Energy, Tier
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import (
@@ -33,6 +37,7 @@ from cryoflux.receipts.statement import (
     Outcome,
     Receipt,
     ReceiptStatement,
+    Rule,
     Schedule,
     Sha256Digest,
     Statement,
@@ -44,8 +49,19 @@ from cryoflux.receipts.statement import (
 COUNT = 40
 RESERVED_UJ = 120_000_000
 THRESHOLDS = Thresholds(min_delta=2_000_000, min_accuracy_gain_ppm=10_000, z_milli=3090)
-RULE = "evidence/v1"
-RECIPE: dict[str, str | int] = {"rank": 8, "learning_rate": "5e-4", "max_tokens": 32}
+RULE = Rule(
+    name="evidence/v1",
+    min_delta_nano_nat=THRESHOLDS.min_delta,
+    min_accuracy_gain_ppm=THRESHOLDS.min_accuracy_gain_ppm,
+    z_milli=THRESHOLDS.z_milli,
+)
+RECIPE: dict[str, str | int] = {
+    "rank": 8,
+    "learning_rate": "5e-4",
+    "max_steps": 200,
+    "slice_size": 64,
+    "max_tokens": 32,
+}
 SEED = 7
 
 
@@ -89,10 +105,12 @@ def make_capsule(state: Path, values: list[float]) -> list[Subject]:
     return subjects
 
 
-def make_data(state: Path) -> Data:
+def make_data(state: Path, texts: list[str] | None = None) -> Data:
+    """Three sets of 40 examples; ``texts`` in place of those that are all different."""
     folder = state / "data" / "new"
     folder.mkdir(parents=True)
-    lines = [json.dumps({"text": f"example {i}", "label": i % 2}) + "\n" for i in range(3 * COUNT)]
+    texts = texts or [f"example {i}" for i in range(3 * COUNT)]
+    lines = [json.dumps({"text": text, "label": "ab"[i % 2]}) + "\n" for i, text in enumerate(texts)]
     for number, name in enumerate(("train", "holdout", "audit")):
         (folder / f"{name}.jsonl").write_text("".join(lines[number * COUNT : (number + 1) * COUNT]))
     (folder / "labels.json").write_text('["a", "b"]')
@@ -127,7 +145,7 @@ def make_evidence(state: Path, base: float, new: float) -> tuple[str, Evidence]:
 
 @dataclass
 class SyntheticState:
-    """The state and what is in it; ``log`` stays open until `finish`."""
+    """The state and what is in it; ``log`` and ``account`` stay open until `finish`."""
 
     path: Path
     log: ReceiptLog
@@ -136,13 +154,18 @@ class SyntheticState:
     gain: float = 0.0
     uses: int = 0
     entries: list[Entry] = field(default_factory=list)
+    account: Bucket = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.account = Bucket(self.path / "account.db", SystemClock())
 
     def _append(self, build: object) -> Entry:
         self.entries.append(self.log.append(build))
         return self.entries[-1]
 
-    def announce(self) -> Entry:
+    def announce(self, *, task: str = "", meter: Literal["embedded", "daemon"] = "embedded") -> Entry:
         self.uses += 1
+        task = task or f"a{self.uses:04}"
         holdout = self.data.holdout.model_copy(update={"use_index": self.uses})
         weights = self.path / "models" / self.head.digest / "model.safetensors"
 
@@ -152,21 +175,36 @@ class SyntheticState:
                 predicate=Intent(
                     sequence=sequence,
                     prev=prev,
-                    task=Task(id=f"a{self.uses:04}", name="lora_delta", arm="r8"),
+                    task=Task(id=task, name="lora_delta", arm="r8"),
                     base=self.head,
                     data=self.data.model_copy(update={"holdout": holdout}),
                     recipe=RECIPE,
                     seed=SEED,
                     schedule=Schedule(policy="thompson/v1", reason="the only arm"),
+                    rule=RULE,
                     reserved_microjoules=RESERVED_UJ,
-                    meter="embedded",
+                    meter=meter,
                     announced_at="2026-11-23T01:00:00Z",
                 ),
             )
 
-        return self._append(build)
+        entry = self._append(build)
+        if meter == "embedded" and not self._settled(task):
+            self.account.take(RESERVED_UJ, request_id=task)
+        return entry
 
-    def conclude(self, intent: Entry, /, **changes: object) -> Entry:
+    def _settled(self, task: str) -> bool:
+        record = self.account.find(task)
+        return record is not None and record.state == "settled"
+
+    def settle(self, task: str, uj: int) -> None:
+        """Charge the reservation of a task, once."""
+        reservation = self.account.take(RESERVED_UJ, request_id=task)
+        energy = Energy(uj, uj, uj, Tier.MODELLED)
+        charge = Charge(energy, energy, ("cpu",), _digest("baseline"), "concave/v1", 12_000_000)
+        self.account.settle(reservation.id, charge)
+
+    def conclude(self, intent: Entry, /, *, settles: bool = True, **changes: object) -> Entry:
         """Append a receipt of ``intent``; ``changes`` forge fields of it."""
         said = intent.statement.predicate
         base = {
@@ -180,6 +218,10 @@ class SyntheticState:
             "finished_at": "2026-11-23T01:02:03Z",
         }
         subject = changes.pop("subject")
+        figure_said = changes.get("energy", base["energy"])
+        assert isinstance(figure_said, EnergyFigure)
+        if settles and said.meter == "embedded" and not self._settled(said.task.id):
+            self.settle(said.task.id, max(0, figure_said.microjoules))
 
         def build(sequence: int, prev: str) -> Statement:
             fields = {**base, **changes, "sequence": sequence, "prev": prev}
@@ -200,13 +242,16 @@ class SyntheticState:
             decision=None,
         )
 
-    def attempt(self, gain: float, **changes: object) -> Entry:
+    def attempt(self, gain: float, /, **changes: object) -> Entry:
         """Announce and conclude an attempt that lowers every loss by about ``gain`` nats."""
-        intent = self.announce()
+        return self.conclude_attempt(self.announce(), gain, **changes)
+
+    def conclude_attempt(self, intent: Entry, gain: float, /, **changes: object) -> Entry:
+        """Conclude an attempt that lowers every loss by about ``gain`` nats."""
         candidate = make_model(self.path, [1.0, self.gain + gain, float(self.uses)])
         subject = make_capsule(self.path, [gain, float(self.uses)])
         per_example, evidence = make_evidence(self.path, self.gain, self.gain + gain)
-        verdict = decide(RULE, evidence, THRESHOLDS)
+        verdict = decide(RULE.name, evidence, THRESHOLDS)
         changes = {
             "subject": subject,
             "outcome": Outcome.ACCEPTED if verdict.accepted else Outcome.REJECTED,
@@ -227,6 +272,7 @@ class SyntheticState:
 
     def finish(self) -> Path:
         self.log.close()
+        self.account.close()
         return self.path
 
 
@@ -267,6 +313,7 @@ def training(**changes: object) -> Training:
 def evaluation(candidate: Base, per_example: str, evidence: Evidence, **changes: object) -> Evaluation:
     fields = {
         "profile": "f64-nanonat/v1",
+        "max_tokens": 32,
         "candidate": candidate,
         "base_loss_nano_nat_sum": evidence.base_loss,
         "new_loss_nano_nat_sum": evidence.new_loss,
@@ -284,20 +331,19 @@ def evaluation(candidate: Base, per_example: str, evidence: Evidence, **changes:
 def decision(*, accepted: bool, **changes: object) -> Decision:
     fields = {
         "rule": RULE,
-        "min_delta_nano_nat": THRESHOLDS.min_delta,
-        "min_accuracy_gain_ppm": THRESHOLDS.min_accuracy_gain_ppm,
-        "z_milli": THRESHOLDS.z_milli,
         "accepted": accepted,
     }
     return Decision(**{**fields, **changes})
 
 
-def open_state(path: Path) -> SyntheticState:
-    """A new state with its data and first model, before the first attempt."""
+def open_state(path: Path, texts: list[str] | None = None) -> SyntheticState:
+    """A new state with its data, account and first model, before the first attempt."""
     path.mkdir(parents=True, exist_ok=True)
     head = make_model(path, [1.0, 0.0, 0.0])
     replace_symlink(path / "base_model", f"models/{head.digest}")
-    return SyntheticState(path, ReceiptLog.open(path), make_data(path), head)
+    state = SyntheticState(path, ReceiptLog.open(path), make_data(path, texts), head)
+    state.account.grant(1000 * RESERVED_UJ, request_id="run")
+    return state
 
 
 def make_state(path: Path) -> SyntheticState:

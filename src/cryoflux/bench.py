@@ -139,6 +139,8 @@ class Bench:
     """whether somebody asked to stop"""
     now: Callable[[], datetime]
     """wall time, UTC; a label"""
+    signed_losses: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    """(model digest, token limit) → holdout loss sum in nano-nats and correct examples, by the receipts"""
     outcomes: list[Outcome] = field(default_factory=list)
     attempts: int = 0
     """attempts that this log has announced"""

@@ -32,6 +32,13 @@ def _energy(text: str) -> str:
     return text
 
 
+def _path(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError("a folder has to be named")
+    return text
+
+
+FolderText = Annotated[str, AfterValidator(_path)]
 EnergyText = Annotated[str, AfterValidator(_energy)]
 
 
@@ -42,7 +49,7 @@ class _Section(BaseModel):
 class Run(_Section):
     """What a run works on and where it keeps it."""
 
-    state: str = "state"
+    state: FolderText = "state"
     """folder that holds receipts, account, keys and models"""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """of every random choice"""
@@ -170,7 +177,7 @@ SECTION_OF = {
 
 
 def _unknown(name: str, where: str, known: list[str]) -> ConfigError:
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     return ConfigError(
         f"{where}: there is no setting {name!r}.",
         why="A misspelt setting would otherwise be a silent default.",

@@ -54,6 +54,7 @@ class ExitCode(IntEnum):
     BUDGET_EXHAUSTED = 4
     CANNOT_STORE = 5
     INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
 
 
 class CryoFluxError(Exception):

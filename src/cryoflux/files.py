@@ -24,6 +24,7 @@ _HINTS = {
     errno.EDQUOT: "Your disk quota is used up: free some space, then run the same command again.",
     errno.EROFS: "The file system is read-only: choose another folder with --state DIR.",
     errno.EACCES: "You may not write there: choose another folder with --state DIR.",
+    errno.EEXIST: "A file of that name is in the way: choose another folder with --state DIR.",
     errno.ENOTDIR: "A part of that path is a file: choose another folder with --state DIR.",
     errno.EPERM: "You may not write there: choose another folder with --state DIR.",
 }

@@ -6,10 +6,10 @@ that names others is refused, with the digests of either; one that names none co
 
 from __future__ import annotations
 
-__all__ = ["Inputs", "Origin", "read_splits", "ready_inputs", "stored_origin"]
+__all__ = ["Inputs", "Origin", "check_origin", "read_splits", "ready_inputs", "stored_origin"]
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from cryoflux.data.prepared import render, store
 from cryoflux.data.split import Splits, split
 from cryoflux.errors import DataError, StateError, StateTamperedError
 from cryoflux.files import write_atomic
+from cryoflux.receipts.entry import Entry, intent_of
 from cryoflux.registry.versions import Versions
 from cryoflux.training.base_model import BaseModel, load_base, source_digest
 
@@ -88,6 +89,51 @@ def stored_origin(state: Path) -> Origin | None:
         ) from error
 
 
+_OURS = {
+    *("account.db", "baseline.json", "base_model", "cache", "capsules", "data", "evidence", "keys", "lock"),
+    *("log", "meter.lock", "models", "receipts.db"),
+}
+
+
+def _check_folder(state: Path) -> None:
+    """Refuse to begin a state among files that are not ours, or where the origin of one was lost."""
+    if state.exists() and not state.is_dir():
+        raise StateError(
+            f"{state} is a file, not a folder.",
+            why="A state is a folder of several files.",
+            hint="Choose another name with --state DIR.",
+        )
+    names = {path.name for path in state.iterdir()} if state.is_dir() else set()
+    if "receipts.db" in names:
+        raise StateTamperedError(
+            f"{state / _ORIGIN} is missing, but {state / 'receipts.db'} is there.",
+            why="Without it a run could go on with other data than the receipts name.",
+            hint="Restore it from a backup, or start afresh with --state DIR.",
+        )
+    strange = {name for name in names if name.partition("-")[0] not in _OURS and not name.startswith(".")}
+    if strange:
+        raise StateError(
+            f"{state} holds other files, such as {min(strange)}.",
+            why="A state keeps to itself, so that it can be copied, checked and thrown away as one.",
+            hint="Give it an empty or a new folder with --state DIR.",
+        )
+
+
+def check_origin(state: Path, origin: Origin, entries: Iterable[Entry]) -> None:
+    """Make sure that the log was begun with the data set and model that the origin names.
+
+    Raises:
+        StateTamperedError: it was not.
+    """
+    first = next((intent for entry in entries if (intent := intent_of(entry))), None)
+    if first and (first.data.digest, first.base.digest) != (origin.data_digest, origin.version):
+        raise StateTamperedError(
+            f"{state / _ORIGIN} names another data set or model than the first entry of the log.",
+            why="Δ measured on one cannot be added to Δ measured on another.",
+            hint="Restore it from a backup, or start afresh with --state DIR.",
+        )
+
+
 def ready_inputs(
     sourced: Sourced, state: Path, *, progress: Callable[[int, int], None] | None = None
 ) -> Inputs | None:
@@ -100,6 +146,8 @@ def ready_inputs(
     """
     settings = sourced.settings
     origin = stored_origin(state)
+    if origin is None:
+        _check_folder(state)
     named_data = any(sourced.origins[f"data.{key}"] != "default" for key in ("train", "holdout", "audit"))
     if origin is None or named_data:
         name, splits = read_splits(settings, progress)

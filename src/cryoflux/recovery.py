@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-__all__ = ["head_of", "open_intents", "past_outcomes", "recover"]
+__all__ = ["head_of", "open_intents", "past_outcomes", "recover", "signed_losses"]
 
 import shutil
 from collections.abc import Iterable
@@ -43,6 +43,21 @@ def head_of(entries: Iterable[Entry]) -> str | None:
 def past_outcomes(entries: Iterable[Entry]) -> list[Outcome]:
     """What the scheduler learns from the log."""
     return [recording.outcome_of(receipt) for entry in entries if (receipt := receipt_of(entry))]
+
+
+def signed_losses(entries: Iterable[Entry]) -> dict[tuple[str, int], tuple[int, int]]:
+    """(model digest, token limit) → holdout loss sum and correct examples, as receipts have signed them."""
+    signed = {}
+    for entry in entries:
+        receipt = receipt_of(entry)
+        if receipt and (found := receipt.evaluation):
+            base = (found.base_loss_nano_nat_sum, found.base_correct)
+            signed[receipt.base.digest, found.max_tokens] = base
+            signed[found.candidate.digest, found.max_tokens] = (
+                found.new_loss_nano_nat_sum,
+                found.new_correct,
+            )
+    return signed
 
 
 def recover(bench: Bench) -> list[Receipt]:

@@ -35,7 +35,8 @@ def _max_tokens(bench: Bench) -> int:
 
 
 def _known(bench: Bench, version: Version, part: str) -> Losses | None:
-    known = bench.losses.get(version.digest, bench.data.file_digests[part], _max_tokens(bench))
+    count = len({"holdout": bench.data.holdout, "audit": bench.data.audit}[part])
+    known = bench.losses.get(version.digest, bench.data.file_digests[part], _max_tokens(bench), count)
     return known.losses if known else None
 
 

@@ -1,4 +1,4 @@
-"""One run: opens the state, spends the budget on attempts, and says what it came to.
+"""One run: opens the state, grants the budget, and has it spent.
 
 The order of opening is the order of trust: inputs are checked before anything is written; the state
 is locked; the meter starts; the log is checked; what a dead run left open is closed; only then are
@@ -7,96 +7,37 @@ joules granted and spent.
 
 from __future__ import annotations
 
-__all__ = ["Limits", "RunObserver", "Summary", "run"]
+__all__ = ["run"]
 
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol
 
-from cryoflux.bench import Bench, Observer, Rule
+from cryoflux.bench import Bench, Rule
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.prepared import open_prepared
 from cryoflux.decision.rules import Thresholds
 from cryoflux.energy.embedded import EmbeddedAgent
-from cryoflux.energy.interface import JouleAgent, Sample
-from cryoflux.errors import BudgetError, UsageError
+from cryoflux.energy.interface import JouleAgent
+from cryoflux.errors import StateError, UsageError
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.files import lock_exclusively
-from cryoflux.inputs import Origin, ready_inputs, stored_origin
+from cryoflux.inputs import Inputs, Origin, check_origin, ready_inputs, stored_origin
 from cryoflux.libraries import quieten
-from cryoflux.orchestrator import run_attempt
-from cryoflux.quantities import MICRO, NANO, Energy, format_energy, parse_energy
+from cryoflux.quantities import MICRO, NANO, format_energy, parse_energy
 from cryoflux.receipts.entry import intent_of
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.receipts.statement import Outcome, Receipt
-from cryoflux.recording import AttemptRecord
-from cryoflux.recovery import head_of, past_outcomes, recover
+from cryoflux.recovery import head_of, past_outcomes, recover, signed_losses
 from cryoflux.registry.versions import Versions
-from cryoflux.reporting import Scores, audit_scores, holdout_scores
 from cryoflux.scheduling.policy import Arm
+from cryoflux.spending import Limits, RunObserver, Summary, spend
+from cryoflux.training.lora import warm_up
 from cryoflux.training.recipe import Recipe
 
 TASK = "lora_delta"
-Ended = Literal["budget", "attempts", "time", "interrupted"]
-_MOST_EXHAUSTED = 2
-"""attempts in a row that may fail for want of joules before the run says that it cannot work"""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When a run ends."""
-
-    budget_uj: int | None = None
-    """granted on top of what the account holds, µJ"""
-    seconds: float | None = None
-    attempts: int | None = None
-
-
-class RunObserver(Observer, Protocol):
-    """Watches a whole run."""
-
-    def preparing(self, what: str, done: int, total: int) -> None:
-        """Something that takes a while before the first attempt, or after the last."""
-
-    def opened(self, bench: Bench, origin: Origin, sample: Sample, spendable_uj: int) -> None:
-        """The state is open and the budget granted."""
-
-    def recovered(self, receipt: Receipt) -> None:
-        """An attempt of a dead run got its receipt."""
-
-    def finished(self, record: AttemptRecord) -> None:
-        """An attempt has its receipt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a run came to."""
-
-    attempts: int
-    kept: int
-    rejected: int
-    aborted: int
-    spent: Energy | None
-    """charged to this run's attempts"""
-    overhead: Energy | None
-    """this process's energy outside its attempts; none where nobody can tell"""
-    spendable_uj: int
-    """what the run could spend, µJ"""
-    remaining_uj: int
-    total_delta: float
-    """Σ Δ of what was kept, nats"""
-    holdout: tuple[Scores | None, Scores | None]
-    """before and after"""
-    audit: tuple[Scores | None, Scores | None]
-    state: Path
-    head: str
-    """digest of the head model"""
-    ended: Ended
 
 
 def run(
@@ -127,17 +68,35 @@ def run(
     inputs = ready_inputs(
         sourced, state, progress=lambda d, n: observer.preparing("reading the library's docstrings", d, n)
     )
-    with lock_exclusively(state / "lock", holder="cryoflux run"):
-        origin = stored_origin(state) or (inputs.begin(state) if inputs else None)
-        if origin is None:
-            raise AssertionError("a state is new or it is not")
-        with _open_agent(settings, state, observer) as agent, closing(ReceiptLog.open(state)) as log:
-            bench = _bench(settings, state, agent, log, origin, observer, stop, now)
-            for receipt in recover(bench):
-                observer.recovered(receipt)
-            spendable = _grant(settings, agent, limits)
-            observer.opened(bench, origin, agent.sample(), spendable)
-            return _spend(bench, limits, observer, began, spendable)
+    with ExitStack() as opened:
+        # A daemon is asked before the state is touched: where it is down, nothing has been written.
+        daemon = opened.enter_context(_daemon(settings)) if settings.agent.agent else None
+        opened.enter_context(lock_exclusively(state / "lock", holder="cryoflux run"))
+        agent = daemon or opened.enter_context(_embedded(settings, state, observer))
+        origin = _origin(state, inputs)
+        log = opened.enter_context(closing(ReceiptLog.open(state)))
+        check_origin(state, origin, log.entries())
+        bench = _bench(settings, state, agent, log, origin, observer, stop, now)
+        for receipt in recover(bench):
+            observer.recovered(receipt)
+        observer.preparing("loading the training libraries", 0, 1)
+        warm_up(bench.head.folder, next(iter(bench.recipes.values())), bench.device)
+        spendable = 0 if stop() else _grant(settings, agent, limits)
+        observer.opened(bench, origin, agent.sample(), spendable)
+        return spend(bench, limits, observer, began, spendable)
+
+
+def _origin(state: Path, inputs: Inputs | None) -> Origin:
+    # Asked again under the lock: another run may have begun the state meanwhile.
+    if known := stored_origin(state):
+        return known
+    if inputs is None:
+        raise StateError(
+            f"{state} was emptied while it was being opened.",
+            why="There is nothing to continue.",
+            hint="Run the same command again.",
+        )
+    return inputs.begin(state)
 
 
 def _check_budget(settings: Settings, state: Path, limits: Limits) -> None:
@@ -157,17 +116,21 @@ def _check_budget(settings: Settings, state: Path, limits: Limits) -> None:
 
 
 @contextmanager
-def _open_agent(settings: Settings, state: Path, observer: RunObserver) -> Iterator[JouleAgent]:
-    agent: JouleAgent
-    if settings.agent.agent:
-        from cryoflux.agent.client import AgentClient
+def _daemon(settings: Settings) -> Iterator[JouleAgent]:
+    from cryoflux.agent.client import AgentClient
 
-        agent = AgentClient(settings.agent.agent, token=settings.agent.token, timeout=settings.agent.timeout)
-    else:
-        agent = EmbeddedAgent(
-            settings, state, progress=lambda d, n: observer.preparing("learning the idle baseline", d, n)
-        )
-    with closing(agent):
+    chosen = settings.agent
+    with closing(AgentClient(chosen.agent, token=chosen.token, timeout=chosen.timeout)) as agent:
+        agent.sample()
+        yield agent
+
+
+@contextmanager
+def _embedded(settings: Settings, state: Path, observer: RunObserver) -> Iterator[JouleAgent]:
+    def progress(done: int, total: int) -> None:
+        observer.preparing("learning the idle baseline", done, total)
+
+    with closing(EmbeddedAgent(settings, state, progress=progress)) as agent:
         yield agent
 
 
@@ -205,6 +168,7 @@ def _bench(
         observer=observer,
         stop=stop,
         now=now,
+        signed_losses=signed_losses(entries),
         outcomes=past_outcomes(entries),
         attempts=sum(intent_of(entry) is not None for entry in entries),
     )
@@ -265,100 +229,3 @@ def _grant(settings: Settings, agent: JouleAgent, limits: Limits) -> int:
         )
     agent.grant(limits.budget_uj, request_id=f"run-{secrets.token_hex(8)}", note="cryoflux run --budget")
     return spendable_uj
-
-
-def _spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spendable_uj: int) -> Summary:
-    first, before = bench.head, len(bench.outcomes)
-    records: list[AttemptRecord] = []
-    spent: Energy | None = None
-    while (ended := _ended(bench, limits, records, began, spendable_uj, spent)) is None:
-        record = run_attempt(bench)
-        records.append(record)
-        charged = _charged(record.receipt)
-        spent = spent + charged if spent else charged
-        observer.finished(record)
-        if all(map(_ran_dry, records[-_MOST_EXHAUSTED:])) and len(records) >= _MOST_EXHAUSTED:
-            raise _too_little(bench, records)
-    if ended == "budget" and not records:
-        raise _too_little(bench, records)
-    audit = audit_scores(bench, first, bench.head, observer.preparing, quick=ended == "interrupted")
-    outcomes = [record.receipt.outcome for record in records]
-    return Summary(
-        attempts=len(records),
-        kept=outcomes.count(Outcome.ACCEPTED),
-        rejected=outcomes.count(Outcome.REJECTED),
-        aborted=outcomes.count(Outcome.ABORTED),
-        spent=spent,
-        overhead=_overhead(bench, spent),
-        spendable_uj=spendable_uj,
-        remaining_uj=bench.agent.bucket_uj(),
-        total_delta=sum(outcome.kept_delta for outcome in bench.outcomes[before:]),
-        holdout=holdout_scores(bench, first, bench.head),
-        audit=audit,
-        state=bench.state,
-        head=bench.head.digest,
-        ended=ended,
-    )
-
-
-def _ended(
-    bench: Bench,
-    limits: Limits,
-    records: list[AttemptRecord],
-    began: float,
-    spendable_uj: int,
-    spent: Energy | None,
-) -> Ended | None:
-    if bench.stop():
-        return "interrupted"
-    if limits.attempts is not None and len(records) >= limits.attempts:
-        return "attempts"
-    if limits.seconds is not None and time.monotonic() - began >= limits.seconds:
-        return "time"
-    left_uj = spendable_uj - (spent.uj if spent else 0)
-    return None if _affordable(bench, left_uj) else "budget"
-
-
-def _affordable(bench: Bench, left_uj: int) -> bool:
-    return min(left_uj, bench.agent.bucket_uj()) >= min(arm.reserve_uj for arm in bench.arms)
-
-
-def _charged(receipt: Receipt) -> Energy:
-    figure = receipt.energy
-    return Energy(
-        figure.microjoules, figure.lo_microjoules, figure.hi_microjoules, figure.tier, tuple(figure.flags)
-    )
-
-
-def _ran_dry(record: AttemptRecord) -> bool:
-    return record.stopped == "exhausted"
-
-
-def _overhead(bench: Bench, spent: Energy | None) -> Energy | None:
-    own = bench.agent.sample().own
-    if own is None:
-        return None
-    uj = max(0, own.uj - (spent.uj if spent else 0))
-    lo = max(0, own.lo_uj - (spent.lo_uj if spent else 0))
-    hi = max(0, own.hi_uj - (spent.hi_uj if spent else 0))
-    return Energy(uj, min(lo, uj), max(hi, uj), own.tier, own.flags)
-
-
-def _enough(bench: Bench) -> int:
-    # base and candidate evaluated once each, and as much again for training
-    return max(1, round(4 * bench.costs.evaluation_uj / MICRO))
-
-
-def _too_little(bench: Bench, records: list[AttemptRecord]) -> BudgetError:
-    reserve = format_energy(min(arm.reserve_uj for arm in bench.arms))
-    if records:
-        return BudgetError(
-            f"{len(records)} attempts ended because {reserve} do not pay for evaluation and training both.",
-            why="What they used is charged and recorded; nothing was kept.",
-            hint=f"Raise the reservation, for example --reserve {_enough(bench)}J, or lower --max-tokens.",
-        )
-    return BudgetError(
-        f"The bucket holds {format_energy(bench.agent.bucket_uj())}; one attempt reserves {reserve}.",
-        why="Nothing was tried and nothing was spent.",
-        hint="Grant more: cryoflux run --budget 2kJ.",
-    )

@@ -68,11 +68,10 @@ def arm_seed(bench: Bench) -> int:
 
 def base_losses(bench: Bench, reservation: Reservation, max_tokens: int) -> Losses:
     """Losses of the head model on the holdout: remembered, or measured once."""
-    holdout = bench.data.file_digests["holdout"]
-    known = bench.losses.get(bench.head.digest, holdout, max_tokens)
+    known = _remembered(bench, max_tokens)
     if known is None:
         known = _measure(bench, reservation, bench.head, max_tokens)
-        bench.losses.put(bench.head.digest, holdout, max_tokens, known)
+        bench.losses.put(bench.head.digest, bench.data.file_digests["holdout"], max_tokens, known)
     bench.costs.evaluation_uj = max(bench.costs.evaluation_uj, known.cost_uj)
     return known.losses
 
@@ -80,8 +79,19 @@ def base_losses(bench: Bench, reservation: Reservation, max_tokens: int) -> Loss
 def known_head_loss(bench: Bench) -> float | None:
     """Holdout loss of the head model, nats; none where it was never measured."""
     max_tokens = next(iter(bench.recipes.values())).max_tokens
-    known = bench.losses.get(bench.head.digest, bench.data.file_digests["holdout"], max_tokens)
+    known = _remembered(bench, max_tokens)
     return known.losses.mean if known else None
+
+
+def _remembered(bench: Bench, max_tokens: int) -> KnownLosses | None:
+    """Cached losses of the head model, if they agree with every receipt that evaluated it."""
+    holdout = bench.data.file_digests["holdout"]
+    known = bench.losses.get(bench.head.digest, holdout, max_tokens, len(bench.data.holdout))
+    if known is None:
+        return None
+    signed = bench.signed_losses.get((bench.head.digest, max_tokens))
+    found = (sum(known.losses.nano_nats), sum(known.losses.correct))
+    return known if signed in {None, found} else None
 
 
 def _measure(bench: Bench, reservation: Reservation, model: Version, max_tokens: int) -> KnownLosses:

@@ -90,7 +90,7 @@ def test_an_entry_signed_anew_by_the_thief_of_the_receipt_key_is_found_by_the_lo
     statement = pristine.entries[7].statement
     better = statement.predicate.model_copy(update={"reason": "Kept: it is wonderful."})
     store(state, 7, sign_statement(statement.model_copy(update={"predicate": better}), key))
-    assert numbers(state) == {4}
+    assert numbers(state) == {4, 7}
 
 
 def test_a_whole_state_made_with_other_keys_is_found_by_whoever_pins_the_key(
@@ -206,3 +206,10 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_on(state: Path, pristine: S
         os.mkfifo(state / where)
     subjects = {check.subject for check in bad(state)}
     assert set(places) - {f"models/{pristine.head.digest}/config.json"} <= subjects
+
+
+def test_a_log_without_its_database_is_a_failed_check(state: Path) -> None:
+    (state / "receipts.db").unlink()
+    found = bad(state)
+    assert {1, 4} <= {check.number for check in found}
+    assert any("receipts.db is missing" in check.detail for check in found)

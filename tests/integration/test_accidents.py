@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import SURE, Outcome, cryoflux, environment, start
 
 from cryoflux.bench import Step
+from running import SURE, Outcome, cryoflux, environment, start
 
 
 @pytest.fixture(scope="module")

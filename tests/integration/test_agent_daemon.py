@@ -133,7 +133,7 @@ def test_a_bad_amount_is_unprocessable_and_changes_nothing(shared, amount):
     assert json.loads(shared.get("/v1/sample"))["bucket_uj"] == before
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"{}"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"\xff", b"[" * 60_000, b"null", b"{}"])
 def test_a_bad_body_is_unprocessable(shared, body):
     assert shared.status("/v1/take", body) in {400, 422}
 
@@ -144,6 +144,20 @@ def test_unknown_reservations_and_reused_request_ids_have_their_own_status(share
     shared.post("/v1/grant", {"joules": 1, "request_id": "once"})
     assert shared.status("/v1/grant", {"joules": 2, "request_id": "once"}) == 409
     assert shared.status("/v1/take", b"x" * 100_000) == 413
+    assert shared.status("/v1/sample", {}) == 405
+    assert shared.status("/v1/nothing", {}) == 404
+
+
+@pytest.mark.parametrize("ending", ["settle", "release"])
+def test_a_request_id_that_was_used_up_gives_no_joules(shared, ending):
+    request = {"joules": 1, "request_id": f"once-{ending}"}
+    shared.post("/v1/grant", {"joules": 2, "request_id": f"for-{ending}"})
+    taken = shared.post("/v1/take", request)
+    assert shared.post("/v1/take", request)["reservation"] == taken["reservation"]
+    shared.post(f"/v1/{ending}", {"reservation": taken["reservation"]})
+    assert shared.status("/v1/take", request) == 409
+    (listed,) = json.loads(shared.get(f"/v1/reservations?request_id=once-{ending}"))["reservations"]
+    assert listed["state"] == f"{ending}d".replace("eed", "ed")
 
 
 def test_metrics_openapi_and_events(shared):
@@ -266,6 +280,13 @@ def test_an_open_event_stream_does_not_hold_up_the_end(tmp_path):
         stream.close()
 
 
+def test_a_hang_up_ends_it_like_any_other_signal(tmp_path):
+    with daemon(tmp_path) as agent:
+        agent.get("/v1/sample")
+        assert agent.end(signal.SIGHUP) == (0, "")
+    assert ledger(tmp_path)["identity"]["holds"]
+
+
 def test_a_token_is_asked_of_everyone(tmp_path):
     with daemon(tmp_path, "--token", "secret") as agent:
         for path in ("/v1/sample", "/metrics", "/openapi.json"):
@@ -284,6 +305,7 @@ def test_a_token_is_asked_of_everyone(tmp_path):
     [
         (["--host", "0.0.0.0"], 2, "no token"),
         (["--credit", "gold"], 2, "energy.credit"),
+        (["--token", "schlüssel"], 2, "visible ASCII"),
         (["--host", "256.1.1.1", "--token", "t"], 2, "cannot be listened on"),
     ],
 )
@@ -311,3 +333,4 @@ def test_one_state_has_one_daemon(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
         assert done.returncode == 2
         assert "in use by a JouleAgent" in done.stderr
+        assert "--agent URL" in done.stderr

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from running import QUICK, cryoflux
 
 import tiny
+from running import QUICK, cryoflux
 
 GOOD = tiny.sentences(300, 1)
 

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from running import QUICK, Outcome, cryoflux
 
 import tiny
+from running import QUICK, Outcome, cryoflux
 
 FLAT = {
     "task_id",

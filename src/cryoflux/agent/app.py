@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.exceptions import HTTPException
 
 from cryoflux import __version__
 from cryoflux.agent.guard import Guard
@@ -50,6 +51,7 @@ def create_app(agent: EmbeddedAgent, *, token: str = "", stopping: threading.Eve
     app = FastAPI(title="JouleAgent", version=__version__, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, token=token)
     app.add_exception_handler(RequestValidationError, _unprocessable)
+    app.add_exception_handler(HTTPException, _not_served)
     app.add_exception_handler(CryoFluxError, _refused)
     _add_readings(app, agent, stopping or threading.Event())
     _add_account(app, agent)
@@ -63,6 +65,14 @@ async def _unprocessable(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return _error_reply(422, f"{where}: {first['msg']}.", "Nothing was changed.", "See /openapi.json.")
+
+
+async def _not_served(_: Request, error: Exception) -> JSONResponse:
+    # Raised by the framework: no such path or method, or a body that is not even text.
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type alone
+    reply = _error_reply(error.status_code, f"{error.detail}.", "Nothing was changed.", "See /openapi.json.")
+    reply.headers.update(error.headers or {})
+    return reply
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

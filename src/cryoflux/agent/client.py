@@ -27,6 +27,7 @@ from cryoflux.agent.schemas import (
     SettlementReply,
     TakeReply,
 )
+from cryoflux.agent.token import require_sendable
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.interface import OpenReservation, Reservation, Sample, Settlement
 from cryoflux.energy.processes import find_owner
@@ -66,19 +67,22 @@ class AgentClient:
 
     Raises:
         AgentError: the URL cannot be used.
+        ConfigError: the token cannot be sent.
     """
 
     def __init__(self, url: str, token: str = "", timeout: float = 5.0, *, attempts: int = _ATTEMPTS) -> None:
-        self._url = url.rstrip("/")
+        require_sendable(token)
+        address = url.rstrip("/")
+        self._url = _shown(address)
         self._attempts = attempts
         self._timeout = timeout
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        if not self._url.startswith(("http://", "https://")):
-            self._fail(f"{url!r} is not the URL of a JouleAgent")
+        if not address.startswith(("http://", "https://")):
+            self._fail(f"{self._url!r} is not the URL of a JouleAgent")
         try:
-            self._http = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout, trust_env=False)
+            self._http = httpx2.Client(base_url=address, headers=headers, timeout=timeout, trust_env=False)
         except (httpx2.InvalidURL, ValueError) as error:
-            self._fail(f"{url!r} is not the URL of a JouleAgent", error)
+            self._fail(f"{self._url!r} is not the URL of a JouleAgent", error)
         clock = SystemClock()
         self._boot_id = clock.boot_id
         self._self = find_owner(os.getpid(), clock.boot_id)
@@ -225,6 +229,12 @@ class AgentClient:
     def close(self) -> None:
         """Close the connections; the daemon meters on."""
         self._http.close()
+
+
+def _shown(url: str) -> str:
+    """The URL as it may be printed: without the name and password that it may carry."""
+    scheme, separator, rest = url.rpartition("://")
+    return scheme + separator + rest.rpartition("@")[2]
 
 
 def _explanation(content: bytes) -> str:

@@ -21,7 +21,7 @@ _MOST_BYTES = 64 * 1024
 
 def is_loopback(host: str) -> bool:
     """Whether a host name or address stays on this machine."""
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
@@ -70,9 +70,12 @@ class Guard:
         if not length.isdigit() or int(length) > _MOST_BYTES:
             return 413, _TOO_LARGE
         if self._token:
-            given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
-            return None if hmac.compare_digest(given, self._token) else (401, "A bearer token is required.")
-        name = headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0]
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            # Compared whatever the scheme is, so that the time taken tells nothing.
+            same = hmac.compare_digest(given.strip(), self._token)
+            return None if same and scheme.lower() == b"bearer" else (401, "A bearer token is required.")
+        host = headers.get(b"host", b"").decode("latin-1")
+        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
         return None if is_loopback(name) else (403, "Only requests to a loopback host are answered.")
 
 

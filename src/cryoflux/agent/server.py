@@ -1,9 +1,10 @@
-"""Runs the daemon: binds first, says where it listens, and ends cleanly on SIGINT and SIGTERM."""
+"""Runs the daemon: binds first, says where it listens, and ends cleanly on SIGINT, SIGTERM and SIGHUP."""
 
 from __future__ import annotations
 
 __all__ = ["bind", "require_token", "serve"]
 
+import signal
 import socket
 import threading
 from types import FrameType
@@ -12,6 +13,7 @@ import uvicorn
 
 from cryoflux.agent.app import create_app
 from cryoflux.agent.guard import is_loopback
+from cryoflux.agent.token import require_sendable
 from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.errors import ConfigError, UsageError
 
@@ -19,11 +21,12 @@ _BACKLOG = 2048
 
 
 def require_token(host: str, token: str) -> None:
-    """Refuse to listen beyond this machine without a token.
+    """Refuse to listen beyond this machine without a token, and a token that no client could send.
 
     Raises:
-        ConfigError: others could spend from the bucket.
+        ConfigError: others could spend from the bucket, or nobody could.
     """
+    require_sendable(token)
     if not token and not is_loopback(host):
         raise ConfigError(
             f"{host} is not a loopback address, and there is no token.",
@@ -78,4 +81,8 @@ def serve(agent: EmbeddedAgent, listener: socket.socket, *, token: str = "") -> 
         lifespan="off",
         ws="none",
     )
-    _Server(config, stopping).run(sockets=[listener])
+    server = _Server(config, stopping)
+    # The server sees to SIGINT and SIGTERM by itself. Under nohup a hang-up stays ignored.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, server.handle_exit)
+    server.run(sockets=[listener])

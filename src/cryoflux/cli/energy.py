@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["app"]
 
+import sqlite3
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
-from cryoflux.errors import StateError, VerificationError
+from cryoflux.errors import StateError
 
 if TYPE_CHECKING:
     from cryoflux.energy.ledger import Identity, LedgerEntry
@@ -39,23 +40,33 @@ def _file(flag: str | None, name: str, what: str) -> Path:
 def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
     """List every grant, credit, take and settlement, and add them up."""
     from cryoflux.database import read_only
+    from cryoflux.energy.audit import check_account, fault_of, require_account
+
+    path = _file(state, "account.db", "joule account")
+    with closing(read_only(path)) as connection:
+        require_account(connection, path)
+        connection.execute("BEGIN")
+        holds = not fault_of(connection)
+        entries, sums = _shown(connection, path)
+        if as_json:
+            rows = [asdict(entry) for entry in entries]
+            emit_json({"entries": rows, "identity": asdict(sums) | {"holds": holds}})
+        else:
+            for entry in entries:
+                stdout.print(_row(entry), markup=False)
+            stdout.print(_sum(sums, holds=holds), markup=False)
+        check_account(connection, path)
+
+
+def _shown(connection: sqlite3.Connection, path: Path) -> tuple[list[LedgerEntry], Identity]:
+    from cryoflux.energy.audit import check_account
     from cryoflux.energy.ledger import identity, read_entries
 
-    with closing(read_only(_file(state, "account.db", "joule account"))) as connection:
-        entries, sums = list(read_entries(connection)), identity(connection)
-    if as_json:
-        rows = [asdict(entry) for entry in entries]
-        emit_json({"entries": rows, "identity": asdict(sums) | {"holds": sums.holds}})
-    else:
-        for entry in entries:
-            stdout.print(_row(entry), markup=False)
-        stdout.print(_sum(sums), markup=False)
-    if not sums.holds:
-        raise VerificationError(
-            "The joule account does not add up.",
-            why="An entry was changed, removed or invented.",
-            hint="Restore account.db from a backup, or start afresh with --state DIR.",
-        )
+    try:
+        return list(read_entries(connection)), identity(connection)
+    except (sqlite3.Error, UnicodeDecodeError):
+        check_account(connection, path)  # what cannot be read does not add up either
+        raise
 
 
 def _row(entry: LedgerEntry) -> str:
@@ -68,12 +79,12 @@ def _row(entry: LedgerEntry) -> str:
     return f"{entry.seq:>6}  {entry.at}  {entry.kind:<8}{change}{held}  balance {balance}  {note}".rstrip()
 
 
-def _sum(sums: Identity) -> str:
+def _sum(sums: Identity, *, holds: bool) -> str:
     from cryoflux.quantities import MICRO
 
     parts = (sums.opening_uj, sums.granted_uj, sums.credited_uj, sums.settled_uj)
     opening, granted, credited, settled = (f"{uj / MICRO:.6f}" for uj in parts)
-    verdict = "✓" if sums.holds else "✗"
+    verdict = "✓" if holds else "✗"
     return (
         f"{verdict} balance {sums.balance_uj / MICRO:.6f} J = opening {opening} + grants {granted}"
         f" + net credited {credited} − settled {settled}; held {sums.reserved_uj / MICRO:.6f} J,"
@@ -93,6 +104,7 @@ def baseline(state: StateOption = None, as_json: JsonOption = False) -> None:
         return
     for idle in frozen.idles:
         how = f"curve {idle.curve}" if idle.state == "modelled" else f"{idle.blocks} s"
+        how += ", in place of one that was lost" if idle.replaces else ""
         stdout.print(
             f"{idle.source}  {idle.idle_uw / MICRO:.2f} W ± {idle.error_uw / MICRO:.2f}  "
             f"{idle.state} ({idle.tier}, {how}), learned {idle.learned_at}",

@@ -5,20 +5,21 @@ from __future__ import annotations
 __all__ = ["app", "main"]
 
 import sys
-from typing import Annotated
+from io import TextIOWrapper
+from typing import Annotated, Any
 
 import typer
 
 from cryoflux import __version__
 from cryoflux.cli import agent, config, doctor, energy, models, receipts, report, run, verify
-from cryoflux.cli.console import print_error, stderr, stdout
-from cryoflux.errors import CryoFluxError, ExitCode
+from cryoflux.cli.console import close_stdout, print_error, stderr, stdout
+from cryoflux.errors import CryoFluxError, ExitCode, StorageError, UsageError
 
 app = typer.Typer(
     name="cryoflux",
     help="Fine-tune on an energy budget. Keep only what measurably helps. Hand anyone a receipt.",
     epilog="Exit codes: 0 done · 1 the verdict is negative · 2 usage · 3 cannot measure · "
-    "4 budget exhausted before one attempt finished · 5 cannot store · 130 interrupted.",
+    "4 budget exhausted before one attempt finished · 5 cannot store · 130 interrupted · 141 output closed.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -49,10 +50,19 @@ def _options(
     pass
 
 
+# typer parses with a click of its own or with the installed one; its public error leads to the right base.
+_ParsingError: type[Exception] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks Δ shows ?, and nothing breaks
     try:
-        app()
+        sys.exit(_run())
     except CryoFluxError as error:
         print_error(error, as_json="--json" in sys.argv)
         sys.exit(int(error.exit_code))
@@ -60,4 +70,40 @@ def main() -> None:
         stderr.print("interrupted")
         sys.exit(int(ExitCode.INTERRUPTED))
     except BrokenPipeError:
-        sys.exit(int(ExitCode.DONE))
+        close_stdout()
+        sys.exit(int(ExitCode.OUTPUT_CLOSED))
+
+
+def _run() -> int:
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except _ParsingError as error:
+        return _refuse(error)
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if isinstance(error, CryoFluxError):
+            raise
+        close_stdout()
+        raise StorageError(
+            f"Something could not be read or written: {error}.",
+            why="What was recorded before is safe.",
+            hint="Check the disk and what the output goes to, then run the same command again.",
+        ) from error
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return int(ExitCode.USAGE)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "cryoflux"
+    raise UsageError(
+        error.format_message(),
+        why="Nothing was done.",
+        hint=f"See what it takes: {command} --help.",
+    ) from error

@@ -5,51 +5,57 @@ from __future__ import annotations
 __all__ = ["app"]
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.errors import UsageError
 
+if TYPE_CHECKING:
+    from cryoflux.receipts.entry import Entry
+
+_OF_RECEIPT = ("task_id", "receipt_hash", "base", "holdout_loss", "delta")
+
 app = typer.Typer(help="Model versions and the head.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def _versions(state: Path) -> list[dict[str, Any]]:
-    from cryoflux.receipts.entry import receipt_of
     from cryoflux.receipts.reading import read_entries
-    from cryoflux.receipts.statement import Outcome
+    from cryoflux.receipts.store import DATABASE
     from cryoflux.registry.versions import Versions
 
     versions = Versions(state)
-    entries = read_entries(state)
-    kept_by = {
-        receipt.result.digest: (entry, receipt)
-        for entry in entries
-        if (receipt := receipt_of(entry)) and receipt.outcome is Outcome.ACCEPTED
-    }
+    # A state can lose its log; then its models are still there, and nothing says where they came from.
+    entries = read_entries(state) if (state / DATABASE).is_file() else []
+    first = entries[0].statement.predicate.base.digest if entries else None
+    made = _makers(entries)
     head = versions.head_digest()
     rows = []
     for digest in versions.kept():
-        entry, receipt = kept_by.get(digest, (None, None))
-        evaluation = receipt.evaluation if receipt else None
-        rows.append(
-            {
-                "digest": digest,
-                "head": digest == head,
-                "folder": str(versions.folder(digest)),
-                "task_id": receipt.task.id if receipt else None,
-                "receipt_hash": entry.leaf_hash if entry else None,
-                "base": receipt.base.digest if receipt else None,
-                "holdout_loss": evaluation.new_loss_nano_nat_sum / receipt.holdout.count / 1e9
-                if receipt and evaluation
-                else None,
-                "delta": evaluation.delta_nano_nat_sum / receipt.holdout.count / 1e9
-                if receipt and evaluation
-                else None,
-            }
-        )
+        origin = "version 0" if digest == first else "receipt" if digest in made else "unknown"
+        row = {"digest": digest, "head": digest == head, "folder": str(versions.folder(digest))}
+        rows.append({**row, "origin": origin, **made.get(digest, dict.fromkeys(_OF_RECEIPT))})
     return rows
+
+
+def _makers(entries: list[Entry]) -> dict[str, dict[str, Any]]:
+    """Digest of a version → what the receipt that made it says."""
+    from cryoflux.quantities import NANO
+    from cryoflux.receipts.entry import receipt_of
+    from cryoflux.receipts.statement import Outcome
+
+    made: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        receipt = receipt_of(entry)
+        if receipt is None or receipt.evaluation is None or receipt.outcome is not Outcome.ACCEPTED:
+            continue
+        scale = receipt.holdout.count * NANO
+        loss = receipt.evaluation.new_loss_nano_nat_sum / scale
+        delta = receipt.evaluation.delta_nano_nat_sum / scale
+        values = (receipt.task.id, entry.leaf_hash, receipt.base.digest, loss, delta)
+        made[receipt.result.digest] = dict(zip(_OF_RECEIPT, values, strict=True))
+    return made
 
 
 def _state(state: str | None) -> Path:
@@ -74,8 +80,13 @@ def list_versions(state: StateOption = None, as_json: JsonOption = False) -> Non
         return
     for row in rows:
         mark = "→" if row["head"] else " "
-        origin = f"Δ {row['delta']:+.4f}, {row['task_id']}" if row["delta"] is not None else "version 0"
-        stdout.print(f"{mark} {row['digest'][:16]}…  {origin}", markup=False)
+        stdout.print(f"{mark} {row['digest'][:16]}…  {_origin(row)}", markup=False)
+
+
+def _origin(row: dict[str, Any]) -> str:
+    if row["origin"] == "receipt":
+        return f"Δ {row['delta']:+.4f}, {row['task_id']}"
+    return "version 0" if row["origin"] == "version 0" else "no receipt says where it came from"
 
 
 @app.command("show")

@@ -17,7 +17,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         return
     sets = ", ".join(f"{count} {name}" for name, count in plan.examples.items())
     effects = ", ".join(f"{delta:.3f} at {spread}" for spread, delta in plan.detectable.items())
-    dropped = sum(plan.dropped.values())
+    dropped = sum(count for name, count in plan.dropped.items() if name != "conflicting")
     evaluation = f"about {plan.evaluation_cpu_s:.0f} CPU-s, {plan.evaluation_joules:.0f} J"
     bound = "as many as the account pays for"
     if plan.most_attempts is not None and plan.budget_joules is not None:

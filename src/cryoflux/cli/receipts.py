@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["app"]
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
+from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
     from cryoflux.receipts.entry import Entry
@@ -101,10 +103,15 @@ def export_receipts(
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
+    if not Path(output).absolute().parent.is_dir():
+        raise UsageError(
+            f"{Path(output).parent} is not a folder.",
+            why="An export makes a file, and no folders on the way to it.",
+            hint=f"Make it first: mkdir -p {shlex.quote(str(Path(output).parent))}",
+        )
     write_atomic(Path(output), content)
     if as_json:
         emit_json({"event": "exported", "entries": len(entries), "file": output})
     else:
-        stderr.print(
-            f"{len(entries)} entries written to {output}; check it: cryoflux verify {output}", markup=False
-        )
+        check = f"cryoflux verify {shlex.quote(output)}"
+        stderr.print(f"{len(entries)} entries written to {output}; check it: {check}", markup=False)

@@ -11,11 +11,9 @@ from typing import Annotated
 
 import typer
 
-from cryoflux.cli.console import JsonOption, StateOption, stderr
+from cryoflux.cli.console import JsonOption, StateOption, close_stdout, stderr
 from cryoflux.errors import ExitCode
 from cryoflux.quantities import parse_duration, parse_energy
-
-_SETTING = "Setting"
 
 
 class _Interrupts:
@@ -28,11 +26,16 @@ class _Interrupts:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        stderr.print("stopping: the attempt is being recorded as aborted; Ctrl-C again stops at once")
+        stderr.print("stopping: what has begun is being recorded; Ctrl-C again stops at once")
+
+    def output_closed(self) -> None:
+        """Nobody reads any more: end as if asked to, and write nowhere."""
+        self.asked = True
+        close_stdout()
 
 
 def _option(help_text: str, flag: str, *, metavar: str | None = None) -> object:
-    return typer.Option(flag, help=help_text, metavar=metavar, rich_help_panel=_SETTING, show_default=False)
+    return typer.Option(flag, help=help_text, metavar=metavar, show_default=False)
 
 
 def run(
@@ -85,7 +88,8 @@ def run(
 ) -> None:
     """Spend an energy budget on LoRA updates; keep what measurably helps; leave a receipt for each.
 
-    Every option under "Setting" is also a CRYOFLUX_* variable and a line of cryoflux.toml.
+    Every option from --train on, but for --dry-run and --json, is a setting too: a CRYOFLUX_* variable and a
+    line of cryoflux.toml; `cryoflux config show` lists them with their values.
     """
     flags = {
         key: value
@@ -109,13 +113,14 @@ def run(
 
     require_training()
     from cryoflux.cli.run_view import view_for
-    from cryoflux.session import Limits
     from cryoflux.session import run as spend
+    from cryoflux.spending import Limits
 
     interrupts = _Interrupts()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupts)
-    with view_for(as_json=as_json, terminal=stderr.is_terminal) as view:
+    on_closed = interrupts.output_closed
+    with view_for(as_json=as_json, terminal=stderr.is_terminal, on_closed=on_closed) as view:
         summary = spend(sourced, Limits(budget_uj, seconds, attempts), view, lambda: interrupts.asked)
         view.summary(summary)
     if summary.ended == "interrupted":

@@ -6,9 +6,9 @@ __all__ = ["RunView", "view_for"]
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -29,14 +29,15 @@ from cryoflux.inputs import Origin
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
 from cryoflux.recording import AttemptRecord
-from cryoflux.session import RunObserver, Summary
+from cryoflux.spending import RunObserver, Summary
 from cryoflux.training.lora import Progress
 
 
 class RunView(RunObserver):
     """What every view remembers."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_closed: Callable[[], None]) -> None:
+        self._on_closed = on_closed
         self.number = 0
         self.sample: Sample | None = None
         self.spendable_uj = 0
@@ -80,16 +81,29 @@ class RunView(RunObserver):
         """What the run came to."""
         self.lines(summary_lines(summary))
 
-    @abstractmethod
     def lines(self, lines: list[str]) -> None:
         """Show lines that stay."""
+        with self.guarded():
+            self.show(lines)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """A reader that went away must not tear an attempt apart: the run is asked to end instead."""
+        try:
+            yield
+        except BrokenPipeError:
+            self._on_closed()
+
+    @abstractmethod
+    def show(self, lines: list[str]) -> None:
+        """Write lines that stay."""
 
 
 class PlainView(RunView):
     """Lines on stdout; progress on stderr only where it would otherwise be silent for long."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, on_closed: Callable[[], None]) -> None:
+        super().__init__(on_closed)
         self._said = ""
 
     def preparing(self, what: str, done: int, total: int) -> None:  # noqa: ARG002
@@ -98,7 +112,7 @@ class PlainView(RunView):
             self._said = what
             stderr.print(f"… {what}")
 
-    def lines(self, lines: list[str]) -> None:
+    def show(self, lines: list[str]) -> None:
         """Print them."""
         for line in lines:
             stdout.print(line, markup=False)
@@ -109,11 +123,11 @@ class JsonView(RunView):
 
     def step(self, step: Step, moment: Literal["begin", "end"]) -> None:
         """Each step of each attempt, as it begins and ends."""
-        emit_json({"event": "step", "attempt": self.number + 1, "step": step.value, "moment": moment})
+        self.emit({"event": "step", "attempt": self.number + 1, "step": step.value, "moment": moment})
 
     def opened(self, bench: Bench, origin: Origin, sample: Sample, spendable_uj: int) -> None:
         """What is measured, on what, and how it will be judged."""
-        emit_json(
+        self.emit(
             {
                 "event": "opened",
                 "state": str(bench.state),
@@ -137,7 +151,7 @@ class JsonView(RunView):
 
     def recovered(self, receipt: Receipt) -> None:
         """A dead run's attempt got its receipt."""
-        emit_json(
+        self.emit(
             {
                 "event": "recovered",
                 "task_id": receipt.task.id,
@@ -148,21 +162,26 @@ class JsonView(RunView):
     def finished(self, record: AttemptRecord) -> None:
         """The whitepaper's flat fields and more."""
         self.number += 1
-        emit_json({"event": "attempt", "number": self.number, **attempt_document(record)})
+        self.emit({"event": "attempt", "number": self.number, **attempt_document(record)})
 
     def summary(self, summary: Summary) -> None:
         """What the run came to."""
-        emit_json({"event": "summary", **summary_document(summary)})
+        self.emit({"event": "summary", **summary_document(summary)})
 
-    def lines(self, lines: list[str]) -> None:
+    def emit(self, document: dict[str, Any]) -> None:
+        """One JSON object on a line."""
+        with self.guarded():
+            emit_json(document)
+
+    def show(self, lines: list[str]) -> None:
         """Nothing: every line has its own event."""
 
 
 class LiveView(PlainView):
     """Budget bar, watts and the step of the current attempt, under the lines of the finished ones."""
 
-    def __init__(self, live: Live) -> None:
-        super().__init__()
+    def __init__(self, live: Live, on_closed: Callable[[], None]) -> None:
+        super().__init__(on_closed)
         self._live = live
         self._doing = "opening"
         self._attempt_uj = 0
@@ -215,19 +234,19 @@ class LiveView(PlainView):
         self._attempt_uj = 0
         super().finished(record)
 
-    def lines(self, lines: list[str]) -> None:
+    def show(self, lines: list[str]) -> None:
         """Print above the live part."""
         for line in lines:
             self._live.console.print(line, markup=False)
 
 
 @contextmanager
-def view_for(*, as_json: bool, terminal: bool) -> Iterator[RunView]:
+def view_for(*, as_json: bool, terminal: bool, on_closed: Callable[[], None]) -> Iterator[RunView]:
     """The view that suits where the output goes."""
     if as_json:
-        yield JsonView()
+        yield JsonView(on_closed)
     elif terminal and stdout.is_terminal:
         with Live(console=stdout, transient=True, auto_refresh=False) as live:
-            yield LiveView(live)
+            yield LiveView(live, on_closed)
     else:
-        yield PlainView()
+        yield PlainView(on_closed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["attempt_document", "attempt_line", "opening_lines", "summary_document", "summary_lines"]
 
+import shlex
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +16,7 @@ from cryoflux.receipts.flat import flat_view
 from cryoflux.receipts.statement import Outcome
 from cryoflux.recording import AttemptRecord
 from cryoflux.reporting import Scores
-from cryoflux.session import Summary
+from cryoflux.spending import Summary
 
 _MARK = {Outcome.ACCEPTED: "✓ kept", Outcome.REJECTED: "✗ rejected", Outcome.ABORTED: "· aborted"}
 
@@ -38,13 +39,16 @@ def opening_lines(bench: Bench, origin: Origin, sample: Sample, spendable_uj: in
         lines.append("         why, and how to get a better one: cryoflux doctor")
     data = bench.data
     sets = f"{len(data.train)} train, {len(data.holdout)} holdout, {len(data.audit)} audit"
-    dropped = sum(origin.dropped.values())
+    conflicting = origin.dropped.get("conflicting", 0)
+    dropped = f"{sum(origin.dropped.values()) - conflicting} duplicates dropped"
+    if conflicting:
+        dropped += f", {conflicting} of them with another label"
     reserve = format_energy(bench.arms[0].reserve_uj)
     max_tokens = next(iter(bench.recipes.values())).max_tokens
     return [
         *lines,
         f"model    {origin.model_name}, head version {bench.head.digest[:16]}…",
-        f"data     {data.name}: {sets}, {len(data.labels)} classes; {dropped} duplicates dropped",
+        f"data     {data.name}: {sets}, {len(data.labels)} classes; {dropped}",
         f"         texts are cut to {max_tokens} tokens",
         f"rule     {bench.rule.name}; {_power(bench)}",
         f"budget   {format_energy(spendable_uj)}; an attempt reserves {reserve}",
@@ -150,7 +154,7 @@ def _change(name: str, scores: tuple[Scores | None, Scores | None]) -> str:
 
 def summary_lines(summary: Summary) -> list[str]:
     """What a run came to, as a person reads it."""
-    state = summary.state
+    state, quoted = summary.state, shlex.quote(str(summary.state))
     spent = _interval(summary.spent) if summary.spent else "0 J"
     counts = f"{summary.kept} kept, {summary.rejected} rejected, {summary.aborted} aborted"
     lines = [
@@ -168,6 +172,6 @@ def summary_lines(summary: Summary) -> list[str]:
     lines += [
         f"model    {state}/base_model → {summary.head[:16]}…",
         f"receipts {state}/receipts.db",
-        f"next     cryoflux verify {state} --recompute 1   ·   cryoflux receipts list --state {state}",
+        f"next     cryoflux verify {quoted} --recompute 1   ·   cryoflux receipts list --state {quoted}",
     ]
     return lines

@@ -52,14 +52,22 @@ def _verdict(report: Report) -> str:
     if not report.ok:
         bad = dict.fromkeys(check.subject for check in report.checks if check.status.value == "fail")
         return f"✗ NOT VERIFIED. Failed ({statuses.count('fail')}): {', '.join(list(bad)[:5])}."
-    again = "recomputed" in [c.claim.value for c in report.checks if c.status.value == "ok"]
+    still_open = f" Still open (?): {statuses.count('unknown')}." if "unknown" in statuses else ""
+    if not report.receipts:
+        return f"There is nothing to verify yet: the log holds no receipt.{still_open}"
     signer = "" if report.signer else ", but not who signed them"
     return (
         f"✓ VERIFIED {report.receipts} receipts. Proven: bytes, order, arithmetic and decisions{signer}. "
-        f"Recomputed: {'losses and Δ' if again else 'nothing (add --recompute 1)'}. "
-        f"Attested, not proven: joules, hardware, and that nothing else was tried."
-        + (f" Still open (?): {statuses.count('unknown')}." if "unknown" in statuses else "")
+        f"Recomputed: {_recomputed(report)}. "
+        f"Attested, not proven: joules, hardware, and that nothing else was tried.{still_open}"
     )
+
+
+def _recomputed(report: Report) -> str:
+    if report.recomputed:
+        return f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts"
+    asked = any(check.claim.value == "recomputed" for check in report.checks)
+    return "nothing" if asked or not report.evaluated else "nothing (add --recompute 1)"
 
 
 def verify(

@@ -35,6 +35,8 @@ def read_examples(path: Path) -> list[Example]:
     is_json = path.suffix in {".jsonl", ".ndjson", ".json"} or text.lstrip().startswith("{")
     rows = _json_rows(path, text) if is_json else _csv_rows(path, text)
     examples = [_example(path, line, value, label) for line, value, label in rows]
+    if not is_json and len(examples) > 2:
+        _refuse_unknown_header(path, text, examples)
     if not examples:
         raise DataError(f"{path} holds no example.", why="There is nothing to learn from.", hint=_SHAPE_HINT)
     return examples
@@ -51,6 +53,12 @@ def _decode(path: Path) -> str:
         ) from error
     if not content.strip():
         raise DataError(f"{path} is empty.", why="There is nothing to learn from.", hint=_SHAPE_HINT)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(
+            f"{path} is UTF-16 text.",
+            why="Examples are read as UTF-8.",
+            hint="Convert it: iconv -f utf-16 -t utf-8 FILE > NEW.",
+        )
     if b"\0" in content:
         raise DataError(
             f"{path} is a binary file.", why="Examples are read from text files.", hint=_SHAPE_HINT
@@ -67,22 +75,18 @@ def _decode(path: Path) -> str:
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
+    csv.field_size_limit(_MAX_TEXT)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     columns: tuple[int, int] | None = None
     width = 0
     try:
-        for row in reader:
-            if not row:
-                continue
+        for row in filter(None, reader):
             if columns is None:
-                names = [name.strip().casefold() for name in row]
-                width = len(row)
-                if "text" in names and "label" in names:
-                    columns = (names.index("text"), names.index("label"))
+                width, named = len(row), _named_columns(path, row)
+                columns = named or (0, 1)
+                if named:
                     continue
-                columns = (0, 1)
-                if width != 2:
-                    raise _wrong_width(path, reader.line_num, width, 2)
+                width = 2
             if len(row) != width:
                 raise _wrong_width(path, reader.line_num, len(row), width)
             yield reader.line_num, row[columns[0]], row[columns[1]]
@@ -94,16 +98,42 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
         ) from error
 
 
+def _named_columns(path: Path, row: list[str]) -> tuple[int, int] | None:
+    """Where text and label stand, if the row is a header that says so."""
+    names = [name.strip().casefold() for name in row]
+    if "text" not in names or "label" not in names:
+        return None
+    if names.count("text") + names.count("label") > 2:
+        raise DataError(
+            f"{path}, line 1: the header names a column twice: {', '.join(row)}.",
+            why="It is not clear which of them is the text or the label.",
+            hint="Leave one column text and one column label.",
+        )
+    return names.index("text"), names.index("label")
+
+
+def _refuse_unknown_header(path: Path, text: str, examples: list[Example]) -> None:
+    first = examples[0]
+    heads_the_file = text.lstrip().startswith((first.text, f'"{first.text}'))
+    if heads_the_file and all(example.label != first.label for example in examples[1:]):
+        raise DataError(
+            f"{path}, line 1: the class {first.label!r} occurs only there; is that line a header?",
+            why="A header that is read as an example would become a class of its own.",
+            hint="Call the columns text and label, or remove that line.",
+        )
+
+
 def _wrong_width(path: Path, line: int, found: int, wanted: int) -> DataError:
     return DataError(
         f"{path}, line {line}: {found} columns instead of {wanted}.",
         why="It is not clear which of them are the text and the label.",
-        hint=f"Quote texts that hold commas. {_SHAPE_HINT}",
+        hint=f"Separate with commas, not tabs or semicolons, and quote texts that hold commas. {_SHAPE_HINT}",
     )
 
 
 def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Only a line feed ends a line: JSON strings may hold every other separator that Unicode knows.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -114,6 +144,12 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
                 why="A row read wrongly would be learned wrongly.",
                 hint=_SHAPE_HINT,
             ) from error
+        if isinstance(row, list):
+            raise DataError(
+                f"{path}, line {number}: a JSON array.",
+                why="JSONL has one object a line, so that a bad line can be named.",
+                hint="Convert it, for example: jq -c '.[]' FILE > NEW.jsonl.",
+            )
         if not isinstance(row, dict) or "text" not in row or "label" not in row:
             raise DataError(
                 f"{path}, line {number}: no text and label.",
@@ -136,4 +172,12 @@ def _example(path: Path, line: int, text: Any, label: Any) -> Example:
             why="An example without a class can be neither learned nor judged.",
             hint="Remove or mend that line.",
         )
+    try:
+        f"{text}{label}".encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{path}, line {line}: half of a surrogate pair, which is no character.",
+            why="It could be neither stored nor learned.",
+            hint="Remove or mend that line.",
+        ) from error
     return Example(text, str(label).strip())

@@ -31,7 +31,7 @@ class Splits:
     labels: tuple[str, ...]
     """all classes, sorted"""
     dropped: dict[str, int]
-    """set → examples dropped as duplicates"""
+    """set → examples dropped as duplicates; ``conflicting`` → those of them with another label"""
 
 
 def split(
@@ -53,9 +53,10 @@ def split(
         DataError: one class only, a holdout that is too small or shares everything with train, or a
             class that is judged but never trained.
     """
-    pool, repeats = _unique(train)
-    held, repeats_held = _unique(holdout or ())
-    audited, repeats_audit = _unique(audit or ())
+    conflicts: list[Example] = []
+    pool, repeats = _unique(train, conflicts)
+    held, repeats_held = _unique(holdout or (), conflicts)
+    audited, repeats_audit = _unique(audit or (), conflicts)
     if held and all(key in pool for key in held):
         raise DataError(
             "Every holdout example is also a training example.",
@@ -73,18 +74,24 @@ def split(
         tuple(held.values()),
         tuple(audited.values()),
         tuple(sorted({e.label for e in pool.values()})),
-        {"train": repeats + overlap, "holdout": repeats_held, "audit": repeats_audit + overlap_audit},
+        {
+            "train": repeats + overlap,
+            "holdout": repeats_held,
+            "audit": repeats_audit + overlap_audit,
+            "conflicting": len(conflicts),
+        },
     )
     _check(splits)
     return splits
 
 
-def _unique(examples: Iterable[Example]) -> tuple[dict[str, Example], int]:
+def _unique(examples: Iterable[Example], conflicts: list[Example]) -> tuple[dict[str, Example], int]:
     unique: dict[str, Example] = {}
     seen = 0
     for example in examples:
         seen += 1
-        unique.setdefault(normalise(example.text), example)
+        if unique.setdefault(normalise(example.text), example).label != example.label:
+            conflicts.append(example)
     return unique, seen - len(unique)
 
 
@@ -112,7 +119,8 @@ def _check(splits: Splits) -> None:
             raise DataError(
                 f"The {name} set has {len(examples)} examples after duplicates were dropped.",
                 why=f"Below {FEWEST_HOLDOUT}, no improvement can be told from noise.",
-                hint="Give more examples; a set that is split off is 15 % of the training file.",
+                hint=f"Give more distinct texts ({len(splits.train)} are left to train on); "
+                "a set that is split off is 15 % of them.",
             )
         unknown = sorted({e.label for e in examples} - set(splits.labels))
         if unknown:

@@ -126,6 +126,11 @@ class Attribution:
         """CPU time of the process since the start, µs."""
         return self._own_us - self._start_us
 
+    @property
+    def elapsed_ns(self) -> int:
+        """From the start to the last snapshot."""
+        return self._now.monotonic_ns - self._start.monotonic_ns
+
     def advance(self, now: Snapshot) -> None:
         """Take a new snapshot into account."""
         if not self._open:

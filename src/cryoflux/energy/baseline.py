@@ -13,8 +13,8 @@ __all__ = ["Baseline", "BaselineState", "Idle", "load_baseline", "obtain_baselin
 import json
 import random
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -57,6 +57,8 @@ class Idle:
     state: BaselineState
     learned_at: str
     """UTC wall time; a label"""
+    replaces: str = ""
+    """``unknown`` where energy was settled by another baseline of this source, which is gone"""
 
     def fits(self, source: Source) -> bool:
         """Whether this is the baseline of that source."""
@@ -73,13 +75,18 @@ class Baseline:
 
     def content(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, ASCII, integers only."""
-        document = {"format": _FORMAT, "sources": [asdict(idle) for idle in self.idles]}
+        document = {"format": _FORMAT, "sources": [_fields(idle) for idle in self.idles]}
         return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
     @property
     def digest(self) -> str:
         """SHA-256 of the file."""
         return sha256_hex(self.content())
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What is wrong with every figure above this baseline."""
+        return ("baseline-relearned",) if any(idle.replaces for idle in self.idles) else ()
 
     def of(self, source: Source) -> Idle | None:
         """The baseline of one source."""
@@ -96,6 +103,10 @@ class Baseline:
         """This baseline and new entries, which take the place of others for the same source."""
         merged = {idle.source: idle for idle in (*self.idles, *learned)}
         return Baseline(tuple(merged[name] for name in sorted(merged)))
+
+
+def _fields(idle: Idle) -> dict[str, object]:
+    return {name: value for name, value in asdict(idle).items() if name != "replaces" or value}
 
 
 def load_baseline(path: Path) -> Baseline:
@@ -131,8 +142,13 @@ def obtain_baseline(
     seconds: float,
     rng: random.Random,
     progress: Progress | None = None,
+    settled: Container[str] = (),
 ) -> Baseline:
-    """The frozen baseline of these sources; what is missing is learned now and stored."""
+    """The frozen baseline of these sources; what is missing is learned now and stored.
+
+    One that takes the place of a baseline that was lost, because energy of its source is among what was
+    ``settled``, says so.
+    """
     baseline = load_baseline(path)
     missing = [source for source in sources if baseline.of(source) is None]
     if not missing:
@@ -144,7 +160,11 @@ def obtain_baseline(
         blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)
         for source, powers_uw in zip(measured, blocks.powers_uw, strict=True):
             learned.append(_learned(source, powers_uw, busy=blocks.busy, rng=rng, label=label))
-    baseline = load_baseline(path).with_idles(learned)
+    frozen = load_baseline(path)
+    known = {idle.source for idle in frozen.idles}
+    lost = {idle.source for idle in learned if idle.source in settled} - known
+    learned = [replace(idle, replaces="unknown") if idle.source in lost else idle for idle in learned]
+    baseline = frozen.with_idles(learned)
     write_atomic(path, baseline.content())
     return baseline
 

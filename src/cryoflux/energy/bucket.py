@@ -13,13 +13,14 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from cryoflux.database import connect, transaction
+from cryoflux.database import connect, read_only, transaction
+from cryoflux.energy.audit import check_account, require_account
 from cryoflux.energy.charge import Charge
 from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Reservation
@@ -73,19 +74,37 @@ def _check_amount(uj: int) -> None:
         )
 
 
+def _refuse_foreign(path: Path) -> None:
+    # Looked at without opening it for writing, so that somebody else's file stays as it is.
+    if path.is_file() and path.stat().st_size:
+        with closing(read_only(path)) as connection:
+            require_account(connection, path, new=True)
+
+
 class Bucket:
     """The account in one file; any number of processes may hold it open.
 
     Args:
         path: ``account.db``.
         clock: for the labels of the entries.
+
+    Raises:
+        StateTamperedError: the account does not add up, or is none.
+        StateError: another version of CryoFlux wrote it.
+        StorageError: it cannot be opened.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
         self._lock = threading.RLock()
+        _refuse_foreign(path)
         self._db = connect(path, SCHEMA, VERSION)
+        with ExitStack() as undo:
+            undo.callback(self._db.close)
+            with self._write() as db:
+                check_account(db, path)
+            undo.pop_all()
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
@@ -118,9 +137,9 @@ class Bucket:
             (kind, request_id, reservation, balance_uj, reserved_uj, *after, *interval, at, note),
         )
 
-    def _repeated(self, request_id: str, balance_uj: int) -> bool:
+    def _granted(self, request_id: str, balance_uj: int) -> bool:
         query = "SELECT balance_change_uj FROM entries WHERE request_id = ?"
-        row = self._db.execute(query, (request_id,)).fetchone()
+        row = self._db.execute(query, (f"grant:{request_id}",)).fetchone()
         if row is not None and row[0] != balance_uj:
             raise _conflict(request_id)
         return row is not None
@@ -135,9 +154,8 @@ class Bucket:
         """Add joules by decision, once per request id."""
         _check_amount(uj)
         with self._write():
-            key = f"grant:{request_id}"
-            if not self._repeated(key, uj):
-                self._append("grant", balance_uj=uj, request_id=key, note=note)
+            if not self._granted(request_id, uj):
+                self._append("grant", balance_uj=uj, request_id=f"grant:{request_id}", note=note)
 
     def credit(self, energy: Energy) -> None:
         """Add measured net energy, signed; each call is one entry."""
@@ -145,19 +163,22 @@ class Bucket:
             self._append("credit", balance_uj=energy.uj, energy=energy, note=" ".join(energy.flags))
 
     def take(self, uj: int, *, request_id: str, owner: Owner | None = None) -> Reservation:
-        """Reserve joules, all or nothing, once per request id.
+        """Reserve joules, all or nothing; a repeat while they are reserved returns the same reservation.
 
         Raises:
             BudgetError: there is less.
-            ReservationConflictError: the request id was used for another amount.
+            ReservationConflictError: the request id was used for another amount, or its reservation
+                is settled or released.
         """
         _check_amount(uj)
         with self._write() as db:
-            query = "SELECT id, reserved_uj FROM reservations WHERE request_id = ?"
+            query = "SELECT id, reserved_uj, state FROM reservations WHERE request_id = ?"
             row = db.execute(query, (request_id,)).fetchone()
             if row is not None:
                 if row[1] != uj:
                     raise _conflict(request_id)
+                if row[2] != "open":
+                    raise _used_up(request_id, row[2])
                 return Reservation(row[0], request_id, uj)
             balance_uj, reserved_uj = self._position()
             if uj > balance_uj - reserved_uj:
@@ -258,6 +279,13 @@ class Bucket:
             )
         return _record(row)
 
+    def settled_sources(self) -> frozenset[str]:
+        """The names of all sources that a settlement was measured by."""
+        query = "SELECT charge FROM reservations WHERE state = 'settled'"
+        with self._write() as db:
+            charges = [Charge.from_json(text) for (text,) in db.execute(query)]
+        return frozenset(source for charge in charges for source in charge.sources)
+
     def entries(self) -> list[LedgerEntry]:
         """All entries, oldest first."""
         with self._write() as db:
@@ -302,6 +330,14 @@ def _conflict(request_id: str) -> ReservationConflictError:
         f"The request id {request_id!r} was used before, for another amount.",
         why="A repeated request must mean the same thing, or it could spend twice.",
         hint="Use a new request id for a new request.",
+    )
+
+
+def _used_up(request_id: str, state: State) -> ReservationConflictError:
+    return ReservationConflictError(
+        f"The joules taken with the request id {request_id!r} are {state} already.",
+        why="Joules are given out once per request id, so nothing is reserved for this request.",
+        hint="Take again with a new request id.",
     )
 
 

@@ -31,6 +31,11 @@ class Found:
         incomplete = {"unreadable-zone", "gpu-refused", "gpu-without-power"}
         return tuple(sorted({problem.code for problem in self.problems} & incomplete))
 
+    @property
+    def unread_uw(self) -> int:
+        """No more than this can flow unseen beside the sources."""
+        return sum(problem.max_power_uw for problem in self.problems)
+
     def close(self) -> None:
         """Let go of all sources."""
         for source in self.sources:

@@ -27,8 +27,21 @@ from cryoflux.energy.interface import OpenReservation, Reservation, Sample, Sett
 from cryoflux.energy.metering import PERIOD_NS, Metering, ReservationView
 from cryoflux.energy.opening import open_meter
 from cryoflux.energy.processes import Owner, ProcessTimes, find_owner
+from cryoflux.errors import StateLockedError
 from cryoflux.files import lock_exclusively
 from cryoflux.quantities import Energy
+
+
+def _hold(opened: ExitStack, state: Path) -> None:
+    try:
+        opened.enter_context(lock_exclusively(state / "meter.lock", holder="a JouleAgent"))
+    except StateLockedError as error:
+        raise StateLockedError(
+            error.what,
+            why="Two meters on one state would count the same joules twice.",
+            hint="If that is a daemon, spend from it with --agent URL; otherwise wait for it to end, or "
+            "take another folder with --state DIR.",
+        ) from error
 
 
 class EmbeddedAgent:
@@ -64,11 +77,16 @@ class EmbeddedAgent:
         self._credits = (credit or settings.energy.credit) == "net"
         self._lock = threading.RLock()
         with ExitStack() as opened:
-            opened.enter_context(lock_exclusively(state / "meter.lock", holder="a JouleAgent"))
+            _hold(opened, state)
             self._bucket = Bucket(state / "account.db", self._clock)
             opened.callback(self._bucket.close)
             self._meter, self.problems = open_meter(
-                settings, state, self._clock, nvml=nvml, progress=progress
+                settings,
+                state,
+                self._clock,
+                settled=self._bucket.settled_sources(),
+                nvml=nvml,
+                progress=progress,
             )
             opened.callback(self._meter.close)
             self._metering = Metering(self._meter, self._proc_root)
@@ -148,7 +166,7 @@ class EmbeddedAgent:
             sources = self._meter.powers()
             cpu = [source for source in sources if source.kind != "gpu"]
             gpu = [source for source in sources if source.kind == "gpu"]
-            gross, net = self._meter.gross(), self._meter.net()
+            gross, net, own = self._meter.gross(), self._meter.net(), self._own
             return Sample(
                 ts=self._clock.wall_s(),
                 cpu_w=sum(source.power_w for source in cpu),
@@ -159,7 +177,7 @@ class EmbeddedAgent:
                 bucket_uj=self._bucket.available_uj(),
                 gross=gross,
                 net=net,
-                own=self._own.net() if self._own else None,
+                own=self._meter.qualified(own.net(), own.elapsed_ns) if own else None,
                 sources=sources,
                 baseline_digest=self._meter.baseline.digest,
                 baseline_state=self.baseline_state,
@@ -188,8 +206,7 @@ class EmbeddedAgent:
         with self._lock:
             self._credit()
             reservation = self._bucket.take(uj, request_id=request_id, owner=owner)
-            is_open = self._bucket.record(reservation.id).state == "open"
-            if is_open and reservation.id not in self._metering:
+            if reservation.id not in self._metering:
                 self._metering.begin(reservation.id, owner)
             return reservation
 

@@ -39,6 +39,8 @@ class Problem:
     """what was found, for a person"""
     code: str
     """one of a few short words, by which advice is found"""
+    max_power_uw: int = 0
+    """so much may flow unseen beside what is measured; 0 where nothing does, or nobody knows"""
 
 
 @dataclass(frozen=True, slots=True)

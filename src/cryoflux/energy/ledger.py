@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 VERSION = 1
 
-# Two processes may open a new account at once, so each statement can be run twice.
+# Two processes may open a new account at once, so each statement can be run twice. An account is
+# compared with this text when it is opened (energy.audit): another text needs another VERSION.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,9 +50,10 @@ CREATE TRIGGER IF NOT EXISTS entries_are_final_update BEFORE UPDATE ON entries
   BEGIN SELECT RAISE(ABORT, 'entries are final'); END;
 CREATE TRIGGER IF NOT EXISTS entries_are_final_delete BEFORE DELETE ON entries
   BEGIN SELECT RAISE(ABORT, 'entries are final'); END;
-INSERT OR IGNORE INTO entries
+INSERT INTO entries
   (kind, request_id, balance_change_uj, reserved_change_uj, balance_uj, reserved_uj, at, note)
-  VALUES ('opening', 'opening', 0, 0, 0, 0, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), '');
+  SELECT 'opening', 'opening', 0, 0, 0, 0, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), ''
+  WHERE NOT EXISTS (SELECT 1 FROM entries);
 """
 
 

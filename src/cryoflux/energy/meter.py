@@ -34,6 +34,7 @@ class Meter:
         times: the machine's busy time.
         clock: the time.
         flags: what is wrong with all figures of this machine.
+        unread_uw: so much may flow beside the sources without being seen.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Meter:
         clock: Clock,
         *,
         flags: Sequence[str] = (),
+        unread_uw: int = 0,
     ) -> None:
         self.baseline = baseline
         self.clock = clock
         self._times = times
         self._flags = set(flags)
+        self._unread_uw = unread_uw
         self._lock = threading.RLock()
         self._channels = tuple(_channel(source, baseline) for source in sources)
         self._meters = [Accumulator(limits_of(source)) for source in sources]
@@ -70,8 +73,8 @@ class Meter:
 
     @property
     def max_power_uw(self) -> int:
-        """No more than this can flow through all sources together."""
-        return sum(channel.source.max_power_uw for channel in self._channels)
+        """No more than this can flow through all sources together, and beside them."""
+        return sum(channel.source.max_power_uw for channel in self._channels) + self._unread_uw
 
     def _read(self) -> Snapshot:
         for channel, meter in zip(self._channels, self._meters, strict=True):
@@ -106,13 +109,14 @@ class Meter:
     def gross(self) -> Energy:
         """Since the meter was opened, up to the last reading."""
         with self._lock:
-            return self._flagged(gross_total(self._channels, self._start, self._latest()))
+            now = self._latest()
+            return self.qualified(gross_total(self._channels, self._start, now), _ns(self._start, now))
 
     def net(self, since: Snapshot | None = None, until: Snapshot | None = None) -> Energy:
         """Between two snapshots, signed; from the opening of the meter to the last reading by default."""
         with self._lock:
             then, now = since or self._start, until or self._latest()
-            return self._flagged(net_total(self._channels, then, now))
+            return self.qualified(net_total(self._channels, then, now), _ns(then, now))
 
     def powers(self) -> tuple[SourceSample, ...]:
         """What each source draws: its average over the last second or two."""
@@ -135,9 +139,11 @@ class Meter:
         marks = tuple(meter.mark() for meter in self._meters)
         return Snapshot(marks, None, self.clock.monotonic_ns())
 
-    def _flagged(self, energy: Energy) -> Energy:
-        flags = tuple(sorted({*energy.flags, *self._flags}))
-        return Energy(energy.uj, energy.lo_uj, energy.hi_uj, energy.tier, flags)
+    def qualified(self, energy: Energy, elapsed_ns: int) -> Energy:
+        """A figure of so long a time, with the flags of this machine and what may have flowed unseen."""
+        flags = tuple(sorted({*energy.flags, *self.flags}))
+        unseen_uj = -(-self._unread_uw * max(elapsed_ns, 0) // BILLION)
+        return Energy(energy.uj, energy.lo_uj, energy.hi_uj + unseen_uj, energy.tier, flags)
 
     def start(self, on_second: Callable[[], None]) -> None:
         """Read in the background, and call ``on_second`` about once a second."""
@@ -180,6 +186,10 @@ def _channel(source: Source, baseline: Baseline) -> Channel:
             hint="Run `cryoflux energy baseline`.",
         )
     return Channel(source, idle)
+
+
+def _ns(then: Snapshot, now: Snapshot) -> int:
+    return now.monotonic_ns - then.monotonic_ns
 
 
 def _watts(uj: int, elapsed_ns: int, channel: Channel) -> float:

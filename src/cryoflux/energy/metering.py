@@ -83,16 +83,18 @@ class Metering:
 
     def spent(self, reservation_id: str) -> Energy:
         """The energy of a charge alone."""
-        return self._flagged(self._running[reservation_id].attribution.net())
+        attribution = self._running[reservation_id].attribution
+        return self._meter.qualified(attribution.net(), attribution.elapsed_ns)
 
     def charge(self, reservation_id: str) -> Charge:
         """What a metered reservation has cost up to the last reading."""
         metered = self._running[reservation_id]
+        attribution = metered.attribution
         return replace(
             self.empty_charge(),
             energy=self.spent(reservation_id),
-            machine_net=self._flagged(metered.attribution.machine_net()),
-            cpu_us=metered.carried_cpu_us + metered.attribution.cpu_us,
+            machine_net=self._meter.qualified(attribution.machine_net(), attribution.elapsed_ns),
+            cpu_us=metered.carried_cpu_us + attribution.cpu_us,
         )
 
     def recovered(self, record: Record) -> Charge:
@@ -120,7 +122,3 @@ class Metering:
             curve=next((channel.source.curve for channel in channels if channel.source.curve), ""),
             cpu_us=0,
         )
-
-    def _flagged(self, energy: Energy) -> Energy:
-        flags = tuple(sorted({*energy.flags, *self._meter.flags}))
-        return replace(energy, flags=flags)

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["open_meter"]
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ def open_meter(
     state: Path,
     clock: Clock,
     *,
+    settled: Container[str] = (),
     nvml: Any | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Meter, tuple[Problem, ...]]:
     """A meter over all sources of this machine, and why they are not better.
 
-    Where a source has no frozen baseline yet, this waits to learn it.
+    Where a source has no frozen baseline yet, this waits to learn it. ``settled`` names the sources that
+    energy was settled by before.
     """
     found = find_sources(settings, clock, nvml=nvml)
     with ExitStack() as undo:
@@ -41,7 +43,15 @@ def open_meter(
             seconds=settings.energy.baseline_seconds,
             rng=random.Random(settings.run.seed),  # noqa: S311
             progress=progress,
+            settled=settled,
         )
-        meter = Meter(found.sources, baseline, found.times, clock, flags=found.flags)
+        meter = Meter(
+            found.sources,
+            baseline,
+            found.times,
+            clock,
+            flags=(*found.flags, *baseline.flags),
+            unread_uw=found.unread_uw,
+        )
         undo.pop_all()
     return meter, found.problems

@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ["RaplSource", "find_rapl"]
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from cryoflux.energy.clock import Clock
@@ -49,7 +50,9 @@ class RaplSource:
         self.range_uj = _number(zone / "max_energy_range_uj")
         limits = [_number(path) or 0 for path in zone.glob("constraint_*_uw")]
         floor_uw = _GENEROUS_W["cpu" if kind == "cpu" else "dram"] * MICRO
-        self.max_power_uw = max(limits) * _HEADROOM if any(limits) else floor_uw
+        self.stated_uw = max(limits, default=0) * _HEADROOM
+        """what the zone itself bounds its power by; 0 where it does not"""
+        self.max_power_uw = self.stated_uw or floor_uw
 
     def read(self) -> Reading:
         """The counter now; none when it cannot be read."""
@@ -95,15 +98,21 @@ def find_rapl(root: str, clock: Clock) -> tuple[list[RaplSource], list[Problem]]
     if not folder.is_dir():
         return [], [Problem("rapl", f"{root} does not exist", "no-powercap")]
     sources: list[RaplSource] = []
-    problems: list[Problem] = []
+    unread: list[tuple[RaplSource, Problem]] = []
     for zone, name, kind in _wanted(folder):
         source = RaplSource(zone, name, kind, clock)
         if source.read().energy_uj is None:
-            problems.append(Problem(name, f"{zone / 'energy_uj'} cannot be read", "unreadable-zone"))
+            reason = f"{zone / 'energy_uj'} cannot be read"
+            unread.append((source, Problem(name, reason, "unreadable-zone")))
         else:
             sources.append(source)
-    if not sources and not problems:
-        problems.append(Problem("rapl", f"{root} has no package zone", "no-powercap"))
+    if not sources and not unread:
+        return [], [Problem("rapl", f"{root} has no package zone", "no-powercap")]
     if not any(source.kind == "cpu" for source in sources):
-        sources = []  # memory without its package is not the CPU's energy: the model is more honest
-    return sources, problems
+        # Memory without its package is not the CPU's energy: the model is more honest, and covers it all.
+        return [], [problem for _, problem in unread]
+    # A zone that does not state its limit is taken for one like the largest that can be read.
+    largest_uw = max(source.max_power_uw for source in sources)
+    return sources, [
+        replace(problem, max_power_uw=source.stated_uw or largest_uw) for source, problem in unread
+    ]

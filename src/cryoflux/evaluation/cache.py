@@ -1,7 +1,8 @@
 """Losses that were measured once are never measured again.
 
 They are kept by model digest, example-file digest, token limit and profile: whatever could change
-them changes the name. A cache file that cannot be read is as good as none.
+them changes the name. A cache file that cannot be read is as good as none, and whoever uses one compares it
+with what the receipts have signed: a cache is no evidence.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.digests import sha256_hex
-from cryoflux.evaluation.losses import PROFILE, Losses
+from cryoflux.evaluation.losses import LARGEST_NANO_NAT, PROFILE, Losses
 from cryoflux.files import write_atomic
 
 
@@ -35,16 +36,25 @@ class LossCache:
         name = sha256_hex(f"{PROFILE}\n{model}\n{examples}\n{max_tokens}".encode())
         return self._folder / f"{name}.json"
 
-    def get(self, model: str, examples: str, max_tokens: int) -> KnownLosses | None:
-        """Losses of a model digest on an example-file digest, if they are known."""
+    def get(self, model: str, examples: str, max_tokens: int, count: int) -> KnownLosses | None:
+        """Losses of a model digest on the ``count`` examples of a file digest, if they are known."""
         try:
             document = json.loads(self._path(model, examples, max_tokens).read_bytes())
             body = [document["nano_nats"], document["correct"], document["cost_uj"]]
             if document["sha256"] != sha256_hex(json.dumps(body).encode()):
                 return None
-            losses = Losses(tuple(body[0]), tuple(bool(right) for right in body[1]))
-            return KnownLosses(losses, int(body[2]))
-        except (OSError, ValueError, KeyError, TypeError):
+            nano_nats, correct, cost_uj = body
+            plausible = (
+                len(nano_nats) == len(correct) == count
+                and all(type(loss) is int and 0 <= loss <= LARGEST_NANO_NAT for loss in nano_nats)
+                and all(type(right) is int and right in {0, 1} for right in correct)
+                and type(cost_uj) is int
+                and cost_uj >= 0
+            )
+            if not plausible:
+                return None
+            return KnownLosses(Losses(tuple(nano_nats), tuple(map(bool, correct))), cost_uj)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def put(self, model: str, examples: str, max_tokens: int, known: KnownLosses) -> None:

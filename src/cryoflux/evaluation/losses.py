@@ -7,7 +7,15 @@ size, padding, thread count and instruction set do not change the integers, and 
 
 from __future__ import annotations
 
-__all__ = ["PROFILE", "EvaluationFailedError", "Losses", "measure_losses", "read_evidence", "write_evidence"]
+__all__ = [
+    "LARGEST_NANO_NAT",
+    "PROFILE",
+    "EvaluationFailedError",
+    "Losses",
+    "measure_losses",
+    "read_evidence",
+    "write_evidence",
+]
 
 import struct
 from collections.abc import Callable, Sequence
@@ -22,7 +30,7 @@ from cryoflux.quantities import NANO
 
 PROFILE = "f64-nanonat/v1"
 _BATCH = 16
-_LARGEST_NANO_NAT = 10**12
+LARGEST_NANO_NAT = 10**12
 """1,000 nats an example: beyond it a model is broken rather than wrong"""
 
 
@@ -103,7 +111,7 @@ def _score(
 
 
 def _to_nano_nats(loss: float) -> int:
-    if not 0 <= loss * NANO <= _LARGEST_NANO_NAT:
+    if not 0 <= loss * NANO <= LARGEST_NANO_NAT:
         raise EvaluationFailedError(
             f"A holdout loss is {loss}.",
             why="A model with such a loss cannot be compared with another.",

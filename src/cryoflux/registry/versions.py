@@ -15,7 +15,8 @@ __all__ = ["HEAD", "Version", "Versions"]
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from cryoflux.digests import (
     tensors_digest,
     write_checksums,
 )
-from cryoflux.errors import ModelError, StateTamperedError
+from cryoflux.errors import ModelError, StateTamperedError, StorageError
 from cryoflux.files import replace_symlink, storage_errors, sync_folder
 
 HEAD = "base_model"
@@ -67,10 +68,8 @@ class Versions:
             StorageError: the disk is full, read-only, or refuses.
         """
         folder = self._models / f"{_DRAFT}{secrets.token_hex(4)}"
-        with storage_errors(folder):
-            folder.mkdir(parents=True)
-            save(folder)
-            _sync_files(folder)
+        with storage_errors(folder), _no_half(folder):
+            _save(save, folder)
             files = write_checksums(folder)
         return Version(folder, _digest(folder), files)
 
@@ -98,10 +97,8 @@ class Versions:
     def keep_capsule(self, save: Callable[[Path], None]) -> Path:
         """Save an adapter and return its folder, named by the SHA-256 of its weights."""
         draft = self._capsules / f"{_DRAFT}{secrets.token_hex(4)}"
-        with storage_errors(draft):
-            draft.mkdir(parents=True)
-            save(draft)
-            _sync_files(draft)
+        with storage_errors(draft), _no_half(draft):
+            _save(save, draft)
             write_checksums(draft)
             folder = self._capsules / file_digest(draft / "adapter_model.safetensors")
             if folder.exists():
@@ -160,6 +157,30 @@ def _digest(folder: Path) -> str:
     if not weights:
         raise ModelError(f"{folder} holds no safetensors weights.", why="A version is named by them.")
     return tensors_digest(entry for path in weights for entry in read_tensor_entries(path))
+
+
+@contextmanager
+def _no_half(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _save(save: Callable[[Path], None], folder: Path) -> None:
+    from safetensors import SafetensorError
+
+    folder.mkdir(parents=True)
+    try:
+        save(folder)
+    except SafetensorError as error:  # what the weights' writer says of a full disk
+        raise StorageError(
+            f"{folder.name} could not be written to {folder.parent}: {error}.",
+            why="Nothing was kept; what the attempt used is charged and recorded.",
+            hint="Free some space, then run the same command again.",
+        ) from error
+    _sync_files(folder)
 
 
 def _sync_files(folder: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 __all__ = ["AttemptPoint", "attempt_points"]
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cryoflux.quantities import MICRO, NANO, Tier
+from cryoflux.quantities import MICRO, Tier
 from cryoflux.receipts.entry import Entry, receipt_of
 from cryoflux.receipts.statement import Outcome
+from cryoflux.verification.claims import evidence_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,9 @@ def attempt_points(entries: Iterable[Entry]) -> list[AttemptPoint]:
     points = []
     receipts = (receipt for entry in entries if (receipt := receipt_of(entry)))
     for number, receipt in enumerate(receipts, start=1):
-        evaluation, count = receipt.evaluation, receipt.holdout.count
-        if evaluation is None:
+        if receipt.evaluation is None:
             continue
-        total = evaluation.delta_nano_nat_sum
-        scatter = max(0, count * int(evaluation.delta_squared_nano_nat_sum) - total**2)
+        evidence = evidence_of(receipt.evaluation, receipt.holdout)
         points.append(
             AttemptPoint(
                 number=number,
@@ -47,8 +45,8 @@ def attempt_points(entries: Iterable[Entry]) -> list[AttemptPoint]:
                 joules_lo=receipt.energy.lo_microjoules / MICRO,
                 joules_hi=receipt.energy.hi_microjoules / MICRO,
                 tier=receipt.energy.tier,
-                delta=total / count / NANO,
-                delta_se=math.sqrt(scatter) / count / math.sqrt(max(1, count - 1)) / NANO,
+                delta=evidence.delta_mean,
+                delta_se=evidence.delta_se,
             )
         )
     return points

@@ -10,7 +10,7 @@ Source: LoRA, Hu et al. 2021 (arXiv 2106.09685); optimiser AdamW, Loshchilov and
 
 from __future__ import annotations
 
-__all__ = ["Limits", "Progress", "TrainedAdapter", "TrainingFailedError", "train_adapter"]
+__all__ = ["Limits", "Progress", "TrainedAdapter", "TrainingFailedError", "train_adapter", "warm_up"]
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -138,6 +138,11 @@ def train_adapter(
         trained_parameters=sum(p.numel() for p in trained),
         last_loss_nano_nat=round(loss * NANO),
     )
+
+
+def warm_up(base: Path, recipe: Recipe, device: str) -> None:
+    """Load the libraries and the model once, so that no attempt is charged for what a process does once."""
+    _with_lora(base, recipe, device)
 
 
 def _with_lora(base: Path, recipe: Recipe, device: str) -> tuple[Any, Any, list[str]]:

@@ -2,7 +2,7 @@
 
 What has to be there: the head model, the adapter of every accepted update, the per-example losses of
 every evaluation. What may be withheld, and is then ``unknown``: older model versions, adapters that were
-rejected or aborted, and the data. Whatever is there has to be exactly what was signed.
+rejected or aborted, and the data (`datasets`). Whatever is there has to be exactly what was signed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ __all__ = [
     "Losses",
     "capsule_path",
     "check_artefacts",
-    "holdout_path",
     "losses_path",
     "model_path",
     "read_losses",
@@ -29,8 +28,9 @@ from pathlib import Path
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.digests import read_tensor_entries, sha256_hex, tensors_digest
 from cryoflux.errors import CryoFluxError
-from cryoflux.receipts.statement import Base, Data, Evaluation, Outcome, ReceiptStatement
+from cryoflux.receipts.statement import Base, Evaluation, Outcome, ReceiptStatement
 from cryoflux.verification.claims import evidence_of
+from cryoflux.verification.datasets import data_findings
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.history import Attempt, History, said_by
 from cryoflux.verification.material import HEAD_LINK
@@ -62,11 +62,6 @@ def capsule_path(state: Path, statement: ReceiptStatement) -> Path:
     return state / "capsules" / statement.subject[0].digest.sha256
 
 
-def holdout_path(state: Path, data: Data) -> Path:
-    """Where the holdout of a data set lies."""
-    return state / "data" / data.digest / "holdout.jsonl"
-
-
 def losses_path(state: Path, evaluation: Evaluation) -> Path:
     """Where the per-example losses of an evaluation lie."""
     return state / "evidence" / f"{evaluation.per_example}.bin"
@@ -81,17 +76,20 @@ def check_artefacts(history: History) -> list[Check]:
         return conclude(ARTEFACTS, [], "no entry names an artefact")
     findings = list(
         chain(
-            _models(history, state), _capsules(history, state), _losses(history, state), _data(history, state)
+            _models(history, state),
+            _capsules(history, state),
+            _losses(history, state),
+            data_findings(history, state),
         )
     )
     return conclude(ARTEFACTS, findings, "head model, adapters, losses and data have the signed digests")
 
 
-def _folder_findings(where: str, found: FolderState, *, withheld: str = "") -> Iterator[Finding]:
+def _folder_findings(where: str, found: FolderState) -> Iterator[Finding]:
     for name in found.different:
         yield failed(f"{where}/{name}", "is not the file that was signed")
     for name in found.missing:
-        yield unknown(f"{where}/{name}", withheld) if withheld else failed(f"{where}/{name}", "is missing")
+        yield failed(f"{where}/{name}", "is missing")
 
 
 def _models(history: History, state: Path) -> Iterator[Finding]:
@@ -221,25 +219,3 @@ def read_losses(path: Path, digest: str, count: int) -> Losses:
         raise ValueError("the per-example losses hold impossible values")
     correct = [flag == 1 for flag in flags]
     return Losses(list(losses[:count]), list(losses[count:]), correct[:count], correct[count:])
-
-
-def _data(history: History, state: Path) -> Iterator[Finding]:
-    by_digest: dict[str, tuple[str, Data]] = {}
-    for entry, intent in history.intents:
-        by_digest.setdefault(intent.data.digest, (said_by(entry), intent.data))
-    for name, data in by_digest.values():
-        where = f"data/{data.digest}"
-        folder = state / where
-        if not folder.is_dir():
-            yield unknown(where, "the data set is not kept here")
-            continue
-        found = compare_folder(folder, data.digest)
-        yield from _folder_findings(where, found, withheld="is not kept here")
-        signed = {
-            "train.jsonl": data.train,
-            "holdout.jsonl": data.holdout.sha256,
-            "audit.jsonl": data.audit,
-        }
-        for file, digest in signed.items():
-            if found.listed and found.listed.get(file) != digest:
-                yield failed(name, f"its {file} is not the one of its data set")

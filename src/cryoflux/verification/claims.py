@@ -1,11 +1,20 @@
-"""Steps 5 to 8 and 10: what receipts say about each other and about themselves.
+"""Steps 6 to 8: what receipts say about each other and about themselves.
 
 All of it is integer arithmetic and comparison of digests on the signed statements; no artefact is read.
 """
 
 from __future__ import annotations
 
-__all__ = ["check_arithmetic", "check_decisions", "check_energy", "check_lineage", "check_pairs"]
+__all__ = [
+    "ARITHMETIC",
+    "DECISIONS",
+    "LINEAGE",
+    "PROFILE",
+    "check_arithmetic",
+    "check_decisions",
+    "check_lineage",
+    "evidence_of",
+]
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,18 +22,17 @@ from collections.abc import Iterator
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.rules import Thresholds, decide
 from cryoflux.errors import ConfigError
-from cryoflux.quantities import format_energy
-from cryoflux.receipts.statement import Base, Data, Evaluation, Holdout, Intent, Outcome, Receipt, Training
-from cryoflux.verification.history import Attempt, History, said_by
-from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
+from cryoflux.quantities import NANO
+from cryoflux.receipts.statement import Base, Data, Evaluation, Holdout, Outcome, Receipt, Rule
+from cryoflux.verification.history import History, said_by
+from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
 
-PAIRS = Step(5, "every attempt was announced")
 ARITHMETIC = Step(6, "arithmetic of Δ")
 DECISIONS = Step(7, "decisions follow from their rule")
 LINEAGE = Step(8, "models and holdout follow one another")
-ENERGY = Step(10, "energy figures", Claim.ATTESTED)
 
-_OVERDRAFT_PERCENT = 105
+PROFILE = "f64-nanonat/v1"
+"""the one way of computing a loss that is known here"""
 
 
 def evidence_of(evaluation: Evaluation, holdout: Holdout) -> Evidence:
@@ -41,61 +49,20 @@ def evidence_of(evaluation: Evaluation, holdout: Holdout) -> Evidence:
     )
 
 
-def check_pairs(history: History) -> list[Check]:
-    """Step 5: each receipt ends one earlier intent, and says the same as it did."""
-    findings: list[Finding] = []
-    uses = Counter(attempt.receipt.intent for attempt in history.attempts)
-    for attempt in history.attempts:
-        if attempt.intent is None:
-            findings.append(failed(attempt.name, "names no intent before it"))
-            continue
-        findings += _differences(attempt, attempt.intent)
-        if uses[attempt.receipt.intent] > 1:
-            findings.append(failed(attempt.name, "is not the only receipt of its intent"))
-    findings += _unfinished(history, uses)
-    paired = sum(attempt.intent is not None for attempt in history.attempts)
-    return conclude(PAIRS, findings, f"{paired} receipts, each with its intent")
-
-
-def _differences(attempt: Attempt, intent: Intent) -> Iterator[Finding]:
-    receipt = attempt.receipt
-    same = {
-        "task": receipt.task == intent.task,
-        "base model": receipt.base == intent.base,
-        "holdout": receipt.holdout == intent.data.holdout,
-        "reservation": receipt.energy.reserved_microjoules == intent.reserved_microjoules,
-        "recipe": receipt.training is None or _keeps_recipe(receipt.training, intent),
-        "seed": receipt.training is None or receipt.training.seed == intent.seed,
-    }
-    for what, equal in same.items():
-        if not equal:
-            yield failed(attempt.name, f"has another {what} than its intent announced")
-
-
-def _keeps_recipe(training: Training, intent: Intent) -> bool:
-    return all(training.recipe.get(name) == value for name, value in intent.recipe.items())
-
-
-def _unfinished(history: History, uses: Counter[str]) -> Iterator[Finding]:
-    last = len(history.leaves) - 1
-    for entry, _ in history.intents:
-        if entry.leaf_hash in uses:
-            continue
-        if entry.index == last:
-            yield unknown(said_by(entry), "is in progress or crashed; the next run will abort it")
-        else:
-            yield failed(said_by(entry), "was announced and has no receipt: its result was left out")
-
-
 def check_arithmetic(history: History) -> list[Check]:
     """Step 6: sums and counts of each evaluation are possible and agree."""
-    findings = [
-        failed(attempt.name, complaint)
-        for attempt in history.attempts
-        if attempt.receipt.evaluation is not None
-        for complaint in _impossible(attempt.receipt.evaluation, attempt.receipt.holdout.count)
-    ]
-    evaluated = sum(attempt.receipt.evaluation is not None for attempt in history.attempts)
+    findings: list[Finding] = []
+    evaluated = 0
+    for attempt in history.attempts:
+        evaluation = attempt.receipt.evaluation
+        if evaluation is None:
+            continue
+        evaluated += 1
+        impossible = _impossible(evaluation, attempt.receipt.holdout.count)
+        findings += [failed(attempt.name, complaint) for complaint in impossible]
+        if evaluation.profile != PROFILE:
+            detail = f"its losses follow the profile {evaluation.profile!r}, which is not known here"
+            findings.append(unknown(attempt.name, detail))
     return conclude(ARITHMETIC, findings, f"{evaluated} evaluations add up")
 
 
@@ -124,10 +91,16 @@ def check_decisions(history: History) -> list[Check]:
         for complaint in _wrong_decision(attempt.receipt)
     ]
     rules = Counter(a.receipt.decision.rule for a in history.attempts if a.receipt.decision is not None)
-    used = ", ".join(f"{rule} × {count}" for rule, count in sorted(rules.items())) or "none to check"
+    used = ", ".join(f"{_in_words(rule)} × {count}" for rule, count in rules.items()) or "none to check"
     outcomes = Counter(attempt.receipt.outcome.value for attempt in history.attempts)
     ended = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
     return conclude(DECISIONS, findings, f"{ended or 'no receipts'}; rules: {used}")
+
+
+def _in_words(rule: Rule) -> str:
+    points = rule.min_accuracy_gain_ppm / 10_000
+    delta = f"Δ ≥ {rule.min_delta_nano_nat / NANO:g} nats"
+    return f"{rule.name} ({delta}, accuracy gain ≥ {points:g} points, z > {rule.z_milli / 1000:g})"
 
 
 def _wrong_decision(receipt: Receipt) -> Iterator[str]:
@@ -141,14 +114,17 @@ def _wrong_decision(receipt: Receipt) -> Iterator[str]:
         return
     if decision.accepted != (receipt.outcome is Outcome.ACCEPTED):
         yield f"outcome {receipt.outcome.value} and decision accepted={decision.accepted} disagree"
-    thresholds = Thresholds(decision.min_delta_nano_nat, decision.min_accuracy_gain_ppm, decision.z_milli)
+    rule = decision.rule
+    thresholds = Thresholds(rule.min_delta_nano_nat, rule.min_accuracy_gain_ppm, rule.z_milli)
     try:
-        verdict = decide(decision.rule, evidence_of(evaluation, receipt.holdout), thresholds)
+        verdict = decide(rule.name, evidence_of(evaluation, receipt.holdout), thresholds)
     except (ConfigError, ArithmeticError) as error:
         yield f"its decision cannot be made again: {error}"
         return
     if verdict.accepted != decision.accepted:
-        yield f"says accepted={decision.accepted}, but {decision.rule} gives: {verdict.reason}"
+        yield f"says accepted={decision.accepted}, but {rule.name} gives: {verdict.reason}"
+    elif verdict.reason != receipt.reason:
+        yield f"its reason is not the sentence of {rule.name}, which is: {verdict.reason}"
 
 
 def check_lineage(history: History) -> list[Check]:
@@ -194,20 +170,3 @@ def _data_breaks(history: History) -> Iterator[Finding]:
 
 def _but_for_use(data: Data) -> Data:
     return data.model_copy(update={"holdout": data.holdout.model_copy(update={"use_index": 1})})
-
-
-def check_energy(history: History) -> list[Check]:
-    """Step 10: figures lie in their intervals; how many joules there were stays attested."""
-    findings: list[Finding] = []
-    tiers: Counter[str] = Counter()
-    for attempt in history.attempts:
-        figure = attempt.receipt.energy
-        tiers[figure.tier.value] += 1
-        if not figure.lo_microjoules <= figure.microjoules <= figure.hi_microjoules:
-            findings.append(failed(attempt.name, "its joules lie outside their own interval"))
-        if figure.microjoules * 100 > figure.reserved_microjoules * _OVERDRAFT_PERCENT:
-            charged, reserved = format_energy(figure.microjoules), format_energy(figure.reserved_microjoules)
-            findings.append(unknown(attempt.name, f"spent {charged} of {reserved} reserved: over by > 5 %"))
-    total = format_energy(sum(attempt.receipt.energy.microjoules for attempt in history.attempts))
-    measured = ", ".join(f"{count} {tier}" for tier, count in sorted(tiers.items())) or "no receipts"
-    return conclude(ENERGY, findings, f"{total} in all, self-reported; tiers: {measured}")

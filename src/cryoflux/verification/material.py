@@ -1,24 +1,26 @@
 """What there is to verify: a state directory or an exported file, read once and never changed.
 
-A live run may append while we read. Head link, checkpoint, tiles and database are therefore read as one
-snapshot, each before what it follows from: if the checkpoint has moved meanwhile, all is read again.
+A live run may append while we read. Head link, checkpoint, tiles, database and account are therefore
+read as one snapshot, in that order: if the checkpoint has moved meanwhile, all is read again.
 """
 
 from __future__ import annotations
 
-__all__ = ["HEAD_LINK", "Material", "read_material"]
+__all__ = ["ACCOUNT", "HEAD_LINK", "Material", "read_material"]
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from cryoflux.energy.audit import read_settlements
 from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.receipts.keys import KEYS_FOLDER, LOG_KEY, RECEIPT_KEY, load_public_key
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.store import DATABASE, Row, read_rows
 
 HEAD_LINK = "base_model"
+ACCOUNT = "account.db"
 _MAX_TILE_BYTES = 256 * 65_537
 _MAX_NOTE_BYTES = 65_536
 _ATTEMPTS = 20
@@ -42,6 +44,11 @@ class Material:
     """path under ``log/`` → content"""
     head_link: Path | None = None
     """where ``base_model`` points; none where it is no link"""
+    settlements: dict[str, int | None] | None = None
+    """of the joule account: request id → µJ that its reservation was settled at, none while it is open;
+    none at all where there is no account"""
+    account_problem: str = ""
+    """why the account could not be read"""
     problem: str = ""
     """why the rows could not be read, or not all of them"""
 
@@ -79,6 +86,18 @@ def _link_target(link: Path) -> Path | None:
     return link.readlink() if link.is_symlink() else None
 
 
+def _read_account(path: Path) -> tuple[dict[str, int | None] | None, str]:
+    # After the rows: what is settled by then has its receipt, or its intent is the last entry.
+    if not path.exists():
+        return None, ""
+    if not path.is_file():
+        return None, "is not a file"
+    try:
+        return read_settlements(path), ""
+    except CryoFluxError as error:
+        return None, error.what
+
+
 def _snapshot(state: Path, key: Ed25519PublicKey | None, *, pinned: bool) -> Material:
     link, problem = _link_target(state / HEAD_LINK), ""
     rows: tuple[Row, ...] = ()
@@ -87,7 +106,9 @@ def _snapshot(state: Path, key: Ed25519PublicKey | None, *, pinned: bool) -> Mat
     try:
         rows = tuple(read_rows(state / DATABASE))
     except CryoFluxError as error:
-        problem = error.what
+        missing = f"{DATABASE} is missing, but {LOG_FOLDER}/{CHECKPOINT} says that there was one"
+        problem = error.what if (state / DATABASE).exists() else missing
+    settlements, account_problem = _read_account(state / ACCOUNT)
     return Material(
         target=state,
         rows=rows,
@@ -98,12 +119,15 @@ def _snapshot(state: Path, key: Ed25519PublicKey | None, *, pinned: bool) -> Mat
         checkpoint=checkpoint,
         tiles=tiles,
         head_link=link,
+        settlements=settlements,
+        account_problem=account_problem,
         problem=problem,
     )
 
 
 def _read_state(state: Path, pinned: Ed25519PublicKey | None) -> Material:
-    if not (state / DATABASE).is_file():
+    # A log without its database is one that lost its entries, and not a folder that never had any.
+    if not (state / DATABASE).is_file() and not (state / LOG_FOLDER / CHECKPOINT).exists():
         raise UsageError(
             f"{state} holds no receipts.",
             why="A state directory has a receipts.db.",

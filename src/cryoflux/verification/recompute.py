@@ -3,7 +3,8 @@
 Under the profile ``f64-nanonat/v1`` a loss is computed in float64 and rounded once to a nano-nat, so
 honest machines agree on the integer; only a value that sits on a rounding boundary may differ, by one
 unit. Equal therefore means: the same integers, or one nano-nat apart on at most 0.5 % of the examples.
-A candidate that was not kept is made again from base and adapter, and has to get its recorded digest.
+The candidate is made again from base and adapter and has to get its recorded digest, because a folder that
+was kept says nothing of where it came from. Only where the adapter is withheld is that folder evaluated.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from cryoflux.receipts.statement import Data, Evaluation, Outcome
 from cryoflux.verification.artefacts import (
     Losses,
     capsule_path,
-    holdout_path,
     losses_path,
     model_path,
     read_losses,
     tensors_of,
 )
+from cryoflux.verification.claims import PROFILE
+from cryoflux.verification.datasets import holdout_path
 from cryoflux.verification.history import Attempt, History
 from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
 
@@ -79,22 +81,18 @@ def check_recomputed(history: History, most: int, factory: RecomputerFactory) ->
     chosen = _choose(history, most)
     if not chosen:
         return conclude(RECOMPUTED, [unknown("receipts", "no receipt carries an evaluation")], "")
-    findings: list[Finding] = []
-    equal: list[str] = []
-    for attempt in chosen:
-        try:
-            case = _prepare(history, attempt)
-            differences, note = _evaluate(case, factory)
-        except _Open as reason:
-            findings.append(unknown(attempt.name, f"cannot be evaluated again here: {reason}"))
-            continue
-        except (CryoFluxError, ValueError, OSError) as error:
-            findings.append(failed(attempt.name, f"evaluating it again failed: {error}"))
-            continue
-        findings += [failed(attempt.name, f"refuted: {difference}") for difference in differences]
-        if not differences:
-            equal.append(f"{attempt.name} equal: {note}")
-    return conclude(RECOMPUTED, findings, "; ".join(equal))
+    return [check for attempt in chosen for check in _recompute(history, attempt, factory)]
+
+
+def _recompute(history: History, attempt: Attempt, factory: RecomputerFactory) -> list[Check]:
+    try:
+        findings, note = _evaluate(_prepare(history, attempt), factory)
+    except _Open as reason:
+        findings, note = [unknown(attempt.name, f"cannot be evaluated again here: {reason}")], ""
+    except Exception as error:  # noqa: BLE001 - a trainer's libraries raise whatever they like
+        what = str(error) if isinstance(error, CryoFluxError) else f"{type(error).__name__}: {error}"
+        findings, note = [failed(attempt.name, f"evaluating it again failed: {what}")], ""
+    return conclude(RECOMPUTED, findings, f"{attempt.name} equal: {note}" if note else "")
 
 
 def _choose(history: History, most: int) -> list[Attempt]:
@@ -109,6 +107,8 @@ def _prepare(history: History, attempt: Attempt) -> _Case:
         raise _Open("an exported file brings neither models nor data")
     if attempt.intent is None:
         raise _Open("it has no intent that names its data")
+    if evaluation.profile != PROFILE:
+        raise _Open(f"the profile {evaluation.profile!r} is not known here")
     try:
         path = losses_path(state, evaluation)
         recorded = read_losses(path, evaluation.per_example, attempt.receipt.holdout.count)
@@ -121,40 +121,46 @@ def _prepare(history: History, attempt: Attempt) -> _Case:
     return case
 
 
-def _evaluate(case: _Case, factory: RecomputerFactory) -> tuple[list[str], str]:
-    """What differs, and what to say where nothing does."""
-    training = case.attempt.receipt.training
-    max_tokens = training.recipe.get("max_tokens") if training is not None else None
-    if not isinstance(max_tokens, int):
-        raise _Open("the receipt does not say max_tokens, to which texts were truncated")
-    recomputer = factory(max_tokens)
-    base = recomputer.evaluate(model_path(case.state, case.attempt.receipt.base), case.holdout)
+def _evaluate(case: _Case, factory: RecomputerFactory) -> tuple[list[Finding], str]:
+    """What differs or stays open, and what to say where nothing differs."""
+    recomputer, name = factory(case.evaluation.max_tokens), case.attempt.name
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         candidate, merged = _candidate(case, recomputer, Path(folder))
         if tensors_of(candidate) != case.evaluation.candidate.digest:
-            return ["base and adapter merge into another model than the one recorded"], ""
+            what = "base and adapter merge into" if merged else "the kept candidate is"
+            return [failed(name, f"refuted: {what} another model than the one recorded")], ""
+        base = recomputer.evaluate(model_path(case.state, case.attempt.receipt.base), case.holdout)
         new = recomputer.evaluate(candidate, case.holdout)
     recorded = case.recorded
     differences = [
         *_differences("base", base, recorded.base, recorded.base_correct),
         *_differences("new", new, recorded.new, recorded.new_correct),
     ]
-    delta = (sum(base[0]) - sum(new[0])) / len(recorded.base) / NANO
-    same = sum(a == b for a, b in zip([*base[0], *new[0]], [*recorded.base, *recorded.new], strict=False))
+    if differences:
+        return [failed(name, f"refuted: {difference}") for difference in differences], ""
+    if merged:
+        return [], f"{_numbers(base[0], new[0], recorded)}, merged again from base and adapter"
+    detail = "its adapter is not kept here: losses are of the kept candidate, which was not merged again"
+    return [unknown(name, detail)], _numbers(base[0], new[0], recorded)
+
+
+def _numbers(base: list[int], new: list[int], recorded: Losses) -> str:
+    delta = (sum(base) - sum(new)) / len(recorded.base) / NANO
+    same = sum(a == b for a, b in zip([*base, *new], [*recorded.base, *recorded.new], strict=True))
     of = 2 * len(recorded.base)
-    exact = "all" if same == of else f"{same} of"
-    return differences, f"Δ = {delta:+.6f} nats, {exact} {of} losses identical{merged}"
+    return f"Δ = {delta:+.6f} nats, {'all' if same == of else f'{same} of'} {of} losses identical"
 
 
-def _candidate(case: _Case, recomputer: Recomputer, folder: Path) -> tuple[Path, str]:
-    kept = model_path(case.state, case.evaluation.candidate)
-    if kept.is_dir():
-        return kept, ""
+def _candidate(case: _Case, recomputer: Recomputer, folder: Path) -> tuple[Path, bool]:
+    """The model to evaluate, and whether it was merged again."""
     capsule = capsule_path(case.state, case.attempt.statement)
-    if not capsule.is_dir():
+    if capsule.is_dir():
+        base = model_path(case.state, case.attempt.receipt.base)
+        return recomputer.merge(base, capsule, folder), True
+    kept = model_path(case.state, case.evaluation.candidate)
+    if not kept.is_dir():
         raise _Open("neither the candidate nor its adapter is kept here")
-    base = model_path(case.state, case.attempt.receipt.base)
-    return recomputer.merge(base, capsule, folder), ", candidate merged again"
+    return kept, False
 
 
 def _differences(

@@ -89,6 +89,10 @@ class Report:
     """entries that were read"""
     receipts: int
     """of those, receipts; the others are intents"""
+    evaluated: int
+    """of the receipts, those that carry an evaluation"""
+    recomputed: int
+    """of those, the ones whose losses were evaluated again and are equal"""
     signer: str
     """key id that the signatures were checked against; empty where there was none"""
     pinned: bool
@@ -106,6 +110,8 @@ class Report:
             "ok": self.ok,
             "entries": self.entries,
             "receipts": self.receipts,
+            "evaluated": self.evaluated,
+            "recomputed": self.recomputed,
             "signer": self.signer,
             "pinned": self.pinned,
             "checks": [check.to_json() for check in self.checks],

@@ -4,13 +4,14 @@
 2. Every envelope carries the signature of the expected key.
 3. Sequence numbers count from 0 without a gap; each entry names the hash of the one before.
 4. Stored leaf hashes, tiles and the signed checkpoint are those of the entries; none is missing at the end.
-5. Each receipt ends one earlier intent and says the same as it did; no intent is left without a receipt.
+5. Each receipt ends one earlier intent and keeps to what it announced; no intent is left without a receipt.
 6. Δ = base − new, and sums and counts are possible together.
-7. The acceptance rule, applied again, gives the recorded decision and outcome.
+7. The acceptance rule, applied again, gives the recorded decision, outcome and reason.
 8. Each base model is the result before it; one holdout, and each use of it counted.
-9. Models, adapters, losses and data on the disk have the signed digests.
-10. Energy figures lie in their intervals. How many joules there were is attested, never proven.
-11. On request: losses, evaluated again, are the recorded integers.
+9. Models, adapters, losses and data on the disk have the signed digests; the sets of examples are disjoint.
+10. Energy figures lie in their intervals, and the account was charged the same. How many joules there were
+    is attested, never proven.
+11. On request: base and adapter, merged again, are the candidate, and its losses the recorded integers.
 
 The steps are pure functions of what `material` has read; 9 and 11 read artefacts. None of them raises:
 what is malformed, missing or hostile becomes a finding that names it.
@@ -31,16 +32,13 @@ from cryoflux.verification.artefacts import ARTEFACTS, check_artefacts
 from cryoflux.verification.claims import (
     ARITHMETIC,
     DECISIONS,
-    ENERGY,
     LINEAGE,
-    PAIRS,
     check_arithmetic,
     check_decisions,
-    check_energy,
     check_lineage,
-    check_pairs,
 )
 from cryoflux.verification.history import History, read_history
+from cryoflux.verification.joules import ENERGY, check_energy
 from cryoflux.verification.material import read_material
 from cryoflux.verification.order import (
     CHAIN,
@@ -52,8 +50,9 @@ from cryoflux.verification.order import (
     check_signatures,
     check_tree,
 )
+from cryoflux.verification.pairs import PAIRS, check_pairs
 from cryoflux.verification.recompute import RECOMPUTED, RecomputerFactory, check_recomputed
-from cryoflux.verification.result import Check, Report, Step, conclude, failed
+from cryoflux.verification.result import Check, Report, Status, Step, conclude, failed
 
 _Run = Callable[[History], list[Check]]
 
@@ -110,6 +109,8 @@ def verify_target(
         checks=tuple(checks),
         entries=len(material.rows),
         receipts=len(history.attempts),
+        evaluated=sum(attempt.receipt.evaluation is not None for attempt in history.attempts),
+        recomputed=sum((c.number, c.status) == (RECOMPUTED.number, Status.OK) for c in checks),
         signer=key_id(material.key) if material.key is not None else "",
         pinned=material.pinned,
     )

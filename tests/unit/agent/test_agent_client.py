@@ -12,7 +12,7 @@ import pytest
 import stamina
 
 from cryoflux.agent.client import AgentClient
-from cryoflux.errors import AgentError, BudgetError
+from cryoflux.errors import AgentError, BudgetError, ConfigError
 
 ENERGY = {"joules": 30.0, "uj": 30_000_000, "lo_uj": 1, "hi_uj": 60_000_000, "tier": "counter", "flags": []}
 RESERVATION = {
@@ -185,6 +185,27 @@ def test_a_url_that_is_none_is_an_agent_error(url):
             client.sample()
 
     refused(use)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:pw@127.0.0.1:9", "user:pw@host", "http://user:p/w@[", "ftp://pw@host"]
+)
+def test_what_a_url_carries_to_log_in_with_is_never_printed(url):
+    def use():
+        with client_of(url, attempts=1) as client:
+            client.sample()
+
+    with pytest.raises(AgentError) as caught:
+        use()
+    said = "".join(caught.value.lines())
+    assert "pw" not in said.replace("p/w", "pw")
+    assert "user" not in said
+
+
+def test_a_token_that_cannot_be_sent_is_said_to_be_that():
+    with pytest.raises(ConfigError, match="token") as caught:
+        AgentClient("http://127.0.0.1:9", "schlüssel")
+    assert len(caught.value.lines()) == 3
 
 
 def test_spending_is_asked_for_seldom_and_never_falls_in_between():

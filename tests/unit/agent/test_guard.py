@@ -33,7 +33,15 @@ def ask(headers, *, token="", chunks=(b"",)):
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("127.0.0.1:8787", 200), ("localhost", 200), ("[::1]:80", 200), ("evil.example:8787", 403), ("", 403)],
+    [
+        ("127.0.0.1:8787", 200),
+        ("localhost", 200),
+        ("[::1]:80", 200),
+        ("[::1]", 200),
+        ("LocalHost:80", 200),
+        ("evil.example:8787", 403),
+        ("", 403),
+    ],
 )
 def test_without_a_token_only_a_loopback_name_is_answered(host, status):
     assert ask({"host": host}) == status
@@ -41,7 +49,16 @@ def test_without_a_token_only_a_loopback_name_is_answered(host, status):
 
 @pytest.mark.parametrize(
     ("given", "status"),
-    [("Bearer secret", 200), ("Bearer secre", 401), ("Bearer ", 401), ("Basic secret", 401), ("", 401)],
+    [
+        ("Bearer secret", 200),
+        ("bearer secret", 200),
+        ("BEARER  secret", 200),
+        ("secret", 401),
+        ("Bearer secre", 401),
+        ("Bearer ", 401),
+        ("Basic secret", 401),
+        ("", 401),
+    ],
 )
 def test_with_a_token_every_request_must_carry_it(given, status):
     assert ask({"host": "meter.example", "authorization": given}, token="secret") == status
@@ -62,3 +79,11 @@ def test_beyond_loopback_a_token_is_required():
         require_token(host, "secret")
     for host in ("127.0.0.1", "::1", "[::1]", "localhost"):
         require_token(host, "")
+
+
+@pytest.mark.parametrize("token", ["schlüssel", "two words", "line\nbreak"])
+def test_a_token_that_no_request_could_carry_is_refused(token):
+    with pytest.raises(ConfigError) as caught:
+        require_token("127.0.0.1", token)
+    assert len(caught.value.lines()) == 3
+    assert token not in "".join(caught.value.lines())

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from cryoflux.cli.main import app
 from cryoflux.config import load_settings
 from cryoflux.energy.embedded import EmbeddedAgent
-from cryoflux.errors import StateError, StateTamperedError, VerificationError
+from cryoflux.errors import StateError, StateTamperedError
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +54,36 @@ def test_an_account_that_was_doctored_does_not_pass(account):
         db.execute("DROP TRIGGER entries_are_final_update")
         db.execute("UPDATE entries SET balance_change_uj = 5000000000 WHERE kind = 'grant'")
         db.commit()
-    with pytest.raises(VerificationError):
+    with pytest.raises(StateTamperedError) as caught:
         invoke("energy", "ledger", "--state", str(account))
+    assert len(caught.value.lines()) == 3
+
+
+def test_a_forged_settlement_is_shown_as_wrong_even_where_the_sums_agree(account):
+    with closing(sqlite3.connect(account / "account.db")) as db:
+        db.execute(
+            "INSERT INTO entries (kind, request_id, balance_change_uj, reserved_change_uj, balance_uj,"
+            " reserved_uj, at, note) SELECT 'settle', 'x', 50000000, 0, balance_uj + 50000000, reserved_uj,"
+            " at, '' FROM entries ORDER BY seq DESC LIMIT 1"
+        )
+        db.commit()
+    done = CliRunner().invoke(app, ["energy", "ledger", "--state", str(account), "--json"])
+    assert json.loads(done.stdout.splitlines()[0])["identity"]["holds"] is False
+    assert isinstance(done.exception, StateTamperedError)
+
+
+@pytest.mark.parametrize("content", ["empty", "foreign", "garbage"])
+def test_a_file_that_is_no_account_is_named_as_such(account, content):
+    path = account / "account.db"
+    path.unlink()
+    if content == "foreign":
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("CREATE TABLE entries (seq INTEGER)")
+    else:
+        path.write_bytes(b"" if content == "empty" else b"no database " * 500)
+    with pytest.raises(StateTamperedError) as caught:
+        invoke("energy", "ledger", "--state", str(account))
+    assert len(caught.value.lines()) == 3
 
 
 def test_the_baseline_is_shown_with_its_digest_and_a_changed_one_is_refused(account):

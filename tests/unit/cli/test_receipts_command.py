@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cryoflux.cli.main import main
-from synthetic_state import SyntheticState
+from synthetic_state import SyntheticState, open_state
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -142,3 +143,71 @@ def test_recompute_without_the_training_libraries_says_what_to_install(
     monkeypatch.setattr("cryoflux.libraries.find_spec", lambda _name: None)
     assert run(monkeypatch, "verify", pristine.path, "--recompute", 1) == 2
     assert "pip install 'cryoflux[train]'" in capsys.readouterr().err
+
+
+def test_an_export_makes_no_folders_and_its_hint_can_be_pasted(
+    pristine: SyntheticState,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "no such folder" / "x.jsonl"
+    assert run(monkeypatch, "receipts", "export", "-o", target, "--state", pristine.path) == 2
+    assert f"mkdir -p '{target.parent}'" in capsys.readouterr().err
+    assert not target.parent.exists()
+    target.parent.mkdir()
+    assert run(monkeypatch, "receipts", "export", "-o", target, "--state", pristine.path) == 0
+    assert f"cryoflux verify '{target}'" in capsys.readouterr().err
+    assert run(monkeypatch, "receipts", "export", "-o", "here.jsonl", "--state", pristine.path) == 0
+
+
+def test_verify_of_an_empty_log_says_that_there_is_nothing_yet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    made = open_state(tmp_path / "state")
+    assert run(monkeypatch, "verify", made.path) == 0
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert verdict == "There is nothing to verify yet: the log holds no receipt."
+    made.announce()
+    assert run(monkeypatch, "verify", made.finish()) == 0
+    assert "nothing to verify yet" in capsys.readouterr().out
+
+
+def test_verify_without_its_database_is_a_negative_verdict(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (state / "receipts.db").unlink()
+    assert run(monkeypatch, "verify", state) == 1
+    assert "receipts.db is missing" in capsys.readouterr().out
+
+
+def test_verify_says_how_many_receipts_were_evaluated_again(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cryoflux.cli.verify import _verdict
+    from cryoflux.verification.steps import verify_target
+
+    report = verify_target(pristine.path)
+    assert "Recomputed: nothing (add --recompute 1)." in _verdict(report)
+    assert "losses and Δ of 2 of 3 evaluated receipts." in _verdict(replace(report, recomputed=2))
+
+
+def test_models_are_listed_by_where_they_came_from(
+    state: Path, pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def listed() -> dict[str, str]:
+        assert run(monkeypatch, "models", "list", "--state", state) == 0
+        lines = [line[2:] for line in capsys.readouterr().out.splitlines()]
+        return {line.split("…")[0]: line.split("…")[1].strip() for line in lines}
+
+    accepted = pristine.entries[1].statement.predicate.result.digest
+    first = pristine.entries[0].statement.predicate.base.digest
+    rejected = pristine.entries[3].statement.predicate.evaluation.candidate.digest
+    origins = listed()
+    assert origins[first[:16]] == "version 0"
+    assert origins[accepted[:16]].endswith("a0001")
+    assert origins[rejected[:16]] == "no receipt says where it came from"
+    assert run(monkeypatch, "models", "show", first[:16], "--state", state) == 0
+    assert "version 0" in capsys.readouterr().out
+    (state / "receipts.db").unlink()
+    assert set(listed().values()) == {"no receipt says where it came from"}

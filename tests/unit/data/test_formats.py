@@ -21,6 +21,12 @@ REFUSED = {
     "header only": (b"text,label\n", "holds no example"),
     "missing label": (b"text,label\nhello,\n", "line 2: the label is missing"),
     "missing text": (b"text,label\n ,x\n", "line 2: the text is empty"),
+    "utf-16": ("text,label\nhello,x\n".encode("utf-16"), "UTF-16"),
+    "twice": (b"text,label,label\na,x,y\n", "names a column twice"),
+    "unknown header": (
+        b"sentence,category\na b,x\nc d,y\ne f,x\n",
+        "line 1: the class 'category' occurs only",
+    ),
     "open quote": (b'text,label\n"never closed,x\n', "this is not CSV"),
 }
 
@@ -39,7 +45,16 @@ def test_a_bad_csv_is_refused_by_file_and_line(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "line", ["[1]", "{", '{"text": "a"}', '{"text": "a", "label": null}', '{"text": 1, "label": "x"}']
+    "line",
+    [
+        "[1]",
+        '["a"]',
+        r'{"text": "\ud800", "label": "x"}',
+        "{",
+        '{"text": "a"}',
+        '{"text": "a", "label": null}',
+        '{"text": 1, "label": "x"}',
+    ],
 )
 def test_a_bad_jsonl_line_is_refused_with_its_number(tmp_path: Path, line: str) -> None:
     path = tmp_path / "data.jsonl"
@@ -64,6 +79,12 @@ def test_labels_may_be_numbers_in_jsonl_and_the_suffix_does_not_matter(tmp_path:
     path = tmp_path / "data.txt"
     path.write_text('{"text": "hello", "label": 3}\n')
     assert [(e.text, e.label) for e in read_examples(path)] == [("hello", "3")]
+
+
+def test_other_separators_of_unicode_do_not_end_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"text": "one\u2028two\u0085three", "label": "x"}\n')
+    assert [e.text for e in read_examples(path)] == ["one\u2028two\u0085three"]
 
 
 @given(st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1)), min_size=1))

@@ -50,6 +50,12 @@ def test_training_examples_that_the_holdout_has_are_dropped_and_counted() -> Non
     assert len(splits.train) == 190
 
 
+def test_copies_with_another_label_are_dropped_and_counted_apart() -> None:
+    train = [*numbered(100), Example("text number 5", "other"), Example("text number 6", "x")]
+    dropped = split(train, numbered(40, 900), numbered(40, 800), holdout_size=30).dropped
+    assert (dropped["train"], dropped["conflicting"]) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("train", "holdout", "message"),
     [

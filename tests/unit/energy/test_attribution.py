@@ -6,7 +6,6 @@ import random
 from itertools import pairwise
 
 import pytest
-from energy_fakes import FakeClock, FakeNvml, FakeProc
 
 from cryoflux.energy.baseline import Baseline, Idle, obtain_baseline
 from cryoflux.energy.cpu_model import CONCAVE_V1, CpuModelSource
@@ -16,6 +15,7 @@ from cryoflux.energy.nvml import find_gpus
 from cryoflux.energy.processes import MachineTimes, ProcessTimes, find_owner
 from cryoflux.energy.replay import ReplaySource
 from cryoflux.quantities import Tier
+from energy_fakes import FakeClock, FakeNvml, FakeProc
 
 
 class Bench:

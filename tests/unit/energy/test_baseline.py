@@ -6,7 +6,6 @@ import json
 import random
 
 import pytest
-from energy_fakes import FakeClock, FakeProc
 
 from cryoflux.digests import sha256_hex
 from cryoflux.energy.baseline import load_baseline, obtain_baseline
@@ -15,6 +14,7 @@ from cryoflux.energy.interface import Reading
 from cryoflux.energy.processes import MachineTimes
 from cryoflux.energy.replay import ReplaySource
 from cryoflux.errors import StateTamperedError
+from energy_fakes import FakeClock, FakeProc
 
 
 class Machine:

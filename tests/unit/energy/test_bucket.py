@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from energy_fakes import FakeClock
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
@@ -18,6 +17,7 @@ from cryoflux.energy.charge import Charge
 from cryoflux.energy.processes import Owner
 from cryoflux.errors import BudgetError, StateTamperedError, UsageError
 from cryoflux.quantities import Energy, Tier
+from energy_fakes import FakeClock
 
 
 def energy(uj):
@@ -70,7 +70,6 @@ def test_repeating_a_request_changes_nothing_and_changing_one_is_an_error(bucket
     assert bucket.take(400, request_id="a") == taken
     first = bucket.settle(taken.id, charge(100))
     assert bucket.settle(taken.id, charge(999)) == first
-    assert bucket.take(400, request_id="a") == taken
     assert bucket.available_uj() == 900
     for wrong in (lambda: bucket.take(401, request_id="a"), lambda: bucket.grant(7, request_id="g")):
         with pytest.raises(ReservationConflictError):
@@ -79,6 +78,28 @@ def test_repeating_a_request_changes_nothing_and_changing_one_is_an_error(bucket
         bucket.release(taken.id)
     with pytest.raises(UnknownReservationError):
         bucket.settle("no such", charge(1))
+
+
+@pytest.mark.parametrize("ending", ["settled", "released"])
+def test_a_request_id_gives_joules_only_while_its_reservation_is_open(bucket, ending):
+    bucket.grant(1_000, request_id="g")
+    taken = bucket.take(400, request_id="a")
+    assert bucket.take(400, request_id="a") == taken
+    if ending == "settled":
+        bucket.settle(taken.id, charge(100))
+    else:
+        bucket.release(taken.id)
+    with pytest.raises(ReservationConflictError, match=f"'a' are {ending}") as caught:
+        bucket.take(400, request_id="a")
+    assert taken.id not in "".join(caught.value.lines())
+    found = bucket.find("a")
+    assert (found.reservation, found.state) == (taken, ending)
+
+
+def test_a_conflict_is_told_in_the_words_of_who_asked(bucket):
+    bucket.grant(1_000, request_id="once")
+    with pytest.raises(ReservationConflictError, match="request id 'once'"):
+        bucket.grant(7, request_id="once")
 
 
 @pytest.mark.parametrize("uj", [0, -1, 2**53])

@@ -9,11 +9,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from energy_fakes import FakeClock, FakeNvml, FakeProc, powercap_zone
 
 from cryoflux.config import load_settings
+from cryoflux.energy.baseline import Baseline, load_baseline
 from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.errors import BudgetError, StateLockedError
+from energy_fakes import FakeClock, FakeNvml, FakeProc, powercap_zone
 
 PID = os.getpid()
 
@@ -149,8 +150,10 @@ def test_nothing_is_taken_that_is_not_there(bench):
 
 def test_one_state_has_one_meter(bench):
     agent = bench.open()
-    with pytest.raises(StateLockedError):
+    with pytest.raises(StateLockedError) as caught:
         bench.open()
+    assert "--agent URL" in caught.value.hint
+    assert len(caught.value.lines()) == 3
     agent.close()
     bench.open().close()
 
@@ -164,6 +167,55 @@ def test_the_baseline_is_learned_once(bench):
     assert again.sample().baseline_digest == digest
     assert seen == list(range(1, 31))
     again.close()
+
+
+@pytest.mark.parametrize("loss", ["file", "entry"])
+def test_a_baseline_that_was_lost_is_learned_again_and_said_to_be(bench, loss):
+    path = bench.state / "baseline.json"
+    first = bench.open()
+    first.grant(500_000_000, request_id="g", note="")
+    first.settle(first.take(1_000_000, request_id="a").id)
+    assert first.sample().flags == ()
+    first.close()
+    if loss == "file":
+        path.unlink()
+    else:
+        path.write_bytes(Baseline(()).content())
+    for _ in range(2):
+        agent = bench.open()
+        assert "baseline-relearned" in agent.sample().flags
+        settlement = agent.settle(agent.take(1_000_000, request_id=f"b{agent.bucket_uj()}").id)
+        assert "baseline-relearned" in settlement.energy.flags
+        agent.grant(1, request_id=f"{agent.bucket_uj()}", note="")
+        agent.close()
+    assert load_baseline(path).idles[0].replaces == "unknown"
+
+
+def test_a_baseline_that_was_lost_before_anything_was_settled_is_just_learned(bench):
+    bench.open().close()
+    (bench.state / "baseline.json").unlink()
+    agent = bench.open()
+    assert agent.sample().flags == ()
+    agent.close()
+
+
+@pytest.mark.parametrize(("limit_uw", "most_w"), [(50_000_000, 100), (None, 200)])
+def test_a_zone_that_cannot_be_read_widens_every_figure_upwards(bench, tmp_path, limit_uw, most_w):
+    hidden = powercap_zone(tmp_path / "powercap", "intel-rapl:1", "package-1", limit_uw=limit_uw)
+    (hidden / "energy_uj").unlink()
+    agent = bench.open()
+    assert agent.max_power_uw == (200 + most_w) * 1_000_000
+    agent.grant(500_000_000, request_id="g", note="")
+    taken = agent.take(1_000_000, request_id="a")
+    for _ in range(3):
+        bench.second(50.0, own_s=1.0)
+    settlement, sample = agent.settle(taken.id), agent.sample()
+    for figure in (settlement.energy, settlement.machine_net, sample.net, sample.own):
+        assert figure.uj == 90_000_000
+        assert 0 <= figure.hi_uj - (figure.uj + 3 * most_w * 1_000_000) < 50_000_000
+        assert figure.lo_uj > 70_000_000
+        assert "unreadable-zone" in figure.flags
+    agent.close()
 
 
 def test_a_crash_is_charged_what_was_noted_and_a_second_more_may_have_been_spent(bench):

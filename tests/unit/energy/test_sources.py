@@ -6,7 +6,6 @@ import random
 from itertools import pairwise
 
 import pytest
-from energy_fakes import FakeClock, FakeNvml, FakeProc, powercap_zone
 
 from cryoflux.config import load_settings
 from cryoflux.energy.cpu_model import CONCAVE_V1, CpuModelSource
@@ -16,6 +15,7 @@ from cryoflux.energy.processes import MachineTimes, ProcessTimes, find_owner
 from cryoflux.energy.rapl import find_rapl
 from cryoflux.errors import MeterError
 from cryoflux.quantities import Tier
+from energy_fakes import FakeClock, FakeNvml, FakeProc, powercap_zone
 
 
 def settings_for(tmp_path, **flags):
@@ -53,6 +53,7 @@ def test_an_unreadable_zone_is_named_and_the_others_are_used(tmp_path):
     assert [source.name for source in found.sources] == ["rapl:package-0"]
     assert found.problems[0].name == "rapl:package-1"
     assert found.flags == ("unreadable-zone",)
+    assert found.unread_uw == 200_000_000
 
 
 def test_without_readable_counters_the_model_takes_over_and_says_why(tmp_path):
@@ -62,6 +63,7 @@ def test_without_readable_counters_the_model_takes_over_and_says_why(tmp_path):
     found = find_sources(settings_for(tmp_path), FakeClock(), nvml=FakeNvml([], driver=False))
     assert [(source.name, source.tier) for source in found.sources] == [("cpu-model", Tier.MODELLED)]
     assert {problem.code for problem in found.problems} == {"unreadable-zone", "no-nvidia-driver"}
+    assert found.unread_uw == 0
 
 
 def test_with_nothing_to_read_there_is_an_error_and_not_a_zero(tmp_path):

@@ -1,5 +1,6 @@
 """The integers of ``f64-nanonat/v1`` do not depend on how they were computed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 import tiny
 from cryoflux.data.examples import Example
+from cryoflux.digests import sha256_hex
 from cryoflux.evaluation import losses as module
 from cryoflux.evaluation.cache import KnownLosses, LossCache
 from cryoflux.evaluation.losses import (
@@ -99,11 +101,35 @@ def test_the_cache_remembers_by_everything_that_matters(
     folder = tmp_path_factory.mktemp("cache")
     cache = LossCache(folder)
     known = KnownLosses(losses, cost_uj)
+    count = len(losses.correct)
     cache.put("model", "holdout", 24, known)
-    assert cache.get("model", "holdout", 24) == known
-    assert cache.get("other", "holdout", 24) is None
-    assert cache.get("model", "other", 24) is None
-    assert cache.get("model", "holdout", 32) is None
+    assert cache.get("model", "holdout", 24, count) == known
+    assert cache.get("model", "holdout", 24, count + 1) is None
+    assert cache.get("other", "holdout", 24, count) is None
+    assert cache.get("model", "other", 24, count) is None
+    assert cache.get("model", "holdout", 32, count) is None
     (path,) = folder.iterdir()
     path.write_bytes(path.read_bytes().replace(b"[", b"[9", 1))
-    assert cache.get("model", "holdout", 24) is None
+    assert cache.get("model", "holdout", 24, count) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [[1.5], [1], 0],
+        [[-1], [1], 0],
+        [["1"], [1], 0],
+        [[1], [2], 0],
+        [[1], [True], 0],
+        [[1], [1], -1],
+        [[10**13], [1], 0],
+    ],
+)
+def test_nonsense_with_a_right_checksum_is_as_good_as_no_cache(tmp_path: Path, body: list) -> None:
+    cache = LossCache(tmp_path)
+    cache.put("model", "holdout", 24, KnownLosses(Losses((1,), (True,)), 0))
+    (path,) = tmp_path.iterdir()
+    document = dict(zip(("nano_nats", "correct", "cost_uj"), body, strict=True))
+    document["sha256"] = sha256_hex(json.dumps(body).encode())
+    path.write_text(json.dumps(document))
+    assert cache.get("model", "holdout", 24, 1) is None

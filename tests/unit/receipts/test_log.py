@@ -112,7 +112,7 @@ def test_a_crash_before_the_commit_leaves_nothing(state: Path, monkeypatch: pyte
     with pytest.raises(StorageError):
         made.announce()
     assert log.size == 8
-    log.close()
+    made.finish()
     assert files_of(state) == before
 
 

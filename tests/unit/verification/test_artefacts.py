@@ -13,7 +13,7 @@ from cryoflux.receipts.statement import Outcome
 from cryoflux.verification.artefacts import read_losses
 from cryoflux.verification.result import Check, Status
 from cryoflux.verification.steps import verify_target
-from synthetic_state import SyntheticState, open_state
+from synthetic_state import COUNT, SyntheticState, open_state
 
 
 def questions(state: Path) -> tuple[set[str], set[str]]:
@@ -153,3 +153,50 @@ def test_a_model_that_is_not_safetensors_is_named_without_a_traceback(tmp_path: 
     made.finish()
     named = questions(made.path)[0]
     assert {f"models/{n * 64}" for n in "012"} <= named
+
+
+def texts(**at: str) -> list[str]:
+    """The texts of train, holdout and audit, but for those at some places."""
+    made = [f"example {i}" for i in range(3 * COUNT)]
+    for place, text in at.items():
+        made[int(place.removeprefix("at"))] = text
+    return made
+
+
+@pytest.mark.parametrize(
+    ("given", "file"),
+    [
+        (texts(at40="Example  7 "), "holdout"),
+        (texts(at80="example 3"), "audit"),
+        (texts(at119="EXAMPLE 41"), "audit"),
+    ],
+)
+def test_sets_of_examples_that_share_a_text_fail(tmp_path: Path, given: list[str], file: str) -> None:
+    made = open_state(tmp_path / "state", given)
+    made.attempt(0.05)
+    made.finish()
+    assert questions(made.path) == ({f"data/{made.data.digest}/{file}.jsonl"}, set())
+
+
+@pytest.mark.parametrize("count", ["train_count", "audit_count"])
+def test_another_number_of_examples_than_signed_fails(tmp_path: Path, count: str) -> None:
+    made = open_state(tmp_path / "state")
+    made.data = made.data.model_copy(update={count: COUNT + 1})
+    made.attempt(0.05)
+    made.finish()
+    file = count.replace("_count", ".jsonl")
+    assert questions(made.path) == ({f"data/{made.data.digest}/{file}"}, set())
+
+
+@pytest.mark.parametrize("line", ["[]", "{}", '{"text": 1}', "null", "[" * 9000, "\ud800"])
+def test_a_signed_line_that_is_no_example_is_named(tmp_path: Path, line: str) -> None:
+    made = open_state(tmp_path / "state")
+    folder = made.path / "data" / made.data.digest
+    (folder / "audit.jsonl").write_bytes(line.encode("utf-8", "surrogatepass") + b"\n")
+    digest = write_checksums(folder)
+    folder.rename(folder.with_name(digest))
+    audit = hashlib.sha256((folder.with_name(digest) / "audit.jsonl").read_bytes()).hexdigest()
+    made.data = made.data.model_copy(update={"digest": digest, "audit": audit, "audit_count": 1})
+    made.attempt(0.05)
+    made.finish()
+    assert questions(made.path) == ({f"data/{digest}/audit.jsonl"}, set())

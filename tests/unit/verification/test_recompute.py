@@ -1,25 +1,28 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
 
 from cryoflux.digests import read_tensor_entries
 from cryoflux.errors import CryoFluxError
+from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.recompute import Recomputer
 from cryoflux.verification.result import Check, Claim, Status
 from cryoflux.verification.steps import verify_target
-from synthetic_state import COUNT, SyntheticState, losses_of, tiny_safetensors
+from synthetic_state import COUNT, SyntheticState, losses_of, open_state, tiny_safetensors
 
-GAINS = (0.0, 0.05, 0.0505, 0.07)
+GAINS = (0.0, 0.05, 0.05 + 0.0005, 0.05 + 0.02)
+USES = range(9)
 
 
 class Evaluator:
     """Evaluates the synthetic models as they were made: by the second number in their weights."""
 
-    def __init__(self, *, off: int = 0, by: int = 1, flip: bool = False, merges: bytes | None = None) -> None:
-        self.off, self.by, self.flip, self.merges = off, by, flip, merges
+    def __init__(self, *, off: int = 0, by: int = 1, flip: bool = False) -> None:
+        self.off, self.by, self.flip = off, by, flip
         self.evaluated: list[str] = []
 
     def evaluate(self, model: Path, holdout: Path) -> tuple[list[int], list[bool]]:
@@ -27,19 +30,28 @@ class Evaluator:
         (tensor,) = read_tensor_entries(model / "model.safetensors")
         self.evaluated.append(tensor.sha256)
         raw = (model / "model.safetensors").read_bytes()
-        gain = next(g for g in GAINS if any(tiny_safetensors([1.0, g, float(u)]) == raw for u in range(9)))
+        gain = next(g for g in GAINS if any(tiny_safetensors([1.0, g, float(u)]) == raw for u in USES))
         losses, correct = losses_of(gain)
         if self.flip:
             correct[0] = not correct[0]
         return [loss + (self.by if i < self.off else 0) for i, loss in enumerate(losses)], correct
 
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
-        merged = into / "merged"
+        merged, gain, use = into / "merged", *_numbers(capsule / "adapter_model.safetensors")
+        _, before, _ = _numbers(base / "model.safetensors")
         shutil.copytree(base, merged)
-        assert (capsule / "adapter_model.safetensors").is_file()
-        if self.merges is not None:
-            (merged / "model.safetensors").write_bytes(self.merges)
+        (merged / "model.safetensors").write_bytes(tiny_safetensors([1.0, _as_made(before + gain), use]))
         return merged
+
+
+def _numbers(path: Path) -> list[float]:
+    body = path.read_bytes()
+    size = int.from_bytes(body[:8], "little")
+    return [number for (number,) in struct.iter_unpack("<f", body[8 + size :])]
+
+
+def _as_made(gain: float) -> float:
+    return min(GAINS, key=lambda made: abs(made - gain))
 
 
 def recomputed(state: Path, evaluator: Recomputer, most: int = 1) -> list[Check]:
@@ -59,8 +71,8 @@ def test_equal_is_said_with_its_numbers(pristine: SyntheticState) -> None:
 
 
 def test_the_last_accepted_comes_first_and_then_the_newest_others(pristine: SyntheticState) -> None:
-    (check,) = recomputed(pristine.path, Evaluator(), most=9)
-    order = [part.split(")")[0] for part in check.detail.split("; ")]
+    checks = recomputed(pristine.path, Evaluator(), most=9)
+    order = [check.detail.split(")")[0] for check in checks]
     assert order == ["entry 7 (receipt a0004", "entry 3 (receipt a0002", "entry 1 (receipt a0001"]
 
 
@@ -79,15 +91,59 @@ def test_other_numbers_refute_the_receipt(pristine: SyntheticState, evaluator: E
     assert {check.subject for check in checks} == {"entry 7 (receipt a0004)"}
 
 
+def test_the_report_says_how_many_of_how_many(pristine: SyntheticState) -> None:
+    report = verify_target(pristine.path, recompute=2, recomputer=lambda _most: Evaluator())
+    assert (report.recomputed, report.evaluated, report.receipts) == (2, 3, 4)
+
+
 def test_a_candidate_that_was_not_kept_is_merged_again(state: Path, pristine: SyntheticState) -> None:
     candidate = pristine.entries[3].statement.predicate.evaluation.candidate
     shutil.rmtree(state / "models" / candidate.digest)
-    merged = tiny_safetensors([1.0, 0.05 + 0.0005, 2.0])
-    (check,) = recomputed(state, Evaluator(merges=merged), most=2)
-    assert "merged again" in check.detail
-    refuted = [c for c in recomputed(state, Evaluator(), most=2) if c.status is Status.FAIL]
-    assert [c.subject for c in refuted] == ["entry 3 (receipt a0002)"]
-    assert "merge into another model" in refuted[0].detail
+    checks = recomputed(state, Evaluator(), most=2)
+    assert [check.status for check in checks] == [Status.OK] * 2
+    assert all("merged again" in check.detail for check in checks)
+
+
+def test_a_candidate_whose_adapter_is_withheld_is_equal_and_not_merged(
+    state: Path, pristine: SyntheticState
+) -> None:
+    shutil.rmtree(capsule_path(state, pristine.entries[7].statement))
+    equal, open_ = recomputed(state, Evaluator())
+    assert (equal.status, open_.status) == (Status.OK, Status.UNKNOWN)
+    assert "equal" in equal.detail
+    assert "not merged again" in open_.detail
+    shutil.rmtree(state / "models" / pristine.head.digest)
+    (check,) = recomputed(state, Evaluator())
+    assert check.status is Status.UNKNOWN
+
+
+def test_a_kept_candidate_of_other_weights_is_refuted(state: Path, pristine: SyntheticState) -> None:
+    shutil.rmtree(capsule_path(state, pristine.entries[7].statement))
+    weights = state / "models" / pristine.head.digest / "model.safetensors"
+    weights.write_bytes(tiny_safetensors([1.0, 0.05, 1.0]))
+    (check,) = recomputed(state, Evaluator())
+    assert check.status is Status.FAIL
+    assert "the kept candidate is another model" in check.detail
+
+
+def test_a_profile_that_is_not_known_leaves_the_question_open(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    said = made.entries[1].statement.predicate.evaluation
+    made.attempt(0.02, evaluation=said.model_copy(update={"profile": "f16/v9"}))
+    (check,) = recomputed(made.finish(), Evaluator())
+    assert check.status is Status.UNKNOWN
+    assert "f16/v9" in check.detail
+
+
+@pytest.mark.parametrize("error", [CryoFluxError("it cannot be loaded"), KeyError("classifier.weight")])
+def test_a_merge_that_fails_is_not_equal(pristine: SyntheticState, error: Exception) -> None:
+    class Broken(Evaluator):
+        def merge(self, *_paths: Path) -> Path:
+            raise error
+
+    (check,) = recomputed(pristine.path, Broken())
+    assert (check.status, check.subject) == (Status.FAIL, "entry 7 (receipt a0004)")
 
 
 def test_what_is_not_kept_leaves_the_question_open(state: Path, pristine: SyntheticState) -> None:

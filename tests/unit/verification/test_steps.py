@@ -9,10 +9,12 @@ import pytest
 
 from cryoflux.errors import UsageError
 from cryoflux.receipts.keys import load_public_key
-from cryoflux.receipts.statement import Outcome
+from cryoflux.receipts.statement import Outcome, Rule
 from cryoflux.verification.result import Check, Claim, Report, Status, Step, conclude, failed
 from cryoflux.verification.steps import STEPS, verify_target
 from synthetic_state import (
+    RECIPE,
+    RULE,
     SyntheticState,
     decision,
     evaluation,
@@ -90,6 +92,10 @@ def forged_evaluation(made: SyntheticState, **changes: object) -> object:
     return evaluation(candidate, *make_evidence(made.path, 0.0, 0.05), **changes)
 
 
+def rule(**changes: object) -> Rule:
+    return RULE.model_copy(update=changes)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -115,10 +121,11 @@ def test_impossible_arithmetic_is_named(tmp_path: Path, changes: dict[str, objec
         {"decision": decision(accepted=False)},
         {"outcome": Outcome.REJECTED},
         {"outcome": Outcome.ABORTED},
-        {"decision": decision(accepted=True, rule="generous/v9")},
-        {"decision": decision(accepted=True, z_milli=1_000_000)},
+        {"decision": decision(accepted=True, rule=rule(name="generous/v9"))},
+        {"decision": decision(accepted=True, rule=rule(z_milli=1_000_000))},
         {"decision": None},
         {"training": None},
+        {"reason": "Kept: it is wonderful."},
     ],
 )
 def test_a_decision_that_does_not_follow_is_named(tmp_path: Path, changes: dict[str, object]) -> None:
@@ -131,7 +138,15 @@ def test_a_decision_that_does_not_follow_is_named(tmp_path: Path, changes: dict[
     [
         {"energy": figure(reserved_microjoules=1)},
         {"training": training(seed=8)},
-        {"training": training(recipe={"rank": 64, "learning_rate": "5e-4", "max_tokens": 32})},
+        {"training": training(recipe={**RECIPE, "rank": 64})},
+        {"training": training(recipe={**RECIPE, "extra": 1})},
+        {"training": training(steps=201)},
+        {"training": training(planned_steps=201)},
+        {"training": training(slice_count=65)},
+        {"training": training(slice_count=41)},
+        {"training": training(modules=[])},
+        {"decision": decision(accepted=True, rule=rule(z_milli=0))},
+        {"decision": decision(accepted=True, rule=rule(min_delta_nano_nat=1))},
         {"intent": "f" * 64},
     ],
 )
@@ -140,6 +155,36 @@ def test_a_receipt_that_is_not_what_was_announced_is_named(
 ) -> None:
     found = forge(open_state(tmp_path / "state"), **changes)
     assert "entry 1 (receipt a0001)" in {c.subject for c in found if c.number == 5}, found
+
+
+def test_losses_at_another_token_limit_than_announced_are_named(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    found = forge(made, evaluation=forged_evaluation(made, max_tokens=8))
+    assert [(c.number, c.detail) for c in found if c.number == 5] == [
+        (5, "has another token limit than its intent announced")
+    ]
+
+
+@pytest.mark.parametrize("finished", ["2026-11-23T01:00:00Z", "2026-13-01T00:00:00Z"])
+def test_times_in_an_odd_order_are_a_question(tmp_path: Path, finished: str) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05, finished_at=finished)
+    report = verify_target(made.finish())
+    assert report.ok
+    assert [(c.number, c.subject) for c in open_questions(report)] == [(5, "entry 1 (receipt a0001)")]
+
+
+def test_a_profile_that_is_not_known_is_a_question(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05, evaluation=forged_evaluation(made, profile="f16-generous/v9"))
+    questions = open_questions(verify_target(made.finish()))
+    assert (6, "entry 1 (receipt a0001)") in {(c.number, c.subject) for c in questions}
+    assert any("f16-generous/v9" in c.detail for c in questions)
+
+
+def test_the_rule_is_said_with_its_thresholds(pristine: SyntheticState) -> None:
+    (said,) = [c.detail for c in verify_target(pristine.path).checks if c.number == 7]
+    assert "evidence/v1 (Δ ≥ 0.002 nats, accuracy gain ≥ 1 points, z > 3.09) × 3" in said
 
 
 def test_two_receipts_of_one_intent_are_named(tmp_path: Path) -> None:
@@ -206,6 +251,31 @@ def test_joules_outside_their_interval_fail_and_an_overdraft_is_flagged(tmp_path
     assert [(c.number, c.subject) for c in bad(verify_target(made.finish()))] == [
         (10, "entry 3 (receipt a0002)")
     ]
+
+
+def test_energy_that_was_given_back_fails(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05, energy=figure(lo_microjoules=-1))
+    made.attempt(0.05, energy=figure(microjoules=-2, lo_microjoules=-3))
+    found = bad(verify_target(made.finish()))
+    assert {(c.number, c.subject) for c in found} == {
+        (10, "entry 1 (receipt a0001)"),
+        (10, "entry 3 (receipt a0002)"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("microjoules", "words"), [(0, "cost no energy"), (119_999, "less than any"), (120_000, "")]
+)
+def test_a_judged_attempt_that_cost_next_to_nothing_is_a_question(
+    tmp_path: Path, microjoules: int, words: str
+) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05, energy=figure(microjoules=microjoules, lo_microjoules=0))
+    report = verify_target(made.finish())
+    assert report.ok
+    assert [c.subject for c in open_questions(report)] == (["entry 1 (receipt a0001)"] if words else [])
+    assert all(words in c.detail for c in open_questions(report))
 
 
 def test_many_findings_are_counted_and_control_characters_are_not_printed() -> None:

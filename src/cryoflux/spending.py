@@ -1,0 +1,182 @@
+"""Spends what a run may spend, attempt by attempt, and says what it came to."""
+
+from __future__ import annotations
+
+__all__ = ["Ended", "Limits", "RunObserver", "Summary", "spend"]
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from cryoflux.bench import Bench, Observer
+from cryoflux.energy.interface import Sample
+from cryoflux.errors import BudgetError
+from cryoflux.inputs import Origin
+from cryoflux.orchestrator import run_attempt
+from cryoflux.quantities import MICRO, Energy, format_energy
+from cryoflux.receipts.statement import Outcome, Receipt
+from cryoflux.recording import AttemptRecord
+from cryoflux.reporting import Scores, audit_scores, holdout_scores
+
+Ended = Literal["budget", "attempts", "time", "interrupted"]
+_MOST_EXHAUSTED = 2
+"""attempts in a row that may fail for want of joules before the run says that it cannot work"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a run ends."""
+
+    budget_uj: int | None = None
+    """granted on top of what the account holds, µJ"""
+    seconds: float | None = None
+    attempts: int | None = None
+
+
+class RunObserver(Observer, Protocol):
+    """Watches a whole run."""
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Something that takes a while before the first attempt, or after the last."""
+
+    def opened(self, bench: Bench, origin: Origin, sample: Sample, spendable_uj: int) -> None:
+        """The state is open and the budget granted."""
+
+    def recovered(self, receipt: Receipt) -> None:
+        """An attempt of a dead run got its receipt."""
+
+    def finished(self, record: AttemptRecord) -> None:
+        """An attempt has its receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run came to."""
+
+    attempts: int
+    kept: int
+    rejected: int
+    aborted: int
+    spent: Energy | None
+    """charged to this run's attempts"""
+    overhead: Energy | None
+    """this process's energy outside its attempts; none where nobody can tell"""
+    spendable_uj: int
+    """what the run could spend, µJ"""
+    remaining_uj: int
+    total_delta: float
+    """Σ Δ of what was kept, nats"""
+    holdout: tuple[Scores | None, Scores | None]
+    """before and after"""
+    audit: tuple[Scores | None, Scores | None]
+    state: Path
+    head: str
+    """digest of the head model"""
+    ended: Ended
+
+
+def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spendable_uj: int) -> Summary:
+    """Make attempts until budget, time or their number is used up, or somebody asks to stop.
+
+    Args:
+        bench: what the attempts work with.
+        limits: when to end.
+        observer: is told of every attempt.
+        began: when the run began, monotonic seconds.
+        spendable_uj: what the run may spend, µJ.
+
+    Raises:
+        BudgetError: the joules do not reach for one attempt.
+    """
+    first, before = bench.head, len(bench.outcomes)
+    records: list[AttemptRecord] = []
+    spent: Energy | None = None
+    while (ended := _ended(bench, limits, records, began, spendable_uj, spent)) is None:
+        record = run_attempt(bench)
+        records.append(record)
+        charged = _charged(record.receipt)
+        spent = spent + charged if spent else charged
+        observer.finished(record)
+    dry = [record for record in records if record.stopped == "exhausted"]
+    if ended == "budget" and len(dry) == len(records):
+        raise _too_little(bench, len(dry))
+    audit = audit_scores(bench, first, bench.head, observer.preparing, quick=ended == "interrupted")
+    outcomes = [record.receipt.outcome for record in records]
+    return Summary(
+        attempts=len(records),
+        kept=outcomes.count(Outcome.ACCEPTED),
+        rejected=outcomes.count(Outcome.REJECTED),
+        aborted=outcomes.count(Outcome.ABORTED),
+        spent=spent,
+        overhead=_overhead(bench, spent),
+        spendable_uj=spendable_uj,
+        remaining_uj=bench.agent.bucket_uj(),
+        total_delta=sum(outcome.kept_delta for outcome in bench.outcomes[before:]),
+        holdout=holdout_scores(bench, first, bench.head),
+        audit=audit,
+        state=bench.state,
+        head=bench.head.digest,
+        ended=ended,
+    )
+
+
+def _ended(
+    bench: Bench,
+    limits: Limits,
+    records: list[AttemptRecord],
+    began: float,
+    spendable_uj: int,
+    spent: Energy | None,
+) -> Ended | None:
+    if bench.stop():
+        return "interrupted"
+    if limits.attempts is not None and len(records) >= limits.attempts:
+        return "attempts"
+    if limits.seconds is not None and time.monotonic() - began >= limits.seconds:
+        return "time"
+    if len(records) >= _MOST_EXHAUSTED and all(r.stopped == "exhausted" for r in records[-_MOST_EXHAUSTED:]):
+        return "budget"
+    left_uj = spendable_uj - (spent.uj if spent else 0)
+    return None if _affordable(bench, left_uj) else "budget"
+
+
+def _affordable(bench: Bench, left_uj: int) -> bool:
+    return min(left_uj, bench.agent.bucket_uj()) >= min(arm.reserve_uj for arm in bench.arms)
+
+
+def _charged(receipt: Receipt) -> Energy:
+    figure = receipt.energy
+    return Energy(
+        figure.microjoules, figure.lo_microjoules, figure.hi_microjoules, figure.tier, tuple(figure.flags)
+    )
+
+
+def _overhead(bench: Bench, spent: Energy | None) -> Energy | None:
+    own = bench.agent.sample().own
+    if own is None:
+        return None
+    uj = max(0, own.uj - (spent.uj if spent else 0))
+    lo = max(0, own.lo_uj - (spent.lo_uj if spent else 0))
+    hi = max(0, own.hi_uj - (spent.hi_uj if spent else 0))
+    return Energy(uj, min(lo, uj), max(hi, uj), own.tier, own.flags)
+
+
+def _enough(bench: Bench) -> int:
+    # base and candidate evaluated once each, and as much again for training
+    return max(1, round(4 * bench.costs.evaluation_uj / MICRO))
+
+
+def _too_little(bench: Bench, dry: int) -> BudgetError:
+    reserve = format_energy(min(arm.reserve_uj for arm in bench.arms))
+    if dry:
+        return BudgetError(
+            f"{dry} of {dry} attempts ended because {reserve} do not pay for evaluation and training both.",
+            why="What they used is charged and recorded; nothing was kept.",
+            hint=f"Raise the reservation, for example --reserve {_enough(bench)}J, or lower --max-tokens.",
+        )
+    return BudgetError(
+        f"The bucket holds {format_energy(bench.agent.bucket_uj())}; one attempt reserves {reserve}.",
+        why="Nothing was tried and nothing was spent.",
+        hint="Grant more: cryoflux run --budget 2kJ.",
+    )

@@ -1,0 +1,105 @@
+"""Step 10: energy figures are possible, and the account of the state was charged the same.
+
+Nothing here proves a joule. The account is written by the same machine as the receipts, so the two agreeing
+shows that neither was rolled back or edited alone.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ENERGY", "check_energy"]
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from cryoflux.quantities import format_energy
+from cryoflux.receipts.statement import EnergyFigure, Outcome, Receipt
+from cryoflux.verification.history import Attempt, History
+from cryoflux.verification.material import ACCOUNT
+from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
+
+ENERGY = Step(10, "energy figures", Claim.ATTESTED)
+
+_OVERDRAFT_PERCENT = 105
+_LEAST_WATTS_PER_CPU = 0.01
+_ELSEWHERE = {"never-reserved", "settled-elsewhere"}
+_TASK_PREFIX = "lora_"
+_EDITED = "one of the two was rolled back or edited"
+
+
+def check_energy(history: History) -> list[Check]:
+    """Step 10: figures lie in their intervals; how many joules there were stays attested."""
+    findings: list[Finding] = []
+    tiers: Counter[str] = Counter()
+    for attempt in history.attempts:
+        figure = attempt.receipt.energy
+        tiers[figure.tier.value] += 1
+        findings += [failed(attempt.name, complaint) for complaint in _impossible(figure)]
+        findings += [unknown(attempt.name, question) for question in _odd(attempt.receipt)]
+    findings += _account(history)
+    total = format_energy(sum(attempt.receipt.energy.microjoules for attempt in history.attempts))
+    measured = ", ".join(f"{count} {tier}" for tier, count in sorted(tiers.items())) or "no receipts"
+    agreed = "; the account was charged the same" if history.material.settlements is not None else ""
+    return conclude(ENERGY, findings, f"{total} in all, self-reported; tiers: {measured}{agreed}")
+
+
+def _impossible(figure: EnergyFigure) -> Iterator[str]:
+    if not figure.lo_microjoules <= figure.microjoules <= figure.hi_microjoules:
+        yield "its joules lie outside their own interval"
+    if figure.microjoules < 0 or figure.lo_microjoules < 0:
+        yield "says that it gave energy back; nobody is paid for having run"
+
+
+def _odd(receipt: Receipt) -> Iterator[str]:
+    figure = receipt.energy
+    spent = format_energy(figure.microjoules)
+    if figure.microjoules * 100 > figure.reserved_microjoules * _OVERDRAFT_PERCENT:
+        reserved = format_energy(figure.reserved_microjoules)
+        yield f"spent {spent} of {reserved} reserved: over by > 5 %"
+    if receipt.outcome is Outcome.ABORTED:
+        return
+    if figure.microjoules == 0:
+        yield "was trained and judged, but says that it cost no energy"
+    elif 0 < figure.microjoules < _LEAST_WATTS_PER_CPU * figure.cpu_microseconds:
+        yield f"says {spent} for {figure.cpu_microseconds / 1e6:.1f} s of CPU time: less than any processor"
+
+
+def _account(history: History) -> Iterator[Finding]:
+    material = history.material
+    embedded = [a for a in history.attempts if a.intent is not None and a.intent.meter == "embedded"]
+    if material.account_problem:
+        yield failed(ACCOUNT, material.account_problem)
+    elif material.settlements is not None:
+        for attempt in embedded:
+            yield from _charged(attempt, material.settlements)
+        yield from _without_receipt(history, material.settlements)
+    elif material.state is not None and embedded:
+        yield unknown(ACCOUNT, "is not here, so what was charged cannot be compared")
+
+
+def _charged(attempt: Attempt, settlements: Mapping[str, int | None]) -> Iterator[Finding]:
+    receipt, task = attempt.receipt, attempt.receipt.task.id
+    if _ELSEWHERE & set(receipt.energy.flags):
+        if settlements.get(task) is not None:
+            yield failed(attempt.name, f"says that this account did not settle it, but it did; {_EDITED}")
+    elif task not in settlements:
+        yield failed(attempt.name, f"{ACCOUNT} knows no reservation of {task}; {_EDITED}")
+    elif (settled := settlements[task]) is None:
+        yield failed(attempt.name, f"{ACCOUNT} has not settled {task}; {_EDITED}")
+    elif settled != receipt.energy.microjoules:
+        said = f"says {receipt.energy.microjoules} µJ, but {ACCOUNT} settled {task} at {settled} µJ"
+        yield failed(attempt.name, f"{said}; {_EDITED}")
+
+
+def _without_receipt(history: History, settlements: Mapping[str, int | None]) -> Iterator[Finding]:
+    tasks = {attempt.receipt.task.id for attempt in history.attempts}
+    if history.intents and history.intents[-1][0].index == len(history.leaves) - 1:
+        tasks.add(history.intents[-1][1].task.id)
+    # An account that a daemon kept has served other logs too.
+    shared = any(intent.meter == "daemon" for _, intent in history.intents)
+    for task in settlements:
+        if not task.startswith(_TASK_PREFIX) or task in tasks:
+            continue
+        if shared:
+            yield unknown(ACCOUNT, f"charged {task}, which has no receipt here; maybe it is of another log")
+        else:
+            yield failed(ACCOUNT, f"charged {task}, which has no receipt: {_EDITED}")

@@ -1,0 +1,110 @@
+"""Step 5: every attempt was announced, and what was done is what was announced.
+
+An intent names task, data, recipe, seed, rule and reservation before anything is tried; its receipt has to
+keep to all of them. Wall times are labels, so times in an odd order only leave a question.
+"""
+
+from __future__ import annotations
+
+__all__ = ["PAIRS", "check_pairs"]
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+
+from cryoflux.receipts.statement import Intent, Receipt, Training
+from cryoflux.verification.history import Attempt, History, said_by
+from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
+
+PAIRS = Step(5, "every attempt was announced")
+
+
+def check_pairs(history: History) -> list[Check]:
+    """Step 5: each receipt ends one earlier intent, and says the same as it did."""
+    findings: list[Finding] = []
+    uses = Counter(attempt.receipt.intent for attempt in history.attempts)
+    for attempt in history.attempts:
+        findings += _attempt(attempt)
+        if attempt.intent is not None and uses[attempt.receipt.intent] > 1:
+            findings.append(failed(attempt.name, "is not the only receipt of its intent"))
+    findings += _unfinished(history, uses)
+    paired = sum(attempt.intent is not None for attempt in history.attempts)
+    return conclude(PAIRS, findings, f"{paired} receipts, each with its intent")
+
+
+def _attempt(attempt: Attempt) -> Iterator[Finding]:
+    if attempt.intent is None:
+        yield failed(attempt.name, "names no intent before it")
+        return
+    yield from _differences(attempt, attempt.intent)
+    if attempt.receipt.training is not None:
+        for complaint in _beyond_recipe(attempt.receipt.training, attempt.intent):
+            yield failed(attempt.name, complaint)
+    yield from _times(attempt)
+
+
+def _differences(attempt: Attempt, intent: Intent) -> Iterator[Finding]:
+    receipt = attempt.receipt
+    same = {
+        "task": receipt.task == intent.task,
+        "base model": receipt.base == intent.base,
+        "holdout": receipt.holdout == intent.data.holdout,
+        "reservation": receipt.energy.reserved_microjoules == intent.reserved_microjoules,
+        "recipe": receipt.training is None or receipt.training.recipe == intent.recipe,
+        "seed": receipt.training is None or receipt.training.seed == intent.seed,
+        "rule": receipt.decision is None or receipt.decision.rule == intent.rule,
+        "token limit": _keeps_token_limit(receipt, intent),
+    }
+    for what, equal in same.items():
+        if not equal:
+            yield failed(attempt.name, f"has another {what} than its intent announced")
+
+
+def _keeps_token_limit(receipt: Receipt, intent: Intent) -> bool:
+    return receipt.evaluation is None or receipt.evaluation.max_tokens == intent.recipe.get("max_tokens")
+
+
+def _beyond_recipe(training: Training, intent: Intent) -> Iterator[str]:
+    most = {
+        "steps": (training.steps, "max_steps", intent.recipe.get("max_steps")),
+        "planned steps": (training.planned_steps, "max_steps", intent.recipe.get("max_steps")),
+        "training examples": (training.slice_count, "slice_size", intent.recipe.get("slice_size")),
+    }
+    for what, (said, name, limit) in most.items():
+        if not isinstance(limit, int):
+            yield f"its {what} cannot be checked: the recipe has no whole number {name}"
+        elif said > limit:
+            yield f"says {said} {what}, more than the recipe's {name} {limit}"
+    if training.slice_count > intent.data.train_count:
+        yield f"says {training.slice_count} training examples of {intent.data.train_count} that there are"
+    if training.steps and not training.modules:
+        yield f"says {training.steps} steps of training and names no module that was trained"
+
+
+def _moment(timestamp: str) -> datetime | None:
+    # A label such as month 13 has the right shape and is no time.
+    try:
+        return datetime.fromisoformat(timestamp)
+    except ValueError:
+        return None
+
+
+def _times(attempt: Attempt) -> Iterator[Finding]:
+    receipt = attempt.receipt
+    started, finished = _moment(receipt.started_at), _moment(receipt.finished_at)
+    if started is None or finished is None:
+        yield unknown(attempt.name, f"{receipt.started_at} or {receipt.finished_at} is no time")
+    elif finished < started:
+        detail = f"says that it finished ({receipt.finished_at}) before it started ({receipt.started_at})"
+        yield unknown(attempt.name, detail)
+
+
+def _unfinished(history: History, uses: Counter[str]) -> Iterator[Finding]:
+    last = len(history.leaves) - 1
+    for entry, _ in history.intents:
+        if entry.leaf_hash in uses:
+            continue
+        if entry.index == last:
+            yield unknown(said_by(entry), "is in progress or crashed; the next run will abort it")
+        else:
+            yield failed(said_by(entry), "was announced and has no receipt: its result was left out")
