@@ -21,7 +21,7 @@ ENERGY = Step(10, "energy figures", Claim.ATTESTED)
 
 _OVERDRAFT_PERCENT = 105
 _LEAST_WATTS_PER_CPU = 0.01
-_ELSEWHERE = {"never-reserved", "settled-elsewhere"}
+_NEVER, _ELSEWHERE = "never-reserved", "settled-elsewhere"
 _TASK_PREFIX = "lora_"
 _EDITED = "one of the two was rolled back or edited"
 
@@ -78,9 +78,11 @@ def _account(history: History) -> Iterator[Finding]:
 
 def _charged(attempt: Attempt, settlements: Mapping[str, int | None]) -> Iterator[Finding]:
     receipt, task = attempt.receipt, attempt.receipt.task.id
-    if _ELSEWHERE & set(receipt.energy.flags):
-        if settlements.get(task) is not None:
-            yield failed(attempt.name, f"says that this account did not settle it, but it did; {_EDITED}")
+    if _ELSEWHERE in receipt.energy.flags:
+        return  # another meter closed it, and this account settles what it holds of it later, or never
+    if _NEVER in receipt.energy.flags:
+        if task in settlements:
+            yield failed(attempt.name, f"says that nothing was reserved, but {ACCOUNT} did; {_EDITED}")
     elif task not in settlements:
         yield failed(attempt.name, f"{ACCOUNT} knows no reservation of {task}; {_EDITED}")
     elif (settled := settlements[task]) is None:
