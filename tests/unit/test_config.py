@@ -45,6 +45,7 @@ NO_CHOICE = {
     "credit": "loan",
     "nvml": "perhaps",
     "reserve": "120",
+    "state": "",
 }
 FLOATS = [
     name

@@ -80,10 +80,11 @@ def test_errors_of_the_frame_are_exported_and_others_live_with_their_stage() -> 
 
 def test_every_exit_code_means_one_thing() -> None:
     assert unique(ExitCode) is ExitCode
-    assert {int(code) for code in ExitCode} == {0, 1, 2, 3, 4, 5, 130}
+    assert {int(code) for code in ExitCode} == {0, 1, 2, 3, 4, 5, 130, 141}
     assert {found.exit_code for found in ERRORS.values()} == set(ExitCode) - {
         ExitCode.DONE,
         ExitCode.INTERRUPTED,
+        ExitCode.OUTPUT_CLOSED,
     }
 
 
@@ -115,7 +116,7 @@ def test_library_code_can_catch_the_usual_exceptions() -> None:
 def test_an_error_ends_a_command_with_its_code_and_no_traceback(
     name: str, as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise ERRORS[name]("What [b]happened[/b].", why="Why.", hint="Type: --state DIR")
 
     monkeypatch.setattr(command, "app", fail)
@@ -138,14 +139,15 @@ def test_an_error_ends_a_command_with_its_code_and_no_traceback(
         assert shown.out == ""
 
 
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 0)])
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141)])
 def test_an_interrupt_and_a_closed_pipe_have_their_codes(
     error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise error
 
     monkeypatch.setattr(command, "app", fail)
+    monkeypatch.setattr(command, "close_stdout", lambda: None)  # the test runner's own output stays open
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == code

@@ -68,8 +68,9 @@ class RunView(RunObserver):
 
     def recovered(self, receipt: Receipt) -> None:
         """Say that a dead run was cleaned up after."""
-        charged = format_energy(receipt.energy.microjoules)
-        self.lines([f"recovered {receipt.task.id}: recorded as aborted, {charged} charged"])
+        charged, most = receipt.energy.microjoules, receipt.energy.hi_microjoules
+        known = f"{format_energy(charged)} charged, at most {format_energy(most)} used"
+        self.lines([f"recovered {receipt.task.id}: recorded as aborted, {known}"])
 
     def finished(self, record: AttemptRecord) -> None:
         """One line for one attempt."""
@@ -156,6 +157,9 @@ class JsonView(RunView):
                 "event": "recovered",
                 "task_id": receipt.task.id,
                 "joules_spent": receipt.energy.microjoules / 1e6,
+                "joules_lo": receipt.energy.lo_microjoules / 1e6,
+                "joules_hi": receipt.energy.hi_microjoules / 1e6,
+                "flags": receipt.energy.flags,
             }
         )
 
