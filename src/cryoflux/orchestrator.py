@@ -42,11 +42,23 @@ def run_attempt(bench: Bench) -> AttemptRecord:
     with bench.step(Step.ANNOUNCE, phases):  # 3
         announced = recording.announce(bench, choice)
     with bench.step(Step.RESERVE, phases):  # 4
-        reservation = bench.agent.take(choice.arm.reserve_uj, request_id=announced.intent.task.id)
+        reservation = _reserve(bench, choice, announced, started_at)
     try:
         return _try(bench, choice, announced, reservation, started_at, phases)
     except AttemptStopped as stopped:
         return _abort(bench, announced, reservation, started_at, phases, stopped)
+
+
+def _reserve(bench: Bench, choice: Choice, announced: Announced, started_at: str) -> Reservation:
+    try:
+        return bench.agent.take(choice.arm.reserve_uj, request_id=announced.intent.task.id)
+    except BudgetError:
+        # Somebody else drew on the same bucket since it was sampled; what was announced gets its receipt.
+        gone = AttemptStopped(
+            "Aborted: the bucket no longer held the reservation; nothing was tried.", "failed"
+        )
+        recording.record(bench, announced, None, started_at, stopped=gone)
+        raise
 
 
 def _try(
