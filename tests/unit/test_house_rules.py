@@ -170,7 +170,7 @@ def test_no_file_holds_what_is_only_ours(pattern: re.Pattern[str]) -> None:
         (OUR_MACHINE, "/{}roots", False),
         (OWN_INDEX, "--index-{}url http://127.0.0.1:3141/sim{}ple", True),
         (OWN_INDEX, "listens on {}127.0.0.1:8787", False),
-        (OWN_INDEX, "https://pypi.org/simple{}", False),
+        (OWN_INDEX, "https://index.example/simple{}", False),
     ],
 )
 def test_the_patterns_find_what_they_look_for(pattern: re.Pattern[str], line: str, found: bool) -> None:
