@@ -146,6 +146,11 @@ class Bench:
     """attempts that this log has announced"""
     costs: Costs = field(default_factory=Costs)
 
+    @property
+    def max_tokens(self) -> int:
+        """Texts are cut to so many tokens: the same for every recipe, so that losses can be compared."""
+        return next(iter(self.recipes.values())).max_tokens
+
     def timestamp(self) -> str:
         """Wall time as a receipt writes it."""
         return self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -17,6 +17,7 @@ __all__ = [
     "TensorEntry",
     "file_digest",
     "folder_digest",
+    "listed_digests",
     "mismatched_files",
     "read_tensor_entries",
     "sha256_hex",
@@ -67,13 +68,16 @@ def folder_digest(folder: Path) -> str:
     return file_digest(folder / CHECKSUMS)
 
 
+def listed_digests(folder: Path) -> dict[str, str]:
+    """Name → SHA-256 of every file, as the folder's ``SHA256SUMS`` has it; no file is hashed."""
+    sums = (folder / CHECKSUMS).read_bytes().decode("utf-8", "surrogateescape")
+    rows = (line.partition("  ") for line in (sums.removesuffix("\n").split("\n") if sums else ()))
+    return {name: digest for digest, _, name in rows}
+
+
 def mismatched_files(folder: Path) -> list[str]:
     """Names of files that are not what ``SHA256SUMS`` says, are missing, or are not listed."""
-    listed: dict[str, str] = {}
-    sums = (folder / CHECKSUMS).read_bytes().decode("utf-8", "surrogateescape")
-    for line in sums.removesuffix("\n").split("\n") if sums else ():
-        digest, _, name = line.partition("  ")
-        listed[name] = digest
+    listed = listed_digests(folder)
     present = {p.relative_to(folder).as_posix(): p for p in _listed_files(folder)}
     wrong = [name for name in listed if name not in present]
     wrong += [name for name, path in present.items() if listed.get(name) != file_digest(path)]

@@ -6,7 +6,7 @@ that names others is refused, with the digests of either; one that names none co
 
 from __future__ import annotations
 
-__all__ = ["Inputs", "Origin", "check_origin", "read_splits", "ready_inputs", "stored_origin"]
+__all__ = ["Inputs", "Origin", "check_origin", "read_splits", "ready_inputs", "stored_origin", "too_small"]
 
 import json
 from collections.abc import Callable, Iterable
@@ -18,8 +18,9 @@ from cryoflux.data import stdlib_docs
 from cryoflux.data.formats import read_examples
 from cryoflux.data.prepared import render, store
 from cryoflux.data.split import Splits, split
-from cryoflux.errors import DataError, StateError, StateTamperedError
+from cryoflux.errors import DataError, StateError, StateTamperedError, UsageError
 from cryoflux.files import write_atomic
+from cryoflux.quantities import format_energy
 from cryoflux.receipts.entry import Entry, intent_of
 from cryoflux.registry.versions import Versions
 from cryoflux.training.base_model import BaseModel, load_base, source_digest
@@ -117,6 +118,16 @@ def _check_folder(state: Path) -> None:
             why="A state keeps to itself, so that it can be copied, checked and thrown away as one.",
             hint="Give it an empty or a new folder with --state DIR.",
         )
+
+
+def too_small(budget_uj: int, reserve_uj: int, held_uj: int = 0) -> UsageError:
+    """What is said of a budget that does not pay for one attempt."""
+    held = f"The bucket holds {format_energy(held_uj)} besides; an" if held_uj else "An"
+    return UsageError(
+        f"A budget of {format_energy(budget_uj)} is smaller than one attempt.",
+        why=f"{held} attempt reserves {format_energy(reserve_uj)} before it starts.",
+        hint="Raise --budget, or lower --reserve.",
+    )
 
 
 def check_origin(state: Path, origin: Origin, entries: Iterable[Entry]) -> None:

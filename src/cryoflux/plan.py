@@ -13,13 +13,13 @@ from math import prod
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.examples import Example
+from cryoflux.decision.evidence import detectable
 from cryoflux.digests import read_tensor_entries
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.cpu_model import GUESSED_W_PER_CPU
 from cryoflux.energy.discovery import find_sources
-from cryoflux.errors import UsageError
-from cryoflux.inputs import read_splits
-from cryoflux.quantities import MICRO, format_energy, parse_energy, worst_tier
+from cryoflux.inputs import read_splits, too_small
+from cryoflux.quantities import MICRO, parse_energy, worst_tier
 from cryoflux.training.base_model import resolve
 
 _GFLOP_PER_CPU_SECOND = 40.0
@@ -60,11 +60,7 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
     settings = sourced.settings
     reserve_uj = parse_energy(settings.attempt.reserve)
     if budget_uj is not None and budget_uj < reserve_uj:
-        raise UsageError(
-            f"A budget of {format_energy(budget_uj)} is smaller than one attempt.",
-            why=f"An attempt reserves {format_energy(reserve_uj)} before it starts.",
-            hint="Raise --budget, or lower --reserve.",
-        )
+        raise too_small(budget_uj, reserve_uj)
     name, splits = read_splits(settings)
     parameters = _encoder_parameters(settings.model.model)
     cpu_s = 2e-9 * parameters * _tokens(splits.holdout, settings.model.max_tokens) / _GFLOP_PER_CPU_SECOND
@@ -108,5 +104,5 @@ def _tokens(examples: tuple[Example, ...], max_tokens: int) -> int:
 
 
 def _detectable(settings: Settings, count: int) -> dict[str, float]:
-    z = settings.decision.z + 1.2816
-    return {str(sd): z * sd / count**0.5 for sd in (0.1, 0.3)}
+    z_milli = round(settings.decision.z * 1000)
+    return {str(spread): detectable(count, spread, z_milli) for spread in (0.1, 0.3)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["head_of", "open_intents", "past_outcomes", "recover", "signed_losses"]
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cryoflux import recording
 from cryoflux.bench import AttemptStopped, Bench
@@ -60,12 +60,12 @@ def signed_losses(entries: Iterable[Entry]) -> dict[tuple[str, int], tuple[int, 
     return signed
 
 
-def recover(bench: Bench) -> list[Receipt]:
-    """Close what a dead run left open, and return the receipts that this took."""
-    receipts = [_close(bench, intent) for intent in open_intents(bench.log.entries())]
+def recover(bench: Bench, entries: Sequence[Entry]) -> list[Receipt]:
+    """Close what a dead run left open among ``entries``, and return the receipts that this took."""
+    receipts = [_close(bench, intent) for intent in open_intents(entries)]
     bench.versions.discard_drafts()
     named = {bench.head.digest}
-    for entry in bench.log.entries():
+    for entry in entries:
         receipt = receipt_of(entry)
         named |= {entry.statement.predicate.base.digest, *([receipt.result.digest] if receipt else [])}
     for digest in set(bench.versions.kept()) - named:

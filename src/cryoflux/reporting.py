@@ -30,13 +30,9 @@ def _scores(losses: Losses | None) -> Scores | None:
     return Scores(losses.mean, losses.accuracy) if losses else None
 
 
-def _max_tokens(bench: Bench) -> int:
-    return next(iter(bench.recipes.values())).max_tokens
-
-
 def _known(bench: Bench, version: Version, part: str) -> Losses | None:
     count = len({"holdout": bench.data.holdout, "audit": bench.data.audit}[part])
-    known = bench.losses.get(version.digest, bench.data.file_digests[part], _max_tokens(bench), count)
+    known = bench.losses.get(version.digest, bench.data.file_digests[part], bench.max_tokens, count)
     return known.losses if known else None
 
 
@@ -76,10 +72,10 @@ def _audit(
     losses = measure_losses(
         version.folder,
         bench.data.audit,
-        max_tokens=_max_tokens(bench),
+        max_tokens=bench.max_tokens,
         device=bench.device,
         between_batches=lambda done, count: progress("evaluating the audit set", done, count),
     )
     digest = bench.data.file_digests["audit"]
-    bench.losses.put(version.digest, digest, _max_tokens(bench), KnownLosses(losses, 0))
+    bench.losses.put(version.digest, digest, bench.max_tokens, KnownLosses(losses, 0))
     return losses

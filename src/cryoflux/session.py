@@ -25,10 +25,10 @@ from cryoflux.energy.interface import JouleAgent
 from cryoflux.errors import StateError, UsageError
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.files import lock_exclusively
-from cryoflux.inputs import Inputs, Origin, check_origin, ready_inputs, stored_origin
+from cryoflux.inputs import Inputs, Origin, check_origin, ready_inputs, stored_origin, too_small
 from cryoflux.libraries import quieten
-from cryoflux.quantities import MICRO, NANO, format_energy, parse_energy
-from cryoflux.receipts.entry import intent_of
+from cryoflux.quantities import MICRO, NANO, parse_energy
+from cryoflux.receipts.entry import Entry, intent_of
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.recovery import head_of, past_outcomes, recover, signed_losses
 from cryoflux.registry.versions import Versions
@@ -75,9 +75,10 @@ def run(
         agent = daemon or opened.enter_context(_embedded(settings, state, observer))
         origin = _origin(state, inputs)
         log = opened.enter_context(closing(ReceiptLog.open(state)))
-        check_origin(state, origin, log.entries())
-        bench = _bench(settings, state, agent, log, origin, observer, stop, now)
-        for receipt in recover(bench):
+        entries = list(log.entries())
+        check_origin(state, origin, entries)
+        bench = _bench(settings, state, agent, log, entries, origin, observer, stop, now)
+        for receipt in recover(bench, entries):
             observer.recovered(receipt)
         observer.preparing("loading the training libraries", 0, 1)
         warm_up(bench.head.folder, next(iter(bench.recipes.values())), bench.device)
@@ -108,11 +109,7 @@ def _check_budget(settings: Settings, state: Path, limits: Limits) -> None:
             hint="Grant some: cryoflux run --budget 2kJ.",
         )
     if limits.budget_uj is not None and limits.budget_uj < reserve_uj and stored_origin(state) is None:
-        raise UsageError(
-            f"A budget of {format_energy(limits.budget_uj)} is smaller than one attempt.",
-            why=f"An attempt reserves {format_energy(reserve_uj)} before it starts.",
-            hint="Raise --budget, or lower --reserve.",
-        )
+        raise too_small(limits.budget_uj, reserve_uj)
 
 
 @contextmanager
@@ -139,6 +136,7 @@ def _bench(
     state: Path,
     agent: JouleAgent,
     log: ReceiptLog,
+    entries: list[Entry],
     origin: Origin,
     observer: RunObserver,
     stop: Callable[[], bool],
@@ -148,7 +146,6 @@ def _bench(
 
     torch.set_num_threads(settings.model.threads)
     versions = Versions(state)
-    entries = list(log.entries())
     data = open_prepared(state / "data" / origin.data_digest, origin.data_name)
     recipe = _recipe(settings)
     return Bench(
@@ -221,11 +218,6 @@ def _grant(settings: Settings, agent: JouleAgent, limits: Limits) -> int:
         return held_uj
     spendable_uj = held_uj + limits.budget_uj if only_ours else limits.budget_uj
     if spendable_uj < reserve_uj:
-        held, needed = format_energy(held_uj), format_energy(reserve_uj)
-        raise UsageError(
-            f"A budget of {format_energy(limits.budget_uj)} is smaller than one attempt.",
-            why=f"The bucket holds {held} besides; an attempt reserves {needed}.",
-            hint="Raise --budget, or lower --reserve.",
-        )
+        raise too_small(limits.budget_uj, reserve_uj, held_uj)
     agent.grant(limits.budget_uj, request_id=f"run-{secrets.token_hex(8)}", note="cryoflux run --budget")
     return spendable_uj

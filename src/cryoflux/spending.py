@@ -95,7 +95,7 @@ def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spe
     while (ended := _ended(bench, limits, records, began, spendable_uj, spent)) is None:
         record = run_attempt(bench)
         records.append(record)
-        charged = _charged(record.receipt)
+        charged = record.receipt.energy.energy
         spent = spent + charged if spent else charged
         observer.finished(record)
     dry = [record for record in records if record.stopped == "exhausted"]
@@ -143,13 +143,6 @@ def _ended(
 
 def _affordable(bench: Bench, left_uj: int) -> bool:
     return min(left_uj, bench.agent.bucket_uj()) >= min(arm.reserve_uj for arm in bench.arms)
-
-
-def _charged(receipt: Receipt) -> Energy:
-    figure = receipt.energy
-    return Energy(
-        figure.microjoules, figure.lo_microjoules, figure.hi_microjoules, figure.tier, tuple(figure.flags)
-    )
 
 
 def _overhead(bench: Bench, spent: Energy | None) -> Energy | None:

@@ -78,8 +78,7 @@ def base_losses(bench: Bench, reservation: Reservation, max_tokens: int) -> Loss
 
 def known_head_loss(bench: Bench) -> float | None:
     """Holdout loss of the head model, nats; none where it was never measured."""
-    max_tokens = next(iter(bench.recipes.values())).max_tokens
-    known = _remembered(bench, max_tokens)
+    known = _remembered(bench, bench.max_tokens)
     return known.losses.mean if known else None
 
 

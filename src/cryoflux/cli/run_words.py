@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cryoflux.bench import Bench
+from cryoflux.decision.evidence import detectable
 from cryoflux.energy.interface import Sample
 from cryoflux.inputs import Origin
 from cryoflux.quantities import MICRO, Energy, Tier, format_energy, format_nats
@@ -44,21 +45,19 @@ def opening_lines(bench: Bench, origin: Origin, sample: Sample, spendable_uj: in
     if conflicting:
         dropped += f", {conflicting} of them with another label"
     reserve = format_energy(bench.arms[0].reserve_uj)
-    max_tokens = next(iter(bench.recipes.values())).max_tokens
     return [
         *lines,
         f"model    {origin.model_name}, head version {bench.head.digest[:16]}…",
         f"data     {data.name}: {sets}, {len(data.labels)} classes; {dropped}",
-        f"         texts are cut to {max_tokens} tokens",
+        f"         texts are cut to {bench.max_tokens} tokens",
         f"rule     {bench.rule.name}; {_power(bench)}",
         f"budget   {format_energy(spendable_uj)}; an attempt reserves {reserve}",
     ]
 
 
 def _power(bench: Bench) -> str:
-    z = bench.rule.thresholds.z_milli / 1000 + 1.2816
-    count = len(bench.data.holdout)
-    narrow, wide = (f"{z * spread / count**0.5:.3f}" for spread in (0.1, 0.3))
+    z_milli, count = bench.rule.thresholds.z_milli, len(bench.data.holdout)
+    narrow, wide = (f"{detectable(count, spread, z_milli):.3f}" for spread in (0.1, 0.3))
     found = f"Δ ≥ {narrow} nats where it varies by 0.1 nats between examples, {wide} where by 0.3"
     return f"with 90 % power {count} examples detect {found}"
 
@@ -66,7 +65,7 @@ def _power(bench: Bench) -> str:
 def attempt_line(number: int, record: AttemptRecord) -> str:
     """One finished attempt, as a person reads it."""
     receipt, figure = record.receipt, record.receipt.energy
-    energy = Energy(figure.microjoules, figure.lo_microjoules, figure.hi_microjoules, figure.tier)
+    energy = figure.energy
     head = f"#{number:<3} {_MARK[receipt.outcome]:<10}"
     if record.evidence is None:
         return f"{head} {_interval(energy)}  {receipt.reason}"

@@ -8,13 +8,16 @@ and for accuracy McNemar's test on the discordant pairs (McNemar 1947).
 
 from __future__ import annotations
 
-__all__ = ["Evidence", "pair_losses"]
+__all__ = ["Evidence", "detectable", "pair_losses"]
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryoflux.quantities import NANO
+
+_POWER_Z = 1.2816
+"""90 % of a normal distribution lie below so many standard deviations"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,16 @@ class Evidence:
         gain = self.gained - self.lost
         return gain > 0 and gain**2 * 1_000_000 > z_milli**2 * (self.gained + self.lost)
 
-    def detectable(self, z_milli: int, power_z: float = 1.2816) -> float:
-        """The mean Δ, in nats, that a holdout with this spread accepts with 90 % probability."""
-        return (z_milli / 1000 + power_z) * self.delta_se
+
+def detectable(count: int, spread: float, z_milli: int) -> float:
+    """The mean Δ, nats, that ``count`` examples find with 90 % probability.
+
+    Args:
+        count: examples of the holdout.
+        spread: standard deviation of Δ between examples, nats.
+        z_milli: what the evidence must exceed, thousandths of a standard error.
+    """
+    return (z_milli / 1000 + _POWER_Z) * spread / math.sqrt(count)
 
 
 def pair_losses(

@@ -41,7 +41,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from cryoflux.quantities import Tier
+from cryoflux.quantities import Energy, Tier
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 INTENT_TYPE = "https://cryoflux.dev/intent/v1"
@@ -239,6 +239,12 @@ class EnergyFigure(_Strict):
     assurance: Literal["self-reported"]
     cpu_microseconds: Count
     """CPU time of the process during the attempt"""
+
+    @property
+    def energy(self) -> Energy:
+        """The figure with its interval, as every stage has it."""
+        interval = (self.microjoules, self.lo_microjoules, self.hi_microjoules)
+        return Energy(*interval, self.tier, tuple(self.flags))
 
 
 class Receipt(_Strict):

@@ -23,6 +23,7 @@ from pathlib import Path
 from cryoflux.digests import (
     file_digest,
     folder_digest,
+    listed_digests,
     mismatched_files,
     read_tensor_entries,
     tensors_digest,
@@ -46,8 +47,8 @@ class Version:
     """SHA-256 of its ``SHA256SUMS``"""
 
     def weights_sha256(self) -> str:
-        """SHA-256 of the first weight file."""
-        return file_digest(min(self.folder.glob("*.safetensors")))
+        """SHA-256 of the first weight file, as it was listed when the version was written or checked."""
+        return listed_digests(self.folder)[min(self.folder.glob("*.safetensors")).name]
 
 
 class Versions:
