@@ -2,8 +2,9 @@
 
 Δᵢ = baseᵢ − newᵢ for each holdout example, in nano-nats. Everything that a rule looks at follows from
 five integer sums, so a verifier needs the sums and not the examples, and two machines cannot differ.
-The test is the paired one-sample z-test (Student 1908; n is in the hundreds, where t and z agree),
-and for accuracy McNemar's test on the discordant pairs (McNemar 1947).
+``*_exceeds`` is the paired one-sample z-test (Student 1908; n is in the hundreds, where t and z agree),
+and for accuracy McNemar's test on the discordant pairs (McNemar 1947). ``*_passes`` is the self-normalised
+bound, S²/V against a bar, whose error is bounded and not only approximated (``decision.budget``).
 """
 
 from __future__ import annotations
@@ -86,9 +87,36 @@ class Evidence:
         gain = self.gained - self.lost
         return gain > 0 and gain**2 * 1_000_000 > z_milli**2 * (self.gained + self.lost)
 
+    def delta_passes(self, needed_milli: int) -> bool:
+        """Whether Δ is positive and (Σδᵢ)²/Σδᵢ² exceeds ``needed_milli``/1000."""
+        return self.delta > 0 and self.delta**2 * 1000 > needed_milli * self.delta_squared
+
+    def accuracy_passes(self, needed_milli: int) -> bool:
+        """Whether more is gained than lost and (gained − lost)²/(gained + lost) exceeds the same bar."""
+        gain = self.gained - self.lost
+        return gain > 0 and gain**2 * 1000 > needed_milli * (self.gained + self.lost)
+
+    def delta_may_reach(self, mean: int, z_milli: int) -> bool:
+        """Whether a mean Δ of ``mean`` nano-nats lies below Δ + ``z_milli``/1000 standard errors."""
+        gap = mean * self.count - self.delta
+        return gap <= 0 or gap**2 * (self.count - 1) * 1_000_000 <= z_milli**2 * self._scatter
+
+    @property
+    def delta_weight(self) -> float:
+        """(Σδᵢ)²/Σδᵢ² for display; zero where Δ is not positive."""
+        return self.delta**2 / self.delta_squared if self.delta > 0 else 0.0
+
+    @property
+    def accuracy_weight(self) -> float:
+        """(gained − lost)²/(gained + lost) for display; zero where nothing is gained."""
+        gain = self.gained - self.lost
+        return gain**2 / (self.gained + self.lost) if gain > 0 else 0.0
+
 
 def detectable(count: int, spread: float, z_milli: int) -> float:
-    """The mean Δ, nats, that ``count`` examples find with 90 % probability.
+    """The mean Δ, nats, that ``count`` examples find with 90 % probability under ``evidence/v1``.
+
+    ``decision.power.detectable`` is the one for ``evidence/v2``.
 
     Args:
         count: examples of the holdout.

@@ -8,7 +8,7 @@ from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.rules import RULES, Thresholds, decide
 from cryoflux.errors import ConfigError
 
-USUAL = Thresholds(min_delta=2_000_000, min_accuracy_gain_ppm=10_000, z_milli=3090)
+USUAL = Thresholds(min_delta=2_000_000, min_accuracy_gain_ppm=10_000, z_milli=3090, needed_milli=16_589)
 
 
 def spread(mean: int, noise: int, count: int = 400, gained: int = 0, lost: int = 0) -> Evidence:
@@ -20,7 +20,7 @@ def spread(mean: int, noise: int, count: int = 400, gained: int = 0, lost: int =
     return pair_losses(base, new, base_correct, new_correct)
 
 
-def test_a_clear_improvement_is_kept_by_both_rules() -> None:
+def test_a_clear_improvement_is_kept_by_every_rule() -> None:
     clear = spread(23_500_000, 50_000_000)
     assert all(decide(rule, clear, USUAL).accepted for rule in RULES)
 
@@ -66,3 +66,101 @@ def test_an_unknown_rule_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError) as caught:
         decide("gut-feeling/v1", spread(1, 1), USUAL)
     assert "evidence/v1" in caught.value.hint
+
+
+LOSSES = st.lists(
+    st.tuples(st.integers(0, 10**10), st.integers(0, 10**10), st.booleans(), st.booleans()),
+    min_size=1,
+    max_size=60,
+)
+BARS = st.builds(
+    Thresholds, st.integers(0, 10**8), st.integers(0, 10**5), st.just(3090), st.integers(1, 60_000)
+)
+RULE = "evidence/v2"
+
+
+def judged(rows: list) -> Evidence:
+    return pair_losses(*(list(column) for column in zip(*rows, strict=True)))
+
+
+def test_the_sentences_of_the_budgeted_rule_give_evidence_and_bar() -> None:
+    assert decide(RULE, spread(23_500_000, 50_000_000), USUAL).reason == (
+        "Kept: Δ = +0.0235 ± 0.0049 nats, accuracy +0.0 points; Δ reaches 0.002, evidence 72.4 > 16.6."
+    )
+    assert decide(RULE, spread(0, 100_000_000, gained=20), USUAL).reason == (
+        "Kept: Δ = +0.0000 ± 0.0098 nats, accuracy +5.0 points; "
+        "the accuracy gain counts (evidence 20.0 > 16.6), Δ is not negative."
+    )
+    assert decide(RULE, spread(5_000_000, 100_000_000), USUAL).reason == (
+        "Undecided: Δ = +0.0050 ± 0.0098 nats, accuracy +0.0 points; "
+        "Δ ≥ 0.002 is neither shown (evidence 1.0, needed > 16.6) nor ruled out."
+    )
+    assert decide(RULE, spread(-31_000_000, 10_000_000, gained=20), USUAL).reason == (
+        "Rejected: Δ = -0.0310 ± 0.0010 nats, accuracy +5.0 points; the holdout loss went up."
+    )
+    assert decide(RULE, spread(1_000_000, 5_000_000), USUAL).reason == (
+        "Rejected: Δ = +0.0010 ± 0.0005 nats, accuracy +0.0 points; Δ is below 0.002."
+    )
+
+
+@given(LOSSES, BARS)
+def test_undecided_says_that_the_interval_reaches_the_smallest_delta(rows: list, bar: Thresholds) -> None:
+    found = judged(rows)
+    verdict = decide(RULE, found, bar)
+    upper = found.delta_mean + 1.96 * found.delta_se
+    if not verdict.accepted and len(rows) > 1 and abs(upper - bar.min_delta / 1e9) > 1e-9:
+        assert verdict.undecided == (upper > bar.min_delta / 1e9)
+    assert not (verdict.accepted and verdict.undecided)
+    start = "Kept: " if verdict.accepted else "Undecided: " if verdict.undecided else "Rejected: "
+    assert verdict.reason.startswith(start)
+
+
+@given(LOSSES)
+def test_the_first_rules_know_two_states_only(rows: list) -> None:
+    found = judged(rows)
+    assert not any(decide(rule, found, USUAL).undecided for rule in ("evidence/v1", "whitepaper/v1"))
+
+
+@given(LOSSES, BARS, st.integers(1, 1000))
+def test_more_of_the_same_evidence_never_unaccepts(rows: list, bar: Thresholds, times: int) -> None:
+    if decide(RULE, judged(rows), bar).accepted:
+        assert decide(RULE, judged(rows * min(times, 20)), bar).accepted
+
+
+@given(LOSSES, BARS, st.integers(0, 10**9))
+def test_being_better_by_the_same_on_every_example_never_unaccepts(
+    rows: list, bar: Thresholds, better: int
+) -> None:
+    raised = [(base + better, new, was, now) for base, new, was, now in rows]
+    if decide(RULE, judged(rows), bar).accepted:
+        assert decide(RULE, judged(raised), bar).accepted
+
+
+@given(LOSSES, BARS, st.integers(0, 60_000))
+def test_a_higher_bar_keeps_no_more(rows: list, bar: Thresholds, higher: int) -> None:
+    raised = Thresholds(bar.min_delta, bar.min_accuracy_gain_ppm, 0, bar.needed_milli + higher)
+    assert decide(RULE, judged(rows), raised).accepted <= decide(RULE, judged(rows), bar).accepted
+
+
+@given(LOSSES, BARS, st.randoms())
+def test_the_order_of_the_examples_does_not_matter(rows: list, bar: Thresholds, rng) -> None:
+    shuffled = rng.sample(rows, len(rows))
+    assert decide(RULE, judged(shuffled), bar) == decide(RULE, judged(rows), bar)
+
+
+@given(LOSSES, BARS)
+def test_fewer_examples_than_the_bar_asks_for_keep_nothing(rows: list, bar: Thresholds) -> None:
+    if len(rows) * 1000 <= bar.needed_milli:
+        assert not decide(RULE, judged(rows), bar).accepted
+
+
+@given(st.integers(0, 10**400), st.integers(0, 10**400), st.integers(1, 30))
+def test_the_bar_compares_numbers_of_any_size(base: int, new: int, count: int) -> None:
+    found = judged([(base, new, True, True)] * count)
+    assert found.delta_passes(16_589) == (base > new and count >= 17)
+    assert found.delta_may_reach(0, 1960) == (base >= new or count == 1)
+
+
+def test_a_rule_without_its_bar_is_refused() -> None:
+    with pytest.raises(ConfigError, match="needs a bar"):
+        decide(RULE, spread(23_500_000, 50_000_000), Thresholds(2_000_000, 10_000, 3090))
