@@ -1,45 +1,166 @@
-"""What past attempts say about an arm's η.
+"""What past attempts say about the next one: expected Δ, expected joules, and whether an arm is spent.
 
-η is the Δ that was kept, per joule that was spent on the arm, rejected and aborted attempts included:
-joules that brought nothing are part of the price. Joules count at the upper end of their interval, so
-that a vague meter cannot make an arm look good. Older attempts weigh less, because η falls as the
-model improves.
+From the holdout nothing is learned but the verdict, because the error budget of the acceptance rule
+counts exactly that. How large a gain was comes from the training side: the screen's Δ on examples that
+the attempt did not train on. An update that was not kept gained nothing, whatever its screen said.
+
+- An arm's memory is short, because its gain falls as it nears its own ceiling. The memory that all
+  arms share is longer. So a fading arm falls behind what an untried one is given on credit, and the
+  untried one gets its turn.
+- Joules count at the upper end of their interval, so that a vague meter cannot make an arm look good.
+- An arm is spent after two failures in a row (three or four where there are few arms); one that never
+  paid, a failure earlier where less than the smallest Δ is expected of it. Gains of other arms revive
+  it, but each further failure doubles what it takes: between two of its own successes an arm fails at
+  most 4 + log2(all gains / smallest Δ) times, so that a run ends.
+
+All numbers are integers and every division rounds down: two machines get the same ones.
+Source of the doubling: binary exponential back-off; of the credit: an empirical-Bayes (Gamma) mean.
 """
 
 from __future__ import annotations
 
-__all__ = ["Outcome", "expected_efficiency"]
+__all__ = ["Expectation", "Memory", "Outcome", "State"]
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
-_DISCOUNT = 0.8
-"""weight of an attempt, relative to the next one of the same arm"""
+_ONE = 1 << 20
+"""weight of the latest attempt; weights are fixed-point integers"""
+_OWN = (1, 3)
+"""weight of an attempt after one more of the same arm"""
+_SHARED = (9, 10)
+"""weight of an attempt in what all arms share, after one more of any"""
+_CREDIT = _ONE // 8
+"""weight of what all arms share, in what is expected of one that was tried"""
+_OPTIMISM = 2
+"""how much better than all arms an arm is thought to be that was never tried"""
+_FIRST_GAIN = 25
+"""gain that a log without attempts is thought to promise, in smallest Δ"""
+_PATIENCE = (4, 3, 2)
+"""failures in a row after which an arm is spent: where it is the only one, one of two, one of more"""
+_SMALLEST_NANO = 100_000
+"""smallest Δ that is reckoned with where the rule asks for less, nano-nats"""
+
+
+class State(StrEnum):
+    """What is known of an arm."""
+
+    UNTRIED = "untried"
+    TRIED = "tried"
+    SPENT = "spent"
+    """not expected to pay"""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one attempt of an arm ended."""
+    """How one attempt of an arm ended, as far as the scheduler may know it."""
 
     task: str
     arm: str
-    kept_delta: float
-    """mean Δ in nats if the update was kept, else 0"""
-    hi_joules: float
-    """upper end of the joules that were charged"""
+    kept: bool
+    """the verdict; the only thing here that comes from the holdout"""
+    screen_delta_nano: int | None
+    """mean Δ on fresh examples of the training pool, nano-nats; none if the attempt died before"""
+    prior_uj: int
+    """what the attempt was expected to cost when it was announced, µJ"""
+    hi_uj: int
+    """upper end of what it was charged, µJ"""
 
 
-def expected_efficiency(outcomes: Sequence[Outcome], task: str, arm: str) -> float | None:
-    """Expected η of an arm, nats per joule; none where it was never tried.
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What is expected of one more attempt of an arm."""
 
-    Args:
-        outcomes: all attempts, oldest first.
-        task: the task's name.
-        arm: the arm's name.
-    """
-    delta = joules = 0.0
-    for outcome in outcomes:
-        if (outcome.task, outcome.arm) == (task, arm):
-            delta = delta * _DISCOUNT + outcome.kept_delta
-            joules = joules * _DISCOUNT + outcome.hi_joules
-    return delta / joules if joules > 0 else None
+    delta_nano: int
+    """expected Δ, nano-nats; a failure counts as none"""
+    cost_uj: int
+    """expected charge, upper end, µJ"""
+    state: State
+
+    @property
+    def eta(self) -> int:
+        """Expected η, nano-nats per kJ."""
+        return self.delta_nano * 10**9 // self.cost_uj
+
+
+@dataclass(slots=True)
+class _Track:
+    """Discounted sums over attempts."""
+
+    weight: int = 0
+    gain: int = 0
+    """Σ weight · gain, nano-nats"""
+    ratio: int = 0
+    """Σ weight · charged / expected, in units of 1/_ONE"""
+    failures: int = 0
+    """in a row, up to now"""
+    elsewhere: int = 0
+    """what other arms have gained since this one's latest attempt, nano-nats"""
+
+    def fade(self, by: tuple[int, int]) -> None:
+        self.weight = self.weight * by[0] // by[1]
+        self.gain = self.gain * by[0] // by[1]
+        self.ratio = self.ratio * by[0] // by[1]
+
+    def add(self, gain: int, ratio: int) -> None:
+        self.weight += _ONE
+        self.gain += _ONE * gain
+        self.ratio += _ONE * ratio
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is remembered of a log; fed one outcome after the other, oldest first."""
+
+    min_delta_nano: int
+    """smallest Δ that the rule keeps, nano-nats"""
+    _arms: dict[tuple[str, str], _Track] = field(default_factory=dict)
+    _all: _Track = field(default_factory=_Track)
+
+    def __post_init__(self) -> None:
+        self.min_delta_nano = max(self.min_delta_nano, _SMALLEST_NANO)
+        self._all.add(_FIRST_GAIN * self.min_delta_nano, _ONE)
+
+    def learn(self, outcome: Outcome) -> None:
+        """Remember one more attempt."""
+        # Kept means that the rule saw its smallest Δ at least, whatever a small screen saw.
+        gain = max(outcome.screen_delta_nano or 0, self.min_delta_nano) if outcome.kept else 0
+        ratio = max(0, outcome.hi_uj) * _ONE // outcome.prior_uj if outcome.prior_uj > 0 else _ONE
+        for track in self._arms.values():
+            track.elsewhere += gain
+        own = self._arms.setdefault((outcome.task, outcome.arm), _Track())
+        own.fade(_OWN)
+        own.add(gain, ratio)
+        own.elsewhere = 0
+        own.failures = 0 if outcome.kept else own.failures + 1
+        self._all.fade(_SHARED)
+        self._all.add(gain, ratio)
+
+    def expect(self, task: str, arm: str, prior_uj: int, count: int) -> Expectation:
+        """What one more attempt of an arm is expected to bring and to cost.
+
+        Args:
+            task: the task's name.
+            arm: the arm's name.
+            prior_uj: what it should cost by its FLOPs, µJ.
+            count: how many arms there are to choose from.
+        """
+        own = self._arms.get((task, arm))
+        shared = self._all.gain // self._all.weight
+        ratio = self._all.ratio // self._all.weight
+        if own is None:
+            # Everything is worth one attempt, even where nothing has paid for long.
+            delta = max(_OPTIMISM * shared, self.min_delta_nano)
+            return Expectation(delta, max(1, prior_uj * ratio // _ONE), State.UNTRIED)
+        known = _CREDIT + own.weight
+        delta = (_CREDIT * shared + own.gain) // known
+        ratio = (_CREDIT * ratio + own.ratio) // known
+        patience = _PATIENCE[min(count, len(_PATIENCE)) - 1]
+        state = State.SPENT if self._spent(own, delta, patience) else State.TRIED
+        return Expectation(delta, max(1, prior_uj * ratio // _ONE), state)
+
+    def _spent(self, own: _Track, delta: int, patience: int) -> bool:
+        if own.failures >= patience:
+            return own.elsewhere < self.min_delta_nano << (own.failures - patience + 1)
+        # What has paid before is given the last chance too: a small true gain is rejected every other time.
+        return own.failures == patience - 1 and own.gain == 0 and delta < self.min_delta_nano

@@ -1,39 +1,240 @@
-"""The next arm follows from the log, the bucket and the seed, and from nothing else."""
+"""The next arm follows from the log, the arms, the bucket and the seed, and from nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cryoflux.scheduling.efficiency import Outcome, expected_efficiency
-from cryoflux.scheduling.policy import Arm, choose
+from cryoflux.errors import ConfigError
+from cryoflux.scheduling.efficiency import Outcome, State
+from cryoflux.scheduling.policy import POLICIES, Arm, Choice, Plateau, choose
 
-A, B = Arm("lora_delta", "a", 120), Arm("lora_delta", "b", 80)
-TASK_A = Outcome("lora_delta", "a", 0.01, 100)
-TASK_B = Outcome("lora_delta", "b", 0.03, 80)
+NANO = 10**9
+J = 10**6
+LEAST = 2_000_000
+TASK = "lora_delta"
+COSTS = {"head-first": 4, "prefix-1": 8, "prefix-2": 25, "prefix-3": 40, "lean": 90}
+ARMS = [Arm(TASK, name, 2 * joules * J, joules * J) for name, joules in COSTS.items()]
+
+
+def kept(arm: str, delta: float, joules: float | None = None) -> Outcome:
+    prior = COSTS[arm] * J
+    return Outcome(TASK, arm, True, round(delta * NANO), prior, round((joules or COSTS[arm]) * J))
+
+
+def failure(arm: str, screen: float | None = None) -> Outcome:
+    delta = None if screen is None else round(screen * NANO)
+    return Outcome(TASK, arm, False, delta, COSTS[arm] * J, COSTS[arm] * J)
+
+
+def pick(
+    log: list[Outcome], *, arms: list[Arm] = ARMS, bucket: float = 1e6, seed: int = 0
+) -> Choice | Plateau:
+    answer = choose(arms, log, bucket_uj=round(bucket * J), min_delta_nano=LEAST, seed=seed)
+    assert answer is not None
+    return answer
+
+
+def arm_of(answer: Choice | Plateau | None) -> str:
+    assert isinstance(answer, Choice), answer
+    return answer.arm.name
+
+
+def state_of(answer: Choice | Plateau, name: str) -> State:
+    return next(row.expected.state for row in answer.table if row.arm.name == name)
+
+
+outcomes = st.builds(
+    Outcome,
+    task=st.just(TASK),
+    arm=st.sampled_from([*COSTS, "an arm of another run"]),
+    kept=st.booleans(),
+    screen_delta_nano=st.none() | st.integers(-NANO, NANO),
+    prior_uj=st.integers(0, 200 * J),
+    hi_uj=st.integers(-J, 400 * J),
+)
+logs = st.lists(outcomes, max_size=30)
+seeds = st.integers(0, 2**32 - 1)
+buckets = st.integers(0, 300 * J)
+
+
+@given(logs, buckets, seeds, st.sampled_from(POLICIES), st.permutations(ARMS))
+def test_the_same_inputs_give_the_same_answer_in_whatever_order_the_arms_come(
+    log: list[Outcome], bucket: int, seed: int, policy: str, arms: list[Arm]
+) -> None:
+    def answer(arms: list[Arm]) -> Choice | Plateau | None:
+        return choose(arms, log, bucket_uj=bucket, min_delta_nano=LEAST, seed=seed, policy=policy)
+
+    assert answer(arms) == answer(ARMS)
+
+
+@given(logs, buckets, seeds, st.sampled_from(POLICIES), st.integers(0, NANO))
+def test_an_arm_that_the_bucket_cannot_pay_for_is_never_chosen(
+    log: list[Outcome], bucket: int, seed: int, policy: str, least: int
+) -> None:
+    answer = choose(ARMS, log, bucket_uj=bucket, min_delta_nano=least, seed=seed, policy=policy)
+    assert (answer is None) == (bucket < min(arm.reserve_uj for arm in ARMS))
+    if isinstance(answer, Choice):
+        assert answer.arm.reserve_uj <= bucket
+    if answer is not None:
+        assert [row.arm for row in answer.table] == sorted(ARMS, key=lambda arm: arm.name)
+
+
+@given(logs, seeds, st.integers(0, NANO))
+def test_failures_alone_lead_to_a_plateau_within_a_bounded_number_of_attempts(
+    log: list[Outcome], seed: int, least: int
+) -> None:
+    for _ in range(2 * len(ARMS)):
+        answer = choose(ARMS, log, bucket_uj=10**15, min_delta_nano=least, seed=seed)
+        if isinstance(answer, Choice):
+            log = [*log, failure(answer.arm.name)]
+    answer = choose(ARMS, log, bucket_uj=10**15, min_delta_nano=least, seed=seed)
+    assert isinstance(answer, Plateau)
+    assert all(row.expected.state is State.SPENT for row in answer.table)
+
+
+@given(logs, st.sampled_from(list(COSTS)), st.integers(0, NANO))
+def test_there_is_no_plateau_while_an_arm_keeps_paying(log: list[Outcome], arm: str, delta: int) -> None:
+    answer = pick([*log, kept(arm, delta / NANO)])
+    assert isinstance(answer, Choice)
+    assert state_of(answer, arm) is State.TRIED
+
+
+@given(st.lists(st.integers(-NANO, NANO), max_size=10), st.lists(st.integers(-NANO, NANO), max_size=10))
+def test_what_a_rejected_attempt_screened_at_changes_nothing(a: list[int], b: list[int]) -> None:
+    size = min(len(a), len(b))
+    first, second = ([failure("prefix-1", x / NANO) for x in some[:size]] for some in (a, b))
+    assert pick(first) == pick(second)
+
+
+def test_a_run_begins_with_the_cheapest_arm() -> None:
+    assert arm_of(pick([])) == "head-first"
+    assert state_of(pick([]), "lean") is State.UNTRIED
 
 
 def test_the_whitepapers_task_b_is_preferred() -> None:
-    choice = choose([A, B], [TASK_A, TASK_B], bucket_uj=500, seed=0)
-    assert choice is not None
-    assert choice.arm is B
-    assert expected_efficiency([TASK_A, TASK_B], "lora_delta", "b") == pytest.approx(0.000375)
+    # Δ 0.01 for 100 J against 0.03 for 80 J
+    a, b = Arm(TASK, "a", 120 * J, 100 * J), Arm(TASK, "b", 80 * J, 80 * J)
+    log = [
+        Outcome(TASK, "a", True, NANO // 100, 100 * J, 100 * J),
+        Outcome(TASK, "b", True, 3 * NANO // 100, 80 * J, 80 * J),
+    ]
+    assert arm_of(choose([a, b], log, bucket_uj=500 * J, min_delta_nano=LEAST, seed=0)) == "b"
 
 
-def test_an_arm_that_the_bucket_cannot_pay_for_is_not_considered() -> None:
-    assert choose([A, B], [TASK_A, TASK_B], bucket_uj=100, seed=0).arm is B
-    assert choose([A, B], [], bucket_uj=79, seed=0) is None
+def test_a_dear_arm_is_tried_when_the_cheap_ones_stop_paying() -> None:
+    log = [kept("head-first", 0.05), kept("head-first", 0.03), kept("prefix-1", 0.1)]
+    assert arm_of(pick(log)) in {"head-first", "prefix-1"}
+    log += [failure(name) for name in ("head-first", "prefix-1", "prefix-1", "head-first")]
+    assert arm_of(pick(log)) == "prefix-2"
+    log += [failure("prefix-2"), failure("prefix-2"), failure("prefix-3"), failure("prefix-3")]
+    assert arm_of(pick(log)) == "lean"
 
 
-def test_an_untried_arm_goes_first() -> None:
-    assert choose([A, B], [TASK_A], bucket_uj=500, seed=0).arm is B
+def test_at_the_plateau_an_untried_arm_is_tried_once_and_no_more() -> None:
+    log = [failure(name) for name in ("head-first", "prefix-1", "prefix-2", "prefix-3") for _ in range(2)]
+    assert arm_of(pick(log)) == "lean"
+    answer = pick([*log, failure("lean")], bucket=1500)
+    assert isinstance(answer, Plateau)
+    assert state_of(answer, "lean") is State.SPENT
+    assert answer.reason == "No arm is expected to pay: 5 arms spent; 1.50 kJ stay unspent."
 
 
-def test_joules_that_brought_nothing_lower_an_arms_efficiency() -> None:
-    rejected = Outcome("lora_delta", "b", 0.0, 80)
-    wasted = [TASK_B, *[rejected] * 8]
-    assert choose([A, B], [TASK_A, *wasted], bucket_uj=500, seed=0).arm is A
+def test_one_rejection_does_not_end_an_arm_that_has_paid() -> None:
+    others = [failure(name) for name in ("head-first", "prefix-2", "prefix-3", "lean") for _ in range(2)]
+    log = [*others, kept("prefix-1", 0.003), failure("prefix-1")]
+    assert arm_of(pick(log)) == "prefix-1"
+    assert isinstance(pick([*log, failure("prefix-1")]), Plateau)
+
+
+@pytest.mark.parametrize(("count", "patience"), [(1, 4), (2, 3), (3, 2), (5, 2)])
+def test_the_fewer_arms_there_are_the_more_failures_it_takes(count: int, patience: int) -> None:
+    arms = ARMS[:count]
+    paid = [kept(arm.name, 0.02) for arm in arms]
+    failures = [failure(arm.name) for arm in arms for _ in range(patience)]
+    assert isinstance(pick([*paid, *failures], arms=arms), Plateau)
+    assert isinstance(pick([*paid, *failures[:-1]], arms=arms), Choice)
+    assert isinstance(pick([failure(arms[0].name)], arms=arms), Choice), "a first failure ends no run"
+
+
+def test_an_arm_beyond_the_bucket_does_not_hide_the_plateau() -> None:
+    log = [failure(name) for name in ("head-first", "prefix-1", "prefix-2", "prefix-3") for _ in range(2)]
+    answer = pick(log, bucket=100)
+    assert isinstance(answer, Plateau)
+    assert answer.reason == (
+        "No arm is expected to pay: 4 arms spent, another reserves 180.0 J; 100.0 J stay unspent."
+    )
+
+
+def test_gains_elsewhere_revive_a_spent_arm_and_each_time_it_takes_more() -> None:
+    log = [kept("prefix-1", 0.05), failure("head-first"), failure("head-first")]
+    needed = []
+    for _ in range(4):
+        gains = 0
+        while state_of(pick(log), "head-first") is State.SPENT:
+            log.append(kept("prefix-1", 0.002))
+            gains += 1
+        needed.append(gains)
+        log.append(failure("head-first"))
+    assert needed == [2, 4, 8, 16]
+
+
+def test_an_arm_that_costs_more_than_its_prior_says_is_expected_to_do_so_again() -> None:
+    log = [kept("prefix-1", 0.02, joules=80)] * 3
+    rows = {row.arm.name: row.expected.cost_uj for row in pick(log).table}
+    assert rows["prefix-1"] > 60 * J
+    assert 90 * J < rows["lean"] < 900 * J, "a prior that is wrong for one arm is doubted for all"
+
+
+def test_an_arm_whose_cost_falls_as_its_cache_warms_up_is_taken_by_its_prior() -> None:
+    log = [kept("prefix-2", 0.02), kept("prefix-1", 0.01)]
+    assert arm_of(pick(log, arms=ARMS[1:3])) == "prefix-1"
+    warm = [ARMS[1], replace(ARMS[2], prior_uj=5 * J)]
+    assert arm_of(pick(log, arms=warm)) == "prefix-2"
+
+
+def test_a_kept_update_counts_for_the_smallest_delta_at_least() -> None:
+    low = pick([kept("lean", -0.01)])
+    assert low == pick([kept("lean", 0.002)])
 
 
 def test_ties_are_broken_by_the_seed_and_reproducibly() -> None:
-    tie = [TASK_A, Outcome("lora_delta", "b", 0.01, 100)]
-    picks = [choose([A, B], tie, bucket_uj=500, seed=seed).arm.name for seed in range(40)]
+    twins = [Arm(TASK, "a", 120 * J, 8 * J), Arm(TASK, "b", 120 * J, 8 * J)]
+    picks = [arm_of(pick([], arms=twins, seed=seed)) for seed in range(40)]
     assert set(picks) == {"a", "b"}
-    assert picks == [choose([A, B], tie, bucket_uj=500, seed=seed).arm.name for seed in range(40)]
+    assert picks == [arm_of(pick([], arms=twins[::-1], seed=seed)) for seed in range(40)]
+
+
+def test_the_reason_says_what_was_expected() -> None:
+    answer = pick([])
+    assert isinstance(answer, Choice)
+    assert answer.reason == (
+        "head-first is best of 5 arms that may pay, never tried: "
+        "expected Δ 0.1000 nats for 4.0 J, η = 25.0000 nats/kJ."
+    )
+    alone = pick([kept("lean", 0.02)], arms=[ARMS[4]])
+    assert isinstance(alone, Choice)
+    assert alone.reason.startswith("lean is the only arm that may pay: expected Δ")
+
+
+def test_uniform_draws_from_all_that_can_be_paid_for_and_never_stops() -> None:
+    log = [failure(name) for name in COSTS for _ in range(4)]
+
+    def draw(number: int) -> Choice | Plateau | None:
+        return choose(
+            ARMS, log[:number], bucket_uj=100 * J, min_delta_nano=LEAST, seed=0, policy="uniform/v1"
+        )
+
+    answers = [draw(number) for number in range(20)]
+    assert {arm_of(answer) for answer in answers} == {"head-first", "prefix-1", "prefix-2", "prefix-3"}
+    first = answers[0]
+    assert isinstance(first, Choice)
+    assert first.reason == f"{first.arm.name} was drawn from 4 arms."
+
+
+def test_an_unknown_policy_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="greedy-eta"):
+        choose(ARMS, [], bucket_uj=10**9, min_delta_nano=LEAST, seed=0, policy="greedy-eta/v1")
