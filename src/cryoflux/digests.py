@@ -15,6 +15,7 @@ from __future__ import annotations
 __all__ = [
     "CHECKSUMS",
     "TensorEntry",
+    "checksum_lines",
     "file_digest",
     "folder_digest",
     "listed_digests",
@@ -27,7 +28,7 @@ __all__ = [
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -57,10 +58,17 @@ def _listed_files(folder: Path) -> list[Path]:
 
 def write_checksums(folder: Path) -> str:
     """Write a folder's ``SHA256SUMS`` and return its digest, which is the folder's name."""
-    lines = (f"{file_digest(p)}  {p.relative_to(folder).as_posix()}\n" for p in _listed_files(folder))
-    content = "".join(lines).encode("utf-8", "surrogateescape")
+    content = checksum_lines(
+        {p.relative_to(folder).as_posix(): file_digest(p) for p in _listed_files(folder)}
+    )
     write_atomic(folder / CHECKSUMS, content)
     return sha256_hex(content)
+
+
+def checksum_lines(digests: Mapping[str, str]) -> bytes:
+    """The content of a ``SHA256SUMS`` file that lists name → SHA-256."""
+    lines = (f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def folder_digest(folder: Path) -> str:

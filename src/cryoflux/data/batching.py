@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["bucketed", "padded"]
+__all__ = ["bucketed", "mixed_buckets", "padded"]
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
+
+_RUN = 8
+"""batches that are sorted by length together"""
 
 
 def bucketed(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
@@ -19,3 +23,26 @@ def padded(texts: Sequence[Sequence[int]], pad: int) -> tuple[list[list[int]], l
     ids = [[*text, *[pad] * (longest - len(text))] for text in texts]
     mask = [[1] * len(text) + [0] * (longest - len(text)) for text in texts]
     return ids, mask
+
+
+def mixed_buckets(lengths: Sequence[int], batch_size: int, rng: random.Random) -> Iterator[list[int]]:
+    """Batches without end: in random order, yet of texts about equally long.
+
+    Each pass is shuffled, cut into runs of a few batches, and only within a run sorted by length; so
+    the composition of a batch changes from pass to pass. A pass that is smaller than one batch is one.
+
+    Args:
+        lengths: tokens of each text.
+        batch_size: texts in a batch.
+        rng: decides the order.
+    """
+    order = list(range(len(lengths)))
+    size = min(batch_size, len(order))
+    run = size * _RUN
+    while True:
+        rng.shuffle(order)
+        for start in range(0, len(order), run):
+            mixed = sorted(order[start : start + run], key=lengths.__getitem__)
+            batches = [mixed[at : at + size] for at in range(0, len(mixed) - size // 2, size)]
+            rng.shuffle(batches)
+            yield from batches

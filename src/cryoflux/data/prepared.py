@@ -1,7 +1,8 @@
-"""The data set as it lies in the state: three JSONL files and the labels, named by their digest.
+"""The data set as it lies in the state: JSONL files and the labels, named by their digest.
 
-``data/<digest>/{train,holdout,audit}.jsonl``, ``labels.json`` and ``SHA256SUMS``; the digest is that of
-``SHA256SUMS``. It is written once, before the first attempt, and every intent names it.
+``data/<digest>/{train,holdout,audit}.jsonl``, spare holdouts as ``holdout-2.jsonl`` and so on,
+``labels.json`` and ``SHA256SUMS``; the digest is that of ``SHA256SUMS``. It is written once, before the
+first attempt, and every intent names it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryoflux.data.examples import Example
@@ -22,6 +23,7 @@ from cryoflux.errors import StateTamperedError
 from cryoflux.files import storage_errors, sync_folder, write_atomic
 
 _SETS = ("audit", "holdout", "train")
+_SPARE = "holdout-{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,19 @@ class PreparedData:
     holdout: tuple[Example, ...]
     audit: tuple[Example, ...]
     file_digests: dict[str, str]
-    """``train``, ``holdout``, ``audit`` → SHA-256 of that file"""
+    """``train``, ``audit`` and each holdout → SHA-256 of that file"""
+    spares: dict[str, tuple[Example, ...]] = field(default_factory=dict)
+    """``holdout-2``, … → further holdouts"""
+
+    @property
+    def holdouts(self) -> tuple[str, ...]:
+        """Names of the holdouts, in the order in which they are used."""
+        return ("holdout", *self.spares)
+
+    def part(self, name: str) -> tuple[Example, ...]:
+        """The examples of a set by its name."""
+        own = {"train": self.train, "holdout": self.holdout, "audit": self.audit}
+        return own[name] if name in own else self.spares[name]
 
 
 def _lines(examples: Iterable[Example]) -> bytes:
@@ -58,6 +72,8 @@ def render(splits: Splits) -> tuple[dict[str, bytes], str]:
         "labels.json": (json.dumps(splits.labels, ensure_ascii=False) + "\n").encode(),
         "train.jsonl": _lines(splits.train),
     }
+    files |= {f"{_SPARE.format(n)}.jsonl": _lines(spare) for n, spare in enumerate(splits.spares, 2)}
+    files = dict(sorted(files.items()))
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
     files[CHECKSUMS] = sums.encode()
     return files, sha256_hex(sums.encode())
@@ -100,7 +116,8 @@ def open_prepared(folder: Path, name: str) -> PreparedData:
             why="Δ measured on changed data could not be compared with what was recorded.",
             hint="Restore the file, or start afresh with --state DIR.",
         )
-    contents = {name: (folder / f"{name}.jsonl").read_bytes() for name in _SETS}
+    contents = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.jsonl"))}
+    further = sorted(contents.keys() - set(_SETS), key=lambda name: int(name.partition("-")[2]))
     return PreparedData(
         name=name,
         folder=folder,
@@ -110,4 +127,5 @@ def open_prepared(folder: Path, name: str) -> PreparedData:
         holdout=_parse(contents["holdout"]),
         audit=_parse(contents["audit"]),
         file_digests={key: sha256_hex(content) for key, content in contents.items()},
+        spares={name: _parse(contents[name]) for name in further},
     )

@@ -1,9 +1,11 @@
-"""Makes train, holdout and audit disjoint, and decides who is in which.
+"""Makes train, holdouts and audit disjoint, and decides who is in which.
 
 - Two texts that are equal after normalisation are one example; it stays in the set that matters more:
   holdout, then audit, then train. What was dropped is counted.
 - Where a set is not given, it is split off the training file by content hash: the same examples go to
   the same set whatever their order, and a larger file keeps them there.
+- Spare holdouts are split off where the training file is large enough; one takes over when the error
+  budget of the one before is spent.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ _SHARE = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Three disjoint sets and what was dropped to make them so."""
+    """Disjoint sets and what was dropped to make them so."""
 
     train: tuple[Example, ...]
     holdout: tuple[Example, ...]
@@ -32,6 +34,8 @@ class Splits:
     """all classes, sorted"""
     dropped: dict[str, int]
     """set → examples dropped as duplicates; ``conflicting`` → those of them with another label"""
+    spares: tuple[tuple[Example, ...], ...] = ()
+    """further holdouts"""
 
 
 def split(
@@ -40,14 +44,16 @@ def split(
     audit: Iterable[Example] | None,
     *,
     holdout_size: int,
+    spare_holdouts: int = 0,
 ) -> Splits:
-    """Three disjoint sets.
+    """Disjoint sets.
 
     Args:
         train: the training file.
         holdout: the holdout file; none to split it off ``train``.
         audit: the audit file; none to split it off ``train``.
         holdout_size: most examples of a set that is split off.
+        spare_holdouts: most further holdouts that are split off.
 
     Raises:
         DataError: one class only, a holdout that is too small or shares everything with train, or a
@@ -69,6 +75,7 @@ def split(
         held = _take(pool, holdout_size, len(pool))
     if audit is None:
         audited = _take(pool, holdout_size, len(pool) + (len(held) if holdout is None else 0))
+    spares = _spares(pool, len(held), spare_holdouts)
     splits = Splits(
         tuple(pool.values()),
         tuple(held.values()),
@@ -80,6 +87,7 @@ def split(
             "audit": repeats_audit + overlap_audit,
             "conflicting": len(conflicts),
         },
+        spares,
     )
     _check(splits)
     return splits
@@ -105,6 +113,14 @@ def _drop(pool: dict[str, Example], other: dict[str, Example]) -> int:
 def _take(pool: dict[str, Example], size: int, total: int) -> dict[str, Example]:
     order = sorted(pool, key=lambda key: hashlib.sha256(key.encode()).digest())
     return {key: pool.pop(key) for key in order[: min(size, int(total * _SHARE))]}
+
+
+def _spares(pool: dict[str, Example], size: int, most: int) -> tuple[tuple[Example, ...], ...]:
+    # only as many as leave the training set seven times as large as one of them
+    spares: list[tuple[Example, ...]] = []
+    while len(spares) < most and len(pool) >= 8 * size:
+        spares.append(tuple(_take(pool, size, len(pool)).values()))
+    return tuple(spares)
 
 
 def _check(splits: Splits) -> None:

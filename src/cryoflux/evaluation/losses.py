@@ -12,24 +12,18 @@ __all__ = [
     "PROFILE",
     "EvaluationFailedError",
     "Losses",
-    "measure_losses",
     "read_evidence",
+    "to_nano_nats",
     "write_evidence",
 ]
 
 import struct
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from cryoflux.data.batching import bucketed, padded
-from cryoflux.data.examples import Example
 from cryoflux.errors import CryoFluxError
 from cryoflux.quantities import NANO
 
 PROFILE = "f64-nanonat/v1"
-_BATCH = 16
 LARGEST_NANO_NAT = 10**12
 """1,000 nats an example: beyond it a model is broken rather than wrong"""
 
@@ -56,61 +50,12 @@ class Losses:
         return sum(self.correct) / len(self.correct)
 
 
-def measure_losses(
-    folder: Path,
-    examples: Sequence[Example],
-    *,
-    max_tokens: int,
-    device: str = "cpu",
-    between_batches: Callable[[int, int], None] = lambda _done, _all: None,
-) -> Losses:
-    """Losses of the saved model in ``folder``.
-
-    Args:
-        folder: a model version, as ``from_pretrained`` reads it.
-        examples: at least one.
-        max_tokens: texts are truncated to so many tokens.
-        device: ``cpu`` or ``cuda``; both compute in float64.
-        between_batches: called with (examples done, examples in all); may raise to stop.
+def to_nano_nats(loss: float) -> int:
+    """One loss in nats, rounded once.
 
     Raises:
-        EvaluationFailedError: a loss is not finite.
+        EvaluationFailedError: it is not finite, or absurdly large.
     """
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-    )
-    model = model.to(device=device, dtype=torch.float64).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    texts = tokenizer([e.text for e in examples], truncation=True, max_length=max_tokens)["input_ids"]
-    labels = [model.config.label2id[e.label] for e in examples]
-    nano_nats, correct = [0] * len(examples), [False] * len(examples)
-    done = 0
-    with torch.inference_mode():
-        for batch in bucketed([len(text) for text in texts], _BATCH):
-            between_batches(done, len(examples))
-            scores = _score([texts[i] for i in batch], [labels[i] for i in batch], model, tokenizer, device)
-            for index, loss, right in zip(batch, *scores, strict=True):
-                nano_nats[index], correct[index] = _to_nano_nats(loss), right
-            done += len(batch)
-    return Losses(tuple(nano_nats), tuple(correct))
-
-
-def _score(
-    texts: list[list[int]], labels: list[int], model: Any, tokenizer: Any, device: str
-) -> tuple[list[float], list[bool]]:
-    import torch
-
-    ids, mask = (torch.tensor(rows, device=device) for rows in padded(texts, tokenizer.pad_token_id))
-    targets = torch.tensor(labels, device=device)
-    logits = model(input_ids=ids, attention_mask=mask).logits.double()
-    losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-    return losses.tolist(), (logits.argmax(-1) == targets).tolist()
-
-
-def _to_nano_nats(loss: float) -> int:
     if not 0 <= loss * NANO <= LARGEST_NANO_NAT:
         raise EvaluationFailedError(
             f"A holdout loss is {loss}.",

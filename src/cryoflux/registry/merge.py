@@ -1,10 +1,44 @@
-"""Merges an adapter from disk into a base version from disk, in float32, as PEFT does."""
+"""Merges an adapter into a base version, in float32, as PEFT does: W + (alpha / rank) · B · A.
+
+`merged_tensors` computes only the weights that change; a test holds it to PEFT's result, bit for bit.
+`merge_capsule` lets PEFT itself do it: so whoever verifies does not rely on the code that was used.
+"""
 
 from __future__ import annotations
 
-__all__ = ["merge_capsule"]
+__all__ = ["merge_capsule", "merged_tensors"]
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+_PREFIX = "base_model.model."
+_A, _B = ".lora_A.weight", ".lora_B.weight"
+
+
+def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:
+    """The tensors of the base model that an adapter on the disk changes, after merging.
+
+    Args:
+        base: name → float32 tensor of the base version.
+        capsule: the adapter's folder, as PEFT saves it.
+    """
+    from safetensors.torch import load_file
+
+    config = json.loads((capsule / "adapter_config.json").read_bytes())
+    scale = config["lora_alpha"] / config["r"]
+    stored = load_file(capsule / "adapter_model.safetensors")
+    saved = {name.removeprefix(_PREFIX): tensor for name, tensor in stored.items()}
+    changed = {}
+    for name, tensor in saved.items():
+        if name.endswith(_A):
+            module = name.removesuffix(_A)
+            weight = f"{module}.weight"
+            changed[weight] = base[weight] + (saved[module + _B] @ tensor) * scale
+        elif not name.endswith(_B):
+            changed[name] = tensor
+    return changed
 
 
 def merge_capsule(base: Path, capsule: Path, into: Path) -> None:

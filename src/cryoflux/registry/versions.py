@@ -1,6 +1,7 @@
 """Model versions and capsules, named by what they contain.
 
 - ``models/<digest>/`` is one version, loadable by ``from_pretrained``; the digest is over its tensors.
+  A version that was derived from another shares the files of the layers that did not change (`shards`).
 - ``base_model`` is a link to the head version and is switched in one step. The receipt log says which
   version is the head; the link follows it.
 - ``capsules/<sha256>/`` is one adapter, kept or not, as PEFT saves it.
@@ -15,22 +16,28 @@ __all__ = ["HEAD", "Version", "Versions"]
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryoflux.digests import (
+    CHECKSUMS,
+    TensorEntry,
+    checksum_lines,
     file_digest,
     folder_digest,
     listed_digests,
     mismatched_files,
     read_tensor_entries,
+    sha256_hex,
     tensors_digest,
     write_checksums,
 )
 from cryoflux.errors import ModelError, StateTamperedError, StorageError
 from cryoflux.files import replace_symlink, storage_errors, sync_folder
+from cryoflux.registry.shards import link_or_copy, read_tensors, shard, shard_names, write_shard
 
 HEAD = "base_model"
 _DRAFT = ".draft-"
@@ -46,9 +53,8 @@ class Version:
     files: str
     """SHA-256 of its ``SHA256SUMS``"""
 
-    def weights_sha256(self) -> str:
-        """SHA-256 of the first weight file, as it was listed when the version was written or checked."""
-        return listed_digests(self.folder)[min(self.folder.glob("*.safetensors")).name]
+    entries: tuple[TensorEntry, ...]
+    """its tensors, hashed"""
 
 
 class Versions:
@@ -68,11 +74,43 @@ class Versions:
         Raises:
             StorageError: the disk is full, read-only, or refuses.
         """
-        folder = self._models / f"{_DRAFT}{secrets.token_hex(4)}"
+        folder = self._new_draft()
         with storage_errors(folder), _no_half(folder):
-            _save(save, folder)
+            _save(save, folder, then=shard)
             files = write_checksums(folder)
-        return Version(folder, _digest(folder), files)
+        return _version(folder, files)
+
+    def derive(self, base: Version, changed: Mapping[str, Any]) -> Version:
+        """Save, under a draft name, a version in which some tensors are others.
+
+        Only the files that hold them are written and hashed; the rest is shared with the base.
+
+        Args:
+            base: a version of this state.
+            changed: tensor name → float32 tensor.
+
+        Raises:
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        where = shard_names(base.folder)
+        touched = sorted({where[name] for name in changed})
+        listed = listed_digests(base.folder)
+        folder = self._new_draft()
+        with storage_errors(folder), _no_half(folder):
+            _save(lambda into: _write_changed(base.folder, touched, changed, into), folder)
+            listed |= {file: file_digest(folder / file) for file in touched}
+            for name in listed.keys() - set(touched):
+                link_or_copy(base.folder / name, folder / name)
+            content = checksum_lines(listed)
+            (folder / CHECKSUMS).write_bytes(content)
+            _sync_file(folder / CHECKSUMS)
+            sync_folder(folder)
+        written = {e.name: e for file in touched for e in read_tensor_entries(folder / file)}
+        entries = tuple(written.get(entry.name, entry) for entry in base.entries)
+        return Version(folder, tensors_digest(entries), sha256_hex(content), entries)
+
+    def _new_draft(self) -> Path:
+        return self._models / f"{_DRAFT}{secrets.token_hex(4)}"
 
     def keep(self, draft: Version) -> Version:
         """Give a draft its final name; a version that is there already is the same one."""
@@ -83,7 +121,7 @@ class Versions:
             else:
                 draft.folder.rename(folder)
                 sync_folder(self._models)
-        return Version(folder, draft.digest, folder_digest(folder))
+        return Version(folder, draft.digest, folder_digest(folder), draft.entries)
 
     def discard(self, draft: Version) -> None:
         """Throw a draft away."""
@@ -118,8 +156,8 @@ class Versions:
         folder = self._models / digest
         try:
             wrong = mismatched_files(folder)
-            if not wrong and _digest(folder) == digest:
-                return Version(folder, digest, folder_digest(folder))
+            if not wrong and (found := _version(folder, folder_digest(folder))).digest == digest:
+                return found
             what = (
                 f"{folder / wrong[0]} is not the file that was kept"
                 if wrong
@@ -153,11 +191,18 @@ class Versions:
         return [p.name for p in sorted(folders, key=lambda p: p.stat().st_mtime_ns)]
 
 
-def _digest(folder: Path) -> str:
+def _version(folder: Path, files: str) -> Version:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise ModelError(f"{folder} holds no safetensors weights.", why="A version is named by them.")
-    return tensors_digest(entry for path in weights for entry in read_tensor_entries(path))
+    entries = tuple(entry for path in weights for entry in read_tensor_entries(path))
+    return Version(folder, tensors_digest(entries), files, entries)
+
+
+def _write_changed(base: Path, touched: list[str], changed: Mapping[str, Any], into: Path) -> None:
+    for file in touched:
+        tensors = read_tensors(base / file)
+        write_shard(into / file, {name: changed.get(name, tensor) for name, tensor in tensors.items()})
 
 
 @contextmanager
@@ -169,12 +214,15 @@ def _no_half(folder: Path) -> Iterator[None]:
         raise
 
 
-def _save(save: Callable[[Path], None], folder: Path) -> None:
+def _save(
+    save: Callable[[Path], None], folder: Path, *, then: Callable[[Path], None] = lambda _: None
+) -> None:
     from safetensors import SafetensorError
 
     folder.mkdir(parents=True)
     try:
         save(folder)
+        then(folder)
     except SafetensorError as error:  # what the weights' writer says of a full disk
         raise StorageError(
             f"{folder.name} could not be written to {folder.parent}: {error}.",
@@ -187,8 +235,12 @@ def _save(save: Callable[[Path], None], folder: Path) -> None:
 def _sync_files(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _sync_file(path)
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,30 +1,49 @@
-"""Which training examples an attempt draws from: a window that moves through the pool.
+"""Which training examples an attempt draws: a window that slides through the pool.
 
-Attempts 0, 1, 2, … take consecutive windows of one seeded permutation; when it is used up, the next
-permutation begins. So an attempt sees fresh examples until all have been seen once.
+The pool is one seeded order of the training examples. Its end is set aside for screening and never
+trained on. An attempt draws some examples that no attempt has drawn yet, and before them, up to the
+size of its window, the ones drawn last: their activations are known, so they cost little. Once all
+were drawn, the order begins again.
 """
 
 from __future__ import annotations
 
-__all__ = ["slice_digest", "training_slice"]
+__all__ = ["Pool", "make_pool", "slice_digest"]
 
 import hashlib
 import random
+from dataclasses import dataclass
+
+_MOST_SCREENED = 0.15
+"""share of the training examples that may be set aside"""
 
 
-def training_slice(pool_size: int, slice_size: int, attempt: int, seed: int) -> list[int]:
-    """Indices into the pool for one attempt, in drawing order; at most the whole pool."""
-    size = min(slice_size, pool_size)
-    indices: list[int] = []
-    position = attempt * size
-    while len(indices) < size:
-        epoch, offset = divmod(position, pool_size)
-        order = list(range(pool_size))
-        random.Random(f"{seed}/{epoch}").shuffle(order)  # noqa: S311 - a reproducible draw, not a secret
-        taken = order[offset : offset + size - len(indices)]
-        indices += taken
-        position += len(taken)
-    return indices
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The training examples by index, in the order in which they are drawn."""
+
+    order: tuple[int, ...]
+    screen: tuple[int, ...]
+    """set aside: an update is tried on them before the holdout is read"""
+
+    def fresh(self, drawn: int, size: int) -> list[int]:
+        """The next ``size`` examples after ``drawn`` were drawn, first drawn first."""
+        count = len(self.order)
+        return [self.order[i % count] for i in range(drawn, drawn + min(size, count))]
+
+    def seen(self, drawn: int, size: int) -> list[int]:
+        """The ``size`` examples that were drawn last, each once, oldest first."""
+        count = len(self.order)
+        first = max(0, drawn - min(size, count))
+        return [self.order[i % count] for i in range(first, drawn)]
+
+
+def make_pool(count: int, screen_size: int, seed: int) -> Pool:
+    """The order of ``count`` training examples; it depends on the seed alone."""
+    order = list(range(count))
+    random.Random(f"{seed}/pool").shuffle(order)  # noqa: S311 - a reproducible draw, not a secret
+    kept = count - min(screen_size, int(count * _MOST_SCREENED))
+    return Pool(tuple(order[:kept]), tuple(order[kept:]))
 
 
 def slice_digest(indices: list[int]) -> str:

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 __all__ = ["attention_projections", "head_modules"]
 
+import re
 from typing import Any
 
 from cryoflux.errors import ModelError
 
 _ATTENTION = ("attention", "attn")
+_LAYER = re.compile(r"\.(\d+)\.")
 
 
-def attention_projections(model: Any) -> list[str]:
+def attention_projections(model: Any, *, layers: int) -> list[str]:
     """Names of the linear layers inside attention blocks, in model order.
+
+    Args:
+        model: a transformers model for sequence classification.
+        layers: only so many of the uppermost layers.
 
     Raises:
         ModelError: the architecture has none.
@@ -38,7 +44,9 @@ def attention_projections(model: Any) -> list[str]:
             why="LoRA is applied to linear layers inside attention blocks; this model has none.",
             hint="Choose an encoder such as the embedded one: --model all-MiniLM-L6-v2.",
         )
-    return names
+    indices = sorted({int(found[1]) for name in names if (found := _LAYER.search(name))})
+    upper = set(indices[-layers:])
+    return [name for name in names if not (found := _LAYER.search(name)) or int(found[1]) in upper]
 
 
 def head_modules(model: Any) -> list[str]:

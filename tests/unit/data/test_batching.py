@@ -1,12 +1,21 @@
-"""Every text is in exactly one batch, and a batch is padded to its longest text only."""
+"""Every text is in at most one batch of a pass, and a batch is padded to its longest text only."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoflux.data.batching import bucketed, padded
+from cryoflux.data.batching import bucketed, mixed_buckets, padded
+
+LENGTHS = st.lists(st.integers(1, 50), min_size=1, max_size=200)
 
 
-@given(st.lists(st.integers(1, 50), min_size=1), st.integers(1, 9))
+@given(LENGTHS, st.integers(1, 9))
 def test_buckets_hold_each_text_once_and_sorted_by_length(lengths: list[int], size: int) -> None:
     batches = bucketed(lengths, size)
     order = [i for batch in batches for i in batch]
@@ -17,3 +26,45 @@ def test_buckets_hold_each_text_once_and_sorted_by_length(lengths: list[int], si
 
 def test_padding_is_masked() -> None:
     assert padded([[5, 6], [7]], 0) == ([[5, 6], [7, 0]], [[1, 1], [1, 0]])
+
+
+def batches_of(lengths: list[int], size: int, seed: int) -> Iterator[list[int]]:
+    return mixed_buckets(lengths, size, random.Random(seed))
+
+
+def batches_a_pass(count: int, size: int) -> int:
+    size = min(size, count)
+    return count // size + (count % size > size // 2)
+
+
+@given(LENGTHS, st.integers(1, 40), st.integers(0, 99))
+def test_a_pass_covers_every_text_at_most_once_and_leaves_out_half_a_batch_at_most(
+    lengths: list[int], size: int, seed: int
+) -> None:
+    batches, number = batches_of(lengths, size, seed), batches_a_pass(len(lengths), size)
+    for _ in range(3):
+        covered = [i for batch in islice(batches, number) for i in batch]
+        assert len(set(covered)) == len(covered)
+        assert len(lengths) - len(covered) <= size // 2
+
+
+@given(LENGTHS, st.integers(1, 40), st.integers(0, 99))
+def test_the_seed_alone_decides_the_order(lengths: list[int], size: int, seed: int) -> None:
+    first, second = (list(islice(batches_of(lengths, size, seed), 30)) for _ in range(2))
+    assert first == second
+
+
+def test_texts_of_a_batch_are_about_equally_long_and_its_company_changes() -> None:
+    lengths = [random.Random(1).randint(1, 100) for _ in range(640)]
+    batches = batches_of(lengths, 16, 5)
+    passes = [list(islice(batches, 40)) for _ in range(2)]
+    spread = [max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in passes[0]]
+    assert sum(spread) / len(spread) < 20
+    assert not {frozenset(b) for b in passes[0]} & {frozenset(b) for b in passes[1]}
+
+
+def test_no_text_is_left_out_for_ever_because_it_is_long() -> None:
+    lengths = list(range(1, 205))
+    seen = Counter(i for batch in islice(batches_of(lengths, 32, 5), 6 * 40) for i in batch)
+    assert len(seen) == 204
+    assert min(seen.values()) > 25

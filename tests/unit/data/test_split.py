@@ -1,5 +1,7 @@
 """Nothing that judges was ever trained on, whatever is given and in whatever order."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,3 +71,24 @@ def test_copies_with_another_label_are_dropped_and_counted_apart() -> None:
 def test_sets_that_cannot_judge_are_refused(train, holdout, message: str) -> None:
     with pytest.raises(DataError, match=message):
         split(train, holdout, numbered(40, 900), holdout_size=30)
+
+
+@given(st.integers(150, 1500), st.integers(0, 4), st.integers(30, 60))
+def test_spare_holdouts_share_nothing_and_leave_enough_to_train_on(
+    count: int, spares: int, size: int
+) -> None:
+    alone = split(numbered(count + 250), None, None, holdout_size=size)
+    splits = split(numbered(count + 250), None, None, holdout_size=size, spare_holdouts=spares)
+    assert (splits.holdout, splits.audit) == (alone.holdout, alone.audit)
+    sets = [splits.train, splits.holdout, splits.audit, *splits.spares]
+    assert sum(map(len, sets)) == len(set.union(*map(keys, sets))) == count + 250
+    size = len(splits.holdout)
+    assert all(len(spare) == size for spare in splits.spares)
+    assert len(splits.spares) == min(spares, max(0, len(alone.train) // size - 7))
+
+
+def test_a_spare_holdout_stays_the_same_whatever_the_order_of_the_file() -> None:
+    forward = split(numbered(900), numbered(40, 2000), None, holdout_size=50, spare_holdouts=2)
+    backward = split(numbered(900)[::-1], numbered(40, 2000), None, holdout_size=50, spare_holdouts=2)
+    assert [keys(s) for s in forward.spares] == [keys(s) for s in backward.spares]
+    assert [len(s) for s in forward.spares] == [40, 40]

@@ -1,0 +1,111 @@
+"""Activations of a set before the layers that learn, from the cache or computed into it."""
+
+from __future__ import annotations
+
+__all__ = ["Activations", "Sets"]
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from cryoflux.data.batching import bucketed
+from cryoflux.digests import TensorEntry
+from cryoflux.encoder.model import Encoder, attention_bias
+from cryoflux.encoder.prefix import Prefix, PrefixCache, prefix_key
+from cryoflux.encoder.tokens import Tokens
+
+_BATCH = 32
+"""texts computed at once: as many as still fit a processor's cache"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """Where the activations of one set of texts come from."""
+
+    tokens: Tokens
+    cache: PrefixCache
+    depths: tuple[int, ...]
+    """depths worth keeping on the way to a deeper one, ascending"""
+
+
+class Activations:
+    """What an encoder makes of a set of texts with its first ``depth`` layers."""
+
+    def __init__(self, encoder: Encoder, entries: Sequence[TensorEntry], source: Sets, depth: int) -> None:
+        """Take the digests of the encoder's tensors as ``entries``; depth 0 is never kept."""
+        self._encoder = encoder
+        self._source = source
+        self.depth = depth
+        self.keys = {
+            at: prefix_key(encoder.layout, entries, at, source.tokens, encoder.backend)
+            for at in {*source.depths, depth}
+            if 0 < at <= depth
+        }
+        self._opened: dict[int, Prefix] = {}
+        """held, because the cache may evict a file to make room for a deeper one"""
+
+    def lengths(self, indices: Sequence[int]) -> list[int]:
+        """Tokens of some texts."""
+        return self._source.tokens.lengths(indices).tolist()  # type: ignore[no-any-return]
+
+    def forget(self, shared: set[str]) -> None:
+        """Throw away what was kept, but for the names in ``shared``."""
+        for key in set(self.keys.values()) - shared:
+            self._source.cache.drop(key)
+
+    def _prefix(self, depth: int) -> Prefix:
+        if depth not in self._opened:
+            encoder, source = self._encoder, self._source
+            self._opened[depth] = source.cache.open(
+                self.keys[depth], source.tokens, encoder.layout.hidden, encoder.backend
+            )
+        return self._opened[depth]
+
+    def missing(self, indices: Sequence[int]) -> list[int]:
+        """Those of some texts that would have to be computed."""
+        return self._prefix(self.depth).missing(indices) if self.depth else []
+
+    def prepare(self, indices: Sequence[int], between: Callable[[int, int], None]) -> None:
+        """Compute what is missing of some texts.
+
+        Args:
+            indices: of the texts.
+            between: called with (texts done, texts to do) before each batch; may raise to stop.
+        """
+        missing = self.missing(indices)
+        lengths = self._source.tokens.lengths(missing).tolist() if missing else []
+        done = 0
+        for group in bucketed(lengths, _BATCH):
+            between(done, len(missing))
+            self._compute([missing[i] for i in group])
+            done += len(group)
+
+    def _compute(self, batch: list[int]) -> None:
+        start = self._nearest(batch)
+        with torch.no_grad():
+            x, mask = self._read(batch, start)
+            bias = attention_bias(mask, x.dtype)
+            for index in range(start, self.depth):
+                x = self._encoder.layer(x, bias, index)
+                if index + 1 in self.keys:
+                    self._prefix(index + 1).put(batch, x)
+
+    def _nearest(self, batch: list[int]) -> int:
+        cache = self._source.cache
+        depths = sorted(self.keys, reverse=True)
+        known = (at for at in depths if at in self._opened or cache.has(self.keys[at]))
+        return next((at for at in known if not self._prefix(at).missing(batch)), 0)
+
+    def _read(self, batch: Sequence[int], depth: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if depth:
+            x, mask = self._prefix(depth).batch(batch)
+        else:
+            ids, mask = self._source.tokens.batch(batch)
+            with torch.no_grad():
+                x = self._encoder.embed(ids.to(self._encoder.device))
+        return x.to(self._encoder.device, non_blocking=True), mask.to(self._encoder.device, non_blocking=True)
+
+    def batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Activations (batch, longest, hidden) and mask of texts that are prepared."""
+        return self._read(indices, self.depth)

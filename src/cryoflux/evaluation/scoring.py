@@ -1,0 +1,136 @@
+"""Scores some examples at a time: the same integers from two ways of computing them.
+
+- `EncoderScorer` computes what CryoFlux knows the layout of, starts from kept activations, and in the
+  last layer computes the first token alone.
+- `TransformersScorer` lets transformers do it: any architecture, and whoever verifies.
+
+Both compute in float64 and round each loss once (profile ``f64-nanonat/v1``), so they agree to the digit.
+"""
+
+from __future__ import annotations
+
+__all__ = ["EncoderScorer", "Scorer", "TransformersScorer"]
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cryoflux.data.batching import bucketed, padded
+from cryoflux.data.examples import Example
+from cryoflux.evaluation.losses import to_nano_nats
+
+if TYPE_CHECKING:
+    import torch
+
+    from cryoflux.encoder.activations import Activations
+    from cryoflux.encoder.model import Encoder
+
+_BATCH = 16
+
+Scores = tuple[list[int], list[bool]]
+"""losses in nano-nats and hits, in the order that was asked for"""
+
+
+class Scorer(Protocol):
+    """Knows a model and a set of examples."""
+
+    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> Scores:
+        """Losses and hits of some examples.
+
+        Args:
+            indices: which examples.
+            between: called with how many of them are done before each batch; may raise to stop.
+
+        Raises:
+            EvaluationFailedError: a loss is not finite.
+        """
+
+
+def _by_batch(
+    lengths: Sequence[int],
+    between: Callable[[int], None],
+    losses_of: Callable[[list[int]], tuple[list[float], list[bool]]],
+) -> Scores:
+    nano_nats, correct = [0] * len(lengths), [False] * len(lengths)
+    done = 0
+    for rows in bucketed(lengths, _BATCH):
+        between(done)
+        for row, loss, right in zip(rows, *losses_of(rows), strict=True):
+            nano_nats[row], correct[row] = to_nano_nats(loss), right
+        done += len(rows)
+    return nano_nats, correct
+
+
+def _losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[list[float], list[bool]]:
+    from torch.nn.functional import cross_entropy
+
+    losses = cross_entropy(logits.double(), labels.to(logits.device), reduction="none")
+    return losses.tolist(), (logits.argmax(-1) == labels.to(logits.device)).tolist()
+
+
+class EncoderScorer:
+    """Computes with our own encoder in float64."""
+
+    def __init__(self, encoder: Encoder, activations: Activations, labels: torch.Tensor) -> None:
+        """Take an encoder of backend ``f64``, its activations of the set, and the set's classes."""
+        self._encoder = encoder
+        self._activations = activations
+        self._labels = labels
+
+    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> Scores:
+        """Losses and hits of some examples."""
+        import torch
+
+        from cryoflux.encoder.model import attention_bias
+
+        self._activations.prepare(indices, lambda done, _: between(done))
+        lengths = self._activations.lengths(indices)
+
+        def losses_of(rows: list[int]) -> tuple[list[float], list[bool]]:
+            batch = [indices[row] for row in rows]
+            encoder = self._encoder
+            with torch.no_grad():
+                x, mask = self._activations.batch(batch)
+                bias = attention_bias(mask, x.dtype)
+                for index in range(self._activations.depth, encoder.layout.layers - 1):
+                    x = encoder.layer(x, bias, index)
+                logits = encoder.logits(encoder.last_layer(x, bias, {}), {})
+                return _losses(logits, self._labels[batch])
+
+        return _by_batch(lengths, between, losses_of)
+
+
+class TransformersScorer:
+    """Computes with transformers, from the saved weights."""
+
+    def __init__(
+        self, folder: Path, examples: Sequence[Example], *, max_tokens: int, device: str = "cpu"
+    ) -> None:
+        """Load a model version; texts are truncated to ``max_tokens``."""
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        model: Any = AutoModelForSequenceClassification.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        )
+        self._model = model.to(device=device, dtype=torch.float64).eval()
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._pad = tokenizer.pad_token_id
+        texts = tokenizer([e.text for e in examples], truncation=True, max_length=max_tokens)
+        self._texts: list[list[int]] = texts["input_ids"]
+        self._labels = [model.config.label2id[e.label] for e in examples]
+        self._device = device
+
+    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> Scores:
+        """Losses and hits of some examples."""
+        import torch
+
+        def losses_of(rows: list[int]) -> tuple[list[float], list[bool]]:
+            batch = [indices[row] for row in rows]
+            inputs = padded([self._texts[i] for i in batch], self._pad)
+            ids, mask = (torch.tensor(values, device=self._device) for values in inputs)
+            with torch.no_grad():
+                logits = self._model(input_ids=ids, attention_mask=mask).logits
+                return _losses(logits, torch.tensor([self._labels[i] for i in batch]))
+
+        return _by_batch([len(self._texts[i]) for i in indices], between, losses_of)

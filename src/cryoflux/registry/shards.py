@@ -1,0 +1,83 @@
+"""A version's weights in one file a layer, so that a new version writes only the layers that changed.
+
+The files and ``model.safetensors.index.json`` are what transformers calls a sharded checkpoint:
+``from_pretrained`` loads it like any other. A file that did not change is a hard link to the base
+version's, with the same bytes and the same digest, so nothing is copied or hashed again.
+"""
+
+from __future__ import annotations
+
+__all__ = ["INDEX", "link_or_copy", "read_tensors", "shard", "shard_names", "write_shard"]
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+INDEX = "model.safetensors.index.json"
+_LAYER = re.compile(r"\.(\d+)\.")
+_READ_ONLY = 0o444
+
+
+def _group(name: str) -> tuple[int, int]:
+    # embeddings first, then the layers in order, then what lies outside of them
+    if found := _LAYER.search(name):
+        return 1, int(found[1])
+    return (0, 0) if "embed" in name else (2, 0)
+
+
+def shard(folder: Path) -> None:
+    """Split the weights that ``save_pretrained`` has written by layer, in place."""
+    written = sorted(folder.glob("*.safetensors"))
+    tensors = {name: tensor for path in written for name, tensor in read_tensors(path).items()}
+    for path in written:
+        path.unlink()
+    groups = sorted({_group(name) for name in tensors})
+    files = {g: f"model-{i:05}-of-{len(groups):05}.safetensors" for i, g in enumerate(groups, 1)}
+    for group, file in files.items():
+        write_shard(folder / file, {n: t for n, t in tensors.items() if _group(n) == group})
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    names = {name: files[_group(name)] for name in sorted(tensors)}
+    index = {"metadata": {"total_size": size}, "weight_map": names}
+    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+
+
+def shard_names(folder: Path) -> dict[str, str]:
+    """Tensor name → the file that holds it."""
+    if (folder / INDEX).is_file():
+        return dict(json.loads((folder / INDEX).read_bytes())["weight_map"])
+    from safetensors import safe_open
+
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as stream:
+            found |= dict.fromkeys(stream.keys(), path.name)
+    return found
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """The tensors of one file, or of all files of a folder."""
+    from safetensors.torch import load_file
+
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    return {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+
+def write_shard(path: Path, tensors: Mapping[str, Any]) -> None:
+    """Write one weight file; nobody writes to it again, because other versions may share it."""
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
+    path.chmod(_READ_ONLY)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or a copy where the file system has no links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

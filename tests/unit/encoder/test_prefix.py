@@ -1,0 +1,188 @@
+"""What lower layers make of a text is kept under what it depends on, and never used damaged."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import tiny
+from cryoflux.data.examples import Example
+from cryoflux.digests import TensorEntry, read_tensor_entries
+from cryoflux.encoder.activations import Activations, Sets
+from cryoflux.encoder.layout import Layout, read_layout
+from cryoflux.encoder.linear import Backend
+from cryoflux.encoder.model import Encoder
+from cryoflux.encoder.prefix import PrefixCache, prefix_key
+from cryoflux.encoder.tokens import TokenCache, Tokens
+from cryoflux.registry.shards import read_tensors
+
+EXAMPLES = [Example(text, label) for text, label in tiny.sentences(80, 6)]
+EVERY = list(range(80))
+ROOMY = 10**9
+
+
+class Workshop:
+    """An encoder with its token ids, and activations that say what they had to compute."""
+
+    def __init__(self, model: Path, cache: Path) -> None:
+        layout = read_layout(model)
+        assert layout is not None
+        self.model, self.cache, self.layout = model, cache, layout
+        self.tensors = read_tensors(model)
+        self.entries = [e for path in model.glob("*.safetensors") for e in read_tensor_entries(path)]
+
+    def tokens(self, limit: int = 16) -> Tokens:
+        return TokenCache(self.cache / "tokens").get(self.model, EXAMPLES, "digest", limit)
+
+    def activations(
+        self, depth: int = 2, *, depths: tuple[int, ...] = (), most_bytes: int = ROOMY
+    ) -> Activations:
+        sets = Sets(self.tokens(), PrefixCache(self.cache / "prefix", most_bytes), depths)
+        return Activations(Encoder(self.layout, self.tensors, Backend.F32), self.entries, sets, depth)
+
+    def truth(self, depth: int = 2) -> torch.Tensor:
+        encoder, (ids, mask) = Encoder(self.layout, self.tensors, Backend.F32), self.tokens().batch(EVERY)
+        bias = torch.where(mask, 0.0, -torch.inf)[:, None, None, :]
+        x = encoder.embed(ids)
+        for index in range(depth):
+            x = encoder.layer(x, bias, index)
+        return x * mask[..., None]
+
+
+@pytest.fixture
+def workshop(folder: Path, tmp_path: Path) -> Workshop:
+    return Workshop(folder, tmp_path)
+
+
+def prepare(source: Activations, indices: list[int] = EVERY) -> int:
+    """Compute what is missing; return how many texts that were."""
+    counts = [0]
+    source.prepare(indices, lambda done, count: counts.append(count))
+    return max(counts)
+
+
+def contents(source: Activations) -> torch.Tensor:
+    x, mask = source.batch(EVERY)
+    return x * mask[..., None]
+
+
+def test_what_was_computed_is_there_after_reopening(workshop: Workshop) -> None:
+    assert prepare(workshop.activations(), EVERY[:50]) == 50
+    again = workshop.activations()
+    assert again.missing(EVERY) == EVERY[50:]
+    assert prepare(again) == 30
+    assert prepare(workshop.activations()) == 0
+    torch.testing.assert_close(contents(workshop.activations()), workshop.truth(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_damaged_text_is_computed_again_and_only_that(workshop: Workshop) -> None:
+    source = workshop.activations()
+    prepare(source)
+    expected = contents(source).clone()
+    (path,) = (workshop.cache / "prefix").glob("*.bin")
+    content = bytearray(path.read_bytes())
+    row = workshop.layout.hidden * 4
+    starts = (workshop.tokens().starts * row).tolist()
+    content[starts[7]] ^= 1
+    content[starts[21] - 1] ^= 128
+    content[starts[33] + row : starts[34]] = bytes(starts[34] - starts[33] - row)  # half written
+    path.write_bytes(content)
+    source = workshop.activations()
+    assert source.missing(EVERY) == [7, 20, 33]
+    assert prepare(source) == 3
+    torch.testing.assert_close(contents(source), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["bin", "crc"])
+def test_a_file_that_was_cut_or_lost_its_sums_is_no_evidence(workshop: Workshop, suffix: str) -> None:
+    prepare(workshop.activations())
+    (path,) = (workshop.cache / "prefix").glob(f"*.{suffix}")
+    os.truncate(path, path.stat().st_size // 2)
+    source = workshop.activations()
+    assert 0 < prepare(source) < 80
+    torch.testing.assert_close(contents(source), workshop.truth(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_deeper_prefix_starts_from_the_nearest_that_is_whole(workshop: Workshop) -> None:
+    shallow = workshop.activations(1)
+    prepare(shallow)
+    deep = workshop.activations(2, depths=(1, 2))
+    marked = shallow.batch([0])[0] + 1
+    (key,) = shallow.keys.values()
+    path = workshop.cache / "prefix" / f"{key}.bin"
+    assert path.is_file()
+    # were layer 0 computed again, the mark would not reach layer 1
+    PrefixCache(path.parent, ROOMY).open(key, workshop.tokens(), workshop.layout.hidden, Backend.F32).put(
+        [0], marked
+    )
+    prepare(deep)
+    found, expected = contents(deep), workshop.truth()
+    assert not torch.allclose(found[0], expected[0], atol=1e-2)
+    torch.testing.assert_close(found[1:], expected[1:], rtol=1e-5, atol=1e-5)
+
+
+def test_the_cache_stays_within_its_bound_and_the_oldest_goes_first(workshop: Workshop) -> None:
+    tokens, hidden = workshop.tokens(), workshop.layout.hidden
+    each = int(tokens.starts[-1]) * hidden * 4
+    folder = workshop.cache / "prefix"
+    for number, key in enumerate(["a", "b", "c"]):
+        PrefixCache(folder, ROOMY).open(key, tokens, hidden, Backend.F32)
+        os.utime(folder / f"{key}.bin", ns=(number, number))
+    cache = PrefixCache(folder, 3 * each)
+    for _ in range(2):  # the oldest each time until it is opened, whether it was open already or not
+        os.utime(folder / "a.bin", ns=(0, 0))
+        cache.open("a", tokens, hidden, Backend.F32)
+    cache.open("d", tokens, hidden, Backend.F32)
+    assert sorted(path.stem for path in folder.glob("*.bin")) == ["a", "c", "d"]
+    assert sorted(path.stem for path in folder.glob("*.crc")) == ["a", "c", "d"]
+    PrefixCache(folder, each // 2).open("c", tokens, hidden, Backend.F32)
+    assert [path.stem for path in folder.glob("*.bin")] == ["c"]
+
+
+def test_a_bound_too_small_for_all_depths_costs_time_and_never_a_value(workshop: Workshop) -> None:
+    source = workshop.activations(2, depths=(1, 2), most_bytes=1)
+    prepare(source)
+    other = workshop.activations(1, most_bytes=1)
+    prepare(other)
+    torch.testing.assert_close(contents(source), workshop.truth(), rtol=1e-5, atol=1e-5)
+
+
+def key(workshop: Workshop, depth: int, *, backend: Backend = Backend.F32, changed: str = "") -> str:
+    def other(entry: TensorEntry) -> TensorEntry:
+        return replace(entry, sha256="0" * 64) if entry.name == changed else entry
+
+    return prefix_key(workshop.layout, map(other, workshop.entries), depth, workshop.tokens(), backend)
+
+
+def test_a_name_depends_on_all_that_lies_below_and_on_nothing_above(workshop: Workshop) -> None:
+    part: Layout = workshop.layout
+    below = {e.name for e in workshop.entries if key(workshop, 2, changed=e.name) != key(workshop, 2)}
+    prefixes = tuple(f"{name}." for name in (part.embeddings, part.layer.format(0), part.layer.format(1)))
+    assert below == {e.name for e in workshop.entries if e.name.startswith(prefixes)}
+    assert len(below) == len([e for e in workshop.entries if "embeddings." in e.name]) + 2 * 16
+    tokens = [workshop.tokens(), workshop.tokens(limit=8), replace(workshop.tokens(), digest="another set")]
+    names = {
+        prefix_key(part, workshop.entries, depth, of, backend)
+        for depth in (1, 2)
+        for of in tokens
+        for backend in Backend
+    }
+    assert len(names) == 2 * 3 * len(Backend)
+
+
+def test_forgetting_a_candidate_leaves_what_the_head_shares(workshop: Workshop) -> None:
+    head = workshop.activations(2, depths=(1, 2))
+    prepare(head)
+    name = workshop.layout.in_layer(1, f"{workshop.layout.up}.bias")
+    workshop.entries = [replace(e, sha256="0" * 64) if e.name == name else e for e in workshop.entries]
+    workshop.tensors = {**workshop.tensors, name: workshop.tensors[name] + 1}
+    candidate = workshop.activations(2, depths=(1, 2))
+    assert candidate.keys[1] == head.keys[1]
+    prepare(candidate)
+    candidate.forget(set(head.keys.values()))
+    kept = {path.stem for path in (workshop.cache / "prefix").iterdir()}
+    assert kept == set(head.keys.values())

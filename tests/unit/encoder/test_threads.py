@@ -1,0 +1,55 @@
+"""More threads are taken only where they were seen to cost fewer joules for the same work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from cryoflux.encoder import threads
+from cryoflux.encoder.threads import frugal_threads
+
+
+@pytest.fixture(autouse=True)
+def _trial(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(threads, "_TRIAL_S", 0.02)
+    monkeypatch.setattr(threads, "_SHAPE", (8, 8, 8))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(torch, "mm", lambda a, b: None)
+    yield
+    torch.set_num_threads(before)
+
+
+def meter(watts: Callable[[int], float], monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """A process whose joules follow from the threads that it is told to use; each trial does as much."""
+    clock = {"s": 0.0, "uj": 0.0}
+
+    def monotonic() -> float:
+        clock["s"] += 0.001
+        clock["uj"] += 1_000 * watts(torch.get_num_threads())
+        return clock["s"]
+
+    monkeypatch.setattr(threads.time, "monotonic", monotonic)
+    return lambda: round(clock["uj"])
+
+
+@pytest.mark.parametrize(
+    ("watts", "best"),
+    [
+        (lambda n: {1: 10, 2: 5, 4: 8}[n], 2),
+        (lambda n: {1: 10, 2: 7, 4: 5}[n], 4),
+        (lambda n: 10 * n, 1),
+        (lambda n: {1: 10, 2: 9.8, 4: 9.9}[n], 1),
+    ],
+    ids=["two", "four", "one", "a difference that may be noise"],
+)
+def test_the_cheapest_count_is_taken(watts, best: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert frugal_threads(meter(watts, monkeypatch)) == best
+
+
+@pytest.mark.parametrize("reading", [None, 5], ids=["no meter", "a meter that stands still"])
+def test_where_nobody_can_tell_one_thread_is_used(reading: int | None) -> None:
+    assert frugal_threads(lambda: reading) == 1
