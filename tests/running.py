@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 DRIVER = Path(__file__).with_name("drive.py")
-QUICK = ["--learning-rate", "0.01", "--reserve", "12J"]
-SURE = ["--learning-rate", "0.01", "--reserve", "40J", "--max-steps", "12"]
+QUICK = ["--learning-rate", "0.01", "--reserve", "12J", "--recipes", "prefix-1,lean"]
+SURE = ["--learning-rate", "0.01", "--reserve", "40J", "--recipes", "lean", "--max-steps", "12"]
 """Steps end the training long before the joules do, however busy the machine is."""
 
 
@@ -39,7 +39,7 @@ class Outcome:
 
 def environment(**extra: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("CRYOFLUX_", "HF_"))}
-    return {**kept, "HF_HUB_OFFLINE": "1", **extra}
+    return {**kept, "HF_HUB_OFFLINE": "1", "CRYOFLUX_THREADS": "1", **extra}
 
 
 def start(

@@ -1,36 +1,35 @@
 """A small but complete state directory, made by hand and written through the real receipt log.
 
-Four attempts on a holdout of 40 examples: accepted, rejected (its adapter is kept), aborted before an
-adapter was made, accepted. The models are safetensors files of a few bytes.
+Four attempts on a holdout of 64 examples: accepted, rejected (its adapter is kept), aborted before an
+adapter was made, accepted. The models are safetensors files of a few bytes. ``old=True`` writes a state
+as it was written before there were schedules, screens and error budgets.
 """
 
 from __future__ import annotations
 
 __all__ = ["SyntheticState", "make_state", "open_state"]
 
-import hashlib
-import json
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from cryoflux.decision.evidence import Evidence, pair_losses
-from cryoflux.decision.rules import Thresholds, decide
-from cryoflux.digests import file_digest, read_tensor_entries, tensors_digest, write_checksums
+from cryoflux.decision.budget import ErrorBudget
+from cryoflux.decision.rules import BUDGETED
+from cryoflux.decision.screening import screened_out
+from cryoflux.decision.sequential import reading_order
+from cryoflux.digests import file_digest
 from cryoflux.energy.bucket import Bucket
 from cryoflux.energy.charge import Charge
 from cryoflux.energy.clock import SystemClock
 from cryoflux.files import replace_symlink
 from cryoflux.quantities import Energy, Tier
-from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.entry import Entry, intent_of, receipt_of
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import (
+    ArmPrior,
     Base,
     Data,
-    Decision,
     EnergyFigure,
-    Evaluation,
     Holdout,
     Intent,
     IntentStatement,
@@ -43,104 +42,35 @@ from cryoflux.receipts.statement import (
     Statement,
     Subject,
     Task,
-    Training,
 )
-
-COUNT = 40
-RESERVED_UJ = 120_000_000
-THRESHOLDS = Thresholds(min_delta=2_000_000, min_accuracy_gain_ppm=10_000, z_milli=3090)
-RULE = Rule(
-    name="evidence/v1",
-    min_delta_nano_nat=THRESHOLDS.min_delta,
-    min_accuracy_gain_ppm=THRESHOLDS.min_accuracy_gain_ppm,
-    z_milli=THRESHOLDS.z_milli,
+from cryoflux.scheduling.lessons import taught
+from cryoflux.scheduling.policy import POLICY, Arm, Choice, choose
+from synthetic_parts import (
+    ARM_SEED,
+    ARMS,
+    BUCKET_UJ,
+    COUNT,
+    OLD_RECIPE,
+    OLD_RULE,
+    RECIPE,
+    RESERVED_UJ,
+    RULE,
+    SEED,
+    decision,
+    digest_of,
+    evaluation,
+    figure,
+    judged,
+    make_capsule,
+    make_data,
+    make_evidence,
+    make_model,
+    outcome_of,
+    pair,
+    screen,
+    thresholds,
+    training,
 )
-RECIPE: dict[str, str | int] = {
-    "rank": 8,
-    "learning_rate": "5e-4",
-    "max_steps": 200,
-    "slice_size": 64,
-    "max_tokens": 32,
-}
-SEED = 7
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def tiny_safetensors(values: list[float]) -> bytes:
-    body = struct.pack(f"<{len(values)}f", *values)
-    header = json.dumps(
-        {"w": {"dtype": "F32", "shape": [len(values)], "data_offsets": [0, len(body)]}}
-    ).encode()
-    return len(header).to_bytes(8, "little") + header + body
-
-
-def make_model(state: Path, values: list[float]) -> Base:
-    folder = state / "models" / "new"
-    folder.mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(tiny_safetensors(values))
-    (folder / "config.json").write_text('{"labels": 2}')
-    files = write_checksums(folder)
-    digest = tensors_digest(read_tensor_entries(folder / "model.safetensors"))
-    if (state / "models" / digest).exists():
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
-    else:
-        folder.rename(state / "models" / digest)
-    return Base(digest=digest, files=files)
-
-
-def make_capsule(state: Path, values: list[float]) -> list[Subject]:
-    folder = state / "capsules" / "new"
-    folder.mkdir(parents=True)
-    (folder / "adapter_model.safetensors").write_bytes(tiny_safetensors(values))
-    (folder / "adapter_config.json").write_text('{"r": 8}')
-    write_checksums(folder)
-    names = ("adapter_model.safetensors", "adapter_config.json")
-    subjects = [Subject(name=n, digest=Sha256Digest(sha256=file_digest(folder / n))) for n in names]
-    folder.rename(state / "capsules" / subjects[0].digest.sha256)
-    return subjects
-
-
-def make_data(state: Path, texts: list[str] | None = None) -> Data:
-    """Three sets of 40 examples; ``texts`` in place of those that are all different."""
-    folder = state / "data" / "new"
-    folder.mkdir(parents=True)
-    texts = texts or [f"example {i}" for i in range(3 * COUNT)]
-    lines = [json.dumps({"text": text, "label": "ab"[i % 2]}) + "\n" for i, text in enumerate(texts)]
-    for number, name in enumerate(("train", "holdout", "audit")):
-        (folder / f"{name}.jsonl").write_text("".join(lines[number * COUNT : (number + 1) * COUNT]))
-    (folder / "labels.json").write_text('["a", "b"]')
-    digest = write_checksums(folder)
-    folder.rename(state / "data" / digest)
-    folder = state / "data" / digest
-    return Data(
-        name="synthetic",
-        digest=digest,
-        train=file_digest(folder / "train.jsonl"),
-        train_count=COUNT,
-        holdout=Holdout(sha256=file_digest(folder / "holdout.jsonl"), count=COUNT, use_index=1),
-        audit=file_digest(folder / "audit.jsonl"),
-        audit_count=COUNT,
-    )
-
-
-def losses_of(gain: float) -> tuple[list[int], list[bool]]:
-    """Losses that are ``gain`` nats lower than a fixed pattern, with a spread."""
-    losses = [int((0.9 + 0.01 * (i % 7) - gain * (1 + 0.1 * (i % 3))) * 1e9) for i in range(COUNT)]
-    return losses, [loss < 900_000_000 for loss in losses]
-
-
-def make_evidence(state: Path, base: float, new: float) -> tuple[str, Evidence]:
-    (base_losses, base_right), (new_losses, new_right) = losses_of(base), losses_of(new)
-    content = struct.pack(f"<{2 * COUNT}q", *base_losses, *new_losses) + bytes([*base_right, *new_right])
-    digest = hashlib.sha256(content).hexdigest()
-    (state / "evidence").mkdir(exist_ok=True)
-    (state / "evidence" / f"{digest}.bin").write_bytes(content)
-    return digest, pair_losses(base_losses, new_losses, base_right, new_right)
 
 
 @dataclass
@@ -153,6 +83,12 @@ class SyntheticState:
     head: Base
     gain: float = 0.0
     uses: int = 0
+    series: str = "a"
+    """first letter of task ids, another one for each holdout"""
+    rule: Rule = RULE
+    recipe: dict[str, str | int] = field(default_factory=lambda: RECIPE)
+    policy: str = POLICY
+    arms: list[ArmPrior] = field(default_factory=lambda: ARMS)
     entries: list[Entry] = field(default_factory=list)
     account: Bucket = field(init=False)
 
@@ -163,30 +99,80 @@ class SyntheticState:
         self.entries.append(self.log.append(build))
         return self.entries[-1]
 
-    def announce(self, *, task: str = "", meter: Literal["embedded", "daemon"] = "embedded") -> Entry:
+    def receipts(self) -> list[tuple[Intent, Receipt]]:
+        intents = {entry.leaf_hash: intent for entry in self.entries if (intent := intent_of(entry))}
+        receipts = [receipt for entry in self.entries if (receipt := receipt_of(entry))]
+        return [(intents[r.intent], r) for r in receipts if r.intent in intents]
+
+    def due_rule(self) -> Rule:
+        """The rule with the bar that the log asks for."""
+        if self.rule.name != BUDGETED:
+            return self.rule
+        given = [
+            r for _, r in self.receipts() if r.evaluation and r.holdout.sha256 == self.data.holdout.sha256
+        ]
+        looks, kept = len(given), sum(r.outcome is Outcome.ACCEPTED for r in given)
+        needed = ErrorBudget(self.rule.alpha_ppm, looks, kept).needed_milli
+        return self.rule.model_copy(update={"looks": looks, "kept": kept, "needed_milli": needed})
+
+    def due_schedule(self) -> Schedule:
+        """What the policy gives after the log so far."""
+        if not self.arms:
+            return Schedule(policy="greedy-eta/v1", reason="the only arm")
+        arms = [
+            Arm("lora_delta", arm.name, arm.reserve_microjoules, arm.prior_microjoules) for arm in self.arms
+        ]
+        lessons = [lesson for pair in self.receipts() if (lesson := taught(*pair))]
+        least = self.rule.min_delta_nano_nat
+        due = choose(
+            arms, lessons, bucket_uj=BUCKET_UJ, min_delta_nano=least, seed=ARM_SEED, policy=self.policy
+        )
+        assert isinstance(due, Choice), "use the policy uniform/v1 for a log that goes on"
+        return Schedule(
+            policy=self.policy, reason=due.reason, arms=self.arms, bucket_microjoules=BUCKET_UJ, seed=ARM_SEED
+        )
+
+    def rotate(self) -> None:
+        """Go on with the next holdout of the data set."""
+        self.uses, self.series = 0, chr(ord(self.series) + 1)
+        name = f"holdout-{ord(self.series) - ord('a') + 1}.jsonl"
+        digest = file_digest(self.path / "data" / self.data.digest / name)
+        holdout = Holdout(sha256=digest, count=COUNT, use_index=1)
+        self.data = self.data.model_copy(update={"holdout": holdout})
+
+    def announce(
+        self,
+        *,
+        task: str = "",
+        arm: str = "r8",
+        meter: Literal["embedded", "daemon"] = "embedded",
+        **changes: object,
+    ) -> Entry:
+        """Append an intent; ``changes`` forge fields of it."""
         self.uses += 1
-        task = task or f"a{self.uses:04}"
+        task = task or f"{self.series}{self.uses:04}"
         holdout = self.data.holdout.model_copy(update={"use_index": self.uses})
-        weights = self.path / "models" / self.head.digest / "model.safetensors"
+        subject = Subject(name="base_model", digest=Sha256Digest(sha256=self.head.files))
+        if not self.arms:
+            weights = file_digest(self.path / "models" / self.head.digest / "model.safetensors")
+            subject = Subject(name="model.safetensors", digest=Sha256Digest(sha256=weights))
+        said = {
+            "task": Task(id=task, name="lora_delta", arm=arm),
+            "base": self.head,
+            "data": self.data.model_copy(update={"holdout": holdout}),
+            "recipe": self.recipe,
+            "seed": SEED,
+            "schedule": changes.get("schedule") or self.due_schedule(),
+            "rule": self.due_rule(),
+            "reserved_microjoules": RESERVED_UJ,
+            "meter": meter,
+            "announced_at": "2026-11-23T01:00:00Z",
+        }
+        subjects = changes.pop("subject", [subject])
 
         def build(sequence: int, prev: str) -> Statement:
-            return IntentStatement(
-                subject=[Subject(name="model.safetensors", digest=Sha256Digest(sha256=file_digest(weights)))],
-                predicate=Intent(
-                    sequence=sequence,
-                    prev=prev,
-                    task=Task(id=task, name="lora_delta", arm="r8"),
-                    base=self.head,
-                    data=self.data.model_copy(update={"holdout": holdout}),
-                    recipe=RECIPE,
-                    seed=SEED,
-                    schedule=Schedule(policy="thompson/v1", reason="the only arm"),
-                    rule=RULE,
-                    reserved_microjoules=RESERVED_UJ,
-                    meter=meter,
-                    announced_at="2026-11-23T01:00:00Z",
-                ),
-            )
+            intent = Intent(**{**said, **changes, "sequence": sequence, "prev": prev})
+            return IntentStatement(subject=subjects, predicate=intent)
 
         entry = self._append(build)
         if meter == "embedded" and not self._settled(task):
@@ -201,7 +187,7 @@ class SyntheticState:
         """Charge the reservation of a task, once."""
         reservation = self.account.take(RESERVED_UJ, request_id=task)
         energy = Energy(uj, uj, uj, Tier.MODELLED)
-        charge = Charge(energy, energy, ("cpu",), _digest("baseline"), "concave/v1", 12_000_000)
+        charge = Charge(energy, energy, ("cpu",), digest_of("baseline"), "concave/v1", 12_000_000)
         self.account.settle(reservation.id, charge)
 
     def conclude(self, intent: Entry, /, *, settles: bool = True, **changes: object) -> Entry:
@@ -229,46 +215,66 @@ class SyntheticState:
 
         return self._append(build)
 
-    def abort(self, intent: Entry) -> Entry:
+    def abort(self, intent: Entry, /, **changes: object) -> Entry:
         subject = [Subject(name="base_model", digest=Sha256Digest(sha256=self.head.files))]
-        return self.conclude(
-            intent,
-            subject=subject,
-            outcome=Outcome.ABORTED,
-            reason="Interrupted.",
-            result=self.head,
-            training=None,
-            evaluation=None,
-            decision=None,
-        )
+        said = {
+            "subject": subject,
+            "outcome": Outcome.ABORTED,
+            "reason": "Interrupted.",
+            "result": self.head,
+            "training": None,
+            "evaluation": None,
+            "decision": None,
+        }
+        return self.conclude(intent, **{**said, **changes})
 
     def attempt(self, gain: float, /, **changes: object) -> Entry:
         """Announce and conclude an attempt that lowers every loss by about ``gain`` nats."""
         return self.conclude_attempt(self.announce(), gain, **changes)
 
-    def conclude_attempt(self, intent: Entry, gain: float, /, **changes: object) -> Entry:
-        """Conclude an attempt that lowers every loss by about ``gain`` nats."""
+    def conclude_attempt(self, intent: Entry, gain: float, /, *, read: int = 0, **changes: object) -> Entry:
+        """Conclude an attempt that lowers every loss by about ``gain`` nats; ``read`` examples, or all."""
+        rule, sha256 = intent.statement.predicate.rule, self.data.holdout.sha256
         candidate = make_model(self.path, [1.0, self.gain + gain, float(self.uses)])
-        subject = make_capsule(self.path, [gain, float(self.uses)])
-        per_example, evidence = make_evidence(self.path, self.gain, self.gain + gain)
-        verdict = decide(RULE.name, evidence, THRESHOLDS)
+        order = reading_order(COUNT, sha256)[:read] if read else range(COUNT)
+        per_example, evidence = make_evidence(self.path, self.gain, self.gain + gain, order)
+        verdict = judged(rule, evidence)
         changes = {
-            "subject": subject,
-            "outcome": Outcome.ACCEPTED if verdict.accepted else Outcome.REJECTED,
+            "outcome": outcome_of(verdict),
             "reason": verdict.reason,
             "result": candidate if verdict.accepted else self.head,
-            "training": training(),
-            "evaluation": evaluation(candidate, per_example, evidence),
-            "decision": decision(accepted=verdict.accepted),
+            "evaluation": evaluation(candidate, per_example, evidence, examples=read),
+            "decision": decision(accepted=verdict.accepted, rule=rule),
             **changes,
         }
         result = changes["result"]
         assert isinstance(result, Base)
-        if result != self.head:
-            self.gain += gain
+        head, self.gain = self.head, self.gain + (gain if result != self.head else 0.0)
+        if result != head:
             self.head = result
             replace_symlink(self.path / "base_model", f"models/{result.digest}")
-        return self.conclude(intent, **changes)
+        return self._conclude_trained(intent, gain, changes)
+
+    def screen_out(self, intent: Entry | None = None, /, **changes: object) -> Entry:
+        """Announce and conclude an attempt that its screen stops."""
+        intent = intent or self.announce()
+        rule, stopped = intent.statement.predicate.rule, screen(0.0)
+        _, evidence = pair(0.0, 0.0, range(stopped.count))
+        changes = {
+            "outcome": Outcome.REJECTED,
+            "reason": screened_out(evidence, thresholds(rule), intent.statement.predicate.data.holdout.count),
+            "result": self.head,
+            "training": training(screen=stopped),
+            "evaluation": None,
+            "decision": decision(accepted=False, rule=rule),
+            **changes,
+        }
+        return self._conclude_trained(intent, 0.0, changes)
+
+    def _conclude_trained(self, intent: Entry, gain: float, changes: dict[str, object]) -> Entry:
+        trained = training() if self.arms else training(recipe=self.recipe, screen=None, fresh_count=0)
+        subject = make_capsule(self.path, [gain, float(self.uses + 1000 * (ord(self.series) - ord("a")))])
+        return self.conclude(intent, **{"subject": subject, "training": trained, **changes})
 
     def finish(self) -> Path:
         self.log.close()
@@ -276,79 +282,23 @@ class SyntheticState:
         return self.path
 
 
-def figure(**changes: object) -> EnergyFigure:
-    fields = {
-        "microjoules": 100_000_000,
-        "lo_microjoules": 90_000_000,
-        "hi_microjoules": 110_000_000,
-        "reserved_microjoules": RESERVED_UJ,
-        "tier": Tier.MODELLED,
-        "sources": ["cpu"],
-        "baseline": _digest("baseline"),
-        "curve": "concave/v1",
-        "flags": [],
-        "assurance": "self-reported",
-        "cpu_microseconds": 12_000_000,
-    }
-    return EnergyFigure(**{**fields, **changes})
-
-
-def training(**changes: object) -> Training:
-    fields = {
-        "recipe": RECIPE,
-        "seed": SEED,
-        "slice_sha256": _digest("slice"),
-        "slice_count": COUNT,
-        "steps": 20,
-        "planned_steps": 200,
-        "planned_at_step": 5,
-        "stopped_by": "joules",
-        "modules": ["query", "value"],
-        "trained_parameters": 1024,
-        "last_train_loss_nano_nat": 700_000_000,
-    }
-    return Training(**{**fields, **changes})
-
-
-def evaluation(candidate: Base, per_example: str, evidence: Evidence, **changes: object) -> Evaluation:
-    fields = {
-        "profile": "f64-nanonat/v1",
-        "max_tokens": 32,
-        "candidate": candidate,
-        "base_loss_nano_nat_sum": evidence.base_loss,
-        "new_loss_nano_nat_sum": evidence.new_loss,
-        "delta_nano_nat_sum": evidence.delta,
-        "delta_squared_nano_nat_sum": str(evidence.delta_squared),
-        "base_correct": evidence.base_correct,
-        "new_correct": evidence.new_correct,
-        "gained": evidence.gained,
-        "lost": evidence.lost,
-        "per_example": per_example,
-    }
-    return Evaluation(**{**fields, **changes})
-
-
-def decision(*, accepted: bool, **changes: object) -> Decision:
-    fields = {
-        "rule": RULE,
-        "accepted": accepted,
-    }
-    return Decision(**{**fields, **changes})
-
-
-def open_state(path: Path, texts: list[str] | None = None) -> SyntheticState:
+def open_state(
+    path: Path, texts: list[str] | None = None, *, spares: int = 0, old: bool = False
+) -> SyntheticState:
     """A new state with its data, account and first model, before the first attempt."""
     path.mkdir(parents=True, exist_ok=True)
     head = make_model(path, [1.0, 0.0, 0.0])
     replace_symlink(path / "base_model", f"models/{head.digest}")
-    state = SyntheticState(path, ReceiptLog.open(path), make_data(path, texts), head)
-    state.account.grant(1000 * RESERVED_UJ, request_id="run")
+    state = SyntheticState(path, ReceiptLog.open(path), make_data(path, texts, spares), head)
+    if old:
+        state.rule, state.recipe, state.arms = OLD_RULE, OLD_RECIPE, []
+    state.account.grant(BUCKET_UJ, request_id="run")
     return state
 
 
-def make_state(path: Path) -> SyntheticState:
+def make_state(path: Path, *, old: bool = False) -> SyntheticState:
     """The standard state: accepted, rejected, aborted, accepted; its log is closed."""
-    state = open_state(path)
+    state = open_state(path, old=old)
     state.attempt(0.05)
     state.attempt(0.0005)
     state.abort(state.announce())

@@ -6,7 +6,7 @@ place where the head model, the past outcomes and the costs of evaluation change
 
 from __future__ import annotations
 
-__all__ = ["AttemptStopped", "Bench", "Meter", "Observer", "Phases", "Rule", "Step"]
+__all__ = ["AttemptStopped", "Bench", "HoldoutUse", "Meter", "Observer", "Phases", "Rule", "Step"]
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,21 +15,29 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from cryoflux.data.prepared import PreparedData
-from cryoflux.decision.rules import Thresholds
+from cryoflux.decision.budget import ErrorBudget
+from cryoflux.decision.rules import BUDGETED, Thresholds
 from cryoflux.energy.interface import JouleAgent, Sample
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Base, Holdout
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.scheduling.efficiency import Outcome
-from cryoflux.scheduling.policy import Arm
-from cryoflux.training.lora import Progress
+from cryoflux.scheduling.policy import Arm, Choice
+from cryoflux.training.pacing import Progress
 from cryoflux.training.recipe import Recipe
 
+if TYPE_CHECKING:
+    from cryoflux.loaded import Loaded
+
 Meter = Literal["embedded", "daemon"]
+_FORGET = 0.8
+"""a dear evaluation is remembered for some attempts: a busy machine is often still busy"""
+_FIRST_RATE = 0.2
+"""J a GFLOP in float64, before any evaluation was measured: a guess for a busy CPU core"""
 
 
 class Step(StrEnum):
@@ -64,6 +72,12 @@ class Observer(Protocol):
 
     def sampled(self, sample: Sample) -> None:
         """The bucket was sampled."""
+
+    def chosen(self, choice: Choice) -> None:
+        """An arm was chosen, and why."""
+
+    def prepared(self, done: int, count: int) -> None:
+        """Some of the texts' activations are computed."""
 
     def trained(self, progress: Progress, reserved_uj: int) -> None:
         """A training step is done."""
@@ -104,14 +118,41 @@ class Rule:
 
     name: str
     thresholds: Thresholds
+    alpha_ppm: int
+
+
+@dataclass(slots=True)
+class HoldoutUse:
+    """The holdout in use, and what it has been used for."""
+
+    part: str
+    """``holdout``, or a spare: ``holdout-2``, …"""
+    uses: int = 0
+    """attempts that were announced on it"""
+    looks: int = 0
+    """verdicts that it has given"""
+    kept: int = 0
+    """how many of them were acceptances"""
+
+    def budget(self, alpha_ppm: int) -> ErrorBudget:
+        """What it may still spend."""
+        return ErrorBudget(alpha_ppm, self.looks, self.kept)
 
 
 @dataclass(slots=True)
 class Costs:
-    """What the parts of an attempt other than training cost when they were last done, µJ."""
+    """What the parts of an attempt other than training cost when they were last done."""
 
-    evaluation_uj: int = 0
+    uj_per_gflop: float = _FIRST_RATE * 1e6
+    """of an evaluation, µJ"""
     merge_uj: int = 0
+
+    def evaluated(self, uj: int, gflop: float) -> None:
+        """Learn from one evaluation."""
+        if gflop > 0:
+            measured = uj / gflop
+            first = self.uj_per_gflop == _FIRST_RATE * 1e6
+            self.uj_per_gflop = measured if first else max(measured, _FORGET * self.uj_per_gflop)
 
 
 @dataclass(slots=True)
@@ -124,14 +165,16 @@ class Bench:
     versions: Versions
     losses: LossCache
     data: PreparedData
-    head: Version
+    loaded: Loaded
     """the model that the next attempt starts from"""
-    arms: list[Arm]
     recipes: dict[str, Recipe]
     """arm name → recipe"""
+    task: str
+    reserve_uj: int
+    policy: str
     rule: Rule
+    holdout_use: HoldoutUse
     seed: int
-    device: str
     meter: Meter
     """whose bucket is spent from"""
     observer: Observer
@@ -139,17 +182,71 @@ class Bench:
     """whether somebody asked to stop"""
     now: Callable[[], datetime]
     """wall time, UTC; a label"""
-    signed_losses: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
-    """(model digest, token limit) → holdout loss sum in nano-nats and correct examples, by the receipts"""
+    signed_losses: dict[tuple[str, str, int], tuple[int, int]] = field(default_factory=dict)
+    """(model, holdout, token limit) → loss sum in nano-nats and correct examples, by the receipts"""
     outcomes: list[Outcome] = field(default_factory=list)
+    """what the scheduler has learned"""
     attempts: int = 0
     """attempts that this log has announced"""
+    drawn: int = 0
+    """training examples that earlier attempts drew as fresh ones"""
     costs: Costs = field(default_factory=Costs)
+
+    @property
+    def head(self) -> Version:
+        """The version that the next attempt starts from."""
+        return self.loaded.version
 
     @property
     def max_tokens(self) -> int:
         """Texts are cut to so many tokens: the same for every recipe, so that losses can be compared."""
         return next(iter(self.recipes.values())).max_tokens
+
+    @property
+    def holdout_digest(self) -> str:
+        """SHA-256 of the holdout in use."""
+        return self.data.file_digests[self.holdout_use.part]
+
+    @property
+    def holdout_count(self) -> int:
+        """Examples of the holdout in use."""
+        return len(self.data.part(self.holdout_use.part))
+
+    def arms(self) -> list[Arm]:
+        """What the scheduler can choose from, with what each should cost by now."""
+        part = self.holdout_use.part
+        return [
+            Arm(
+                self.task,
+                name,
+                self.reserve_uj,
+                min(self.reserve_uj, self.loaded.prior_uj(recipe, self.drawn, part)),
+            )
+            for name, recipe in self.recipes.items()
+        ]
+
+    def thresholds(self) -> Thresholds:
+        """What the next update has to reach on the holdout in use."""
+        fixed = self.rule.thresholds
+        if self.rule.name != BUDGETED:
+            return fixed
+        needed = self.holdout_use.budget(self.rule.alpha_ppm).needed_milli
+        return Thresholds(fixed.min_delta, fixed.min_accuracy_gain_ppm, fixed.z_milli, needed)
+
+    def rotate(self) -> bool:
+        """Go on with a spare holdout if the error budget of the one in use is spent; whether it did."""
+        names = self.data.holdouts
+        following = names.index(self.holdout_use.part) + 1
+        spent = self.rule.name == BUDGETED and self.holdout_use.budget(self.rule.alpha_ppm).exhausted
+        if not spent or following == len(names):
+            return False
+        self.holdout_use = HoldoutUse(names[following])
+        return True
+
+    def evaluation_uj(self, recipe: Recipe) -> int:
+        """What evaluating an update of a recipe should cost, µJ."""
+        gflop = self.loaded.evaluation_gflop(self.holdout_use.part, recipe.layers)
+        return round(self.costs.uj_per_gflop * gflop)
 
     def timestamp(self) -> str:
         """Wall time as a receipt writes it."""
@@ -162,9 +259,7 @@ class Bench:
     def holdout(self) -> Holdout:
         """The holdout, as the receipt of the current attempt names it."""
         return Holdout(
-            sha256=self.data.file_digests["holdout"],
-            count=len(self.data.holdout),
-            use_index=max(1, self.attempts),
+            sha256=self.holdout_digest, count=self.holdout_count, use_index=max(1, self.holdout_use.uses)
         )
 
     @contextmanager

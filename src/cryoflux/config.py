@@ -60,12 +60,12 @@ class Model(_Section):
 
     model: str = "all-MiniLM-L6-v2"
     """``all-MiniLM-L6-v2`` (embedded), a Hugging Face id, or a folder"""
-    max_tokens: Annotated[int, Field(ge=4, le=8192)] = 24
+    max_tokens: Annotated[int, Field(ge=4, le=8192)] = 32
     """texts are truncated to so many tokens"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where training and evaluation run"""
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    """CPU threads of training and evaluation"""
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    """CPU threads of training and evaluation; 0 for the number that takes the fewest joules here"""
 
 
 class Data(_Section):
@@ -77,42 +77,52 @@ class Data(_Section):
     """CSV or JSONL file; empty to split it off ``train``"""
     audit: str = ""
     """CSV or JSONL file; empty to split it off ``train``"""
-    holdout_size: Annotated[int, Field(ge=30)] = 256
+    holdout_size: Annotated[int, Field(ge=30)] = 512
     """most examples of a holdout or audit set that is split off"""
+    spare_holdouts: Annotated[int, Field(ge=0, le=16)] = 1
+    """holdouts that are split off beside the first, for when its error budget is spent"""
 
 
 class Attempt(_Section):
-    """One try at improving the model: the whitepaper's parameters."""
+    """One try at improving the model. What is unset here is as the recipe says."""
 
     reserve: EnergyText = "120J"
     """energy reserved for one attempt"""
-    rank: Annotated[int, Field(ge=1, le=1024)] = 8
+    recipes: str = ""
+    """names of the recipes to choose from, with commas; empty for those that suit the model"""
+    policy: Literal["prior-eta/v1", "uniform/v1"] = "prior-eta/v1"
+    """how the next recipe is chosen"""
+    rank: Annotated[int, Field(ge=1, le=1024)] | None = None
     """LoRA rank"""
-    alpha: Annotated[int, Field(ge=1, le=4096)] = 16
+    alpha: Annotated[int, Field(ge=1, le=4096)] | None = None
     """LoRA scale is alpha / rank"""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """LoRA dropout"""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """peak of AdamW's learning rate"""
-    batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
+    batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
     """examples a step"""
-    max_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 200
+    max_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """the other limit of training; joules are the first"""
-    slice_size: Annotated[int, Field(ge=1)] = 1024
-    """training examples that one attempt draws from"""
+    slice_size: Annotated[int, Field(ge=1)] | None = None
+    """most training examples of one attempt"""
+    cache_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
+    """most disk space for activations that are kept between attempts, MB"""
 
 
 class Decision(_Section):
     """What an update has to show to be kept."""
 
-    rule: Literal["evidence/v1", "whitepaper/v1"] = "evidence/v1"
+    rule: Literal["evidence/v2", "evidence/v1", "whitepaper/v1"] = "evidence/v2"
     """acceptance rule"""
+    error_budget: Annotated[float, Field(ge=1e-6, le=1)] = 0.01
+    """``evidence/v2``: most probability that one holdout ever keeps what is no improvement"""
     min_delta: Annotated[float, Field(ge=0, le=100)] = 0.002
     """smallest mean Δ, nats"""
     min_accuracy_gain: Annotated[float, Field(ge=0, le=1)] = 0.01
     """smallest accuracy gain, as a fraction"""
     z: Annotated[float, Field(ge=0, le=10)] = 3.09
-    """one-sided z that the evidence must exceed"""
+    """``evidence/v1``: one-sided z that the evidence must exceed"""
 
 
 class Energy(_Section):
@@ -157,6 +167,8 @@ class Settings(_Section):
     decision: Decision = Decision()
     energy: Energy = Energy()
     agent: Agent = Agent()
+    recipe: dict[str, dict[str, bool | int | float | str]] = {}
+    """``[recipe.NAME]``: recipes of one's own, or changes to built-in ones"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +183,7 @@ class Sourced:
 SECTION_OF = {
     name: section
     for section, field in Settings.model_fields.items()
+    if section != "recipe"
     for name in field.annotation.model_fields  # type: ignore[union-attr]
 }
 """Setting name → section; names are unique over all sections."""
@@ -197,6 +210,8 @@ def _from_file(path: Path) -> dict[str, tuple[Any, str]]:
             hint="Mend the file, or move it away.",
         ) from error
     found: dict[str, tuple[Any, str]] = {}
+    if "recipe" in document:
+        found["recipe"] = (document.pop("recipe"), str(path))
     for section, values in document.items():
         if section not in Settings.model_fields or not isinstance(values, dict):
             raise _unknown(section, str(path), [f"[{name}]" for name in Settings.model_fields])
@@ -270,8 +285,10 @@ def load_settings(
     for name, value in (flags or {}).items():
         if value is not None:
             layers[name] = (value, f"--{name.replace('_', '-')}")
-    document: dict[str, dict[str, Any]] = {}
+    document: dict[str, Any] = {}
     origins = {f"{section}.{name}": "default" for name, section in SECTION_OF.items()}
+    if "recipe" in layers:
+        document["recipe"] = layers.pop("recipe")[0]
     for name, (value, origin) in layers.items():
         document.setdefault(SECTION_OF[name], {})[name] = value
         origins[f"{SECTION_OF[name]}.{name}"] = origin

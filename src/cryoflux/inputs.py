@@ -198,6 +198,7 @@ def read_splits(settings: Settings, progress: Callable[[int, int], None] | None 
         read_examples(Path(data.holdout)) if data.holdout else None,
         read_examples(Path(data.audit)) if data.audit else None,
         holdout_size=data.holdout_size,
+        spare_holdouts=data.spare_holdouts,
     )
     return name, splits
 

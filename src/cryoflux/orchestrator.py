@@ -14,11 +14,11 @@ from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import format_energy
 from cryoflux.recording import Announced, AttemptRecord
-from cryoflux.scheduling.policy import Choice, choose
+from cryoflux.scheduling.policy import Choice, Plateau, choose
 
 
-def run_attempt(bench: Bench) -> AttemptRecord:
-    """Try to improve the head model once.
+def run_attempt(bench: Bench) -> AttemptRecord | Plateau:
+    """Try to improve the head model once, unless no arm is expected to pay.
 
     Raises:
         BudgetError: the bucket pays for no arm; nothing was announced.
@@ -32,15 +32,25 @@ def run_attempt(bench: Bench) -> AttemptRecord:
         sample = bench.agent.sample()
         bench.observer.sampled(sample)
     with bench.step(Step.SCHEDULE, phases):  # 2
-        choice = choose(bench.arms, bench.outcomes, bucket_uj=sample.bucket_uj, seed=bench.seed)
+        choice = choose(
+            bench.arms(),
+            bench.outcomes,
+            bucket_uj=sample.bucket_uj,
+            min_delta_nano=bench.rule.thresholds.min_delta,
+            seed=bench.seed,
+            policy=bench.policy,
+        )
     if choice is None:
         raise BudgetError(
             f"The bucket holds {format_energy(sample.bucket_uj)}, which pays for no attempt.",
-            why=f"An attempt reserves {format_energy(min(arm.reserve_uj for arm in bench.arms))}.",
+            why=f"An attempt reserves {format_energy(bench.reserve_uj)}.",
             hint="Grant more: cryoflux run --budget 2kJ.",
         )
+    if isinstance(choice, Plateau):
+        return choice
+    bench.observer.chosen(choice)
     with bench.step(Step.ANNOUNCE, phases):  # 3
-        announced = recording.announce(bench, choice)
+        announced = recording.announce(bench, choice, sample.bucket_uj)
     with bench.step(Step.RESERVE, phases):  # 4
         reservation = _reserve(bench, choice, announced, started_at)
     try:
@@ -69,38 +79,41 @@ def _try(
     started_at: str,
     phases: Phases,
 ) -> AttemptRecord:
-    max_tokens = bench.recipes[choice.arm.name].max_tokens
     # A base that was never evaluated is evaluated first: so the attempt knows what evaluation costs.
     with phases.measure(Step.EVALUATE):
-        base = stages.base_losses(bench, reservation, max_tokens)
+        base = stages.base_losses(bench, reservation)
 
     with bench.step(Step.TRAIN, phases):  # 5
         candidate = stages.train(bench, choice, reservation, phases)
     with bench.step(Step.EVALUATE, phases):  # 6
-        known = stages.candidate_losses(bench, choice, reservation, candidate)
+        reading = None if candidate.refused else stages.read_holdout(bench, reservation, candidate, base)
     with bench.step(Step.DECIDE, phases):  # 7
-        judged = stages.judge(bench, base, known.losses)
+        judged = stages.judge(bench, reading) if reading else stages.refuse(candidate.refused or "")
         verdict = judged.verdict
     with bench.step(Step.MERGE, phases):  # 8
-        result = stages.keep(bench, candidate, verdict)
-        if verdict.accepted:
-            bench.losses.put(result.digest, bench.data.file_digests["holdout"], max_tokens, known)
+        result = stages.keep(bench, candidate, reading, verdict)
     with bench.step(Step.SETTLE, phases):  # 9
         settlement = bench.agent.settle(reservation.id)
     with bench.step(Step.RECORD, phases):  # 10
         statement, leaf_hash = recording.record(
             bench, announced, settlement, started_at, candidate=candidate, judged=judged, result=result
         )
-        bench.head = result
-        bench.versions.point_head(result.digest)
+        if verdict.accepted:
+            bench.loaded.adopt(result, candidate.changed)
+            bench.versions.point_head(result.digest)
     return AttemptRecord(
         statement=statement,
         leaf_hash=leaf_hash,
         evidence=judged.evidence,
-        head_loss=known.losses.mean if verdict.accepted else base.mean,
+        head_loss=reading.new.mean if reading and verdict.accepted else base.mean,
         phases=phases.seconds,
         bucket_uj=settlement.bucket_uj,
+        saved_uj=candidate.adapter.saved_uj + (reading.saved_uj if reading else _unread_uj(bench, candidate)),
     )
+
+
+def _unread_uj(bench: Bench, candidate: stages.Candidate) -> int:
+    return bench.evaluation_uj(candidate.recipe)
 
 
 def _abort(

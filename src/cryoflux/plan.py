@@ -13,7 +13,9 @@ from math import prod
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.examples import Example
-from cryoflux.decision.evidence import detectable
+from cryoflux.decision.budget import ErrorBudget
+from cryoflux.decision.power import detectable
+from cryoflux.decision.rules import BUDGETED
 from cryoflux.digests import read_tensor_entries
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.cpu_model import GUESSED_W_PER_CPU
@@ -104,5 +106,8 @@ def _tokens(examples: tuple[Example, ...], max_tokens: int) -> int:
 
 
 def _detectable(settings: Settings, count: int) -> dict[str, float]:
-    z_milli = round(settings.decision.z * 1000)
-    return {str(spread): detectable(count, spread, z_milli) for spread in (0.1, 0.3)}
+    decision = settings.decision
+    needed = round(decision.z**2 * 1000)
+    if decision.rule == BUDGETED:
+        needed = ErrorBudget(max(1, round(decision.error_budget * MICRO))).needed_milli
+    return {str(spread): detectable(count, spread, needed) for spread in (0.1, 0.3)}

@@ -7,7 +7,7 @@ __all__ = ["TorchRecomputer"]
 from pathlib import Path
 
 from cryoflux.data.prepared import load_examples
-from cryoflux.evaluation.losses import measure_losses
+from cryoflux.evaluation.scoring import TransformersScorer
 from cryoflux.libraries import quieten
 from cryoflux.registry.merge import merge_capsule
 
@@ -24,8 +24,9 @@ class TorchRecomputer:
 
     def evaluate(self, model: Path, holdout: Path) -> tuple[list[int], list[bool]]:
         """Per-example losses in nano-nats, and which examples are classified correctly."""
-        losses = measure_losses(model, load_examples(holdout), max_tokens=self._max_tokens)
-        return list(losses.nano_nats), list(losses.correct)
+        examples = load_examples(holdout)
+        scorer = TransformersScorer(model, examples, max_tokens=self._max_tokens)
+        return scorer.score(range(len(examples)), lambda _done: None)
 
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
         """Merge an adapter into a base version."""

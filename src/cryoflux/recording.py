@@ -5,7 +5,7 @@ An attempt is announced before it is tried and recorded after it, whatever becam
 
 from __future__ import annotations
 
-__all__ = ["Announced", "AttemptRecord", "announce", "outcome_of", "record"]
+__all__ = ["Announced", "AttemptRecord", "announce", "energy_figure", "record"]
 
 import platform
 from dataclasses import dataclass
@@ -15,11 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 import cryoflux
 from cryoflux.bench import AttemptStopped, Bench
 from cryoflux.decision.evidence import Evidence
-from cryoflux.decision.rules import Verdict
+from cryoflux.decision.rules import BUDGETED, Verdict
+from cryoflux.decision.screening import SCREEN
 from cryoflux.digests import file_digest
 from cryoflux.energy.interface import Settlement
 from cryoflux.evaluation.losses import PROFILE
 from cryoflux.receipts.statement import (
+    ArmPrior,
     Base,
     Data,
     Decision,
@@ -32,14 +34,19 @@ from cryoflux.receipts.statement import (
     ReceiptStatement,
     Rule,
     Schedule,
+    Screen,
     Sha256Digest,
     Subject,
     Task,
+    Training,
 )
-from cryoflux.registry.versions import Version
-from cryoflux.scheduling import efficiency
-from cryoflux.scheduling.policy import POLICY, Choice
+from cryoflux.registry.versions import HEAD, Version
+from cryoflux.scheduling.lessons import taught
+from cryoflux.scheduling.policy import Choice
 from cryoflux.stages import Candidate, Judgement, arm_seed
+from cryoflux.training.adapter import Screening
+from cryoflux.training.recipe import Recipe
+from cryoflux.training.slices import slice_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ class AttemptRecord:
     phases: dict[str, float]
     """CPU-seconds by phase"""
     bucket_uj: int
+    saved_uj: int = 0
+    """what stopping a hopeless attempt early saved; modelled, µJ"""
     stopped: str | None = None
     """why it was aborted: ``interrupted``, ``exhausted`` or ``failed``"""
 
@@ -71,9 +80,16 @@ class AttemptRecord:
         return self.statement.predicate
 
 
-def announce(bench: Bench, choice: Choice) -> Announced:
-    """Write the intent to the log before anything is tried."""
+def announce(bench: Bench, choice: Choice, bucket_uj: int) -> Announced:
+    """Write the intent to the log before anything is tried.
+
+    Args:
+        bench: the run.
+        choice: what will be tried.
+        bucket_uj: what the bucket held when it was chosen, µJ.
+    """
     bench.attempts += 1
+    bench.holdout_use.uses += 1
     recipe = bench.recipes[choice.arm.name]
     data = Data(
         name=bench.data.name,
@@ -85,7 +101,7 @@ def announce(bench: Bench, choice: Choice) -> Announced:
         audit_count=len(bench.data.audit),
     )
     task_id = f"lora_{int(bench.now().timestamp())}_{bench.log.size}"
-    weights = Subject(name="model.safetensors", digest=Sha256Digest(sha256=bench.head.weights_sha256()))
+    base = Subject(name=HEAD, digest=Sha256Digest(sha256=bench.head.files))
     intent = Intent(
         sequence=bench.log.size,
         prev=bench.log.head_hash,
@@ -94,13 +110,13 @@ def announce(bench: Bench, choice: Choice) -> Announced:
         data=data,
         recipe=recipe.as_receipt(),
         seed=arm_seed(bench),
-        schedule=Schedule(policy=POLICY, reason=choice.reason),
-        rule=_rule(bench),
+        schedule=_schedule(bench, choice, bucket_uj),
+        rule=_rule(bench, recipe),
         reserved_microjoules=choice.arm.reserve_uj,
         meter=bench.meter,
         announced_at=bench.timestamp(),
     )
-    entry = bench.log.append(lambda *_: IntentStatement(subject=[weights], predicate=intent))
+    entry = bench.log.append(lambda *_: IntentStatement(subject=[base], predicate=intent))
     return Announced(intent, entry.leaf_hash)
 
 
@@ -119,23 +135,19 @@ def record(
     intent = announced.intent
     head = result or bench.head
     verdict = judged.verdict if judged else None
-    outcome = (
-        Outcome.ABORTED if verdict is None else (Outcome.ACCEPTED if verdict.accepted else Outcome.REJECTED)
-    )
-
     receipt = Receipt(
         sequence=bench.log.size,
         prev=bench.log.head_hash,
         intent=announced.leaf_hash,
         task=intent.task,
-        outcome=outcome,
+        outcome=_outcome(verdict),
         reason=verdict.reason if verdict else stopped.reason if stopped else "",
         base=intent.base,
         result=Base(digest=head.digest, files=head.files),
         holdout=intent.data.holdout,
-        training=candidate.training if candidate else None,
-        evaluation=_evaluation(candidate, judged),
-        decision=_decision(bench, verdict),
+        training=_training(intent, candidate) if candidate else None,
+        evaluation=_evaluation(bench, candidate, judged),
+        decision=Decision(rule=intent.rule, accepted=verdict.accepted) if verdict else None,
         energy=energy_figure(bench, settlement, intent),
         software=_software(),
         started_at=started_at,
@@ -143,18 +155,69 @@ def record(
     )
     statement = ReceiptStatement(subject=_subjects(bench, candidate), predicate=receipt)
     entry = bench.log.append(lambda *_: statement)
-    bench.outcomes.append(outcome_of(receipt))
+    if (lesson := taught(intent, receipt)) is not None:
+        bench.outcomes.append(lesson)
+    if receipt.evaluation:
+        bench.holdout_use.looks += 1
+        bench.holdout_use.kept += receipt.outcome is Outcome.ACCEPTED
     return statement, entry.leaf_hash
 
 
-def outcome_of(receipt: Receipt) -> efficiency.Outcome:
-    """What the scheduler learns from a receipt."""
-    kept = receipt.evaluation if receipt.outcome is Outcome.ACCEPTED else None
-    return efficiency.Outcome(
-        task=receipt.task.name,
-        arm=receipt.task.arm,
-        kept_delta=kept.delta_nano_nat_sum / receipt.holdout.count / 1e9 if kept else 0.0,
-        hi_joules=receipt.energy.hi_microjoules / 1e6,
+def _outcome(verdict: Verdict | None) -> Outcome:
+    if verdict is None:
+        return Outcome.ABORTED
+    if verdict.accepted:
+        return Outcome.ACCEPTED
+    return Outcome.UNDECIDED if verdict.undecided else Outcome.REJECTED
+
+
+def _schedule(bench: Bench, choice: Choice, bucket_uj: int) -> Schedule:
+    arms = [
+        ArmPrior(
+            name=row.arm.name,
+            prior_microjoules=row.arm.prior_uj,
+            reserve_microjoules=row.arm.reserve_uj,
+        )
+        for row in choice.table
+    ]
+    return Schedule(
+        policy=bench.policy, reason=choice.reason, arms=arms, bucket_microjoules=bucket_uj, seed=bench.seed
+    )
+
+
+def _training(intent: Intent, candidate: Candidate) -> Training:
+    adapter = candidate.adapter
+    return Training(
+        recipe=intent.recipe,
+        seed=intent.seed,
+        slice_sha256=slice_digest(adapter.drawn),
+        slice_count=len(adapter.drawn),
+        steps=adapter.steps,
+        planned_steps=adapter.planned_steps,
+        planned_at_step=adapter.planned_at_step,
+        stopped_by=adapter.stopped_by,
+        modules=adapter.modules,
+        trained_parameters=adapter.trained_parameters,
+        last_train_loss_nano_nat=adapter.last_loss_nano_nat,
+        fresh_count=adapter.fresh,
+        backend=adapter.backend,
+        saved_microjoules=adapter.saved_uj,
+        screen=_screen(adapter.screening) if adapter.screening else None,
+    )
+
+
+def _screen(screening: Screening) -> Screen:
+    evidence = screening.evidence
+    return Screen(
+        count=evidence.count,
+        base_loss_nano_nat_sum=evidence.base_loss,
+        new_loss_nano_nat_sum=evidence.new_loss,
+        delta_squared_nano_nat_sum=str(evidence.delta_squared),
+        base_correct=evidence.base_correct,
+        new_correct=evidence.new_correct,
+        gained=evidence.gained,
+        lost=evidence.lost,
+        scale=screening.scale,
     )
 
 
@@ -168,13 +231,13 @@ def _subjects(bench: Bench, candidate: Candidate | None) -> list[Subject]:
     ]
 
 
-def _evaluation(candidate: Candidate | None, judged: Judgement | None) -> Evaluation | None:
-    if candidate is None or judged is None:
+def _evaluation(bench: Bench, candidate: Candidate | None, judged: Judgement | None) -> Evaluation | None:
+    if candidate is None or candidate.draft is None or judged is None or judged.evidence is None:
         return None
     evidence = judged.evidence
     return Evaluation(
         profile=PROFILE,
-        max_tokens=candidate.max_tokens,
+        max_tokens=bench.max_tokens,
         candidate=Base(digest=candidate.draft.digest, files=candidate.draft.files),
         base_loss_nano_nat_sum=evidence.base_loss,
         new_loss_nano_nat_sum=evidence.new_loss,
@@ -185,22 +248,23 @@ def _evaluation(candidate: Candidate | None, judged: Judgement | None) -> Evalua
         gained=evidence.gained,
         lost=evidence.lost,
         per_example=judged.per_example,
+        examples=judged.examples,
     )
 
 
-def _decision(bench: Bench, verdict: Verdict | None) -> Decision | None:
-    if verdict is None:
-        return None
-    return Decision(rule=_rule(bench), accepted=verdict.accepted)
-
-
-def _rule(bench: Bench) -> Rule:
-    thresholds = bench.rule.thresholds
+def _rule(bench: Bench, recipe: Recipe) -> Rule:
+    thresholds, use = bench.thresholds(), bench.holdout_use
+    budgeted = bench.rule.name == BUDGETED
     return Rule(
         name=bench.rule.name,
         min_delta_nano_nat=thresholds.min_delta,
         min_accuracy_gain_ppm=thresholds.min_accuracy_gain_ppm,
         z_milli=thresholds.z_milli,
+        alpha_ppm=bench.rule.alpha_ppm if budgeted else 0,
+        looks=use.looks if budgeted else 0,
+        kept=use.kept if budgeted else 0,
+        needed_milli=thresholds.needed_milli,
+        screen=SCREEN if recipe.screen_size else "",
     )
 
 

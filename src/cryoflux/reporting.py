@@ -5,14 +5,14 @@ No decision ever looks at the audit set. It is evaluated here, once a version, o
 
 from __future__ import annotations
 
-__all__ = ["Scores", "audit_scores", "holdout_scores"]
+__all__ = ["Change", "Scores", "audit_scores", "holdout_scores"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryoflux.bench import Bench
 from cryoflux.evaluation.cache import KnownLosses
-from cryoflux.evaluation.losses import Losses, measure_losses
+from cryoflux.evaluation.losses import Losses
 from cryoflux.registry.versions import Version
 
 
@@ -26,19 +26,24 @@ class Scores:
     """share of examples, 0 to 1"""
 
 
+Change = tuple[Scores | None, Scores | None]
+"""before and after; none where it was not measured"""
+
+
 def _scores(losses: Losses | None) -> Scores | None:
     return Scores(losses.mean, losses.accuracy) if losses else None
 
 
 def _known(bench: Bench, version: Version, part: str) -> Losses | None:
-    count = len({"holdout": bench.data.holdout, "audit": bench.data.audit}[part])
-    known = bench.losses.get(version.digest, bench.data.file_digests[part], bench.max_tokens, count)
+    digest, count = bench.data.file_digests[part], len(bench.data.part(part))
+    known = bench.losses.get(version.digest, digest, bench.max_tokens, count)
     return known.losses if known else None
 
 
-def holdout_scores(bench: Bench, first: Version, head: Version) -> tuple[Scores | None, Scores | None]:
-    """Before and after on the holdout, from what attempts measured; none where none did."""
-    return _scores(_known(bench, first, "holdout")), _scores(_known(bench, head, "holdout"))
+def holdout_scores(bench: Bench, first: Version, head: Version) -> Change:
+    """Before and after on the holdout in use, from what attempts measured; none where none did."""
+    part = bench.holdout_use.part
+    return _scores(_known(bench, first, part)), _scores(_known(bench, head, part))
 
 
 def audit_scores(
@@ -48,7 +53,7 @@ def audit_scores(
     progress: Callable[[str, int, int], None],
     *,
     quick: bool,
-) -> tuple[Scores | None, Scores | None]:
+) -> Change:
     """Before and after on the audit set.
 
     Args:
@@ -69,13 +74,9 @@ def _audit(
     known = _known(bench, version, "audit")
     if known or quick:
         return known
-    losses = measure_losses(
-        version.folder,
-        bench.data.audit,
-        max_tokens=bench.max_tokens,
-        device=bench.device,
-        between_batches=lambda done, count: progress("evaluating the audit set", done, count),
-    )
-    digest = bench.data.file_digests["audit"]
+    count, digest = len(bench.data.audit), bench.data.file_digests["audit"]
+    scorer = bench.loaded.scorer_of(version, "audit")
+    scores = scorer.score(list(range(count)), lambda done: progress("evaluating the audit set", done, count))
+    losses = Losses(tuple(scores[0]), tuple(scores[1]))
     bench.losses.put(version.digest, digest, bench.max_tokens, KnownLosses(losses, 0))
     return losses

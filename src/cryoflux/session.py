@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cryoflux.bench import Bench, Rule
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.prepared import open_prepared
 from cryoflux.decision.rules import Thresholds
+from cryoflux.encoder.layout import read_layout
 from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.errors import StateError, UsageError
@@ -30,12 +32,11 @@ from cryoflux.libraries import quieten
 from cryoflux.quantities import MICRO, NANO, parse_energy
 from cryoflux.receipts.entry import Entry, intent_of
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.recovery import head_of, past_outcomes, recover, signed_losses
-from cryoflux.registry.versions import Versions
-from cryoflux.scheduling.policy import Arm
+from cryoflux.recovery import drawn_before, head_of, holdout_use, past_outcomes, recover, signed_losses
+from cryoflux.registry.versions import Version, Versions
 from cryoflux.spending import Limits, RunObserver, Summary, spend
-from cryoflux.training.lora import warm_up
-from cryoflux.training.recipe import Recipe
+from cryoflux.training.recipe import Method, Recipe, find_recipe
+from cryoflux.training.slices import make_pool
 
 TASK = "lora_delta"
 
@@ -80,8 +81,7 @@ def run(
         bench = _bench(settings, state, agent, log, entries, origin, observer, stop, now)
         for receipt in recover(bench, entries):
             observer.recovered(receipt)
-        observer.preparing("loading the training libraries", 0, 1)
-        warm_up(bench.head.folder, next(iter(bench.recipes.values())), bench.device)
+        _warm_up(bench)
         spendable = 0 if stop() else _grant(settings, agent, limits)
         observer.opened(bench, origin, agent.sample(), spendable)
         return spend(bench, limits, observer, began, spendable)
@@ -142,12 +142,25 @@ def _bench(
     stop: Callable[[], bool],
     now: Callable[[], datetime],
 ) -> Bench:
-    import torch
+    observer.preparing("loading the training libraries", 0, 1)
+    from cryoflux.loaded import Loaded
 
-    torch.set_num_threads(settings.model.threads)
+    _set_threads(settings, agent)
     versions = Versions(state)
     data = open_prepared(state / "data" / origin.data_digest, origin.data_name)
-    recipe = _recipe(settings)
+    head = versions.open(head_of(entries) or origin.version)
+    recipes = _recipes(settings, head)
+    screen_size = max(recipe.screen_size for recipe in recipes.values())
+    observer.preparing("tokenising the examples", 0, 1)
+    loaded = Loaded(
+        head,
+        data,
+        recipes,
+        cache=state / "cache",
+        cache_bytes=settings.attempt.cache_mb * 1_000_000,
+        device=_device(settings),
+        pool=make_pool(len(data.train), screen_size, settings.run.seed),
+    )
     return Bench(
         state=state,
         agent=agent,
@@ -155,12 +168,14 @@ def _bench(
         versions=versions,
         losses=LossCache(state / "cache" / "losses"),
         data=data,
-        head=versions.open(head_of(entries) or origin.version),
-        arms=[Arm(TASK, recipe.name, parse_energy(settings.attempt.reserve))],
-        recipes={recipe.name: recipe},
-        rule=_rule(settings),
+        loaded=loaded,
+        recipes=recipes,
+        task=TASK,
+        reserve_uj=parse_energy(settings.attempt.reserve),
+        policy=settings.attempt.policy,
+        rule=_rule(settings, entries),
+        holdout_use=holdout_use(entries, data),
         seed=settings.run.seed,
-        device=_device(settings),
         meter="daemon" if settings.agent.agent else "embedded",
         observer=observer,
         stop=stop,
@@ -168,32 +183,62 @@ def _bench(
         signed_losses=signed_losses(entries),
         outcomes=past_outcomes(entries),
         attempts=sum(intent_of(entry) is not None for entry in entries),
+        drawn=drawn_before(entries),
     )
 
 
-def _recipe(settings: Settings) -> Recipe:
+def _warm_up(bench: Bench) -> None:
+    """What a process does once, so that no attempt is charged for it."""
+    for part in ("train", bench.holdout_use.part):
+        bench.loaded.examples(part)
+    slow = [recipe for recipe in bench.recipes.values() if recipe.method is Method.PEFT]
+    if slow:
+        from cryoflux.training.lora import warm_up
+
+        warm_up(bench.head.folder, slow[0], bench.loaded.device)
+
+
+def _set_threads(settings: Settings, agent: JouleAgent) -> None:
+    import torch
+
+    from cryoflux.encoder.threads import frugal_threads
+
+    def own_uj() -> int | None:
+        own = agent.sample().own
+        return own.uj if own else None
+
+    torch.set_num_threads(settings.model.threads or frugal_threads(own_uj))
+
+
+_SUITED = ("head-first", "prefix-1", "prefix-2", "prefix-3", "lean")
+_ANYWHERE = ("prefix-1", "prefix-3", "lean")
+_CHANGEABLE = ("rank", "alpha", "dropout", "learning_rate", "batch_size", "max_steps", "slice_size")
+
+
+def _recipes(settings: Settings, head: Version) -> dict[str, Recipe]:
     attempt = settings.attempt
-    return Recipe(
-        name="whitepaper",
-        rank=attempt.rank,
-        alpha=attempt.alpha,
-        dropout=attempt.dropout,
-        learning_rate=attempt.learning_rate,
-        batch_size=attempt.batch_size,
-        max_steps=attempt.max_steps,
-        slice_size=attempt.slice_size,
-        max_tokens=settings.model.max_tokens,
-    )
+    known = read_layout(head.folder) is not None
+    named = [name.strip() for name in attempt.recipes.split(",") if name.strip()]
+    changes = {k: v for k in _CHANGEABLE if (v := getattr(attempt, k)) is not None}
+    changes["max_tokens"] = settings.model.max_tokens
+    found = {}
+    for name in named or (_SUITED if known else _ANYWHERE):
+        recipe = find_recipe(name, settings.recipe, changes)
+        found[name] = recipe if known else replace(recipe, method=Method.PEFT)
+    return found
 
 
-def _rule(settings: Settings) -> Rule:
+def _rule(settings: Settings, entries: list[Entry]) -> Rule:
     decision = settings.decision
+    # An error budget is promised for the life of a holdout: it may be tightened, never widened.
+    promised = [i.rule.alpha_ppm for entry in entries if (i := intent_of(entry)) and i.rule.alpha_ppm]
+    alpha_ppm = min([max(1, round(decision.error_budget * MICRO)), *promised])
     thresholds = Thresholds(
         min_delta=round(decision.min_delta * NANO),
         min_accuracy_gain_ppm=round(decision.min_accuracy_gain * MICRO),
         z_milli=round(decision.z * 1000),
     )
-    return Rule(decision.rule, thresholds)
+    return Rule(decision.rule, thresholds, alpha_ppm)
 
 
 def _device(settings: Settings) -> str:

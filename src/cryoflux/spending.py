@@ -17,9 +17,13 @@ from cryoflux.orchestrator import run_attempt
 from cryoflux.quantities import MICRO, Energy, format_energy
 from cryoflux.receipts.statement import Outcome, Receipt
 from cryoflux.recording import AttemptRecord
-from cryoflux.reporting import Scores, audit_scores, holdout_scores
+from cryoflux.registry.versions import Version
+from cryoflux.reporting import Change, audit_scores, holdout_scores
+from cryoflux.scheduling.policy import Plateau
 
-Ended = Literal["budget", "attempts", "time", "interrupted"]
+Ended = Literal["budget", "attempts", "time", "interrupted", "plateau"]
+_MILESTONE = 10
+"""looks at the holdout after which the audit set is consulted, so that drift by reuse is seen"""
 _MOST_EXHAUSTED = 2
 """attempts in a row that may fail for want of joules before the run says that it cannot work"""
 
@@ -49,6 +53,15 @@ class RunObserver(Observer, Protocol):
     def finished(self, record: AttemptRecord) -> None:
         """An attempt has its receipt."""
 
+    def milestone(self, looks: int, holdout: Change, audit: Change) -> None:
+        """The holdout has been looked at so often; how both sets have changed since the run began."""
+
+    def rotated(self, part: str) -> None:
+        """The error budget of the holdout is spent; a spare one takes over."""
+
+    def plateau(self, plateau: Plateau) -> None:
+        """No arm is expected to pay any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -57,6 +70,7 @@ class Summary:
     attempts: int
     kept: int
     rejected: int
+    undecided: int
     aborted: int
     spent: Energy | None
     """charged to this run's attempts"""
@@ -67,13 +81,18 @@ class Summary:
     remaining_uj: int
     total_delta: float
     """Σ Δ of what was kept, nats"""
-    holdout: tuple[Scores | None, Scores | None]
-    """before and after"""
-    audit: tuple[Scores | None, Scores | None]
+    holdout: Change
+    audit: Change
     state: Path
     head: str
     """digest of the head model"""
     ended: Ended
+    saved_uj: int
+    """what stopping hopeless attempts early saved; modelled, µJ"""
+    looks: int
+    """verdicts that the holdout in use has given"""
+    reason: str
+    """why the run ended before its budget did; empty otherwise"""
 
 
 def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spendable_uj: int) -> Summary:
@@ -89,36 +108,56 @@ def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spe
     Raises:
         BudgetError: the joules do not reach for one attempt.
     """
-    first, before = bench.head, len(bench.outcomes)
+    first = bench.head
     records: list[AttemptRecord] = []
     spent: Energy | None = None
+    reason = ""
     while (ended := _ended(bench, limits, records, began, spendable_uj, spent)) is None:
+        if bench.rotate():
+            observer.rotated(bench.holdout_use.part)
         record = run_attempt(bench)
+        if isinstance(record, Plateau):
+            observer.plateau(record)
+            ended, reason = "plateau", record.reason
+            break
         records.append(record)
         charged = record.receipt.energy.energy
         spent = spent + charged if spent else charged
         observer.finished(record)
+        if record.evidence and bench.holdout_use.looks % _MILESTONE == 0:
+            _milestone(bench, first, observer)
     dry = [record for record in records if record.stopped == "exhausted"]
     if ended == "budget" and len(dry) == len(records):
         raise _too_little(bench, len(dry))
     audit = audit_scores(bench, first, bench.head, observer.preparing, quick=ended == "interrupted")
     outcomes = [record.receipt.outcome for record in records]
+    kept = [r for r in records if r.receipt.outcome is Outcome.ACCEPTED]
     return Summary(
         attempts=len(records),
-        kept=outcomes.count(Outcome.ACCEPTED),
+        kept=len(kept),
         rejected=outcomes.count(Outcome.REJECTED),
+        undecided=outcomes.count(Outcome.UNDECIDED),
         aborted=outcomes.count(Outcome.ABORTED),
         spent=spent,
         overhead=_overhead(bench, spent),
         spendable_uj=spendable_uj,
         remaining_uj=bench.agent.bucket_uj(),
-        total_delta=sum(outcome.kept_delta for outcome in bench.outcomes[before:]),
+        total_delta=sum(record.evidence.delta_mean for record in kept if record.evidence),
         holdout=holdout_scores(bench, first, bench.head),
         audit=audit,
         state=bench.state,
         head=bench.head.digest,
         ended=ended,
+        saved_uj=sum(record.saved_uj for record in records),
+        looks=bench.holdout_use.looks,
+        reason=reason,
     )
+
+
+def _milestone(bench: Bench, first: Version, observer: RunObserver) -> None:
+    holdout = holdout_scores(bench, first, bench.head)
+    audit = audit_scores(bench, first, bench.head, observer.preparing, quick=bench.stop())
+    observer.milestone(bench.holdout_use.looks, holdout, audit)
 
 
 def _ended(
@@ -142,7 +181,7 @@ def _ended(
 
 
 def _affordable(bench: Bench, left_uj: int) -> bool:
-    return min(left_uj, bench.agent.bucket_uj()) >= min(arm.reserve_uj for arm in bench.arms)
+    return min(left_uj, bench.agent.bucket_uj()) >= bench.reserve_uj
 
 
 def _overhead(bench: Bench, spent: Energy | None) -> Energy | None:
@@ -157,11 +196,12 @@ def _overhead(bench: Bench, spent: Energy | None) -> Energy | None:
 
 def _enough(bench: Bench) -> int:
     # base and candidate evaluated once each, and as much again for training
-    return max(1, round(4 * bench.costs.evaluation_uj / MICRO))
+    dearest = max(bench.evaluation_uj(recipe) for recipe in bench.recipes.values())
+    return max(1, round(4 * dearest / MICRO))
 
 
 def _too_little(bench: Bench, dry: int) -> BudgetError:
-    reserve = format_energy(min(arm.reserve_uj for arm in bench.arms))
+    reserve = format_energy(bench.reserve_uj)
     if dry:
         return BudgetError(
             f"{dry} of {dry} attempts ended because {reserve} do not pay for evaluation and training both.",

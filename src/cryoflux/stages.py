@@ -5,60 +5,86 @@ from __future__ import annotations
 __all__ = [
     "Candidate",
     "Judgement",
+    "Reading",
     "arm_seed",
     "base_losses",
-    "candidate_losses",
     "judge",
     "keep",
     "known_head_loss",
+    "read_holdout",
+    "refuse",
     "train",
 ]
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryoflux.bench import AttemptStopped, Bench, Phases, Step
 from cryoflux.decision.evidence import Evidence, pair_losses
-from cryoflux.decision.rules import Verdict, decide
+from cryoflux.decision.rules import BUDGETED, Verdict, decide
+from cryoflux.decision.screening import screened_out
+from cryoflux.decision.sequential import decide_partial, hopeless, looks, reading_order
 from cryoflux.digests import sha256_hex
 from cryoflux.energy.interface import Reservation
 from cryoflux.evaluation.cache import KnownLosses
-from cryoflux.evaluation.losses import EvaluationFailedError, Losses, measure_losses, write_evidence
+from cryoflux.evaluation.losses import EvaluationFailedError, Losses, write_evidence
+from cryoflux.evaluation.scoring import Scorer
 from cryoflux.files import write_atomic
-from cryoflux.receipts.statement import Training
+from cryoflux.registry.merge import merged_tensors
 from cryoflux.registry.versions import Version
 from cryoflux.scheduling.policy import Choice
-from cryoflux.training.lora import Limits, TrainedAdapter, TrainingFailedError, train_adapter
-from cryoflux.training.slices import slice_digest, training_slice
+from cryoflux.training.adapter import TrainedAdapter
+from cryoflux.training.pacing import Limits, Progress, TrainingFailedError
+from cryoflux.training.recipe import ALL_LAYERS, Method, Recipe
 
 _MARGIN = 1.35
 """how much dearer than before evaluation may be; what is not needed is refunded, so width costs little"""
-_FORGET = 0.8
-"""a dear evaluation is remembered for some attempts: a busy machine is often still busy"""
 _FIRST_MERGE = 0.06
 """share of the reservation kept for merging before it was measured"""
+_SURE = 1.5
+"""times the evidence that the holdout asks for: what screening examples show at it, a holdout mostly does"""
 _OVERDRAFT = 0.05
 """share of its reservation that an attempt may overdraw"""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A trained update: its capsule, and the merged model as a draft version."""
+    """A trained update: its capsule and, unless the screen refused it, the merged model as a draft."""
 
     capsule: Path
-    draft: Version
-    training: Training
-    max_tokens: int
+    adapter: TrainedAdapter
+    recipe: Recipe
+    refused: str | None
+    """why the holdout need not be read"""
+    draft: Version | None
+    changed: dict[str, Any]
+    """the draft's tensors that differ from the head's, as read back from the disk"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Losses on the holdout of base and candidate, as far as it was read."""
+
+    base: Losses
+    new: Losses
+    examples: int
+    """how many were read before the candidate was hopeless, in reading order; 0: all, in the set's order"""
+    cost_uj: int
+    saved_uj: int
+    """what not reading the rest saved; modelled"""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the holdout said of a candidate, and what the rule made of it."""
+    """What was seen of a candidate, and what the rule made of it."""
 
-    evidence: Evidence
+    evidence: Evidence | None
+    """of the holdout; none where the screen refused the update"""
     verdict: Verdict
-    per_example: str
+    per_example: str = ""
     """SHA-256 of the evidence file"""
+    examples: int = 0
 
 
 def arm_seed(bench: Bench) -> int:
@@ -66,38 +92,46 @@ def arm_seed(bench: Bench) -> int:
     return bench.seed * 1_000_003 + bench.attempts
 
 
-def base_losses(bench: Bench, reservation: Reservation, max_tokens: int) -> Losses:
+def base_losses(bench: Bench, reservation: Reservation) -> Losses:
     """Losses of the head model on the holdout: remembered, or measured once."""
-    known = _remembered(bench, max_tokens)
+    known = _remembered(bench)
     if known is None:
-        known = _measure(bench, reservation, bench.head, max_tokens)
-        bench.losses.put(bench.head.digest, bench.data.file_digests["holdout"], max_tokens, known)
-    bench.costs.evaluation_uj = max(bench.costs.evaluation_uj, known.cost_uj)
+        start = bench.agent.spent(reservation.id).uj
+        part = bench.holdout_use.part
+        everything = range(bench.holdout_count)
+        scores = _score(bench, reservation, bench.loaded.scorer(part), list(everything), 0)
+        cost = bench.agent.spent(reservation.id).uj - start
+        known = KnownLosses(Losses(tuple(scores[0]), tuple(scores[1])), cost)
+        bench.costs.evaluated(known.cost_uj, bench.loaded.evaluation_gflop(part, ALL_LAYERS))
+        bench.losses.put(bench.head.digest, bench.holdout_digest, bench.max_tokens, known)
     return known.losses
 
 
 def known_head_loss(bench: Bench) -> float | None:
     """Holdout loss of the head model, nats; none where it was never measured."""
-    known = _remembered(bench, bench.max_tokens)
+    known = _remembered(bench)
     return known.losses.mean if known else None
 
 
-def _remembered(bench: Bench, max_tokens: int) -> KnownLosses | None:
+def _remembered(bench: Bench) -> KnownLosses | None:
     """Cached losses of the head model, if they agree with every receipt that evaluated it."""
-    holdout = bench.data.file_digests["holdout"]
-    known = bench.losses.get(bench.head.digest, holdout, max_tokens, len(bench.data.holdout))
+    holdout, tokens = bench.holdout_digest, bench.max_tokens
+    known = bench.losses.get(bench.head.digest, holdout, tokens, bench.holdout_count)
     if known is None:
         return None
-    signed = bench.signed_losses.get((bench.head.digest, max_tokens))
+    signed = bench.signed_losses.get((bench.head.digest, holdout, tokens))
     found = (sum(known.losses.nano_nats), sum(known.losses.correct))
     return known if signed in {None, found} else None
 
 
-def _measure(bench: Bench, reservation: Reservation, model: Version, max_tokens: int) -> KnownLosses:
+def _score(
+    bench: Bench, reservation: Reservation, scorer: Scorer, indices: list[int], before: int
+) -> tuple[list[int], list[bool]]:
+    """Losses and hits of some holdout examples, inside the reservation."""
     ceiling = round(reservation.reserved_uj * (1 + _OVERDRAFT * 0.8))
 
-    def between_batches(done: int, count: int) -> None:
-        bench.observer.evaluated(done, count)
+    def between(done: int) -> None:
+        bench.observer.evaluated(before + done, bench.holdout_count)
         if bench.stop():
             raise AttemptStopped("Aborted: interrupted during evaluation; nothing was kept.", "interrupted")
         if bench.agent.spent(reservation.id).uj > ceiling:
@@ -106,25 +140,17 @@ def _measure(bench: Bench, reservation: Reservation, model: Version, max_tokens:
                 "exhausted",
             )
 
-    start = bench.agent.spent(reservation.id).uj
     try:
-        losses = measure_losses(
-            model.folder,
-            bench.data.holdout,
-            max_tokens=max_tokens,
-            device=bench.device,
-            between_batches=between_batches,
-        )
+        return scorer.score(indices, between)
     except EvaluationFailedError as error:
         raise AttemptStopped(f"Aborted: {error.what} Nothing was kept.", "failed") from error
-    return KnownLosses(losses, bench.agent.spent(reservation.id).uj - start)
 
 
 def train(bench: Bench, choice: Choice, reservation: Reservation, phases: Phases) -> Candidate:
-    """Train an adapter on what the reservation leaves after evaluation, and merge it into a draft."""
+    """Train an adapter on what the reservation leaves after evaluation, screen it, and merge it."""
     recipe = bench.recipes[choice.arm.name]
     merge_uj = bench.costs.merge_uj or round(reservation.reserved_uj * _FIRST_MERGE)
-    limit_uj = reservation.reserved_uj - round(_MARGIN * (bench.costs.evaluation_uj + merge_uj))
+    limit_uj = reservation.reserved_uj - round(_MARGIN * (bench.evaluation_uj(recipe) + merge_uj))
 
     def spent_uj() -> int:
         return bench.agent.spent(reservation.id).uj
@@ -135,75 +161,125 @@ def train(bench: Bench, choice: Choice, reservation: Reservation, phases: Phases
             "lower --holdout-size.",
             "exhausted",
         )
-    indices = training_slice(len(bench.data.train), recipe.slice_size, bench.attempts - 1, bench.seed)
     try:
-        adapter = train_adapter(
-            bench.head.folder,
-            [bench.data.train[i] for i in indices],
-            recipe,
-            Limits(limit_uj, spent_uj, bench.stop),
-            seed=arm_seed(bench),
-            device=bench.device,
-            progress=lambda progress: bench.observer.trained(progress, reservation.reserved_uj),
-        )
+        adapter = _trained(bench, recipe, Limits(limit_uj, spent_uj, bench.stop), reservation)
     except TrainingFailedError as error:
         raise AttemptStopped(f"Aborted: {error.what} Nothing was kept.", "failed") from error
+    bench.drawn += adapter.fresh
     if adapter.stopped_by == "interrupt":
         raise AttemptStopped(f"Aborted: interrupted after {adapter.steps} training steps.", "interrupted")
     start = spent_uj()
     with phases.measure(Step.MERGE):
         capsule = bench.versions.keep_capsule(adapter.save)
-        merged = adapter.merged()
-        draft = bench.versions.draft(lambda folder: _save(merged, adapter.tokenizer, folder))
-    bench.costs.merge_uj = spent_uj() - start
-    training = _training(bench, recipe.as_receipt(), indices, adapter)
-    return Candidate(capsule, draft, training, recipe.max_tokens)
+        screening = adapter.screening
+        refused = None
+        if screening:
+            refused = screened_out(screening.evidence, bench.thresholds(), bench.holdout_count)
+        draft, changed = (None, {}) if refused else _merge(bench, capsule)
+    if draft:
+        bench.costs.merge_uj = spent_uj() - start
+    return Candidate(capsule, adapter, recipe, refused, draft, changed)
 
 
-def _save(model: object, tokenizer: object, folder: Path) -> None:
-    model.save_pretrained(folder)  # type: ignore[attr-defined]
-    tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
+def _trained(bench: Bench, recipe: Recipe, limits: Limits, reservation: Reservation) -> TrainedAdapter:
+    def progress(done: Progress) -> None:
+        bench.observer.trained(done, reservation.reserved_uj)
 
+    def preparing(done: int, count: int) -> None:
+        bench.observer.prepared(done, count)
+        if bench.stop():
+            raise AttemptStopped("Aborted: interrupted before training; nothing was kept.", "interrupted")
 
-def _training(
-    bench: Bench, recipe: dict[str, str | int], indices: list[int], adapter: TrainedAdapter
-) -> Training:
-    return Training(
-        recipe=recipe,
+    if recipe.method is Method.LEAN:
+        from cryoflux.training.lean import train_lean
+
+        # the bar follows from earlier verdicts alone, so training learns nothing else of the holdout
+        needed = _SURE * bench.thresholds().needed_milli / 1000 / bench.holdout_count
+        material = bench.loaded.material(recipe, bench.drawn, needed)
+        seed = arm_seed(bench)
+        return train_lean(material, recipe, limits, seed=seed, progress=progress, preparing=preparing)
+    from cryoflux.training.lora import train_with_peft
+
+    pool = bench.loaded.pool
+    fresh = pool.fresh(bench.drawn, min(recipe.fresh_size, recipe.slice_size))
+    seen = [i for i in pool.seen(bench.drawn, recipe.slice_size - len(fresh)) if i not in set(fresh)]
+    return train_with_peft(
+        bench.head.folder,
+        bench.data.train,
+        recipe,
+        limits,
+        drawn=[*seen, *fresh],
+        fresh=len(fresh),
+        screen=pool.screen[: recipe.screen_size],
         seed=arm_seed(bench),
-        slice_sha256=slice_digest(indices),
-        slice_count=len(indices),
-        steps=adapter.steps,
-        planned_steps=adapter.planned_steps,
-        planned_at_step=adapter.planned_at_step,
-        stopped_by=adapter.stopped_by,
-        modules=adapter.modules,
-        trained_parameters=adapter.trained_parameters,
-        last_train_loss_nano_nat=adapter.last_loss_nano_nat,
+        device=bench.loaded.device,
+        progress=progress,
     )
 
 
-def candidate_losses(
-    bench: Bench, choice: Choice, reservation: Reservation, candidate: Candidate
-) -> KnownLosses:
-    """Losses of the merged, saved and re-loaded candidate."""
-    known = _measure(bench, reservation, candidate.draft, bench.recipes[choice.arm.name].max_tokens)
-    bench.costs.evaluation_uj = max(known.cost_uj, round(_FORGET * bench.costs.evaluation_uj))
-    return known
+def _merge(bench: Bench, capsule: Path) -> tuple[Version, dict[str, Any]]:
+    changed = merged_tensors(bench.loaded.tensors, capsule)
+    draft = bench.versions.derive(bench.head, changed)
+    return draft, bench.loaded.reread(draft, list(changed))
 
 
-def judge(bench: Bench, base: Losses, new: Losses) -> Judgement:
+def read_holdout(bench: Bench, reservation: Reservation, candidate: Candidate, base: Losses) -> Reading:
+    """Losses of the merged, saved and re-read candidate; the reading stops once it is hopeless."""
+    part, count = bench.holdout_use.part, bench.holdout_count
+    scorer = bench.loaded.scorer(part, candidate.draft, candidate.changed)
+    thresholds = bench.thresholds()
+    order = reading_order(count, bench.holdout_digest)
+    start, read = bench.agent.spent(reservation.id).uj, 0
+    losses: list[int] = []
+    right: list[bool] = []
+    for until in looks(count) if bench.rule.name == BUDGETED else [count]:
+        found = _score(bench, reservation, scorer, order[read:until], read)
+        losses, right, read = [*losses, *found[0]], [*right, *found[1]], until
+        known = Losses(
+            tuple(base.nano_nats[i] for i in order[:read]), tuple(base.correct[i] for i in order[:read])
+        )
+        evidence = pair_losses(known.nano_nats, losses, known.correct, right)
+        if hopeless(evidence, count, thresholds, bench.rule.name):
+            break
+    cost = bench.agent.spent(reservation.id).uj - start
+    gflop = bench.loaded.evaluation_gflop(part, candidate.recipe.layers)
+    bench.costs.evaluated(cost, gflop * read / count)
+    if read < count:
+        return Reading(known, Losses(tuple(losses), tuple(right)), read, cost, cost * (count - read) // read)
+    place = {index: position for position, index in enumerate(order)}
+    new = Losses(tuple(losses[place[i]] for i in range(count)), tuple(right[place[i]] for i in range(count)))
+    return Reading(base, new, 0, cost, 0)
+
+
+def judge(bench: Bench, reading: Reading) -> Judgement:
     """Evidence and verdict; the per-example losses go into a file that anyone can sum up again."""
+    base, new = reading.base, reading.new
     evidence = pair_losses(base.nano_nats, new.nano_nats, base.correct, new.correct)
     content = write_evidence(base, new)
     digest = sha256_hex(content)
     write_atomic(bench.state / "evidence" / f"{digest}.bin", content)
-    return Judgement(evidence, decide(bench.rule.name, evidence, bench.rule.thresholds), digest)
+    name, thresholds = bench.rule.name, bench.thresholds()
+    if reading.examples:
+        verdict = decide_partial(name, evidence, bench.holdout_count, thresholds)
+    else:
+        verdict = decide(name, evidence, thresholds)
+    return Judgement(evidence, verdict, digest, reading.examples)
 
 
-def keep(bench: Bench, candidate: Candidate, verdict: Verdict) -> Version:
+def refuse(reason: str) -> Judgement:
+    """The judgement on an update that the screen refused."""
+    return Judgement(None, Verdict(False, reason))
+
+
+def keep(bench: Bench, candidate: Candidate, reading: Reading | None, verdict: Verdict) -> Version:
     """The head version after the verdict: the candidate under its final name, or the base."""
-    if verdict.accepted:
-        return bench.versions.keep(candidate.draft)
-    bench.versions.discard(candidate.draft)
-    return bench.head
+    if candidate.draft is None or reading is None:
+        return bench.head
+    if not verdict.accepted:
+        bench.loaded.forget(candidate.draft, bench.holdout_use.part)
+        bench.versions.discard(candidate.draft)
+        return bench.head
+    kept = bench.versions.keep(candidate.draft)
+    known = KnownLosses(reading.new, reading.cost_uj)
+    bench.losses.put(kept.digest, bench.holdout_digest, bench.max_tokens, known)
+    return kept

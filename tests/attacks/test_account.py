@@ -11,7 +11,8 @@ import pytest
 
 from cryoflux.verification.result import Check, Status
 from cryoflux.verification.steps import verify_target
-from synthetic_state import RESERVED_UJ, SyntheticState, figure, open_state
+from synthetic_parts import RESERVED_UJ, figure
+from synthetic_state import SyntheticState, open_state
 
 
 def of_energy(state: Path, status: Status = Status.FAIL) -> list[Check]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cryoflux.verification.result import Check, Status
 from cryoflux.verification.steps import verify_target
-from synthetic_state import losses_of, open_state, tiny_safetensors
+from synthetic_parts import losses_of, tiny_safetensors
+from synthetic_state import open_state
 
 MODELS = {tiny_safetensors([1.0, gain, use]): gain for gain, use in ((0.0, 0.0), (0.05, 1.0), (0.07, 2.0))}
 MERGED = {

@@ -37,7 +37,8 @@ def test_joules_become_measured_improvement_within_the_budget(first) -> None:
     state, outcome = first
     summary, attempts = outcome.summary, outcome.of("attempt")
     assert summary["kept"] >= 1
-    assert summary["attempts"] == len(attempts) == summary["kept"] + summary["rejected"] + summary["aborted"]
+    ends = ("kept", "rejected", "undecided", "aborted")
+    assert summary["attempts"] == len(attempts) == sum(summary[end] for end in ends)
     assert summary["joules"] <= 48 + 0.05 * 12
     assert summary["joules"] == pytest.approx(sum(a["joules_spent"] for a in attempts))
     assert all(a["joules_spent"] <= 12 * 1.05 for a in attempts)
@@ -53,13 +54,14 @@ def test_every_attempt_has_the_whitepapers_fields_and_the_promised_ones(first) -
         assert set(attempt) >= FLAT | MORE
         assert attempt["tier"] in {"counter", "power-integrated", "modelled"}
         assert attempt["joules_lo"] <= attempt["joules_spent"] <= attempt["joules_hi"]
-        if attempt["decision"] != "aborted":
+        if attempt["base_loss"] is not None:
             assert attempt["delta"] == pytest.approx(attempt["base_loss"] - attempt["new_loss"])
             assert attempt["accepted"] == (attempt["decision"] == "accepted")
 
 
 def test_a_kept_candidates_losses_are_the_next_base_losses(first) -> None:
-    judged = [a for a in first[1].of("attempt") if a["decision"] != "aborted"]
+    # a look that ended early is of some examples only
+    judged = [a for a in first[1].of("attempt") if a["examples_read"] == 75]
     for before, after in itertools.pairwise(judged):
         assert after["base_loss"] == (before["new_loss"] if before["accepted"] else before["base_loss"])
 
@@ -124,7 +126,8 @@ def test_the_account_adds_up_to_what_the_receipts_charged(first) -> None:
 def test_a_second_run_continues_log_head_account_and_data(first, tmp_path: Path, inputs: list[str]) -> None:
     state = shutil.copytree(first[0], tmp_path / "state", symlinks=True)
     before = first[1].summary
-    again = cryoflux("run", *QUICK, "--budget", "24J", "--state", state, "--json")
+    more = ["--budget", "24J", "--policy", "uniform/v1", "--attempts", "2"]
+    again = cryoflux("run", *QUICK, *more, "--state", state, "--json")
     summary = again.summary
     opened = again.of("opened")[0]
     assert opened["base_model_hash"] == before["base_model_hash"]

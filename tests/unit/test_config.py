@@ -22,8 +22,11 @@ ROOT = Path(__file__).parents[2]
 TOO_LOW_OR_HIGH = {
     "seed": (-1, 2**32),
     "max_tokens": (3, 8193),
-    "threads": (0, 1025),
+    "threads": (-1, 1025),
     "holdout_size": (0, 29),
+    "spare_holdouts": (-1, 17),
+    "cache_mb": (-1, 1_000_001),
+    "error_budget": (0.0, 1.1),
     "rank": (0, 1025),
     "alpha": (0, 4097),
     "dropout": (-0.1, 1.0),
@@ -41,7 +44,8 @@ TOO_LOW_OR_HIGH = {
 }
 NO_CHOICE = {
     "device": "gpu",
-    "rule": "evidence/v2",
+    "rule": "evidence/v3",
+    "policy": "greedy-eta/v1",
     "credit": "loan",
     "nvml": "perhaps",
     "reserve": "120",
@@ -52,7 +56,9 @@ FLOATS = [
     for name, section in SECTION_OF.items()
     if "float" in str(Settings.model_fields[section].annotation.model_fields[name].annotation)
 ]
-RUN_ARGUMENTS = {"budget", "duration", "attempts", "dry_run", "as_json"}
+UNSET = {"tdp_w": 65.5, "learning_rate": 0.5, "dropout": 0.5}
+"""Values for settings that are unset by default and take no 1."""
+RUN_ARGUMENTS = {"budget", "duration", "attempts", "explain", "dry_run", "as_json"}
 """Of one run, not settings: they say how much to spend now."""
 WITHOUT_FLAG = {
     "powercap_root",  # what this machine is does not change from run to run
@@ -104,7 +110,7 @@ def test_the_nearest_layer_wins_and_is_named(layers: tuple[bool, ...], tmp_path:
     environ = {"CRYOFLUX_RANK": "3"} if exported else {}
     sourced = load_settings({"rank": 4 if flagged else None}, environ=environ)
     where = [(4, "--rank"), (3, "CRYOFLUX_RANK"), (2, str(here)), (1, str(home))]
-    expected = next((place for given, place in zip(layers, where, strict=True) if given), (8, "default"))
+    expected = next((place for given, place in zip(layers, where, strict=True) if given), (None, "default"))
     assert (sourced.settings.attempt.rank, sourced.origins["attempt.rank"]) == expected
     others = {origin for name, origin in sourced.origins.items() if name != "attempt.rank"}
     assert others == {"default"}
@@ -160,7 +166,8 @@ def test_the_user_s_file_is_in_the_home_folder_unless_told(
 
 
 def test_every_setting_has_an_origin_and_its_name_is_unique() -> None:
-    names = [f"{s}.{n}" for s, field in Settings.model_fields.items() for n in field.annotation.model_fields]
+    sections = {s: field for s, field in Settings.model_fields.items() if s != "recipe"}
+    names = [f"{s}.{n}" for s, field in sections.items() for n in field.annotation.model_fields]
     assert len(names) == len(SECTION_OF)
     assert load_settings(environ={}).origins == dict.fromkeys(names, "default")
     assert load_settings(environ={}).settings == Settings()
@@ -169,7 +176,7 @@ def test_every_setting_has_an_origin_and_its_name_is_unique() -> None:
 @pytest.mark.parametrize("name", SECTION_OF)
 def test_every_setting_can_be_written_in_every_place(name: str, tmp_path: Path) -> None:
     section, value = SECTION_OF[name], value_of(load_settings(environ={}), name)
-    value = 65.5 if value is None else value
+    value = UNSET.get(name, 1) if value is None else value
     written = json.dumps(value)  # of these values TOML writes the same
     (tmp_path / "here" / "cryoflux.toml").write_text(f"[{section}]\n{name} = {written}\n")
     from_file = load_settings(environ={})
@@ -179,6 +186,12 @@ def test_every_setting_can_be_written_in_every_place(name: str, tmp_path: Path) 
     from_variable = load_settings(environ={f"CRYOFLUX_{name.upper()}": text})
     assert value_of(from_variable, name) == value
     assert value_of(load_settings({name: value}, environ={}), name) == value
+
+
+def test_a_recipe_of_ones_own_is_a_table(tmp_path: Path) -> None:
+    (tmp_path / "here" / "cryoflux.toml").write_text("[recipe.mine]\nlayers = 2\nscales = '1 0.5'\n")
+    assert load_settings(environ={}).settings.recipe == {"mine": {"layers": 2, "scales": "1 0.5"}}
+    assert Settings().recipe == {}
 
 
 # What is refused

@@ -59,28 +59,40 @@ def run(
     token: Annotated[str | None, _option("The daemon's bearer token.", "--token")] = None,
     timeout: Annotated[float | None, _option("How long the daemon is waited for, s.", "--timeout")] = None,
     seed: Annotated[int | None, _option("Seed of every random choice.", "--seed")] = None,
-    rule: Annotated[str | None, _option("evidence/v1 or whitepaper/v1.", "--rule")] = None,
+    rule: Annotated[str | None, _option("evidence/v2, evidence/v1 or whitepaper/v1.", "--rule")] = None,
     reserve: Annotated[
         str | None, _option("Energy reserved for an attempt.", "--reserve", metavar="ENERGY")
     ] = None,
+    recipes: Annotated[
+        str | None, _option("Recipes to choose from, with commas.", "--recipes", metavar="NAMES")
+    ] = None,
+    policy: Annotated[str | None, _option("prior-eta/v1 or uniform/v1.", "--policy")] = None,
     rank: Annotated[int | None, _option("LoRA rank.", "--rank")] = None,
     alpha: Annotated[int | None, _option("LoRA scale is alpha / rank.", "--alpha")] = None,
     dropout: Annotated[float | None, _option("LoRA dropout.", "--dropout")] = None,
     learning_rate: Annotated[float | None, _option("Peak learning rate.", "--learning-rate")] = None,
     batch_size: Annotated[int | None, _option("Examples a step.", "--batch-size")] = None,
     max_steps: Annotated[int | None, _option("Most training steps of an attempt.", "--max-steps")] = None,
-    slice_size: Annotated[int | None, _option("Training examples of an attempt.", "--slice-size")] = None,
+    slice_size: Annotated[
+        int | None, _option("Most training examples of an attempt.", "--slice-size")
+    ] = None,
+    cache_mb: Annotated[int | None, _option("Most disk for kept activations, MB.", "--cache-mb")] = None,
     max_tokens: Annotated[int | None, _option("Texts are truncated to so many.", "--max-tokens")] = None,
     holdout_size: Annotated[int | None, _option("Most holdout examples split off.", "--holdout-size")] = None,
+    spare_holdouts: Annotated[int | None, _option("Further holdouts split off.", "--spare-holdouts")] = None,
+    error_budget: Annotated[
+        float | None, _option("Most probability of ever keeping what is no improvement.", "--error-budget")
+    ] = None,
     min_delta: Annotated[float | None, _option("Smallest Δ to keep, nats.", "--min-delta")] = None,
     min_accuracy_gain: Annotated[
         float | None, _option("Smallest accuracy gain to keep, 0 to 1.", "--min-accuracy-gain")
     ] = None,
-    z: Annotated[float | None, _option("Evidence needed, in standard errors.", "--z")] = None,
+    z: Annotated[float | None, _option("Standard errors that evidence/v1 needs.", "--z")] = None,
     credit: Annotated[str | None, _option("grant, or net to credit metered energy.", "--credit")] = None,
     tdp_w: Annotated[float | None, _option("TDP of these CPUs for the model, W.", "--tdp-w")] = None,
     device: Annotated[str | None, _option("auto, cpu or cuda.", "--device")] = None,
-    threads: Annotated[int | None, _option("CPU threads of training.", "--threads")] = None,
+    threads: Annotated[int | None, _option("CPU threads; 0 for the most frugal number.", "--threads")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why each recipe was chosen.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan; write and spend nothing.")
     ] = False,
@@ -88,13 +100,13 @@ def run(
 ) -> None:
     """Spend an energy budget on LoRA updates; keep what measurably helps; leave a receipt for each.
 
-    Every option from --train on, but for --dry-run and --json, is a setting too: a CRYOFLUX_* variable and a
-    line of cryoflux.toml; `cryoflux config show` lists them with their values.
+    Every option from --train on, but for --explain, --dry-run and --json, is a setting too: a CRYOFLUX_*
+    variable and a line of cryoflux.toml; `cryoflux config show` lists them with their values.
     """
     flags = {
         key: value
         for key, value in locals().items()
-        if key not in {"budget", "duration", "attempts", "dry_run", "as_json"}
+        if key not in {"budget", "duration", "attempts", "explain", "dry_run", "as_json"}
     }
     budget_uj = parse_energy(budget) if budget is not None else None
     seconds = parse_duration(duration) if duration is not None else None
@@ -120,7 +132,8 @@ def run(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupts)
     on_closed = interrupts.output_closed
-    with view_for(as_json=as_json, terminal=stderr.is_terminal, on_closed=on_closed) as view:
+    terminal = stderr.is_terminal
+    with view_for(as_json=as_json, explain=explain, terminal=terminal, on_closed=on_closed) as view:
         summary = spend(sourced, Limits(budget_uj, seconds, attempts), view, lambda: interrupts.asked)
         view.summary(summary)
     if summary.ended == "interrupted":

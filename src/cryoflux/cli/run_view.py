@@ -20,24 +20,32 @@ from cryoflux.cli.console import emit_json, stderr, stdout
 from cryoflux.cli.run_words import (
     attempt_document,
     attempt_line,
+    choice_document,
+    choice_lines,
+    milestone_document,
+    milestone_line,
     opening_lines,
     summary_document,
     summary_lines,
+    threads_in_use,
 )
 from cryoflux.energy.interface import Sample
 from cryoflux.inputs import Origin
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
 from cryoflux.recording import AttemptRecord
+from cryoflux.reporting import Change
+from cryoflux.scheduling.policy import Choice, Plateau
 from cryoflux.spending import RunObserver, Summary
-from cryoflux.training.lora import Progress
+from cryoflux.training.pacing import Progress
 
 
 class RunView(RunObserver):
     """What every view remembers."""
 
-    def __init__(self, on_closed: Callable[[], None]) -> None:
+    def __init__(self, on_closed: Callable[[], None], *, explain: bool = False) -> None:
         self._on_closed = on_closed
+        self.explain = explain
         self.number = 0
         self.sample: Sample | None = None
         self.spendable_uj = 0
@@ -51,6 +59,14 @@ class RunView(RunObserver):
     def sampled(self, sample: Sample) -> None:
         """Remember the watts."""
         self.sample = sample
+
+    def chosen(self, choice: Choice) -> None:
+        """Why this arm, if somebody asked."""
+        if self.explain:
+            self.lines(choice_lines(self.number + 1, choice))
+
+    def prepared(self, done: int, count: int) -> None:
+        """Nothing, unless a view shows progress."""
 
     def trained(self, progress: Progress, reserved_uj: int) -> None:
         """Nothing, unless a view shows steps."""
@@ -78,6 +94,20 @@ class RunView(RunObserver):
         self.spent_uj += record.receipt.energy.microjoules
         self.lines([attempt_line(self.number, record)])
 
+    def milestone(self, looks: int, holdout: Change, audit: Change) -> None:
+        """One line on how far the two sets have drifted apart."""
+        self.lines([milestone_line(looks, holdout, audit)])
+
+    def rotated(self, part: str) -> None:
+        """Say that another holdout judges from here on."""
+        self.lines([f"holdout  its error budget is spent; {part} takes over"])
+
+    def plateau(self, plateau: Plateau) -> None:
+        """Say why the run ends."""
+        self.lines([f"plateau  {plateau.reason}"])
+        if self.explain:
+            self.lines(choice_lines(self.number + 1, plateau))
+
     def summary(self, summary: Summary) -> None:
         """What the run came to."""
         self.lines(summary_lines(summary))
@@ -103,8 +133,8 @@ class RunView(RunObserver):
 class PlainView(RunView):
     """Lines on stdout; progress on stderr only where it would otherwise be silent for long."""
 
-    def __init__(self, on_closed: Callable[[], None]) -> None:
-        super().__init__(on_closed)
+    def __init__(self, on_closed: Callable[[], None], *, explain: bool = False) -> None:
+        super().__init__(on_closed, explain=explain)
         self._said = ""
 
     def preparing(self, what: str, done: int, total: int) -> None:  # noqa: ARG002
@@ -125,6 +155,23 @@ class JsonView(RunView):
     def step(self, step: Step, moment: Literal["begin", "end"]) -> None:
         """Each step of each attempt, as it begins and ends."""
         self.emit({"event": "step", "attempt": self.number + 1, "step": step.value, "moment": moment})
+
+    def chosen(self, choice: Choice) -> None:
+        """Why this arm, if somebody asked."""
+        if self.explain:
+            self.emit({"event": "choice", "attempt": self.number + 1, **choice_document(choice)})
+
+    def milestone(self, looks: int, holdout: Change, audit: Change) -> None:
+        """How far the two sets have drifted apart."""
+        self.emit({"event": "milestone", **milestone_document(looks, holdout, audit)})
+
+    def rotated(self, part: str) -> None:
+        """Another holdout judges from here on."""
+        self.emit({"event": "rotated", "holdout": part})
+
+    def plateau(self, plateau: Plateau) -> None:
+        """Why the run ends."""
+        self.emit({"event": "plateau", **choice_document(plateau)})
 
     def opened(self, bench: Bench, origin: Origin, sample: Sample, spendable_uj: int) -> None:
         """What is measured, on what, and how it will be judged."""
@@ -147,6 +194,9 @@ class JsonView(RunView):
                 },
                 "dropped": origin.dropped,
                 "rule": bench.rule.name,
+                "recipes": list(bench.recipes),
+                "policy": bench.policy,
+                "threads": threads_in_use(),
             }
         )
 
@@ -184,8 +234,8 @@ class JsonView(RunView):
 class LiveView(PlainView):
     """Budget bar, watts and the step of the current attempt, under the lines of the finished ones."""
 
-    def __init__(self, live: Live, on_closed: Callable[[], None]) -> None:
-        super().__init__(on_closed)
+    def __init__(self, live: Live, on_closed: Callable[[], None], *, explain: bool = False) -> None:
+        super().__init__(on_closed, explain=explain)
         self._live = live
         self._doing = "opening"
         self._attempt_uj = 0
@@ -213,6 +263,11 @@ class LiveView(PlainView):
                 self._attempt_uj = 0
             self._doing = f"attempt #{self.number + 1} · {list(Step).index(step) + 1}/10 {step.value}"
             self._draw(now=True)
+
+    def prepared(self, done: int, count: int) -> None:
+        """Name how many activations are computed."""
+        self._doing = f"attempt #{self.number + 1} · 5/10 train · activations of {done} of {count} texts"
+        self._draw()
 
     def trained(self, progress: Progress, reserved_uj: int) -> None:
         """Name the training step, its loss and what it has used."""
@@ -245,12 +300,14 @@ class LiveView(PlainView):
 
 
 @contextmanager
-def view_for(*, as_json: bool, terminal: bool, on_closed: Callable[[], None]) -> Iterator[RunView]:
+def view_for(
+    *, as_json: bool, explain: bool, terminal: bool, on_closed: Callable[[], None]
+) -> Iterator[RunView]:
     """The view that suits where the output goes."""
     if as_json:
-        yield JsonView(on_closed)
+        yield JsonView(on_closed, explain=explain)
     elif terminal and stdout.is_terminal:
         with Live(console=stdout, transient=True, auto_refresh=False) as live:
-            yield LiveView(live, on_closed)
+            yield LiveView(live, on_closed, explain=explain)
     else:
-        yield PlainView(on_closed)
+        yield PlainView(on_closed, explain=explain)

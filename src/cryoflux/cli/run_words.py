@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-__all__ = ["attempt_document", "attempt_line", "opening_lines", "summary_document", "summary_lines"]
+__all__ = [
+    "attempt_document",
+    "attempt_line",
+    "choice_document",
+    "choice_lines",
+    "milestone_document",
+    "milestone_line",
+    "opening_lines",
+    "summary_document",
+    "summary_lines",
+    "threads_in_use",
+]
 
 import shlex
 from dataclasses import asdict
 from typing import Any
 
 from cryoflux.bench import Bench
-from cryoflux.decision.evidence import detectable
+from cryoflux.decision.power import detectable
+from cryoflux.decision.rules import BUDGETED
 from cryoflux.energy.interface import Sample
 from cryoflux.inputs import Origin
-from cryoflux.quantities import MICRO, Energy, Tier, format_energy, format_nats
+from cryoflux.quantities import MICRO, NANO, Energy, Tier, format_energy, format_nats
 from cryoflux.receipts.flat import flat_view
 from cryoflux.receipts.statement import Outcome
 from cryoflux.recording import AttemptRecord
-from cryoflux.reporting import Scores
+from cryoflux.reporting import Change
+from cryoflux.scheduling.policy import Choice, Plateau, Row
 from cryoflux.spending import Summary
 
-_MARK = {Outcome.ACCEPTED: "✓ kept", Outcome.REJECTED: "✗ rejected", Outcome.ABORTED: "· aborted"}
+_MARK = {
+    Outcome.ACCEPTED: "✓ kept",
+    Outcome.REJECTED: "✗ rejected",
+    Outcome.UNDECIDED: "? undecided",
+    Outcome.ABORTED: "· aborted",
+}
 
 
 def _interval(energy: Energy) -> str:
@@ -39,34 +57,121 @@ def opening_lines(bench: Bench, origin: Origin, sample: Sample, spendable_uj: in
         )
         lines.append("         why, and how to get a better one: cryoflux doctor")
     data = bench.data
-    sets = f"{len(data.train)} train, {len(data.holdout)} holdout, {len(data.audit)} audit"
+    spares = f" and {len(data.spares)} spare" if data.spares else ""
+    sets = f"{len(data.train)} train, {len(data.holdout)} holdout{spares}, {len(data.audit)} audit"
     conflicting = origin.dropped.get("conflicting", 0)
     dropped = f"{sum(origin.dropped.values()) - conflicting} duplicates dropped"
     if conflicting:
         dropped += f", {conflicting} of them with another label"
-    reserve = format_energy(bench.arms[0].reserve_uj)
+    reserve = format_energy(bench.reserve_uj)
     return [
         *lines,
         f"model    {origin.model_name}, head version {bench.head.digest[:16]}…",
         f"data     {data.name}: {sets}, {len(data.labels)} classes; {dropped}",
         f"         texts are cut to {bench.max_tokens} tokens",
-        f"rule     {bench.rule.name}; {_power(bench)}",
+        f"rule     {_rule(bench)}",
+        f"         {_power(bench)}",
+        f"recipes  {', '.join(bench.recipes)}; chosen by {bench.policy}",
+        f"compute  {_compute(bench)}",
         f"budget   {format_energy(spendable_uj)}; an attempt reserves {reserve}",
     ]
 
 
+def threads_in_use() -> int:
+    """CPU threads of training and evaluation."""
+    import torch
+
+    return int(torch.get_num_threads())
+
+
+def _compute(bench: Bench) -> str:
+    loaded, threads = bench.loaded, threads_in_use()
+    how = f"products in {loaded.backend.value}" if loaded.backend else "by transformers"
+    return f"{loaded.device}, {threads} thread{'s' if threads > 1 else ''}, {how}"
+
+
+def _rule(bench: Bench) -> str:
+    if bench.rule.name != BUDGETED:
+        return bench.rule.name
+    alpha = bench.rule.alpha_ppm / MICRO
+    use = bench.holdout_use
+    return (
+        f"{bench.rule.name}: this holdout ever keeps what is no improvement with probability ≤ {alpha:g}; "
+        f"{use.looks} looks so far"
+    )
+
+
 def _power(bench: Bench) -> str:
-    z_milli, count = bench.rule.thresholds.z_milli, len(bench.data.holdout)
-    narrow, wide = (f"{detectable(count, spread, z_milli):.3f}" for spread in (0.1, 0.3))
+    count, thresholds = bench.holdout_count, bench.thresholds()
+    # evidence/v1 asks for z, and evidence is z² for what matters here
+    needed = thresholds.needed_milli or round(thresholds.z_milli**2 / 1000)
+    narrow, wide = (f"{detectable(count, spread, needed):.3f}" for spread in (0.1, 0.3))
     found = f"Δ ≥ {narrow} nats where it varies by 0.1 nats between examples, {wide} where by 0.3"
-    return f"with 90 % power {count} examples detect {found}"
+    return f"{count} examples detect, with 90 % power, {found}"
+
+
+def _row(row: Row) -> str:
+    expected = row.expected
+    state = expected.state.value if row.affordable else "not affordable"
+    return (
+        f"       {row.arm.name:<12} expects Δ {expected.delta_nano / NANO:+.4f} nats for "
+        f"{format_energy(expected.cost_uj):>8}, η {expected.eta / NANO:8.3f} nats/kJ  {state}"
+    )
+
+
+def choice_lines(number: int, choice: Choice | Plateau) -> list[str]:
+    """Why an arm was chosen, or why none was."""
+    return [f"why #{number:<2} {choice.reason}", *(_row(row) for row in choice.table)]
+
+
+def choice_document(choice: Choice | Plateau) -> dict[str, Any]:
+    """The same for a program."""
+    return {
+        "arm": choice.arm.name if isinstance(choice, Choice) else None,
+        "reason": choice.reason,
+        "arms": [
+            {
+                "name": row.arm.name,
+                "state": row.expected.state.value,
+                "affordable": row.affordable,
+                "expected_delta": row.expected.delta_nano / NANO,
+                "expected_joules": row.expected.cost_uj / MICRO,
+                "expected_eta": row.expected.eta / NANO / 1000,
+                "prior_joules": row.arm.prior_uj / MICRO,
+            }
+            for row in choice.table
+        ],
+    }
+
+
+def _fall(change: Change) -> float | None:
+    before, after = change
+    return before.loss - after.loss if before and after else None
+
+
+def milestone_document(looks: int, holdout: Change, audit: Change) -> dict[str, Any]:
+    """How both sets have changed, for a program; ``drift`` is the holdout's gain less the audit set's."""
+    ours, theirs = _fall(holdout), _fall(audit)
+    drift = ours - theirs if ours is not None and theirs is not None else None
+    return {"looks": looks, "holdout_delta": ours, "audit_delta": theirs, "drift": drift}
+
+
+def milestone_line(looks: int, holdout: Change, audit: Change) -> str:
+    """The same as a person reads it."""
+    found = milestone_document(looks, holdout, audit)
+    if found["drift"] is None:
+        return f"audit    after {looks} looks at the holdout: not measured"
+    return (
+        f"audit    after {looks} looks at the holdout: Δ {format_nats(found['holdout_delta'])} there, "
+        f"{format_nats(found['audit_delta'])} on the audit set, drift {format_nats(found['drift'])}"
+    )
 
 
 def attempt_line(number: int, record: AttemptRecord) -> str:
     """One finished attempt, as a person reads it."""
     receipt, figure = record.receipt, record.receipt.energy
     energy = figure.energy
-    head = f"#{number:<3} {_MARK[receipt.outcome]:<10}"
+    head = f"#{number:<3} {_MARK[receipt.outcome]:<11} {receipt.task.arm:<10}"
     if record.evidence is None:
         return f"{head} {_interval(energy)}  {receipt.reason}"
     e = record.evidence
@@ -87,6 +192,9 @@ def attempt_document(record: AttemptRecord) -> dict[str, Any]:
         "rule": receipt.decision.rule.name if receipt.decision else None,
         "delta_se": evidence.delta_se if evidence else None,
         "steps": receipt.training.steps if receipt.training else None,
+        "slice": receipt.training.slice_count if receipt.training else None,
+        "stopped_by": receipt.training.stopped_by if receipt.training else None,
+        "saved_joules_modelled": record.saved_uj / MICRO,
         "cpu_s": sum(record.phases.values()),
         "phases_cpu_s": {phase: round(seconds, 4) for phase, seconds in record.phases.items()},
         "holdout_loss": record.head_loss,
@@ -94,7 +202,7 @@ def attempt_document(record: AttemptRecord) -> dict[str, Any]:
     }
 
 
-def _pair(scores: tuple[Scores | None, Scores | None]) -> dict[str, float | None]:
+def _pair(scores: Change) -> dict[str, float | None]:
     before, after = scores
     return {
         "loss_before": before.loss if before else None,
@@ -123,6 +231,7 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "attempts": summary.attempts,
         "kept": summary.kept,
         "rejected": summary.rejected,
+        "undecided": summary.undecided,
         "aborted": summary.aborted,
         "joules": spent.uj / MICRO if spent else 0.0,
         "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
@@ -136,12 +245,15 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "holdout": _pair(summary.holdout),
         "audit": _pair(summary.audit),
         "ended": summary.ended,
+        "reason": summary.reason,
+        "looks": summary.looks,
+        "saved_joules_modelled": summary.saved_uj / MICRO,
         "state": str(summary.state),
         "base_model_hash": summary.head,
     }
 
 
-def _change(name: str, scores: tuple[Scores | None, Scores | None]) -> str:
+def _change(name: str, scores: Change) -> str:
     before, after = (asdict(s) if s else None for s in scores)
     if before is None or after is None:
         return f"{name:<8} not measured"
@@ -156,6 +268,8 @@ def summary_lines(summary: Summary) -> list[str]:
     state, quoted = summary.state, shlex.quote(str(summary.state))
     spent = _interval(summary.spent) if summary.spent else "0 J"
     counts = f"{summary.kept} kept, {summary.rejected} rejected, {summary.aborted} aborted"
+    if summary.undecided:
+        counts += f", {summary.undecided} undecided"
     lines = [
         "",
         f"spent    {spent} of {format_energy(summary.spendable_uj)}",
@@ -163,6 +277,14 @@ def summary_lines(summary: Summary) -> list[str]:
     ]
     if summary.overhead:
         lines.append(f"besides  {_interval(summary.overhead)}, for start-up, data and the audit set")
+    if summary.saved_uj:
+        lines.append(
+            f"saved    {format_energy(summary.saved_uj)} by stopping hopeless attempts early, modelled"
+        )
+    if summary.ended == "plateau":
+        lines.append(
+            f"unspent  {format_energy(summary.remaining_uj)}; go on with other --recipes, or regardless with --policy uniform/v1"
+        )
     lines += [_change("holdout", summary.holdout), _change("audit", summary.audit)]
     if summary.spent and summary.spent.uj > 0:
         eta = 1e9 * summary.total_delta / summary.spent.uj

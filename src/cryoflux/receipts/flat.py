@@ -13,7 +13,7 @@ from typing import Any
 
 from cryoflux.quantities import MICRO, NANO
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.statement import Evaluation, IntentStatement, Receipt, ReceiptStatement
+from cryoflux.receipts.statement import Evaluation, IntentStatement, Receipt, ReceiptStatement, Training
 
 _ADAPTER = "adapter_model.safetensors"
 
@@ -26,15 +26,25 @@ def _unix(timestamp: str) -> int | None:
         return None
 
 
-def _losses(evaluation: Evaluation | None, count: int) -> dict[str, float | None]:
+def _losses(evaluation: Evaluation | None, read: int) -> dict[str, float | None]:
     if evaluation is None:
         return {"base_loss": None, "new_loss": None, "delta": None}
-    scale = count * NANO
+    scale = read * NANO
     return {
         "base_loss": evaluation.base_loss_nano_nat_sum / scale,
         "new_loss": evaluation.new_loss_nano_nat_sum / scale,
         "delta": evaluation.delta_nano_nat_sum / scale,
     }
+
+
+def _training(training: Training | None) -> dict[str, float]:
+    found = {}
+    if training is not None and (screen := training.screen) is not None:
+        delta = screen.base_loss_nano_nat_sum - screen.new_loss_nano_nat_sum
+        found["screen_delta"] = delta / (screen.count * NANO)
+    if training is not None and training.saved_microjoules:
+        found["saved_joules"] = training.saved_microjoules / MICRO
+    return found
 
 
 def _per_joule(delta: float | None, microjoules: int) -> float | None:
@@ -60,7 +70,9 @@ def flat_view(statement: ReceiptStatement, leaf_hash: str) -> dict[str, Any]:
         leaf_hash: RFC 6962 leaf hash of the signed envelope; shown as ``receipt_hash``.
     """
     receipt = statement.predicate
-    losses = _losses(receipt.evaluation, receipt.holdout.count)
+    evaluation = receipt.evaluation
+    read = (evaluation.examples or receipt.holdout.count) if evaluation else None
+    losses = _losses(evaluation, read or 1)
     adapters = [s.digest.sha256 for s in statement.subject if s.name == _ADAPTER]
     return {
         "task_id": receipt.task.id,
@@ -75,6 +87,8 @@ def flat_view(statement: ReceiptStatement, leaf_hash: str) -> dict[str, Any]:
         "outcome": receipt.outcome.value,
         "reason": receipt.reason,
         **_energy(receipt, losses["delta"]),
+        "examples_read": read,
+        **_training(receipt.training),
     }
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "RECEIPT_TYPE",
     "STATEMENT_TYPE",
     "ZERO_HASH",
+    "ArmPrior",
     "Base",
     "Data",
     "Decision",
@@ -28,6 +29,7 @@ __all__ = [
     "ReceiptStatement",
     "Rule",
     "Schedule",
+    "Screen",
     "Sha256Digest",
     "Statement",
     "Subject",
@@ -59,6 +61,11 @@ Timestamp = Annotated[
 ]
 """UTC wall time; a label, never used in arithmetic."""
 Text = Annotated[str, StringConstraints(max_length=2000)]
+
+
+def _empty(value: object) -> bool:
+    """Whether a field that came later says nothing: it is left out, so older entries keep their spelling."""
+    return not value
 
 
 class _Strict(BaseModel):
@@ -122,24 +129,47 @@ class Data(_Strict):
     audit_count: Count
 
 
+class ArmPrior(_Strict):
+    """An arm that could have been pulled."""
+
+    name: Text
+    prior_microjoules: Count
+    """what its next attempt should cost by its floating-point operations; modelled"""
+    reserve_microjoules: Count
+
+
 class Schedule(_Strict):
-    """Why this task and arm."""
+    """Why this task and arm: all that the policy looked at beside the log."""
 
     policy: Text
     reason: Text
+    arms: list[ArmPrior] = Field(default=[], exclude_if=_empty)
+    bucket_microjoules: Count = Field(default=0, exclude_if=_empty)
+    """what the bucket held"""
+    seed: Count = Field(default=0, exclude_if=_empty)
 
 
 class Rule(_Strict):
     """The acceptance rule and its parameters, named before anything is tried."""
 
     name: Text
-    """``evidence/v1`` or ``whitepaper/v1``"""
+    """``evidence/v2``, ``evidence/v1`` or ``whitepaper/v1``"""
     min_delta_nano_nat: Count
     """smallest mean Δ, nano-nats"""
     min_accuracy_gain_ppm: Count
     """smallest accuracy gain, parts per million"""
     z_milli: Count
-    """one-sided z that the evidence must exceed, thousandths"""
+    """one-sided z that the evidence must exceed, thousandths; only ``evidence/v1`` looks at it"""
+    alpha_ppm: Count = Field(default=0, exclude_if=_empty)
+    """error budget of one holdout, parts per million; ``evidence/v2``"""
+    looks: Count = Field(default=0, exclude_if=_empty)
+    """verdicts that this holdout has given before; ``evidence/v2``"""
+    kept: Count = Field(default=0, exclude_if=_empty)
+    """how many of them were acceptances; ``evidence/v2``"""
+    needed_milli: Count = Field(default=0, exclude_if=_empty)
+    """evidence (Σδ)²/Σδ² that is needed; follows from these three, thousandths; ``evidence/v2``"""
+    screen: Text = Field(default="", exclude_if=_empty)
+    """``screen/v1`` where an update has to help the screening examples before the holdout is read"""
 
 
 class Intent(_Strict):
@@ -167,7 +197,24 @@ class Outcome(StrEnum):
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+    UNDECIDED = "undecided"
+    """not kept, though a Δ that is large enough was not ruled out"""
     ABORTED = "aborted"
+
+
+class Screen(_Strict):
+    """What the update did to training-side examples that were never trained on."""
+
+    count: Annotated[int, Field(ge=1, le=_SAFE)]
+    base_loss_nano_nat_sum: Count
+    new_loss_nano_nat_sum: Count
+    delta_squared_nano_nat_sum: BigInteger
+    base_correct: Count
+    new_correct: Count
+    gained: Count
+    lost: Count
+    scale: Text
+    """at which the update was merged, chosen on these examples; decimal text"""
 
 
 class Training(_Strict):
@@ -184,11 +231,18 @@ class Training(_Strict):
     planned_at_step: Count
     """the step at which that was planned; 0 where it never was"""
     stopped_by: Text
-    """``joules``, ``steps`` or ``interrupt``"""
+    """``joules``, ``steps``, ``interrupt`` or ``hopeless``"""
     modules: list[Text]
     """names of the modules that carry LoRA"""
     trained_parameters: Count
     last_train_loss_nano_nat: Count
+    fresh_count: Count = Field(default=0, exclude_if=_empty)
+    """training examples that no attempt had drawn before"""
+    backend: Text = Field(default="", exclude_if=_empty)
+    """how matrix products were computed"""
+    saved_microjoules: Count = Field(default=0, exclude_if=_empty)
+    """what stopping early saved, by the cost of the steps that were made; modelled"""
+    screen: Screen | None = Field(default=None, exclude_if=_empty)
 
 
 class Evaluation(_Strict):
@@ -213,6 +267,8 @@ class Evaluation(_Strict):
     """examples that only the base classifies correctly"""
     per_example: Sha256
     """of the evidence file: int64 LE base losses, int64 LE new losses, u8 base and u8 new correct"""
+    examples: Count = Field(default=0, exclude_if=_empty)
+    """how many of the holdout were read before the candidate was hopeless, in its reading order; 0: all"""
 
 
 class Decision(_Strict):

@@ -20,6 +20,8 @@ class AttemptPoint:
     number: int
     """of the receipt, from 1"""
     kept: bool
+    outcome: Outcome
+    """``accepted``, ``rejected`` or ``undecided``"""
     joules: float
     joules_lo: float
     joules_hi: float
@@ -30,7 +32,10 @@ class AttemptPoint:
 
 
 def attempt_points(entries: Iterable[Entry]) -> list[AttemptPoint]:
-    """Every judged attempt of a log, oldest first; aborted ones have no Δ and are left out."""
+    """Every attempt of a log that the holdout judged, oldest first.
+
+    What was aborted, or stopped by its screen, has no Δ on the holdout and is left out.
+    """
     points = []
     receipts = (receipt for entry in entries if (receipt := receipt_of(entry)))
     for number, receipt in enumerate(receipts, start=1):
@@ -41,6 +46,7 @@ def attempt_points(entries: Iterable[Entry]) -> list[AttemptPoint]:
             AttemptPoint(
                 number=number,
                 kept=receipt.outcome is Outcome.ACCEPTED,
+                outcome=receipt.outcome,
                 joules=receipt.energy.microjoules / MICRO,
                 joules_lo=receipt.energy.lo_microjoules / MICRO,
                 joules_hi=receipt.energy.hi_microjoules / MICRO,

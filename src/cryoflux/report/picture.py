@@ -1,6 +1,6 @@
 """The project's picture: energy against Δ, an attempt a point, with lines of equal η.
 
-Colours are Okabe and Ito's, and shape tells kept from rejected as well, so that colour is never alone.
+Colours are Okabe and Ito's, and shape tells one outcome from another too, so that colour is never alone.
 """
 
 from __future__ import annotations
@@ -12,9 +12,16 @@ from typing import Any
 
 from cryoflux.errors import UsageError
 from cryoflux.quantities import Tier, worst_tier
+from cryoflux.receipts.statement import Outcome
 from cryoflux.report.attempts import AttemptPoint
 
-_KEPT, _REJECTED, _GUIDE = "#0072B2", "#D55E00", "#999999"
+_GUIDE = "#999999"
+_MARKS = (
+    (Outcome.ACCEPTED, "#0072B2", "o", "kept"),
+    (Outcome.UNDECIDED, "#E69F00", "^", "undecided"),
+    (Outcome.REJECTED, "#D55E00", "x", "rejected"),
+)
+"""outcome, colour, shape and word"""
 
 
 def draw_attempts(points: list[AttemptPoint], path: Path, *, title: str) -> None:
@@ -55,8 +62,8 @@ def draw_attempts(points: list[AttemptPoint], path: Path, *, title: str) -> None
 
 
 def _draw_points(axes: Any, points: list[AttemptPoint]) -> None:
-    for kept, colour, marker, name in ((True, _KEPT, "o", "kept"), (False, _REJECTED, "x", "rejected")):
-        some = [point for point in points if point.kept is kept]
+    for outcome, colour, marker, name in _MARKS:
+        some = [point for point in points if point.outcome is outcome]
         if some:
             axes.errorbar(
                 [p.joules for p in some],

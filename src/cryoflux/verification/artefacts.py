@@ -1,8 +1,9 @@
 """Step 9: the models, adapters, losses and data on the disk are those that the receipts name.
 
 What has to be there: the head model, the adapter of every accepted update, the per-example losses of
-every evaluation. What may be withheld, and is then ``unknown``: older model versions, adapters that were
-rejected or aborted, and the data (`datasets`). Whatever is there has to be exactly what was signed.
+every evaluation, as far as it read. What may be withheld, and is then ``unknown``: older model versions,
+adapters of updates that were not kept, and the data (`datasets`). Whatever is there has to be exactly what
+was signed.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from cryoflux.decision.evidence import pair_losses
 from cryoflux.digests import read_tensor_entries, sha256_hex, tensors_digest
 from cryoflux.errors import CryoFluxError
 from cryoflux.receipts.statement import Base, Evaluation, Outcome, ReceiptStatement
-from cryoflux.verification.claims import evidence_of
+from cryoflux.verification.claims import evidence_of, examples_read
 from cryoflux.verification.datasets import data_findings
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.history import Attempt, History, said_by
+from cryoflux.verification.index import INDEX, index_complaint
 from cryoflux.verification.material import HEAD_LINK
 from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
 
@@ -116,6 +118,8 @@ def _model(folder: Path, model: Base, found: FolderState) -> Iterator[Finding]:
     yield from _folder_findings(where, found)
     if found.intact and tensors_of(folder) != model.digest:
         yield failed(where, "its tensors do not have the digest that names it")
+    if found.intact and (complaint := index_complaint(folder, found.listed)):
+        yield failed(f"{where}/{INDEX}", complaint)
 
 
 def tensors_of(folder: Path) -> str:
@@ -148,7 +152,10 @@ def _intent_subjects(history: History, found: dict[Base, FolderState]) -> Iterat
     for entry, intent in history.intents:
         listed = found[intent.base].listed if intent.base in found else {}
         for subject in entry.statement.subject:
-            if listed and listed.get(subject.name) != subject.digest.sha256:
+            if subject.name == HEAD_LINK:
+                if subject.digest.sha256 != intent.base.files:
+                    yield failed(said_by(entry), "its subject is not its base model")
+            elif listed and listed.get(subject.name) != subject.digest.sha256:
                 yield failed(said_by(entry), f"its subject {subject.name!r} is no file of its base model")
 
 
@@ -190,7 +197,8 @@ def _losses(history: History, state: Path) -> Iterator[Finding]:
         where = f"evidence/{evaluation.per_example}.bin"
         try:
             path = losses_path(state, evaluation)
-            losses = read_losses(path, evaluation.per_example, attempt.receipt.holdout.count)
+            count = examples_read(evaluation, attempt.receipt.holdout)
+            losses = read_losses(path, evaluation.per_example, count)
         except ValueError as error:
             yield failed(where, f"{error} ({attempt.name})")
             continue

@@ -1,7 +1,8 @@
 """The data part of step 9: the sets of examples are those that were signed, as many, and disjoint.
 
-A holdout that shares texts with the training set measures memory. Two texts are the same where they are so
-for the split itself: after `cryoflux.data.examples.normalise`.
+A holdout that shares texts with the training set, or with another holdout, measures memory. Two texts are
+the same where they are so for the split itself: after `cryoflux.data.examples.normalise`. Holdouts are used
+in the order of their names: ``holdout.jsonl``, ``holdout-2.jsonl``, and so on.
 """
 
 from __future__ import annotations
@@ -9,55 +10,94 @@ from __future__ import annotations
 __all__ = ["data_findings", "holdout_path"]
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
 from cryoflux.data.examples import normalise
-from cryoflux.receipts.statement import Data
+from cryoflux.digests import file_digest
+from cryoflux.receipts.statement import Data, Holdout
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.history import History, said_by
 from cryoflux.verification.result import Finding, failed, unknown
 
+_HOLDOUT = re.compile(r"holdout(?:-([1-9][0-9]{0,5}))?\.jsonl")
 
-def holdout_path(state: Path, data: Data) -> Path:
-    """Where the holdout of a data set lies."""
-    return state / "data" / data.digest / "holdout.jsonl"
+
+@dataclass(slots=True)
+class _Used:
+    """A data set as the log uses it."""
+
+    name: str
+    """the entry that named it first"""
+    data: Data
+    holdouts: dict[str, tuple[str, Holdout]] = field(default_factory=dict)
+    """digest → the entry that named it first, and what it says; in the order of their use"""
+
+
+def _holdout_files(names: Iterable[str]) -> list[str]:
+    """Those that are holdouts, in the order of their use."""
+    found = [match for name in names if (match := _HOLDOUT.fullmatch(name))]
+    return [match[0] for match in sorted(found, key=lambda match: int(match[1] or 1))]
+
+
+def holdout_path(state: Path, data: Data) -> Path | None:
+    """Where the holdout that an intent names lies, found by its digest; none where no file has it."""
+    folder = state / "data" / data.digest
+    for name in _holdout_files(path.name for path in folder.glob("holdout*.jsonl") if path.is_file()):
+        try:
+            if file_digest(folder / name) == data.holdout.sha256:
+                return folder / name
+        except OSError:
+            continue
+    return None
 
 
 def data_findings(history: History, state: Path) -> Iterator[Finding]:
     """What is wrong or open about the data sets that intents name."""
-    by_digest: dict[str, tuple[str, Data]] = {}
+    by_digest: dict[str, _Used] = {}
     for entry, intent in history.intents:
-        by_digest.setdefault(intent.data.digest, (said_by(entry), intent.data))
-    for name, data in by_digest.values():
-        where = f"data/{data.digest}"
+        name, data = said_by(entry), intent.data
+        used = by_digest.setdefault(data.digest, _Used(name, data))
+        used.holdouts.setdefault(data.holdout.sha256, (name, data.holdout))
+    for used in by_digest.values():
+        where = f"data/{used.data.digest}"
         folder = state / where
         if not folder.is_dir():
             yield unknown(where, "the data set is not kept here")
             continue
-        found = compare_folder(folder, data.digest)
+        found = compare_folder(folder, used.data.digest)
         for file in found.different:
             yield failed(f"{where}/{file}", "is not the file that was signed")
         for file in found.missing:
             yield unknown(f"{where}/{file}", "is not kept here")
-        yield from _other_files(name, data, found)
-        yield from _examples(folder, where, data, found)
+        if found.listed:
+            yield from _other_files(used, found.listed)
+            yield from _examples(folder, where, used, found)
 
 
-def _other_files(name: str, data: Data, found: FolderState) -> Iterator[Finding]:
-    signed = {"train.jsonl": data.train, "holdout.jsonl": data.holdout.sha256, "audit.jsonl": data.audit}
+def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:
+    signed = {"train.jsonl": used.data.train, "audit.jsonl": used.data.audit}
     for file, digest in signed.items():
-        if found.listed and found.listed.get(file) != digest:
-            yield failed(name, f"its {file} is not the one of its data set")
+        if listed.get(file) != digest:
+            yield failed(used.name, f"its {file} is not the one of its data set")
+    files = _holdout_files(listed)
+    known = {listed[file] for file in files}
+    for place, (digest, (name, _)) in enumerate(used.holdouts.items()):
+        if digest not in known:
+            yield failed(name, "its holdout is none of its data set")
+        elif listed[files[min(place, len(files) - 1)]] != digest:
+            yield failed(name, "its holdout is not the next one of its data set")
 
 
-def _examples(folder: Path, where: str, data: Data, found: FolderState) -> Iterator[Finding]:
-    counts = {
-        "train.jsonl": data.train_count,
-        "holdout.jsonl": data.holdout.count,
-        "audit.jsonl": data.audit_count,
-    }
+def _examples(folder: Path, where: str, used: _Used, found: FolderState) -> Iterator[Finding]:
+    counts: dict[str, int | None] = {"train.jsonl": used.data.train_count}
+    for file in _holdout_files(found.listed):
+        _, holdout = used.holdouts.get(found.listed[file], ("", None))
+        counts[file] = holdout.count if holdout else None  # nobody has said how long a spare is
+    counts["audit.jsonl"] = used.data.audit_count
     texts: dict[str, set[str]] = {}
     for file, count in counts.items():
         if file not in found.listed or file in {*found.missing, *found.different}:
@@ -68,7 +108,7 @@ def _examples(folder: Path, where: str, data: Data, found: FolderState) -> Itera
             yield failed(f"{where}/{file}", "holds a line that is no example")
             continue
         texts[file] = set(read)
-        if len(read) != count:
+        if count is not None and len(read) != count:
             yield failed(f"{where}/{file}", f"holds {len(read)} examples, not {count} as was signed")
     for (one, some), (other, others) in combinations(texts.items(), 2):
         if shared := len(some & others):

@@ -1,7 +1,8 @@
 """Step 5: every attempt was announced, and what was done is what was announced.
 
 An intent names task, data, recipe, seed, rule and reservation before anything is tried; its receipt has to
-keep to all of them. Wall times are labels, so times in an odd order only leave a question.
+keep to all of them, and comes right after it: of two attempts at once, both could claim the same look at
+the holdout. Wall times are labels, so times in an odd order only leave a question.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
-from cryoflux.receipts.statement import Intent, Receipt, Training
+from cryoflux.receipts.statement import Intent, Outcome, Receipt, Screen, Training
 from cryoflux.verification.history import Attempt, History, said_by
 from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
 
@@ -36,9 +37,13 @@ def _attempt(attempt: Attempt) -> Iterator[Finding]:
     if attempt.intent is None:
         yield failed(attempt.name, "names no intent before it")
         return
+    if attempt.receipt.sequence != attempt.intent.sequence + 1:
+        yield failed(attempt.name, "does not come right after its intent: attempts must not overlap")
     yield from _differences(attempt, attempt.intent)
     if attempt.receipt.training is not None:
         for complaint in _beyond_recipe(attempt.receipt.training, attempt.intent):
+            yield failed(attempt.name, complaint)
+        for complaint in _screening(attempt.receipt, attempt.receipt.training, attempt.intent):
             yield failed(attempt.name, complaint)
     yield from _times(attempt)
 
@@ -70,15 +75,40 @@ def _beyond_recipe(training: Training, intent: Intent) -> Iterator[str]:
         "planned steps": (training.planned_steps, "max_steps", intent.recipe.get("max_steps")),
         "training examples": (training.slice_count, "slice_size", intent.recipe.get("slice_size")),
     }
+    if "fresh_size" in intent.recipe:
+        most["fresh examples"] = (training.fresh_count, "fresh_size", intent.recipe["fresh_size"])
     for what, (said, name, limit) in most.items():
         if not isinstance(limit, int):
             yield f"its {what} cannot be checked: the recipe has no whole number {name}"
         elif said > limit:
             yield f"says {said} {what}, more than the recipe's {name} {limit}"
+    if training.fresh_count > training.slice_count:
+        yield f"says {training.fresh_count} fresh examples of {training.slice_count} in all"
     if training.slice_count > intent.data.train_count:
         yield f"says {training.slice_count} training examples of {intent.data.train_count} that there are"
     if training.steps and not training.modules:
         yield f"says {training.steps} steps of training and names no module that was trained"
+
+
+def _screening(receipt: Receipt, training: Training, intent: Intent) -> Iterator[str]:
+    most = intent.recipe.get("screen_size", 0)
+    if not isinstance(most, int):
+        yield "its screen cannot be checked: the recipe has no whole number screen_size"
+    elif training.screen is None:
+        if most > 0 and receipt.outcome is not Outcome.ABORTED:
+            yield "has no screen, though its recipe sets screening examples aside"
+    else:
+        yield from _beyond_screen(training.screen, most, intent)
+
+
+def _beyond_screen(screen: Screen, most: int, intent: Intent) -> Iterator[str]:
+    if most <= 0:
+        yield "has a screen, though its recipe sets no screening examples aside"
+    elif screen.count > most:
+        yield f"says {screen.count} screening examples, more than the recipe's screen_size {most}"
+    scales = intent.recipe.get("scales")
+    if scales is not None and screen.scale not in str(scales).split():
+        yield f"was merged at the scale {screen.scale!r}, which its recipe does not list"
 
 
 def _moment(timestamp: str) -> datetime | None:

@@ -3,6 +3,7 @@
 Under the profile ``f64-nanonat/v1`` a loss is computed in float64 and rounded once to a nano-nat, so
 honest machines agree on the integer; only a value that sits on a rounding boundary may differ, by one
 unit. Equal therefore means: the same integers, or one nano-nat apart on at most 0.5 % of the examples.
+Where reading stopped early, only what was read is compared, in reading order.
 The candidate is made again from base and adapter and has to get its recorded digest, because a folder that
 was kept says nothing of where it came from. Only where the adapter is withheld is that folder evaluated.
 """
@@ -17,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cryoflux.decision.sequential import reading_order
 from cryoflux.errors import CryoFluxError
 from cryoflux.quantities import NANO
-from cryoflux.receipts.statement import Data, Evaluation, Outcome
+from cryoflux.receipts.statement import Evaluation, Holdout, Outcome
 from cryoflux.verification.artefacts import (
     Losses,
     capsule_path,
@@ -28,7 +30,7 @@ from cryoflux.verification.artefacts import (
     read_losses,
     tensors_of,
 )
-from cryoflux.verification.claims import PROFILE
+from cryoflux.verification.claims import PROFILE, examples_read
 from cryoflux.verification.datasets import holdout_path
 from cryoflux.verification.history import Attempt, History
 from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
@@ -47,6 +49,7 @@ class Recomputer(Protocol):
         """Merge an adapter into a base model, below the folder ``into``; the merged model's folder."""
 
 
+_Found = tuple[list[int], list[bool]]
 RecomputerFactory = Callable[[int], Recomputer]
 """Makes a recomputer for texts that were truncated to so many tokens."""
 
@@ -62,12 +65,8 @@ class _Case:
     state: Path
     attempt: Attempt
     evaluation: Evaluation
-    data: Data
+    holdout: Path
     recorded: Losses
-
-    @property
-    def holdout(self) -> Path:
-        return holdout_path(self.state, self.data)
 
 
 def check_recomputed(history: History, most: int, factory: RecomputerFactory) -> list[Check]:
@@ -111,14 +110,16 @@ def _prepare(history: History, attempt: Attempt) -> _Case:
         raise _Open(f"the profile {evaluation.profile!r} is not known here")
     try:
         path = losses_path(state, evaluation)
-        recorded = read_losses(path, evaluation.per_example, attempt.receipt.holdout.count)
+        count = examples_read(evaluation, attempt.receipt.holdout)
+        recorded = read_losses(path, evaluation.per_example, count)
     except ValueError as error:
         raise _Open(str(error)) from error
-    case = _Case(state, attempt, evaluation, attempt.intent.data, recorded)
-    for path in (case.holdout, model_path(state, attempt.receipt.base)):
-        if not path.exists():
-            raise _Open(f"{path.relative_to(state)} is not kept here")
-    return case
+    holdout = holdout_path(state, attempt.intent.data)
+    if holdout is None:
+        raise _Open(f"data/{attempt.intent.data.digest} holds no file that is its holdout")
+    if not (base := model_path(state, attempt.receipt.base)).exists():
+        raise _Open(f"{base.relative_to(state)} is not kept here")
+    return _Case(state, attempt, evaluation, holdout, recorded)
 
 
 def _evaluate(case: _Case, factory: RecomputerFactory) -> tuple[list[Finding], str]:
@@ -131,7 +132,10 @@ def _evaluate(case: _Case, factory: RecomputerFactory) -> tuple[list[Finding], s
             return [failed(name, f"refuted: {what} another model than the one recorded")], ""
         base = recomputer.evaluate(model_path(case.state, case.attempt.receipt.base), case.holdout)
         new = recomputer.evaluate(candidate, case.holdout)
-    recorded = case.recorded
+    recorded, said = case.recorded, case.attempt.receipt.holdout
+    if {len(values) for values in (*base, *new)} != {said.count}:
+        return [failed(name, f"refuted: the holdout here has not the {said.count} examples recorded")], ""
+    base, new = _as_read(base, case.evaluation, said), _as_read(new, case.evaluation, said)
     differences = [
         *_differences("base", base, recorded.base, recorded.base_correct),
         *_differences("new", new, recorded.new, recorded.new_correct),
@@ -142,6 +146,14 @@ def _evaluate(case: _Case, factory: RecomputerFactory) -> tuple[list[Finding], s
         return [], f"{_numbers(base[0], new[0], recorded)}, merged again from base and adapter"
     detail = "its adapter is not kept here: losses are of the kept candidate, which was not merged again"
     return [unknown(name, detail)], _numbers(base[0], new[0], recorded)
+
+
+def _as_read(found: _Found, evaluation: Evaluation, holdout: Holdout) -> _Found:
+    """Of all examples those that were read, in that order."""
+    if not evaluation.examples:
+        return found
+    order = reading_order(holdout.count, holdout.sha256)[: evaluation.examples]
+    return [found[0][i] for i in order], [found[1][i] for i in order]
 
 
 def _numbers(base: list[int], new: list[int], recorded: Losses) -> str:
@@ -163,11 +175,7 @@ def _candidate(case: _Case, recomputer: Recomputer, folder: Path) -> tuple[Path,
     return kept, False
 
 
-def _differences(
-    which: str, found: tuple[list[int], list[bool]], losses: Sequence[int], correct: Sequence[bool]
-) -> list[str]:
-    if len(found[0]) != len(losses) or len(found[1]) != len(correct):
-        return [f"the holdout has {len(found[0])} examples here, {len(losses)} in the receipt"]
+def _differences(which: str, found: _Found, losses: Sequence[int], correct: Sequence[bool]) -> list[str]:
     apart = [abs(a - b) for a, b in zip(found[0], losses, strict=True)]
     off = sum(distance > 0 for distance in apart)
     flipped = sum(a != b for a, b in zip(found[1], correct, strict=True))

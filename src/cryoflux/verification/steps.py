@@ -4,10 +4,12 @@
 2. Every envelope carries the signature of the expected key.
 3. Sequence numbers count from 0 without a gap; each entry names the hash of the one before.
 4. Stored leaf hashes, tiles and the signed checkpoint are those of the entries; none is missing at the end.
-5. Each receipt ends one earlier intent and keeps to what it announced; no intent is left without a receipt.
-6. Δ = base − new, and sums and counts are possible together.
-7. The acceptance rule, applied again, gives the recorded decision, outcome and reason.
-8. Each base model is the result before it; one holdout, and each use of it counted.
+5. Each receipt ends the intent right before it and keeps to what it announced; none is left without one.
+6. Δ = base − new, and sums and counts are possible together, of evaluations and of screens.
+7. Policy, error budget, screen and acceptance rule, applied again, give the recorded choice, bar, decision,
+   outcome and reason.
+8. Each base model is the result before it; each use of a holdout is counted, and none is left before its
+   error budget is spent.
 9. Models, adapters, losses and data on the disk have the signed digests; the sets of examples are disjoint.
 10. Energy figures lie in their intervals, and the account was charged the same. How many joules there were
     is attested, never proven.
@@ -29,16 +31,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryoflux.errors import CryoFluxError
 from cryoflux.receipts.keys import key_id
 from cryoflux.verification.artefacts import ARTEFACTS, check_artefacts
-from cryoflux.verification.claims import (
-    ARITHMETIC,
-    DECISIONS,
-    LINEAGE,
-    check_arithmetic,
-    check_decisions,
-    check_lineage,
-)
+from cryoflux.verification.claims import ARITHMETIC, check_arithmetic
+from cryoflux.verification.decisions import DECISIONS, check_decisions
 from cryoflux.verification.history import History, read_history
 from cryoflux.verification.joules import ENERGY, check_energy
+from cryoflux.verification.lineage import LINEAGE, check_lineage
 from cryoflux.verification.material import read_material
 from cryoflux.verification.order import (
     CHAIN,

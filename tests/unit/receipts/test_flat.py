@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cryoflux.errors import UsageError
 from cryoflux.receipts.flat import flat_intent, flat_view
 from cryoflux.receipts.reading import find_entry, read_entries
 from cryoflux.receipts.statement import ReceiptStatement
-from synthetic_state import COUNT, SyntheticState, figure
+from synthetic_parts import COUNT, figure, training
+from synthetic_state import SyntheticState, open_state
 
 
 def test_the_flat_view_has_the_names_and_numbers_of_the_whitepaper(pristine: SyntheticState) -> None:
@@ -72,3 +75,28 @@ def test_an_entry_is_found_by_index_task_or_hash(pristine: SyntheticState) -> No
     for text in ("8", "a0009", "zz", "", "-1", "٣", "9" * 400, entries[6].leaf_hash[:2]):
         with pytest.raises(UsageError):
             find_entry(entries, text)
+
+
+def test_a_reading_that_stopped_early_is_shown_over_what_was_read(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    entry = made.conclude_attempt(
+        made.announce(), -0.01, read=32, training=training(saved_microjoules=2_500_000)
+    )
+    made.finish()
+    assert isinstance(entry.statement, ReceiptStatement)
+    view = flat_view(entry.statement, entry.leaf_hash)
+    said = entry.statement.predicate.evaluation
+    assert said is not None
+    assert (view["outcome"], view["examples_read"], view["saved_joules"]) == ("rejected", 32, 2.5)
+    assert view["delta"] == said.delta_nano_nat_sum / 32 / 1e9
+    assert view["screen_delta"] == pytest.approx(0.0547, abs=1e-4)
+
+
+def test_what_was_not_read_screened_or_saved_is_not_made_up(pristine: SyntheticState) -> None:
+    views = []
+    for entry in (pristine.entries[1], pristine.entries[5]):
+        assert isinstance(entry.statement, ReceiptStatement)
+        views.append(flat_view(entry.statement, entry.leaf_hash))
+    assert [view["examples_read"] for view in views] == [COUNT, None]
+    assert "saved_joules" not in views[0]
+    assert "screen_delta" not in views[1]

@@ -44,6 +44,7 @@ def test_entries_come_back_and_the_log_goes_on(state: Path, pristine: SyntheticS
     assert list(log.entries()) == pristine.entries
     assert log.head_hash == pristine.entries[-1].leaf_hash
     again = SyntheticState(state, log, pristine.data, pristine.head, pristine.gain, pristine.uses)
+    again.entries += pristine.entries
     again.attempt(0.03)
     again.finish()
     report = verify_target(state)

@@ -13,7 +13,8 @@ from cryoflux.receipts.statement import Outcome
 from cryoflux.verification.artefacts import read_losses
 from cryoflux.verification.result import Check, Status
 from cryoflux.verification.steps import verify_target
-from synthetic_state import COUNT, SyntheticState, open_state
+from synthetic_parts import COUNT
+from synthetic_state import SyntheticState, open_state
 
 
 def questions(state: Path) -> tuple[set[str], set[str]]:
@@ -166,9 +167,9 @@ def texts(**at: str) -> list[str]:
 @pytest.mark.parametrize(
     ("given", "file"),
     [
-        (texts(at40="Example  7 "), "holdout"),
-        (texts(at80="example 3"), "audit"),
-        (texts(at119="EXAMPLE 41"), "audit"),
+        (texts(at64="Example  7 "), "holdout"),
+        (texts(at128="example 3"), "audit"),
+        (texts(at191="EXAMPLE 65"), "audit"),
     ],
 )
 def test_sets_of_examples_that_share_a_text_fail(tmp_path: Path, given: list[str], file: str) -> None:

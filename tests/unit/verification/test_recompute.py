@@ -12,7 +12,8 @@ from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.recompute import Recomputer
 from cryoflux.verification.result import Check, Claim, Status
 from cryoflux.verification.steps import verify_target
-from synthetic_state import COUNT, SyntheticState, losses_of, open_state, tiny_safetensors
+from synthetic_parts import COUNT, losses_of, tiny_safetensors
+from synthetic_state import SyntheticState, open_state
 
 GAINS = (0.0, 0.05, 0.05 + 0.0005, 0.05 + 0.02)
 USES = range(9)
@@ -80,7 +81,7 @@ def test_the_last_accepted_comes_first_and_then_the_newest_others(pristine: Synt
     ("evaluator", "words"),
     [
         (Evaluator(off=1, by=2), "by up to 2 nano-nats"),
-        (Evaluator(off=1, by=1), "1 of 40 base losses differ"),
+        (Evaluator(off=1, by=1), "1 of 64 base losses differ"),
         (Evaluator(flip=True), "predictions"),
     ],
 )
@@ -167,3 +168,40 @@ def test_an_exported_file_cannot_be_evaluated_again(pristine: SyntheticState, tm
     path.write_bytes(b"".join(entry.envelope + b"\n" for entry in pristine.entries))
     (check,) = recomputed(path, Evaluator())
     assert check.status is Status.UNKNOWN
+
+
+class Partial(Evaluator):
+    """Knows the candidate of the attempt that reading stopped for, too."""
+
+    def evaluate(self, model: Path, holdout: Path) -> tuple[list[int], list[bool]]:
+        weights = (model / "model.safetensors").read_bytes()
+        made = {tiny_safetensors([1.0, gain, use]): gain for gain, use in ((0.0, 0.0), (-0.01, 1.0))}
+        losses, correct = losses_of(made[weights])
+        return losses + [1] * self.off, correct + [True] * self.off
+
+    def merge(self, base: Path, capsule: Path, into: Path) -> Path:
+        merged = into / "merged"
+        shutil.copytree(base, merged)
+        (merged / "model.safetensors").write_bytes(tiny_safetensors([1.0, -0.01, 1.0]))
+        return merged
+
+
+def test_only_what_was_read_is_compared_and_in_that_order(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.conclude_attempt(made.announce(), -0.01, read=32)
+    made.screen_out()
+    made.finish()
+    (check,) = recomputed(made.path, Partial(), most=5)
+    assert check.status is Status.OK
+    assert "entry 1 (receipt a0001) equal" in check.detail
+    assert "all 64 losses identical" in check.detail
+    assert "Δ = -0.0109" in check.detail
+
+
+def test_a_holdout_of_another_length_than_signed_is_refuted(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.conclude_attempt(made.announce(), -0.01, read=32)
+    made.finish()
+    (check,) = recomputed(made.path, Partial(off=1))
+    assert check.status is Status.FAIL
+    assert "has not the 64 examples recorded" in check.detail

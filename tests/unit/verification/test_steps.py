@@ -102,9 +102,9 @@ def rule(**changes: object) -> Rule:
         ({"delta_nano_nat_sum": 10**12}, "is not base − new"),
         ({"delta_squared_nano_nat_sum": "1"}, "Cauchy"),
         ({"delta_squared_nano_nat_sum": "9" * 78}, "cannot come from losses"),
-        ({"gained": 40, "lost": 40}, "counts more examples"),
+        ({"gained": 64, "lost": 64}, "counts more examples"),
         ({"gained": 1, "lost": 0}, "change in correct"),
-        ({"new_correct": 41}, "counts more examples"),
+        ({"new_correct": 65}, "counts more examples"),
     ],
 )
 def test_impossible_arithmetic_is_named(tmp_path: Path, changes: dict[str, object], words: str) -> None:
@@ -122,7 +122,8 @@ def test_impossible_arithmetic_is_named(tmp_path: Path, changes: dict[str, objec
         {"outcome": Outcome.REJECTED},
         {"outcome": Outcome.ABORTED},
         {"decision": decision(accepted=True, rule=rule(name="generous/v9"))},
-        {"decision": decision(accepted=True, rule=rule(z_milli=1_000_000))},
+        {"decision": decision(accepted=True, rule=rule(needed_milli=1_000_000))},
+        {"decision": decision(accepted=True, rule=rule(needed_milli=0))},
         {"decision": None},
         {"training": None},
         {"reason": "Kept: it is wonderful."},
@@ -142,8 +143,8 @@ def test_a_decision_that_does_not_follow_is_named(tmp_path: Path, changes: dict[
         {"training": training(recipe={**RECIPE, "extra": 1})},
         {"training": training(steps=201)},
         {"training": training(planned_steps=201)},
+        {"training": training(slice_count=97)},
         {"training": training(slice_count=65)},
-        {"training": training(slice_count=41)},
         {"training": training(modules=[])},
         {"decision": decision(accepted=True, rule=rule(z_milli=0))},
         {"decision": decision(accepted=True, rule=rule(min_delta_nano_nat=1))},
@@ -184,7 +185,7 @@ def test_a_profile_that_is_not_known_is_a_question(tmp_path: Path) -> None:
 
 def test_the_rule_is_said_with_its_thresholds(pristine: SyntheticState) -> None:
     (said,) = [c.detail for c in verify_target(pristine.path).checks if c.number == 7]
-    assert "evidence/v1 (Δ ≥ 0.002 nats, accuracy gain ≥ 1 points, z > 3.09) × 3" in said
+    assert "evidence/v2 (Δ ≥ 0.002 nats, accuracy gain ≥ 1 points, error ≤ 5 % a holdout) × 3" in said
 
 
 def test_two_receipts_of_one_intent_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""CPU-seconds of one training step: eager Hugging Face with PEFT against ours, on the same examples."""
+
+from __future__ import annotations
+
+__all__ = ["StepRecipe", "hf_step", "ours_step", "run_step", "step_costs"]
+
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from contenders.cost import Laps
+from contenders.data import Task, encode
+from contenders.lora import adapted
+from cryoflux.training.base_model import EMBEDDED, load_base
+
+Pass = Callable[[], int]
+"""trains once over all examples and returns how many steps that took"""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecipe:
+    """What both sides train with."""
+
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.1
+    learning_rate: float = 5e-4
+    batch_size: int = 32
+    max_tokens: int = 32
+    seed: int = 0
+
+
+def ours_step(model_folder: Path, examples: list[dict[str, Any]], recipe: StepRecipe) -> Pass | None:
+    """Adapter to our own trainer: one pass over the examples; none while there is nothing to time.
+
+    Args:
+        model_folder: a saved transformers model for sequence classification, with its tokenizer.
+        examples: ``input_ids`` and ``labels`` of each text.
+        recipe: what to train with.
+    """
+    del model_folder, examples, recipe
+    return None
+
+
+def hf_step(model_folder: Path, examples: list[dict[str, Any]], recipe: StepRecipe) -> Pass:
+    """Eager fp32, batches in random order, each padded to its longest text."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
+
+    model = adapted(AutoModelForSequenceClassification.from_pretrained(model_folder, dtype=torch.float32))
+    collate = DataCollatorWithPadding(AutoTokenizer.from_pretrained(model_folder))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=recipe.learning_rate)
+    model.train()
+    order = random.Random(recipe.seed)  # noqa: S311
+
+    def once() -> int:
+        shuffled = order.sample(examples, len(examples))
+        starts = range(0, len(shuffled), recipe.batch_size)
+        for start in starts:
+            batch = collate([dict(e) for e in shuffled[start : start + recipe.batch_size]])
+            model(**{k: v for k, v in batch.items() if k != "token_type_ids"}).loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimiser.step()
+            optimiser.zero_grad()
+        return len(starts)
+
+    return once
+
+
+def step_costs(
+    model_folder: Path, examples: list[dict[str, Any]], recipe: StepRecipe, *, repeats: int = 5
+) -> dict[str, dict[str, float]]:
+    """CPU-seconds a step of each side: median and range of interleaved passes, after one to warm up."""
+    sides = {"hf": hf_step(model_folder, examples, recipe), "ours": ours_step(model_folder, examples, recipe)}
+    taken: dict[str, list[float]] = {name: [] for name, side in sides.items() if side}
+    for _ in range(repeats + 1):
+        for name, side in sides.items():
+            if side:
+                started = time.process_time()
+                steps = side()
+                taken[name].append((time.process_time() - started) / steps)
+    return {
+        name: {"median": median(seconds[1:]), "least": min(seconds[1:]), "most": max(seconds[1:])}
+        for name, seconds in taken.items()
+    }
+
+
+def run_step(task: Task, seed: int, *, batches: int = 8, repeats: int = 5) -> dict[str, Any]:
+    """Time both sides on the first batches of a shuffled training set."""
+    recipe = StepRecipe(max_tokens=task.max_tokens, seed=seed)
+    base = load_base(EMBEDDED, task.labels, seed=seed)
+    texts = random.Random(seed).sample(task.train, batches * recipe.batch_size)  # noqa: S311
+    examples = encode(base.tokenizer, texts, task.max_tokens)
+    laps = Laps()
+    with tempfile.TemporaryDirectory() as folder:
+        if task.name == "distilbert-step":
+            examples = _distilbert(Path(folder), base.tokenizer, examples, len(task.labels))
+        else:
+            base.save(Path(folder))
+        with laps.of("train"):
+            costs = step_costs(Path(folder), examples, recipe, repeats=repeats)
+    tokens = sum(len(e["input_ids"]) for e in examples) / len(examples)
+    return {"step": costs, "mean_tokens": tokens, "phases": laps.close()}
+
+
+def _distilbert(
+    folder: Path, tokenizer: Any, examples: list[dict[str, Any]], labels: int
+) -> list[dict[str, Any]]:
+    """A model of DistilBERT's size with random weights, downloaded from nowhere: only its cost counts."""
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    config = DistilBertConfig(num_labels=labels)
+    DistilBertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return [{**e, "input_ids": [token % config.vocab_size for token in e["input_ids"]]} for e in examples]

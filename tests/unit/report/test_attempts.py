@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cryoflux.errors import UsageError
+from cryoflux.receipts.statement import Outcome
+from cryoflux.report.attempts import attempt_points
+from cryoflux.report.picture import draw_attempts
+from synthetic_state import SyntheticState, open_state
+
+
+def test_a_point_for_every_attempt_that_the_holdout_judged(pristine: SyntheticState) -> None:
+    points = attempt_points(pristine.entries)
+    assert [point.number for point in points] == [1, 2, 4]
+    assert [point.outcome for point in points] == [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.ACCEPTED]
+    assert [point.kept for point in points] == [True, False, True]
+    assert (points[0].joules, points[0].joules_hi) == (100.0, 110.0)
+
+
+def test_what_its_screen_stopped_is_no_point_and_a_partial_mean_is_over_what_was_read(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    made.screen_out()
+    made.conclude_attempt(made.announce(), -0.01, read=32)
+    made.finish()
+    points = attempt_points(made.entries)
+    assert [point.number for point in points] == [1, 3]
+    assert points[1].delta == pytest.approx(-0.011, abs=0.0005)
+
+
+def test_the_picture_tells_kept_undecided_and_rejected_apart(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    made.attempt(0.0005)
+    made.attempt(0.001, outcome=Outcome.UNDECIDED)
+    made.finish()
+    points = attempt_points(made.entries)
+    assert [point.outcome.value for point in points] == ["accepted", "rejected", "undecided"]
+    draw_attempts(points, tmp_path / "all.svg", title="three")
+    draw_attempts(points[:2], tmp_path / "two.svg", title="three")
+    both = [(tmp_path / name).read_text() for name in ("all.svg", "two.svg")]
+    # Okabe and Ito's orange is the colour of what is undecided.
+    assert ["#e69f00" in text.lower() for text in both] == [True, False]
+    with pytest.raises(UsageError):
+        draw_attempts([], tmp_path / "none.svg", title="none")
