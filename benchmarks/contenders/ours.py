@@ -42,7 +42,7 @@ def _children_cpu_s() -> float:
 def read_run(lines: str, cpu_s: float, base_loss: float) -> dict[str, Any]:
     """The JSON lines of a run as a cell; all that depends on their form is here.
 
-    What the process used beyond its attempts (start, data, model, the audit set) is ``setup``, charged
+    What the process used beyond its attempts and the audit set (start, data, model) is ``setup``, charged
     before the first attempt.
     """
     events = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
@@ -68,7 +68,12 @@ def read_run(lines: str, cpu_s: float, base_loss: float) -> dict[str, Any]:
         "rotated": sum(e["event"] == "rotated" for e in events),
         "curve": curve,
         "cpu_s": cpu_s,
-        "phases": {"setup": cpu_s - train - evaluation, "train": train, "holdout": evaluation, "audit": 0.0},
+        "phases": {
+            "setup": cpu_s - train - evaluation - summary["audit_cpu_s"],
+            "train": train,
+            "holdout": evaluation,
+            "audit": summary["audit_cpu_s"],
+        },
     }
 
 

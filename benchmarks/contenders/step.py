@@ -13,10 +13,22 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
+
 from contenders.cost import Laps
 from contenders.data import Task, encode
 from contenders.lora import adapted
+from cryoflux.encoder.activations import Sets
+from cryoflux.encoder.layout import read_layout
+from cryoflux.encoder.linear import choose_backend
+from cryoflux.encoder.model import Encoder
+from cryoflux.encoder.prefix import PrefixCache
+from cryoflux.encoder.tokens import Tokens
+from cryoflux.registry.shards import read_tensors
 from cryoflux.training.base_model import EMBEDDED, load_base
+from cryoflux.training.lean import Material, train_lean
+from cryoflux.training.pacing import Limits
+from cryoflux.training.recipe import Recipe
 
 Pass = Callable[[], int]
 """trains once over all examples and returns how many steps that took"""
@@ -36,20 +48,51 @@ class StepRecipe:
 
 
 def ours_step(model_folder: Path, examples: list[dict[str, Any]], recipe: StepRecipe) -> Pass | None:
-    """Adapter to our own trainer: one pass over the examples; none while there is nothing to time.
+    """Our own trainer on the same LoRA, dropout and examples: all layers, batches of about equal length.
 
     Args:
         model_folder: a saved transformers model for sequence classification, with its tokenizer.
         examples: ``input_ids`` and ``labels`` of each text.
         recipe: what to train with.
     """
-    del model_folder, examples, recipe
-    return None
+    layout = read_layout(model_folder)
+    if layout is None:
+        return None
+    tokens, labels = _tokens(examples), torch.tensor([e["labels"] for e in examples])
+    encoder = Encoder(layout, read_tensors(model_folder), choose_backend("cpu", layout.hidden))
+    steps = len(examples) // recipe.batch_size
+    ours = Recipe(
+        "step",
+        pooler=False,
+        rank=recipe.rank,
+        alpha=recipe.alpha,
+        dropout=recipe.dropout,
+        hidden_dropout=0.1,
+        learning_rate=recipe.learning_rate,
+        batch_size=recipe.batch_size,
+        max_steps=steps,
+        average=0.0,
+    )
+    endless = Limits(10**15, lambda: 0, lambda: False)
+
+    def once() -> int:
+        sets = Sets(tokens, PrefixCache(model_folder / "prefix", 0), ())
+        drawn = list(range(len(examples)))
+        material = Material(encoder, (), sets, labels, [], drawn, [], "step", 0.0)
+        quiet: dict[str, Any] = {"progress": lambda _: None, "preparing": lambda *_: None}
+        return train_lean(material, ours, endless, seed=recipe.seed, **quiet).steps
+
+    return once
+
+
+def _tokens(examples: list[dict[str, Any]]) -> Tokens:
+    rows = [torch.tensor(e["input_ids"]) for e in examples]
+    ends = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
+    return Tokens(torch.cat(rows), ends, 0, "step")
 
 
 def hf_step(model_folder: Path, examples: list[dict[str, Any]], recipe: StepRecipe) -> Pass:
     """Eager fp32, batches in random order, each padded to its longest text."""
-    import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 
     model = adapted(AutoModelForSequenceClassification.from_pretrained(model_folder, dtype=torch.float32))

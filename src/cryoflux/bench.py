@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 Meter = Literal["embedded", "daemon"]
 _FORGET = 0.8
 """a dear evaluation is remembered for some attempts: a busy machine is often still busy"""
+_TELLING = 0.3
+"""share of a whole evaluation's products above which one tells what products cost"""
 _FIRST_RATE = 0.2
 """J a GFLOP in float64, before any evaluation was measured: a guess for a busy CPU core"""
 
@@ -147,9 +149,9 @@ class Costs:
     """of an evaluation, µJ"""
     merge_uj: int = 0
 
-    def evaluated(self, uj: int, gflop: float) -> None:
-        """Learn from one evaluation."""
-        if gflop > 0:
+    def evaluated(self, uj: int, gflop: float, whole_gflop: float) -> None:
+        """Learn from one evaluation; a small one says little of what a whole one costs."""
+        if gflop > _TELLING * whole_gflop:
             measured = uj / gflop
             first = self.uj_per_gflop == _FIRST_RATE * 1e6
             self.uj_per_gflop = measured if first else max(measured, _FORGET * self.uj_per_gflop)

@@ -23,7 +23,7 @@ from cryoflux.files import write_atomic
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.entry import Entry, intent_of
 from cryoflux.registry.versions import Versions
-from cryoflux.training.base_model import BaseModel, load_base, source_digest
+from cryoflux.training.base_model import BaseModel, check_tokens, load_base, source_digest
 
 _ORIGIN = "origin.json"
 
@@ -154,6 +154,7 @@ def ready_inputs(
         DataError: the examples cannot be trained or judged on.
         ModelError: the model cannot be loaded.
         StateError: the state belongs to other examples or another model.
+        UsageError: texts are to have more tokens than the model reads.
     """
     settings = sourced.settings
     origin = stored_origin(state)
@@ -165,6 +166,7 @@ def ready_inputs(
         files, digest = render(splits)
     if origin is None:
         base = load_base(settings.model.model, splits.labels, seed=settings.run.seed)
+        check_tokens(base.model.config.to_dict(), settings.model.max_tokens)
         return Inputs(name, digest, files, splits.dropped, base)
     if named_data and digest != origin.data_digest:
         raise _mismatch(state, "data set", origin.data_name, origin.data_digest, name, digest)

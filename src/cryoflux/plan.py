@@ -23,6 +23,7 @@ from cryoflux.energy.discovery import find_sources
 from cryoflux.inputs import read_splits, too_small
 from cryoflux.quantities import MICRO, parse_energy, worst_tier
 from cryoflux.training.base_model import resolve
+from cryoflux.training.recipe import chosen_recipes
 
 _GFLOP_PER_CPU_SECOND = 40.0
 """float64 matrix products on one core: an assumption, right within a factor of two"""
@@ -63,6 +64,7 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
     reserve_uj = parse_energy(settings.attempt.reserve)
     if budget_uj is not None and budget_uj < reserve_uj:
         raise too_small(budget_uj, reserve_uj)
+    chosen_recipes(settings, known=True)
     name, splits = read_splits(settings)
     parameters = _encoder_parameters(settings.model.model)
     cpu_s = 2e-9 * parameters * _tokens(splits.holdout, settings.model.max_tokens) / _GFLOP_PER_CPU_SECOND
@@ -77,6 +79,7 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
         examples={
             "train": len(splits.train),
             "holdout": len(splits.holdout),
+            **{f"spare holdout {i}": len(spare) for i, spare in enumerate(splits.spares, 1)},
             "audit": len(splits.audit),
         },
         classes=len(splits.labels),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["run"]
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -29,13 +30,14 @@ from cryoflux.evaluation.cache import LossCache
 from cryoflux.files import lock_exclusively
 from cryoflux.inputs import Inputs, Origin, check_origin, ready_inputs, stored_origin, too_small
 from cryoflux.libraries import quieten
-from cryoflux.quantities import MICRO, NANO, parse_energy
+from cryoflux.quantities import MICRO, NANO, Tier, parse_energy
 from cryoflux.receipts.entry import Entry, intent_of
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.recovery import drawn_before, head_of, holdout_use, past_outcomes, recover, signed_losses
-from cryoflux.registry.versions import Version, Versions
+from cryoflux.registry.versions import Versions
 from cryoflux.spending import Limits, RunObserver, Summary, spend
-from cryoflux.training.recipe import Method, Recipe, find_recipe
+from cryoflux.training.base_model import check_tokens
+from cryoflux.training.recipe import Method, chosen_recipes
 from cryoflux.training.slices import make_pool
 
 TASK = "lora_delta"
@@ -65,6 +67,7 @@ def run(
     state = Path(settings.run.state)
     began = time.monotonic()
     _check_budget(settings, state, limits)
+    chosen_recipes(settings, known=True)  # a slip of the pen is refused before anything is written
     quieten()
     inputs = ready_inputs(
         sourced, state, progress=lambda d, n: observer.preparing("reading the library's docstrings", d, n)
@@ -149,8 +152,12 @@ def _bench(
     versions = Versions(state)
     data = open_prepared(state / "data" / origin.data_digest, origin.data_name)
     head = versions.open(head_of(entries) or origin.version)
-    recipes = _recipes(settings, head)
+    check_tokens(json.loads((head.folder / "config.json").read_bytes()), settings.model.max_tokens)
+    recipes = chosen_recipes(settings, known=read_layout(head.folder) is not None)
     screen_size = max(recipe.screen_size for recipe in recipes.values())
+    pool = make_pool(len(data.train), screen_size, settings.run.seed)
+    if not pool.screen:  # too few examples to set any aside
+        recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
     observer.preparing("tokenising the examples", 0, 1)
     loaded = Loaded(
         head,
@@ -159,7 +166,7 @@ def _bench(
         cache=state / "cache",
         cache_bytes=settings.attempt.cache_mb * 1_000_000,
         device=_device(settings),
-        pool=make_pool(len(data.train), screen_size, settings.run.seed),
+        pool=pool,
     )
     return Bench(
         state=state,
@@ -191,6 +198,9 @@ def _warm_up(bench: Bench) -> None:
     """What a process does once, so that no attempt is charged for it."""
     for part in ("train", bench.holdout_use.part):
         bench.loaded.examples(part)
+    from cryoflux.training import lean
+
+    lean.warm_up()
     slow = [recipe for recipe in bench.recipes.values() if recipe.method is Method.PEFT]
     if slow:
         from cryoflux.training.lora import warm_up
@@ -204,28 +214,11 @@ def _set_threads(settings: Settings, agent: JouleAgent) -> None:
     from cryoflux.encoder.threads import frugal_threads
 
     def own_uj() -> int | None:
+        # a power curve is a guess at just what is asked here: what one more busy core costs
         own = agent.sample().own
-        return own.uj if own else None
+        return own.uj if own and own.tier is not Tier.MODELLED else None
 
     torch.set_num_threads(settings.model.threads or frugal_threads(own_uj))
-
-
-_SUITED = ("head-first", "prefix-1", "prefix-2", "prefix-3", "lean")
-_ANYWHERE = ("prefix-1", "prefix-3", "lean")
-_CHANGEABLE = ("rank", "alpha", "dropout", "learning_rate", "batch_size", "max_steps", "slice_size")
-
-
-def _recipes(settings: Settings, head: Version) -> dict[str, Recipe]:
-    attempt = settings.attempt
-    known = read_layout(head.folder) is not None
-    named = [name.strip() for name in attempt.recipes.split(",") if name.strip()]
-    changes = {k: v for k in _CHANGEABLE if (v := getattr(attempt, k)) is not None}
-    changes["max_tokens"] = settings.model.max_tokens
-    found = {}
-    for name in named or (_SUITED if known else _ANYWHERE):
-        recipe = find_recipe(name, settings.recipe, changes)
-        found[name] = recipe if known else replace(recipe, method=Method.PEFT)
-    return found
 
 
 def _rule(settings: Settings, entries: list[Entry]) -> Rule:

@@ -93,6 +93,8 @@ class Summary:
     """verdicts that the holdout in use has given"""
     reason: str
     """why the run ended before its budget did; empty otherwise"""
+    audit_cpu_s: float
+    """CPU-seconds of this process for evaluating the audit set"""
 
 
 def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spendable_uj: int) -> Summary:
@@ -111,7 +113,7 @@ def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spe
     first = bench.head
     records: list[AttemptRecord] = []
     spent: Energy | None = None
-    reason = ""
+    reason, audit_cpu_s = "", 0.0
     while (ended := _ended(bench, limits, records, began, spendable_uj, spent)) is None:
         if bench.rotate():
             observer.rotated(bench.holdout_use.part)
@@ -125,11 +127,13 @@ def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spe
         spent = spent + charged if spent else charged
         observer.finished(record)
         if record.evidence and bench.holdout_use.looks % _MILESTONE == 0:
-            _milestone(bench, first, observer)
+            audit_cpu_s += _milestone(bench, first, observer)
     dry = [record for record in records if record.stopped == "exhausted"]
     if ended == "budget" and len(dry) == len(records):
         raise _too_little(bench, len(dry))
+    start = time.process_time()
     audit = audit_scores(bench, first, bench.head, observer.preparing, quick=ended == "interrupted")
+    audit_cpu_s += time.process_time() - start
     outcomes = [record.receipt.outcome for record in records]
     kept = [r for r in records if r.receipt.outcome is Outcome.ACCEPTED]
     return Summary(
@@ -151,13 +155,17 @@ def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spe
         saved_uj=sum(record.saved_uj for record in records),
         looks=bench.holdout_use.looks,
         reason=reason,
+        audit_cpu_s=audit_cpu_s,
     )
 
 
-def _milestone(bench: Bench, first: Version, observer: RunObserver) -> None:
+def _milestone(bench: Bench, first: Version, observer: RunObserver) -> float:
+    """Report how far the sets have drifted apart; the CPU-seconds that this took."""
+    start = time.process_time()
     holdout = holdout_scores(bench, first, bench.head)
     audit = audit_scores(bench, first, bench.head, observer.preparing, quick=bench.stop())
     observer.milestone(bench.holdout_use.looks, holdout, audit)
+    return time.process_time() - start
 
 
 def _ended(

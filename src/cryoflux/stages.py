@@ -35,7 +35,7 @@ from cryoflux.registry.merge import merged_tensors
 from cryoflux.registry.versions import Version
 from cryoflux.scheduling.policy import Choice
 from cryoflux.training.adapter import TrainedAdapter
-from cryoflux.training.pacing import Limits, Progress, TrainingFailedError
+from cryoflux.training.pacing import JoulesEndedError, Limits, Progress, TrainingFailedError
 from cryoflux.training.recipe import ALL_LAYERS, Method, Recipe
 
 _MARGIN = 1.35
@@ -102,7 +102,8 @@ def base_losses(bench: Bench, reservation: Reservation) -> Losses:
         scores = _score(bench, reservation, bench.loaded.scorer(part), list(everything), 0)
         cost = bench.agent.spent(reservation.id).uj - start
         known = KnownLosses(Losses(tuple(scores[0]), tuple(scores[1])), cost)
-        bench.costs.evaluated(known.cost_uj, bench.loaded.evaluation_gflop(part, ALL_LAYERS))
+        whole = bench.loaded.evaluation_gflop(part, ALL_LAYERS)
+        bench.costs.evaluated(known.cost_uj, whole, whole)
         bench.losses.put(bench.head.digest, bench.holdout_digest, bench.max_tokens, known)
     return known.losses
 
@@ -155,14 +156,16 @@ def train(bench: Bench, choice: Choice, reservation: Reservation, phases: Phases
     def spent_uj() -> int:
         return bench.agent.spent(reservation.id).uj
 
-    if spent_uj() >= limit_uj:
+    limits = Limits(limit_uj, spent_uj, bench.stop)
+    try:
+        limits.check()
+        adapter = _trained(bench, recipe, limits, reservation)
+    except JoulesEndedError as error:
         raise AttemptStopped(
             "Aborted: the reservation does not pay for evaluation and training both; raise --reserve or "
             "lower --holdout-size.",
             "exhausted",
-        )
-    try:
-        adapter = _trained(bench, recipe, Limits(limit_uj, spent_uj, bench.stop), reservation)
+        ) from error
     except TrainingFailedError as error:
         raise AttemptStopped(f"Aborted: {error.what} Nothing was kept.", "failed") from error
     bench.drawn += adapter.fresh
@@ -243,7 +246,8 @@ def read_holdout(bench: Bench, reservation: Reservation, candidate: Candidate, b
             break
     cost = bench.agent.spent(reservation.id).uj - start
     gflop = bench.loaded.evaluation_gflop(part, candidate.recipe.layers)
-    bench.costs.evaluated(cost, gflop * read / count)
+    whole = bench.loaded.evaluation_gflop(part, ALL_LAYERS)
+    bench.costs.evaluated(cost, gflop * read / count, whole)
     if read < count:
         return Reading(known, Losses(tuple(losses), tuple(right)), read, cost, cost * (count - read) // read)
     place = {index: position for position, index in enumerate(order)}

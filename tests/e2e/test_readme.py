@@ -44,7 +44,7 @@ def test_every_other_command_runs(tmp_path: Path, inputs: list[str]) -> None:
     env = environment(
         CRYOFLUX_MODEL=inputs[1],
         CRYOFLUX_RESERVE="40J",
-        CRYOFLUX_MAX_STEPS="12",
+        CRYOFLUX_RECIPES="prefix-1",
         CRYOFLUX_LEARNING_RATE="0.01",
     )
     first = ["run", "--budget", "80J", "--train", "mine.csv", "--attempts", "2"]

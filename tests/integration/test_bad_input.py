@@ -41,6 +41,7 @@ WRONG = [
     ("--budget", "5"), ("--budget", "5 furlongs"), ("--budget", "0J"), ("--budget", "1J"),
     ("--budget", "1e300J"), ("--for", "soon"), ("--rank", "0"), ("--learning-rate", "nan"),
     ("--rule", "mine/v1"), ("--reserve", "lots"), ("--device", "tpu"), ("--min-delta", "-1"),
+    ("--recipes", "haed-first"), ("--max-tokens", "65"),
 ]  # fmt: skip
 
 
@@ -100,9 +101,9 @@ def test_unknown_settings_are_refused_with_the_nearest_name(tmp_path: Path, inpu
 def test_a_reservation_that_cannot_pay_for_an_attempt_says_how_much_would(
     tmp_path: Path, inputs: list[str]
 ) -> None:
-    outcome = cryoflux(
-        "run", *inputs, "--reserve", "0.5J", "--budget", "5J", "--state", tmp_path / "s", "--json"
-    )
+    train = tiny.write_csv(tmp_path / "many.csv", tiny.sentences(4000, 1))
+    small = ["--train", train, "--holdout-size", "500", "--reserve", "0.3J", "--budget", "3J"]
+    outcome = cryoflux("run", *inputs[:2], *small, "--state", tmp_path / "s", "--json")
     assert outcome.code == 4, outcome.stdout
     assert "--reserve" in outcome.stderr
     assert {attempt["decision"] for attempt in outcome.of("attempt")} == {"aborted"}

@@ -183,6 +183,15 @@ def test_the_bare_rule_can_be_chosen_and_is_named_in_the_receipt(tmp_path: Path,
     assert cryoflux("verify", tmp_path / "s").code == 0
 
 
+def test_too_few_examples_for_a_screen_are_announced_without_one(tmp_path: Path, inputs: list[str]) -> None:
+    rows = tiny.sentences(80, 9)
+    parts = {"train": rows[:6], "holdout": rows[6:40], "audit": rows[40:]}
+    files = [f"--{name}={tiny.write_csv(tmp_path / f'{name}.csv', part)}" for name, part in parts.items()]
+    options = [*QUICK, "--budget", "24J", "--attempts", "1", "--state", tmp_path / "s"]
+    assert cryoflux("run", *inputs[:2], *files, *options).code == 0
+    assert cryoflux("verify", tmp_path / "s").code == 0
+
+
 def test_a_dry_run_writes_nothing_and_says_what_it_modelled(tmp_path: Path, inputs: list[str]) -> None:
     plan = cryoflux("run", *inputs, "--budget", "2kJ", "--dry-run", "--state", tmp_path / "s", "--json")
     assert plan.events[0]["most_attempts"] == 16

@@ -247,6 +247,7 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "ended": summary.ended,
         "reason": summary.reason,
         "looks": summary.looks,
+        "audit_cpu_s": summary.audit_cpu_s,
         "saved_joules_modelled": summary.saved_uj / MICRO,
         "state": str(summary.state),
         "base_model_hash": summary.head,
@@ -283,7 +284,8 @@ def summary_lines(summary: Summary) -> list[str]:
         )
     if summary.ended == "plateau":
         lines.append(
-            f"unspent  {format_energy(summary.remaining_uj)}; go on with other --recipes, or regardless with --policy uniform/v1"
+            f"unspent  {format_energy(summary.remaining_uj)}; go on with other --recipes, or regardless: "
+            "--policy uniform/v1"
         )
     lines += [_change("holdout", summary.holdout), _change("audit", summary.audit)]
     if summary.spent and summary.spent.uj > 0:

@@ -29,7 +29,8 @@ def mixed_buckets(lengths: Sequence[int], batch_size: int, rng: random.Random) -
     """Batches without end: in random order, yet of texts about equally long.
 
     Each pass is shuffled, cut into runs of a few batches, and only within a run sorted by length; so
-    the composition of a batch changes from pass to pass. A pass that is smaller than one batch is one.
+    the composition of a batch changes from pass to pass. A pass that is smaller than one batch is one;
+    a rest of at most half a batch is left out by lot, and not for its length.
 
     Args:
         lengths: tokens of each text.
@@ -39,10 +40,12 @@ def mixed_buckets(lengths: Sequence[int], batch_size: int, rng: random.Random) -
     order = list(range(len(lengths)))
     size = min(batch_size, len(order))
     run = size * _RUN
+    rest = len(order) % size
+    kept = len(order) - (rest if rest <= size // 2 else 0)
     while True:
         rng.shuffle(order)
-        for start in range(0, len(order), run):
-            mixed = sorted(order[start : start + run], key=lengths.__getitem__)
-            batches = [mixed[at : at + size] for at in range(0, len(mixed) - size // 2, size)]
+        for start in range(0, kept, run):
+            mixed = sorted(order[start : min(start + run, kept)], key=lengths.__getitem__)
+            batches = [mixed[at : at + size] for at in range(0, len(mixed), size)]
             rng.shuffle(batches)
             yield from batches

@@ -116,10 +116,14 @@ def _take(pool: dict[str, Example], size: int, total: int) -> dict[str, Example]
 
 
 def _spares(pool: dict[str, Example], size: int, most: int) -> tuple[tuple[Example, ...], ...]:
-    # only as many as leave the training set seven times as large as one of them
+    # only as many as leave the training set seven times as large as one of them, and every class in it
     spares: list[tuple[Example, ...]] = []
     while len(spares) < most and len(pool) >= 8 * size:
-        spares.append(tuple(_take(pool, size, len(pool)).values()))
+        taken = _take(pool, size, len(pool))
+        if {e.label for e in taken.values()} - {e.label for e in pool.values()}:
+            pool |= taken
+            break
+        spares.append(tuple(taken.values()))
     return tuple(spares)
 
 

@@ -64,7 +64,11 @@ class Activations:
 
     def missing(self, indices: Sequence[int]) -> list[int]:
         """Those of some texts that would have to be computed."""
-        return self._prefix(self.depth).missing(indices) if self.depth else []
+        if not self.depth:
+            return []
+        if self.depth not in self._opened and not self._source.cache.has(self.keys[self.depth]):
+            return list(indices)  # asking makes no room, so that it evicts nothing
+        return self._prefix(self.depth).missing(indices)
 
     def prepare(self, indices: Sequence[int], between: Callable[[int, int], None]) -> None:
         """Compute what is missing of some texts.

@@ -9,12 +9,29 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch.nn.functional import gelu, layer_norm
+
+from cryoflux.encoder.linear import Backend, FrozenLinear, choose_backend
 
 _TRIAL_S = 0.15
 _MOST = 8
-_WORTHWHILE = 0.95
+_WORTHWHILE = 0.85
 """what a trial so short must show before more threads are believed to be cheaper"""
-_SHAPE = (512, 384, 1536)
+_HIDDEN = 384
+_TOKENS = 800
+
+
+def _some_work(backend: Backend) -> Callable[[], None]:
+    """A little of everything that a training step consists of, on a batch of short texts."""
+    up = FrozenLinear(torch.randn(4 * _HIDDEN, _HIDDEN), torch.zeros(4 * _HIDDEN), backend)
+    down = FrozenLinear(torch.randn(_HIDDEN, 4 * _HIDDEN), torch.zeros(_HIDDEN), backend)
+    x = torch.randn(_TOKENS, _HIDDEN, dtype=backend.dtype)
+
+    def work() -> None:
+        with torch.no_grad():
+            layer_norm(x + down(gelu(up(x))), (_HIDDEN,))
+
+    return work
 
 
 def frugal_threads(own_uj: Callable[[], int | None]) -> int:
@@ -27,8 +44,8 @@ def frugal_threads(own_uj: Callable[[], int | None]) -> int:
         own_uj: cumulative energy of this process, µJ; none where it is not known.
     """
     most = min(_MOST, len(os.sched_getaffinity(0)))
-    rows, inner, outer = _SHAPE
-    a, b = torch.randn(rows, inner), torch.randn(inner, outer)
+    torch.set_num_threads(1)
+    work = _some_work(choose_backend("cpu", _HIDDEN))
     costs: dict[int, float] = {}
     count = 1
     while count <= most:
@@ -36,7 +53,7 @@ def frugal_threads(own_uj: Callable[[], int | None]) -> int:
         before, products = own_uj(), 0
         until = time.monotonic() + _TRIAL_S
         while time.monotonic() < until:
-            torch.mm(a, b)
+            work()
             products += 1
         after = own_uj()
         if before is None or after is None or after <= before:

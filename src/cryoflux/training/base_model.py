@@ -10,16 +10,25 @@
 
 from __future__ import annotations
 
-__all__ = ["EMBEDDED", "EMBEDDED_SHA256", "BaseModel", "load_base", "resolve", "source_digest"]
+__all__ = [
+    "EMBEDDED",
+    "EMBEDDED_SHA256",
+    "BaseModel",
+    "check_tokens",
+    "load_base",
+    "resolve",
+    "source_digest",
+]
 
 import importlib.util
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryoflux.digests import file_digest, read_tensor_entries, tensors_digest
-from cryoflux.errors import ModelError
+from cryoflux.errors import ModelError, UsageError
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -53,6 +62,29 @@ def load_base(name: str, labels: tuple[str, ...], *, seed: int) -> BaseModel:
     digest = _weights_digest(name, folder)
     model, tokenizer = _load(name, folder, labels, seed)
     return BaseModel(name, digest, model, tokenizer)
+
+
+def check_tokens(config: Mapping[str, Any], max_tokens: int) -> None:
+    """Make sure that texts of so many tokens fit a model.
+
+    Args:
+        config: the model's ``config.json``.
+        max_tokens: of a text.
+
+    Raises:
+        UsageError: the model has fewer positions, and is not one that only knows distances.
+    """
+    most = config.get("max_position_embeddings")
+    if not isinstance(most, int) or most < 1 or config.get("relative_attention"):
+        return
+    if "roberta" in str(config.get("model_type")):  # its positions begin after that of padding
+        most -= (config.get("pad_token_id") or 0) + 1
+    if max_tokens > most:
+        raise UsageError(
+            f"The model reads at most {most} tokens of a text, not {max_tokens}.",
+            why="It has no embedding for a position beyond that.",
+            hint=f"Lower --max-tokens to {most} or less.",
+        )
 
 
 def source_digest(name: str) -> str:

@@ -12,7 +12,7 @@ the last steps, Izmailov et al. 2018 (arXiv 1803.05407).
 
 from __future__ import annotations
 
-__all__ = ["Material", "train_lean"]
+__all__ = ["Material", "train_lean", "warm_up"]
 
 import math
 import random
@@ -30,11 +30,19 @@ from cryoflux.encoder.activations import Activations, Sets
 from cryoflux.encoder.model import Encoder, Lora, attention_bias
 from cryoflux.quantities import NANO
 from cryoflux.training.adapter import Screening, TrainedAdapter, save_adapter
-from cryoflux.training.pacing import Limits, Pacer, Progress, rate_at
+from cryoflux.training.pacing import (
+    SCREEN_MARGIN,
+    Limits,
+    Pacer,
+    Progress,
+    TrainingFailedError,
+    rate_at,
+)
 from cryoflux.training.recipe import Recipe
 
 _PREPARING = 0.7
 """share of the joules that may go into activations of fresh examples"""
+_CHUNK = 256
 _SCREEN_BATCH = 64
 _QUICK_SCREEN = 128
 """screening examples that are looked at half way"""
@@ -86,6 +94,11 @@ class _Update:
         names = [f"{head}.{kind}" for head in heads for kind in ("weight", "bias")]
         self.base = {name: encoder.tensor(name) for name in names}
         self.head = {name: tensor.clone().requires_grad_() for name, tensor in self.base.items()}
+        # PEFT finds the modules that it keeps by how their names end: with DistilBERT's classifier it
+        # asks for the pre_classifier, which may not have learned
+        also = part.pooler.endswith(part.classifier)
+        beside = [f"{part.pooler}.{kind}" for kind in ("weight", "bias")] if also else []
+        self.beside = {name: encoder.tensor(name) for name in beside}
         self.folded = recipe.dropout == 0
 
     @property
@@ -131,6 +144,11 @@ def _logits(
     return encoder.logits(first, update.head)
 
 
+def warm_up() -> None:
+    """Load what the first optimiser of a process loads, so that no attempt is charged for it."""
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)], fused=True)
+
+
 def train_lean(
     material: Material,
     recipe: Recipe,
@@ -151,14 +169,25 @@ def train_lean(
         preparing: called with (examples done, examples to do) while activations are computed; may raise.
 
     Raises:
-        TrainingFailedError: the loss stopped being finite.
+        JoulesEndedError: screening before and after leaves no joules to train with.
+        TrainingFailedError: the loss stopped being finite, or no example was ready in time.
     """
     torch.manual_seed(seed)
     update = _Update(material.encoder, recipe, seed)
     source = Activations(material.encoder, material.entries, material.sets, update.depth)
     fresh = _prepare(source, material, limits, preparing)
     drawn = [*material.seen, *fresh]
-    before = _screen(material, update, source, material.screen)
+    if not drawn:
+        raise TrainingFailedError(
+            "The joules were used up before one training example was ready.",
+            why="What the frozen layers make of an example is computed before it is learned from.",
+            hint="Raise --reserve; what was computed is kept, so the next attempt gets further.",
+        )
+    start_uj = limits.spent_uj()
+    before = _screen(material, update, source, material.screen, limits.check)
+    looks = len(recipe.scales.split())
+    limits = limits.less(round(SCREEN_MARGIN * looks * (limits.spent_uj() - start_uj)))
+    limits.check()
     pacer = Pacer(limits, recipe.steps_for(len(drawn)))
     start_uj = limits.spent_uj()
     loss = _loop(material, update, source, drawn, recipe, pacer, before, seed, progress)
@@ -197,10 +226,10 @@ def _prepare(
             raise _Enough
 
     try:
-        source.prepare([*material.screen, *material.seen], between)
-        for start in range(0, len(material.fresh), 256):
-            # in drawing order, so that what was drawn is a beginning of the list
-            source.prepare(material.fresh[start : start + 256], between)
+        # in drawing order: what is ready when the joules end is a beginning, and no choice of short texts
+        for wanted in (material.screen, material.seen, material.fresh):
+            for start in range(0, len(wanted), _CHUNK):
+                source.prepare(wanted[start : start + _CHUNK], between)
     except _Enough:
         pass
     missing = set(source.missing([*material.seen, *material.fresh, *material.screen]))
@@ -249,7 +278,8 @@ def _loop(
         progress(pacer.done(loss))
         if pacer.step > pacer.planned * (1 - recipe.average):
             average.add()
-        if pacer.step == pacer.planned // 2 and _hopeless(material, update, source, before):
+        half_way = pacer.step == pacer.planned // 2 and pacer.stopped_by == "steps"
+        if half_way and _hopeless(material, update, source, before):
             pacer.stopped_by = "hopeless"
     average.apply()
     return loss
@@ -278,13 +308,18 @@ class _Average:
 
 
 def _screen(
-    material: Material, update: _Update, source: Activations, indices: Sequence[int]
+    material: Material,
+    update: _Update,
+    source: Activations,
+    indices: Sequence[int],
+    between: Callable[[], None] = lambda: None,
 ) -> tuple[list[int], list[bool]]:
-    """Losses, nano-nats, and hits of the update as it is, on screening examples."""
+    """Losses, nano-nats, and hits of the update as it is, on screening examples; ``between`` may raise."""
     losses, right = [0] * len(indices), [False] * len(indices)
     order = sorted(range(len(indices)), key=material.sets.tokens.lengths(indices).tolist().__getitem__)
     with torch.no_grad():
         for start in range(0, len(order), _SCREEN_BATCH):
+            between()
             rows = order[start : start + _SCREEN_BATCH]
             batch = [indices[row] for row in rows]
             logits = _logits(material.encoder, update, source.batch(batch)).float()
@@ -341,9 +376,10 @@ def _choose_scale(
 
 
 def _weight(evidence: Evidence) -> float:
-    return evidence.delta_weight if evidence.delta > 0 else -evidence.delta_weight
+    return math.copysign(evidence.delta**2 / max(1, evidence.delta_squared), evidence.delta)
 
 
 def _save(folder: Path, recipe: Recipe, update: _Update, base: str) -> None:
     lora = {name: (one.a.detach().cpu(), one.b.detach().cpu()) for name, one in update.lora.items()}
-    save_adapter(folder, recipe, lora, {n: t.detach().cpu() for n, t in update.head.items()}, base)
+    whole = {name: tensor.detach().cpu() for name, tensor in {**update.beside, **update.head}.items()}
+    save_adapter(folder, recipe, lora, whole, base)

@@ -23,7 +23,7 @@ from cryoflux.data.examples import Example
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.quantities import NANO
 from cryoflux.training.adapter import Screening, TrainedAdapter
-from cryoflux.training.pacing import Limits, Pacer, Progress, rate_at
+from cryoflux.training.pacing import SCREEN_MARGIN, Limits, Pacer, Progress, rate_at
 from cryoflux.training.recipe import Recipe
 from cryoflux.training.targets import attention_projections, head_modules
 
@@ -58,6 +58,7 @@ def train_with_peft(
         progress: called after each step.
 
     Raises:
+        JoulesEndedError: screening before and after leaves no joules to train with.
         TrainingFailedError: the loss stopped being finite.
     """
     import torch
@@ -67,7 +68,10 @@ def train_with_peft(
     trained = [p for p in model.parameters() if p.requires_grad]
     screened = [examples[i] for i in screen]
     precision = _precision(device)
-    before = _losses(model, tokenizer, screened, recipe, device, precision)
+    start_uj = limits.spent_uj()
+    before = _losses(model, tokenizer, screened, recipe, device, precision, limits.check)
+    limits = limits.less(round(SCREEN_MARGIN * (limits.spent_uj() - start_uj)))
+    limits.check()
     batches = _batches(model, tokenizer, [examples[i] for i in drawn], recipe, seed)
     pacer = Pacer(limits, recipe.steps_for(len(drawn)))
     loss = _loop(model, trained, batches, recipe, pacer, device, precision, progress)
@@ -168,9 +172,15 @@ def _batches(
 
 
 def _losses(
-    model: Any, tokenizer: Any, examples: Sequence[Example], recipe: Recipe, device: str, precision: Any
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    recipe: Recipe,
+    device: str,
+    precision: Any,
+    between: Callable[[], None] = lambda: None,
 ) -> tuple[list[int], list[bool]]:
-    """Losses of the model as it is, nano-nats, and which examples it gets right."""
+    """Losses of the model as it is, nano-nats, and which examples it gets right; ``between`` may raise."""
     import torch
 
     losses, right = [0] * len(examples), [False] * len(examples)
@@ -179,6 +189,7 @@ def _losses(
     model.eval()
     with torch.inference_mode():
         for batch in bucketed([len(text) for text in texts], _SCREEN_BATCH):
+            between()
             ids, mask = padded([texts[i] for i in batch], tokenizer.pad_token_id)
             wanted = torch.tensor([labels[i] for i in batch], device=device)
             with torch.autocast(device, dtype=precision, enabled=precision is not None):

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-__all__ = ["Limits", "Pacer", "Progress", "TrainingFailedError", "rate_at"]
+__all__ = [
+    "SCREEN_MARGIN",
+    "JoulesEndedError",
+    "Limits",
+    "Pacer",
+    "Progress",
+    "TrainingFailedError",
+    "rate_at",
+]
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryoflux.errors import CryoFluxError
 
 _TRIAL = 3
 """steps after which their cost is known well enough to plan with"""
+SCREEN_MARGIN = 1.35
+"""how much dearer than before training screening may be after it"""
 _LOWEST_RATE = 0.02
 """of the peak: the last planned steps still move"""
 
 
 class TrainingFailedError(CryoFluxError):
     """The loss stopped being a number."""
+
+
+class JoulesEndedError(CryoFluxError):
+    """The joules do not reach as far as the first training step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,23 @@ class Limits:
     """joules of the attempt so far, µJ"""
     stop: Callable[[], bool]
     """whether somebody asked to stop"""
+
+    def less(self, uj: int) -> Limits:
+        """The same, with some joules set aside for what comes after training, µJ."""
+        return replace(self, limit_uj=self.limit_uj - uj)
+
+    def check(self) -> None:
+        """Make sure that there are joules left to train with.
+
+        Raises:
+            JoulesEndedError: there are none.
+        """
+        if self.spent_uj() >= self.limit_uj:
+            raise JoulesEndedError(
+                "The joules were used up before the first training step.",
+                why="Screening and evaluation have to be paid for too.",
+                hint="Raise --reserve, or lower the recipe's screen_size.",
+            )
 
 
 @dataclass(frozen=True, slots=True)

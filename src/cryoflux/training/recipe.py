@@ -6,13 +6,14 @@ one of these. What a recipe does is written into every intent and receipt.
 
 from __future__ import annotations
 
-__all__ = ["ALL_LAYERS", "RECIPES", "Method", "Recipe", "find_recipe"]
+__all__ = ["ALL_LAYERS", "RECIPES", "Method", "Recipe", "chosen_recipes", "find_recipe", "through_peft"]
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
+from cryoflux.config import Settings
 from cryoflux.errors import ConfigError
 
 ALL_LAYERS = 1_000_000
@@ -100,10 +101,10 @@ RECIPES = {
             learning_rate=5e-3,
             scales="1 0.7 0.5 0.3",
         ),
-        Recipe("prefix-1", layers=1, hidden_dropout=0.3, scales="1 0.7 0.5 0.3"),
+        Recipe("prefix-1", layers=1, rank=16, hidden_dropout=0.3, batch_size=32, scales="1 0.7 0.5 0.3"),
         Recipe("prefix-2", layers=2, learning_rate=2e-3, batch_size=32),
         Recipe("prefix-3", layers=3, learning_rate=2e-3, batch_size=32),
-        Recipe("lean", learning_rate=2e-3, batch_size=32, scales="1 0.5"),
+        Recipe("lean", learning_rate=2e-3, batch_size=32, scales="1", screen_size=256),
         Recipe(
             "whitepaper",
             method=Method.PEFT,
@@ -146,6 +147,8 @@ def find_recipe(name: str, tables: Mapping[str, Mapping[str, Any]], changes: Map
     start = RECIPES.get(name) or replace(RECIPES["lean"], name=name)
     given = {**tables.get(name, {}), **changes}
     try:
+        if "max_tokens" in tables.get(name, {}):
+            raise ValueError("max_tokens is one for all recipes: it is set in [model]")
         return _checked(replace(start, **{key: _typed(key, value) for key, value in given.items()}))
     except (ValueError, TypeError) as error:
         raise ConfigError(
@@ -153,6 +156,45 @@ def find_recipe(name: str, tables: Mapping[str, Mapping[str, Any]], changes: Map
             why="Training with it would fail or do something else than it says.",
             hint="Mend its table in cryoflux.toml, or the option that changes it.",
         ) from error
+
+
+def through_peft(recipe: Recipe) -> Recipe:
+    """The recipe as PEFT carries it out: without what only our own loop can do."""
+    return replace(
+        recipe,
+        method=Method.PEFT,
+        targets="attention",
+        pooler=False,
+        hidden_dropout=0.0,
+        average=0.0,
+        scales="1",
+    )
+
+
+_SUITED = ("head-first", "prefix-1", "prefix-2", "prefix-3", "lean")
+_ANYWHERE = ("prefix-1", "prefix-3", "lean")
+_CHANGEABLE = ("rank", "alpha", "dropout", "learning_rate", "batch_size", "max_steps", "slice_size")
+
+
+def chosen_recipes(settings: Settings, *, known: bool) -> dict[str, Recipe]:
+    """The recipes of a run by name: those that the settings name, or those that suit the model.
+
+    Args:
+        settings: names, tables, and what changes every recipe.
+        known: whether the model's layout is one that CryoFlux computes itself.
+
+    Raises:
+        ConfigError: there is no such recipe, or one cannot be used.
+    """
+    attempt = settings.attempt
+    named = [name.strip() for name in attempt.recipes.split(",") if name.strip()]
+    changes = {k: v for k in _CHANGEABLE if (v := getattr(attempt, k)) is not None}
+    changes["max_tokens"] = settings.model.max_tokens
+    found = {}
+    for name in named or (_SUITED if known else _ANYWHERE):
+        recipe = find_recipe(name, settings.recipe, changes)
+        found[name] = recipe if known and recipe.method is Method.LEAN else through_peft(recipe)
+    return found
 
 
 _TYPES = {field.name: str(field.type) for field in fields(Recipe) if field.name != "name"}

@@ -92,3 +92,18 @@ def test_a_spare_holdout_stays_the_same_whatever_the_order_of_the_file() -> None
     backward = split(numbered(900)[::-1], numbered(40, 2000), None, holdout_size=50, spare_holdouts=2)
     assert [keys(s) for s in forward.spares] == [keys(s) for s in backward.spares]
     assert [len(s) for s in forward.spares] == [40, 40]
+
+
+def test_a_class_is_never_shown_by_a_spare_holdout_alone() -> None:
+    shown = set()
+    for n in range(60):
+        try:
+            splits = split([*numbered(600), Example(f"rare {n}", "rare")], None, None, holdout_size=40)
+            more = split(
+                [*numbered(600), Example(f"rare {n}", "rare")], None, None, holdout_size=40, spare_holdouts=3
+            )
+        except DataError:  # it fell to the holdout
+            continue
+        assert more.labels == splits.labels == ("rare", "x", "y")
+        shown.add(len(more.spares))
+    assert shown == {0, 1, 2, 3}

@@ -26,8 +26,7 @@ from cryoflux.encoder.model import Encoder, attention_bias
 from cryoflux.encoder.prefix import PrefixCache
 from cryoflux.encoder.tokens import TokenCache
 from cryoflux.registry.shards import read_tensors
-from cryoflux.training.adapter import save_adapter
-from cryoflux.training.lean import _logits, _Update
+from cryoflux.training.lean import _logits, _save, _Update
 from cryoflux.training.recipe import Recipe
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no oneDNN")
@@ -164,9 +163,7 @@ def gradients(folder: Path, cache: Path, recipe: Recipe, backend: Backend) -> tu
         ours |= {f"{module}.lora_A.weight": lora.a, f"{module}.lora_B.weight": lora.b}
 
     (cache / "adapter").mkdir()
-    lora = {name: (one.a.detach(), one.b.detach()) for name, one in update.lora.items()}
-    head = {name: tensor.detach() for name, tensor in update.head.items()}
-    save_adapter(cache / "adapter", recipe, lora, head, "base")
+    _save(cache / "adapter", recipe, update, "base")
     plain = AutoModelForSequenceClassification.from_pretrained(folder)
     peft = PeftModel.from_pretrained(plain, cache / "adapter", is_trainable=True).eval()
     ids, mask = tokens.batch(rows)
@@ -207,3 +204,21 @@ def test_gradients_in_bfloat16_point_the_same_way(folder: Path, tmp_path: Path) 
 def test_the_first_token_alone_is_computed_only_where_nothing_random_sits_before_lora(folder: Path) -> None:
     encoder = Encoder(known(folder), read_tensors(folder), Backend.F32)
     assert [_Update(encoder, recipe, 0).folded for recipe in RECIPES.values()] == [True] * 4 + [False]
+
+
+def test_an_adapter_whose_pooler_did_not_learn_is_complete_for_peft_all_the_same(
+    folder: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe("no-pooler", layers=1, pooler=False)
+    encoder = Encoder(known(folder), read_tensors(folder), Backend.F32)
+    update = _Update(encoder, recipe, seed=4)
+    torch.manual_seed(4)
+    update.load([p + 0.1 * torch.randn(p.shape) for p in update.parameters])
+    _save(tmp_path, recipe, update, "base")
+    plain = AutoModelForSequenceClassification.from_pretrained(folder)
+    adapted = PeftModel.from_pretrained(plain, tmp_path).eval()
+    with torch.no_grad():
+        bias = attention_bias(MASK, torch.float32)
+        x = encoder.layer(encoder.layer(encoder.embed(IDS), bias, 0), bias, 1)
+        expected = adapted(input_ids=IDS, attention_mask=MASK.long()).logits
+        torch.testing.assert_close(_logits(encoder, update, (x, MASK)), expected, rtol=1e-5, atol=1e-5)

@@ -130,7 +130,8 @@ def test_the_cache_stays_within_its_bound_and_the_oldest_goes_first(workshop: Wo
     each = int(tokens.starts[-1]) * hidden * 4
     folder = workshop.cache / "prefix"
     for number, key in enumerate(["a", "b", "c"]):
-        PrefixCache(folder, ROOMY).open(key, tokens, hidden, Backend.F32)
+        kept = PrefixCache(folder, ROOMY).open(key, tokens, hidden, Backend.F32)
+        kept.put(EVERY, torch.ones(len(EVERY), 20, hidden))
         os.utime(folder / f"{key}.bin", ns=(number, number))
     cache = PrefixCache(folder, 3 * each)
     for _ in range(2):  # the oldest each time until it is opened, whether it was open already or not
@@ -139,7 +140,8 @@ def test_the_cache_stays_within_its_bound_and_the_oldest_goes_first(workshop: Wo
     cache.open("d", tokens, hidden, Backend.F32)
     assert sorted(path.stem for path in folder.glob("*.bin")) == ["a", "c", "d"]
     assert sorted(path.stem for path in folder.glob("*.crc")) == ["a", "c", "d"]
-    PrefixCache(folder, each // 2).open("c", tokens, hidden, Backend.F32)
+    spared = PrefixCache(folder, each // 2).open("c", tokens, hidden, Backend.F32)
+    assert spared.missing(EVERY) == []
     assert [path.stem for path in folder.glob("*.bin")] == ["c"]
 
 
@@ -156,6 +158,14 @@ def key(workshop: Workshop, depth: int, *, backend: Backend = Backend.F32, chang
         return replace(entry, sha256="0" * 64) if entry.name == changed else entry
 
     return prefix_key(workshop.layout, map(other, workshop.entries), depth, workshop.tokens(), backend)
+
+
+def test_asking_what_is_missing_makes_no_room_for_it(workshop: Workshop) -> None:
+    prepare(workshop.activations(1))
+    kept = set((workshop.cache / "prefix").iterdir())
+    assert workshop.activations(2, most_bytes=1).missing(EVERY[:7]) == EVERY[:7]
+    assert set((workshop.cache / "prefix").iterdir()) == kept
+    assert prepare(workshop.activations(1)) == 0
 
 
 def test_a_name_depends_on_all_that_lies_below_and_on_nothing_above(workshop: Workshop) -> None:

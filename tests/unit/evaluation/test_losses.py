@@ -1,88 +1,24 @@
-"""The integers of ``f64-nanonat/v1`` do not depend on how they were computed."""
+"""Losses survive the way into evidence files and the cache, and nonsense does not."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tiny
-from cryoflux.data.examples import Example
 from cryoflux.digests import sha256_hex
-from cryoflux.evaluation import losses as module
 from cryoflux.evaluation.cache import KnownLosses, LossCache
 from cryoflux.evaluation.losses import (
+    LARGEST_NANO_NAT,
     EvaluationFailedError,
     Losses,
-    measure_losses,
     read_evidence,
+    to_nano_nats,
     write_evidence,
 )
-from cryoflux.training.base_model import load_base
-
-EXAMPLES = [Example(text, label) for text, label in tiny.sentences(60, 2)]
-
-
-@pytest.fixture(scope="module")
-def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("version")
-    base = load_base(str(tiny.make_model(folder / "source")), tuple(sorted(tiny.TOPICS)), seed=0)
-    torch.manual_seed(5)
-    torch.nn.init.normal_(base.model.classifier.weight)
-    base.save(folder / "version")
-    return folder / "version"
-
-
-def test_batch_size_order_and_threads_change_nothing(version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reference = measure_losses(version, EXAMPLES, max_tokens=16)
-    for batch in (1, 8, 32):
-        monkeypatch.setattr(module, "_BATCH", batch)
-        assert measure_losses(version, EXAMPLES, max_tokens=16) == reference
-    backward = measure_losses(version, EXAMPLES[::-1], max_tokens=16)
-    assert backward.nano_nats[::-1] == reference.nano_nats
-    assert backward.correct[::-1] == reference.correct
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        assert measure_losses(version, EXAMPLES, max_tokens=16) == reference
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_a_loss_is_the_cross_entropy_that_transformers_computes(version: Path) -> None:
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    model = AutoModelForSequenceClassification.from_pretrained(version)
-    tokenizer = AutoTokenizer.from_pretrained(version)
-    found = measure_losses(version, EXAMPLES[:5], max_tokens=16)
-    for example, nano_nat in zip(EXAMPLES[:5], found.nano_nats, strict=True):
-        batch = tokenizer(example.text, return_tensors="pt")
-        with torch.no_grad():
-            loss = model(**batch, labels=torch.tensor([model.config.label2id[example.label]])).loss
-        assert nano_nat / 1e9 == pytest.approx(loss.item(), abs=1e-5)
-
-
-def test_the_caller_can_stop_between_batches(version: Path) -> None:
-    def enough(done: int, count: int) -> None:
-        if done >= 32:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        measure_losses(version, EXAMPLES, max_tokens=16, between_batches=enough)
-
-
-def test_a_broken_model_is_named_as_such(version: Path, tmp_path: Path) -> None:
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    model = AutoModelForSequenceClassification.from_pretrained(version)
-    torch.nn.init.constant_(model.classifier.bias, float("nan"))
-    model.save_pretrained(tmp_path)
-    AutoTokenizer.from_pretrained(version).save_pretrained(tmp_path)
-    with pytest.raises(EvaluationFailedError, match="nan"):
-        measure_losses(tmp_path, EXAMPLES, max_tokens=16)
-
 
 SCORES = st.lists(st.tuples(st.integers(0, 10**12), st.booleans()), min_size=1).map(
     lambda rows: Losses(tuple(r[0] for r in rows), tuple(r[1] for r in rows))
@@ -92,6 +28,20 @@ SCORES = st.lists(st.tuples(st.integers(0, 10**12), st.booleans()), min_size=1).
 @given(SCORES)
 def test_evidence_reads_back_what_was_written(losses: Losses) -> None:
     assert read_evidence(write_evidence(losses, losses)) == (losses, losses)
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 17, b"x" * 19])
+def test_an_evidence_file_of_another_length_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match="18 bytes"):
+        read_evidence(content)
+
+
+def test_a_loss_is_rounded_once_or_refused() -> None:
+    assert to_nano_nats(0.1234567894) == 123_456_789
+    assert to_nano_nats(1000.0) == LARGEST_NANO_NAT
+    for loss in (float("nan"), float("inf"), -1e-3, 1000.1):
+        with pytest.raises(EvaluationFailedError, match="holdout loss is"):
+            to_nano_nats(loss)
 
 
 @given(SCORES, st.integers(0, 2**40))

@@ -72,6 +72,8 @@ def test_deriving_writes_the_files_that_changed_and_links_the_others(
     assert after.keys() == before.keys()
     touched = {shard_names(kept.folder)[name] for name in changed(kept)} | {"SHA256SUMS"}
     assert {name for name in after if after[name][1] != before[name][1]} == touched
+    modes = {path.stat().st_mode & 0o777 for path in derived.folder.glob("*.safetensors")}
+    assert modes == {0o444}  # whoever writes to one would write to several versions
     tensors = read_tensors(kept.folder) | changed(kept)
     loaded = AutoModelForSequenceClassification.from_pretrained(derived.folder).state_dict()
     assert tensors.keys() == loaded.keys()
@@ -123,8 +125,16 @@ def test_where_there_are_no_links_files_are_copied(
         raise PermissionError(1, "Operation not permitted")
 
     linked = versions.derive(kept, changed(kept))
+    flushed, fsync = set(), os.fsync
+
+    def record(descriptor: int) -> None:
+        flushed.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
     monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "fsync", record)
     copied = versions.derive(kept, changed(kept))
+    assert flushed >= {p.stat().st_ino for p in (copied.folder, *copied.folder.iterdir())}
     assert (copied.digest, copied.files) == (linked.digest, linked.files)
     assert not {p.stat().st_ino for p in copied.folder.iterdir()} & {
         p.stat().st_ino for p in kept.folder.iterdir()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cryoflux.errors import ConfigError, ExitCode
-from cryoflux.training.recipe import RECIPES, Method, find_recipe
+from cryoflux.training.recipe import RECIPES, Method, Recipe, find_recipe
 
 
 def test_the_whitepapers_recipe_has_the_whitepapers_numbers() -> None:
@@ -63,7 +63,7 @@ def test_a_table_changes_a_built_in_recipe_or_makes_another_and_options_come_las
         ("scales", "one"),
         ("screen_size", -1),
         ("passes", 0),
-        ("max_tokens", 10**7),
+        ("max_tokens", 64),
         ("method", "magic"),
         ("method", 1),
     ],
@@ -74,6 +74,13 @@ def test_a_field_that_is_unknown_mistyped_or_out_of_range_is_named(field: str, v
     assert "'mine'" in caught.value.what
     assert field in caught.value.what
     assert caught.value.exit_code is ExitCode.USAGE
+
+
+def test_steps_follow_from_the_passes_unless_that_is_too_few_to_learn_or_more_than_allowed() -> None:
+    recipe = Recipe("mine", passes=2, batch_size=32, max_steps=400)
+    assert [recipe.steps_for(count) for count in (1, 204, 4000, 6400, 100_000)] == [100, 100, 250, 400, 400]
+    assert Recipe("mine", max_steps=40).steps_for(1) == 40
+    assert RECIPES["whitepaper"].steps_for(204) == 200
 
 
 def test_a_name_that_nothing_describes_is_refused_with_the_names_there_are() -> None:

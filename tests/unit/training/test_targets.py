@@ -1,5 +1,7 @@
 """The attention projections are found by structure, whatever an architecture calls them."""
 
+from __future__ import annotations
+
 import pytest
 from transformers import (
     AlbertConfig,
@@ -17,6 +19,7 @@ from transformers import (
 )
 
 from cryoflux.errors import ModelError
+from cryoflux.training.recipe import ALL_LAYERS
 from cryoflux.training.targets import attention_projections, head_modules
 
 SMALL = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32}
@@ -29,7 +32,7 @@ def distilbert():
 
 
 def test_the_whitepapers_model_has_24_projections_of_four_kinds() -> None:
-    names = attention_projections(distilbert())
+    names = attention_projections(distilbert(), layers=ALL_LAYERS)
     assert len(names) == 24
     assert {name.rpartition(".")[2] for name in names} == {"q_lin", "k_lin", "v_lin", "out_lin"}
     assert head_modules(distilbert()) == ["pre_classifier", "classifier"]
@@ -59,11 +62,17 @@ def test_the_whitepapers_model_has_24_projections_of_four_kinds() -> None:
 )
 def test_other_encoders_are_adapted_too(make, layers: int) -> None:
     model = make()
-    names = attention_projections(model)
+    names = attention_projections(model, layers=ALL_LAYERS)
     assert len(names) == layers
     assert not set(names) & set(head_modules(model))
 
 
+def test_only_the_uppermost_layers_are_adapted_where_a_recipe_says_so() -> None:
+    whole, upper = (attention_projections(distilbert(), layers=layers) for layers in (ALL_LAYERS, 2))
+    assert upper == [name for name in whole if ".layer.4." in name or ".layer.5." in name]
+    assert len(upper) == 8
+
+
 def test_a_model_without_attention_is_refused() -> None:
     with pytest.raises(ModelError, match="no attention projections"):
-        attention_projections(MobileNetV2ForImageClassification(MobileNetV2Config()))
+        attention_projections(MobileNetV2ForImageClassification(MobileNetV2Config()), layers=1)

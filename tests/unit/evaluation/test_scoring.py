@@ -1,0 +1,154 @@
+"""The integers of ``f64-nanonat/v1`` do not depend on how, or by whose code, they were computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from cryoflux.data.prepared import PreparedData
+from cryoflux.evaluation import scoring
+from cryoflux.evaluation.losses import EvaluationFailedError
+from cryoflux.evaluation.scoring import EncoderScorer, Scorer, TransformersScorer
+from cryoflux.loaded import Loaded
+from cryoflux.registry.versions import Version, Versions
+from cryoflux.training.recipe import Recipe
+from cryoflux.training.slices import make_pool
+
+EVERY = range(60)
+MAX_TOKENS = 9
+
+
+def loaded(
+    version: Version, data: PreparedData, cache: Path, *, layers: int = 1, room: int = 10**9
+) -> Loaded:
+    recipe = Recipe("one", layers=layers, max_tokens=MAX_TOKENS)
+    pool = make_pool(len(data.train), 0, 0)
+    return Loaded(version, data, {"one": recipe}, cache=cache, cache_bytes=room, device="cpu", pool=pool)
+
+
+def score(scorer: Scorer, indices=EVERY) -> tuple[list[int], list[bool]]:
+    return scorer.score(indices, lambda _: None)
+
+
+def by_transformers(version: Version, data: PreparedData) -> TransformersScorer:
+    return TransformersScorer(version.folder, data.holdout, max_tokens=MAX_TOKENS)
+
+
+def test_a_loss_is_the_cross_entropy_that_transformers_computes(version: Version, data: PreparedData) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(version.folder).double().eval()
+    tokenizer = AutoTokenizer.from_pretrained(version.folder)
+    losses, correct = score(by_transformers(version, data))
+    assert len(set(losses)) == 60
+    assert 10 < sum(correct) < 50
+    for example, nano_nat, right in zip(data.holdout[:20], losses, correct, strict=False):
+        batch = tokenizer(example.text, return_tensors="pt", truncation=True, max_length=MAX_TOKENS)
+        label = torch.tensor([model.config.label2id[example.label]])
+        with torch.no_grad():
+            found = model(**batch, labels=label)
+        assert nano_nat == round(found.loss.item() * 1e9)
+        assert right == (int(found.logits.argmax()) == int(label))
+
+
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (60, 1), (7, 2)])
+def test_batches_order_threads_and_a_warm_cache_change_nothing(
+    version: Version,
+    data: PreparedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch: int,
+    threads: int,
+) -> None:
+    reference = score(by_transformers(version, data))
+    monkeypatch.setattr(scoring, "_BATCH", batch)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        cold = loaded(version, data, tmp_path).scorer("holdout")
+        assert isinstance(cold, EncoderScorer)
+        few = [41, 3, 17, 58, 0]
+        expected = [reference[0][i] for i in few], [reference[1][i] for i in few]
+        for scorer in (by_transformers(version, data), cold):
+            assert score(scorer, few) == expected
+            assert score(scorer) == reference
+        warm = loaded(version, data, tmp_path).scorer("holdout")
+        assert score(warm) == reference
+        assert score(warm, few) == expected
+        assert score(warm, []) == ([], [])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_cache_without_room_costs_time_and_never_a_digit(
+    version: Version, data: PreparedData, tmp_path: Path
+) -> None:
+    small = loaded(version, data, tmp_path, room=1)
+    holdout, audit = small.scorer("holdout"), small.scorer("audit")
+    assert score(holdout) == score(by_transformers(version, data))
+    score(audit)
+    assert score(holdout) == score(by_transformers(version, data))
+
+
+NEW = ["classifier.weight", "bert.encoder.layer.1.attention.self.value.weight", "bert.pooler.dense.bias"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [NEW, [*NEW, "bert.encoder.layer.0.output.dense.bias"], ["bert.embeddings.LayerNorm.weight"]],
+    ids=["upper layer", "both layers", "embeddings"],
+)
+def test_candidates_and_old_versions_are_scored_as_if_they_were_loaded_alone(
+    version: Version, versions: Versions, data: PreparedData, tmp_path: Path, names: list[str]
+) -> None:
+    bench = loaded(version, data, tmp_path)
+    head = score(bench.scorer("holdout"))
+    cached = set((tmp_path / "prefix").iterdir())
+    draft = versions.derive(version, {name: bench.tensors[name] + 0.3 for name in names})
+    candidate = score(by_transformers(draft, data))
+    changed = bench.reread(draft, names)
+    assert head != candidate == score(bench.scorer("holdout", draft, changed))
+    bench.forget(draft, "holdout")
+    assert set((tmp_path / "prefix").iterdir()) == cached
+    assert score(bench.scorer("holdout")) == head
+
+    bench.adopt(versions.keep(draft), changed)
+    assert score(bench.scorer("holdout")) == candidate
+    assert score(bench.scorer_of(version, "holdout")) == head
+
+
+def test_an_unknown_layout_is_scored_by_transformers(
+    version: Version, versions: Versions, data: PreparedData, tmp_path: Path
+) -> None:
+    reference = score(by_transformers(version, data))
+    bench = loaded(version, data, tmp_path)
+    bench.layout = None
+    scorer = bench.scorer("holdout")
+    assert isinstance(scorer, TransformersScorer)
+    assert score(scorer) == reference
+
+
+def test_the_caller_can_stop_between_batches(version: Version, data: PreparedData, tmp_path: Path) -> None:
+    def enough(done: int) -> None:
+        seen.append(done)
+        if done >= 32:
+            raise KeyboardInterrupt
+
+    for scorer in (loaded(version, data, tmp_path).scorer("holdout"), by_transformers(version, data)):
+        seen: list[int] = []
+        with pytest.raises(KeyboardInterrupt):
+            scorer.score(EVERY, enough)
+        assert seen[0] == 0
+
+
+def test_a_broken_model_is_named_as_such(
+    version: Version, versions: Versions, data: PreparedData, tmp_path: Path
+) -> None:
+    bench = loaded(version, data, tmp_path)
+    bias = {"classifier.bias": torch.full((3,), float("nan"))}
+    draft = versions.derive(version, bias)
+    for scorer in (bench.scorer("holdout", draft, bias), by_transformers(draft, data)):
+        with pytest.raises(EvaluationFailedError, match="nan"):
+            score(scorer)
+    versions.discard(draft)
