@@ -25,8 +25,22 @@ lint: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: .venv/dev.stamp
-	$(BIN)/python benchmarks/attempt_phases.py
+# Slow, and in an environment of its own: SetFit and the like do not belong beside the tests.
+bench: .venv-bench/stamp
+	.venv-bench/bin/python benchmarks/attempt_phases.py
+	.venv-bench/bin/python benchmarks/false_accepts.py
+	.venv-bench/bin/python benchmarks/learning_per_joule.py --seeds 0,1,2 --out bench
+	.venv-bench/bin/python benchmarks/learning_per_joule.py --data bbc --out bench
+	.venv-bench/bin/python benchmarks/learning_per_joule.py --data distilbert-step --out bench
+	.venv-bench/bin/python benchmarks/learning_per_joule.py --report bench
+	.venv-bench/bin/python benchmarks/schedulers.py --record bench/schedules
+	.venv-bench/bin/python benchmarks/schedulers.py --records bench/schedules/records.jsonl
+
+.venv-bench/stamp: requirements/bench.txt pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet -r requirements/bench.txt
+	.venv-bench/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -47,5 +61,5 @@ lock:
 	$(PYTHON) requirements/lock.py
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -63,7 +63,7 @@ def record_attempts(
             for state in states:
                 for recipe in recipes:
                     print(f"recording {recipe} on {state.name}, repeat {repeat + 1}", file=sys.stderr)
-                    record = record_attempt(state, recipe, 1000 + repeat, budget, options)
+                    record = record_attempt(state, recipe, repeat, budget, options)
                     records.write(json.dumps(record) + "\n")
                     records.flush()
     return file

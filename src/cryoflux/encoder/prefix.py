@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = ["Prefix", "PrefixCache", "prefix_key"]
 
+import os
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ class Prefix:
     """The activations of one set at one depth; some texts may still be missing."""
 
     def __init__(self, path: Path, tokens: Tokens, hidden: int, dtype: torch.dtype) -> None:
-        """Map the file, making room for the whole set; holes take no space on most disks."""
+        """Map the file, making room for the whole set."""
         self.path = path
         self._tokens = tokens
         total = int(tokens.starts[-1])
@@ -122,7 +123,18 @@ def _mapped(path: Path, count: int, dtype: torch.dtype) -> torch.Tensor:
     with path.open("ab") as stream:
         if stream.tell() != size:
             stream.truncate(size)
+        if hasattr(os, "posix_fallocate"):
+            _allocate(stream.fileno(), path, size)
     return torch.from_file(str(path), shared=True, size=count, dtype=dtype)
+
+
+def _allocate(file: int, path: Path, size: int) -> None:
+    # what is written through memory into a hole of a full disk kills the process without a word
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _checksum(part: torch.Tensor) -> int:

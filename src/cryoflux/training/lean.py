@@ -31,12 +31,12 @@ from cryoflux.encoder.model import Encoder, Lora, attention_bias
 from cryoflux.quantities import NANO
 from cryoflux.training.adapter import Screening, TrainedAdapter, save_adapter
 from cryoflux.training.pacing import (
-    SCREEN_MARGIN,
     Limits,
     Pacer,
     Progress,
     TrainingFailedError,
     rate_at,
+    screen_before,
 )
 from cryoflux.training.recipe import Recipe
 
@@ -183,11 +183,10 @@ def train_lean(
             why="What the frozen layers make of an example is computed before it is learned from.",
             hint="Raise --reserve; what was computed is kept, so the next attempt gets further.",
         )
-    start_uj = limits.spent_uj()
-    before = _screen(material, update, source, material.screen, limits.check)
-    looks = len(recipe.scales.split())
-    limits = limits.less(round(SCREEN_MARGIN * looks * (limits.spent_uj() - start_uj)))
-    limits.check()
+    screen, looks = material.screen, len(recipe.scales.split())
+    before, limits = screen_before(
+        limits, len(screen), looks, lambda: _screen(material, update, source, screen, limits.check)
+    )
     pacer = Pacer(limits, recipe.steps_for(len(drawn)))
     start_uj = limits.spent_uj()
     loss = _loop(material, update, source, drawn, recipe, pacer, before, seed, progress)

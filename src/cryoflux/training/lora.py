@@ -15,6 +15,7 @@ __all__ = ["train_with_peft", "warm_up"]
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from cryoflux.data.examples import Example
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.quantities import NANO
 from cryoflux.training.adapter import Screening, TrainedAdapter
-from cryoflux.training.pacing import SCREEN_MARGIN, Limits, Pacer, Progress, rate_at
+from cryoflux.training.pacing import Limits, Pacer, Progress, rate_at, screen_before
 from cryoflux.training.recipe import Recipe
 from cryoflux.training.targets import attention_projections, head_modules
 
@@ -68,14 +69,12 @@ def train_with_peft(
     trained = [p for p in model.parameters() if p.requires_grad]
     screened = [examples[i] for i in screen]
     precision = _precision(device)
-    start_uj = limits.spent_uj()
-    before = _losses(model, tokenizer, screened, recipe, device, precision, limits.check)
-    limits = limits.less(round(SCREEN_MARGIN * (limits.spent_uj() - start_uj)))
-    limits.check()
+    look = partial(_losses, model, tokenizer, screened, recipe, device, precision)
+    before, limits = screen_before(limits, len(screened), 1, lambda: look(limits.check))
     batches = _batches(model, tokenizer, [examples[i] for i in drawn], recipe, seed)
     pacer = Pacer(limits, recipe.steps_for(len(drawn)))
     loss = _loop(model, trained, batches, recipe, pacer, device, precision, progress)
-    after = _losses(model, tokenizer, screened, recipe, device, precision)
+    after = look()
     screening = Screening(pair_losses(before[0], after[0], before[1], after[1]), "1") if screened else None
     return TrainedAdapter(
         save=lambda folder: _save(model, folder),

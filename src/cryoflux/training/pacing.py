@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 __all__ = [
-    "SCREEN_MARGIN",
     "JoulesEndedError",
     "Limits",
     "Pacer",
     "Progress",
     "TrainingFailedError",
     "rate_at",
+    "screen_before",
 ]
 
 import math
@@ -20,7 +20,7 @@ from cryoflux.errors import CryoFluxError
 
 _TRIAL = 3
 """steps after which their cost is known well enough to plan with"""
-SCREEN_MARGIN = 1.35
+_SCREEN_MARGIN = 1.35
 """how much dearer than before training screening may be after it"""
 _LOWEST_RATE = 0.02
 """of the peak: the last planned steps still move"""
@@ -120,6 +120,29 @@ class Pacer:
         if self.stopped_by == "steps" and self.planned < self._most:
             return "joules"
         return self.stopped_by
+
+
+def screen_before(
+    limits: Limits, count: int, looks: int, screen: Callable[[], tuple[list[int], list[bool]]]
+) -> tuple[tuple[list[int], list[bool]], Limits]:
+    """Screen before training: losses and hits, and the limits less what screening again will cost.
+
+    Args:
+        limits: of the attempt.
+        count: screening examples; where there are none, nothing is asked or set aside.
+        looks: how often they will be screened after training.
+        screen: does it once.
+
+    Raises:
+        JoulesEndedError: nothing is left to train with.
+    """
+    if not count:
+        return ([], []), limits
+    start_uj = limits.spent_uj()
+    found = screen()
+    limits = limits.less(round(_SCREEN_MARGIN * looks * (limits.spent_uj() - start_uj)))
+    limits.check()
+    return found, limits
 
 
 def rate_at(step: int, planned: int, *, schedule: str, warm_up: float) -> float:

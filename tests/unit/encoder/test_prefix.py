@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from cryoflux.encoder.linear import Backend
 from cryoflux.encoder.model import Encoder
 from cryoflux.encoder.prefix import PrefixCache, prefix_key
 from cryoflux.encoder.tokens import TokenCache, Tokens
+from cryoflux.errors import StorageError
 from cryoflux.registry.shards import read_tensors
 
 EXAMPLES = [Example(text, label) for text, label in tiny.sentences(80, 6)]
@@ -166,6 +168,18 @@ def test_asking_what_is_missing_makes_no_room_for_it(workshop: Workshop) -> None
     assert workshop.activations(2, most_bytes=1).missing(EVERY[:7]) == EVERY[:7]
     assert set((workshop.cache / "prefix").iterdir()) == kept
     assert prepare(workshop.activations(1)) == 0
+
+
+def test_a_disk_without_room_is_named_before_anything_is_written(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StorageError):
+        prepare(workshop.activations())
+    assert list((workshop.cache / "prefix").iterdir()) == []
 
 
 def test_a_name_depends_on_all_that_lies_below_and_on_nothing_above(workshop: Workshop) -> None:
