@@ -227,6 +227,11 @@ class Bench:
             for name, recipe in self.recipes.items()
         ]
 
+    @property
+    def screens(self) -> bool:
+        """Whether an update has to help the screening examples first; the whitepaper's rule is bare."""
+        return self.rule.name != "whitepaper/v1"
+
     def thresholds(self) -> Thresholds:
         """What the next update has to reach on the holdout in use."""
         fixed = self.rule.thresholds

@@ -14,6 +14,7 @@ for our mistakes, never for a user's. An error of one stage is defined beside th
     │   ├── StateLockedError         2    a live run holds it
     │   └── StateTamperedError       1    what it holds is not what was signed
     ├── TrainingFailedError          1    a loss stopped being finite; the attempt is recorded as failed
+    ├── JoulesEndedError             1    a reservation leaves nothing to train with; the attempt is aborted
     ├── EvaluationFailedError        1    a loss is not finite; the attempt is recorded as failed
     ├── VerificationError            1    a receipt or artefact is not what it claims to be
     ├── MeterError                   3    this machine, or the agent, cannot measure

@@ -200,7 +200,8 @@ def read_splits(settings: Settings, progress: Callable[[int, int], None] | None 
         read_examples(Path(data.holdout)) if data.holdout else None,
         read_examples(Path(data.audit)) if data.audit else None,
         holdout_size=data.holdout_size,
-        spare_holdouts=data.spare_holdouts,
+        # a holdout of one's own is not followed by one of another kind
+        spare_holdouts=0 if data.holdout else data.spare_holdouts,
     )
     return name, splits
 

@@ -264,7 +264,7 @@ def _rule(bench: Bench, recipe: Recipe) -> Rule:
         looks=use.looks if budgeted else 0,
         kept=use.kept if budgeted else 0,
         needed_milli=thresholds.needed_milli,
-        screen=SCREEN if recipe.screen_size else "",
+        screen=SCREEN if recipe.screen_size and bench.screens else "",
     )
 
 

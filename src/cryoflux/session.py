@@ -154,8 +154,7 @@ def _bench(
     head = versions.open(head_of(entries) or origin.version)
     check_tokens(json.loads((head.folder / "config.json").read_bytes()), settings.model.max_tokens)
     recipes = chosen_recipes(settings, known=read_layout(head.folder) is not None)
-    screen_size = max(recipe.screen_size for recipe in recipes.values())
-    pool = make_pool(len(data.train), screen_size, settings.run.seed)
+    pool = make_pool(len(data.train), _pool_seed(settings, entries))
     if not pool.screen:  # too few examples to set any aside
         recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
     observer.preparing("tokenising the examples", 0, 1)
@@ -192,6 +191,12 @@ def _bench(
         attempts=sum(intent_of(entry) is not None for entry in entries),
         drawn=drawn_before(entries),
     )
+
+
+def _pool_seed(settings: Settings, entries: list[Entry]) -> int:
+    # What was set aside for screening stays set aside, whatever seed a later run is given.
+    first = next((intent for entry in entries if (intent := intent_of(entry))), None)
+    return first.schedule.seed if first else settings.run.seed
 
 
 def _warm_up(bench: Bench) -> None:

@@ -25,7 +25,7 @@ Ended = Literal["budget", "attempts", "time", "interrupted", "plateau"]
 _MILESTONE = 10
 """looks at the holdout after which the audit set is consulted, so that drift by reuse is seen"""
 _MOST_EXHAUSTED = 2
-"""attempts in a row that may fail for want of joules before the run says that it cannot work"""
+"""times in a row that each recipe may fail for want of joules before the run says that it cannot work"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spe
         if record.evidence and bench.holdout_use.looks % _MILESTONE == 0:
             audit_cpu_s += _milestone(bench, first, observer)
     dry = [record for record in records if record.stopped == "exhausted"]
-    if ended == "budget" and len(dry) == len(records):
+    if ended in {"budget", "plateau"} and len(dry) == len(records):
         raise _too_little(bench, len(dry))
     start = time.process_time()
     audit = audit_scores(bench, first, bench.head, observer.preparing, quick=ended == "interrupted")
@@ -182,7 +182,8 @@ def _ended(
         return "attempts"
     if limits.seconds is not None and time.monotonic() - began >= limits.seconds:
         return "time"
-    if len(records) >= _MOST_EXHAUSTED and all(r.stopped == "exhausted" for r in records[-_MOST_EXHAUSTED:]):
+    most = _MOST_EXHAUSTED * len(bench.recipes)
+    if len(records) >= most and all(record.stopped == "exhausted" for record in records[-most:]):
         return "budget"
     left_uj = spendable_uj - (spent.uj if spent else 0)
     return None if _affordable(bench, left_uj) else "budget"

@@ -176,7 +176,7 @@ def train(bench: Bench, choice: Choice, reservation: Reservation, phases: Phases
         capsule = bench.versions.keep_capsule(adapter.save)
         screening = adapter.screening
         refused = None
-        if screening:
+        if screening and bench.screens:
             refused = screened_out(screening.evidence, bench.thresholds(), bench.holdout_count)
         draft, changed = (None, {}) if refused else _merge(bench, capsule)
     if draft:

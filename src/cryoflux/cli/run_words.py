@@ -256,8 +256,10 @@ def summary_document(summary: Summary) -> dict[str, Any]:
 
 def _change(name: str, scores: Change) -> str:
     before, after = (asdict(s) if s else None for s in scores)
-    if before is None or after is None:
+    if after is None:
         return f"{name:<8} not measured"
+    if before is None:  # another holdout took over meanwhile
+        return f"{name:<8} loss {after['loss']:.4f} nats, accuracy {100 * after['accuracy']:.1f} % at the end"
     return (
         f"{name:<8} loss {before['loss']:.4f} → {after['loss']:.4f} nats, "
         f"accuracy {100 * before['accuracy']:.1f} → {100 * after['accuracy']:.1f} %"

@@ -43,7 +43,7 @@ def _training(training: Training | None) -> dict[str, float]:
         delta = screen.base_loss_nano_nat_sum - screen.new_loss_nano_nat_sum
         found["screen_delta"] = delta / (screen.count * NANO)
     if training is not None and training.saved_microjoules:
-        found["saved_joules"] = training.saved_microjoules / MICRO
+        found["training_saved_joules_modelled"] = training.saved_microjoules / MICRO
     return found
 
 

@@ -65,6 +65,8 @@ class Outcome:
     """what the attempt was expected to cost when it was announced, µJ"""
     hi_uj: int
     """upper end of what it was charged, µJ"""
+    starved_uj: int = 0
+    """the reservation, where it did not pay for the arm, µJ"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class _Track:
     """in a row, up to now"""
     elsewhere: int = 0
     """what other arms have gained since this one's latest attempt, nano-nats"""
+    starved_uj: int = 0
+    """largest reservation that did not pay for it, since one did, µJ"""
 
     def fade(self, by: tuple[int, int]) -> None:
         self.weight = self.weight * by[0] // by[1]
@@ -133,10 +137,11 @@ class Memory:
         own.add(gain, ratio)
         own.elsewhere = 0
         own.failures = 0 if outcome.kept else own.failures + 1
+        own.starved_uj = max(own.starved_uj, outcome.starved_uj) if outcome.starved_uj else 0
         self._all.fade(_SHARED)
         self._all.add(gain, ratio)
 
-    def expect(self, task: str, arm: str, prior_uj: int, count: int) -> Expectation:
+    def expect(self, task: str, arm: str, prior_uj: int, count: int, reserve_uj: int = 0) -> Expectation:
         """What one more attempt of an arm is expected to bring and to cost.
 
         Args:
@@ -144,6 +149,7 @@ class Memory:
             arm: the arm's name.
             prior_uj: what it should cost by its FLOPs, µJ.
             count: how many arms there are to choose from.
+            reserve_uj: what would be reserved for it; more than did not pay before makes it worth a try, µJ.
         """
         own = self._arms.get((task, arm))
         shared = self._all.gain // self._all.weight
@@ -156,7 +162,8 @@ class Memory:
         delta = (_CREDIT * shared + own.gain) // known
         ratio = (_CREDIT * ratio + own.ratio) // known
         patience = _PATIENCE[min(count, len(_PATIENCE)) - 1]
-        state = State.SPENT if self._spent(own, delta, patience) else State.TRIED
+        fed = own.starved_uj and reserve_uj > own.starved_uj
+        state = State.SPENT if self._spent(own, delta, patience) and not fed else State.TRIED
         return Expectation(delta, max(1, prior_uj * ratio // _ONE), state)
 
     def _spent(self, own: _Track, delta: int, patience: int) -> bool:

@@ -11,6 +11,7 @@ from cryoflux.receipts.statement import Intent, Receipt, Screen
 from cryoflux.receipts.statement import Outcome as Ending
 from cryoflux.scheduling.efficiency import Outcome
 
+_STARVED = "Aborted: the reservation"
 _NO_LESSON = ("Aborted: interrupted", "Aborted: the run ended", "Aborted: the bucket")
 
 
@@ -35,6 +36,7 @@ def taught(intent: Intent, receipt: Receipt) -> Outcome | None:
         screen_delta_nano=_mean_delta(receipt.training.screen if receipt.training else None),
         prior_uj=next((a.prior_microjoules for a in intent.schedule.arms if a.name == task.arm), 0),
         hi_uj=receipt.energy.hi_microjoules,
+        starved_uj=receipt.energy.reserved_microjoules if receipt.reason.startswith(_STARVED) else 0,
     )
 
 

@@ -112,7 +112,11 @@ def choose_from(
             f"There is no policy {policy!r}.", hint=f"The policies are {' and '.join(POLICIES)}."
         )
     table = tuple(
-        Row(arm, memory.expect(arm.task, arm.name, arm.prior_uj, len(arms)), arm.reserve_uj <= bucket_uj)
+        Row(
+            arm,
+            memory.expect(arm.task, arm.name, arm.prior_uj, len(arms), arm.reserve_uj),
+            arm.reserve_uj <= bucket_uj,
+        )
         for arm in sorted(arms, key=lambda arm: (arm.task, arm.name))
     )
     affordable = [row for row in table if row.affordable]

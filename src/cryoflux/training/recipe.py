@@ -15,6 +15,7 @@ from typing import Any
 
 from cryoflux.config import Settings
 from cryoflux.errors import ConfigError
+from cryoflux.training.slices import MOST_SCREENED
 
 ALL_LAYERS = 1_000_000
 """more layers than any model has: all of them learn"""
@@ -219,7 +220,8 @@ def _checked(recipe: Recipe) -> Recipe:
     counts = ("layers", "rank", "alpha", "batch_size", "max_steps", "passes", "slice_size", "max_tokens")
     wrong = [name for name in shares if not 0 <= getattr(recipe, name) < 1]
     wrong += [name for name in counts if not 1 <= getattr(recipe, name) <= ALL_LAYERS]
-    wrong += [name for name in ("screen_size", "fresh_size") if not 0 <= getattr(recipe, name) <= ALL_LAYERS]
+    wrong += [] if 0 <= recipe.fresh_size <= ALL_LAYERS else ["fresh_size"]
+    wrong += [] if 0 <= recipe.screen_size <= MOST_SCREENED else ["screen_size"]
     wrong += [] if 0 < recipe.learning_rate <= 1 else ["learning_rate"]
     wrong += [] if 0 <= recipe.weight_decay <= 1 else ["weight_decay"]
     wrong += [] if recipe.schedule in {"linear", "cosine", "constant"} else ["schedule"]

@@ -8,14 +8,16 @@ were drawn, the order begins again.
 
 from __future__ import annotations
 
-__all__ = ["Pool", "make_pool", "slice_digest"]
+__all__ = ["MOST_SCREENED", "Pool", "make_pool", "slice_digest"]
 
 import hashlib
 import random
 from dataclasses import dataclass
 
-_MOST_SCREENED = 0.15
-"""share of the training examples that may be set aside"""
+MOST_SCREENED = 512
+"""training examples that are set aside"""
+_SHARE = 0.15
+"""largest share of the training examples that may be set aside"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,14 @@ class Pool:
         return [self.order[i % count] for i in range(first, drawn)]
 
 
-def make_pool(count: int, screen_size: int, seed: int) -> Pool:
-    """The order of ``count`` training examples; it depends on the seed alone."""
+def make_pool(count: int, seed: int, *, most_screened: int = MOST_SCREENED) -> Pool:
+    """The order of ``count`` training examples; it depends on the seed alone.
+
+    As many are set aside whatever the recipes ask for, so that none of them is ever trained on.
+    """
     order = list(range(count))
     random.Random(f"{seed}/pool").shuffle(order)  # noqa: S311 - a reproducible draw, not a secret
-    kept = count - min(screen_size, int(count * _MOST_SCREENED))
+    kept = count - min(most_screened, int(count * _SHARE))
     return Pool(tuple(order[:kept]), tuple(order[kept:]))
 
 

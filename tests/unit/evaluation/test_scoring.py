@@ -25,7 +25,7 @@ def loaded(
     version: Version, data: PreparedData, cache: Path, *, layers: int = 1, room: int = 10**9
 ) -> Loaded:
     recipe = Recipe("one", layers=layers, max_tokens=MAX_TOKENS)
-    pool = make_pool(len(data.train), 0, 0)
+    pool = make_pool(len(data.train), 0, most_screened=0)
     return Loaded(version, data, {"one": recipe}, cache=cache, cache_bytes=room, device="cpu", pool=pool)
 
 

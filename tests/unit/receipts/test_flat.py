@@ -87,7 +87,11 @@ def test_a_reading_that_stopped_early_is_shown_over_what_was_read(tmp_path: Path
     view = flat_view(entry.statement, entry.leaf_hash)
     said = entry.statement.predicate.evaluation
     assert said is not None
-    assert (view["outcome"], view["examples_read"], view["saved_joules"]) == ("rejected", 32, 2.5)
+    assert (view["outcome"], view["examples_read"], view["training_saved_joules_modelled"]) == (
+        "rejected",
+        32,
+        2.5,
+    )
     assert view["delta"] == said.delta_nano_nat_sum / 32 / 1e9
     assert view["screen_delta"] == pytest.approx(0.0547, abs=1e-4)
 
@@ -98,5 +102,5 @@ def test_what_was_not_read_screened_or_saved_is_not_made_up(pristine: SyntheticS
         assert isinstance(entry.statement, ReceiptStatement)
         views.append(flat_view(entry.statement, entry.leaf_hash))
     assert [view["examples_read"] for view in views] == [COUNT, None]
-    assert "saved_joules" not in views[0]
+    assert "training_saved_joules_modelled" not in views[0]
     assert "screen_delta" not in views[1]

@@ -238,3 +238,11 @@ def test_uniform_draws_from_all_that_can_be_paid_for_and_never_stops() -> None:
 def test_an_unknown_policy_is_an_error() -> None:
     with pytest.raises(ConfigError, match="greedy-eta"):
         choose(ARMS, [], bucket_uj=10**9, min_delta_nano=LEAST, seed=0, policy="greedy-eta/v1")
+
+
+def test_a_larger_reservation_revives_an_arm_that_the_smaller_one_starved() -> None:
+    starved = Outcome("lora_delta", "lean", False, None, 100, 120, starved_uj=120)
+    small, large = (Arm("lora_delta", "lean", uj, 100) for uj in (120, 500))
+    rule = {"bucket_uj": 10_000, "min_delta_nano": 2_000_000, "seed": 0}
+    assert isinstance(choose([small], [starved] * 4, **rule), Plateau)
+    assert isinstance(choose([large], [starved] * 4, **rule), Choice)

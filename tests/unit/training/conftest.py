@@ -111,6 +111,6 @@ def workshop(_data: PreparedData, _source: Path, tmp_path: Path) -> Workshop:
         cache=tmp_path / "cache",
         cache_bytes=10**9,
         device="cpu",
-        pool=make_pool(len(_data.train), 150, 0),
+        pool=make_pool(len(_data.train), 0, most_screened=150),
     )
     return Workshop(versions, _data, loaded)

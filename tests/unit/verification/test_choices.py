@@ -137,7 +137,8 @@ def test_an_aborted_attempt_teaches_only_where_its_arm_failed(
 ) -> None:
     made = open_state(tmp_path / "state")
     made.abort(made.announce(), reason=reason, energy=figure())
-    expected = Lesson("lora_delta", "r8", False, None, 90_000_000, 110_000_000)
+    starved = 120_000_000 if "reservation" in reason else 0
+    expected = Lesson("lora_delta", "r8", False, None, 90_000_000, 110_000_000, starved)
     assert lesson(made) == (expected if teaches else None)
     made.finish()
 
