@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["Plan", "make_plan"]
 
+import json
 from dataclasses import dataclass
 from math import prod
 
@@ -43,11 +44,13 @@ class Plan:
     sources: tuple[str, ...]
     tier: str
     rule: str
+    recipes: tuple[str, ...]
+    policy: str
     budget_joules: float | None
     reserve_joules: float
     most_attempts: int | None
     evaluation_cpu_s: float
-    """modelled: one evaluation of the holdout in float64"""
+    """modelled: one evaluation of the whole holdout in float64, all layers"""
     evaluation_joules: float
     """modelled: the same at a guessed power of one busy core"""
     detectable: dict[str, float]
@@ -64,7 +67,7 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
     reserve_uj = parse_energy(settings.attempt.reserve)
     if budget_uj is not None and budget_uj < reserve_uj:
         raise too_small(budget_uj, reserve_uj)
-    chosen_recipes(settings, known=True)
+    recipes = chosen_recipes(settings, known=_computed_here(settings.model.model))
     name, splits = read_splits(settings)
     parameters = _encoder_parameters(settings.model.model)
     cpu_s = 2e-9 * parameters * _tokens(splits.holdout, settings.model.max_tokens) / _GFLOP_PER_CPU_SECOND
@@ -89,6 +92,8 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
         sources=sources,
         tier=tier.value,
         rule=settings.decision.rule,
+        recipes=tuple(recipes),
+        policy=settings.attempt.policy,
         budget_joules=budget_uj / MICRO if budget_uj is not None else None,
         reserve_joules=reserve_uj / MICRO,
         most_attempts=budget_uj // reserve_uj if budget_uj is not None else None,
@@ -96,6 +101,12 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
         evaluation_joules=cpu_s * GUESSED_W_PER_CPU,
         detectable=_detectable(settings, len(splits.holdout)),
     )
+
+
+def _computed_here(model: str) -> bool:
+    """Whether the model will have a layout that CryoFlux computes itself."""
+    config = json.loads((resolve(model) / "config.json").read_bytes())
+    return config.get("model_type") in {"bert", "distilbert"}
 
 
 def _encoder_parameters(model: str) -> int:

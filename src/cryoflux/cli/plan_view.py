@@ -27,7 +27,8 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         f"model      {plan.model}, {plan.encoder_parameters / 1e6:.1f} M parameters outside embeddings",
         f"data       {plan.data}: {sets}; {plan.classes} classes; {dropped} duplicates dropped",
         f"attempts   {bound}; what an attempt leaves goes to the next",
-        f"evaluation {evaluation} an attempt (modelled)",
+        f"recipes    {', '.join(plan.recipes)}; chosen by {plan.policy}",
+        f"evaluation at most {evaluation} an attempt (modelled); less where only upper layers learn",
         f"rule       {plan.rule}; detects Δ with 90 % power from (nats, by spread per example): {effects}",
         "written    nothing, spent nothing: this is a plan",
     ):

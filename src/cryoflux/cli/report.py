@@ -12,6 +12,8 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 
+_MARKS = {"accepted": "✓", "undecided": "?"}
+
 
 def report(
     plot: Annotated[Path | None, typer.Option(help="Draw energy against Δ.", metavar="FILE.svg")] = None,
@@ -21,10 +23,11 @@ def report(
     """Energy, Δ and η of every judged attempt, as a table or a picture."""
     from cryoflux.config import load_settings
     from cryoflux.receipts.reading import read_entries
-    from cryoflux.report.attempts import attempt_points
+    from cryoflux.report.attempts import attempt_points, without_delta
 
     folder = Path(load_settings({"state": state}).settings.run.state)
-    points = attempt_points(read_entries(folder))
+    entries = read_entries(folder)
+    points, (count, joules) = attempt_points(entries), without_delta(entries)
     if plot is not None:
         from cryoflux.report.picture import draw_attempts
 
@@ -33,10 +36,12 @@ def report(
         emit_json([asdict(point) for point in points])
         return
     for p in points:
-        mark = "✓" if p.kept else "✗"
+        mark = _MARKS.get(p.outcome, "✗")
         span = f"[{p.joules_lo:.0f}, {p.joules_hi:.0f}] J, {p.tier.value}"
         delta = f"Δ {p.delta:+.4f} ± {1.96 * p.delta_se:.4f} nats"
         eta = f"η {1000 * p.delta / p.joules:+.3f} nats/kJ" if p.joules > 0 else "η unknown"
         stdout.print(f"#{p.number:<3} {mark} {delta}  {p.joules:.1f} {span}  {eta}", markup=False)
+    if count:
+        stdout.print(f"besides  {count} attempts without Δ on the holdout: {joules:.1f} J", markup=False)
     if plot is not None:
         stdout.print(f"drawn    {plot}", markup=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AttemptPoint", "attempt_points"]
+__all__ = ["AttemptPoint", "attempt_points", "without_delta"]
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,6 +29,13 @@ class AttemptPoint:
     delta: float
     """mean Δ, nats"""
     delta_se: float
+
+
+def without_delta(entries: Iterable[Entry]) -> tuple[int, float]:
+    """How many attempts the holdout never judged, and their joules."""
+    receipts = (receipt for entry in entries if (receipt := receipt_of(entry)))
+    uj = [receipt.energy.microjoules for receipt in receipts if receipt.evaluation is None]
+    return len(uj), sum(uj) / MICRO
 
 
 def attempt_points(entries: Iterable[Entry]) -> list[AttemptPoint]:
