@@ -129,7 +129,8 @@ def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spe
         if record.evidence and bench.holdout_use.looks % _MILESTONE == 0:
             audit_cpu_s += _milestone(bench, first, observer)
     dry = [record for record in records if record.stopped == "exhausted"]
-    if ended in {"budget", "plateau"} and len(dry) == len(records):
+    unpaid = ended == "budget" or (ended == "plateau" and records)
+    if unpaid and len(dry) == len(records):
         raise _too_little(bench, len(dry))
     start = time.process_time()
     audit = audit_scores(bench, first, bench.head, observer.preparing, quick=ended == "interrupted")

@@ -137,6 +137,15 @@ def test_a_second_run_continues_log_head_account_and_data(first, tmp_path: Path,
     assert cryoflux("verify", state).code == 0
 
 
+def test_a_run_that_begins_at_the_plateau_says_so_and_spends_nothing(first, tmp_path: Path) -> None:
+    state = shutil.copytree(first[0], tmp_path / "state", symlinks=True)
+    assert first[1].summary["ended"] == "plateau"
+    again = cryoflux("run", *QUICK, "--budget", "24J", "--state", state, "--json")
+    assert (again.summary["ended"], again.summary["attempts"]) == ("plateau", 0)
+    assert again.summary["remaining_joules"] == pytest.approx(first[1].summary["remaining_joules"] + 24)
+    assert "No arm is expected to pay" in again.of("plateau")[0]["reason"]
+
+
 def test_a_state_is_not_continued_with_other_data_or_another_model(
     first, tmp_path: Path, inputs: list[str]
 ) -> None:
