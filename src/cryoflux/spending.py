@@ -128,10 +128,7 @@ def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spe
         observer.finished(record)
         if record.evidence and bench.holdout_use.looks % _MILESTONE == 0:
             audit_cpu_s += _milestone(bench, first, observer)
-    dry = [record for record in records if record.stopped == "exhausted"]
-    unpaid = ended == "budget" or (ended == "plateau" and records)
-    if unpaid and len(dry) == len(records):
-        raise _too_little(bench, len(dry))
+    _check_paid(bench, records, ended)
     start = time.process_time()
     audit = audit_scores(bench, first, bench.head, observer.preparing, quick=ended == "interrupted")
     audit_cpu_s += time.process_time() - start
@@ -158,6 +155,13 @@ def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spe
         reason=reason,
         audit_cpu_s=audit_cpu_s,
     )
+
+
+def _check_paid(bench: Bench, records: list[AttemptRecord], ended: Ended) -> None:
+    dry = [record for record in records if record.stopped == "exhausted"]
+    unpaid = ended == "budget" or (ended == "plateau" and records)
+    if unpaid and len(dry) == len(records):
+        raise _too_little(bench, len(dry))
 
 
 def _milestone(bench: Bench, first: Version, observer: RunObserver) -> float:
