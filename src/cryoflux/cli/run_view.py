@@ -276,7 +276,7 @@ class LiveView(PlainView):
             f"attempt #{self.number + 1} · 5/10 train · step {progress.step} of {progress.planned} · "
             f"loss {progress.loss:.3f} · {format_energy(progress.spent_uj)} of {format_energy(reserved_uj)}"
         )
-        self._draw()
+        self._draw(now=progress.step == 1)  # a quick training is over before the next picture
 
     def evaluated(self, done: int, count: int) -> None:
         """Name how much of the holdout is done."""
