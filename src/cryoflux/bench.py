@@ -28,7 +28,7 @@ from cryoflux.registry.versions import Version, Versions
 from cryoflux.scheduling.efficiency import Outcome
 from cryoflux.scheduling.policy import Arm, Choice
 from cryoflux.training.pacing import Progress
-from cryoflux.training.recipe import Recipe
+from cryoflux.training.recipe import ALL_LAYERS, Recipe
 
 if TYPE_CHECKING:
     from cryoflux.loaded import Loaded
@@ -38,8 +38,8 @@ _FORGET = 0.8
 """a dear evaluation is remembered for some attempts: a busy machine is often still busy"""
 _TELLING = 0.3
 """share of a whole evaluation's products above which one tells what products cost"""
-_FIRST_RATE = 0.2
-"""J a GFLOP in float64, before any evaluation was measured: a guess for a busy CPU core"""
+_FIRST_UJ = 200_000.0
+"""µJ a GFLOP in float64, before any evaluation was measured: a guess for a busy CPU core"""
 
 
 class Step(StrEnum):
@@ -145,16 +145,14 @@ class HoldoutUse:
 class Costs:
     """What the parts of an attempt other than training cost when they were last done."""
 
-    uj_per_gflop: float = _FIRST_RATE * 1e6
-    """of an evaluation, µJ"""
+    measured_uj_per_gflop: float | None = None
+    """of an evaluation, µJ; none before one was measured"""
     merge_uj: int = 0
 
-    def evaluated(self, uj: int, gflop: float, whole_gflop: float) -> None:
-        """Learn from one evaluation; a small one says little of what a whole one costs."""
-        if gflop > _TELLING * whole_gflop:
-            measured = uj / gflop
-            first = self.uj_per_gflop == _FIRST_RATE * 1e6
-            self.uj_per_gflop = measured if first else max(measured, _FORGET * self.uj_per_gflop)
+    @property
+    def uj_per_gflop(self) -> float:
+        """Of an evaluation, µJ: measured, or guessed."""
+        return _FIRST_UJ if self.measured_uj_per_gflop is None else self.measured_uj_per_gflop
 
 
 @dataclass(slots=True)
@@ -249,6 +247,20 @@ class Bench:
             return False
         self.holdout_use = HoldoutUse(names[following])
         return True
+
+    def evaluated(self, uj: int, layers: int, *, share: float) -> None:
+        """Learn what evaluations cost; a small one says little of what a whole one does.
+
+        Args:
+            uj: what one cost, µJ.
+            layers: upper layers that had to be computed.
+            share: of the holdout that was read.
+        """
+        part = self.holdout_use.part
+        gflop = share * self.loaded.evaluation_gflop(part, layers)
+        if gflop > _TELLING * self.loaded.evaluation_gflop(part, ALL_LAYERS):
+            before = self.costs.measured_uj_per_gflop or 0.0
+            self.costs.measured_uj_per_gflop = max(uj / gflop, _FORGET * before)
 
     def evaluation_uj(self, recipe: Recipe) -> int:
         """What evaluating an update of a recipe should cost, µJ."""

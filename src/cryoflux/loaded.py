@@ -103,9 +103,6 @@ class Loaded:
             self._encoders[backend] = Encoder(layout, self.tensors, backend, self.device)
         return self._encoders[backend]
 
-    def _training_encoder(self, layout: Layout) -> Encoder:
-        return self._encoder(layout, choose_backend(self.device, layout.hidden))
-
     def material(self, recipe: Recipe, drawn: int, needed: float = 0.0) -> Material:
         """What an attempt learns from.
 
@@ -117,17 +114,16 @@ class Loaded:
         Raises:
             RuntimeError: the layout is not known; such a model is trained through PEFT.
         """
-        if self.layout is None:
+        if self.layout is None or self.backend is None:
             raise RuntimeError("the layout of this model is not known")
-        fresh = self.pool.fresh(drawn, min(recipe.fresh_size, recipe.slice_size))
-        seen = set(fresh)
+        seen, fresh = self.pool.draw(drawn, fresh=recipe.fresh_size, most=recipe.slice_size)
         screen = list(self.pool.screen[: recipe.screen_size])
         return Material(
-            encoder=self._training_encoder(self.layout),
+            encoder=self._encoder(self.layout, self.backend),
             entries=self.version.entries,
             sets=self._sets("train"),
             labels=self.examples("train")[2],
-            seen=[i for i in self.pool.seen(drawn, recipe.slice_size - len(fresh)) if i not in seen],
+            seen=seen,
             fresh=fresh,
             screen=screen,
             base=self.version.digest,

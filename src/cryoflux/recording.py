@@ -223,7 +223,7 @@ def _screen(screening: Screening) -> Screen:
 
 def _subjects(bench: Bench, candidate: Candidate | None) -> list[Subject]:
     if candidate is None:
-        return [Subject(name="base_model", digest=Sha256Digest(sha256=bench.head.files))]
+        return [Subject(name=HEAD, digest=Sha256Digest(sha256=bench.head.files))]
     names = ("adapter_model.safetensors", "adapter_config.json")
     return [
         Subject(name=name, digest=Sha256Digest(sha256=file_digest(candidate.capsule / name)))

@@ -102,8 +102,7 @@ def base_losses(bench: Bench, reservation: Reservation) -> Losses:
         scores = _score(bench, reservation, bench.loaded.scorer(part), list(everything), 0)
         cost = bench.agent.spent(reservation.id).uj - start
         known = KnownLosses(Losses(tuple(scores[0]), tuple(scores[1])), cost)
-        whole = bench.loaded.evaluation_gflop(part, ALL_LAYERS)
-        bench.costs.evaluated(known.cost_uj, whole, whole)
+        bench.evaluated(known.cost_uj, ALL_LAYERS, share=1.0)
         bench.losses.put(bench.head.digest, bench.holdout_digest, bench.max_tokens, known)
     return known.losses
 
@@ -204,8 +203,7 @@ def _trained(bench: Bench, recipe: Recipe, limits: Limits, reservation: Reservat
     from cryoflux.training.lora import train_with_peft
 
     pool = bench.loaded.pool
-    fresh = pool.fresh(bench.drawn, min(recipe.fresh_size, recipe.slice_size))
-    seen = [i for i in pool.seen(bench.drawn, recipe.slice_size - len(fresh)) if i not in set(fresh)]
+    seen, fresh = pool.draw(bench.drawn, fresh=recipe.fresh_size, most=recipe.slice_size)
     return train_with_peft(
         bench.head.folder,
         bench.data.train,
@@ -245,9 +243,7 @@ def read_holdout(bench: Bench, reservation: Reservation, candidate: Candidate, b
         if hopeless(evidence, count, thresholds, bench.rule.name):
             break
     cost = bench.agent.spent(reservation.id).uj - start
-    gflop = bench.loaded.evaluation_gflop(part, candidate.recipe.layers)
-    whole = bench.loaded.evaluation_gflop(part, ALL_LAYERS)
-    bench.costs.evaluated(cost, gflop * read / count, whole)
+    bench.evaluated(cost, candidate.recipe.layers, share=read / count)
     if read < count:
         return Reading(known, Losses(tuple(losses), tuple(right)), read, cost, cost * (count - read) // read)
     place = {index: position for position, index in enumerate(order)}

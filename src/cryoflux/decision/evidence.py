@@ -9,16 +9,13 @@ bound, S²/V against a bar, whose error is bounded and not only approximated (``
 
 from __future__ import annotations
 
-__all__ = ["Evidence", "detectable", "pair_losses"]
+__all__ = ["Evidence", "pair_losses"]
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryoflux.quantities import NANO
-
-_POWER_Z = 1.2816
-"""90 % of a normal distribution lie below so many standard deviations"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +108,6 @@ class Evidence:
         """(gained − lost)²/(gained + lost) for display; zero where nothing is gained."""
         gain = self.gained - self.lost
         return gain**2 / (self.gained + self.lost) if gain > 0 else 0.0
-
-
-def detectable(count: int, spread: float, z_milli: int) -> float:
-    """The mean Δ, nats, that ``count`` examples find with 90 % probability under ``evidence/v1``.
-
-    ``decision.power.detectable`` is the one for ``evidence/v2``.
-
-    Args:
-        count: examples of the holdout.
-        spread: standard deviation of Δ between examples, nats.
-        z_milli: what the evidence must exceed, thousandths of a standard error.
-    """
-    return (z_milli / 1000 + _POWER_Z) * spread / math.sqrt(count)
 
 
 def pair_losses(

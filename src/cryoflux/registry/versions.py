@@ -52,7 +52,6 @@ class Version:
     """``tensors/v1``"""
     files: str
     """SHA-256 of its ``SHA256SUMS``"""
-
     entries: tuple[TensorEntry, ...]
     """its tensors, hashed"""
 

@@ -16,14 +16,15 @@ __all__ = ["Material", "train_lean", "warm_up"]
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from cryoflux.data.batching import mixed_buckets
+from cryoflux.data.batching import bucketed, mixed_buckets
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.digests import TensorEntry
 from cryoflux.encoder.activations import Activations, Sets
@@ -175,8 +176,8 @@ def train_lean(
     torch.manual_seed(seed)
     update = _Update(material.encoder, recipe, seed)
     source = Activations(material.encoder, material.entries, material.sets, update.depth)
-    fresh = _prepare(source, material, limits, preparing)
-    drawn = [*material.seen, *fresh]
+    material = _prepare(source, material, limits, preparing)
+    drawn = [*material.seen, *material.fresh]
     if not drawn:
         raise TrainingFailedError(
             "The joules were used up before one training example was ready.",
@@ -196,7 +197,7 @@ def train_lean(
     return TrainedAdapter(
         save=lambda folder: _save(folder, recipe, update, material.base),
         drawn=drawn,
-        fresh=len(fresh),
+        fresh=len(material.fresh),
         steps=pacer.step,
         planned_steps=pacer.planned,
         planned_at_step=pacer.planned_at,
@@ -212,8 +213,8 @@ def train_lean(
 
 def _prepare(
     source: Activations, material: Material, limits: Limits, preparing: Callable[[int, int], None]
-) -> list[int]:
-    """Compute activations as far as the joules reach; return the fresh examples that have them."""
+) -> Material:
+    """Compute activations as far as the joules reach; return the material that has them."""
     enough = limits.spent_uj() + round(_PREPARING * (limits.limit_uj - limits.spent_uj()))
 
     class _Enough(Exception):  # noqa: N818 - it is no error
@@ -232,17 +233,12 @@ def _prepare(
     except _Enough:
         pass
     missing = set(source.missing([*material.seen, *material.fresh, *material.screen]))
-    if missing.intersection([*material.seen, *material.screen]):
-        material.seen[:] = [i for i in material.seen if i not in missing]
-        material.screen[:] = [i for i in material.screen if i not in missing]
-    return list(_until(material.fresh, missing))
-
-
-def _until(indices: Sequence[int], missing: set[int]) -> Iterator[int]:
-    for index in indices:
-        if index in missing:
-            return
-        yield index
+    return replace(
+        material,
+        seen=[i for i in material.seen if i not in missing],
+        screen=[i for i in material.screen if i not in missing],
+        fresh=list(takewhile(lambda index: index not in missing, material.fresh)),
+    )
 
 
 def _loop(
@@ -315,11 +311,10 @@ def _screen(
 ) -> tuple[list[int], list[bool]]:
     """Losses, nano-nats, and hits of the update as it is, on screening examples; ``between`` may raise."""
     losses, right = [0] * len(indices), [False] * len(indices)
-    order = sorted(range(len(indices)), key=material.sets.tokens.lengths(indices).tolist().__getitem__)
+    lengths = material.sets.tokens.lengths(indices).tolist()
     with torch.no_grad():
-        for start in range(0, len(order), _SCREEN_BATCH):
+        for rows in bucketed(lengths, _SCREEN_BATCH):
             between()
-            rows = order[start : start + _SCREEN_BATCH]
             batch = [indices[row] for row in rows]
             logits = _logits(material.encoder, update, source.batch(batch)).float()
             labels = material.labels[batch].to(logits.device)

@@ -39,6 +39,21 @@ class Pool:
         first = max(0, drawn - min(size, count))
         return [self.order[i % count] for i in range(first, drawn)]
 
+    def draw(self, drawn: int, *, fresh: int, most: int) -> tuple[list[int], list[int]]:
+        """What an attempt learns from after ``drawn`` examples were drawn by earlier ones.
+
+        Args:
+            drawn: examples that earlier attempts drew as fresh ones.
+            fresh: most examples that are drawn now.
+            most: most examples in all.
+
+        Returns:
+            those seen before, and the fresh ones; none is in both.
+        """
+        new = self.fresh(drawn, min(fresh, most))
+        again = set(new)
+        return [i for i in self.seen(drawn, most - len(new)) if i not in again], new
+
 
 def make_pool(count: int, seed: int, *, most_screened: int = MOST_SCREENED) -> Pool:
     """The order of ``count`` training examples; it depends on the seed alone.
