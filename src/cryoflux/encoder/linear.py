@@ -8,7 +8,7 @@ gradient: dX = dY · W, once more a product with a packed weight.
 
 from __future__ import annotations
 
-__all__ = ["Backend", "FrozenLinear", "choose_backend"]
+__all__ = ["Backend", "FrozenLinear", "choose_backend", "has_bf16"]
 
 import time
 from enum import StrEnum
@@ -93,12 +93,19 @@ class FrozenLinear:
         return torch.nn.functional.linear(x, self.weight, self.bias)
 
 
-def _usable() -> list[Backend]:
+def has_bf16(device: str) -> bool:
+    """Whether the hardware multiplies bfloat16; elsewhere it would be emulated."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
     capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _usable() -> list[Backend]:
     found = [Backend.F32]
     if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         found.append(Backend.ONEDNN)
-    if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
+    if has_bf16("cpu"):
         found.append(Backend.BF16)
     return found
 
@@ -112,7 +119,7 @@ def choose_backend(device: str, hidden: int) -> Backend:
         hidden: width of the encoder.
     """
     if device == "cuda":
-        return Backend.BF16 if torch.cuda.is_bf16_supported() else Backend.F32
+        return Backend.BF16 if has_bf16("cuda") else Backend.F32
     costs = {}
     for backend in _usable():
         linear = FrozenLinear(torch.randn(4 * hidden, hidden), torch.zeros(4 * hidden), backend)

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import cross_entropy
 
-from cryoflux.data.batching import bucketed, mixed_buckets
+from cryoflux.data.batching import mixed_buckets
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.digests import TensorEntry
 from cryoflux.encoder.activations import Activations, Sets
@@ -40,6 +40,7 @@ from cryoflux.training.pacing import (
     screen_before,
 )
 from cryoflux.training.recipe import Recipe
+from cryoflux.training.screening import screen_losses
 
 _PREPARING = 0.7
 """share of the joules that may go into activations of fresh examples"""
@@ -310,19 +311,14 @@ def _screen(
     between: Callable[[], None] = lambda: None,
 ) -> tuple[list[int], list[bool]]:
     """Losses, nano-nats, and hits of the update as it is, on screening examples; ``between`` may raise."""
-    losses, right = [0] * len(indices), [False] * len(indices)
+
+    def score(rows: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        batch = [indices[row] for row in rows]
+        logits = _logits(material.encoder, update, source.batch(batch)).float()
+        return logits, material.labels[batch].to(logits.device)
+
     lengths = material.sets.tokens.lengths(indices).tolist()
-    with torch.no_grad():
-        for rows in bucketed(lengths, _SCREEN_BATCH):
-            between()
-            batch = [indices[row] for row in rows]
-            logits = _logits(material.encoder, update, source.batch(batch)).float()
-            labels = material.labels[batch].to(logits.device)
-            found = cross_entropy(logits, labels, reduction="none").tolist()
-            hits = (logits.argmax(-1) == labels).tolist()
-            for row, value, hit in zip(rows, found, hits, strict=True):
-                losses[row], right[row] = round(min(value, 1000.0) * NANO), hit
-    return losses, right
+    return screen_losses(lengths, _SCREEN_BATCH, score, between)
 
 
 def _hopeless(

@@ -19,13 +19,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cryoflux.data.batching import bucketed, mixed_buckets, padded
+from cryoflux.data.batching import mixed_buckets, padded
 from cryoflux.data.examples import Example
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.quantities import NANO
 from cryoflux.training.adapter import Screening, TrainedAdapter
 from cryoflux.training.pacing import Limits, Pacer, Progress, rate_at, screen_before
 from cryoflux.training.recipe import Recipe
+from cryoflux.training.screening import screen_losses
 from cryoflux.training.targets import attention_projections, head_modules
 
 _SCREEN_BATCH = 32
@@ -182,35 +183,26 @@ def _losses(
     """Losses of the model as it is, nano-nats, and which examples it gets right; ``between`` may raise."""
     import torch
 
-    losses, right = [0] * len(examples), [False] * len(examples)
     texts = _tokenise(tokenizer, examples, recipe.max_tokens) if examples else []
     labels = [model.config.label2id[e.label] for e in examples]
     model.eval()
-    with torch.inference_mode():
-        for batch in bucketed([len(text) for text in texts], _SCREEN_BATCH):
-            between()
-            ids, mask = padded([texts[i] for i in batch], tokenizer.pad_token_id)
-            wanted = torch.tensor([labels[i] for i in batch], device=device)
-            with torch.autocast(device, dtype=precision, enabled=precision is not None):
-                inputs = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
-                logits = model(**{k: v.to(device) for k, v in inputs.items()}).logits.float()
-            found = torch.nn.functional.cross_entropy(logits, wanted, reduction="none").tolist()
-            hits = (logits.argmax(-1) == wanted).tolist()
-            for index, value, hit in zip(batch, found, hits, strict=True):
-                losses[index], right[index] = round(min(value, 1000.0) * NANO), hit
-    return losses, right
+
+    def score(rows: list[int]) -> tuple[Any, Any]:
+        ids, mask = padded([texts[row] for row in rows], tokenizer.pad_token_id)
+        inputs = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+        with torch.autocast(device, dtype=precision, enabled=precision is not None):
+            logits = model(**{k: v.to(device) for k, v in inputs.items()}).logits.float()
+        return logits, torch.tensor([labels[row] for row in rows], device=device)
+
+    return screen_losses([len(text) for text in texts], _SCREEN_BATCH, score, between)
 
 
 def _precision(device: str) -> Any:
-    # bf16 matrix products where the processor has them in hardware; elsewhere they would be emulated
     import torch
 
-    if device == "cuda":
-        fast = torch.cuda.is_bf16_supported()
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        fast = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-    return torch.bfloat16 if fast else None
+    from cryoflux.encoder.linear import has_bf16
+
+    return torch.bfloat16 if has_bf16(device) else None
 
 
 def _step(model: Any, optimiser: Any, batch: tuple[Any, Any, Any], device: str, precision: Any) -> float:
