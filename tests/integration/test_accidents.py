@@ -125,7 +125,7 @@ def test_a_second_run_on_a_live_state_is_refused_and_a_dead_ones_lock_is_not(
     state = tmp_path / "s"
     live = start("run", *inputs, "--reserve", "400J", "--budget", "800J", "--state", state, "--json")
     for line in live.stdout:
-        if '"train"' in line:
+        if '"train"' in line and '"begin"' in line:
             break
     refused = cryoflux("run", *inputs, *SURE, "--budget", "80J", "--state", state)
     assert refused.code == 2

@@ -121,7 +121,7 @@ def test_a_reader_that_goes_away_ends_the_run_and_tears_nothing_apart(state: Pat
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     )
     for line in run.stdout:
-        if '"train"' in line:
+        if '"train"' in line and '"begin"' in line:
             break
     run.stdout.close()
     stderr = run.stderr.read()

@@ -93,7 +93,7 @@ def test_a_daemon_that_dies_mid_attempt_leaves_an_attempt_that_the_next_run_clos
         limits = ["--max-steps", "1000000", "--timeout", "0.5"]
         run = start("run", *inputs, *options, *limits, "--agent", url, "--state", state, "--json")
         for line in run.stdout:
-            if '"train"' in line:
+            if '"train"' in line and '"begin"' in line:
                 time.sleep(1.5)
                 break
     stdout, stderr = run.communicate(timeout=120)
@@ -130,7 +130,7 @@ def test_a_daemon_that_restarts_mid_attempt_is_waited_for(tmp_path: Path, inputs
             "--json",
         )
         for line in run.stdout:
-            if '"train"' in line:
+            if '"train"' in line and '"begin"' in line:
                 break
     with daemon(account, "--credit", "grant", port=port):
         stdout, stderr = run.communicate(timeout=120)
