@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cryoflux.receipts.canonical import canonical_bytes
-from cryoflux.receipts.envelope import pae, sign_statement
-from cryoflux.receipts.keys import load_key, load_public_key
 from cryoflux.receipts.merkle import leaf_hash
+from cryoflux.signing.canonical import canonical_bytes
+from cryoflux.signing.envelope import pae, sign_document
+from cryoflux.signing.keys import load_key, load_public_key
 from cryoflux.verification.result import Check, Status
 from cryoflux.verification.steps import verify_target
 from synthetic_state import SyntheticState, make_state
@@ -78,7 +78,7 @@ def test_reordered_rows_are_found(state: Path) -> None:
 
 def test_a_row_signed_by_another_key_is_found(state: Path, pristine: SyntheticState) -> None:
     thief = Ed25519PrivateKey.generate()
-    store(state, 7, sign_statement(pristine.entries[7].statement, thief))
+    store(state, 7, sign_document(pristine.entries[7].statement, thief))
     assert [c.subject for c in bad(state) if c.number == 2] == ["entry 7 (receipt a0004)"]
     assert 4 in numbers(state)
 
@@ -89,7 +89,7 @@ def test_an_entry_signed_anew_by_the_thief_of_the_receipt_key_is_found_by_the_lo
     key = load_key(state / "keys", "receipt", create=False)
     statement = pristine.entries[7].statement
     better = statement.predicate.model_copy(update={"reason": "Kept: it is wonderful."})
-    store(state, 7, sign_statement(statement.model_copy(update={"predicate": better}), key))
+    store(state, 7, sign_document(statement.model_copy(update={"predicate": better}), key))
     assert numbers(state) == {4, 7}
 
 

@@ -87,7 +87,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check every receipt; exit 1 if one is not what it claims to be."""
-    from cryoflux.receipts.keys import load_public_key
+    from cryoflux.signing.keys import load_public_key
     from cryoflux.verification.steps import verify_target
 
     report = verify_target(

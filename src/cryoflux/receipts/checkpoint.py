@@ -19,8 +19,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.envelope import decode_base64
-from cryoflux.receipts.keys import key_id, raw_public_key
+from cryoflux.signing.envelope import decode_base64
+from cryoflux.signing.keys import key_id, raw_public_key
 
 _ED25519 = b"\x01"
 _DASH = "\N{EM DASH}"

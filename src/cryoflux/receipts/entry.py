@@ -6,10 +6,10 @@ __all__ = ["Entry", "intent_of", "parse_entry", "receipt_of"]
 
 from dataclasses import dataclass
 
-from cryoflux.receipts.canonical import parse_statement
-from cryoflux.receipts.envelope import Envelope, parse_envelope
+from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.statement import Intent, IntentStatement, Receipt, ReceiptStatement, Statement
+from cryoflux.signing.envelope import Envelope, parse_envelope
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ from cryoflux.errors import StateTamperedError, VerificationError
 from cryoflux.files import write_atomic
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint, sign_checkpoint
 from cryoflux.receipts.entry import Entry, parse_entry
-from cryoflux.receipts.envelope import sign_statement, verify
-from cryoflux.receipts.keys import KEYS_FOLDER, LOG_KEY, RECEIPT_KEY, load_key
 from cryoflux.receipts.statement import ZERO_HASH, Statement
 from cryoflux.receipts.store import DATABASE, ReceiptStore, Row, columns_of
 from cryoflux.receipts.tiles import TileTree, publish_tiles, remove_superseded
+from cryoflux.signing.envelope import sign_document, verify
+from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, RECEIPT_KEY, load_key
 
 LOG_FOLDER = "log"
 CHECKPOINT = "checkpoint"
@@ -141,7 +141,7 @@ class ReceiptLog:
         statement = build(index, prev)
         if (statement.predicate.sequence, statement.predicate.prev) != (index, prev):
             raise ValueError(f"the statement does not take its place in the log as entry {index}")
-        entry = parse_entry(index, sign_statement(statement, self._receipt_key))
+        entry = parse_entry(index, sign_document(statement, self._receipt_key))
         row = Row(index, columns_of(statement), entry.leaf_hash, entry.envelope)
         self._store.append(row, columns_of(statement))
         self._tree.append(entry.envelope)

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.energy.audit import read_settlements
 from cryoflux.errors import CryoFluxError, UsageError
-from cryoflux.receipts.keys import KEYS_FOLDER, LOG_KEY, RECEIPT_KEY, load_public_key
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.store import DATABASE, Row, read_rows
+from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, RECEIPT_KEY, load_public_key
 
 HEAD_LINK = "base_model"
 ACCOUNT = "account.db"

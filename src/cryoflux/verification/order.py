@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint
-from cryoflux.receipts.envelope import verify
-from cryoflux.receipts.keys import key_id
 from cryoflux.receipts.statement import ZERO_HASH
 from cryoflux.receipts.store import columns_of
 from cryoflux.receipts.tiles import TileTree, parse_tile_path
+from cryoflux.signing.envelope import verify
+from cryoflux.signing.keys import key_id
 from cryoflux.verification.history import History, said_by
 from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
 

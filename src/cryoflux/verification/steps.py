@@ -29,7 +29,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.errors import CryoFluxError
-from cryoflux.receipts.keys import key_id
+from cryoflux.signing.keys import key_id
 from cryoflux.verification.artefacts import ARTEFACTS, check_artefacts
 from cryoflux.verification.claims import ARITHMETIC, check_arithmetic
 from cryoflux.verification.decisions import DECISIONS, check_decisions

@@ -8,9 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cryoflux.errors import CryoFluxError, VerificationError
-from cryoflux.receipts.canonical import MAX_ENTRY_BYTES, canonical_bytes, parse_statement
+from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.entry import parse_entry
-from cryoflux.receipts.envelope import parse_envelope
+from cryoflux.signing.canonical import MAX_ENTRY_BYTES, canonical_bytes
+from cryoflux.signing.envelope import parse_envelope
 from synthetic_state import SyntheticState
 
 

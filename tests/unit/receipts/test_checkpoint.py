@@ -13,7 +13,7 @@ from cryoflux.receipts.checkpoint import (
     sign_checkpoint,
     verifier_key,
 )
-from cryoflux.receipts.keys import key_id
+from cryoflux.signing.keys import key_id
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 POINT = Checkpoint("cryoflux.dev/0123456789abcdef", 5, bytes(range(32)))

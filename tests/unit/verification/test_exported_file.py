@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cryoflux.receipts.envelope import sign_statement
-from cryoflux.receipts.keys import load_public_key
+from cryoflux.signing.envelope import sign_document
+from cryoflux.signing.keys import load_public_key
 from cryoflux.verification.result import Status
 from cryoflux.verification.steps import verify_target
 from synthetic_state import SyntheticState
@@ -40,7 +40,7 @@ def test_a_named_key_settles_the_signer(pristine: SyntheticState, tmp_path: Path
 
 def test_two_signers_in_one_file_fail(pristine: SyntheticState, tmp_path: Path) -> None:
     envelopes = [e.envelope for e in pristine.entries]
-    envelopes[-1] = sign_statement(pristine.entries[-1].statement, Ed25519PrivateKey.generate())
+    envelopes[-1] = sign_document(pristine.entries[-1].statement, Ed25519PrivateKey.generate())
     assert numbers(export(tmp_path / "two.jsonl", envelopes), Status.FAIL) == {2}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryoflux.receipts.keys import load_public_key
+from cryoflux.signing.keys import load_public_key
 from cryoflux.verification.result import Status
 from cryoflux.verification.steps import verify_target
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cryoflux.errors import UsageError
-from cryoflux.receipts.keys import load_public_key
 from cryoflux.receipts.statement import Outcome, Rule
+from cryoflux.signing.keys import load_public_key
 from cryoflux.verification.result import Check, Claim, Report, Status, Step, conclude, failed
 from cryoflux.verification.steps import STEPS, verify_target
 from synthetic_state import (

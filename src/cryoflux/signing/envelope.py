@@ -1,15 +1,26 @@
-"""The signed envelope of a statement: DSSE v1 with one Ed25519 signature.
+"""The signed envelope of a document: DSSE v1 with one Ed25519 signature.
 
 The signature covers the pre-authentication encoding (PAE) of payload type and payload, so that no
 canonicalisation stands between signer and verifier. The envelope itself is one line of RFC 8785 JSON:
 ``{"payload": base64, "payloadType": …, "signatures": [{"keyid": …, "sig": base64}]}``. ``keyid`` is
-the SHA-256 of the public key's SubjectPublicKeyInfo (DER), as 64 hexadecimal digits.
+the SHA-256 of the public key's SubjectPublicKeyInfo (DER), as 64 hexadecimal digits. The payload type is
+signed too, so that what was signed for one purpose is never taken for something else.
 Sources: secure-systems-lab/dsse protocol 1.0, in-toto attestation framework v1.
 """
 
 from __future__ import annotations
 
-__all__ = ["PAYLOAD_TYPE", "Envelope", "decode_base64", "pae", "parse_envelope", "sign_statement", "verify"]
+__all__ = [
+    "METER_PAYLOAD",
+    "STATEMENT_PAYLOAD",
+    "Envelope",
+    "PayloadType",
+    "decode_base64",
+    "pae",
+    "parse_envelope",
+    "sign_document",
+    "verify",
+]
 
 import base64
 import binascii
@@ -21,11 +32,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.canonical import MAX_ENTRY_BYTES, canonical_bytes, parse_strictly
-from cryoflux.receipts.keys import key_id
-from cryoflux.receipts.statement import Statement
+from cryoflux.signing.canonical import MAX_ENTRY_BYTES, canonical_bytes, parse_strictly
+from cryoflux.signing.keys import key_id
 
-PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
+PayloadType = Literal["application/vnd.in-toto+json", "application/vnd.cryoflux.settlement+json"]
+STATEMENT_PAYLOAD: Final = "application/vnd.in-toto+json"
+"""an in-toto statement: an entry of the receipt log"""
+METER_PAYLOAD: Final = "application/vnd.cryoflux.settlement+json"
+"""what a meter says that a reservation cost"""
 _SIGNATURE_BYTES = 64
 
 
@@ -40,7 +54,7 @@ class _Signature(_Strict):
 
 class _Document(_Strict):
     payload: str
-    payloadType: Literal["application/vnd.in-toto+json"] = PAYLOAD_TYPE  # noqa: N815 - the name on the wire
+    payloadType: PayloadType  # noqa: N815 - the name on the wire
     signatures: Annotated[list[_Signature], Field(min_length=1, max_length=1)]
 
 
@@ -54,11 +68,12 @@ class Envelope:
     payload: bytes
     keyid: str
     signature: bytes
+    payload_type: PayloadType = STATEMENT_PAYLOAD
 
 
-def pae(payload: bytes) -> bytes:
+def pae(payload: bytes, payload_type: PayloadType = STATEMENT_PAYLOAD) -> bytes:
     """The bytes that a DSSE signature covers."""
-    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+    return b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
 
 
 def decode_base64(text: str, what: str) -> bytes:
@@ -76,31 +91,44 @@ def decode_base64(text: str, what: str) -> bytes:
     return content
 
 
-def parse_envelope(content: bytes) -> Envelope:
+def parse_envelope(content: bytes, payload_type: PayloadType = STATEMENT_PAYLOAD) -> Envelope:
     """Read an envelope from its exact bytes.
 
     Raises:
-        VerificationError: the bytes are not a canonical envelope with one Ed25519 signature.
+        VerificationError: the bytes are not a canonical envelope of this payload type with one Ed25519
+            signature.
     """
     document = parse_strictly(_DOCUMENT, content, "The envelope")
+    if document.payloadType != payload_type:
+        raise VerificationError(
+            f"The envelope holds {document.payloadType}; {payload_type} is needed here.",
+            why="What was signed for one purpose is no evidence for another.",
+        )
     (signature,) = document.signatures
     decoded = decode_base64(signature.sig, "The signature")
     if len(decoded) != _SIGNATURE_BYTES:
         raise VerificationError(f"The signature has {len(decoded)} bytes; Ed25519 has {_SIGNATURE_BYTES}.")
-    return Envelope(decode_base64(document.payload, "The payload"), signature.keyid, decoded)
+    payload = decode_base64(document.payload, "The payload")
+    return Envelope(payload, signature.keyid, decoded, payload_type)
 
 
-def sign_statement(statement: Statement, key: Ed25519PrivateKey) -> bytes:
-    """The exact bytes of a signed envelope around a statement.
+def sign_document(
+    document: BaseModel, key: Ed25519PrivateKey, payload_type: PayloadType = STATEMENT_PAYLOAD
+) -> bytes:
+    """The exact bytes of a signed envelope around a document.
 
     Raises:
-        VerificationError: the statement is too large for a log entry, or holds inexact numbers.
+        VerificationError: the document is too large for a log entry, or holds inexact numbers.
     """
-    payload = canonical_bytes(statement)
-    signature = _Signature(
-        keyid=key_id(key.public_key()), sig=base64.b64encode(key.sign(pae(payload))).decode()
+    payload = canonical_bytes(document)
+    signed = base64.b64encode(key.sign(pae(payload, payload_type))).decode()
+    content = canonical_bytes(
+        _Document(
+            payload=base64.b64encode(payload).decode(),
+            payloadType=payload_type,
+            signatures=[_Signature(keyid=key_id(key.public_key()), sig=signed)],
+        )
     )
-    content = canonical_bytes(_Document(payload=base64.b64encode(payload).decode(), signatures=[signature]))
     if len(content) > MAX_ENTRY_BYTES:
         raise VerificationError(
             f"The receipt would have {len(content)} bytes; at most {MAX_ENTRY_BYTES} are allowed.",
@@ -114,7 +142,7 @@ def verify(envelope: Envelope, key: Ed25519PublicKey) -> bool:
     if envelope.keyid != key_id(key):
         return False
     try:
-        key.verify(envelope.signature, pae(envelope.payload))
+        key.verify(envelope.signature, pae(envelope.payload, envelope.payload_type))
     except InvalidSignature:
         return False
     return True

@@ -1,4 +1,4 @@
-"""The bytes of a statement, and the only way back from bytes to a statement.
+"""The bytes that are signed, and the only way back from bytes to a document.
 
 A document is written as RFC 8785 (JCS) bytes. It is read back strictly: known fields only, no floats,
 and it has to be, byte for byte, what writing it again gives. That one comparison refuses duplicate keys,
@@ -7,39 +7,19 @@ another key order, white space, a field by its Python name and every other secon
 
 from __future__ import annotations
 
-__all__ = ["MAX_ENTRY_BYTES", "canonical_bytes", "parse_statement", "parse_strictly"]
+__all__ = ["MAX_ENTRY_BYTES", "canonical_bytes", "parse_strictly"]
 
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import rfc8785
-from pydantic import BaseModel, Discriminator, Tag, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.statement import (
-    INTENT_TYPE,
-    RECEIPT_TYPE,
-    IntentStatement,
-    ReceiptStatement,
-    Statement,
-)
 
 Document = TypeVar("Document", bound=BaseModel)
 
 MAX_ENTRY_BYTES = 60_000
 """Largest envelope; the entry bundles of C2SP tlog-tiles hold up to 65,535 bytes an entry."""
-
-
-def _kind(document: object) -> str:
-    found = document.get("predicateType") if isinstance(document, dict) else None
-    return found if isinstance(found, str) else ""
-
-
-_STATEMENT: TypeAdapter[Statement] = TypeAdapter(
-    Annotated[
-        Annotated[IntentStatement, Tag(INTENT_TYPE)] | Annotated[ReceiptStatement, Tag(RECEIPT_TYPE)],
-        Discriminator(_kind),
-    ]
-)
 
 
 def canonical_bytes(document: BaseModel) -> bytes:
@@ -89,12 +69,3 @@ def parse_strictly(adapter: TypeAdapter[Document], content: bytes, what: str) ->
             why="A key given twice or another spelling could be read differently by another program.",
         )
     return document
-
-
-def parse_statement(payload: bytes) -> Statement:
-    """Read a statement from its canonical bytes.
-
-    Raises:
-        VerificationError: the bytes are anything else.
-    """
-    return parse_strictly(_STATEMENT, payload, "The statement")

@@ -12,8 +12,8 @@ from securesystemslib.dsse import Envelope as IndependentEnvelope
 from securesystemslib.signer import SSlibKey
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.envelope import decode_base64, pae, parse_envelope, sign_statement, verify
-from cryoflux.receipts.keys import key_id, load_public_key
+from cryoflux.signing.envelope import decode_base64, pae, parse_envelope, sign_document, verify
+from cryoflux.signing.keys import key_id, load_public_key
 from synthetic_state import SyntheticState
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -29,14 +29,14 @@ def test_pae_is_the_one_of_the_dsse_specification() -> None:
 
 
 def test_a_signature_holds_for_its_key_only(pristine: SyntheticState) -> None:
-    envelope = parse_envelope(sign_statement(pristine.entries[0].statement, KEY))
+    envelope = parse_envelope(sign_document(pristine.entries[0].statement, KEY))
     assert verify(envelope, KEY.public_key())
     assert not verify(envelope, Ed25519PrivateKey.generate().public_key())
 
 
 def test_signing_is_deterministic(pristine: SyntheticState) -> None:
     statement = pristine.entries[1].statement
-    assert sign_statement(statement, KEY) == sign_statement(statement, KEY)
+    assert sign_document(statement, KEY) == sign_document(statement, KEY)
 
 
 def test_base64_has_one_spelling() -> None:
@@ -66,7 +66,7 @@ def test_a_statement_too_large_for_a_tile_is_not_signed(pristine: SyntheticState
     statement = pristine.entries[0].statement
     large = statement.predicate.model_copy(update={"recipe": {f"{i:04}": "x" * 1900 for i in range(30)}})
     with pytest.raises(VerificationError, match="at most 60000"):
-        sign_statement(statement.model_copy(update={"predicate": large}), KEY)
+        sign_document(statement.model_copy(update={"predicate": large}), KEY)
 
 
 def test_securesystemslib_accepts_every_envelope(pristine: SyntheticState) -> None:

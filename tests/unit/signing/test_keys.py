@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from cryoflux.errors import StateError, StateTamperedError, UsageError
-from cryoflux.receipts.keys import key_id, load_key, load_public_key
+from cryoflux.signing.keys import key_id, load_key, load_public_key
 
 
 def test_a_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The two Ed25519 keys of a state: one signs receipts, the other only the head of the log.
+"""The Ed25519 keys of a state: one signs receipts, one only the head of the log, one what was metered.
 
 They are made on first use as PEM (PKCS 8, no passphrase, mode 0600) in a folder of mode 0700, each with
 its public half beside it. A private key that others can read is refused, and a log that has entries
@@ -7,7 +7,16 @@ never gets a new key in silence.
 
 from __future__ import annotations
 
-__all__ = ["KEYS_FOLDER", "LOG_KEY", "RECEIPT_KEY", "key_id", "load_key", "load_public_key", "raw_public_key"]
+__all__ = [
+    "KEYS_FOLDER",
+    "LOG_KEY",
+    "METER_KEY",
+    "RECEIPT_KEY",
+    "key_id",
+    "load_key",
+    "load_public_key",
+    "raw_public_key",
+]
 
 import hashlib
 from pathlib import Path
@@ -29,6 +38,7 @@ from cryoflux.files import storage_errors, write_atomic
 KEYS_FOLDER = "keys"
 RECEIPT_KEY = "receipt"
 LOG_KEY = "log"
+METER_KEY = "meter"
 
 _WHY = "Receipts that it signs could not be told from forged ones, or could not be signed at all."
 
