@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from cryoflux import __version__
-from cryoflux.cli import agent, config, doctor, energy, models, receipts, report, run, verify
+from cryoflux.cli import agent, config, doctor, energy, keys, models, receipts, report, run, verify
 from cryoflux.cli.console import close_stdout, print_error, stderr, stdout
 from cryoflux.errors import CryoFluxError, ExitCode, StorageError, UsageError
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.add_typer(receipts.app, name="receipts")
+app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 app.command("verify")(verify.verify)

@@ -1,4 +1,4 @@
-"""``cryoflux receipts``: list, show and export what the log holds, without changing anything."""
+"""``cryoflux receipts``: list, show, prove and hand on what the log holds, without changing anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cryoflux.errors import UsageError
 if TYPE_CHECKING:
     from cryoflux.receipts.entry import Entry
 
-app = typer.Typer(help="List, show and export receipts.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List, show, prove and hand on receipts.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def _state(flag: str | None) -> Path:
@@ -103,15 +103,143 @@ def export_receipts(
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
-    if not Path(output).absolute().parent.is_dir():
-        raise UsageError(
-            f"{Path(output).parent} is not a folder.",
-            why="An export makes a file, and no folders on the way to it.",
-            hint=f"Make it first: mkdir -p {shlex.quote(str(Path(output).parent))}",
-        )
+    _require_folder(Path(output))
     write_atomic(Path(output), content)
     if as_json:
         emit_json({"event": "exported", "entries": len(entries), "file": output})
     else:
         check = f"cryoflux verify {shlex.quote(output)}"
         stderr.print(f"{len(entries)} entries written to {output}; check it: {check}", markup=False)
+
+
+@app.command("schema")
+def schema(as_json: JsonOption = False) -> None:
+    """Print the JSON Schema of envelopes and statements."""
+    from cryoflux.receipts.schema import receipt_schema, schema_bytes
+
+    if as_json:
+        emit_json(receipt_schema())
+        return
+    sys.stdout.write(schema_bytes().decode())
+    sys.stdout.flush()
+
+
+@app.command("proof")
+def proof(
+    entry_id: Annotated[str, typer.Argument(metavar="ID", help="Index, task id or receipt hash.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="File.", show_default="receipt-INDEX.tlog-proof"),
+    ] = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one file that proves one entry offline (C2SP tlog-proof)."""
+    from cryoflux.files import write_atomic
+    from cryoflux.receipts.proof import format_proof, prove
+
+    folder = _state(state)
+    found = prove(folder, _index(folder, entry_id))
+    target = output or Path(f"receipt-{found.index}.tlog-proof")
+    _require_folder(target)
+    write_atomic(target, format_proof(found))
+    keys = folder / "keys"
+    check = f"--key {shlex.quote(str(keys / 'receipt.pub'))} --log-key {shlex.quote(str(keys / 'log.pub'))}"
+    if as_json:
+        emit_json({"event": "proven", "index": found.index, "file": str(target)})
+    else:
+        said = f"Proof of entry {found.index} written to {target}; check it: cryoflux receipts check-proof"
+        stderr.print(f"{said} {shlex.quote(str(target))} {check}", markup=False)
+
+
+def _index(state: Path, entry_id: str) -> int:
+    from cryoflux.receipts.reading import find_entry, read_entries
+
+    if entry_id.isascii() and entry_id.isdecimal() and len(entry_id) <= 9:
+        return int(entry_id)
+    return find_entry(read_entries(state), entry_id).index
+
+
+@app.command("check-proof")
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File that cryoflux receipts proof wrote.")],
+    key: Annotated[
+        Path, typer.Option("--key", metavar="FILE", help="Public key (PEM) that must have signed the entry.")
+    ],
+    log_key: Annotated[
+        Path,
+        typer.Option("--log-key", metavar="FILE", help="Public key (PEM) that must have signed the head."),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Check such a file offline; exit 1 if it does not prove what it claims."""
+    from cryoflux.receipts.checkpoint import origin_of
+    from cryoflux.receipts.proof import check_proof, parse_proof
+    from cryoflux.signing.keys import load_public_key
+
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}.", hint="Name a file made by cryoflux receipts proof."
+        ) from error
+    named, found = load_public_key(key), parse_proof(content)
+    entry = check_proof(found, named, load_public_key(log_key))
+    origin = found.checkpoint.decode().split("\n", 1)[0]
+    first = origin == origin_of(named)
+    if as_json:
+        proven = {"index": entry.index, "receipt_hash": entry.leaf_hash, "origin": origin, "first_key": first}
+        emit_json({"ok": True, **proven, "statement": entry.statement.model_dump(mode="json", by_alias=True)})
+        return
+    whose = (
+        "its first key" if first else "a later key of it; only the whole log shows that it was valid there"
+    )
+    stdout.print(
+        f"✓ PROVEN: entry {entry.index} of {origin}, hash {entry.leaf_hash[:16]}…, signed by {whose}. "
+        "Not shown: that nothing came before or after it, or anything that it attests.",
+        markup=False,
+    )
+
+
+def _require_folder(target: Path) -> None:
+    if not target.absolute().parent.is_dir():
+        raise UsageError(
+            f"{target.parent} is not a folder.",
+            why="An export makes a file, and no folders on the way to it.",
+            hint=f"Make it first: mkdir -p {shlex.quote(str(target.parent))}",
+        )
+
+
+@app.command("bundle")
+def bundle(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="New or empty folder.")],
+    state: StateOption = None,
+    adapters: Annotated[bool, typer.Option("--with-adapters", help="Add the adapters.")] = False,
+    models: Annotated[bool, typer.Option("--with-model", help="Add the first model and the head.")] = False,
+    holdout: Annotated[
+        bool, typer.Option("--with-holdout", help="Add the holdouts and the losses of each example.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write all that a stranger needs to check the log without CryoFlux: see its README.txt and verify.sh."""
+    from cryoflux.receipts.bundle import Extras, write_bundle
+
+    made = write_bundle(_state(state), output, Extras(adapters=adapters, models=models, holdout=holdout))
+    if as_json:
+        emit_json(
+            {
+                "event": "bundled",
+                "folder": str(output),
+                "entries": made.entries,
+                "uncovered": made.uncovered,
+                "missing": list(made.missing),
+            }
+        )
+        return
+    stderr.print(
+        f"{made.entries} entries written to {output}; check them: sh {output}/verify.sh", markup=False
+    )
+    if made.uncovered:
+        stderr.print(f"{made.uncovered} newer entries are not covered by the checkpoint yet.")
+    if made.missing:
+        stderr.print(f"{len(made.missing)} artefacts are not kept here and were left out.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["verify"]
 
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,7 @@ from cryoflux.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from cryoflux.verification.recompute import RecomputerFactory
     from cryoflux.verification.result import Check, Report
+    from cryoflux.verification.witnessing import Demand
 
 _MARKS = {"ok": "✓", "fail": "✗", "unknown": "?"}
 
@@ -38,6 +41,31 @@ def _recomputer_factory() -> RecomputerFactory:
     from cryoflux.recomputation import TorchRecomputer
 
     return lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1)
+
+
+def _demand(policy: Path | None, max_age: str | None) -> Demand | None:
+    from cryoflux.quantities import parse_duration
+    from cryoflux.verification.witnessing import Demand
+    from cryoflux.witness.policy import read_policy
+
+    if policy is None:
+        if max_age is not None:
+            raise UsageError(
+                "--max-age was given without --policy.",
+                why="Only witnesses say when they saw a log.",
+                hint="Name those whom you trust with --policy FILE.",
+            )
+        return None
+    oldest_s = int(parse_duration(max_age)) if max_age is not None else None
+    return Demand(read_policy(policy), int(time.time()), oldest_s)
+
+
+def _remembered_heads() -> Path | None:
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    try:
+        return Path(home).expanduser() / "cryoflux" / "heads"
+    except RuntimeError:  # there is no home to remember anything in
+        return None
 
 
 def _print_check(check: Check) -> None:
@@ -84,6 +112,24 @@ def verify(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="Public key (PEM) that must have signed.")
     ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", metavar="FILE", help="Witnesses that must have seen the log.")
+    ] = None,
+    max_age: Annotated[
+        str | None, typer.Option("--max-age", metavar="TIME", help="How old their word may be, such as 1d.")
+    ] = None,
+    heads: Annotated[
+        Path | None,
+        typer.Option(
+            "--heads",
+            metavar="DIR",
+            help="Where the heads that were seen are remembered.",
+            show_default="~/.local/state/cryoflux/heads",
+        ),
+    ] = None,
+    no_memory: Annotated[
+        bool, typer.Option("--no-memory", help="Neither compare with what was seen before nor remember it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check every receipt; exit 1 if one is not what it claims to be."""
@@ -95,6 +141,8 @@ def verify(
         key=load_public_key(key) if key is not None else None,
         recompute=recompute,
         recomputer=_recomputer_factory() if recompute else None,
+        demand=_demand(policy, max_age),
+        heads=None if no_memory else heads or _remembered_heads(),
     )
     if as_json:
         emit_json(report.to_json())

@@ -2,31 +2,51 @@
 
 An append is sign → commit to the database → tiles → checkpoint. The database is the commit point: a
 crash before it leaves nothing, a crash after it leaves tiles and checkpoint behind the database, and the
-next opening derives them again. Opening trusts nothing: every envelope is parsed and its signature, its
-place in the chain and its leaf hash are checked, and the log has to continue the signed checkpoint.
+next opening derives them again.
+
+Opening reads every envelope and hashes it, and the root has to be the one of the signed checkpoint, so not
+one stored byte can have changed. What the checkpoint covers was parsed and its signatures checked when it
+was appended, by the one who signed the checkpoint, so that is not done again, but for the newest 256
+entries and whatever no checkpoint covers. Whoever holds the log key could sign a checkpoint over anything;
+they could add anything as well. `cryoflux verify` looks at everything, and trusts no checkpoint.
 """
 
 from __future__ import annotations
 
 __all__ = ["CHECKPOINT", "LOG_FOLDER", "ReceiptLog"]
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cryoflux.errors import StateTamperedError, VerificationError
+from cryoflux.errors import StateError, StateTamperedError, VerificationError
 from cryoflux.files import write_atomic
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint, sign_checkpoint
-from cryoflux.receipts.entry import Entry, parse_entry
+from cryoflux.receipts.decoding import NewerFormatError
+from cryoflux.receipts.entry import Entry, KeyEntry, parse_any_entry
+from cryoflux.receipts.key_statement import KeyStatement
+from cryoflux.receipts.merkle import leaf_hash
+from cryoflux.receipts.revocation import Authority
 from cryoflux.receipts.statement import ZERO_HASH, Statement
-from cryoflux.receipts.store import DATABASE, ReceiptStore, Row, columns_of
-from cryoflux.receipts.tiles import TileTree, publish_tiles, remove_superseded
-from cryoflux.signing.envelope import sign_document, verify
-from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, RECEIPT_KEY, load_key
+from cryoflux.receipts.store import DATABASE, KEY_KIND, ReceiptStore, Row, columns_of
+from cryoflux.receipts.tiles import TILE_WIDTH, Edge, Tile, bundle, publish_tiles, remove_superseded
+from cryoflux.signing.envelope import sign_document
+from cryoflux.signing.keys import (
+    KEYS_FOLDER,
+    LOG_KEY,
+    RECEIPT_KEY,
+    key_id,
+    load_first_public,
+    load_key,
+    successor_name,
+)
 
 LOG_FOLDER = "log"
 CHECKPOINT = "checkpoint"
+_NEWEST = 256
+"""entries at the end that an opening parses and checks in full, whatever covers them"""
 
 
 def _tampered(what: str) -> StateTamperedError:
@@ -37,22 +57,35 @@ def _tampered(what: str) -> StateTamperedError:
     )
 
 
+def _revoked() -> StateError:
+    return StateError(
+        "The receipt key of this state is revoked.",
+        why="Nothing that it signs would be valid.",
+        hint="Name a new one with the root key: cryoflux keys rotate --root FILE",
+    )
+
+
 class ReceiptLog:
     """The log, open for appending by one process; the caller holds the lock of the state."""
 
-    def __init__(self, state: Path, store: ReceiptStore, rows: list[Row]) -> None:
-        folder = state / KEYS_FOLDER
-        self._store = store
-        self._receipt_key = load_key(folder, RECEIPT_KEY, create=not rows)
-        self._log_key: Ed25519PrivateKey = load_key(folder, LOG_KEY, create=not rows)
+    def __init__(self, state: Path, store: ReceiptStore) -> None:
+        self._keys = state / KEYS_FOLDER
         self._folder = state / LOG_FOLDER
+        self._store = store
+        rows = store.rows()
+        first = next(rows, None)
+        public = load_first_public(self._keys, create=first is None)
+        self._log_key: Ed25519PrivateKey = load_key(self._keys, LOG_KEY, create=first is None)
+        self._origin = origin_of(public)
+        self._first = public
+        self._authority = Authority(public)
         self._head = ZERO_HASH
-        self._tree = TileTree()
-        for row in rows:
-            self._check(row)
-            self._tree.append(row.envelope)
-        self._published = self._check_checkpoint()
-        self._publish(start=0)
+        self._edge = Edge()
+        self._recent: list[bytes] = []
+        self._note, covered = self._read_checkpoint(empty=first is None)
+        self._replay(rows if first is None else chain([first], rows), covered)
+        self._publish([])
+        self._signer = self._load_signer()
 
     @classmethod
     def open(cls, state: Path) -> ReceiptLog:
@@ -60,71 +93,118 @@ class ReceiptLog:
 
         Raises:
             StateTamperedError: it is not what was signed.
-            StateError: a key is missing, or readable by others.
+            StateError: a key is missing, or readable by others, or a newer version wrote an entry.
             StorageError: the disk is full, read-only, or refuses.
         """
         store = ReceiptStore(state / DATABASE)
         try:
-            return cls(state, store, store.rows())
+            return cls(state, store)
         except BaseException:
             store.close()
             raise
 
-    def _check(self, row: Row) -> None:
-        index = self._tree.size
-        try:
-            entry = parse_entry(index, row.envelope)
-        except VerificationError as error:
-            raise _tampered(f"Entry {index} of the log is damaged: {error.what}") from error
-        said = entry.statement.predicate
-        if row.leaf != entry.leaf_hash or row.columns != columns_of(entry.statement):
-            raise _tampered(f"Entry {index} of the log is not the one that was stored.")
-        if (row.index, said.sequence, said.prev) != (index, index, self._head):
-            raise _tampered(f"Entry {index} of the log does not follow the one before it.")
-        if not verify(entry.signed, self._receipt_key.public_key()):
-            raise _tampered(f"Entry {index} of the log was not signed by this state's key.")
-        self._head = entry.leaf_hash
-
-    def _check_checkpoint(self) -> bytes:
-        """The checkpoint on the disk, once it is known to be one of this log."""
+    def _read_checkpoint(self, *, empty: bool) -> tuple[bytes, Checkpoint]:
+        """The checkpoint on the disk, and what it says; whether that is so is not known yet."""
         path = self._folder / CHECKPOINT
         if not path.is_file():
-            if self._tree.size:
+            if not empty:
                 raise _tampered(f"The checkpoint {path} is missing.")
-            return b""
+            return b"", Checkpoint(self._origin, 0, self._edge.root())
         note = path.read_bytes()
         try:
             found = parse_checkpoint(note, self._log_key.public_key())
         except VerificationError as error:
             raise _tampered(f"{path}: {error.what}") from error
-        if found.size > self._tree.size:
-            raise _tampered(
-                f"The checkpoint covers {found.size} entries, but the database has {self._tree.size}."
-            )
-        if found != self._checkpoint(found.size):
+        if found.origin != self._origin:
             raise _tampered(f"The checkpoint {path} is of another log.")
-        return note
+        return note, found
 
-    def _checkpoint(self, size: int) -> Checkpoint:
-        return Checkpoint(origin_of(self._receipt_key.public_key()), size, self._tree.root(size))
+    def _replay(self, rows: Iterable[Row], covered: Checkpoint) -> None:
+        self._compare(covered)
+        for row in rows:
+            leaf = leaf_hash(row.envelope)
+            if (row.index, row.leaf) != (self._edge.size, leaf.hex()):
+                raise _tampered(f"Entry {self._edge.size} of the log is not the one that was stored.")
+            is_key = row.columns is not None and row.columns.kind == KEY_KIND
+            if is_key or row.index >= covered.size - _NEWEST:
+                self._check(row)
+            self._head = leaf.hex()
+            self._settle(self._grow(row.envelope, leaf))
+            self._compare(covered)
+        if covered.size > self._edge.size:
+            raise _tampered(
+                f"The checkpoint covers {covered.size} entries, but the database has {self._edge.size}."
+            )
 
-    def _publish(self, *, start: int) -> None:
-        publish_tiles(self._folder, self._tree, start=start)
-        note = sign_checkpoint(self._checkpoint(self._tree.size), self._log_key)
-        if note != self._published:
+    def _compare(self, covered: Checkpoint) -> None:
+        if covered.size == self._edge.size and covered.root != self._edge.root():
+            raise _tampered(f"The checkpoint {self._folder / CHECKPOINT} is of another log.")
+
+    def _check(self, row: Row) -> None:
+        index = row.index
+        try:
+            entry = parse_any_entry(index, row.envelope)
+        except NewerFormatError as error:
+            raise StateError(error.what, why="This version cannot go on with it.", hint=error.hint) from error
+        except VerificationError as error:
+            raise _tampered(f"Entry {index} of the log is damaged: {error.what}") from error
+        said = entry.statement.predicate
+        if row.columns != columns_of(entry.statement):
+            raise _tampered(f"Entry {index} of the log is not the one that was stored.")
+        if said.sequence != index or said.prev != self._head:
+            raise _tampered(f"Entry {index} of the log does not follow the one before it.")
+        if complaint := self._authority.admit(entry):
+            raise _tampered(f"Entry {index} of the log: {complaint}.")
+
+    def _grow(self, envelope: bytes, leaf: bytes) -> list[tuple[Tile, bytes]]:
+        """Take an entry into the tree; the tiles that this has completed."""
+        completed = self._edge.append(leaf)
+        self._recent.append(envelope)
+        if completed:
+            completed.insert(0, bundle(self._edge.size // TILE_WIDTH - 1, self._recent))
+            self._recent = []
+        return completed
+
+    def _settle(self, completed: list[tuple[Tile, bytes]]) -> None:
+        publish_tiles(self._folder, completed)
+        remove_superseded(self._folder, (tile for tile, _ in completed))
+
+    def _publish(self, completed: list[tuple[Tile, bytes]]) -> None:
+        tiles = [*completed, *self._edge.partial()]
+        if self._recent:
+            tiles.append(bundle(self._edge.size // TILE_WIDTH, self._recent))
+        publish_tiles(self._folder, tiles)
+        head = Checkpoint(self._origin, self._edge.size, self._edge.root())
+        if not self._note.startswith(head.text + b"\n"):  # what witnesses added to it stays
+            note = sign_checkpoint(head, self._log_key)
             write_atomic(self._folder / CHECKPOINT, note)
-            self._published = note
-        remove_superseded(self._folder, self._tree, start=start)
+            self._note = note
+        remove_superseded(self._folder, (tile for tile, _ in tiles))
+
+    def _load_signer(self) -> Ed25519PrivateKey | None:
+        key = self._authority.receipt_key
+        if key is None:
+            return None
+        name = RECEIPT_KEY if key_id(key) == key_id(self._first) else successor_name(key)
+        found = load_key(self._keys, name, create=False)
+        if key_id(found.public_key()) != key_id(key):
+            raise _tampered(f"The private key {name}.pem is not the one that the log names.")
+        return found
 
     @property
     def size(self) -> int:
         """Entries in the log."""
-        return self._tree.size
+        return self._edge.size
 
     @property
     def head_hash(self) -> str:
         """Leaf hash of the last entry, or 64 zeros."""
         return self._head
+
+    @property
+    def authority(self) -> Authority:
+        """The keys that are valid now, and those that were."""
+        return self._authority
 
     def append(self, build: Callable[[int, str], Statement]) -> Entry:
         """Sign and store the next entry.
@@ -135,24 +215,61 @@ class ReceiptLog:
         Raises:
             StorageError: the disk refuses. Where the entry itself is stored already, ``size`` has grown,
                 and the next opening completes the rest.
+            StateError: the receipt key is revoked.
             VerificationError: the statement cannot be a log entry.
         """
+        entry = self._append(build, self._signer)
+        if not isinstance(entry, Entry):
+            raise TypeError("a key entry is appended with append_key")
+        return entry
+
+    def append_key(
+        self, build: Callable[[int, str], KeyStatement], root: Ed25519PrivateKey | None = None
+    ) -> KeyEntry:
+        """Sign and store the next entry about a key.
+
+        Args:
+            build: makes the statement from its sequence number and the hash of the entry before it.
+            root: signs it; the receipt key does where it is none.
+
+        Raises:
+            StorageError, StateError, VerificationError: as for `append`.
+        """
+        entry = self._append(build, root or self._signer)
+        if not isinstance(entry, KeyEntry):
+            raise TypeError("an attempt is appended with append")
+        self._signer = self._load_signer()
+        return entry
+
+    def _append(
+        self, build: Callable[[int, str], Statement | KeyStatement], signer: Ed25519PrivateKey | None
+    ) -> Entry | KeyEntry:
+        if signer is None:
+            raise _revoked()
         index, prev = self.size, self._head
         statement = build(index, prev)
         if (statement.predicate.sequence, statement.predicate.prev) != (index, prev):
             raise ValueError(f"the statement does not take its place in the log as entry {index}")
-        entry = parse_entry(index, sign_document(statement, self._receipt_key))
+        entry = parse_any_entry(index, sign_document(statement, signer))
+        if complaint := self._authority.admit(entry):
+            raise VerificationError(f"This entry would not be valid in the log: {complaint}.")
         row = Row(index, columns_of(statement), entry.leaf_hash, entry.envelope)
         self._store.append(row, columns_of(statement))
-        self._tree.append(entry.envelope)
+        completed = self._grow(entry.envelope, bytes.fromhex(entry.leaf_hash))
         self._head = entry.leaf_hash
-        self._publish(start=index)
+        self._publish(completed)
         return entry
 
     def entries(self) -> Iterator[Entry]:
-        """Every entry, in order."""
-        for index, envelope in enumerate(tuple(self._tree.entries)):
-            yield parse_entry(index, envelope)
+        """Every intent and receipt, in order; entries about keys are no attempts and are left out."""
+        return self.tail(self.size)
+
+    def tail(self, count: int) -> Iterator[Entry]:
+        """The intents and receipts among the last ``count`` entries, in order."""
+        for row in self._store.rows(max(0, self.size - count)):
+            entry = parse_any_entry(row.index, row.envelope)
+            if isinstance(entry, Entry):
+                yield entry
 
     def close(self) -> None:
         """Close the database."""

@@ -10,7 +10,9 @@ __all__ = [
     "EMPTY_ROOT",
     "CompactRange",
     "consistency_proof",
+    "consistency_ranges",
     "inclusion_proof",
+    "inclusion_ranges",
     "leaf_hash",
     "node_hash",
     "root_hash",
@@ -74,16 +76,25 @@ def _split(size: int) -> int:
     return 1 << ((size - 1).bit_length() - 1)
 
 
+def inclusion_ranges(index: int, size: int) -> list[tuple[int, int]]:
+    """The ranges of leaves whose roots are the inclusion proof of leaf ``index``, from the leaf upwards."""
+    if not 0 <= index < size:
+        raise ValueError(f"leaf {index} is not in a tree of {size}")
+    ranges, start, end = [], 0, size
+    while end - start > 1:
+        middle = start + _split(end - start)
+        if index < middle:
+            ranges.append((middle, end))
+            end = middle
+        else:
+            ranges.append((start, middle))
+            start = middle
+    return ranges[::-1]
+
+
 def inclusion_proof(index: int, leaves: Sequence[bytes]) -> list[bytes]:
     """The hashes that show that leaf ``index`` is in the tree, from the leaf upwards."""
-    if not 0 <= index < len(leaves):
-        raise ValueError(f"leaf {index} is not in a tree of {len(leaves)}")
-    if len(leaves) == 1:
-        return []
-    k = _split(len(leaves))
-    if index < k:
-        return [*inclusion_proof(index, leaves[:k]), root_hash(leaves[k:])]
-    return [*inclusion_proof(index - k, leaves[k:]), root_hash(leaves[:k])]
+    return [root_hash(leaves[slice(*part)]) for part in inclusion_ranges(index, len(leaves))]
 
 
 def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes) -> bool:
@@ -104,20 +115,28 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
     return last == 0 and found == root
 
 
+def consistency_ranges(old_size: int, size: int) -> list[tuple[int, int]]:
+    """The ranges of leaves whose roots show that the first ``old_size`` leaves are a prefix of the tree."""
+    if not 0 <= old_size <= size:
+        raise ValueError(f"a tree of {size} has no prefix of {old_size}")
+    if old_size in (0, size):
+        return []
+    ranges, start, end = [], 0, size
+    while end != old_size:
+        middle = start + _split(end - start)
+        if old_size <= middle:
+            ranges.append((middle, end))
+            end = middle
+        else:
+            ranges.append((start, middle))
+            start = middle
+    # A left edge that is the whole old tree is known to whoever asks.
+    return [*([(start, end)] if start else []), *ranges[::-1]]
+
+
 def consistency_proof(old_size: int, leaves: Sequence[bytes]) -> list[bytes]:
     """The hashes that show that the tree of the first ``old_size`` leaves is a prefix of this one."""
-    if not 0 <= old_size <= len(leaves):
-        raise ValueError(f"a tree of {len(leaves)} has no prefix of {old_size}")
-    return [] if old_size in (0, len(leaves)) else _subproof(old_size, leaves, complete=True)
-
-
-def _subproof(old_size: int, leaves: Sequence[bytes], *, complete: bool) -> list[bytes]:
-    if old_size == len(leaves):
-        return [] if complete else [root_hash(leaves)]
-    k = _split(len(leaves))
-    if old_size <= k:
-        return [*_subproof(old_size, leaves[:k], complete=complete), root_hash(leaves[k:])]
-    return [*_subproof(old_size - k, leaves[k:], complete=False), root_hash(leaves[:k])]
+    return [root_hash(leaves[slice(*part)]) for part in consistency_ranges(old_size, len(leaves))]
 
 
 def verify_consistency(

@@ -22,6 +22,7 @@ __all__ = [
     "EnergyFigure",
     "Evaluation",
     "Holdout",
+    "InTotoStatement",
     "Intent",
     "IntentStatement",
     "Outcome",
@@ -40,54 +41,41 @@ __all__ = [
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from cryoflux.quantities import Energy, Tier
+from cryoflux.receipts.fields import (
+    SAFE,
+    BigInteger,
+    Count,
+    Sha256,
+    Signed,
+    StrictModel,
+    Text,
+    Timestamp,
+    empty,
+)
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 INTENT_TYPE = "https://cryoflux.dev/intent/v1"
 RECEIPT_TYPE = "https://cryoflux.dev/receipt/v1"
 ZERO_HASH = "0" * 64
 
-_SAFE = 2**53 - 1
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0, le=_SAFE)]
-Signed = Annotated[int, Field(ge=-_SAFE, le=_SAFE)]
-BigInteger = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,77})$")]
-"""A non-negative integer beyond 2^53, as decimal text."""
-Timestamp = Annotated[
-    str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$")
-]
-"""UTC wall time; a label, never used in arithmetic."""
-Text = Annotated[str, StringConstraints(max_length=2000)]
 
-
-def _empty(value: object) -> bool:
-    """Whether a field that came later says nothing: it is left out, so older entries keep their spelling."""
-    return not value
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True
-    )
-
-
-class Sha256Digest(_Strict):
+class Sha256Digest(StrictModel):
     """An in-toto DigestSet with the one algorithm that we use."""
 
     sha256: Sha256
 
 
-class Subject(_Strict):
+class Subject(StrictModel):
     """A file that the statement is about, found by its digest."""
 
     name: Text
     digest: Sha256Digest
 
 
-class Task(_Strict):
+class Task(StrictModel):
     """Which attempt this is."""
 
     id: Text
@@ -97,7 +85,7 @@ class Task(_Strict):
     """the recipe that the scheduler pulled"""
 
 
-class Base(_Strict):
+class Base(StrictModel):
     """A model version."""
 
     digest: Sha256
@@ -106,17 +94,17 @@ class Base(_Strict):
     """SHA-256 of that folder's ``SHA256SUMS``"""
 
 
-class Holdout(_Strict):
+class Holdout(StrictModel):
     """The examples that Δ is measured on."""
 
     sha256: Sha256
     """of the holdout file, byte for byte"""
-    count: Annotated[int, Field(ge=1, le=_SAFE)]
-    use_index: Annotated[int, Field(ge=1, le=_SAFE)]
+    count: Annotated[int, Field(ge=1, le=SAFE)]
+    use_index: Annotated[int, Field(ge=1, le=SAFE)]
     """how many attempts this holdout has judged, this one included"""
 
 
-class Data(_Strict):
+class Data(StrictModel):
     """The data set, split before the first attempt."""
 
     name: Text
@@ -129,7 +117,7 @@ class Data(_Strict):
     audit_count: Count
 
 
-class ArmPrior(_Strict):
+class ArmPrior(StrictModel):
     """An arm that could have been pulled."""
 
     name: Text
@@ -138,18 +126,18 @@ class ArmPrior(_Strict):
     reserve_microjoules: Count
 
 
-class Schedule(_Strict):
+class Schedule(StrictModel):
     """Why this task and arm: all that the policy looked at beside the log."""
 
     policy: Text
     reason: Text
-    arms: list[ArmPrior] = Field(default=[], exclude_if=_empty)
-    bucket_microjoules: Count = Field(default=0, exclude_if=_empty)
+    arms: list[ArmPrior] = Field(default=[], exclude_if=empty)
+    bucket_microjoules: Count = Field(default=0, exclude_if=empty)
     """what the bucket held"""
-    seed: Count = Field(default=0, exclude_if=_empty)
+    seed: Count = Field(default=0, exclude_if=empty)
 
 
-class Rule(_Strict):
+class Rule(StrictModel):
     """The acceptance rule and its parameters, named before anything is tried."""
 
     name: Text
@@ -160,19 +148,19 @@ class Rule(_Strict):
     """smallest accuracy gain, parts per million"""
     z_milli: Count
     """one-sided z that the evidence must exceed, thousandths; only ``evidence/v1`` looks at it"""
-    alpha_ppm: Count = Field(default=0, exclude_if=_empty)
+    alpha_ppm: Count = Field(default=0, exclude_if=empty)
     """error budget of one holdout, parts per million; ``evidence/v2``"""
-    looks: Count = Field(default=0, exclude_if=_empty)
+    looks: Count = Field(default=0, exclude_if=empty)
     """verdicts that this holdout has given before; ``evidence/v2``"""
-    kept: Count = Field(default=0, exclude_if=_empty)
+    kept: Count = Field(default=0, exclude_if=empty)
     """how many of them were acceptances; ``evidence/v2``"""
-    needed_milli: Count = Field(default=0, exclude_if=_empty)
+    needed_milli: Count = Field(default=0, exclude_if=empty)
     """evidence (Σδ)²/Σδ² that is needed; follows from these three, thousandths; ``evidence/v2``"""
-    screen: Text = Field(default="", exclude_if=_empty)
+    screen: Text = Field(default="", exclude_if=empty)
     """``screen/v1`` where an update has to help the screening examples before the holdout is read"""
 
 
-class Intent(_Strict):
+class Intent(StrictModel):
     """What is about to be tried, said before it is tried."""
 
     sequence: Count
@@ -202,10 +190,10 @@ class Outcome(StrEnum):
     ABORTED = "aborted"
 
 
-class Screen(_Strict):
+class Screen(StrictModel):
     """What the update did to training-side examples that were never trained on."""
 
-    count: Annotated[int, Field(ge=1, le=_SAFE)]
+    count: Annotated[int, Field(ge=1, le=SAFE)]
     base_loss_nano_nat_sum: Count
     new_loss_nano_nat_sum: Count
     delta_squared_nano_nat_sum: BigInteger
@@ -217,7 +205,7 @@ class Screen(_Strict):
     """at which the update was merged, chosen on these examples; decimal text"""
 
 
-class Training(_Strict):
+class Training(StrictModel):
     """What training did."""
 
     recipe: dict[Text, Text | Signed]
@@ -236,21 +224,21 @@ class Training(_Strict):
     """names of the modules that carry LoRA"""
     trained_parameters: Count
     last_train_loss_nano_nat: Count
-    fresh_count: Count = Field(default=0, exclude_if=_empty)
+    fresh_count: Count = Field(default=0, exclude_if=empty)
     """training examples that no attempt had drawn before"""
-    backend: Text = Field(default="", exclude_if=_empty)
+    backend: Text = Field(default="", exclude_if=empty)
     """how matrix products were computed"""
-    saved_microjoules: Count = Field(default=0, exclude_if=_empty)
+    saved_microjoules: Count = Field(default=0, exclude_if=empty)
     """what stopping early saved, by the cost of the steps that were made; modelled"""
-    screen: Screen | None = Field(default=None, exclude_if=_empty)
+    screen: Screen | None = Field(default=None, exclude_if=empty)
 
 
-class Evaluation(_Strict):
+class Evaluation(StrictModel):
     """Losses of base and candidate on the holdout, from which Δ and the decision follow."""
 
     profile: Text
     """``f64-nanonat/v1``"""
-    max_tokens: Annotated[int, Field(ge=1, le=_SAFE)]
+    max_tokens: Annotated[int, Field(ge=1, le=SAFE)]
     """texts were cut to so many tokens"""
     candidate: Base
     """the merged, saved and re-loaded weights that were evaluated"""
@@ -267,18 +255,18 @@ class Evaluation(_Strict):
     """examples that only the base classifies correctly"""
     per_example: Sha256
     """of the evidence file: int64 LE base losses, int64 LE new losses, u8 base and u8 new correct"""
-    examples: Count = Field(default=0, exclude_if=_empty)
+    examples: Count = Field(default=0, exclude_if=empty)
     """how many of the holdout were read before the candidate was hopeless, in its reading order; 0: all"""
 
 
-class Decision(_Strict):
+class Decision(StrictModel):
     """The rule, its parameters and its verdict."""
 
     rule: Rule
     accepted: bool
 
 
-class EnergyFigure(_Strict):
+class EnergyFigure(StrictModel):
     """What the attempt was charged, and how that is known."""
 
     microjoules: Signed
@@ -303,7 +291,7 @@ class EnergyFigure(_Strict):
         return Energy(*interval, self.tier, tuple(self.flags))
 
 
-class Receipt(_Strict):
+class Receipt(StrictModel):
     """The record of one attempt."""
 
     sequence: Count
@@ -328,21 +316,23 @@ class Receipt(_Strict):
     finished_at: Timestamp
 
 
-class _Statement(_Strict):
+class InTotoStatement(StrictModel):
+    """What every statement has in common."""
+
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(
         alias="_type", default="https://in-toto.io/Statement/v1"
     )
     subject: Annotated[list[Subject], Field(min_length=1, max_length=16)]
 
 
-class IntentStatement(_Statement):
+class IntentStatement(InTotoStatement):
     """An intent; its subject is the base model's weights."""
 
     predicate_type: Literal["https://cryoflux.dev/intent/v1"] = "https://cryoflux.dev/intent/v1"
     predicate: Intent
 
 
-class ReceiptStatement(_Statement):
+class ReceiptStatement(InTotoStatement):
     """A receipt; its subject is the adapter, or the base model where none was made."""
 
     predicate_type: Literal["https://cryoflux.dev/receipt/v1"] = "https://cryoflux.dev/receipt/v1"

@@ -8,20 +8,26 @@ stopped by hashes and signatures.
 
 from __future__ import annotations
 
-__all__ = ["DATABASE", "Columns", "ReceiptStore", "Row", "columns_of", "read_rows"]
+__all__ = ["DATABASE", "KEY_KIND", "Columns", "ReceiptStore", "Row", "columns_of", "read_rows"]
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryoflux import database
 from cryoflux.errors import StateTamperedError
-from cryoflux.receipts.statement import ReceiptStatement, Statement
+from cryoflux.receipts.key_statement import KeyStatement
+from cryoflux.receipts.statement import IntentStatement, ReceiptStatement, Statement
 
 DATABASE = "receipts.db"
 _VERSION = 1
-_SCHEMA = """
+_WAL_PAGES = 50
+_APPEND = """CREATE TRIGGER entries_append BEFORE INSERT ON entries
+  WHEN NEW.idx IS NOT (SELECT coalesce(max(idx) + 1, 0) FROM entries)
+  BEGIN SELECT RAISE(ABORT, 'entries are only added at the end'); END"""
+_SCHEMA = f"""
 CREATE TABLE entries (
   idx INTEGER PRIMARY KEY,
   kind TEXT NOT NULL,
@@ -31,16 +37,15 @@ CREATE TABLE entries (
   envelope BLOB NOT NULL
 ) STRICT;
 CREATE INDEX entries_task ON entries (task_id);
-CREATE TRIGGER entries_append BEFORE INSERT ON entries
-  WHEN NEW.idx IS NOT (SELECT count(*) FROM entries)
-  BEGIN SELECT RAISE(ABORT, 'entries are only added at the end'); END;
+{_APPEND};
 CREATE TRIGGER entries_update BEFORE UPDATE ON entries
   BEGIN SELECT RAISE(ABORT, 'entries are never changed'); END;
 CREATE TRIGGER entries_delete BEFORE DELETE ON entries
   BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END;
 """
 _TRIGGERS = {"entries_append", "entries_update", "entries_delete"}
-_SELECT = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries ORDER BY idx"
+_SELECT = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx >= ? ORDER BY idx"
+KEY_KIND = "key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +53,11 @@ class Columns:
     """What the table says beside an envelope; only an index."""
 
     kind: str
-    """``intent`` or ``receipt``"""
+    """``intent``, ``receipt`` or ``key``"""
     task_id: str
+    """empty for a key"""
     outcome: str
-    """of a receipt; empty for an intent"""
+    """of a receipt; empty for anything else"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,10 @@ class Row:
     envelope: bytes
 
 
-def columns_of(statement: Statement) -> Columns:
+def columns_of(statement: Statement | KeyStatement) -> Columns:
     """The index columns that belong to a statement."""
+    if not isinstance(statement, IntentStatement | ReceiptStatement):
+        return Columns(KEY_KIND, "", "")
     task_id = statement.predicate.task.id
     if isinstance(statement, ReceiptStatement):
         return Columns("receipt", task_id, statement.predicate.outcome.value)
@@ -84,9 +92,10 @@ def _row(values: tuple[Any, ...]) -> Row:
     )
 
 
-def _select(connection: sqlite3.Connection, path: Path) -> list[Row]:
+def _select(connection: sqlite3.Connection, path: Path, start: int = 0) -> Iterator[Row]:
     try:
-        return [_row(values) for values in connection.execute(_SELECT)]
+        for values in connection.execute(_SELECT, (start,)):
+            yield _row(values)
     except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
         raise StateTamperedError(
             f"{path} cannot be read: {error}.",
@@ -104,7 +113,7 @@ def read_rows(path: Path) -> list[Row]:
     """
     connection = database.read_only(path)
     try:
-        return _select(connection, path)
+        return list(_select(connection, path))
     finally:
         connection.close()
 
@@ -116,6 +125,9 @@ class ReceiptStore:
         self._path = path
         self._connection = database.connect(path, _SCHEMA, _VERSION)
         try:
+            # Pages moved from the write-ahead log a few at a time: an append then waits for few of them. With
+            # the usual 1,000, one append in a hundred took ten times as long as the others.
+            self._connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
             self._check_triggers()
         except BaseException:
             self._connection.close()
@@ -123,21 +135,33 @@ class ReceiptStore:
 
     def _check_triggers(self) -> None:
         try:
-            rows = self._connection.execute(
-                "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
-            ).fetchall()
+            found = dict(
+                self._connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+            )
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise StateTamperedError(f"{self._path} cannot be read: {error}.") from error
-        if {name for (name,) in rows} != _TRIGGERS:
+        if set(found) != _TRIGGERS:
             raise StateTamperedError(
                 f"{self._path} has lost the triggers that keep it append-only.",
                 why="Somebody opened it in order to change entries.",
                 hint="Run cryoflux verify to see what changed; restore it from a backup.",
             )
+        if found["entries_append"] != _APPEND:
+            self._renew_append_trigger()
 
-    def rows(self) -> list[Row]:
-        """Every row, in order."""
-        return _select(self._connection, self._path)
+    def _renew_append_trigger(self) -> None:
+        # The first version counted all rows at each append, which a long log pays for.
+        with database.transaction(self._connection, self._path) as connection:
+            connection.execute("DROP TRIGGER entries_append")
+            connection.execute(_APPEND)
+
+    def rows(self, start: int = 0) -> Iterator[Row]:
+        """Every row from ``start`` on, in order, one at a time: a long log does not fit into memory.
+
+        Raises:
+            StateTamperedError: the database is damaged.
+        """
+        return _select(self._connection, self._path, start)
 
     def append(self, row: Row, columns: Columns) -> None:
         """Add a row; it is on the disk when this returns.

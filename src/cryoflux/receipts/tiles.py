@@ -8,10 +8,19 @@ written again, and one that does not follow from the entries does not belong her
 
 from __future__ import annotations
 
-__all__ = ["TILE_WIDTH", "Tile", "TileTree", "parse_tile_path", "publish_tiles", "remove_superseded"]
+__all__ = [
+    "TILE_WIDTH",
+    "Edge",
+    "Tile",
+    "TileTree",
+    "bundle",
+    "parse_tile_path",
+    "publish_tiles",
+    "remove_superseded",
+]
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,8 +116,14 @@ class TileTree:
         if len(part) < tile.width or any(len(item) > _MAX_ITEM_BYTES for item in part):
             return None
         if tile.level is None:
-            return b"".join(len(entry).to_bytes(2, "big") + entry for entry in part)
+            return bundle(tile.index, part)[1]
         return b"".join(part)
+
+    def contents(self, *, start: int = 0) -> Iterator[tuple[Tile, bytes]]:
+        """The tiles that the first ``start`` entries do not have, with what they hold."""
+        for tile in self.tiles(start=start):
+            if (content := self.content(tile)) is not None:
+                yield tile, content
 
     def _row(self, level: int) -> list[bytes]:
         return self._levels[level] if level < len(self._levels) else []
@@ -130,27 +145,76 @@ def _tiles_of_level(level: int | None, start: int, size: int) -> Iterator[Tile]:
         yield Tile(level, index, min(TILE_WIDTH, size - index * TILE_WIDTH))
 
 
-def publish_tiles(folder: Path, tree: TileTree, *, start: int = 0) -> None:
-    """Write the tiles that are missing or different, in ``folder``, from entry ``start`` on.
+class Edge:
+    """The right edge of a growing tree: all that an append needs, however long the log is."""
+
+    def __init__(self) -> None:
+        self._rows: list[list[bytes]] = [[]]
+        self._full: list[int] = [0]
+        self._range = CompactRange()
+
+    @property
+    def size(self) -> int:
+        """Entries so far."""
+        return self._range.size
+
+    def root(self) -> bytes:
+        """The root over all entries so far."""
+        return self._range.root()
+
+    def append(self, leaf: bytes) -> list[tuple[Tile, bytes]]:
+        """Add a leaf hash; the tiles that this has completed, with what they hold."""
+        self._range.append(leaf)
+        completed: list[tuple[Tile, bytes]] = []
+        carry, level = leaf, 0
+        while True:
+            row = self._rows[level]
+            row.append(carry)
+            if len(row) < TILE_WIDTH:
+                return completed
+            completed.append((Tile(level, self._full[level], TILE_WIDTH), b"".join(row)))
+            carry, self._rows[level] = root_hash(row), []
+            self._full[level] += 1
+            level += 1
+            if level == len(self._rows):
+                self._rows.append([])
+                self._full.append(0)
+
+    def partial(self) -> list[tuple[Tile, bytes]]:
+        """The tiles that are not full yet, with what they hold."""
+        return [
+            (Tile(level, self._full[level], len(row)), b"".join(row))
+            for level, row in enumerate(self._rows)
+            if row
+        ]
+
+
+def bundle(index: int, entries: Sequence[bytes]) -> tuple[Tile, bytes]:
+    """The bundle of up to 256 entries at a position, with what it holds."""
+    content = b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
+    return Tile(None, index, len(entries)), content
+
+
+def publish_tiles(folder: Path, contents: Iterable[tuple[Tile, bytes]]) -> None:
+    """Write the tiles that are missing or different, in ``folder``.
 
     Raises:
         StorageError: the disk is full, read-only, or refuses.
     """
-    for tile in tree.tiles(start=start):
-        path, content = folder / tile.path, tree.content(tile)
+    for tile, content in contents:
+        path = folder / tile.path
         with storage_errors(path):
-            same = path.is_file() and path.read_bytes() == content
-        if not same and content is not None:
+            same = path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
+        if not same:
             write_atomic(path, content)
 
 
-def remove_superseded(folder: Path, tree: TileTree, *, start: int = 0) -> None:
-    """Remove partial tiles that a wider one has replaced since entry ``start``, and unfinished files."""
-    current = {tile.path for tile in tree.tiles()}
-    places = {Path(tile.path.partition(".p/")[0]) for tile in tree.tiles(start=start)}
-    for place in places:
-        partial = folder / place.with_name(f"{place.name}.p")
-        for path in sorted(partial.glob("*")):
-            if path.relative_to(folder).as_posix() not in current:
+def remove_superseded(folder: Path, tiles: Iterable[Tile]) -> None:
+    """Remove the partial forms that these tiles have replaced, and unfinished files beside them."""
+    for tile in tiles:
+        current = folder / tile.path
+        place = folder / tile.path.partition(".p/")[0]
+        for path in sorted(place.with_name(f"{place.name}.p").glob("*")):
+            if path != current:
                 with storage_errors(path):
                     path.unlink(missing_ok=True)

@@ -14,6 +14,8 @@ __all__ = [
     "METER_PAYLOAD",
     "STATEMENT_PAYLOAD",
     "Envelope",
+    "EnvelopeDocument",
+    "EnvelopeSignature",
     "PayloadType",
     "decode_base64",
     "pae",
@@ -44,21 +46,28 @@ _SIGNATURE_BYTES = 64
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
-class _Signature(_Strict):
+class EnvelopeSignature(_Strict):
+    """An Ed25519 signature over the pre-authentication encoding."""
+
     keyid: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the public key's SubjectPublicKeyInfo (DER)"""
     sig: str
+    """64 bytes, base64"""
 
 
-class _Document(_Strict):
+class EnvelopeDocument(_Strict):
+    """A DSSE v1 envelope with one signature."""
+
     payload: str
+    """the signed bytes, base64"""
     payloadType: PayloadType  # noqa: N815 - the name on the wire
-    signatures: Annotated[list[_Signature], Field(min_length=1, max_length=1)]
+    signatures: Annotated[list[EnvelopeSignature], Field(min_length=1, max_length=1)]
 
 
-_DOCUMENT = TypeAdapter(_Document)
+_DOCUMENT = TypeAdapter(EnvelopeDocument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +132,10 @@ def sign_document(
     payload = canonical_bytes(document)
     signed = base64.b64encode(key.sign(pae(payload, payload_type))).decode()
     content = canonical_bytes(
-        _Document(
+        EnvelopeDocument(
             payload=base64.b64encode(payload).decode(),
             payloadType=payload_type,
-            signatures=[_Signature(keyid=key_id(key.public_key()), sig=signed)],
+            signatures=[EnvelopeSignature(keyid=key_id(key.public_key()), sig=signed)],
         )
     )
     if len(content) > MAX_ENTRY_BYTES:

@@ -2,7 +2,9 @@
 
 They are made on first use as PEM (PKCS 8, no passphrase, mode 0600) in a folder of mode 0700, each with
 its public half beside it. A private key that others can read is refused, and a log that has entries
-never gets a new key in silence.
+never gets a new key in silence. ``receipt.pub`` stays the key that the log began under, which names the
+log; after a rotation the valid one is ``receipt-<first digits of its id>``. The root key, which rotates
+and revokes, is kept by its owner in a file elsewhere.
 """
 
 from __future__ import annotations
@@ -12,10 +14,16 @@ __all__ = [
     "LOG_KEY",
     "METER_KEY",
     "RECEIPT_KEY",
+    "ROOT_KEY",
     "key_id",
+    "load_first_public",
     "load_key",
     "load_public_key",
+    "load_root",
+    "make_successor",
+    "public_pem",
     "raw_public_key",
+    "successor_name",
 ]
 
 import hashlib
@@ -39,6 +47,8 @@ KEYS_FOLDER = "keys"
 RECEIPT_KEY = "receipt"
 LOG_KEY = "log"
 METER_KEY = "meter"
+ROOT_KEY = "root"
+"""only its public half is ever in the folder"""
 
 _WHY = "Receipts that it signs could not be told from forged ones, or could not be signed at all."
 
@@ -53,16 +63,16 @@ def key_id(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
-def _public_pem(key: Ed25519PrivateKey) -> bytes:
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _make_key(path: Path) -> Ed25519PrivateKey:
-    key = Ed25519PrivateKey.generate()
+def _write_private(path: Path, key: Ed25519PrivateKey) -> None:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_atomic(path, pem, mode=0o600)
+
+
+def _make_key(path: Path) -> Ed25519PrivateKey:
+    key = Ed25519PrivateKey.generate()
+    _write_private(path, key)
     return key
 
 
@@ -113,7 +123,7 @@ def load_key(folder: Path, name: str, *, create: bool) -> Ed25519PrivateKey:
             hint="Restore the key from a backup, or start afresh with --state DIR.",
         )
     key = _read_key(path) if path.exists() else _make_key(path)
-    public, expected = path.with_suffix(".pub"), _public_pem(key)
+    public, expected = path.with_suffix(".pub"), public_pem(key.public_key())
     if not public.exists():
         write_atomic(public, expected)
     elif public.read_bytes() != expected:
@@ -123,6 +133,68 @@ def load_key(folder: Path, name: str, *, create: bool) -> Ed25519PrivateKey:
             hint=f"Restore it from a backup; deleting {public.name} makes the next run write it again.",
         )
     return key
+
+
+def load_first_public(folder: Path, *, create: bool) -> Ed25519PublicKey:
+    """The receipt key that a log began under; its private half may be gone after a rotation.
+
+    Args:
+        folder: where the keys are.
+        create: make the key if there is none.
+
+    Raises:
+        StateError: there is neither half of it.
+        StateTamperedError, StorageError: as for `load_key`.
+    """
+    public = folder / f"{RECEIPT_KEY}.pub"
+    if create or not public.exists() or (folder / f"{RECEIPT_KEY}.pem").exists():
+        return load_key(folder, RECEIPT_KEY, create=create).public_key()
+    try:
+        return load_public_key(public)
+    except UsageError as error:
+        raise StateTamperedError(error.what, why=_WHY, hint="Restore it from a backup.") from error
+
+
+def successor_name(key: Ed25519PublicKey) -> str:
+    """The name, in the key folder, of a receipt key that came by rotation."""
+    return f"{RECEIPT_KEY}-{key_id(key)[:16]}"
+
+
+def make_successor(folder: Path) -> Ed25519PrivateKey:
+    """A new receipt key, stored in the key folder beside the one that it will follow."""
+    key = Ed25519PrivateKey.generate()
+    path = folder / f"{successor_name(key.public_key())}.pem"
+    _write_private(path, key)
+    write_atomic(path.with_suffix(".pub"), public_pem(key.public_key()))
+    return key
+
+
+def load_root(path: Path, *, create: bool) -> Ed25519PrivateKey:
+    """The offline root key in a file of its own.
+
+    Args:
+        path: the file; never inside a state directory.
+        create: make the key if there is no such file.
+
+    Raises:
+        UsageError: there is no such file, and none is to be made.
+        StateError, StateTamperedError: it is readable by others, or no key.
+        StorageError: a new one cannot be written.
+    """
+    if path.exists():
+        return _read_key(path)
+    if not create:
+        raise UsageError(
+            f"There is no root key {path}.",
+            why="Only the root key may rotate or revoke.",
+            hint="Name the file that cryoflux keys init --root FILE made.",
+        )
+    return _make_key(path)
+
+
+def public_pem(key: Ed25519PublicKey) -> bytes:
+    """A public key as a PEM file."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def load_public_key(path: Path) -> Ed25519PublicKey:

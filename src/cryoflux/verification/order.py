@@ -1,23 +1,22 @@
-"""Steps 1 to 4: bytes, signatures, order, and the tree with its signed head."""
+"""Steps 1, 3 and 4: bytes, order, and the tree with its signed head; step 2 is `authority`."""
 
 from __future__ import annotations
 
-__all__ = ["check_chain", "check_form", "check_signatures", "check_tree"]
+__all__ = ["SIGNATURES", "check_chain", "check_form", "check_signatures", "check_tree"]
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint
+from cryoflux.receipts.entry import Entry, KeyEntry
 from cryoflux.receipts.statement import ZERO_HASH
 from cryoflux.receipts.store import columns_of
 from cryoflux.receipts.tiles import TileTree, parse_tile_path
-from cryoflux.signing.envelope import verify
-from cryoflux.signing.keys import key_id
+from cryoflux.verification.authority import SIGNATURES, check_signatures, key_entries
 from cryoflux.verification.history import History, said_by
 from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
 
 FORM = Step(1, "entries are well formed")
-SIGNATURES = Step(2, "signatures")
 CHAIN = Step(3, "order without gaps")
 TREE = Step(4, "log tree and checkpoint")
 
@@ -26,49 +25,23 @@ def check_form(history: History) -> list[Check]:
     """Step 1: the source is readable and every envelope is strict and canonical."""
     material = history.material
     findings = [failed(str(material.target), material.problem)] if material.problem else []
-    findings += [failed(f"entry {index}", what) for index, what in history.malformed.items()]
-    findings += _wrong_columns(history)
-    summary = f"{len(history.entries)} envelopes and statements are strict and canonical"
-    return conclude(FORM, findings, summary)
+    keys = key_entries(history)
+    wrong = {index: what for index, what in history.malformed.items() if index not in keys}
+    findings += [failed(f"entry {index}", what) for index, what in wrong.items()]
+    entries: list[Entry | KeyEntry] = [*history.entries, *keys.values()]
+    findings += _wrong_columns(history, entries)
+    return conclude(FORM, findings, f"{len(entries)} envelopes and statements are strict and canonical")
 
 
-def _wrong_columns(history: History) -> Iterator[Finding]:
-    for entry in history.entries:
+def _name(entry: Entry | KeyEntry) -> str:
+    return said_by(entry) if isinstance(entry, Entry) else f"entry {entry.index} (key)"
+
+
+def _wrong_columns(history: History, entries: Iterable[Entry | KeyEntry]) -> Iterator[Finding]:
+    for entry in entries:
         stored = history.material.rows[entry.index].columns
         if stored is not None and stored != columns_of(entry.statement):
-            yield failed(said_by(entry), "the database's index columns say something else than the entry")
-
-
-def check_signatures(history: History) -> list[Check]:
-    """Step 2: every envelope is signed by the expected key."""
-    material = history.material
-    if material.key is None:
-        return conclude(SIGNATURES, _without_key(history), "")
-    bad = [
-        failed(said_by(entry), _signature_detail(entry.signed.keyid, key_id(material.key)))
-        for entry in history.entries
-        if not verify(entry.signed, material.key)
-    ]
-    origin = "that you named" if material.pinned else "of the state itself; pin it with --key"
-    return conclude(
-        SIGNATURES, bad, f"{len(history.entries)} by key {key_id(material.key)[:16]}…, the one {origin}"
-    )
-
-
-def _signature_detail(found: str, expected: str) -> str:
-    if found != expected:
-        return f"is signed by key {found[:16]}…, not by the expected {expected[:16]}…"
-    return "the signature does not match the payload"
-
-
-def _without_key(history: History) -> list[Finding]:
-    if history.material.state is not None:
-        return [failed("keys/receipt.pub", "is missing or not a public key; name the signer's with --key")]
-    named = {entry.signed.keyid for entry in history.entries}
-    if len(named) > 1:
-        return [failed(str(history.material.target), f"its entries name {len(named)} different keys")]
-    who = f"all entries name key {next(iter(named))[:16]}…" if named else "no entry names a key"
-    return [unknown("signer", f"{who}; a file does not bring the key: name it with --key")]
+            yield failed(_name(entry), "the database's index columns say something else than the entry")
 
 
 def check_chain(history: History) -> list[Check]:
@@ -78,13 +51,14 @@ def check_chain(history: History) -> list[Check]:
         for position, row in enumerate(history.material.rows)
         if row.index != position
     ]
-    for entry in history.entries:
+    entries: list[Entry | KeyEntry] = [*history.entries, *key_entries(history).values()]
+    for entry in entries:
         said = entry.statement.predicate
         before = history.leaves[entry.index - 1].hex() if entry.index else ZERO_HASH
         if said.sequence != entry.index:
-            findings.append(failed(said_by(entry), f"says that it is number {said.sequence}"))
+            findings.append(failed(_name(entry), f"says that it is number {said.sequence}"))
         if said.prev != before:
-            findings.append(failed(said_by(entry), "does not name the hash of the entry before it"))
+            findings.append(failed(_name(entry), "does not name the hash of the entry before it"))
     head = history.leaves[-1].hex() if history.leaves else ZERO_HASH
     return conclude(CHAIN, findings, f"{len(history.leaves)} entries, head {head[:16]}…")
 

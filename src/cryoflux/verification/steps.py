@@ -14,6 +14,8 @@
 10. Energy figures lie in their intervals, and the account was charged the same. How many joules there were
     is attested, never proven.
 11. On request: base and adapter, merged again, are the candidate, and its losses the recorded integers.
+12. On request: a quorum of witnesses has cosigned, recently enough, a head that covers every receipt.
+13. On request: the log continues the head that was seen when it was verified last.
 
 The steps are pure functions of what `material` has read; 9 and 11 read artefacts. None of them raises:
 what is malformed, missing or hostile becomes a finding that names it.
@@ -28,7 +30,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.errors import CryoFluxError
+from cryoflux.errors import CryoFluxError, StorageError
 from cryoflux.signing.keys import key_id
 from cryoflux.verification.artefacts import ARTEFACTS, check_artefacts
 from cryoflux.verification.claims import ARITHMETIC, check_arithmetic
@@ -36,7 +38,8 @@ from cryoflux.verification.decisions import DECISIONS, check_decisions
 from cryoflux.verification.history import History, read_history
 from cryoflux.verification.joules import ENERGY, check_energy
 from cryoflux.verification.lineage import LINEAGE, check_lineage
-from cryoflux.verification.material import read_material
+from cryoflux.verification.material import Material, read_material
+from cryoflux.verification.memory import REMEMBERED, check_memory, remember
 from cryoflux.verification.order import (
     CHAIN,
     FORM,
@@ -49,7 +52,8 @@ from cryoflux.verification.order import (
 )
 from cryoflux.verification.pairs import PAIRS, check_pairs
 from cryoflux.verification.recompute import RECOMPUTED, RecomputerFactory, check_recomputed
-from cryoflux.verification.result import Check, Report, Status, Step, conclude, failed
+from cryoflux.verification.result import Check, Report, Status, Step, conclude, failed, unknown
+from cryoflux.verification.witnessing import WITNESSED, Demand, check_witnessed, read_witnessed
 
 _Run = Callable[[History], list[Check]]
 
@@ -83,6 +87,8 @@ def verify_target(
     key: Ed25519PublicKey | None = None,
     recompute: int = 0,
     recomputer: RecomputerFactory | None = None,
+    demand: Demand | None = None,
+    heads: Path | None = None,
 ) -> Report:
     """Go through all steps.
 
@@ -91,16 +97,26 @@ def verify_target(
         key: the key that receipts have to be signed by; a state brings its own otherwise.
         recompute: receipts to evaluate again.
         recomputer: makes what evaluates; needed where ``recompute`` is positive.
+        demand: what witnesses have to say.
+        heads: folder of the heads that were seen before; a good one is remembered there.
 
     Raises:
         UsageError: there is no such target.
     """
+    witnessed = read_witnessed(target)
     material = read_material(target, key)
     history = read_history(material)
     checks = [check for step, run in STEPS for check in _guarded(step, run, history)]
     if recompute and recomputer is not None:
         factory = recomputer
         checks += _guarded(RECOMPUTED, lambda h: check_recomputed(h, recompute, factory), history)
+    if demand is not None:
+        asked, notes = demand, [note for note in (material.checkpoint, witnessed) if note is not None]
+        checks += _guarded(WITNESSED, lambda h: check_witnessed(h, notes, asked), history)
+    if heads is not None:
+        folder = heads
+        checks += _guarded(REMEMBERED, lambda h: check_memory(h, folder), history)
+        checks += _remembered(material, heads, checks)
     return Report(
         target=str(target),
         checks=tuple(checks),
@@ -111,3 +127,13 @@ def verify_target(
         signer=key_id(material.key) if material.key is not None else "",
         pinned=material.pinned,
     )
+
+
+def _remembered(material: Material, heads: Path, checks: list[Check]) -> list[Check]:
+    if material.checkpoint is None or any(check.status is Status.FAIL for check in checks):
+        return []
+    try:
+        remember(heads, material.checkpoint)
+    except StorageError as error:
+        return conclude(REMEMBERED, [unknown("this head", f"is not remembered: {error.what}")], "")
+    return []

@@ -23,6 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "remembered"))
 
 
 def test_list_shows_one_line_a_receipt(
@@ -211,3 +212,60 @@ def test_models_are_listed_by_where_they_came_from(
     assert "version 0" in capsys.readouterr().out
     (state / "receipts.db").unlink()
     assert set(listed().values()) == {"no receipt says where it came from"}
+
+
+def test_a_proof_is_one_file_that_is_checked_offline(
+    pristine: SyntheticState,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    keys = ("--key", pristine.path / "keys" / "receipt.pub", "--log-key", pristine.path / "keys" / "log.pub")
+    assert run(monkeypatch, "receipts", "proof", "a0002", "--state", pristine.path) == 0
+    file = tmp_path / "receipt-3.tlog-proof"
+    assert f"check-proof {file.name} --key" in capsys.readouterr().err
+    assert run(monkeypatch, "receipts", "check-proof", file, *keys) == 0
+    assert "PROVEN: entry 3" in capsys.readouterr().out
+    assert run(monkeypatch, "receipts", "check-proof", file, *keys, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["receipt_hash"] == pristine.entries[3].leaf_hash
+    assert found["first_key"] is True
+    file.write_bytes(file.read_bytes().replace(b"index 3", b"index 2"))
+    assert run(monkeypatch, "receipts", "check-proof", file, *keys) == 1
+    assert "does not lead" in capsys.readouterr().err
+    assert run(monkeypatch, "receipts", "proof", "99", "--state", pristine.path) == 2
+    assert run(monkeypatch, "receipts", "check-proof", tmp_path / "nothing", *keys) == 2
+
+
+def test_a_bundle_says_how_to_check_it(
+    pristine: SyntheticState,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    arguments = ("receipts", "bundle", "-o", tmp_path / "bundle", "--with-holdout", "--state", pristine.path)
+    assert run(monkeypatch, *arguments) == 0
+    assert "verify.sh" in capsys.readouterr().err
+    names = {path.name for path in (tmp_path / "bundle").iterdir()}
+    assert names == {
+        "README.txt",
+        "artefacts",
+        "entries",
+        "keys",
+        "log",
+        "receipt.schema.json",
+        "verify.sh",
+    }
+    assert all(
+        b"PRIVATE" not in path.read_bytes() for path in (tmp_path / "bundle").rglob("*") if path.is_file()
+    )
+    assert run(monkeypatch, *arguments) == 2
+
+
+def test_the_schema_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "receipts", "schema") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert run(monkeypatch, "receipts", "schema", "--json") == 0
+    line = capsys.readouterr().out
+    assert json.loads(line) == shown
+    assert line.count("\n") == 1

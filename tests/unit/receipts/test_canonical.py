@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.entry import parse_entry
+from cryoflux.receipts.statement import IntentStatement
 from cryoflux.signing.canonical import MAX_ENTRY_BYTES, canonical_bytes
 from cryoflux.signing.envelope import parse_envelope
 from synthetic_state import SyntheticState
@@ -102,3 +103,26 @@ def test_mutated_entries_are_parsed_or_refused_but_never_crash(pristine: Synthet
                     parse(bytes(content))
                 except CryoFluxError:
                     continue
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@given(st.dictionaries(TEXTS, TEXTS | st.integers(-(2**53) + 1, 2**53 - 1), max_size=8), TEXTS)
+@example({"\U0001f600": 1, "\ufb33": 2, "é": 3}, "")
+@example({'a\x7f\x00\x1f"\\/\u2028': "\b\f\n\r\t\x0b"}, "\U0001f600")
+def test_what_is_written_as_rfc_8785_says_is_read_whatever_it_holds(
+    pristine: SyntheticState, recipe: dict[str, str | int], reason: str
+) -> None:
+    """Reading compares with the bytes of another writer than the one that wrote them."""
+    statement = pristine.entries[0].statement
+    assert isinstance(statement, IntentStatement)
+    schedule = statement.predicate.schedule.model_copy(update={"reason": reason})
+    said = statement.predicate.model_copy(update={"recipe": recipe, "schedule": schedule})
+    changed = statement.model_copy(update={"predicate": said})
+    payload = canonical_bytes(changed)
+    assert parse_statement(payload) == changed
+    escaped = json.dumps(json.loads(payload), sort_keys=True, separators=(",", ":")).encode()
+    if escaped != payload:
+        with pytest.raises(VerificationError, match="canonical"):
+            parse_statement(escaped)

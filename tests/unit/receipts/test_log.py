@@ -9,6 +9,7 @@ import pytest
 from cryoflux.errors import StateError, StateTamperedError, StorageError
 from cryoflux.receipts import log as log_module
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.statement import ZERO_HASH
 from cryoflux.verification.result import Status
 from cryoflux.verification.steps import verify_target
@@ -208,3 +209,88 @@ def test_a_lost_key_does_not_become_a_new_one(state: Path) -> None:
     with pytest.raises(StateError, match="missing"):
         ReceiptLog.open(state)
     assert not (state / "keys" / "receipt.pem").exists()
+
+
+@pytest.fixture(scope="session")
+def long_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state whose log has more entries than an opening parses: 280."""
+    made = open_state(tmp_path_factory.mktemp("long") / "state")
+    made.arms = []
+    for _ in range(140):
+        made.abort(made.announce())
+    return made.finish()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entries SET envelope = CAST(replace(envelope, 'e', 'f') AS BLOB) WHERE idx = 3",
+        "UPDATE entries SET envelope = (SELECT envelope FROM entries WHERE idx = 5) WHERE idx = 3",
+        "UPDATE entries SET leaf = substr(leaf, 2) || 'x' WHERE idx = 3",
+        "DELETE FROM entries WHERE idx = 3",
+        "DELETE FROM entries WHERE idx = 279",
+    ],
+)
+def test_old_entries_are_not_parsed_again_but_no_byte_of_them_can_change(
+    long_state: Path, tmp_path: Path, statement: str
+) -> None:
+    state = shutil.copytree(long_state, tmp_path / "state", symlinks=True)
+    edit(state, statement)
+    with pytest.raises(StateTamperedError):
+        ReceiptLog.open(state)
+
+
+def test_an_old_entry_with_its_hash_beside_it_still_does_not_lead_to_the_signed_root(
+    long_state: Path, tmp_path: Path
+) -> None:
+    state = shutil.copytree(long_state, tmp_path / "state", symlinks=True)
+    connection = sqlite3.connect(state / "receipts.db")
+    (envelope,) = connection.execute("SELECT envelope FROM entries WHERE idx = 3").fetchone()
+    connection.close()
+    changed = envelope.replace(b"e", b"f", 1)
+    leaf = leaf_hash(changed).hex()
+    edit(state, f"UPDATE entries SET envelope = x'{changed.hex()}', leaf = '{leaf}' WHERE idx = 3")
+    with pytest.raises(StateTamperedError, match="of another log"):
+        ReceiptLog.open(state)
+
+
+def test_a_column_of_an_old_entry_decides_nothing_and_is_for_verify_to_name(
+    long_state: Path, tmp_path: Path
+) -> None:
+    state = shutil.copytree(long_state, tmp_path / "state", symlinks=True)
+    edit(state, "UPDATE entries SET outcome = 'accepted' WHERE idx = 3")
+    ReceiptLog.open(state).close()
+    assert 1 in {c.number for c in verify_target(state).checks if c.status is Status.FAIL}
+
+
+def test_lost_tiles_of_a_long_log_are_derived_again(long_state: Path, tmp_path: Path) -> None:
+    state = shutil.copytree(long_state, tmp_path / "state", symlinks=True)
+    before = files_of(state / "log")
+    (state / "log/tile/entries/000").write_bytes(b"spoilt")
+    shutil.rmtree(state / "log/tile/0")
+    ReceiptLog.open(state).close()
+    assert files_of(state / "log") == before
+
+
+def test_the_trigger_of_an_older_database_is_made_anew(state: Path) -> None:
+    connection = sqlite3.connect(state / "receipts.db", isolation_level=None)
+    connection.execute("DROP TRIGGER entries_append")
+    connection.execute(
+        "CREATE TRIGGER entries_append BEFORE INSERT ON entries\n"
+        "  WHEN NEW.idx IS NOT (SELECT count(*) FROM entries)\n"
+        "  BEGIN SELECT RAISE(ABORT, 'entries are only added at the end'); END"
+    )
+    connection.close()
+    ReceiptLog.open(state).close()
+    connection = sqlite3.connect(state / "receipts.db")
+    (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'entries_append'").fetchone()
+    assert "max(idx)" in sql
+    connection.close()
+
+
+def test_what_others_added_to_the_checkpoint_stays_until_the_next_entry(state: Path) -> None:
+    checkpoint = state / "log" / "checkpoint"
+    cosigned = checkpoint.read_bytes() + "\N{EM DASH} witness.example AAAAAAAAAAA=\n".encode()
+    checkpoint.write_bytes(cosigned)
+    ReceiptLog.open(state).close()
+    assert checkpoint.read_bytes() == cosigned

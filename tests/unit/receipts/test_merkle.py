@@ -47,6 +47,50 @@ def test_reference_vectors_of_rfc_6962() -> None:
     assert root_hash(leaf_hash(entry) for entry in REFERENCE).hex() == REFERENCE_ROOT
 
 
+ROOTS = {
+    2: "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+    3: "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+    5: "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+    6: "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+    8: REFERENCE_ROOT,
+}
+A = "0298d122906dcfc10892cb53a73992fc5b9f493ea4c9badb27b791b4127a7fe7"
+B = "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e"
+C = "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"
+D = "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0"
+E = "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"
+F = "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a"
+
+
+@pytest.mark.parametrize(
+    ("index", "size", "leaf", "proof"),
+    [
+        (5, 8, "4271a26be0d8a84f0bd54c8c302e7cb3a3b5d1fa6780a40bcce2873477dab658", [C, D, E]),
+        (2, 3, A, [ROOTS[2]]),
+        (1, 5, "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+            ["6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d", B, C]),
+    ],
+)  # fmt: skip
+def test_inclusion_proofs_of_other_implementations(
+    index: int, size: int, leaf: str, proof: list[str]
+) -> None:
+    """From the test data of transparency-dev/merkle, over the same eight leaves."""
+    leaves = [leaf_hash(entry) for entry in REFERENCE[:size]]
+    assert leaves[index].hex() == leaf
+    assert [found.hex() for found in inclusion_proof(index, leaves)] == proof
+    hashes = [bytes.fromhex(text) for text in proof]
+    assert verify_inclusion(index, size, leaves[index], hashes, bytes.fromhex(ROOTS[size]))
+
+
+@pytest.mark.parametrize(("old", "new", "proof"), [(6, 8, [F, D, E]), (2, 5, [B, C])])
+def test_consistency_proofs_of_other_implementations(old: int, new: int, proof: list[str]) -> None:
+    """From the test data of transparency-dev/merkle, over the same eight leaves."""
+    leaves = [leaf_hash(entry) for entry in REFERENCE[:new]]
+    assert [found.hex() for found in consistency_proof(old, leaves)] == proof
+    roots = [bytes.fromhex(ROOTS[size]) for size in (old, new)]
+    assert verify_consistency(old, new, *roots, [bytes.fromhex(text) for text in proof])
+
+
 def test_root_and_append_agree_with_the_definition() -> None:
     growing = CompactRange()
     leaves = leaves_of(130)

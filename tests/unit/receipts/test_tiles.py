@@ -75,10 +75,10 @@ def test_publishing_step_by_step_leaves_what_publishing_at_once_leaves(tmp_path:
     for size, entry in enumerate(ENTRIES):
         tree.append(entry)
         if size < 10 or size % 37 == 0 or size in (254, 255, 256, 510, 511, 512, 599):
-            publish_tiles(steps, tree, start=published)
-            remove_superseded(steps, tree, start=published)
+            publish_tiles(steps, tree.contents(start=published))
+            remove_superseded(steps, tree.tiles(start=published))
             published = size + 1
-    publish_tiles(once, tree)
+    publish_tiles(once, tree.contents())
     assert files_of(steps) == files_of(once)
 
 
@@ -88,12 +88,12 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def test_publishing_mends_what_is_different(tmp_path: Path) -> None:
     tree = TileTree(ENTRIES[:300])
-    publish_tiles(tmp_path, tree)
+    publish_tiles(tmp_path, tree.contents())
     before = files_of(tmp_path)
     (tmp_path / "tile/0/000").write_bytes(b"wrong")
     (tmp_path / "tile/entries/001.p/44").unlink()
     (tmp_path / "tile/0/001.p/.44.abcd").write_bytes(b"cut short")
     (tmp_path / "tile/0/001.p/43").write_bytes(b"older")
-    publish_tiles(tmp_path, tree)
-    remove_superseded(tmp_path, tree)
+    publish_tiles(tmp_path, tree.contents())
+    remove_superseded(tmp_path, tree.tiles())
     assert files_of(tmp_path) == before

@@ -1,0 +1,200 @@
+"""``cryoflux witness``: be a witness of logs, have one's own witnessed, and check evidence against one."""
+
+from __future__ import annotations
+
+__all__ = ["app"]
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
+from cryoflux.errors import ConfigError, ExitCode, UsageError, VerificationError
+
+if TYPE_CHECKING:
+    from cryoflux.receipts.checkpoint import VerifierKey
+    from cryoflux.witness.client import Collected
+    from cryoflux.witness.service import Witness
+
+app = typer.Typer(
+    help="Witness logs, and have one's own witnessed.", no_args_is_help=True, rich_markup_mode=None
+)
+_MOST_LOGS = 10_000
+
+
+def _keys(given: list[str], listed: Path | None) -> list[VerifierKey]:
+    from cryoflux.receipts.checkpoint import KeyType, parse_verifier_key
+
+    lines = list(given)
+    if listed is not None:
+        try:
+            text = listed.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{listed} cannot be read: {error}.", hint="Name a file with a verifier key a line."
+            ) from error
+        lines += [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    keys = []
+    for line in lines[:_MOST_LOGS]:
+        try:
+            key = parse_verifier_key(line)
+        except VerificationError as error:
+            raise UsageError(error.what, why="Only a named key can be checked.", hint=error.hint) from error
+        if key.kind is not KeyType.LOG:
+            raise UsageError(f"{key.name} is the key of a witness.", hint="Name keys of logs (type 01).")
+        keys.append(key)
+    return keys
+
+
+@app.command("serve")
+def serve_witness(
+    folder: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Folder of the witness's key and memory.")
+    ] = Path("witness"),
+    log: Annotated[
+        list[str] | None, typer.Option("--log", metavar="VKEY", help="Key of a log to witness; repeatable.")
+    ] = None,
+    logs: Annotated[
+        Path | None, typer.Option("--logs", metavar="FILE", help="File with such keys, one a line.")
+    ] = None,
+    accept_new: Annotated[
+        bool, typer.Option("--accept-new", help="Witness any log, by the key that it brings first.")
+    ] = False,
+    name: Annotated[
+        str, typer.Option(help="Name of this witness; keep it for good.", show_default="by its key")
+    ] = "",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.", min=0, max=65535)] = 8788,
+    as_json: JsonOption = False,
+) -> None:
+    """Remember the newest head of each log, and cosign what continues it."""
+    from cryoflux.witness.server import bind, is_loopback, serve
+    from cryoflux.witness.service import open_witness
+
+    keys = _keys(log or [], logs)
+    if not keys and not accept_new:
+        raise ConfigError(
+            "No log was named.",
+            why="A witness cosigns only logs that it knows.",
+            hint="Name one with --log VKEY (cryoflux witness key prints it), or add --accept-new.",
+        )
+    _check_name(name)
+    with closing(bind(host, port)) as listener:
+        witness, heads = open_witness(folder, name=name, logs=keys, accept_new=accept_new)
+        with closing(heads):
+            _announce(witness, listener.getsockname(), len(keys), as_json=as_json)
+            serve(witness, listener, only_loopback=is_loopback(host))
+
+
+def _check_name(name: str) -> None:
+    if name and (len(name) > 200 or "+" in name or any(c.isspace() or not c.isprintable() for c in name)):
+        raise UsageError(
+            f"{name!r} cannot be the name of a witness.",
+            why="It stands in every signature line, between spaces.",
+            hint="Take an address without a scheme, such as witness.example/w1.",
+        )
+
+
+def _announce(witness: Witness, address: tuple[Any, ...], count: int, *, as_json: bool) -> None:
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    url = f"http://{host}:{address[1]}"
+    if as_json:
+        emit_json({"event": "listening", "url": url, "key": str(witness.key), "logs": count})
+        return
+    stdout.print(f"witness of {count} logs on {url}", markup=False)
+    stdout.print(f"for a policy: witness NAME {witness.key} {url}", markup=False)
+
+
+@app.command("key")
+def show_key(state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Print the key of a state's log, as witnesses and policies name it."""
+    from cryoflux.witness.cosigned import log_key_of
+
+    key = log_key_of(_state(state))
+    if as_json:
+        emit_json({"key": str(key)})
+    else:
+        stdout.print(str(key), markup=False)
+
+
+def _state(flag: str | None) -> Path:
+    from cryoflux.config import load_settings
+
+    return Path(load_settings({"state": flag}).settings.run.state)
+
+
+@app.command("submit")
+def submit_head(
+    policy: Annotated[
+        Path, typer.Option("--policy", metavar="FILE", help="Policy that names the witnesses.")
+    ],
+    state: StateOption = None,
+    timeout: Annotated[float, typer.Option(help="How long to wait for answers, s.", min=0.1, max=600)] = 10.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Have the newest head of a state cosigned; exit 1 without a quorum."""
+    from cryoflux.files import lock_exclusively
+    from cryoflux.witness.policy import read_policy
+    from cryoflux.witness.witnessing import open_witnessing
+
+    chosen, folder = read_policy(policy), _state(state)
+    with (
+        closing(open_witnessing(folder, chosen, timeout_s=timeout)) as witnessing,
+        lock_exclusively(folder / "lock", holder="cryoflux witness submit"),
+    ):
+        found = witnessing.submit()
+    _show(found, as_json=as_json)
+    if not found.reached:
+        raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))
+
+
+def _show(found: Collected, *, as_json: bool) -> None:
+    cosigned = [answer.witness for answer in found.answers if answer.line is not None]
+    if as_json:
+        emit_json(
+            {
+                "event": "witnessed" if found.reached else "not-witnessed",
+                "cosigned": cosigned,
+                "needed": found.needed,
+                "problems": list(found.problems),
+                "disputed": found.disputed,
+            }
+        )
+        return
+    mark = "✓ cosigned" if found.reached else "✗ NOT WITNESSED, cosigned only"
+    stdout.print(f"{mark} by {', '.join(cosigned) or 'nobody'}; needed: {found.needed}", markup=False)
+    for problem in found.problems:
+        stderr.print(problem, markup=False)
+
+
+@app.command("check-evidence")
+def check_evidence(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Evidence that a witness or verifier kept.")],
+    log: Annotated[str, typer.Option("--log", metavar="VKEY", help="The log that it has to be about.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Check that a log signed two histories; exit 1 if the file does not show it."""
+    from cryoflux.witness.evidence import MAX_EVIDENCE_BYTES, check_equivocation, parse_equivocation
+
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_EVIDENCE_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}.", hint="Name a file of evidence."
+        ) from error
+    found = parse_equivocation(content)
+    said = check_equivocation(found)
+    if log and str(found.log) != log:
+        raise VerificationError(
+            f"The evidence is about {found.log}, not about {log}.",
+            why="Anybody can make a log of their own that tells two stories.",
+        )
+    if as_json:
+        emit_json({"event": "equivocation", "log": str(found.log), "said": said, "expected": bool(log)})
+        return
+    stdout.print(f"✓ PROVEN: {said}", markup=False)
+    if not log:
+        stdout.print(f"Make sure that this is the key of the log that you mean: {found.log}", markup=False)

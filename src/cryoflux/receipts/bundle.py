@@ -1,0 +1,170 @@
+"""Everything that a stranger needs in order to check a log, in one folder, with a script to do it.
+
+The folder holds what the signed checkpoint covers, and it is put together from the entries, not copied from
+the tiles on the disk, after the root over them has been found to be the signed one. Artefacts are found by
+the digests that the entries name; one that is not kept here is not in the bundle, and is named.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Bundle", "Extras", "write_bundle"]
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from cryoflux.digests import CHECKSUMS, file_digest
+from cryoflux.errors import StateTamperedError, UsageError
+from cryoflux.files import storage_errors, write_atomic
+from cryoflux.receipts.checkpoint import parse_checkpoint
+from cryoflux.receipts.entry import Entry, KeyEntry, intent_of, receipt_of
+from cryoflux.receipts.key_statement import KeyRoot, KeyRotation, public_key_of
+from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
+from cryoflux.receipts.reading import read_everything
+from cryoflux.receipts.schema import schema_bytes
+from cryoflux.receipts.statement import Base
+from cryoflux.receipts.tiles import TileTree, publish_tiles
+from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, RECEIPT_KEY, key_id, load_public_key, public_pem
+
+_ADAPTER = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """Which artefacts go into a bundle."""
+
+    adapters: bool = False
+    models: bool = False
+    """the first model and the head"""
+    holdout: bool = False
+    """the holdouts, and the losses of each example"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What was written."""
+
+    entries: int
+    """covered by the checkpoint"""
+    uncovered: int
+    """newer entries, which are not in it"""
+    missing: tuple[str, ...]
+    """digests of artefacts that were asked for and are not kept here"""
+
+
+def write_bundle(state: Path, target: Path, extras: Extras) -> Bundle:
+    """Write the bundle of a state's log into a new folder.
+
+    Raises:
+        UsageError: the folder is not empty, or there is no log.
+        StateTamperedError: the entries are not those that were signed.
+        VerificationError: the checkpoint is not signed by the log's key.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(
+            f"{target} is not an empty folder.",
+            why="What lies in it would look like a part of the bundle.",
+            hint="Name a new one with -o DIR.",
+        )
+    everything = read_everything(state)
+    note = (state / LOG_FOLDER / CHECKPOINT).read_bytes()
+    head = parse_checkpoint(note, load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub"))
+    entries = everything[: head.size]
+    tree = TileTree(entry.envelope for entry in entries)
+    if len(entries) < head.size or tree.root() != head.root:
+        raise StateTamperedError(
+            "The entries of the log are not those that its checkpoint was signed over.",
+            why="Nobody would accept the bundle.",
+            hint="cryoflux verify names everything that is wrong.",
+        )
+    write_atomic(target / LOG_FOLDER / CHECKPOINT, note)
+    publish_tiles(target / LOG_FOLDER, tree.contents())
+    for entry in entries:
+        write_atomic(target / "entries" / f"{entry.index:06}.json", entry.envelope)
+    _write_keys(state, target, entries)
+    _write_words(target)
+    missing = _copy_artefacts(state, target, [e for e in entries if isinstance(e, Entry)], extras)
+    return Bundle(len(entries), len(everything) - len(entries), tuple(missing))
+
+
+def _write_words(target: Path) -> None:
+    words = files("cryoflux.receipts")
+    write_atomic(target / "verify.sh", words.joinpath("verify.sh").read_bytes(), mode=0o755)
+    write_atomic(target / "README.txt", words.joinpath("bundle.txt").read_bytes())
+    write_atomic(target / "receipt.schema.json", schema_bytes())
+
+
+def _write_keys(state: Path, target: Path, entries: Sequence[Entry | KeyEntry]) -> None:
+    first = load_public_key(state / KEYS_FOLDER / f"{RECEIPT_KEY}.pub")
+    log = load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub")
+    folder = target / KEYS_FOLDER
+    write_atomic(folder / f"{RECEIPT_KEY}.pub", public_pem(first))
+    write_atomic(folder / f"{LOG_KEY}.pub", public_pem(log))
+    for key in (first, *_named_keys(entries)):
+        write_atomic(folder / f"{key_id(key)}.pem", public_pem(key))
+
+
+def _named_keys(entries: Iterable[Entry | KeyEntry]) -> Iterator[Ed25519PublicKey]:
+    for entry in entries:
+        match entry.statement.predicate:
+            case KeyRoot(root=key) | KeyRotation(successor=key):
+                yield public_key_of(key)
+
+
+def _copy_artefacts(state: Path, target: Path, entries: Sequence[Entry], extras: Extras) -> Iterator[str]:
+    if extras.adapters:
+        yield from _copy_adapters(state, target, entries)
+    if extras.holdout:
+        yield from _copy_holdouts(state, target, entries)
+    if extras.models and entries:
+        yield from _copy_models(state, target, entries)
+
+
+def _copy(source: Path, target: Path, digest: str) -> Iterator[str]:
+    if not source.is_file() or file_digest(source) != digest:
+        yield digest
+        return
+    place = target / "artefacts" / digest / source.name
+    with storage_errors(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)
+
+
+def _copy_adapters(state: Path, target: Path, entries: Iterable[Entry]) -> Iterator[str]:
+    for entry in entries:
+        subjects = {subject.name: subject.digest.sha256 for subject in entry.statement.subject}
+        if _ADAPTER in subjects:
+            for name, digest in subjects.items():
+                yield from _copy(state / "capsules" / subjects[_ADAPTER] / Path(name).name, target, digest)
+
+
+def _copy_holdouts(state: Path, target: Path, entries: Iterable[Entry]) -> Iterator[str]:
+    holdouts: dict[str, str] = {}
+    for entry in entries:
+        intent, receipt = intent_of(entry), receipt_of(entry)
+        if intent is not None:
+            holdouts[intent.data.holdout.sha256] = intent.data.digest
+        elif receipt is not None and receipt.evaluation is not None:
+            losses = receipt.evaluation.per_example
+            yield from _copy(state / "evidence" / f"{losses}.bin", target, losses)
+    for digest, data in holdouts.items():
+        found = [p for p in (state / "data" / data).glob("holdout*.jsonl") if file_digest(p) == digest]
+        yield from _copy(found[0], target, digest) if found else (digest,)
+
+
+def _copy_models(state: Path, target: Path, entries: Sequence[Entry]) -> Iterator[str]:
+    last = receipt_of(entries[-1])
+    first = entries[0].statement.predicate.base
+    head: Base = last.result if last is not None else entries[-1].statement.predicate.base
+    for model in dict.fromkeys((first, head)):
+        source, place = state / "models" / model.digest, target / "models" / model.digest
+        if not (source / CHECKSUMS).is_file() or file_digest(source / CHECKSUMS) != model.files:
+            yield model.digest
+            continue
+        with storage_errors(place):
+            shutil.copytree(source, place)

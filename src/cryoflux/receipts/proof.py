@@ -1,0 +1,154 @@
+"""One receipt in one file that proves itself offline: C2SP tlog-proof v1.
+
+::
+
+    c2sp.org/tlog-proof@v1
+    extra <base64 of the signed envelope>
+    index <position in the log>
+    <base64 hash>                          the inclusion proof, from the leaf upwards
+    <empty line>
+    <the signed checkpoint, with the cosignatures of witnesses that it carries>
+
+Nobody vouches for the extra data by itself, but it is the entry: its leaf hash has to lead to the signed
+root, and its own signature has to hold. Source: C2SP tlog-proof, tlog-checkpoint; RFC 6962 §2.1.1.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Proof", "check_proof", "format_proof", "parse_proof", "prove"]
+
+import base64
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from cryoflux.errors import StateTamperedError, UsageError, VerificationError
+from cryoflux.receipts.checkpoint import parse_checkpoint
+from cryoflux.receipts.entry import Entry, KeyEntry, parse_any_entry
+from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
+from cryoflux.receipts.merkle import leaf_hash, verify_inclusion
+from cryoflux.receipts.tile_reader import TileReader
+from cryoflux.signing.canonical import MAX_ENTRY_BYTES
+from cryoflux.signing.envelope import decode_base64, verify
+from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, key_id, load_public_key
+
+_MAX_BYTES = 4 * MAX_ENTRY_BYTES
+_FORMAT = re.compile(
+    r"c2sp\.org/tlog-proof@v1\n"
+    r"(?:extra (?P<extra>[0-9A-Za-z+/]*={0,2})\n)?"
+    r"index (?P<index>0|[1-9][0-9]{0,17})\n"
+    r"(?P<hashes>(?:[0-9A-Za-z+/]{43}=\n){0,63})"
+    r"\n(?P<checkpoint>.+)",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a proof file holds; nothing about it has been verified."""
+
+    index: int
+    """position of the entry in the log"""
+    hashes: tuple[bytes, ...]
+    """inclusion proof, from the leaf upwards"""
+    checkpoint: bytes
+    """the signed note, verbatim"""
+    extra: bytes
+    """the entry; empty where the file leaves it out"""
+
+
+def format_proof(proof: Proof) -> bytes:
+    """The bytes of a proof file."""
+    lines = ["c2sp.org/tlog-proof@v1"]
+    if proof.extra:
+        lines.append(f"extra {base64.b64encode(proof.extra).decode()}")
+    lines.append(f"index {proof.index}")
+    lines += [base64.b64encode(found).decode() for found in proof.hashes]
+    return "\n".join([*lines, "", ""]).encode() + proof.checkpoint
+
+
+def parse_proof(content: bytes) -> Proof:
+    """Read a proof file.
+
+    Raises:
+        VerificationError: it is none.
+    """
+    try:
+        found = _FORMAT.fullmatch(content.decode("utf-8")) if len(content) <= _MAX_BYTES else None
+    except UnicodeDecodeError:
+        found = None
+    if found is None:
+        raise VerificationError(
+            "The file is not a C2SP tlog-proof (v1).",
+            why="It has to hold the index, the inclusion proof and the signed checkpoint.",
+            hint="Make one with: cryoflux receipts proof ID",
+        )
+    hashes = tuple(decode_base64(line, "A hash of the proof") for line in found["hashes"].splitlines())
+    extra = decode_base64(found["extra"], "The extra data") if found["extra"] else b""
+    return Proof(int(found["index"]), hashes, found["checkpoint"].encode(), extra)
+
+
+def prove(state: Path, index: int) -> Proof:
+    """The proof of one entry of a state's log, checked before it is handed out.
+
+    Raises:
+        UsageError: the signed checkpoint does not cover such an entry.
+        StateTamperedError: the published log is damaged.
+        VerificationError: its checkpoint is not signed by its key.
+    """
+    folder = state / LOG_FOLDER
+    note = (folder / CHECKPOINT).read_bytes() if (folder / CHECKPOINT).is_file() else b""
+    head = parse_checkpoint(note, load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub"))
+    if index >= head.size:
+        raise UsageError(
+            f"The signed checkpoint covers {head.size} entries, and not entry {index}.",
+            why="Only what it covers can be proven.",
+            hint="The next cryoflux run signs a newer one; see cryoflux receipts list.",
+        )
+    reader = TileReader(folder, head.size)
+    entry, hashes = reader.entry(index), tuple(reader.inclusion(index))
+    if not verify_inclusion(index, head.size, leaf_hash(entry), hashes, head.root):
+        raise StateTamperedError(
+            f"The tiles of the log do not lead from entry {index} to the signed root.",
+            why="A proof made of them would not be accepted anywhere.",
+            hint="cryoflux verify names everything that is wrong; the next run derives tiles again.",
+        )
+    return Proof(index, hashes, note, entry)
+
+
+def check_proof(
+    proof: Proof, key: Ed25519PublicKey, log_key: Ed25519PublicKey, entry: bytes = b""
+) -> Entry | KeyEntry:
+    """Check everything that a proof claims, offline; the entry that it proves.
+
+    Args:
+        proof: what the file holds.
+        key: that has to have signed the entry.
+        log_key: that has to have signed the checkpoint.
+        entry: the exact bytes of the entry, where the file leaves them out.
+
+    Raises:
+        VerificationError: something does not hold; it says what.
+    """
+    head = parse_checkpoint(proof.checkpoint, log_key)
+    envelope = proof.extra or entry
+    if not envelope:
+        raise VerificationError("The proof does not bring the entry that it is about.")
+    if not verify_inclusion(proof.index, head.size, leaf_hash(envelope), proof.hashes, head.root):
+        raise VerificationError(
+            f"The inclusion proof does not lead from entry {proof.index} to the signed root.",
+            why="The entry, its index or a hash is not the one that the log holds.",
+        )
+    found = parse_any_entry(proof.index, envelope)
+    if not verify(found.signed, key):
+        raise VerificationError(
+            f"The entry is not signed by the key {key_id(key)[:16]}….",
+            why=f"It names key {found.signed.keyid[:16]}….",
+        )
+    if found.statement.predicate.sequence != proof.index:
+        raise VerificationError(
+            f"The entry says that it is number {found.statement.predicate.sequence}, not {proof.index}."
+        )
+    return found

@@ -1,0 +1,165 @@
+"""Step 13: the log continues the head that was seen when it was verified here last.
+
+The heads are kept in a folder of the one who verifies, one file a log, by its origin.
+Like the known hosts of ssh, this is trust on first use: the first verification remembers, every later one
+compares. A log with another receipt key has another origin, and is another log.
+"""
+
+from __future__ import annotations
+
+__all__ = ["REMEMBERED", "check_memory", "check_remembered", "evidence_against", "recall", "remember"]
+
+import hashlib
+from pathlib import Path
+
+from cryoflux.errors import UsageError, VerificationError
+from cryoflux.files import write_atomic
+from cryoflux.receipts.checkpoint import (
+    MAX_NOTE_BYTES,
+    KeyType,
+    Note,
+    VerifierKey,
+    origin_of,
+    parse_note,
+)
+from cryoflux.receipts.merkle import consistency_proof, root_hash
+from cryoflux.signing.keys import raw_public_key
+from cryoflux.verification.history import History
+from cryoflux.verification.result import Check, Status, Step, conclude, failed
+from cryoflux.witness.evidence import Equivocation, check_equivocation
+
+REMEMBERED = Step(13, "continues what was seen before")
+
+
+def _path(folder: Path, origin: str) -> Path:
+    # An origin may hold any sign; its hash is a file name everywhere.
+    return folder / hashlib.sha256(origin.encode()).hexdigest()[:32]
+
+
+def recall(folder: Path, origin: str) -> bytes | None:
+    """The head of a log that was seen last; none where it was never verified.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    path = _path(folder, origin)
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAX_NOTE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}.",
+            why="It says what was seen of this log before.",
+            hint="Name another folder with --heads DIR.",
+        ) from error
+
+
+def remember(folder: Path, note: bytes) -> None:
+    """Remember a head that was verified, unless a larger one is remembered.
+
+    Raises:
+        StorageError: the disk is full, read-only, or refuses.
+        VerificationError: it is not a signed head.
+    """
+    point = parse_note(note).checkpoint
+    before = recall(folder, point.origin)
+    if before is None or parse_note(before).checkpoint.size < point.size:
+        write_atomic(_path(folder, point.origin), note)
+
+
+def evidence_against(history: History, remembered: bytes) -> Equivocation | None:
+    """Proof for others that the log told two stories, if both heads are signed by its key.
+
+    Args:
+        history: the log as it is now.
+        remembered: the head that was seen before.
+    """
+    material = history.material
+    if material.log_key is None or material.checkpoint is None:
+        return None
+    try:
+        older, newer = parse_note(remembered), parse_note(material.checkpoint)
+        found = _two_heads(history, older, newer)
+        check_equivocation(found)
+    except (VerificationError, ValueError):
+        return None
+    return found
+
+
+def _two_heads(history: History, older: Note, newer: Note) -> Equivocation:
+    key = history.material.log_key
+    assert key is not None  # noqa: S101 - asked for before
+    log = VerifierKey(older.checkpoint.origin, KeyType.LOG, raw_public_key(key))
+    before, after = older.checkpoint.size, newer.checkpoint.size
+    if before == after:
+        return Equivocation(log, older, newer)
+    leaves = history.leaves[:after]
+    return Equivocation(
+        log, older, newer, root_hash(leaves[:before]), tuple(consistency_proof(before, leaves))
+    )
+
+
+def check_remembered(history: History, remembered: bytes | None) -> list[Check]:
+    """Step 13: the log continues the head that was seen when it was verified last.
+
+    Args:
+        history: what was read of the log.
+        remembered: that head, as it was signed; none where there was none.
+    """
+    if remembered is None:
+        return conclude(REMEMBERED, [], "")
+    try:
+        before = parse_note(remembered)
+    except VerificationError as error:
+        return conclude(REMEMBERED, [failed("remembered head", error.what)], "")
+    log_key, point = history.material.log_key, before.checkpoint
+    if log_key is not None and not before.by(VerifierKey(point.origin, KeyType.LOG, raw_public_key(log_key))):
+        detail = "was signed by another key than this log's keys/log.pub: the key was replaced since"
+        return conclude(REMEMBERED, [failed("remembered head", detail)], "")
+    entries = len(history.leaves)
+    if entries < point.size:
+        detail = f"{point.size} entries were seen before, now there are {entries}: the newest were removed"
+        return conclude(REMEMBERED, [failed("remembered head", detail)], "")
+    if root_hash(history.leaves[: point.size]) != point.root:
+        detail = f"the {point.size} entries that were seen before are not the first {point.size} of these"
+        return conclude(REMEMBERED, [failed("remembered head", f"{detail}: this is another history")], "")
+    return conclude(REMEMBERED, [], f"begins with the {point.size} entries that were seen before")
+
+
+def _origin(history: History) -> str | None:
+    # Step 4 says whether this is the origin of the key that signed.
+    material = history.material
+    try:
+        if material.checkpoint is not None:
+            return parse_note(material.checkpoint).checkpoint.origin
+    except VerificationError:
+        pass
+    return origin_of(material.key) if material.key is not None else None
+
+
+def check_memory(history: History, folder: Path) -> list[Check]:
+    """Step 13, with the heads of a folder; proof of two stories is put beside them.
+
+    Args:
+        history: what was read of the log.
+        folder: where the heads are kept.
+
+    Raises:
+        UsageError: the remembered head cannot be read.
+        StorageError: the proof cannot be written.
+    """
+    if (origin := _origin(history)) is None:
+        return []
+    remembered = recall(folder, origin)
+    checks = check_remembered(history, remembered)
+    if remembered is None or all(check.status is Status.OK for check in checks):
+        return checks
+    if (found := evidence_against(history, remembered)) is None:
+        return checks
+    name = hashlib.sha256(found.content).hexdigest()[:32]
+    path = folder / f"{name}.equivocation"
+    write_atomic(path, found.content)
+    detail = "proves to anybody that the log told two stories; see cryoflux witness check-evidence"
+    return [*checks, *conclude(REMEMBERED, [failed(str(path), detail)], "")]

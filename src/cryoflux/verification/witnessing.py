@@ -1,0 +1,153 @@
+"""Step 12: what others have seen of the log.
+
+A log that is consistent in itself can still be an old one, or one of two. Against that only somebody
+else's memory helps: the cosignatures of witnesses that a policy names, not older than somebody is content
+with. That they are theirs is proven. That no larger head existed at their time, and no other history, is
+what the witnesses say: it is attested.
+"""
+
+from __future__ import annotations
+
+__all__ = ["WITNESSED", "Demand", "check_witnessed", "read_witnessed"]
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryoflux.errors import VerificationError
+from cryoflux.receipts.checkpoint import (
+    MAX_NOTE_BYTES,
+    Checkpoint,
+    KeyType,
+    Note,
+    VerifierKey,
+    cosigned_at,
+    parse_note,
+    verify_log,
+)
+from cryoflux.receipts.log import LOG_FOLDER
+from cryoflux.receipts.merkle import root_hash
+from cryoflux.signing.keys import raw_public_key
+from cryoflux.verification.history import History, said_by
+from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
+from cryoflux.witness.cosigned import WITNESSED as WITNESSED_FILE
+from cryoflux.witness.policy import Policy
+
+WITNESSED = Step(12, "witnessed by a quorum", Claim.ATTESTED)
+_SKEW_S = 300
+"""how far the clock of an honest witness may be ahead of ours, s"""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What somebody wants to see from witnesses."""
+
+    policy: Policy
+    now_s: int
+    """POSIX seconds"""
+    max_age_s: int | None = None
+    """how old the quorum may be; none for any age"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A head of this log, and when witnesses cosigned it."""
+
+    point: Checkpoint
+    times: dict[str, int]
+    """witness name → POSIX seconds"""
+    since_s: int | None
+    """time of the quorum; none where there is no quorum, or nobody is needed for one"""
+    reached: bool
+
+
+def read_witnessed(target: Path) -> bytes | None:
+    """The last head of a state that a quorum has cosigned; read it before the entries, which only grow."""
+    path = target / LOG_FOLDER / WITNESSED_FILE
+    if not path.is_file():  # a pipe would be waited on for ever
+        return None
+    with path.open("rb") as stream:
+        return stream.read(MAX_NOTE_BYTES + 1)
+
+
+def check_witnessed(history: History, notes: Sequence[bytes], demand: Demand) -> list[Check]:
+    """Step 12: a quorum has cosigned, recently enough, a head that covers every receipt.
+
+    Args:
+        history: what was read of the log.
+        notes: its signed heads, each with the cosignatures that it carries.
+        demand: whom to believe, and how old it may be.
+    """
+    findings: list[Finding] = []
+    seen: list[_Seen] = []
+    for note in notes:
+        try:
+            seen.append(_look(history, parse_note(note), demand))
+        except VerificationError as error:
+            findings.append(failed("signed head", error.what))
+    best = max(seen, key=lambda s: (s.reached, s.point.size, s.since_s or 0), default=None)
+    if best is None or not best.reached:
+        names = ", ".join(sorted(best.times)) if best and best.times else "nobody"
+        detail = f"needed: {demand.policy.describe()}; cosigned by {names}"
+        return conclude(WITNESSED, [*findings, failed("quorum", detail)], "")
+    findings += _too_old(best, demand)
+    findings += _uncovered(history, best.point.size)
+    return conclude(WITNESSED, findings, _summary(best, demand))
+
+
+def _look(history: History, note: Note, demand: Demand) -> _Seen:
+    point = note.checkpoint
+    keys = _log_keys(history, demand.policy, point.origin)
+    if not keys:
+        raise VerificationError(f"the policy names no key of the log {point.origin}")
+    _verify_any(note, keys)
+    if point.size > len(history.leaves):
+        missing = f"entries {len(history.leaves)} to {point.size - 1} are missing"
+        raise VerificationError(
+            f"covers {point.size} entries, but there are {len(history.leaves)}: {missing}"
+        )
+    if root_hash(history.leaves[: point.size]) != point.root:
+        raise VerificationError(f"the first {point.size} entries are not the ones that were signed")
+    found = {line.name: cosigned_at(note, line.key) for line in demand.policy.witnesses}
+    # A witness whose clock is ahead would look fresh for ever.
+    times = {name: at for name, at in found.items() if at is not None and at <= demand.now_s + _SKEW_S}
+    reached = demand.policy.reached(set(times))
+    return _Seen(point, times, demand.policy.reached_at(times), reached)
+
+
+def _verify_any(note: Note, keys: Sequence[VerifierKey]) -> None:
+    # A log that changed its key has two for a while; a key that signed nothing here is no obstacle.
+    for key in [key for key in keys if note.by(key)] or keys:
+        verify_log(note, key)
+
+
+def _log_keys(history: History, policy: Policy, origin: str) -> list[VerifierKey]:
+    if policy.logs:
+        return [line.key for line in policy.logs if line.key.name == origin]
+    own = history.material.log_key
+    return [VerifierKey(origin, KeyType.LOG, raw_public_key(own))] if own is not None else []
+
+
+def _too_old(best: _Seen, demand: Demand) -> Iterator[Finding]:
+    if demand.max_age_s is None:
+        return
+    if best.since_s is None:
+        yield failed("quorum", "the policy needs nobody, so nobody says how old this head is")
+    elif (age_s := demand.now_s - best.since_s) > demand.max_age_s:
+        detail = f"the quorum over {best.point.size} entries is {age_s} s old, more than {demand.max_age_s} s"
+        yield failed("quorum", f"{detail}: newer entries may exist, and be withheld")
+
+
+def _uncovered(history: History, size: int) -> Iterator[Finding]:
+    receipts = [attempt.entry for attempt in history.attempts if attempt.entry.index >= size]
+    if receipts:
+        more = f", and {len(receipts) - 1} more" if len(receipts) > 1 else ""
+        yield failed(f"{said_by(receipts[0])}{more}", f"no quorum has seen more than {size} entries")
+    elif len(history.leaves) > size:
+        yield unknown("quorum", f"{len(history.leaves) - size} newer entries, no receipts, are not witnessed")
+
+
+def _summary(best: _Seen, demand: Demand) -> str:
+    who = ", ".join(sorted(best.times)) or "nobody, and nobody is needed"
+    age = f", {max(0, demand.now_s - best.since_s)} s ago" if best.since_s is not None else ""
+    return f"{best.point.size} entries cosigned by {who}{age}; needed: {demand.policy.describe()}"

@@ -1,0 +1,1 @@
+"""Witnesses of a log: somebody else's memory, so that a log cannot forget, or tell two stories."""

@@ -1,0 +1,79 @@
+"""Where the cosigned heads of a log lie.
+
+The last head that a quorum cosigned is kept as ``log/witnessed``, because ``log/checkpoint`` is replaced with
+every entry. Where it is still the newest, ``checkpoint`` carries the cosignatures too: there others look.
+"""
+
+from __future__ import annotations
+
+__all__ = ["WITNESSED", "keep_cosigned", "log_key_of"]
+
+from pathlib import Path
+
+from cryoflux.errors import UsageError, VerificationError
+from cryoflux.files import storage_errors, write_atomic
+from cryoflux.receipts.checkpoint import (
+    MAX_NOTE_BYTES,
+    KeyType,
+    Note,
+    VerifierKey,
+    parse_note,
+    with_signatures,
+)
+from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
+from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, load_public_key, raw_public_key
+
+WITNESSED = "witnessed"
+
+
+def keep_cosigned(folder: Path, cosigned: bytes) -> None:
+    """Store a head with its cosignatures, beside those that are there.
+
+    Args:
+        folder: the ``log`` folder of a state, whose lock the caller holds.
+        cosigned: the note.
+
+    Raises:
+        StorageError: the disk is full, read-only, or refuses.
+        VerificationError: it is not a note.
+    """
+    new = parse_note(cosigned)
+    before = _stored(folder / WITNESSED)
+    if before is None or before.checkpoint.size <= new.checkpoint.size:
+        write_atomic(folder / WITNESSED, _joined(before, new))
+    newest = _stored(folder / CHECKPOINT)
+    if newest is not None and newest.checkpoint == new.checkpoint:
+        write_atomic(folder / CHECKPOINT, _joined(newest, new))
+
+
+def log_key_of(state: Path) -> VerifierKey:
+    """The key of a state's log, as witnesses and policies name it.
+
+    Raises:
+        UsageError: there is no log.
+    """
+    key = load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub")
+    if (note := _stored(state / LOG_FOLDER / CHECKPOINT)) is None:
+        raise UsageError(
+            f"{state} holds no signed head of a log.",
+            why="The head says how the log is called.",
+            hint="Name a state directory with --state DIR.",
+        )
+    return VerifierKey(note.checkpoint.origin, KeyType.LOG, raw_public_key(key))
+
+
+def _joined(old: Note | None, new: Note) -> bytes:
+    if old is None or old.checkpoint != new.checkpoint:
+        return new.content
+    return with_signatures(old.content, new.signatures)
+
+
+def _stored(path: Path) -> Note | None:
+    if not path.is_file():
+        return None
+    with storage_errors(path), path.open("rb") as stream:
+        content = stream.read(MAX_NOTE_BYTES + 1)
+    try:
+        return parse_note(content)
+    except VerificationError:
+        return None

@@ -1,0 +1,107 @@
+"""What a witness remembers: the largest head of every log, in a database that never goes back.
+
+A turn is one transaction: the head is compared and stored in it, and it is on the disk before the turn
+ends, so that no cosignature leaves before its head is remembered. Turns come one after the other, also
+between processes. Two triggers refuse what the service should never ask for.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DATABASE", "Heads"]
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryoflux.database import connect, transaction
+from cryoflux.receipts.checkpoint import Note, VerifierKey, parse_note, parse_verifier_key
+
+DATABASE = "witness.db"
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE heads (
+    origin TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    note BLOB NOT NULL,
+    key TEXT NOT NULL,
+    time_s INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER heads_never_go_back BEFORE UPDATE ON heads
+WHEN NEW.origin != OLD.origin OR NEW.size < OLD.size OR (NEW.size = OLD.size AND NEW.root != OLD.root)
+BEGIN SELECT RAISE(ABORT, 'a head never goes back'); END;
+CREATE TRIGGER heads_are_never_forgotten BEFORE DELETE ON heads
+BEGIN SELECT RAISE(ABORT, 'a head is never forgotten'); END;
+CREATE TABLE logs (origin TEXT PRIMARY KEY, key TEXT NOT NULL) STRICT;
+"""
+
+
+class Heads:
+    """The memory of a witness.
+
+    Args:
+        folder: where ``witness.db`` is, or will be.
+
+    Raises:
+        StorageError: the disk is full, read-only, or refuses.
+        StateTamperedError: the file is not such a database.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / DATABASE
+        self._connection = connect(self._path, _SCHEMA, _VERSION)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def turn(self) -> Iterator[sqlite3.Connection]:
+        """One after the other; what happens in it is on the disk afterwards, or did not happen.
+
+        Raises:
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        with self._lock, transaction(self._connection, self._path) as connection:
+            yield connection
+
+    @staticmethod
+    def head(connection: sqlite3.Connection, origin: str) -> tuple[Note, VerifierKey] | None:
+        """The largest head of a log that was cosigned, and the key that signed it."""
+        row = connection.execute("SELECT note, key FROM heads WHERE origin = ?", (origin,)).fetchone()
+        return (parse_note(row[0]), parse_verifier_key(row[1])) if row else None
+
+    @staticmethod
+    def put(connection: sqlite3.Connection, note: Note, key: VerifierKey, time_s: int) -> None:
+        """Remember a head; one that goes back is refused."""
+        point = note.checkpoint
+        connection.execute(
+            "INSERT INTO heads VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (origin) DO UPDATE SET"
+            " size = excluded.size, root = excluded.root, note = excluded.note, key = excluded.key,"
+            " time_s = excluded.time_s",
+            (point.origin, point.size, point.root, note.content, str(key), time_s),
+        )
+
+    def empty(self) -> bool:
+        """Whether no head was ever remembered."""
+        with self._lock:
+            return bool(self._connection.execute("SELECT count(*) FROM heads").fetchone() == (0,))
+
+    def logs(self) -> list[VerifierKey]:
+        """The logs that were accepted when they first came."""
+        with self._lock:
+            rows = self._connection.execute("SELECT key FROM logs ORDER BY origin").fetchall()
+        return [parse_verifier_key(key) for (key,) in rows]
+
+    def add_log(self, key: VerifierKey, *, most: int) -> bool:
+        """Accept a log for good, unless its origin is known or there are ``most`` of them."""
+        with self.turn() as connection:
+            (count,) = connection.execute("SELECT count(*) FROM logs").fetchone()
+            if count >= most:
+                return False
+            values = (key.name, str(key))
+            added = connection.execute("INSERT OR IGNORE INTO logs VALUES (?, ?)", values)
+            return bool(added.rowcount == 1)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()

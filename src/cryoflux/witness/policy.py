@@ -1,0 +1,227 @@
+"""Whom one trusts to have seen a log: a C2SP tlog-policy file.
+
+    log <vkey> [<url>]
+    witness <name> <vkey> [<url>]
+    group <name> all|any|<k> <name>...
+    quorum <name>|none
+
+A checkpoint satisfies the policy if one of its logs signed it, and the quorum cosigned it. A line can name
+only what stands above it, and every name is a member of at most one group, so that a witness counts once.
+Keys are Ed25519; a policy that names ML-DSA keys is refused rather than half understood. What the
+specification leaves open is closed here: a log cannot be its own witness.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Group", "LogLine", "Policy", "WitnessLine", "parse_policy", "read_policy"]
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryoflux.errors import UsageError, VerificationError
+from cryoflux.receipts.checkpoint import KeyType, VerifierKey, parse_verifier_key
+
+_MAX_BYTES = 256 * 1024
+_MAX_LINES = 1024
+_NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A log that is accepted."""
+
+    key: VerifierKey
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessLine:
+    """A witness that is known."""
+
+    name: str
+    """within the policy only"""
+    key: VerifierKey
+    url: str = ""
+    """where checkpoints are submitted to; empty where it is only verified"""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Some witnesses or groups, of which ``needed`` have to agree."""
+
+    name: str
+    needed: int
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Logs, witnesses, and how many of them make a quorum."""
+
+    logs: tuple[LogLine, ...]
+    witnesses: tuple[WitnessLine, ...]
+    groups: tuple[Group, ...]
+    quorum: str
+    """name of a witness or group, or ``none``"""
+
+    def reached(self, names: set[str]) -> bool:
+        """Whether the witnesses of these names are a quorum."""
+        found = set(names)
+        for group in self.groups:  # members stand above their group
+            if len(found.intersection(group.members)) >= group.needed:
+                found.add(group.name)
+        return self.quorum == _NONE or self.quorum in found
+
+    def reached_at(self, times: Mapping[str, int]) -> int | None:
+        """The latest time of which a quorum says that it, or a later one, was its own.
+
+        Args:
+            times: witness name → when it cosigned, POSIX seconds.
+
+        Returns:
+            That time; none where there is no quorum, or nobody is needed for one.
+        """
+        for time_s in sorted(set(times.values()), reverse=True):
+            if self.reached({name for name, said in times.items() if said >= time_s}):
+                return time_s
+        return None
+
+    def describe(self) -> str:
+        """The quorum in words, as far as one level of groups goes."""
+        for group in self.groups:
+            if group.name == self.quorum:
+                return f"{group.needed} of {len(group.members)} ({', '.join(group.members)})"
+        return self.quorum
+
+
+@dataclass(slots=True)
+class _Reader:
+    logs: list[LogLine] = field(default_factory=list)
+    witnesses: list[WitnessLine] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    quorum: str | None = None
+    members: set[str] = field(default_factory=set)
+
+    @property
+    def names(self) -> set[str]:
+        return {*(line.name for line in self.witnesses), *(group.name for group in self.groups)}
+
+    def _new(self, name: str) -> str:
+        if name == _NONE or name in self.names:
+            raise ValueError(f"the name {name!r} is taken")
+        return name
+
+    def _key(self, text: str, kind: KeyType) -> VerifierKey:
+        key = parse_verifier_key(text)
+        if key.kind is not kind:
+            raise ValueError(f"{key.name} is not the key of a {kind.name.lower()}")
+        listed = [*(line.key for line in self.logs), *(line.key for line in self.witnesses)]
+        if key.raw in {other.raw for other in listed}:
+            raise ValueError(f"the public key of {key.name} is listed twice")
+        return key
+
+    def log(self, items: Sequence[str]) -> None:
+        vkey, url = _split(items, 1, 2)
+        self.logs.append(LogLine(self._key(vkey, KeyType.LOG), url))
+
+    def witness(self, items: Sequence[str]) -> None:
+        name, vkey, url = _split(items, 2, 3)
+        self.witnesses.append(WitnessLine(self._new(name), self._key(vkey, KeyType.WITNESS), url))
+
+    def group(self, items: Sequence[str]) -> None:
+        if len(items) < 3:
+            raise ValueError("a group has a name, a threshold and members")
+        name, threshold, *members = items
+        for member in members:
+            if member not in self.names or member in self.members:
+                raise ValueError(f"{member!r} is not defined above, or a member twice")
+            self.members.add(member)
+        self.groups.append(Group(self._new(name), _needed(threshold, len(members)), tuple(members)))
+
+    def choose(self, items: Sequence[str]) -> None:
+        (name,) = _split(items, 1, 1)
+        if self.quorum is not None:
+            raise ValueError("there is more than one quorum line")
+        if name not in {*self.names, _NONE}:
+            raise ValueError(f"{name!r} is not defined above")
+        self.quorum = name
+
+
+def _split(items: Sequence[str], least: int, most: int) -> list[str]:
+    if not least <= len(items) <= most:
+        raise ValueError(f"{len(items)} items; {least} are needed")
+    return [*items, *[""] * (most - len(items))]
+
+
+def _needed(text: str, count: int) -> int:
+    if text in {"all", "any"}:
+        return count if text == "all" else 1
+    if not text.isascii() or not text.isdecimal() or text.startswith("0") or not int(text[:9]) <= count:
+        raise ValueError(f"{text!r} is not a threshold for {count} members")
+    return int(text)
+
+
+def parse_policy(content: bytes, where: str = "The policy") -> Policy:
+    """Read a policy.
+
+    Args:
+        content: the file's bytes.
+        where: what a message calls it.
+
+    Raises:
+        UsageError: it is not a policy, or names keys that are not known here.
+    """
+    lines = content.decode("utf-8", "surrogateescape").split("\n") if len(content) <= _MAX_BYTES else []
+    if not lines or len(lines) > _MAX_LINES or _controls(content):
+        raise _unusable(where, "it is too long, or holds control characters")
+    reader = _Reader()
+    known: dict[str, Callable[[Sequence[str]], None]] = {
+        "log": reader.log,
+        "witness": reader.witness,
+        "group": reader.group,
+        "quorum": reader.choose,
+    }
+    for number, line in enumerate(lines, start=1):
+        keyword, *items = [item for item in line.replace("\t", " ").split(" ") if item] or ["#"]
+        if keyword.startswith("#"):
+            continue
+        if keyword not in known:
+            raise _unusable(where, f"line {number}: {keyword[:40]!r} is not known")
+        try:
+            known[keyword](items)
+        except VerificationError as error:
+            raise _unusable(where, f"line {number}: {error.what}") from error
+        except ValueError as error:
+            raise _unusable(where, f"line {number}: {error}") from error
+    if reader.quorum is None:
+        raise _unusable(where, "it has no quorum line")
+    return Policy(tuple(reader.logs), tuple(reader.witnesses), tuple(reader.groups), reader.quorum)
+
+
+def _controls(content: bytes) -> bool:
+    return any((byte < 32 and byte not in b"\t\n") or byte == 127 for byte in content)
+
+
+def _unusable(where: str, reason: str) -> UsageError:
+    return UsageError(
+        f"{where} cannot be used: {reason.rstrip('.')}.",
+        why="A policy that is half understood would trust somebody whom nobody named.",
+        hint="See docs/how-to/witness-a-log.md for an example, and c2sp.org/tlog-policy for the rules.",
+    )
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy file.
+
+    Raises:
+        UsageError: it cannot be read, or is not a policy.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            f"The policy {path} cannot be read: {error.strerror}.", hint="Name a tlog-policy file."
+        ) from error
+    return parse_policy(content, str(path))

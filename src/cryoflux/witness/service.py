@@ -1,0 +1,225 @@
+"""What a witness does with a checkpoint: C2SP tlog-witness, without the HTTP around it.
+
+It cosigns a head only if the log signed it and a consistency proof shows that it continues the largest
+head that was cosigned before; the new head is on the disk before the cosignature exists. So whatever
+happens to the process, it never cosigns two heads that exclude each other. When a log shows that it has
+two stories, both heads are kept as evidence that convinces others.
+
+A key without its memory would cosign anything once more, so it is never used again: `open_witness` refuses.
+"""
+
+from __future__ import annotations
+
+__all__ = ["EVIDENCE_FOLDER", "WITNESS_KEY", "Reply", "Witness", "open_witness"]
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from cryoflux.errors import StateError, VerificationError
+from cryoflux.files import write_atomic
+from cryoflux.receipts.checkpoint import (
+    KeyType,
+    Note,
+    NoteSignature,
+    VerifierKey,
+    cosign,
+    parse_verifier_key,
+    verify_log,
+)
+from cryoflux.receipts.merkle import EMPTY_ROOT, verify_consistency
+from cryoflux.signing.keys import KEYS_FOLDER, key_id, load_key, raw_public_key
+from cryoflux.witness.evidence import from_submission
+from cryoflux.witness.heads import DATABASE, Heads
+from cryoflux.witness.submission import SIZE_TYPE, Submission, parse_submission
+
+WITNESS_KEY = "witness"
+EVIDENCE_FOLDER = "evidence"
+_TEXT = "text/plain; charset=utf-8"
+_MOST_NEW_LOGS = 1000
+_MOST_EVIDENCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: HTTP status, body and content type."""
+
+    status: int
+    body: bytes
+    kind: str = _TEXT
+
+
+def _refused(status: int, reason: str) -> Reply:
+    return Reply(status, f"{reason}\n".encode())
+
+
+class Witness:
+    """A witness of some logs.
+
+    Args:
+        heads: its memory.
+        key: its key.
+        name: its name; the key's own where it is empty.
+        logs: keys of the logs that it watches; one origin may have several.
+        evidence: folder that evidence against a log is kept in.
+        accept_new: whether to watch a log that is not listed, by the key that it brings first.
+        now: wall time, POSIX seconds.
+    """
+
+    def __init__(
+        self,
+        heads: Heads,
+        key: Ed25519PrivateKey,
+        *,
+        name: str = "",
+        logs: Sequence[VerifierKey] = (),
+        evidence: Path,
+        accept_new: bool = False,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        public = key.public_key()
+        self.key = VerifierKey(
+            name or f"cryoflux.dev/witness/{key_id(public)[:16]}", KeyType.WITNESS, raw_public_key(public)
+        )
+        self._signs_with = key
+        self._heads = heads
+        self._evidence = evidence
+        self._accept_new = accept_new
+        self._now = now
+        self._listed = tuple(logs)
+
+    def _keys_of(self, origin: str) -> list[VerifierKey]:
+        listed = [key for key in self._listed if key.name == origin]
+        return listed or [key for key in self._heads.logs() if key.name == origin]
+
+    def add_checkpoint(self, body: bytes) -> Reply:
+        """Cosign a checkpoint, or say why not.
+
+        Raises:
+            StorageError: the head could not be remembered; nothing was cosigned.
+        """
+        try:
+            submission = parse_submission(body)
+        except VerificationError as error:
+            return _refused(400, error.what)
+        if submission.old_size > submission.note.checkpoint.size:
+            return _refused(400, "The old size is larger than the checkpoint's.")
+        keys = self._keys_of(submission.note.checkpoint.origin)
+        if not keys:
+            return _refused(404, "This log is not known here.")
+        signer = _signer(submission.note, keys)
+        if signer is None:
+            return _refused(403, "No key of this log signed the checkpoint.")
+        return self._compare(replace(submission, note=_only_by(submission.note, signer)), signer)
+
+    def _compare(self, submission: Submission, signer: VerifierKey) -> Reply:
+        point = submission.note.checkpoint
+        with self._heads.turn() as turn:
+            known = self._heads.head(turn, point.origin)
+            size, root = (known[0].checkpoint.size, known[0].checkpoint.root) if known else (0, EMPTY_ROOT)
+            if known is not None and point.size == size and point.root != root:
+                self._keep_evidence(signer, known[0], submission)
+                return _conflict(size)
+            if submission.old_size != size:
+                return _conflict(size)
+            if not verify_consistency(size, point.size, root, point.root, submission.proof) or (
+                point.size == 0 and point.root != EMPTY_ROOT
+            ):
+                if known is not None:
+                    self._keep_evidence(signer, known[0], submission)
+                return _refused(422, "The proof does not show that this checkpoint continues the last one.")
+            # The time is taken here, because it says that no larger head was known at it.
+            time_s = int(self._now())
+            self._heads.put(turn, submission.note, signer, time_s)
+        return Reply(200, self._sign(submission.note, time_s).line)
+
+    def _sign(self, note: Note, time_s: int) -> NoteSignature:
+        return cosign(note.checkpoint, self.key.name, self._signs_with, time_s)
+
+    def _keep_evidence(self, signer: VerifierKey, known: Note, submission: Submission) -> None:
+        found = from_submission(signer, known, submission.note, submission.proof)
+        if found is None:
+            return
+        name = hashlib.sha256(found.older.checkpoint.text + found.newer.checkpoint.text).hexdigest()[:32]
+        path = self._evidence / f"{name}.equivocation"
+        kept = len(list(self._evidence.glob("*.equivocation")))
+        if not path.exists() and kept < _MOST_EVIDENCE:
+            write_atomic(path, found.content)
+
+    def add_log(self, body: bytes) -> Reply:
+        """Watch a log that comes for the first time, where that is allowed: its first key is its key."""
+        if not self._accept_new:
+            return _refused(403, "New logs are not accepted here; ask whoever runs this witness.")
+        try:
+            key = parse_verifier_key(body.decode("utf-8", "replace").removesuffix("\n"))
+        except VerificationError as error:
+            return _refused(400, error.what)
+        if key.kind is not KeyType.LOG:
+            return _refused(400, "This is not the key of a log.")
+        known = self._keys_of(key.name)
+        if key in known or (not known and self._heads.add_log(key, most=_MOST_NEW_LOGS)):
+            return Reply(200, f"{key}\n".encode())
+        return _refused(403, "A log of this name has another key, or there are too many logs.")
+
+
+def _signer(note: Note, keys: Sequence[VerifierKey]) -> VerifierKey | None:
+    for key in keys:
+        try:
+            verify_log(note, key)
+        except VerificationError:
+            continue
+        return key
+    return None
+
+
+def _only_by(note: Note, signer: VerifierKey) -> Note:
+    # What else hangs on the note was not verified, and is not kept.
+    own = [line for line in note.signatures if (line.name, line.key_id) == (signer.name, signer.id)]
+    return Note(note.checkpoint, tuple(own[:1]))
+
+
+def _conflict(size: int) -> Reply:
+    return Reply(409, f"{size}\n".encode(), SIZE_TYPE)
+
+
+def open_witness(
+    folder: Path,
+    *,
+    name: str = "",
+    logs: Sequence[VerifierKey] = (),
+    accept_new: bool = False,
+    now: Callable[[], float] = time.time,
+) -> tuple[Witness, Heads]:
+    """The witness of a folder, made on first use, and its memory for the caller to close.
+
+    Raises:
+        StateError: key or memory is missing where the other is there.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    key_file = folder / KEYS_FOLDER / f"{WITNESS_KEY}.pem"
+    if key_file.exists() and not (folder / DATABASE).exists():
+        raise StateError(
+            f"{folder} has the key of a witness, but not its memory {DATABASE}.",
+            why="With that key it would cosign a second history of any log.",
+            hint="Restore the newest memory, or start a witness with a new key in another folder.",
+        )
+    heads = Heads(folder)
+    try:
+        key = load_key(folder / KEYS_FOLDER, WITNESS_KEY, create=heads.empty())
+        witness = Witness(
+            heads,
+            key,
+            name=name,
+            logs=logs,
+            evidence=folder / EVIDENCE_FOLDER,
+            accept_new=accept_new,
+            now=now,
+        )
+    except BaseException:
+        heads.close()
+        raise
+    return witness, heads

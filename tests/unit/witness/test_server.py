@@ -1,0 +1,102 @@
+"""The witness over a real socket: what it answers, and what it does not let through."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import uvicorn
+
+from cryoflux.errors import UsageError
+from cryoflux.witness.server import bind, create_app, is_loopback
+from cryoflux.witness.submission import MAX_BODY_BYTES
+from signed_log import OpenWitness, SignedLog
+
+LOG = SignedLog()
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> OpenWitness:
+    return OpenWitness(tmp_path)
+
+
+@pytest.fixture
+def url(watched: OpenWitness) -> Iterator[str]:
+    listener = bind("127.0.0.1", 0)
+    config = uvicorn.Config(create_app(watched.witness), log_level="critical", lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+def post(url: str, body: bytes, path: str = "/add-checkpoint", **headers: str) -> httpx2.Response:
+    return httpx2.post(url + path, content=body, headers=headers, trust_env=False)
+
+
+def test_the_answers_are_those_of_the_specification(url: str) -> None:
+    granted = post(url, LOG.submission(0, 5))
+    assert granted.status_code == 200
+    assert granted.text.startswith("— cryoflux.dev/witness/")
+    conflict = post(url, LOG.submission(0, 7))
+    assert (conflict.status_code, conflict.text) == (409, "5\n")
+    assert conflict.headers["content-type"] == "text/x.tlog.size"
+    assert post(url, b"nonsense").status_code == 400
+    assert post(url, SignedLog(origin="log.example/2").submission(0, 5)).status_code == 404
+    assert httpx2.get(f"{url}/add-checkpoint", trust_env=False).status_code == 405
+    assert httpx2.get(f"{url}/elsewhere", trust_env=False).status_code == 404
+
+
+def test_it_says_its_key(url: str, watched: OpenWitness) -> None:
+    assert httpx2.get(f"{url}/key", trust_env=False).text == f"{watched.vkey}\n"
+
+
+def test_a_web_page_with_a_name_of_its_own_is_refused(url: str) -> None:
+    assert post(url, LOG.submission(0, 5), host="evil.example").status_code == 403
+    assert post(url, LOG.submission(0, 5), host="localhost:1").status_code == 200
+
+
+def test_a_body_without_end_is_cut_off(url: str) -> None:
+    assert post(url, b"x" * (MAX_BODY_BYTES + 1)).status_code == 413
+    assert post(url, LOG.submission(0, 5)).status_code == 200
+
+
+def test_a_body_that_never_comes_holds_up_nobody(url: str) -> None:
+    port = int(url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as slow:
+        slow.sendall(b"POST /add-checkpoint HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nold")
+        assert post(url, LOG.submission(0, 5)).status_code == 200
+
+
+def test_a_full_disk_is_no_cosignature(
+    url: str, watched: OpenWitness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise UsageError("the disk is full")
+
+    monkeypatch.setattr(watched.heads, "put", full)
+    reply = post(url, LOG.submission(0, 5))
+    assert (reply.status_code, reply.content) == (503, b"")
+
+
+def test_a_port_that_is_taken_is_a_usage_error() -> None:
+    with bind("127.0.0.1", 0) as taken, pytest.raises(UsageError, match="cannot be listened on"):
+        bind("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "stays"),
+    [("localhost", True), ("127.0.0.1", True), ("[::1]", True), ("0.0.0.0", False), ("w.example", False)],
+)
+def test_loopback_is_known(host: str, *, stays: bool) -> None:
+    assert is_loopback(host) is stays
