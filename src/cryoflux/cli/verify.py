@@ -84,6 +84,10 @@ def verify(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="Public key (PEM) that must have signed.")
     ] = None,
+    meter_key: Annotated[
+        Path | None,
+        typer.Option("--meter-key", metavar="FILE", help="Public key (PEM) of the meter that must sign."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check every receipt; exit 1 if one is not what it claims to be."""
@@ -93,6 +97,7 @@ def verify(
     report = verify_target(
         _target(target, state),
         key=load_public_key(key) if key is not None else None,
+        meter_key=load_public_key(meter_key) if meter_key is not None else None,
         recompute=recompute,
         recomputer=_recomputer_factory() if recompute else None,
     )
