@@ -33,6 +33,12 @@ bench: .venv-bench/stamp
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data bbc --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data distilbert-step --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --report bench
+	.venv-bench/bin/python benchmarks/fault_matrix.py --env bench/anchors
+	.venv-bench/bin/python benchmarks/fault_matrix.py --schedules 1000000 --jobs 2
+	.venv-bench/bin/python benchmarks/meter_accuracy.py
+	.venv-bench/bin/python benchmarks/meter_overhead.py
+	.venv-bench/bin/python benchmarks/account_storm.py
+	.venv-bench/bin/python benchmarks/account_storm.py --kills 1000
 	.venv-bench/bin/python benchmarks/schedulers.py --record bench/schedules
 	.venv-bench/bin/python benchmarks/schedulers.py --records bench/schedules/records.jsonl
 

@@ -39,7 +39,9 @@ class Outcome:
 
 def environment(**extra: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("CRYOFLUX_", "HF_"))}
-    return {**kept, "HF_HUB_OFFLINE": "1", "CRYOFLUX_THREADS": "1", **extra}
+    # One modelled machine for all tests, so that a reservation buys the same work wherever they run.
+    machine = {"CRYOFLUX_THREADS": "1", "CRYOFLUX_TDP_W": str(6.0 * len(os.sched_getaffinity(0)))}
+    return {**kept, "HF_HUB_OFFLINE": "1", **machine, **extra}
 
 
 def start(

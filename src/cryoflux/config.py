@@ -134,6 +134,14 @@ class Energy(_Section):
     """thermal design power of the CPUs that this machine may use, W; unset for a rough guess"""
     powercap_root: str = "/sys/class/powercap"
     """where RAPL counters are looked for"""
+    rapl_zones: Literal["package", "psys"] = "package"
+    """``package``: CPU packages and their memory; ``psys``: the whole platform in their place"""
+    zeusd: str = ""
+    """socket path or host:port of a zeusd that reads RAPL for us; empty for ``ZEUSD_SOCK_PATH``"""
+    zeus: bool = False
+    """whether AMD, Apple and Jetson devices are metered through zeus"""
+    replay: str = ""
+    """recorded trace that takes the place of all sources"""
     proc_root: str = "/proc"
     """where CPU time is read"""
     nvml: bool = True
@@ -146,11 +154,13 @@ class Agent(_Section):
     """The JouleAgent daemon."""
 
     agent: str = ""
-    """URL of a daemon to spend from; empty for the embedded meter"""
+    """URL of a daemon to spend from, or ``unix://`` and its socket; empty for the embedded meter"""
     host: str = "127.0.0.1"
     """address that the daemon listens on"""
     port: Annotated[int, Field(ge=0, le=65535)] = 8787
     """port that the daemon listens on"""
+    socket: str = ""
+    """Unix socket that the daemon listens on in place of a port"""
     token: str = ""
     """bearer token; required beyond loopback"""
     timeout: Annotated[float, Field(gt=0, le=600)] = 5.0

@@ -8,16 +8,21 @@ are two small append-only ones, and whoever verifies must be able to read them w
 
 from __future__ import annotations
 
-__all__ = ["connect", "read_only", "transaction"]
+__all__ = ["SharedTransactions", "connect", "read_only", "reading", "transaction"]
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
-from cryoflux.errors import StateError, StateTamperedError, StorageError
+from cryoflux.errors import CryoFluxError, StateError, StateTamperedError, StorageError
+
+T = TypeVar("T")
 
 _BUSY_SECONDS = 10.0
 
@@ -43,13 +48,16 @@ def _explain(path: Path, error: Exception) -> Exception:
     return StorageError(f"{path}: {text}.", why="The last entry was not recorded.", hint=hint)
 
 
-def connect(path: Path, schema: str, version: int) -> sqlite3.Connection:
+def connect(
+    path: Path, schema: str, version: int, upgrades: Mapping[int, Sequence[str]] | None = None
+) -> sqlite3.Connection:
     """Open ``path`` for reading and writing, making its tables if it is new.
 
     Args:
         path: the database file; its folder is made if needed.
         schema: the statements that make the tables of ``version``.
         version: kept in ``PRAGMA user_version``; another one is refused.
+        upgrades: by an older version, the statements that make ``version`` of it; all of them or none.
 
     Raises:
         StorageError: the disk is full, read-only, or refuses.
@@ -62,7 +70,7 @@ def connect(path: Path, schema: str, version: int) -> sqlite3.Connection:
             path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         with _closed_on_error(connection):
-            _prepare(connection, path, schema, version)
+            _prepare(connection, path, schema, version, upgrades or {})
     except _ERRORS as error:
         raise _explain(path, error) from error
     except OSError as error:
@@ -83,10 +91,16 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, schema: str, version: int) -> None:
+def _prepare(
+    connection: sqlite3.Connection,
+    path: Path,
+    schema: str,
+    version: int,
+    upgrades: Mapping[int, Sequence[str]],
+) -> None:
     # The version is looked at before anything is set: another version's file stays as it is.
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found not in (0, version):
+    found = _version_of(connection)
+    if found not in (0, version, *upgrades):
         raise StateError(
             f"{path} has format {found}; this CryoFlux reads format {version}.",
             why="Guessing at another format could lose entries.",
@@ -96,6 +110,16 @@ def _prepare(connection: sqlite3.Connection, path: Path, schema: str, version: i
         connection.execute(f"PRAGMA {pragma}")
     if found == 0:
         connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA user_version={version};\nCOMMIT;")
+    elif found != version:
+        with transaction(connection, path):
+            # Looked at again: two may have opened it at once.
+            for statement in upgrades.get(_version_of(connection), ()):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={version}")
+
+
+def _version_of(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _open_to_read(path: Path, options: str) -> sqlite3.Connection:
@@ -153,3 +177,110 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise _explain(path, error) from error
+
+
+@contextmanager
+def reading(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
+    """One view of the database, whoever writes meanwhile; no writer waits for it.
+
+    Raises:
+        StorageError: the disk refuses.
+        StateTamperedError: the database is damaged.
+    """
+    try:
+        connection.execute("BEGIN")
+        try:
+            yield connection
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+    except _ERRORS as error:
+        raise _explain(path, error) from error
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    """What one thread wants done, and how it ended."""
+
+    do: Callable[[], Any]
+    done: bool = False
+    result: Any = None
+    error: Exception | None = None
+    woken: threading.Event = field(default_factory=threading.Event)
+
+    def attempt(self, connection: sqlite3.Connection) -> None:
+        connection.execute("SAVEPOINT work")
+        try:
+            self.result = self.do()
+        except CryoFluxError as error:
+            connection.execute("ROLLBACK TO work")
+            self.error = error
+        connection.execute("RELEASE work")
+
+
+class SharedTransactions:
+    """Transactions of many threads, committed together: they wait for the disk once, not in turn.
+
+    While one thread commits, others queue up; then the first of these does what all of them want, one after
+    the other in one transaction. Each is all or nothing by itself, and returns when it is on the disk.
+
+    Args:
+        lock: held while the connection is used.
+        write: one write transaction.
+    """
+
+    def __init__(
+        self,
+        lock: AbstractContextManager[Any],
+        write: Callable[[], AbstractContextManager[sqlite3.Connection]],
+    ) -> None:
+        self._lock = lock
+        self._write = write
+        self._queue_lock = threading.Lock()
+        self._queue: list[_Work] = []
+        self._led = False
+
+    def run(self, do: Callable[[], T]) -> T:
+        """Do this in a transaction, and return what it returns, or raise what it raises."""
+        mine = _Work(do)
+        with self._queue_lock:
+            self._queue.append(mine)
+            leads, self._led = not self._led, True
+        try:
+            if not leads:
+                mine.woken.wait()  # until it is done, or leads the next
+            if not mine.done:
+                leads = True
+                self._together()
+        finally:
+            with self._queue_lock:
+                if not mine.done and mine in self._queue:  # its thread is stopped, and waits no more
+                    self._queue.remove(mine)
+                if leads or (mine.woken.is_set() and not mine.done):
+                    self._led = bool(self._queue)
+                    if self._queue:
+                        self._queue[0].woken.set()
+        if mine.error is not None:
+            raise mine.error
+        return mine.result  # type: ignore[no-any-return]
+
+    def _together(self) -> None:
+        with self._lock:
+            with self._queue_lock:
+                batch, self._queue = self._queue, []
+            error: Exception | None = None
+            try:
+                with self._write() as connection:
+                    for work in batch:
+                        work.attempt(connection)
+            except Exception as failure:  # noqa: BLE001 - each of them raises it
+                error = failure
+            except BaseException:
+                # This thread is stopped; what the others want is done by the next of them.
+                with self._queue_lock:
+                    self._queue = batch + self._queue
+                raise
+        for work in batch:
+            work.error = error or work.error
+            work.done = True
+            work.woken.set()

@@ -17,6 +17,7 @@ for our mistakes, never for a user's. An error of one stage is defined beside th
     ├── JoulesEndedError             1    a reservation leaves nothing to train with; the attempt is aborted
     ├── EvaluationFailedError        1    a loss is not finite; the attempt is recorded as failed
     ├── VerificationError            1    a receipt or artefact is not what it claims to be
+    │   └── NewerFormatError         1    a later CryoFlux wrote it
     ├── MeterError                   3    this machine, or the agent, cannot measure
     │   └── AgentError               3    the JouleAgent is down, slow, or answers nonsense
     ├── BudgetError                  4    the joules do not reach for one attempt

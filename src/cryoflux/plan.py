@@ -19,7 +19,7 @@ from cryoflux.decision.power import detectable
 from cryoflux.decision.rules import BUDGETED
 from cryoflux.digests import read_tensor_entries
 from cryoflux.energy.clock import SystemClock
-from cryoflux.energy.cpu_model import GUESSED_W_PER_CPU
+from cryoflux.energy.cpu_model import GUESSED_W_PER_CPU, CpuModelSource
 from cryoflux.energy.discovery import find_sources
 from cryoflux.inputs import read_splits, too_small
 from cryoflux.quantities import MICRO, parse_energy, worst_tier
@@ -52,7 +52,7 @@ class Plan:
     evaluation_cpu_s: float
     """modelled: one evaluation of the whole holdout in float64, all layers"""
     evaluation_joules: float
-    """modelled: the same at a guessed power of one busy core"""
+    """modelled: the same at the TDP of one logical CPU"""
     detectable: dict[str, float]
     """per-example spread of Δ → smallest Δ that is found with 90 % power, nats"""
 
@@ -75,6 +75,7 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
     try:
         sources = tuple(source.name for source in found.sources)
         tier = worst_tier(source.tier for source in found.sources)
+        watts = next((s.tdp_w / s.cpus for s in found.sources if isinstance(s, CpuModelSource)), None)
     finally:
         found.close()
     return Plan(
@@ -98,7 +99,7 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
         reserve_joules=reserve_uj / MICRO,
         most_attempts=budget_uj // reserve_uj if budget_uj is not None else None,
         evaluation_cpu_s=cpu_s,
-        evaluation_joules=cpu_s * GUESSED_W_PER_CPU,
+        evaluation_joules=cpu_s * (watts or GUESSED_W_PER_CPU),
         detectable=_detectable(settings, len(splits.holdout)),
     )
 

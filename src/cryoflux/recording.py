@@ -11,6 +11,7 @@ import platform
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
 
 import cryoflux
 from cryoflux.bench import AttemptStopped, Bench
@@ -18,7 +19,10 @@ from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.rules import BUDGETED, Verdict
 from cryoflux.decision.screening import SCREEN
 from cryoflux.digests import file_digest
+from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.interface import Settlement
+from cryoflux.energy.settlement import read_settlement
+from cryoflux.errors import VerificationError
 from cryoflux.evaluation.losses import PROFILE
 from cryoflux.receipts.statement import (
     ArmPrior,
@@ -287,6 +291,7 @@ def energy_figure(bench: Bench, settlement: Settlement | None, intent: Intent) -
             assurance="self-reported",
             cpu_microseconds=0,
         )
+    statement, assurance = _signed(settlement)
     return EnergyFigure(
         microjoules=settlement.energy.uj,
         lo_microjoules=settlement.energy.lo_uj,
@@ -297,9 +302,23 @@ def energy_figure(bench: Bench, settlement: Settlement | None, intent: Intent) -
         baseline=settlement.baseline_digest,
         curve=settlement.curve,
         flags=list(settlement.energy.flags),
-        assurance="self-reported",
+        assurance=assurance,
         cpu_microseconds=settlement.cpu_us,
+        settlement=statement,
     )
+
+
+def _signed(settlement: Settlement) -> tuple[str, Literal["self-reported", "other-machine"]]:
+    """The meter's statement, and whether another machine than this one metered.
+
+    A daemon beside the training may be the trainer's own, so its word is the trainer's.
+    """
+    try:
+        boot = read_settlement(settlement.statement).boot if settlement.statement else ""
+    except VerificationError:
+        return "", "self-reported"  # what does not verify is no evidence, and must not cost the receipt
+    elsewhere = boot not in ("", "unknown", SystemClock().boot_id)
+    return settlement.statement, "other-machine" if elsewhere else "self-reported"
 
 
 @cache

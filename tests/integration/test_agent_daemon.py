@@ -16,8 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from cryoflux import __version__
 from cryoflux.agent.client import AgentClient
+from cryoflux.agent.prometheus import METRICS
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import Tier
 
@@ -29,8 +32,10 @@ ENVIRONMENT = {
 
 
 class Daemon:
-    def __init__(self, state, *options):
+    def __init__(self, state, *options, files=None):
         command = [sys.executable, "-W", "error", "-m", "cryoflux", "agent", "--json", "--port", "0"]
+        if files:
+            command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
         self.process = subprocess.Popen(
             [*command, "--state", str(state), *options],
             stdout=subprocess.PIPE,
@@ -72,8 +77,8 @@ class Daemon:
 
 
 @contextmanager
-def daemon(state, *options):
-    running = Daemon(state, *options)
+def daemon(state, *options, files=None):
+    running = Daemon(state, *options, files=files)
     try:
         yield running
     finally:
@@ -151,7 +156,8 @@ def test_unknown_reservations_and_reused_request_ids_have_their_own_status(share
 @pytest.mark.parametrize("ending", ["settle", "release"])
 def test_a_request_id_that_was_used_up_gives_no_joules(shared, ending):
     request = {"joules": 1, "request_id": f"once-{ending}"}
-    shared.post("/v1/grant", {"joules": 2, "request_id": f"for-{ending}"})
+    # A settlement waits for the next second, and a stranger's is charged what the whole machine does.
+    shared.post("/v1/grant", {"joules": 10_000, "request_id": f"for-{ending}"})
     taken = shared.post("/v1/take", request)
     assert shared.post("/v1/take", request)["reservation"] == taken["reservation"]
     shared.post(f"/v1/{ending}", {"reservation": taken["reservation"]})
@@ -160,9 +166,7 @@ def test_a_request_id_that_was_used_up_gives_no_joules(shared, ending):
     assert listed["state"] == f"{ending}d".replace("eed", "ed")
 
 
-def test_metrics_openapi_and_events(shared):
-    metrics = shared.get("/metrics")
-    assert 'cryoflux_energy_joules_total{tier="modelled"}' in metrics
+def test_openapi_and_events(shared):
     paths = json.loads(shared.get("/openapi.json"))["paths"]
     assert {"/v1/sample", "/v1/take", "/v1/settle", "/v1/release", "/v1/grant", "/v1/events"} <= set(paths)
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -171,6 +175,68 @@ def test_metrics_openapi_and_events(shared):
     with urllib.request.urlopen(f"{shared.url}/v1/events", timeout=10) as stream:
         assert stream.readline() == b"event: sample\n"
         assert "bucket_j" in json.loads(stream.readline().removeprefix(b"data: "))
+
+
+def families(text):
+    """Metric → its type and its rows of labels and value, by the format's own parser."""
+    return {
+        family.name: (family.type, {tuple(sorted(s.labels.items())): s.value for s in family.samples})
+        for family in text_string_to_metric_families(text)
+    }
+
+
+def test_metrics_are_valid_and_say_what_the_sample_says(shared):
+    shared.post("/v1/grant", {"joules": 100, "request_id": "for-metrics"})
+    taken = shared.post("/v1/take", {"joules": 7, "request_id": "metrics"})
+    before = json.loads(shared.get("/v1/sample"))
+    said = families(shared.get("/metrics"))
+    after = json.loads(shared.get("/v1/sample"))
+    device = (("device", before["sources"][0]["name"]), ("tier", "modelled"))
+    kind, rows = said["cryoflux_energy_joules"]  # the parser takes _total off a counter
+    assert kind == "counter"
+    assert before["sources"][0]["gross"]["joules"] - 1e-6 <= rows[device]
+    assert rows[device] <= after["sources"][0]["gross"]["joules"] + 1e-6
+    assert {end for ((_, end),) in said["cryoflux_net_energy_bound_joules"][1]} == {"lo", "hi"}
+    assert said["cryoflux_bucket_joules"][1][()] == pytest.approx(after["bucket_j"], abs=1e-6)
+    assert said["cryoflux_reserved_joules"][1][()] >= 7
+    assert said["cryoflux_reservations_open"][1][()] >= 1
+    assert said["cryoflux_self_energy_joules"][0] == "counter"
+    assert {flag for ((_, flag),) in said["cryoflux_meter_flags"][1]} <= set(before["flags"]) | set(
+        after["flags"]
+    )
+    assert said["cryoflux_build_info"][1] == {(("version", __version__),): 1.0}
+    assert set(METRICS) <= {name for line in shared.get("/metrics").splitlines() for name in line.split()}
+    shared.post("/v1/release", {"reservation": taken["reservation"]})
+
+
+def test_energy_is_served_no_finer_than_a_second(shared):
+    began, seen = time.monotonic(), []
+    for _ in range(50):
+        seen.append(json.loads(shared.get("/v1/sample"))["gross"]["uj"])
+        seen.append(json.loads(shared.get("/v1/sample"))["net"]["uj"])
+        shared.get("/metrics")
+    elapsed = time.monotonic() - began
+    assert len(set(seen[::2])) <= elapsed + 2
+    assert len(set(seen[1::2])) <= elapsed + 2
+    with urllib.request.urlopen(f"{shared.url}/v1/events", timeout=10) as stream:
+        began = time.monotonic()
+        for _ in range(3 * 3):
+            stream.readline()
+        assert time.monotonic() - began > 1
+
+
+def test_a_page_of_another_site_cannot_spend_from_a_daemon_without_a_token(shared):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        request = urllib.request.Request(f"{shared.url}/v1/take", b'{"joules": 1}', {"Content-Type": kind})
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=10)
+        with caught.value:
+            assert caught.value.code == 415
+
+
+def start(*options):
+    command = [sys.executable, "-m", "cryoflux", "agent", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
 
 
 def test_the_client_takes_spends_and_settles_for_its_own_process(shared):
@@ -310,18 +376,7 @@ def test_a_token_is_asked_of_everyone(tmp_path):
     ],
 )
 def test_what_cannot_be_started_is_said_in_three_lines(tmp_path, options, code, says):
-    command = [
-        sys.executable,
-        "-m",
-        "cryoflux",
-        "agent",
-        "--state",
-        str(tmp_path / "s"),
-        "--port",
-        "0",
-        *options,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    done = start("--state", str(tmp_path / "s"), "--port", "0", *options)
     assert done.returncode == code
     assert says in done.stderr
     assert [line.split(":")[0].strip() for line in done.stderr.splitlines()] == ["error", "why", "next"]
@@ -329,8 +384,7 @@ def test_what_cannot_be_started_is_said_in_three_lines(tmp_path, options, code, 
 
 def test_one_state_has_one_daemon(tmp_path):
     with daemon(tmp_path):
-        command = [sys.executable, "-m", "cryoflux", "agent", "--state", str(tmp_path), "--port", "0"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+        done = start("--state", str(tmp_path), "--port", "0")
         assert done.returncode == 2
         assert "in use by a JouleAgent" in done.stderr
         assert "--agent URL" in done.stderr

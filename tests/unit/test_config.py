@@ -48,6 +48,8 @@ NO_CHOICE = {
     "policy": "greedy-eta/v1",
     "credit": "loan",
     "nvml": "perhaps",
+    "zeus": "perhaps",
+    "rapl_zones": "core",
     "reserve": "120",
     "state": "",
 }
@@ -67,6 +69,11 @@ WITHOUT_FLAG = {
     "baseline_seconds",  # learned once for a state and frozen
     "host",  # of the daemon: `cryoflux agent --host`
     "port",  # of the daemon: `cryoflux agent --port`
+    "socket",  # of the daemon: `cryoflux agent --socket`
+    "rapl_zones",  # what this machine is
+    "zeusd",  # the same
+    "zeus",  # the same
+    "replay",  # the same
 }
 
 

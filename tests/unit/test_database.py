@@ -6,6 +6,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoflux.database import connect, read_only, transaction
+from cryoflux.database import SharedTransactions, connect, read_only, reading, transaction
 from cryoflux.errors import CryoFluxError, ExitCode, StateError, StateTamperedError, StorageError
 
 SCHEMA = """
@@ -151,6 +153,52 @@ def test_a_schema_that_fails_leaves_no_table_and_no_version(path: Path) -> None:
     assert names_in(path) == ["a"]
 
 
+NEXT = VERSION + 1
+BETTER = {VERSION: ("ALTER TABLE things ADD COLUMN kind TEXT", "UPDATE things SET kind = 'old'")}
+
+
+def test_an_older_version_is_made_the_newer_one_once(path: Path) -> None:
+    make(path, "a")
+    for _ in range(2):
+        connect(path, SCHEMA, NEXT, BETTER).close()
+    with closing(read_only(path)) as connection:
+        assert connection.execute("SELECT name, kind FROM things").fetchall() == [("a", "old")]
+        assert connection.execute("PRAGMA user_version").fetchone() == (NEXT,)
+    with pytest.raises(StateError, match=f"format {NEXT}; this CryoFlux reads format {VERSION}"):
+        connect(path, SCHEMA, VERSION)
+
+
+def test_an_upgrade_that_fails_leaves_the_older_version(path: Path) -> None:
+    make(path, "a")
+    with pytest.raises(StateTamperedError):
+        connect(path, SCHEMA, NEXT, {VERSION: (*BETTER[VERSION], "UPDATE absent SET kind = 1")})
+    assert not open_here(path)
+    with closing(connect(path, SCHEMA, VERSION)) as connection:
+        assert connection.execute("SELECT * FROM things").fetchall() == [(1, "a")]
+
+
+def test_two_that_upgrade_at_once_do_it_once(path: Path) -> None:
+    make(path, "a")
+    gate = threading.Barrier(4)
+    failed: list[Exception] = []
+
+    def upgrade() -> None:
+        gate.wait()
+        try:
+            connect(path, SCHEMA, NEXT, BETTER).close()
+        except CryoFluxError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=upgrade) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    with closing(connect(path, SCHEMA, NEXT, BETTER)) as connection:
+        assert connection.execute("SELECT kind FROM things").fetchall() == [("old",)]
+
+
 @pytest.mark.parametrize("damage", ["no database", "header", "first page", "cut"])
 def test_a_tampered_file_is_refused(damage: str, path: Path) -> None:
     make(path, *(f"{number:0>200}" for number in range(200)))
@@ -269,6 +317,87 @@ def test_a_second_writer_is_told_to_wait(path: Path) -> None:
         assert "Wait for the other process" in caught.value.hint
         add(second, path, "second")
     assert names_in(path) == ["first", "second"]
+
+
+def test_a_view_is_one_view_whoever_writes_meanwhile_and_nobody_waits_for_it(path: Path) -> None:
+    make(path, "a")
+    with closing(connect(path, SCHEMA, VERSION)) as viewer, closing(connect(path, SCHEMA, VERSION)) as writer:
+        with reading(viewer, path) as view:
+            assert view.execute("SELECT count(*) FROM things").fetchone() == (1,)
+            add(writer, path, "b")
+            assert view.execute("SELECT count(*) FROM things").fetchone() == (1,)
+        with reading(viewer, path) as view:
+            assert view.execute("SELECT count(*) FROM things").fetchone() == (2,)
+        with pytest.raises(StateTamperedError, match="no such table"), reading(viewer, path):
+            viewer.execute("SELECT * FROM absent")
+        assert not viewer.in_transaction
+
+
+# Shared transactions
+
+
+def together(path: Path, *wanted: Callable[[sqlite3.Connection], object]) -> tuple[list[object], int]:
+    """What each is told that wants something while another one commits, and how many commits there were."""
+    told: list[object] = []
+    commits = []
+    lock, busy, go = threading.RLock(), threading.Event(), threading.Event()
+    with closing(connect(path, SCHEMA, VERSION)) as connection:
+        shared = SharedTransactions(lock, lambda: transaction(connection, path))
+
+        def first() -> None:
+            busy.set()
+            go.wait()
+
+        def want(do: Callable[[sqlite3.Connection], object]) -> None:
+            try:
+                told.append(shared.run(lambda: do(connection)))
+            except CryoFluxError as error:
+                told.append(type(error))
+
+        threads = [threading.Thread(target=shared.run, args=(first,))]
+        threads[0].start()
+        busy.wait()
+        threads += [threading.Thread(target=want, args=(do,)) for do in wanted]
+        for thread in threads[1:]:
+            thread.start()
+        while len(shared._queue) < len(wanted):
+            pass
+        connection.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
+        go.set()
+        for thread in threads:
+            thread.join()
+    return told, len(commits)
+
+
+def insert(name: str, error: Exception | None = None) -> Callable[[sqlite3.Connection], str]:
+    def do(connection: sqlite3.Connection) -> str:
+        connection.execute("INSERT INTO things (name) VALUES (?)", (name,))
+        if error:
+            raise error
+        return name
+
+    return do
+
+
+def test_threads_that_wait_are_committed_together_and_each_is_told_its_own(path: Path) -> None:
+    told, commits = together(path, *(insert(name) for name in "abcdef"))
+    assert sorted(map(str, told)) == list("abcdef")
+    assert commits == 2  # of the one that was under way, and of all others
+    assert sorted(names_in(path)) == list("abcdef")
+
+
+def test_one_that_fails_takes_back_its_own_changes_and_no_others(path: Path) -> None:
+    told, commits = together(path, insert("a"), insert("b", StateError("no")), insert("c"))
+    assert sorted(map(str, told)) == sorted(["a", "c", str(StateError)])
+    assert commits == 2
+    assert sorted(names_in(path)) == ["a", "c"]
+
+
+def test_a_commit_that_fails_fails_for_all_who_shared_it(path: Path) -> None:
+    make(path, "a")
+    told, _ = together(path, insert("b"), insert("a"), insert("c"))
+    assert told == [StateTamperedError] * 3
+    assert names_in(path) == ["a"]
 
 
 # Reading only

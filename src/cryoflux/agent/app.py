@@ -1,24 +1,33 @@
-"""The HTTP surface of the JouleAgent: one thin function a route, everything else is the meter's."""
+"""The HTTP surface of the JouleAgent: a table of what is served, and one thin function for each of its rows.
+
+Everything else is the meter's. What changes the account or reads the meter runs in a thread, because it
+waits for the disk or for the next second; what waits for a second has threads of its own, so that a take
+never waits for somebody's settlement.
+"""
 
 from __future__ import annotations
 
-__all__ = ["create_app"]
+__all__ = ["OPERATIONS", "create_app"]
 
 import asyncio
 import json
+import logging
 import secrets
-import threading
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
-from starlette.exceptions import HTTPException
+from pydantic import BaseModel, ValidationError
 
 from cryoflux import __version__
+from cryoflux.agent.events import Events
 from cryoflux.agent.guard import Guard
-from cryoflux.agent.prometheus import CONTENT_TYPE, render_metrics
+from cryoflux.agent.openapi import JSON, Operation, describe
+from cryoflux.agent.prometheus import CONTENT_TYPE, Metrics
+from cryoflux.agent.routing import App, Headers, NotServedError, Reply, Request, Router, Stream
 from cryoflux.agent.schemas import (
+    ErrorBody,
+    ErrorReply,
     GrantBody,
     GrantReply,
     ReleaseReply,
@@ -36,130 +45,192 @@ from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.errors import BudgetError, CryoFluxError, UsageError
 from cryoflux.quantities import MICRO
 
+_LOG = logging.getLogger(__name__)
 _ANONYMOUS = "anonymous:"
-_EVENT_SECONDS = 1.0
+_QUICK_THREADS = 4
+_SETTLING_THREADS = 32
+_ALWAYS = (400, 401, 403, 405, 408, 413, 503)
+"""What any request can be refused with: no HTTP, not let in, no such method, too slow or large, no meter."""
+
+_EVENT_STREAM = "text/event-stream"
+_CHANGES = (404, 409, 415, 422)
+
+OPERATIONS = (
+    Operation(
+        "GET", "/v1/sample", "sample", "What the machine draws now, and what the bucket holds", SampleReply
+    ),
+    Operation("GET", "/v1/events", "events", "A sample a second, as server-sent events", media=_EVENT_STREAM),
+    Operation("GET", "/metrics", "metrics", "The same for Prometheus", media=CONTENT_TYPE),
+    Operation(
+        "POST", "/v1/take", "take", "Reserve joules, all or nothing", TakeReply,
+        body=TakeBody, refusals=(409, 415, 422),
+    ),
+    Operation(
+        "POST", "/v1/grant", "grant", "Add joules by decision", GrantReply,
+        body=GrantBody, refusals=(409, 415, 422),
+    ),
+    Operation(
+        "POST", "/v1/settle", "settle", "Charge what was used", SettlementReply,
+        body=ReservationBody, refusals=_CHANGES,
+    ),
+    Operation(
+        "POST", "/v1/release", "release", "Give a reservation back whole", ReleaseReply,
+        body=ReservationBody, refusals=_CHANGES,
+    ),
+    Operation(
+        "GET", "/v1/reservations", "reservations",
+        "All open reservations, or the one of a request id in whatever state", ReservationList,
+        query=("request_id",),
+    ),
+    Operation(
+        "GET", "/v1/reservations/{reservation}", "reservation",
+        "One reservation, with what was spent on it so far", ReservationReply, refusals=(404,),
+    ),
+    Operation("GET", "/openapi.json", "openapi", "This document", media=JSON),
+)  # fmt: skip
 
 
-def create_app(agent: EmbeddedAgent, *, token: str = "", stopping: threading.Event | None = None) -> FastAPI:
-    """The application over one meter.
+def create_app(
+    agent: EmbeddedAgent, *, token: str = "", any_host: bool = False, stopping: asyncio.Event | None = None
+) -> App:
+    """The ASGI application over one meter.
 
     Args:
         agent: the meter and its bucket.
         token: required of every request, unless empty.
+        any_host: whether a request may name any host; right where no browser can come from.
         stopping: set when open event streams should end.
     """
-    app = FastAPI(title="JouleAgent", version=__version__, docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, token=token)
-    app.add_exception_handler(RequestValidationError, _unprocessable)
-    app.add_exception_handler(HTTPException, _not_served)
-    app.add_exception_handler(CryoFluxError, _refused)
-    _add_readings(app, agent, stopping or threading.Event())
-    _add_account(app, agent)
-    _add_reservations(app, agent)
-    return app
+    surface = _Surface(agent, token=token, stopping=stopping or asyncio.Event())
+    answers = ((operation, getattr(surface, operation.name)) for operation in OPERATIONS)
+    return Guard(Router(answers, _refuse), token, any_host=any_host)
 
 
-async def _unprocessable(_: Request, error: Exception) -> JSONResponse:
-    # The input is not repeated in the answer: a NaN in it could not be written as JSON.
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type alone
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return _error_reply(422, f"{where}: {first['msg']}.", "Nothing was changed.", "See /openapi.json.")
+def _json(reply: BaseModel, status: int = 200, headers: Headers = ()) -> Reply:
+    return Reply(reply.model_dump_json().encode(), status, headers=headers)
 
 
-async def _not_served(_: Request, error: Exception) -> JSONResponse:
-    # Raised by the framework: no such path or method, or a body that is not even text.
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type alone
-    reply = _error_reply(error.status_code, f"{error.detail}.", "Nothing was changed.", "See /openapi.json.")
-    reply.headers.update(error.headers or {})
-    return reply
+def _refusal(
+    status: int,
+    what: str,
+    why: str = "Nothing was changed.",
+    hint: str = "See /openapi.json.",
+    headers: Headers = (),
+) -> Reply:
+    return _json(ErrorReply(error=ErrorBody(what=what, why=why, hint=hint)), status, headers)
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, CryoFluxError)  # noqa: S101 - registered for this type alone
-    status = 503
+def _refuse(error: Exception) -> Reply:
+    if isinstance(error, NotServedError):
+        return _refusal(error.status, str(error), headers=error.headers)
+    if isinstance(error, ValidationError):
+        # The input is not repeated in the answer: a NaN in it could not be written as JSON.
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(["body", *(str(part) for part in first["loc"])])
+        return _refusal(422, f"{where}: {first['msg']}.")
+    if isinstance(error, CryoFluxError):
+        return _refusal(_status(error), error.what, error.why, error.hint)
+    _LOG.error("a request failed", exc_info=error)
+    return _refusal(
+        500, f"This is a mistake of ours ({type(error).__name__}).", "", "Report it with the log."
+    )
+
+
+def _status(error: CryoFluxError) -> int:
     if isinstance(error, UnknownReservationError):
-        status = 404
-    elif isinstance(error, ReservationConflictError):
-        status = 409
-    elif isinstance(error, UsageError):
-        status = 422
-    return _error_reply(status, error.what, error.why, error.hint)
+        return 404
+    if isinstance(error, ReservationConflictError):
+        return 409
+    return 422 if isinstance(error, UsageError) else 503
 
 
-def _error_reply(status: int, what: str, why: str, hint: str) -> JSONResponse:
-    return JSONResponse({"error": {"what": what, "why": why, "hint": hint}}, status)
+class _Surface:
+    """One function for each row of the table, of the same name."""
 
+    def __init__(self, agent: EmbeddedAgent, *, token: str, stopping: asyncio.Event) -> None:
+        self._agent = agent
+        self._asks_token = bool(token)
+        self._document = b""
+        self._metrics = Metrics(agent)
+        self._events = Events(lambda: SampleReply.of(agent.sample()).model_dump_json(), stopping)
+        self._quick = ThreadPoolExecutor(_QUICK_THREADS, "quick")
+        self._settling = ThreadPoolExecutor(_SETTLING_THREADS, "settling")
 
-def _add_readings(app: FastAPI, agent: EmbeddedAgent, stopping: threading.Event) -> None:
-    @app.get("/v1/sample")
-    def sample() -> SampleReply:
-        """What the machine draws now, and what the bucket holds."""
-        return SampleReply.of(agent.sample())
+    async def _do(self, work: Callable[[], BaseModel], *, waits: bool = False) -> Reply:
+        pool = self._settling if waits else self._quick
+        return _json(await asyncio.get_running_loop().run_in_executor(pool, work))
 
-    @app.get("/v1/events", response_class=StreamingResponse)
-    async def events() -> StreamingResponse:
-        """A sample a second, as server-sent events."""
-        return StreamingResponse(_events(agent, stopping), media_type="text/event-stream")
+    async def sample(self, _: Request) -> Reply:
+        return await self._do(lambda: SampleReply.of(self._agent.sample()))
 
-    @app.get("/metrics", response_class=PlainTextResponse)
-    def metrics() -> PlainTextResponse:
-        """The same for Prometheus."""
-        return PlainTextResponse(render_metrics(agent.sample()), media_type=CONTENT_TYPE)
+    async def events(self, _: Request) -> Reply | Stream:
+        if self._events.full:
+            return _refusal(503, "Too many event streams are open.", "", "Close one, or poll /v1/sample.")
+        return Stream(_EVENT_STREAM, self._events.stream())
 
+    async def metrics(self, _: Request) -> Reply:
+        text = await asyncio.get_running_loop().run_in_executor(self._quick, self._metrics.render)
+        return Reply(text.encode(), media=CONTENT_TYPE)
 
-async def _events(agent: EmbeddedAgent, stopping: threading.Event) -> AsyncIterator[str]:
-    while not stopping.is_set():
-        sample = await asyncio.to_thread(agent.sample)
-        yield f"event: sample\ndata: {json.dumps(SampleReply.of(sample).model_dump(mode='json'))}\n\n"
-        await asyncio.sleep(_EVENT_SECONDS)
+    async def take(self, request: Request) -> Reply:
+        body = TakeBody.model_validate_json(request.body)
+        return await self._do(lambda: self._take(body))
 
-
-def _add_account(app: FastAPI, agent: EmbeddedAgent) -> None:
-    @app.post("/v1/take")
-    def take(body: TakeBody) -> TakeReply:
-        """Reserve joules, all or nothing."""
+    def _take(self, body: TakeBody) -> TakeReply:
         owner = None
         if body.pid is not None and body.boot_id is not None:
-            owner = agent.owner_of(body.pid, body.boot_id, body.start_ticks)
+            owner = self._agent.owner_of(body.pid, body.boot_id, body.start_ticks)
         request_id = body.request_id or _ANONYMOUS + secrets.token_hex(8)
-        try:
-            reservation = agent.take_for(to_uj(body.joules), request_id=request_id, owner=owner)
-        except BudgetError:
-            left_uj = agent.bucket_uj()
-            return TakeReply(ok=False, remaining_j=left_uj / MICRO, remaining_uj=left_uj)
-        left_uj = agent.bucket_uj()
+        taken: str | None = None
+        with suppress(BudgetError):  # it is the answer, not a failure
+            taken = self._agent.take_for(to_uj(body.joules), request_id=request_id, owner=owner).id
+        left_uj = self._agent.bucket_uj()
         return TakeReply(
-            ok=True, remaining_j=left_uj / MICRO, remaining_uj=left_uj, reservation=reservation.id
+            ok=taken is not None, remaining_j=left_uj / MICRO, remaining_uj=left_uj, reservation=taken
         )
 
-    @app.post("/v1/grant")
-    def grant(body: GrantBody) -> GrantReply:
-        """Add joules by decision."""
-        left_uj = agent.grant(to_uj(body.joules), request_id=body.request_id, note=body.note)
-        return GrantReply(remaining_j=left_uj / MICRO, remaining_uj=left_uj)
+    async def grant(self, request: Request) -> Reply:
+        body = GrantBody.model_validate_json(request.body)
 
+        def work() -> GrantReply:
+            left_uj = self._agent.grant(to_uj(body.joules), request_id=body.request_id, note=body.note)
+            return GrantReply(remaining_j=left_uj / MICRO, remaining_uj=left_uj)
 
-def _add_reservations(app: FastAPI, agent: EmbeddedAgent) -> None:
-    @app.post("/v1/settle")
-    def settle(body: ReservationBody) -> SettlementReply:
-        """Charge what was used."""
-        return SettlementReply.of(agent.settle(body.reservation))
+        return await self._do(work)
 
-    @app.post("/v1/release")
-    def release(body: ReservationBody) -> ReleaseReply:
-        """Give a reservation back whole."""
-        agent.release(body.reservation)
-        left_uj = agent.bucket_uj()
-        return ReleaseReply(remaining_j=left_uj / MICRO, remaining_uj=left_uj)
+    async def settle(self, request: Request) -> Reply:
+        body = ReservationBody.model_validate_json(request.body)
 
-    @app.get("/v1/reservations")
-    def reservations(request_id: str | None = None) -> ReservationList:
-        """All open reservations, or the one of a request id in whatever state."""
-        views = agent.views(request_id)
-        return ReservationList(reservations=tuple(ReservationReply.of(view) for view in views))
+        def work() -> SettlementReply:
+            return SettlementReply.of(self._agent.settle(body.reservation))
 
-    @app.get("/v1/reservations/{reservation_id}")
-    def reservation(reservation_id: str) -> ReservationReply:
-        """One reservation, with what was spent on it so far."""
-        return ReservationReply.of(agent.view(reservation_id))
+        return await self._do(work, waits=True)
+
+    async def release(self, request: Request) -> Reply:
+        body = ReservationBody.model_validate_json(request.body)
+
+        def work() -> ReleaseReply:
+            self._agent.release(body.reservation)
+            left_uj = self._agent.bucket_uj()
+            return ReleaseReply(remaining_j=left_uj / MICRO, remaining_uj=left_uj)
+
+        return await self._do(work)
+
+    async def reservations(self, request: Request) -> Reply:
+        request_id = request.query.get("request_id")
+
+        def work() -> ReservationList:
+            views = self._agent.views(request_id)
+            return ReservationList(reservations=tuple(ReservationReply.of(view) for view in views))
+
+        return await self._do(work)
+
+    async def reservation(self, request: Request) -> Reply:
+        reservation_id = request.named
+        return await self._do(lambda: ReservationReply.of(self._agent.view(reservation_id)))
+
+    async def openapi(self, _: Request) -> Reply:
+        if not self._document:
+            document = describe(OPERATIONS, version=__version__, token=self._asks_token, always=_ALWAYS)
+            self._document = json.dumps(document).encode()
+        return Reply(self._document)

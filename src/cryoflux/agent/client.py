@@ -12,6 +12,7 @@ __all__ = ["AgentClient"]
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import httpx2
@@ -19,6 +20,7 @@ import stamina
 from pydantic import BaseModel, ValidationError
 
 from cryoflux.agent.schemas import (
+    ErrorReply,
     GrantReply,
     ReleaseReply,
     ReservationList,
@@ -31,13 +33,16 @@ from cryoflux.agent.token import require_sendable
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.interface import OpenReservation, Reservation, Sample, Settlement
 from cryoflux.energy.processes import find_owner
-from cryoflux.errors import AgentError, BudgetError
+from cryoflux.energy.settlement import read_settlement
+from cryoflux.errors import AgentError, BudgetError, VerificationError
 from cryoflux.quantities import MICRO, Energy, format_energy
 
 _Body = TypeVar("_Body", bound=BaseModel)
 _ATTEMPTS = 5
 _MOST_BYTES = 4 * 1024 * 1024
-_SPENT_EVERY_S = 0.2
+_SPENT_EVERY_S = 0.5
+_UNIX = "unix://"
+_ANY_HOST = "http://localhost"
 _PASSING = frozenset({502, 503, 504})
 
 
@@ -50,9 +55,11 @@ class _Spending:
     """What is known of one reservation, and when it was asked for last."""
 
     taken_cpu_s: float
+    """CPU time of this process when the reservation began, as far as the daemon can tell"""
     asked_s: float = -1e9
-    asked_cpu_s: float = 0.0
     figure: Energy | None = None
+    stands_for_s: float = 0.0
+    """CPU time since the reservation began that the figure stands for"""
     shown: Energy | None = None
 
 
@@ -60,7 +67,7 @@ class AgentClient:
     """A daemon's meter and bucket.
 
     Args:
-        url: where the daemon listens, such as ``http://127.0.0.1:8787``.
+        url: where the daemon listens, such as ``http://127.0.0.1:8787`` or ``unix:///run/agent.sock``.
         token: its bearer token, if it has one.
         timeout: how long an answer is waited for, s.
         attempts: how often a request is tried in all.
@@ -77,10 +84,17 @@ class AgentClient:
         self._attempts = attempts
         self._timeout = timeout
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        if not address.startswith(("http://", "https://")):
+        self._file = path = address.removeprefix(_UNIX) if address.startswith(_UNIX) else ""
+        if not path and not address.startswith(("http://", "https://")):
             self._fail(f"{self._url!r} is not the URL of a JouleAgent")
         try:
-            self._http = httpx2.Client(base_url=address, headers=headers, timeout=timeout, trust_env=False)
+            self._http = httpx2.Client(
+                base_url=_ANY_HOST if path else address,
+                transport=httpx2.HTTPTransport(uds=path) if path else None,
+                headers=headers,
+                timeout=timeout,
+                trust_env=False,
+            )
         except (httpx2.InvalidURL, ValueError) as error:
             self._fail(f"{self._url!r} is not the URL of a JouleAgent", error)
         clock = SystemClock()
@@ -105,6 +119,8 @@ class AgentClient:
             wait_jitter=0.1,
         ):
             with attempt:
+                if self._file and not Path(self._file).is_socket():
+                    raise httpx2.ConnectError("there is no such socket")
                 with self._http.stream(method, path, json=body) as response:
                     content = self._whole(response)
                 if response.status_code in _PASSING:
@@ -185,12 +201,18 @@ class AgentClient:
         return Reservation(reply.reservation, request_id, uj)
 
     def spent(self, reservation_id: str) -> Energy:
-        """Net energy since the take: asked at most five times a second, extrapolated in between."""
+        """Net energy since the take: asked at most twice a second, extrapolated in between.
+
+        A daemon's figures move once a second. What this process has computed since then is added at the
+        rate of what the figure stands for.
+        """
         spending = self._spending.setdefault(reservation_id, _Spending(time.process_time()))
         if spending.figure is None or time.monotonic() - spending.asked_s >= _SPENT_EVERY_S:
             reply = self._ask(ReservationReply, "GET", f"/v1/reservations/{reservation_id}")
             spending.figure = self._value(reply.spent, "energy")
-            spending.asked_s, spending.asked_cpu_s = time.monotonic(), time.process_time()
+            spending.asked_s, spending.stands_for_s = time.monotonic(), reply.cpu_us / MICRO
+            # The daemon counts what was started too, and this process may have come to it later.
+            spending.taken_cpu_s = min(spending.taken_cpu_s, time.process_time() - spending.stands_for_s)
         spending.shown = _not_under(_extrapolated(spending), spending.shown)
         return spending.shown
 
@@ -199,6 +221,11 @@ class AgentClient:
         reply = self._ask(SettlementReply, "POST", "/v1/settle", {"reservation": reservation_id})
         self._spending.pop(reservation_id, None)
         settlement: Settlement = self._value(reply, "settlement")
+        if settlement.statement:
+            try:
+                read_settlement(settlement.statement)
+            except VerificationError as error:
+                self._fail(f"The JouleAgent at {self._url} signs nonsense ({error.what})", error)
         return settlement
 
     def release(self, reservation_id: str) -> None:
@@ -240,24 +267,16 @@ def _shown(url: str) -> str:
 def _explanation(content: bytes) -> str:
     """What the daemon says went wrong, if it is the daemon that speaks."""
     try:
-        return _ErrorReply.model_validate_json(content).error.what
+        return ErrorReply.model_validate_json(content).error.what
     except ValidationError:
         return ""
-
-
-class _ErrorBody(BaseModel):
-    what: str
-
-
-class _ErrorReply(BaseModel):
-    error: _ErrorBody
 
 
 def _extrapolated(spending: _Spending) -> Energy:
     figure = spending.figure
     assert figure is not None  # noqa: S101 - asked for just before
-    used_s = spending.asked_cpu_s - spending.taken_cpu_s
-    since_s = time.process_time() - spending.asked_cpu_s
+    used_s = spending.stands_for_s
+    since_s = time.process_time() - spending.taken_cpu_s - used_s
     if used_s <= 0 or since_s <= 0 or figure.uj <= 0:
         return figure
     more_uj = int(figure.uj * since_s / used_s)

@@ -1,8 +1,8 @@
 """Who may speak to the daemon, and how much at once.
 
 With a token, every request must carry it. Without one the daemon is on loopback, and only requests that
-name a loopback host are answered, so that a web page cannot reach it through a name of its own.
-Bodies over a limit are refused before they are read.
+name a loopback host are answered, so that a web page cannot reach it through a name of its own. On a Unix
+socket the file's mode is what lets in. Bodies over a limit are refused before they are read.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ __all__ = ["Guard", "is_loopback"]
 import hmac
 import ipaddress
 import json
+from collections.abc import MutableMapping
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from cryoflux.agent.routing import App, NotServedError, Receive, Scope, Send
 
 _MOST_BYTES = 64 * 1024
+_MOST_DIGITS = 9
 
 
 def is_loopback(host: str) -> bool:
@@ -29,16 +31,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class _TooLargeError(Exception):
-    pass
-
-
 class Guard:
     """ASGI middleware in front of the whole application."""
 
-    def __init__(self, app: ASGIApp, token: str = "") -> None:
+    def __init__(self, app: App, token: str = "", *, any_host: bool = False) -> None:
         self._app = app
         self._token = token.encode()
+        self._any_host = any_host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -52,31 +51,37 @@ class Guard:
             return
         left = _MOST_BYTES
 
-        async def limited() -> Message:
+        async def limited() -> MutableMapping[str, Any]:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise _TooLargeError
+                raise NotServedError(413, _TOO_LARGE)
             return message
 
         try:
             await self._app(scope, limited, send)
-        except _TooLargeError:
-            await _reply(send, 413, _TOO_LARGE)
+        except NotServedError as error:
+            await _reply(send, error.status, str(error))
 
     def _refuse(self, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > _MOST_BYTES:
+        if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > _MOST_BYTES:
             return 413, _TOO_LARGE
         if self._token:
             scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
             # Compared whatever the scheme is, so that the time taken tells nothing.
             same = hmac.compare_digest(given.strip(), self._token)
-            return None if same and scheme.lower() == b"bearer" else (401, "A bearer token is required.")
-        host = headers.get(b"host", b"").decode("latin-1")
-        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-        return None if is_loopback(name) else (403, "Only requests to a loopback host are answered.")
+            if not same or scheme.lower() != b"bearer":
+                return 401, "A bearer token is required."
+        elif not self._any_host and not is_loopback(_name(headers.get(b"host", b""))):
+            return 403, "Only requests to a loopback host are answered."
+        return None
+
+
+def _name(host: bytes) -> str:
+    text = host.decode("latin-1")
+    return text if text.endswith("]") else text.rsplit(":", 1)[0]
 
 
 _TOO_LARGE = f"A request may have {_MOST_BYTES} bytes."

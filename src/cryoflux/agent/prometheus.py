@@ -1,53 +1,102 @@
-"""A sample as Prometheus text, in base units."""
+"""The meter as Prometheus text: base units, joules as counters where they only ever grow.
+
+Net energy is signed, so it is a gauge. A counter that fell would be taken for a restart, so the daemon's
+own share, which can shrink by the noise of its measurement, is shown at its highest so far.
+"""
 
 from __future__ import annotations
 
-__all__ = ["CONTENT_TYPE", "render_metrics"]
+__all__ = ["CONTENT_TYPE", "METRICS", "Metrics"]
 
+import threading
+from collections.abc import Iterable, Mapping
+
+from cryoflux import __version__
+from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.energy.interface import Sample
-from cryoflux.quantities import MICRO
+from cryoflux.energy.metering import ReservationView
+from cryoflux.quantities import MICRO, Energy
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+METRICS: Mapping[str, tuple[str, str]] = {
+    "cryoflux_energy_joules_total": ("counter", "Gross energy of a device since the daemon started."),
+    "cryoflux_net_energy_joules": ("gauge", "Energy of a device above its idle baseline, signed."),
+    "cryoflux_power_watts": ("gauge", "Gross power of a device over the last second or two."),
+    "cryoflux_idle_power_watts": ("gauge", "Frozen idle power of a device."),
+    "cryoflux_net_energy_bound_joules": ("gauge", "95 % interval of the net energy of all devices."),
+    "cryoflux_bucket_joules": ("gauge", "What can be taken now."),
+    "cryoflux_reserved_joules": ("gauge", "What open reservations hold."),
+    "cryoflux_reservations_open": ("gauge", "Open reservations."),
+    "cryoflux_self_energy_joules_total": ("counter", "Net energy that the daemon itself is charged."),
+    "cryoflux_meter_flags": ("gauge", "1 for each thing that is wrong with the figures."),
+    "cryoflux_build_info": ("gauge", "1, with the version."),
+}
+"""Name → type and help text."""
+
+_Row = tuple[Mapping[str, str], float]
+
+
+class Metrics:
+    """``GET /metrics`` of one meter."""
+
+    def __init__(self, agent: EmbeddedAgent) -> None:
+        self._agent = agent
+        self._lock = threading.Lock()
+        self._own_uj = 0
+
+    def render(self) -> str:
+        """The text, as of now."""
+        sample = self._agent.sample()
+        rows = _of_devices(sample) | _of_account(sample, self._agent.views())
+        rows["cryoflux_self_energy_joules_total"] = self._of_itself(sample.own)
+        return "".join(_family(name, rows[name]) for name in METRICS)
+
+    def _of_itself(self, own: Energy | None) -> list[_Row]:
+        if own is None:
+            return []
+        with self._lock:
+            self._own_uj = max(self._own_uj, own.uj)
+            return [({"tier": own.tier}, self._own_uj / MICRO)]
+
+
+def _of_devices(sample: Sample) -> dict[str, list[_Row]]:
+    labelled = [({"device": source.name, "tier": source.tier}, source) for source in sample.sources]
+    return {
+        "cryoflux_energy_joules_total": [(labels, source.gross.joules) for labels, source in labelled],
+        "cryoflux_net_energy_joules": [(labels, source.net.joules) for labels, source in labelled],
+        "cryoflux_power_watts": [(labels, source.power_w) for labels, source in labelled],
+        "cryoflux_idle_power_watts": [(labels, source.idle_w) for labels, source in labelled],
+        "cryoflux_net_energy_bound_joules": [
+            ({"end": "lo"}, sample.net.lo_uj / MICRO),
+            ({"end": "hi"}, sample.net.hi_uj / MICRO),
+        ],
+    }
+
+
+def _of_account(sample: Sample, views: Iterable[ReservationView]) -> dict[str, list[_Row]]:
+    reserved = [view.reservation.reserved_uj for view in views]
+    return {
+        "cryoflux_bucket_joules": [({}, sample.bucket_uj / MICRO)],
+        "cryoflux_reserved_joules": [({}, sum(reserved) / MICRO)],
+        "cryoflux_reservations_open": [({}, len(reserved))],
+        "cryoflux_meter_flags": [({"flag": flag}, 1) for flag in sample.flags],
+        "cryoflux_build_info": [({"version": __version__}, 1)],
+    }
+
+
+def _family(name: str, rows: Iterable[_Row]) -> str:
+    kind, help_text = METRICS[name]
+    lines = [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
+    lines += [f"{name}{_labels(labels)} {value:.6f}" for labels, value in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{key}="{_quote(value)}"' for key, value in labels.items()) + "}"
 
 
 def _quote(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-def _metric(name: str, kind: str, help_text: str, rows: list[tuple[str, float]]) -> list[str]:
-    lines = [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
-    return lines + [f"{name}{labels} {value:.6f}" for labels, value in rows]
-
-
-def render_metrics(sample: Sample) -> str:
-    """The text of ``GET /metrics``."""
-    powers, idles = [], []
-    for source in sample.sources:
-        labels = f'{{source="{_quote(source.name)}",kind="{source.kind}",tier="{source.tier}"}}'
-        powers.append((labels, source.power_w))
-        idles.append((labels, source.idle_w))
-    tier = f'{{tier="{sample.gross.tier}"}}'
-    ends = [
-        (f'{{end="{end}"}}', uj / MICRO) for end, uj in (("lo", sample.net.lo_uj), ("hi", sample.net.hi_uj))
-    ]
-    lines = [
-        *_metric("cryoflux_power_watts", "gauge", "Gross power of a source.", powers),
-        *_metric("cryoflux_idle_power_watts", "gauge", "Frozen idle power of a source.", idles),
-        *_metric(
-            "cryoflux_energy_joules_total",
-            "counter",
-            "Gross energy since start.",
-            [(tier, sample.gross.joules)],
-        ),
-        *_metric(
-            "cryoflux_net_energy_joules",
-            "gauge",
-            "Net energy since start, signed.",
-            [(tier, sample.net.joules)],
-        ),
-        *_metric("cryoflux_net_energy_bound_joules", "gauge", "Its 95 % interval.", ends),
-        *_metric(
-            "cryoflux_bucket_joules", "gauge", "What can be taken now.", [("", sample.bucket_uj / MICRO)]
-        ),
-    ]
-    return "\n".join(lines) + "\n"

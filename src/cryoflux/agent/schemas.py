@@ -8,6 +8,8 @@ from __future__ import annotations
 
 __all__ = [
     "EnergyBody",
+    "ErrorBody",
+    "ErrorReply",
     "GrantBody",
     "GrantReply",
     "ReleaseReply",
@@ -22,16 +24,30 @@ __all__ = [
     "to_uj",
 ]
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, WithJsonSchema
 
 from cryoflux.energy.interface import Sample, Settlement, SourceSample
 from cryoflux.energy.metering import ReservationView
 from cryoflux.quantities import MICRO, Energy, Tier
 
 # Up to 1 GJ a float of joules still names every single microjoule.
-Joules = Annotated[StrictFloat | StrictInt, Field(ge=1e-6, le=1e9, allow_inf_nan=False)]
+Joules = Annotated[
+    StrictFloat | StrictInt,
+    Field(ge=1e-6, le=1e9, allow_inf_nan=False),
+    # pydantic writes no bounds of a union into a schema.
+    WithJsonSchema({"type": "number", "minimum": 1e-6, "maximum": 1e9}),
+]
+
+
+def _whole(value: Any) -> Any:
+    # JSON has one kind of number: 3.0 is an integer there.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[StrictInt, BeforeValidator(_whole)]
+Pid = Annotated[StrictInt, Field(gt=0, lt=2**31), BeforeValidator(_whole)]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -42,6 +58,20 @@ def to_uj(joules: float) -> int:
 
 class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class ErrorBody(_Wire):
+    """What happened, why it matters, and what to do next."""
+
+    what: str
+    why: str = ""
+    hint: str = ""
+
+
+class ErrorReply(_Wire):
+    """Every answer that is no success."""
+
+    error: ErrorBody
 
 
 class EnergyBody(_Wire):
@@ -79,11 +109,36 @@ class SourceBody(_Wire):
     tier: Tier
     power_w: float
     idle_w: float
+    gross: EnergyBody
+    net: EnergyBody
     flags: tuple[str, ...]
+
+    @classmethod
+    def of(cls, source: SourceSample) -> SourceBody:
+        """The wire form of a source."""
+        return cls(
+            name=source.name,
+            kind=source.kind,
+            tier=source.tier,
+            power_w=source.power_w,
+            idle_w=source.idle_w,
+            gross=EnergyBody.of(source.gross),
+            net=EnergyBody.of(source.net),
+            flags=source.flags,
+        )
 
     def source(self) -> SourceSample:
         """The value of a wire form."""
-        return SourceSample(self.name, self.kind, self.tier, self.power_w, self.idle_w, self.flags)
+        return SourceSample(
+            name=self.name,
+            kind=self.kind,
+            tier=self.tier,
+            power_w=self.power_w,
+            idle_w=self.idle_w,
+            gross=self.gross.energy(),
+            net=self.net.energy(),
+            flags=self.flags,
+        )
 
 
 class SampleReply(_Wire):
@@ -110,17 +165,6 @@ class SampleReply(_Wire):
     @classmethod
     def of(cls, sample: Sample) -> SampleReply:
         """The wire form of a sample."""
-        sources = tuple(
-            SourceBody(
-                name=source.name,
-                kind=source.kind,
-                tier=source.tier,
-                power_w=source.power_w,
-                idle_w=source.idle_w,
-                flags=source.flags,
-            )
-            for source in sample.sources
-        )
         return cls(
             ts=sample.ts,
             cpu_w=sample.cpu_w,
@@ -135,7 +179,7 @@ class SampleReply(_Wire):
             tier=sample.gross.tier,
             gross=EnergyBody.of(sample.gross),
             net=EnergyBody.of(sample.net),
-            sources=sources,
+            sources=tuple(SourceBody.of(source) for source in sample.sources),
             baseline_state=sample.baseline_state,
             baseline_digest=sample.baseline_digest,
             flags=sample.flags,
@@ -167,10 +211,10 @@ class TakeBody(_Wire):
     joules: Joules
     request_id: Id | None = None
     """repeating a request with the same id takes once"""
-    pid: Annotated[StrictInt, Field(gt=0, lt=2**31)] | None = None
+    pid: Pid | None = None
     """with the boot id of the daemon's machine: charge this process's share"""
     boot_id: Id | None = None
-    start_ticks: StrictInt | None = None
+    start_ticks: Whole | None = None
     """field 22 of ``/proc/<pid>/stat``: makes sure that it is the same process"""
 
 
@@ -226,6 +270,8 @@ class SettlementReply(_Wire):
     cpu_us: int
     remaining_j: float
     remaining_uj: int
+    statement: str = ""
+    """the signed statement of the meter: a DSSE envelope"""
 
     @classmethod
     def of(cls, settlement: Settlement) -> SettlementReply:
@@ -242,6 +288,7 @@ class SettlementReply(_Wire):
             cpu_us=settlement.cpu_us,
             remaining_j=settlement.bucket_uj / MICRO,
             remaining_uj=settlement.bucket_uj,
+            statement=settlement.statement,
         )
 
     def settlement(self) -> Settlement:
@@ -256,6 +303,7 @@ class SettlementReply(_Wire):
             curve=self.curve,
             cpu_us=self.cpu_us,
             bucket_uj=self.remaining_uj,
+            statement=self.statement,
         )
 
 
@@ -267,6 +315,8 @@ class ReservationReply(_Wire):
     reserved_uj: int
     state: Literal["open", "settled", "released"]
     spent: EnergyBody
+    cpu_us: int = 0
+    """CPU time of its process that ``spent`` stands for, µs"""
     pid: int | None
     boot_id: str | None
     alive: bool | None
@@ -281,6 +331,7 @@ class ReservationReply(_Wire):
             reserved_uj=view.reservation.reserved_uj,
             state=view.state,
             spent=EnergyBody.of(view.spent),
+            cpu_us=view.cpu_us,
             pid=view.owner.pid if view.owner else None,
             boot_id=view.owner.boot_id if view.owner else None,
             alive=view.alive,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 __all__ = ["agent"]
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,9 @@ import typer
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 
 if TYPE_CHECKING:
-    from cryoflux.config import Sourced
+    import socket as sockets
+
+    from cryoflux.config import Agent, Sourced
     from cryoflux.energy.embedded import EmbeddedAgent
 
 
@@ -22,6 +25,10 @@ def agent(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[
         int | None, typer.Option(help="Port to listen on; 0 for a free one.", show_default="8787")
+    ] = None,
+    socket: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Unix socket to listen on in place of a port.", show_default=False),
     ] = None,
     credit: Annotated[
         str | None,
@@ -33,24 +40,53 @@ def agent(
     as_json: JsonOption = False,
 ) -> None:
     """Meter this machine and keep a joule bucket, for any process to draw on."""
-    from cryoflux.agent.server import bind, require_token, serve
+    from cryoflux.agent.server import require_token
     from cryoflux.config import load_settings
+
+    flags = {
+        "state": state,
+        "host": host,
+        "port": port,
+        "socket": socket,
+        "credit": credit,
+        "token": token,
+    }
+    sourced = load_settings(flags)
+    chosen = sourced.settings.agent
+    require_token("localhost" if chosen.socket else chosen.host, chosen.token)
+    with _listening(chosen) as (listener, url):
+        _serve(sourced, listener, url, as_json=as_json)
+
+
+@contextmanager
+def _listening(chosen: Agent) -> Iterator[tuple[sockets.socket, str]]:
+    from cryoflux.agent.listening import bind, listen_on_file
+
+    if chosen.socket:
+        path = Path(chosen.socket).absolute()
+        with listen_on_file(path) as listener:
+            yield listener, f"unix://{path}"
+        return
+    with closing(bind(chosen.host, chosen.port)) as listener:
+        host, port = listener.getsockname()[:2]
+        yield listener, f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _serve(sourced: Sourced, listener: sockets.socket, url: str, *, as_json: bool) -> None:
+    from cryoflux.agent.server import serve
     from cryoflux.energy.embedded import EmbeddedAgent
 
-    flags = {"state": state, "host": host, "port": port, "credit": credit, "token": token}
-    sourced = load_settings(flags)
     settings = sourced.settings
-    require_token(settings.agent.host, settings.agent.token)
-    with closing(bind(settings.agent.host, settings.agent.port)) as listener:
-        opened = EmbeddedAgent(
-            settings,
-            Path(settings.run.state),
-            credit="net" if _left_open(sourced) else settings.energy.credit,
-            progress=_progress(as_json=as_json),
-        )
-        with closing(opened):
-            _announce(opened, listener.getsockname(), as_json=as_json)
-            serve(opened, listener, token=settings.agent.token)
+    opened = EmbeddedAgent(
+        settings,
+        Path(settings.run.state),
+        credit="net" if _left_open(sourced) else settings.energy.credit,
+        progress=_progress(as_json=as_json),
+        served=True,
+    )
+    with closing(opened):
+        _announce(opened, url, as_json=as_json)
+        serve(opened, listener, token=settings.agent.token)
 
 
 def _left_open(sourced: Sourced) -> bool:
@@ -68,10 +104,8 @@ def _progress(*, as_json: bool) -> Any:
     return show
 
 
-def _announce(agent: EmbeddedAgent, address: tuple[Any, ...], *, as_json: bool) -> None:
+def _announce(agent: EmbeddedAgent, url: str, *, as_json: bool) -> None:
     sample = agent.sample()
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    url = f"http://{host}:{address[1]}"
     tiers = {source.name: str(source.tier) for source in sample.sources}
     if as_json:
         emit_json(

@@ -7,22 +7,47 @@ __all__ = ["JsonOption", "StateOption", "close_stdout", "emit_json", "print_erro
 import json
 import os
 import sys
-from typing import Annotated, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from cryoflux.errors import CryoFluxError
 
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Let whoever called decide; rich would exit with 1, which says that a verdict is negative."""
-        raise BrokenPipeError
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
-stdout = _Console(highlight=False, soft_wrap=True)
-stderr = _Console(stderr=True, highlight=False, soft_wrap=True)
+class _Output:
+    """A rich console that is made when it is first written to: the daemon, and --json, do without."""
+
+    def __init__(self, *, stderr: bool) -> None:
+        self._stderr = stderr
+
+    @cached_property
+    def console(self) -> Console:
+        """The console itself."""
+        from rich.console import Console
+
+        class Pipe(Console):
+            def on_broken_pipe(self) -> None:
+                """Let whoever called decide; rich would exit with 1: that a verdict is negative."""
+                raise BrokenPipeError
+
+        return Pipe(stderr=self._stderr, highlight=False, soft_wrap=True)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person sees it."""
+        return self.console.is_terminal
+
+    def print(self, *objects: Any, markup: bool = True) -> None:
+        """Print a line."""
+        self.console.print(*objects, markup=markup)
+
+
+stdout = _Output(stderr=False)
+stderr = _Output(stderr=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 StateOption = Annotated[

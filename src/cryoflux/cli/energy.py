@@ -16,7 +16,7 @@ from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.errors import StateError
 
 if TYPE_CHECKING:
-    from cryoflux.energy.ledger import Identity, LedgerEntry
+    from cryoflux.energy.ledger import Identity, LedgerEntry, Pending
 
 app = typer.Typer(
     help="Look at the joule account and the idle baseline.", no_args_is_help=True, rich_markup_mode=None
@@ -47,23 +47,26 @@ def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
         require_account(connection, path)
         connection.execute("BEGIN")
         holds = not fault_of(connection)
-        entries, sums = _shown(connection, path)
+        entries, pending, sums = _shown(connection, path)
         if as_json:
             rows = [asdict(entry) for entry in entries]
-            emit_json({"entries": rows, "identity": asdict(sums) | {"holds": holds}})
+            verdict = asdict(sums) | {"holds": holds}
+            emit_json({"entries": rows, "pending": asdict(pending), "identity": verdict})
         else:
             for entry in entries:
                 stdout.print(_row(entry), markup=False)
+            if pending.readings:
+                stdout.print(_unfolded(pending), markup=False)
             stdout.print(_sum(sums, holds=holds), markup=False)
         check_account(connection, path)
 
 
-def _shown(connection: sqlite3.Connection, path: Path) -> tuple[list[LedgerEntry], Identity]:
+def _shown(connection: sqlite3.Connection, path: Path) -> tuple[list[LedgerEntry], Pending, Identity]:
     from cryoflux.energy.audit import check_account
-    from cryoflux.energy.ledger import identity, read_entries
+    from cryoflux.energy.ledger import identity, read_entries, read_pending
 
     try:
-        return list(read_entries(connection)), identity(connection)
+        return list(read_entries(connection)), read_pending(connection), identity(connection)
     except (sqlite3.Error, UnicodeDecodeError):
         check_account(connection, path)  # what cannot be read does not add up either
         raise
@@ -77,6 +80,16 @@ def _row(entry: LedgerEntry) -> str:
     balance = f"{entry.balance_uj / MICRO:14.6f} J"
     note = " ".join(part for part in (entry.tier, entry.note) if part)
     return f"{entry.seq:>6}  {entry.at}  {entry.kind:<8}{change}{held}  balance {balance}  {note}".rstrip()
+
+
+def _unfolded(pending: Pending) -> str:
+    from cryoflux.quantities import MICRO
+
+    words = " ".join(part for part in (pending.tier, pending.flags) if part)
+    change = f"{pending.uj / MICRO:+14.6f} J"
+    return (
+        f"pending {pending.since}  credit  {change}  {pending.readings} readings, not yet an entry  {words}"
+    )
 
 
 def _sum(sums: Identity, *, holds: bool) -> str:

@@ -11,7 +11,21 @@ from typing import Annotated, Any
 import typer
 
 from cryoflux import __version__
-from cryoflux.cli import agent, config, doctor, energy, keys, models, receipts, report, run, verify
+from cryoflux.cli import (
+    agent,
+    config,
+    doctor,
+    energy,
+    keys,
+    measure,
+    models,
+    receipts,
+    replay,
+    report,
+    run,
+    verify,
+    witness,
+)
 from cryoflux.cli.console import close_stdout, print_error, stderr, stdout
 from cryoflux.errors import CryoFluxError, ExitCode, StorageError, UsageError
 
@@ -27,10 +41,14 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.add_typer(receipts.app, name="receipts")
 app.add_typer(keys.app, name="keys")
+app.add_typer(witness.app, name="witness")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 app.command("verify")(verify.verify)
 app.command("agent")(agent.agent)
+energy.app.command("measure")(measure.measure)
+energy.app.command("replay")(replay.replay)
+energy.app.command("fit-curve")(replay.fit_curve)
 app.add_typer(energy.app, name="energy")
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)

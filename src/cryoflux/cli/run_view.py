@@ -307,7 +307,7 @@ def view_for(
     if as_json:
         yield JsonView(on_closed, explain=explain)
     elif terminal and stdout.is_terminal:
-        with Live(console=stdout, transient=True, auto_refresh=False) as live:
+        with Live(console=stdout.console, transient=True, auto_refresh=False) as live:
             yield LiveView(live, on_closed, explain=explain)
     else:
         yield PlainView(on_closed, explain=explain)

@@ -130,6 +130,10 @@ def verify(
     no_memory: Annotated[
         bool, typer.Option("--no-memory", help="Neither compare with what was seen before nor remember it.")
     ] = False,
+    meter_key: Annotated[
+        Path | None,
+        typer.Option("--meter-key", metavar="FILE", help="Public key (PEM) of the meter that must sign."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check every receipt; exit 1 if one is not what it claims to be."""
@@ -139,6 +143,7 @@ def verify(
     report = verify_target(
         _target(target, state),
         key=load_public_key(key) if key is not None else None,
+        meter_key=load_public_key(meter_key) if meter_key is not None else None,
         recompute=recompute,
         recomputer=_recomputer_factory() if recompute else None,
         demand=_demand(policy, max_age),

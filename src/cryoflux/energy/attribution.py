@@ -1,32 +1,57 @@
-"""Which part of the machine's net energy one process caused.
+"""Who pays for what: net energy of the machine, and of one process.
 
-Net is gross less the frozen idle power times the time, signed. Of CPU and memory, a process is charged
-the share that its CPU time has in the machine's busy time, block by block of a second or more; of GPUs,
-all of it. Where a share cannot be known the machine's net is charged and flagged ``unattributed``.
+Net energy is gross energy less idle power times time, signed: clipping it would mint joules out of
+noise. Of each source's net energy a process is charged its share, in blocks of about a second:
+
+- CPU and memory: by CPU time. Idle energy is nobody's. Where the process's CPU time cannot be told, it
+  is charged the machine's.
+- GPU: by time on the device, where the driver tells whose it was; all of it where only this process
+  computes there, or where nobody knows who does.
+
+Shares are rounded down to whole microjoules, so what several processes are charged and what nobody is
+charged add up to the machine's net energy exactly.
 """
 
 from __future__ import annotations
 
-__all__ = ["Attribution", "Channel", "Snapshot", "figure", "gross_total", "net_between", "net_total"]
+__all__ = [
+    "Attribution",
+    "Channel",
+    "Snapshot",
+    "gross_of",
+    "gross_total",
+    "net_of",
+    "net_total",
+]
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cryoflux.energy.baseline import Idle
 from cryoflux.energy.clock import BILLION
-from cryoflux.energy.interface import Source
-from cryoflux.energy.processes import Busy, ProcessTimes
+from cryoflux.energy.drift import Drift
+from cryoflux.energy.interface import Counter, Source
+from cryoflux.energy.processes import Busy, CpuTimes, tick_us
+from cryoflux.energy.uncertainty import (
+    CHECK_DISAGREES,
+    STEP_SHARE,
+    Terms,
+    counter_against_power,
+    edge_uj,
+    interval,
+)
 from cryoflux.energy.window import Mark, Span
 from cryoflux.quantities import Energy, Tier
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A source with its frozen idle baseline."""
+    """A source with its frozen idle baseline, and how far that has drifted."""
 
     source: Source
     idle: Idle
+    drift: Drift
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +61,42 @@ class Snapshot:
     marks: tuple[Mark, ...]
     busy: Busy | None
     monotonic_ns: int
+    users: Mapping[str, Mapping[int, int] | None] = field(default_factory=dict)
+    """source → process number → its time on the device, µs; none where that is not told"""
 
 
-def net_between(then: Mark, now: Mark, idle: Idle) -> Span:
-    """Net energy between two marks of one source, with the baseline's error, before gain."""
+def net_between(then: Mark, now: Mark, channel: Channel) -> Terms:
+    """Net energy between two marks of one source, with the baseline's error."""
     gross = now.since(then)
+    idle_uw = channel.idle.idle_uw
     # Differences of rounded totals, so that slices add up to the whole to the microjoule.
-    rest_uj = idle.idle_uw * now.elapsed_ns // BILLION - idle.idle_uw * then.elapsed_ns // BILLION
-    slack_uj = idle.error_uw * (now.elapsed_ns - then.elapsed_ns) // BILLION
-    return Span(gross.uj - rest_uj, gross.lo_uj - rest_uj - slack_uj, gross.hi_uj - rest_uj + slack_uj)
+    rest_uj = idle_uw * now.elapsed_ns // BILLION - idle_uw * then.elapsed_ns // BILLION
+    slack_uj = channel.drift.error_uw * (now.elapsed_ns - then.elapsed_ns) // BILLION
+    return Terms(Span(gross.uj - rest_uj, gross.lo_uj - rest_uj, gross.hi_uj - rest_uj), slack_uj)
 
 
-def figure(span: Span, source: Source, flags: Iterable[str] = ()) -> Energy:
-    """A span as a figure of its source: gain error and one counter step at the ends go in."""
-    low, high = source.gain_error
-    least_uj, most_uj = span.lo_uj - source.resolution_uj, span.hi_uj + source.resolution_uj
-    lo_uj = min(span.uj, math.floor(least_uj * (low if least_uj > 0 else high)))
-    hi_uj = max(span.uj, math.ceil(most_uj * (high if most_uj > 0 else low)))
-    return Energy(span.uj, lo_uj, hi_uj, source.tier, tuple(sorted(flags)))
+def _figure(
+    terms: Terms, channel: Channel, then: Mark, now: Mark, *, share: float = 1.0, ticks_uj: float = 0.0
+) -> Energy:
+    flags = {*now.flags_since(then), *channel.drift.flags}
+    more_uj = round(counter_against_power(then, now) * share)
+    if more_uj:
+        flags.add(CHECK_DISAGREES)
+        span = Span(0, min(0, more_uj), max(0, more_uj))
+        terms = Terms(terms.span + span, terms.idle_uj)
+    edge = math.hypot(edge_uj(channel.source, then, now) * share, ticks_uj)
+    return interval(terms, edge, channel.source, tuple(sorted(flags)))
+
+
+def gross_of(channel: Channel, then: Mark, now: Mark) -> Energy:
+    """What one source gave between two marks."""
+    gross = _figure(Terms(now.since(then)), channel, then, now)
+    return Energy(gross.uj, max(0, gross.lo_uj), gross.hi_uj, gross.tier, gross.flags)
+
+
+def net_of(channel: Channel, then: Mark, now: Mark) -> Energy:
+    """What one source gave above idle between two marks, signed."""
+    return _figure(net_between(then, now, channel), channel, then, now)
 
 
 def _total(figures: Iterable[Energy]) -> Energy:
@@ -63,17 +106,13 @@ def _total(figures: Iterable[Energy]) -> Energy:
 def gross_total(channels: Sequence[Channel], then: Snapshot, now: Snapshot) -> Energy:
     """What all sources gave between two snapshots."""
     rows = zip(channels, then.marks, now.marks, strict=True)
-    figures = [figure(b.since(a), channel.source, b.flags_since(a)) for channel, a, b in rows]
-    total = _total(figures)
-    return Energy(total.uj, max(0, total.lo_uj), total.hi_uj, total.tier, total.flags)
+    return _total(gross_of(channel, a, b) for channel, a, b in rows)
 
 
 def net_total(channels: Sequence[Channel], then: Snapshot, now: Snapshot) -> Energy:
     """What all sources gave above idle between two snapshots, signed."""
     rows = zip(channels, then.marks, now.marks, strict=True)
-    return _total(
-        figure(net_between(a, b, channel.idle), channel.source, b.flags_since(a)) for channel, a, b in rows
-    )
+    return _total(net_of(channel, a, b) for channel, a, b in rows)
 
 
 @dataclass(slots=True)
@@ -83,7 +122,8 @@ class _Block:
     mark: Mark
     own_us: int
     busy_us: int | None
-    done: Span
+    users: Mapping[int, int] | None
+    done: Terms
 
 
 class Attribution:
@@ -92,7 +132,7 @@ class Attribution:
     Args:
         channels: the sources.
         start: where it begins.
-        process: whose CPU time counts; none charges the machine's net.
+        process: whose time counts; none charges the machine's net.
         carried: energy of the same process from before, to be added.
     """
 
@@ -100,7 +140,7 @@ class Attribution:
         self,
         channels: Sequence[Channel],
         start: Snapshot,
-        process: ProcessTimes | None,
+        process: CpuTimes | None,
         *,
         carried: Energy | None = None,
     ) -> None:
@@ -110,15 +150,15 @@ class Attribution:
         self._carried = carried
         self._flags: set[str] = set() if process else {"unattributed"}
         self._start_us = self._own_us = (process.read_us() if process else None) or 0
-        self._open = True
+        self._final: tuple[Energy, ...] | None = None
         self._blocks = [
-            _Block(mark, self._own_us, _busy_us(channel, start), Span())
+            _Block(mark, self._own_us, _busy_us(channel, start), _users(channel, start), Terms(Span()))
             for channel, mark in zip(channels, start.marks, strict=True)
         ]
 
     @property
-    def process(self) -> ProcessTimes | None:
-        """Whose CPU time counts."""
+    def process(self) -> CpuTimes | None:
+        """Whose time counts."""
         return self._process
 
     @property
@@ -131,9 +171,14 @@ class Attribution:
         """From the start to the last snapshot."""
         return self._now.monotonic_ns - self._start.monotonic_ns
 
+    def counters(self) -> tuple[Counter, ...]:
+        """What the sources showed at both ends."""
+        rows = zip(self._channels, self._start.marks, self._now.marks, strict=True)
+        return tuple(_counter(channel, first, last) for channel, first, last in rows)
+
     def advance(self, now: Snapshot) -> None:
         """Take a new snapshot into account."""
-        if not self._open:
+        if self._final is not None:
             return
         self._now = now
         if self._process is None:
@@ -142,8 +187,8 @@ class Attribution:
         if own_us is None:
             # It can cause nothing any more; how much it did in its last block nobody knows.
             self._flags |= {"process-gone", "unattributed"}
-            self._open = False
             self._fix_all(gone=True)
+            self._final = self.by_source()
             return
         self._own_us = own_us
         self._fix_all(gone=False)
@@ -151,37 +196,71 @@ class Attribution:
     def _fix_all(self, *, gone: bool) -> None:
         for channel, block, mark in zip(self._channels, self._blocks, self._now.marks, strict=True):
             due = mark.elapsed_ns - block.mark.elapsed_ns >= BILLION and not mark.pending
-            if channel.source.kind != "gpu" and (gone or due):
+            if gone or due:
                 block.done = block.done + self._portion(channel, block, mark, gone=gone)
                 block.mark, block.own_us = mark, self._own_us
-                block.busy_us = _busy_us(channel, self._now)
+                block.busy_us, block.users = _busy_us(channel, self._now), _users(channel, self._now)
 
-    def _portion(self, channel: Channel, block: _Block, mark: Mark, *, gone: bool = False) -> Span:
-        net = net_between(block.mark, mark, channel.idle)
+    def _portion(self, channel: Channel, block: _Block, mark: Mark, *, gone: bool = False) -> Terms:
+        net = net_between(block.mark, mark, channel)
+        if channel.source.kind == "gpu":
+            return net.anywhere_up_to() if gone else self._of_device(net, channel, block)
         now_us = _busy_us(channel, self._now)
         if gone or now_us is None or block.busy_us is None:
             self._flags.add("unattributed")
-            return Span(max(0, net.uj), min(0, net.lo_uj), max(0, net.hi_uj))
+            return net.anywhere_up_to()
         own_us, busy_us = self._own_us - block.own_us, now_us - block.busy_us
         if own_us <= 0:
-            return Span()
-        if own_us >= busy_us:
+            return Terms(Span())
+        return net if own_us >= busy_us else net.portion(own_us, busy_us)
+
+    def _of_device(self, net: Terms, channel: Channel, block: _Block) -> Terms:
+        users = _users(channel, self._now)
+        if users is None or self._process is None:
             return net
-        return Span(*(part * own_us // busy_us for part in (net.uj, net.lo_uj, net.hi_uj)))
+        own = users.keys() & self._process.pids
+        if len(own) == len(users):
+            return net
+        if not own:
+            return Terms(Span())
+        self._flags.add("gpu-shared")
+        # Of what was used before this block nobody told, nothing can be said.
+        before = users if block.users is None else block.users
+        used_us = {pid: max(0, us - before.get(pid, 0)) for pid, us in users.items()}
+        all_us, own_us = sum(used_us.values()), sum(used_us[pid] for pid in own)
+        if all_us:
+            return net.portion(own_us, all_us)
+        self._flags.add("unattributed")
+        return net.anywhere_up_to()
+
+    def by_source(self) -> tuple[Energy, ...]:
+        """What the process caused so far, signed, source by source; nothing that was carried."""
+        if self._final is not None:
+            return self._final
+        rows = zip(self._channels, self._blocks, self._start.marks, self._now.marks, strict=True)
+        return tuple(self._of_source(*row) for row in rows)
+
+    def _of_source(self, channel: Channel, block: _Block, first: Mark, mark: Mark) -> Energy:
+        whole = terms = net_between(first, mark, channel)
+        if self._process is not None:
+            terms = block.done
+            if block.mark is not mark:
+                terms = terms + self._portion(channel, block, mark)
+        share = min(1.0, max(0.0, terms.span.uj / whole.span.uj)) if whole.span.uj else 1.0
+        return _figure(terms, channel, first, mark, share=share, ticks_uj=self._ticks_uj(channel, whole))
+
+    def _ticks_uj(self, channel: Channel, whole: Terms) -> float:
+        """What a tick of CPU time more or less at both ends would change, µJ."""
+        first_us, now_us = _busy_us(channel, self._start), _busy_us(channel, self._now)
+        if self._process is None or channel.source.kind == "gpu" or first_us is None or now_us is None:
+            return 0.0
+        off = STEP_SHARE * math.sqrt(2) * tick_us() / max(1, now_us - first_us)
+        return abs(whole.span.uj) * min(1.0, off)
 
     def net(self) -> Energy:
         """What the process caused so far, signed."""
-        figures = [] if self._carried is None else [self._carried]
-        rows = zip(self._channels, self._blocks, self._start.marks, self._now.marks, strict=True)
-        for channel, block, first, mark in rows:
-            if self._process is None or channel.source.kind == "gpu":
-                span = net_between(first, mark, channel.idle)
-            elif self._open:
-                span = block.done + self._portion(channel, block, mark)
-            else:
-                span = block.done
-            figures.append(figure(span, channel.source, mark.flags_since(first)))
-        total = _total(figures)
+        carried = () if self._carried is None else (self._carried,)
+        total = _total((*carried, *self.by_source()))
         flags = tuple(sorted({*total.flags, *self._flags}))
         return Energy(total.uj, total.lo_uj, total.hi_uj, total.tier, flags)
 
@@ -189,6 +268,21 @@ class Attribution:
         """What the whole machine drew above idle in the same time, signed."""
         total = net_total(self._channels, self._start, self._now)
         return total if self._carried is None else total + self._carried
+
+
+def _counter(channel: Channel, first: Mark, last: Mark) -> Counter:
+    a, b = first.reading, last.reading
+    return Counter(
+        source=channel.source.name,
+        first_uj=a.energy_uj if a else None,
+        last_uj=b.energy_uj if b else None,
+        first_epoch=a.epoch if a else "",
+        last_epoch=b.epoch if b else "",
+    )
+
+
+def _users(channel: Channel, snapshot: Snapshot) -> Mapping[int, int] | None:
+    return snapshot.users.get(channel.source.name)
 
 
 def _busy_us(channel: Channel, snapshot: Snapshot) -> int | None:

@@ -3,39 +3,68 @@
 `balance = opening + grants + net credited − settled`, exactly, in µJ; what can be taken is the balance less
 the open reservations. A take is all or nothing under one write lock, so processes that take at once
 can never have more than there is. Every change has a request id, and repeating it changes nothing.
+
+Whatever grants or takes is on the disk when the call returns. A `tick`, which comes once a second, survives
+the death of the process, and is on the disk within `TICKS_SYNCED_NS`: a power cut can cost that much credit,
+never mint any (docs/explanation/account.md).
 """
 
 from __future__ import annotations
 
-__all__ = ["Bucket", "Record", "ReservationConflictError", "UnknownReservationError"]
+__all__ = [
+    "TICKS_SYNCED_NS",
+    "Bucket",
+    "Record",
+    "ReservationConflictError",
+    "State",
+    "UnknownReservationError",
+]
 
 import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
-from cryoflux.database import connect, read_only, transaction
-from cryoflux.energy.audit import check_account, require_account
+from cryoflux.database import SharedTransactions, connect, read_only, reading, transaction
+from cryoflux.energy.audit import check_held, check_tail, require_account
 from cryoflux.energy.charge import Charge
-from cryoflux.energy.clock import Clock
+from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.interface import Reservation
-from cryoflux.energy.ledger import SCHEMA, VERSION, Identity, LedgerEntry, identity, read_entries
+from cryoflux.energy.ledger import (
+    RECORDS,
+    SCHEMAS,
+    UPGRADES,
+    VERSION,
+    Identity,
+    LedgerEntry,
+    Position,
+    Record,
+    State,
+    add_credit,
+    append,
+    fold,
+    identity,
+    position,
+    read_entries,
+    record_of,
+)
 from cryoflux.energy.processes import Owner
-from cryoflux.errors import BudgetError, UsageError
+from cryoflux.errors import BudgetError, CryoFluxError, UsageError
 from cryoflux.quantities import Energy, format_energy
 
-State = Literal["open", "settled", "released"]
+TICKS_SYNCED_NS = 10 * BILLION
+"""A tick is on the disk after at most so long, ns; it outlives its process at once."""
 
+_FOLDED_NS = 15 * 60 * BILLION
+"""Pending credit becomes an entry after so long, whatever else happens."""
+_PATIENCE_MS = 10_000
+_TICK_PATIENCE_MS = 500
+"""A tick holds up whoever asks its meter meanwhile, and there is another one soon."""
 _MOST_UJ = 2**53 - 1
-_RECORD = (
-    "SELECT r.id, r.request_id, r.reserved_uj, r.state, r.pid, r.start_ticks, r.boot_id, r.charge,"
-    " r.noted_ns, r.noted_boot FROM reservations r"
-)
+_NOTE = "UPDATE reservations SET charge = ?, noted_ns = ?, noted_boot = ? WHERE id = ? AND state = 'open'"
 
 
 class UnknownReservationError(UsageError):
@@ -44,25 +73,6 @@ class UnknownReservationError(UsageError):
 
 class ReservationConflictError(UsageError):
     """A request id comes again with other content, or a reservation is not in the state for this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A reservation as it is stored."""
-
-    reservation: Reservation
-    state: State
-    owner: Owner | None
-    charge: Charge | None
-    """what it was settled at, or what was noted last"""
-    noted_ns: int
-    """monotonic time of the last note, or of the take"""
-    noted_boot: str
-
-    @property
-    def settled(self) -> Charge | None:
-        """What it was settled at."""
-        return self.charge if self.state == "settled" else None
 
 
 def _check_amount(uj: int) -> None:
@@ -78,7 +88,8 @@ def _refuse_foreign(path: Path) -> None:
     # Looked at without opening it for writing, so that somebody else's file stays as it is.
     if path.is_file() and path.stat().st_size:
         with closing(read_only(path)) as connection:
-            require_account(connection, path, new=True)
+            if require_account(connection, path, new=True) in UPGRADES:
+                check_tail(connection, path)
 
 
 class Bucket:
@@ -98,23 +109,42 @@ class Bucket:
         self._path = path
         self._clock = clock
         self._lock = threading.RLock()
+        self._shared = SharedTransactions(self._lock, self._write)
+        self._synced_ns = self._folded_ns = clock.monotonic_ns()
         _refuse_foreign(path)
-        self._db = connect(path, SCHEMA, VERSION)
+        self._db = connect(path, SCHEMAS[VERSION], VERSION, UPGRADES)
+        self._waits = ("", 0)
         with ExitStack() as undo:
             undo.callback(self._db.close)
-            with self._write() as db:
-                check_account(db, path)
+            with self._read() as db:
+                check_tail(db, path)
             undo.pop_all()
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, transaction(self._db, self._path) as db:
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, reading(self._db, self._path) as db:
             yield db
 
-    def _position(self) -> tuple[int, int]:
-        row = self._db.execute("SELECT balance_uj, reserved_uj FROM entries ORDER BY seq DESC LIMIT 1")
-        balance_uj, reserved_uj = row.fetchone()
-        return balance_uj, reserved_uj
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._wait("FULL", _PATIENCE_MS)
+            with transaction(self._db, self._path) as db:
+                before = db.total_changes
+                yield db
+                changed = db.total_changes != before
+            if changed:  # a commit of nothing does not wait for the disk
+                self._synced_ns = self._clock.monotonic_ns()
+
+    def _wait(self, synchronous: str, patience_ms: int) -> None:
+        """For the disk, and for others that hold the account."""
+        if (synchronous, patience_ms) != self._waits:
+            self._db.execute(f"PRAGMA synchronous={synchronous}")
+            self._db.execute(f"PRAGMA busy_timeout={patience_ms}")
+            self._waits = (synchronous, patience_ms)
+
+    def _at(self) -> str:
+        return datetime.fromtimestamp(self._clock.wall_s(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _append(
         self,
@@ -122,45 +152,82 @@ class Bucket:
         *,
         balance_uj: int = 0,
         reserved_uj: int = 0,
-        request_id: str | None = None,
+        request_id: str,
         reservation: str | None = None,
         energy: Energy | None = None,
         note: str = "",
     ) -> None:
-        balance, reserved = self._position()
-        at = datetime.fromtimestamp(self._clock.wall_s(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        interval = (energy.lo_uj, energy.hi_uj, energy.tier) if energy else (None, None, None)
-        after = (balance + balance_uj, reserved + reserved_uj)
-        self._db.execute(
-            "INSERT INTO entries (kind, request_id, reservation, balance_change_uj, reserved_change_uj,"
-            " balance_uj, reserved_uj, lo_uj, hi_uj, tier, at, note) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-            (kind, request_id, reservation, balance_uj, reserved_uj, *after, *interval, at, note),
+        append(
+            self._db,
+            self._fold(),
+            kind,
+            self._at(),
+            balance_uj=balance_uj,
+            reserved_uj=reserved_uj,
+            request_id=request_id,
+            reservation=reservation,
+            energy=energy,
+            note=note,
         )
 
-    def _granted(self, request_id: str, balance_uj: int) -> bool:
-        query = "SELECT balance_change_uj FROM entries WHERE request_id = ?"
-        row = self._db.execute(query, (f"grant:{request_id}",)).fetchone()
-        if row is not None and row[0] != balance_uj:
-            raise _conflict(request_id)
-        return row is not None
+    def _fold(self) -> Position:
+        self._folded_ns = self._clock.monotonic_ns()
+        return fold(self._db, self._at())
 
     def available_uj(self) -> int:
         """What can be taken now."""
-        with self._write():
-            balance_uj, reserved_uj = self._position()
-            return balance_uj - reserved_uj
+        with self._read() as db:
+            return position(db).available_uj
 
     def grant(self, uj: int, *, request_id: str, note: str = "") -> None:
         """Add joules by decision, once per request id."""
         _check_amount(uj)
-        with self._write():
-            if not self._granted(request_id, uj):
-                self._append("grant", balance_uj=uj, request_id=f"grant:{request_id}", note=note)
+        self._shared.run(lambda: self._grant(uj, request_id, note))
+
+    def _grant(self, uj: int, request_id: str, note: str) -> None:
+        query = "SELECT balance_change_uj FROM entries WHERE request_id = ?"
+        row = self._db.execute(query, (f"grant:{request_id}",)).fetchone()
+        if row is None:
+            self._append("grant", balance_uj=uj, request_id=f"grant:{request_id}", note=note)
+        elif row[0] != uj:
+            raise _conflict(request_id)
 
     def credit(self, energy: Energy) -> None:
-        """Add measured net energy, signed; each call is one entry."""
-        with self._write():
-            self._append("credit", balance_uj=energy.uj, energy=energy, note=" ".join(energy.flags))
+        """Add measured net energy, signed."""
+        self.tick(energy)
+
+    def note(self, charges: Mapping[str, Charge]) -> None:
+        """Write down what open reservations have spent so far."""
+        self.tick(notes=charges)
+
+    def tick(self, credit: Energy | None = None, notes: Mapping[str, Charge] | None = None) -> None:
+        """Credit net energy and note what open reservations have spent, both or neither.
+
+        Nothing is written where there is nothing to write. When this raises, nothing was: what was to be
+        credited is still the caller's, to be credited with the next.
+
+        Raises:
+            StorageError: the disk is full, read-only, or another process holds the account.
+        """
+        if credit is not None and not (credit.lo_uj or credit.hi_uj or credit.flags):
+            credit = None
+        now_ns = self._clock.monotonic_ns()
+        rows = [(charge.to_json(), now_ns, self._clock.boot_id, key) for key, charge in (notes or {}).items()]
+        if credit is None and not rows:
+            return
+        with self._lock:
+            # Not waiting for the disk, most times: the next commit that waits takes this there as well.
+            waits = now_ns - self._synced_ns >= TICKS_SYNCED_NS
+            self._wait("FULL" if waits else "NORMAL", _TICK_PATIENCE_MS)
+            with transaction(self._db, self._path) as db:
+                if rows:
+                    db.executemany(_NOTE, rows)
+                if credit is not None:
+                    add_credit(db, credit, self._at)
+                if now_ns - self._folded_ns >= _FOLDED_NS:
+                    self._fold()
+            if waits:
+                self._synced_ns = now_ns
 
     def take(self, uj: int, *, request_id: str, owner: Owner | None = None) -> Reservation:
         """Reserve joules, all or nothing; a repeat while they are reserved returns the same reservation.
@@ -171,80 +238,78 @@ class Bucket:
                 is settled or released.
         """
         _check_amount(uj)
-        with self._write() as db:
-            query = "SELECT id, reserved_uj, state FROM reservations WHERE request_id = ?"
-            row = db.execute(query, (request_id,)).fetchone()
-            if row is not None:
-                if row[1] != uj:
-                    raise _conflict(request_id)
-                if row[2] != "open":
-                    raise _used_up(request_id, row[2])
-                return Reservation(row[0], request_id, uj)
-            balance_uj, reserved_uj = self._position()
-            if uj > balance_uj - reserved_uj:
-                raise BudgetError(
-                    f"{format_energy(uj)} were asked for; the bucket holds "
-                    f"{format_energy(balance_uj - reserved_uj)}.",
-                    why="A take is all or nothing, so that no attempt starts that cannot be paid.",
-                    hint="Grant more joules with --budget, or ask for less.",
-                )
-            reservation = Reservation(secrets.token_hex(16), request_id, uj)
-            who = (owner.pid, owner.start_ticks, owner.boot_id) if owner else (None, None, None)
-            db.execute(
-                "INSERT INTO reservations (id, request_id, reserved_uj, state, pid, start_ticks, boot_id,"
-                " noted_ns, noted_boot) VALUES (?,?,?,'open',?,?,?,?,?)",
-                (reservation.id, request_id, uj, *who, self._clock.monotonic_ns(), self._clock.boot_id),
-            )
-            self._append("take", reserved_uj=uj, request_id=f"take:{request_id}", reservation=reservation.id)
-            return reservation
+        return self._shared.run(lambda: self._take(uj, request_id, owner))
+
+    def _take(self, uj: int, request_id: str, owner: Owner | None) -> Reservation:
+        query = "SELECT id, reserved_uj, state FROM reservations WHERE request_id = ?"
+        row = self._db.execute(query, (request_id,)).fetchone()
+        if row is not None:
+            if row[1] != uj:
+                raise _conflict(request_id)
+            if row[2] != "open":
+                raise _used_up(request_id, row[2])
+            check_held(self._db, self._path, row[0])
+            return Reservation(row[0], request_id, uj)
+        available_uj = position(self._db).available_uj
+        if uj > available_uj:
+            raise _too_little(uj, available_uj)
+        reservation = Reservation(secrets.token_hex(16), request_id, uj)
+        who = (owner.pid, owner.start_ticks, owner.boot_id) if owner else (None, None, None)
+        self._db.execute(
+            "INSERT INTO reservations (id, request_id, reserved_uj, state, pid, start_ticks, boot_id,"
+            " noted_ns, noted_boot) VALUES (?,?,?,'open',?,?,?,?,?)",
+            (reservation.id, request_id, uj, *who, self._clock.monotonic_ns(), self._clock.boot_id),
+        )
+        self._append("take", reserved_uj=uj, request_id=f"take:{request_id}", reservation=reservation.id)
+        return reservation
 
     def settle(self, reservation_id: str, charge: Charge) -> tuple[Reservation, Charge]:
         """Charge a reservation and give the rest back, once; a repeat returns the first charge."""
-        with self._write() as db:
-            record = self._find(reservation_id)
-            if record.settled is not None:
-                return record.reservation, record.settled
-            _require_open(record)
-            db.execute(
-                "UPDATE reservations SET state = 'settled', charge = ? WHERE id = ?",
-                (charge.to_json(), reservation_id),
-            )
-            self._append(
-                "settle",
-                balance_uj=-charge.energy.uj,
-                reserved_uj=-record.reservation.reserved_uj,
-                request_id=f"settle:{reservation_id}",
-                reservation=reservation_id,
-                energy=charge.energy,
-                note=" ".join(charge.energy.flags),
-            )
-            return record.reservation, charge
+        return self._shared.run(lambda: self._settle(reservation_id, charge))
+
+    def _settle(self, reservation_id: str, charge: Charge) -> tuple[Reservation, Charge]:
+        record = self._held(reservation_id)
+        if record.settled is not None:
+            return record.reservation, record.settled
+        _require_open(record)
+        self._db.execute(
+            "UPDATE reservations SET state = 'settled', charge = ? WHERE id = ?",
+            (charge.to_json(), reservation_id),
+        )
+        names = [(name,) for name in charge.sources]
+        self._db.executemany("INSERT OR IGNORE INTO sources VALUES (?)", names)
+        self._append(
+            "settle",
+            balance_uj=-charge.energy.uj,
+            reserved_uj=-record.reservation.reserved_uj,
+            request_id=f"settle:{reservation_id}",
+            reservation=reservation_id,
+            energy=charge.energy,
+            note=" ".join(charge.energy.flags),
+        )
+        return record.reservation, charge
 
     def release(self, reservation_id: str) -> None:
         """Give a reservation back whole, once."""
-        with self._write() as db:
-            record = self._find(reservation_id)
-            if record.state == "released":
-                return
-            _require_open(record)
-            db.execute("UPDATE reservations SET state = 'released' WHERE id = ?", (reservation_id,))
-            self._append(
-                "release",
-                reserved_uj=-record.reservation.reserved_uj,
-                request_id=f"release:{reservation_id}",
-                reservation=reservation_id,
-            )
+        self._shared.run(lambda: self._release(reservation_id))
 
-    def note(self, charges: Mapping[str, Charge]) -> None:
-        """Write down what open reservations have spent so far."""
-        now = (self._clock.monotonic_ns(), self._clock.boot_id)
-        rows = [(charge.to_json(), *now, key) for key, charge in charges.items()]
-        with self._write() as db:
-            db.executemany(
-                "UPDATE reservations SET charge = ?, noted_ns = ?, noted_boot = ?"
-                " WHERE id = ? AND state = 'open'",
-                rows,
-            )
+    def _release(self, reservation_id: str) -> None:
+        record = self._held(reservation_id)
+        if record.state == "released":
+            return
+        _require_open(record)
+        self._db.execute("UPDATE reservations SET state = 'released' WHERE id = ?", (reservation_id,))
+        self._append(
+            "release",
+            reserved_uj=-record.reservation.reserved_uj,
+            request_id=f"release:{reservation_id}",
+            reservation=reservation_id,
+        )
+
+    def _held(self, reservation_id: str) -> Record:
+        record = self._find(reservation_id)
+        check_held(self._db, self._path, reservation_id)
+        return record
 
     def record(self, reservation_id: str) -> Record:
         """One reservation.
@@ -252,77 +317,54 @@ class Bucket:
         Raises:
             UnknownReservationError: there is none.
         """
-        with self._write():
+        with self._read():
             return self._find(reservation_id)
 
     def find(self, request_id: str) -> Record | None:
         """The reservation that a request id was given; none if it was given none."""
-        with self._write() as db:
-            row = db.execute(f"{_RECORD} WHERE r.request_id = ?", (request_id,)).fetchone()
-            return None if row is None else _record(row)
+        with self._read() as db:
+            row = db.execute(f"{RECORDS} WHERE r.request_id = ?", (request_id,)).fetchone()
+            return None if row is None else record_of(row)
 
     def open_records(self) -> tuple[Record, ...]:
         """All open reservations, oldest first."""
         order = (
             " JOIN entries e ON e.request_id = 'take:' || r.request_id WHERE r.state = 'open' ORDER BY e.seq"
         )
-        with self._write() as db:
-            return tuple(_record(row) for row in db.execute(_RECORD + order))
+        with self._read() as db:
+            return tuple(record_of(row) for row in db.execute(RECORDS + order))
 
     def _find(self, reservation_id: str) -> Record:
-        row = self._db.execute(f"{_RECORD} WHERE r.id = ?", (reservation_id,)).fetchone()
+        row = self._db.execute(f"{RECORDS} WHERE r.id = ?", (reservation_id,)).fetchone()
         if row is None:
             raise UnknownReservationError(
                 f"There is no reservation {reservation_id!r}.",
                 why="Only what was taken can be settled or released.",
                 hint="`cryoflux energy ledger` lists what was taken.",
             )
-        return _record(row)
+        return record_of(row)
 
     def settled_sources(self) -> frozenset[str]:
         """The names of all sources that a settlement was measured by."""
-        query = "SELECT charge FROM reservations WHERE state = 'settled'"
-        with self._write() as db:
-            charges = [Charge.from_json(text) for (text,) in db.execute(query)]
-        return frozenset(source for charge in charges for source in charge.sources)
+        with self._read() as db:
+            return frozenset(name for (name,) in db.execute("SELECT name FROM sources"))
 
     def entries(self) -> list[LedgerEntry]:
         """All entries, oldest first."""
-        with self._write() as db:
+        with self._read() as db:
             return list(read_entries(db))
 
     def identity(self) -> Identity:
         """The account, added up."""
-        with self._write() as db:
+        with self._read() as db:
             return identity(db)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what is pending becomes an entry, or stays pending where that cannot be."""
         with self._lock:
+            with suppress(CryoFluxError, sqlite3.ProgrammingError), self._write():  # it may be closed
+                self._fold()
             self._db.close()
-
-
-def _record(row: tuple[Any, ...]) -> Record:
-    (
-        reservation_id,
-        request_id,
-        reserved_uj,
-        state,
-        pid,
-        start_ticks,
-        boot_id,
-        charge,
-        noted_ns,
-        noted_boot,
-    ) = row
-    return Record(
-        reservation=Reservation(reservation_id, request_id, reserved_uj),
-        state=state,
-        owner=None if pid is None else Owner(pid, start_ticks, boot_id),
-        charge=Charge.from_json(charge) if charge else None,
-        noted_ns=noted_ns,
-        noted_boot=noted_boot,
-    )
 
 
 def _conflict(request_id: str) -> ReservationConflictError:
@@ -338,6 +380,14 @@ def _used_up(request_id: str, state: State) -> ReservationConflictError:
         f"The joules taken with the request id {request_id!r} are {state} already.",
         why="Joules are given out once per request id, so nothing is reserved for this request.",
         hint="Take again with a new request id.",
+    )
+
+
+def _too_little(uj: int, available_uj: int) -> BudgetError:
+    return BudgetError(
+        f"{format_energy(uj)} were asked for; the bucket holds {format_energy(available_uj)}.",
+        why="A take is all or nothing, so that no attempt starts that cannot be paid.",
+        hint="Grant more joules with --budget, or ask for less.",
     )
 
 

@@ -7,11 +7,26 @@ __all__ = ["Charge"]
 import json
 from dataclasses import asdict, dataclass, replace
 
+from cryoflux.energy.interface import Counter
 from cryoflux.quantities import Energy, Tier
 
 
 def _energy(fields: dict[str, object]) -> Energy:
     return Energy(**{**fields, "tier": Tier(str(fields["tier"])), "flags": tuple(fields["flags"])})  # type: ignore[arg-type]
+
+
+def _document(energy: Energy) -> dict[str, object]:
+    return {
+        "flags": energy.flags,
+        "hi_uj": energy.hi_uj,
+        "lo_uj": energy.lo_uj,
+        "tier": energy.tier.value,
+        "uj": energy.uj,
+    }
+
+
+# Written once a second for each reservation: dataclasses.asdict and a new encoder a call cost most of it.
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,10 @@ class Charge:
     baseline_digest: str
     curve: str
     cpu_us: int
+    window_ns: int = 0
+    """how long it was metered"""
+    counters: tuple[Counter, ...] = ()
+    """what the sources showed at both ends"""
 
     def settled(self) -> Charge:
         """The charge as it is settled: nobody is paid for having run."""
@@ -38,13 +57,39 @@ class Charge:
         flags = tuple(sorted({*e.flags, flag}))
         return replace(self, energy=Energy(e.uj, e.lo_uj, e.hi_uj + uj, e.tier, flags))
 
+    def continuing(self, earlier: Charge) -> Charge:
+        """This charge of a meter that took over, with the window of the one before it in front."""
+        began = {counter.source: counter for counter in earlier.counters}
+        counters = (
+            replace(last, first_uj=first.first_uj, first_epoch=first.first_epoch) if first else last
+            for last in self.counters
+            for first in (began.get(last.source),)
+        )
+        return replace(
+            self,
+            cpu_us=earlier.cpu_us + self.cpu_us,
+            window_ns=earlier.window_ns + self.window_ns,
+            counters=tuple(counters),
+        )
+
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+        return _ENCODE(
+            {
+                "baseline_digest": self.baseline_digest,
+                "counters": [asdict(counter) for counter in self.counters],
+                "cpu_us": self.cpu_us,
+                "curve": self.curve,
+                "energy": _document(self.energy),
+                "machine_net": _document(self.machine_net),
+                "sources": self.sources,
+                "window_ns": self.window_ns,
+            }
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Charge:
-        """What `to_json` wrote."""
+        """What `to_json` wrote, or an older version of it, which knew nothing of windows and counters."""
         fields = json.loads(text)
         return cls(
             energy=_energy(fields["energy"]),
@@ -53,4 +98,6 @@ class Charge:
             baseline_digest=fields["baseline_digest"],
             curve=fields["curve"],
             cpu_us=fields["cpu_us"],
+            window_ns=fields.get("window_ns", 0),
+            counters=tuple(Counter(**counter) for counter in fields.get("counters", ())),
         )

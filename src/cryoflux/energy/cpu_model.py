@@ -11,19 +11,16 @@ The share of TDP at a load follows the widely used Teads points (12, 32, 75 and 
 
 from __future__ import annotations
 
-__all__ = ["CONCAVE_V1", "GUESSED_W_PER_CPU", "CpuModelSource", "Curve"]
+__all__ = ["CONCAVE_V1", "GUESSED_W_PER_CPU", "CpuModelSource", "Curve", "tdp_here"]
 
 from dataclasses import dataclass
 
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.interface import Kind, Reading
 from cryoflux.energy.processes import MachineTimes
+from cryoflux.energy.tdp import GUESSED_W_PER_CPU, Tdp, find_tdp, guessed_tdp, stated_tdp
 from cryoflux.quantities import MICRO, Energy, Tier
 
-GUESSED_W_PER_CPU = 6.0
-"""A rough guess for a server's or a laptop's logical CPU; set ``tdp_w`` to do better."""
-_STATED_ERROR = (0.7, 1.3)
-_GUESSED_ERROR = (0.33, 2.5)
 _TICK_S = 0.02
 """Busy time comes in ticks of 10 ms; two readings can each be one tick off."""
 
@@ -59,7 +56,8 @@ class CpuModelSource:
     Args:
         times: the machine's busy time.
         clock: the time.
-        tdp_w: thermal design power of the allowed CPUs; a rough guess where it is none.
+        tdp_w: thermal design power of the allowed CPUs, as stated in the settings.
+        tdp: the same, from elsewhere; a rough guess where both are none.
         curve: the power curve.
     """
 
@@ -68,20 +66,30 @@ class CpuModelSource:
     tier = Tier.MODELLED
     range_uj: int | None = None
     poll_s = 1.0
+    update_s = 0.0
 
     def __init__(
-        self, times: MachineTimes, clock: Clock, *, tdp_w: float | None = None, curve: Curve = CONCAVE_V1
+        self,
+        times: MachineTimes,
+        clock: Clock,
+        *,
+        tdp_w: float | None = None,
+        tdp: Tdp | None = None,
+        curve: Curve = CONCAVE_V1,
     ) -> None:
         self._times = times
         self._clock = clock
         self._power = curve
-        self._cpus = len(times.cpus)
-        self.tdp_w = tdp_w if tdp_w is not None else GUESSED_W_PER_CPU * self._cpus
-        self.guessed = tdp_w is None
+        self.cpus = len(times.cpus)
+        known = (tdp or guessed_tdp(self.cpus)) if tdp_w is None else stated_tdp(tdp_w)
+        self.tdp_w = known.watts
+        self.tdp_source = known.source
+        """``setting``, a row of `energy.tdp`, a fit, or ``guess``"""
+        self.guessed = known.source == "guess"
         self.curve = curve.id
-        self.gain_error = _GUESSED_ERROR if self.guessed else _STATED_ERROR
+        self.gain_error = known.error
         self.max_power_uw = int(curve.share(1.0) * self.tdp_w * MICRO) + 1
-        self.idle_uw: int | None = int(curve.share(0.0) * self.tdp_w * MICRO)
+        self.idle_uw: int | None = _idle_uw(curve, self.tdp_w)
         self.resolution_uj = int(curve.steepest * self.tdp_w * _TICK_S * MICRO) + 1
         self._block: tuple[int, int] | None = None
         self._done_uj = 0
@@ -90,7 +98,7 @@ class CpuModelSource:
         """Energy of so much busy time in so long a time, at an even load."""
         if elapsed_ns <= 0:
             return 0
-        load = busy_us * 1000 / (elapsed_ns * self._cpus)
+        load = busy_us * 1000 / (elapsed_ns * self.cpus)
         return int(self._power.share(load) * self.tdp_w * MICRO * elapsed_ns / BILLION)
 
     def read(self) -> Reading:
@@ -114,5 +122,29 @@ class CpuModelSource:
         low, high = self.gain_error
         return Energy(net_uj, int(net_uj * low), int(net_uj * high) + 1, self.tier)
 
+    def users(self) -> None:
+        """Not told."""
+
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def tdp_here(cpuinfo: str, cpus: int, frozen_idle_uw: int | None = None) -> Tdp:
+    """The TDP to model with where the settings state none.
+
+    A state whose baseline was frozen with the rough guess goes on with it: another TDP in the middle would
+    make its joules before and after incomparable, and its baseline a lost one.
+
+    Args:
+        cpuinfo: what the kernel says of the CPUs.
+        cpus: how many of them may be used.
+        frozen_idle_uw: idle power of the model in the state's frozen baseline, µW; none in a new state.
+    """
+    guess = guessed_tdp(cpus)
+    if frozen_idle_uw == _idle_uw(CONCAVE_V1, guess.watts):
+        return guess
+    return find_tdp(cpuinfo, cpus)
+
+
+def _idle_uw(curve: Curve, tdp_w: float) -> int:
+    return int(curve.share(0.0) * tdp_w * MICRO)

@@ -3,6 +3,9 @@
 `cryoflux run` uses it for itself. `cryoflux agent` puts HTTP in front of it and names the process that each
 reservation is for. One state directory has one metering process at a time, held by a lock, so that no
 energy is credited twice.
+
+What is metered becomes durable once a second while joules are reserved, and every ten seconds at rest:
+a crash loses no more than that.
 """
 
 from __future__ import annotations
@@ -17,14 +20,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cryoflux.config import Settings
-from cryoflux.energy.attribution import Attribution
+from cryoflux.energy.attribution import Attribution, Snapshot
 from cryoflux.energy.baseline import BaselineState
 from cryoflux.energy.bucket import Bucket, Record
 from cryoflux.energy.charge import Charge
 from cryoflux.energy.clock import BILLION, Clock, SystemClock
 from cryoflux.energy.cpu_model import CpuModelSource
 from cryoflux.energy.interface import OpenReservation, Reservation, Sample, Settlement
-from cryoflux.energy.metering import PERIOD_NS, Metering, ReservationView
+from cryoflux.energy.metering import PERIOD_NS, REST_PERIOD_NS, Metering, ReservationView
 from cryoflux.energy.opening import open_meter
 from cryoflux.energy.processes import Owner, ProcessTimes, find_owner
 from cryoflux.errors import StateLockedError
@@ -55,6 +58,7 @@ class EmbeddedAgent:
         clock: the time; the operating system's by default.
         nvml: a facade in place of `pynvml`.
         background: read once a second by itself; without it, only calls read.
+        served: others are told the figures, which then move once a second and no faster.
 
     Raises:
         StateLockedError: another process meters for this state.
@@ -71,6 +75,7 @@ class EmbeddedAgent:
         clock: Clock | None = None,
         nvml: Any | None = None,
         background: bool = True,
+        served: bool = False,
     ) -> None:
         self._clock = clock or SystemClock(settings.energy.proc_root)
         self._proc_root = settings.energy.proc_root
@@ -87,22 +92,24 @@ class EmbeddedAgent:
                 settled=self._bucket.settled_sources(),
                 nvml=nvml,
                 progress=progress,
+                coarse=served,
             )
             opened.callback(self._meter.close)
+            self._keys = state / "keys"
             self._metering = Metering(self._meter, self._proc_root)
             self._self = find_owner(os.getpid(), self._clock.boot_id, self._proc_root)
-            self._own = self._own_attribution()
-            self._credited = self._noted = self._meter.refresh()
+            self._own = self._own_attribution(watch=served)
+            self._written = self._meter.refresh()
             self._resume()
             if background:
                 self._meter.start(self._each_second)
             self._opened = opened.pop_all()
 
-    def _own_attribution(self) -> Attribution | None:
+    def _own_attribution(self, *, watch: bool) -> Attribution | None:
         if self._self is None:
             return None
         process = ProcessTimes(self._self, self._proc_root)
-        return self._meter.attribute(process, carried=self._before_now(process))
+        return self._meter.attribute(process, carried=self._before_now(process), watch=watch)
 
     def _before_now(self, process: ProcessTimes) -> Energy | None:
         """Modelled energy of this process from its start to now, so that imports count."""
@@ -127,26 +134,17 @@ class EmbeddedAgent:
             return None
         return owner == find_owner(owner.pid, self._clock.boot_id, self._proc_root)
 
-    def _each_second(self) -> None:
+    def _each_second(self, now: Snapshot) -> None:
         with self._lock:
-            self._credit()
-            self._note()
+            period_ns = PERIOD_NS if len(self._metering) else REST_PERIOD_NS
+            if now.monotonic_ns - self._written.monotonic_ns >= period_ns * 9 // 10:
+                self._write(now)
 
-    def _credit(self, *, now: bool = False) -> None:
-        if not self._credits:
-            return
-        snapshot = self._meter.refresh()
-        if now or snapshot.monotonic_ns - self._credited.monotonic_ns >= PERIOD_NS * 9 // 10:
-            self._bucket.credit(self._meter.net(self._credited, snapshot))
-            self._credited = snapshot
-
-    def _note(self, *, now: bool = False) -> None:
-        snapshot = self._meter.refresh()
-        if now or snapshot.monotonic_ns - self._noted.monotonic_ns >= PERIOD_NS * 9 // 10:
-            self._noted = snapshot
-            charges = self._metering.charges()
-            if charges:
-                self._bucket.note(charges)
+    def _write(self, now: Snapshot) -> None:
+        """Make durable what was metered up to now; what cannot be written is kept for the next time."""
+        net = self._meter.net(self._written, now) if self._credits else None
+        self._bucket.tick(net, self._metering.charges())
+        self._written = now
 
     @property
     def max_power_uw(self) -> int:
@@ -161,8 +159,7 @@ class EmbeddedAgent:
     def sample(self) -> Sample:
         """Measure now."""
         with self._lock:
-            self._meter.refresh()
-            self._credit()
+            self._bring_up_to_date(self._meter.refresh())
             sources = self._meter.powers()
             cpu = [source for source in sources if source.kind != "gpu"]
             gpu = [source for source in sources if source.kind == "gpu"]
@@ -204,7 +201,7 @@ class EmbeddedAgent:
             BudgetError: the bucket holds less.
         """
         with self._lock:
-            self._credit()
+            self._bring_up_to_date(self._meter.refresh())
             reservation = self._bucket.take(uj, request_id=request_id, owner=owner)
             if reservation.id not in self._metering:
                 self._metering.begin(reservation.id, owner)
@@ -221,10 +218,14 @@ class EmbeddedAgent:
     def spent(self, reservation_id: str) -> Energy:
         """Net energy that the reserving process caused since the take, signed."""
         with self._lock:
-            self._note()
+            self._bring_up_to_date(self._meter.refresh())
             if reservation_id in self._metering:
                 return self._metering.spent(reservation_id)
             return self._current(reservation_id).energy
+
+    def _bring_up_to_date(self, now: Snapshot) -> None:
+        if now.monotonic_ns - self._written.monotonic_ns >= PERIOD_NS * 9 // 10:
+            self._write(now)
 
     def _current(self, reservation_id: str) -> Charge:
         if reservation_id in self._metering:
@@ -235,9 +236,12 @@ class EmbeddedAgent:
         return record.settled or self._metering.empty_charge()
 
     def settle(self, reservation_id: str) -> Settlement:
-        """Charge what was spent and give the rest back, or record the overdraft; idempotent."""
+        """Charge what was spent and give the rest back, or record the overdraft; idempotent.
+
+        Where figures are served, this waits for the next second.
+        """
+        self._meter.next_reading()
         with self._lock:
-            self._meter.refresh()
             current = self._current(reservation_id).settled()
             reservation, charge = self._bucket.settle(reservation_id, current)
             self._metering.end(reservation_id)
@@ -251,7 +255,16 @@ class EmbeddedAgent:
                 curve=charge.curve,
                 cpu_us=charge.cpu_us,
                 bucket_uj=self._bucket.available_uj(),
+                statement=self._signed(reservation, charge),
             )
+
+    def _signed(self, reservation: Reservation, charge: Charge) -> str:
+        # Imported with the first settlement: a daemon at rest does without 8 MB of cryptography.
+        from cryoflux.energy.settlement import sign_settlement
+        from cryoflux.signing.keys import METER_KEY, load_key
+
+        key = load_key(self._keys, METER_KEY, create=True)
+        return sign_settlement(reservation, charge, self._clock.boot_id, key)
 
     def release(self, reservation_id: str) -> None:
         """Give a reservation back whole."""
@@ -285,19 +298,20 @@ class EmbeddedAgent:
     def view(self, reservation_id: str) -> ReservationView:
         """One reservation, open or not."""
         with self._lock:
-            self._note()
+            self._bring_up_to_date(self._meter.refresh())
             return self._view(self._bucket.record(reservation_id))
 
     def _view(self, record: Record) -> ReservationView:
-        spent = self._current(record.reservation.id).energy
+        current = self._current(record.reservation.id)
         alive = self._alive(record.owner)
-        return ReservationView(record.reservation, record.state, spent, record.owner, alive)
+        return ReservationView(
+            record.reservation, record.state, current.energy, record.owner, alive, current.cpu_us
+        )
 
     def close(self) -> None:
         """Stop metering; open reservations stay open."""
         try:
             with self._lock:
-                self._credit(now=True)
-                self._note(now=True)
+                self._write(self._meter.refresh(last=True))
         finally:
             self._opened.close()

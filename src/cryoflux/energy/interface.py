@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "Counter",
     "JouleAgent",
     "Kind",
     "OpenReservation",
@@ -21,6 +22,7 @@ __all__ = [
     "SourceSample",
 ]
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -52,6 +54,20 @@ class Reading:
     monotonic_ns: int
     epoch: str
     """changes whenever the counter may have restarted (boot, suspend, driver)"""
+    check_uj: int | None = None
+    """the same energy by a second way (integrated power), µJ; compared with the first, never added"""
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What a counter showed at both ends of a window."""
+
+    source: str
+    first_uj: int | None
+    """none where nothing good had been read yet"""
+    last_uj: int | None
+    first_epoch: str
+    last_epoch: str
 
 
 class Source(Protocol):
@@ -66,18 +82,24 @@ class Source(Protocol):
     max_power_uw: int
     """no more than this many µW can flow; bounds every delta"""
     gain_error: tuple[float, float]
-    """relative error of the source itself as (low, high) factors, e.g. (0.95, 1.05)"""
+    """95 % range of true over reported energy, as (low, high) factors, e.g. (0.95, 1.05)"""
     resolution_uj: int
-    """step of the counter, µJ"""
+    """step of the counter, µJ: a reading lies at most so much off what has flowed"""
+    update_s: float
+    """the counter shows what has flowed up to so long ago, s; 0 where it is always up to date"""
     curve: str
     """id of the power curve of a modelled source; empty otherwise"""
     poll_s: float
-    """it wants to be read at least this often, s; 1 where a counter does the adding up"""
+    """while energy is charged it wants to be read this often, s; 1 where a counter does the adding up"""
     idle_uw: int | None
     """power at rest by definition of a model, µW; none where it has to be learned"""
 
     def read(self) -> Reading:
         """Read the counter now; a failed read says so and does not raise."""
+        ...
+
+    def users(self) -> Mapping[int, int] | None:
+        """Process number → its time on this device so far, µs; none where that is not told."""
         ...
 
     def close(self) -> None:
@@ -96,6 +118,10 @@ class SourceSample:
     """gross, over the last second or two"""
     idle_w: float
     """its frozen baseline"""
+    gross: Energy
+    """since the meter started"""
+    net: Energy
+    """since the meter started, signed"""
     flags: tuple[str, ...]
 
 
@@ -158,6 +184,8 @@ class Settlement:
     """CPU time of the reserving process in the window, µs"""
     bucket_uj: int
     """what can be taken now, µJ"""
+    statement: str = ""
+    """the same, signed by the meter (energy.settlement); empty where it has no key"""
 
 
 class JouleAgent(Protocol):

@@ -1,7 +1,10 @@
 """Keeps all sources of the machine added up since it was opened, and hands out attributions.
 
-It reads once a second and at every call; a source that has to be integrated is read more often. The
-reading thread never ends a run: what goes wrong in it is kept as a flag.
+It reads once a second and at every call; a source that has to be integrated is read more often while
+energy is charged to somebody. The reading thread never ends a run: what goes wrong in it is kept as a flag.
+
+Where figures are served to other processes, readings are at least a second apart, so that the meter is
+no side channel into what else the machine computes (CVE-2020-8694).
 """
 
 from __future__ import annotations
@@ -13,16 +16,31 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
-from cryoflux.energy.attribution import Attribution, Channel, Snapshot, gross_total, net_total
+from cryoflux.energy.attribution import (
+    Attribution,
+    Channel,
+    Snapshot,
+    gross_of,
+    gross_total,
+    net_of,
+    net_total,
+)
 from cryoflux.energy.baseline import Baseline, limits_of
 from cryoflux.energy.clock import BILLION, Clock
+from cryoflux.energy.drift import Drift
 from cryoflux.energy.interface import Source, SourceSample
-from cryoflux.energy.processes import MachineTimes, ProcessTimes
-from cryoflux.energy.window import Accumulator
-from cryoflux.errors import MeterError
+from cryoflux.energy.processes import CpuTimes, MachineTimes
+from cryoflux.energy.trace import TraceWriter
+from cryoflux.energy.window import Accumulator, Mark
+from cryoflux.errors import MeterError, StorageError
 from cryoflux.quantities import MICRO, Energy
 
 _LOG = logging.getLogger(__name__)
+_PERIOD_S = 1.0
+_NOT_WRITTEN = "not-written"
+_LONGEST_WAIT_S = 3.0
+_REST = 0.01
+"""share of the CPUs' time below which the machine counts as at rest"""
 
 
 class Meter:
@@ -33,8 +51,13 @@ class Meter:
         baseline: has an entry for each source.
         times: the machine's busy time.
         clock: the time.
-        flags: what is wrong with all figures of this machine.
-        unread_uw: so much may flow beside the sources without being seen.
+        flags: what is wrong with every figure of this machine.
+        unread_uw: no more than this can flow unseen beside the sources.
+        coarse: readings are at least a second apart.
+        trace: every round of readings is written to it; closed with the meter.
+
+    Raises:
+        MeterError: a source has no baseline.
     """
 
     def __init__(
@@ -46,19 +69,27 @@ class Meter:
         *,
         flags: Sequence[str] = (),
         unread_uw: int = 0,
+        coarse: bool = False,
+        trace: TraceWriter | None = None,
     ) -> None:
         self.baseline = baseline
         self.clock = clock
+        self._channels = tuple(_channel(source, baseline) for source in sources)
         self._times = times
         self._flags = set(flags)
         self._unread_uw = unread_uw
-        self._lock = threading.RLock()
-        self._channels = tuple(_channel(source, baseline) for source in sources)
+        self._coarse = coarse
+        self._trace = trace
         self._meters = [Accumulator(limits_of(source)) for source in sources]
         self._attributions: list[Attribution] = []
-        self._stop = threading.Event()
+        self._charging: set[Attribution] = set()
+        self._shared = False
+        self._lock = threading.RLock()
+        self._read_again = threading.Condition(self._lock)
+        self._wake = threading.Event()
+        self._stopping = False
         self._thread: threading.Thread | None = None
-        self._start = self._read()
+        self._start = self._last = self._read()
         self._recent = (self._start, self._start)
 
     @property
@@ -76,28 +107,77 @@ class Meter:
         """No more than this can flow through all sources together, and beside them."""
         return sum(channel.source.max_power_uw for channel in self._channels) + self._unread_uw
 
-    def _read(self) -> Snapshot:
-        for channel, meter in zip(self._channels, self._meters, strict=True):
-            meter.advance(channel.source.read())
-        marks = tuple(meter.mark() for meter in self._meters)
-        return Snapshot(marks, self._times.read(), self.clock.monotonic_ns())
-
-    def refresh(self) -> Snapshot:
-        """Read everything now."""
+    @property
+    def last(self) -> Snapshot:
+        """The last reading."""
         with self._lock:
-            now = self._read()
+            return self._last
+
+    def _read(self) -> Snapshot:
+        readings = [channel.source.read() for channel in self._channels]
+        if self._trace is not None:
+            self._trace.write(readings)
+        for meter, reading in zip(self._meters, readings, strict=True):
+            meter.advance(reading)
+        marks = tuple(meter.mark() for meter in self._meters)
+        devices = [channel.source for channel in self._channels if channel.source.kind == "gpu"]
+        users = {source.name: source.users() for source in devices} if self._shared else {}
+        return Snapshot(marks, self._times.read(), self.clock.monotonic_ns(), users)
+
+    def refresh(self, *, last: bool = False) -> Snapshot:
+        """Read everything now; where figures are served, what was read within the last second.
+
+        With ``last``, which nobody is told of any more, now in any case.
+        """
+        with self._lock:
+            if self._coarse and not last and self.clock.monotonic_ns() - self._last.monotonic_ns < BILLION:
+                return self._last
+            now = self._last = self._read()
             _, newer = self._recent
             if now.monotonic_ns - newer.monotonic_ns >= BILLION:
+                self._watch_rest(newer, now)
                 self._recent = (newer, now)
             for attribution in self._attributions:
                 attribution.advance(now)
+            self._read_again.notify_all()
             return now
 
-    def attribute(self, process: ProcessTimes | None, *, carried: Energy | None = None) -> Attribution:
-        """Start to charge a process, or the machine."""
+    def next_reading(self) -> Snapshot:
+        """Read everything now; where figures are served, wait for the next second that may be read."""
         with self._lock:
+            seen = self._last
+            if self._coarse and self._thread is not None:
+                self._read_again.wait_for(lambda: self._last is not seen, timeout=_LONGEST_WAIT_S)
+            return self.refresh()
+
+    def _watch_rest(self, then: Snapshot, now: Snapshot) -> None:
+        if then.busy is None or now.busy is None:
+            return
+        elapsed_ns = now.monotonic_ns - then.monotonic_ns
+        if (now.busy.all_us - then.busy.all_us) * 1000 > _REST * elapsed_ns * len(self._times.cpus):
+            return
+        for channel, a, b in zip(self._channels, then.marks, now.marks, strict=True):
+            # Whether a GPU rests is not told by the CPUs, and a model at rest is right by definition.
+            if channel.source.kind != "gpu" and channel.source.idle_uw is None and not b.flags_since(a):
+                channel.drift.rest(_power_uw(a, b))
+
+    def attribute(
+        self, process: CpuTimes | None, *, carried: Energy | None = None, watch: bool = False
+    ) -> Attribution:
+        """Start to charge a process, or the machine.
+
+        Args:
+            process: whose energy it is; none for the machine's.
+            carried: what it had used before.
+            watch: only to look at it; sources are not read more often for that.
+        """
+        with self._lock:
+            self._shared = True  # from the first reading on, it has to be known who used a device
             attribution = Attribution(self._channels, self.refresh(), process, carried=carried)
             self._attributions.append(attribution)
+            if not watch:
+                self._charging.add(attribution)
+                self._wake.set()
             return attribution
 
     def detach(self, attribution: Attribution) -> None:
@@ -105,39 +185,38 @@ class Meter:
         with self._lock:
             if attribution in self._attributions:
                 self._attributions.remove(attribution)
+                self._charging.discard(attribution)
 
     def gross(self) -> Energy:
         """Since the meter was opened, up to the last reading."""
         with self._lock:
-            now = self._latest()
-            return self.qualified(gross_total(self._channels, self._start, now), _ns(self._start, now))
+            then, now = self._start, self._last
+            return self.qualified(gross_total(self._channels, then, now), _ns(then, now))
 
     def net(self, since: Snapshot | None = None, until: Snapshot | None = None) -> Energy:
         """Between two snapshots, signed; from the opening of the meter to the last reading by default."""
         with self._lock:
-            then, now = since or self._start, until or self._latest()
+            then, now = since or self._start, until or self._last
             return self.qualified(net_total(self._channels, then, now), _ns(then, now))
 
     def powers(self) -> tuple[SourceSample, ...]:
-        """What each source draws: its average over the last second or two."""
+        """What each source draws: its average over the last second or two, and all that it gave."""
         with self._lock:
-            then, now = self._recent[0], self._latest()
-            rows = zip(self._channels, then.marks, now.marks, strict=True)
+            then = self._recent[0]
+            rows = zip(self._channels, self._start.marks, then.marks, self._last.marks, strict=True)
             return tuple(
                 SourceSample(
                     name=channel.source.name,
                     kind=channel.source.kind,
                     tier=channel.source.tier,
-                    power_w=_watts(b.since(a).uj, b.elapsed_ns - a.elapsed_ns, channel),
+                    power_w=_watts(before, now, channel),
                     idle_w=channel.idle.idle_uw / MICRO,
-                    flags=b.flags_since(a),
+                    gross=gross_of(channel, first, now),
+                    net=net_of(channel, first, now),
+                    flags=now.flags_since(before),
                 )
-                for channel, a, b in rows
+                for channel, first, before, now in rows
             )
-
-    def _latest(self) -> Snapshot:
-        marks = tuple(meter.mark() for meter in self._meters)
-        return Snapshot(marks, None, self.clock.monotonic_ns())
 
     def qualified(self, energy: Energy, elapsed_ns: int) -> Energy:
         """A figure of so long a time, with the flags of this machine and what may have flowed unseen."""
@@ -145,36 +224,47 @@ class Meter:
         unseen_uj = -(-self._unread_uw * max(elapsed_ns, 0) // BILLION)
         return Energy(energy.uj, energy.lo_uj, energy.hi_uj + unseen_uj, energy.tier, flags)
 
-    def start(self, on_second: Callable[[], None]) -> None:
-        """Read in the background, and call ``on_second`` about once a second."""
+    def start(self, on_second: Callable[[Snapshot], None]) -> None:
+        """Read in the background, and call ``on_second`` with what was read about once a second."""
         self._thread = threading.Thread(
             target=self._run, args=(on_second,), name="cryoflux-meter", daemon=True
         )
         self._thread.start()
 
-    def _run(self, on_second: Callable[[], None]) -> None:
-        period_s = min((channel.source.poll_s for channel in self._channels), default=1.0)
-        # An uneven rhythm cannot fall into step with a training loop.
-        rhythm = random.Random(0)  # noqa: S311
+    def _run(self, on_second: Callable[[Snapshot], None]) -> None:
+        fastest_s = min((channel.source.poll_s for channel in self._channels), default=_PERIOD_S)
+        # At a random moment of each slot: what is polled so cannot fall into step with a training loop.
+        rhythm, moment = random.Random(), 0.0  # noqa: S311
         called_ns = self.clock.monotonic_ns()
-        while not self._stop.wait(period_s * (rhythm.uniform(0.8, 1.2) if period_s < 1 else 1.0)):
+        while not self._stopping:
+            fast = self._charging and fastest_s < _PERIOD_S
+            before, moment = moment, rhythm.random() if fast else 0.0
+            self._wake.wait(fastest_s * (1 + moment - before) if fast else _PERIOD_S)
+            self._wake.clear()
             try:
-                now_ns = self.refresh().monotonic_ns
-                if now_ns - called_ns >= BILLION * 9 // 10:
-                    called_ns = now_ns
-                    on_second()
+                now = self.refresh()
+                if now.monotonic_ns - called_ns >= BILLION * 9 // 10:
+                    called_ns = now.monotonic_ns
+                    on_second(now)
+                self._flags.discard(_NOT_WRITTEN)
+            except StorageError:
+                # What was metered is kept, and written when the disk lets it: nothing is lost by waiting.
+                self._flags.add(_NOT_WRITTEN)
             except Exception:  # noqa: BLE001 - a meter that stumbles must not end the run it measures
                 _LOG.warning("the meter's thread stumbled", exc_info=True)
                 self._flags.add("meter-stumbled")
 
     def close(self) -> None:
         """Stop reading and let go of the sources."""
-        self._stop.set()
+        self._stopping = True
+        self._wake.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
         for channel in self._channels:
             channel.source.close()
+        if self._trace is not None:
+            self._trace.close()
 
 
 def _channel(source: Source, baseline: Baseline) -> Channel:
@@ -185,13 +275,19 @@ def _channel(source: Source, baseline: Baseline) -> Channel:
             why="Net energy is what is above idle.",
             hint="Run `cryoflux energy baseline`.",
         )
-    return Channel(source, idle)
+    return Channel(source, idle, Drift(idle))
 
 
 def _ns(then: Snapshot, now: Snapshot) -> int:
     return now.monotonic_ns - then.monotonic_ns
 
 
-def _watts(uj: int, elapsed_ns: int, channel: Channel) -> float:
+def _power_uw(then: Mark, now: Mark) -> int:
+    return now.since(then).uj * BILLION // max(1, now.elapsed_ns - then.elapsed_ns)
+
+
+def _watts(then: Mark, now: Mark, channel: Channel) -> float:
     # Before the first interval the idle power is the best that is known.
-    return uj * 1000 / elapsed_ns if elapsed_ns > 0 else channel.idle.idle_uw / MICRO
+    if now.elapsed_ns <= then.elapsed_ns:
+        return channel.idle.idle_uw / MICRO
+    return now.since(then).uj * 1000 / (now.elapsed_ns - then.elapsed_ns)

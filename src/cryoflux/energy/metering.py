@@ -7,12 +7,12 @@ widened by one sampling period. Both are flagged.
 
 from __future__ import annotations
 
-__all__ = ["PERIOD_NS", "Metering", "ReservationView"]
+__all__ = ["PERIOD_NS", "REST_PERIOD_NS", "Metering", "ReservationView"]
 
 from dataclasses import dataclass, replace
 
 from cryoflux.energy.attribution import Attribution
-from cryoflux.energy.bucket import Record, State
+from cryoflux.energy.bucket import TICKS_SYNCED_NS, Record, State
 from cryoflux.energy.charge import Charge
 from cryoflux.energy.clock import BILLION
 from cryoflux.energy.interface import Reservation
@@ -22,6 +22,8 @@ from cryoflux.quantities import Energy, Tier, worst_tier
 
 PERIOD_NS = BILLION
 """Spending is noted this often; a crash leaves at most so much unknown."""
+REST_PERIOD_NS = 10 * BILLION
+"""While nothing is reserved, credits are written this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,15 @@ class ReservationView:
     owner: Owner | None
     alive: bool | None
     """whether its process lives; none where it is not one of this machine"""
+    cpu_us: int
+    """CPU time of its process that ``spent`` stands for, µs"""
 
 
 @dataclass(slots=True)
 class _Metered:
     attribution: Attribution
-    carried_cpu_us: int
+    earlier: Charge
+    """of the meter before this one"""
 
 
 class Metering:
@@ -53,6 +58,9 @@ class Metering:
     def __contains__(self, reservation_id: object) -> bool:
         return reservation_id in self._running
 
+    def __len__(self) -> int:
+        return len(self._running)
+
     def charges(self) -> dict[str, Charge]:
         """What the reservations of known processes have cost up to the last reading."""
         owned = [key for key, metered in self._running.items() if metered.attribution.process is not None]
@@ -61,14 +69,14 @@ class Metering:
     def begin(self, reservation_id: str, owner: Owner | None) -> None:
         """Meter a new reservation from now on."""
         process = ProcessTimes(owner, self._proc_root) if owner else None
-        self._running[reservation_id] = _Metered(self._meter.attribute(process), 0)
+        self._running[reservation_id] = _Metered(self._meter.attribute(process), self.empty_charge())
 
     def resume(self, record: Record) -> None:
         """Meter a reservation on that a meter before this one began."""
         process = ProcessTimes(record.owner, self._proc_root) if record.owner else None
         charge = record.charge or self.empty_charge()
         attribution = self._meter.attribute(process, carried=self._carried(record, charge))
-        self._running[record.reservation.id] = _Metered(attribution, charge.cpu_us)
+        self._running[record.reservation.id] = _Metered(attribution, charge)
 
     def _carried(self, record: Record, charge: Charge) -> Energy:
         known = charge.energy
@@ -90,17 +98,22 @@ class Metering:
         """What a metered reservation has cost up to the last reading."""
         metered = self._running[reservation_id]
         attribution = metered.attribution
-        return replace(
+        since = replace(
             self.empty_charge(),
             energy=self.spent(reservation_id),
             machine_net=self._meter.qualified(attribution.machine_net(), attribution.elapsed_ns),
-            cpu_us=metered.carried_cpu_us + attribution.cpu_us,
+            cpu_us=attribution.cpu_us,
+            window_ns=attribution.elapsed_ns,
+            counters=attribution.counters(),
         )
+        return since.continuing(metered.earlier)
 
     def recovered(self, record: Record) -> Charge:
         """What a reservation is charged whose process is gone."""
         charge = record.charge or self.empty_charge()
-        most_uj = self._meter.max_power_uw * PERIOD_NS // BILLION
+        # Notes are in the file at once, but only on the disk after a while: a power cut may take some.
+        cut = record.noted_boot != self._meter.clock.boot_id
+        most_uj = self._meter.max_power_uw * (PERIOD_NS + (TICKS_SYNCED_NS if cut else 0)) // BILLION
         return charge.widened(most_uj, "recovered")
 
     def end(self, reservation_id: str) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from cryoflux.config import Settings
-from cryoflux.energy.baseline import obtain_baseline
+from cryoflux.energy.baseline import load_baseline, obtain_baseline
 from cryoflux.energy.clock import Clock
+from cryoflux.energy.cpu_model import CpuModelSource
 from cryoflux.energy.discovery import find_sources
 from cryoflux.energy.interface import Problem
 from cryoflux.energy.meter import Meter
+from cryoflux.energy.trace import TraceWriter
 
 
 def open_meter(
@@ -26,17 +28,30 @@ def open_meter(
     settled: Container[str] = (),
     nvml: Any | None = None,
     progress: Callable[[int, int], None] | None = None,
+    coarse: bool = False,
+    trace: Path | None = None,
 ) -> tuple[Meter, tuple[Problem, ...]]:
     """A meter over all sources of this machine, and why they are not better.
 
-    Where a source has no frozen baseline yet, this waits to learn it. ``settled`` names the sources that
-    energy was settled by before.
+    Where a source has no frozen baseline yet, this waits to learn it.
+
+    Args:
+        settings: where to look.
+        state: where the baseline is kept.
+        clock: the time.
+        settled: sources that energy was settled by before.
+        nvml: a facade in place of `pynvml`.
+        progress: called with seconds done and seconds in all while the baseline is learned.
+        coarse: readings are at least a second apart.
+        trace: a file to write every reading to.
     """
-    found = find_sources(settings, clock, nvml=nvml)
+    path = state / "baseline.json"
+    modelled = (idle.idle_uw for idle in load_baseline(path).idles if idle.source == CpuModelSource.name)
+    found = find_sources(settings, clock, nvml=nvml, frozen_idle_uw=next(modelled, None))
     with ExitStack() as undo:
         undo.callback(found.close)
         baseline = obtain_baseline(
-            state / "baseline.json",
+            path,
             found.sources,
             found.times,
             clock,
@@ -52,6 +67,8 @@ def open_meter(
             clock,
             flags=(*found.flags, *baseline.flags),
             unread_uw=found.unread_uw,
+            coarse=coarse,
+            trace=TraceWriter(trace, found.sources, clock) if trace is not None else None,
         )
         undo.pop_all()
     return meter, found.problems

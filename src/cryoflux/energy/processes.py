@@ -1,22 +1,48 @@
 """Whose CPU time it was: of the machine, and of one process with everything that it started.
 
 Both are counters of the kernel (``/proc/stat``, ``/proc/<pid>/stat``), so how often they are read does
-not matter. A share of energy is the quotient of their differences.
+not matter. A share of energy is the quotient of their differences. The files stay open between reads.
+
+A process keeps the time of children that it waited for; live ones are looked up now and then, and are
+followed on where they are handed to another parent. A child that lived and was orphaned between two
+looks is missed, unless the process is made the parent of its orphans (`become_subreaper`), or a control
+group counts in its place (`energy.cgroup`).
 """
 
 from __future__ import annotations
 
-__all__ = ["Busy", "MachineTimes", "Owner", "ProcessTimes", "allowed_cpus", "find_owner"]
+__all__ = [
+    "Busy",
+    "CpuTimes",
+    "MachineTimes",
+    "Owner",
+    "ProcessTimes",
+    "allowed_cpus",
+    "become_subreaper",
+    "find_owner",
+    "tick_us",
+]
 
 import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from cryoflux.energy.counter_file import CounterFile
 from cryoflux.quantities import MICRO
 
 _CHILD_SCAN_READS = 16
 """Children are looked for at every so many reads; those known are read every time."""
-_GONE_STATES = frozenset("ZXx")
+_KEPT_OPEN = 64
+"""Of so many children the files stay open; those of more are opened for each read."""
+_GONE_STATES = frozenset({b"Z", b"X", b"x"})
+_STAT_BYTES = 1024
+_FIRST_LINE_BYTES = 256
+_BYTES_A_CPU = 160
+"""ten numbers of up to fifteen digits"""
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def allowed_cpus() -> frozenset[int]:
@@ -26,7 +52,27 @@ def allowed_cpus() -> frozenset[int]:
     return frozenset(range(os.cpu_count() or 1))
 
 
-def _tick_us() -> int:
+def become_subreaper() -> bool:
+    """Have orphans of this process's descendants handed to this process, as a session manager does.
+
+    They are its children then, so that their time is found, and stays found once they were waited for.
+
+    Returns:
+        Whether it worked; it needs Linux and no privilege.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    import ctypes
+
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def tick_us() -> int:
+    """One tick of the kernel's CPU times, µs."""
     return MICRO // os.sysconf("SC_CLK_TCK")
 
 
@@ -49,40 +95,49 @@ class MachineTimes:
     """
 
     def __init__(self, proc_root: str = "/proc", cpus: frozenset[int] | None = None) -> None:
-        self._path = Path(proc_root) / "stat"
+        self._file = CounterFile(f"{proc_root}/stat")
         self.cpus = allowed_cpus() if cpus is None else cpus
-        self._names = {f"cpu{n}" for n in self.cpus}
-        self._tick_us = _tick_us()
+        self._names = {b"cpu%d" % number for number in self.cpus}
+        self._tick_us = tick_us()
+        listed = self._listed()
+        self.all_cpus = len(listed) or len(self.cpus)
+        """how many the machine has"""
+        # The first line is the sum over all CPUs: where all are allowed, the rest need not be read.
+        self._whole = bool(listed) and listed <= self._names
+        self._bytes = _FIRST_LINE_BYTES if self._whole else _BYTES_A_CPU * (self.all_cpus + 2)
+
+    def _listed(self) -> set[bytes]:
+        words = (self._file.read(1 << 20) or b"").split()
+        return {word for word in words if word.startswith(b"cpu") and word[3:].isdigit()}
 
     def read(self) -> Busy | None:
         """Busy time up to now; none where it cannot be read."""
+        data = self._file.read(self._bytes)
         try:
-            with self._path.open("rb", buffering=0) as stream:
-                text = stream.read(1 << 16).decode("ascii", "replace")
-            return self._parse(text)
-        except (OSError, ValueError, IndexError):
+            return self._parse(data) if data else None
+        except (ValueError, IndexError):
             return None
 
-    def _parse(self, text: str) -> Busy:
-        all_ticks, allowed_ticks, found = 0, 0, False
-        for line in text.splitlines():
-            name, _, rest = line.partition(" ")
-            if not name.startswith("cpu"):
-                break
-            if name == "cpu":
-                all_ticks = self._busy(rest)
-            elif name in self._names:
-                allowed_ticks += self._busy(rest)
-                found = True
-        if not found:
-            allowed_ticks = all_ticks
-        return Busy(all_ticks * self._tick_us, allowed_ticks * self._tick_us)
+    def _parse(self, data: bytes) -> Busy:
+        lines = data.split(b"\n", 1 if self._whole else -1)
+        all_us = self._busy(lines[0]) * self._tick_us
+        if self._whole:
+            return Busy(all_us, all_us)
+        wanted = [line for line in lines[1:] if line.split(b" ", 1)[0] in self._names]
+        allowed_us = sum(map(self._busy, wanted)) * self._tick_us
+        return Busy(all_us, allowed_us if wanted else all_us)
 
     @staticmethod
-    def _busy(fields: str) -> int:
+    def _busy(line: bytes) -> int:
         # user, nice, system, irq, softirq: neither idle nor waiting, and stolen time is not ours
-        values = [int(value) for value in fields.split()[:7]]
-        return sum(values[:3]) + sum(values[5:7])
+        name, user, nice, system, _, _, irq, softirq = line.split()[:8]
+        if not name.startswith(b"cpu"):
+            raise ValueError(name)
+        return int(user) + int(nice) + int(system) + int(irq) + int(softirq)
+
+    def close(self) -> None:
+        """Let go of the descriptor; the next read opens the file again."""
+        self._file.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +149,63 @@ class Owner:
     boot_id: str
 
 
-def _stat_fields(proc_root: Path, pid: int) -> list[str] | None:
-    try:
-        with (proc_root / str(pid) / "stat").open("rb", buffering=0) as stream:
-            text = stream.read(4096).decode("ascii", "replace")
-    except OSError:
-        return None
+def _stat_fields(file: CounterFile) -> list[bytes] | None:
     # The command's name is in brackets and may hold spaces; the last bracket ends it.
-    fields = text.rpartition(")")[2].split()
+    fields = (file.read(_STAT_BYTES) or b"").rpartition(b")")[2].split()
     return fields if len(fields) > 19 else None
 
 
 def find_owner(pid: int, boot_id: str, proc_root: str = "/proc") -> Owner | None:
     """The live process with this number; none if there is none."""
-    fields = _stat_fields(Path(proc_root), pid)
+    fields = _stat_fields(CounterFile(f"{proc_root}/{pid}/stat"))
     if fields is None or fields[0] in _GONE_STATES:
         return None
     return Owner(pid, int(fields[19]), boot_id)
+
+
+class CpuTimes(Protocol):
+    """The CPU time of a piece of work, however it is found."""
+
+    owner: Owner
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """The processes that do it now."""
+        ...
+
+    def read_us(self) -> int | None:
+        """CPU time up to now, µs, never falling; none once the work is gone."""
+        ...
+
+    def age_s(self, uptime_s: float) -> float:
+        """How long ago the owner began, s."""
+        ...
+
+
+class _Watched:
+    """One process, by its number and start."""
+
+    __slots__ = ("file", "kept", "parent", "pid", "start", "ticks")
+
+    def __init__(self, proc_root: Path, pid: int, *, kept: bool) -> None:
+        self.pid = pid
+        self.file = CounterFile(f"{proc_root}/{pid}/stat")
+        self.kept = kept
+        self.start = b""
+        self.parent = 0
+        self.ticks = 0
+
+    def read(self) -> bool:
+        """Whether it is still there; its state is kept either way."""
+        fields = _stat_fields(self.file)
+        if not self.kept:
+            self.file.close()
+        if fields is None or fields[19] != (self.start or fields[19]):
+            return False
+        self.start, self.parent = fields[19], int(fields[1])
+        # user and system time, of the process itself and of the children that it has waited for
+        self.ticks = sum(map(int, fields[11:15]))
+        return True
 
 
 class ProcessTimes:
@@ -119,41 +214,64 @@ class ProcessTimes:
     def __init__(self, owner: Owner, proc_root: str = "/proc") -> None:
         self.owner = owner
         self._root = Path(proc_root)
-        self._tick_us = _tick_us()
-        self._children: list[int] = []
+        self._tick_us = tick_us()
+        self._file = CounterFile(f"{proc_root}/{owner.pid}/stat")
+        self._start = b"%d" % owner.start_ticks
+        self._children: dict[int, _Watched] = {}
+        self._lost_ticks = 0
         self._reads = 0
         self._highest_us = 0
 
     def read_us(self) -> int | None:
         """CPU time since the process began, µs, never falling; none once it is gone."""
-        fields = _stat_fields(self._root, self.owner.pid)
-        if fields is None or fields[0] in _GONE_STATES or int(fields[19]) != self.owner.start_ticks:
+        fields = _stat_fields(self._file)
+        if fields is None or fields[0] in _GONE_STATES or fields[19] != self._start:
             return None
         if self._reads % _CHILD_SCAN_READS == 0:
-            self._children = self._descendants(self.owner.pid)
+            self._look_for_children()
         self._reads += 1
-        ticks = self._ticks(fields)
-        for child in self._children:
-            ticks += self._ticks(_stat_fields(self._root, child) or [])
+        ticks = sum(map(int, fields[11:15])) + self._of_children() + self._lost_ticks
         self._highest_us = max(self._highest_us, ticks * self._tick_us)
         return self._highest_us
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """The process and what of its children is known and lives."""
+        return frozenset((self.owner.pid, *self._children))
 
     def age_s(self, uptime_s: float) -> float:
         """How long ago the process began, s."""
         return max(0.0, uptime_s - self.owner.start_ticks * self._tick_us / MICRO)
 
-    @staticmethod
-    def _ticks(fields: list[str]) -> int:
-        # user and system time, of the process itself and of the children that it has waited for
-        return sum(int(value) for value in fields[11:15])
+    def close(self) -> None:
+        """Let go of the descriptors; the next read opens the files again."""
+        for file in (self._file, *(child.file for child in self._children.values())):
+            file.close()
 
-    def _descendants(self, pid: int) -> list[int]:
-        found: list[int] = []
-        for listing in (self._root / str(pid) / "task").glob("*/children"):
-            try:
-                children = [int(word) for word in listing.read_text("ascii").split()]
-            except (OSError, ValueError):
-                continue
-            for child in children:
-                found += [child, *self._descendants(child)]
-        return found
+    def _of_children(self) -> int:
+        gone = [child for child in self._children.values() if not child.read()]
+        for child in gone:
+            del self._children[child.pid]
+        family = {self.owner.pid, *self._children, *(child.pid for child in gone)}
+        # Whoever waited for a child that was handed over was not of the family: nobody else counts it.
+        self._lost_ticks += sum(child.ticks for child in gone if child.parent not in family)
+        return sum(child.ticks for child in self._children.values())
+
+    def _look_for_children(self) -> None:
+        unseen = [self.owner.pid, *self._children]
+        seen = set(unseen)
+        while unseen:
+            for pid in self._children_of(unseen.pop()):
+                if pid in seen:
+                    continue
+                seen.add(pid)
+                unseen.append(pid)
+                self._children[pid] = _Watched(self._root, pid, kept=len(self._children) < _KEPT_OPEN)
+
+    def _children_of(self, pid: int) -> Iterator[int]:
+        try:
+            for thread in (self._root / str(pid) / "task").iterdir():
+                yield from map(int, (thread / "children").read_bytes().split())
+        except (OSError, ValueError):
+            # It ended meanwhile, or this kernel keeps no such lists.
+            return

@@ -7,8 +7,10 @@ Between two readings, `0 ≤ ΔE ≤ P_max · Δt` holds whatever the counter sa
 - same epoch, counter fell otherwise: a reset; what the new counter shows is the least;
 - several turns fit into the bound: any of them is possible, and the interval says so;
 - more than the bound, or another epoch: unknown, so the interval is the whole bound;
-- a failed read, or a hardware counter that stands still: wait; the next good reading settles it,
-  and until then the time since the last good one is unknown.
+- a failed read: wait; the next good reading settles it, and until then the time since the last good
+  one is unknown;
+- a hardware counter that stands still: the same, but even then it shows no more than the least, because
+  it may have gone on from where it stopped.
 
 An unknown is estimated from the last known power, flagged, and never silently zero.
 """
@@ -101,6 +103,14 @@ class Mark:
     """flag → how often"""
     pending: bool
     """whether the last reading is still waited for"""
+    power_uw: int = 0
+    """between the last two good readings, µW; 0 where there were none"""
+    reading: Reading | None = None
+    """the last good one"""
+    waits_for: str = ""
+    """the fault that a good reading is waited for because of"""
+    check: tuple[int, int] | None = None
+    """the same energy by a second way, µJ, behind the number of the stretch that it was added up in"""
 
     def since(self, earlier: Mark) -> Span:
         """Energy from ``earlier`` to here; never negative."""
@@ -111,7 +121,7 @@ class Mark:
 
     def flags_since(self, earlier: Mark) -> tuple[str, ...]:
         """What went wrong from ``earlier`` to here, and what was pending at its start."""
-        started_pending = ("failed-read",) if earlier.pending and earlier.tail.hi_uj else ()
+        started_pending = (earlier.waits_for,) if earlier.waits_for else ()
         new = (flag for flag, count in self.faults.items() if count > earlier.faults.get(flag, 0))
         return tuple(sorted({*new, *started_pending}))
 
@@ -127,11 +137,15 @@ class Accumulator:
     _total: Span = Span()
     _tail: Span = Span()
     _power_uw: int = 0
+    _stretch: int = 0
+    _check: tuple[int, str] | None = None
+    _check_uj: int = 0
     _pending: str = ""
     _faults: dict[str, int] = field(default_factory=dict)
 
     def advance(self, reading: Reading) -> None:
         """Take a reading into account."""
+        self._advance_check(reading)
         if self._base is None:
             self._base = reading
             self._started_ns = self._latest_ns = reading.monotonic_ns
@@ -148,12 +162,36 @@ class Accumulator:
             self._wait("frozen" if self._elapsed_ns >= BILLION else "")
         else:
             span, flag = delta(self._base, reading, self.limits, self._expected_uj)
-            self._commit(reading, span, flag)
+            self._commit(reading, self._thawed(span) if self._pending == "frozen" else span, flag)
 
     def mark(self) -> Mark:
         """Everything up to the latest reading."""
         elapsed_ns = self._latest_ns - self._started_ns
-        return Mark(self._total, self._tail, elapsed_ns, self._faults, self._tail != Span())
+        pending = self._tail != Span()
+        good = self._base if self._base and self._base.energy_uj is not None else None
+        check = (self._stretch, self._check_uj) if self._check else None
+        return Mark(
+            self._total,
+            self._tail,
+            elapsed_ns,
+            self._faults,
+            pending,
+            self._power_uw,
+            good,
+            self._pending,
+            check,
+        )
+
+    def _advance_check(self, reading: Reading) -> None:
+        # A second way with a hole in it cannot be compared across the hole.
+        if reading.check_uj is None:
+            self._check = None
+            return
+        if self._check is None or self._check[1] != reading.epoch or reading.check_uj < self._check[0]:
+            self._stretch += 1
+        else:
+            self._check_uj += reading.check_uj - self._check[0]
+        self._check = (reading.check_uj, reading.epoch)
 
     @property
     def _elapsed_ns(self) -> int:
@@ -162,6 +200,11 @@ class Accumulator:
     @property
     def _expected_uj(self) -> int:
         return self._power_uw * self._elapsed_ns // BILLION
+
+    def _thawed(self, span: Span) -> Span:
+        # It may have caught up, or gone on from where it stopped: then what flowed meanwhile is lost to it.
+        most_uj = max(span.hi_uj, self.limits.most_uj(self._elapsed_ns))
+        return Span(max(span.uj, min(self._expected_uj, most_uj)), span.lo_uj, most_uj)
 
     def _stands_still(self, reading: Reading) -> bool:
         base = self._base
@@ -173,7 +216,8 @@ class Accumulator:
         self._faults = {**self._faults, flag: self._faults.get(flag, 0) + 1}
 
     def _wait(self, flag: str) -> None:
-        most_uj = self.limits.most_uj(self._elapsed_ns)
+        # The counter's step is left out: the edges of a figure have it already.
+        most_uj = -(-self.limits.max_power_uw * self._elapsed_ns // BILLION)
         self._tail = Span(min(self._expected_uj, most_uj), 0, most_uj)
         if flag and flag != self._pending:
             self._count(flag)

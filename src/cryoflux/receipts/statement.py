@@ -280,9 +280,12 @@ class EnergyFigure(StrictModel):
     curve: Text
     """id of the power curve of a modelled source; empty without one"""
     flags: list[Text]
-    assurance: Literal["self-reported"]
+    assurance: Literal["self-reported", "other-machine"]
+    """whether the machine that trained also metered, so that one owner may hold both keys"""
     cpu_microseconds: Count
     """CPU time of the process during the attempt"""
+    settlement: Annotated[str, StringConstraints(max_length=16_000)] = Field(default="", exclude_if=_empty)
+    """the same figures signed by the meter: a DSSE envelope of its own (energy.settlement)"""
 
     @property
     def energy(self) -> Energy:

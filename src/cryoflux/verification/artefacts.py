@@ -100,6 +100,7 @@ def _models(history: History, state: Path) -> Iterator[Finding]:
     head = results[-1] if results else bases[0]
     candidates = [a.receipt.evaluation.candidate for a in history.attempts if a.receipt.evaluation]
     found: dict[Base, FolderState] = {}
+    versions = {*bases, *results}
     for model in dict.fromkeys([*bases, *results, *candidates]):
         folder = model_path(state, model)
         if folder.is_dir():
@@ -107,7 +108,7 @@ def _models(history: History, state: Path) -> Iterator[Finding]:
             yield from _model(folder, model, found[model])
         elif model == head:
             yield failed(f"models/{model.digest}", "the head model is missing")
-        elif model in {*bases, *results}:
+        elif model in versions:
             yield unknown(f"models/{model.digest}", "this older model version is not kept here")
     yield from _head_link(history, head)
     yield from _intent_subjects(history, found)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cryoflux.errors import CryoFluxError
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.merkle import leaf_hash
+from cryoflux.receipts.reading import uncollected
 from cryoflux.receipts.statement import Intent, IntentStatement, Receipt, ReceiptStatement
 from cryoflux.verification.material import Material
 
@@ -61,11 +62,12 @@ def read_history(material: Material) -> History:
     """Parse every entry; what cannot be parsed is kept as a finding, not raised."""
     entries: list[Entry] = []
     malformed: dict[int, str] = {}
-    for position, row in enumerate(material.rows):
-        try:
-            entries.append(parse_entry(position, row.envelope))
-        except CryoFluxError as error:
-            malformed[position] = error.what
+    with uncollected():
+        for position, row in enumerate(material.rows):
+            try:
+                entries.append(parse_entry(position, row.envelope))
+            except CryoFluxError as error:
+                malformed[position] = error.what
     announced = [(e, e.statement.predicate) for e in entries if isinstance(e.statement, IntentStatement)]
     return History(
         material=material,

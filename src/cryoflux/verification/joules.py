@@ -1,7 +1,7 @@
 """Step 10: energy figures are possible, and the account of the state was charged the same.
 
 Nothing here proves a joule. The account is written by the same machine as the receipts, so the two agreeing
-shows that neither was rolled back or edited alone.
+shows that neither was rolled back or edited alone. What the meter signed binds whoever only signs receipts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import EnergyFigure, Outcome, Receipt
 from cryoflux.verification.history import Attempt, History
 from cryoflux.verification.material import ACCOUNT
+from cryoflux.verification.metered import check_metered
 from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
 
 ENERGY = Step(10, "energy figures", Claim.ATTESTED)
@@ -36,10 +37,18 @@ def check_energy(history: History) -> list[Check]:
         findings += [failed(attempt.name, complaint) for complaint in _impossible(figure)]
         findings += [unknown(attempt.name, question) for question in _odd(attempt.receipt)]
     findings += _account(history)
+    wrong, signed = check_metered(history)
+    findings += wrong
     total = format_energy(sum(attempt.receipt.energy.microjoules for attempt in history.attempts))
     measured = ", ".join(f"{count} {tier}" for tier, count in sorted(tiers.items())) or "no receipts"
     agreed = "; the account was charged the same" if history.material.settlements is not None else ""
-    return conclude(ENERGY, findings, f"{total} in all, self-reported; tiers: {measured}{agreed}")
+    detail = f"{total} in all, {_assurance(history)}; tiers: {measured}{agreed}{signed}"
+    return conclude(ENERGY, findings, detail)
+
+
+def _assurance(history: History) -> str:
+    words = sorted({attempt.receipt.energy.assurance for attempt in history.attempts})
+    return " and ".join(words) or "self-reported"
 
 
 def _impossible(figure: EnergyFigure) -> Iterator[str]:

@@ -17,7 +17,7 @@ from cryoflux.energy.audit import read_settlements
 from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.store import DATABASE, Row, read_rows
-from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, RECEIPT_KEY, load_public_key
+from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, METER_KEY, RECEIPT_KEY, load_public_key
 
 HEAD_LINK = "base_model"
 ACCOUNT = "account.db"
@@ -39,6 +39,8 @@ class Material:
     pinned: bool = False
     """whether ``key`` came from the one who verifies"""
     log_key: Ed25519PublicKey | None = None
+    meter_key: Ed25519PublicKey | None = None
+    """that metered joules should be signed by"""
     checkpoint: bytes | None = None
     tiles: dict[str, bytes] | None = None
     """path under ``log/`` → content"""
@@ -98,7 +100,9 @@ def _read_account(path: Path) -> tuple[dict[str, int | None] | None, str]:
         return None, error.what
 
 
-def _snapshot(state: Path, key: Ed25519PublicKey | None, *, pinned: bool) -> Material:
+def _snapshot(
+    state: Path, key: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None, *, pinned: bool
+) -> Material:
     link, problem = _link_target(state / HEAD_LINK), ""
     rows: tuple[Row, ...] = ()
     checkpoint = _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES)
@@ -116,6 +120,7 @@ def _snapshot(state: Path, key: Ed25519PublicKey | None, *, pinned: bool) -> Mat
         key=key,
         pinned=pinned,
         log_key=_public_key(state, LOG_KEY),
+        meter_key=meter_key or _public_key(state, METER_KEY),
         checkpoint=checkpoint,
         tiles=tiles,
         head_link=link,
@@ -125,7 +130,7 @@ def _snapshot(state: Path, key: Ed25519PublicKey | None, *, pinned: bool) -> Mat
     )
 
 
-def _read_state(state: Path, pinned: Ed25519PublicKey | None) -> Material:
+def _read_state(state: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None) -> Material:
     # A log without its database is one that lost its entries, and not a folder that never had any.
     if not (state / DATABASE).is_file() and not (state / LOG_FOLDER / CHECKPOINT).exists():
         raise UsageError(
@@ -135,13 +140,13 @@ def _read_state(state: Path, pinned: Ed25519PublicKey | None) -> Material:
         )
     key = pinned or _public_key(state, RECEIPT_KEY)
     for _ in range(_ATTEMPTS):
-        found = _snapshot(state, key, pinned=pinned is not None)
+        found = _snapshot(state, key, meter_key, pinned=pinned is not None)
         if found.checkpoint == _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES):
             break
     return found
 
 
-def _read_file(path: Path, pinned: Ed25519PublicKey | None) -> Material:
+def _read_file(path: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None) -> Material:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -156,16 +161,20 @@ def _read_file(path: Path, pinned: Ed25519PublicKey | None) -> Material:
         state=None,
         key=pinned,
         pinned=pinned is not None,
+        meter_key=meter_key,
         problem=problem if content else "holds no entries",
     )
 
 
-def read_material(target: Path, key: Ed25519PublicKey | None = None) -> Material:
+def read_material(
+    target: Path, key: Ed25519PublicKey | None = None, meter_key: Ed25519PublicKey | None = None
+) -> Material:
     """Read what there is to verify.
 
     Args:
         target: a state directory, or a file of envelopes, one a line.
         key: that the receipts have to be signed by; a state brings its own otherwise.
+        meter_key: that metered joules have to be signed by; the same.
 
     Raises:
         UsageError: there is no such target.
@@ -176,4 +185,5 @@ def read_material(target: Path, key: Ed25519PublicKey | None = None) -> Material
             why="There is nothing to verify.",
             hint="Name a state directory, or a file made by cryoflux receipts export.",
         )
-    return _read_state(target, key) if target.is_dir() else _read_file(target, key)
+    read = _read_state if target.is_dir() else _read_file
+    return read(target, key, meter_key)

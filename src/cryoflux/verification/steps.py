@@ -85,6 +85,7 @@ def verify_target(
     target: Path,
     *,
     key: Ed25519PublicKey | None = None,
+    meter_key: Ed25519PublicKey | None = None,
     recompute: int = 0,
     recomputer: RecomputerFactory | None = None,
     demand: Demand | None = None,
@@ -95,6 +96,7 @@ def verify_target(
     Args:
         target: a state directory, or a file of exported envelopes.
         key: the key that receipts have to be signed by; a state brings its own otherwise.
+        meter_key: the key that joules have to be signed by; the same.
         recompute: receipts to evaluate again.
         recomputer: makes what evaluates; needed where ``recompute`` is positive.
         demand: what witnesses have to say.
@@ -104,7 +106,7 @@ def verify_target(
         UsageError: there is no such target.
     """
     witnessed = read_witnessed(target)
-    material = read_material(target, key)
+    material = read_material(target, key, meter_key)
     history = read_history(material)
     checks = [check for step, run in STEPS for check in _guarded(step, run, history)]
     if recompute and recomputer is not None:

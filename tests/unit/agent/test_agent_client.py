@@ -177,7 +177,15 @@ def test_an_empty_bucket_is_a_budget_error_and_joules_without_a_reservation_are_
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:8787", "ftp://127.0.0.1", "http://[", "http://127.0.0.1:notaport"]
+    "url",
+    [
+        "localhost:8787",
+        "ftp://127.0.0.1",
+        "http://[",
+        "http://127.0.0.1:notaport",
+        "unix://",
+        "unix:///nowhere/agent.sock",
+    ],
 )
 def test_a_url_that_is_none_is_an_agent_error(url):
     def use():
@@ -221,6 +229,40 @@ def test_spending_is_asked_for_seldom_and_never_falls_in_between():
         assert len(asked) <= elapsed_s / 0.2 + 1
         assert len(figures) > 10 * len(asked)
         assert figures == sorted(figures)
+
+
+TAKEN = json.dumps({"ok": True, "remaining_j": 1.0, "remaining_uj": 1, "reservation": "r1"}).encode()
+
+
+def spent_after(used_s, cpu_us):
+    """What the client says after so much CPU time, where the daemon's figure stands for ``cpu_us``."""
+    reservation = json.dumps({**RESERVATION, "cpu_us": cpu_us}).encode()
+    with (
+        answering(lambda _, path: (200, TAKEN if path == "/v1/take" else reservation)) as (url, _),
+        client_of(url) as client,
+    ):
+        client.take(120_000_000, request_id="a")
+        until_s = time.process_time() + used_s
+        while time.process_time() < until_s:
+            sum(range(1000))
+        return client.spent("r1")
+
+
+def test_what_was_computed_since_the_figure_was_made_is_added_however_lately_it_was_asked_for():
+    # 30 J stand for the first tenth of a second; two more have passed.
+    figure = spent_after(0.3, 100_000)
+    assert figure.uj >= 90_000_000
+    assert figure.lo_uj == 1
+    assert figure.hi_uj >= 180_000_000
+
+
+def test_a_figure_that_stands_for_more_than_this_process_computed_is_not_added_to_twice():
+    figure = spent_after(0.0, 3_600_000_000)  # an hour of its children
+    assert 30_000_000 <= figure.uj < 30_100_000
+
+
+def test_a_figure_that_stands_for_no_known_time_is_shown_as_it_is():
+    assert spent_after(0.1, 0).uj == 30_000_000
 
 
 def test_only_reservations_of_dead_processes_are_offered_for_recovery():

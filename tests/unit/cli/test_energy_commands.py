@@ -111,22 +111,6 @@ def zone(root, energy):
         (folder / "energy_uj").write_text(energy)
 
 
-def test_doctor_names_the_model_the_reason_and_the_fix(tmp_path):
-    text = invoke("doctor")
-    assert "curve concave/v1" in text
-    assert "a rough guess" in text
-    assert "CRYOFLUX_TDP_W" in text
-    assert not (tmp_path / "state").exists()
-
-
-def test_doctor_gives_the_permission_line_for_a_zone_that_may_not_be_read(tmp_path):
-    zone(tmp_path / "powercap", None)
-    report = json.loads(invoke("doctor", "--json"))
-    (problem,) = [found for found in report["problems"] if found["code"] == "unreadable-zone"]
-    assert any("tmpfiles" in line for line in problem["fix"])
-    assert report["sources"][0]["tier"] == "modelled"
-
-
 def test_doctor_sees_counters_and_a_state_that_cannot_be_written(tmp_path):
     zone(tmp_path / "powercap", "5\n")
     (tmp_path / "file").write_text("")

@@ -124,7 +124,7 @@ def test_the_whole_gpu_is_charged_beside_the_cpu_share(tmp_path):
         bench.second(power_w=30.0, p7=0.5, p8=0.5)
     charged = attribution.net()
     assert charged.uj == pytest.approx(1_000e6 + 100e6, rel=0.01)
-    assert charged.lo_uj < 1_000_000_000 < charged.hi_uj
+    assert charged.lo_uj < 1_050_000_000 < charged.uj < charged.hi_uj
     sample = {source.kind: source for source in bench.meter.powers()}
     assert sample["gpu"].power_w == pytest.approx(110)
 
@@ -156,7 +156,8 @@ def test_a_blind_spell_widens_the_charge_and_a_good_reading_settles_it(tmp_path)
     assert "failed-read" in blind.flags
     assert blind.uj == 40_000_000
     assert blind.hi_uj > 900_000_000
-    assert (seen.lo_uj, seen.uj, seen.hi_uj) == (60_000_000,) * 3
+    assert seen.uj == 60_000_000
+    assert 55_000_000 < seen.lo_uj < seen.hi_uj < 65_000_000
 
 
 def test_idle_noise_mints_nothing(tmp_path):
@@ -180,9 +181,10 @@ def test_the_reading_thread_outlives_what_goes_wrong_in_it(tmp_path):
     bench = Bench(tmp_path)
     called = []
     bench.meter._channels[0].source.poll_s = 0.001
+    bench.meter.attribute(None)
 
-    def stumble():
-        called.append(1)
+    def stumble(now):
+        called.append(now)
         raise RuntimeError("disk on fire")
 
     bench.meter.start(stumble)

@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+from cryoflux.energy import audit
 from cryoflux.energy.audit import read_settlements
 from cryoflux.energy.bucket import Bucket
 from cryoflux.energy.charge import Charge
@@ -23,7 +24,8 @@ ENTRY = (
     " {change}, {held}, balance_uj + {change}, reserved_uj + {held}, {lo}, {hi}, {tier}, at, ''"
     " FROM entries ORDER BY seq DESC LIMIT 1"
 )
-UNGUARDED = "DROP TRIGGER entries_are_final_update; DROP TRIGGER entries_are_final_delete;"
+UNGUARDED = """DROP TRIGGER entries_are_final_update; DROP TRIGGER entries_are_final_delete;
+DROP TRIGGER pending_stays;"""
 
 
 def charge(uj):
@@ -123,6 +125,12 @@ FORGERIES = {
         "UPDATE reservations SET reserved_uj = 5 WHERE state = 'open'",
         "what a take looks like",
     ),
+    "pending-from-nowhere": ("UPDATE pending SET uj = 500, hi_uj = 500", "comes from no reading"),
+    "pending-of-no-tier": ("UPDATE pending SET readings = 1, since = 'x'", "cannot be read"),
+    "pending-without-time": ("UPDATE pending SET readings = 1, tier = 'counter'", "not as it was made"),
+    "pending-removed": ("DELETE FROM pending", "pending credit is not as it was made"),
+    "source-forgotten": ("DELETE FROM sources", "sources are not those"),
+    "source-invented": ("INSERT INTO sources VALUES ('wind')", "sources are not those"),
     "further-trigger": (
         "CREATE TRIGGER odd AFTER INSERT ON entries BEGIN DELETE FROM reservations; END",
         "trigger odd is not as it was made",
@@ -187,10 +195,10 @@ def test_a_torn_file_is_refused(path):
 
 
 def test_two_that_open_a_new_account_leave_no_gap(path):
-    from cryoflux.energy.ledger import SCHEMA
+    from cryoflux.energy.ledger import SCHEMAS, VERSION
 
     with closing(sqlite3.connect(path)) as db:
-        db.executescript(SCHEMA)
+        db.executescript(SCHEMAS[VERSION])
     with closing(Bucket(path, FakeClock())) as bucket:
         bucket.grant(5, request_id="h")
     Bucket(path, FakeClock()).close()
@@ -200,3 +208,84 @@ def test_reading_needs_nothing_but_the_standard_library():
     program = "import sys, cryoflux.energy.audit; print(*(n for n in sys.argv[1:] if n in sys.modules))"
     command = [sys.executable, "-c", program, "pydantic", "fastapi", "numpy", "httpx2", "rich"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "\n"
+
+
+# An account that is longer than what is read when it is opened
+
+
+OLD_FORGERIES = {
+    "old-grant": "UPDATE entries SET balance_change_uj = 5000 WHERE kind = 'grant'",
+    "old-entry-removed": "DELETE FROM entries WHERE seq = 3",
+    "old-charge": FORGERIES["charge-changed"][0],
+    "old-reservation-dearer": "UPDATE reservations SET reserved_uj = 101 WHERE request_id = 'paid'",
+}
+
+
+@pytest.fixture
+def longer(path, monkeypatch):
+    """The same with more entries behind than are read when it is opened."""
+    monkeypatch.setattr(audit, "TAIL", 8)
+    with closing(Bucket(path, FakeClock())) as bucket:
+        for number in range(6):
+            bucket.release(bucket.take(10, request_id=str(number)).id)
+    return path
+
+
+@pytest.mark.parametrize("script", OLD_FORGERIES.values(), ids=OLD_FORGERIES)
+def test_what_was_edited_long_ago_is_found_by_whoever_verifies(longer, script):
+    change(longer, script)
+    Bucket(longer, FakeClock()).close()
+    with pytest.raises(StateTamperedError):
+        read_settlements(longer)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "UPDATE entries SET balance_uj = 99999 WHERE seq = (SELECT max(seq) FROM entries)",
+        "UPDATE entries SET balance_change_uj = 5 WHERE seq = 15",
+        "DELETE FROM entries WHERE seq = 17",
+        "UPDATE reservations SET state = 'settled' WHERE request_id = 'open'",
+        "UPDATE reservations SET reserved_uj = 5 WHERE request_id = 'open'",
+        "UPDATE reservations SET state = 'open' WHERE request_id = 'back'",
+        "UPDATE reservations SET request_id = 'other' WHERE request_id = 'open'",
+        "UPDATE pending SET uj = 500, hi_uj = 500",
+    ],
+)
+def test_what_is_open_and_the_end_of_a_long_account_are_checked_at_once(longer, script):
+    change(longer, script)
+    refused(longer, "does not add up")
+
+
+@pytest.mark.parametrize("use", ["settle", "release", "take"])
+def test_a_reservation_that_was_edited_while_the_account_was_open_is_not_used(path, use):
+    with closing(Bucket(path, FakeClock())) as bucket:
+        held = bucket.find("open").reservation
+        change(path, "UPDATE reservations SET reserved_uj = 99 WHERE state = 'open'")
+        do = {
+            "settle": lambda: bucket.settle(held.id, charge(5)),
+            "release": lambda: bucket.release(held.id),
+            "take": lambda: bucket.take(99, request_id="open"),
+        }
+        before = bucket.entries()
+        with pytest.raises(StateTamperedError, match="what a take looks like"):
+            do[use]()
+        assert bucket.entries() == before
+
+
+def test_a_settlement_that_was_edited_is_not_told_again(path):
+    with closing(Bucket(path, FakeClock())) as bucket:
+        paid = bucket.find("paid").reservation
+        change(path, OLD_FORGERIES["old-charge"])
+        with pytest.raises(StateTamperedError, match="what a settle looks like"):
+            bucket.settle(paid.id, charge(70))
+
+
+def test_pending_credit_that_was_edited_while_the_account_was_open_is_no_credit(path):
+    with closing(Bucket(path, FakeClock())) as bucket:
+        change(path, "UPDATE pending SET readings = 1, since = 'x', tier = 'wind'")
+        before = bucket.entries()
+        for use in (lambda: bucket.take(1, request_id="x"), lambda: bucket.credit(charge(1).energy)):
+            with pytest.raises(StateTamperedError, match="pending credit cannot be read"):
+                use()
+        assert bucket.entries() == before

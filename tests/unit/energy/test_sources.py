@@ -125,7 +125,7 @@ def test_at_constant_load_the_model_is_the_same_at_every_sampling_rate(tmp_path,
         start = source.read().energy_uj
         for step_s in steps_s:
             clock.forward(step_s)
-            proc.run(step_s * source._cpus * load)
+            proc.run(step_s * source.cpus * load)
             now = source.read().energy_uj
         return now - start
 

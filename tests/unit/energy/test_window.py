@@ -59,7 +59,7 @@ def test_a_failed_read_between_two_good_ones_loses_nothing():
 
 def test_what_has_not_been_read_is_estimated_and_bounded_not_zero():
     mark = accumulate([reading(0, 0), reading(50_000_000, 1), reading(None, 3)])
-    assert mark.tail == Span(100_000_000, 0, 1_000_000_061)
+    assert mark.tail == Span(100_000_000, 0, 1_000_000_000)
     assert mark.pending
 
 
@@ -70,7 +70,9 @@ def test_a_counter_that_stands_still_is_waited_for_and_named():
     moved = accumulate(
         [reading(0, 0), reading(50_000_000, 1), reading(50_000_000, 3), reading(150_000_000, 3.5)]
     )
-    assert (moved.total.uj, moved.tail) == (150_000_000, Span())
+    # It may have gone on from where it stopped, so what it shows is the least.
+    assert (moved.total.lo_uj, moved.tail) == (150_000_000, Span())
+    assert moved.total.hi_uj >= moved.total.uj >= 150_000_000
 
 
 def test_a_model_may_stand_still():

@@ -1,0 +1,182 @@
+"""From a request to the function that answers it, over the table of what is served.
+
+Ten paths, JSON in and out: a web framework would be most of the daemon's memory and start, so this is the
+few lines of ASGI that are needed of one.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "JSON",
+    "App",
+    "Headers",
+    "NotServedError",
+    "Receive",
+    "Reply",
+    "Request",
+    "Router",
+    "Scope",
+    "Send",
+    "Stream",
+]
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from cryoflux.agent.openapi import JSON, Operation
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class NotServedError(Exception):
+    """No such path or method, or a body of another kind; refused before anybody is asked."""
+
+    def __init__(self, status: int, what: str, headers: Headers = ()) -> None:
+        super().__init__(what)
+        self.status = status
+        self.headers = headers
+
+
+class _GoneError(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an answer needs of a request."""
+
+    body: bytes
+    query: Mapping[str, str]
+    named: str
+    """the part of the path that the table has in braces"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer."""
+
+    body: bytes
+    status: int = 200
+    media: str = JSON
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer that goes on."""
+
+    media: str
+    parts: AsyncIterator[str] = field(repr=False)
+
+
+Answer = Callable[[Request], Awaitable[Reply | Stream]]
+
+
+class Router:
+    """The ASGI application over a table.
+
+    Args:
+        answers: each row of the table with the function that answers it.
+        refuse: the answer to an exception.
+    """
+
+    def __init__(
+        self, answers: Iterable[tuple[Operation, Answer]], refuse: Callable[[Exception], Reply]
+    ) -> None:
+        self._refuse = refuse
+        self._fixed: dict[str, dict[str, tuple[Operation, Answer]]] = {}
+        for operation, answer in answers:
+            methods = self._fixed.setdefault(operation.path.partition("{")[0], {})
+            methods[operation.method] = (operation, answer)
+            if operation.method == "GET":
+                methods["HEAD"] = (operation, answer)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            reply = await self._answer(scope, receive)
+        except _GoneError:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
+            reply = self._refuse(error)
+        await self._send(scope["method"], reply, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply | Stream:
+        methods, named = self._find(scope["path"])
+        if scope["method"] not in methods:
+            allowed = ", ".join(sorted(methods)).encode()
+            raise NotServedError(405, "Method Not Allowed.", ((b"allow", allowed),))
+        operation, answer = methods[scope["method"]]
+        body = await _read(receive) if operation.body else b""
+        # Nothing but JSON, so that a web page of anyone cannot send it here without being allowed to.
+        if operation.body and not _is_json(scope["headers"]):
+            raise NotServedError(415, f"The body has to be JSON, with Content-Type: {JSON}.")
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        return await answer(Request(body, query, named))
+
+    def _find(self, path: str) -> tuple[dict[str, tuple[Operation, Answer]], str]:
+        if path in self._fixed and not path.endswith("/"):
+            return self._fixed[path], ""
+        folder, _, named = path.rpartition("/")
+        if not named or folder + "/" not in self._fixed:
+            raise NotServedError(404, "Not Found.")
+        return self._fixed[folder + "/"], named
+
+    async def _send(self, method: str, reply: Reply | Stream, receive: Receive, send: Send) -> None:
+        if isinstance(reply, Stream):
+            await send(_start(200, reply.media, ((b"cache-control", b"no-store"),)))
+            if method != "HEAD":
+                await _pour(reply.parts, receive, send)
+            await send({"type": "http.response.body", "body": b""})
+            return
+        length = (b"content-length", str(len(reply.body)).encode())
+        await send(_start(reply.status, reply.media, (length, *reply.headers)))
+        await send({"type": "http.response.body", "body": reply.body})
+
+
+def _start(status: int, media: str, headers: Headers) -> dict[str, Any]:
+    kind = (b"content-type", media.encode())
+    return {"type": "http.response.start", "status": status, "headers": [kind, *headers]}
+
+
+async def _read(receive: Receive) -> bytes:
+    content, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _GoneError
+        content += message.get("body", b"")
+        more = message.get("more_body", False)
+    return content
+
+
+def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    given = dict(headers).get(b"content-type", b"").partition(b";")[0]
+    return given.strip().lower() == JSON.encode()
+
+
+async def _pour(parts: AsyncIterator[str], receive: Receive, send: Send) -> None:
+    """Send part after part, until there are no more or nobody listens."""
+
+    async def leave() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def pour() -> None:
+        async for part in parts:
+            await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
+
+    tasks = [asyncio.ensure_future(leave()), asyncio.ensure_future(pour())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

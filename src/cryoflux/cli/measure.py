@@ -1,0 +1,94 @@
+"""``cryoflux energy measure``: the joules of any command."""
+
+from __future__ import annotations
+
+__all__ = ["measure"]
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cryoflux.cli.console import JsonOption, emit_json, stderr
+
+if TYPE_CHECKING:
+    from cryoflux.energy.measure import Measured
+    from cryoflux.quantities import Energy
+
+
+def measure(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARGUMENTS]", help="What to run.")],
+    state: Annotated[
+        str | None,
+        typer.Option(
+            "--state",
+            metavar="DIR",
+            help="Where the idle baseline of this machine is kept.",
+            show_default="~/.local/state/cryoflux",
+        ),
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Record every reading, for `cryoflux energy replay`.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a command and say what energy it took, source by source, with 95 % intervals.
+
+    The exit code is the command's. The table goes to stderr, so that the command's output stays as it is;
+    with --json one line of JSON follows it on stdout.
+    """
+    from cryoflux.energy.measure import EnergyMeasurement, measure_command
+
+    measurement = EnergyMeasurement(
+        state=Path(state) if state else None, trace=trace, progress=None if as_json else _progress
+    )
+    measured, code = measure_command(measurement, command)
+    if as_json:
+        emit_json(_document(measured, command, code))
+    else:
+        for line in _lines(measured, code):
+            stderr.print(line, markup=False)
+    raise typer.Exit(code)
+
+
+def _progress(done_s: int, total_s: int) -> None:
+    if done_s == 1 or done_s % 10 == 0 or done_s == total_s:
+        stderr.print(f"learning the idle baseline of this machine, once: {done_s} of {total_s} s")
+
+
+def _document(measured: Measured, command: list[str], code: int) -> dict[str, Any]:
+    return {"event": "measured", "command": command, "exit_code": code, **asdict(measured)}
+
+
+def _figure(energy: Energy) -> str:
+    return f"{energy.joules:.2f} J [{energy.lo_uj / 1e6:.2f}, {energy.hi_uj / 1e6:.2f}]"
+
+
+def _lines(measured: Measured, code: int) -> list[str]:
+    ended = "" if code == 0 else f"; it ended with {code}"
+    lines = [
+        f"{measured.seconds:.2f} s, {measured.cpu_s:.2f} s of CPU time by {measured.counted_by}{ended}",
+        f"{'source':<24}{'tier':<18}{'caused by the command':<34}{'whole machine, net':<34}gross",
+    ]
+    lines += [
+        f"{use.name:<24}{use.tier.value:<18}{_figure(use.energy):<34}{_figure(use.machine_net):<34}"
+        f"{use.gross.joules:.2f} J"
+        for use in measured.sources
+    ]
+    total = f"{_figure(measured.energy):<34}{_figure(measured.machine_net):<34}{measured.gross.joules:.2f} J"
+    lines.append(f"{'total':<42}{total}")
+    lines.append(
+        f"Net of an idle baseline that is {measured.baseline_state}; intervals hold the truth with 95 %."
+        + _modelled(measured)
+    )
+    if measured.energy.flags:
+        lines.append(f"flags: {' '.join(measured.energy.flags)}")
+    return lines
+
+
+def _modelled(measured: Measured) -> str:
+    modelled = [use.name for use in measured.sources if use.tier.value == "modelled"]
+    if not modelled:
+        return ""
+    return f" Modelled, not measured: {', '.join(modelled)} (see `cryoflux doctor`)."

@@ -1,0 +1,126 @@
+"""The joules of a command, of a block and of a function, in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import cryoflux as package
+from cryoflux.cli.console import emit_json
+from running import cryoflux, environment
+
+BURN = "import time\nend = time.process_time() + {0}\nwhile time.process_time() < end: pass\n"
+ORPHAN = """
+import os, time
+if os.fork() == 0:
+    if os.fork() == 0:
+        end = time.process_time() + 0.6
+        while time.process_time() < end: pass
+        os._exit(0)
+    os._exit(0)
+os.wait()
+time.sleep(2)
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CRYOFLUX_TDP_W", "50")
+
+
+def measured(*command: str, **extra: str) -> dict[str, object]:
+    outcome = cryoflux("energy", "measure", "--json", "--", *command, CRYOFLUX_TDP_W="50", **extra)
+    return outcome.events[-1]
+
+
+def test_the_joules_of_a_command_grow_with_its_work_and_its_output_and_code_are_its_own() -> None:
+    code = BURN.format(0.5) + "print('mine')\nraise SystemExit(7)"
+    outcome = cryoflux("energy", "measure", "--json", "--", sys.executable, "-c", code, CRYOFLUX_TDP_W="50")
+    assert outcome.code == 7
+    assert outcome.stdout.startswith("mine\n")
+    found = outcome.events[-1]
+    assert found["exit_code"] == 7
+    assert 0.5 <= found["cpu_s"] < 2
+    energy = found["energy"]
+    assert 0 < energy["lo_uj"] < energy["uj"] < energy["hi_uj"]
+    assert energy["tier"] == "modelled"
+    assert sum(source["energy"]["uj"] for source in found["sources"]) == energy["uj"]
+    little = measured(sys.executable, "-c", "pass")
+    assert little["energy"]["uj"] < energy["uj"]
+
+
+def test_orphans_that_outlive_their_parent_are_counted() -> None:
+    assert measured(sys.executable, "-c", ORPHAN)["cpu_s"] >= 0.55
+
+
+def test_a_table_goes_to_stderr_and_says_what_is_modelled() -> None:
+    outcome = cryoflux("energy", "measure", "--", "echo", "hello", CRYOFLUX_TDP_W="50")
+    assert (outcome.code, outcome.stdout) == (0, "hello\n")
+    assert "cpu-model" in outcome.stderr
+    assert "Modelled, not measured" in outcome.stderr
+
+
+def test_a_command_that_is_not_there_is_a_clear_error() -> None:
+    outcome = cryoflux("energy", "measure", "--", "no-such-command")
+    assert outcome.code == 2
+    assert "no-such-command cannot be run" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_ctrl_c_ends_the_command_and_its_joules_are_still_told() -> None:
+    command = [sys.executable, "-m", "cryoflux", "energy", "measure", "--json", "--", "sleep", "60"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment()
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not children.read_text():
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert json.loads(stdout)["exit_code"] == 130
+
+
+def test_a_trace_adds_up_to_what_was_measured(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    command = [sys.executable, "-c", BURN.format(0.3)]
+    outcome = cryoflux("energy", "measure", "--json", "--trace", trace, "--", *command, CRYOFLUX_TDP_W="50")
+    again = cryoflux("energy", "replay", trace, "--json")
+    (source,) = again.events[-1]["sources"]
+    (live,) = outcome.events[-1]["sources"]
+    assert source["gross"]["uj"] >= live["gross"]["uj"] > 0
+    assert cryoflux("energy", "replay", trace, "--json").stdout == again.stdout
+
+
+def test_a_block_and_a_function_are_measured() -> None:
+    with package.measure_energy() as measurement:
+        exec(BURN.format(0.2))
+    block = measurement.result
+    assert block is not None
+    assert block.cpu_s >= 0.15
+    assert block.energy.lo_uj <= block.energy.uj <= block.energy.hi_uj
+    results: list[package.Measured] = []
+
+    @package.measure_energy(report=results.append)
+    def work(seconds: float) -> str:
+        exec(BURN.format(seconds))
+        return "done"
+
+    assert [work(0.1), work(0.4)] == ["done", "done"]
+    assert results[0].cpu_s < results[1].cpu_s
+    emit_json(str(results[1]))
+
+
+def test_a_block_that_fails_is_measured_and_its_error_goes_on() -> None:
+    measurement = package.measure_energy()
+    with pytest.raises(RuntimeError, match="diverged"), measurement:
+        raise RuntimeError("diverged")
+    assert measurement.result is not None

@@ -1,0 +1,66 @@
+"""The text that Prometheus reads: valid whatever a device is called, and counters that never fall."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from cryoflux.agent.prometheus import METRICS, Metrics
+from cryoflux.energy.interface import Sample, SourceSample
+from cryoflux.quantities import Energy, Tier
+
+ODD = 'a "quoted" \\ name\nof two lines'
+
+
+def energy(uj):
+    return Energy(uj, uj - 5, uj + 5, Tier.COUNTER)
+
+
+class Meter:
+    def __init__(self, *own):
+        self.own = list(own)
+
+    def sample(self):
+        source = SourceSample(ODD, "gpu", Tier.COUNTER, 12.5, 3.25, energy(7_000_000), energy(-2_000_000), ())
+        return Sample(
+            ts=0.0,
+            cpu_w=0.0,
+            gpu_w=12.5,
+            idle_cpu_w=0.0,
+            idle_gpu_w=3.25,
+            net_w=9.25,
+            bucket_uj=-1,
+            gross=energy(7_000_000),
+            net=energy(-2_000_000),
+            own=self.own.pop(0),
+            sources=(source,),
+            baseline_digest="",
+            baseline_state="settled",
+            flags=("gap", 'odd "flag"'),
+        )
+
+    def views(self):
+        return ()
+
+
+def rows(text):
+    return {
+        sample.name: (sample.labels, sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_a_device_of_any_name_and_a_negative_figure_are_read_back_as_they_were():
+    found = rows(Metrics(Meter(energy(1))).render())
+    assert set(found) == set(METRICS)
+    assert found["cryoflux_energy_joules_total"] == ({"device": ODD, "tier": "counter"}, 7.0)
+    assert found["cryoflux_net_energy_joules"][1] == -2.0
+    assert found["cryoflux_bucket_joules"] == ({}, -1e-6)
+    assert found["cryoflux_meter_flags"] == ({"flag": 'odd "flag"'}, 1.0)
+
+
+def test_the_daemons_own_joules_never_fall_and_are_left_out_where_they_are_unknown():
+    metrics = Metrics(Meter(energy(5_000_000), energy(4_000_000), energy(6_000_000), None))
+    shown = [rows(metrics.render())["cryoflux_self_energy_joules_total"][1] for _ in range(3)]
+    assert shown == [5.0, 5.0, 6.0]
+    assert "cryoflux_self_energy_joules_total" not in rows(metrics.render())
