@@ -38,3 +38,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     model = tiny.make_model(folder / "model")
     train = tiny.write_csv(folder / "train.csv", tiny.sentences(500, 1))
     return ["--model", str(model), "--train", str(train)]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test remembers heads or baselines where whoever runs the tests keeps theirs."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("home")))
