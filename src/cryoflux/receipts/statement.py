@@ -284,7 +284,7 @@ class EnergyFigure(StrictModel):
     """whether the machine that trained also metered, so that one owner may hold both keys"""
     cpu_microseconds: Count
     """CPU time of the process during the attempt"""
-    settlement: Annotated[str, StringConstraints(max_length=16_000)] = Field(default="", exclude_if=_empty)
+    settlement: Annotated[str, StringConstraints(max_length=16_000)] = Field(default="", exclude_if=empty)
     """the same figures signed by the meter: a DSSE envelope of its own (energy.settlement)"""
 
     @property
