@@ -41,7 +41,7 @@ __all__ = [
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from cryoflux.quantities import Energy, Tier
 from cryoflux.receipts.fields import (
