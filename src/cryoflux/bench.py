@@ -23,6 +23,7 @@ from cryoflux.decision.rules import BUDGETED, Thresholds
 from cryoflux.energy.interface import JouleAgent, Sample
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.profiles import profile_for
 from cryoflux.receipts.statement import Base, Holdout
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.scheduling.efficiency import Outcome
@@ -32,6 +33,8 @@ from cryoflux.training.recipe import ALL_LAYERS, Recipe
 
 if TYPE_CHECKING:
     from cryoflux.loaded import Loaded
+    from cryoflux.witness.client import Collected
+    from cryoflux.witness.witnessing import Witnessing
 
 Meter = Literal["embedded", "daemon"]
 _FORGET = 0.8
@@ -86,6 +89,9 @@ class Observer(Protocol):
 
     def evaluated(self, done: int, count: int) -> None:
         """Some examples of a set are evaluated."""
+
+    def witnessed(self, found: Collected) -> None:
+        """The witnesses of the log were asked; what they made of its head."""
 
 
 class Phases:
@@ -190,6 +196,8 @@ class Bench:
     """attempts that this log has announced"""
     drawn: int = 0
     """training examples that earlier attempts drew as fresh ones"""
+    witnessing: Witnessing | None = None
+    """the witnesses of the log; none where nobody is trusted with that"""
     costs: Costs = field(default_factory=Costs)
 
     @property
@@ -262,6 +270,13 @@ class Bench:
             before = self.costs.measured_uj_per_gflop or 0.0
             self.costs.measured_uj_per_gflop = max(uj / gflop, _FORGET * before)
 
+    @property
+    def profile(self) -> str:
+        """The profile that model and holdout are evaluated in, by their size."""
+        tokens = int(self.loaded.examples(self.holdout_use.part)[1].starts[-1])
+        tensors = self.loaded.tensors.items()
+        return profile_for(sum(int(t.numel()) for name, t in tensors if "embed" not in name), tokens)
+
     def evaluation_uj(self, recipe: Recipe) -> int:
         """What evaluating an update of a recipe should cost, µJ."""
         gflop = self.loaded.evaluation_gflop(self.holdout_use.part, recipe.layers)
@@ -280,6 +295,19 @@ class Bench:
         return Holdout(
             sha256=self.holdout_digest, count=self.holdout_count, use_index=max(1, self.holdout_use.uses)
         )
+
+    def published(self, *, binding: bool) -> None:
+        """The log has a new head: offer it to the witnesses, if there are any.
+
+        Args:
+            binding: whether something takes effect by it.
+
+        Raises:
+            StateError: a quorum is required for that, and was not reached.
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        if self.witnessing and (found := self.witnessing.published(binding=binding)):
+            self.observer.witnessed(found)
 
     @contextmanager
     def step(self, step: Step, phases: Phases) -> Iterator[None]:

@@ -38,6 +38,13 @@ def _path(text: str) -> str:
     return text
 
 
+def _file(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no file has such a name")
+    return text
+
+
+FileText = Annotated[str, AfterValidator(_file)]
 FolderText = Annotated[str, AfterValidator(_path)]
 EnergyText = Annotated[str, AfterValidator(_energy)]
 
@@ -167,6 +174,17 @@ class Agent(_Section):
     """how long an answer of the daemon is waited for, s"""
 
 
+class Witness(_Section):
+    """Whose memory, beside our own, the log is held against."""
+
+    trust: FileText = ""
+    """policy file that names the witnesses of this log; empty for none"""
+    witnessing: Literal["async", "required"] = "async"
+    """``async``: a run never waits for them; ``required``: nothing takes effect without a quorum"""
+    witness_timeout: Annotated[float, Field(gt=0, le=600)] = 5.0
+    """how long the witnesses' answers to one head are waited for, s"""
+
+
 class Settings(_Section):
     """All settings, by section."""
 
@@ -177,6 +195,7 @@ class Settings(_Section):
     decision: Decision = Decision()
     energy: Energy = Energy()
     agent: Agent = Agent()
+    witness: Witness = Witness()
     recipe: dict[str, dict[str, bool | int | float | str]] = {}
     """``[recipe.NAME]``: recipes of one's own, or changes to built-in ones"""
 

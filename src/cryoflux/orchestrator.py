@@ -1,7 +1,9 @@
 """One attempt, in ten steps: the table of contents of CryoFlux.
 
 A crash at any step leaves the receipts valid, the head model whole and the joules charged; the next
-run gives the attempt an ``aborted`` receipt (`cryoflux.recovery`). Nothing is counted twice.
+run gives the attempt an ``aborted`` receipt (`cryoflux.recovery`). Nothing is counted twice. An accepted
+update takes effect once its receipt is in the log and, where that is required, a quorum of witnesses has
+seen it there.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ def run_attempt(bench: Bench) -> AttemptRecord | Plateau:
         BudgetError: the bucket pays for no arm; nothing was announced.
         AgentError: the agent went away; the next run settles what was reserved.
         StorageError: the disk is full, read-only, or refuses.
+        StateError: a quorum of witnesses is required, and has not seen the receipt: the head model stays.
     """
     phases = Phases()
     started_at = bench.timestamp()
@@ -68,6 +71,7 @@ def _reserve(bench: Bench, choice: Choice, announced: Announced, started_at: str
             "Aborted: the bucket no longer held the reservation; nothing was tried.", "failed"
         )
         recording.record(bench, announced, None, started_at, stopped=gone)
+        bench.published(binding=False)
         raise
 
 
@@ -98,6 +102,7 @@ def _try(
         statement, leaf_hash = recording.record(
             bench, announced, settlement, started_at, candidate=candidate, judged=judged, result=result
         )
+        bench.published(binding=verdict.accepted)
         if verdict.accepted:
             bench.loaded.adopt(result, candidate.changed)
             bench.versions.point_head(result.digest)
@@ -129,6 +134,7 @@ def _abort(
         settlement = bench.agent.settle(reservation.id)
     with bench.step(Step.RECORD, phases):
         statement, leaf_hash = recording.record(bench, announced, settlement, started_at, stopped=stopped)
+        bench.published(binding=False)
     return AttemptRecord(
         statement=statement,
         leaf_hash=leaf_hash,

@@ -7,13 +7,9 @@ from __future__ import annotations
 
 __all__ = ["Announced", "AttemptRecord", "announce", "energy_figure", "record"]
 
-import platform
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-import cryoflux
 from cryoflux.bench import AttemptStopped, Bench
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.rules import BUDGETED, Verdict
@@ -23,7 +19,7 @@ from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.interface import Settlement
 from cryoflux.energy.settlement import read_settlement
 from cryoflux.errors import VerificationError
-from cryoflux.evaluation.losses import PROFILE
+from cryoflux.evaluation.machine import software
 from cryoflux.receipts.statement import (
     ArmPrior,
     Base,
@@ -149,11 +145,11 @@ def record(
         base=intent.base,
         result=Base(digest=head.digest, files=head.files),
         holdout=intent.data.holdout,
-        training=_training(intent, candidate) if candidate else None,
+        training=_training(bench, intent, candidate) if candidate else None,
         evaluation=_evaluation(bench, candidate, judged),
         decision=Decision(rule=intent.rule, accepted=verdict.accepted) if verdict else None,
         energy=energy_figure(bench, settlement, intent),
-        software=_software(),
+        software=software(),
         started_at=started_at,
         finished_at=bench.timestamp(),
     )
@@ -189,7 +185,9 @@ def _schedule(bench: Bench, choice: Choice, bucket_uj: int) -> Schedule:
     )
 
 
-def _training(intent: Intent, candidate: Candidate) -> Training:
+def _training(bench: Bench, intent: Intent, candidate: Candidate) -> Training:
+    import torch
+
     adapter = candidate.adapter
     return Training(
         recipe=intent.recipe,
@@ -207,6 +205,8 @@ def _training(intent: Intent, candidate: Candidate) -> Training:
         backend=adapter.backend,
         saved_microjoules=adapter.saved_uj,
         screen=_screen(adapter.screening) if adapter.screening else None,
+        threads=torch.get_num_threads(),
+        device=bench.loaded.device,
     )
 
 
@@ -240,7 +240,7 @@ def _evaluation(bench: Bench, candidate: Candidate | None, judged: Judgement | N
         return None
     evidence = judged.evidence
     return Evaluation(
-        profile=PROFILE,
+        profile=judged.profile,
         max_tokens=bench.max_tokens,
         candidate=Base(digest=candidate.draft.digest, files=candidate.draft.files),
         base_loss_nano_nat_sum=evidence.base_loss,
@@ -253,6 +253,7 @@ def _evaluation(bench: Bench, candidate: Candidate | None, judged: Judgement | N
         lost=evidence.lost,
         per_example=judged.per_example,
         examples=judged.examples,
+        losses_root=judged.losses_root,
     )
 
 
@@ -319,14 +320,3 @@ def _signed(settlement: Settlement) -> tuple[str, Literal["self-reported", "othe
         return "", "self-reported"  # what does not verify is no evidence, and must not cost the receipt
     elsewhere = boot not in ("", "unknown", SystemClock().boot_id)
     return settlement.statement, "other-machine" if elsewhere else "self-reported"
-
-
-@cache
-def _software() -> dict[str, str]:
-    versions = {"cryoflux": cryoflux.__version__, "python": platform.python_version()}
-    for package in ("peft", "torch", "transformers"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "unknown"
-    return versions

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cryoflux.bench import Bench
 from cryoflux.evaluation.cache import KnownLosses
 from cryoflux.evaluation.losses import Losses
+from cryoflux.receipts.profiles import PROFILE
 from cryoflux.registry.versions import Version
 
 
@@ -34,16 +35,17 @@ def _scores(losses: Losses | None) -> Scores | None:
     return Scores(losses.mean, losses.accuracy) if losses else None
 
 
-def _known(bench: Bench, version: Version, part: str) -> Losses | None:
+def _known(bench: Bench, version: Version, part: str, profile: str) -> Losses | None:
     digest, count = bench.data.file_digests[part], len(bench.data.part(part))
-    known = bench.losses.get(version.digest, digest, bench.max_tokens, count)
+    known = bench.losses.get(version.digest, digest, bench.max_tokens, count, profile)
     return known.losses if known else None
 
 
 def holdout_scores(bench: Bench, first: Version, head: Version) -> Change:
     """Before and after on the holdout in use, from what attempts measured; none where none did."""
     part = bench.holdout_use.part
-    return _scores(_known(bench, first, part)), _scores(_known(bench, head, part))
+    before, after = (_known(bench, version, part, bench.profile) for version in (first, head))
+    return _scores(before), _scores(after)
 
 
 def audit_scores(
@@ -71,7 +73,7 @@ def audit_scores(
 def _audit(
     bench: Bench, version: Version, progress: Callable[[str, int, int], None], *, quick: bool
 ) -> Losses | None:
-    known = _known(bench, version, "audit")
+    known = _known(bench, version, "audit", PROFILE)
     if known or quick:
         return known
     count, digest = len(bench.data.audit), bench.data.file_digests["audit"]

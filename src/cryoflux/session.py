@@ -1,8 +1,8 @@
 """One run: opens the state, grants the budget, and has it spent.
 
 The order of opening is the order of trust: inputs are checked before anything is written; the state
-is locked; the meter starts; the log is checked; what a dead run left open is closed; only then are
-joules granted and spent.
+is locked; the meter starts; the log is checked; witnesses, where they are required, have seen it; what a
+dead run left open is closed; only then are joules granted and spent.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryoflux.bench import Bench, Rule
 from cryoflux.config import Settings, Sourced
@@ -39,6 +40,10 @@ from cryoflux.spending import Limits, RunObserver, Summary, spend
 from cryoflux.training.base_model import check_tokens
 from cryoflux.training.recipe import Method, chosen_recipes
 from cryoflux.training.slices import make_pool
+from cryoflux.witness.policy import Policy, read_policy
+
+if TYPE_CHECKING:
+    from cryoflux.witness.witnessing import Witnessing
 
 TASK = "lora_delta"
 
@@ -68,6 +73,7 @@ def run(
     began = time.monotonic()
     _check_budget(settings, state, limits)
     chosen_recipes(settings, known=True)  # a slip of the pen is refused before anything is written
+    policy = read_policy(Path(settings.witness.trust)) if settings.witness.trust else None
     quieten()
     inputs = ready_inputs(
         sourced, state, progress=lambda d, n: observer.preparing("reading the library's docstrings", d, n)
@@ -81,13 +87,20 @@ def run(
         log = opened.enter_context(closing(ReceiptLog.open(state)))
         entries = list(log.entries())
         check_origin(state, origin, entries)
+        witnessing = opened.enter_context(_witnesses(settings, state, policy, observer))
         bench = _bench(settings, state, agent, log, entries, origin, observer, stop, now)
+        bench.witnessing = witnessing
         for receipt in recover(bench, entries):
             observer.recovered(receipt)
         _warm_up(bench)
         spendable = 0 if stop() else _grant(settings, agent, limits)
         observer.opened(bench, origin, agent.sample(), spendable)
-        return spend(bench, limits, observer, began, spendable)
+        summary = spend(bench, limits, observer, began, spendable)
+        if witnessing:
+            observer.preparing("showing the last head to the witnesses", 0, 1)
+            if found := witnessing.finish():
+                observer.witnessed(found)
+        return summary
 
 
 def _origin(state: Path, inputs: Inputs | None) -> Origin:
@@ -132,6 +145,25 @@ def _embedded(settings: Settings, state: Path, observer: RunObserver) -> Iterato
 
     with closing(EmbeddedAgent(settings, state, progress=progress)) as agent:
         yield agent
+
+
+@contextmanager
+def _witnesses(
+    settings: Settings, state: Path, policy: Policy | None, observer: RunObserver
+) -> Iterator[Witnessing | None]:
+    if policy is None:
+        yield None
+        return
+    from cryoflux.witness.witnessing import open_witnessing
+
+    chosen = settings.witness
+    opened = open_witnessing(state, policy, chosen.witnessing, timeout_s=chosen.witness_timeout)
+    with closing(opened) as witnessing:
+        if chosen.witnessing == "required":
+            # What a run that died had accepted takes effect only now.
+            observer.preparing("asking the witnesses of the log", 0, 1)
+            observer.witnessed(witnessing.require())
+        yield witnessing
 
 
 def _bench(

@@ -16,6 +16,7 @@ __all__ = [
     "train",
 ]
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,12 @@ from cryoflux.decision.sequential import decide_partial, hopeless, looks, readin
 from cryoflux.digests import sha256_hex
 from cryoflux.energy.interface import Reservation
 from cryoflux.evaluation.cache import KnownLosses
+from cryoflux.evaluation.evident import needed_evidence
 from cryoflux.evaluation.losses import EvaluationFailedError, Losses, write_evidence
-from cryoflux.evaluation.scoring import Scorer
+from cryoflux.evaluation.scoring import Scorer, TransformersScorer
 from cryoflux.files import write_atomic
+from cryoflux.receipts.losses_tree import loss_leaves, losses_root
+from cryoflux.receipts.profiles import F32
 from cryoflux.registry.merge import merged_tensors
 from cryoflux.registry.versions import Version
 from cryoflux.scheduling.policy import Choice
@@ -42,8 +46,6 @@ _MARGIN = 1.35
 """how much dearer than before evaluation may be; what is not needed is refunded, so width costs little"""
 _FIRST_MERGE = 0.06
 """share of the reservation kept for merging before it was measured"""
-_SURE = 1.5
-"""times the evidence that the holdout asks for: what screening examples show at it, a holdout mostly does"""
 _OVERDRAFT = 0.05
 """share of its reservation that an attempt may overdraw"""
 
@@ -85,6 +87,10 @@ class Judgement:
     per_example: str = ""
     """SHA-256 of the evidence file"""
     examples: int = 0
+    losses_root: str = ""
+    """over the same losses, one leaf an example"""
+    profile: str = ""
+    """in which arithmetic they were computed"""
 
 
 def arm_seed(bench: Bench) -> int:
@@ -92,18 +98,31 @@ def arm_seed(bench: Bench) -> int:
     return bench.seed * 1_000_003 + bench.attempts
 
 
+def _scorer(bench: Bench, version: Version, changed: dict[str, Any] | None = None) -> Scorer:
+    part = bench.holdout_use.part
+    if bench.profile == F32:
+        return TransformersScorer(
+            version.folder,
+            bench.data.part(part),
+            max_tokens=bench.max_tokens,
+            device=bench.loaded.device,
+            profile=F32,
+        )
+    return bench.loaded.scorer(part, version, changed)
+
+
 def base_losses(bench: Bench, reservation: Reservation) -> Losses:
     """Losses of the head model on the holdout: remembered, or measured once."""
     known = _remembered(bench)
     if known is None:
         start = bench.agent.spent(reservation.id).uj
-        part = bench.holdout_use.part
-        everything = range(bench.holdout_count)
-        scores = _score(bench, reservation, bench.loaded.scorer(part), list(everything), 0)
+        everything = list(range(bench.holdout_count))
+        scores = _score(bench, reservation, _scorer(bench, bench.head), everything, 0)
         cost = bench.agent.spent(reservation.id).uj - start
         known = KnownLosses(Losses(tuple(scores[0]), tuple(scores[1])), cost)
         bench.evaluated(known.cost_uj, ALL_LAYERS, share=1.0)
-        bench.losses.put(bench.head.digest, bench.holdout_digest, bench.max_tokens, known)
+        profile = bench.profile
+        bench.losses.put(bench.head.digest, bench.holdout_digest, bench.max_tokens, known, profile)
     return known.losses
 
 
@@ -116,7 +135,8 @@ def known_head_loss(bench: Bench) -> float | None:
 def _remembered(bench: Bench) -> KnownLosses | None:
     """Cached losses of the head model, if they agree with every receipt that evaluated it."""
     holdout, tokens = bench.holdout_digest, bench.max_tokens
-    known = bench.losses.get(bench.head.digest, holdout, tokens, bench.holdout_count)
+    profile = bench.profile
+    known = bench.losses.get(bench.head.digest, holdout, tokens, bench.holdout_count, profile)
     if known is None:
         return None
     signed = bench.signed_losses.get((bench.head.digest, holdout, tokens))
@@ -196,7 +216,7 @@ def _trained(bench: Bench, recipe: Recipe, limits: Limits, reservation: Reservat
         from cryoflux.training.lean import train_lean
 
         # the bar follows from earlier verdicts alone, so training learns nothing else of the holdout
-        needed = _SURE * bench.thresholds().needed_milli / 1000 / bench.holdout_count
+        needed = needed_evidence(bench.thresholds().needed_milli, bench.holdout_count)
         material = bench.loaded.material(recipe, bench.drawn, needed)
         seed = arm_seed(bench)
         return train_lean(material, recipe, limits, seed=seed, progress=progress, preparing=preparing)
@@ -226,8 +246,8 @@ def _merge(bench: Bench, capsule: Path) -> tuple[Version, dict[str, Any]]:
 
 def read_holdout(bench: Bench, reservation: Reservation, candidate: Candidate, base: Losses) -> Reading:
     """Losses of the merged, saved and re-read candidate; the reading stops once it is hopeless."""
-    part, count = bench.holdout_use.part, bench.holdout_count
-    scorer = bench.loaded.scorer(part, candidate.draft, candidate.changed)
+    count = bench.holdout_count
+    scorer = _scorer(bench, candidate.draft or bench.head, candidate.changed)
     thresholds = bench.thresholds()
     order = reading_order(count, bench.holdout_digest)
     start, read = bench.agent.spent(reservation.id).uj, 0
@@ -258,12 +278,16 @@ def judge(bench: Bench, reading: Reading) -> Judgement:
     content = write_evidence(base, new)
     digest = sha256_hex(content)
     write_atomic(bench.state / "evidence" / f"{digest}.bin", content)
-    name, thresholds = bench.rule.name, bench.thresholds()
+    name, thresholds, count = bench.rule.name, bench.thresholds(), bench.holdout_count
+    order: Sequence[int] = range(count)
     if reading.examples:
-        verdict = decide_partial(name, evidence, bench.holdout_count, thresholds)
+        verdict = decide_partial(name, evidence, count, thresholds)
+        order = reading_order(count, bench.holdout_digest)[: reading.examples]
     else:
         verdict = decide(name, evidence, thresholds)
-    return Judgement(evidence, verdict, digest, reading.examples)
+    leaves = loss_leaves(order, base.nano_nats, new.nano_nats, base.correct, new.correct)
+    profile = bench.profile
+    return Judgement(evidence, verdict, digest, reading.examples, losses_root(leaves), profile)
 
 
 def refuse(reason: str) -> Judgement:
@@ -281,5 +305,6 @@ def keep(bench: Bench, candidate: Candidate, reading: Reading | None, verdict: V
         return bench.head
     kept = bench.versions.keep(candidate.draft)
     known = KnownLosses(reading.new, reading.cost_uj)
-    bench.losses.put(kept.digest, bench.holdout_digest, bench.max_tokens, known)
+    profile = bench.profile
+    bench.losses.put(kept.digest, bench.holdout_digest, bench.max_tokens, known, profile)
     return kept

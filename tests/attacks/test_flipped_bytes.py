@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+import bit_flips
 from cryoflux.errors import StateTamperedError
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.verification.artefacts import check_artefacts
@@ -122,3 +126,42 @@ def test_a_flipped_envelope_is_refused_for_writing_too(state: Path, pristine: Sy
     path.write_bytes(content.replace(payload, payload[:-1] + bytes([payload[-1] ^ 1])))
     with pytest.raises(StateTamperedError, match="Entry 3"):
         ReceiptLog.open(state)
+
+
+@pytest.fixture(scope="module")
+def flipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bit_flips.Tally]:
+    """A few hundred random bits of a whole state; ``benchmarks/bit_flips.py`` does thousands."""
+    made = bit_flips.make_layered_state(tmp_path_factory.mktemp("flips") / "state")
+    return bit_flips.run(made, 30 * len(bit_flips.KINDS), seed=2)
+
+
+@pytest.mark.parametrize("kind", bit_flips.KINDS)
+def test_a_flipped_bit_is_detected_or_changes_nothing(flipped: dict[str, bit_flips.Tally], kind: str) -> None:
+    tally = flipped[kind]
+    assert tally.missed == []
+    assert tally.detected + tally.harmless.total() == tally.flips == 30
+
+
+@pytest.mark.parametrize("kind", [kind for kind in bit_flips.KINDS if kind != "public keys"])
+def test_a_flipped_bit_is_named(flipped: dict[str, bit_flips.Tally], kind: str) -> None:
+    # A public key that became another one is not named: what it no longer verifies is.
+    assert flipped[kind].named == flipped[kind].detected
+
+
+@pytest.mark.parametrize(
+    "kind", ["base and head models", "adapters", "configurations", "holdout", "other data", "losses"]
+)
+def test_a_flipped_bit_is_located_from_signed_digests_alone(
+    flipped: dict[str, bit_flips.Tally], kind: str
+) -> None:
+    assert flipped[kind].mislocated == 0
+    assert flipped[kind].located >= 29
+
+
+def test_flips_that_nothing_checks_would_be_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = bit_flips.make_layered_state(tmp_path / "state")
+    good = verify_target(made.path)
+    monkeypatch.setattr(bit_flips, "verify_target", lambda _: good)
+    kinds = ("tiles", "checkpoint", "adapters", "holdout", "losses")
+    tallies = bit_flips.run(made, 25, seed=3, kinds=kinds)
+    assert [len(tallies[kind].missed) for kind in kinds] == [5] * 5

@@ -22,6 +22,9 @@ from cryoflux.verification.result import Check, Status
 from cryoflux.verification.steps import verify_target
 from synthetic_state import SyntheticState, make_state
 
+LENGTHS = (1, 1000)
+"""from which a log is long: so it is read in one pass, and step by step"""
+
 
 @contextmanager
 def database(state: Path) -> Iterator[sqlite3.Connection]:
@@ -144,6 +147,7 @@ def resigned(state: Path, pristine: SyntheticState, old: bytes, new: bytes) -> b
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
+@pytest.mark.parametrize("long", LENGTHS)
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -157,16 +161,17 @@ def resigned(state: Path, pristine: SyntheticState, old: bytes, new: bytes) -> b
     ],
 )
 def test_a_well_signed_entry_in_another_spelling_is_named(
-    state: Path, pristine: SyntheticState, old: bytes, new: bytes
+    state: Path, pristine: SyntheticState, old: bytes, new: bytes, long: int
 ) -> None:
     store(state, 7, resigned(state, pristine, old, new))
-    assert ("entry 7", 1) in {(c.subject, c.number) for c in bad(state)}
+    assert ("entry 7", 1) in {(c.subject, c.number) for c in bad(state, long=long)}
 
 
+@pytest.mark.parametrize("long", LENGTHS)
 @pytest.mark.parametrize("envelope", [b"", b"{}", bytes(100_000), b"\xff\xfe", b"[" * 60_000, b"null"])
-def test_a_hostile_row_is_a_failed_check(state: Path, envelope: bytes) -> None:
+def test_a_hostile_row_is_a_failed_check(state: Path, envelope: bytes, long: int) -> None:
     store(state, 2, envelope)
-    assert ("entry 2", 1) in {(c.subject, c.number) for c in bad(state)}
+    assert ("entry 2", 1) in {(c.subject, c.number) for c in bad(state, long=long)}
 
 
 @pytest.mark.parametrize(

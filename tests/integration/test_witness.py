@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -20,52 +16,13 @@ import pytest
 
 from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.receipts.log import ReceiptLog
-from running import cryoflux, environment
+from running import cryoflux
 from signed_log import SignedLog
 from synthetic_state import SyntheticState, open_state
+from witness_process import WitnessProcess, witness
 
 LOG = SignedLog()
 FORK = SignedLog("b")
-
-
-class WitnessProcess:
-    def __init__(self, folder: Path, *options: str, program: tuple[str, ...] = ("-m", "cryoflux")) -> None:
-        command = [sys.executable, "-W", "error", *program, "witness", "serve", "--json"]
-        self.folder = folder
-        self.process = subprocess.Popen(
-            [*command, "--port", "0", "--dir", str(folder), *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        )
-        line = self.process.stdout.readline()
-        assert line, self.process.stderr.read()
-        self.hello = json.loads(line)
-        self.url = self.hello["url"]
-
-    def policy_line(self, name: str) -> str:
-        return f"witness {name} {self.hello['key']} {self.url}"
-
-    def post(self, body: bytes) -> httpx2.Response:
-        return httpx2.post(f"{self.url}/add-checkpoint", content=body, trust_env=False, timeout=30)
-
-    def end(self, how: int = signal.SIGTERM) -> int:
-        self.process.send_signal(how)
-        code = self.process.wait(timeout=30)
-        self.process.stdout.close()
-        self.process.stderr.close()
-        return code
-
-
-@contextmanager
-def witness(folder: Path, *options: str) -> Iterator[WitnessProcess]:
-    running = WitnessProcess(folder, *options)
-    try:
-        yield running
-    finally:
-        if running.process.poll() is None:
-            running.end()
 
 
 def fork_of(made: SyntheticState, place: Path) -> SyntheticState:

@@ -41,6 +41,7 @@ TOO_LOW_OR_HIGH = {
     "baseline_seconds": (0.5, 3601),
     "port": (-1, 65_536),
     "timeout": (0, 601),
+    "witness_timeout": (0, 601),
 }
 NO_CHOICE = {
     "device": "gpu",
@@ -52,6 +53,8 @@ NO_CHOICE = {
     "rapl_zones": "core",
     "reserve": "120",
     "state": "",
+    "trust": "a\0b",
+    "witnessing": "perhaps",
 }
 FLOATS = [
     name
@@ -74,6 +77,7 @@ WITHOUT_FLAG = {
     "zeusd",  # the same
     "zeus",  # the same
     "replay",  # the same
+    "witness_timeout",  # how far away the witnesses are does not change from run to run
 }
 
 

@@ -21,10 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from cryoflux import __version__
 from cryoflux.agent.events import Events
-from cryoflux.agent.guard import Guard
-from cryoflux.agent.openapi import JSON, Operation, describe
 from cryoflux.agent.prometheus import CONTENT_TYPE, Metrics
-from cryoflux.agent.routing import App, Headers, NotServedError, Reply, Request, Router, Stream
 from cryoflux.agent.schemas import (
     ErrorBody,
     ErrorReply,
@@ -44,6 +41,9 @@ from cryoflux.energy.bucket import ReservationConflictError, UnknownReservationE
 from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.errors import BudgetError, CryoFluxError, UsageError
 from cryoflux.quantities import MICRO
+from cryoflux.serving.guard import Guard
+from cryoflux.serving.openapi import JSON, Operation, describe
+from cryoflux.serving.routing import App, Headers, NotServedError, Reply, Request, Router, Stream
 
 _LOG = logging.getLogger(__name__)
 _ANONYMOUS = "anonymous:"
@@ -231,6 +231,13 @@ class _Surface:
 
     async def openapi(self, _: Request) -> Reply:
         if not self._document:
-            document = describe(OPERATIONS, version=__version__, token=self._asks_token, always=_ALWAYS)
+            document = describe(
+                OPERATIONS,
+                title="JouleAgent",
+                version=__version__,
+                refusal=ErrorReply,
+                token=self._asks_token,
+                always=_ALWAYS,
+            )
             self._document = json.dumps(document).encode()
         return Reply(self._document)

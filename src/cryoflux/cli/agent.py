@@ -60,11 +60,11 @@ def agent(
 
 @contextmanager
 def _listening(chosen: Agent) -> Iterator[tuple[sockets.socket, str]]:
-    from cryoflux.agent.listening import bind, listen_on_file
+    from cryoflux.serving.listening import bind, listen_on_file
 
     if chosen.socket:
         path = Path(chosen.socket).absolute()
-        with listen_on_file(path) as listener:
+        with listen_on_file(path, otherwise="Spend from it with --agent") as listener:
             yield listener, f"unix://{path}"
         return
     with closing(bind(chosen.host, chosen.port)) as listener:

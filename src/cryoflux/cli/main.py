@@ -13,6 +13,7 @@ import typer
 from cryoflux import __version__
 from cryoflux.cli import (
     agent,
+    claim,
     config,
     doctor,
     energy,
@@ -44,6 +45,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(witness.app, name="witness")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
+app.command("claim")(claim.claim)
 app.command("verify")(verify.verify)
 app.command("agent")(agent.agent)
 energy.app.command("measure")(measure.measure)

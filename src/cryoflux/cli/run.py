@@ -90,6 +90,12 @@ def run(
     z: Annotated[float | None, _option("Standard errors that evidence/v1 needs.", "--z")] = None,
     credit: Annotated[str | None, _option("grant, or net to credit metered energy.", "--credit")] = None,
     tdp_w: Annotated[float | None, _option("TDP of these CPUs for the model, W.", "--tdp-w")] = None,
+    trust: Annotated[
+        str | None, _option("Policy that names the log's witnesses.", "--trust", metavar="FILE")
+    ] = None,
+    witnessing: Annotated[
+        str | None, _option("async, or required to keep nothing without a quorum.", "--witnessing")
+    ] = None,
     device: Annotated[str | None, _option("auto, cpu or cuda.", "--device")] = None,
     threads: Annotated[int | None, _option("CPU threads; 0 for the most frugal number.", "--threads")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why each recipe was chosen.")] = False,

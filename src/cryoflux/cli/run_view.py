@@ -8,7 +8,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -28,7 +28,9 @@ from cryoflux.cli.run_words import (
     summary_document,
     summary_lines,
     threads_in_use,
+    witnessing_document,
 )
+from cryoflux.cli.witness_words import WitnessWords, witness_document
 from cryoflux.energy.interface import Sample
 from cryoflux.inputs import Origin
 from cryoflux.quantities import format_energy
@@ -38,6 +40,9 @@ from cryoflux.reporting import Change
 from cryoflux.scheduling.policy import Choice, Plateau
 from cryoflux.spending import RunObserver, Summary
 from cryoflux.training.pacing import Progress
+
+if TYPE_CHECKING:
+    from cryoflux.witness.client import Collected  # it would bring an HTTP client
 
 
 class RunView(RunObserver):
@@ -52,6 +57,7 @@ class RunView(RunObserver):
         self.spent_uj = 0
         self.count = 0
         """examples of the holdout"""
+        self._witnesses = WitnessWords()
 
     def step(self, step: Step, moment: Literal["begin", "end"]) -> None:
         """Nothing, unless a view shows steps."""
@@ -73,6 +79,14 @@ class RunView(RunObserver):
 
     def evaluated(self, done: int, count: int) -> None:
         """Nothing, unless a view shows progress."""
+
+    def witnessed(self, found: Collected) -> None:
+        """What is new about the witnesses; a dispute where nobody overlooks it."""
+        news = self._witnesses.news(found)
+        self.lines(news)
+        if found.disputed and news and not stdout.is_terminal:
+            for line in news:
+                stderr.print(line, markup=False)
 
     def preparing(self, what: str, done: int, total: int) -> None:
         """Nothing, unless a view shows progress."""
@@ -161,6 +175,11 @@ class JsonView(RunView):
         if self.explain:
             self.emit({"event": "choice", "attempt": self.number + 1, **choice_document(choice)})
 
+    def witnessed(self, found: Collected) -> None:
+        """What every witness made of the newest head that it was asked about."""
+        super().witnessed(found)
+        self.emit(witness_document(found))
+
     def milestone(self, looks: int, holdout: Change, audit: Change) -> None:
         """How far the two sets have drifted apart."""
         self.emit({"event": "milestone", **milestone_document(looks, holdout, audit)})
@@ -197,6 +216,7 @@ class JsonView(RunView):
                 "recipes": list(bench.recipes),
                 "policy": bench.policy,
                 "threads": threads_in_use(),
+                "witnessing": witnessing_document(bench),
             }
         )
 

@@ -13,6 +13,7 @@ __all__ = [
     "summary_document",
     "summary_lines",
     "threads_in_use",
+    "witnessing_document",
 ]
 
 import shlex
@@ -64,6 +65,7 @@ def opening_lines(bench: Bench, origin: Origin, sample: Sample, spendable_uj: in
     if conflicting:
         dropped += f", {conflicting} of them with another label"
     reserve = format_energy(bench.reserve_uj)
+    seen = bench.witnessing
     return [
         *lines,
         f"model    {origin.model_name}, head version {bench.head.digest[:16]}…",
@@ -74,7 +76,14 @@ def opening_lines(bench: Bench, origin: Origin, sample: Sample, spendable_uj: in
         f"recipes  {', '.join(bench.recipes)}; chosen by {bench.policy}",
         f"compute  {_compute(bench)}",
         f"budget   {format_energy(spendable_uj)}; an attempt reserves {reserve}",
+        *([f"witness  {seen.needed} have to cosign the log, {seen.mode}"] if seen else []),
     ]
+
+
+def witnessing_document(bench: Bench) -> dict[str, Any] | None:
+    """Who has to have seen the log, for a program; none where nobody has to."""
+    seen = bench.witnessing
+    return {"needed": seen.needed, "mode": seen.mode} if seen else None
 
 
 def threads_in_use() -> int:

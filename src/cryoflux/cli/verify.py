@@ -7,7 +7,7 @@ __all__ = ["verify"]
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -15,11 +15,60 @@ from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from cryoflux.verification.recompute import RecomputerFactory
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from cryoflux.verification.again import Again
     from cryoflux.verification.result import Check, Report
     from cryoflux.verification.witnessing import Demand
 
 _MARKS = {"ok": "✓", "fail": "✗", "unknown": "?"}
+_TrustMemoryOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-memory", help="Leave out signatures that were checked before, by what is remembered here."
+    ),
+]
+_LogKeyOption = Annotated[
+    Path | None,
+    typer.Option("--log-key", metavar="FILE", help="Public key (PEM) that must have signed a claim's head."),
+]
+
+_SpotCheckOption = Annotated[
+    int,
+    typer.Option(
+        "--spot-check",
+        metavar="N",
+        min=0,
+        help="Evaluate N examples again that the signer could not choose; 64 is a good number.",
+    ),
+]
+_SpotReceiptsOption = Annotated[
+    int, typer.Option("--spot-receipts", metavar="N", min=1, help="Of how many receipts.")
+]
+_RetrainOption = Annotated[
+    int,
+    typer.Option("--retrain", metavar="N", min=0, help="Train the last N kept updates again, and compare."),
+]
+
+
+_HeadsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--heads",
+        metavar="DIR",
+        help="Where the heads that were seen are remembered.",
+        show_default="~/.local/state/cryoflux/heads",
+    ),
+]
+
+
+class _Named(TypedDict):
+    """What whoever verifies brings along."""
+
+    key: Ed25519PublicKey | None
+    meter_key: Ed25519PublicKey | None
+    demand: Demand | None
+    heads: Path | None
 
 
 def _target(target: str | None, state: str | None) -> Path:
@@ -34,13 +83,22 @@ def _target(target: str | None, state: str | None) -> Path:
     return Path(target or load_settings({"state": state}).settings.run.state)
 
 
-def _recomputer_factory() -> RecomputerFactory:
+def _again(losses: int, spots: int, spot_receipts: int, adapters: int) -> Again | None:
     from cryoflux.libraries import require_training
 
+    if not losses + spots + adapters:
+        return None
     require_training()
     from cryoflux.recomputation import TorchRecomputer
+    from cryoflux.verification.again import Again
 
-    return lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1)
+    return Again(
+        lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1),
+        losses=losses,
+        spots=spots,
+        spot_receipts=spot_receipts,
+        adapters=adapters,
+    )
 
 
 def _demand(policy: Path | None, max_age: str | None) -> Demand | None:
@@ -66,6 +124,40 @@ def _remembered_heads() -> Path | None:
         return Path(home).expanduser() / "cryoflux" / "heads"
     except RuntimeError:  # there is no home to remember anything in
         return None
+
+
+def _verify_claim(path: Path, named: _Named, log_key: Path | None, *, as_json: bool) -> None:
+    from cryoflux.cli.claim import print_claim_verdict, report_claim
+    from cryoflux.signing.keys import load_public_key
+
+    found = report_claim(path, log_key=load_public_key(log_key) if log_key is not None else None, **named)
+    if as_json:
+        emit_json(found.to_json())
+    else:
+        for check in found.report.checks:
+            _print_check(check)
+        print_claim_verdict(found)
+    if not found.ok:
+        raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))
+
+
+def _is_claim(path: Path, log_key: Path | None, again: int) -> bool:
+    from cryoflux.claims.document import is_claim
+
+    claimed = is_claim(path)
+    if claimed and again:
+        raise UsageError(
+            f"{path} is a claim, and brings neither models nor examples.",
+            why="Nothing of it can be evaluated or trained again.",
+            hint="Leave out --recompute, --spot-check and --retrain, or verify the state.",
+        )
+    if log_key is not None and not claimed:
+        raise UsageError(
+            f"--log-key was given, but {path} is not a claim.",
+            why="A state brings the key of its head, and exported receipts have no head.",
+            hint="Leave it out, or name a file made by cryoflux claim.",
+        )
+    return claimed
 
 
 def _print_check(check: Check) -> None:
@@ -94,13 +186,19 @@ def _verdict(report: Report) -> str:
 def _recomputed(report: Report) -> str:
     if report.recomputed:
         return f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts"
+    words = [word for one in report.levels for word in one["levels"].items()]
+    spots = sum(level == "spot-check" and word.startswith("reproduced") for level, word in words)
+    if spots:
+        return f"drawn examples of {spots} of {report.evaluated} evaluated receipts"
+    if any(level == "retraining" and word.startswith("reproduced") for level, word in words):
+        return "the training of what is named above"
     asked = any(check.claim.value == "recomputed" for check in report.checks)
     return "nothing" if asked or not report.evaluated else "nothing (add --recompute 1)"
 
 
 def verify(
     target: Annotated[
-        str | None, typer.Argument(metavar="[TARGET]", help="State directory, or file of exported receipts.")
+        str | None, typer.Argument(metavar="[TARGET]", help="State directory, exported receipts, or a claim.")
     ] = None,
     state: StateOption = None,
     recompute: Annotated[
@@ -109,6 +207,9 @@ def verify(
             "--recompute", metavar="N", min=0, help="Evaluate N receipts again, the last accepted first."
         ),
     ] = 0,
+    spot_check: _SpotCheckOption = 0,
+    spot_receipts: _SpotReceiptsOption = 1,
+    retrain: _RetrainOption = 0,
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="Public key (PEM) that must have signed.")
     ] = None,
@@ -118,15 +219,7 @@ def verify(
     max_age: Annotated[
         str | None, typer.Option("--max-age", metavar="TIME", help="How old their word may be, such as 1d.")
     ] = None,
-    heads: Annotated[
-        Path | None,
-        typer.Option(
-            "--heads",
-            metavar="DIR",
-            help="Where the heads that were seen are remembered.",
-            show_default="~/.local/state/cryoflux/heads",
-        ),
-    ] = None,
+    heads: _HeadsOption = None,
     no_memory: Annotated[
         bool, typer.Option("--no-memory", help="Neither compare with what was seen before nor remember it.")
     ] = False,
@@ -134,21 +227,27 @@ def verify(
         Path | None,
         typer.Option("--meter-key", metavar="FILE", help="Public key (PEM) of the meter that must sign."),
     ] = None,
+    log_key: _LogKeyOption = None,
+    trust_memory: _TrustMemoryOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every receipt; exit 1 if one is not what it claims to be."""
+    """Check every receipt, or a claim; exit 1 if one is not what it claims to be."""
     from cryoflux.signing.keys import load_public_key
     from cryoflux.verification.steps import verify_target
+    from cryoflux.verification.streaming import Progress
 
-    report = verify_target(
-        _target(target, state),
-        key=load_public_key(key) if key is not None else None,
-        meter_key=load_public_key(meter_key) if meter_key is not None else None,
-        recompute=recompute,
-        recomputer=_recomputer_factory() if recompute else None,
-        demand=_demand(policy, max_age),
-        heads=None if no_memory else heads or _remembered_heads(),
-    )
+    place = _target(target, state)
+    named: _Named = {
+        "key": load_public_key(key) if key is not None else None,
+        "meter_key": load_public_key(meter_key) if meter_key is not None else None,
+        "demand": _demand(policy, max_age),
+        "heads": None if no_memory else heads or _remembered_heads(),
+    }
+    if _is_claim(place, log_key, recompute + spot_check + retrain):
+        _verify_claim(place, named, log_key, as_json=as_json)
+        return
+    again = _again(recompute, spot_check, spot_receipts, retrain)
+    report = verify_target(place, **named, again=again, progress=Progress(), trust_memory=trust_memory)
     if as_json:
         emit_json(report.to_json())
     else:

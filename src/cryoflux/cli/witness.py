@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
+from cryoflux.cli.witness_words import witness_document, witness_line
 from cryoflux.errors import ConfigError, ExitCode, UsageError, VerificationError
 
 if TYPE_CHECKING:
@@ -70,7 +71,10 @@ def serve_witness(
     as_json: JsonOption = False,
 ) -> None:
     """Remember the newest head of each log, and cosign what continues it."""
-    from cryoflux.witness.server import bind, is_loopback, serve
+    from cryoflux.serving.guard import is_loopback
+    from cryoflux.serving.listening import bind
+    from cryoflux.serving.server import serve
+    from cryoflux.witness.server import create_app
     from cryoflux.witness.service import open_witness
 
     keys = _keys(log or [], logs)
@@ -85,7 +89,7 @@ def serve_witness(
         witness, heads = open_witness(folder, name=name, logs=keys, accept_new=accept_new)
         with closing(heads):
             _announce(witness, listener.getsockname(), len(keys), as_json=as_json)
-            serve(witness, listener, only_loopback=is_loopback(host))
+            serve(create_app(witness, only_loopback=is_loopback(host)), listener)
 
 
 def _check_name(name: str) -> None:
@@ -151,20 +155,10 @@ def submit_head(
 
 
 def _show(found: Collected, *, as_json: bool) -> None:
-    cosigned = [answer.witness for answer in found.answers if answer.line is not None]
     if as_json:
-        emit_json(
-            {
-                "event": "witnessed" if found.reached else "not-witnessed",
-                "cosigned": cosigned,
-                "needed": found.needed,
-                "problems": list(found.problems),
-                "disputed": found.disputed,
-            }
-        )
+        emit_json(witness_document(found))
         return
-    mark = "✓ cosigned" if found.reached else "✗ NOT WITNESSED, cosigned only"
-    stdout.print(f"{mark} by {', '.join(cosigned) or 'nobody'}; needed: {found.needed}", markup=False)
+    stdout.print(witness_line(found), markup=False)
     for problem in found.problems:
         stderr.print(problem, markup=False)
 

@@ -32,14 +32,16 @@ class LossCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def _path(self, model: str, examples: str, max_tokens: int) -> Path:
-        name = sha256_hex(f"{PROFILE}\n{model}\n{examples}\n{max_tokens}".encode())
+    def _path(self, model: str, examples: str, max_tokens: int, profile: str) -> Path:
+        name = sha256_hex(f"{profile}\n{model}\n{examples}\n{max_tokens}".encode())
         return self._folder / f"{name}.json"
 
-    def get(self, model: str, examples: str, max_tokens: int, count: int) -> KnownLosses | None:
+    def get(
+        self, model: str, examples: str, max_tokens: int, count: int, profile: str = PROFILE
+    ) -> KnownLosses | None:
         """Losses of a model digest on the ``count`` examples of a file digest, if they are known."""
         try:
-            document = json.loads(self._path(model, examples, max_tokens).read_bytes())
+            document = json.loads(self._path(model, examples, max_tokens, profile).read_bytes())
             body = [document["nano_nats"], document["correct"], document["cost_uj"]]
             if document["sha256"] != sha256_hex(json.dumps(body).encode()):
                 return None
@@ -57,7 +59,9 @@ class LossCache:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    def put(self, model: str, examples: str, max_tokens: int, known: KnownLosses) -> None:
+    def put(
+        self, model: str, examples: str, max_tokens: int, known: KnownLosses, profile: str = PROFILE
+    ) -> None:
         """Remember losses.
 
         Raises:
@@ -67,4 +71,4 @@ class LossCache:
         body = [list(known.losses.nano_nats), right, known.cost_uj]
         document = dict(zip(("nano_nats", "correct", "cost_uj"), body, strict=True))
         document["sha256"] = sha256_hex(json.dumps(body).encode())
-        write_atomic(self._path(model, examples, max_tokens), json.dumps(document).encode())
+        write_atomic(self._path(model, examples, max_tokens, profile), json.dumps(document).encode())

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 from cryoflux.errors import CryoFluxError
 from cryoflux.quantities import NANO
+from cryoflux.receipts.profiles import PROFILE
 
-PROFILE = "f64-nanonat/v1"
 LARGEST_NANO_NAT = 10**12
 """1,000 nats an example: beyond it a model is broken rather than wrong"""
 

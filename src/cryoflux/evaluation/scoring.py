@@ -5,6 +5,7 @@
 - `TransformersScorer` lets transformers do it: any architecture, and whoever verifies.
 
 Both compute in float64 and round each loss once (profile ``f64-nanonat/v1``), so they agree to the digit.
+Where float64 is too dear, the second also computes in float32 (``f32/v1``), and agrees within a tolerance.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cryoflux.data.batching import bucketed, padded
 from cryoflux.data.examples import Example
 from cryoflux.evaluation.losses import to_nano_nats
+from cryoflux.receipts.profiles import F32, PROFILE
 
 if TYPE_CHECKING:
     import torch
@@ -50,10 +52,11 @@ def _by_batch(
     lengths: Sequence[int],
     between: Callable[[int], None],
     losses_of: Callable[[list[int]], tuple[list[float], list[bool]]],
+    batch_size: int = _BATCH,
 ) -> Scores:
     nano_nats, correct = [0] * len(lengths), [False] * len(lengths)
     done = 0
-    for rows in bucketed(lengths, _BATCH):
+    for rows in bucketed(lengths, batch_size):
         between(done)
         for row, loss, right in zip(rows, *losses_of(rows), strict=True):
             nano_nats[row], correct[row] = to_nano_nats(loss), right
@@ -104,16 +107,34 @@ class TransformersScorer:
     """Computes with transformers, from the saved weights."""
 
     def __init__(
-        self, folder: Path, examples: Sequence[Example], *, max_tokens: int, device: str = "cpu"
+        self,
+        folder: Path,
+        examples: Sequence[Example],
+        *,
+        max_tokens: int,
+        device: str = "cpu",
+        profile: str = PROFILE,
+        batch_size: int = _BATCH,
     ) -> None:
-        """Load a model version; texts are truncated to ``max_tokens``."""
+        """Load a model version.
+
+        Args:
+            folder: as ``from_pretrained`` reads it.
+            examples: the set.
+            max_tokens: texts are truncated to so many.
+            device: ``cpu`` or ``cuda``.
+            profile: in which arithmetic; in float64 unless it is ``f32/v1``.
+            batch_size: examples at once.
+        """
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         model: Any = AutoModelForSequenceClassification.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
         )
-        self._model = model.to(device=device, dtype=torch.float64).eval()
+        dtype = torch.float32 if profile == F32 else torch.float64
+        self._model = model.to(device=device, dtype=dtype).eval()
+        self._batch_size = batch_size
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._pad = tokenizer.pad_token_id
         texts = tokenizer([e.text for e in examples], truncation=True, max_length=max_tokens)
@@ -133,4 +154,5 @@ class TransformersScorer:
                 logits = self._model(input_ids=ids, attention_mask=mask).logits
                 return _losses(logits, torch.tensor([self._labels[i] for i in batch]))
 
-        return _by_batch([len(self._texts[i]) for i in indices], between, losses_of)
+        lengths = [len(self._texts[i]) for i in indices]
+        return _by_batch(lengths, between, losses_of, self._batch_size)

@@ -231,13 +231,17 @@ class Training(StrictModel):
     saved_microjoules: Count = Field(default=0, exclude_if=empty)
     """what stopping early saved, by the cost of the steps that were made; modelled"""
     screen: Screen | None = Field(default=None, exclude_if=empty)
+    threads: Count = Field(default=0, exclude_if=empty)
+    """CPU threads that training used"""
+    device: Text = Field(default="", exclude_if=empty)
+    """``cpu`` or ``cuda``"""
 
 
 class Evaluation(StrictModel):
     """Losses of base and candidate on the holdout, from which Δ and the decision follow."""
 
     profile: Text
-    """``f64-nanonat/v1``"""
+    """``f64-nanonat/v1``, or ``f32/v1`` where the model's size makes float64 too dear"""
     max_tokens: Annotated[int, Field(ge=1, le=SAFE)]
     """texts were cut to so many tokens"""
     candidate: Base
@@ -257,6 +261,11 @@ class Evaluation(StrictModel):
     """of the evidence file: int64 LE base losses, int64 LE new losses, u8 base and u8 new correct"""
     examples: Count = Field(default=0, exclude_if=empty)
     """how many of the holdout were read before the candidate was hopeless, in its reading order; 0: all"""
+    losses_root: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = Field(
+        default="", exclude_if=empty
+    )
+    """RFC 6962 root over one leaf an example that was read: uint32 LE index in the holdout, int64 LE base and
+    new loss, u8 base and new correct"""
 
 
 class Decision(StrictModel):

@@ -8,13 +8,13 @@ stopped by hashes and signatures.
 
 from __future__ import annotations
 
-__all__ = ["DATABASE", "KEY_KIND", "Columns", "ReceiptStore", "Row", "columns_of", "read_rows"]
+__all__ = ["DATABASE", "KEY_KIND", "Columns", "ReceiptStore", "Row", "StoredRows", "columns_of", "read_rows"]
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from cryoflux import database
 from cryoflux.errors import StateTamperedError
@@ -116,6 +116,49 @@ def read_rows(path: Path) -> list[Row]:
         return list(_select(connection, path))
     finally:
         connection.close()
+
+
+class StoredRows(Sequence[Row]):
+    """The rows of a database as they were when it was opened, read when they are asked for.
+
+    Raises:
+        StateTamperedError: it is not such a database, or damaged.
+        StorageError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = database.read_only(path)
+        try:
+            self._connection.execute("BEGIN")  # what is written from now on is not seen
+            found = self._connection.execute("SELECT count(*) FROM entries").fetchone()[0]
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            self._connection.close()
+            raise StateTamperedError(f"{path} cannot be read: {error}.") from error
+        self._size = int(found)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Row]:
+        return _select(self._connection, self._path)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._size))]
+        wanted = index + self._size if index < 0 else index
+        row = next(_select(self._connection, self._path, wanted), None)
+        if row is None or row.index != wanted:
+            raise IndexError(index)
+        return row
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
 
 
 class ReceiptStore:

@@ -17,6 +17,7 @@ __all__ = [
     "parse_tile_path",
     "publish_tiles",
     "remove_superseded",
+    "tiles_of",
 ]
 
 import re
@@ -130,12 +131,16 @@ class TileTree:
 
     def tiles(self, size: int | None = None, *, start: int = 0) -> Iterator[Tile]:
         """The tiles of the first ``size`` entries that the first ``start`` do not have."""
-        size = self.size if size is None else size
-        yield from _tiles_of_level(None, start, size)
-        level = 0
-        while size >> (8 * level):
-            yield from _tiles_of_level(level, start >> (8 * level), size >> (8 * level))
-            level += 1
+        yield from tiles_of(self.size if size is None else size, start=start)
+
+
+def tiles_of(size: int, *, start: int = 0) -> Iterator[Tile]:
+    """The tiles of a log of ``size`` entries that its first ``start`` do not have."""
+    yield from _tiles_of_level(None, start, size)
+    level = 0
+    while size >> (8 * level):
+        yield from _tiles_of_level(level, start >> (8 * level), size >> (8 * level))
+        level += 1
 
 
 def _tiles_of_level(level: int | None, start: int, size: int) -> Iterator[Tile]:

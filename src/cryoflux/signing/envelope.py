@@ -11,6 +11,7 @@ Sources: secure-systems-lab/dsse protocol 1.0, in-toto attestation framework v1.
 from __future__ import annotations
 
 __all__ = [
+    "CLAIM_PAYLOAD",
     "METER_PAYLOAD",
     "STATEMENT_PAYLOAD",
     "Envelope",
@@ -37,11 +38,17 @@ from cryoflux.errors import VerificationError
 from cryoflux.signing.canonical import MAX_ENTRY_BYTES, canonical_bytes, parse_strictly
 from cryoflux.signing.keys import key_id
 
-PayloadType = Literal["application/vnd.in-toto+json", "application/vnd.cryoflux.settlement+json"]
+PayloadType = Literal[
+    "application/vnd.in-toto+json",
+    "application/vnd.cryoflux.settlement+json",
+    "application/vnd.cryoflux.claim+json",
+]
 STATEMENT_PAYLOAD: Final = "application/vnd.in-toto+json"
 """an in-toto statement: an entry of the receipt log"""
 METER_PAYLOAD: Final = "application/vnd.cryoflux.settlement+json"
 """what a meter says that a reservation cost"""
+CLAIM_PAYLOAD: Final = "application/vnd.cryoflux.claim+json"
+"""a claim about a range of a log; no entry of it"""
 _SIGNATURE_BYTES = 64
 
 

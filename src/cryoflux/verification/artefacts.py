@@ -35,6 +35,7 @@ from cryoflux.verification.datasets import data_findings
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.history import Attempt, History, said_by
 from cryoflux.verification.index import INDEX, index_complaint
+from cryoflux.verification.locating import said_where
 from cryoflux.verification.material import HEAD_LINK
 from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
 
@@ -87,9 +88,10 @@ def check_artefacts(history: History) -> list[Check]:
     return conclude(ARTEFACTS, findings, "head model, adapters, losses and data have the signed digests")
 
 
-def _folder_findings(where: str, found: FolderState) -> Iterator[Finding]:
+def _folder_findings(where: str, folder: Path, found: FolderState) -> Iterator[Finding]:
     for name in found.different:
-        yield failed(f"{where}/{name}", "is not the file that was signed")
+        place = said_where(folder / name, found.listed[name]) if name in found.listed else ""
+        yield failed(f"{where}/{name}", f"is not the file that was signed{place}")
     for name in found.missing:
         yield failed(f"{where}/{name}", "is missing")
 
@@ -116,7 +118,7 @@ def _models(history: History, state: Path) -> Iterator[Finding]:
 
 def _model(folder: Path, model: Base, found: FolderState) -> Iterator[Finding]:
     where = f"models/{model.digest}"
-    yield from _folder_findings(where, found)
+    yield from _folder_findings(where, folder, found)
     if found.intact and tensors_of(folder) != model.digest:
         yield failed(where, "its tensors do not have the digest that names it")
     if found.intact and (complaint := index_complaint(folder, found.listed)):
@@ -161,10 +163,15 @@ def _intent_subjects(history: History, found: dict[Base, FolderState]) -> Iterat
 
 
 def _capsules(history: History, state: Path) -> Iterator[Finding]:
+    accepted: dict[str, str] = {}
     for attempt in history.attempts:
         digests = {subject.name: subject.digest.sha256 for subject in attempt.statement.subject}
         if ADAPTER in digests:
             yield from _capsule(attempt, state, digests)
+            if attempt.receipt.outcome is Outcome.ACCEPTED:
+                first = accepted.setdefault(digests[ADAPTER], attempt.name)
+                if first != attempt.name:
+                    yield failed(attempt.name, f"merges the adapter of {first} again")
         elif attempt.receipt.outcome is not Outcome.ABORTED:
             yield failed(attempt.name, f"has no subject {ADAPTER}")
         elif digests != {HEAD_LINK: attempt.receipt.base.files}:
@@ -181,7 +188,17 @@ def _capsule(attempt: Attempt, state: Path, digests: dict[str, str]) -> Iterator
         missing = f"the adapter of {attempt.name} is missing"
         yield failed(where, missing) if accepted else unknown(where, f"{missing}; it was not kept")
     else:
-        yield from _folder_findings(where, _capsule_state(folder, digests))
+        found = _capsule_state(folder, digests)
+        yield from _folder_findings(where, folder, found)
+        if found.intact and not _readable(folder / ADAPTER):
+            yield failed(f"{where}/{ADAPTER}", "is no safetensors file, and nothing else is an adapter")
+
+
+def _readable(adapter: Path) -> bool:
+    try:
+        return bool(list(read_tensor_entries(adapter)))
+    except (CryoFluxError, OSError, OverflowError, RecursionError):
+        return False
 
 
 def _capsule_state(folder: Path, digests: dict[str, str]) -> FolderState:
@@ -201,7 +218,7 @@ def _losses(history: History, state: Path) -> Iterator[Finding]:
             count = examples_read(evaluation, attempt.receipt.holdout)
             losses = read_losses(path, evaluation.per_example, count)
         except ValueError as error:
-            yield failed(where, f"{error} ({attempt.name})")
+            yield failed(where, f"{error} ({attempt.name}){said_where(path, evaluation.per_example)}")
             continue
         paired = pair_losses(losses.base, losses.new, losses.base_correct, losses.new_correct)
         if paired != evidence_of(evaluation, attempt.receipt.holdout):

@@ -7,7 +7,7 @@ lets go of the interpreter meanwhile.
 
 from __future__ import annotations
 
-__all__ = ["SIGNATURES", "check_signatures", "key_entries"]
+__all__ = ["BAD_SIGNATURE", "SIGNATURES", "check_signatures", "key_entries", "summary"]
 
 import os
 from collections.abc import Sequence
@@ -26,6 +26,7 @@ from cryoflux.verification.result import Check, Finding, Step, conclude, failed,
 
 SIGNATURES = Step(2, "signatures")
 _CHUNK = 512
+BAD_SIGNATURE = "the signature does not match the payload"
 
 
 def key_entries(history: History) -> dict[int, KeyEntry]:
@@ -56,7 +57,7 @@ def check_signatures(history: History) -> list[Check]:
     ]
     origin = "that you named" if material.pinned else "of the state itself; pin it with --key"
     count = len(history.entries) + len(keys)
-    return conclude(SIGNATURES, findings, _summary(authority, count, key_id(material.key), origin))
+    return conclude(SIGNATURES, findings, summary(authority, count, key_id(material.key), origin))
 
 
 def _successor_pinned(history: History, keys: dict[int, KeyEntry], pinned: str) -> Finding | None:
@@ -104,13 +105,14 @@ def _check_chunk(chunk: _Expected) -> list[tuple[Entry, bool, str]]:
         (
             entry,
             key is not None and not stranger and verify(entry.signed, key),
-            stranger or "the signature does not match the payload",
+            stranger or BAD_SIGNATURE,
         )
         for entry, key, stranger in chunk
     ]
 
 
-def _summary(authority: Authority, count: int, first: str, origin: str) -> str:
+def summary(authority: Authority, count: int, first: str, origin: str) -> str:
+    """The keys and what they signed, in words; ``origin`` says whose word the first one is."""
     if len(authority.reigns) == 1 and authority.reigns[0].end is None and authority.root_key is None:
         return f"{count} by key {first[:16]}…, the one {origin}"
     ranges = "; ".join(_range(reign, count) for reign in authority.reigns)

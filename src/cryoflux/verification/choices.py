@@ -6,7 +6,7 @@ nothing can be made again, and nothing is said of it. What it taught counts for 
 
 from __future__ import annotations
 
-__all__ = ["check_choices"]
+__all__ = ["Choices", "check_choices"]
 
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Intent, Receipt
@@ -14,19 +14,40 @@ from cryoflux.scheduling.lessons import taught
 from cryoflux.scheduling.policy import POLICIES, Arm
 from cryoflux.verification.history import History, said_by
 from cryoflux.verification.result import Finding
-from cryoflux.verification.schedule import Scheduled, rederive
+from cryoflux.verification.schedule import Rederived, Scheduled
 
 
-def check_choices(history: History) -> tuple[list[Finding], int]:
-    """What is wrong with the choices, and how many of them were made again."""
+def check_choices(history: History) -> Choices:
+    """The choices of a log, made again."""
     receipts: dict[str, Receipt] = {}
     for attempt in history.attempts:
         if attempt.intent is not None:
             receipts.setdefault(attempt.receipt.intent, attempt.receipt)
-    attempts = [_scheduled(e, intent, receipts.get(e.leaf_hash)) for e, intent in history.intents]
-    older = {a.subject for a in attempts if not a.arms and a.policy not in POLICIES}
-    findings = [finding for finding in rederive(attempts) if finding.subject not in older]
-    return findings, sum(a.policy in POLICIES for a in attempts)
+    choices = Choices()
+    for entry, intent in history.intents:
+        choices.take(entry, intent, receipts.get(entry.leaf_hash))
+    return choices
+
+
+class Choices:
+    """The choices of a log, one attempt after the other."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.again = 0
+        """choices that were made again"""
+        self.count = 0
+        self._rederived = Rederived()
+
+    def take(self, entry: Entry, intent: Intent, receipt: Receipt | None) -> None:
+        """Look at the next attempt, and learn from its receipt where it has one."""
+        attempt = _scheduled(entry, intent, receipt)
+        found = self._rederived.take(attempt)
+        known = attempt.policy in POLICIES
+        if attempt.arms or known:
+            self.findings += found
+        self.again += known
+        self.count += 1
 
 
 def _scheduled(entry: Entry, intent: Intent, receipt: Receipt | None) -> Scheduled:

@@ -5,20 +5,25 @@ All of it is integer arithmetic on the signed statements; no artefact is read.
 
 from __future__ import annotations
 
-__all__ = ["ARITHMETIC", "PROFILE", "check_arithmetic", "evidence_of", "examples_read", "screen_evidence"]
+__all__ = [
+    "ARITHMETIC",
+    "Arithmetic",
+    "check_arithmetic",
+    "evidence_of",
+    "examples_read",
+    "screen_evidence",
+]
 
 from collections.abc import Iterator
 
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.sequential import looks
+from cryoflux.receipts.profiles import TOLERANCES
 from cryoflux.receipts.statement import Evaluation, Holdout, Screen
 from cryoflux.verification.history import Attempt, History
 from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
 
 ARITHMETIC = Step(6, "arithmetic of Δ")
-
-PROFILE = "f64-nanonat/v1"
-"""the one way of computing a loss that is known here"""
 
 
 def examples_read(evaluation: Evaluation, holdout: Holdout) -> int:
@@ -51,19 +56,34 @@ def _evidence(said: Evaluation | Screen, count: int) -> Evidence:
 
 def check_arithmetic(history: History) -> list[Check]:
     """Step 6: sums and counts of each evaluation and screen are possible and agree."""
-    findings: list[Finding] = []
-    evaluated = screened = 0
+    arithmetic = Arithmetic()
     for attempt in history.attempts:
+        arithmetic.take(attempt)
+    return arithmetic.conclude()
+
+
+class Arithmetic:
+    """Step 6, one attempt after the other."""
+
+    def __init__(self) -> None:
+        self._findings: list[Finding] = []
+        self._evaluated = self._screened = 0
+
+    def take(self, attempt: Attempt) -> None:
+        """Look at the next attempt."""
         training, evaluation = attempt.receipt.training, attempt.receipt.evaluation
         if evaluation is not None:
-            evaluated += 1
-            findings += _evaluation(attempt, evaluation)
+            self._evaluated += 1
+            self._findings += _evaluation(attempt, evaluation)
         if training is not None and training.screen is not None:
-            screened += 1
+            self._screened += 1
             impossible = _impossible(screen_evidence(training.screen), "screen")
-            findings += [failed(attempt.name, f"its screen: {complaint}") for complaint in impossible]
-    screens = f", and so do {screened} screens" if screened else ""
-    return conclude(ARITHMETIC, findings, f"{evaluated} evaluations add up{screens}")
+            self._findings += [failed(attempt.name, f"its screen: {complaint}") for complaint in impossible]
+
+    def conclude(self) -> list[Check]:
+        """What the step says."""
+        screens = f", and so do {self._screened} screens" if self._screened else ""
+        return conclude(ARITHMETIC, self._findings, f"{self._evaluated} evaluations add up{screens}")
 
 
 def _evaluation(attempt: Attempt, said: Evaluation) -> Iterator[Finding]:
@@ -77,7 +97,7 @@ def _evaluation(attempt: Attempt, said: Evaluation) -> Iterator[Finding]:
     if said.examples and said.examples not in looks(holdout.count)[:-1]:
         detail = f"stopped reading after {said.examples} of {holdout.count} examples, where no look is due"
         yield failed(attempt.name, detail)
-    if said.profile != PROFILE:
+    if said.profile not in TOLERANCES:
         detail = f"its losses follow the profile {said.profile!r}, which is not known here"
         yield unknown(attempt.name, detail)
 

@@ -6,10 +6,10 @@ that the holdout has given, the verdict from the sums of the screen and of the h
 
 from __future__ import annotations
 
-__all__ = ["DECISIONS", "check_decisions"]
+__all__ = ["DECISIONS", "Decisions", "check_decisions"]
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
@@ -17,10 +17,11 @@ from cryoflux.decision.screening import SCREEN, screened_out
 from cryoflux.decision.sequential import decide_partial
 from cryoflux.errors import ConfigError
 from cryoflux.quantities import NANO
-from cryoflux.receipts.statement import Decision, Outcome, Receipt, Rule, Training
-from cryoflux.verification.choices import check_choices
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.statement import Decision, Intent, Outcome, Receipt, Rule, Training
+from cryoflux.verification.choices import Choices, check_choices
 from cryoflux.verification.claims import evidence_of, screen_evidence
-from cryoflux.verification.history import History, said_by
+from cryoflux.verification.history import Attempt, History, said_by
 from cryoflux.verification.looks import Tally, with_tallies
 from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
 
@@ -33,17 +34,48 @@ class _Unfounded(Exception):  # noqa: N818 - not an error: it becomes a finding
 
 def check_decisions(history: History) -> list[Check]:
     """Step 7: policy, error budget, screen and rule, applied again, give what was recorded."""
-    choices, chosen = check_choices(history)
-    findings = [*choices, *_budgets(history)]
+    decisions = Decisions(check_choices(history))
+    for entry, intent, tallies in with_tallies(history):
+        decisions.announce(entry, intent, tallies)
     for attempt in history.attempts:
-        findings += [failed(attempt.name, complaint) for complaint in _wrong_decision(attempt.receipt)]
-    decisions = (a.receipt.decision for a in history.attempts)
-    rules = Counter(_in_words(decision.rule) for decision in decisions if decision is not None)
-    used = ", ".join(f"{rule} × {count}" for rule, count in rules.items()) or "none to check"
-    outcomes = Counter(attempt.receipt.outcome.value for attempt in history.attempts)
-    ended = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
-    again = f"; {chosen} of {len(history.intents)} choices made again" if chosen else ""
-    return conclude(DECISIONS, findings, f"{ended or 'no receipts'}; rules: {used}{again}")
+        decisions.take(attempt)
+    return decisions.conclude()
+
+
+class Decisions:
+    """Step 7, one attempt after the other."""
+
+    def __init__(self, choices: Choices) -> None:
+        self._choices = choices
+        self._bars: list[Finding] = []
+        self._wrong: list[Finding] = []
+        self._rules: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._lowest: int | None = None
+
+    def announce(self, entry: Entry, intent: Intent, tallies: Mapping[str, Tally]) -> None:
+        """Look at the bar of the next intent, before which its holdouts had given so many verdicts."""
+        if intent.rule.name == BUDGETED:
+            self._bars += _budgets(entry, intent, tallies, self._lowest)
+            alpha = intent.rule.alpha_ppm
+            self._lowest = alpha if self._lowest is None else min(self._lowest, alpha)
+
+    def take(self, attempt: Attempt) -> None:
+        """Look at the decision of the next attempt."""
+        receipt = attempt.receipt
+        self._wrong += [failed(attempt.name, complaint) for complaint in _wrong_decision(receipt)]
+        if receipt.decision is not None:
+            self._rules[_in_words(receipt.decision.rule)] += 1
+        self._outcomes[receipt.outcome.value] += 1
+
+    def conclude(self) -> list[Check]:
+        """What the step says."""
+        used = ", ".join(f"{rule} × {count}" for rule, count in self._rules.items()) or "none to check"
+        ended = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self._outcomes.items()))
+        chosen, count = self._choices.again, self._choices.count
+        again = f"; {chosen} of {count} choices made again" if chosen else ""
+        findings = [*self._choices.findings, *self._bars, *self._wrong]
+        return conclude(DECISIONS, findings, f"{ended or 'no receipts'}; rules: {used}{again}")
 
 
 def _in_words(rule: Rule) -> str:
@@ -55,18 +87,15 @@ def _in_words(rule: Rule) -> str:
     return f"{rule.name} ({delta}, accuracy gain ≥ {points:g} points, {noise})"
 
 
-def _budgets(history: History) -> Iterator[Finding]:
-    lowest: int | None = None
-    for entry, intent, tallies in with_tallies(history):
-        rule = intent.rule
-        if rule.name != BUDGETED:
-            continue
-        if complaint := _wrong_bar(rule, tallies.get(intent.data.holdout.sha256, Tally())):
-            yield failed(said_by(entry), complaint)
-        if lowest is not None and rule.alpha_ppm > lowest:
-            detail = f"raises the error budget from {lowest} to {rule.alpha_ppm} ppm after looking"
-            yield unknown(said_by(entry), detail)
-        lowest = rule.alpha_ppm if lowest is None else min(lowest, rule.alpha_ppm)
+def _budgets(
+    entry: Entry, intent: Intent, tallies: Mapping[str, Tally], lowest: int | None
+) -> Iterator[Finding]:
+    rule = intent.rule
+    if complaint := _wrong_bar(rule, tallies.get(intent.data.holdout.sha256, Tally())):
+        yield failed(said_by(entry), complaint)
+    if lowest is not None and rule.alpha_ppm > lowest:
+        detail = f"raises the error budget from {lowest} to {rule.alpha_ppm} ppm after looking"
+        yield unknown(said_by(entry), detail)
 
 
 def _wrong_bar(rule: Rule, tally: Tally) -> str:

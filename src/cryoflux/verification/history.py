@@ -8,14 +8,16 @@ from __future__ import annotations
 
 __all__ = ["Attempt", "History", "read_history", "said_by"]
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryoflux.errors import CryoFluxError
-from cryoflux.receipts.entry import Entry, parse_entry
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.reading import uncollected
 from cryoflux.receipts.statement import Intent, IntentStatement, Receipt, ReceiptStatement
 from cryoflux.verification.material import Material
+from cryoflux.verification.patterns import read_attempt
 
 
 def said_by(entry: Entry) -> str:
@@ -48,14 +50,14 @@ class History:
     """What the log tells, in order."""
 
     material: Material
-    leaves: tuple[bytes, ...]
+    leaves: Sequence[bytes]
     """leaf hash of each row's bytes, computed here"""
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     """those that are well formed"""
     malformed: dict[int, str]
     """index → what is wrong"""
-    intents: tuple[tuple[Entry, Intent], ...]
-    attempts: tuple[Attempt, ...]
+    intents: Sequence[tuple[Entry, Intent]]
+    attempts: Sequence[Attempt]
 
 
 def read_history(material: Material) -> History:
@@ -65,7 +67,7 @@ def read_history(material: Material) -> History:
     with uncollected():
         for position, row in enumerate(material.rows):
             try:
-                entries.append(parse_entry(position, row.envelope))
+                entries.append(read_attempt(position, row.envelope))
             except CryoFluxError as error:
                 malformed[position] = error.what
     announced = [(e, e.statement.predicate) for e in entries if isinstance(e.statement, IntentStatement)]

@@ -2,20 +2,27 @@
 
 Nothing here proves a joule. The account is written by the same machine as the receipts, so the two agreeing
 shows that neither was rolled back or edited alone. What the meter signed binds whoever only signs receipts.
+What no machine could have done so cheaply, or have drawn in that time, is said by `plausible`.
 """
 
 from __future__ import annotations
 
 __all__ = ["ENERGY", "check_energy"]
 
+import base64
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from cryoflux.errors import CryoFluxError
 from cryoflux.quantities import format_energy
-from cryoflux.receipts.statement import EnergyFigure, Outcome, Receipt
+from cryoflux.receipts.statement import Base, EnergyFigure, Outcome, Receipt
+from cryoflux.verification.artefacts import model_path
 from cryoflux.verification.history import Attempt, History
+from cryoflux.verification.locating import tensor_spans
 from cryoflux.verification.material import ACCOUNT
 from cryoflux.verification.metered import check_metered
+from cryoflux.verification.plausible import implausible, trained_weights
 from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
 
 ENERGY = Step(10, "energy figures", Claim.ATTESTED)
@@ -31,11 +38,15 @@ def check_energy(history: History) -> list[Check]:
     """Step 10: figures lie in their intervals; how many joules there were stays attested."""
     findings: list[Finding] = []
     tiers: Counter[str] = Counter()
+    models: dict[Base, dict[str, int]] = {}
     for attempt in history.attempts:
         figure = attempt.receipt.energy
         tiers[figure.tier.value] += 1
         findings += [failed(attempt.name, complaint) for complaint in _impossible(figure)]
         findings += [unknown(attempt.name, question) for question in _odd(attempt.receipt)]
+        weights = _weights(history, attempt.receipt, models)
+        window_ns = _window_ns(figure) if figure.settlement else 0
+        findings += implausible(attempt.name, attempt.receipt, weights=weights, window_ns=window_ns)
     findings += _account(history)
     wrong, signed = check_metered(history)
     findings += wrong
@@ -70,6 +81,33 @@ def _odd(receipt: Receipt) -> Iterator[str]:
         yield "was trained and judged, but says that it cost no energy"
     elif 0 < figure.microjoules < _LEAST_WATTS_PER_CPU * figure.cpu_microseconds:
         yield f"says {spent} for {figure.cpu_microseconds / 1e6:.1f} s of CPU time: less than any processor"
+
+
+def _weights(history: History, receipt: Receipt, known: dict[Base, dict[str, int]]) -> int:
+    """Weights of the modules that were trained; 0 where the base model is not here."""
+    state, base = history.material.state, receipt.base
+    if state is None or receipt.training is None:
+        return 0
+    if base not in known:
+        known.clear()  # attempts on one base follow one another
+        try:
+            files = sorted(model_path(state, base).rglob("*.safetensors"))
+            spans = [span for path in files if path.is_file() for span in tensor_spans(path)]
+        except (CryoFluxError, OSError, OverflowError):
+            spans = []  # step 9 names what is wrong with it
+        known[base] = {span.name: span.elements for span in spans}
+    return trained_weights(receipt.training.modules, known[base])
+
+
+def _window_ns(figure: EnergyFigure) -> int:
+    """How long the meter says to have metered; 0 where it says nothing."""
+    # Whether it signed that is for `metered` to say; a signature takes longer than all the rest of this step.
+    try:
+        payload = json.loads(base64.b64decode(json.loads(figure.settlement)["payload"]))
+        window_ns = payload["windowNanoseconds"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return 0
+    return window_ns if type(window_ns) is int and window_ns > 0 else 0
 
 
 def _account(history: History) -> Iterator[Finding]:

@@ -6,13 +6,13 @@ before an intent: whatever carries an evaluation is a look, under any rule.
 
 from __future__ import annotations
 
-__all__ = ["Tally", "with_tallies"]
+__all__ = ["Tallies", "Tally", "with_tallies"]
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cryoflux.receipts.entry import Entry, intent_of
-from cryoflux.receipts.statement import Intent, Outcome
+from cryoflux.receipts.entry import Entry, intent_of, receipt_of
+from cryoflux.receipts.statement import Intent, Outcome, Receipt
 from cryoflux.verification.history import History
 
 
@@ -28,13 +28,21 @@ class Tally:
 
 def with_tallies(history: History) -> Iterator[tuple[Entry, Intent, Mapping[str, Tally]]]:
     """Every intent, with the tally before it of each holdout that was looked at, by its digest."""
-    receipts = {attempt.entry.index: attempt.receipt for attempt in history.attempts}
-    tallies: dict[str, Tally] = {}
+    tallies = Tallies()
     for entry in history.entries:
-        receipt = receipts.get(entry.index)
         if (intent := intent_of(entry)) is not None:
             yield entry, intent, dict(tallies)
-        elif receipt is not None and receipt.evaluation is not None:
-            before = tallies.get(receipt.holdout.sha256, Tally())
-            kept = before.kept + (receipt.outcome is Outcome.ACCEPTED)
-            tallies[receipt.holdout.sha256] = Tally(before.looks + 1, kept)
+        elif (receipt := receipt_of(entry)) is not None:
+            tallies.count(receipt)
+
+
+class Tallies(dict[str, Tally]):
+    """The tally so far of each holdout that was looked at, by its digest."""
+
+    def count(self, receipt: Receipt) -> None:
+        """Take a receipt into account."""
+        if receipt.evaluation is None:
+            return
+        before = self.get(receipt.holdout.sha256, Tally())
+        kept = before.kept + (receipt.outcome is Outcome.ACCEPTED)
+        self[receipt.holdout.sha256] = Tally(before.looks + 1, kept)

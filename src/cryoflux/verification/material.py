@@ -6,8 +6,9 @@ read as one snapshot, in that order: if the checkpoint has moved meanwhile, all 
 
 from __future__ import annotations
 
-__all__ = ["ACCOUNT", "HEAD_LINK", "Material", "read_material"]
+__all__ = ["ACCOUNT", "HEAD_LINK", "Material", "StoredTiles", "read_lazily", "read_material"]
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryoflux.energy.audit import read_settlements
 from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
-from cryoflux.receipts.store import DATABASE, Row, read_rows
+from cryoflux.receipts.store import DATABASE, Row, StoredRows, read_rows
 from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, METER_KEY, RECEIPT_KEY, load_public_key
 
 HEAD_LINK = "base_model"
@@ -24,6 +25,7 @@ ACCOUNT = "account.db"
 _MAX_TILE_BYTES = 256 * 65_537
 _MAX_NOTE_BYTES = 65_536
 _ATTEMPTS = 20
+_Reader = Callable[[Path], Sequence[Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Material:
     """Everything that the steps look at, except artefacts."""
 
     target: Path
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     state: Path | None
     """the state directory; none for an exported file"""
     key: Ed25519PublicKey | None
@@ -42,7 +44,7 @@ class Material:
     meter_key: Ed25519PublicKey | None = None
     """that metered joules should be signed by"""
     checkpoint: bytes | None = None
-    tiles: dict[str, bytes] | None = None
+    tiles: Mapping[str, bytes] | None = None
     """path under ``log/`` → content"""
     head_link: Path | None = None
     """where ``base_model`` points; none where it is no link"""
@@ -65,15 +67,46 @@ def _bytes_or_none(path: Path, limit: int) -> bytes | None:
         return None
 
 
-def _read_tiles(log: Path) -> dict[str, bytes]:
-    tiles: dict[str, bytes] = {}
+def _tile_files(log: Path) -> Iterator[Path]:
     for path in sorted((log / "tile").rglob("*")):
         # A name with a leading dot is a write that a crash cut short; no reader of the log asks for it.
         if path.is_file() and not path.name.startswith("."):
-            content = _bytes_or_none(path, _MAX_TILE_BYTES)
-            if content is not None:
-                tiles[path.relative_to(log).as_posix()] = content
+            yield path
+
+
+def _read_tiles(log: Path) -> dict[str, bytes]:
+    tiles: dict[str, bytes] = {}
+    for path in _tile_files(log):
+        content = _bytes_or_none(path, _MAX_TILE_BYTES)
+        if content is not None:
+            tiles[path.relative_to(log).as_posix()] = content
     return tiles
+
+
+class StoredTiles(Mapping[str, bytes]):
+    """The tiles of a log, by their path under ``log/``, read when they are asked for.
+
+    Partial ones are read at once: a run that goes on replaces them. A full one stays as it is for ever.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._held: dict[str, bytes | None] = {}
+        for path in _tile_files(log):
+            partial = path.parent.name.endswith(".p")
+            held = _bytes_or_none(path, _MAX_TILE_BYTES) if partial else None
+            if not partial or held is not None:
+                self._held[path.relative_to(log).as_posix()] = held
+
+    def __getitem__(self, path: str) -> bytes:
+        held = self._held[path]
+        return held if held is not None else _bytes_or_none(self._log / path, _MAX_TILE_BYTES) or b""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
 
 
 def _public_key(state: Path, name: str) -> Ed25519PublicKey | None:
@@ -100,15 +133,24 @@ def _read_account(path: Path) -> tuple[dict[str, int | None] | None, str]:
         return None, error.what
 
 
+def _all_rows(path: Path) -> Sequence[Row]:
+    return tuple(read_rows(path))
+
+
 def _snapshot(
-    state: Path, key: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None, *, pinned: bool
+    state: Path,
+    key: Ed25519PublicKey | None,
+    meter_key: Ed25519PublicKey | None,
+    *,
+    pinned: bool,
+    read: _Reader = _all_rows,
 ) -> Material:
     link, problem = _link_target(state / HEAD_LINK), ""
-    rows: tuple[Row, ...] = ()
+    rows: Sequence[Row] = ()
     checkpoint = _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES)
-    tiles = _read_tiles(state / LOG_FOLDER)
+    tiles = _read_tiles(state / LOG_FOLDER) if read is _all_rows else StoredTiles(state / LOG_FOLDER)
     try:
-        rows = tuple(read_rows(state / DATABASE))
+        rows = read(state / DATABASE)
     except CryoFluxError as error:
         missing = f"{DATABASE} is missing, but {LOG_FOLDER}/{CHECKPOINT} says that there was one"
         problem = error.what if (state / DATABASE).exists() else missing
@@ -130,7 +172,12 @@ def _snapshot(
     )
 
 
-def _read_state(state: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None) -> Material:
+def _read_state(
+    state: Path,
+    pinned: Ed25519PublicKey | None,
+    meter_key: Ed25519PublicKey | None,
+    read: _Reader = _all_rows,
+) -> Material:
     # A log without its database is one that lost its entries, and not a folder that never had any.
     if not (state / DATABASE).is_file() and not (state / LOG_FOLDER / CHECKPOINT).exists():
         raise UsageError(
@@ -140,10 +187,31 @@ def _read_state(state: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519
         )
     key = pinned or _public_key(state, RECEIPT_KEY)
     for _ in range(_ATTEMPTS):
-        found = _snapshot(state, key, meter_key, pinned=pinned is not None)
+        found = _snapshot(state, key, meter_key, pinned=pinned is not None, read=read)
         if found.checkpoint == _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES):
             break
     return found
+
+
+def read_lazily(
+    state: Path, key: Ed25519PublicKey | None = None, meter_key: Ed25519PublicKey | None = None
+) -> Material:
+    """`read_material` of a state, with rows and tiles that are read when they are asked for.
+
+    The rows are those of this moment, in a database that stays open until they are closed.
+
+    Raises:
+        UsageError: the state holds no log.
+    """
+    opened: list[StoredRows] = []
+
+    def read(path: Path) -> Sequence[Row]:
+        while opened:
+            opened.pop().close()
+        opened.append(StoredRows(path))
+        return opened[0]
+
+    return _read_state(state, key, meter_key, read)
 
 
 def _read_file(path: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None) -> Material:

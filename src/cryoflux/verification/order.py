@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-__all__ = ["SIGNATURES", "check_chain", "check_form", "check_signatures", "check_tree"]
+__all__ = [
+    "CHAIN",
+    "FORM",
+    "SIGNATURES",
+    "TREE",
+    "check_chain",
+    "check_form",
+    "check_signatures",
+    "check_tree",
+    "is_replaced",
+    "match_checkpoint",
+    "name_of",
+    "signed_checkpoint",
+    "wrong_column",
+    "wrong_link",
+]
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint
 from cryoflux.receipts.entry import Entry, KeyEntry
 from cryoflux.receipts.statement import ZERO_HASH
-from cryoflux.receipts.store import columns_of
+from cryoflux.receipts.store import Row, columns_of
 from cryoflux.receipts.tiles import TileTree, parse_tile_path
 from cryoflux.verification.authority import SIGNATURES, check_signatures, key_entries
 from cryoflux.verification.history import History, said_by
+from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
 
 FORM = Step(1, "entries are well formed")
@@ -33,15 +49,20 @@ def check_form(history: History) -> list[Check]:
     return conclude(FORM, findings, f"{len(entries)} envelopes and statements are strict and canonical")
 
 
-def _name(entry: Entry | KeyEntry) -> str:
+def name_of(entry: Entry | KeyEntry) -> str:
+    """How a check names an entry of either kind."""
     return said_by(entry) if isinstance(entry, Entry) else f"entry {entry.index} (key)"
 
 
 def _wrong_columns(history: History, entries: Iterable[Entry | KeyEntry]) -> Iterator[Finding]:
     for entry in entries:
-        stored = history.material.rows[entry.index].columns
-        if stored is not None and stored != columns_of(entry.statement):
-            yield failed(_name(entry), "the database's index columns say something else than the entry")
+        yield from wrong_column(history.material.rows[entry.index], entry)
+
+
+def wrong_column(row: Row, entry: Entry | KeyEntry) -> Iterator[Finding]:
+    """What is wrong with the index columns of an entry."""
+    if row.columns is not None and row.columns != columns_of(entry.statement):
+        yield failed(name_of(entry), "the database's index columns say something else than the entry")
 
 
 def check_chain(history: History) -> list[Check]:
@@ -53,14 +74,19 @@ def check_chain(history: History) -> list[Check]:
     ]
     entries: list[Entry | KeyEntry] = [*history.entries, *key_entries(history).values()]
     for entry in entries:
-        said = entry.statement.predicate
         before = history.leaves[entry.index - 1].hex() if entry.index else ZERO_HASH
-        if said.sequence != entry.index:
-            findings.append(failed(_name(entry), f"says that it is number {said.sequence}"))
-        if said.prev != before:
-            findings.append(failed(_name(entry), "does not name the hash of the entry before it"))
+        findings += wrong_link(entry, before)
     head = history.leaves[-1].hex() if history.leaves else ZERO_HASH
     return conclude(CHAIN, findings, f"{len(history.leaves)} entries, head {head[:16]}…")
+
+
+def wrong_link(entry: Entry | KeyEntry, before: str) -> Iterator[Finding]:
+    """What is wrong with the place of an entry, after the one whose leaf hash is ``before``."""
+    said = entry.statement.predicate
+    if said.sequence != entry.index:
+        yield failed(name_of(entry), f"says that it is number {said.sequence}")
+    if said.prev != before:
+        yield failed(name_of(entry), "does not name the hash of the entry before it")
 
 
 def check_tree(history: History) -> list[Check]:
@@ -90,8 +116,12 @@ def check_tree(history: History) -> list[Check]:
     return conclude(TREE, findings, summary)
 
 
-def _checkpoint(history: History, tree: TileTree) -> Checkpoint:
-    material = history.material
+def signed_checkpoint(material: Material) -> Checkpoint:
+    """The checkpoint of a state, signed by its log key and of its log; whether it is of its entries is open.
+
+    Raises:
+        VerificationError: it is anything else.
+    """
     if material.checkpoint is None:
         raise VerificationError("is missing, so entries may be missing at the end")
     if material.log_key is None:
@@ -99,18 +129,32 @@ def _checkpoint(history: History, tree: TileTree) -> Checkpoint:
     found = parse_checkpoint(material.checkpoint, material.log_key)
     if material.key is not None and found.origin != origin_of(material.key):
         raise VerificationError(f"is of the log {found.origin}, not of {origin_of(material.key)}")
-    if found.size > tree.size:
-        missing = f"entries {tree.size} to {found.size - 1} are missing"
-        raise VerificationError(f"covers {found.size} entries, but there are {tree.size}: {missing}")
-    if found.root != tree.root(found.size):
+    return found
+
+
+def match_checkpoint(found: Checkpoint, size: int, root: bytes) -> None:
+    """Compare a checkpoint with ``size`` entries, whose root where it ends is ``root``.
+
+    Raises:
+        VerificationError: it is not of these entries.
+    """
+    if found.size > size:
+        missing = f"entries {size} to {found.size - 1} are missing"
+        raise VerificationError(f"covers {found.size} entries, but there are {size}: {missing}")
+    if found.root != root:
         raise VerificationError("its root is not the root of the entries: some were changed or moved")
+
+
+def _checkpoint(history: History, tree: TileTree) -> Checkpoint:
+    found = signed_checkpoint(history.material)
+    match_checkpoint(found, tree.size, tree.root(found.size))
     return found
 
 
 def _wrong_tiles(history: History, tree: TileTree, size: int) -> Iterator[Finding]:
     present = history.material.tiles or {}
     for tile in tree.tiles(size):
-        if tile.path not in present and not _replaced(tile.path, present):
+        if tile.path not in present and not is_replaced(tile.path, present):
             yield failed(f"log/{tile.path}", "is missing")
     for path, content in present.items():
         found = parse_tile_path(path)
@@ -118,7 +162,8 @@ def _wrong_tiles(history: History, tree: TileTree, size: int) -> Iterator[Findin
             yield failed(f"log/{path}", "does not follow from the entries")
 
 
-def _replaced(path: str, present: dict[str, bytes]) -> bool:
+def is_replaced(path: str, present: Collection[str]) -> bool:
+    """Whether a partial tile that is missing has made way for a wider one."""
     # A crash between tiles and checkpoint leaves wider tiles than the checkpoint asks for.
     place, partial, width = path.partition(".p/")
     wider = (found for found in present if found == place or found.startswith(f"{place}.p/"))

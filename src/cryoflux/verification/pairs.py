@@ -7,12 +7,13 @@ the holdout. Wall times are labels, so times in an odd order only leave a questi
 
 from __future__ import annotations
 
-__all__ = ["PAIRS", "check_pairs"]
+__all__ = ["PAIRS", "Pairs", "check_pairs"]
 
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Intent, Outcome, Receipt, Screen, Training
 from cryoflux.verification.history import Attempt, History, said_by
 from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
@@ -22,15 +23,45 @@ PAIRS = Step(5, "every attempt was announced")
 
 def check_pairs(history: History) -> list[Check]:
     """Step 5: each receipt ends one earlier intent, and says the same as it did."""
-    findings: list[Finding] = []
+    pairs = Pairs()
     uses = Counter(attempt.receipt.intent for attempt in history.attempts)
     for attempt in history.attempts:
-        findings += _attempt(attempt)
-        if attempt.intent is not None and uses[attempt.receipt.intent] > 1:
-            findings.append(failed(attempt.name, "is not the only receipt of its intent"))
-    findings += _unfinished(history, uses)
-    paired = sum(attempt.intent is not None for attempt in history.attempts)
-    return conclude(PAIRS, findings, f"{paired} receipts, each with its intent")
+        pairs.take(attempt, uses=uses[attempt.receipt.intent])
+    last = len(history.leaves) - 1
+    for entry, _ in history.intents:
+        if entry.leaf_hash not in uses:
+            pairs.leave_open(entry, last=last)
+    return pairs.conclude()
+
+
+class Pairs:
+    """Step 5, one attempt after the other."""
+
+    def __init__(self) -> None:
+        self._findings: list[Finding] = []
+        self._paired = 0
+
+    def take(self, attempt: Attempt, *, uses: int = 1) -> None:
+        """Look at the next attempt, whose intent so many receipts name."""
+        self._findings += _attempt(attempt)
+        if attempt.intent is None:
+            return
+        self._paired += 1
+        if uses > 1:
+            self._findings.append(failed(attempt.name, "is not the only receipt of its intent"))
+
+    def leave_open(self, entry: Entry, *, last: int) -> None:
+        """Take note of an intent that no receipt names; ``last`` is the index of the log's last entry."""
+        if entry.index == last:
+            detail = "is in progress or crashed; the next run will abort it"
+            self._findings.append(unknown(said_by(entry), detail))
+        else:
+            detail = "was announced and has no receipt: its result was left out"
+            self._findings.append(failed(said_by(entry), detail))
+
+    def conclude(self) -> list[Check]:
+        """What the step says."""
+        return conclude(PAIRS, self._findings, f"{self._paired} receipts, each with its intent")
 
 
 def _attempt(attempt: Attempt) -> Iterator[Finding]:
@@ -127,14 +158,3 @@ def _times(attempt: Attempt) -> Iterator[Finding]:
     elif finished < started:
         detail = f"says that it finished ({receipt.finished_at}) before it started ({receipt.started_at})"
         yield unknown(attempt.name, detail)
-
-
-def _unfinished(history: History, uses: Counter[str]) -> Iterator[Finding]:
-    last = len(history.leaves) - 1
-    for entry, _ in history.intents:
-        if entry.leaf_hash in uses:
-            continue
-        if entry.index == last:
-            yield unknown(said_by(entry), "is in progress or crashed; the next run will abort it")
-        else:
-            yield failed(said_by(entry), "was announced and has no receipt: its result was left out")

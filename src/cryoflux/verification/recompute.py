@@ -2,25 +2,41 @@
 
 Under the profile ``f64-nanonat/v1`` a loss is computed in float64 and rounded once to a nano-nat, so
 honest machines agree on the integer; only a value that sits on a rounding boundary may differ, by one
-unit. Equal therefore means: the same integers, or one nano-nat apart on at most 0.5 % of the examples.
-Where reading stopped early, only what was read is compared, in reading order.
+unit. Under ``f32/v1`` they agree within a tolerance (`cryoflux.receipts.profiles`); where they do not,
+float64 decides. Where reading stopped early, only what was read is compared, in reading order.
 The candidate is made again from base and adapter and has to get its recorded digest, because a folder that
 was kept says nothing of where it came from. Only where the adapter is withheld is that folder evaluated.
 """
 
 from __future__ import annotations
 
-__all__ = ["Recomputer", "RecomputerFactory", "check_recomputed"]
+__all__ = [
+    "RECOMPUTED",
+    "Case",
+    "OpenQuestion",
+    "Recomputer",
+    "RecomputerFactory",
+    "broken",
+    "check_recomputed",
+    "choose",
+    "compare",
+    "make_candidate",
+    "order_of",
+    "prepare",
+]
 
+import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from cryoflux.decision.sequential import reading_order
+from cryoflux.digests import file_digest
 from cryoflux.errors import CryoFluxError
 from cryoflux.quantities import NANO
+from cryoflux.receipts.profiles import PROFILE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation, Holdout, Outcome
 from cryoflux.verification.artefacts import (
     Losses,
@@ -30,130 +46,187 @@ from cryoflux.verification.artefacts import (
     read_losses,
     tensors_of,
 )
-from cryoflux.verification.claims import PROFILE, examples_read
+from cryoflux.verification.claims import examples_read
 from cryoflux.verification.datasets import holdout_path
 from cryoflux.verification.history import Attempt, History
+from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
 
 RECOMPUTED = Step(11, "losses evaluated again", Claim.RECOMPUTED)
-_MOST_OFF_BY_ONE = 0.005
+
+Found = tuple[list[int], list[bool]]
+"""losses in nano-nats, and which examples are right"""
 
 
 class Recomputer(Protocol):
     """What can evaluate a model; the only part of a verification that needs a trainer's libraries."""
 
-    def evaluate(self, model: Path, holdout: Path) -> tuple[list[int], list[bool]]:
-        """Losses of a model on a holdout in nano-nats, and which examples it gets right."""
+    def evaluate(self, model: Path, holdout: Path) -> Found:
+        """Losses of a model on a whole holdout in float64, nano-nats, and which examples it gets right."""
+
+    def evaluate_some(self, model: Path, holdout: Path, indices: Sequence[int] | None, profile: str) -> Found:
+        """The same for some examples, or for all, in the arithmetic of a profile."""
 
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
         """Merge an adapter into a base model, below the folder ``into``; the merged model's folder."""
 
 
-_Found = tuple[list[int], list[bool]]
 RecomputerFactory = Callable[[int], Recomputer]
 """Makes a recomputer for texts that were truncated to so many tokens."""
 
 
-class _Open(Exception):  # noqa: N818 - not an error: the question stays open
-    """This receipt cannot be evaluated again here."""
+class OpenQuestion(Exception):  # noqa: N818 - not an error: the question stays open
+    """This receipt cannot be computed again here."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class Case:
     """One receipt and all that it takes to evaluate it again."""
 
     state: Path
     attempt: Attempt
     evaluation: Evaluation
+    base: Path
     holdout: Path
     recorded: Losses
 
 
-def check_recomputed(history: History, most: int, factory: RecomputerFactory) -> list[Check]:
+def check_recomputed(
+    history: History, most: int, factory: RecomputerFactory, levels: Levels | None = None
+) -> list[Check]:
     """Step 11: the last accepted receipt first, then the newest others that were evaluated.
 
     Args:
         history: the log and its state.
         most: receipts to evaluate again.
         factory: makes what evaluates.
+        levels: is told what came of it.
     """
-    chosen = _choose(history, most)
+    chosen, said = choose(history, most), levels or Levels()
     if not chosen:
         return conclude(RECOMPUTED, [unknown("receipts", "no receipt carries an evaluation")], "")
-    return [check for attempt in chosen for check in _recompute(history, attempt, factory)]
+    return [check for attempt in chosen for check in _recompute(history, attempt, factory, said)]
 
 
-def _recompute(history: History, attempt: Attempt, factory: RecomputerFactory) -> list[Check]:
+def _recompute(history: History, attempt: Attempt, factory: RecomputerFactory, levels: Levels) -> list[Check]:
     try:
-        findings, note = _evaluate(_prepare(history, attempt), factory)
-    except _Open as reason:
+        findings, note = _evaluate(prepare(history, attempt), factory, levels)
+    except OpenQuestion as reason:
+        levels.say(attempt, Level.LOSSES, Word.OPEN)
         findings, note = [unknown(attempt.name, f"cannot be evaluated again here: {reason}")], ""
     except Exception as error:  # noqa: BLE001 - a trainer's libraries raise whatever they like
-        what = str(error) if isinstance(error, CryoFluxError) else f"{type(error).__name__}: {error}"
-        findings, note = [failed(attempt.name, f"evaluating it again failed: {what}")], ""
-    return conclude(RECOMPUTED, findings, f"{attempt.name} equal: {note}" if note else "")
+        levels.say(attempt, Level.LOSSES, Word.REFUTED)
+        findings, note = [failed(attempt.name, broken(error))], ""
+    return conclude(RECOMPUTED, findings, _said(attempt, note))
 
 
-def _choose(history: History, most: int) -> list[Attempt]:
+def broken(error: Exception) -> str:
+    """What to say of an evaluation that did not come to its end."""
+    what = str(error) if isinstance(error, CryoFluxError) else f"{type(error).__name__}: {error}"
+    return what if what.startswith(Word.REFUTED) else f"evaluating it again failed: {what}"
+
+
+def _said(attempt: Attempt, note: str) -> str:
+    equal = " equal" if note.startswith(Word.EXACT) else ""
+    return f"{attempt.name}{equal}: {note}" if note else ""
+
+
+def choose(history: History, most: int) -> list[Attempt]:
+    """The receipts to look at: the last accepted, then the newest others that were evaluated."""
     evaluated = [a for a in reversed(history.attempts) if a.receipt.evaluation is not None]
     accepted = [a for a in evaluated if a.receipt.outcome is Outcome.ACCEPTED][:1]
     return [*accepted, *(a for a in evaluated if a not in accepted)][:most]
 
 
-def _prepare(history: History, attempt: Attempt) -> _Case:
+def prepare(history: History, attempt: Attempt) -> Case:
+    """What it takes to evaluate a receipt again.
+
+    Raises:
+        OpenQuestion: some of it is not here.
+    """
     state, evaluation = history.material.state, attempt.receipt.evaluation
     if state is None or evaluation is None:
-        raise _Open("an exported file brings neither models nor data")
+        raise OpenQuestion("an exported file brings neither models nor data")
     if attempt.intent is None:
-        raise _Open("it has no intent that names its data")
-    if evaluation.profile != PROFILE:
-        raise _Open(f"the profile {evaluation.profile!r} is not known here")
+        raise OpenQuestion("it has no intent that names its data")
+    if evaluation.profile not in TOLERANCES:
+        raise OpenQuestion(f"the profile {evaluation.profile!r} is not known here")
     try:
         path = losses_path(state, evaluation)
         count = examples_read(evaluation, attempt.receipt.holdout)
         recorded = read_losses(path, evaluation.per_example, count)
     except ValueError as error:
-        raise _Open(str(error)) from error
+        raise OpenQuestion(str(error)) from error
     holdout = holdout_path(state, attempt.intent.data)
     if holdout is None:
-        raise _Open(f"data/{attempt.intent.data.digest} holds no file that is its holdout")
+        raise OpenQuestion(f"data/{attempt.intent.data.digest} holds no file that is its holdout")
     if not (base := model_path(state, attempt.receipt.base)).exists():
-        raise _Open(f"{base.relative_to(state)} is not kept here")
-    return _Case(state, attempt, evaluation, holdout, recorded)
+        raise OpenQuestion(f"{base.relative_to(state)} is not kept here")
+    return Case(state, attempt, evaluation, base, holdout, recorded)
 
 
-def _evaluate(case: _Case, factory: RecomputerFactory) -> tuple[list[Finding], str]:
+def pinned(case: Case, folder: Path) -> Case:
+    """The same with base and holdout copied, so that nobody changes them between check and use.
+
+    Raises:
+        CryoFluxError: one of the copies is not what the receipt names.
+    """
+    said = case.attempt.receipt
+    kept = folder / "kept"
+    base = shutil.copytree(case.base, kept / "base")
+    holdout = Path(shutil.copy(case.holdout, kept / case.holdout.name))
+    if tensors_of(base) != said.base.digest:
+        raise CryoFluxError("refuted: the base model here is another than the one recorded")
+    if file_digest(holdout) != said.holdout.sha256:
+        raise CryoFluxError("refuted: the holdout here is another than the one recorded")
+    return replace(case, base=base, holdout=holdout)
+
+
+def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[list[Finding], str]:
     """What differs or stays open, and what to say where nothing differs."""
     recomputer, name = factory(case.evaluation.max_tokens), case.attempt.name
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
-        candidate, merged = _candidate(case, recomputer, Path(folder))
-        if tensors_of(candidate) != case.evaluation.candidate.digest:
-            what = "base and adapter merge into" if merged else "the kept candidate is"
-            return [failed(name, f"refuted: {what} another model than the one recorded")], ""
-        base = recomputer.evaluate(model_path(case.state, case.attempt.receipt.base), case.holdout)
-        new = recomputer.evaluate(candidate, case.holdout)
-    recorded, said = case.recorded, case.attempt.receipt.holdout
-    if {len(values) for values in (*base, *new)} != {said.count}:
-        return [failed(name, f"refuted: the holdout here has not the {said.count} examples recorded")], ""
-    base, new = _as_read(base, case.evaluation, said), _as_read(new, case.evaluation, said)
-    differences = [
-        *_differences("base", base, recorded.base, recorded.base_correct),
-        *_differences("new", new, recorded.new, recorded.new_correct),
-    ]
+        case = pinned(case, Path(folder))
+        candidate, merged = make_candidate(case, recomputer, Path(folder), levels)
+        profile, word = case.evaluation.profile, Word.EXACT
+        base, new, differences = _compared(case, recomputer, candidate, profile)
+        if profile != PROFILE:
+            word = Word.ARBITRATED if differences else Word.TOLERATED
+            if differences:
+                base, new, differences = _compared(case, recomputer, candidate, PROFILE)
+    levels.say(case.attempt, Level.LOSSES, Word.REFUTED if differences else word)
     if differences:
         return [failed(name, f"refuted: {difference}") for difference in differences], ""
+    numbers = f"{word}, {_numbers(base, new, case.recorded)}"
     if merged:
-        return [], f"{_numbers(base[0], new[0], recorded)}, merged again from base and adapter"
+        return [], f"{numbers}, merged again from base and adapter"
     detail = "its adapter is not kept here: losses are of the kept candidate, which was not merged again"
-    return [unknown(name, detail)], _numbers(base[0], new[0], recorded)
+    return [unknown(name, detail)], numbers
 
 
-def _as_read(found: _Found, evaluation: Evaluation, holdout: Holdout) -> _Found:
-    """Of all examples those that were read, in that order."""
+def _compared(
+    case: Case, recomputer: Recomputer, candidate: Path, profile: str
+) -> tuple[list[int], list[int], list[str]]:
+    """Losses of base and candidate as far as they were read, and what is too far from the recorded ones."""
+    found, said = [], case.attempt.receipt.holdout
+    for model in (case.base, candidate):
+        if profile == PROFILE:
+            losses, right = recomputer.evaluate(model, case.holdout)
+        else:
+            losses, right = recomputer.evaluate_some(model, case.holdout, None, profile)
+        if {len(losses), len(right)} != {said.count}:
+            return [], [], [f"the holdout here has not the {said.count} examples recorded"]
+        order = order_of(case.evaluation, said)
+        found.append(([losses[i] for i in order], [right[i] for i in order]))
+    base, new = found
+    return base[0], new[0], compare(base, new, case.recorded, case.evaluation.profile)
+
+
+def order_of(evaluation: Evaluation, holdout: Holdout) -> Sequence[int]:
+    """Which examples of the holdout the recorded losses are of, in their order."""
     if not evaluation.examples:
-        return found
-    order = reading_order(holdout.count, holdout.sha256)[: evaluation.examples]
-    return [found[0][i] for i in order], [found[1][i] for i in order]
+        return range(holdout.count)
+    return reading_order(holdout.count, holdout.sha256)[: evaluation.examples]
 
 
 def _numbers(base: list[int], new: list[int], recorded: Losses) -> str:
@@ -163,28 +236,49 @@ def _numbers(base: list[int], new: list[int], recorded: Losses) -> str:
     return f"Δ = {delta:+.6f} nats, {'all' if same == of else f'{same} of'} {of} losses identical"
 
 
-def _candidate(case: _Case, recomputer: Recomputer, folder: Path) -> tuple[Path, bool]:
-    """The model to evaluate, and whether it was merged again."""
+def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Levels) -> tuple[Path, bool]:
+    """The model to evaluate, and whether it was merged again.
+
+    Raises:
+        OpenQuestion: neither candidate nor adapter is here.
+        CryoFluxError: it is another model than the one recorded.
+    """
     capsule = capsule_path(case.state, case.attempt.statement)
-    if capsule.is_dir():
-        base = model_path(case.state, case.attempt.receipt.base)
-        return recomputer.merge(base, capsule, folder), True
-    kept = model_path(case.state, case.evaluation.candidate)
-    if not kept.is_dir():
-        raise _Open("neither the candidate nor its adapter is kept here")
-    return kept, False
+    merged = capsule.is_dir()
+    if merged:
+        (into := folder / "merged").mkdir()
+        model = recomputer.merge(case.base, capsule, into)
+    else:
+        model = model_path(case.state, case.evaluation.candidate)
+        if not model.is_dir():
+            raise OpenQuestion("neither the candidate nor its adapter is kept here")
+    same = tensors_of(model) == case.evaluation.candidate.digest
+    levels.say(case.attempt, Level.MERGE, _merge_word(same=same, merged=merged))
+    if not same:
+        what = "base and adapter merge into" if merged else "the kept candidate is"
+        raise CryoFluxError(f"refuted: {what} another model than the one recorded")
+    return model, merged
 
 
-def _differences(which: str, found: _Found, losses: Sequence[int], correct: Sequence[bool]) -> list[str]:
-    apart = [abs(a - b) for a, b in zip(found[0], losses, strict=True)]
-    off = sum(distance > 0 for distance in apart)
-    flipped = sum(a != b for a, b in zip(found[1], correct, strict=True))
-    problems = []
-    if max(apart) > 1 or off > _MOST_OFF_BY_ONE * len(losses):
-        problems.append(
-            f"{off} of {len(losses)} {which} losses differ, by up to {max(apart)} nano-nats; "
-            f"sum {sum(found[0])} here, {sum(losses)} recorded"
-        )
-    if flipped:
-        problems.append(f"{flipped} of {len(losses)} {which} predictions are right or wrong differently")
-    return problems
+def _merge_word(*, same: bool, merged: bool) -> Word:
+    if not same:
+        return Word.REFUTED
+    return Word.EXACT if merged else Word.OPEN
+
+
+def compare(base: Found, new: Found, recorded: Losses, profile: str) -> list[str]:
+    """What is further from the recorded losses than the profile tolerates."""
+    return [
+        *_differences("base", base, (recorded.base, recorded.base_correct), profile),
+        *_differences("new", new, (recorded.new, recorded.new_correct), profile),
+    ]
+
+
+def _differences(which: str, found: Found, said: Found, profile: str) -> Iterator[str]:
+    tolerance, count = TOLERANCES[profile], len(said[0])
+    if complaint := tolerance.complaint(found[0], said[0]):
+        off = sum(a != b for a, b in zip(found[0], said[0], strict=True))
+        yield f"{off} of {count} {which} losses differ, {complaint}"
+    flipped = sum(a != b for a, b in zip(found[1], said[1], strict=True))
+    if flipped > tolerance.flips_in(count):
+        yield f"{flipped} of {count} {which} predictions are right or wrong differently"

@@ -97,6 +97,8 @@ class Report:
     """key id that the signatures were checked against; empty where there was none"""
     pinned: bool
     """whether the one who verifies named that key, or the target brought its own"""
+    levels: tuple[dict[str, Any], ...] = ()
+    """of the receipts of which something was computed again: how far, and in which words (`levels`)"""
 
     @property
     def ok(self) -> bool:
@@ -114,6 +116,7 @@ class Report:
             "recomputed": self.recomputed,
             "signer": self.signer,
             "pinned": self.pinned,
+            "levels": list(self.levels),
             "checks": [check.to_json() for check in self.checks],
         }
 

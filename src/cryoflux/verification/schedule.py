@@ -7,14 +7,19 @@ pull a favourite arm and call it the policy's choice, nor go on past a plateau i
 
 from __future__ import annotations
 
-__all__ = ["Scheduled", "rederive"]
+__all__ = ["Outcomes", "Rederived", "Scheduled", "rederive"]
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cryoflux.scheduling.efficiency import Memory, Outcome
 from cryoflux.scheduling.policy import POLICIES, Arm, Choice, Plateau, choose_from
 from cryoflux.verification.result import Finding, failed, unknown
+
+_WIDTH = 6
+_NO_DELTA = -(1 << 62)
+"""stands for none; no Δ is that large"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +50,53 @@ def rederive(attempts: Sequence[Scheduled]) -> list[Finding]:
     Args:
         attempts: all attempts of a log, oldest first.
     """
-    findings: list[Finding] = []
-    learned: list[Outcome] = []
-    memory: Memory | None = None
-    for attempt in attempts:
+    again = Rederived()
+    return [finding for attempt in attempts for finding in again.take(attempt)]
+
+
+class Rederived:
+    """The choices made again, one attempt after the other."""
+
+    def __init__(self) -> None:
+        self._learned = Outcomes()
+        self._memory: Memory | None = None
+
+    def take(self, attempt: Scheduled) -> list[Finding]:
+        """What is wrong with the choice of the next attempt, knowing only those before it."""
         # Fed on, not built anew each time: a log of thousands is checked in one pass.
+        memory = self._memory
         if memory is None or memory.min_delta_nano != Memory(attempt.min_delta_nano).min_delta_nano:
-            memory = Memory(attempt.min_delta_nano)
-            for outcome in learned:
+            memory = self._memory = Memory(attempt.min_delta_nano)
+            for outcome in self._learned:
                 memory.learn(outcome)
-        findings += _compare(attempt, memory, len(learned))
+        findings = _compare(attempt, memory, len(self._learned))
         if attempt.outcome is not None:
-            learned.append(attempt.outcome)
+            self._learned.append(attempt.outcome)
             memory.learn(attempt.outcome)
-    return findings
+        return findings
+
+
+class Outcomes:
+    """Many outcomes in little memory: six numbers each, and their arms by number."""
+
+    def __init__(self) -> None:
+        self._numbers = array("q")
+        self._arms: dict[tuple[str, str], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers) // _WIDTH
+
+    def append(self, outcome: Outcome) -> None:
+        """Keep one more."""
+        arm = self._arms.setdefault((outcome.task, outcome.arm), len(self._arms))
+        delta = _NO_DELTA if outcome.screen_delta_nano is None else outcome.screen_delta_nano
+        self._numbers.extend((arm, outcome.kept, delta, outcome.prior_uj, outcome.hi_uj, outcome.starved_uj))
+
+    def __iter__(self) -> Iterator[Outcome]:
+        arms = list(self._arms)
+        for at in range(0, len(self._numbers), _WIDTH):
+            arm, kept, delta, *amounts = self._numbers[at : at + _WIDTH]
+            yield Outcome(*arms[arm], bool(kept), None if delta == _NO_DELTA else delta, *amounts)
 
 
 def _compare(said: Scheduled, memory: Memory, number: int) -> list[Finding]:

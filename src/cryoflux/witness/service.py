@@ -10,7 +10,7 @@ A key without its memory would cosign anything once more, so it is never used ag
 
 from __future__ import annotations
 
-__all__ = ["EVIDENCE_FOLDER", "WITNESS_KEY", "Reply", "Witness", "open_witness"]
+__all__ = ["EVIDENCE_FOLDER", "TEXT", "WITNESS_KEY", "Reply", "Witness", "open_witness"]
 
 import hashlib
 import time
@@ -39,7 +39,7 @@ from cryoflux.witness.submission import SIZE_TYPE, Submission, parse_submission
 
 WITNESS_KEY = "witness"
 EVIDENCE_FOLDER = "evidence"
-_TEXT = "text/plain; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
 _MOST_NEW_LOGS = 1000
 _MOST_EVIDENCE = 1000
 
@@ -50,7 +50,7 @@ class Reply:
 
     status: int
     body: bytes
-    kind: str = _TEXT
+    kind: str = TEXT
 
 
 def _refused(status: int, reason: str) -> Reply:

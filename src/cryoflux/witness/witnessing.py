@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
-from cryoflux.errors import StateError
+from cryoflux.errors import StateError, StateTamperedError
 from cryoflux.receipts.checkpoint import Checkpoint, parse_note
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.tile_reader import TileReader
@@ -46,6 +46,11 @@ class Witnessing:
         self._finished: queue.SimpleQueue[Collected] = queue.SimpleQueue()
         self._submitted: Checkpoint | None = None
 
+    @property
+    def needed(self) -> str:
+        """The quorum in words."""
+        return self._client.policy.describe()
+
     def published(self, *, binding: bool = True) -> Collected | None:
         """A new head was published: submit it, and take what earlier submissions brought.
 
@@ -56,7 +61,7 @@ class Witnessing:
             The newest submission that has ended since the last call, if one has.
 
         Raises:
-            StateError: the quorum is required, and was not reached.
+            StateError: the quorum is required, and was not reached; see `require`.
             StorageError: the disk is full, read-only, or refuses.
         """
         return self.require() if self.mode == "required" and binding else self.collect()
@@ -66,15 +71,12 @@ class Witnessing:
 
         Raises:
             StateError: it was not reached.
+            StateTamperedError: nor can it be, because a witness knows another history.
             StorageError: the disk is full, read-only, or refuses.
         """
         found = self.submit(wait_for_all=False)
         if not found.reached:
-            raise StateError(
-                f"The newest head of the log is not witnessed; needed: {found.needed}.",
-                why="; ".join(found.problems) or "No witness of the policy has a URL.",
-                hint="Run the same command again when the witnesses answer, or set witness mode to async.",
-            )
+            raise _unwitnessed(found)
         return found
 
     def submit(self, *, wait_for_all: bool = True) -> Collected:
@@ -133,6 +135,21 @@ class Witnessing:
     def close(self) -> None:
         """Close the connections; what is on its way is lost."""
         self._client.close()
+
+
+def _unwitnessed(found: Collected) -> StateError:
+    why = "; ".join(found.problems) or "No witness of the policy has a URL."
+    if found.disputed:
+        return StateTamperedError(
+            f"A witness knows another history of this log; needed for a quorum: {found.needed}.",
+            why=why,
+            hint="Restore the newest copy of this state; cryoflux verify says what is wrong with this one.",
+        )
+    return StateError(
+        f"The newest head of the log is not witnessed; needed: {found.needed}.",
+        why=why,
+        hint="Until then nothing changes: run it again when they answer, or with --witnessing async.",
+    )
 
 
 def open_witnessing(

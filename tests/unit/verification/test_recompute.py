@@ -8,6 +8,7 @@ import pytest
 
 from cryoflux.digests import read_tensor_entries
 from cryoflux.errors import CryoFluxError
+from cryoflux.verification.again import Again
 from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.recompute import Recomputer
 from cryoflux.verification.result import Check, Claim, Status
@@ -60,7 +61,7 @@ def recomputed(state: Path, evaluator: Recomputer, most: int = 1) -> list[Check]
         assert max_tokens == 32
         return evaluator
 
-    report = verify_target(state, recompute=most, recomputer=make)
+    report = verify_target(state, again=Again(make, losses=most))
     return [check for check in report.checks if check.number == 11]
 
 
@@ -81,7 +82,7 @@ def test_the_last_accepted_comes_first_and_then_the_newest_others(pristine: Synt
     ("evaluator", "words"),
     [
         (Evaluator(off=1, by=2), "by up to 2 nano-nats"),
-        (Evaluator(off=1, by=1), "1 of 64 base losses differ"),
+        (Evaluator(off=2, by=1), "2 of 64 base losses differ"),
         (Evaluator(flip=True), "predictions"),
     ],
 )
@@ -93,7 +94,7 @@ def test_other_numbers_refute_the_receipt(pristine: SyntheticState, evaluator: E
 
 
 def test_the_report_says_how_many_of_how_many(pristine: SyntheticState) -> None:
-    report = verify_target(pristine.path, recompute=2, recomputer=lambda _most: Evaluator())
+    report = verify_target(pristine.path, again=Again(lambda _most: Evaluator(), losses=2))
     assert (report.recomputed, report.evaluated, report.receipts) == (2, 3, 4)
 
 

@@ -13,7 +13,8 @@ import pytest
 import uvicorn
 
 from cryoflux.errors import UsageError
-from cryoflux.witness.server import bind, create_app, is_loopback
+from cryoflux.serving.listening import bind
+from cryoflux.witness.server import create_app
 from cryoflux.witness.submission import MAX_BODY_BYTES
 from signed_log import OpenWitness, SignedLog
 
@@ -87,16 +88,3 @@ def test_a_full_disk_is_no_cosignature(
     monkeypatch.setattr(watched.heads, "put", full)
     reply = post(url, LOG.submission(0, 5))
     assert (reply.status_code, reply.content) == (503, b"")
-
-
-def test_a_port_that_is_taken_is_a_usage_error() -> None:
-    with bind("127.0.0.1", 0) as taken, pytest.raises(UsageError, match="cannot be listened on"):
-        bind("127.0.0.1", taken.getsockname()[1])
-
-
-@pytest.mark.parametrize(
-    ("host", "stays"),
-    [("localhost", True), ("127.0.0.1", True), ("[::1]", True), ("0.0.0.0", False), ("w.example", False)],
-)
-def test_loopback_is_known(host: str, *, stays: bool) -> None:
-    assert is_loopback(host) is stays

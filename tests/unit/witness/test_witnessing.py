@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
-from cryoflux.errors import StateError
+from cryoflux.errors import StateError, StateTamperedError
 from cryoflux.receipts.checkpoint import cosigned_at, parse_note
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.verification.steps import verify_target
@@ -144,6 +145,23 @@ def test_a_run_that_needs_witnesses_does_not_go_on_without_them(
             run.published()
     assert "a: refuses with status 503" in refused.value.why
     assert not (made.path / "log" / WITNESSED).exists()
+
+
+def test_a_state_that_was_cut_back_is_told_from_one_that_nobody_has_seen(
+    made: SyntheticState, watched: OpenWitness, tmp_path: Path
+) -> None:
+    watch(made, watched)
+    made.attempt(0.05)
+    short = shutil.copytree(made.path, tmp_path / "short", symlinks=True)
+    made.attempt(0.02)
+    with serving(answer_of(watched)) as url:
+        policy = parse_policy(policy_text("all", ("a", watched.vkey, url)))
+        assert witnessing(made, policy, "required").require().reached
+        run = open_witnessing(short, policy, "required", timeout_s=30.0)
+        with pytest.raises(StateTamperedError, match="knows another history") as refused:
+            run.require()
+    assert "a: has cosigned 4 entries of this log, which has 2 here" in refused.value.why
+    made.finish()
 
 
 def test_only_what_binds_is_waited_for(made: SyntheticState, watched: OpenWitness) -> None:

@@ -1,8 +1,8 @@
-"""Who may speak to the daemon, and how much at once.
+"""Who may speak to a server, and how much at once.
 
-With a token, every request must carry it. Without one the daemon is on loopback, and only requests that
-name a loopback host are answered, so that a web page cannot reach it through a name of its own. On a Unix
-socket the file's mode is what lets in. Bodies over a limit are refused before they are read.
+With a token, every request must carry it. Without one a server is on loopback, and only requests that name
+a loopback host are answered, so that a web page cannot reach it through a name of its own. On a Unix socket
+the file's mode is what lets in. Bodies over a limit are refused before they are read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 from collections.abc import MutableMapping
 from typing import Any
 
-from cryoflux.agent.routing import App, NotServedError, Receive, Scope, Send
+from cryoflux.serving.routing import App, NotServedError, Receive, Scope, Send
 
 _MOST_BYTES = 64 * 1024
 _MOST_DIGITS = 9
@@ -32,12 +32,24 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """ASGI middleware in front of the whole application."""
+    """ASGI middleware in front of the whole application.
 
-    def __init__(self, app: App, token: str = "", *, any_host: bool = False) -> None:
+    Args:
+        app: what is guarded.
+        token: required of every request, unless empty.
+        any_host: whether a request may name any host; right where no browser can come from, or where the
+            application answers anybody.
+        most_bytes: of one body.
+    """
+
+    def __init__(
+        self, app: App, token: str = "", *, any_host: bool = False, most_bytes: int = _MOST_BYTES
+    ) -> None:
         self._app = app
         self._token = token.encode()
         self._any_host = any_host
+        self._most_bytes = most_bytes
+        self._too_large = f"A request may have {most_bytes} bytes."
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -49,14 +61,14 @@ class Guard:
         if refusal is not None:
             await _reply(send, *refusal)
             return
-        left = _MOST_BYTES
+        left = self._most_bytes
 
         async def limited() -> MutableMapping[str, Any]:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise NotServedError(413, _TOO_LARGE)
+                raise NotServedError(413, self._too_large)
             return message
 
         try:
@@ -66,8 +78,8 @@ class Guard:
 
     def _refuse(self, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > _MOST_BYTES:
-            return 413, _TOO_LARGE
+        if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > self._most_bytes:
+            return 413, self._too_large
         if self._token:
             scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
             # Compared whatever the scheme is, so that the time taken tells nothing.
@@ -82,9 +94,6 @@ class Guard:
 def _name(host: bytes) -> str:
     text = host.decode("latin-1")
     return text if text.endswith("]") else text.rsplit(":", 1)[0]
-
-
-_TOO_LARGE = f"A request may have {_MOST_BYTES} bytes."
 
 
 async def _reply(send: Send, status: int, what: str) -> None:

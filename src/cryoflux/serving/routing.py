@@ -1,7 +1,7 @@
 """From a request to the function that answers it, over the table of what is served.
 
-Ten paths, JSON in and out: a web framework would be most of the daemon's memory and start, so this is the
-few lines of ASGI that are needed of one.
+A few paths each: a web framework would be most of a server's memory and start, so this is the few lines of
+ASGI that are needed of one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from cryoflux.agent.openapi import JSON, Operation
+from cryoflux.serving.openapi import JSON, Operation
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -114,7 +114,7 @@ class Router:
             allowed = ", ".join(sorted(methods)).encode()
             raise NotServedError(405, "Method Not Allowed.", ((b"allow", allowed),))
         operation, answer = methods[scope["method"]]
-        body = await _read(receive) if operation.body else b""
+        body = await _read(receive) if operation.body or operation.raw else b""
         # Nothing but JSON, so that a web page of anyone cannot send it here without being allowed to.
         if operation.body and not _is_json(scope["headers"]):
             raise NotServedError(415, f"The body has to be JSON, with Content-Type: {JSON}.")

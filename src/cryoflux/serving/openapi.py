@@ -1,7 +1,7 @@
-"""What the daemon serves, as a table, and the OpenAPI 3.1 document that is made from the same table.
+"""What a server answers, as a table, and the OpenAPI 3.1 document that is made from the same table.
 
-The application makes its routes from the table and the document is made when it is first asked for, so the
-two cannot drift apart, and a daemon that nobody asks for it does not pay for it.
+The routes are made from the table and the document is made when it is asked for, so the two cannot drift
+apart, and a server that nobody asks for it does not pay for it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 from pydantic import BaseModel
-
-from cryoflux.agent.schemas import ErrorReply
 
 JSON = "application/json"
 _SCHEMAS = "#/components/schemas/{model}"
@@ -33,17 +31,29 @@ class Operation:
     """none: text of the type ``media``"""
     media: str = JSON
     body: type[BaseModel] | None = None
+    raw: bool = False
+    """whether a body of any type is taken as it comes"""
     refusals: tuple[int, ...] = ()
     """beside those that any request can meet"""
     query: tuple[str, ...] = ()
 
 
-def describe(operations: Iterable[Operation], *, version: str, token: bool, always: tuple[int, ...]) -> Any:
+def describe(
+    operations: Iterable[Operation],
+    *,
+    title: str,
+    version: str,
+    refusal: type[BaseModel],
+    token: bool,
+    always: tuple[int, ...],
+) -> Any:
     """The OpenAPI document.
 
     Args:
         operations: the table.
+        title: of the interface.
         version: of the software.
+        refusal: what every refusal looks like.
         token: whether a bearer token is asked for.
         always: statuses that any request can be refused with.
     """
@@ -51,17 +61,19 @@ def describe(operations: Iterable[Operation], *, version: str, token: bool, alwa
 
     operations = tuple(operations)
     sent = [operation.body for operation in operations if operation.body]
-    received = [operation.reply for operation in operations if operation.reply] + [ErrorReply]
+    received = [operation.reply for operation in operations if operation.reply] + [refusal]
     wanted: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = []
     wanted += [(model, "validation") for model in dict.fromkeys(sent)]
     wanted += [(model, "serialization") for model in dict.fromkeys(received)]
     refs, schemas = models_json_schema(wanted, ref_template=_SCHEMAS)
     paths: dict[str, Any] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, refs, always)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(
+            operation, refs, refs[refusal, "serialization"], always
+        )
     document: dict[str, Any] = {
         "openapi": "3.1.0",
-        "info": {"title": "JouleAgent", "version": version, "license": {"name": "Apache-2.0"}},
+        "info": {"title": title, "version": version, "license": {"name": "Apache-2.0"}},
         "paths": paths,
         "components": {"schemas": schemas["$defs"]},
     }
@@ -71,14 +83,14 @@ def describe(operations: Iterable[Operation], *, version: str, token: bool, alwa
     return document
 
 
-def _operation(operation: Operation, refs: Any, always: tuple[int, ...]) -> dict[str, Any]:
+def _operation(operation: Operation, refs: Any, refused: Any, always: tuple[int, ...]) -> dict[str, Any]:
     if operation.reply is None:
         content: dict[str, Any] = {operation.media: {"schema": {"type": "string"}}}
         if operation.media == JSON:
             content = {JSON: {"schema": {"type": "object"}}}
     else:
         content = {operation.media: {"schema": refs[operation.reply, "serialization"]}}
-    refusal = {JSON: {"schema": refs[ErrorReply, "serialization"]}}
+    refusal = {JSON: {"schema": refused}}
     responses = {"200": {"description": "OK", "content": content}}
     for status in sorted({*operation.refusals, *always}):
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": refusal}
@@ -93,6 +105,8 @@ def _operation(operation: Operation, refs: Any, always: tuple[int, ...]) -> dict
     if operation.body:
         schema = refs[operation.body, "validation"]
         described["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+    elif operation.raw:
+        described["requestBody"] = {"required": True, "content": {"*/*": {}}}
     return described
 
 

@@ -1,6 +1,6 @@
-"""The socket that the daemon listens on: a port, or a file that only its owner can open.
+"""The socket that a server listens on: a port, or a file that only its owner can open.
 
-It is made before anything is measured, so that an address that is taken is said at once.
+It is made before anything else is begun, so that an address that is taken is said at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BACKLOG = 512
 """So many connections wait in the kernel until they are accepted."""
 ACCEPTED_AT_ONCE = 32
 _RESERVE = 256
-"""Descriptors that no connection keeps: for those that just came or went, and the daemon's own files."""
+"""Descriptors that no connection keeps: for those that just came or went, and the server's own files."""
 _MOST_CONNECTIONS = 4096
 _FEWEST_CONNECTIONS = 16
 
@@ -55,24 +55,28 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise UsageError(
             f"{host}:{port} cannot be listened on: {error.strerror or error}.",
-            why="Another daemon may listen there already.",
+            why="Another process may listen there already.",
             hint="Choose another port with --port N, or 0 for any free one.",
         ) from error
     return listener
 
 
 @contextmanager
-def listen_on_file(path: Path) -> Iterator[socket.socket]:
+def listen_on_file(path: Path, *, otherwise: str = "Connect to it at") -> Iterator[socket.socket]:
     """A listening Unix socket that only this user can connect to; its file is removed at the end.
 
-    What a daemon that crashed left behind is replaced; nothing else is.
+    What a server that crashed left behind is replaced; nothing else is.
+
+    Args:
+        path: of the file.
+        otherwise: what to do with the address of one that is there already.
 
     Raises:
-        UsageError: another daemon listens there, or there can be no socket.
+        UsageError: another process listens there, or there can be no socket.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
-            _clear(path)
+            _clear(path, otherwise)
             with _only_ours():
                 listener.bind(str(path))
             ours = path.lstat().st_ino
@@ -80,13 +84,13 @@ def listen_on_file(path: Path) -> Iterator[socket.socket]:
         except OSError as error:
             raise UsageError(
                 f"{path} cannot be listened on: {error.strerror or error}.",
-                why="A Unix socket is a file that is made where the daemon listens, with a short path.",
+                why="A Unix socket is a file that is made where one listens, with a short path.",
                 hint="Choose another path with --socket PATH, or leave it out for a port.",
             ) from error
         try:
             yield listener
         finally:
-            # Another daemon may have put its own there since.
+            # Another process may have put its own there since.
             with suppress(OSError):
                 if path.lstat().st_ino == ours:
                     path.unlink()
@@ -101,7 +105,7 @@ def _only_ours() -> Iterator[None]:
         os.umask(before)
 
 
-def _clear(path: Path) -> None:
+def _clear(path: Path, otherwise: str) -> None:
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -118,7 +122,7 @@ def _clear(path: Path) -> None:
     if found != errno.ECONNREFUSED:
         raise UsageError(
             f"{path} is listened on already.",
-            why="Another daemon would lose its clients.",
-            hint=f"Spend from it with --agent unix://{path}, or choose another path with --socket PATH.",
+            why="Whoever listens there would lose its clients.",
+            hint=f"{otherwise} unix://{path}, or choose another path with --socket PATH.",
         )
     path.unlink()

@@ -1,0 +1,179 @@
+"""What a range of receipts comes to, and whether a claim about it holds: exact integers and fractions.
+
+Joules are summed over every attempt, whatever became of it: what a rejected or aborted one cost was spent
+as well. Their interval is judged at the end that is worse for whoever claims: at most is compared with
+the upper end, at least with the lower one.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Figures", "Judged", "add_up", "in_words", "judge", "shown", "spelt", "values_of"]
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+from cryoflux.claims.expression import Clause, Expression, Operator, Quantity, unit_of
+from cryoflux.errors import VerificationError
+from cryoflux.quantities import Tier, worst_tier
+from cryoflux.receipts.statement import Evaluation, Outcome, Receipt
+
+Value = Fraction | Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What some receipts come to."""
+
+    attempts: int
+    kept: int
+    aborted: int
+    delta: Fraction
+    """nano-nats"""
+    accuracy_gain: Fraction
+    """share of the holdout"""
+    lo_uj: int
+    estimate_uj: int
+    hi_uj: int
+    tier: Tier
+    loss_first: Fraction | None
+    """nano-nats; none where no attempt read a whole holdout"""
+    loss_last: Fraction | None
+    """nano-nats"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One comparison, with the value that it was judged by."""
+
+    clause: Clause
+    value: Value
+    holds: bool
+
+
+def add_up(receipts: Iterable[Receipt]) -> Figures:
+    """Add up the receipts of a range, in the order of the log."""
+    found = list(receipts)
+    judged = [(r, r.evaluation) for r in found if r.evaluation is not None]
+    kept = [(r, said) for r, said in judged if r.outcome is Outcome.ACCEPTED]
+    whole = [(r, said) for r, said in judged if not said.examples]
+    return Figures(
+        attempts=len(found),
+        kept=len(kept),
+        aborted=sum(r.outcome is Outcome.ABORTED for r in found),
+        delta=sum((_mean(said.delta_nano_nat_sum, r, said) for r, said in kept), Fraction()),
+        accuracy_gain=sum(
+            (_mean(said.new_correct - said.base_correct, r, said) for r, said in kept), Fraction()
+        ),
+        lo_uj=sum(r.energy.lo_microjoules for r in found),
+        estimate_uj=sum(r.energy.microjoules for r in found),
+        hi_uj=sum(r.energy.hi_microjoules for r in found),
+        tier=worst_tier(r.energy.tier for r in found),
+        loss_first=_mean(whole[0][1].base_loss_nano_nat_sum, *whole[0]) if whole else None,
+        loss_last=_loss_after(*whole[-1]) if whole else None,
+    )
+
+
+def _mean(total: int, receipt: Receipt, said: Evaluation) -> Fraction:
+    return Fraction(total, said.examples or receipt.holdout.count)
+
+
+def _loss_after(receipt: Receipt, said: Evaluation) -> Fraction:
+    kept = receipt.outcome is Outcome.ACCEPTED
+    return _mean(said.new_loss_nano_nat_sum if kept else said.base_loss_nano_nat_sum, receipt, said)
+
+
+def values_of(figures: Figures) -> dict[Quantity, Value | None]:
+    """Every quantity that is a single figure, in its integer unit; none where it has no value."""
+    return {
+        Quantity.DELTA: figures.delta,
+        Quantity.JOULES_LO: Fraction(figures.lo_uj),
+        Quantity.JOULES_ESTIMATE: Fraction(figures.estimate_uj),
+        Quantity.JOULES_HI: Fraction(figures.hi_uj),
+        Quantity.ATTEMPTS: Fraction(figures.attempts),
+        Quantity.KEPT: Fraction(figures.kept),
+        Quantity.ABORTED: Fraction(figures.aborted),
+        Quantity.ACCURACY_GAIN: figures.accuracy_gain,
+        Quantity.LOSS_FIRST: figures.loss_first,
+        Quantity.LOSS_LAST: figures.loss_last,
+        Quantity.TIER: figures.tier if figures.attempts else None,
+    }
+
+
+def judge(figures: Figures, expression: Expression) -> list[Judged]:
+    """Judge every comparison.
+
+    Raises:
+        VerificationError: a quantity has no value here.
+    """
+    return [_judge(figures, clause) for clause in expression.clauses]
+
+
+def _judge(figures: Figures, clause: Clause) -> Judged:
+    if clause.quantity is Quantity.JOULES:
+        little = clause.operator.wants_little
+        value: Value | None = Fraction(figures.hi_uj if little else figures.lo_uj)
+    elif clause.quantity is Quantity.ETA:
+        value = _eta(figures, clause.operator)
+    else:
+        value = values_of(figures)[clause.quantity]
+    if value is None:
+        raise VerificationError(
+            f"{clause.quantity} has no value over {figures.attempts} attempts.",
+            why="No receipt of the range says anything that it could be computed from.",
+            hint="Claim something else, or another range.",
+        )
+    return Judged(clause, value, _holds(value, clause))
+
+
+def _eta(figures: Figures, operator: Operator) -> Fraction | None:
+    # Little is worst at the high end of the ratio, and a positive Δ is worst over many joules.
+    at_lo = operator.wants_little == (figures.delta >= 0)
+    joules = figures.lo_uj if at_lo else figures.hi_uj
+    return figures.delta / joules if joules > 0 else None
+
+
+def _holds(value: Value, clause: Clause) -> bool:
+    bound = clause.bound
+    if isinstance(value, Tier) or isinstance(bound, Tier):
+        return value == bound
+    match clause.operator:
+        case Operator.AT_LEAST:
+            return value >= bound
+        case Operator.MORE:
+            return value > bound
+        case Operator.AT_MOST:
+            return value <= bound
+        case Operator.LESS:
+            return value < bound
+        case Operator.EQUAL:
+            return value == bound
+
+
+def spelt(value: Value) -> str:
+    """A value in its one exact spelling: a tier, or a whole or broken number in lowest terms."""
+    return str(value) if isinstance(value, Fraction) else value.value
+
+
+def shown(quantity: Quantity, value: Value) -> str:
+    """A value for people: up to nine decimals, and ``≈`` where that is not all of it."""
+    if isinstance(value, Tier):
+        return value.value
+    unit, scale = unit_of(quantity)
+    exact = value / scale
+    rounded = round(exact, 9)
+    with localcontext() as context:
+        context.prec = 60
+        digits = f"{Decimal(rounded.numerator) / Decimal(rounded.denominator):f}"
+    about = "" if rounded == exact else "≈ "
+    return f"{about}{digits} {unit}".rstrip()
+
+
+def in_words(judged: Judged) -> str:
+    """The value that a comparison was judged by; of an interval, which end that is."""
+    clause = judged.clause
+    end = ""
+    if clause.quantity in {Quantity.JOULES, Quantity.ETA}:
+        end = "at most " if clause.operator.wants_little else "at least "
+    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}"

@@ -1,0 +1,190 @@
+"""The language of claims: comparisons of named quantities with numbers, joined by ``and``.
+
+    delta >= 0.05 nats and joules <= 2 kJ and tier == counter
+
+There is nothing else in it: no arithmetic, no ``or``, no names but those of `Quantity`, no exponents. So a
+claim reads the same to a person and to two programs. Numbers become exact fractions of the integer units
+that receipts carry (nano-nats, microjoules), and no float ever decides.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Clause", "Expression", "Operator", "Quantity", "parse_expression", "unit_of"]
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+from cryoflux.errors import UsageError
+from cryoflux.quantities import MICRO, NANO, Tier
+
+_MOST_CHARACTERS = 500
+_MOST_CLAUSES = 16
+_CLAUSE = re.compile(r"([a-z_]+) *(>=|<=|==|>|<) *(\S.*)", re.ASCII)
+_NUMBER = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,12})?) ?([A-Za-z/]*)", re.ASCII)
+_HINT = 'Write it as in "delta >= 0.05 and joules <= 2 kJ"; docs/reference/claims.md lists all quantities.'
+
+
+class Operator(StrEnum):
+    """How a quantity is compared."""
+
+    AT_LEAST = ">="
+    MORE = ">"
+    AT_MOST = "<="
+    LESS = "<"
+    EQUAL = "=="
+
+    @property
+    def wants_little(self) -> bool:
+        """Whether smaller values make the comparison true, so that the upper end is the honest one."""
+        return self in {Operator.AT_MOST, Operator.LESS}
+
+
+class Quantity(StrEnum):
+    """What can be claimed about a range of a log."""
+
+    DELTA = "delta"
+    """sum of Δ, the mean loss that each kept update took off its holdout, nats"""
+    JOULES = "joules"
+    """sum over all attempts, at the end of the interval that is worse for the claim, J"""
+    JOULES_LO = "joules_lo"
+    JOULES_ESTIMATE = "joules_estimate"
+    JOULES_HI = "joules_hi"
+    ETA = "eta"
+    """delta over joules, at the end of the interval that is worse for the claim, nats/kJ"""
+    ATTEMPTS = "attempts"
+    KEPT = "kept"
+    ABORTED = "aborted"
+    ACCURACY_GAIN = "accuracy_gain"
+    """sum of what each kept update added to the accuracy on its holdout, percentage points"""
+    LOSS_FIRST = "loss_first"
+    """mean holdout loss before the first attempt that read the whole holdout, nats"""
+    LOSS_LAST = "loss_last"
+    """mean holdout loss of the model after the last attempt that read the whole holdout, nats"""
+    TIER = "tier"
+    """worst energy tier of all attempts"""
+
+
+_NATS = {"": Fraction(NANO), "nats": Fraction(NANO), "nat": Fraction(NANO)}
+_JOULES = {
+    "": Fraction(MICRO),
+    "J": Fraction(MICRO),
+    "kJ": Fraction(1000 * MICRO),
+    "MJ": Fraction(MICRO * MICRO),
+    "Wh": Fraction(3600 * MICRO),
+    "kWh": Fraction(3_600_000 * MICRO),
+}
+# One nano-nat a microjoule is one nat a kilojoule.
+_PER_ENERGY = {"": Fraction(1), "nats/kJ": Fraction(1), "nats/J": Fraction(1000)}
+_COUNT = {"": Fraction(1)}
+# 5 could be five points or five hundred; so the unit has to be written.
+_POINTS = {"points": Fraction(1, 100)}
+_UNITS = {
+    Quantity.DELTA: _NATS,
+    Quantity.LOSS_FIRST: _NATS,
+    Quantity.LOSS_LAST: _NATS,
+    Quantity.JOULES: _JOULES,
+    Quantity.JOULES_LO: _JOULES,
+    Quantity.JOULES_ESTIMATE: _JOULES,
+    Quantity.JOULES_HI: _JOULES,
+    Quantity.ETA: _PER_ENERGY,
+    Quantity.ATTEMPTS: _COUNT,
+    Quantity.KEPT: _COUNT,
+    Quantity.ABORTED: _COUNT,
+    Quantity.ACCURACY_GAIN: _POINTS,
+}
+_SHOWN_IN = {id(_NATS): "nats", id(_JOULES): "J", id(_PER_ENERGY): "nats/kJ", id(_POINTS): "points"}
+
+
+def unit_of(quantity: Quantity) -> tuple[str, Fraction]:
+    """The unit that a quantity is shown in, and how much of the integer unit it is."""
+    units = _UNITS.get(quantity, _COUNT)
+    shown = _SHOWN_IN.get(id(units), "")
+    return shown, units[shown]
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One comparison."""
+
+    quantity: Quantity
+    operator: Operator
+    bound: Fraction | Tier
+    """in the integer unit of the quantity: nano-nats, µJ, nano-nats/µJ, a count, or a share of one"""
+    text: str
+    """in its one spelling"""
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """What is claimed: all clauses hold."""
+
+    clauses: tuple[Clause, ...]
+
+    @property
+    def text(self) -> str:
+        """The expression in its one spelling."""
+        return " and ".join(clause.text for clause in self.clauses)
+
+
+def _refused(what: str, why: str = "") -> UsageError:
+    return UsageError(what, why=why, hint=_HINT)
+
+
+def parse_expression(text: str) -> Expression:
+    """Read an expression.
+
+    Raises:
+        UsageError: it is none; it says which part, and what is known instead.
+    """
+    if len(text) > _MOST_CHARACTERS:
+        raise _refused(f"The expression has {len(text)} characters; at most {_MOST_CHARACTERS} are read.")
+    parts = [part.strip(" ") for part in re.split(r" +and +", text.strip(" "))]
+    if len(parts) > _MOST_CLAUSES:
+        raise _refused(f"The expression has {len(parts)} comparisons; at most {_MOST_CLAUSES} are read.")
+    return Expression(tuple(_clause(part) for part in parts))
+
+
+def _clause(text: str) -> Clause:
+    found = _CLAUSE.fullmatch(text)
+    if found is None:
+        raise _refused(
+            f"{text!r} is not a comparison.", "One is a quantity, then >=, >, <=, < or ==, then a number."
+        )
+    name, operator, said = found[1], Operator(found[2]), found[3]
+    if name not in set(Quantity):
+        raise _refused(f"There is no quantity {name!r}.", f"Known are {', '.join(Quantity)}.")
+    quantity = Quantity(name)
+    if quantity is Quantity.TIER:
+        return _tier(operator, said)
+    if operator is Operator.EQUAL and quantity in {Quantity.JOULES, Quantity.ETA}:
+        raise _refused(
+            f"{quantity} is known within an interval only, and equals nothing.",
+            "joules_lo, joules_estimate and joules_hi are single figures.",
+        )
+    bound, spelt = _bound(quantity, said)
+    return Clause(quantity, operator, bound, f"{quantity} {operator} {spelt}")
+
+
+def _tier(operator: Operator, said: str) -> Clause:
+    if operator is not Operator.EQUAL or said not in set(Tier):
+        raise _refused(
+            f"'tier {operator} {said}' is not a comparison.",
+            f"A tier is compared with == and is one of {', '.join(Tier)}.",
+        )
+    return Clause(Quantity.TIER, operator, Tier(said), f"tier == {said}")
+
+
+def _bound(quantity: Quantity, said: str) -> tuple[Fraction, str]:
+    found, units = _NUMBER.fullmatch(said), _UNITS[quantity]
+    if found is None:
+        raise _refused(
+            f"{said!r} is not a number with a unit.",
+            "Up to 15 digits, a point and up to 12 digits are read; no exponents, no NaN.",
+        )
+    number, unit = found[1], found[2]
+    if unit not in units:
+        known = ", ".join(repr(name) for name in units if name) or "none"
+        raise _refused(f"{quantity} cannot be compared with {said!r}.", f"Its units are: {known}.")
+    return Fraction(number) * units[unit], f"{number} {unit}".rstrip()

@@ -1,0 +1,259 @@
+"""Making a claim: only what a verifier will accept is written.
+
+The expression is evaluated over the entries that the signed head covers; if it is false, nothing is made.
+What was made is checked as a stranger would check it before it is handed out.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Made", "Scope", "make_claim"]
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from cryoflux.claims.check import check_claim
+from cryoflux.claims.document import (
+    MAX_CLAIM_BYTES,
+    MAX_INDEX,
+    ClaimedValue,
+    ClaimPredicate,
+    ClaimStatement,
+    Evidence,
+    Head,
+    format_claim,
+    subject_of_head,
+)
+from cryoflux.claims.evaluation import Judged, add_up, in_words, judge, spelt
+from cryoflux.claims.evidence import Span, outside, pack
+from cryoflux.claims.expression import Expression, parse_expression
+from cryoflux.claims.report import ClaimReport
+from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
+from cryoflux.receipts.checkpoint import Checkpoint, parse_checkpoint
+from cryoflux.receipts.entry import Entry, KeyEntry, intent_of, receipt_of
+from cryoflux.receipts.key_statement import PublicKey
+from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
+from cryoflux.receipts.merkle import root_hash
+from cryoflux.receipts.reading import read_everything
+from cryoflux.receipts.revocation import Authority
+from cryoflux.signing.envelope import CLAIM_PAYLOAD, sign_document
+from cryoflux.signing.keys import (
+    KEYS_FOLDER,
+    LOG_KEY,
+    RECEIPT_KEY,
+    key_id,
+    load_key,
+    load_public_key,
+    successor_name,
+)
+from cryoflux.verification.result import Status
+from cryoflux.witness.cosigned import WITNESSED
+
+_Entries = Sequence[Entry | KeyEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a claim is about."""
+
+    first: int = 0
+    """first entry"""
+    end: int | None = None
+    """first entry after it; none for all that the head covers"""
+    last: int | None = None
+    """only so many attempts at the end of it; none for all"""
+    witnessed: bool = False
+    """up to the last head that witnesses cosigned, not up to the newest"""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A claim that was made."""
+
+    content: bytes
+    """of its file"""
+    report: ClaimReport
+    """what a verifier says of it"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """What a state has of its log, up to one signed head."""
+
+    state: Path
+    note: bytes
+    point: Checkpoint
+    entries: _Entries
+
+
+def make_claim(state: Path, text: str, scope: Scope | None = None) -> Made:
+    """Evaluate an expression over a state's log and make the claim of it, if it is true.
+
+    Args:
+        state: the state directory.
+        text: the expression.
+        scope: the range; the whole log without one.
+
+    Raises:
+        UsageError: the expression or the range is none, or the evidence would be too large.
+        VerificationError: the claim is false; it says the real values.
+        StateTamperedError: a verifier would not accept the log.
+        StateError: a key is missing or revoked.
+    """
+    expression, scope = parse_expression(text), scope or Scope()
+    log = _read_log(state, witnessed=scope.witnessed)
+    first, end = _range(log, scope)
+    judged = _judged(log.entries[first:end], expression)
+    envelope = sign_document(_statement(log, (first, end), expression, judged), _signer(log), CLAIM_PAYLOAD)
+    content = format_claim(envelope, log.note, _evidence(log.entries, (first, end)))
+    _require_small(content, log.entries[first:end])
+    return Made(content, _checked(content, state))
+
+
+def _read_log(state: Path, *, witnessed: bool) -> _Log:
+    path = state / LOG_FOLDER / (WITNESSED if witnessed else CHECKPOINT)
+    if not path.is_file():
+        raise UsageError(
+            f"{state} has no {LOG_FOLDER}/{path.name}.",
+            why="A claim is about a signed head of a log.",
+            hint="Name a state directory with --state DIR; --witnessed needs a log that witnesses know.",
+        )
+    note = path.read_bytes()
+    point = parse_checkpoint(note, load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub"))
+    entries = read_everything(state)[: point.size]
+    if root_hash(bytes.fromhex(entry.leaf_hash) for entry in entries) != point.root:
+        raise StateTamperedError(
+            "The entries of the log are not those that its head was signed over.",
+            why="Nobody would accept a claim about them.",
+            hint="cryoflux verify names everything that is wrong.",
+        )
+    return _Log(state, note, point, entries)
+
+
+def _range(log: _Log, scope: Scope) -> Span:
+    size = log.point.size
+    first, end = scope.first, size if scope.end is None else scope.end
+    if not 0 <= first < end <= size:
+        raise UsageError(
+            f"Entries {first} to {end - 1} are no range of a log whose head covers {size} entries.",
+            hint="Entries count from 0; see cryoflux receipts list --intents.",
+        )
+    receipts = [entry.index for entry in log.entries[first:end] if _is_receipt(entry)]
+    if scope.last is not None:
+        if not 1 <= scope.last <= len(receipts):
+            raise UsageError(f"The range has {len(receipts)} attempts, not {scope.last}.")
+        # An attempt is two entries, its intent right before its receipt.
+        first = max(first, receipts[-scope.last] - 1)
+    begins = isinstance(log.entries[first], Entry) and _is_receipt(log.entries[first])
+    last = log.entries[end - 1]
+    if begins or (isinstance(last, Entry) and intent_of(last) is not None):
+        fitting = f"--to {end - 2}" if not begins and end - 2 >= first else f"--from {first + 1}"
+        raise UsageError(
+            f"Entries {first} to {end - 1} begin or end within an attempt.",
+            why="Its joules would be left out, or its announcement.",
+            hint=f"Claim over whole attempts, such as {fitting}.",
+        )
+    if end > MAX_INDEX:
+        raise UsageError(f"A claim reaches to entry {MAX_INDEX - 1} at most.", hint="Hand over a bundle.")
+    return first, end
+
+
+def _is_receipt(entry: Entry | KeyEntry) -> bool:
+    return isinstance(entry, Entry) and receipt_of(entry) is not None
+
+
+def _judged(entries: _Entries, expression: Expression) -> list[Judged]:
+    receipts = [receipt_of(entry) for entry in entries if isinstance(entry, Entry)]
+    judged = judge(add_up(receipt for receipt in receipts if receipt is not None), expression)
+    wrong = [found for found in judged if not found.holds]
+    if wrong:
+        raise VerificationError(
+            f"The claim is false: {'; '.join(in_words(found) for found in wrong)}.",
+            why=f"Not so: {' and '.join(found.clause.text for found in wrong)}. No claim was written.",
+            hint="Claim what the log shows; cryoflux report shows it all.",
+        )
+    return judged
+
+
+def _statement(log: _Log, span: Span, expression: Expression, judged: list[Judged]) -> ClaimStatement:
+    keys, point = log.state / KEYS_FOLDER, log.point
+    predicate = ClaimPredicate(
+        expression=expression.text,
+        values=[ClaimedValue(quantity=j.clause.quantity.value, value=spelt(j.value)) for j in judged],
+        first=span[0],
+        end=span[1],
+        attempts=sum(_is_receipt(entry) for entry in log.entries[slice(*span)]),
+        head=Head(origin=point.origin, size=point.size, root=point.root.hex()),
+        first_key=PublicKey.of(load_public_key(keys / f"{RECEIPT_KEY}.pub")),
+        log_key=PublicKey.of(load_public_key(keys / f"{LOG_KEY}.pub")),
+        claimed_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+    return ClaimStatement(subject=subject_of_head(point), predicate=predicate)
+
+
+def _signer(log: _Log) -> Ed25519PrivateKey:
+    """The receipt key that is valid at the head."""
+    folder = log.state / KEYS_FOLDER
+    first = load_public_key(folder / f"{RECEIPT_KEY}.pub")
+    authority = Authority(first)
+    for entry in log.entries:
+        if isinstance(entry, KeyEntry):
+            authority.admit(entry)
+    key = authority.receipt_key
+    if key is None:
+        raise StateError(
+            "The receipt key of this log is revoked.",
+            why="Nothing that it signs would be valid.",
+            hint="Name a new one with the root key: cryoflux keys rotate --root FILE",
+        )
+    name = RECEIPT_KEY if key_id(first) == key_id(key) else successor_name(key)
+    return load_key(folder, name, create=False)
+
+
+def _evidence(entries: _Entries, span: Span) -> Evidence:
+    first, end = span
+    keys = [e.index for e in entries if isinstance(e, KeyEntry) and not first <= e.index < end]
+    spans = sorted([span, *((index, index + 1) for index in keys)])
+    leaves = [bytes.fromhex(entry.leaf_hash) for entry in entries]
+    beside = [root_hash(leaves[slice(*part)]) for part in outside(spans, 0, len(leaves))]
+    packed = pack([entry.envelope for part in spans for entry in entries[slice(*part)]])
+    return Evidence(
+        spans=[list(part) for part in spans],
+        hashes=[found.hex() for found in beside],
+        entries=base64.b64encode(packed).decode(),
+    )
+
+
+def _require_small(content: bytes, entries: _Entries) -> None:
+    if len(content) <= MAX_CLAIM_BYTES:
+        return
+    attempts = sum(_is_receipt(entry) for entry in entries)
+    fit = max(1, attempts * MAX_CLAIM_BYTES // len(content) * 9 // 10)
+    raise UsageError(
+        f"The evidence of {attempts} attempts takes {len(content)} bytes; a claim has {MAX_CLAIM_BYTES}.",
+        why="A sum is only as good as the range is complete, so nothing of it is left out.",
+        hint=f"Narrow the range, such as --last {fit}, or hand over all: cryoflux receipts bundle -o DIR",
+    )
+
+
+def _checked(content: bytes, state: Path) -> ClaimReport:
+    """The claim as a stranger sees it."""
+    keys = state / KEYS_FOLDER
+    report = check_claim(
+        content,
+        state,
+        key=load_public_key(keys / f"{RECEIPT_KEY}.pub"),
+        log_key=load_public_key(keys / f"{LOG_KEY}.pub"),
+    )
+    bad = [check for check in report.report.checks if check.status is Status.FAIL]
+    if bad:
+        raise StateTamperedError(
+            f"Nobody would accept this claim: {bad[0].subject}: {bad[0].detail}.",
+            why="It was checked as a stranger would check it, and not written.",
+            hint="cryoflux verify names everything that is wrong with the log.",
+        )
+    return report

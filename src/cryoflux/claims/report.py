@@ -1,0 +1,51 @@
+"""What the check of a claim says: its steps, and every comparison with the value that it was judged by."""
+
+from __future__ import annotations
+
+__all__ = ["ClaimReport"]
+
+from dataclasses import dataclass
+from typing import Any
+
+from cryoflux.claims.evaluation import Judged, shown, spelt
+from cryoflux.verification.result import Report
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimReport:
+    """All checks of a claim, and what it says."""
+
+    report: Report
+    expression: str
+    """in its one spelling; empty where the file is none"""
+    judged: tuple[Judged, ...]
+    first: int
+    end: int
+    size: int
+    """entries that the head covers"""
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check failed."""
+        return self.report.ok
+
+    @property
+    def whole(self) -> bool:
+        """Whether the range is all of the log up to the head."""
+        return (self.first, self.end) == (0, self.size)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        clauses = [
+            {
+                "clause": found.clause.text,
+                "quantity": found.clause.quantity.value,
+                "value": spelt(found.value),
+                "shown": shown(found.clause.quantity, found.value),
+                "holds": found.holds,
+            }
+            for found in self.judged
+        ]
+        where = {"first": self.first, "end": self.end, "size": self.size, "whole": self.whole}
+        claim = {"expression": self.expression, "holds": self.ok, "clauses": clauses, **where}
+        return {**self.report.to_json(), "claim": claim}

@@ -1,0 +1,105 @@
+"""How the head of a claim stands to what witnesses (step 12) and whoever checks it (step 13) have seen.
+
+A claim is about a head, and a head can be an old one: attempts that came after it are then left out. Only
+somebody who has seen a newer head can tell.
+"""
+
+from __future__ import annotations
+
+__all__ = ["check_seen_before", "check_witnesses"]
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryoflux.errors import VerificationError
+from cryoflux.receipts.checkpoint import (
+    Checkpoint,
+    KeyType,
+    Note,
+    VerifierKey,
+    cosigned_at,
+    parse_note,
+    verify_log,
+)
+from cryoflux.signing.keys import raw_public_key
+from cryoflux.verification.history import History
+from cryoflux.verification.memory import REMEMBERED, check_memory, recall
+from cryoflux.verification.result import Check, Finding, conclude, failed, unknown
+from cryoflux.verification.witnessing import WITNESSED, Demand
+
+_SKEW_S = 300
+"""how far the clock of an honest witness may be ahead of ours, s"""
+
+
+def check_witnesses(history: History, demand: Demand) -> list[Check]:
+    """Step 12: a quorum has cosigned the head of the claim, recently enough."""
+    try:
+        note = parse_note(history.material.checkpoint or b"")
+        for key in _log_keys(history, note, demand):
+            verify_log(note, key)
+        said = {line.name: cosigned_at(note, line.key) for line in demand.policy.witnesses}
+    except VerificationError as error:
+        return conclude(WITNESSED, [failed("signed head", error.what)], "")
+    # A witness whose clock is ahead would look fresh for ever.
+    times = {name: at for name, at in said.items() if at is not None and at <= demand.now_s + _SKEW_S}
+    who = ", ".join(sorted(times)) or "nobody"
+    needed = demand.policy.describe()
+    if not demand.policy.reached(set(times)):
+        return conclude(WITNESSED, [failed("quorum", f"needed: {needed}; cosigned by {who}")], "")
+    findings = list(_too_old(demand, demand.policy.reached_at(times)))
+    summary = f"the head over {note.checkpoint.size} entries is cosigned by {who}; needed: {needed}"
+    return conclude(WITNESSED, findings, summary)
+
+
+def _log_keys(history: History, note: Note, demand: Demand) -> list[VerifierKey]:
+    origin, own = note.checkpoint.origin, history.material.log_key
+    if not demand.policy.logs:
+        return [VerifierKey(origin, KeyType.LOG, raw_public_key(own))] if own is not None else []
+    listed = [line.key for line in demand.policy.logs if line.key.name == origin]
+    if not listed:
+        raise VerificationError(f"the policy names no key of the log {origin}")
+    return [key for key in listed if note.by(key)] or listed
+
+
+def _too_old(demand: Demand, since_s: int | None) -> Iterator[Finding]:
+    if demand.max_age_s is None:
+        return
+    if since_s is None:
+        yield failed("quorum", "the policy needs nobody, so nobody says how old this head is")
+    elif (age_s := demand.now_s - since_s) > demand.max_age_s:
+        detail = f"is {age_s} s old, more than {demand.max_age_s} s: newer entries may exist, and be withheld"
+        yield failed("quorum", detail)
+
+
+def check_seen_before(history: History, point: Checkpoint, heads: Path, *, complete: bool) -> list[Check]:
+    """Step 13: the head of the claim is not older than the one that was seen last, and no other history.
+
+    Args:
+        history: what the claim carries.
+        point: its head.
+        heads: where the heads that were seen are kept.
+        complete: whether every entry up to the head is carried.
+    """
+    if complete:
+        return check_memory(history, heads)
+    remembered = recall(heads, point.origin)
+    if remembered is None:
+        return []
+    try:
+        before = parse_note(remembered).checkpoint
+    except VerificationError as error:
+        return conclude(REMEMBERED, [failed("remembered head", error.what)], "")
+    return conclude(REMEMBERED, list(_against(point, before)), "is the head that was seen before")
+
+
+def _against(point: Checkpoint, before: Checkpoint) -> Iterator[Finding]:
+    if point.size < before.size:
+        detail = (
+            f"{before.size} entries were seen before, and this head covers {point.size}: it is an old one"
+        )
+        yield failed("signed head", detail)
+    elif point.size > before.size:
+        detail = "a part of the log cannot show that it continues what was seen before"
+        yield unknown("signed head", detail)
+    elif point.root != before.root:
+        yield failed("signed head", f"another one over {point.size} entries was seen before: two histories")

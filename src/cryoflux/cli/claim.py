@@ -1,0 +1,112 @@
+"""``cryoflux claim``: a true sentence about a log, in one small file that proves itself offline."""
+
+from __future__ import annotations
+
+__all__ = ["claim", "print_claim_verdict", "report_claim"]
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
+from cryoflux.errors import UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from cryoflux.claims.report import ClaimReport
+    from cryoflux.verification.witnessing import Demand
+
+
+def claim(
+    expression: Annotated[
+        str, typer.Argument(metavar="EXPRESSION", help='Such as "delta >= 0.05 and joules <= 2 kJ".')
+    ],
+    state: StateOption = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File.")] = Path(
+        "claim.json"
+    ),
+    first: Annotated[
+        int, typer.Option("--from", metavar="INDEX", min=0, help="First entry of the range.")
+    ] = 0,
+    to: Annotated[
+        int | None,
+        typer.Option(
+            "--to", metavar="INDEX", min=0, help="Last entry of it.", show_default="the head's last"
+        ),
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option(
+            "--last", metavar="N", min=1, help="Only the last N attempts of it.", show_default="all"
+        ),
+    ] = None,
+    witnessed: Annotated[
+        bool, typer.Option("--witnessed", help="Claim up to the last head that witnesses cosigned.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a signed claim with the receipts that carry it; exit 1 if it is false."""
+    from cryoflux.claims.making import Scope, make_claim
+    from cryoflux.config import load_settings
+    from cryoflux.files import write_atomic
+
+    if not output.absolute().parent.is_dir():
+        raise UsageError(
+            f"{output.parent} is not a folder.",
+            hint=f"Make it first: mkdir -p {shlex.quote(str(output.parent))}",
+        )
+    folder = Path(load_settings({"state": state}).settings.run.state)
+    scope = Scope(first, None if to is None else to + 1, last, witnessed)
+    made = make_claim(folder, expression, scope)
+    write_atomic(output, made.content)
+    if as_json:
+        claimed = made.report.to_json()["claim"]
+        emit_json({"event": "claimed", "file": str(output), "bytes": len(made.content), **claimed})
+        return
+    keys = folder / "keys"
+    check = f"--key {shlex.quote(str(keys / 'receipt.pub'))} --log-key {shlex.quote(str(keys / 'log.pub'))}"
+    said = f"True: {made.report.expression}. {len(made.content)} bytes written to {output}; check it:"
+    stderr.print(f"{said} cryoflux verify {shlex.quote(str(output))} {check}", markup=False)
+
+
+def report_claim(
+    path: Path,
+    *,
+    key: Ed25519PublicKey | None,
+    log_key: Ed25519PublicKey | None,
+    meter_key: Ed25519PublicKey | None,
+    demand: Demand | None,
+    heads: Path | None,
+) -> ClaimReport:
+    """Check the claim of a file."""
+    from cryoflux.claims.check import check_claim
+    from cryoflux.claims.document import MAX_CLAIM_BYTES
+
+    with path.open("rb") as stream:
+        content = stream.read(MAX_CLAIM_BYTES + 1)
+    named = {"key": key, "log_key": log_key, "meter_key": meter_key}
+    return check_claim(content, path, **named, demand=demand, heads=heads)
+
+
+def print_claim_verdict(found: ClaimReport) -> None:
+    """One line that says what the claim comes to, and how each part of it is known."""
+    checks = found.report.checks
+    bad = dict.fromkeys(check.subject or check.name for check in checks if check.status.value == "fail")
+    if bad:
+        stdout.print(f"✗ CLAIM NOT VERIFIED. Failed: {', '.join(list(bad)[:5])}.", markup=False)
+        return
+    open_ = sum(check.status.value == "unknown" for check in checks)
+    where = f"entries {found.first} to {found.end - 1}, {found.report.receipts} attempts"
+    where += ", the whole log up to its head" if found.whole else f", a part of {found.size} entries"
+    signer = "" if found.report.pinned else ", but not who signed"
+    stdout.print(
+        f"✓ CLAIM HOLDS: {found.expression} ({where}). "
+        f"Proven: bytes, order, that the range is complete, arithmetic and decisions{signer}. "
+        "Recomputed: nothing; losses and Δ are as they were signed. "
+        "Attested, not proven: joules, hardware, and that nothing else was tried."
+        + (f" Still open (?): {open_}." if open_ else ""),
+        markup=False,
+    )

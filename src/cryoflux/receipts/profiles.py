@@ -1,0 +1,73 @@
+"""How a loss is computed, by name, and how near two honest machines then have to come.
+
+``f64-nanonat/v1`` widens the saved float32 weights to float64 and rounds each loss once: noise is five
+orders of magnitude below the unit, so integers agree but for a value on a rounding boundary. ``f32/v1``
+computes in float32, for models whose size makes float64 too dear: there batch, threads and instruction set
+do show, and a tolerance has to allow for them. A tolerance is a budget for lies, so it is about as tight as
+what was measured lets it be (docs/reference/recomputing.md, by ``benchmarks/recompute_identity.py``).
+"""
+
+from __future__ import annotations
+
+__all__ = ["F32", "LARGEST_F64_WORK", "PROFILE", "TOLERANCES", "Tolerance", "profile_for"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PROFILE = "f64-nanonat/v1"
+"""float64, rounded once to a nano-nat"""
+F32 = "f32/v1"
+"""float32 weights and products; the cross-entropy of the scores in float64, rounded once to a nano-nat"""
+LARGEST_F64_WORK = 10**13
+"""parameters outside embeddings × tokens of the holdout above which a reading is done in float32"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far honest machines may be apart, nano-nats."""
+
+    each: int
+    """on one example"""
+    mean: int
+    """on the mean over the examples"""
+    off_share: float
+    """largest share of examples that may differ at all; one may in any case"""
+    flip_share: float
+    """largest share of predictions that may change sides; where it is positive, one may in any case"""
+
+    def flips_in(self, count: int) -> float:
+        """How many of ``count`` predictions may change sides."""
+        return max(1, self.flip_share * count) if self.flip_share else 0
+
+    def complaint(self, found: Sequence[int], recorded: Sequence[int]) -> str:
+        """What is too far apart; empty where nothing is.
+
+        Args:
+            found: losses computed here, nano-nats.
+            recorded: as many that somebody claims.
+        """
+        apart = [abs(a - b) for a, b in zip(found, recorded, strict=True)]
+        off, total = sum(distance > 0 for distance in apart), len(apart)
+        shift = abs(sum(found) - sum(recorded))
+        # the mean of few examples cannot be held to what many average out
+        few = max(self.mean * total, self.each)
+        if max(apart, default=0) > self.each or off > max(1, self.off_share * total) or shift > few:
+            return f"by up to {max(apart)} nano-nats; sum {sum(found)} here, {sum(recorded)} recorded"
+        return ""
+
+
+TOLERANCES = {
+    PROFILE: Tolerance(each=1, mean=1, off_share=0.005, flip_share=0),
+    F32: Tolerance(each=100_000, mean=1_000, off_share=1.0, flip_share=0.005),
+}
+"""Profile → what it tolerates."""
+
+
+def profile_for(parameters: int, tokens: int) -> str:
+    """The profile that a model of a size is evaluated in.
+
+    Args:
+        parameters: of the model, outside embeddings.
+        tokens: of the holdout.
+    """
+    return PROFILE if parameters * tokens <= LARGEST_F64_WORK else F32

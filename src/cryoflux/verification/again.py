@@ -1,0 +1,54 @@
+"""What is computed again on request: all losses, drawn ones, adapters; each by its own step."""
+
+from __future__ import annotations
+
+__all__ = ["AGAIN", "Again", "check_again"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryoflux.verification.history import History
+from cryoflux.verification.levels import Levels
+from cryoflux.verification.recompute import RECOMPUTED, check_recomputed
+from cryoflux.verification.result import Check, Step
+from cryoflux.verification.retrain import RETRAINED, RetrainerFactory, check_retrained
+from cryoflux.verification.spot_check import SPOT_CHECKED, check_spots
+from cryoflux.witness.policy import Policy
+
+AGAIN: tuple[Step, ...] = (RECOMPUTED, SPOT_CHECKED, RETRAINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """How much is to be computed again."""
+
+    factory: RetrainerFactory
+    """makes what merges, evaluates and trains"""
+    losses: int = 0
+    """receipts whose losses are all evaluated again"""
+    spots: int = 0
+    """examples of a receipt that are drawn and evaluated again"""
+    spot_receipts: int = 1
+    """receipts of which examples are drawn"""
+    adapters: int = 0
+    """kept updates that are trained again"""
+
+
+def check_again(
+    asked: tuple[Step, Again, Sequence[bytes], Policy | None, Levels], history: History
+) -> list[Check]:
+    """One of the steps, as far as it was asked for.
+
+    Args:
+        asked: one of `AGAIN`; how much; signed heads of the log, each with its cosignatures; witnesses that
+            count; and who is told what came of it.
+        history: the log and its state.
+    """
+    step, again, notes, policy, levels = asked
+    if step is RECOMPUTED and again.losses:
+        return check_recomputed(history, again.losses, again.factory, levels)
+    if step is SPOT_CHECKED and again.spots:
+        return check_spots(history, again.spots, again.spot_receipts, again.factory, notes, policy, levels)
+    if step is RETRAINED and again.adapters:
+        return check_retrained(history, again.adapters, again.factory, levels)
+    return []

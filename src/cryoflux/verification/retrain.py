@@ -1,0 +1,193 @@
+"""Step 15: train the last kept adapters again, and say how near one comes.
+
+What joules decided is in the receipt: how many steps were planned, when, and how many were made. So no meter
+is needed: the schedule is played back. What the scheduler and the pool decided follows from the log: how many
+examples earlier attempts had drawn, and with which seed the pool was shuffled.
+
+Training is repeated to the byte by the same software on the same kind of processor with as many threads, and
+only there; so another adapter refutes nothing, and is no failure. Its distance is given instead: for each
+tensor ‖ours - theirs‖ / ‖theirs - base‖, the loss that ours has on the holdout, and what differs between
+the machines. It shows what was done, never what it cost.
+"""
+
+from __future__ import annotations
+
+__all__ = ["RETRAINED", "Plan", "Retrainer", "RetrainerFactory", "check_retrained", "plan_of"]
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Protocol
+
+from cryoflux.digests import file_digest
+from cryoflux.errors import CryoFluxError
+from cryoflux.quantities import NANO
+from cryoflux.receipts.profiles import PROFILE
+from cryoflux.receipts.statement import Intent, Outcome, Training
+from cryoflux.verification.artefacts import ADAPTER, capsule_path, model_path
+from cryoflux.verification.history import Attempt, History
+from cryoflux.verification.levels import Level, Levels, Word
+from cryoflux.verification.recompute import Case, OpenQuestion, Recomputer, order_of, prepare
+from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, unknown
+
+RETRAINED = Step(15, "adapters trained again", Claim.RECOMPUTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What an attempt learned from, as far as the log says it."""
+
+    recipe: Mapping[str, str | int]
+    before: int
+    """examples that earlier attempts had drawn as fresh ones"""
+    training: Training
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that training again takes."""
+
+    state: Path
+    base: str
+    """digest of the base model"""
+    data: str
+    """digest of the data set"""
+    intent: Intent
+    drawn: Drawn
+    earlier: tuple[Drawn, ...]
+    """attempts before it that may have prepared its activations"""
+    pool_seed: int
+    first_step_ended: bool
+    """whether the joules ended with the first step"""
+
+
+class Retrainer(Recomputer, Protocol):
+    """What can train an adapter, too."""
+
+    def retrain(self, plan: Plan, into: Path) -> Path:
+        """Train as a plan says, below the folder ``into``; the adapter's folder.
+
+        Raises:
+            CannotRetrainError: the plan asks for what is not recorded, or not possible here.
+        """
+
+    def distances(self, base: Path, ours: Path, theirs: Path) -> dict[str, float]:
+        """Tensor → ‖ours - theirs‖ / ‖theirs - base‖ of two adapters merged into a base model."""
+
+    def software(self) -> dict[str, str]:
+        """Versions of what computes here, in the receipt's own terms."""
+
+
+RetrainerFactory = Callable[[int], Retrainer]
+"""Makes a retrainer for texts that are truncated to so many tokens."""
+
+
+def check_retrained(
+    history: History, most: int, factory: RetrainerFactory, levels: Levels | None = None
+) -> list[Check]:
+    """Step 15: the newest accepted receipts.
+
+    Args:
+        history: the log and its state.
+        most: receipts to train again.
+        factory: makes what trains and evaluates.
+        levels: is told what came of it.
+    """
+    said = levels or Levels()
+    kept = [a for a in reversed(history.attempts) if a.receipt.outcome is Outcome.ACCEPTED][:most]
+    if not kept:
+        return conclude(RETRAINED, [unknown("receipts", "no update was kept")], "")
+    checks = []
+    for attempt in kept:
+        try:
+            findings, note = _retrain(prepare(history, attempt), plan_of(history, attempt), factory, said)
+        except (OpenQuestion, CryoFluxError) as reason:
+            findings, note = [unknown(attempt.name, f"cannot be trained again here: {reason}")], ""
+            said.say(attempt, Level.RETRAINING, Word.OPEN)
+        except Exception as error:  # noqa: BLE001 - a trainer's libraries raise whatever they like
+            what = f"training it again failed here: {type(error).__name__}: {error}"
+            findings, note = [unknown(attempt.name, what)], ""
+            said.say(attempt, Level.RETRAINING, Word.OPEN)
+        checks += conclude(RETRAINED, findings, f"{attempt.name}: {note}" if note else "")
+    return checks
+
+
+def plan_of(history: History, attempt: Attempt) -> Plan:
+    """How an attempt was trained.
+
+    Raises:
+        OpenQuestion: the log does not say it.
+    """
+    training, intent, state = attempt.receipt.training, attempt.intent, history.material.state
+    if training is None or intent is None or state is None:
+        raise OpenQuestion("its training is not recorded")
+    if not training.backend:
+        raise OpenQuestion("it does not say how products were computed")
+    if not model_path(state, attempt.receipt.base).is_dir():
+        raise OpenQuestion("its base model is not kept here")
+    before, earlier = 0, []
+    for other in history.attempts:
+        if other.entry.index >= attempt.entry.index:
+            break
+        if (done := other.receipt.training) is not None:
+            earlier.append(Drawn(done.recipe, before, done))
+            before += done.fresh_count
+    return Plan(
+        state=state,
+        base=attempt.receipt.base.digest,
+        data=intent.data.digest,
+        intent=intent,
+        drawn=Drawn(training.recipe, before, training),
+        earlier=tuple(earlier),
+        pool_seed=history.intents[0][1].schedule.seed,
+        first_step_ended=training.steps == 1 and training.planned_steps > 1,
+    )
+
+
+def _retrain(case: Case, plan: Plan, factory: RetrainerFactory, levels: Levels) -> tuple[list[Finding], str]:
+    theirs = capsule_path(case.state, case.attempt.statement)
+    if not theirs.is_dir():
+        raise OpenQuestion("its adapter is not kept here, so there is nothing to compare with")
+    retrainer, name = factory(case.evaluation.max_tokens), case.attempt.name
+    with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
+        ours = retrainer.retrain(plan, Path(folder))
+        if file_digest(ours / ADAPTER) == case.attempt.statement.subject[0].digest.sha256:
+            levels.say(case.attempt, Level.RETRAINING, Word.EXACT)
+            return [], f"{Word.EXACT}: training it again gives the same bytes"
+        far = retrainer.distances(case.base, ours, theirs)
+        loss = _loss(case, retrainer, ours, Path(folder))
+    levels.say(case.attempt, Level.RETRAINING, Word.OTHER_BYTES)
+    apart = _machines(case.attempt.receipt.software, retrainer.software())
+    return [unknown(name, f"{Word.OTHER_BYTES}: {_distance(far)}; {loss}; {apart}")], ""
+
+
+def _distance(far: Mapping[str, float]) -> str:
+    if not far:
+        return "no tensor is comparable"
+    worst = max(far, key=far.__getitem__)
+    return (
+        f"ΔW of {len(far)} tensors is {median(far.values()):.2g} of its length away (median), "
+        f"at most {far[worst]:.2g} ({worst})"
+    )
+
+
+def _loss(case: Case, retrainer: Retrainer, ours: Path, folder: Path) -> str:
+    model = retrainer.merge(case.base, ours, folder / "merged")
+    order = list(order_of(case.evaluation, case.attempt.receipt.holdout))
+    losses, _ = retrainer.evaluate_some(model, case.holdout, order, PROFILE)
+    mine, said = sum(losses) / len(losses) / NANO, sum(case.recorded.new) / len(losses) / NANO
+    gain = (sum(case.recorded.base) - sum(case.recorded.new)) / len(losses) / NANO
+    return f"loss {mine:.6f} against {said:.6f} nats ({mine - said:+.6f}, where Δ was {gain:+.6f})"
+
+
+def _machines(there: Mapping[str, str], here: Mapping[str, str]) -> str:
+    other = [
+        f"{name} {there[name]} there, {here[name]} here"
+        for name in here
+        if there.get(name, here[name]) != here[name]
+    ]
+    silent = [name for name in here if name not in there]
+    words = [*other, *(f"its {name} is not recorded" for name in silent)]
+    return "; ".join(words) or "software and instruction set are the same as there"

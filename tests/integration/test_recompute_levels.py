@@ -1,0 +1,53 @@
+"""Everything that can be computed again of a real run, by the real command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from running import QUICK, Outcome, cryoflux
+
+EXACT = "reproduced exactly"
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory, inputs: list[str]) -> Path:
+    """Two attempts, of which one at least is kept."""
+    folder = tmp_path_factory.mktemp("levels") / "state"
+    outcome = cryoflux(
+        "run", *inputs, *QUICK, "--budget", "48J", "--attempts", "2", "--state", folder, "--json"
+    )
+    assert outcome.summary["kept"] >= 1
+    return folder
+
+
+def verified(state: Path, *options: str) -> tuple[Outcome, dict[str, Any]]:
+    outcome = cryoflux("verify", state, "--no-memory", "--json", *options)
+    return outcome, json.loads(outcome.stdout)
+
+
+def test_each_level_has_its_word(state: Path) -> None:
+    outcome, report = verified(state, "--recompute", "1", "--spot-check", "16", "--retrain", "1")
+    assert outcome.code == 0, outcome.stdout
+    (kept,) = [one for one in report["levels"] if "retraining" in one["levels"]]
+    assert kept["levels"] == {
+        "bytes": "consistent",
+        "arithmetic": "consistent",
+        "merge": EXACT,
+        "losses": EXACT,
+        "spot-check": EXACT,
+        "retraining": EXACT,
+    }
+    words = " ".join(check["detail"] for check in report["checks"])
+    assert "the signed Merkle roots" in words
+    assert f"{EXACT} on 16 of 75 examples" in words
+
+
+def test_plain_words_say_it_too(state: Path) -> None:
+    outcome = cryoflux("verify", state, "--no-memory", "--spot-check", "4")
+    assert outcome.code == 0, outcome.stdout
+    assert "(1-f)^4" in outcome.stdout
+    assert "Recomputed: drawn examples of 1 of" in outcome.stdout

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import nextafter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryoflux.claims.evaluation import Figures, add_up, in_words, judge, shown, spelt
+from cryoflux.claims.expression import Quantity, parse_expression
+from cryoflux.errors import VerificationError
+from cryoflux.quantities import Tier
+from cryoflux.receipts.entry import receipt_of
+from cryoflux.receipts.statement import Receipt
+from synthetic_parts import COUNT
+from synthetic_state import SyntheticState
+
+
+def figures(**changes: object) -> Figures:
+    said = {
+        "attempts": 3,
+        "kept": 1,
+        "aborted": 1,
+        "delta": Fraction(50_000_000),
+        "accuracy_gain": Fraction(1, 32),
+        "lo_uj": 900_000_000,
+        "estimate_uj": 1_000_000_000,
+        "hi_uj": 1_250_000_000,
+        "tier": Tier.MODELLED,
+        "loss_first": Fraction(900_000_000),
+        "loss_last": Fraction(850_000_000),
+    }
+    return Figures(**{**said, **changes})
+
+
+def holds(text: str, found: Figures) -> bool:
+    return all(judged.holds for judged in judge(found, parse_expression(text)))
+
+
+def receipts(made: SyntheticState) -> Iterator[Receipt]:
+    return (receipt for entry in made.entries if (receipt := receipt_of(entry)) is not None)
+
+
+def test_joules_count_every_attempt_and_delta_only_what_was_kept(pristine: SyntheticState) -> None:
+    found, said = add_up(receipts(pristine)), list(receipts(pristine))
+    assert (found.attempts, found.kept, found.aborted) == (4, 2, 1)
+    assert (found.lo_uj, found.estimate_uj, found.hi_uj) == (360_000_000, 400_000_000, 440_000_000)
+    sums = [r.evaluation.delta_nano_nat_sum for r in (said[0], said[3]) if r.evaluation]
+    assert found.delta == Fraction(sum(sums), COUNT)
+    assert said[1].evaluation is not None
+    assert said[1].evaluation.delta_nano_nat_sum != 0
+    first, last = said[0].evaluation, said[3].evaluation
+    assert first is not None
+    assert last is not None
+    assert found.loss_first == Fraction(first.base_loss_nano_nat_sum, COUNT)
+    assert found.loss_last == Fraction(last.new_loss_nano_nat_sum, COUNT)
+    assert found.tier is Tier.MODELLED
+
+
+def test_the_loss_after_a_rejected_attempt_is_that_of_its_base(pristine: SyntheticState) -> None:
+    said = list(receipts(pristine))[:2]
+    found = add_up(said)
+    assert said[1].evaluation is not None
+    assert found.loss_last == Fraction(said[1].evaluation.base_loss_nano_nat_sum, COUNT)
+
+
+def test_the_end_of_the_interval_is_the_one_that_is_worse_for_the_claim() -> None:
+    found = figures()
+    assert not holds("joules <= 1100", found)
+    assert holds("joules <= 1250", found)
+    assert not holds("joules >= 950", found)
+    assert holds("joules >= 900", found)
+    assert holds("joules_estimate <= 1100 and joules_lo <= 900 and joules_hi <= 1250", found)
+    # 0.05 nats over 1.25 kJ, not over 0.9 or 1.
+    assert holds("eta >= 0.04", found)
+    assert not holds("eta > 0.04", found)
+    assert not holds("eta <= 0.05", found)
+    assert holds("eta <= 0.056", found)
+
+
+def test_a_negative_delta_is_worst_over_few_joules() -> None:
+    found = figures(delta=Fraction(-50_000_000))
+    assert not holds("eta >= -0.05", found)
+    assert holds("eta >= -0.056", found)
+    assert holds("eta <= -0.04", found)
+    assert not holds("eta <= -0.05", found)
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("eta >= 0", {"hi_uj": 0, "lo_uj": 0}),
+        ("eta <= 9", {"lo_uj": 0}),
+        ("loss_last <= 1", {"loss_last": None}),
+        ("tier == modelled", {"attempts": 0}),
+    ],
+)
+def test_what_has_no_value_is_neither_true_nor_false(text: str, changes: dict[str, object]) -> None:
+    with pytest.raises(VerificationError, match="has no value"):
+        holds(text, figures(**changes))
+
+
+def test_the_tier_is_the_worst_one() -> None:
+    assert holds("tier == modelled", figures())
+    assert not holds("tier == counter", figures())
+
+
+def test_a_bound_that_no_float_can_tell_apart_is_decided_exactly() -> None:
+    third = figures(delta=Fraction(10**9, 3))
+    assert not holds("delta >= 0.333333333334", third)
+    assert holds("delta > 0.333333333333", third)
+    just = figures(hi_uj=2**53 - 1, estimate_uj=2**53 - 1)
+    assert holds("joules <= 9007199254.740991", just)
+    assert not holds("joules < 9007199254.740991", just)
+    assert nextafter(9007199254.740991, 0) < 9007199254.740991
+
+
+@given(
+    st.fractions(-(10**12), 10**12, max_denominator=5000), st.decimals(-1000, 1000, allow_nan=False, places=9)
+)
+def test_comparisons_agree_with_fractions(delta: Fraction, bound: object) -> None:
+    found, threshold = figures(delta=delta), Fraction(str(bound)) * 10**9
+    for operator, expected in (
+        (">=", delta >= threshold),
+        (">", delta > threshold),
+        ("<=", delta <= threshold),
+        ("<", delta < threshold),
+        ("==", delta == threshold),
+    ):
+        assert holds(f"delta {operator} {bound:f}", found) is expected
+
+
+def test_values_are_spelt_in_one_way_and_shown_with_what_they_are() -> None:
+    assert [spelt(v) for v in (Fraction(6, 4), Fraction(-4, 2), Tier.COUNTER)] == ["3/2", "-2", "counter"]
+    assert shown(Quantity.DELTA, Fraction(10**9, 3)) == "≈ 0.333333333 nats"
+    assert shown(Quantity.JOULES_HI, Fraction(1_457_863_205)) == "1457.863205 J"
+    assert shown(Quantity.ACCURACY_GAIN, Fraction(1, 32)) == "3.125 points"
+    upper, lower = judge(figures(), parse_expression("joules <= 9 kJ and joules >= 1"))
+    assert in_words(upper) == "joules is at most 1250 J"
+    assert in_words(lower) == "joules is at least 900 J"

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from cryoflux.cli.main import main
+from synthetic_state import SyntheticState
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit code of a command line."""
+    monkeypatch.setattr(sys, "argv", ["cryoflux", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+
+def options(state: Path) -> list[object]:
+    return ["--key", state / "keys" / "receipt.pub", "--log-key", state / "keys" / "log.pub"]
+
+
+def test_what_is_claimed_can_be_verified_by_the_command_that_is_printed(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "claim", "delta >= 0.05 and joules <= 2000", "--state", pristine.path) == 0
+    said = capsys.readouterr().err
+    command = said.split("cryoflux ")[1].split()
+    assert command[:2] == ["verify", "claim.json"]
+    assert run(monkeypatch, *command) == 0
+    shown = capsys.readouterr().out
+    assert "✓ CLAIM HOLDS: delta >= 0.05 and joules <= 2000" in shown
+    assert "4 attempts, the whole log up to its head" in shown
+    for words in ("Proven: bytes", "Recomputed: nothing", "Attested, not proven: joules"):
+        assert words in shown
+    assert "(attested): joules <= 2000: joules is at most 440 J" in shown
+
+
+def test_a_false_claim_exits_with_1_and_leaves_no_file(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "claim", "joules <= 2", "--state", pristine.path, "-o", "false.json") == 1
+    assert "The claim is false: joules is at most 440 J." in capsys.readouterr().err
+    assert not Path("false.json").exists()
+
+
+def test_an_expression_that_is_none_is_a_usage_error(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "claim", "joules <= NaN", "--state", pristine.path) == 2
+    assert "'NaN' is not a number" in capsys.readouterr().err
+    assert run(monkeypatch, "claim", "kept >= 1", "--state", pristine.path, "-o", "no/where.json") == 2
+
+
+def test_json_says_the_exact_values(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = ["--state", pristine.path, "--last", "1", "--json", "-o", "last.json"]
+    assert run(monkeypatch, "claim", "joules <= 110 and kept == 1", *target) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["event"], made["bytes"]) == ("claimed", Path("last.json").stat().st_size)
+    assert run(monkeypatch, "verify", "last.json", "--json", *options(pristine.path)) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] is True
+    assert found["claim"]["holds"] is True
+    assert (found["claim"]["first"], found["claim"]["end"], found["claim"]["whole"]) == (6, 8, False)
+    assert [clause["value"] for clause in found["claim"]["clauses"]] == ["110000000", "1"]
+    assert {check["claim"] for check in found["checks"] if check["number"] == 22} == {"proven", "attested"}
+
+
+def test_a_changed_claim_exits_with_1_and_names_what_failed(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "claim", "kept == 2", "--state", pristine.path) == 0
+    document = json.loads(Path("claim.json").read_text())
+    document["evidence"]["spans"] = [[0, 6]]
+    Path("claim.json").write_text(json.dumps(document, sort_keys=True, separators=(",", ":")))
+    capsys.readouterr()
+    assert run(monkeypatch, "verify", "claim.json", *options(pristine.path)) == 1
+    assert "✗ CLAIM NOT VERIFIED" in capsys.readouterr().out
+    assert run(monkeypatch, "verify", "claim.json", "--json", *options(pristine.path)) == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False
+
+
+def test_a_log_key_belongs_to_a_claim(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "verify", pristine.path, *options(pristine.path)) == 2
+    assert "is not a claim" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--recompute", "--spot-check", "--retrain"])
+def test_a_claim_brings_nothing_that_could_be_computed_again(
+    pristine: SyntheticState,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+) -> None:
+    assert run(monkeypatch, "claim", "kept == 2", "--state", pristine.path) == 0
+    assert run(monkeypatch, "verify", "claim.json", option, "1") == 2
+    assert "brings neither models nor examples" in capsys.readouterr().err

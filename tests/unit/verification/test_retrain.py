@@ -1,0 +1,117 @@
+"""Training again: what it takes is read from the log, and another adapter is a distance, not a failure."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from test_spot_check import Some
+
+import synthetic_state
+from cryoflux.receipts.statement import Training
+from cryoflux.verification.again import Again
+from cryoflux.verification.artefacts import capsule_path
+from cryoflux.verification.history import read_history
+from cryoflux.verification.material import read_material
+from cryoflux.verification.result import Check, Report, Status
+from cryoflux.verification.retrain import Plan, plan_of
+from cryoflux.verification.steps import verify_target
+from synthetic_parts import SEED, tiny_safetensors, training
+from synthetic_state import SyntheticState, make_state
+
+HERE = {"cryoflux": "0.1.0", "cpu": "x86_64 AVX512"}
+
+
+class Trainer(Some):
+    """Trains what it is told to: the recorded adapter, or another one."""
+
+    def __init__(self, capsule: Path | None) -> None:
+        super().__init__()
+        self.capsule = capsule
+        self.plans: list[Plan] = []
+
+    def retrain(self, plan: Plan, into: Path) -> Path:
+        self.plans.append(plan)
+        if self.capsule is not None:
+            return shutil.copytree(self.capsule, into / "retrained")
+        (into / "retrained").mkdir()
+        (into / "retrained" / "adapter_model.safetensors").write_bytes(tiny_safetensors([0.0201, 4.0]))
+        return into / "retrained"
+
+    def distances(self, *_folders: Path) -> dict[str, float]:
+        return {"w": 0.25}
+
+    def software(self) -> dict[str, str]:
+        return HERE
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SyntheticState:
+    """The standard state, with receipts that say how products were computed."""
+
+    def made(**changes: object) -> Training:
+        return training(**{**changes, "backend": "f32", "threads": 1, "device": "cpu"})
+
+    monkeypatch.setattr(synthetic_state, "training", made)
+    return make_state(tmp_path / "trained")
+
+
+def retrained(state: Path, trainer: Trainer, most: int = 1) -> tuple[Report, list[Check]]:
+    report = verify_target(state, again=Again(lambda _most: trainer, adapters=most))
+    return report, [check for check in report.checks if check.number == 15]
+
+
+def test_the_same_bytes_are_reproduced_exactly(trained: SyntheticState) -> None:
+    capsule = capsule_path(trained.path, trained.entries[7].statement)
+    report, (check,) = retrained(trained.path, Trainer(capsule))
+    assert (check.status, report.ok) == (Status.OK, True)
+    assert "the same bytes" in check.detail
+    assert report.levels[0]["levels"]["retraining"] == "reproduced exactly"
+
+
+def test_other_bytes_are_a_distance_and_no_failure(trained: SyntheticState) -> None:
+    report, (check,) = retrained(trained.path, Trainer(None))
+    assert (check.status, report.ok) == (Status.UNKNOWN, True)
+    assert "ΔW of 1 tensors is 0.25 of its length away (median), at most 0.25 (w)" in check.detail
+    assert "(+0.000000, where Δ was +0.02" in check.detail
+    assert "its cpu is not recorded" in check.detail
+    assert report.levels[0]["levels"]["retraining"] == "reproduced from other bytes"
+
+
+def test_the_newest_kept_updates_are_trained_and_no_others(trained: SyntheticState) -> None:
+    trainer = Trainer(None)
+    retrained(trained.path, trainer, most=9)
+    assert [plan.drawn.before for plan in trainer.plans] == [96, 0]
+    assert [len(plan.earlier) for plan in trainer.plans] == [2, 0]
+
+
+def test_the_plan_says_what_the_log_says(trained: SyntheticState) -> None:
+    history = read_history(read_material(trained.path))
+    plan = plan_of(history, history.attempts[3])
+    assert (plan.drawn.training.steps, plan.drawn.training.planned_steps) == (20, 200)
+    assert (plan.drawn.training.seed, plan.pool_seed) == (SEED, 11)
+    assert plan.base == history.attempts[3].receipt.base.digest
+    assert not plan.first_step_ended
+
+
+def test_what_is_not_recorded_or_not_kept_leaves_the_question_open(
+    trained: SyntheticState, pristine: SyntheticState
+) -> None:
+    trainer = Trainer(None)
+    _, (silent,) = retrained(pristine.path, trainer)
+    shutil.rmtree(capsule_path(trained.path, trained.entries[7].statement))
+    _, (withheld,) = retrained(trained.path, trainer)
+    assert (silent.status, withheld.status) == (Status.UNKNOWN, Status.UNKNOWN)
+    assert "how products were computed" in silent.detail
+    assert "nothing to compare with" in withheld.detail
+    assert not trainer.plans
+
+
+def test_a_trainer_that_breaks_refutes_nothing(trained: SyntheticState) -> None:
+    class Broken(Trainer):
+        def retrain(self, plan: Plan, into: Path) -> Path:
+            raise RuntimeError("no memory")
+
+    _, (check,) = retrained(trained.path, Broken(None))
+    assert (check.status, "no memory" in check.detail) == (Status.UNKNOWN, True)

@@ -1,0 +1,54 @@
+"""A witness as a process of its own, with the real command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+
+from running import environment
+
+
+class WitnessProcess:
+    def __init__(self, folder: Path, *options: str, program: tuple[str, ...] = ("-m", "cryoflux")) -> None:
+        command = [sys.executable, "-W", "error", *program, "witness", "serve", "--json"]
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [*command, "--port", "0", "--dir", str(folder), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        self.hello = json.loads(line)
+        self.url = self.hello["url"]
+
+    def policy_line(self, name: str) -> str:
+        return f"witness {name} {self.hello['key']} {self.url}"
+
+    def post(self, body: bytes) -> httpx2.Response:
+        return httpx2.post(f"{self.url}/add-checkpoint", content=body, trust_env=False, timeout=30)
+
+    def end(self, how: int = signal.SIGTERM) -> int:
+        self.process.send_signal(how)  # which does nothing to one that was waited for
+        code = self.process.wait(timeout=30)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code
+
+
+@contextmanager
+def witness(folder: Path, *options: str) -> Iterator[WitnessProcess]:
+    running = WitnessProcess(folder, *options)
+    try:
+        yield running
+    finally:
+        running.end()
