@@ -39,6 +39,9 @@ bench: .venv-bench/stamp
 	.venv-bench/bin/python benchmarks/meter_overhead.py
 	.venv-bench/bin/python benchmarks/account_storm.py
 	.venv-bench/bin/python benchmarks/account_storm.py --kills 1000
+	.venv-bench/bin/python benchmarks/verify_scale.py
+	.venv-bench/bin/python benchmarks/bit_flips.py
+	.venv-bench/bin/python benchmarks/recompute_identity.py
 	.venv-bench/bin/python benchmarks/schedulers.py --record bench/schedules
 	.venv-bench/bin/python benchmarks/schedulers.py --records bench/schedules/records.jsonl
 
