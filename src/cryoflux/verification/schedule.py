@@ -7,10 +7,10 @@ pull a favourite arm and call it the policy's choice, nor go on past a plateau i
 
 from __future__ import annotations
 
-__all__ = ["Outcomes", "Rederived", "Scheduled", "rederive"]
+__all__ = ["Outcomes", "Rederived", "Scheduled"]
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cryoflux.scheduling.efficiency import Memory, Outcome
@@ -42,16 +42,6 @@ class Scheduled:
     """smallest Δ of the announced rule, nano-nats"""
     outcome: Outcome | None
     """none where the attempt says nothing of its arm: interrupted, never reserved, or still open"""
-
-
-def rederive(attempts: Sequence[Scheduled]) -> list[Finding]:
-    """Choose again before each attempt, knowing only those before it.
-
-    Args:
-        attempts: all attempts of a log, oldest first.
-    """
-    again = Rederived()
-    return [finding for attempt in attempts for finding in again.take(attempt)]
 
 
 class Rederived:

@@ -13,9 +13,8 @@ from cryoflux.energy.interface import Reading
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.nvml import find_gpus
 from cryoflux.energy.processes import MachineTimes, ProcessTimes, find_owner
-from cryoflux.energy.replay import ReplaySource
 from cryoflux.quantities import Tier
-from energy_fakes import FakeClock, FakeNvml, FakeProc
+from energy_fakes import FakeClock, FakeNvml, FakeProc, ReplaySource
 
 
 class Bench:

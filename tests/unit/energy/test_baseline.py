@@ -12,9 +12,8 @@ from cryoflux.energy.baseline import load_baseline, obtain_baseline
 from cryoflux.energy.cpu_model import CpuModelSource
 from cryoflux.energy.interface import Reading
 from cryoflux.energy.processes import MachineTimes
-from cryoflux.energy.replay import ReplaySource
 from cryoflux.errors import StateTamperedError
-from energy_fakes import FakeClock, FakeProc
+from energy_fakes import FakeClock, FakeProc, ReplaySource
 
 
 class Machine:

@@ -36,9 +36,8 @@ from cryoflux.energy.meter import Meter
 from cryoflux.energy.nvml import NvmlSource
 from cryoflux.energy.processes import Busy
 from cryoflux.energy.rapl import find_rapl
-from cryoflux.energy.replay import ReplaySource
 from cryoflux.quantities import Tier
-from energy_fakes import FakeClock, powercap_zone
+from energy_fakes import FakeClock, ReplaySource, powercap_zone
 from synthetic_world import BILLION, MICRO, Trace, steps_trace
 
 TRIALS = 2_000

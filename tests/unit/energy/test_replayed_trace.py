@@ -13,12 +13,12 @@ from cryoflux.energy.baseline import Baseline, Idle
 from cryoflux.energy.interface import Reading
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import MachineTimes
-from cryoflux.energy.replay import ReplaySource, find_replay, replayed
+from cryoflux.energy.replay import find_replay, replayed
 from cryoflux.energy.trace import RecordedSource, Round, Trace, TraceWriter, read_trace
 from cryoflux.energy.window import Accumulator, Limits
 from cryoflux.errors import UsageError
 from cryoflux.quantities import Tier
-from energy_fakes import FakeClock
+from energy_fakes import FakeClock, ReplaySource
 
 SECOND = 1_000_000_000
 RANGE_UJ = 1_000_000_000

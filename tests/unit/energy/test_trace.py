@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from cryoflux.energy.interface import Reading
 from cryoflux.energy.nvml import find_gpus
-from cryoflux.energy.replay import ReplaySource
 from cryoflux.energy.trace import FORMAT, RecordedSource, TraceWriter, read_trace
 from cryoflux.errors import StorageError, UsageError
-from energy_fakes import FakeClock, FakeNvml
+from energy_fakes import FakeClock, FakeNvml, ReplaySource
 
 NOTHING = Reading(0, 0, "a")
 

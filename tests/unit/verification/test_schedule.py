@@ -9,7 +9,7 @@ import pytest
 from cryoflux.scheduling.efficiency import Outcome
 from cryoflux.scheduling.policy import POLICIES, Arm, Choice, choose
 from cryoflux.verification.result import Status
-from cryoflux.verification.schedule import Scheduled, rederive
+from cryoflux.verification.schedule import Rederived, Scheduled
 
 J = 10**6
 LEAST = 2_000_000
@@ -17,6 +17,12 @@ TASK = "lora_delta"
 ARMS = tuple(Arm(TASK, name, 2 * joules * J, joules * J) for name, joules in (("a", 4), ("b", 9), ("c", 30)))
 GAINS = {"a": 30, "b": 60, "c": 50}
 """first Δ in thousandths of a nat; it halves with every attempt of the arm"""
+
+
+def rederive(attempts):
+    """What is wrong with the choices of a whole log."""
+    again = Rederived()
+    return [finding for attempt in attempts for finding in again.take(attempt)]
 
 
 def honest(
