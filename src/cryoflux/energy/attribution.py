@@ -171,6 +171,10 @@ class Attribution:
         """From the start to the last snapshot."""
         return self._now.monotonic_ns - self._start.monotonic_ns
 
+    def age_ns(self, now: Snapshot) -> int:
+        """How long ago the last snapshot was taken into account."""
+        return now.monotonic_ns - self._now.monotonic_ns
+
     def counters(self) -> tuple[Counter, ...]:
         """What the sources showed at both ends."""
         rows = zip(self._channels, self._start.marks, self._now.marks, strict=True)

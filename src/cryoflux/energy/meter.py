@@ -37,6 +37,7 @@ from cryoflux.quantities import MICRO, Energy
 
 _LOG = logging.getLogger(__name__)
 _PERIOD_S = 1.0
+_WATCHED_EVERY_NS = 10 * BILLION
 _NOT_WRITTEN = "not-written"
 _LONGEST_WAIT_S = 3.0
 _REST = 0.01
@@ -138,7 +139,9 @@ class Meter:
                 self._watch_rest(newer, now)
                 self._recent = (newer, now)
             for attribution in self._attributions:
-                attribution.advance(now)
+                # Nobody pays by what is only watched, so it need not wake the caches every second.
+                if attribution in self._charging or attribution.age_ns(now) >= _WATCHED_EVERY_NS:
+                    attribution.advance(now)
             self._read_again.notify_all()
             return now
 
