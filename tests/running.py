@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from cryoflux.cli.main import main
+
 DRIVER = Path(__file__).with_name("drive.py")
 QUICK = ["--learning-rate", "0.01", "--reserve", "12J", "--recipes", "prefix-1,lean"]
 SURE = ["--learning-rate", "0.01", "--reserve", "40J", "--recipes", "lean", "--max-steps", "12"]
@@ -62,3 +66,11 @@ def cryoflux(*arguments: object, cwd: Path | None = None, kill_at: str = "", **e
     process = start(*arguments, cwd=cwd, kill_at=kill_at, **extra)
     stdout, stderr = process.communicate(timeout=240)
     return Outcome(process.returncode, stdout, stderr)
+
+
+def exit_code_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit code of a command line that runs in this process."""
+    monkeypatch.setattr(sys, "argv", ["cryoflux", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)

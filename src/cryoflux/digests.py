@@ -21,6 +21,7 @@ __all__ = [
     "listed_digests",
     "mismatched_files",
     "read_tensor_entries",
+    "read_tensor_header",
     "sha256_hex",
     "tensors_digest",
     "write_checksums",
@@ -113,18 +114,32 @@ def read_tensor_entries(path: Path) -> list[TensorEntry]:
     with path.open("rb") as stream:
         size = path.stat().st_size
         try:
-            length = int.from_bytes(stream.read(8), "little")
-            if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
-                raise ValueError("header length")
-            header = json.loads(stream.read(length))
-            header.pop("__metadata__", None)
-            return [_read_entry(stream, name, spec, 8 + length, size) for name, spec in header.items()]
+            header, start = read_tensor_header(stream, size)
+            return [_read_entry(stream, name, spec, start, size) for name, spec in header.items()]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(
                 f"{path} is not a well-formed safetensors file.",
                 why=f"Its weights cannot be identified ({error}).",
                 hint="Restore the file from where it came.",
             ) from error
+
+
+def read_tensor_header(stream: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
+    """What the header of a safetensors file says of each tensor, and where their bytes begin.
+
+    Args:
+        stream: the file, at its start.
+        size: of the file, bytes.
+
+    Raises:
+        ValueError, TypeError, AttributeError, RecursionError: there is no such header.
+    """
+    length = int.from_bytes(stream.read(8), "little")
+    if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
+        raise ValueError("header length")
+    header: dict[str, Any] = json.loads(stream.read(length))
+    header.pop("__metadata__", None)
+    return header, 8 + length
 
 
 def _read_entry(stream: BinaryIO, name: str, spec: dict[str, Any], start: int, size: int) -> TensorEntry:

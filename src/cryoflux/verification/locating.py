@@ -15,15 +15,13 @@ from __future__ import annotations
 __all__ = ["Span", "damaged_tensor", "example_of", "flipped_bit", "part_of", "said_where", "tensor_spans"]
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryoflux.digests import TensorEntry, tensors_digest
+from cryoflux.digests import TensorEntry, read_tensor_header, tensors_digest
 from cryoflux.errors import ModelError
 
-_MAX_HEADER_BYTES = 100_000_000
 _MAX_SEARCHED_BYTES = 12_000
 """every bit is tried, so the time goes with the square: about a second for these"""
 _BYTES_PER_EXAMPLE = 18
@@ -47,14 +45,9 @@ def tensor_spans(path: Path) -> list[Span]:
         OSError: the file cannot be read.
     """
     with path.open("rb") as stream:
-        size = path.stat().st_size
         try:
-            length = int.from_bytes(stream.read(8), "little")
-            if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
-                raise ValueError("header length")
-            header = json.loads(stream.read(length))
-            header.pop("__metadata__", None)
-            spans = [_span(name, spec, 8 + length) for name, spec in header.items()]
+            header, start = read_tensor_header(stream, path.stat().st_size)
+            spans = [_span(name, spec, start) for name, spec in header.items()]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(
                 f"{path} is not a well-formed safetensors file.",

@@ -1,20 +1,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from cryoflux.cli.main import main
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """The exit code of a command line."""
-    monkeypatch.setattr(sys, "argv", ["cryoflux", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
+from running import exit_code_of as run
 
 
 @pytest.fixture(autouse=True)

@@ -1,22 +1,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cryoflux.cli.main import main
+from running import exit_code_of as run
 from synthetic_state import SyntheticState, open_state
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """The exit code of a command line."""
-    monkeypatch.setattr(sys, "argv", ["cryoflux", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture(autouse=True)
