@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["SyntheticState", "make_state", "open_state"]
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -227,6 +228,19 @@ class SyntheticState:
             "decision": None,
         }
         return self.conclude(intent, **{**said, **changes})
+
+    def fork(self, place: Path) -> SyntheticState:
+        """A copy that goes on by itself, with the same keys."""
+        path = shutil.copytree(self.path, place, symlinks=True)
+        return SyntheticState(
+            path,
+            ReceiptLog.open(path),
+            self.data,
+            self.head,
+            gain=self.gain,
+            uses=self.uses,
+            entries=list(self.entries),
+        )
 
     def attempt(self, gain: float, /, **changes: object) -> Entry:
         """Announce and conclude an attempt that lowers every loss by about ``gain`` nats."""

@@ -22,7 +22,6 @@ from cryoflux.receipts.checkpoint import (
     verifier_key,
     with_signatures,
 )
-from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.tile_reader import TileReader
 from cryoflux.verification import memory, witnessing
 from cryoflux.verification.result import Report
@@ -84,17 +83,7 @@ class Liar:
 
     def fork(self, place: str) -> SyntheticState:
         """A copy of the state that goes on by itself, with the same keys."""
-        path = shutil.copytree(self.made.path, self.folder / place, symlinks=True)
-        made = self.made
-        return SyntheticState(
-            path,
-            ReceiptLog.open(path),
-            made.data,
-            made.head,
-            gain=made.gain,
-            uses=made.uses,
-            entries=list(made.entries),
-        )
+        return self.made.fork(self.folder / place)
 
     def verdict(
         self, state: Path, *, needed: int = 2, max_age_s: int | None = None, heads: str = ""

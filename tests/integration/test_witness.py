@@ -15,34 +15,20 @@ import httpx2
 import pytest
 
 from cryoflux.receipts.checkpoint import parse_note
-from cryoflux.receipts.log import ReceiptLog
 from running import cryoflux
 from signed_log import SignedLog
-from synthetic_state import SyntheticState, open_state
+from synthetic_state import open_state
 from witness_process import WitnessProcess, witness
 
 LOG = SignedLog()
 FORK = SignedLog("b")
 
 
-def fork_of(made: SyntheticState, place: Path) -> SyntheticState:
-    path = shutil.copytree(made.path, place, symlinks=True)
-    return SyntheticState(
-        path,
-        ReceiptLog.open(path),
-        made.data,
-        made.head,
-        gain=made.gain,
-        uses=made.uses,
-        entries=list(made.entries),
-    )
-
-
 def test_a_log_is_witnessed_by_two_of_three_and_a_liar_is_caught(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
     made.attempt(0.05)
     backup = shutil.copytree(made.path, tmp_path / "backup", symlinks=True)
-    other = fork_of(made, tmp_path / "fork")
+    other = made.fork(tmp_path / "fork")
     key = cryoflux("witness", "key", "--state", made.path).stdout.strip()
     with ExitStack() as opened:
         a, b, c = (opened.enter_context(witness(tmp_path / name, "--log", key)) for name in "abc")
