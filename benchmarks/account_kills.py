@@ -25,12 +25,12 @@ from pathlib import Path
 
 from cryoflux.config import load_settings
 from cryoflux.database import read_only
-from cryoflux.energy.audit import fault_of
-from cryoflux.energy.bucket import Bucket, ReservationConflictError
-from cryoflux.energy.charge import Charge
+from cryoflux.energy.account.audit import fault_of
+from cryoflux.energy.account.bucket import Bucket, ReservationConflictError
+from cryoflux.energy.account.charge import Charge
+from cryoflux.energy.account.ledger import identity
 from cryoflux.energy.clock import BILLION
 from cryoflux.energy.embedded import EmbeddedAgent
-from cryoflux.energy.ledger import identity
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO, Energy, Tier
 

@@ -34,9 +34,9 @@ from typing import Any
 
 from account_kills import kill
 from cryoflux.database import read_only
-from cryoflux.energy.audit import fault_of
-from cryoflux.energy.bucket import Bucket
-from cryoflux.energy.charge import Charge
+from cryoflux.energy.account.audit import fault_of
+from cryoflux.energy.account.bucket import Bucket
+from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.clock import SystemClock
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO, Energy, Tier

@@ -29,7 +29,7 @@ from typing import Any
 from fault_cases import FAULTS, MICRO, TICK_S, Fault, World
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "tests" / "unit" / "energy"))
+sys.path.append(str(HERE.parent / "tests"))
 
 TOOLS = ("zeus", "codecarbon")
 SETTLE_S = 2.0

@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from cryoflux.energy.clock import SystemClock
-from cryoflux.energy.integral import PowerIntegral
-from cryoflux.energy.nvml import NvmlSource, find_gpus, load_pynvml
+from cryoflux.energy.sources.integral import PowerIntegral
+from cryoflux.energy.sources.nvml import NvmlSource, find_gpus, load_pynvml
 
 FAKES = Path(__file__).parents[1] / "tests" / "unit" / "energy"
 FAKE_MODULE = """

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "unit" / "energy"))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 from synthetic_world import PlainZone, SteppedCounter, Trace, counted_joules, mixed_trace, steps_trace
 

@@ -66,7 +66,7 @@ def work(model: Path, holdout: Path, examples: int, tokens: int, *, kernels: boo
     import torch
 
     from cryoflux.data.prepared import load_examples
-    from cryoflux.libraries import quieten
+    from cryoflux.tasks.lora.libraries import quieten
 
     quieten()
     texts = load_examples(holdout)[:examples]

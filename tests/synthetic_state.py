@@ -19,8 +19,8 @@ from cryoflux.decision.rules import BUDGETED
 from cryoflux.decision.screening import screened_out
 from cryoflux.decision.sequential import reading_order
 from cryoflux.digests import file_digest
-from cryoflux.energy.bucket import Bucket
-from cryoflux.energy.charge import Charge
+from cryoflux.energy.account.bucket import Bucket
+from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.clock import SystemClock
 from cryoflux.files import replace_symlink
 from cryoflux.quantities import Energy, Tier

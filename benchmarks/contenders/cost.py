@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cryoflux.energy.cpu_model import GUESSED_W_PER_CPU
+from cryoflux.energy.sources.cpu_model import GUESSED_W_PER_CPU
 
 WATTS = GUESSED_W_PER_CPU
 """modelled: what CryoFlux guesses for one busy logical CPU when nothing measures"""

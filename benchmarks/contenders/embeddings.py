@@ -11,7 +11,7 @@ import numpy as np
 
 from contenders.cost import Laps
 from contenders.data import Task, Text
-from cryoflux.training.base_model import EMBEDDED, resolve
+from cryoflux.tasks.lora.base_model import EMBEDDED, resolve
 
 
 def _labels(texts: list[Text]) -> list[int]:

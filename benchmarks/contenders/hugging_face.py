@@ -11,7 +11,7 @@ from typing import Any
 from contenders.cost import Laps
 from contenders.data import Task, encode
 from contenders.lora import Fit, Recipe, fit
-from cryoflux.training.base_model import EMBEDDED, load_base
+from cryoflux.tasks.lora.base_model import EMBEDDED, load_base
 
 _SAMPLES = 204
 _CYCLES = 5

@@ -25,10 +25,10 @@ from cryoflux.encoder.model import Encoder
 from cryoflux.encoder.prefix import PrefixCache
 from cryoflux.encoder.tokens import Tokens
 from cryoflux.registry.shards import read_tensors
-from cryoflux.training.base_model import EMBEDDED, load_base
-from cryoflux.training.lean import Material, train_lean
-from cryoflux.training.pacing import Limits
-from cryoflux.training.recipe import Recipe
+from cryoflux.tasks.lora.base_model import EMBEDDED, load_base
+from cryoflux.tasks.lora.lean import Material, train_lean
+from cryoflux.tasks.lora.recipe import Recipe
+from cryoflux.tasks.pacing import Limits
 
 Pass = Callable[[], int]
 """trains once over all examples and returns how many steps that took"""

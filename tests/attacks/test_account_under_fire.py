@@ -7,20 +7,17 @@ import os
 import resource
 import sqlite3
 import subprocess
-import sys
 import threading
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-
 import account_kills
 import account_storm
 from cryoflux.database import SharedTransactions
-from cryoflux.energy.bucket import Bucket, ReservationConflictError
-from cryoflux.energy.charge import Charge
+from cryoflux.energy.account.bucket import Bucket, ReservationConflictError
+from cryoflux.energy.account.charge import Charge
 from cryoflux.errors import BudgetError, StorageError
 from cryoflux.quantities import Energy, Tier
 
@@ -234,7 +231,7 @@ def goes_on(bucket):
 def test_an_account_that_another_process_holds_is_left_alone_until_it_lets_go(bucket, path, monkeypatch):
     bucket.take(10 * J, request_id="held")
     for name in ("_PATIENCE_MS", "_TICK_PATIENCE_MS"):
-        monkeypatch.setattr(f"cryoflux.energy.bucket.{name}", 20)
+        monkeypatch.setattr(f"cryoflux.energy.account.bucket.{name}", 20)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         refused_and_unchanged(bucket, "locked", "Wait for the other process")

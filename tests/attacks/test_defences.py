@@ -18,15 +18,16 @@ from test_borrowed_adapter import recomputed
 from test_forged_joules import signed
 from test_rewritten_history import store
 
-from cryoflux.energy.charge import Charge
+from cryoflux.energy.account.charge import Charge
+from cryoflux.energy.account.settlement import sign_settlement
 from cryoflux.energy.interface import Reservation
-from cryoflux.energy.settlement import sign_settlement
 from cryoflux.quantities import Energy, Tier
 from cryoflux.receipts.revocation import Authority
 from cryoflux.receipts.statement import Outcome
 from cryoflux.signing.envelope import sign_document
 from cryoflux.signing.keys import KEYS_FOLDER, METER_KEY, load_key, load_public_key
-from cryoflux.verification import artefacts, authority, claims, datasets, decisions, joules, lineage
+from cryoflux.verification import arithmetic as claims
+from cryoflux.verification import artefacts, authority, datasets, decisions, joules, lineage
 from cryoflux.verification.result import Status
 from cryoflux.verification.steps import verify_target
 from synthetic_parts import (

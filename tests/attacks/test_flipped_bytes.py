@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import bit_flips
 from cryoflux.errors import StateTamperedError

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cryoflux.energy.charge import Charge
+from cryoflux.energy.account.charge import Charge
+from cryoflux.energy.account.settlement import SettlementStatement, read_settlement, sign_settlement
 from cryoflux.energy.interface import Counter, Reservation
-from cryoflux.energy.settlement import SettlementStatement, read_settlement, sign_settlement
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import Energy, Tier
 from cryoflux.receipts.statement import EnergyFigure

@@ -23,7 +23,8 @@ from cryoflux.receipts.checkpoint import (
     with_signatures,
 )
 from cryoflux.receipts.tile_reader import TileReader
-from cryoflux.verification import memory, witnessing
+from cryoflux.verification import known_heads as memory
+from cryoflux.verification import witnessing
 from cryoflux.verification.result import Report
 from cryoflux.verification.steps import verify_target
 from cryoflux.verification.witnessing import Demand

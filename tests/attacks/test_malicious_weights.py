@@ -167,7 +167,7 @@ def test_a_weight_that_is_no_number_gives_no_loss(
 ) -> None:
     from safetensors.torch import load_file, save_file
 
-    from cryoflux.recomputation import TorchRecomputer
+    from cryoflux.tasks.lora.again import TorchRecomputer
 
     folder = shutil.copytree(classifier.parent, tmp_path / "copy") / "model"
     tensors = load_file(folder / "model.safetensors")
@@ -182,7 +182,7 @@ def test_a_weight_that_is_no_number_gives_no_loss(
 
 
 def test_code_and_pickles_beside_a_model_are_not_run(classifier: Path, tmp_path: Path, marker: Path) -> None:
-    from cryoflux.recomputation import TorchRecomputer
+    from cryoflux.tasks.lora.again import TorchRecomputer
 
     folder = shutil.copytree(classifier.parent, tmp_path / "copy") / "model"
     for name in ("pytorch_model.bin", "training_args.bin", "optimizer.pt"):
@@ -204,7 +204,7 @@ def test_code_and_pickles_beside_a_model_are_not_run(classifier: Path, tmp_path:
 
 
 def test_a_pickled_adapter_is_not_loaded(classifier: Path, tmp_path: Path, marker: Path) -> None:
-    from cryoflux.recomputation import TorchRecomputer
+    from cryoflux.tasks.lora.again import TorchRecomputer
 
     capsule = tmp_path / "capsule"
     capsule.mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cryoflux.bench import Step
+from cryoflux.attempt.context import Step
 from running import SURE, Outcome, cryoflux, environment, start
 
 

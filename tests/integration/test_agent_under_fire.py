@@ -16,7 +16,7 @@ import pytest
 from test_agent_daemon import daemon
 
 from cryoflux.database import read_only
-from cryoflux.energy.ledger import identity
+from cryoflux.energy.account.ledger import identity
 
 HOST = b"Host: localhost\r\n"
 SAMPLE = b"GET /v1/sample HTTP/1.1\r\n" + HOST + b"\r\n"

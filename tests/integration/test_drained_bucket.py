@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from cryoflux.bench import Step
+from cryoflux.attempt.context import Step
 from cryoflux.cli.run_view import JsonView
 from cryoflux.config import load_settings
 from cryoflux.errors import BudgetError
 from cryoflux.receipts.entry import receipt_of
 from cryoflux.receipts.reading import read_entries
-from cryoflux.session import run
-from cryoflux.spending import Limits
+from cryoflux.runs.session import run
+from cryoflux.runs.spending import Limits
 from cryoflux.verification.steps import verify_target
 
 

@@ -37,7 +37,7 @@ from cryoflux.agent.schemas import (
     TakeReply,
     to_uj,
 )
-from cryoflux.energy.bucket import ReservationConflictError, UnknownReservationError
+from cryoflux.energy.account.bucket import ReservationConflictError, UnknownReservationError
 from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.errors import BudgetError, CryoFluxError, UsageError
 from cryoflux.quantities import MICRO

@@ -30,10 +30,10 @@ from cryoflux.agent.schemas import (
     TakeReply,
 )
 from cryoflux.agent.token import require_sendable
+from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.interface import OpenReservation, Reservation, Sample, Settlement
 from cryoflux.energy.processes import find_owner
-from cryoflux.energy.settlement import read_settlement
 from cryoflux.errors import AgentError, BudgetError, VerificationError
 from cryoflux.quantities import MICRO, Energy, format_energy
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from cryoflux import __version__
 from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.energy.interface import Sample
-from cryoflux.energy.metering import ReservationView
+from cryoflux.energy.reservations import ReservationView
 from cryoflux.quantities import MICRO, Energy
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -29,7 +29,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, WithJsonSchema
 
 from cryoflux.energy.interface import Sample, Settlement, SourceSample
-from cryoflux.energy.metering import ReservationView
+from cryoflux.energy.reservations import ReservationView
 from cryoflux.quantities import MICRO, Energy, Tier
 
 # Up to 1 GJ a float of joules still names every single microjoule.

@@ -37,14 +37,14 @@ from cryoflux.receipts.statement import ZERO_HASH
 from cryoflux.receipts.store import Row
 from cryoflux.signing.envelope import verify
 from cryoflux.signing.keys import key_id
+from cryoflux.verification.arithmetic import ARITHMETIC, check_arithmetic
 from cryoflux.verification.authority import SIGNATURES, check_signatures, key_entries
-from cryoflux.verification.claims import ARITHMETIC, check_arithmetic
 from cryoflux.verification.decisions import DECISIONS, check_decisions
 from cryoflux.verification.history import History, read_history, said_by
 from cryoflux.verification.joules import ENERGY, check_energy
+from cryoflux.verification.known_heads import REMEMBERED, remember
 from cryoflux.verification.lineage import LINEAGE, check_lineage
 from cryoflux.verification.material import Material
-from cryoflux.verification.memory import REMEMBERED, remember
 from cryoflux.verification.order import CHAIN, FORM, TREE, check_form
 from cryoflux.verification.pairs import PAIRS, check_pairs
 from cryoflux.verification.result import (

@@ -23,7 +23,7 @@ from cryoflux.receipts.checkpoint import (
 )
 from cryoflux.signing.keys import raw_public_key
 from cryoflux.verification.history import History
-from cryoflux.verification.memory import REMEMBERED, check_memory, recall
+from cryoflux.verification.known_heads import REMEMBERED, check_memory, recall
 from cryoflux.verification.result import Check, Finding, conclude, failed, unknown
 from cryoflux.verification.witnessing import WITNESSED, Demand
 

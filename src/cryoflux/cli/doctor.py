@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 
 if TYPE_CHECKING:
-    from cryoflux.energy.advice import Surroundings
     from cryoflux.energy.interface import Problem, Source
+    from cryoflux.energy.sources.advice import Surroundings
 
 _PACKAGES = ("torch", "transformers", "peft", "safetensors", "pynvml", "matplotlib")
 _TDP_SOURCES = {"setting": "as set", "guess": "a rough guess of 6 W per logical CPU"}
@@ -23,9 +23,9 @@ _TDP_SOURCES = {"setting": "as set", "guess": "a rough guess of 6 W per logical 
 def doctor(state: StateOption = None, as_json: JsonOption = False) -> None:
     """Say what can be measured on this machine, by which tier, and how to measure better."""
     from cryoflux.config import load_settings
-    from cryoflux.energy.advice import next_step, surroundings
     from cryoflux.energy.clock import SystemClock
-    from cryoflux.energy.discovery import find_sources
+    from cryoflux.energy.sources.advice import next_step, surroundings
+    from cryoflux.energy.sources.discovery import find_sources
 
     settings = load_settings({"state": state}).settings
     frozen_idle_uw = _frozen_idle_uw(Path(settings.run.state))
@@ -51,14 +51,14 @@ def doctor(state: StateOption = None, as_json: JsonOption = False) -> None:
 def _frozen_idle_uw(state: Path) -> int | None:
     """A state goes on with the TDP that its baseline was frozen with: what is shown is what will be used."""
     from cryoflux.energy.baseline import load_baseline
-    from cryoflux.energy.cpu_model import CpuModelSource
+    from cryoflux.energy.sources.cpu_model import CpuModelSource
 
     idles = load_baseline(state / "baseline.json").idles
     return next((idle.idle_uw for idle in idles if idle.source == CpuModelSource.name), None)
 
 
 def _source(source: Source) -> dict[str, Any]:
-    from cryoflux.energy.cpu_model import CpuModelSource
+    from cryoflux.energy.sources.cpu_model import CpuModelSource
     from cryoflux.quantities import MICRO
 
     shown: dict[str, Any] = {
@@ -79,7 +79,7 @@ def _source(source: Source) -> dict[str, Any]:
 
 
 def _problem(problem: Problem, here: Surroundings) -> dict[str, Any]:
-    from cryoflux.energy.advice import fixes
+    from cryoflux.energy.sources.advice import fixes
 
     fix = list(fixes(problem, here))
     return {"name": problem.name, "code": problem.code, "reason": problem.reason, "fix": fix}

@@ -16,7 +16,7 @@ from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.errors import StateError
 
 if TYPE_CHECKING:
-    from cryoflux.energy.ledger import Identity, LedgerEntry, Pending
+    from cryoflux.energy.account.ledger import Identity, LedgerEntry, Pending
 
 app = typer.Typer(
     help="Look at the joule account and the idle baseline.", no_args_is_help=True, rich_markup_mode=None
@@ -40,7 +40,7 @@ def _file(flag: str | None, name: str, what: str) -> Path:
 def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
     """List every grant, credit, take and settlement, and add them up."""
     from cryoflux.database import read_only
-    from cryoflux.energy.audit import check_account, fault_of, require_account
+    from cryoflux.energy.account.audit import check_account, fault_of, require_account
 
     path = _file(state, "account.db", "joule account")
     with closing(read_only(path)) as connection:
@@ -62,8 +62,8 @@ def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
 
 
 def _shown(connection: sqlite3.Connection, path: Path) -> tuple[list[LedgerEntry], Pending, Identity]:
-    from cryoflux.energy.audit import check_account
-    from cryoflux.energy.ledger import identity, read_entries, read_pending
+    from cryoflux.energy.account.audit import check_account
+    from cryoflux.energy.account.ledger import identity, read_entries, read_pending
 
     try:
         return list(read_entries(connection)), read_pending(connection), identity(connection)

@@ -7,7 +7,7 @@ __all__ = ["show_plan"]
 from dataclasses import asdict
 
 from cryoflux.cli.console import emit_json, stdout
-from cryoflux.plan import Plan
+from cryoflux.runs.dry_run import Plan
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:

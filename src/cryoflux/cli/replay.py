@@ -26,8 +26,8 @@ def replay(
     """Add up a recorded trace again: the same joules to the microjoule, on every machine."""
     from cryoflux.config import load_settings
     from cryoflux.energy.baseline import load_baseline
-    from cryoflux.energy.replaying import replay_trace
     from cryoflux.energy.trace import read_trace
+    from cryoflux.energy.trace_totals import replay_trace
 
     folder = Path(load_settings({"state": state}).settings.run.state)
     found = replay_trace(read_trace(trace), load_baseline(folder / "baseline.json"))
@@ -60,7 +60,7 @@ def fit_curve(
     from cryoflux.energy.clock import SystemClock
     from cryoflux.energy.curve_fit import fit_curve as fit
     from cryoflux.energy.curve_fit import observe_loads
-    from cryoflux.energy.discovery import find_sources
+    from cryoflux.energy.sources.discovery import find_sources
     from cryoflux.quantities import Tier
 
     settings = load_settings().settings

@@ -122,17 +122,17 @@ def run(
     sourced = load_settings(flags)
     if dry_run:
         from cryoflux.cli.plan_view import show_plan
-        from cryoflux.plan import make_plan
+        from cryoflux.runs.dry_run import make_plan
 
         show_plan(make_plan(sourced, budget_uj), as_json=as_json)
         return
 
-    from cryoflux.libraries import require_training
+    from cryoflux.tasks.lora.libraries import require_training
 
     require_training()
     from cryoflux.cli.run_view import view_for
-    from cryoflux.session import run as spend
-    from cryoflux.spending import Limits
+    from cryoflux.runs.session import run as spend
+    from cryoflux.runs.spending import Limits
 
     interrupts = _Interrupts()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

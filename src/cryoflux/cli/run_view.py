@@ -15,9 +15,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cryoflux.bench import Bench, Step
+from cryoflux.attempt.context import Bench, Step
+from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.cli.console import emit_json, stderr, stdout
-from cryoflux.cli.run_words import (
+from cryoflux.cli.witness_words import WitnessWords, witness_document
+from cryoflux.energy.interface import Sample
+from cryoflux.quantities import format_energy
+from cryoflux.receipts.statement import Receipt
+from cryoflux.report.words import (
     attempt_document,
     attempt_line,
     choice_document,
@@ -30,16 +35,11 @@ from cryoflux.cli.run_words import (
     threads_in_use,
     witnessing_document,
 )
-from cryoflux.cli.witness_words import WitnessWords, witness_document
-from cryoflux.energy.interface import Sample
-from cryoflux.inputs import Origin
-from cryoflux.quantities import format_energy
-from cryoflux.receipts.statement import Receipt
-from cryoflux.recording import AttemptRecord
-from cryoflux.reporting import Change
+from cryoflux.runs.inputs import Origin
+from cryoflux.runs.scores import Change
+from cryoflux.runs.spending import RunObserver, Summary
 from cryoflux.scheduling.policy import Choice, Plateau
-from cryoflux.spending import RunObserver, Summary
-from cryoflux.training.pacing import Progress
+from cryoflux.tasks.pacing import Progress
 
 if TYPE_CHECKING:
     from cryoflux.witness.client import Collected  # it would bring an HTTP client

@@ -84,12 +84,12 @@ def _target(target: str | None, state: str | None) -> Path:
 
 
 def _again(losses: int, spots: int, spot_receipts: int, adapters: int) -> Again | None:
-    from cryoflux.libraries import require_training
+    from cryoflux.tasks.lora.libraries import require_training
 
     if not losses + spots + adapters:
         return None
     require_training()
-    from cryoflux.recomputation import TorchRecomputer
+    from cryoflux.tasks.lora.again import TorchRecomputer
     from cryoflux.verification.again import Again
 
     return Again(

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from cryoflux.energy.clock import BILLION, Clock
-from cryoflux.energy.cpu_model import CONCAVE_V1, Curve
 from cryoflux.energy.interface import Source
 from cryoflux.energy.processes import MachineTimes
-from cryoflux.energy.tdp import Tdp
+from cryoflux.energy.sources.cpu_model import CONCAVE_V1, Curve
+from cryoflux.energy.sources.tdp import Tdp
 from cryoflux.energy.window import Accumulator, Limits
 from cryoflux.errors import MeterError
 from cryoflux.quantities import MICRO, Tier

@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cryoflux.config import Settings
+from cryoflux.energy.account.bucket import Bucket, Record
+from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.attribution import Attribution, Snapshot
 from cryoflux.energy.baseline import BaselineState
-from cryoflux.energy.bucket import Bucket, Record
-from cryoflux.energy.charge import Charge
 from cryoflux.energy.clock import BILLION, Clock, SystemClock
-from cryoflux.energy.cpu_model import CpuModelSource
 from cryoflux.energy.interface import OpenReservation, Reservation, Sample, Settlement
-from cryoflux.energy.metering import PERIOD_NS, REST_PERIOD_NS, Metering, ReservationView
 from cryoflux.energy.opening import open_meter
 from cryoflux.energy.processes import Owner, ProcessTimes, find_owner
+from cryoflux.energy.reservations import PERIOD_NS, REST_PERIOD_NS, Metering, ReservationView
+from cryoflux.energy.sources.cpu_model import CpuModelSource
 from cryoflux.errors import StateLockedError
 from cryoflux.files import lock_exclusively
 from cryoflux.quantities import Energy
@@ -260,7 +260,7 @@ class EmbeddedAgent:
 
     def _signed(self, reservation: Reservation, charge: Charge) -> str:
         # Imported with the first settlement: a daemon at rest does without 8 MB of cryptography.
-        from cryoflux.energy.settlement import sign_settlement
+        from cryoflux.energy.account.settlement import sign_settlement
         from cryoflux.signing.keys import METER_KEY, load_key
 
         key = load_key(self._keys, METER_KEY, create=True)

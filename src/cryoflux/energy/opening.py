@@ -13,10 +13,10 @@ from typing import Any
 from cryoflux.config import Settings
 from cryoflux.energy.baseline import load_baseline, obtain_baseline
 from cryoflux.energy.clock import Clock
-from cryoflux.energy.cpu_model import CpuModelSource
-from cryoflux.energy.discovery import find_sources
 from cryoflux.energy.interface import Problem
 from cryoflux.energy.meter import Meter
+from cryoflux.energy.sources.cpu_model import CpuModelSource
+from cryoflux.energy.sources.discovery import find_sources
 from cryoflux.energy.trace import TraceWriter
 
 

@@ -103,7 +103,7 @@ def find_entry(entries: Sequence[Entry], text: str) -> Entry:
     Raises:
         UsageError: nothing, or more than one entry, has that name.
     """
-    if text.isascii() and text.isdecimal() and len(text) <= 9:
+    if text.isascii() and text.isdecimal() and len(text) <= 9 and text == str(int(text)):
         numbered = [entry for entry in entries if entry.index == int(text)]
         if numbered:
             return numbered[0]

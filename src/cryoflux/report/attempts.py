@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cryoflux.quantities import MICRO, Tier
 from cryoflux.receipts.entry import Entry, receipt_of
 from cryoflux.receipts.statement import Outcome
-from cryoflux.verification.claims import evidence_of
+from cryoflux.verification.arithmetic import evidence_of
 
 
 @dataclass(frozen=True, slots=True)

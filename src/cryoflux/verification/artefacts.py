@@ -30,7 +30,7 @@ from cryoflux.decision.evidence import pair_losses
 from cryoflux.digests import read_tensor_entries, sha256_hex, tensors_digest
 from cryoflux.errors import CryoFluxError
 from cryoflux.receipts.statement import Base, Evaluation, Outcome, ReceiptStatement
-from cryoflux.verification.claims import evidence_of, examples_read
+from cryoflux.verification.arithmetic import evidence_of, examples_read
 from cryoflux.verification.datasets import data_findings
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.history import Attempt, History, said_by

@@ -19,8 +19,8 @@ from cryoflux.errors import ConfigError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Decision, Intent, Outcome, Receipt, Rule, Training
+from cryoflux.verification.arithmetic import evidence_of, screen_evidence
 from cryoflux.verification.choices import Choices, check_choices
-from cryoflux.verification.claims import evidence_of, screen_evidence
 from cryoflux.verification.history import Attempt, History, said_by
 from cryoflux.verification.looks import Tally, with_tallies
 from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown

@@ -21,9 +21,9 @@ from cryoflux.verification.artefacts import model_path
 from cryoflux.verification.history import Attempt, History
 from cryoflux.verification.locating import tensor_spans
 from cryoflux.verification.material import ACCOUNT
-from cryoflux.verification.metered import check_metered
 from cryoflux.verification.plausible import implausible, trained_weights
 from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
+from cryoflux.verification.settlements import check_metered
 
 ENERGY = Step(10, "energy figures", Claim.ATTESTED)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.energy.audit import read_settlements
+from cryoflux.energy.account.audit import read_settlements
 from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.store import DATABASE, Row, StoredRows, read_rows

@@ -34,7 +34,7 @@ from datetime import datetime
 from cryoflux.quantities import MICRO, format_energy
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Outcome, Receipt
-from cryoflux.verification.claims import examples_read
+from cryoflux.verification.arithmetic import examples_read
 from cryoflux.verification.result import Finding, failed, unknown
 
 FEMTOJOULES_PER_FLOP64 = 1000

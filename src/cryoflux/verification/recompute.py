@@ -38,6 +38,7 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation, Holdout, Outcome
+from cryoflux.verification.arithmetic import examples_read
 from cryoflux.verification.artefacts import (
     Losses,
     capsule_path,
@@ -46,7 +47,6 @@ from cryoflux.verification.artefacts import (
     read_losses,
     tensors_of,
 )
-from cryoflux.verification.claims import examples_read
 from cryoflux.verification.datasets import holdout_path
 from cryoflux.verification.history import Attempt, History
 from cryoflux.verification.levels import Level, Levels, Word

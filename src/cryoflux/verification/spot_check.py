@@ -32,8 +32,8 @@ from cryoflux.receipts.checkpoint import Note, cosigned_at, parse_note
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
 from cryoflux.receipts.merkle import inclusion_proof, leaf_hash, root_hash, verify_inclusion
 from cryoflux.receipts.profiles import PROFILE
+from cryoflux.verification.arithmetic import examples_read
 from cryoflux.verification.artefacts import ARTEFACTS, Losses, losses_path, read_losses
-from cryoflux.verification.claims import examples_read
 from cryoflux.verification.history import Attempt, History
 from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.recompute import (

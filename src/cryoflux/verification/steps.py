@@ -38,15 +38,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryoflux.errors import StorageError
 from cryoflux.signing.keys import key_id
 from cryoflux.verification.again import AGAIN, Again, check_again
+from cryoflux.verification.arithmetic import ARITHMETIC, check_arithmetic
 from cryoflux.verification.artefacts import ARTEFACTS, check_artefacts
-from cryoflux.verification.claims import ARITHMETIC, check_arithmetic
 from cryoflux.verification.decisions import DECISIONS, check_decisions
 from cryoflux.verification.history import History, read_history
 from cryoflux.verification.joules import ENERGY, check_energy
+from cryoflux.verification.known_heads import REMEMBERED, check_memory, remember
 from cryoflux.verification.levels import Levels, levels_json
 from cryoflux.verification.lineage import LINEAGE, check_lineage
 from cryoflux.verification.material import Material, read_material
-from cryoflux.verification.memory import REMEMBERED, check_memory, remember
 from cryoflux.verification.order import (
     CHAIN,
     FORM,

@@ -32,11 +32,11 @@ from cryoflux.receipts.revocation import Authority
 from cryoflux.receipts.statement import ZERO_HASH, Intent, ReceiptStatement
 from cryoflux.receipts.store import Row, StoredRows
 from cryoflux.signing.keys import key_id
+from cryoflux.verification.arithmetic import Arithmetic
 from cryoflux.verification.authority import BAD_SIGNATURE, SIGNATURES, summary
 from cryoflux.verification.choices import Choices
-from cryoflux.verification.claims import Arithmetic
 from cryoflux.verification.decisions import Decisions
-from cryoflux.verification.growing import GrowingTree
+from cryoflux.verification.growing_tree import GrowingTree
 from cryoflux.verification.history import Attempt, History, said_by
 from cryoflux.verification.lineage import Lineage
 from cryoflux.verification.looks import Tallies

@@ -1,7 +1,7 @@
 """What the one who verifies has verified before: up to which entry every signature was checked.
 
-It lies beside the heads that were seen (`cryoflux.verification.memory`), and is the verifier's own word to
-itself: nobody signs it, and whoever can write in that folder can have signatures left out. It says of one
+It lies beside the heads that were seen (`cryoflux.verification.known_heads`), and is the verifier's own word
+to itself: nobody signs it, and whoever can write in that folder can have signatures left out. It says of one
 root that all entries under it were signed as they should be; where the first entries of a log do not have
 that root, it says nothing, and all signatures are checked. Only signatures are ever left out.
 """

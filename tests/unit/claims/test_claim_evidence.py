@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoflux.claims.evidence import Span, outside, pack, root_over, unpack
-from cryoflux.energy.settlement import Figure
+from cryoflux.energy.account.settlement import Figure
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.merkle import leaf_hash, root_hash
 from cryoflux.signing.envelope import METER_PAYLOAD, sign_document

@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cryoflux.cli.main import app
-from cryoflux.energy import rapl
-from cryoflux.energy.advice import TMPFILES_RULES, UDEV_RULE, fixes, next_step, surroundings
 from cryoflux.energy.interface import Problem
+from cryoflux.energy.sources import rapl
+from cryoflux.energy.sources.advice import TMPFILES_RULES, UDEV_RULE, fixes, next_step, surroundings
 
 NOBODY = 65534
 GROUP = 4242
@@ -111,7 +111,7 @@ def test_without_any_source_of_cpu_joules_that_is_said():
 READ_AS_A_USER = """
 import os, sys
 from cryoflux.energy.clock import SystemClock
-from cryoflux.energy.rapl import find_rapl
+from cryoflux.energy.sources.rapl import find_rapl
 clock = SystemClock()
 os.setgroups([int(sys.argv[2])])
 os.setgid(65534)

@@ -132,7 +132,7 @@ def test_a_damaged_entry_is_exit_1_for_readers_too(
 def test_recompute_without_the_training_libraries_says_what_to_install(
     pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cryoflux.libraries.find_spec", lambda _name: None)
+    monkeypatch.setattr("cryoflux.tasks.lora.libraries.find_spec", lambda _name: None)
     assert run(monkeypatch, "verify", pristine.path, "--recompute", 1) == 2
     assert "pip install 'cryoflux[train]'" in capsys.readouterr().err
 

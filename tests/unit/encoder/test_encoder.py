@@ -26,8 +26,8 @@ from cryoflux.encoder.model import Encoder, attention_bias
 from cryoflux.encoder.prefix import PrefixCache
 from cryoflux.encoder.tokens import TokenCache
 from cryoflux.registry.shards import read_tensors
-from cryoflux.training.lean import _logits, _save, _Update
-from cryoflux.training.recipe import Recipe
+from cryoflux.tasks.lora.lean import _logits, _save, _Update
+from cryoflux.tasks.lora.recipe import Recipe
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no oneDNN")
 IDS = torch.tensor([[2, 17, 5, 30, 41, 9, 3], [2, 22, 8, 3, 0, 0, 0], [2, 3, 0, 0, 0, 0, 0]])

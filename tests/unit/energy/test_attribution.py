@@ -8,11 +8,11 @@ from itertools import pairwise
 import pytest
 
 from cryoflux.energy.baseline import Baseline, Idle, obtain_baseline
-from cryoflux.energy.cpu_model import CONCAVE_V1, CpuModelSource
 from cryoflux.energy.interface import Reading
 from cryoflux.energy.meter import Meter
-from cryoflux.energy.nvml import find_gpus
 from cryoflux.energy.processes import MachineTimes, ProcessTimes, find_owner
+from cryoflux.energy.sources.cpu_model import CONCAVE_V1, CpuModelSource
+from cryoflux.energy.sources.nvml import find_gpus
 from cryoflux.quantities import Tier
 from energy_fakes import FakeClock, FakeNvml, FakeProc, ReplaySource
 

@@ -9,9 +9,9 @@ import pytest
 
 from cryoflux.digests import sha256_hex
 from cryoflux.energy.baseline import load_baseline, obtain_baseline
-from cryoflux.energy.cpu_model import CpuModelSource
 from cryoflux.energy.interface import Reading
 from cryoflux.energy.processes import MachineTimes
+from cryoflux.energy.sources.cpu_model import CpuModelSource
 from cryoflux.errors import StateTamperedError
 from energy_fakes import FakeClock, FakeProc, ReplaySource
 

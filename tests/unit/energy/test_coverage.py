@@ -30,12 +30,12 @@ from dataclasses import dataclass, replace
 import pytest
 
 from cryoflux.energy.baseline import Baseline, Idle, obtain_baseline
-from cryoflux.energy.cpu_model import CpuModelSource
 from cryoflux.energy.interface import Reading
 from cryoflux.energy.meter import Meter
-from cryoflux.energy.nvml import NvmlSource
 from cryoflux.energy.processes import Busy
-from cryoflux.energy.rapl import find_rapl
+from cryoflux.energy.sources.cpu_model import CpuModelSource
+from cryoflux.energy.sources.nvml import NvmlSource
+from cryoflux.energy.sources.rapl import find_rapl
 from cryoflux.quantities import Tier
 from energy_fakes import FakeClock, ReplaySource, powercap_zone
 from synthetic_world import BILLION, MICRO, Trace, steps_trace

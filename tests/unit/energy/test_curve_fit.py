@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryoflux.energy.cpu_model import CONCAVE_V1, CpuModelSource
 from cryoflux.energy.curve_fit import LoadSample, fit_curve, observe_loads
 from cryoflux.energy.processes import MachineTimes
-from cryoflux.energy.rapl import find_rapl
+from cryoflux.energy.sources.cpu_model import CONCAVE_V1, CpuModelSource
+from cryoflux.energy.sources.rapl import find_rapl
 from cryoflux.errors import MeterError
 from energy_fakes import RANGE_UJ, FakeClock, FakeProc, powercap_zone
 

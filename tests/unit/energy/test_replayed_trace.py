@@ -13,7 +13,7 @@ from cryoflux.energy.baseline import Baseline, Idle
 from cryoflux.energy.interface import Reading
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import MachineTimes
-from cryoflux.energy.replay import find_replay, replayed
+from cryoflux.energy.sources.replay import find_replay, replayed
 from cryoflux.energy.trace import RecordedSource, Round, Trace, TraceWriter, read_trace
 from cryoflux.energy.window import Accumulator, Limits
 from cryoflux.errors import UsageError

@@ -8,11 +8,11 @@ from itertools import pairwise
 import pytest
 
 from cryoflux.config import load_settings
-from cryoflux.energy.cpu_model import CONCAVE_V1, CpuModelSource
-from cryoflux.energy.discovery import find_sources
-from cryoflux.energy.nvml import find_gpus
 from cryoflux.energy.processes import MachineTimes, ProcessTimes, find_owner
-from cryoflux.energy.rapl import find_rapl
+from cryoflux.energy.sources.cpu_model import CONCAVE_V1, CpuModelSource
+from cryoflux.energy.sources.discovery import find_sources
+from cryoflux.energy.sources.nvml import find_gpus
+from cryoflux.energy.sources.rapl import find_rapl
 from cryoflux.errors import MeterError
 from cryoflux.quantities import Tier
 from energy_fakes import FakeClock, FakeNvml, FakeProc, powercap_zone

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryoflux.energy.interface import Reading
-from cryoflux.energy.nvml import find_gpus
+from cryoflux.energy.sources.nvml import find_gpus
 from cryoflux.energy.trace import FORMAT, RecordedSource, TraceWriter, read_trace
 from cryoflux.errors import StorageError, UsageError
 from energy_fakes import FakeClock, FakeNvml, ReplaySource

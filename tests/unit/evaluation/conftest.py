@@ -12,7 +12,7 @@ from cryoflux.data.examples import Example
 from cryoflux.data.prepared import PreparedData, open_prepared, render, store
 from cryoflux.data.split import split
 from cryoflux.registry.versions import Version, Versions
-from cryoflux.training.base_model import load_base
+from cryoflux.tasks.lora.base_model import load_base
 
 
 @pytest.fixture(scope="session")

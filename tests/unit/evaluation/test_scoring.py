@@ -12,10 +12,10 @@ from cryoflux.data.prepared import PreparedData
 from cryoflux.evaluation import scoring
 from cryoflux.evaluation.losses import EvaluationFailedError
 from cryoflux.evaluation.scoring import EncoderScorer, Scorer, TransformersScorer
-from cryoflux.loaded import Loaded
 from cryoflux.registry.versions import Version, Versions
-from cryoflux.training.recipe import Recipe
-from cryoflux.training.slices import make_pool
+from cryoflux.tasks.lora.head import Loaded
+from cryoflux.tasks.lora.recipe import Recipe
+from cryoflux.tasks.pool import make_pool
 
 EVERY = range(60)
 MAX_TOKENS = 9

@@ -17,7 +17,7 @@ from cryoflux.errors import StorageError
 from cryoflux.registry import versions as module
 from cryoflux.registry.shards import INDEX, read_tensors, shard_names
 from cryoflux.registry.versions import Version, Versions
-from cryoflux.training.base_model import BaseModel
+from cryoflux.tasks.lora.base_model import BaseModel
 
 LAYER = "bert.encoder.layer.1."
 

@@ -1,0 +1,1 @@
+"""ATTEMPT: one try at improving a model, in ten steps."""

@@ -1,0 +1,1 @@
+"""The joule account: bucket, ledger, and what was settled."""

@@ -1,0 +1,1 @@
+"""Counters of energy, one family a file, and how they are found."""

@@ -1,0 +1,126 @@
+"""Which sources this machine offers: counters first, a labelled model where there is none."""
+
+from __future__ import annotations
+
+__all__ = ["Found", "find_sources"]
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryoflux.config import Energy, Settings
+from cryoflux.energy.clock import Clock
+from cryoflux.energy.interface import Problem, Source
+from cryoflux.energy.processes import MachineTimes
+from cryoflux.energy.sources.cpu_model import CpuModelSource, tdp_here
+from cryoflux.energy.sources.nvml import find_gpus
+from cryoflux.energy.sources.rapl import find_rapl
+from cryoflux.energy.sources.replay import find_replay
+from cryoflux.energy.sources.zeusd import find_zeusd, zeusd_address
+from cryoflux.errors import MeterError
+from cryoflux.quantities import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What can be measured here, and why not better."""
+
+    sources: tuple[Source, ...]
+    times: MachineTimes
+    problems: tuple[Problem, ...]
+    said: tuple[str, ...] = ()
+    """flags of all figures from these sources"""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What makes every figure of this machine incomplete, or no measurement of it."""
+        incomplete = {"unreadable-zone", "gpu-refused", "gpu-without-power"}
+        return tuple(sorted({problem.code for problem in self.problems} & incomplete | {*self.said}))
+
+    @property
+    def unread_uw(self) -> int:
+        """No more than this can flow unseen beside the sources."""
+        return sum(problem.max_power_uw for problem in self.problems)
+
+    def close(self) -> None:
+        """Let go of all sources."""
+        for source in self.sources:
+            source.close()
+
+
+def find_sources(
+    settings: Settings, clock: Clock, *, nvml: Any | None = None, frozen_idle_uw: int | None = None
+) -> Found:
+    """Look for sources.
+
+    Args:
+        settings: where to look, and the stated TDP.
+        clock: the time.
+        nvml: a facade in place of `pynvml`.
+        frozen_idle_uw: idle power of the model in the baseline that is frozen already, µW.
+
+    Raises:
+        MeterError: not even CPU time can be read.
+        UsageError: the trace to replay is damaged.
+    """
+    chosen = settings.energy
+    times = MachineTimes(chosen.proc_root)
+    if chosen.replay:
+        played = find_replay(Path(chosen.replay), clock)
+        return Found(played, times, (), ("replayed", *played[0].flags))
+    cpus, problems = _of_cpus(chosen, times, clock, frozen_idle_uw)
+    devices, why = _devices(chosen, clock, nvml)
+    if any(device.kind == "cpu" for device in devices):
+        # zeus counts the CPUs of a system on a chip: a model of them beside it would count them twice.
+        cpus = [source for source in cpus if source.tier is not Tier.MODELLED]
+    return Found((*cpus, *devices), times, (*problems, *why))
+
+
+def _of_cpus(
+    chosen: Energy, times: MachineTimes, clock: Clock, frozen_idle_uw: int | None
+) -> tuple[list[Source], list[Problem]]:
+    """Readable counters first, then those that zeusd reads for us, then the model."""
+    rapl, problems = find_rapl(chosen.powercap_root, clock, zones=chosen.rapl_zones)
+    if rapl:
+        return [*rapl], problems
+    address = chosen.zeusd or zeusd_address(os.environ)
+    if address:
+        token = os.environ.get("ZEUSD_TOKEN", "")
+        served, why = find_zeusd(address, clock, token=token, powercap_root=chosen.powercap_root)
+        if any(source.kind == "cpu" for source in served):
+            # What zeusd serves is what may not be read here: it does not flow unseen.
+            return [*served], why
+        problems += why
+    if times.read() is None:
+        raise MeterError(
+            f"{chosen.proc_root}/stat cannot be read, and there is no RAPL counter.",
+            why="Without a counter or CPU time there is nothing to account for.",
+            hint="Run `cryoflux doctor`, and set proc_root to where the kernel's process files are.",
+        )
+    tdp = tdp_here(_cpuinfo(chosen.proc_root), len(times.cpus), frozen_idle_uw)
+    return [CpuModelSource(times, clock, tdp_w=chosen.tdp_w, tdp=tdp)], problems
+
+
+def _cpuinfo(proc_root: str) -> str:
+    try:
+        return (Path(proc_root) / "cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _devices(chosen: Energy, clock: Clock, nvml: Any | None) -> tuple[list[Source], list[Problem]]:
+    sources: list[Source] = []
+    problems: list[Problem] = []
+    if chosen.nvml:
+        gpus, problems = find_gpus(clock, nvml, proc_root=chosen.proc_root)
+        sources += gpus
+    else:
+        problems.append(Problem("nvml", "switched off by the setting nvml", "nvml-off"))
+    if chosen.zeus:
+        from cryoflux.energy.sources.zeus_devices import find_zeus
+
+        others, why = find_zeus(clock, wanted=True, nvidia=bool(sources))
+        sources += others
+        problems += why
+    return sources, problems

@@ -1,0 +1,128 @@
+"""What a run would do, worked out without writing or spending anything.
+
+Nothing here is measured: the number of attempts is a bound, and the cost of evaluation is modelled
+from the size of the model, so each figure says so.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Plan", "make_plan"]
+
+import json
+from dataclasses import dataclass
+from math import prod
+
+from cryoflux.config import Settings, Sourced
+from cryoflux.data.examples import Example
+from cryoflux.decision.budget import ErrorBudget
+from cryoflux.decision.power import detectable
+from cryoflux.decision.rules import BUDGETED
+from cryoflux.digests import read_tensor_entries
+from cryoflux.energy.clock import SystemClock
+from cryoflux.energy.sources.cpu_model import GUESSED_W_PER_CPU, CpuModelSource
+from cryoflux.energy.sources.discovery import find_sources
+from cryoflux.quantities import MICRO, parse_energy, worst_tier
+from cryoflux.runs.inputs import read_splits, too_small
+from cryoflux.tasks.lora.base_model import resolve
+from cryoflux.tasks.lora.recipe import chosen_recipes
+
+_GFLOP_PER_CPU_SECOND = 40.0
+"""float64 matrix products on one core: an assumption, right within a factor of two"""
+_TOKENS_PER_WORD = 1.4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The expected course of a run."""
+
+    data: str
+    examples: dict[str, int]
+    classes: int
+    dropped: dict[str, int]
+    model: str
+    encoder_parameters: int
+    sources: tuple[str, ...]
+    tier: str
+    rule: str
+    recipes: tuple[str, ...]
+    policy: str
+    budget_joules: float | None
+    reserve_joules: float
+    most_attempts: int | None
+    evaluation_cpu_s: float
+    """modelled: one evaluation of the whole holdout in float64, all layers"""
+    evaluation_joules: float
+    """modelled: the same at the TDP of one logical CPU"""
+    detectable: dict[str, float]
+    """per-example spread of Δ → smallest Δ that is found with 90 % power, nats"""
+
+
+def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
+    """Work out what a run with these settings would do.
+
+    Raises:
+        CryoFluxError: as the run itself would.
+    """
+    settings = sourced.settings
+    reserve_uj = parse_energy(settings.attempt.reserve)
+    if budget_uj is not None and budget_uj < reserve_uj:
+        raise too_small(budget_uj, reserve_uj)
+    recipes = chosen_recipes(settings, known=_computed_here(settings.model.model))
+    name, splits = read_splits(settings)
+    parameters = _encoder_parameters(settings.model.model)
+    cpu_s = 2e-9 * parameters * _tokens(splits.holdout, settings.model.max_tokens) / _GFLOP_PER_CPU_SECOND
+    found = find_sources(settings, SystemClock(settings.energy.proc_root))
+    try:
+        sources = tuple(source.name for source in found.sources)
+        tier = worst_tier(source.tier for source in found.sources)
+        watts = next((s.tdp_w / s.cpus for s in found.sources if isinstance(s, CpuModelSource)), None)
+    finally:
+        found.close()
+    return Plan(
+        data=name,
+        examples={
+            "train": len(splits.train),
+            "holdout": len(splits.holdout),
+            **{f"spare holdout {i}": len(spare) for i, spare in enumerate(splits.spares, 1)},
+            "audit": len(splits.audit),
+        },
+        classes=len(splits.labels),
+        dropped=splits.dropped,
+        model=settings.model.model,
+        encoder_parameters=parameters,
+        sources=sources,
+        tier=tier.value,
+        rule=settings.decision.rule,
+        recipes=tuple(recipes),
+        policy=settings.attempt.policy,
+        budget_joules=budget_uj / MICRO if budget_uj is not None else None,
+        reserve_joules=reserve_uj / MICRO,
+        most_attempts=budget_uj // reserve_uj if budget_uj is not None else None,
+        evaluation_cpu_s=cpu_s,
+        evaluation_joules=cpu_s * (watts or GUESSED_W_PER_CPU),
+        detectable=_detectable(settings, len(splits.holdout)),
+    )
+
+
+def _computed_here(model: str) -> bool:
+    """Whether the model will have a layout that CryoFlux computes itself."""
+    config = json.loads((resolve(model) / "config.json").read_bytes())
+    return config.get("model_type") in {"bert", "distilbert"}
+
+
+def _encoder_parameters(model: str) -> int:
+    folder = resolve(model)
+    entries = (entry for path in folder.glob("*.safetensors") for entry in read_tensor_entries(path))
+    return sum(prod(e.shape) for e in entries if len(e.shape) >= 2 and "embed" not in e.name.lower())
+
+
+def _tokens(examples: tuple[Example, ...], max_tokens: int) -> int:
+    return sum(min(max_tokens, round(len(e.text.split()) * _TOKENS_PER_WORD) + 2) for e in examples)
+
+
+def _detectable(settings: Settings, count: int) -> dict[str, float]:
+    decision = settings.decision
+    needed = round(decision.z**2 * 1000)
+    if decision.rule == BUDGETED:
+        needed = ErrorBudget(max(1, round(decision.error_budget * MICRO))).needed_milli
+    return {str(spread): detectable(count, spread, needed) for spread in (0.1, 0.3)}

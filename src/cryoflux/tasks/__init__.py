@@ -1,0 +1,1 @@
+"""TRAIN: what can be improved, behind one interface; a folder a task."""

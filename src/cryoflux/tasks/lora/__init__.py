@@ -1,0 +1,1 @@
+"""The task ``lora_delta``: LoRA on a text classifier."""

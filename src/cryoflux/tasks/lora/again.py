@@ -1,0 +1,252 @@
+"""What `cryoflux verify` computes with: the same losses, merge and training as a run."""
+
+from __future__ import annotations
+
+__all__ = ["CannotRetrainError", "TorchRecomputer", "played_back"]
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryoflux.data.prepared import PreparedData, load_examples, open_prepared
+from cryoflux.errors import CryoFluxError
+from cryoflux.evaluation.evident import needed_evidence
+from cryoflux.evaluation.machine import software
+from cryoflux.evaluation.scoring import TransformersScorer
+from cryoflux.receipts.profiles import PROFILE
+from cryoflux.registry.shards import read_tensors
+from cryoflux.registry.versions import Version, Versions
+from cryoflux.tasks.lora.libraries import quieten
+from cryoflux.tasks.lora.merge import merge_capsule, merged_tensors
+from cryoflux.tasks.lora.recipe import Method, Recipe, find_recipe
+from cryoflux.tasks.pacing import Limits, Progress
+from cryoflux.tasks.pool import Pool, make_pool, slice_digest
+
+if TYPE_CHECKING:
+    from cryoflux.receipts.statement import Training
+    from cryoflux.tasks.lora.head import Loaded
+    from cryoflux.tasks.lora.lean import Material
+    from cryoflux.verification.retrain import Drawn, Plan
+
+_CHUNK = 256
+"""examples whose activations a training run prepares together"""
+_CACHE_BYTES = 4_000_000_000
+
+
+class CannotRetrainError(CryoFluxError):
+    """A receipt does not record what training again would need, or this machine cannot do it."""
+
+
+class TorchRecomputer:
+    """Evaluates, merges and trains on the CPU, in the profile of the receipts."""
+
+    def __init__(self, *, max_tokens: int, threads: int = 1) -> None:
+        import torch
+
+        quieten()
+        torch.set_num_threads(threads)
+        self._max_tokens = max_tokens
+        self._threads = threads
+
+    def evaluate(self, model: Path, holdout: Path) -> tuple[list[int], list[bool]]:
+        """Per-example losses in nano-nats, and which examples are classified correctly."""
+        return self.evaluate_some(model, holdout, None, PROFILE)
+
+    def evaluate_some(
+        self, model: Path, holdout: Path, indices: Sequence[int] | None, profile: str
+    ) -> tuple[list[int], list[bool]]:
+        """The same for some examples, or for all, in the arithmetic of a profile."""
+        examples = load_examples(holdout)
+        wanted = range(len(examples)) if indices is None else range(len(indices))
+        chosen = examples if indices is None else [examples[index] for index in indices]
+        scorer = TransformersScorer(model, chosen, max_tokens=self._max_tokens, profile=profile)
+        return scorer.score(wanted, lambda _done: None)
+
+    def merge(self, base: Path, capsule: Path, into: Path) -> Path:
+        """Merge an adapter into a base version."""
+        merge_capsule(base, capsule, into)
+        return into
+
+    def software(self) -> dict[str, str]:
+        """Versions of what computes here."""
+        return software()
+
+    def distances(self, base: Path, ours: Path, theirs: Path) -> dict[str, float]:
+        """Tensor → ‖ours - theirs‖ / ‖theirs - base‖ of two adapters merged into a base model."""
+        before = read_tensors(base)
+        mine, other = merged_tensors(before, ours), merged_tensors(before, theirs)
+        far = {}
+        for name in sorted(mine.keys() & other.keys()):
+            moved = (other[name].double() - before[name].double()).norm()
+            apart = (mine[name].double() - other[name].double()).norm()
+            far[name] = float(apart / moved) if moved or apart else 0.0
+        return far
+
+    def retrain(self, plan: Plan, into: Path) -> Path:
+        """Train an adapter as a plan says, with the schedule that joules made then.
+
+        Raises:
+            CannotRetrainError: the receipt says too little, or this machine lacks what it used.
+        """
+        import torch
+
+        recipe, training = _recipe(plan.drawn.recipe), plan.drawn.training
+        if plan.first_step_ended:
+            raise CannotRetrainError("The joules ended with its first step, which cannot be played back.")
+        if training.device == "cuda" and not torch.cuda.is_available():
+            raise CannotRetrainError("It was trained on a GPU, and there is none here.")
+        data = open_prepared(plan.state / "data" / plan.data, plan.data[:8])
+        version = Versions(plan.state).open(plan.base)
+        torch.set_num_threads(training.threads or self._threads)
+        try:
+            save = _train(plan, recipe, data, version, into / "cache")
+        finally:
+            torch.set_num_threads(self._threads)
+        folder = into / "retrained"
+        folder.mkdir()
+        save(folder)
+        return folder
+
+
+def _recipe(said: Any) -> Recipe:
+    """A recipe as a receipt has it: ratios are decimal text, truth values integers.
+
+    Raises:
+        CannotRetrainError: a field is missing or not one of ours.
+    """
+    kinds = {field.name: str(field.type) for field in fields(Recipe)}
+    missing = sorted(kinds.keys() - said.keys())
+    if missing or said.keys() - kinds.keys():
+        raise CannotRetrainError(f"Its recipe is not one of this version: it lacks {', '.join(missing[:3])}.")
+    made = {"float": float, "bool": bool}
+    values = {key: made.get(kinds[key], lambda value: value)(value) for key, value in said.items()}
+    name = str(values.pop("name"))
+    return find_recipe(name, {name: {}}, values)
+
+
+def played_back(training: Training) -> tuple[Limits, list[Progress]]:
+    """Limits that make a pacer plan and stop at the steps where it did then, and where to count steps.
+
+    Args:
+        training: what the receipt says; at least two steps, or one that was the whole plan.
+    """
+    steps: list[Progress] = []
+    each, limit = 2, 2 * training.planned_steps + 1
+    cut_short = training.stopped_by == "joules" and training.steps < training.planned_steps
+
+    def spent_uj() -> int:
+        step = len(steps) + 1  # asked when a step is done, before it is counted here
+        if cut_short and step >= training.steps:
+            return limit
+        planned = training.planned_at_step
+        return each * planned if planned and step >= planned else 0
+
+    return Limits(limit, spent_uj, lambda: False), steps
+
+
+def _train(plan: Plan, recipe: Recipe, data: PreparedData, version: Version, cache: Path) -> Any:
+    training = plan.drawn.training
+    # what is set aside is the same for every recipe, but none at all is where the recipe says so
+    pool = make_pool(len(data.train), plan.pool_seed)
+    seen, fresh = _slice(pool, recipe, plan.drawn)
+    if slice_digest([*seen, *fresh]) != training.slice_sha256:
+        raise CannotRetrainError("The examples that it drew do not follow from the log.")
+    screen = list(pool.screen[: recipe.screen_size])
+    if len(screen) != (training.screen.count if training.screen else 0):
+        raise CannotRetrainError(
+            "It screened fewer examples than its recipe asks for; which is not recorded."
+        )
+    limits, steps = played_back(training)
+    device = training.device or "cpu"
+    if recipe.method is Method.PEFT:
+        from cryoflux.tasks.lora.with_peft import train_with_peft
+
+        return train_with_peft(
+            version.folder,
+            data.train,
+            recipe,
+            limits,
+            drawn=[*seen, *fresh],
+            fresh=len(fresh),
+            screen=screen,
+            seed=training.seed,
+            device=device,
+            progress=steps.append,
+        ).save
+    from cryoflux.tasks.lora.lean import train_lean
+
+    material = _material(plan, recipe, data, version, cache, pool)
+    material = replace(material, seen=seen, fresh=fresh)
+    return train_lean(
+        material,
+        recipe,
+        limits,
+        seed=training.seed,
+        progress=steps.append,
+        preparing=lambda _done, _count: None,
+    ).save
+
+
+def _slice(pool: Pool, recipe: Recipe, drawn: Drawn) -> tuple[list[int], list[int]]:
+    """What an attempt drew, as far as its joules reached."""
+    seen, fresh = pool.draw(drawn.before, fresh=recipe.fresh_size, most=recipe.slice_size)
+    count = drawn.training.fresh_count
+    return seen[: drawn.training.slice_count - count], fresh[:count]
+
+
+def _material(
+    plan: Plan, recipe: Recipe, data: PreparedData, version: Version, cache: Path, pool: Pool
+) -> Material:
+    from cryoflux.encoder.linear import Backend
+    from cryoflux.encoder.model import Encoder
+    from cryoflux.tasks.lora.head import Loaded
+
+    recipes = {
+        f"{n}": _recipe(one.recipe) for n, one in enumerate((*plan.earlier, plan.drawn)) if _known(one)
+    }
+    training = plan.drawn.training
+    device = training.device or "cpu"
+    loaded = Loaded(
+        version, data, recipes or {recipe.name: recipe},
+        cache=cache, cache_bytes=_CACHE_BYTES, device=device, pool=pool,
+    )  # fmt: skip
+    if loaded.layout is None:
+        raise CannotRetrainError("The layout of its base model is not known here.")
+    rule = plan.intent.rule
+    needed = needed_evidence(rule.needed_milli, plan.intent.data.holdout.count)
+    material = loaded.material(recipe, plan.drawn.before, needed)
+    encoder = Encoder(loaded.layout, loaded.tensors, Backend(training.backend), device)
+    material = replace(material, encoder=encoder)
+    _prepare_as_then(plan, recipe, material, loaded)
+    return material
+
+
+def _known(drawn: Drawn) -> bool:
+    try:
+        return _recipe(drawn.recipe).method is Method.LEAN
+    except CryoFluxError:
+        return False
+
+
+def _prepare_as_then(plan: Plan, recipe: Recipe, material: Material, loaded: Loaded) -> None:
+    """Compute activations in the batches in which the log's attempts did.
+
+    Neighbours in a batch change the last bit of a product, so bytes are the same only if batches were.
+    """
+    from cryoflux.encoder.activations import Activations
+
+    layers = material.encoder.layout.layers
+    depth = layers - min(recipe.layers, layers)
+    for drawn in (*plan.earlier, plan.drawn):
+        if not depth or not _known(drawn) or drawn.training.backend != plan.drawn.training.backend:
+            continue
+        other = _recipe(drawn.recipe)
+        source = Activations(
+            material.encoder, material.entries, material.sets, layers - min(other.layers, layers)
+        )
+        seen, fresh = loaded.pool.draw(drawn.before, fresh=other.fresh_size, most=other.slice_size)
+        reached = -(-drawn.training.fresh_count // _CHUNK) * _CHUNK
+        for wanted in (list(loaded.pool.screen[: other.screen_size]), seen, fresh[:reached]):
+            for start in range(0, len(wanted), _CHUNK):
+                source.prepare(wanted[start : start + _CHUNK], lambda _done, _count: None)

@@ -1,0 +1,202 @@
+"""The head model in memory, and everything that is computed from it once and used by many attempts.
+
+Frozen weights made ready for training and for float64, token ids, and the activations below the layers
+that learn. A new head exchanges the tensors that changed and keeps the rest.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Loaded"]
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from cryoflux.data.prepared import PreparedData
+from cryoflux.encoder.activations import Activations, Sets
+from cryoflux.encoder.layout import Layout, read_layout
+from cryoflux.encoder.linear import Backend, choose_backend
+from cryoflux.encoder.model import Encoder
+from cryoflux.encoder.prefix import PrefixCache
+from cryoflux.encoder.tokens import TokenCache, Tokens
+from cryoflux.evaluation.scoring import EncoderScorer, Scorer, TransformersScorer
+from cryoflux.registry.shards import read_tensors, shard_names
+from cryoflux.registry.versions import Version
+from cryoflux.tasks.lora.lean import Material
+from cryoflux.tasks.lora.recipe import Recipe
+from cryoflux.tasks.pool import Pool
+
+_UJ_PER_GFLOP = 50_000
+"""a guess for a busy CPU core; the scheduler corrects it by what attempts were charged"""
+_F64_FACTOR = 4.0
+"""how much dearer a float64 product is than one of training"""
+_STEP_GFLOP = 0.4
+"""what a training step costs beside its products, as if it were products"""
+
+
+class Loaded:
+    """A head model and its surroundings."""
+
+    def __init__(
+        self,
+        version: Version,
+        data: PreparedData,
+        recipes: Mapping[str, Recipe],
+        *,
+        cache: Path,
+        cache_bytes: int,
+        device: str,
+        pool: Pool,
+    ) -> None:
+        """Read a version's weights; activations and token ids are kept below ``cache``."""
+        self.version = version
+        self.layout = read_layout(version.folder)
+        self.device = device
+        self.pool = pool
+        self._data = data
+        self._max_tokens = next(iter(recipes.values())).max_tokens
+        self._token_cache = TokenCache(cache / "tokens")
+        self._prefixes = PrefixCache(cache / "prefix", cache_bytes)
+        self._tokens: dict[str, Tokens] = {}
+        self._labels: dict[str, torch.Tensor] = {}
+        self.tensors = read_tensors(version.folder)
+        self._encoders: dict[Backend, Encoder] = {}
+        layers = self.layout.layers if self.layout else 0
+        depths = {layers - min(recipe.layers, layers) for recipe in recipes.values()}
+        self._depths = tuple(sorted({*depths, max(0, layers - 1)} - {0}))
+
+    @property
+    def backend(self) -> Backend | None:
+        """How training computes its products; none where transformers does."""
+        return choose_backend(self.device, self.layout.hidden) if self.layout else None
+
+    def adopt(self, version: Version, changed: Mapping[str, torch.Tensor]) -> None:
+        """Make another version the head; ``changed`` are its tensors that differ, as read from the disk."""
+        self.version = version
+        self.tensors = {**self.tensors, **changed}
+        self._encoders = {b: encoder.updated(changed) for b, encoder in self._encoders.items()}
+
+    def reread(self, version: Version, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Tensors of a version by name, from the disk."""
+        where = shard_names(version.folder)
+        files = sorted({where[name] for name in names})
+        found = {n: t for file in files for n, t in read_tensors(version.folder / file).items()}
+        return {name: found[name] for name in names}
+
+    def examples(self, part: str) -> tuple[int, Tokens, torch.Tensor]:
+        """Number, token ids and classes of ``train``, ``audit`` or a holdout."""
+        if part not in self._tokens:
+            examples = self._data.part(part)
+            folder, digest = self.version.folder, self._data.file_digests[part]
+            self._tokens[part] = self._token_cache.get(folder, examples, digest, self._max_tokens)
+            classes = json.loads((folder / "config.json").read_bytes())["label2id"]
+            self._labels[part] = torch.tensor([classes[e.label] for e in examples])
+        return len(self._labels[part]), self._tokens[part], self._labels[part]
+
+    def _sets(self, part: str) -> Sets:
+        return Sets(self.examples(part)[1], self._prefixes, self._depths)
+
+    def _encoder(self, layout: Layout, backend: Backend) -> Encoder:
+        if backend not in self._encoders:
+            self._encoders[backend] = Encoder(layout, self.tensors, backend, self.device)
+        return self._encoders[backend]
+
+    def material(self, recipe: Recipe, drawn: int, needed: float = 0.0) -> Material:
+        """What an attempt learns from.
+
+        Args:
+            recipe: how it will learn.
+            drawn: examples that earlier attempts drew as fresh ones.
+            needed: evidence that the update will have to show, by example of the holdout.
+
+        Raises:
+            RuntimeError: the layout is not known; such a model is trained through PEFT.
+        """
+        if self.layout is None or self.backend is None:
+            raise RuntimeError("the layout of this model is not known")
+        seen, fresh = self.pool.draw(drawn, fresh=recipe.fresh_size, most=recipe.slice_size)
+        screen = list(self.pool.screen[: recipe.screen_size])
+        return Material(
+            encoder=self._encoder(self.layout, self.backend),
+            entries=self.version.entries,
+            sets=self._sets("train"),
+            labels=self.examples("train")[2],
+            seen=seen,
+            fresh=fresh,
+            screen=screen,
+            base=self.version.digest,
+            evidence=needed * len(screen),
+        )
+
+    def scorer(
+        self,
+        part: str,
+        version: Version | None = None,
+        changed: Mapping[str, torch.Tensor] | None = None,
+    ) -> Scorer:
+        """What scores a set with the head, or with a candidate that differs from it in ``changed``."""
+        version = version or self.version
+        _, _, labels = self.examples(part)
+        if self.layout is None:
+            folder, examples = version.folder, self._data.part(part)
+            return TransformersScorer(folder, examples, max_tokens=self._max_tokens, device=self.device)
+        encoder = self._encoder(self.layout, Backend.F64)
+        if changed:
+            encoder = encoder.updated(changed)
+        return EncoderScorer(encoder, self._activations(encoder, version, part), labels)
+
+    def scorer_of(self, version: Version, part: str) -> Scorer:
+        """What scores a set with any kept version."""
+        ours = {entry.name: entry.sha256 for entry in self.version.entries}
+        names = [entry.name for entry in version.entries if ours.get(entry.name) != entry.sha256]
+        return self.scorer(part, version, self.reread(version, names) if names else None)
+
+    def _activations(self, encoder: Encoder, version: Version, part: str) -> Activations:
+        return Activations(encoder, version.entries, self._sets(part), encoder.layout.layers - 1)
+
+    def forget(self, candidate: Version, part: str) -> None:
+        """Throw away what was computed for a candidate alone."""
+        if self.layout is not None and candidate.digest != self.version.digest:
+            encoder = self._encoder(self.layout, Backend.F64)
+            kept = self._activations(encoder, self.version, part)
+            self._activations(encoder, candidate, part).forget(set(kept.keys.values()))
+
+    def _parameters(self) -> int:
+        return sum(int(t.numel()) for name, t in self.tensors.items() if "embed" not in name)
+
+    def evaluation_gflop(self, part: str, layers: int) -> float:
+        """Products of evaluating a set with a model whose upper ``layers`` are new, GFLOP."""
+        count, tokens, _ = self.examples(part)
+        total = int(tokens.starts[-1])
+        if self.layout is None:
+            return 2e-9 * total * self._parameters()
+        layers = min(layers, self.layout.layers)
+        # the last layer is computed for one token, and costs about as much as four tokens' worth
+        flops = self.layout.layer_flops(total) * (layers - 1) + self.layout.layer_flops(4 * count)
+        return flops / 1e9
+
+    def prior_uj(self, recipe: Recipe, drawn: int, holdout: str) -> int:
+        """What an attempt may cost by its floating-point operations, µJ: modelled, before it is tried."""
+        evaluated = _F64_FACTOR * self.evaluation_gflop(holdout, recipe.layers)
+        if self.layout is None:
+            tokens = self.examples("train")[1]
+            mean = int(tokens.starts[-1]) / len(tokens)
+            trained = 6e-9 * self._parameters() * mean * recipe.max_steps * recipe.batch_size
+            return round((trained + evaluated) * _UJ_PER_GFLOP)
+        return round((self._training_gflop(self.layout, recipe, drawn) + evaluated) * _UJ_PER_GFLOP)
+
+    def _training_gflop(self, part: Layout, recipe: Recipe, drawn: int) -> float:
+        count, tokens, _ = self.examples("train")
+        upper = min(recipe.layers, part.layers)
+        layer = part.layer_flops(int(tokens.starts[-1])) / count / 1e9
+        each = (upper - 1) * layer + part.layer_flops(4) / 1e9
+        material = self.material(recipe, drawn)
+        source = Activations(material.encoder, material.entries, material.sets, part.layers - upper)
+        wanted = [*material.screen, *material.seen, *material.fresh]
+        missing = len(source.missing(wanted)) * (part.layers - upper) * layer
+        steps = recipe.steps_for(len(wanted))
+        looks = 1 + len(recipe.scales.split())
+        trained = steps * (3 * recipe.batch_size * each + _STEP_GFLOP)
+        return missing + trained + looks * len(material.screen) * each

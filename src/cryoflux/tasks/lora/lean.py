@@ -1,0 +1,375 @@
+"""One LoRA attempt in CryoFlux's own loop: PEFT's gradients for a fraction of the joules.
+
+1. Draw examples, and compute what the frozen layers make of those whose activations are not kept yet,
+   as far as the joules reach.
+2. Train LoRA on the layers above, and the head beside it, on batches of about equal length.
+3. Half way, and at the end, look at the screening examples: stop what is hopeless, choose the scale.
+
+Frozen products run in the cheapest arithmetic that the machine has (`encoder.linear`); what learns is
+float32. Source: LoRA, Hu et al. 2021 (arXiv 2106.09685); AdamW, Loshchilov and Hutter 2019; averaging
+the last steps, Izmailov et al. 2018 (arXiv 1803.05407).
+"""
+
+from __future__ import annotations
+
+__all__ = ["Material", "train_lean", "warm_up"]
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from cryoflux.data.batching import mixed_buckets
+from cryoflux.decision.evidence import Evidence, pair_losses
+from cryoflux.digests import TensorEntry
+from cryoflux.encoder.activations import Activations, Sets
+from cryoflux.encoder.model import Encoder, Lora, attention_bias
+from cryoflux.quantities import NANO
+from cryoflux.tasks.lora.adapter import Screening, TrainedAdapter, save_adapter
+from cryoflux.tasks.lora.recipe import Recipe
+from cryoflux.tasks.lora.screening import screen_losses
+from cryoflux.tasks.pacing import (
+    Limits,
+    Pacer,
+    Progress,
+    TrainingFailedError,
+    rate_at,
+    screen_before,
+)
+
+_PREPARING = 0.7
+"""share of the joules that may go into activations of fresh examples"""
+_CHUNK = 256
+_SCREEN_BATCH = 64
+_QUICK_SCREEN = 128
+"""screening examples that are looked at half way"""
+_HOPELESS_Z = -3.0
+"""half way, an update that makes the screening loss worse by so many standard errors is given up"""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What an attempt learns from."""
+
+    encoder: Encoder
+    entries: Sequence[TensorEntry]
+    """digests of the encoder's tensors"""
+    sets: Sets
+    labels: torch.Tensor
+    """class of each training example, int64"""
+    seen: list[int]
+    """examples that earlier attempts drew, oldest first"""
+    fresh: list[int]
+    """examples that no attempt has drawn yet"""
+    screen: list[int]
+    base: str
+    """how the adapter names its base model"""
+    evidence: float
+    """(Σδ)²/Σδ² that the screening examples have to show before a larger scale is preferred"""
+
+
+class _Update:
+    """The parameters that learn."""
+
+    def __init__(self, encoder: Encoder, recipe: Recipe, seed: int) -> None:
+        part, device = encoder.layout, encoder.device
+        generator = torch.Generator().manual_seed(seed)
+        self.depth = part.layers - min(recipe.layers, part.layers)
+        which = (part.output,) if recipe.targets == "output" else part.projections
+        self.lora: dict[str, Lora] = {}
+        for index in range(self.depth, part.layers):
+            for module in (part.in_layer(index, name) for name in which):
+                outputs, inputs = encoder.tensor(f"{module}.weight").shape
+                bound = 1 / math.sqrt(inputs)  # PEFT's start: Kaiming uniform with a = √5
+                a = torch.empty(recipe.rank, inputs).uniform_(-bound, bound, generator=generator)
+                b = torch.zeros(outputs, recipe.rank, device=device)
+                scale = recipe.alpha / recipe.rank
+                self.lora[module] = Lora(
+                    a.to(device).requires_grad_(), b.requires_grad_(), scale, recipe.dropout
+                )
+        heads = (part.pooler, part.classifier) if recipe.pooler else (part.classifier,)
+        names = [f"{head}.{kind}" for head in heads for kind in ("weight", "bias")]
+        self.base = {name: encoder.tensor(name) for name in names}
+        self.head = {name: tensor.clone().requires_grad_() for name, tensor in self.base.items()}
+        # PEFT finds the modules that it keeps by how their names end: with DistilBERT's classifier it
+        # asks for the pre_classifier, which may not have learned
+        also = part.pooler.endswith(part.classifier)
+        beside = [f"{part.pooler}.{kind}" for kind in ("weight", "bias")] if also else []
+        self.beside = {name: encoder.tensor(name) for name in beside}
+        self.folded = recipe.dropout == 0
+
+    @property
+    def parameters(self) -> list[torch.Tensor]:
+        return [*(p for lora in self.lora.values() for p in (lora.a, lora.b)), *self.head.values()]
+
+    def load(self, values: Sequence[torch.Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, values, strict=True):
+                parameter.copy_(value)
+
+    def shrink(self, scale: float) -> None:
+        """Scale the update: LoRA is linear in B, and the head moves from its start."""
+        with torch.no_grad():
+            for lora in self.lora.values():
+                lora.b.mul_(scale)
+            for name, tensor in self.head.items():
+                tensor.copy_(self.base[name] + scale * (tensor - self.base[name]))
+
+
+def _logits(
+    encoder: Encoder,
+    update: _Update,
+    batch: tuple[torch.Tensor, torch.Tensor],
+    hidden_dropout: float = 0.0,
+) -> torch.Tensor:
+    part = encoder.layout
+    x, mask = batch
+    bias = attention_bias(mask, torch.float32)
+    top = part.layers - 1 if update.folded else part.layers
+    for index in range(update.depth, top):
+        x = encoder.layer(x, bias, index, update.lora, hidden_dropout)
+    if update.folded:
+        last = part.layer.format(top)
+        changed = {
+            f"{name}.weight": encoder.tensor(f"{name}.weight") + lora.delta()
+            for name, lora in update.lora.items()
+            if name.startswith(f"{last}.")
+        }
+        first = encoder.last_layer(x.float(), bias, changed, hidden_dropout)
+    else:
+        first = x[:, 0].float()
+    return encoder.logits(first, update.head)
+
+
+def warm_up() -> None:
+    """Load what the first optimiser of a process loads, so that no attempt is charged for it."""
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)], fused=True)
+
+
+def train_lean(
+    material: Material,
+    recipe: Recipe,
+    limits: Limits,
+    *,
+    seed: int,
+    progress: Callable[[Progress], None],
+    preparing: Callable[[int, int], None],
+) -> TrainedAdapter:
+    """Train one adapter.
+
+    Args:
+        material: what to learn from.
+        recipe: how.
+        limits: joules, and whether to stop.
+        seed: of initial weights, order and dropout.
+        progress: called after each step.
+        preparing: called with (examples done, examples to do) while activations are computed; may raise.
+
+    Raises:
+        JoulesEndedError: screening before and after leaves no joules to train with.
+        TrainingFailedError: the loss stopped being finite, or no example was ready in time.
+    """
+    torch.manual_seed(seed)
+    update = _Update(material.encoder, recipe, seed)
+    source = Activations(material.encoder, material.entries, material.sets, update.depth)
+    material = _prepare(source, material, limits, preparing)
+    drawn = [*material.seen, *material.fresh]
+    if not drawn:
+        raise TrainingFailedError(
+            "The joules were used up before one training example was ready.",
+            why="What the frozen layers make of an example is computed before it is learned from.",
+            hint="Raise --reserve; what was computed is kept, so the next attempt gets further.",
+        )
+    screen, looks = material.screen, len(recipe.scales.split())
+    before, limits = screen_before(
+        limits, len(screen), looks, lambda: _screen(material, update, source, screen, limits.check)
+    )
+    pacer = Pacer(limits, recipe.steps_for(len(drawn)))
+    start_uj = limits.spent_uj()
+    loss = _loop(material, update, source, drawn, recipe, pacer, before, seed, progress)
+    spent_uj = limits.spent_uj() - start_uj
+    left = pacer.planned - pacer.step if pacer.stopped_by == "hopeless" else 0
+    screening = _choose_scale(material, update, source, recipe, before)
+    return TrainedAdapter(
+        save=lambda folder: _save(folder, recipe, update, material.base),
+        drawn=drawn,
+        fresh=len(material.fresh),
+        steps=pacer.step,
+        planned_steps=pacer.planned,
+        planned_at_step=pacer.planned_at,
+        stopped_by=pacer.ended_by(),
+        modules=list(update.lora),
+        trained_parameters=sum(p.numel() for p in update.parameters),
+        last_loss_nano_nat=round(loss * NANO),
+        backend=material.encoder.backend.value,
+        saved_uj=left * spent_uj // max(1, pacer.step),
+        screening=screening,
+    )
+
+
+def _prepare(
+    source: Activations, material: Material, limits: Limits, preparing: Callable[[int, int], None]
+) -> Material:
+    """Compute activations as far as the joules reach; return the material that has them."""
+    enough = limits.spent_uj() + round(_PREPARING * (limits.limit_uj - limits.spent_uj()))
+
+    class _Enough(Exception):  # noqa: N818 - it is no error
+        pass
+
+    def between(done: int, count: int) -> None:
+        preparing(done, count)
+        if done and limits.spent_uj() >= enough:
+            raise _Enough
+
+    try:
+        # in drawing order: what is ready when the joules end is a beginning, and no choice of short texts
+        for wanted in (material.screen, material.seen, material.fresh):
+            for start in range(0, len(wanted), _CHUNK):
+                source.prepare(wanted[start : start + _CHUNK], between)
+    except _Enough:
+        pass
+    missing = set(source.missing([*material.seen, *material.fresh, *material.screen]))
+    return replace(
+        material,
+        seen=[i for i in material.seen if i not in missing],
+        screen=[i for i in material.screen if i not in missing],
+        fresh=list(takewhile(lambda index: index not in missing, material.fresh)),
+    )
+
+
+def _loop(
+    material: Material,
+    update: _Update,
+    source: Activations,
+    drawn: list[int],
+    recipe: Recipe,
+    pacer: Pacer,
+    before: tuple[list[int], list[bool]],
+    seed: int,
+    progress: Callable[[Progress], None],
+) -> float:
+    optimiser = torch.optim.AdamW(
+        update.parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    lengths = material.sets.tokens.lengths(drawn).tolist()
+    batches = mixed_buckets(lengths, recipe.batch_size, random.Random(f"{seed}/batches"))  # noqa: S311
+    average = _Average(update)
+    loss = 0.0
+    while pacer.goes_on():
+        rate = rate_at(pacer.step, pacer.planned, schedule=recipe.schedule, warm_up=recipe.warm_up)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * rate
+        batch = [drawn[i] for i in next(batches)]
+        logits = _logits(material.encoder, update, source.batch(batch), recipe.hidden_dropout)
+        error = cross_entropy(logits, material.labels[batch].to(logits.device))
+        error.backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        loss = float(error.detach())
+        progress(pacer.done(loss))
+        if pacer.step > pacer.planned * (1 - recipe.average):
+            average.add()
+        half_way = pacer.step == pacer.planned // 2 and pacer.stopped_by == "steps"
+        if half_way and _hopeless(material, update, source, before):
+            pacer.stopped_by = "hopeless"
+    average.apply()
+    return loss
+
+
+class _Average:
+    """The mean of the weights after some steps."""
+
+    def __init__(self, update: _Update) -> None:
+        self._update = update
+        self._count = 0
+        self._sums: list[torch.Tensor] = []
+
+    def add(self) -> None:
+        self._count += 1
+        values = [parameter.detach() for parameter in self._update.parameters]
+        self._sums = (
+            [s + v for s, v in zip(self._sums, values, strict=True)]
+            if self._sums
+            else [v.clone() for v in values]
+        )
+
+    def apply(self) -> None:
+        if self._count > 1:
+            self._update.load([total / self._count for total in self._sums])
+
+
+def _screen(
+    material: Material,
+    update: _Update,
+    source: Activations,
+    indices: Sequence[int],
+    between: Callable[[], None] = lambda: None,
+) -> tuple[list[int], list[bool]]:
+    """Losses, nano-nats, and hits of the update as it is, on screening examples; ``between`` may raise."""
+
+    def score(rows: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        batch = [indices[row] for row in rows]
+        logits = _logits(material.encoder, update, source.batch(batch)).float()
+        return logits, material.labels[batch].to(logits.device)
+
+    lengths = material.sets.tokens.lengths(indices).tolist()
+    return screen_losses(lengths, _SCREEN_BATCH, score, between)
+
+
+def _hopeless(
+    material: Material, update: _Update, source: Activations, before: tuple[list[int], list[bool]]
+) -> bool:
+    few = material.screen[:_QUICK_SCREEN]
+    if len(few) < _QUICK_SCREEN // 2:
+        return False
+    now = _screen(material, update, source, few)
+    return _pair((before[0][: len(few)], before[1][: len(few)]), now).z < _HOPELESS_Z
+
+
+def _pair(before: tuple[list[int], list[bool]], after: tuple[list[int], list[bool]]) -> Evidence:
+    return pair_losses(before[0], after[0], before[1], after[1])
+
+
+def _choose_scale(
+    material: Material,
+    update: _Update,
+    source: Activations,
+    recipe: Recipe,
+    before: tuple[list[int], list[bool]],
+) -> Screening | None:
+    """Shrink the update to a scale that the screening examples bear out.
+
+    Of the scales whose gain is evident enough, the one that gains most; where none is, the most evident.
+    A smaller step gains less, but it varies less still from example to example.
+    """
+    if not material.screen:
+        return None
+    full = [parameter.detach().clone() for parameter in update.parameters]
+    tried = []
+    for scale in recipe.scales.split():
+        update.load(full)
+        update.shrink(float(scale))
+        tried.append(Screening(_pair(before, _screen(material, update, source, material.screen)), scale))
+    evident = [one for one in tried if _weight(one.evidence) > material.evidence]
+    if evident:
+        best = max(evident, key=lambda one: one.evidence.delta)
+    else:
+        best = max(tried, key=lambda one: _weight(one.evidence))
+    update.load(full)
+    update.shrink(float(best.scale))
+    return best
+
+
+def _weight(evidence: Evidence) -> float:
+    return math.copysign(evidence.delta**2 / max(1, evidence.delta_squared), evidence.delta)
+
+
+def _save(folder: Path, recipe: Recipe, update: _Update, base: str) -> None:
+    lora = {name: (one.a.detach().cpu(), one.b.detach().cpu()) for name, one in update.lora.items()}
+    whole = {name: tensor.detach().cpu() for name, tensor in {**update.beside, **update.head}.items()}
+    save_adapter(folder, recipe, lora, whole, base)

@@ -1,0 +1,327 @@
+"""Small credits gather in one row, and an account of the first version loses nothing by it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sqlite3
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryoflux.energy.account.audit import fault_of, read_settlements
+from cryoflux.energy.account.bucket import Bucket
+from cryoflux.energy.account.charge import Charge
+from cryoflux.energy.account.ledger import SCHEMAS, VERSION, identity, read_entries, read_pending
+from cryoflux.energy.processes import Owner
+from cryoflux.errors import BudgetError, StateTamperedError
+from cryoflux.quantities import Energy, Tier
+from energy_fakes import FakeClock
+
+MINUTE = 60
+# What the first version wrote: a grant, two credits, one reservation in each state, the open one noted.
+CHARGE = (
+    '{{"baseline_digest":"00","cpu_us":10,"curve":"concave/v1","energy":{{"flags":["wrap"],"hi_uj":{hi},'
+    '"lo_uj":{lo},"tier":"modelled","uj":{uj}}},"machine_net":{{"flags":["wrap"],"hi_uj":{hi},"lo_uj":{lo},'
+    '"tier":"modelled","uj":{uj}}},"sources":["cpu-model"]}}'
+)
+NOTED, PAID = (CHARGE.format(uj=uj, lo=uj - 5, hi=uj + 5) for uj in (40, 70))
+AT = "2023-11-14T22:13:20Z"
+ENTRIES = [
+    ("grant", "grant:g", None, 1000, 0, 1000, 0, None, None, None, AT, "--budget 1mJ"),
+    ("credit", None, None, -20, 0, 980, 0, -25, -15, "modelled", AT, "wrap"),
+    ("take", "take:paid", "r1", 0, 100, 980, 100, None, None, None, AT, ""),
+    ("take", "take:back", "r2", 0, 100, 980, 200, None, None, None, AT, ""),
+    ("take", "take:open", "r3", 0, 100, 980, 300, None, None, None, AT, ""),
+    ("credit", None, None, 30, 0, 1010, 300, 25, 35, "modelled", AT, "wrap"),
+    ("settle", "settle:r1", "r1", -70, -100, 940, 200, 65, 75, "modelled", AT, "wrap"),
+    ("release", "release:r2", "r2", 0, -100, 940, 100, None, None, None, AT, ""),
+]
+RESERVATIONS = [
+    ("r1", "paid", 100, "settled", 7, 100, "boot-1", PAID, 1_000_000_000, "boot-1"),
+    ("r2", "back", 100, "released", 7, 100, "boot-1", None, 1_000_000_000, "boot-1"),
+    ("r3", "open", 100, "open", 7, 100, "boot-1", NOTED, 1_000_000_000, "boot-1"),
+]
+
+
+def energy(uj, tier=Tier.MODELLED, flags=()):
+    return Energy(uj, uj - 5, uj + 5, tier, flags)
+
+
+def charge(uj):
+    return Charge(energy(uj), energy(uj), ("cpu-model",), "0" * 64, "concave/v1", 10)
+
+
+def old_account(path):
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(SCHEMAS[1])
+        db.executemany(
+            "INSERT INTO entries (kind, request_id, reservation, balance_change_uj, reserved_change_uj,"
+            " balance_uj, reserved_uj, lo_uj, hi_uj, tier, at, note) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            ENTRIES,
+        )
+        db.executemany("INSERT INTO reservations VALUES (?,?,?,?,?,?,?,?,?,?)", RESERVATIONS)
+        db.execute("PRAGMA user_version=1")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.commit()
+    return path
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "account.db"
+
+
+@pytest.fixture
+def bucket(path, clock):
+    with closing(Bucket(path, clock)) as opened:
+        opened.grant(1_000, request_id="g")
+        yield opened
+
+
+def kinds(bucket):
+    return [entry.kind for entry in bucket.entries()]
+
+
+def outside(path):
+    """What somebody else sees of it: entries, what is pending, what does not add up."""
+    with closing(sqlite3.connect(path)) as db:
+        return [entry.kind for entry in read_entries(db)], read_pending(db), fault_of(db)
+
+
+def test_two_hours_of_credits_are_few_entries_and_every_microjoule(bucket, clock, path):
+    for second in range(2 * 3_600):
+        bucket.tick(energy(second % 7 - 2))
+        clock.forward(1)
+    credited = sum(second % 7 - 2 for second in range(2 * 3_600))
+    assert bucket.available_uj() == 1_000 + credited
+    assert bucket.identity().holds
+    assert kinds(bucket) == ["opening", "grant", *["credit"] * 7]
+    bucket.close()
+    seen, pending, fault = outside(path)
+    assert (pending.readings, fault) == (0, "")
+    assert seen == ["opening", "grant", *["credit"] * 8]
+
+
+def test_pending_credit_can_be_taken_and_becomes_an_entry_before_the_take(bucket):
+    bucket.tick(energy(30))
+    bucket.tick(energy(40, flags=("wrap",)))
+    assert kinds(bucket) == ["opening", "grant"]
+    assert (bucket.available_uj(), bucket.identity().pending_uj) == (1_070, 70)
+    bucket.take(1_070, request_id="all")
+    assert kinds(bucket) == ["opening", "grant", "credit", "take"]
+    credit = bucket.entries()[2]
+    assert (credit.balance_change_uj, credit.lo_uj, credit.hi_uj) == (70, 60, 80)
+    assert credit.note == f"wrap 2 readings since {AT}"
+    assert bucket.available_uj() == bucket.identity().pending_uj == 0
+
+
+def test_a_debt_that_is_pending_cannot_be_taken(bucket):
+    bucket.tick(energy(-300))
+    with pytest.raises(BudgetError, match="asked for"):
+        bucket.take(701, request_id="a")
+    assert kinds(bucket) == ["opening", "grant"]
+    bucket.take(700, request_id="a")
+
+
+def test_a_repeated_request_does_not_even_move_what_is_pending(bucket):
+    taken = bucket.take(100, request_id="a")
+    bucket.settle(taken.id, charge(70))
+    opened = bucket.take(100, request_id="b")
+    bucket.tick(energy(30))
+    before = bucket.entries()
+    bucket.grant(1_000, request_id="g")
+    bucket.take(100, request_id="b")
+    bucket.settle(taken.id, charge(99))
+    assert bucket.entries() == before
+    bucket.release(opened.id)
+    assert kinds(bucket)[-2:] == ["credit", "release"]
+
+
+def test_what_is_pending_takes_the_worst_tier_and_all_flags(bucket):
+    for tier, flags in ((Tier.COUNTER, ()), (Tier.MODELLED, ("wrap",)), (Tier.COUNTER, ("gap",))):
+        bucket.tick(energy(10, tier, flags))
+    bucket.release(bucket.take(1, request_id="a").id)
+    credit = bucket.entries()[2]
+    assert (credit.tier, credit.note.split()[:2], credit.balance_change_uj) == (
+        "modelled",
+        ["gap", "wrap"],
+        30,
+    )
+
+
+def test_a_tick_writes_credit_and_notes_or_nothing_at_all(bucket, path):
+    taken = bucket.take(100, request_id="a")
+    before = path.with_name("account.db-wal").read_bytes()
+    bucket.tick()
+    bucket.tick(Energy(0, 0, 0, Tier.COUNTER), {})
+    assert path.with_name("account.db-wal").read_bytes() == before
+    bucket.tick(energy(5), {taken.id: charge(33)})
+    assert outside(path)[1].uj == 5
+    assert bucket.record(taken.id).charge == charge(33)
+    with pytest.raises(StateTamperedError):
+        bucket.tick(energy(5), {taken.id: _Unwritable()})
+    assert outside(path)[1].uj == 5
+
+
+class _Unwritable:
+    def to_json(self):
+        return b"no text"  # refused by the table
+
+
+def test_what_is_pending_outlives_its_process(path, clock):
+    killed = Bucket(path, clock)
+    killed.tick(energy(30))
+    again = Bucket(path, clock)
+    assert again.available_uj() == 30
+    again.close()
+    assert outside(path)[0] == ["opening", "credit"]
+    killed._db.close()
+
+
+def test_pending_credit_is_an_entry_after_a_quarter_of_an_hour_whatever_the_wall_clock_says(bucket, clock):
+    for step in (0, -86_400, 86_400):
+        clock.wall += step
+        bucket.tick(energy(1))
+    clock.forward(15 * MINUTE)
+    bucket.tick(energy(1))
+    assert kinds(bucket) == ["opening", "grant", "credit"]
+    assert bucket.entries()[-1].balance_change_uj == 4
+
+
+def test_ticks_are_on_the_disk_within_ten_seconds_and_takes_at_once(bucket, clock):
+    commits = []
+    modes = {1: "soon", 2: "at once"}
+
+    def trace(text):
+        if text == "COMMIT":
+            commits.append(modes[bucket._db.execute("PRAGMA synchronous").fetchone()[0]])
+
+    bucket._db.set_trace_callback(trace)
+    bucket.take(1, request_id="a")
+    for _ in range(25):
+        bucket.tick(energy(1))
+        clock.forward(1)
+    bucket.take(1, request_id="b")
+    assert commits == [
+        "at once",
+        *["soon"] * 10,
+        "at once",
+        *["soon"] * 9,
+        "at once",
+        *["soon"] * 4,
+        "at once",
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(-(10**9), 10**9), st.sampled_from(Tier), st.booleans()), max_size=20))
+def test_any_credits_add_up_to_what_they_are(tmp_path_factory, credits_given):
+    path = tmp_path_factory.mktemp("account") / "account.db"
+    with closing(Bucket(path, FakeClock())) as bucket:
+        for uj, tier, fold in credits_given:
+            bucket.tick(energy(uj, tier))
+            if fold:
+                bucket._fold()
+        total = sum(uj for uj, _, _ in credits_given)
+        assert bucket.available_uj() == bucket.identity().credited_uj == total
+        assert bucket.identity().holds
+    assert outside(path)[2] == ""
+
+
+# The first version
+
+
+def test_an_account_of_the_first_version_keeps_everything(tmp_path, clock):
+    path = old_account(tmp_path / "account.db")
+    with closing(Bucket(path, clock)) as bucket:
+        assert bucket.identity().holds
+        assert bucket.available_uj() == 840
+        (record,) = bucket.open_records()
+        assert (record.reservation.request_id, record.owner) == ("open", Owner(7, 100, "boot-1"))
+        assert record.charge.energy.uj == 40
+        assert bucket.settled_sources() == {"cpu-model"}
+        assert [(e.kind, e.balance_uj) for e in bucket.entries()[1:]] == [(e[0], e[5]) for e in ENTRIES]
+        bucket.tick(energy(60))
+        bucket.settle("r3", charge(40))
+        assert bucket.available_uj() == 960
+    assert read_settlements(path) == {"paid": 70, "open": 40}
+
+
+def test_an_account_of_the_first_version_can_be_verified_without_being_changed(tmp_path):
+    path = old_account(tmp_path / "account.db")
+    before = path.read_bytes()
+    assert read_settlements(path) == {"paid": 70, "open": None}
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["account.db"]  # noqa: PTH208 - bare names
+
+
+def test_an_edited_account_of_the_first_version_is_refused_as_it_is(tmp_path, clock):
+    path = old_account(tmp_path / "account.db")
+    with closing(sqlite3.connect(path)) as db:
+        (trigger,) = db.execute(
+            "SELECT sql FROM sqlite_schema WHERE name = 'entries_are_final_update'"
+        ).fetchone()
+        db.execute("DROP TRIGGER entries_are_final_update")
+        db.execute("UPDATE entries SET balance_change_uj = 9000 WHERE kind = 'grant'")
+        db.execute(trigger)
+        db.commit()
+    before = path.read_bytes()
+    with pytest.raises(StateTamperedError, match="does not follow"):
+        Bucket(path, clock)
+    assert path.read_bytes() == before
+
+
+def version(path):
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute("PRAGMA user_version").fetchone()[0]
+
+
+def upgrade_and_die(path, last):
+    """Open an account in another process that dies when its statement number ``last`` begins."""
+    opened, seen = sqlite3.connect, itertools.count(1)
+
+    def connect(*args, **options):
+        connection = opened(*args, **options)
+        if args[0] != ":memory:":
+            connection.set_trace_callback(
+                lambda _: next(seen) == last and os.kill(os.getpid(), signal.SIGKILL)
+            )
+        return connection
+
+    child = os.fork()
+    if not child:
+        sqlite3.connect = connect
+        try:
+            Bucket(path, FakeClock())
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_kill_at_any_statement_of_the_upgrade_leaves_the_old_account_or_the_new(tmp_path, clock):
+    outcomes = []
+    for last in itertools.count(1):
+        path = old_account(tmp_path / f"{last}.db")
+        ended = upgrade_and_die(path, last)
+        outcomes.append(version(path))
+        with closing(sqlite3.connect(path)) as db:
+            assert fault_of(db) == ""
+            assert identity(db).available_uj == 840
+        with closing(Bucket(path, clock)) as bucket:
+            assert bucket.available_uj() == 840
+            assert [record.reservation.id for record in bucket.open_records()] == ["r3"]
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+    assert outcomes == sorted(outcomes)
+    assert (outcomes[0], outcomes[-1]) == (1, VERSION)
+    assert len(outcomes) > 20
