@@ -15,6 +15,7 @@ for our mistakes, never for a user's. An error of one stage is defined beside th
     │   └── StateTamperedError       1    what it holds is not what was signed
     ├── TrainingFailedError          1    a loss stopped being finite; the attempt is recorded as failed
     ├── JoulesEndedError             1    a reservation leaves nothing to train with; the attempt is aborted
+    ├── TrainingInterruptedError     1    somebody asked to stop before training; the attempt is aborted
     ├── EvaluationFailedError        1    a loss is not finite; the attempt is recorded as failed
     ├── CannotRetrainError           1    a receipt does not say enough to train again, or this machine cannot
     ├── VerificationError            1    a receipt or artefact is not what it claims to be

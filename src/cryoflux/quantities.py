@@ -9,8 +9,11 @@ from __future__ import annotations
 __all__ = [
     "MICRO",
     "NANO",
+    "NATS",
     "Energy",
     "Tier",
+    "efficiency",
+    "format_efficiency",
     "format_energy",
     "format_nats",
     "parse_duration",
@@ -31,6 +34,9 @@ MICRO = 1_000_000
 """Microjoules in a joule."""
 NANO = 1_000_000_000
 """Nano-nats in a nat, and nanoseconds in a second."""
+
+NATS = "nats"
+"""The unit of a cross-entropy, where no other is named."""
 
 _JOULES_PER_UNIT = {
     "uJ": Decimal("1e-6"),
@@ -156,6 +162,17 @@ def format_energy(uj: int) -> str:
     if magnitude >= 1000:
         return f"{joules / 1000:.2f} kJ"
     return f"{joules:.1f} J"
+
+
+def efficiency(delta: float, uj: int) -> float | None:
+    """η, the change of a loss per joule: in nats, nats a joule; none where no energy was charged."""
+    return delta * MICRO / uj if uj > 0 else None
+
+
+def format_efficiency(delta: float, uj: int, unit: str = NATS) -> str:
+    """η as a person reads it: ``η +0.487 nats/kJ``."""
+    eta = efficiency(delta, uj)
+    return "η unknown" if eta is None else f"η {1000 * eta:+.3f} {unit}/kJ"
 
 
 def format_nats(nats: float) -> str:

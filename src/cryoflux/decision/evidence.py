@@ -9,13 +9,16 @@ bound, S²/V against a bar, whose error is bounded and not only approximated (``
 
 from __future__ import annotations
 
-__all__ = ["Evidence", "pair_losses"]
+__all__ = ["Z95", "Evidence", "pair_losses"]
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryoflux.quantities import NANO
+
+Z95 = 1.96
+"""95 % of a normal distribution lie within so many standard deviations"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Evidence:
     """examples that only the candidate gets right"""
     lost: int
     """examples that only the base gets right"""
+    hits: bool = True
+    """whether an example can be right or wrong; else the four counts above are zero, and say nothing"""
 
     @property
     def delta(self) -> int:
@@ -111,13 +116,24 @@ class Evidence:
 
 
 def pair_losses(
-    base: Sequence[int], new: Sequence[int], base_correct: Sequence[bool], new_correct: Sequence[bool]
+    base: Sequence[int],
+    new: Sequence[int],
+    base_correct: Sequence[bool] | None = None,
+    new_correct: Sequence[bool] | None = None,
 ) -> Evidence:
-    """Evidence from per-example losses, nano-nats, in the same order of examples.
+    """Evidence from per-example losses, in billionths of their unit, in the same order of examples.
+
+    Args:
+        base: losses of the base.
+        new: losses of the candidate.
+        base_correct: whether the base got each example right; none where that means nothing.
+        new_correct: the same of the candidate.
 
     Raises:
         ValueError: the arrays differ in length or are empty.
     """
+    hits = base_correct is not None and new_correct is not None
+    base_correct, new_correct = base_correct or [False] * len(base), new_correct or [False] * len(new)
     if not base or len({len(base), len(new), len(base_correct), len(new_correct)}) != 1:
         raise ValueError("per-example arrays must have one common, positive length")
     return Evidence(
@@ -129,4 +145,5 @@ def pair_losses(
         new_correct=sum(new_correct),
         gained=sum(n and not b for b, n in zip(base_correct, new_correct, strict=True)),
         lost=sum(b and not n for b, n in zip(base_correct, new_correct, strict=True)),
+        hits=hits,
     )

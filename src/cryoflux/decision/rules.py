@@ -17,17 +17,20 @@ another meaning gets another version.
 
 from __future__ import annotations
 
-__all__ = ["BUDGETED", "RULES", "Thresholds", "Verdict", "decide", "in_numbers"]
+__all__ = ["BARE", "BUDGETED", "RULES", "Thresholds", "Verdict", "decide"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryoflux.decision.evidence import Evidence
+from cryoflux.decision.reason import Reason, evidence_numbers
 from cryoflux.errors import ConfigError
-from cryoflux.quantities import NANO
+from cryoflux.quantities import NATS
 
 BUDGETED = "evidence/v2"
 """the rule whose bar comes from the error budget, and that may stop reading early"""
+BARE = "whitepaper/v1"
+"""the rule that asks for nothing but the thresholds: no evidence, no screen"""
 _Z95_MILLI = 1960
 
 
@@ -36,29 +39,37 @@ class Thresholds:
     """What an improvement has to reach."""
 
     min_delta: int
-    """smallest mean Δ, nano-nats"""
+    """smallest mean Δ, billionths of a loss's unit: nano-nats"""
     min_accuracy_gain_ppm: int
     """smallest accuracy gain, parts per million"""
     z_milli: int
     """one-sided z, thousandths; only ``evidence/v1`` looks at it"""
     needed_milli: int = 0
     """what S²/V must exceed, thousandths (``ErrorBudget.needed_milli``); only ``evidence/v2`` looks at it"""
+    unit: str = NATS
+    """of a loss, for display"""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Kept or not, and why, in one sentence."""
+    """Kept or not, and why."""
 
     accepted: bool
-    reason: str
+    reason: Reason
     undecided: bool = False
     """not accepted, but a Δ that is large enough is not ruled out either"""
 
 
-def in_numbers(e: Evidence) -> str:
-    """Δ with its 95 % interval, nats, and the accuracy gain, points."""
-    delta = f"Δ = {e.delta_mean:+.4f} ± {1.96 * e.delta_se:.4f} nats"
-    return f"{delta}, accuracy {100 * e.accuracy_gain:+.1f} points"
+def _because(code: str, e: Evidence, t: Thresholds, *names: str) -> Reason:
+    """A reason about some evidence, with the thresholds that it is about."""
+    known = {
+        "min_delta": t.min_delta,
+        "min_gain_ppm": t.min_accuracy_gain_ppm,
+        "needed_milli": t.needed_milli,
+        "z_milli": t.z_milli,
+    }
+    unit = {} if t.unit == NATS else {"unit": t.unit}
+    return Reason(code=code, numbers={**evidence_numbers(e), **{name: known[name] for name in names}, **unit})
 
 
 def _reaches_delta(e: Evidence, t: Thresholds) -> bool:
@@ -66,34 +77,27 @@ def _reaches_delta(e: Evidence, t: Thresholds) -> bool:
 
 
 def _reaches_accuracy(e: Evidence, t: Thresholds) -> bool:
-    return (e.new_correct - e.base_correct) * 1_000_000 >= t.min_accuracy_gain_ppm * e.count
+    return e.hits and (e.new_correct - e.base_correct) * 1_000_000 >= t.min_accuracy_gain_ppm * e.count
 
 
 def _whitepaper(e: Evidence, t: Thresholds) -> Verdict:
     if _reaches_delta(e, t):
-        return Verdict(True, f"Kept: {in_numbers(e)}; Δ reaches {t.min_delta / NANO:g}.")
+        return Verdict(True, _because("whitepaper.delta", e, t, "min_delta"))
     if _reaches_accuracy(e, t):
-        points = t.min_accuracy_gain_ppm / 10_000
-        return Verdict(True, f"Kept: {in_numbers(e)}; the accuracy gain reaches {points:g} points.")
-    return Verdict(False, f"Rejected: {in_numbers(e)}; neither threshold is reached.")
+        return Verdict(True, _because("whitepaper.accuracy", e, t, "min_gain_ppm"))
+    return Verdict(False, _because("whitepaper.neither", e, t))
 
 
 def _evidence(e: Evidence, t: Thresholds) -> Verdict:
-    z = t.z_milli / 1000
     if _reaches_delta(e, t) and e.delta_exceeds(t.z_milli):
-        return Verdict(
-            True, f"Kept: {in_numbers(e)}; Δ reaches {t.min_delta / NANO:g} and z = {e.z:.2f} > {z:g}."
-        )
+        return Verdict(True, _because("z.delta", e, t, "min_delta", "z_milli"))
     if _reaches_accuracy(e, t) and e.accuracy_exceeds(t.z_milli) and e.delta >= 0:
-        return Verdict(
-            True,
-            f"Kept: {in_numbers(e)}; the accuracy gain is significant (z > {z:g}) and Δ is not negative.",
-        )
+        return Verdict(True, _because("z.accuracy", e, t, "z_milli"))
     if e.delta < 0:
-        return Verdict(False, f"Rejected: {in_numbers(e)}; the holdout loss went up.")
+        return Verdict(False, _because("loss-went-up", e, t))
     if not _reaches_delta(e, t):
-        return Verdict(False, f"Rejected: {in_numbers(e)}; Δ is below {t.min_delta / NANO:g}.")
-    return Verdict(False, f"Rejected: {in_numbers(e)}; that may be noise (z = {e.z:.2f}, needed > {z:g}).")
+        return Verdict(False, _because("below-smallest", e, t, "min_delta"))
+    return Verdict(False, _because("z.noise", e, t, "z_milli"))
 
 
 def _budgeted(e: Evidence, t: Thresholds) -> Verdict:
@@ -103,24 +107,22 @@ def _budgeted(e: Evidence, t: Thresholds) -> Verdict:
             why="Without one it would keep noise.",
             hint="Take it from ErrorBudget(alpha_ppm, looks, kept).needed_milli.",
         )
-    numbers, delta, bar = in_numbers(e), f"{t.min_delta / NANO:g}", f"{t.needed_milli / 1000:.1f}"
     if _reaches_delta(e, t) and e.delta_passes(t.needed_milli):
-        return Verdict(True, f"Kept: {numbers}; Δ reaches {delta}, evidence {e.delta_weight:.1f} > {bar}.")
+        return Verdict(True, _because("evidence.delta", e, t, "min_delta", "needed_milli"))
     if _reaches_accuracy(e, t) and e.accuracy_passes(t.needed_milli) and e.delta >= 0:
-        shown = f"evidence {e.accuracy_weight:.1f} > {bar}"
-        return Verdict(True, f"Kept: {numbers}; the accuracy gain counts ({shown}), Δ is not negative.")
+        return Verdict(True, _because("evidence.accuracy", e, t, "needed_milli"))
     if e.delta_may_reach(t.min_delta, _Z95_MILLI):
-        shown = f"neither shown (evidence {e.delta_weight:.1f}, needed > {bar}) nor ruled out"
-        return Verdict(False, f"Undecided: {numbers}; Δ ≥ {delta} is {shown}.", undecided=True)
+        undecided = _because("evidence.undecided", e, t, "min_delta", "needed_milli")
+        return Verdict(False, undecided, undecided=True)
     if e.delta < 0:
-        return Verdict(False, f"Rejected: {numbers}; the holdout loss went up.")
-    return Verdict(False, f"Rejected: {numbers}; Δ is below {delta}.")
+        return Verdict(False, _because("loss-went-up", e, t))
+    return Verdict(False, _because("below-smallest", e, t, "min_delta"))
 
 
 RULES: dict[str, Callable[[Evidence, Thresholds], Verdict]] = {
     BUDGETED: _budgeted,
     "evidence/v1": _evidence,
-    "whitepaper/v1": _whitepaper,
+    BARE: _whitepaper,
 }
 
 

@@ -10,36 +10,39 @@ can suffer from it.
 
 from __future__ import annotations
 
-__all__ = ["SCREEN", "screened_out"]
+__all__ = ["SCREEN", "needed_evidence", "screened_out"]
 
 import math
 
 from cryoflux.decision.evidence import Evidence
-from cryoflux.decision.rules import Thresholds, in_numbers
-from cryoflux.quantities import NANO
+from cryoflux.decision.reason import Reason, evidence_numbers
+from cryoflux.decision.rules import Thresholds
+from cryoflux.quantities import NATS
 
 SCREEN = "screen/v1"
 _LEAST_Z_MILLI = 1645
 """one-sided 5 %: asked for whatever the holdout asks"""
+_SURE = 1.5
+"""times the evidence that the holdout asks for: what screening examples show at it, a holdout mostly does"""
 _SHORT_MILLI = 1282
 """standard errors, thousandths, that the screen may fall short of the holdout's bar"""
 
 
-def screened_out(evidence: Evidence, thresholds: Thresholds, holdout_count: int) -> str | None:
-    """Why the holdout need not be read, in one sentence; none where the update passes.
+def screened_out(evidence: Evidence, thresholds: Thresholds, holdout_count: int) -> Reason | None:
+    """Why the holdout need not be read; none where the update passes.
 
     Args:
         evidence: of the screening examples.
         thresholds: of the acceptance rule, for the next look.
         holdout_count: examples of the holdout.
     """
+    unit: dict[str, int | str] = {} if thresholds.unit == NATS else {"unit": thresholds.unit}
+    numbers = {**evidence_numbers(evidence), **unit}
     if evidence.delta < thresholds.min_delta * evidence.count:
-        smallest = f"{thresholds.min_delta / NANO:g}"
-        return f"Rejected by the screen: {in_numbers(evidence)}; Δ is below {smallest}."
+        return Reason(code="screen.below-smallest", numbers={**numbers, "min_delta": thresholds.min_delta})
     z_milli = _needed_z_milli(thresholds.needed_milli, evidence.count, holdout_count)
     if not evidence.delta_exceeds(z_milli):
-        shown = f"z = {evidence.z:.2f}, needed > {z_milli / 1000:.2f}"
-        return f"Rejected by the screen: {in_numbers(evidence)}; a look is not worth it ({shown})."
+        return Reason(code="screen.not-worth-a-look", numbers={**numbers, "z_milli": z_milli})
     return None
 
 
@@ -47,3 +50,13 @@ def _needed_z_milli(needed_milli: int, screened: int, held: int) -> int:
     # x = √needed standard errors on the holdout are x √(screened / held) on the screen
     bar = math.isqrt(needed_milli * 1000) - _SHORT_MILLI
     return max(_LEAST_Z_MILLI, math.isqrt(max(0, bar) ** 2 * screened // held))
+
+
+def needed_evidence(needed_milli: int, count: int) -> float:
+    """(Σδ)²/Σδ² that each screening example has to contribute before a larger scale is preferred.
+
+    Args:
+        needed_milli: the rule's bar on the holdout, thousandths.
+        count: examples of the holdout.
+    """
+    return _SURE * needed_milli / 1000 / count

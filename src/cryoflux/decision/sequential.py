@@ -20,7 +20,9 @@ import math
 import random
 
 from cryoflux.decision.evidence import Evidence
-from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, in_numbers
+from cryoflux.decision.reason import Reason, evidence_numbers
+from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict
+from cryoflux.quantities import NATS
 
 _STEP = 32
 """looks fall on whole batches of so many examples"""
@@ -99,7 +101,7 @@ def _delta_hopeless(e: Evidence, total: int, t: Thresholds) -> bool:
 
 
 def _accuracy_hopeless(e: Evidence, total: int, t: Thresholds) -> bool:
-    if _out_of_reach(e.delta, e.delta_squared, e.count, total, 0):
+    if not e.hits or _out_of_reach(e.delta, e.delta_squared, e.count, total, 0):
         return True
     discordant = e.gained + e.lost
     evident = math.isqrt(t.needed_milli * discordant * total // (1000 * e.count))
@@ -126,6 +128,6 @@ def decide_partial(rule: str, evidence: Evidence, total: int, thresholds: Thresh
         raise ValueError(f"no look is scheduled after {evidence.count} of {total} examples")
     if not hopeless(evidence, total, thresholds, rule):
         raise ValueError(f"after {evidence.count} of {total} examples the candidate could still be kept")
-    read = f"after {evidence.count:,} of {total:,} examples"
-    reason = f"Rejected: {in_numbers(evidence)} {read}; the chance of being kept after all is below 2 %."
-    return Verdict(False, reason)
+    unit: dict[str, int | str] = {} if thresholds.unit == NATS else {"unit": thresholds.unit}
+    numbers = {**evidence_numbers(evidence), "total": total, **unit}
+    return Verdict(False, Reason(code="hopeless", numbers=numbers))

@@ -21,16 +21,15 @@ from cryoflux.digests import CHECKSUMS, file_digest
 from cryoflux.errors import StateTamperedError, UsageError
 from cryoflux.files import storage_errors, write_atomic
 from cryoflux.receipts.checkpoint import parse_checkpoint
-from cryoflux.receipts.entry import Entry, KeyEntry, intent_of, receipt_of
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRoot, KeyRotation, public_key_of
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
-from cryoflux.receipts.reading import read_everything
+from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.schema import schema_bytes
 from cryoflux.receipts.statement import Base
 from cryoflux.receipts.tiles import TileTree, publish_tiles
 from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, RECEIPT_KEY, key_id, load_public_key, public_pem
-
-_ADAPTER = "adapter_model.safetensors"
+from cryoflux.state import ADAPTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,8 @@ class Bundle:
     """newer entries, which are not in it"""
     missing: tuple[str, ...]
     """digests of artefacts that were asked for and are not kept here"""
+    heads: dict[str, str]
+    """task → digest of the version that the log leaves as its head"""
 
 
 def write_bundle(state: Path, target: Path, extras: Extras) -> Bundle:
@@ -71,7 +72,7 @@ def write_bundle(state: Path, target: Path, extras: Extras) -> Bundle:
             why="What lies in it would look like a part of the bundle.",
             hint="Name a new one with -o DIR.",
         )
-    everything = read_everything(state)
+    everything = read_entries(state)
     note = (state / LOG_FOLDER / CHECKPOINT).read_bytes()
     head = parse_checkpoint(note, load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub"))
     entries = everything[: head.size]
@@ -86,10 +87,14 @@ def write_bundle(state: Path, target: Path, extras: Extras) -> Bundle:
     publish_tiles(target / LOG_FOLDER, tree.contents())
     for entry in entries:
         write_atomic(target / "entries" / f"{entry.index:06}.json", entry.envelope)
+    heads = _versions(entries)[1]
+    lines = [f"{task} {head.digest} {head.files}\n" for task, head in sorted(heads.items())]
+    write_atomic(target / "heads.txt", "".join(lines).encode())
     _write_keys(state, target, entries)
     _write_words(target)
-    missing = _copy_artefacts(state, target, [e for e in entries if isinstance(e, Entry)], extras)
-    return Bundle(len(entries), len(everything) - len(entries), tuple(missing))
+    missing = tuple(_copy_artefacts(state, target, entries, extras))
+    digests = {task: head.digest for task, head in heads.items()}
+    return Bundle(len(entries), len(everything) - len(entries), missing, digests)
 
 
 def _write_words(target: Path) -> None:
@@ -99,7 +104,7 @@ def _write_words(target: Path) -> None:
     write_atomic(target / "receipt.schema.json", schema_bytes())
 
 
-def _write_keys(state: Path, target: Path, entries: Sequence[Entry | KeyEntry]) -> None:
+def _write_keys(state: Path, target: Path, entries: Sequence[Entry]) -> None:
     first = load_public_key(state / KEYS_FOLDER / f"{RECEIPT_KEY}.pub")
     log = load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub")
     folder = target / KEYS_FOLDER
@@ -109,7 +114,7 @@ def _write_keys(state: Path, target: Path, entries: Sequence[Entry | KeyEntry]) 
         write_atomic(folder / f"{key_id(key)}.pem", public_pem(key))
 
 
-def _named_keys(entries: Iterable[Entry | KeyEntry]) -> Iterator[Ed25519PublicKey]:
+def _named_keys(entries: Iterable[Entry]) -> Iterator[Ed25519PublicKey]:
     for entry in entries:
         match entry.statement.predicate:
             case KeyRoot(root=key) | KeyRotation(successor=key):
@@ -138,15 +143,15 @@ def _copy(source: Path, target: Path, digest: str) -> Iterator[str]:
 def _copy_adapters(state: Path, target: Path, entries: Iterable[Entry]) -> Iterator[str]:
     for entry in entries:
         subjects = {subject.name: subject.digest.sha256 for subject in entry.statement.subject}
-        if _ADAPTER in subjects:
+        if ADAPTER in subjects:
             for name, digest in subjects.items():
-                yield from _copy(state / "capsules" / subjects[_ADAPTER] / Path(name).name, target, digest)
+                yield from _copy(state / "capsules" / subjects[ADAPTER] / Path(name).name, target, digest)
 
 
 def _copy_holdouts(state: Path, target: Path, entries: Iterable[Entry]) -> Iterator[str]:
     holdouts: dict[str, str] = {}
     for entry in entries:
-        intent, receipt = intent_of(entry), receipt_of(entry)
+        intent, receipt = entry.intent, entry.receipt
         if intent is not None:
             holdouts[intent.data.holdout.sha256] = intent.data.digest
         elif receipt is not None and receipt.evaluation is not None:
@@ -157,11 +162,24 @@ def _copy_holdouts(state: Path, target: Path, entries: Iterable[Entry]) -> Itera
         yield from _copy(found[0], target, digest) if found else (digest,)
 
 
+def _versions(entries: Iterable[Entry]) -> tuple[dict[str, Base], dict[str, Base]]:
+    """The version that each task began with, and the one that is its head after the entries."""
+    firsts: dict[str, Base] = {}
+    heads: dict[str, Base] = {}
+    for entry in entries:
+        if entry.intent is not None:
+            firsts.setdefault(entry.intent.task.name, entry.intent.base)
+            heads[entry.intent.task.name] = entry.intent.base
+        elif entry.receipt is not None:
+            heads[entry.receipt.task.name] = entry.receipt.result
+        elif entry.move is not None:
+            heads[entry.move.task] = entry.move.result
+    return firsts, heads
+
+
 def _copy_models(state: Path, target: Path, entries: Sequence[Entry]) -> Iterator[str]:
-    last = receipt_of(entries[-1])
-    first = entries[0].statement.predicate.base
-    head: Base = last.result if last is not None else entries[-1].statement.predicate.base
-    for model in dict.fromkeys((first, head)):
+    firsts, heads = _versions(entries)
+    for model in dict.fromkeys((*firsts.values(), *heads.values())):
         source, place = state / "models" / model.digest, target / "models" / model.digest
         if not (source / CHECKSUMS).is_file() or file_digest(source / CHECKSUMS) != model.files:
             yield model.digest

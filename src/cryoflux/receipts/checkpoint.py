@@ -39,10 +39,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from cryoflux.errors import VerificationError
+from cryoflux.signing.ed25519 import refuse_weak_key, verify_signature
 from cryoflux.signing.envelope import decode_base64
 from cryoflux.signing.keys import key_id, raw_public_key
 
@@ -106,11 +106,7 @@ class VerifierKey:
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Whether this key signed a message."""
-        try:
-            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, message)
-        except InvalidSignature:
-            return False
-        return True
+        return verify_signature(self.raw, message, signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +155,8 @@ def parse_verifier_key(text: str) -> VerifierKey:
     """Read a verifier key.
 
     Raises:
-        VerificationError: it is malformed, of a type that is not known here, or its id is not its own.
+        VerificationError: it is malformed, of a type that is not known here, or not sound; or its id is not
+            its own.
     """
     found = _VERIFIER_KEY.fullmatch(text)
     if found is None or len(found["name"].encode()) > _MAX_NAME:
@@ -173,6 +170,7 @@ def parse_verifier_key(text: str) -> VerifierKey:
             f"The key of {found['name']} has type {kind.hex()} and {len(raw)} bytes.",
             why="Known here are Ed25519 keys of logs (01) and of witnesses (04), of 32 bytes.",
         )
+    refuse_weak_key(raw, f"The key of {found['name']}")
     key = VerifierKey(found["name"], KeyType(kind[0]), raw)
     if key.id.hex() != found["id"]:
         raise VerificationError(

@@ -6,15 +6,15 @@ known yet was written by a newer CryoFlux, which is another thing than a malform
 
 from __future__ import annotations
 
-__all__ = ["NewerFormatError", "parse_any_statement", "parse_statement", "predicate_type_of"]
+__all__ = ["NewerFormatError", "parse_statement", "predicate_type_of"]
 
 import json
 import re
-from typing import Annotated
 
-from pydantic import Discriminator, Tag, TypeAdapter
+import msgspec
 
 from cryoflux.errors import VerificationError
+from cryoflux.receipts import statement_v1 as v1
 from cryoflux.receipts.key_statement import (
     REVOCATION_TYPE,
     ROOT_TYPE,
@@ -24,9 +24,12 @@ from cryoflux.receipts.key_statement import (
     KeyRotationStatement,
     KeyStatement,
 )
+from cryoflux.receipts.lifting import lifted
 from cryoflux.receipts.statement import (
+    HEAD_TYPE,
     INTENT_TYPE,
     RECEIPT_TYPE,
+    HeadStatement,
     IntentStatement,
     ReceiptStatement,
     Statement,
@@ -34,33 +37,24 @@ from cryoflux.receipts.statement import (
 from cryoflux.signing.canonical import MAX_ENTRY_BYTES, parse_strictly
 
 _OURS = re.compile(r"https://cryoflux\.dev/[a-z][a-z-]{0,63}/v[1-9][0-9]{0,5}")
-_KEY_TYPES = {ROOT_TYPE, ROTATION_TYPE, REVOCATION_TYPE}
-_KNOWN = {INTENT_TYPE, RECEIPT_TYPE, *_KEY_TYPES}
+_KNOWN = {
+    *(INTENT_TYPE, RECEIPT_TYPE, HEAD_TYPE, v1.INTENT_V1, v1.RECEIPT_V1),
+    *(ROOT_TYPE, ROTATION_TYPE, REVOCATION_TYPE),
+}
+_DECODER = msgspec.json.Decoder(
+    IntentStatement
+    | ReceiptStatement
+    | HeadStatement
+    | KeyRootStatement
+    | KeyRotationStatement
+    | KeyRevocationStatement
+    | v1.IntentStatementV1
+    | v1.ReceiptStatementV1
+)
 
 
 class NewerFormatError(VerificationError):
     """An entry follows a format that this version does not know yet."""
-
-
-def _kind(document: object) -> str:
-    found = document.get("predicateType") if isinstance(document, dict) else None
-    return found if isinstance(found, str) else ""
-
-
-_STATEMENT: TypeAdapter[Statement] = TypeAdapter(
-    Annotated[
-        Annotated[IntentStatement, Tag(INTENT_TYPE)] | Annotated[ReceiptStatement, Tag(RECEIPT_TYPE)],
-        Discriminator(_kind),
-    ]
-)
-_KEY_STATEMENT: TypeAdapter[KeyStatement] = TypeAdapter(
-    Annotated[
-        Annotated[KeyRootStatement, Tag(ROOT_TYPE)]
-        | Annotated[KeyRotationStatement, Tag(ROTATION_TYPE)]
-        | Annotated[KeyRevocationStatement, Tag(REVOCATION_TYPE)],
-        Discriminator(_kind),
-    ]
-)
 
 
 def predicate_type_of(payload: bytes) -> str:
@@ -68,9 +62,11 @@ def predicate_type_of(payload: bytes) -> str:
     if len(payload) > MAX_ENTRY_BYTES:
         return ""
     try:
-        return _kind(json.loads(payload))
+        document = json.loads(payload)
     except (ValueError, RecursionError):
         return ""
+    found = document.get("predicateType") if isinstance(document, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def _explained(payload: bytes, error: VerificationError) -> VerificationError:
@@ -85,29 +81,17 @@ def _explained(payload: bytes, error: VerificationError) -> VerificationError:
     )
 
 
-def parse_statement(payload: bytes) -> Statement:
-    """Read an intent or a receipt from its canonical bytes.
+def parse_statement(payload: bytes) -> tuple[Statement | KeyStatement, int]:
+    """Read a statement from its canonical bytes, in today's form, and the version in which it was signed.
 
     Raises:
         NewerFormatError: a newer version wrote it.
         VerificationError: the bytes are anything else.
     """
     try:
-        return parse_strictly(_STATEMENT, payload, "The statement")
+        found = parse_strictly(_DECODER, payload, "The statement")
     except VerificationError as error:
         raise _explained(payload, error) from error
-
-
-def parse_any_statement(payload: bytes) -> Statement | KeyStatement:
-    """Read an intent, a receipt or a key statement from its canonical bytes.
-
-    Raises:
-        NewerFormatError: a newer version wrote it.
-        VerificationError: the bytes are anything else.
-    """
-    try:
-        return parse_statement(payload)
-    except VerificationError:
-        if predicate_type_of(payload) not in _KEY_TYPES:
-            raise
-    return parse_strictly(_KEY_STATEMENT, payload, "The key statement")
+    if isinstance(found, v1.IntentStatementV1 | v1.ReceiptStatementV1):
+        return lifted(found), 1
+    return found, 2 if isinstance(found, IntentStatement | ReceiptStatement) else 1

@@ -1,21 +1,51 @@
-"""One entry of the log, read back from its exact bytes: of an attempt, or of a key."""
+"""One entry of the log, read back from its exact bytes: of an attempt, of a head, or of a key."""
 
 from __future__ import annotations
 
-__all__ = ["Entry", "KeyEntry", "intent_of", "parse_any_entry", "parse_entry", "receipt_of"]
+__all__ = ["Entry", "Kind", "kind_of", "parse_entry"]
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from cryoflux.receipts.decoding import parse_any_statement, parse_statement
+from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.merkle import leaf_hash
-from cryoflux.receipts.statement import Intent, IntentStatement, Receipt, ReceiptStatement, Statement
+from cryoflux.receipts.statement import (
+    HeadMove,
+    HeadStatement,
+    Intent,
+    IntentStatement,
+    Receipt,
+    ReceiptStatement,
+    Statement,
+)
 from cryoflux.signing.envelope import Envelope, parse_envelope
+
+
+class Kind(StrEnum):
+    """What an entry is about."""
+
+    INTENT = "intent"
+    RECEIPT = "receipt"
+    HEAD = "head"
+    KEY = "key"
+
+
+_KINDS: dict[type, Kind] = {
+    IntentStatement: Kind.INTENT,
+    ReceiptStatement: Kind.RECEIPT,
+    HeadStatement: Kind.HEAD,
+}
+
+
+def kind_of(statement: Statement | KeyStatement) -> Kind:
+    """What a statement is about."""
+    return _KINDS.get(type(statement), Kind.KEY)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A well-formed entry; whether its signature and claims hold is another question."""
+    """A well-formed entry; whether its signature and what it says hold is another question."""
 
     index: int
     """position in the log, from 0"""
@@ -23,55 +53,55 @@ class Entry:
     """the exact signed bytes"""
     leaf_hash: str
     """RFC 6962 leaf hash of those bytes, 64 hexadecimal digits"""
-    statement: Statement
+    statement: Statement | KeyStatement
+    """what they say, in today's form"""
     signed: Envelope
     """the envelope, decoded"""
+    version: int
+    """of the predicate in which it was signed"""
 
+    @property
+    def kind(self) -> Kind:
+        """What the entry is about."""
+        return kind_of(self.statement)
 
-@dataclass(frozen=True, slots=True)
-class KeyEntry:
-    """A well-formed entry about a key; whether its signer may say it is another question."""
+    @property
+    def intent(self) -> Intent | None:
+        """What it announces, if it announces an attempt."""
+        return self.statement.predicate if type(self.statement) is IntentStatement else None
 
-    index: int
-    """position in the log, from 0"""
-    envelope: bytes
-    """the exact signed bytes"""
-    leaf_hash: str
-    """RFC 6962 leaf hash of those bytes, 64 hexadecimal digits"""
-    statement: KeyStatement
-    signed: Envelope
-    """the envelope, decoded"""
+    @property
+    def receipt(self) -> Receipt | None:
+        """The record of an attempt, if it is one."""
+        return self.statement.predicate if type(self.statement) is ReceiptStatement else None
 
+    @property
+    def move(self) -> HeadMove | None:
+        """Where it moves a head, if it moves one."""
+        return self.statement.predicate if type(self.statement) is HeadStatement else None
 
-def intent_of(entry: Entry) -> Intent | None:
-    """The intent that an entry is, if it is one."""
-    return entry.statement.predicate if isinstance(entry.statement, IntentStatement) else None
+    @property
+    def key(self) -> KeyStatement | None:
+        """What it says about a key, if it is about one."""
+        if isinstance(self.statement, IntentStatement | ReceiptStatement | HeadStatement):
+            return None
+        return self.statement
 
-
-def receipt_of(entry: Entry) -> Receipt | None:
-    """The receipt that an entry is, if it is one."""
-    return entry.statement.predicate if isinstance(entry.statement, ReceiptStatement) else None
+    @property
+    def name(self) -> str:
+        """How a finding names it: ``entry 3 (receipt lora_delta_…)``."""
+        if (attempt := self.intent or self.receipt) is not None:
+            return f"entry {self.index} ({self.kind} {attempt.task.id})"
+        return f"entry {self.index} ({self.kind})"
 
 
 def parse_entry(index: int, envelope: bytes) -> Entry:
-    """Read the entry of an attempt at a position of the log.
-
-    Raises:
-        VerificationError: envelope or statement are not well formed and canonical, or say something else.
-    """
-    signed = parse_envelope(envelope)
-    return Entry(index, envelope, leaf_hash(envelope).hex(), parse_statement(signed.payload), signed)
-
-
-def parse_any_entry(index: int, envelope: bytes) -> Entry | KeyEntry:
     """Read whatever entry there is at a position of the log.
 
     Raises:
+        NewerFormatError: a newer version wrote it.
         VerificationError: envelope or statement are not well formed and canonical.
     """
     signed = parse_envelope(envelope)
-    leaf = leaf_hash(envelope).hex()
-    statement = parse_any_statement(signed.payload)
-    if isinstance(statement, IntentStatement | ReceiptStatement):
-        return Entry(index, envelope, leaf, statement, signed)
-    return KeyEntry(index, envelope, leaf, statement, signed)
+    statement, version = parse_statement(signed.payload)
+    return Entry(index, envelope, leaf_hash(envelope).hex(), statement, signed, version)

@@ -28,16 +28,15 @@ __all__ = [
 ]
 
 import base64
-from typing import Annotated, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import StringConstraints
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.fields import Count, Sha256, StrictModel, Text, Timestamp
 from cryoflux.receipts.statement import InTotoStatement, Sha256Digest, Subject
+from cryoflux.signing.ed25519 import refuse_weak_key
 from cryoflux.signing.envelope import decode_base64
-from cryoflux.signing.keys import key_id, raw_public_key
+from cryoflux.signing.fields import Count, Document, RawKey, Sha256, Text, Timestamp
+from cryoflux.signing.keys import key_id, raw_key_id, raw_public_key
 
 ROOT_TYPE = "https://cryoflux.dev/key-root/v1"
 ROTATION_TYPE = "https://cryoflux.dev/key-rotation/v1"
@@ -45,12 +44,12 @@ REVOCATION_TYPE = "https://cryoflux.dev/key-revocation/v1"
 SUBJECT = "ed25519-public-key.der"
 
 
-class PublicKey(StrictModel):
+class PublicKey(Document, frozen=True):
     """An Ed25519 key, complete, so that the log alone is enough to check with it."""
 
     keyid: Sha256
     """SHA-256 of its SubjectPublicKeyInfo (DER)"""
-    ed25519: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+    ed25519: RawKey
     """its 32 bytes, base64"""
 
     @classmethod
@@ -59,7 +58,7 @@ class PublicKey(StrictModel):
         return cls(keyid=key_id(key), ed25519=base64.b64encode(raw_public_key(key)).decode())
 
 
-class KeyRoot(StrictModel):
+class KeyRoot(Document, frozen=True):
     """Who may rotate and revoke the keys of this log."""
 
     sequence: Count
@@ -70,7 +69,7 @@ class KeyRoot(StrictModel):
     enrolled_at: Timestamp
 
 
-class KeyRotation(StrictModel):
+class KeyRotation(Document, frozen=True):
     """A new receipt key; the one before is not valid after this entry."""
 
     sequence: Count
@@ -84,7 +83,7 @@ class KeyRotation(StrictModel):
     rotated_at: Timestamp
 
 
-class KeyRevocation(StrictModel):
+class KeyRevocation(Document, frozen=True):
     """The end of a receipt key."""
 
     sequence: Count
@@ -97,26 +96,21 @@ class KeyRevocation(StrictModel):
     revoked_at: Timestamp
 
 
-class KeyRootStatement(InTotoStatement):
+class KeyRootStatement(InTotoStatement, frozen=True, kw_only=True, tag=ROOT_TYPE):
     """Names the root key; signed by the receipt key."""
 
-    predicate_type: Literal["https://cryoflux.dev/key-root/v1"] = "https://cryoflux.dev/key-root/v1"
     predicate: KeyRoot
 
 
-class KeyRotationStatement(InTotoStatement):
+class KeyRotationStatement(InTotoStatement, frozen=True, kw_only=True, tag=ROTATION_TYPE):
     """Names a new receipt key; signed by the root key."""
 
-    predicate_type: Literal["https://cryoflux.dev/key-rotation/v1"] = "https://cryoflux.dev/key-rotation/v1"
     predicate: KeyRotation
 
 
-class KeyRevocationStatement(InTotoStatement):
+class KeyRevocationStatement(InTotoStatement, frozen=True, kw_only=True, tag=REVOCATION_TYPE):
     """Ends a receipt key; signed by the root key."""
 
-    predicate_type: Literal["https://cryoflux.dev/key-revocation/v1"] = (
-        "https://cryoflux.dev/key-revocation/v1"
-    )
     predicate: KeyRevocation
 
 
@@ -132,12 +126,10 @@ def public_key_of(said: PublicKey) -> Ed25519PublicKey:
     """The key that a statement brings.
 
     Raises:
-        VerificationError: its bytes are no key, or not of the id that it says.
+        VerificationError: its bytes are no sound key, or not of the id that it says.
     """
-    try:
-        key = Ed25519PublicKey.from_public_bytes(decode_base64(said.ed25519, "The public key"))
-    except ValueError as error:
-        raise VerificationError(f"The public key {said.keyid[:16]}… is no Ed25519 key: {error}.") from error
-    if key_id(key) != said.keyid:
+    raw = decode_base64(said.ed25519, "The public key")
+    refuse_weak_key(raw, f"The public key {said.keyid[:16]}…")
+    if raw_key_id(raw) != said.keyid:
         raise VerificationError(f"The public key {said.keyid[:16]}… has another id than the one it says.")
-    return key
+    return Ed25519PublicKey.from_public_bytes(raw)

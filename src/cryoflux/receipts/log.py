@@ -25,12 +25,12 @@ from cryoflux.errors import StateError, StateTamperedError, VerificationError
 from cryoflux.files import write_atomic
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint, sign_checkpoint
 from cryoflux.receipts.decoding import NewerFormatError
-from cryoflux.receipts.entry import Entry, KeyEntry, parse_any_entry
+from cryoflux.receipts.entry import Entry, Kind, parse_entry
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.revocation import Authority
 from cryoflux.receipts.statement import ZERO_HASH, Statement
-from cryoflux.receipts.store import DATABASE, KEY_KIND, ReceiptStore, Row, columns_of
+from cryoflux.receipts.store import DATABASE, ReceiptStore, Row, columns_of
 from cryoflux.receipts.tiles import TILE_WIDTH, Edge, Tile, bundle, publish_tiles, remove_superseded
 from cryoflux.signing.envelope import sign_document
 from cryoflux.signing.keys import (
@@ -125,7 +125,7 @@ class ReceiptLog:
             leaf = leaf_hash(row.envelope)
             if (row.index, row.leaf) != (self._edge.size, leaf.hex()):
                 raise _tampered(f"Entry {self._edge.size} of the log is not the one that was stored.")
-            is_key = row.columns is not None and row.columns.kind == KEY_KIND
+            is_key = row.columns is not None and row.columns.kind == Kind.KEY
             if is_key or row.index >= covered.size - _NEWEST:
                 self._check(row)
             self._head = leaf.hex()
@@ -143,7 +143,7 @@ class ReceiptLog:
     def _check(self, row: Row) -> None:
         index = row.index
         try:
-            entry = parse_any_entry(index, row.envelope)
+            entry = parse_entry(index, row.envelope)
         except NewerFormatError as error:
             raise StateError(error.what, why="This version cannot go on with it.", hint=error.hint) from error
         except VerificationError as error:
@@ -197,6 +197,11 @@ class ReceiptLog:
         return self._edge.size
 
     @property
+    def origin(self) -> str:
+        """The name of the log, which its checkpoint carries."""
+        return self._origin
+
+    @property
     def head_hash(self) -> str:
         """Leaf hash of the last entry, or 64 zeros."""
         return self._head
@@ -206,11 +211,16 @@ class ReceiptLog:
         """The keys that are valid now, and those that were."""
         return self._authority
 
-    def append(self, build: Callable[[int, str], Statement]) -> Entry:
+    def append(
+        self,
+        build: Callable[[int, str], Statement | KeyStatement],
+        root: Ed25519PrivateKey | None = None,
+    ) -> Entry:
         """Sign and store the next entry.
 
         Args:
             build: makes the statement from its sequence number and the hash of the entry before it.
+            root: signs an entry about a key; the receipt key signs where it is none.
 
         Raises:
             StorageError: the disk refuses. Where the entry itself is stored already, ``size`` has grown,
@@ -218,39 +228,13 @@ class ReceiptLog:
             StateError: the receipt key is revoked.
             VerificationError: the statement cannot be a log entry.
         """
-        entry = self._append(build, self._signer)
-        if not isinstance(entry, Entry):
-            raise TypeError("a key entry is appended with append_key")
-        return entry
-
-    def append_key(
-        self, build: Callable[[int, str], KeyStatement], root: Ed25519PrivateKey | None = None
-    ) -> KeyEntry:
-        """Sign and store the next entry about a key.
-
-        Args:
-            build: makes the statement from its sequence number and the hash of the entry before it.
-            root: signs it; the receipt key does where it is none.
-
-        Raises:
-            StorageError, StateError, VerificationError: as for `append`.
-        """
-        entry = self._append(build, root or self._signer)
-        if not isinstance(entry, KeyEntry):
-            raise TypeError("an attempt is appended with append")
-        self._signer = self._load_signer()
-        return entry
-
-    def _append(
-        self, build: Callable[[int, str], Statement | KeyStatement], signer: Ed25519PrivateKey | None
-    ) -> Entry | KeyEntry:
-        if signer is None:
+        if (signer := root or self._signer) is None:
             raise _revoked()
         index, prev = self.size, self._head
         statement = build(index, prev)
         if (statement.predicate.sequence, statement.predicate.prev) != (index, prev):
             raise ValueError(f"the statement does not take its place in the log as entry {index}")
-        entry = parse_any_entry(index, sign_document(statement, signer))
+        entry = parse_entry(index, sign_document(statement, signer))
         if complaint := self._authority.admit(entry):
             raise VerificationError(f"This entry would not be valid in the log: {complaint}.")
         row = Row(index, columns_of(statement), entry.leaf_hash, entry.envelope)
@@ -258,18 +242,18 @@ class ReceiptLog:
         completed = self._grow(entry.envelope, bytes.fromhex(entry.leaf_hash))
         self._head = entry.leaf_hash
         self._publish(completed)
+        if entry.kind is Kind.KEY:
+            self._signer = self._load_signer()
         return entry
 
     def entries(self) -> Iterator[Entry]:
-        """Every intent and receipt, in order; entries about keys are no attempts and are left out."""
+        """Every entry, in order."""
         return self.tail(self.size)
 
     def tail(self, count: int) -> Iterator[Entry]:
-        """The intents and receipts among the last ``count`` entries, in order."""
+        """The last ``count`` entries, in order."""
         for row in self._store.rows(max(0, self.size - count)):
-            entry = parse_any_entry(row.index, row.envelope)
-            if isinstance(entry, Entry):
-                yield entry
+            yield parse_entry(row.index, row.envelope)
 
     def close(self) -> None:
         """Close the database."""

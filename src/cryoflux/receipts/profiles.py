@@ -9,7 +9,7 @@ what was measured lets it be (docs/reference/recomputing.md, by ``benchmarks/rec
 
 from __future__ import annotations
 
-__all__ = ["F32", "LARGEST_F64_WORK", "PROFILE", "TOLERANCES", "Tolerance", "profile_for"]
+__all__ = ["F32", "LARGEST_F64_WORK", "PROFILE", "REPEATABLE", "TOLERANCES", "Tolerance", "profile_for"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ PROFILE = "f64-nanonat/v1"
 """float64, rounded once to a nano-nat"""
 F32 = "f32/v1"
 """float32 weights and products; the cross-entropy of the scores in float64, rounded once to a nano-nat"""
+REPEATABLE = "repeatable/v1"
+"""a task's own arithmetic, which gives the same integers whenever it is asked"""
 LARGEST_F64_WORK = 10**13
 """parameters outside embeddings × tokens of the holdout above which a reading is done in float32"""
 
@@ -58,6 +60,7 @@ class Tolerance:
 
 TOLERANCES = {
     PROFILE: Tolerance(each=1, mean=1, off_share=0.005, flip_share=0),
+    REPEATABLE: Tolerance(each=0, mean=0, off_share=0, flip_share=0),
     F32: Tolerance(each=100_000, mean=1_000, off_share=1.0, flip_share=0.005),
 }
 """Profile → what it tolerates."""

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.errors import StateTamperedError, UsageError, VerificationError
 from cryoflux.receipts.checkpoint import parse_checkpoint
-from cryoflux.receipts.entry import Entry, KeyEntry, parse_any_entry
+from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import leaf_hash, verify_inclusion
 from cryoflux.receipts.tile_reader import TileReader
@@ -118,9 +118,7 @@ def prove(state: Path, index: int) -> Proof:
     return Proof(index, hashes, note, entry)
 
 
-def check_proof(
-    proof: Proof, key: Ed25519PublicKey, log_key: Ed25519PublicKey, entry: bytes = b""
-) -> Entry | KeyEntry:
+def check_proof(proof: Proof, key: Ed25519PublicKey, log_key: Ed25519PublicKey, entry: bytes = b"") -> Entry:
     """Check everything that a proof claims, offline; the entry that it proves.
 
     Args:
@@ -141,7 +139,7 @@ def check_proof(
             f"The inclusion proof does not lead from entry {proof.index} to the signed root.",
             why="The entry, its index or a hash is not the one that the log holds.",
         )
-    found = parse_any_entry(proof.index, envelope)
+    found = parse_entry(proof.index, envelope)
     if not verify(found.signed, key):
         raise VerificationError(
             f"The entry is not signed by the key {key_id(key)[:16]}….",

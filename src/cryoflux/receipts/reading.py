@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["find_entry", "read_authority", "read_entries", "read_everything", "uncollected"]
+__all__ = ["each_entry", "find_entry", "read_authority", "read_entries", "uncollected"]
 
 import gc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
 from cryoflux.receipts.decoding import NewerFormatError
-from cryoflux.receipts.entry import Entry, KeyEntry, parse_any_entry
+from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.revocation import Authority
-from cryoflux.receipts.statement import ReceiptStatement
-from cryoflux.receipts.store import DATABASE, read_rows
+from cryoflux.receipts.store import DATABASE, StoredRows
 from cryoflux.signing.keys import KEYS_FOLDER, RECEIPT_KEY, load_public_key
 
 _SHORTEST_PREFIX = 4
@@ -35,13 +34,23 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def read_everything(state: Path) -> list[Entry | KeyEntry]:
-    """Every entry of a state's log, in order; those about keys too.
+def read_entries(state: Path) -> list[Entry]:
+    """Every entry of a state's log, in order.
 
     Raises:
         UsageError: the state holds no log.
         StateTamperedError: an entry is not well formed.
         StateError: a newer version wrote an entry.
+    """
+    with uncollected():
+        return list(each_entry(state))
+
+
+def each_entry(state: Path) -> Iterator[Entry]:
+    """The same, one at a time: the log as it was when the first one was asked for.
+
+    Raises:
+        UsageError, StateTamperedError, StateError: as for `read_entries`.
     """
     path = state / DATABASE
     if not path.is_file():
@@ -50,13 +59,14 @@ def read_everything(state: Path) -> list[Entry | KeyEntry]:
             why="A state directory has a receipts.db.",
             hint="Name another one with --state DIR, or make one with cryoflux run.",
         )
-    with uncollected():
-        return [_parse(path, index, row.envelope) for index, row in enumerate(read_rows(path))]
+    with closing(StoredRows(path)) as rows:
+        for index, row in enumerate(rows):
+            yield _parse(path, index, row.envelope)
 
 
-def _parse(path: Path, index: int, envelope: bytes) -> Entry | KeyEntry:
+def _parse(path: Path, index: int, envelope: bytes) -> Entry:
     try:
-        return parse_any_entry(index, envelope)
+        return parse_entry(index, envelope)
     except NewerFormatError as error:
         raise StateError(f"Entry {index}: {error.what}", why=error.why, hint=error.hint) from error
     except VerificationError as error:
@@ -67,26 +77,17 @@ def _parse(path: Path, index: int, envelope: bytes) -> Entry | KeyEntry:
         ) from error
 
 
-def read_entries(state: Path) -> list[Entry]:
-    """Every intent and receipt of a state's log, in order.
-
-    Raises:
-        UsageError, StateTamperedError, StateError: as for `read_everything`.
-    """
-    return [entry for entry in read_everything(state) if isinstance(entry, Entry)]
-
-
 def read_authority(state: Path) -> tuple[Authority, int]:
     """The keys of a state's log, and how many entries it has.
 
     Raises:
-        UsageError, StateTamperedError, StateError: as for `read_everything`; or an entry about a key is not
+        UsageError, StateTamperedError, StateError: as for `read_entries`; or an entry about a key is not
             signed by the one who may say it.
     """
-    entries = read_everything(state)
+    entries = read_entries(state)
     authority = Authority(load_public_key(state / KEYS_FOLDER / f"{RECEIPT_KEY}.pub"))
     for entry in entries:
-        if isinstance(entry, KeyEntry) and (complaint := authority.admit(entry)):
+        if entry.key is not None and (complaint := authority.admit(entry)):
             raise StateTamperedError(
                 f"Entry {entry.index} of the log, about a key, is not valid: {complaint}.",
                 why="It would let another sign in the name of this log.",
@@ -107,8 +108,8 @@ def find_entry(entries: Sequence[Entry], text: str) -> Entry:
         numbered = [entry for entry in entries if entry.index == int(text)]
         if numbered:
             return numbered[0]
-    of_task = [entry for entry in entries if entry.statement.predicate.task.id == text]
-    receipts = [entry for entry in of_task if isinstance(entry.statement, ReceiptStatement)]
+    of_task = [entry for entry in entries if (said := entry.intent or entry.receipt) and said.task.id == text]
+    receipts = [entry for entry in of_task if entry.receipt is not None]
     if found := receipts[-1:] or of_task[-1:]:
         return found[0]
     hashed = [entry for entry in entries if entry.leaf_hash.startswith(text)]

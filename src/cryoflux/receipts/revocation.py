@@ -18,8 +18,14 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.entry import Entry, KeyEntry
-from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, public_key_of
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.key_statement import (
+    KeyRevocation,
+    KeyRoot,
+    KeyRootStatement,
+    KeyRotation,
+    public_key_of,
+)
 from cryoflux.signing.envelope import verify
 from cryoflux.signing.keys import key_id
 
@@ -50,20 +56,19 @@ class Authority:
         if self.receipt_key is not None and not self.reigns:
             self.reigns.append(Reign(key_id(self.receipt_key), 0))
 
-    def admit(self, entry: Entry | KeyEntry) -> str:
+    def admit(self, entry: Entry) -> str:
         """Take the next entry into account; what is wrong with its signer, or nothing."""
-        if isinstance(entry, Entry):
+        if entry.key is None:
             return self._signed(entry, self.receipt_key)
-        said = entry.statement.predicate
+        said = entry.key.predicate
         signer = self.receipt_key if isinstance(said, KeyRoot) else self.root_key
-        complaint = self._subject(entry) or self._signed(entry, signer)
+        complaint = self._subject(entry, said) or self._signed(entry, signer)
         try:
             return complaint or self._apply(said, entry.index)
         except VerificationError as error:
             return error.what
 
-    def _subject(self, entry: KeyEntry) -> str:
-        said = entry.statement.predicate
+    def _subject(self, entry: Entry, said: KeyRoot | KeyRotation | KeyRevocation) -> str:
         match said:
             case KeyRoot():
                 about = said.root.keyid
@@ -78,16 +83,16 @@ class Authority:
         """Why the key that an intent or receipt names is not the valid one; empty where it is."""
         return self._foreign(entry, self.receipt_key)
 
-    def _signed(self, entry: Entry | KeyEntry, key: Ed25519PublicKey | None) -> str:
+    def _signed(self, entry: Entry, key: Ed25519PublicKey | None) -> str:
         if foreign := self._foreign(entry, key):
             return foreign
         good = key is not None and verify(entry.signed, key)
         return "" if good else "the signature does not match the payload"
 
-    def _foreign(self, entry: Entry | KeyEntry, key: Ed25519PublicKey | None) -> str:
+    def _foreign(self, entry: Entry, key: Ed25519PublicKey | None) -> str:
         found = entry.signed.keyid
         if key is None:
-            by_root = isinstance(entry, KeyEntry) and not isinstance(entry.statement.predicate, KeyRoot)
+            by_root = entry.key is not None and not isinstance(entry.key, KeyRootStatement)
             lack = "the log has named no root key" if by_root else "no receipt key is valid here"
             return f"is signed by key {found[:16]}…, but {lack}{self._past(found)}"
         if found != (expected := key_id(key)):

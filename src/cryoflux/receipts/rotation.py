@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from cryoflux.errors import StateError, UsageError
 from cryoflux.files import storage_errors, write_atomic
-from cryoflux.receipts.entry import KeyEntry, intent_of, receipt_of
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import (
     KeyRevocation,
     KeyRevocationStatement,
@@ -38,16 +38,16 @@ from cryoflux.signing.keys import (
 
 
 def _refuse_open_attempt(log: ReceiptLog) -> None:
-    waiting = None
+    waiting: dict[str, int] = {}
     for entry in log.entries():
-        if intent_of(entry) is not None:
-            waiting = entry
-        elif receipt_of(entry) is not None:
-            waiting = None
-    if waiting is not None:
+        if entry.intent is not None:
+            waiting[entry.leaf_hash] = entry.index
+        elif entry.receipt is not None:
+            waiting.pop(entry.receipt.intent, None)
+    if waiting:
         raise StateError(
-            f"The attempt announced in entry {waiting.index} has no receipt yet.",
-            why="A receipt comes right after its announcement, under the same key.",
+            f"The attempt announced in entry {min(waiting.values())} has no receipt yet.",
+            why="An attempt ends under the key that announced it.",
             hint="Type cryoflux run once, which closes it, and then the same command again.",
         )
 
@@ -68,7 +68,7 @@ def _require_root(log: ReceiptLog, root: Ed25519PrivateKey) -> None:
         )
 
 
-def enrol_root(log: ReceiptLog, state: Path, root: Ed25519PublicKey, now: str) -> KeyEntry:
+def enrol_root(log: ReceiptLog, state: Path, root: Ed25519PublicKey, now: str) -> Entry:
     """Name the root key of a log.
 
     Args:
@@ -93,12 +93,12 @@ def enrol_root(log: ReceiptLog, state: Path, root: Ed25519PublicKey, now: str) -
         said = KeyRoot(sequence=sequence, prev=prev, root=PublicKey.of(root), enrolled_at=now)
         return KeyRootStatement(subject=subject_of(key_id(root)), predicate=said)
 
-    entry = log.append_key(build)
+    entry = log.append(build)
     write_atomic(state / KEYS_FOLDER / f"{ROOT_KEY}.pub", public_pem(root))
     return entry
 
 
-def rotate_key(log: ReceiptLog, state: Path, root: Ed25519PrivateKey, reason: str, now: str) -> KeyEntry:
+def rotate_key(log: ReceiptLog, state: Path, root: Ed25519PrivateKey, reason: str, now: str) -> Entry:
     """Put a new receipt key in the place of the last one, whose private half is then removed.
 
     Raises:
@@ -122,7 +122,7 @@ def rotate_key(log: ReceiptLog, state: Path, root: Ed25519PrivateKey, reason: st
         )
         return KeyRotationStatement(subject=subject_of(key_id(successor)), predicate=said)
 
-    entry = log.append_key(build, root)
+    entry = log.append(build, root)
     _remove_private_keys(state / KEYS_FOLDER, keep=successor_name(successor))
     return entry
 
@@ -134,7 +134,7 @@ def _remove_private_keys(folder: Path, *, keep: str) -> None:
                 path.unlink()
 
 
-def revoke_key(log: ReceiptLog, root: Ed25519PrivateKey, keyid: str, reason: str, now: str) -> KeyEntry:
+def revoke_key(log: ReceiptLog, root: Ed25519PrivateKey, keyid: str, reason: str, now: str) -> Entry:
     """End a receipt key: nothing that it signs after this entry is valid.
 
     Args:
@@ -164,4 +164,4 @@ def revoke_key(log: ReceiptLog, root: Ed25519PrivateKey, keyid: str, reason: str
         said = KeyRevocation(sequence=sequence, prev=prev, revoked=revoked, reason=reason, revoked_at=now)
         return KeyRevocationStatement(subject=subject_of(revoked), predicate=said)
 
-    return log.append_key(build, root)
+    return log.append(build, root)

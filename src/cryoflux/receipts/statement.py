@@ -1,36 +1,50 @@
 """What an entry of the receipt log says: an in-toto Statement v1 with one of our predicates.
 
-- ``intent/v1`` is written before training, so that a failed or unlucky try cannot be left out.
-- ``receipt/v1`` is written after it, for every attempt: accepted, rejected or aborted.
+- ``intent/v2`` is written before training, so that a failed or unlucky try cannot be left out.
+- ``receipt/v2`` is written after it, for every attempt: accepted, rejected, undecided or aborted.
+- ``head/v1`` moves the head of a task to a version that was kept before: a rollback, a promotion.
 
-There is no float anywhere: losses are integer nano-nats summed over the holdout, energy is integer
-microjoules, a ratio is a decimal text. Whatever is derived (mean Δ, η) is not stored.
+Each says which task it is about, and heads, data and losses are that task's own: one log may hold several.
+What only a task knows stands in a section behind that task's name, and is checked by that task.
+
+What they are made of is in `cryoflux.receipts.parts`, and can be had from here too.
 Sources: in-toto attestation framework v1 (Statement), RFC 8785 (canonical bytes).
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "CROSS_ENTROPY",
+    "HEAD_TYPE",
     "INTENT_TYPE",
     "RECEIPT_TYPE",
     "STATEMENT_TYPE",
     "ZERO_HASH",
     "ArmPrior",
+    "Bar",
     "Base",
+    "Cause",
     "Data",
     "Decision",
     "EnergyFigure",
     "Evaluation",
+    "HeadMove",
+    "HeadStatement",
+    "Hits",
     "Holdout",
     "InTotoStatement",
     "Intent",
     "IntentStatement",
+    "Measurement",
+    "Metric",
+    "Move",
     "Outcome",
     "Receipt",
     "ReceiptStatement",
     "Rule",
     "Schedule",
     "Screen",
+    "Section",
     "Sha256Digest",
     "Statement",
     "Subject",
@@ -38,129 +52,58 @@ __all__ = [
     "Training",
 ]
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+import msgspec
+from msgspec import Meta
 
-from cryoflux.quantities import Energy, Tier
-from cryoflux.receipts.fields import (
-    SAFE,
-    BigInteger,
+from cryoflux.decision.reason import Reason
+from cryoflux.receipts.parts import (
+    CROSS_ENTROPY,
+    ArmPrior,
+    Bar,
+    Base,
+    Cause,
+    Data,
+    Decision,
+    EnergyFigure,
+    Evaluation,
+    Hits,
+    Holdout,
+    Measurement,
+    Metric,
+    Move,
+    Outcome,
+    Rule,
+    Schedule,
+    Screen,
+    Section,
+    Sha256Digest,
+    Subject,
+    Task,
+    Training,
+)
+from cryoflux.signing.fields import (
     Count,
+    Document,
+    Positive,
     Sha256,
     Signed,
-    StrictModel,
+    TaskName,
     Text,
     Timestamp,
-    empty,
+    at_most,
 )
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-INTENT_TYPE = "https://cryoflux.dev/intent/v1"
-RECEIPT_TYPE = "https://cryoflux.dev/receipt/v1"
+INTENT_TYPE = "https://cryoflux.dev/intent/v2"
+RECEIPT_TYPE = "https://cryoflux.dev/receipt/v2"
+HEAD_TYPE = "https://cryoflux.dev/head/v1"
 ZERO_HASH = "0" * 64
+_Recipe = Annotated[dict[Text, Text | Signed], Meta(max_length=256)]
 
 
-class Sha256Digest(StrictModel):
-    """An in-toto DigestSet with the one algorithm that we use."""
-
-    sha256: Sha256
-
-
-class Subject(StrictModel):
-    """A file that the statement is about, found by its digest."""
-
-    name: Text
-    digest: Sha256Digest
-
-
-class Task(StrictModel):
-    """Which attempt this is."""
-
-    id: Text
-    name: Text
-    """``lora_delta``"""
-    arm: Text
-    """the recipe that the scheduler pulled"""
-
-
-class Base(StrictModel):
-    """A model version."""
-
-    digest: Sha256
-    """``tensors/v1`` digest: the name of its folder under ``models/``"""
-    files: Sha256
-    """SHA-256 of that folder's ``SHA256SUMS``"""
-
-
-class Holdout(StrictModel):
-    """The examples that Δ is measured on."""
-
-    sha256: Sha256
-    """of the holdout file, byte for byte"""
-    count: Annotated[int, Field(ge=1, le=SAFE)]
-    use_index: Annotated[int, Field(ge=1, le=SAFE)]
-    """how many attempts this holdout has judged, this one included"""
-
-
-class Data(StrictModel):
-    """The data set, split before the first attempt."""
-
-    name: Text
-    digest: Sha256
-    """of the data set's ``SHA256SUMS``, which lists train, holdout, audit and labels"""
-    train: Sha256
-    train_count: Count
-    holdout: Holdout
-    audit: Sha256
-    audit_count: Count
-
-
-class ArmPrior(StrictModel):
-    """An arm that could have been pulled."""
-
-    name: Text
-    prior_microjoules: Count
-    """what its next attempt should cost by its floating-point operations; modelled"""
-    reserve_microjoules: Count
-
-
-class Schedule(StrictModel):
-    """Why this task and arm: all that the policy looked at beside the log."""
-
-    policy: Text
-    reason: Text
-    arms: list[ArmPrior] = Field(default=[], exclude_if=empty)
-    bucket_microjoules: Count = Field(default=0, exclude_if=empty)
-    """what the bucket held"""
-    seed: Count = Field(default=0, exclude_if=empty)
-
-
-class Rule(StrictModel):
-    """The acceptance rule and its parameters, named before anything is tried."""
-
-    name: Text
-    """``evidence/v2``, ``evidence/v1`` or ``whitepaper/v1``"""
-    min_delta_nano_nat: Count
-    """smallest mean Δ, nano-nats"""
-    min_accuracy_gain_ppm: Count
-    """smallest accuracy gain, parts per million"""
-    z_milli: Count
-    """one-sided z that the evidence must exceed, thousandths; only ``evidence/v1`` looks at it"""
-    alpha_ppm: Count = Field(default=0, exclude_if=empty)
-    """error budget of one holdout, parts per million; ``evidence/v2``"""
-    looks: Count = Field(default=0, exclude_if=empty)
-    """verdicts that this holdout has given before; ``evidence/v2``"""
-    kept: Count = Field(default=0, exclude_if=empty)
-    """how many of them were acceptances; ``evidence/v2``"""
-    needed_milli: Count = Field(default=0, exclude_if=empty)
-    """evidence (Σδ)²/Σδ² that is needed; follows from these three, thousandths; ``evidence/v2``"""
-    screen: Text = Field(default="", exclude_if=empty)
-    """``screen/v1`` where an update has to help the screening examples before the holdout is read"""
-
-
-class Intent(StrictModel):
+class Intent(Document, frozen=True):
     """What is about to be tried, said before it is tried."""
 
     sequence: Count
@@ -168,142 +111,25 @@ class Intent(StrictModel):
     prev: Sha256
     """leaf hash of the entry before; 64 zeros for the first"""
     task: Task
+    metric: Metric
     base: Base
+    """head of the task at this moment"""
     data: Data
-    recipe: dict[Text, Text | Signed]
+    recipe: _Recipe
     seed: Count
     schedule: Schedule
     rule: Rule
+    bar: Bar
+    """as it stands now: training may aim at it; the verdict has a bar of its own"""
     reserved_microjoules: Count
     meter: Literal["embedded", "daemon"]
     """whose bucket pays; only that one knows what a crashed attempt has spent"""
     announced_at: Timestamp
+    slots: Positive = 1
+    """attempts of this log that may be open at once, this one included"""
 
 
-class Outcome(StrEnum):
-    """How an attempt ended."""
-
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    UNDECIDED = "undecided"
-    """not kept, though a Δ that is large enough was not ruled out"""
-    ABORTED = "aborted"
-
-
-class Screen(StrictModel):
-    """What the update did to training-side examples that were never trained on."""
-
-    count: Annotated[int, Field(ge=1, le=SAFE)]
-    base_loss_nano_nat_sum: Count
-    new_loss_nano_nat_sum: Count
-    delta_squared_nano_nat_sum: BigInteger
-    base_correct: Count
-    new_correct: Count
-    gained: Count
-    lost: Count
-    scale: Text
-    """at which the update was merged, chosen on these examples; decimal text"""
-
-
-class Training(StrictModel):
-    """What training did."""
-
-    recipe: dict[Text, Text | Signed]
-    seed: Count
-    slice_sha256: Sha256
-    """of the indices of the training examples, as decimal text, one a line"""
-    slice_count: Count
-    steps: Count
-    planned_steps: Count
-    """how many the joules were expected to pay for; the learning rate decays over them"""
-    planned_at_step: Count
-    """the step at which that was planned; 0 where it never was"""
-    stopped_by: Text
-    """``joules``, ``steps``, ``interrupt`` or ``hopeless``"""
-    modules: list[Text]
-    """names of the modules that carry LoRA"""
-    trained_parameters: Count
-    last_train_loss_nano_nat: Count
-    fresh_count: Count = Field(default=0, exclude_if=empty)
-    """training examples that no attempt had drawn before"""
-    backend: Text = Field(default="", exclude_if=empty)
-    """how matrix products were computed"""
-    saved_microjoules: Count = Field(default=0, exclude_if=empty)
-    """what stopping early saved, by the cost of the steps that were made; modelled"""
-    screen: Screen | None = Field(default=None, exclude_if=empty)
-    threads: Count = Field(default=0, exclude_if=empty)
-    """CPU threads that training used"""
-    device: Text = Field(default="", exclude_if=empty)
-    """``cpu`` or ``cuda``"""
-
-
-class Evaluation(StrictModel):
-    """Losses of base and candidate on the holdout, from which Δ and the decision follow."""
-
-    profile: Text
-    """``f64-nanonat/v1``, or ``f32/v1`` where the model's size makes float64 too dear"""
-    max_tokens: Annotated[int, Field(ge=1, le=SAFE)]
-    """texts were cut to so many tokens"""
-    candidate: Base
-    """the merged, saved and re-loaded weights that were evaluated"""
-    base_loss_nano_nat_sum: Count
-    new_loss_nano_nat_sum: Count
-    delta_nano_nat_sum: Signed
-    delta_squared_nano_nat_sum: BigInteger
-    """Σ (base − new)² over the examples, nano-nats²"""
-    base_correct: Count
-    new_correct: Count
-    gained: Count
-    """examples that only the candidate classifies correctly"""
-    lost: Count
-    """examples that only the base classifies correctly"""
-    per_example: Sha256
-    """of the evidence file: int64 LE base losses, int64 LE new losses, u8 base and u8 new correct"""
-    examples: Count = Field(default=0, exclude_if=empty)
-    """how many of the holdout were read before the candidate was hopeless, in its reading order; 0: all"""
-    losses_root: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = Field(
-        default="", exclude_if=empty
-    )
-    """RFC 6962 root over one leaf an example that was read: uint32 LE index in the holdout, int64 LE base and
-    new loss, u8 base and new correct"""
-
-
-class Decision(StrictModel):
-    """The rule, its parameters and its verdict."""
-
-    rule: Rule
-    accepted: bool
-
-
-class EnergyFigure(StrictModel):
-    """What the attempt was charged, and how that is known."""
-
-    microjoules: Signed
-    lo_microjoules: Signed
-    hi_microjoules: Signed
-    reserved_microjoules: Count
-    tier: Tier
-    sources: list[Text]
-    baseline: Sha256
-    """digest of the frozen idle baseline"""
-    curve: Text
-    """id of the power curve of a modelled source; empty without one"""
-    flags: list[Text]
-    assurance: Literal["self-reported", "other-machine"]
-    """whether the machine that trained also metered, so that one owner may hold both keys"""
-    cpu_microseconds: Count
-    """CPU time of the process during the attempt"""
-    settlement: Annotated[str, StringConstraints(max_length=16_000)] = Field(default="", exclude_if=empty)
-    """the same figures signed by the meter: a DSSE envelope of its own (energy.settlement)"""
-
-    @property
-    def energy(self) -> Energy:
-        """The figure with its interval, as every stage has it."""
-        interval = (self.microjoules, self.lo_microjoules, self.hi_microjoules)
-        return Energy(*interval, self.tier, tuple(self.flags))
-
-
-class Receipt(StrictModel):
+class Receipt(Document, frozen=True):
     """The record of one attempt."""
 
     sequence: Count
@@ -312,43 +138,85 @@ class Receipt(StrictModel):
     """leaf hash of the intent that announced it"""
     task: Task
     outcome: Outcome
-    reason: Text
+    reason: Reason
     base: Base
+    """what the update was compared with: the head of the task at this moment"""
     result: Base
-    """the head model afterwards; equals ``base`` unless accepted"""
+    """the head afterwards; equals ``base`` unless accepted"""
     holdout: Holdout
     training: Training | None
     evaluation: Evaluation | None
-    """none when the attempt was aborted"""
+    """none when the attempt was aborted, or refused by its screen"""
     decision: Decision | None
     energy: EnergyFigure
-    software: dict[Text, Text]
+    software: Annotated[dict[Text, Text], Meta(max_length=64)]
     """versions of what computed this"""
     started_at: Timestamp
     finished_at: Timestamp
+    cause: Cause = Cause.NONE
+    """of an aborted attempt"""
 
 
-class InTotoStatement(StrictModel):
+class HeadMove(Document, frozen=True):
+    """A head that goes to a version that was kept before, and why."""
+
+    sequence: Count
+    """position in the log, from 0"""
+    prev: Sha256
+    """leaf hash of the entry before"""
+    task: TaskName
+    """whose head it is"""
+    move: Move
+    base: Base
+    """the head before"""
+    result: Base
+    """the head from here on"""
+    made_at: Count
+    """position of the receipt that made ``result``, or of the task's first intent where it began with it"""
+    made_by: Sha256
+    """leaf hash of that entry"""
+    reason: Reason
+    moved_at: Timestamp
+    evidence: Annotated[list[Measurement], at_most(16)] = msgspec.field(default_factory=list)
+    """of the present head as base and the other version as new; none where somebody just chose"""
+
+
+class InTotoStatement(
+    Document,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=False,
+    rename="camel",
+    tag_field="predicateType",
+    tag="",
+):
     """What every statement has in common."""
 
-    type_: Literal["https://in-toto.io/Statement/v1"] = Field(
-        alias="_type", default="https://in-toto.io/Statement/v1"
+    type_: Literal["https://in-toto.io/Statement/v1"] = msgspec.field(
+        name="_type", default="https://in-toto.io/Statement/v1"
     )
-    subject: Annotated[list[Subject], Field(min_length=1, max_length=16)]
+    """the in-toto attestation framework"""
+    subject: Annotated[list[Subject], at_most(16, least=1)]
+    """what the statement is about, each by its digest"""
 
 
-class IntentStatement(InTotoStatement):
+class IntentStatement(InTotoStatement, frozen=True, kw_only=True, tag=INTENT_TYPE):
     """An intent; its subject is the base model's weights."""
 
-    predicate_type: Literal["https://cryoflux.dev/intent/v1"] = "https://cryoflux.dev/intent/v1"
     predicate: Intent
 
 
-class ReceiptStatement(InTotoStatement):
+class ReceiptStatement(InTotoStatement, frozen=True, kw_only=True, tag=RECEIPT_TYPE):
     """A receipt; its subject is the adapter, or the base model where none was made."""
 
-    predicate_type: Literal["https://cryoflux.dev/receipt/v1"] = "https://cryoflux.dev/receipt/v1"
     predicate: Receipt
 
 
-Statement = IntentStatement | ReceiptStatement
+class HeadStatement(InTotoStatement, frozen=True, kw_only=True, tag=HEAD_TYPE):
+    """A move of a head; its subject is the version that is the head from here on."""
+
+    predicate: HeadMove
+
+
+Statement = IntentStatement | ReceiptStatement | HeadStatement
+"""What an entry says that is not about a key."""

@@ -8,7 +8,7 @@ stopped by hashes and signatures.
 
 from __future__ import annotations
 
-__all__ = ["DATABASE", "KEY_KIND", "Columns", "ReceiptStore", "Row", "StoredRows", "columns_of", "read_rows"]
+__all__ = ["DATABASE", "Columns", "ReceiptStore", "Row", "StoredRows", "columns_of"]
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -18,6 +18,7 @@ from typing import Any, overload
 
 from cryoflux import database
 from cryoflux.errors import StateTamperedError
+from cryoflux.receipts.entry import kind_of
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.statement import IntentStatement, ReceiptStatement, Statement
 
@@ -45,7 +46,6 @@ CREATE TRIGGER entries_delete BEFORE DELETE ON entries
 """
 _TRIGGERS = {"entries_append", "entries_update", "entries_delete"}
 _SELECT = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx >= ? ORDER BY idx"
-KEY_KIND = "key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Columns:
     """What the table says beside an envelope; only an index."""
 
     kind: str
-    """``intent``, ``receipt`` or ``key``"""
+    """``intent``, ``receipt``, ``head`` or ``key``"""
     task_id: str
-    """empty for a key"""
+    """empty for a head and a key"""
     outcome: str
     """of a receipt; empty for anything else"""
 
@@ -73,12 +73,10 @@ class Row:
 
 def columns_of(statement: Statement | KeyStatement) -> Columns:
     """The index columns that belong to a statement."""
-    if not isinstance(statement, IntentStatement | ReceiptStatement):
-        return Columns(KEY_KIND, "", "")
-    task_id = statement.predicate.task.id
+    kind = kind_of(statement).value
     if isinstance(statement, ReceiptStatement):
-        return Columns("receipt", task_id, statement.predicate.outcome.value)
-    return Columns("intent", task_id, "")
+        return Columns(kind, statement.predicate.task.id, statement.predicate.outcome.value)
+    return Columns(kind, statement.predicate.task.id if isinstance(statement, IntentStatement) else "", "")
 
 
 def _row(values: tuple[Any, ...]) -> Row:
@@ -102,20 +100,6 @@ def _select(connection: sqlite3.Connection, path: Path, start: int = 0) -> Itera
             why="Somebody or something changed it, so what it says is not evidence any more.",
             hint="Restore it from a backup, or start afresh with --state DIR.",
         ) from error
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Every row of a database, without changing anything.
-
-    Raises:
-        StateTamperedError: it is not such a database, or damaged.
-        StorageError: it cannot be opened.
-    """
-    connection = database.read_only(path)
-    try:
-        return list(_select(connection, path))
-    finally:
-        connection.close()
 
 
 class StoredRows(Sequence[Row]):

@@ -2,89 +2,83 @@
 
 A document is written as RFC 8785 (JCS) bytes. It is read back strictly: known fields only, no floats,
 and it has to be, byte for byte, what writing it again gives. That one comparison refuses duplicate keys,
-another key order, white space, a field by its Python name and every other second spelling.
+another key order, white space, a number with a point and every other second spelling.
 """
 
 from __future__ import annotations
 
 __all__ = ["MAX_ENTRY_BYTES", "canonical_bytes", "parse_strictly"]
 
-import json
 from typing import TypeVar
 
+import msgspec
 import rfc8785
-from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cryoflux.errors import VerificationError
+from cryoflux.signing.fields import Document
 
-Document = TypeVar("Document", bound=BaseModel)
-
-_UP_TO_BMP = bytes(range(0xF0))
-"""every byte of UTF-8 but those that begin a character beyond the basic plane"""
-_plain = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
-).encode
+Read = TypeVar("Read", bound=Document)
 
 MAX_ENTRY_BYTES = 60_000
 """Largest envelope; the entry bundles of C2SP tlog-tiles hold up to 65,535 bytes an entry."""
+_UP_TO_BMP = bytes(range(0xF0))
+"""every byte of UTF-8 but those that begin a character beyond the basic plane"""
+_write = msgspec.json.Encoder(order="sorted").encode
+"""writes the bytes of RFC 8785: the same escapes, and keys by code point, which is RFC 8785's order but for
+keys beyond the basic plane"""
 
 
-def canonical_bytes(document: BaseModel) -> bytes:
+def canonical_bytes(document: Document) -> bytes:
     """The RFC 8785 bytes of a document.
 
     Raises:
-        VerificationError: it holds what a receipt cannot hold exactly (an integer beyond 2^53, text
-            that is not Unicode).
+        VerificationError: it holds what its own kind cannot hold, or cannot hold exactly (an integer beyond
+            2^53, text that is not Unicode).
     """
     try:
-        return rfc8785.dumps(document.model_dump(mode="json", by_alias=True))
-    except (rfc8785.CanonicalizationError, ValueError) as error:
+        content = _spelt(document)
+        msgspec.json.decode(content, type=type(document))
+    except (msgspec.ValidationError, rfc8785.CanonicalizationError, ValueError) as error:
         raise VerificationError(
             f"A receipt cannot hold this exactly: {error}.",
             why="Two machines could read two different numbers or texts out of it.",
         ) from error
+    return content
 
 
-def _spells(document: BaseModel, content: bytes) -> bool:
-    """Whether ``content`` is what writing the document again gives.
-
-    Documents that are read have neither floats nor integers beyond 2^53, so the standard library writes the
-    bytes of RFC 8785, several times as fast. Only keys beyond the basic plane would sort otherwise.
-    """
-    if content.translate(None, _UP_TO_BMP):
-        return canonical_bytes(document) == content
-    try:
-        return _plain(document.model_dump(mode="json", by_alias=True)).encode() == content
-    except ValueError:
-        return False
+def _spelt(document: Document) -> bytes:
+    content = _write(document)
+    return rfc8785.dumps(document.plain()) if content.translate(None, _UP_TO_BMP) else content
 
 
-def _complaint(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"] if "://" not in str(part))[:200]
-    message = first["msg"][:200]
-    return f"{where}: {message}" if where else message
+def parse_strictly(
+    decoder: msgspec.json.Decoder[Read], content: bytes, what: str, *, most: int = MAX_ENTRY_BYTES
+) -> Read:
+    """Read a document of a known kind from its canonical bytes.
 
-
-def parse_strictly(adapter: TypeAdapter[Document], content: bytes, what: str) -> Document:
-    """Read a document of a known shape from its canonical bytes.
+    Args:
+        decoder: of the kinds that are allowed.
+        content: the bytes.
+        what: how a complaint begins: ``The statement``.
+        most: bytes that it may have.
 
     Raises:
         VerificationError: the bytes are anything else.
     """
-    if len(content) > MAX_ENTRY_BYTES:
+    if len(content) > most:
         raise VerificationError(
-            f"{what} has {len(content)} bytes; at most {MAX_ENTRY_BYTES} are allowed.",
+            f"{what} has {len(content)} bytes; at most {most} are allowed.",
             why="A log entry has to fit into its tile.",
         )
     try:
-        document = adapter.validate_json(content, strict=True)
-    except ValidationError as error:
+        document = decoder.decode(content)
+        again = _spelt(document)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise VerificationError(
-            f"{what} is malformed: {_complaint(error)}.",
+            f"{what} is malformed: {str(error)[:300]}.",
             why="Only known fields with exact types are evidence.",
         ) from error
-    if not _spells(document, content):
+    if again != content:
         raise VerificationError(
             f"{what} is not in canonical form (RFC 8785).",
             why="A key given twice or another spelling could be read differently by another program.",

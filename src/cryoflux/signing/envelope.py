@@ -27,16 +27,18 @@ __all__ = [
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from cryptography.exceptions import InvalidSignature
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from cryoflux.errors import VerificationError
 from cryoflux.signing.canonical import MAX_ENTRY_BYTES, canonical_bytes, parse_strictly
-from cryoflux.signing.keys import key_id
+from cryoflux.signing.ed25519 import verify_signature
+from cryoflux.signing.fields import Document, Keyid, at_most
+from cryoflux.signing.keys import key_id, raw_key_id, raw_public_key
 
 PayloadType = Literal[
     "application/vnd.in-toto+json",
@@ -50,31 +52,36 @@ METER_PAYLOAD: Final = "application/vnd.cryoflux.settlement+json"
 CLAIM_PAYLOAD: Final = "application/vnd.cryoflux.claim+json"
 """a claim about a range of a log; no entry of it"""
 _SIGNATURE_BYTES = 64
+_KEYID_BYTES = 64
+_HEX = re.compile(rb"[0-9a-f]{64}")
+_HEAD, _SIG, _END = b'{"payload":"', b'","sig":"', b'"}]}'
+_MIDDLES: Final[dict[PayloadType, bytes]] = {
+    name: f'","payloadType":"{name}","signatures":[{{"keyid":"'.encode()
+    for name in (STATEMENT_PAYLOAD, METER_PAYLOAD, CLAIM_PAYLOAD)
+}
+_TAIL_BYTES = _KEYID_BYTES + len(_SIG) + 88 + len(_END)
+"""from the key id on; 88 characters are the signature"""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
-
-
-class EnvelopeSignature(_Strict):
+class EnvelopeSignature(Document, frozen=True):
     """An Ed25519 signature over the pre-authentication encoding."""
 
-    keyid: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    keyid: Keyid
     """SHA-256 of the public key's SubjectPublicKeyInfo (DER)"""
     sig: str
     """64 bytes, base64"""
 
 
-class EnvelopeDocument(_Strict):
+class EnvelopeDocument(Document, frozen=True):
     """A DSSE v1 envelope with one signature."""
 
     payload: str
     """the signed bytes, base64"""
-    payloadType: PayloadType  # noqa: N815 - the name on the wire
-    signatures: Annotated[list[EnvelopeSignature], Field(min_length=1, max_length=1)]
+    payload_type: PayloadType
+    signatures: Annotated[list[EnvelopeSignature], at_most(1, least=1)]
 
 
-_DOCUMENT = TypeAdapter(EnvelopeDocument)
+_DECODER = msgspec.json.Decoder(EnvelopeDocument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +121,61 @@ def parse_envelope(content: bytes, payload_type: PayloadType = STATEMENT_PAYLOAD
         VerificationError: the bytes are not a canonical envelope of this payload type with one Ed25519
             signature.
     """
-    document = parse_strictly(_DOCUMENT, content, "The envelope")
-    if document.payloadType != payload_type:
-        raise VerificationError(
-            f"The envelope holds {document.payloadType}; {payload_type} is needed here.",
-            why="What was signed for one purpose is no evidence for another.",
-        )
-    (signature,) = document.signatures
-    decoded = decode_base64(signature.sig, "The signature")
-    if len(decoded) != _SIGNATURE_BYTES:
-        raise VerificationError(f"The signature has {len(decoded)} bytes; Ed25519 has {_SIGNATURE_BYTES}.")
-    payload = decode_base64(document.payload, "The payload")
-    return Envelope(payload, signature.keyid, decoded, payload_type)
+    found = _opened(content, payload_type)
+    if found is None:
+        raise _refused(content, payload_type)
+    return found
+
+
+def _opened(content: bytes, payload_type: PayloadType) -> Envelope | None:
+    """What an envelope holds; none where a byte of it is not where it has to be."""
+    # RFC 8785 leaves one place for every byte of an envelope of a known type: nothing is left to be parsed.
+    middle = _MIDDLES[payload_type]
+    keyid_at = len(content) - _TAIL_BYTES
+    middle_at = keyid_at - len(middle)
+    if len(content) > MAX_ENTRY_BYTES or middle_at < len(_HEAD):
+        return None
+    sig_at = keyid_at + _KEYID_BYTES + len(_SIG)
+    keyid, signature = content[keyid_at : keyid_at + _KEYID_BYTES], content[sig_at : -len(_END)]
+    fixed = content[: len(_HEAD)] + content[middle_at:keyid_at] + content[sig_at - len(_SIG) : sig_at]
+    if fixed != _HEAD + middle + _SIG or not content.endswith(_END) or _HEX.fullmatch(keyid) is None:
+        return None
+    encoded = content[len(_HEAD) : middle_at]
+    try:
+        payload, raw = binascii.a2b_base64(encoded), binascii.a2b_base64(signature)
+    except binascii.Error:
+        return None
+    # That encoding it again gives the same is all that there is to say about the spelling.
+    if binascii.b2a_base64(payload, newline=False) != encoded or len(raw) != _SIGNATURE_BYTES:
+        return None
+    if binascii.b2a_base64(raw, newline=False) != signature:
+        return None
+    return Envelope(payload, keyid.decode(), raw, payload_type)
+
+
+def _refused(content: bytes, payload_type: PayloadType) -> VerificationError:
+    """Why bytes are no envelope of a payload type, as exactly as that can be said."""
+    try:
+        document = parse_strictly(_DECODER, content, "The envelope")
+        if document.payload_type != payload_type:
+            return VerificationError(
+                f"The envelope holds {document.payload_type}; {payload_type} is needed here.",
+                why="What was signed for one purpose is no evidence for another.",
+            )
+        (signature,) = document.signatures
+        decoded = decode_base64(signature.sig, "The signature")
+        if len(decoded) != _SIGNATURE_BYTES:
+            return VerificationError(
+                f"The signature has {len(decoded)} bytes; Ed25519 has {_SIGNATURE_BYTES}."
+            )
+        decode_base64(document.payload, "The payload")
+    except VerificationError as error:
+        return error
+    return VerificationError("The envelope is not in canonical form (RFC 8785).")
 
 
 def sign_document(
-    document: BaseModel, key: Ed25519PrivateKey, payload_type: PayloadType = STATEMENT_PAYLOAD
+    document: Document, key: Ed25519PrivateKey, payload_type: PayloadType = STATEMENT_PAYLOAD
 ) -> bytes:
     """The exact bytes of a signed envelope around a document.
 
@@ -141,7 +187,7 @@ def sign_document(
     content = canonical_bytes(
         EnvelopeDocument(
             payload=base64.b64encode(payload).decode(),
-            payloadType=payload_type,
+            payload_type=payload_type,
             signatures=[EnvelopeSignature(keyid=key_id(key.public_key()), sig=signed)],
         )
     )
@@ -155,10 +201,7 @@ def sign_document(
 
 def verify(envelope: Envelope, key: Ed25519PublicKey) -> bool:
     """Whether ``key`` signed the envelope's payload and is the key that it names."""
-    if envelope.keyid != key_id(key):
+    raw = raw_public_key(key)
+    if envelope.keyid != raw_key_id(raw):
         return False
-    try:
-        key.verify(envelope.signature, pae(envelope.payload, envelope.payload_type))
-    except InvalidSignature:
-        return False
-    return True
+    return verify_signature(raw, pae(envelope.payload, envelope.payload_type), envelope.signature)

@@ -22,11 +22,13 @@ __all__ = [
     "load_root",
     "make_successor",
     "public_pem",
+    "raw_key_id",
     "raw_public_key",
     "successor_name",
 ]
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -40,8 +42,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from cryoflux.errors import StateError, StateTamperedError, UsageError
+from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
 from cryoflux.files import storage_errors, write_atomic
+from cryoflux.signing.ed25519 import refuse_weak_key
 
 KEYS_FOLDER = "keys"
 RECEIPT_KEY = "receipt"
@@ -50,6 +53,8 @@ METER_KEY = "meter"
 ROOT_KEY = "root"
 """only its public half is ever in the folder"""
 
+_SPKI = bytes.fromhex("302a300506032b6570032100")
+"""what stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410)"""
 _WHY = "Receipts that it signs could not be told from forged ones, or could not be signed at all."
 
 
@@ -60,7 +65,13 @@ def raw_public_key(key: Ed25519PublicKey) -> bytes:
 
 def key_id(key: Ed25519PublicKey) -> str:
     """SHA-256 of the key's SubjectPublicKeyInfo (DER), as 64 hexadecimal digits."""
-    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    return raw_key_id(raw_public_key(key))
+
+
+@lru_cache(maxsize=256)
+def raw_key_id(raw: bytes) -> str:
+    """The same from the key's 32 bytes."""
+    return hashlib.sha256(_SPKI + raw).hexdigest()
 
 
 def _write_private(path: Path, key: Ed25519PrivateKey) -> None:
@@ -201,7 +212,7 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     """The Ed25519 public key of a PEM file.
 
     Raises:
-        UsageError: there is no such key.
+        UsageError: there is no such key, or it is not sound: see `cryoflux.signing.ed25519`.
     """
     hint = "Name a PEM file with an Ed25519 public key, such as state/keys/receipt.pub."
     try:
@@ -216,4 +227,8 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
         raise UsageError(
             f"{path} is not an Ed25519 key.", why="Receipts carry Ed25519 signatures.", hint=hint
         )
+    try:
+        refuse_weak_key(raw_public_key(key), str(path))
+    except VerificationError as error:
+        raise UsageError(error.what, why=error.why, hint=error.hint) from error
     return key

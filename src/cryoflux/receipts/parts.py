@@ -1,0 +1,338 @@
+"""What intents, receipts and moves of heads are made of.
+
+There is no float anywhere: losses are integers in billionths of a named unit, summed over the holdout; energy
+is integer microjoules; a ratio is a decimal text. Whatever is derived (mean Δ, η, a sentence) is not stored.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CROSS_ENTROPY",
+    "ArmPrior",
+    "Bar",
+    "Base",
+    "Cause",
+    "Data",
+    "Decision",
+    "EnergyFigure",
+    "Evaluation",
+    "Hits",
+    "Holdout",
+    "Measurement",
+    "Metric",
+    "Move",
+    "Outcome",
+    "Rule",
+    "Schedule",
+    "Screen",
+    "Section",
+    "Sha256Digest",
+    "Subject",
+    "Task",
+    "Training",
+]
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cryoflux.decision.reason import Reason
+from cryoflux.quantities import NATS, Energy, Tier
+from cryoflux.signing.fields import (
+    BigInteger,
+    Count,
+    Document,
+    FieldName,
+    OptionalSha256,
+    Positive,
+    Sha256,
+    Share,
+    Signed,
+    TaskName,
+    Text,
+    at_most,
+)
+
+
+class Sha256Digest(Document, frozen=True):
+    """An in-toto DigestSet with the one algorithm that we use."""
+
+    sha256: Sha256
+
+
+class Subject(Document, frozen=True):
+    """A file that the statement is about, found by its digest."""
+
+    name: Text
+    digest: Sha256Digest
+
+
+class Task(Document, frozen=True):
+    """Which attempt this is."""
+
+    id: Text
+    """ends in the sequence number of its intent, so that no two attempts of a log share one"""
+    name: TaskName
+    """``lora_delta``: whose head, data and losses these are"""
+    arm: Text
+    """the recipe that the scheduler pulled"""
+
+
+class Metric(Document, frozen=True):
+    """What a task's losses measure."""
+
+    name: Text
+    """``cross-entropy``"""
+    unit: Text
+    """of a loss, of which an integer says billionths: ``nats``"""
+
+
+CROSS_ENTROPY = Metric(name="cross-entropy", unit=NATS)
+
+
+class Base(Document, frozen=True):
+    """A model version."""
+
+    digest: Sha256
+    """of its tensors (``tensors/v1``), or of its files where it has none: its folder under ``models/``"""
+    files: Sha256
+    """SHA-256 of that folder's ``SHA256SUMS``"""
+
+
+class Holdout(Document, frozen=True):
+    """The examples that Δ is measured on."""
+
+    sha256: Sha256
+    """of the holdout file, byte for byte"""
+    count: Positive
+    use_index: Positive
+    """how many attempts were announced on this holdout, this one included"""
+
+
+class Data(Document, frozen=True):
+    """A task's data set, split before the first attempt."""
+
+    name: Text
+    digest: Sha256
+    """of the data set's ``SHA256SUMS``, which lists train, holdout, audit and what else there is"""
+    train: Sha256
+    train_count: Count
+    holdout: Holdout
+    audit: Sha256
+    audit_count: Count
+
+
+class ArmPrior(Document, frozen=True):
+    """An arm that could have been pulled."""
+
+    task: TaskName
+    name: Text
+    prior_microjoules: Count
+    """what its next attempt should cost by its floating-point operations; modelled"""
+    reserve_microjoules: Count
+    min_delta: Count = 0
+    """smallest mean Δ that its task keeps, where it is another task than the one that was chosen"""
+
+
+class Schedule(Document, frozen=True):
+    """Why this task and arm: all that the policy looked at beside the log."""
+
+    policy: Text
+    reason: Reason
+    arms: Annotated[list[ArmPrior], at_most(256)] = msgspec.field(default_factory=list)
+    bucket_microjoules: Count = 0
+    """what the bucket held"""
+    seed: Count = 0
+
+
+class Rule(Document, frozen=True):
+    """The acceptance rule and its parameters, named before anything is tried."""
+
+    name: Text
+    """``evidence/v2``, ``evidence/v1`` or ``whitepaper/v1``"""
+    min_delta: Count
+    """smallest mean Δ, billionths of the metric's unit"""
+    min_accuracy_gain_ppm: Count
+    """smallest accuracy gain, parts per million"""
+    z_milli: Count
+    """one-sided z that the evidence must exceed, thousandths; only ``evidence/v1`` looks at it"""
+    alpha_ppm: Share = 0
+    """error budget of one holdout, parts per million; ``evidence/v2``"""
+    screen: Text = ""
+    """``screen/v1`` where an update has to help the screening examples before the holdout is read"""
+
+
+class Bar(Document, frozen=True):
+    """How much evidence a look at a holdout needs; ``evidence/v2``. All zero under other rules."""
+
+    looks: Count
+    """verdicts that this holdout has given before"""
+    kept: Count
+    """how many of them were acceptances"""
+    needed_milli: Count
+    """evidence (Σδ)²/Σδ² that is needed; follows from these and the error budget, thousandths"""
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNDECIDED = "undecided"
+    """not kept, though a Δ that is large enough was not ruled out"""
+    ABORTED = "aborted"
+
+
+class Cause(StrEnum):
+    """Why an attempt ended without a verdict."""
+
+    NONE = ""
+    INTERRUPTED = "interrupted"
+    """somebody asked to stop; it says nothing of its arm"""
+    CRASHED = "crashed"
+    """the run died; it says nothing of its arm"""
+    UNRESERVED = "unreserved"
+    """the bucket no longer held the reservation; it says nothing of its arm"""
+    EXHAUSTED = "exhausted"
+    """the reservation did not pay for it; a larger one may"""
+    FAILED = "failed"
+    """the training or its evaluation came to nothing usable"""
+
+
+class Hits(Document, frozen=True):
+    """Examples that were right, where a task has right and wrong."""
+
+    base: Count
+    new: Count
+    gained: Count
+    """examples that only the candidate gets right"""
+    lost: Count
+    """examples that only the base gets right"""
+
+
+class Screen(Document, frozen=True):
+    """What the update did to training-side examples that were never trained on."""
+
+    count: Positive
+    base_loss_sum: Count
+    new_loss_sum: Count
+    delta_squared_sum: BigInteger
+    """Σ (base − new)² over the examples"""
+    hits: Hits | None = None
+
+
+class Section(Document, frozen=True):
+    """What only the task knows of its training; `kind` says which task checks it."""
+
+    kind: Text
+    """``lora/v1``"""
+    fields: Annotated[
+        dict[FieldName, Signed | Text | list[Text]],
+        Meta(max_length=64),
+    ]
+
+
+class Training(Document, frozen=True):
+    """What training did, in the words that all tasks share."""
+
+    slice_sha256: Sha256
+    """of the indices of the training examples, as decimal text, one a line"""
+    slice_count: Count
+    stopped_by: Text
+    """``joules``, ``steps``, ``interrupt``, ``hopeless``, or the task's own word"""
+    section: Section
+    fresh_count: Count = 0
+    """training examples that no attempt of the task had drawn before"""
+    steps: Count = 0
+    saved_microjoules: Count = 0
+    """what stopping early saved, by the cost of the steps that were made; modelled"""
+    screen: Screen | None = None
+    threads: Count = 0
+    """CPU threads that training used"""
+    device: Text = ""
+    """``cpu`` or ``cuda``"""
+
+
+class Evaluation(Document, frozen=True):
+    """Losses of base and candidate on the holdout, from which Δ and the decision follow."""
+
+    profile: Text
+    """``f64-nanonat/v1``, or ``f32/v1`` where the model's size makes float64 too dear"""
+    metric: Metric
+    candidate: Base
+    """the merged, saved and re-loaded version that was evaluated"""
+    read: Positive
+    """examples of the holdout that were read, in its reading order; all, or fewer where it was hopeless"""
+    base_loss_sum: Count
+    new_loss_sum: Count
+    delta_sum: Signed
+    delta_squared_sum: BigInteger
+    """Σ (base − new)² over the examples"""
+    per_example: Sha256
+    """of the evidence file: int64 LE base losses, int64 LE new losses, u8 base and u8 new correct"""
+    hits: Hits | None = None
+    losses_root: OptionalSha256 = ""
+    """RFC 6962 root over one leaf an example that was read: uint32 LE index in the holdout, int64 LE base and
+    new loss, u8 base and new correct"""
+
+
+class Decision(Document, frozen=True):
+    """The rule, the bar as it stood at the verdict, and the verdict."""
+
+    rule: Rule
+    bar: Bar
+    accepted: bool
+
+
+class EnergyFigure(Document, frozen=True):
+    """What the attempt was charged, and how that is known."""
+
+    microjoules: Signed
+    lo_microjoules: Signed
+    hi_microjoules: Signed
+    reserved_microjoules: Count
+    tier: Tier
+    sources: list[Text]
+    baseline: Sha256
+    """digest of the frozen idle baseline"""
+    curve: Text
+    """id of the power curve of a modelled source; empty without one"""
+    flags: list[Text]
+    assurance: Literal["self-reported", "other-machine"]
+    """whether the machine that trained also metered, so that one owner may hold both keys"""
+    cpu_microseconds: Count
+    """CPU time of the process during the attempt"""
+    settlement: Annotated[str, Meta(max_length=16_000)] = ""
+    """the same figures signed by the meter: a DSSE envelope of its own (energy.account.settlement)"""
+
+    @property
+    def energy(self) -> Energy:
+        """The figure with its interval, as every stage has it."""
+        interval = (self.microjoules, self.lo_microjoules, self.hi_microjoules)
+        return Energy(*interval, self.tier, tuple(self.flags))
+
+
+class Move(StrEnum):
+    """Why a head goes to a version that was kept before."""
+
+    ROLLBACK = "rollback"
+    """it was found to be worse than that one"""
+    PROMOTION = "promotion"
+    """somebody chose it"""
+
+
+class Measurement(Document, frozen=True):
+    """Losses of two versions on a set that no decision on updates reads."""
+
+    profile: Text
+    metric: Metric
+    sha256: Sha256
+    """of the set's file"""
+    count: Positive
+    base_loss_sum: Count
+    new_loss_sum: Count
+    delta_squared_sum: BigInteger
+    per_example: Sha256
+    hits: Hits | None = None
