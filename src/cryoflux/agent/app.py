@@ -39,6 +39,7 @@ from cryoflux.agent.schemas import (
 )
 from cryoflux.energy.account.bucket import ReservationConflictError, UnknownReservationError
 from cryoflux.energy.embedded import EmbeddedAgent
+from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, CryoFluxError, UsageError
 from cryoflux.quantities import MICRO
 from cryoflux.serving.guard import Guard
@@ -181,13 +182,10 @@ class _Surface:
         if body.pid is not None and body.boot_id is not None:
             owner = self._agent.owner_of(body.pid, body.boot_id, body.start_ticks)
         request_id = body.request_id or _ANONYMOUS + secrets.token_hex(8)
-        taken: str | None = None
+        taken: Reservation | None = None
         with suppress(BudgetError):  # it is the answer, not a failure
-            taken = self._agent.take_for(to_uj(body.joules), request_id=request_id, owner=owner).id
-        left_uj = self._agent.bucket_uj()
-        return TakeReply(
-            ok=taken is not None, remaining_j=left_uj / MICRO, remaining_uj=left_uj, reservation=taken
-        )
+            taken = self._agent.take_for(to_uj(body.joules), request_id=request_id, owner=owner, log=body.log)
+        return TakeReply.of(taken, self._agent.bucket_uj())
 
     async def grant(self, request: Request) -> Reply:
         body = GrantBody.model_validate_json(request.body)

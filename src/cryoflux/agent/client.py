@@ -177,14 +177,14 @@ class AgentClient:
         body = {"joules": uj / MICRO, "request_id": request_id, "note": note}
         return self._ask(GrantReply, "POST", "/v1/grant", body).remaining_uj
 
-    def take(self, uj: int, *, request_id: str) -> Reservation:
-        """Reserve joules for this process.
+    def take(self, uj: int, *, request_id: str, log: str = "") -> Reservation:
+        """Reserve joules for this process; the log is the one that the daemon says to keep.
 
         Raises:
             BudgetError: the bucket holds less.
         """
-        body: dict[str, Any] = {"joules": uj / MICRO, "request_id": request_id, "boot_id": self._boot_id}
-        body["pid"] = os.getpid()
+        body: dict[str, Any] = {"joules": uj / MICRO, "request_id": request_id, "log": log}
+        body |= {"boot_id": self._boot_id, "pid": os.getpid()}
         if self._self is not None:
             body["start_ticks"] = self._self.start_ticks
         reply = self._ask(TakeReply, "POST", "/v1/take", body)
@@ -198,7 +198,7 @@ class AgentClient:
         if not reply.reservation:
             self._fail(f"The JouleAgent at {self._url} gave joules without a reservation")
         self._spending.setdefault(reply.reservation, _Spending(time.process_time()))
-        return Reservation(reply.reservation, request_id, uj)
+        return Reservation(reply.reservation, request_id, uj, reply.log)
 
     def spent(self, reservation_id: str) -> Energy:
         """Net energy since the take: asked at most twice a second, extrapolated in between.
@@ -238,17 +238,14 @@ class AgentClient:
         query = httpx2.QueryParams({"request_id": request_id})
         for reply in self._ask(ReservationList, "GET", f"/v1/reservations?{query}").reservations:
             if reply.request_id == request_id and reply.state != "released":
-                return Reservation(reply.reservation, reply.request_id, reply.reserved_uj)
+                return reply.held()
         return None
 
     def open_reservations(self) -> tuple[OpenReservation, ...]:
         """Reservations whose processes are gone; those of others that live are not ours to settle."""
         replies = self._ask(ReservationList, "GET", "/v1/reservations").reservations
         return tuple(
-            OpenReservation(
-                Reservation(reply.reservation, reply.request_id, reply.reserved_uj),
-                self._value(reply.spent, "energy"),
-            )
+            OpenReservation(reply.held(), self._value(reply.spent, "energy"))
             for reply in replies
             if reply.alive is False
         )

@@ -28,7 +28,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, WithJsonSchema
 
-from cryoflux.energy.interface import Sample, Settlement, SourceSample
+from cryoflux.energy.account.refusals import LOG_PATTERN
+from cryoflux.energy.interface import Reservation, Sample, Settlement, SourceSample
 from cryoflux.energy.reservations import ReservationView
 from cryoflux.quantities import MICRO, Energy, Tier
 
@@ -49,6 +50,7 @@ def _whole(value: Any) -> Any:
 Whole = Annotated[StrictInt, BeforeValidator(_whole)]
 Pid = Annotated[StrictInt, Field(gt=0, lt=2**31), BeforeValidator(_whole)]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
+Log = Annotated[str, Field(pattern=LOG_PATTERN)]
 
 
 def to_uj(joules: float) -> int:
@@ -211,6 +213,8 @@ class TakeBody(_Wire):
     joules: Joules
     request_id: Id | None = None
     """repeating a request with the same id takes once"""
+    log: Log = ""
+    """origin of the receipt log that it is an attempt of; the reservation keeps it"""
     pid: Pid | None = None
     """with the boot id of the daemon's machine: charge this process's share"""
     boot_id: Id | None = None
@@ -225,6 +229,19 @@ class TakeReply(_Wire):
     remaining_j: float
     remaining_uj: int
     reservation: str | None = None
+    log: str = ""
+    """what the reservation keeps as its log"""
+
+    @classmethod
+    def of(cls, taken: Reservation | None, left_uj: int) -> TakeReply:
+        """The wire form of a reservation; none where there was too little."""
+        return cls(
+            ok=taken is not None,
+            remaining_j=left_uj / MICRO,
+            remaining_uj=left_uj,
+            reservation=taken.id if taken else None,
+            log=taken.log if taken else "",
+        )
 
 
 class ReservationBody(_Wire):
@@ -312,6 +329,8 @@ class ReservationReply(_Wire):
 
     reservation: str
     request_id: str
+    log: str = ""
+    """origin of the receipt log that it is an attempt of; empty where of none"""
     reserved_uj: int
     state: Literal["open", "settled", "released"]
     spent: EnergyBody
@@ -328,6 +347,7 @@ class ReservationReply(_Wire):
         return cls(
             reservation=view.reservation.id,
             request_id=view.reservation.request_id,
+            log=view.reservation.log,
             reserved_uj=view.reservation.reserved_uj,
             state=view.state,
             spent=EnergyBody.of(view.spent),
@@ -336,6 +356,10 @@ class ReservationReply(_Wire):
             boot_id=view.owner.boot_id if view.owner else None,
             alive=view.alive,
         )
+
+    def held(self) -> Reservation:
+        """The reservation of a wire form."""
+        return Reservation(self.reservation, self.request_id, self.reserved_uj, self.log)
 
 
 class ReservationList(_Wire):

@@ -190,11 +190,11 @@ class EmbeddedAgent:
         self._bucket.grant(uj, request_id=request_id, note=note)
         return self._bucket.available_uj()
 
-    def take(self, uj: int, *, request_id: str) -> Reservation:
+    def take(self, uj: int, *, request_id: str, log: str = "") -> Reservation:
         """Reserve joules for this process."""
-        return self.take_for(uj, request_id=request_id, owner=self._self)
+        return self.take_for(uj, request_id=request_id, owner=self._self, log=log)
 
-    def take_for(self, uj: int, *, request_id: str, owner: Owner | None) -> Reservation:
+    def take_for(self, uj: int, *, request_id: str, owner: Owner | None, log: str = "") -> Reservation:
         """Reserve joules for a process; for the whole machine where it is none.
 
         Raises:
@@ -202,7 +202,7 @@ class EmbeddedAgent:
         """
         with self._lock:
             self._bring_up_to_date(self._meter.refresh())
-            reservation = self._bucket.take(uj, request_id=request_id, owner=owner)
+            reservation = self._bucket.take(uj, request_id=request_id, owner=owner, log=log)
             if reservation.id not in self._metering:
                 self._metering.begin(reservation.id, owner)
             return reservation

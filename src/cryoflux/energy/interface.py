@@ -157,6 +157,8 @@ class Reservation:
     id: str
     request_id: str
     reserved_uj: int
+    log: str = ""
+    """origin of the receipt log that it is an attempt of; empty where it is an attempt of none"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +205,14 @@ class JouleAgent(Protocol):
         """Add joules to the bucket, once per request id; returns what can be taken now, µJ."""
         ...
 
-    def take(self, uj: int, *, request_id: str) -> Reservation:
+    def take(self, uj: int, *, request_id: str, log: str = "") -> Reservation:
         """Reserve joules, all or nothing, once per request id; metering for it starts here.
+
+        Args:
+            uj: how much.
+            request_id: names the request; a repeat has the same, and the same amount and log.
+            log: origin of the receipt log that it is an attempt of; empty where of none. It is at most
+                200 printable ASCII characters, and stays with the reservation.
 
         Raises:
             BudgetError: the bucket holds less.

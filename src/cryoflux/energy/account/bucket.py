@@ -29,13 +29,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryoflux.database import SharedTransactions, connect, read_only, reading, transaction
-from cryoflux.energy.account.audit import check_held, check_tail, require_account
+from cryoflux.energy.account.audit import check_held, check_tail
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.account.ledger import (
     RECORDS,
-    SCHEMAS,
-    UPGRADES,
-    VERSION,
     Identity,
     LedgerEntry,
     Position,
@@ -49,11 +46,24 @@ from cryoflux.energy.account.ledger import (
     read_entries,
     record_of,
 )
+from cryoflux.energy.account.refusals import (
+    ReservationConflictError,
+    UnknownReservationError,
+    another_amount,
+    another_log,
+    check_amount,
+    check_log,
+    require_open,
+    too_little,
+    unknown,
+    used_up,
+)
+from cryoflux.energy.account.tables import SCHEMAS, UPGRADES, VERSION, require_account
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.interface import Reservation
 from cryoflux.energy.processes import Owner
-from cryoflux.errors import BudgetError, CryoFluxError, UsageError
-from cryoflux.quantities import Energy, format_energy
+from cryoflux.errors import CryoFluxError
+from cryoflux.quantities import Energy
 
 TICKS_SYNCED_NS = 10 * BILLION
 """A tick is on the disk after at most so long, ns; it outlives its process at once."""
@@ -63,25 +73,7 @@ _FOLDED_NS = 15 * 60 * BILLION
 _PATIENCE_MS = 10_000
 _TICK_PATIENCE_MS = 500
 """A tick holds up whoever asks its meter meanwhile, and there is another one soon."""
-_MOST_UJ = 2**53 - 1
 _NOTE = "UPDATE reservations SET charge = ?, noted_ns = ?, noted_boot = ? WHERE id = ? AND state = 'open'"
-
-
-class UnknownReservationError(UsageError):
-    """There is no such reservation."""
-
-
-class ReservationConflictError(UsageError):
-    """A request id comes again with other content, or a reservation is not in the state for this."""
-
-
-def _check_amount(uj: int) -> None:
-    if not 0 < uj <= _MOST_UJ:
-        raise UsageError(
-            f"{uj} µJ cannot be granted or taken.",
-            why="An amount lies above zero and up to 9 GJ.",
-            hint="Ask for a positive amount of joules.",
-        )
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -181,7 +173,7 @@ class Bucket:
 
     def grant(self, uj: int, *, request_id: str, note: str = "") -> None:
         """Add joules by decision, once per request id."""
-        _check_amount(uj)
+        check_amount(uj)
         self._shared.run(lambda: self._grant(uj, request_id, note))
 
     def _grant(self, uj: int, request_id: str, note: str) -> None:
@@ -190,7 +182,7 @@ class Bucket:
         if row is None:
             self._append("grant", balance_uj=uj, request_id=f"grant:{request_id}", note=note)
         elif row[0] != uj:
-            raise _conflict(request_id)
+            raise another_amount(request_id)
 
     def credit(self, energy: Energy) -> None:
         """Add measured net energy, signed."""
@@ -229,38 +221,60 @@ class Bucket:
             if waits:
                 self._synced_ns = now_ns
 
-    def take(self, uj: int, *, request_id: str, owner: Owner | None = None) -> Reservation:
+    def take(self, uj: int, *, request_id: str, owner: Owner | None = None, log: str = "") -> Reservation:
         """Reserve joules, all or nothing; a repeat while they are reserved returns the same reservation.
+
+        Args:
+            uj: how much.
+            request_id: names the request; a repeat has the same.
+            owner: the process that it is for.
+            log: origin of the receipt log that it is an attempt of; empty where of none.
 
         Raises:
             BudgetError: there is less.
-            ReservationConflictError: the request id was used for another amount, or its reservation
-                is settled or released.
+            UsageError: that is no amount, or not the origin of a log.
+            ReservationConflictError: the request id was used for another amount or another log, or its
+                reservation is settled or released.
         """
-        _check_amount(uj)
-        return self._shared.run(lambda: self._take(uj, request_id, owner))
+        check_amount(uj)
+        check_log(log)
+        return self._shared.run(lambda: self._take(uj, request_id, owner, log))
 
-    def _take(self, uj: int, request_id: str, owner: Owner | None) -> Reservation:
-        query = "SELECT id, reserved_uj, state FROM reservations WHERE request_id = ?"
+    def _taken(self, uj: int, request_id: str, log: str) -> Reservation | None:
+        query = "SELECT id, reserved_uj, log, state FROM reservations WHERE request_id = ?"
         row = self._db.execute(query, (request_id,)).fetchone()
-        if row is not None:
-            if row[1] != uj:
-                raise _conflict(request_id)
-            if row[2] != "open":
-                raise _used_up(request_id, row[2])
-            check_held(self._db, self._path, row[0])
-            return Reservation(row[0], request_id, uj)
+        if row is None:
+            return None
+        reservation_id, reserved_uj, marked, state = row
+        if reserved_uj != uj:
+            raise another_amount(request_id)
+        if marked != log:
+            raise another_log(request_id)
+        if state != "open":
+            raise used_up(request_id, state)
+        check_held(self._db, self._path, reservation_id)
+        return Reservation(reservation_id, request_id, uj, log)
+
+    def _take(self, uj: int, request_id: str, owner: Owner | None, log: str) -> Reservation:
+        if (taken := self._taken(uj, request_id, log)) is not None:
+            return taken
         available_uj = position(self._db).available_uj
         if uj > available_uj:
-            raise _too_little(uj, available_uj)
-        reservation = Reservation(secrets.token_hex(16), request_id, uj)
+            raise too_little(uj, available_uj)
+        reservation = Reservation(secrets.token_hex(16), request_id, uj, log)
         who = (owner.pid, owner.start_ticks, owner.boot_id) if owner else (None, None, None)
         self._db.execute(
             "INSERT INTO reservations (id, request_id, reserved_uj, state, pid, start_ticks, boot_id,"
-            " noted_ns, noted_boot) VALUES (?,?,?,'open',?,?,?,?,?)",
-            (reservation.id, request_id, uj, *who, self._clock.monotonic_ns(), self._clock.boot_id),
+            " noted_ns, noted_boot, log) VALUES (?,?,?,'open',?,?,?,?,?,?)",
+            (reservation.id, request_id, uj, *who, self._clock.monotonic_ns(), self._clock.boot_id, log),
         )
-        self._append("take", reserved_uj=uj, request_id=f"take:{request_id}", reservation=reservation.id)
+        self._append(
+            "take",
+            reserved_uj=uj,
+            request_id=f"take:{request_id}",
+            reservation=reservation.id,
+            note=log,  # so that no edit of the reservation alone gives it to another log
+        )
         return reservation
 
     def settle(self, reservation_id: str, charge: Charge) -> tuple[Reservation, Charge]:
@@ -271,7 +285,7 @@ class Bucket:
         record = self._held(reservation_id)
         if record.settled is not None:
             return record.reservation, record.settled
-        _require_open(record)
+        require_open(record)
         self._db.execute(
             "UPDATE reservations SET state = 'settled', charge = ? WHERE id = ?",
             (charge.to_json(), reservation_id),
@@ -297,7 +311,7 @@ class Bucket:
         record = self._held(reservation_id)
         if record.state == "released":
             return
-        _require_open(record)
+        require_open(record)
         self._db.execute("UPDATE reservations SET state = 'released' WHERE id = ?", (reservation_id,))
         self._append(
             "release",
@@ -337,11 +351,7 @@ class Bucket:
     def _find(self, reservation_id: str) -> Record:
         row = self._db.execute(f"{RECORDS} WHERE r.id = ?", (reservation_id,)).fetchone()
         if row is None:
-            raise UnknownReservationError(
-                f"There is no reservation {reservation_id!r}.",
-                why="Only what was taken can be settled or released.",
-                hint="`cryoflux energy ledger` lists what was taken.",
-            )
+            raise unknown(reservation_id)
         return record_of(row)
 
     def settled_sources(self) -> frozenset[str]:
@@ -365,36 +375,3 @@ class Bucket:
             with suppress(CryoFluxError, sqlite3.ProgrammingError), self._write():  # it may be closed
                 self._fold()
             self._db.close()
-
-
-def _conflict(request_id: str) -> ReservationConflictError:
-    return ReservationConflictError(
-        f"The request id {request_id!r} was used before, for another amount.",
-        why="A repeated request must mean the same thing, or it could spend twice.",
-        hint="Use a new request id for a new request.",
-    )
-
-
-def _used_up(request_id: str, state: State) -> ReservationConflictError:
-    return ReservationConflictError(
-        f"The joules taken with the request id {request_id!r} are {state} already.",
-        why="Joules are given out once per request id, so nothing is reserved for this request.",
-        hint="Take again with a new request id.",
-    )
-
-
-def _too_little(uj: int, available_uj: int) -> BudgetError:
-    return BudgetError(
-        f"{format_energy(uj)} were asked for; the bucket holds {format_energy(available_uj)}.",
-        why="A take is all or nothing, so that no attempt starts that cannot be paid.",
-        hint="Grant more joules with --budget, or ask for less.",
-    )
-
-
-def _require_open(record: Record) -> None:
-    if record.state != "open":
-        raise ReservationConflictError(
-            f"The reservation {record.reservation.id!r} is {record.state} already.",
-            why="Joules are given back or charged once.",
-            hint="Take again for another attempt.",
-        )

@@ -1,4 +1,4 @@
-"""The tables of the joule account, and how they are read and added to.
+"""The joule account, read and added to.
 
 Entries are only ever added; triggers refuse anything else. Each entry changes two accounts, the
 balance and what is reserved of it, and carries both as they stand after it, so that the account's
@@ -12,9 +12,6 @@ from __future__ import annotations
 __all__ = [
     "ENTRIES",
     "RECORDS",
-    "SCHEMAS",
-    "UPGRADES",
-    "VERSION",
     "Identity",
     "LedgerEntry",
     "Pending",
@@ -41,70 +38,7 @@ from cryoflux.energy.interface import Reservation
 from cryoflux.energy.processes import Owner
 from cryoflux.quantities import Energy, Tier
 
-VERSION = 2
-
 State = Literal["open", "settled", "released"]
-
-# Two processes may open a new account at once, so each statement can be run twice. An account is
-# compared with this text when it is opened (energy.audit): another text needs another VERSION.
-_FIRST = """
-CREATE TABLE IF NOT EXISTS entries (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  kind TEXT NOT NULL CHECK (kind IN ('opening', 'grant', 'credit', 'take', 'settle', 'release')),
-  request_id TEXT UNIQUE,
-  reservation TEXT,
-  balance_change_uj INTEGER NOT NULL,
-  reserved_change_uj INTEGER NOT NULL,
-  balance_uj INTEGER NOT NULL,
-  reserved_uj INTEGER NOT NULL CHECK (reserved_uj >= 0),
-  lo_uj INTEGER,
-  hi_uj INTEGER,
-  tier TEXT,
-  at TEXT NOT NULL,
-  note TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS reservations (
-  id TEXT PRIMARY KEY,
-  request_id TEXT NOT NULL UNIQUE,
-  reserved_uj INTEGER NOT NULL CHECK (reserved_uj > 0),
-  state TEXT NOT NULL CHECK (state IN ('open', 'settled', 'released')),
-  pid INTEGER,
-  start_ticks INTEGER,
-  boot_id TEXT,
-  charge TEXT,
-  noted_ns INTEGER NOT NULL,
-  noted_boot TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS open_reservations ON reservations (state) WHERE state = 'open';
-CREATE TRIGGER IF NOT EXISTS entries_are_final_update BEFORE UPDATE ON entries
-  BEGIN SELECT RAISE(ABORT, 'entries are final'); END;
-CREATE TRIGGER IF NOT EXISTS entries_are_final_delete BEFORE DELETE ON entries
-  BEGIN SELECT RAISE(ABORT, 'entries are final'); END;
-INSERT INTO entries
-  (kind, request_id, balance_change_uj, reserved_change_uj, balance_uj, reserved_uj, at, note)
-  SELECT 'opening', 'opening', 0, 0, 0, 0, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), ''
-  WHERE NOT EXISTS (SELECT 1 FROM entries);
-"""
-_SECOND = (
-    """CREATE TABLE IF NOT EXISTS pending (
-  id INTEGER PRIMARY KEY CHECK (id = 1),
-  uj INTEGER NOT NULL,
-  lo_uj INTEGER NOT NULL CHECK (lo_uj <= uj),
-  hi_uj INTEGER NOT NULL CHECK (hi_uj >= uj),
-  tier TEXT NOT NULL,
-  flags TEXT NOT NULL,
-  since TEXT NOT NULL,
-  readings INTEGER NOT NULL CHECK (readings >= 0)
-) STRICT""",
-    """CREATE TRIGGER IF NOT EXISTS pending_stays BEFORE DELETE ON pending
-  BEGIN SELECT RAISE(ABORT, 'pending credit becomes an entry'); END""",
-    "INSERT OR IGNORE INTO pending VALUES (1, 0, 0, 0, '', '', '', 0)",
-    "CREATE TABLE IF NOT EXISTS sources (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
-    """INSERT OR IGNORE INTO sources SELECT DISTINCT value FROM reservations, json_each(charge, '$.sources')
-  WHERE state = 'settled'""",
-)
-SCHEMAS = {1: _FIRST, VERSION: f"{_FIRST}{'; '.join(_SECOND)};"}
-UPGRADES = {1: _SECOND}
 
 _ADD = (
     "UPDATE pending SET uj = uj + ?, lo_uj = lo_uj + ?, hi_uj = hi_uj + ?, readings = readings + 1"
@@ -120,11 +54,11 @@ _POSITION = (
     " WHERE p.id = 1 AND e.seq = (SELECT max(seq) FROM entries)"
 )
 ENTRIES = (
-    "SELECT seq, kind, request_id, reservation, balance_change_uj, reserved_change_uj, balance_uj,"
-    " reserved_uj, lo_uj, hi_uj, tier, at, note FROM entries"
+    "SELECT e.seq, e.kind, e.request_id, e.reservation, e.balance_change_uj, e.reserved_change_uj,"
+    " e.balance_uj, e.reserved_uj, e.lo_uj, e.hi_uj, e.tier, e.at, e.note FROM entries e"
 )
 RECORDS = (
-    "SELECT r.id, r.request_id, r.reserved_uj, r.state, r.pid, r.start_ticks, r.boot_id, r.charge,"
+    "SELECT r.id, r.request_id, r.reserved_uj, r.log, r.state, r.pid, r.start_ticks, r.boot_id, r.charge,"
     " r.noted_ns, r.noted_boot FROM reservations r"
 )
 _APPEND = (
@@ -221,6 +155,7 @@ def record_of(row: tuple[Any, ...]) -> Record:
         reservation_id,
         request_id,
         reserved_uj,
+        log,
         state,
         pid,
         start_ticks,
@@ -230,7 +165,7 @@ def record_of(row: tuple[Any, ...]) -> Record:
         noted_boot,
     ) = row
     return Record(
-        reservation=Reservation(reservation_id, request_id, reserved_uj),
+        reservation=Reservation(reservation_id, request_id, reserved_uj, log),
         state=state,
         owner=None if pid is None else Owner(pid, start_ticks, boot_id),
         charge=Charge.from_json(charge) if charge else None,
@@ -241,7 +176,7 @@ def record_of(row: tuple[Any, ...]) -> Record:
 
 def read_entries(connection: sqlite3.Connection, *, after: int = 0) -> Iterator[LedgerEntry]:
     """All entries, or those behind one, oldest first."""
-    query = f"{ENTRIES} WHERE seq > ? ORDER BY seq"
+    query = f"{ENTRIES} WHERE e.seq > ? ORDER BY e.seq"
     return (LedgerEntry(*row) for row in connection.execute(query, (after,)))
 
 

@@ -8,42 +8,42 @@ settlement is no second statement.
 
 from __future__ import annotations
 
-__all__ = ["CounterWindow", "Figure", "SettlementStatement", "read_settlement", "sign_settlement"]
+__all__ = [
+    "CounterWindow",
+    "Figure",
+    "ParsedSettlement",
+    "SettlementStatement",
+    "parse_settlement",
+    "read_settlement",
+    "sign_settlement",
+]
 
 import base64
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
-from pydantic.alias_generators import to_camel
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import Energy, Tier
 from cryoflux.signing.canonical import parse_strictly
-from cryoflux.signing.envelope import METER_PAYLOAD, decode_base64, parse_envelope, sign_document, verify
-from cryoflux.signing.keys import raw_public_key
+from cryoflux.signing.ed25519 import refuse_weak_key, verify_signature
+from cryoflux.signing.envelope import METER_PAYLOAD, decode_base64, pae, parse_envelope, sign_document
+from cryoflux.signing.fields import Count, Document, RawKey, Sha256, Signed
+from cryoflux.signing.keys import raw_key_id, raw_public_key
 
-_SAFE = 2**53 - 1
-_Count = Annotated[int, Field(ge=0, le=_SAFE)]
-_Signed = Annotated[int, Field(ge=-_SAFE, le=_SAFE)]
-_Text = Annotated[str, StringConstraints(max_length=500)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True
-    )
+_Text = Annotated[str, msgspec.Meta(max_length=500)]
 
 
-class Figure(_Strict):
+class Figure(Document, frozen=True):
     """Energy with its 95 % interval."""
 
-    microjoules: _Signed
-    lo_microjoules: _Signed
-    hi_microjoules: _Signed
+    microjoules: Signed
+    lo_microjoules: Signed
+    hi_microjoules: Signed
 
     @classmethod
     def of(cls, energy: Energy) -> Figure:
@@ -51,28 +51,28 @@ class Figure(_Strict):
         return cls(microjoules=energy.uj, lo_microjoules=energy.lo_uj, hi_microjoules=energy.hi_uj)
 
 
-class CounterWindow(_Strict):
+class CounterWindow(Document, frozen=True):
     """What a source showed at both ends of the window."""
 
     source: _Text
-    first_microjoules: _Count | None
-    last_microjoules: _Count | None
+    first_microjoules: Count | None
+    last_microjoules: Count | None
     first_epoch: _Text
     last_epoch: _Text
 
 
-class SettlementStatement(_Strict):
+class SettlementStatement(Document, frozen=True):
     """One settled reservation."""
 
-    kind: Literal["https://cryoflux.dev/settlement/v1"] = "https://cryoflux.dev/settlement/v1"
-    meter_key: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z+/]{43}=$")]
+    kind: Literal["https://cryoflux.dev/settlement/v1"]
+    meter_key: RawKey
     """the raw Ed25519 key that it is signed with"""
     boot: _Text
     """boot id of the machine that was metered"""
     request: _Text
     """request id of the take: the id of the attempt"""
     reservation: _Text
-    reserved_microjoules: _Count
+    reserved_microjoules: Count
     charged: Figure
     """net energy that the reserving process caused"""
     machine_net: Figure
@@ -80,20 +80,21 @@ class SettlementStatement(_Strict):
     tier: Tier
     sources: list[_Text]
     flags: list[_Text]
-    baseline: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    baseline: Sha256
     curve: _Text
-    cpu_microseconds: _Count
-    window_nanoseconds: _Count
+    cpu_microseconds: Count
+    window_nanoseconds: Count
     counters: list[CounterWindow]
     """empty where a crash came before the first note"""
 
 
-_STATEMENT = TypeAdapter(SettlementStatement)
+_DECODER = msgspec.json.Decoder(SettlementStatement)
 
 
 def sign_settlement(reservation: Reservation, charge: Charge, boot_id: str, key: Ed25519PrivateKey) -> str:
     """The signed envelope around the statement of a settled charge, as one line of text."""
     statement = SettlementStatement(
+        kind="https://cryoflux.dev/settlement/v1",
         meter_key=base64.b64encode(raw_public_key(key.public_key())).decode(),
         boot=boot_id,
         request=reservation.request_id,
@@ -122,6 +123,36 @@ def sign_settlement(reservation: Reservation, charge: Charge, boot_id: str, key:
     return sign_document(statement, key, METER_PAYLOAD).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class ParsedSettlement:
+    """A meter's statement, read; whether its signature is right is not known yet."""
+
+    statement: SettlementStatement
+    key: bytes
+    """that it names, 32 bytes"""
+    message: bytes
+    """that was signed"""
+    signature: bytes
+
+
+def parse_settlement(envelope: str) -> ParsedSettlement:
+    """Read the statement of an envelope without checking its signature.
+
+    Raises:
+        VerificationError: it is malformed, or names a key that is not sound.
+    """
+    signed = parse_envelope(envelope.encode(), METER_PAYLOAD)
+    statement = parse_strictly(_DECODER, signed.payload, "The meter's statement")
+    key = decode_base64(statement.meter_key, "The meter's key")
+    refuse_weak_key(key, "The key that the meter's statement names")
+    if signed.keyid != raw_key_id(key):
+        raise VerificationError(
+            "The meter's statement was not signed by the key that it names.",
+            why="Somebody changed it after it was signed, or made it up.",
+        )
+    return ParsedSettlement(statement, key, pae(signed.payload, METER_PAYLOAD), signed.signature)
+
+
 def read_settlement(envelope: str) -> SettlementStatement:
     """The statement of an envelope, once its signature is known to be of the key that it names.
 
@@ -130,15 +161,10 @@ def read_settlement(envelope: str) -> SettlementStatement:
     Raises:
         VerificationError: it is malformed, or was not signed by that key.
     """
-    signed = parse_envelope(envelope.encode(), METER_PAYLOAD)
-    statement = parse_strictly(_STATEMENT, signed.payload, "The meter's statement")
-    try:
-        key = Ed25519PublicKey.from_public_bytes(decode_base64(statement.meter_key, "The meter's key"))
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise VerificationError("The meter's statement names no Ed25519 key.") from error
-    if not verify(signed, key):
+    parsed = parse_settlement(envelope)
+    if not verify_signature(parsed.key, parsed.message, parsed.signature):
         raise VerificationError(
             "The meter's statement was not signed by the key that it names.",
             why="Somebody changed it after it was signed, or made it up.",
         )
-    return statement
+    return parsed.statement

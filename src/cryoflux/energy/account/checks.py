@@ -1,0 +1,169 @@
+"""Every amount of an account stands in it more than once; here they are compared.
+
+All of it in one pass, with one reservation in memory at a time; or its end alone; or one reservation.
+"""
+
+from __future__ import annotations
+
+__all__ = ["TAIL", "check_end", "check_one", "whole"]
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
+from cryoflux.energy.account.ledger import ENTRIES, LedgerEntry, identity, read_entries, read_pending
+from cryoflux.energy.account.rules import FaultError, Line, fits, read_lines, read_stored
+from cryoflux.energy.account.tables import missing_or_changed, version_of
+
+TAIL = 4096
+"""An account that is opened is checked whole up to so many entries, and over its last so many beyond."""
+
+_ENDINGS = {"settle": "settled", "release": "released"}
+_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'entries'"
+# Read as the table has it: an index may have been edited too.
+_STATES = "SELECT state, count(*) FROM reservations NOT INDEXED GROUP BY state"
+_INDEXED = ("entries", "reservations")
+
+
+def whole(connection: sqlite3.Connection) -> Iterator[Line]:
+    """All entries of an account, oldest first; it adds up if going through them comes to an end.
+
+    Raises:
+        FaultError: it does not.
+    """
+    _check_schema(connection)
+    # First, since it reads the table in the order in which it lies on the disk.
+    states = dict(connection.execute(_STATES).fetchall())
+    kinds: Counter[str] = Counter()
+    sources: set[str] = set()
+    for entry, stored in _following(connection, None):
+        kinds[entry.kind] += 1
+        if stored is not None and stored.charge is not None:
+            sources.update(stored.charge.sources)
+        yield entry, stored
+    _check_counts(kinds, states)
+    for _ in read_stored(connection, "r.state = 'open'"):
+        pass  # what was noted can be read
+    _check_sources(connection, sources)
+    _check_pending(connection)
+    if not identity(connection).holds:
+        raise FaultError("the sums are not those of its entries")
+    _check_indexes(connection)
+
+
+def check_end(connection: sqlite3.Connection) -> None:
+    """Compare the last `TAIL` entries, what is pending, and all open reservations.
+
+    Raises:
+        FaultError: something does not add up.
+    """
+    last = connection.execute(_LAST).fetchone()
+    if last is None or last[0] <= TAIL:
+        for _ in whole(connection):
+            pass
+        return
+    _check_schema(connection)
+    start = next(read_entries(connection, after=last[0] - TAIL - 1), None)
+    if start is None or start.seq != last[0] - TAIL:
+        raise FaultError(f"entry {last[0] - TAIL} is missing")
+    reserved_uj = start.reserved_uj
+    for entry, _ in _following(connection, start):
+        reserved_uj = entry.reserved_uj
+    _check_open(connection, reserved_uj)
+    _check_pending(connection)
+
+
+def check_one(connection: sqlite3.Connection, reservation: str) -> None:
+    """Compare one reservation with the entries that took and ended it.
+
+    Raises:
+        FaultError: they do not agree.
+    """
+    stored = next(read_stored(connection, "r.id = ?", reservation), None)
+    if stored is None:
+        raise FaultError(f"the reservation {reservation} is missing")
+    due = {f"take:{stored.request_id}": "take"}
+    due |= {f"{kind}:{stored.id}": kind for kind, state in _ENDINGS.items() if state == stored.state}
+    query = f"{ENTRIES} WHERE e.request_id IN (?, ?, ?)"
+    keys = (f"take:{stored.request_id}", *(f"{kind}:{stored.id}" for kind in _ENDINGS))
+    found = [LedgerEntry(*row) for row in connection.execute(query, keys)]
+    if {entry.request_id: entry.kind for entry in found} != due:
+        raise FaultError(
+            f"the entries of the reservation {reservation} are not those of one that is {stored.state}"
+        )
+    for entry in found:
+        if entry.reservation != stored.id or not fits(entry, stored):
+            raise _unlike(entry)
+
+
+def _unlike(entry: LedgerEntry) -> FaultError:
+    return FaultError(f"entry {entry.seq} is not what a {entry.kind} looks like")
+
+
+def _check_schema(connection: sqlite3.Connection) -> None:
+    if fault := missing_or_changed(connection):
+        raise FaultError(fault)
+
+
+def _following(connection: sqlite3.Connection, start: LedgerEntry | None) -> Iterator[Line]:
+    """The entries behind one, or all of them; each follows from the one before, and the last is the last."""
+    balance_uj, reserved_uj, count = (start.balance_uj, start.reserved_uj, start.seq) if start else (0, 0, 0)
+    for entry, stored in read_lines(connection, after=count):
+        count += 1
+        balance_uj += entry.balance_change_uj
+        reserved_uj += entry.reserved_change_uj
+        if entry.seq != count:
+            raise FaultError(f"entry {count} is missing")
+        if (entry.balance_uj, entry.reserved_uj) != (balance_uj, reserved_uj):
+            raise FaultError(f"entry {count} ({entry.kind}) does not follow from the one before")
+        if not fits(entry, stored):
+            raise _unlike(entry)
+        yield entry, stored
+    if not count or connection.execute(_LAST).fetchone() != (count,):
+        raise FaultError("entries are missing at its end")
+
+
+def _check_counts(kinds: Mapping[str, int], states: Mapping[str, int]) -> None:
+    # Request ids are unique, so where the numbers agree each reservation has its entries once.
+    if kinds["take"] != sum(states.values()):
+        raise FaultError("its reservations are not those that its entries took")
+    for kind, state in _ENDINGS.items():
+        if kinds[kind] != states.get(state, 0):
+            raise FaultError(f"a reservation is {state} without an entry")
+
+
+def _check_sources(connection: sqlite3.Connection, sources: AbstractSet[str]) -> None:
+    if version_of(connection) == 1:
+        return
+    if {name for (name,) in connection.execute("SELECT name FROM sources")} != sources:
+        raise FaultError("its sources are not those that its settlements were measured by")
+
+
+def _check_pending(connection: sqlite3.Connection) -> None:
+    if version_of(connection) == 1:
+        return
+    rows = connection.execute("SELECT count(*) FROM pending").fetchone()[0]
+    pending = read_pending(connection)
+    if rows != 1 or (pending.readings > 0) != bool(pending.since):
+        raise FaultError("its pending credit is not as it was made")
+    if not pending.readings and (pending.uj, pending.lo_uj, pending.hi_uj, pending.tier) != (0, 0, 0, ""):
+        raise FaultError("its pending credit comes from no reading")
+    if pending.readings:
+        pending.energy()  # where it is none, that is said
+
+
+def _check_indexes(connection: sqlite3.Connection) -> None:
+    # What makes request ids unique, and finds a reservation, is an index; SQLite compares it with its table.
+    for table in _INDEXED:
+        (said,) = connection.execute(f"PRAGMA integrity_check({table})").fetchone()
+        if said != "ok":
+            raise FaultError(f"the table {table} and its indexes do not agree ({said})")
+
+
+def _check_open(connection: sqlite3.Connection, reserved_uj: int) -> None:
+    opened = list(read_stored(connection, "r.state = 'open'"))
+    if sum(stored.reserved_uj for stored in opened) != reserved_uj:
+        raise FaultError("its open reservations are not what its entries hold")
+    for stored in opened:
+        check_one(connection, stored.id)

@@ -1,0 +1,110 @@
+"""What the account does not do, said to whoever asked."""
+
+from __future__ import annotations
+
+__all__ = [
+    "LOG_PATTERN",
+    "ReservationConflictError",
+    "UnknownReservationError",
+    "another_amount",
+    "another_log",
+    "check_amount",
+    "check_log",
+    "require_open",
+    "too_little",
+    "unknown",
+    "used_up",
+]
+
+import re
+
+from cryoflux.energy.account.ledger import Record, State
+from cryoflux.errors import BudgetError, UsageError
+from cryoflux.quantities import format_energy
+
+LOG_PATTERN = r"^[ -~]{0,200}$"
+"""What names a receipt log: printable ASCII, as its origin is."""
+_MOST_UJ = 2**53 - 1
+
+
+class UnknownReservationError(UsageError):
+    """There is no such reservation."""
+
+
+class ReservationConflictError(UsageError):
+    """A request id comes again with other content, or a reservation is not in the state for this."""
+
+
+def check_amount(uj: int) -> None:
+    """Refuse an amount, µJ, that can be neither granted nor taken."""
+    if not 0 < uj <= _MOST_UJ:
+        raise UsageError(
+            f"{uj} µJ cannot be granted or taken.",
+            why="An amount lies above zero and up to 9 GJ.",
+            hint="Ask for a positive amount of joules.",
+        )
+
+
+def check_log(log: str) -> None:
+    """Refuse what cannot be the origin of a receipt log; none is fine."""
+    if not re.fullmatch(LOG_PATTERN, log):
+        raise UsageError(
+            "What is named as the log of a reservation is not the origin of one.",
+            why="An origin is at most 200 printable ASCII characters.",
+            hint="Name the log as its checkpoint does in its first line, or none.",
+        )
+
+
+def another_amount(request_id: str) -> ReservationConflictError:
+    """A request id comes again for another amount."""
+    return _conflict(request_id, "another amount")
+
+
+def another_log(request_id: str) -> ReservationConflictError:
+    """A request id comes again for an attempt of another log."""
+    return _conflict(request_id, "an attempt of another log")
+
+
+def _conflict(request_id: str, other: str) -> ReservationConflictError:
+    return ReservationConflictError(
+        f"The request id {request_id!r} was used before, for {other}.",
+        why="A repeated request must mean the same thing, or it could spend twice.",
+        hint="Use a new request id for a new request.",
+    )
+
+
+def used_up(request_id: str, state: State) -> ReservationConflictError:
+    """A request id comes again whose reservation has ended."""
+    return ReservationConflictError(
+        f"The joules taken with the request id {request_id!r} are {state} already.",
+        why="Joules are given out once per request id, so nothing is reserved for this request.",
+        hint="Take again with a new request id.",
+    )
+
+
+def too_little(uj: int, available_uj: int) -> BudgetError:
+    """More is asked for than there is."""
+    return BudgetError(
+        f"{format_energy(uj)} were asked for; the bucket holds {format_energy(available_uj)}.",
+        why="A take is all or nothing, so that no attempt starts that cannot be paid.",
+        hint="Grant more joules with --budget, or ask for less.",
+    )
+
+
+def unknown(reservation_id: str) -> UnknownReservationError:
+    """There is no reservation of that id."""
+    return UnknownReservationError(
+        f"There is no reservation {reservation_id!r}.",
+        why="Only what was taken can be settled or released.",
+        hint="`cryoflux energy ledger` lists what was taken.",
+    )
+
+
+def require_open(record: Record) -> None:
+    """Refuse a reservation that has ended."""
+    if record.state != "open":
+        raise ReservationConflictError(
+            f"The reservation {record.reservation.id!r} is {record.state} already.",
+            why="Joules are given back or charged once.",
+            hint="Take again for another attempt.",
+        )
