@@ -58,6 +58,8 @@ class Run(_Section):
 
     state: FolderText = "state"
     """folder that holds receipts, account, keys and models"""
+    task: str = "lora_delta"
+    """what is improved: names of tasks, with commas, or a class of one's own as ``module:Class``"""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """of every random choice"""
 
@@ -263,6 +265,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
     return found
 
 
+def _from_flags(flags: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+    for name in flags:
+        if name not in SECTION_OF and name != "recipe":
+            raise _unknown(name, "Arguments", list(SECTION_OF))
+    given = ((name, value) for name, value in flags.items() if value is not None)
+    return {name: (value, f"--{name.replace('_', '-')}") for name, value in given}
+
+
 def _user_file() -> Path:
     home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(home).expanduser() / "cryoflux" / FILE_NAME
@@ -311,9 +321,7 @@ def load_settings(
     for path in (_user_file(), (folder or _working_folder()) / FILE_NAME):
         layers |= _from_file(path)
     layers |= _from_environment(os.environ if environ is None else environ)
-    for name, value in (flags or {}).items():
-        if value is not None:
-            layers[name] = (value, f"--{name.replace('_', '-')}")
+    layers |= _from_flags(flags or {})
     document: dict[str, Any] = {}
     origins = {f"{section}.{name}": "default" for name, section in SECTION_OF.items()}
     if "recipe" in layers:

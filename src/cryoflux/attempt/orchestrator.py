@@ -1,9 +1,8 @@
 """One attempt, in ten steps: the table of contents of CryoFlux.
 
-A crash at any step leaves the receipts valid, the head model whole and the joules charged; the next
-run gives the attempt an ``aborted`` receipt (`cryoflux.runs.recovery`). Nothing is counted twice. An accepted
-update takes effect once its receipt is in the log and, where that is required, a quorum of witnesses has
-seen it there.
+A crash at any step leaves the receipts valid, the head whole and the joules charged; the next run gives the
+attempt an ``aborted`` receipt (`cryoflux.runs.recovery`). Nothing is counted twice. An accepted update takes
+effect once its receipt is in the log and, where that is required, a quorum of witnesses has seen it there.
 """
 
 from __future__ import annotations
@@ -11,73 +10,95 @@ from __future__ import annotations
 __all__ = ["run_attempt"]
 
 from cryoflux.attempt import recording, stages
-from cryoflux.attempt.context import AttemptStopped, Bench, Phases, Step
-from cryoflux.attempt.recording import Announced, AttemptRecord
+from cryoflux.attempt.context import Context, Opened
+from cryoflux.attempt.recording import Announced, AttemptRecord, Ending
+from cryoflux.attempt.watch import AttemptStopped, Phases, Step
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import format_energy
-from cryoflux.scheduling.policy import Choice, Plateau, choose
+from cryoflux.receipts.statement import Cause
+from cryoflux.scheduling.policy import Arm, Plateau, choose
+from cryoflux.tasks.interface import Offer
 
 
-def run_attempt(bench: Bench) -> AttemptRecord | Plateau:
-    """Try to improve the head model once, unless no arm is expected to pay.
+def run_attempt(context: Context) -> AttemptRecord | Plateau:
+    """Try to improve a head once, unless no arm is expected to pay.
 
     Raises:
         BudgetError: the bucket pays for no arm; nothing was announced.
         AgentError: the agent went away; the next run settles what was reserved.
         StorageError: the disk is full, read-only, or refuses.
-        StateError: a quorum of witnesses is required, and has not seen the receipt: the head model stays.
+        StateError: a quorum of witnesses is required, and has not seen the receipt: the head stays.
     """
     phases = Phases()
-    started_at = bench.timestamp()
+    started_at = context.timestamp()
 
-    with bench.step(Step.SAMPLE, phases):  # 1
-        sample = bench.agent.sample()
-        bench.observer.sampled(sample)
-    with bench.step(Step.SCHEDULE, phases):  # 2
+    with context.step(Step.SAMPLE, phases):  # 1
+        sample = context.agent.sample()
+        context.observer.sampled(sample)
+    with context.step(Step.SCHEDULE, phases):  # 2
+        offers = _offers(context)
         choice = choose(
-            bench.arms(),
-            bench.outcomes,
+            list(offers),
+            context.memory.memories({name: opened.rule.min_delta for name, opened in context.tasks.items()}),
+            len(context.memory.lessons),
             bucket_uj=sample.bucket_uj,
-            min_delta_nano=bench.rule.thresholds.min_delta,
-            seed=bench.seed,
-            policy=bench.policy,
+            seed=context.terms.seed,
+            policy=context.terms.policy,
         )
     if choice is None:
         raise BudgetError(
             f"The bucket holds {format_energy(sample.bucket_uj)}, which pays for no attempt.",
-            why=f"An attempt reserves {format_energy(bench.reserve_uj)}.",
+            why=f"An attempt reserves {format_energy(context.terms.reserve_uj)}.",
             hint="Grant more: cryoflux run --budget 2kJ.",
         )
     if isinstance(choice, Plateau):
         return choice
-    bench.observer.chosen(choice)
-    with bench.step(Step.ANNOUNCE, phases):  # 3
-        announced = recording.announce(bench, choice, sample.bucket_uj)
-    with bench.step(Step.RESERVE, phases):  # 4
-        reservation = _reserve(bench, choice, announced, started_at)
+    context.observer.chosen(choice)
+    opened, offer = context.tasks[choice.arm.task], offers[choice.arm]
+    with context.step(Step.ANNOUNCE, phases):  # 3
+        announced = recording.announce(context, opened, choice, offer, sample.bucket_uj)
+    with context.step(Step.RESERVE, phases):  # 4
+        reservation = _reserve(context, opened, announced, started_at)
     try:
-        return _try(bench, choice, announced, reservation, started_at, phases)
+        return _try(context, opened, announced, reservation, started_at, phases)
     except AttemptStopped as stopped:
-        return _abort(bench, announced, reservation, started_at, phases, stopped)
+        return _abort(context, opened, announced, reservation, started_at, phases, stopped)
 
 
-def _reserve(bench: Bench, choice: Choice, announced: Announced, started_at: str) -> Reservation:
+def _offers(context: Context) -> dict[Arm, Offer]:
+    """Every arm of every task that is at work, with what it should cost by now."""
+    reserve_uj = context.terms.reserve_uj
+    return {
+        Arm(
+            name,
+            offer.arm,
+            reserve_uj,
+            min(reserve_uj, offer.prior_uj or reserve_uj),
+            opened.task.metric.unit,
+        ): offer
+        for name, opened in context.tasks.items()
+        for offer in opened.task.arms(opened.drawn, opened.part)
+    }
+
+
+def _reserve(context: Context, opened: Opened, announced: Announced, started_at: str) -> Reservation:
+    intent = announced.intent
     try:
-        return bench.agent.take(choice.arm.reserve_uj, request_id=announced.intent.task.id)
+        return context.agent.take(
+            intent.reserved_microjoules, request_id=intent.task.id, log=context.log.origin
+        )
     except BudgetError:
         # Somebody else drew on the same bucket since it was sampled; what was announced gets its receipt.
-        gone = AttemptStopped(
-            "Aborted: the bucket no longer held the reservation; nothing was tried.", "failed"
-        )
-        recording.record(bench, announced, None, started_at, stopped=gone)
-        bench.published(binding=False)
+        gone = Ending(stopped=AttemptStopped(Cause.UNRESERVED, "unreserved"))
+        recording.record(context, opened, announced, None, started_at, gone)
+        context.published(binding=False)
         raise
 
 
 def _try(
-    bench: Bench,
-    choice: Choice,
+    context: Context,
+    opened: Opened,
     announced: Announced,
     reservation: Reservation,
     started_at: str,
@@ -85,27 +106,33 @@ def _try(
 ) -> AttemptRecord:
     # A base that was never evaluated is evaluated first: so the attempt knows what evaluation costs.
     with phases.measure(Step.EVALUATE):
-        base = stages.base_losses(bench, reservation)
+        base = stages.base_losses(context, opened, reservation)
 
-    with bench.step(Step.TRAIN, phases):  # 5
-        candidate = stages.train(bench, choice, reservation, phases)
-    with bench.step(Step.EVALUATE, phases):  # 6
-        reading = None if candidate.refused else stages.read_holdout(bench, reservation, candidate, base)
-    with bench.step(Step.DECIDE, phases):  # 7
-        judged = stages.judge(bench, reading) if reading else stages.refuse(candidate.refused or "")
+    with context.step(Step.TRAIN, phases):  # 5
+        order = stages.work_order(opened, announced.intent, opened.task.place.pool_seed)
+        candidate = stages.train(context, opened, order, reservation, phases)
+    with context.step(Step.EVALUATE, phases):  # 6
+        reading = None
+        if candidate.refused is None:
+            reading = stages.read_holdout(context, opened, reservation, candidate, base)
+    with context.step(Step.DECIDE, phases):  # 7
+        if reading is not None:
+            judged = stages.judge(context, opened, reading)
+        else:
+            judged = stages.refuse(context, opened, candidate)
         verdict = judged.verdict
-    with bench.step(Step.MERGE, phases):  # 8
-        result = stages.keep(bench, candidate, reading, verdict)
-    with bench.step(Step.SETTLE, phases):  # 9
-        settlement = bench.agent.settle(reservation.id)
-    with bench.step(Step.RECORD, phases):  # 10
-        statement, leaf_hash = recording.record(
-            bench, announced, settlement, started_at, candidate=candidate, judged=judged, result=result
-        )
-        bench.published(binding=verdict.accepted)
+    with context.step(Step.MERGE, phases):  # 8
+        result = stages.keep(context, opened, candidate, reading, verdict)
+    unread_uj = opened.task.aside_uj(candidate.arm, opened.part, reservation.reserved_uj)
+    with context.step(Step.SETTLE, phases):  # 9
+        settlement = context.agent.settle(reservation.id)
+    with context.step(Step.RECORD, phases):  # 10
+        ending = Ending(candidate=candidate, judged=judged, result=result)
+        statement, leaf_hash = recording.record(context, opened, announced, settlement, started_at, ending)
+        context.published(binding=verdict.accepted)
         if verdict.accepted:
-            bench.loaded.adopt(result, candidate.changed)
-            bench.versions.point_head(result.digest)
+            opened.task.adopt(result)
+            context.versions.point_head(result.digest, opened.task.name)
     return AttemptRecord(
         statement=statement,
         leaf_hash=leaf_hash,
@@ -113,34 +140,31 @@ def _try(
         head_loss=reading.new.mean if reading and verdict.accepted else base.mean,
         phases=phases.seconds,
         bucket_uj=settlement.bucket_uj,
-        saved_uj=candidate.adapter.saved_uj + (reading.saved_uj if reading else _unread_uj(bench, candidate)),
+        saved_uj=candidate.update.saved_uj + (reading.saved_uj if reading else unread_uj),
     )
 
 
-def _unread_uj(bench: Bench, candidate: stages.Candidate) -> int:
-    return bench.evaluation_uj(candidate.recipe)
-
-
 def _abort(
-    bench: Bench,
+    context: Context,
+    opened: Opened,
     announced: Announced,
     reservation: Reservation,
     started_at: str,
     phases: Phases,
     stopped: AttemptStopped,
 ) -> AttemptRecord:
-    bench.versions.discard_drafts()
-    with bench.step(Step.SETTLE, phases):
-        settlement = bench.agent.settle(reservation.id)
-    with bench.step(Step.RECORD, phases):
-        statement, leaf_hash = recording.record(bench, announced, settlement, started_at, stopped=stopped)
-        bench.published(binding=False)
+    context.versions.discard_drafts()
+    with context.step(Step.SETTLE, phases):
+        settlement = context.agent.settle(reservation.id)
+    with context.step(Step.RECORD, phases):
+        ending = Ending(stopped=stopped)
+        statement, leaf_hash = recording.record(context, opened, announced, settlement, started_at, ending)
+        context.published(binding=False)
     return AttemptRecord(
         statement=statement,
         leaf_hash=leaf_hash,
         evidence=None,
-        head_loss=stages.known_head_loss(bench),
+        head_loss=stages.known_head_loss(context, opened),
         phases=phases.seconds,
         bucket_uj=settlement.bucket_uj,
-        stopped=stopped.cause,
     )

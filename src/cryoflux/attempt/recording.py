@@ -5,15 +5,17 @@ An attempt is announced before it is tried and recorded after it, whatever becam
 
 from __future__ import annotations
 
-__all__ = ["Announced", "AttemptRecord", "announce", "energy_figure", "record"]
+__all__ = ["Announced", "AttemptRecord", "Ending", "announce", "energy_figure", "record"]
 
 from dataclasses import dataclass
 from typing import Literal
 
-from cryoflux.attempt.context import AttemptStopped, Bench
-from cryoflux.attempt.stages import Candidate, Judgement, arm_seed
+from cryoflux.attempt.context import Context, Opened
+from cryoflux.attempt.stages import Candidate, Judgement
+from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.decision.evidence import Evidence
-from cryoflux.decision.rules import BUDGETED, Verdict
+from cryoflux.decision.reason import Reason
+from cryoflux.decision.rules import Verdict
 from cryoflux.decision.screening import SCREEN
 from cryoflux.digests import file_digest
 from cryoflux.energy.account.settlement import read_settlement
@@ -24,6 +26,7 @@ from cryoflux.evaluation.machine import software
 from cryoflux.receipts.statement import (
     ArmPrior,
     Base,
+    Cause,
     Data,
     Decision,
     EnergyFigure,
@@ -41,12 +44,15 @@ from cryoflux.receipts.statement import (
     Task,
     Training,
 )
-from cryoflux.registry.versions import HEAD, Version
-from cryoflux.scheduling.lessons import taught
+from cryoflux.receipts.sums import sums_of
+from cryoflux.registry.versions import Version
 from cryoflux.scheduling.policy import Choice
-from cryoflux.tasks.lora.adapter import Screening
-from cryoflux.tasks.lora.recipe import Recipe
+from cryoflux.state import HEAD
+from cryoflux.tasks.interface import Offer
 from cryoflux.tasks.pool import slice_digest
+
+_SEEDS = 1_000_003
+"""the seed of an attempt is that of the run times this, plus its number: known beforehand, and its own"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,22 @@ class Announced:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended: judged, or stopped before it was."""
+
+    stopped: AttemptStopped | None = None
+    candidate: Candidate | None = None
+    judged: Judgement | None = None
+    result: Version | None = None
+    """the head afterwards, where it is another one"""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict, where there is one."""
+        return self.judged.verdict if self.judged else None
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptRecord:
     """One finished attempt, for whoever shows it."""
 
@@ -65,101 +87,120 @@ class AttemptRecord:
     leaf_hash: str
     evidence: Evidence | None
     head_loss: float | None
-    """holdout loss of the head model afterwards, nats"""
+    """holdout loss of the head afterwards, in its unit"""
     phases: dict[str, float]
     """CPU-seconds by phase"""
     bucket_uj: int
     saved_uj: int = 0
     """what stopping a hopeless attempt early saved; modelled, µJ"""
-    stopped: str | None = None
-    """why it was aborted: ``interrupted``, ``exhausted`` or ``failed``"""
 
     @property
     def receipt(self) -> Receipt:
-        """What the statement says."""
+        """The receipt in the statement."""
         return self.statement.predicate
 
 
-def announce(bench: Bench, choice: Choice, bucket_uj: int) -> Announced:
+def announce(context: Context, opened: Opened, choice: Choice, offer: Offer, bucket_uj: int) -> Announced:
     """Write the intent to the log before anything is tried.
 
     Args:
-        bench: the run.
-        choice: what will be tried.
+        context: the run.
+        opened: the task that was chosen.
+        choice: the arm that was chosen, and why.
+        offer: the same arm, as its task describes it.
         bucket_uj: what the bucket held when it was chosen, µJ.
     """
-    bench.attempts += 1
-    bench.holdout_use.uses += 1
-    recipe = bench.recipes[choice.arm.name]
-    data = Data(
-        name=bench.data.name,
-        digest=bench.data.digest,
-        train=bench.data.file_digests["train"],
-        train_count=len(bench.data.train),
-        holdout=bench.holdout(),
-        audit=bench.data.file_digests["audit"],
-        audit_count=len(bench.data.audit),
-    )
-    task_id = f"lora_{int(bench.now().timestamp())}_{bench.log.size}"
-    base = Subject(name=HEAD, digest=Sha256Digest(sha256=bench.head.files))
+    data, digests, memory = opened.data, opened.data.file_digests, context.memory
     intent = Intent(
-        sequence=bench.log.size,
-        prev=bench.log.head_hash,
-        task=Task(id=task_id, name=choice.arm.task, arm=choice.arm.name),
-        base=bench.base(),
-        data=data,
-        recipe=recipe.as_receipt(),
-        seed=arm_seed(bench),
-        schedule=_schedule(bench, choice, bucket_uj),
-        rule=_rule(bench, recipe),
+        sequence=context.log.size,
+        prev=context.log.head_hash,
+        task=Task(id=_task_id(context, choice.arm.task), name=choice.arm.task, arm=choice.arm.name),
+        metric=opened.task.metric,
+        base=opened.base,
+        data=Data(
+            name=data.name,
+            digest=data.digest,
+            train=digests["train"],
+            train_count=data.count("train"),
+            holdout=opened.next_use(),
+            audit=digests["audit"],
+            audit_count=data.count("audit"),
+        ),
+        recipe=dict(offer.recipe),
+        seed=(context.terms.seed * _SEEDS + memory.attempts + 1) % 2**53,
+        schedule=_schedule(context, choice, bucket_uj),
+        rule=_rule(opened, offer),
+        bar=context.bar(opened),
         reserved_microjoules=choice.arm.reserve_uj,
-        meter=bench.meter,
-        announced_at=bench.timestamp(),
+        meter=context.terms.meter,
+        announced_at=context.timestamp(),
     )
-    entry = bench.log.append(lambda *_: IntentStatement(subject=[base], predicate=intent))
+    subject = Subject(name=HEAD, digest=Sha256Digest(sha256=opened.base.files))
+    entry = context.append(lambda *_: IntentStatement(subject=[subject], predicate=intent))
     return Announced(intent, entry.leaf_hash)
 
 
+def _task_id(context: Context, task: str) -> str:
+    return f"{task}_{int(context.now().timestamp())}_{context.log.size}"
+
+
+def _schedule(context: Context, choice: Choice, bucket_uj: int) -> Schedule:
+    arms = [
+        ArmPrior(
+            task=row.arm.task,
+            name=row.arm.name,
+            prior_microjoules=row.arm.prior_uj,
+            reserve_microjoules=row.arm.reserve_uj,
+            min_delta=0 if row.arm.task == choice.arm.task else context.tasks[row.arm.task].rule.min_delta,
+        )
+        for row in choice.table
+    ]
+    return Schedule(
+        policy=context.terms.policy,
+        reason=choice.reason,
+        arms=arms,
+        bucket_microjoules=bucket_uj,
+        seed=context.terms.seed,
+    )
+
+
+def _rule(opened: Opened, offer: Offer) -> Rule:
+    return opened.rule.but(screen=SCREEN if offer.screens and opened.screens else "")
+
+
 def record(
-    bench: Bench,
+    context: Context,
+    opened: Opened,
     announced: Announced,
     settlement: Settlement | None,
     started_at: str,
-    *,
-    stopped: AttemptStopped | None = None,
-    candidate: Candidate | None = None,
-    judged: Judgement | None = None,
-    result: Version | None = None,
+    ending: Ending,
 ) -> tuple[ReceiptStatement, str]:
     """Write the receipt and return it with its leaf hash; from here on the attempt has happened."""
-    intent = announced.intent
-    head = result or bench.head
-    verdict = judged.verdict if judged else None
+    intent, verdict = announced.intent, ending.verdict
+    base = opened.base
+    result = ending.result
     receipt = Receipt(
-        sequence=bench.log.size,
-        prev=bench.log.head_hash,
+        sequence=context.log.size,
+        prev=context.log.head_hash,
         intent=announced.leaf_hash,
         task=intent.task,
         outcome=_outcome(verdict),
-        reason=verdict.reason if verdict else stopped.reason if stopped else "",
-        base=intent.base,
-        result=Base(digest=head.digest, files=head.files),
+        reason=_reason(ending),
+        base=base,
+        result=Base(digest=result.digest, files=result.files) if result else base,
         holdout=intent.data.holdout,
-        training=_training(bench, intent, candidate) if candidate else None,
-        evaluation=_evaluation(bench, candidate, judged),
-        decision=Decision(rule=intent.rule, accepted=verdict.accepted) if verdict else None,
-        energy=energy_figure(bench, settlement, intent),
+        training=_training(ending.candidate) if ending.candidate else None,
+        evaluation=_evaluation(opened, ending),
+        decision=_decision(intent, ending),
+        energy=energy_figure(context, settlement, intent),
         software=software(),
         started_at=started_at,
-        finished_at=bench.timestamp(),
+        finished_at=context.timestamp(),
+        cause=ending.stopped.cause if ending.stopped else Cause.NONE,
     )
-    statement = ReceiptStatement(subject=_subjects(bench, candidate), predicate=receipt)
-    entry = bench.log.append(lambda *_: statement)
-    if (lesson := taught(intent, receipt)) is not None:
-        bench.outcomes.append(lesson)
-    if receipt.evaluation:
-        bench.holdout_use.looks += 1
-        bench.holdout_use.kept += receipt.outcome is Outcome.ACCEPTED
+    statement = ReceiptStatement(subject=_subjects(base, ending.candidate), predicate=receipt)
+    entry = context.append(lambda *_: statement)
     return statement, entry.leaf_hash
 
 
@@ -171,141 +212,103 @@ def _outcome(verdict: Verdict | None) -> Outcome:
     return Outcome.UNDECIDED if verdict.undecided else Outcome.REJECTED
 
 
-def _schedule(bench: Bench, choice: Choice, bucket_uj: int) -> Schedule:
-    arms = [
-        ArmPrior(
-            name=row.arm.name,
-            prior_microjoules=row.arm.prior_uj,
-            reserve_microjoules=row.arm.reserve_uj,
-        )
-        for row in choice.table
-    ]
-    return Schedule(
-        policy=bench.policy, reason=choice.reason, arms=arms, bucket_microjoules=bucket_uj, seed=bench.seed
-    )
+def _reason(ending: Ending) -> Reason:
+    if ending.verdict is not None:
+        return ending.verdict.reason
+    if ending.stopped is None:
+        raise ValueError("an attempt is judged, or stopped for a reason")
+    return ending.stopped.reason
 
 
-def _training(bench: Bench, intent: Intent, candidate: Candidate) -> Training:
-    import torch
+def _decision(intent: Intent, ending: Ending) -> Decision | None:
+    if ending.judged is None:
+        return None
+    return Decision(rule=intent.rule, bar=ending.judged.bar, accepted=ending.judged.verdict.accepted)
 
-    adapter = candidate.adapter
+
+def _training(candidate: Candidate) -> Training:
+    update = candidate.update
     return Training(
-        recipe=intent.recipe,
-        seed=intent.seed,
-        slice_sha256=slice_digest(adapter.drawn),
-        slice_count=len(adapter.drawn),
-        steps=adapter.steps,
-        planned_steps=adapter.planned_steps,
-        planned_at_step=adapter.planned_at_step,
-        stopped_by=adapter.stopped_by,
-        modules=adapter.modules,
-        trained_parameters=adapter.trained_parameters,
-        last_train_loss_nano_nat=adapter.last_loss_nano_nat,
-        fresh_count=adapter.fresh,
-        backend=adapter.backend,
-        saved_microjoules=adapter.saved_uj,
-        screen=_screen(adapter.screening) if adapter.screening else None,
-        threads=torch.get_num_threads(),
-        device=bench.loaded.device,
+        slice_sha256=slice_digest(update.drawn),
+        slice_count=len(update.drawn),
+        stopped_by=update.stopped_by,
+        section=update.section,
+        fresh_count=update.fresh,
+        steps=update.steps,
+        saved_microjoules=update.saved_uj,
+        screen=_screen(update.screening),
+        threads=update.threads,
+        device=update.device,
     )
 
 
-def _screen(screening: Screening) -> Screen:
-    evidence = screening.evidence
-    return Screen(
-        count=evidence.count,
-        base_loss_nano_nat_sum=evidence.base_loss,
-        new_loss_nano_nat_sum=evidence.new_loss,
-        delta_squared_nano_nat_sum=str(evidence.delta_squared),
-        base_correct=evidence.base_correct,
-        new_correct=evidence.new_correct,
-        gained=evidence.gained,
-        lost=evidence.lost,
-        scale=screening.scale,
-    )
+def _screen(screening: Evidence | None) -> Screen | None:
+    return Screen(count=screening.count, **sums_of(screening)) if screening is not None else None
 
 
-def _subjects(bench: Bench, candidate: Candidate | None) -> list[Subject]:
+def _subjects(base: Base, candidate: Candidate | None) -> list[Subject]:
     if candidate is None:
-        return [Subject(name=HEAD, digest=Sha256Digest(sha256=bench.head.files))]
-    names = ("adapter_model.safetensors", "adapter_config.json")
+        return [Subject(name=HEAD, digest=Sha256Digest(sha256=base.files))]
     return [
         Subject(name=name, digest=Sha256Digest(sha256=file_digest(candidate.capsule / name)))
-        for name in names
+        for name in candidate.update.files
     ]
 
 
-def _evaluation(bench: Bench, candidate: Candidate | None, judged: Judgement | None) -> Evaluation | None:
+def _evaluation(opened: Opened, ending: Ending) -> Evaluation | None:
+    candidate, judged = ending.candidate, ending.judged
     if candidate is None or candidate.draft is None or judged is None or judged.evidence is None:
         return None
     evidence = judged.evidence
     return Evaluation(
         profile=judged.profile,
-        max_tokens=bench.max_tokens,
+        metric=opened.task.metric,
         candidate=Base(digest=candidate.draft.digest, files=candidate.draft.files),
-        base_loss_nano_nat_sum=evidence.base_loss,
-        new_loss_nano_nat_sum=evidence.new_loss,
-        delta_nano_nat_sum=evidence.delta,
-        delta_squared_nano_nat_sum=str(evidence.delta_squared),
-        base_correct=evidence.base_correct,
-        new_correct=evidence.new_correct,
-        gained=evidence.gained,
-        lost=evidence.lost,
+        read=evidence.count,
+        delta_sum=evidence.delta,
         per_example=judged.per_example,
-        examples=judged.examples,
         losses_root=judged.losses_root,
+        **sums_of(evidence),
     )
 
 
-def _rule(bench: Bench, recipe: Recipe) -> Rule:
-    thresholds, use = bench.thresholds(), bench.holdout_use
-    budgeted = bench.rule.name == BUDGETED
-    return Rule(
-        name=bench.rule.name,
-        min_delta_nano_nat=thresholds.min_delta,
-        min_accuracy_gain_ppm=thresholds.min_accuracy_gain_ppm,
-        z_milli=thresholds.z_milli,
-        alpha_ppm=bench.rule.alpha_ppm if budgeted else 0,
-        looks=use.looks if budgeted else 0,
-        kept=use.kept if budgeted else 0,
-        needed_milli=thresholds.needed_milli,
-        screen=SCREEN if recipe.screen_size and bench.screens else "",
-    )
-
-
-def energy_figure(bench: Bench, settlement: Settlement | None, intent: Intent) -> EnergyFigure:
+def energy_figure(context: Context, settlement: Settlement | None, intent: Intent) -> EnergyFigure:
     """What the attempt was charged; nothing, or unknown, where this meter has no reservation of it."""
-    reserved_uj = intent.reserved_microjoules
     if settlement is None:
-        elsewhere = intent.meter != bench.meter
-        sample = bench.agent.sample()
-        return EnergyFigure(
-            microjoules=0,
-            lo_microjoules=0,
-            hi_microjoules=reserved_uj if elsewhere else 0,
-            reserved_microjoules=reserved_uj,
-            tier=sample.net.tier,
-            sources=sorted(source.name for source in sample.sources),
-            baseline=sample.baseline_digest,
-            curve="",
-            flags=["settled-elsewhere" if elsewhere else "never-reserved"],
-            assurance="self-reported",
-            cpu_microseconds=0,
-        )
+        return _unmetered(context, intent)
+    energy = settlement.energy
     statement, assurance = _signed(settlement)
     return EnergyFigure(
-        microjoules=settlement.energy.uj,
-        lo_microjoules=settlement.energy.lo_uj,
-        hi_microjoules=settlement.energy.hi_uj,
+        microjoules=energy.uj,
+        lo_microjoules=energy.lo_uj,
+        hi_microjoules=energy.hi_uj,
         reserved_microjoules=settlement.reserved_uj,
-        tier=settlement.energy.tier,
+        tier=energy.tier,
         sources=list(settlement.sources),
         baseline=settlement.baseline_digest,
         curve=settlement.curve,
-        flags=list(settlement.energy.flags),
+        flags=list(energy.flags),
         assurance=assurance,
         cpu_microseconds=settlement.cpu_us,
         settlement=statement,
+    )
+
+
+def _unmetered(context: Context, intent: Intent) -> EnergyFigure:
+    elsewhere = intent.meter != context.terms.meter
+    sample = context.agent.sample()
+    return EnergyFigure(
+        microjoules=0,
+        lo_microjoules=0,
+        hi_microjoules=intent.reserved_microjoules if elsewhere else 0,
+        reserved_microjoules=intent.reserved_microjoules,
+        tier=sample.net.tier,
+        sources=sorted(source.name for source in sample.sources),
+        baseline=sample.baseline_digest,
+        curve="",
+        flags=["settled-elsewhere" if elsewhere else "never-reserved"],
+        assurance="self-reported",
+        cpu_microseconds=0,
     )
 
 

@@ -6,7 +6,6 @@ __all__ = [
     "Candidate",
     "Judgement",
     "Reading",
-    "arm_seed",
     "base_losses",
     "judge",
     "keep",
@@ -14,54 +13,48 @@ __all__ = [
     "read_holdout",
     "refuse",
     "train",
+    "work_order",
 ]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from cryoflux.attempt.context import AttemptStopped, Bench, Phases, Step
+from cryoflux.attempt.context import Context, Opened
+from cryoflux.attempt.watch import AttemptStopped, Phases, Step
 from cryoflux.decision.evidence import Evidence, pair_losses
+from cryoflux.decision.reason import Reason
 from cryoflux.decision.rules import BUDGETED, Verdict, decide
 from cryoflux.decision.screening import screened_out
 from cryoflux.decision.sequential import decide_partial, hopeless, looks, reading_order
 from cryoflux.digests import sha256_hex
 from cryoflux.energy.interface import Reservation
 from cryoflux.evaluation.cache import KnownLosses
-from cryoflux.evaluation.evident import needed_evidence
 from cryoflux.evaluation.losses import EvaluationFailedError, Losses, write_evidence
-from cryoflux.evaluation.scoring import Scorer, TransformersScorer
+from cryoflux.evaluation.scoring import Scorer, score
 from cryoflux.files import write_atomic
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
-from cryoflux.receipts.profiles import F32
+from cryoflux.receipts.statement import Bar, Cause, Intent
 from cryoflux.registry.versions import Version
-from cryoflux.scheduling.policy import Choice
-from cryoflux.tasks.lora.adapter import TrainedAdapter
-from cryoflux.tasks.lora.merge import merged_tensors
-from cryoflux.tasks.lora.recipe import ALL_LAYERS, Method, Recipe
-from cryoflux.tasks.pacing import JoulesEndedError, Limits, Progress, TrainingFailedError
+from cryoflux.tasks.interface import Update, WorkOrder
+from cryoflux.tasks.pacing import JoulesEndedError, Limits, TrainingFailedError, TrainingInterruptedError
 
 _MARGIN = 1.35
 """how much dearer than before evaluation may be; what is not needed is refunded, so width costs little"""
-_FIRST_MERGE = 0.06
-"""share of the reservation kept for merging before it was measured"""
 _OVERDRAFT = 0.05
 """share of its reservation that an attempt may overdraw"""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A trained update: its capsule and, unless the screen refused it, the merged model as a draft."""
+    """A trained update: its capsule and, unless the screen refused it, the merged version as a draft."""
 
     capsule: Path
-    adapter: TrainedAdapter
-    recipe: Recipe
-    refused: str | None
+    update: Update
+    arm: str
+    refused: Reason | None
     """why the holdout need not be read"""
     draft: Version | None
-    changed: dict[str, Any]
-    """the draft's tensors that differ from the head's, as read back from the disk"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +63,8 @@ class Reading:
 
     base: Losses
     new: Losses
-    examples: int
-    """how many were read before the candidate was hopeless, in reading order; 0: all, in the set's order"""
+    read: int
+    """examples: in the set's order where all were read, else the first of the reading order"""
     cost_uj: int
     saved_uj: int
     """what not reading the rest saved; modelled"""
@@ -79,232 +72,234 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was seen of a candidate, and what the rule made of it."""
+    """The verdict on a candidate, with what it rests on."""
 
-    evidence: Evidence | None
-    """of the holdout; none where the screen refused the update"""
+    bar: Bar
+    """as it stood"""
     verdict: Verdict
+    evidence: Evidence | None = None
+    """of the holdout; none where the screen refused the update"""
     per_example: str = ""
-    """SHA-256 of the evidence file"""
-    examples: int = 0
+    """SHA-256 of the file of losses"""
     losses_root: str = ""
     """over the same losses, one leaf an example"""
     profile: str = ""
     """in which arithmetic they were computed"""
 
 
-def arm_seed(bench: Bench) -> int:
-    """The seed of the current attempt: another one for every attempt, known in advance."""
-    return bench.seed * 1_000_003 + bench.attempts
+def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
+    """What an announced attempt asks of whoever trains."""
+    reserve_uj = intent.reserved_microjoules
+    aside_uj = round(_MARGIN * opened.task.aside_uj(intent.task.arm, opened.part, reserve_uj))
+    return WorkOrder(
+        id=intent.task.id,
+        task=intent.task.name,
+        arm=intent.task.arm,
+        base=intent.base,
+        data=intent.data.digest,
+        recipe=intent.recipe,
+        seed=intent.seed,
+        pool_seed=pool_seed,
+        drawn=opened.drawn,
+        bar=intent.bar,
+        holdout_count=intent.data.holdout.count,
+        reserve_microjoules=reserve_uj,
+        limit_microjoules=max(0, reserve_uj - aside_uj),
+    )
 
 
-def _scorer(bench: Bench, version: Version, changed: dict[str, Any] | None = None) -> Scorer:
-    part = bench.holdout_use.part
-    if bench.profile == F32:
-        return TransformersScorer(
-            version.folder,
-            bench.data.part(part),
-            max_tokens=bench.max_tokens,
-            device=bench.loaded.device,
-            profile=F32,
-        )
-    return bench.loaded.scorer(part, version, changed)
-
-
-def base_losses(bench: Bench, reservation: Reservation) -> Losses:
-    """Losses of the head model on the holdout: remembered, or measured once."""
-    known = _remembered(bench)
+def base_losses(context: Context, opened: Opened, reservation: Reservation) -> Losses:
+    """Losses of the head on the holdout: remembered, or measured once."""
+    known = _remembered(context, opened)
     if known is None:
-        start = bench.agent.spent(reservation.id).uj
-        everything = list(range(bench.holdout_count))
-        scores = _score(bench, reservation, _scorer(bench, bench.head), everything, 0)
-        cost = bench.agent.spent(reservation.id).uj - start
+        task, part = opened.task, opened.part
+        start = context.agent.spent(reservation.id).uj
+        everything = list(range(opened.count))
+        scores = _score(context, opened, reservation, task.scorer(task.head, part), everything, 0)
+        cost = _spent_since(context, reservation, start)
         known = KnownLosses(Losses(tuple(scores[0]), tuple(scores[1])), cost)
-        bench.evaluated(known.cost_uj, ALL_LAYERS, share=1.0)
-        profile = bench.profile
-        bench.losses.put(bench.head.digest, bench.holdout_digest, bench.max_tokens, known, profile)
+        task.evaluated("", part, cost, 1.0)
+        context.losses.put(task.head.digest, opened.holdout, task.cut, known, task.profile(part))
     return known.losses
 
 
-def known_head_loss(bench: Bench) -> float | None:
-    """Holdout loss of the head model, nats; none where it was never measured."""
-    known = _remembered(bench)
+def _spent_since(context: Context, reservation: Reservation, start_uj: int) -> int:
+    """µJ that something has cost; never less than none, though net energy may well measure as that."""
+    return max(0, context.agent.spent(reservation.id).uj - start_uj)
+
+
+def known_head_loss(context: Context, opened: Opened) -> float | None:
+    """Holdout loss of the head, in its unit; none where it was never measured."""
+    known = _remembered(context, opened)
     return known.losses.mean if known else None
 
 
-def _remembered(bench: Bench) -> KnownLosses | None:
-    """Cached losses of the head model, if they agree with every receipt that evaluated it."""
-    holdout, tokens = bench.holdout_digest, bench.max_tokens
-    profile = bench.profile
-    known = bench.losses.get(bench.head.digest, holdout, tokens, bench.holdout_count, profile)
-    if known is None:
-        return None
-    signed = bench.signed_losses.get((bench.head.digest, holdout, tokens))
+def _remembered(context: Context, opened: Opened) -> KnownLosses | None:
+    """Cached losses of the head, if they agree with every receipt that evaluated it."""
+    task, holdout = opened.task, opened.holdout
+    profile = task.profile(opened.part)
+    known = context.losses.get(task.head.digest, holdout, task.cut, opened.count, profile)
+    if known is None or (told := opened.known()) is None:
+        return known
+    signed = told.losses.get((holdout, profile, task.cut))
     found = (sum(known.losses.nano_nats), sum(known.losses.correct))
-    return known if signed in {None, found} else None
+    return known if signed is None or (signed.loss_sum, signed.hits) == found else None
 
 
 def _score(
-    bench: Bench, reservation: Reservation, scorer: Scorer, indices: list[int], before: int
+    context: Context,
+    opened: Opened,
+    reservation: Reservation,
+    scorer: Scorer,
+    indices: list[int],
+    before: int,
 ) -> tuple[list[int], list[bool]]:
     """Losses and hits of some holdout examples, inside the reservation."""
     ceiling = round(reservation.reserved_uj * (1 + _OVERDRAFT * 0.8))
 
     def between(done: int) -> None:
-        bench.observer.evaluated(before + done, bench.holdout_count)
-        if bench.stop():
-            raise AttemptStopped("Aborted: interrupted during evaluation; nothing was kept.", "interrupted")
-        if bench.agent.spent(reservation.id).uj > ceiling:
-            raise AttemptStopped(
-                "Aborted: the reservation was used up before the holdout was evaluated; nothing was kept.",
-                "exhausted",
-            )
+        context.observer.evaluated(before + done, opened.count)
+        if context.stop():
+            raise AttemptStopped(Cause.INTERRUPTED, "interrupted.evaluating")
+        if context.agent.spent(reservation.id).uj > ceiling:
+            raise AttemptStopped(Cause.EXHAUSTED, "exhausted.evaluating")
 
     try:
-        return scorer.score(indices, between)
+        return score(scorer, indices, between)
     except EvaluationFailedError as error:
-        raise AttemptStopped(f"Aborted: {error.what} Nothing was kept.", "failed") from error
+        raise AttemptStopped(Cause.FAILED, "failed", what=error.what) from error
 
 
-def train(bench: Bench, choice: Choice, reservation: Reservation, phases: Phases) -> Candidate:
-    """Train an adapter on what the reservation leaves after evaluation, screen it, and merge it."""
-    recipe = bench.recipes[choice.arm.name]
-    merge_uj = bench.costs.merge_uj or round(reservation.reserved_uj * _FIRST_MERGE)
-    limit_uj = reservation.reserved_uj - round(_MARGIN * (bench.evaluation_uj(recipe) + merge_uj))
+def train(
+    context: Context, opened: Opened, order: WorkOrder, reservation: Reservation, phases: Phases
+) -> Candidate:
+    """Carry an order of work out on what the reservation leaves after evaluation; screen and merge it."""
+    with context.versions.capsule_draft() as folder:
+        update = _trained(context, opened, order, reservation, folder)
+        if update.stopped_by == "interrupt":
+            raise AttemptStopped(Cause.INTERRUPTED, "interrupted.training", steps=update.steps)
+        with phases.measure(Step.MERGE):
+            capsule = context.versions.keep_capsule(folder, update.files[0])
+    refused = None
+    if update.screening is not None and opened.screens:
+        thresholds = opened.thresholds(context.bar(opened))
+        refused = screened_out(update.screening, thresholds, opened.count)
+    draft = None
+    if refused is None:
+        start_uj = context.agent.spent(reservation.id).uj
+        with phases.measure(Step.MERGE):
+            draft = opened.task.apply(opened.task.head, capsule, update)
+        opened.task.applied(_spent_since(context, reservation, start_uj))
+    return Candidate(capsule, update, order.arm, refused, draft)
 
+
+def _trained(
+    context: Context, opened: Opened, order: WorkOrder, reservation: Reservation, folder: Path
+) -> Update:
     def spent_uj() -> int:
-        return bench.agent.spent(reservation.id).uj
+        return context.agent.spent(reservation.id).uj
 
-    limits = Limits(limit_uj, spent_uj, bench.stop)
+    limits = Limits(order.limit_microjoules, spent_uj, context.stop)
     try:
         limits.check()
-        adapter = _trained(bench, recipe, limits, reservation)
+        return opened.task.train(order, folder, limits, context.observer)
+    except TrainingInterruptedError as error:
+        raise AttemptStopped(Cause.INTERRUPTED, "interrupted.preparing") from error
     except JoulesEndedError as error:
-        raise AttemptStopped(
-            "Aborted: the reservation does not pay for evaluation and training both; raise --reserve or "
-            "lower --holdout-size.",
-            "exhausted",
-        ) from error
+        raise AttemptStopped(Cause.EXHAUSTED, error.code) from error
     except TrainingFailedError as error:
-        raise AttemptStopped(f"Aborted: {error.what} Nothing was kept.", "failed") from error
-    bench.drawn += adapter.fresh
-    if adapter.stopped_by == "interrupt":
-        raise AttemptStopped(f"Aborted: interrupted after {adapter.steps} training steps.", "interrupted")
-    start = spent_uj()
-    with phases.measure(Step.MERGE):
-        capsule = bench.versions.keep_capsule(adapter.save)
-        screening = adapter.screening
-        refused = None
-        if screening and bench.screens:
-            refused = screened_out(screening.evidence, bench.thresholds(), bench.holdout_count)
-        draft, changed = (None, {}) if refused else _merge(bench, capsule)
-    if draft:
-        bench.costs.merge_uj = spent_uj() - start
-    return Candidate(capsule, adapter, recipe, refused, draft, changed)
+        raise AttemptStopped(Cause.FAILED, "failed", what=error.what) from error
 
 
-def _trained(bench: Bench, recipe: Recipe, limits: Limits, reservation: Reservation) -> TrainedAdapter:
-    def progress(done: Progress) -> None:
-        bench.observer.trained(done, reservation.reserved_uj)
-
-    def preparing(done: int, count: int) -> None:
-        bench.observer.prepared(done, count)
-        if bench.stop():
-            raise AttemptStopped("Aborted: interrupted before training; nothing was kept.", "interrupted")
-
-    if recipe.method is Method.LEAN:
-        from cryoflux.tasks.lora.lean import train_lean
-
-        # the bar follows from earlier verdicts alone, so training learns nothing else of the holdout
-        needed = needed_evidence(bench.thresholds().needed_milli, bench.holdout_count)
-        material = bench.loaded.material(recipe, bench.drawn, needed)
-        seed = arm_seed(bench)
-        return train_lean(material, recipe, limits, seed=seed, progress=progress, preparing=preparing)
-    from cryoflux.tasks.lora.with_peft import train_with_peft
-
-    pool = bench.loaded.pool
-    seen, fresh = pool.draw(bench.drawn, fresh=recipe.fresh_size, most=recipe.slice_size)
-    return train_with_peft(
-        bench.head.folder,
-        bench.data.train,
-        recipe,
-        limits,
-        drawn=[*seen, *fresh],
-        fresh=len(fresh),
-        screen=pool.screen[: recipe.screen_size],
-        seed=arm_seed(bench),
-        device=bench.loaded.device,
-        progress=progress,
-    )
-
-
-def _merge(bench: Bench, capsule: Path) -> tuple[Version, dict[str, Any]]:
-    changed = merged_tensors(bench.loaded.tensors, capsule)
-    draft = bench.versions.derive(bench.head, changed)
-    return draft, bench.loaded.reread(draft, list(changed))
-
-
-def read_holdout(bench: Bench, reservation: Reservation, candidate: Candidate, base: Losses) -> Reading:
+def read_holdout(
+    context: Context, opened: Opened, reservation: Reservation, candidate: Candidate, base: Losses
+) -> Reading:
     """Losses of the merged, saved and re-read candidate; the reading stops once it is hopeless."""
-    count = bench.holdout_count
-    scorer = _scorer(bench, candidate.draft or bench.head, candidate.changed)
-    thresholds = bench.thresholds()
-    order = reading_order(count, bench.holdout_digest)
-    start, read = bench.agent.spent(reservation.id).uj, 0
+    try:
+        return _read(context, opened, reservation, candidate, base)
+    except AttemptStopped:
+        if candidate.draft is not None:
+            opened.task.discard(candidate.draft, opened.part)
+        raise
+
+
+def _read(
+    context: Context, opened: Opened, reservation: Reservation, candidate: Candidate, base: Losses
+) -> Reading:
+    task, part, count, rule = opened.task, opened.part, opened.count, opened.rule.name
+    scorer = task.scorer(candidate.draft or task.head, part)
+    thresholds = opened.thresholds(context.bar(opened))
+    order = reading_order(count, opened.holdout)
+    start, read = context.agent.spent(reservation.id).uj, 0
     losses: list[int] = []
     right: list[bool] = []
-    for until in looks(count) if bench.rule.name == BUDGETED else [count]:
-        found = _score(bench, reservation, scorer, order[read:until], read)
+    for until in looks(count) if rule == BUDGETED else [count]:
+        found = _score(context, opened, reservation, scorer, order[read:until], read)
         losses, right, read = [*losses, *found[0]], [*right, *found[1]], until
         known = Losses(
             tuple(base.nano_nats[i] for i in order[:read]), tuple(base.correct[i] for i in order[:read])
         )
-        evidence = pair_losses(known.nano_nats, losses, known.correct, right)
-        if hopeless(evidence, count, thresholds, bench.rule.name):
+        if hopeless(_pair(opened, known, Losses(tuple(losses), tuple(right))), count, thresholds, rule):
             break
-    cost = bench.agent.spent(reservation.id).uj - start
-    bench.evaluated(cost, candidate.recipe.layers, share=read / count)
+    cost = _spent_since(context, reservation, start)
+    task.evaluated(candidate.arm, part, cost, read / count)
     if read < count:
-        return Reading(known, Losses(tuple(losses), tuple(right)), read, cost, cost * (count - read) // read)
+        new = Losses(tuple(losses), tuple(right))
+        return Reading(known, new, read, cost, cost * (count - read) // read)
     place = {index: position for position, index in enumerate(order)}
     new = Losses(tuple(losses[place[i]] for i in range(count)), tuple(right[place[i]] for i in range(count)))
-    return Reading(base, new, 0, cost, 0)
+    return Reading(base, new, count, cost, 0)
 
 
-def judge(bench: Bench, reading: Reading) -> Judgement:
+def _pair(opened: Opened, base: Losses, new: Losses) -> Evidence:
+    if not opened.task.hits:
+        return pair_losses(base.nano_nats, new.nano_nats)
+    return pair_losses(base.nano_nats, new.nano_nats, base.correct, new.correct)
+
+
+def judge(context: Context, opened: Opened, reading: Reading) -> Judgement:
     """Evidence and verdict; the per-example losses go into a file that anyone can sum up again."""
-    base, new = reading.base, reading.new
-    evidence = pair_losses(base.nano_nats, new.nano_nats, base.correct, new.correct)
+    base, new, count = reading.base, reading.new, opened.count
+    evidence = _pair(opened, base, new)
     content = write_evidence(base, new)
     digest = sha256_hex(content)
-    write_atomic(bench.state / "evidence" / f"{digest}.bin", content)
-    name, thresholds, count = bench.rule.name, bench.thresholds(), bench.holdout_count
+    write_atomic(context.state.losses(digest), content)
+    bar = context.bar(opened)
+    thresholds, rule = opened.thresholds(bar), opened.rule.name
     order: Sequence[int] = range(count)
-    if reading.examples:
-        verdict = decide_partial(name, evidence, count, thresholds)
-        order = reading_order(count, bench.holdout_digest)[: reading.examples]
+    if reading.read < count:
+        verdict = decide_partial(rule, evidence, count, thresholds)
+        order = reading_order(count, opened.holdout)[: reading.read]
     else:
-        verdict = decide(name, evidence, thresholds)
+        verdict = decide(rule, evidence, thresholds)
     leaves = loss_leaves(order, base.nano_nats, new.nano_nats, base.correct, new.correct)
-    profile = bench.profile
-    return Judgement(evidence, verdict, digest, reading.examples, losses_root(leaves), profile)
+    profile = opened.task.profile(opened.part)
+    return Judgement(bar, verdict, evidence, digest, losses_root(leaves), profile)
 
 
-def refuse(reason: str) -> Judgement:
-    """The judgement on an update that the screen refused."""
-    return Judgement(None, Verdict(False, reason))
+def refuse(context: Context, opened: Opened, candidate: Candidate) -> Judgement:
+    """The judgement on an update that the screen refused.
+
+    Raises:
+        ValueError: it did not.
+    """
+    if candidate.refused is None:
+        raise ValueError("the screen let the update pass")
+    return Judgement(context.bar(opened), Verdict(False, candidate.refused))
 
 
-def keep(bench: Bench, candidate: Candidate, reading: Reading | None, verdict: Verdict) -> Version:
-    """The head version after the verdict: the candidate under its final name, or the base."""
+def keep(
+    context: Context, opened: Opened, candidate: Candidate, reading: Reading | None, verdict: Verdict
+) -> Version:
+    """The head after the verdict: the candidate under its final name, or the base."""
+    task, part = opened.task, opened.part
     if candidate.draft is None or reading is None:
-        return bench.head
+        return task.head
     if not verdict.accepted:
-        bench.loaded.forget(candidate.draft, bench.holdout_use.part)
-        bench.versions.discard(candidate.draft)
-        return bench.head
-    kept = bench.versions.keep(candidate.draft)
+        task.discard(candidate.draft, part)
+        context.versions.discard(candidate.draft)
+        return task.head
+    kept = context.versions.keep(candidate.draft)
     known = KnownLosses(reading.new, reading.cost_uj)
-    profile = bench.profile
-    bench.losses.put(kept.digest, bench.holdout_digest, bench.max_tokens, known, profile)
+    context.losses.put(kept.digest, opened.holdout, task.cut, known, task.profile(part))
     return kept

@@ -1,18 +1,19 @@
-"""The data set as it lies in the state: JSONL files and the labels, named by their digest.
+"""A data set as it lies in the state: sets of one example a line, and the labels, named by their digest.
 
 ``data/<digest>/{train,holdout,audit}.jsonl``, spare holdouts as ``holdout-2.jsonl`` and so on,
 ``labels.json`` and ``SHA256SUMS``; the digest is that of ``SHA256SUMS``. It is written once, before the
-first attempt, and every intent names it.
+first attempt, and every intent names it. A line is what its task makes of an example; a text with its class
+is ``{"label": …, "text": …}``.
 """
 
 from __future__ import annotations
 
-__all__ = ["PreparedData", "load_examples", "open_prepared", "render", "store"]
+__all__ = ["PreparedData", "load_examples", "open_prepared", "render", "render_sets", "store"]
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,51 +36,77 @@ class PreparedData:
     folder: Path
     digest: str
     labels: tuple[str, ...]
-    train: tuple[Example, ...]
-    holdout: tuple[Example, ...]
-    audit: tuple[Example, ...]
-    file_digests: dict[str, str]
-    """``train``, ``audit`` and each holdout → SHA-256 of that file"""
-    spares: dict[str, tuple[Example, ...]] = field(default_factory=dict)
-    """``holdout-2``, … → further holdouts"""
+    """none where examples have no classes"""
+    sets: Mapping[str, tuple[bytes, ...]]
+    """``train``, ``audit`` and each holdout → one example a line"""
+    file_digests: Mapping[str, str]
+    """the same names → SHA-256 of that file"""
+    _parsed: dict[str, tuple[Example, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def holdouts(self) -> tuple[str, ...]:
         """Names of the holdouts, in the order in which they are used."""
-        return ("holdout", *self.spares)
+        spares = self.sets.keys() - set(_SETS)
+        return ("holdout", *sorted(spares, key=lambda name: int(name.partition("-")[2])))
 
-    def part(self, name: str) -> tuple[Example, ...]:
-        """The examples of a set by its name."""
-        own = {"train": self.train, "holdout": self.holdout, "audit": self.audit}
-        return own[name] if name in own else self.spares[name]
+    def count(self, name: str) -> int:
+        """How many examples a set has."""
+        return len(self.sets[name])
+
+    def examples(self, name: str) -> tuple[Example, ...]:
+        """The examples of a set, where they are texts with classes."""
+        if name not in self._parsed:
+            self._parsed[name] = tuple(map(_example, self.sets[name]))
+        return self._parsed[name]
 
 
-def _lines(examples: Iterable[Example]) -> bytes:
-    rows = ({"label": e.label, "text": e.text} for e in examples)
-    return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows).encode()
+def _line(example: Example) -> bytes:
+    row = {"label": example.label, "text": example.text}
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _parse(content: bytes) -> tuple[Example, ...]:
-    rows = (json.loads(line) for line in content.decode().split("\n") if line)
-    return tuple(Example(row["text"], row["label"]) for row in rows)
+def _example(line: bytes) -> Example:
+    row = json.loads(line)
+    return Example(row["text"], row["label"])
+
+
+def _split_lines(content: bytes) -> tuple[bytes, ...]:
+    return tuple(line for line in content.split(b"\n") if line)
 
 
 def render(splits: Splits) -> tuple[dict[str, bytes], str]:
-    """The files of a data set and its digest, before anything is written."""
-    files = {
-        "audit.jsonl": _lines(splits.audit),
-        "holdout.jsonl": _lines(splits.holdout),
-        "labels.json": (json.dumps(splits.labels, ensure_ascii=False) + "\n").encode(),
-        "train.jsonl": _lines(splits.train),
-    }
-    files |= {f"{_SPARE.format(n)}.jsonl": _lines(spare) for n, spare in enumerate(splits.spares, 2)}
-    files = dict(sorted(files.items()))
+    """The files of a data set of texts and its digest, before anything is written."""
+    named = {"audit": splits.audit, "holdout": splits.holdout, "train": splits.train}
+    named |= {_SPARE.format(n): spare for n, spare in enumerate(splits.spares, 2)}
+    labels = (json.dumps(splits.labels, ensure_ascii=False) + "\n").encode()
+    sets = {name: [_line(example) for example in examples] for name, examples in named.items()}
+    return render_sets(sets, {"labels.json": labels})
+
+
+def render_sets(
+    sets: Mapping[str, Sequence[bytes]], beside: Mapping[str, bytes] | None = None
+) -> tuple[dict[str, bytes], str]:
+    """The files of a data set and its digest, before anything is written.
+
+    Args:
+        sets: ``train``, ``holdout``, ``audit`` and spares ``holdout-2``, … → examples, one line each.
+        beside: further files by name.
+
+    Raises:
+        ValueError: a set is missing, or an example is empty or more than a line.
+    """
+    if missing := set(_SETS) - sets.keys():
+        raise ValueError(f"a data set needs {', '.join(sorted(missing))}")
+    if any(not line or b"\n" in line for lines in sets.values() for line in lines):
+        raise ValueError("an example is one line that is not empty")
+    files = {f"{name}.jsonl": b"".join(line + b"\n" for line in lines) for name, lines in sets.items()}
+    files = dict(sorted({**files, **(beside or {})}.items()))
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
     files[CHECKSUMS] = sums.encode()
     return files, sha256_hex(sums.encode())
 
 
-def store(files: dict[str, bytes], digest: str, root: Path) -> Path:
+def store(files: Mapping[str, bytes], digest: str, root: Path) -> Path:
     """Write a rendered data set below ``root`` and return its folder; what is there already stays."""
     folder = root / digest
     if folder.exists():
@@ -97,7 +124,7 @@ def store(files: dict[str, bytes], digest: str, root: Path) -> Path:
 
 def load_examples(path: Path) -> tuple[Example, ...]:
     """The examples of one prepared JSONL file."""
-    return _parse(path.read_bytes())
+    return tuple(map(_example, _split_lines(path.read_bytes())))
 
 
 def open_prepared(folder: Path, name: str) -> PreparedData:
@@ -117,15 +144,12 @@ def open_prepared(folder: Path, name: str) -> PreparedData:
             hint="Restore the file, or start afresh with --state DIR.",
         )
     contents = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.jsonl"))}
-    further = sorted(contents.keys() - set(_SETS), key=lambda name: int(name.partition("-")[2]))
+    labels = folder / "labels.json"
     return PreparedData(
         name=name,
         folder=folder,
         digest=folder.name,
-        labels=tuple(json.loads((folder / "labels.json").read_bytes())),
-        train=_parse(contents["train"]),
-        holdout=_parse(contents["holdout"]),
-        audit=_parse(contents["audit"]),
+        labels=tuple(json.loads(labels.read_bytes())) if labels.is_file() else (),
+        sets={key: _split_lines(content) for key, content in contents.items()},
         file_digests={key: sha256_hex(content) for key, content in contents.items()},
-        spares={name: _parse(contents[name]) for name in further},
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["frugal_threads"]
+__all__ = ["frugal_threads", "torch_as_before"]
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch.nn.functional import gelu, layer_norm
@@ -62,3 +63,17 @@ def frugal_threads(own_uj: Callable[[], int | None]) -> int:
         count *= 2
     best = min(costs, key=costs.__getitem__)
     return best if costs[best] < _WORTHWHILE * costs[1] else 1
+
+
+@contextmanager
+def torch_as_before() -> Iterator[None]:
+    """Give torch its threads and random states back afterwards: they are those of the whole process."""
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(state)
+        if gpus:
+            torch.cuda.set_rng_state_all(gpus)

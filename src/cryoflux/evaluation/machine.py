@@ -5,27 +5,31 @@ from __future__ import annotations
 __all__ = ["software"]
 
 import platform
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import cryoflux
 
 
-@cache
 def software() -> dict[str, str]:
-    """Name → version; ``cpu`` is the architecture and the instruction set that torch uses of it."""
+    """Name → version; ``cpu`` is the architecture and, where torch is used, its instruction set."""
+    return dict(_software(with_torch="torch" in sys.modules))
+
+
+@cache
+def _software(*, with_torch: bool) -> dict[str, str]:
     versions = {"cryoflux": cryoflux.__version__, "python": platform.python_version()}
     for package in ("peft", "torch", "transformers"):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "unknown"
-    return {**versions, "cpu": f"{platform.machine()} {_instructions()}".strip()}
+    instructions = _instructions() if with_torch else ""
+    return {**versions, "cpu": f"{platform.machine()} {instructions}".strip()}
 
 
 def _instructions() -> str:
-    try:
-        import torch
-    except ImportError:
-        return ""
+    import torch
+
     return str(torch.backends.cpu.get_cpu_capability())

@@ -10,15 +10,16 @@ Where float64 is too dear, the second also computes in float32 (``f32/v1``), and
 
 from __future__ import annotations
 
-__all__ = ["EncoderScorer", "Scorer", "TransformersScorer"]
+__all__ = ["EncoderScorer", "Scorer", "TransformersScorer", "score"]
 
 from collections.abc import Callable, Sequence
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cryoflux.data.batching import bucketed, padded
 from cryoflux.data.examples import Example
-from cryoflux.evaluation.losses import to_nano_nats
+from cryoflux.evaluation.losses import LARGEST_NANO_NAT, EvaluationFailedError, to_nano_nats
 from cryoflux.receipts.profiles import F32, PROFILE
 
 if TYPE_CHECKING:
@@ -46,6 +47,41 @@ class Scorer(Protocol):
         Raises:
             EvaluationFailedError: a loss is not finite.
         """
+
+
+def score(scorer: Scorer, indices: Sequence[int], between: Callable[[int], None]) -> Scores:
+    """Losses and hits of some examples, as whole numbers that can be signed, whatever a scorer counts in.
+
+    Args:
+        scorer: a task's.
+        indices: which examples.
+        between: called with how many of them are done before each batch; may raise to stop.
+
+    Raises:
+        EvaluationFailedError: a loss is not finite or not whole, or not every example has one.
+    """
+    losses, right = scorer.score(indices, between)
+    try:
+        found = [index(loss) for loss in losses], [bool(one) for one in right]
+    except TypeError as error:
+        raise EvaluationFailedError(
+            f"A loss is no whole number: {error}.",
+            why="Losses are compared, signed and computed again to the last digit.",
+            hint="A scorer gives billionths of the metric's unit, each rounded once to an integer.",
+        ) from error
+    if not len(found[0]) == len(found[1]) == len(indices):
+        raise EvaluationFailedError(
+            f"{len(indices)} examples were to be scored; {len(found[0])} have a loss, {len(found[1])} a hit.",
+            why="Examples are compared one by one.",
+            hint="A scorer gives a loss and a hit for each index, in the order of the indices.",
+        )
+    if not all(0 <= loss <= LARGEST_NANO_NAT for loss in found[0]):
+        raise EvaluationFailedError(
+            "A loss is negative or absurdly large.",
+            why="A version with such a loss cannot be compared with another.",
+            hint="Losses lie between 0 and 1,000 units.",
+        )
+    return found
 
 
 def _by_batch(

@@ -30,8 +30,10 @@ def _group(name: str) -> tuple[int, int]:
 
 
 def shard(folder: Path) -> None:
-    """Split the weights that ``save_pretrained`` has written by layer, in place."""
+    """Split the weights that ``save_pretrained`` has written by layer, in place, if there are any."""
     written = sorted(folder.glob("*.safetensors"))
+    if not written:
+        return
     tensors = {name: tensor for path in written for name, tensor in read_tensors(path).items()}
     for path in written:
         path.unlink()

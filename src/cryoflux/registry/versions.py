@@ -11,7 +11,7 @@ A draft gets its final name only after every byte of it is on the disk.
 
 from __future__ import annotations
 
-__all__ = ["HEAD", "Version", "Versions"]
+__all__ = ["Version", "Versions"]
 
 import os
 import secrets
@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ from cryoflux.digests import (
     tensors_digest,
     write_checksums,
 )
-from cryoflux.errors import ModelError, StateTamperedError, StorageError
+from cryoflux.errors import StateTamperedError, StorageError
 from cryoflux.files import replace_symlink, storage_errors, sync_folder
 from cryoflux.registry.shards import link_or_copy, read_tensors, shard, shard_names, write_shard
+from cryoflux.state import FIRST_TASK, StateFolder
 
-HEAD = "base_model"
 _DRAFT = ".draft-"
 
 
@@ -49,20 +50,20 @@ class Version:
 
     folder: Path
     digest: str
-    """``tensors/v1``"""
+    """of its tensors (``tensors/v1``), or `files` where it has none"""
     files: str
     """SHA-256 of its ``SHA256SUMS``"""
-    entries: tuple[TensorEntry, ...]
-    """its tensors, hashed"""
+    entries: tuple[TensorEntry, ...] = ()
+    """its tensors, hashed; none where a task keeps its weights in another way"""
 
 
 class Versions:
     """The models and capsules of one state directory."""
 
     def __init__(self, state: Path) -> None:
-        self._state = state
-        self._models = state / "models"
-        self._capsules = state / "capsules"
+        self._state = StateFolder(state)
+        self._models = self._state.models
+        self._capsules = self._state.capsules
 
     def draft(self, save: Callable[[Path], None]) -> Version:
         """Save a model under a draft name and find out what it is called.
@@ -132,18 +133,33 @@ class Versions:
             for folder in parent.glob(f"{_DRAFT}*"):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def keep_capsule(self, save: Callable[[Path], None]) -> Path:
-        """Save an adapter and return its folder, named by the SHA-256 of its weights."""
+    @contextmanager
+    def capsule_draft(self) -> Iterator[Path]:
+        """An empty folder for the files of an update; gone afterwards, unless `keep_capsule` kept it."""
         draft = self._capsules / f"{_DRAFT}{secrets.token_hex(4)}"
-        with storage_errors(draft), _no_half(draft):
-            _save(save, draft)
-            write_checksums(draft)
-            folder = self._capsules / file_digest(draft / "adapter_model.safetensors")
-            if folder.exists():
-                shutil.rmtree(draft)
-            else:
-                draft.rename(folder)
-                sync_folder(self._capsules)
+        with storage_errors(draft), _weight_errors(draft):
+            try:
+                draft.mkdir(parents=True)
+                yield draft
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+
+    def keep_capsule(self, draft: Path, first: str) -> Path:
+        """Keep the files of an update, and return their folder.
+
+        Args:
+            draft: the folder that they lie in.
+            first: name of the file whose SHA-256 names the capsule.
+
+        Raises:
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        _sync_files(draft)
+        write_checksums(draft)
+        folder = self._state.capsule(file_digest(draft / first))
+        if not folder.exists():
+            draft.rename(folder)
+            sync_folder(self._capsules)
         return folder
 
     def open(self, digest: str) -> Version:
@@ -174,15 +190,18 @@ class Versions:
         """Where the version of that digest lies, or would lie."""
         return self._models / digest
 
-    def head_digest(self) -> str | None:
-        """What the link says is the head; none before the first version."""
-        link = self._state / HEAD
+    def head_digest(self, task: str = FIRST_TASK) -> str | None:
+        """The digest of a task's head by its link; none before the first version."""
+        link = self._state.head(task)
         return link.readlink().name if link.is_symlink() else None
 
-    def point_head(self, digest: str) -> None:
-        """Make a kept version the head."""
-        if self.head_digest() != digest:
-            replace_symlink(self._state / HEAD, f"models/{digest}")
+    def point_head(self, digest: str, task: str = FIRST_TASK) -> None:
+        """Make a kept version the head of a task."""
+        link = self._state.head(task)
+        if self.head_digest(task) != digest:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            above = "../" * (len(link.relative_to(self._state.path).parts) - 1)
+            replace_symlink(link, f"{above}models/{digest}")
 
     def kept(self) -> list[str]:
         """Digests of the kept versions, oldest first."""
@@ -193,7 +212,7 @@ class Versions:
 def _version(folder: Path, files: str) -> Version:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        raise ModelError(f"{folder} holds no safetensors weights.", why="A version is named by them.")
+        return Version(folder, files, files)
     entries = tuple(entry for path in weights for entry in read_tensor_entries(path))
     return Version(folder, tensors_digest(entries), files, entries)
 
@@ -213,21 +232,35 @@ def _no_half(folder: Path) -> Iterator[None]:
         raise
 
 
-def _save(
-    save: Callable[[Path], None], folder: Path, *, then: Callable[[Path], None] = lambda _: None
-) -> None:
+@contextmanager
+def _weight_errors(folder: Path) -> Iterator[None]:
+    """Say of a full disk what it is, where the weights' writer says it in its own way.
+
+    Raises:
+        StorageError: something could not be written.
+    """
+    if find_spec("safetensors") is None:
+        yield
+        return
     from safetensors import SafetensorError
 
-    folder.mkdir(parents=True)
     try:
-        save(folder)
-        then(folder)
-    except SafetensorError as error:  # what the weights' writer says of a full disk
+        yield
+    except SafetensorError as error:
         raise StorageError(
             f"{folder.name} could not be written to {folder.parent}: {error}.",
             why="Nothing was kept; what the attempt used is charged and recorded.",
             hint="Free some space, then run the same command again.",
         ) from error
+
+
+def _save(
+    save: Callable[[Path], None], folder: Path, *, then: Callable[[Path], None] = lambda _: None
+) -> None:
+    folder.mkdir(parents=True)
+    with _weight_errors(folder):
+        save(folder)
+        then(folder)
     _sync_files(folder)
 
 

@@ -21,9 +21,12 @@ from cryoflux.digests import read_tensor_entries
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.sources.cpu_model import GUESSED_W_PER_CPU, CpuModelSource
 from cryoflux.energy.sources.discovery import find_sources
+from cryoflux.errors import UsageError
 from cryoflux.quantities import MICRO, parse_energy, worst_tier
-from cryoflux.runs.inputs import read_splits, too_small
+from cryoflux.runs.inputs import too_small
+from cryoflux.state import FIRST_TASK
 from cryoflux.tasks.lora.base_model import resolve
+from cryoflux.tasks.lora.inputs import read_splits
 from cryoflux.tasks.lora.recipe import chosen_recipes
 
 _GFLOP_PER_CPU_SECOND = 40.0
@@ -64,6 +67,12 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
         CryoFluxError: as the run itself would.
     """
     settings = sourced.settings
+    if (task := settings.run.task) != FIRST_TASK:
+        raise UsageError(
+            f"There is no plan for the task {task}.",
+            why=f"A plan is worked out from the sizes of texts and model, which only {FIRST_TASK} has.",
+            hint="Leave --dry-run out, and limit the run: --attempts 1.",
+        )
     reserve_uj = parse_energy(settings.attempt.reserve)
     if budget_uj is not None and budget_uj < reserve_uj:
         raise too_small(budget_uj, reserve_uj)

@@ -10,11 +10,13 @@ __all__ = ["Change", "Scores", "audit_scores", "holdout_scores"]
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryoflux.attempt.context import Bench
+from cryoflux.attempt.context import Context, Opened
 from cryoflux.evaluation.cache import KnownLosses
 from cryoflux.evaluation.losses import Losses
-from cryoflux.receipts.profiles import PROFILE
+from cryoflux.evaluation.scoring import score
 from cryoflux.registry.versions import Version
+
+_Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,63 +24,68 @@ class Scores:
     """What a version scores on a set."""
 
     loss: float
-    """mean cross-entropy, nats"""
-    accuracy: float
-    """share of examples, 0 to 1"""
+    """mean loss, in the metric's unit: nats"""
+    accuracy: float | None
+    """share of examples, 0 to 1; none where an example is neither right nor wrong"""
 
 
 Change = tuple[Scores | None, Scores | None]
 """before and after; none where it was not measured"""
 
 
-def _scores(losses: Losses | None) -> Scores | None:
-    return Scores(losses.mean, losses.accuracy) if losses else None
+def _scores(opened: Opened, losses: Losses | None) -> Scores | None:
+    if losses is None:
+        return None
+    return Scores(losses.mean, losses.accuracy if opened.task.hits else None)
 
 
-def _known(bench: Bench, version: Version, part: str, profile: str) -> Losses | None:
-    digest, count = bench.data.file_digests[part], len(bench.data.part(part))
-    known = bench.losses.get(version.digest, digest, bench.max_tokens, count, profile)
+def _known(context: Context, opened: Opened, version: Version, part: str) -> Losses | None:
+    digest, count = opened.data.file_digests[part], opened.data.count(part)
+    profile = opened.task.profile(part)
+    known = context.losses.get(version.digest, digest, opened.task.cut, count, profile)
     return known.losses if known else None
 
 
-def holdout_scores(bench: Bench, first: Version, head: Version) -> Change:
-    """Before and after on the holdout in use, from what attempts measured; none where none did."""
-    part = bench.holdout_use.part
-    before, after = (_known(bench, version, part, bench.profile) for version in (first, head))
-    return _scores(before), _scores(after)
+def holdout_scores(context: Context, opened: Opened, first: Version) -> Change:
+    """Before and after on the holdout that was used last, from what attempts measured; none where none did.
+
+    Args:
+        context: the run.
+        opened: the task.
+        first: its head before the run.
+    """
+    versions = (first, opened.task.head)
+    before, after = (_known(context, opened, version, opened.used) for version in versions)
+    return _scores(opened, before), _scores(opened, after)
 
 
 def audit_scores(
-    bench: Bench,
-    first: Version,
-    head: Version,
-    progress: Callable[[str, int, int], None],
-    *,
-    quick: bool,
+    context: Context, opened: Opened, first: Version, progress: _Progress, *, quick: bool
 ) -> Change:
     """Before and after on the audit set.
 
     Args:
-        bench: the run.
-        first: the head version before the run.
-        head: the head version after it.
+        context: the run.
+        opened: the task.
+        first: its head before the run.
         progress: called with what is done, examples done, examples in all.
         quick: report only what is known already.
     """
-    return _scores(_audit(bench, first, progress, quick=quick)), _scores(
-        _audit(bench, head, progress, quick=quick)
-    )
+    versions = (first, opened.task.head)
+    before, after = (_audit(context, opened, version, progress, quick=quick) for version in versions)
+    return _scores(opened, before), _scores(opened, after)
 
 
 def _audit(
-    bench: Bench, version: Version, progress: Callable[[str, int, int], None], *, quick: bool
+    context: Context, opened: Opened, version: Version, progress: _Progress, *, quick: bool
 ) -> Losses | None:
-    known = _known(bench, version, "audit", PROFILE)
+    known = _known(context, opened, version, "audit")
     if known or quick:
         return known
-    count, digest = len(bench.data.audit), bench.data.file_digests["audit"]
-    scorer = bench.loaded.scorer_of(version, "audit")
-    scores = scorer.score(list(range(count)), lambda done: progress("evaluating the audit set", done, count))
+    count, digest = opened.data.count("audit"), opened.data.file_digests["audit"]
+    scorer = opened.task.scorer(version, "audit")
+    scores = score(scorer, list(range(count)), lambda done: progress("evaluating the audit set", done, count))
     losses = Losses(tuple(scores[0]), tuple(scores[1]))
-    bench.losses.put(version.digest, digest, bench.max_tokens, KnownLosses(losses, 0))
+    profile = opened.task.profile("audit")
+    context.losses.put(version.digest, digest, opened.task.cut, KnownLosses(losses, 0), profile)
     return losses

@@ -7,53 +7,50 @@ dead run left open is closed; only then are joules granted and spent.
 
 from __future__ import annotations
 
-__all__ = ["run"]
+__all__ = ["run", "task_list"]
 
-import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from cryoflux.attempt.context import Bench, Rule
+from cryoflux.attempt.context import Context, Opened, Terms
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.prepared import open_prepared
-from cryoflux.decision.rules import Thresholds
-from cryoflux.encoder.layout import read_layout
+from cryoflux.decision.rules import BUDGETED
 from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.errors import StateError, UsageError
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.files import lock_exclusively
+from cryoflux.log_state import LogState
 from cryoflux.quantities import MICRO, NANO, Tier, parse_energy
-from cryoflux.receipts.entry import Entry, intent_of
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.statement import Rule
 from cryoflux.registry.versions import Versions
-from cryoflux.runs.inputs import Inputs, Origin, check_origin, ready_inputs, stored_origin, too_small
-from cryoflux.runs.recovery import drawn_before, head_of, holdout_use, past_outcomes, recover, signed_losses
-from cryoflux.runs.spending import Limits, RunObserver, Summary, spend
-from cryoflux.tasks.lora.base_model import check_tokens
-from cryoflux.tasks.lora.libraries import quieten
-from cryoflux.tasks.lora.recipe import Method, chosen_recipes
-from cryoflux.tasks.pool import make_pool
+from cryoflux.runs.inputs import begin, check_folder, check_origin, stored_origins, too_small
+from cryoflux.runs.recovery import read_log, recover
+from cryoflux.runs.spending import Limits, Summary, spend
+from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
+from cryoflux.state import StateFolder
+from cryoflux.tasks.interface import Beginning, Origin, Task, Workplace
+from cryoflux.tasks.registry import find_task
 from cryoflux.witness.policy import Policy, read_policy
 
 if TYPE_CHECKING:
     from cryoflux.witness.witnessing import Witnessing
 
-TASK = "lora_delta"
-
 
 def run(
     sourced: Sourced,
     limits: Limits,
-    observer: RunObserver,
-    stop: Callable[[], bool],
     *,
+    observers: Sequence[RunObserver] = (),
+    stop: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Summary:
     """Spend the budget.
@@ -61,71 +58,139 @@ def run(
     Args:
         sourced: the settings and where each came from.
         limits: when to end.
-        observer: is told everything; must not raise.
+        observers: are told everything, in frozen values; must not raise.
         stop: asked between training steps and batches whether to end now.
         now: wall time, UTC; a label.
 
     Raises:
         CryoFluxError: the run cannot start or cannot go on; what happened until then is recorded.
     """
-    settings = sourced.settings
-    state = Path(settings.run.state)
-    began = time.monotonic()
-    _check_budget(settings, state, limits)
-    chosen_recipes(settings, known=True)  # a slip of the pen is refused before anything is written
+    settings, observer = sourced.settings, Observers(observers)
+    state, began = StateFolder(Path(settings.run.state)), time.monotonic()
+    tasks = [kind.from_settings(sourced) for kind in _kinds(settings)]
+    origins = stored_origins(state)
+    _check_budget(settings, limits, new=not origins)
     policy = read_policy(Path(settings.witness.trust)) if settings.witness.trust else None
-    quieten()
-    inputs = ready_inputs(
-        sourced, state, progress=lambda d, n: observer.preparing("reading the library's docstrings", d, n)
-    )
+    beginnings = _beginnings(tasks, state, origins, observer)
     with ExitStack() as opened:
-        # A daemon is asked before the state is touched: where it is down, nothing has been written.
+        # A daemon is asked before the state is touched.
         daemon = opened.enter_context(_daemon(settings)) if settings.agent.agent else None
-        opened.enter_context(lock_exclusively(state / "lock", holder="cryoflux run"))
+        opened.enter_context(lock_exclusively(state.lock, holder="cryoflux run"))
         agent = daemon or opened.enter_context(_embedded(settings, state, observer))
-        origin = _origin(state, inputs)
-        log = opened.enter_context(closing(ReceiptLog.open(state)))
-        entries = list(log.entries())
-        check_origin(state, origin, entries)
+        origins = _origins(state, tasks, beginnings)
+        log = opened.enter_context(closing(ReceiptLog.open(state.path)))
+        memory, named = read_log(log)
+        check_origin(state, origins, memory)
         witnessing = opened.enter_context(_witnesses(settings, state, policy, observer))
-        bench = _bench(settings, state, agent, log, entries, origin, observer, stop, now)
-        bench.witnessing = witnessing
-        for receipt in recover(bench, entries):
-            observer.recovered(receipt)
-        _warm_up(bench)
+        opened.enter_context(_threads(settings, agent, tasks, observer))
+        versions = Versions(state.path)
+        open_task = partial(_open, settings, state, versions, memory, observer, origins)
+        context = Context(
+            state=state,
+            agent=agent,
+            log=log,
+            memory=memory,
+            versions=versions,
+            losses=LossCache(state.cache / "losses"),
+            tasks={task.name: open_task(task) for task in tasks},
+            terms=_terms(settings),
+            observer=observer,
+            stop=stop,
+            now=now,
+            witnessing=witnessing,
+        )
+        _recover(context, named, observer)
         spendable = 0 if stop() else _grant(settings, agent, limits)
-        observer.opened(bench, origin, agent.sample(), spendable)
-        summary = spend(bench, limits, observer, began, spendable)
-        if witnessing:
-            observer.preparing("showing the last head to the witnesses", 0, 1)
-            if found := witnessing.finish():
-                observer.witnessed(found)
+        observer.opened(_opening(context, origins, spendable))
+        summary = spend(context, limits, observer, began, spendable)
+        _show_last_head(witnessing, observer)
         return summary
 
 
-def _origin(state: Path, inputs: Inputs | None) -> Origin:
-    # Asked again under the lock: another run may have begun the state meanwhile.
-    if known := stored_origin(state):
-        return known
-    if inputs is None:
-        raise StateError(
-            f"{state} was emptied while it was being opened.",
-            why="There is nothing to continue.",
-            hint="Run the same command again.",
-        )
-    return inputs.begin(state)
+def _recover(context: Context, named: set[str], observer: RunObserver) -> None:
+    """Close what a dead run left open, then load what no attempt shall be charged for."""
+    for receipt in recover(context, named):
+        observer.recovered(receipt)
+    for one in context.tasks.values():
+        one.task.warm_up(one.part)
 
 
-def _check_budget(settings: Settings, state: Path, limits: Limits) -> None:
+def _show_last_head(witnessing: Witnessing | None, observer: RunObserver) -> None:
+    if witnessing:
+        observer.preparing("showing the last head to the witnesses", 0, 1)
+        if found := witnessing.finish():
+            observer.witnessed(found)
+
+
+def task_list(settings: Settings) -> list[str]:
+    """The names of the tasks of a run, each once.
+
+    Raises:
+        UsageError: there is none.
+    """
+    names = list(dict.fromkeys(name.strip() for name in settings.run.task.split(",") if name.strip()))
+    if not names:
+        raise UsageError("No task is named.", hint="Leave --task out for lora_delta.")
+    return names
+
+
+def _kinds(settings: Settings) -> list[type[Task]]:
+    kinds: dict[str, type[Task]] = {}
+    for kind in map(find_task, task_list(settings)):
+        if kinds.setdefault(kind.name, kind) is not kind:
+            raise UsageError(
+                f"{kinds[kind.name].__qualname__} and {kind.__qualname__} are both called {kind.name!r}.",
+                why="By its name a task finds its head, its data and its receipts.",
+                hint="Leave one of them out, or give it another name.",
+            )
+    return list(kinds.values())
+
+
+def _check_budget(settings: Settings, limits: Limits, *, new: bool) -> None:
     reserve_uj = parse_energy(settings.attempt.reserve)
-    if limits.budget_uj is None and stored_origin(state) is None and settings.energy.credit == "grant":
+    if limits.budget_uj is None and new and settings.energy.credit == "grant":
         raise UsageError(
             "No budget was given.",
             why="CryoFlux spends the joules that it is granted, and no others.",
             hint="Grant some: cryoflux run --budget 2kJ.",
         )
-    if limits.budget_uj is not None and limits.budget_uj < reserve_uj and stored_origin(state) is None:
+    if limits.budget_uj is not None and limits.budget_uj < reserve_uj and new:
         raise too_small(limits.budget_uj, reserve_uj)
+
+
+def _beginnings(
+    tasks: Sequence[Task], state: StateFolder, origins: Mapping[str, Origin], observer: RunObserver
+) -> dict[str, Beginning]:
+    """What the tasks that are new to the state start from; the others confirm what it was begun with."""
+    if not origins:
+        check_folder(state)
+    found = {}
+    for task in tasks:
+        if (origin := origins.get(task.name)) is None:
+            found[task.name] = task.beginning(observer.preparing)
+        else:
+            task.confirm(origin)
+    return found
+
+
+def _origins(
+    state: StateFolder, tasks: Sequence[Task], beginnings: Mapping[str, Beginning]
+) -> dict[str, Origin]:
+    # Asked again under the lock: another run may have begun the state meanwhile.
+    origins = stored_origins(state)
+    for task in tasks:
+        if (begun := origins.get(task.name)) is not None:
+            if task.name in beginnings:
+                task.confirm(begun)
+            continue
+        if task.name not in beginnings:
+            raise StateError(
+                f"{state.path} was emptied while it was being opened.",
+                why="There is nothing to continue.",
+                hint="Run the same command again.",
+            )
+        origins[task.name] = begin(state, task.name, beginnings[task.name], origins)
+    return origins
 
 
 @contextmanager
@@ -139,17 +204,15 @@ def _daemon(settings: Settings) -> Iterator[JouleAgent]:
 
 
 @contextmanager
-def _embedded(settings: Settings, state: Path, observer: RunObserver) -> Iterator[JouleAgent]:
-    def progress(done: int, total: int) -> None:
-        observer.preparing("learning the idle baseline", done, total)
-
-    with closing(EmbeddedAgent(settings, state, progress=progress)) as agent:
+def _embedded(settings: Settings, state: StateFolder, observer: RunObserver) -> Iterator[JouleAgent]:
+    progress = partial(observer.preparing, "learning the idle baseline")
+    with closing(EmbeddedAgent(settings, state.path, progress=progress)) as agent:
         yield agent
 
 
 @contextmanager
 def _witnesses(
-    settings: Settings, state: Path, policy: Policy | None, observer: RunObserver
+    settings: Settings, state: StateFolder, policy: Policy | None, observer: RunObserver
 ) -> Iterator[Witnessing | None]:
     if policy is None:
         yield None
@@ -157,7 +220,7 @@ def _witnesses(
     from cryoflux.witness.witnessing import open_witnessing
 
     chosen = settings.witness
-    opened = open_witnessing(state, policy, chosen.witnessing, timeout_s=chosen.witness_timeout)
+    opened = open_witnessing(state.path, policy, chosen.witnessing, timeout_s=chosen.witness_timeout)
     with closing(opened) as witnessing:
         if chosen.witnessing == "required":
             # What a run that died had accepted takes effect only now.
@@ -166,122 +229,71 @@ def _witnesses(
         yield witnessing
 
 
-def _bench(
+def _open(
     settings: Settings,
-    state: Path,
-    agent: JouleAgent,
-    log: ReceiptLog,
-    entries: list[Entry],
-    origin: Origin,
+    state: StateFolder,
+    versions: Versions,
+    memory: LogState,
     observer: RunObserver,
-    stop: Callable[[], bool],
-    now: Callable[[], datetime],
-) -> Bench:
-    observer.preparing("loading the training libraries", 0, 1)
-    from cryoflux.tasks.lora.head import Loaded
-
-    _set_threads(settings, agent)
-    versions = Versions(state)
-    data = open_prepared(state / "data" / origin.data_digest, origin.data_name)
-    head = versions.open(head_of(entries) or origin.version)
-    check_tokens(json.loads((head.folder / "config.json").read_bytes()), settings.model.max_tokens)
-    recipes = chosen_recipes(settings, known=read_layout(head.folder) is not None)
-    pool = make_pool(len(data.train), _pool_seed(settings, entries))
-    if not pool.screen:  # too few examples to set any aside
-        recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
+    origins: Mapping[str, Origin],
+    task: Task,
+) -> Opened:
+    known, origin = memory.tasks.get(task.name), origins[task.name]
+    data = open_prepared(state.data(origin.data_digest), origin.data_name)
+    head = versions.open(known.head.digest if known is not None else origin.version)
+    # What was set aside for screening stays set aside, whatever seed a later run is given.
+    pool_seed = known.pool_seed if known is not None else settings.run.seed
     observer.preparing("tokenising the examples", 0, 1)
-    loaded = Loaded(
-        head,
-        data,
-        recipes,
-        cache=state / "cache",
-        cache_bytes=settings.attempt.cache_mb * 1_000_000,
-        device=_device(settings),
-        pool=pool,
-    )
-    return Bench(
-        state=state,
-        agent=agent,
-        log=log,
-        versions=versions,
-        losses=LossCache(state / "cache" / "losses"),
-        data=data,
-        loaded=loaded,
-        recipes=recipes,
-        task=TASK,
+    task.open(Workplace(state, versions, data, pool_seed), head)
+    promised = known.alpha_ppm if known is not None else None
+    return Opened(task, data, _rule(settings, promised), partial(memory.tasks.get, task.name))
+
+
+def _terms(settings: Settings) -> Terms:
+    meter: Literal["embedded", "daemon"] = "daemon" if settings.agent.agent else "embedded"
+    return Terms(
         reserve_uj=parse_energy(settings.attempt.reserve),
         policy=settings.attempt.policy,
-        rule=_rule(settings, entries),
-        holdout_use=holdout_use(entries, data),
         seed=settings.run.seed,
-        meter="daemon" if settings.agent.agent else "embedded",
-        observer=observer,
-        stop=stop,
-        now=now,
-        signed_losses=signed_losses(entries),
-        outcomes=past_outcomes(entries),
-        attempts=sum(intent_of(entry) is not None for entry in entries),
-        drawn=drawn_before(entries),
+        meter=meter,
     )
 
 
-def _pool_seed(settings: Settings, entries: list[Entry]) -> int:
-    # What was set aside for screening stays set aside, whatever seed a later run is given.
-    first = next((intent for entry in entries if (intent := intent_of(entry))), None)
-    return first.schedule.seed if first else settings.run.seed
-
-
-def _warm_up(bench: Bench) -> None:
-    """What a process does once, so that no attempt is charged for it."""
-    for part in ("train", bench.holdout_use.part):
-        bench.loaded.examples(part)
-    from cryoflux.tasks.lora import lean
-
-    lean.warm_up()
-    slow = [recipe for recipe in bench.recipes.values() if recipe.method is Method.PEFT]
-    if slow:
-        from cryoflux.tasks.lora.with_peft import warm_up
-
-        warm_up(bench.head.folder, slow[0], bench.loaded.device)
-
-
-def _set_threads(settings: Settings, agent: JouleAgent) -> None:
+@contextmanager
+def _threads(
+    settings: Settings, agent: JouleAgent, tasks: Sequence[Task], observer: RunObserver
+) -> Iterator[None]:
+    if not any(task.trains_with_torch for task in tasks):
+        yield
+        return
+    observer.preparing("loading the training libraries", 0, 1)
     import torch
 
-    from cryoflux.encoder.threads import frugal_threads
+    from cryoflux.encoder.threads import frugal_threads, torch_as_before
 
     def own_uj() -> int | None:
         # a power curve is a guess at just what is asked here: what one more busy core costs
         own = agent.sample().own
         return own.uj if own and own.tier is not Tier.MODELLED else None
 
-    torch.set_num_threads(settings.model.threads or frugal_threads(own_uj))
+    with torch_as_before():
+        torch.set_num_threads(settings.model.threads or frugal_threads(own_uj))
+        yield
 
 
-def _rule(settings: Settings, entries: list[Entry]) -> Rule:
+def _rule(settings: Settings, promised_ppm: int | None) -> Rule:
     decision = settings.decision
     # An error budget is promised for the life of a holdout: it may be tightened, never widened.
-    promised = [i.rule.alpha_ppm for entry in entries if (i := intent_of(entry)) and i.rule.alpha_ppm]
-    alpha_ppm = min([max(1, round(decision.error_budget * MICRO)), *promised])
-    thresholds = Thresholds(
+    alpha_ppm = max(1, round(decision.error_budget * MICRO))
+    if promised_ppm is not None:
+        alpha_ppm = min(alpha_ppm, promised_ppm)
+    return Rule(
+        name=decision.rule,
         min_delta=round(decision.min_delta * NANO),
         min_accuracy_gain_ppm=round(decision.min_accuracy_gain * MICRO),
         z_milli=round(decision.z * 1000),
+        alpha_ppm=alpha_ppm if decision.rule == BUDGETED else 0,
     )
-    return Rule(decision.rule, thresholds, alpha_ppm)
-
-
-def _device(settings: Settings) -> str:
-    import torch
-
-    available = torch.cuda.is_available()
-    if settings.model.device == "cuda" and not available:
-        raise UsageError(
-            "No CUDA device can be used here.",
-            why="--device cuda asks for one.",
-            hint="Leave --device out, or see what is missing with `cryoflux doctor`.",
-        )
-    return "cpu" if settings.model.device == "cpu" or not available else "cuda"
 
 
 def _grant(settings: Settings, agent: JouleAgent, limits: Limits) -> int:
@@ -296,3 +308,34 @@ def _grant(settings: Settings, agent: JouleAgent, limits: Limits) -> int:
         raise too_small(limits.budget_uj, reserve_uj, held_uj)
     agent.grant(limits.budget_uj, request_id=f"run-{secrets.token_hex(8)}", note="cryoflux run --budget")
     return spendable_uj
+
+
+def _opening(context: Context, origins: Mapping[str, Origin], spendable_uj: int) -> Opening:
+    seen = context.witnessing
+    return Opening(
+        state=context.state.path,
+        sample=context.agent.sample(),
+        spendable_uj=spendable_uj,
+        reserve_uj=context.terms.reserve_uj,
+        policy=context.terms.policy,
+        tasks=tuple(_begun(context, opened, origins[name]) for name, opened in context.tasks.items()),
+        witnesses=Witnesses(seen.needed, seen.mode) if seen else None,
+    )
+
+
+def _begun(context: Context, opened: Opened, origin: Origin) -> Begun:
+    task, bar, known = opened.task, context.bar(opened), opened.known()
+    return Begun(
+        name=task.name,
+        metric=task.metric,
+        origin=origin,
+        head=task.head.digest,
+        examples={name: opened.data.count(name) for name in opened.data.sets},
+        arms=tuple(offer.arm for offer in task.arms(opened.drawn, opened.part)),
+        rule=opened.rule,
+        looks=known.tally(opened.holdout).looks if known is not None else 0,
+        count=opened.count,
+        thresholds=opened.thresholds(bar),
+        compute=task.compute(),
+        facts=task.facts(),
+    )

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-__all__ = ["Ended", "Limits", "RunObserver", "Summary", "spend"]
+__all__ = ["Ended", "Limits", "Summary", "TaskSummary", "spend"]
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-from cryoflux.attempt.context import Bench, Observer
+from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import run_attempt
 from cryoflux.attempt.recording import AttemptRecord
-from cryoflux.energy.interface import Sample
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO, Energy, format_energy
-from cryoflux.receipts.statement import Outcome, Receipt
+from cryoflux.receipts.statement import Cause, Metric, Outcome
 from cryoflux.registry.versions import Version
-from cryoflux.runs.inputs import Origin
 from cryoflux.runs.scores import Change, audit_scores, holdout_scores
+from cryoflux.runs.watch import RunObserver
 from cryoflux.scheduling.policy import Plateau
+from cryoflux.sentences import say
 
 Ended = Literal["budget", "attempts", "time", "interrupted", "plateau"]
 _MILESTONE = 10
 """looks at the holdout after which the audit set is consulted, so that drift by reuse is seen"""
 _MOST_EXHAUSTED = 2
-"""times in a row that each recipe may fail for want of joules before the run says that it cannot work"""
+"""times in a row that each arm may fail for want of joules before the run says that it cannot work"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +38,20 @@ class Limits:
     attempts: int | None = None
 
 
-class RunObserver(Observer, Protocol):
-    """Watches a whole run."""
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """What a run came to for one task."""
 
-    def preparing(self, what: str, done: int, total: int) -> None:
-        """Something that takes a while before the first attempt, or after the last."""
-
-    def opened(self, bench: Bench, origin: Origin, sample: Sample, spendable_uj: int) -> None:
-        """The state is open and the budget granted."""
-
-    def recovered(self, receipt: Receipt) -> None:
-        """An attempt of a dead run got its receipt."""
-
-    def finished(self, record: AttemptRecord) -> None:
-        """An attempt has its receipt."""
-
-    def milestone(self, looks: int, holdout: Change, audit: Change) -> None:
-        """The holdout has been looked at so often; how both sets have changed since the run began."""
-
-    def rotated(self, part: str) -> None:
-        """The error budget of the holdout is spent; a spare one takes over."""
-
-    def plateau(self, plateau: Plateau) -> None:
-        """No arm is expected to pay any more."""
+    name: str
+    metric: Metric
+    total_delta: float
+    """Σ Δ of what was kept, in the metric's unit"""
+    holdout: Change
+    audit: Change
+    head: str
+    """digest of the head"""
+    looks: int
+    """verdicts that the holdout in use has given"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +70,44 @@ class Summary:
     spendable_uj: int
     """what the run could spend, µJ"""
     remaining_uj: int
-    total_delta: float
-    """Σ Δ of what was kept, nats"""
-    holdout: Change
-    audit: Change
+    tasks: tuple[TaskSummary, ...]
     state: Path
-    head: str
-    """digest of the head model"""
     ended: Ended
     saved_uj: int
     """what stopping hopeless attempts early saved; modelled, µJ"""
-    looks: int
-    """verdicts that the holdout in use has given"""
     reason: str
     """why the run ended before its budget did; empty otherwise"""
     audit_cpu_s: float
     """CPU-seconds of this process for evaluating the audit set"""
 
+    @property
+    def first(self) -> TaskSummary:
+        """The task that the run is about, where it is about one."""
+        return self.tasks[0]
 
-def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spendable_uj: int) -> Summary:
+
+@dataclass(slots=True)
+class _Run:
+    """A run in progress."""
+
+    context: Context
+    observer: RunObserver
+    firsts: dict[str, Version]
+    """task → its head before the run"""
+    records: list[AttemptRecord]
+    spent: Energy | None = None
+    audit_cpu_s: float = 0.0
+    rotated: set[tuple[str, str]] = field(default_factory=set)
+    """(task, holdout) that were told to take over"""
+
+
+def spend(
+    context: Context, limits: Limits, observer: RunObserver, began: float, spendable_uj: int
+) -> Summary:
     """Make attempts until budget, time or their number is used up, or somebody asks to stop.
 
     Args:
-        bench: what the attempts work with.
+        context: what the attempts work with.
         limits: when to end.
         observer: is told of every attempt.
         began: when the run began, monotonic seconds.
@@ -110,96 +116,122 @@ def spend(bench: Bench, limits: Limits, observer: RunObserver, began: float, spe
     Raises:
         BudgetError: the joules do not reach for one attempt.
     """
-    first = bench.head
-    records: list[AttemptRecord] = []
-    spent: Energy | None = None
-    reason, audit_cpu_s = "", 0.0
-    while (ended := _ended(bench, limits, records, began, spendable_uj, spent)) is None:
-        if bench.rotate():
-            observer.rotated(bench.holdout_use.part)
-        record = run_attempt(bench)
+    firsts = {name: opened.task.head for name, opened in context.tasks.items()}
+    run, reason = _Run(context, observer, firsts, []), ""
+    while (ended := _ended(run, limits, began, spendable_uj)) is None:
+        _tell_rotated(run)
+        record = run_attempt(context)
         if isinstance(record, Plateau):
             observer.plateau(record)
-            ended, reason = "plateau", record.reason
+            ended, reason = "plateau", say(record.reason)
             break
-        records.append(record)
-        charged = record.receipt.energy.energy
-        spent = spent + charged if spent else charged
-        observer.finished(record)
-        if record.evidence and bench.holdout_use.looks % _MILESTONE == 0:
-            audit_cpu_s += _milestone(bench, first, observer)
-    _check_paid(bench, records, ended)
+        _note(run, record)
+    _check_paid(run, ended)
+    return _summary(run, ended, reason, spendable_uj)
+
+
+def _tell_rotated(run: _Run) -> None:
+    """A task may have to wait for its turn on the holdout that takes over: say it once."""
+    for name, opened in run.context.tasks.items():
+        if opened.part != opened.used and (name, opened.part) not in run.rotated:
+            run.rotated.add((name, opened.part))
+            run.observer.rotated(opened.part)
+
+
+def _note(run: _Run, record: AttemptRecord) -> None:
+    run.records.append(record)
+    charged = record.receipt.energy.energy
+    run.spent = run.spent + charged if run.spent else charged
+    run.observer.finished(record)
+    opened = run.context.tasks[record.receipt.task.name]
+    if record.evidence and (looks := _looks(opened)) and looks % _MILESTONE == 0:
+        start = time.process_time()
+        first = run.firsts[opened.task.name]
+        holdout = holdout_scores(run.context, opened, first)
+        quick = run.context.stop()
+        audit = audit_scores(run.context, opened, first, run.observer.preparing, quick=quick)
+        run.observer.milestone(looks, holdout, audit)
+        run.audit_cpu_s += time.process_time() - start
+
+
+def _looks(opened: Opened) -> int:
+    known = opened.known()
+    return known.tally(opened.data.file_digests[opened.used]).looks if known is not None else 0
+
+
+def _summary(run: _Run, ended: Ended, reason: str, spendable_uj: int) -> Summary:
+    context, records = run.context, run.records
     start = time.process_time()
-    audit = audit_scores(bench, first, bench.head, observer.preparing, quick=ended == "interrupted")
-    audit_cpu_s += time.process_time() - start
+    tasks = tuple(
+        _task_summary(run, opened, quick=ended == "interrupted") for opened in context.tasks.values()
+    )
     outcomes = [record.receipt.outcome for record in records]
-    kept = [r for r in records if r.receipt.outcome is Outcome.ACCEPTED]
     return Summary(
         attempts=len(records),
-        kept=len(kept),
+        kept=outcomes.count(Outcome.ACCEPTED),
         rejected=outcomes.count(Outcome.REJECTED),
         undecided=outcomes.count(Outcome.UNDECIDED),
         aborted=outcomes.count(Outcome.ABORTED),
-        spent=spent,
-        overhead=_overhead(bench, spent),
+        spent=run.spent,
+        overhead=_overhead(context, run.spent),
         spendable_uj=spendable_uj,
-        remaining_uj=bench.agent.bucket_uj(),
-        total_delta=sum(record.evidence.delta_mean for record in kept if record.evidence),
-        holdout=holdout_scores(bench, first, bench.head),
-        audit=audit,
-        state=bench.state,
-        head=bench.head.digest,
+        remaining_uj=context.agent.bucket_uj(),
+        tasks=tasks,
+        state=context.state.path,
         ended=ended,
         saved_uj=sum(record.saved_uj for record in records),
-        looks=bench.holdout_use.looks,
         reason=reason,
-        audit_cpu_s=audit_cpu_s,
+        audit_cpu_s=run.audit_cpu_s + time.process_time() - start,
     )
 
 
-def _check_paid(bench: Bench, records: list[AttemptRecord], ended: Ended) -> None:
-    dry = [record for record in records if record.stopped == "exhausted"]
-    unpaid = ended == "budget" or (ended == "plateau" and records)
-    if unpaid and len(dry) == len(records):
-        raise _too_little(bench, len(dry))
+def _task_summary(run: _Run, opened: Opened, *, quick: bool) -> TaskSummary:
+    name, first = opened.task.name, run.firsts[opened.task.name]
+    kept = [
+        record.evidence
+        for record in run.records
+        if record.receipt.outcome is Outcome.ACCEPTED and record.receipt.task.name == name
+    ]
+    return TaskSummary(
+        name=name,
+        metric=opened.task.metric,
+        total_delta=sum(evidence.delta_mean for evidence in kept if evidence),
+        holdout=holdout_scores(run.context, opened, first),
+        audit=audit_scores(run.context, opened, first, run.observer.preparing, quick=quick),
+        head=opened.task.head.digest,
+        looks=_looks(opened),
+    )
 
 
-def _milestone(bench: Bench, first: Version, observer: RunObserver) -> float:
-    """Report how far the sets have drifted apart; the CPU-seconds that this took."""
-    start = time.process_time()
-    holdout = holdout_scores(bench, first, bench.head)
-    audit = audit_scores(bench, first, bench.head, observer.preparing, quick=bench.stop())
-    observer.milestone(bench.holdout_use.looks, holdout, audit)
-    return time.process_time() - start
+def _exhausted(record: AttemptRecord) -> bool:
+    return record.receipt.cause is Cause.EXHAUSTED
 
 
-def _ended(
-    bench: Bench,
-    limits: Limits,
-    records: list[AttemptRecord],
-    began: float,
-    spendable_uj: int,
-    spent: Energy | None,
-) -> Ended | None:
-    if bench.stop():
+def _check_paid(run: _Run, ended: Ended) -> None:
+    dry = sum(map(_exhausted, run.records))
+    unpaid = ended == "budget" or (ended == "plateau" and run.records)
+    if unpaid and dry == len(run.records):
+        raise _too_little(run.context, dry)
+
+
+def _ended(run: _Run, limits: Limits, began: float, spendable_uj: int) -> Ended | None:
+    context, records = run.context, run.records
+    if context.stop():
         return "interrupted"
     if limits.attempts is not None and len(records) >= limits.attempts:
         return "attempts"
     if limits.seconds is not None and time.monotonic() - began >= limits.seconds:
         return "time"
-    most = _MOST_EXHAUSTED * len(bench.recipes)
-    if len(records) >= most and all(record.stopped == "exhausted" for record in records[-most:]):
+    most = _MOST_EXHAUSTED * sum(len(o.task.arms(o.drawn, o.part)) for o in context.tasks.values())
+    if len(records) >= most and all(map(_exhausted, records[-most:])):
         return "budget"
-    left_uj = spendable_uj - (spent.uj if spent else 0)
-    return None if _affordable(bench, left_uj) else "budget"
+    left_uj = spendable_uj - (run.spent.uj if run.spent else 0)
+    affordable = min(left_uj, context.agent.bucket_uj()) >= context.terms.reserve_uj
+    return None if affordable else "budget"
 
 
-def _affordable(bench: Bench, left_uj: int) -> bool:
-    return min(left_uj, bench.agent.bucket_uj()) >= bench.reserve_uj
-
-
-def _overhead(bench: Bench, spent: Energy | None) -> Energy | None:
-    own = bench.agent.sample().own
+def _overhead(context: Context, spent: Energy | None) -> Energy | None:
+    own = context.agent.sample().own
     if own is None:
         return None
     uj = max(0, own.uj - (spent.uj if spent else 0))
@@ -208,22 +240,27 @@ def _overhead(bench: Bench, spent: Energy | None) -> Energy | None:
     return Energy(uj, min(lo, uj), max(hi, uj), own.tier, own.flags)
 
 
-def _enough(bench: Bench) -> int:
+def _enough(context: Context) -> int:
     # base and candidate evaluated once each, and as much again for training
-    dearest = max(bench.evaluation_uj(recipe) for recipe in bench.recipes.values())
+    reserve_uj = context.terms.reserve_uj
+    dearest = max(
+        opened.task.aside_uj(offer.arm, opened.part, reserve_uj)
+        for opened in context.tasks.values()
+        for offer in opened.task.arms(opened.drawn, opened.part)
+    )
     return max(1, round(4 * dearest / MICRO))
 
 
-def _too_little(bench: Bench, dry: int) -> BudgetError:
-    reserve = format_energy(bench.reserve_uj)
+def _too_little(context: Context, dry: int) -> BudgetError:
+    reserve = format_energy(context.terms.reserve_uj)
     if dry:
         return BudgetError(
             f"{dry} of {dry} attempts ended because {reserve} do not pay for evaluation and training both.",
             why="What they used is charged and recorded; nothing was kept.",
-            hint=f"Raise the reservation, for example --reserve {_enough(bench)}J, or lower --max-tokens.",
+            hint=f"Raise the reservation, for example --reserve {_enough(context)}J, or lower --max-tokens.",
         )
     return BudgetError(
-        f"The bucket holds {format_energy(bench.agent.bucket_uj())}; one attempt reserves {reserve}.",
+        f"The bucket holds {format_energy(context.agent.bucket_uj())}; one attempt reserves {reserve}.",
         why="Nothing was tried and nothing was spent.",
         hint="Grant more: cryoflux run --budget 2kJ.",
     )

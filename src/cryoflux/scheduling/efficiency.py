@@ -19,7 +19,7 @@ Source of the doubling: binary exponential back-off; of the credit: an empirical
 
 from __future__ import annotations
 
-__all__ = ["Expectation", "Memory", "Outcome", "State"]
+__all__ = ["Expectation", "Lesson", "Memory", "State"]
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -52,8 +52,8 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one attempt of an arm ended, as far as the scheduler may know it."""
+class Lesson:
+    """What one attempt teaches: how it ended, as far as the scheduler may know it."""
 
     task: str
     arm: str
@@ -114,44 +114,43 @@ class _Track:
 
 @dataclass(slots=True)
 class Memory:
-    """What is remembered of a log; fed one outcome after the other, oldest first."""
+    """What is remembered of one task's attempts; fed one lesson after the other, oldest first."""
 
     min_delta_nano: int
     """smallest Δ that the rule keeps, nano-nats"""
-    _arms: dict[tuple[str, str], _Track] = field(default_factory=dict)
+    _arms: dict[str, _Track] = field(default_factory=dict)
     _all: _Track = field(default_factory=_Track)
 
     def __post_init__(self) -> None:
         self.min_delta_nano = max(self.min_delta_nano, _SMALLEST_NANO)
         self._all.add(_FIRST_GAIN * self.min_delta_nano, _ONE)
 
-    def learn(self, outcome: Outcome) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Remember one more attempt."""
         # Kept means that the rule saw its smallest Δ at least, whatever a small screen saw.
-        gain = max(outcome.screen_delta_nano or 0, self.min_delta_nano) if outcome.kept else 0
-        ratio = max(0, outcome.hi_uj) * _ONE // outcome.prior_uj if outcome.prior_uj > 0 else _ONE
+        gain = max(lesson.screen_delta_nano or 0, self.min_delta_nano) if lesson.kept else 0
+        ratio = max(0, lesson.hi_uj) * _ONE // lesson.prior_uj if lesson.prior_uj > 0 else _ONE
         for track in self._arms.values():
             track.elsewhere += gain
-        own = self._arms.setdefault((outcome.task, outcome.arm), _Track())
+        own = self._arms.setdefault(lesson.arm, _Track())
         own.fade(_OWN)
         own.add(gain, ratio)
         own.elsewhere = 0
-        own.failures = 0 if outcome.kept else own.failures + 1
-        own.starved_uj = max(own.starved_uj, outcome.starved_uj) if outcome.starved_uj else 0
+        own.failures = 0 if lesson.kept else own.failures + 1
+        own.starved_uj = max(own.starved_uj, lesson.starved_uj) if lesson.starved_uj else 0
         self._all.fade(_SHARED)
         self._all.add(gain, ratio)
 
-    def expect(self, task: str, arm: str, prior_uj: int, count: int, reserve_uj: int = 0) -> Expectation:
+    def expect(self, arm: str, prior_uj: int, count: int, reserve_uj: int = 0) -> Expectation:
         """What one more attempt of an arm is expected to bring and to cost.
 
         Args:
-            task: the task's name.
             arm: the arm's name.
             prior_uj: what it should cost by its FLOPs, µJ.
             count: how many arms there are to choose from.
             reserve_uj: what would be reserved for it; more than did not pay before makes it worth a try, µJ.
         """
-        own = self._arms.get((task, arm))
+        own = self._arms.get(arm)
         shared = self._all.gain // self._all.weight
         ratio = self._all.ratio // self._all.weight
         if own is None:

@@ -10,20 +10,21 @@
 ``uniform/v1`` draws from the arms that the bucket can pay for and never stops: to compare with.
 
 Nothing depends on the order of the arms, on a clock or on a float, so that whoever has the log gets the
-same choice and the same sentence (`cryoflux.verification.schedule`).
+same choice and the same reason (`cryoflux.verification.choices`).
 """
 
 from __future__ import annotations
 
-__all__ = ["POLICIES", "POLICY", "Arm", "Choice", "Plateau", "Row", "choose", "choose_from"]
+__all__ = ["POLICIES", "POLICY", "Arm", "Choice", "Plateau", "Row", "choose"]
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cryoflux.decision.reason import Reason
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ConfigError
-from cryoflux.quantities import NANO, format_energy
-from cryoflux.scheduling.efficiency import Expectation, Memory, Outcome, State
+from cryoflux.quantities import NATS
+from cryoflux.scheduling.efficiency import Expectation, Memory, State
 
 POLICY = "prior-eta/v1"
 _UNIFORM = "uniform/v1"
@@ -41,6 +42,8 @@ class Arm:
     """what the bucket has to hold for it, µJ"""
     prior_uj: int
     """what its next attempt should cost by its FLOPs, µJ"""
+    unit: str = NATS
+    """of its task's losses, for display"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Choice:
     """The arm to pull, and why."""
 
     arm: Arm
-    reason: str
+    reason: Reason
     table: tuple[Row, ...]
     """all arms, by task and name"""
 
@@ -67,16 +70,16 @@ class Choice:
 class Plateau:
     """No arm is expected to pay; the run stops, or waits for new data or other arms."""
 
-    reason: str
+    reason: Reason
     table: tuple[Row, ...]
 
 
 def choose(
     arms: Sequence[Arm],
-    outcomes: Sequence[Outcome],
+    memories: Mapping[str, Memory],
+    number: int,
     *,
     bucket_uj: int,
-    min_delta_nano: int,
     seed: int,
     policy: str = POLICY,
 ) -> Choice | Plateau | None:
@@ -84,25 +87,11 @@ def choose(
 
     Args:
         arms: what can be pulled; their names differ within a task.
-        outcomes: all attempts that say something of their arm, oldest first.
+        memories: what is remembered of each task's attempts.
+        number: attempts that have taught something, of all tasks.
         bucket_uj: what the bucket holds, µJ.
-        min_delta_nano: smallest Δ that the rule keeps, nano-nats.
         seed: breaks ties.
         policy: one of `POLICIES`.
-
-    Raises:
-        ConfigError: there is no such policy.
-    """
-    memory = Memory(min_delta_nano)
-    for outcome in outcomes:
-        memory.learn(outcome)
-    return choose_from(memory, arms, len(outcomes), bucket_uj=bucket_uj, seed=seed, policy=policy)
-
-
-def choose_from(
-    memory: Memory, arms: Sequence[Arm], number: int, *, bucket_uj: int, seed: int, policy: str = POLICY
-) -> Choice | Plateau | None:
-    """`choose`, for whoever already remembers the log: ``number`` outcomes of it.
 
     Raises:
         ConfigError: there is no such policy.
@@ -114,7 +103,7 @@ def choose_from(
     table = tuple(
         Row(
             arm,
-            memory.expect(arm.task, arm.name, arm.prior_uj, len(arms), arm.reserve_uj),
+            memories[arm.task].expect(arm.name, arm.prior_uj, len(arms), arm.reserve_uj),
             arm.reserve_uj <= bucket_uj,
         )
         for arm in sorted(arms, key=lambda arm: (arm.task, arm.name))
@@ -124,13 +113,14 @@ def choose_from(
         return None
     if policy == _UNIFORM:
         drawn = _draw(affordable, seed, number)
-        return Choice(drawn.arm, f"{drawn.arm.name} was drawn from {_count(affordable)}.", table)
+        reason = Reason(code="drawn", numbers={"arm": drawn.arm.name, "rivals": len(affordable)})
+        return Choice(drawn.arm, reason, table)
     paying = [row for row in affordable if row.expected.state is not State.SPENT]
     if not paying:
-        return Plateau(_plateau_reason(table, bucket_uj), table)
+        return Plateau(_no_arm_pays(table, bucket_uj), table)
     best = max(row.expected.eta for row in paying)
     chosen = _draw([row for row in paying if row.expected.eta == best], seed, number)
-    return Choice(chosen.arm, _reason(chosen, len(paying)), table)
+    return Choice(chosen.arm, _chosen(chosen, len(paying)), table)
 
 
 def _draw(rows: Sequence[Row], seed: int, number: int) -> Row:
@@ -138,23 +128,25 @@ def _draw(rows: Sequence[Row], seed: int, number: int) -> Row:
     return min(rows, key=lambda row: sha256_hex(f"{seed}/{number}/{row.arm.task}/{row.arm.name}".encode()))
 
 
-def _count(rows: Sequence[Row]) -> str:
-    return f"{len(rows)} arms" if len(rows) != 1 else "1 arm"
-
-
-def _reason(row: Row, rivals: int) -> str:
+def _chosen(row: Row, rivals: int) -> Reason:
     expected = row.expected
-    place = f"best of {rivals} arms that may pay" if rivals > 1 else "the only arm that may pay"
-    news = ", never tried" if expected.state is State.UNTRIED else ""
-    return (
-        f"{row.arm.name} is {place}{news}: expected Δ {expected.delta_nano / NANO:.4f} nats for "
-        f"{format_energy(expected.cost_uj)}, η = {expected.eta / NANO:.4f} nats/kJ."
-    )
+    numbers: dict[str, int | str] = {
+        "arm": row.arm.name,
+        "rivals": rivals,
+        "delta": expected.delta_nano,
+        "cost_uj": expected.cost_uj,
+    }
+    if expected.state is State.UNTRIED:
+        numbers["untried"] = 1
+    if row.arm.unit != NATS:
+        numbers["unit"] = row.arm.unit
+    return Reason(code="chosen", numbers=numbers)
 
 
-def _plateau_reason(table: Sequence[Row], bucket_uj: int) -> str:
+def _no_arm_pays(table: Sequence[Row], bucket_uj: int) -> Reason:
     spent = [row for row in table if row.expected.state is State.SPENT]
     dear = [row.arm.reserve_uj for row in table if row not in spent and not row.affordable]
-    beyond = f", another reserves {format_energy(min(dear))}" if dear else ""
-    left = format_energy(bucket_uj)
-    return f"No arm is expected to pay: {_count(spent)} spent{beyond}; {left} stay unspent."
+    numbers: dict[str, int | str] = {"spent": len(spent), "bucket_uj": bucket_uj}
+    if dear:
+        numbers["dear_uj"] = min(dear)
+    return Reason(code="plateau", numbers=numbers)

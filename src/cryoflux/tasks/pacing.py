@@ -8,6 +8,7 @@ __all__ = [
     "Pacer",
     "Progress",
     "TrainingFailedError",
+    "TrainingInterruptedError",
     "rate_at",
     "screen_before",
 ]
@@ -30,8 +31,21 @@ class TrainingFailedError(CryoFluxError):
     """The loss stopped being a number."""
 
 
+class TrainingInterruptedError(CryoFluxError):
+    """Somebody asked to stop before the first training step."""
+
+
 class JoulesEndedError(CryoFluxError):
-    """The joules do not reach as far as the first training step."""
+    """The joules do not reach as far as the first training step.
+
+    Args:
+        what, why, hint: as for every error.
+        code: of the reason that a receipt gives: ``exhausted.training``, or ``exhausted.preparing``.
+    """
+
+    def __init__(self, what: str, *, why: str = "", hint: str = "", code: str = "exhausted.training") -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

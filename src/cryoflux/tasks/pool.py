@@ -12,6 +12,7 @@ __all__ = ["MOST_SCREENED", "Pool", "make_pool", "slice_digest"]
 
 import hashlib
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MOST_SCREENED = 512
@@ -66,6 +67,6 @@ def make_pool(count: int, seed: int, *, most_screened: int = MOST_SCREENED) -> P
     return Pool(tuple(order[:kept]), tuple(order[kept:]))
 
 
-def slice_digest(indices: list[int]) -> str:
+def slice_digest(indices: Sequence[int]) -> str:
     """SHA-256 of the indices as decimal text, one a line."""
     return hashlib.sha256("".join(f"{index}\n" for index in indices).encode()).hexdigest()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["Screening", "TrainedAdapter", "save_adapter"]
+__all__ = ["Screening", "Trained", "save_adapter"]
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryoflux.decision.evidence import Evidence
+from cryoflux.receipts.lifting import SECTION
+from cryoflux.receipts.statement import Section
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.lora.recipe import Recipe
 
 _PREFIX = "base_model.model."
@@ -18,7 +21,7 @@ _PREFIX = "base_model.model."
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """What the update did to training-side examples that were not trained on."""
+    """Losses of an update on training-side examples that were not trained on, paired with the base's."""
 
     evidence: Evidence
     scale: str
@@ -26,11 +29,9 @@ class Screening:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedAdapter:
-    """An adapter, and how it came about."""
+class Trained:
+    """How an adapter came about; its files are written."""
 
-    save: Callable[[Path], None]
-    """writes ``adapter_model.safetensors`` and ``adapter_config.json``"""
     drawn: list[int]
     """indices of the training examples that it learned from"""
     fresh: int
@@ -49,6 +50,20 @@ class TrainedAdapter:
     saved_uj: int
     """joules that stopping early saved, by the cost of the steps made; modelled, µJ"""
     screening: Screening | None
+
+    def section(self) -> Section:
+        """The part of a receipt that only this task knows."""
+        fields: dict[str, int | str | list[str]] = {
+            "plannedSteps": self.planned_steps,
+            "plannedAtStep": self.planned_at_step,
+            "modules": self.modules,
+            "trainedParameters": self.trained_parameters,
+            "lastTrainLossNanoNat": self.last_loss_nano_nat,
+            "backend": self.backend,
+        }
+        if self.screening is not None:
+            fields["scale"] = self.screening.scale
+        return Section(kind=SECTION, fields=fields)
 
 
 def save_adapter(
@@ -73,7 +88,7 @@ def save_adapter(
     for module, (a, b) in lora.items():
         tensors[f"{_PREFIX}{module}.lora_A.weight"] = a.contiguous()
         tensors[f"{_PREFIX}{module}.lora_B.weight"] = b.contiguous()
-    save_file(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
+    save_file(tensors, folder / ADAPTER, {"format": "pt"})
     config = {
         "alpha_pattern": {},
         "base_model_name_or_path": base,
@@ -92,4 +107,4 @@ def save_adapter(
         "use_dora": False,
         "use_rslora": False,
     }
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

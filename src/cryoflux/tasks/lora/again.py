@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryoflux.data.prepared import PreparedData, load_examples, open_prepared
+from cryoflux.decision.screening import needed_evidence
 from cryoflux.errors import CryoFluxError
-from cryoflux.evaluation.evident import needed_evidence
 from cryoflux.evaluation.machine import software
 from cryoflux.evaluation.scoring import TransformersScorer
 from cryoflux.receipts.profiles import PROFILE
@@ -25,7 +25,7 @@ from cryoflux.tasks.pool import Pool, make_pool, slice_digest
 
 if TYPE_CHECKING:
     from cryoflux.receipts.statement import Training
-    from cryoflux.tasks.lora.head import Loaded
+    from cryoflux.tasks.lora.head import HeadModel
     from cryoflux.tasks.lora.lean import Material
     from cryoflux.verification.retrain import Drawn, Plan
 
@@ -99,13 +99,12 @@ class TorchRecomputer:
         data = open_prepared(plan.state / "data" / plan.data, plan.data[:8])
         version = Versions(plan.state).open(plan.base)
         torch.set_num_threads(training.threads or self._threads)
-        try:
-            save = _train(plan, recipe, data, version, into / "cache")
-        finally:
-            torch.set_num_threads(self._threads)
         folder = into / "retrained"
         folder.mkdir()
-        save(folder)
+        try:
+            _train(plan, recipe, data, version, into / "cache", folder)
+        finally:
+            torch.set_num_threads(self._threads)
         return folder
 
 
@@ -132,23 +131,34 @@ def played_back(training: Training) -> tuple[Limits, list[Progress]]:
         training: what the receipt says; at least two steps, or one that was the whole plan.
     """
     steps: list[Progress] = []
-    each, limit = 2, 2 * training.planned_steps + 1
-    cut_short = training.stopped_by == "joules" and training.steps < training.planned_steps
+    planned_steps, planned_at = _number(training, "plannedSteps"), _number(training, "plannedAtStep")
+    each, limit = 2, 2 * planned_steps + 1
+    cut_short = training.stopped_by == "joules" and training.steps < planned_steps
 
     def spent_uj() -> int:
         step = len(steps) + 1  # asked when a step is done, before it is counted here
         if cut_short and step >= training.steps:
             return limit
-        planned = training.planned_at_step
-        return each * planned if planned and step >= planned else 0
+        return each * planned_at if planned_at and step >= planned_at else 0
 
     return Limits(limit, spent_uj, lambda: False), steps
 
 
-def _train(plan: Plan, recipe: Recipe, data: PreparedData, version: Version, cache: Path) -> Any:
+def _number(training: Training, name: str) -> int:
+    found = training.section.fields.get(name)
+    if not isinstance(found, int):
+        raise CannotRetrainError(f"Its receipt has no whole number {name}.")
+    return found
+
+
+def _backend(training: Training) -> str:
+    return str(training.section.fields.get("backend", ""))
+
+
+def _train(plan: Plan, recipe: Recipe, data: PreparedData, version: Version, cache: Path, into: Path) -> None:
     training = plan.drawn.training
     # what is set aside is the same for every recipe, but none at all is where the recipe says so
-    pool = make_pool(len(data.train), plan.pool_seed)
+    pool = make_pool(data.count("train"), plan.pool_seed)
     seen, fresh = _slice(pool, recipe, plan.drawn)
     if slice_digest([*seen, *fresh]) != training.slice_sha256:
         raise CannotRetrainError("The examples that it drew do not follow from the log.")
@@ -162,30 +172,33 @@ def _train(plan: Plan, recipe: Recipe, data: PreparedData, version: Version, cac
     if recipe.method is Method.PEFT:
         from cryoflux.tasks.lora.with_peft import train_with_peft
 
-        return train_with_peft(
+        train_with_peft(
             version.folder,
-            data.train,
+            data.examples("train"),
             recipe,
             limits,
+            into,
             drawn=[*seen, *fresh],
             fresh=len(fresh),
             screen=screen,
-            seed=training.seed,
+            seed=plan.intent.seed,
             device=device,
             progress=steps.append,
-        ).save
+        )
+        return
     from cryoflux.tasks.lora.lean import train_lean
 
     material = _material(plan, recipe, data, version, cache, pool)
     material = replace(material, seen=seen, fresh=fresh)
-    return train_lean(
+    train_lean(
         material,
         recipe,
         limits,
-        seed=training.seed,
+        into,
+        seed=plan.intent.seed,
         progress=steps.append,
         preparing=lambda _done, _count: None,
-    ).save
+    )
 
 
 def _slice(pool: Pool, recipe: Recipe, drawn: Drawn) -> tuple[list[int], list[int]]:
@@ -200,23 +213,22 @@ def _material(
 ) -> Material:
     from cryoflux.encoder.linear import Backend
     from cryoflux.encoder.model import Encoder
-    from cryoflux.tasks.lora.head import Loaded
+    from cryoflux.tasks.lora.head import HeadModel
 
     recipes = {
         f"{n}": _recipe(one.recipe) for n, one in enumerate((*plan.earlier, plan.drawn)) if _known(one)
     }
     training = plan.drawn.training
     device = training.device or "cpu"
-    loaded = Loaded(
+    loaded = HeadModel(
         version, data, recipes or {recipe.name: recipe},
         cache=cache, cache_bytes=_CACHE_BYTES, device=device, pool=pool,
     )  # fmt: skip
     if loaded.layout is None:
         raise CannotRetrainError("The layout of its base model is not known here.")
-    rule = plan.intent.rule
-    needed = needed_evidence(rule.needed_milli, plan.intent.data.holdout.count)
+    needed = needed_evidence(plan.intent.bar.needed_milli, plan.intent.data.holdout.count)
     material = loaded.material(recipe, plan.drawn.before, needed)
-    encoder = Encoder(loaded.layout, loaded.tensors, Backend(training.backend), device)
+    encoder = Encoder(loaded.layout, loaded.tensors, Backend(_backend(training)), device)
     material = replace(material, encoder=encoder)
     _prepare_as_then(plan, recipe, material, loaded)
     return material
@@ -229,7 +241,7 @@ def _known(drawn: Drawn) -> bool:
         return False
 
 
-def _prepare_as_then(plan: Plan, recipe: Recipe, material: Material, loaded: Loaded) -> None:
+def _prepare_as_then(plan: Plan, recipe: Recipe, material: Material, loaded: HeadModel) -> None:
     """Compute activations in the batches in which the log's attempts did.
 
     Neighbours in a batch change the last bit of a product, so bytes are the same only if batches were.
@@ -239,7 +251,7 @@ def _prepare_as_then(plan: Plan, recipe: Recipe, material: Material, loaded: Loa
     layers = material.encoder.layout.layers
     depth = layers - min(recipe.layers, layers)
     for drawn in (*plan.earlier, plan.drawn):
-        if not depth or not _known(drawn) or drawn.training.backend != plan.drawn.training.backend:
+        if not depth or not _known(drawn) or _backend(drawn.training) != _backend(plan.drawn.training):
             continue
         other = _recipe(drawn.recipe)
         source = Activations(

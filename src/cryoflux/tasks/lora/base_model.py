@@ -163,7 +163,6 @@ def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-    torch.manual_seed(seed)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         other_classes = sorted((config.id2label or {}).values()) != sorted(labels)
@@ -171,15 +170,17 @@ def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[
             config.id2label = dict(enumerate(labels))
             config.label2id = {label: index for index, label in enumerate(labels)}
         config.problem_type = "single_label_classification"
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=other_classes,
-        )
+        with torch.random.fork_rng(devices=[]):  # the random states are those of the whole process
+            torch.manual_seed(seed)
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                config=config,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=other_classes,
+            )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]

@@ -6,7 +6,7 @@ that learn. A new head exchanges the tensors that changed and keeps the rest.
 
 from __future__ import annotations
 
-__all__ = ["Loaded"]
+__all__ = ["HeadModel"]
 
 import json
 from collections.abc import Mapping, Sequence
@@ -36,8 +36,8 @@ _STEP_GFLOP = 0.4
 """what a training step costs beside its products, as if it were products"""
 
 
-class Loaded:
-    """A head model and its surroundings."""
+class HeadModel:
+    """A head in memory."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Loaded:
     def examples(self, part: str) -> tuple[int, Tokens, torch.Tensor]:
         """Number, token ids and classes of ``train``, ``audit`` or a holdout."""
         if part not in self._tokens:
-            examples = self._data.part(part)
+            examples = self._data.examples(part)
             folder, digest = self.version.folder, self._data.file_digests[part]
             self._tokens[part] = self._token_cache.get(folder, examples, digest, self._max_tokens)
             classes = json.loads((folder / "config.json").read_bytes())["label2id"]
@@ -140,7 +140,7 @@ class Loaded:
         version = version or self.version
         _, _, labels = self.examples(part)
         if self.layout is None:
-            folder, examples = version.folder, self._data.part(part)
+            folder, examples = version.folder, self._data.examples(part)
             return TransformersScorer(folder, examples, max_tokens=self._max_tokens, device=self.device)
         encoder = self._encoder(self.layout, Backend.F64)
         if changed:
@@ -149,9 +149,13 @@ class Loaded:
 
     def scorer_of(self, version: Version, part: str) -> Scorer:
         """What scores a set with any kept version."""
+        return self.scorer(part, version, self.differing(version) or None)
+
+    def differing(self, version: Version) -> dict[str, torch.Tensor]:
+        """The tensors of a kept version that differ from the head's, from the disk."""
         ours = {entry.name: entry.sha256 for entry in self.version.entries}
         names = [entry.name for entry in version.entries if ours.get(entry.name) != entry.sha256]
-        return self.scorer(part, version, self.reread(version, names) if names else None)
+        return self.reread(version, names) if names else {}
 
     def _activations(self, encoder: Encoder, version: Version, part: str) -> Activations:
         return Activations(encoder, version.entries, self._sets(part), encoder.layout.layers - 1)
@@ -163,7 +167,8 @@ class Loaded:
             kept = self._activations(encoder, self.version, part)
             self._activations(encoder, candidate, part).forget(set(kept.keys.values()))
 
-    def _parameters(self) -> int:
+    def parameters(self) -> int:
+        """Parameters outside embeddings."""
         return sum(int(t.numel()) for name, t in self.tensors.items() if "embed" not in name)
 
     def evaluation_gflop(self, part: str, layers: int) -> float:
@@ -171,7 +176,7 @@ class Loaded:
         count, tokens, _ = self.examples(part)
         total = int(tokens.starts[-1])
         if self.layout is None:
-            return 2e-9 * total * self._parameters()
+            return 2e-9 * total * self.parameters()
         layers = min(layers, self.layout.layers)
         # the last layer is computed for one token, and costs about as much as four tokens' worth
         flops = self.layout.layer_flops(total) * (layers - 1) + self.layout.layer_flops(4 * count)
@@ -183,7 +188,7 @@ class Loaded:
         if self.layout is None:
             tokens = self.examples("train")[1]
             mean = int(tokens.starts[-1]) / len(tokens)
-            trained = 6e-9 * self._parameters() * mean * recipe.max_steps * recipe.batch_size
+            trained = 6e-9 * self.parameters() * mean * recipe.max_steps * recipe.batch_size
             return round((trained + evaluated) * _UJ_PER_GFLOP)
         return round((self._training_gflop(self.layout, recipe, drawn) + evaluated) * _UJ_PER_GFLOP)
 

@@ -30,14 +30,15 @@ from cryoflux.digests import TensorEntry
 from cryoflux.encoder.activations import Activations, Sets
 from cryoflux.encoder.model import Encoder, Lora, attention_bias
 from cryoflux.quantities import NANO
-from cryoflux.tasks.lora.adapter import Screening, TrainedAdapter, save_adapter
+from cryoflux.tasks.lora.adapter import Screening, Trained, save_adapter
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.screening import screen_losses
 from cryoflux.tasks.pacing import (
+    JoulesEndedError,
     Limits,
     Pacer,
     Progress,
-    TrainingFailedError,
+    TrainingInterruptedError,
     rate_at,
     screen_before,
 )
@@ -54,7 +55,7 @@ _HOPELESS_Z = -3.0
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What an attempt learns from."""
+    """The model and the examples that an attempt learns from."""
 
     encoder: Encoder
     entries: Sequence[TensorEntry]
@@ -155,24 +156,27 @@ def train_lean(
     material: Material,
     recipe: Recipe,
     limits: Limits,
+    into: Path,
     *,
     seed: int,
     progress: Callable[[Progress], None],
     preparing: Callable[[int, int], None],
-) -> TrainedAdapter:
-    """Train one adapter.
+) -> Trained:
+    """Train one adapter and write its files.
 
     Args:
         material: what to learn from.
         recipe: how.
         limits: joules, and whether to stop.
+        into: the folder for its files.
         seed: of initial weights, order and dropout.
         progress: called after each step.
-        preparing: called with (examples done, examples to do) while activations are computed; may raise.
+        preparing: called with (examples done, examples to do) while activations are computed.
 
     Raises:
-        JoulesEndedError: screening before and after leaves no joules to train with.
-        TrainingFailedError: the loss stopped being finite, or no example was ready in time.
+        JoulesEndedError: no example was ready in time, or screening leaves no joules to train with.
+        TrainingInterruptedError: somebody asked to stop while activations were computed.
+        TrainingFailedError: the loss stopped being finite.
     """
     torch.manual_seed(seed)
     update = _Update(material.encoder, recipe, seed)
@@ -180,11 +184,7 @@ def train_lean(
     material = _prepare(source, material, limits, preparing)
     drawn = [*material.seen, *material.fresh]
     if not drawn:
-        raise TrainingFailedError(
-            "The joules were used up before one training example was ready.",
-            why="What the frozen layers make of an example is computed before it is learned from.",
-            hint="Raise --reserve; what was computed is kept, so the next attempt gets further.",
-        )
+        raise _nothing_ready()
     screen, looks = material.screen, len(recipe.scales.split())
     before, limits = screen_before(
         limits, len(screen), looks, lambda: _screen(material, update, source, screen, limits.check)
@@ -192,11 +192,10 @@ def train_lean(
     pacer = Pacer(limits, recipe.steps_for(len(drawn)))
     start_uj = limits.spent_uj()
     loss = _loop(material, update, source, drawn, recipe, pacer, before, seed, progress)
-    spent_uj = limits.spent_uj() - start_uj
-    left = pacer.planned - pacer.step if pacer.stopped_by == "hopeless" else 0
+    saved_uj = _saved_uj(pacer, limits.spent_uj() - start_uj)
     screening = _choose_scale(material, update, source, recipe, before)
-    return TrainedAdapter(
-        save=lambda folder: _save(folder, recipe, update, material.base),
+    _save(into, recipe, update, material.base)
+    return Trained(
         drawn=drawn,
         fresh=len(material.fresh),
         steps=pacer.step,
@@ -207,8 +206,22 @@ def train_lean(
         trained_parameters=sum(p.numel() for p in update.parameters),
         last_loss_nano_nat=round(loss * NANO),
         backend=material.encoder.backend.value,
-        saved_uj=left * spent_uj // max(1, pacer.step),
+        saved_uj=saved_uj,
         screening=screening,
+    )
+
+
+def _saved_uj(pacer: Pacer, spent_uj: int) -> int:
+    left = pacer.planned - pacer.step if pacer.stopped_by == "hopeless" else 0
+    return left * spent_uj // max(1, pacer.step)
+
+
+def _nothing_ready() -> JoulesEndedError:
+    return JoulesEndedError(
+        "The joules were used up before one training example was ready.",
+        why="What the frozen layers make of an example is computed before it is learned from.",
+        hint="Raise --reserve; what was computed is kept, so the next attempt gets further.",
+        code="exhausted.preparing",
     )
 
 
@@ -223,6 +236,8 @@ def _prepare(
 
     def between(done: int, count: int) -> None:
         preparing(done, count)
+        if limits.stop():
+            raise TrainingInterruptedError("Interrupted before training.")
         if done and limits.spent_uj() >= enough:
             raise _Enough
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["quieten", "require_training"]
+__all__ = ["libraries_as_before", "quieten", "require_training"]
 
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from cryoflux.errors import UsageError
@@ -13,17 +16,57 @@ from cryoflux.errors import UsageError
 _TRAINING = ("torch", "transformers", "peft", "safetensors")
 
 
+_VARIABLES = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+_fresh: list[tuple[int, bool]] = []
+"""how loud transformers was before it was ever told: verbosity, and whether it shows progress"""
+
+
 def quieten() -> None:
     """Switch off telemetry, progress bars, load reports and the libraries' notes to each other."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    for name, value in _VARIABLES.items():
+        os.environ.setdefault(name, value)
     from transformers.utils import logging
 
+    if not _fresh:
+        _fresh.append(_loudness())
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     for library in ("transformers", "peft", "torch"):
         warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
+
+
+def _loudness() -> tuple[int, bool]:
+    from transformers.utils import logging
+
+    return logging.get_verbosity(), logging.is_progress_bar_enabled()
+
+
+@contextmanager
+def libraries_as_before() -> Iterator[None]:
+    """Undo afterwards what `quieten` does meanwhile; telemetry alone, once off, stays off.
+
+    What a library does to the filters of warnings when it is imported is undone with it.
+    """
+    environment = {name: os.environ.get(name) for name in _VARIABLES}
+    before = _loudness() if "transformers" in sys.modules else None
+    with warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            for name, value in environment.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+            for verbosity, progress in [before] if before is not None else _fresh:
+                _speak(verbosity, progress=progress)
+
+
+def _speak(verbosity: int, *, progress: bool) -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity(verbosity)
+    if progress:
+        logging.enable_progress_bar()
 
 
 def require_training() -> None:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 
@@ -26,9 +28,9 @@ def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:
     """
     from safetensors.torch import load_file
 
-    config = json.loads((capsule / "adapter_config.json").read_bytes())
+    config = json.loads((capsule / ADAPTER_CONFIG).read_bytes())
     scale = config["lora_alpha"] / config["r"]
-    stored = load_file(capsule / "adapter_model.safetensors")
+    stored = load_file(capsule / ADAPTER)
     saved = {name.removeprefix(_PREFIX): tensor for name, tensor in stored.items()}
     changed = {}
     for name, tensor in saved.items():

@@ -23,7 +23,7 @@ from cryoflux.data.batching import mixed_buckets, padded
 from cryoflux.data.examples import Example
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.quantities import NANO
-from cryoflux.tasks.lora.adapter import Screening, TrainedAdapter
+from cryoflux.tasks.lora.adapter import Screening, Trained
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.screening import screen_losses
 from cryoflux.tasks.lora.targets import attention_projections, head_modules
@@ -37,6 +37,7 @@ def train_with_peft(
     examples: Sequence[Example],
     recipe: Recipe,
     limits: Limits,
+    into: Path,
     *,
     drawn: list[int],
     fresh: int,
@@ -44,14 +45,15 @@ def train_with_peft(
     seed: int,
     device: str,
     progress: Callable[[Progress], None],
-) -> TrainedAdapter:
-    """Train one adapter.
+) -> Trained:
+    """Train one adapter and write its files.
 
     Args:
         base: folder of the base version.
         examples: all training examples.
         recipe: how to train.
         limits: joules, and whether to stop.
+        into: the folder for its files.
         drawn: indices of the examples to learn from.
         fresh: how many of them no attempt had drawn before.
         screen: indices of the screening examples.
@@ -63,22 +65,19 @@ def train_with_peft(
         JoulesEndedError: screening before and after leaves no joules to train with.
         TrainingFailedError: the loss stopped being finite.
     """
-    import torch
-
-    torch.manual_seed(seed)
-    model, tokenizer, modules = _with_lora(base, recipe, device)
+    model, tokenizer, modules = _with_lora(base, recipe, device, seed)
     trained = [p for p in model.parameters() if p.requires_grad]
     screened = [examples[i] for i in screen]
     precision = _precision(device)
     look = partial(_losses, model, tokenizer, screened, recipe, device, precision)
     before, limits = screen_before(limits, len(screened), 1, lambda: look(limits.check))
-    batches = _batches(model, tokenizer, [examples[i] for i in drawn], recipe, seed)
     pacer = Pacer(limits, recipe.steps_for(len(drawn)))
+    batches = _batches(model, tokenizer, [examples[i] for i in drawn], recipe, seed)
     loss = _loop(model, trained, batches, recipe, pacer, device, precision, progress)
     after = look()
     screening = Screening(pair_losses(before[0], after[0], before[1], after[1]), "1") if screened else None
-    return TrainedAdapter(
-        save=lambda folder: _save(model, folder),
+    _save(model, into)
+    return Trained(
         drawn=drawn,
         fresh=fresh,
         steps=pacer.step,
@@ -125,14 +124,15 @@ def _save(model: Any, folder: Path) -> None:
 
 def warm_up(base: Path, recipe: Recipe, device: str) -> None:
     """Load the libraries and the model once, so that no attempt is charged for what a process does once."""
-    _with_lora(base, recipe, device)
+    _with_lora(base, recipe, device, seed=0)
 
 
-def _with_lora(base: Path, recipe: Recipe, device: str) -> tuple[Any, Any, list[str]]:
+def _with_lora(base: Path, recipe: Recipe, device: str, seed: int) -> tuple[Any, Any, list[str]]:
     import torch
     from peft import LoraConfig, TaskType, get_peft_model
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    torch.manual_seed(seed)
     model = AutoModelForSequenceClassification.from_pretrained(
         base, local_files_only=True, use_safetensors=True, dtype=torch.float32
     )

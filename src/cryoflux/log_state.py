@@ -1,0 +1,234 @@
+"""What a log has come to: one pure fold over its entries, one entry at a time.
+
+The run takes each entry that it writes, the verifier each entry that it reads, and both go on by what stands
+here: heads and data by task, how often a holdout was looked at, what the scheduler learned, what was drawn,
+which attempts are open. So neither can remember differently, and what one forgets the other finds.
+
+Nothing is judged here. An entry that makes no sense is taken for what it says; whether it may say that is
+for the steps of `cryoflux.verification`, which look at it before it is taken.
+"""
+
+from __future__ import annotations
+
+__all__ = ["HoldoutTally", "LogState", "OpenIntent", "SignedLosses", "TaskState"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cryoflux.decision.budget import ErrorBudget
+from cryoflux.decision.rules import BUDGETED
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.statement import (
+    ZERO_HASH,
+    Bar,
+    Base,
+    Data,
+    HeadMove,
+    Intent,
+    Outcome,
+    Receipt,
+    Rule,
+)
+from cryoflux.scheduling.efficiency import Memory
+from cryoflux.scheduling.lessons import Lessons, taught
+
+_NOTHING_SPENT = Bar(looks=0, kept=0, needed_milli=0)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """An attempt that was announced and has no receipt yet."""
+
+    intent: Intent
+    leaf_hash: str
+    index: int
+    """position in the log"""
+
+
+@dataclass(slots=True)
+class HoldoutTally:
+    """What one holdout has been used for."""
+
+    count: int
+    """its examples, as was said first"""
+    uses: int = 0
+    """attempts that were announced on it"""
+    looks: int = 0
+    """verdicts that it has given"""
+    kept: int = 0
+    """how many of them were acceptances"""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedLosses:
+    """What receipts have signed of a head on a holdout."""
+
+    loss_sum: int
+    """billionths of the metric's unit, over all examples"""
+    hits: int
+    """examples that were right; 0 where that means nothing"""
+
+
+@dataclass(slots=True)
+class TaskState:
+    """What a log has come to for one task."""
+
+    first: Intent
+    """that began with it"""
+    head: Base
+    holdout: str
+    """digest of the holdout that was used last"""
+    min_delta: int
+    """smallest mean Δ that its latest rule keeps, billionths of its unit"""
+    alpha_ppm: int | None = None
+    """smallest error budget that was ever announced, ppm: one may be tightened, never widened"""
+    drawn: int = 0
+    """training examples that its attempts drew as fresh ones"""
+    holdouts: dict[str, HoldoutTally] = field(default_factory=dict)
+    """by digest"""
+    losses: dict[tuple[str, str, int | str], SignedLosses] = field(default_factory=dict)
+    """(holdout, profile, token limit) → what was signed of the present head"""
+
+    @property
+    def data(self) -> Data:
+        """The data set that the task began with."""
+        return self.first.data
+
+    @property
+    def pool_seed(self) -> int:
+        """The seed that the training examples were shuffled with, once and for all."""
+        return self.first.schedule.seed
+
+    def tally(self, holdout: str) -> HoldoutTally:
+        """What a holdout has been used for; nothing where it was not."""
+        return self.holdouts.get(holdout) or HoldoutTally(0)
+
+
+class LogState:
+    """The state of a log after the entries that were taken."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """entries"""
+        self.last = ZERO_HASH
+        """leaf hash of the last one"""
+        self.attempts = 0
+        """intents among them"""
+        self.tasks: dict[str, TaskState] = {}
+        self.open: dict[str, OpenIntent] = {}
+        """leaf hash of the intent → what was announced"""
+        self.lessons = Lessons()
+        self._memories: dict[str, Memory] = {}
+
+    def take(self, entry: Entry) -> None:
+        """Go on by one entry."""
+        if (intent := entry.intent) is not None:
+            self._announce(entry, intent)
+        elif (receipt := entry.receipt) is not None:
+            self._close(receipt)
+        elif (move := entry.move) is not None:
+            self._move(move)
+        self.size += 1
+        self.last = entry.leaf_hash
+
+    def skip(self, leaf_hash: str) -> None:
+        """Go on by an entry that cannot be read: it only takes its place."""
+        self.size += 1
+        self.last = leaf_hash
+
+    def lapsing(self, intent: Intent) -> list[OpenIntent]:
+        """The open attempts that a new one leaves no room for, oldest first; they get no receipt any more."""
+        open_now = list(self.open.values())
+        return open_now[: max(0, len(open_now) + 1 - intent.slots)]
+
+    def _announce(self, entry: Entry, intent: Intent) -> None:
+        self.attempts += 1
+        for lapsed in self.lapsing(intent):
+            del self.open[lapsed.leaf_hash]
+        self.open[entry.leaf_hash] = OpenIntent(intent, entry.leaf_hash, entry.index)
+        holdout, rule = intent.data.holdout, intent.rule
+        known = self.tasks.get(intent.task.name)
+        if known is None:
+            known = TaskState(intent, intent.base, holdout.sha256, rule.min_delta)
+            self.tasks[intent.task.name] = known
+        known.holdout, known.min_delta = holdout.sha256, rule.min_delta
+        known.holdouts.setdefault(holdout.sha256, HoldoutTally(holdout.count)).uses += 1
+        if rule.name == BUDGETED:
+            known.alpha_ppm = min(rule.alpha_ppm, known.alpha_ppm or rule.alpha_ppm)
+
+    def _close(self, receipt: Receipt) -> None:
+        opened = self.open.pop(receipt.intent, None)
+        known = self.tasks.get(receipt.task.name)
+        if known is None:
+            return
+        if receipt.training is not None:
+            known.drawn += receipt.training.fresh_count
+        if receipt.evaluation is not None:
+            tally = known.holdouts.setdefault(receipt.holdout.sha256, HoldoutTally(receipt.holdout.count))
+            tally.looks += 1
+            tally.kept += receipt.outcome is Outcome.ACCEPTED
+            self._sign(known, receipt, opened)
+        self._put_head(known, receipt.result)
+        if opened is not None and (lesson := taught(opened.intent, receipt)) is not None:
+            self.lessons.append(lesson)
+            if lesson.task in self._memories:
+                self._memories[lesson.task].learn(lesson)
+
+    def _sign(self, known: TaskState, receipt: Receipt, opened: OpenIntent | None) -> None:
+        found = receipt.evaluation
+        if found is None or found.read != receipt.holdout.count or opened is None:
+            return
+        place = (receipt.holdout.sha256, found.profile, opened.intent.recipe.get("max_tokens", 0))
+        hits = found.hits
+        if receipt.base == known.head:
+            known.losses[place] = SignedLosses(found.base_loss_sum, hits.base if hits else 0)
+        if receipt.outcome is Outcome.ACCEPTED and receipt.result == found.candidate:
+            self._put_head(known, receipt.result)
+            known.losses[place] = SignedLosses(found.new_loss_sum, hits.new if hits else 0)
+
+    def _move(self, move: HeadMove) -> None:
+        if (known := self.tasks.get(move.task)) is not None:
+            self._put_head(known, move.result)
+
+    @staticmethod
+    def _put_head(known: TaskState, head: Base) -> None:
+        if known.head != head:
+            known.head = head
+            known.losses = {}
+
+    def head(self, task: str) -> Base | None:
+        """The head of a task; none before its first intent."""
+        known = self.tasks.get(task)
+        return known.head if known is not None else None
+
+    def bar(self, task: str, holdout: str, rule: Rule) -> Bar:
+        """The evidence that the next look at a holdout needs; nothing under a rule without a budget.
+
+        Raises:
+            ValueError: the rule's error budget is none.
+        """
+        if rule.name != BUDGETED:
+            return _NOTHING_SPENT
+        known = self.tasks.get(task)
+        tally = known.tally(holdout) if known is not None else HoldoutTally(0)
+        needed = ErrorBudget(rule.alpha_ppm, tally.looks, tally.kept).needed_milli
+        return Bar(looks=tally.looks, kept=tally.kept, needed_milli=needed)
+
+    def memories(self, min_deltas: Mapping[str, int]) -> dict[str, Memory]:
+        """What the scheduler remembers of each task's attempts.
+
+        Args:
+            min_deltas: task → smallest mean Δ that its rule keeps, billionths of its unit.
+        """
+        return {task: self._memory(task, least) for task, least in min_deltas.items()}
+
+    def _memory(self, task: str, min_delta: int) -> Memory:
+        # Fed on, not built anew each time: a log of a million is gone through in one pass.
+        known, fresh = self._memories.get(task), Memory(min_delta)
+        if known is not None and known.min_delta_nano == fresh.min_delta_nano:
+            return known
+        for lesson in self.lessons:
+            if lesson.task == task:
+                fresh.learn(lesson)
+        self._memories[task] = fresh
+        return fresh

@@ -1,0 +1,174 @@
+"""Watching a whole run: frozen values for anybody who wants them, however many that are."""
+
+from __future__ import annotations
+
+__all__ = ["Begun", "Observers", "Opening", "RunObserver", "Witnesses"]
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cryoflux.attempt.recording import AttemptRecord
+from cryoflux.attempt.watch import Observer, Step
+from cryoflux.decision.rules import Thresholds
+from cryoflux.energy.interface import Sample
+from cryoflux.receipts.statement import Metric, Receipt, Rule
+from cryoflux.runs.scores import Change
+from cryoflux.scheduling.policy import Choice, Plateau
+from cryoflux.tasks.interface import Origin
+from cryoflux.tasks.pacing import Progress
+
+if TYPE_CHECKING:
+    from cryoflux.witness.client import Collected  # it would bring an HTTP client
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A task of a run, before its first attempt."""
+
+    name: str
+    metric: Metric
+    origin: Origin
+    head: str
+    """digest of its head"""
+    examples: Mapping[str, int]
+    """set → how many it has"""
+    arms: tuple[str, ...]
+    rule: Rule
+    looks: int
+    """verdicts that the holdout in use has given"""
+    count: int
+    """examples of the holdout in use"""
+    thresholds: Thresholds
+    """of the next look"""
+    compute: str
+    """how and where it computes"""
+    facts: Mapping[str, Any]
+    """what else the task says of itself"""
+
+
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """Who has to have seen the log."""
+
+    needed: str
+    """how many: ``2 of 3``"""
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A run whose state is open and whose budget is granted."""
+
+    state: Path
+    sample: Sample
+    spendable_uj: int
+    """µJ that it may spend"""
+    reserve_uj: int
+    """µJ that an attempt takes"""
+    policy: str
+    tasks: tuple[Begun, ...]
+    witnesses: Witnesses | None
+
+
+class RunObserver(Observer):
+    """Watches a whole run: is handed frozen values, and must not raise. By itself it does nothing."""
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Something that takes a while before the first attempt, or after the last."""
+
+    def opened(self, opening: Opening) -> None:
+        """The state is open and the budget granted."""
+
+    def recovered(self, receipt: Receipt) -> None:
+        """An attempt of a dead run got its receipt."""
+
+    def finished(self, record: AttemptRecord) -> None:
+        """An attempt has its receipt."""
+
+    def milestone(self, looks: int, holdout: Change, audit: Change) -> None:
+        """The holdout has been looked at so often; how both sets have changed since the run began."""
+
+    def rotated(self, part: str) -> None:
+        """The error budget of the holdout is spent; a spare one takes over."""
+
+    def plateau(self, plateau: Plateau) -> None:
+        """No arm is expected to pay any more."""
+
+
+class Observers(RunObserver):
+    """Several observers, told in order."""
+
+    def __init__(self, observers: Sequence[RunObserver]) -> None:
+        self._all = tuple(observers)
+
+    def step(self, step: Step, moment: Literal["begin", "end"]) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.step(step, moment)
+
+    def sampled(self, sample: Sample) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.sampled(sample)
+
+    def chosen(self, choice: Choice) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.chosen(choice)
+
+    def prepared(self, done: int, count: int) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.prepared(done, count)
+
+    def trained(self, progress: Progress, reserved_uj: int) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.trained(progress, reserved_uj)
+
+    def evaluated(self, done: int, count: int) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.evaluated(done, count)
+
+    def witnessed(self, found: Collected) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.witnessed(found)
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.preparing(what, done, total)
+
+    def opened(self, opening: Opening) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.opened(opening)
+
+    def recovered(self, receipt: Receipt) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.recovered(receipt)
+
+    def finished(self, record: AttemptRecord) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.finished(record)
+
+    def milestone(self, looks: int, holdout: Change, audit: Change) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.milestone(looks, holdout, audit)
+
+    def rotated(self, part: str) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.rotated(part)
+
+    def plateau(self, plateau: Plateau) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.plateau(plateau)

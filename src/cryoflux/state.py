@@ -1,0 +1,121 @@
+"""The names of what lies in a state directory: each is spelled here and nowhere else.
+
+`StateFolder` gives paths; it opens, makes and checks nothing.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ADAPTER", "ADAPTER_CONFIG", "FIRST_TASK", "HEAD", "OURS", "StateFolder"]
+
+from dataclasses import dataclass
+from pathlib import Path
+
+HEAD = "base_model"
+"""the link to the head version of the first task"""
+FIRST_TASK = "lora_delta"
+"""the task whose head is `HEAD`; heads of others lie in ``heads/``"""
+ADAPTER = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+OURS = frozenset(
+    {
+        *("account.db", "baseline.json", "base_model", "cache", "capsules", "data", "evidence", "heads"),
+        *("keys", "lock", "log", "meter.lock", "models", "origin.json", "receipts.db"),
+    }
+)
+"""what a state directory holds"""
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """A state directory."""
+
+    path: Path
+
+    @property
+    def receipts(self) -> Path:
+        """The database of exact signed bytes."""
+        return self.path / "receipts.db"
+
+    @property
+    def log(self) -> Path:
+        """The folder of checkpoint and tiles."""
+        return self.path / "log"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The signed head of the log."""
+        return self.log / "checkpoint"
+
+    @property
+    def witnessed(self) -> Path:
+        """The last head of the log that a quorum of witnesses cosigned."""
+        return self.log / "witnessed"
+
+    @property
+    def account(self) -> Path:
+        """The joule account."""
+        return self.path / "account.db"
+
+    @property
+    def baseline(self) -> Path:
+        """The frozen idle baseline."""
+        return self.path / "baseline.json"
+
+    @property
+    def keys(self) -> Path:
+        """The folder of keys."""
+        return self.path / "keys"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the run that changes the state."""
+        return self.path / "lock"
+
+    @property
+    def origin(self) -> Path:
+        """What the state was begun with."""
+        return self.path / "origin.json"
+
+    @property
+    def cache(self) -> Path:
+        """What need not be computed twice, and may be deleted."""
+        return self.path / "cache"
+
+    @property
+    def models(self) -> Path:
+        """The folder of versions."""
+        return self.path / "models"
+
+    @property
+    def capsules(self) -> Path:
+        """The folder of updates."""
+        return self.path / "capsules"
+
+    def data(self, digest: str) -> Path:
+        """The folder of a data set."""
+        return self.path / "data" / digest
+
+    def part(self, data: str, name: str) -> Path:
+        """One set of a data set: ``train``, ``holdout``, ``holdout-2``, ``audit``."""
+        return self.data(data) / f"{name}.jsonl"
+
+    def model(self, digest: str) -> Path:
+        """The folder of a version."""
+        return self.models / digest
+
+    def capsule(self, digest: str) -> Path:
+        """The folder of an update."""
+        return self.capsules / digest
+
+    def losses(self, digest: str) -> Path:
+        """The file with the losses of each example behind a Δ."""
+        return self.path / "evidence" / f"{digest}.bin"
+
+    def head(self, task: str = FIRST_TASK) -> Path:
+        """The link to the head version of a task."""
+        return self.path / HEAD if task == FIRST_TASK else self.heads / task
+
+    @property
+    def heads(self) -> Path:
+        """The folder of links to the heads of other tasks than the first."""
+        return self.path / "heads"

@@ -1,0 +1,102 @@
+"""The examples and the base model of ``lora_delta``, checked before anything is written."""
+
+from __future__ import annotations
+
+__all__ = ["check_same", "make_beginning", "read_splits"]
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cryoflux.config import Settings, Sourced
+from cryoflux.data import stdlib_docs
+from cryoflux.data.formats import read_examples
+from cryoflux.data.prepared import render
+from cryoflux.data.split import Splits, split
+from cryoflux.errors import DataError, StateError
+from cryoflux.tasks.interface import Beginning, Origin
+from cryoflux.tasks.lora.base_model import check_tokens, load_base, source_digest
+
+_Progress = Callable[[str, int, int], None]
+
+
+def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
+    """What a new state starts from.
+
+    Raises:
+        DataError: the examples cannot be trained or judged on.
+        ModelError: the model cannot be loaded.
+        UsageError: texts are to have more tokens than the model reads.
+    """
+    name, splits = read_splits(settings, progress)
+    files, digest = render(splits)
+    base = load_base(settings.model.model, splits.labels, seed=settings.run.seed)
+    check_tokens(base.model.config.to_dict(), settings.model.max_tokens)
+    return Beginning(
+        data_name=name,
+        data_digest=digest,
+        files=files,
+        save=base.save,
+        model_name=base.name,
+        model_source=base.source_digest,
+        dropped=splits.dropped,
+    )
+
+
+def check_same(sourced: Sourced, origin: Origin) -> None:
+    """Make sure that the settings name no other data set or model than a state was begun with.
+
+    Raises:
+        DataError, ModelError: what they name cannot be used at all.
+        StateError: they name another.
+    """
+    settings, state = sourced.settings, Path(sourced.settings.run.state)
+    if any(sourced.origins[f"data.{key}"] != "default" for key in ("train", "holdout", "audit")):
+        name, splits = read_splits(settings)
+        _, digest = render(splits)
+        if digest != origin.data_digest:
+            raise _mismatch(state, "data set", origin.data_name, origin.data_digest, name, digest)
+    if sourced.origins["model.model"] != "default":
+        wanted = settings.model.model
+        if (found := source_digest(wanted)) != origin.model_source:
+            raise _mismatch(state, "model", origin.model_name, origin.model_source, wanted, found)
+
+
+def read_splits(settings: Settings, progress: _Progress | None = None) -> tuple[str, Splits]:
+    """The name of the data set and its disjoint sets.
+
+    Raises:
+        DataError: the examples cannot be trained or judged on.
+    """
+    data = settings.data
+    if not data.train and (data.holdout or data.audit):
+        raise DataError(
+            "A holdout or audit file was given without a training file.",
+            why=f"The embedded data set {stdlib_docs.NAME} brings its own.",
+            hint="Give the training file as well: --train FILE.",
+        )
+    if data.train:
+        name, train = Path(data.train).name, read_examples(Path(data.train))
+    else:
+
+        def told(done: int, count: int) -> None:
+            if progress is not None:
+                progress("reading the library's docstrings", done, count)
+
+        name, train = stdlib_docs.NAME, stdlib_docs.build(told)
+    splits = split(
+        train,
+        read_examples(Path(data.holdout)) if data.holdout else None,
+        read_examples(Path(data.audit)) if data.audit else None,
+        holdout_size=data.holdout_size,
+        # a holdout of one's own is not followed by one of another kind
+        spare_holdouts=0 if data.holdout else data.spare_holdouts,
+    )
+    return name, splits
+
+
+def _mismatch(state: Path, what: str, name: str, digest: str, other: str, other_digest: str) -> StateError:
+    return StateError(
+        f"{state} belongs to the {what} {name} ({digest[:16]}…), not to {other} ({other_digest[:16]}…).",
+        why="Δ measured on one cannot be added to Δ measured on another.",
+        hint="Give this one its own folder with --state DIR, or leave the option out to continue.",
+    )

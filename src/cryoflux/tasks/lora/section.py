@@ -1,0 +1,103 @@
+"""The section of a ``lora_delta`` receipt, checked against its recipe: pure, and without any trainer."""
+
+from __future__ import annotations
+
+__all__ = ["SECTIONS", "LoraSection"]
+
+import json
+from collections.abc import Iterator
+
+from cryoflux.receipts.lifting import SECTION
+from cryoflux.receipts.statement import Intent, Receipt, Section
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+
+_FIELDS = {
+    "plannedSteps": int,
+    "plannedAtStep": int,
+    "modules": list,
+    "trainedParameters": int,
+    "lastTrainLossNanoNat": int,
+    "backend": str,
+}
+
+
+class LoraSection:
+    """Steps, modules and scale keep to the recipe that was announced."""
+
+    files: tuple[str, ...] = (ADAPTER, ADAPTER_CONFIG)
+
+    def complaints(self, section: Section, receipt: Receipt, intent: Intent) -> Iterator[str]:
+        """What in a section does not keep to its intent."""
+        fields, training = section.fields, receipt.training
+        for name, kind in _FIELDS.items():
+            found = fields.get(name)
+            if not isinstance(found, kind) or (isinstance(found, int) and found < 0):
+                yield f"its section has no {name}"
+                return
+        if training is None:
+            return
+        planned = fields["plannedSteps"]
+        most = {
+            "steps": (training.steps, "max_steps"),
+            "planned steps": (planned if isinstance(planned, int) else 0, "max_steps"),
+            "training examples": (training.slice_count, "slice_size"),
+        }
+        if "fresh_size" in intent.recipe:
+            most["fresh examples"] = (training.fresh_count, "fresh_size")
+        for what, (said, name) in most.items():
+            yield from _beyond(what, said, name, intent)
+        if training.steps and not fields["modules"]:
+            yield f"says {training.steps} steps of training and names no module that was trained"
+        yield from _screen(section, receipt, intent)
+        yield from _repeated(section, intent)
+
+    def trained(self, section: Section) -> tuple[int, tuple[str, ...]]:
+        """Trained parameters, and names of the modules that carry LoRA."""
+        parameters, modules = section.fields.get("trainedParameters"), section.fields.get("modules")
+        named = tuple(modules) if isinstance(modules, list) else ()
+        return (parameters if isinstance(parameters, int) else 0), named
+
+
+def _beyond(what: str, said: int, name: str, intent: Intent) -> Iterator[str]:
+    limit = intent.recipe.get(name)
+    if not isinstance(limit, int):
+        yield f"its {what} cannot be checked: the recipe has no whole number {name}"
+    elif said > limit:
+        yield f"says {said} {what}, more than the recipe's {name} {limit}"
+
+
+def _screen(section: Section, receipt: Receipt, intent: Intent) -> Iterator[str]:
+    screen = receipt.training.screen if receipt.training is not None else None
+    most = intent.recipe.get("screen_size", 0)
+    if screen is None:
+        if isinstance(most, int) and most > 0 and not receipt.cause:
+            yield "has no screen, though its recipe sets screening examples aside"
+        return
+    if not isinstance(most, int):
+        yield "its screen cannot be checked: the recipe has no whole number screen_size"
+    elif most <= 0:
+        yield "has a screen, though its recipe sets no screening examples aside"
+    elif screen.count > most:
+        yield f"says {screen.count} screening examples, more than the recipe's screen_size {most}"
+    scales, scale = intent.recipe.get("scales"), section.fields.get("scale")
+    if scales is not None and scale not in str(scales).split():
+        yield f"was merged at the scale {scale!r}, which its recipe does not list"
+
+
+def _repeated(section: Section, intent: Intent) -> Iterator[str]:
+    """What the first form said twice has to be what was announced."""
+    if "recipe" not in section.fields and "seed" not in section.fields and "maxTokens" not in section.fields:
+        return
+    said = {
+        "recipe": json.dumps(intent.recipe, sort_keys=True, separators=(",", ":")),
+        "seed": intent.seed,
+        "maxTokens": intent.recipe.get("max_tokens"),
+    }
+    words = {"recipe": "recipe", "seed": "seed", "maxTokens": "token limit"}
+    for name, announced in said.items():
+        if name in section.fields and section.fields[name] != announced:
+            yield f"has another {words[name]} than its intent announced"
+
+
+SECTIONS = {SECTION: LoraSection()}
+"""Kind of a section → what checks it."""

@@ -1,0 +1,314 @@
+"""``lora_delta``: LoRA on a text classifier, and the head beside it.
+
+Own loop where the model's layout is known, else transformers and PEFT. Losses are the cross-entropy of each
+text's class in nats, in float64 unless the model is too large for that; a text is right if its class scores
+highest.
+"""
+
+from __future__ import annotations
+
+__all__ = ["LoraTask"]
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from cryoflux.config import Settings, Sourced
+from cryoflux.decision.screening import needed_evidence
+from cryoflux.encoder.layout import read_layout
+from cryoflux.errors import UsageError
+from cryoflux.evaluation.scoring import Scorer, TransformersScorer
+from cryoflux.receipts.profiles import F32, profile_for
+from cryoflux.registry.versions import Version
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
+from cryoflux.tasks.lora.adapter import Trained
+from cryoflux.tasks.lora.base_model import check_tokens
+from cryoflux.tasks.lora.inputs import check_same, make_beginning
+from cryoflux.tasks.lora.libraries import quieten, require_training
+from cryoflux.tasks.lora.recipe import ALL_LAYERS, Method, Recipe, chosen_recipes
+from cryoflux.tasks.lora.section import SECTIONS
+from cryoflux.tasks.pacing import Limits, Progress
+from cryoflux.tasks.pool import make_pool
+from cryoflux.verification.sections import Sections
+
+if TYPE_CHECKING:
+    from cryoflux.tasks.lora.head import HeadModel
+
+_FORGET = 0.8
+"""a dear evaluation is remembered for some attempts: a busy machine is often still busy"""
+_TELLING = 0.3
+"""share of a whole evaluation's products above which one tells what products cost"""
+_FIRST_UJ = 200_000.0
+"""µJ a GFLOP in float64, before any evaluation was measured: a guess for a busy CPU core"""
+
+
+_FIRST_MERGE = 0.06
+"""share of the reservation kept for merging before it was measured"""
+
+
+class LoraTask(Task):
+    """LoRA on a text classifier."""
+
+    name: ClassVar[str] = "lora_delta"
+    hits: ClassVar[bool] = True
+    trains_with_torch: ClassVar[bool] = True
+    sections: ClassVar[Sections] = SECTIONS
+
+    def __init__(self, sourced: Sourced) -> None:
+        chosen_recipes(
+            sourced.settings, known=True
+        )  # a slip of the pen is refused before anything is written
+        self._sourced = sourced
+        self._uj_per_gflop: float | None = None
+        self._changed: dict[str, Mapping[str, Any]] = {}
+        """digest of a draft → its tensors that differ from the head's, as read back from the disk"""
+        self.recipes: dict[str, Recipe] = {}
+        """arm name → recipe"""
+        self._model: HeadModel | None = None
+
+    @classmethod
+    def from_settings(cls, sourced: Sourced) -> Self:
+        """The task that some settings describe.
+
+        Raises:
+            ConfigError: a recipe is unknown, or cannot be used.
+            UsageError: the training libraries are not installed.
+        """
+        require_training()
+        return cls(sourced)
+
+    @property
+    def _settings(self) -> Settings:
+        return self._sourced.settings
+
+    @property
+    def model(self) -> HeadModel:
+        """The head in memory.
+
+        Raises:
+            RuntimeError: the task was not opened.
+        """
+        if self._model is None:
+            raise RuntimeError("the task is not open")
+        return self._model
+
+    def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:
+        """What a new state of this task starts from."""
+        quieten()
+        return make_beginning(self._settings, progress)
+
+    def confirm(self, origin: Origin) -> None:
+        """Make sure that the settings do not name something else than the state was begun with."""
+        check_same(self._sourced, origin)
+
+    def open(self, place: Workplace, head: Version) -> None:
+        """Read the head into memory; what is computed from it is kept in the state's cache."""
+        quieten()
+        from cryoflux.tasks.lora.head import HeadModel
+
+        super().open(place, head)
+        config = json.loads((head.folder / "config.json").read_bytes())
+        check_tokens(config, self._settings.model.max_tokens)
+        recipes = chosen_recipes(self._settings, known=read_layout(head.folder) is not None)
+        pool = make_pool(place.data.count("train"), place.pool_seed)
+        if not pool.screen:  # too few examples to set any aside
+            recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
+        self.recipes = recipes
+        self._model = HeadModel(
+            head,
+            place.data,
+            recipes,
+            cache=place.state.cache,
+            cache_bytes=self._settings.attempt.cache_mb * 1_000_000,
+            device=_device(self._settings),
+            pool=pool,
+        )
+
+    def warm_up(self, part: str) -> None:
+        """Tokenise the examples, and load what the first attempt would load."""
+        for name in ("train", part):
+            self.model.examples(name)
+        from cryoflux.tasks.lora import lean
+
+        lean.warm_up()
+        slow = [recipe for recipe in self.recipes.values() if recipe.method is Method.PEFT]
+        if slow:
+            from cryoflux.tasks.lora.with_peft import warm_up
+
+            warm_up(self.head.folder, slow[0], self.model.device)
+
+    def arms(self, drawn: int, part: str) -> list[Offer]:
+        """One arm a recipe."""
+        return [
+            Offer(
+                name,
+                recipe.as_receipt(),
+                self.model.prior_uj(recipe, drawn, part),
+                screens=recipe.screen_size > 0,
+            )
+            for name, recipe in self.recipes.items()
+        ]
+
+    def aside_uj(self, arm: str, part: str, reserve_uj: int) -> int:
+        """What evaluating an update of an arm should cost by its products, and merging it, µJ."""
+        gflop = self.model.evaluation_gflop(part, self.recipes[arm].layers)
+        measured = self._uj_per_gflop
+        per_gflop = _FIRST_UJ if measured is None else measured
+        return round(per_gflop * gflop) + (self._apply_uj or round(reserve_uj * _FIRST_MERGE))
+
+    def evaluated(self, arm: str, part: str, uj: int, share: float) -> None:
+        """Learn what evaluations cost; a small one says little of what a whole one does."""
+        layers = self.recipes[arm].layers if arm else ALL_LAYERS
+        gflop = share * self.model.evaluation_gflop(part, layers)
+        if gflop > _TELLING * self.model.evaluation_gflop(part, ALL_LAYERS):
+            self._uj_per_gflop = max(uj / gflop, _FORGET * (self._uj_per_gflop or 0.0))
+
+    def train(self, order: WorkOrder, into: Path, limits: Limits, watch: Watch) -> Update:
+        """Train LoRA until the joules end, as the recipe says."""
+        import torch
+
+        recipe = self.recipes[order.arm]
+
+        def progress(done: Progress) -> None:
+            watch.trained(done, order.reserve_microjoules)
+
+        if recipe.method is Method.LEAN:
+            trained = self._train_lean(order, recipe, into, limits, progress, watch)
+        else:
+            trained = self._train_with_peft(order, recipe, into, limits, progress)
+        return Update(
+            files=(ADAPTER, ADAPTER_CONFIG),
+            section=trained.section(),
+            drawn=tuple(trained.drawn),
+            fresh=trained.fresh,
+            steps=trained.steps,
+            stopped_by=trained.stopped_by,
+            saved_uj=trained.saved_uj,
+            screening=trained.screening.evidence if trained.screening else None,
+            threads=torch.get_num_threads(),
+            device=self.model.device,
+        )
+
+    def _train_lean(
+        self,
+        order: WorkOrder,
+        recipe: Recipe,
+        into: Path,
+        limits: Limits,
+        progress: Callable[[Progress], None],
+        watch: Watch,
+    ) -> Trained:
+        from cryoflux.tasks.lora.lean import train_lean
+
+        # the bar follows from earlier verdicts alone, so training learns nothing else of the holdout
+        needed = needed_evidence(order.bar.needed_milli, order.holdout_count)
+        material = self.model.material(recipe, order.drawn, needed)
+        return train_lean(
+            material, recipe, limits, into, seed=order.seed, progress=progress, preparing=watch.prepared
+        )
+
+    def _train_with_peft(
+        self,
+        order: WorkOrder,
+        recipe: Recipe,
+        into: Path,
+        limits: Limits,
+        progress: Callable[[Progress], None],
+    ) -> Trained:
+        from cryoflux.tasks.lora.with_peft import train_with_peft
+
+        pool = self.model.pool
+        seen, fresh = pool.draw(order.drawn, fresh=recipe.fresh_size, most=recipe.slice_size)
+        return train_with_peft(
+            self.head.folder,
+            self.place.data.examples("train"),
+            recipe,
+            limits,
+            into,
+            drawn=[*seen, *fresh],
+            fresh=len(fresh),
+            screen=pool.screen[: recipe.screen_size],
+            seed=order.seed,
+            device=self.model.device,
+            progress=progress,
+        )
+
+    def apply(self, base: Version, capsule: Path, update: Update) -> Version:  # noqa: ARG002 - all is in its files
+        """Merge an adapter into the head; only the files that change are written."""
+        from cryoflux.tasks.lora.merge import merged_tensors
+
+        changed = merged_tensors(self.model.tensors, capsule)
+        draft = self.place.versions.derive(base, changed)
+        self._changed = {draft.digest: self.model.reread(draft, list(changed))}
+        return draft
+
+    def scorer(self, version: Version, part: str) -> Scorer:
+        """What scores a set with the head, a draft made from it, or any kept version."""
+        if self.profile(part) == F32:
+            return TransformersScorer(
+                version.folder,
+                self.place.data.examples(part),
+                max_tokens=self.cut,
+                device=self.model.device,
+                profile=F32,
+            )
+        if (changed := self._changed.get(version.digest)) is not None:
+            return self.model.scorer(part, version, changed)
+        return self.model.scorer_of(version, part)
+
+    def profile(self, part: str) -> str:
+        """The arithmetic that model and set are evaluated in, by their size."""
+        tokens = int(self.model.examples(part)[1].starts[-1])
+        return profile_for(self.model.parameters(), tokens)
+
+    @property
+    def cut(self) -> int:
+        """Texts are cut to so many tokens: the same for every recipe, so that losses can be compared."""
+        return self._settings.model.max_tokens
+
+    def adopt(self, version: Version) -> None:
+        """Go on from another head."""
+        changed = self._changed.pop(version.digest, None)
+        if changed is None:
+            changed = self.model.differing(version)
+        self.model.adopt(version, changed)
+        super().adopt(version)
+
+    def discard(self, version: Version, part: str) -> None:
+        """Forget a draft's tensors, and the activations that were computed for it alone."""
+        self._changed.pop(version.digest, None)
+        self.model.forget(version, part)
+
+    def compute(self) -> str:
+        """Device, threads, and how products are computed."""
+        import torch
+
+        threads, backend = int(torch.get_num_threads()), self.model.backend
+        how = f"products in {backend.value}" if backend else "by transformers"
+        return f"{self.model.device}, {threads} thread{'s' if threads > 1 else ''}, {how}"
+
+    def facts(self) -> dict[str, Any]:
+        """Classes, token limit and threads."""
+        import torch
+
+        return {
+            "classes": len(self.place.data.labels),
+            "max_tokens": self.cut,
+            "threads": int(torch.get_num_threads()),
+        }
+
+
+def _device(settings: Settings) -> str:
+    import torch
+
+    available = torch.cuda.is_available()
+    if settings.model.device == "cuda" and not available:
+        raise UsageError(
+            "No CUDA device can be used here.",
+            why="--device cuda asks for one.",
+            hint="Leave --device out, or see what is missing with `cryoflux doctor`.",
+        )
+    return "cpu" if settings.model.device == "cpu" or not available else "cuda"
