@@ -25,14 +25,14 @@ __all__ = [
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+import msgspec
+from msgspec import Meta
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Checkpoint
-from cryoflux.receipts.fields import Count, Sha256, StrictModel, Text, Timestamp
 from cryoflux.receipts.key_statement import PublicKey
 from cryoflux.receipts.statement import InTotoStatement, Sha256Digest, Subject
 from cryoflux.signing.canonical import canonical_bytes, parse_strictly
@@ -43,6 +43,7 @@ from cryoflux.signing.envelope import (
     decode_base64,
     parse_envelope,
 )
+from cryoflux.signing.fields import Count, Document, Sha256, Text, Timestamp, at_most
 
 MAX_CLAIM_BYTES = 200_000
 """Largest file of a claim."""
@@ -54,17 +55,15 @@ _BEGINNING = b'{"checkpoint":'
 _PEEK_BYTES = 1_000_000
 
 
-class ClaimedValue(StrictModel):
+class ClaimedValue(Document, frozen=True):
     """What one quantity of the expression comes to."""
 
     quantity: Text
-    value: Annotated[
-        str, StringConstraints(pattern=r"^([a-z-]{1,40}|-?(0|[1-9][0-9]{0,999})(/[1-9][0-9]{0,999})?)$")
-    ]
+    value: Annotated[str, Meta(pattern=r"^([a-z-]{1,40}|-?(0|[1-9][0-9]{0,999})(/[1-9][0-9]{0,999})?)$")]
     """exact, in lowest terms: nano-nats, µJ, nano-nats/µJ, a count or a share of one; or a tier"""
 
 
-class Head(StrictModel):
+class Head(Document, frozen=True):
     """The head of the log that the claim is about."""
 
     origin: Text
@@ -72,12 +71,12 @@ class Head(StrictModel):
     root: Sha256
 
 
-class ClaimPredicate(StrictModel):
+class ClaimPredicate(Document, frozen=True):
     """A sentence about a range of a log."""
 
     expression: Text
     """in its one spelling"""
-    values: Annotated[list[ClaimedValue], Field(max_length=16)]
+    values: Annotated[list[ClaimedValue], at_most(16)]
     """one a comparison, in order"""
     first: Count
     """first entry of the range"""
@@ -93,29 +92,28 @@ class ClaimPredicate(StrictModel):
     claimed_at: Timestamp
 
 
-class ClaimStatement(InTotoStatement):
+class ClaimStatement(InTotoStatement, frozen=True, kw_only=True, tag="https://cryoflux.dev/claim/v1"):
     """A claim; its subject is the text of the log's head."""
 
-    predicate_type: Literal["https://cryoflux.dev/claim/v1"] = "https://cryoflux.dev/claim/v1"
     predicate: ClaimPredicate
 
 
-class Evidence(StrictModel):
+class Evidence(Document, frozen=True):
     """Entries of the log and their way to its root; see `cryoflux.claims.evidence`."""
 
     spans: Annotated[
-        list[Annotated[list[Count], Field(min_length=2, max_length=2)]],
-        Field(min_length=1, max_length=_MOST_SPANS),
+        list[Annotated[list[Count], at_most(2, least=2)]],
+        at_most(_MOST_SPANS, least=1),
     ]
     """first index, and first after it, of what is carried, in order"""
-    hashes: Annotated[list[Sha256], Field(max_length=4096)]
+    hashes: Annotated[list[Sha256], at_most(4096)]
     """roots of the largest subtrees that hold nothing of them, left to right"""
     entries: str
     """packed envelopes, base64"""
 
 
-class _ClaimFile(EnvelopeDocument):
-    checkpoint: Annotated[str, StringConstraints(max_length=MAX_NOTE_BYTES)]
+class _ClaimFile(EnvelopeDocument, frozen=True):
+    checkpoint: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)]
     evidence: Evidence
 
 
@@ -142,9 +140,9 @@ class Claim:
         return sum(end - start for start, end in self.spans)
 
 
-_FILE = TypeAdapter(_ClaimFile)
-_ENVELOPE = TypeAdapter(EnvelopeDocument)
-_STATEMENT = TypeAdapter(ClaimStatement)
+_FILE = msgspec.json.Decoder(_ClaimFile)
+_ENVELOPE = msgspec.json.Decoder(EnvelopeDocument)
+_STATEMENT = msgspec.json.Decoder(ClaimStatement)
 
 
 def subject_of_head(point: Checkpoint) -> list[Subject]:
@@ -163,7 +161,7 @@ def format_claim(envelope: bytes, checkpoint: bytes, evidence: Evidence) -> byte
     signed = parse_strictly(_ENVELOPE, envelope, "The envelope")
     document = _ClaimFile(
         payload=signed.payload,
-        payloadType=signed.payloadType,
+        payload_type=signed.payload_type,
         signatures=signed.signatures,
         checkpoint=checkpoint.decode(),
         evidence=evidence,
@@ -193,9 +191,11 @@ def parse_claim(content: bytes) -> Claim:
         raise VerificationError(
             f"The claim has more than {MAX_CLAIM_BYTES} bytes, which is more than one may have."
         )
-    document = _document(content.removesuffix(b"\n"))
+    document = parse_strictly(
+        _FILE, content.removesuffix(b"\n"), "The file of the claim", most=MAX_CLAIM_BYTES
+    )
     outer = EnvelopeDocument(
-        payload=document.payload, payloadType=document.payloadType, signatures=document.signatures
+        payload=document.payload, payload_type=document.payload_type, signatures=document.signatures
     )
     signed = parse_envelope(canonical_bytes(outer), CLAIM_PAYLOAD)
     return Claim(
@@ -206,24 +206,6 @@ def parse_claim(content: bytes) -> Claim:
         hashes=tuple(bytes.fromhex(found) for found in document.evidence.hashes),
         packed=decode_base64(document.evidence.entries, "What the claim carries"),
     )
-
-
-def _document(content: bytes) -> _ClaimFile:
-    try:
-        document = _FILE.validate_json(content, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])[:100]
-        raise VerificationError(
-            f"The file of the claim is malformed: {where}: {first['msg'][:200]}.",
-            why="Only known fields with exact types are evidence.",
-        ) from error
-    if canonical_bytes(document) != content:
-        raise VerificationError(
-            "The file of the claim is not in canonical form (RFC 8785).",
-            why="A key given twice or another spelling could be read differently by another program.",
-        )
-    return document
 
 
 def _spans(said: list[list[int]]) -> tuple[tuple[int, int], ...]:

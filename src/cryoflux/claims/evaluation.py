@@ -16,7 +16,7 @@ from fractions import Fraction
 
 from cryoflux.claims.expression import Clause, Expression, Operator, Quantity, unit_of
 from cryoflux.errors import VerificationError
-from cryoflux.quantities import Tier, worst_tier
+from cryoflux.quantities import NATS, Tier, worst_tier
 from cryoflux.receipts.statement import Evaluation, Outcome, Receipt
 
 Value = Fraction | Tier
@@ -29,16 +29,16 @@ class Figures:
     attempts: int
     kept: int
     aborted: int
-    delta: Fraction
-    """nano-nats"""
-    accuracy_gain: Fraction
-    """share of the holdout"""
+    delta: Fraction | None
+    """nano-nats; none where a kept update was measured in another unit"""
+    accuracy_gain: Fraction | None
+    """share of the holdout; none where a kept update has no right and wrong"""
     lo_uj: int
     estimate_uj: int
     hi_uj: int
     tier: Tier
     loss_first: Fraction | None
-    """nano-nats; none where no attempt read a whole holdout"""
+    """nano-nats; none where no attempt read a whole holdout, or attempts are of several tasks"""
     loss_last: Fraction | None
     """nano-nats"""
 
@@ -56,32 +56,43 @@ def add_up(receipts: Iterable[Receipt]) -> Figures:
     """Add up the receipts of a range, in the order of the log."""
     found = list(receipts)
     judged = [(r, r.evaluation) for r in found if r.evaluation is not None]
-    kept = [(r, said) for r, said in judged if r.outcome is Outcome.ACCEPTED]
-    whole = [(r, said) for r, said in judged if not said.examples]
+    kept = [said for r, said in judged if r.outcome is Outcome.ACCEPTED]
+    whole = [(r, said) for r, said in judged if said.read >= r.holdout.count]
+    # Two tasks have two losses, and a sum over two units is none.
+    one = len({r.task.name for r in found}) == 1 and all(said.metric.unit == NATS for _, said in whole)
     return Figures(
         attempts=len(found),
         kept=len(kept),
         aborted=sum(r.outcome is Outcome.ABORTED for r in found),
-        delta=sum((_mean(said.delta_nano_nat_sum, r, said) for r, said in kept), Fraction()),
-        accuracy_gain=sum(
-            (_mean(said.new_correct - said.base_correct, r, said) for r, said in kept), Fraction()
-        ),
+        delta=_delta(kept),
+        accuracy_gain=_accuracy_gain(kept),
         lo_uj=sum(r.energy.lo_microjoules for r in found),
         estimate_uj=sum(r.energy.microjoules for r in found),
         hi_uj=sum(r.energy.hi_microjoules for r in found),
         tier=worst_tier(r.energy.tier for r in found),
-        loss_first=_mean(whole[0][1].base_loss_nano_nat_sum, *whole[0]) if whole else None,
-        loss_last=_loss_after(*whole[-1]) if whole else None,
+        loss_first=Fraction(whole[0][1].base_loss_sum, whole[0][1].read) if whole and one else None,
+        loss_last=_loss_after(*whole[-1]) if whole and one else None,
     )
 
 
-def _mean(total: int, receipt: Receipt, said: Evaluation) -> Fraction:
-    return Fraction(total, said.examples or receipt.holdout.count)
+def _delta(kept: list[Evaluation]) -> Fraction | None:
+    if any(said.metric.unit != NATS for said in kept):
+        return None
+    return sum((Fraction(said.delta_sum, said.read) for said in kept), Fraction())
+
+
+def _accuracy_gain(kept: list[Evaluation]) -> Fraction | None:
+    total = Fraction()
+    for said in kept:
+        if said.hits is None:
+            return None
+        total += Fraction(said.hits.new - said.hits.base, said.read)
+    return total
 
 
 def _loss_after(receipt: Receipt, said: Evaluation) -> Fraction:
     kept = receipt.outcome is Outcome.ACCEPTED
-    return _mean(said.new_loss_nano_nat_sum if kept else said.base_loss_nano_nat_sum, receipt, said)
+    return Fraction(said.new_loss_sum if kept else said.base_loss_sum, said.read)
 
 
 def values_of(figures: Figures) -> dict[Quantity, Value | None]:
@@ -128,6 +139,8 @@ def _judge(figures: Figures, clause: Clause) -> Judged:
 
 
 def _eta(figures: Figures, operator: Operator) -> Fraction | None:
+    if figures.delta is None:
+        return None
     # Little is worst at the high end of the ratio, and a positive Δ is worst over many joules.
     at_lo = operator.wants_little == (figures.delta >= 0)
     joules = figures.lo_uj if at_lo else figures.hi_uj

@@ -171,7 +171,7 @@ def _read_frame(frames: bytes, at: int) -> tuple[bytes, int]:
     payload = _with_inner(frames[start : start + outer], frames[start + outer : end])
     document = EnvelopeDocument(
         payload=base64.b64encode(payload).decode(),
-        payloadType=STATEMENT_PAYLOAD,
+        payload_type=STATEMENT_PAYLOAD,
         signatures=[
             EnvelopeSignature(keyid=keyid, sig=base64.b64encode(frames[start - _SIGNATURE : start]).decode())
         ],

@@ -34,11 +34,11 @@ from cryoflux.claims.expression import Expression, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
 from cryoflux.receipts.checkpoint import Checkpoint, parse_checkpoint
-from cryoflux.receipts.entry import Entry, KeyEntry, intent_of, receipt_of
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import PublicKey
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import root_hash
-from cryoflux.receipts.reading import read_everything
+from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.revocation import Authority
 from cryoflux.signing.envelope import CLAIM_PAYLOAD, sign_document
 from cryoflux.signing.keys import (
@@ -53,7 +53,9 @@ from cryoflux.signing.keys import (
 from cryoflux.verification.result import Status
 from cryoflux.witness.cosigned import WITNESSED
 
-_Entries = Sequence[Entry | KeyEntry]
+_Entries = Sequence[Entry]
+_MOST_TRIED = 64
+"""entries by which a better range is looked for"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def _read_log(state: Path, *, witnessed: bool) -> _Log:
         )
     note = path.read_bytes()
     point = parse_checkpoint(note, load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub"))
-    entries = read_everything(state)[: point.size]
+    entries = read_entries(state)[: point.size]
     if root_hash(bytes.fromhex(entry.leaf_hash) for entry in entries) != point.root:
         raise StateTamperedError(
             "The entries of the log are not those that its head was signed over.",
@@ -142,32 +144,58 @@ def _range(log: _Log, scope: Scope) -> Span:
             f"Entries {first} to {end - 1} are no range of a log whose head covers {size} entries.",
             hint="Entries count from 0; see cryoflux receipts list --intents.",
         )
-    receipts = [entry.index for entry in log.entries[first:end] if _is_receipt(entry)]
     if scope.last is not None:
-        if not 1 <= scope.last <= len(receipts):
-            raise UsageError(f"The range has {len(receipts)} attempts, not {scope.last}.")
-        # An attempt is two entries, its intent right before its receipt.
-        first = max(first, receipts[-scope.last] - 1)
-    begins = isinstance(log.entries[first], Entry) and _is_receipt(log.entries[first])
-    last = log.entries[end - 1]
-    if begins or (isinstance(last, Entry) and intent_of(last) is not None):
-        fitting = f"--to {end - 2}" if not begins and end - 2 >= first else f"--from {first + 1}"
+        first = _first_of_last(log.entries, (first, end), scope.last)
+    if within := _straddling(log.entries, (first, end)):
         raise UsageError(
-            f"Entries {first} to {end - 1} begin or end within an attempt.",
+            f"Entries {first} to {end - 1} begin or end within an attempt, {within}.",
             why="Its joules would be left out, or its announcement.",
-            hint=f"Claim over whole attempts, such as {fitting}.",
+            hint=f"Claim over whole attempts, such as {_fitting(log.entries, (first, end))}.",
         )
     if end > MAX_INDEX:
         raise UsageError(f"A claim reaches to entry {MAX_INDEX - 1} at most.", hint="Hand over a bundle.")
     return first, end
 
 
-def _is_receipt(entry: Entry | KeyEntry) -> bool:
-    return isinstance(entry, Entry) and receipt_of(entry) is not None
+def _first_of_last(entries: _Entries, span: Span, last: int) -> int:
+    """The entry from which on the range holds its last so many attempts, as wholes."""
+    first, end = span
+    announced = {entry.leaf_hash: entry.index for entry in entries if entry.intent is not None}
+    intents = [
+        announced.get(receipt.intent, first)
+        for entry in entries[first:end]
+        if (receipt := entry.receipt) is not None
+    ]
+    if not 1 <= last <= len(intents):
+        raise UsageError(f"The range has {len(intents)} attempts, not {last}.")
+    return max(first, min(intents[-last:]))
+
+
+def _straddling(entries: _Entries, span: Span) -> str:
+    """An attempt of which the range holds only a part; nothing where there is none."""
+    open_now: dict[str, str] = {}
+    for entry in entries[slice(*span)]:
+        if (intent := entry.intent) is not None:
+            open_now[entry.leaf_hash] = intent.task.id
+        elif (receipt := entry.receipt) is not None and open_now.pop(receipt.intent, None) is None:
+            return receipt.task.id
+    return next(iter(open_now.values()), "")
+
+
+def _fitting(entries: _Entries, span: Span) -> str:
+    """Another end or beginning, with which the range would hold whole attempts."""
+    first, end = span
+    for shorter in range(end - 1, max(first, end - _MOST_TRIED), -1):
+        if not _straddling(entries, (first, shorter)):
+            return f"--to {shorter - 1}"
+    for later in range(first + 1, min(end, first + _MOST_TRIED)):
+        if not _straddling(entries, (later, end)):
+            return f"--from {later}"
+    return "--from 0"
 
 
 def _judged(entries: _Entries, expression: Expression) -> list[Judged]:
-    receipts = [receipt_of(entry) for entry in entries if isinstance(entry, Entry)]
+    receipts = (entry.receipt for entry in entries)
     judged = judge(add_up(receipt for receipt in receipts if receipt is not None), expression)
     wrong = [found for found in judged if not found.holds]
     if wrong:
@@ -186,7 +214,7 @@ def _statement(log: _Log, span: Span, expression: Expression, judged: list[Judge
         values=[ClaimedValue(quantity=j.clause.quantity.value, value=spelt(j.value)) for j in judged],
         first=span[0],
         end=span[1],
-        attempts=sum(_is_receipt(entry) for entry in log.entries[slice(*span)]),
+        attempts=sum(entry.receipt is not None for entry in log.entries[slice(*span)]),
         head=Head(origin=point.origin, size=point.size, root=point.root.hex()),
         first_key=PublicKey.of(load_public_key(keys / f"{RECEIPT_KEY}.pub")),
         log_key=PublicKey.of(load_public_key(keys / f"{LOG_KEY}.pub")),
@@ -201,7 +229,7 @@ def _signer(log: _Log) -> Ed25519PrivateKey:
     first = load_public_key(folder / f"{RECEIPT_KEY}.pub")
     authority = Authority(first)
     for entry in log.entries:
-        if isinstance(entry, KeyEntry):
+        if entry.key is not None:
             authority.admit(entry)
     key = authority.receipt_key
     if key is None:
@@ -216,7 +244,7 @@ def _signer(log: _Log) -> Ed25519PrivateKey:
 
 def _evidence(entries: _Entries, span: Span) -> Evidence:
     first, end = span
-    keys = [e.index for e in entries if isinstance(e, KeyEntry) and not first <= e.index < end]
+    keys = [e.index for e in entries if e.key is not None and not first <= e.index < end]
     spans = sorted([span, *((index, index + 1) for index in keys)])
     leaves = [bytes.fromhex(entry.leaf_hash) for entry in entries]
     beside = [root_hash(leaves[slice(*part)]) for part in outside(spans, 0, len(leaves))]
@@ -231,7 +259,7 @@ def _evidence(entries: _Entries, span: Span) -> Evidence:
 def _require_small(content: bytes, entries: _Entries) -> None:
     if len(content) <= MAX_CLAIM_BYTES:
         return
-    attempts = sum(_is_receipt(entry) for entry in entries)
+    attempts = sum(entry.receipt is not None for entry in entries)
     fit = max(1, attempts * MAX_CLAIM_BYTES // len(content) * 9 // 10)
     raise UsageError(
         f"The evidence of {attempts} attempts takes {len(content)} bytes; a claim has {MAX_CLAIM_BYTES}.",

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 __all__ = ["check_seen_before", "check_witnesses"]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cryoflux.errors import VerificationError
+from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import (
     Checkpoint,
     KeyType,
@@ -21,21 +22,23 @@ from cryoflux.receipts.checkpoint import (
     parse_note,
     verify_log,
 )
+from cryoflux.receipts.merkle import root_hash
 from cryoflux.signing.keys import raw_public_key
-from cryoflux.verification.history import History
 from cryoflux.verification.known_heads import REMEMBERED, check_memory, recall
+from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, conclude, failed, unknown
+from cryoflux.verification.walked import Recent, Walked
 from cryoflux.verification.witnessing import WITNESSED, Demand
 
 _SKEW_S = 300
 """how far the clock of an honest witness may be ahead of ours, s"""
 
 
-def check_witnesses(history: History, demand: Demand) -> list[Check]:
+def check_witnesses(material: Material, demand: Demand) -> list[Check]:
     """Step 12: a quorum has cosigned the head of the claim, recently enough."""
     try:
-        note = parse_note(history.material.checkpoint or b"")
-        for key in _log_keys(history, note, demand):
+        note = parse_note(material.checkpoint or b"")
+        for key in _log_keys(material, note, demand):
             verify_log(note, key)
         said = {line.name: cosigned_at(note, line.key) for line in demand.policy.witnesses}
     except VerificationError as error:
@@ -51,8 +54,8 @@ def check_witnesses(history: History, demand: Demand) -> list[Check]:
     return conclude(WITNESSED, findings, summary)
 
 
-def _log_keys(history: History, note: Note, demand: Demand) -> list[VerifierKey]:
-    origin, own = note.checkpoint.origin, history.material.log_key
+def _log_keys(material: Material, note: Note, demand: Demand) -> list[VerifierKey]:
+    origin, own = note.checkpoint.origin, material.log_key
     if not demand.policy.logs:
         return [VerifierKey(origin, KeyType.LOG, raw_public_key(own))] if own is not None else []
     listed = [line.key for line in demand.policy.logs if line.key.name == origin]
@@ -71,17 +74,18 @@ def _too_old(demand: Demand, since_s: int | None) -> Iterator[Finding]:
         yield failed("quorum", detail)
 
 
-def check_seen_before(history: History, point: Checkpoint, heads: Path, *, complete: bool) -> list[Check]:
+def check_seen_before(
+    material: Material, memory: LogState, point: Checkpoint, heads: Path, leaves: Sequence[bytes] | None
+) -> list[Check]:
     """Step 13: the head of the claim is not older than the one that was seen last, and no other history.
 
     Args:
-        history: what the claim carries.
-        point: its head.
+        material: the carried entries.
+        memory: what they come to.
+        point: the head of the claim.
         heads: where the heads that were seen are kept.
-        complete: whether every entry up to the head is carried.
+        leaves: hashes of all entries up to the head; none where not all are carried.
     """
-    if complete:
-        return check_memory(history, heads)
     remembered = recall(heads, point.origin)
     if remembered is None:
         return []
@@ -89,6 +93,9 @@ def check_seen_before(history: History, point: Checkpoint, heads: Path, *, compl
         before = parse_note(remembered).checkpoint
     except VerificationError as error:
         return conclude(REMEMBERED, [failed("remembered head", error.what)], "")
+    if leaves is not None:
+        roots = {size: root_hash(leaves[:size]) for size in (before.size, point.size) if size <= len(leaves)}
+        return check_memory(Walked(material, memory, roots, Recent(0)), heads)
     return conclude(REMEMBERED, list(_against(point, before)), "is the head that was seen before")
 
 

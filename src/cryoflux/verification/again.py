@@ -7,15 +7,15 @@ __all__ = ["AGAIN", "Again", "check_again"]
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cryoflux.verification.history import History
 from cryoflux.verification.levels import Levels
 from cryoflux.verification.recompute import RECOMPUTED, check_recomputed
-from cryoflux.verification.result import Check, Step
+from cryoflux.verification.result import Check, NumberedStep
 from cryoflux.verification.retrain import RETRAINED, RetrainerFactory, check_retrained
 from cryoflux.verification.spot_check import SPOT_CHECKED, check_spots
+from cryoflux.verification.walked import Walked
 from cryoflux.witness.policy import Policy
 
-AGAIN: tuple[Step, ...] = (RECOMPUTED, SPOT_CHECKED, RETRAINED)
+AGAIN: tuple[NumberedStep, ...] = (RECOMPUTED, SPOT_CHECKED, RETRAINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +35,20 @@ class Again:
 
 
 def check_again(
-    asked: tuple[Step, Again, Sequence[bytes], Policy | None, Levels], history: History
+    asked: tuple[NumberedStep, Again, Sequence[bytes], Policy | None, Levels], walked: Walked
 ) -> list[Check]:
     """One of the steps, as far as it was asked for.
 
     Args:
         asked: one of `AGAIN`; how much; signed heads of the log, each with its cosignatures; witnesses that
             count; and who is told what came of it.
-        history: the log and its state.
+        walked: the log and its state.
     """
     step, again, notes, policy, levels = asked
     if step is RECOMPUTED and again.losses:
-        return check_recomputed(history, again.losses, again.factory, levels)
+        return check_recomputed(walked, again.losses, again.factory, levels)
     if step is SPOT_CHECKED and again.spots:
-        return check_spots(history, again.spots, again.spot_receipts, again.factory, notes, policy, levels)
+        return check_spots(walked, again.spots, again.spot_receipts, again.factory, notes, policy, levels)
     if step is RETRAINED and again.adapters:
-        return check_retrained(history, again.adapters, again.factory, levels)
+        return check_retrained(walked, again.adapters, again.factory, levels)
     return []

@@ -1,105 +1,103 @@
 """Step 6: what receipts say of losses is possible, and what the rules judge follows from it.
 
-All of it is integer arithmetic on the signed statements; no artefact is read.
+All of it is integer arithmetic on the signed statements; no artefact is read. A head has one loss on a
+holdout, so what one receipt has signed of it holds for the next.
 """
 
 from __future__ import annotations
 
-__all__ = [
-    "ARITHMETIC",
-    "Arithmetic",
-    "check_arithmetic",
-    "evidence_of",
-    "examples_read",
-    "screen_evidence",
-]
+__all__ = ["ARITHMETIC", "Arithmetic"]
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.sequential import looks
+from cryoflux.log_state import LogState, SignedLosses
 from cryoflux.receipts.profiles import TOLERANCES
-from cryoflux.receipts.statement import Evaluation, Holdout, Screen
-from cryoflux.verification.history import Attempt, History
-from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
+from cryoflux.receipts.statement import Evaluation, Hits
+from cryoflux.receipts.sums import evidence_of
+from cryoflux.verification.result import Check, NumberedStep, unknown
+from cryoflux.verification.walk import Fold, Paired, Seen
 
-ARITHMETIC = Step(6, "arithmetic of Δ")
-
-
-def examples_read(evaluation: Evaluation, holdout: Holdout) -> int:
-    """How many examples of the holdout an evaluation covers."""
-    return evaluation.examples or holdout.count
+ARITHMETIC = NumberedStep(6, "arithmetic of Δ")
 
 
-def evidence_of(evaluation: Evaluation, holdout: Holdout) -> Evidence:
-    """The sums of a receipt in the form that the rules judge."""
-    return _evidence(evaluation, examples_read(evaluation, holdout))
-
-
-def screen_evidence(screen: Screen) -> Evidence:
-    """The sums of a screen in the form that the screen's rule judges."""
-    return _evidence(screen, screen.count)
-
-
-def _evidence(said: Evaluation | Screen, count: int) -> Evidence:
-    return Evidence(
-        count=count,
-        base_loss=said.base_loss_nano_nat_sum,
-        new_loss=said.new_loss_nano_nat_sum,
-        delta_squared=int(said.delta_squared_nano_nat_sum),
-        base_correct=said.base_correct,
-        new_correct=said.new_correct,
-        gained=said.gained,
-        lost=said.lost,
-    )
-
-
-def check_arithmetic(history: History) -> list[Check]:
+class Arithmetic(Fold):
     """Step 6: sums and counts of each evaluation and screen are possible and agree."""
-    arithmetic = Arithmetic()
-    for attempt in history.attempts:
-        arithmetic.take(attempt)
-    return arithmetic.conclude()
 
-
-class Arithmetic:
-    """Step 6, one attempt after the other."""
+    step: ClassVar = ARITHMETIC
 
     def __init__(self) -> None:
-        self._findings: list[Finding] = []
+        super().__init__()
         self._evaluated = self._screened = 0
+        self._hits: dict[str, bool] = {}
+        """task → whether its examples can be right or wrong, as its first evaluation or screen has it"""
 
-    def take(self, attempt: Attempt) -> None:
-        """Look at the next attempt."""
-        training, evaluation = attempt.receipt.training, attempt.receipt.evaluation
+    def take(self, seen: Seen, memory: LogState) -> None:
+        """Look at the sums of the next receipt."""
+        if (paired := seen.paired) is None:
+            return
+        training, evaluation = paired.receipt.training, paired.receipt.evaluation
         if evaluation is not None:
             self._evaluated += 1
-            self._findings += _evaluation(attempt, evaluation)
+            self.findings.fail(paired, _evaluation(paired, evaluation))
+            self.findings.fail(paired, _contradiction(paired, evaluation, memory))
+            self.findings.fail(paired, self._other_hits(paired, evaluation.hits))
+            self._ask_profile(paired, evaluation.profile)
         if training is not None and training.screen is not None:
             self._screened += 1
-            impossible = _impossible(screen_evidence(training.screen), "screen")
-            self._findings += [failed(attempt.name, f"its screen: {complaint}") for complaint in impossible]
+            self.findings.fail(paired, self._other_hits(paired, training.screen.hits))
+            impossible = _impossible(evidence_of(training.screen), "screen")
+            self.findings.fail(paired, (f"its screen: {complaint}" for complaint in impossible))
 
-    def conclude(self) -> list[Check]:
-        """What the step says."""
+    def _other_hits(self, paired: Paired, hits: Hits | None) -> Iterator[str]:
+        # Left out where they would speak against an update, they would only ever speak for one.
+        has = hits is not None
+        if self._hits.setdefault(paired.receipt.task.name, has) != has:
+            yield f"{'counts' if has else 'does not count'} right examples, unlike its task's first receipt"
+
+    def _ask_profile(self, paired: Paired, profile: str) -> None:
+        if profile not in TOLERANCES:
+            detail = f"its losses follow the profile {profile!r}, which is not known here"
+            self.findings.add(unknown(paired.name, detail))
+
+    def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
+        """The lines of the step."""
         screens = f", and so do {self._screened} screens" if self._screened else ""
-        return conclude(ARITHMETIC, self._findings, f"{self._evaluated} evaluations add up{screens}")
+        return self.findings.conclude(ARITHMETIC, f"{self._evaluated} evaluations add up{screens}")
 
 
-def _evaluation(attempt: Attempt, said: Evaluation) -> Iterator[Finding]:
-    holdout = attempt.receipt.holdout
-    evidence = evidence_of(said, holdout)
-    if said.delta_nano_nat_sum != evidence.delta:
-        detail = f"Δ sum {said.delta_nano_nat_sum} is not base − new = {evidence.delta} nano-nats"
-        yield failed(attempt.name, detail)
-    for complaint in _impossible(evidence, "holdout"):
-        yield failed(attempt.name, complaint)
-    if said.examples and said.examples not in looks(holdout.count)[:-1]:
-        detail = f"stopped reading after {said.examples} of {holdout.count} examples, where no look is due"
-        yield failed(attempt.name, detail)
-    if said.profile not in TOLERANCES:
-        detail = f"its losses follow the profile {said.profile!r}, which is not known here"
-        yield unknown(attempt.name, detail)
+def _evaluation(paired: Paired, said: Evaluation) -> Iterator[str]:
+    count, evidence = paired.receipt.holdout.count, evidence_of(said)
+    if said.delta_sum != evidence.delta:
+        yield f"Δ sum {said.delta_sum} is not base − new = {evidence.delta} billionths"
+    yield from _impossible(evidence, "holdout")
+    if said.read > count:
+        yield f"says that it read {said.read} of {count} examples"
+    elif said.read < count and said.read not in looks(count)[:-1]:
+        yield f"stopped reading after {said.read} of {count} examples, where no look is due"
+
+
+def _contradiction(paired: Paired, said: Evaluation, memory: LogState) -> Iterator[str]:
+    receipt, intent = paired.receipt, paired.intent
+    known = memory.tasks.get(receipt.task.name)
+    if known is None or intent is None or receipt.base != known.head or said.read != receipt.holdout.count:
+        return
+    place = (receipt.holdout.sha256, said.profile, intent.recipe.get("max_tokens", 0))
+    signed = known.losses.get(place)
+    found = SignedLosses(said.base_loss_sum, said.hits.base if said.hits is not None else 0)
+    if signed is not None and signed != found and not _tolerated(said, signed, found):
+        yield "gives its base another loss on this holdout than an earlier receipt did"
+
+
+def _tolerated(said: Evaluation, one: SignedLosses, other: SignedLosses) -> bool:
+    tolerance = TOLERANCES.get(said.profile)
+    if tolerance is None:
+        return True
+    apart = abs(one.loss_sum - other.loss_sum)
+    flips = abs(one.hits - other.hits)
+    return apart <= max(tolerance.mean * said.read, tolerance.each) and flips <= tolerance.flips_in(said.read)
 
 
 def _impossible(e: Evidence, what: str) -> Iterator[str]:

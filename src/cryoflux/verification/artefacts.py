@@ -1,91 +1,296 @@
-"""Step 9: the models, adapters, losses and data on the disk are those that the receipts name.
+"""Step 9: the versions, updates, losses and data on the disk are those that the receipts name.
 
-What has to be there: the head model, the adapter of every accepted update, the per-example losses of
-every evaluation, as far as it read. What may be withheld, and is then ``unknown``: older model versions,
-adapters of updates that were not kept, and the data (`datasets`). Whatever is there has to be exactly what
-was signed.
+What has to be there: the head of each task, the files of every accepted update, the per-example losses of
+every evaluation, as far as it read. What may be withheld, and is then ``unknown``: older versions, updates
+that were not kept, and the data (`datasets`). Whatever is there has to be exactly what was signed.
 """
 
 from __future__ import annotations
 
 __all__ = [
-    "ADAPTER",
-    "Losses",
+    "ARTEFACTS",
+    "Artefacts",
+    "Pairing",
     "capsule_path",
-    "check_artefacts",
-    "losses_path",
-    "model_path",
+    "order_of",
     "read_losses",
-    "tensors_of",
+    "version_digest",
 ]
 
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
+from typing import ClassVar
 
-from cryoflux.decision.evidence import pair_losses
-from cryoflux.digests import read_tensor_entries, sha256_hex, tensors_digest
+from cryoflux.decision.evidence import Evidence, pair_losses
+from cryoflux.decision.sequential import reading_order
+from cryoflux.digests import CHECKSUMS, file_digest, read_tensor_entries, sha256_hex, tensors_digest
 from cryoflux.errors import CryoFluxError
-from cryoflux.receipts.statement import Base, Evaluation, Outcome, ReceiptStatement
-from cryoflux.verification.arithmetic import evidence_of, examples_read
-from cryoflux.verification.datasets import data_findings
+from cryoflux.log_state import LogState
+from cryoflux.receipts.losses_tree import loss_leaves, losses_root
+from cryoflux.receipts.statement import (
+    Base,
+    Evaluation,
+    Holdout,
+    Intent,
+    Outcome,
+    ReceiptStatement,
+    Subject,
+)
+from cryoflux.receipts.sums import evidence_of
+from cryoflux.state import HEAD, StateFolder
+from cryoflux.verification.datasets import DataSets
 from cryoflux.verification.folders import FolderState, compare_folder
-from cryoflux.verification.history import Attempt, History, said_by
 from cryoflux.verification.index import INDEX, index_complaint
 from cryoflux.verification.locating import said_where
-from cryoflux.verification.material import HEAD_LINK
-from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
+from cryoflux.verification.material import Material
+from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
+from cryoflux.verification.sections import Sections
+from cryoflux.verification.walk import Fold, Paired, Seen
 
-ARTEFACTS = Step(9, "artefacts on the disk")
-ADAPTER = "adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
+ARTEFACTS = NumberedStep(9, "artefacts on the disk")
 _BYTES_PER_EXAMPLE = 18
+_MOST_MISSING = 64
+_MOST_WHOLE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Losses:
-    """Per-example losses in nano-nats, and which examples were right."""
+class Pairing:
+    """Per-example losses of base and candidate in billionths of their unit, and which examples were right."""
 
     base: list[int]
     new: list[int]
     base_correct: list[bool]
     new_correct: list[bool]
 
+    def evidence(self, *, hits: bool) -> Evidence:
+        """The sums of all of them."""
+        if not hits:
+            return pair_losses(self.base, self.new)
+        return pair_losses(self.base, self.new, self.base_correct, self.new_correct)
 
-def model_path(state: Path, model: Base) -> Path:
-    """Where a model version lies."""
-    return state / "models" / model.digest
+    def root(self, order: Sequence[int]) -> str:
+        """The Merkle root over them; ``order`` says of which examples they are."""
+        return losses_root(self.leaves(order))
+
+    def leaves(self, order: Sequence[int]) -> list[bytes]:
+        """One leaf an example."""
+        return loss_leaves(order, self.base, self.new, self.base_correct, self.new_correct)
+
+
+def order_of(evaluation: Evaluation, holdout: Holdout) -> Sequence[int]:
+    """Which examples of the holdout the recorded losses are of, in their order."""
+    if evaluation.read >= holdout.count:
+        return range(holdout.count)
+    return reading_order(holdout.count, holdout.sha256)[: evaluation.read]
 
 
 def capsule_path(state: Path, statement: ReceiptStatement) -> Path:
-    """Where the adapter of a receipt lies; its first subject is the adapter."""
-    return state / "capsules" / statement.subject[0].digest.sha256
+    """Where the update of a receipt lies; its first subject names the folder."""
+    return StateFolder(state).capsule(statement.subject[0].digest.sha256)
 
 
-def losses_path(state: Path, evaluation: Evaluation) -> Path:
-    """Where the per-example losses of an evaluation lie."""
-    return state / "evidence" / f"{evaluation.per_example}.bin"
+class Artefacts(Fold):
+    """Step 9.
+
+    Args:
+        material: what there is to verify.
+        sections: what checks the sections of tasks, and knows the files of their updates.
+    """
+
+    step: ClassVar = ARTEFACTS
+
+    def __init__(self, material: Material, sections: Sections) -> None:
+        super().__init__()
+        self._material, self._sections = material, sections
+        self._state = StateFolder(material.state) if material.state is not None else None
+        self._here = _folders(self._state.models) if self._state is not None else set()
+        self._checked: dict[str, tuple[str, FolderState]] = {}
+        """digest of a version that is here → its signed files, and how its folder differs from them"""
+        self._missing: dict[str, None] = {}
+        self._accepted: dict[int, int] = {}
+        self._data = DataSets()
+        self._last: tuple[str, int, Evidence, str] | None = None
+        self._whole: dict[tuple[Subject, ...], None] = {}
+        """subjects of the newest updates whose files are here, as they were signed"""
+        self._roots = 0
+        self._behind: Base | None = None
+        """base of the last entry, where that accepted an update"""
+
+    def take(self, seen: Seen, memory: LogState) -> None:
+        """Look at the artefacts of the next entry."""
+        state = self._state
+        if state is None or seen.entry is None:
+            return
+        self._behind = None
+        if (intent := seen.entry.intent) is not None:
+            first = intent.task.name not in memory.tasks
+            self._version(intent.base, needed=first)
+            self._subjects(seen, intent)
+            self._data.take(seen.name, intent)
+        elif seen.paired is not None:
+            receipt = seen.paired.receipt
+            accepted = receipt.outcome is Outcome.ACCEPTED
+            self._version(receipt.base, needed=False)
+            self._version(receipt.result, needed=accepted)
+            if receipt.evaluation is not None:
+                self._version(receipt.evaluation.candidate, needed=False)
+                self._losses(state, seen.paired, receipt.evaluation)
+            self._capsule(state, seen.paired)
+            self._behind = receipt.base if accepted else None
+        elif (move := seen.entry.move) is not None:
+            self._version(move.result, needed=True)
+            self._behind = move.base
+
+    def _version(self, said: Base, *, needed: bool) -> None:
+        """Check a version once; ``needed`` says that it is the head from here on."""
+        state = self._state
+        if state is None:
+            return
+        if said.digest not in self._here:
+            if needed and len(self._missing) < _MOST_MISSING:
+                self._missing[said.digest] = None
+            return
+        known = self._checked.get(said.digest)
+        if known is not None and known[0] == said.files:
+            return
+        folder, where = state.model(said.digest), f"models/{said.digest}"
+        found = compare_folder(folder, said.files)
+        self._checked[said.digest] = (said.files, found)
+        self.findings.extend(_folder_findings(where, folder, found))
+        if found.intact and version_digest(folder) != said.digest:
+            self.findings.add(failed(where, "its tensors do not have the digest that names it"))
+        if found.intact and (complaint := index_complaint(folder, found.listed)):
+            self.findings.add(failed(f"{where}/{INDEX}", complaint))
+
+    def _subjects(self, seen: Seen, intent: Intent) -> None:
+        known = self._checked.get(intent.base.digest)
+        listed = known[1].listed if known is not None else {}
+        for subject in seen.entry.statement.subject if seen.entry is not None else ():
+            if subject.name == HEAD:
+                if subject.digest.sha256 != intent.base.files:
+                    self.findings.add(failed(seen.name, "its subject is not its base model"))
+            elif listed and listed.get(subject.name) != subject.digest.sha256:
+                detail = f"its subject {subject.name!r} is no file of its base model"
+                self.findings.add(failed(seen.name, detail))
+
+    def _capsule(self, state: StateFolder, paired: Paired) -> None:
+        receipt = paired.receipt
+        digests = {subject.name: subject.digest.sha256 for subject in paired.statement.subject}
+        if receipt.training is None or HEAD in digests:
+            # An attempt may end after training and before there is an update.
+            if receipt.outcome is not Outcome.ABORTED:
+                self.findings.add(failed(paired.name, "names no update"))
+            elif digests != {HEAD: receipt.base.files}:
+                detail = "its subject is neither an adapter nor its base model"
+                self.findings.add(failed(paired.name, detail))
+            return
+        check = self._sections.get(receipt.training.section.kind)
+        wanted = set(check.files) if check is not None else set(digests)
+        if set(digests) != wanted or len(paired.statement.subject) != len(digests):
+            self.findings.add(failed(paired.name, f"its subjects are not {' and '.join(sorted(wanted))}"))
+            return
+        self._merged_twice(paired, paired.statement.subject[0].digest.sha256)
+        if tuple(paired.statement.subject) not in self._whole:
+            self._files(state, paired, digests)
+
+    def _files(self, state: StateFolder, paired: Paired, digests: dict[str, str]) -> None:
+        first = paired.statement.subject[0].digest.sha256
+        where, folder = f"capsules/{first}", state.capsule(first)
+        if not folder.is_dir():
+            missing = f"the adapter of {paired.name} is missing"
+            kept = paired.receipt.outcome is Outcome.ACCEPTED
+            self.findings.add(
+                failed(where, missing) if kept else unknown(where, f"{missing}; it was not kept")
+            )
+            return
+        # The receipt signs the files, so their checksum file has exactly one right content.
+        lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+        found = compare_folder(folder, sha256_hex(lines.encode()))
+        self.findings.extend(_folder_findings(where, folder, found))
+        if found.intact:
+            self._remember(tuple(paired.statement.subject))
+        for name in digests:
+            if found.intact and name.endswith(".safetensors") and not _readable(folder / name):
+                detail = "is no safetensors file, and nothing else is an adapter"
+                self.findings.add(failed(f"{where}/{name}", detail))
+
+    def _remember(self, subjects: tuple[Subject, ...]) -> None:
+        if len(self._whole) >= _MOST_WHOLE:
+            self._whole.clear()
+        self._whole[subjects] = None
+
+    def _merged_twice(self, paired: Paired, first: str) -> None:
+        if paired.receipt.outcome is Outcome.ACCEPTED:
+            index = self._accepted.setdefault(int(first[:16], 16), paired.entry.index)
+            if index != paired.entry.index:
+                self.findings.add(failed(paired.name, f"merges the adapter of entry {index} again"))
+
+    def _losses(self, state: StateFolder, paired: Paired, said: Evaluation) -> None:
+        path, where = state.losses(said.per_example), f"evidence/{said.per_example}.bin"
+        holdout = paired.receipt.holdout
+        try:
+            evidence, root = self._read(path, said, holdout)
+        except ValueError as error:
+            place = said_where(path, said.per_example)
+            self.findings.add(failed(where, f"{error} ({paired.name}){place}"))
+            return
+        if evidence != evidence_of(said):
+            detail = f"its losses do not add up to the sums of {paired.name}"
+            self.findings.add(failed(where, detail))
+        if said.losses_root and root != said.losses_root:
+            detail = "its Merkle root is not that of its per-example losses"
+            self.findings.add(failed(paired.name, detail))
+        self._roots += bool(said.losses_root)
+
+    def _read(self, path: Path, said: Evaluation, holdout: Holdout) -> tuple[Evidence, str]:
+        hits = said.hits is not None
+        if self._last is not None and self._last[:2] == (said.per_example, said.read):
+            return self._last[2], self._last[3]
+        losses = read_losses(path, said.per_example, said.read)
+        evidence = losses.evidence(hits=hits)
+        root = losses.root(order_of(said, holdout)) if said.losses_root else ""
+        if root and hits:
+            self._last = (said.per_example, said.read, evidence, root)
+        return evidence, root
+
+    def conclude(self, memory: LogState) -> list[Check]:
+        """The lines of the step."""
+        if self._state is None:
+            return conclude(ARTEFACTS, [unknown("artefacts", "an exported file does not bring them")], "")
+        if not memory.tasks:
+            return self.findings.conclude(ARTEFACTS, "no entry names an artefact")
+        heads = {known.head.digest for known in memory.tasks.values()}
+        for digest in heads - self._here:
+            self.findings.add(failed(f"models/{digest}", "the head model is missing"))
+        for digest in self._missing:
+            if digest not in heads:
+                self.findings.add(unknown(f"models/{digest}", "this older model version is not kept here"))
+        for name, known in memory.tasks.items():
+            self.findings.extend(self._link(self._state, name, known.head))
+        self.findings.extend(self._data.findings(self._state.path))
+        roots = f"; {self._roots} Merkle roots of losses are the signed ones" if self._roots else ""
+        said = f"head model, adapters, losses and data have the signed digests{roots}"
+        return self.findings.conclude(ARTEFACTS, said)
+
+    def _link(self, state: StateFolder, task: str, head: Base) -> Iterator[Finding]:
+        link = state.head(task)
+        where = link.relative_to(state.path).as_posix()
+        target = self._material.links.get(where)
+        if target == head.digest:
+            return
+        # The link is moved after the entry is written, so a crash in between leaves it one version behind.
+        if self._behind is not None and target == self._behind.digest:
+            detail = f"still points at the version before; the next run moves it to models/{head.digest}"
+            yield unknown(where, detail)
+        else:
+            yield failed(where, f"does not point at the head model models/{head.digest}")
 
 
-def check_artefacts(history: History) -> list[Check]:
-    """Step 9."""
-    state = history.material.state
-    if state is None:
-        return conclude(ARTEFACTS, [unknown("artefacts", "an exported file does not bring them")], "")
-    if not history.entries:
-        return conclude(ARTEFACTS, [], "no entry names an artefact")
-    findings = list(
-        chain(
-            _models(history, state),
-            _capsules(history, state),
-            _losses(history, state),
-            data_findings(history, state),
-        )
-    )
-    return conclude(ARTEFACTS, findings, "head model, adapters, losses and data have the signed digests")
+def _folders(place: Path) -> set[str]:
+    return {path.name for path in place.iterdir() if path.is_dir()} if place.is_dir() else set()
 
 
 def _folder_findings(where: str, folder: Path, found: FolderState) -> Iterator[Finding]:
@@ -96,102 +301,18 @@ def _folder_findings(where: str, folder: Path, found: FolderState) -> Iterator[F
         yield failed(f"{where}/{name}", "is missing")
 
 
-def _models(history: History, state: Path) -> Iterator[Finding]:
-    bases = [entry.statement.predicate.base for entry in history.entries]
-    results = [attempt.receipt.result for attempt in history.attempts]
-    head = results[-1] if results else bases[0]
-    candidates = [a.receipt.evaluation.candidate for a in history.attempts if a.receipt.evaluation]
-    found: dict[Base, FolderState] = {}
-    versions = {*bases, *results}
-    for model in dict.fromkeys([*bases, *results, *candidates]):
-        folder = model_path(state, model)
-        if folder.is_dir():
-            found[model] = compare_folder(folder, model.files)
-            yield from _model(folder, model, found[model])
-        elif model == head:
-            yield failed(f"models/{model.digest}", "the head model is missing")
-        elif model in versions:
-            yield unknown(f"models/{model.digest}", "this older model version is not kept here")
-    yield from _head_link(history, head)
-    yield from _intent_subjects(history, found)
+def version_digest(folder: Path) -> str:
+    """The digest that names a version's folder, or a text that is none where it cannot be read.
 
-
-def _model(folder: Path, model: Base, found: FolderState) -> Iterator[Finding]:
-    where = f"models/{model.digest}"
-    yield from _folder_findings(where, folder, found)
-    if found.intact and tensors_of(folder) != model.digest:
-        yield failed(where, "its tensors do not have the digest that names it")
-    if found.intact and (complaint := index_complaint(folder, found.listed)):
-        yield failed(f"{where}/{INDEX}", complaint)
-
-
-def tensors_of(folder: Path) -> str:
-    """The ``tensors/v1`` digest of a model folder, or a text that is none where it cannot be read."""
+    It is over the tensors (``tensors/v1``), or over the files where there are none.
+    """
     try:
         files = sorted(folder.rglob("*.safetensors"))
+        if not files:
+            return file_digest(folder / CHECKSUMS)
         return tensors_digest(entry for path in files for entry in read_tensor_entries(path))
     except (CryoFluxError, OSError, OverflowError, RecursionError) as error:
         return f"unreadable: {error}"
-
-
-def _head_link(history: History, head: Base) -> Iterator[Finding]:
-    target = history.material.head_link
-    if target == Path("models", head.digest):
-        return
-    last = history.attempts[-1] if history.attempts else None
-    # The link is moved after the receipt is written, so a crash in between leaves it one version behind.
-    if (
-        last is not None
-        and last.entry is history.entries[-1]
-        and target == Path("models", last.receipt.base.digest)
-    ):
-        detail = f"still points at the base of {last.name}; the next run moves it to models/{head.digest}"
-        yield unknown(HEAD_LINK, detail)
-    else:
-        yield failed(HEAD_LINK, f"does not point at the head model models/{head.digest}")
-
-
-def _intent_subjects(history: History, found: dict[Base, FolderState]) -> Iterator[Finding]:
-    for entry, intent in history.intents:
-        listed = found[intent.base].listed if intent.base in found else {}
-        for subject in entry.statement.subject:
-            if subject.name == HEAD_LINK:
-                if subject.digest.sha256 != intent.base.files:
-                    yield failed(said_by(entry), "its subject is not its base model")
-            elif listed and listed.get(subject.name) != subject.digest.sha256:
-                yield failed(said_by(entry), f"its subject {subject.name!r} is no file of its base model")
-
-
-def _capsules(history: History, state: Path) -> Iterator[Finding]:
-    accepted: dict[str, str] = {}
-    for attempt in history.attempts:
-        digests = {subject.name: subject.digest.sha256 for subject in attempt.statement.subject}
-        if ADAPTER in digests:
-            yield from _capsule(attempt, state, digests)
-            if attempt.receipt.outcome is Outcome.ACCEPTED:
-                first = accepted.setdefault(digests[ADAPTER], attempt.name)
-                if first != attempt.name:
-                    yield failed(attempt.name, f"merges the adapter of {first} again")
-        elif attempt.receipt.outcome is not Outcome.ABORTED:
-            yield failed(attempt.name, f"has no subject {ADAPTER}")
-        elif digests != {HEAD_LINK: attempt.receipt.base.files}:
-            yield failed(attempt.name, "its subject is neither an adapter nor its base model")
-
-
-def _capsule(attempt: Attempt, state: Path, digests: dict[str, str]) -> Iterator[Finding]:
-    where = f"capsules/{digests[ADAPTER]}"
-    folder = state / where
-    if set(digests) != {ADAPTER, ADAPTER_CONFIG} or len(attempt.statement.subject) != len(digests):
-        yield failed(attempt.name, f"its subjects are not {ADAPTER} and {ADAPTER_CONFIG}")
-    elif not folder.is_dir():
-        accepted = attempt.receipt.outcome is Outcome.ACCEPTED
-        missing = f"the adapter of {attempt.name} is missing"
-        yield failed(where, missing) if accepted else unknown(where, f"{missing}; it was not kept")
-    else:
-        found = _capsule_state(folder, digests)
-        yield from _folder_findings(where, folder, found)
-        if found.intact and not _readable(folder / ADAPTER):
-            yield failed(f"{where}/{ADAPTER}", "is no safetensors file, and nothing else is an adapter")
 
 
 def _readable(adapter: Path) -> bool:
@@ -201,32 +322,8 @@ def _readable(adapter: Path) -> bool:
         return False
 
 
-def _capsule_state(folder: Path, digests: dict[str, str]) -> FolderState:
-    # The receipt signs the two files, so their checksum file has exactly one right content.
-    lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
-    return compare_folder(folder, sha256_hex(lines.encode()))
-
-
-def _losses(history: History, state: Path) -> Iterator[Finding]:
-    for attempt in history.attempts:
-        evaluation = attempt.receipt.evaluation
-        if evaluation is None:
-            continue
-        where = f"evidence/{evaluation.per_example}.bin"
-        try:
-            path = losses_path(state, evaluation)
-            count = examples_read(evaluation, attempt.receipt.holdout)
-            losses = read_losses(path, evaluation.per_example, count)
-        except ValueError as error:
-            yield failed(where, f"{error} ({attempt.name}){said_where(path, evaluation.per_example)}")
-            continue
-        paired = pair_losses(losses.base, losses.new, losses.base_correct, losses.new_correct)
-        if paired != evidence_of(evaluation, attempt.receipt.holdout):
-            yield failed(where, f"its losses do not add up to the sums of {attempt.name}")
-
-
-def read_losses(path: Path, digest: str, count: int) -> Losses:
-    """The per-example losses of an evidence file.
+def read_losses(path: Path, digest: str, count: int) -> Pairing:
+    """The per-example losses of a file.
 
     Raises:
         ValueError: it is missing, or not the file of that digest with so many examples.
@@ -244,4 +341,4 @@ def read_losses(path: Path, digest: str, count: int) -> Losses:
     if min(losses) < 0 or max(flags) > 1:
         raise ValueError("the per-example losses hold impossible values")
     correct = [flag == 1 for flag in flags]
-    return Losses(list(losses[:count]), list(losses[count:]), correct[:count], correct[count:])
+    return Pairing(list(losses[:count]), list(losses[count:]), correct[:count], correct[count:])

@@ -1,4 +1,8 @@
-"""The choices of a log in the form that `cryoflux.verification.schedule` makes again.
+"""Whether each arm was chosen as its policy chooses: made again from the log before it.
+
+What an intent says of bucket and cost priors is attested; that the choice follows from it, from earlier
+receipts and from the seed is recomputed to the last digit, the reason included. So a signer cannot pull a
+favourite arm and call it the policy's choice, nor go on past a plateau in its name.
 
 An intent written before schedules listed their arms names a policy that is not known here and lists none:
 nothing can be made again, and nothing is said of it. What it taught counts for those after it.
@@ -6,64 +10,78 @@ nothing can be made again, and nothing is said of it. What it taught counts for 
 
 from __future__ import annotations
 
-__all__ = ["Choices", "check_choices"]
+__all__ = ["choice_findings", "is_made_again", "says_the_same"]
 
+from collections.abc import Iterator
+
+from cryoflux.decision.reason import Reason
+from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.statement import Intent, Receipt
-from cryoflux.scheduling.lessons import taught
-from cryoflux.scheduling.policy import POLICIES, Arm
-from cryoflux.verification.history import History, said_by
-from cryoflux.verification.result import Finding
-from cryoflux.verification.schedule import Rederived, Scheduled
+from cryoflux.receipts.statement import Intent
+from cryoflux.scheduling.policy import POLICIES, Arm, Choice, Plateau, choose
+from cryoflux.sentences import say
+from cryoflux.verification.result import Finding, failed, unknown
 
 
-def check_choices(history: History) -> Choices:
-    """The choices of a log, made again."""
-    receipts: dict[str, Receipt] = {}
-    for attempt in history.attempts:
-        if attempt.intent is not None:
-            receipts.setdefault(attempt.receipt.intent, attempt.receipt)
-    choices = Choices()
-    for entry, intent in history.intents:
-        choices.take(entry, intent, receipts.get(entry.leaf_hash))
-    return choices
+def is_made_again(intent: Intent) -> bool:
+    """Whether the policy of an intent is one that can be applied again here."""
+    return intent.schedule.policy in POLICIES
 
 
-class Choices:
-    """The choices of a log, one attempt after the other."""
+def choice_findings(entry: Entry, intent: Intent, memory: LogState) -> Iterator[Finding]:
+    """What is wrong or open about the choice of an arm.
 
-    def __init__(self) -> None:
-        self.findings: list[Finding] = []
-        self.again = 0
-        """choices that were made again"""
-        self.count = 0
-        self._rederived = Rederived()
+    Args:
+        entry: of the intent.
+        intent: the intent.
+        memory: the log before it.
+    """
+    schedule = intent.schedule
+    if not is_made_again(intent):
+        if schedule.arms:
+            yield unknown(entry.name, f"its policy {schedule.policy!r} is not known here")
+        return
+    names = [(arm.task, arm.name) for arm in schedule.arms]
+    if len(set(names)) < len(names):
+        yield failed(entry.name, "lists an arm twice")
+        return
+    for complaint in _complaints(intent, _due(intent, memory), entry.version):
+        yield failed(entry.name, complaint)
 
-    def take(self, entry: Entry, intent: Intent, receipt: Receipt | None) -> None:
-        """Look at the next attempt, and learn from its receipt where it has one."""
-        attempt = _scheduled(entry, intent, receipt)
-        found = self._rederived.take(attempt)
-        known = attempt.policy in POLICIES
-        if attempt.arms or known:
-            self.findings += found
-        self.again += known
-        self.count += 1
 
-
-def _scheduled(entry: Entry, intent: Intent, receipt: Receipt | None) -> Scheduled:
-    task, schedule = intent.task, intent.schedule
-    return Scheduled(
-        subject=said_by(entry),
-        policy=schedule.policy,
-        reason=schedule.reason,
-        task=task.name,
-        arm=task.arm,
-        reserved_uj=intent.reserved_microjoules,
-        arms=tuple(
-            Arm(task.name, arm.name, arm.reserve_microjoules, arm.prior_microjoules) for arm in schedule.arms
-        ),
+def _due(intent: Intent, memory: LogState) -> Choice | Plateau | None:
+    schedule = intent.schedule
+    least = {arm.task: arm.min_delta for arm in schedule.arms}
+    least[intent.task.name] = intent.rule.min_delta
+    arms = [
+        Arm(arm.task, arm.name, arm.reserve_microjoules, arm.prior_microjoules, intent.metric.unit)
+        for arm in schedule.arms
+    ]
+    return choose(
+        arms,
+        memory.memories(least),
+        len(memory.lessons),
         bucket_uj=schedule.bucket_microjoules,
         seed=schedule.seed,
-        min_delta_nano=intent.rule.min_delta_nano_nat,
-        outcome=None if receipt is None else taught(intent, receipt),
+        policy=schedule.policy,
     )
+
+
+def _complaints(intent: Intent, due: Choice | Plateau | None, version: int) -> Iterator[str]:
+    task, schedule = intent.task, intent.schedule
+    if due is None:
+        yield "pulled an arm, but its bucket pays for none"
+    elif isinstance(due, Plateau) or (due.arm.task, due.arm.name) != (task.name, task.arm):
+        yield f"pulled {task.arm}, but {schedule.policy} gives: {say(due.reason)}"
+    elif due.arm.reserve_uj != intent.reserved_microjoules:
+        listed = due.arm.reserve_uj
+        yield f"reserved {intent.reserved_microjoules} µJ, but its schedule lists {listed} µJ"
+    elif not says_the_same(due.reason, schedule.reason, version):
+        yield f"its reason is not the one of {schedule.policy}, which is: {say(due.reason)}"
+
+
+def says_the_same(due: Reason, said: Reason, version: int) -> bool:
+    """Whether a signed reason is the one that is due; in the first form it was signed as a sentence."""
+    if version == 1:
+        return said.numbers.get("sentence") == say(due)
+    return said == due

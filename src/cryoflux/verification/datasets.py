@@ -7,7 +7,7 @@ in the order of their names: ``holdout.jsonl``, ``holdout-2.jsonl``, and so on.
 
 from __future__ import annotations
 
-__all__ = ["data_findings", "holdout_path"]
+__all__ = ["DataSets", "holdout_path"]
 
 import json
 import re
@@ -18,11 +18,13 @@ from pathlib import Path
 
 from cryoflux.data.examples import normalise
 from cryoflux.digests import file_digest
-from cryoflux.receipts.statement import Data, Holdout
+from cryoflux.receipts.statement import Data, Holdout, Intent
+from cryoflux.state import StateFolder
 from cryoflux.verification.folders import FolderState, compare_folder
-from cryoflux.verification.history import History, said_by
 from cryoflux.verification.result import Finding, failed, unknown
 
+_MOST_SETS = 64
+"""data sets, and holdouts of one, that are looked at; no honest log has as many"""
 _HOLDOUT = re.compile(r"holdout(?:-([1-9][0-9]{0,5}))?\.jsonl")
 
 
@@ -45,7 +47,7 @@ def _holdout_files(names: Iterable[str]) -> list[str]:
 
 def holdout_path(state: Path, data: Data) -> Path | None:
     """Where the holdout that an intent names lies, found by its digest; none where no file has it."""
-    folder = state / "data" / data.digest
+    folder = StateFolder(state).data(data.digest)
     for name in _holdout_files(path.name for path in folder.glob("holdout*.jsonl") if path.is_file()):
         try:
             if file_digest(folder / name) == data.holdout.sha256:
@@ -55,27 +57,37 @@ def holdout_path(state: Path, data: Data) -> Path | None:
     return None
 
 
-def data_findings(history: History, state: Path) -> Iterator[Finding]:
-    """What is wrong or open about the data sets that intents name."""
-    by_digest: dict[str, _Used] = {}
-    for entry, intent in history.intents:
-        name, data = said_by(entry), intent.data
-        used = by_digest.setdefault(data.digest, _Used(name, data))
-        used.holdouts.setdefault(data.holdout.sha256, (name, data.holdout))
-    for used in by_digest.values():
-        where = f"data/{used.data.digest}"
-        folder = state / where
-        if not folder.is_dir():
-            yield unknown(where, "the data set is not kept here")
-            continue
-        found = compare_folder(folder, used.data.digest)
-        for file in found.different:
-            yield failed(f"{where}/{file}", "is not the file that was signed")
-        for file in found.missing:
-            yield unknown(f"{where}/{file}", "is not kept here")
-        if found.listed:
-            yield from _other_files(used, found.listed)
-            yield from _examples(folder, where, used, found)
+class DataSets:
+    """The data sets that intents name, in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, _Used] = {}
+
+    def take(self, name: str, intent: Intent) -> None:
+        """Take note of the data of an intent, which a finding calls ``name``."""
+        data = intent.data
+        if data.digest not in self._used and len(self._used) >= _MOST_SETS:
+            return  # step 8 has said so many times that this is another data set
+        used = self._used.setdefault(data.digest, _Used(name, data))
+        if len(used.holdouts) < _MOST_SETS:
+            used.holdouts.setdefault(data.holdout.sha256, (name, data.holdout))
+
+    def findings(self, state: Path) -> Iterator[Finding]:
+        """What is wrong or open about them."""
+        for used in self._used.values():
+            folder = StateFolder(state).data(used.data.digest)
+            where = folder.relative_to(state).as_posix()
+            if not folder.is_dir():
+                yield unknown(where, "the data set is not kept here")
+                continue
+            found = compare_folder(folder, used.data.digest)
+            for file in found.different:
+                yield failed(f"{where}/{file}", "is not the file that was signed")
+            for file in found.missing:
+                yield unknown(f"{where}/{file}", "is not kept here")
+            if found.listed:
+                yield from _other_files(used, found.listed)
+                yield from _examples(folder, where, used, found)
 
 
 def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:
@@ -116,5 +128,11 @@ def _examples(folder: Path, where: str, used: _Used, found: FolderState) -> Iter
 
 
 def _texts(path: Path) -> list[str]:
-    rows = (json.loads(line) for line in path.read_bytes().decode().split("\n") if line)
-    return [normalise(row["text"]) for row in rows]
+    return [_text(line) for line in path.read_bytes().decode().split("\n") if line]
+
+
+def _text(line: str) -> str:
+    """What two copies of an example share: their normalised text where they have one, else the line."""
+    row = json.loads(line)
+    text = row.get("text") if isinstance(row, dict) else None
+    return normalise(text) if isinstance(text, str) else line

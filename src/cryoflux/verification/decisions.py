@@ -6,116 +6,124 @@ that the holdout has given, the verdict from the sums of the screen and of the h
 
 from __future__ import annotations
 
-__all__ = ["DECISIONS", "Decisions", "check_decisions"]
+__all__ = ["DECISIONS", "Decisions"]
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import ClassVar
 
-from cryoflux.decision.budget import ErrorBudget
+from cryoflux.decision.reason import Reason
 from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
 from cryoflux.decision.screening import SCREEN, screened_out
 from cryoflux.decision.sequential import decide_partial
 from cryoflux.errors import ConfigError
+from cryoflux.log_state import LogState
 from cryoflux.quantities import NANO
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.statement import Decision, Intent, Outcome, Receipt, Rule, Training
-from cryoflux.verification.arithmetic import evidence_of, screen_evidence
-from cryoflux.verification.choices import Choices, check_choices
-from cryoflux.verification.history import Attempt, History, said_by
-from cryoflux.verification.looks import Tally, with_tallies
-from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
+from cryoflux.receipts.statement import Bar, Decision, Intent, Metric, Outcome, Receipt, Rule, Training
+from cryoflux.receipts.sums import evidence_of
+from cryoflux.sentences import say
+from cryoflux.verification.choices import choice_findings, is_made_again, says_the_same
+from cryoflux.verification.result import Check, NumberedStep, unknown
+from cryoflux.verification.walk import Fold, Paired, Seen
 
-DECISIONS = Step(7, "decisions follow from their rule")
+DECISIONS = NumberedStep(7, "decisions follow from their rule")
+_MOST_RULES = 16
+"""different rules that the summary tells apart"""
 
 
 class _Unfounded(Exception):  # noqa: N818 - not an error: it becomes a finding
     """No verdict was due."""
 
 
-def check_decisions(history: History) -> list[Check]:
-    """Step 7: policy, error budget, screen and rule, applied again, give what was recorded."""
-    decisions = Decisions(check_choices(history))
-    for entry, intent, tallies in with_tallies(history):
-        decisions.announce(entry, intent, tallies)
-    for attempt in history.attempts:
-        decisions.take(attempt)
-    return decisions.conclude()
+class Decisions(Fold):
+    """Step 7: policy, error budget, screen and rule, applied again, give what was recorded.
 
+    Args:
+        past: whether the log is here from its beginning; else what depends on that is passed over.
+    """
 
-class Decisions:
-    """Step 7, one attempt after the other."""
+    step: ClassVar = DECISIONS
 
-    def __init__(self, choices: Choices) -> None:
-        self._choices = choices
-        self._bars: list[Finding] = []
-        self._wrong: list[Finding] = []
+    def __init__(self, *, past: bool = True) -> None:
+        super().__init__()
+        self._past = past
+        self._again = self._count = 0
         self._rules: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
-        self._lowest: int | None = None
 
-    def announce(self, entry: Entry, intent: Intent, tallies: Mapping[str, Tally]) -> None:
-        """Look at the bar of the next intent, before which its holdouts had given so many verdicts."""
-        if intent.rule.name == BUDGETED:
-            self._bars += _budgets(entry, intent, tallies, self._lowest)
-            alpha = intent.rule.alpha_ppm
-            self._lowest = alpha if self._lowest is None else min(self._lowest, alpha)
+    def take(self, seen: Seen, memory: LogState) -> None:
+        """Look at the choice of the next intent, or at the decision of the next receipt."""
+        if seen.entry is None:
+            return
+        if (intent := seen.entry.intent) is not None:
+            if self._past:
+                self._announce(seen.entry, intent, memory)
+        elif seen.paired is not None:
+            self._decide(seen.paired, memory)
 
-    def take(self, attempt: Attempt) -> None:
-        """Look at the decision of the next attempt."""
-        receipt = attempt.receipt
-        self._wrong += [failed(attempt.name, complaint) for complaint in _wrong_decision(receipt)]
-        if receipt.decision is not None:
-            self._rules[_in_words(receipt.decision.rule)] += 1
+    def _announce(self, entry: Entry, intent: Intent, memory: LogState) -> None:
+        self._count += 1
+        self._again += is_made_again(intent)
+        self.findings.extend(choice_findings(entry, intent, memory))
+        self.findings.fail(entry, _wrong_bar(intent, intent.bar, memory))
+        if intent.rule.name != BUDGETED:
+            return
+        known = memory.tasks.get(intent.task.name)
+        lowest = known.alpha_ppm if known is not None else None
+        if lowest is not None and intent.rule.alpha_ppm > lowest:
+            detail = f"raises the error budget from {lowest} to {intent.rule.alpha_ppm} ppm after looking"
+            self.findings.add(unknown(entry.name, detail))
+
+    def _decide(self, paired: Paired, memory: LogState) -> None:
+        receipt, decision = paired.receipt, paired.receipt.decision
+        self.findings.fail(paired, _wrong_decision(paired))
+        if decision is not None:
+            rule = _in_words(decision.rule, paired.intent.metric if paired.intent is not None else None)
+            self._rules[rule if rule in self._rules or len(self._rules) < _MOST_RULES else "others"] += 1
+            if paired.intent is not None and self._past:
+                self.findings.fail(paired, _wrong_bar(paired.intent, decision.bar, memory))
         self._outcomes[receipt.outcome.value] += 1
 
-    def conclude(self) -> list[Check]:
-        """What the step says."""
+    def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
+        """The lines of the step."""
         used = ", ".join(f"{rule} × {count}" for rule, count in self._rules.items()) or "none to check"
         ended = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self._outcomes.items()))
-        chosen, count = self._choices.again, self._choices.count
-        again = f"; {chosen} of {count} choices made again" if chosen else ""
-        findings = [*self._choices.findings, *self._bars, *self._wrong]
-        return conclude(DECISIONS, findings, f"{ended or 'no receipts'}; rules: {used}{again}")
+        again = f"; {self._again} of {self._count} choices made again" if self._again else ""
+        return self.findings.conclude(DECISIONS, f"{ended or 'no receipts'}; rules: {used}{again}")
 
 
-def _in_words(rule: Rule) -> str:
+@lru_cache(maxsize=64)
+def _in_words(rule: Rule, metric: Metric | None) -> str:
+    unit = metric.unit if metric is not None else "nats"
     points = rule.min_accuracy_gain_ppm / 10_000
-    delta = f"Δ ≥ {rule.min_delta_nano_nat / NANO:g} nats"
+    delta = f"Δ ≥ {rule.min_delta / NANO:g} {unit}"
     noise = f"z > {rule.z_milli / 1000:g}"
     if rule.name == BUDGETED:
         noise = f"error ≤ {rule.alpha_ppm / 10_000:g} % a holdout"
     return f"{rule.name} ({delta}, accuracy gain ≥ {points:g} points, {noise})"
 
 
-def _budgets(
-    entry: Entry, intent: Intent, tallies: Mapping[str, Tally], lowest: int | None
-) -> Iterator[Finding]:
-    rule = intent.rule
-    if complaint := _wrong_bar(rule, tallies.get(intent.data.holdout.sha256, Tally())):
-        yield failed(said_by(entry), complaint)
-    if lowest is not None and rule.alpha_ppm > lowest:
-        detail = f"raises the error budget from {lowest} to {rule.alpha_ppm} ppm after looking"
-        yield unknown(said_by(entry), detail)
-
-
-def _wrong_bar(rule: Rule, tally: Tally) -> str:
-    if (rule.looks, rule.kept) != (tally.looks, tally.kept):
-        said = f"says that its holdout gave {rule.looks} verdicts, {rule.kept} of them acceptances"
-        return f"{said}; by the log it gave {tally.looks}, {tally.kept} of them acceptances"
+def _wrong_bar(intent: Intent, bar: Bar, memory: LogState) -> Iterator[str]:
     try:
-        needed = ErrorBudget(rule.alpha_ppm, rule.looks, rule.kept).needed_milli
+        due = memory.bar(intent.task.name, intent.data.holdout.sha256, intent.rule)
     except ValueError as error:
-        return f"its error budget is none: {error}"
-    if rule.needed_milli != needed:
-        return f"asks for evidence of {rule.needed_milli}/1000, but its error budget for {needed}/1000"
-    return ""
+        yield f"its error budget is none: {error}"
+        return
+    if (bar.looks, bar.kept) != (due.looks, due.kept):
+        said = f"says that its holdout gave {bar.looks} verdicts, {bar.kept} of them acceptances"
+        yield f"{said}; by the log it gave {due.looks}, {due.kept} of them acceptances"
+    elif bar.needed_milli != due.needed_milli:
+        said = f"asks for evidence of {bar.needed_milli}/1000"
+        yield f"{said}, but its error budget for {due.needed_milli}/1000"
 
 
-def _wrong_decision(receipt: Receipt) -> Iterator[str]:
+def _wrong_decision(paired: Paired) -> Iterator[str]:
+    receipt = paired.receipt
     training, decision = receipt.training, receipt.decision
     if receipt.outcome is Outcome.ABORTED:
-        if receipt.evaluation is not None or decision is not None:
-            yield "is aborted, but carries an evaluation or a decision"
+        yield from _wrong_abort(paired, receipt)
         return
     unscreened = decision is not None and not decision.rule.screen
     if decision is None or training is None or (receipt.evaluation is None and unscreened):
@@ -123,51 +131,61 @@ def _wrong_decision(receipt: Receipt) -> Iterator[str]:
         return
     if decision.accepted != (receipt.outcome is Outcome.ACCEPTED):
         yield f"outcome {receipt.outcome.value} and decision accepted={decision.accepted} disagree"
+    unit = paired.intent.metric.unit if paired.intent is not None else "nats"
     try:
-        verdict = _verdict(receipt, training, decision.rule)
+        verdict = _verdict(receipt, training, decision, unit)
     except _Unfounded as reason:
         yield str(reason)
     except (ConfigError, ArithmeticError, ValueError) as error:
         yield f"its decision cannot be made again: {error}"
     else:
-        yield from _disagreements(receipt, decision, verdict)
+        yield from _disagreements(paired, decision, verdict)
 
 
-def _verdict(receipt: Receipt, training: Training, rule: Rule) -> Verdict:
-    least = (rule.min_delta_nano_nat, rule.min_accuracy_gain_ppm)
-    thresholds = Thresholds(*least, rule.z_milli, rule.needed_milli)
+def _wrong_abort(paired: Paired, receipt: Receipt) -> Iterator[str]:
+    if receipt.evaluation is not None or receipt.decision is not None:
+        yield "is aborted, but carries an evaluation or a decision"
+    if paired.entry.version > 1 and receipt.reason.code.partition(".")[0] != receipt.cause.value:
+        yield f"is aborted as {receipt.cause.value}, but its reason is {receipt.reason.code}"
+
+
+def _verdict(receipt: Receipt, training: Training, decision: Decision, unit: str) -> Verdict:
+    rule = decision.rule
+    least = (rule.min_delta, rule.min_accuracy_gain_ppm)
+    thresholds = Thresholds(*least, rule.z_milli, decision.bar.needed_milli, unit)
     evaluation, stopped = receipt.evaluation, _stopped_by_screen(receipt, training, rule, thresholds)
     if evaluation is None:
         if stopped is None:
             raise _Unfounded("passed its screen, but was not shown to the holdout")
         return Verdict(False, stopped)
     if stopped is not None:
-        raise _Unfounded(f"was shown to the holdout, but {rule.screen} gives: {stopped}")
-    evidence = evidence_of(evaluation, receipt.holdout)
-    if evaluation.examples:
+        raise _Unfounded(f"was shown to the holdout, but {rule.screen} gives: {say(stopped)}")
+    evidence = evidence_of(evaluation)
+    if evaluation.read < receipt.holdout.count:
         return decide_partial(rule.name, evidence, receipt.holdout.count, thresholds)
     return decide(rule.name, evidence, thresholds)
 
 
 def _stopped_by_screen(
     receipt: Receipt, training: Training, rule: Rule, thresholds: Thresholds
-) -> str | None:
+) -> Reason | None:
     if not rule.screen:
         return None
     if rule.screen != SCREEN:
         raise _Unfounded(f"its screening rule {rule.screen!r} is not known here")
     if training.screen is None:
         raise _Unfounded(f"was not screened, as {rule.screen} asks for")
-    return screened_out(screen_evidence(training.screen), thresholds, receipt.holdout.count)
+    return screened_out(evidence_of(training.screen), thresholds, receipt.holdout.count)
 
 
-def _disagreements(receipt: Receipt, decision: Decision, verdict: Verdict) -> Iterator[str]:
+def _disagreements(paired: Paired, decision: Decision, verdict: Verdict) -> Iterator[str]:
+    receipt = paired.receipt
     name = decision.rule.name if receipt.evaluation is not None else decision.rule.screen
     rejected = Outcome.UNDECIDED if verdict.undecided else Outcome.REJECTED
     due = Outcome.ACCEPTED if verdict.accepted else rejected
     if verdict.accepted != decision.accepted:
-        yield f"says accepted={decision.accepted}, but {name} gives: {verdict.reason}"
+        yield f"says accepted={decision.accepted}, but {name} gives: {say(verdict.reason)}"
     elif receipt.outcome is not due:
-        yield f"is {receipt.outcome.value}, but {name} gives: {verdict.reason}"
-    elif verdict.reason != receipt.reason:
-        yield f"its reason is not the sentence of {name}, which is: {verdict.reason}"
+        yield f"is {receipt.outcome.value}, but {name} gives: {say(verdict.reason)}"
+    elif not says_the_same(verdict.reason, receipt.reason, paired.entry.version):
+        yield f"its reason is not the one of {name}, which is: {say(verdict.reason)}"

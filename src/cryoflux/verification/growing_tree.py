@@ -1,34 +1,43 @@
-"""Step 4 of a long log: the tree, grown entry by entry, and each tile compared when it is complete.
+"""Step 4: the tree, grown entry by entry, and each tile compared when it is complete.
 
-Says the same as `cryoflux.verification.order.check_tree`, and holds no more than the right edge of the tree.
+It holds no more than the right edge of the tree, and the roots at the few sizes that somebody asks for.
 """
 
 from __future__ import annotations
 
-__all__ = ["GrowingTree"]
+__all__ = ["TREE", "GrowingTree", "is_replaced"]
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import ClassVar
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.checkpoint import Checkpoint
-from cryoflux.receipts.store import Row
+from cryoflux.log_state import LogState
+from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint
 from cryoflux.receipts.tiles import TILE_WIDTH, Edge, Tile, bundle, parse_tile_path, tiles_of
 from cryoflux.verification.material import Material
-from cryoflux.verification.order import TREE, is_replaced, match_checkpoint, signed_checkpoint
-from cryoflux.verification.result import Check, Finding, conclude, failed, unknown
+from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
+from cryoflux.verification.walk import Fold, Seen
 
+TREE = NumberedStep(4, "log tree and checkpoint")
 _HASH_BYTES = 32
 
 
-class GrowingTree:
-    """The tree of a state's log, and what is wrong with what is stored of it."""
+class GrowingTree(Fold):
+    """Step 4: stored hashes, checkpoint and tiles are those of the entries.
 
-    def __init__(self, material: Material) -> None:
+    Args:
+        material: what there is to verify.
+        sizes: of the log, at which its root is asked for.
+    """
+
+    step: ClassVar = TREE
+
+    def __init__(self, material: Material, sizes: Iterable[int] = ()) -> None:
+        super().__init__()
         self._material = material
         self._edge = Edge()
         self._recent: list[bytes] = []
-        self._hashes: list[Finding] = []
         self._wrong: set[str] = set()
         self._tiles: Mapping[str, bytes] = material.tiles or {}
         self._places: dict[tuple[int | None, int], list[tuple[Tile, str]]] = defaultdict(list)
@@ -38,7 +47,10 @@ class GrowingTree:
             else:
                 self._places[tile.level, tile.index].append((tile, path))
         self._checkpoint: Checkpoint | VerificationError = self._signed()
-        self._root_there = self._edge.root()
+        wanted = {self._checkpoint.size} if isinstance(self._checkpoint, Checkpoint) else set()
+        self._wanted = wanted | set(sizes)
+        self.roots: dict[int, bytes] = {}
+        """size → root, for the sizes that were asked for and reached"""
         self._note_root()
 
     @property
@@ -53,26 +65,27 @@ class GrowingTree:
 
     def _signed(self) -> Checkpoint | VerificationError:
         try:
-            return signed_checkpoint(self._material)
+            return _signed_checkpoint(self._material)
         except VerificationError as error:
             return error
 
-    def take(self, row: Row, leaf: bytes) -> None:
+    def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Add the next entry, whose leaf hash was computed here."""
-        if row.leaf != leaf.hex():
+        if seen.row.leaf is not None and seen.row.leaf != seen.leaf:
             detail = "its bytes do not have the leaf hash that was stored with it"
-            self._hashes.append(failed(f"entry {self.size}", detail))
-        completed = self._edge.append(leaf)
-        self._recent.append(row.envelope)
-        if completed:
-            self._compare_bundle(self.size // TILE_WIDTH - 1)
-            for tile, content in completed:
-                self._compare_hashes(tile, content)
+            self.findings.add(failed(f"entry {seen.index}", detail))
+        completed = self._edge.append(bytes.fromhex(seen.leaf))
+        if self._tiles:
+            self._recent.append(seen.row.envelope)
+            if completed:
+                self._compare_bundle(self.size // TILE_WIDTH - 1)
+                for tile, content in completed:
+                    self._compare_hashes(tile, content)
         self._note_root()
 
     def _note_root(self) -> None:
-        if isinstance(self._checkpoint, Checkpoint) and self._checkpoint.size == self.size:
-            self._root_there = self._edge.root()
+        if self._edge.size in self._wanted:
+            self.roots[self._edge.size] = self._edge.root()
 
     def _compare_bundle(self, index: int) -> None:
         recent, self._recent = self._recent, []
@@ -94,23 +107,40 @@ class GrowingTree:
             self._compare_bundle(self.size // TILE_WIDTH)
         self._wrong.update(path for found in self._places.values() for _, path in found)
 
-    def conclude(self) -> list[Check]:
-        """What the step says, after the last entry."""
+    def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
+        """The lines of the step."""
+        if self._material.state is None:
+            reason = "an exported file has no checkpoint, so entries may be missing at its end"
+            return conclude(TREE, [unknown("checkpoint", reason)], "")
         self._compare_rest()
-        findings, size, summary = self._hashes, 0, ""
+        size, summary = 0, ""
         try:
-            if isinstance(self._checkpoint, VerificationError):
-                raise self._checkpoint
-            found = self._checkpoint
-            match_checkpoint(found, self.size, self._root_there)
+            found = self._matched()
             size = found.size
             summary = f"root {found.root.hex()[:16]}… over {size} entries is the signed one"
             if size < self.size:
                 detail = f"{self.size - size} newer entries are not covered yet"
-                findings.append(unknown("log/checkpoint", detail))
+                self.findings.add(unknown("log/checkpoint", detail))
         except VerificationError as error:
-            findings.append(failed("log/checkpoint", error.what))
-        return conclude(TREE, [*findings, *self._wrong_tiles(size)], summary)
+            self.findings.add(failed("log/checkpoint", error.what))
+        self.findings.extend(self._wrong_tiles(size))
+        return self.findings.conclude(TREE, summary)
+
+    def _matched(self) -> Checkpoint:
+        """The checkpoint, once it is known to be of these entries.
+
+        Raises:
+            VerificationError: it is not.
+        """
+        found = self._checkpoint
+        if isinstance(found, VerificationError):
+            raise found
+        if found.size > self.size:
+            missing = f"entries {self.size} to {found.size - 1} are missing"
+            raise VerificationError(f"covers {found.size} entries, but there are {self.size}: {missing}")
+        if found.root != self.roots[found.size]:
+            raise VerificationError("its root is not the root of the entries: some were changed or moved")
+        return found
 
     def _wrong_tiles(self, size: int) -> Iterator[Finding]:
         for tile in tiles_of(size):
@@ -119,3 +149,31 @@ class GrowingTree:
         for path in self._tiles:
             if path in self._wrong:
                 yield failed(f"log/{path}", "does not follow from the entries")
+
+
+def _signed_checkpoint(material: Material) -> Checkpoint:
+    """The checkpoint of a state, signed by its log key and of its log; whether it is of its entries is open.
+
+    Raises:
+        VerificationError: it is anything else.
+    """
+    if material.checkpoint is None:
+        raise VerificationError("is missing, so entries may be missing at the end")
+    if material.log_key is None:
+        raise VerificationError("cannot be checked: keys/log.pub is missing or not a public key")
+    found = parse_checkpoint(material.checkpoint, material.log_key)
+    if material.key is not None and found.origin != origin_of(material.key):
+        raise VerificationError(f"is of the log {found.origin}, not of {origin_of(material.key)}")
+    return found
+
+
+def is_replaced(path: str, present: Collection[str]) -> bool:
+    """Whether a partial tile that is missing has made way for a wider one."""
+    # A crash between tiles and checkpoint leaves wider tiles than the checkpoint asks for.
+    place, partial, width = path.partition(".p/")
+    wider = (found for found in present if found == place or found.startswith(f"{place}.p/"))
+    return bool(partial) and any(
+        found == place or int(found.rpartition("/")[2]) > int(width)
+        for found in wider
+        if found == place or found.rpartition("/")[2].isdecimal()
+    )

@@ -7,59 +7,164 @@ What no machine could have done so cheaply, or have drawn in that time, is said 
 
 from __future__ import annotations
 
-__all__ = ["ENERGY", "check_energy"]
+__all__ = ["ENERGY", "Joules"]
 
-import base64
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import ClassVar
 
+from cryoflux.energy.account.audit import Held
 from cryoflux.errors import CryoFluxError
+from cryoflux.log_state import LogState
 from cryoflux.quantities import format_energy
+from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.statement import Base, EnergyFigure, Outcome, Receipt
-from cryoflux.verification.artefacts import model_path
-from cryoflux.verification.history import Attempt, History
+from cryoflux.state import StateFolder
 from cryoflux.verification.locating import tensor_spans
-from cryoflux.verification.material import ACCOUNT
+from cryoflux.verification.material import ACCOUNT, Material
 from cryoflux.verification.plausible import implausible, trained_weights
-from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
-from cryoflux.verification.settlements import check_metered
+from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, failed, unknown
+from cryoflux.verification.sections import Sections
+from cryoflux.verification.settlements import Settlements
+from cryoflux.verification.signature_pool import SignaturePool
+from cryoflux.verification.walk import Fold, Paired, Seen
 
-ENERGY = Step(10, "energy figures", Claim.ATTESTED)
+ENERGY = NumberedStep(10, "energy figures", Knowledge.ATTESTED)
 
 _OVERDRAFT_PERCENT = 105
 _LEAST_WATTS_PER_CPU = 0.01
 _NEVER, _ELSEWHERE = "never-reserved", "settled-elsewhere"
-_TASK_PREFIX = "lora_"
 _EDITED = "one of the two was rolled back or edited"
 
 
-def check_energy(history: History) -> list[Check]:
-    """Step 10: figures lie in their intervals; how many joules there were stays attested."""
-    findings: list[Finding] = []
-    tiers: Counter[str] = Counter()
-    models: dict[Base, dict[str, int]] = {}
-    for attempt in history.attempts:
-        figure = attempt.receipt.energy
-        tiers[figure.tier.value] += 1
-        findings += [failed(attempt.name, complaint) for complaint in _impossible(figure)]
-        findings += [unknown(attempt.name, question) for question in _odd(attempt.receipt)]
-        weights = _weights(history, attempt.receipt, models)
-        window_ns = _window_ns(figure) if figure.settlement else 0
-        findings += implausible(attempt.name, attempt.receipt, weights=weights, window_ns=window_ns)
-    findings += _account(history)
-    wrong, signed = check_metered(history)
-    findings += wrong
-    total = format_energy(sum(attempt.receipt.energy.microjoules for attempt in history.attempts))
-    measured = ", ".join(f"{count} {tier}" for tier, count in sorted(tiers.items())) or "no receipts"
-    agreed = "; the account was charged the same" if history.material.settlements is not None else ""
-    detail = f"{total} in all, {_assurance(history)}; tiers: {measured}{agreed}{signed}"
-    return conclude(ENERGY, findings, detail)
+class Joules(Fold):
+    """Step 10: figures lie in their intervals; how many joules there were stays attested.
 
+    Args:
+        material: what there is to verify.
+        sections: what checks the sections of tasks, and knows how much was trained.
+        pool: checks the meters' signatures meanwhile.
+    """
 
-def _assurance(history: History) -> str:
-    words = sorted({attempt.receipt.energy.assurance for attempt in history.attempts})
-    return " and ".join(words) or "self-reported"
+    step: ClassVar = ENERGY
+
+    def __init__(self, material: Material, sections: Sections, pool: SignaturePool) -> None:
+        super().__init__()
+        self._material, self._sections, self._pool = material, sections, pool
+        self._settlements = Settlements(material, self.findings, pool)
+        self._account = material.account
+        if self._account is not None:
+            self._account.start_again()
+        self._origin = origin_of(material.key) if material.key is not None else ""
+        self._tiers: Counter[str] = Counter()
+        self._assurance: set[str] = set()
+        self._total_uj = self._receipts = 0
+        self._embedded = self._shared = False
+        self._weights: tuple[Base, dict[str, int]] | None = None
+
+    def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
+        """Look at the joules of the next receipt."""
+        if seen.entry is None:
+            return
+        if (intent := seen.entry.intent) is not None:
+            self._shared |= intent.meter == "daemon"
+        elif (paired := seen.paired) is not None:
+            self._take_receipt(paired)
+
+    def _take_receipt(self, paired: Paired) -> None:
+        receipt, figure = paired.receipt, paired.receipt.energy
+        self._receipts += 1
+        self._total_uj += figure.microjoules
+        self._tiers[figure.tier.value] += 1
+        self._assurance.add(figure.assurance)
+        self.findings.fail(paired, _impossible(figure))
+        self.findings.ask(paired, _odd(receipt))
+        window_ns = self._settlements.take(paired)
+        parameters, weights = self._work(receipt)
+        box = implausible(paired.name, receipt, parameters=parameters, weights=weights, window_ns=window_ns)
+        self.findings.extend(box)
+        here = paired.intent is not None and paired.intent.meter == "embedded"
+        self._embedded |= here
+        if self._account is not None:
+            held = self._account.explain(receipt.task.id)
+            if here:
+                self.findings.fail(paired, self._charged(receipt, held))
+
+    def _work(self, receipt: Receipt) -> tuple[int, int]:
+        """Trained parameters, and weights of the modules that were trained."""
+        if receipt.training is None:
+            return 0, 0
+        check = self._sections.get(receipt.training.section.kind)
+        if check is None:
+            return 0, 0
+        parameters, modules = check.trained(receipt.training.section)
+        return parameters, trained_weights(modules, self._sizes(receipt.base)) if modules else 0
+
+    def _sizes(self, base: Base) -> dict[str, int]:
+        """Elements of each tensor of a version; nothing where it is not here."""
+        state = self._material.state
+        if state is None:
+            return {}
+        if self._weights is None or self._weights[0] != base:  # attempts on one base follow one another
+            try:
+                files = sorted(StateFolder(state).model(base.digest).rglob("*.safetensors"))
+                spans = [span for path in files if path.is_file() for span in tensor_spans(path)]
+            except (CryoFluxError, OSError, OverflowError):
+                spans = []  # step 9 names what is wrong with it
+            self._weights = base, {span.name: span.elements for span in spans}
+        return self._weights[1]
+
+    def _charged(self, receipt: Receipt, held: Held | None) -> Iterator[str]:
+        """Where the account says another thing than a receipt."""
+        task, figure = receipt.task.id, receipt.energy
+        if _ELSEWHERE in figure.flags:
+            return  # another meter closed it, and this account settles what it holds of it later, or never
+        if _NEVER in figure.flags:
+            if held is not None:
+                yield f"says that nothing was reserved, but {ACCOUNT} did; {_EDITED}"
+        elif held is None:
+            yield f"{ACCOUNT} knows no reservation of {task}; {_EDITED}"
+        elif held.log not in {"", self._origin}:
+            yield f"{ACCOUNT} reserved {task} for an attempt of another log, {held.log}"
+        elif held.uj is None:
+            yield f"{ACCOUNT} has not settled {task}; {_EDITED}"
+        elif held.uj != figure.microjoules:
+            said = f"says {figure.microjoules} µJ, but {ACCOUNT} settled {task} at {held.uj} µJ"
+            yield f"{said}; {_EDITED}"
+
+    def conclude(self, memory: LogState) -> list[Check]:
+        """The lines of the step."""
+        self._pool.finish()
+        self.findings.extend(self._unexplained(memory))
+        total = format_energy(self._total_uj)
+        measured = ", ".join(f"{count} {tier}" for tier, count in sorted(self._tiers.items()))
+        agreed = "; the account was charged the same" if self._account is not None else ""
+        signed = self._settlements.signed
+        by_meter = f"; {signed} of {self._receipts} signed by the meter" if signed else ""
+        words = " and ".join(sorted(self._assurance)) or "self-reported"
+        detail = f"{total} in all, {words}; tiers: {measured or 'no receipts'}{agreed}{by_meter}"
+        return self.findings.conclude(ENERGY, detail)
+
+    def _unexplained(self, memory: LogState) -> Iterator[Finding]:
+        """What the account charged, and no receipt says."""
+        if self._material.account_problem:
+            yield failed(ACCOUNT, self._material.account_problem)
+        elif self._account is None:
+            if self._material.state is not None and self._embedded:
+                yield unknown(ACCOUNT, "is not here, so what was charged cannot be compared")
+        else:
+            waiting = {opened.intent.task.id for opened in memory.open.values()}
+            for held in self._account.unexplained():
+                if held.uj is not None and held.request_id not in waiting:
+                    yield from self._charged_for_nothing(held)
+
+    def _charged_for_nothing(self, held: Held) -> Iterator[Finding]:
+        # An account that a daemon kept has served others too; it says which log an attempt was of.
+        charged = f"charged {held.request_id}, which has no receipt"
+        if not self._shared or held.log == self._origin:
+            yield failed(ACCOUNT, f"{charged}: {_EDITED}")
+        elif not held.log:
+            yield unknown(ACCOUNT, f"{charged} here; maybe it is another's")
 
 
 def _impossible(figure: EnergyFigure) -> Iterator[str]:
@@ -71,84 +176,13 @@ def _impossible(figure: EnergyFigure) -> Iterator[str]:
 
 def _odd(receipt: Receipt) -> Iterator[str]:
     figure = receipt.energy
-    spent = format_energy(figure.microjoules)
     if figure.microjoules * 100 > figure.reserved_microjoules * _OVERDRAFT_PERCENT:
         reserved = format_energy(figure.reserved_microjoules)
-        yield f"spent {spent} of {reserved} reserved: over by > 5 %"
+        yield f"spent {format_energy(figure.microjoules)} of {reserved} reserved: over by > 5 %"
     if receipt.outcome is Outcome.ABORTED:
         return
     if figure.microjoules == 0:
         yield "was trained and judged, but says that it cost no energy"
     elif 0 < figure.microjoules < _LEAST_WATTS_PER_CPU * figure.cpu_microseconds:
+        spent = format_energy(figure.microjoules)
         yield f"says {spent} for {figure.cpu_microseconds / 1e6:.1f} s of CPU time: less than any processor"
-
-
-def _weights(history: History, receipt: Receipt, known: dict[Base, dict[str, int]]) -> int:
-    """Weights of the modules that were trained; 0 where the base model is not here."""
-    state, base = history.material.state, receipt.base
-    if state is None or receipt.training is None:
-        return 0
-    if base not in known:
-        known.clear()  # attempts on one base follow one another
-        try:
-            files = sorted(model_path(state, base).rglob("*.safetensors"))
-            spans = [span for path in files if path.is_file() for span in tensor_spans(path)]
-        except (CryoFluxError, OSError, OverflowError):
-            spans = []  # step 9 names what is wrong with it
-        known[base] = {span.name: span.elements for span in spans}
-    return trained_weights(receipt.training.modules, known[base])
-
-
-def _window_ns(figure: EnergyFigure) -> int:
-    """How long the meter says to have metered; 0 where it says nothing."""
-    # Whether it signed that is for `metered` to say; a signature takes longer than all the rest of this step.
-    try:
-        payload = json.loads(base64.b64decode(json.loads(figure.settlement)["payload"]))
-        window_ns = payload["windowNanoseconds"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return 0
-    return window_ns if type(window_ns) is int and window_ns > 0 else 0
-
-
-def _account(history: History) -> Iterator[Finding]:
-    material = history.material
-    embedded = [a for a in history.attempts if a.intent is not None and a.intent.meter == "embedded"]
-    if material.account_problem:
-        yield failed(ACCOUNT, material.account_problem)
-    elif material.settlements is not None:
-        for attempt in embedded:
-            yield from _charged(attempt, material.settlements)
-        yield from _without_receipt(history, material.settlements)
-    elif material.state is not None and embedded:
-        yield unknown(ACCOUNT, "is not here, so what was charged cannot be compared")
-
-
-def _charged(attempt: Attempt, settlements: Mapping[str, int | None]) -> Iterator[Finding]:
-    receipt, task = attempt.receipt, attempt.receipt.task.id
-    if _ELSEWHERE in receipt.energy.flags:
-        return  # another meter closed it, and this account settles what it holds of it later, or never
-    if _NEVER in receipt.energy.flags:
-        if task in settlements:
-            yield failed(attempt.name, f"says that nothing was reserved, but {ACCOUNT} did; {_EDITED}")
-    elif task not in settlements:
-        yield failed(attempt.name, f"{ACCOUNT} knows no reservation of {task}; {_EDITED}")
-    elif (settled := settlements[task]) is None:
-        yield failed(attempt.name, f"{ACCOUNT} has not settled {task}; {_EDITED}")
-    elif settled != receipt.energy.microjoules:
-        said = f"says {receipt.energy.microjoules} µJ, but {ACCOUNT} settled {task} at {settled} µJ"
-        yield failed(attempt.name, f"{said}; {_EDITED}")
-
-
-def _without_receipt(history: History, settlements: Mapping[str, int | None]) -> Iterator[Finding]:
-    tasks = {attempt.receipt.task.id for attempt in history.attempts}
-    if history.intents and history.intents[-1][0].index == len(history.leaves) - 1:
-        tasks.add(history.intents[-1][1].task.id)
-    # An account that a daemon kept has served other logs too.
-    shared = any(intent.meter == "daemon" for _, intent in history.intents)
-    for task in settlements:
-        if not task.startswith(_TASK_PREFIX) or task in tasks:
-            continue
-        if shared:
-            yield unknown(ACCOUNT, f"charged {task}, which has no receipt here; maybe it is of another log")
-        else:
-            yield failed(ACCOUNT, f"charged {task}, which has no receipt: {_EDITED}")

@@ -7,7 +7,15 @@ compares. A log with another receipt key has another origin, and is another log.
 
 from __future__ import annotations
 
-__all__ = ["REMEMBERED", "check_memory", "check_remembered", "evidence_against", "recall", "remember"]
+__all__ = [
+    "REMEMBERED",
+    "check_memory",
+    "check_remembered",
+    "evidence_against",
+    "origin_in",
+    "recall",
+    "remember",
+]
 
 import hashlib
 from pathlib import Path
@@ -24,11 +32,12 @@ from cryoflux.receipts.checkpoint import (
 )
 from cryoflux.receipts.merkle import consistency_proof, root_hash
 from cryoflux.signing.keys import raw_public_key
-from cryoflux.verification.history import History
-from cryoflux.verification.result import Check, Status, Step, conclude, failed
+from cryoflux.verification.material import Material
+from cryoflux.verification.result import Check, NumberedStep, Status, conclude, failed
+from cryoflux.verification.walked import Walked
 from cryoflux.witness.evidence import Equivocation, check_equivocation
 
-REMEMBERED = Step(13, "continues what was seen before")
+REMEMBERED = NumberedStep(13, "continues what was seen before")
 
 
 def _path(folder: Path, origin: str) -> Path:
@@ -69,43 +78,43 @@ def remember(folder: Path, note: bytes) -> None:
         write_atomic(_path(folder, point.origin), note)
 
 
-def evidence_against(history: History, remembered: bytes) -> Equivocation | None:
+def evidence_against(walked: Walked, remembered: bytes) -> Equivocation | None:
     """Proof for others that the log told two stories, if both heads are signed by its key.
 
     Args:
-        history: the log as it is now.
+        walked: the log as it is now.
         remembered: the head that was seen before.
     """
-    material = history.material
+    material = walked.material
     if material.log_key is None or material.checkpoint is None:
         return None
     try:
         older, newer = parse_note(remembered), parse_note(material.checkpoint)
-        found = _two_heads(history, older, newer)
+        found = _two_heads(walked, older, newer)
         check_equivocation(found)
     except (VerificationError, ValueError):
         return None
     return found
 
 
-def _two_heads(history: History, older: Note, newer: Note) -> Equivocation:
-    key = history.material.log_key
+def _two_heads(walked: Walked, older: Note, newer: Note) -> Equivocation:
+    key = walked.material.log_key
     assert key is not None  # noqa: S101 - asked for before
     log = VerifierKey(older.checkpoint.origin, KeyType.LOG, raw_public_key(key))
     before, after = older.checkpoint.size, newer.checkpoint.size
     if before == after:
         return Equivocation(log, older, newer)
-    leaves = history.leaves[:after]
+    leaves = walked.material.leaves()[:after]
     return Equivocation(
         log, older, newer, root_hash(leaves[:before]), tuple(consistency_proof(before, leaves))
     )
 
 
-def check_remembered(history: History, remembered: bytes | None) -> list[Check]:
+def check_remembered(walked: Walked, remembered: bytes | None) -> list[Check]:
     """Step 13: the log continues the head that was seen when it was verified last.
 
     Args:
-        history: what was read of the log.
+        walked: what was read of the log.
         remembered: that head, as it was signed; none where there was none.
     """
     if remembered is None:
@@ -114,23 +123,23 @@ def check_remembered(history: History, remembered: bytes | None) -> list[Check]:
         before = parse_note(remembered)
     except VerificationError as error:
         return conclude(REMEMBERED, [failed("remembered head", error.what)], "")
-    log_key, point = history.material.log_key, before.checkpoint
+    log_key, point = walked.material.log_key, before.checkpoint
     if log_key is not None and not before.by(VerifierKey(point.origin, KeyType.LOG, raw_public_key(log_key))):
         detail = "was signed by another key than this log's keys/log.pub: the key was replaced since"
         return conclude(REMEMBERED, [failed("remembered head", detail)], "")
-    entries = len(history.leaves)
+    entries = walked.size
     if entries < point.size:
         detail = f"{point.size} entries were seen before, now there are {entries}: the newest were removed"
         return conclude(REMEMBERED, [failed("remembered head", detail)], "")
-    if root_hash(history.leaves[: point.size]) != point.root:
+    if walked.roots.get(point.size) != point.root:
         detail = f"the {point.size} entries that were seen before are not the first {point.size} of these"
         return conclude(REMEMBERED, [failed("remembered head", f"{detail}: this is another history")], "")
     return conclude(REMEMBERED, [], f"begins with the {point.size} entries that were seen before")
 
 
-def _origin(history: History) -> str | None:
+def origin_in(material: Material) -> str | None:
+    """The origin of a log, by its head or by its key; none where there is neither."""
     # Step 4 says whether this is the origin of the key that signed.
-    material = history.material
     try:
         if material.checkpoint is not None:
             return parse_note(material.checkpoint).checkpoint.origin
@@ -139,24 +148,24 @@ def _origin(history: History) -> str | None:
     return origin_of(material.key) if material.key is not None else None
 
 
-def check_memory(history: History, folder: Path) -> list[Check]:
+def check_memory(walked: Walked, folder: Path) -> list[Check]:
     """Step 13, with the heads of a folder; proof of two stories is put beside them.
 
     Args:
-        history: what was read of the log.
+        walked: what was read of the log.
         folder: where the heads are kept.
 
     Raises:
         UsageError: the remembered head cannot be read.
         StorageError: the proof cannot be written.
     """
-    if (origin := _origin(history)) is None:
+    if (origin := origin_in(walked.material)) is None:
         return []
     remembered = recall(folder, origin)
-    checks = check_remembered(history, remembered)
+    checks = check_remembered(walked, remembered)
     if remembered is None or all(check.status is Status.OK for check in checks):
         return checks
-    if (found := evidence_against(history, remembered)) is None:
+    if (found := evidence_against(walked, remembered)) is None:
         return checks
     name = hashlib.sha256(found.content).hexdigest()[:32]
     path = folder / f"{name}.equivocation"

@@ -21,7 +21,7 @@ __all__ = ["Level", "Levels", "Word", "levels_json"]
 from enum import StrEnum
 from typing import Any
 
-from cryoflux.verification.history import Attempt
+from cryoflux.verification.walk import Paired
 
 
 class Level(StrEnum):
@@ -47,6 +47,11 @@ class Word(StrEnum):
     REFUTED = "refuted"
     OPEN = "unknown"
 
+    @property
+    def reproduced(self) -> bool:
+        """Whether what was done again came out, exactly or in the way that the word says."""
+        return self in {Word.EXACT, Word.TOLERATED, Word.ARBITRATED, Word.OTHER_BYTES}
+
 
 class Levels:
     """The words of each receipt that was recomputed; a refutation is never overwritten."""
@@ -59,9 +64,9 @@ class Levels:
         }
         self._said: dict[int, tuple[str, dict[Level, Word]]] = {}
 
-    def say(self, attempt: Attempt, level: Level, word: Word) -> None:
+    def say(self, paired: Paired, level: Level, word: Word) -> None:
         """Note what came of a level."""
-        _, words = self._said.setdefault(attempt.entry.index, (attempt.receipt.task.id, {}))
+        _, words = self._said.setdefault(paired.entry.index, (paired.receipt.task.id, {}))
         if words.get(level) is not Word.REFUTED:
             words[level] = word
 

@@ -1,128 +1,137 @@
-"""Step 8: models follow one another, on one data set, and each use of a holdout is counted.
+"""Step 8: versions follow one another, each task on one data set, and each use of a holdout is counted.
 
 A log may go on to the next holdout of its data set, but only when the error budget of the one before is
-spent: whoever may choose among holdouts can go on choosing until one of them says what is wanted.
+spent: whoever may choose among holdouts can go on choosing until one of them says what is wanted. A head is
+moved by an accepted receipt, or by an entry that says where to and why; anything else is another history.
 """
 
 from __future__ import annotations
 
-__all__ = ["LINEAGE", "Lineage", "check_lineage"]
+__all__ = ["LINEAGE", "Lineage"]
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from typing import ClassVar
 
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import BUDGETED
-from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.statement import Base, Data, Intent, Outcome, Receipt, Rule
-from cryoflux.verification.history import History, said_by
-from cryoflux.verification.looks import Tally, with_tallies
-from cryoflux.verification.result import Check, Finding, Step, conclude, failed
+from cryoflux.errors import CryoFluxError
+from cryoflux.log_state import HoldoutTally, LogState, TaskState
+from cryoflux.receipts.entry import parse_entry
+from cryoflux.receipts.statement import Base, HeadMove, Intent, Outcome, Receipt, Rule
+from cryoflux.verification.material import Material
+from cryoflux.verification.result import Check, NumberedStep
+from cryoflux.verification.walk import Fold, Seen
 
-LINEAGE = Step(8, "models and holdout follow one another")
-
-
-def check_lineage(history: History) -> list[Check]:
-    """Step 8: each base is the result before it, and every use of each holdout is counted."""
-    lineage = Lineage()
-    for entry in history.entries:
-        lineage.take(entry)
-    for entry, intent, tallies in with_tallies(history):
-        lineage.announce(entry, intent, tallies)
-    return lineage.conclude()
+LINEAGE = NumberedStep(8, "models and holdout follow one another")
 
 
-class Lineage:
-    """Step 8, one entry after the other."""
+class Lineage(Fold):
+    """Step 8: each base is the head before it, and every use of each holdout is counted.
 
-    def __init__(self) -> None:
-        self._models: list[Finding] = []
-        self._sets: list[Finding] = []
-        self._head: Base | None = None
-        self._versions: set[bytes] = set()
-        self._used = _Used()
+    Args:
+        material: where the entry that made a version is looked up.
+        past: whether the log is here from its beginning; else what depends on that is passed over.
+    """
 
-    def take(self, entry: Entry) -> None:
-        """Look at the model of the next entry."""
-        said = entry.statement.predicate
-        self._models += _model_breaks(entry, self._head)
-        self._head = said.result if isinstance(said, Receipt) else said.base
-        self._versions |= {bytes.fromhex(said.base.digest), bytes.fromhex(self._head.digest)}
+    step: ClassVar = LINEAGE
 
-    def announce(self, entry: Entry, intent: Intent, tallies: Mapping[str, Tally]) -> None:
-        """Look at the data of the next intent, before which its holdouts had given so many verdicts."""
-        self._used.count(intent)
-        self._sets += _data_breaks(entry, intent, tallies, self._used)
-        self._used.before = intent.data.holdout.sha256
+    def __init__(self, material: Material, *, past: bool = True) -> None:
+        super().__init__()
+        self._material, self._past = material, past
+        self._versions = self._moves = 0
 
-    def conclude(self) -> list[Check]:
-        """What the step says."""
-        uses = self._used.uses
-        judged = " and ".join(str(count) for count in uses.values()) or "0"
-        which = "one holdout" if len(uses) < 2 else f"{len(uses)} holdouts"
-        summary = f"{len(self._versions)} model versions in one line; {which}, judged {judged} times"
-        findings = [*self._models, *self._sets]
-        return conclude(LINEAGE, findings, summary if self._head else "the log is empty")
+    def take(self, seen: Seen, memory: LogState) -> None:
+        """Look at versions and data of the next entry."""
+        if (entry := seen.entry) is None:
+            return
+        if (intent := entry.intent) is not None:
+            known = memory.tasks.get(intent.task.name)
+            self._versions += known is None
+            self.findings.fail(seen, _base(intent.base, known))
+            if self._past:
+                self.findings.fail(seen, _data(intent, known))
+                self.findings.fail(seen, _use(intent, known))
+        elif seen.paired is not None:
+            receipt = seen.paired.receipt
+            self._versions += receipt.outcome is Outcome.ACCEPTED
+            self.findings.fail(seen, _base(receipt.base, memory.tasks.get(receipt.task.name)))
+            self.findings.fail(seen, _result(receipt))
+        elif (move := entry.move) is not None:
+            self._moves += 1
+            self.findings.fail(seen, _base(move.base, memory.tasks.get(move.task)))
+            if self._past:
+                self.findings.fail(seen, self._moved(move))
+
+    def _moved(self, move: HeadMove) -> Iterator[str]:
+        """What is wrong with where a head goes: only to a version that the log made before."""
+        try:
+            row = self._material.rows[move.made_at] if move.made_at < move.sequence else None
+            entry = parse_entry(move.made_at, row.envelope) if row is not None else None
+        except (CryoFluxError, LookupError):
+            entry = None
+        if entry is None or entry.leaf_hash != move.made_by:
+            yield f"goes to a version that entry {move.made_at} did not make: it has another hash"
+            return
+        made: Base | None = None
+        if (receipt := entry.receipt) is not None and receipt.outcome is Outcome.ACCEPTED:
+            made = receipt.result if receipt.task.name == move.task else None
+        elif (intent := entry.intent) is not None:
+            made = intent.base if intent.task.name == move.task else None
+        if made != move.result:
+            yield f"goes to a version that entry {move.made_at} did not make"
+
+    def conclude(self, memory: LogState) -> list[Check]:
+        """The lines of the step."""
+        tallies = [t for known in memory.tasks.values() for t in known.holdouts.values()]
+        judged = " and ".join(str(tally.uses) for tally in tallies[:8]) or "0"
+        which = "one holdout" if len(tallies) < 2 else f"{len(tallies)} holdouts"
+        moved = f", moved {self._moves} times besides" if self._moves else ""
+        line = "one line" if len(memory.tasks) < 2 else f"{len(memory.tasks)} lines"
+        summary = f"{self._versions} model versions in {line}{moved}; {which}, judged {judged} times"
+        return self.findings.conclude(LINEAGE, summary if memory.tasks else "the log is empty")
 
 
-@dataclass(slots=True)
-class _Used:
-    """How the intents up to now have used the data."""
-
-    first: Data | None = None
-    """what the first of them named"""
-    before: str = ""
-    """digest of the holdout that the one before used"""
-    counts: dict[str, int] = field(default_factory=dict)
-    """examples of each holdout, as was said first"""
-    uses: Counter[str] = field(default_factory=Counter)
-    """of each holdout, this one included"""
-    alpha: int | None = None
-    """smallest error budget that was ever announced, ppm"""
-
-    def count(self, intent: Intent) -> None:
-        """Take the next intent into account."""
-        holdout, alpha = intent.data.holdout, intent.rule.alpha_ppm
-        self.first = self.first or intent.data
-        self.counts.setdefault(holdout.sha256, holdout.count)
-        self.uses[holdout.sha256] += 1
-        if intent.rule.name == BUDGETED:
-            self.alpha = alpha if self.alpha is None else min(self.alpha, alpha)
+def _base(said: Base, known: TaskState | None) -> Iterator[str]:
+    if known is not None and said != known.head:
+        yield "its base model is not the result of the attempt before it"
 
 
-def _model_breaks(entry: Entry, head: Base | None) -> Iterator[Finding]:
-    said = entry.statement.predicate
-    if head is not None and said.base != head:
-        yield failed(said_by(entry), "its base model is not the result of the attempt before it")
-    if isinstance(said, Receipt) and said.result != _expected_result(said):
-        yield failed(said_by(entry), f"{said.outcome.value}, but its result is another model")
-
-
-def _expected_result(receipt: Receipt) -> Base:
+def _result(receipt: Receipt) -> Iterator[str]:
+    due = receipt.base
     if receipt.outcome is Outcome.ACCEPTED and receipt.evaluation is not None:
-        return receipt.evaluation.candidate
-    return receipt.base
+        due = receipt.evaluation.candidate
+    if receipt.result != due:
+        yield f"{receipt.outcome.value}, but its result is another model"
 
 
-def _data_breaks(
-    entry: Entry, intent: Intent, tallies: Mapping[str, Tally], used: _Used
-) -> Iterator[Finding]:
-    data, holdout = intent.data, intent.data.holdout
-    first = used.first or data
-    same = data == first or data.model_copy(update={"holdout": first.holdout}) == first
-    if not same or used.counts[holdout.sha256] != holdout.count:
-        yield failed(said_by(entry), "uses another data set than the first attempt")
-    if used.before not in {"", holdout.sha256}:
-        if used.uses[holdout.sha256] > 1:
-            yield failed(said_by(entry), "goes back to a holdout that was left")
-        if not _spent(intent.rule, used.alpha, tallies.get(used.before, Tally())):
-            yield failed(said_by(entry), "leaves a holdout whose error budget is not spent")
-    if holdout.use_index != (use := used.uses[holdout.sha256]):
-        yield failed(said_by(entry), f"is use {use} of the holdout, but says {holdout.use_index}")
+def _data(intent: Intent, known: TaskState | None) -> Iterator[str]:
+    if known is None:
+        return
+    data, first = intent.data, known.data
+    holdout = data.holdout
+    count = known.holdouts.get(holdout.sha256, HoldoutTally(holdout.count)).count
+    if data.but(holdout=first.holdout) != first or count != holdout.count:
+        yield "uses another data set than the first attempt"
+    if intent.metric != known.first.metric:
+        yield "is measured by another metric than the first attempt"
+    if known.holdout != holdout.sha256:
+        if holdout.sha256 in known.holdouts:
+            yield "goes back to a holdout that was left"
+        alpha = known.alpha_ppm
+        if intent.rule.name == BUDGETED:
+            alpha = min(intent.rule.alpha_ppm, alpha) if alpha is not None else intent.rule.alpha_ppm
+        if not _spent(intent.rule, alpha, known.tally(known.holdout)):
+            yield "leaves a holdout whose error budget is not spent"
 
 
-def _spent(rule: Rule, alpha: int | None, tally: Tally) -> bool:
+def _use(intent: Intent, known: TaskState | None) -> Iterator[str]:
+    holdout = intent.data.holdout
+    use = (known.tally(holdout.sha256).uses if known is not None else 0) + 1
+    if holdout.use_index != use:
+        yield f"is use {use} of the holdout, but says {holdout.use_index}"
+
+
+def _spent(rule: Rule, alpha: int | None, tally: HoldoutTally) -> bool:
     # By the smallest α that was ever announced: a larger one, named in order to leave, would be spent sooner.
     try:
         budget = ErrorBudget(alpha, tally.looks, tally.kept) if alpha is not None else None

@@ -6,26 +6,26 @@ read as one snapshot, in that order: if the checkpoint has moved meanwhile, all 
 
 from __future__ import annotations
 
-__all__ = ["ACCOUNT", "HEAD_LINK", "Material", "StoredTiles", "read_lazily", "read_material"]
+__all__ = ["ACCOUNT", "Material", "StoredTiles", "read_material"]
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.energy.account.audit import read_settlements
+from cryoflux.energy.account.audit import AuditedAccount, open_audited
 from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
-from cryoflux.receipts.store import DATABASE, Row, StoredRows, read_rows
+from cryoflux.receipts.merkle import leaf_hash
+from cryoflux.receipts.store import DATABASE, Row, StoredRows
 from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, METER_KEY, RECEIPT_KEY, load_public_key
+from cryoflux.state import StateFolder
 
-HEAD_LINK = "base_model"
 ACCOUNT = "account.db"
 _MAX_TILE_BYTES = 256 * 65_537
 _MAX_NOTE_BYTES = 65_536
 _ATTEMPTS = 20
-_Reader = Callable[[Path], Sequence[Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,25 @@ class Material:
     checkpoint: bytes | None = None
     tiles: Mapping[str, bytes] | None = None
     """path under ``log/`` → content"""
-    head_link: Path | None = None
-    """where ``base_model`` points; none where it is no link"""
-    settlements: dict[str, int | None] | None = None
-    """of the joule account: request id → µJ that its reservation was settled at, none while it is open;
-    none at all where there is no account"""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """link to a head, by its path in the state → digest of the version that it points at"""
+    account: AuditedAccount | None = None
+    """what the joule account was charged; none where there is no account"""
     account_problem: str = ""
     """why the account could not be read"""
     problem: str = ""
     """why the rows could not be read, or not all of them"""
+
+    def close(self) -> None:
+        """Let go of database and account; rows that were read stay."""
+        if self.account is not None:
+            self.account.close()
+        if isinstance(self.rows, StoredRows):
+            self.rows.close()
+
+    def leaves(self) -> list[bytes]:
+        """Leaf hash of every row, computed now: for the few questions that need all of them."""
+        return [leaf_hash(row.envelope) for row in self.rows]
 
 
 def _bytes_or_none(path: Path, limit: int) -> bytes | None:
@@ -72,15 +82,6 @@ def _tile_files(log: Path) -> Iterator[Path]:
         # A name with a leading dot is a write that a crash cut short; no reader of the log asks for it.
         if path.is_file() and not path.name.startswith("."):
             yield path
-
-
-def _read_tiles(log: Path) -> dict[str, bytes]:
-    tiles: dict[str, bytes] = {}
-    for path in _tile_files(log):
-        content = _bytes_or_none(path, _MAX_TILE_BYTES)
-        if content is not None:
-            tiles[path.relative_to(log).as_posix()] = content
-    return tiles
 
 
 class StoredTiles(Mapping[str, bytes]):
@@ -117,44 +118,42 @@ def _public_key(state: Path, name: str) -> Ed25519PublicKey | None:
         return None
 
 
-def _link_target(link: Path) -> Path | None:
-    return link.readlink() if link.is_symlink() else None
+def _links(state: StateFolder) -> dict[str, str]:
+    """Where the heads point; a link to anywhere else than a version of the state is none."""
+    found = {}
+    for link in (state.head(), *sorted(state.heads.glob("*"))):
+        if link.is_symlink():
+            target, above = link.readlink(), len(link.relative_to(state.path).parts) - 1
+            if target.parts[:-1] == (*(".." for _ in range(above)), state.models.name):
+                found[link.relative_to(state.path).as_posix()] = target.name
+    return found
 
 
-def _read_account(path: Path) -> tuple[dict[str, int | None] | None, str]:
+def _read_account(path: Path) -> tuple[AuditedAccount | None, str]:
     # After the rows: what is settled by then has its receipt, or its intent is the last entry.
     if not path.exists():
         return None, ""
     if not path.is_file():
         return None, "is not a file"
     try:
-        return read_settlements(path), ""
+        return open_audited(path), ""
     except CryoFluxError as error:
         return None, error.what
 
 
-def _all_rows(path: Path) -> Sequence[Row]:
-    return tuple(read_rows(path))
-
-
 def _snapshot(
-    state: Path,
-    key: Ed25519PublicKey | None,
-    meter_key: Ed25519PublicKey | None,
-    *,
-    pinned: bool,
-    read: _Reader = _all_rows,
+    state: Path, key: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None, *, pinned: bool
 ) -> Material:
-    link, problem = _link_target(state / HEAD_LINK), ""
+    links, problem = _links(StateFolder(state)), ""
     rows: Sequence[Row] = ()
     checkpoint = _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES)
-    tiles = _read_tiles(state / LOG_FOLDER) if read is _all_rows else StoredTiles(state / LOG_FOLDER)
+    tiles = StoredTiles(state / LOG_FOLDER)
     try:
-        rows = read(state / DATABASE)
+        rows = StoredRows(state / DATABASE)
     except CryoFluxError as error:
         missing = f"{DATABASE} is missing, but {LOG_FOLDER}/{CHECKPOINT} says that there was one"
         problem = error.what if (state / DATABASE).exists() else missing
-    settlements, account_problem = _read_account(state / ACCOUNT)
+    account, account_problem = _read_account(state / ACCOUNT)
     return Material(
         target=state,
         rows=rows,
@@ -165,19 +164,14 @@ def _snapshot(
         meter_key=meter_key or _public_key(state, METER_KEY),
         checkpoint=checkpoint,
         tiles=tiles,
-        head_link=link,
-        settlements=settlements,
+        links=links,
+        account=account,
         account_problem=account_problem,
         problem=problem,
     )
 
 
-def _read_state(
-    state: Path,
-    pinned: Ed25519PublicKey | None,
-    meter_key: Ed25519PublicKey | None,
-    read: _Reader = _all_rows,
-) -> Material:
+def _read_state(state: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None) -> Material:
     # A log without its database is one that lost its entries, and not a folder that never had any.
     if not (state / DATABASE).is_file() and not (state / LOG_FOLDER / CHECKPOINT).exists():
         raise UsageError(
@@ -187,31 +181,11 @@ def _read_state(
         )
     key = pinned or _public_key(state, RECEIPT_KEY)
     for _ in range(_ATTEMPTS):
-        found = _snapshot(state, key, meter_key, pinned=pinned is not None, read=read)
+        found = _snapshot(state, key, meter_key, pinned=pinned is not None)
         if found.checkpoint == _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES):
             break
+        found.close()
     return found
-
-
-def read_lazily(
-    state: Path, key: Ed25519PublicKey | None = None, meter_key: Ed25519PublicKey | None = None
-) -> Material:
-    """`read_material` of a state, with rows and tiles that are read when they are asked for.
-
-    The rows are those of this moment, in a database that stays open until they are closed.
-
-    Raises:
-        UsageError: the state holds no log.
-    """
-    opened: list[StoredRows] = []
-
-    def read(path: Path) -> Sequence[Row]:
-        while opened:
-            opened.pop().close()
-        opened.append(StoredRows(path))
-        return opened[0]
-
-    return _read_state(state, key, meter_key, read)
 
 
 def _read_file(path: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None) -> Material:
@@ -237,7 +211,7 @@ def _read_file(path: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519Pu
 def read_material(
     target: Path, key: Ed25519PublicKey | None = None, meter_key: Ed25519PublicKey | None = None
 ) -> Material:
-    """Read what there is to verify.
+    """Read what there is to verify; rows and tiles of a state are read when they are asked for.
 
     Args:
         target: a state directory, or a file of envelopes, one a line.

@@ -1,145 +1,131 @@
 """Step 5: every attempt was announced, and what was done is what was announced.
 
 An intent names task, data, recipe, seed, rule and reservation before anything is tried; its receipt has to
-keep to all of them, and comes right after it: of two attempts at once, both could claim the same look at
-the holdout. Wall times are labels, so times in an odd order only leave a question.
+keep to all of them. Of the attempts that are open at once there may be as many as the newest intent says,
+one unless it says more: whatever was announced before those and has no receipt was left out. Wall times are
+labels, so times in an odd order only leave a question.
 """
 
 from __future__ import annotations
 
-__all__ = ["PAIRS", "Pairs", "check_pairs"]
+__all__ = ["PAIRS", "Pairs"]
 
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
+from typing import ClassVar
 
-from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.statement import Intent, Outcome, Receipt, Screen, Training
-from cryoflux.verification.history import Attempt, History, said_by
-from cryoflux.verification.result import Check, Finding, Step, conclude, failed, unknown
+from cryoflux.log_state import LogState, OpenIntent
+from cryoflux.receipts.statement import Cause, Intent, Outcome, Receipt, Training
+from cryoflux.verification.result import Check, Finding, NumberedStep, failed, unknown
+from cryoflux.verification.sections import Sections
+from cryoflux.verification.walk import Fold, Paired, Seen
 
-PAIRS = Step(5, "every attempt was announced")
-
-
-def check_pairs(history: History) -> list[Check]:
-    """Step 5: each receipt ends one earlier intent, and says the same as it did."""
-    pairs = Pairs()
-    uses = Counter(attempt.receipt.intent for attempt in history.attempts)
-    for attempt in history.attempts:
-        pairs.take(attempt, uses=uses[attempt.receipt.intent])
-    last = len(history.leaves) - 1
-    for entry, _ in history.intents:
-        if entry.leaf_hash not in uses:
-            pairs.leave_open(entry, last=last)
-    return pairs.conclude()
+PAIRS = NumberedStep(5, "every attempt was announced")
 
 
-class Pairs:
-    """Step 5, one attempt after the other."""
+class Pairs(Fold):
+    """Step 5: each receipt ends one earlier intent, and says the same as it did.
 
-    def __init__(self) -> None:
-        self._findings: list[Finding] = []
+    Args:
+        sections: what checks the sections of tasks.
+    """
+
+    step: ClassVar = PAIRS
+
+    def __init__(self, sections: Sections) -> None:
+        super().__init__()
+        self._sections = sections
+        self._strange: dict[str, int] = {}
+        """kind of section that nobody here can check → receipts"""
         self._paired = 0
 
-    def take(self, attempt: Attempt, *, uses: int = 1) -> None:
-        """Look at the next attempt, whose intent so many receipts name."""
-        self._findings += _attempt(attempt)
-        if attempt.intent is None:
+    def take(self, seen: Seen, memory: LogState) -> None:
+        """Look at the next entry."""
+        if seen.entry is None:
+            return
+        if (intent := seen.entry.intent) is not None:
+            self.findings.fail(seen, _misnamed(intent, seen.entry.version))
+            for opened in memory.lapsing(intent):
+                detail = "was announced and has no receipt: its result was left out"
+                self.findings.add(failed(_name(opened), detail))
+        elif seen.paired is not None:
+            self._take_receipt(seen.paired)
+
+    def _take_receipt(self, paired: Paired) -> None:
+        if paired.opened is None:
+            detail = "names no intent before it that is still open"
+            self.findings.add(failed(paired.name, detail))
             return
         self._paired += 1
-        if uses > 1:
-            self._findings.append(failed(attempt.name, "is not the only receipt of its intent"))
+        self.findings.fail(paired, _differences(paired, paired.opened.intent))
+        self.findings.extend(_times(paired))
+        training = paired.receipt.training
+        if training is None:
+            return
+        self.findings.fail(paired, _training(training, paired.receipt, paired.opened.intent))
+        section = training.section
+        if (check := self._sections.get(section.kind)) is not None:
+            complaints = check.complaints(section, paired.receipt, paired.opened.intent)
+            self.findings.fail(paired, complaints)
+        elif section.kind in self._strange or len(self._strange) < _MOST_KINDS:
+            self._strange[section.kind] = self._strange.get(section.kind, 0) + 1
 
-    def leave_open(self, entry: Entry, *, last: int) -> None:
-        """Take note of an intent that no receipt names; ``last`` is the index of the log's last entry."""
-        if entry.index == last:
-            detail = "is in progress or crashed; the next run will abort it"
-            self._findings.append(unknown(said_by(entry), detail))
-        else:
-            detail = "was announced and has no receipt: its result was left out"
-            self._findings.append(failed(said_by(entry), detail))
-
-    def conclude(self) -> list[Check]:
-        """What the step says."""
-        return conclude(PAIRS, self._findings, f"{self._paired} receipts, each with its intent")
-
-
-def _attempt(attempt: Attempt) -> Iterator[Finding]:
-    if attempt.intent is None:
-        yield failed(attempt.name, "names no intent before it")
-        return
-    if attempt.receipt.sequence != attempt.intent.sequence + 1:
-        yield failed(attempt.name, "does not come right after its intent: attempts must not overlap")
-    yield from _differences(attempt, attempt.intent)
-    if attempt.receipt.training is not None:
-        for complaint in _beyond_recipe(attempt.receipt.training, attempt.intent):
-            yield failed(attempt.name, complaint)
-        for complaint in _screening(attempt.receipt, attempt.receipt.training, attempt.intent):
-            yield failed(attempt.name, complaint)
-    yield from _times(attempt)
+    def conclude(self, memory: LogState) -> list[Check]:
+        """The lines of the step."""
+        for opened in memory.open.values():
+            if opened.intent.slots > 1 or opened.index == memory.size - 1:
+                detail = "is in progress or crashed; the next run will abort it"
+                self.findings.add(unknown(_name(opened), detail))
+            else:
+                detail = "was announced and has no receipt: its result was left out"
+                self.findings.add(failed(_name(opened), detail))
+        for kind, count in self._strange.items():
+            detail = f"{count} receipts have it, and nothing here can check it: name its task with --task"
+            self.findings.add(unknown(f"section {kind}", detail))
+        return self.findings.conclude(PAIRS, f"{self._paired} receipts, each with its intent")
 
 
-def _differences(attempt: Attempt, intent: Intent) -> Iterator[Finding]:
-    receipt = attempt.receipt
+_MOST_KINDS = 64
+
+
+def _name(opened: OpenIntent) -> str:
+    return f"entry {opened.index} (intent {opened.intent.task.id})"
+
+
+def _misnamed(intent: Intent, version: int) -> Iterator[str]:
+    # Of two attempts with one name, both could show the meter's statement of one reservation.
+    if version > 1 and not intent.task.id.endswith(f"_{intent.sequence}"):
+        yield "its id does not end in its place in the log"
+
+
+def _differences(paired: Paired, intent: Intent) -> Iterator[str]:
+    receipt, version = paired.receipt, paired.entry.version
+    if version == 1 and receipt.sequence != intent.sequence + 1:
+        yield "does not come right after its intent: attempts must not overlap"
+    evaluation, decision = receipt.evaluation, receipt.decision
     same = {
         "task": receipt.task == intent.task,
-        "base model": receipt.base == intent.base,
         "holdout": receipt.holdout == intent.data.holdout,
         "reservation": receipt.energy.reserved_microjoules == intent.reserved_microjoules,
-        "recipe": receipt.training is None or receipt.training.recipe == intent.recipe,
-        "seed": receipt.training is None or receipt.training.seed == intent.seed,
-        "rule": receipt.decision is None or receipt.decision.rule == intent.rule,
-        "token limit": _keeps_token_limit(receipt, intent),
+        "rule": decision is None or decision.rule == intent.rule,
+        "metric": evaluation is None or evaluation.metric == intent.metric,
     }
+    if version == 1:
+        same["base model"] = receipt.base == intent.base
     for what, equal in same.items():
         if not equal:
-            yield failed(attempt.name, f"has another {what} than its intent announced")
+            yield f"has another {what} than its intent announced"
+    if (receipt.cause is Cause.NONE) != (receipt.outcome is not Outcome.ABORTED):
+        yield f"is {receipt.outcome.value}, with the cause {receipt.cause.value or 'none'}"
 
 
-def _keeps_token_limit(receipt: Receipt, intent: Intent) -> bool:
-    return receipt.evaluation is None or receipt.evaluation.max_tokens == intent.recipe.get("max_tokens")
-
-
-def _beyond_recipe(training: Training, intent: Intent) -> Iterator[str]:
-    most = {
-        "steps": (training.steps, "max_steps", intent.recipe.get("max_steps")),
-        "planned steps": (training.planned_steps, "max_steps", intent.recipe.get("max_steps")),
-        "training examples": (training.slice_count, "slice_size", intent.recipe.get("slice_size")),
-    }
-    if "fresh_size" in intent.recipe:
-        most["fresh examples"] = (training.fresh_count, "fresh_size", intent.recipe["fresh_size"])
-    for what, (said, name, limit) in most.items():
-        if not isinstance(limit, int):
-            yield f"its {what} cannot be checked: the recipe has no whole number {name}"
-        elif said > limit:
-            yield f"says {said} {what}, more than the recipe's {name} {limit}"
+def _training(training: Training, receipt: Receipt, intent: Intent) -> Iterator[str]:
     if training.fresh_count > training.slice_count:
         yield f"says {training.fresh_count} fresh examples of {training.slice_count} in all"
     if training.slice_count > intent.data.train_count:
         yield f"says {training.slice_count} training examples of {intent.data.train_count} that there are"
-    if training.steps and not training.modules:
-        yield f"says {training.steps} steps of training and names no module that was trained"
-
-
-def _screening(receipt: Receipt, training: Training, intent: Intent) -> Iterator[str]:
-    most = intent.recipe.get("screen_size", 0)
-    if not isinstance(most, int):
-        yield "its screen cannot be checked: the recipe has no whole number screen_size"
-    elif training.screen is None:
-        if most > 0 and receipt.outcome is not Outcome.ABORTED:
-            yield "has no screen, though its recipe sets screening examples aside"
-    else:
-        yield from _beyond_screen(training.screen, most, intent)
-
-
-def _beyond_screen(screen: Screen, most: int, intent: Intent) -> Iterator[str]:
-    if most <= 0:
-        yield "has a screen, though its recipe sets no screening examples aside"
-    elif screen.count > most:
-        yield f"says {screen.count} screening examples, more than the recipe's screen_size {most}"
-    scales = intent.recipe.get("scales")
-    if scales is not None and screen.scale not in str(scales).split():
-        yield f"was merged at the scale {screen.scale!r}, which its recipe does not list"
+    if intent.rule.screen and training.screen is None and receipt.outcome is not Outcome.ABORTED:
+        yield "has no screen, though its rule asks for one"
 
 
 def _moment(timestamp: str) -> datetime | None:
@@ -150,11 +136,11 @@ def _moment(timestamp: str) -> datetime | None:
         return None
 
 
-def _times(attempt: Attempt) -> Iterator[Finding]:
-    receipt = attempt.receipt
+def _times(paired: Paired) -> Iterator[Finding]:
+    receipt = paired.receipt
     started, finished = _moment(receipt.started_at), _moment(receipt.finished_at)
     if started is None or finished is None:
-        yield unknown(attempt.name, f"{receipt.started_at} or {receipt.finished_at} is no time")
+        yield unknown(paired.name, f"{receipt.started_at} or {receipt.finished_at} is no time")
     elif finished < started:
         detail = f"says that it finished ({receipt.finished_at}) before it started ({receipt.started_at})"
-        yield unknown(attempt.name, detail)
+        yield unknown(paired.name, detail)

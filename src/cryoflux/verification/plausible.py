@@ -34,7 +34,6 @@ from datetime import datetime
 from cryoflux.quantities import MICRO, format_energy
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Outcome, Receipt
-from cryoflux.verification.arithmetic import examples_read
 from cryoflux.verification.result import Finding, failed, unknown
 
 FEMTOJOULES_PER_FLOP64 = 1000
@@ -61,32 +60,40 @@ def trained_weights(modules: Iterable[str], sizes: Mapping[str, int]) -> int:
     return sum(size for name, size in sizes.items() if ends and f".{name}".endswith(ends))
 
 
-def floor_uj(receipt: Receipt, weights: int) -> int:
+def floor_uj(receipt: Receipt, *, parameters: int, weights: int) -> int:
     """The least that the work in a receipt can have cost, µJ.
 
     Args:
         receipt: says what was trained and evaluated.
+        parameters: that were trained; 0 where nobody says.
         weights: of the trained modules; 0 where the model is not here.
     """
     training, evaluation = receipt.training, receipt.evaluation
-    femto = 4 * training.steps * training.trained_parameters * FEMTOJOULES_PER_FLOP if training else 0
+    femto = 4 * training.steps * parameters * FEMTOJOULES_PER_FLOP if training else 0
     if evaluation is not None:
         each = FEMTOJOULES_PER_FLOP64 if evaluation.profile == PROFILE else FEMTOJOULES_PER_FLOP
-        femto += 2 * weights * examples_read(evaluation, receipt.holdout) * each
+        femto += 2 * weights * evaluation.read * each
     return femto // _FEMTO_PER_MICRO
 
 
-def implausible(subject: str, receipt: Receipt, *, weights: int, window_ns: int = 0) -> Iterator[Finding]:
+def implausible(
+    subject: str, receipt: Receipt, *, parameters: int, weights: int, window_ns: int = 0
+) -> Iterator[Finding]:
     """What is impossible or odd about the joules of a receipt.
 
     Args:
         subject: how to name it.
         receipt: the receipt.
+        parameters: that were trained; 0 where nobody says.
         weights: of the trained modules; 0 where the model is not here.
         window_ns: how long the meter signed to have metered; 0 where it signed nothing.
     """
     figure = receipt.energy
-    least_uj = 0 if _NOT_METERED_HERE & set(figure.flags) else floor_uj(receipt, weights)
+    least_uj = (
+        0
+        if _NOT_METERED_HERE & set(figure.flags)
+        else floor_uj(receipt, parameters=parameters, weights=weights)
+    )
     if figure.hi_microjoules < least_uj and receipt.outcome is not Outcome.ABORTED:
         said = f"says {format_energy(figure.hi_microjoules)} at most"
         yield failed(subject, f"{said}, but nothing known does its work for less than {least_uj} µJ")

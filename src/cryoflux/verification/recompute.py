@@ -21,7 +21,6 @@ __all__ = [
     "choose",
     "compare",
     "make_candidate",
-    "order_of",
     "prepare",
 ]
 
@@ -32,27 +31,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from cryoflux.decision.sequential import reading_order
 from cryoflux.digests import file_digest
 from cryoflux.errors import CryoFluxError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE, TOLERANCES
-from cryoflux.receipts.statement import Evaluation, Holdout, Outcome
-from cryoflux.verification.arithmetic import examples_read
+from cryoflux.receipts.statement import Evaluation
+from cryoflux.state import StateFolder
 from cryoflux.verification.artefacts import (
-    Losses,
+    Pairing,
     capsule_path,
-    losses_path,
-    model_path,
+    order_of,
     read_losses,
-    tensors_of,
+    version_digest,
 )
 from cryoflux.verification.datasets import holdout_path
-from cryoflux.verification.history import Attempt, History
 from cryoflux.verification.levels import Level, Levels, Word
-from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
+from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
+from cryoflux.verification.walk import Paired
+from cryoflux.verification.walked import Walked
 
-RECOMPUTED = Step(11, "losses evaluated again", Claim.RECOMPUTED)
+RECOMPUTED = NumberedStep(11, "losses evaluated again", Knowledge.RECOMPUTED)
 
 Found = tuple[list[int], list[bool]]
 """losses in nano-nats, and which examples are right"""
@@ -84,40 +82,47 @@ class Case:
     """One receipt and all that it takes to evaluate it again."""
 
     state: Path
-    attempt: Attempt
+    paired: Paired
     evaluation: Evaluation
     base: Path
     holdout: Path
-    recorded: Losses
+    recorded: Pairing
+
+    @property
+    def cut(self) -> int:
+        """Tokens that texts were cut to; 0 where nothing was."""
+        intent = self.paired.intent
+        found = intent.recipe.get("max_tokens", 0) if intent is not None else 0
+        return found if isinstance(found, int) else 0
 
 
 def check_recomputed(
-    history: History, most: int, factory: RecomputerFactory, levels: Levels | None = None
+    walked: Walked, most: int, factory: RecomputerFactory, levels: Levels | None = None
 ) -> list[Check]:
     """Step 11: the last accepted receipt first, then the newest others that were evaluated.
 
     Args:
-        history: the log and its state.
+        walked: the log and its state.
         most: receipts to evaluate again.
         factory: makes what evaluates.
         levels: is told what came of it.
     """
-    chosen, said = choose(history, most), levels or Levels()
+    chosen, said = choose(walked, most), levels or Levels()
     if not chosen:
         return conclude(RECOMPUTED, [unknown("receipts", "no receipt carries an evaluation")], "")
-    return [check for attempt in chosen for check in _recompute(history, attempt, factory, said)]
+    return [check for paired in chosen for check in _recompute(walked, paired, factory, said)]
 
 
-def _recompute(history: History, attempt: Attempt, factory: RecomputerFactory, levels: Levels) -> list[Check]:
+def _recompute(walked: Walked, paired: Paired, factory: RecomputerFactory, levels: Levels) -> list[Check]:
     try:
-        findings, note = _evaluate(prepare(history, attempt), factory, levels)
+        findings, note = _evaluate(prepare(walked, paired), factory, levels)
     except OpenQuestion as reason:
-        levels.say(attempt, Level.LOSSES, Word.OPEN)
-        findings, note = [unknown(attempt.name, f"cannot be evaluated again here: {reason}")], ""
+        levels.say(paired, Level.LOSSES, Word.OPEN)
+        findings, note = [unknown(paired.name, f"cannot be evaluated again here: {reason}")], ""
     except Exception as error:  # noqa: BLE001 - a trainer's libraries raise whatever they like
-        levels.say(attempt, Level.LOSSES, Word.REFUTED)
-        findings, note = [failed(attempt.name, broken(error))], ""
-    return conclude(RECOMPUTED, findings, _said(attempt, note))
+        levels.say(paired, Level.LOSSES, Word.REFUTED)
+        findings, note = [failed(paired.name, broken(error))], ""
+    return conclude(RECOMPUTED, findings, _said(paired, note))
 
 
 def broken(error: Exception) -> str:
@@ -126,43 +131,43 @@ def broken(error: Exception) -> str:
     return what if what.startswith(Word.REFUTED) else f"evaluating it again failed: {what}"
 
 
-def _said(attempt: Attempt, note: str) -> str:
+def _said(paired: Paired, note: str) -> str:
     equal = " equal" if note.startswith(Word.EXACT) else ""
-    return f"{attempt.name}{equal}: {note}" if note else ""
+    return f"{paired.name}{equal}: {note}" if note else ""
 
 
-def choose(history: History, most: int) -> list[Attempt]:
+def choose(walked: Walked, most: int) -> list[Paired]:
     """The receipts to look at: the last accepted, then the newest others that were evaluated."""
-    evaluated = [a for a in reversed(history.attempts) if a.receipt.evaluation is not None]
-    accepted = [a for a in evaluated if a.receipt.outcome is Outcome.ACCEPTED][:1]
-    return [*accepted, *(a for a in evaluated if a not in accepted)][:most]
+    recent = walked.recent
+    accepted = [one for one in reversed(recent.accepted) if one.receipt.evaluation is not None][:1]
+    others = [one for one in reversed(recent.evaluated) if one not in accepted]
+    return [*accepted, *others][:most]
 
 
-def prepare(history: History, attempt: Attempt) -> Case:
+def prepare(walked: Walked, paired: Paired) -> Case:
     """What it takes to evaluate a receipt again.
 
     Raises:
         OpenQuestion: some of it is not here.
     """
-    state, evaluation = history.material.state, attempt.receipt.evaluation
+    state, evaluation = walked.material.state, paired.receipt.evaluation
     if state is None or evaluation is None:
         raise OpenQuestion("an exported file brings neither models nor data")
-    if attempt.intent is None:
+    if paired.intent is None:
         raise OpenQuestion("it has no intent that names its data")
     if evaluation.profile not in TOLERANCES:
         raise OpenQuestion(f"the profile {evaluation.profile!r} is not known here")
     try:
-        path = losses_path(state, evaluation)
-        count = examples_read(evaluation, attempt.receipt.holdout)
-        recorded = read_losses(path, evaluation.per_example, count)
+        path = StateFolder(state).losses(evaluation.per_example)
+        recorded = read_losses(path, evaluation.per_example, evaluation.read)
     except ValueError as error:
         raise OpenQuestion(str(error)) from error
-    holdout = holdout_path(state, attempt.intent.data)
+    holdout = holdout_path(state, paired.intent.data)
     if holdout is None:
-        raise OpenQuestion(f"data/{attempt.intent.data.digest} holds no file that is its holdout")
-    if not (base := model_path(state, attempt.receipt.base)).exists():
+        raise OpenQuestion(f"data/{paired.intent.data.digest} holds no file that is its holdout")
+    if not (base := StateFolder(state).model(paired.receipt.base.digest)).exists():
         raise OpenQuestion(f"{base.relative_to(state)} is not kept here")
-    return Case(state, attempt, evaluation, base, holdout, recorded)
+    return Case(state, paired, evaluation, base, holdout, recorded)
 
 
 def pinned(case: Case, folder: Path) -> Case:
@@ -171,11 +176,11 @@ def pinned(case: Case, folder: Path) -> Case:
     Raises:
         CryoFluxError: one of the copies is not what the receipt names.
     """
-    said = case.attempt.receipt
+    said = case.paired.receipt
     kept = folder / "kept"
     base = shutil.copytree(case.base, kept / "base")
     holdout = Path(shutil.copy(case.holdout, kept / case.holdout.name))
-    if tensors_of(base) != said.base.digest:
+    if version_digest(base) != said.base.digest:
         raise CryoFluxError("refuted: the base model here is another than the one recorded")
     if file_digest(holdout) != said.holdout.sha256:
         raise CryoFluxError("refuted: the holdout here is another than the one recorded")
@@ -184,7 +189,7 @@ def pinned(case: Case, folder: Path) -> Case:
 
 def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[list[Finding], str]:
     """What differs or stays open, and what to say where nothing differs."""
-    recomputer, name = factory(case.evaluation.max_tokens), case.attempt.name
+    recomputer, name = factory(case.cut), case.paired.name
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         case = pinned(case, Path(folder))
         candidate, merged = make_candidate(case, recomputer, Path(folder), levels)
@@ -194,7 +199,7 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
             word = Word.ARBITRATED if differences else Word.TOLERATED
             if differences:
                 base, new, differences = _compared(case, recomputer, candidate, PROFILE)
-    levels.say(case.attempt, Level.LOSSES, Word.REFUTED if differences else word)
+    levels.say(case.paired, Level.LOSSES, Word.REFUTED if differences else word)
     if differences:
         return [failed(name, f"refuted: {difference}") for difference in differences], ""
     numbers = f"{word}, {_numbers(base, new, case.recorded)}"
@@ -208,7 +213,7 @@ def _compared(
     case: Case, recomputer: Recomputer, candidate: Path, profile: str
 ) -> tuple[list[int], list[int], list[str]]:
     """Losses of base and candidate as far as they were read, and what is too far from the recorded ones."""
-    found, said = [], case.attempt.receipt.holdout
+    found, said = [], case.paired.receipt.holdout
     for model in (case.base, candidate):
         if profile == PROFILE:
             losses, right = recomputer.evaluate(model, case.holdout)
@@ -222,14 +227,7 @@ def _compared(
     return base[0], new[0], compare(base, new, case.recorded, case.evaluation.profile)
 
 
-def order_of(evaluation: Evaluation, holdout: Holdout) -> Sequence[int]:
-    """Which examples of the holdout the recorded losses are of, in their order."""
-    if not evaluation.examples:
-        return range(holdout.count)
-    return reading_order(holdout.count, holdout.sha256)[: evaluation.examples]
-
-
-def _numbers(base: list[int], new: list[int], recorded: Losses) -> str:
+def _numbers(base: list[int], new: list[int], recorded: Pairing) -> str:
     delta = (sum(base) - sum(new)) / len(recorded.base) / NANO
     same = sum(a == b for a, b in zip([*base, *new], [*recorded.base, *recorded.new], strict=True))
     of = 2 * len(recorded.base)
@@ -243,17 +241,17 @@ def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Lev
         OpenQuestion: neither candidate nor adapter is here.
         CryoFluxError: it is another model than the one recorded.
     """
-    capsule = capsule_path(case.state, case.attempt.statement)
+    capsule = capsule_path(case.state, case.paired.statement)
     merged = capsule.is_dir()
     if merged:
         (into := folder / "merged").mkdir()
         model = recomputer.merge(case.base, capsule, into)
     else:
-        model = model_path(case.state, case.evaluation.candidate)
+        model = StateFolder(case.state).model(case.evaluation.candidate.digest)
         if not model.is_dir():
             raise OpenQuestion("neither the candidate nor its adapter is kept here")
-    same = tensors_of(model) == case.evaluation.candidate.digest
-    levels.say(case.attempt, Level.MERGE, _merge_word(same=same, merged=merged))
+    same = version_digest(model) == case.evaluation.candidate.digest
+    levels.say(case.paired, Level.MERGE, _merge_word(same=same, merged=merged))
     if not same:
         what = "base and adapter merge into" if merged else "the kept candidate is"
         raise CryoFluxError(f"refuted: {what} another model than the one recorded")
@@ -266,7 +264,7 @@ def _merge_word(*, same: bool, merged: bool) -> Word:
     return Word.EXACT if merged else Word.OPEN
 
 
-def compare(base: Found, new: Found, recorded: Losses, profile: str) -> list[str]:
+def compare(base: Found, new: Found, recorded: Pairing, profile: str) -> list[str]:
     """What is further from the recorded losses than the profile tolerates."""
     return [
         *_differences("base", base, (recorded.base, recorded.base_correct), profile),

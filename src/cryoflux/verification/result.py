@@ -1,4 +1,4 @@
-"""What a verification says: numbered checks, each with its status and with what kind of knowledge it is.
+"""The numbered checks of a verification, each with its status and its kind of knowledge.
 
 - *proven*: follows from bytes, hashes, signatures and integer arithmetic;
 - *recomputed*: was computed again here, from model, adapter and holdout;
@@ -9,12 +9,24 @@
 
 from __future__ import annotations
 
-__all__ = ["Check", "Claim", "Finding", "Report", "Status", "Step", "conclude", "failed", "unknown"]
+__all__ = [
+    "Check",
+    "Finding",
+    "Findings",
+    "Knowledge",
+    "Named",
+    "NumberedStep",
+    "Report",
+    "Status",
+    "conclude",
+    "failed",
+    "unknown",
+]
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 _MOST_LINES = 20
 _MOST_CHARACTERS = 500
@@ -28,7 +40,7 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Claim(StrEnum):
+class Knowledge(StrEnum):
     """What kind of knowledge a check gives."""
 
     PROVEN = "proven"
@@ -37,12 +49,12 @@ class Claim(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class NumberedStep:
     """One numbered step of the verification."""
 
     number: int
     name: str
-    claim: Claim = Claim.PROVEN
+    knowledge: Knowledge = Knowledge.PROVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,7 @@ class Check:
     name: str
     status: Status
     detail: str
-    claim: Claim
+    knowledge: Knowledge
     subject: str = ""
     """names the thing that is bad or unknown; empty where all is well"""
 
@@ -73,7 +85,7 @@ class Check:
             "number": self.number,
             "name": self.name,
             "status": self.status.value,
-            "claim": self.claim.value,
+            "knowledge": self.knowledge.value,
             "subject": self.subject,
             "detail": self.detail,
         }
@@ -136,24 +148,72 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)[:_MOST_CHARACTERS]
 
 
-def conclude(step: Step, findings: Sequence[Finding], summary: str) -> list[Check]:
-    """The lines of one step: what is bad first, then what is open; ``summary`` where nothing is bad.
+class Named(Protocol):
+    """What a finding is about."""
 
-    Args:
-        step: number, name and claim of the lines.
-        findings: what is bad or unknown.
-        summary: what was checked and holds; empty where nothing could be checked.
-    """
-    bad = [f for f in findings if f.status is Status.FAIL]
-    open_ = [f for f in findings if f.status is not Status.FAIL]
-    lines = [*bad, *open_]
-    checks = [
-        Check(step.number, step.name, f.status, _printable(f.detail), step.claim, _printable(f.subject))
-        for f in lines[:_MOST_LINES]
-    ]
-    if len(lines) > _MOST_LINES:
-        more = f"and {len(lines) - _MOST_LINES} more like these"
-        checks.append(Check(step.number, step.name, lines[_MOST_LINES].status, more, step.claim))
-    if not bad and summary:
-        checks.insert(0, Check(step.number, step.name, Status.OK, _printable(summary), step.claim))
-    return checks
+    @property
+    def name(self) -> str:
+        """How the finding names it."""
+
+
+class Findings:
+    """What one step has found so far: all of it counted, the first of each kind kept."""
+
+    def __init__(self, findings: Iterable[Finding] = ()) -> None:
+        self._bad: list[Finding] = []
+        self._open: list[Finding] = []
+        self._counts = [0, 0]
+        self.extend(findings)
+
+    def add(self, finding: Finding) -> None:
+        """Take note of one more."""
+        bad = finding.status is Status.FAIL
+        self._counts[bad] += 1
+        kept = self._bad if bad else self._open
+        if len(kept) < _MOST_LINES:
+            kept.append(finding)
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Take note of several."""
+        for finding in findings:
+            self.add(finding)
+
+    def fail(self, about: Named, complaints: Iterable[str]) -> None:
+        """Take note of what is wrong with something."""
+        for complaint in complaints:  # hardly ever one, so nothing is named before
+            self.add(failed(about.name, complaint))
+
+    def ask(self, about: Named, questions: Iterable[str]) -> None:
+        """Take note of what stays open about something."""
+        for question in questions:
+            self.add(unknown(about.name, question))
+
+    @property
+    def failed(self) -> bool:
+        """Whether something is bad."""
+        return bool(self._bad)
+
+    def conclude(self, step: NumberedStep, summary: str) -> list[Check]:
+        """The lines of one step: what is bad first, then what is open; ``summary`` where nothing is bad.
+
+        Args:
+            step: number, name and kind of knowledge of the lines.
+            summary: what was checked and holds; empty where nothing could be checked.
+        """
+        number, name, knowledge = step.number, step.name, step.knowledge
+        lines = [*self._bad, *self._open][:_MOST_LINES]
+        checks = [
+            Check(number, name, f.status, _printable(f.detail), knowledge, _printable(f.subject))
+            for f in lines
+        ]
+        if (more := sum(self._counts) - len(lines)) > 0:
+            status = Status.FAIL if self._counts[True] > _MOST_LINES else Status.UNKNOWN
+            checks.append(Check(number, name, status, f"and {more} more like these", knowledge))
+        if not self._bad and summary:
+            checks.insert(0, Check(number, name, Status.OK, _printable(summary), knowledge))
+        return checks
+
+
+def conclude(step: NumberedStep, findings: Iterable[Finding], summary: str) -> list[Check]:
+    """The lines of one step, as `Findings.conclude` makes them."""
+    return Findings(findings).conclude(step, summary)

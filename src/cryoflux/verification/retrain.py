@@ -25,14 +25,16 @@ from cryoflux.digests import file_digest
 from cryoflux.errors import CryoFluxError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
-from cryoflux.receipts.statement import Intent, Outcome, Training
-from cryoflux.verification.artefacts import ADAPTER, capsule_path, model_path
-from cryoflux.verification.history import Attempt, History
+from cryoflux.receipts.statement import Intent, Training
+from cryoflux.state import ADAPTER, StateFolder
+from cryoflux.verification.artefacts import capsule_path, order_of
 from cryoflux.verification.levels import Level, Levels, Word
-from cryoflux.verification.recompute import Case, OpenQuestion, Recomputer, order_of, prepare
-from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, unknown
+from cryoflux.verification.recompute import Case, OpenQuestion, Recomputer, prepare
+from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, unknown
+from cryoflux.verification.walk import Paired
+from cryoflux.verification.walked import Walked
 
-RETRAINED = Step(15, "adapters trained again", Claim.RECOMPUTED)
+RETRAINED = NumberedStep(15, "adapters trained again", Knowledge.RECOMPUTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,81 +87,81 @@ RetrainerFactory = Callable[[int], Retrainer]
 
 
 def check_retrained(
-    history: History, most: int, factory: RetrainerFactory, levels: Levels | None = None
+    walked: Walked, most: int, factory: RetrainerFactory, levels: Levels | None = None
 ) -> list[Check]:
     """Step 15: the newest accepted receipts.
 
     Args:
-        history: the log and its state.
+        walked: the log and its state.
         most: receipts to train again.
         factory: makes what trains and evaluates.
         levels: is told what came of it.
     """
     said = levels or Levels()
-    kept = [a for a in reversed(history.attempts) if a.receipt.outcome is Outcome.ACCEPTED][:most]
+    kept = list(reversed(walked.recent.accepted))[:most]
     if not kept:
         return conclude(RETRAINED, [unknown("receipts", "no update was kept")], "")
     checks = []
-    for attempt in kept:
+    for paired in kept:
         try:
-            findings, note = _retrain(prepare(history, attempt), plan_of(history, attempt), factory, said)
+            findings, note = _retrain(prepare(walked, paired), plan_of(walked, paired), factory, said)
         except (OpenQuestion, CryoFluxError) as reason:
-            findings, note = [unknown(attempt.name, f"cannot be trained again here: {reason}")], ""
-            said.say(attempt, Level.RETRAINING, Word.OPEN)
+            findings, note = [unknown(paired.name, f"cannot be trained again here: {reason}")], ""
+            said.say(paired, Level.RETRAINING, Word.OPEN)
         except Exception as error:  # noqa: BLE001 - a trainer's libraries raise whatever they like
             what = f"training it again failed here: {type(error).__name__}: {error}"
-            findings, note = [unknown(attempt.name, what)], ""
-            said.say(attempt, Level.RETRAINING, Word.OPEN)
-        checks += conclude(RETRAINED, findings, f"{attempt.name}: {note}" if note else "")
+            findings, note = [unknown(paired.name, what)], ""
+            said.say(paired, Level.RETRAINING, Word.OPEN)
+        checks += conclude(RETRAINED, findings, f"{paired.name}: {note}" if note else "")
     return checks
 
 
-def plan_of(history: History, attempt: Attempt) -> Plan:
+def plan_of(walked: Walked, paired: Paired) -> Plan:
     """How an attempt was trained.
 
     Raises:
         OpenQuestion: the log does not say it.
     """
-    training, intent, state = attempt.receipt.training, attempt.intent, history.material.state
+    training, intent, state = paired.receipt.training, paired.intent, walked.material.state
     if training is None or intent is None or state is None:
         raise OpenQuestion("its training is not recorded")
-    if not training.backend:
+    if not training.section.fields.get("backend"):
         raise OpenQuestion("it does not say how products were computed")
-    if not model_path(state, attempt.receipt.base).is_dir():
+    if not StateFolder(state).model(paired.receipt.base.digest).is_dir():
         raise OpenQuestion("its base model is not kept here")
-    before, earlier = 0, []
-    for other in history.attempts:
-        if other.entry.index >= attempt.entry.index:
+    earlier = []
+    for other in walked.pairs():
+        if other.entry.index >= paired.entry.index:
             break
-        if (done := other.receipt.training) is not None:
-            earlier.append(Drawn(done.recipe, before, done))
-            before += done.fresh_count
+        done, ours = other.receipt.training, other.receipt.task.name == intent.task.name
+        if done is not None and other.intent is not None and ours:
+            earlier.append(Drawn(other.intent.recipe, other.drawn, done))
     return Plan(
         state=state,
-        base=attempt.receipt.base.digest,
+        base=paired.receipt.base.digest,
         data=intent.data.digest,
         intent=intent,
-        drawn=Drawn(training.recipe, before, training),
+        drawn=Drawn(intent.recipe, paired.drawn, training),
         earlier=tuple(earlier),
-        pool_seed=history.intents[0][1].schedule.seed,
-        first_step_ended=training.steps == 1 and training.planned_steps > 1,
+        pool_seed=paired.pool_seed,
+        first_step_ended=training.steps == 1 and training.section.fields.get("plannedSteps") != 1,
     )
 
 
 def _retrain(case: Case, plan: Plan, factory: RetrainerFactory, levels: Levels) -> tuple[list[Finding], str]:
-    theirs = capsule_path(case.state, case.attempt.statement)
+    theirs = capsule_path(case.state, case.paired.statement)
     if not theirs.is_dir():
         raise OpenQuestion("its adapter is not kept here, so there is nothing to compare with")
-    retrainer, name = factory(case.evaluation.max_tokens), case.attempt.name
+    retrainer, name = factory(case.cut), case.paired.name
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         ours = retrainer.retrain(plan, Path(folder))
-        if file_digest(ours / ADAPTER) == case.attempt.statement.subject[0].digest.sha256:
-            levels.say(case.attempt, Level.RETRAINING, Word.EXACT)
+        if file_digest(ours / ADAPTER) == case.paired.statement.subject[0].digest.sha256:
+            levels.say(case.paired, Level.RETRAINING, Word.EXACT)
             return [], f"{Word.EXACT}: training it again gives the same bytes"
         far = retrainer.distances(case.base, ours, theirs)
         loss = _loss(case, retrainer, ours, Path(folder))
-    levels.say(case.attempt, Level.RETRAINING, Word.OTHER_BYTES)
-    apart = _machines(case.attempt.receipt.software, retrainer.software())
+    levels.say(case.paired, Level.RETRAINING, Word.OTHER_BYTES)
+    apart = _machines(case.paired.receipt.software, retrainer.software())
     return [unknown(name, f"{Word.OTHER_BYTES}: {_distance(far)}; {loss}; {apart}")], ""
 
 
@@ -175,7 +177,7 @@ def _distance(far: Mapping[str, float]) -> str:
 
 def _loss(case: Case, retrainer: Retrainer, ours: Path, folder: Path) -> str:
     model = retrainer.merge(case.base, ours, folder / "merged")
-    order = list(order_of(case.evaluation, case.attempt.receipt.holdout))
+    order = list(order_of(case.evaluation, case.paired.receipt.holdout))
     losses, _ = retrainer.evaluate_some(model, case.holdout, order, PROFILE)
     mine, said = sum(losses) / len(losses) / NANO, sum(case.recorded.new) / len(losses) / NANO
     gain = (sum(case.recorded.base) - sum(case.recorded.new)) / len(losses) / NANO

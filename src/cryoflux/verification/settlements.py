@@ -2,71 +2,93 @@
 
 from __future__ import annotations
 
-__all__ = ["check_metered"]
+__all__ = ["Settlements"]
 
 import base64
 from collections.abc import Iterator
 
-from cryoflux.energy.account.settlement import SettlementStatement, read_settlement
+from cryoflux.energy.account.settlement import SettlementStatement, parse_settlement
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.statement import EnergyFigure
 from cryoflux.signing.keys import raw_public_key
-from cryoflux.verification.history import Attempt, History
-from cryoflux.verification.result import Finding, failed, unknown
+from cryoflux.verification.material import Material
+from cryoflux.verification.result import Findings, failed, unknown
+from cryoflux.verification.signature_pool import SignaturePool
+from cryoflux.verification.walk import Paired
 
 _NO_SETTLEMENT = frozenset({"never-reserved", "settled-elsewhere"})
 
 
-def check_metered(history: History) -> tuple[list[Finding], str]:
-    """What is wrong with the meters' statements, and a summary of those that are right.
+class Settlements:
+    """The meters' statements, receipt after receipt.
 
-    A statement that serves two receipts, or is missing where the same meter signed before, is no
-    accident: joules would be told twice, or not by the meter.
+    A statement that serves two receipts, or is missing where the same meter signed before, is no accident:
+    joules would be told twice, or not by the meter. It names the id of its attempt, and from the second form
+    on no two attempts share one; of the first form, the reservations are remembered.
     """
-    key = history.material.meter_key
-    known = base64.b64encode(raw_public_key(key)).decode() if key else ""
-    findings: list[Finding] = []
-    used: dict[str, str] = {}
-    signed = 0
-    for attempt in history.attempts:
-        figure = attempt.receipt.energy
+
+    def __init__(self, material: Material, findings: Findings, pool: SignaturePool) -> None:
+        self._findings, self._pool = findings, pool
+        key = material.meter_key
+        self._known = base64.b64encode(raw_public_key(key)).decode() if key else ""
+        self._used: dict[str, int] = {}
+        self.signed = 0
+
+    def take(self, paired: Paired) -> int:
+        """Look at the statement of the next receipt; how long it says to have metered, ns, or 0."""
+        figure = paired.receipt.energy
         if not figure.settlement:
-            findings += _missing(attempt, signed=signed)
-            continue
+            if self.signed and not _NO_SETTLEMENT & set(figure.flags):
+                self._findings.add(
+                    failed(paired.name, "lacks the meter's statement, which earlier receipts have")
+                )
+            return 0
         try:
-            statement = read_settlement(figure.settlement)
+            parsed = parse_settlement(figure.settlement)
         except VerificationError as error:
-            findings.append(failed(attempt.name, error.what))
-            continue
-        findings += [failed(attempt.name, complaint) for complaint in _differences(attempt, statement)]
-        if statement.reservation in used:
-            other = used[statement.reservation]
-            findings.append(failed(attempt.name, f"shows the meter's statement of {other} again"))
-        used[statement.reservation] = attempt.name
-        findings += _key(attempt, statement, known)
-        signed += 1
-    return findings, f"; {signed} of {len(history.attempts)} signed by the meter" if signed else ""
+            self._findings.add(failed(paired.name, error.what))
+            return 0
+        statement, findings = parsed.statement, self._findings
+
+        def bad() -> None:
+            detail = "The meter's statement was not signed by the key that it names."
+            findings.add(failed(paired.name, detail))
+
+        self._pool.check(parsed.key, parsed.message, parsed.signature, bad)
+        self._findings.fail(paired, _differences(paired, statement))
+        self._once(paired, statement)
+        self._check_key(paired, statement)
+        self.signed += 1
+        return statement.window_nanoseconds
+
+    def _once(self, paired: Paired, statement: SettlementStatement) -> None:
+        if paired.entry.version > 1:
+            return
+        other = self._used.setdefault(statement.reservation, paired.entry.index)
+        if other != paired.entry.index:
+            detail = f"shows the meter's statement of entry {other} again"
+            self._findings.add(failed(paired.name, detail))
+
+    def _check_key(self, paired: Paired, statement: SettlementStatement) -> None:
+        if not self._known or statement.meter_key == self._known:
+            return
+        if paired.intent is not None and paired.intent.meter == "embedded":
+            detail = "was metered under a key that is not this meter's"
+            self._findings.add(failed(paired.name, detail))
+        else:
+            detail = "was metered by a daemon whose key is not known here"
+            self._findings.add(unknown(paired.name, detail))
 
 
-def _missing(attempt: Attempt, *, signed: int) -> Iterator[Finding]:
-    if signed and not _NO_SETTLEMENT & set(attempt.receipt.energy.flags):
-        yield failed(attempt.name, "lacks the meter's statement, which earlier receipts have")
-
-
-def _key(attempt: Attempt, statement: SettlementStatement, known: str) -> Iterator[Finding]:
-    embedded = attempt.intent is not None and attempt.intent.meter == "embedded"
-    if known and embedded and statement.meter_key != known:
-        yield failed(attempt.name, "was metered under a key that is not this meter's")
-    elif known and statement.meter_key != known:
-        yield unknown(attempt.name, "was metered by a daemon whose key is not known here")
-
-
-def _differences(attempt: Attempt, statement: SettlementStatement) -> Iterator[str]:
-    figure = attempt.receipt.energy
+def _differences(paired: Paired, statement: SettlementStatement) -> Iterator[str]:
+    figure, charged = paired.receipt.energy, statement.charged
     pairs = {
-        "joules": (_joules(figure), tuple(statement.charged.model_dump().values())),
+        "joules": (
+            _joules(figure),
+            (charged.microjoules, charged.lo_microjoules, charged.hi_microjoules),
+        ),
         "reservation": (figure.reserved_microjoules, statement.reserved_microjoules),
-        "attempt": (attempt.receipt.task.id, statement.request),
+        "attempt": (paired.receipt.task.id, statement.request),
         "tier": (figure.tier, statement.tier),
         "flags": (figure.flags, statement.flags),
         "baseline": (figure.baseline, statement.baseline),

@@ -19,7 +19,7 @@ share f of the examples is forged, N draws miss all of them with a chance of at 
 
 from __future__ import annotations
 
-__all__ = ["SPOT_CHECKED", "Challenge", "challenge_of", "check_losses_roots", "check_spots", "draw"]
+__all__ = ["SPOT_CHECKED", "Challenge", "challenge_of", "check_spots", "draw"]
 
 import hashlib
 import tempfile
@@ -29,12 +29,9 @@ from pathlib import Path
 
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import Note, cosigned_at, parse_note
-from cryoflux.receipts.losses_tree import loss_leaves, losses_root
-from cryoflux.receipts.merkle import inclusion_proof, leaf_hash, root_hash, verify_inclusion
+from cryoflux.receipts.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from cryoflux.receipts.profiles import PROFILE
-from cryoflux.verification.arithmetic import examples_read
-from cryoflux.verification.artefacts import ARTEFACTS, Losses, losses_path, read_losses
-from cryoflux.verification.history import Attempt, History
+from cryoflux.verification.artefacts import Pairing, order_of
 from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.recompute import (
     Case,
@@ -45,14 +42,14 @@ from cryoflux.verification.recompute import (
     choose,
     compare,
     make_candidate,
-    order_of,
     pinned,
     prepare,
 )
-from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
+from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
+from cryoflux.verification.walked import Walked
 from cryoflux.witness.policy import Policy
 
-SPOT_CHECKED = Step(14, "drawn examples evaluated again", Claim.RECOMPUTED)
+SPOT_CHECKED = NumberedStep(14, "drawn examples evaluated again", Knowledge.RECOMPUTED)
 _DOMAIN = b"cryoflux/spot-check/v1\n"
 
 
@@ -75,12 +72,12 @@ class Challenge:
 
 
 def challenge_of(
-    history: History, notes: Sequence[bytes], policy: Policy | None, index: int
+    walked: Walked, notes: Sequence[bytes], policy: Policy | None, index: int
 ) -> Challenge | None:
     """What draws the examples of the receipt at ``index``; none where no signed head covers it.
 
     Args:
-        history: the log.
+        walked: the log.
         notes: its signed heads, each with the cosignatures that it carries.
         policy: names the witnesses that count.
         index: of the receipt's entry.
@@ -90,8 +87,8 @@ def challenge_of(
         try:
             note = parse_note(content)
             point = note.checkpoint
-            covers = index < point.size <= len(history.leaves)
-            if covers and root_hash(history.leaves[: point.size]) == point.root:
+            covers = index < point.size <= walked.size
+            if covers and walked.roots.get(point.size) == point.root:
                 found.append(_challenge(note, policy))
         except VerificationError:
             continue  # steps 4 and 12 say what is wrong with a head
@@ -131,33 +128,8 @@ def draw(seed: bytes, leaf: bytes, count: int, wanted: int) -> list[int]:
     return list(drawn)
 
 
-def check_losses_roots(history: History) -> list[Check]:
-    """The root in each receipt is that of the losses in its evidence file; a part of step 9."""
-    state, findings, held = history.material.state, [], 0
-    for attempt in history.attempts:
-        said = attempt.receipt.evaluation
-        if state is None or said is None or not said.losses_root:
-            continue
-        try:
-            count = examples_read(said, attempt.receipt.holdout)
-            losses = read_losses(losses_path(state, said), said.per_example, count)
-        except ValueError:
-            continue  # another line of this step names it
-        if losses_root(_leaves(attempt, losses)) != said.losses_root:
-            findings.append(failed(attempt.name, "its Merkle root is not that of its per-example losses"))
-        held += 1
-    summary = f"the per-example losses of {held} receipts have the signed Merkle roots" if held else ""
-    return conclude(ARTEFACTS, findings, summary)
-
-
-def _leaves(attempt: Attempt, losses: Losses) -> list[bytes]:
-    evaluation = attempt.receipt.evaluation
-    order = order_of(evaluation, attempt.receipt.holdout) if evaluation else ()
-    return loss_leaves(order, losses.base, losses.new, losses.base_correct, losses.new_correct)
-
-
 def check_spots(
-    history: History,
+    walked: Walked,
     wanted: int,
     most: int,
     factory: RecomputerFactory,
@@ -168,7 +140,7 @@ def check_spots(
     """Step 14, for the last accepted receipt first, then the newest others that were evaluated.
 
     Args:
-        history: the log and its state.
+        walked: the log and its state.
         wanted: examples of each.
         most: receipts.
         factory: makes what evaluates.
@@ -177,20 +149,20 @@ def check_spots(
         levels: is told what came of it.
     """
     said, checks = levels or Levels(), []
-    for attempt in choose(history, most):
+    for paired in choose(walked, most):
         try:
-            case = prepare(history, attempt)
-            challenge = challenge_of(history, notes, policy, attempt.entry.index)
+            case = prepare(walked, paired)
+            challenge = challenge_of(walked, notes, policy, paired.entry.index)
             if challenge is None:
                 raise OpenQuestion("no signed head of the log covers it, so nothing can draw examples")
             findings, note = _check(case, challenge, wanted, factory, said)
         except OpenQuestion as reason:
-            said.say(attempt, Level.SPOT_CHECK, Word.OPEN)
-            findings, note = [unknown(attempt.name, f"cannot be spot-checked here: {reason}")], ""
+            said.say(paired, Level.SPOT_CHECK, Word.OPEN)
+            findings, note = [unknown(paired.name, f"cannot be spot-checked here: {reason}")], ""
         except Exception as error:  # noqa: BLE001 - a trainer's libraries raise whatever they like
-            said.say(attempt, Level.SPOT_CHECK, Word.REFUTED)
-            findings, note = [failed(attempt.name, broken(error))], ""
-        checks += conclude(SPOT_CHECKED, findings, f"{attempt.name}: {note}" if note else "")
+            said.say(paired, Level.SPOT_CHECK, Word.REFUTED)
+            findings, note = [failed(paired.name, broken(error))], ""
+        checks += conclude(SPOT_CHECKED, findings, f"{paired.name}: {note}" if note else "")
     if not checks:
         return conclude(SPOT_CHECKED, [unknown("receipts", "no receipt carries an evaluation")], "")
     return checks
@@ -199,18 +171,18 @@ def check_spots(
 def _check(
     case: Case, challenge: Challenge, wanted: int, factory: RecomputerFactory, levels: Levels
 ) -> tuple[list[Finding], str]:
-    name, leaf = case.attempt.name, bytes.fromhex(case.attempt.entry.leaf_hash)
+    name, leaf = case.paired.name, bytes.fromhex(case.paired.entry.leaf_hash)
     count = len(case.recorded.base)
     positions = draw(challenge.seed, leaf, count, wanted)
     if not_in_tree := list(_outside(case, positions)):
-        levels.say(case.attempt, Level.SPOT_CHECK, Word.REFUTED)
+        levels.say(case.paired, Level.SPOT_CHECK, Word.REFUTED)
         return [failed(name, f"refuted: {not_in_tree[0]}")], ""
-    recomputer = factory(case.evaluation.max_tokens)
+    recomputer = factory(case.cut)
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         case = pinned(case, Path(folder))
         candidate, merged = make_candidate(case, recomputer, Path(folder), levels)
         word, differences = _evaluate(case, recomputer, candidate, positions)
-    levels.say(case.attempt, Level.SPOT_CHECK, Word.REFUTED if differences else word)
+    levels.say(case.paired, Level.SPOT_CHECK, Word.REFUTED if differences else word)
     if differences:
         return [failed(name, f"refuted: {difference}") for difference in differences], ""
     note = (
@@ -226,7 +198,10 @@ def _outside(case: Case, positions: Sequence[int]) -> Iterator[str]:
     root = case.evaluation.losses_root
     if not root:
         return  # an older receipt commits to the whole file, whose digest was checked when it was read
-    hashes = [leaf_hash(leaf) for leaf in _leaves(case.attempt, case.recorded)]
+    hashes = [
+        leaf_hash(leaf)
+        for leaf in case.recorded.leaves(order_of(case.evaluation, case.paired.receipt.holdout))
+    ]
     for position in positions:
         proof = inclusion_proof(position, hashes)
         if not verify_inclusion(position, len(hashes), hashes[position], proof, bytes.fromhex(root)):
@@ -237,13 +212,13 @@ def _evaluate(
     case: Case, recomputer: Recomputer, candidate: Path, positions: Sequence[int]
 ) -> tuple[Word, list[str]]:
     said = case.recorded
-    recorded = Losses(
+    recorded = Pairing(
         [said.base[i] for i in positions],
         [said.new[i] for i in positions],
         [said.base_correct[i] for i in positions],
         [said.new_correct[i] for i in positions],
     )
-    order = order_of(case.evaluation, case.attempt.receipt.holdout)
+    order = order_of(case.evaluation, case.paired.receipt.holdout)
     indices, profile = [order[position] for position in positions], case.evaluation.profile
     models = (case.base, candidate)
     for arithmetic in dict.fromkeys((profile, PROFILE)):

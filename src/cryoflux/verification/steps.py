@@ -4,12 +4,12 @@
 2. Every envelope carries the signature of the expected key.
 3. Sequence numbers count from 0 without a gap; each entry names the hash of the one before.
 4. Stored leaf hashes, tiles and the signed checkpoint are those of the entries; none is missing at the end.
-5. Each receipt ends the intent right before it and keeps to what it announced; none is left without one.
+5. Each receipt ends an open intent and keeps to what it announced; none is left without one.
 6. Δ = base − new, and sums and counts are possible together, of evaluations and of screens.
 7. Policy, error budget, screen and acceptance rule, applied again, give the recorded choice, bar, decision,
    outcome and reason.
-8. Each base model is the result before it; each use of a holdout is counted, and none is left before its
-   error budget is spent.
+8. Each base is the head of its task; each use of a holdout is counted, and none is left before its error
+   budget is spent; a head moves only to a version that the log made.
 9. Models, adapters, losses and data on the disk have the signed digests; the sets of examples are disjoint.
 10. Energy figures lie in their intervals, and the account was charged the same. How many joules there were
     is attested, never proven.
@@ -19,78 +19,76 @@
 14. On request: losses of examples that the signer could not choose are the recorded integers.
 15. On request: how near an adapter comes that is trained again; being another one is no failure.
 
-The steps are pure functions of what `material` has read; 9, 11, 14 and 15 read artefacts. None of them
-raises: what is malformed, missing or hostile becomes a finding that names it.
+Steps 1 to 10 are folds: one walk through the log, however long it is, tells each of them of every entry
+(`walk`). None of them raises: what is malformed, missing or hostile becomes a finding that names it.
 """
 
 from __future__ import annotations
 
-__all__ = ["STEPS", "verify_target"]
+__all__ = ["verify_target"]
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.errors import StorageError
+from cryoflux.errors import StorageError, UsageError, VerificationError
+from cryoflux.log_state import LogState
+from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.signing.keys import key_id
 from cryoflux.verification.again import AGAIN, Again, check_again
-from cryoflux.verification.arithmetic import ARITHMETIC, check_arithmetic
-from cryoflux.verification.artefacts import ARTEFACTS, check_artefacts
-from cryoflux.verification.decisions import DECISIONS, check_decisions
-from cryoflux.verification.history import History, read_history
-from cryoflux.verification.joules import ENERGY, check_energy
-from cryoflux.verification.known_heads import REMEMBERED, check_memory, remember
+from cryoflux.verification.arithmetic import ARITHMETIC, Arithmetic
+from cryoflux.verification.artefacts import Artefacts
+from cryoflux.verification.authority import Signatures
+from cryoflux.verification.decisions import DECISIONS, Decisions
+from cryoflux.verification.form import Chain, Form
+from cryoflux.verification.growing_tree import GrowingTree
+from cryoflux.verification.joules import ENERGY, Joules
+from cryoflux.verification.known_heads import REMEMBERED, check_memory, origin_in, recall, remember
 from cryoflux.verification.levels import Levels, levels_json
-from cryoflux.verification.lineage import LINEAGE, check_lineage
+from cryoflux.verification.lineage import LINEAGE, Lineage
 from cryoflux.verification.material import Material, read_material
-from cryoflux.verification.order import (
-    CHAIN,
-    FORM,
-    SIGNATURES,
-    TREE,
-    check_chain,
-    check_form,
-    check_signatures,
-    check_tree,
-)
-from cryoflux.verification.pairs import PAIRS, check_pairs
+from cryoflux.verification.pairs import Pairs
 from cryoflux.verification.recompute import RECOMPUTED
-from cryoflux.verification.result import Check, Report, Status, Step, conclude, failed, unknown
-from cryoflux.verification.spot_check import check_losses_roots
-from cryoflux.verification.streaming import HOSTILE, LARGE, verify_in_one_pass
-from cryoflux.verification.verified import remember_verified
+from cryoflux.verification.result import Check, NumberedStep, Report, Status, conclude, failed, unknown
+from cryoflux.verification.sections import Sections
+from cryoflux.verification.signature_pool import SignaturePool
+from cryoflux.verification.verified import Verified, recall_verified, remember_verified
+from cryoflux.verification.walk import Fold, Seen, concluded, walk
+from cryoflux.verification.walked import Recent, Walked
 from cryoflux.verification.witnessing import WITNESSED, Demand, check_witnessed, read_witnessed
 
-_Run = Callable[[History], list[Check]]
-
-STEPS: tuple[tuple[Step, _Run], ...] = (
-    (FORM, check_form),
-    (SIGNATURES, check_signatures),
-    (CHAIN, check_chain),
-    (TREE, check_tree),
-    (PAIRS, check_pairs),
-    (ARITHMETIC, check_arithmetic),
-    (DECISIONS, check_decisions),
-    (LINEAGE, check_lineage),
-    (ARTEFACTS, lambda history: [*check_artefacts(history), *check_losses_roots(history)]),
-    (ENERGY, check_energy),
-)
 _ARITHMETIC = {step.number for step in (ARITHMETIC, DECISIONS, LINEAGE, ENERGY)}
-_IN_ONE_PASS = 8
-"""steps that one pass over a long log goes through"""
+_MOST_KEPT = 16
+"""receipts that are kept for steps on request, unless more are asked for"""
 
 
-def _guarded(step: Step, run: _Run, history: History) -> list[Check]:
-    # The last line of defence: input that a step did not foresee is a failed check, not a traceback.
-    try:
-        return run(history)
-    except HOSTILE as error:
-        detail = f"the step could not finish: {type(error).__name__}: {error}"
-        return conclude(step, [failed(str(history.material.target), detail)], "")
+class _OtherHistoryError(Exception):
+    """What was verified before was another log: nothing of it can be left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The steps that are asked for beside those that are always gone through."""
+
+    target: Path
+    again: Again | None
+    demand: Demand | None
+    heads: Path | None
+    trust_memory: bool
+    sections: Sections
+    progress: Callable[[int, int], None] | None
+    witnessed: bytes | None = field(default=None)
+
+    @property
+    def most(self) -> int:
+        """Receipts that are looked at again."""
+        asked = self.again
+        found = max(asked.losses, asked.spot_receipts, asked.adapters) if asked is not None else 0
+        return max(_MOST_KEPT, found)
 
 
 def verify_target(
@@ -101,73 +99,118 @@ def verify_target(
     again: Again | None = None,
     demand: Demand | None = None,
     heads: Path | None = None,
-    long: int = LARGE,
+    sections: Sections | None = None,
     progress: Callable[[int, int], None] | None = None,
     trust_memory: bool = False,
 ) -> Report:
     """Go through all steps.
 
-    A long log is read in one pass (`cryoflux.verification.streaming`), with the same checks and words.
-
     Args:
         target: a state directory, or a file of exported envelopes.
         key: the key that receipts have to be signed by; a state brings its own otherwise.
         meter_key: the key that joules have to be signed by; the same.
-        again: what is to be computed again.
-        demand: what witnesses have to say.
+        again: how much is to be computed again.
+        demand: whom of the witnesses to believe.
         heads: folder of the heads that were seen before; a good one is remembered there.
-        long: entries from which a log is long.
-        progress: is told how many entries of how many of a long log are done.
+        sections: what checks the sections that only a task knows, by their kind.
+        progress: is told how many entries of how many are done.
         trust_memory: do not check signatures again that were checked here before, by what ``heads`` says.
 
     Raises:
         UsageError: there is no such target.
     """
     witnessed = read_witnessed(target)
-    wanted = _Wanted(target, again, demand, witnessed, heads)
-    memory = heads if trust_memory else None
-    with verify_in_one_pass(target, key, meter_key, least=long, progress=progress, memory=memory) as passed:
-        if passed is not None:
-            rest = [pair for pair in STEPS if pair[0].number > _IN_ONE_PASS]
-            report = _report(wanted, passed.history, passed.checks, rest, passed.evaluated)
-            if report.ok and heads is not None and passed.verified is not None:
-                with suppress(StorageError):  # step 13 says that nothing can be remembered
-                    remember_verified(heads, passed.verified)
-            return report
-    history = read_history(read_material(target, key, meter_key))
-    evaluated = sum(attempt.receipt.evaluation is not None for attempt in history.attempts)
-    return _report(wanted, history, [], STEPS, evaluated)
+    wanted = _Wanted(target, again, demand, heads, trust_memory, sections or {}, progress, witnessed)
+    with closing(read_material(target, key, meter_key)) as material:
+        try:
+            return _verify(material, wanted, _known_before(material, wanted))
+        except _OtherHistoryError:
+            return _verify(material, wanted, None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What is asked for beside the steps that are always gone through."""
-
-    target: Path
-    again: Again | None
-    demand: Demand | None
-    witnessed: bytes | None
-    heads: Path | None
+def _known_before(material: Material, wanted: _Wanted) -> Verified | None:
+    if not wanted.trust_memory or wanted.heads is None or material.key is None:
+        return None
+    return recall_verified(wanted.heads, key_id(material.key))
 
 
-def _report(
-    wanted: _Wanted, history: History, done: list[Check], steps: Sequence[tuple[Step, _Run]], evaluated: int
-) -> Report:
-    material = history.material
-    checks = [*done, *(check for step, run in steps for check in _guarded(step, run, history))]
+class _Kept(Fold):
+    """Keeps the newest receipts; finds nothing."""
+
+    def __init__(self, recent: Recent) -> None:
+        super().__init__()
+        self._recent = recent
+
+    def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
+        """Keep the next entry, if it is such a receipt."""
+        self._recent.take(seen)
+
+    def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
+        """Nothing."""
+        return []
+
+
+def _notes(material: Material, witnessed: bytes | None) -> list[bytes]:
+    return [note for note in (material.checkpoint, witnessed) if note is not None]
+
+
+def _sizes(material: Material, wanted: _Wanted, known: Verified | None) -> set[int]:
+    """Sizes of the log at which somebody will ask for its root."""
+    sizes = {known.size} if known is not None else set()
+    notes = _notes(material, wanted.witnessed)
+    origin = origin_in(material)
+    with suppress(UsageError):  # step 13 says that it cannot be read
+        if wanted.heads is not None and origin is not None:
+            notes += [note for note in [recall(wanted.heads, origin)] if note is not None]
+    for note in notes:
+        with suppress(VerificationError):  # the step that it is for says so
+            sizes.add(parse_note(note).checkpoint.size)
+    return sizes
+
+
+def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Report:
+    recent, total = Recent(wanted.most), len(material.rows)
+    tree = GrowingTree(material, _sizes(material, wanted, known))
+    with SignaturePool.for_entries(total) as pool:
+        folds: list[Fold] = [
+            Form(material),
+            Signatures(material, pool, known.size if known is not None else 0),
+            Chain(),
+            tree,
+            Pairs(wanted.sections),
+            Arithmetic(),
+            Decisions(),
+            Lineage(material),
+            Artefacts(material, wanted.sections),
+            Joules(material, wanted.sections, pool),
+        ]
+        memory = walk(material.rows, [*folds, _Kept(recent)], total=total, progress=wanted.progress)
+        if known is not None and tree.roots.get(known.size) != known.root:
+            raise _OtherHistoryError
+        checks = [check for fold in folds for check in concluded(fold, memory)]
+    walked = Walked(material, memory, tree.roots, recent)
+    report = _report(walked, wanted, checks)
+    if report.ok and wanted.heads is not None and material.key is not None:
+        with suppress(StorageError):  # step 13 says that nothing can be remembered
+            remember_verified(wanted.heads, Verified(key_id(material.key), tree.size, tree.root))
+    return report
+
+
+def _report(walked: Walked, wanted: _Wanted, checks: list[Check]) -> Report:
+    material = walked.material
     bad = {check.number for check in checks if check.status is Status.FAIL}
     levels = Levels(bytes_hold=not bad - _ARITHMETIC, arithmetic_holds=not bad & _ARITHMETIC)
-    checks += _on_request(wanted, history, levels)
+    checks += _on_request(wanted, walked, levels)
     if wanted.heads is not None:
         folder = wanted.heads
-        checks += _guarded(REMEMBERED, lambda h: check_memory(h, folder), history)
+        checks += _guarded(REMEMBERED, walked, lambda: check_memory(walked, folder))
         checks += _remembered(material, folder, checks)
     return Report(
         target=str(wanted.target),
         checks=tuple(checks),
-        entries=len(material.rows),
-        receipts=len(history.attempts),
-        evaluated=evaluated,
+        entries=walked.size,
+        receipts=walked.recent.receipts,
+        evaluated=walked.recent.evaluations,
         recomputed=sum((c.number, c.status) == (RECOMPUTED.number, Status.OK) for c in checks),
         signer=key_id(material.key) if material.key is not None else "",
         pinned=material.pinned,
@@ -175,22 +218,29 @@ def _report(
     )
 
 
-def _on_request(wanted: _Wanted, history: History, levels: Levels) -> list[Check]:
+def _guarded(step: NumberedStep, walked: Walked, run: Callable[[], list[Check]]) -> list[Check]:
+    # The last line of defence: input that a step did not foresee is a failed check, not a traceback.
+    try:
+        return run()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is said
+        detail = f"the step could not finish: {type(error).__name__}: {error}"
+        return conclude(step, [failed(str(walked.material.target), detail)], "")
+
+
+def _on_request(wanted: _Wanted, walked: Walked, levels: Levels) -> list[Check]:
     checks: list[Check] = []
-    heads = (history.material.checkpoint, wanted.witnessed)
-    notes = [note for note in heads if note is not None]
+    notes = _notes(walked.material, wanted.witnessed)
     if wanted.again is not None:
         policy = wanted.demand.policy if wanted.demand is not None else None
         for step in AGAIN:
             asked_for = (step, wanted.again, notes, policy, levels)
-            checks += _guarded(step, partial(check_again, asked_for), history)
+            checks += _guarded(step, walked, partial(check_again, asked_for, walked))
     if wanted.demand is not None:
-        asked = wanted.demand
-        checks += _guarded(WITNESSED, lambda h: check_witnessed(h, notes, asked), history)
+        checks += _guarded(WITNESSED, walked, partial(check_witnessed, walked, notes, wanted.demand))
     return checks
 
 
-def _remembered(material: Material, heads: Path, checks: list[Check]) -> list[Check]:
+def _remembered(material: Material, heads: Path, checks: Sequence[Check]) -> list[Check]:
     if material.checkpoint is None or any(check.status is Status.FAIL for check in checks):
         return []
     try:

@@ -26,14 +26,13 @@ from cryoflux.receipts.checkpoint import (
     verify_log,
 )
 from cryoflux.receipts.log import LOG_FOLDER
-from cryoflux.receipts.merkle import root_hash
 from cryoflux.signing.keys import raw_public_key
-from cryoflux.verification.history import History, said_by
-from cryoflux.verification.result import Check, Claim, Finding, Step, conclude, failed, unknown
+from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
+from cryoflux.verification.walked import Walked
 from cryoflux.witness.cosigned import WITNESSED as WITNESSED_FILE
 from cryoflux.witness.policy import Policy
 
-WITNESSED = Step(12, "witnessed by a quorum", Claim.ATTESTED)
+WITNESSED = NumberedStep(12, "witnessed by a quorum", Knowledge.ATTESTED)
 _SKEW_S = 300
 """how far the clock of an honest witness may be ahead of ours, s"""
 
@@ -70,11 +69,11 @@ def read_witnessed(target: Path) -> bytes | None:
         return stream.read(MAX_NOTE_BYTES + 1)
 
 
-def check_witnessed(history: History, notes: Sequence[bytes], demand: Demand) -> list[Check]:
+def check_witnessed(walked: Walked, notes: Sequence[bytes], demand: Demand) -> list[Check]:
     """Step 12: a quorum has cosigned, recently enough, a head that covers every receipt.
 
     Args:
-        history: what was read of the log.
+        walked: the log.
         notes: its signed heads, each with the cosignatures that it carries.
         demand: whom to believe, and how old it may be.
     """
@@ -82,7 +81,7 @@ def check_witnessed(history: History, notes: Sequence[bytes], demand: Demand) ->
     seen: list[_Seen] = []
     for note in notes:
         try:
-            seen.append(_look(history, parse_note(note), demand))
+            seen.append(_look(walked, parse_note(note), demand))
         except VerificationError as error:
             findings.append(failed("signed head", error.what))
     best = max(seen, key=lambda s: (s.reached, s.point.size, s.since_s or 0), default=None)
@@ -91,22 +90,20 @@ def check_witnessed(history: History, notes: Sequence[bytes], demand: Demand) ->
         detail = f"needed: {demand.policy.describe()}; cosigned by {names}"
         return conclude(WITNESSED, [*findings, failed("quorum", detail)], "")
     findings += _too_old(best, demand)
-    findings += _uncovered(history, best.point.size)
+    findings += _uncovered(walked, best.point.size)
     return conclude(WITNESSED, findings, _summary(best, demand))
 
 
-def _look(history: History, note: Note, demand: Demand) -> _Seen:
+def _look(walked: Walked, note: Note, demand: Demand) -> _Seen:
     point = note.checkpoint
-    keys = _log_keys(history, demand.policy, point.origin)
+    keys = _log_keys(walked, demand.policy, point.origin)
     if not keys:
         raise VerificationError(f"the policy names no key of the log {point.origin}")
     _verify_any(note, keys)
-    if point.size > len(history.leaves):
-        missing = f"entries {len(history.leaves)} to {point.size - 1} are missing"
-        raise VerificationError(
-            f"covers {point.size} entries, but there are {len(history.leaves)}: {missing}"
-        )
-    if root_hash(history.leaves[: point.size]) != point.root:
+    if point.size > walked.size:
+        missing = f"entries {walked.size} to {point.size - 1} are missing"
+        raise VerificationError(f"covers {point.size} entries, but there are {walked.size}: {missing}")
+    if walked.roots.get(point.size) != point.root:
         raise VerificationError(f"the first {point.size} entries are not the ones that were signed")
     found = {line.name: cosigned_at(note, line.key) for line in demand.policy.witnesses}
     # A witness whose clock is ahead would look fresh for ever.
@@ -121,10 +118,10 @@ def _verify_any(note: Note, keys: Sequence[VerifierKey]) -> None:
         verify_log(note, key)
 
 
-def _log_keys(history: History, policy: Policy, origin: str) -> list[VerifierKey]:
+def _log_keys(walked: Walked, policy: Policy, origin: str) -> list[VerifierKey]:
     if policy.logs:
         return [line.key for line in policy.logs if line.key.name == origin]
-    own = history.material.log_key
+    own = walked.material.log_key
     return [VerifierKey(origin, KeyType.LOG, raw_public_key(own))] if own is not None else []
 
 
@@ -138,13 +135,15 @@ def _too_old(best: _Seen, demand: Demand) -> Iterator[Finding]:
         yield failed("quorum", f"{detail}: newer entries may exist, and be withheld")
 
 
-def _uncovered(history: History, size: int) -> Iterator[Finding]:
-    receipts = [attempt.entry for attempt in history.attempts if attempt.entry.index >= size]
+def _uncovered(walked: Walked, size: int) -> Iterator[Finding]:
+    if walked.size <= size:
+        return
+    receipts = [paired.name for paired in walked.pairs() if paired.entry.index >= size]
     if receipts:
         more = f", and {len(receipts) - 1} more" if len(receipts) > 1 else ""
-        yield failed(f"{said_by(receipts[0])}{more}", f"no quorum has seen more than {size} entries")
-    elif len(history.leaves) > size:
-        yield unknown("quorum", f"{len(history.leaves) - size} newer entries, no receipts, are not witnessed")
+        yield failed(f"{receipts[0]}{more}", f"no quorum has seen more than {size} entries")
+    else:
+        yield unknown("quorum", f"{walked.size - size} newer entries, no receipts, are not witnessed")
 
 
 def _summary(best: _Seen, demand: Demand) -> str:

@@ -1,0 +1,37 @@
+"""Sections of a receipt that only a task knows: who checks them, and what nobody here can check.
+
+A check is handed in by whoever verifies, by the kind of its section. Nothing is imported because a state
+names it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["SectionCheck", "Sections"]
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from cryoflux.receipts.statement import Intent, Receipt, Section
+
+
+class SectionCheck(Protocol):
+    """Knows one kind of section."""
+
+    files: tuple[str, ...]
+    """that an update of this kind has, and a receipt names"""
+
+    def complaints(self, section: Section, receipt: Receipt, intent: Intent) -> Iterator[str]:
+        """What in a section does not keep to its intent.
+
+        Args:
+            section: of the receipt.
+            receipt: the receipt.
+            intent: that announced it.
+        """
+
+    def trained(self, section: Section) -> tuple[int, tuple[str, ...]]:
+        """Trained parameters, and names of the modules that were trained; none where it has no such thing."""
+
+
+Sections = Mapping[str, SectionCheck]
+"""Kind of a section → what checks it."""

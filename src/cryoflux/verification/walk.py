@@ -1,0 +1,210 @@
+"""The one way through a log: each entry is read once, and every step looks at it in turn.
+
+A step is a fold. It is told of each row with the state of the log before it (`cryoflux.log_state`), keeps
+its findings, and says at the end what holds. Nothing here depends on how long the log is, and nothing raises
+for what a log says: what cannot be read becomes a finding of step 1 and takes its place in the order, and
+what a step did not foresee is a failed check of that step, which names the entry.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Fold", "Paired", "Seen", "concluded", "read_rows", "walk"]
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cryoflux.errors import CryoFluxError, VerificationError
+from cryoflux.log_state import LogState, OpenIntent
+from cryoflux.receipts.entry import Entry, parse_entry
+from cryoflux.receipts.merkle import leaf_hash
+from cryoflux.receipts.reading import uncollected
+from cryoflux.receipts.statement import ZERO_HASH, Intent, Receipt, ReceiptStatement
+from cryoflux.receipts.store import Row
+from cryoflux.verification.result import Check, Findings, NumberedStep, failed
+
+_EACH = 4_096
+"""entries after which progress is told"""
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """A receipt, and the intent that it closes where one was open."""
+
+    entry: Entry
+    statement: ReceiptStatement
+    opened: OpenIntent | None
+    drawn: int = 0
+    """training examples that earlier attempts of its task had drawn as fresh ones"""
+    pool_seed: int = 0
+    """that the training examples of its task were shuffled with"""
+
+    @property
+    def receipt(self) -> Receipt:
+        """The receipt."""
+        return self.statement.predicate
+
+    @property
+    def intent(self) -> Intent | None:
+        """The intent, where there is one."""
+        return self.opened.intent if self.opened is not None else None
+
+    @property
+    def name(self) -> str:
+        """How a finding names it."""
+        return self.entry.name
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One row of the log, read."""
+
+    index: int
+    """its place, counted from 0"""
+    row: Row
+    leaf: str
+    """leaf hash of its bytes, computed here"""
+    before: str
+    """leaf hash of the entry before it; empty where that is not here"""
+    entry: Entry | None
+    """none where it is not well formed"""
+    complaint: str
+    """why it is not; empty where it is"""
+    paired: Paired | None
+    """the receipt that it is, with its intent"""
+
+    @property
+    def name(self) -> str:
+        """How a finding names it."""
+        return self.entry.name if self.entry is not None else f"entry {self.index}"
+
+
+class Fold(ABC):
+    """One numbered step of a verification, entry after entry."""
+
+    step: ClassVar[NumberedStep]
+
+    def __init__(self) -> None:
+        self.findings = Findings()
+
+    @abstractmethod
+    def take(self, seen: Seen, memory: LogState) -> None:
+        """Look at the next entry.
+
+        Args:
+            seen: the entry.
+            memory: what the log had come to before it.
+        """
+
+    @abstractmethod
+    def conclude(self, memory: LogState) -> list[Check]:
+        """The lines of the step.
+
+        Args:
+            memory: what the whole log has come to.
+        """
+
+
+def read_rows(rows: Iterable[Row], memory: LogState, *, part: bool = False) -> Iterator[Seen]:
+    """Each row of a log, read; whoever goes on to the next has made ``memory`` follow.
+
+    Args:
+        rows: of the log, in order.
+        memory: what the log has come to before the row that is next.
+        part: whether rows may be missing: each then lies where it says.
+    """
+    before, due = ZERO_HASH, 0
+    for row in rows:
+        index = row.index if part else due
+        entry, complaint = _read(index, row.envelope)
+        leaf = entry.leaf_hash if entry is not None else leaf_hash(row.envelope).hex()
+        paired = _paired(entry, memory) if entry is not None else None
+        yield Seen(index, row, leaf, before if index == due else "", entry, complaint, paired)
+        before, due = leaf, index + 1
+
+
+def _read(index: int, envelope: bytes) -> tuple[Entry | None, str]:
+    try:
+        return parse_entry(index, envelope), ""
+    except VerificationError as error:
+        return None, error.what
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes provoke is said of that entry
+        return None, f"cannot be read: {type(error).__name__}: {error}"
+
+
+def _paired(entry: Entry, memory: LogState) -> Paired | None:
+    if not isinstance(entry.statement, ReceiptStatement):
+        return None
+    receipt = entry.statement.predicate
+    known = memory.tasks.get(receipt.task.name)
+    return Paired(
+        entry,
+        entry.statement,
+        memory.open.get(receipt.intent),
+        known.drawn if known is not None else 0,
+        known.pool_seed if known is not None else 0,
+    )
+
+
+def walk(
+    rows: Iterable[Row],
+    folds: Sequence[Fold],
+    *,
+    total: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    part: bool = False,
+) -> LogState:
+    """Go through a log once, and return what it has come to.
+
+    Args:
+        rows: of the log, in order.
+        folds: the steps that look at them; the first one says what cannot be read.
+        total: how many rows there are, for progress.
+        progress: is told how many entries of how many are done.
+        part: whether rows may be missing: each then lies where it says.
+    """
+    memory = LogState()
+    with uncollected():
+        try:
+            for seen in read_rows(rows, memory, part=part):
+                for fold in folds:
+                    _look(fold, seen, memory)
+                _follow(folds[0], seen, memory)
+                if progress is not None and seen.index % _EACH == 0:
+                    progress(seen.index, total)
+        except CryoFluxError as error:  # the database itself cannot be read any further
+            folds[0].findings.add(failed(f"entry {memory.size}", error.what))
+    if progress is not None:
+        progress(memory.size, total)
+    return memory
+
+
+def _follow(first: Fold, seen: Seen, memory: LogState) -> None:
+    if seen.entry is None:
+        memory.skip(seen.leaf)
+        return
+    try:
+        memory.take(seen.entry)
+    except Exception as error:  # noqa: BLE001 - what comes after is judged by a memory that may lack it
+        detail = f"cannot be taken into account: {type(error).__name__}: {error}"
+        first.findings.add(failed(seen.name, detail))
+
+
+def _look(fold: Fold, seen: Seen, memory: LogState) -> None:
+    # The last line of defence: input that a step did not foresee is a failed check, not a traceback.
+    try:
+        fold.take(seen, memory)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is said, and the entry is named
+        detail = f"the step could not finish: {type(error).__name__}: {error}"
+        fold.findings.add(failed(seen.name, detail))
+
+
+def concluded(fold: Fold, memory: LogState) -> list[Check]:
+    """The lines of a step; a failed one where it could not come to its end."""
+    try:
+        return fold.conclude(memory)
+    except Exception as error:  # noqa: BLE001 - as in `walk`
+        detail = f"the step could not finish: {type(error).__name__}: {error}"
+        fold.findings.add(failed("the log", detail))
+        return fold.findings.conclude(fold.step, "")
