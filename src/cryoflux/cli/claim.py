@@ -84,11 +84,20 @@ def report_claim(
     """Check the claim of a file."""
     from cryoflux.claims.check import check_claim
     from cryoflux.claims.document import MAX_CLAIM_BYTES
+    from cryoflux.tasks.lora.section import SECTIONS
 
     with path.open("rb") as stream:
         content = stream.read(MAX_CLAIM_BYTES + 1)
-    named = {"key": key, "log_key": log_key, "meter_key": meter_key}
-    return check_claim(content, path, **named, demand=demand, heads=heads)
+    return check_claim(
+        content,
+        path,
+        key=key,
+        log_key=log_key,
+        meter_key=meter_key,
+        demand=demand,
+        heads=heads,
+        sections=SECTIONS,
+    )
 
 
 def print_claim_verdict(found: ClaimReport) -> None:

@@ -28,12 +28,12 @@ def _versions(state: Path) -> list[dict[str, Any]]:
     versions = Versions(state)
     # A state can lose its log; then its models are still there, and nothing says where they came from.
     entries = read_entries(state) if (state / DATABASE).is_file() else []
-    first = entries[0].statement.predicate.base.digest if entries else None
+    firsts = {intent.task.name: intent.base.digest for e in reversed(entries) if (intent := e.intent)}
     made = _makers(entries)
     head = versions.head_digest()
     rows = []
     for digest in versions.kept():
-        origin = "version 0" if digest == first else "receipt" if digest in made else "unknown"
+        origin = "version 0" if digest in firsts.values() else "receipt" if digest in made else "unknown"
         row = {"digest": digest, "head": digest == head, "folder": str(versions.folder(digest))}
         rows.append({**row, "origin": origin, **made.get(digest, dict.fromkeys(_OF_RECEIPT))})
     return rows
@@ -42,17 +42,16 @@ def _versions(state: Path) -> list[dict[str, Any]]:
 def _makers(entries: list[Entry]) -> dict[str, dict[str, Any]]:
     """Digest of a version → what the receipt that made it says."""
     from cryoflux.quantities import NANO
-    from cryoflux.receipts.entry import receipt_of
     from cryoflux.receipts.statement import Outcome
 
     made: dict[str, dict[str, Any]] = {}
     for entry in entries:
-        receipt = receipt_of(entry)
+        receipt = entry.receipt
         if receipt is None or receipt.evaluation is None or receipt.outcome is not Outcome.ACCEPTED:
             continue
-        scale = receipt.holdout.count * NANO
-        loss = receipt.evaluation.new_loss_nano_nat_sum / scale
-        delta = receipt.evaluation.delta_nano_nat_sum / scale
+        scale = receipt.evaluation.read * NANO
+        loss = receipt.evaluation.new_loss_sum / scale
+        delta = receipt.evaluation.delta_sum / scale
         values = (receipt.task.id, entry.leaf_hash, receipt.base.digest, loss, delta)
         made[receipt.result.digest] = dict(zip(_OF_RECEIPT, values, strict=True))
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["app"]
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -26,40 +27,56 @@ def _state(flag: str | None) -> Path:
     return Path(load_settings({"state": flag}).settings.run.state)
 
 
-def _flat(entry: Entry) -> dict[str, Any]:
-    from cryoflux.receipts.flat import flat_intent, flat_view
-    from cryoflux.receipts.statement import ReceiptStatement
+def _shown(value: object) -> str:
+    # Whoever signs a log chooses its texts, and a terminal obeys some of them.
+    text = "–" if value is None else str(value)
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
-    if isinstance(entry.statement, ReceiptStatement):
-        return {"index": entry.index, **flat_view(entry.statement, entry.leaf_hash)}
-    return {"index": entry.index, **flat_intent(entry)}
+
+def _signed(entry: Entry) -> dict[str, Any]:
+    """The statement of an entry, exactly as it was signed."""
+    found: dict[str, Any] = json.loads(entry.signed.payload)
+    return found
+
+
+def _delta(view: dict[str, Any]) -> str:
+    from cryoflux.quantities import NATS, format_nats
+
+    if view.get("delta") is None:
+        return "      –"
+    unit = view["unit"]
+    return format_nats(view["delta"]) + ("" if unit == NATS else f" {unit}")
 
 
 def _line(view: dict[str, Any]) -> str:
-    from cryoflux.quantities import MICRO, format_energy, format_nats
+    from cryoflux.quantities import MICRO, format_energy
 
-    delta = format_nats(view["delta"]) if view.get("delta") is not None else "      –"
-    joules = view.get("joules_spent", view.get("joules_reserved", 0.0))
-    energy = format_energy(round(joules * MICRO))
-    tier = view.get("tier", "reserved")
-    return (
-        f"{view['index']:>5}  {view['outcome']:<9}  Δ {delta}  {energy:>9} {tier:<16} "
-        f"{view['receipt_hash'][:12]}  {view['task_id']}"
+    joules = view.get("joules_spent", view.get("joules_reserved"))
+    energy = "–" if joules is None else format_energy(round(joules * MICRO))
+    tier = view.get("tier") or ("reserved" if joules is not None else "")
+    about = view.get("task_id") or view.get("task_name") or view.get("key_id", "")
+    more = [text for text in (view.get("arm"), view.get("cause")) if text]
+    return _shown(
+        f"{view['index']:>5}  {view['outcome']:<9}  Δ {_delta(view)}  {energy:>9} {tier:<16} "
+        f"{view['receipt_hash'][:12]}  {'  '.join([about, *more])}"
     )
 
 
 @app.command("list")
 def list_receipts(
     state: StateOption = None,
-    intents: Annotated[bool, typer.Option("--intents", help="List announcements too.")] = False,
+    intents: Annotated[
+        bool,
+        typer.Option("--intents", help="List all entries: announcements, moves of heads and keys too."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the receipts of a state, oldest first."""
+    from cryoflux.receipts.flat import flat_view
     from cryoflux.receipts.reading import read_entries
-    from cryoflux.receipts.statement import ReceiptStatement
 
     entries = read_entries(_state(state))
-    views = [_flat(e) for e in entries if intents or isinstance(e.statement, ReceiptStatement)]
+    views = [flat_view(entry) for entry in entries if intents or entry.receipt is not None]
     if as_json:
         emit_json(views)
         return
@@ -75,16 +92,17 @@ def show_receipt(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one receipt: the flat view, and with --json the signed statement too."""
+    """Show one entry: the flat view, and with --json the statement exactly as it was signed too."""
+    from cryoflux.receipts.flat import flat_view
     from cryoflux.receipts.reading import find_entry, read_entries
 
     entry = find_entry(read_entries(_state(state)), entry_id)
-    view = _flat(entry)
+    view = flat_view(entry)
     if as_json:
-        emit_json({**view, "statement": entry.statement.model_dump(mode="json", by_alias=True)})
+        emit_json({**view, "statement": _signed(entry)})
         return
     for name, value in view.items():
-        stdout.print(f"{name:<16} {'–' if value is None else value}", markup=False)
+        stdout.print(f"{name:<16} {_shown(value)}", markup=False)
 
 
 @app.command("export")
@@ -189,7 +207,7 @@ def check(
     first = origin == origin_of(named)
     if as_json:
         proven = {"index": entry.index, "receipt_hash": entry.leaf_hash, "origin": origin, "first_key": first}
-        emit_json({"ok": True, **proven, "statement": entry.statement.model_dump(mode="json", by_alias=True)})
+        emit_json({"ok": True, **proven, "statement": _signed(entry)})
         return
     whose = (
         "its first key" if first else "a later key of it; only the whole log shows that it was valid there"
@@ -233,6 +251,7 @@ def bundle(
                 "entries": made.entries,
                 "uncovered": made.uncovered,
                 "missing": list(made.missing),
+                "heads": made.heads,
             }
         )
         return

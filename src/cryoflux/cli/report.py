@@ -22,6 +22,8 @@ def report(
 ) -> None:
     """Energy, Δ and η of every judged attempt, as a table or a picture."""
     from cryoflux.config import load_settings
+    from cryoflux.decision.evidence import Z95
+    from cryoflux.quantities import MICRO, format_efficiency
     from cryoflux.receipts.reading import read_entries
     from cryoflux.report.attempts import attempt_points, without_delta
 
@@ -38,8 +40,8 @@ def report(
     for p in points:
         mark = _MARKS.get(p.outcome, "✗")
         span = f"[{p.joules_lo:.0f}, {p.joules_hi:.0f}] J, {p.tier.value}"
-        delta = f"Δ {p.delta:+.4f} ± {1.96 * p.delta_se:.4f} nats"
-        eta = f"η {1000 * p.delta / p.joules:+.3f} nats/kJ" if p.joules > 0 else "η unknown"
+        delta = f"Δ {p.delta:+.4f} ± {Z95 * p.delta_se:.4f} nats"
+        eta = format_efficiency(p.delta, round(p.joules * MICRO))
         stdout.print(f"#{p.number:<3} {mark} {delta}  {p.joules:.1f} {span}  {eta}", markup=False)
     if count:
         stdout.print(f"besides  {count} attempts without Δ on the holdout: {joules:.1f} J", markup=False)

@@ -54,6 +54,9 @@ def run(
         str | None, _option("Sealed examples, only reported.", "--audit", metavar="FILE")
     ] = None,
     model: Annotated[str | None, _option("Hugging Face id or folder.", "--model", metavar="ID|DIR")] = None,
+    task: Annotated[
+        str | None, _option("What is improved: names with commas, or module:Class.", "--task", metavar="NAME")
+    ] = None,
     state: StateOption = None,
     agent: Annotated[str | None, _option("Spend from this daemon.", "--agent", metavar="URL")] = None,
     token: Annotated[str | None, _option("The daemon's bearer token.", "--token")] = None,
@@ -127,9 +130,6 @@ def run(
         show_plan(make_plan(sourced, budget_uj), as_json=as_json)
         return
 
-    from cryoflux.tasks.lora.libraries import require_training
-
-    require_training()
     from cryoflux.cli.run_view import view_for
     from cryoflux.runs.session import run as spend
     from cryoflux.runs.spending import Limits
@@ -140,7 +140,8 @@ def run(
     on_closed = interrupts.output_closed
     terminal = stderr.is_terminal
     with view_for(as_json=as_json, explain=explain, terminal=terminal, on_closed=on_closed) as view:
-        summary = spend(sourced, Limits(budget_uj, seconds, attempts), view, lambda: interrupts.asked)
+        limits = Limits(budget_uj, seconds, attempts)
+        summary = spend(sourced, limits, observers=[view], stop=lambda: interrupts.asked)
         view.summary(summary)
     if summary.ended == "interrupted":
         sys.exit(int(ExitCode.INTERRUPTED))

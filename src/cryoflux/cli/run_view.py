@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cryoflux.attempt.context import Bench, Step
 from cryoflux.attempt.recording import AttemptRecord
+from cryoflux.attempt.watch import Step
 from cryoflux.cli.console import emit_json, stderr, stdout
 from cryoflux.cli.witness_words import WitnessWords, witness_document
 from cryoflux.energy.interface import Sample
@@ -29,16 +29,18 @@ from cryoflux.report.words import (
     choice_lines,
     milestone_document,
     milestone_line,
+    opening_document,
     opening_lines,
+    recovered_document,
+    recovered_line,
     summary_document,
     summary_lines,
-    threads_in_use,
-    witnessing_document,
 )
-from cryoflux.runs.inputs import Origin
 from cryoflux.runs.scores import Change
-from cryoflux.runs.spending import RunObserver, Summary
+from cryoflux.runs.spending import Summary
+from cryoflux.runs.watch import Opening, RunObserver
 from cryoflux.scheduling.policy import Choice, Plateau
+from cryoflux.sentences import say
 from cryoflux.tasks.pacing import Progress
 
 if TYPE_CHECKING:
@@ -91,16 +93,14 @@ class RunView(RunObserver):
     def preparing(self, what: str, done: int, total: int) -> None:
         """Nothing, unless a view shows progress."""
 
-    def opened(self, bench: Bench, origin: Origin, sample: Sample, spendable_uj: int) -> None:
-        """Say what is measured, on what, and how it will be judged."""
-        self.sample, self.spendable_uj = sample, spendable_uj
-        self.lines(opening_lines(bench, origin, sample, spendable_uj))
+    def opened(self, opening: Opening) -> None:
+        """Say how joules are measured, and how updates will be judged."""
+        self.sample, self.spendable_uj = opening.sample, opening.spendable_uj
+        self.lines(opening_lines(opening))
 
     def recovered(self, receipt: Receipt) -> None:
         """Say that a dead run was cleaned up after."""
-        charged, most = receipt.energy.microjoules, receipt.energy.hi_microjoules
-        known = f"{format_energy(charged)} charged, at most {format_energy(most)} used"
-        self.lines([f"recovered {receipt.task.id}: recorded as aborted, {known}"])
+        self.lines([recovered_line(receipt)])
 
     def finished(self, record: AttemptRecord) -> None:
         """One line for one attempt."""
@@ -118,7 +118,7 @@ class RunView(RunObserver):
 
     def plateau(self, plateau: Plateau) -> None:
         """Say why the run ends."""
-        self.lines([f"plateau  {plateau.reason}"])
+        self.lines([f"plateau  {say(plateau.reason)}"])
         if self.explain:
             self.lines(choice_lines(self.number + 1, plateau))
 
@@ -192,46 +192,13 @@ class JsonView(RunView):
         """Why the run ends."""
         self.emit({"event": "plateau", **choice_document(plateau)})
 
-    def opened(self, bench: Bench, origin: Origin, sample: Sample, spendable_uj: int) -> None:
-        """What is measured, on what, and how it will be judged."""
-        self.emit(
-            {
-                "event": "opened",
-                "state": str(bench.state),
-                "tier": sample.net.tier.value,
-                "sources": [source.name for source in sample.sources],
-                "baseline": sample.baseline_state,
-                "budget_joules": spendable_uj / 1e6,
-                "model": origin.model_name,
-                "base_model_hash": bench.head.digest,
-                "data": origin.data_name,
-                "data_hash": origin.data_digest,
-                "examples": {
-                    "train": len(bench.data.train),
-                    "holdout": len(bench.data.holdout),
-                    "audit": len(bench.data.audit),
-                },
-                "dropped": origin.dropped,
-                "rule": bench.rule.name,
-                "recipes": list(bench.recipes),
-                "policy": bench.policy,
-                "threads": threads_in_use(),
-                "witnessing": witnessing_document(bench),
-            }
-        )
+    def opened(self, opening: Opening) -> None:
+        """How joules are measured, and how updates will be judged."""
+        self.emit({"event": "opened", **opening_document(opening)})
 
     def recovered(self, receipt: Receipt) -> None:
         """A dead run's attempt got its receipt."""
-        self.emit(
-            {
-                "event": "recovered",
-                "task_id": receipt.task.id,
-                "joules_spent": receipt.energy.microjoules / 1e6,
-                "joules_lo": receipt.energy.lo_microjoules / 1e6,
-                "joules_hi": receipt.energy.hi_microjoules / 1e6,
-                "flags": receipt.energy.flags,
-            }
-        )
+        self.emit({"event": "recovered", **recovered_document(receipt)})
 
     def finished(self, record: AttemptRecord) -> None:
         """The whitepaper's flat fields and more."""

@@ -5,22 +5,23 @@ from __future__ import annotations
 __all__ = ["verify"]
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
+from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from cryoflux.verification.again import Again
     from cryoflux.verification.result import Check, Report
     from cryoflux.verification.witnessing import Demand
 
+_QUIET_S = 1.0
 _MARKS = {"ok": "✓", "fail": "✗", "unknown": "?"}
 _TrustMemoryOption = Annotated[
     bool,
@@ -33,6 +34,12 @@ _LogKeyOption = Annotated[
     typer.Option("--log-key", metavar="FILE", help="Public key (PEM) that must have signed a claim's head."),
 ]
 
+_TaskOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task", metavar="NAME", help="A task of your own that may check its receipts: module:Class."
+    ),
+]
 _SpotCheckOption = Annotated[
     int,
     typer.Option(
@@ -71,6 +78,24 @@ class _Named(TypedDict):
     heads: Path | None
 
 
+class _Progress:
+    """One line on a terminal that says how far a verification is, where it takes a while."""
+
+    def __init__(self) -> None:
+        self._began_s = self._said_s = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Say it, at most once a second; ``done`` of ``total`` entries."""
+        now_s = time.monotonic()
+        said = self._said_s > self._began_s
+        if stderr.is_terminal and (now_s - self._said_s > _QUIET_S or (said and done == total)):
+            self._said_s = now_s
+            left_s = (now_s - self._began_s) * (total - done) / max(1, done)
+            end = "\n" if done == total else ""
+            sys.stderr.write(f"\rverified {done} of {total} entries, {left_s:.0f} s left \x1b[K{end}")
+            sys.stderr.flush()
+
+
 def _target(target: str | None, state: str | None) -> Path:
     from cryoflux.config import load_settings
 
@@ -81,41 +106,6 @@ def _target(target: str | None, state: str | None) -> Path:
             hint="Give one: cryoflux verify STATE, or cryoflux verify FILE.",
         )
     return Path(target or load_settings({"state": state}).settings.run.state)
-
-
-def _again(losses: int, spots: int, spot_receipts: int, adapters: int) -> Again | None:
-    from cryoflux.tasks.lora.libraries import require_training
-
-    if not losses + spots + adapters:
-        return None
-    require_training()
-    from cryoflux.tasks.lora.again import TorchRecomputer
-    from cryoflux.verification.again import Again
-
-    return Again(
-        lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1),
-        losses=losses,
-        spots=spots,
-        spot_receipts=spot_receipts,
-        adapters=adapters,
-    )
-
-
-def _demand(policy: Path | None, max_age: str | None) -> Demand | None:
-    from cryoflux.quantities import parse_duration
-    from cryoflux.verification.witnessing import Demand
-    from cryoflux.witness.policy import read_policy
-
-    if policy is None:
-        if max_age is not None:
-            raise UsageError(
-                "--max-age was given without --policy.",
-                why="Only witnesses say when they saw a log.",
-                hint="Name those whom you trust with --policy FILE.",
-            )
-        return None
-    oldest_s = int(parse_duration(max_age)) if max_age is not None else None
-    return Demand(read_policy(policy), int(time.time()), oldest_s)
 
 
 def _remembered_heads() -> Path | None:
@@ -163,7 +153,8 @@ def _is_claim(path: Path, log_key: Path | None, again: int) -> bool:
 def _print_check(check: Check) -> None:
     mark, where = _MARKS[check.status.value], f"{check.subject}: " if check.subject else ""
     stdout.print(
-        f"{mark} {check.number:>2}  {check.name} ({check.claim.value}): {where}{check.detail}", markup=False
+        f"{mark} {check.number:>2}  {check.name} ({check.knowledge.value}): {where}{check.detail}",
+        markup=False,
     )
 
 
@@ -186,13 +177,14 @@ def _verdict(report: Report) -> str:
 def _recomputed(report: Report) -> str:
     if report.recomputed:
         return f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts"
-    words = [word for one in report.levels for word in one["levels"].items()]
-    spots = sum(level == "spot-check" and word.startswith("reproduced") for level, word in words)
-    if spots:
+    from cryoflux.verification.levels import Level, Word
+
+    done = [level for one in report.levels for level, word in one["levels"].items() if Word(word).reproduced]
+    if spots := done.count(Level.SPOT_CHECK):
         return f"drawn examples of {spots} of {report.evaluated} evaluated receipts"
-    if any(level == "retraining" and word.startswith("reproduced") for level, word in words):
+    if Level.RETRAINING in done:
         return "the training of what is named above"
-    asked = any(check.claim.value == "recomputed" for check in report.checks)
+    asked = any(check.knowledge.value == "recomputed" for check in report.checks)
     return "nothing" if asked or not report.evaluated else "nothing (add --recompute 1)"
 
 
@@ -229,25 +221,29 @@ def verify(
     ] = None,
     log_key: _LogKeyOption = None,
     trust_memory: _TrustMemoryOption = False,
+    task: _TaskOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check every receipt, or a claim; exit 1 if one is not what it claims to be."""
+    from cryoflux.log_view import asked_again, demand_of, sections_of
     from cryoflux.signing.keys import load_public_key
     from cryoflux.verification.steps import verify_target
-    from cryoflux.verification.streaming import Progress
 
     place = _target(target, state)
     named: _Named = {
         "key": load_public_key(key) if key is not None else None,
         "meter_key": load_public_key(meter_key) if meter_key is not None else None,
-        "demand": _demand(policy, max_age),
+        "demand": demand_of(policy, max_age),
         "heads": None if no_memory else heads or _remembered_heads(),
     }
     if _is_claim(place, log_key, recompute + spot_check + retrain):
         _verify_claim(place, named, log_key, as_json=as_json)
         return
-    again = _again(recompute, spot_check, spot_receipts, retrain)
-    report = verify_target(place, **named, again=again, progress=Progress(), trust_memory=trust_memory)
+    again = asked_again(recompute, spot_check, spot_receipts, retrain)
+    checks, progress = sections_of(task or ()), _Progress()
+    report = verify_target(
+        place, **named, again=again, sections=checks, progress=progress, trust_memory=trust_memory
+    )
     if as_json:
         emit_json(report.to_json())
     else:

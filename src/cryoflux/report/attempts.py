@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryoflux.quantities import MICRO, Tier
-from cryoflux.receipts.entry import Entry, receipt_of
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Outcome
-from cryoflux.verification.arithmetic import evidence_of
+from cryoflux.receipts.sums import evidence_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class AttemptPoint:
 
 def without_delta(entries: Iterable[Entry]) -> tuple[int, float]:
     """How many attempts the holdout never judged, and their joules."""
-    receipts = (receipt for entry in entries if (receipt := receipt_of(entry)))
+    receipts = (receipt for entry in entries if (receipt := entry.receipt))
     uj = [receipt.energy.microjoules for receipt in receipts if receipt.evaluation is None]
     return len(uj), sum(uj) / MICRO
 
@@ -44,11 +44,11 @@ def attempt_points(entries: Iterable[Entry]) -> list[AttemptPoint]:
     What was aborted, or stopped by its screen, has no Δ on the holdout and is left out.
     """
     points = []
-    receipts = (receipt for entry in entries if (receipt := receipt_of(entry)))
+    receipts = (receipt for entry in entries if (receipt := entry.receipt))
     for number, receipt in enumerate(receipts, start=1):
         if receipt.evaluation is None:
             continue
-        evidence = evidence_of(receipt.evaluation, receipt.holdout)
+        evidence = evidence_of(receipt.evaluation)
         points.append(
             AttemptPoint(
                 number=number,

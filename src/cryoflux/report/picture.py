@@ -10,6 +10,7 @@ __all__ = ["draw_attempts"]
 from pathlib import Path
 from typing import Any
 
+from cryoflux.decision.evidence import Z95
 from cryoflux.errors import UsageError
 from cryoflux.quantities import Tier, worst_tier
 from cryoflux.receipts.statement import Outcome
@@ -68,7 +69,7 @@ def _draw_points(axes: Any, points: list[AttemptPoint]) -> None:
             axes.errorbar(
                 [p.joules for p in some],
                 [p.delta for p in some],
-                yerr=[1.96 * p.delta_se for p in some],
+                yerr=[Z95 * p.delta_se for p in some],
                 fmt=marker,
                 color=colour,
                 ecolor=colour,

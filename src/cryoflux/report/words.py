@@ -1,4 +1,4 @@
-"""The words and documents of a run: one place for what a line and a JSON event say."""
+"""The words and documents of a run: commands and pages show the same lines and the same JSON."""
 
 from __future__ import annotations
 
@@ -9,29 +9,39 @@ __all__ = [
     "choice_lines",
     "milestone_document",
     "milestone_line",
+    "opening_document",
     "opening_lines",
+    "recovered_document",
+    "recovered_line",
     "summary_document",
     "summary_lines",
-    "threads_in_use",
-    "witnessing_document",
 ]
 
 import shlex
-from dataclasses import asdict
 from typing import Any
 
-from cryoflux.attempt.context import Bench
 from cryoflux.attempt.recording import AttemptRecord
+from cryoflux.decision.evidence import Z95
 from cryoflux.decision.power import detectable
 from cryoflux.decision.rules import BUDGETED
-from cryoflux.energy.interface import Sample
-from cryoflux.quantities import MICRO, NANO, Energy, Tier, format_energy, format_nats
-from cryoflux.receipts.flat import flat_view
-from cryoflux.receipts.statement import Outcome
-from cryoflux.runs.inputs import Origin
-from cryoflux.runs.scores import Change
-from cryoflux.runs.spending import Summary
+from cryoflux.quantities import (
+    MICRO,
+    NANO,
+    Energy,
+    Tier,
+    efficiency,
+    format_efficiency,
+    format_energy,
+    format_nats,
+)
+from cryoflux.receipts.flat import flat_receipt
+from cryoflux.receipts.statement import Outcome, Receipt
+from cryoflux.runs.scores import Change, Scores
+from cryoflux.runs.spending import Summary, TaskSummary
+from cryoflux.runs.watch import Begun, Opening
 from cryoflux.scheduling.policy import Choice, Plateau, Row
+from cryoflux.sentences import brief, say
+from cryoflux.state import StateFolder
 
 _MARK = {
     Outcome.ACCEPTED: "✓ kept",
@@ -46,8 +56,9 @@ def _interval(energy: Energy) -> str:
     return f"{format_energy(energy.uj)} {span}, {energy.tier.value}"
 
 
-def opening_lines(bench: Bench, origin: Origin, sample: Sample, spendable_uj: int) -> list[str]:
-    """What is measured, on what, and how it will be judged."""
+def opening_lines(opening: Opening) -> list[str]:
+    """How joules are measured, on which data updates are tried, and by which rule they are judged."""
+    sample = opening.sample
     names = ", ".join(source.name for source in sample.sources)
     idle = sample.idle_cpu_w + sample.idle_gpu_w
     tier = sample.net.tier
@@ -57,87 +68,115 @@ def opening_lines(bench: Bench, origin: Origin, sample: Sample, spendable_uj: in
             "         no energy counter can be read here: every joule below is modelled from CPU time"
         )
         lines.append("         why, and how to get a better one: cryoflux doctor")
-    data = bench.data
-    spares = f" and {len(data.spares)} spare" if data.spares else ""
-    sets = f"{len(data.train)} train, {len(data.holdout)} holdout{spares}, {len(data.audit)} audit"
-    conflicting = origin.dropped.get("conflicting", 0)
-    dropped = f"{sum(origin.dropped.values()) - conflicting} duplicates dropped"
-    if conflicting:
-        dropped += f", {conflicting} of them with another label"
-    reserve = format_energy(bench.reserve_uj)
-    seen = bench.witnessing
+    for task in opening.tasks:
+        if len(opening.tasks) > 1:
+            lines.append(f"task     {task.name}")
+        lines += _task_lines(task, opening.policy)
+    seen = opening.witnesses
+    reserve = format_energy(opening.reserve_uj)
+    lines.append(f"budget   {format_energy(opening.spendable_uj)}; an attempt reserves {reserve}")
+    if seen is not None:
+        lines.append(f"witness  {seen.needed} have to cosign the log, {seen.mode}")
+    return lines
+
+
+def _task_lines(task: Begun, policy: str) -> list[str]:
+    origin, sizes = task.origin, task.examples
+    spare = len(sizes) - len({"train", "holdout", "audit"} & sizes.keys())
+    spares = f" and {spare} spare" if spare else ""
+    sets = f"{sizes['train']} train, {sizes['holdout']} holdout{spares}, {sizes['audit']} audit"
+    classes = f", {task.facts['classes']} classes" if task.facts.get("classes") else ""
+    model = f"{origin.model_name}, " if origin.model_name else ""
+    cut = task.facts.get("max_tokens")
     return [
-        *lines,
-        f"model    {origin.model_name}, head version {bench.head.digest[:16]}…",
-        f"data     {data.name}: {sets}, {len(data.labels)} classes; {dropped}",
-        f"         texts are cut to {bench.max_tokens} tokens",
-        f"rule     {_rule(bench)}",
-        f"         {_power(bench)}",
-        f"recipes  {', '.join(bench.recipes)}; chosen by {bench.policy}",
-        f"compute  {_compute(bench)}",
-        f"budget   {format_energy(spendable_uj)}; an attempt reserves {reserve}",
-        *([f"witness  {seen.needed} have to cosign the log, {seen.mode}"] if seen else []),
+        f"model    {model}head version {task.head[:16]}…",
+        f"data     {origin.data_name}: {sets}{classes}; {_dropped(origin.dropped)}",
+        *([f"         texts are cut to {cut} tokens"] if cut else []),
+        f"rule     {_rule(task)}",
+        f"         {_power(task)}",
+        f"recipes  {', '.join(task.arms)}; chosen by {policy}",
+        f"compute  {task.compute}",
     ]
 
 
-def witnessing_document(bench: Bench) -> dict[str, Any] | None:
-    """Who has to have seen the log, for a program; none where nobody has to."""
-    seen = bench.witnessing
-    return {"needed": seen.needed, "mode": seen.mode} if seen else None
+def _dropped(dropped: dict[str, int]) -> str:
+    conflicting = dropped.get("conflicting", 0)
+    said = f"{sum(dropped.values()) - conflicting} duplicates dropped"
+    return f"{said}, {conflicting} of them with another label" if conflicting else said
 
 
-def threads_in_use() -> int:
-    """CPU threads of training and evaluation."""
-    import torch
+def opening_document(opening: Opening) -> dict[str, Any]:
+    """The same for a program; the fields of the first task stand at the top, too."""
+    tasks = [_task_document(task) for task in opening.tasks]
+    seen = opening.witnesses
+    return {
+        "state": str(opening.state),
+        "tier": opening.sample.net.tier.value,
+        "sources": [source.name for source in opening.sample.sources],
+        "baseline": opening.sample.baseline_state,
+        "budget_joules": opening.spendable_uj / MICRO,
+        **tasks[0],
+        "policy": opening.policy,
+        "witnessing": {"needed": seen.needed, "mode": seen.mode} if seen else None,
+        "tasks": tasks,
+    }
 
-    return int(torch.get_num_threads())
+
+def _task_document(task: Begun) -> dict[str, Any]:
+    return {
+        "task_name": task.name,
+        "metric": task.metric.name,
+        "unit": task.metric.unit,
+        "model": task.origin.model_name,
+        "base_model_hash": task.head,
+        "data": task.origin.data_name,
+        "data_hash": task.origin.data_digest,
+        "examples": {name: task.examples[name] for name in ("train", "holdout", "audit")},
+        "dropped": task.origin.dropped,
+        "rule": task.rule.name,
+        "recipes": list(task.arms),
+        **{key: value for key, value in task.facts.items() if key == "threads"},
+    }
 
 
-def _compute(bench: Bench) -> str:
-    loaded, threads = bench.loaded, threads_in_use()
-    how = f"products in {loaded.backend.value}" if loaded.backend else "by transformers"
-    return f"{loaded.device}, {threads} thread{'s' if threads > 1 else ''}, {how}"
-
-
-def _rule(bench: Bench) -> str:
-    if bench.rule.name != BUDGETED:
-        return bench.rule.name
-    alpha = bench.rule.alpha_ppm / MICRO
-    use = bench.holdout_use
+def _rule(task: Begun) -> str:
+    if task.rule.name != BUDGETED:
+        return task.rule.name
+    alpha = task.rule.alpha_ppm / MICRO
     return (
-        f"{bench.rule.name}: this holdout ever keeps what is no improvement with probability ≤ {alpha:g}; "
-        f"{use.looks} looks so far"
+        f"{task.rule.name}: this holdout ever keeps what is no improvement with probability ≤ {alpha:g}; "
+        f"{task.looks} looks so far"
     )
 
 
-def _power(bench: Bench) -> str:
-    count, thresholds = bench.holdout_count, bench.thresholds()
+def _power(task: Begun) -> str:
+    thresholds, unit = task.thresholds, task.metric.unit
     # evidence/v1 asks for z, and evidence is z² for what matters here
     needed = thresholds.needed_milli or round(thresholds.z_milli**2 / 1000)
-    narrow, wide = (f"{detectable(count, spread, needed):.3f}" for spread in (0.1, 0.3))
-    found = f"Δ ≥ {narrow} nats where it varies by 0.1 nats between examples, {wide} where by 0.3"
-    return f"{count} examples detect, with 90 % power, {found}"
+    narrow, wide = (f"{detectable(task.count, spread, needed):.3f}" for spread in (0.1, 0.3))
+    found = f"Δ ≥ {narrow} {unit} where it varies by 0.1 {unit} between examples, {wide} where by 0.3"
+    return f"{task.count} examples detect, with 90 % power, {found}"
 
 
 def _row(row: Row) -> str:
     expected = row.expected
     state = expected.state.value if row.affordable else "not affordable"
     return (
-        f"       {row.arm.name:<12} expects Δ {expected.delta_nano / NANO:+.4f} nats for "
-        f"{format_energy(expected.cost_uj):>8}, η {expected.eta / NANO:8.3f} nats/kJ  {state}"
+        f"       {row.arm.name:<12} expects Δ {expected.delta_nano / NANO:+.4f} {row.arm.unit} for "
+        f"{format_energy(expected.cost_uj):>8}, η {expected.eta / NANO:8.3f} {row.arm.unit}/kJ  {state}"
     )
 
 
 def choice_lines(number: int, choice: Choice | Plateau) -> list[str]:
     """Why an arm was chosen, or why none was."""
-    return [f"why #{number:<2} {choice.reason}", *(_row(row) for row in choice.table)]
+    return [f"why #{number:<2} {say(choice.reason)}", *(_row(row) for row in choice.table)]
 
 
 def choice_document(choice: Choice | Plateau) -> dict[str, Any]:
     """The same for a program."""
     return {
         "arm": choice.arm.name if isinstance(choice, Choice) else None,
-        "reason": choice.reason,
+        "reason": say(choice.reason),
         "arms": [
             {
                 "name": row.arm.name,
@@ -182,21 +221,19 @@ def attempt_line(number: int, record: AttemptRecord) -> str:
     energy = figure.energy
     head = f"#{number:<3} {_MARK[receipt.outcome]:<11} {receipt.task.arm:<10}"
     if record.evidence is None:
-        return f"{head} {_interval(energy)}  {receipt.reason}"
+        return f"{head} {_interval(energy)}  {say(receipt.reason)}"
     e = record.evidence
-    low, high = e.delta_mean - 1.96 * e.delta_se, e.delta_mean + 1.96 * e.delta_se
-    eta = f"η {1e9 * e.delta_mean / figure.microjoules:+.3f}/kJ" if figure.microjoules else "η unknown"
-    reason = receipt.reason.rpartition("; ")[2].rstrip(".")
+    low, high = e.delta_mean - Z95 * e.delta_se, e.delta_mean + Z95 * e.delta_se
+    eta = format_efficiency(e.delta_mean, figure.microjoules)
     delta = f"Δ {format_nats(e.delta_mean)} [{low:+.4f}, {high:+.4f}]"
-    return f"{head} {delta}  {_interval(energy)}  {eta}  {reason}"
+    return f"{head} {delta}  {_interval(energy)}  {eta}  {brief(receipt.reason)}"
 
 
 def attempt_document(record: AttemptRecord) -> dict[str, Any]:
     """One finished attempt, for a program."""
     receipt, evidence = record.receipt, record.evidence
     return {
-        **flat_view(record.statement, record.leaf_hash),
-        "arm": receipt.task.arm,
+        **flat_receipt(record.statement, record.leaf_hash),
         "decision": receipt.outcome.value,
         "rule": receipt.decision.rule.name if receipt.decision else None,
         "delta_se": evidence.delta_se if evidence else None,
@@ -233,9 +270,28 @@ def _energy(energy: Energy | None) -> dict[str, Any] | None:
     }
 
 
+def recovered_document(receipt: Receipt) -> dict[str, Any]:
+    """An attempt of a dead run that got its receipt, for a program."""
+    return {
+        "task_id": receipt.task.id,
+        "joules_spent": receipt.energy.microjoules / MICRO,
+        "joules_lo": receipt.energy.lo_microjoules / MICRO,
+        "joules_hi": receipt.energy.hi_microjoules / MICRO,
+        "flags": receipt.energy.flags,
+    }
+
+
+def recovered_line(receipt: Receipt) -> str:
+    """The same as a person reads it."""
+    charged, most = receipt.energy.microjoules, receipt.energy.hi_microjoules
+    known = f"{format_energy(charged)} charged, at most {format_energy(most)} used"
+    return f"recovered {receipt.task.id}: recorded as aborted, {known}"
+
+
 def summary_document(summary: Summary) -> dict[str, Any]:
-    """What a run came to, for a program."""
+    """What a run came to, for a program; the fields of the first task stand at the top, too."""
     spent = summary.spent
+    tasks = [_task_summary(task, spent) for task in summary.tasks]
     return {
         "attempts": summary.attempts,
         "kept": summary.kept,
@@ -249,30 +305,43 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "budget_joules": summary.spendable_uj / MICRO,
         "remaining_joules": summary.remaining_uj / MICRO,
         "overhead": _energy(summary.overhead),
-        "delta": summary.total_delta,
-        "eta": summary.total_delta * MICRO / spent.uj if spent and spent.uj else None,
-        "holdout": _pair(summary.holdout),
-        "audit": _pair(summary.audit),
+        **tasks[0],
         "ended": summary.ended,
         "reason": summary.reason,
-        "looks": summary.looks,
         "audit_cpu_s": summary.audit_cpu_s,
         "saved_joules_modelled": summary.saved_uj / MICRO,
         "state": str(summary.state),
-        "base_model_hash": summary.head,
+        "tasks": tasks,
     }
 
 
-def _change(name: str, scores: Change) -> str:
-    before, after = (asdict(s) if s else None for s in scores)
+def _task_summary(task: TaskSummary, spent: Energy | None) -> dict[str, Any]:
+    return {
+        "task_name": task.name,
+        "unit": task.metric.unit,
+        "delta": task.total_delta,
+        "eta": efficiency(task.total_delta, spent.uj) if spent else None,
+        "holdout": _pair(task.holdout),
+        "audit": _pair(task.audit),
+        "looks": task.looks,
+        "base_model_hash": task.head,
+    }
+
+
+def _change(name: str, scores: Change, unit: str) -> str:
+    before, after = scores
     if after is None:
         return f"{name:<8} not measured"
     if before is None:  # another holdout took over meanwhile
-        return f"{name:<8} loss {after['loss']:.4f} nats, accuracy {100 * after['accuracy']:.1f} % at the end"
-    return (
-        f"{name:<8} loss {before['loss']:.4f} → {after['loss']:.4f} nats, "
-        f"accuracy {100 * before['accuracy']:.1f} → {100 * after['accuracy']:.1f} %"
-    )
+        return f"{name:<8} loss {after.loss:.4f} {unit}{_accuracy(None, after)} at the end"
+    return f"{name:<8} loss {before.loss:.4f} → {after.loss:.4f} {unit}{_accuracy(before, after)}"
+
+
+def _accuracy(before: Scores | None, after: Scores) -> str:
+    if after.accuracy is None:
+        return ""
+    first = f"{100 * before.accuracy:.1f} → " if before and before.accuracy is not None else ""
+    return f", accuracy {first}{100 * after.accuracy:.1f} %"
 
 
 def summary_lines(summary: Summary) -> list[str]:
@@ -298,14 +367,22 @@ def summary_lines(summary: Summary) -> list[str]:
             f"unspent  {format_energy(summary.remaining_uj)}; go on with other --recipes, or regardless: "
             "--policy uniform/v1"
         )
-    lines += [_change("holdout", summary.holdout), _change("audit", summary.audit)]
-    if summary.spent and summary.spent.uj > 0:
-        eta = 1e9 * summary.total_delta / summary.spent.uj
-        tier = summary.spent.tier.value
-        lines.append(f"Δ total  {format_nats(summary.total_delta)} nats, η {eta:.3f} nats/kJ ({tier})")
-    lines += [
-        f"model    {state}/base_model → {summary.head[:16]}…",
+    for task in summary.tasks:
+        if len(summary.tasks) > 1:
+            lines.append(f"task     {task.name}")
+        lines += _result_lines(task, summary)
+    return [
+        *lines,
         f"receipts {state}/receipts.db",
         f"next     cryoflux verify {quoted} --recompute 1   ·   cryoflux receipts list --state {quoted}",
     ]
-    return lines
+
+
+def _result_lines(task: TaskSummary, summary: Summary) -> list[str]:
+    unit, spent = task.metric.unit, summary.spent
+    lines = [_change("holdout", task.holdout, unit), _change("audit", task.audit, unit)]
+    if spent and spent.uj > 0:
+        total, eta = format_nats(task.total_delta), format_efficiency(task.total_delta, spent.uj, unit)
+        lines.append(f"Δ total  {total} {unit}, {eta} ({spent.tier.value})")
+    head = StateFolder(summary.state).head(task.name)
+    return [*lines, f"model    {head} → {task.head[:16]}…"]

@@ -1,0 +1,299 @@
+"""Looking at a log from Python: its attempts, what they came to, and whether all of it holds.
+
+Nothing here writes, and nothing here needs the training libraries, unless losses are to be computed again.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Log", "LogSummary", "TaskTotal", "asked_again", "demand_of", "open_log", "sections_of", "verify"]
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
+
+from cryoflux.errors import UsageError
+from cryoflux.log_state import LogState
+from cryoflux.quantities import Energy, efficiency, parse_duration
+from cryoflux.receipts.attempts import Attempt, attempt_of
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.reading import each_entry
+from cryoflux.receipts.statement import Outcome
+from cryoflux.signing.keys import load_public_key
+
+if TYPE_CHECKING:
+    from cryoflux.verification.again import Again
+    from cryoflux.verification.result import Report
+    from cryoflux.verification.sections import SectionCheck, Sections
+    from cryoflux.verification.witnessing import Demand
+
+_Place: TypeAlias = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTotal:
+    """What a log has come to for one task."""
+
+    name: str
+    unit: str
+    """of Δ"""
+    delta: float
+    """Σ Δ of what was kept"""
+    eta: float | None
+    """the same per joule of all of the task's attempts; none where no joules were charged"""
+    head: str
+    """digest of the head"""
+    looks: int
+    """verdicts that the holdout in use has given"""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSummary:
+    """What a log has come to."""
+
+    attempts: int
+    kept: int
+    rejected: int
+    undecided: int
+    aborted: int
+    open: int
+    """announced, and without a receipt yet"""
+    energy: Energy | None
+    """charged to all attempts; none before the first"""
+    tasks: tuple[TaskTotal, ...]
+
+
+class Log(Sequence[Attempt]):
+    """The log of a state as it was when it was opened: its finished attempts, oldest first.
+
+    Nothing about it has been verified; `verify` does that.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self._memory = LogState()
+        self._attempts: list[Attempt] = []
+        self._spent: dict[str, Energy] = {}
+        for entry in each_entry(state):
+            self._memory.take(entry)
+            self._note(entry)
+
+    def _note(self, entry: Entry) -> None:
+        attempt = attempt_of(entry, len(self._attempts) + 1)
+        if attempt is None or (receipt := entry.receipt) is None:
+            return
+        self._attempts.append(attempt)
+        charged, before = receipt.energy.energy, self._spent.get(attempt.task)
+        self._spent[attempt.task] = before + charged if before is not None else charged
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    @overload
+    def __getitem__(self, index: int) -> Attempt: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Attempt]: ...
+    def __getitem__(self, index: int | slice) -> Attempt | list[Attempt]:
+        return self._attempts[index]
+
+    def __repr__(self) -> str:
+        return f"<Log {self.state}: {len(self)} attempts>"
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry with its exact signed bytes, read again: intents and moves of heads too."""
+        return islice(each_entry(self.state), self._memory.size)
+
+    def summary(self) -> LogSummary:
+        """What it has come to."""
+        outcomes = Counter(attempt.outcome for attempt in self._attempts)
+        return LogSummary(
+            attempts=len(self),
+            kept=outcomes[Outcome.ACCEPTED],
+            rejected=outcomes[Outcome.REJECTED],
+            undecided=outcomes[Outcome.UNDECIDED],
+            aborted=outcomes[Outcome.ABORTED],
+            open=len(self._memory.open),
+            energy=Energy.total(self._spent.values()),
+            tasks=tuple(map(self._total, self._memory.tasks)),
+        )
+
+    def _total(self, name: str) -> TaskTotal:
+        known, spent = self._memory.tasks[name], self._spent.get(name)
+        kept = (attempt for attempt in self._attempts if attempt.kept and attempt.task == name)
+        delta = sum(attempt.delta or 0.0 for attempt in kept)
+        return TaskTotal(
+            name=name,
+            unit=known.first.metric.unit,
+            delta=delta,
+            eta=efficiency(delta, spent.uj) if spent is not None else None,
+            head=known.head.digest,
+            looks=known.tally(known.holdout).looks,
+        )
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame, one row an attempt, one column a field of `Attempt`.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise UsageError(
+                "pandas is not installed.",
+                why="CryoFlux itself does not need it.",
+                hint="Install it: pip install pandas; or use [attempt.row() for attempt in log].",
+            ) from error
+        return pd.DataFrame([attempt.row() for attempt in self._attempts])
+
+    def verify(self, **asked: Any) -> Report:
+        """The report on the state as it is now; takes what `cryoflux.verify` takes."""
+        return verify(self.state, **asked)
+
+
+def open_log(state: _Place) -> Log:
+    """The log of a state, to read; works beside a run that goes on.
+
+    Args:
+        state: the state directory.
+
+    Raises:
+        UsageError: it holds no log.
+        StateTamperedError: an entry is not well formed.
+        StateError: a newer version wrote an entry.
+    """
+    return Log(Path(state))
+
+
+def verify(
+    target: _Place,
+    *,
+    key: _Place | None = None,
+    meter_key: _Place | None = None,
+    policy: _Place | None = None,
+    max_age: str | None = None,
+    heads: _Place | None = None,
+    trust_memory: bool = False,
+    recompute: int = 0,
+    spot_check: int = 0,
+    spot_receipts: int = 1,
+    retrain: int = 0,
+    tasks: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Check a state, or a file of exported receipts, as ``cryoflux verify`` does, and return the report.
+
+    Args:
+        target: state directory or file.
+        key: public key (PEM) that must have signed the receipts; a state brings its own otherwise.
+        meter_key: public key (PEM) that must have signed the joules; the same.
+        policy: file that names witnesses; they must have seen the log.
+        max_age: how old their word may be: ``1d``.
+        heads: folder where heads that were seen are remembered and compared; none to do neither.
+        trust_memory: leave out signatures that were checked before, by what ``heads`` says.
+        recompute: receipts whose losses are evaluated again; needs the training libraries, as the next three.
+        spot_check: examples that are evaluated again and that the signer could not choose.
+        spot_receipts: of how many receipts.
+        retrain: kept updates that are trained again.
+        tasks: tasks of one's own that may check their receipts: ``module:Class``.
+        progress: called with entries done and entries in all.
+
+    Raises:
+        UsageError: there is no such target, or what was asked for cannot be done here.
+    """
+    from cryoflux.verification.steps import verify_target
+
+    again = asked_again(recompute, spot_check, spot_receipts, retrain)
+    with ExitStack() as restored:
+        if again is not None:
+            from cryoflux.encoder.threads import torch_as_before
+            from cryoflux.tasks.lora.libraries import libraries_as_before
+
+            restored.enter_context(torch_as_before())
+            restored.enter_context(libraries_as_before())
+        return verify_target(
+            Path(target),
+            key=load_public_key(Path(key)) if key is not None else None,
+            meter_key=load_public_key(Path(meter_key)) if meter_key is not None else None,
+            again=again,
+            demand=demand_of(Path(policy) if policy is not None else None, max_age),
+            heads=Path(heads) if heads is not None else None,
+            sections=sections_of(tasks),
+            progress=progress,
+            trust_memory=trust_memory,
+        )
+
+
+def asked_again(losses: int, spots: int, spot_receipts: int, adapters: int) -> Again | None:
+    """What is to be computed again, by the training libraries; none where nothing is.
+
+    Args:
+        losses: receipts whose losses are evaluated again.
+        spots: examples that are evaluated again and that the signer could not choose.
+        spot_receipts: of how many receipts.
+        adapters: kept updates that are trained again.
+
+    Raises:
+        UsageError: the training libraries are not installed.
+    """
+    if not losses + spots + adapters:
+        return None
+    from cryoflux.tasks.lora.libraries import require_training
+
+    require_training()
+    from cryoflux.tasks.lora.again import TorchRecomputer
+    from cryoflux.verification.again import Again
+
+    return Again(
+        lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1),
+        losses=losses,
+        spots=spots,
+        spot_receipts=spot_receipts,
+        adapters=adapters,
+    )
+
+
+def sections_of(tasks: Sequence[str]) -> Sections:
+    """The checks of our own sections, and of tasks that whoever verifies names; none that a state names.
+
+    Raises:
+        UsageError: there is no such task.
+    """
+    from cryoflux.tasks.lora.section import SECTIONS
+
+    found: dict[str, SectionCheck] = dict(SECTIONS)
+    for name in tasks:
+        from cryoflux.tasks.registry import find_task
+
+        found |= find_task(name).sections
+    return found
+
+
+def demand_of(policy: Path | None, max_age: str | None) -> Demand | None:
+    """What witnesses have to say; none where no policy names any.
+
+    Args:
+        policy: file that names them.
+        max_age: how old their word may be: ``1d``.
+
+    Raises:
+        UsageError: the policy cannot be used, or an age was given without one.
+    """
+    from cryoflux.verification.witnessing import Demand
+    from cryoflux.witness.policy import read_policy
+
+    if policy is None:
+        if max_age is not None:
+            raise UsageError(
+                "--max-age was given without --policy.",
+                why="Only witnesses say when they saw a log.",
+                hint="Name those whom you trust with --policy FILE.",
+            )
+        return None
+    oldest_s = int(parse_duration(max_age)) if max_age is not None else None
+    return Demand(read_policy(policy), int(time.time()), oldest_s)
