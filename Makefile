@@ -1,23 +1,31 @@
 # make run    the main job on the embedded defaults
 # make test   lint, strict types, the import contract, then the tests
-# Both build .venv from the locked requirements when it is missing or stale, and nothing else.
+# make quick  ruff, and the tests that together take less than a minute
+# All build .venv from the locked requirements when it is missing or stale, and nothing else.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUDGET ?= 2kJ
+# Compiling tests and commands anew in each process would take longer than many of them do.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench lock clean
+.PHONY: help run test quick lint bench lock clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^$$/q; s/^# //p' Makefile
 
 run: .venv/run.stamp
 	$(BIN)/cryoflux run --budget $(BUDGET)
 
 test: lint
 	$(BIN)/pytest -n 2 --dist worksteal
+
+quick: .venv/dev.stamp
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/pytest --quick -n 2 --dist worksteal
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -39,6 +47,7 @@ bench: .venv-bench/stamp
 	.venv-bench/bin/python benchmarks/meter_overhead.py
 	.venv-bench/bin/python benchmarks/account_storm.py
 	.venv-bench/bin/python benchmarks/account_storm.py --kills 1000
+	.venv-bench/bin/python benchmarks/ed25519.py
 	.venv-bench/bin/python benchmarks/verify_scale.py
 	.venv-bench/bin/python benchmarks/bit_flips.py
 	.venv-bench/bin/python benchmarks/recompute_identity.py

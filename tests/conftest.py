@@ -1,10 +1,15 @@
-"""What every test may use: a synthetic state, made once and copied, and a tiny model with its data."""
+"""What every test may use, and which tests are slow.
+
+A synthetic state is made once and copied; a tiny model and its data are made once. Markers are put here, by
+folder and file; ``--quick`` passes over all that has one.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
+from tempfile import mkdtemp
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two workers on two cores are enough threads
 
@@ -16,7 +21,72 @@ from synthetic_state import SyntheticState, make_state
 
 # A busy machine is slow, not wrong; and the same examples every time make a failure one that stays.
 settings.register_profile("cryoflux", deadline=None, database=None, derandomize=True)
-settings.load_profile("cryoflux")
+settings.register_profile("quick", settings.get_profile("cryoflux"), max_examples=20)
+
+TESTS = Path(__file__).parent
+MARKED = {
+    "process": (
+        "integration",
+        "e2e",
+        "attacks/test_invented_joules.py",
+        "unit/evaluation/test_identity.py",
+        "unit/test_zygote.py",
+    ),
+    "slow": (
+        "attacks/test_account_under_fire.py",
+        "attacks/test_flipped_bytes.py",
+        "attacks/test_malicious_weights.py",
+        "unit/data/test_stdlib_docs.py",
+        "unit/encoder",
+        "unit/energy/account/test_bucket.py",
+        "unit/energy/account/test_ledger.py",
+        "unit/energy/test_coverage.py",
+        "unit/energy/test_fault_matrix.py",
+        "unit/energy/test_idle_noise.py",
+        "unit/energy/test_schedules.py",
+        "unit/energy/test_tenants.py",
+        "unit/evaluation",
+        "unit/receipts/test_bundle.py",
+        "unit/registry",
+        "unit/tasks/lora",
+        "unit/test_errors.py",
+        "unit/test_imports.py",
+    ),
+}
+"""marker → folders and files whose tests have it"""
+MEMORY = Path("/dev/shm")
+"""a place for the files of quick tests: all that they write is synced, which on a disk takes seconds"""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick", action="store_true", help="pass over what has a marker, and draw fewer examples"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    quick = config.getoption("quick")
+    settings.load_profile("quick" if quick else "cryoflux")
+    if quick and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2 * 10**9:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def markers_of(path: Path) -> list[str]:
+    place = path.relative_to(TESTS)
+    within = {str(place), *map(str, place.parents)}
+    return [marker for marker, places in MARKED.items() if within.intersection(places)]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    # What is not imported costs nothing: the training libraries alone take seconds.
+    inside = collection_path.is_relative_to(TESTS)
+    return (config.getoption("quick") and inside and bool(markers_of(collection_path))) or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in markers_of(item.path):
+            item.add_marker(marker)
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +110,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["--model", str(model), "--train", str(train)]
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("homes")
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def home(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test remembers heads or baselines where whoever runs the tests keeps theirs."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("XDG_STATE_HOME", mkdtemp(dir=homes))

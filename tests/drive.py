@@ -1,6 +1,6 @@
-"""Runs ``cryoflux run`` in this process and kills it, without warning, when a step is reached.
+"""Runs ``cryoflux run`` and, when a step is reached, kills itself without warning, or stops, or kills others.
 
-drive.py STEP:MOMENT ARGUMENTS…
+drive.py STEP:MOMENT[:stop|:PID,PID…] ARGUMENTS…
 """
 
 import os
@@ -10,16 +10,20 @@ import sys
 from cryoflux.cli import run_view
 from cryoflux.cli.main import main
 
-DEADLY = tuple(sys.argv[1].split(":"))
+STEP, MOMENT, *OTHERWISE = sys.argv[1].split(":")
+STOPS = OTHERWISE == ["stop"]
+SIGNAL = signal.SIGSTOP if STOPS else signal.SIGKILL
+PIDS = [int(pid) for pid in OTHERWISE[0].split(",")] if OTHERWISE and not STOPS else [os.getpid()]
 
 
-class Killer(run_view.JsonView):
+class Driven(run_view.JsonView):
     def step(self, step, moment):
         super().step(step, moment)
-        if (step.value, moment) == DEADLY:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if (step.value, moment) == (STEP, MOMENT):
+            for pid in PIDS:
+                os.kill(pid, SIGNAL)
 
 
-run_view.JsonView = Killer
+run_view.JsonView = Driven
 sys.argv = ["cryoflux", *sys.argv[2:]]
 main()

@@ -1,4 +1,8 @@
-"""Runs the real command in a real process, on the tiny model and data."""
+"""Runs the real command in a real process, on the tiny model and data.
+
+The process is forked from one that has imported the libraries already (`zygote` says what that changes);
+``cold=True`` starts an interpreter instead.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,12 @@ from typing import Any
 import pytest
 
 from cryoflux.cli.main import main
+from zygote import Forked, Zygote
 
+CEILING_S = 3600.0
+"""What takes so long hangs. No wait is shorter: a process may get a hundredth of a processor."""
+OTHERS = ("CRYOFLUX_", "HF_", "TOKENIZERS_")
+"""variables of who runs the tests, or that cryoflux set when it ran in this process"""
 DRIVER = Path(__file__).with_name("drive.py")
 QUICK = ["--learning-rate", "0.01", "--reserve", "12J", "--recipes", "prefix-1,lean"]
 SURE = ["--learning-rate", "0.01", "--reserve", "40J", "--recipes", "lean", "--max-steps", "12"]
@@ -42,30 +51,51 @@ class Outcome:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CRYOFLUX_", "HF_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(OTHERS)}
+    kept.pop("TORCHINDUCTOR_CACHE_DIR", None)  # set by torch, in a test process that used it
     # One modelled machine for all tests, so that a reservation buys the same work wherever they run.
-    machine = {"CRYOFLUX_THREADS": "1", "CRYOFLUX_TDP_W": str(6.0 * len(os.sched_getaffinity(0)))}
+    machine = {"CRYOFLUX_THREADS": "1", "CRYOFLUX_TDP_W": str(2.0 * len(os.sched_getaffinity(0)))}
     return {**kept, "HF_HUB_OFFLINE": "1", **machine, **extra}
 
 
+ZYGOTE = Zygote(environment)
+
+
+def python(*program: object, cold: bool = False, **options: Any) -> subprocess.Popen[str]:
+    """A process of a Python program, given as after ``python``: ``-m``, ``-c`` or a file."""
+    chosen = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment()}
+    command = [sys.executable, *map(str, program)]
+    if cold:
+        return subprocess.Popen(command, **{**chosen, **options})
+    return Forked(ZYGOTE, command, **{**chosen, **options})
+
+
 def start(
-    *arguments: object, cwd: Path | None = None, kill_at: str = "", **extra: str
+    *arguments: object, cwd: Path | None = None, kill_at: str = "", cold: bool = False, **extra: str
 ) -> subprocess.Popen[str]:
-    program = [str(DRIVER), kill_at] if kill_at else ["-m", "cryoflux"]
-    return subprocess.Popen(
-        [sys.executable, *program, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env=environment(**extra),
-    )
+    """A process of the command; ``kill_at`` is what `drive` is told."""
+    program = [DRIVER, kill_at] if kill_at else ["-m", "cryoflux"]
+    return python(*program, *arguments, cold=cold, cwd=cwd, env=environment(**extra))
 
 
-def cryoflux(*arguments: object, cwd: Path | None = None, kill_at: str = "", **extra: str) -> Outcome:
-    process = start(*arguments, cwd=cwd, kill_at=kill_at, **extra)
-    stdout, stderr = process.communicate(timeout=240)
+def stopped_at(step: str, moment: str, *arguments: object, cold: bool = False) -> subprocess.Popen[str]:
+    """A process of the command that was stopped when it reached a step; SIGCONT lets it go on."""
+    process = start(*arguments, kill_at=f"{step}:{moment}:stop", cold=cold)
+    state = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    assert state.si_code == os.CLD_STOPPED, process.communicate()
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> Outcome:
+    """How a process ends."""
+    stdout, stderr = process.communicate(timeout=CEILING_S)
     return Outcome(process.returncode, stdout, stderr)
+
+
+def cryoflux(
+    *arguments: object, cwd: Path | None = None, kill_at: str = "", cold: bool = False, **extra: str
+) -> Outcome:
+    return ended(start(*arguments, cwd=cwd, kill_at=kill_at, cold=cold, **extra))
 
 
 def exit_code_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

@@ -12,39 +12,45 @@ from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
 from cryoflux.decision.screening import SCREEN
-from cryoflux.decision.sequential import decide_partial
+from cryoflux.decision.sequential import decide_partial, reading_order
 from cryoflux.digests import file_digest, read_tensor_entries, tensors_digest, write_checksums
 from cryoflux.quantities import Tier
+from cryoflux.receipts.lifting import SECTION
+from cryoflux.receipts.losses_tree import loss_leaves, losses_root
 from cryoflux.receipts.statement import (
+    CROSS_ENTROPY,
     ArmPrior,
+    Bar,
     Base,
     Data,
     Decision,
     EnergyFigure,
     Evaluation,
+    Hits,
     Holdout,
     Outcome,
     Rule,
     Screen,
+    Section,
     Sha256Digest,
     Subject,
     Training,
 )
+from cryoflux.receipts.sums import sums_of
 
 COUNT = 64
 RESERVED_UJ = 120_000_000
 BUCKET_UJ = 1000 * RESERVED_UJ
 ALPHA_PPM = 50_000
-ARMS = [ArmPrior(name="r8", prior_microjoules=90_000_000, reserve_microjoules=RESERVED_UJ)]
-OLD_RULE = Rule(name="evidence/v1", min_delta_nano_nat=2_000_000, min_accuracy_gain_ppm=10_000, z_milli=3090)
-RULE = OLD_RULE.model_copy(
-    update={
-        "name": BUDGETED,
-        "alpha_ppm": ALPHA_PPM,
-        "needed_milli": ErrorBudget(ALPHA_PPM).needed_milli,
-        "screen": SCREEN,
-    }
-)
+TASK = "lora_delta"
+ARMS = [
+    ArmPrior(task=TASK, name="r8", prior_microjoules=90_000_000, reserve_microjoules=RESERVED_UJ),
+]
+OLD_RULE = Rule(name="evidence/v1", min_delta=2_000_000, min_accuracy_gain_ppm=10_000, z_milli=3090)
+RULE = OLD_RULE.but(name=BUDGETED, alpha_ppm=ALPHA_PPM, screen=SCREEN)
+NO_BAR = Bar(looks=0, kept=0, needed_milli=0)
+BAR = NO_BAR.but(needed_milli=ErrorBudget(ALPHA_PPM).needed_milli)
+"""of the first look"""
 OLD_RECIPE: dict[str, str | int] = {
     "rank": 8,
     "learning_rate": "5e-4",
@@ -145,15 +151,26 @@ def make_evidence(
     return digest, evidence
 
 
-def thresholds(rule: Rule) -> Thresholds:
-    least = (rule.min_delta_nano_nat, rule.min_accuracy_gain_ppm)
-    return Thresholds(*least, rule.z_milli, rule.needed_milli)
+def root_of(base: float, new: float, order: Sequence[int] = range(COUNT)) -> str:
+    """The Merkle root over the losses of two models."""
+    columns = [[values[i] for i in order] for gain in (base, new) for values in losses_of(gain)]
+    base_losses, base_right, new_losses, new_right = columns
+    return losses_root(loss_leaves(order, base_losses, new_losses, base_right, new_right))
 
 
-def judged(rule: Rule, evidence: Evidence) -> Verdict:
+def order_read(holdout: Holdout, read: int) -> Sequence[int]:
+    """Which examples were read, in their order; all where ``read`` is 0."""
+    return reading_order(COUNT, holdout.sha256)[:read] if read else range(COUNT)
+
+
+def thresholds(rule: Rule, bar: Bar) -> Thresholds:
+    return Thresholds(rule.min_delta, rule.min_accuracy_gain_ppm, rule.z_milli, bar.needed_milli)
+
+
+def judged(rule: Rule, bar: Bar, evidence: Evidence) -> Verdict:
     if evidence.count < COUNT:
-        return decide_partial(rule.name, evidence, COUNT, thresholds(rule))
-    return decide(rule.name, evidence, thresholds(rule))
+        return decide_partial(rule.name, evidence, COUNT, thresholds(rule, bar))
+    return decide(rule.name, evidence, thresholds(rule, bar))
 
 
 def outcome_of(verdict: Verdict) -> Outcome:
@@ -179,59 +196,81 @@ def figure(**changes: object) -> EnergyFigure:
     return EnergyFigure(**{**fields, **changes})
 
 
+def _with_hits(fields: dict[str, object], changes: dict[str, object]) -> dict[str, object]:
+    """Fields with changes, of which those that are named like hits change the hits."""
+    hits = fields["hits"]
+    assert isinstance(hits, Hits)
+    forged = {name: changes.pop(name) for name in ("base", "new", "gained", "lost") if name in changes}
+    return {**fields, "hits": hits.but(**forged), **changes}
+
+
 def screen(gain: float, **changes: object) -> Screen:
     """A screen of 16 examples whose losses fall by about ``gain`` nats."""
     _, evidence = pair(0.0, gain, range(16))
-    fields = {"count": 16, "scale": "1", **_sums(evidence), **changes}
-    return Screen(**fields)
+    return Screen(**_with_hits({"count": 16, **sums_of(evidence)}, changes))
 
 
-def _sums(evidence: Evidence) -> dict[str, object]:
-    return {
-        "base_loss_nano_nat_sum": evidence.base_loss,
-        "new_loss_nano_nat_sum": evidence.new_loss,
-        "delta_squared_nano_nat_sum": str(evidence.delta_squared),
-        "base_correct": evidence.base_correct,
-        "new_correct": evidence.new_correct,
-        "gained": evidence.gained,
-        "lost": evidence.lost,
+_SECTION = {
+    "planned_steps": "plannedSteps",
+    "planned_at_step": "plannedAtStep",
+    "modules": "modules",
+    "trained_parameters": "trainedParameters",
+    "last_train_loss": "lastTrainLossNanoNat",
+    "backend": "backend",
+    "scale": "scale",
+    "recipe": "recipe",
+    "seed": "seed",
+}
+
+
+def section(**changes: object) -> Section:
+    fields = {
+        "plannedSteps": 200,
+        "plannedAtStep": 5,
+        "modules": ["query", "value"],
+        "trainedParameters": 1024,
+        "lastTrainLossNanoNat": 700_000_000,
+        "backend": "",
+        "scale": "1",
     }
+    return Section(kind=SECTION, fields={**fields, **changes})
 
 
 def training(**changes: object) -> Training:
+    """What training did; ``changes`` forge fields of it, or of its section."""
+    own = {name: changes.pop(name) for name in list(changes) if name in _SECTION}
     fields = {
-        "recipe": RECIPE,
-        "seed": SEED,
         "slice_sha256": digest_of("slice"),
         "slice_count": COUNT,
-        "steps": 20,
-        "planned_steps": 200,
-        "planned_at_step": 5,
         "stopped_by": "joules",
-        "modules": ["query", "value"],
-        "trained_parameters": 1024,
-        "last_train_loss_nano_nat": 700_000_000,
+        "section": section(**{_SECTION[name]: value for name, value in own.items()}),
+        "steps": 20,
         "fresh_count": 48,
         "screen": screen(0.05),
     }
     return Training(**{**fields, **changes})
 
 
+def old_training(recipe: dict[str, str | int]) -> Training:
+    """What training did, as the first form told it: recipe and seed once more, and no screen."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+    return training(recipe=text, seed=SEED, screen=None, fresh_count=0)
+
+
 def evaluation(candidate: Base, per_example: str, evidence: Evidence, **changes: object) -> Evaluation:
+    """Losses of base and candidate; ``changes`` forge fields of it, or of its hits."""
     fields = {
         "profile": "f64-nanonat/v1",
-        "max_tokens": 32,
+        "metric": CROSS_ENTROPY,
         "candidate": candidate,
-        **_sums(evidence),
-        "delta_nano_nat_sum": evidence.delta,
+        "read": evidence.count,
+        **sums_of(evidence),
+        "delta_sum": evidence.delta,
         "per_example": per_example,
     }
-    return Evaluation(**{**fields, **changes})
+    return Evaluation(**_with_hits(fields, changes))
 
 
 def decision(*, accepted: bool, **changes: object) -> Decision:
-    fields = {
-        "rule": RULE,
-        "accepted": accepted,
-    }
+    fields = {"rule": RULE, "bar": BAR, "accepted": accepted}
     return Decision(**{**fields, **changes})

@@ -2,7 +2,7 @@
 
 Four attempts on a holdout of 64 examples: accepted, rejected (its adapter is kept), aborted before an
 adapter was made, accepted. The models are safetensors files of a few bytes. ``old=True`` writes a state
-as it was written before there were schedules, screens and error budgets.
+as the first version wrote it before there were schedules, screens and error budgets: entries of that form.
 """
 
 from __future__ import annotations
@@ -14,26 +14,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from cryoflux.decision.budget import ErrorBudget
-from cryoflux.decision.rules import BUDGETED
+from cryoflux.decision.reason import Reason
 from cryoflux.decision.screening import screened_out
-from cryoflux.decision.sequential import reading_order
 from cryoflux.digests import file_digest
 from cryoflux.energy.account.bucket import Bucket
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.clock import SystemClock
 from cryoflux.files import replace_symlink
+from cryoflux.log_state import LogState
 from cryoflux.quantities import Energy, Tier
-from cryoflux.receipts.entry import Entry, intent_of, receipt_of
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import (
+    CROSS_ENTROPY,
     ArmPrior,
     Base,
+    Cause,
     Data,
     EnergyFigure,
+    HeadMove,
+    HeadStatement,
     Holdout,
     Intent,
     IntentStatement,
+    Metric,
+    Move,
     Outcome,
     Receipt,
     ReceiptStatement,
@@ -44,8 +49,9 @@ from cryoflux.receipts.statement import (
     Subject,
     Task,
 )
-from cryoflux.scheduling.lessons import taught
 from cryoflux.scheduling.policy import POLICY, Arm, Choice, choose
+from cryoflux.state import StateFolder
+from lowering import OldReceiptLog
 from synthetic_parts import (
     ARM_SEED,
     ARMS,
@@ -57,6 +63,7 @@ from synthetic_parts import (
     RESERVED_UJ,
     RULE,
     SEED,
+    TASK,
     decision,
     digest_of,
     evaluation,
@@ -66,8 +73,11 @@ from synthetic_parts import (
     make_data,
     make_evidence,
     make_model,
+    old_training,
+    order_read,
     outcome_of,
     pair,
+    root_of,
     screen,
     thresholds,
     training,
@@ -75,58 +85,82 @@ from synthetic_parts import (
 
 
 @dataclass
-class SyntheticState:
-    """The state and what is in it; ``log`` and ``account`` stay open until `finish`."""
+class Line:
+    """One task of a state: its head and its data."""
 
-    path: Path
-    log: ReceiptLog
     data: Data
     head: Base
     gain: float = 0.0
+    """of the head: how much lower its losses are than the first model's"""
     uses: int = 0
+    made: dict[str, tuple[int, str, float]] = field(default_factory=dict)
+    """digest of a version that was a head → entry that made it, by index and hash, and its gain"""
+
+
+@dataclass(repr=False)
+class SyntheticState(Line):
+    """The state and what is in it; ``log`` and ``account`` stay open until `finish`."""
+
+    path: Path = field(kw_only=True)
+    log: ReceiptLog = field(kw_only=True)
     series: str = "a"
     """first letter of task ids, another one for each holdout"""
+    task: str = TASK
+    metric: Metric = CROSS_ENTROPY
     rule: Rule = RULE
     recipe: dict[str, str | int] = field(default_factory=lambda: RECIPE)
     policy: str = POLICY
     arms: list[ArmPrior] = field(default_factory=lambda: ARMS)
+    slots: int = 1
     entries: list[Entry] = field(default_factory=list)
+    memory: LogState = field(default_factory=LogState)
     account: Bucket = field(init=False)
 
     def __post_init__(self) -> None:
         self.account = Bucket(self.path / "account.db", SystemClock())
+        self.lines: dict[str, Line] = {}
 
     def _append(self, build: object) -> Entry:
         self.entries.append(self.log.append(build))
+        self.memory.take(self.entries[-1])
         return self.entries[-1]
 
-    def receipts(self) -> list[tuple[Intent, Receipt]]:
-        intents = {entry.leaf_hash: intent for entry in self.entries if (intent := intent_of(entry))}
-        receipts = [receipt for entry in self.entries if (receipt := receipt_of(entry))]
-        return [(intents[r.intent], r) for r in receipts if r.intent in intents]
+    def begin(self, task: str) -> None:
+        """Go on with another task: with where it was left, or from the first model and the same data."""
+        kept = {name: getattr(self, name) for name in Line.__dataclass_fields__}
+        self.lines[self.task] = Line(**kept)
+        if task not in self.lines:
+            self.lines[task] = Line(self.data, make_model(self.path, [1.0, 0.0, 0.0]))
+        self.task = task
+        self.arms = [arm.but(task=task) for arm in ARMS]
+        for name in Line.__dataclass_fields__:
+            setattr(self, name, getattr(self.lines[task], name))
+        self.link()
 
-    def due_rule(self) -> Rule:
-        """The rule with the bar that the log asks for."""
-        if self.rule.name != BUDGETED:
-            return self.rule
-        given = [
-            r for _, r in self.receipts() if r.evaluation and r.holdout.sha256 == self.data.holdout.sha256
-        ]
-        looks, kept = len(given), sum(r.outcome is Outcome.ACCEPTED for r in given)
-        needed = ErrorBudget(self.rule.alpha_ppm, looks, kept).needed_milli
-        return self.rule.model_copy(update={"looks": looks, "kept": kept, "needed_milli": needed})
+    def link(self) -> None:
+        """Let the link of the task point at its head."""
+        link = StateFolder(self.path).head(self.task)
+        link.parent.mkdir(exist_ok=True)
+        above = "../" * (len(link.relative_to(self.path).parts) - 1)
+        replace_symlink(link, f"{above}models/{self.head.digest}")
 
     def due_schedule(self) -> Schedule:
         """What the policy gives after the log so far."""
         if not self.arms:
-            return Schedule(policy="greedy-eta/v1", reason="the only arm")
+            return Schedule(
+                policy="greedy-eta/v1", reason=Reason(code="said", numbers={"sentence": "the only arm"})
+            )
         arms = [
-            Arm("lora_delta", arm.name, arm.reserve_microjoules, arm.prior_microjoules) for arm in self.arms
+            Arm(arm.task, arm.name, arm.reserve_microjoules, arm.prior_microjoules, self.metric.unit)
+            for arm in self.arms
         ]
-        lessons = [lesson for pair in self.receipts() if (lesson := taught(*pair))]
-        least = self.rule.min_delta_nano_nat
         due = choose(
-            arms, lessons, bucket_uj=BUCKET_UJ, min_delta_nano=least, seed=ARM_SEED, policy=self.policy
+            arms,
+            self.memory.memories({self.task: self.rule.min_delta}),
+            len(self.memory.lessons),
+            bucket_uj=BUCKET_UJ,
+            seed=ARM_SEED,
+            policy=self.policy,
         )
         assert isinstance(due, Choice), "use the policy uniform/v1 for a log that goes on"
         return Schedule(
@@ -138,8 +172,7 @@ class SyntheticState:
         self.uses, self.series = 0, chr(ord(self.series) + 1)
         name = f"holdout-{ord(self.series) - ord('a') + 1}.jsonl"
         digest = file_digest(self.path / "data" / self.data.digest / name)
-        holdout = Holdout(sha256=digest, count=COUNT, use_index=1)
-        self.data = self.data.model_copy(update={"holdout": holdout})
+        self.data = self.data.but(holdout=Holdout(sha256=digest, count=COUNT, use_index=1))
 
     def announce(
         self,
@@ -151,23 +184,28 @@ class SyntheticState:
     ) -> Entry:
         """Append an intent; ``changes`` forge fields of it."""
         self.uses += 1
-        task = task or f"{self.series}{self.uses:04}"
-        holdout = self.data.holdout.model_copy(update={"use_index": self.uses})
+        task = task or f"{self.series}{self.uses:04}_{self.log.size}"
+        holdout = self.data.holdout.but(use_index=self.uses)
         subject = Subject(name="base_model", digest=Sha256Digest(sha256=self.head.files))
         if not self.arms:
             weights = file_digest(self.path / "models" / self.head.digest / "model.safetensors")
             subject = Subject(name="model.safetensors", digest=Sha256Digest(sha256=weights))
+        rule = changes.get("rule", self.rule)
+        assert isinstance(rule, Rule)
         said = {
-            "task": Task(id=task, name="lora_delta", arm=arm),
+            "task": Task(id=task, name=self.task, arm=arm),
+            "metric": self.metric,
             "base": self.head,
-            "data": self.data.model_copy(update={"holdout": holdout}),
+            "data": self.data.but(holdout=holdout),
             "recipe": self.recipe,
             "seed": SEED,
             "schedule": changes.get("schedule") or self.due_schedule(),
-            "rule": self.due_rule(),
+            "rule": rule,
+            "bar": changes.get("bar") or self.memory.bar(self.task, holdout.sha256, rule),
             "reserved_microjoules": RESERVED_UJ,
             "meter": meter,
             "announced_at": "2026-11-23T01:00:00Z",
+            "slots": self.slots,
         }
         subjects = changes.pop("subject", [subject])
 
@@ -176,6 +214,7 @@ class SyntheticState:
             return IntentStatement(subject=subjects, predicate=intent)
 
         entry = self._append(build)
+        self.made.setdefault(self.head.digest, (entry.index, entry.leaf_hash, self.gain))
         if meter == "embedded" and not self._settled(task):
             self.account.take(RESERVED_UJ, request_id=task)
         return entry
@@ -184,9 +223,9 @@ class SyntheticState:
         record = self.account.find(task)
         return record is not None and record.state == "settled"
 
-    def settle(self, task: str, uj: int) -> None:
+    def settle(self, task: str, uj: int, log: str = "") -> None:
         """Charge the reservation of a task, once."""
-        reservation = self.account.take(RESERVED_UJ, request_id=task)
+        reservation = self.account.take(RESERVED_UJ, request_id=task, log=log)
         energy = Energy(uj, uj, uj, Tier.MODELLED)
         charge = Charge(energy, energy, ("cpu",), digest_of("baseline"), "concave/v1", 12_000_000)
         self.account.settle(reservation.id, charge)
@@ -197,7 +236,7 @@ class SyntheticState:
         base = {
             "intent": intent.leaf_hash,
             "task": said.task,
-            "base": said.base,
+            "base": self.head,
             "holdout": said.data.holdout,
             "energy": figure(),
             "software": {"cryoflux": "0.1.0"},
@@ -221,7 +260,8 @@ class SyntheticState:
         said = {
             "subject": subject,
             "outcome": Outcome.ABORTED,
-            "reason": "Interrupted.",
+            "cause": Cause.INTERRUPTED,
+            "reason": Reason(code="interrupted.preparing"),
             "result": self.head,
             "training": None,
             "evaluation": None,
@@ -232,15 +272,12 @@ class SyntheticState:
     def fork(self, place: Path) -> SyntheticState:
         """A copy that goes on by itself, with the same keys."""
         path = shutil.copytree(self.path, place, symlinks=True)
-        return SyntheticState(
-            path,
-            ReceiptLog.open(path),
-            self.data,
-            self.head,
-            gain=self.gain,
-            uses=self.uses,
-            entries=list(self.entries),
-        )
+        kept = {"gain": self.gain, "uses": self.uses, "made": dict(self.made), "entries": list(self.entries)}
+        log = type(self.log).open(path)
+        made = SyntheticState(self.data, self.head, path=path, log=log, **kept)
+        for entry in made.entries:
+            made.memory.take(entry)
+        return made
 
     def attempt(self, gain: float, /, **changes: object) -> Entry:
         """Announce and conclude an attempt that lowers every loss by about ``gain`` nats."""
@@ -248,47 +285,78 @@ class SyntheticState:
 
     def conclude_attempt(self, intent: Entry, gain: float, /, *, read: int = 0, **changes: object) -> Entry:
         """Conclude an attempt that lowers every loss by about ``gain`` nats; ``read`` examples, or all."""
-        rule, sha256 = intent.statement.predicate.rule, self.data.holdout.sha256
-        candidate = make_model(self.path, [1.0, self.gain + gain, float(self.uses)])
-        order = reading_order(COUNT, sha256)[:read] if read else range(COUNT)
+        said = intent.statement.predicate
+        rule, bar = said.rule, self.memory.bar(self.task, said.data.holdout.sha256, said.rule)
+        candidate = make_model(self.path, [1.0, self.gain + gain, float(self.log.size)])
+        order = order_read(self.data.holdout, read)
         per_example, evidence = make_evidence(self.path, self.gain, self.gain + gain, order)
-        verdict = judged(rule, evidence)
+        verdict = judged(rule, bar, evidence)
+        found = evaluation(candidate, per_example, evidence)
+        root = root_of(self.gain, self.gain + gain, order)
         changes = {
             "outcome": outcome_of(verdict),
             "reason": verdict.reason,
             "result": candidate if verdict.accepted else self.head,
-            "evaluation": evaluation(candidate, per_example, evidence, examples=read),
-            "decision": decision(accepted=verdict.accepted, rule=rule),
+            "evaluation": found.but(losses_root=found.losses_root or root) if self.arms else found,
+            "decision": decision(accepted=verdict.accepted, rule=rule, bar=bar),
             **changes,
         }
-        result = changes["result"]
+        result, before, base = changes["result"], self.gain, self.head
         assert isinstance(result, Base)
-        head, self.gain = self.head, self.gain + (gain if result != self.head else 0.0)
-        if result != head:
-            self.head = result
-            replace_symlink(self.path / "base_model", f"models/{result.digest}")
-        return self._conclude_trained(intent, gain, changes)
+        if result != base:
+            changes = {"base": base, **changes}
+            self.head, self.gain = result, self.gain + gain
+            self.link()
+        entry = self._conclude_trained(intent, gain, changes)
+        if result != base:
+            self.made[result.digest] = (entry.index, entry.leaf_hash, before + gain)
+        return entry
 
     def screen_out(self, intent: Entry | None = None, /, **changes: object) -> Entry:
         """Announce and conclude an attempt that its screen stops."""
         intent = intent or self.announce()
-        rule, stopped = intent.statement.predicate.rule, screen(0.0)
+        said, stopped = intent.statement.predicate, screen(0.0)
+        bar = self.memory.bar(self.task, said.data.holdout.sha256, said.rule)
         _, evidence = pair(0.0, 0.0, range(stopped.count))
         changes = {
             "outcome": Outcome.REJECTED,
-            "reason": screened_out(evidence, thresholds(rule), intent.statement.predicate.data.holdout.count),
+            "reason": screened_out(evidence, thresholds(said.rule, bar), said.data.holdout.count),
             "result": self.head,
             "training": training(screen=stopped),
             "evaluation": None,
-            "decision": decision(accepted=False, rule=rule),
+            "decision": decision(accepted=False, rule=said.rule, bar=bar),
             **changes,
         }
         return self._conclude_trained(intent, 0.0, changes)
 
     def _conclude_trained(self, intent: Entry, gain: float, changes: dict[str, object]) -> Entry:
-        trained = training() if self.arms else training(recipe=self.recipe, screen=None, fresh_count=0)
-        subject = make_capsule(self.path, [gain, float(self.uses + 1000 * (ord(self.series) - ord("a")))])
+        trained = training() if self.arms else old_training(self.recipe)
+        subject = make_capsule(self.path, [gain, float(self.log.size)])
         return self.conclude(intent, **{"subject": subject, "training": trained, **changes})
+
+    def move(self, to: Base, /, **changes: object) -> Entry:
+        """Move the head of the task to a version that it had before; ``changes`` forge fields of that."""
+        index, leaf, gain = self.made.get(to.digest, (0, "0" * 64, 0.0))
+        said = {
+            "task": self.task,
+            "move": Move.ROLLBACK,
+            "base": self.head,
+            "result": to,
+            "made_at": index,
+            "made_by": leaf,
+            "reason": Reason(code="rolled-back", numbers={"why": "it was worse"}),
+            "moved_at": "2026-11-23T02:00:00Z",
+        }
+        subject = [Subject(name="base_model", digest=Sha256Digest(sha256=to.files))]
+
+        def build(sequence: int, prev: str) -> Statement:
+            fields = {**said, **changes, "sequence": sequence, "prev": prev}
+            return HeadStatement(subject=subject, predicate=HeadMove(**fields))
+
+        entry = self._append(build)
+        self.head, self.gain = to, gain
+        self.link()
+        return entry
 
     def finish(self) -> Path:
         self.log.close()
@@ -302,8 +370,9 @@ def open_state(
     """A new state with its data, account and first model, before the first attempt."""
     path.mkdir(parents=True, exist_ok=True)
     head = make_model(path, [1.0, 0.0, 0.0])
-    replace_symlink(path / "base_model", f"models/{head.digest}")
-    state = SyntheticState(path, ReceiptLog.open(path), make_data(path, texts, spares), head)
+    log = OldReceiptLog.open(path) if old else ReceiptLog.open(path)
+    state = SyntheticState(make_data(path, texts, spares), head, path=path, log=log)
+    state.link()
     if old:
         state.rule, state.recipe, state.arms = OLD_RULE, OLD_RECIPE, []
     state.account.grant(BUCKET_UJ, request_id="run")

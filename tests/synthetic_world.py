@@ -202,18 +202,20 @@ class Trace:
 
 def steps_trace(rng: random.Random, seconds: float, period_s: float, duty: float, jitter: float) -> Trace:
     """Training steps of 320 W over 90 W, so long, so regular."""
-    pieces: list[tuple[float, float, float]] = [(rng.uniform(0.01, period_s), 90.0, 90.0)]
-    while _length(pieces) < seconds:
+    pieces = [(rng.uniform(0.01, period_s), 90.0, 90.0)]
+    made_s = pieces[0][0]
+    while made_s < seconds:
         length = max(0.02, period_s * (1 + jitter * rng.gauss(0, 1)))
         pieces += [(length * duty, 320.0, 320.0), (length * (1 - duty), 90.0, 90.0)]
+        made_s += length
     return Trace(pieces)
 
 
 def mixed_trace(rng: random.Random, seconds: float, lowest_w: float, highest_w: float) -> Trace:
     """Steps of 0.05-2 s, idle gaps of up to 3 s, and ramps."""
     pieces: list[tuple[float, float, float]] = []
-    level = lowest_w
-    while _length(pieces) < seconds:
+    level, made_s = lowest_w, 0.0
+    while made_s < seconds:
         kind, aim = rng.random(), rng.uniform(lowest_w, highest_w)
         if kind < 0.2:
             pieces.append((rng.uniform(0.2, 3), lowest_w, lowest_w))
@@ -222,11 +224,8 @@ def mixed_trace(rng: random.Random, seconds: float, lowest_w: float, highest_w: 
         else:
             pieces.append((rng.uniform(0.05, 2), aim, aim))
         level = pieces[-1][2]
+        made_s += pieces[-1][0]
     return Trace(pieces)
-
-
-def _length(pieces: list[tuple[float, float, float]]) -> float:
-    return sum(piece[0] for piece in pieces)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 
-from running import environment
+from running import CEILING_S, environment
 
 
 class WitnessProcess:
@@ -35,11 +35,11 @@ class WitnessProcess:
         return f"witness {name} {self.hello['key']} {self.url}"
 
     def post(self, body: bytes) -> httpx2.Response:
-        return httpx2.post(f"{self.url}/add-checkpoint", content=body, trust_env=False, timeout=30)
+        return httpx2.post(f"{self.url}/add-checkpoint", content=body, trust_env=False, timeout=CEILING_S)
 
     def end(self, how: int = signal.SIGTERM) -> int:
         self.process.send_signal(how)  # which does nothing to one that was waited for
-        code = self.process.wait(timeout=30)
+        code = self.process.wait(timeout=CEILING_S)
         self.process.stdout.close()
         self.process.stderr.close()
         return code

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.verification.result import Check, Status
-from cryoflux.verification.steps import verify_target
 from synthetic_parts import RESERVED_UJ, figure
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
 
 def of_energy(state: Path, status: Status = Status.FAIL) -> list[Check]:
@@ -29,7 +30,7 @@ def test_an_account_rolled_back_is_found_and_the_task_named(tmp_path: Path) -> N
     assert not of_energy(made.path)
     shutil.copy(early, made.path / "account.db")
     (found,) = of_energy(made.path)
-    assert found.subject == "entry 3 (receipt a0002)"
+    assert found.subject == "entry 3 (receipt a0002_2)"
     assert "a0002" in found.detail
     assert "rolled back or edited" in found.detail
 
@@ -37,24 +38,24 @@ def test_an_account_rolled_back_is_found_and_the_task_named(tmp_path: Path) -> N
 def test_a_receipt_that_says_less_than_was_settled_is_found(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
     made.announce()
-    made.settle("a0001", 110_000_000)
+    made.settle("a0001_0", 110_000_000)
     made.conclude_attempt(made.entries[0], 0.05)
     (found,) = of_energy(made.finish())
-    assert "settled a0001 at 110000000 µJ" in found.detail
+    assert "settled a0001_0 at 110000000 µJ" in found.detail
 
 
 def test_a_receipt_that_denies_its_reservation_is_found(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
     made.attempt(0.05, energy=figure(flags=["never-reserved"]))
     (found,) = of_energy(made.finish())
-    assert found.subject == "entry 1 (receipt a0001)"
+    assert found.subject == "entry 1 (receipt a0001_0)"
 
 
 def test_a_receipt_that_another_meter_closed_is_not_compared(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
     made.attempt(0.05, energy=figure(flags=["settled-elsewhere"]), settles=False)
     assert not of_energy(made.path)
-    made.settle("a0001", 1)
+    made.settle("a0001_0", 1)
     assert not of_energy(made.finish())
 
 
@@ -62,23 +63,23 @@ def test_a_receipt_whose_reservation_is_still_open_is_found(tmp_path: Path) -> N
     made = open_state(tmp_path / "state")
     made.attempt(0.05, settles=False)
     (found,) = of_energy(made.finish())
-    assert "has not settled a0001" in found.detail
+    assert "has not settled a0001_0" in found.detail
 
 
-def charge(made: SyntheticState, task: str) -> None:
-    made.account.take(RESERVED_UJ, request_id=task)
-    made.settle(task, 1_000_000)
+def charge(made: SyntheticState, task: str, log: str = "", uj: int = 1_000_000) -> None:
+    made.account.take(RESERVED_UJ, request_id=task, log=log)
+    made.settle(task, uj, log)
 
 
-def test_a_charge_without_a_receipt_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("request_id", ["lora_1790000000_2", "index_9_9", "somebody-else"])
+def test_a_charge_without_a_receipt_is_found_whatever_it_is_called(tmp_path: Path, request_id: str) -> None:
     made = open_state(tmp_path / "state")
     made.attempt(0.05)
-    charge(made, "somebody-else")
     assert not of_energy(made.path)
-    charge(made, "lora_1790000000_2")
+    charge(made, request_id)
     (found,) = of_energy(made.finish())
     assert found.subject == "account.db"
-    assert "lora_1790000000_2" in found.detail
+    assert f"charged {request_id}, which has no receipt" in found.detail
 
 
 def test_the_open_intent_may_be_charged_already(tmp_path: Path) -> None:
@@ -90,13 +91,32 @@ def test_the_open_intent_may_be_charged_already(tmp_path: Path) -> None:
     assert not of_energy(made.finish())
 
 
-def test_a_charge_for_another_log_of_the_same_daemon_is_a_question(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("whose", "status"), [("", Status.UNKNOWN), ("its", Status.FAIL), ("example.org/another", None)]
+)
+def test_of_the_charges_of_a_daemon_those_of_other_logs_are_passed_over(
+    tmp_path: Path, whose: str, status: Status | None
+) -> None:
     made = open_state(tmp_path / "state")
     made.announce(meter="daemon")
-    charge(made, "lora_1790000000_2")
-    assert not of_energy(made.path)
-    (found,) = of_energy(made.finish(), Status.UNKNOWN)
-    assert "lora_1790000000_2" in found.detail
+    log = (
+        parse_note((made.path / "log" / "checkpoint").read_bytes()).checkpoint.origin
+        if whose == "its"
+        else whose
+    )
+    charge(made, "lora_1790000000_2", log)
+    state = made.finish()
+    found = [*of_energy(state), *of_energy(state, Status.UNKNOWN)]
+    assert [check.status for check in found] == ([status] if status else [])
+    assert all("lora_1790000000_2" in check.detail for check in found)
+
+
+def test_a_reservation_for_another_log_is_none_for_this_one(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    charge(made, "a0001_0", "example.org/another", uj=100_000_000)
+    made.attempt(0.05)
+    (found,) = of_energy(made.finish())
+    assert "for an attempt of another log" in found.detail
 
 
 def test_an_account_that_is_gone_is_a_question(state: Path) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from cryoflux.verification.again import Again
 from cryoflux.verification.result import Check, Status
-from cryoflux.verification.steps import verify_target
 from synthetic_parts import losses_of, tiny_safetensors
 from synthetic_state import open_state
+from verifying import verify_target
 
-MODELS = {tiny_safetensors([1.0, gain, use]): gain for gain, use in ((0.0, 0.0), (0.05, 1.0), (0.07, 2.0))}
+MODELS = {tiny_safetensors([1.0, gain, use]): gain for gain, use in ((0.0, 0.0), (0.05, 1.0), (0.07, 3.0))}
 MERGED = {
     tiny_safetensors([0.05, 1.0]): tiny_safetensors([1.0, 0.05, 1.0]),
-    tiny_safetensors([0.02, 2.0]): tiny_safetensors([1.0, 0.05 + 0.02, 2.0]),
+    tiny_safetensors([0.02, 3.0]): tiny_safetensors([1.0, 0.05 + 0.02, 3.0]),
 }
 
 
@@ -45,7 +45,7 @@ def test_an_adapter_that_made_its_model_is_equal(tmp_path: Path) -> None:
     made.attempt(0.02)
     failed, (check,) = recomputed(made.finish())
     assert not failed
-    assert "entry 3 (receipt a0002) equal" in check.detail
+    assert "entry 3 (receipt a0002_2) equal" in check.detail
 
 
 def test_an_adapter_of_another_attempt_is_refuted_though_the_model_was_kept(tmp_path: Path) -> None:
@@ -54,5 +54,5 @@ def test_an_adapter_of_another_attempt_is_refuted_though_the_model_was_kept(tmp_
     made.attempt(0.02, subject=made.entries[1].statement.subject)
     failed, checks = recomputed(made.finish())
     assert [check for check in failed if check.number != 9] == checks, "merging again tells it too"
-    assert [check.subject for check in checks] == ["entry 3 (receipt a0002)"]
+    assert [check.subject for check in checks] == ["entry 3 (receipt a0002_2)"]
     assert "merge into another model" in checks[0].detail

@@ -27,10 +27,18 @@ from cryoflux.receipts.statement import Outcome
 from cryoflux.signing.envelope import sign_document
 from cryoflux.signing.keys import KEYS_FOLDER, METER_KEY, load_key, load_public_key
 from cryoflux.verification import arithmetic as claims
-from cryoflux.verification import artefacts, authority, datasets, decisions, joules, lineage
+from cryoflux.verification import (
+    artefacts,
+    datasets,
+    decisions,
+    joules,
+    lineage,
+    settlements,
+    signature_pool,
+)
 from cryoflux.verification.result import Status
-from cryoflux.verification.steps import verify_target
 from synthetic_parts import (
+    BAR,
     RESERVED_UJ,
     decision,
     digest_of,
@@ -43,6 +51,7 @@ from synthetic_parts import (
     training,
 )
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
 Removal = Callable[[pytest.MonkeyPatch], None]
 
@@ -73,7 +82,7 @@ def without(owner: object, name: str, instead: object = nothing) -> Removal:
 
 
 def without_signatures(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(authority, "verify", lambda *_: True)
+    patch.setattr(signature_pool, "_check_here", lambda chunk: bytes([1] * len(chunk)))
     patch.setattr(Authority, "stranger", lambda *_: "")
 
 
@@ -95,16 +104,15 @@ def row_edit(folder: Path) -> Attack:
     made = begun(folder)
     made.attempt(0.05)
     state, last = made.finish(), made.entries[1].statement
-    later = last.predicate.model_copy(update={"finished_at": "2026-11-23T01:02:04Z"})
+    later = last.predicate.but(finished_at="2026-11-23T01:02:04Z")
     key = load_key(state / "keys", "receipt", create=False)
-    store(state, 1, sign_document(last.model_copy(update={"predicate": later}), key))
+    store(state, 1, sign_document(last.but(predicate=later), key))
     return Attack(state)
 
 
 def dropped_receipt(folder: Path) -> Attack:
     made = begun(folder)
     made.announce()  # an unlucky one, of which nothing is said any more
-    made.settle("a0001", 100_000_000)
     made.attempt(0.05)
     return Attack(made.finish())
 
@@ -157,7 +165,7 @@ def delta_that_does_not_add_up(folder: Path) -> Attack:
     made = begun(folder)
     per_example, evidence = make_evidence(made.path, 0.0, 0.05)
     candidate = make_model(made.path, [1.0, 0.05, 1.0])
-    said = evaluation(candidate, per_example, evidence, delta_nano_nat_sum=evidence.delta * 2)
+    said = evaluation(candidate, per_example, evidence, delta_sum=evidence.delta * 2)
     made.attempt(0.05, evaluation=said)
     return Attack(made.finish())
 
@@ -205,16 +213,13 @@ def uncounted_look(folder: Path) -> Attack:
 def easier_bar(folder: Path) -> Attack:
     made = begun(folder)
     made.attempt(0.0005)
-    rule = made.due_rule()
-    made.conclude_attempt(
-        made.announce(rule=rule.model_copy(update={"looks": 0, "needed_milli": 1000})), 0.05
-    )
+    made.conclude_attempt(made.announce(bar=BAR.but(needed_milli=1000)), 0.05)
     return Attack(made.finish())
 
 
 def joules_again(folder: Path) -> Attack:
     made = begun(folder)
-    statement = signed(made.path, "a0001", reservation="r-1")
+    statement = signed(made.path, "a0001_0", reservation="r-1")
     made.attempt(0.05, energy=figure(settlement=statement))
     made.attempt(0.02, energy=figure(settlement=statement))
     return Attack(made.finish())
@@ -222,8 +227,8 @@ def joules_again(folder: Path) -> Attack:
 
 def cheaper_than_metered(folder: Path) -> Attack:
     made = begun(folder)
-    made.settle("a0001", 100_000_000)
-    said = figure(microjoules=95_000_000, settlement=signed(made.path, "a0001"))
+    made.settle("a0001_0", 100_000_000)
+    said = figure(microjoules=95_000_000, settlement=signed(made.path, "a0001_0"))
     made.attempt(0.05, energy=said)
     return Attack(made.finish())
 
@@ -242,7 +247,7 @@ def joules_beyond_the_socket(folder: Path) -> Attack:
     energy = Energy(uj, uj, uj, Tier.MODELLED)
     charge = Charge(energy, energy, ("cpu",), digest_of("baseline"), "concave/v1", 12_000_000, 20_000_000_000)
     key = load_key(made.path / KEYS_FOLDER, METER_KEY, create=True)
-    statement = sign_settlement(Reservation("r-1", "a0001", RESERVED_UJ), charge, "boot", key)
+    statement = sign_settlement(Reservation("r-1", "a0001_0", RESERVED_UJ), charge, "boot", key)
     said = figure(microjoules=uj, lo_microjoules=uj, hi_microjoules=uj, settlement=statement)
     made.attempt(0.05, energy=said)
     return Attack(made.finish())
@@ -273,19 +278,19 @@ LIES: dict[str, tuple[Callable[[Path], Attack], int, Removal | None]] = {
     "an unlucky try left out": (dropped_receipt, 5, None),
     "Δ that does not add up": (delta_that_does_not_add_up, 6, without(claims, "_evaluation")),
     "a rejected update kept": (rejected_made_accepted, 7, without(decisions, "_wrong_decision")),
-    "an easier bar": (easier_bar, 7, without(decisions, "_budgets")),
-    "a base model out of nowhere": (base_swap, 8, without(lineage, "_model_breaks")),
-    "a look that is not counted": (uncounted_look, 8, without(lineage, "_data_breaks")),
-    "a fresh holdout too early": (fresh_holdout_too_early, 8, without(lineage, "_data_breaks")),
-    "another adapter on the disk": (adapter_swap, 9, without(artefacts, "_capsules")),
-    "Δ without the losses": (delta_of_no_losses, 9, without(artefacts, "_losses")),
+    "an easier bar": (easier_bar, 7, without(decisions, "_wrong_bar")),
+    "a base model out of nowhere": (base_swap, 8, without(lineage, "_base")),
+    "a look that is not counted": (uncounted_look, 8, without(lineage, "_use")),
+    "a fresh holdout too early": (fresh_holdout_too_early, 8, without(lineage, "_data")),
+    "another adapter on the disk": (adapter_swap, 9, without(artefacts.Artefacts, "_capsule")),
+    "Δ without the losses": (delta_of_no_losses, 9, without(artefacts.Artefacts, "_losses")),
     "training on the holdout": (holdout_leak, 9, without(datasets, "_examples")),
-    "a file smuggled into the data": (smuggled_file, 9, without(artefacts, "data_findings")),
-    "the same joules twice": (joules_again, 10, without(joules, "check_metered", lambda _: ([], ""))),
+    "a file smuggled into the data": (smuggled_file, 9, without(datasets.DataSets, "findings")),
+    "the same joules twice": (joules_again, 10, without(settlements, "_differences")),
     "fewer joules than metered": (cheaper_than_metered, 10, None),
     "joules below what the work takes": (joules_for_nothing, 10, without(joules, "implausible")),
     "joules beyond what a socket gives": (joules_beyond_the_socket, 10, without(joules, "implausible")),
-    "an account set back": (account_set_back, 10, without(joules, "_account")),
+    "an account set back": (account_set_back, 10, without(joules.Joules, "_charged")),
     "losses that no model has": (losses_that_no_model_has, 11, None),
     "the adapter of another attempt": (borrowed_adapter, 11, None),
 }
@@ -295,15 +300,6 @@ LIES: dict[str, tuple[Callable[[Path], Attack], int, Removal | None]] = {
 def test_a_lie_is_found_by_its_step_and_by_no_other(lie: str, tmp_path: Path) -> None:
     attack, step, _ = LIES[lie]
     assert attack(tmp_path).found_by() == {step}
-
-
-@pytest.mark.parametrize("lie", [lie for lie, (_, step, _) in LIES.items() if step <= 10])
-def test_a_lie_is_found_in_one_pass_too(lie: str, tmp_path: Path) -> None:
-    # A long log is read by other code than a short one; a lie must not hide in a difference.
-    attack, step, _ = LIES[lie]
-    found = attack(tmp_path)
-    found.options["long"] = 1
-    assert found.found_by() == {step}
 
 
 @pytest.mark.parametrize("lie", [lie for lie, (_, _, removal) in LIES.items() if removal])

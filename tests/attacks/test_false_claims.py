@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,6 @@ from cryoflux.claims.document import (
     ClaimedValue,
     ClaimPredicate,
     Evidence,
-    Head,
     format_claim,
     parse_claim,
     subject_of_head,
@@ -28,17 +26,16 @@ from cryoflux.claims.making import Scope, make_claim
 from cryoflux.claims.report import ClaimReport
 from cryoflux.receipts.checkpoint import KeyType, cosign, parse_note, verifier_key, with_signatures
 from cryoflux.receipts.key_statement import PublicKey
-from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.merkle import leaf_hash, root_hash
 from cryoflux.receipts.rotation import enrol_root, rotate_key
 from cryoflux.signing.canonical import canonical_bytes
 from cryoflux.signing.envelope import CLAIM_PAYLOAD, STATEMENT_PAYLOAD, sign_document
 from cryoflux.signing.keys import load_key, load_public_key
 from cryoflux.verification.result import Status
-from cryoflux.verification.steps import verify_target
 from cryoflux.verification.witnessing import Demand
 from cryoflux.witness.policy import parse_policy
 from synthetic_state import SyntheticState, make_state, open_state
+from verifying import verify_target
 
 HONEST = "delta >= 0.05 and joules <= 2000"
 ROOT = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
@@ -88,7 +85,7 @@ def forged(
 ) -> bytes:
     """The claim signed again, by whoever holds the receipt key or by another, with changes."""
     claim, document = parse_claim(content), json.loads(content)
-    statement = claim.statement.model_copy(update={"predicate": claim.predicate.model_copy(update=changes)})
+    statement = claim.statement.but(predicate=claim.predicate.but(**changes))
     signer = key or load_key(state / "keys", "receipt", create=False)
     envelope = sign_document(statement, signer, payload_type)
     kept = evidence or Evidence(**document["evidence"])
@@ -306,21 +303,18 @@ def test_two_histories_under_one_key_are_found_by_memory(tmp_path: Path) -> None
     made.attempt(0.05)
     made.log.close()
     made.account.close()
-    twin = shutil.copytree(made.path, tmp_path / "twin", symlinks=True)
-    for path, gain in ((made.path, 0.0005), (twin, 0.02)):
-        entries = list(made.entries)
-        told = SyntheticState(
-            path, ReceiptLog.open(path), made.data, made.head, gain=made.gain, uses=1, entries=entries
-        )
+    here, twin = tmp_path / "here", tmp_path / "twin"
+    for path, gain in ((here, 0.0005), (twin, 0.02)):
+        told = made.fork(path)
         told.attempt(gain)
         told.finish()
     heads = tmp_path / "heads"
     assert checked(make_claim(twin, "kept == 2").content, twin, heads=heads).ok
-    found = complaints(make_claim(made.path, "kept == 1").content, made.path, heads=heads)
+    found = complaints(make_claim(here, "kept == 1").content, here, heads=heads)
     assert "this is another history" in found
     assert "proves to anybody that the log told two stories" in found
-    part = make_claim(made.path, "kept == 0", Scope(last=1)).content
-    assert "two histories" in complaints(part, made.path, heads=heads)
+    part = make_claim(here, "kept == 0", Scope(last=1)).content
+    assert "two histories" in complaints(part, here, heads=heads)
 
 
 def demanded(state: Path, *, max_age_s: int | None = None) -> tuple[Demand, Ed25519PrivateKey]:
@@ -447,14 +441,14 @@ def test_a_claim_about_another_head_than_it_brings_fails(
     honest: bytes, pristine: SyntheticState, name: str, value: object
 ) -> None:
     head = parse_claim(honest).predicate.head
-    other = Head(**{**head.model_dump(), name: value})
+    other = head.but(**{name: value})
     assert "about another head" in complaints(forged(honest, pristine.path, head=other), pristine.path)
 
 
 def test_another_subject_fails(honest: bytes, pristine: SyntheticState, tmp_path: Path) -> None:
     claim = parse_claim(honest)
     other = parse_note((make_state(tmp_path / "other").path / "log" / "checkpoint").read_bytes()).checkpoint
-    statement = claim.statement.model_copy(update={"subject": subject_of_head(other)})
+    statement = claim.statement.but(subject=subject_of_head(other))
     key = load_key(pristine.path / "keys", "receipt", create=False)
     envelope = sign_document(statement, key, CLAIM_PAYLOAD)
     forged_ = format_claim(envelope, claim.checkpoint, Evidence(**json.loads(honest)["evidence"]))

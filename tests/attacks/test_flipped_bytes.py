@@ -13,12 +13,10 @@ import pytest
 import bit_flips
 from cryoflux.errors import StateTamperedError
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.verification.artefacts import check_artefacts
-from cryoflux.verification.history import read_history
 from cryoflux.verification.material import read_material
 from cryoflux.verification.result import Check, Status
-from cryoflux.verification.steps import verify_target
 from synthetic_state import SyntheticState
+from verifying import artefact_checks, verify_target
 
 FLIPS = 200
 
@@ -72,11 +70,10 @@ ARTEFACTS: dict[str, Callable[[SyntheticState], str]] = {
 @pytest.mark.parametrize("which", ARTEFACTS)
 def test_a_flipped_byte_of_an_artefact_is_named(pristine: SyntheticState, which: str) -> None:
     where = ARTEFACTS[which](pristine)
-    history = read_history(read_material(pristine.path))
     with restored(pristine.path / where) as content:
         for changed in flips(content, random.Random(which)):
             (pristine.path / where).write_bytes(changed)
-            assert named(check_artefacts(history)) == {where}
+            assert named(artefact_checks(pristine.path)) == {where}
     assert verify_target(pristine.path).ok
 
 

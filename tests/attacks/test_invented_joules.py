@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cryoflux.verification.history import read_history
-from cryoflux.verification.material import read_material
 from cryoflux.verification.plausible import floor_uj, implausible
 from cryoflux.verification.result import Status
-from cryoflux.verification.steps import verify_target
 from running import QUICK, cryoflux
 from synthetic_parts import figure, training
 from synthetic_state import open_state
+from verifying import verify_target, walked
 
 
 def energy_words(state: Path) -> list[str]:
@@ -23,16 +21,16 @@ def energy_words(state: Path) -> list[str]:
 def test_joules_of_a_real_run_lie_inside_the_box(inputs: list[str], tmp_path: Path) -> None:
     state = tmp_path / "state"
     assert cryoflux("run", *inputs, *QUICK, "--budget", "24J", "--state", state, "--json").code == 0
-    attempts = read_history(read_material(state)).attempts
+    attempts = list(walked(state).pairs())
     assert any(attempt.receipt.evaluation for attempt in attempts)
     (said,) = energy_words(state)
     assert said.startswith("ok: ")
     for attempt in attempts:
         nothing = figure(microjoules=0, lo_microjoules=0, hi_microjoules=0)
-        free = attempt.receipt.model_copy(update={"energy": nothing})
+        free = attempt.receipt.but(energy=nothing)
         # A model a thousand times as large cannot have been trained and evaluated for nothing.
-        found = [f.status for f in implausible("", free, weights=10**7)]
-        assert found == ([Status.FAIL] if floor_uj(free, 10**7) else [])
+        found = [f.status for f in implausible("", free, parameters=0, weights=10**7)]
+        assert found == ([Status.FAIL] if floor_uj(free, parameters=0, weights=10**7) else [])
 
 
 @pytest.mark.parametrize("uj", [0, 1, 1_599_998])

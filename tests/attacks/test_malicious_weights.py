@@ -17,9 +17,9 @@ from cryoflux.evaluation import scoring
 from cryoflux.evaluation.losses import EvaluationFailedError
 from cryoflux.receipts.statement import Sha256Digest, Subject
 from cryoflux.verification.result import Status
-from cryoflux.verification.steps import verify_target
 from synthetic_parts import digest_of, make_evidence
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
 
 class Bomb:
@@ -55,7 +55,7 @@ def test_a_pickle_in_the_place_of_weights_is_refused_and_not_opened(tmp_path: Pa
     folder = made.path / "models" / digest_of("evil")
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(pickle.dumps(Bomb(marker)))
-    evil = made.head.model_copy(update={"digest": folder.name, "files": write_checksums(folder)})
+    evil = made.head.but(digest=folder.name, files=write_checksums(folder))
     made.head = evil
     (made.path / "base_model").unlink()
     (made.path / "base_model").symlink_to(f"models/{evil.digest}")
@@ -223,4 +223,4 @@ def test_a_subject_that_climbs_out_of_the_state_leads_nowhere(tmp_path: Path) ->
     digest = Sha256Digest(sha256=file_digest(tmp_path / "secret"))
     names = ("../../../secret", "adapter_config.json")
     made.attempt(0.05, subject=[Subject(name=name, digest=digest) for name in names])
-    assert failed(made.finish()) == {"entry 1 (receipt a0001)"}
+    assert failed(made.finish()) == {"entry 1 (receipt a0001_0)"}

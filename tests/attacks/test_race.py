@@ -9,9 +9,9 @@ import pytest
 
 from cryoflux.verification.again import Again
 from cryoflux.verification.result import Status
-from cryoflux.verification.steps import verify_target
 from synthetic_parts import losses_of, tiny_safetensors
 from synthetic_state import open_state
+from verifying import verify_target
 
 
 def values(path):

@@ -8,8 +8,8 @@ import pytest
 
 import synthetic_parts
 from cryoflux.verification.result import Check, Status
-from cryoflux.verification.steps import verify_target
 from synthetic_state import open_state
+from verifying import verify_target
 
 
 def failures(state: Path) -> list[Check]:
@@ -33,5 +33,5 @@ def test_one_adapter_does_not_improve_a_model_twice(tmp_path: Path) -> None:
     made.attempt(0.05)
     made.attempt(0.02, subject=made.entries[1].statement.subject)
     (found,) = failures(made.finish())
-    assert found.subject == "entry 3 (receipt a0002)"
+    assert found.subject == "entry 3 (receipt a0002_2)"
     assert "merges the adapter of entry 1" in found.detail

@@ -14,16 +14,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cryoflux.decision.reason import Reason
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.signing.canonical import canonical_bytes
 from cryoflux.signing.envelope import pae, sign_document
 from cryoflux.signing.keys import load_key, load_public_key
 from cryoflux.verification.result import Check, Status
-from cryoflux.verification.steps import verify_target
 from synthetic_state import SyntheticState, make_state
-
-LENGTHS = (1, 1000)
-"""from which a log is long: so it is read in one pass, and step by step"""
+from verifying import verify_target
 
 
 @contextmanager
@@ -74,7 +72,7 @@ def test_reordered_rows_are_found(state: Path) -> None:
         connection.execute("UPDATE entries SET idx = 1 WHERE idx = 3")
         connection.execute("UPDATE entries SET idx = 3 WHERE idx = -1")
     found = bad(state)
-    assert {"entry 1 (receipt a0002)", "entry 3 (receipt a0001)"} <= {
+    assert {"entry 1 (receipt a0002_2)", "entry 3 (receipt a0001_0)"} <= {
         c.subject for c in found if c.number == 3
     }
 
@@ -82,7 +80,7 @@ def test_reordered_rows_are_found(state: Path) -> None:
 def test_a_row_signed_by_another_key_is_found(state: Path, pristine: SyntheticState) -> None:
     thief = Ed25519PrivateKey.generate()
     store(state, 7, sign_document(pristine.entries[7].statement, thief))
-    assert [c.subject for c in bad(state) if c.number == 2] == ["entry 7 (receipt a0004)"]
+    assert [c.subject for c in bad(state) if c.number == 2] == ["entry 7 (receipt a0004_6)"]
     assert 4 in numbers(state)
 
 
@@ -91,8 +89,8 @@ def test_an_entry_signed_anew_by_the_thief_of_the_receipt_key_is_found_by_the_lo
 ) -> None:
     key = load_key(state / "keys", "receipt", create=False)
     statement = pristine.entries[7].statement
-    better = statement.predicate.model_copy(update={"reason": "Kept: it is wonderful."})
-    store(state, 7, sign_document(statement.model_copy(update={"predicate": better}), key))
+    better = statement.predicate.but(reason=Reason(code="wonderful"))
+    store(state, 7, sign_document(statement.but(predicate=better), key))
     assert numbers(state) == {4, 7}
 
 
@@ -132,7 +130,7 @@ def test_files_smuggled_into_the_log_are_found(state: Path) -> None:
 def test_index_columns_that_lie_are_found(state: Path) -> None:
     with database(state) as connection:
         connection.execute("UPDATE entries SET outcome = 'accepted' WHERE idx = 3")
-    assert [(c.number, c.subject) for c in bad(state)] == [(1, "entry 3 (receipt a0002)")]
+    assert [(c.number, c.subject) for c in bad(state)] == [(1, "entry 3 (receipt a0002_2)")]
 
 
 def resigned(state: Path, pristine: SyntheticState, old: bytes, new: bytes) -> bytes:
@@ -147,7 +145,6 @@ def resigned(state: Path, pristine: SyntheticState, old: bytes, new: bytes) -> b
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-@pytest.mark.parametrize("long", LENGTHS)
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -157,21 +154,20 @@ def resigned(state: Path, pristine: SyntheticState, old: bytes, new: bytes) -> b
         (b'"steps":20', b'"steps": 20'),
         (b'"steps":20', b'"steps":20,"extra":null'),
         (b'"steps":20', b'"steps":' + b"[" * 20_000),
-        (b'"reason":"Kept', b'"reason":"\\u004bept'),
+        (b'"code":"evidence.delta"', b'"code":"\\u0065vidence.delta"'),
     ],
 )
 def test_a_well_signed_entry_in_another_spelling_is_named(
-    state: Path, pristine: SyntheticState, old: bytes, new: bytes, long: int
+    state: Path, pristine: SyntheticState, old: bytes, new: bytes
 ) -> None:
     store(state, 7, resigned(state, pristine, old, new))
-    assert ("entry 7", 1) in {(c.subject, c.number) for c in bad(state, long=long)}
+    assert ("entry 7", 1) in {(c.subject, c.number) for c in bad(state)}
 
 
-@pytest.mark.parametrize("long", LENGTHS)
 @pytest.mark.parametrize("envelope", [b"", b"{}", bytes(100_000), b"\xff\xfe", b"[" * 60_000, b"null"])
-def test_a_hostile_row_is_a_failed_check(state: Path, envelope: bytes, long: int) -> None:
+def test_a_hostile_row_is_a_failed_check(state: Path, envelope: bytes) -> None:
     store(state, 2, envelope)
-    assert ("entry 2", 1) in {(c.subject, c.number) for c in bad(state, long=long)}
+    assert ("entry 2", 1) in {(c.subject, c.number) for c in bad(state)}
 
 
 @pytest.mark.parametrize(

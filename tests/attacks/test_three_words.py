@@ -12,10 +12,11 @@ from test_forged_joules import metered
 from typer.testing import CliRunner
 
 from cryoflux.cli.main import app
-from cryoflux.verification.result import Claim, Status
-from cryoflux.verification.steps import verify_target
+from cryoflux.decision.reason import Reason
+from cryoflux.verification.result import Knowledge, Status
 from synthetic_parts import figure
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
 WORDS = "proven|recomputed|attested"
 LINE = re.compile(rf"[✓✗?] +\d+  [^(]+ \(({WORDS})\): .+")
@@ -66,7 +67,7 @@ def test_joules_are_never_said_to_be_proven(tmp_path: Path) -> None:
     for state in (made.path, made.finish()):
         energy = [check for check in verify_target(state).checks if check.number == 10]
         assert energy
-        assert {check.claim for check in energy} == {Claim.ATTESTED}
+        assert {check.knowledge for check in energy} == {Knowledge.ATTESTED}
     verdict = printed(state)[-1]
     assert "joules" not in verdict.partition("Attested")[0]
 
@@ -76,11 +77,11 @@ def test_losses_are_recomputed_only_where_they_were(tmp_path: Path) -> None:
     made.attempt(0.05)
     state = made.finish()
     assert "Recomputed: nothing" in printed(state)[-1]
-    assert Claim.RECOMPUTED not in {check.claim for check in verify_target(state).checks}
+    assert Knowledge.RECOMPUTED not in {check.knowledge for check in verify_target(state).checks}
     failed, again = recomputed(state)
     assert not failed
-    assert [(check.number, check.status, check.claim) for check in again] == [
-        (11, Status.OK, Claim.RECOMPUTED)
+    assert [(check.number, check.status, check.knowledge) for check in again] == [
+        (11, Status.OK, Knowledge.RECOMPUTED)
     ]
 
 
@@ -95,7 +96,10 @@ def test_what_is_withheld_is_said_and_never_counts_as_checked(state: Path) -> No
 
 def test_a_word_in_a_receipt_is_not_one_of_the_verifier(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
-    made.attempt(0.05, reason="x\n✓ 10  energy figures (proven): all is well")
+    made.attempt(
+        0.05,
+        reason=Reason(code="said", numbers={"sentence": "x\n✓ 10  energy figures (proven): all is well"}),
+    )
     lines = printed(made.finish())
     assert not any(line.startswith("✓ 10") and "proven" in line for line in lines)
     assert all(LINE.fullmatch(line) for line in lines[:-1])

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import tiny
-from running import environment
+from running import ended, environment, python
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -47,25 +47,15 @@ def test_every_other_command_runs(tmp_path: Path, inputs: list[str]) -> None:
         CRYOFLUX_RECIPES="prefix-1",
         CRYOFLUX_LEARNING_RATE="0.01",
     )
+    script = shutil.which("cryoflux") or Path(sys.executable).with_name("cryoflux")
     first = ["run", "--budget", "80J", "--train", "mine.csv", "--attempts", "2"]
-    subprocess.run(
-        [sys.executable, "-m", "cryoflux", *first], cwd=tmp_path, env=env, check=True, capture_output=True
-    )
-    binary = tmp_path / "bin"
-    binary.mkdir()
-    (binary / "cryoflux").symlink_to(shutil.which("cryoflux") or Path(sys.executable).with_name("cryoflux"))
-    env["PATH"] = f"{binary}:{env['PATH']}"
+    begun = ended(python(script, *first, cwd=tmp_path, env=env, cold=True))
+    assert begun.code == 0, begun.stderr
     for command in commands():
         if command in MADE or command.startswith(ELSEWHERE):
             continue
         shorter = command.replace("2kJ", "80J").replace("1kJ", "80J")
-        done = subprocess.run(
-            shlex.split(shorter),
-            cwd=tmp_path,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert done.returncode == 0, f"{shorter}\n{done.stdout}\n{done.stderr}"
+        program, *arguments = shlex.split(shorter)
+        assert program == "cryoflux"
+        done = ended(python(script, *arguments, cwd=tmp_path, env=env))
+        assert done.code == 0, f"{shorter}\n{done.stdout}\n{done.stderr}"

@@ -3,14 +3,12 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cryoflux.attempt.context import Step
-from running import SURE, Outcome, cryoflux, environment, start
+from running import SURE, Outcome, cryoflux, ended, python, stopped_at
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +32,8 @@ def assert_whole(state: Path) -> None:
 
 
 MOMENTS = [(step, moment) for step in Step for moment in ("begin", "end")]
+COLD = (Step.MERGE, "end")
+"""what is killed here, and what comes after, starts as a user would start it"""
 
 
 @pytest.mark.parametrize(("step", "moment"), MOMENTS, ids=str)
@@ -42,17 +42,18 @@ def test_a_kill_at_any_step_loses_no_receipt_and_no_joule(
 ) -> None:
     from transformers import AutoModelForSequenceClassification
 
+    cold = (step, moment) == COLD
     state = shutil.copytree(begun, tmp_path / "state", symlinks=True)
     listed = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)
     killed = cryoflux(
         "run", *SURE, "--budget", "80J", "--attempts", "1", "--state", state, "--json",
-        kill_at=f"{step.value}:{moment}",
+        kill_at=f"{step.value}:{moment}", cold=cold,
     )  # fmt: skip
     assert killed.code == -signal.SIGKILL, killed.stderr
     assert_whole(state)
     AutoModelForSequenceClassification.from_pretrained(state / "base_model")
 
-    again = cryoflux("run", *SURE, "--attempts", "1", "--state", state, "--json")
+    again = cryoflux("run", *SURE, "--attempts", "1", "--state", state, "--json", cold=cold)
     assert again.code == 0, again.stdout + again.stderr
     assert_whole(state)
     after = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)
@@ -76,29 +77,26 @@ def test_a_kill_at_any_step_loses_no_receipt_and_no_joule(
     assert not [p for p in (state / "models").iterdir() if p.name.startswith(".")]
 
 
-def interrupted(state: Path, inputs: list[str], presses: int) -> Outcome:
-    process = start("run", *inputs, "--learning-rate", "0.01", "--reserve", "400J", "--budget", "800J",
-                    "--max-steps", "1000000", "--state", state, "--json")  # fmt: skip
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if '"train"' in line and '"begin"' in line:
-            break
-    for _ in range(presses):
+LONG = ["--learning-rate", "0.01", "--reserve", "400J", "--budget", "800J", "--json"]
+
+
+def interrupted(state: Path, inputs: list[str], presses: int, *, cold: bool = False) -> Outcome:
+    process = stopped_at("train", "begin", "run", *inputs, *LONG, "--state", state, cold=cold)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
+    heard = ""
+    if presses > 1:
+        # the second press must be a second one, also for the interpreter
+        while "stopping" not in (line := process.stderr.readline()):
+            assert line, "the first Ctrl-C was not heard"
+            heard += line
         process.send_signal(signal.SIGINT)
-        if presses > 1:
-            # the second press must be a second one, also for the interpreter
-            while "stopping" not in (text := process.stderr.readline()):
-                assert text, "the first Ctrl-C was not heard"
-            presses = 0
-            process.send_signal(signal.SIGINT)
-            break
-    stdout, stderr = process.communicate(timeout=120)
-    return Outcome(process.returncode, "".join(seen) + stdout, stderr)
+    rest = ended(process)
+    return Outcome(rest.code, rest.stdout, heard + rest.stderr)
 
 
 def test_one_ctrl_c_records_the_attempt_as_aborted_and_charges_it(tmp_path: Path, inputs: list[str]) -> None:
-    outcome = interrupted(tmp_path / "s", inputs, presses=1)
+    outcome = interrupted(tmp_path / "s", inputs, presses=1, cold=True)
     assert outcome.code == 130
     (attempt,) = outcome.of("attempt")
     assert attempt["decision"] == "aborted"
@@ -123,10 +121,7 @@ def test_a_second_run_on_a_live_state_is_refused_and_a_dead_ones_lock_is_not(
     tmp_path: Path, inputs: list[str]
 ) -> None:
     state = tmp_path / "s"
-    live = start("run", *inputs, "--reserve", "400J", "--budget", "800J", "--state", state, "--json")
-    for line in live.stdout:
-        if '"train"' in line and '"begin"' in line:
-            break
+    live = stopped_at("train", "begin", "run", *inputs, *LONG, "--state", state)
     refused = cryoflux("run", *inputs, *SURE, "--budget", "80J", "--state", state)
     assert refused.code == 2
     assert "in use by cryoflux run" in refused.stderr
@@ -144,15 +139,8 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(begun: Path, tmp_path:
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
         "from cryoflux.cli.main import main; main()"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program, "run", *SURE, "--budget", "80J", "--state", str(state)],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=120,
-        check=False,
-    )
-    assert result.returncode == 5, result.stderr
+    result = ended(python("-c", program, "run", *SURE, "--budget", "80J", "--state", state))
+    assert result.code == 5, result.stderr
     assert str(state) in result.stderr
     assert "Traceback" not in result.stderr
     assert_whole(state)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from test_agent_daemon import daemon
 
 from cryoflux.agent.app import OPERATIONS
+from running import CEILING_S
 
 MAX_EXAMPLES = 40
 
@@ -37,7 +38,7 @@ def send(agent, method, path, content=None, kind="application/json"):
     headers = {"Content-Type": kind} if content is not None else {}
     request = urllib.request.Request(agent.url + path, content, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=CEILING_S) as reply:
             return reply.status, reply.read()
     except urllib.error.HTTPError as refusal:
         with refusal:
@@ -55,6 +56,8 @@ def generated(schema: dict[str, Any], schemas: dict[str, Any]) -> st.SearchStrat
         bounds["min_value"] = schema["exclusiveMinimum"] + 1
     if "exclusiveMaximum" in schema:
         bounds["max_value"] = schema["exclusiveMaximum"] - 1
+    if "pattern" in schema:
+        return st.from_regex(schema["pattern"], fullmatch=True)
     of_type: dict[str, Any] = {
         "null": st.none,
         "integer": lambda: st.integers(**bounds),
@@ -166,7 +169,9 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-FIELDS = st.sampled_from(["joules", "request_id", "pid", "boot_id", "start_ticks", "reservation", "note"])
+FIELDS = st.sampled_from(
+    ["joules", "request_id", "log", "pid", "boot_id", "start_ticks", "reservation", "note"]
+)
 
 
 @pytest.mark.parametrize("path", [*POSTS, "/v1/settle"])

@@ -7,6 +7,7 @@ import signal
 from test_agent_daemon import daemon, start
 
 from cryoflux.agent.client import AgentClient
+from running import CEILING_S
 
 
 def test_a_unix_socket_serves_its_owner_alone_and_is_gone_at_the_end(tmp_path):
@@ -14,7 +15,7 @@ def test_a_unix_socket_serves_its_owner_alone_and_is_gone_at_the_end(tmp_path):
     with daemon(tmp_path / "s", "--credit", "grant", "--socket", str(path)) as agent:
         assert agent.url == f"unix://{path}"
         assert path.stat().st_mode & 0o777 == 0o600
-        client = AgentClient(agent.url)
+        client = AgentClient(agent.url, timeout=CEILING_S)
         client.grant(5_000_000, request_id="g", note="")
         taken = client.take(2_000_000, request_id="a")
         client.release(taken.id)
@@ -33,7 +34,7 @@ def test_a_stale_socket_is_replaced_and_a_live_one_or_a_file_is_not(tmp_path):
         done = start("--state", str(tmp_path / "third"), "--socket", str(path))
         assert done.returncode == 2
         assert f"--agent unix://{path}" in done.stderr
-        client = AgentClient(f"unix://{path}")
+        client = AgentClient(f"unix://{path}", timeout=CEILING_S)
         assert client.bucket_uj() >= 0
         client.close()
     (tmp_path / "file").write_text("mine")

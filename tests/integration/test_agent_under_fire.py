@@ -17,6 +17,7 @@ from test_agent_daemon import daemon
 
 from cryoflux.database import read_only
 from cryoflux.energy.account.ledger import identity
+from running import CEILING_S
 
 HOST = b"Host: localhost\r\n"
 SAMPLE = b"GET /v1/sample HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -32,7 +33,7 @@ def target(tmp_path_factory):
 
 def connect(agent):
     host, _, port = agent.url.removeprefix("http://").rpartition(":")
-    return socket.create_connection((host, int(port)), timeout=60)
+    return socket.create_connection((host, int(port)), timeout=CEILING_S)
 
 
 def answer_of(connection):
@@ -57,7 +58,7 @@ def unharmed(agent):
     assert taken["ok"] is True
     agent.post("/v1/release", {"reservation": taken["reservation"]})
     after = before
-    until = time.monotonic() + 60
+    until = time.monotonic() + CEILING_S
     while after["gross"]["uj"] <= before["gross"]["uj"]:
         assert time.monotonic() < until, "joules are no longer counted"
         time.sleep(0.1)
@@ -92,9 +93,8 @@ def test_who_drips_a_request_is_cut_however_steadily_it_drips(target):
     with ThreadPoolExecutor(len(SLOW)) as threads:
         with unharmed(target):
             answers = {name: threads.submit(drip, target, content) for name, content in SLOW.items()}
-        assert {name: status_of(answer.result(60)) for name, answer in answers.items()} == dict.fromkeys(
-            SLOW, 408
-        )
+        statuses = {name: status_of(answer.result(CEILING_S)) for name, answer in answers.items()}
+    assert statuses == dict.fromkeys(SLOW, 408)
 
 
 @pytest.mark.parametrize("path", ["/v1/take", "/v1/sample", "/nowhere"])
@@ -231,7 +231,7 @@ def test_event_streams_have_a_limit_and_those_that_are_let_in_go_on(target):
 
 def room_again(agent):
     """Whether a stream is let in, once the daemon has seen others go."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + CEILING_S
     while time.monotonic() < until:
         with connect(agent) as connection:
             connection.sendall(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")

@@ -1,29 +1,32 @@
 """Somebody else empties a shared bucket between the sample and the take."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from cryoflux.attempt.context import Step
-from cryoflux.cli.run_view import JsonView
+from cryoflux.attempt.watch import Step
 from cryoflux.config import load_settings
+from cryoflux.energy.account.bucket import Bucket
+from cryoflux.energy.clock import SystemClock
 from cryoflux.errors import BudgetError
-from cryoflux.receipts.entry import receipt_of
 from cryoflux.receipts.reading import read_entries
 from cryoflux.runs.session import run
 from cryoflux.runs.spending import Limits
-from cryoflux.verification.steps import verify_target
+from cryoflux.runs.watch import RunObserver
+from verifying import verify_target
 
 
-class Rival(JsonView):
+class Rival(RunObserver):
     """Takes everything as soon as an attempt was announced."""
 
-    def opened(self, bench, origin, sample, spendable_uj):
-        self.agent = bench.agent
+    def __init__(self, state: Path) -> None:
+        self._account = state / "account.db"
 
     def step(self, step, moment):
         if (step, moment) == (Step.ANNOUNCE, "end"):
-            self.agent.take(self.agent.bucket_uj(), request_id="rival")
+            with closing(Bucket(self._account, SystemClock())) as bucket:
+                bucket.take(bucket.available_uj(), request_id="rival")
 
 
 def test_what_was_announced_gets_its_receipt_and_nothing_is_overdrawn(
@@ -33,9 +36,9 @@ def test_what_was_announced_gets_its_receipt_and_nothing_is_overdrawn(
     flags = {"model": inputs[1], "train": inputs[3], "reserve": "12J", "state": str(state)}
     sourced = load_settings(flags, environ={}, folder=tmp_path)
     with pytest.raises(BudgetError):
-        run(sourced, Limits(budget_uj=20_000_000), Rival(lambda: None), lambda: False)
+        run(sourced, Limits(budget_uj=20_000_000), observers=[Rival(state)])
     (_, last) = read_entries(state)
-    receipt = receipt_of(last)
+    receipt = last.receipt
     assert receipt is not None
     assert receipt.outcome.value == "aborted"
     assert receipt.energy.microjoules == receipt.energy.hi_microjoules == 0

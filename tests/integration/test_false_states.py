@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cryoflux.digests import sha256_hex
-from running import SURE, cryoflux, environment
+from running import CEILING_S, SURE, cryoflux, environment, stopped_at
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,9 @@ def test_a_state_without_its_origin_is_not_begun_anew(state: Path) -> None:
 def test_an_origin_that_names_other_data_is_refused(state: Path) -> None:
     path = state / "origin.json"
     origin = json.loads(path.read_text())
-    other = shutil.copytree(state / "data" / origin["data_digest"], state / "data" / ("0" * 64))
-    path.write_text(json.dumps(origin | {"data_digest": other.name}))
+    begun = origin["tasks"]["lora_delta"]
+    other = shutil.copytree(state / "data" / begun["data_digest"], state / "data" / ("0" * 64))
+    path.write_text(json.dumps({"tasks": {"lora_delta": begun | {"data_digest": other.name}}}))
     outcome = cryoflux("run", *SURE, "--budget", "80J", "--state", state)
     assert outcome.code == 1
     assert "origin.json" in outcome.stderr
@@ -105,28 +107,12 @@ def test_poisoned_losses_are_measured_again_and_not_signed(state: Path) -> None:
 
 
 def test_a_reader_that_goes_away_ends_the_run_and_tears_nothing_apart(state: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "cryoflux",
-        "run",
-        *SURE,
-        "--budget",
-        "400J",
-        "--state",
-        str(state),
-        "--json",
-    ]
-    run = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-    )
-    for line in run.stdout:
-        if '"train"' in line and '"begin"' in line:
-            break
+    run = stopped_at("train", "begin", "run", *SURE, "--budget", "400J", "--state", state, "--json")
     run.stdout.close()
+    run.send_signal(signal.SIGCONT)
     stderr = run.stderr.read()
     run.stderr.close()
-    assert run.wait(timeout=120) != 1
+    assert run.wait(timeout=CEILING_S) != 1
     assert "Traceback" not in stderr
     verified = cryoflux("verify", state)
     assert verified.code == 0, verified.stdout
@@ -147,5 +133,5 @@ def test_a_pipe_that_closes_early_is_no_verdict(state: Path) -> None:
 
 def test_an_ascii_terminal_breaks_nothing(state: Path) -> None:
     for command in (["verify", state], ["receipts", "list", "--state", state, "--json"]):
-        outcome = cryoflux(*command, PYTHONIOENCODING="ascii")
+        outcome = cryoflux(*command, cold=True, PYTHONIOENCODING="ascii")
         assert outcome.code == 0, outcome.stderr

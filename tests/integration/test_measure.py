@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 
 import cryoflux as package
 from cryoflux.cli.console import emit_json
-from running import cryoflux, environment
+from running import cryoflux, ended, python
 
 BURN = "import time\nend = time.process_time() + {0}\nwhile time.process_time() < end: pass\n"
 ORPHAN = """
@@ -76,17 +74,15 @@ def test_a_command_that_is_not_there_is_a_clear_error() -> None:
 
 
 def test_ctrl_c_ends_the_command_and_its_joules_are_still_told() -> None:
-    command = [sys.executable, "-m", "cryoflux", "energy", "measure", "--json", "--", "sleep", "60"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment()
-    )
+    measure = ["energy", "measure", "--json", "--", "sleep", "10000"]
+    process = python("-m", "cryoflux", *measure, start_new_session=True)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while not children.read_text():
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    stdout, _ = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert json.loads(stdout)["exit_code"] == 130
+    outcome = ended(process)
+    assert outcome.code == 130
+    assert outcome.events[-1]["exit_code"] == 130
 
 
 def test_a_trace_adds_up_to_what_was_measured(tmp_path: Path) -> None:

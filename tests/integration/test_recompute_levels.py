@@ -42,7 +42,7 @@ def test_each_level_has_its_word(state: Path) -> None:
         "retraining": EXACT,
     }
     words = " ".join(check["detail"] for check in report["checks"])
-    assert "the signed Merkle roots" in words
+    assert "Merkle roots of losses are the signed ones" in words
     assert f"{EXACT} on 16 of 75 examples" in words
 
 

@@ -4,6 +4,7 @@ import http.server
 import json
 import re
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -14,7 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from running import QUICK, SURE, Outcome, cryoflux, start
+from running import CEILING_S, QUICK, SURE, cryoflux, ended, start, stopped_at
+
+PATIENT = ["--timeout", "600"]
+
+
+def spent_uj(url: str) -> int:
+    """What the daemon has noted of its one reservation."""
+    with urllib.request.urlopen(f"{url}/v1/reservations", timeout=CEILING_S) as answer:
+        (reservation,) = json.load(answer)["reservations"]
+    return int(reservation["spent"]["uj"])
 
 
 @contextmanager
@@ -31,15 +41,16 @@ def daemon(state: Path, *options: str, port: str = "0") -> Iterator[str]:
             raise AssertionError(text + process.stderr.read())
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=CEILING_S)
 
 
 def test_a_daemon_does_the_same_job_as_the_embedded_meter(tmp_path: Path, inputs: list[str]) -> None:
     with daemon(tmp_path / "agent", "--credit", "grant") as url:
         outcome = cryoflux(
-            "run", *inputs, *QUICK, "--budget", "36J", "--agent", url, "--state", tmp_path / "s", "--json"
-        )
-        with urllib.request.urlopen(f"{url}/v1/sample", timeout=10) as answer:
+            "run", *inputs, *QUICK, *PATIENT, "--budget", "36J", "--agent", url,
+            "--state", tmp_path / "s", "--json",
+        )  # fmt: skip
+        with urllib.request.urlopen(f"{url}/v1/sample", timeout=CEILING_S) as answer:
             bucket_j = json.load(answer)["bucket_j"]
     summary = outcome.summary
     assert summary["attempts"] >= 2
@@ -89,19 +100,19 @@ def test_a_daemon_that_dies_mid_attempt_leaves_an_attempt_that_the_next_run_clos
 ) -> None:
     state, account = tmp_path / "s", tmp_path / "agent"
     with daemon(account, "--credit", "grant") as url:
-        options = ["--learning-rate", "0.01", "--reserve", "400J", "--budget", "800J"]
-        limits = ["--max-steps", "1000000", "--timeout", "0.5"]
-        run = start("run", *inputs, *options, *limits, "--agent", url, "--state", state, "--json")
-        for line in run.stdout:
-            if '"train"' in line and '"begin"' in line:
-                time.sleep(1.5)
-                break
-    stdout, stderr = run.communicate(timeout=120)
-    assert run.returncode == 3, stdout + stderr
-    assert "Traceback" not in stderr
+        options = [*QUICK, *PATIENT, "--budget", "48J", "--agent", url, "--state", state, "--json"]
+        run = stopped_at("train", "end", "run", *inputs, *options)
+        while not spent_uj(url):
+            time.sleep(0.1)
+    run.send_signal(signal.SIGCONT)
+    stopped = ended(run)
+    assert stopped.code == 3, stopped.stdout + stopped.stderr
+    assert "Traceback" not in stopped.stderr
     assert cryoflux("verify", state).code == 0
     with daemon(account, "--credit", "grant") as url:
-        again = cryoflux("run", *QUICK, "--attempts", "1", "--agent", url, "--state", state, "--json")
+        again = cryoflux(
+            "run", *QUICK, *PATIENT, "--attempts", "1", "--agent", url, "--state", state, "--json"
+        )
         assert again.code == 0, again.stderr
         (closed,) = again.of("recovered")
         assert closed["joules_spent"] > 0
@@ -109,33 +120,19 @@ def test_a_daemon_that_dies_mid_attempt_leaves_an_attempt_that_the_next_run_clos
     shutil.rmtree(state)
 
 
-def test_a_daemon_that_restarts_mid_attempt_is_waited_for(tmp_path: Path, inputs: list[str]) -> None:
+def test_a_daemon_that_restarts_mid_attempt_is_asked_again(tmp_path: Path, inputs: list[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     state, account = tmp_path / "s", tmp_path / "agent"
     steps = ["--learning-rate", "0.01", "--reserve", "400J", "--max-steps", "150"]
     with daemon(account, "--credit", "grant", port=port) as url:
-        run = start(
-            "run",
-            *inputs,
-            *steps,
-            "--budget",
-            "400J",
-            "--attempts",
-            "1",
-            "--agent",
-            url,
-            "--state",
-            state,
-            "--json",
-        )
-        for line in run.stdout:
-            if '"train"' in line and '"begin"' in line:
-                break
+        options = [*steps, *PATIENT, "--budget", "400J", "--attempts", "1", "--agent", url]
+        run = stopped_at("train", "begin", "run", *inputs, *options, "--state", state, "--json")
     with daemon(account, "--credit", "grant", port=port):
-        stdout, stderr = run.communicate(timeout=120)
-    assert run.returncode == 0, stdout + stderr
-    (attempt,) = Outcome(0, stdout, stderr).of("attempt")
+        run.send_signal(signal.SIGCONT)  # not before: how long it asks again for is seconds
+        outcome = ended(run)
+    assert outcome.code == 0, outcome.stdout + outcome.stderr
+    (attempt,) = outcome.of("attempt")
     assert attempt["decision"] in {"accepted", "rejected"}
     assert attempt["joules_spent"] > 0
     assert cryoflux("verify", state).code == 0
@@ -147,7 +144,7 @@ def test_joules_reserved_at_a_daemon_are_unknown_and_not_zero_without_it(
     state = tmp_path / "s"
     with daemon(tmp_path / "agent", "--credit", "grant") as url:
         killed = cryoflux(
-            "run", *inputs, *SURE, "--budget", "80J", "--agent", url, "--state", state, "--json",
+            "run", *inputs, *SURE, *PATIENT, "--budget", "80J", "--agent", url, "--state", state, "--json",
             kill_at="evaluate:begin",
         )  # fmt: skip
         assert killed.code < 0

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from cryoflux.receipts.checkpoint import parse_note
-from running import cryoflux
+from running import CEILING_S, cryoflux
 from signed_log import SignedLog
 from synthetic_state import open_state
 from witness_process import WitnessProcess, witness
@@ -114,7 +114,7 @@ def test_a_witness_that_dies_anywhere_signs_one_history(tmp_path: Path, moment: 
     dying = WitnessProcess(tmp_path, "--log", str(LOG.vkey), program=("-c", program))
     with pytest.raises(httpx2.TransportError):
         dying.post(LOG.submission(0, 5))
-    assert dying.process.wait(timeout=30) == -signal.SIGKILL
+    assert dying.process.wait(timeout=CEILING_S) == -signal.SIGKILL
     dying.process.stdout.close()
     dying.process.stderr.close()
     with witness(tmp_path, "--log", str(LOG.vkey)) as again:
@@ -128,7 +128,7 @@ def test_a_witness_that_dies_anywhere_signs_one_history(tmp_path: Path, moment: 
 
 def flood(url: str, story: SignedLog, signed: list[tuple[int, bytes]], stop: threading.Event) -> None:
     known, size = 0, 1
-    with httpx2.Client(trust_env=False, timeout=10) as http:
+    with httpx2.Client(trust_env=False, timeout=CEILING_S) as http:
         while not stop.is_set():
             try:
                 reply = http.post(f"{url}/add-checkpoint", content=story.submission(known, size))
@@ -142,6 +142,13 @@ def flood(url: str, story: SignedLog, signed: list[tuple[int, bytes]], stop: thr
                 size = max(size, known) + (known == size)
             else:
                 size += 1
+
+
+def wait_for(signed: list[tuple[int, bytes]], count: int) -> None:
+    until = time.monotonic() + CEILING_S
+    while len(signed) < count:
+        assert time.monotonic() < until, "nothing is signed any more"
+        time.sleep(0.005)
 
 
 def stories_in(signed: list[tuple[int, bytes]]) -> set[str]:
@@ -164,7 +171,8 @@ def test_a_witness_that_is_killed_again_and_again_signs_one_history(tmp_path: Pa
         ]
         for thread in threads:
             thread.start()
-        time.sleep(0.05 + chance.random() / 4)
+        wait_for(signed, chance.randrange(12))
+        time.sleep(chance.random() / 20)
         running.end(signal.SIGKILL)
         stop.set()
         for thread in threads:
@@ -185,7 +193,7 @@ def test_two_processes_on_one_memory_sign_one_history(tmp_path: Path) -> None:
         ]
         for thread in threads:
             thread.start()
-        time.sleep(1.0)
+        wait_for(signed, 100)
         stop.set()
         for thread in threads:
             thread.join()

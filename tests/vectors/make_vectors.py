@@ -1,4 +1,4 @@
-"""Writes the test vectors beside it; the same bytes every time, from fixed keys and a real old log.
+"""Writes the test vectors beside it; the same bytes every time, from fixed keys and a log of each form.
 
 Run it from the root of the repository: ``python tests/vectors/make_vectors.py``. A test compares what it
 gives with the files, so a change of a format cannot go unnoticed.
@@ -23,7 +23,8 @@ from cryoflux.signing.envelope import pae
 from cryoflux.signing.keys import key_id, public_pem, raw_public_key
 
 FOLDER = Path(__file__).parent
-SOURCE = FOLDER / "log-evidence-v1.jsonl"
+FIRST_FORM = FOLDER / "log-evidence-v1.jsonl"
+SECOND_FORM = FOLDER / "log-v2.jsonl"
 RECEIPT = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
 LOG = Ed25519PrivateKey.from_private_bytes(b"\x02" * 32)
 ROOT = Ed25519PrivateKey.from_private_bytes(b"\x03" * 32)
@@ -46,8 +47,8 @@ def seal(payload: bytes, key: Ed25519PrivateKey = RECEIPT, /, **changes: Any) ->
     return rfc8785.dumps({**said, **changes})
 
 
-def statements() -> list[dict[str, Any]]:
-    lines = SOURCE.read_bytes().splitlines()
+def statements(source: Path = FIRST_FORM) -> list[dict[str, Any]]:
+    lines = source.read_bytes().splitlines()
     return [json.loads(base64.b64decode(json.loads(line)["payload"])) for line in lines]
 
 
@@ -63,6 +64,9 @@ def chain(said: list[dict[str, Any]], keys: list[Ed25519PrivateKey]) -> list[byt
             predicate["intent"] = leaves.get(predicate["intent"], predicate["prev"])
         envelopes.append(seal(rfc8785.dumps({**statement, "predicate": predicate}), key))
         leaves[before] = predicate["prev"]
+        if "madeAt" in predicate:
+            made = envelopes[predicate["madeAt"]] if predicate["madeAt"] < index else b""
+            predicate["madeBy"] = leaf_hash(made).hex()
     return envelopes
 
 
@@ -95,7 +99,14 @@ def revoked(old: Ed25519PrivateKey) -> dict[str, Any]:
 
 def entry_cases() -> list[Case]:
     """One envelope each, to be checked with the receipt key."""
-    first, receipt = chain(statements()[:2], [RECEIPT, RECEIPT])
+    first = forged_entries(statements()[:2], "v1: ")
+    second = forged_entries(statements(SECOND_FORM)[:2], "v2: ")
+    return [*first, *second, *second_form()]
+
+
+def forged_entries(pair: list[dict[str, Any]], form: str) -> list[Case]:
+    """An intent and a receipt, and whatever must not be taken for one."""
+    first, receipt = chain(pair, [RECEIPT, RECEIPT])
     payload = base64.b64decode(json.loads(receipt)["payload"])
     said = json.loads(payload)
     (signature,) = json.loads(receipt)["signatures"]
@@ -112,6 +123,7 @@ def entry_cases() -> list[Case]:
     def resigned(**changes: Any) -> bytes:
         return seal(payload, signatures=[{**signature, **changes}])
 
+    squared = next(name for name in said["predicate"]["evaluation"] if name.startswith("deltaSquared"))
     joules = b'"microjoules":%d' % said["predicate"]["energy"]["microjoules"]
     flipped = bytearray(base64.b64decode(signature["sig"]))
     flipped[7] ^= 1
@@ -131,18 +143,31 @@ def entry_cases() -> list[Case]:
         ("an escape that is not needed", spelled(b'"receipt', b'"\\u0072eceipt') if b'"receipt' in payload
             else spelled(b'"task"', b'"\\u0074ask"'), "form: not canonical (RFC 8785)"),
         ("an optional field that says nothing", changed(lambda d: d["predicate"]["decision"]["rule"].update(
-            alphaPpm=0)), "form: not canonical (left out where it is zero)"),
+            screen="")), "form: not canonical (left out where it says nothing)"),
         ("an integer beyond 2^53", seal(payload.replace(joules, b'"microjoules":9007199254740992')),
             "form: not every reader holds it exactly"),
         ("true for one", changed(lambda d: d["predicate"]["energy"].update(microjoules=True)), "form: type"),
         ("a digest in capitals", changed(lambda d: d["predicate"]["base"].update(
             digest=d["predicate"]["base"]["digest"].upper())), "form: pattern"),
-        ("a text too long", changed(lambda d: d["predicate"].update(reason="x" * 2001)), "form: too long"),
+        ("a text too long", changed(
+            lambda d: d["predicate"]["task"].update(id="x" * 2001)), "form: too long"),
         ("more than 60,000 bytes", changed(lambda d: d["predicate"].update(software={
             f"{i:04}": "x" * 2000 for i in range(24)})), "form: does not fit into a tile"),
         ("a name in the style of Python", spelled(b'"finishedAt"', b'"finished_at"'), "form: unknown field"),
         ("a version that came later", changed(lambda d: d.update(
-            predicateType="https://cryoflux.dev/receipt/v2")), "newer: written by a newer CryoFlux"),
+            predicateType="https://cryoflux.dev/receipt/v3")), "newer: written by a newer CryoFlux"),
+        ("the other version's name", changed(lambda d: d.update(predicateType="https://cryoflux.dev/receipt/"
+            + {"1": "v2", "2": "v1"}[d["predicateType"][-1]])), "form: missing and unknown fields"),
+        ("a kind that came later", changed(lambda d: d.update(
+            predicateType="https://cryoflux.dev/verdict/v1")), "newer: written by a newer CryoFlux"),
+        ("a line feed after a time", changed(lambda d: d["predicate"].update(
+            finishedAt=d["predicate"]["finishedAt"] + "\n")), "form: pattern"),
+        ("a line feed after a digest", changed(lambda d: d["predicate"]["base"].update(
+            digest=d["predicate"]["base"]["digest"] + "\n")), "form: pattern"),
+        ("a large number with a line feed", changed(lambda d: d["predicate"]["evaluation"].update(
+            {squared: d["predicate"]["evaluation"][squared] + "\n"})), "form: pattern"),
+        ("a large number with a zero before it", changed(lambda d: d["predicate"]["evaluation"].update(
+            {squared: "0" + d["predicate"]["evaluation"][squared]})), "form: pattern"),
         ("a statement of somebody else", changed(lambda d: d.update(
             predicateType="https://example.org/receipt/v1")), "form: unknown predicate type"),
         ("not JSON", seal(b"not JSON"), "form: not JSON"),
@@ -172,7 +197,58 @@ def entry_cases() -> list[Case]:
         ("a signature over the payload alone", resigned(sig=encode(RECEIPT.sign(payload))),
             "signature: does not hold"),
     ]  # fmt: skip
-    return [case(name, why, envelope=encode(envelope)) for name, envelope, why in cases]
+    return [case(form + name, why, envelope=encode(envelope)) for name, envelope, why in cases]
+
+
+def second_form() -> list[Case]:
+    """Every kind of entry of the second form, and what is new in it."""
+    said = statements(SECOND_FORM)
+    whole = chain(said, [RECEIPT] * len(said))
+    kinds = [f"{s['predicateType'].rsplit('/', 2)[1]} {i}" for i, s in enumerate(said)]
+    cases = [(f"entry {i}, {kind}", whole[i], "") for i, kind in enumerate(kinds)]
+    moved = next(i for i, statement in enumerate(said) if "head/" in statement["predicateType"])
+    aborted = next(i for i, statement in enumerate(said) if statement["predicate"].get("cause"))
+    plain = next(i for i, statement in enumerate(said)
+        if (statement["predicate"].get("evaluation") or {"hits": 1}).get("hits") is None)  # fmt: skip
+
+    def changed(index: int, change: Callable[[dict[str, Any]], object]) -> bytes:
+        document = json.loads(base64.b64decode(json.loads(whole[index])["payload"]))
+        change(document["predicate"])
+        return seal(rfc8785.dumps(document))
+
+    spelt = "form: not canonical (left out where it says nothing)"
+    cases += [
+        ("an empty cause", changed(1, lambda p: p.update(cause="")), spelt),
+        ("a cause that nobody knows", changed(aborted, lambda p: p.update(cause="bored")), "form: cause"),
+        ("one slot", changed(0, lambda p: p.update(slots=1)), spelt),
+        ("no slot", changed(0, lambda p: p.update(slots=0)), "form: slots"),
+        ("hits of null", changed(plain, lambda p: p["evaluation"].update(hits=None)), spelt),
+        ("a reason that is a sentence", changed(1, lambda p: p.update(reason="Kept.")), "form: type"),
+        ("a code in capitals", changed(1, lambda p: p["reason"].update(code="Kept")), "form: pattern"),
+        ("a half in a reason", changed(1, lambda p: p["reason"]["numbers"].update(count=0.5)), "form: type"),
+        ("no numbers, spelt out", changed(aborted, lambda p: p["reason"].update(numbers={})), spelt),
+        ("a task whose name is a path", changed(0, lambda p: p["task"].update(name="../x")), "form: pattern"),
+        ("a head of a path", changed(moved, lambda p: p.update(task="../x")), "form: pattern"),
+        ("a move that nobody knows", changed(moved, lambda p: p.update(move="merge")), "form: move"),
+        ("no evidence, spelt out", changed(moved, lambda p: p.update(evidence=[])), spelt),
+        (
+            "a section of numbers in a list",
+            changed(1, lambda p: p["training"]["section"]["fields"].update(modules=[1])),
+            "form: type",
+        ),
+        (
+            "a section that is deep",
+            changed(1, lambda p: p["training"]["section"]["fields"].update(modules={})),
+            "form: type",
+        ),
+        (
+            "more programs than are listed",
+            changed(1, lambda p: p.update(software={f"{i:02}": "1" for i in range(65)})),
+            "form: too many",
+        ),
+        ("nothing was read", changed(1, lambda p: p["evaluation"].update(read=0)), "form: read"),
+    ]
+    return [case(f"v2: {name}", why, envelope=encode(envelope)) for name, envelope, why in cases]
 
 
 def case(name: str, why: str, **inputs: Any) -> Case:
@@ -186,6 +262,9 @@ def log_cases() -> list[Case]:
     turned = [*named, rotated(RECEIPT, SECOND)]
     ours, root = [RECEIPT] * 3, [ROOT]
     intent = statements()[2]
+    second = statements(SECOND_FORM)
+    moved = next(i for i, statement in enumerate(second) if "head/" in statement["predicateType"])
+    onward, until = [*named, *second[:2]], second[: moved + 1]
     cases = [
         ("one key", pair, ours[:2], ""),
         ("a root key is named", named, ours, ""),
@@ -213,6 +292,21 @@ def log_cases() -> list[Case]:
             [*ours, *root, *root, SECOND],
             "",
         ),
+        ("a log of the second form", second, [RECEIPT] * len(second), ""),
+        ("a log that goes on in the second form", onward, [RECEIPT] * 5, ""),
+        ("a receipt signed by the root key", onward, [*[RECEIPT] * 4, ROOT], "4: not the receipt key"),
+        (
+            "a head moved by the root key",
+            [*until[:2], root_named(), *until[2:]],
+            [*[RECEIPT] * (moved + 1), ROOT],
+            f"{moved + 1}: not the receipt key",
+        ),
+        (
+            "a head moved by a retired key",
+            [*named, rotated(RECEIPT, SECOND), until[-1]],
+            [*ours, ROOT, RECEIPT],
+            "4: retired key",
+        ),
         ("a rotation back", [*turned, rotated(SECOND, RECEIPT)], [*ours, *root, *root], "4: key named again"),
         (
             "a rotation of another key",
@@ -232,11 +326,25 @@ def checkpoint_cases() -> list[Case]:
     note = sign_checkpoint(Checkpoint(ORIGIN, 7, hashlib.sha256(b"root").digest()), LOG).decode()
     foreign = sign_checkpoint(Checkpoint(ORIGIN, 7, hashlib.sha256(b"root").digest()), OTHER).decode()
     signature = note.splitlines()[-1].split()[-1]
+    root = note.splitlines()[2]
+
+    def hashed(text: str) -> str:
+        content = base64.b64decode(text)
+        return encode(bytes([content[0] ^ 1]) + content[1:])
+
+    def loosened(text: str) -> str:
+        return text[:-2] + chr(ord(text[-2]) + 1) + "="
+
     cases = [
         ("a checkpoint", note, ""),
         ("another size", note.replace("\n7\n", "\n8\n"), "signature: does not hold"),
         ("a leading zero", note.replace("\n7\n", "\n07\n"), "form: size"),
         ("another key", foreign, "signature: another key"),
+        ("another hash of the key", note.replace(signature, hashed(signature)), "signature: another key"),
+        ("loose bits", note.replace(signature, loosened(signature)), "form: signature"),
+        ("another origin", note.replace(ORIGIN + "\n", ORIGIN + "x\n", 1), "signature: does not hold"),
+        ("another root", note.replace(root, encode(bytes(32))), "signature: does not hold"),
+        ("carriage returns", note.replace("\n", "\r\n"), "form: lines"),
         ("no signature", note.split("\n\n")[0] + "\n\n", "form: no signature"),
         (
             "another name in the signature line",
@@ -264,6 +372,7 @@ def proof_cases() -> list[Case]:
     text = format_proof(one).decode()
     older = sign_checkpoint(Checkpoint(ORIGIN, 3, root_hash(leaves[:3])), LOG)
     cases = [(f"entry {proof.index} of {len(leaves)}", format_proof(proof).decode(), "") for proof in good]
+    cases += second_proofs()
     cases += [
         ("another entry", format_proof(Proof(1, one.hashes, note, entries[2])).decode(), "inclusion"),
         ("another index", format_proof(Proof(2, one.hashes, note, one.extra)).decode(), "inclusion"),
@@ -287,6 +396,32 @@ def proof_cases() -> list[Case]:
         ),
     ]
     return [case(name, why, proof=text) for name, text, why in cases]
+
+
+def second_proofs() -> list[tuple[str, str, str]]:
+    """Entries of the second form, each with its proof; one is called by another's number."""
+    said = statements(SECOND_FORM)
+    entries = chain(said, [RECEIPT] * len(said))
+    leaves = [leaf_hash(entry) for entry in entries]
+    note = sign_checkpoint(Checkpoint(ORIGIN, len(leaves), root_hash(leaves)), LOG)
+    moved = [*entries[1:], entries[0]]
+    elsewhere = [leaf_hash(entry) for entry in moved]
+    other = sign_checkpoint(Checkpoint(ORIGIN, len(leaves), root_hash(elsewhere)), LOG)
+    return [
+        *(
+            (
+                f"v2: entry {i} of {len(leaves)}",
+                format_proof(Proof(i, tuple(inclusion_proof(i, leaves)), note, entries[i])).decode(),
+                "",
+            )
+            for i in range(len(leaves))
+        ),
+        (
+            "v2: an entry at another place than it says",
+            format_proof(Proof(0, tuple(inclusion_proof(0, elsewhere)), other, moved[0])).decode(),
+            "sequence",
+        ),
+    ]
 
 
 def merkle_cases() -> dict[str, Any]:

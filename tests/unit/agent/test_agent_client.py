@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 import stamina
 
+from cryoflux.agent import client as agent_client
 from cryoflux.agent.client import AgentClient
+from cryoflux.energy.interface import Reservation
 from cryoflux.errors import AgentError, BudgetError, ConfigError
+from running import CEILING_S
 
 ENERGY = {"joules": 30.0, "uj": 30_000_000, "lo_uj": 1, "hi_uj": 60_000_000, "tier": "counter", "flags": []}
 RESERVATION = {
@@ -136,12 +141,14 @@ def test_a_slow_agent_is_not_waited_for_for_ever():
     hold = threading.Event()
 
     def wait(*_):
-        hold.wait(20)
+        hold.wait(CEILING_S)
         return 200, b"{}"
 
     with answering(wait) as (url, _), client_of(url, timeout=0.1) as client:
-        assert "in time" in refused(client.sample)
-        hold.set()
+        try:
+            assert "in time" in refused(client.sample)
+        finally:
+            hold.set()
 
 
 def test_a_restart_in_between_is_bridged_by_asking_again_with_the_same_request_id():
@@ -216,18 +223,17 @@ def test_a_token_that_cannot_be_sent_is_said_to_be_that():
     assert len(caught.value.lines()) == 3
 
 
-def test_spending_is_asked_for_seldom_and_never_falls_in_between():
+def test_spending_is_asked_for_seldom_and_never_falls_in_between(monkeypatch):
     def reply(asked, _):
         figure = {**ENERGY, "uj": 30_000_000 - asked * 1_000_000}
         return 200, json.dumps({**RESERVATION, "spent": figure}).encode()
 
     with answering(reply) as (url, asked), client_of(url) as client:
-        began, figures = time.monotonic(), []
-        while time.monotonic() - began < 0.7:
-            figures.append(client.spent("r1").uj)
-        elapsed_s = time.monotonic() - began
-        assert len(asked) <= elapsed_s / 0.2 + 1
-        assert len(figures) > 10 * len(asked)
+        moments = itertools.count()  # a hundredth of a second from one to the next
+        clock = SimpleNamespace(monotonic=lambda: next(moments) / 100, process_time=time.process_time)
+        monkeypatch.setattr(agent_client, "time", clock)
+        figures = [client.spent("r1").uj for _ in range(300)]
+        assert 4 <= len(asked) <= next(moments) / 100 / 0.5 + 1
         assert figures == sorted(figures)
 
 
@@ -271,3 +277,22 @@ def test_only_reservations_of_dead_processes_are_offered_for_recovery():
     with answering(lambda *_: (200, content)) as (url, _), client_of(url) as client:
         (left,) = client.open_reservations()
     assert (left.reservation.id, left.spent.uj) == ("False", 30_000_000)
+
+
+def test_the_log_of_a_reservation_is_the_one_that_the_daemon_keeps():
+    marked, older = {**RESERVATION, "log": "ours", "alive": False}, {**RESERVATION, "alive": False}
+    for listed, log in ((marked, "ours"), (older, "")):
+        taken = json.dumps({**json.loads(TAKEN), **({"log": log} if log else {})}).encode()
+        listing = json.dumps({"reservations": [listed]}).encode()
+
+        def reply(_, path, taken=taken, listing=listing):
+            return 200, taken if path == "/v1/take" else listing
+
+        with answering(reply) as (url, asked), client_of(url) as client:
+            reservations = [
+                client.take(120_000_000, request_id="a", log="ours"),
+                client.find("a"),
+                client.open_reservations()[0].reservation,
+            ]
+        assert reservations == [Reservation("r1", "a", 120_000_000, log)] * 3
+        assert asked[0][2]["log"] == "ours"

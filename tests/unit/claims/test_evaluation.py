@@ -12,7 +12,6 @@ from cryoflux.claims.evaluation import Figures, add_up, in_words, judge, shown, 
 from cryoflux.claims.expression import Quantity, parse_expression
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import Tier
-from cryoflux.receipts.entry import receipt_of
 from cryoflux.receipts.statement import Receipt
 from synthetic_parts import COUNT
 from synthetic_state import SyntheticState
@@ -40,22 +39,22 @@ def holds(text: str, found: Figures) -> bool:
 
 
 def receipts(made: SyntheticState) -> Iterator[Receipt]:
-    return (receipt for entry in made.entries if (receipt := receipt_of(entry)) is not None)
+    return (receipt for entry in made.entries if (receipt := entry.receipt) is not None)
 
 
 def test_joules_count_every_attempt_and_delta_only_what_was_kept(pristine: SyntheticState) -> None:
     found, said = add_up(receipts(pristine)), list(receipts(pristine))
     assert (found.attempts, found.kept, found.aborted) == (4, 2, 1)
     assert (found.lo_uj, found.estimate_uj, found.hi_uj) == (360_000_000, 400_000_000, 440_000_000)
-    sums = [r.evaluation.delta_nano_nat_sum for r in (said[0], said[3]) if r.evaluation]
+    sums = [r.evaluation.delta_sum for r in (said[0], said[3]) if r.evaluation]
     assert found.delta == Fraction(sum(sums), COUNT)
     assert said[1].evaluation is not None
-    assert said[1].evaluation.delta_nano_nat_sum != 0
+    assert said[1].evaluation.delta_sum != 0
     first, last = said[0].evaluation, said[3].evaluation
     assert first is not None
     assert last is not None
-    assert found.loss_first == Fraction(first.base_loss_nano_nat_sum, COUNT)
-    assert found.loss_last == Fraction(last.new_loss_nano_nat_sum, COUNT)
+    assert found.loss_first == Fraction(first.base_loss_sum, COUNT)
+    assert found.loss_last == Fraction(last.new_loss_sum, COUNT)
     assert found.tier is Tier.MODELLED
 
 
@@ -63,7 +62,7 @@ def test_the_loss_after_a_rejected_attempt_is_that_of_its_base(pristine: Synthet
     said = list(receipts(pristine))[:2]
     found = add_up(said)
     assert said[1].evaluation is not None
-    assert found.loss_last == Fraction(said[1].evaluation.base_loss_nano_nat_sum, COUNT)
+    assert found.loss_last == Fraction(said[1].evaluation.base_loss_sum, COUNT)
 
 
 def test_the_end_of_the_interval_is_the_one_that_is_worse_for_the_claim() -> None:

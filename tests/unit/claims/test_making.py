@@ -15,7 +15,8 @@ from cryoflux.receipts.checkpoint import cosign, parse_note, with_signatures
 from cryoflux.receipts.rotation import enrol_root, revoke_key, rotate_key
 from cryoflux.receipts.statement import Outcome, Training
 from cryoflux.signing.keys import key_id, load_public_key
-from cryoflux.verification.result import Claim, Status
+from cryoflux.tasks.lora.section import SECTIONS
+from cryoflux.verification.result import Knowledge, Status
 from synthetic_parts import figure, training
 from synthetic_state import SyntheticState, open_state
 
@@ -25,7 +26,7 @@ TRUE = "delta >= 0.05 and joules <= 440 and kept == 2 and tier == modelled"
 
 
 def checked(content: bytes, **options: object) -> ClaimReport:
-    return check_claim(content, Path("claim.json"), **options)
+    return check_claim(content, Path("claim.json"), sections=SECTIONS, **options)
 
 
 def failures(report: ClaimReport) -> list[str]:
@@ -54,12 +55,12 @@ def test_a_true_claim_holds_for_a_stranger(pristine: SyntheticState) -> None:
 
 def test_what_rests_on_joules_is_attested_and_the_rest_is_arithmetic(pristine: SyntheticState) -> None:
     report = checked(make_claim(pristine.path, TRUE).content)
-    known = {c.detail.split(" ")[0]: c.claim for c in report.report.checks if c.number == 22}
+    known = {c.detail.split(" ")[0]: c.knowledge for c in report.report.checks if c.number == 22}
     assert known == {
-        "delta": Claim.PROVEN,
-        "joules": Claim.ATTESTED,
-        "kept": Claim.PROVEN,
-        "tier": Claim.ATTESTED,
+        "delta": Knowledge.PROVEN,
+        "joules": Knowledge.ATTESTED,
+        "kept": Knowledge.PROVEN,
+        "tier": Knowledge.ATTESTED,
     }
 
 

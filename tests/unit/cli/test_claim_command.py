@@ -64,7 +64,10 @@ def test_json_says_the_exact_values(
     assert found["claim"]["holds"] is True
     assert (found["claim"]["first"], found["claim"]["end"], found["claim"]["whole"]) == (6, 8, False)
     assert [clause["value"] for clause in found["claim"]["clauses"]] == ["110000000", "1"]
-    assert {check["claim"] for check in found["checks"] if check["number"] == 22} == {"proven", "attested"}
+    assert {check["knowledge"] for check in found["checks"] if check["number"] == 22} == {
+        "proven",
+        "attested",
+    }
 
 
 def test_a_changed_claim_exits_with_1_and_names_what_failed(

@@ -33,14 +33,14 @@ def test_list_as_json(
 ) -> None:
     assert run(monkeypatch, "receipts", "list", "--json", "--state", pristine.path) == 0
     views = json.loads(capsys.readouterr().out)
-    assert [view["task_id"] for view in views] == ["a0001", "a0002", "a0003", "a0004"]
+    assert [view["task_id"] for view in views] == ["a0001_0", "a0002_2", "a0003_4", "a0004_6"]
 
 
 def test_show_as_json_has_the_flat_names_and_the_signed_statement(
     pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entry = pristine.entries[1]
-    for name in ("1", "a0001", entry.leaf_hash[:10]):
+    for name in ("1", "a0001_0", entry.leaf_hash[:10]):
         assert run(monkeypatch, "receipts", "show", name, "--json", "--state", pristine.path) == 0
         view = json.loads(capsys.readouterr().out)
         assert view["statement"] == json.loads(entry.signed.payload)
@@ -177,7 +177,7 @@ def test_verify_says_how_many_receipts_were_evaluated_again(
     pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from cryoflux.cli.verify import _verdict
-    from cryoflux.verification.steps import verify_target
+    from verifying import verify_target
 
     report = verify_target(pristine.path)
     assert "Recomputed: nothing (add --recompute 1)." in _verdict(report)
@@ -197,7 +197,7 @@ def test_models_are_listed_by_where_they_came_from(
     rejected = pristine.entries[3].statement.predicate.evaluation.candidate.digest
     origins = listed()
     assert origins[first[:16]] == "version 0"
-    assert origins[accepted[:16]].endswith("a0001")
+    assert origins[accepted[:16]].endswith("a0001_0")
     assert origins[rejected[:16]] == "no receipt says where it came from"
     assert run(monkeypatch, "models", "show", first[:16], "--state", state) == 0
     assert "version 0" in capsys.readouterr().out
@@ -212,7 +212,7 @@ def test_a_proof_is_one_file_that_is_checked_offline(
     tmp_path: Path,
 ) -> None:
     keys = ("--key", pristine.path / "keys" / "receipt.pub", "--log-key", pristine.path / "keys" / "log.pub")
-    assert run(monkeypatch, "receipts", "proof", "a0002", "--state", pristine.path) == 0
+    assert run(monkeypatch, "receipts", "proof", "a0002_2", "--state", pristine.path) == 0
     file = tmp_path / "receipt-3.tlog-proof"
     assert f"check-proof {file.name} --key" in capsys.readouterr().err
     assert run(monkeypatch, "receipts", "check-proof", file, *keys) == 0
@@ -242,6 +242,7 @@ def test_a_bundle_says_how_to_check_it(
         "README.txt",
         "artefacts",
         "entries",
+        "heads.txt",
         "keys",
         "log",
         "receipt.schema.json",

@@ -28,7 +28,7 @@ def test_every_set_is_read_back_in_its_order_and_named_by_its_file(tmp_path: Pat
     assert data.file_digests.keys() == parts.keys()
     for name, examples in parts.items():
         path = data.folder / f"{name}.jsonl"
-        assert data.part(name) == load_examples(path) == examples
+        assert data.examples(name) == load_examples(path) == examples
         assert data.file_digests[name] == file_digest(path)
     assert (data.labels, data.digest) == (("a", "b"), digest)
 

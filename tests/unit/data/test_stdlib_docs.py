@@ -20,7 +20,7 @@ def test_it_is_real_text_of_many_areas_and_survives_the_way_to_the_disk(tmp_path
     prepared = open_prepared(store(files, digest, tmp_path), stdlib_docs.NAME)
     assert prepared.digest == digest
     assert set(prepared.labels) == labels
-    assert len(prepared.train) + len(prepared.holdout) + len(prepared.audit) == len(examples)
+    assert sum(prepared.count(name) for name in prepared.sets) == len(examples)
 
     holdout = prepared.folder / "holdout.jsonl"
     holdout.write_bytes(holdout.read_bytes().replace(b"gui", b"gut", 1))

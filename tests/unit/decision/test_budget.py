@@ -1,6 +1,7 @@
 """The error budget never overspends, whatever the verdicts were, and its bar never falls."""
 
 import math
+from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
 from itertools import product
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryoflux.decision import budget
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.rules import Thresholds, decide
@@ -103,3 +105,39 @@ def test_a_holdout_that_sees_only_luck_errs_at_most_as_often_as_promised() -> No
     lives, alpha_ppm = 400, 200_000
     wrong = sum(_fair_coins(rng, 40, alpha_ppm) for _ in range(lives))
     assert wrong / lives <= alpha_ppm / 1_000_000
+
+
+def exactly(alpha_ppm: int, looks: int, kept: int) -> int:
+    """The bar as it is defined: from the level itself, with more digits than anybody could need."""
+    level, digits = ErrorBudget(alpha_ppm, looks, kept).level, Context(prec=60)
+    log = digits.subtract(digits.ln(Decimal(level.denominator)), digits.ln(Decimal(level.numerator)))
+    return int(digits.multiply(log, Decimal(2000)).to_integral_value(ROUND_CEILING))
+
+
+@given(alpha_ppm=st.integers(1, 1_000_000), looks=st.integers(0, 3_000), share=st.floats(0.0, 1.0))
+def test_the_quick_bar_is_the_exact_one(alpha_ppm: int, looks: int, share: float) -> None:
+    kept = int(looks * share)
+    assert ErrorBudget(alpha_ppm, looks, kept).needed_milli == exactly(alpha_ppm, looks, kept)
+
+
+@given(looks=st.integers(0, 3_000), share=st.floats(0.0, 1.0))
+def test_a_float_is_never_further_off_than_it_says(looks: int, share: float) -> None:
+    kept = int(looks * share)
+    level, digits = ErrorBudget(50_000, looks, kept).level, Context(prec=60)
+    log = digits.subtract(digits.ln(Decimal(level.denominator)), digits.ln(Decimal(level.numerator)))
+    about, error = budget._about(50_000, looks, kept)
+    assert abs(digits.multiply(log, Decimal(2000)) - Decimal(about)) <= Decimal(error)
+
+
+@pytest.mark.parametrize(("looks", "kept"), [(500_000, 250_000), (1_000_000, 1_000), (123_457, 61_000)])
+def test_a_bar_after_very_many_looks_is_exact_too(looks: int, kept: int) -> None:
+    assert budget._exactly(50_000, looks, kept) == ErrorBudget(50_000, looks, kept).needed_milli
+
+
+def test_where_a_float_does_not_know_the_whole_number_is_computed_exactly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(budget, "_about", lambda *_: (12_000.0, 50_000.0))
+    budget._needed_milli.cache_clear()
+    assert ErrorBudget(50_000, 900, 30).needed_milli == exactly(50_000, 900, 30)
+    budget._needed_milli.cache_clear()

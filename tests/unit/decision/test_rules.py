@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.rules import RULES, Thresholds, decide
 from cryoflux.errors import ConfigError
+from cryoflux.sentences import say
 
 USUAL = Thresholds(min_delta=2_000_000, min_accuracy_gain_ppm=10_000, z_milli=3090, needed_milli=16_589)
 
@@ -30,7 +31,7 @@ def test_noise_that_reaches_the_threshold_is_kept_by_the_bare_rule_only() -> Non
     assert decide("whitepaper/v1", noisy, USUAL).accepted
     verdict = decide("evidence/v1", noisy, USUAL)
     assert not verdict.accepted
-    assert "may be noise" in verdict.reason
+    assert verdict.reason.code == "z.noise"
 
 
 def test_an_accuracy_gain_does_not_excuse_a_loss_that_went_up() -> None:
@@ -38,7 +39,7 @@ def test_an_accuracy_gain_does_not_excuse_a_loss_that_went_up() -> None:
     assert decide("whitepaper/v1", worse, USUAL).accepted
     verdict = decide("evidence/v1", worse, USUAL)
     assert not verdict.accepted
-    assert "loss went up" in verdict.reason
+    assert verdict.reason.code == "loss-went-up"
 
 
 def test_a_significant_accuracy_gain_counts_where_the_loss_did_not_rise() -> None:
@@ -84,21 +85,21 @@ def judged(rows: list) -> Evidence:
 
 
 def test_the_sentences_of_the_budgeted_rule_give_evidence_and_bar() -> None:
-    assert decide(RULE, spread(23_500_000, 50_000_000), USUAL).reason == (
+    assert say(decide(RULE, spread(23_500_000, 50_000_000), USUAL).reason) == (
         "Kept: Δ = +0.0235 ± 0.0049 nats, accuracy +0.0 points; Δ reaches 0.002, evidence 72.4 > 16.6."
     )
-    assert decide(RULE, spread(0, 100_000_000, gained=20), USUAL).reason == (
+    assert say(decide(RULE, spread(0, 100_000_000, gained=20), USUAL).reason) == (
         "Kept: Δ = +0.0000 ± 0.0098 nats, accuracy +5.0 points; "
         "the accuracy gain counts (evidence 20.0 > 16.6), Δ is not negative."
     )
-    assert decide(RULE, spread(5_000_000, 100_000_000), USUAL).reason == (
+    assert say(decide(RULE, spread(5_000_000, 100_000_000), USUAL).reason) == (
         "Undecided: Δ = +0.0050 ± 0.0098 nats, accuracy +0.0 points; "
         "Δ ≥ 0.002 is neither shown (evidence 1.0, needed > 16.6) nor ruled out."
     )
-    assert decide(RULE, spread(-31_000_000, 10_000_000, gained=20), USUAL).reason == (
+    assert say(decide(RULE, spread(-31_000_000, 10_000_000, gained=20), USUAL).reason) == (
         "Rejected: Δ = -0.0310 ± 0.0010 nats, accuracy +5.0 points; the holdout loss went up."
     )
-    assert decide(RULE, spread(1_000_000, 5_000_000), USUAL).reason == (
+    assert say(decide(RULE, spread(1_000_000, 5_000_000), USUAL).reason) == (
         "Rejected: Δ = +0.0010 ± 0.0005 nats, accuracy +0.0 points; Δ is below 0.002."
     )
 
@@ -112,7 +113,7 @@ def test_undecided_says_that_the_interval_reaches_the_smallest_delta(rows: list,
         assert verdict.undecided == (upper > bar.min_delta / 1e9)
     assert not (verdict.accepted and verdict.undecided)
     start = "Kept: " if verdict.accepted else "Undecided: " if verdict.undecided else "Rejected: "
-    assert verdict.reason.startswith(start)
+    assert say(verdict.reason).startswith(start)
 
 
 @given(LOSSES)
@@ -164,3 +165,23 @@ def test_the_bar_compares_numbers_of_any_size(base: int, new: int, count: int) -
 def test_a_rule_without_its_bar_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs a bar"):
         decide(RULE, spread(23_500_000, 50_000_000), Thresholds(2_000_000, 10_000, 3090))
+
+
+def test_a_task_without_right_and_wrong_is_judged_by_its_losses_alone() -> None:
+    clear = pair_losses([10**9] * 400, [9 * 10**8] * 400)
+    for rule in RULES:
+        verdict = decide(rule, clear, USUAL)
+        assert verdict.accepted
+        assert "accuracy" not in say(verdict.reason)
+        assert "gain" not in verdict.reason.numbers
+    worse = pair_losses([10**9] * 400, [11 * 10**8] * 400)
+    lenient = Thresholds(2_000_000, 0, 3090, 16_589)
+    assert not any(decide(rule, worse, lenient).accepted for rule in RULES)
+
+
+def test_another_unit_than_nats_is_named() -> None:
+    bits = Thresholds(2_000_000, 10_000, 3090, 16_589, unit="bits")
+    reason = decide(RULE, spread(23_500_000, 50_000_000), bits).reason
+    assert reason.numbers["unit"] == "bits"
+    assert "0.0235 ± 0.0049 bits," in say(reason)
+    assert "unit" not in decide(RULE, spread(23_500_000, 50_000_000), USUAL).reason.numbers

@@ -134,7 +134,7 @@ def test_a_group_is_removed_although_something_still_runs_in_it():
     with own_cgroup(os.getpid()) as group:
         if group is None:
             pytest.skip("no control group may be made here")
-        sleeper = subprocess.Popen(["sleep", "60"], preexec_fn=group.join)  # noqa: PLW1509
+        sleeper = subprocess.Popen(["sleep", "100000"], preexec_fn=group.join)  # noqa: PLW1509
         assert sleeper.pid in group.pids
     try:
         assert not Path(group.folder).exists()

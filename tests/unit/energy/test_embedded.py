@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cryoflux.config import load_settings
+from cryoflux.energy.account.bucket import ReservationConflictError
 from cryoflux.energy.baseline import Baseline, load_baseline
 from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.errors import BudgetError, StateLockedError
@@ -225,7 +226,7 @@ def test_a_crash_is_charged_what_was_noted_and_a_second_more_may_have_been_spent
     with subprocess.Popen([child, "-c", "input()"], stdin=subprocess.PIPE) as process:
         bench.proc.process(process.pid, 0.0)
         owner = before.owner_of(process.pid, bench.clock.boot_id)
-        taken = before.take_for(120_000_000, request_id="a", owner=owner)
+        taken = before.take_for(120_000_000, request_id="a", owner=owner, log="ours")
         bench.clock.forward(1)
         bench.draw(50.0, 1)
         bench.proc.run(1.0, 1.0, process.pid)
@@ -245,6 +246,19 @@ def test_a_crash_is_charged_what_was_noted_and_a_second_more_may_have_been_spent
     assert after.open_reservations() == ()
     assert after.bucket_uj() == 470_000_000
     after.close()
+
+
+def test_an_attempt_names_its_log_and_keeps_it(bench):
+    agent = bench.open()
+    agent.grant(500_000_000, request_id="g", note="")
+    taken = agent.take(10_000_000, request_id="a", log="cryoflux.dev/log/ours")
+    assert taken.log == "cryoflux.dev/log/ours"
+    assert agent.find("a") == taken == agent.view(taken.id).reservation
+    with pytest.raises(ReservationConflictError):
+        agent.take(10_000_000, request_id="a", log="cryoflux.dev/log/theirs")
+    agent.settle(taken.id)
+    assert agent.find("a") == taken
+    agent.close()
 
 
 def test_a_living_process_is_metered_on_across_a_restart_of_the_meter(bench):

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from cryoflux.agent.client import AgentClient
+from running import CEILING_S
 from synthetic_world import FAULTS, IDLE_W, MICRO, TICK_S, TurnedMachine, World
 
 BY_KEY = {fault.key: fault for fault in FAULTS}
@@ -51,24 +52,33 @@ class Flowing:
 
     def __init__(self, world):
         self.world = world
-        self.watts = IDLE_W
+        self._watts = IDLE_W
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run)
 
     def _run(self):
-        last_s = time.monotonic()
         while not self._ended.wait(TICK_S):
+            self.now()
+
+    def now(self):
+        """(s, µJ) up to this moment."""
+        with self._lock:
             now_s = time.monotonic()
-            with self._lock:
-                self.world.flow(now_s - last_s, self.watts)
-            last_s = now_s
+            self.world.flow(now_s - self._last_s, self._watts)
+            self._last_s = now_s
+            return now_s, self.world.truth_uj
+
+    def draw(self, watts):
+        self.now()
+        self._watts = watts
 
     def event(self, name):
         with self._lock:
             self.world.event(name)
 
     def __enter__(self):
+        self._last_s = time.monotonic()
         self._thread.start()
         return self
 
@@ -94,23 +104,25 @@ def daemon(world, state):
         yield next(event["url"] for event in events if event["event"] == "listening")
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=CEILING_S)
 
 
 @pytest.mark.parametrize(("event", "flag"), [("reset", "counter-reset"), ("jump", "impossible-jump")])
 def test_a_settlement_of_a_real_daemon_holds_the_truth_and_carries_the_flag(tmp_path, event, flag):
     world = World(tmp_path / "machine", BY_KEY["reset"])
     with Flowing(world) as flowing, daemon(world, tmp_path / "state") as url:
-        client = AgentClient(url)
+        client = AgentClient(url, timeout=CEILING_S)
         client.grant(10**12, request_id="g", note="")
-        began_s, began_uj = time.monotonic(), world.truth_uj
+        began_s, began_uj = flowing.now()
         taken = client.take(10**9, request_id="a")
-        flowing.watts = 50.0
+        flowing.draw(50.0)
         time.sleep(2)
         flowing.event(event)
         time.sleep(2)
+        flowing.draw(IDLE_W)  # so that it does not matter how long the daemon and this process wait
         settlement = client.settle(taken.id)
-        seconds, truth_uj = time.monotonic() - began_s, world.truth_uj - began_uj
+        ended_s, ended_uj = flowing.now()
+        seconds, truth_uj = ended_s - began_s, ended_uj - began_uj
         client.close()
     net = settlement.machine_net
     assert flag in net.flags

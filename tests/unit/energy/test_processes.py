@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import subprocess
@@ -116,12 +117,13 @@ def test_more_children_than_are_kept_open_all_count(tmp_path):
     for kid in kids:
         proc.process(kid, 1.0)
     children(tmp_path, 7, *kids)
-    before = len(descriptors())
+    gc.collect()  # so that nobody else's are closed meanwhile
+    before = descriptors()
     times = ProcessTimes(find_owner(7, "b", str(tmp_path)), str(tmp_path))
     assert times.read_us() == 150_000_000
-    assert len(descriptors()) - before < 70
+    assert len(descriptors() - before) < 70
     times.close()
-    assert len(descriptors()) == before
+    assert descriptors() <= before
 
 
 @linux
@@ -140,7 +142,7 @@ def test_reads_go_on_without_free_descriptors():
 
 @linux
 def test_a_real_process_is_gone_once_it_ended_and_never_another_one():
-    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100_000)"])
     times = ProcessTimes(find_owner(sleeper.pid, "b"))
     assert times.read_us() is not None
     sleeper.kill()

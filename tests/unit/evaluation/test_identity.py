@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from itertools import product
 
 import pytest
@@ -15,6 +12,7 @@ from cryoflux.data.prepared import PreparedData
 from cryoflux.evaluation.scoring import TransformersScorer
 from cryoflux.receipts.profiles import F32, LARGEST_F64_WORK, PROFILE, TOLERANCES, profile_for
 from cryoflux.registry.versions import Version
+from running import ended, environment, python
 
 COUNT, TOKENS = 24, 9
 PROGRAM = """
@@ -34,7 +32,7 @@ print(json.dumps([torch.backends.cpu.get_cpu_capability(), scorer.score(range(24
 def score(
     version: Version, data: PreparedData, profile: str = PROFILE, batch: int = 16, *, ordered: bool = True
 ) -> tuple[list[int], list[bool]]:
-    texts = data.holdout[:COUNT]
+    texts = data.examples("holdout")[:COUNT]
     scorer = TransformersScorer(version.folder, texts, max_tokens=TOKENS, profile=profile, batch_size=batch)
     parts = [range(COUNT)] if ordered else [range(COUNT)[at : at + batch] for at in range(0, COUNT, batch)]
     found = [scorer.score(part, lambda _: None) for part in parts]
@@ -56,10 +54,10 @@ def test_the_instruction_set_does_not_change_an_integer(
     version: Version, data: PreparedData, kernels: str
 ) -> None:
     isa = {"default": "SSE41", "avx2": "AVX2", "avx512": "AVX512_CORE"}[kernels]
-    environment = {**os.environ, "ATEN_CPU_CAPABILITY": kernels, "ONEDNN_MAX_CPU_ISA": isa}
-    given = [str(version.folder), str(data.folder / "holdout.jsonl"), PROFILE]
-    command = [sys.executable, "-c", PROGRAM, *given]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    chosen = environment(ATEN_CPU_CAPABILITY=kernels, ONEDNN_MAX_CPU_ISA=isa)
+    given = [version.folder, data.folder / "holdout.jsonl", PROFILE]
+    done = ended(python("-c", PROGRAM, *given, env=chosen))
+    assert done.code == 0, done.stderr
     capability, found = json.loads(done.stdout.splitlines()[-1])
     if capability != kernels.upper():
         pytest.skip(f"this processor has no {kernels}: torch uses {capability}")

@@ -13,7 +13,7 @@ from cryoflux.evaluation import scoring
 from cryoflux.evaluation.losses import EvaluationFailedError
 from cryoflux.evaluation.scoring import EncoderScorer, Scorer, TransformersScorer
 from cryoflux.registry.versions import Version, Versions
-from cryoflux.tasks.lora.head import Loaded
+from cryoflux.tasks.lora.head import HeadModel
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.pool import make_pool
 
@@ -23,10 +23,10 @@ MAX_TOKENS = 9
 
 def loaded(
     version: Version, data: PreparedData, cache: Path, *, layers: int = 1, room: int = 10**9
-) -> Loaded:
+) -> HeadModel:
     recipe = Recipe("one", layers=layers, max_tokens=MAX_TOKENS)
-    pool = make_pool(len(data.train), 0, most_screened=0)
-    return Loaded(version, data, {"one": recipe}, cache=cache, cache_bytes=room, device="cpu", pool=pool)
+    pool = make_pool(data.count("train"), 0, most_screened=0)
+    return HeadModel(version, data, {"one": recipe}, cache=cache, cache_bytes=room, device="cpu", pool=pool)
 
 
 def score(scorer: Scorer, indices=EVERY) -> tuple[list[int], list[bool]]:
@@ -34,7 +34,7 @@ def score(scorer: Scorer, indices=EVERY) -> tuple[list[int], list[bool]]:
 
 
 def by_transformers(version: Version, data: PreparedData) -> TransformersScorer:
-    return TransformersScorer(version.folder, data.holdout, max_tokens=MAX_TOKENS)
+    return TransformersScorer(version.folder, data.examples("holdout"), max_tokens=MAX_TOKENS)
 
 
 def test_a_loss_is_the_cross_entropy_that_transformers_computes(version: Version, data: PreparedData) -> None:
@@ -43,7 +43,7 @@ def test_a_loss_is_the_cross_entropy_that_transformers_computes(version: Version
     losses, correct = score(by_transformers(version, data))
     assert len(set(losses)) == 60
     assert 10 < sum(correct) < 50
-    for example, nano_nat, right in zip(data.holdout[:20], losses, correct, strict=False):
+    for example, nano_nat, right in zip(data.examples("holdout")[:20], losses, correct, strict=False):
         batch = tokenizer(example.text, return_tensors="pt", truncation=True, max_length=MAX_TOKENS)
         label = torch.tensor([model.config.label2id[example.label]])
         with torch.no_grad():

@@ -1,30 +1,43 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from cryoflux.errors import UsageError
-from cryoflux.receipts.flat import flat_intent, flat_view
+from cryoflux.receipts.flat import flat_receipt, flat_view
+from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.reading import find_entry, read_entries
-from cryoflux.receipts.statement import ReceiptStatement
-from synthetic_parts import COUNT, figure, training
-from synthetic_state import SyntheticState, open_state
+from cryoflux.receipts.rotation import enrol_root
+from cryoflux.receipts.statement import ReceiptStatement, Screen
+from plain_log import COUNT, KEY, PlainLog, evaluation, figure, model, training
+
+WHITEPAPER = {
+    *("task_id", "task_name", "joules_spent", "base_loss", "new_loss", "delta", "accepted"),
+    *("adapter_hash", "base_model_hash", "timestamp", "receipt_hash"),
+}
 
 
-def test_the_flat_view_has_the_names_and_numbers_of_the_whitepaper(pristine: SyntheticState) -> None:
-    entry = pristine.entries[1]
-    assert isinstance(entry.statement, ReceiptStatement)
-    said = entry.statement.predicate
+def receipt_of(log: PlainLog, index: int) -> ReceiptStatement:
+    statement = log.entries[index].statement
+    assert isinstance(statement, ReceiptStatement)
+    return statement
+
+
+def test_the_flat_view_has_the_names_and_numbers_of_the_whitepaper(log: PlainLog) -> None:
+    entry, said = log.entries[1], receipt_of(log, 1).predicate
     assert said.evaluation is not None
-    view = flat_view(entry.statement, entry.leaf_hash)
-    assert view["task_id"] == "a0001"
-    assert view["task_name"] == "lora_delta"
+    view = flat_view(entry)
+    assert set(view) >= WHITEPAPER
+    assert (view["index"], view["kind"]) == (1, "receipt")
+    assert (view["task_id"], view["task_name"], view["arm"]) == ("lora_delta_0", "lora_delta", "lean")
     assert view["joules_spent"] == 100.0
-    assert view["base_loss"] == said.evaluation.base_loss_nano_nat_sum / COUNT / 1e9
-    assert view["delta"] == pytest.approx(view["base_loss"] - view["new_loss"])
-    assert view["delta"] == pytest.approx(0.05, rel=0.2)
-    assert view["accepted"] is True
+    assert view["base_loss"] == said.evaluation.base_loss_sum / COUNT / 1e9
+    assert view["delta"] == pytest.approx(0.05)
+    assert (view["metric"], view["unit"]) == ("cross-entropy", "nats")
+    assert (view["accepted"], view["outcome"], view["cause"]) == (True, "accepted", None)
+    assert view["reason"].startswith("Kept: Δ = +0.0500")
     assert view["adapter_hash"] == entry.statement.subject[0].digest.sha256
     assert view["base_model_hash"] == said.base.digest
     assert view["timestamp"] == 1_795_395_723
@@ -34,73 +47,99 @@ def test_the_flat_view_has_the_names_and_numbers_of_the_whitepaper(pristine: Syn
     assert view["eta_low"] == pytest.approx(view["delta"] / 110)
 
 
-def test_an_aborted_attempt_has_no_numbers_that_it_does_not_know(pristine: SyntheticState) -> None:
-    entry = pristine.entries[5]
-    assert isinstance(entry.statement, ReceiptStatement)
-    view = flat_view(entry.statement, entry.leaf_hash)
-    assert view["outcome"] == "aborted"
-    unknown = ("base_loss", "new_loss", "delta", "accepted", "adapter_hash", "eta", "eta_low")
-    assert all(view[name] is None for name in unknown)
+def test_every_entry_can_be_shown_as_json(log: PlainLog) -> None:
+    views = [flat_view(entry) for entry in log.entries]
+    assert [view["kind"] for view in views] == [*["intent", "receipt"] * 4, "head"]
+    assert all(view["reason"] and view["receipt_hash"] for view in views)
+    assert json.loads(json.dumps(views)) == views
 
 
-def test_no_joules_give_no_efficiency(pristine: SyntheticState) -> None:
-    statement = pristine.entries[1].statement
-    assert isinstance(statement, ReceiptStatement)
-    free = statement.predicate.model_copy(update={"energy": figure(microjoules=0, lo_microjoules=-1)})
-    view = flat_view(statement.model_copy(update={"predicate": free}), "00")
+def test_an_aborted_attempt_has_no_numbers_that_it_does_not_know(log: PlainLog) -> None:
+    view = flat_view(log.entries[5])
+    assert (view["outcome"], view["cause"]) == ("aborted", "interrupted")
+    assert view["reason"] == "Aborted: interrupted before training; nothing was kept."
+    unknown = "base_loss new_loss delta metric unit accepted adapter_hash eta eta_low"
+    assert all(view[name] is None for name in unknown.split())
+
+
+def test_no_joules_give_no_efficiency(log: PlainLog) -> None:
+    statement = receipt_of(log, 1)
+    free = statement.predicate.but(energy=figure(microjoules=0, lo_microjoules=-1))
+    view = flat_receipt(statement.but(predicate=free), "00")
     assert view["eta"] is None
 
 
-def test_an_impossible_time_is_no_time(pristine: SyntheticState) -> None:
-    statement = pristine.entries[1].statement
-    assert isinstance(statement, ReceiptStatement)
-    late = statement.predicate.model_copy(update={"finished_at": "2026-13-45T99:99:99Z"})
-    assert flat_view(statement.model_copy(update={"predicate": late}), "00")["timestamp"] is None
+def test_an_impossible_time_is_no_time(log: PlainLog) -> None:
+    statement = receipt_of(log, 1)
+    late = statement.predicate.but(finished_at="2026-13-45T99:99:99Z")
+    assert flat_receipt(statement.but(predicate=late), "00")["timestamp"] is None
 
 
-def test_an_intent_shows_what_was_announced(pristine: SyntheticState) -> None:
-    view = flat_intent(pristine.entries[0])
-    assert (view["outcome"], view["joules_reserved"], view["task_id"]) == ("announced", 120.0, "a0001")
-    with pytest.raises(TypeError):
-        flat_intent(pristine.entries[1])
+def test_an_intent_shows_what_was_announced(log: PlainLog) -> None:
+    view = flat_view(log.entries[0])
+    assert (view["outcome"], view["joules_reserved"], view["task_id"]) == (
+        "announced",
+        120.0,
+        "lora_delta_0",
+    )
+    assert view["reason"] == "lean was drawn from 1 arm."
 
 
-def test_an_entry_is_found_by_index_task_or_hash(pristine: SyntheticState) -> None:
-    entries = read_entries(pristine.path)
-    assert entries == pristine.entries
+def test_a_moved_head_shows_from_where_to_where(log: PlainLog) -> None:
+    view = flat_view(log.entries[8])
+    assert (view["kind"], view["task_name"], view["outcome"]) == ("head", "lora_delta", "rollback")
+    assert view["base_model_hash"] == model("made by 0").digest
+    assert view["result_model_hash"] == model("first lora_delta").digest
+    assert view["reason"] == "Rolled back: It was worse."
+
+
+def test_a_key_shows_what_happened_to_it(tmp_path: Path) -> None:
+    stored = ReceiptLog.open(tmp_path)
+    entry = enrol_root(stored, tmp_path, KEY.public_key(), "2026-11-23T02:00:00Z")
+    stored.close()
+    view = flat_view(entry)
+    assert (view["kind"], view["outcome"]) == ("key", "root named")
+    assert view["timestamp"] == 1_795_399_200
+    assert len(view["key_id"]) == 64
+
+
+def test_an_entry_is_found_by_index_task_or_hash(tmp_path: Path) -> None:
+    stored = ReceiptLog.open(tmp_path)
+    made = PlainLog(store=stored.append)
+    made.conclude(made.announce())
+    made.conclude(made.announce(), kept=False)
+    made.announce()
+    stored.close()
+    entries = read_entries(tmp_path)
+    assert entries == made.entries
     assert find_entry(entries, "3") is entries[3]
-    assert find_entry(entries, "a0002") is entries[3]
-    assert find_entry(entries, entries[6].leaf_hash[:12]) is entries[6]
-    assert find_entry(entries[:7], "a0004") is entries[6]
-    for text in ("8", "a0009", "zz", "", "-1", "٣", "9" * 400, entries[6].leaf_hash[:2]):
+    assert find_entry(entries, "lora_delta_2") is entries[3]
+    assert find_entry(entries, entries[2].leaf_hash[:12]) is entries[2]
+    assert find_entry(entries, "lora_delta_4") is entries[4]
+    for text in ("8", "a0009", "zz", "", "-1", "٣", "9" * 400, entries[2].leaf_hash[:2]):
         with pytest.raises(UsageError):
             find_entry(entries, text)
 
 
-def test_a_reading_that_stopped_early_is_shown_over_what_was_read(tmp_path: Path) -> None:
-    made = open_state(tmp_path / "state")
-    entry = made.conclude_attempt(
-        made.announce(), -0.01, read=32, training=training(saved_microjoules=2_500_000)
+def test_a_reading_that_stopped_early_is_shown_over_what_was_read() -> None:
+    made = PlainLog()
+    screen = Screen(count=16, base_loss_sum=16 * 10**9, new_loss_sum=15 * 10**9, delta_squared_sum="1")
+    judged = evaluation(model("x"), -64_000_000, read=32)
+    entry = made.conclude(
+        made.announce(),
+        kept=False,
+        evaluation=judged,
+        training=training(screen=screen, saved_microjoules=2_500_000),
     )
-    made.finish()
-    assert isinstance(entry.statement, ReceiptStatement)
-    view = flat_view(entry.statement, entry.leaf_hash)
-    said = entry.statement.predicate.evaluation
-    assert said is not None
-    assert (view["outcome"], view["examples_read"], view["training_saved_joules_modelled"]) == (
-        "rejected",
-        32,
-        2.5,
-    )
-    assert view["delta"] == said.delta_nano_nat_sum / 32 / 1e9
-    assert view["screen_delta"] == pytest.approx(0.0547, abs=1e-4)
+    view = flat_view(entry)
+    shown = (view["outcome"], view["examples_read"], view["training_saved_joules_modelled"])
+    assert shown == ("rejected", 32, 2.5)
+    assert view["delta"] == judged.delta_sum / 32 / 1e9
+    assert view["screen_delta"] == 0.0625
 
 
-def test_what_was_not_read_screened_or_saved_is_not_made_up(pristine: SyntheticState) -> None:
-    views = []
-    for entry in (pristine.entries[1], pristine.entries[5]):
-        assert isinstance(entry.statement, ReceiptStatement)
-        views.append(flat_view(entry.statement, entry.leaf_hash))
+def test_what_was_not_read_screened_or_saved_is_not_made_up(log: PlainLog) -> None:
+    views = [flat_view(log.entries[index]) for index in (1, 5)]
     assert [view["examples_read"] for view in views] == [COUNT, None]
     assert "training_saved_joules_modelled" not in views[0]
     assert "screen_delta" not in views[1]

@@ -14,7 +14,7 @@ from cryoflux.receipts.proof import Proof, check_proof, format_proof, parse_proo
 from cryoflux.receipts.tile_reader import TileReader
 from cryoflux.receipts.tiles import TileTree, publish_tiles
 from cryoflux.signing.keys import load_public_key
-from synthetic_state import SyntheticState
+from plain_log import StoredLog
 
 ENTRIES = [b"entry %d" % i for i in range(600)]
 LEAVES = [leaf_hash(entry) for entry in ENTRIES]
@@ -31,26 +31,26 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_entry_of_a_state_can_be_proven_offline(pristine: SyntheticState) -> None:
-    key, log_key = (load_public_key(pristine.path / "keys" / f"{name}.pub") for name in ("receipt", "log"))
-    for entry in pristine.entries:
-        content = format_proof(prove(pristine.path, entry.index))
+def test_every_entry_of_a_state_can_be_proven_offline(stored: StoredLog) -> None:
+    key, log_key = (load_public_key(stored.path / "keys" / f"{name}.pub") for name in ("receipt", "log"))
+    for entry in stored.entries:
+        content = format_proof(prove(stored.path, entry.index))
         assert check_proof(parse_proof(content), key, log_key) == entry
         assert format_proof(parse_proof(content)) == content
 
 
-def test_a_proof_ends_in_the_checkpoint_as_it_is(pristine: SyntheticState) -> None:
-    checkpoint = (pristine.path / "log" / "checkpoint").read_bytes()
-    lines = format_proof(prove(pristine.path, 2)).split(b"\n")
+def test_a_proof_ends_in_the_checkpoint_as_it_is(stored: StoredLog) -> None:
+    checkpoint = (stored.path / "log" / "checkpoint").read_bytes()
+    lines = format_proof(prove(stored.path, 2)).split(b"\n")
     assert lines[0] == b"c2sp.org/tlog-proof@v1"
     assert lines[1].startswith(b"extra ")
     assert lines[2] == b"index 2"
-    assert format_proof(prove(pristine.path, 2)).endswith(b"\n\n" + checkpoint)
+    assert format_proof(prove(stored.path, 2)).endswith(b"\n\n" + checkpoint)
 
 
-def test_every_flipped_bit_of_a_proof_is_refused(pristine: SyntheticState) -> None:
-    key, log_key = (load_public_key(pristine.path / "keys" / f"{name}.pub") for name in ("receipt", "log"))
-    content = format_proof(prove(pristine.path, 3))
+def test_every_flipped_bit_of_a_proof_is_refused(stored: StoredLog) -> None:
+    key, log_key = (load_public_key(stored.path / "keys" / f"{name}.pub") for name in ("receipt", "log"))
+    content = format_proof(prove(stored.path, 3))
     for place in range(0, len(content), 7):
         flipped = bytearray(content)
         flipped[place] ^= 1 << place % 7
@@ -58,42 +58,42 @@ def test_every_flipped_bit_of_a_proof_is_refused(pristine: SyntheticState) -> No
             check_proof(parse_proof(bytes(flipped)), key, log_key)
 
 
-def test_another_key_is_refused(pristine: SyntheticState) -> None:
-    key, log_key = (load_public_key(pristine.path / "keys" / f"{name}.pub") for name in ("receipt", "log"))
-    found = prove(pristine.path, 1)
+def test_another_key_is_refused(stored: StoredLog) -> None:
+    key, log_key = (load_public_key(stored.path / "keys" / f"{name}.pub") for name in ("receipt", "log"))
+    found = prove(stored.path, 1)
     with pytest.raises(VerificationError, match="not signed by the key"):
         check_proof(found, log_key, log_key)
     with pytest.raises(VerificationError, match="another key"):
         check_proof(found, key, key)
 
 
-def test_a_file_without_its_entry_proves_an_entry_that_is_named(pristine: SyntheticState) -> None:
-    key, log_key = (load_public_key(pristine.path / "keys" / f"{name}.pub") for name in ("receipt", "log"))
-    found = prove(pristine.path, 1)
+def test_a_file_without_its_entry_proves_an_entry_that_is_named(stored: StoredLog) -> None:
+    key, log_key = (load_public_key(stored.path / "keys" / f"{name}.pub") for name in ("receipt", "log"))
+    found = prove(stored.path, 1)
     short = parse_proof(format_proof(Proof(1, found.hashes, found.checkpoint, b"")))
-    assert check_proof(short, key, log_key, pristine.entries[1].envelope) == pristine.entries[1]
+    assert check_proof(short, key, log_key, stored.entries[1].envelope) == stored.entries[1]
     with pytest.raises(VerificationError, match="inclusion"):
-        check_proof(short, key, log_key, pristine.entries[2].envelope)
+        check_proof(short, key, log_key, stored.entries[2].envelope)
     with pytest.raises(VerificationError, match="does not bring"):
         check_proof(short, key, log_key)
 
 
-def test_what_is_not_covered_or_damaged_is_not_proven(state: Path) -> None:
-    with pytest.raises(UsageError, match="covers 8 entries"):
-        prove(state, 8)
-    tile = state / "log/tile/0/000.p/8"
+def test_what_is_not_covered_or_damaged_is_not_proven(plain_state: Path) -> None:
+    with pytest.raises(UsageError, match="covers 9 entries"):
+        prove(plain_state, 9)
+    tile = plain_state / "log/tile/0/000.p/9"
     content = bytearray(tile.read_bytes())
     content[40] ^= 1
     tile.write_bytes(content)
     with pytest.raises(StateTamperedError, match="do not lead"):
-        prove(state, 0)
+        prove(plain_state, 0)
     for content in (b"", bytes(31)):
         tile.write_bytes(content)
         with pytest.raises(StateTamperedError, match="too short"):
-            prove(state, 0)
+            prove(plain_state, 0)
     tile.unlink()
     with pytest.raises(StateTamperedError, match="is missing"):
-        prove(state, 0)
+        prove(plain_state, 0)
 
 
 @given(st.integers(1, 600), st.data())

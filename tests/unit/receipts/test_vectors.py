@@ -16,11 +16,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import parse_checkpoint
 from cryoflux.receipts.decoding import NewerFormatError
-from cryoflux.receipts.entry import parse_any_entry
+from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.merkle import EMPTY_ROOT, leaf_hash, root_hash, verify_consistency, verify_inclusion
 from cryoflux.receipts.proof import check_proof, format_proof, parse_proof
 from cryoflux.receipts.revocation import Authority
+from cryoflux.sentences import say
 from cryoflux.signing.envelope import verify
+from cryoflux.signing.keys import load_public_key
 
 FOLDER = Path(__file__).parents[2] / "vectors"
 FILES = {name: json.loads((FOLDER / name).read_text("utf-8")) for name in (
@@ -52,8 +54,8 @@ def complaint(check: Callable[[], object]) -> str:
 @pytest.mark.parametrize("case", cases("entries.json"))
 def test_entries(case: dict[str, str]) -> None:
     envelope = base64.b64decode(case["envelope"])
-    found = complaint(lambda: parse_any_entry(0, envelope))
-    if not found and not verify(parse_any_entry(0, envelope).signed, key_of("entries.json", "receiptKey")):
+    found = complaint(lambda: parse_entry(0, envelope))
+    if not found and not verify(parse_entry(0, envelope).signed, key_of("entries.json", "receiptKey")):
         found = "signature: "
     assert ("refuse" if found else "accept") == case["verdict"]
     assert found.split(":")[0] == case["why"].split(":")[0]
@@ -62,7 +64,7 @@ def test_entries(case: dict[str, str]) -> None:
 @pytest.mark.parametrize("case", cases("logs.json"))
 def test_logs(case: dict[str, Any]) -> None:
     authority = Authority(key_of("logs.json", "receiptKey"))
-    entries = [parse_any_entry(i, base64.b64decode(text)) for i, text in enumerate(case["entries"])]
+    entries = [parse_entry(i, base64.b64decode(text)) for i, text in enumerate(case["entries"])]
     refused = [str(entry.index) for entry in entries if authority.admit(entry)]
     assert refused[:1] == ([case["why"].split(":")[0]] if case["verdict"] == "refuse" else [])
 
@@ -108,7 +110,42 @@ def test_the_files_are_what_their_script_writes() -> None:
     assert {name: (FOLDER / name).read_bytes() for name in FILES} == module.build()
 
 
+def test_the_log_of_the_second_form_is_what_its_script_writes_and_every_kind_is_in_it() -> None:
+    spec = importlib.util.spec_from_file_location("make_log", FOLDER / "make_log.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (FOLDER / "log-v2.jsonl").read_bytes() == module.content()
+    lines = (FOLDER / "log-v2.jsonl").read_bytes().splitlines()
+    entries = [parse_entry(index, line) for index, line in enumerate(lines)]
+    assert {entry.kind.value for entry in entries} == {"intent", "receipt", "head"}
+    assert {receipt.outcome for entry in entries if (receipt := entry.receipt)} >= {
+        "accepted",
+        "rejected",
+        "aborted",
+    }
+
+
 def test_there_are_cases_of_both_kinds_in_every_file() -> None:
     for name, file in FILES.items():
         if "cases" in file:
             assert {case["verdict"] for case in file["cases"]} == {"accept", "refuse"}, name
+
+
+@pytest.mark.parametrize("name", ["log-evidence-v1", "log-v2"])
+def test_the_logs_that_are_kept_verify(name: str) -> None:
+    from cryoflux.verification.steps import verify_target
+
+    key = FOLDER / "log-evidence-v1.pub"
+    first = load_public_key(key) if name.endswith("v1") else key_of("entries.json", "receiptKey")
+    assert verify_target(FOLDER / f"{name}.jsonl", key=first).ok
+
+
+def test_the_worked_example_of_the_reference_is_a_vector() -> None:
+    page = (FOLDER.parents[1] / "docs" / "reference" / "receipts.md").read_text("utf-8")
+    entry = parse_entry(1, (FOLDER / "log-v2.jsonl").read_bytes().splitlines()[1])
+    assert json.loads(page.split("```json\n")[1].split("```")[0]) == json.loads(entry.signed.payload)
+    assert entry.receipt is not None
+    said = " ".join(page.split('says so: "')[1].split('"')[0].split())
+    assert said == say(entry.receipt.reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoflux.errors import ConfigError
-from cryoflux.scheduling.efficiency import Outcome, State
-from cryoflux.scheduling.policy import POLICIES, Arm, Choice, Plateau, choose
+from cryoflux.scheduling.efficiency import Lesson, Memory, State
+from cryoflux.scheduling.policy import POLICIES, POLICY, Arm, Choice, Plateau
+from cryoflux.scheduling.policy import choose as choose_by_memory
+from cryoflux.sentences import say
 
 NANO = 10**9
 J = 10**6
@@ -20,18 +23,34 @@ COSTS = {"head-first": 4, "prefix-1": 8, "prefix-2": 25, "prefix-3": 40, "lean":
 ARMS = [Arm(TASK, name, 2 * joules * J, joules * J) for name, joules in COSTS.items()]
 
 
-def kept(arm: str, delta: float, joules: float | None = None) -> Outcome:
+def choose(
+    arms: Sequence[Arm],
+    log: Sequence[Lesson],
+    *,
+    bucket_uj: int,
+    min_delta_nano: int,
+    seed: int,
+    policy: str = POLICY,
+) -> Choice | Plateau | None:
+    """The choice after a log of one task."""
+    memory = Memory(min_delta_nano)
+    for lesson in log:
+        memory.learn(lesson)
+    return choose_by_memory(arms, {TASK: memory}, len(log), bucket_uj=bucket_uj, seed=seed, policy=policy)
+
+
+def kept(arm: str, delta: float, joules: float | None = None) -> Lesson:
     prior = COSTS[arm] * J
-    return Outcome(TASK, arm, True, round(delta * NANO), prior, round((joules or COSTS[arm]) * J))
+    return Lesson(TASK, arm, True, round(delta * NANO), prior, round((joules or COSTS[arm]) * J))
 
 
-def failure(arm: str, screen: float | None = None) -> Outcome:
+def failure(arm: str, screen: float | None = None) -> Lesson:
     delta = None if screen is None else round(screen * NANO)
-    return Outcome(TASK, arm, False, delta, COSTS[arm] * J, COSTS[arm] * J)
+    return Lesson(TASK, arm, False, delta, COSTS[arm] * J, COSTS[arm] * J)
 
 
 def pick(
-    log: list[Outcome], *, arms: list[Arm] = ARMS, bucket: float = 1e6, seed: int = 0
+    log: list[Lesson], *, arms: list[Arm] = ARMS, bucket: float = 1e6, seed: int = 0
 ) -> Choice | Plateau:
     answer = choose(arms, log, bucket_uj=round(bucket * J), min_delta_nano=LEAST, seed=seed)
     assert answer is not None
@@ -47,8 +66,8 @@ def state_of(answer: Choice | Plateau, name: str) -> State:
     return next(row.expected.state for row in answer.table if row.arm.name == name)
 
 
-outcomes = st.builds(
-    Outcome,
+lessons = st.builds(
+    Lesson,
     task=st.just(TASK),
     arm=st.sampled_from([*COSTS, "an arm of another run"]),
     kept=st.booleans(),
@@ -56,14 +75,14 @@ outcomes = st.builds(
     prior_uj=st.integers(0, 200 * J),
     hi_uj=st.integers(-J, 400 * J),
 )
-logs = st.lists(outcomes, max_size=30)
+logs = st.lists(lessons, max_size=30)
 seeds = st.integers(0, 2**32 - 1)
 buckets = st.integers(0, 300 * J)
 
 
 @given(logs, buckets, seeds, st.sampled_from(POLICIES), st.permutations(ARMS))
 def test_the_same_inputs_give_the_same_answer_in_whatever_order_the_arms_come(
-    log: list[Outcome], bucket: int, seed: int, policy: str, arms: list[Arm]
+    log: list[Lesson], bucket: int, seed: int, policy: str, arms: list[Arm]
 ) -> None:
     def answer(arms: list[Arm]) -> Choice | Plateau | None:
         return choose(arms, log, bucket_uj=bucket, min_delta_nano=LEAST, seed=seed, policy=policy)
@@ -73,7 +92,7 @@ def test_the_same_inputs_give_the_same_answer_in_whatever_order_the_arms_come(
 
 @given(logs, buckets, seeds, st.sampled_from(POLICIES), st.integers(0, NANO))
 def test_an_arm_that_the_bucket_cannot_pay_for_is_never_chosen(
-    log: list[Outcome], bucket: int, seed: int, policy: str, least: int
+    log: list[Lesson], bucket: int, seed: int, policy: str, least: int
 ) -> None:
     answer = choose(ARMS, log, bucket_uj=bucket, min_delta_nano=least, seed=seed, policy=policy)
     assert (answer is None) == (bucket < min(arm.reserve_uj for arm in ARMS))
@@ -85,7 +104,7 @@ def test_an_arm_that_the_bucket_cannot_pay_for_is_never_chosen(
 
 @given(logs, seeds, st.integers(0, NANO))
 def test_failures_alone_lead_to_a_plateau_within_a_bounded_number_of_attempts(
-    log: list[Outcome], seed: int, least: int
+    log: list[Lesson], seed: int, least: int
 ) -> None:
     for _ in range(2 * len(ARMS)):
         answer = choose(ARMS, log, bucket_uj=10**15, min_delta_nano=least, seed=seed)
@@ -97,7 +116,7 @@ def test_failures_alone_lead_to_a_plateau_within_a_bounded_number_of_attempts(
 
 
 @given(logs, st.sampled_from(list(COSTS)), st.integers(0, NANO))
-def test_there_is_no_plateau_while_an_arm_keeps_paying(log: list[Outcome], arm: str, delta: int) -> None:
+def test_there_is_no_plateau_while_an_arm_keeps_paying(log: list[Lesson], arm: str, delta: int) -> None:
     answer = pick([*log, kept(arm, delta / NANO)])
     assert isinstance(answer, Choice)
     assert state_of(answer, arm) is State.TRIED
@@ -119,8 +138,8 @@ def test_the_whitepapers_task_b_is_preferred() -> None:
     # Δ 0.01 for 100 J against 0.03 for 80 J
     a, b = Arm(TASK, "a", 120 * J, 100 * J), Arm(TASK, "b", 80 * J, 80 * J)
     log = [
-        Outcome(TASK, "a", True, NANO // 100, 100 * J, 100 * J),
-        Outcome(TASK, "b", True, 3 * NANO // 100, 80 * J, 80 * J),
+        Lesson(TASK, "a", True, NANO // 100, 100 * J, 100 * J),
+        Lesson(TASK, "b", True, 3 * NANO // 100, 80 * J, 80 * J),
     ]
     assert arm_of(choose([a, b], log, bucket_uj=500 * J, min_delta_nano=LEAST, seed=0)) == "b"
 
@@ -140,7 +159,7 @@ def test_at_the_plateau_an_untried_arm_is_tried_once_and_no_more() -> None:
     answer = pick([*log, failure("lean")], bucket=1500)
     assert isinstance(answer, Plateau)
     assert state_of(answer, "lean") is State.SPENT
-    assert answer.reason == "No arm is expected to pay: 5 arms spent; 1.50 kJ stay unspent."
+    assert say(answer.reason) == "No arm is expected to pay: 5 arms spent; 1.50 kJ stay unspent."
 
 
 def test_one_rejection_does_not_end_an_arm_that_has_paid() -> None:
@@ -164,7 +183,7 @@ def test_an_arm_beyond_the_bucket_does_not_hide_the_plateau() -> None:
     log = [failure(name) for name in ("head-first", "prefix-1", "prefix-2", "prefix-3") for _ in range(2)]
     answer = pick(log, bucket=100)
     assert isinstance(answer, Plateau)
-    assert answer.reason == (
+    assert say(answer.reason) == (
         "No arm is expected to pay: 4 arms spent, another reserves 180.0 J; 100.0 J stay unspent."
     )
 
@@ -211,13 +230,13 @@ def test_ties_are_broken_by_the_seed_and_reproducibly() -> None:
 def test_the_reason_says_what_was_expected() -> None:
     answer = pick([])
     assert isinstance(answer, Choice)
-    assert answer.reason == (
+    assert say(answer.reason) == (
         "head-first is best of 5 arms that may pay, never tried: "
         "expected Δ 0.1000 nats for 4.0 J, η = 25.0000 nats/kJ."
     )
     alone = pick([kept("lean", 0.02)], arms=[ARMS[4]])
     assert isinstance(alone, Choice)
-    assert alone.reason.startswith("lean is the only arm that may pay: expected Δ")
+    assert say(alone.reason).startswith("lean is the only arm that may pay: expected Δ")
 
 
 def test_uniform_draws_from_all_that_can_be_paid_for_and_never_stops() -> None:
@@ -232,7 +251,7 @@ def test_uniform_draws_from_all_that_can_be_paid_for_and_never_stops() -> None:
     assert {arm_of(answer) for answer in answers} == {"head-first", "prefix-1", "prefix-2", "prefix-3"}
     first = answers[0]
     assert isinstance(first, Choice)
-    assert first.reason == f"{first.arm.name} was drawn from 4 arms."
+    assert say(first.reason) == f"{first.arm.name} was drawn from 4 arms."
 
 
 def test_an_unknown_policy_is_an_error() -> None:
@@ -241,8 +260,32 @@ def test_an_unknown_policy_is_an_error() -> None:
 
 
 def test_a_larger_reservation_revives_an_arm_that_the_smaller_one_starved() -> None:
-    starved = Outcome("lora_delta", "lean", False, None, 100, 120, starved_uj=120)
+    starved = Lesson("lora_delta", "lean", False, None, 100, 120, starved_uj=120)
     small, large = (Arm("lora_delta", "lean", uj, 100) for uj in (120, 500))
     rule = {"bucket_uj": 10_000, "min_delta_nano": 2_000_000, "seed": 0}
     assert isinstance(choose([small], [starved] * 4, **rule), Plateau)
     assert isinstance(choose([large], [starved] * 4, **rule), Choice)
+
+
+def test_each_task_is_expected_from_its_own_memory() -> None:
+    memories = {"lora_delta": Memory(LEAST), "index_refresh": Memory(LEAST)}
+    for _ in range(4):
+        memories["lora_delta"].learn(failure("lean"))
+    arms = [Arm("lora_delta", "lean", 10 * J, 5 * J), Arm("index_refresh", "lean", 20 * J, 10 * J, "bits")]
+    answer = choose_by_memory(arms, memories, 4, bucket_uj=10**9, seed=0)
+    assert isinstance(answer, Choice)
+    assert (answer.arm.task, answer.reason.numbers["unit"]) == ("index_refresh", "bits")
+    assert "bits/kJ" in say(answer.reason)
+
+
+def test_the_reason_has_what_the_sentence_needs_and_no_sentence() -> None:
+    answer = pick([])
+    assert isinstance(answer, Choice)
+    assert answer.reason.code == "chosen"
+    assert answer.reason.numbers == {
+        "arm": "head-first",
+        "rivals": 5,
+        "delta": 100_000_000,
+        "cost_uj": 4 * J,
+        "untried": 1,
+    }

@@ -17,6 +17,7 @@ import uvicorn
 from cryoflux.serving import connection
 from cryoflux.serving.connection import Connection, Room
 from cryoflux.serving.listening import bind
+from running import CEILING_S
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 MOST = 3
@@ -41,7 +42,7 @@ def served(app: Any) -> Iterator[Callable[[], socket.socket]]:
         while not server.started:
             time.sleep(0.01)
         try:
-            yield lambda: socket.create_connection(listener.getsockname(), timeout=30)
+            yield lambda: socket.create_connection(listener.getsockname(), timeout=CEILING_S)
         finally:
             server.should_exit = True
             thread.join()
@@ -81,13 +82,13 @@ def test_one_that_is_answered_never_gives_way() -> None:
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         begun.set()
-        await asyncio.to_thread(release.wait, 30)
+        await asyncio.to_thread(release.wait, CEILING_S)
         await hello(scope, receive, send)
 
     with served(slow) as connect, ExitStack() as opened:
         busy = opened.enter_context(connect())
         busy.sendall(REQUEST)
-        assert begun.wait(30)
+        assert begun.wait(CEILING_S)
         silent = [opened.enter_context(connect()) for _ in range(MOST)]
         assert gone(silent[0])
         release.set()

@@ -12,9 +12,11 @@ from securesystemslib.dsse import Envelope as IndependentEnvelope
 from securesystemslib.signer import SSlibKey
 
 from cryoflux.errors import VerificationError
+from cryoflux.receipts.log import ReceiptLog
 from cryoflux.signing.envelope import decode_base64, pae, parse_envelope, sign_document, verify
-from cryoflux.signing.keys import key_id, load_public_key
-from synthetic_state import SyntheticState
+from cryoflux.signing.keys import key_id
+from plain_log import KEY as LOG_KEY
+from plain_log import PlainLog
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
@@ -28,14 +30,14 @@ def test_pae_is_the_one_of_the_dsse_specification() -> None:
     assert pae(b"hello world") == b"DSSEv1 28 application/vnd.in-toto+json 11 hello world"
 
 
-def test_a_signature_holds_for_its_key_only(pristine: SyntheticState) -> None:
-    envelope = parse_envelope(sign_document(pristine.entries[0].statement, KEY))
+def test_a_signature_holds_for_its_key_only(log: PlainLog) -> None:
+    envelope = parse_envelope(sign_document(log.entries[0].statement, KEY))
     assert verify(envelope, KEY.public_key())
     assert not verify(envelope, Ed25519PrivateKey.generate().public_key())
 
 
-def test_signing_is_deterministic(pristine: SyntheticState) -> None:
-    statement = pristine.entries[1].statement
+def test_signing_is_deterministic(log: PlainLog) -> None:
+    statement = log.entries[1].statement
     assert sign_document(statement, KEY) == sign_document(statement, KEY)
 
 
@@ -46,8 +48,8 @@ def test_base64_has_one_spelling() -> None:
             decode_base64(text, "it")
 
 
-def test_a_second_signature_or_an_odd_one_is_refused(pristine: SyntheticState) -> None:
-    envelope = pristine.entries[0].envelope
+def test_a_second_signature_or_an_odd_one_is_refused(log: PlainLog) -> None:
+    envelope = log.entries[0].envelope
     (signature,) = json.loads(envelope)["signatures"]
     for signatures in (
         [],
@@ -62,26 +64,28 @@ def test_a_second_signature_or_an_odd_one_is_refused(pristine: SyntheticState) -
         parse_envelope(rewrite(envelope, payloadType="application/json"))
 
 
-def test_a_statement_too_large_for_a_tile_is_not_signed(pristine: SyntheticState) -> None:
-    statement = pristine.entries[0].statement
-    large = statement.predicate.model_copy(update={"recipe": {f"{i:04}": "x" * 1900 for i in range(30)}})
+def test_a_statement_too_large_for_a_tile_is_not_signed(log: PlainLog) -> None:
+    statement = log.entries[0].statement
+    large = statement.predicate.but(recipe={f"{i:04}": "x" * 1900 for i in range(30)})
     with pytest.raises(VerificationError, match="at most 60000"):
-        sign_document(statement.model_copy(update={"predicate": large}), KEY)
+        sign_document(statement.but(predicate=large), KEY)
 
 
-def test_securesystemslib_accepts_every_envelope(pristine: SyntheticState) -> None:
-    public = load_public_key(pristine.path / "keys" / "receipt.pub")
+def test_securesystemslib_accepts_every_envelope(log: PlainLog) -> None:
+    public = LOG_KEY.public_key()
     key = SSlibKey.from_crypto(public, keyid=key_id(public))
-    for entry in pristine.entries:
+    for entry in log.entries:
         independent = IndependentEnvelope.from_dict(json.loads(entry.envelope))
         assert independent.verify([key], 1)
         assert independent.payload == entry.signed.payload
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-def test_openssl_accepts_an_envelope_and_the_checkpoint(pristine: SyntheticState, tmp_path: Path) -> None:
-    entry = pristine.entries[1]
-    note = (pristine.path / "log" / "checkpoint").read_bytes()
+def test_openssl_accepts_an_envelope_and_the_checkpoint(tmp_path: Path) -> None:
+    stored = ReceiptLog.open(tmp_path)
+    entry = PlainLog(store=stored.append).announce()
+    stored.close()
+    note = (tmp_path / "log" / "checkpoint").read_bytes()
     text, _, line = note.rpartition(b"\n\n")
     signatures = {
         "receipt": (pae(entry.signed.payload), entry.signed.signature),
@@ -90,7 +94,7 @@ def test_openssl_accepts_an_envelope_and_the_checkpoint(pristine: SyntheticState
     for name, (content, signature) in signatures.items():
         (tmp_path / "content").write_bytes(content)
         (tmp_path / "signature").write_bytes(signature)
-        key = pristine.path / "keys" / f"{name}.pub"
+        key = tmp_path / "keys" / f"{name}.pub"
         command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(key), "-rawin"]
         command += ["-in", str(tmp_path / "content"), "-sigfile", str(tmp_path / "signature")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

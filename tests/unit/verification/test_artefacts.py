@@ -12,9 +12,9 @@ from cryoflux.files import replace_symlink
 from cryoflux.receipts.statement import Outcome
 from cryoflux.verification.artefacts import read_losses
 from cryoflux.verification.result import Check, Status
-from cryoflux.verification.steps import verify_target
 from synthetic_parts import COUNT
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
 
 def questions(state: Path) -> tuple[set[str], set[str]]:
@@ -107,19 +107,17 @@ def test_a_receipt_without_its_adapter_fails(tmp_path: Path) -> None:
     subject = made.entries[1].statement.subject
     made.attempt(0.03, subject=subject[1:])
     made.attempt(0.03, subject=subject[:1])
-    made.attempt(
-        0.03, outcome=Outcome.ABORTED, subject=[subject[0].model_copy(update={"name": "base_model"})]
-    )
-    names = {f"entry {i} (receipt a000{n})" for i, n in ((3, 2), (5, 3), (7, 4))}
+    made.attempt(0.03, outcome=Outcome.ABORTED, subject=[subject[0].but(name="base_model")])
+    names = {f"entry {i} (receipt a000{n}_{i - 1})" for i, n in ((3, 2), (5, 3), (7, 4))}
     made.finish()
-    assert questions(made.path)[0] >= names - {"entry 7 (receipt a0004)"}
+    assert questions(made.path)[0] >= names
 
 
 def test_losses_that_do_not_give_the_sums_fail(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
     made.attempt(0.05)
     first = made.entries[1].statement.predicate.evaluation
-    made.attempt(0.03, evaluation=first.model_copy(update={"base_loss_nano_nat_sum": 1}))
+    made.attempt(0.03, evaluation=first.but(base_loss_sum=1))
     made.finish()
     assert f"evidence/{first.per_example}.bin" in questions(made.path)[0]
 
@@ -149,7 +147,7 @@ def test_a_model_that_is_not_safetensors_is_named_without_a_traceback(tmp_path: 
         files = write_checksums(folder)
         digest = f"{number}" * 64
         folder.rename(made.path / "models" / digest)
-        made.attempt(0.05, result=made.head.model_copy(update={"digest": digest, "files": files}))
+        made.attempt(0.05, result=made.head.but(digest=digest, files=files))
         made.head = made.entries[0].statement.predicate.base
     made.finish()
     named = questions(made.path)[0]
@@ -182,14 +180,14 @@ def test_sets_of_examples_that_share_a_text_fail(tmp_path: Path, given: list[str
 @pytest.mark.parametrize("count", ["train_count", "audit_count"])
 def test_another_number_of_examples_than_signed_fails(tmp_path: Path, count: str) -> None:
     made = open_state(tmp_path / "state")
-    made.data = made.data.model_copy(update={count: COUNT + 1})
+    made.data = made.data.but(**{count: COUNT + 1})
     made.attempt(0.05)
     made.finish()
     file = count.replace("_count", ".jsonl")
     assert questions(made.path) == ({f"data/{made.data.digest}/{file}"}, set())
 
 
-@pytest.mark.parametrize("line", ["[]", "{}", '{"text": 1}', "null", "[" * 9000, "\ud800"])
+@pytest.mark.parametrize("line", ["", "{", "nul", "[" * 9000, "\ud800"])
 def test_a_signed_line_that_is_no_example_is_named(tmp_path: Path, line: str) -> None:
     made = open_state(tmp_path / "state")
     folder = made.path / "data" / made.data.digest
@@ -197,7 +195,7 @@ def test_a_signed_line_that_is_no_example_is_named(tmp_path: Path, line: str) ->
     digest = write_checksums(folder)
     folder.rename(folder.with_name(digest))
     audit = hashlib.sha256((folder.with_name(digest) / "audit.jsonl").read_bytes()).hexdigest()
-    made.data = made.data.model_copy(update={"digest": digest, "audit": audit, "audit_count": 1})
+    made.data = made.data.but(digest=digest, audit=audit, audit_count=1)
     made.attempt(0.05)
     made.finish()
     assert questions(made.path) == ({f"data/{digest}/audit.jsonl"}, set())

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from cryoflux.receipts.statement import Outcome
-from cryoflux.scheduling.efficiency import Outcome as Lesson
+from cryoflux.decision.reason import Reason
+from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.statement import Cause, Outcome
+from cryoflux.scheduling.efficiency import Lesson
 from cryoflux.scheduling.lessons import taught
 from cryoflux.verification.result import Status
-from cryoflux.verification.steps import verify_target
 from synthetic_parts import ARMS, figure, screen, training
 from synthetic_state import SyntheticState, make_state, open_state
+from verifying import verify_target
 
 
 def found(made: SyntheticState, status: Status = Status.FAIL) -> list[tuple[int, str, str]]:
@@ -23,7 +25,7 @@ def found(made: SyntheticState, status: Status = Status.FAIL) -> list[tuple[int,
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"reason": "I like it."}, "is not the sentence of prior-eta/v1"),
+        ({"reason": Reason(code="liked")}, "is not the one of prior-eta/v1"),
         ({"bucket_microjoules": 1}, "its bucket pays for none"),
         ({"arms": []}, "its bucket pays for none"),
     ],
@@ -33,22 +35,22 @@ def test_a_choice_that_its_policy_does_not_give_is_named(
 ) -> None:
     made = open_state(tmp_path / "state")
     made.attempt(0.05)
-    said = made.due_schedule().model_copy(update=changes)
+    said = made.due_schedule().but(**changes)
     made.conclude_attempt(made.announce(schedule=said), 0.02)
     (bad,) = found(made)
-    assert bad[:2] == (7, "entry 2 (intent a0002)")
+    assert bad[:2] == (7, "entry 2 (intent a0002_2)")
     assert words in bad[2]
 
 
 def test_a_favourite_arm_is_named(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
-    made.arms = [ARMS[0], ARMS[0].model_copy(update={"name": "r64", "prior_microjoules": 1_000_000})]
+    made.arms = [ARMS[0], ARMS[0].but(name="r64", prior_microjoules=1_000_000)]
     made.conclude_attempt(made.announce(arm="r64"), 0.05)
     assert found(made) == []
     again = open_state(tmp_path / "again")
     again.arms = made.arms
     again.attempt(0.05)
-    assert [(n, s) for n, s, _ in found(again)] == [(7, "entry 0 (intent a0001)")]
+    assert [(n, s) for n, s, _ in found(again)] == [(7, "entry 0 (intent a0001_0)")]
 
 
 def fail_on(made: SyntheticState) -> None:
@@ -63,7 +65,9 @@ def test_going_on_after_the_plateau_is_named(tmp_path: Path) -> None:
         fail_on(made)
     made.uses -= 1
     last = made.screen_out(made.announce(schedule=stale))
-    bad = [c for c in found(made) if c[1] == f"entry {last.index - 1} (intent a{made.uses:04})"]
+    bad = [
+        c for c in found(made) if c[1] == f"entry {last.index - 1} (intent a{made.uses:04}_{last.index - 1})"
+    ]
     assert [number for number, *_ in bad] == [7]
     assert "No arm is expected to pay" in bad[0][2]
 
@@ -76,15 +80,15 @@ def test_a_gain_of_the_screen_that_was_made_up_moves_what_follows(tmp_path: Path
     again.attempt(0.05, training=training(screen=screen(0.2)))
     assert again.due_schedule().reason != honest.reason
     again.conclude_attempt(again.announce(schedule=honest), 0.02)
-    assert [(n, s) for n, s, _ in found(again)] == [(7, "entry 2 (intent a0002)")]
+    assert [(n, s) for n, s, _ in found(again)] == [(7, "entry 2 (intent a0002_2)")]
 
 
 def test_a_policy_that_is_not_known_is_a_question_where_it_lists_arms(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
     made.attempt(0.05)
-    said = made.due_schedule().model_copy(update={"policy": "genius/v9"})
+    said = made.due_schedule().but(policy="genius/v9")
     made.conclude_attempt(made.announce(schedule=said), 0.02)
-    assert [(n, s) for n, s, _ in found(made, Status.UNKNOWN)] == [(7, "entry 2 (intent a0002)")]
+    assert [(n, s) for n, s, _ in found(made, Status.UNKNOWN)] == [(7, "entry 2 (intent a0002_2)")]
 
 
 def test_a_log_in_the_old_form_still_verifies(tmp_path: Path) -> None:
@@ -100,16 +104,21 @@ def test_a_log_goes_on_in_the_new_form_and_remembers_the_old(tmp_path: Path) -> 
     made = open_state(tmp_path / "state", old=True)
     new = open_state(tmp_path / "new")
     made.attempt(0.05)
+    made.log.close()
+    made.log = ReceiptLog.open(made.path)
     made.rule, made.recipe, made.arms = new.rule, new.recipe, new.arms
     made.attempt(0.02)
-    assert "never tried" not in made.entries[2].statement.predicate.schedule.reason
-    assert made.entries[2].statement.predicate.rule.looks == 1
+    assert [entry.version for entry in made.entries] == [1, 1, 2, 2]
+    assert "untried" not in made.entries[2].statement.predicate.schedule.reason.numbers
+    assert made.entries[2].statement.predicate.bar.looks == 1
     assert found(made) == found(made, Status.UNKNOWN) == []
 
 
 def lesson(made: SyntheticState) -> Lesson | None:
-    intent, receipt = made.receipts()[-1]
-    return taught(intent, receipt)
+    announced = {entry.leaf_hash: entry.intent for entry in made.entries if entry.intent}
+    receipt = made.entries[-1].receipt
+    assert receipt is not None
+    return taught(announced[receipt.intent], receipt)
 
 
 def test_a_receipt_teaches_verdict_screen_and_joules(tmp_path: Path) -> None:
@@ -123,21 +132,21 @@ def test_a_receipt_teaches_verdict_screen_and_joules(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "teaches"),
+    ("cause", "teaches"),
     [
-        ("Aborted: the reservation was used up before the holdout was evaluated.", True),
-        ("Aborted: the reservation does not pay for evaluation and training both.", True),
-        ("Aborted: The training loss became nan. Nothing was kept.", True),
-        ("Aborted: the run ended before this attempt did; nothing was kept.", False),
-        ("Aborted: interrupted after 3 training steps.", False),
+        (Cause.EXHAUSTED, True),
+        (Cause.FAILED, True),
+        (Cause.CRASHED, False),
+        (Cause.INTERRUPTED, False),
+        (Cause.UNRESERVED, False),
     ],
 )
 def test_an_aborted_attempt_teaches_only_where_its_arm_failed(
-    tmp_path: Path, reason: str, teaches: bool
+    tmp_path: Path, cause: Cause, teaches: bool
 ) -> None:
     made = open_state(tmp_path / "state")
-    made.abort(made.announce(), reason=reason, energy=figure())
-    starved = 120_000_000 if "reservation" in reason else 0
+    made.abort(made.announce(), cause=cause, reason=Reason(code=cause.value), energy=figure())
+    starved = 120_000_000 if cause is Cause.EXHAUSTED else 0
     expected = Lesson("lora_delta", "r8", False, None, 90_000_000, 110_000_000, starved)
     assert lesson(made) == (expected if teaches else None)
     made.finish()

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryoflux.signing.envelope import sign_document
 from cryoflux.signing.keys import load_public_key
 from cryoflux.verification.result import Status
-from cryoflux.verification.steps import verify_target
 from synthetic_state import SyntheticState
+from verifying import verify_target
 
 
 def export(path: Path, envelopes: list[bytes]) -> Path:

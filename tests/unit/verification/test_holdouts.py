@@ -10,9 +10,9 @@ from cryoflux.digests import file_digest, write_checksums
 from cryoflux.receipts.statement import Holdout
 from cryoflux.verification.datasets import holdout_path
 from cryoflux.verification.result import Status
-from cryoflux.verification.steps import verify_target
-from synthetic_parts import COUNT, OLD_RULE, RULE
+from synthetic_parts import COUNT, NO_BAR, OLD_RULE, RULE
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
 
 def found(made: SyntheticState, status: Status = Status.FAIL) -> list[tuple[int, str, str]]:
@@ -23,7 +23,7 @@ def found(made: SyntheticState, status: Status = Status.FAIL) -> list[tuple[int,
 def wasteful(path: Path, spares: int = 2) -> SyntheticState:
     """A log whose error budget is spent after four verdicts."""
     made = open_state(path, spares=spares)
-    made.rule, made.policy = RULE.model_copy(update={"alpha_ppm": 1_000_000}), "uniform/v1"
+    made.rule, made.policy = RULE.but(alpha_ppm=1_000_000), "uniform/v1"
     return made
 
 
@@ -52,7 +52,9 @@ def test_leaving_a_holdout_too_early_is_named(tmp_path: Path) -> None:
     spend(made, 3)
     made.rotate()
     made.attempt(0.05)
-    assert found(made) == [(8, "entry 6 (intent b0001)", "leaves a holdout whose error budget is not spent")]
+    assert found(made) == [
+        (8, "entry 6 (intent b0001_6)", "leaves a holdout whose error budget is not spent")
+    ]
 
 
 def test_an_attempt_that_gave_no_verdict_spends_nothing(tmp_path: Path) -> None:
@@ -62,27 +64,27 @@ def test_an_attempt_that_gave_no_verdict_spends_nothing(tmp_path: Path) -> None:
     made.screen_out()
     made.rotate()
     made.attempt(0.05)
-    assert [(n, s) for n, s, _ in found(made)] == [(8, "entry 10 (intent b0001)")]
+    assert [(n, s) for n, s, _ in found(made)] == [(8, "entry 10 (intent b0001_10)")]
 
 
 def test_a_larger_error_budget_does_not_spend_a_holdout_sooner(tmp_path: Path) -> None:
     made = wasteful(tmp_path / "state")
     made.rule = RULE
     spend(made)
-    made.rule = RULE.model_copy(update={"alpha_ppm": 1_000_000})
+    made.rule = RULE.but(alpha_ppm=1_000_000)
     made.rotate()
     made.attempt(0.05)
-    assert [(n, s) for n, s, _ in found(made)] == [(8, "entry 8 (intent b0001)")]
+    assert [(n, s) for n, s, _ in found(made)] == [(8, "entry 8 (intent b0001_8)")]
 
 
-@pytest.mark.parametrize("leaving", [OLD_RULE, RULE.model_copy(update={"alpha_ppm": 0})])
+@pytest.mark.parametrize("leaving", [OLD_RULE, RULE.but(alpha_ppm=0)])
 def test_a_rule_without_an_error_budget_leaves_no_holdout(tmp_path: Path, leaving: object) -> None:
     made = wasteful(tmp_path / "state")
     spend(made)
     made.rotate()
-    made.conclude_attempt(made.announce(rule=leaving), 0.05)
+    made.abort(made.announce(rule=leaving, bar=NO_BAR))
     bad = [(n, s, detail) for n, s, detail in found(made) if n == 8]
-    assert bad == [(8, "entry 8 (intent b0001)", "leaves a holdout whose error budget is not spent")]
+    assert bad == [(8, "entry 8 (intent b0001_8)", "leaves a holdout whose error budget is not spent")]
 
 
 def test_going_back_to_a_holdout_is_named(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_going_back_to_a_holdout_is_named(tmp_path: Path) -> None:
     spend(made)
     made.data, made.uses, made.series = first, 4, "c"
     made.attempt(0.05)
-    assert found(made) == [(8, "entry 16 (intent c0005)", "goes back to a holdout that was left")]
+    assert found(made) == [(8, "entry 16 (intent c0005_16)", "goes back to a holdout that was left")]
 
 
 def test_uses_are_counted_by_holdout(tmp_path: Path) -> None:
@@ -102,16 +104,16 @@ def test_uses_are_counted_by_holdout(tmp_path: Path) -> None:
     made.rotate()
     made.uses = 4
     made.attempt(0.05)
-    assert found(made) == [(8, "entry 8 (intent b0005)", "is use 1 of the holdout, but says 5")]
+    assert found(made) == [(8, "entry 8 (intent b0005_8)", "is use 1 of the holdout, but says 5")]
 
 
 def test_another_number_of_examples_in_the_same_holdout_is_named(tmp_path: Path) -> None:
     made = wasteful(tmp_path / "state")
     spend(made, 1)
-    other = made.data.holdout.model_copy(update={"count": COUNT + 1})
-    made.data = made.data.model_copy(update={"holdout": other})
+    other = made.data.holdout.but(count=COUNT + 1)
+    made.data = made.data.but(holdout=other)
     made.abort(made.announce())
-    assert found(made) == [(8, "entry 2 (intent a0002)", "uses another data set than the first attempt")]
+    assert found(made) == [(8, "entry 2 (intent a0002_2)", "uses another data set than the first attempt")]
 
 
 def test_skipping_a_holdout_is_named(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_skipping_a_holdout_is_named(tmp_path: Path) -> None:
     made.rotate()
     made.rotate()
     made.attempt(0.05)
-    assert found(made) == [(9, "entry 8 (intent c0001)", "its holdout is not the next one of its data set")]
+    assert found(made) == [(9, "entry 8 (intent c0001_8)", "its holdout is not the next one of its data set")]
 
 
 def test_a_holdout_that_is_none_of_the_data_set_is_named(tmp_path: Path) -> None:
@@ -128,9 +130,9 @@ def test_a_holdout_that_is_none_of_the_data_set_is_named(tmp_path: Path) -> None
     spend(made)
     made.rotate()
     foreign = Holdout(sha256="f" * 64, count=COUNT, use_index=1)
-    made.data = made.data.model_copy(update={"holdout": foreign})
+    made.data = made.data.but(holdout=foreign)
     made.attempt(0.05)
-    assert found(made) == [(9, "entry 8 (intent b0001)", "its holdout is none of its data set")]
+    assert found(made) == [(9, "entry 8 (intent b0001_8)", "its holdout is none of its data set")]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_a_data_set_without_a_holdout_is_named(tmp_path: Path) -> None:
     (folder / "holdout.jsonl").unlink()
     digest = write_checksums(folder)
     folder.rename(folder.with_name(digest))
-    made.data = made.data.model_copy(update={"digest": digest})
+    made.data = made.data.but(digest=digest)
     made.attempt(0.05)
-    assert found(made) == [(9, "entry 0 (intent a0001)", "its holdout is none of its data set")]
+    assert found(made) == [(9, "entry 0 (intent a0001_0)", "its holdout is none of its data set")]
     assert file_digest(folder.with_name(digest) / "train.jsonl") == made.data.train

@@ -9,13 +9,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import parse_note, sign_checkpoint
-from cryoflux.receipts.log import ReceiptLog
 from cryoflux.verification.known_heads import recall, remember
-from cryoflux.verification.result import Claim, Report, Status
-from cryoflux.verification.steps import verify_target
+from cryoflux.verification.result import Knowledge, Report, Status
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 from signed_log import SignedLog
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
 
 def said(report: Report) -> list[tuple[Status, str, str]]:
@@ -35,11 +34,7 @@ def copy(made: SyntheticState, place: Path) -> Path:
 
 def fork_of(made: SyntheticState, place: Path) -> SyntheticState:
     """A copy that goes on by itself, with the same keys."""
-    path = copy(made, place)
-    entries = list(made.entries)
-    return SyntheticState(
-        path, ReceiptLog.open(path), made.data, made.head, gain=made.gain, uses=made.uses, entries=entries
-    )
+    return made.fork(place)
 
 
 def test_the_first_time_is_remembered_and_the_second_compared(state: Path, tmp_path: Path) -> None:
@@ -47,7 +42,7 @@ def test_the_first_time_is_remembered_and_the_second_compared(state: Path, tmp_p
     assert said(verify_target(state, heads=heads)) == []
     (status, _, detail) = said(verify_target(state, heads=heads))[0]
     assert (status, detail) == (Status.OK, "begins with the 8 entries that were seen before")
-    assert verify_target(state, heads=heads).checks[-1].claim is Claim.PROVEN
+    assert verify_target(state, heads=heads).checks[-1].knowledge is Knowledge.PROVEN
 
 
 def test_without_a_memory_nothing_is_compared(state: Path) -> None:
@@ -124,7 +119,7 @@ def test_a_log_that_does_not_verify_is_not_remembered(state: Path, tmp_path: Pat
 def test_a_spoilt_memory_is_a_failed_check(state: Path, tmp_path: Path) -> None:
     heads = tmp_path / "heads"
     verify_target(state, heads=heads)
-    (file,) = heads.iterdir()
+    (file,) = (path for path in heads.iterdir() if path.suffix != ".verified")
     file.write_bytes(b"spoilt")
     assert said(verify_target(state, heads=heads))[0][0] is Status.FAIL
     file.unlink()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cryoflux.signing.keys import load_public_key
 from cryoflux.verification.result import Status
-from cryoflux.verification.steps import verify_target
+from verifying import verify_target
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoflux.receipts.statement import Base, Outcome, Receipt
+from cryoflux.verification import plausible
 from cryoflux.verification.plausible import (
     FEMTOJOULES_PER_FLOP64,
     WATTS_PER_CPU,
     WATTS_PER_SOURCE,
-    floor_uj,
     implausible,
     trained_weights,
 )
@@ -19,14 +19,23 @@ from synthetic_parts import digest_of, evaluation, figure, pair, training
 from synthetic_state import SyntheticState
 
 BILLION = 10**9
+PARAMETERS = 1024
+"""that the synthetic receipts say to have trained"""
 
 
 def receipt_of(pristine: SyntheticState, **changes: object) -> Receipt:
-    return pristine.entries[1].statement.predicate.model_copy(update=changes)
+    return pristine.entries[1].statement.predicate.but(**changes)
 
 
-def statuses(receipt: Receipt, *, weights: int = 0, window_ns: int = 0) -> list[Status]:
-    return [f.status for f in implausible("entry 1", receipt, weights=weights, window_ns=window_ns)]
+def statuses(
+    receipt: Receipt, *, weights: int = 0, parameters: int = PARAMETERS, window_ns: int = 0
+) -> list[Status]:
+    found = implausible("entry 1", receipt, parameters=parameters, weights=weights, window_ns=window_ns)
+    return [f.status for f in found]
+
+
+def floor_uj(receipt: Receipt, weights: int, parameters: int = PARAMETERS) -> int:
+    return plausible.floor_uj(receipt, parameters=parameters, weights=weights)
 
 
 def test_an_honest_receipt_has_nothing_odd(pristine: SyntheticState) -> None:
@@ -62,14 +71,14 @@ def test_the_upper_end_of_the_interval_counts(pristine: SyntheticState) -> None:
 def test_the_floor_is_the_forward_pass_of_what_was_read_and_the_steps(pristine: SyntheticState) -> None:
     candidate = Base(digest=digest_of("candidate"), files=digest_of("files"))
     said = evaluation(candidate, digest_of("losses"), pair(0.0, 0.0, range(64))[1])
-    both = receipt_of(pristine, evaluation=said, training=training(steps=10**6, trained_parameters=10**6))
+    both = receipt_of(pristine, evaluation=said, training=training(steps=10**6))
     steps = receipt_of(pristine, evaluation=None, training=both.training)
     evaluated = 2 * 64 * 10**9 * FEMTOJOULES_PER_FLOP64 // BILLION
     assert floor_uj(both, 10**9) - floor_uj(steps, 10**9) == evaluated
-    assert floor_uj(steps, 10**9) == 4 * 10**12 * 20 // BILLION
-    unread = both.model_copy(update={"evaluation": said.model_copy(update={"examples": 16})})
+    assert floor_uj(steps, 10**9, parameters=10**6) == 4 * 10**12 * 20 // BILLION
+    unread = both.but(evaluation=said.but(read=16))
     assert floor_uj(unread, 10**9) - floor_uj(steps, 10**9) == evaluated // 4
-    other = both.model_copy(update={"evaluation": said.model_copy(update={"profile": "f8/v1"})})
+    other = both.but(evaluation=said.but(profile="f8/v1"))
     assert floor_uj(other, 10**9) - floor_uj(steps, 10**9) == evaluated // 50
 
 
@@ -101,7 +110,7 @@ def test_start_and_end_are_labels_so_they_raise_a_question_only(pristine: Synthe
         said = receipt_of(pristine, energy=figure(microjoules=uj, hi_microjoules=uj))
         assert statuses(said) == found
         for started in ("2026-11-23T09:00:00Z", "2026-13-77T01:00:01Z"):
-            assert statuses(said.model_copy(update={"started_at": started})) == []
+            assert statuses(said.but(started_at=started)) == []
 
 
 def test_modules_are_found_by_the_end_of_their_names() -> None:

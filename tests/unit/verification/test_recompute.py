@@ -11,10 +11,10 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.verification.again import Again
 from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.recompute import Recomputer
-from cryoflux.verification.result import Check, Claim, Status
-from cryoflux.verification.steps import verify_target
+from cryoflux.verification.result import Check, Knowledge, Status
 from synthetic_parts import COUNT, losses_of, tiny_safetensors
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
 GAINS = (0.0, 0.05, 0.05 + 0.0005, 0.05 + 0.02)
 USES = range(9)
@@ -67,15 +67,15 @@ def recomputed(state: Path, evaluator: Recomputer, most: int = 1) -> list[Check]
 
 def test_equal_is_said_with_its_numbers(pristine: SyntheticState) -> None:
     (check,) = recomputed(pristine.path, Evaluator())
-    assert (check.status, check.claim) == (Status.OK, Claim.RECOMPUTED)
-    assert "entry 7 (receipt a0004) equal" in check.detail
+    assert (check.status, check.knowledge) == (Status.OK, Knowledge.RECOMPUTED)
+    assert "entry 7 (receipt a0004_6) equal" in check.detail
     assert f"all {2 * COUNT} losses identical" in check.detail
 
 
 def test_the_last_accepted_comes_first_and_then_the_newest_others(pristine: SyntheticState) -> None:
     checks = recomputed(pristine.path, Evaluator(), most=9)
     order = [check.detail.split(")")[0] for check in checks]
-    assert order == ["entry 7 (receipt a0004", "entry 3 (receipt a0002", "entry 1 (receipt a0001"]
+    assert order == ["entry 7 (receipt a0004_6", "entry 3 (receipt a0002_2", "entry 1 (receipt a0001_0"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_other_numbers_refute_the_receipt(pristine: SyntheticState, evaluator: E
     checks = recomputed(pristine.path, evaluator)
     assert {check.status for check in checks} == {Status.FAIL}
     assert any(words in check.detail and "refuted" in check.detail for check in checks), checks
-    assert {check.subject for check in checks} == {"entry 7 (receipt a0004)"}
+    assert {check.subject for check in checks} == {"entry 7 (receipt a0004_6)"}
 
 
 def test_the_report_says_how_many_of_how_many(pristine: SyntheticState) -> None:
@@ -132,7 +132,7 @@ def test_a_profile_that_is_not_known_leaves_the_question_open(tmp_path: Path) ->
     made = open_state(tmp_path / "state")
     made.attempt(0.05)
     said = made.entries[1].statement.predicate.evaluation
-    made.attempt(0.02, evaluation=said.model_copy(update={"profile": "f16/v9"}))
+    made.attempt(0.02, evaluation=said.but(profile="f16/v9"))
     (check,) = recomputed(made.finish(), Evaluator())
     assert check.status is Status.UNKNOWN
     assert "f16/v9" in check.detail
@@ -145,13 +145,13 @@ def test_a_merge_that_fails_is_not_equal(pristine: SyntheticState, error: Except
             raise error
 
     (check,) = recomputed(pristine.path, Broken())
-    assert (check.status, check.subject) == (Status.FAIL, "entry 7 (receipt a0004)")
+    assert (check.status, check.subject) == (Status.FAIL, "entry 7 (receipt a0004_6)")
 
 
 def test_what_is_not_kept_leaves_the_question_open(state: Path, pristine: SyntheticState) -> None:
     shutil.rmtree(state / "data")
     (check,) = recomputed(state, Evaluator())
-    assert (check.status, check.subject) == (Status.UNKNOWN, "entry 7 (receipt a0004)")
+    assert (check.status, check.subject) == (Status.UNKNOWN, "entry 7 (receipt a0004_6)")
 
 
 def test_an_evaluation_that_fails_is_not_equal(pristine: SyntheticState) -> None:
@@ -194,7 +194,7 @@ def test_only_what_was_read_is_compared_and_in_that_order(tmp_path: Path) -> Non
     made.finish()
     (check,) = recomputed(made.path, Partial(), most=5)
     assert check.status is Status.OK
-    assert "entry 1 (receipt a0001) equal" in check.detail
+    assert "entry 1 (receipt a0001_0) equal" in check.detail
     assert "all 64 losses identical" in check.detail
     assert "Δ = -0.0109" in check.detail
 

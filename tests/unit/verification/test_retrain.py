@@ -12,13 +12,11 @@ import synthetic_state
 from cryoflux.receipts.statement import Training
 from cryoflux.verification.again import Again
 from cryoflux.verification.artefacts import capsule_path
-from cryoflux.verification.history import read_history
-from cryoflux.verification.material import read_material
 from cryoflux.verification.result import Check, Report, Status
 from cryoflux.verification.retrain import Plan, plan_of
-from cryoflux.verification.steps import verify_target
 from synthetic_parts import SEED, tiny_safetensors, training
 from synthetic_state import SyntheticState, make_state
+from verifying import verify_target, walked
 
 HERE = {"cryoflux": "0.1.0", "cpu": "x86_64 AVX512"}
 
@@ -87,11 +85,12 @@ def test_the_newest_kept_updates_are_trained_and_no_others(trained: SyntheticSta
 
 
 def test_the_plan_says_what_the_log_says(trained: SyntheticState) -> None:
-    history = read_history(read_material(trained.path))
-    plan = plan_of(history, history.attempts[3])
-    assert (plan.drawn.training.steps, plan.drawn.training.planned_steps) == (20, 200)
-    assert (plan.drawn.training.seed, plan.pool_seed) == (SEED, 11)
-    assert plan.base == history.attempts[3].receipt.base.digest
+    log = walked(trained.path)
+    receipts = list(log.pairs())
+    plan = plan_of(log, receipts[3])
+    assert (plan.drawn.training.steps, plan.drawn.training.section.fields["plannedSteps"]) == (20, 200)
+    assert (plan.intent.seed, plan.pool_seed) == (SEED, 11)
+    assert plan.base == receipts[3].receipt.base.digest
     assert not plan.first_step_ended
 
 

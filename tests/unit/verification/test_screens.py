@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from cryoflux.decision.reason import Reason
 from cryoflux.receipts.statement import Outcome
 from cryoflux.verification.result import Check, Status
-from cryoflux.verification.steps import verify_target
 from synthetic_parts import OLD_RULE, RECIPE, RULE, decision, screen, training
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
-RECEIPT = "entry 1 (receipt a0001)"
+RECEIPT = "entry 1 (receipt a0001_0)"
 
 
 def bad(made: SyntheticState) -> list[tuple[int, str, str]]:
@@ -27,7 +28,7 @@ def only(made: SyntheticState, number: int, words: str) -> None:
 
 
 def trained(made: SyntheticState, recipe: dict[str, str | int], **changes: object) -> None:
-    said = training(**{"recipe": recipe, **changes})
+    said = training(**changes)
     made.conclude_attempt(made.announce(recipe=recipe), 0.05, training=said)
 
 
@@ -50,7 +51,7 @@ def test_an_attempt_that_its_screen_stopped_is_fine_without_its_adapter(tmp_path
     ("recipe", "changes", "words"),
     [
         (RECIPE, {"screen": screen(0.05, count=17)}, "17 screening examples, more than"),
-        (RECIPE, {"screen": screen(0.05, scale="0.7")}, "which its recipe does not list"),
+        (RECIPE, {"scale": "0.7"}, "which its recipe does not list"),
         ({**RECIPE, "screen_size": 0}, {}, "sets no screening examples aside"),
         ({**RECIPE, "screen_size": "16"}, {}, "has no whole number screen_size"),
         (RECIPE, {"fresh_count": 49}, "49 fresh examples, more than the recipe's fresh_size 48"),
@@ -67,7 +68,7 @@ def test_what_was_not_announced_is_named(
 
 def test_a_screen_that_was_announced_and_left_out_is_named(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
-    made.rule = RULE.model_copy(update={"screen": ""})
+    made.rule = RULE.but(screen="")
     trained(made, RECIPE, screen=None)
     only(made, 5, "has no screen")
 
@@ -81,9 +82,9 @@ def test_an_aborted_attempt_need_not_have_come_to_its_screen(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"delta_squared_nano_nat_sum": "0"}, "its screen: Σδ² is too small"),
-        ({"delta_squared_nano_nat_sum": "9" * 70}, "its screen: Σδ² cannot come from"),
-        ({"new_correct": 17}, "counts more examples than the screen's 16"),
+        ({"delta_squared_sum": "0"}, "its screen: Σδ² is too small"),
+        ({"delta_squared_sum": "9" * 70}, "its screen: Σδ² cannot come from"),
+        ({"new": 17}, "counts more examples than the screen's 16"),
         ({"gained": 3}, "its screen: gained − lost"),
     ],
 )
@@ -91,7 +92,7 @@ def test_impossible_sums_of_a_screen_are_named(
     tmp_path: Path, changes: dict[str, object], words: str
 ) -> None:
     made = open_state(tmp_path / "state")
-    made.rule = RULE.model_copy(update={"screen": ""})
+    made.rule = RULE.but(screen="")
     made.attempt(0.05, training=training(screen=screen(0.05, **changes)))
     found = bad(made)
     assert any(words in detail for number, _, detail in found if number == 6), found
@@ -121,7 +122,7 @@ def test_a_rejection_by_no_screen_that_is_known_is_named(
     tmp_path: Path, rule: dict[str, object], words: str
 ) -> None:
     made = open_state(tmp_path / "state")
-    made.rule = RULE.model_copy(update=rule)
+    made.rule = RULE.but(**rule)
     made.screen_out()
     only(made, 7, words)
 
@@ -130,13 +131,15 @@ def test_an_update_without_the_screen_that_its_rule_asks_for_is_named(tmp_path: 
     made = open_state(tmp_path / "state")
     recipe = {**RECIPE, "screen_size": 0}
     trained(made, recipe, screen=None)
-    only(made, 7, "was not screened, as screen/v1 asks for")
+    found = bad(made)
+    assert [(number, subject) for number, subject, _ in found] == [(5, RECEIPT), (7, RECEIPT)]
+    assert "was not screened, as screen/v1 asks for" in found[1][2]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"reason": "Rejected by the screen: I did not like it."}, "not the sentence of screen/v1"),
+        ({"reason": Reason(code="screen.unloved")}, "not the one of screen/v1"),
         ({"outcome": Outcome.UNDECIDED}, "is undecided, but screen/v1 gives"),
         ({"decision": None}, "is rejected without training, evaluation and decision"),
         ({"decision": decision(accepted=True)}, "disagree"),
@@ -154,7 +157,7 @@ def test_a_rejection_that_does_not_follow_from_its_screen_is_named(
 
 def test_a_screen_may_go_with_an_older_rule(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
-    made.rule = OLD_RULE.model_copy(update={"screen": "screen/v1"})
+    made.rule = OLD_RULE.but(screen="screen/v1")
     made.attempt(0.05)
     made.screen_out()
     assert bad(made) == []

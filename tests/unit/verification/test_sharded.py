@@ -11,12 +11,12 @@ import pytest
 
 from cryoflux.digests import write_checksums
 from cryoflux.receipts.statement import Sha256Digest, Subject
-from cryoflux.verification.artefacts import tensors_of
+from cryoflux.verification.artefacts import version_digest
 from cryoflux.verification.index import INDEX
 from cryoflux.verification.result import Status
-from cryoflux.verification.steps import verify_target
 from synthetic_parts import tiny_safetensors
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
 FILES = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
@@ -37,9 +37,9 @@ def sharded(path: Path, index: Callable[[dict[str, object]], object]) -> Synthet
     written = index(right)
     content = written if isinstance(written, bytes) else json.dumps(written).encode()
     (folder / INDEX).write_bytes(content)
-    files, digest = write_checksums(folder), tensors_of(folder)
+    files, digest = write_checksums(folder), version_digest(folder)
     folder.rename(folder.with_name(digest))
-    made.head = made.head.model_copy(update={"digest": digest, "files": files})
+    made.head = made.head.but(digest=digest, files=files)
     made.abort(made.announce())
     (made.path / "base_model").unlink()
     (made.path / "base_model").symlink_to(f"models/{digest}")

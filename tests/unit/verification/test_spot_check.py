@@ -20,15 +20,13 @@ from cryoflux.receipts.losses_tree import loss_leaves, losses_root
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.signing.keys import load_public_key
 from cryoflux.verification.again import Again
-from cryoflux.verification.history import read_history
-from cryoflux.verification.material import read_material
 from cryoflux.verification.result import Report, Status
 from cryoflux.verification.spot_check import Challenge, challenge_of, draw
-from cryoflux.verification.steps import verify_target
 from cryoflux.verification.witnessing import Demand
 from cryoflux.witness.policy import Policy, parse_policy
 from synthetic_parts import COUNT, evaluation
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target, walked
 
 WITNESS = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
 STRANGER = Ed25519PrivateKey.from_private_bytes(b"\x08" * 32)
@@ -118,7 +116,7 @@ def test_only_drawn_examples_are_evaluated_and_what_that_can_miss_is_said(rooted
 def test_the_losses_of_a_receipt_have_its_root(rooted: SyntheticState) -> None:
     report = verify_target(rooted.path)
     assert report.ok
-    assert any("1 receipts have the signed Merkle roots" in check.detail for check in report.checks)
+    assert any("1 Merkle roots of losses are the signed ones" in check.detail for check in report.checks)
 
 
 def test_another_root_is_found_and_refutes_the_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +148,7 @@ def test_an_older_receipt_without_a_root_is_checked_by_its_files_digest(pristine
 
 
 def challenges(state: SyntheticState, note: bytes) -> Challenge | None:
-    return challenge_of(read_history(read_material(state.path)), [note], parse_policy(POLICY.encode()), 1)
+    return challenge_of(walked(state.path), [note], parse_policy(POLICY.encode()), 1)
 
 
 def test_a_witness_draws_and_a_strangers_line_changes_nothing(rooted: SyntheticState) -> None:

@@ -9,13 +9,13 @@ import pytest
 from cryoflux.errors import StateError, StateTamperedError
 from cryoflux.receipts.checkpoint import cosigned_at, parse_note
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.verification.steps import verify_target
 from cryoflux.witness.cosigned import WITNESSED, keep_cosigned, log_key_of
 from cryoflux.witness.policy import Policy, parse_policy
 from cryoflux.witness.service import Reply
 from cryoflux.witness.witnessing import Mode, Witnessing, open_witnessing
 from signed_log import OpenWitness, SignedLog, answer_of, policy_text, serving
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
 LOG = SignedLog()
 

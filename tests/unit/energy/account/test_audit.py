@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from cryoflux.energy.account import audit
+from cryoflux.energy.account import checks
 from cryoflux.energy.account.audit import read_settlements
 from cryoflux.energy.account.bucket import Bucket
 from cryoflux.energy.account.charge import Charge
@@ -25,7 +25,7 @@ ENTRY = (
     " FROM entries ORDER BY seq DESC LIMIT 1"
 )
 UNGUARDED = """DROP TRIGGER entries_are_final_update; DROP TRIGGER entries_are_final_delete;
-DROP TRIGGER pending_stays;"""
+DROP TRIGGER pending_stays; DROP TRIGGER log_is_final;"""
 
 
 def charge(uj):
@@ -117,7 +117,7 @@ FORGERIES = {
     "charge-gone": ("UPDATE reservations SET charge = NULL", "settled without a charge"),
     "reopened": ("UPDATE reservations SET state = 'open'", "what a settle looks like"),
     "reservation-invented": (
-        "INSERT INTO reservations SELECT 'x', 'x', 5, 'open', NULL, NULL, NULL, NULL, 0, ''",
+        "INSERT INTO reservations SELECT 'x', 'x', 5, 'open', NULL, NULL, NULL, NULL, 0, '', ''",
         "not those that its entries took",
     ),
     "reservation-removed": ("DELETE FROM reservations", "what a take looks like"),
@@ -164,13 +164,18 @@ def test_another_database_is_refused_and_stays_as_it_is(tmp_path, version):
     assert [found.name for found in tmp_path.iterdir()] == ["account.db"]
 
 
-def test_another_version_is_no_tampering(path):
+@pytest.mark.parametrize("version", [4, 7])
+def test_a_newer_format_is_no_tampering_and_stays_as_it_is(path, version):
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 7")
+        db.execute(f"PRAGMA user_version = {version}")
+    before = path.read_bytes()
     for look in (lambda: Bucket(path, FakeClock()), lambda: read_settlements(path)):
-        with pytest.raises(StateError, match="format 7") as caught:
+        says = f"account.db has format {version}; this CryoFlux reads formats 1 to 3."
+        with pytest.raises(StateError, match=re.escape(says)) as caught:
             look()
         assert not isinstance(caught.value, StateTamperedError)
+        assert len(caught.value.lines()) == 3
+    assert path.read_bytes() == before
 
 
 def test_an_empty_file_is_a_new_account_to_a_meter_and_none_to_a_reader(tmp_path):
@@ -195,7 +200,7 @@ def test_a_torn_file_is_refused(path):
 
 
 def test_two_that_open_a_new_account_leave_no_gap(path):
-    from cryoflux.energy.account.ledger import SCHEMAS, VERSION
+    from cryoflux.energy.account.tables import SCHEMAS, VERSION
 
     with closing(sqlite3.connect(path)) as db:
         db.executescript(SCHEMAS[VERSION])
@@ -226,7 +231,7 @@ OLD_FORGERIES = {
 @pytest.fixture
 def longer(path, monkeypatch):
     """The same with more entries behind than are read when it is opened."""
-    monkeypatch.setattr(audit, "TAIL", 8)
+    monkeypatch.setattr(checks, "TAIL", 8)
     with closing(Bucket(path, FakeClock())) as bucket:
         for number in range(6):
             bucket.release(bucket.take(10, request_id=str(number)).id)

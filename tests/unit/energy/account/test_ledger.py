@@ -1,4 +1,4 @@
-"""Small credits gather in one row, and an account of the first version loses nothing by it."""
+"""Small credits gather in one row, and an account of an older format loses nothing by being upgraded."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoflux.energy.account.audit import fault_of, read_settlements
-from cryoflux.energy.account.bucket import Bucket
+from cryoflux.energy.account.audit import fault_of, open_audited
+from cryoflux.energy.account.bucket import Bucket, ReservationConflictError
 from cryoflux.energy.account.charge import Charge
-from cryoflux.energy.account.ledger import SCHEMAS, VERSION, identity, read_entries, read_pending
+from cryoflux.energy.account.ledger import identity, read_entries, read_pending
+from cryoflux.energy.account.tables import SCHEMAS, VERSION
 from cryoflux.energy.processes import Owner
 from cryoflux.errors import BudgetError, StateTamperedError
 from cryoflux.quantities import Energy, Tier
 from energy_fakes import FakeClock
 
 MINUTE = 60
-# What the first version wrote: a grant, two credits, one reservation in each state, the open one noted.
+# What older versions wrote: a grant, two credits, one reservation in each state, the open one noted.
 CHARGE = (
     '{{"baseline_digest":"00","cpu_us":10,"curve":"concave/v1","energy":{{"flags":["wrap"],"hi_uj":{hi},'
     '"lo_uj":{lo},"tier":"modelled","uj":{uj}}},"machine_net":{{"flags":["wrap"],"hi_uj":{hi},"lo_uj":{lo},'
@@ -55,16 +56,18 @@ def charge(uj):
     return Charge(energy(uj), energy(uj), ("cpu-model",), "0" * 64, "concave/v1", 10)
 
 
-def old_account(path):
+def old_account(path, format_=1):
     with closing(sqlite3.connect(path)) as db:
-        db.executescript(SCHEMAS[1])
+        db.executescript(SCHEMAS[format_])
         db.executemany(
             "INSERT INTO entries (kind, request_id, reservation, balance_change_uj, reserved_change_uj,"
             " balance_uj, reserved_uj, lo_uj, hi_uj, tier, at, note) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             ENTRIES,
         )
         db.executemany("INSERT INTO reservations VALUES (?,?,?,?,?,?,?,?,?,?)", RESERVATIONS)
-        db.execute("PRAGMA user_version=1")
+        if format_ > 1:
+            db.execute("INSERT INTO sources VALUES ('cpu-model')")
+        db.execute(f"PRAGMA user_version={format_}")
         db.execute("PRAGMA journal_mode=WAL")
         db.commit()
     return path
@@ -236,11 +239,14 @@ def test_any_credits_add_up_to_what_they_are(tmp_path_factory, credits_given):
     assert outside(path)[2] == ""
 
 
-# The first version
+# Older formats
+
+older = pytest.mark.parametrize("format_", [1, 2])
 
 
-def test_an_account_of_the_first_version_keeps_everything(tmp_path, clock):
-    path = old_account(tmp_path / "account.db")
+@older
+def test_an_account_of_an_older_format_keeps_everything(tmp_path, clock, format_):
+    path = old_account(tmp_path / "account.db", format_)
     with closing(Bucket(path, clock)) as bucket:
         assert bucket.identity().holds
         assert bucket.available_uj() == 840
@@ -252,29 +258,73 @@ def test_an_account_of_the_first_version_keeps_everything(tmp_path, clock):
         bucket.tick(energy(60))
         bucket.settle("r3", charge(40))
         assert bucket.available_uj() == 960
-    assert read_settlements(path) == {"paid": 70, "open": 40}
+    with open_audited(path) as account:
+        assert list(account.unexplained()) == [("paid", 70, ""), ("open", 40, "")]
 
 
-def test_an_account_of_the_first_version_can_be_verified_without_being_changed(tmp_path):
-    path = old_account(tmp_path / "account.db")
+@older
+def test_what_was_taken_before_is_an_attempt_of_no_log_and_what_is_taken_then_may_be(
+    tmp_path, clock, format_
+):
+    path = old_account(tmp_path / "account.db", format_)
+    with closing(Bucket(path, clock)) as bucket:
+        assert {bucket.find(name).reservation.log for name in ("paid", "back", "open")} == {""}
+        with pytest.raises(ReservationConflictError, match="another log"):
+            bucket.take(100, request_id="open", log="ours")
+        bucket.settle(bucket.take(200, request_id="new", log="ours").id, charge(90))
+        bucket.release("r3")
+        assert bucket.identity().holds
+        assert bucket.available_uj() == 850
+    with open_audited(path) as account:
+        assert list(account.unexplained()) == [("paid", 70, ""), ("new", 90, "ours")]
+
+
+def schema(path):
+    with closing(sqlite3.connect(path)) as db:
+        rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql NOTNULL")
+        return {(kind, name, " ".join(sql.split())) for kind, name, sql in rows}
+
+
+@older
+def test_an_upgraded_account_is_made_as_a_new_one_is(tmp_path, clock, format_):
+    old, new = old_account(tmp_path / "old.db", format_), tmp_path / "new.db"
+    for path in (old, new, old):
+        Bucket(path, clock).close()
+    assert schema(old) == schema(new)
+    assert version(old) == version(new) == VERSION
+
+
+@older
+def test_an_account_of_an_older_format_can_be_verified_without_being_changed(tmp_path, format_):
+    path = old_account(tmp_path / "account.db", format_)
     before = path.read_bytes()
-    assert read_settlements(path) == {"paid": 70, "open": None}
+    with open_audited(path) as account:
+        assert list(account.unexplained()) == [("paid", 70, ""), ("open", None, "")]
+        assert account.charged("back") is None
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["account.db"]  # noqa: PTH208 - bare names
 
 
-def test_an_edited_account_of_the_first_version_is_refused_as_it_is(tmp_path, clock):
-    path = old_account(tmp_path / "account.db")
+@older
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        ("balance_change_uj = 9000 WHERE kind = 'grant'", "does not follow"),
+        ("note = 'ours' WHERE kind = 'take'", "what a take looks like"),
+    ],
+)
+def test_an_edited_account_of_an_older_format_is_refused_as_it_is(tmp_path, clock, format_, edit, says):
+    path = old_account(tmp_path / "account.db", format_)
     with closing(sqlite3.connect(path)) as db:
         (trigger,) = db.execute(
             "SELECT sql FROM sqlite_schema WHERE name = 'entries_are_final_update'"
         ).fetchone()
         db.execute("DROP TRIGGER entries_are_final_update")
-        db.execute("UPDATE entries SET balance_change_uj = 9000 WHERE kind = 'grant'")
+        db.execute(f"UPDATE entries SET {edit}")
         db.execute(trigger)
         db.commit()
     before = path.read_bytes()
-    with pytest.raises(StateTamperedError, match="does not follow"):
+    with pytest.raises(StateTamperedError, match=says):
         Bucket(path, clock)
     assert path.read_bytes() == before
 
@@ -307,10 +357,11 @@ def upgrade_and_die(path, last):
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_kill_at_any_statement_of_the_upgrade_leaves_the_old_account_or_the_new(tmp_path, clock):
+@older
+def test_a_kill_at_any_statement_of_the_upgrade_leaves_the_old_account_or_the_new(tmp_path, clock, format_):
     outcomes = []
     for last in itertools.count(1):
-        path = old_account(tmp_path / f"{last}.db")
+        path = old_account(tmp_path / f"{last}.db", format_)
         ended = upgrade_and_die(path, last)
         outcomes.append(version(path))
         with closing(sqlite3.connect(path)) as db:
@@ -323,5 +374,5 @@ def test_a_kill_at_any_statement_of_the_upgrade_leaves_the_old_account_or_the_ne
             break
         assert ended == -signal.SIGKILL
     assert outcomes == sorted(outcomes)
-    assert (outcomes[0], outcomes[-1]) == (1, VERSION)
+    assert (outcomes[0], outcomes[-1]) == (format_, VERSION)
     assert len(outcomes) > 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -13,9 +14,10 @@ from cryoflux.data.examples import Example
 from cryoflux.data.prepared import PreparedData, open_prepared, render, store
 from cryoflux.data.split import split
 from cryoflux.registry.versions import Version, Versions
-from cryoflux.tasks.lora.adapter import TrainedAdapter
+from cryoflux.state import ADAPTER
+from cryoflux.tasks.lora.adapter import Trained
 from cryoflux.tasks.lora.base_model import load_base
-from cryoflux.tasks.lora.head import Loaded
+from cryoflux.tasks.lora.head import HeadModel
 from cryoflux.tasks.lora.lean import Material, train_lean
 from cryoflux.tasks.lora.merge import merged_tensors
 from cryoflux.tasks.lora.recipe import Recipe
@@ -42,9 +44,12 @@ class Workshop:
 
     versions: Versions
     data: PreparedData
-    loaded: Loaded
+    loaded: HeadModel
+    drafts: Path
     seen: list[Progress] = field(default_factory=list)
     """steps of the last training"""
+    draft: Path = Path()
+    """where the last training wrote its adapter"""
 
     def meter(self, each_uj: int) -> Meter:
         return Meter(each_uj)
@@ -62,20 +67,29 @@ class Workshop:
         stop: Callable[[], bool] = lambda: False,
         preparing: Callable[[int, int], None] = lambda done, count: None,
         seed: int = 1,
-    ) -> TrainedAdapter:
+    ) -> Trained:
         self.seen.clear()
+        into = self.new_draft()
         return train_lean(
             material or self.material(recipe),
             recipe,
             Limits(limit_uj, meter or Meter(), stop),
+            into,
             seed=seed,
             progress=self.seen.append,
             preparing=preparing,
         )
 
-    def merge(self, adapter: TrainedAdapter) -> Version:
-        """Make an adapter's result the head."""
-        capsule = self.versions.keep_capsule(adapter.save)
+    def new_draft(self) -> Path:
+        self.draft = Path(mkdtemp(prefix=".draft-", dir=self.drafts))
+        return self.draft
+
+    def keep(self) -> Path:
+        """Keep the adapter of the last training as a capsule."""
+        return self.versions.keep_capsule(self.draft, ADAPTER)
+
+    def merge(self, capsule: Path) -> Version:
+        """Make a capsule's result the head."""
         changed = merged_tensors(self.loaded.tensors, capsule)
         kept = self.versions.keep(self.versions.derive(self.loaded.version, changed))
         self.loaded.adopt(kept, self.loaded.reread(kept, list(changed)))
@@ -104,13 +118,15 @@ def workshop(_data: PreparedData, _source: Path, tmp_path: Path) -> Workshop:
         name: Recipe(name, layers=layers, max_tokens=MAX_TOKENS)
         for name, layers in {"lean": 2, "prefix-1": 1}.items()
     }
-    loaded = Loaded(
+    loaded = HeadModel(
         version,
         _data,
         recipes,
         cache=tmp_path / "cache",
         cache_bytes=10**9,
         device="cpu",
-        pool=make_pool(len(_data.train), 0, most_screened=150),
+        pool=make_pool(_data.count("train"), 0, most_screened=150),
     )
-    return Workshop(versions, _data, loaded)
+    drafts = tmp_path / "capsules"
+    drafts.mkdir()
+    return Workshop(versions, _data, loaded, drafts)

@@ -34,10 +34,9 @@ PREFIX = replace(LEAN, name="prefix-1", layers=1)
 HEAD_FIRST = replace(PREFIX, name="head-first", targets="output")
 
 
-def weights(adapter, folder: Path) -> bytes:
-    folder.mkdir()
-    adapter.save(folder)
-    return (folder / "adapter_model.safetensors").read_bytes()
+def weights(workshop, recipe: Recipe, seed: int = 1) -> bytes:
+    workshop.train(recipe, seed=seed)
+    return (workshop.draft / "adapter_model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("recipe", [LEAN, PREFIX], ids=lambda recipe: recipe.name)
@@ -57,7 +56,7 @@ def test_the_adapter_says_what_it_changes_and_changes_nothing_else(workshop, tmp
     adapter = workshop.train(replace(HEAD_FIRST, max_steps=20))
     assert adapter.modules == ["bert.encoder.layer.1.attention.output.dense"]
     assert adapter.trained_parameters == 8 * (32 + 32) + 32 * 32 + 32 + 32 * 3 + 3
-    capsule = workshop.versions.keep_capsule(adapter.save)
+    capsule = workshop.keep()
     assert json.loads((capsule / "adapter_config.json").read_bytes())["base_model_name_or_path"] == (
         workshop.loaded.version.digest
     )
@@ -68,7 +67,7 @@ def test_the_adapter_says_what_it_changes_and_changes_nothing_else(workshop, tmp
     ids = torch.tensor([[2, 21, 22, 30, 3]])
     with torch.no_grad():
         expected = adapted(ids).logits
-    kept = workshop.merge(adapter)
+    kept = workshop.merge(capsule)
     merged = AutoModelForSequenceClassification.from_pretrained(kept.folder).eval()
     with torch.no_grad():
         torch.testing.assert_close(merged(ids).logits, expected, rtol=1e-5, atol=1e-5)
@@ -82,13 +81,11 @@ def test_the_adapter_says_what_it_changes_and_changes_nothing_else(workshop, tmp
 
 
 @pytest.mark.parametrize("recipe", [LEAN, PREFIX], ids=lambda recipe: recipe.name)
-def test_the_same_seed_gives_the_same_bytes_with_activations_kept_or_not(
-    workshop, tmp_path: Path, recipe: Recipe
-) -> None:
+def test_the_same_seed_gives_the_same_bytes_with_activations_kept_or_not(workshop, recipe: Recipe) -> None:
     recipe = replace(recipe, hidden_dropout=0.2, dropout=0.1, max_steps=12)
-    cold, warm = (weights(workshop.train(recipe), tmp_path / name) for name in ("cold", "warm"))
+    cold, warm = (weights(workshop, recipe) for _ in ("cold", "warm"))
     assert cold == warm
-    assert weights(workshop.train(recipe, seed=2), tmp_path / "other") != cold
+    assert weights(workshop, recipe, seed=2) != cold
 
 
 def test_joules_end_the_training_before_the_steps_do(workshop) -> None:
@@ -121,7 +118,7 @@ def test_joules_that_pay_for_no_example_end_the_attempt_and_not_the_run(workshop
         meter.spent_uj += 1_000
 
     meter = workshop.meter(1)
-    with pytest.raises(TrainingFailedError, match="before one training example was ready"):
+    with pytest.raises(JoulesEndedError, match="before one training example was ready"):
         workshop.train(PREFIX, meter=meter, limit_uj=2_500, preparing=preparing)
 
 
@@ -147,7 +144,8 @@ def test_a_loss_that_is_no_number_ends_the_attempt(workshop) -> None:
 
 
 def test_what_is_hopeless_half_way_is_given_up_and_the_joules_are_saved(workshop) -> None:
-    workshop.merge(workshop.train(LEAN))
+    workshop.train(LEAN)
+    workshop.merge(workshop.keep())
     adapter = workshop.train(replace(LEAN, learning_rate=1.0, max_steps=21), meter=workshop.meter(1_000))
     assert (adapter.stopped_by, adapter.steps, adapter.planned_steps) == ("hopeless", 10, 21)
     assert adapter.saved_uj == 11 * 11_000 // 10  # ten steps, and one question after them
@@ -160,7 +158,8 @@ def test_joules_that_were_not_there_are_not_counted_as_saved(workshop) -> None:
         meter.spent_uj += 10**9 if len(workshop.seen) == 9 else 0
         return False
 
-    workshop.merge(workshop.train(LEAN))
+    workshop.train(LEAN)
+    workshop.merge(workshop.keep())
     meter = workshop.meter(1_000)
     recipe = replace(LEAN, learning_rate=1.0, max_steps=20)
     adapter = workshop.train(recipe, meter=meter, stop=spend_all)
@@ -181,10 +180,9 @@ def test_averaging_takes_the_mean_of_the_last_weights(workshop, monkeypatch: pyt
         add(average)
 
     monkeypatch.setattr(lean._Average, "add", watch)
-    adapter = workshop.train(replace(LEAN, max_steps=8, average=0.5, scales="1"))
+    workshop.train(replace(LEAN, max_steps=8, average=0.5, scales="1"))
     assert len(seen) == 4
-    capsule = workshop.versions.keep_capsule(adapter.save)
-    saved = read_tensors(capsule)["base_model.model.classifier.weight"]
+    saved = read_tensors(workshop.keep())["base_model.model.classifier.weight"]
     last = [values[-2] for values in seen]
     torch.testing.assert_close(saved, sum(last) / 4, rtol=1e-5, atol=1e-7)
 

@@ -14,6 +14,7 @@ from cryoflux.encoder.linear import Backend
 from cryoflux.encoder.model import Encoder
 from cryoflux.registry.shards import read_tensors
 from cryoflux.registry.versions import Version, Versions
+from cryoflux.state import ADAPTER
 from cryoflux.tasks.lora.adapter import save_adapter
 from cryoflux.tasks.lora.base_model import BaseModel
 from cryoflux.tasks.lora.lean import _Update
@@ -48,7 +49,9 @@ def capsule(request: pytest.FixtureRequest, kept: Version, versions: Versions) -
     update.load([p + torch.randn(p.shape) / 7 for p in update.parameters])
     lora = {name: (one.a.detach(), one.b.detach()) for name, one in update.lora.items()}
     head = {name: tensor.detach() for name, tensor in update.head.items()}
-    return versions.keep_capsule(lambda into: save_adapter(into, request.param, lora, head, kept.digest))
+    with versions.capsule_draft() as into:
+        save_adapter(into, request.param, lora, head, kept.digest)
+        return versions.keep_capsule(into, ADAPTER)
 
 
 def test_a_version_derived_from_our_merge_is_the_one_that_peft_merges(

@@ -11,7 +11,7 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 
 from cryoflux.registry.shards import read_tensors
-from cryoflux.tasks.lora.adapter import TrainedAdapter
+from cryoflux.tasks.lora.adapter import Trained
 from cryoflux.tasks.lora.merge import merge_capsule
 from cryoflux.tasks.lora.recipe import Method, Recipe
 from cryoflux.tasks.lora.with_peft import train_with_peft, warm_up
@@ -40,14 +40,15 @@ def train(
     stop_after: int = 10**6,
     screen: int = 0,
     seen: list[Progress] | None = None,
-) -> TrainedAdapter:
+) -> Trained:
     steps = [] if seen is None else seen
     pool = workshop.loaded.pool
     return train_with_peft(
         workshop.loaded.version.folder,
-        workshop.data.train,
+        workshop.data.examples("train"),
         recipe,
         Limits(limit_uj, workshop.meter(each_uj), lambda: len(steps) == stop_after),
+        workshop.new_draft(),
         drawn=pool.fresh(0, 200),
         fresh=200,
         screen=pool.screen[:screen],
@@ -57,10 +58,9 @@ def train(
     )
 
 
-def tensors(adapter: TrainedAdapter, folder: Path) -> dict[str, torch.Tensor]:
-    folder.mkdir()
-    adapter.save(folder)
-    return read_tensors(folder)
+def tensors(workshop, recipe: Recipe) -> dict[str, torch.Tensor]:
+    train(workshop, recipe)
+    return read_tensors(workshop.draft)
 
 
 def test_joules_end_the_training_before_the_steps_do(workshop) -> None:
@@ -106,8 +106,8 @@ def test_only_upper_layers_are_adapted_where_the_recipe_says_so(workshop) -> Non
 def test_the_adapter_loads_with_peft_and_merging_it_from_disk_gives_the_same_model(
     workshop, tmp_path: Path
 ) -> None:
-    base, capsule = workshop.loaded.version.folder, tmp_path / "capsule"
-    saved = tensors(train(workshop, replace(RECIPE, max_steps=10)), capsule)
+    saved = tensors(workshop, replace(RECIPE, max_steps=10))
+    base, capsule = workshop.loaded.version.folder, workshop.draft
     assert {p.name for p in capsule.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
     assert not any("embeddings" in name for name in saved)
     assert str(tmp_path) not in (capsule / "adapter_config.json").read_text()
@@ -122,13 +122,11 @@ def test_the_adapter_loads_with_peft_and_merging_it_from_disk_gives_the_same_mod
     assert not torch.allclose(before, after, atol=1e-3)
 
 
-def test_the_same_seed_gives_the_same_weights_and_warming_up_costs_none_of_them(
-    workshop, tmp_path: Path
-) -> None:
+def test_the_same_seed_gives_the_same_weights_and_warming_up_costs_none_of_them(workshop) -> None:
     recipe = replace(RECIPE, max_steps=6, dropout=0.2)
-    first = tensors(train(workshop, recipe), tmp_path / "first")
+    first = tensors(workshop, recipe)
     warm_up(workshop.loaded.version.folder, recipe, "cpu")
-    second = tensors(train(workshop, recipe), tmp_path / "second")
+    second = tensors(workshop, recipe)
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 

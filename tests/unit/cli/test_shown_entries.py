@@ -1,0 +1,105 @@
+"""Every kind of entry in a list and by itself, in today's form and in the first."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from cryoflux.decision.reason import Reason
+from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.statement import Cause
+from plain_log import PlainLog, evaluation, model
+from running import exit_code_of
+
+OLD = Path(__file__).parents[2] / "vectors" / "state-v1.tar.xz"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> PlainLog:
+    """Kept, out of joules, one in bits and a head moved back, in the state directory of its name."""
+    stored = ReceiptLog.open(tmp_path / "state")
+    log = PlainLog(store=stored.append)
+    first = log.announce()
+    log.conclude(first)
+    log.abort(log.announce(), Cause.EXHAUSTED, Reason(code="exhausted.preparing"))
+    other = log.announce("index_refresh", "rebuild")
+    bits = evaluation(model("made by 4"), hits=None)
+    log.conclude(other, evaluation=bits.but(metric=bits.metric.but(name="code-length", unit="bits")))
+    log.move("lora_delta", model("first lora_delta"), first)
+    stored.close()
+    return log
+
+
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> list[str]:
+    assert exit_code_of(monkeypatch, "receipts", *arguments) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_line_has_outcome_arm_and_cause(
+    made: PlainLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [line.split() for line in run(monkeypatch, capsys, "list")]
+    assert [line[1] for line in lines] == ["accepted", "aborted", "accepted"]
+    assert lines[0][-2:] == ["lora_delta_0", "lean"]
+    assert lines[1][-3:] == ["lora_delta_2", "lean", "exhausted"]
+    assert lines[2][3:5] == ["+0.0500", "bits"]
+
+
+def test_all_entries_are_listed_where_that_is_asked_for(
+    made: PlainLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = run(monkeypatch, capsys, "list", "--intents")
+    assert [line.split()[1] for line in lines[:2] + lines[-1:]] == ["announced", "accepted", "rollback"]
+    assert len(lines) == len(made.entries)
+    views = json.loads(run(monkeypatch, capsys, "list", "--intents", "--json")[0])
+    assert [view["kind"] for view in views] == [*["intent", "receipt"] * 3, "head"]
+    assert "moves of heads" in " ".join(run(monkeypatch, capsys, "list", "--help"))
+
+
+def test_an_entry_is_shown_in_a_sentence_and_as_it_was_signed(
+    made: PlainLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = dict(line.split(maxsplit=1) for line in run(monkeypatch, capsys, "show", "lora_delta_2"))
+    assert (shown["cause"], shown["arm"], shown["delta"]) == ("exhausted", "lean", "–")
+    assert shown["reason"].startswith("Aborted: the reservation was used up before one training example")
+    for entry in made.entries:
+        view = json.loads(run(monkeypatch, capsys, "show", entry.index, "--json")[0])
+        assert view["statement"] == json.loads(entry.signed.payload)
+        assert view["receipt_hash"] == entry.leaf_hash
+
+
+def test_a_text_of_a_stranger_does_not_reach_the_terminal_as_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = ReceiptLog.open(tmp_path / "state")
+    log = PlainLog(store=stored.append)
+    hostile = "\x1b[2J[bold]\x9b\r\n✓ VERIFIED"
+    log.abort(
+        log.announce("lora_delta", hostile), Cause.FAILED, Reason(code="failed", numbers={"what": hostile})
+    )
+    stored.close()
+    out = run(monkeypatch, capsys, "list", "--intents") + run(monkeypatch, capsys, "show", "1")
+    assert all(c.isprintable() for line in out for c in line)
+    assert any("\\x1b[2J[bold]\\x9b\\x0d\\x0a✓" in line for line in out)
+
+
+def test_a_state_of_the_first_form_is_shown_as_it_was_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tarfile.open(OLD) as archive:
+        archive.extractall(tmp_path, filter="data")
+    lines = run(monkeypatch, capsys, "list", "--intents", "--state", "state-v1")
+    assert len(lines) == 28
+    assert [line.split()[1] for line in lines[16:18]] == ["root", "rotated"]
+    view = json.loads(run(monkeypatch, capsys, "show", "1", "--state", "state-v1", "--json")[0])
+    assert view["statement"]["predicate"]["reason"] == view["reason"]
+    assert view["statement"]["predicateType"].endswith("/receipt/v1")

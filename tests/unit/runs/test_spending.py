@@ -1,0 +1,170 @@
+"""When a run ends, and what it says that it came to."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from cryoflux.errors import BudgetError
+from cryoflux.quantities import MICRO
+from cryoflux.runs.scores import Scores
+from cryoflux.runs.spending import Limits, Summary, spend
+from cryoflux.runs.watch import RunObserver
+from small_context import BETTER, RULE, WORSE, Made, OtherTask, SmallRun, ToyTask
+
+
+class Log(RunObserver):
+    """Writes down what is worth a line."""
+
+    def __init__(self) -> None:
+        self.seen = []
+
+    def finished(self, record) -> None:
+        self.seen.append(record.receipt.outcome.value)
+
+    def rotated(self, part) -> None:
+        self.seen.append(part)
+
+    def milestone(self, looks, holdout, audit) -> None:
+        self.seen.append((looks, holdout, audit))
+
+    def plateau(self, plateau) -> None:
+        self.seen.append("plateau")
+
+
+def spent(run: SmallRun, *plans: Made, observer: RunObserver | None = None, **limits) -> Summary:
+    """A run of its own on the small run's state; it may spend what the bucket holds."""
+    run.task.plans = list(plans)
+    chosen = limits.pop("spendable_j", None)
+    spendable_uj = run.agent.bucket_uj() if chosen is None else chosen * MICRO
+    return spend(run.context, Limits(**limits), observer or RunObserver(), time.monotonic(), spendable_uj)
+
+
+def test_it_ends_after_so_many_attempts_and_adds_them_up(run) -> None:
+    first, log = run.task.head, Log()
+    failed = Made(900_000_000, stopped_by="interrupt")
+    summary = spent(run, WORSE, BETTER, failed, Made(890_000_000), observer=log, attempts=4)
+    assert (summary.ended, summary.reason) == ("attempts", "")
+    assert (summary.attempts, summary.kept, summary.rejected) == (4, 2, 1)
+    assert (summary.undecided, summary.aborted) == (0, 1)
+    assert log.seen == ["rejected", "accepted", "aborted", "accepted"]
+    assert summary.spent.uj == 8 * MICRO == sum(run.charges())
+    assert summary.spendable_uj - summary.remaining_uj == 8 * MICRO
+    (task,) = summary.tasks
+    assert task.total_delta == pytest.approx(0.11)
+    assert task.holdout == task.audit == (Scores(1.0, None), Scores(0.89, None))
+    assert (task.head, task.looks, task.metric.unit) == (run.task.head.digest, 3, "steps")
+    assert task.head != first.digest
+
+
+def test_a_run_of_no_attempts_came_to_nothing(run) -> None:
+    summary = spent(run, attempts=0)
+    assert (summary.attempts, summary.spent, summary.saved_uj) == (0, None, 0)
+    assert summary.tasks[0].holdout == (None, None)
+    assert run.context.log.size == 0
+
+
+def test_it_ends_when_what_may_be_spent_pays_for_no_further_attempt(run) -> None:
+    eight = [Made(950_000_000 - n * 10_000_000, joules=8) for n in range(9)]
+    summary = spent(run, *eight, spendable_j=40)
+    assert (summary.ended, summary.attempts) == ("budget", 3), "16 J are left, and an attempt reserves 20 J"
+    assert summary.remaining_uj == (1000 - 24) * MICRO, "what is not its own stays in the bucket"
+
+
+def test_it_ends_when_the_bucket_pays_for_no_further_attempt(small) -> None:
+    run = small(granted_j=30)
+    assert spent(run, Made(900_000_000, joules=11), spendable_j=500).attempts == 1
+
+
+def test_a_bucket_that_pays_for_nothing_at_all_is_an_error(small) -> None:
+    run = small(granted_j=19)
+    with pytest.raises(BudgetError, match=r"holds 19\.0 J; one attempt reserves 20\.0 J"):
+        spent(run)
+
+
+def test_it_ends_when_its_time_is_up(run) -> None:
+    assert (spent(run, seconds=0.0).ended, run.context.log.size) == ("time", 0)
+
+
+def test_it_ends_when_it_is_asked_to_and_reads_nothing_more(run) -> None:
+    made = Made(900_000_000, meanwhile=lambda: setattr(run, "asked", True))
+    summary = spent(run, made, attempts=9)
+    assert (summary.ended, summary.attempts, summary.aborted) == ("interrupted", 1, 1)
+    assert summary.tasks[0].audit == (None, None)
+    assert "audit" not in [part for _, part, _ in run.task.scored]
+
+
+def test_it_ends_at_a_plateau_and_says_why(small) -> None:
+    run, log = small(policy="prior-eta/v1"), Log()
+    summary = spent(run, *[WORSE] * 9, observer=log, attempts=9)
+    assert summary.ended == "plateau"
+    assert summary.reason.startswith("No arm is expected to pay")
+    assert log.seen == [*["rejected"] * summary.attempts, "plateau"]
+
+
+def test_a_reservation_that_never_pays_is_an_error_that_says_what_would(run) -> None:
+    run.task.evaluation_j = 6
+    with pytest.raises(BudgetError, match=r"2 of 2 attempts .* 20\.0 J do not pay") as refused:
+        spent(run)
+    assert "--reserve 72J" in refused.value.hint, "four times what one evaluation cost"
+    assert len(run.receipts()) == 2
+
+
+def test_a_reservation_that_does_not_pay_any_more_ends_the_run_without_an_error(run) -> None:
+    dear = Made(900_000_000, joules=21)
+    summary = spent(run, BETTER, dear, dear, dear)
+    assert (summary.ended, summary.kept, summary.aborted) == ("budget", 1, 2)
+
+
+def test_what_early_ends_saved_is_added_up(run) -> None:
+    run.task.evaluation_j = 1
+    assert spent(run, WORSE, WORSE, BETTER, attempts=3).saved_uj == 4 * MICRO
+
+
+def test_energy_outside_of_attempts_is_told_apart(run) -> None:
+    run.machine.spend(5)
+    summary = spent(run, BETTER, attempts=1)
+    assert summary.overhead.uj == 5 * MICRO
+    assert summary.overhead.lo_uj <= summary.overhead.uj <= summary.overhead.hi_uj
+
+
+def test_after_ten_looks_both_sets_are_compared(run) -> None:
+    log = Log()
+    spent(run, BETTER, *[WORSE] * 10, observer=log, attempts=11)
+    both = (Scores(1.0, None), Scores(0.9, None))
+    assert log.seen == ["accepted", *["rejected"] * 9, (10, both, both), "rejected"]
+
+
+def test_an_aborted_attempt_is_no_look(run) -> None:
+    log, nothing = Log(), Made(0, stopped_by="interrupt")
+    spent(run, *[WORSE] * 10, nothing, observer=log, attempts=11)
+    assert [seen[0] for seen in log.seen if isinstance(seen, tuple)] == [10]
+
+
+def test_a_holdout_that_takes_over_is_told_once(small) -> None:
+    run, log = small(rule=RULE.but(alpha_ppm=1_000_000)), Log()
+    summary = spent(run, *[WORSE] * 5, observer=log, attempts=6)
+    assert log.seen == [*["rejected"] * 4, "holdout-2", "rejected", "accepted"]
+    assert summary.tasks[0].looks == 2, "of the holdout that is in use"
+
+
+def test_a_holdout_that_takes_over_is_told_once_though_another_task_has_its_turn_first(small) -> None:
+    run, log = small(ToyTask, OtherTask, rule=RULE.but(alpha_ppm=1_000_000)), Log()
+    for opened in run.context.tasks.values():
+        opened.task.plans = [WORSE] * 99
+    spend(run.context, Limits(attempts=12), log, time.monotonic(), 10**9)
+    before_the_last = [receipt.task.name for receipt in run.receipts()[:-1]]
+    worn = [name for name in run.context.tasks if before_the_last.count(name) >= 4]
+    assert 1 <= log.seen.count("holdout-2") == len(worn)
+
+
+def test_each_task_has_a_line_of_its_own(small) -> None:
+    run = small(ToyTask, OtherTask)
+    summary = spent(run, attempts=6)
+    receipts = run.receipts()
+    for task in summary.tasks:
+        mine = [r for r in receipts if r.task.name == task.name and r.outcome == "accepted"]
+        assert task.total_delta == pytest.approx(sum(r.evaluation.delta_sum for r in mine) / 96 / 10**9)
+        assert task.head == run.context.tasks[task.name].task.head.digest
+    assert {task.metric.unit for task in summary.tasks} == {"steps", "pixels"}

@@ -1,0 +1,101 @@
+"""A log as Python sees it: the synthetic state and what is known of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from cryoflux.errors import StateTamperedError, UsageError
+from cryoflux.log_view import open_log
+from cryoflux.receipts.statement import Cause, Outcome
+from synthetic_state import SyntheticState, open_state
+
+
+def test_attempts_are_what_the_receipts_say(pristine: SyntheticState) -> None:
+    log = open_log(str(pristine.path))
+    assert [attempt.number for attempt in log] == [1, 2, 3, 4]
+    assert [attempt.outcome for attempt in log] == [
+        Outcome.ACCEPTED,
+        Outcome.REJECTED,
+        Outcome.ABORTED,
+        Outcome.ACCEPTED,
+    ]
+    first = log[0]
+    assert first.kept
+    assert first.delta == pytest.approx(first.base_loss - first.new_loss)
+    assert first.delta_lo < first.delta < first.delta_hi
+    assert (first.joules, first.joules_hi) == (100.0, 110.0)
+    assert first.eta == pytest.approx(first.delta / 100)
+    assert first.eta_lo == pytest.approx(first.delta / 110)
+    assert first.receipt_hash == pristine.entries[1].leaf_hash
+    assert first.finished > first.started
+    assert first.result == log[1].base
+
+
+def test_what_has_no_verdict_has_a_cause_and_no_delta(pristine: SyntheticState) -> None:
+    aborted = open_log(pristine.path)[2]
+    assert aborted.cause is not Cause.NONE
+    assert (aborted.delta, aborted.eta, aborted.unit, aborted.examples) == (None, None, None, None)
+    assert aborted.reason.startswith("Aborted")
+
+
+def test_a_summary_adds_up(pristine: SyntheticState) -> None:
+    log = open_log(pristine.path)
+    found = log.summary()
+    assert (found.attempts, found.kept, found.rejected, found.undecided, found.aborted) == (4, 2, 1, 0, 1)
+    assert found.open == 0
+    assert found.energy.joules == sum(attempt.joules for attempt in log)
+    (task,) = found.tasks
+    assert (task.name, task.unit, task.looks, task.head) == ("lora_delta", "nats", 3, pristine.head.digest)
+    assert task.delta == sum(attempt.delta for attempt in log if attempt.kept)
+
+
+def test_an_empty_log_and_an_open_attempt(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    assert (len(open_log(made.path)), open_log(made.path).summary().energy) == (0, None)
+    made.announce()
+    log = open_log(made.path)
+    assert (len(log), log.summary().open) == (0, 1)
+    made.finish()
+
+
+def test_a_log_is_what_it_was_when_it_was_opened(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    log = open_log(made.path)
+    made.attempt(0.02)
+    made.finish()
+    assert (len(log), len(list(log.entries()))) == (1, 2)
+    assert [e.envelope for e in log.entries()] == [e.envelope for e in made.entries[:2]]
+
+
+def test_a_folder_without_a_log_and_a_damaged_one(tmp_path: Path, state: Path) -> None:
+    with pytest.raises(UsageError, match="holds no receipts"):
+        open_log(tmp_path)
+    (state / "receipts.db").write_bytes(b"no database")
+    with pytest.raises(StateTamperedError):
+        open_log(state)
+
+
+def test_a_table_has_a_row_an_attempt(pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
+    rows = open_log(pristine.path).to_pandas()
+    assert [row["outcome"] for row in rows] == ["accepted", "rejected", "aborted", "accepted"]
+    assert {type(row["outcome"]) for row in rows} == {type(row["tier"]) for row in rows} == {str}
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UsageError, match="pandas is not installed") as caught:
+        open_log(pristine.path).to_pandas()
+    assert "pip install pandas" in caught.value.hint
+
+
+def test_a_log_verifies_itself_and_takes_what_verify_takes(pristine: SyntheticState, tmp_path: Path) -> None:
+    log = open_log(pristine.path)
+    assert log.verify().ok
+    assert not (tmp_path / "heads").exists()
+    assert log.verify(heads=tmp_path / "heads", key=pristine.path / "keys" / "receipt.pub").pinned
+    assert (tmp_path / "heads").is_dir()
+    with pytest.raises(UsageError, match="max-age"):
+        log.verify(max_age="1d")
