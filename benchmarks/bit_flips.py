@@ -35,12 +35,12 @@ import synthetic_parts
 from cryoflux.digests import CHECKSUMS, listed_digests, read_tensor_entries
 from cryoflux.errors import CryoFluxError
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.receipts.store import read_rows
+from cryoflux.receipts.store import Row, StoredRows
 from cryoflux.signing.keys import load_public_key, raw_public_key
 from cryoflux.verification.locating import damaged_tensor, flipped_bit, part_of, tensor_spans
 from cryoflux.verification.result import Report, Status
-from cryoflux.verification.steps import verify_target
 from synthetic_state import SyntheticState, make_state
+from verifying import verify_target
 
 FROZEN = {f"frozen.{n}.weight": random.Random(n).randbytes(4096) for n in range(4)}  # noqa: S311
 
@@ -95,6 +95,12 @@ class Tally:
     mislocated: int = 0
     harmless: Counter[str] = field(default_factory=Counter)
     missed: list[str] = field(default_factory=list)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Every row of a database of receipts."""
+    with closing(StoredRows(path)) as rows:
+        return list(rows)
 
 
 class Flipper:

@@ -200,8 +200,8 @@ def load_task(most: int) -> Task:
     from transformers import logging
 
     from cryoflux.config import load_settings
-    from cryoflux.runs.inputs import read_splits
     from cryoflux.tasks.lora.base_model import EMBEDDED, load_base
+    from cryoflux.tasks.lora.inputs import read_splits
 
     torch.set_num_threads(1)
     logging.set_verbosity_error()

@@ -23,7 +23,7 @@ from statistics import mean, median
 from typing import Any
 
 from cryoflux.quantities import MICRO, NANO, format_energy
-from cryoflux.scheduling.efficiency import Outcome
+from cryoflux.scheduling.efficiency import Lesson, Memory
 from cryoflux.scheduling.policy import POLICIES, Arm, Choice, choose
 
 TASK = "lora_delta"
@@ -167,7 +167,7 @@ class World:
     seed: int
     rng: random.Random
     min_delta: float
-    log: list[Outcome]
+    log: list[Lesson]
 
     def arms(self) -> list[Arm]:
         """The arms with their cost priors at this state."""
@@ -185,28 +185,31 @@ class World:
         """Names of the arms that the bucket pays for."""
         return [arm.name for arm in self.arms() if arm.reserve_uj <= self.bucket_uj]
 
-    def of(self, name: str) -> list[Outcome]:
-        """Outcomes of one arm."""
+    def of(self, name: str) -> list[Lesson]:
+        """What the attempts of one arm taught."""
         return [o for o in self.log if o.arm == name]
 
 
 Pick = Callable[[World], str | None]
 
 
-def gain_of(outcome: Outcome) -> float:
+def gain_of(lesson: Lesson) -> float:
     """What a policy may count as gained, nats."""
-    return max(0, outcome.screen_delta_nano or 0) / NANO if outcome.kept else 0.0
+    return max(0, lesson.screen_delta_nano or 0) / NANO if lesson.kept else 0.0
 
 
 def ours(policy: str) -> Pick:
     """A policy of the package; none at its plateau."""
 
     def pick(world: World) -> str | None:
+        memory = Memory(round(world.min_delta * NANO))
+        for lesson in world.log:
+            memory.learn(lesson)
         choice = choose(
             world.arms(),
-            world.log,
+            {TASK: memory},
+            len(world.log),
             bucket_uj=world.bucket_uj,
-            min_delta_nano=round(world.min_delta * NANO),
             seed=world.seed,
             policy=policy,
         )
@@ -327,7 +330,7 @@ def replay(models: dict[str, ArmModel], pick: Pick, budget_uj: int, seed: int, m
     while (name := pick(world)) is not None and len(world.log) < MOST_ATTEMPTS:
         prior = next(arm.prior_uj for arm in world.arms() if arm.name == name)
         screen, kept, true, uj = models[name].pull(world.loss, rng)
-        world.log.append(Outcome(TASK, name, kept, round(screen * NANO), prior, uj))
+        world.log.append(Lesson(TASK, name, kept, round(screen * NANO), prior, uj))
         world.bucket_uj -= uj
         world.loss -= true if kept else 0.0
         run.spent.append(budget_uj - world.bucket_uj)

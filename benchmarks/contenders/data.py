@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cryoflux.config import Settings, load_settings
-from cryoflux.runs.inputs import read_splits
+from cryoflux.tasks.lora.inputs import read_splits
 
 DATA_SETS = {"stdlib-docs": 32, "bbc": 64, "distilbert-step": 32}
 """Name → tokens that a text is cut to."""

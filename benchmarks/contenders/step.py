@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -80,7 +81,8 @@ def ours_step(model_folder: Path, examples: list[dict[str, Any]], recipe: StepRe
         drawn = list(range(len(examples)))
         material = Material(encoder, (), sets, labels, [], drawn, [], "step", 0.0)
         quiet: dict[str, Any] = {"progress": lambda _: None, "preparing": lambda *_: None}
-        return train_lean(material, ours, endless, seed=recipe.seed, **quiet).steps
+        with TemporaryDirectory() as folder:
+            return train_lean(material, ours, endless, Path(folder), seed=recipe.seed, **quiet).steps
 
     return once
 
