@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -65,6 +66,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's background job ignores Ctrl-C, and so would every process that a test interrupts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     quick = config.getoption("quick")
     settings.load_profile("quick" if quick else "cryoflux")
     if quick and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2 * 10**9:
