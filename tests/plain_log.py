@@ -6,7 +6,6 @@ that the log verifies. `synthetic_state` makes a state with files.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryoflux.decision.reason import Reason
 from cryoflux.decision.rules import Thresholds, decide
 from cryoflux.log_state import LogState, SignedLosses
-from cryoflux.quantities import Tier
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.log import ReceiptLog
@@ -28,7 +26,6 @@ from cryoflux.receipts.statement import (
     Cause,
     Data,
     Decision,
-    EnergyFigure,
     Evaluation,
     HeadMove,
     HeadStatement,
@@ -51,6 +48,7 @@ from cryoflux.receipts.statement import (
 )
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.signing.envelope import sign_document
+from synthetic_parts import RESERVED_UJ, digest_of, figure
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
 ALPHA_PPM = 50_000
@@ -64,32 +62,10 @@ RULE = Rule(
 COUNT = 64
 FIRST_LOSSES = SignedLosses(60_000_000_000, 30)
 """of the version that a task begins with"""
-RESERVED_UJ = 120_000_000
-
-
-def digest_of(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def model(name: str) -> Base:
     return Base(digest=digest_of(name), files=digest_of(f"files of {name}"))
-
-
-def figure(**changes: object) -> EnergyFigure:
-    said = {
-        "microjoules": 100_000_000,
-        "lo_microjoules": 90_000_000,
-        "hi_microjoules": 110_000_000,
-        "reserved_microjoules": RESERVED_UJ,
-        "tier": Tier.MODELLED,
-        "sources": ["cpu"],
-        "baseline": digest_of("baseline"),
-        "curve": "concave/v1",
-        "flags": [],
-        "assurance": "self-reported",
-        "cpu_microseconds": 12_000_000,
-    }
-    return EnergyFigure(**{**said, **changes})
 
 
 def training(**changes: object) -> Training:

@@ -82,29 +82,29 @@ def _z(numbers: _Numbers) -> str:
     return f"{_number(numbers, 'z_milli') / 1000:g}"
 
 
+def _point(n: _Numbers, code: str) -> str:
+    return _BRIEF[code](n)
+
+
 def _whitepaper_accuracy(n: _Numbers) -> str:
     points = _number(n, "min_gain_ppm") / 10_000
     return f"Kept: {_in_numbers(n)}; the accuracy gain reaches {points:g} points."
 
 
 def _z_delta(n: _Numbers) -> str:
-    shown = f"z = {_evidence(n).z:.2f} > {_z(n)}"
-    return f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)} and {shown}."
+    return f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)} and {_point(n, 'z.delta')}."
 
 
 def _z_accuracy(n: _Numbers) -> str:
-    shown = f"the accuracy gain is significant (z > {_z(n)})"
-    return f"Kept: {_in_numbers(n)}; {shown} and Δ is not negative."
+    return f"Kept: {_in_numbers(n)}; {_point(n, 'z.accuracy')} and Δ is not negative."
 
 
 def _z_noise(n: _Numbers) -> str:
-    shown = f"z = {_evidence(n).z:.2f}, needed > {_z(n)}"
-    return f"Rejected: {_in_numbers(n)}; that may be noise ({shown})."
+    return f"Rejected: {_in_numbers(n)}; {_point(n, 'z.noise')}."
 
 
 def _kept_delta(n: _Numbers) -> str:
-    shown = f"evidence {_evidence(n).delta_weight:.1f} > {_bar(n)}"
-    return f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)}, {shown}."
+    return f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)}, {_point(n, 'evidence.delta')}."
 
 
 def _kept_accuracy(n: _Numbers) -> str:
@@ -113,8 +113,7 @@ def _kept_accuracy(n: _Numbers) -> str:
 
 
 def _undecided(n: _Numbers) -> str:
-    shown = f"neither shown (evidence {_evidence(n).delta_weight:.1f}, needed > {_bar(n)}) nor ruled out"
-    return f"Undecided: {_in_numbers(n)}; Δ ≥ {_smallest(n)} is {shown}."
+    return f"Undecided: {_in_numbers(n)}; Δ ≥ {_smallest(n)} is {_point(n, 'evidence.undecided')}."
 
 
 def _screen_not_worth(n: _Numbers) -> str:

@@ -8,7 +8,7 @@ what a step did not foresee is a failed check of that step, which names the entr
 
 from __future__ import annotations
 
-__all__ = ["Fold", "Paired", "Seen", "concluded", "read_rows", "walk"]
+__all__ = ["Fold", "Paired", "Seen", "concluded", "follow", "read_rows", "walk"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -170,7 +170,8 @@ def walk(
             for seen in read_rows(rows, memory, part=part):
                 for fold in folds:
                     _look(fold, seen, memory)
-                _follow(folds[0], seen, memory)
+                if complaint := follow(seen, memory):
+                    folds[0].findings.add(failed(seen.name, complaint))
                 if progress is not None and seen.index % _EACH == 0:
                     progress(seen.index, total)
         except CryoFluxError as error:  # the database itself cannot be read any further
@@ -180,15 +181,16 @@ def walk(
     return memory
 
 
-def _follow(first: Fold, seen: Seen, memory: LogState) -> None:
+def follow(seen: Seen, memory: LogState) -> str:
+    """Take a row into the memory, and return what was wrong with that; empty where nothing was."""
     if seen.entry is None:
         memory.skip(seen.leaf)
-        return
+        return ""
     try:
         memory.take(seen.entry)
     except Exception as error:  # noqa: BLE001 - what comes after is judged by a memory that may lack it
-        detail = f"cannot be taken into account: {type(error).__name__}: {error}"
-        first.findings.add(failed(seen.name, detail))
+        return f"cannot be taken into account: {type(error).__name__}: {error}"
+    return ""
 
 
 def _look(fold: Fold, seen: Seen, memory: LogState) -> None:

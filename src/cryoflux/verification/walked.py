@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cryoflux.log_state import LogState
 from cryoflux.receipts.statement import Outcome
 from cryoflux.verification.material import Material
-from cryoflux.verification.walk import Paired, Seen, read_rows
+from cryoflux.verification.walk import Paired, Seen, follow, read_rows
 
 
 class Recent:
@@ -62,7 +62,4 @@ class Walked:
         for seen in read_rows(self.material.rows, memory):
             if seen.paired is not None:
                 yield seen.paired
-            if seen.entry is not None:
-                memory.take(seen.entry)
-            else:
-                memory.skip(seen.leaf)
+            follow(seen, memory)  # what is wrong with it was said in the first pass
