@@ -112,7 +112,8 @@ class Artefacts(Fold):
         self._missing: dict[str, None] = {}
         self._accepted: dict[int, int] = {}
         self._data = DataSets()
-        self._last: tuple[str, int, Evidence, str] | None = None
+        self._last: tuple[tuple[str, int, bool, str, int], Evidence, str] | None = None
+        """file of losses, examples read, hits or none, and of which holdout → its sums and its Merkle root"""
         self._whole: dict[tuple[Subject, ...], None] = {}
         """subjects of the newest updates whose files are here, as they were signed"""
         self._roots = 0
@@ -247,13 +248,15 @@ class Artefacts(Fold):
 
     def _read(self, path: Path, said: Evaluation, holdout: Holdout) -> tuple[Evidence, str]:
         hits = said.hits is not None
-        if self._last is not None and self._last[:2] == (said.per_example, said.read):
-            return self._last[2], self._last[3]
+        # The same file may be read in the order of another holdout, and its root is then another.
+        asked = (said.per_example, said.read, hits, holdout.sha256, holdout.count)
+        if self._last is not None and self._last[0] == asked:
+            return self._last[1:]
         losses = read_losses(path, said.per_example, said.read)
         evidence = losses.evidence(hits=hits)
         root = losses.root(order_of(said, holdout)) if said.losses_root else ""
-        if root and hits:
-            self._last = (said.per_example, said.read, evidence, root)
+        if root:
+            self._last = (asked, evidence, root)
         return evidence, root
 
     def conclude(self, memory: LogState) -> list[Check]:

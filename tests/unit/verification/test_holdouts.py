@@ -47,6 +47,18 @@ def test_going_on_to_the_next_holdout_is_fine_once_the_one_before_is_spent(tmp_p
     assert said.endswith("3 holdouts, judged 4 and 5 and 1 times")
 
 
+def test_losses_shown_again_in_the_order_of_another_holdout_are_named(tmp_path: Path) -> None:
+    made = wasteful(tmp_path / "state")
+    spend(made, 3)
+    first = made.conclude_attempt(made.announce(), -0.01, read=32)
+    made.rotate()
+    shown = first.statement.predicate.evaluation
+    made.conclude_attempt(made.announce(), -0.01, read=32, evaluation=shown)
+    assert (9, "entry 9 (receipt b0001_8)", "its Merkle root is not that of its per-example losses") in found(
+        made
+    )
+
+
 def test_leaving_a_holdout_too_early_is_named(tmp_path: Path) -> None:
     made = wasteful(tmp_path / "state")
     spend(made, 3)

@@ -43,8 +43,6 @@ _TELLING = 0.3
 """share of a whole evaluation's products above which one tells what products cost"""
 _FIRST_UJ = 200_000.0
 """µJ a GFLOP in float64, before any evaluation was measured: a guess for a busy CPU core"""
-
-
 _FIRST_MERGE = 0.06
 """share of the reservation kept for merging before it was measured"""
 
@@ -58,9 +56,8 @@ class LoraTask(Task):
     sections: ClassVar[Sections] = SECTIONS
 
     def __init__(self, sourced: Sourced) -> None:
-        chosen_recipes(
-            sourced.settings, known=True
-        )  # a slip of the pen is refused before anything is written
+        # A slip of the pen is refused before anything is written.
+        chosen_recipes(sourced.settings, known=True)
         self._sourced = sourced
         self._uj_per_gflop: float | None = None
         self._changed: dict[str, Mapping[str, Any]] = {}
