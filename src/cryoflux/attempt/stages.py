@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = [
     "Candidate",
+    "HoldoutReading",
     "Judgement",
-    "Reading",
     "base_losses",
     "judge",
     "keep",
@@ -58,7 +58,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class HoldoutReading:
     """Losses on the holdout of base and candidate, as far as it was read."""
 
     base: Losses
@@ -213,7 +213,7 @@ def _trained(
 
 def read_holdout(
     context: Context, opened: Opened, reservation: Reservation, candidate: Candidate, base: Losses
-) -> Reading:
+) -> HoldoutReading:
     """Losses of the merged, saved and re-read candidate; the reading stops once it is hopeless."""
     try:
         return _read(context, opened, reservation, candidate, base)
@@ -225,7 +225,7 @@ def read_holdout(
 
 def _read(
     context: Context, opened: Opened, reservation: Reservation, candidate: Candidate, base: Losses
-) -> Reading:
+) -> HoldoutReading:
     task, part, count, rule = opened.task, opened.part, opened.count, opened.rule.name
     scorer = task.scorer(candidate.draft or task.head, part)
     thresholds = opened.thresholds(context.bar(opened))
@@ -245,10 +245,10 @@ def _read(
     task.evaluated(candidate.arm, part, cost, read / count)
     if read < count:
         new = Losses(tuple(losses), tuple(right))
-        return Reading(known, new, read, cost, cost * (count - read) // read)
+        return HoldoutReading(known, new, read, cost, cost * (count - read) // read)
     place = {index: position for position, index in enumerate(order)}
     new = Losses(tuple(losses[place[i]] for i in range(count)), tuple(right[place[i]] for i in range(count)))
-    return Reading(base, new, count, cost, 0)
+    return HoldoutReading(base, new, count, cost, 0)
 
 
 def _pair(opened: Opened, base: Losses, new: Losses) -> Evidence:
@@ -257,7 +257,7 @@ def _pair(opened: Opened, base: Losses, new: Losses) -> Evidence:
     return pair_losses(base.nano_nats, new.nano_nats, base.correct, new.correct)
 
 
-def judge(context: Context, opened: Opened, reading: Reading) -> Judgement:
+def judge(context: Context, opened: Opened, reading: HoldoutReading) -> Judgement:
     """Evidence and verdict; the per-example losses go into a file that anyone can sum up again."""
     base, new, count = reading.base, reading.new, opened.count
     evidence = _pair(opened, base, new)
@@ -289,7 +289,7 @@ def refuse(context: Context, opened: Opened, candidate: Candidate) -> Judgement:
 
 
 def keep(
-    context: Context, opened: Opened, candidate: Candidate, reading: Reading | None, verdict: Verdict
+    context: Context, opened: Opened, candidate: Candidate, reading: HoldoutReading | None, verdict: Verdict
 ) -> Version:
     """The head after the verdict: the candidate under its final name, or the base."""
     task, part = opened.task, opened.part

@@ -11,11 +11,11 @@ from __future__ import annotations
 __all__ = [
     "MAX_CLAIM_BYTES",
     "MAX_INDEX",
+    "Carrier",
     "Claim",
     "ClaimPredicate",
     "ClaimStatement",
     "ClaimedValue",
-    "Evidence",
     "Head",
     "format_claim",
     "is_claim",
@@ -98,7 +98,7 @@ class ClaimStatement(InTotoStatement, frozen=True, kw_only=True, tag="https://cr
     predicate: ClaimPredicate
 
 
-class Evidence(Document, frozen=True):
+class Carrier(Document, frozen=True):
     """Entries of the log and their way to its root; see `cryoflux.claims.evidence`."""
 
     spans: Annotated[
@@ -114,7 +114,7 @@ class Evidence(Document, frozen=True):
 
 class _ClaimFile(EnvelopeDocument, frozen=True):
     checkpoint: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)]
-    evidence: Evidence
+    evidence: Carrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def subject_of_head(point: Checkpoint) -> list[Subject]:
     return [Subject(name=_SUBJECT, digest=Sha256Digest(sha256=sha256_hex(point.text)))]
 
 
-def format_claim(envelope: bytes, checkpoint: bytes, evidence: Evidence) -> bytes:
+def format_claim(envelope: bytes, checkpoint: bytes, evidence: Carrier) -> bytes:
     """The bytes of a claim's file.
 
     Args:

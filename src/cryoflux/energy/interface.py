@@ -11,7 +11,6 @@ from __future__ import annotations
 __all__ = [
     "Counter",
     "JouleAgent",
-    "Kind",
     "OpenReservation",
     "Problem",
     "Reading",
@@ -19,6 +18,7 @@ __all__ = [
     "Sample",
     "Settlement",
     "Source",
+    "SourceKind",
     "SourceSample",
 ]
 
@@ -28,7 +28,7 @@ from typing import Literal, Protocol
 
 from cryoflux.quantities import Energy, Tier
 
-Kind = Literal["cpu", "dram", "gpu"]
+SourceKind = Literal["cpu", "dram", "gpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Source(Protocol):
 
     name: str
     """``rapl:package-0``, ``nvml:GPU-…``, ``cpu-model``"""
-    kind: Kind
+    kind: SourceKind
     tier: Tier
     range_uj: int | None
     """the counter wraps to zero after this many µJ; none where it does not wrap"""
@@ -112,7 +112,7 @@ class SourceSample:
     """One source at the moment of a sample."""
 
     name: str
-    kind: Kind
+    kind: SourceKind
     tier: Tier
     power_w: float
     """gross, over the last second or two"""

@@ -39,7 +39,7 @@ from cryoflux.receipts.statement import Outcome, Receipt
 from cryoflux.runs.scores import Change, Scores
 from cryoflux.runs.spending import Summary, TaskSummary
 from cryoflux.runs.watch import Begun, Opening
-from cryoflux.scheduling.policy import Choice, Plateau, Row
+from cryoflux.scheduling.policy import ArmRow, Choice, Plateau
 from cryoflux.sentences import brief, say
 from cryoflux.state import StateFolder
 
@@ -158,7 +158,7 @@ def _power(task: Begun) -> str:
     return f"{task.count} examples detect, with 90 % power, {found}"
 
 
-def _row(row: Row) -> str:
+def _row(row: ArmRow) -> str:
     expected = row.expected
     state = expected.state.value if row.affordable else "not affordable"
     return (

@@ -13,7 +13,7 @@ import pytest
 from cryoflux.config import load_settings
 from cryoflux.energy.account.bucket import ReservationConflictError
 from cryoflux.energy.baseline import Baseline, load_baseline
-from cryoflux.energy.embedded import EmbeddedAgent
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.errors import BudgetError, StateLockedError
 from energy_fakes import FakeClock, FakeNvml, FakeProc, powercap_zone
 
@@ -35,7 +35,7 @@ class Bench:
 
     def open(self, **options):
         options = {"clock": self.clock, "nvml": FakeNvml([]), "background": False, **options}
-        return EmbeddedAgent(self.settings, self.state, **options)
+        return LocalAgent(self.settings, self.state, **options)
 
     def draw(self, power_w, seconds):
         self.energy_uj += round(power_w * seconds * 1e6)
@@ -293,9 +293,9 @@ def test_a_process_killed_in_the_middle_leaves_its_joules_on_the_books(tmp_path)
         import os, signal, time
         from pathlib import Path
         from cryoflux.config import load_settings
-        from cryoflux.energy.embedded import EmbeddedAgent
+        from cryoflux.energy.local_agent import LocalAgent
         settings = load_settings({{"powercap_root": "/nowhere", "nvml": False}}, environ={{}}).settings
-        agent = EmbeddedAgent(settings, Path({str(tmp_path / "state")!r}))
+        agent = LocalAgent(settings, Path({str(tmp_path / "state")!r}))
         agent.grant(10**10, request_id="g", note="")
         taken = agent.take(10**9, request_id="a")
         while agent.spent(taken.id).uj < 4_000_000 or time.process_time() < 2:
@@ -304,7 +304,7 @@ def test_a_process_killed_in_the_middle_leaves_its_joules_on_the_books(tmp_path)
     """)
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
     settings = load_settings({"powercap_root": "/nowhere", "nvml": False}, environ={}).settings
-    agent = EmbeddedAgent(settings, tmp_path / "state", background=False)
+    agent = LocalAgent(settings, tmp_path / "state", background=False)
     (left,) = agent.open_reservations()
     settlement = agent.settle(left.reservation.id)
     assert settlement.energy.uj > 0
