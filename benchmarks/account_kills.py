@@ -161,7 +161,7 @@ def _bucket_life(machine: Machine, shared: Shared, rng: random.Random, say: Call
 def _agent_life(machine: Machine, shared: Shared, rng: random.Random, say: Callable[..., None]) -> None:
     machine.make()
     agent = machine.open(clock := SteppedClock())
-    held = [left.reservation.id for left in agent.open_reservations()]
+    held = [left.reservation.id for left in agent.views()]
     say("ready")
     while True:
         uj = rng.randint(0, ZONE_UJ)

@@ -11,7 +11,6 @@ from __future__ import annotations
 __all__ = [
     "Counter",
     "JouleAgent",
-    "OpenReservation",
     "Problem",
     "Reading",
     "Reservation",
@@ -162,14 +161,6 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenReservation:
-    """A reservation that nobody has settled, with the spending last noted for it."""
-
-    reservation: Reservation
-    spent: Energy
-
-
-@dataclass(frozen=True, slots=True)
 class Settlement:
     """What a reservation really cost."""
 
@@ -237,10 +228,6 @@ class JouleAgent(Protocol):
 
     def find(self, request_id: str) -> Reservation | None:
         """The reservation that a request id was given, open or settled; none if none, or released."""
-        ...
-
-    def open_reservations(self) -> tuple[OpenReservation, ...]:
-        """Reservations that a crash left behind."""
         ...
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.attribution import Attribution, Snapshot
 from cryoflux.energy.baseline import BaselineState
 from cryoflux.energy.clock import BILLION, Clock, SystemClock
-from cryoflux.energy.interface import OpenReservation, Reservation, Sample, Settlement
+from cryoflux.energy.interface import Reservation, Sample, Settlement
 from cryoflux.energy.opening import open_meter
 from cryoflux.energy.processes import Owner, ProcessTimes, find_owner
 from cryoflux.energy.reservations import PERIOD_NS, REST_PERIOD_NS, OpenReservations, ReservationView
@@ -276,15 +276,6 @@ class LocalAgent:
         """The reservation that a request id was given, open or settled."""
         record = self._bucket.find(request_id)
         return record.reservation if record and record.state != "released" else None
-
-    def open_reservations(self) -> tuple[OpenReservation, ...]:
-        """Reservations that a crash left behind: open, and not metered here."""
-        with self._lock:
-            return tuple(
-                OpenReservation(record.reservation, self._reservations.recovered(record).energy)
-                for record in self._bucket.open_records()
-                if record.reservation.id not in self._reservations
-            )
 
     def views(self, request_id: str | None = None) -> tuple[ReservationView, ...]:
         """All open reservations, or the one of a request id in whatever state."""

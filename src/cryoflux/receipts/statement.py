@@ -18,7 +18,6 @@ __all__ = [
     "HEAD_TYPE",
     "INTENT_TYPE",
     "RECEIPT_TYPE",
-    "STATEMENT_TYPE",
     "ZERO_HASH",
     "ArmPrior",
     "AttemptName",
@@ -95,7 +94,6 @@ from cryoflux.signing.fields import (
     at_most,
 )
 
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 INTENT_TYPE = "https://cryoflux.dev/intent/v2"
 RECEIPT_TYPE = "https://cryoflux.dev/receipt/v2"
 HEAD_TYPE = "https://cryoflux.dev/head/v1"

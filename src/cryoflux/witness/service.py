@@ -29,10 +29,11 @@ from cryoflux.receipts.checkpoint import (
     VerifierKey,
     cosign,
     parse_verifier_key,
+    verifier_key,
     verify_log,
 )
 from cryoflux.receipts.merkle import EMPTY_ROOT, verify_consistency
-from cryoflux.signing.keys import KEYS_FOLDER, key_id, load_key, raw_public_key
+from cryoflux.signing.keys import KEYS_FOLDER, key_id, load_key
 from cryoflux.witness.evidence import from_submission
 from cryoflux.witness.heads import DATABASE, Heads
 from cryoflux.witness.submission import SIZE_TYPE, Submission, parse_submission
@@ -82,9 +83,8 @@ class Witness:
         now: Callable[[], float] = time.time,
     ) -> None:
         public = key.public_key()
-        self.key = VerifierKey(
-            name or f"cryoflux.dev/witness/{key_id(public)[:16]}", KeyType.WITNESS, raw_public_key(public)
-        )
+        name = name or f"cryoflux.dev/witness/{key_id(public)[:16]}"
+        self.key = verifier_key(name, public, KeyType.WITNESS)
         self._signs_with = key
         self._heads = heads
         self._evidence = evidence

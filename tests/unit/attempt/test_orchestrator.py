@@ -274,7 +274,7 @@ def test_a_death_at_any_step_is_closed_once_and_charged_once(run, at) -> None:
     assert sum(run.charges()) == used_uj == sum(r.energy.microjoules for r in receipts)
     assert len(run.charges()) == (at in RESERVED)
     assert run.agent.bucket_uj() == 1000 * MICRO - used_uj
-    assert run.agent.open_reservations() == ()
+    assert run.agent.views() == ()
 
     head = run.task.head.digest
     assert run.context.versions.head_digest("toy") == head
