@@ -36,6 +36,7 @@ class DigitsTask(Task):
 
     name: ClassVar[str] = "digits"
     hits: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn")
 
     def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:
         pixels, labels = load_digits(return_X_y=True)

@@ -24,6 +24,7 @@ from cryoflux.claims.document import (
 from cryoflux.claims.evidence import outside, pack, unpack
 from cryoflux.claims.making import ClaimScope, make_claim
 from cryoflux.claims.report import ClaimReport
+from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import KeyType, cosign, parse_note, verifier_key, with_signatures
 from cryoflux.receipts.key_statement import PublicKey
 from cryoflux.receipts.merkle import leaf_hash, root_hash
@@ -217,6 +218,15 @@ def test_values_that_were_beautified_are_found(honest: bytes, pristine: Syntheti
     assert "its values are not those" in complaints(
         forged(honest, pristine.path, values=better), pristine.path
     )
+
+
+def test_a_value_with_a_line_feed_behind_it_is_no_second_spelling(
+    honest: bytes, pristine: SyntheticState
+) -> None:
+    first, *rest = parse_claim(honest).predicate.values
+    longer = [first.but(value=f"{first.value}\n"), *rest]
+    with pytest.raises(VerificationError, match="value"):
+        parse_claim(forged(honest, pristine.path, values=longer))
 
 
 def test_the_head_of_another_log_does_not_fit(

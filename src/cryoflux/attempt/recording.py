@@ -194,7 +194,7 @@ def record(
         evaluation=_evaluation(opened, ending),
         decision=_decision(intent, ending),
         energy=energy_figure(context, settlement, intent),
-        software=software(),
+        software=software(opened.task.libraries),
         started_at=started_at,
         finished_at=context.timestamp(),
         cause=ending.stopped.cause if ending.stopped else Cause.NONE,

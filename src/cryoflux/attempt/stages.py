@@ -171,9 +171,10 @@ def _score(
 
 
 def train(
-    context: Context, opened: Opened, order: WorkOrder, reservation: Reservation, phases: Phases
+    context: Context, opened: Opened, intent: Intent, reservation: Reservation, phases: Phases
 ) -> Candidate:
-    """Carry an order of work out on what the reservation leaves after evaluation; screen and merge it."""
+    """Train on what the reservation leaves after evaluation; screen, where that was announced, and merge."""
+    order = work_order(opened, intent, opened.task.place.pool_seed)
     with context.versions.capsule_draft() as folder:
         update = _trained(context, opened, order, reservation, folder)
         if update.stopped_by == "interrupt":
@@ -181,9 +182,10 @@ def train(
         with phases.measure(Step.MERGE):
             capsule = context.versions.keep_capsule(folder, update.files[0])
     refused = None
-    if update.screening is not None and opened.screens:
-        thresholds = opened.thresholds(context.bar(opened))
-        refused = screened_out(update.screening, thresholds, opened.count)
+    if intent.rule.screen:
+        if update.screening is None:
+            raise AttemptStopped(Cause.FAILED, "failed", what="The task did not screen its update.")
+        refused = screened_out(update.screening, opened.thresholds(context.bar(opened)), opened.count)
     draft = None
     if refused is None:
         start_uj = context.agent.spent(reservation.id).uj

@@ -43,7 +43,7 @@ from cryoflux.signing.envelope import (
     decode_base64,
     parse_envelope,
 )
-from cryoflux.signing.fields import Count, Document, Sha256, Text, Timestamp, at_most
+from cryoflux.signing.fields import END_OF_TEXT, Count, Document, Sha256, Text, Timestamp, at_most
 
 MAX_CLAIM_BYTES = 200_000
 """Largest file of a claim."""
@@ -59,7 +59,9 @@ class ClaimedValue(Document, frozen=True):
     """What one quantity of the expression comes to."""
 
     quantity: Text
-    value: Annotated[str, Meta(pattern=r"^([a-z-]{1,40}|-?(0|[1-9][0-9]{0,999})(/[1-9][0-9]{0,999})?)$")]
+    value: Annotated[
+        str, Meta(pattern=r"^([a-z-]{1,40}|-?(0|[1-9][0-9]{0,999})(/[1-9][0-9]{0,999})?)" + END_OF_TEXT)
+    ]
     """exact, in lowest terms: nano-nats, µJ, nano-nats/µJ, a count or a share of one; or a tier"""
 
 

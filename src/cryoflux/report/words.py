@@ -197,20 +197,21 @@ def _fall(change: Change) -> float | None:
     return before.loss - after.loss if before and after else None
 
 
-def milestone_document(looks: int, holdout: Change, audit: Change) -> dict[str, Any]:
+def milestone_document(task: str, looks: int, holdout: Change, audit: Change) -> dict[str, Any]:
     """How both sets have changed, for a program; ``drift`` is the holdout's gain less the audit set's."""
     ours, theirs = _fall(holdout), _fall(audit)
     drift = ours - theirs if ours is not None and theirs is not None else None
-    return {"looks": looks, "holdout_delta": ours, "audit_delta": theirs, "drift": drift}
+    return {"task_name": task, "looks": looks, "holdout_delta": ours, "audit_delta": theirs, "drift": drift}
 
 
-def milestone_line(looks: int, holdout: Change, audit: Change) -> str:
+def milestone_line(task: str, looks: int, holdout: Change, audit: Change) -> str:
     """The same as a person reads it."""
-    found = milestone_document(looks, holdout, audit)
+    found = milestone_document(task, looks, holdout, audit)
+    after = f"audit    after {looks} looks at the holdout of {task}"
     if found["drift"] is None:
-        return f"audit    after {looks} looks at the holdout: not measured"
+        return f"{after}: not measured"
     return (
-        f"audit    after {looks} looks at the holdout: Δ {format_nats(found['holdout_delta'])} there, "
+        f"{after}: Δ {format_nats(found['holdout_delta'])} there, "
         f"{format_nats(found['audit_delta'])} on the audit set, drift {format_nats(found['drift'])}"
     )
 

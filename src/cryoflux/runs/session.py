@@ -263,7 +263,7 @@ def _terms(settings: Settings) -> RunTerms:
 def _threads(
     settings: Settings, agent: JouleAgent, tasks: Sequence[Task], observer: RunObserver
 ) -> Iterator[None]:
-    if not any(task.trains_with_torch for task in tasks):
+    if not any("torch" in task.libraries for task in tasks):
         yield
         return
     observer.preparing("loading the training libraries", 0, 1)

@@ -135,7 +135,7 @@ def _tell_rotated(run: _Run) -> None:
     for name, opened in run.context.tasks.items():
         if opened.part != opened.used and (name, opened.part) not in run.rotated:
             run.rotated.add((name, opened.part))
-            run.observer.rotated(opened.part)
+            run.observer.rotated(name, opened.part)
 
 
 def _note(run: _Run, record: AttemptRecord) -> None:
@@ -150,7 +150,7 @@ def _note(run: _Run, record: AttemptRecord) -> None:
         holdout = holdout_scores(run.context, opened, first)
         quick = run.context.stop()
         audit = audit_scores(run.context, opened, first, run.observer.preparing, quick=quick)
-        run.observer.milestone(looks, holdout, audit)
+        run.observer.milestone(opened.task.name, looks, holdout, audit)
         run.audit_cpu_s += time.process_time() - start
 
 

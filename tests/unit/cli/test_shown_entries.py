@@ -86,8 +86,14 @@ def test_a_text_of_a_stranger_does_not_reach_the_terminal_as_a_command(
     log.abort(
         log.announce("lora_delta", hostile), Cause.FAILED, Reason(code="failed", numbers={"what": hostile})
     )
+    bits = evaluation(model("made by 2"), hits=None)
+    bits = bits.but(metric=bits.metric.but(unit=hostile))
+    log.conclude(log.announce(), evaluation=bits)
     stored.close()
     out = run(monkeypatch, capsys, "list", "--intents") + run(monkeypatch, capsys, "show", "1")
+    assert exit_code_of(monkeypatch, "report") == 0
+    out += capsys.readouterr().out.splitlines()
+    assert " ± 0.0" in out[-2]
     assert all(c.isprintable() for line in out for c in line)
     assert any("\\x1b[2J[bold]\\x9b\\x0d\\x0a✓" in line for line in out)
 

@@ -17,7 +17,7 @@ from cryoflux.evaluation.scoring import TransformersScorer
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.registry.shards import read_tensors
 from cryoflux.registry.versions import Version, Versions
-from cryoflux.tasks.lora.libraries import quieten
+from cryoflux.tasks.lora.libraries import LIBRARIES, quieten
 from cryoflux.tasks.lora.merge import merge_capsule, merged_tensors
 from cryoflux.tasks.lora.recipe import Method, Recipe, find_recipe
 from cryoflux.tasks.pacing import Limits, Progress
@@ -70,7 +70,7 @@ class TorchRecomputer:
 
     def software(self) -> dict[str, str]:
         """Versions of what computes here."""
-        return software()
+        return software(LIBRARIES)
 
     def distances(self, base: Path, ours: Path, theirs: Path) -> dict[str, float]:
         """Tensor → ‖ours - theirs‖ / ‖theirs - base‖ of two adapters merged into a base model."""
