@@ -63,12 +63,13 @@ class FakeProc:
         for pid, (own_s, start) in self.own.items():
             self.process(pid, own_s, start)
 
-    def process(self, pid, own_s, start=100, state="S"):
+    def process(self, pid, own_s, start=100, state="S", *, parent=1, waited_s=0.0):
         self.own[pid] = (own_s, start)
         folder = self.root / str(pid)
         folder.mkdir(exist_ok=True)
         user = round(own_s * TICKS)
-        fields = [state, 1, 1, 1, 0, -1, 0, 0, 0, 0, 0, user, 0, 0, 0, 20, 0, 1, 0, start, 0, 0]
+        waited = round(waited_s * TICKS)
+        fields = [state, parent, 1, 1, 0, -1, 0, 0, 0, 0, 0, user, 0, waited, 0, 20, 0, 1, 0, start, 0, 0]
         (folder / "stat").write_text(f"{pid} (a ) b) " + " ".join(map(str, fields)) + "\n")
 
     def run(self, busy_s, own_s=0.0, pid=None):

@@ -45,6 +45,9 @@ from cryoflux.energy.window import BoundedEnergy, Mark, exactly
 from cryoflux.quantities import Energy, Tier
 
 _NONE = ErrorTerms(BoundedEnergy())
+_LEAST_UNPLACED_US = 100_000
+_UNPLACED_SHARE = 0.02
+"""CPU time of a process beyond the machine's that the kernel's ticks explain"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,35 @@ def net_total(channels: Sequence[Channel], then: Snapshot, now: Snapshot) -> Ene
     return _total(net_of(channel, a, b) for channel, a, b in rows)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A block of energy that is shared by CPU time."""
+
+    net: ErrorTerms
+    own_us: int
+    busy_us: int
+
+    def portion(self, own_us: int) -> ErrorTerms:
+        """What so much CPU time of the block is charged."""
+        if own_us <= 0:
+            return _NONE
+        return self.net if own_us >= self.busy_us else self.net.portion(own_us, self.busy_us)
+
+
+def _spread(blocks: Sequence[_Shared]) -> tuple[ErrorTerms, int]:
+    """What all blocks are charged, and CPU time that belongs to none of them, µs.
+
+    Time of a process that was found late shows up in one block, and was spent in it or in those before, as
+    far as the machine was busy in them beyond what is known: from the newest to the oldest.
+    """
+    charged, late_us = _NONE, 0
+    for block in reversed(blocks):
+        due_us = block.own_us + late_us
+        late_us = max(0, due_us - block.busy_us)
+        charged = charged + block.portion(due_us)
+    return charged, late_us
+
+
 @dataclass(slots=True)
 class _Block:
     """Since when the share of one channel has not been fixed yet."""
@@ -126,6 +158,10 @@ class _Block:
     busy_us: int | None
     users: Mapping[int, int] | None
     done: ErrorTerms
+    late: list[_Shared] = field(default_factory=list)
+    """blocks since the last look for processes, the oldest first: one found later may have run in them"""
+    unplaced_us: int = 0
+    """CPU time that fits into no block"""
 
 
 class Attribution:
@@ -182,14 +218,19 @@ class Attribution:
         rows = zip(self._channels, self._start.marks, self._now.marks, strict=True)
         return tuple(_counter(channel, first, last) for channel, first, last in rows)
 
-    def advance(self, now: Snapshot) -> None:
-        """Take a new snapshot into account."""
+    def advance(self, now: Snapshot, *, last: bool = False) -> None:
+        """Take a new snapshot into account.
+
+        Args:
+            now: the snapshot.
+            last: whether every process has to be looked for now.
+        """
         if self._final is not None:
             return
         self._now = now
         if self._process is None:
             return
-        own_us = self._process.read_us()
+        own_us = self._process.read_us(None if last else now.monotonic_ns)
         if own_us is None:
             # It can cause nothing any more; how much it did in its last block nobody knows.
             self._flags |= {"process-gone", "unattributed"}
@@ -203,11 +244,25 @@ class Attribution:
         for channel, block, mark in zip(self._channels, self._blocks, self._now.marks, strict=True):
             due = mark.elapsed_ns - block.mark.elapsed_ns >= BILLION and not mark.pending
             if gone or due:
-                block.done = block.done + self._portion(channel, block, mark, gone=gone)
+                self._fix(channel, block, mark, gone=gone)
                 block.mark, block.own_us = mark, self._own_us
                 block.busy_us, block.users = _busy_us(channel, self._now), _users(channel, self._now)
 
-    def _portion(self, channel: Channel, block: _Block, mark: Mark, *, gone: bool = False) -> ErrorTerms:
+    def _fix(self, channel: Channel, block: _Block, mark: Mark, *, gone: bool) -> None:
+        found = self._portion(channel, block, mark, gone=gone)
+        if isinstance(found, _Shared):
+            block.late.append(found)
+        else:
+            block.done = block.done + found
+        if gone or self._process is None or self._process.looked_ns in {None, self._now.monotonic_ns}:
+            charged, left_us = _spread(block.late)
+            block.done, block.unplaced_us = block.done + charged, block.unplaced_us + left_us
+            block.late = []
+
+    def _portion(
+        self, channel: Channel, block: _Block, mark: Mark, *, gone: bool = False
+    ) -> ErrorTerms | _Shared:
+        """What a block is charged, or by what it is shared."""
         net = net_between(block.mark, mark, channel)
         if channel.source.kind == "gpu":
             return net.anywhere_up_to() if gone else self._of_device(net, channel, block)
@@ -215,10 +270,7 @@ class Attribution:
         if gone or now_us is None or block.busy_us is None:
             self._flags.add("unattributed")
             return net.anywhere_up_to()
-        own_us, busy_us = self._own_us - block.own_us, now_us - block.busy_us
-        if own_us <= 0:
-            return _NONE
-        return net if own_us >= busy_us else net.portion(own_us, busy_us)
+        return _Shared(net, self._own_us - block.own_us, now_us - block.busy_us)
 
     def _of_device(self, net: ErrorTerms, channel: Channel, block: _Block) -> ErrorTerms:
         users = _users(channel, self._now)
@@ -249,11 +301,26 @@ class Attribution:
     def _of_source(self, channel: Channel, block: _Block, first: Mark, mark: Mark) -> Energy:
         whole = terms = net_between(first, mark, channel)
         if self._process is not None:
-            terms = block.done
-            if block.mark is not mark:
-                terms = terms + self._portion(channel, block, mark)
+            terms = self._charged(channel, block, mark, whole)
         share = min(1.0, max(0.0, terms.amount.uj / whole.amount.uj)) if whole.amount.uj else 1.0
         return _figure(terms, channel, first, mark, share=share, ticks_uj=self._ticks_uj(channel, whole))
+
+    def _charged(self, channel: Channel, block: _Block, mark: Mark, whole: ErrorTerms) -> ErrorTerms:
+        """What was charged up to a mark; up to all that nobody was, where CPU time fits nowhere."""
+        terms, open_blocks = block.done, list(block.late)
+        if block.mark is not mark:
+            found = self._portion(channel, block, mark)
+            if isinstance(found, _Shared):
+                open_blocks.append(found)
+            else:
+                terms = terms + found
+        charged, left_us = _spread(open_blocks)
+        terms, left_us = terms + charged, left_us + block.unplaced_us
+        if left_us <= max(_LEAST_UNPLACED_US, _UNPLACED_SHARE * self.cpu_us):
+            return terms
+        self._flags.add("cpu-time-unplaced")
+        rest_uj = max(0, whole.amount.hi_uj - terms.amount.uj)
+        return ErrorTerms(terms.amount + BoundedEnergy(0, 0, rest_uj), terms.idle_uj)
 
     def _ticks_uj(self, channel: Channel, whole: ErrorTerms) -> float:
         """What a tick of CPU time more or less at both ends would change, µJ."""

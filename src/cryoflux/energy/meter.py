@@ -128,7 +128,7 @@ class Meter:
     def refresh(self, *, last: bool = False) -> Snapshot:
         """Read everything now; where figures are served, what was read within the last second.
 
-        With ``last``, which nobody is told of any more, now in any case.
+        With ``last``, which nobody is told of any more, now in any case, and every process is looked for.
         """
         with self._lock:
             if self._coarse and not last and self.clock.monotonic_ns() - self._last.monotonic_ns < BILLION:
@@ -141,7 +141,7 @@ class Meter:
             for attribution in self._attributions:
                 # Nobody pays by what is only watched, so it need not wake the caches every second.
                 if attribution in self._charging or attribution.age_ns(now) >= _WATCHED_EVERY_NS:
-                    attribution.advance(now)
+                    attribution.advance(now, last=last)
             self._read_again.notify_all()
             return now
 
@@ -151,7 +151,7 @@ class Meter:
             seen = self._last
             if self._coarse and self._thread is not None:
                 self._read_again.wait_for(lambda: self._last is not seen, timeout=_LONGEST_WAIT_S)
-            return self.refresh()
+            return self.refresh(last=not self._coarse)
 
     def _watch_rest(self, then: Snapshot, now: Snapshot) -> None:
         if then.busy is None or now.busy is None:

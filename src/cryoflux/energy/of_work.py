@@ -167,7 +167,7 @@ class EnergyMeasurement(ContextDecorator):
     def end(self) -> Measured:
         """Read for the last time."""
         with self._opened:
-            now = self._meter.refresh()
+            now = self._meter.refresh(last=True)
             self.result = _measured(self._meter, self._attribution, self._start, now, grouped=self._grouped)
         if self._report is not None:
             self._report(self.result)

@@ -3,10 +3,10 @@
 Both are counters of the kernel (``/proc/stat``, ``/proc/<pid>/stat``), so how often they are read does
 not matter. A share of energy is the quotient of their differences. The files stay open between reads.
 
-A process keeps the time of children that it waited for; live ones are looked up now and then, and are
-followed on where they are handed to another parent. A child that lived and was orphaned between two
-looks is missed, unless the process is made the parent of its orphans (`become_subreaper`), or a control
-group counts in its place (`energy.cgroup`).
+A process keeps the time of children that it waited for; live ones are looked for about once a second and at
+the end, and are followed on where they are handed to another parent. A child that lived and was orphaned
+between two looks is missed, unless the process is made the parent of its orphans (`become_subreaper`), or
+a control group counts in its place (`energy.cgroup`).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from typing import Protocol
 from cryoflux.energy.counter_file import CounterFile
 from cryoflux.quantities import MICRO
 
-_CHILD_SCAN_READS = 16
-"""Children are looked for at every so many reads; those known are read every time."""
+_LOOK_EVERY_NS = 900_000_000
+"""Children are looked for this long after the last look; those known are read every time."""
 _KEPT_OPEN = 64
 """Of so many children the files stay open; those of more are opened for each read."""
 _GONE_STATES = frozenset({b"Z", b"X", b"x"})
@@ -173,8 +173,17 @@ class CpuTimes(Protocol):
         """The processes that do it now."""
         ...
 
-    def read_us(self) -> int | None:
-        """CPU time up to now, µs, never falling; none once the work is gone."""
+    @property
+    def looked_ns(self) -> int | None:
+        """When it was last made sure that all of them are known; none where they always are."""
+        ...
+
+    def read_us(self, at_ns: int | None = None) -> int | None:
+        """CPU time up to now, µs, never falling; none once the work is gone.
+
+        Args:
+            at_ns: monotonic time; none makes sure in any case that all processes are known.
+        """
         ...
 
     def age_s(self, uptime_s: float) -> float:
@@ -218,18 +227,19 @@ class ProcessTimes:
         self._file = CounterFile(f"{proc_root}/{owner.pid}/stat")
         self._start = b"%d" % owner.start_ticks
         self._children: dict[int, _Watched] = {}
+        self._listed = Path(f"{proc_root}/{owner.pid}/task/{owner.pid}/children").exists()
         self._lost_ticks = 0
-        self._reads = 0
+        self.looked_ns: int | None = 0
         self._highest_us = 0
 
-    def read_us(self) -> int | None:
+    def read_us(self, at_ns: int | None = None) -> int | None:
         """CPU time since the process began, µs, never falling; none once it is gone."""
         fields = _stat_fields(self._file)
         if fields is None or fields[0] in _GONE_STATES or fields[19] != self._start:
             return None
-        if self._reads % _CHILD_SCAN_READS == 0:
+        if at_ns is None or at_ns - (self.looked_ns or 0) >= _LOOK_EVERY_NS:
             self._look_for_children()
-        self._reads += 1
+            self.looked_ns = at_ns if at_ns is not None else self.looked_ns
         ticks = sum(map(int, fields[11:15])) + self._of_children() + self._lost_ticks
         self._highest_us = max(self._highest_us, ticks * self._tick_us)
         return self._highest_us
@@ -259,9 +269,11 @@ class ProcessTimes:
 
     def _look_for_children(self) -> None:
         unseen = [self.owner.pid, *self._children]
-        seen = set(unseen)
+        seen, by_parent = set(unseen), None if self._listed else self._by_parent()
         while unseen:
-            for pid in self._children_of(unseen.pop()):
+            parent = unseen.pop()
+            found = by_parent.get(parent, ()) if by_parent is not None else self._children_of(parent)
+            for pid in found:
                 if pid in seen:
                     continue
                 seen.add(pid)
@@ -273,5 +285,15 @@ class ProcessTimes:
             for thread in (self._root / str(pid) / "task").iterdir():
                 yield from map(int, (thread / "children").read_bytes().split())
         except (OSError, ValueError):
-            # It ended meanwhile, or this kernel keeps no such lists.
-            return
+            return  # it ended meanwhile
+
+    def _by_parent(self) -> dict[int, list[int]]:
+        """All processes that can be seen, by their parents: for a kernel that keeps no lists of children."""
+        found: dict[int, list[int]] = {}
+        for pid in (path.name for path in self._root.iterdir() if path.name.isdigit()):
+            file = CounterFile(f"{self._root}/{pid}/stat")
+            fields = _stat_fields(file)
+            file.close()
+            if fields is not None:
+                found.setdefault(int(fields[1]), []).append(int(pid))
+        return found
