@@ -125,7 +125,11 @@ class StoredRows(Sequence[Row]):
         return self._size
 
     def __iter__(self) -> Iterator[Row]:
-        return _select(self._connection, self._path)
+        return self.since(0)
+
+    def since(self, start: int) -> Iterator[Row]:
+        """The rows from one on, in order."""
+        return _select(self._connection, self._path, start)
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
