@@ -66,10 +66,10 @@ class Lineage(Fold):
             self.tally.moves += 1
             self.findings.fail(seen, _base(move.base, memory.tasks.get(move.task)))
             if self._past:
-                self.findings.fail(seen, self._moved(move))
+                self.findings.fail(seen, self._moved(move, memory.tasks.get(move.task)))
 
-    def _moved(self, move: HeadMove) -> Iterator[str]:
-        """What is wrong with where a head goes: only to a version that the log made before."""
+    def _moved(self, move: HeadMove, known: TaskState | None) -> Iterator[str]:
+        """What is wrong with where a head goes: only to what the log made, or what its task began with."""
         try:
             row = self._material.rows[move.made_at] if move.made_at < move.sequence else None
             entry = parse_entry(move.made_at, row.envelope) if row is not None else None
@@ -81,8 +81,9 @@ class Lineage(Fold):
         made: Base | None = None
         if (receipt := entry.receipt) is not None and receipt.outcome is Outcome.ACCEPTED:
             made = receipt.result if receipt.task.name == move.task else None
-        elif (intent := entry.intent) is not None:
-            made = intent.base if intent.task.name == move.task else None
+        elif known is not None and entry.intent == known.first:
+            # A later intent only says which head it found: to go by that would skip who made it.
+            made = known.first.base
         if made != move.result:
             yield f"goes to a version that entry {move.made_at} did not make"
 

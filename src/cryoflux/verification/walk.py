@@ -23,7 +23,7 @@ from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.reading import uncollected
 from cryoflux.receipts.statement import Intent, Receipt, ReceiptStatement
-from cryoflux.receipts.store import Row
+from cryoflux.receipts.store import DATABASE, Row
 from cryoflux.verification.result import Check, Findings, NumberedStep, failed
 
 _EACH = 4_096
@@ -129,7 +129,7 @@ def read_rows(rows: Iterable[Row], memory: LogState, *, part: bool = False) -> I
         leaf = entry.leaf_hash if entry is not None else leaf_hash(row.envelope).hex()
         paired = _paired(entry, memory) if entry is not None else None
         yield Seen(index, row, leaf, before if index == due else "", entry, complaint, paired)
-        before, due = leaf, index + 1
+        before, due = leaf if row.lost is None else "", index + 1
 
 
 def _read(index: int, envelope: bytes) -> tuple[Entry | None, str]:
@@ -184,8 +184,8 @@ def walk(
                     folds[0].findings.add(failed(seen.name, complaint))
                 if progress is not None and seen.index % _EACH == 0:
                     progress(seen.index, total)
-        except CryoFluxError as error:  # the database itself cannot be read any further
-            folds[0].findings.add(failed(f"entry {memory.size}", error.what))
+        except CryoFluxError as error:  # the database itself is damaged
+            folds[0].findings.add(failed(DATABASE, error.what))
     if progress is not None:
         progress(memory.size, total)
     return memory
