@@ -1,6 +1,6 @@
 """A process that keeps the joule account is killed at random instants, again and again.
 
-Half of the lives drive a `Bucket`, the others an `EmbeddedAgent` over a powercap zone of plain files that
+Half of the lives drive a `Bucket`, the others an `LocalAgent` over a powercap zone of plain files that
 they advance themselves; each goes on with the account that the last one left. What was surely credited and
 what flowed at most lies in memory that outlives the process, what was asked and answered in a pipe, so that
 after each kill the account can be compared with both. `account_storm.py --kills` runs it.
@@ -30,7 +30,7 @@ from cryoflux.energy.account.bucket import Bucket, ReservationConflictError
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.account.ledger import identity
 from cryoflux.energy.clock import BILLION
-from cryoflux.energy.embedded import EmbeddedAgent
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO, Energy, Tier
 
@@ -104,11 +104,11 @@ class Machine:
         fields = ["S", *[0] * 18, 100, 0, 0]
         (own / "stat").write_text(f"{os.getpid()} (x) " + " ".join(map(str, fields)) + "\n")
 
-    def open(self, clock: SteppedClock) -> EmbeddedAgent:
+    def open(self, clock: SteppedClock) -> LocalAgent:
         """A meter over it."""
         flags = {"powercap_root": str(self.zone.parent), "proc_root": str(self.proc), "nvml": "false"}
         settings = load_settings(flags, environ={}, folder=self.state.parent).settings
-        return EmbeddedAgent(settings, self.state, credit="net", clock=clock, background=False)
+        return LocalAgent(settings, self.state, credit="net", clock=clock, background=False)
 
     def count(self, uj: int) -> None:
         """So much flows."""
@@ -161,7 +161,7 @@ def _bucket_life(machine: Machine, shared: Shared, rng: random.Random, say: Call
 def _agent_life(machine: Machine, shared: Shared, rng: random.Random, say: Callable[..., None]) -> None:
     machine.make()
     agent = machine.open(clock := SteppedClock())
-    held = [left.reservation.id for left in agent.open_reservations()]
+    held = [left.reservation.id for left in agent.views()]
     say("ready")
     while True:
         uj = rng.randint(0, ZONE_UJ)

@@ -6,7 +6,7 @@
 The storm: every client is a process with one connection; it takes random amounts under its own request
 ids, repeats a share of its requests, releases most, settles some and leaves some open; `--lost` clients are
 killed on the way. With `--direct` the clients are threads on one `Bucket`, without the daemon. The kills: a
-process drives a `Bucket`, or an `EmbeddedAgent` over a powercap zone of plain files, and is killed at a
+process drives a `Bucket`, or an `LocalAgent` over a powercap zone of plain files, and is killed at a
 random instant; the next one goes on with the same account. Afterwards the account is compared, to the
 microjoule, with what the clients were told and with what the zone counted.
 """

@@ -36,6 +36,7 @@ from cryoflux.receipts.merkle import CompactRange, leaf_hash
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.statement import (
     CROSS_ENTROPY,
+    AttemptName,
     Base,
     Data,
     EnergyFigure,
@@ -48,7 +49,6 @@ from cryoflux.receipts.statement import (
     Sha256Digest,
     Statement,
     Subject,
-    Task,
 )
 from cryoflux.receipts.store import ReceiptStore, columns_of
 from cryoflux.scheduling.policy import Arm, Choice, choose
@@ -165,7 +165,7 @@ class _Growing:
         return Intent(
             sequence=index,
             prev=self.memory.last,
-            task=Task(id=f"lora_1790000000_{index}", name=TASK, arm=due.arm.name),
+            task=AttemptName(id=f"lora_1790000000_{index}", name=TASK, arm=due.arm.name),
             metric=CROSS_ENTROPY,
             base=self.head,
             data=self.data.but(holdout=self.data.holdout.but(use_index=uses + 1)),

@@ -17,7 +17,7 @@ from sklearn.linear_model import SGDClassifier
 
 from cryoflux.data.prepared import render_sets
 from cryoflux.evaluation.losses import to_nano_nats
-from cryoflux.evaluation.scoring import Scores
+from cryoflux.evaluation.scoring import LossesAndHits
 from cryoflux.receipts.statement import Section
 from cryoflux.registry.versions import Version
 from cryoflux.tasks.interface import Beginning, Offer, Task, Update, Watch, WorkOrder
@@ -36,6 +36,7 @@ class DigitsTask(Task):
 
     name: ClassVar[str] = "digits"
     hits: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn")
 
     def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:
         pixels, labels = load_digits(return_X_y=True)
@@ -97,7 +98,7 @@ class DigitsScorer:
         self._pixels, labels = _arrays(lines)
         self._labels: list[int] = labels.tolist()
 
-    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> Scores:
+    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> LossesAndHits:
         losses: list[int] = []
         right: list[bool] = []
         for at, i in enumerate(indices):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from cryoflux.energy.interface import Kind, Reading
+from cryoflux.energy.interface import Reading, SourceKind
 from cryoflux.quantities import Tier
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -162,12 +162,12 @@ class ReplaySource:
         readings: Iterable[Reading],
         *,
         name: str = "replay",
-        kind: Kind = "cpu",
+        kind: SourceKind = "cpu",
         max_power_uw: int = 1_000_000_000,
         range_uj: int | None = None,
     ) -> None:
         self.name = name
-        self.kind: Kind = kind
+        self.kind: SourceKind = kind
         self.max_power_uw = max_power_uw
         self.range_uj = range_uj
         self._left = iter(readings)

@@ -22,6 +22,7 @@ from cryoflux.receipts.statement import (
     CROSS_ENTROPY,
     ZERO_HASH,
     ArmPrior,
+    AttemptName,
     Base,
     Cause,
     Data,
@@ -43,7 +44,6 @@ from cryoflux.receipts.statement import (
     Sha256Digest,
     Statement,
     Subject,
-    Task,
     Training,
 )
 from cryoflux.receipts.sums import evidence_of
@@ -148,7 +148,7 @@ class PlainLog:
         index, head = len(self.entries), self.head(task)
         prior = ArmPrior(task=task, name=arm, prior_microjoules=90_000_000, reserve_microjoules=RESERVED_UJ)
         said = {
-            "task": Task(id=f"{task}_{index}", name=task, arm=arm),
+            "task": AttemptName(id=f"{task}_{index}", name=task, arm=arm),
             "metric": CROSS_ENTROPY,
             "base": head,
             "data": self.data(task),

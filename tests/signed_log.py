@@ -22,10 +22,10 @@ from cryoflux.receipts.checkpoint import (
 )
 from cryoflux.receipts.merkle import consistency_proof, leaf_hash, root_hash
 from cryoflux.signing.keys import raw_public_key
-from cryoflux.witness.service import Reply, Witness, open_witness
+from cryoflux.witness.service import Witness, WitnessReply, open_witness
 from cryoflux.witness.submission import Submission
 
-Answer = Callable[[str, bytes], Reply]
+Answer = Callable[[str, bytes], WitnessReply]
 LOG_KEY = Ed25519PrivateKey.from_private_bytes(b"log of a test".ljust(32, b"."))
 
 
@@ -90,7 +90,7 @@ class OpenWitness:
             self.folder, logs=self.logs, accept_new=self.accept_new, now=self.clock
         )
 
-    def add(self, body: bytes) -> Reply:
+    def add(self, body: bytes) -> WitnessReply:
         return self.witness.add_checkpoint(body)
 
     @property
@@ -134,7 +134,7 @@ def serving(answer: Answer, *, drip_s: float = 0.0) -> Iterator[str]:
 
 
 def answer_of(watched: OpenWitness) -> Answer:
-    def answer(path: str, body: bytes) -> Reply:
+    def answer(path: str, body: bytes) -> WitnessReply:
         known = {"/add-checkpoint": watched.witness.add_checkpoint, "/add-log": watched.witness.add_log}
         return known[path](body)
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from cryoflux.attempt.context import Context, Opened, Terms
+from cryoflux.attempt.context import Context, Opened, RunTerms
 from cryoflux.attempt.orchestrator import run_attempt
 from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.attempt.watch import Observer, Step
@@ -23,9 +23,9 @@ from cryoflux.config import load_settings
 from cryoflux.data.prepared import open_prepared, render_sets
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.rules import BUDGETED
-from cryoflux.energy.embedded import EmbeddedAgent
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.evaluation.cache import LossCache
-from cryoflux.evaluation.scoring import Scores
+from cryoflux.evaluation.scoring import LossesAndHits
 from cryoflux.quantities import MICRO, NANO
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Intent, Metric, Receipt, Rule, Section
@@ -72,8 +72,8 @@ class Machine:
         self.proc.run(1.0, 1.0, PID)
         self.spent_uj += round(joules * MICRO)
 
-    def agent(self, state: Path) -> EmbeddedAgent:
-        return EmbeddedAgent(self.settings, state, clock=self.clock, nvml=FakeNvml([]), background=False)
+    def agent(self, state: Path) -> LocalAgent:
+        return LocalAgent(self.settings, state, clock=self.clock, nvml=FakeNvml([]), background=False)
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class ToyScorer:
     version: Version
     part: str
 
-    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> Scores:
+    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> LossesAndHits:
         said = json.loads((self.version.folder / MODEL).read_bytes())
         losses = []
         for at in range(0, len(indices), BATCH):
@@ -229,7 +229,7 @@ class SmallRun:
         self.state = StateFolder(folder / "state")
         self.kinds = kinds or (ToyTask,)
         self.rule = rule
-        self.terms = Terms(reserve_j * MICRO, policy, 0, "embedded")
+        self.terms = RunTerms(reserve_j * MICRO, policy, 0, "embedded")
         self.asked = False
         """whether somebody asked to stop"""
         self.open()

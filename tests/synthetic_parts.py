@@ -15,6 +15,7 @@ from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
 from cryoflux.decision.screening import SCREEN
 from cryoflux.decision.sequential import decide_partial, reading_order
 from cryoflux.digests import file_digest, read_tensor_entries, tensors_digest, write_checksums
+from cryoflux.evaluation.losses import Losses
 from cryoflux.quantities import Tier
 from cryoflux.receipts.lifting import SECTION
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
@@ -142,6 +143,14 @@ def pair(base: float, new: float, order: Sequence[int]) -> tuple[bytes, Evidence
     base_losses, base_right, new_losses, new_right = columns
     content = struct.pack(f"<{2 * len(order)}q", *base_losses, *new_losses) + bytes([*base_right, *new_right])
     return content, pair_losses(base_losses, new_losses, base_right, new_right)
+
+
+def losses_in(content: bytes) -> tuple[Losses, Losses]:
+    """What an evidence file says, read as its description has it."""
+    count = len(content) // 18
+    values = struct.unpack(f"<{2 * count}q{2 * count}?", content)
+    base, new, base_right, new_right = (values[i * count : (i + 1) * count] for i in range(4))
+    return Losses(base, base_right), Losses(new, new_right)
 
 
 def make_evidence(

@@ -28,6 +28,7 @@ from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import (
     CROSS_ENTROPY,
     ArmPrior,
+    AttemptName,
     Base,
     Cause,
     Data,
@@ -47,7 +48,6 @@ from cryoflux.receipts.statement import (
     Sha256Digest,
     Statement,
     Subject,
-    Task,
 )
 from cryoflux.scheduling.policy import POLICY, Arm, Choice, choose
 from cryoflux.state import StateFolder
@@ -193,7 +193,7 @@ class SyntheticState(Line):
         rule = changes.get("rule", self.rule)
         assert isinstance(rule, Rule)
         said = {
-            "task": Task(id=task, name=self.task, arm=arm),
+            "task": AttemptName(id=task, name=self.task, arm=arm),
             "metric": self.metric,
             "base": self.head,
             "data": self.data.but(holdout=holdout),

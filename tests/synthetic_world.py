@@ -31,10 +31,10 @@ from pathlib import Path
 
 from cryoflux.config import load_settings
 from cryoflux.energy.baseline import limits_of
-from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.energy.interface import Reading, Sample, Settlement
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.energy.sources.rapl import find_rapl
-from cryoflux.energy.window import Accumulator, Limits, Span
+from cryoflux.energy.window import Accumulator, BoundedEnergy, SourceLimits
 from energy_fakes import FakeClock, FakeProc, powercap_zone
 from fault_cases import FAULTS, IDLE_W, MICRO, RANGE_UJ, TICK_S, Fault, PlainNvml, World
 
@@ -81,7 +81,7 @@ class TurnedMachine:
     def run(self) -> Metered:
         """Take, let the fault happen with one read a second, settle."""
         nvml = PlainNvml(self.world.folder)
-        agent = EmbeddedAgent(self.settings, self.state, clock=self.clock, nvml=nvml, background=False)
+        agent = LocalAgent(self.settings, self.state, clock=self.clock, nvml=nvml, background=False)
         try:
             agent.grant(10**12, request_id="g", note="")
             taken = agent.take(10**9, request_id="a")
@@ -106,7 +106,7 @@ class TurnedMachine:
 
 
 GAPS_S = (0.1, 1, 1, 5, 60)
-LIMITS = Limits(RANGE_UJ, 500 * MICRO, 61, ticks=True)
+LIMITS = SourceLimits(RANGE_UJ, 500 * MICRO, 61, ticks=True)
 
 
 @dataclass
@@ -162,7 +162,7 @@ def _play(rng: random.Random, tally: Tally, label: str, *, silent: bool) -> None
     tally.schedules += 1
 
 
-def _check(span: Span, truth_uj: int, now_ns: int, tally: Tally, label: str) -> None:
+def _check(span: BoundedEnergy, truth_uj: int, now_ns: int, tally: Tally, label: str) -> None:
     wrong = tally.wrong
     tally.outside += not span.lo_uj <= truth_uj <= span.hi_uj
     tally.negative += span.lo_uj < 0 or span.uj < 0

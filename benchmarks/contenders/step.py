@@ -27,7 +27,7 @@ from cryoflux.encoder.prefix import PrefixCache
 from cryoflux.encoder.tokens import Tokens
 from cryoflux.registry.shards import read_tensors
 from cryoflux.tasks.lora.base_model import EMBEDDED, load_base
-from cryoflux.tasks.lora.lean import Material, train_lean
+from cryoflux.tasks.lora.lean import TrainingMaterial, train_lean
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.pacing import Limits
 
@@ -79,7 +79,7 @@ def ours_step(model_folder: Path, examples: list[dict[str, Any]], recipe: StepRe
     def once() -> int:
         sets = Sets(tokens, PrefixCache(model_folder / "prefix", 0), ())
         drawn = list(range(len(examples)))
-        material = Material(encoder, (), sets, labels, [], drawn, [], "step", 0.0)
+        material = TrainingMaterial(encoder, (), sets, labels, [], drawn, [], "step", 0.0)
         quiet: dict[str, Any] = {"progress": lambda _: None, "preparing": lambda *_: None}
         with TemporaryDirectory() as folder:
             return train_lean(material, ours, endless, Path(folder), seed=recipe.seed, **quiet).steps

@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryoflux.config import Settings
-    from cryoflux.energy.measure import Measured, measure_energy
+    from cryoflux.energy.of_work import Measured, measure_energy
     from cryoflux.errors import CryoFluxError
     from cryoflux.evaluation.scoring import Scorer
     from cryoflux.log_view import Log, open_log, verify
@@ -60,7 +60,7 @@ _PLACES = {
     "CryoFluxError": "errors",
     "Energy": "quantities",
     "Log": "log_view",
-    "Measured": "energy.measure",
+    "Measured": "energy.of_work",
     "Report": "verification.result",
     "RunObserver": "runs.watch",
     "Scorer": "evaluation.scoring",
@@ -69,7 +69,7 @@ _PLACES = {
     "Task": "tasks.interface",
     "Tier": "quantities",
     "Update": "tasks.interface",
-    "measure_energy": "energy.measure",
+    "measure_energy": "energy.of_work",
     "open_log": "log_view",
     "run": "runs.calling",
     "verify": "log_view",

@@ -53,7 +53,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Run(_Section):
+class RunSettings(_Section):
     """What a run works on and where it keeps it."""
 
     state: FolderText = "state"
@@ -64,7 +64,7 @@ class Run(_Section):
     """of every random choice"""
 
 
-class Model(_Section):
+class ModelSettings(_Section):
     """The base model."""
 
     model: str = "all-MiniLM-L6-v2"
@@ -77,7 +77,7 @@ class Model(_Section):
     """CPU threads of training and evaluation; 0 for the number that takes the fewest joules here"""
 
 
-class Data(_Section):
+class DataSettings(_Section):
     """The examples."""
 
     train: str = ""
@@ -92,7 +92,7 @@ class Data(_Section):
     """holdouts that are split off beside the first, for when its error budget is spent"""
 
 
-class Attempt(_Section):
+class AttemptSettings(_Section):
     """One try at improving the model. What is unset here is as the recipe says."""
 
     reserve: EnergyText = "120J"
@@ -119,7 +119,7 @@ class Attempt(_Section):
     """most disk space for activations that are kept between attempts, MB"""
 
 
-class Decision(_Section):
+class DecisionSettings(_Section):
     """What an update has to show to be kept."""
 
     rule: Literal["evidence/v2", "evidence/v1", "whitepaper/v1"] = "evidence/v2"
@@ -134,7 +134,7 @@ class Decision(_Section):
     """``evidence/v1``: one-sided z that the evidence must exceed"""
 
 
-class Energy(_Section):
+class EnergySettings(_Section):
     """The meter."""
 
     credit: Literal["grant", "net"] = "grant"
@@ -159,7 +159,7 @@ class Energy(_Section):
     """how long the idle baseline is learned, s"""
 
 
-class Agent(_Section):
+class AgentSettings(_Section):
     """The JouleAgent daemon."""
 
     agent: str = ""
@@ -176,7 +176,7 @@ class Agent(_Section):
     """how long an answer of the daemon is waited for, s"""
 
 
-class Witness(_Section):
+class WitnessSettings(_Section):
     """Whose memory, beside our own, the log is held against."""
 
     trust: FileText = ""
@@ -190,14 +190,14 @@ class Witness(_Section):
 class Settings(_Section):
     """All settings, by section."""
 
-    run: Run = Run()
-    model: Model = Model()
-    data: Data = Data()
-    attempt: Attempt = Attempt()
-    decision: Decision = Decision()
-    energy: Energy = Energy()
-    agent: Agent = Agent()
-    witness: Witness = Witness()
+    run: RunSettings = RunSettings()
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    attempt: AttemptSettings = AttemptSettings()
+    decision: DecisionSettings = DecisionSettings()
+    energy: EnergySettings = EnergySettings()
+    agent: AgentSettings = AgentSettings()
+    witness: WitnessSettings = WitnessSettings()
     recipe: dict[str, dict[str, bool | int | float | str]] = {}
     """``[recipe.NAME]``: recipes of one's own, or changes to built-in ones"""
 

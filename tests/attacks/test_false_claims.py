@@ -14,16 +14,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryoflux.claims.check import check_claim
 from cryoflux.claims.document import (
     MAX_CLAIM_BYTES,
+    Carrier,
     ClaimedValue,
     ClaimPredicate,
-    Evidence,
     format_claim,
     parse_claim,
     subject_of_head,
 )
 from cryoflux.claims.evidence import outside, pack, unpack
-from cryoflux.claims.making import Scope, make_claim
+from cryoflux.claims.making import ClaimScope, make_claim
 from cryoflux.claims.report import ClaimReport
+from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import KeyType, cosign, parse_note, verifier_key, with_signatures
 from cryoflux.receipts.key_statement import PublicKey
 from cryoflux.receipts.merkle import leaf_hash, root_hash
@@ -70,15 +71,15 @@ def entries_of(content: bytes) -> list[bytes]:
     return unpack(claim.packed, claim.carried)
 
 
-def evidence_of(envelopes: list[bytes], spans: list[list[int]], hashes: list[str] | None = None) -> Evidence:
-    return Evidence(spans=spans, hashes=hashes or [], entries=base64.b64encode(pack(envelopes)).decode())
+def evidence_of(envelopes: list[bytes], spans: list[list[int]], hashes: list[str] | None = None) -> Carrier:
+    return Carrier(spans=spans, hashes=hashes or [], entries=base64.b64encode(pack(envelopes)).decode())
 
 
 def forged(
     content: bytes,
     state: Path,
     *,
-    evidence: Evidence | None = None,
+    evidence: Carrier | None = None,
     key: Ed25519PrivateKey | None = None,
     payload_type: str = CLAIM_PAYLOAD,
     **changes: object,
@@ -88,7 +89,7 @@ def forged(
     statement = claim.statement.but(predicate=claim.predicate.but(**changes))
     signer = key or load_key(state / "keys", "receipt", create=False)
     envelope = sign_document(statement, signer, payload_type)
-    kept = evidence or Evidence(**document["evidence"])
+    kept = evidence or Carrier(**document["evidence"])
     return format_claim(envelope, claim.checkpoint, kept)
 
 
@@ -128,7 +129,7 @@ def test_an_attempt_that_is_left_out_is_missed_even_if_the_owner_signs(
 def test_only_the_good_part_is_called_a_part_whatever_the_words_say(
     honest: bytes, pristine: SyntheticState
 ) -> None:
-    cheap = make_claim(pristine.path, "joules <= 110 and kept == 1", Scope(end=2)).content
+    cheap = make_claim(pristine.path, "joules <= 110 and kept == 1", ClaimScope(end=2)).content
     report = checked(cheap, pristine.path)
     assert report.ok
     assert not report.whole
@@ -219,6 +220,15 @@ def test_values_that_were_beautified_are_found(honest: bytes, pristine: Syntheti
     )
 
 
+def test_a_value_with_a_line_feed_behind_it_is_no_second_spelling(
+    honest: bytes, pristine: SyntheticState
+) -> None:
+    first, *rest = parse_claim(honest).predicate.values
+    longer = [first.but(value=f"{first.value}\n"), *rest]
+    with pytest.raises(VerificationError, match="value"):
+        parse_claim(forged(honest, pristine.path, values=longer))
+
+
 def test_the_head_of_another_log_does_not_fit(
     honest: bytes, pristine: SyntheticState, tmp_path: Path
 ) -> None:
@@ -288,13 +298,13 @@ def test_a_part_under_an_old_head_is_stale_as_well(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
     made.attempt(0.05)
     made.abort(made.announce())
-    part = make_claim(made.path, "aborted == 1", Scope(last=1)).content
+    part = make_claim(made.path, "aborted == 1", ClaimScope(last=1)).content
     made.abort(made.announce())
     made.finish()
     heads = tmp_path / "heads"
     assert checked(make_claim(made.path, "kept == 1").content, made.path, heads=heads).ok
     assert "it is an old one" in complaints(part, made.path, heads=heads)
-    fresh = make_claim(made.path, "aborted == 1", Scope(last=1)).content
+    fresh = make_claim(made.path, "aborted == 1", ClaimScope(last=1)).content
     assert complaints(fresh, made.path, heads=heads) == ""
 
 
@@ -313,7 +323,7 @@ def test_two_histories_under_one_key_are_found_by_memory(tmp_path: Path) -> None
     found = complaints(make_claim(here, "kept == 1").content, here, heads=heads)
     assert "this is another history" in found
     assert "proves to anybody that the log told two stories" in found
-    part = make_claim(here, "kept == 0", Scope(last=1)).content
+    part = make_claim(here, "kept == 0", ClaimScope(last=1)).content
     assert "two histories" in complaints(part, here, heads=heads)
 
 
@@ -451,7 +461,7 @@ def test_another_subject_fails(honest: bytes, pristine: SyntheticState, tmp_path
     statement = claim.statement.but(subject=subject_of_head(other))
     key = load_key(pristine.path / "keys", "receipt", create=False)
     envelope = sign_document(statement, key, CLAIM_PAYLOAD)
-    forged_ = format_claim(envelope, claim.checkpoint, Evidence(**json.loads(honest)["evidence"]))
+    forged_ = format_claim(envelope, claim.checkpoint, Carrier(**json.loads(honest)["evidence"]))
     assert "its subject is not the head" in complaints(forged_, pristine.path)
 
 

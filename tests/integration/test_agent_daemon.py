@@ -261,7 +261,6 @@ def test_the_client_takes_spends_and_settles_for_its_own_process(shared):
     assert settlement.cpu_us > 0
     assert client.bucket_uj() == before_uj - settlement.energy.uj
     assert client.sample().own is None
-    assert client.open_reservations() == ()
     assert client.find("attempt-1") == taken
     assert client.find("attempt & 1?") is None
     with pytest.raises(BudgetError):

@@ -12,7 +12,7 @@ from cryoflux.energy.clock import SystemClock
 from cryoflux.errors import BudgetError
 from cryoflux.receipts.reading import read_entries
 from cryoflux.runs.session import run
-from cryoflux.runs.spending import Limits
+from cryoflux.runs.spending import RunLimits
 from cryoflux.runs.watch import RunObserver
 from verifying import verify_target
 
@@ -36,7 +36,7 @@ def test_what_was_announced_gets_its_receipt_and_nothing_is_overdrawn(
     flags = {"model": inputs[1], "train": inputs[3], "reserve": "12J", "state": str(state)}
     sourced = load_settings(flags, environ={}, folder=tmp_path)
     with pytest.raises(BudgetError):
-        run(sourced, Limits(budget_uj=20_000_000), observers=[Rival(state)])
+        run(sourced, RunLimits(budget_uj=20_000_000), observers=[Rival(state)])
     (_, last) = read_entries(state)
     receipt = last.receipt
     assert receipt is not None

@@ -133,6 +133,24 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
     assert parts.isdisjoint(EMPTY_WORDS)
 
 
+def kinds_of(tree: ast.Module) -> Iterator[str]:
+    """The names of a module's own classes and types."""
+    for node in tree.body:
+        named = node.name if isinstance(node, ast.ClassDef) else ""
+        if isinstance(node, ast.Assign):
+            named = ast.unparse(node.targets[0])
+        if re.fullmatch(r"[A-Z]\w*[a-z]\w*", named):
+            yield named
+
+
+def test_the_name_of_a_class_stands_for_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for path, tree in sorted(MODULES.items()):
+        for name in kinds_of(tree):
+            places.setdefault(name, []).append(path.as_posix())
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
 def test_only_the_console_prints() -> None:
     printing = [
         f"{path}:{node.lineno}"

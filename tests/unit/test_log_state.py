@@ -13,7 +13,7 @@ from cryoflux.decision.reason import Reason
 from cryoflux.log_state import HoldoutTally, LogState, SignedLosses
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import ZERO_HASH, Bar, Cause
-from cryoflux.scheduling.efficiency import State
+from cryoflux.scheduling.efficiency import ArmState
 from plain_log import COUNT, RESERVED_UJ, RULE, PlainLog, digest_of, evaluation, figure, model, plain_log
 
 LEAST = {"lora_delta": RULE.min_delta, "index_refresh": RULE.min_delta}
@@ -172,29 +172,29 @@ def starved(cause: Cause, attempts: int = 4, **changes: object) -> LogState:
 def test_a_larger_reservation_revives_an_arm_that_ran_out_before_one_example_was_ready() -> None:
     memory = starved(Cause.EXHAUSTED).memories(LEAST)["lora_delta"]
 
-    def state(reserve_uj: int) -> State:
+    def state(reserve_uj: int) -> ArmState:
         return memory.expect("lean", 90_000_000, 1, reserve_uj).state
 
-    assert state(RESERVED_UJ) is State.SPENT
-    assert state(RESERVED_UJ + 1) is State.TRIED
+    assert state(RESERVED_UJ) is ArmState.SPENT
+    assert state(RESERVED_UJ + 1) is ArmState.TRIED
 
 
 def test_an_arm_that_failed_for_another_reason_is_not_revived_by_joules() -> None:
     memory = starved(Cause.FAILED).memories(LEAST)["lora_delta"]
-    assert memory.expect("lean", 90_000_000, 1, 10 * RESERVED_UJ).state is State.SPENT
+    assert memory.expect("lean", 90_000_000, 1, 10 * RESERVED_UJ).state is ArmState.SPENT
 
 
 def test_what_starved_counts_by_what_was_reserved_and_not_by_the_announcement() -> None:
     state = starved(Cause.EXHAUSTED, energy=figure(reserved_microjoules=2 * RESERVED_UJ))
     memory = state.memories(LEAST)["lora_delta"]
-    assert memory.expect("lean", 90_000_000, 1, 2 * RESERVED_UJ).state is State.SPENT
+    assert memory.expect("lean", 90_000_000, 1, 2 * RESERVED_UJ).state is ArmState.SPENT
 
 
 @pytest.mark.parametrize("cause", [Cause.INTERRUPTED, Cause.CRASHED, Cause.UNRESERVED])
 def test_what_ended_an_attempt_from_outside_says_nothing_of_its_arm(cause: Cause) -> None:
     state = starved(cause)
     assert len(state.lessons) == 0
-    assert state.memories(LEAST)["lora_delta"].expect("lean", 90_000_000, 1).state is State.UNTRIED
+    assert state.memories(LEAST)["lora_delta"].expect("lean", 90_000_000, 1).state is ArmState.UNTRIED
 
 
 TASKS = st.sampled_from(["lora_delta", "index_refresh"])

@@ -452,7 +452,7 @@ def build() -> dict[str, bytes]:
     keys = {
         "receiptKey": public_pem(RECEIPT.public_key()).decode(),
         "logKey": public_pem(LOG.public_key()).decode(),
-        "logVerifierKey": verifier_key(ORIGIN, LOG.public_key()),
+        "logVerifierKey": str(verifier_key(ORIGIN, LOG.public_key())),
         "origin": ORIGIN,
     }
     documents = {

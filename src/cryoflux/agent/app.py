@@ -38,8 +38,8 @@ from cryoflux.agent.schemas import (
     to_uj,
 )
 from cryoflux.energy.account.bucket import ReservationConflictError, UnknownReservationError
-from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.energy.interface import Reservation
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.errors import BudgetError, CryoFluxError, UsageError
 from cryoflux.quantities import MICRO
 from cryoflux.serving.guard import Guard
@@ -92,7 +92,7 @@ OPERATIONS = (
 
 
 def create_app(
-    agent: EmbeddedAgent, *, token: str = "", any_host: bool = False, stopping: asyncio.Event | None = None
+    agent: LocalAgent, *, token: str = "", any_host: bool = False, stopping: asyncio.Event | None = None
 ) -> App:
     """The ASGI application over one meter.
 
@@ -148,7 +148,7 @@ def _status(error: CryoFluxError) -> int:
 class _Surface:
     """One function for each row of the table, of the same name."""
 
-    def __init__(self, agent: EmbeddedAgent, *, token: str, stopping: asyncio.Event) -> None:
+    def __init__(self, agent: LocalAgent, *, token: str, stopping: asyncio.Event) -> None:
         self._agent = agent
         self._asks_token = bool(token)
         self._document = b""

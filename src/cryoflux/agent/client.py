@@ -32,7 +32,7 @@ from cryoflux.agent.schemas import (
 from cryoflux.agent.token import require_sendable
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import SystemClock
-from cryoflux.energy.interface import OpenReservation, Reservation, Sample, Settlement
+from cryoflux.energy.interface import Reservation, Sample, Settlement
 from cryoflux.energy.processes import find_owner
 from cryoflux.errors import AgentError, BudgetError, VerificationError
 from cryoflux.quantities import MICRO, Energy, format_energy
@@ -240,15 +240,6 @@ class AgentClient:
             if reply.request_id == request_id and reply.state != "released":
                 return reply.held()
         return None
-
-    def open_reservations(self) -> tuple[OpenReservation, ...]:
-        """Reservations whose processes are gone; those of others that live are not ours to settle."""
-        replies = self._ask(ReservationList, "GET", "/v1/reservations").reservations
-        return tuple(
-            OpenReservation(reply.held(), self._value(reply.spent, "energy"))
-            for reply in replies
-            if reply.alive is False
-        )
 
     def close(self) -> None:
         """Close the connections; the daemon meters on."""

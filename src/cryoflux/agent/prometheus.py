@@ -12,8 +12,8 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from cryoflux import __version__
-from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.energy.interface import Sample
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.energy.reservations import ReservationView
 from cryoflux.quantities import MICRO, Energy
 
@@ -40,7 +40,7 @@ _Row = tuple[Mapping[str, str], float]
 class Metrics:
     """``GET /metrics`` of one meter."""
 
-    def __init__(self, agent: EmbeddedAgent) -> None:
+    def __init__(self, agent: LocalAgent) -> None:
         self._agent = agent
         self._lock = threading.Lock()
         self._own_uj = 0

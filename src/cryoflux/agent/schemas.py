@@ -34,7 +34,7 @@ from cryoflux.energy.reservations import ReservationView
 from cryoflux.quantities import MICRO, Energy, Tier
 
 # Up to 1 GJ a float of joules still names every single microjoule.
-Joules = Annotated[
+_Joules = Annotated[
     StrictFloat | StrictInt,
     Field(ge=1e-6, le=1e9, allow_inf_nan=False),
     # pydantic writes no bounds of a union into a schema.
@@ -50,7 +50,7 @@ def _whole(value: Any) -> Any:
 Whole = Annotated[StrictInt, BeforeValidator(_whole)]
 Pid = Annotated[StrictInt, Field(gt=0, lt=2**31), BeforeValidator(_whole)]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
-Log = Annotated[str, Field(pattern=LOG_PATTERN)]
+_Log = Annotated[str, Field(pattern=LOG_PATTERN)]
 
 
 def to_uj(joules: float) -> int:
@@ -210,10 +210,10 @@ class SampleReply(_Wire):
 class TakeBody(_Wire):
     """``POST /v1/take``; ``{"joules": 120}`` is enough."""
 
-    joules: Joules
+    joules: _Joules
     request_id: Id | None = None
     """repeating a request with the same id takes once"""
-    log: Log = ""
+    log: _Log = ""
     """origin of the receipt log that it is an attempt of; the reservation keeps it"""
     pid: Pid | None = None
     """with the boot id of the daemon's machine: charge this process's share"""
@@ -253,7 +253,7 @@ class ReservationBody(_Wire):
 class GrantBody(_Wire):
     """``POST /v1/grant``."""
 
-    joules: Joules
+    joules: _Joules
     request_id: Id
     note: Annotated[str, Field(max_length=500)] = ""
 

@@ -9,7 +9,7 @@ import socket
 
 from cryoflux.agent.app import create_app
 from cryoflux.agent.token import require_sendable
-from cryoflux.energy.embedded import EmbeddedAgent
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.errors import ConfigError
 from cryoflux.serving import server
 from cryoflux.serving.guard import is_loopback
@@ -30,7 +30,7 @@ def require_token(host: str, token: str) -> None:
         )
 
 
-def serve(agent: EmbeddedAgent, listener: socket.socket, *, token: str = "") -> None:
+def serve(agent: LocalAgent, listener: socket.socket, *, token: str = "") -> None:
     """Answer requests until a signal comes."""
     stopping = asyncio.Event()
     on_file = listener.family == socket.AF_UNIX

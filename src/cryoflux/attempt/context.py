@@ -6,7 +6,7 @@ Nothing that an attempt learns is kept here. What the log has come to is one fol
 
 from __future__ import annotations
 
-__all__ = ["Context", "Opened", "Terms"]
+__all__ = ["Context", "Opened", "RunTerms"]
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class RunTerms:
     """The terms of a run, settled before its first attempt."""
 
     reserve_uj: int
@@ -125,7 +125,7 @@ class Context:
     losses: LossCache
     tasks: Mapping[str, Opened]
     """by name"""
-    terms: Terms
+    terms: RunTerms
     observer: Observer
     stop: Callable[[], bool]
     """whether somebody asked to stop"""

@@ -109,8 +109,7 @@ def _try(
         base = stages.base_losses(context, opened, reservation)
 
     with context.step(Step.TRAIN, phases):  # 5
-        order = stages.work_order(opened, announced.intent, opened.task.place.pool_seed)
-        candidate = stages.train(context, opened, order, reservation, phases)
+        candidate = stages.train(context, opened, announced.intent, reservation, phases)
     with context.step(Step.EVALUATE, phases):  # 6
         reading = None
         if candidate.refused is None:

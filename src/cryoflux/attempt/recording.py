@@ -25,6 +25,7 @@ from cryoflux.errors import VerificationError
 from cryoflux.evaluation.machine import software
 from cryoflux.receipts.statement import (
     ArmPrior,
+    AttemptName,
     Base,
     Cause,
     Data,
@@ -41,7 +42,6 @@ from cryoflux.receipts.statement import (
     Screen,
     Sha256Digest,
     Subject,
-    Task,
     Training,
 )
 from cryoflux.receipts.sums import sums_of
@@ -114,7 +114,7 @@ def announce(context: Context, opened: Opened, choice: Choice, offer: Offer, buc
     intent = Intent(
         sequence=context.log.size,
         prev=context.log.head_hash,
-        task=Task(id=_task_id(context, choice.arm.task), name=choice.arm.task, arm=choice.arm.name),
+        task=AttemptName(id=_task_id(context, choice.arm.task), name=choice.arm.task, arm=choice.arm.name),
         metric=opened.task.metric,
         base=opened.base,
         data=Data(
@@ -194,7 +194,7 @@ def record(
         evaluation=_evaluation(opened, ending),
         decision=_decision(intent, ending),
         energy=energy_figure(context, settlement, intent),
-        software=software(),
+        software=software(opened.task.libraries),
         started_at=started_at,
         finished_at=context.timestamp(),
         cause=ending.stopped.cause if ending.stopped else Cause.NONE,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = [
     "Candidate",
+    "HoldoutReading",
     "Judgement",
-    "Reading",
     "base_losses",
     "judge",
     "keep",
@@ -58,7 +58,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class HoldoutReading:
     """Losses on the holdout of base and candidate, as far as it was read."""
 
     base: Losses
@@ -171,9 +171,10 @@ def _score(
 
 
 def train(
-    context: Context, opened: Opened, order: WorkOrder, reservation: Reservation, phases: Phases
+    context: Context, opened: Opened, intent: Intent, reservation: Reservation, phases: Phases
 ) -> Candidate:
-    """Carry an order of work out on what the reservation leaves after evaluation; screen and merge it."""
+    """Train on what the reservation leaves after evaluation; screen, where that was announced, and merge."""
+    order = work_order(opened, intent, opened.task.place.pool_seed)
     with context.versions.capsule_draft() as folder:
         update = _trained(context, opened, order, reservation, folder)
         if update.stopped_by == "interrupt":
@@ -181,9 +182,10 @@ def train(
         with phases.measure(Step.MERGE):
             capsule = context.versions.keep_capsule(folder, update.files[0])
     refused = None
-    if update.screening is not None and opened.screens:
-        thresholds = opened.thresholds(context.bar(opened))
-        refused = screened_out(update.screening, thresholds, opened.count)
+    if intent.rule.screen:
+        if update.screening is None:
+            raise AttemptStopped(Cause.FAILED, "failed", what="The task did not screen its update.")
+        refused = screened_out(update.screening, opened.thresholds(context.bar(opened)), opened.count)
     draft = None
     if refused is None:
         start_uj = context.agent.spent(reservation.id).uj
@@ -213,7 +215,7 @@ def _trained(
 
 def read_holdout(
     context: Context, opened: Opened, reservation: Reservation, candidate: Candidate, base: Losses
-) -> Reading:
+) -> HoldoutReading:
     """Losses of the merged, saved and re-read candidate; the reading stops once it is hopeless."""
     try:
         return _read(context, opened, reservation, candidate, base)
@@ -225,7 +227,7 @@ def read_holdout(
 
 def _read(
     context: Context, opened: Opened, reservation: Reservation, candidate: Candidate, base: Losses
-) -> Reading:
+) -> HoldoutReading:
     task, part, count, rule = opened.task, opened.part, opened.count, opened.rule.name
     scorer = task.scorer(candidate.draft or task.head, part)
     thresholds = opened.thresholds(context.bar(opened))
@@ -245,10 +247,10 @@ def _read(
     task.evaluated(candidate.arm, part, cost, read / count)
     if read < count:
         new = Losses(tuple(losses), tuple(right))
-        return Reading(known, new, read, cost, cost * (count - read) // read)
+        return HoldoutReading(known, new, read, cost, cost * (count - read) // read)
     place = {index: position for position, index in enumerate(order)}
     new = Losses(tuple(losses[place[i]] for i in range(count)), tuple(right[place[i]] for i in range(count)))
-    return Reading(base, new, count, cost, 0)
+    return HoldoutReading(base, new, count, cost, 0)
 
 
 def _pair(opened: Opened, base: Losses, new: Losses) -> Evidence:
@@ -257,7 +259,7 @@ def _pair(opened: Opened, base: Losses, new: Losses) -> Evidence:
     return pair_losses(base.nano_nats, new.nano_nats, base.correct, new.correct)
 
 
-def judge(context: Context, opened: Opened, reading: Reading) -> Judgement:
+def judge(context: Context, opened: Opened, reading: HoldoutReading) -> Judgement:
     """Evidence and verdict; the per-example losses go into a file that anyone can sum up again."""
     base, new, count = reading.base, reading.new, opened.count
     evidence = _pair(opened, base, new)
@@ -289,7 +291,7 @@ def refuse(context: Context, opened: Opened, candidate: Candidate) -> Judgement:
 
 
 def keep(
-    context: Context, opened: Opened, candidate: Candidate, reading: Reading | None, verdict: Verdict
+    context: Context, opened: Opened, candidate: Candidate, reading: HoldoutReading | None, verdict: Verdict
 ) -> Version:
     """The head after the verdict: the candidate under its final name, or the base."""
     task, part = opened.task, opened.part

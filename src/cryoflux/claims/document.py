@@ -11,11 +11,11 @@ from __future__ import annotations
 __all__ = [
     "MAX_CLAIM_BYTES",
     "MAX_INDEX",
+    "Carrier",
     "Claim",
     "ClaimPredicate",
     "ClaimStatement",
     "ClaimedValue",
-    "Evidence",
     "Head",
     "format_claim",
     "is_claim",
@@ -43,7 +43,7 @@ from cryoflux.signing.envelope import (
     decode_base64,
     parse_envelope,
 )
-from cryoflux.signing.fields import Count, Document, Sha256, Text, Timestamp, at_most
+from cryoflux.signing.fields import END_OF_TEXT, Count, Document, Sha256, Text, Timestamp, at_most
 
 MAX_CLAIM_BYTES = 200_000
 """Largest file of a claim."""
@@ -59,7 +59,9 @@ class ClaimedValue(Document, frozen=True):
     """What one quantity of the expression comes to."""
 
     quantity: Text
-    value: Annotated[str, Meta(pattern=r"^([a-z-]{1,40}|-?(0|[1-9][0-9]{0,999})(/[1-9][0-9]{0,999})?)$")]
+    value: Annotated[
+        str, Meta(pattern=r"^([a-z-]{1,40}|-?(0|[1-9][0-9]{0,999})(/[1-9][0-9]{0,999})?)" + END_OF_TEXT)
+    ]
     """exact, in lowest terms: nano-nats, µJ, nano-nats/µJ, a count or a share of one; or a tier"""
 
 
@@ -98,7 +100,7 @@ class ClaimStatement(InTotoStatement, frozen=True, kw_only=True, tag="https://cr
     predicate: ClaimPredicate
 
 
-class Evidence(Document, frozen=True):
+class Carrier(Document, frozen=True):
     """Entries of the log and their way to its root; see `cryoflux.claims.evidence`."""
 
     spans: Annotated[
@@ -114,7 +116,7 @@ class Evidence(Document, frozen=True):
 
 class _ClaimFile(EnvelopeDocument, frozen=True):
     checkpoint: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)]
-    evidence: Evidence
+    evidence: Carrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def subject_of_head(point: Checkpoint) -> list[Subject]:
     return [Subject(name=_SUBJECT, digest=Sha256Digest(sha256=sha256_hex(point.text)))]
 
 
-def format_claim(envelope: bytes, checkpoint: bytes, evidence: Evidence) -> bytes:
+def format_claim(envelope: bytes, checkpoint: bytes, evidence: Carrier) -> bytes:
     """The bytes of a claim's file.
 
     Args:

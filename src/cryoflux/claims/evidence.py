@@ -9,7 +9,7 @@ packing: what comes out of it has to hash to the root.
 
 from __future__ import annotations
 
-__all__ = ["Span", "outside", "pack", "root_over", "unpack"]
+__all__ = ["IndexRange", "outside", "pack", "root_over", "unpack"]
 
 import base64
 import binascii
@@ -27,7 +27,7 @@ from cryoflux.signing.envelope import (
     parse_envelope,
 )
 
-Span = tuple[int, int]
+IndexRange = tuple[int, int]
 """first index, and the first one after it"""
 
 _MOST_UNPACKED = 16 * 1024 * 1024
@@ -39,7 +39,7 @@ _LENGTH = 4
 _INNER = re.compile(rb'(\\"payload\\":\\")([A-Za-z0-9+/]*={0,2})(\\")')
 
 
-def outside(spans: Sequence[Span], start: int, end: int) -> Iterator[Span]:
+def outside(spans: Sequence[IndexRange], start: int, end: int) -> Iterator[IndexRange]:
     """The largest subtrees between ``start`` and ``end`` that hold nothing of the spans, left to right."""
     touching = [span for span in spans if span[0] < end and start < span[1]]
     if not touching:
@@ -51,7 +51,7 @@ def outside(spans: Sequence[Span], start: int, end: int) -> Iterator[Span]:
 
 
 def root_over(
-    leaves: Mapping[int, bytes], spans: Sequence[Span], size: int, beside: Sequence[bytes]
+    leaves: Mapping[int, bytes], spans: Sequence[IndexRange], size: int, beside: Sequence[bytes]
 ) -> bytes:
     """The root of the tree that some leaves and the roots beside them make.
 
@@ -72,7 +72,7 @@ def root_over(
 
 
 def _root(
-    leaves: Mapping[int, bytes], spans: Sequence[Span], start: int, end: int, rest: Iterator[bytes]
+    leaves: Mapping[int, bytes], spans: Sequence[IndexRange], start: int, end: int, rest: Iterator[bytes]
 ) -> bytes:
     touching = [span for span in spans if span[0] < end and start < span[1]]
     if not touching:
@@ -86,7 +86,7 @@ def _root(
     return node_hash(left, _root(leaves, touching, middle, end, rest))
 
 
-def _covered(touching: Sequence[Span], start: int, end: int) -> bool:
+def _covered(touching: Sequence[IndexRange], start: int, end: int) -> bool:
     return any(first <= start and end <= last for first, last in touching)
 
 

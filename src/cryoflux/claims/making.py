@@ -6,7 +6,7 @@ What was made is checked as a stranger would check it before it is handed out.
 
 from __future__ import annotations
 
-__all__ = ["Made", "Scope", "make_claim"]
+__all__ = ["ClaimScope", "Made", "make_claim"]
 
 import base64
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ from cryoflux.claims.check import check_claim
 from cryoflux.claims.document import (
     MAX_CLAIM_BYTES,
     MAX_INDEX,
+    Carrier,
     ClaimedValue,
     ClaimPredicate,
     ClaimStatement,
-    Evidence,
     Head,
     format_claim,
     subject_of_head,
 )
 from cryoflux.claims.evaluation import Judged, add_up, in_words, judge, spelt
-from cryoflux.claims.evidence import Span, outside, pack
+from cryoflux.claims.evidence import IndexRange, outside, pack
 from cryoflux.claims.expression import Expression, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
@@ -59,7 +59,7 @@ _MOST_TRIED = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ClaimScope:
     """What a claim is about."""
 
     first: int = 0
@@ -92,7 +92,7 @@ class _Log:
     entries: _Entries
 
 
-def make_claim(state: Path, text: str, scope: Scope | None = None) -> Made:
+def make_claim(state: Path, text: str, scope: ClaimScope | None = None) -> Made:
     """Evaluate an expression over a state's log and make the claim of it, if it is true.
 
     Args:
@@ -106,7 +106,7 @@ def make_claim(state: Path, text: str, scope: Scope | None = None) -> Made:
         StateTamperedError: a verifier would not accept the log.
         StateError: a key is missing or revoked.
     """
-    expression, scope = parse_expression(text), scope or Scope()
+    expression, scope = parse_expression(text), scope or ClaimScope()
     log = _read_log(state, witnessed=scope.witnessed)
     first, end = _range(log, scope)
     judged = _judged(log.entries[first:end], expression)
@@ -136,7 +136,7 @@ def _read_log(state: Path, *, witnessed: bool) -> _Log:
     return _Log(state, note, point, entries)
 
 
-def _range(log: _Log, scope: Scope) -> Span:
+def _range(log: _Log, scope: ClaimScope) -> IndexRange:
     size = log.point.size
     first, end = scope.first, size if scope.end is None else scope.end
     if not 0 <= first < end <= size:
@@ -157,7 +157,7 @@ def _range(log: _Log, scope: Scope) -> Span:
     return first, end
 
 
-def _first_of_last(entries: _Entries, span: Span, last: int) -> int:
+def _first_of_last(entries: _Entries, span: IndexRange, last: int) -> int:
     """The entry from which on the range holds its last so many attempts, as wholes."""
     first, end = span
     announced = {entry.leaf_hash: entry.index for entry in entries if entry.intent is not None}
@@ -171,7 +171,7 @@ def _first_of_last(entries: _Entries, span: Span, last: int) -> int:
     return max(first, min(intents[-last:]))
 
 
-def _straddling(entries: _Entries, span: Span) -> str:
+def _straddling(entries: _Entries, span: IndexRange) -> str:
     """An attempt of which the range holds only a part; nothing where there is none."""
     open_now: dict[str, str] = {}
     for entry in entries[slice(*span)]:
@@ -182,7 +182,7 @@ def _straddling(entries: _Entries, span: Span) -> str:
     return next(iter(open_now.values()), "")
 
 
-def _fitting(entries: _Entries, span: Span) -> str:
+def _fitting(entries: _Entries, span: IndexRange) -> str:
     """Another end or beginning, with which the range would hold whole attempts."""
     first, end = span
     for shorter in range(end - 1, max(first, end - _MOST_TRIED), -1):
@@ -207,7 +207,7 @@ def _judged(entries: _Entries, expression: Expression) -> list[Judged]:
     return judged
 
 
-def _statement(log: _Log, span: Span, expression: Expression, judged: list[Judged]) -> ClaimStatement:
+def _statement(log: _Log, span: IndexRange, expression: Expression, judged: list[Judged]) -> ClaimStatement:
     keys, point = log.state / KEYS_FOLDER, log.point
     predicate = ClaimPredicate(
         expression=expression.text,
@@ -242,14 +242,14 @@ def _signer(log: _Log) -> Ed25519PrivateKey:
     return load_key(folder, name, create=False)
 
 
-def _evidence(entries: _Entries, span: Span) -> Evidence:
+def _evidence(entries: _Entries, span: IndexRange) -> Carrier:
     first, end = span
     keys = [e.index for e in entries if e.key is not None and not first <= e.index < end]
     spans = sorted([span, *((index, index + 1) for index in keys)])
     leaves = [bytes.fromhex(entry.leaf_hash) for entry in entries]
     beside = [root_hash(leaves[slice(*part)]) for part in outside(spans, 0, len(leaves))]
     packed = pack([entry.envelope for part in spans for entry in entries[slice(*part)]])
-    return Evidence(
+    return Carrier(
         spans=[list(part) for part in spans],
         hashes=[found.hex() for found in beside],
         entries=base64.b64encode(packed).decode(),

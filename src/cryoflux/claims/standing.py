@@ -15,15 +15,14 @@ from cryoflux.errors import VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import (
     Checkpoint,
-    KeyType,
     Note,
     VerifierKey,
     cosigned_at,
     parse_note,
+    verifier_key,
     verify_log,
 )
 from cryoflux.receipts.merkle import root_hash
-from cryoflux.signing.keys import raw_public_key
 from cryoflux.verification.known_heads import REMEMBERED, check_memory, recall
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, conclude, failed, unknown
@@ -57,7 +56,7 @@ def check_witnesses(material: Material, demand: Demand) -> list[Check]:
 def _log_keys(material: Material, note: Note, demand: Demand) -> list[VerifierKey]:
     origin, own = note.checkpoint.origin, material.log_key
     if not demand.policy.logs:
-        return [VerifierKey(origin, KeyType.LOG, raw_public_key(own))] if own is not None else []
+        return [verifier_key(origin, own)] if own is not None else []
     listed = [line.key for line in demand.policy.logs if line.key.name == origin]
     if not listed:
         raise VerificationError(f"the policy names no key of the log {origin}")

@@ -16,8 +16,8 @@ from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, std
 if TYPE_CHECKING:
     import socket as sockets
 
-    from cryoflux.config import Agent, Sourced
-    from cryoflux.energy.embedded import EmbeddedAgent
+    from cryoflux.config import AgentSettings, Sourced
+    from cryoflux.energy.local_agent import LocalAgent
 
 
 def agent(
@@ -59,7 +59,7 @@ def agent(
 
 
 @contextmanager
-def _listening(chosen: Agent) -> Iterator[tuple[sockets.socket, str]]:
+def _listening(chosen: AgentSettings) -> Iterator[tuple[sockets.socket, str]]:
     from cryoflux.serving.listening import bind, listen_on_file
 
     if chosen.socket:
@@ -74,10 +74,10 @@ def _listening(chosen: Agent) -> Iterator[tuple[sockets.socket, str]]:
 
 def _serve(sourced: Sourced, listener: sockets.socket, url: str, *, as_json: bool) -> None:
     from cryoflux.agent.server import serve
-    from cryoflux.energy.embedded import EmbeddedAgent
+    from cryoflux.energy.local_agent import LocalAgent
 
     settings = sourced.settings
-    opened = EmbeddedAgent(
+    opened = LocalAgent(
         settings,
         Path(settings.run.state),
         credit="net" if _left_open(sourced) else settings.energy.credit,
@@ -104,7 +104,7 @@ def _progress(*, as_json: bool) -> Any:
     return show
 
 
-def _announce(agent: EmbeddedAgent, url: str, *, as_json: bool) -> None:
+def _announce(agent: LocalAgent, url: str, *, as_json: bool) -> None:
     sample = agent.sample()
     tiers = {source.name: str(source.tier) for source in sample.sources}
     if as_json:

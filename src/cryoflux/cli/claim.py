@@ -49,7 +49,7 @@ def claim(
     as_json: JsonOption = False,
 ) -> None:
     """Write a signed claim with the receipts that carry it; exit 1 if it is false."""
-    from cryoflux.claims.making import Scope, make_claim
+    from cryoflux.claims.making import ClaimScope, make_claim
     from cryoflux.config import load_settings
     from cryoflux.files import write_atomic
 
@@ -59,7 +59,7 @@ def claim(
             hint=f"Make it first: mkdir -p {shlex.quote(str(output.parent))}",
         )
     folder = Path(load_settings({"state": state}).settings.run.state)
-    scope = Scope(first, None if to is None else to + 1, last, witnessed)
+    scope = ClaimScope(first, None if to is None else to + 1, last, witnessed)
     made = make_claim(folder, expression, scope)
     write_atomic(output, made.content)
     if as_json:

@@ -30,6 +30,10 @@ class _Output:
         from rich.console import Console
 
         class Pipe(Console):
+            def print(self, *objects: Any, **how: Any) -> None:
+                """Print, with whatever a terminal would obey escaped: much of it a stranger has written."""
+                super().print(*map(_escaped, objects), **how)
+
             def on_broken_pipe(self) -> None:
                 """Let whoever called decide; rich would exit with 1: that a verdict is negative."""
                 raise BrokenPipeError
@@ -44,6 +48,12 @@ class _Output:
     def print(self, *objects: Any, markup: bool = True) -> None:
         """Print a line."""
         self.console.print(*objects, markup=markup)
+
+
+def _escaped(value: object) -> object:
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value)
 
 
 stdout = _Output(stderr=False)

@@ -13,7 +13,7 @@ import typer
 from cryoflux.cli.console import JsonOption, emit_json, stderr
 
 if TYPE_CHECKING:
-    from cryoflux.energy.measure import Measured
+    from cryoflux.energy.of_work import Measured
     from cryoflux.quantities import Energy
 
 
@@ -38,7 +38,7 @@ def measure(
     The exit code is the command's. The table goes to stderr, so that the command's output stays as it is;
     with --json one line of JSON follows it on stdout.
     """
-    from cryoflux.energy.measure import EnergyMeasurement, measure_command
+    from cryoflux.energy.of_work import EnergyMeasurement, measure_command
 
     measurement = EnergyMeasurement(
         state=Path(state) if state else None, trace=trace, progress=None if as_json else _progress

@@ -7,10 +7,10 @@ __all__ = ["show_plan"]
 from dataclasses import asdict
 
 from cryoflux.cli.console import emit_json, stdout
-from cryoflux.runs.dry_run import Plan
+from cryoflux.runs.dry_run import RunPlan
 
 
-def show_plan(plan: Plan, *, as_json: bool) -> None:
+def show_plan(plan: RunPlan, *, as_json: bool) -> None:
     """Print a plan."""
     if as_json:
         emit_json({"event": "plan", **asdict(plan)})

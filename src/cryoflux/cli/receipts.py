@@ -27,12 +27,6 @@ def _state(flag: str | None) -> Path:
     return Path(load_settings({"state": flag}).settings.run.state)
 
 
-def _shown(value: object) -> str:
-    # Whoever signs a log chooses its texts, and a terminal obeys some of them.
-    text = "–" if value is None else str(value)
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-
-
 def _signed(entry: Entry) -> dict[str, Any]:
     """The statement of an entry, exactly as it was signed."""
     found: dict[str, Any] = json.loads(entry.signed.payload)
@@ -56,7 +50,7 @@ def _line(view: dict[str, Any]) -> str:
     tier = view.get("tier") or ("reserved" if joules is not None else "")
     about = view.get("task_id") or view.get("task_name") or view.get("key_id", "")
     more = [text for text in (view.get("arm"), view.get("cause")) if text]
-    return _shown(
+    return (
         f"{view['index']:>5}  {view['outcome']:<9}  Δ {_delta(view)}  {energy:>9} {tier:<16} "
         f"{view['receipt_hash'][:12]}  {'  '.join([about, *more])}"
     )
@@ -102,7 +96,7 @@ def show_receipt(
         emit_json({**view, "statement": _signed(entry)})
         return
     for name, value in view.items():
-        stdout.print(f"{name:<16} {_shown(value)}", markup=False)
+        stdout.print(f"{name:<16} {'–' if value is None else value}", markup=False)
 
 
 @app.command("export")

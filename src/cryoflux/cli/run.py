@@ -132,7 +132,7 @@ def run(
 
     from cryoflux.cli.run_view import view_for
     from cryoflux.runs.session import run as spend
-    from cryoflux.runs.spending import Limits
+    from cryoflux.runs.spending import RunLimits
 
     interrupts = _Interrupts()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -140,7 +140,7 @@ def run(
     on_closed = interrupts.output_closed
     terminal = stderr.is_terminal
     with view_for(as_json=as_json, explain=explain, terminal=terminal, on_closed=on_closed) as view:
-        limits = Limits(budget_uj, seconds, attempts)
+        limits = RunLimits(budget_uj, seconds, attempts)
         summary = spend(sourced, limits, observers=[view], stop=lambda: interrupts.asked)
         view.summary(summary)
     if summary.ended == "interrupted":

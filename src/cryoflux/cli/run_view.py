@@ -108,13 +108,13 @@ class RunView(RunObserver):
         self.spent_uj += record.receipt.energy.microjoules
         self.lines([attempt_line(self.number, record)])
 
-    def milestone(self, looks: int, holdout: Change, audit: Change) -> None:
+    def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:
         """One line on how far the two sets have drifted apart."""
-        self.lines([milestone_line(looks, holdout, audit)])
+        self.lines([milestone_line(task, looks, holdout, audit)])
 
-    def rotated(self, part: str) -> None:
+    def rotated(self, task: str, part: str) -> None:
         """Say that another holdout judges from here on."""
-        self.lines([f"holdout  its error budget is spent; {part} takes over"])
+        self.lines([f"holdout  of {task}: its error budget is spent; {part} takes over"])
 
     def plateau(self, plateau: Plateau) -> None:
         """Say why the run ends."""
@@ -180,13 +180,13 @@ class JsonView(RunView):
         super().witnessed(found)
         self.emit(witness_document(found))
 
-    def milestone(self, looks: int, holdout: Change, audit: Change) -> None:
+    def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:
         """How far the two sets have drifted apart."""
-        self.emit({"event": "milestone", **milestone_document(looks, holdout, audit)})
+        self.emit({"event": "milestone", **milestone_document(task, looks, holdout, audit)})
 
-    def rotated(self, part: str) -> None:
+    def rotated(self, task: str, part: str) -> None:
         """Another holdout judges from here on."""
-        self.emit({"event": "rotated", "holdout": part})
+        self.emit({"event": "rotated", "task_name": task, "holdout": part})
 
     def plateau(self, plateau: Plateau) -> None:
         """Why the run ends."""

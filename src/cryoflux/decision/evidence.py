@@ -58,11 +58,6 @@ class Evidence:
         return math.sqrt(max(0, self._scatter)) / self.count / math.sqrt(max(1, self.count - 1)) / NANO
 
     @property
-    def delta_sd(self) -> float:
-        """Standard deviation of the per-example Δ, nats, for display."""
-        return self.delta_se * math.sqrt(self.count)
-
-    @property
     def accuracy_gain(self) -> float:
         """Accuracy after minus accuracy before, for display."""
         return (self.new_correct - self.base_correct) / self.count

@@ -36,13 +36,15 @@ from cryoflux.energy.processes import Busy, CpuTimes, tick_us
 from cryoflux.energy.uncertainty import (
     CHECK_DISAGREES,
     STEP_SHARE,
-    Terms,
+    ErrorTerms,
     counter_against_power,
     edge_uj,
     interval,
 )
-from cryoflux.energy.window import Mark, Span
+from cryoflux.energy.window import BoundedEnergy, Mark, exactly
 from cryoflux.quantities import Energy, Tier
+
+_NONE = ErrorTerms(BoundedEnergy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +67,32 @@ class Snapshot:
     """source → process number → its time on the device, µs; none where that is not told"""
 
 
-def net_between(then: Mark, now: Mark, channel: Channel) -> Terms:
+def net_between(then: Mark, now: Mark, channel: Channel) -> ErrorTerms:
     """Net energy between two marks of one source, with the baseline's error."""
     gross = now.since(then)
     idle_uw = channel.idle.idle_uw
     # Differences of rounded totals, so that slices add up to the whole to the microjoule.
     rest_uj = idle_uw * now.elapsed_ns // BILLION - idle_uw * then.elapsed_ns // BILLION
     slack_uj = channel.drift.error_uw * (now.elapsed_ns - then.elapsed_ns) // BILLION
-    return Terms(Span(gross.uj - rest_uj, gross.lo_uj - rest_uj, gross.hi_uj - rest_uj), slack_uj)
+    return ErrorTerms(gross + exactly(-rest_uj), slack_uj)
 
 
 def _figure(
-    terms: Terms, channel: Channel, then: Mark, now: Mark, *, share: float = 1.0, ticks_uj: float = 0.0
+    terms: ErrorTerms, channel: Channel, then: Mark, now: Mark, *, share: float = 1.0, ticks_uj: float = 0.0
 ) -> Energy:
     flags = {*now.flags_since(then), *channel.drift.flags}
     more_uj = round(counter_against_power(then, now) * share)
     if more_uj:
         flags.add(CHECK_DISAGREES)
-        span = Span(0, min(0, more_uj), max(0, more_uj))
-        terms = Terms(terms.span + span, terms.idle_uj)
+        amount = BoundedEnergy(0, min(0, more_uj), max(0, more_uj))
+        terms = ErrorTerms(terms.amount + amount, terms.idle_uj)
     edge = math.hypot(edge_uj(channel.source, then, now) * share, ticks_uj)
     return interval(terms, edge, channel.source, tuple(sorted(flags)))
 
 
 def gross_of(channel: Channel, then: Mark, now: Mark) -> Energy:
     """What one source gave between two marks."""
-    gross = _figure(Terms(now.since(then)), channel, then, now)
+    gross = _figure(ErrorTerms(now.since(then)), channel, then, now)
     return Energy(gross.uj, max(0, gross.lo_uj), gross.hi_uj, gross.tier, gross.flags)
 
 
@@ -123,7 +125,7 @@ class _Block:
     own_us: int
     busy_us: int | None
     users: Mapping[int, int] | None
-    done: Terms
+    done: ErrorTerms
 
 
 class Attribution:
@@ -152,7 +154,7 @@ class Attribution:
         self._start_us = self._own_us = (process.read_us() if process else None) or 0
         self._final: tuple[Energy, ...] | None = None
         self._blocks = [
-            _Block(mark, self._own_us, _busy_us(channel, start), _users(channel, start), Terms(Span()))
+            _Block(mark, self._own_us, _busy_us(channel, start), _users(channel, start), _NONE)
             for channel, mark in zip(channels, start.marks, strict=True)
         ]
 
@@ -205,7 +207,7 @@ class Attribution:
                 block.mark, block.own_us = mark, self._own_us
                 block.busy_us, block.users = _busy_us(channel, self._now), _users(channel, self._now)
 
-    def _portion(self, channel: Channel, block: _Block, mark: Mark, *, gone: bool = False) -> Terms:
+    def _portion(self, channel: Channel, block: _Block, mark: Mark, *, gone: bool = False) -> ErrorTerms:
         net = net_between(block.mark, mark, channel)
         if channel.source.kind == "gpu":
             return net.anywhere_up_to() if gone else self._of_device(net, channel, block)
@@ -215,10 +217,10 @@ class Attribution:
             return net.anywhere_up_to()
         own_us, busy_us = self._own_us - block.own_us, now_us - block.busy_us
         if own_us <= 0:
-            return Terms(Span())
+            return _NONE
         return net if own_us >= busy_us else net.portion(own_us, busy_us)
 
-    def _of_device(self, net: Terms, channel: Channel, block: _Block) -> Terms:
+    def _of_device(self, net: ErrorTerms, channel: Channel, block: _Block) -> ErrorTerms:
         users = _users(channel, self._now)
         if users is None or self._process is None:
             return net
@@ -226,7 +228,7 @@ class Attribution:
         if len(own) == len(users):
             return net
         if not own:
-            return Terms(Span())
+            return _NONE
         self._flags.add("gpu-shared")
         # Of what was used before this block nobody told, nothing can be said.
         before = users if block.users is None else block.users
@@ -250,16 +252,16 @@ class Attribution:
             terms = block.done
             if block.mark is not mark:
                 terms = terms + self._portion(channel, block, mark)
-        share = min(1.0, max(0.0, terms.span.uj / whole.span.uj)) if whole.span.uj else 1.0
+        share = min(1.0, max(0.0, terms.amount.uj / whole.amount.uj)) if whole.amount.uj else 1.0
         return _figure(terms, channel, first, mark, share=share, ticks_uj=self._ticks_uj(channel, whole))
 
-    def _ticks_uj(self, channel: Channel, whole: Terms) -> float:
+    def _ticks_uj(self, channel: Channel, whole: ErrorTerms) -> float:
         """What a tick of CPU time more or less at both ends would change, µJ."""
         first_us, now_us = _busy_us(channel, self._start), _busy_us(channel, self._now)
         if self._process is None or channel.source.kind == "gpu" or first_us is None or now_us is None:
             return 0.0
         off = STEP_SHARE * math.sqrt(2) * tick_us() / max(1, now_us - first_us)
-        return abs(whole.span.uj) * min(1.0, off)
+        return abs(whole.amount.uj) * min(1.0, off)
 
     def net(self) -> Energy:
         """What the process caused so far, signed."""

@@ -25,13 +25,13 @@ from cryoflux.digests import sha256_hex
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.interface import Source
 from cryoflux.energy.processes import MachineTimes
-from cryoflux.energy.window import Accumulator, Limits, Mark
+from cryoflux.energy.window import Accumulator, Mark, SourceLimits
 from cryoflux.errors import StateTamperedError
 from cryoflux.files import write_atomic
 from cryoflux.quantities import MICRO, Tier
 
 BaselineState = Literal["settled", "unsettled", "modelled"]
-Progress = Callable[[int, int], None]
+_Progress = Callable[[int, int], None] | None
 """Called with the seconds done and the seconds in all."""
 
 _FORMAT = "cryoflux idle baseline/v1"
@@ -147,7 +147,7 @@ def obtain_baseline(
     *,
     seconds: float,
     rng: random.Random,
-    progress: Progress | None = None,
+    progress: _Progress = None,
     settled: Container[str] = (),
 ) -> Baseline:
     """The frozen baseline of these sources; what is missing is learned now and stored.
@@ -188,7 +188,7 @@ class _Observed:
 
 
 def _observe(
-    sources: Sequence[Source], times: MachineTimes, clock: Clock, *, seconds: float, progress: Progress | None
+    sources: Sequence[Source], times: MachineTimes, clock: Clock, *, seconds: float, progress: _Progress
 ) -> _Observed:
     meters = [Accumulator(limits_of(source)) for source in sources]
     powers_uw: list[list[int]] = [[] for _ in sources]
@@ -219,11 +219,11 @@ def _read_all(sources: Sequence[Source], meters: Sequence[Accumulator]) -> list[
     return [meter.mark() for meter in meters]
 
 
-def limits_of(source: Source) -> Limits:
+def limits_of(source: Source) -> SourceLimits:
     """What is physically possible for a source."""
     ticks = source.tier is Tier.COUNTER
     step_uj = source.resolution_uj + int(source.max_power_uw * source.update_s)
-    return Limits(source.range_uj, source.max_power_uw, step_uj, ticks)
+    return SourceLimits(source.range_uj, source.max_power_uw, step_uj, ticks)
 
 
 def _learned(source: Source, powers_uw: list[int], *, busy: float, rng: random.Random, label: str) -> Idle:

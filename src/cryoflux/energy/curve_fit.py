@@ -22,7 +22,7 @@ from cryoflux.energy.interface import Source
 from cryoflux.energy.processes import MachineTimes
 from cryoflux.energy.sources.cpu_model import CONCAVE_V1, Curve
 from cryoflux.energy.sources.tdp import Tdp
-from cryoflux.energy.window import Accumulator, Limits
+from cryoflux.energy.window import Accumulator, SourceLimits
 from cryoflux.errors import MeterError
 from cryoflux.quantities import MICRO, Tier
 
@@ -207,7 +207,7 @@ class _Look:
 
 
 def _accumulator(source: Source) -> Accumulator:
-    return Accumulator(Limits(source.range_uj, source.max_power_uw, source.resolution_uj, ticks=True))
+    return Accumulator(SourceLimits(source.range_uj, source.max_power_uw, source.resolution_uj, ticks=True))
 
 
 def _look(

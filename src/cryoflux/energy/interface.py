@@ -11,14 +11,13 @@ from __future__ import annotations
 __all__ = [
     "Counter",
     "JouleAgent",
-    "Kind",
-    "OpenReservation",
     "Problem",
     "Reading",
     "Reservation",
     "Sample",
     "Settlement",
     "Source",
+    "SourceKind",
     "SourceSample",
 ]
 
@@ -28,7 +27,7 @@ from typing import Literal, Protocol
 
 from cryoflux.quantities import Energy, Tier
 
-Kind = Literal["cpu", "dram", "gpu"]
+SourceKind = Literal["cpu", "dram", "gpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Source(Protocol):
 
     name: str
     """``rapl:package-0``, ``nvml:GPU-…``, ``cpu-model``"""
-    kind: Kind
+    kind: SourceKind
     tier: Tier
     range_uj: int | None
     """the counter wraps to zero after this many µJ; none where it does not wrap"""
@@ -112,7 +111,7 @@ class SourceSample:
     """One source at the moment of a sample."""
 
     name: str
-    kind: Kind
+    kind: SourceKind
     tier: Tier
     power_w: float
     """gross, over the last second or two"""
@@ -159,14 +158,6 @@ class Reservation:
     reserved_uj: int
     log: str = ""
     """origin of the receipt log that it is an attempt of; empty where it is an attempt of none"""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenReservation:
-    """A reservation that nobody has settled, with the spending last noted for it."""
-
-    reservation: Reservation
-    spent: Energy
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,10 +228,6 @@ class JouleAgent(Protocol):
 
     def find(self, request_id: str) -> Reservation | None:
         """The reservation that a request id was given, open or settled; none if none, or released."""
-        ...
-
-    def open_reservations(self) -> tuple[OpenReservation, ...]:
-        """Reservations that a crash left behind."""
         ...
 
     def close(self) -> None:

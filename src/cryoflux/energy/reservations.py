@@ -7,7 +7,7 @@ widened by one sampling period. Both are flagged.
 
 from __future__ import annotations
 
-__all__ = ["PERIOD_NS", "REST_PERIOD_NS", "Metering", "ReservationView"]
+__all__ = ["PERIOD_NS", "REST_PERIOD_NS", "OpenReservations", "ReservationView"]
 
 from dataclasses import dataclass, replace
 
@@ -47,7 +47,7 @@ class _Metered:
     """of the meter before this one"""
 
 
-class Metering:
+class OpenReservations:
     """The running attributions of one meter, by reservation."""
 
     def __init__(self, meter: Meter, proc_root: str) -> None:

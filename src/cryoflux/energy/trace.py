@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self, get_args
 
 from cryoflux.energy.clock import Clock
-from cryoflux.energy.interface import Kind, Reading, Source
+from cryoflux.energy.interface import Reading, Source, SourceKind
 from cryoflux.errors import UsageError
 from cryoflux.files import storage_errors
 from cryoflux.quantities import Tier
@@ -40,7 +40,7 @@ class RecordedSource:
     """What the recorded source said about itself; the fields are those of `Source`."""
 
     name: str
-    kind: Kind
+    kind: SourceKind
     tier: Tier
     range_uj: int | None
     max_power_uw: int
@@ -309,7 +309,7 @@ def _source(entry: Any) -> RecordedSource:
         raise _DamageError("a source is not an object")
     _exactly(entry, RecordedSource.__dataclass_fields__)
     kind, tier, gain = entry["kind"], entry["tier"], entry["gain_error"]
-    if kind not in get_args(Kind) or tier not in list(Tier):
+    if kind not in get_args(SourceKind) or tier not in list(Tier):
         raise _DamageError(f"there is no kind {kind!r}, or no tier {tier!r}")
     if not isinstance(gain, list) or len(gain) != 2:
         raise _DamageError("gain_error is not a pair")

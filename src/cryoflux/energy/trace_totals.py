@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cryoflux.energy.attribution import Channel, gross_of, net_of
 from cryoflux.energy.baseline import Baseline, Idle, limits_of
 from cryoflux.energy.drift import Drift
-from cryoflux.energy.interface import Kind
+from cryoflux.energy.interface import SourceKind
 from cryoflux.energy.sources.replay import TraceSource, replayed
 from cryoflux.energy.trace import Trace
 from cryoflux.energy.window import Accumulator
@@ -21,7 +21,7 @@ class ReplayedSource:
     """One source of a trace, added up."""
 
     name: str
-    kind: Kind
+    kind: SourceKind
     tier: Tier
     gross: Energy
     net: Energy | None

@@ -11,14 +11,14 @@
 
 from __future__ import annotations
 
-__all__ = ["CHECK_DISAGREES", "STEP_SHARE", "Terms", "counter_against_power", "edge_uj", "interval"]
+__all__ = ["CHECK_DISAGREES", "STEP_SHARE", "ErrorTerms", "counter_against_power", "edge_uj", "interval"]
 
 import math
 from dataclasses import dataclass
 
 from cryoflux.energy.clock import BILLION
 from cryoflux.energy.interface import Source
-from cryoflux.energy.window import Mark, Span
+from cryoflux.energy.window import BoundedEnergy, Mark
 from cryoflux.quantities import Energy
 
 CHECK_DISAGREES = "counter-against-power"
@@ -31,28 +31,28 @@ STEP_SHARE = 0.55
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ErrorTerms:
     """An amount of energy with its errors apart, µJ."""
 
-    span: Span
+    amount: BoundedEnergy
     """estimate, and the hard bounds of what is unknown"""
     idle_uj: int = 0
     """95 % half width that the baseline brings in"""
 
-    def __add__(self, other: Terms) -> Terms:
+    def __add__(self, other: ErrorTerms) -> ErrorTerms:
         # The same baseline errs the same way in every block.
-        return Terms(self.span + other.span, self.idle_uj + other.idle_uj)
+        return ErrorTerms(self.amount + other.amount, self.idle_uj + other.idle_uj)
 
-    def portion(self, part: int, whole: int) -> Terms:
+    def portion(self, part: int, whole: int) -> ErrorTerms:
         """So large a part of it, rounded down."""
-        s = self.span
-        span = Span(*(uj * part // whole for uj in (s.uj, s.lo_uj, s.hi_uj)))
-        return Terms(span, -(-self.idle_uj * part // whole))
+        s = self.amount
+        amount = BoundedEnergy(*(uj * part // whole for uj in (s.uj, s.lo_uj, s.hi_uj)))
+        return ErrorTerms(amount, -(-self.idle_uj * part // whole))
 
-    def anywhere_up_to(self) -> Terms:
+    def anywhere_up_to(self) -> ErrorTerms:
         """The same when only an unknown part of it counts."""
-        s = self.span
-        return Terms(Span(max(0, s.uj), min(0, s.lo_uj), max(0, s.hi_uj)), self.idle_uj)
+        s = self.amount
+        return ErrorTerms(BoundedEnergy(max(0, s.uj), min(0, s.lo_uj), max(0, s.hi_uj)), self.idle_uj)
 
 
 def edge_uj(source: Source, then: Mark, now: Mark) -> float:
@@ -73,7 +73,7 @@ def counter_against_power(then: Mark, now: Mark) -> int:
     return more_uj if abs(more_uj) > _CHECK_SHARE * max(integrated_uj, counted_uj) else 0
 
 
-def interval(terms: Terms, edge: float, source: Source, flags: tuple[str, ...]) -> Energy:
+def interval(terms: ErrorTerms, edge: float, source: Source, flags: tuple[str, ...]) -> Energy:
     """The figure with its interval.
 
     Args:
@@ -83,9 +83,9 @@ def interval(terms: Terms, edge: float, source: Source, flags: tuple[str, ...]) 
         flags: what went wrong.
     """
     low, high = source.gain_error
-    span = terms.span
-    below = span.lo_uj * (1 - low) if span.lo_uj > 0 else -span.lo_uj * (high - 1)
-    above = span.hi_uj * (high - 1) if span.hi_uj > 0 else -span.hi_uj * (1 - low)
-    lo_uj = math.floor(span.lo_uj - math.hypot(below, terms.idle_uj, edge))
-    hi_uj = math.ceil(span.hi_uj + math.hypot(above, terms.idle_uj, edge))
-    return Energy(span.uj, min(span.uj, lo_uj), max(span.uj, hi_uj), source.tier, flags)
+    amount = terms.amount
+    below = amount.lo_uj * (1 - low) if amount.lo_uj > 0 else -amount.lo_uj * (high - 1)
+    above = amount.hi_uj * (high - 1) if amount.hi_uj > 0 else -amount.hi_uj * (1 - low)
+    lo_uj = math.floor(amount.lo_uj - math.hypot(below, terms.idle_uj, edge))
+    hi_uj = math.ceil(amount.hi_uj + math.hypot(above, terms.idle_uj, edge))
+    return Energy(amount.uj, min(amount.uj, lo_uj), max(amount.uj, hi_uj), source.tier, flags)

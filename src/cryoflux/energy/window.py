@@ -17,7 +17,7 @@ An unknown is estimated from the last known power, flagged, and never silently z
 
 from __future__ import annotations
 
-__all__ = ["Accumulator", "Limits", "Mark", "Span", "delta"]
+__all__ = ["Accumulator", "BoundedEnergy", "Mark", "SourceLimits", "delta", "exactly"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from cryoflux.energy.interface import Reading
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SourceLimits:
     """What is physically possible for one source."""
 
     range_uj: int | None
@@ -44,59 +44,60 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class BoundedEnergy:
     """Energy with hard bounds, µJ."""
 
     uj: int = 0
     lo_uj: int = 0
     hi_uj: int = 0
 
-    def __add__(self, other: Span) -> Span:
-        return Span(self.uj + other.uj, self.lo_uj + other.lo_uj, self.hi_uj + other.hi_uj)
+    def __add__(self, other: BoundedEnergy) -> BoundedEnergy:
+        return BoundedEnergy(self.uj + other.uj, self.lo_uj + other.lo_uj, self.hi_uj + other.hi_uj)
 
 
-def _exactly(uj: int) -> Span:
-    return Span(uj, uj, uj)
+def exactly(uj: int) -> BoundedEnergy:
+    """An amount that nothing is unknown of."""
+    return BoundedEnergy(uj, uj, uj)
 
 
-def delta(before: Reading, after: Reading, limits: Limits, expected_uj: int) -> tuple[Span, str]:
+def delta(then: Reading, now: Reading, limits: SourceLimits, expected_uj: int) -> tuple[BoundedEnergy, str]:
     """Energy between two good readings, and a flag where something was odd.
 
     Args:
-        before: the last good reading.
-        after: this one.
+        then: the last good reading.
+        now: this one.
         limits: what the source can do.
         expected_uj: an estimate for when the counter cannot tell.
     """
-    if before.energy_uj is None or after.energy_uj is None:
+    if then.energy_uj is None or now.energy_uj is None:
         raise ValueError("a failed read has no delta")
-    most_uj = limits.most_uj(after.monotonic_ns - before.monotonic_ns)
+    most_uj = limits.most_uj(now.monotonic_ns - then.monotonic_ns)
     guess_uj = max(0, min(expected_uj, most_uj))
-    if before.epoch != after.epoch:
-        return Span(guess_uj, 0, most_uj), "epoch-changed"
-    gained_uj, flag = after.energy_uj - before.energy_uj, ""
+    if then.epoch != now.epoch:
+        return BoundedEnergy(guess_uj, 0, most_uj), "epoch-changed"
+    gained_uj, flag = now.energy_uj - then.energy_uj, ""
     if gained_uj < 0:
         gained_uj, flag = gained_uj + (limits.range_uj or 0), "wrap"
         if not 0 <= gained_uj <= most_uj:
-            least_uj = after.energy_uj if 0 <= after.energy_uj <= most_uj else 0
-            return Span(max(guess_uj, least_uj), least_uj, most_uj), "counter-reset"
+            least_uj = now.energy_uj if 0 <= now.energy_uj <= most_uj else 0
+            return BoundedEnergy(max(guess_uj, least_uj), least_uj, most_uj), "counter-reset"
     if gained_uj > most_uj:
-        return Span(guess_uj, 0, most_uj), "impossible-jump"
+        return BoundedEnergy(guess_uj, 0, most_uj), "impossible-jump"
     turns = (most_uj - gained_uj) // limits.range_uj if limits.range_uj else 0
     if turns and limits.range_uj:
         nearest = max(0, min(turns, round((guess_uj - gained_uj) / limits.range_uj)))
         best_uj = gained_uj + nearest * limits.range_uj
-        return Span(best_uj, gained_uj, gained_uj + turns * limits.range_uj), "several-wraps"
-    return _exactly(gained_uj), flag
+        return BoundedEnergy(best_uj, gained_uj, gained_uj + turns * limits.range_uj), "several-wraps"
+    return exactly(gained_uj), flag
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What a source had given in all at one instant."""
 
-    total: Span
+    total: BoundedEnergy
     """up to the last good reading"""
-    tail: Span
+    tail: BoundedEnergy
     """since then: what is unknown so far; its lower end is zero"""
     elapsed_ns: int
     faults: Mapping[str, int]
@@ -112,12 +113,12 @@ class Mark:
     check: tuple[int, int] | None = None
     """the same energy by a second way, µJ, behind the number of the stretch that it was added up in"""
 
-    def since(self, earlier: Mark) -> Span:
+    def since(self, earlier: Mark) -> BoundedEnergy:
         """Energy from ``earlier`` to here; never negative."""
         lo_uj = max(0, self.total.lo_uj - earlier.total.lo_uj - earlier.tail.hi_uj)
         hi_uj = max(lo_uj, self.total.hi_uj + self.tail.hi_uj - earlier.total.hi_uj)
         uj = self.total.uj + self.tail.uj - earlier.total.uj - earlier.tail.uj
-        return Span(max(lo_uj, min(uj, hi_uj)), lo_uj, hi_uj)
+        return BoundedEnergy(max(lo_uj, min(uj, hi_uj)), lo_uj, hi_uj)
 
     def flags_since(self, earlier: Mark) -> tuple[str, ...]:
         """What went wrong from ``earlier`` to here, and what was pending at its start."""
@@ -130,12 +131,12 @@ class Mark:
 class Accumulator:
     """Adds up the energy of one source, reading by reading."""
 
-    limits: Limits
+    limits: SourceLimits
     _base: Reading | None = None
     _started_ns: int = 0
     _latest_ns: int = 0
-    _total: Span = Span()
-    _tail: Span = Span()
+    _total: BoundedEnergy = BoundedEnergy()
+    _tail: BoundedEnergy = BoundedEnergy()
     _power_uw: int = 0
     _stretch: int = 0
     _check: tuple[int, str] | None = None
@@ -157,17 +158,17 @@ class Accumulator:
             self._wait("failed-read")
         elif self._base.energy_uj is None:
             unknown_uj = self.limits.most_uj(self._elapsed_ns)
-            self._commit(reading, Span(0, 0, unknown_uj), "")
+            self._commit(reading, BoundedEnergy(0, 0, unknown_uj), "")
         elif self._stands_still(reading):
             self._wait("frozen" if self._elapsed_ns >= BILLION else "")
         else:
-            span, flag = delta(self._base, reading, self.limits, self._expected_uj)
-            self._commit(reading, self._thawed(span) if self._pending == "frozen" else span, flag)
+            amount, flag = delta(self._base, reading, self.limits, self._expected_uj)
+            self._commit(reading, self._thawed(amount) if self._pending == "frozen" else amount, flag)
 
     def mark(self) -> Mark:
         """Everything up to the latest reading."""
         elapsed_ns = self._latest_ns - self._started_ns
-        pending = self._tail != Span()
+        pending = self._tail != BoundedEnergy()
         good = self._base if self._base and self._base.energy_uj is not None else None
         check = (self._stretch, self._check_uj) if self._check else None
         return Mark(
@@ -201,10 +202,10 @@ class Accumulator:
     def _expected_uj(self) -> int:
         return self._power_uw * self._elapsed_ns // BILLION
 
-    def _thawed(self, span: Span) -> Span:
+    def _thawed(self, amount: BoundedEnergy) -> BoundedEnergy:
         # It may have caught up, or gone on from where it stopped: then what flowed meanwhile is lost to it.
-        most_uj = max(span.hi_uj, self.limits.most_uj(self._elapsed_ns))
-        return Span(max(span.uj, min(self._expected_uj, most_uj)), span.lo_uj, most_uj)
+        most_uj = max(amount.hi_uj, self.limits.most_uj(self._elapsed_ns))
+        return BoundedEnergy(max(amount.uj, min(self._expected_uj, most_uj)), amount.lo_uj, most_uj)
 
     def _stands_still(self, reading: Reading) -> bool:
         base = self._base
@@ -218,15 +219,16 @@ class Accumulator:
     def _wait(self, flag: str) -> None:
         # The counter's step is left out: the edges of a figure have it already.
         most_uj = -(-self.limits.max_power_uw * self._elapsed_ns // BILLION)
-        self._tail = Span(min(self._expected_uj, most_uj), 0, most_uj)
+        self._tail = BoundedEnergy(min(self._expected_uj, most_uj), 0, most_uj)
         if flag and flag != self._pending:
             self._count(flag)
             self._pending = flag
 
-    def _commit(self, reading: Reading, span: Span, flag: str) -> None:
+    def _commit(self, reading: Reading, amount: BoundedEnergy, flag: str) -> None:
         elapsed_ns = self._elapsed_ns
-        if span.lo_uj == span.hi_uj and elapsed_ns > 0:
-            self._power_uw = span.uj * BILLION // elapsed_ns
+        if amount.lo_uj == amount.hi_uj and elapsed_ns > 0:
+            self._power_uw = amount.uj * BILLION // elapsed_ns
         if flag:
             self._count(flag)
-        self._total, self._tail, self._pending, self._base = self._total + span, Span(), "", reading
+        self._total, self._tail = self._total + amount, BoundedEnergy()
+        self._pending, self._base = "", reading

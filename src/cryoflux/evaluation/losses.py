@@ -12,7 +12,6 @@ __all__ = [
     "PROFILE",
     "EvaluationFailedError",
     "Losses",
-    "read_evidence",
     "to_nano_nats",
     "write_evidence",
 ]
@@ -71,18 +70,3 @@ def write_evidence(base: Losses, new: Losses) -> bytes:
     return struct.pack(
         f"<{count}q{count}q{count}?{count}?", *base.nano_nats, *new.nano_nats, *base.correct, *new.correct
     )
-
-
-def read_evidence(content: bytes) -> tuple[Losses, Losses]:
-    """Base and candidate losses of an evidence file.
-
-    Raises:
-        ValueError: its length does not fit.
-    """
-    count, rest = divmod(len(content), 18)
-    if rest or not count:
-        raise ValueError("an evidence file holds 18 bytes an example")
-    values = struct.unpack(f"<{count}q{count}q{count}?{count}?", content)
-    base_loss, new_loss = values[:count], values[count : 2 * count]
-    base_correct, new_correct = values[2 * count : 3 * count], values[3 * count :]
-    return Losses(base_loss, base_correct), Losses(new_loss, new_correct)

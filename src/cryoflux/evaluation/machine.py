@@ -12,15 +12,19 @@ from importlib.metadata import PackageNotFoundError, version
 import cryoflux
 
 
-def software() -> dict[str, str]:
-    """Name → version; ``cpu`` is the architecture and, where torch is used, its instruction set."""
-    return dict(_software(with_torch="torch" in sys.modules))
+def software(libraries: tuple[str, ...]) -> dict[str, str]:
+    """Name → version; ``cpu`` is the architecture and, where torch is used, its instruction set.
+
+    Args:
+        libraries: packages that the work is done with.
+    """
+    return dict(_software(libraries, with_torch="torch" in libraries and "torch" in sys.modules))
 
 
 @cache
-def _software(*, with_torch: bool) -> dict[str, str]:
+def _software(libraries: tuple[str, ...], *, with_torch: bool) -> dict[str, str]:
     versions = {"cryoflux": cryoflux.__version__, "python": platform.python_version()}
-    for package in ("peft", "torch", "transformers"):
+    for package in libraries:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -10,7 +10,7 @@ Where float64 is too dear, the second also computes in float32 (``f32/v1``), and
 
 from __future__ import annotations
 
-__all__ = ["EncoderScorer", "Scorer", "TransformersScorer", "score"]
+__all__ = ["EncoderScorer", "LossesAndHits", "Scorer", "TransformersScorer", "score"]
 
 from collections.abc import Callable, Sequence
 from operator import index
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 _BATCH = 16
 
-Scores = tuple[list[int], list[bool]]
+LossesAndHits = tuple[list[int], list[bool]]
 """losses in nano-nats and hits, in the order that was asked for"""
 
 
 class Scorer(Protocol):
     """Knows a model and a set of examples."""
 
-    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> Scores:
+    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> LossesAndHits:
         """Losses and hits of some examples.
 
         Args:
@@ -49,7 +49,7 @@ class Scorer(Protocol):
         """
 
 
-def score(scorer: Scorer, indices: Sequence[int], between: Callable[[int], None]) -> Scores:
+def score(scorer: Scorer, indices: Sequence[int], between: Callable[[int], None]) -> LossesAndHits:
     """Losses and hits of some examples, as whole numbers that can be signed, whatever a scorer counts in.
 
     Args:
@@ -89,7 +89,7 @@ def _by_batch(
     between: Callable[[int], None],
     losses_of: Callable[[list[int]], tuple[list[float], list[bool]]],
     batch_size: int = _BATCH,
-) -> Scores:
+) -> LossesAndHits:
     nano_nats, correct = [0] * len(lengths), [False] * len(lengths)
     done = 0
     for rows in bucketed(lengths, batch_size):
@@ -116,7 +116,7 @@ class EncoderScorer:
         self._activations = activations
         self._labels = labels
 
-    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> Scores:
+    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> LossesAndHits:
         """Losses and hits of some examples."""
         import torch
 
@@ -178,7 +178,7 @@ class TransformersScorer:
         self._labels = [model.config.label2id[e.label] for e in examples]
         self._device = device
 
-    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> Scores:
+    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> LossesAndHits:
         """Losses and hits of some examples."""
         import torch
 

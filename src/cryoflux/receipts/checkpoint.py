@@ -146,9 +146,9 @@ def origin_of(receipt_key: Ed25519PublicKey) -> str:
     return f"cryoflux.dev/{key_id(receipt_key)[:16]}"
 
 
-def verifier_key(name: str, key: Ed25519PublicKey, kind: KeyType = KeyType.LOG) -> str:
-    """The signed-note verifier key (vkey), for the policy file of a witness or another tool."""
-    return str(VerifierKey(name, kind, raw_public_key(key)))
+def verifier_key(name: str, key: Ed25519PublicKey, kind: KeyType = KeyType.LOG) -> VerifierKey:
+    """The signed-note verifier key (vkey) of a log, or of a witness."""
+    return VerifierKey(name, kind, raw_public_key(key))
 
 
 def parse_verifier_key(text: str) -> VerifierKey:
@@ -181,7 +181,7 @@ def parse_verifier_key(text: str) -> VerifierKey:
 
 def sign_checkpoint(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> bytes:
     """The signed note of a checkpoint."""
-    signer = VerifierKey(checkpoint.origin, KeyType.LOG, raw_public_key(key.public_key()))
+    signer = verifier_key(checkpoint.origin, key.public_key())
     signature = NoteSignature(signer.name, signer.id, key.sign(checkpoint.text))
     return Note(checkpoint, (signature,)).content
 
@@ -195,7 +195,7 @@ def cosign(checkpoint: Checkpoint, name: str, key: Ed25519PrivateKey, time_s: in
         key: the witness's.
         time_s: now, POSIX seconds.
     """
-    signer = VerifierKey(name, KeyType.WITNESS, raw_public_key(key.public_key()))
+    signer = verifier_key(name, key.public_key(), KeyType.WITNESS)
     signature = time_s.to_bytes(8, "big") + key.sign(checkpoint.said_at(time_s))
     return NoteSignature(signer.name, signer.id, signature)
 
@@ -298,5 +298,5 @@ def parse_checkpoint(note: bytes, key: Ed25519PublicKey) -> Checkpoint:
         VerificationError: it is malformed, or signed by another key, or not at all.
     """
     found = parse_note(note)
-    verify_log(found, VerifierKey(found.checkpoint.origin, KeyType.LOG, raw_public_key(key)))
+    verify_log(found, verifier_key(found.checkpoint.origin, key))
     return found.checkpoint

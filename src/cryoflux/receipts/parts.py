@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "CROSS_ENTROPY",
     "ArmPrior",
+    "AttemptName",
     "Bar",
     "Base",
     "Cause",
@@ -28,7 +29,6 @@ __all__ = [
     "Section",
     "Sha256Digest",
     "Subject",
-    "Task",
     "Training",
 ]
 
@@ -69,7 +69,7 @@ class Subject(Document, frozen=True):
     digest: Sha256Digest
 
 
-class Task(Document, frozen=True):
+class AttemptName(Document, frozen=True):
     """Which attempt this is."""
 
     id: Text

@@ -18,9 +18,9 @@ __all__ = [
     "HEAD_TYPE",
     "INTENT_TYPE",
     "RECEIPT_TYPE",
-    "STATEMENT_TYPE",
     "ZERO_HASH",
     "ArmPrior",
+    "AttemptName",
     "Bar",
     "Base",
     "Cause",
@@ -48,7 +48,6 @@ __all__ = [
     "Sha256Digest",
     "Statement",
     "Subject",
-    "Task",
     "Training",
 ]
 
@@ -61,6 +60,7 @@ from cryoflux.decision.reason import Reason
 from cryoflux.receipts.parts import (
     CROSS_ENTROPY,
     ArmPrior,
+    AttemptName,
     Bar,
     Base,
     Cause,
@@ -80,7 +80,6 @@ from cryoflux.receipts.parts import (
     Section,
     Sha256Digest,
     Subject,
-    Task,
     Training,
 )
 from cryoflux.signing.fields import (
@@ -95,7 +94,6 @@ from cryoflux.signing.fields import (
     at_most,
 )
 
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 INTENT_TYPE = "https://cryoflux.dev/intent/v2"
 RECEIPT_TYPE = "https://cryoflux.dev/receipt/v2"
 HEAD_TYPE = "https://cryoflux.dev/head/v1"
@@ -110,7 +108,7 @@ class Intent(Document, frozen=True):
     """position in the log, from 0"""
     prev: Sha256
     """leaf hash of the entry before; 64 zeros for the first"""
-    task: Task
+    task: AttemptName
     metric: Metric
     base: Base
     """head of the task at this moment"""
@@ -136,7 +134,7 @@ class Receipt(Document, frozen=True):
     prev: Sha256
     intent: Sha256
     """leaf hash of the intent that announced it"""
-    task: Task
+    task: AttemptName
     outcome: Outcome
     reason: Reason
     base: Base

@@ -24,13 +24,13 @@ from typing import Literal
 import msgspec
 
 from cryoflux.receipts.statement import (
+    AttemptName,
     Base,
     Data,
     EnergyFigure,
     Holdout,
     InTotoStatement,
     Outcome,
-    Task,
 )
 from cryoflux.signing.fields import (
     BigInteger,
@@ -98,7 +98,7 @@ class IntentV1(Document, frozen=True):
     """position in the log, from 0"""
     prev: Sha256
     """leaf hash of the entry before; 64 zeros for the first"""
-    task: Task
+    task: AttemptName
     base: Base
     data: Data
     recipe: dict[Text, Text | Signed]
@@ -201,7 +201,7 @@ class ReceiptV1(Document, frozen=True):
     prev: Sha256
     intent: Sha256
     """leaf hash of the intent that announced it"""
-    task: Task
+    task: AttemptName
     outcome: Outcome
     reason: Text
     base: Base

@@ -5,17 +5,19 @@ Colours are Okabe and Ito's, and shape tells one outcome from another too, so th
 
 from __future__ import annotations
 
-__all__ = ["draw_attempts"]
+__all__ = ["Point", "draw_attempts", "points_of"]
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cryoflux.decision.evidence import Z95
 from cryoflux.errors import UsageError
 from cryoflux.quantities import Tier, worst_tier
+from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.statement import Outcome
-from cryoflux.report.attempts import AttemptPoint
 
+Point = tuple[Attempt, float, float]
+"""an attempt that the holdout judged, its mean Δ, and half of that one's 95 % interval"""
 _GUIDE = "#999999"
 _MARKS = (
     (Outcome.ACCEPTED, "#0072B2", "o", "kept"),
@@ -25,7 +27,16 @@ _MARKS = (
 """outcome, colour, shape and word"""
 
 
-def draw_attempts(points: list[AttemptPoint], path: Path, *, title: str) -> None:
+def points_of(attempts: Iterable[Attempt]) -> list[Point]:
+    """The attempts that have a Δ on the holdout: neither aborted nor stopped by their screen."""
+    return [
+        (attempt, attempt.delta, attempt.delta_hi - attempt.delta)
+        for attempt in attempts
+        if attempt.delta is not None and attempt.delta_hi is not None
+    ]
+
+
+def draw_attempts(points: list[Point], path: Path, *, title: str) -> None:
     """Draw all attempts into ``path``; the suffix chooses SVG, PDF or PNG.
 
     Raises:
@@ -52,7 +63,7 @@ def draw_attempts(points: list[AttemptPoint], path: Path, *, title: str) -> None
         figure, axes = plt.subplots(figsize=(7.2, 4.0), layout="constrained")
         _draw_points(axes, points)
         _draw_equal_efficiency(axes, points)
-        tier = worst_tier(point.tier for point in points)
+        tier = worst_tier(attempt.tier for attempt, _, _ in points)
         note = ", modelled" if tier is Tier.MODELLED else f", {tier.value}"
         axes.set_xlabel(f"energy of the attempt (J{note})")
         axes.set_ylabel("Δ on the holdout (nats per example)")
@@ -62,14 +73,14 @@ def draw_attempts(points: list[AttemptPoint], path: Path, *, title: str) -> None
         plt.close(figure)
 
 
-def _draw_points(axes: Any, points: list[AttemptPoint]) -> None:
+def _draw_points(axes: Any, points: list[Point]) -> None:
     for outcome, colour, marker, name in _MARKS:
-        some = [point for point in points if point.outcome is outcome]
+        some = [point for point in points if point[0].outcome is outcome]
         if some:
             axes.errorbar(
-                [p.joules for p in some],
-                [p.delta for p in some],
-                yerr=[Z95 * p.delta_se for p in some],
+                [attempt.joules for attempt, _, _ in some],
+                [delta for _, delta, _ in some],
+                yerr=[half for _, _, half in some],
                 fmt=marker,
                 color=colour,
                 ecolor=colour,
@@ -77,10 +88,10 @@ def _draw_points(axes: Any, points: list[AttemptPoint]) -> None:
                 capsize=2,
                 label=f"{name} ({len(some)}), bars: 95 % of Δ",
             )
-    for point in points:
+    for attempt, delta, _ in points:
         axes.annotate(
-            str(point.number),
-            (point.joules, point.delta),
+            str(attempt.number),
+            (attempt.joules, delta),
             xytext=(4, 3),
             textcoords="offset points",
             fontsize=7,
@@ -88,8 +99,8 @@ def _draw_points(axes: Any, points: list[AttemptPoint]) -> None:
     axes.axhline(0, color=_GUIDE, linewidth=0.8)
 
 
-def _draw_equal_efficiency(axes: Any, points: list[AttemptPoint]) -> None:
-    best = max(point.delta / point.joules for point in points if point.joules > 0)
+def _draw_equal_efficiency(axes: Any, points: list[Point]) -> None:
+    best = max(delta / attempt.joules for attempt, delta, _ in points if attempt.joules > 0)
     if best <= 0:
         return
     left, right = axes.get_xlim()

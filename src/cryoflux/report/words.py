@@ -39,7 +39,7 @@ from cryoflux.receipts.statement import Outcome, Receipt
 from cryoflux.runs.scores import Change, Scores
 from cryoflux.runs.spending import Summary, TaskSummary
 from cryoflux.runs.watch import Begun, Opening
-from cryoflux.scheduling.policy import Choice, Plateau, Row
+from cryoflux.scheduling.policy import ArmRow, Choice, Plateau
 from cryoflux.sentences import brief, say
 from cryoflux.state import StateFolder
 
@@ -158,7 +158,7 @@ def _power(task: Begun) -> str:
     return f"{task.count} examples detect, with 90 % power, {found}"
 
 
-def _row(row: Row) -> str:
+def _row(row: ArmRow) -> str:
     expected = row.expected
     state = expected.state.value if row.affordable else "not affordable"
     return (
@@ -197,20 +197,21 @@ def _fall(change: Change) -> float | None:
     return before.loss - after.loss if before and after else None
 
 
-def milestone_document(looks: int, holdout: Change, audit: Change) -> dict[str, Any]:
+def milestone_document(task: str, looks: int, holdout: Change, audit: Change) -> dict[str, Any]:
     """How both sets have changed, for a program; ``drift`` is the holdout's gain less the audit set's."""
     ours, theirs = _fall(holdout), _fall(audit)
     drift = ours - theirs if ours is not None and theirs is not None else None
-    return {"looks": looks, "holdout_delta": ours, "audit_delta": theirs, "drift": drift}
+    return {"task_name": task, "looks": looks, "holdout_delta": ours, "audit_delta": theirs, "drift": drift}
 
 
-def milestone_line(looks: int, holdout: Change, audit: Change) -> str:
+def milestone_line(task: str, looks: int, holdout: Change, audit: Change) -> str:
     """The same as a person reads it."""
-    found = milestone_document(looks, holdout, audit)
+    found = milestone_document(task, looks, holdout, audit)
+    after = f"audit    after {looks} looks at the holdout of {task}"
     if found["drift"] is None:
-        return f"audit    after {looks} looks at the holdout: not measured"
+        return f"{after}: not measured"
     return (
-        f"audit    after {looks} looks at the holdout: Δ {format_nats(found['holdout_delta'])} there, "
+        f"{after}: Δ {format_nats(found['holdout_delta'])} there, "
         f"{format_nats(found['audit_delta'])} on the audit set, drift {format_nats(found['drift'])}"
     )
 

@@ -17,7 +17,7 @@ from cryoflux.config import load_settings
 from cryoflux.errors import UsageError
 from cryoflux.quantities import parse_duration, parse_energy
 from cryoflux.runs.session import run as run_session
-from cryoflux.runs.spending import Limits, Summary
+from cryoflux.runs.spending import RunLimits, Summary
 from cryoflux.runs.watch import RunObserver
 from cryoflux.tasks.lora.libraries import libraries_as_before
 
@@ -70,7 +70,7 @@ def run(
             why="It would grant joules and spend none.",
             hint="Ask for one at least, or leave it out to spend the budget.",
         )
-    limits = Limits(
+    limits = RunLimits(
         parse_energy(budget) if budget is not None else None,
         parse_duration(duration) if duration is not None else None,
         attempts,

@@ -6,7 +6,7 @@ from the size of the model, so each figure says so.
 
 from __future__ import annotations
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["RunPlan", "make_plan"]
 
 import json
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _TOKENS_PER_WORD = 1.4
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """The expected course of a run."""
 
     data: str
@@ -60,7 +60,7 @@ class Plan:
     """per-example spread of Δ → smallest Δ that is found with 90 % power, nats"""
 
 
-def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
+def make_plan(sourced: Sourced, budget_uj: int | None) -> RunPlan:
     """Work out what a run with these settings would do.
 
     Raises:
@@ -87,7 +87,7 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> Plan:
         watts = next((s.tdp_w / s.cpus for s in found.sources if isinstance(s, CpuModelSource)), None)
     finally:
         found.close()
-    return Plan(
+    return RunPlan(
         data=name,
         examples={
             "train": len(splits.train),

@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cryoflux.attempt.context import Context, Opened, Terms
+from cryoflux.attempt.context import Context, Opened, RunTerms
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.prepared import open_prepared
 from cryoflux.decision.rules import BUDGETED
-from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.energy.interface import JouleAgent
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.errors import StateError, UsageError
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.files import lock_exclusively
@@ -34,7 +34,7 @@ from cryoflux.receipts.statement import Rule
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.inputs import begin, check_folder, check_origin, stored_origins, too_small
 from cryoflux.runs.recovery import read_log, recover
-from cryoflux.runs.spending import Limits, Summary, spend
+from cryoflux.runs.spending import RunLimits, Summary, spend
 from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Beginning, Origin, Task, Workplace
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 def run(
     sourced: Sourced,
-    limits: Limits,
+    limits: RunLimits,
     *,
     observers: Sequence[RunObserver] = (),
     stop: Callable[[], bool] = lambda: False,
@@ -146,7 +146,7 @@ def _kinds(settings: Settings) -> list[type[Task]]:
     return list(kinds.values())
 
 
-def _check_budget(settings: Settings, limits: Limits, *, new: bool) -> None:
+def _check_budget(settings: Settings, limits: RunLimits, *, new: bool) -> None:
     reserve_uj = parse_energy(settings.attempt.reserve)
     if limits.budget_uj is None and new and settings.energy.credit == "grant":
         raise UsageError(
@@ -206,7 +206,7 @@ def _daemon(settings: Settings) -> Iterator[JouleAgent]:
 @contextmanager
 def _embedded(settings: Settings, state: StateFolder, observer: RunObserver) -> Iterator[JouleAgent]:
     progress = partial(observer.preparing, "learning the idle baseline")
-    with closing(EmbeddedAgent(settings, state.path, progress=progress)) as agent:
+    with closing(LocalAgent(settings, state.path, progress=progress)) as agent:
         yield agent
 
 
@@ -249,9 +249,9 @@ def _open(
     return Opened(task, data, _rule(settings, promised), partial(memory.tasks.get, task.name))
 
 
-def _terms(settings: Settings) -> Terms:
+def _terms(settings: Settings) -> RunTerms:
     meter: Literal["embedded", "daemon"] = "daemon" if settings.agent.agent else "embedded"
-    return Terms(
+    return RunTerms(
         reserve_uj=parse_energy(settings.attempt.reserve),
         policy=settings.attempt.policy,
         seed=settings.run.seed,
@@ -263,7 +263,7 @@ def _terms(settings: Settings) -> Terms:
 def _threads(
     settings: Settings, agent: JouleAgent, tasks: Sequence[Task], observer: RunObserver
 ) -> Iterator[None]:
-    if not any(task.trains_with_torch for task in tasks):
+    if not any("torch" in task.libraries for task in tasks):
         yield
         return
     observer.preparing("loading the training libraries", 0, 1)
@@ -296,7 +296,7 @@ def _rule(settings: Settings, promised_ppm: int | None) -> Rule:
     )
 
 
-def _grant(settings: Settings, agent: JouleAgent, limits: Limits) -> int:
+def _grant(settings: Settings, agent: JouleAgent, limits: RunLimits) -> int:
     """Grant the budget and return what this run may spend, µJ."""
     held_uj, reserve_uj = agent.bucket_uj(), parse_energy(settings.attempt.reserve)
     # A shared bucket, or one that is credited as energy is metered, also holds what others count on.

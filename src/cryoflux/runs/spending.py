@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Ended", "Limits", "Summary", "TaskSummary", "spend"]
+__all__ = ["Ended", "RunLimits", "Summary", "TaskSummary", "spend"]
 
 import time
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _MOST_EXHAUSTED = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RunLimits:
     """When a run ends."""
 
     budget_uj: int | None = None
@@ -102,7 +102,7 @@ class _Run:
 
 
 def spend(
-    context: Context, limits: Limits, observer: RunObserver, began: float, spendable_uj: int
+    context: Context, limits: RunLimits, observer: RunObserver, began: float, spendable_uj: int
 ) -> Summary:
     """Make attempts until budget, time or their number is used up, or somebody asks to stop.
 
@@ -135,7 +135,7 @@ def _tell_rotated(run: _Run) -> None:
     for name, opened in run.context.tasks.items():
         if opened.part != opened.used and (name, opened.part) not in run.rotated:
             run.rotated.add((name, opened.part))
-            run.observer.rotated(opened.part)
+            run.observer.rotated(name, opened.part)
 
 
 def _note(run: _Run, record: AttemptRecord) -> None:
@@ -150,7 +150,7 @@ def _note(run: _Run, record: AttemptRecord) -> None:
         holdout = holdout_scores(run.context, opened, first)
         quick = run.context.stop()
         audit = audit_scores(run.context, opened, first, run.observer.preparing, quick=quick)
-        run.observer.milestone(looks, holdout, audit)
+        run.observer.milestone(opened.task.name, looks, holdout, audit)
         run.audit_cpu_s += time.process_time() - start
 
 
@@ -214,7 +214,7 @@ def _check_paid(run: _Run, ended: Ended) -> None:
         raise _too_little(run.context, dry)
 
 
-def _ended(run: _Run, limits: Limits, began: float, spendable_uj: int) -> Ended | None:
+def _ended(run: _Run, limits: RunLimits, began: float, spendable_uj: int) -> Ended | None:
     context, records = run.context, run.records
     if context.stop():
         return "interrupted"

@@ -87,11 +87,11 @@ class RunObserver(Observer):
     def finished(self, record: AttemptRecord) -> None:
         """An attempt has its receipt."""
 
-    def milestone(self, looks: int, holdout: Change, audit: Change) -> None:
-        """The holdout has been looked at so often; how both sets have changed since the run began."""
+    def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:
+        """A task's holdout has been looked at so often; how both sets have changed since the run began."""
 
-    def rotated(self, part: str) -> None:
-        """The error budget of the holdout is spent; a spare one takes over."""
+    def rotated(self, task: str, part: str) -> None:
+        """The error budget of a task's holdout is spent; a spare one takes over."""
 
     def plateau(self, plateau: Plateau) -> None:
         """No arm is expected to pay any more."""
@@ -158,15 +158,15 @@ class Observers(RunObserver):
         for one in self._all:
             one.finished(record)
 
-    def milestone(self, looks: int, holdout: Change, audit: Change) -> None:
+    def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:
         """Tell all of them."""
         for one in self._all:
-            one.milestone(looks, holdout, audit)
+            one.milestone(task, looks, holdout, audit)
 
-    def rotated(self, part: str) -> None:
+    def rotated(self, task: str, part: str) -> None:
         """Tell all of them."""
         for one in self._all:
-            one.rotated(part)
+            one.rotated(task, part)
 
     def plateau(self, plateau: Plateau) -> None:
         """Tell all of them."""

@@ -19,7 +19,7 @@ Source of the doubling: binary exponential back-off; of the credit: an empirical
 
 from __future__ import annotations
 
-__all__ = ["Expectation", "Lesson", "Memory", "State"]
+__all__ = ["ArmState", "Expectation", "Lesson", "Memory"]
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -42,7 +42,7 @@ _SMALLEST_NANO = 100_000
 """smallest Δ that is reckoned with where the rule asks for less, nano-nats"""
 
 
-class State(StrEnum):
+class ArmState(StrEnum):
     """What is known of an arm."""
 
     UNTRIED = "untried"
@@ -77,7 +77,7 @@ class Expectation:
     """expected Δ, nano-nats; a failure counts as none"""
     cost_uj: int
     """expected charge, upper end, µJ"""
-    state: State
+    state: ArmState
 
     @property
     def eta(self) -> int:
@@ -157,13 +157,13 @@ class Memory:
         if own is None:
             # Everything is worth one attempt, even where nothing has paid for long.
             delta = max(_OPTIMISM * shared, self.min_delta_nano)
-            return Expectation(delta, max(1, prior_uj * ratio // _ONE), State.UNTRIED)
+            return Expectation(delta, max(1, prior_uj * ratio // _ONE), ArmState.UNTRIED)
         known = _CREDIT + own.weight
         delta = (_CREDIT * shared + own.gain) // known
         ratio = (_CREDIT * ratio + own.ratio) // known
         patience = _PATIENCE[min(count, len(_PATIENCE)) - 1]
         fed = own.starved_uj and reserve_uj > own.starved_uj
-        state = State.SPENT if self._spent(own, delta, patience) and not fed else State.TRIED
+        state = ArmState.SPENT if self._spent(own, delta, patience) and not fed else ArmState.TRIED
         return Expectation(delta, max(1, prior_uj * ratio // _ONE), state)
 
     def _spent(self, own: _Track, delta: int, patience: int) -> bool:

@@ -15,7 +15,7 @@ same choice and the same reason (`cryoflux.verification.choices`).
 
 from __future__ import annotations
 
-__all__ = ["POLICIES", "POLICY", "Arm", "Choice", "Plateau", "Row", "choose"]
+__all__ = ["POLICIES", "POLICY", "Arm", "ArmRow", "Choice", "Plateau", "choose"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from cryoflux.decision.reason import Reason
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ConfigError
 from cryoflux.quantities import NATS
-from cryoflux.scheduling.efficiency import Expectation, Memory, State
+from cryoflux.scheduling.efficiency import ArmState, Expectation, Memory
 
 POLICY = "prior-eta/v1"
 _UNIFORM = "uniform/v1"
@@ -47,7 +47,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ArmRow:
     """What the policy expected of an arm."""
 
     arm: Arm
@@ -62,7 +62,7 @@ class Choice:
 
     arm: Arm
     reason: Reason
-    table: tuple[Row, ...]
+    table: tuple[ArmRow, ...]
     """all arms, by task and name"""
 
 
@@ -71,7 +71,7 @@ class Plateau:
     """No arm is expected to pay; the run stops, or waits for new data or other arms."""
 
     reason: Reason
-    table: tuple[Row, ...]
+    table: tuple[ArmRow, ...]
 
 
 def choose(
@@ -101,7 +101,7 @@ def choose(
             f"There is no policy {policy!r}.", hint=f"The policies are {' and '.join(POLICIES)}."
         )
     table = tuple(
-        Row(
+        ArmRow(
             arm,
             memories[arm.task].expect(arm.name, arm.prior_uj, len(arms), arm.reserve_uj),
             arm.reserve_uj <= bucket_uj,
@@ -115,7 +115,7 @@ def choose(
         drawn = _draw(affordable, seed, number)
         reason = Reason(code="drawn", numbers={"arm": drawn.arm.name, "rivals": len(affordable)})
         return Choice(drawn.arm, reason, table)
-    paying = [row for row in affordable if row.expected.state is not State.SPENT]
+    paying = [row for row in affordable if row.expected.state is not ArmState.SPENT]
     if not paying:
         return Plateau(_no_arm_pays(table, bucket_uj), table)
     best = max(row.expected.eta for row in paying)
@@ -123,12 +123,12 @@ def choose(
     return Choice(chosen.arm, _chosen(chosen, len(paying)), table)
 
 
-def _draw(rows: Sequence[Row], seed: int, number: int) -> Row:
+def _draw(rows: Sequence[ArmRow], seed: int, number: int) -> ArmRow:
     # Drawn by hash and not by position, so that the order of the arms does not matter.
     return min(rows, key=lambda row: sha256_hex(f"{seed}/{number}/{row.arm.task}/{row.arm.name}".encode()))
 
 
-def _chosen(row: Row, rivals: int) -> Reason:
+def _chosen(row: ArmRow, rivals: int) -> Reason:
     expected = row.expected
     numbers: dict[str, int | str] = {
         "arm": row.arm.name,
@@ -136,15 +136,15 @@ def _chosen(row: Row, rivals: int) -> Reason:
         "delta": expected.delta_nano,
         "cost_uj": expected.cost_uj,
     }
-    if expected.state is State.UNTRIED:
+    if expected.state is ArmState.UNTRIED:
         numbers["untried"] = 1
     if row.arm.unit != NATS:
         numbers["unit"] = row.arm.unit
     return Reason(code="chosen", numbers=numbers)
 
 
-def _no_arm_pays(table: Sequence[Row], bucket_uj: int) -> Reason:
-    spent = [row for row in table if row.expected.state is State.SPENT]
+def _no_arm_pays(table: Sequence[ArmRow], bucket_uj: int) -> Reason:
+    spent = [row for row in table if row.expected.state is ArmState.SPENT]
     dear = [row.arm.reserve_uj for row in table if row not in spent and not row.affordable]
     numbers: dict[str, int | str] = {"spent": len(spent), "bucket_uj": bucket_uj}
     if dear:

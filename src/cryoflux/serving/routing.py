@@ -76,7 +76,7 @@ class Stream:
     parts: AsyncIterator[str] = field(repr=False)
 
 
-Answer = Callable[[Request], Awaitable[Reply | Stream]]
+_Answer = Callable[[Request], Awaitable[Reply | Stream]]
 
 
 class Router:
@@ -88,10 +88,10 @@ class Router:
     """
 
     def __init__(
-        self, answers: Iterable[tuple[Operation, Answer]], refuse: Callable[[Exception], Reply]
+        self, answers: Iterable[tuple[Operation, _Answer]], refuse: Callable[[Exception], Reply]
     ) -> None:
         self._refuse = refuse
-        self._fixed: dict[str, dict[str, tuple[Operation, Answer]]] = {}
+        self._fixed: dict[str, dict[str, tuple[Operation, _Answer]]] = {}
         for operation, answer in answers:
             methods = self._fixed.setdefault(operation.path.partition("{")[0], {})
             methods[operation.method] = (operation, answer)
@@ -121,7 +121,7 @@ class Router:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         return await answer(Request(body, query, named))
 
-    def _find(self, path: str) -> tuple[dict[str, tuple[Operation, Answer]], str]:
+    def _find(self, path: str) -> tuple[dict[str, tuple[Operation, _Answer]], str]:
         if path in self._fixed and not path.endswith("/"):
             return self._fixed[path], ""
         folder, _, named = path.rpartition("/")

@@ -51,6 +51,7 @@ Timestamp = Annotated[
 ]
 """UTC wall time; a label, never used in arithmetic."""
 Text = Annotated[str, Meta(max_length=2000)]
+"""Any text: what was signed once is read for ever. Whoever prints one escapes what a terminal would obey."""
 TaskName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}" + END_OF_TEXT)]
 """Whose head, data and losses something is about; part of a path, so it is made of few characters."""
 FieldName = Annotated[str, Meta(pattern=r"^[a-z][a-zA-Z0-9]{0,63}" + END_OF_TEXT)]

@@ -182,8 +182,8 @@ class Task(ABC):
     """of the losses that `scorer` gives"""
     hits: ClassVar[bool] = False
     """whether an example can be right or wrong, and `scorer` says which"""
-    trains_with_torch: ClassVar[bool] = False
-    """whether a run sets torch's threads for it, as its settings say"""
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """packages that it computes with: receipts name their versions; a run sets the threads of ``torch``"""
     sections: ClassVar[Sections] = {}
     """kind of its receipts' sections → what checks them when somebody verifies"""
     place: Workplace

@@ -14,14 +14,14 @@ from cryoflux.errors import UsageError, VerificationError
 from cryoflux.files import storage_errors, write_atomic
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
-    KeyType,
     Note,
     VerifierKey,
     parse_note,
+    verifier_key,
     with_signatures,
 )
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
-from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, load_public_key, raw_public_key
+from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, load_public_key
 
 WITNESSED = "witnessed"
 
@@ -59,7 +59,7 @@ def log_key_of(state: Path) -> VerifierKey:
             why="The head says how the log is called.",
             hint="Name a state directory with --state DIR.",
         )
-    return VerifierKey(note.checkpoint.origin, KeyType.LOG, raw_public_key(key))
+    return verifier_key(note.checkpoint.origin, key)
 
 
 def _joined(old: Note | None, new: Note) -> bytes:

@@ -42,7 +42,7 @@ def create_app(witness: Witness, *, only_loopback: bool = True) -> App:
         only_loopback: refuse requests that name another host.
     """
 
-    def in_thread(answer: Callable[[bytes], service.Reply]) -> Callable[[Request], Awaitable[Reply]]:
+    def in_thread(answer: Callable[[bytes], service.WitnessReply]) -> Callable[[Request], Awaitable[Reply]]:
         async def handle(request: Request) -> Reply:
             reply = await asyncio.to_thread(answer, request.body)
             return Reply(reply.body, reply.status, reply.kind)

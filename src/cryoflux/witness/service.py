@@ -10,7 +10,7 @@ A key without its memory would cosign anything once more, so it is never used ag
 
 from __future__ import annotations
 
-__all__ = ["EVIDENCE_FOLDER", "TEXT", "WITNESS_KEY", "Reply", "Witness", "open_witness"]
+__all__ = ["EVIDENCE_FOLDER", "TEXT", "WITNESS_KEY", "Witness", "WitnessReply", "open_witness"]
 
 import hashlib
 import time
@@ -29,10 +29,11 @@ from cryoflux.receipts.checkpoint import (
     VerifierKey,
     cosign,
     parse_verifier_key,
+    verifier_key,
     verify_log,
 )
 from cryoflux.receipts.merkle import EMPTY_ROOT, verify_consistency
-from cryoflux.signing.keys import KEYS_FOLDER, key_id, load_key, raw_public_key
+from cryoflux.signing.keys import KEYS_FOLDER, key_id, load_key
 from cryoflux.witness.evidence import from_submission
 from cryoflux.witness.heads import DATABASE, Heads
 from cryoflux.witness.submission import SIZE_TYPE, Submission, parse_submission
@@ -45,7 +46,7 @@ _MOST_EVIDENCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class WitnessReply:
     """An answer: HTTP status, body and content type."""
 
     status: int
@@ -53,8 +54,8 @@ class Reply:
     kind: str = TEXT
 
 
-def _refused(status: int, reason: str) -> Reply:
-    return Reply(status, f"{reason}\n".encode())
+def _refused(status: int, reason: str) -> WitnessReply:
+    return WitnessReply(status, f"{reason}\n".encode())
 
 
 class Witness:
@@ -82,9 +83,8 @@ class Witness:
         now: Callable[[], float] = time.time,
     ) -> None:
         public = key.public_key()
-        self.key = VerifierKey(
-            name or f"cryoflux.dev/witness/{key_id(public)[:16]}", KeyType.WITNESS, raw_public_key(public)
-        )
+        name = name or f"cryoflux.dev/witness/{key_id(public)[:16]}"
+        self.key = verifier_key(name, public, KeyType.WITNESS)
         self._signs_with = key
         self._heads = heads
         self._evidence = evidence
@@ -96,7 +96,7 @@ class Witness:
         listed = [key for key in self._listed if key.name == origin]
         return listed or [key for key in self._heads.logs() if key.name == origin]
 
-    def add_checkpoint(self, body: bytes) -> Reply:
+    def add_checkpoint(self, body: bytes) -> WitnessReply:
         """Cosign a checkpoint, or say why not.
 
         Raises:
@@ -116,7 +116,7 @@ class Witness:
             return _refused(403, "No key of this log signed the checkpoint.")
         return self._compare(replace(submission, note=_only_by(submission.note, signer)), signer)
 
-    def _compare(self, submission: Submission, signer: VerifierKey) -> Reply:
+    def _compare(self, submission: Submission, signer: VerifierKey) -> WitnessReply:
         point = submission.note.checkpoint
         with self._heads.turn() as turn:
             known = self._heads.head(turn, point.origin)
@@ -135,7 +135,7 @@ class Witness:
             # The time is taken here, because it says that no larger head was known at it.
             time_s = int(self._now())
             self._heads.put(turn, submission.note, signer, time_s)
-        return Reply(200, self._sign(submission.note, time_s).line)
+        return WitnessReply(200, self._sign(submission.note, time_s).line)
 
     def _sign(self, note: Note, time_s: int) -> NoteSignature:
         return cosign(note.checkpoint, self.key.name, self._signs_with, time_s)
@@ -150,7 +150,7 @@ class Witness:
         if not path.exists() and kept < _MOST_EVIDENCE:
             write_atomic(path, found.content)
 
-    def add_log(self, body: bytes) -> Reply:
+    def add_log(self, body: bytes) -> WitnessReply:
         """Watch a log that comes for the first time, where that is allowed: its first key is its key."""
         if not self._accept_new:
             return _refused(403, "New logs are not accepted here; ask whoever runs this witness.")
@@ -162,7 +162,7 @@ class Witness:
             return _refused(400, "This is not the key of a log.")
         known = self._keys_of(key.name)
         if key in known or (not known and self._heads.add_log(key, most=_MOST_NEW_LOGS)):
-            return Reply(200, f"{key}\n".encode())
+            return WitnessReply(200, f"{key}\n".encode())
         return _refused(403, "A log of this name has another key, or there are too many logs.")
 
 
@@ -182,8 +182,8 @@ def _only_by(note: Note, signer: VerifierKey) -> Note:
     return Note(note.checkpoint, tuple(own[:1]))
 
 
-def _conflict(size: int) -> Reply:
-    return Reply(409, f"{size}\n".encode(), SIZE_TYPE)
+def _conflict(size: int) -> WitnessReply:
+    return WitnessReply(409, f"{size}\n".encode(), SIZE_TYPE)
 
 
 def open_witness(

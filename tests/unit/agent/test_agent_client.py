@@ -99,7 +99,6 @@ def every_call(client):
         lambda: client.spent("r1"),
         lambda: client.settle("r1"),
         lambda: client.release("r1"),
-        client.open_reservations,
         lambda: client.find("a"),
     ]
 
@@ -271,14 +270,6 @@ def test_a_figure_that_stands_for_no_known_time_is_shown_as_it_is():
     assert spent_after(0.1, 0).uj == 30_000_000
 
 
-def test_only_reservations_of_dead_processes_are_offered_for_recovery():
-    listed = [{**RESERVATION, "reservation": str(alive), "alive": alive} for alive in (True, False, None)]
-    content = json.dumps({"reservations": listed}).encode()
-    with answering(lambda *_: (200, content)) as (url, _), client_of(url) as client:
-        (left,) = client.open_reservations()
-    assert (left.reservation.id, left.spent.uj) == ("False", 30_000_000)
-
-
 def test_the_log_of_a_reservation_is_the_one_that_the_daemon_keeps():
     marked, older = {**RESERVATION, "log": "ours", "alive": False}, {**RESERVATION, "alive": False}
     for listed, log in ((marked, "ours"), (older, "")):
@@ -289,10 +280,6 @@ def test_the_log_of_a_reservation_is_the_one_that_the_daemon_keeps():
             return 200, taken if path == "/v1/take" else listing
 
         with answering(reply) as (url, asked), client_of(url) as client:
-            reservations = [
-                client.take(120_000_000, request_id="a", log="ours"),
-                client.find("a"),
-                client.open_reservations()[0].reservation,
-            ]
-        assert reservations == [Reservation("r1", "a", 120_000_000, log)] * 3
+            reservations = [client.take(120_000_000, request_id="a", log="ours"), client.find("a")]
+        assert reservations == [Reservation("r1", "a", 120_000_000, log)] * 2
         assert asked[0][2]["log"] == "ours"

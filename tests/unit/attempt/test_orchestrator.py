@@ -13,6 +13,7 @@ from cryoflux.quantities import MICRO
 from cryoflux.receipts.statement import Cause, Outcome
 from cryoflux.runs.recovery import recover
 from cryoflux.scheduling.policy import Plateau
+from cryoflux.sentences import say
 from cryoflux.tasks.pacing import JoulesEndedError, TrainingFailedError, TrainingInterruptedError
 from small_context import (
     BETTER,
@@ -28,6 +29,7 @@ from small_context import (
     gained,
     run_attempt,
 )
+from verifying import verify_target
 
 PATIENT = RULE.but(name="evidence/v1", alpha_ppm=0)
 """reads every holdout to its end"""
@@ -93,6 +95,18 @@ def test_an_update_that_its_own_examples_refuse_is_not_shown_to_the_holdout(smal
     assert [part for _, part, _ in run.task.scored] == ["holdout"], "the base alone"
     assert record.saved_uj == 3 * MICRO, "a whole evaluation"
     assert run.attempt(Made(900_000_000, screening=gained(50_000_000))).receipt.outcome is Outcome.ACCEPTED
+
+
+def test_an_update_is_screened_where_that_was_announced_and_nowhere_else(small) -> None:
+    run = small()
+    found = run.attempt(Made(900_000_000, screening=gained(-5_000_000))).receipt
+    assert (found.outcome, found.decision.rule.screen) == (Outcome.ACCEPTED, "")
+    run.task.screens = True
+    unscreened = run.attempt(Made(880_000_000)).receipt
+    assert (unscreened.outcome, unscreened.cause) == (Outcome.ABORTED, Cause.FAILED)
+    assert (unscreened.evaluation, "did not screen" in say(unscreened.reason)) == (None, True)
+    bad = [check for check in verify_target(run.state.path).checks if check.status == "fail"]
+    assert {check.number for check in bad} <= {9}, "the toy data hold no examples; all else is in order"
 
 
 def test_the_bare_rule_screens_nothing(small) -> None:
@@ -274,7 +288,7 @@ def test_a_death_at_any_step_is_closed_once_and_charged_once(run, at) -> None:
     assert sum(run.charges()) == used_uj == sum(r.energy.microjoules for r in receipts)
     assert len(run.charges()) == (at in RESERVED)
     assert run.agent.bucket_uj() == 1000 * MICRO - used_uj
-    assert run.agent.open_reservations() == ()
+    assert run.agent.views() == ()
 
     head = run.task.head.digest
     assert run.context.versions.head_digest("toy") == head

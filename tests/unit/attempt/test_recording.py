@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 
@@ -13,6 +14,7 @@ from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import SystemClock
 from cryoflux.quantities import MICRO, Tier
 from cryoflux.receipts.statement import IntentStatement, ReceiptStatement
+from cryoflux.tasks.lora.task import LoraTask
 from small_context import BETTER, NOW, WORSE, Deadly, Killed, Made, OtherTask, ToyTask, gained
 
 
@@ -81,6 +83,16 @@ def test_a_screen_is_written_down_in_its_sums(run) -> None:
         str(40 * 50_000_000**2),
         receipt.evaluation.hits or screen.hits,
     )
+
+
+def test_a_receipt_names_the_libraries_of_its_task_alone(small) -> None:
+    run = small(ToyTask)
+    assert set(run.attempt(BETTER).receipt.software) == {"cpu", "cryoflux", "python"}
+    run.task.libraries = ("numpy", "no-such-library")
+    found = run.attempt(WORSE).receipt.software
+    assert set(found) == {"cpu", "cryoflux", "no-such-library", "numpy", "python"}
+    assert (found["numpy"], found["no-such-library"]) == (version("numpy"), "unknown")
+    assert LoraTask.libraries == ("peft", "torch", "transformers")
 
 
 def test_where_right_and_wrong_mean_nothing_no_hits_are_signed(run) -> None:

@@ -17,7 +17,7 @@ from cryoflux.decision.sequential import reading_order
 from cryoflux.digests import file_digest
 from cryoflux.errors import VerificationError
 from cryoflux.evaluation.cache import KnownLosses
-from cryoflux.evaluation.losses import Losses, read_evidence
+from cryoflux.evaluation.losses import Losses
 from cryoflux.evaluation.scoring import score
 from cryoflux.quantities import MICRO, NANO
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
@@ -27,6 +27,7 @@ from cryoflux.tasks.lora.task import LoraTask
 from cryoflux.tasks.pool import slice_digest
 from digits import MODEL, DigitsTask
 from small_context import BETTER, COUNT, NOISY, WORSE, Made, SmallRun
+from synthetic_parts import losses_in
 
 TESTS = Path(__file__).parents[2]
 
@@ -135,7 +136,7 @@ def test_the_file_of_losses_adds_up_to_what_was_signed(run) -> None:
     found = receipt.evaluation
     content = run.state.losses(found.per_example).read_bytes()
     assert hashlib.sha256(content).hexdigest() == found.per_example
-    base, new = read_evidence(content)
+    base, new = losses_in(content)
     assert (sum(base.nano_nats), sum(new.nano_nats)) == (found.base_loss_sum, found.new_loss_sum)
     assert found.delta_sum == found.base_loss_sum - found.new_loss_sum
     assert new.nano_nats[:2] == (1_040_000_000, 920_000_000), "in the order of the set"
@@ -145,7 +146,7 @@ def test_the_file_of_losses_adds_up_to_what_was_signed(run) -> None:
 
 def test_a_reading_that_ended_early_is_in_the_order_in_which_it_was_read(run) -> None:
     found = run.attempt(Made(1_100_000_000, noise=1_000_000)).receipt.evaluation
-    base, new = read_evidence(run.state.losses(found.per_example).read_bytes())
+    base, new = losses_in(run.state.losses(found.per_example).read_bytes())
     order = reading_order(COUNT, run.opened.holdout)[: found.read]
     assert len(base.nano_nats) == found.read == 32
     assert list(new.nano_nats) == [1_100_000_000 + 1_000_000 * (-1) ** i for i in order]

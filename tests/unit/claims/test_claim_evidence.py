@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoflux.claims.evidence import Span, outside, pack, root_over, unpack
+from cryoflux.claims.evidence import IndexRange, outside, pack, root_over, unpack
 from cryoflux.energy.account.settlement import Figure
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.merkle import leaf_hash, root_hash
@@ -20,7 +20,7 @@ KEY = Ed25519PrivateKey.from_private_bytes(b"m" * 32)
 
 
 @st.composite
-def trees(draw: st.DrawFn) -> tuple[int, list[Span]]:
+def trees(draw: st.DrawFn) -> tuple[int, list[IndexRange]]:
     size = draw(st.integers(1, 70))
     edges = sorted(draw(st.sets(st.integers(0, size), min_size=2, max_size=6)))
     return size, list(zip(edges[::2], edges[1::2], strict=False))
@@ -31,7 +31,7 @@ def leaves_of(size: int) -> list[bytes]:
 
 
 @given(trees())
-def test_any_spans_and_the_hashes_beside_them_lead_to_the_root(tree: tuple[int, list[Span]]) -> None:
+def test_any_spans_and_the_hashes_beside_them_lead_to_the_root(tree: tuple[int, list[IndexRange]]) -> None:
     size, spans = tree
     leaves = leaves_of(size)
     beside = [root_hash(leaves[slice(*part)]) for part in outside(spans, 0, size)]

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.claims.check import check_claim
 from cryoflux.claims.document import MAX_CLAIM_BYTES, parse_claim
-from cryoflux.claims.making import Scope, make_claim
+from cryoflux.claims.making import ClaimScope, make_claim
 from cryoflux.claims.report import ClaimReport
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
 from cryoflux.receipts.checkpoint import cosign, parse_note, with_signatures
@@ -91,7 +91,7 @@ def test_a_false_claim_cannot_be_made_and_the_real_value_is_said(
 
 
 def test_a_part_of_the_log_says_what_it_cannot_show(pristine: SyntheticState) -> None:
-    made = make_claim(pristine.path, "kept == 1 and attempts == 2 and joules <= 220", Scope(last=2))
+    made = make_claim(pristine.path, "kept == 1 and attempts == 2 and joules <= 220", ClaimScope(last=2))
     report = checked(made.content, **keys_of(pristine.path))
     assert report.ok
     assert (report.first, report.end, report.whole) == (4, 8, False)
@@ -102,10 +102,11 @@ def test_a_part_of_the_log_says_what_it_cannot_show(pristine: SyntheticState) ->
 
 
 @pytest.mark.parametrize(
-    ("scope", "attempts"), [(Scope(end=4), 2), (Scope(2, 6), 2), (Scope(6), 1), (Scope(0, 6, last=1), 1)]
+    ("scope", "attempts"),
+    [(ClaimScope(end=4), 2), (ClaimScope(2, 6), 2), (ClaimScope(6), 1), (ClaimScope(0, 6, last=1), 1)],
 )
 def test_ranges_of_whole_attempts_can_be_claimed(
-    pristine: SyntheticState, scope: Scope, attempts: int
+    pristine: SyntheticState, scope: ClaimScope, attempts: int
 ) -> None:
     assert checked(make_claim(pristine.path, f"attempts == {attempts}", scope).content).ok
 
@@ -113,16 +114,16 @@ def test_ranges_of_whole_attempts_can_be_claimed(
 @pytest.mark.parametrize(
     ("scope", "words"),
     [
-        (Scope(1), "within an attempt"),
-        (Scope(end=3), "within an attempt"),
-        (Scope(end=9), "no range"),
-        (Scope(8), "no range"),
-        (Scope(4, 4), "no range"),
-        (Scope(last=5), "has 4 attempts, not 5"),
-        (Scope(witnessed=True), "has no log/witnessed"),
+        (ClaimScope(1), "within an attempt"),
+        (ClaimScope(end=3), "within an attempt"),
+        (ClaimScope(end=9), "no range"),
+        (ClaimScope(8), "no range"),
+        (ClaimScope(4, 4), "no range"),
+        (ClaimScope(last=5), "has 4 attempts, not 5"),
+        (ClaimScope(witnessed=True), "has no log/witnessed"),
     ],
 )
-def test_other_ranges_are_refused(pristine: SyntheticState, scope: Scope, words: str) -> None:
+def test_other_ranges_are_refused(pristine: SyntheticState, scope: ClaimScope, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         make_claim(pristine.path, "attempts >= 0", scope)
 
@@ -135,7 +136,7 @@ def test_an_attempt_in_progress_is_not_left_out_in_silence(tmp_path: Path) -> No
     with pytest.raises(UsageError, match="within an attempt") as refused:
         make_claim(made.path, "kept == 1")
     assert "--to 1" in refused.value.hint
-    report = checked(make_claim(made.path, "kept == 1", Scope(end=2)).content)
+    report = checked(make_claim(made.path, "kept == 1", ClaimScope(end=2)).content)
     assert report.ok
     assert "entries 0 to 1 of 3" in still_open(report)
 
@@ -150,8 +151,10 @@ def rotated(path: Path) -> SyntheticState:
     return made
 
 
-@pytest.mark.parametrize("scope", [Scope(), Scope(last=1), Scope(last=2), Scope(0, 3)])
-def test_after_a_rotation_the_new_key_claims_and_the_first_one_pins(tmp_path: Path, scope: Scope) -> None:
+@pytest.mark.parametrize("scope", [ClaimScope(), ClaimScope(last=1), ClaimScope(last=2), ClaimScope(0, 3)])
+def test_after_a_rotation_the_new_key_claims_and_the_first_one_pins(
+    tmp_path: Path, scope: ClaimScope
+) -> None:
     made = rotated(tmp_path / "state")
     made.finish()
     claim = make_claim(made.path, "kept >= 1", scope)
@@ -182,7 +185,7 @@ def test_a_last_cosigned_head_can_be_claimed_about(state: Path) -> None:
     witness = Ed25519PrivateKey.generate()
     line = cosign(parse_note(note).checkpoint, "witness.example/a", witness, 1_800_000_000)
     (state / "log" / "witnessed").write_bytes(with_signatures(note, [line]))
-    claim = make_claim(state, "kept == 2", Scope(witnessed=True))
+    claim = make_claim(state, "kept == 2", ClaimScope(witnessed=True))
     assert len(parse_note(parse_claim(claim.content).checkpoint).signatures) == 2
 
 
@@ -206,7 +209,7 @@ def test_a_claim_that_would_be_too_large_is_refused_and_never_truncated(tmp_path
         make_claim(made.path, "attempts == 10")
     assert "cryoflux receipts bundle" in refused.value.hint
     last = int(refused.value.hint.split("--last ")[1].split(",")[0])
-    narrowed = make_claim(made.path, f"attempts == {last}", Scope(last=last))
+    narrowed = make_claim(made.path, f"attempts == {last}", ClaimScope(last=last))
     assert len(narrowed.content) <= MAX_CLAIM_BYTES
 
 

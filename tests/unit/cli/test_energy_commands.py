@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cryoflux.cli.main import app
 from cryoflux.config import load_settings
-from cryoflux.energy.embedded import EmbeddedAgent
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.errors import StateError, StateTamperedError
 
 
@@ -27,7 +27,7 @@ def _plain_machine(monkeypatch, tmp_path):
 
 @pytest.fixture
 def account(tmp_path):
-    with closing(EmbeddedAgent(load_settings().settings, tmp_path / "state", background=False)) as agent:
+    with closing(LocalAgent(load_settings().settings, tmp_path / "state", background=False)) as agent:
         agent.grant(2_000_000_000, request_id="g", note="--budget 2kJ")
         agent.settle(agent.take(120_000_000, request_id="a").id)
     return tmp_path / "state"

@@ -86,8 +86,14 @@ def test_a_text_of_a_stranger_does_not_reach_the_terminal_as_a_command(
     log.abort(
         log.announce("lora_delta", hostile), Cause.FAILED, Reason(code="failed", numbers={"what": hostile})
     )
+    bits = evaluation(model("made by 2"), hits=None)
+    bits = bits.but(metric=bits.metric.but(unit=hostile))
+    log.conclude(log.announce(), evaluation=bits)
     stored.close()
     out = run(monkeypatch, capsys, "list", "--intents") + run(monkeypatch, capsys, "show", "1")
+    assert exit_code_of(monkeypatch, "report") == 0
+    out += capsys.readouterr().out.splitlines()
+    assert " ± 0.0" in out[-2]
     assert all(c.isprintable() for line in out for c in line)
     assert any("\\x1b[2J[bold]\\x9b\\x0d\\x0a✓" in line for line in out)
 
@@ -103,3 +109,19 @@ def test_a_state_of_the_first_form_is_shown_as_it_was_signed(
     view = json.loads(run(monkeypatch, capsys, "show", "1", "--state", "state-v1", "--json")[0])
     assert view["statement"]["predicate"]["reason"] == view["reason"]
     assert view["statement"]["predicateType"].endswith("/receipt/v1")
+
+
+def test_a_report_gives_each_attempt_in_the_unit_of_its_task(
+    made: PlainLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(monkeypatch, "report") == 0
+    first, other, rest = capsys.readouterr().out.splitlines()
+    assert (" nats " in first, " bits " in other) == (True, True)
+    assert rest.startswith("besides  1 attempts")
+    assert exit_code_of(monkeypatch, "report", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [(one["number"], one["kept"], one["outcome"]) for one in shown] == [
+        (1, True, "accepted"),
+        (3, True, "accepted"),
+    ]
+    assert {"delta", "delta_se", "joules", "joules_lo", "joules_hi", "tier"} <= set(shown[0])

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from cryoflux.config import load_settings
-from cryoflux.energy.embedded import EmbeddedAgent
+from cryoflux.energy.local_agent import LocalAgent
 from energy_fakes import FakeClock, FakeNvml, FakeProc, powercap_zone
 from synthetic_world import IDLE_W, MICRO, PID
 
@@ -37,7 +37,7 @@ class Resting:
         self.uj = 0
         self.clock = FakeClock(lambda seconds: self.draw(learned_w, seconds))
         chosen = {"powercap_root": str(folder / "powercap"), "proc_root": str(self.proc.root)}
-        self.agent = EmbeddedAgent(
+        self.agent = LocalAgent(
             load_settings(chosen, environ={}, folder=folder).settings,
             folder / "state",
             credit="net",

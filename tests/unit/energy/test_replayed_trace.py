@@ -15,7 +15,7 @@ from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import MachineTimes
 from cryoflux.energy.sources.replay import find_replay, replayed
 from cryoflux.energy.trace import RecordedSource, Round, Trace, TraceWriter, read_trace
-from cryoflux.energy.window import Accumulator, Limits
+from cryoflux.energy.window import Accumulator, SourceLimits
 from cryoflux.errors import UsageError
 from cryoflux.quantities import Tier
 from energy_fakes import FakeClock, ReplaySource
@@ -151,7 +151,7 @@ def test_live_a_counter_that_wraps_wraps_on(tmp_path):
     power_uw = 90_000_000
     values = [(700_000_000 + n * power_uw) % RANGE_UJ for n in range(8)]
     clock, (cpu,) = live(tmp_path, trace_of(values, sources=(source(range_uj=RANGE_UJ),)))
-    meter = Accumulator(Limits(RANGE_UJ, 500_000_000, 0, ticks=True))
+    meter = Accumulator(SourceLimits(RANGE_UJ, 500_000_000, 0, ticks=True))
     meter.advance(cpu.read())
     for _ in range(50):
         clock.forward(1.0)

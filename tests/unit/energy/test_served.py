@@ -6,11 +6,11 @@ import itertools
 import threading
 
 import pytest
+from test_local_agent import PID, Bench
 
 from cryoflux.config import load_settings
-from cryoflux.energy.embedded import EmbeddedAgent
+from cryoflux.energy.local_agent import LocalAgent
 from energy_fakes import FakeNvml, powercap_zone
-from test_embedded import PID, Bench
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_settlement_waits_for_the_next_second_and_holds_up_nobody(tmp_path):
     powercap_zone(tmp_path / "powercap", "intel-rapl:0", "package-0")
     flags = {"powercap_root": str(tmp_path / "powercap"), "baseline_seconds": 1, "nvml": False}
     settings = load_settings(flags, environ={}, folder=tmp_path).settings
-    agent = EmbeddedAgent(settings, tmp_path / "state", nvml=FakeNvml([]), served=True)
+    agent = LocalAgent(settings, tmp_path / "state", nvml=FakeNvml([]), served=True)
     agent.grant(500_000_000, request_id="g", note="")
     taken = agent.take(1_000_000, request_id="a")
     readings = {agent._meter.last.monotonic_ns}

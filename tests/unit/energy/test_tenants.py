@@ -8,8 +8,8 @@ import pytest
 
 from cryoflux.config import load_settings
 from cryoflux.energy.baseline import Baseline, Idle
-from cryoflux.energy.embedded import EmbeddedAgent
 from cryoflux.energy.interface import Reading
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import MachineTimes, ProcessTimes, find_owner
 from cryoflux.quantities import Tier
@@ -34,7 +34,7 @@ class SharedMachine:
         self.clock = FakeClock(lambda seconds: self.draw(seconds, 0.0))
         chosen = {"powercap_root": str(folder / "powercap"), "proc_root": str(self.proc.root)}
         settings = load_settings(chosen, environ={}, folder=folder).settings
-        self.agent = EmbeddedAgent(
+        self.agent = LocalAgent(
             settings, folder / "state", clock=self.clock, nvml=FakeNvml([]), background=False
         )
         self.agent.grant(10**12, request_id="g", note="")

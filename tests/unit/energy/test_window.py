@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryoflux.energy.interface import Reading
-from cryoflux.energy.window import Accumulator, Limits, Span, delta
+from cryoflux.energy.window import Accumulator, BoundedEnergy, SourceLimits, delta
 
 RANGE_UJ = 262_143_328_850
 SECOND = 1_000_000_000
-LIMITS = Limits(range_uj=RANGE_UJ, max_power_uw=500_000_000, resolution_uj=61, ticks=True)
+LIMITS = SourceLimits(range_uj=RANGE_UJ, max_power_uw=500_000_000, resolution_uj=61, ticks=True)
 
 
 def reading(uj, seconds, epoch="a"):
@@ -19,7 +19,7 @@ def reading(uj, seconds, epoch="a"):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "span", "flag"),
+    ("before", "after", "amount", "flag"),
     [
         (reading(10, 0), reading(200_000_010, 1), (200_000_000,) * 3, ""),
         (reading(RANGE_UJ - 50, 0), reading(199_999_950, 1), (200_000_000,) * 3, "wrap"),
@@ -33,16 +33,16 @@ def reading(uj, seconds, epoch="a"):
         (reading(5, 0, "a"), reading(9, 1, "b"), (40_000_000, 0, 500_000_061), "epoch-changed"),
     ],
 )
-def test_each_kind_of_step_has_its_bounds_and_its_flag(before, after, span, flag):
+def test_each_kind_of_step_has_its_bounds_and_its_flag(before, after, amount, flag):
     found = delta(before, after, LIMITS, expected_uj=40_000_000)
-    assert found == (Span(*span), flag)
+    assert found == (BoundedEnergy(*amount), flag)
 
 
 def test_a_gap_that_could_hide_several_turns_says_so_and_takes_the_likeliest():
     before, after = reading(0, 0), reading(1_000_000, 1_200)
-    span, flag = delta(before, after, LIMITS, expected_uj=2 * RANGE_UJ)
+    amount, flag = delta(before, after, LIMITS, expected_uj=2 * RANGE_UJ)
     assert flag == "several-wraps"
-    assert span == Span(2 * RANGE_UJ + 1_000_000, 1_000_000, 2 * RANGE_UJ + 1_000_000)
+    assert amount == BoundedEnergy(2 * RANGE_UJ + 1_000_000, 1_000_000, 2 * RANGE_UJ + 1_000_000)
 
 
 def accumulate(readings, limits=LIMITS):
@@ -54,12 +54,16 @@ def accumulate(readings, limits=LIMITS):
 
 def test_a_failed_read_between_two_good_ones_loses_nothing():
     mark = accumulate([reading(0, 0), reading(None, 1), reading(100_000_000, 2)])
-    assert (mark.total, mark.tail, mark.faults) == (Span(*(100_000_000,) * 3), Span(), {"failed-read": 1})
+    assert (mark.total, mark.tail, mark.faults) == (
+        BoundedEnergy(*(100_000_000,) * 3),
+        BoundedEnergy(),
+        {"failed-read": 1},
+    )
 
 
 def test_what_has_not_been_read_is_estimated_and_bounded_not_zero():
     mark = accumulate([reading(0, 0), reading(50_000_000, 1), reading(None, 3)])
-    assert mark.tail == Span(100_000_000, 0, 1_000_000_000)
+    assert mark.tail == BoundedEnergy(100_000_000, 0, 1_000_000_000)
     assert mark.pending
 
 
@@ -71,12 +75,12 @@ def test_a_counter_that_stands_still_is_waited_for_and_named():
         [reading(0, 0), reading(50_000_000, 1), reading(50_000_000, 3), reading(150_000_000, 3.5)]
     )
     # It may have gone on from where it stopped, so what it shows is the least.
-    assert (moved.total.lo_uj, moved.tail) == (150_000_000, Span())
+    assert (moved.total.lo_uj, moved.tail) == (150_000_000, BoundedEnergy())
     assert moved.total.hi_uj >= moved.total.uj >= 150_000_000
 
 
 def test_a_model_may_stand_still():
-    limits = Limits(None, 500_000_000, 0, ticks=False)
+    limits = SourceLimits(None, 500_000_000, 0, ticks=False)
     assert accumulate([reading(7, 0), reading(7, 5)], limits).faults == {}
 
 
@@ -141,4 +145,4 @@ def test_without_faults_every_window_is_exact(steps, cut):
         truth_uj += used_uj
         raw = (raw + used_uj) % RANGE_UJ
         accumulator.advance(reading(raw, seconds))
-    assert accumulator.mark().since(start) == Span(truth_uj, truth_uj, truth_uj)
+    assert accumulator.mark().since(start) == BoundedEnergy(truth_uj, truth_uj, truth_uj)

@@ -112,7 +112,7 @@ def test_an_independent_implementation_reads_the_log_and_makes_the_same_proofs(p
     signing = pytest.importorskip("tlog_scales.signing")
     reader = reader_module.TilesReader(backend.LocalBackend(published))
     checkpoint = reader.get_checkpoint()
-    checkpoint.verify(signing.Vkey.from_string(verifier_key("example.org/log", LOG.public_key())))
+    checkpoint.verify(signing.Vkey.from_string(str(verifier_key("example.org/log", LOG.public_key()))))
     assert reader.calculate_root_hash() == root_hash(LEAVES)
     ours = TileReader(published, 600)
     for index in (0, 1, 255, 256, 511, 512, 599):

@@ -19,7 +19,7 @@ from cryoflux.runs import session
 from cryoflux.runs.inputs import begin, stored_origins
 from cryoflux.runs.recovery import read_log
 from cryoflux.runs.session import run, task_list
-from cryoflux.runs.spending import Limits, Summary
+from cryoflux.runs.spending import RunLimits, Summary
 from cryoflux.runs.watch import RunObserver
 from cryoflux.state import StateFolder
 from small_context import ToyTask
@@ -62,7 +62,7 @@ def settings(state: StateFolder, task: str = TOY, **flags: object) -> Sourced:
 def ran(
     state: StateFolder, task: str = TOY, *, budget_j: int | None = 400, attempts: int = 2, **flags
 ) -> Summary:
-    limits = Limits(None if budget_j is None else budget_j * MICRO, None, attempts)
+    limits = RunLimits(None if budget_j is None else budget_j * MICRO, None, attempts)
     return run(settings(state, task, **flags), limits)
 
 
@@ -96,7 +96,7 @@ def test_another_task_goes_through_the_whole_run_and_a_second_run_goes_on(state)
         assert after.accuracy > 0.8
     openings = Openings()
     sourced = settings(state, DIGITS)
-    second = run(sourced, Limits(None, None, 1), observers=[openings])
+    second = run(sourced, RunLimits(None, None, 1), observers=[openings])
     (again,) = second.tasks
     (begun,) = openings.opening.tasks
     assert (begun.head, begun.looks, openings.recovered_ids) == (digits.head, 1, [])
@@ -160,7 +160,7 @@ def test_what_is_granted_adds_to_what_is_held(state) -> None:
 
 
 def test_a_run_that_is_asked_to_stop_as_it_begins_is_granted_nothing(state) -> None:
-    summary = run(settings(state), Limits(400 * MICRO), stop=lambda: True)
+    summary = run(settings(state), RunLimits(400 * MICRO), stop=lambda: True)
     assert (summary.ended, summary.spendable_uj, summary.remaining_uj) == ("interrupted", 0, 0)
     assert entries(state) == []
 
@@ -261,7 +261,7 @@ def test_what_an_attempt_left_open_is_closed_before_anything_is_spent(state, mon
         with pytest.raises(KeyboardInterrupt):
             ran(state)
     openings = Openings()
-    run(settings(state), Limits(None, None, 0), observers=[openings])
+    run(settings(state), RunLimits(None, None, 0), observers=[openings])
     assert len(openings.recovered_ids) == 1
     log = ReceiptLog.open(state.path)
     memory, _ = read_log(log)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoflux.errors import ConfigError
-from cryoflux.scheduling.efficiency import Lesson, Memory, State
+from cryoflux.scheduling.efficiency import ArmState, Lesson, Memory
 from cryoflux.scheduling.policy import POLICIES, POLICY, Arm, Choice, Plateau
 from cryoflux.scheduling.policy import choose as choose_by_memory
 from cryoflux.sentences import say
@@ -62,7 +62,7 @@ def arm_of(answer: Choice | Plateau | None) -> str:
     return answer.arm.name
 
 
-def state_of(answer: Choice | Plateau, name: str) -> State:
+def state_of(answer: Choice | Plateau, name: str) -> ArmState:
     return next(row.expected.state for row in answer.table if row.arm.name == name)
 
 
@@ -112,14 +112,14 @@ def test_failures_alone_lead_to_a_plateau_within_a_bounded_number_of_attempts(
             log = [*log, failure(answer.arm.name)]
     answer = choose(ARMS, log, bucket_uj=10**15, min_delta_nano=least, seed=seed)
     assert isinstance(answer, Plateau)
-    assert all(row.expected.state is State.SPENT for row in answer.table)
+    assert all(row.expected.state is ArmState.SPENT for row in answer.table)
 
 
 @given(logs, st.sampled_from(list(COSTS)), st.integers(0, NANO))
 def test_there_is_no_plateau_while_an_arm_keeps_paying(log: list[Lesson], arm: str, delta: int) -> None:
     answer = pick([*log, kept(arm, delta / NANO)])
     assert isinstance(answer, Choice)
-    assert state_of(answer, arm) is State.TRIED
+    assert state_of(answer, arm) is ArmState.TRIED
 
 
 @given(st.lists(st.integers(-NANO, NANO), max_size=10), st.lists(st.integers(-NANO, NANO), max_size=10))
@@ -131,7 +131,7 @@ def test_what_a_rejected_attempt_screened_at_changes_nothing(a: list[int], b: li
 
 def test_a_run_begins_with_the_cheapest_arm() -> None:
     assert arm_of(pick([])) == "head-first"
-    assert state_of(pick([]), "lean") is State.UNTRIED
+    assert state_of(pick([]), "lean") is ArmState.UNTRIED
 
 
 def test_the_whitepapers_task_b_is_preferred() -> None:
@@ -158,7 +158,7 @@ def test_at_the_plateau_an_untried_arm_is_tried_once_and_no_more() -> None:
     assert arm_of(pick(log)) == "lean"
     answer = pick([*log, failure("lean")], bucket=1500)
     assert isinstance(answer, Plateau)
-    assert state_of(answer, "lean") is State.SPENT
+    assert state_of(answer, "lean") is ArmState.SPENT
     assert say(answer.reason) == "No arm is expected to pay: 5 arms spent; 1.50 kJ stay unspent."
 
 
@@ -193,7 +193,7 @@ def test_gains_elsewhere_revive_a_spent_arm_and_each_time_it_takes_more() -> Non
     needed = []
     for _ in range(4):
         gains = 0
-        while state_of(pick(log), "head-first") is State.SPENT:
+        while state_of(pick(log), "head-first") is ArmState.SPENT:
             log.append(kept("prefix-1", 0.002))
             gains += 1
         needed.append(gains)

@@ -29,7 +29,7 @@ TWO_OF_THREE = "group g 2 a b c\nquorum g"
 
 
 def vkey(name: str) -> str:
-    return verifier_key(f"witness.example/{name}", KEYS[name].public_key(), KeyType.WITNESS)
+    return str(verifier_key(f"witness.example/{name}", KEYS[name].public_key(), KeyType.WITNESS))
 
 
 def demand(rule: str = TWO_OF_THREE, *, log: str = "", max_age_s: int | None = None) -> Demand:
@@ -102,11 +102,11 @@ def test_the_policy_names_the_log(log: Walked, note: bytes, pristine: SyntheticS
     origin = parse_note(note).checkpoint.origin
     own = verifier_key(origin, load_public_key(pristine.path / "keys" / "log.pub"))
     full = [cosigned(note, a=NOW_S, b=NOW_S)]
-    assert not details(check_witnessed(log, full, demand(log=own)), Status.FAIL)
+    assert not details(check_witnessed(log, full, demand(log=str(own))), Status.FAIL)
     stranger = verifier_key(origin, KEYS["x"].public_key())
-    assert "another key" in details(check_witnessed(log, full, demand(log=stranger)), Status.FAIL)
+    assert "another key" in details(check_witnessed(log, full, demand(log=str(stranger))), Status.FAIL)
     elsewhere = verifier_key("log.example/2", KEYS["x"].public_key())
-    assert "names no key" in details(check_witnessed(log, full, demand(log=elsewhere)), Status.FAIL)
+    assert "names no key" in details(check_witnessed(log, full, demand(log=str(elsewhere))), Status.FAIL)
 
 
 def test_without_a_key_of_the_log_nothing_is_witnessed(log: Walked, note: bytes) -> None:

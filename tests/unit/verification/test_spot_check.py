@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from test_recompute import Evaluator
 
 import synthetic_state
-from cryoflux.evaluation.losses import read_evidence
 from cryoflux.quantities import NANO
 from cryoflux.receipts.checkpoint import KeyType, cosign, parse_checkpoint, verifier_key, with_signatures
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
@@ -24,7 +23,7 @@ from cryoflux.verification.result import Report, Status
 from cryoflux.verification.spot_check import Challenge, challenge_of, draw
 from cryoflux.verification.witnessing import Demand
 from cryoflux.witness.policy import Policy, parse_policy
-from synthetic_parts import COUNT, evaluation
+from synthetic_parts import COUNT, evaluation, losses_in
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target, walked
 
@@ -57,7 +56,7 @@ def rooted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SyntheticState:
 
 def rooted_state(path: Path, monkeypatch: pytest.MonkeyPatch, root: str = "") -> SyntheticState:
     def with_root(candidate: object, per_example: str, *rest: object, **changes: object) -> Evaluation:
-        base, new = read_evidence((path / "evidence" / f"{per_example}.bin").read_bytes())
+        base, new = losses_in((path / "evidence" / f"{per_example}.bin").read_bytes())
         leaves = loss_leaves(range(COUNT), base.nano_nats, new.nano_nats, base.correct, new.correct)
         said = root or losses_root(leaves)
         return evaluation(candidate, per_example, *rest, **changes, losses_root=said)  # type: ignore[arg-type]

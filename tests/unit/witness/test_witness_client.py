@@ -15,7 +15,7 @@ from cryoflux.receipts.checkpoint import KeyType, VerifierKey, cosign, cosigned_
 from cryoflux.signing.keys import raw_public_key
 from cryoflux.witness.client import Collected, WitnessClient
 from cryoflux.witness.policy import parse_policy
-from cryoflux.witness.service import Reply
+from cryoflux.witness.service import WitnessReply
 from signed_log import OpenWitness, SignedLog, answer_of, policy_text, serving
 
 LOG = SignedLog()
@@ -45,7 +45,7 @@ def test_a_head_comes_back_with_the_witnesss_line(watched: OpenWitness) -> None:
 def test_a_client_remembers_the_size_and_asks_once(watched: OpenWitness) -> None:
     asked: list[str] = []
 
-    def answer(path: str, body: bytes) -> Reply:
+    def answer(path: str, body: bytes) -> WitnessReply:
         asked.append(path)
         return answer_of(watched)(path, body)
 
@@ -93,7 +93,7 @@ def test_a_silent_witness_holds_up_nobody_beyond_the_time_out(watched: OpenWitne
 
 
 def test_an_answer_in_drops_ends_with_the_time_out(watched: OpenWitness) -> None:
-    with serving(lambda *_: Reply(200, b"x" * 10_000), drip_s=0.05) as url:
+    with serving(lambda *_: WitnessReply(200, b"x" * 10_000), drip_s=0.05) as url:
         found = submit(policy_text("all", ("a", watched.vkey, url)), 5, timeout_s=0.5)
         assert not found.reached
         for thread in threading.enumerate():
@@ -105,22 +105,22 @@ def test_an_answer_in_drops_ends_with_the_time_out(watched: OpenWitness) -> None
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply(200, b""),
-        Reply(200, b"hello"),
-        Reply(200, b"\xff" * 1000),
-        Reply(200, "— witness.example/x AAAAAAAAAAA=\n".encode()),
-        Reply(200, b"\n" + LOG.note(5)),
-        Reply(200, b"x" * 1_000_000),
-        Reply(409, b"5\n"),
-        Reply(409, b"-1\n", "text/x.tlog.size"),
-        Reply(409, b"9" * 100, "text/x.tlog.size"),
-        Reply(301, b""),
-        Reply(404, b""),
-        Reply(422, b""),
-        Reply(500, b""),
+        WitnessReply(200, b""),
+        WitnessReply(200, b"hello"),
+        WitnessReply(200, b"\xff" * 1000),
+        WitnessReply(200, "— witness.example/x AAAAAAAAAAA=\n".encode()),
+        WitnessReply(200, b"\n" + LOG.note(5)),
+        WitnessReply(200, b"x" * 1_000_000),
+        WitnessReply(409, b"5\n"),
+        WitnessReply(409, b"-1\n", "text/x.tlog.size"),
+        WitnessReply(409, b"9" * 100, "text/x.tlog.size"),
+        WitnessReply(301, b""),
+        WitnessReply(404, b""),
+        WitnessReply(422, b""),
+        WitnessReply(500, b""),
     ],
 )
-def test_nonsense_is_no_cosignature_and_no_traceback(watched: OpenWitness, reply: Reply) -> None:
+def test_nonsense_is_no_cosignature_and_no_traceback(watched: OpenWitness, reply: WitnessReply) -> None:
     with serving(lambda *_: reply) as url:
         found = submit(policy_text("all", ("a", watched.vkey, url)), 5)
     assert not found.reached
@@ -141,7 +141,7 @@ def test_a_log_that_cannot_prove_its_past_says_so(watched: OpenWitness) -> None:
 
 
 def test_an_answer_without_end_is_not_read_to_its_end(watched: OpenWitness) -> None:
-    with serving(lambda *_: Reply(200, b"x" * 1_000_000)) as url:
+    with serving(lambda *_: WitnessReply(200, b"x" * 1_000_000)) as url:
         found = submit(policy_text("all", ("a", watched.vkey, url)), 5, timeout_s=60.0)
     assert found.problems == ("a: answers without end",)
 
@@ -150,13 +150,13 @@ def test_a_cosignature_by_another_key_does_not_count(watched: OpenWitness) -> No
     thief = Ed25519PrivateKey.generate()
     for name in (watched.vkey.name, "witness.example/thief"):
         line = cosign(LOG.head(5).checkpoint, name, thief, 1).line
-        with serving(lambda *_, line=line: Reply(200, line)) as url:
+        with serving(lambda *_, line=line: WitnessReply(200, line)) as url:
             assert not submit(policy_text("all", ("a", watched.vkey, url)), 5).reached
 
 
 def test_a_cosignature_over_another_head_does_not_count(watched: OpenWitness) -> None:
     other = watched.add(LOG.submission(0, 4)).body
-    with serving(lambda *_: Reply(200, other)) as url:
+    with serving(lambda *_: WitnessReply(200, other)) as url:
         assert not submit(policy_text("all", ("a", watched.vkey, url)), 5).reached
 
 

@@ -13,7 +13,9 @@ from cryoflux.witness.policy import parse_policy, read_policy
 
 
 def vkey(name: str, seed: int, kind: KeyType) -> str:
-    return verifier_key(name, Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32).public_key(), kind)
+    return str(
+        verifier_key(name, Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32).public_key(), kind)
+    )
 
 
 LOG = vkey("log.example/1", 1, KeyType.LOG)

@@ -11,7 +11,7 @@ from cryoflux.receipts.checkpoint import cosigned_at, parse_note
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.witness.cosigned import WITNESSED, keep_cosigned, log_key_of
 from cryoflux.witness.policy import Policy, parse_policy
-from cryoflux.witness.service import Reply
+from cryoflux.witness.service import WitnessReply
 from cryoflux.witness.witnessing import Mode, Witnessing, open_witnessing
 from signed_log import OpenWitness, SignedLog, answer_of, policy_text, serving
 from synthetic_state import SyntheticState, open_state
@@ -95,7 +95,7 @@ def test_a_run_never_waits_for_a_witness_and_takes_its_word_later(
     watch(made, watched)
     release, asked = threading.Event(), threading.Event()
 
-    def slow(path: str, body: bytes) -> Reply:
+    def slow(path: str, body: bytes) -> WitnessReply:
         asked.set()
         assert release.wait(30)
         return answer_of(watched)(path, body)
@@ -139,7 +139,7 @@ def test_a_run_that_needs_witnesses_does_not_go_on_without_them(
     made: SyntheticState, watched: OpenWitness
 ) -> None:
     made.attempt(0.05)
-    with serving(lambda *_: Reply(503, b"")) as url:
+    with serving(lambda *_: WitnessReply(503, b"")) as url:
         run = witnessing(made, parse_policy(policy_text("all", ("a", watched.vkey, url))), "required")
         with pytest.raises(StateError, match="is not witnessed; needed: 1 of 1") as refused:
             run.published()
@@ -168,7 +168,7 @@ def test_only_what_binds_is_waited_for(made: SyntheticState, watched: OpenWitnes
     watch(made, watched)
     release, calls = threading.Event(), []
 
-    def slow(path: str, body: bytes) -> Reply:
+    def slow(path: str, body: bytes) -> WitnessReply:
         calls.append(body)
         assert release.wait(30)
         return answer_of(watched)(path, body)

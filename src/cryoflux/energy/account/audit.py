@@ -19,7 +19,6 @@ __all__ = [
     "check_tail",
     "fault_of",
     "open_audited",
-    "read_settlements",
     "require_account",
 ]
 
@@ -255,18 +254,3 @@ def open_audited(path: Path, mark: Mark | None = None) -> AuditedAccount:
         _refuse(path, _fault(lambda: account._fill(lines, mark)))  # noqa: SLF001 - made here
         undo.pop_all()
     return account
-
-
-def read_settlements(path: Path) -> dict[str, int | None]:
-    """What every reservation of an account was settled at, µJ, by request id; all of it in memory.
-
-    It is going away: `open_audited` says the same, and which log a reservation is an attempt of. None stands
-    for one that is open; those that were released are left out.
-
-    Raises:
-        StateTamperedError: the account does not add up, or is none.
-        StateError: another version of CryoFlux wrote it.
-        StorageError: it cannot be opened.
-    """
-    with open_audited(path) as account:
-        return {held.request_id: held.uj for held in account.unexplained()}

@@ -16,7 +16,7 @@ __all__ = ["CONCAVE_V1", "GUESSED_W_PER_CPU", "CpuModelSource", "Curve", "tdp_he
 from dataclasses import dataclass
 
 from cryoflux.energy.clock import BILLION, Clock
-from cryoflux.energy.interface import Kind, Reading
+from cryoflux.energy.interface import Reading, SourceKind
 from cryoflux.energy.processes import MachineTimes
 from cryoflux.energy.sources.tdp import GUESSED_W_PER_CPU, Tdp, find_tdp, guessed_tdp, stated_tdp
 from cryoflux.quantities import MICRO, Energy, Tier
@@ -62,7 +62,7 @@ class CpuModelSource:
     """
 
     name = "cpu-model"
-    kind: Kind = "cpu"
+    kind: SourceKind = "cpu"
     tier = Tier.MODELLED
     range_uj: int | None = None
     poll_s = 1.0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Found", "find_sources"]
+__all__ = ["FoundSources", "find_sources"]
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryoflux.config import Energy, Settings
+from cryoflux.config import EnergySettings, Settings
 from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Problem, Source
 from cryoflux.energy.processes import MachineTimes
@@ -23,7 +23,7 @@ from cryoflux.quantities import Tier
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSources:
     """What can be measured here, and why not better."""
 
     sources: tuple[Source, ...]
@@ -51,7 +51,7 @@ class Found:
 
 def find_sources(
     settings: Settings, clock: Clock, *, nvml: Any | None = None, frozen_idle_uw: int | None = None
-) -> Found:
+) -> FoundSources:
     """Look for sources.
 
     Args:
@@ -68,17 +68,17 @@ def find_sources(
     times = MachineTimes(chosen.proc_root)
     if chosen.replay:
         played = find_replay(Path(chosen.replay), clock)
-        return Found(played, times, (), ("replayed", *played[0].flags))
+        return FoundSources(played, times, (), ("replayed", *played[0].flags))
     cpus, problems = _of_cpus(chosen, times, clock, frozen_idle_uw)
     devices, why = _devices(chosen, clock, nvml)
     if any(device.kind == "cpu" for device in devices):
         # zeus counts the CPUs of a system on a chip: a model of them beside it would count them twice.
         cpus = [source for source in cpus if source.tier is not Tier.MODELLED]
-    return Found((*cpus, *devices), times, (*problems, *why))
+    return FoundSources((*cpus, *devices), times, (*problems, *why))
 
 
 def _of_cpus(
-    chosen: Energy, times: MachineTimes, clock: Clock, frozen_idle_uw: int | None
+    chosen: EnergySettings, times: MachineTimes, clock: Clock, frozen_idle_uw: int | None
 ) -> tuple[list[Source], list[Problem]]:
     """Readable counters first, then those that zeusd reads for us, then the model."""
     rapl, problems = find_rapl(chosen.powercap_root, clock, zones=chosen.rapl_zones)
@@ -109,7 +109,7 @@ def _cpuinfo(proc_root: str) -> str:
         return ""
 
 
-def _devices(chosen: Energy, clock: Clock, nvml: Any | None) -> tuple[list[Source], list[Problem]]:
+def _devices(chosen: EnergySettings, clock: Clock, nvml: Any | None) -> tuple[list[Source], list[Problem]]:
     sources: list[Source] = []
     problems: list[Problem] = []
     if chosen.nvml:

@@ -22,7 +22,7 @@ from contextlib import suppress
 from typing import Any
 
 from cryoflux.energy.clock import Clock
-from cryoflux.energy.interface import Kind, Problem, Reading
+from cryoflux.energy.interface import Problem, Reading, SourceKind
 from cryoflux.energy.sources.integral import PowerIntegral
 from cryoflux.energy.sources.nvml_driver import NvmlDriver, text_of
 from cryoflux.energy.sources.nvml_users import GpuUsers
@@ -60,7 +60,7 @@ class NvmlSource:
         proc_root: where the kernel's process files are.
     """
 
-    kind: Kind = "gpu"
+    kind: SourceKind = "gpu"
     curve = ""
     range_uj: int | None = None
     idle_uw: int | None = None

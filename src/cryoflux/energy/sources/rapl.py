@@ -17,7 +17,7 @@ from typing import Literal
 
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.counter_file import CounterFile
-from cryoflux.energy.interface import Kind, Problem, Reading
+from cryoflux.energy.interface import Problem, Reading, SourceKind
 from cryoflux.quantities import MICRO, Tier
 
 RaplZones = Literal["package", "psys"]
@@ -76,7 +76,7 @@ class RaplSource:
 
     def __init__(self, zone: Path, name: str, what: _What, clock: Clock) -> None:
         self.name = name
-        self.kind: Kind = "dram" if what == "dram" else "cpu"
+        self.kind: SourceKind = "dram" if what == "dram" else "cpu"
         self._file = CounterFile(str(zone / "energy_uj"))
         self._clock = clock
         self.range_uj = _number(zone / "max_energy_range_uj")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryoflux.energy.clock import BILLION, Clock
-from cryoflux.energy.interface import Kind, Reading
+from cryoflux.energy.interface import Reading, SourceKind
 from cryoflux.energy.trace import RecordedSource, Trace, read_trace
 
 
@@ -129,7 +129,7 @@ class TraceSource:
         self.flags = flags
         """what is wrong with all figures from this trace"""
         self.name = recorded.name
-        self.kind: Kind = recorded.kind
+        self.kind: SourceKind = recorded.kind
         self.tier = recorded.tier
         self.range_uj = recorded.range_uj
         self.max_power_uw = recorded.max_power_uw

@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any
 
 from cryoflux.energy.clock import BILLION, Clock
-from cryoflux.energy.interface import Kind, Problem, Reading
+from cryoflux.energy.interface import Problem, Reading, SourceKind
 from cryoflux.energy.sources.integral import CLOSE_ERROR, PowerIntegral
 from cryoflux.quantities import MICRO, Tier
 
@@ -40,17 +40,17 @@ _STEP_S = 0.1
 _POLL_S = 0.1
 _TIMEOUT_S = 1.0
 _LONGEST_WAIT_S = 60
-_APPLE_FIELDS: tuple[tuple[str, str, Kind], ...] = (
+_APPLE_FIELDS: tuple[tuple[str, str, SourceKind], ...] = (
     ("cpu", "cpu_total_mj", "cpu"),
     ("dram", "dram_mj", "dram"),
     ("gpu", "gpu_mj", "gpu"),
     ("neural-engine", "ane_mj", "gpu"),
 )
-_JETSON_RAILS: tuple[tuple[str, str, Kind], ...] = (
+_JETSON_RAILS: tuple[tuple[str, str, SourceKind], ...] = (
     ("cpu", "cpu_energy_mj", "cpu"),
     ("gpu", "gpu_energy_mj", "gpu"),
 )
-_JETSON_BOARD: tuple[tuple[str, str, Kind], ...] = (("board", "total_energy_mj", "cpu"),)
+_JETSON_BOARD: tuple[tuple[str, str, SourceKind], ...] = (("board", "total_energy_mj", "cpu"),)
 
 
 def load_zeus() -> Any | None:
@@ -66,7 +66,7 @@ class _Device:
     """What a source needs to know of a device."""
 
     name: str
-    kind: Kind
+    kind: SourceKind
     tier: Tier
     max_power_uw: int
     gain_error: tuple[float, float]
@@ -91,7 +91,7 @@ class ZeusSource:
         self._device = device
         self._clock = clock
         self.name = device.name
-        self.kind: Kind = device.kind
+        self.kind: SourceKind = device.kind
         self.tier = device.tier
         self.max_power_uw = device.max_power_uw
         self.gain_error = device.gain_error
@@ -231,7 +231,7 @@ def _chip(facade: Any) -> list[_Device]:
 def _parts(
     chip: Any,
     maker: str,
-    fields: tuple[tuple[str, str, Kind], ...],
+    fields: tuple[tuple[str, str, SourceKind], ...],
     tier: Tier,
     error: tuple[float, float],
 ) -> list[_Device]:

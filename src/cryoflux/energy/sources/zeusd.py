@@ -29,7 +29,7 @@ from typing import Any
 
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.counter_file import CounterFile
-from cryoflux.energy.interface import Kind, Problem, Reading
+from cryoflux.energy.interface import Problem, Reading, SourceKind
 from cryoflux.energy.sources.rapl import RAPL_RESOLUTION_UJ
 from cryoflux.quantities import MICRO, Tier
 
@@ -183,9 +183,9 @@ class ZeusdSource:
     range_uj: int | None = None
     idle_uw: int | None = None
 
-    def __init__(self, zeusd: _Zeusd, cpu: str, kind: Kind, clock: Clock, stated_uw: int) -> None:
+    def __init__(self, zeusd: _Zeusd, cpu: str, kind: SourceKind, clock: Clock, stated_uw: int) -> None:
         self.name = f"zeusd:cpu-{cpu}" if kind == "cpu" else f"zeusd:cpu-{cpu}:dram"
-        self.kind: Kind = kind
+        self.kind: SourceKind = kind
         self.max_power_uw = stated_uw * _HEADROOM or _GENEROUS_W[kind] * MICRO
         self._zeusd = zeusd
         self._cpu = cpu
@@ -250,7 +250,7 @@ def _readable(zeusd: _Zeusd, cpus: dict[str, bool], clock: Clock) -> tuple[list[
     sources: list[ZeusdSource] = []
     problems: list[Problem] = []
     for cpu, has_memory in cpus.items():
-        kinds: tuple[Kind, ...] = ("cpu", "dram") if has_memory else ("cpu",)
+        kinds: tuple[SourceKind, ...] = ("cpu", "dram") if has_memory else ("cpu",)
         for kind in kinds:
             source = ZeusdSource(zeusd, cpu, kind, clock, limits.get((cpu, kind), 0))
             if source.read().energy_uj is None:

@@ -17,7 +17,7 @@ from cryoflux.evaluation.scoring import TransformersScorer
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.registry.shards import read_tensors
 from cryoflux.registry.versions import Version, Versions
-from cryoflux.tasks.lora.libraries import quieten
+from cryoflux.tasks.lora.libraries import LIBRARIES, quieten
 from cryoflux.tasks.lora.merge import merge_capsule, merged_tensors
 from cryoflux.tasks.lora.recipe import Method, Recipe, find_recipe
 from cryoflux.tasks.pacing import Limits, Progress
@@ -26,7 +26,7 @@ from cryoflux.tasks.pool import Pool, make_pool, slice_digest
 if TYPE_CHECKING:
     from cryoflux.receipts.statement import Training
     from cryoflux.tasks.lora.head import HeadModel
-    from cryoflux.tasks.lora.lean import Material
+    from cryoflux.tasks.lora.lean import TrainingMaterial
     from cryoflux.verification.retrain import Drawn, Plan
 
 _CHUNK = 256
@@ -70,7 +70,7 @@ class TorchRecomputer:
 
     def software(self) -> dict[str, str]:
         """Versions of what computes here."""
-        return software()
+        return software(LIBRARIES)
 
     def distances(self, base: Path, ours: Path, theirs: Path) -> dict[str, float]:
         """Tensor → ‖ours - theirs‖ / ‖theirs - base‖ of two adapters merged into a base model."""
@@ -210,7 +210,7 @@ def _slice(pool: Pool, recipe: Recipe, drawn: Drawn) -> tuple[list[int], list[in
 
 def _material(
     plan: Plan, recipe: Recipe, data: PreparedData, version: Version, cache: Path, pool: Pool
-) -> Material:
+) -> TrainingMaterial:
     from cryoflux.encoder.linear import Backend
     from cryoflux.encoder.model import Encoder
     from cryoflux.tasks.lora.head import HeadModel
@@ -241,7 +241,7 @@ def _known(drawn: Drawn) -> bool:
         return False
 
 
-def _prepare_as_then(plan: Plan, recipe: Recipe, material: Material, loaded: HeadModel) -> None:
+def _prepare_as_then(plan: Plan, recipe: Recipe, material: TrainingMaterial, loaded: HeadModel) -> None:
     """Compute activations in the batches in which the log's attempts did.
 
     Neighbours in a batch change the last bit of a product, so bytes are the same only if batches were.

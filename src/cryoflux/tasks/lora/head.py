@@ -24,7 +24,7 @@ from cryoflux.encoder.tokens import TokenCache, Tokens
 from cryoflux.evaluation.scoring import EncoderScorer, Scorer, TransformersScorer
 from cryoflux.registry.shards import read_tensors, shard_names
 from cryoflux.registry.versions import Version
-from cryoflux.tasks.lora.lean import Material
+from cryoflux.tasks.lora.lean import TrainingMaterial
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.pool import Pool
 
@@ -103,7 +103,7 @@ class HeadModel:
             self._encoders[backend] = Encoder(layout, self.tensors, backend, self.device)
         return self._encoders[backend]
 
-    def material(self, recipe: Recipe, drawn: int, needed: float = 0.0) -> Material:
+    def material(self, recipe: Recipe, drawn: int, needed: float = 0.0) -> TrainingMaterial:
         """What an attempt learns from.
 
         Args:
@@ -118,7 +118,7 @@ class HeadModel:
             raise RuntimeError("the layout of this model is not known")
         seen, fresh = self.pool.draw(drawn, fresh=recipe.fresh_size, most=recipe.slice_size)
         screen = list(self.pool.screen[: recipe.screen_size])
-        return Material(
+        return TrainingMaterial(
             encoder=self._encoder(self.layout, self.backend),
             entries=self.version.entries,
             sets=self._sets("train"),

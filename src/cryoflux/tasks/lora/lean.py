@@ -12,7 +12,7 @@ the last steps, Izmailov et al. 2018 (arXiv 1803.05407).
 
 from __future__ import annotations
 
-__all__ = ["Material", "train_lean", "warm_up"]
+__all__ = ["TrainingMaterial", "train_lean", "warm_up"]
 
 import math
 import random
@@ -54,7 +54,7 @@ _HOPELESS_Z = -3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class TrainingMaterial:
     """The model and the examples that an attempt learns from."""
 
     encoder: Encoder
@@ -153,7 +153,7 @@ def warm_up() -> None:
 
 
 def train_lean(
-    material: Material,
+    material: TrainingMaterial,
     recipe: Recipe,
     limits: Limits,
     into: Path,
@@ -226,8 +226,8 @@ def _nothing_ready() -> JoulesEndedError:
 
 
 def _prepare(
-    source: Activations, material: Material, limits: Limits, preparing: Callable[[int, int], None]
-) -> Material:
+    source: Activations, material: TrainingMaterial, limits: Limits, preparing: Callable[[int, int], None]
+) -> TrainingMaterial:
     """Compute activations as far as the joules reach; return the material that has them."""
     enough = limits.spent_uj() + round(_PREPARING * (limits.limit_uj - limits.spent_uj()))
 
@@ -258,7 +258,7 @@ def _prepare(
 
 
 def _loop(
-    material: Material,
+    material: TrainingMaterial,
     update: _Update,
     source: Activations,
     drawn: list[int],
@@ -319,7 +319,7 @@ class _Average:
 
 
 def _screen(
-    material: Material,
+    material: TrainingMaterial,
     update: _Update,
     source: Activations,
     indices: Sequence[int],
@@ -337,7 +337,7 @@ def _screen(
 
 
 def _hopeless(
-    material: Material, update: _Update, source: Activations, before: tuple[list[int], list[bool]]
+    material: TrainingMaterial, update: _Update, source: Activations, before: tuple[list[int], list[bool]]
 ) -> bool:
     few = material.screen[:_QUICK_SCREEN]
     if len(few) < _QUICK_SCREEN // 2:
@@ -351,7 +351,7 @@ def _pair(before: tuple[list[int], list[bool]], after: tuple[list[int], list[boo
 
 
 def _choose_scale(
-    material: Material,
+    material: TrainingMaterial,
     update: _Update,
     source: Activations,
     recipe: Recipe,

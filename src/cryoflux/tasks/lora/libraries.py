@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["libraries_as_before", "quieten", "require_training"]
+__all__ = ["LIBRARIES", "libraries_as_before", "quieten", "require_training"]
 
 import os
 import sys
@@ -13,9 +13,8 @@ from importlib.util import find_spec
 
 from cryoflux.errors import UsageError
 
-_TRAINING = ("torch", "transformers", "peft", "safetensors")
-
-
+LIBRARIES = ("peft", "torch", "transformers")
+"""that decide how sums are rounded"""
 _VARIABLES = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
 _fresh: list[tuple[int, bool]] = []
 """how loud transformers was before it was ever told: verbosity, and whether it shows progress"""
@@ -31,7 +30,7 @@ def quieten() -> None:
         _fresh.append(_loudness())
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    for library in ("transformers", "peft", "torch"):
+    for library in LIBRARIES:
         warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 
@@ -75,7 +74,7 @@ def require_training() -> None:
     Raises:
         UsageError: some are not.
     """
-    if missing := [name for name in _TRAINING if find_spec(name) is None]:
+    if missing := [name for name in (*LIBRARIES, "safetensors") if find_spec(name) is None]:
         raise UsageError(
             f"The training libraries are not all installed; missing: {', '.join(missing)}.",
             why="Training, and evaluating again, need them; everything else does not.",

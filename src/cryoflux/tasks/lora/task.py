@@ -27,7 +27,7 @@ from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Wat
 from cryoflux.tasks.lora.adapter import Trained
 from cryoflux.tasks.lora.base_model import check_tokens
 from cryoflux.tasks.lora.inputs import check_same, make_beginning
-from cryoflux.tasks.lora.libraries import quieten, require_training
+from cryoflux.tasks.lora.libraries import LIBRARIES, quieten, require_training
 from cryoflux.tasks.lora.recipe import ALL_LAYERS, Method, Recipe, chosen_recipes
 from cryoflux.tasks.lora.section import SECTIONS
 from cryoflux.tasks.pacing import Limits, Progress
@@ -52,7 +52,7 @@ class LoraTask(Task):
 
     name: ClassVar[str] = "lora_delta"
     hits: ClassVar[bool] = True
-    trains_with_torch: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = LIBRARIES
     sections: ClassVar[Sections] = SECTIONS
 
     def __init__(self, sourced: Sourced) -> None:

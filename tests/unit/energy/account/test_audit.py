@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from cryoflux.energy.account import checks
-from cryoflux.energy.account.audit import read_settlements
+from cryoflux.energy.account.audit import open_audited
 from cryoflux.energy.account.bucket import Bucket
 from cryoflux.energy.account.charge import Charge
 from cryoflux.errors import StateError, StateTamperedError, StorageError
@@ -60,9 +60,14 @@ def change(path, script):
         db.commit()
 
 
+def settled(path):
+    with open_audited(path) as account:
+        return {held.request_id: held.uj for held in account.unexplained()}
+
+
 def refused(path, says):
     before = path.read_bytes()
-    for look in (lambda: Bucket(path, FakeClock()), lambda: read_settlements(path)):
+    for look in (lambda: Bucket(path, FakeClock()), lambda: settled(path)):
         with pytest.raises(StateTamperedError, match=says) as caught:
             look()
         assert len(caught.value.lines()) == 3
@@ -72,7 +77,7 @@ def refused(path, says):
 
 def test_what_was_settled_is_read_by_request_id_and_the_file_stays_as_it_is(path):
     before = path.read_bytes()
-    assert read_settlements(path) == {"paid": 70, "open": None}
+    assert settled(path) == {"paid": 70, "open": None}
     assert path.read_bytes() == before
     assert [found.name for found in path.parent.iterdir()] == ["account.db"]
 
@@ -80,7 +85,7 @@ def test_what_was_settled_is_read_by_request_id_and_the_file_stays_as_it_is(path
 def test_it_can_be_read_while_a_meter_has_it_open(path):
     with closing(Bucket(path, FakeClock())) as bucket:
         bucket.settle(bucket.find("open").reservation.id, charge(30))
-        assert read_settlements(path) == {"paid": 70, "open": 30}
+        assert settled(path) == {"paid": 70, "open": 30}
 
 
 FORGERIES = {
@@ -169,7 +174,7 @@ def test_a_newer_format_is_no_tampering_and_stays_as_it_is(path, version):
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version = {version}")
     before = path.read_bytes()
-    for look in (lambda: Bucket(path, FakeClock()), lambda: read_settlements(path)):
+    for look in (lambda: Bucket(path, FakeClock()), lambda: settled(path)):
         says = f"account.db has format {version}; this CryoFlux reads formats 1 to 3."
         with pytest.raises(StateError, match=re.escape(says)) as caught:
             look()
@@ -181,12 +186,12 @@ def test_a_newer_format_is_no_tampering_and_stays_as_it_is(path, version):
 def test_an_empty_file_is_a_new_account_to_a_meter_and_none_to_a_reader(tmp_path):
     path = tmp_path / "account.db"
     with pytest.raises(StorageError):
-        read_settlements(path)
+        settled(path)
     path.write_bytes(b"")
     with pytest.raises(StateTamperedError, match="is not a joule account"):
-        read_settlements(path)
+        settled(path)
     Bucket(path, FakeClock()).close()
-    assert read_settlements(path) == {}
+    assert settled(path) == {}
 
 
 def test_a_torn_file_is_refused(path):
@@ -194,7 +199,7 @@ def test_a_torn_file_is_refused(path):
     for offset in range(4096, len(content), 4096):
         content[offset : offset + 8] = b"\xff" * 8
     path.write_bytes(content)
-    for look in (lambda: Bucket(path, FakeClock()), lambda: read_settlements(path)):
+    for look in (lambda: Bucket(path, FakeClock()), lambda: settled(path)):
         with pytest.raises(StateTamperedError, match=re.escape(str(path))):
             look()
 
@@ -243,7 +248,7 @@ def test_what_was_edited_long_ago_is_found_by_whoever_verifies(longer, script):
     change(longer, script)
     Bucket(longer, FakeClock()).close()
     with pytest.raises(StateTamperedError):
-        read_settlements(longer)
+        settled(longer)
 
 
 @pytest.mark.parametrize(

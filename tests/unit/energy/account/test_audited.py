@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from account_lookups import LOG, task_of, write_account
 from cryoflux.energy.account import audit
-from cryoflux.energy.account.audit import Held, fault_of, open_audited, read_settlements
+from cryoflux.energy.account.audit import Held, fault_of, open_audited
 from cryoflux.energy.account.bucket import Bucket
 from cryoflux.energy.account.charge import Charge
 from cryoflux.errors import StateTamperedError, StorageError
@@ -92,10 +92,6 @@ def test_it_can_be_closed_twice_and_says_nothing_then(path):
     account.close()
     with pytest.raises(sqlite3.ProgrammingError):
         account.charged("z")
-
-
-def test_the_older_form_says_the_same(path):
-    assert read_settlements(path) == {"z": 70, "index_9_9": 50, "b": 0, "a": None}
 
 
 def test_a_disk_that_is_full_is_no_tampering(path, monkeypatch):

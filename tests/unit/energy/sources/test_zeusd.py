@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cryoflux.energy.sources.zeusd import find_zeusd, zeusd_address
-from cryoflux.energy.window import Accumulator, Limits
+from cryoflux.energy.window import Accumulator, SourceLimits
 from energy_fakes import FakeClock, powercap_zone
 from running import CEILING_S
 
@@ -235,7 +235,7 @@ def test_a_restarted_daemon_that_forgot_its_wraps_costs_no_counter_range(zeusd):
     clock = FakeClock()
     zeusd.energies["0"]["cpu_energy_uj"] = 262_143_000_000 + 40_000_000
     (source, _), _ = find_zeusd(zeusd.address, clock)
-    meter = Accumulator(Limits(source.range_uj, source.max_power_uw, source.resolution_uj, ticks=True))
+    meter = Accumulator(SourceLimits(source.range_uj, source.max_power_uw, source.resolution_uj, ticks=True))
     meter.advance(source.read())
     start = meter.mark()
     clock.forward(1)

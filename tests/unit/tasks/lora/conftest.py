@@ -18,7 +18,7 @@ from cryoflux.state import ADAPTER
 from cryoflux.tasks.lora.adapter import Trained
 from cryoflux.tasks.lora.base_model import load_base
 from cryoflux.tasks.lora.head import HeadModel
-from cryoflux.tasks.lora.lean import Material, train_lean
+from cryoflux.tasks.lora.lean import TrainingMaterial, train_lean
 from cryoflux.tasks.lora.merge import merged_tensors
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.pacing import Limits, Progress
@@ -54,14 +54,14 @@ class Workshop:
     def meter(self, each_uj: int) -> Meter:
         return Meter(each_uj)
 
-    def material(self, recipe: Recipe, drawn: int = 0) -> Material:
+    def material(self, recipe: Recipe, drawn: int = 0) -> TrainingMaterial:
         return self.loaded.material(recipe, drawn)
 
     def train(
         self,
         recipe: Recipe,
         *,
-        material: Material | None = None,
+        material: TrainingMaterial | None = None,
         meter: Meter | None = None,
         limit_uj: int = 10**9,
         stop: Callable[[], bool] = lambda: False,

@@ -5,18 +5,19 @@ from pathlib import Path
 import pytest
 
 from cryoflux.errors import UsageError
+from cryoflux.log_view import open_log
 from cryoflux.receipts.statement import Outcome
-from cryoflux.report.attempts import attempt_points
-from cryoflux.report.picture import draw_attempts
+from cryoflux.report.picture import draw_attempts, points_of
 from synthetic_state import SyntheticState, open_state
 
 
 def test_a_point_for_every_attempt_that_the_holdout_judged(pristine: SyntheticState) -> None:
-    points = attempt_points(pristine.entries)
-    assert [point.number for point in points] == [1, 2, 4]
-    assert [point.outcome for point in points] == [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.ACCEPTED]
-    assert [point.kept for point in points] == [True, False, True]
-    assert (points[0].joules, points[0].joules_hi) == (100.0, 110.0)
+    points = points_of(open_log(pristine.path))
+    assert [attempt.number for attempt, _, _ in points] == [1, 2, 4]
+    assert [attempt.kept for attempt, _, _ in points] == [True, False, True]
+    attempt, delta, half = points[0]
+    assert (attempt.joules, delta) == (100.0, attempt.delta)
+    assert (attempt.delta_lo, attempt.delta_hi) == pytest.approx((delta - half, delta + half))
 
 
 def test_what_its_screen_stopped_is_no_point_and_a_partial_mean_is_over_what_was_read(tmp_path: Path) -> None:
@@ -25,9 +26,9 @@ def test_what_its_screen_stopped_is_no_point_and_a_partial_mean_is_over_what_was
     made.screen_out()
     made.conclude_attempt(made.announce(), -0.01, read=32)
     made.finish()
-    points = attempt_points(made.entries)
-    assert [point.number for point in points] == [1, 3]
-    assert points[1].delta == pytest.approx(-0.011, abs=0.0005)
+    points = points_of(open_log(made.path))
+    assert [attempt.number for attempt, _, _ in points] == [1, 3]
+    assert points[1][1] == pytest.approx(-0.011, abs=0.0005)
 
 
 def test_the_picture_tells_kept_undecided_and_rejected_apart(tmp_path: Path) -> None:
@@ -37,8 +38,8 @@ def test_the_picture_tells_kept_undecided_and_rejected_apart(tmp_path: Path) -> 
     made.attempt(0.0005)
     made.attempt(0.001, outcome=Outcome.UNDECIDED)
     made.finish()
-    points = attempt_points(made.entries)
-    assert [point.outcome.value for point in points] == ["accepted", "rejected", "undecided"]
+    points = points_of(open_log(made.path))
+    assert [attempt.outcome for attempt, _, _ in points] == ["accepted", "rejected", "undecided"]
     draw_attempts(points, tmp_path / "all.svg", title="three")
     draw_attempts(points[:2], tmp_path / "two.svg", title="three")
     both = [(tmp_path / name).read_text() for name in ("all.svg", "two.svg")]

@@ -23,7 +23,7 @@ from cryoflux.config import Settings, load_settings
 from cryoflux.energy.attribution import Attribution, Snapshot, gross_of, net_of
 from cryoflux.energy.cgroup import CgroupTimes, own_cgroup
 from cryoflux.energy.clock import Clock, SystemClock
-from cryoflux.energy.interface import Kind
+from cryoflux.energy.interface import SourceKind
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.opening import open_meter
 from cryoflux.energy.processes import ProcessTimes, become_subreaper, find_owner
@@ -39,7 +39,7 @@ class SourceUse:
     """What one source gave while the work was done."""
 
     name: str
-    kind: Kind
+    kind: SourceKind
     tier: Tier
     energy: Energy
     """net energy that the work caused, signed"""

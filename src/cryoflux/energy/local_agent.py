@@ -10,7 +10,7 @@ a crash loses no more than that.
 
 from __future__ import annotations
 
-__all__ = ["EmbeddedAgent"]
+__all__ = ["LocalAgent"]
 
 import os
 import threading
@@ -25,10 +25,10 @@ from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.attribution import Attribution, Snapshot
 from cryoflux.energy.baseline import BaselineState
 from cryoflux.energy.clock import BILLION, Clock, SystemClock
-from cryoflux.energy.interface import OpenReservation, Reservation, Sample, Settlement
+from cryoflux.energy.interface import Reservation, Sample, Settlement
 from cryoflux.energy.opening import open_meter
 from cryoflux.energy.processes import Owner, ProcessTimes, find_owner
-from cryoflux.energy.reservations import PERIOD_NS, REST_PERIOD_NS, Metering, ReservationView
+from cryoflux.energy.reservations import PERIOD_NS, REST_PERIOD_NS, OpenReservations, ReservationView
 from cryoflux.energy.sources.cpu_model import CpuModelSource
 from cryoflux.errors import StateLockedError
 from cryoflux.files import lock_exclusively
@@ -47,7 +47,7 @@ def _hold(opened: ExitStack, state: Path) -> None:
         ) from error
 
 
-class EmbeddedAgent:
+class LocalAgent:
     """A meter with a bucket.
 
     Args:
@@ -96,7 +96,7 @@ class EmbeddedAgent:
             )
             opened.callback(self._meter.close)
             self._keys = state / "keys"
-            self._metering = Metering(self._meter, self._proc_root)
+            self._reservations = OpenReservations(self._meter, self._proc_root)
             self._self = find_owner(os.getpid(), self._clock.boot_id, self._proc_root)
             self._own = self._own_attribution(watch=served)
             self._written = self._meter.refresh()
@@ -127,7 +127,7 @@ class EmbeddedAgent:
         for record in self._bucket.open_records():
             # One of this very process was left by a meter that was closed: it is settled, not resumed.
             if self._alive(record.owner) is not False and record.owner != self._self:
-                self._metering.resume(record)
+                self._reservations.resume(record)
 
     def _alive(self, owner: Owner | None) -> bool | None:
         if owner is None:
@@ -136,14 +136,14 @@ class EmbeddedAgent:
 
     def _each_second(self, now: Snapshot) -> None:
         with self._lock:
-            period_ns = PERIOD_NS if len(self._metering) else REST_PERIOD_NS
+            period_ns = PERIOD_NS if len(self._reservations) else REST_PERIOD_NS
             if now.monotonic_ns - self._written.monotonic_ns >= period_ns * 9 // 10:
                 self._write(now)
 
     def _write(self, now: Snapshot) -> None:
         """Make durable what was metered up to now; what cannot be written is kept for the next time."""
         net = self._meter.net(self._written, now) if self._credits else None
-        self._bucket.tick(net, self._metering.charges())
+        self._bucket.tick(net, self._reservations.charges())
         self._written = now
 
     @property
@@ -203,8 +203,8 @@ class EmbeddedAgent:
         with self._lock:
             self._bring_up_to_date(self._meter.refresh())
             reservation = self._bucket.take(uj, request_id=request_id, owner=owner, log=log)
-            if reservation.id not in self._metering:
-                self._metering.begin(reservation.id, owner)
+            if reservation.id not in self._reservations:
+                self._reservations.begin(reservation.id, owner)
             return reservation
 
     def owner_of(self, pid: int, boot_id: str, start_ticks: int | None = None) -> Owner | None:
@@ -219,8 +219,8 @@ class EmbeddedAgent:
         """Net energy that the reserving process caused since the take, signed."""
         with self._lock:
             self._bring_up_to_date(self._meter.refresh())
-            if reservation_id in self._metering:
-                return self._metering.spent(reservation_id)
+            if reservation_id in self._reservations:
+                return self._reservations.spent(reservation_id)
             return self._current(reservation_id).energy
 
     def _bring_up_to_date(self, now: Snapshot) -> None:
@@ -228,12 +228,12 @@ class EmbeddedAgent:
             self._write(now)
 
     def _current(self, reservation_id: str) -> Charge:
-        if reservation_id in self._metering:
-            return self._metering.charge(reservation_id)
+        if reservation_id in self._reservations:
+            return self._reservations.charge(reservation_id)
         record = self._bucket.record(reservation_id)
         if record.state == "open":
-            return self._metering.recovered(record)
-        return record.settled or self._metering.empty_charge()
+            return self._reservations.recovered(record)
+        return record.settled or self._reservations.empty_charge()
 
     def settle(self, reservation_id: str) -> Settlement:
         """Charge what was spent and give the rest back, or record the overdraft; idempotent.
@@ -244,7 +244,7 @@ class EmbeddedAgent:
         with self._lock:
             current = self._current(reservation_id).settled()
             reservation, charge = self._bucket.settle(reservation_id, current)
-            self._metering.end(reservation_id)
+            self._reservations.end(reservation_id)
             return Settlement(
                 reservation_id=reservation_id,
                 reserved_uj=reservation.reserved_uj,
@@ -270,21 +270,12 @@ class EmbeddedAgent:
         """Give a reservation back whole."""
         with self._lock:
             self._bucket.release(reservation_id)
-            self._metering.end(reservation_id)
+            self._reservations.end(reservation_id)
 
     def find(self, request_id: str) -> Reservation | None:
         """The reservation that a request id was given, open or settled."""
         record = self._bucket.find(request_id)
         return record.reservation if record and record.state != "released" else None
-
-    def open_reservations(self) -> tuple[OpenReservation, ...]:
-        """Reservations that a crash left behind: open, and not metered here."""
-        with self._lock:
-            return tuple(
-                OpenReservation(record.reservation, self._metering.recovered(record).energy)
-                for record in self._bucket.open_records()
-                if record.reservation.id not in self._metering
-            )
 
     def views(self, request_id: str | None = None) -> tuple[ReservationView, ...]:
         """All open reservations, or the one of a request id in whatever state."""

@@ -13,7 +13,7 @@ import pytest
 from cryoflux.config import load_settings
 from cryoflux.energy.account.bucket import ReservationConflictError
 from cryoflux.energy.baseline import Baseline, load_baseline
-from cryoflux.energy.embedded import EmbeddedAgent
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.errors import BudgetError, StateLockedError
 from energy_fakes import FakeClock, FakeNvml, FakeProc, powercap_zone
 
@@ -35,7 +35,7 @@ class Bench:
 
     def open(self, **options):
         options = {"clock": self.clock, "nvml": FakeNvml([]), "background": False, **options}
-        return EmbeddedAgent(self.settings, self.state, **options)
+        return LocalAgent(self.settings, self.state, **options)
 
     def draw(self, power_w, seconds):
         self.energy_uj += round(power_w * seconds * 1e6)
@@ -145,7 +145,7 @@ def test_nothing_is_taken_that_is_not_there(bench):
     agent = bench.open()
     with pytest.raises(BudgetError):
         agent.take(1, request_id="a")
-    assert agent.open_reservations() == ()
+    assert agent.views() == ()
     agent.close()
 
 
@@ -236,14 +236,14 @@ def test_a_crash_is_charged_what_was_noted_and_a_second_more_may_have_been_spent
     bench.proc.end(process.pid)
     bench.second(90.0)
     after = bench.open()
-    (left,) = after.open_reservations()
+    (left,) = after.views()
     assert left.reservation == taken
     assert left.spent.uj == 30_000_000
     settlement = after.settle(taken.id)
     assert settlement.energy.uj == 30_000_000
     assert settlement.energy.hi_uj >= 30_000_000 + 200_000_000
     assert "recovered" in settlement.energy.flags
-    assert after.open_reservations() == ()
+    assert after.views() == ()
     assert after.bucket_uj() == 470_000_000
     after.close()
 
@@ -280,7 +280,7 @@ def test_a_living_process_is_metered_on_across_a_restart_of_the_meter(bench):
     bench.draw(50.0, 1)
     bench.proc.run(1.0, 1.0, 77)
     spent = second.spent(taken.id)
-    assert second.open_reservations() == ()
+    assert second.views()[0].alive
     assert "metered-across-restart" in spent.flags
     assert spent.uj == 60_000_000
     assert spent.lo_uj <= 60_000_000
@@ -293,9 +293,9 @@ def test_a_process_killed_in_the_middle_leaves_its_joules_on_the_books(tmp_path)
         import os, signal, time
         from pathlib import Path
         from cryoflux.config import load_settings
-        from cryoflux.energy.embedded import EmbeddedAgent
+        from cryoflux.energy.local_agent import LocalAgent
         settings = load_settings({{"powercap_root": "/nowhere", "nvml": False}}, environ={{}}).settings
-        agent = EmbeddedAgent(settings, Path({str(tmp_path / "state")!r}))
+        agent = LocalAgent(settings, Path({str(tmp_path / "state")!r}))
         agent.grant(10**10, request_id="g", note="")
         taken = agent.take(10**9, request_id="a")
         while agent.spent(taken.id).uj < 4_000_000 or time.process_time() < 2:
@@ -304,8 +304,8 @@ def test_a_process_killed_in_the_middle_leaves_its_joules_on_the_books(tmp_path)
     """)
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
     settings = load_settings({"powercap_root": "/nowhere", "nvml": False}, environ={}).settings
-    agent = EmbeddedAgent(settings, tmp_path / "state", background=False)
-    (left,) = agent.open_reservations()
+    agent = LocalAgent(settings, tmp_path / "state", background=False)
+    (left,) = agent.views()
     settlement = agent.settle(left.reservation.id)
     assert settlement.energy.uj > 0
     assert "recovered" in settlement.energy.flags
