@@ -6,7 +6,7 @@ Each flip is made in a copy of a small, complete state (``tests/synthetic_state`
 model of that state has several tensors, most of which its versions share, as after LoRA. A flip is
 
 - *detected*: verification fails;
-- *named*: a failed check names the file, or the entry whose row it changed;
+- *named*: a failed check names the file; or every entry whose row it changed or, in a database, hit;
 - *located*: the entry was named, or the very bit or the tensor (or its line in the header) was found from
   signed digests alone (`verification.locating`), and it is the right one;
 - *harmless*: verification passes, and reading everything again gives what was signed, byte for byte;
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import shutil
 import sqlite3
 import struct
@@ -24,8 +25,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -33,12 +35,13 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 import synthetic_parts
 from cryoflux.digests import CHECKSUMS, listed_digests, read_tensor_entries
-from cryoflux.errors import CryoFluxError
+from cryoflux.errors import CryoFluxError, StateTamperedError
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.store import Row, StoredRows
 from cryoflux.signing.keys import load_public_key, raw_public_key
 from cryoflux.verification.locating import damaged_tensor, flipped_bit, part_of, tensor_spans
 from cryoflux.verification.result import Report, Status
+from row_bytes import row_spans
 from synthetic_state import SyntheticState, make_state
 from verifying import verify_target
 
@@ -98,9 +101,12 @@ class Tally:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Every row of a database of receipts."""
-    with closing(StoredRows(path)) as rows:
-        return list(rows)
+    """Every row of a database of receipts; of a damaged one, what can be read."""
+    found = []
+    with closing(StoredRows(path)) as rows, suppress(StateTamperedError):
+        for row in rows:
+            found.append(row)  # noqa: PERF402 - what came before the damage counts
+    return found
 
 
 class Flipper:
@@ -109,6 +115,7 @@ class Flipper:
     def __init__(self, made: SyntheticState) -> None:
         self.state = made.path
         self.rows = read_rows(self.state / "receipts.db")
+        self.spans = [span for span in row_spans(self.state / "receipts.db") if span.own]
         self.account = dump(self.state / "account.db")
         self.keys = {path.name: public(path) for path in (self.state / "keys").glob("*.pub")}
 
@@ -124,11 +131,12 @@ class Flipper:
             report = verify_target(self.state)
             if not report.ok:
                 tally.detected += 1
-                named = self._named(kind, where, report)
+                entries = self._entries(bit // 8) if kind == "database" else set()
+                named = self._named(kind, where, report, entries)
                 tally.named += named
-                tally.located += named and kind == "database" and bool(self._changed_entries())
+                tally.located += named and bool(entries)
                 found = self._located(path, bytes(changed))
-            elif why := self._harmless(kind, path):
+            elif why := self._harmless(kind, path, bit // 8):
                 tally.harmless[why] += 1
             else:
                 tally.missed.append(f"{where}, bit {bit}")
@@ -140,27 +148,32 @@ class Flipper:
             tally.located += right
             tally.mislocated += not right
 
-    def _named(self, kind: str, where: str, report: Report) -> bool:
+    def _named(self, kind: str, where: str, report: Report, entries: set[int]) -> bool:
         subjects = {check.subject for check in report.checks if check.status is Status.FAIL}
-        if kind == "database" and (entries := self._changed_entries()):
-            return all(any(s.split(" (")[0] == f"entry {i}" for s in subjects) for i in entries)
+        if entries:
+            return entries <= named_entries(subjects)
         if where in subjects or Path(where).name in subjects:
             return True
         # A whole state is named where its database cannot be read.
         return kind == "database" and str(self.state) in subjects
 
-    def _changed_entries(self) -> list[int]:
+    def _hit(self, place: int) -> set[int]:
+        return {span.rows[0] for span in self.spans if span.start <= place < span.end}
+
+    def _entries(self, place: int) -> set[int]:
+        """The entries that have the byte, and those that read differently or not at all for it."""
         try:
             rows = read_rows(self.state / "receipts.db")
         except CryoFluxError:
-            return []
-        same = len(rows) == len(self.rows)
-        return [n for n, (a, b) in enumerate(zip(rows, self.rows, strict=True)) if a != b] if same else []
+            return self._hit(place)
+        changed = {n for n, (a, b) in enumerate(zip_longest(rows, self.rows)) if a != b}
+        return changed | self._hit(place)
 
-    def _harmless(self, kind: str, path: Path) -> str:
+    def _harmless(self, kind: str, path: Path, place: int) -> str:
         """Why a flip that verifies is harmless; empty where it is not."""
         if kind == "database":
-            return "unused page space" if read_rows(path) == self.rows else ""
+            why = "spells the same row" if self._hit(place) else "outside of every row"
+            return why if read_rows(path) == self.rows else ""
         if kind == "joule account":
             return "unused page space" if self._same_account(path) else "a part that no receipt repeats"
         if kind == "public keys":
@@ -213,6 +226,12 @@ class Flipper:
             return "header"  # only a flip in the header makes it unreadable
         digest = path.parent.name
         return damaged_tensor(here, digest, others)
+
+
+def named_entries(subjects: Iterable[str]) -> set[int]:
+    """The entries that failed checks name, one by one or as a range."""
+    found = [re.match(r"entr(?:y|ies) (\d+)(?: to (\d+))?(?: \(|$)", subject) for subject in subjects]
+    return {n for one in found if one for n in range(int(one[1]), int(one[2] or one[1]) + 1)}
 
 
 def dump(path: Path) -> list[object]:

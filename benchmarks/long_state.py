@@ -33,6 +33,7 @@ from cryoflux.receipts.checkpoint import Checkpoint, origin_of, sign_checkpoint
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.merkle import CompactRange, leaf_hash
+from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.statement import (
     CROSS_ENTROPY,
     AttemptName,
@@ -114,12 +115,12 @@ class _Growing:
     """A state that grows."""
 
     path: Path
-    data: Data
-    head: Base
     key: Ed25519PrivateKey
     meter: Ed25519PrivateKey
     account: Bucket
     rows: sqlite3.Connection
+    data: Data = field(init=False)
+    head: Base = field(init=False)
     gain: float = 0.0
     memory: LogState = field(default_factory=LogState)
     tree: CompactRange = field(default_factory=CompactRange)
@@ -146,8 +147,7 @@ class _Growing:
                 predicate=intent,
             )
         )
-        kept = index % (2 * _KEPT_EVERY) == 0
-        self._conclude(intent, opened, 0.02 / (1 + index // 20_000) if kept else 0.0)
+        self._conclude(intent, opened, _gain_at(index))
 
     def _announce(self, index: int) -> Intent:
         uses = self.memory.tasks[TASK].tally(self.data.holdout.sha256).uses if self.memory.tasks else 0
@@ -247,24 +247,39 @@ class _Growing:
         return figure(settlement=signed)
 
 
+def _gain_at(index: int) -> float:
+    """How much the attempt that is announced there lowers the losses, nats."""
+    return 0.02 / (1 + index // 20_000) if index % (2 * _KEPT_EVERY) == 0 else 0.0
+
+
 def _begin(path: Path) -> tuple[Data, Base]:
-    path.mkdir(parents=True)
-    head = make_model(path, [1.0, 0.0, 0.0])
-    return make_data(path), head
+    return make_data(path), make_model(path, [1.0, 0.0, 0.0])
+
+
+def _read(made: _Growing) -> tuple[Data, Base]:
+    """Take up the log that lies there."""
+    for entry in each_entry(made.path):
+        made.memory.take(entry)
+        made.tree.append(bytes.fromhex(entry.leaf_hash))
+        if entry.receipt is not None and entry.receipt.outcome is Outcome.ACCEPTED:
+            made.gain += _gain_at(entry.index - 1)
+    known = made.memory.tasks[TASK]
+    return known.data, known.head
 
 
 def grow(path: Path, count: int) -> None:
-    """Make a state whose log has so many entries, which is even."""
-    data, head = _begin(path)
-    keys = path / KEYS_FOLDER
+    """Make a state whose log has so many entries, which is even, or let one grow to so many."""
+    folder, keys = StateFolder(path), path / KEYS_FOLDER
+    begun = folder.receipts.exists()
+    path.mkdir(parents=True, exist_ok=True)
     key, log_key, meter = (load_key(keys, name, create=True) for name in (RECEIPT_KEY, LOG_KEY, METER_KEY))
-    folder = StateFolder(path)
     ReceiptStore(folder.receipts).close()
     rows = database.connect(folder.receipts, "", 1)
     rows.execute("PRAGMA synchronous=OFF")
     account = _FastBucket(folder.account, SystemClock())
-    account.grant((count + 1) * RESERVED_UJ, request_id="run")
-    made = _Growing(path, data, head, key, meter, account, rows)
+    account.grant((count + 1) * RESERVED_UJ, request_id=f"run {count}")
+    made = _Growing(path, key, meter, account, rows)
+    made.data, made.head = _read(made) if begun else _begin(path)
     made.dud = make_capsule(path, [0.0, 0.0])
     while made.memory.size < count:
         rows.execute("BEGIN")
@@ -275,7 +290,7 @@ def grow(path: Path, count: int) -> None:
     rows.close()
     account.close()
     replace_symlink(folder.head(), f"models/{made.head.digest}")
-    folder.log.mkdir()
+    folder.log.mkdir(exist_ok=True)
     point = Checkpoint(origin_of(key.public_key()), made.tree.size, made.tree.root())
     folder.checkpoint.write_bytes(sign_checkpoint(point, log_key))
     ReceiptLog.open(path).close()  # writes the tiles

@@ -3,9 +3,10 @@
     python benchmarks/verify_scale.py --entries 1000000 --folder long
 
 leaves a state in the folder that ``cryoflux verify long`` reads (`long_state`), or takes the one that
-lies there, and says what verifying it costs: in all, and with signatures left out that were checked before
-(``--trust-memory``). Wall seconds, CPU seconds of this process and of its workers, and the most memory that
-each of them had. Each is measured in a process of its own.
+lies there, and says what verifying it costs: in all; once more, when it was verified before
+(``--trust-memory``, ``--only-new``); and when 1,000 entries were added since. Wall seconds, CPU seconds of
+this process and of its workers, and the most memory that each of them had. Each is measured in a process of
+its own.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ from cryoflux.state import StateFolder
 from cryoflux.tasks.lora.section import SECTIONS
 from cryoflux.verification.result import Status
 from cryoflux.verification.steps import verify_target
+from cryoflux.verification.verified import Trust
 from long_state import grow
+
+_MORE = 1_000
 
 
 def spent_s(who: int) -> float:
@@ -40,10 +44,10 @@ def spent_s(who: int) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def verify_once(state: Path, heads: Path | None, *, trust_memory: bool) -> dict[str, float]:
+def verify_once(state: Path, heads: Path | None, trust: Trust) -> dict[str, float]:
     """What one verification costs; it has to find nothing."""
     began, cpu_s = time.perf_counter(), spent_s(resource.RUSAGE_SELF)
-    report = verify_target(state, sections=SECTIONS, heads=heads, trust_memory=trust_memory)
+    report = verify_target(state, sections=SECTIONS, heads=heads, trust=trust)
     wall_s, cpu_s = time.perf_counter() - began, spent_s(resource.RUSAGE_SELF) - cpu_s
     for check in report.checks:
         if check.status is Status.FAIL:
@@ -59,11 +63,11 @@ def verify_once(state: Path, heads: Path | None, *, trust_memory: bool) -> dict[
     }
 
 
-def measure(what: str, state: Path, heads: Path | None, *, trust_memory: bool = False) -> None:
+def measure(what: str, state: Path, heads: Path | None, trust: Trust = Trust.NOTHING) -> None:
     """The same in a process of its own, and a line about it."""
     command = [sys.executable, __file__, "--once", str(state)]
     command += ["--heads", str(heads)] if heads is not None else []
-    command += ["--trust-memory"] if trust_memory else []
+    command += ["--trust", trust.value]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
     each = 1e6 * (found["cpu_s"] + found["workers_cpu_s"]) / found["entries"]
@@ -108,10 +112,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to make the state; kept afterwards")
     parser.add_argument("--once", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--heads", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--trust-memory", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--trust", type=Trust, default=Trust.NOTHING, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.once is not None:
-        print(json.dumps(verify_once(options.once, options.heads, trust_memory=options.trust_memory)))
+        print(json.dumps(verify_once(options.once, options.heads, options.trust)))
         return
     state = options.folder or Path(mkdtemp(prefix="verify-scale-")) / "state"
     print(f"{options.entries} entries, {os.cpu_count()} cores, Python {sys.version.split()[0]}")
@@ -121,7 +125,10 @@ def main() -> None:
         print(f"made in {time.perf_counter() - began:.1f} s", flush=True)
     heads = Path(mkdtemp(prefix="verify-scale-heads-"))
     measure("verified wholly", state, heads)
-    measure("verified with --trust-memory", state, heads, trust_memory=True)
+    measure("again, with --trust-memory", state, heads, Trust.JUDGED)
+    measure("again, with --only-new", state, heads, Trust.READ)
+    grow(state, size_of(state) + _MORE)
+    measure(f"{_MORE} more, with --only-new", state, heads, Trust.READ)
     opened(state)
     proofs(state, size_of(state))
     shutil.rmtree(heads)

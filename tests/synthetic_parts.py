@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,7 +101,9 @@ def make_capsule(state: Path, values: list[float]) -> list[Subject]:
     write_checksums(folder)
     names = ("adapter_model.safetensors", "adapter_config.json")
     subjects = [Subject(name=n, digest=Sha256Digest(sha256=file_digest(folder / n))) for n in names]
-    folder.rename(state / "capsules" / subjects[0].digest.sha256)
+    kept = state / "capsules" / subjects[0].digest.sha256
+    shutil.rmtree(kept, ignore_errors=True)  # the same update may have been made before
+    folder.rename(kept)
     return subjects
 
 

@@ -22,7 +22,7 @@ def walked(target: Path | Material) -> Walked:
     """A log for the steps on request: all its roots, and its newest receipts."""
     material = read_material(target) if isinstance(target, Path) else target
     tree, recent = GrowingTree(material, range(len(material.rows) + 1)), Recent(100)
-    memory = walk(material.rows, [Form(material), tree, steps._Kept(recent)])
+    memory = walk(material.rows, [Form(material), tree, recent])
     return Walked(material, memory, tree.roots, recent)
 
 

@@ -104,21 +104,21 @@ class TaskState:
         return self.holdouts.get(holdout) or HoldoutTally(0)
 
 
+@dataclass(slots=True)
 class LogState:
-    """The state of a log after the entries that were taken."""
+    """The state of a log after the entries that were taken; nothing but values, so it can be kept."""
 
-    def __init__(self) -> None:
-        self.size = 0
-        """entries"""
-        self.last = ZERO_HASH
-        """leaf hash of the last one"""
-        self.attempts = 0
-        """intents among them"""
-        self.tasks: dict[str, TaskState] = {}
-        self.open: dict[str, OpenIntent] = {}
-        """leaf hash of the intent → what was announced"""
-        self.lessons = Lessons()
-        self._memories: dict[str, Memory] = {}
+    size: int = 0
+    """entries"""
+    last: str = ZERO_HASH
+    """leaf hash of the last one"""
+    attempts: int = 0
+    """intents among them"""
+    tasks: dict[str, TaskState] = field(default_factory=dict)
+    open: dict[str, OpenIntent] = field(default_factory=dict)
+    """leaf hash of the intent → what was announced"""
+    lessons: Lessons = field(default_factory=Lessons)
+    _memories: dict[str, Memory] = field(default_factory=dict)
 
     def take(self, entry: Entry) -> None:
         """Go on by one entry."""

@@ -179,6 +179,7 @@ def verify(
     max_age: str | None = None,
     heads: _Place | None = None,
     trust_memory: bool = False,
+    only_new: bool = False,
     recompute: int = 0,
     spot_check: int = 0,
     spot_receipts: int = 1,
@@ -195,7 +196,8 @@ def verify(
         policy: file that names witnesses; they must have seen the log.
         max_age: how old their word may be: ``1d``.
         heads: folder where heads that were seen are remembered and compared; none to do neither.
-        trust_memory: leave out signatures that were checked before, by what ``heads`` says.
+        trust_memory: of entries that were verified before, by what ``heads`` says, only compare the bytes.
+        only_new: do not even read them.
         recompute: receipts whose losses are evaluated again; needs the training libraries, as the next three.
         spot_check: examples that are evaluated again and that the signer could not choose.
         spot_receipts: of how many receipts.
@@ -207,6 +209,7 @@ def verify(
         UsageError: there is no such target, or what was asked for cannot be done here.
     """
     from cryoflux.verification.steps import verify_target
+    from cryoflux.verification.verified import trust_in
 
     again = asked_again(recompute, spot_check, spot_receipts, retrain)
     with ExitStack() as restored:
@@ -225,7 +228,7 @@ def verify(
             heads=Path(heads) if heads is not None else None,
             sections=sections_of(tasks),
             progress=progress,
-            trust_memory=trust_memory,
+            trust=trust_in(trust_memory=trust_memory, only_new=only_new),
         )
 
 

@@ -61,6 +61,7 @@ def test_a_removed_row_is_found(state: Path, index: int) -> None:
     with database(state) as connection:
         connection.execute("DELETE FROM entries WHERE idx = ?", (index,))
     assert {3, 4} <= numbers(state)
+    assert [c.subject for c in bad(state) if c.number == 3] == [f"entry {index}"]
     with database(state) as connection:
         connection.execute("UPDATE entries SET idx = idx - 1 WHERE idx > ?", (index,))
     assert {3, 4} <= numbers(state)

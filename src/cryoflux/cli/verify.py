@@ -26,8 +26,11 @@ _MARKS = {"ok": "✓", "fail": "✗", "unknown": "?"}
 _TrustMemoryOption = Annotated[
     bool,
     typer.Option(
-        "--trust-memory", help="Leave out signatures that were checked before, by what is remembered here."
+        "--trust-memory", help="Entries that were verified here before: only that they are the same bytes."
     ),
+]
+_OnlyNewOption = Annotated[
+    bool, typer.Option("--only-new", help="Entries that were verified here before are not even read.")
 ]
 _LogKeyOption = Annotated[
     Path | None,
@@ -167,8 +170,10 @@ def _verdict(report: Report) -> str:
     if not report.receipts:
         return f"There is nothing to verify yet: the log holds no receipt.{still_open}"
     signer = "" if report.signer else ", but not who signed them"
+    before = f" Of {report.entries} entries, {report.remembered} by memory." if report.remembered else ""
     return (
-        f"✓ VERIFIED {report.receipts} receipts. Proven: bytes, order, arithmetic and decisions{signer}. "
+        f"✓ VERIFIED {report.receipts} receipts.{before} "
+        f"Proven: bytes, order, arithmetic and decisions{signer}. "
         f"Recomputed: {_recomputed(report)}. "
         f"Attested, not proven: joules, hardware, and that nothing else was tried.{still_open}"
     )
@@ -221,6 +226,7 @@ def verify(
     ] = None,
     log_key: _LogKeyOption = None,
     trust_memory: _TrustMemoryOption = False,
+    only_new: _OnlyNewOption = False,
     task: _TaskOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -228,6 +234,7 @@ def verify(
     from cryoflux.log_view import asked_again, demand_of, sections_of
     from cryoflux.signing.keys import load_public_key
     from cryoflux.verification.steps import verify_target
+    from cryoflux.verification.verified import trust_in
 
     place = _target(target, state)
     named: _Named = {
@@ -236,14 +243,19 @@ def verify(
         "demand": demand_of(policy, max_age),
         "heads": None if no_memory else heads or _remembered_heads(),
     }
+    if no_memory and (trust_memory or only_new):
+        raise UsageError(
+            "--no-memory leaves nothing to trust.",
+            why="--trust-memory and --only-new go by what is remembered here of this log.",
+            hint="Leave out --no-memory.",
+        )
     if _is_claim(place, log_key, recompute + spot_check + retrain):
         _verify_claim(place, named, log_key, as_json=as_json)
         return
     again = asked_again(recompute, spot_check, spot_receipts, retrain)
     checks, progress = sections_of(task or ()), _Progress()
-    report = verify_target(
-        place, **named, again=again, sections=checks, progress=progress, trust_memory=trust_memory
-    )
+    trust = trust_in(trust_memory=trust_memory, only_new=only_new)
+    report = verify_target(place, **named, again=again, sections=checks, progress=progress, trust=trust)
     if as_json:
         emit_json(report.to_json())
     else:

@@ -11,6 +11,7 @@ __all__ = [
     "CompactRange",
     "consistency_proof",
     "consistency_ranges",
+    "fold_peaks",
     "inclusion_proof",
     "inclusion_ranges",
     "leaf_hash",
@@ -40,10 +41,11 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 class CompactRange:
     """The roots of the perfect subtrees of a growing tree: all that an append needs to know."""
 
-    __slots__ = ("_peaks", "size")
+    __slots__ = ("peaks", "size")
 
     def __init__(self, leaves: Iterable[bytes] = ()) -> None:
-        self._peaks: list[bytes] = []
+        self.peaks: list[bytes] = []
+        """the widest first"""
         self.size = 0
         for leaf in leaves:
             self.append(leaf)
@@ -52,19 +54,24 @@ class CompactRange:
         """Add one leaf hash on the right."""
         carry, position = leaf, self.size
         while position & 1:
-            carry = node_hash(self._peaks.pop(), carry)
+            carry = node_hash(self.peaks.pop(), carry)
             position >>= 1
-        self._peaks.append(carry)
+        self.peaks.append(carry)
         self.size += 1
 
     def root(self) -> bytes:
         """The root over all leaves so far."""
-        if not self._peaks:
-            return EMPTY_ROOT
-        *rest, root = self._peaks
-        for peak in reversed(rest):
-            root = node_hash(peak, root)
-        return root
+        return fold_peaks(self.peaks)
+
+
+def fold_peaks(peaks: Sequence[bytes]) -> bytes:
+    """The root over perfect subtrees that stand side by side, the widest first."""
+    if not peaks:
+        return EMPTY_ROOT
+    *rest, root = peaks
+    for peak in reversed(rest):
+        root = node_hash(peak, root)
+    return root
 
 
 def root_hash(leaves: Iterable[bytes]) -> bytes:

@@ -13,7 +13,7 @@ from cryoflux.errors import StateError, StateTamperedError, UsageError, Verifica
 from cryoflux.receipts.decoding import NewerFormatError
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.revocation import Authority
-from cryoflux.receipts.store import DATABASE, StoredRows
+from cryoflux.receipts.store import DATABASE, Row, StoredRows
 from cryoflux.signing.keys import KEYS_FOLDER, RECEIPT_KEY, load_public_key
 
 _SHORTEST_PREFIX = 4
@@ -61,12 +61,14 @@ def each_entry(state: Path) -> Iterator[Entry]:
         )
     with closing(StoredRows(path)) as rows:
         for index, row in enumerate(rows):
-            yield _parse(path, index, row.envelope)
+            yield _parse(path, index, row)
 
 
-def _parse(path: Path, index: int, envelope: bytes) -> Entry:
+def _parse(path: Path, index: int, row: Row) -> Entry:
     try:
-        return parse_entry(index, envelope)
+        if row.lost is not None:
+            raise VerificationError(row.lost or "the database lacks it")
+        return parse_entry(index, row.envelope)
     except NewerFormatError as error:
         raise StateError(f"Entry {index}: {error.what}", why=error.why, hint=error.hint) from error
     except VerificationError as error:

@@ -12,7 +12,9 @@ __all__ = ["DATABASE", "Columns", "ReceiptStore", "Row", "StoredRows", "columns_
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -46,6 +48,7 @@ CREATE TRIGGER entries_delete BEFORE DELETE ON entries
 """
 _TRIGGERS = {"entries_append", "entries_update", "entries_delete"}
 _SELECT = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx >= ? ORDER BY idx"
+_SELECT_ONE = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Row:
     """none where the source has no table (an exported file)"""
     leaf: str | None
     envelope: bytes
+    lost: str | None = None
+    """of one that is not here: why it cannot be read, empty where the table lacks it; none for all others"""
 
 
 def columns_of(statement: Statement | KeyStatement) -> Columns:
@@ -90,16 +95,95 @@ def _row(values: tuple[Any, ...]) -> Row:
     )
 
 
+def _remains(values: tuple[Any, ...]) -> Row:
+    """A row, or what is left of it: the envelope is what counts, and the columns are held against it."""
+    match values:
+        case (int(index), str(kind), str(task_id), str(outcome), str(leaf), bytes(envelope)):
+            return Row(index, Columns(kind, task_id, outcome), leaf, envelope)
+        case (int(index), *texts, bytes(envelope)):
+            kind, task_id, outcome, leaf = (text if isinstance(text, str) else "" for text in texts)
+            return Row(index, Columns(kind, task_id, outcome), leaf, envelope)
+    return Row(values[0], None, None, b"", "its row holds values of the wrong types")
+
+
+def _tampered(path: Path, what: object) -> StateTamperedError:
+    return StateTamperedError(
+        f"{path} cannot be read: {what}.",
+        why="Somebody or something changed it, so what it says is not evidence any more.",
+        hint="Restore it from a backup, or start afresh with --state DIR.",
+    )
+
+
 def _select(connection: sqlite3.Connection, path: Path, start: int = 0) -> Iterator[Row]:
     try:
         for values in connection.execute(_SELECT, (start,)):
             yield _row(values)
     except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
-        raise StateTamperedError(
-            f"{path} cannot be read: {error}.",
-            why="Somebody or something changed it, so what it says is not evidence any more.",
-            hint="Restore it from a backup, or start afresh with --state DIR.",
-        ) from error
+        raise _tampered(path, error) from error
+
+
+class _Reading:
+    """One way through the rows of a database that may be damaged.
+
+    Args:
+        connection: to it.
+        path: its file.
+        size: how many rows it says that it has.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, size: int) -> None:
+        self._connection, self._path = connection, path
+        self._place, self._places, self._wrong = 0, size, ""
+        with suppress(sqlite3.Error):  # a row with a negative number has no place in a log
+            hidden = connection.execute("SELECT count(*) FROM entries WHERE idx < 0").fetchone()[0]
+            self._places -= int(hidden)
+
+    def rows(self) -> Iterator[Row]:
+        """As `StoredRows` gives them."""
+        while self._place < self._places:  # each turn reads on until something is wrong
+            lost = ""
+            try:
+                yield from self._in_order()
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                self._wrong = self._wrong or str(error)
+                if self._connection.text_factory is str:
+                    # The driver gives no row with a text that is none. From here on it is just another text.
+                    self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+                    continue
+                lost = str(error)
+            if self._place < self._places:
+                self._wrong = self._wrong or "it holds fewer rows than its index"
+                yield self._alone(lost)
+                self._place += 1
+        if self._wrong:
+            raise _tampered(self._path, self._wrong)
+        yield from _select(self._connection, self._path, self._place)
+
+    def _in_order(self) -> Iterator[Row]:
+        """The rows from here on, until one is missing."""
+        held = None
+        for values in self._connection.execute(_SELECT, (self._place,)):
+            if held is not None:
+                if values[0] != self._place + 1:
+                    return
+                yield _remains(held)  # only its number is another one, as the row after it shows
+                held, self._place = None, self._place + 1
+            if values[0] == self._place:
+                yield _remains(values)
+                self._place += 1
+            else:
+                held, self._wrong = values, self._wrong or "its rows are not in order"
+        if held is not None and self._place + 1 == self._places:
+            yield _remains(held)
+            self._place += 1
+
+    def _alone(self, lost: str) -> Row:
+        """The row that is due, looked up by its number: for that its neighbours need not be whole."""
+        try:
+            values = self._connection.execute(_SELECT_ONE, (self._place,)).fetchone()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            return Row(self._place, None, None, b"", str(error))
+        return Row(self._place, None, None, b"", lost) if values is None else _remains(values)
 
 
 class StoredRows(Sequence[Row]):
@@ -115,6 +199,7 @@ class StoredRows(Sequence[Row]):
         self._connection = database.read_only(path)
         try:
             self._connection.execute("BEGIN")  # what is written from now on is not seen
+            self._connection.execute(f"EXPLAIN {_SELECT}", (0,))  # a damaged table lacks one of its columns
             found = self._connection.execute("SELECT count(*) FROM entries").fetchone()[0]
         except (sqlite3.Error, UnicodeDecodeError) as error:
             self._connection.close()
@@ -125,7 +210,20 @@ class StoredRows(Sequence[Row]):
         return self._size
 
     def __iter__(self) -> Iterator[Row]:
-        return _select(self._connection, self._path)
+        """Every row in its place; damage does not end it: what is lost says why, and the next ones follow.
+
+        Raises:
+            StateTamperedError: something was damaged; only after all that can be read.
+        """
+        return _Reading(self._connection, self._path, self._size).rows()
+
+    def since(self, start: int) -> Iterator[Row]:
+        """The rows from one on, in order, up to the first that is damaged.
+
+        Raises:
+            StateTamperedError: there is one.
+        """
+        return _select(self._connection, self._path, start)
 
     @overload
     def __getitem__(self, index: int) -> Row: ...

@@ -22,11 +22,11 @@ __all__ = [
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryoflux.files import storage_errors, write_atomic
-from cryoflux.receipts.merkle import CompactRange, leaf_hash, root_hash
+from cryoflux.receipts.merkle import CompactRange, fold_peaks, leaf_hash, root_hash
 
 TILE_WIDTH = 256
 ENTRIES = "entries"
@@ -150,46 +150,49 @@ def _tiles_of_level(level: int | None, start: int, size: int) -> Iterator[Tile]:
         yield Tile(level, index, min(TILE_WIDTH, size - index * TILE_WIDTH))
 
 
+@dataclass(slots=True)
 class Edge:
     """The right edge of a growing tree: all that an append needs, however long the log is."""
 
-    def __init__(self) -> None:
-        self._rows: list[list[bytes]] = [[]]
-        self._full: list[int] = [0]
-        self._range = CompactRange()
+    rows: list[list[bytes]] = field(default_factory=lambda: [[]])
+    """of each level, the hashes that fill no tile yet"""
+    full: list[int] = field(default_factory=lambda: [0])
+    """of each level, how many tiles are full"""
 
     @property
     def size(self) -> int:
         """Entries so far."""
-        return self._range.size
+        return TILE_WIDTH * self.full[0] + len(self.rows[0])
 
     def root(self) -> bytes:
         """The root over all entries so far."""
-        return self._range.root()
+        # A perfect subtree that is wider lies further left: a level's hashes stand before those below it.
+        peaks = [peak for row in reversed(self.rows) for peak in CompactRange(row).peaks]
+        return fold_peaks(peaks)
 
     def append(self, leaf: bytes) -> list[tuple[Tile, bytes]]:
         """Add a leaf hash; the tiles that this has completed, with what they hold."""
-        self._range.append(leaf)
+        self.rows[0].append(leaf)
+        if len(self.rows[0]) < TILE_WIDTH:
+            return []
         completed: list[tuple[Tile, bytes]] = []
-        carry, level = leaf, 0
-        while True:
-            row = self._rows[level]
-            row.append(carry)
-            if len(row) < TILE_WIDTH:
-                return completed
-            completed.append((Tile(level, self._full[level], TILE_WIDTH), b"".join(row)))
-            carry, self._rows[level] = root_hash(row), []
-            self._full[level] += 1
+        level = 0
+        while len(row := self.rows[level]) == TILE_WIDTH:
+            completed.append((Tile(level, self.full[level], TILE_WIDTH), b"".join(row)))
+            self.rows[level] = []
+            self.full[level] += 1
             level += 1
-            if level == len(self._rows):
-                self._rows.append([])
-                self._full.append(0)
+            if level == len(self.rows):
+                self.rows.append([])
+                self.full.append(0)
+            self.rows[level].append(root_hash(row))
+        return completed
 
     def partial(self) -> list[tuple[Tile, bytes]]:
         """The tiles that are not full yet, with what they hold."""
         return [
-            (Tile(level, self._full[level], len(row)), b"".join(row))
-            for level, row in enumerate(self._rows)
+            (Tile(level, self.full[level], len(row)), b"".join(row))
+            for level, row in enumerate(self.rows)
             if row
         ]
 

@@ -123,7 +123,8 @@ class Memory:
 
     def __post_init__(self) -> None:
         self.min_delta_nano = max(self.min_delta_nano, _SMALLEST_NANO)
-        self._all.add(_FIRST_GAIN * self.min_delta_nano, _ONE)
+        if not self._all.weight:  # else it comes back from where it was kept
+            self._all.add(_FIRST_GAIN * self.min_delta_nano, _ONE)
 
     def learn(self, lesson: Lesson) -> None:
         """Remember one more attempt."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 __all__ = ["Lessons", "taught"]
 
-from array import array
+import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from cryoflux.receipts.statement import Cause, Intent, Outcome, Receipt, Screen
 from cryoflux.scheduling.efficiency import Lesson
 
 _SILENT = frozenset({Cause.INTERRUPTED, Cause.CRASHED, Cause.UNRESERVED})
 """causes that say nothing of an arm"""
-_WIDTH = 6
+_NUMBERS = struct.Struct("<6q")
 _NO_DELTA = -(1 << 62)
 """stands for none; no Δ is that large"""
 
@@ -50,24 +51,27 @@ def _mean_delta(screen: Screen | None) -> int | None:
     return (screen.base_loss_sum - screen.new_loss_sum) // screen.count
 
 
+@dataclass(slots=True)
 class Lessons:
     """Many lessons in little memory: six numbers each, and their arms by number."""
 
-    def __init__(self) -> None:
-        self._numbers = array("q")
-        self._arms: dict[tuple[str, str], int] = {}
+    numbers: bytearray = field(default_factory=bytearray)
+    arms: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(task, arm) → its number"""
 
     def __len__(self) -> int:
-        return len(self._numbers) // _WIDTH
+        return len(self.numbers) // _NUMBERS.size
 
     def append(self, lesson: Lesson) -> None:
         """Keep one more."""
-        arm = self._arms.setdefault((lesson.task, lesson.arm), len(self._arms))
+        arm = self.arms.setdefault((lesson.task, lesson.arm), len(self.arms))
         delta = _NO_DELTA if lesson.screen_delta_nano is None else lesson.screen_delta_nano
-        self._numbers.extend((arm, lesson.kept, delta, lesson.prior_uj, lesson.hi_uj, lesson.starved_uj))
+        amounts = lesson.prior_uj, lesson.hi_uj, lesson.starved_uj
+        self.numbers += _NUMBERS.pack(arm, lesson.kept, delta, *amounts)
 
     def __iter__(self) -> Iterator[Lesson]:
-        arms = list(self._arms)
-        for at in range(0, len(self._numbers), _WIDTH):
-            arm, kept, delta, *amounts = self._numbers[at : at + _WIDTH]
-            yield Lesson(*arms[arm], bool(kept), None if delta == _NO_DELTA else delta, *amounts)
+        arms = list(self.arms)
+        for place, kept, delta, prior_uj, hi_uj, starved_uj in _NUMBERS.iter_unpack(self.numbers):
+            task, arm = arms[place]
+            seen = None if delta == _NO_DELTA else delta
+            yield Lesson(task, arm, bool(kept), seen, prior_uj, hi_uj, starved_uj)

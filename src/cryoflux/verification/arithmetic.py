@@ -11,6 +11,8 @@ __all__ = ["ARITHMETIC", "Arithmetic"]
 from collections.abc import Iterator
 from typing import ClassVar
 
+from msgspec import field
+
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.sequential import looks
 from cryoflux.log_state import LogState, SignedLosses
@@ -18,21 +20,27 @@ from cryoflux.receipts.profiles import TOLERANCES
 from cryoflux.receipts.statement import Evaluation, Hits
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.verification.result import Check, NumberedStep, unknown
-from cryoflux.verification.walk import Fold, Paired, Seen
+from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 ARITHMETIC = NumberedStep(6, "arithmetic of Δ")
+
+
+class _Sums(Tally):
+    evaluated: int = 0
+    screened: int = 0
+    hits: dict[str, bool] = field(default_factory=dict)
+    """task → whether its examples can be right or wrong, as its first evaluation or screen has it"""
 
 
 class Arithmetic(Fold):
     """Step 6: sums and counts of each evaluation and screen are possible and agree."""
 
     step: ClassVar = ARITHMETIC
+    tally: _Sums
 
     def __init__(self) -> None:
         super().__init__()
-        self._evaluated = self._screened = 0
-        self._hits: dict[str, bool] = {}
-        """task → whether its examples can be right or wrong, as its first evaluation or screen has it"""
+        self.tally = _Sums()
 
     def take(self, seen: Seen, memory: LogState) -> None:
         """Look at the sums of the next receipt."""
@@ -40,13 +48,13 @@ class Arithmetic(Fold):
             return
         training, evaluation = paired.receipt.training, paired.receipt.evaluation
         if evaluation is not None:
-            self._evaluated += 1
+            self.tally.evaluated += 1
             self.findings.fail(paired, _evaluation(paired, evaluation))
             self.findings.fail(paired, _contradiction(paired, evaluation, memory))
             self.findings.fail(paired, self._other_hits(paired, evaluation.hits))
             self._ask_profile(paired, evaluation.profile)
         if training is not None and training.screen is not None:
-            self._screened += 1
+            self.tally.screened += 1
             self.findings.fail(paired, self._other_hits(paired, training.screen.hits))
             impossible = _impossible(evidence_of(training.screen), "screen")
             self.findings.fail(paired, (f"its screen: {complaint}" for complaint in impossible))
@@ -54,7 +62,7 @@ class Arithmetic(Fold):
     def _other_hits(self, paired: Paired, hits: Hits | None) -> Iterator[str]:
         # Left out where they would speak against an update, they would only ever speak for one.
         has = hits is not None
-        if self._hits.setdefault(paired.receipt.task.name, has) != has:
+        if self.tally.hits.setdefault(paired.receipt.task.name, has) != has:
             yield f"{'counts' if has else 'does not count'} right examples, unlike its task's first receipt"
 
     def _ask_profile(self, paired: Paired, profile: str) -> None:
@@ -64,8 +72,8 @@ class Arithmetic(Fold):
 
     def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
         """The lines of the step."""
-        screens = f", and so do {self._screened} screens" if self._screened else ""
-        return self.findings.conclude(ARITHMETIC, f"{self._evaluated} evaluations add up{screens}")
+        screens = f", and so do {self.tally.screened} screens" if self.tally.screened else ""
+        return self.findings.conclude(ARITHMETIC, f"{self.tally.evaluated} evaluations add up{screens}")
 
 
 def _evaluation(paired: Paired, said: Evaluation) -> Iterator[str]:

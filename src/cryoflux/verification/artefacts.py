@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from msgspec import field
+
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.sequential import reading_order
 from cryoflux.digests import CHECKSUMS, file_digest, read_tensor_entries, sha256_hex, tensors_digest
@@ -48,7 +50,7 @@ from cryoflux.verification.locating import said_where
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.sections import Sections
-from cryoflux.verification.walk import Fold, Paired, Seen
+from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 ARTEFACTS = NumberedStep(9, "artefacts on the disk")
 _BYTES_PER_EXAMPLE = 18
@@ -92,6 +94,18 @@ def capsule_path(state: Path, statement: ReceiptStatement) -> Path:
     return StateFolder(state).capsule(statement.subject[0].digest.sha256)
 
 
+class _Named(Tally):
+    missing: dict[str, None] = field(default_factory=dict)
+    """digests of versions that were heads and are not here"""
+    accepted: dict[int, int] = field(default_factory=dict)
+    """beginning of the digest of an accepted update → its entry"""
+    data: DataSets = field(default_factory=DataSets)
+    roots: int = 0
+    """Merkle roots of losses that were compared"""
+    behind: Base | None = None
+    """base of the last entry, where that moved a head"""
+
+
 class Artefacts(Fold):
     """Step 9.
 
@@ -101,6 +115,7 @@ class Artefacts(Fold):
     """
 
     step: ClassVar = ARTEFACTS
+    tally: _Named
 
     def __init__(self, material: Material, sections: Sections) -> None:
         super().__init__()
@@ -109,28 +124,23 @@ class Artefacts(Fold):
         self._here = _folders(self._state.models) if self._state is not None else set()
         self._checked: dict[str, tuple[str, FolderState]] = {}
         """digest of a version that is here → its signed files, and how its folder differs from them"""
-        self._missing: dict[str, None] = {}
-        self._accepted: dict[int, int] = {}
-        self._data = DataSets()
+        self.tally = _Named()
         self._last: tuple[tuple[str, int, bool, str, int], Evidence, str] | None = None
         """file of losses, examples read, hits or none, and of which holdout → its sums and its Merkle root"""
         self._whole: dict[tuple[Subject, ...], None] = {}
         """subjects of the newest updates whose files are here, as they were signed"""
-        self._roots = 0
-        self._behind: Base | None = None
-        """base of the last entry, where that accepted an update"""
 
     def take(self, seen: Seen, memory: LogState) -> None:
         """Look at the artefacts of the next entry."""
         state = self._state
         if state is None or seen.entry is None:
             return
-        self._behind = None
+        self.tally.behind = None
         if (intent := seen.entry.intent) is not None:
             first = intent.task.name not in memory.tasks
             self._version(intent.base, needed=first)
             self._subjects(seen, intent)
-            self._data.take(seen.name, intent)
+            self.tally.data.take(seen.name, intent)
         elif seen.paired is not None:
             receipt = seen.paired.receipt
             accepted = receipt.outcome is Outcome.ACCEPTED
@@ -140,10 +150,10 @@ class Artefacts(Fold):
                 self._version(receipt.evaluation.candidate, needed=False)
                 self._losses(state, seen.paired, receipt.evaluation)
             self._capsule(state, seen.paired)
-            self._behind = receipt.base if accepted else None
+            self.tally.behind = receipt.base if accepted else None
         elif (move := seen.entry.move) is not None:
             self._version(move.result, needed=True)
-            self._behind = move.base
+            self.tally.behind = move.base
 
     def _version(self, said: Base, *, needed: bool) -> None:
         """Check a version once; ``needed`` says that it is the head from here on."""
@@ -151,8 +161,8 @@ class Artefacts(Fold):
         if state is None:
             return
         if said.digest not in self._here:
-            if needed and len(self._missing) < _MOST_MISSING:
-                self._missing[said.digest] = None
+            if needed and len(self.tally.missing) < _MOST_MISSING:
+                self.tally.missing[said.digest] = None
             return
         known = self._checked.get(said.digest)
         if known is not None and known[0] == said.files:
@@ -225,7 +235,7 @@ class Artefacts(Fold):
 
     def _merged_twice(self, paired: Paired, first: str) -> None:
         if paired.receipt.outcome is Outcome.ACCEPTED:
-            index = self._accepted.setdefault(int(first[:16], 16), paired.entry.index)
+            index = self.tally.accepted.setdefault(int(first[:16], 16), paired.entry.index)
             if index != paired.entry.index:
                 self.findings.add(failed(paired.name, f"merges the adapter of entry {index} again"))
 
@@ -244,7 +254,7 @@ class Artefacts(Fold):
         if said.losses_root and root != said.losses_root:
             detail = "its Merkle root is not that of its per-example losses"
             self.findings.add(failed(paired.name, detail))
-        self._roots += bool(said.losses_root)
+        self.tally.roots += bool(said.losses_root)
 
     def _read(self, path: Path, said: Evaluation, holdout: Holdout) -> tuple[Evidence, str]:
         hits = said.hits is not None
@@ -266,15 +276,17 @@ class Artefacts(Fold):
         if not memory.tasks:
             return self.findings.conclude(ARTEFACTS, "no entry names an artefact")
         heads = {known.head.digest for known in memory.tasks.values()}
+        for known in memory.tasks.values():
+            self._version(known.head, needed=False)  # of an entry that was not read again, it may be
         for digest in heads - self._here:
             self.findings.add(failed(f"models/{digest}", "the head model is missing"))
-        for digest in self._missing:
+        for digest in self.tally.missing:
             if digest not in heads:
                 self.findings.add(unknown(f"models/{digest}", "this older model version is not kept here"))
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
-        self.findings.extend(self._data.findings(self._state.path))
-        roots = f"; {self._roots} Merkle roots of losses are the signed ones" if self._roots else ""
+        self.findings.extend(self.tally.data.findings(self._state.path))
+        roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
         said = f"head model, adapters, losses and data have the signed digests{roots}"
         return self.findings.conclude(ARTEFACTS, said)
 
@@ -285,7 +297,7 @@ class Artefacts(Fold):
         if target == head.digest:
             return
         # The link is moved after the entry is written, so a crash in between leaves it one version behind.
-        if self._behind is not None and target == self._behind.digest:
+        if self.tally.behind is not None and target == self.tally.behind.digest:
             detail = f"still points at the version before; the next run moves it to models/{head.digest}"
             yield unknown(where, detail)
         else:

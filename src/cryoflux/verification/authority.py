@@ -11,6 +11,8 @@ __all__ = ["BAD_SIGNATURE", "SIGNATURES", "Signatures"]
 
 from typing import ClassVar
 
+from msgspec import field
+
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRotationStatement
@@ -20,10 +22,20 @@ from cryoflux.signing.keys import key_id, raw_public_key
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.signature_pool import SignaturePool
-from cryoflux.verification.walk import Fold, Seen
+from cryoflux.verification.walk import Fold, Seen, Tally
 
 SIGNATURES = NumberedStep(2, "signatures")
 BAD_SIGNATURE = "the signature does not match the payload"
+
+
+class _Signers(Tally):
+    authority: Authority
+    first: str = ""
+    """id of the key that the first entry names"""
+    named: list[str] = field(default_factory=list)
+    """ids of the first three keys that entries name"""
+    keys: int = 0
+    """entries that are about keys"""
 
 
 class Signatures(Fold):
@@ -32,56 +44,59 @@ class Signatures(Fold):
     Args:
         material: what there is to verify.
         pool: checks signatures meanwhile.
-        known: entries at the beginning whose signatures were checked here before, and are not again.
     """
 
     step: ClassVar = SIGNATURES
+    tally: _Signers
 
-    def __init__(self, material: Material, pool: SignaturePool, known: int = 0) -> None:
+    def __init__(self, material: Material, pool: SignaturePool) -> None:
         super().__init__()
-        self._material, self._pool, self._known = material, pool, known
-        self.authority = Authority(material.key)
+        self._material, self._pool = material, pool
+        self.tally = _Signers(Authority(material.key))
         self._raw, self._keyid = b"", ""
-        self._first = ""
-        self._named: dict[str, None] = {}
-        self._keys = 0
         self._later: Finding | None = None
+
+    @property
+    def authority(self) -> Authority:
+        """The keys of the log so far."""
+        return self.tally.authority
 
     def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Look at the signer of the next entry."""
-        entry = seen.entry
+        entry, tally = seen.entry, self.tally
         if entry is None:
             return
-        self._first = self._first or entry.signed.keyid
-        if len(self._named) < 3:
-            self._named.setdefault(entry.signed.keyid)
-        self._keys += entry.key is not None
+        keyid = entry.signed.keyid
+        tally.first = tally.first or keyid
+        if len(tally.named) < 3 and keyid not in tally.named:
+            tally.named.append(keyid)
+        tally.keys += entry.key is not None
         if self._material.key is None:
             return
         if entry.key is not None:
             self._admit(entry)
-        elif seen.index >= self._known:
+        else:
             self._check(entry)
 
     def _admit(self, entry: Entry) -> None:
         if isinstance(entry.key, KeyRotationStatement) and self._material.key is not None:
             pinned = key_id(self._material.key)
             # Anybody can write a log that names somebody else's key as a successor of their own.
-            if entry.key.predicate.successor.keyid == pinned != self._first:
+            if entry.key.predicate.successor.keyid == pinned != self.tally.first:
                 self._later = failed(
                     "signer",
                     "the key that you named came by a rotation; the log began under key "
-                    f"{self._first[:16]}…, which pins it",
+                    f"{self.tally.first[:16]}…, which pins it",
                 )
-        if complaint := self.authority.admit(entry):
+        if complaint := self.tally.authority.admit(entry):
             self.findings.add(failed(entry.name, complaint))
         self._raw, self._keyid = b"", ""
 
     def _check(self, entry: Entry) -> None:
-        if not self._raw and self.authority.receipt_key is not None:
-            self._raw = raw_public_key(self.authority.receipt_key)
-            self._keyid = key_id(self.authority.receipt_key)
-        if entry.signed.keyid != self._keyid and (stranger := self.authority.stranger(entry)):
+        if not self._raw and self.tally.authority.receipt_key is not None:
+            self._raw = raw_public_key(self.tally.authority.receipt_key)
+            self._keyid = key_id(self.tally.authority.receipt_key)
+        if entry.signed.keyid != self._keyid and (stranger := self.tally.authority.stranger(entry)):
             self.findings.add(failed(entry.name, stranger))
             return
         signed = entry.signed
@@ -100,16 +115,14 @@ class Signatures(Fold):
         if self._later is not None:
             return conclude(SIGNATURES, [self._later], "")
         origin = "that you named" if self._material.pinned else "of the state itself; pin it with --key"
-        said = _summary(self.authority, memory.size, key_id(key), origin)
-        if self._known:
-            said += f"; those of the first {self._known} were checked here before, and not again"
+        said = _summary(self.tally.authority, memory.size, key_id(key), origin)
         return self.findings.conclude(SIGNATURES, said)
 
     def _without_key(self) -> Finding:
         if self._material.state is not None:
             return failed("keys/receipt.pub", "is missing or not a public key; name the signer's with --key")
-        named = list(self._named)
-        if len(named) > 1 and not self._keys:
+        named = self.tally.named
+        if len(named) > 1 and not self.tally.keys:
             return failed(str(self._material.target), f"its entries name {len(named)} different keys")
         who = f"all entries name key {named[0][:16]}…" if named else "no entry names a key"
         if len(named) > 1:

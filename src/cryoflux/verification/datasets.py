@@ -57,11 +57,11 @@ def holdout_path(state: Path, data: Data) -> Path | None:
     return None
 
 
+@dataclass(slots=True)
 class DataSets:
     """The data sets that intents name, in the order in which they are met."""
 
-    def __init__(self) -> None:
-        self._used: dict[str, _Used] = {}
+    _used: dict[str, _Used] = field(default_factory=dict)
 
     def take(self, name: str, intent: Intent) -> None:
         """Take note of the data of an intent, which a finding calls ``name``."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 __all__ = ["DECISIONS", "Decisions"]
 
-from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import ClassVar
+
+from msgspec import field
 
 from cryoflux.decision.reason import Reason
 from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
@@ -26,7 +27,7 @@ from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import say
 from cryoflux.verification.choices import choice_findings, is_made_again, says_the_same
 from cryoflux.verification.result import Check, NumberedStep, unknown
-from cryoflux.verification.walk import Fold, Paired, Seen
+from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 DECISIONS = NumberedStep(7, "decisions follow from their rule")
 _MOST_RULES = 16
@@ -37,6 +38,16 @@ class _Unfounded(Exception):  # noqa: N818 - not an error: it becomes a finding
     """No verdict was due."""
 
 
+class _Decided(Tally):
+    choices: int = 0
+    again: int = 0
+    """choices that were made again"""
+    rules: dict[str, int] = field(default_factory=dict)
+    """rule, in words → receipts"""
+    outcomes: dict[str, int] = field(default_factory=dict)
+    """outcome → receipts"""
+
+
 class Decisions(Fold):
     """Step 7: policy, error budget, screen and rule, applied again, give what was recorded.
 
@@ -45,13 +56,12 @@ class Decisions(Fold):
     """
 
     step: ClassVar = DECISIONS
+    tally: _Decided
 
     def __init__(self, *, past: bool = True) -> None:
         super().__init__()
         self._past = past
-        self._again = self._count = 0
-        self._rules: Counter[str] = Counter()
-        self._outcomes: Counter[str] = Counter()
+        self.tally = _Decided()
 
     def take(self, seen: Seen, memory: LogState) -> None:
         """Look at the choice of the next intent, or at the decision of the next receipt."""
@@ -64,8 +74,8 @@ class Decisions(Fold):
             self._decide(seen.paired, memory)
 
     def _announce(self, entry: Entry, intent: Intent, memory: LogState) -> None:
-        self._count += 1
-        self._again += is_made_again(intent)
+        self.tally.choices += 1
+        self.tally.again += is_made_again(intent)
         self.findings.extend(choice_findings(entry, intent, memory))
         self.findings.fail(entry, _wrong_bar(intent, intent.bar, memory))
         if intent.rule.name != BUDGETED:
@@ -77,20 +87,24 @@ class Decisions(Fold):
             self.findings.add(unknown(entry.name, detail))
 
     def _decide(self, paired: Paired, memory: LogState) -> None:
-        receipt, decision = paired.receipt, paired.receipt.decision
+        outcome, decision = paired.receipt.outcome.value, paired.receipt.decision
+        rules, outcomes = self.tally.rules, self.tally.outcomes
         self.findings.fail(paired, _wrong_decision(paired))
         if decision is not None:
             rule = _in_words(decision.rule, paired.intent.metric if paired.intent is not None else None)
-            self._rules[rule if rule in self._rules or len(self._rules) < _MOST_RULES else "others"] += 1
+            if rule not in rules and len(rules) >= _MOST_RULES:
+                rule = "others"
+            rules[rule] = rules.get(rule, 0) + 1
             if paired.intent is not None and self._past:
                 self.findings.fail(paired, _wrong_bar(paired.intent, decision.bar, memory))
-        self._outcomes[receipt.outcome.value] += 1
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
 
     def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
         """The lines of the step."""
-        used = ", ".join(f"{rule} × {count}" for rule, count in self._rules.items()) or "none to check"
-        ended = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self._outcomes.items()))
-        again = f"; {self._again} of {self._count} choices made again" if self._again else ""
+        tally = self.tally
+        used = ", ".join(f"{rule} × {count}" for rule, count in tally.rules.items()) or "none to check"
+        ended = ", ".join(f"{count} {outcome}" for outcome, count in sorted(tally.outcomes.items()))
+        again = f"; {tally.again} of {tally.choices} choices made again" if tally.again else ""
         return self.findings.conclude(DECISIONS, f"{ended or 'no receipts'}; rules: {used}{again}")
 
 

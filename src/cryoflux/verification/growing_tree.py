@@ -8,19 +8,29 @@ from __future__ import annotations
 __all__ = ["TREE", "GrowingTree", "is_replaced"]
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
+
+from msgspec import field
 
 from cryoflux.errors import VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint
+from cryoflux.receipts.merkle import leaf_hash
+from cryoflux.receipts.store import Row
 from cryoflux.receipts.tiles import TILE_WIDTH, Edge, Tile, bundle, parse_tile_path, tiles_of
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
-from cryoflux.verification.walk import Fold, Seen
+from cryoflux.verification.walk import Fold, Seen, Tally
 
 TREE = NumberedStep(4, "log tree and checkpoint")
 _HASH_BYTES = 32
+
+
+class _Grown(Tally):
+    edge: Edge = field(default_factory=Edge)
+    roots: dict[int, bytes] = field(default_factory=dict)
+    """size → root, for the sizes that were asked for and reached"""
 
 
 class GrowingTree(Fold):
@@ -32,11 +42,12 @@ class GrowingTree(Fold):
     """
 
     step: ClassVar = TREE
+    tally: _Grown
 
     def __init__(self, material: Material, sizes: Iterable[int] = ()) -> None:
         super().__init__()
         self._material = material
-        self._edge = Edge()
+        self.tally = _Grown()
         self._recent: list[bytes] = []
         self._wrong: set[str] = set()
         self._tiles: Mapping[str, bytes] = material.tiles or {}
@@ -49,19 +60,58 @@ class GrowingTree(Fold):
         self._checkpoint: Checkpoint | VerificationError = self._signed()
         wanted = {self._checkpoint.size} if isinstance(self._checkpoint, Checkpoint) else set()
         self._wanted = wanted | set(sizes)
-        self.roots: dict[int, bytes] = {}
-        """size → root, for the sizes that were asked for and reached"""
+        self._compared = 0
+        """entries whose tiles were compared before"""
         self._note_root()
+
+    @property
+    def roots(self) -> Mapping[int, bytes]:
+        """Size → root, for the sizes that were asked for and reached."""
+        return self.tally.roots
 
     @property
     def size(self) -> int:
         """Entries so far."""
-        return self._edge.size
+        return self.tally.edge.size
 
     @property
     def root(self) -> bytes:
         """The root over them."""
-        return self._edge.root()
+        return self.tally.edge.root()
+
+    @property
+    def reached(self) -> bool:
+        """Whether the root at each size so far that was asked for is known."""
+        return all(size in self.tally.roots for size in self._wanted if size <= self.size)
+
+    def regrow(self, rows: Iterable[Row]) -> None:
+        """Begin again with rows that were judged before.
+
+        Raises:
+            LookupError: one of them is missing.
+        """
+        self.tally = _Grown()
+        for index, row in enumerate(rows):
+            if row.index != index:
+                raise LookupError(index)
+            self.add(row, leaf_hash(row.envelope).hex(), index)
+
+    def go_on(self, recent: Sequence[Row]) -> None:
+        """Go on from the tally; tiles that were full are not compared again.
+
+        Args:
+            recent: the rows that fill no tile yet.
+
+        Raises:
+            LookupError: they are not those that the tally knows.
+        """
+        if [leaf_hash(row.envelope) for row in recent] != self.tally.edge.rows[0]:
+            raise LookupError(self.size)
+        self._recent, self._compared = [row.envelope for row in recent], self.size
+        for tile in tiles_of(self.size):
+            if tile.width == TILE_WIDTH:
+                self._places.pop((tile.level, tile.index), None)
+        self._note_root()
 
     def _signed(self) -> Checkpoint | VerificationError:
         try:
@@ -71,12 +121,16 @@ class GrowingTree(Fold):
 
     def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Add the next entry, whose leaf hash was computed here."""
-        if seen.row.leaf is not None and seen.row.leaf != seen.leaf:
+        self.add(seen.row, seen.leaf, seen.index)
+
+    def add(self, row: Row, leaf: str, index: int) -> None:
+        """Add a row, which has that leaf hash and that place."""
+        if row.leaf is not None and row.leaf != leaf:
             detail = "its bytes do not have the leaf hash that was stored with it"
-            self.findings.add(failed(f"entry {seen.index}", detail))
-        completed = self._edge.append(bytes.fromhex(seen.leaf))
+            self.findings.add(failed(f"entry {index}", detail))
+        completed = self.tally.edge.append(bytes.fromhex(leaf))
         if self._tiles:
-            self._recent.append(seen.row.envelope)
+            self._recent.append(row.envelope)
             if completed:
                 self._compare_bundle(self.size // TILE_WIDTH - 1)
                 for tile, content in completed:
@@ -84,8 +138,8 @@ class GrowingTree(Fold):
         self._note_root()
 
     def _note_root(self) -> None:
-        if self._edge.size in self._wanted:
-            self.roots[self._edge.size] = self._edge.root()
+        if (size := self.tally.edge.size) in self._wanted:
+            self.tally.roots[size] = self.root
 
     def _compare_bundle(self, index: int) -> None:
         recent, self._recent = self._recent, []
@@ -101,7 +155,7 @@ class GrowingTree(Fold):
                 self._wrong.add(path)
 
     def _compare_rest(self) -> None:
-        for tile, content in self._edge.partial():
+        for tile, content in self.tally.edge.partial():
             self._compare_hashes(tile, content)
         if self._recent:
             self._compare_bundle(self.size // TILE_WIDTH)
@@ -143,7 +197,7 @@ class GrowingTree(Fold):
         return found
 
     def _wrong_tiles(self, size: int) -> Iterator[Finding]:
-        for tile in tiles_of(size):
+        for tile in tiles_of(size, start=self._compared):
             if tile.path not in self._tiles and not is_replaced(tile.path, self._tiles):
                 yield failed(f"log/{tile.path}", "is missing")
         for path in self._tiles:

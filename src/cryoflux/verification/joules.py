@@ -9,9 +9,10 @@ from __future__ import annotations
 
 __all__ = ["ENERGY", "Joules"]
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
+
+from msgspec import field
 
 from cryoflux.energy.account.audit import Held
 from cryoflux.errors import CryoFluxError
@@ -25,9 +26,9 @@ from cryoflux.verification.material import ACCOUNT, Material
 from cryoflux.verification.plausible import implausible, trained_weights
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, failed, unknown
 from cryoflux.verification.sections import Sections
-from cryoflux.verification.settlements import Settlements
+from cryoflux.verification.settlements import Settlements, SignedStatements
 from cryoflux.verification.signature_pool import SignaturePool
-from cryoflux.verification.walk import Fold, Paired, Seen
+from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 ENERGY = NumberedStep(10, "energy figures", Knowledge.ATTESTED)
 
@@ -35,6 +36,19 @@ _OVERDRAFT_PERCENT = 105
 _LEAST_WATTS_PER_CPU = 0.01
 _NEVER, _ELSEWHERE = "never-reserved", "settled-elsewhere"
 _EDITED = "one of the two was rolled back or edited"
+
+
+class _Spent(Tally):
+    receipts: int = 0
+    total_uj: int = 0
+    tiers: dict[str, int] = field(default_factory=dict)
+    """tier → receipts"""
+    assurance: set[str] = field(default_factory=set)
+    embedded: bool = False
+    """whether a receipt was paid by the account of the state"""
+    shared: bool = False
+    """whether an attempt was paid by a daemon, whose account serves others too"""
+    signed: SignedStatements = field(default_factory=SignedStatements)
 
 
 class Joules(Fold):
@@ -47,19 +61,17 @@ class Joules(Fold):
     """
 
     step: ClassVar = ENERGY
+    tally: _Spent
 
     def __init__(self, material: Material, sections: Sections, pool: SignaturePool) -> None:
         super().__init__()
         self._material, self._sections, self._pool = material, sections, pool
+        self.tally = _Spent()
         self._settlements = Settlements(material, self.findings, pool)
         self._account = material.account
         if self._account is not None:
             self._account.start_again()
         self._origin = origin_of(material.key) if material.key is not None else ""
-        self._tiers: Counter[str] = Counter()
-        self._assurance: set[str] = set()
-        self._total_uj = self._receipts = 0
-        self._embedded = self._shared = False
         self._weights: tuple[Base, dict[str, int]] | None = None
 
     def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
@@ -67,24 +79,24 @@ class Joules(Fold):
         if seen.entry is None:
             return
         if (intent := seen.entry.intent) is not None:
-            self._shared |= intent.meter == "daemon"
+            self.tally.shared |= intent.meter == "daemon"
         elif (paired := seen.paired) is not None:
             self._take_receipt(paired)
 
     def _take_receipt(self, paired: Paired) -> None:
-        receipt, figure = paired.receipt, paired.receipt.energy
-        self._receipts += 1
-        self._total_uj += figure.microjoules
-        self._tiers[figure.tier.value] += 1
-        self._assurance.add(figure.assurance)
+        receipt, figure, tally = paired.receipt, paired.receipt.energy, self.tally
+        tally.receipts += 1
+        tally.total_uj += figure.microjoules
+        tally.tiers[figure.tier.value] = tally.tiers.get(figure.tier.value, 0) + 1
+        tally.assurance.add(figure.assurance)
         self.findings.fail(paired, _impossible(figure))
         self.findings.ask(paired, _odd(receipt))
-        window_ns = self._settlements.take(paired)
+        window_ns = self._settlements.take(paired, tally.signed)
         parameters, weights = self._work(receipt)
         box = implausible(paired.name, receipt, parameters=parameters, weights=weights, window_ns=window_ns)
         self.findings.extend(box)
         here = paired.intent is not None and paired.intent.meter == "embedded"
-        self._embedded |= here
+        tally.embedded |= here
         if self._account is not None:
             held = self._account.explain(receipt.task.id)
             if here:
@@ -136,12 +148,13 @@ class Joules(Fold):
         """The lines of the step."""
         self._pool.finish()
         self.findings.extend(self._unexplained(memory))
-        total = format_energy(self._total_uj)
-        measured = ", ".join(f"{count} {tier}" for tier, count in sorted(self._tiers.items()))
+        tally = self.tally
+        total = format_energy(tally.total_uj)
+        measured = ", ".join(f"{count} {tier}" for tier, count in sorted(tally.tiers.items()))
         agreed = "; the account was charged the same" if self._account is not None else ""
-        signed = self._settlements.signed
-        by_meter = f"; {signed} of {self._receipts} signed by the meter" if signed else ""
-        words = " and ".join(sorted(self._assurance)) or "self-reported"
+        signed = tally.signed.count
+        by_meter = f"; {signed} of {tally.receipts} signed by the meter" if signed else ""
+        words = " and ".join(sorted(tally.assurance)) or "self-reported"
         detail = f"{total} in all, {words}; tiers: {measured or 'no receipts'}{agreed}{by_meter}"
         return self.findings.conclude(ENERGY, detail)
 
@@ -150,7 +163,7 @@ class Joules(Fold):
         if self._material.account_problem:
             yield failed(ACCOUNT, self._material.account_problem)
         elif self._account is None:
-            if self._material.state is not None and self._embedded:
+            if self._material.state is not None and self.tally.embedded:
                 yield unknown(ACCOUNT, "is not here, so what was charged cannot be compared")
         else:
             waiting = {opened.intent.task.id for opened in memory.open.values()}
@@ -161,7 +174,7 @@ class Joules(Fold):
     def _charged_for_nothing(self, held: Held) -> Iterator[Finding]:
         # An account that a daemon kept has served others too; it says which log an attempt was of.
         charged = f"charged {held.request_id}, which has no receipt"
-        if not self._shared or held.log == self._origin:
+        if not self.tally.shared or held.log == self._origin:
             yield failed(ACCOUNT, f"{charged}: {_EDITED}")
         elif not held.log:
             yield unknown(ACCOUNT, f"{charged} here; maybe it is another's")

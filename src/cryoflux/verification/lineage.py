@@ -20,9 +20,14 @@ from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.statement import Base, HeadMove, Intent, Outcome, Receipt, Rule
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
-from cryoflux.verification.walk import Fold, Seen
+from cryoflux.verification.walk import Fold, Seen, Tally
 
 LINEAGE = NumberedStep(8, "models and holdout follow one another")
+
+
+class _Versions(Tally):
+    made: int = 0
+    moves: int = 0
 
 
 class Lineage(Fold):
@@ -34,11 +39,12 @@ class Lineage(Fold):
     """
 
     step: ClassVar = LINEAGE
+    tally: _Versions
 
     def __init__(self, material: Material, *, past: bool = True) -> None:
         super().__init__()
         self._material, self._past = material, past
-        self._versions = self._moves = 0
+        self.tally = _Versions()
 
     def take(self, seen: Seen, memory: LogState) -> None:
         """Look at versions and data of the next entry."""
@@ -46,24 +52,24 @@ class Lineage(Fold):
             return
         if (intent := entry.intent) is not None:
             known = memory.tasks.get(intent.task.name)
-            self._versions += known is None
+            self.tally.made += known is None
             self.findings.fail(seen, _base(intent.base, known))
             if self._past:
                 self.findings.fail(seen, _data(intent, known))
                 self.findings.fail(seen, _use(intent, known))
         elif seen.paired is not None:
             receipt = seen.paired.receipt
-            self._versions += receipt.outcome is Outcome.ACCEPTED
+            self.tally.made += receipt.outcome is Outcome.ACCEPTED
             self.findings.fail(seen, _base(receipt.base, memory.tasks.get(receipt.task.name)))
             self.findings.fail(seen, _result(receipt))
         elif (move := entry.move) is not None:
-            self._moves += 1
+            self.tally.moves += 1
             self.findings.fail(seen, _base(move.base, memory.tasks.get(move.task)))
             if self._past:
-                self.findings.fail(seen, self._moved(move))
+                self.findings.fail(seen, self._moved(move, memory.tasks.get(move.task)))
 
-    def _moved(self, move: HeadMove) -> Iterator[str]:
-        """What is wrong with where a head goes: only to a version that the log made before."""
+    def _moved(self, move: HeadMove, known: TaskState | None) -> Iterator[str]:
+        """What is wrong with where a head goes: only to what the log made, or what its task began with."""
         try:
             row = self._material.rows[move.made_at] if move.made_at < move.sequence else None
             entry = parse_entry(move.made_at, row.envelope) if row is not None else None
@@ -75,8 +81,9 @@ class Lineage(Fold):
         made: Base | None = None
         if (receipt := entry.receipt) is not None and receipt.outcome is Outcome.ACCEPTED:
             made = receipt.result if receipt.task.name == move.task else None
-        elif (intent := entry.intent) is not None:
-            made = intent.base if intent.task.name == move.task else None
+        elif known is not None and entry.intent == known.first:
+            # A later intent only says which head it found: to go by that would skip who made it.
+            made = known.first.base
         if made != move.result:
             yield f"goes to a version that entry {move.made_at} did not make"
 
@@ -85,9 +92,9 @@ class Lineage(Fold):
         tallies = [t for known in memory.tasks.values() for t in known.holdouts.values()]
         judged = " and ".join(str(tally.uses) for tally in tallies[:8]) or "0"
         which = "one holdout" if len(tallies) < 2 else f"{len(tallies)} holdouts"
-        moved = f", moved {self._moves} times besides" if self._moves else ""
+        moved = f", moved {self.tally.moves} times besides" if self.tally.moves else ""
         line = "one line" if len(memory.tasks) < 2 else f"{len(memory.tasks)} lines"
-        summary = f"{self._versions} model versions in {line}{moved}; {which}, judged {judged} times"
+        summary = f"{self.tally.made} model versions in {line}{moved}; {which}, judged {judged} times"
         return self.findings.conclude(LINEAGE, summary if memory.tasks else "the log is empty")
 
 

@@ -6,7 +6,7 @@ read as one snapshot, in that order: if the checkpoint has moved meanwhile, all 
 
 from __future__ import annotations
 
-__all__ = ["ACCOUNT", "Material", "StoredTiles", "read_material"]
+__all__ = ["ACCOUNT", "Material", "StoredTiles", "read_material", "signer_of"]
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.energy.account.audit import AuditedAccount, open_audited
+from cryoflux.energy.account.audit import AuditedAccount, Mark, open_audited
 from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import leaf_hash
@@ -129,20 +129,25 @@ def _links(state: StateFolder) -> dict[str, str]:
     return found
 
 
-def _read_account(path: Path) -> tuple[AuditedAccount | None, str]:
+def _read_account(path: Path, mark: Mark | None) -> tuple[AuditedAccount | None, str]:
     # After the rows: what is settled by then has its receipt, or its intent is the last entry.
     if not path.exists():
         return None, ""
     if not path.is_file():
         return None, "is not a file"
     try:
-        return open_audited(path), ""
+        return open_audited(path, mark), ""
     except CryoFluxError as error:
         return None, error.what
 
 
 def _snapshot(
-    state: Path, key: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None, *, pinned: bool
+    state: Path,
+    key: Ed25519PublicKey | None,
+    meter_key: Ed25519PublicKey | None,
+    mark: Mark | None,
+    *,
+    pinned: bool,
 ) -> Material:
     links, problem = _links(StateFolder(state)), ""
     rows: Sequence[Row] = ()
@@ -153,7 +158,7 @@ def _snapshot(
     except CryoFluxError as error:
         missing = f"{DATABASE} is missing, but {LOG_FOLDER}/{CHECKPOINT} says that there was one"
         problem = error.what if (state / DATABASE).exists() else missing
-    account, account_problem = _read_account(state / ACCOUNT)
+    account, account_problem = _read_account(state / ACCOUNT, mark)
     return Material(
         target=state,
         rows=rows,
@@ -171,7 +176,9 @@ def _snapshot(
     )
 
 
-def _read_state(state: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None) -> Material:
+def _read_state(
+    state: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None, mark: Mark | None
+) -> Material:
     # A log without its database is one that lost its entries, and not a folder that never had any.
     if not (state / DATABASE).is_file() and not (state / LOG_FOLDER / CHECKPOINT).exists():
         raise UsageError(
@@ -179,9 +186,9 @@ def _read_state(state: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519
             why="A state directory has a receipts.db.",
             hint="Name another one with --state DIR, or make one with cryoflux run.",
         )
-    key = pinned or _public_key(state, RECEIPT_KEY)
+    key = signer_of(state, pinned)
     for _ in range(_ATTEMPTS):
-        found = _snapshot(state, key, meter_key, pinned=pinned is not None)
+        found = _snapshot(state, key, meter_key, mark, pinned=pinned is not None)
         if found.checkpoint == _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES):
             break
         found.close()
@@ -208,8 +215,17 @@ def _read_file(path: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519Pu
     )
 
 
+def signer_of(target: Path, pinned: Ed25519PublicKey | None = None) -> Ed25519PublicKey | None:
+    """The key that the receipts have to be signed by: the pinned one, or the one that a state brings."""
+    return pinned or _public_key(target, RECEIPT_KEY)
+
+
 def read_material(
-    target: Path, key: Ed25519PublicKey | None = None, meter_key: Ed25519PublicKey | None = None
+    target: Path,
+    key: Ed25519PublicKey | None = None,
+    meter_key: Ed25519PublicKey | None = None,
+    *,
+    mark: Mark | None = None,
 ) -> Material:
     """Read what there is to verify; rows and tiles of a state are read when they are asked for.
 
@@ -217,6 +233,7 @@ def read_material(
         target: a state directory, or a file of envelopes, one a line.
         key: that the receipts have to be signed by; a state brings its own otherwise.
         meter_key: that metered joules have to be signed by; the same.
+        mark: up to where the account was compared before, and is not again.
 
     Raises:
         UsageError: there is no such target.
@@ -227,5 +244,6 @@ def read_material(
             why="There is nothing to verify.",
             hint="Name a state directory, or a file made by cryoflux receipts export.",
         )
-    read = _read_state if target.is_dir() else _read_file
-    return read(target, key, meter_key)
+    if target.is_dir():
+        return _read_state(target, key, meter_key, mark)
+    return _read_file(target, key, meter_key)

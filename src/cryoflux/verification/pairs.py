@@ -14,13 +14,21 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import ClassVar
 
+from msgspec import field
+
 from cryoflux.log_state import LogState, OpenIntent
 from cryoflux.receipts.statement import Cause, Intent, Outcome, Receipt, Training
 from cryoflux.verification.result import Check, Finding, NumberedStep, failed, unknown
 from cryoflux.verification.sections import Sections
-from cryoflux.verification.walk import Fold, Paired, Seen
+from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 PAIRS = NumberedStep(5, "every attempt was announced")
+
+
+class _Announced(Tally):
+    paired: int = 0
+    strange: dict[str, int] = field(default_factory=dict)
+    """kind of section that nobody here can check → receipts"""
 
 
 class Pairs(Fold):
@@ -31,13 +39,12 @@ class Pairs(Fold):
     """
 
     step: ClassVar = PAIRS
+    tally: _Announced
 
     def __init__(self, sections: Sections) -> None:
         super().__init__()
         self._sections = sections
-        self._strange: dict[str, int] = {}
-        """kind of section that nobody here can check → receipts"""
-        self._paired = 0
+        self.tally = _Announced()
 
     def take(self, seen: Seen, memory: LogState) -> None:
         """Look at the next entry."""
@@ -56,7 +63,7 @@ class Pairs(Fold):
             detail = "names no intent before it that is still open"
             self.findings.add(failed(paired.name, detail))
             return
-        self._paired += 1
+        self.tally.paired += 1
         self.findings.fail(paired, _differences(paired, paired.opened.intent))
         self.findings.extend(_times(paired))
         training = paired.receipt.training
@@ -67,8 +74,8 @@ class Pairs(Fold):
         if (check := self._sections.get(section.kind)) is not None:
             complaints = check.complaints(section, paired.receipt, paired.opened.intent)
             self.findings.fail(paired, complaints)
-        elif section.kind in self._strange or len(self._strange) < _MOST_KINDS:
-            self._strange[section.kind] = self._strange.get(section.kind, 0) + 1
+        elif section.kind in self.tally.strange or len(self.tally.strange) < _MOST_KINDS:
+            self.tally.strange[section.kind] = self.tally.strange.get(section.kind, 0) + 1
 
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
@@ -79,10 +86,10 @@ class Pairs(Fold):
             else:
                 detail = "was announced and has no receipt: its result was left out"
                 self.findings.add(failed(_name(opened), detail))
-        for kind, count in self._strange.items():
+        for kind, count in self.tally.strange.items():
             detail = f"{count} receipts have it, and nothing here can check it: name its task with --task"
             self.findings.add(unknown(f"section {kind}", detail))
-        return self.findings.conclude(PAIRS, f"{self._paired} receipts, each with its intent")
+        return self.findings.conclude(PAIRS, f"{self.tally.paired} receipts, each with its intent")
 
 
 _MOST_KINDS = 64

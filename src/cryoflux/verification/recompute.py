@@ -73,6 +73,10 @@ RecomputerFactory = Callable[[int], Recomputer]
 """Makes a recomputer for texts that were truncated to so many tokens."""
 
 
+class RefutedError(CryoFluxError):
+    """What is here is not what the receipt records."""
+
+
 class OpenQuestion(Exception):  # noqa: N818 - not an error: the question stays open
     """This receipt cannot be computed again here."""
 
@@ -115,25 +119,20 @@ def check_recomputed(
 
 def _recompute(walked: Walked, paired: Paired, factory: RecomputerFactory, levels: Levels) -> list[Check]:
     try:
-        findings, note = _evaluate(prepare(walked, paired), factory, levels)
+        findings, summary = _evaluate(prepare(walked, paired), factory, levels)
     except OpenQuestion as reason:
         levels.say(paired, Level.LOSSES, Word.OPEN)
-        findings, note = [unknown(paired.name, f"cannot be evaluated again here: {reason}")], ""
+        findings, summary = [unknown(paired.name, f"cannot be evaluated again here: {reason}")], ""
     except Exception as error:  # noqa: BLE001 - a trainer's libraries raise whatever they like
         levels.say(paired, Level.LOSSES, Word.REFUTED)
-        findings, note = [failed(paired.name, broken(error))], ""
-    return conclude(RECOMPUTED, findings, _said(paired, note))
+        findings, summary = [failed(paired.name, broken(error))], ""
+    return conclude(RECOMPUTED, findings, summary)
 
 
 def broken(error: Exception) -> str:
     """What to say of an evaluation that did not come to its end."""
     what = str(error) if isinstance(error, CryoFluxError) else f"{type(error).__name__}: {error}"
-    return what if what.startswith(Word.REFUTED) else f"evaluating it again failed: {what}"
-
-
-def _said(paired: Paired, note: str) -> str:
-    equal = " equal" if note.startswith(Word.EXACT) else ""
-    return f"{paired.name}{equal}: {note}" if note else ""
+    return f"{Word.REFUTED if isinstance(error, RefutedError) else 'evaluating it again failed'}: {what}"
 
 
 def choose(walked: Walked, most: int) -> list[Paired]:
@@ -174,21 +173,21 @@ def pinned(case: Case, folder: Path) -> Case:
     """The same with base and holdout copied, so that nobody changes them between check and use.
 
     Raises:
-        CryoFluxError: one of the copies is not what the receipt names.
+        RefutedError: one of the copies is not what the receipt names.
     """
     said = case.paired.receipt
     kept = folder / "kept"
     base = shutil.copytree(case.base, kept / "base")
     holdout = Path(shutil.copy(case.holdout, kept / case.holdout.name))
     if version_digest(base) != said.base.digest:
-        raise CryoFluxError("refuted: the base model here is another than the one recorded")
+        raise RefutedError("the base model here is another than the one recorded")
     if file_digest(holdout) != said.holdout.sha256:
-        raise CryoFluxError("refuted: the holdout here is another than the one recorded")
+        raise RefutedError("the holdout here is another than the one recorded")
     return replace(case, base=base, holdout=holdout)
 
 
 def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[list[Finding], str]:
-    """What differs or stays open, and what to say where nothing differs."""
+    """What differs or stays open, and the line where nothing differs."""
     recomputer, name = factory(case.cut), case.paired.name
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         case = pinned(case, Path(folder))
@@ -202,7 +201,8 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
     levels.say(case.paired, Level.LOSSES, Word.REFUTED if differences else word)
     if differences:
         return [failed(name, f"refuted: {difference}") for difference in differences], ""
-    numbers = f"{word}, {_numbers(base, new, case.recorded)}"
+    equal = " equal" if word is Word.EXACT else ""
+    numbers = f"{name}{equal}: {word}, {_numbers(base, new, case.recorded)}"
     if merged:
         return [], f"{numbers}, merged again from base and adapter"
     detail = "its adapter is not kept here: losses are of the kept candidate, which was not merged again"
@@ -239,7 +239,7 @@ def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Lev
 
     Raises:
         OpenQuestion: neither candidate nor adapter is here.
-        CryoFluxError: it is another model than the one recorded.
+        RefutedError: it is another model than the one recorded.
     """
     capsule = capsule_path(case.state, case.paired.statement)
     merged = capsule.is_dir()
@@ -254,7 +254,7 @@ def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Lev
     levels.say(case.paired, Level.MERGE, _merge_word(same=same, merged=merged))
     if not same:
         what = "base and adapter merge into" if merged else "the kept candidate is"
-        raise CryoFluxError(f"refuted: {what} another model than the one recorded")
+        raise RefutedError(f"{what} another model than the one recorded")
     return model, merged
 
 

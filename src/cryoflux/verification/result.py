@@ -109,6 +109,8 @@ class Report:
     """key id that the signatures were checked against; empty where there was none"""
     pinned: bool
     """whether the one who verifies named that key, or the target brought its own"""
+    remembered: int = 0
+    """of the entries, those that were verified here before and not again"""
     levels: tuple[dict[str, Any], ...] = ()
     """of the receipts of which something was computed again: how far, and in which words (`levels`)"""
 
@@ -123,6 +125,7 @@ class Report:
             "target": self.target,
             "ok": self.ok,
             "entries": self.entries,
+            "remembered": self.remembered,
             "receipts": self.receipts,
             "evaluated": self.evaluated,
             "recomputed": self.recomputed,
@@ -192,6 +195,14 @@ class Findings:
     def failed(self) -> bool:
         """Whether something is bad."""
         return bool(self._bad)
+
+    def open(self) -> tuple[list[Finding], int]:
+        """Those that leave a question open, as far as they are kept, and how many they are."""
+        return list(self._open), self._counts[False]
+
+    def reopen(self, kept: list[Finding], count: int) -> None:
+        """Go on from questions that were open before."""
+        self._open, self._counts[False] = kept, count
 
     def conclude(self, step: NumberedStep, summary: str) -> list[Check]:
         """The lines of one step: what is bad first, then what is open; ``summary`` where nothing is bad.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Settlements"]
+__all__ = ["Settlements", "SignedStatements"]
 
 import base64
 from collections.abc import Iterator
+
+from msgspec import Struct, field
 
 from cryoflux.energy.account.settlement import SettlementStatement, parse_settlement
 from cryoflux.errors import VerificationError
@@ -17,6 +19,14 @@ from cryoflux.verification.signature_pool import SignaturePool
 from cryoflux.verification.walk import Paired
 
 _NO_SETTLEMENT = frozenset({"never-reserved", "settled-elsewhere"})
+
+
+class SignedStatements(Struct):
+    """The meters' statements so far."""
+
+    count: int = 0
+    places: dict[str, int] = field(default_factory=dict)
+    """reservation of a statement of the first form → the entry that shows it"""
 
 
 class Settlements:
@@ -31,14 +41,17 @@ class Settlements:
         self._findings, self._pool = findings, pool
         key = material.meter_key
         self._known = base64.b64encode(raw_public_key(key)).decode() if key else ""
-        self._used: dict[str, int] = {}
-        self.signed = 0
 
-    def take(self, paired: Paired) -> int:
-        """Look at the statement of the next receipt; how long it says to have metered, ns, or 0."""
+    def take(self, paired: Paired, signed: SignedStatements) -> int:
+        """Look at the statement of the next receipt; how long it says to have metered, ns, or 0.
+
+        Args:
+            paired: the receipt.
+            signed: the statements before it.
+        """
         figure = paired.receipt.energy
         if not figure.settlement:
-            if self.signed and not _NO_SETTLEMENT & set(figure.flags):
+            if signed.count and not _NO_SETTLEMENT & set(figure.flags):
                 self._findings.add(
                     failed(paired.name, "lacks the meter's statement, which earlier receipts have")
                 )
@@ -56,15 +69,15 @@ class Settlements:
 
         self._pool.check(parsed.key, parsed.message, parsed.signature, bad)
         self._findings.fail(paired, _differences(paired, statement))
-        self._once(paired, statement)
+        self._once(paired, statement, signed)
         self._check_key(paired, statement)
-        self.signed += 1
+        signed.count += 1
         return statement.window_nanoseconds
 
-    def _once(self, paired: Paired, statement: SettlementStatement) -> None:
+    def _once(self, paired: Paired, statement: SettlementStatement, signed: SignedStatements) -> None:
         if paired.entry.version > 1:
             return
-        other = self._used.setdefault(statement.reservation, paired.entry.index)
+        other = signed.places.setdefault(statement.reservation, paired.entry.index)
         if other != paired.entry.index:
             detail = f"shows the meter's statement of entry {other} again"
             self._findings.add(failed(paired.name, detail))

@@ -27,17 +27,21 @@ from __future__ import annotations
 
 __all__ = ["verify_target"]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.errors import StorageError, UsageError, VerificationError
+from cryoflux.errors import CryoFluxError, StorageError, UsageError, VerificationError
 from cryoflux.log_state import LogState
-from cryoflux.receipts.checkpoint import parse_note
+from cryoflux.receipts.checkpoint import origin_of, parse_note
+from cryoflux.receipts.store import Row, StoredRows
+from cryoflux.receipts.tiles import TILE_WIDTH
 from cryoflux.signing.keys import key_id
 from cryoflux.verification.again import AGAIN, Again, check_again
 from cryoflux.verification.arithmetic import ARITHMETIC, Arithmetic
@@ -50,14 +54,14 @@ from cryoflux.verification.joules import ENERGY, Joules
 from cryoflux.verification.known_heads import REMEMBERED, check_memory, origin_in, recall, remember
 from cryoflux.verification.levels import Levels, levels_json
 from cryoflux.verification.lineage import LINEAGE, Lineage
-from cryoflux.verification.material import Material, read_material
+from cryoflux.verification.material import Material, read_material, signer_of
 from cryoflux.verification.pairs import Pairs
 from cryoflux.verification.recompute import RECOMPUTED
 from cryoflux.verification.result import Check, NumberedStep, Report, Status, conclude, failed, unknown
 from cryoflux.verification.sections import Sections
 from cryoflux.verification.signature_pool import SignaturePool
-from cryoflux.verification.verified import Verified, recall_verified, remember_verified
-from cryoflux.verification.walk import Fold, Seen, concluded, walk
+from cryoflux.verification.verified import Trust, Verified, recall_verified, remember_verified
+from cryoflux.verification.walk import Fold, concluded, walk
 from cryoflux.verification.walked import Recent, Walked
 from cryoflux.verification.witnessing import WITNESSED, Demand, check_witnessed, read_witnessed
 
@@ -66,8 +70,8 @@ _MOST_KEPT = 16
 """receipts that are kept for steps on request, unless more are asked for"""
 
 
-class _OtherHistoryError(Exception):
-    """What was verified before was another log: nothing of it can be left out."""
+class _NotConfirmedError(Exception):
+    """What was verified before does not do for what is asked now: all is gone through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class _Wanted:
     again: Again | None
     demand: Demand | None
     heads: Path | None
-    trust_memory: bool
+    trust: Trust
     sections: Sections
     progress: Callable[[int, int], None] | None
     witnessed: bytes | None = field(default=None)
@@ -101,7 +105,7 @@ def verify_target(
     heads: Path | None = None,
     sections: Sections | None = None,
     progress: Callable[[int, int], None] | None = None,
-    trust_memory: bool = False,
+    trust: Trust = Trust.NOTHING,
 ) -> Report:
     """Go through all steps.
 
@@ -114,67 +118,61 @@ def verify_target(
         heads: folder of the heads that were seen before; a good one is remembered there.
         sections: what checks the sections that only a task knows, by their kind.
         progress: is told how many entries of how many are done.
-        trust_memory: do not check signatures again that were checked here before, by what ``heads`` says.
+        trust: what of it to believe that was verified here before, by what ``heads`` says.
 
     Raises:
         UsageError: there is no such target.
     """
     witnessed = read_witnessed(target)
-    wanted = _Wanted(target, again, demand, heads, trust_memory, sections or {}, progress, witnessed)
+    wanted = _Wanted(target, again, demand, heads, trust, sections or {}, progress, witnessed)
+    if (known := _recalled(wanted, key)) is not None:
+        with (
+            suppress(_NotConfirmedError),
+            closing(read_material(target, key, meter_key, mark=known.account)) as material,
+        ):
+            return _verify(material, wanted, known)
     with closing(read_material(target, key, meter_key)) as material:
-        try:
-            return _verify(material, wanted, _known_before(material, wanted))
-        except _OtherHistoryError:
-            return _verify(material, wanted, None)
+        return _verify(material, wanted, None)
 
 
-def _known_before(material: Material, wanted: _Wanted) -> Verified | None:
-    if not wanted.trust_memory or wanted.heads is None or material.key is None:
+def _recalled(wanted: _Wanted, pinned: Ed25519PublicKey | None) -> Verified | None:
+    key = signer_of(wanted.target, pinned)
+    if wanted.trust is Trust.NOTHING or wanted.heads is None or key is None:
         return None
-    return recall_verified(wanted.heads, key_id(material.key))
-
-
-class _Kept(Fold):
-    """Keeps the newest receipts; finds nothing."""
-
-    def __init__(self, recent: Recent) -> None:
-        super().__init__()
-        self._recent = recent
-
-    def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
-        """Keep the next entry, if it is such a receipt."""
-        self._recent.take(seen)
-
-    def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
-        """Nothing."""
-        return []
+    return recall_verified(wanted.heads, key_id(key))
 
 
 def _notes(material: Material, witnessed: bytes | None) -> list[bytes]:
     return [note for note in (material.checkpoint, witnessed) if note is not None]
 
 
-def _sizes(material: Material, wanted: _Wanted, known: Verified | None) -> set[int]:
+def _sizes(material: Material, wanted: _Wanted) -> set[int]:
     """Sizes of the log at which somebody will ask for its root."""
-    sizes = {known.size} if known is not None else set()
     notes = _notes(material, wanted.witnessed)
     origin = origin_in(material)
     with suppress(UsageError):  # step 13 says that it cannot be read
         if wanted.heads is not None and origin is not None:
             notes += [note for note in [recall(wanted.heads, origin)] if note is not None]
+    sizes = set()
     for note in notes:
         with suppress(VerificationError):  # the step that it is for says so
             sizes.add(parse_note(note).checkpoint.size)
     return sizes
 
 
+def _asked(material: Material, wanted: _Wanted) -> tuple[str, ...]:
+    """What a verdict depends on beside the log and its key."""
+    meter = key_id(material.meter_key) if material.meter_key is not None else ""
+    return meter, *sorted(wanted.sections)
+
+
 def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Report:
-    recent, total = Recent(wanted.most), len(material.rows)
-    tree = GrowingTree(material, _sizes(material, wanted, known))
-    with SignaturePool.for_entries(total) as pool:
+    total, before = len(material.rows), known.size if known is not None else 0
+    tree, recent = GrowingTree(material, _sizes(material, wanted)), Recent(wanted.most)
+    with SignaturePool.for_entries(total - before) as pool:
         folds: list[Fold] = [
             Form(material),
-            Signatures(material, pool, known.size if known is not None else 0),
+            Signatures(material, pool),
             Chain(),
             tree,
             Pairs(wanted.sections),
@@ -183,20 +181,80 @@ def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Repo
             Lineage(material),
             Artefacts(material, wanted.sections),
             Joules(material, wanted.sections, pool),
+            recent,
         ]
-        memory = walk(material.rows, [*folds, _Kept(recent)], total=total, progress=wanted.progress)
-        if known is not None and tree.roots.get(known.size) != known.root:
-            raise _OtherHistoryError
+        rows, memory = iter(material.rows), LogState()
+        if known is not None:
+            rows, memory = _taken_up(known, material, wanted, folds, tree, recent), known.log
+        walk(rows, folds, memory=memory, total=total, progress=wanted.progress)
+        now = _now(material, wanted, folds, tree, recent, memory) if wanted.heads is not None else None
         checks = [check for fold in folds for check in concluded(fold, memory)]
-    walked = Walked(material, memory, tree.roots, recent)
-    report = _report(walked, wanted, checks)
-    if report.ok and wanted.heads is not None and material.key is not None:
-        with suppress(StorageError):  # step 13 says that nothing can be remembered
-            remember_verified(wanted.heads, Verified(key_id(material.key), tree.size, tree.root))
+    if known is not None:
+        if any(check.status is Status.FAIL for check in checks):
+            raise _NotConfirmedError
+        checks[0] = _with_memory(checks[0], before, wanted.trust)
+    report = _report(Walked(material, memory, tree.roots, recent), wanted, checks, before)
+    if now is not None and report.ok and wanted.heads is not None:
+        with suppress(StorageError, OverflowError):  # it only saves time; step 13 says it of the head
+            remember_verified(wanted.heads, now)
     return report
 
 
-def _report(walked: Walked, wanted: _Wanted, checks: list[Check]) -> Report:
+def _taken_up(
+    known: Verified,
+    material: Material,
+    wanted: _Wanted,
+    folds: Sequence[Fold],
+    tree: GrowingTree,
+    recent: Recent,
+) -> Iterator[Row]:
+    """Let the steps go on from what is known; the rows that they have not seen.
+
+    Raises:
+        _NotConfirmedError: it does not do for what is asked, or is not of this log.
+    """
+    rows, size = material.rows, known.size
+    enough = known.asked == _asked(material, wanted) and known.most >= wanted.most
+    if not enough or not isinstance(rows, StoredRows) or len(rows) < size:
+        raise _NotConfirmedError
+    try:
+        known.take_up(folds)
+        if wanted.trust is Trust.JUDGED:
+            tree.regrow(islice(rows, size))
+        else:
+            tree.go_on(rows[size - size % TILE_WIDTH : size])
+        recent.look_up(rows)
+    except (CryoFluxError, LookupError, ValueError, msgspec.DecodeError) as error:
+        raise _NotConfirmedError from error
+    if (tree.size, tree.root) != (size, known.root) or not tree.reached:
+        raise _NotConfirmedError
+    return rows.since(size)
+
+
+def _now(
+    material: Material,
+    wanted: _Wanted,
+    folds: Sequence[Fold],
+    tree: GrowingTree,
+    recent: Recent,
+    memory: LogState,
+) -> Verified | None:
+    """What is known after a walk, should nothing be found to be wrong."""
+    if material.key is None or not isinstance(material.rows, StoredRows) or tree.size != memory.size:
+        return None
+    recent.keep()
+    account = material.account.mark(origin_of(material.key)) if material.account is not None else None
+    asked = _asked(material, wanted)
+    return Verified.of(material.key, asked, wanted.most, tree.root, memory, account, folds)
+
+
+def _with_memory(first: Check, before: int, trust: Trust) -> Check:
+    again = "and are the same bytes" if trust is Trust.JUDGED else "and were not read again"
+    said = f"{first.detail}; the first {before} were verified here before, {again}"
+    return replace(first, detail=said)
+
+
+def _report(walked: Walked, wanted: _Wanted, checks: list[Check], before: int) -> Report:
     material = walked.material
     bad = {check.number for check in checks if check.status is Status.FAIL}
     levels = Levels(bytes_hold=not bad - _ARITHMETIC, arithmetic_holds=not bad & _ARITHMETIC)
@@ -209,8 +267,9 @@ def _report(walked: Walked, wanted: _Wanted, checks: list[Check]) -> Report:
         target=str(wanted.target),
         checks=tuple(checks),
         entries=walked.size,
-        receipts=walked.recent.receipts,
-        evaluated=walked.recent.evaluations,
+        remembered=before,
+        receipts=walked.recent.tally.receipts,
+        evaluated=walked.recent.tally.evaluations,
         recomputed=sum((c.number, c.status) == (RECOMPUTED.number, Status.OK) for c in checks),
         signer=key_id(material.key) if material.key is not None else "",
         pinned=material.pinned,

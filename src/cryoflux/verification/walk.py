@@ -8,20 +8,22 @@ what a step did not foresee is a failed check of that step, which names the entr
 
 from __future__ import annotations
 
-__all__ = ["Fold", "Paired", "Seen", "concluded", "follow", "read_rows", "walk"]
+__all__ = ["Fold", "Paired", "Seen", "Tally", "concluded", "follow", "read_rows", "walk"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from msgspec import Struct
+
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.log_state import LogState, OpenIntent
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.reading import uncollected
-from cryoflux.receipts.statement import ZERO_HASH, Intent, Receipt, ReceiptStatement
-from cryoflux.receipts.store import Row
+from cryoflux.receipts.statement import Intent, Receipt, ReceiptStatement
+from cryoflux.receipts.store import DATABASE, Row
 from cryoflux.verification.result import Check, Findings, NumberedStep, failed
 
 _EACH = 4_096
@@ -80,13 +82,19 @@ class Seen:
         return self.entry.name if self.entry is not None else f"entry {self.index}"
 
 
+class Tally(Struct):
+    """What a step has to know of the entries that it was told of; values only, so it can be kept."""
+
+
 class Fold(ABC):
     """One numbered step of a verification, entry after entry."""
 
     step: ClassVar[NumberedStep]
+    tally: Tally
 
     def __init__(self) -> None:
         self.findings = Findings()
+        self.tally = Tally()
 
     @abstractmethod
     def take(self, seen: Seen, memory: LogState) -> None:
@@ -110,18 +118,18 @@ def read_rows(rows: Iterable[Row], memory: LogState, *, part: bool = False) -> I
     """Each row of a log, read; whoever goes on to the next has made ``memory`` follow.
 
     Args:
-        rows: of the log, in order.
+        rows: of the log, in order, from where ``memory`` stands.
         memory: what the log has come to before the row that is next.
         part: whether rows may be missing: each then lies where it says.
     """
-    before, due = ZERO_HASH, 0
+    before, due = memory.last, memory.size
     for row in rows:
         index = row.index if part else due
         entry, complaint = _read(index, row.envelope)
         leaf = entry.leaf_hash if entry is not None else leaf_hash(row.envelope).hex()
         paired = _paired(entry, memory) if entry is not None else None
         yield Seen(index, row, leaf, before if index == due else "", entry, complaint, paired)
-        before, due = leaf, index + 1
+        before, due = leaf if row.lost is None else "", index + 1
 
 
 def _read(index: int, envelope: bytes) -> tuple[Entry | None, str]:
@@ -154,6 +162,7 @@ def walk(
     total: int = 0,
     progress: Callable[[int, int], None] | None = None,
     part: bool = False,
+    memory: LogState | None = None,
 ) -> LogState:
     """Go through a log once, and return what it has come to.
 
@@ -163,8 +172,9 @@ def walk(
         total: how many rows there are, for progress.
         progress: is told how many entries of how many are done.
         part: whether rows may be missing: each then lies where it says.
+        memory: what the log has come to before the first of the rows; none at its beginning.
     """
-    memory = LogState()
+    memory = memory if memory is not None else LogState()
     with uncollected():
         try:
             for seen in read_rows(rows, memory, part=part):
@@ -174,8 +184,8 @@ def walk(
                     folds[0].findings.add(failed(seen.name, complaint))
                 if progress is not None and seen.index % _EACH == 0:
                     progress(seen.index, total)
-        except CryoFluxError as error:  # the database itself cannot be read any further
-            folds[0].findings.add(failed(f"entry {memory.size}", error.what))
+        except CryoFluxError as error:  # the database itself is damaged
+            folds[0].findings.add(failed(DATABASE, error.what))
     if progress is not None:
         progress(memory.size, total)
     return memory

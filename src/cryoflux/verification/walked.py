@@ -5,39 +5,101 @@ from __future__ import annotations
 __all__ = ["Recent", "Walked"]
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from cryoflux.log_state import LogState
-from cryoflux.receipts.statement import Outcome
+from msgspec import Struct, field
+
+from cryoflux.log_state import LogState, OpenIntent
+from cryoflux.receipts.entry import parse_entry
+from cryoflux.receipts.statement import Outcome, ReceiptStatement
+from cryoflux.receipts.store import Row
 from cryoflux.verification.material import Material
-from cryoflux.verification.walk import Paired, Seen, follow, read_rows
+from cryoflux.verification.result import Check, NumberedStep
+from cryoflux.verification.walk import Fold, Paired, Seen, Tally, follow, read_rows
 
 
-class Recent:
-    """The newest receipts that were evaluated, and the newest that were accepted.
+class _Place(Struct):
+    """Where a receipt is, and what was known when it was read: see `Paired`."""
+
+    index: int
+    opened: int | None
+    drawn: int
+    pool_seed: int
+
+
+class _Counts(Tally):
+    receipts: int = 0
+    evaluations: int = 0
+    evaluated: list[_Place] = field(default_factory=list)
+    """where the newest ones are; filled when it is kept"""
+    accepted: list[_Place] = field(default_factory=list)
+
+
+class Recent(Fold):
+    """The newest receipts that were evaluated, and the newest that were accepted; it finds nothing.
 
     Args:
         most: of each.
     """
 
+    step: ClassVar = NumberedStep(0, "receipts for the steps on request")
+    tally: _Counts
+
     def __init__(self, most: int) -> None:
+        super().__init__()
+        self.tally = _Counts()
         self.evaluated: deque[Paired] = deque(maxlen=most + 1)
         """oldest first"""
         self.accepted: deque[Paired] = deque(maxlen=max(1, most))
         """oldest first"""
-        self.receipts = self.evaluations = 0
 
-    def take(self, seen: Seen) -> None:
+    def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Keep the next entry, if it is such a receipt."""
         if (paired := seen.paired) is None:
             return
-        self.receipts += 1
+        self.tally.receipts += 1
         if paired.receipt.evaluation is not None:
-            self.evaluations += 1
+            self.tally.evaluations += 1
             self.evaluated.append(paired)
         if paired.receipt.outcome is Outcome.ACCEPTED:
             self.accepted.append(paired)
+
+    def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
+        """Nothing."""
+        return []
+
+    def keep(self) -> None:
+        """Note in the tally where the receipts are."""
+        self.tally.evaluated = [_place(paired) for paired in self.evaluated]
+        self.tally.accepted = [_place(paired) for paired in self.accepted]
+
+    def look_up(self, rows: Sequence[Row]) -> None:
+        """Read the receipts again that the tally names.
+
+        Raises:
+            LookupError, CryoFluxError: they are not there any more, or cannot be read.
+        """
+        self.evaluated.extend(_paired(place, rows) for place in self.tally.evaluated)
+        self.accepted.extend(_paired(place, rows) for place in self.tally.accepted)
+
+
+def _place(paired: Paired) -> _Place:
+    opened = paired.opened.index if paired.opened is not None else None
+    return _Place(paired.entry.index, opened, paired.drawn, paired.pool_seed)
+
+
+def _paired(place: _Place, rows: Sequence[Row]) -> Paired:
+    entry, opened = parse_entry(place.index, rows[place.index].envelope), None
+    if place.opened is not None:
+        announced = parse_entry(place.opened, rows[place.opened].envelope)
+        if announced.intent is not None:
+            opened = OpenIntent(announced.intent, announced.leaf_hash, place.opened)
+    statement = entry.statement
+    if type(statement) is not ReceiptStatement:
+        raise LookupError(place.index)
+    return Paired(entry, statement, opened, place.drawn, place.pool_seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,15 @@ def test_a_move_to_a_model_that_no_attempt_made_is_named(tmp_path: Path) -> None
     assert [f[:2] for f in found(made) if "did not make" in f[2]] == [(8, "entry 4 (head)")]
 
 
+def test_a_later_intent_makes_no_version_to_go_to(tmp_path: Path) -> None:
+    made = grown(tmp_path / "state")
+    later = made.entries[2]
+    made.move(later.intent.base, made_at=later.index, made_by=later.leaf_hash)
+    ((number, subject, detail),) = found(made)
+    assert (number, subject) == (8, "entry 4 (head)")
+    assert "entry 2 did not make" in detail
+
+
 def test_a_move_from_another_head_than_there_is_is_named(tmp_path: Path) -> None:
     made = grown(tmp_path / "state")
     first = made.entries[0].intent.base

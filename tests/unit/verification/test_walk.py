@@ -16,7 +16,6 @@ from cryoflux.verification.arithmetic import Arithmetic
 from cryoflux.verification.lineage import Lineage
 from cryoflux.verification.result import Report, Status
 from cryoflux.verification.signature_pool import SignaturePool
-from cryoflux.verification.verified import recall_verified
 from cryoflux.verification.walk import Seen
 from rewriting import flip_signature, without_triggers
 from synthetic_state import SyntheticState, open_state
@@ -124,46 +123,6 @@ def test_where_no_worker_can_be_started_this_process_checks(
 def test_a_short_log_starts_no_process(pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signature_pool.subprocess, "Popen", None)
     assert verify_target(pristine.path).ok
-
-
-def test_signatures_that_were_checked_before_are_not_checked_again(
-    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heads = tmp_path / "heads"
-    first = verify_target(state, heads=heads)
-    assert first.ok
-    known = recall_verified(heads, first.signer)
-    assert known is not None
-    assert known.size == first.entries
-    monkeypatch.setattr(signature_pool, "_check_here", None)
-    again = verify_target(state, heads=heads, trust_memory=True)
-    assert again.ok
-    assert "checked here before, and not again" in again.checks[1].detail
-
-
-def test_what_was_verified_before_says_nothing_of_another_history(state: Path, tmp_path: Path) -> None:
-    heads = tmp_path / "heads"
-    verify_target(state, heads=heads)
-    flip_signature(state, 2)
-    report = verify_target(state, heads=heads, trust_memory=True)
-    assert (2, "entry 2 (intent a0002_2)") in failures(report)
-
-
-def test_a_memory_that_is_no_memory_is_none(state: Path, tmp_path: Path) -> None:
-    heads = tmp_path / "heads"
-    verify_target(state, heads=heads)
-    (path,) = heads.glob("*.verified")
-    for content in (b"", b"[]", b"{}", path.read_bytes().replace(b'"rules": 1', b'"rules": 0')):
-        path.write_bytes(content)
-        report = verify_target(state, heads=heads, trust_memory=True)
-        assert report.ok
-        assert "before" not in report.checks[1].detail
-
-
-def test_a_log_that_failed_is_not_remembered_as_verified(state: Path, tmp_path: Path) -> None:
-    flip_signature(state, 2)
-    verify_target(state, heads=tmp_path / "heads")
-    assert not list((tmp_path / "heads").glob("*.verified"))
 
 
 def test_progress_ends_where_the_log_ends(state: Path) -> None:

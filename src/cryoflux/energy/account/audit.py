@@ -13,6 +13,7 @@ from __future__ import annotations
 __all__ = [
     "AuditedAccount",
     "Held",
+    "Mark",
     "check_account",
     "check_held",
     "check_tail",
@@ -24,12 +25,13 @@ __all__ = [
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from cryoflux.database import read_only
-from cryoflux.energy.account.checks import check_end, check_one, whole
+from cryoflux.energy.account.checks import check_end, check_one, since, whole
 from cryoflux.energy.account.rules import FaultError, Line
 from cryoflux.energy.account.tables import require_account
 from cryoflux.errors import StateTamperedError, StorageError
@@ -104,6 +106,19 @@ class Held(NamedTuple):
     """origin of the receipt log that it is an attempt of; empty where of none"""
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far an account was compared with receipts, and what was left of it then."""
+
+    seq: int
+    """number of the last entry"""
+    balance_uj: int
+    """after it"""
+    reserved_uj: int
+    held: list[Held]
+    """reservations that are open, or that no receipt has explained yet"""
+
+
 # Nobody else sees it, and it is gone with its connection: nothing of it has to outlive a crash.
 _SCRATCH = """
 PRAGMA journal_mode = OFF;
@@ -115,6 +130,7 @@ CREATE TABLE held (
 """
 _TAKEN = "INSERT INTO held (seq, request_id, log) VALUES (?, ?, ?)"
 _PAID = "UPDATE held SET uj = ? WHERE request_id = ?"
+_GIVEN_BACK = "DELETE FROM held WHERE request_id = ?"
 _HELD = "SELECT request_id, uj, log FROM held"
 
 
@@ -136,6 +152,7 @@ class AuditedAccount:
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(_SCRATCH)
+        self._end = (0, 0, 0)
 
     def __enter__(self) -> Self:
         return self
@@ -149,18 +166,26 @@ class AuditedAccount:
         """Let go of the temporary file."""
         self._db.close()
 
-    def _fill(self, lines: Iterator[Line]) -> None:
+    def _fill(self, lines: Iterator[Line], mark: Mark | None) -> None:
         self._write("BEGIN")
+        if mark is not None:
+            self._end = mark.seq, mark.balance_uj, mark.reserved_uj
+            for place, held in enumerate(mark.held, start=-len(mark.held)):
+                self._write(_TAKEN, place, held.request_id, held.log)
+                self._write(_PAID, held.uj, held.request_id)
         for entry, stored in lines:
-            if stored is None or stored.state == "released":
+            self._end = entry.seq, entry.balance_uj, entry.reserved_uj
+            if stored is None:
                 continue
-            if entry.kind == "take":
+            if stored.state == "released":
+                self._write(_GIVEN_BACK, stored.request_id)
+            elif entry.kind == "take":
                 self._write(_TAKEN, entry.seq, stored.request_id, stored.log)
             elif entry.kind == "settle":
                 self._write(_PAID, -entry.balance_change_uj, stored.request_id)
         # The transaction stays open: nothing of the file has to outlive its connection.
 
-    def _write(self, statement: str, *values: str | int) -> None:
+    def _write(self, statement: str, *values: str | int | None) -> None:
         try:
             self._db.execute(statement, values)
         except sqlite3.IntegrityError as error:
@@ -179,6 +204,15 @@ class AuditedAccount:
         if found is not None:
             self._db.execute("UPDATE held SET explained = 1 WHERE request_id = ?", (request_id,))
         return found
+
+    def mark(self, log: str) -> Mark:
+        """How far the account was gone through, and what of it may still matter to a log.
+
+        Args:
+            log: its origin.
+        """
+        left = [held for held in self.unexplained() if held.uj is None or held.log in {"", log}]
+        return Mark(*self._end, left)
 
     def start_again(self) -> None:
         """Take all of them for unexplained once more."""
@@ -199,8 +233,12 @@ class AuditedAccount:
         return (Held(*row) for row in self._db.execute(query, (log,)))
 
 
-def open_audited(path: Path) -> AuditedAccount:
+def open_audited(path: Path, mark: Mark | None = None) -> AuditedAccount:
     """What an account was charged, once all of it is known to add up. The file is not changed.
+
+    Args:
+        path: the account.
+        mark: up to where it was compared before, and is not again.
 
     Raises:
         StateTamperedError: the account does not add up, or is none.
@@ -211,6 +249,8 @@ def open_audited(path: Path) -> AuditedAccount:
         require_account(connection, path)
         connection.execute("BEGIN")  # one view of it all, though a meter may write meanwhile
         account = undo.enter_context(AuditedAccount())
-        _refuse(path, _fault(lambda: account._fill(whole(connection))))  # noqa: SLF001 - made here
+        totals = (mark.balance_uj, mark.reserved_uj) if mark is not None else None
+        lines = since(connection, mark.seq, totals) if mark is not None else whole(connection)
+        _refuse(path, _fault(lambda: account._fill(lines, mark)))  # noqa: SLF001 - made here
         undo.pop_all()
     return account

@@ -5,7 +5,7 @@ All of it in one pass, with one reservation in memory at a time; or its end alon
 
 from __future__ import annotations
 
-__all__ = ["TAIL", "check_end", "check_one", "whole"]
+__all__ = ["TAIL", "check_end", "check_one", "since", "whole"]
 
 import sqlite3
 from collections import Counter
@@ -59,17 +59,32 @@ def check_end(connection: sqlite3.Connection) -> None:
         FaultError: something does not add up.
     """
     last = connection.execute(_LAST).fetchone()
-    if last is None or last[0] <= TAIL:
-        for _ in whole(connection):
-            pass
-        return
+    lines = whole(connection) if last is None or last[0] <= TAIL else since(connection, last[0] - TAIL)
+    for _ in lines:
+        pass
+
+
+def since(connection: sqlite3.Connection, seq: int, totals: tuple[int, int] | None = None) -> Iterator[Line]:
+    """The entries behind one, oldest first; they, what is pending and all open reservations are compared.
+
+    Args:
+        connection: to the account.
+        seq: number of that entry.
+        totals: balance and what was reserved, µJ, as it should say; none where it is believed.
+
+    Raises:
+        FaultError: something does not add up.
+    """
     _check_schema(connection)
-    start = next(read_entries(connection, after=last[0] - TAIL - 1), None)
-    if start is None or start.seq != last[0] - TAIL:
-        raise FaultError(f"entry {last[0] - TAIL} is missing")
+    start = next(read_entries(connection, after=seq - 1), None)
+    if start is None or start.seq != seq:
+        raise FaultError(f"entry {seq} is missing")
+    if totals is not None and totals != (start.balance_uj, start.reserved_uj):
+        raise FaultError(f"entry {seq} is not what it was before")
     reserved_uj = start.reserved_uj
-    for entry, _ in _following(connection, start):
+    for entry, stored in _following(connection, start):
         reserved_uj = entry.reserved_uj
+        yield entry, stored
     _check_open(connection, reserved_uj)
     _check_pending(connection)
 
