@@ -157,6 +157,8 @@ class EnergySettings(_Section):
     """whether NVIDIA GPUs are metered"""
     baseline_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
     """how long the idle baseline is learned, s"""
+    baseline_wait_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    """how long the machine may take to come to rest before that, s"""
 
 
 class AgentSettings(_Section):

@@ -39,6 +39,7 @@ TOO_LOW_OR_HIGH = {
     "z": (-0.1, 10.1),
     "tdp_w": (0, 10_001),
     "baseline_seconds": (0.5, 3601),
+    "baseline_wait_seconds": (-1, 86_401),
     "port": (-1, 65_536),
     "timeout": (0, 601),
     "witness_timeout": (0, 601),
@@ -70,6 +71,7 @@ WITHOUT_FLAG = {
     "proc_root",  # the same
     "nvml",  # the same
     "baseline_seconds",  # learned once for a state and frozen
+    "baseline_wait_seconds",  # the same
     "host",  # of the daemon: `cryoflux agent --host`
     "port",  # of the daemon: `cryoflux agent --port`
     "socket",  # of the daemon: `cryoflux agent --socket`

@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from cryoflux.errors import StateError
 
 if TYPE_CHECKING:
     from cryoflux.energy.account.ledger import Identity, LedgerEntry, Pending
+    from cryoflux.energy.baseline import Baseline
 
 app = typer.Typer(
     help="Look at the joule account and the idle baseline.", no_args_is_help=True, rich_markup_mode=None
@@ -106,18 +107,68 @@ def _sum(sums: Identity, *, holds: bool) -> str:
 
 
 @app.command()
-def baseline(state: StateOption = None, as_json: JsonOption = False) -> None:
-    """Show the frozen idle baseline."""
+def baseline(
+    state: StateOption = None,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Learn it again: a new baseline, with a digest of its own.")
+    ] = False,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            "--wait", metavar="TIME", help="With --learn: wait for rest up to so long, such as 10m."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the frozen idle baseline, or learn it again while nothing else runs."""
     from cryoflux.energy.baseline import load_baseline
-    from cryoflux.quantities import MICRO
 
-    frozen = load_baseline(_file(state, "baseline.json", "idle baseline"))
+    if learn:
+        before, frozen = _learned(state, wait, quiet=as_json)
+        if before.digest != frozen.digest and not as_json:
+            stdout.print(f"It takes the place of {before.digest[:16]}….", markup=False)
+    else:
+        frozen = load_baseline(_file(state, "baseline.json", "idle baseline"))
     if as_json:
         emit_json({"digest": frozen.digest, "sources": [asdict(idle) for idle in frozen.idles]})
         return
+    _print_baseline(frozen)
+
+
+def _learned(state: str | None, wait: str | None, *, quiet: bool) -> tuple[Baseline, Baseline]:
+    """The baseline before, and the one that was learned now."""
+    import random
+
+    from cryoflux.cli.measure import show_learning
+    from cryoflux.config import load_settings
+    from cryoflux.energy.baseline import learn_again
+    from cryoflux.energy.clock import SystemClock
+    from cryoflux.energy.local_agent import hold_meter
+    from cryoflux.energy.sources.discovery import find_sources
+    from cryoflux.quantities import parse_duration
+
+    settings = load_settings({"state": state}).settings
+    folder, clock = Path(settings.run.state), SystemClock(settings.energy.proc_root)
+    with hold_meter(folder), closing(find_sources(settings, clock)) as found:
+        return learn_again(
+            folder / "baseline.json",
+            found.sources,
+            found.times,
+            clock,
+            seconds=settings.energy.baseline_seconds,
+            rng=random.Random(settings.run.seed),  # noqa: S311
+            progress=None if quiet else show_learning,
+            patience_s=parse_duration(wait) if wait else 0.0,
+        )
+
+
+def _print_baseline(frozen: Baseline) -> None:
+    from cryoflux.quantities import MICRO
+
     for idle in frozen.idles:
         how = f"curve {idle.curve}" if idle.state == "modelled" else f"{idle.blocks} s"
-        how += ", in place of one that was lost" if idle.replaces else ""
+        how += ", in place of one that was lost" if idle.replaces == "unknown" else ""
+        how += ", while the machine was at work" if idle.doubt_uw else ""
         stdout.print(
             f"{idle.source}  {idle.idle_uw / MICRO:.2f} W ± {idle.error_uw / MICRO:.2f}  "
             f"{idle.state} ({idle.tier}, {how}), learned {idle.learned_at}",

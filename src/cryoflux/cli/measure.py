@@ -41,7 +41,7 @@ def measure(
     from cryoflux.energy.of_work import EnergyMeasurement, measure_command
 
     measurement = EnergyMeasurement(
-        state=Path(state) if state else None, trace=trace, progress=None if as_json else _progress
+        state=Path(state) if state else None, trace=trace, progress=None if as_json else show_learning
     )
     measured, code = measure_command(measurement, command)
     if as_json:
@@ -52,7 +52,7 @@ def measure(
     raise typer.Exit(code)
 
 
-def _progress(done_s: int, total_s: int) -> None:
+def show_learning(done_s: int, total_s: int) -> None:
     if done_s == 1 or done_s % 10 == 0 or done_s == total_s:
         stderr.print(f"learning the idle baseline of this machine, once: {done_s} of {total_s} s")
 

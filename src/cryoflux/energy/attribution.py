@@ -41,7 +41,7 @@ from cryoflux.energy.uncertainty import (
     edge_uj,
     interval,
 )
-from cryoflux.energy.window import BoundedEnergy, Mark, exactly
+from cryoflux.energy.window import BoundedEnergy, Mark
 from cryoflux.quantities import Energy, Tier
 
 _NONE = ErrorTerms(BoundedEnergy())
@@ -76,8 +76,10 @@ def net_between(then: Mark, now: Mark, channel: Channel) -> ErrorTerms:
     idle_uw = channel.idle.idle_uw
     # Differences of rounded totals, so that slices add up to the whole to the microjoule.
     rest_uj = idle_uw * now.elapsed_ns // BILLION - idle_uw * then.elapsed_ns // BILLION
-    slack_uj = channel.drift.error_uw * (now.elapsed_ns - then.elapsed_ns) // BILLION
-    return ErrorTerms(gross + exactly(-rest_uj), slack_uj)
+    elapsed_ns = now.elapsed_ns - then.elapsed_ns
+    slack_uj = channel.drift.error_uw * elapsed_ns // BILLION
+    doubt_uj = -(-channel.drift.doubt_uw * elapsed_ns // BILLION)
+    return ErrorTerms(gross + BoundedEnergy(-rest_uj, -rest_uj, doubt_uj - rest_uj), slack_uj)
 
 
 def _figure(

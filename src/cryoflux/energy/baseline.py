@@ -3,18 +3,30 @@
 A baseline that follows the load would eat the very energy that it is there to set apart. So it is
 learned for a stated time as the median of one-second blocks, with a block-bootstrap error, marked
 ``unsettled`` if the machine was not at rest, then written to ``baseline.json`` and named by the SHA-256
-of that file's bytes. A modelled source needs no learning: its idle power is its curve at zero load.
+of its bytes. A modelled source needs no learning: its idle power is its curve at zero load.
+
+A baseline is of one machine. Where several share a home, each has its own in the file, and its digest
+is over those alone.
 """
 
 from __future__ import annotations
 
-__all__ = ["Baseline", "BaselineState", "Idle", "load_baseline", "obtain_baseline"]
+__all__ = [
+    "Baseline",
+    "BaselineState",
+    "Idle",
+    "learn_again",
+    "load_baseline",
+    "machine_here",
+    "obtain_baseline",
+]
 
 import json
 import math
 import random
 import statistics
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -24,9 +36,9 @@ from typing import Literal
 from cryoflux.digests import sha256_hex
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.interface import Source
-from cryoflux.energy.processes import MachineTimes
+from cryoflux.energy.processes import Busy, MachineTimes
 from cryoflux.energy.window import Accumulator, Mark, SourceLimits
-from cryoflux.errors import StateTamperedError
+from cryoflux.errors import MeterError, StateTamperedError
 from cryoflux.files import write_atomic
 from cryoflux.quantities import MICRO, Tier
 
@@ -35,7 +47,11 @@ _Progress = Callable[[int, int], None] | None
 """Called with the seconds done and the seconds in all."""
 
 _FORMAT = "cryoflux idle baseline/v1"
+_LOST = "unknown"
+_LATER = frozenset({"replaces", "doubt_uw", "machine"})
+"""fields that came later, or mostly say nothing: left out where they say nothing"""
 _BUSY_LIMIT = 0.05
+_QUIET_SECONDS = 5
 _DRIFT_UW = MICRO
 _DRIFT_SHARE = 0.02
 _LEAST_BLOCKS = 10
@@ -64,7 +80,11 @@ class Idle:
     learned_at: str
     """UTC wall time; a label"""
     replaces: str = ""
-    """``unknown`` where energy was settled by another baseline of this source, which is gone"""
+    """digest of the baseline before this one; ``unknown`` where energy was settled by one that is gone"""
+    doubt_uw: int = 0
+    """the truth may lie lower by so much, because the machine was at work while it was learned"""
+    machine: str = ""
+    """where it was learned (`machine_here`); empty in a file of before that was noted"""
 
     def fits(self, source: Source) -> bool:
         """Whether this is the baseline of that source."""
@@ -74,25 +94,26 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """All that is frozen, by source."""
+    """All that is frozen on this machine, by source."""
 
     idles: tuple[Idle, ...]
     """sorted by source"""
+    elsewhere: tuple[Idle, ...] = ()
+    """of other machines that share the file; nothing is measured against them"""
 
     def content(self) -> bytes:
-        """Canonical JSON: sorted keys, no spaces, ASCII, integers only."""
-        document = {"format": _FORMAT, "sources": [_fields(idle) for idle in self.idles]}
-        return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+        """The file."""
+        return _written(sorted((*self.idles, *self.elsewhere), key=lambda idle: (idle.source, idle.machine)))
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the file."""
-        return sha256_hex(self.content())
+        """SHA-256 of the file; of what it would be, where other machines share it."""
+        return sha256_hex(_written(self.idles))
 
     @property
     def flags(self) -> tuple[str, ...]:
         """What is wrong with every figure above this baseline."""
-        return ("baseline-relearned",) if any(idle.replaces for idle in self.idles) else ()
+        return ("baseline-relearned",) if any(idle.replaces == _LOST for idle in self.idles) else ()
 
     def of(self, source: Source) -> Idle | None:
         """The baseline of one source."""
@@ -108,15 +129,41 @@ class Baseline:
     def with_idles(self, learned: Sequence[Idle]) -> Baseline:
         """This baseline and new entries, which take the place of others for the same source."""
         merged = {idle.source: idle for idle in (*self.idles, *learned)}
-        return Baseline(tuple(merged[name] for name in sorted(merged)))
+        return Baseline(tuple(merged[name] for name in sorted(merged)), self.elsewhere)
+
+
+def machine_here(etc: str = "/etc", proc_root: str = "/proc") -> str:
+    """What tells this machine from others: a hash of its id, or of its CPUs where it has none.
+
+    The id itself is nobody's business (machine-id(5)), so it never leaves this function.
+    """
+    try:
+        said = (Path(etc) / "machine-id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        said = ""
+    if not said:  # a container, most often: the same image on the same hardware draws the same
+        with suppress(OSError):
+            lines = (Path(proc_root) / "cpuinfo").read_text("utf-8", "replace").splitlines()
+            said = "\n".join(line for line in lines if line.startswith(("model name", "CPU part")))
+    return sha256_hex(f"cryoflux baseline\n{said}".encode())[:16]
+
+
+def _written(idles: Iterable[Idle]) -> bytes:
+    """Canonical JSON: sorted keys, no spaces, ASCII, integers only."""
+    document = {"format": _FORMAT, "sources": [_fields(idle) for idle in idles]}
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
 def _fields(idle: Idle) -> dict[str, object]:
-    return {name: value for name, value in asdict(idle).items() if name != "replaces" or value}
+    return {name: value for name, value in asdict(idle).items() if name not in _LATER or value}
 
 
-def load_baseline(path: Path) -> Baseline:
+def load_baseline(path: Path, machine: str | None = None) -> Baseline:
     """The stored baseline; an empty one where there is none yet.
+
+    Args:
+        path: the file.
+        machine: whose baseline; this one's by default.
 
     Raises:
         StateTamperedError: the file is not the one that was written.
@@ -126,8 +173,12 @@ def load_baseline(path: Path) -> Baseline:
     try:
         content = path.read_bytes()
         document = json.loads(content)
-        idles = tuple(Idle(**{**entry, "tier": Tier(entry["tier"])}) for entry in document["sources"])
-        baseline = Baseline(idles)
+        idles = [Idle(**{**entry, "tier": Tier(entry["tier"])}) for entry in document["sources"]]
+        here = {"", machine if machine is not None else machine_here()}
+        baseline = Baseline(
+            tuple(idle for idle in idles if idle.machine in here),
+            tuple(idle for idle in idles if idle.machine not in here),
+        )
         if document["format"] != _FORMAT or baseline.content() != content:
             raise ValueError("not canonical")
         return baseline
@@ -149,13 +200,28 @@ def obtain_baseline(
     rng: random.Random,
     progress: _Progress = None,
     settled: Container[str] = (),
+    patience_s: float = 0.0,
+    machine: str | None = None,
 ) -> Baseline:
     """The frozen baseline of these sources; what is missing is learned now and stored.
 
     One that takes the place of a baseline that was lost, because energy of its source is among what was
     ``settled``, says so.
+
+    Args:
+        path: where it is stored.
+        sources: that need one.
+        times: the machine's busy time.
+        clock: the time.
+        seconds: how long to watch, s.
+        rng: of the bootstrap.
+        progress: called with seconds done and seconds in all.
+        settled: sources that energy was settled by before.
+        patience_s: how long to wait for the machine to be at rest first, s.
+        machine: whose baseline; this one's by default.
     """
-    baseline = load_baseline(path)
+    here = machine if machine is not None else machine_here()
+    baseline = load_baseline(path, here)
     missing = [source for source in sources if baseline.of(source) is None]
     if not missing:
         return baseline
@@ -163,16 +229,77 @@ def obtain_baseline(
     learned = [_defined(source, source.idle_uw, label) for source in missing if source.idle_uw is not None]
     measured = [source for source in missing if source.idle_uw is None]
     if measured:
+        _wait_for_rest(times, clock, patience_s)
         blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)
         for source, powers_uw in zip(measured, blocks.powers_uw, strict=True):
             learned.append(_learned(source, powers_uw, busy=blocks.busy, rng=rng, label=label))
-    frozen = load_baseline(path)
-    known = {idle.source for idle in frozen.idles}
+    frozen = load_baseline(path, here)
+    known = {idle.source for idle in (*frozen.idles, *frozen.elsewhere)}
     lost = {idle.source for idle in learned if idle.source in settled} - known
-    learned = [replace(idle, replaces="unknown") if idle.source in lost else idle for idle in learned]
-    baseline = frozen.with_idles(learned)
+    learned = [replace(idle, replaces=_LOST) if idle.source in lost else idle for idle in learned]
+    baseline = frozen.with_idles([replace(idle, machine=here) for idle in learned])
     write_atomic(path, baseline.content())
     return baseline
+
+
+def learn_again(
+    path: Path,
+    sources: Sequence[Source],
+    times: MachineTimes,
+    clock: Clock,
+    *,
+    seconds: float,
+    rng: random.Random,
+    progress: _Progress = None,
+    patience_s: float = 0.0,
+    machine: str | None = None,
+) -> tuple[Baseline, Baseline]:
+    """Learn the idle power of these sources anew; the baseline before, and the one that is stored now.
+
+    What was measured against the one before stays so: the new one has another digest, and says which it
+    replaces. The arguments are those of `obtain_baseline`.
+
+    Raises:
+        MeterError: the machine is not at rest; nothing is changed.
+    """
+    here = machine if machine is not None else machine_here()
+    before = load_baseline(path, here)
+    measured = [source for source in sources if source.idle_uw is None]
+    if not measured:
+        return before, before
+    _wait_for_rest(times, clock, patience_s)
+    blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)
+    label = datetime.fromtimestamp(clock.wall_s(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    learned = [
+        _learned(source, powers_uw, busy=blocks.busy, rng=rng, label=label)
+        for source, powers_uw in zip(measured, blocks.powers_uw, strict=True)
+    ]
+    if any(idle.doubt_uw for idle in learned):
+        raise MeterError(
+            f"The machine is not at rest: {blocks.busy:.0%} of its CPU time was used.",
+            why="What it draws at work is no idle baseline: as much of later work would not be seen.",
+            hint="Try again when nothing else runs, or wait for it: --wait 10m.",
+        )
+    replaced = before.digest if before.idles else ""
+    baseline = before.with_idles([replace(idle, machine=here, replaces=replaced) for idle in learned])
+    write_atomic(path, baseline.content())
+    return before, baseline
+
+
+def _wait_for_rest(times: MachineTimes, clock: Clock, patience_s: float) -> None:
+    """Wait until the CPUs have rested for some seconds in a row, but not for ever."""
+    end_ns, quiet = clock.monotonic_ns() + int(patience_s * BILLION), 0
+    before = times.read()
+    while quiet < _QUIET_SECONDS and clock.monotonic_ns() < end_ns:
+        clock.sleep(1.0)
+        now = times.read()
+        rests = before is not None and now is not None and _busy(before, now, BILLION, times) <= _BUSY_LIMIT
+        before, quiet = now, quiet + 1 if rests else 0
+
+
+def _busy(before: Busy, after: Busy, elapsed_ns: int, times: MachineTimes) -> float:
+    """Share of the time of all CPUs of the machine that was busy: a counter measures the load of them all."""
+    return (after.all_us - before.all_us) * 1000 / max(1, elapsed_ns) / times.all_cpus
 
 
 def _defined(source: Source, idle_uw: int, label: str) -> Idle:
@@ -184,7 +311,7 @@ class _Observed:
     powers_uw: list[list[int]]
     """per source, one figure a block"""
     busy: float
-    """share of the CPUs' time that was busy"""
+    """share of the time of all CPUs that was busy"""
 
 
 def _observe(
@@ -209,8 +336,7 @@ def _observe(
     busy_after, elapsed_ns = times.read(), max(1, clock.monotonic_ns() - started_ns)
     if busy_before is None or busy_after is None:
         return _Observed(powers_uw, 1.0)
-    busy_ns = (busy_after.allowed_us - busy_before.allowed_us) * 1000
-    return _Observed(powers_uw, busy_ns / elapsed_ns / len(times.cpus))
+    return _Observed(powers_uw, _busy(busy_before, busy_after, elapsed_ns, times))
 
 
 def _read_all(sources: Sequence[Source], meters: Sequence[Accumulator]) -> list[Mark]:
@@ -237,7 +363,12 @@ def _learned(source: Source, powers_uw: list[int], *, busy: float, rng: random.R
     error_uw = _learning_error_uw(powers_uw, idle_uw, rng)
     if state == "unsettled":
         error_uw = max(error_uw, int(drift_uw))
-    return Idle(source.name, source.tier, source.curve, idle_uw, error_uw, len(powers_uw), state, label)
+    # At work a machine draws more than at rest; how much more, nobody knows, and it may be nearly all.
+    doubt_uw = idle_uw if busy > _BUSY_LIMIT else 0
+    count = len(powers_uw)
+    return Idle(
+        source.name, source.tier, source.curve, idle_uw, error_uw, count, state, label, doubt_uw=doubt_uw
+    )
 
 
 def _learning_error_uw(powers_uw: list[int], centre_uw: int, rng: random.Random) -> int:

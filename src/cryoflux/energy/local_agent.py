@@ -10,12 +10,12 @@ a crash loses no more than that.
 
 from __future__ import annotations
 
-__all__ = ["LocalAgent"]
+__all__ = ["LocalAgent", "hold_meter"]
 
 import os
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,9 +35,16 @@ from cryoflux.files import lock_exclusively
 from cryoflux.quantities import Energy
 
 
-def _hold(opened: ExitStack, state: Path) -> None:
+@contextmanager
+def hold_meter(state: Path) -> Iterator[None]:
+    """Be the one metering process of a state.
+
+    Raises:
+        StateLockedError: another one is.
+    """
     try:
-        opened.enter_context(lock_exclusively(state / "meter.lock", holder="a JouleAgent"))
+        with lock_exclusively(state / "meter.lock", holder="a JouleAgent"):
+            yield
     except StateLockedError as error:
         raise StateLockedError(
             error.what,
@@ -82,7 +89,7 @@ class LocalAgent:
         self._credits = (credit or settings.energy.credit) == "net"
         self._lock = threading.RLock()
         with ExitStack() as opened:
-            _hold(opened, state)
+            opened.enter_context(hold_meter(state))
             self._bucket = Bucket(state / "account.db", self._clock)
             opened.callback(self._bucket.close)
             self._meter, self.problems = open_meter(

@@ -154,6 +154,9 @@ class Meter:
             return self.refresh(last=not self._coarse)
 
     def _watch_rest(self, then: Snapshot, now: Snapshot) -> None:
+        for channel, a, b in zip(self._channels, then.marks, now.marks, strict=True):
+            if channel.source.idle_uw is None and not b.flags_since(a):
+                channel.drift.second(_power_uw(a, b))
         if then.busy is None or now.busy is None:
             return
         elapsed_ns = now.monotonic_ns - then.monotonic_ns

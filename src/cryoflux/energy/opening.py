@@ -56,6 +56,7 @@ def open_meter(
             found.times,
             clock,
             seconds=settings.energy.baseline_seconds,
+            patience_s=settings.energy.baseline_wait_seconds,
             rng=random.Random(settings.run.seed),  # noqa: S311
             progress=progress,
             settled=settled,
