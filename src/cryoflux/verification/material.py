@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.energy.account.audit import AuditedAccount, Mark, open_audited
+from cryoflux.energy.account.audit import AuditedAccount, Compared, open_audited
 from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import leaf_hash
@@ -129,7 +129,7 @@ def _links(state: StateFolder) -> dict[str, str]:
     return found
 
 
-def _read_account(path: Path, mark: Mark | None) -> tuple[AuditedAccount | None, str]:
+def _read_account(path: Path, mark: Compared | None) -> tuple[AuditedAccount | None, str]:
     # After the rows: what is settled by then has its receipt, or its intent is the last entry.
     if not path.exists():
         return None, ""
@@ -145,7 +145,7 @@ def _snapshot(
     state: Path,
     key: Ed25519PublicKey | None,
     meter_key: Ed25519PublicKey | None,
-    mark: Mark | None,
+    mark: Compared | None,
     *,
     pinned: bool,
 ) -> Material:
@@ -177,7 +177,7 @@ def _snapshot(
 
 
 def _read_state(
-    state: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None, mark: Mark | None
+    state: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None, mark: Compared | None
 ) -> Material:
     # A log without its database is one that lost its entries, and not a folder that never had any.
     if not (state / DATABASE).is_file() and not (state / LOG_FOLDER / CHECKPOINT).exists():
@@ -225,7 +225,7 @@ def read_material(
     key: Ed25519PublicKey | None = None,
     meter_key: Ed25519PublicKey | None = None,
     *,
-    mark: Mark | None = None,
+    mark: Compared | None = None,
 ) -> Material:
     """Read what there is to verify; rows and tiles of a state are read when they are asked for.
 

@@ -21,7 +21,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
-from cryoflux.energy.account.audit import Mark
+from cryoflux.energy.account.audit import Compared
 from cryoflux.files import write_atomic
 from cryoflux.log_state import LogState
 from cryoflux.signing.keys import key_id, raw_public_key
@@ -74,7 +74,7 @@ class Verified(Struct, frozen=True):
     root: bytes
     """RFC 6962 root over its entries"""
     log: LogState
-    account: Mark | None
+    account: Compared | None
     steps: list[_Step]
 
     @classmethod
@@ -85,7 +85,7 @@ class Verified(Struct, frozen=True):
         most: int,
         root: bytes,
         log: LogState,
-        account: Mark | None,
+        account: Compared | None,
         folds: Sequence[Fold],
     ) -> Verified:
         """What is known after a walk; to be made before the steps conclude."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 __all__ = [
     "AuditedAccount",
+    "Compared",
     "Held",
-    "Mark",
     "check_account",
     "check_held",
     "check_tail",
@@ -107,7 +107,7 @@ class Held(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Compared:
     """How far an account was compared with receipts, and what was left of it then."""
 
     seq: int
@@ -166,7 +166,7 @@ class AuditedAccount:
         """Let go of the temporary file."""
         self._db.close()
 
-    def _fill(self, lines: Iterator[Line], mark: Mark | None) -> None:
+    def _fill(self, lines: Iterator[Line], mark: Compared | None) -> None:
         self._write("BEGIN")
         if mark is not None:
             self._end = mark.seq, mark.balance_uj, mark.reserved_uj
@@ -205,14 +205,14 @@ class AuditedAccount:
             self._db.execute("UPDATE held SET explained = 1 WHERE request_id = ?", (request_id,))
         return found
 
-    def mark(self, log: str) -> Mark:
+    def mark(self, log: str) -> Compared:
         """How far the account was gone through, and what of it may still matter to a log.
 
         Args:
             log: its origin.
         """
         left = [held for held in self.unexplained() if held.uj is None or held.log in {"", log}]
-        return Mark(*self._end, left)
+        return Compared(*self._end, left)
 
     def start_again(self) -> None:
         """Take all of them for unexplained once more."""
@@ -233,7 +233,7 @@ class AuditedAccount:
         return (Held(*row) for row in self._db.execute(query, (log,)))
 
 
-def open_audited(path: Path, mark: Mark | None = None) -> AuditedAccount:
+def open_audited(path: Path, mark: Compared | None = None) -> AuditedAccount:
     """What an account was charged, once all of it is known to add up. The file is not changed.
 
     Args:
