@@ -22,19 +22,18 @@ __all__ = [
 ]
 
 import json
-import math
 import random
 import statistics
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from cryoflux.digests import sha256_hex
 from cryoflux.energy.clock import BILLION, Clock
+from cryoflux.energy.idle_error import LEAST_BLOCKS, learning_error_uw
 from cryoflux.energy.interface import Source
 from cryoflux.energy.processes import Busy, MachineTimes
 from cryoflux.energy.window import Accumulator, Mark, SourceLimits
@@ -54,14 +53,6 @@ _BUSY_LIMIT = 0.05
 _QUIET_SECONDS = 5
 _DRIFT_UW = MICRO
 _DRIFT_SHARE = 0.02
-_LEAST_BLOCKS = 10
-_RESAMPLES = 400
-_BOOTSTRAP_BLOCK = 5
-_LEAST_ERROR_UW = MICRO // 20
-_MOST_CORRELATED = 0.9
-_Z95 = 1.96
-_SPIKE = 3 * 1.4826
-"""of the median absolute deviation: three standard deviations of a normal noise"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,8 +350,8 @@ def _learned(source: Source, powers_uw: list[int], *, busy: float, rng: random.R
         abs(statistics.median(powers_uw[:half]) - statistics.median(powers_uw[half:])) if half else idle_uw
     )
     at_rest = busy <= _BUSY_LIMIT and drift_uw <= max(_DRIFT_UW, _DRIFT_SHARE * idle_uw)
-    state: BaselineState = "settled" if at_rest and len(powers_uw) >= _LEAST_BLOCKS else "unsettled"
-    error_uw = _learning_error_uw(powers_uw, idle_uw, rng)
+    state: BaselineState = "settled" if at_rest and len(powers_uw) >= LEAST_BLOCKS else "unsettled"
+    error_uw = learning_error_uw(powers_uw, idle_uw, rng)
     if state == "unsettled":
         error_uw = max(error_uw, int(drift_uw))
     # At work a machine draws more than at rest; how much more, nobody knows, and it may be nearly all.
@@ -369,47 +360,3 @@ def _learned(source: Source, powers_uw: list[int], *, busy: float, rng: random.R
     return Idle(
         source.name, source.tier, source.curve, idle_uw, error_uw, count, state, label, doubt_uw=doubt_uw
     )
-
-
-def _learning_error_uw(powers_uw: list[int], centre_uw: int, rng: random.Random) -> int:
-    """95 % half width of the median: the larger of two ways to reckon with seconds that are alike."""
-    return max(
-        _LEAST_ERROR_UW,
-        _bootstrap_error_uw(powers_uw, centre_uw, rng),
-        _autocorrelated_error_uw(powers_uw),
-    )
-
-
-def _bootstrap_error_uw(powers_uw: list[int], centre_uw: int, rng: random.Random) -> int:
-    # Neighbouring seconds are alike, so runs of them are drawn, not single ones.
-    length = min(_BOOTSTRAP_BLOCK, len(powers_uw))
-    runs = -(-len(powers_uw) // length)
-    distances = []
-    for _ in range(_RESAMPLES):
-        starts = (rng.randrange(len(powers_uw) - length + 1) for _ in range(runs))
-        drawn = [power for start in starts for power in powers_uw[start : start + length]]
-        distances.append(abs(statistics.median(drawn) - centre_uw))
-    return int(sorted(distances)[int(0.95 * _RESAMPLES)])
-
-
-def _autocorrelated_error_uw(powers_uw: list[int]) -> int:
-    """Of an AR(1) noise; its correlation, underestimated in a short series, is corrected for that.
-
-    Source: Marriott and Pope, Biometrika 41 (1954); the median's standard error is √(π/2) of the mean's.
-    """
-    count = len(powers_uw)
-    if count < _LEAST_BLOCKS:
-        return 0
-    median_uw = statistics.median(powers_uw)
-    apart_uw = statistics.median(abs(power - median_uw) for power in powers_uw)
-    # The median does not follow single spikes, so they must not count as noise of it.
-    most_uw = _SPIKE * apart_uw
-    off = [max(-most_uw, min(most_uw, power - median_uw)) for power in powers_uw]
-    squares = sum(value * value for value in off)
-    if not squares:
-        return 0
-    found = sum(a * b for a, b in pairwise(off)) / squares
-    correlation = min(_MOST_CORRELATED, max(0.0, found + (1 + 3 * found) / count))
-    independent = count * (1 - correlation) / (1 + correlation)
-    deviation = math.sqrt(squares / max(1.0, count - count / independent))
-    return int(_Z95 * math.sqrt(math.pi / 2) * deviation / math.sqrt(independent))
