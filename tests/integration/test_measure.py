@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -120,3 +123,93 @@ def test_a_block_that_fails_is_measured_and_its_error_goes_on() -> None:
     with pytest.raises(RuntimeError, match="diverged"), measurement:
         raise RuntimeError("diverged")
     assert measurement.result is not None
+
+
+def test_a_block_inside_can_be_looked_at_and_has_windows_by_name() -> None:
+    with package.measure_energy() as measurement:
+        for _ in range(2):
+            with measurement.window("epoch"):
+                exec(BURN.format(0.2))
+        before = measurement.so_far()
+        exec(BURN.format(0.1))
+    whole = measurement.result
+    assert whole is not None
+    epochs = measurement.windows["epoch"]
+    assert [epoch.cpu_s >= 0.15 for epoch in epochs] == [True, True]
+    assert sum(epoch.cpu_s for epoch in epochs) <= before.cpu_s + 0.001 < whole.cpu_s
+    said = whole.to_dict()
+    assert said["energy"]["uj"] == whole.energy.uj
+    assert json.loads(json.dumps(said)) == said
+    with pytest.raises(package.CryoFluxError, match="Nothing is measured"):
+        measurement.so_far()
+
+
+def test_functions_of_every_kind_are_measured_while_they_work(capsys: pytest.CaptureFixture[str]) -> None:
+    @package.measure_energy
+    async def waits() -> str:
+        await asyncio.sleep(0)
+        exec(BURN.format(0.2))
+        return "done"
+
+    @package.measure_energy
+    def counts() -> Iterator[int]:
+        exec(BURN.format(0.2))
+        yield 1
+
+    @package.measure_energy
+    async def streams() -> AsyncIterator[int]:
+        exec(BURN.format(0.2))
+        yield 1
+
+    @package.measure_energy
+    def calls() -> None:
+        exec(BURN.format(0.2))
+
+    async def drained() -> list[int]:
+        return [item async for item in streams()]
+
+    assert asyncio.run(waits()) == "done"
+    assert (list(counts()), asyncio.run(drained()), calls()) == ([1], [1], None)
+    for work in (waits, counts, streams, calls):
+        assert work.measured.cpu_s >= 0.15  # type: ignore[attr-defined]
+    said = capsys.readouterr().err
+    assert [line.partition(": ")[0].rpartition(".")[2] for line in said.splitlines()] == [
+        "waits",
+        "counts",
+        "streams",
+        "calls",
+    ]
+
+
+@pytest.mark.parametrize("obstacle", ["an unwritable home", "a misspelt setting", "no process files"])
+def test_whatever_is_in_its_way_the_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    if obstacle == "an unwritable home":
+        (tmp_path / "home").write_text("a file, not a folder")
+    elif obstacle == "a misspelt setting":
+        (tmp_path / "cryoflux.toml").write_text("[energy]\ntdpw = 3\n")
+        monkeypatch.chdir(tmp_path)
+    else:
+        monkeypatch.setenv("CRYOFLUX_PROC_ROOT", str(tmp_path / "nowhere"))
+    with pytest.warns(RuntimeWarning, match="Measured with less"), package.measure_energy() as measurement:
+        exec(BURN.format(0.3))
+    found = measurement.result
+    assert found is not None
+    assert found.cpu_s >= 0.25
+    assert found.energy.uj > 0
+    assert found.energy.lo_uj < found.energy.uj < found.energy.hi_uj
+    assert "own-time-only" in found.energy.flags
+
+
+def test_one_that_is_used_again_and_again_or_inside_itself_keeps_its_results_apart() -> None:
+    measurement = package.measure_energy()
+    with measurement:
+        exec(BURN.format(0.2))
+        with measurement:
+            exec(BURN.format(0.2))
+        inner = measurement.result
+    outer = measurement.result
+    assert inner is not None
+    assert outer is not None
+    assert inner.cpu_s < outer.cpu_s

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["measure"]
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +57,7 @@ def show_learning(done_s: int, total_s: int) -> None:
 
 
 def _document(measured: Measured, command: list[str], code: int) -> dict[str, Any]:
-    return {"event": "measured", "command": command, "exit_code": code, **asdict(measured)}
+    return {"event": "measured", "command": command, "exit_code": code, **measured.to_dict()}
 
 
 def _figure(energy: Energy) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "Baseline",
     "BaselineState",
     "Idle",
+    "defined_idle",
     "learn_again",
     "load_baseline",
     "machine_here",
@@ -217,7 +218,9 @@ def obtain_baseline(
     if not missing:
         return baseline
     label = datetime.fromtimestamp(clock.wall_s(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    learned = [_defined(source, source.idle_uw, label) for source in missing if source.idle_uw is not None]
+    learned = [
+        defined_idle(source, source.idle_uw, label) for source in missing if source.idle_uw is not None
+    ]
     measured = [source for source in missing if source.idle_uw is None]
     if measured:
         _wait_for_rest(times, clock, patience_s)
@@ -293,7 +296,8 @@ def _busy(before: Busy, after: Busy, elapsed_ns: int, times: MachineTimes) -> fl
     return (after.all_us - before.all_us) * 1000 / max(1, elapsed_ns) / times.all_cpus
 
 
-def _defined(source: Source, idle_uw: int, label: str) -> Idle:
+def defined_idle(source: Source, idle_uw: int, label: str) -> Idle:
+    """The baseline of a model, which is right by definition; ``label`` says when that was."""
     return Idle(source.name, source.tier, source.curve, idle_uw, 0, 0, "modelled", label)
 
 

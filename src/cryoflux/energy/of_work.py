@@ -9,15 +9,18 @@ from __future__ import annotations
 
 __all__ = ["EnergyMeasurement", "Measured", "SourceUse", "measure_command", "measure_energy"]
 
+import json
 import os
 import signal
 import subprocess
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ContextDecorator, ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar, overload
 
 from cryoflux.config import Settings, load_settings
 from cryoflux.energy.attribution import Attribution, Snapshot, gross_of, net_of
@@ -25,12 +28,14 @@ from cryoflux.energy.cgroup import CgroupTimes, own_cgroup
 from cryoflux.energy.clock import Clock, SystemClock
 from cryoflux.energy.interface import SourceKind
 from cryoflux.energy.meter import Meter
-from cryoflux.energy.opening import open_meter
-from cryoflux.energy.processes import ProcessTimes, become_subreaper, find_owner
-from cryoflux.errors import MeterError, UsageError
+from cryoflux.energy.of_functions import measured_calls
+from cryoflux.energy.opening import open_meter, own_time_meter
+from cryoflux.energy.processes import CpuTimes, OwnTimes, ProcessTimes, become_subreaper, find_owner
+from cryoflux.errors import CryoFluxError, MeterError, UsageError
 from cryoflux.quantities import NANO, Energy, Tier
 
 _BaselineState = Literal["settled", "unsettled", "modelled"]
+_Work = TypeVar("_Work", bound=Callable[..., Any])
 _NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
 
 
@@ -66,6 +71,10 @@ class Measured:
     counted_by: Literal["cgroup", "process tree"]
     """how it is known whose CPU time it was"""
 
+    def to_dict(self) -> dict[str, Any]:
+        """The same in plain values, for JSON: energies in µJ, with their intervals, tier and flags."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+
     def __str__(self) -> str:
         e = self.energy
         interval = f"[{e.lo_uj / 1e6:.1f}, {e.hi_uj / 1e6:.1f}]"
@@ -78,18 +87,19 @@ def default_state() -> Path:
     return Path(home).expanduser() / "cryoflux"
 
 
-class EnergyMeasurement(ContextDecorator):
+class EnergyMeasurement:
     """Measures the energy of this process from entry to exit, as a ``with`` block or as a decorator.
+
+    As such it never ends the work that it measures: where something is in its way, it warns, and measures
+    with less. A decorated function may be a coroutine or a generator too: then it is measured while it
+    lives, what its caller does in between included, since both are this process.
 
     Args:
         settings: where to look for sources; what `cryoflux config show` shows by default.
         state: where the frozen idle baseline is kept; learned there on first use, where one is needed.
-        report: called with each result; a decorated function has no other way to give it out.
+        report: called with each result.
         progress: called with seconds done and seconds in all while a baseline is learned.
         trace: a file that every reading is written to (`cryoflux energy replay`).
-
-    Raises:
-        MeterError: nothing can be measured here.
     """
 
     def __init__(
@@ -103,23 +113,34 @@ class EnergyMeasurement(ContextDecorator):
         clock: Clock | None = None,
         nvml: Any | None = None,
     ) -> None:
-        self._settings = settings or load_settings().settings
-        self._state = state or default_state()
+        self._settings = settings
+        self._state = state
         self._report = report
         self._progress = progress
         self._trace = trace
-        self._clock = clock or SystemClock(self._settings.energy.proc_root)
+        self._clock = clock
         self._nvml = nvml
-        self._opened = ExitStack()
+        self._opened: list[_Opened] = []
         self.result: Measured | None = None
         """of the last work that ended"""
+        self.windows: dict[str, list[Measured]] = {}
+        """of its parts, by their names, in the order in which they ended"""
 
-    def _recreate_cm(self) -> EnergyMeasurement:
+    def __call__(self, work: _Work) -> _Work:
+        """The same function, measured at each call; its last result is its attribute ``measured``."""
+        return measured_calls(work, self._again)
+
+    def _again(self, report: Callable[[Measured], None]) -> EnergyMeasurement:
         # Each call of a decorated function is a measurement of its own.
+        def told(measured: Measured) -> None:
+            report(measured)
+            if self._report is not None:
+                self._report(measured)
+
         return EnergyMeasurement(
             settings=self._settings,
             state=self._state,
-            report=self._report,
+            report=told,
             progress=self._progress,
             trace=self._trace,
             clock=self._clock,
@@ -127,38 +148,71 @@ class EnergyMeasurement(ContextDecorator):
         )
 
     def __enter__(self) -> Self:
-        """Begin to measure."""
-        return self.begin(None)
+        """Begin to measure; may be entered again inside."""
+        try:
+            return self.begin(None)
+        except (CryoFluxError, OSError) as error:
+            _warn(f"Measured with less than there is: {error}")
+        return self._begun(own_time_meter(self._clock or SystemClock()), OwnTimes(), grouped=False)
+
+    def _begun(self, meter: Meter, times: CpuTimes, *, grouped: bool) -> Self:
+        self._opened.append(_Opened.of(meter, times, grouped=grouped))
+        meter.start(lambda _: None)
+        return self
 
     def begin(self, group: CgroupTimes | None) -> Self:
-        """Begin to measure a control group, or this process where there is none."""
+        """Begin to measure a control group, or this process where there is none.
+
+        Raises:
+            MeterError: nothing can be measured here.
+            ConfigError: a setting cannot be used.
+            StateError, StorageError: the baseline cannot be read or kept.
+        """
+        settings = self._settings or load_settings().settings
+        clock = self._clock or SystemClock(settings.energy.proc_root)
         with ExitStack() as undo:
-            self._meter, _ = open_meter(
-                self._settings,
-                self._state,
-                self._clock,
+            meter, _ = open_meter(
+                settings,
+                self._state or default_state(),
+                clock,
                 nvml=self._nvml,
                 progress=self._progress,
                 trace=self._trace,
             )
-            undo.callback(self._meter.close)
-            self._grouped = group is not None
-            self._attribution = self._meter.attribute(group or self._own_times())
-            self._start = self._meter.last
-            self._meter.start(lambda _: None)
-            self._opened = undo.pop_all()
+            undo.callback(meter.close)
+            times = group or _own_times(settings.energy.proc_root, clock)
+            self._begun(meter, times, grouped=group is not None)
+            undo.pop_all()
         return self
 
-    def _own_times(self) -> ProcessTimes:
-        settings = self._settings.energy
-        owner = find_owner(os.getpid(), self._clock.boot_id, settings.proc_root)
-        if owner is None:
-            raise MeterError(
-                f"This process is not in {settings.proc_root}.",
-                why="Its share of the machine's energy cannot be told.",
-                hint="Set proc_root to where the kernel's process files are.",
-            )
-        return ProcessTimes(owner, settings.proc_root)
+    def so_far(self) -> Measured:
+        """What the work has cost up to now.
+
+        Raises:
+            UsageError: nothing is measured at the moment.
+        """
+        return self._innermost.measured(last=False)
+
+    @contextmanager
+    def window(self, name: str) -> Iterator[None]:
+        """Measure a part of the work too; `windows` has what it cost.
+
+        Raises:
+            UsageError: nothing is measured at the moment.
+        """
+        opened = self._innermost
+        part = _Opened.of(opened.meter, opened.times, grouped=opened.grouped)
+        try:
+            yield
+        finally:
+            self.windows.setdefault(name, []).append(part.measured(last=True))
+            opened.meter.detach(part.attribution)
+
+    @property
+    def _innermost(self) -> _Opened:
+        if not self._opened:
+            raise UsageError("Nothing is measured at the moment.", hint="Ask inside the with block.")
+        return self._opened[-1]
 
     def __exit__(self, *_: object) -> None:
         """Stop, and keep the result."""
@@ -166,26 +220,79 @@ class EnergyMeasurement(ContextDecorator):
 
     def end(self) -> Measured:
         """Read for the last time."""
-        with self._opened:
-            now = self._meter.refresh(last=True)
-            self.result = _measured(self._meter, self._attribution, self._start, now, grouped=self._grouped)
+        opened = self._opened.pop()
+        with closing(opened.meter):
+            self.result = opened.measured(last=True)
         if self._report is not None:
             self._report(self.result)
         return self.result
 
 
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def _own_times(proc_root: str, clock: Clock) -> ProcessTimes:
+    owner = find_owner(os.getpid(), clock.boot_id, proc_root)
+    if owner is None:
+        raise MeterError(
+            f"This process is not in {proc_root}.",
+            why="Its share of the machine's energy cannot be told.",
+            hint="Set proc_root to where the kernel's process files are.",
+        )
+    return ProcessTimes(owner, proc_root)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A measurement that has begun."""
+
+    meter: Meter
+    times: CpuTimes
+    attribution: Attribution
+    start: Snapshot
+    grouped: bool
+
+    @classmethod
+    def of(cls, meter: Meter, times: CpuTimes, *, grouped: bool) -> _Opened:
+        attribution = meter.attribute(times)
+        return cls(meter, times, attribution, meter.last, grouped)
+
+    def measured(self, *, last: bool) -> Measured:
+        now = self.meter.refresh(last=last)
+        return _measured(self.meter, self.attribution, self.start, now, grouped=self.grouped)
+
+
+@overload
+def measure_energy(work: _Work, /) -> _Work: ...
+@overload
 def measure_energy(
     *, state: Path | None = None, report: Callable[[Measured], None] | None = None
-) -> EnergyMeasurement:
-    """Measure a ``with`` block, or decorate a function with it.
+) -> EnergyMeasurement: ...
+def measure_energy(
+    work: Callable[..., Any] | None = None,
+    /,
+    *,
+    state: Path | None = None,
+    report: Callable[[Measured], None] | None = None,
+) -> Any:
+    """Measure a ``with`` block, or decorate a function with it; it never ends the work that it measures.
+
+    What is charged is what the whole process and all that it starts cause meanwhile: of two blocks that are
+    open at the same time, in two threads or one in the other, each says the joules of both.
 
     Args:
+        work: the function, where it is a decorator without arguments; each result is printed to stderr.
         state: where the idle baseline of this machine is kept; ``~/.local/state/cryoflux`` by default.
         report: called with each result.
-
-    Raises:
-        MeterError: nothing can be measured here.
     """
+    if work is not None:
+        name = getattr(work, "__qualname__", "work")
+        return EnergyMeasurement(report=lambda found: _say(f"{name}: {found}"))(work)
     return EnergyMeasurement(state=state, report=report)
 
 

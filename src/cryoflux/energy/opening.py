@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["open_meter"]
+__all__ = ["open_meter", "own_time_meter"]
 
 import random
 from collections.abc import Callable, Container
@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from cryoflux.config import Settings
-from cryoflux.energy.baseline import load_baseline, obtain_baseline
+from cryoflux.energy.baseline import Baseline, defined_idle, load_baseline, obtain_baseline
 from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Problem
 from cryoflux.energy.meter import Meter
+from cryoflux.energy.processes import OwnTimes
 from cryoflux.energy.sources.cpu_model import CpuModelSource
 from cryoflux.energy.sources.discovery import find_sources
 from cryoflux.energy.trace import TraceWriter
@@ -73,3 +74,14 @@ def open_meter(
         )
         undo.pop_all()
     return meter, found.problems
+
+
+def own_time_meter(clock: Clock) -> Meter:
+    """A meter that needs nothing of the machine: this process's CPU time through a guessed curve.
+
+    It is what is left where nothing better can be opened; every figure says ``own-time-only``.
+    """
+    times = OwnTimes()
+    source = CpuModelSource(times, clock)
+    idle = defined_idle(source, source.idle_uw or 0, "")
+    return Meter([source], Baseline((idle,)), times, clock, flags=("own-time-only",))
