@@ -19,8 +19,6 @@ import pytest
 from cryoflux.cli.main import main
 from zygote import Forked, Zygote
 
-CEILING_S = 3600.0
-"""What takes so long hangs. No wait is shorter: a process may get a hundredth of a processor."""
 OTHERS = ("CRYOFLUX_", "HF_", "TOKENIZERS_")
 """variables of who runs the tests, or that cryoflux set when it ran in this process"""
 DRIVER = Path(__file__).with_name("drive.py")
@@ -88,7 +86,7 @@ def stopped_at(step: str, moment: str, *arguments: object, cold: bool = False) -
 
 def ended(process: subprocess.Popen[str]) -> Outcome:
     """How a process ends."""
-    stdout, stderr = process.communicate(timeout=CEILING_S)
+    stdout, stderr = process.communicate()
     return Outcome(process.returncode, stdout, stderr)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx2
 
-from running import CEILING_S, environment
+from running import environment
+from waiting import CEILING_S
 
 
 class WitnessProcess:
@@ -39,7 +40,7 @@ class WitnessProcess:
 
     def end(self, how: int = signal.SIGTERM) -> int:
         self.process.send_signal(how)  # which does nothing to one that was waited for
-        code = self.process.wait(timeout=CEILING_S)
+        code = self.process.wait()
         self.process.stdout.close()
         self.process.stderr.close()
         return code

@@ -33,7 +33,7 @@ def assert_whole(state: Path) -> None:
 
 MOMENTS = [(step, moment) for step in Step for moment in ("begin", "end")]
 COLD = (Step.MERGE, "end")
-"""what is killed here, and what comes after, starts as a user would start it"""
+"""what is killed here starts as a user would start it"""
 
 
 @pytest.mark.parametrize(("step", "moment"), MOMENTS, ids=str)
@@ -53,7 +53,7 @@ def test_a_kill_at_any_step_loses_no_receipt_and_no_joule(
     assert_whole(state)
     AutoModelForSequenceClassification.from_pretrained(state / "base_model")
 
-    again = cryoflux("run", *SURE, "--attempts", "1", "--state", state, "--json", cold=cold)
+    again = cryoflux("run", *SURE, "--attempts", "1", "--state", state, "--json")
     assert again.code == 0, again.stdout + again.stderr
     assert_whole(state)
     after = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)

@@ -198,6 +198,8 @@ def test_a_whole_bundle_verifies_with_stock_tools_only(original: Path, complete:
 def test_every_shell_gives_the_same_verdict(complete: Path, tmp_path: Path, bare: Path, shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"not installed: {shell}")
+    if shell == (bare / "sh").readlink().name:
+        pytest.skip("all others are run by this shell")
     assert run(complete, bare, shell=shell) == run(complete, bare)
     changed = shutil.copytree(complete, tmp_path / "bundle")
     flip(changed / "entries/000001.json", 300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import sqlite3
 from contextlib import closing
@@ -359,9 +360,9 @@ def upgrade_and_die(path, last):
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @older
 def test_a_kill_at_any_statement_of_the_upgrade_leaves_the_old_account_or_the_new(tmp_path, clock, format_):
-    outcomes = []
+    outcomes, old = [], old_account(tmp_path / "old.db", format_)
     for last in itertools.count(1):
-        path = old_account(tmp_path / f"{last}.db", format_)
+        path = shutil.copy(old, tmp_path / f"{last}.db")
         ended = upgrade_and_die(path, last)
         outcomes.append(version(path))
         with closing(sqlite3.connect(path)) as db:
