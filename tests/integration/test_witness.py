@@ -200,7 +200,7 @@ def test_two_processes_on_one_memory_sign_one_history(tmp_path: Path) -> None:
 
 
 def test_a_witness_that_ends_by_a_signal_ends_cleanly(tmp_path: Path) -> None:
-    with witness(tmp_path, "--log", str(LOG.vkey)) as running:
+    with witness(tmp_path, "--log", str(LOG.vkey), cold=True) as running:
         assert running.post(LOG.submission(0, 5)).status_code == 200
         assert running.end(signal.SIGINT) == 0
     assert oct((tmp_path / "keys" / "witness.pem").stat().st_mode & 0o777) == "0o600"
