@@ -105,22 +105,43 @@ def test_flipped_bytes_of_several_artefacts_are_each_named(
     assert verify_target(pristine.path).ok
 
 
-@pytest.mark.parametrize("index", [1, 6])
-def test_a_flipped_byte_of_an_envelope_is_named(state: Path, pristine: SyntheticState, index: int) -> None:
+def named_of(state: Path, connection: sqlite3.Connection, envelopes: dict[int, bytes]) -> set[int]:
+    """Which entries a check names where some have other envelopes."""
+    for index, envelope in envelopes.items():
+        connection.execute("UPDATE entries SET envelope = ? WHERE idx = ?", (envelope, index))
+    found = named(verify_target(state).checks)
+    return {index for index in envelopes if any(subject.startswith(f"entry {index}") for subject in found)}
+
+
+def test_a_flipped_byte_of_an_envelope_is_named(state: Path, pristine: SyntheticState) -> None:
     connection = sqlite3.connect(state / "receipts.db", isolation_level=None)
     connection.execute("DROP TRIGGER entries_update")
-    for changed in flips(pristine.entries[index].envelope, random.Random(index)):
-        connection.execute("UPDATE entries SET envelope = ? WHERE idx = ?", (changed, index))
-        assert any(subject.startswith(f"entry {index}") for subject in named(verify_target(state).checks))
+    whole = {index: pristine.entries[index].envelope for index in (1, 6)}
+    changes = {index: list(flips(envelope, random.Random(index))) for index, envelope in whole.items()}
+    for index, other in ((1, 6), (6, 1)):
+        for changed in changes[index][:ALONE]:
+            said = named_of(state, connection, {index: changed, other: whole[other]})
+            assert index in said
+    for one, six in zip(changes[1][ALONE:], changes[6][ALONE:], strict=True):
+        assert named_of(state, connection, {1: one, 6: six}) == {1, 6}
     connection.close()
 
 
-@pytest.mark.parametrize("where", ["log/checkpoint", "log/tile/0/000.p/8", "log/tile/entries/000.p/8"])
-def test_a_flipped_byte_of_the_published_log_is_named(state: Path, where: str) -> None:
-    content = (state / where).read_bytes()
-    for changed in flips(content, random.Random(where)):
-        (state / where).write_bytes(changed)
-        assert where in named(verify_target(state).checks)
+PUBLISHED = ("log/checkpoint", "log/tile/0/000.p/8", "log/tile/entries/000.p/8")
+
+
+def test_a_flipped_byte_of_the_published_log_is_named(state: Path) -> None:
+    contents = {where: (state / where).read_bytes() for where in PUBLISHED}
+    changes = {where: list(flips(content, random.Random(where))) for where, content in contents.items()}
+    for where, content in contents.items():
+        for changed in changes[where][:ALONE]:
+            (state / where).write_bytes(changed)
+            assert where in named(verify_target(state).checks)
+        (state / where).write_bytes(content)
+    for number in range(ALONE, max(map(len, changes.values()))):
+        for where, changed in changes.items():
+            (state / where).write_bytes(changed[number % len(changed)])
+        assert named(verify_target(state).checks).issuperset(PUBLISHED)
 
 
 def test_a_flipped_byte_of_the_database_file_is_found_or_changes_nothing_that_counts(
