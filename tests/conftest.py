@@ -78,13 +78,21 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Say how a test process was lost: a signal's number tells a crash from a kill."""
+    if error:
+        code = node.gateway._io.popen.wait()
+        node.config.get_terminal_writer().line(f"\n{node.gateway.id} ended with {code}")
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_timeout_set_timer(settings: Any) -> bool:
     watch(settings.timeout)
     return True
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_timeout_cancel_timer() -> bool:
     watch_no_longer()
     return True
