@@ -255,10 +255,10 @@ class PowerOnlyGpu(Gpu):
         yield end_s
 
     def warm_up(self, show, start_s):
-        # It is read so often while energy is charged; here that began a while before the window.
+        # It is read more often while energy is charged; here that began a while before the window.
         self.source = self.made()
-        for number in range(200, 0, -1):
-            self.at(start_s - number / 10)
+        for number in range(100, 0, -1):
+            self.at(start_s - number / 5)
             self.board.power_mw = 90_000
             self.source.read()
 
