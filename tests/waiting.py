@@ -82,19 +82,27 @@ class Watch:
 
 def _place(frame: FrameType | None) -> str:
     """The line of the tests that a frame came from."""
-    while frame and not frame.f_code.co_filename.startswith(_TESTS):
+    while frame and (frame.f_code.co_filename == __file__ or not frame.f_code.co_filename.startswith(_TESTS)):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "what no test asked for"
 
 
 def watch(limit_s: float) -> None:
     """Limit what the main thread does from now on."""
-    signal.signal(signal.SIGALRM, Watch(limit_s).look)
-    every_s = min(_EVERY_S, limit_s)
-    signal.setitimer(signal.ITIMER_REAL, every_s, every_s)
+    counted, every_s = Watch(limit_s), min(_EVERY_S, limit_s)
+
+    def look(number: int, frame: FrameType | None) -> None:
+        try:
+            counted.look(number, frame)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, every_s)  # not before: a look may take longer
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, every_s)
 
 
 def watch_no_longer() -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)  # first, for a look sets the timer again
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
