@@ -34,10 +34,11 @@ _awaited: dict[int, str] = {}
 
 def until(done: Callable[[], T], what: str) -> T:
     """What ``done`` gives as soon as it is true."""
-    _awaited[get_ident()] = what
+    _awaited[get_ident()], pause_s = what, 0.005
     try:
         while not (found := done()):
-            time.sleep(0.01)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.1)  # asking costs what others need
         return found
     finally:
         del _awaited[get_ident()]
