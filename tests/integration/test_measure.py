@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,12 @@ import pytest
 import cryoflux as package
 from cryoflux.cli.console import emit_json
 from running import cryoflux, ended, python
+from waiting import until
 
 BURN = "import time\nend = time.process_time() + {0}\nwhile time.process_time() < end: pass\n"
 ORPHAN = """
 import os, time
+alive, held = os.pipe()
 if os.fork() == 0:
     if os.fork() == 0:
         end = time.process_time() + 0.6
@@ -24,7 +25,8 @@ if os.fork() == 0:
         os._exit(0)
     os._exit(0)
 os.wait()
-time.sleep(2)
+os.close(held)
+os.read(alive, 1)
 """
 
 
@@ -77,8 +79,7 @@ def test_ctrl_c_ends_the_command_and_its_joules_are_still_told() -> None:
     measure = ["energy", "measure", "--json", "--", "sleep", "10000"]
     process = python("-m", "cryoflux", *measure, start_new_session=True)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not children.read_text():
-        time.sleep(0.02)
+    until(children.read_text, "the command that is measured")
     os.killpg(process.pid, signal.SIGINT)
     outcome = ended(process)
     assert outcome.code == 130
