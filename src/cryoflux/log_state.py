@@ -15,6 +15,8 @@ __all__ = ["HoldoutTally", "LogState", "OpenIntent", "SignedLosses", "TaskState"
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import BUDGETED
 from cryoflux.receipts.entry import Entry
@@ -35,8 +37,7 @@ from cryoflux.scheduling.lessons import Lessons, taught
 _NOTHING_SPENT = Bar(looks=0, kept=0, needed_milli=0)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenIntent:
+class OpenIntent(Struct, frozen=True):
     """An attempt that was announced and has no receipt yet."""
 
     intent: Intent
@@ -59,8 +60,7 @@ class HoldoutTally:
     """how many of them were acceptances"""
 
 
-@dataclass(frozen=True, slots=True)
-class SignedLosses:
+class SignedLosses(Struct, frozen=True):
     """What receipts have signed of a head on a holdout."""
 
     loss_sum: int

@@ -12,9 +12,10 @@ __all__ = ["DATABASE", "Columns", "ReceiptStore", "Row", "StoredRows", "columns_
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
+
+from msgspec import Struct
 
 from cryoflux import database
 from cryoflux.errors import StateTamperedError
@@ -48,8 +49,7 @@ _TRIGGERS = {"entries_append", "entries_update", "entries_delete"}
 _SELECT = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx >= ? ORDER BY idx"
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """What the table says beside an envelope; only an index."""
 
     kind: str
@@ -60,8 +60,7 @@ class Columns:
     """of a receipt; empty for anything else"""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One row as it is stored; nothing about it has been verified."""
 
     index: int

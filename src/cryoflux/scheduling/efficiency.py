@@ -24,6 +24,8 @@ __all__ = ["Expectation", "Lesson", "Memory", "State"]
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from msgspec import Struct
+
 _ONE = 1 << 20
 """weight of the latest attempt; weights are fixed-point integers"""
 _OWN = (1, 3)
@@ -51,8 +53,7 @@ class State(StrEnum):
     """not expected to pay"""
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
+class Lesson(Struct, frozen=True):
     """What one attempt teaches: how it ended, as far as the scheduler may know it."""
 
     task: str
@@ -69,8 +70,7 @@ class Lesson:
     """the reservation, where it did not pay for the arm, µJ"""
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(Struct, frozen=True):
     """What is expected of one more attempt of an arm."""
 
     delta_nano: int

@@ -28,11 +28,11 @@ __all__ = [
 import base64
 import binascii
 import re
-from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec import Struct
 
 from cryoflux.errors import VerificationError
 from cryoflux.signing.canonical import MAX_ENTRY_BYTES, canonical_bytes, parse_strictly
@@ -84,8 +84,7 @@ class EnvelopeDocument(Document, frozen=True):
 _DECODER = msgspec.json.Decoder(EnvelopeDocument)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """What an envelope holds, decoded; nothing about it has been verified."""
 
     payload: bytes

@@ -12,7 +12,6 @@ __all__ = ["Fold", "Paired", "Seen", "Tally", "concluded", "follow", "read_rows"
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from msgspec import Struct
@@ -30,8 +29,7 @@ _EACH = 4_096
 """entries after which progress is told"""
 
 
-@dataclass(frozen=True, slots=True)
-class Paired:
+class Paired(Struct, frozen=True):
     """A receipt, and the intent that it closes where one was open."""
 
     entry: Entry
@@ -58,8 +56,7 @@ class Paired:
         return self.entry.name
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One row of the log, read."""
 
     index: int

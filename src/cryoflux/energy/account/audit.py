@@ -133,6 +133,7 @@ _TAKEN = "INSERT INTO held (seq, request_id, log) VALUES (?, ?, ?)"
 _PAID = "UPDATE held SET uj = ? WHERE request_id = ?"
 _GIVEN_BACK = "DELETE FROM held WHERE request_id = ?"
 _HELD = "SELECT request_id, uj, log FROM held"
+_EXPLAINED = "UPDATE held SET explained = 1 WHERE request_id = ? RETURNING request_id, uj, log"
 
 
 def _no_room(error: sqlite3.Error) -> StorageError:
@@ -201,10 +202,8 @@ class AuditedAccount:
 
     def explain(self, request_id: str) -> Held | None:
         """The same as `charged`, for whoever has a receipt that says what it was for."""
-        found = self.charged(request_id)
-        if found is not None:
-            self._db.execute("UPDATE held SET explained = 1 WHERE request_id = ?", (request_id,))
-        return found
+        row = self._db.execute(_EXPLAINED, (request_id,)).fetchone()
+        return Held(*row) if row else None
 
     def mark(self, log: str) -> Mark:
         """How far the account was gone through, and what of it may still matter to a log.
