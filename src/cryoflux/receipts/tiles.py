@@ -199,8 +199,8 @@ class Edge:
 
 def bundle(index: int, entries: Sequence[bytes]) -> tuple[Tile, bytes]:
     """The bundle of up to 256 entries at a position, with what it holds."""
-    content = b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
-    return Tile(None, index, len(entries)), content
+    parts = [part for entry in entries for part in (len(entry).to_bytes(2, "big"), entry)]
+    return Tile(None, index, len(entries)), b"".join(parts)
 
 
 def publish_tiles(folder: Path, contents: Iterable[tuple[Tile, bytes]]) -> None:

@@ -19,7 +19,7 @@ Source of the doubling: binary exponential back-off; of the credit: an empirical
 
 from __future__ import annotations
 
-__all__ = ["Expectation", "Lesson", "Memory", "State"]
+__all__ = ["Expectation", "Lesson", "Memory", "State", "least_reckoned"]
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -85,8 +85,7 @@ class Expectation(Struct, frozen=True):
         return self.delta_nano * 10**9 // self.cost_uj
 
 
-@dataclass(slots=True)
-class _Track:
+class _Track(Struct):
     """Discounted sums over attempts."""
 
     weight: int = 0
@@ -112,6 +111,11 @@ class _Track:
         self.ratio += _ONE * ratio
 
 
+def least_reckoned(min_delta_nano: int) -> int:
+    """The smallest Δ that is reckoned with under a rule that keeps so much, nano-nats."""
+    return max(min_delta_nano, _SMALLEST_NANO)
+
+
 @dataclass(slots=True)
 class Memory:
     """What is remembered of one task's attempts; fed one lesson after the other, oldest first."""
@@ -122,7 +126,7 @@ class Memory:
     _all: _Track = field(default_factory=_Track)
 
     def __post_init__(self) -> None:
-        self.min_delta_nano = max(self.min_delta_nano, _SMALLEST_NANO)
+        self.min_delta_nano = least_reckoned(self.min_delta_nano)
         if not self._all.weight:  # else it comes back from where it was kept
             self._all.add(_FIRST_GAIN * self.min_delta_nano, _ONE)
 

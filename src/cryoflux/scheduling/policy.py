@@ -115,8 +115,9 @@ def choose(
     paying = [row for row in affordable if row.expected.state is not State.SPENT]
     if not paying:
         return Plateau(_no_arm_pays(table, bucket_uj), table)
-    best = max(row.expected.eta for row in paying)
-    chosen = _draw([row for row in paying if row.expected.eta == best], seed, number)
+    etas = [row.expected.eta for row in paying]
+    best = max(etas)
+    chosen = _draw([row for row, eta in zip(paying, etas, strict=True) if eta == best], seed, number)
     return Choice(chosen.arm, _chosen(chosen, len(paying)), table)
 
 

@@ -99,7 +99,7 @@ class Envelope(Struct, frozen=True):
 
 def pae(payload: bytes, payload_type: PayloadType = STATEMENT_PAYLOAD) -> bytes:
     """The bytes that a DSSE signature covers."""
-    return b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
+    return f"DSSEv1 {len(payload_type)} {payload_type} {len(payload)} ".encode() + payload
 
 
 def decode_base64(text: str, what: str) -> bytes:
