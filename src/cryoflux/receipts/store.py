@@ -46,6 +46,7 @@ CREATE TRIGGER entries_delete BEFORE DELETE ON entries
   BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END;
 """
 _TRIGGERS = {"entries_append", "entries_update", "entries_delete"}
+_TYPES = [int, str, str, str, str, bytes]
 _SELECT = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx >= ? ORDER BY idx"
 
 
@@ -79,14 +80,14 @@ def columns_of(statement: Statement | KeyStatement) -> Columns:
 
 
 def _row(values: tuple[Any, ...]) -> Row:
-    match values:
-        case (int(index), str(kind), str(task_id), str(outcome), str(leaf), bytes(envelope)):
-            return Row(index, Columns(kind, task_id, outcome), leaf, envelope)
-    raise StateTamperedError(
-        f"The database row of entry {values[0]!r} holds values of the wrong types.",
-        why="Somebody or something changed it.",
-        hint="Restore receipts.db from a backup, or start afresh with --state DIR.",
-    )
+    if [*map(type, values)] != _TYPES:
+        raise StateTamperedError(
+            f"The database row of entry {values[0]!r} holds values of the wrong types.",
+            why="Somebody or something changed it.",
+            hint="Restore receipts.db from a backup, or start afresh with --state DIR.",
+        )
+    index, kind, task_id, outcome, leaf, envelope = values
+    return Row(index, Columns(kind, task_id, outcome), leaf, envelope)
 
 
 def _select(connection: sqlite3.Connection, path: Path, start: int = 0) -> Iterator[Row]:
