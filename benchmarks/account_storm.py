@@ -65,7 +65,7 @@ class HttpAccount:
     """The daemon's account, over one connection that is kept open."""
 
     def __init__(self, address: str) -> None:
-        self._connection = http.client.HTTPConnection(address, timeout=60)
+        self._connection = http.client.HTTPConnection(address)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Ask, and read the answer; an answer that is no 200 is an error."""
@@ -195,7 +195,7 @@ def daemon(state: Path) -> Iterator[str]:
             yield next(line["url"] for line in said if line["event"] == "listening").removeprefix("http://")
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            process.wait()
 
 
 def storm(state: Path, clients: int, takes: int, lost: int, *, budget_uj: int) -> list[Told]:

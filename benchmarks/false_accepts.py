@@ -14,10 +14,11 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.evidence import Evidence

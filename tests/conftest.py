@@ -11,6 +11,7 @@ import shutil
 import signal
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two workers on two cores are enough threads
 
@@ -19,6 +20,7 @@ from hypothesis import settings
 
 import tiny
 from synthetic_state import SyntheticState, make_state
+from waiting import watch, watch_no_longer
 
 # A busy machine is slow, not wrong; and the same examples every time make a failure one that stays.
 settings.register_profile("cryoflux", deadline=None, database=None, derandomize=True)
@@ -56,7 +58,7 @@ MARKED = {
 }
 """marker → folders and files whose tests have it"""
 MEMORY = Path("/dev/shm")
-"""a place for the files of quick tests: all that they write is synced, which on a disk takes seconds"""
+"""a place for the files of tests: all that they write is synced, which on a disk takes minutes"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,8 +73,29 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     quick = config.getoption("quick")
     settings.load_profile("quick" if quick else "cryoflux")
-    if quick and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2 * 10**9:
+    needed = 2 * 10**9 if quick else 6 * 10**9
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > needed:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Say how a test process was lost: a signal's number tells a crash from a kill."""
+    if error:
+        code = node.gateway._io.popen.wait()
+        node.config.get_terminal_writer().line(f"\n{node.gateway.id} ended with {code}")
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_set_timer(settings: Any) -> bool:
+    watch(settings.timeout)
+    return True
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_cancel_timer() -> bool:
+    watch_no_longer()
+    return True
 
 
 def markers_of(path: Path) -> list[str]:

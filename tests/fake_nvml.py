@@ -111,7 +111,7 @@ class RichNvml:
     def nvmlInit(self):
         self.inits += 1
         if self.gate is not None:
-            self.gate.wait(30)
+            self.gate.wait()
         if not self.driver:
             raise NVMLError(DRIVER_NOT_LOADED)
         self.open = True

@@ -19,8 +19,6 @@ import pytest
 from cryoflux.cli.main import main
 from zygote import Forked, Zygote
 
-CEILING_S = 3600.0
-"""What takes so long hangs. No wait is shorter: a process may get a hundredth of a processor."""
 OTHERS = ("CRYOFLUX_", "HF_", "TOKENIZERS_")
 """variables of who runs the tests, or that cryoflux set when it ran in this process"""
 DRIVER = Path(__file__).with_name("drive.py")
@@ -59,15 +57,31 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 ZYGOTE = Zygote(environment)
+LIGHT_ZYGOTE = Zygote(environment, trains=False)
+LIGHT = {"agent", "energy", "models", "receipts", "verify", "witness"}
+"""commands that need no training library, unless they compute losses again"""
+COMPUTES = {"--recompute", "--spot-check"}
 
 
-def python(*program: object, cold: bool = False, **options: Any) -> subprocess.Popen[str]:
-    """A process of a Python program, given as after ``python``: ``-m``, ``-c`` or a file."""
+def is_light(program: list[str]) -> bool:
+    """Whether this is a command that needs no training library."""
+    named = program[:2] == ["-m", "cryoflux"] and not LIGHT.isdisjoint(program[2:3])
+    return named and COMPUTES.isdisjoint(program)
+
+
+def python(
+    *program: object, cold: bool = False, light: bool = False, **options: Any
+) -> subprocess.Popen[str]:
+    """A process of a Python program, given as after ``python``: ``-m``, ``-c`` or a file.
+
+    ``light`` is for a program that needs no training library; of commands it is known.
+    """
     chosen = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment()}
-    command = [sys.executable, *map(str, program)]
+    words = [*map(str, program)]
+    command = [sys.executable, *words]
     if cold:
         return subprocess.Popen(command, **{**chosen, **options})
-    return Forked(ZYGOTE, command, **{**chosen, **options})
+    return Forked(LIGHT_ZYGOTE if light or is_light(words) else ZYGOTE, command, **{**chosen, **options})
 
 
 def start(
@@ -88,7 +102,7 @@ def stopped_at(step: str, moment: str, *arguments: object, cold: bool = False) -
 
 def ended(process: subprocess.Popen[str]) -> Outcome:
     """How a process ends."""
-    stdout, stderr = process.communicate(timeout=CEILING_S)
+    stdout, stderr = process.communicate()
     return Outcome(process.returncode, stdout, stderr)
 
 

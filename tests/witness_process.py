@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 
-from running import CEILING_S, environment
+from running import python
+from waiting import CEILING_S
 
 
 class WitnessProcess:
-    def __init__(self, folder: Path, *options: str, program: tuple[str, ...] = ("-m", "cryoflux")) -> None:
-        command = [sys.executable, "-W", "error", *program, "witness", "serve", "--json"]
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        program: tuple[str, ...] = ("-m", "cryoflux"),
+        cold: bool = False,
+    ) -> None:
+        strict = ("-W", "error") if cold else ()
+        serve = ("witness", "serve", "--json", "--port", "0", "--dir", folder)
         self.folder = folder
-        self.process = subprocess.Popen(
-            [*command, "--port", "0", "--dir", str(folder), *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        )
+        self.process = python(*strict, *program, *serve, *options, cold=cold, light=True)
         line = self.process.stdout.readline()
         assert line, self.process.stderr.read()
         self.hello = json.loads(line)
@@ -39,15 +39,15 @@ class WitnessProcess:
 
     def end(self, how: int = signal.SIGTERM) -> int:
         self.process.send_signal(how)  # which does nothing to one that was waited for
-        code = self.process.wait(timeout=CEILING_S)
+        code = self.process.wait()
         self.process.stdout.close()
         self.process.stderr.close()
         return code
 
 
 @contextmanager
-def witness(folder: Path, *options: str) -> Iterator[WitnessProcess]:
-    running = WitnessProcess(folder, *options)
+def witness(folder: Path, *options: str, cold: bool = False) -> Iterator[WitnessProcess]:
+    running = WitnessProcess(folder, *options, cold=cold)
     try:
         yield running
     finally:

@@ -2,7 +2,8 @@
 
 ``cryoflux run`` spends five CPU-seconds on importing torch, transformers and PEFT, and the tests start it
 more than a hundred times. So each test process has a zygote: this file, run as a program, imports the
-libraries and cryoflux, computes nothing, and forks a process for each request.
+libraries and cryoflux, computes nothing, and forks a process for each request. What needs no training
+library is forked from a lighter one: a fork of half a gigabyte costs twenty times as much as one of a tenth.
 
 What a fork has of its own, as if it had been executed: a pid, a start time and CPU times that begin at
 zero, so that a meter charges it nothing of what the zygote spent; the streams, working directory,
@@ -55,6 +56,7 @@ _FREE_NAMES = {
     *("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA"),  # read at the first product
 }
 """variables that nothing reads while it is imported"""
+_TRAINING = ("cryoflux.encoder.", "cryoflux.tasks.lora.")
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -63,10 +65,12 @@ class Zygote:
 
     Args:
         environment: gives the environment that everything is imported in, when it is first needed.
+        trains: whether it has the training libraries.
     """
 
-    def __init__(self, environment: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, environment: Callable[[], dict[str, str]], *, trains: bool = True) -> None:
         self._environment = environment
+        self._trains = trains
         self._lock = threading.Lock()
         self._fixed: dict[str, str] | None = None
 
@@ -78,7 +82,7 @@ class Zygote:
         self._connection, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(its.fileno())],
+                [sys.executable, __file__, str(its.fileno()), *(["trains"] if self._trains else [])],
                 stdin=subprocess.DEVNULL,
                 env=environment,
                 pass_fds=[its.fileno()],
@@ -141,15 +145,18 @@ class Forked(subprocess.Popen[str]):
 # From here on: the zygote's side.
 
 
-def _import_everything() -> None:
-    for name in ("torch._dynamo", "uvicorn", "peft.tuners.lora", "rich.console", "rich.live", "rich.table"):
+def _import_everything(*, trains: bool) -> None:
+    for name in ("uvicorn", "httpx2", "rich.console", "rich.live", "rich.table"):
         importlib.import_module(name)
-    from transformers import BertForSequenceClassification, BertTokenizer, BertTokenizerFast  # noqa: F401
+    if trains:
+        for name in ("torch._dynamo", "peft.tuners.lora"):
+            importlib.import_module(name)
+        from transformers import BertForSequenceClassification, BertTokenizer, BertTokenizerFast  # noqa: F401
 
     import cryoflux
 
     for module in pkgutil.walk_packages(cryoflux.__path__, "cryoflux."):
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith("__main__") and (trains or not module.name.startswith(_TRAINING)):
             importlib.import_module(module.name)
 
 
@@ -252,7 +259,7 @@ def _run(request: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     del sys.path[0]
-    _import_everything()
+    _import_everything(trains="trains" in sys.argv)
     gc.collect()
     gc.freeze()  # what is shared is not written to by a collection
     _become(_serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -15,6 +15,8 @@ __all__ = ["HoldoutTally", "LogState", "OpenIntent", "SignedLosses", "TaskState"
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import BUDGETED
 from cryoflux.receipts.entry import Entry
@@ -29,14 +31,13 @@ from cryoflux.receipts.statement import (
     Receipt,
     Rule,
 )
-from cryoflux.scheduling.efficiency import Memory
+from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
 
 _NOTHING_SPENT = Bar(looks=0, kept=0, needed_milli=0)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenIntent:
+class OpenIntent(Struct, frozen=True):
     """An attempt that was announced and has no receipt yet."""
 
     intent: Intent
@@ -45,8 +46,7 @@ class OpenIntent:
     """position in the log"""
 
 
-@dataclass(slots=True)
-class HoldoutTally:
+class HoldoutTally(Struct):
     """What one holdout has been used for."""
 
     count: int
@@ -59,8 +59,7 @@ class HoldoutTally:
     """how many of them were acceptances"""
 
 
-@dataclass(frozen=True, slots=True)
-class SignedLosses:
+class SignedLosses(Struct, frozen=True):
     """What receipts have signed of a head on a holdout."""
 
     loss_sum: int
@@ -224,9 +223,10 @@ class LogState:
 
     def _memory(self, task: str, min_delta: int) -> Memory:
         # Fed on, not built anew each time: a log of a million is gone through in one pass.
-        known, fresh = self._memories.get(task), Memory(min_delta)
-        if known is not None and known.min_delta_nano == fresh.min_delta_nano:
+        known = self._memories.get(task)
+        if known is not None and known.min_delta_nano == least_reckoned(min_delta):
             return known
+        fresh = Memory(min_delta)
         for lesson in self.lessons:
             if lesson.task == task:
                 fresh.learn(lesson)

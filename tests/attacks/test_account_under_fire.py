@@ -20,6 +20,7 @@ from cryoflux.energy.account.bucket import Bucket, ReservationConflictError
 from cryoflux.energy.account.charge import Charge
 from cryoflux.errors import BudgetError, StorageError
 from cryoflux.quantities import Energy, Tier
+from waiting import until
 
 # What is forked here is a process that will be killed; later Pythons warn of its parent's threads.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -88,7 +89,7 @@ def test_processes_on_one_file_are_as_exact_as_threads(path, bucket):
     workers = [context.Process(target=_take_and_end, args=(path, f"c{n}", queue)) for n in range(4)]
     for worker in workers:
         worker.start()
-    told = [queue.get(timeout=120) for _ in workers]
+    told = [queue.get() for _ in workers]
     for worker in workers:
         worker.join()
         worker.close()
@@ -135,8 +136,7 @@ def test_a_refusal_in_a_shared_commit_harms_nobody_else(bucket):
     threads = [threading.Thread(target=work, args=one) for one in wanted]
     for thread in threads:
         thread.start()
-    while len(bucket._shared._queue) < len(wanted):
-        pass
+    until(lambda: len(bucket._shared._queue) == len(wanted), "all that want joules")
     gate.set()
     for thread in (first, *threads):
         thread.join()
@@ -152,8 +152,7 @@ def test_a_thread_that_is_stopped_takes_nobody_with_it(bucket):
 
     def stop():
         started.set()
-        while len(shared._queue) < 1:
-            pass
+        until(lambda: shared._queue, "another one that waits")
         raise KeyboardInterrupt
 
     def first():

@@ -49,7 +49,7 @@ def test_every_other_command_runs(tmp_path: Path, inputs: list[str]) -> None:
     )
     script = shutil.which("cryoflux") or Path(sys.executable).with_name("cryoflux")
     first = ["run", "--budget", "80J", "--train", "mine.csv", "--attempts", "2"]
-    begun = ended(python(script, *first, cwd=tmp_path, env=env, cold=True))
+    begun = ended(python(script, *first, cwd=tmp_path, env=env))
     assert begun.code == 0, begun.stderr
     for command in commands():
         if command in MADE or command.startswith(ELSEWHERE):

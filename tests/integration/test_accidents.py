@@ -32,8 +32,6 @@ def assert_whole(state: Path) -> None:
 
 
 MOMENTS = [(step, moment) for step in Step for moment in ("begin", "end")]
-COLD = (Step.MERGE, "end")
-"""what is killed here, and what comes after, starts as a user would start it"""
 
 
 @pytest.mark.parametrize(("step", "moment"), MOMENTS, ids=str)
@@ -42,18 +40,17 @@ def test_a_kill_at_any_step_loses_no_receipt_and_no_joule(
 ) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    cold = (step, moment) == COLD
     state = shutil.copytree(begun, tmp_path / "state", symlinks=True)
     listed = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)
     killed = cryoflux(
         "run", *SURE, "--budget", "80J", "--attempts", "1", "--state", state, "--json",
-        kill_at=f"{step.value}:{moment}", cold=cold,
+        kill_at=f"{step.value}:{moment}",
     )  # fmt: skip
     assert killed.code == -signal.SIGKILL, killed.stderr
     assert_whole(state)
     AutoModelForSequenceClassification.from_pretrained(state / "base_model")
 
-    again = cryoflux("run", *SURE, "--attempts", "1", "--state", state, "--json", cold=cold)
+    again = cryoflux("run", *SURE, "--attempts", "1", "--state", state, "--json")
     assert again.code == 0, again.stdout + again.stderr
     assert_whole(state)
     after = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from test_agent_daemon import daemon
 
 from cryoflux.agent.app import OPERATIONS
-from running import CEILING_S
+from waiting import CEILING_S
 
 MAX_EXAMPLES = 40
 

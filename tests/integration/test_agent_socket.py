@@ -7,7 +7,7 @@ import signal
 from test_agent_daemon import daemon, start
 
 from cryoflux.agent.client import AgentClient
-from running import CEILING_S
+from waiting import CEILING_S
 
 
 def test_a_unix_socket_serves_its_owner_alone_and_is_gone_at_the_end(tmp_path):

@@ -7,7 +7,6 @@ import random
 import signal
 import socket
 import struct
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from test_agent_daemon import daemon
 
 from cryoflux.database import read_only
 from cryoflux.energy.account.ledger import identity
-from running import CEILING_S
+from waiting import CEILING_S, until
 
 HOST = b"Host: localhost\r\n"
 SAMPLE = b"GET /v1/sample HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -49,6 +48,12 @@ def status_of(answer):
     return int(answer.split(b" ", 2)[1])
 
 
+def newer(agent, before):
+    """The sample of now, if it has more joules."""
+    sample = json.loads(agent.get("/v1/sample"))
+    return sample if sample["gross"]["uj"] > before["gross"]["uj"] else None
+
+
 @contextmanager
 def unharmed(agent):
     """Inside, joules are counted on and somebody else takes and gives back."""
@@ -57,12 +62,7 @@ def unharmed(agent):
     taken = agent.post("/v1/take", {"joules": 1})
     assert taken["ok"] is True
     agent.post("/v1/release", {"reservation": taken["reservation"]})
-    after = before
-    until = time.monotonic() + CEILING_S
-    while after["gross"]["uj"] <= before["gross"]["uj"]:
-        assert time.monotonic() < until, "joules are no longer counted"
-        time.sleep(0.1)
-        after = json.loads(agent.get("/v1/sample"))
+    after = until(lambda: newer(agent, before), "joules that are still counted")
     assert after["bucket_uj"] == before["bucket_uj"]
 
 
@@ -93,7 +93,7 @@ def test_who_drips_a_request_is_cut_however_steadily_it_drips(target):
     with ThreadPoolExecutor(len(SLOW)) as threads:
         with unharmed(target):
             answers = {name: threads.submit(drip, target, content) for name, content in SLOW.items()}
-        statuses = {name: status_of(answer.result(CEILING_S)) for name, answer in answers.items()}
+        statuses = {name: status_of(answer.result()) for name, answer in answers.items()}
     assert statuses == dict.fromkeys(SLOW, 408)
 
 
@@ -226,18 +226,13 @@ def test_event_streams_have_a_limit_and_those_that_are_let_in_go_on(target):
         received = b""
         while received.count(b"event: sample") < 3:
             received += streams[0].recv(65536)
-    assert room_again(target)
+    until(lambda: is_let_in(target), "room for a stream, once the daemon has seen others go")
 
 
-def room_again(agent):
-    """Whether a stream is let in, once the daemon has seen others go."""
-    until = time.monotonic() + CEILING_S
-    while time.monotonic() < until:
-        with connect(agent) as connection:
-            connection.sendall(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")
-            if status_of(connection.recv(65536)) == 200:
-                return True
-    return False
+def is_let_in(agent):
+    with connect(agent) as connection:
+        connection.sendall(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")
+        return status_of(connection.recv(65536)) == 200
 
 
 def test_a_crowd_of_clients_is_served_and_the_account_adds_up(tmp_path):

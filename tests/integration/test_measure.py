@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,10 +15,12 @@ import pytest
 import cryoflux as package
 from cryoflux.cli.console import emit_json
 from running import cryoflux, ended, python
+from waiting import until
 
 BURN = "import time\nend = time.process_time() + {0}\nwhile time.process_time() < end: pass\n"
 ORPHAN = """
 import os, time
+alive, held = os.pipe()
 if os.fork() == 0:
     if os.fork() == 0:
         end = time.process_time() + 0.6
@@ -27,7 +28,8 @@ if os.fork() == 0:
         os._exit(0)
     os._exit(0)
 os.wait()
-time.sleep(2)
+os.close(held)
+os.read(alive, 1)
 """
 
 
@@ -80,8 +82,7 @@ def test_ctrl_c_ends_the_command_and_its_joules_are_still_told() -> None:
     measure = ["energy", "measure", "--json", "--", "sleep", "10000"]
     process = python("-m", "cryoflux", *measure, start_new_session=True)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not children.read_text():
-        time.sleep(0.02)
+    until(children.read_text, "the command that is measured")
     os.killpg(process.pid, signal.SIGINT)
     outcome = ended(process)
     assert outcome.code == 130

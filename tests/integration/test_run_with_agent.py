@@ -5,9 +5,7 @@ import json
 import re
 import shutil
 import signal
-import socket
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from running import CEILING_S, QUICK, SURE, cryoflux, ended, start, stopped_at
+from running import QUICK, SURE, cryoflux, ended, start, stopped_at
+from waiting import CEILING_S, until
 
 PATIENT = ["--timeout", "600"]
 
@@ -28,20 +27,20 @@ def spent_uj(url: str) -> int:
 
 
 @contextmanager
-def daemon(state: Path, *options: str, port: str = "0") -> Iterator[str]:
-    process = start("agent", "--port", port, "--state", state, *options)
+def daemon(state: Path, *options: object) -> Iterator[str]:
+    process = start("agent", "--port", "0", "--state", state, *options)
     try:
         text = ""
         for line in process.stdout:
             text += line
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            if found := re.search(r"http://127\.0\.0\.1:\d+|unix:///\S+\.sock", line):
                 yield found[0]
                 break
         else:
             raise AssertionError(text + process.stderr.read())
     finally:
         process.terminate()
-        process.communicate(timeout=CEILING_S)
+        process.communicate()
 
 
 def test_a_daemon_does_the_same_job_as_the_embedded_meter(tmp_path: Path, inputs: list[str]) -> None:
@@ -102,8 +101,7 @@ def test_a_daemon_that_dies_mid_attempt_leaves_an_attempt_that_the_next_run_clos
     with daemon(account, "--credit", "grant") as url:
         options = [*QUICK, *PATIENT, "--budget", "48J", "--agent", url, "--state", state, "--json"]
         run = stopped_at("train", "end", "run", *inputs, *options)
-        while not spent_uj(url):
-            time.sleep(0.1)
+        until(lambda: spent_uj(url), "joules that the daemon has noted")
     run.send_signal(signal.SIGCONT)
     stopped = ended(run)
     assert stopped.code == 3, stopped.stdout + stopped.stderr
@@ -121,14 +119,12 @@ def test_a_daemon_that_dies_mid_attempt_leaves_an_attempt_that_the_next_run_clos
 
 
 def test_a_daemon_that_restarts_mid_attempt_is_asked_again(tmp_path: Path, inputs: list[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
-    state, account = tmp_path / "s", tmp_path / "agent"
+    state, account, listens = tmp_path / "s", tmp_path / "agent", ("--socket", tmp_path / "agent.sock")
     steps = ["--learning-rate", "0.01", "--reserve", "400J", "--max-steps", "150"]
-    with daemon(account, "--credit", "grant", port=port) as url:
+    with daemon(account, "--credit", "grant", *listens) as url:
         options = [*steps, *PATIENT, "--budget", "400J", "--attempts", "1", "--agent", url]
         run = stopped_at("train", "begin", "run", *inputs, *options, "--state", state, "--json")
-    with daemon(account, "--credit", "grant", port=port):
+    with daemon(account, "--credit", "grant", *listens):
         run.send_signal(signal.SIGCONT)  # not before: how long it asks again for is seconds
         outcome = ended(run)
     assert outcome.code == 0, outcome.stdout + outcome.stderr

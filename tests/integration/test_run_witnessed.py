@@ -55,7 +55,7 @@ class Quorum:
         )  # fmt: skip
 
     def verify(self, state: Path) -> Outcome:
-        return cryoflux("verify", state, "--policy", self.policy, "--max-age", "1h")
+        return cryoflux("verify", state, "--policy", self.policy, "--max-age", "24h")
 
 
 @pytest.fixture

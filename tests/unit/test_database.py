@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from cryoflux.database import SharedTransactions, connect, read_only, reading, transaction
 from cryoflux.errors import CryoFluxError, ExitCode, StateError, StateTamperedError, StorageError
+from waiting import until
 
 SCHEMA = """
 CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
@@ -360,8 +361,7 @@ def together(path: Path, *wanted: Callable[[sqlite3.Connection], object]) -> tup
         threads += [threading.Thread(target=want, args=(do,)) for do in wanted]
         for thread in threads[1:]:
             thread.start()
-        while len(shared._queue) < len(wanted):
-            pass
+        until(lambda: len(shared._queue) == len(wanted), "all that want something")
         connection.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
         go.set()
         for thread in threads:

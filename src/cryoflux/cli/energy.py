@@ -50,7 +50,7 @@ def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
         holds = not fault_of(connection)
         entries, pending, sums = _shown(connection, path)
         if as_json:
-            rows = [asdict(entry) for entry in entries]
+            rows = [entry._asdict() for entry in entries]
             verdict = asdict(sums) | {"holds": holds}
             emit_json({"entries": rows, "pending": asdict(pending), "identity": verdict})
         else:

@@ -48,11 +48,12 @@ from __future__ import annotations
 __all__ = ["ErrorBudget"]
 
 import math
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
 from math import comb
+
+from msgspec import Struct
 
 _WORN = 4
 _SERIES_FROM = 2_000
@@ -74,8 +75,7 @@ _DIGITS = Context(prec=60)
 """decimal rounds ln the same way on every machine, which libm does not promise"""
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorBudget:
+class ErrorBudget(Struct, frozen=True):
     """What one holdout may still spend on its next look.
 
     Raises:

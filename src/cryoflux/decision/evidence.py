@@ -13,7 +13,8 @@ __all__ = ["Z95", "Evidence", "pair_losses"]
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cryoflux.quantities import NANO
 
@@ -21,8 +22,7 @@ Z95 = 1.96
 """95 % of a normal distribution lie within so many standard deviations"""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """Sums over one holdout."""
 
     count: int

@@ -20,7 +20,8 @@ from __future__ import annotations
 __all__ = ["BARE", "BUDGETED", "RULES", "Thresholds", "Verdict", "decide"]
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.reason import Reason, evidence_numbers
@@ -34,8 +35,7 @@ BARE = "whitepaper/v1"
 _Z95_MILLI = 1960
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
+class Thresholds(Struct, frozen=True):
     """What an improvement has to reach."""
 
     min_delta: int
@@ -50,8 +50,7 @@ class Thresholds:
     """of a loss, for display"""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """Kept or not, and why."""
 
     accepted: bool

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 __all__ = ["Entry", "Kind", "kind_of", "parse_entry"]
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.key_statement import KeyStatement
@@ -43,8 +44,7 @@ def kind_of(statement: Statement | KeyStatement) -> Kind:
     return _KINDS.get(type(statement), Kind.KEY)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A well-formed entry; whether its signature and what it says hold is another question."""
 
     index: int

@@ -13,10 +13,11 @@ __all__ = ["DATABASE", "Columns", "ReceiptStore", "Row", "StoredRows", "columns_
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
+
+from msgspec import Struct
 
 from cryoflux import database
 from cryoflux.errors import StateTamperedError
@@ -47,12 +48,12 @@ CREATE TRIGGER entries_delete BEFORE DELETE ON entries
   BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END;
 """
 _TRIGGERS = {"entries_append", "entries_update", "entries_delete"}
+_TYPES = [int, str, str, str, str, bytes]
 _SELECT = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx >= ? ORDER BY idx"
 _SELECT_ONE = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx = ?"
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """What the table says beside an envelope; only an index."""
 
     kind: str
@@ -63,8 +64,7 @@ class Columns:
     """of a receipt; empty for anything else"""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One row as it is stored; nothing about it has been verified."""
 
     index: int
@@ -85,25 +85,25 @@ def columns_of(statement: Statement | KeyStatement) -> Columns:
 
 
 def _row(values: tuple[Any, ...]) -> Row:
-    match values:
-        case (int(index), str(kind), str(task_id), str(outcome), str(leaf), bytes(envelope)):
-            return Row(index, Columns(kind, task_id, outcome), leaf, envelope)
-    raise StateTamperedError(
-        f"The database row of entry {values[0]!r} holds values of the wrong types.",
-        why="Somebody or something changed it.",
-        hint="Restore receipts.db from a backup, or start afresh with --state DIR.",
-    )
+    if [*map(type, values)] != _TYPES:
+        raise StateTamperedError(
+            f"The database row of entry {values[0]!r} holds values of the wrong types.",
+            why="Somebody or something changed it.",
+            hint="Restore receipts.db from a backup, or start afresh with --state DIR.",
+        )
+    index, kind, task_id, outcome, leaf, envelope = values
+    return Row(index, Columns(kind, task_id, outcome), leaf, envelope)
 
 
 def _remains(values: tuple[Any, ...]) -> Row:
     """A row, or what is left of it: the envelope is what counts, and the columns are held against it."""
-    match values:
-        case (int(index), str(kind), str(task_id), str(outcome), str(leaf), bytes(envelope)):
-            return Row(index, Columns(kind, task_id, outcome), leaf, envelope)
-        case (int(index), *texts, bytes(envelope)):
-            kind, task_id, outcome, leaf = (text if isinstance(text, str) else "" for text in texts)
-            return Row(index, Columns(kind, task_id, outcome), leaf, envelope)
-    return Row(values[0], None, None, b"", "its row holds values of the wrong types")
+    if [*map(type, values)] == _TYPES:
+        return _row(values)
+    index, *texts, envelope = values
+    if not isinstance(envelope, bytes):
+        return Row(index, None, None, b"", "its row holds values of the wrong types")
+    kind, task_id, outcome, leaf = (text if isinstance(text, str) else "" for text in texts)
+    return Row(index, Columns(kind, task_id, outcome), leaf, envelope)
 
 
 def _tampered(path: Path, what: object) -> StateTamperedError:

@@ -14,6 +14,7 @@ __all__ = [
     "Tile",
     "TileTree",
     "bundle",
+    "is_bundle",
     "parse_tile_path",
     "publish_tiles",
     "remove_superseded",
@@ -199,8 +200,22 @@ class Edge:
 
 def bundle(index: int, entries: Sequence[bytes]) -> tuple[Tile, bytes]:
     """The bundle of up to 256 entries at a position, with what it holds."""
-    content = b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
-    return Tile(None, index, len(entries)), content
+    parts = [part for entry in entries for part in (_length(entry), entry)]
+    return Tile(None, index, len(entries)), b"".join(parts)
+
+
+def is_bundle(content: bytes, entries: Sequence[bytes]) -> bool:
+    """Whether some bytes are the bundle of these entries; it is not made once more to be compared."""
+    at = 0
+    for entry in entries:
+        if not content.startswith(_length(entry) + entry, at):
+            return False
+        at += 2 + len(entry)
+    return at == len(content)
+
+
+def _length(entry: bytes) -> bytes:
+    return len(entry).to_bytes(2, "big")
 
 
 def publish_tiles(folder: Path, contents: Iterable[tuple[Tile, bytes]]) -> None:

@@ -19,10 +19,12 @@ Source of the doubling: binary exponential back-off; of the credit: an empirical
 
 from __future__ import annotations
 
-__all__ = ["ArmState", "Expectation", "Lesson", "Memory"]
+__all__ = ["ArmState", "Expectation", "Lesson", "Memory", "least_reckoned"]
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct
 
 _ONE = 1 << 20
 """weight of the latest attempt; weights are fixed-point integers"""
@@ -51,8 +53,7 @@ class ArmState(StrEnum):
     """not expected to pay"""
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
+class Lesson(Struct, frozen=True):
     """What one attempt teaches: how it ended, as far as the scheduler may know it."""
 
     task: str
@@ -69,8 +70,7 @@ class Lesson:
     """the reservation, where it did not pay for the arm, µJ"""
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(Struct, frozen=True):
     """What is expected of one more attempt of an arm."""
 
     delta_nano: int
@@ -85,8 +85,7 @@ class Expectation:
         return self.delta_nano * 10**9 // self.cost_uj
 
 
-@dataclass(slots=True)
-class _Track:
+class _Track(Struct):
     """Discounted sums over attempts."""
 
     weight: int = 0
@@ -112,6 +111,11 @@ class _Track:
         self.ratio += _ONE * ratio
 
 
+def least_reckoned(min_delta_nano: int) -> int:
+    """The smallest Δ that is reckoned with under a rule that keeps so much, nano-nats."""
+    return max(min_delta_nano, _SMALLEST_NANO)
+
+
 @dataclass(slots=True)
 class Memory:
     """What is remembered of one task's attempts; fed one lesson after the other, oldest first."""
@@ -122,7 +126,7 @@ class Memory:
     _all: _Track = field(default_factory=_Track)
 
     def __post_init__(self) -> None:
-        self.min_delta_nano = max(self.min_delta_nano, _SMALLEST_NANO)
+        self.min_delta_nano = least_reckoned(self.min_delta_nano)
         if not self._all.weight:  # else it comes back from where it was kept
             self._all.add(_FIRST_GAIN * self.min_delta_nano, _ONE)
 

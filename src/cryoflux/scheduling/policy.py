@@ -18,7 +18,8 @@ from __future__ import annotations
 __all__ = ["POLICIES", "POLICY", "Arm", "ArmRow", "Choice", "Plateau", "choose"]
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cryoflux.decision.reason import Reason
 from cryoflux.digests import sha256_hex
@@ -32,8 +33,7 @@ POLICIES = (POLICY, _UNIFORM)
 """policies that can be chosen, the default first"""
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
+class Arm(Struct, frozen=True):
     """One recipe of a task that the scheduler can pull."""
 
     task: str
@@ -46,8 +46,7 @@ class Arm:
     """of its task's losses, for display"""
 
 
-@dataclass(frozen=True, slots=True)
-class ArmRow:
+class ArmRow(Struct, frozen=True):
     """What the policy expected of an arm."""
 
     arm: Arm
@@ -56,8 +55,7 @@ class ArmRow:
     """whether the bucket holds its reservation"""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """The arm to pull, and why."""
 
     arm: Arm
@@ -66,8 +64,7 @@ class Choice:
     """all arms, by task and name"""
 
 
-@dataclass(frozen=True, slots=True)
-class Plateau:
+class Plateau(Struct, frozen=True):
     """No arm is expected to pay; the run stops, or waits for new data or other arms."""
 
     reason: Reason
@@ -118,8 +115,9 @@ def choose(
     paying = [row for row in affordable if row.expected.state is not ArmState.SPENT]
     if not paying:
         return Plateau(_no_arm_pays(table, bucket_uj), table)
-    best = max(row.expected.eta for row in paying)
-    chosen = _draw([row for row in paying if row.expected.eta == best], seed, number)
+    etas = [row.expected.eta for row in paying]
+    best = max(etas)
+    chosen = _draw([row for row, eta in zip(paying, etas, strict=True) if eta == best], seed, number)
     return Choice(chosen.arm, _chosen(chosen, len(paying)), table)
 
 

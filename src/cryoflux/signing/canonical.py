@@ -48,7 +48,8 @@ def canonical_bytes(document: Document) -> bytes:
 
 def _spelt(document: Document) -> bytes:
     content = _write(document)
-    return rfc8785.dumps(document.plain()) if content.translate(None, _UP_TO_BMP) else content
+    beyond = not content.isascii() and content.translate(None, _UP_TO_BMP)
+    return rfc8785.dumps(document.plain()) if beyond else content
 
 
 def parse_strictly(

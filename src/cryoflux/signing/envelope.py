@@ -27,12 +27,11 @@ __all__ = [
 
 import base64
 import binascii
-import re
-from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec import Struct
 
 from cryoflux.errors import VerificationError
 from cryoflux.signing.canonical import MAX_ENTRY_BYTES, canonical_bytes, parse_strictly
@@ -52,15 +51,6 @@ METER_PAYLOAD: Final = "application/vnd.cryoflux.settlement+json"
 CLAIM_PAYLOAD: Final = "application/vnd.cryoflux.claim+json"
 """a claim about a range of a log; no entry of it"""
 _SIGNATURE_BYTES = 64
-_KEYID_BYTES = 64
-_HEX = re.compile(rb"[0-9a-f]{64}")
-_HEAD, _SIG, _END = b'{"payload":"', b'","sig":"', b'"}]}'
-_MIDDLES: Final[dict[PayloadType, bytes]] = {
-    name: f'","payloadType":"{name}","signatures":[{{"keyid":"'.encode()
-    for name in (STATEMENT_PAYLOAD, METER_PAYLOAD, CLAIM_PAYLOAD)
-}
-_TAIL_BYTES = _KEYID_BYTES + len(_SIG) + 88 + len(_END)
-"""from the key id on; 88 characters are the signature"""
 
 
 class EnvelopeSignature(Document, frozen=True):
@@ -81,11 +71,24 @@ class EnvelopeDocument(Document, frozen=True):
     signatures: Annotated[list[EnvelopeSignature], at_most(1, least=1)]
 
 
+class _DecodedSignature(Document, frozen=True):
+    keyid: Keyid
+    sig: bytes
+
+
+class _DecodedDocument(Document, frozen=True):
+    """The same, and what is base64 in it is decoded and written again with the rest."""
+
+    payload: bytes
+    payload_type: PayloadType
+    signatures: Annotated[list[_DecodedSignature], at_most(1, least=1)]
+
+
 _DECODER = msgspec.json.Decoder(EnvelopeDocument)
+_WHOLE_DECODER = msgspec.json.Decoder(_DecodedDocument)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """What an envelope holds, decoded; nothing about it has been verified."""
 
     payload: bytes
@@ -96,7 +99,7 @@ class Envelope:
 
 def pae(payload: bytes, payload_type: PayloadType = STATEMENT_PAYLOAD) -> bytes:
     """The bytes that a DSSE signature covers."""
-    return b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
+    return f"DSSEv1 {len(payload_type)} {payload_type} {len(payload)} ".encode() + payload
 
 
 def decode_base64(text: str, what: str) -> bytes:
@@ -128,29 +131,16 @@ def parse_envelope(content: bytes, payload_type: PayloadType = STATEMENT_PAYLOAD
 
 
 def _opened(content: bytes, payload_type: PayloadType) -> Envelope | None:
-    """What an envelope holds; none where a byte of it is not where it has to be."""
-    # RFC 8785 leaves one place for every byte of an envelope of a known type: nothing is left to be parsed.
-    middle = _MIDDLES[payload_type]
-    keyid_at = len(content) - _TAIL_BYTES
-    middle_at = keyid_at - len(middle)
-    if len(content) > MAX_ENTRY_BYTES or middle_at < len(_HEAD):
-        return None
-    sig_at = keyid_at + _KEYID_BYTES + len(_SIG)
-    keyid, signature = content[keyid_at : keyid_at + _KEYID_BYTES], content[sig_at : -len(_END)]
-    fixed = content[: len(_HEAD)] + content[middle_at:keyid_at] + content[sig_at - len(_SIG) : sig_at]
-    if fixed != _HEAD + middle + _SIG or not content.endswith(_END) or _HEX.fullmatch(keyid) is None:
-        return None
-    encoded = content[len(_HEAD) : middle_at]
+    """What an envelope holds; none where a byte of it is not what it has to be."""
+    # Base64 that gives the same when it is written again is in its one spelling.
     try:
-        payload, raw = binascii.a2b_base64(encoded), binascii.a2b_base64(signature)
-    except binascii.Error:
+        found = parse_strictly(_WHOLE_DECODER, content, "The envelope")
+    except VerificationError:
         return None
-    # That encoding it again gives the same is all that there is to say about the spelling.
-    if binascii.b2a_base64(payload, newline=False) != encoded or len(raw) != _SIGNATURE_BYTES:
+    (signed,) = found.signatures
+    if found.payload_type != payload_type or len(signed.sig) != _SIGNATURE_BYTES:
         return None
-    if binascii.b2a_base64(raw, newline=False) != signature:
-        return None
-    return Envelope(payload, keyid.decode(), raw, payload_type)
+    return Envelope(found.payload, signed.keyid, signed.sig, payload_type)
 
 
 def _refused(content: bytes, payload_type: PayloadType) -> VerificationError:

@@ -62,12 +62,18 @@ RawKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{43}=" + END_OF_TEXT)]
 
 
 class Document(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename="camel",
+    gc=False,
 ):
     """A part of a signed document: known fields, exact types, camel-case names.
 
     A field with a default came later, or says nothing most of the time: it is left out where it says nothing,
-    so that older documents keep their spelling.
+    so that older documents keep their spelling. It is a frozen tree, so no cycle of it has to be collected.
     """
 
     def but(self, **changes: Any) -> Self:

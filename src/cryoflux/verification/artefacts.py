@@ -140,7 +140,7 @@ class Artefacts(Fold):
             first = intent.task.name not in memory.tasks
             self._version(intent.base, needed=first)
             self._subjects(seen, intent)
-            self.tally.data.take(seen.name, intent)
+            self.tally.data.take(seen, intent)
         elif seen.paired is not None:
             receipt = seen.paired.receipt
             accepted = receipt.outcome is Outcome.ACCEPTED
@@ -240,12 +240,11 @@ class Artefacts(Fold):
                 self.findings.add(failed(paired.name, f"merges the adapter of entry {index} again"))
 
     def _losses(self, state: StateFolder, paired: Paired, said: Evaluation) -> None:
-        path, where = state.losses(said.per_example), f"evidence/{said.per_example}.bin"
-        holdout = paired.receipt.holdout
+        where = f"evidence/{said.per_example}.bin"
         try:
-            evidence, root = self._read(path, said, holdout)
+            evidence, root = self._read(state, said, paired.receipt.holdout)
         except ValueError as error:
-            place = said_where(path, said.per_example)
+            place = said_where(state.losses(said.per_example), said.per_example)
             self.findings.add(failed(where, f"{error} ({paired.name}){place}"))
             return
         if evidence != evidence_of(said):
@@ -256,13 +255,13 @@ class Artefacts(Fold):
             self.findings.add(failed(paired.name, detail))
         self.tally.roots += bool(said.losses_root)
 
-    def _read(self, path: Path, said: Evaluation, holdout: Holdout) -> tuple[Evidence, str]:
+    def _read(self, state: StateFolder, said: Evaluation, holdout: Holdout) -> tuple[Evidence, str]:
         hits = said.hits is not None
         # The same file may be read in the order of another holdout, and its root is then another.
         asked = (said.per_example, said.read, hits, holdout.sha256, holdout.count)
         if self._last is not None and self._last[0] == asked:
             return self._last[1:]
-        losses = read_losses(path, said.per_example, said.read)
+        losses = read_losses(state.losses(said.per_example), said.per_example, said.read)
         evidence = losses.evidence(hits=hits)
         root = losses.root(order_of(said, holdout)) if said.losses_root else ""
         if root:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["BAD_SIGNATURE", "SIGNATURES", "Signatures"]
 
+from functools import partial
 from typing import ClassVar
 
 from msgspec import field
@@ -99,11 +100,8 @@ class Signatures(Fold):
         if entry.signed.keyid != self._keyid and (stranger := self.tally.authority.stranger(entry)):
             self.findings.add(failed(entry.name, stranger))
             return
-        signed = entry.signed
-
-        def bad() -> None:
-            self.findings.add(failed(entry.name, BAD_SIGNATURE))
-
+        # What waits for its answer holds the name of the entry, and not all that the entry says.
+        signed, bad = entry.signed, partial(self.findings.add, failed(entry.name, BAD_SIGNATURE))
         self._pool.check(self._raw, pae(signed.payload), signed.signature, bad)
 
     def conclude(self, memory: LogState) -> list[Check]:

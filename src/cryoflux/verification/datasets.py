@@ -21,7 +21,7 @@ from cryoflux.digests import file_digest
 from cryoflux.receipts.statement import Data, Holdout, Intent
 from cryoflux.state import StateFolder
 from cryoflux.verification.folders import FolderState, compare_folder
-from cryoflux.verification.result import Finding, failed, unknown
+from cryoflux.verification.result import Finding, Named, failed, unknown
 
 _MOST_SETS = 64
 """data sets, and holdouts of one, that are looked at; no honest log has as many"""
@@ -63,14 +63,16 @@ class DataSets:
 
     _used: dict[str, _Used] = field(default_factory=dict)
 
-    def take(self, name: str, intent: Intent) -> None:
-        """Take note of the data of an intent, which a finding calls ``name``."""
+    def take(self, about: Named, intent: Intent) -> None:
+        """Take note of the data of an intent, which findings call by the name of ``about``."""
         data = intent.data
-        if data.digest not in self._used and len(self._used) >= _MOST_SETS:
-            return  # step 8 has said so many times that this is another data set
-        used = self._used.setdefault(data.digest, _Used(name, data))
-        if len(used.holdouts) < _MOST_SETS:
-            used.holdouts.setdefault(data.holdout.sha256, (name, data.holdout))
+        used = self._used.get(data.digest)
+        if used is None:
+            if len(self._used) >= _MOST_SETS:
+                return  # step 8 has said so many times that this is another data set
+            used = self._used[data.digest] = _Used(about.name, data)
+        if data.holdout.sha256 not in used.holdouts and len(used.holdouts) < _MOST_SETS:
+            used.holdouts[data.holdout.sha256] = (about.name, data.holdout)
 
     def findings(self, state: Path) -> Iterator[Finding]:
         """What is wrong or open about them."""

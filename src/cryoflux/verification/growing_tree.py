@@ -18,7 +18,7 @@ from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.store import Row
-from cryoflux.receipts.tiles import TILE_WIDTH, Edge, Tile, bundle, parse_tile_path, tiles_of
+from cryoflux.receipts.tiles import TILE_WIDTH, Edge, Tile, is_bundle, parse_tile_path, tiles_of
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Fold, Seen, Tally
@@ -145,7 +145,7 @@ class GrowingTree(Fold):
         recent, self._recent = self._recent, []
         for tile, path in self._places.pop((None, index), []):
             part = recent[: tile.width]
-            if len(part) < tile.width or bundle(index, part)[1] != self._tiles[path]:
+            if len(part) < tile.width or not is_bundle(self._tiles[path], part):
                 self._wrong.add(path)
 
     def _compare_hashes(self, tile: Tile, content: bytes) -> None:

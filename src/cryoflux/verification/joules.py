@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ["ENERGY", "Joules"]
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import ClassVar
 
 from msgspec import field
@@ -73,6 +74,7 @@ class Joules(Fold):
             self._account.start_again()
         self._origin = origin_of(material.key) if material.key is not None else ""
         self._weights: tuple[Base, dict[str, int]] | None = None
+        self._trained = lru_cache(maxsize=16)(self._trained_weights)
 
     def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Look at the joules of the next receipt."""
@@ -110,7 +112,10 @@ class Joules(Fold):
         if check is None:
             return 0, 0
         parameters, modules = check.trained(receipt.training.section)
-        return parameters, trained_weights(modules, self._sizes(receipt.base)) if modules else 0
+        return parameters, self._trained(receipt.base, modules) if modules else 0
+
+    def _trained_weights(self, base: Base, modules: tuple[str, ...]) -> int:
+        return trained_weights(modules, self._sizes(base))
 
     def _sizes(self, base: Base) -> dict[str, int]:
         """Elements of each tensor of a version; nothing where it is not here."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["ACCOUNT", "Material", "StoredTiles", "read_material", "signer_of"]
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,8 @@ def _bytes_or_none(path: Path, limit: int) -> bytes | None:
         return None
     try:
         with path.open("rb") as stream:
-            return stream.read(limit)
+            # No more than there is: room for all that there may be costs as much as reading it.
+            return stream.read(min(limit, os.fstat(stream.fileno()).st_size))
     except OSError:
         return None
 

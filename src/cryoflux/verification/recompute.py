@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cryoflux.digests import file_digest
-from cryoflux.errors import CryoFluxError
+from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
@@ -71,10 +71,6 @@ class Recomputer(Protocol):
 
 RecomputerFactory = Callable[[int], Recomputer]
 """Makes a recomputer for texts that were truncated to so many tokens."""
-
-
-class RefutedError(CryoFluxError):
-    """What is here is not what the receipt records."""
 
 
 class OpenQuestion(Exception):  # noqa: N818 - not an error: the question stays open
@@ -132,7 +128,7 @@ def _recompute(walked: Walked, paired: Paired, factory: RecomputerFactory, level
 def broken(error: Exception) -> str:
     """What to say of an evaluation that did not come to its end."""
     what = str(error) if isinstance(error, CryoFluxError) else f"{type(error).__name__}: {error}"
-    return f"{Word.REFUTED if isinstance(error, RefutedError) else 'evaluating it again failed'}: {what}"
+    return f"{Word.REFUTED if isinstance(error, VerificationError) else 'evaluating it again failed'}: {what}"
 
 
 def choose(walked: Walked, most: int) -> list[Paired]:
@@ -173,16 +169,16 @@ def pinned(case: Case, folder: Path) -> Case:
     """The same with base and holdout copied, so that nobody changes them between check and use.
 
     Raises:
-        RefutedError: one of the copies is not what the receipt names.
+        VerificationError: one of the copies is not what the receipt names.
     """
     said = case.paired.receipt
     kept = folder / "kept"
     base = shutil.copytree(case.base, kept / "base")
     holdout = Path(shutil.copy(case.holdout, kept / case.holdout.name))
     if version_digest(base) != said.base.digest:
-        raise RefutedError("the base model here is another than the one recorded")
+        raise VerificationError("the base model here is another than the one recorded")
     if file_digest(holdout) != said.holdout.sha256:
-        raise RefutedError("the holdout here is another than the one recorded")
+        raise VerificationError("the holdout here is another than the one recorded")
     return replace(case, base=base, holdout=holdout)
 
 
@@ -239,7 +235,7 @@ def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Lev
 
     Raises:
         OpenQuestion: neither candidate nor adapter is here.
-        RefutedError: it is another model than the one recorded.
+        VerificationError: it is another model than the one recorded.
     """
     capsule = capsule_path(case.state, case.paired.statement)
     merged = capsule.is_dir()
@@ -254,7 +250,7 @@ def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Lev
     levels.say(case.paired, Level.MERGE, _merge_word(same=same, merged=merged))
     if not same:
         what = "base and adapter merge into" if merged else "the kept candidate is"
-        raise RefutedError(f"{what} another model than the one recorded")
+        raise VerificationError(f"{what} another model than the one recorded")
     return model, merged
 
 

@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 _MOST_LINES = 20
 _MOST_CHARACTERS = 500
 
@@ -57,8 +59,7 @@ class NumberedStep:
     knowledge: Knowledge = Knowledge.PROVEN
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something that is bad, or that could not be checked."""
 
     status: Status

@@ -6,6 +6,7 @@ __all__ = ["Settlements", "SignedStatements"]
 
 import base64
 from collections.abc import Iterator
+from functools import partial
 
 from msgspec import Struct, field
 
@@ -61,13 +62,9 @@ class Settlements:
         except VerificationError as error:
             self._findings.add(failed(paired.name, error.what))
             return 0
-        statement, findings = parsed.statement, self._findings
-
-        def bad() -> None:
-            detail = "The meter's statement was not signed by the key that it names."
-            findings.add(failed(paired.name, detail))
-
-        self._pool.check(parsed.key, parsed.message, parsed.signature, bad)
+        statement = parsed.statement
+        bad = failed(paired.name, "The meter's statement was not signed by the key that it names.")
+        self._pool.check(parsed.key, parsed.message, parsed.signature, partial(self._findings.add, bad))
         self._findings.fail(paired, _differences(paired, statement))
         self._once(paired, statement, signed)
         self._check_key(paired, statement)

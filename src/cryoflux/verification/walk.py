@@ -12,7 +12,6 @@ __all__ = ["Fold", "Paired", "Seen", "Tally", "concluded", "follow", "read_rows"
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from msgspec import Struct
@@ -30,8 +29,7 @@ _EACH = 4_096
 """entries after which progress is told"""
 
 
-@dataclass(frozen=True, slots=True)
-class Paired:
+class Paired(Struct, frozen=True):
     """A receipt, and the intent that it closes where one was open."""
 
     entry: Entry
@@ -58,8 +56,7 @@ class Paired:
         return self.entry.name
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One row of the log, read."""
 
     index: int
@@ -179,7 +176,11 @@ def walk(
         try:
             for seen in read_rows(rows, memory, part=part):
                 for fold in folds:
-                    _look(fold, seen, memory)
+                    # The last line of defence: input that a step did not foresee is a failed check.
+                    try:
+                        fold.take(seen, memory)
+                    except Exception as error:  # noqa: BLE001 - whatever it is, it is said, and of which entry
+                        fold.findings.add(failed(seen.name, _unfinished(error)))
                 if complaint := follow(seen, memory):
                     folds[0].findings.add(failed(seen.name, complaint))
                 if progress is not None and seen.index % _EACH == 0:
@@ -203,13 +204,8 @@ def follow(seen: Seen, memory: LogState) -> str:
     return ""
 
 
-def _look(fold: Fold, seen: Seen, memory: LogState) -> None:
-    # The last line of defence: input that a step did not foresee is a failed check, not a traceback.
-    try:
-        fold.take(seen, memory)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is said, and the entry is named
-        detail = f"the step could not finish: {type(error).__name__}: {error}"
-        fold.findings.add(failed(seen.name, detail))
+def _unfinished(error: Exception) -> str:
+    return f"the step could not finish: {type(error).__name__}: {error}"
 
 
 def concluded(fold: Fold, memory: LogState) -> list[Check]:
@@ -217,6 +213,5 @@ def concluded(fold: Fold, memory: LogState) -> list[Check]:
     try:
         return fold.conclude(memory)
     except Exception as error:  # noqa: BLE001 - as in `walk`
-        detail = f"the step could not finish: {type(error).__name__}: {error}"
-        fold.findings.add(failed("the log", detail))
+        fold.findings.add(failed("the log", _unfinished(error)))
         return fold.findings.conclude(fold.step, "")

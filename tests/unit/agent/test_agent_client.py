@@ -17,7 +17,7 @@ from cryoflux.agent import client as agent_client
 from cryoflux.agent.client import AgentClient
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import AgentError, BudgetError, ConfigError
-from running import CEILING_S
+from waiting import CEILING_S
 
 ENERGY = {"joules": 30.0, "uj": 30_000_000, "lo_uj": 1, "hi_uj": 60_000_000, "tier": "counter", "flags": []}
 RESERVATION = {
@@ -75,7 +75,7 @@ def answering(reply):
 
 @contextmanager
 def client_of(url, **options):
-    client = AgentClient(url, **options)
+    client = AgentClient(url, **{"timeout": CEILING_S, **options})
     try:
         yield client
     finally:
@@ -140,7 +140,7 @@ def test_a_slow_agent_is_not_waited_for_for_ever():
     hold = threading.Event()
 
     def wait(*_):
-        hold.wait(CEILING_S)
+        hold.wait()
         return 200, b"{}"
 
     with answering(wait) as (url, _), client_of(url, timeout=0.1) as client:

@@ -10,8 +10,8 @@ real source, baseline and meter on a synthetic machine. A trial's errors are tho
 - Idle: learned by ``energy.baseline`` from 30 s of noise of 1 W that remembers (autocorrelation 0.8 from
   second to second); then the true idle power moves by a normal amount with a 95 % range of 1 W, or 1 %
   where that is more: so much ``energy.drift`` allows a baseline that nobody could watch. A model's idle
-  is defined, so it has neither. Five hundred baselines are learned at a gain of 1, and scaled to the gain
-  of each of four trials.
+  is defined, so it has neither. 250 baselines are learned at a gain of 1, and scaled to the gain of each
+  of eight trials.
 - Edge: the window begins anywhere in the steps of the counter: 61 µJ and 1 ms (RAPL), 1 mJ and 100 ms
   (NVML), 10 ms of CPU time on each CPU (model).
 - Load above idle: steps of 0.5-5 s of 20-200 W; for integrated power training steps between 20 and 250 W,
@@ -41,7 +41,7 @@ from energy_fakes import FakeClock, ReplaySource, powercap_zone
 from synthetic_world import BILLION, MICRO, Trace, steps_trace
 
 TRIALS = 2_000
-BASELINES = 500
+BASELINES = 250
 LEARNED_S = 30
 NOISE_W, MEMORY = 1.0, 0.8
 DRIFT_W, DRIFT_SHARE = 1.0, 0.01
@@ -255,10 +255,10 @@ class PowerOnlyGpu(Gpu):
         yield end_s
 
     def warm_up(self, show, start_s):
-        # It is read so often while energy is charged; here that began a while before the window.
+        # It is read more often while energy is charged; here that began a while before the window.
         self.source = self.made()
-        for number in range(200, 0, -1):
-            self.at(start_s - number / 10)
+        for number in range(100, 0, -1):
+            self.at(start_s - number / 5)
             self.board.power_mw = 90_000
             self.source.read()
 

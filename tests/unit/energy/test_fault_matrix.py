@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import pytest
 
 from cryoflux.agent.client import AgentClient
-from running import CEILING_S
 from synthetic_world import FAULTS, IDLE_W, MICRO, TICK_S, TurnedMachine, World
+from waiting import CEILING_S
 
 BY_KEY = {fault.key: fault for fault in FAULTS}
 STEP_UJ = 1000
@@ -104,7 +104,7 @@ def daemon(world, state):
         yield next(event["url"] for event in events if event["event"] == "listening")
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=CEILING_S)
+        process.communicate()
 
 
 @pytest.mark.parametrize(("event", "flag"), [("reset", "counter-reset"), ("jump", "impossible-jump")])

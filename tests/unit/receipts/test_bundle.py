@@ -31,7 +31,7 @@ from cryoflux.receipts.rotation import enrol_root, revoke_key, rotate_key
 from cryoflux.receipts.statement import Bar, Base, Cause, Decision, Outcome, Sha256Digest, Subject
 from cryoflux.receipts.tiles import TileTree, publish_tiles
 from cryoflux.signing.keys import key_id, load_public_key, public_pem
-from plain_log import KEY, RULE, StoredLog, digest_of, evaluation, figure, model
+from plain_log import RULE, StoredLog, digest_of, evaluation, figure, model
 
 OTHERS = ["base64", "cat", "cut", "head", "mkdir", "mktemp", "rm", "tail", "wc"]
 TOOLS = ["sh", "openssl", "jq", "sha256sum", "xxd", *OTHERS]
@@ -198,6 +198,8 @@ def test_a_whole_bundle_verifies_with_stock_tools_only(original: Path, complete:
 def test_every_shell_gives_the_same_verdict(complete: Path, tmp_path: Path, bare: Path, shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"not installed: {shell}")
+    if shell == (bare / "sh").readlink().name:
+        pytest.skip("all others are run by this shell")
     assert run(complete, bare, shell=shell) == run(complete, bare)
     changed = shutil.copytree(complete, tmp_path / "bundle")
     flip(changed / "entries/000001.json", 300)
@@ -456,6 +458,8 @@ def test_rotations_are_followed_and_an_old_key_is_refused(tmp_path: Path, bare: 
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 LOGS = json.loads((VECTORS / "logs.json").read_text("utf-8"))
+LOG_V2 = (VECTORS / "log-v2.jsonl").read_bytes().splitlines()
+assert LOG_V2 in [[base64.b64decode(entry) for entry in case["entries"]] for case in LOGS["cases"]]
 
 
 def bundle_of(folder: Path, entries: list[bytes], first: Ed25519PublicKey) -> Path:
@@ -500,7 +504,9 @@ def test_it_gives_the_verdict_of_the_vectors_on_who_signed(
 ) -> None:
     first = load_pem_public_key(LOGS["receiptKey"].encode())
     assert isinstance(first, Ed25519PublicKey)
-    _, said = run(bundle_of(tmp_path, [base64.b64decode(entry) for entry in case["entries"]], first), bare)
+    entries = [base64.b64decode(entry) for entry in case["entries"]]
+    code, said = run(bundle_of(tmp_path, entries, first), bare)
+    assert code == 0 or entries != LOG_V2, said
     about_keys = [line for line in said.splitlines() if line.startswith("FAILED") and " key" in line]
     if case["verdict"] == "accept":
         assert not about_keys
@@ -509,13 +515,11 @@ def test_it_gives_the_verdict_of_the_vectors_on_who_signed(
 
 
 @needs_tools
-def test_the_logs_that_are_kept_verify(tmp_path: Path, bare: Path) -> None:
-    old, new = (VECTORS / f"{name}.jsonl" for name in ("log-evidence-v1", "log-v2"))
+def test_the_first_log_that_was_kept_verifies(tmp_path: Path, bare: Path) -> None:
+    entries = (VECTORS / "log-evidence-v1.jsonl").read_bytes().splitlines()
     key = load_public_key(VECTORS / "log-evidence-v1.pub")
-    for name, file, first in (("old", old, key), ("new", new, KEY.public_key())):
-        (tmp_path / name).mkdir()
-        code, said = run(bundle_of(tmp_path / name, file.read_bytes().splitlines(), first), bare)
-        assert code == 0, said
+    code, said = run(bundle_of(tmp_path, entries, key), bare)
+    assert code == 0, said
 
 
 def part(title: str) -> str:

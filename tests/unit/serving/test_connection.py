@@ -6,7 +6,6 @@ import asyncio
 import functools
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -17,7 +16,7 @@ import uvicorn
 from cryoflux.serving import connection
 from cryoflux.serving.connection import Connection, Room
 from cryoflux.serving.listening import bind
-from running import CEILING_S
+from waiting import CEILING_S, until
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 MOST = 3
@@ -39,8 +38,7 @@ def served(app: Any) -> Iterator[Callable[[], socket.socket]]:
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        while not server.started:
-            time.sleep(0.01)
+        until(lambda: server.started, "the server")
         try:
             yield lambda: socket.create_connection(listener.getsockname(), timeout=CEILING_S)
         finally:
@@ -82,13 +80,13 @@ def test_one_that_is_answered_never_gives_way() -> None:
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         begun.set()
-        await asyncio.to_thread(release.wait, CEILING_S)
+        await asyncio.to_thread(release.wait)
         await hello(scope, receive, send)
 
     with served(slow) as connect, ExitStack() as opened:
         busy = opened.enter_context(connect())
         busy.sendall(REQUEST)
-        assert begun.wait(CEILING_S)
+        begun.wait()
         silent = [opened.enter_context(connect()) for _ in range(MOST)]
         assert gone(silent[0])
         release.set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from cryoflux.serving.listening import bind
 from cryoflux.witness.server import create_app
 from cryoflux.witness.submission import MAX_BODY_BYTES
 from signed_log import OpenWitness, SignedLog
+from waiting import CEILING_S, until
 
 LOG = SignedLog()
 
@@ -33,8 +33,7 @@ def url(watched: OpenWitness) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
+    until(lambda: server.started, "the server")
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
     thread.join()
@@ -42,7 +41,11 @@ def url(watched: OpenWitness) -> Iterator[str]:
 
 
 def post(url: str, body: bytes, path: str = "/add-checkpoint", **headers: str) -> httpx2.Response:
-    return httpx2.post(url + path, content=body, headers=headers, trust_env=False)
+    return httpx2.post(url + path, content=body, headers=headers, trust_env=False, timeout=CEILING_S)
+
+
+def get(url: str) -> httpx2.Response:
+    return httpx2.get(url, trust_env=False, timeout=CEILING_S)
 
 
 def test_the_answers_are_those_of_the_specification(url: str) -> None:
@@ -54,12 +57,12 @@ def test_the_answers_are_those_of_the_specification(url: str) -> None:
     assert conflict.headers["content-type"] == "text/x.tlog.size"
     assert post(url, b"nonsense").status_code == 400
     assert post(url, SignedLog(origin="log.example/2").submission(0, 5)).status_code == 404
-    assert httpx2.get(f"{url}/add-checkpoint", trust_env=False).status_code == 405
-    assert httpx2.get(f"{url}/elsewhere", trust_env=False).status_code == 404
+    assert get(f"{url}/add-checkpoint").status_code == 405
+    assert get(f"{url}/elsewhere").status_code == 404
 
 
 def test_it_says_its_key(url: str, watched: OpenWitness) -> None:
-    assert httpx2.get(f"{url}/key", trust_env=False).text == f"{watched.vkey}\n"
+    assert get(f"{url}/key").text == f"{watched.vkey}\n"
 
 
 def test_a_web_page_with_a_name_of_its_own_is_refused(url: str) -> None:

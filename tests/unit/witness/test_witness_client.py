@@ -17,12 +17,13 @@ from cryoflux.witness.client import Collected, WitnessClient
 from cryoflux.witness.policy import parse_policy
 from cryoflux.witness.service import WitnessReply
 from signed_log import OpenWitness, SignedLog, answer_of, policy_text, serving
+from waiting import CEILING_S
 
 LOG = SignedLog()
 
 
 def submit(
-    policy: bytes, size: int, log: SignedLog = LOG, *, timeout_s: float = 5.0, wait_for_all: bool = True
+    policy: bytes, size: int, log: SignedLog = LOG, *, timeout_s: float = CEILING_S, wait_for_all: bool = True
 ) -> Collected:
     with closing(WitnessClient(parse_policy(policy), log.vkey, timeout_s=timeout_s)) as client:
         return client.submit(log.note(size), lambda old: log.proof(old, size), wait_for_all=wait_for_all)
@@ -51,7 +52,7 @@ def test_a_client_remembers_the_size_and_asks_once(watched: OpenWitness) -> None
 
     with serving(answer) as url:
         policy = parse_policy(policy_text("all", ("a", watched.vkey, url)))
-        with closing(WitnessClient(policy, LOG.vkey)) as client:
+        with closing(WitnessClient(policy, LOG.vkey, timeout_s=CEILING_S)) as client:
             for size in (3, 4, 8):
                 prove = {s: LOG.proof(s, size) for s in range(size + 1)}
                 assert client.submit(LOG.note(size), prove.__getitem__).reached
@@ -85,7 +86,7 @@ def test_a_silent_witness_holds_up_nobody_beyond_the_time_out(watched: OpenWitne
             ("a", watched.vkey, url),
             ("b", _stranger(), f"http://127.0.0.1:{silent.getsockname()[1]}"),
         )
-        found = submit(policy_text("any", *members), 5, timeout_s=600.0, wait_for_all=False)
+        found = submit(policy_text("any", *members), 5, wait_for_all=False)
         assert found.reached  # it returned, though the other one never answers
         found = submit(policy_text("all", *members), 5, timeout_s=0.5)
         assert not found.reached
@@ -93,13 +94,12 @@ def test_a_silent_witness_holds_up_nobody_beyond_the_time_out(watched: OpenWitne
 
 
 def test_an_answer_in_drops_ends_with_the_time_out(watched: OpenWitness) -> None:
-    with serving(lambda *_: WitnessReply(200, b"x" * 10_000), drip_s=0.05) as url:
+    with serving(lambda *_: WitnessReply(200, b"x" * 1_000_000), drip_s=0.05) as url:
         found = submit(policy_text("all", ("a", watched.vkey, url)), 5, timeout_s=0.5)
         assert not found.reached
         for thread in threading.enumerate():
             if thread.name == "witness a":
-                thread.join(60)  # the whole answer would take more than 8 minutes
-                assert not thread.is_alive()
+                thread.join()  # the whole answer would take half a day
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_a_log_that_cannot_prove_its_past_says_so(watched: OpenWitness) -> None:
     watched.add(LOG.submission(0, 5))
     with serving(answer_of(watched)) as url:
         policy = parse_policy(policy_text("all", ("a", watched.vkey, url)))
-        with closing(WitnessClient(policy, LOG.vkey)) as client:
+        with closing(WitnessClient(policy, LOG.vkey, timeout_s=CEILING_S)) as client:
             found = client.submit(LOG.note(9), broken)
     assert "nothing could be proven: log/tile/0/000 is missing" in found.problems[0]
 
 
 def test_an_answer_without_end_is_not_read_to_its_end(watched: OpenWitness) -> None:
     with serving(lambda *_: WitnessReply(200, b"x" * 1_000_000)) as url:
-        found = submit(policy_text("all", ("a", watched.vkey, url)), 5, timeout_s=60.0)
+        found = submit(policy_text("all", ("a", watched.vkey, url)), 5)
     assert found.problems == ("a: answers without end",)
 
 
@@ -190,7 +190,7 @@ def test_a_witness_that_accepts_new_logs_is_told_the_key(tmp_path: Path, watched
 
 def test_an_address_that_is_none_is_a_problem_and_not_a_traceback(watched: OpenWitness) -> None:
     for url in ("nonsense", "ftp://127.0.0.1/", "http://[", "http://127.0.0.1:99999"):
-        assert not submit(policy_text("all", ("a", watched.vkey, url)), 5, timeout_s=1.0).reached
+        assert not submit(policy_text("all", ("a", watched.vkey, url)), 5).reached
 
 
 def test_a_witness_without_an_address_is_not_asked(watched: OpenWitness) -> None:

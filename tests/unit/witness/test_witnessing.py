@@ -16,6 +16,7 @@ from cryoflux.witness.witnessing import Mode, Witnessing, open_witnessing
 from signed_log import OpenWitness, SignedLog, answer_of, policy_text, serving
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
+from waiting import CEILING_S
 
 LOG = SignedLog()
 
@@ -39,7 +40,7 @@ def watch(made: SyntheticState, watched: OpenWitness) -> None:
     watched.reopen()
 
 
-def witnessing(made: SyntheticState, policy: Policy, mode: Mode, timeout_s: float = 30.0) -> Witnessing:
+def witnessing(made: SyntheticState, policy: Policy, mode: Mode, timeout_s: float = CEILING_S) -> Witnessing:
     return open_witnessing(made.path, policy, mode, timeout_s=timeout_s)
 
 
@@ -97,7 +98,7 @@ def test_a_run_never_waits_for_a_witness_and_takes_its_word_later(
 
     def slow(path: str, body: bytes) -> WitnessReply:
         asked.set()
-        assert release.wait(30)
+        release.wait()
         return answer_of(watched)(path, body)
 
     with serving(slow) as url:
@@ -105,7 +106,7 @@ def test_a_run_never_waits_for_a_witness_and_takes_its_word_later(
         for _ in range(3):
             made.attempt(0.05)
             assert run.published() is None  # nothing has come, and nothing was waited for
-        assert asked.wait(30)
+        asked.wait()
         assert not (made.path / "log" / WITNESSED).exists()
         release.set()
         found = run.finish()
@@ -157,7 +158,7 @@ def test_a_state_that_was_cut_back_is_told_from_one_that_nobody_has_seen(
     with serving(answer_of(watched)) as url:
         policy = parse_policy(policy_text("all", ("a", watched.vkey, url)))
         assert witnessing(made, policy, "required").require().reached
-        run = open_witnessing(short, policy, "required", timeout_s=30.0)
+        run = open_witnessing(short, policy, "required", timeout_s=CEILING_S)
         with pytest.raises(StateTamperedError, match="knows another history") as refused:
             run.require()
     assert "a: has cosigned 4 entries of this log, which has 2 here" in refused.value.why
@@ -170,7 +171,7 @@ def test_only_what_binds_is_waited_for(made: SyntheticState, watched: OpenWitnes
 
     def slow(path: str, body: bytes) -> WitnessReply:
         calls.append(body)
-        assert release.wait(30)
+        release.wait()
         return answer_of(watched)(path, body)
 
     with serving(slow) as url:
@@ -193,7 +194,7 @@ def test_a_run_whose_witnesses_are_all_dead_ends_all_the_same(
 ) -> None:
     made.attempt(0.05)
     policy = parse_policy(policy_text("all", ("a", watched.vkey, "http://127.0.0.1:1")))
-    run = witnessing(made, policy, "async", timeout_s=1.0)
+    run = witnessing(made, policy, "async")
     run.published()
     found = run.finish()
     assert found is not None

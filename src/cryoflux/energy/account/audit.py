@@ -124,14 +124,16 @@ _SCRATCH = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 CREATE TABLE held (
-  seq INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, uj INTEGER, log TEXT NOT NULL,
+  request_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, uj INTEGER, log TEXT NOT NULL,
   explained INTEGER NOT NULL DEFAULT 0
-);
+) WITHOUT ROWID;
 """
 _TAKEN = "INSERT INTO held (seq, request_id, log) VALUES (?, ?, ?)"
 _PAID = "UPDATE held SET uj = ? WHERE request_id = ?"
 _GIVEN_BACK = "DELETE FROM held WHERE request_id = ?"
 _HELD = "SELECT request_id, uj, log FROM held"
+_HELD_BY_ID = f"{_HELD} WHERE request_id = ?"
+_EXPLAINED = "UPDATE held SET explained = 1 WHERE request_id = ?"
 
 
 def _no_room(error: sqlite3.Error) -> StorageError:
@@ -195,14 +197,14 @@ class AuditedAccount:
 
     def charged(self, request_id: str) -> Held | None:
         """What was taken under a request id; none if nothing was, or if it was given back."""
-        row = self._db.execute(f"{_HELD} WHERE request_id = ?", (request_id,)).fetchone()
+        row = self._db.execute(_HELD_BY_ID, (request_id,)).fetchone()
         return Held(*row) if row else None
 
     def explain(self, request_id: str) -> Held | None:
         """The same as `charged`, for whoever has a receipt that says what it was for."""
         found = self.charged(request_id)
         if found is not None:
-            self._db.execute("UPDATE held SET explained = 1 WHERE request_id = ?", (request_id,))
+            self._db.execute(_EXPLAINED, (request_id,))
         return found
 
     def mark(self, log: str) -> Compared:

@@ -31,7 +31,7 @@ __all__ = [
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.interface import Reservation
@@ -67,8 +67,7 @@ _APPEND = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class LedgerEntry(NamedTuple):
     """One line of the account."""
 
     seq: int

@@ -6,7 +6,7 @@ __all__ = ["FaultError", "Line", "Stored", "fits", "read_lines", "read_stored"]
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.account.ledger import LedgerEntry
@@ -31,8 +31,7 @@ class FaultError(Exception):
     """Something does not add up; the text says what."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A reservation, as its own table has it."""
 
     id: str

@@ -19,11 +19,11 @@ __all__ = [
 ]
 
 import base64
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
 
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.interface import Reservation
@@ -123,8 +123,7 @@ def sign_settlement(reservation: Reservation, charge: Charge, boot_id: str, key:
     return sign_document(statement, key, METER_PAYLOAD).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedSettlement:
+class ParsedSettlement(Struct, frozen=True):
     """A meter's statement, read; whether its signature is right is not known yet."""
 
     statement: SettlementStatement

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sqlite3
@@ -21,6 +20,7 @@ from cryoflux.energy.processes import Owner
 from cryoflux.errors import BudgetError, StateTamperedError
 from cryoflux.quantities import Energy, Tier
 from energy_fakes import FakeClock
+from running import ended, python
 
 MINUTE = 60
 # What older versions wrote: a grant, two credits, one reservation in each state, the open one noted.
@@ -334,35 +334,48 @@ def version(path):
         return db.execute("PRAGMA user_version").fetchone()[0]
 
 
-def upgrade_and_die(path, last):
-    """Open an account in another process that dies when its statement number ``last`` begins."""
-    opened, seen = sqlite3.connect, itertools.count(1)
+# For every statement of the upgrade, a process that opens a copy of an account and dies when that statement
+# begins; at last one that comes to the end.
+DIES = """
+import itertools, os, shutil, signal, sqlite3, sys
+from pathlib import Path
+from cryoflux.energy.account.bucket import Bucket
+from cryoflux.energy.clock import SystemClock
 
+def upgrade_and_die(path, last):
+    opened, seen = sqlite3.connect, itertools.count(1)
     def connect(*args, **options):
         connection = opened(*args, **options)
         if args[0] != ":memory:":
-            connection.set_trace_callback(
-                lambda _: next(seen) == last and os.kill(os.getpid(), signal.SIGKILL)
-            )
+            die = lambda _: next(seen) == last and os.kill(os.getpid(), signal.SIGKILL)
+            connection.set_trace_callback(die)
         return connection
-
     child = os.fork()
     if not child:
         sqlite3.connect = connect
         try:
-            Bucket(path, FakeClock())
+            Bucket(path, SystemClock())
         finally:
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
+for last in itertools.count(1):
+    path = Path(shutil.copy(sys.argv[1], Path(sys.argv[2]) / f"{last}.db"))
+    ended = upgrade_and_die(path, last)
+    print(ended)
+    if ended != -signal.SIGKILL:
+        break
+"""
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
 @older
 def test_a_kill_at_any_statement_of_the_upgrade_leaves_the_old_account_or_the_new(tmp_path, clock, format_):
-    outcomes = []
-    for last in itertools.count(1):
-        path = old_account(tmp_path / f"{last}.db", format_)
-        ended = upgrade_and_die(path, last)
+    old, outcomes = old_account(tmp_path / "old.db", format_), []
+    died = ended(python("-c", DIES, old, tmp_path, light=True))
+    *killed, last = map(int, died.stdout.split())
+    assert (set(killed), last, died.stderr) == ({-signal.SIGKILL}, 0, "")
+    for number in range(1, len(killed) + 2):
+        path = tmp_path / f"{number}.db"
         outcomes.append(version(path))
         with closing(sqlite3.connect(path)) as db:
             assert fault_of(db) == ""
@@ -370,9 +383,6 @@ def test_a_kill_at_any_statement_of_the_upgrade_leaves_the_old_account_or_the_ne
         with closing(Bucket(path, clock)) as bucket:
             assert bucket.available_uj() == 840
             assert [record.reservation.id for record in bucket.open_records()] == ["r3"]
-        if ended == 0:
-            break
-        assert ended == -signal.SIGKILL
     assert outcomes == sorted(outcomes)
     assert (outcomes[0], outcomes[-1]) == (format_, VERSION)
     assert len(outcomes) > 20
