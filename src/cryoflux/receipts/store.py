@@ -50,6 +50,8 @@ CREATE TRIGGER entries_delete BEFORE DELETE ON entries
 _TRIGGERS = {"entries_append", "entries_update", "entries_delete"}
 _TYPES = [int, str, str, str, str, bytes]
 _SELECT = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx >= ? ORDER BY idx"
+_HASHED = "SELECT idx, leaf, envelope FROM entries WHERE idx >= 0 AND idx < ? ORDER BY idx"
+_HASHED_TYPES = [int, str, bytes]
 _SELECT_ONE = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx = ?"
 
 
@@ -224,6 +226,20 @@ class StoredRows(Sequence[Row]):
             StateTamperedError: there is one.
         """
         return _select(self._connection, self._path, start)
+
+    def hashed(self, end: int) -> Iterator[tuple[int, str, bytes]]:
+        """Index, leaf hash and envelope of the rows before one, in order, up to the first that is damaged.
+
+        Raises:
+            StateTamperedError: there is one.
+        """
+        try:
+            for values in self._connection.execute(_HASHED, (end,)):
+                if [*map(type, values)] != _HASHED_TYPES:
+                    raise _tampered(self._path, f"entry {values[0]!r} holds values of the wrong types")
+                yield values
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise _tampered(self._path, error) from error
 
     @overload
     def __getitem__(self, index: int) -> Row: ...

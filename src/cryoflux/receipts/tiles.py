@@ -208,7 +208,7 @@ def is_bundle(content: bytes, entries: Sequence[bytes]) -> bool:
     """Whether some bytes are the bundle of these entries; it is not made once more to be compared."""
     at = 0
     for entry in entries:
-        if not content.startswith(_length(entry) + entry, at):
+        if content[at : at + 2] != _length(entry) or not content.startswith(entry, at + 2):
             return False
         at += 2 + len(entry)
     return at == len(content)

@@ -84,17 +84,17 @@ class GrowingTree(Fold):
         """Whether the root at each size so far that was asked for is known."""
         return all(size in self.tally.roots for size in self._wanted if size <= self.size)
 
-    def regrow(self, rows: Iterable[Row]) -> None:
-        """Begin again with rows that were judged before.
+    def regrow(self, stored: Iterable[tuple[int, str, bytes]]) -> None:
+        """Begin again with rows that were judged before: the index, leaf hash and envelope of each.
 
         Raises:
             LookupError: one of them is missing.
         """
         self.tally = _Grown()
-        for index, row in enumerate(rows):
-            if row.index != index:
+        for index, (place, said, envelope) in enumerate(stored):
+            if place != index:
                 raise LookupError(index)
-            self.add(row, leaf_hash(row.envelope).hex(), index)
+            self._add(index, said, envelope, leaf_hash(envelope))
 
     def go_on(self, recent: Sequence[Row]) -> None:
         """Go on from the tally; tiles that were full are not compared again.
@@ -121,16 +121,15 @@ class GrowingTree(Fold):
 
     def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Add the next entry, whose leaf hash was computed here."""
-        self.add(seen.row, seen.leaf, seen.index)
+        self._add(seen.index, seen.row.leaf, seen.row.envelope, bytes.fromhex(seen.leaf))
 
-    def add(self, row: Row, leaf: str, index: int) -> None:
-        """Add a row, which has that leaf hash and that place."""
-        if row.leaf is not None and row.leaf != leaf:
+    def _add(self, index: int, said: str | None, envelope: bytes, leaf: bytes) -> None:
+        if said is not None and said != leaf.hex():
             detail = "its bytes do not have the leaf hash that was stored with it"
             self.findings.add(failed(f"entry {index}", detail))
-        completed = self.tally.edge.append(bytes.fromhex(leaf))
+        completed = self.tally.edge.append(leaf)
         if self._tiles:
-            self._recent.append(row.envelope)
+            self._recent.append(envelope)
             if completed:
                 self._compare_bundle(self.size // TILE_WIDTH - 1)
                 for tile, content in completed:

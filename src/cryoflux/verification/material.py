@@ -79,11 +79,14 @@ def _bytes_or_none(path: Path, limit: int) -> bytes | None:
         return None
 
 
-def _tile_files(log: Path) -> Iterator[Path]:
-    for path in sorted((log / "tile").rglob("*")):
-        # A name with a leading dot is a write that a crash cut short; no reader of the log asks for it.
-        if path.is_file() and not path.name.startswith("."):
-            yield path
+def _tile_files(log: str) -> Iterator[str]:
+    """Their paths under ``log/``; a log of a million has thousands, so they are plain texts."""
+    for folder, folders, names in os.walk(f"{log}/tile"):
+        folders.sort()
+        for path in (f"{folder}/{name}" for name in sorted(names)):
+            # A name with a leading dot is a write that a crash cut short; no reader of the log asks for it.
+            if Path(path).is_file() and "/." not in path[len(folder) :]:
+                yield path[len(log) + 1 :]
 
 
 class StoredTiles(Mapping[str, bytes]):
@@ -95,11 +98,11 @@ class StoredTiles(Mapping[str, bytes]):
     def __init__(self, log: Path) -> None:
         self._log = log
         self._held: dict[str, bytes | None] = {}
-        for path in _tile_files(log):
-            partial = path.parent.name.endswith(".p")
-            held = _bytes_or_none(path, _MAX_TILE_BYTES) if partial else None
+        for path in _tile_files(str(log)):
+            partial = ".p/" in path
+            held = _bytes_or_none(log / path, _MAX_TILE_BYTES) if partial else None
             if not partial or held is not None:
-                self._held[path.relative_to(log).as_posix()] = held
+                self._held[path] = held
 
     def __getitem__(self, path: str) -> bytes:
         held = self._held[path]

@@ -31,7 +31,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -220,7 +219,7 @@ def _taken_up(
     try:
         known.take_up(folds)
         if wanted.trust is Trust.JUDGED:
-            tree.regrow(islice(rows, size))
+            tree.regrow(rows.hashed(size))
         else:
             tree.go_on(rows[size - size % TILE_WIDTH : size])
         recent.look_up(rows)
