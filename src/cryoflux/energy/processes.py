@@ -18,6 +18,7 @@ __all__ = [
     "OwnTimes",
     "Owner",
     "ProcessTimes",
+    "VisibleTimes",
     "allowed_cpus",
     "become_subreaper",
     "find_owner",
@@ -111,6 +112,12 @@ class MachineTimes:
         words = (self._file.read(1 << 20) or b"").split()
         return {word for word in words if word.startswith(b"cpu") and word[3:].isdigit()}
 
+    @property
+    def blank(self) -> bool:
+        """Whether the file is there and holds nothing but zeros: no machine has neither worked nor rested."""
+        line = (self._file.read(_FIRST_LINE_BYTES) or b"").split(b"\n", 1)[0]
+        return line.startswith(b"cpu ") and not any(map(int, line.split()[1:]))
+
     def read(self) -> Busy | None:
         """Busy time up to now; none where it cannot be read."""
         data = self._file.read(self._bytes)
@@ -167,6 +174,42 @@ class OwnTimes(MachineTimes):
     def age_s(self, uptime_s: float) -> float:
         """All of that time, for all that is known."""
         return uptime_s
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class VisibleTimes(MachineTimes):
+    """Takes the time of all processes that can be seen for the machine's.
+
+    For a sandbox whose kernel holds zeros in the place of the machine's busy time, such as gVisor's: what
+    runs beside the sandbox is not seen.
+    """
+
+    def __init__(self, proc_root: str = "/proc", cpus: frozenset[int] | None = None) -> None:
+        self.cpus = allowed_cpus() if cpus is None else cpus
+        self.all_cpus = len(self.cpus)
+        self._root = Path(proc_root)
+        self._tick_us = tick_us()
+        self._seen: dict[tuple[int, bytes], tuple[int, int]] = {}
+        """number and start of a process → its parent, and its ticks with those of children it waited for"""
+        self._gone_ticks = 0
+
+    def read(self) -> Busy | None:
+        """CPU time up to now; none where no process can be seen."""
+        found = {}
+        for pid in (path.name for path in self._root.iterdir() if path.name.isdigit()):
+            file = CounterFile(f"{self._root}/{pid}/stat")
+            if (fields := _stat_fields(file)) is not None:
+                found[int(pid), fields[19]] = int(fields[1]), sum(map(int, fields[11:15]))
+            file.close()
+        alive = {pid for pid, _ in found}
+        # A parent that is there has waited for it, and has its time.
+        gone = (said for process, said in self._seen.items() if process not in found)
+        self._gone_ticks += sum(ticks for parent, ticks in gone if parent not in alive)
+        self._seen = found
+        used_us = (self._gone_ticks + sum(ticks for _, ticks in found.values())) * self._tick_us
+        return Busy(used_us, used_us) if found else None
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryoflux.config import EnergySettings, Settings
 from cryoflux.energy.attribution import _Shared, _spread
 from cryoflux.energy.baseline import Baseline, Idle
 from cryoflux.energy.interface import Reading
 from cryoflux.energy.meter import Meter
-from cryoflux.energy.processes import MachineTimes, ProcessTimes, find_owner
+from cryoflux.energy.processes import MachineTimes, ProcessTimes, VisibleTimes, find_owner
+from cryoflux.energy.sources.discovery import find_sources
 from cryoflux.energy.uncertainty import ErrorTerms
 from cryoflux.energy.window import exactly
 from energy_fakes import FakeClock, FakeProc, ReplaySource
@@ -144,3 +146,40 @@ def test_a_pool_that_is_alive_when_a_block_ends_counts(tmp_path):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         used_s = sum(pool.map(_burn, [0.5, 0.5]))
         assert times.read_us() - start_us >= used_s * 1e6 - 50_000
+
+
+def test_where_the_kernel_holds_zeros_the_processes_that_can_be_seen_are_the_machine(tmp_path):
+    proc, clock = FakeProc(tmp_path / "proc"), FakeClock()
+    proc.process(OWNER, 1.0)
+    proc.process(CHILD, 0.5, start=101, parent=OWNER)
+    (proc.root / "stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
+    energy = EnergySettings(
+        proc_root=str(proc.root), powercap_root=str(tmp_path / "none"), nvml=False, tdp_w=100
+    )
+    found = find_sources(Settings(energy=energy), clock)
+    assert "busy-time-unseen" in found.flags
+    (source,) = found.sources
+    idle = Idle(source.name, source.tier, source.curve, source.idle_uw, 0, 0, "modelled", "")
+    meter = Meter([source], Baseline((idle,)), found.times, clock, flags=found.flags)
+    charged = meter.attribute(ProcessTimes(find_owner(OWNER, "boot-1", str(proc.root)), str(proc.root)))
+    for second in range(1, 5):  # 4 CPU-s, which read as nothing before
+        clock.forward(1.0)
+        proc.process(OWNER, 1.0 + second)
+        (proc.root / "stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\n")
+        meter.refresh()
+    net = meter.qualified(charged.net(), charged.elapsed_ns)
+    assert net.lo_uj > 10e6
+    assert net.flags == ("busy-time-unseen",)
+
+
+def test_time_of_processes_that_are_gone_is_not_lost_nor_counted_twice(tmp_path):
+    proc = FakeProc(tmp_path)
+    proc.process(OWNER, 1.0)
+    proc.process(CHILD, 2.0, start=101, parent=OWNER)
+    proc.process(9, 4.0, start=102, parent=1)
+    times = VisibleTimes(str(tmp_path))
+    assert times.read().all_us == 7_000_000
+    proc.end(CHILD)
+    proc.process(OWNER, 1.0, waited_s=2.5)  # it lived on a little, and was waited for
+    proc.end(9)  # nobody who can be seen waited for it
+    assert times.read().all_us == 7_500_000

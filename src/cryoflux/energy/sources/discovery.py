@@ -12,7 +12,7 @@ from typing import Any
 from cryoflux.config import EnergySettings, Settings
 from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Problem, Source
-from cryoflux.energy.processes import MachineTimes
+from cryoflux.energy.processes import MachineTimes, VisibleTimes
 from cryoflux.energy.sources.cpu_model import CpuModelSource, tdp_here
 from cryoflux.energy.sources.nvml import find_gpus
 from cryoflux.energy.sources.rapl import find_rapl
@@ -35,7 +35,7 @@ class FoundSources:
     @property
     def flags(self) -> tuple[str, ...]:
         """What makes every figure of this machine incomplete, or no measurement of it."""
-        incomplete = {"unreadable-zone", "gpu-refused", "gpu-without-power"}
+        incomplete = {"unreadable-zone", "gpu-refused", "gpu-without-power", "busy-time-unseen"}
         return tuple(sorted({problem.code for problem in self.problems} & incomplete | {*self.said}))
 
     @property
@@ -69,12 +69,17 @@ def find_sources(
     if chosen.replay:
         played = find_replay(Path(chosen.replay), clock)
         return FoundSources(played, times, (), ("replayed", *played[0].flags))
+    blind: list[Problem] = []
+    if times.blank:
+        times = VisibleTimes(chosen.proc_root)
+        reason = f"{chosen.proc_root}/stat holds zeros, so only the processes that can be seen here count"
+        blind.append(Problem("cpu time", reason, "busy-time-unseen"))
     cpus, problems = _of_cpus(chosen, times, clock, frozen_idle_uw)
     devices, why = _devices(chosen, clock, nvml)
     if any(device.kind == "cpu" for device in devices):
         # zeus counts the CPUs of a system on a chip: a model of them beside it would count them twice.
         cpus = [source for source in cpus if source.tier is not Tier.MODELLED]
-    return FoundSources((*cpus, *devices), times, (*problems, *why))
+    return FoundSources((*cpus, *devices), times, (*problems, *why, *blind))
 
 
 def _of_cpus(
