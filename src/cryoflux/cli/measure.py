@@ -37,7 +37,8 @@ def measure(
     The exit code is the command's. The table goes to stderr, so that the command's output stays as it is;
     with --json one line of JSON follows it on stdout.
     """
-    from cryoflux.energy.of_work import EnergyMeasurement, measure_command
+    from cryoflux.energy.of_command import measure_command
+    from cryoflux.energy.of_work import EnergyMeasurement
 
     measurement = EnergyMeasurement(
         state=Path(state) if state else None, trace=trace, progress=None if as_json else show_learning

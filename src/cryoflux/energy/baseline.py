@@ -52,6 +52,7 @@ _LATER = frozenset({"replaces", "doubt_uw", "machine"})
 """fields that came later, or mostly say nothing: left out where they say nothing"""
 _BUSY_LIMIT = 0.05
 _QUIET_SECONDS = 5
+_GLANCE_S = 2.0
 _DRIFT_UW = MICRO
 _DRIFT_SHARE = 0.02
 
@@ -193,6 +194,7 @@ def obtain_baseline(
     progress: _Progress = None,
     settled: Container[str] = (),
     patience_s: float = 0.0,
+    provisional: bool = False,
     machine: str | None = None,
 ) -> Baseline:
     """The frozen baseline of these sources; what is missing is learned now and stored.
@@ -210,6 +212,8 @@ def obtain_baseline(
         progress: called with seconds done and seconds in all.
         settled: sources that energy was settled by before.
         patience_s: how long to wait for the machine to be at rest first, s.
+        provisional: whether somebody waits whose work may be under way: what has to be learned is only
+            glanced at, doubted, and not stored.
         machine: whose baseline; this one's by default.
     """
     here = machine if machine is not None else machine_here()
@@ -222,6 +226,11 @@ def obtain_baseline(
         defined_idle(source, source.idle_uw, label) for source in missing if source.idle_uw is not None
     ]
     measured = [source for source in missing if source.idle_uw is None]
+    if measured and provisional:
+        glance = _observe(measured, times, clock, seconds=_GLANCE_S, progress=None)
+        for source, powers_uw in zip(measured, glance.powers_uw, strict=True):
+            learned.append(_learned(source, powers_uw, busy=1.0, rng=rng, label=label))
+        return baseline.with_idles(learned)
     if measured:
         _wait_for_rest(times, clock, patience_s)
         blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)

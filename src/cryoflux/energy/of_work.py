@@ -1,42 +1,38 @@
-"""The joules of a piece of work: of a command, of a ``with`` block, of a function.
+"""The joules of a piece of work: of a ``with`` block, of a function, of a control group.
 
 What is measured is the net energy that this process and everything that it starts cause, next to what the
-whole machine draws. Orphans of a command count too: where a cgroup can be made it holds them, elsewhere
-this process adopts them.
+whole machine draws.
 """
 
 from __future__ import annotations
 
-__all__ = ["EnergyMeasurement", "Measured", "SourceUse", "measure_command", "measure_energy"]
+__all__ = ["EnergyMeasurement", "Measured", "SourceUse", "measure_energy"]
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal, Self, TypeVar, overload
 
 from cryoflux.config import Settings, load_settings
 from cryoflux.energy.attribution import Attribution, Snapshot, gross_of, net_of
-from cryoflux.energy.cgroup import CgroupTimes, own_cgroup
+from cryoflux.energy.cgroup import CgroupTimes
 from cryoflux.energy.clock import Clock, SystemClock
 from cryoflux.energy.interface import SourceKind
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.of_functions import measured_calls
 from cryoflux.energy.opening import open_meter, own_time_meter
-from cryoflux.energy.processes import CpuTimes, OwnTimes, ProcessTimes, become_subreaper, find_owner
+from cryoflux.energy.processes import CpuTimes, OwnTimes, ProcessTimes, find_owner
 from cryoflux.errors import CryoFluxError, MeterError, UsageError
 from cryoflux.quantities import NANO, Energy, Tier
 
 _BaselineState = Literal["settled", "unsettled", "modelled"]
+_LEARN = "While nothing else runs, type: cryoflux energy baseline --learn --state ~/.local/state/cryoflux"
 _Work = TypeVar("_Work", bound=Callable[..., Any])
-_NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +92,8 @@ class EnergyMeasurement:
 
     Args:
         settings: where to look for sources; what `cryoflux config show` shows by default.
-        state: where the frozen idle baseline is kept; learned there on first use, where one is needed.
+        state: where the frozen idle baseline is kept. A command waits until one is learned; a block, whose
+            work may be under way, glances at the machine for two seconds, and its interval is wide.
         report: called with each result.
         progress: called with seconds done and seconds in all while a baseline is learned.
         trace: a file that every reading is written to (`cryoflux energy replay`).
@@ -150,9 +147,13 @@ class EnergyMeasurement:
     def __enter__(self) -> Self:
         """Begin to measure; may be entered again inside."""
         try:
-            return self.begin(None)
+            self.begin(None, provisional=True)
         except (CryoFluxError, OSError) as error:
             _warn(f"Measured with less than there is: {error}")
+        else:
+            if "baseline-unsettled" in self._innermost.meter.net().flags:
+                _warn(f"The idle power of this machine is not known well, so the interval is wide. {_LEARN}")
+            return self
         return self._begun(own_time_meter(self._clock or SystemClock()), OwnTimes(), grouped=False)
 
     def _begun(self, meter: Meter, times: CpuTimes, *, grouped: bool) -> Self:
@@ -160,8 +161,12 @@ class EnergyMeasurement:
         meter.start(lambda _: None)
         return self
 
-    def begin(self, group: CgroupTimes | None) -> Self:
+    def begin(self, group: CgroupTimes | None, *, provisional: bool = False) -> Self:
         """Begin to measure a control group, or this process where there is none.
+
+        Args:
+            group: the group.
+            provisional: whether a baseline that is missing is only glanced at, and not stored.
 
         Raises:
             MeterError: nothing can be measured here.
@@ -178,6 +183,7 @@ class EnergyMeasurement:
                 nvml=self._nvml,
                 progress=self._progress,
                 trace=self._trace,
+                provisional=provisional,
             )
             undo.callback(meter.close)
             times = group or _own_times(settings.energy.proc_root, clock)
@@ -324,72 +330,3 @@ def _measured(
         baseline_state=meter.baseline.state([channel.source for channel in meter.channels]),
         counted_by="cgroup" if grouped else "process tree",
     )
-
-
-def measure_command(measurement: EnergyMeasurement, command: Sequence[str]) -> tuple[Measured, int]:
-    """Run a command to its end; what it cost, and its exit code as a shell would give it.
-
-    Raises:
-        UsageError: there is no such command.
-    """
-    with own_cgroup(os.getpid()) as group:
-        adopted = group is None and become_subreaper()
-        measurement.begin(group)
-        try:
-            code = _run(command, group)
-        finally:
-            if adopted:
-                _reap()
-            measured = measurement.end()
-    return measured, code
-
-
-def _run(command: Sequence[str], group: CgroupTimes | None) -> int:
-    join = group.join if group is not None else None
-    with _signals_passed_on() as started:
-        try:
-            process = subprocess.Popen(command, preexec_fn=join)  # noqa: S603, PLW1509 - what was asked for
-        except OSError as error:
-            code = _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
-            raise UsageError(
-                f"{command[0]} cannot be run: {error.strerror}.",
-                why=f"A shell would have ended with {code}.",
-                hint="Write the command as in: cryoflux energy measure -- python train.py",
-            ) from error
-        started(process)
-        code = process.wait()
-    return _SIGNALLED - code if code < 0 else code
-
-
-@contextmanager
-def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Ctrl-C reaches a running command by itself, SIGTERM is sent on; what it does then is measured too."""
-    children: list[subprocess.Popen[bytes]] = []
-    early: list[int] = []
-
-    def handle(number: int, _: FrameType | None) -> None:
-        if not children:
-            early.append(number)  # the command is not itself yet, and would not notice
-        elif number == signal.SIGTERM:
-            children[0].send_signal(number)
-
-    def started(process: subprocess.Popen[bytes]) -> None:
-        children.append(process)
-        for number in early:
-            process.send_signal(number)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield started
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _reap() -> None:
-    """Wait for adopted orphans that have ended, so that the kernel adds their time to ours."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return

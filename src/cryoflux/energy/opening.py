@@ -30,6 +30,7 @@ def open_meter(
     nvml: Any | None = None,
     progress: Callable[[int, int], None] | None = None,
     coarse: bool = False,
+    provisional: bool = False,
     trace: Path | None = None,
 ) -> tuple[Meter, tuple[Problem, ...]]:
     """A meter over all sources of this machine, and why they are not better.
@@ -44,6 +45,7 @@ def open_meter(
         nvml: a facade in place of `pynvml`.
         progress: called with seconds done and seconds in all while the baseline is learned.
         coarse: readings are at least a second apart.
+        provisional: a baseline that is missing is only glanced at, and not stored.
         trace: a file to write every reading to.
     """
     path = state / "baseline.json"
@@ -61,6 +63,7 @@ def open_meter(
             rng=random.Random(settings.run.seed),  # noqa: S311
             progress=progress,
             settled=settled,
+            provisional=provisional,
         )
         meter = Meter(
             found.sources,

@@ -230,3 +230,16 @@ def test_rest_is_waited_for_but_not_for_ever(tmp_path):
     (idle,) = busy.obtain(tmp_path / "other.json", patience_s=60.0).idles
     assert busy.seconds == 60 + 30
     assert idle.state == "unsettled"
+
+
+def test_for_somebody_whose_work_is_under_way_it_is_glanced_at_doubted_and_not_stored(tmp_path):
+    path = tmp_path / "baseline.json"
+    machine = Machine(tmp_path, [90.0])  # 20 W at rest, and a GPU that no CPU tells of
+    baseline = machine.obtain(path, provisional=True)
+    assert machine.seconds == 2
+    assert not path.exists()
+    meter = machine.meter(baseline)
+    machine.go_on(meter, 10, 120.0)
+    net = meter.net()
+    assert net.lo_uj <= 1_000e6 <= net.hi_uj
+    assert "baseline-unsettled" in net.flags
