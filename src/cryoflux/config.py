@@ -223,11 +223,13 @@ SECTION_OF = {
 
 
 def _unknown(name: str, where: str, known: list[str]) -> ConfigError:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    # What all variables begin with would make any two of them alike.
+    said = {other.removeprefix(PREFIX): other for other in known}
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), said, n=1, cutoff=0.75)
     return ConfigError(
         f"{where}: there is no setting {name!r}.",
         why="A misspelt setting would otherwise be a silent default.",
-        hint=f"Did you mean {close[0]!r}?" if close else "`cryoflux config show` lists every setting.",
+        hint=f"Did you mean {said[close[0]]!r}?" if close else "`cryoflux config show` lists every setting.",
     )
 
 

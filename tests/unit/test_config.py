@@ -421,3 +421,8 @@ def test_every_variable_that_we_speak_of_exists() -> None:
     }
     assert {name for _, name in spoken}
     assert not {(file, name) for file, name in spoken if name.lower() not in SECTION_OF}
+
+
+def test_what_all_variables_begin_with_makes_no_two_of_them_alike() -> None:
+    assert "Did you mean" not in refused(environ={"CRYOFLUX_BUDGT": "3"}).hint
+    assert "'CRYOFLUX_SEED'" in refused(environ={"CRYOFLUX_SED": "3"}).hint

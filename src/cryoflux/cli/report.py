@@ -5,11 +5,15 @@ from __future__ import annotations
 __all__ = ["report"]
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
+
+if TYPE_CHECKING:
+    from cryoflux.receipts.attempts import Attempt
+    from cryoflux.report.picture import Point
 
 _MARKS = {"accepted": "✓", "undecided": "?"}
 _FIELDS = ("number", "kept", "outcome", "joules", "joules_lo", "joules_hi", "tier", "delta")
@@ -20,31 +24,38 @@ def report(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Energy, Δ and η of every judged attempt, as a table or a picture."""
+    """Energy, Δ and η of every attempt, as a table or a picture."""
     from cryoflux.config import load_settings
-    from cryoflux.decision.evidence import Z95
     from cryoflux.log_view import open_log
     from cryoflux.quantities import MICRO, format_efficiency
     from cryoflux.report.picture import draw_attempts, points_of
 
-    log = open_log(load_settings({"state": state}).settings.run.state)
-    points = points_of(log)
+    attempts = list(open_log(load_settings({"state": state}).settings.run.state))
+    points = {point[0].number: point for point in points_of(attempts)}
     if plot is not None:
-        draw_attempts(points, plot, title=f"{len(points)} attempts, {sum(p.kept for p, _, _ in points)} kept")
+        title = f"{len(points)} attempts, {sum(p.kept for p, _, _ in points.values())} kept"
+        plot = draw_attempts(list(points.values()), plot, title=title)
     if as_json:
-        emit_json(
-            [{name: getattr(p, name) for name in _FIELDS} | {"delta_se": half / Z95} for p, _, half in points]
-        )
+        emit_json([_document(attempt, points.get(attempt.number)) for attempt in attempts])
         return
-    for p, delta, half in points:
-        mark = _MARKS.get(p.outcome, "✗")
-        span = f"[{p.joules_lo:.0f}, {p.joules_hi:.0f}] J, {p.tier.value}"
-        unit = p.unit or ""
-        eta = format_efficiency(delta, round(p.joules * MICRO), unit)
-        line = f"#{p.number:<3} {mark} Δ {delta:+.4f} ± {half:.4f} {unit}  {p.joules:.1f} {span}  {eta}"
-        stdout.print(line, markup=False)
-    if others := [attempt.joules for attempt in log if attempt.delta is None]:
-        besides = f"besides  {len(others)} attempts without Δ on the holdout: {sum(others):.1f} J"
-        stdout.print(besides, markup=False)
+    for attempt in attempts:
+        energy = (
+            f"{attempt.joules:.1f} [{attempt.joules_lo:.0f}, {attempt.joules_hi:.0f}] J, {attempt.tier.value}"
+        )
+        begun = f"#{attempt.number:<3} {_MARKS.get(attempt.outcome, '✗')}"
+        if attempt.number not in points:
+            stdout.print(f"{begun} no Δ on the holdout  {energy}: {attempt.reason}", markup=False)
+            continue
+        _, delta, half = points[attempt.number]
+        unit = attempt.unit or ""
+        eta = format_efficiency(delta, round(attempt.joules * MICRO), unit)
+        stdout.print(f"{begun} Δ {delta:+.4f} ± {half:.4f} {unit}  {energy}  {eta}", markup=False)
     if plot is not None:
         stdout.print(f"drawn    {plot}", markup=False)
+
+
+def _document(attempt: Attempt, point: Point | None) -> dict[str, Any]:
+    from cryoflux.decision.evidence import Z95
+
+    said = {name: getattr(attempt, name) for name in _FIELDS}
+    return said | {"delta_se": point[2] / Z95 if point is not None else None, "reason": attempt.reason}

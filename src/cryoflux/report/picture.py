@@ -19,6 +19,7 @@ from cryoflux.receipts.statement import Outcome
 Point = tuple[Attempt, float, float]
 """an attempt that the holdout judged, its mean Δ, and half of that one's 95 % interval"""
 _GUIDE = "#999999"
+_SUFFIXES = (".svg", ".pdf", ".png")
 _MARKS = (
     (Outcome.ACCEPTED, "#0072B2", "o", "kept"),
     (Outcome.UNDECIDED, "#E69F00", "^", "undecided"),
@@ -36,12 +37,19 @@ def points_of(attempts: Iterable[Attempt]) -> list[Point]:
     ]
 
 
-def draw_attempts(points: list[Point], path: Path, *, title: str) -> None:
-    """Draw all attempts into ``path``; the suffix chooses SVG, PDF or PNG.
+def draw_attempts(points: list[Point], path: Path, *, title: str) -> Path:
+    """Draw all attempts, and return the file: as SVG, or as what the suffix asks for.
 
     Raises:
-        UsageError: there is nothing to draw, or matplotlib is not installed.
+        UsageError: there is nothing to draw, no picture has that suffix, or matplotlib is not installed.
     """
+    path = path if path.suffix else path.with_suffix(".svg")
+    if path.suffix not in _SUFFIXES:
+        raise UsageError(
+            f"A picture cannot be a {path.suffix} file.",
+            why=f"The suffix says what is drawn: {', '.join(_SUFFIXES)}.",
+            hint=f"Name it {path.with_suffix('.svg').name}.",
+        )
     if not points:
         raise UsageError(
             "No attempt has been judged yet.",
@@ -71,6 +79,7 @@ def draw_attempts(points: list[Point], path: Path, *, title: str) -> None:
         axes.legend(frameon=False, loc="best")
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
         plt.close(figure)
+    return path
 
 
 def _draw_points(axes: Any, points: list[Point]) -> None:

@@ -47,3 +47,13 @@ def test_the_picture_tells_kept_undecided_and_rejected_apart(tmp_path: Path) -> 
     assert ["#e69f00" in text.lower() for text in both] == [True, False]
     with pytest.raises(UsageError):
         draw_attempts([], tmp_path / "none.svg", title="none")
+
+
+def test_a_suffix_that_no_picture_has_is_refused_and_none_is_svg(
+    pristine: SyntheticState, tmp_path: Path
+) -> None:
+    points = points_of(open_log(pristine.path))
+    with pytest.raises(UsageError, match=r"cannot be a \.xyz file"):
+        draw_attempts(points, tmp_path / "a.xyz", title="three")
+    assert draw_attempts(points, tmp_path / "plot", title="three") == tmp_path / "plot.svg"
+    assert [path.name for path in tmp_path.iterdir()] == ["plot.svg"]
