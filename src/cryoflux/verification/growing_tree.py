@@ -16,7 +16,7 @@ from msgspec import field
 from cryoflux.errors import VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint
-from cryoflux.receipts.merkle import leaf_hash
+from cryoflux.receipts.merkle import leaf_hash, root_hash
 from cryoflux.receipts.store import Row
 from cryoflux.receipts.tiles import TILE_WIDTH, Edge, Tile, is_bundle, parse_tile_path, tiles_of
 from cryoflux.verification.material import Material
@@ -60,8 +60,10 @@ class GrowingTree(Fold):
         self._checkpoint: Checkpoint | VerificationError = self._signed()
         wanted = {self._checkpoint.size} if isinstance(self._checkpoint, Checkpoint) else set()
         self._wanted = wanted | set(sizes)
-        self._compared = 0
-        """entries whose tiles were compared before"""
+        self._before = 0
+        """entries that were judged before and are not read again"""
+        self._compared: set[str] = set()
+        """paths of tiles that were compared before"""
         self._note_root()
 
     @property
@@ -107,11 +109,32 @@ class GrowingTree(Fold):
         """
         if [leaf_hash(row.envelope) for row in recent] != self.tally.edge.rows[0]:
             raise LookupError(self.size)
-        self._recent, self._compared = [row.envelope for row in recent], self.size
+        self._recent, self._before = [row.envelope for row in recent], self.size
         for tile in tiles_of(self.size):
             if tile.width == TILE_WIDTH:
-                self._places.pop((tile.level, tile.index), None)
+                self._compared.add(tile.path)
+                place = tile.level, tile.index
+                # A full tile has replaced its partial forms; one that is back follows from nothing read here.
+                self._places[place] = [item for item in self._places[place] if item[1] != tile.path]
         self._note_root()
+
+    def knows(self, index: int, leaf: str) -> bool:
+        """Whether an entry that is looked up is the one that was judged, by the tiles above it.
+
+        Args:
+            index: its place.
+            leaf: its leaf hash.
+        """
+        if index >= self._before:
+            return True
+        edge, found, level = self.tally.edge, bytes.fromhex(leaf), 0
+        while (place := index // TILE_WIDTH) < edge.full[level]:
+            content = self._tiles.get(Tile(level, place, TILE_WIDTH).path, b"")
+            hashes = [content[at : at + _HASH_BYTES] for at in range(0, len(content), _HASH_BYTES)]
+            if len(content) != TILE_WIDTH * _HASH_BYTES or hashes[index % TILE_WIDTH] != found:
+                return False
+            index, found, level = place, root_hash(hashes), level + 1
+        return edge.rows[level][index % TILE_WIDTH] == found
 
     def _signed(self) -> Checkpoint | VerificationError:
         try:
@@ -196,7 +219,9 @@ class GrowingTree(Fold):
         return found
 
     def _wrong_tiles(self, size: int) -> Iterator[Finding]:
-        for tile in tiles_of(size, start=self._compared):
+        for tile in tiles_of(size):
+            if tile.path in self._compared:
+                continue
             if tile.path not in self._tiles and not is_replaced(tile.path, self._tiles):
                 yield failed(f"log/{tile.path}", "is missing")
         for path in self._tiles:

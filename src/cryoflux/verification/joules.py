@@ -137,8 +137,7 @@ class Joules(Fold):
         if _ELSEWHERE in figure.flags:
             return  # another meter closed it, and this account settles what it holds of it later, or never
         if _NEVER in figure.flags:
-            if held is not None:
-                yield f"says that nothing was reserved, but {ACCOUNT} did; {_EDITED}"
+            yield from self._never_reserved(held)
         elif held is None:
             yield f"{ACCOUNT} knows no reservation of {task}; {_EDITED}"
         elif held.log not in {"", self._origin}:
@@ -148,6 +147,13 @@ class Joules(Fold):
         elif held.uj != figure.microjoules:
             said = f"says {figure.microjoules} µJ, but {ACCOUNT} settled {task} at {held.uj} µJ"
             yield f"{said}; {_EDITED}"
+
+    def _never_reserved(self, held: Held | None) -> Iterator[str]:
+        if held is not None:
+            yield f"says that nothing was reserved, but {ACCOUNT} did; {_EDITED}"
+        elif self._account is not None and not self._account.whole:
+            # What was settled for another log is not in the mark, so that all of it is gone through.
+            yield f"says that nothing was reserved: the end of {ACCOUNT} does not show that"
 
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 __all__ = ["LINEAGE", "Lineage"]
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from cryoflux.decision.budget import ErrorBudget
@@ -36,14 +36,21 @@ class Lineage(Fold):
     Args:
         material: where the entry that made a version is looked up.
         past: whether the log is here from its beginning; else what depends on that is passed over.
+        knows: whether an entry that is looked up, by its place and leaf hash, is of this log.
     """
 
     step: ClassVar = LINEAGE
     tally: _Versions
 
-    def __init__(self, material: Material, *, past: bool = True) -> None:
+    def __init__(
+        self,
+        material: Material,
+        *,
+        past: bool = True,
+        knows: Callable[[int, str], bool] = lambda _index, _leaf: True,
+    ) -> None:
         super().__init__()
-        self._material, self._past = material, past
+        self._material, self._past, self._knows = material, past, knows
         self.tally = _Versions()
 
     def take(self, seen: Seen, memory: LogState) -> None:
@@ -75,7 +82,7 @@ class Lineage(Fold):
             entry = parse_entry(move.made_at, row.envelope) if row is not None else None
         except (CryoFluxError, LookupError):
             entry = None
-        if entry is None or entry.leaf_hash != move.made_by:
+        if entry is None or entry.leaf_hash != move.made_by or not self._knows(entry.index, entry.leaf_hash):
             yield f"goes to a version that entry {move.made_at} did not make: it has another hash"
             return
         made: Base | None = None

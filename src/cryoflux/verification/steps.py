@@ -177,7 +177,7 @@ def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Repo
             Pairs(wanted.sections),
             Arithmetic(),
             Decisions(),
-            Lineage(material),
+            Lineage(material, knows=tree.knows),
             Artefacts(material, wanted.sections),
             Joules(material, wanted.sections, pool),
             recent,
@@ -214,6 +214,8 @@ def _taken_up(
     """
     rows, size = material.rows, known.size
     enough = known.asked == _asked(material, wanted) and known.most >= wanted.most
+    # The key was read once more with the rest: the one who owns the state may have changed it in between.
+    enough = enough and material.key is not None and known.key == key_id(material.key)
     if not enough or not isinstance(rows, StoredRows) or len(rows) < size:
         raise _NotConfirmedError
     try:
@@ -222,7 +224,7 @@ def _taken_up(
             tree.regrow(rows.hashed(size))
         else:
             tree.go_on(rows[size - size % TILE_WIDTH : size])
-        recent.look_up(rows)
+        recent.look_up(rows, tree.knows)
     except (CryoFluxError, LookupError, ValueError, msgspec.DecodeError) as error:
         raise _NotConfirmedError from error
     if (tree.size, tree.root) != (size, known.root) or not tree.reached:
@@ -244,7 +246,10 @@ def _now(
     recent.keep()
     account = material.account.mark(origin_of(material.key)) if material.account is not None else None
     asked = _asked(material, wanted)
-    return Verified.of(material.key, asked, wanted.most, tree.root, memory, account, folds)
+    try:
+        return Verified.of(material.key, asked, wanted.most, tree.root, memory, account, folds)
+    except OverflowError:  # many large numbers add up to one that cannot be kept
+        return None
 
 
 def _with_memory(first: Check, before: int, trust: Trust) -> Check:

@@ -5,14 +5,14 @@ from __future__ import annotations
 __all__ = ["Recent", "Walked"]
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from msgspec import Struct, field
 
 from cryoflux.log_state import LogState, OpenIntent
-from cryoflux.receipts.entry import parse_entry
+from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.statement import Outcome, ReceiptStatement
 from cryoflux.receipts.store import Row
 from cryoflux.verification.material import Material
@@ -75,14 +75,18 @@ class Recent(Fold):
         self.tally.evaluated = [_place(paired) for paired in self.evaluated]
         self.tally.accepted = [_place(paired) for paired in self.accepted]
 
-    def look_up(self, rows: Sequence[Row]) -> None:
+    def look_up(self, rows: Sequence[Row], knows: Callable[[int, str], bool]) -> None:
         """Read the receipts again that the tally names.
+
+        Args:
+            rows: of the log.
+            knows: whether an entry, by its place and leaf hash, is the one that was judged.
 
         Raises:
             LookupError, CryoFluxError: they are not there any more, or cannot be read.
         """
-        self.evaluated.extend(_paired(place, rows) for place in self.tally.evaluated)
-        self.accepted.extend(_paired(place, rows) for place in self.tally.accepted)
+        self.evaluated.extend(_paired(place, rows, knows) for place in self.tally.evaluated)
+        self.accepted.extend(_paired(place, rows, knows) for place in self.tally.accepted)
 
 
 def _place(paired: Paired) -> _Place:
@@ -90,10 +94,17 @@ def _place(paired: Paired) -> _Place:
     return _Place(paired.entry.index, opened, paired.drawn, paired.pool_seed)
 
 
-def _paired(place: _Place, rows: Sequence[Row]) -> Paired:
-    entry, opened = parse_entry(place.index, rows[place.index].envelope), None
+def _entry(index: int, rows: Sequence[Row], knows: Callable[[int, str], bool]) -> Entry:
+    entry = parse_entry(index, rows[index].envelope)
+    if not knows(index, entry.leaf_hash):
+        raise LookupError(index)
+    return entry
+
+
+def _paired(place: _Place, rows: Sequence[Row], knows: Callable[[int, str], bool]) -> Paired:
+    entry, opened = _entry(place.index, rows, knows), None
     if place.opened is not None:
-        announced = parse_entry(place.opened, rows[place.opened].envelope)
+        announced = _entry(place.opened, rows, knows)
         if announced.intent is not None:
             opened = OpenIntent(announced.intent, announced.leaf_hash, place.opened)
     statement = entry.statement

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,17 +15,19 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.rotation import enrol_root, rotate_key
 from cryoflux.signing.keys import load_public_key
-from cryoflux.verification import verified
+from cryoflux.verification import steps, verified
 from cryoflux.verification.again import Again
 from cryoflux.verification.artefacts import Artefacts
 from cryoflux.verification.result import Check, Report, Status
 from cryoflux.verification.verified import Trust, recall_verified
-from rewriting import flip_signature
+from rewriting import flip_signature, without_triggers
 from running import cryoflux
-from synthetic_parts import TASK
+from synthetic_parts import TASK, figure, make_model
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
 
@@ -276,3 +280,115 @@ def test_the_command_says_how_much_it_took_from_memory(verified_state: tuple[Syn
     refused = cryoflux("verify", str(made.path), "--no-memory", "--trust-memory")
     assert refused.code == 2
     assert "--no-memory leaves nothing to trust" in refused.stderr
+
+
+def _put(made: SyntheticState, index: int, envelope: bytes) -> None:
+    with closing(without_triggers(made.path)) as connection:
+        values = (envelope, leaf_hash(envelope).hex(), index)
+        connection.execute("UPDATE entries SET envelope = ?, leaf = ? WHERE idx = ?", values)
+
+
+@pytest.mark.parametrize("trust", TRUSTED)
+def test_a_head_does_not_move_to_what_an_entry_says_that_was_put_in_the_place_of_an_older_one(
+    tmp_path: Path, trust: Trust
+) -> None:
+    made, heads = open_state(tmp_path / "state"), tmp_path / "heads"
+    made.policy = "uniform/v1"
+    made.attempt(0.05)
+    for _ in range(128):  # beyond the first tile, which is not read again
+        made.screen_out()
+    assert verify_target(made.path, heads=heads).ok
+    bad, (_, true, *_) = make_model(made.path, [9.0, 9.0, 9.0]), made.entries
+    envelope = json.loads(true.envelope)
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    statement["predicate"]["result"] |= {"digest": bad.digest, "files": bad.files}
+    payload = json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()
+    envelope["payload"] = base64.b64encode(payload).decode()
+    forged = json.dumps(envelope, sort_keys=True, separators=(",", ":")).encode()
+    leaf = parse_entry(1, forged).leaf_hash
+    _put(made, 1, forged)
+    made.made[bad.digest] = (1, leaf, 0.0)
+    made.move(bad)
+    report = verify_target(made.path, heads=heads, trust=trust)
+    assert (report.ok, report.remembered) == (False, 0)
+    _put(made, 1, true.envelope)
+    report = verify_target(made.path, heads=heads, trust=trust)
+    assert failures(report) == [(8, f"entry {made.log.size - 1} (head)")]
+    made.finish()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_receipt_to_compute_again_is_the_one_that_was_judged(tmp_path: Path, index: int) -> None:
+    made, heads = open_state(tmp_path / "state"), tmp_path / "heads"
+    made.policy = "uniform/v1"
+    made.attempt(0.05)
+    for _ in range(128):
+        made.screen_out()
+    assert verify_target(made.path, heads=heads).ok
+    flip_signature(made.path, index)
+    report = verify_target(made.path, heads=heads, trust=Trust.READ)
+    assert (report.ok, report.remembered) == (False, 0)
+    made.finish()
+
+
+def test_a_tile_that_is_not_full_has_to_be_there(verified_state: tuple[SyntheticState, Path]) -> None:
+    made, heads = verified_state
+    for path in (made.path / "log" / "tile").rglob("*.p/*"):
+        path.unlink()
+    report = verify_target(made.path, heads=heads, trust=Trust.READ)
+    assert {number for number, _ in failures(report)} == {4}
+
+
+def test_a_partial_tile_that_came_back_is_compared(tmp_path: Path) -> None:
+    made, heads = open_state(tmp_path / "state"), tmp_path / "heads"
+    made.policy = "uniform/v1"
+    for _ in range(129):
+        made.screen_out()
+    assert verify_target(made.path, heads=heads).ok
+    tile = made.path / "log" / "tile" / "0" / "000.p" / "5"
+    tile.parent.mkdir(exist_ok=True)
+    tile.write_bytes(bytes(5 * 32))
+    report = verify_target(made.path, heads=heads, trust=Trust.READ)
+    assert failures(report) == [(4, "log/tile/0/000.p/5")]
+    made.finish()
+
+
+@pytest.mark.parametrize("trust", TRUSTED)
+def test_what_was_settled_for_another_log_was_not_never_reserved(tmp_path: Path, trust: Trust) -> None:
+    made, heads = open_state(tmp_path / "state"), tmp_path / "heads"
+    made.policy = "uniform/v1"
+    made.abort(made.announce(meter="daemon"))
+    made.settle("a0002_2", 50_000_000, log="another.example/log")
+    assert verify_target(made.path, heads=heads).ok
+    intent = made.announce(task="a0002_2")
+    said = figure().but(microjoules=0, lo_microjoules=0, hi_microjoules=0, flags=["never-reserved"])
+    made.abort(intent, settles=False, energy=said)
+    report = verify_target(made.path, heads=heads, trust=trust)
+    assert failures(report) == [(10, "entry 3 (receipt a0002_2)")]
+    made.finish()
+
+
+def test_a_key_that_is_another_one_when_all_is_read_takes_nothing_from_memory(
+    verified_state: tuple[SyntheticState, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, heads = verified_state
+    read = steps.read_material
+
+    def swapped(*args: Any, **kwargs: Any) -> Any:
+        return replace(read(*args, **kwargs), key=Ed25519PrivateKey.generate().public_key())
+
+    monkeypatch.setattr(steps, "read_material", swapped)
+    assert verify_target(made.path, heads=heads, trust=Trust.READ).remembered == 0
+
+
+def test_a_tally_that_cannot_be_kept_ends_no_verification(
+    verified_state: tuple[SyntheticState, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, _ = verified_state
+
+    def too_large(*_: object) -> Any:
+        raise OverflowError
+
+    monkeypatch.setattr(verified.Verified, "of", too_large)
+    assert verify_target(made.path, heads=tmp_path / "others").ok
+    assert not list((tmp_path / "others").glob("*.verified"))

@@ -155,6 +155,8 @@ class AuditedAccount:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(_SCRATCH)
         self._end = (0, 0, 0)
+        self.whole = True
+        """whether it was gone through from its beginning"""
 
     def __enter__(self) -> Self:
         return self
@@ -171,6 +173,7 @@ class AuditedAccount:
     def _fill(self, lines: Iterator[Line], mark: Compared | None) -> None:
         self._write("BEGIN")
         if mark is not None:
+            self.whole = False
             self._end = mark.seq, mark.balance_uj, mark.reserved_uj
             for place, held in enumerate(mark.held, start=-len(mark.held)):
                 self._write(_TAKEN, place, held.request_id, held.log)
