@@ -38,7 +38,8 @@ class _Worker:
     """One process, and a thread that talks to it."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "cryoflux.verification.signature_worker"]
+        # -P: the folder that somebody stands in may be the one that is verified, with modules of its own.
+        command = [sys.executable, "-P", "-m", "cryoflux.verification.signature_worker"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
         self._thread = ThreadPoolExecutor(1)
         self.waiting = 0

@@ -20,7 +20,7 @@ from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.rotation import enrol_root, rotate_key
 from cryoflux.signing.keys import load_public_key
-from cryoflux.verification import steps, verified
+from cryoflux.verification import material, verified
 from cryoflux.verification.again import Again
 from cryoflux.verification.artefacts import Artefacts
 from cryoflux.verification.result import Check, Report, Status
@@ -372,12 +372,12 @@ def test_a_key_that_is_another_one_when_all_is_read_takes_nothing_from_memory(
     verified_state: tuple[SyntheticState, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, heads = verified_state
-    read = steps.read_material
+    read = material.read_material
 
     def swapped(*args: Any, **kwargs: Any) -> Any:
         return replace(read(*args, **kwargs), key=Ed25519PrivateKey.generate().public_key())
 
-    monkeypatch.setattr(steps, "read_material", swapped)
+    monkeypatch.setattr("cryoflux.verification.steps.read_material", swapped)
     assert verify_target(made.path, heads=heads, trust=Trust.READ).remembered == 0
 
 

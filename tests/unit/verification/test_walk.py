@@ -108,6 +108,18 @@ def test_a_worker_that_dies_changes_nothing(state: Path, monkeypatch: pytest.Mon
     assert [f for f in failures(verify_target(state)) if f[0] == 2] == [(2, "entry 6 (intent a0004_6)")]
 
 
+def test_a_worker_takes_no_code_from_where_somebody_stands(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = state / "cryoflux"
+    package.mkdir()
+    (package / "__init__.py").write_text("from pathlib import Path; Path('ran').touch()")
+    monkeypatch.chdir(state)
+    monkeypatch.setattr(SignaturePool, "for_entries", lambda _: SignaturePool(1))
+    assert verify_target(state).ok
+    assert not (state / "ran").exists()
+
+
 def test_where_no_worker_can_be_started_this_process_checks(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
