@@ -31,15 +31,16 @@ _WAL_PAGES = 50
 _APPEND = """CREATE TRIGGER entries_append BEFORE INSERT ON entries
   WHEN NEW.idx IS NOT (SELECT coalesce(max(idx) + 1, 0) FROM entries)
   BEGIN SELECT RAISE(ABORT, 'entries are only added at the end'); END"""
-_SCHEMA = f"""
-CREATE TABLE entries (
+_TABLE = """CREATE TABLE entries (
   idx INTEGER PRIMARY KEY,
   kind TEXT NOT NULL,
   task_id TEXT NOT NULL,
   outcome TEXT NOT NULL,
   leaf TEXT NOT NULL UNIQUE,
   envelope BLOB NOT NULL
-) STRICT;
+) STRICT"""
+_SCHEMA = f"""
+{_TABLE};
 CREATE INDEX entries_task ON entries (task_id);
 {_APPEND};
 CREATE TRIGGER entries_update BEFORE UPDATE ON entries
@@ -201,12 +202,19 @@ class StoredRows(Sequence[Row]):
         self._connection = database.read_only(path)
         try:
             self._connection.execute("BEGIN")  # what is written from now on is not seen
-            self._connection.execute(f"EXPLAIN {_SELECT}", (0,))  # a damaged table lacks one of its columns
+            self._check_table()
             found = self._connection.execute("SELECT count(*) FROM entries").fetchone()[0]
         except (sqlite3.Error, UnicodeDecodeError) as error:
             self._connection.close()
             raise StateTamperedError(f"{path} cannot be read: {error}.") from error
         self._size = int(found)
+
+    def _check_table(self) -> None:
+        # A view, or a column that is computed, can have rows without end, or other ones each time.
+        query = "SELECT sql FROM sqlite_schema WHERE name = 'entries'"
+        found = self._connection.execute(query).fetchall()
+        if [" ".join(str(sql).split()) for (sql,) in found] != [" ".join(_TABLE.split())]:
+            raise sqlite3.DatabaseError("the table entries is not as it was made")
 
     def __len__(self) -> int:
         return self._size
