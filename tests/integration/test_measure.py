@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,89 @@ def test_one_that_is_used_again_and_again_or_inside_itself_keeps_its_results_apa
     assert inner is not None
     assert outer is not None
     assert inner.cpu_s < outer.cpu_s
+
+
+def test_what_comes_into_an_asynchronous_generator_comes_to_it() -> None:
+    ended: list[str] = []
+
+    async def work() -> AsyncGenerator[object, object]:
+        said: object = "begun"
+        try:
+            while True:
+                try:
+                    said = yield said
+                except KeyError as error:
+                    said = repr(error)
+        finally:
+            ended.append("closed")
+
+    async def told(make: Callable[[], AsyncGenerator[object, object]]) -> list[object]:
+        generator = make()
+        said = [await anext(generator), await generator.asend("sent"), await generator.athrow(KeyError("no"))]
+        await generator.aclose()
+        return [*said, ended.pop()]
+
+    measured = package.measure_energy(report=lambda _: None)(work)
+    assert asyncio.run(told(measured)) == ["begun", "sent", "KeyError('no')", "closed"]
+
+
+def test_a_static_and_a_class_method_stay_what_they_are() -> None:
+    measure = package.measure_energy(report=lambda _: None)
+
+    class Work:
+        plain = measure(staticmethod(lambda *said: said))
+        of_class = measure(classmethod(lambda cls, *said: (cls, *said)))
+
+    assert Work().plain(1) == Work.plain(1) == (1,)
+    assert Work().of_class(1) == Work.of_class(1) == (Work, 1)
+
+
+class _Closed:
+    def write(self, _: str) -> int:
+        raise ValueError("I/O operation on closed file")
+
+
+@pytest.mark.parametrize("stream", [None, _Closed()])
+def test_a_figure_that_cannot_be_printed_takes_no_result_away(
+    stream: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = package.measure_energy(lambda: 42)
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert work() == 42
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_warnings_are_errors_the_work_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("no folder")
+    with package.measure_energy(state=tmp_path / "state") as measurement:
+        pass
+    assert measurement.result is not None
+
+
+def test_where_no_thread_can_be_started_it_is_measured_at_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    warned = pytest.warns(RuntimeWarning, match="at the beginning and at the end")
+    with warned, package.measure_energy() as measurement:
+        pass
+    assert measurement.result is not None
+    assert "meter-stumbled" in measurement.result.energy.flags
+
+
+def test_work_that_closes_all_descriptors_keeps_its_result() -> None:
+    # In a process of its own: others need theirs.
+    work = "import os, cryoflux\n@cryoflux.measure_energy\ndef work(): os.closerange(3, 256); return 42\n"
+    outcome = ended(python("-c", f"{work}print(work())"))
+    assert outcome.stdout == "42\n"
+
+
+def test_a_last_reading_that_fails_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    @package.measure_energy
+    def work() -> int:
+        monkeypatch.setattr("cryoflux.energy.of_work._measured", None)
+        return 42
+
+    with pytest.warns(RuntimeWarning, match="could not be read: TypeError"):
+        assert work() == 42

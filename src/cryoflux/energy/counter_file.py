@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ["CounterFile"]
 
 import os
+from contextlib import suppress
 
 
 class CounterFile:
@@ -63,7 +64,8 @@ class CounterFile:
         """Let go of the descriptor; the next read opens the file again."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            with suppress(OSError):  # somebody else has closed it, with all that were open
+                os.close(fd)
 
     def __del__(self) -> None:
         self.close()

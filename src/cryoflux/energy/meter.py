@@ -231,11 +231,16 @@ class Meter:
         return Energy(energy.uj, energy.lo_uj, energy.hi_uj + unseen_uj, energy.tier, flags)
 
     def start(self, on_second: Callable[[Snapshot], None]) -> None:
-        """Read in the background, and call ``on_second`` with what was read about once a second."""
-        self._thread = threading.Thread(
-            target=self._run, args=(on_second,), name="cryoflux-meter", daemon=True
-        )
-        self._thread.start()
+        """Read in the background, and call ``on_second`` with what was read about once a second.
+
+        Raises:
+            RuntimeError: no thread can be started any more; the flags then say so.
+        """
+        thread = threading.Thread(target=self._run, args=(on_second,), name="cryoflux-meter", daemon=True)
+        self._flags.add("meter-stumbled")
+        thread.start()
+        self._flags.discard("meter-stumbled")
+        self._thread = thread
 
     def _run(self, on_second: Callable[[Snapshot], None]) -> None:
         fastest_s = min((channel.source.poll_s for channel in self._channels), default=_PERIOD_S)

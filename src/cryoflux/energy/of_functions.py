@@ -6,8 +6,8 @@ __all__ = ["measured_calls"]
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager, aclosing
 from typing import Any, TypeAlias, TypeVar
 
 _Work = TypeVar("_Work", bound=Callable[..., Any])
@@ -23,6 +23,8 @@ def measured_calls(
         work: a function, a coroutine function, or a generator function of either kind.
         measuring: makes what measures one call, from whom to tell of it.
     """
+    if isinstance(work, staticmethod | classmethod):  # they are bound, or not bound, as they were
+        return type(work)(measured_calls(work.__func__, measuring))
 
     def begun() -> AbstractContextManager[object]:
         return measuring(lambda result: setattr(same, "measured", result))
@@ -57,10 +59,22 @@ def _coroutine(work: Callable[..., Any], begun: _Begun) -> Any:
 
 
 def _async_generator(work: Callable[..., Any], begun: _Begun) -> Any:
-    async def same(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    async def same(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         with begun():
-            async for item in work(*args, **kwargs):
-                yield item
+            async with aclosing(work(*args, **kwargs)) as inner:
+                step = inner.__anext__()
+                while True:
+                    try:
+                        item = await step
+                    except StopAsyncIteration:
+                        return
+                    # What ``yield from`` does for the other kind: what comes in is handed on.
+                    try:
+                        step = inner.asend((yield item))
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:  # noqa: BLE001 - it is the function's to catch
+                        step = inner.athrow(error)
 
     return same
 

@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
@@ -157,8 +157,12 @@ class EnergyMeasurement:
         return self._begun(own_time_meter(self._clock or SystemClock()), OwnTimes(), grouped=False)
 
     def _begun(self, meter: Meter, times: CpuTimes, *, grouped: bool) -> Self:
-        self._opened.append(_Opened.of(meter, times, grouped=grouped))
-        meter.start(lambda _: None)
+        opened = _Opened.of(meter, times, grouped=grouped)
+        try:
+            meter.start(lambda _: None)
+        except RuntimeError as error:
+            _warn(f"Read at the beginning and at the end alone: {error}")
+        self._opened.append(opened)
         return self
 
     def begin(self, group: CgroupTimes | None, *, provisional: bool = False) -> Self:
@@ -211,8 +215,9 @@ class EnergyMeasurement:
         try:
             yield
         finally:
-            self.windows.setdefault(name, []).append(part.measured(last=True))
-            opened.meter.detach(part.attribution)
+            with _spared():
+                self.windows.setdefault(name, []).append(part.measured(last=True))
+                opened.meter.detach(part.attribution)
 
     @property
     def _innermost(self) -> _Opened:
@@ -222,24 +227,45 @@ class EnergyMeasurement:
 
     def __exit__(self, *_: object) -> None:
         """Stop, and keep the result."""
-        self.end()
+        found: Measured | None = None
+        with _spared():
+            found = self._ended()
+        if found is not None and self._report is not None:
+            self._report(found)
 
     def end(self) -> Measured:
         """Read for the last time."""
-        opened = self._opened.pop()
-        with closing(opened.meter):
-            self.result = opened.measured(last=True)
+        found = self._ended()
         if self._report is not None:
-            self._report(self.result)
-        return self.result
+            self._report(found)
+        return found
+
+    def _ended(self) -> Measured:
+        opened, self.result = self._opened.pop(), None
+        with closing(opened.meter):
+            found = opened.measured(last=True)
+        self.result = found
+        return found
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    # There may be no such stream, or it is closed, or full, or cannot write the name of the function.
+    with suppress(AttributeError, OSError, ValueError):
+        sys.stderr.write(f"{text}\n")
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, RuntimeWarning, stacklevel=3)
+    with suppress(RuntimeWarning):  # where warnings are made errors, the work goes on all the same
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+@contextmanager
+def _spared() -> Iterator[None]:
+    """Whatever fails in here is warned of: the work is done, and worth more than what it cost."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - as it says
+        _warn(f"What it cost could not be read: {type(error).__name__}: {error}")
 
 
 def _own_times(proc_root: str, clock: Clock) -> ProcessTimes:
