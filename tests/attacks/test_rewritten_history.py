@@ -188,6 +188,12 @@ def test_a_hostile_table_is_a_failed_check(state: Path, statement: str) -> None:
     assert bad(state)
 
 
+def test_a_key_without_end_is_not_read_to_its_end(state: Path) -> None:
+    with (state / "keys" / "receipt.pub").open("wb") as stream:
+        stream.truncate(1 << 38)
+    assert 2 in numbers(state)
+
+
 def test_rows_without_end_are_not_waited_for(state: Path) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n)"
     columns = "i AS idx, '' AS kind, '' AS task_id, '' AS outcome, '' AS leaf, x'' AS envelope"

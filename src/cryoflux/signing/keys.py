@@ -52,6 +52,7 @@ LOG_KEY = "log"
 METER_KEY = "meter"
 ROOT_KEY = "root"
 """only its public half is ever in the folder"""
+_MOST_KEY_BYTES = 65_536
 
 _SPKI = bytes.fromhex("302a300506032b6570032100")
 """what stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410)"""
@@ -216,7 +217,8 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     """
     hint = "Name a PEM file with an Ed25519 public key, such as state/keys/receipt.pub."
     try:
-        key = load_pem_public_key(path.read_bytes())
+        with path.open("rb") as stream:  # of a stranger, it may be a file of any size
+            key = load_pem_public_key(stream.read(_MOST_KEY_BYTES))
     except OSError as error:
         raise UsageError(f"The public key {path} cannot be read: {error.strerror}.", hint=hint) from error
     except (ValueError, UnsupportedAlgorithm) as error:

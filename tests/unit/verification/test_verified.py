@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cryoflux.receipts.checkpoint import origin_of, parse_note, sign_checkpoint
 from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.rotation import enrol_root, rotate_key
-from cryoflux.signing.keys import load_public_key
+from cryoflux.signing.keys import LOG_KEY, key_id, load_key, load_public_key
 from cryoflux.verification import material, verified
 from cryoflux.verification.again import Again
 from cryoflux.verification.artefacts import Artefacts
@@ -372,13 +373,18 @@ def test_a_key_that_is_another_one_when_all_is_read_takes_nothing_from_memory(
     verified_state: tuple[SyntheticState, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, heads = verified_state
-    read = material.read_material
+    other, read = Ed25519PrivateKey.generate().public_key(), material.read_material
+    log_key = load_key(made.path / "keys", LOG_KEY, create=False)
 
     def swapped(*args: Any, **kwargs: Any) -> Any:
-        return replace(read(*args, **kwargs), key=Ed25519PrivateKey.generate().public_key())
+        found = read(*args, **kwargs)
+        head = replace(parse_note(found.checkpoint).checkpoint, origin=origin_of(other))
+        return replace(found, key=other, checkpoint=sign_checkpoint(head, log_key))
 
     monkeypatch.setattr("cryoflux.verification.steps.read_material", swapped)
-    assert verify_target(made.path, heads=heads, trust=Trust.READ).remembered == 0
+    report = verify_target(made.path, heads=heads, trust=Trust.READ)
+    assert (report.ok, report.remembered) == (False, 0)
+    assert recall_verified(heads, key_id(other)) is None
 
 
 def test_a_tally_that_cannot_be_kept_ends_no_verification(
