@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
-from cryoflux.errors import StateError
+from cryoflux.errors import MeterError, StateError
 
 if TYPE_CHECKING:
     from cryoflux.energy.account.ledger import Identity, LedgerEntry, Pending
@@ -149,17 +149,24 @@ def _learned(state: str | None, wait: str | None, *, quiet: bool) -> tuple[Basel
 
     settings = load_settings({"state": state}).settings
     folder, clock = Path(settings.run.state), SystemClock(settings.energy.proc_root)
-    with hold_meter(folder), closing(find_sources(settings, clock)) as found:
-        return learn_again(
-            folder / "baseline.json",
-            found.sources,
-            found.times,
-            clock,
-            seconds=settings.energy.baseline_seconds,
-            rng=random.Random(settings.run.seed),  # noqa: S311
-            progress=None if quiet else show_learning,
-            patience_s=parse_duration(wait) if wait else 0.0,
-        )
+    with closing(find_sources(settings, clock)) as found:
+        if all(source.idle_uw is not None for source in found.sources):
+            raise MeterError(
+                "There is nothing to learn: no source here measures.",
+                why="The idle power of a model is its curve at zero load, by definition.",
+                hint="See what could be measured here: cryoflux doctor.",
+            )
+        with hold_meter(folder):
+            return learn_again(
+                folder / "baseline.json",
+                found.sources,
+                found.times,
+                clock,
+                seconds=settings.energy.baseline_seconds,
+                rng=random.Random(settings.run.seed),  # noqa: S311
+                progress=None if quiet else show_learning,
+                patience_s=parse_duration(wait) if wait else 0.0,
+            )
 
 
 def _print_baseline(frozen: Baseline) -> None:

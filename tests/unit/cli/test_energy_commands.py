@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from cryoflux.cli.main import app
 from cryoflux.config import load_settings
 from cryoflux.energy.local_agent import LocalAgent
-from cryoflux.errors import StateError, StateTamperedError
+from cryoflux.errors import MeterError, StateError, StateTamperedError
 
 
 @pytest.fixture(autouse=True)
@@ -135,3 +135,9 @@ print([name for name in ("fastapi", "uvicorn", "httpx2", "torch") if name in sys
             [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path.cwd()
         )
         assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_where_nothing_measures_no_baseline_can_be_learned_and_no_folder_is_made(tmp_path):
+    with pytest.raises(MeterError, match="nothing to learn"):
+        invoke("energy", "baseline", "--learn", "--state", str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
