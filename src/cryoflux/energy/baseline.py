@@ -221,21 +221,18 @@ def obtain_baseline(
     missing = [source for source in sources if baseline.of(source) is None]
     if not missing:
         return baseline
-    label = datetime.fromtimestamp(clock.wall_s(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    label = _label(clock)
     learned = [
         defined_idle(source, source.idle_uw, label) for source in missing if source.idle_uw is not None
     ]
     measured = [source for source in missing if source.idle_uw is None]
     if measured and provisional:
         glance = _observe(measured, times, clock, seconds=_GLANCE_S, progress=None)
-        for source, powers_uw in zip(measured, glance.powers_uw, strict=True):
-            learned.append(_learned(source, powers_uw, busy=1.0, rng=rng, label=label))
-        return baseline.with_idles(learned)
+        return baseline.with_idles([*learned, *_all_learned(measured, replace(glance, busy=1.0), rng, label)])
     if measured:
         _wait_for_rest(times, clock, patience_s)
         blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)
-        for source, powers_uw in zip(measured, blocks.powers_uw, strict=True):
-            learned.append(_learned(source, powers_uw, busy=blocks.busy, rng=rng, label=label))
+        learned += _all_learned(measured, blocks, rng, label)
     frozen = load_baseline(path, here)
     known = {idle.source for idle in (*frozen.idles, *frozen.elsewhere)}
     lost = {idle.source for idle in learned if idle.source in settled} - known
@@ -272,11 +269,7 @@ def learn_again(
         return before, before
     _wait_for_rest(times, clock, patience_s)
     blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)
-    label = datetime.fromtimestamp(clock.wall_s(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    learned = [
-        _learned(source, powers_uw, busy=blocks.busy, rng=rng, label=label)
-        for source, powers_uw in zip(measured, blocks.powers_uw, strict=True)
-    ]
+    learned = _all_learned(measured, blocks, rng, _label(clock))
     if any(idle.doubt_uw for idle in learned):
         raise MeterError(
             f"The machine is not at rest: {blocks.busy:.0%} of its CPU time was used.",
@@ -354,6 +347,17 @@ def limits_of(source: Source) -> SourceLimits:
     ticks = source.tier is Tier.COUNTER
     step_uj = source.resolution_uj + int(source.max_power_uw * source.update_s)
     return SourceLimits(source.range_uj, source.max_power_uw, step_uj, ticks)
+
+
+def _label(clock: Clock) -> str:
+    return datetime.fromtimestamp(clock.wall_s(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _all_learned(sources: Sequence[Source], seen: _Observed, rng: random.Random, label: str) -> list[Idle]:
+    return [
+        _learned(source, powers_uw, busy=seen.busy, rng=rng, label=label)
+        for source, powers_uw in zip(sources, seen.powers_uw, strict=True)
+    ]
 
 
 def _learned(source: Source, powers_uw: list[int], *, busy: float, rng: random.Random, label: str) -> Idle:

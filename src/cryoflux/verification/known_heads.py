@@ -24,14 +24,12 @@ from cryoflux.errors import UsageError, VerificationError
 from cryoflux.files import write_atomic
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
-    KeyType,
     Note,
-    VerifierKey,
     origin_of,
     parse_note,
+    verifier_key,
 )
 from cryoflux.receipts.merkle import consistency_proof, root_hash
-from cryoflux.signing.keys import raw_public_key
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep, Status, conclude, failed
 from cryoflux.verification.walked import Walked
@@ -100,7 +98,7 @@ def evidence_against(walked: Walked, remembered: bytes) -> Equivocation | None:
 def _two_heads(walked: Walked, older: Note, newer: Note) -> Equivocation:
     key = walked.material.log_key
     assert key is not None  # noqa: S101 - asked for before
-    log = VerifierKey(older.checkpoint.origin, KeyType.LOG, raw_public_key(key))
+    log = verifier_key(older.checkpoint.origin, key)
     before, after = older.checkpoint.size, newer.checkpoint.size
     if before == after:
         return Equivocation(log, older, newer)
@@ -124,7 +122,7 @@ def check_remembered(walked: Walked, remembered: bytes | None) -> list[Check]:
     except VerificationError as error:
         return conclude(REMEMBERED, [failed("remembered head", error.what)], "")
     log_key, point = walked.material.log_key, before.checkpoint
-    if log_key is not None and not before.by(VerifierKey(point.origin, KeyType.LOG, raw_public_key(log_key))):
+    if log_key is not None and not before.by(verifier_key(point.origin, log_key)):
         detail = "was signed by another key than this log's keys/log.pub: the key was replaced since"
         return conclude(REMEMBERED, [failed("remembered head", detail)], "")
     entries = walked.size

@@ -186,7 +186,9 @@ def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Repo
         if known is not None:
             rows, memory = _taken_up(known, material, wanted, folds, tree, recent), known.log
         walk(rows, folds, memory=memory, total=total, progress=wanted.progress)
-        now = _now(material, wanted, folds, tree, recent, memory) if wanted.heads is not None else None
+        # Where nothing is new, what is kept already says the same.
+        worth_keeping = wanted.heads is not None and memory.size > before
+        now = _now(material, wanted, folds, tree, recent, memory) if worth_keeping else None
         checks = [check for fold in folds for check in concluded(fold, memory)]
     if known is not None:
         if any(check.status is Status.FAIL for check in checks):

@@ -18,15 +18,14 @@ from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
     Checkpoint,
-    KeyType,
     Note,
     VerifierKey,
     cosigned_at,
     parse_note,
+    verifier_key,
     verify_log,
 )
 from cryoflux.receipts.log import LOG_FOLDER
-from cryoflux.signing.keys import raw_public_key
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walked import Walked
 from cryoflux.witness.cosigned import WITNESSED as WITNESSED_FILE
@@ -122,7 +121,7 @@ def _log_keys(walked: Walked, policy: Policy, origin: str) -> list[VerifierKey]:
     if policy.logs:
         return [line.key for line in policy.logs if line.key.name == origin]
     own = walked.material.log_key
-    return [VerifierKey(origin, KeyType.LOG, raw_public_key(own))] if own is not None else []
+    return [verifier_key(origin, own)] if own is not None else []
 
 
 def _too_old(best: _Seen, demand: Demand) -> Iterator[Finding]:
