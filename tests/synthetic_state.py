@@ -25,6 +25,7 @@ from cryoflux.log_state import LogState
 from cryoflux.quantities import Energy, Tier
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.session import Session, SessionEnd, SessionStatement
 from cryoflux.receipts.statement import (
     CROSS_ENTROPY,
     ArmPrior,
@@ -268,6 +269,32 @@ class SyntheticState(Line):
             "decision": None,
         }
         return self.conclude(intent, **{**said, **changes})
+
+    def session(self, uj: int = 30_000_000, *, settles: bool = True, **changes: object) -> Entry:
+        """Append what the attempts since the last session cost beside them; ``changes`` forge fields."""
+        opened_at = changes.get("opened_at", self.memory.session_end)
+        name = str(changes.get("id", f"session/1_{opened_at}"))
+        said = {
+            "id": name,
+            "opened_at": opened_at,
+            "first_attempt": self.memory.accounted + 1,
+            "attempts": self.memory.attempts - self.memory.accounted,
+            "ended": SessionEnd.BUDGET,
+            "budget_microjoules": 10 * RESERVED_UJ,
+            "meter": "embedded",
+            "energy": figure(microjoules=uj, lo_microjoules=uj, hi_microjoules=uj),
+            "began_at": "2026-11-23T00:59:00Z",
+            "ended_at": "2026-11-23T02:00:00Z",
+        }
+        if settles:
+            self.settle(name, uj, self.log.origin)
+        subject = [Subject(name="base_model", digest=Sha256Digest(sha256=self.head.files))]
+
+        def build(sequence: int, prev: str) -> SessionStatement:
+            fields = {**said, **changes, "sequence": sequence, "prev": prev}
+            return SessionStatement(subject=subject, predicate=Session(**fields))
+
+        return self._append(build)
 
     def fork(self, place: Path) -> SyntheticState:
         """A copy that goes on by itself, with the same keys."""

@@ -113,6 +113,10 @@ class LogState:
     """leaf hash of the last one"""
     attempts: int = 0
     """intents among them"""
+    accounted: int = 0
+    """how many of these were there when the last session had ended"""
+    session_end: int = 0
+    """entries up to the last one that a session wrote, that one included; 0 where none did"""
     tasks: dict[str, TaskState] = field(default_factory=dict)
     open: dict[str, OpenIntent] = field(default_factory=dict)
     """leaf hash of the intent → what was announced"""
@@ -127,6 +131,8 @@ class LogState:
             self._close(receipt)
         elif (move := entry.move) is not None:
             self._move(move)
+        elif entry.session is not None:
+            self.accounted, self.session_end = self.attempts, self.size + 1
         self.size += 1
         self.last = entry.leaf_hash
 

@@ -104,6 +104,17 @@ class Energy:
             tuple(sorted({*self.flags, *other.flags})),
         )
 
+    def beside(self, part: Energy) -> Energy:
+        """What of it was not that part of it, signed; the two add up to the whole to the microjoule.
+
+        Whole and part err together, by the same counter and the same baseline: only by how much more one of
+        them may be off than the other is what is left uncertain.
+        """
+        uj = self.uj - part.uj
+        below_uj = abs((self.uj - self.lo_uj) - (part.uj - part.lo_uj))
+        above_uj = abs((self.hi_uj - self.uj) - (part.hi_uj - part.uj))
+        return Energy(uj, uj - below_uj, uj + above_uj, self.tier, self.flags)
+
     @property
     def joules(self) -> float:
         """Best estimate in joules, for display."""

@@ -19,7 +19,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 OURS = frozenset(
     {
         *("account.db", "baseline.json", "base_model", "cache", "capsules", "data", "evidence", "heads"),
-        *("keys", "lock", "log", "meter.lock", "models", "origin.json", "receipts.db"),
+        *("keys", "lock", "log", "meter.lock", "models", "origin.json", "receipts.db", "session.json"),
     }
 )
 """what a state directory holds"""
@@ -75,6 +75,11 @@ class StateFolder:
     def origin(self) -> Path:
         """What the state was begun with."""
         return self.path / "origin.json"
+
+    @property
+    def session(self) -> Path:
+        """Whose session is open; there while a run goes on, or has died."""
+        return self.path / "session.json"
 
     @property
     def cache(self) -> Path:

@@ -184,7 +184,13 @@ class _Surface:
         request_id = body.request_id or _ANONYMOUS + secrets.token_hex(8)
         taken: Reservation | None = None
         with suppress(BudgetError):  # it is the answer, not a failure
-            taken = self._agent.take_for(to_uj(body.joules), request_id=request_id, owner=owner, log=body.log)
+            taken = self._agent.take_for(
+                to_uj(body.joules),
+                request_id=request_id,
+                owner=owner,
+                log=body.log,
+                earlier=body.earlier() if owner is not None else None,
+            )
         return TakeReply.of(taken, self._agent.bucket_uj())
 
     async def grant(self, request: Request) -> Reply:

@@ -32,7 +32,7 @@ from cryoflux.agent.schemas import (
 from cryoflux.agent.token import require_sendable
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import SystemClock
-from cryoflux.energy.interface import Reservation, Sample, Settlement
+from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement
 from cryoflux.energy.processes import find_owner
 from cryoflux.errors import AgentError, BudgetError, VerificationError
 from cryoflux.quantities import MICRO, Energy, format_energy
@@ -177,7 +177,7 @@ class AgentClient:
         body = {"joules": uj / MICRO, "request_id": request_id, "note": note}
         return self._ask(GrantReply, "POST", "/v1/grant", body).remaining_uj
 
-    def take(self, uj: int, *, request_id: str, log: str = "") -> Reservation:
+    def take(self, uj: int, *, request_id: str, log: str = "", earlier: Earlier | None = None) -> Reservation:
         """Reserve joules for this process; the log is the one that the daemon says to keep.
 
         Raises:
@@ -187,6 +187,8 @@ class AgentClient:
         body |= {"boot_id": self._boot_id, "pid": os.getpid()}
         if self._self is not None:
             body["start_ticks"] = self._self.start_ticks
+        if earlier is not None:
+            body |= {"earlier_cpu_us": earlier.cpu_us, "earlier_ns": earlier.ns}
         reply = self._ask(TakeReply, "POST", "/v1/take", body)
         if not reply.ok:
             raise BudgetError(

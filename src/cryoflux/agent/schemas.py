@@ -29,7 +29,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, WithJsonSchema
 
 from cryoflux.energy.account.refusals import LOG_PATTERN
-from cryoflux.energy.interface import Reservation, Sample, Settlement, SourceSample
+from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement, SourceSample
 from cryoflux.energy.reservations import ReservationView
 from cryoflux.quantities import MICRO, Energy, Tier
 
@@ -220,6 +220,16 @@ class TakeBody(_Wire):
     boot_id: Id | None = None
     start_ticks: Whole | None = None
     """field 22 of ``/proc/<pid>/stat``: makes sure that it is the same process"""
+    earlier_cpu_us: Annotated[Whole, Field(ge=0, lt=2**53)] | None = None
+    """of a session: CPU time that the process spent on it before this take, µs; charged too"""
+    earlier_ns: Annotated[Whole, Field(ge=0, lt=2**53)] | None = None
+    """how long that took, ns"""
+
+    def earlier(self) -> Earlier | None:
+        """What the process did for a session before; none where it is not said."""
+        if self.earlier_cpu_us is None or self.earlier_ns is None:
+            return None
+        return Earlier(self.earlier_cpu_us, self.earlier_ns)
 
 
 class TakeReply(_Wire):

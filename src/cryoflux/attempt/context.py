@@ -23,6 +23,7 @@ from cryoflux.evaluation.cache import LossCache
 from cryoflux.log_state import LogState, TaskState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.session import SessionStatement
 from cryoflux.receipts.statement import Bar, Base, Holdout, Rule, Statement
 from cryoflux.registry.versions import Versions
 from cryoflux.state import StateFolder
@@ -134,7 +135,7 @@ class Context:
     witnessing: Witnessing | None = None
     """the witnesses of the log; none where nobody is trusted with that"""
 
-    def append(self, build: Callable[[int, str], Statement]) -> Entry:
+    def append(self, build: Callable[[int, str], Statement | SessionStatement]) -> Entry:
         """Write an entry of the log, and remember it.
 
         Args:

@@ -5,7 +5,7 @@ An attempt is announced before it is tried and recorded after it, whatever becam
 
 from __future__ import annotations
 
-__all__ = ["Announced", "AttemptRecord", "Ending", "announce", "energy_figure", "record"]
+__all__ = ["Announced", "AttemptRecord", "Ending", "announce", "energy_figure", "figure_of", "record"]
 
 from dataclasses import dataclass
 from typing import Literal
@@ -274,8 +274,23 @@ def _evaluation(opened: Opened, ending: Ending) -> Evaluation | None:
 
 def energy_figure(context: Context, settlement: Settlement | None, intent: Intent) -> EnergyFigure:
     """What the attempt was charged; nothing, or unknown, where this meter has no reservation of it."""
+    reserved_uj, meter = intent.reserved_microjoules, intent.meter
+    return figure_of(context, settlement, reserved_uj=reserved_uj, meter=meter)
+
+
+def figure_of(
+    context: Context, settlement: Settlement | None, *, reserved_uj: int, meter: Literal["embedded", "daemon"]
+) -> EnergyFigure:
+    """What a reservation was charged; nothing, or unknown, where this meter has no such reservation.
+
+    Args:
+        context: the run.
+        settlement: what this meter settled.
+        reserved_uj: what was to be reserved, µJ.
+        meter: whose bucket was to pay.
+    """
     if settlement is None:
-        return _unmetered(context, intent)
+        return _unmetered(context, reserved_uj, elsewhere=meter != context.terms.meter)
     energy = settlement.energy
     statement, assurance = _signed(settlement)
     return EnergyFigure(
@@ -294,14 +309,13 @@ def energy_figure(context: Context, settlement: Settlement | None, intent: Inten
     )
 
 
-def _unmetered(context: Context, intent: Intent) -> EnergyFigure:
-    elsewhere = intent.meter != context.terms.meter
+def _unmetered(context: Context, reserved_uj: int, *, elsewhere: bool) -> EnergyFigure:
     sample = context.agent.sample()
     return EnergyFigure(
         microjoules=0,
         lo_microjoules=0,
-        hi_microjoules=intent.reserved_microjoules if elsewhere else 0,
-        reserved_microjoules=intent.reserved_microjoules,
+        hi_microjoules=reserved_uj if elsewhere else 0,
+        reserved_microjoules=reserved_uj,
         tier=sample.net.tier,
         sources=sorted(source.name for source in sample.sources),
         baseline=sample.baseline_digest,

@@ -40,8 +40,9 @@ def _option(help_text: str, flag: str, *, metavar: str | None = None) -> object:
 
 def run(
     budget: Annotated[
-        str | None, typer.Option(help="Energy granted to this run.", metavar="ENERGY, e.g. 2kJ")
+        str | None, typer.Option(help="All that this run may spend.", metavar="ENERGY, e.g. 2kJ")
     ] = None,
+    carry: Annotated[bool, typer.Option("--carry", help="Spend what earlier runs left over, too.")] = False,
     duration: Annotated[
         str | None, typer.Option("--for", help="Start no attempt after this.", metavar="TIME, e.g. 30m")
     ] = None,
@@ -115,7 +116,7 @@ def run(
     flags = {
         key: value
         for key, value in locals().items()
-        if key not in {"budget", "duration", "attempts", "explain", "dry_run", "as_json"}
+        if key not in {"budget", "carry", "duration", "attempts", "explain", "dry_run", "as_json"}
     }
     budget_uj = parse_energy(budget) if budget is not None else None
     seconds = parse_duration(duration) if duration is not None else None
@@ -131,6 +132,7 @@ def run(
         return
 
     from cryoflux.cli.run_view import view_for
+    from cryoflux.runs.open_session import Started
     from cryoflux.runs.session import run as spend
     from cryoflux.runs.spending import RunLimits
 
@@ -140,8 +142,14 @@ def run(
     on_closed = interrupts.output_closed
     terminal = stderr.is_terminal
     with view_for(as_json=as_json, explain=explain, terminal=terminal, on_closed=on_closed) as view:
-        limits = RunLimits(budget_uj, seconds, attempts)
-        summary = spend(sourced, limits, observers=[view], stop=lambda: interrupts.asked)
+        limits = RunLimits(budget_uj, seconds, attempts, carry)
+        summary = spend(
+            sourced,
+            limits,
+            observers=[view],
+            stop=lambda: interrupts.asked,
+            started=Started.with_process(),
+        )
         view.summary(summary)
     if summary.ended == "interrupted":
         sys.exit(int(ExitCode.INTERRUPTED))

@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 __all__ = [
+    "SESSION",
     "Counter",
+    "Earlier",
     "JouleAgent",
     "Problem",
     "Reading",
@@ -27,6 +29,8 @@ from typing import Literal, Protocol
 
 from cryoflux.quantities import Energy, Tier
 
+SESSION = "session/"
+"""how the request id of a session begins, which pays for what a process spends beside its attempts"""
 SourceKind = Literal["cpu", "dram", "gpu"]
 
 
@@ -161,6 +165,16 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a process did for a session before it could take joules for it: starting up is paid for too."""
+
+    cpu_us: int
+    """CPU time of the process, µs"""
+    ns: int
+    """how long that took by the clock"""
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """What a reservation really cost."""
 
@@ -196,14 +210,18 @@ class JouleAgent(Protocol):
         """Add joules to the bucket, once per request id; returns what can be taken now, µJ."""
         ...
 
-    def take(self, uj: int, *, request_id: str, log: str = "") -> Reservation:
+    def take(self, uj: int, *, request_id: str, log: str = "", earlier: Earlier | None = None) -> Reservation:
         """Reserve joules, all or nothing, once per request id; metering for it starts here.
+
+        Where the request id begins with `SESSION`, it is for what the process spends beside its other
+        reservations for the same log: it is charged all that the process spends less what those are charged.
 
         Args:
             uj: how much.
             request_id: names the request; a repeat has the same, and the same amount and log.
             log: origin of the receipt log that it is an attempt of; empty where of none. It is at most
                 200 printable ASCII characters, and stays with the reservation.
+            earlier: what the process did for it before; charged too, as far as it can be told.
 
         Raises:
             BudgetError: the bucket holds less.

@@ -25,14 +25,17 @@ from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.attribution import Attribution, Snapshot
 from cryoflux.energy.baseline import BaselineState
 from cryoflux.energy.clock import BILLION, Clock, SystemClock
-from cryoflux.energy.interface import Reservation, Sample, Settlement
+from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement
 from cryoflux.energy.opening import open_meter
 from cryoflux.energy.processes import Owner, ProcessTimes, find_owner
 from cryoflux.energy.reservations import PERIOD_NS, REST_PERIOD_NS, OpenReservations, ReservationView
 from cryoflux.energy.sources.cpu_model import CpuModelSource
 from cryoflux.errors import StateLockedError
 from cryoflux.files import lock_exclusively
-from cryoflux.quantities import Energy
+from cryoflux.quantities import MICRO, Energy
+
+START_UNMETERED = "start-unmetered"
+"""flag: what was spent before the meter began is not in the estimate, only in the interval"""
 
 
 @contextmanager
@@ -130,6 +133,16 @@ class LocalAgent:
             return None
         return channel.source.net_before(own_us, int(process.age_s(uptime_s) * BILLION))
 
+    def _earlier(self, earlier: Earlier | None) -> Energy | None:
+        """What a process spent before its session could take joules; unknown where only counters tell."""
+        if earlier is None:
+            return None
+        source = self._meter.channels[0].source
+        if isinstance(source, CpuModelSource):
+            return source.net_before(earlier.cpu_us, earlier.ns)
+        most_uj = self._meter.max_power_uw * earlier.cpu_us // MICRO
+        return Energy(0, 0, most_uj, source.tier, (START_UNMETERED,))
+
     def _resume(self) -> None:
         for record in self._bucket.open_records():
             # One of this very process was left by a meter that was closed: it is settled, not resumed.
@@ -197,11 +210,19 @@ class LocalAgent:
         self._bucket.grant(uj, request_id=request_id, note=note)
         return self._bucket.available_uj()
 
-    def take(self, uj: int, *, request_id: str, log: str = "") -> Reservation:
+    def take(self, uj: int, *, request_id: str, log: str = "", earlier: Earlier | None = None) -> Reservation:
         """Reserve joules for this process."""
-        return self.take_for(uj, request_id=request_id, owner=self._self, log=log)
+        return self.take_for(uj, request_id=request_id, owner=self._self, log=log, earlier=earlier)
 
-    def take_for(self, uj: int, *, request_id: str, owner: Owner | None, log: str = "") -> Reservation:
+    def take_for(
+        self,
+        uj: int,
+        *,
+        request_id: str,
+        owner: Owner | None,
+        log: str = "",
+        earlier: Earlier | None = None,
+    ) -> Reservation:
         """Reserve joules for a process; for the whole machine where it is none.
 
         Raises:
@@ -211,7 +232,7 @@ class LocalAgent:
             self._bring_up_to_date(self._meter.refresh())
             reservation = self._bucket.take(uj, request_id=request_id, owner=owner, log=log)
             if reservation.id not in self._reservations:
-                self._reservations.begin(reservation.id, owner)
+                self._reservations.begin(reservation, owner, self._earlier(earlier))
             return reservation
 
     def owner_of(self, pid: int, boot_id: str, start_ticks: int | None = None) -> Owner | None:
@@ -251,7 +272,7 @@ class LocalAgent:
         with self._lock:
             current = self._current(reservation_id).settled()
             reservation, charge = self._bucket.settle(reservation_id, current)
-            self._reservations.end(reservation_id)
+            self._reservations.end(reservation_id, charge)
             return Settlement(
                 reservation_id=reservation_id,
                 reserved_uj=reservation.reserved_uj,

@@ -3,19 +3,23 @@
 A reservation whose process lives is metered on: what was noted last is carried, and what happened in
 between widens the interval by P_max · gap. One whose process is gone is charged what was noted last,
 widened by one sampling period. Both are flagged.
+
+A session's reservation is charged what its process spends beside the attempts: all that it spends less what
+its other reservations for the same log are charged. So attempts and session add up to the whole exactly.
 """
 
 from __future__ import annotations
 
 __all__ = ["PERIOD_NS", "REST_PERIOD_NS", "OpenReservations", "ReservationView"]
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from cryoflux.energy.account.bucket import TICKS_SYNCED_NS, Record, State
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.attribution import Attribution
 from cryoflux.energy.clock import BILLION
-from cryoflux.energy.interface import Reservation
+from cryoflux.energy.interface import SESSION, Reservation
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import Owner, ProcessTimes
 from cryoflux.quantities import Energy, Tier, worst_tier
@@ -42,9 +46,28 @@ class ReservationView:
 
 @dataclass(slots=True)
 class _Metered:
+    reservation: Reservation
+    owner: Owner | None
     attribution: Attribution
     earlier: Charge
     """of the meter before this one"""
+    before: Energy | None = None
+    """what was spent before this meter metered it"""
+    resumed: bool = False
+    """whether a meter before this one began it"""
+    inside: Charge | None = None
+    """of a session: what its attempts were charged that have ended"""
+
+    @property
+    def session(self) -> bool:
+        """Whether it is for what its process spends beside its attempts."""
+        return self.reservation.request_id.startswith(SESSION)
+
+    def holds(self, other: _Metered) -> bool:
+        """Whether it is the session of another one."""
+        if not self.session or other.session or self.owner is None:
+            return False
+        return (self.owner, self.reservation.log) == (other.owner, other.reservation.log)
 
 
 class OpenReservations:
@@ -66,17 +89,27 @@ class OpenReservations:
         owned = [key for key, metered in self._running.items() if metered.attribution.process is not None]
         return {reservation_id: self.charge(reservation_id) for reservation_id in owned}
 
-    def begin(self, reservation_id: str, owner: Owner | None) -> None:
-        """Meter a new reservation from now on."""
+    def begin(self, reservation: Reservation, owner: Owner | None, earlier: Energy | None = None) -> None:
+        """Meter a new reservation from now on.
+
+        Args:
+            reservation: the reservation.
+            owner: the process that it is for; none for the whole machine.
+            earlier: what that process had spent on it before.
+        """
         process = ProcessTimes(owner, self._proc_root) if owner else None
-        self._running[reservation_id] = _Metered(self._meter.attribute(process), self.empty_charge())
+        attribution = self._meter.attribute(process)
+        found = _Metered(reservation, owner, attribution, self.empty_charge(), earlier)
+        self._running[reservation.id] = found
 
     def resume(self, record: Record) -> None:
         """Meter a reservation on that a meter before this one began."""
         process = ProcessTimes(record.owner, self._proc_root) if record.owner else None
         charge = record.charge or self.empty_charge()
-        attribution = self._meter.attribute(process, carried=self._carried(record, charge))
-        self._running[record.reservation.id] = _Metered(attribution, charge)
+        carried = self._carried(record, charge)
+        attribution = self._meter.attribute(process)
+        found = _Metered(record.reservation, record.owner, attribution, charge, carried, resumed=True)
+        self._running[record.reservation.id] = found
 
     def _carried(self, record: Record, charge: Charge) -> Energy:
         known = charge.energy
@@ -91,18 +124,35 @@ class OpenReservations:
 
     def spent(self, reservation_id: str) -> Energy:
         """The energy of a charge alone."""
-        attribution = self._running[reservation_id].attribution
+        metered = self._running[reservation_id]
+        energy = self._since(metered)
+        for part, _ in self._inside(metered):
+            energy = energy.beside(part)
+        return energy if metered.before is None else metered.before + energy
+
+    def _since(self, metered: _Metered) -> Energy:
+        """What its process spent since this meter metered it."""
+        attribution = metered.attribution
         return self._meter.qualified(attribution.net(), attribution.elapsed_ns)
+
+    def _inside(self, session: _Metered) -> Iterator[tuple[Energy, int]]:
+        """What each attempt of a session is charged, and its CPU time, µs; those that ended in one."""
+        if session.inside is not None:
+            yield session.inside.energy, session.inside.cpu_us
+        for other in self._running.values():
+            if session.holds(other):
+                yield self._since(other), other.attribution.cpu_us
 
     def charge(self, reservation_id: str) -> Charge:
         """What a metered reservation has cost up to the last reading."""
         metered = self._running[reservation_id]
         attribution = metered.attribution
+        machine_net = self._meter.qualified(attribution.machine_net(), attribution.elapsed_ns)
         since = replace(
             self.empty_charge(),
             energy=self.spent(reservation_id),
-            machine_net=self._meter.qualified(attribution.machine_net(), attribution.elapsed_ns),
-            cpu_us=attribution.cpu_us,
+            machine_net=machine_net if metered.before is None else metered.before + machine_net,
+            cpu_us=max(0, attribution.cpu_us - sum(cpu_us for _, cpu_us in self._inside(metered))),
             window_ns=attribution.elapsed_ns,
             counters=attribution.counters(),
         )
@@ -116,11 +166,20 @@ class OpenReservations:
         most_uj = self._meter.max_power_uw * (PERIOD_NS + (TICKS_SYNCED_NS if cut else 0)) // BILLION
         return charge.widened(most_uj, "recovered")
 
-    def end(self, reservation_id: str) -> None:
-        """Stop metering."""
+    def end(self, reservation_id: str, charge: Charge | None = None) -> None:
+        """Stop metering.
+
+        Args:
+            reservation_id: of what.
+            charge: what it was settled at; none where it was released, so that a session pays for it.
+        """
         metered = self._running.pop(reservation_id, None)
-        if metered is not None:
-            self._meter.detach(metered.attribution)
+        if metered is None:
+            return
+        self._meter.detach(metered.attribution)
+        for session in self._running.values():
+            if charge is not None and session.holds(metered):
+                session.inside = _added(session.inside, _here(charge, metered))
 
     def empty_charge(self) -> Charge:
         """No energy yet, of the sources and baseline in use."""
@@ -135,3 +194,17 @@ class OpenReservations:
             curve=next((channel.source.curve for channel in channels if channel.source.curve), ""),
             cpu_us=0,
         )
+
+
+def _here(charge: Charge, metered: _Metered) -> Charge:
+    """What of a charge this meter has metered; what one before it noted is not in the session either."""
+    if not metered.resumed or metered.before is None:
+        return charge
+    cpu_us = max(0, charge.cpu_us - metered.earlier.cpu_us)
+    return replace(charge, energy=charge.energy.beside(metered.before), cpu_us=cpu_us)
+
+
+def _added(before: Charge | None, charge: Charge) -> Charge:
+    if before is None:
+        return charge
+    return replace(before, energy=before.energy + charge.energy, cpu_us=before.cpu_us + charge.cpu_us)

@@ -25,6 +25,7 @@ from cryoflux.receipts.key_statement import (
     KeyStatement,
 )
 from cryoflux.receipts.lifting import lifted
+from cryoflux.receipts.session import SESSION_TYPE, SessionStatement
 from cryoflux.receipts.statement import (
     HEAD_TYPE,
     INTENT_TYPE,
@@ -38,13 +39,14 @@ from cryoflux.signing.canonical import MAX_ENTRY_BYTES, parse_strictly
 
 _OURS = re.compile(r"https://cryoflux\.dev/[a-z][a-z-]{0,63}/v[1-9][0-9]{0,5}")
 _KNOWN = {
-    *(INTENT_TYPE, RECEIPT_TYPE, HEAD_TYPE, v1.INTENT_V1, v1.RECEIPT_V1),
+    *(INTENT_TYPE, RECEIPT_TYPE, HEAD_TYPE, SESSION_TYPE, v1.INTENT_V1, v1.RECEIPT_V1),
     *(ROOT_TYPE, ROTATION_TYPE, REVOCATION_TYPE),
 }
 _DECODER = msgspec.json.Decoder(
     IntentStatement
     | ReceiptStatement
     | HeadStatement
+    | SessionStatement
     | KeyRootStatement
     | KeyRotationStatement
     | KeyRevocationStatement
@@ -81,7 +83,7 @@ def _explained(payload: bytes, error: VerificationError) -> VerificationError:
     )
 
 
-def parse_statement(payload: bytes) -> tuple[Statement | KeyStatement, int]:
+def parse_statement(payload: bytes) -> tuple[Statement | SessionStatement | KeyStatement, int]:
     """Read a statement from its canonical bytes, in today's form, and the version in which it was signed.
 
     Raises:

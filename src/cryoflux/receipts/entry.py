@@ -1,4 +1,4 @@
-"""One entry of the log, read back from its exact bytes: of an attempt, of a head, or of a key."""
+"""One entry of the log, read back from its exact bytes: of an attempt, a head, a session, or a key."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from msgspec import Struct
 from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.merkle import leaf_hash
+from cryoflux.receipts.session import Session, SessionStatement
 from cryoflux.receipts.statement import (
     HeadMove,
     HeadStatement,
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     INTENT = "intent"
     RECEIPT = "receipt"
     HEAD = "head"
+    SESSION = "session"
     KEY = "key"
 
 
@@ -36,10 +38,11 @@ _KINDS: dict[type, Kind] = {
     IntentStatement: Kind.INTENT,
     ReceiptStatement: Kind.RECEIPT,
     HeadStatement: Kind.HEAD,
+    SessionStatement: Kind.SESSION,
 }
 
 
-def kind_of(statement: Statement | KeyStatement) -> Kind:
+def kind_of(statement: Statement | SessionStatement | KeyStatement) -> Kind:
     """What a statement is about."""
     return _KINDS.get(type(statement), Kind.KEY)
 
@@ -53,7 +56,7 @@ class Entry(Struct, frozen=True):
     """the exact signed bytes"""
     leaf_hash: str
     """RFC 6962 leaf hash of those bytes, 64 hexadecimal digits"""
-    statement: Statement | KeyStatement
+    statement: Statement | SessionStatement | KeyStatement
     """what they say, in today's form"""
     signed: Envelope
     """the envelope, decoded"""
@@ -81,17 +84,23 @@ class Entry(Struct, frozen=True):
         return self.statement.predicate if type(self.statement) is HeadStatement else None
 
     @property
+    def session(self) -> Session | None:
+        """What a run spent beside its attempts, if it says that."""
+        return self.statement.predicate if type(self.statement) is SessionStatement else None
+
+    @property
     def key(self) -> KeyStatement | None:
         """What it says about a key, if it is about one."""
-        if isinstance(self.statement, IntentStatement | ReceiptStatement | HeadStatement):
-            return None
-        return self.statement
+        known = IntentStatement | ReceiptStatement | HeadStatement | SessionStatement
+        return None if isinstance(self.statement, known) else self.statement
 
     @property
     def name(self) -> str:
         """How a finding names it: ``entry 3 (receipt lora_delta_…)``."""
         if (attempt := self.intent or self.receipt) is not None:
             return f"entry {self.index} ({self.kind} {attempt.task.id})"
+        if (session := self.session) is not None:
+            return f"entry {self.index} ({session.id})"
         return f"entry {self.index} ({self.kind})"
 
 

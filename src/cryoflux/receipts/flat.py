@@ -6,7 +6,7 @@ because this is where numbers are shown.
 
 from __future__ import annotations
 
-__all__ = ["flat_intent", "flat_key", "flat_move", "flat_receipt", "flat_view"]
+__all__ = ["flat_intent", "flat_key", "flat_move", "flat_receipt", "flat_session", "flat_view"]
 
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from cryoflux.quantities import MICRO, NANO, efficiency
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
+from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Evaluation, HeadMove, Intent, Receipt, ReceiptStatement, Training
 from cryoflux.sentences import say
 from cryoflux.state import ADAPTER
@@ -119,6 +120,24 @@ def flat_move(move: HeadMove, leaf_hash: str) -> dict[str, Any]:
     }
 
 
+def flat_session(session: Session, leaf_hash: str) -> dict[str, Any]:
+    """The same for what a run spent beside its attempts."""
+    figure = session.energy
+    return {
+        "session_id": session.id,
+        "first_attempt": session.first_attempt,
+        "attempts": session.attempts,
+        "joules_budget": session.budget_microjoules / MICRO,
+        "joules_beside": figure.microjoules / MICRO,
+        "joules_lo": figure.lo_microjoules / MICRO,
+        "joules_hi": figure.hi_microjoules / MICRO,
+        "tier": figure.tier.value,
+        "timestamp": _unix(session.ended_at),
+        "receipt_hash": leaf_hash,
+        "outcome": session.ended.value,
+    }
+
+
 def flat_key(statement: KeyStatement) -> dict[str, Any]:
     """The same for a key that was named, replaced or ended."""
     match statement.predicate:
@@ -141,6 +160,8 @@ def flat_view(entry: Entry) -> dict[str, Any]:
         found |= flat_intent(entry.intent, entry.leaf_hash)
     elif entry.move is not None:
         found |= flat_move(entry.move, entry.leaf_hash)
+    elif entry.session is not None:
+        found |= flat_session(entry.session, entry.leaf_hash)
     elif entry.key is not None:
         found |= flat_key(entry.key)
     return found

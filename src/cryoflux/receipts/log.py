@@ -29,6 +29,7 @@ from cryoflux.receipts.entry import Entry, Kind, parse_entry
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.revocation import Authority
+from cryoflux.receipts.session import SessionStatement
 from cryoflux.receipts.statement import ZERO_HASH, Statement
 from cryoflux.receipts.store import DATABASE, ReceiptStore, Row, columns_of
 from cryoflux.receipts.tiles import TILE_WIDTH, Edge, Tile, bundle, publish_tiles, remove_superseded
@@ -213,7 +214,7 @@ class ReceiptLog:
 
     def append(
         self,
-        build: Callable[[int, str], Statement | KeyStatement],
+        build: Callable[[int, str], Statement | SessionStatement | KeyStatement],
         root: Ed25519PrivateKey | None = None,
     ) -> Entry:
         """Sign and store the next entry.

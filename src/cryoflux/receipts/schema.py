@@ -23,7 +23,7 @@ import msgspec
 
 from cryoflux.decision.reason import Reason
 from cryoflux.quantities import Tier
-from cryoflux.receipts import key_statement, parts, statement, statement_v1
+from cryoflux.receipts import key_statement, parts, session, statement, statement_v1
 from cryoflux.signing import envelope
 from cryoflux.signing.fields import END_OF_TEXT
 
@@ -32,13 +32,14 @@ _STATEMENTS = (
     statement.IntentStatement,
     statement.ReceiptStatement,
     statement.HeadStatement,
+    session.SessionStatement,
     key_statement.KeyRootStatement,
     key_statement.KeyRotationStatement,
     key_statement.KeyRevocationStatement,
     statement_v1.IntentStatementV1,
     statement_v1.ReceiptStatementV1,
 )
-_MODULES = (parts, statement, statement_v1, key_statement, envelope)
+_MODULES = (parts, statement, session, statement_v1, key_statement, envelope)
 
 
 def receipt_schema() -> dict[str, Any]:

@@ -23,6 +23,7 @@ from cryoflux import database
 from cryoflux.errors import StateTamperedError
 from cryoflux.receipts.entry import kind_of
 from cryoflux.receipts.key_statement import KeyStatement
+from cryoflux.receipts.session import SessionStatement
 from cryoflux.receipts.statement import IntentStatement, ReceiptStatement, Statement
 
 DATABASE = "receipts.db"
@@ -79,7 +80,7 @@ class Row(Struct, frozen=True):
     """of one that is not here: why it cannot be read, empty where the table lacks it; none for all others"""
 
 
-def columns_of(statement: Statement | KeyStatement) -> Columns:
+def columns_of(statement: Statement | SessionStatement | KeyStatement) -> Columns:
     """The index columns that belong to a statement."""
     kind = kind_of(statement).value
     if isinstance(statement, ReceiptStatement):

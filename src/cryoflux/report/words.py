@@ -74,7 +74,12 @@ def opening_lines(opening: Opening) -> list[str]:
         lines += _task_lines(task, opening.policy)
     seen = opening.witnesses
     reserve = format_energy(opening.reserve_uj)
-    lines.append(f"budget   {format_energy(opening.spendable_uj)}; an attempt reserves {reserve}")
+    lines.append(
+        f"budget   {format_energy(opening.spendable_uj)}, everything counted; an attempt reserves {reserve}"
+    )
+    if opening.startup is not None:
+        begun, end = format_energy(opening.startup.uj), format_energy(opening.closing_uj)
+        lines.append(f"start-up {begun}; the audit set at the end takes about {end}, modelled")
     if seen is not None:
         lines.append(f"witness  {seen.needed} have to cosign the log, {seen.mode}")
     return lines
@@ -115,6 +120,8 @@ def opening_document(opening: Opening) -> dict[str, Any]:
         "sources": [source.name for source in opening.sample.sources],
         "baseline": opening.sample.baseline_state,
         "budget_joules": opening.spendable_uj / MICRO,
+        "startup": _energy(opening.startup),
+        "closing_joules_modelled": opening.closing_uj / MICRO,
         **tasks[0],
         "policy": opening.policy,
         "witnessing": {"needed": seen.needed, "mode": seen.mode} if seen else None,
@@ -291,8 +298,8 @@ def recovered_line(receipt: Receipt) -> str:
 
 def summary_document(summary: Summary) -> dict[str, Any]:
     """What a run came to, for a program; the fields of the first task stand at the top, too."""
-    spent = summary.spent
-    tasks = [_task_summary(task, spent) for task in summary.tasks]
+    spent, all_in = summary.spent, summary.all_in
+    tasks = [_task_summary(task, spent, all_in) for task in summary.tasks]
     return {
         "attempts": summary.attempts,
         "kept": summary.kept,
@@ -306,6 +313,9 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "budget_joules": summary.spendable_uj / MICRO,
         "remaining_joules": summary.remaining_uj / MICRO,
         "overhead": _energy(summary.overhead),
+        "all_in_joules": all_in.uj / MICRO if all_in else 0.0,
+        "all_in_joules_lo": all_in.lo_uj / MICRO if all_in else 0.0,
+        "all_in_joules_hi": all_in.hi_uj / MICRO if all_in else 0.0,
         **tasks[0],
         "ended": summary.ended,
         "reason": summary.reason,
@@ -316,12 +326,13 @@ def summary_document(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _task_summary(task: TaskSummary, spent: Energy | None) -> dict[str, Any]:
+def _task_summary(task: TaskSummary, spent: Energy | None, all_in: Energy | None) -> dict[str, Any]:
     return {
         "task_name": task.name,
         "unit": task.metric.unit,
         "delta": task.total_delta,
         "eta": efficiency(task.total_delta, spent.uj) if spent else None,
+        "all_in_eta": efficiency(task.total_delta, all_in.uj) if all_in else None,
         "holdout": _pair(task.holdout),
         "audit": _pair(task.audit),
         "looks": task.looks,
@@ -352,20 +363,18 @@ def summary_lines(summary: Summary) -> list[str]:
     counts = f"{summary.kept} kept, {summary.rejected} rejected, {summary.aborted} aborted"
     if summary.undecided:
         counts += f", {summary.undecided} undecided"
-    lines = [
-        "",
-        f"spent    {spent} of {format_energy(summary.spendable_uj)}",
-        f"attempts {summary.attempts}: {counts}",
-    ]
+    lines = ["", f"attempts {summary.attempts}: {counts}; {spent}"]
     if summary.overhead:
         lines.append(f"besides  {_interval(summary.overhead)}, for start-up, data and the audit set")
+    if summary.all_in:
+        lines.append(f"all-in   {_interval(summary.all_in)} of {format_energy(summary.spendable_uj)}")
     if summary.saved_uj:
         lines.append(
             f"saved    {format_energy(summary.saved_uj)} by stopping hopeless attempts early, modelled"
         )
     if summary.ended == "plateau":
         lines.append(
-            f"unspent  {format_energy(summary.remaining_uj)}; go on with other --recipes, or regardless: "
+            f"unspent  {format_energy(summary.unspent_uj)}; go on with other --recipes, or regardless: "
             "--policy uniform/v1"
         )
     for task in summary.tasks:
@@ -380,10 +389,11 @@ def summary_lines(summary: Summary) -> list[str]:
 
 
 def _result_lines(task: TaskSummary, summary: Summary) -> list[str]:
-    unit, spent = task.metric.unit, summary.spent
+    unit, spent, all_in = task.metric.unit, summary.spent, summary.all_in
     lines = [_change("holdout", task.holdout, unit), _change("audit", task.audit, unit)]
-    if spent and spent.uj > 0:
-        total, eta = format_nats(task.total_delta), format_efficiency(task.total_delta, spent.uj, unit)
-        lines.append(f"Δ total  {total} {unit}, {eta} ({spent.tier.value})")
+    if spent and all_in and spent.uj > 0:
+        total, eta = format_nats(task.total_delta), format_efficiency(task.total_delta, all_in.uj, unit)
+        alone = format_efficiency(task.total_delta, spent.uj, unit)
+        lines.append(f"Δ total  {total} {unit}, {eta} all-in ({all_in.tier.value}); attempts alone {alone}")
     head = StateFolder(summary.state).head(task.name)
     return [*lines, f"model    {head} → {task.head[:16]}…"]

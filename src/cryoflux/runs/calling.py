@@ -39,6 +39,7 @@ def run(
     stop: Callable[[], bool] = _never,
     attempts: int | None = None,
     duration: str | None = None,
+    carry: bool = False,
     **settings: Any,
 ) -> Summary:
     """Spend an energy budget on attempts, keep what measurably helps, and return what it came to.
@@ -47,7 +48,8 @@ def run(
     line. The attempts themselves are in the log: ``cryoflux.open_log(summary.state)``.
 
     Args:
-        budget: granted on top of what the account holds: ``2kJ``; none to spend what it holds.
+        budget: all that the run may spend, starting up and the audit set included: ``2kJ``; none to spend
+            what the account holds.
         state: the state directory; ``state`` by default.
         task: what is improved: ``lora_delta``, or a class of one's own as ``module:Class``.
         train: CSV or JSONL file of text and label; the embedded data set by default.
@@ -56,6 +58,7 @@ def run(
         stop: asked between training steps and batches whether to end now; what has begun is recorded.
         attempts: most attempts.
         duration: no attempt starts after it: ``30m``.
+        carry: whether what earlier runs left over may be spent on top of the budget.
         settings: any other setting by its name: ``seed=1``, ``reserve="60J"``, ``recipes="prefix-1"``.
 
     Raises:
@@ -74,6 +77,7 @@ def run(
         parse_energy(budget) if budget is not None else None,
         parse_duration(duration) if duration is not None else None,
         attempts,
+        carry,
     )
     with libraries_as_before():
         return run_session(sourced, limits, observers=observers, stop=stop)

@@ -74,7 +74,7 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> RunPlan:
             hint="Leave --dry-run out, and limit the run: --attempts 1.",
         )
     reserve_uj = parse_energy(settings.attempt.reserve)
-    if budget_uj is not None and budget_uj < reserve_uj:
+    if budget_uj is not None and budget_uj <= reserve_uj:
         raise too_small(budget_uj, reserve_uj)
     recipes = chosen_recipes(settings, known=_computed_here(settings.model.model))
     name, splits = read_splits(settings)

@@ -6,14 +6,14 @@ refused by the task, with the digests of either; one that names none continues w
 
 from __future__ import annotations
 
-__all__ = ["begin", "check_folder", "check_origin", "stored_origins", "too_small"]
+__all__ = ["begin", "check_folder", "check_origin", "nothing_to_spend", "stored_origins", "too_small"]
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
 from cryoflux.data.prepared import store
-from cryoflux.errors import StateError, StateTamperedError, UsageError
+from cryoflux.errors import BudgetError, StateError, StateTamperedError, UsageError
 from cryoflux.files import write_atomic
 from cryoflux.log_state import LogState
 from cryoflux.quantities import format_energy
@@ -118,10 +118,30 @@ def check_origin(state: StateFolder, origins: Mapping[str, Origin], memory: LogS
 
 
 def too_small(budget_uj: int, reserve_uj: int, held_uj: int = 0) -> UsageError:
-    """The error about a budget that does not pay for one attempt."""
-    held = f"The bucket holds {format_energy(held_uj)} besides; an" if held_uj else "An"
+    """The error about a budget that does not pay for one attempt and for starting up.
+
+    Args:
+        budget_uj: what was to be granted, µJ.
+        reserve_uj: what an attempt reserves, µJ.
+        held_uj: what may be spent on top of it, µJ; below zero where an earlier run overdrew.
+    """
+    held = ""
+    if held_uj:
+        more = "more, left over" if held_uj > 0 else "less, which an earlier run overdrew"
+        held = f" There are {format_energy(abs(held_uj))} {more}."
     return UsageError(
-        f"A budget of {format_energy(budget_uj)} is smaller than one attempt.",
-        why=f"{held} attempt reserves {format_energy(reserve_uj)} before it starts.",
+        f"A budget of {format_energy(budget_uj)} is smaller than what a run of one attempt costs.",
+        why=f"An attempt reserves {format_energy(reserve_uj)} before it starts, and starting up is paid from "
+        f"the same budget.{held}",
         hint="Raise --budget, or lower --reserve.",
+    )
+
+
+def nothing_to_spend(held_uj: int, reserve_uj: int) -> BudgetError:
+    """The error of a run that was granted nothing, and whose account holds too little for an attempt."""
+    reserve = format_energy(reserve_uj)
+    return BudgetError(
+        f"The bucket holds {format_energy(held_uj)}; one attempt reserves {reserve}.",
+        why="Starting up is paid from the same joules. Nothing was tried and nothing was spent.",
+        hint="Grant more: cryoflux run --budget 2kJ.",
     )

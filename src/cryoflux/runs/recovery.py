@@ -1,8 +1,9 @@
 """What the next run does about a run that died: nothing is left open, lost or counted twice.
 
 1. Every intent without a receipt gets one: ``aborted``, charged with what its reservation had spent.
-2. The head links follow the log.
-3. Drafts, and versions that no entry names, are thrown away.
+2. Its session is settled and written down.
+3. The head links follow the log.
+4. Drafts, and versions that no entry names, are thrown away.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cryoflux.log_state import LogState, OpenIntent
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Cause, Receipt
+from cryoflux.runs.open_session import close_dead_session
 
 
 def read_log(log: ReceiptLog) -> tuple[LogState, set[str]]:
@@ -50,6 +52,7 @@ def recover(context: Context, named: set[str]) -> list[Receipt]:
         StateError: an open attempt is of a task that is not at work in this run.
     """
     closed = [_close(context, opened) for opened in list(context.memory.open.values())]
+    close_dead_session(context)
     context.versions.discard_drafts()
     heads = {opened.task.head.digest for opened in context.tasks.values()}
     heads |= {known.head.digest for known in context.memory.tasks.values()}

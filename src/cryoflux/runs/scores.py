@@ -5,7 +5,7 @@ No decision ever looks at the audit set. It is evaluated here, once a version, o
 
 from __future__ import annotations
 
-__all__ = ["Change", "Scores", "audit_scores", "holdout_scores"]
+__all__ = ["Change", "Scores", "audit_known", "audit_scores", "holdout_scores"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,6 +57,11 @@ def holdout_scores(context: Context, opened: Opened, first: Version) -> Change:
     versions = (first, opened.task.head)
     before, after = (_known(context, opened, version, opened.used) for version in versions)
     return _scores(opened, before), _scores(opened, after)
+
+
+def audit_known(context: Context, opened: Opened, version: Version) -> bool:
+    """Whether a version has been evaluated on the audit set."""
+    return _known(context, opened, version, "audit") is not None
 
 
 def audit_scores(

@@ -2,7 +2,8 @@
 
 The order of opening is the order of trust: inputs are checked before anything is written; the state
 is locked; the meter starts; the log is checked; witnesses, where they are required, have seen it; what a
-dead run left open is closed; only then are joules granted and spent.
+dead run left open is closed; only then are joules granted and spent. What it spends beside its attempts is
+charged to its session (`open_session`), from its start on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ __all__ = ["run", "task_list"]
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,17 +25,26 @@ from cryoflux.data.prepared import open_prepared
 from cryoflux.decision.rules import BUDGETED
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.energy.local_agent import LocalAgent
-from cryoflux.errors import StateError, UsageError
+from cryoflux.errors import CryoFluxError, StateError, UsageError
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.files import lock_exclusively
 from cryoflux.log_state import LogState
 from cryoflux.quantities import MICRO, NANO, Tier, parse_energy
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Rule
 from cryoflux.registry.versions import Versions
-from cryoflux.runs.inputs import begin, check_folder, check_origin, stored_origins, too_small
+from cryoflux.runs.inputs import (
+    begin,
+    check_folder,
+    check_origin,
+    nothing_to_spend,
+    stored_origins,
+    too_small,
+)
+from cryoflux.runs.open_session import OpenSession, Started
 from cryoflux.runs.recovery import read_log, recover
-from cryoflux.runs.spending import RunLimits, Summary, spend
+from cryoflux.runs.spending import RunLimits, Summary, closing_uj, spend
 from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Beginning, Origin, Task, Workplace
@@ -52,6 +62,7 @@ def run(
     observers: Sequence[RunObserver] = (),
     stop: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    started: Started | None = None,
 ) -> Summary:
     """Spend the budget.
 
@@ -61,12 +72,14 @@ def run(
         observers: are told everything, in frozen values; must not raise.
         stop: asked between training steps and batches whether to end now.
         now: wall time, UTC; a label.
+        started: when what the run is charged for began; with this call where it is none.
 
     Raises:
         CryoFluxError: the run cannot start or cannot go on; what happened until then is recorded.
     """
+    started, began = started or Started.now(), time.monotonic()
     settings, observer = sourced.settings, Observers(observers)
-    state, began = StateFolder(Path(settings.run.state)), time.monotonic()
+    state = StateFolder(Path(settings.run.state))
     tasks = [kind.from_settings(sourced) for kind in _kinds(settings)]
     origins = stored_origins(state)
     _check_budget(settings, limits, new=not origins)
@@ -100,19 +113,36 @@ def run(
             witnessing=witnessing,
         )
         _recover(context, named, observer)
-        spendable = 0 if stop() else _grant(settings, agent, limits)
-        observer.opened(_opening(context, origins, spendable))
-        summary = spend(context, limits, observer, began, spendable)
-        _show_last_head(witnessing, observer)
-        return summary
+        session = None if stop() else OpenSession(context, _grant(settings, agent, limits), started)
+        return _spend(context, limits, observer, began, session, origins)
 
 
 def _recover(context: Context, named: set[str], observer: RunObserver) -> None:
-    """Close what a dead run left open, then load what no attempt shall be charged for."""
     for receipt in recover(context, named):
         observer.recovered(receipt)
-    for one in context.tasks.values():
-        one.task.warm_up(one.part)
+
+
+def _spend(
+    context: Context,
+    limits: RunLimits,
+    observer: RunObserver,
+    began: float,
+    session: OpenSession | None,
+    origins: Mapping[str, Origin],
+) -> Summary:
+    """Load what no attempt shall be charged for, and spend; however it ends, the log says what it cost."""
+    try:
+        for one in context.tasks.values():
+            one.task.warm_up(one.part)
+        observer.opened(_opening(context, origins, session))
+        summary = spend(context, limits, observer, began, session)
+    except CryoFluxError:
+        if session is not None and not session.ended:
+            with suppress(CryoFluxError):  # the next run settles and records it
+                session.end(SessionEnd.FAILED)
+        raise
+    _show_last_head(context.witnessing, observer)
+    return summary
 
 
 def _show_last_head(witnessing: Witnessing | None, observer: RunObserver) -> None:
@@ -154,7 +184,7 @@ def _check_budget(settings: Settings, limits: RunLimits, *, new: bool) -> None:
             why="CryoFlux spends the joules that it is granted, and no others.",
             hint="Grant some: cryoflux run --budget 2kJ.",
         )
-    if limits.budget_uj is not None and limits.budget_uj < reserve_uj and new:
+    if limits.budget_uj is not None and limits.budget_uj <= reserve_uj and not limits.carry:
         raise too_small(limits.budget_uj, reserve_uj)
 
 
@@ -297,25 +327,38 @@ def _rule(settings: Settings, promised_ppm: int | None) -> Rule:
 
 
 def _grant(settings: Settings, agent: JouleAgent, limits: RunLimits) -> int:
-    """Grant the budget and return what this run may spend, µJ."""
+    """Grant the budget and return what this run may spend, everything counted, µJ."""
     held_uj, reserve_uj = agent.bucket_uj(), parse_energy(settings.attempt.reserve)
+    budget_uj = limits.budget_uj
+    if budget_uj is None:
+        if held_uj <= reserve_uj:
+            raise nothing_to_spend(held_uj, reserve_uj)
+        return held_uj
     # A shared bucket, or one that is credited as energy is metered, also holds what others count on.
     only_ours = not settings.agent.agent and settings.energy.credit == "grant"
-    if limits.budget_uj is None:
-        return held_uj
-    spendable_uj = held_uj + limits.budget_uj if only_ours else limits.budget_uj
-    if spendable_uj < reserve_uj:
-        raise too_small(limits.budget_uj, reserve_uj, held_uj)
-    agent.grant(limits.budget_uj, request_id=f"run-{secrets.token_hex(8)}", note="cryoflux run --budget")
+    if limits.carry and not only_ours:
+        raise UsageError(
+            "--carry is for the account of a state that spends only what it was granted.",
+            why="This one holds joules that others count on, too.",
+            hint="Leave it out, and grant what the run may spend: --budget 2kJ.",
+        )
+    # What an earlier run overdrew is paid first.
+    spendable_uj = held_uj + budget_uj if limits.carry else min(budget_uj, held_uj + budget_uj)
+    if spendable_uj <= reserve_uj:
+        raise too_small(budget_uj, reserve_uj, spendable_uj - budget_uj)
+    agent.grant(budget_uj, request_id=f"run-{secrets.token_hex(8)}", note="cryoflux run --budget")
     return spendable_uj
 
 
-def _opening(context: Context, origins: Mapping[str, Origin], spendable_uj: int) -> Opening:
+def _opening(context: Context, origins: Mapping[str, Origin], session: OpenSession | None) -> Opening:
     seen = context.witnessing
+    firsts = {name: opened.task.head for name, opened in context.tasks.items()}
     return Opening(
         state=context.state.path,
         sample=context.agent.sample(),
-        spendable_uj=spendable_uj,
+        spendable_uj=session.budget_uj if session is not None else 0,
+        startup=session.spent() if session is not None else None,
+        closing_uj=closing_uj(context, firsts),
         reserve_uj=context.terms.reserve_uj,
         policy=context.terms.policy,
         tasks=tuple(_begun(context, opened, origins[name]) for name, opened in context.tasks.items()),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Ended", "RunLimits", "Summary", "TaskSummary", "spend"]
+__all__ = ["Ended", "RunLimits", "Summary", "TaskSummary", "closing_uj", "spend"]
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,14 +15,18 @@ from cryoflux.attempt.orchestrator import run_attempt
 from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO, Energy, format_energy
+from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Cause, Metric, Outcome
 from cryoflux.registry.versions import Version
-from cryoflux.runs.scores import Change, audit_scores, holdout_scores
+from cryoflux.runs.open_session import OpenSession
+from cryoflux.runs.scores import Change, audit_known, audit_scores, holdout_scores
 from cryoflux.runs.watch import RunObserver
 from cryoflux.scheduling.policy import Plateau
 from cryoflux.sentences import say
 
 Ended = Literal["budget", "attempts", "time", "interrupted", "plateau"]
+_SLACK = 20
+"""an attempt may overdraw its reservation by the share; the audit at the end is not called off for that"""
 _MILESTONE = 10
 """looks at the holdout after which the audit set is consulted, so that drift by reuse is seen"""
 _MOST_EXHAUSTED = 2
@@ -33,9 +38,11 @@ class RunLimits:
     """When a run ends."""
 
     budget_uj: int | None = None
-    """granted on top of what the account holds, µJ"""
+    """all that the run may spend, attempts and everything else, µJ; none to spend what is held"""
     seconds: float | None = None
     attempts: int | None = None
+    carry: bool = False
+    """whether what earlier runs left over may be spent on top of the budget"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +73,9 @@ class Summary:
     spent: Energy | None
     """charged to this run's attempts"""
     overhead: Energy | None
-    """this process's energy outside its attempts; none where nobody can tell"""
+    """charged to this run beside its attempts: starting up, data, the audit set; none where it never began"""
     spendable_uj: int
-    """what the run could spend, µJ"""
+    """what the run could spend, everything counted, µJ"""
     remaining_uj: int
     tasks: tuple[TaskSummary, ...]
     state: Path
@@ -81,6 +88,16 @@ class Summary:
     """CPU-seconds of this process for evaluating the audit set"""
 
     @property
+    def all_in(self) -> Energy | None:
+        """All that the run was charged: its attempts and everything beside them; none where nothing was."""
+        return Energy.total(part for part in (self.spent, self.overhead) if part is not None)
+
+    @property
+    def unspent_uj(self) -> int:
+        """What is left of what the run could spend, µJ."""
+        return max(0, self.spendable_uj - (self.all_in.uj if self.all_in else 0))
+
+    @property
     def first(self) -> TaskSummary:
         """The task that the run is about, where it is about one."""
         return self.tasks[0]
@@ -91,6 +108,7 @@ class _Run:
     """A run in progress."""
 
     context: Context
+    session: OpenSession | None
     observer: RunObserver
     firsts: dict[str, Version]
     """task → its head before the run"""
@@ -102,7 +120,7 @@ class _Run:
 
 
 def spend(
-    context: Context, limits: RunLimits, observer: RunObserver, began: float, spendable_uj: int
+    context: Context, limits: RunLimits, observer: RunObserver, began: float, session: OpenSession | None
 ) -> Summary:
     """Make attempts until budget, time or their number is used up, or somebody asks to stop.
 
@@ -111,14 +129,14 @@ def spend(
         limits: when to end.
         observer: is told of every attempt.
         began: when the run began, monotonic seconds.
-        spendable_uj: what the run may spend, µJ.
+        session: what it may spend, and pays from beside its attempts; none where it was stopped before.
 
     Raises:
         BudgetError: the joules do not reach for one attempt.
     """
     firsts = {name: opened.task.head for name, opened in context.tasks.items()}
-    run, reason = _Run(context, observer, firsts, []), ""
-    while (ended := _ended(run, limits, began, spendable_uj)) is None:
+    run, reason = _Run(context, session, observer, firsts, []), ""
+    while (ended := _ended(run, limits, began)) is None:
         _tell_rotated(run)
         record = run_attempt(context)
         if isinstance(record, Plateau):
@@ -126,8 +144,11 @@ def spend(
             ended, reason = "plateau", say(record.reason)
             break
         _note(run, record)
-    _check_paid(run, ended)
-    return _summary(run, ended, reason, spendable_uj)
+    if (unpaid := _unpaid(run, ended)) is not None:
+        if session is not None:
+            session.end(SessionEnd.BUDGET)
+        raise unpaid
+    return _summary(run, ended, reason)
 
 
 def _tell_rotated(run: _Run) -> None:
@@ -159,12 +180,13 @@ def _looks(opened: Opened) -> int:
     return known.tally(opened.data.file_digests[opened.used]).looks if known is not None else 0
 
 
-def _summary(run: _Run, ended: Ended, reason: str, spendable_uj: int) -> Summary:
-    context, records = run.context, run.records
+def _summary(run: _Run, ended: Ended, reason: str) -> Summary:
+    context, records, session = run.context, run.records, run.session
     start = time.process_time()
-    tasks = tuple(
-        _task_summary(run, opened, quick=ended == "interrupted") for opened in context.tasks.values()
-    )
+    quick = ended == "interrupted" or not _pays_for_audit(run)
+    tasks = tuple(_task_summary(run, opened, quick=quick) for opened in context.tasks.values())
+    audit_cpu_s = run.audit_cpu_s + time.process_time() - start
+    overhead = session.end(SessionEnd(ended)) if session is not None else None
     outcomes = [record.receipt.outcome for record in records]
     return Summary(
         attempts=len(records),
@@ -173,15 +195,15 @@ def _summary(run: _Run, ended: Ended, reason: str, spendable_uj: int) -> Summary
         undecided=outcomes.count(Outcome.UNDECIDED),
         aborted=outcomes.count(Outcome.ABORTED),
         spent=run.spent,
-        overhead=_overhead(context, run.spent),
-        spendable_uj=spendable_uj,
+        overhead=overhead,
+        spendable_uj=session.budget_uj if session is not None else 0,
         remaining_uj=context.agent.bucket_uj(),
         tasks=tasks,
         state=context.state.path,
         ended=ended,
         saved_uj=sum(record.saved_uj for record in records),
         reason=reason,
-        audit_cpu_s=run.audit_cpu_s + time.process_time() - start,
+        audit_cpu_s=audit_cpu_s,
     )
 
 
@@ -207,16 +229,18 @@ def _exhausted(record: AttemptRecord) -> bool:
     return record.receipt.cause is Cause.EXHAUSTED
 
 
-def _check_paid(run: _Run, ended: Ended) -> None:
+def _unpaid(run: _Run, ended: Ended) -> BudgetError | None:
+    """The error of a run whose joules reached for nothing; none where they did."""
     dry = sum(map(_exhausted, run.records))
     unpaid = ended == "budget" or (ended == "plateau" and run.records)
-    if unpaid and dry == len(run.records):
-        raise _too_little(run.context, dry)
+    if not unpaid or dry != len(run.records):
+        return None
+    return _too_little(run, dry)
 
 
-def _ended(run: _Run, limits: RunLimits, began: float, spendable_uj: int) -> Ended | None:
+def _ended(run: _Run, limits: RunLimits, began: float) -> Ended | None:
     context, records = run.context, run.records
-    if context.stop():
+    if context.stop() or run.session is None:
         return "interrupted"
     if limits.attempts is not None and len(records) >= limits.attempts:
         return "attempts"
@@ -225,19 +249,40 @@ def _ended(run: _Run, limits: RunLimits, began: float, spendable_uj: int) -> End
     most = _MOST_EXHAUSTED * sum(len(o.task.arms(o.drawn, o.part)) for o in context.tasks.values())
     if len(records) >= most and all(map(_exhausted, records[-most:])):
         return "budget"
-    left_uj = spendable_uj - (run.spent.uj if run.spent else 0)
+    left_uj = _left_uj(run) - closing_uj(context, run.firsts)
     affordable = min(left_uj, context.agent.bucket_uj()) >= context.terms.reserve_uj
     return None if affordable else "budget"
 
 
-def _overhead(context: Context, spent: Energy | None) -> Energy | None:
-    own = context.agent.sample().own
-    if own is None:
-        return None
-    uj = max(0, own.uj - (spent.uj if spent else 0))
-    lo = max(0, own.lo_uj - (spent.lo_uj if spent else 0))
-    hi = max(0, own.hi_uj - (spent.hi_uj if spent else 0))
-    return Energy(uj, min(lo, uj), max(hi, uj), own.tier, own.flags)
+def _left_uj(run: _Run) -> int:
+    """What may still be spent, everything counted, µJ."""
+    if run.session is None:
+        return 0
+    return run.session.budget_uj - run.session.spent().uj - (run.spent.uj if run.spent else 0)
+
+
+def closing_uj(context: Context, firsts: Mapping[str, Version]) -> int:
+    """What evaluating the audit set at the end should cost, should one more update be kept, µJ; modelled.
+
+    Args:
+        context: the run.
+        firsts: task → its head before the run.
+    """
+    total = 0
+    for name, opened in context.tasks.items():
+        versions = 1 + (not audit_known(context, opened, firsts[name]))
+        total += versions * opened.task.evaluation_uj("audit")
+    return total
+
+
+def _pays_for_audit(run: _Run) -> bool:
+    """Whether what is left pays for the audit set; whether an update was kept is known by now."""
+    needed_uj = 0
+    for name, opened in run.context.tasks.items():
+        versions = {version.digest: version for version in (run.firsts[name], opened.task.head)}
+        unknown = sum(not audit_known(run.context, opened, version) for version in versions.values())
+        needed_uj += unknown * opened.task.evaluation_uj("audit")
+    return needed_uj <= _left_uj(run) + run.context.terms.reserve_uj // _SLACK
 
 
 def _enough(context: Context) -> int:
@@ -251,7 +296,8 @@ def _enough(context: Context) -> int:
     return max(1, round(4 * dearest / MICRO))
 
 
-def _too_little(context: Context, dry: int) -> BudgetError:
+def _too_little(run: _Run, dry: int) -> BudgetError:
+    context, session = run.context, run.session
     reserve = format_energy(context.terms.reserve_uj)
     if dry:
         return BudgetError(
@@ -259,8 +305,14 @@ def _too_little(context: Context, dry: int) -> BudgetError:
             why="What they used is charged and recorded; nothing was kept.",
             hint=f"Raise the reservation, for example --reserve {_enough(context)}J, or lower --max-tokens.",
         )
+    if session is None:
+        raise ValueError("a run that may spend nothing is no run whose joules do not reach")
+    begun_uj, end_uj = session.spent().uj, closing_uj(context, run.firsts)
+    needed_j = -(-(begun_uj + end_uj + context.terms.reserve_uj) // MICRO)
+    budget_j = -(-needed_j * 3 // 200) * 100  # half as much again, for the next attempts
     return BudgetError(
-        f"The bucket holds {format_energy(context.agent.bucket_uj())}; one attempt reserves {reserve}.",
-        why="Nothing was tried and nothing was spent.",
-        hint="Grant more: cryoflux run --budget 2kJ.",
+        f"{format_energy(session.budget_uj)} do not pay for one attempt and for what a run costs besides.",
+        why=f"Starting up took {format_energy(begun_uj)}, charged and recorded; an attempt reserves "
+        f"{reserve}, and evaluating the audit set at the end would take about {format_energy(end_uj)}.",
+        hint=f"Grant at least {needed_j} J: cryoflux run --budget {budget_j}J.",
     )

@@ -13,6 +13,7 @@ from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.attempt.watch import Observer, Step
 from cryoflux.decision.rules import Thresholds
 from cryoflux.energy.interface import Sample
+from cryoflux.quantities import Energy
 from cryoflux.receipts.statement import Metric, Receipt, Rule
 from cryoflux.runs.scores import Change
 from cryoflux.scheduling.policy import Choice, Plateau
@@ -64,7 +65,11 @@ class Opening:
     state: Path
     sample: Sample
     spendable_uj: int
-    """µJ that it may spend"""
+    """µJ that it may spend, everything counted"""
+    startup: Energy | None
+    """what starting up was charged already; none where nothing is to be spent"""
+    closing_uj: int
+    """µJ that evaluating the audit set at the end should take; modelled"""
     reserve_uj: int
     """µJ that an attempt takes"""
     policy: str

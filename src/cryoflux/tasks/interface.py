@@ -251,6 +251,10 @@ class Task(ABC):
         """What a reservation has to hold back for evaluating and merging an update, µJ."""
         return self._evaluate_uj + self._apply_uj or round(_FIRST_SHARE * reserve_uj)
 
+    def evaluation_uj(self, part: str) -> int:  # noqa: ARG002
+        """What evaluating a version on a set should cost outside of attempts, µJ; a guess before one was."""
+        return self._evaluate_uj
+
     def evaluated(self, arm: str, part: str, uj: int, share: float) -> None:  # noqa: ARG002
         """Learn what evaluating cost.
 

@@ -16,10 +16,13 @@ from typing import ClassVar
 from msgspec import field
 
 from cryoflux.energy.account.audit import Held
+from cryoflux.energy.interface import SESSION
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.checkpoint import origin_of
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Base, EnergyFigure, Outcome, Receipt
 from cryoflux.state import StateFolder
 from cryoflux.verification.locating import tensor_spans
@@ -27,7 +30,7 @@ from cryoflux.verification.material import ACCOUNT, Material
 from cryoflux.verification.plausible import implausible, trained_weights
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, failed, unknown
 from cryoflux.verification.sections import Sections
-from cryoflux.verification.settlements import Settlements, SignedStatements
+from cryoflux.verification.settlements import Metered, Settlements, SignedStatements, metered
 from cryoflux.verification.signature_pool import SignaturePool
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
@@ -42,6 +45,11 @@ _EDITED = "one of the two was rolled back or edited"
 class _Spent(Tally):
     receipts: int = 0
     total_uj: int = 0
+    sessions: int = 0
+    beside_uj: int = 0
+    """what sessions were charged beside their attempts"""
+    recorded: int = 0
+    """entries up to the last one of a session"""
     tiers: dict[str, int] = field(default_factory=dict)
     """tier → receipts"""
     assurance: set[str] = field(default_factory=set)
@@ -84,16 +92,35 @@ class Joules(Fold):
             self.tally.shared |= intent.meter == "daemon"
         elif (paired := seen.paired) is not None:
             self._take_receipt(paired)
+        elif (session := seen.entry.session) is not None:
+            self._take_session(seen.entry, session)
+
+    def _take_session(self, entry: Entry, session: Session) -> None:
+        """Look at what a run spent beside its attempts."""
+        said, tally = Metered(entry, session.id, session.energy, session.meter), self.tally
+        tally.sessions += 1
+        tally.beside_uj += session.energy.microjoules
+        tally.recorded = entry.index + 1
+        tally.assurance.add(session.energy.assurance)
+        tally.shared |= session.meter == "daemon"
+        self.findings.fail(entry, _impossible(session.energy))
+        self._settlements.take(said, tally.signed)
+        tally.embedded |= session.meter == "embedded"
+        if self._account is not None:
+            held = self._account.explain(session.id)
+            if session.meter == "embedded":
+                self.findings.fail(entry, self._charged(said, held))
 
     def _take_receipt(self, paired: Paired) -> None:
         receipt, figure, tally = paired.receipt, paired.receipt.energy, self.tally
+        said = metered(paired)
         tally.receipts += 1
         tally.total_uj += figure.microjoules
         tally.tiers[figure.tier.value] = tally.tiers.get(figure.tier.value, 0) + 1
         tally.assurance.add(figure.assurance)
         self.findings.fail(paired, _impossible(figure))
         self.findings.ask(paired, _odd(receipt))
-        window_ns = self._settlements.take(paired, tally.signed)
+        window_ns = self._settlements.take(said, tally.signed)
         parameters, weights = self._work(receipt)
         box = implausible(paired.name, receipt, parameters=parameters, weights=weights, window_ns=window_ns)
         self.findings.extend(box)
@@ -102,7 +129,7 @@ class Joules(Fold):
         if self._account is not None:
             held = self._account.explain(receipt.task.id)
             if here:
-                self.findings.fail(paired, self._charged(receipt, held))
+                self.findings.fail(paired, self._charged(said, held))
 
     def _work(self, receipt: Receipt) -> tuple[int, int]:
         """Trained parameters, and weights of the modules that were trained."""
@@ -131,9 +158,9 @@ class Joules(Fold):
             self._weights = base, {span.name: span.elements for span in spans}
         return self._weights[1]
 
-    def _charged(self, receipt: Receipt, held: Held | None) -> Iterator[str]:
-        """Where the account says another thing than a receipt."""
-        task, figure = receipt.task.id, receipt.energy
+    def _charged(self, said: Metered, held: Held | None) -> Iterator[str]:
+        """Where the account says another thing than an entry of the log."""
+        task, figure = said.request, said.figure
         if _ELSEWHERE in figure.flags:
             return  # another meter closed it, and this account settles what it holds of it later, or never
         if _NEVER in figure.flags:
@@ -145,8 +172,8 @@ class Joules(Fold):
         elif held.uj is None:
             yield f"{ACCOUNT} has not settled {task}; {_EDITED}"
         elif held.uj != figure.microjoules:
-            said = f"says {figure.microjoules} µJ, but {ACCOUNT} settled {task} at {held.uj} µJ"
-            yield f"{said}; {_EDITED}"
+            found = f"says {figure.microjoules} µJ, but {ACCOUNT} settled {task} at {held.uj} µJ"
+            yield f"{found}; {_EDITED}"
 
     def _never_reserved(self, held: Held | None) -> Iterator[str]:
         if held is not None:
@@ -164,8 +191,11 @@ class Joules(Fold):
         measured = ", ".join(f"{count} {tier}" for tier, count in sorted(tally.tiers.items()))
         agreed = "; the account was charged the same" if self._account is not None else ""
         signed = tally.signed.count
-        by_meter = f"; {signed} of {tally.receipts} signed by the meter" if signed else ""
+        by_meter = f"; {signed} of {tally.receipts + tally.sessions} signed by the meter" if signed else ""
         words = " and ".join(sorted(tally.assurance)) or "self-reported"
+        if tally.sessions:
+            beside, all_in = format_energy(tally.beside_uj), format_energy(tally.total_uj + tally.beside_uj)
+            total = f"{total} in attempts and {beside} beside them in {tally.sessions} sessions, {all_in}"
         detail = f"{total} in all, {words}; tiers: {measured or 'no receipts'}{agreed}{by_meter}"
         return self.findings.conclude(ENERGY, detail)
 
@@ -183,12 +213,21 @@ class Joules(Fold):
                     yield from self._charged_for_nothing(held)
 
     def _charged_for_nothing(self, held: Held) -> Iterator[Finding]:
+        if held.request_id.startswith(SESSION) and self._unrecorded(held.request_id):
+            detail = f"charged {held.request_id}, which is not in the log yet: the next run adds it"
+            yield unknown(ACCOUNT, detail)
+            return
         # An account that a daemon kept has served others too; it says which log an attempt was of.
         charged = f"charged {held.request_id}, which has no receipt"
         if not self.tally.shared or held.log == self._origin:
             yield failed(ACCOUNT, f"{charged}: {_EDITED}")
         elif not held.log:
             yield unknown(ACCOUNT, f"{charged} here; maybe it is another's")
+
+    def _unrecorded(self, session: str) -> bool:
+        """Whether a run may have died between its last charge and its last entry."""
+        opened_at = session.rpartition("_")[2]
+        return opened_at.isascii() and opened_at.isdigit() and int(opened_at) >= self.tally.recorded
 
 
 def _impossible(figure: EnergyFigure) -> Iterator[str]:

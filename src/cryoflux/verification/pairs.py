@@ -16,7 +16,9 @@ from typing import ClassVar
 
 from msgspec import field
 
+from cryoflux.energy.interface import SESSION
 from cryoflux.log_state import LogState, OpenIntent
+from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Cause, Intent, Outcome, Receipt, Training
 from cryoflux.verification.result import Check, Finding, NumberedStep, failed, unknown
 from cryoflux.verification.sections import Sections
@@ -27,6 +29,7 @@ PAIRS = NumberedStep(5, "every attempt was announced")
 
 class _Announced(Tally):
     paired: int = 0
+    sessions: int = 0
     strange: dict[str, int] = field(default_factory=dict)
     """kind of section that nobody here can check → receipts"""
 
@@ -57,6 +60,9 @@ class Pairs(Fold):
                 self.findings.add(failed(_name(opened), detail))
         elif seen.paired is not None:
             self._take_receipt(seen.paired)
+        elif (session := seen.entry.session) is not None:
+            self.tally.sessions += 1
+            self.findings.fail(seen, _session(session, memory))
 
     def _take_receipt(self, paired: Paired) -> None:
         if paired.opened is None:
@@ -89,7 +95,8 @@ class Pairs(Fold):
         for kind, count in self.tally.strange.items():
             detail = f"{count} receipts have it, and nothing here can check it: name its task with --task"
             self.findings.add(unknown(f"section {kind}", detail))
-        return self.findings.conclude(PAIRS, f"{self.tally.paired} receipts, each with its intent")
+        sessions = f", in {self.tally.sessions} sessions" if self.tally.sessions else ""
+        return self.findings.conclude(PAIRS, f"{self.tally.paired} receipts, each with its intent{sessions}")
 
 
 _MOST_KINDS = 64
@@ -103,6 +110,19 @@ def _misnamed(intent: Intent, version: int) -> Iterator[str]:
     # Of two attempts with one name, both could show the meter's statement of one reservation.
     if version > 1 and not intent.task.id.endswith(f"_{intent.sequence}"):
         yield "its id does not end in its place in the log"
+
+
+def _session(session: Session, memory: LogState) -> Iterator[str]:
+    """What is wrong with the attempts that a session says are its own: no other session has them."""
+    if not session.id.startswith(SESSION) or not session.id.endswith(f"_{session.opened_at}"):
+        yield "its id does not end in its place in the log"
+    if not memory.session_end <= session.opened_at <= memory.size:
+        yield f"says that it began at entry {session.opened_at}, which is not behind the session before it"
+    last = session.first_attempt + session.attempts - 1
+    if session.first_attempt <= memory.accounted or last != memory.attempts:
+        said = f"says that its attempts are #{session.first_attempt} to #{last}"
+        since = f"#{memory.accounted + 1} to #{memory.attempts}"
+        yield f"{said}, but those since the session before it are {since}"
 
 
 def _differences(paired: Paired, intent: Intent) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Settlements", "SignedStatements"]
+__all__ = ["Metered", "Settlements", "SignedStatements", "metered"]
 
 import base64
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from cryoflux.energy.account.settlement import SettlementStatement, parse_settlement
 from cryoflux.errors import VerificationError
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import EnergyFigure
 from cryoflux.signing.keys import raw_public_key
 from cryoflux.verification.material import Material
@@ -20,6 +21,28 @@ from cryoflux.verification.signature_pool import SignaturePool
 from cryoflux.verification.walk import Paired
 
 _NO_SETTLEMENT = frozenset({"never-reserved", "settled-elsewhere"})
+
+
+class Metered(Struct, frozen=True):
+    """An entry that says what something was charged: a receipt, or a session."""
+
+    entry: Entry
+    request: str
+    """by which the account and the meter know it"""
+    figure: EnergyFigure
+    meter: str
+    """``embedded`` or ``daemon``; empty where nobody knows"""
+
+    @property
+    def name(self) -> str:
+        """How a finding names it."""
+        return self.entry.name
+
+
+def metered(paired: Paired) -> Metered:
+    """What a receipt says that its attempt was charged."""
+    meter = paired.intent.meter if paired.intent is not None else ""
+    return Metered(paired.entry, paired.receipt.task.id, paired.receipt.energy, meter)
 
 
 class SignedStatements(Struct):
@@ -43,62 +66,62 @@ class Settlements:
         key = material.meter_key
         self._known = base64.b64encode(raw_public_key(key)).decode() if key else ""
 
-    def take(self, paired: Paired, signed: SignedStatements) -> int:
-        """Look at the statement of the next receipt; how long it says to have metered, ns, or 0.
+    def take(self, said: Metered, signed: SignedStatements) -> int:
+        """Look at the statement of the next figure; how long it says to have metered, ns, or 0.
 
         Args:
-            paired: the receipt.
+            said: the figure, of a receipt or a session.
             signed: the statements before it.
         """
-        figure = paired.receipt.energy
+        figure = said.figure
         if not figure.settlement:
             if signed.count and not _NO_SETTLEMENT & set(figure.flags):
                 self._findings.add(
-                    failed(paired.name, "lacks the meter's statement, which earlier receipts have")
+                    failed(said.name, "lacks the meter's statement, which earlier receipts have")
                 )
             return 0
         try:
             parsed = parse_settlement(figure.settlement)
         except VerificationError as error:
-            self._findings.add(failed(paired.name, error.what))
+            self._findings.add(failed(said.name, error.what))
             return 0
         statement = parsed.statement
-        bad = failed(paired.name, "The meter's statement was not signed by the key that it names.")
+        bad = failed(said.name, "The meter's statement was not signed by the key that it names.")
         self._pool.check(parsed.key, parsed.message, parsed.signature, partial(self._findings.add, bad))
-        self._findings.fail(paired, _differences(paired, statement))
-        self._once(paired, statement, signed)
-        self._check_key(paired, statement)
+        self._findings.fail(said, _differences(said, statement))
+        self._once(said, statement, signed)
+        self._check_key(said, statement)
         signed.count += 1
         return statement.window_nanoseconds
 
-    def _once(self, paired: Paired, statement: SettlementStatement, signed: SignedStatements) -> None:
-        if paired.entry.version > 1:
+    def _once(self, said: Metered, statement: SettlementStatement, signed: SignedStatements) -> None:
+        if said.entry.version > 1:
             return
-        other = signed.places.setdefault(statement.reservation, paired.entry.index)
-        if other != paired.entry.index:
+        other = signed.places.setdefault(statement.reservation, said.entry.index)
+        if other != said.entry.index:
             detail = f"shows the meter's statement of entry {other} again"
-            self._findings.add(failed(paired.name, detail))
+            self._findings.add(failed(said.name, detail))
 
-    def _check_key(self, paired: Paired, statement: SettlementStatement) -> None:
+    def _check_key(self, said: Metered, statement: SettlementStatement) -> None:
         if not self._known or statement.meter_key == self._known:
             return
-        if paired.intent is not None and paired.intent.meter == "embedded":
+        if said.meter == "embedded":
             detail = "was metered under a key that is not this meter's"
-            self._findings.add(failed(paired.name, detail))
+            self._findings.add(failed(said.name, detail))
         else:
             detail = "was metered by a daemon whose key is not known here"
-            self._findings.add(unknown(paired.name, detail))
+            self._findings.add(unknown(said.name, detail))
 
 
-def _differences(paired: Paired, statement: SettlementStatement) -> Iterator[str]:
-    figure, charged = paired.receipt.energy, statement.charged
+def _differences(said: Metered, statement: SettlementStatement) -> Iterator[str]:
+    figure, charged = said.figure, statement.charged
     pairs = {
         "joules": (
             _joules(figure),
             (charged.microjoules, charged.lo_microjoules, charged.hi_microjoules),
         ),
         "reservation": (figure.reserved_microjoules, statement.reserved_microjoules),
-        "attempt": (paired.receipt.task.id, statement.request),
+        "attempt": (said.request, statement.request),
         "tier": (figure.tier, statement.tier),
         "flags": (figure.flags, statement.flags),
         "baseline": (figure.baseline, statement.baseline),
@@ -106,9 +129,9 @@ def _differences(paired: Paired, statement: SettlementStatement) -> Iterator[str
         "CPU time": (figure.cpu_microseconds, statement.cpu_microseconds),
         "sources": (sorted(figure.sources), sorted(statement.sources)),
     }
-    for name, (said, metered) in pairs.items():
-        if said != metered:
-            yield f"says another {name} ({said}) than the meter signed ({metered})"
+    for name, (told, signed) in pairs.items():
+        if told != signed:
+            yield f"says another {name} ({told}) than the meter signed ({signed})"
 
 
 def _joules(figure: EnergyFigure) -> tuple[int, int, int]:

@@ -197,4 +197,4 @@ def test_a_budget_that_is_too_small_is_told_with_what_is_held() -> None:
     alone, beside = too_small(5_000_000, 20_000_000), too_small(5_000_000, 20_000_000, 7_000_000)
     assert "5.0 J" in alone.what
     assert alone.why.startswith("An attempt reserves 20.0 J")
-    assert beside.why.startswith("The bucket holds 7.0 J besides; an attempt")
+    assert "7.0 J more, left over" in beside.why

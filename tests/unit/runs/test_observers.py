@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from cryoflux.attempt.watch import Observer
+from cryoflux.runs.open_session import OpenSession, Started
 from cryoflux.runs.spending import RunLimits, spend
 from cryoflux.runs.watch import Observers, RunObserver
 from small_context import BETTER, WORSE
@@ -53,7 +54,8 @@ def test_what_they_are_told_cannot_be_changed(run) -> None:
     observers = Observers([Everything("one", seen), Everything("two", seen)])
     run.change(observer=observers)
     run.task.plans = [BETTER, WORSE]
-    spend(run.context, RunLimits(attempts=2), observers, 0.0, 10**9)
+    session = OpenSession(run.context, 10**9, Started.now())
+    spend(run.context, RunLimits(attempts=2), observers, 0.0, session)
     events = [event for name, event, _ in seen if name == "one"]
     assert events == [event for name, event, _ in seen if name == "two"]
     assert set(events) >= {"step", "sampled", "chosen", "trained", "evaluated", "finished"}
@@ -70,7 +72,8 @@ def test_a_run_comes_to_the_same_with_observers_and_without(small, tmp_path_fact
         run = SmallRun(tmp_path_factory.mktemp("run"))
         run.change(observer=Observers(observers))
         run.task.plans = [WORSE, BETTER]
-        summary = spend(run.context, RunLimits(attempts=2), Observers(observers), 0.0, 10**9)
+        session = OpenSession(run.context, 10**9, Started.now())
+        summary = spend(run.context, RunLimits(attempts=2), Observers(observers), 0.0, session)
         said.append((summary.kept, summary.spent, [r.reason for r in run.receipts()]))
         run.close()
     assert said[0] == said[1]

@@ -150,13 +150,27 @@ def test_a_budget_that_pays_for_nothing_is_refused_before_anything_is_written(st
     assert not state.path.exists()
 
 
-def test_what_is_granted_adds_to_what_is_held(state) -> None:
-    first = ran(state, budget_j=60, attempts=1)
-    assert first.spendable_uj == 60 * MICRO
-    second = ran(state, budget_j=30, attempts=1)
-    assert second.spendable_uj == first.remaining_uj + 30 * MICRO
-    with pytest.raises(BudgetError):
+def test_a_budget_is_all_that_a_run_may_spend_unless_it_carries_over_what_is_left(state) -> None:
+    first = ran(state, budget_j=200, attempts=1)
+    assert first.spendable_uj == 200 * MICRO
+    assert first.remaining_uj == first.unspent_uj == 200 * MICRO - first.all_in.uj
+    second = ran(state, budget_j=150, attempts=1)
+    assert second.spendable_uj == 150 * MICRO
+    third = run(settings(state), RunLimits(50 * MICRO, attempts=1, carry=True))
+    assert third.spendable_uj == second.remaining_uj + 50 * MICRO
+    fourth = ran(state, budget_j=None, attempts=1)
+    assert fourth.spendable_uj == third.remaining_uj
+    with pytest.raises(BudgetError, match="one attempt reserves 900"):
         ran(state, budget_j=None, attempts=1, reserve="900J")
+
+
+def test_runs_and_account_agree_to_the_microjoule(state) -> None:
+    found = [ran(state, attempts=2), ran(state, attempts=1)]
+    written = [entry.session for entry in entries(state) if entry.session]
+    assert [said.energy.energy for said in written] == [one.overhead for one in found]
+    charged_uj = 2 * 400 * MICRO - found[-1].remaining_uj
+    assert sum(one.all_in.uj for one in found) == charged_uj
+    assert all(one.overhead.uj > 0 for one in found), "starting up costs something"
 
 
 def test_a_run_that_is_asked_to_stop_as_it_begins_is_granted_nothing(state) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO
+from cryoflux.runs.open_session import OpenSession, Started
 from cryoflux.runs.scores import Scores
 from cryoflux.runs.spending import RunLimits, Summary, spend
 from cryoflux.runs.watch import RunObserver
@@ -38,7 +39,8 @@ def spent(run: SmallRun, *plans: Made, observer: RunObserver | None = None, **li
     run.task.plans = list(plans)
     chosen = limits.pop("spendable_j", None)
     spendable_uj = run.agent.bucket_uj() if chosen is None else chosen * MICRO
-    return spend(run.context, RunLimits(**limits), observer or RunObserver(), time.monotonic(), spendable_uj)
+    session = OpenSession(run.context, spendable_uj, Started.now())
+    return spend(run.context, RunLimits(**limits), observer or RunObserver(), time.monotonic(), session)
 
 
 def test_it_ends_after_so_many_attempts_and_adds_them_up(run) -> None:
@@ -62,7 +64,7 @@ def test_a_run_of_no_attempts_came_to_nothing(run) -> None:
     summary = spent(run, attempts=0)
     assert (summary.attempts, summary.spent, summary.saved_uj) == (0, None, 0)
     assert summary.tasks[0].holdout == (None, None)
-    assert run.context.log.size == 0
+    assert run.intents() == []
 
 
 def test_it_ends_when_what_may_be_spent_pays_for_no_further_attempt(run) -> None:
@@ -79,12 +81,12 @@ def test_it_ends_when_the_bucket_pays_for_no_further_attempt(small) -> None:
 
 def test_a_bucket_that_pays_for_nothing_at_all_is_an_error(small) -> None:
     run = small(granted_j=19)
-    with pytest.raises(BudgetError, match=r"holds 19\.0 J; one attempt reserves 20\.0 J"):
+    with pytest.raises(BudgetError, match=r"19\.0 J do not pay for one attempt"):
         spent(run)
 
 
 def test_it_ends_when_its_time_is_up(run) -> None:
-    assert (spent(run, seconds=0.0).ended, run.context.log.size) == ("time", 0)
+    assert (spent(run, seconds=0.0).ended, run.intents()) == ("time", [])
 
 
 def test_it_ends_when_it_is_asked_to_and_reads_nothing_more(run) -> None:
@@ -122,13 +124,6 @@ def test_what_early_ends_saved_is_added_up(run) -> None:
     assert spent(run, WORSE, WORSE, BETTER, attempts=3).saved_uj == 4 * MICRO
 
 
-def test_energy_outside_of_attempts_is_told_apart(run) -> None:
-    run.machine.spend(5)
-    summary = spent(run, BETTER, attempts=1)
-    assert summary.overhead.uj == 5 * MICRO
-    assert summary.overhead.lo_uj <= summary.overhead.uj <= summary.overhead.hi_uj
-
-
 def test_after_ten_looks_both_sets_are_compared(run) -> None:
     log = Log()
     spent(run, BETTER, *[WORSE] * 10, observer=log, attempts=11)
@@ -153,7 +148,8 @@ def test_a_holdout_that_takes_over_is_told_once_though_another_task_has_its_turn
     run, log = small(ToyTask, OtherTask, rule=RULE.but(alpha_ppm=1_000_000)), Log()
     for opened in run.context.tasks.values():
         opened.task.plans = [WORSE] * 99
-    spend(run.context, RunLimits(attempts=12), log, time.monotonic(), 10**9)
+    session = OpenSession(run.context, 10**9, Started.now())
+    spend(run.context, RunLimits(attempts=12), log, time.monotonic(), session)
     before_the_last = [receipt.task.name for receipt in run.receipts()[:-1]]
     worn = [name for name in run.context.tasks if before_the_last.count(name) >= 4]
     assert worn

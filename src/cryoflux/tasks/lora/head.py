@@ -6,7 +6,7 @@ that learn. A new head exchanges the tensors that changed and keeps the rest.
 
 from __future__ import annotations
 
-__all__ = ["HeadModel"]
+__all__ = ["UJ_PER_GFLOP", "HeadModel"]
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from cryoflux.tasks.lora.lean import TrainingMaterial
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.pool import Pool
 
-_UJ_PER_GFLOP = 50_000
+UJ_PER_GFLOP = 50_000
 """a guess for a busy CPU core; the scheduler corrects it by what attempts were charged"""
 _F64_FACTOR = 4.0
 """how much dearer a float64 product is than one of training"""
@@ -189,8 +189,8 @@ class HeadModel:
             tokens = self.examples("train")[1]
             mean = int(tokens.starts[-1]) / len(tokens)
             trained = 6e-9 * self.parameters() * mean * recipe.max_steps * recipe.batch_size
-            return round((trained + evaluated) * _UJ_PER_GFLOP)
-        return round((self._training_gflop(self.layout, recipe, drawn) + evaluated) * _UJ_PER_GFLOP)
+            return round((trained + evaluated) * UJ_PER_GFLOP)
+        return round((self._training_gflop(self.layout, recipe, drawn) + evaluated) * UJ_PER_GFLOP)
 
     def _training_gflop(self, part: Layout, recipe: Recipe, drawn: int) -> float:
         count, tokens, _ = self.examples("train")

@@ -156,6 +156,13 @@ class LoraTask(Task):
         per_gflop = _FIRST_UJ if measured is None else measured
         return round(per_gflop * gflop) + (self._apply_uj or round(reserve_uj * _FIRST_MERGE))
 
+    def evaluation_uj(self, part: str) -> int:
+        """What evaluating all layers on a set should cost by its products, µJ."""
+        from cryoflux.tasks.lora.head import UJ_PER_GFLOP
+
+        per_gflop = self._uj_per_gflop if self._uj_per_gflop is not None else UJ_PER_GFLOP
+        return round(per_gflop * self.model.evaluation_gflop(part, ALL_LAYERS))
+
     def evaluated(self, arm: str, part: str, uj: int, share: float) -> None:
         """Learn what evaluations cost; a small one says little of what a whole one does."""
         layers = self.recipes[arm].layers if arm else ALL_LAYERS

@@ -1,0 +1,70 @@
+"""What a run spent beside its attempts: ``session/v1``, one entry a run, written when it ends.
+
+Starting up, preparing data, evaluating the audit set and whatever else a run does outside its attempts is no
+attempt's, and is paid all the same. With this entry the log tells the whole cost: what its attempts were
+charged and what their sessions were add up to what the account was charged.
+"""
+
+from __future__ import annotations
+
+__all__ = ["SESSION_TYPE", "Session", "SessionEnd", "SessionStatement"]
+
+from enum import StrEnum
+from typing import Literal
+
+from cryoflux.receipts.parts import EnergyFigure
+from cryoflux.receipts.statement import InTotoStatement
+from cryoflux.signing.fields import Count, Document, Positive, Sha256, Text, Timestamp
+
+SESSION_TYPE = "https://cryoflux.dev/session/v1"
+
+
+class SessionEnd(StrEnum):
+    """Why a run ended."""
+
+    BUDGET = "budget"
+    """what was left did not pay for another attempt"""
+    ATTEMPTS = "attempts"
+    """it had made as many as were asked for"""
+    TIME = "time"
+    """its time was over"""
+    INTERRUPTED = "interrupted"
+    """somebody asked to stop"""
+    PLATEAU = "plateau"
+    """no recipe was expected to pay any more"""
+    FAILED = "failed"
+    """an error ended it"""
+    CRASHED = "crashed"
+    """it died; the next run wrote this entry"""
+
+
+class Session(Document, frozen=True):
+    """The record of what one run spent beside its attempts."""
+
+    sequence: Count
+    """position in the log, from 0"""
+    prev: Sha256
+    """leaf hash of the entry before"""
+    id: Text
+    """ends in ``opened_at``, so that no two sessions of a log share one; the account knows it by this name"""
+    opened_at: Count
+    """entries of the log when it began"""
+    first_attempt: Positive
+    """number of its first attempt, counted from 1 over all intents of the log"""
+    attempts: Count
+    """how many it announced"""
+    ended: SessionEnd
+    budget_microjoules: Count
+    """what it was allowed to spend, attempts and everything else; 0 where nothing was granted"""
+    meter: Literal["embedded", "daemon"]
+    """whose bucket paid"""
+    energy: EnergyFigure
+    """what it was charged beside its attempts"""
+    began_at: Timestamp
+    ended_at: Timestamp
+
+
+class SessionStatement(InTotoStatement, frozen=True, kw_only=True, tag=SESSION_TYPE):
+    """A session; its subjects are the heads of its tasks when it ended."""
+
+    predicate: Session

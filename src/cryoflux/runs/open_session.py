@@ -1,0 +1,188 @@
+"""A session: one run's account of what it spends beside its attempts, from its start to its entry in the log.
+
+It has a reservation of its own, which the meter charges with all that the process spends less what its
+attempts are charged (`energy.reservations`). So attempts and session add up to what the account was charged,
+to the microjoule. Who it is lies in ``session.json`` while it is open: a run that died is found there by the
+next one, which settles it and writes its entry.
+"""
+
+from __future__ import annotations
+
+__all__ = ["OpenSession", "Started", "close_dead_session"]
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from cryoflux.attempt.context import Context
+from cryoflux.attempt.recording import figure_of
+from cryoflux.energy.clock import BILLION, SystemClock
+from cryoflux.energy.interface import SESSION, Earlier, Reservation
+from cryoflux.energy.processes import find_owner
+from cryoflux.errors import BudgetError, StateTamperedError
+from cryoflux.files import storage_errors, write_atomic
+from cryoflux.quantities import Energy
+from cryoflux.receipts.session import Session, SessionEnd, SessionStatement
+from cryoflux.receipts.statement import Sha256Digest, Subject
+from cryoflux.state import HEAD
+
+_SHARE = 4
+"""a session reserves the share of what an attempt does; what it spends beyond that is charged all the same"""
+_MOST_SUBJECTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """When a run began, by the clock and by the CPU time of its process."""
+
+    cpu_ns: int
+    monotonic_ns: int
+
+    @classmethod
+    def now(cls) -> Started:
+        """Here: what the process did before is somebody else's."""
+        return cls(time.process_time_ns(), time.monotonic_ns())
+
+    @classmethod
+    def with_process(cls) -> Started:
+        """With the process, so that loading the libraries counts; now where that cannot be told."""
+        owner = find_owner(os.getpid(), SystemClock().boot_id)
+        if owner is None or not hasattr(time, "CLOCK_BOOTTIME"):
+            return cls.now()
+        began_ns = owner.start_ticks * BILLION // os.sysconf("SC_CLK_TCK")
+        age_ns = max(0, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - began_ns)
+        return cls(0, time.monotonic_ns() - age_ns)
+
+    def earlier(self) -> Earlier:
+        """What was done since."""
+        cpu_ns = max(0, time.process_time_ns() - self.cpu_ns)
+        return Earlier(cpu_ns // 1000, max(0, time.monotonic_ns() - self.monotonic_ns))
+
+
+class _Opened(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``session.json`` holds."""
+
+    id: str
+    opened_at: int
+    first_attempt: int
+    budget_uj: int
+    reserved_uj: int
+    meter: Literal["embedded", "daemon"]
+    began_at: str
+
+
+class OpenSession:
+    """The session of a run that goes on.
+
+    Args:
+        context: what its attempts work with.
+        budget_uj: what the run may spend, attempts and everything else, µJ; the account holds as much.
+        started: when it began.
+
+    Raises:
+        BudgetError: the account holds too little even for that.
+    """
+
+    def __init__(self, context: Context, budget_uj: int, started: Started) -> None:
+        self._context, self.budget_uj, self.ended = context, budget_uj, False
+        opened_at = context.log.size
+        self._said = _Opened(
+            id=f"{SESSION}{int(context.now().timestamp())}_{opened_at}",
+            opened_at=opened_at,
+            first_attempt=context.memory.attempts + 1,
+            budget_uj=budget_uj,
+            reserved_uj=max(1, min(budget_uj, context.terms.reserve_uj // _SHARE)),
+            meter=context.terms.meter,
+            began_at=context.timestamp(),
+        )
+        write_atomic(context.state.session, msgspec.json.encode(self._said))
+        self._reservation = self._reserve(started)
+
+    def _reserve(self, started: Started) -> Reservation:
+        said, context = self._said, self._context
+        try:
+            return context.agent.take(
+                said.reserved_uj, request_id=said.id, log=context.log.origin, earlier=started.earlier()
+            )
+        except BudgetError:
+            _forget(context.state.session)
+            raise
+
+    def spent(self) -> Energy:
+        """What was spent beside the attempts up to now."""
+        return self._context.agent.spent(self._reservation.id)
+
+    def end(self, ended: SessionEnd) -> Energy:
+        """Settle it, write its entry, and return what it was charged; nothing of the run is metered after it.
+
+        Raises:
+            AgentError: the daemon went away; the next run settles it.
+            StorageError: the disk is full, read-only, or refuses; the same.
+        """
+        session = _record(self._context, self._said, self._reservation, ended)
+        self.ended = True
+        self._context.published(binding=False)
+        return session.energy.energy
+
+
+def close_dead_session(context: Context) -> Session | None:
+    """Settle and write down the session of a run that died; none where there is none.
+
+    Raises:
+        StateTamperedError: what it left behind cannot be read.
+    """
+    if (said := _read(context.state.session)) is None:
+        return None
+    if said.opened_at < context.memory.session_end:  # it died after its entry was written
+        _forget(context.state.session)
+        return None
+    return _record(context, said, context.agent.find(said.id), SessionEnd.CRASHED)
+
+
+def _read(path: Path) -> _Opened | None:
+    if not path.exists():
+        return None
+    with storage_errors(path):
+        content = path.read_bytes()
+    try:
+        return msgspec.json.decode(content, type=_Opened)
+    except msgspec.DecodeError as error:
+        raise StateTamperedError(
+            f"{path} cannot be read: {error}.",
+            why="It names the session of a run that has ended without saying what it spent.",
+            hint="Restore it from a backup; without it what that run spent beside its attempts is in the "
+            "account, and not in the log.",
+        ) from error
+
+
+def _forget(path: Path) -> None:
+    with storage_errors(path):
+        path.unlink(missing_ok=True)
+
+
+def _record(context: Context, said: _Opened, reservation: Reservation | None, ended: SessionEnd) -> Session:
+    settlement = context.agent.settle(reservation.id) if reservation is not None else None
+    figure = figure_of(context, settlement, reserved_uj=said.reserved_uj, meter=said.meter)
+    session = Session(
+        sequence=context.log.size,
+        prev=context.log.head_hash,
+        id=said.id,
+        opened_at=said.opened_at,
+        first_attempt=said.first_attempt,
+        attempts=context.memory.attempts - said.first_attempt + 1,
+        ended=ended,
+        budget_microjoules=said.budget_uj,
+        meter=said.meter,
+        energy=figure,
+        began_at=said.began_at,
+        ended_at=context.timestamp(),
+    )
+    heads = [opened.base.files for opened in context.tasks.values()][:_MOST_SUBJECTS]
+    subject = [Subject(name=HEAD, digest=Sha256Digest(sha256=files)) for files in heads]
+    context.append(lambda *_: SessionStatement(subject=subject, predicate=session))
+    _forget(context.state.session)
+    return session

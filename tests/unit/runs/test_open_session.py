@@ -1,0 +1,135 @@
+"""What a run spends beside its attempts is paid, written down once, and kept under its budget."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from cryoflux.attempt.watch import Step
+from cryoflux.errors import BudgetError, StateTamperedError
+from cryoflux.quantities import MICRO
+from cryoflux.receipts.session import Session, SessionEnd
+from cryoflux.runs.open_session import OpenSession, Started
+from cryoflux.runs.recovery import recover
+from cryoflux.runs.spending import RunLimits, Summary, spend
+from cryoflux.runs.watch import RunObserver
+from small_context import BETTER, WORSE, Deadly, Killed, Made, SmallRun
+
+
+class Spends(RunObserver):
+    """Something beside the attempts costs so much after each of them."""
+
+    def __init__(self, run: SmallRun, joules: float) -> None:
+        self.run, self.joules = run, joules
+
+    def finished(self, record) -> None:
+        self.run.machine.spend(self.joules)
+
+
+def spent(run: SmallRun, *plans: Made, budget_j: int = 500, start_j: float = 0, each_j: float = 0) -> Summary:
+    run.task.plans = list(plans)
+    session = OpenSession(run.context, budget_j * MICRO, Started.now())
+    if start_j:
+        run.machine.spend(start_j)
+    limits = RunLimits(attempts=len(plans) or None)
+    return spend(
+        run.context, limits, Spends(run, each_j) if each_j else RunObserver(), time.monotonic(), session
+    )
+
+
+def sessions(run: SmallRun) -> list[Session]:
+    return [entry.session for entry in run.context.log.entries() if entry.session is not None]
+
+
+def test_attempts_and_session_add_up_to_what_the_account_was_charged(run) -> None:
+    before_uj = run.agent.bucket_uj()
+    summary = spent(run, BETTER, WORSE, BETTER, start_j=5, each_j=3)
+    assert (summary.spent.uj, summary.overhead.uj) == (6 * MICRO, 14 * MICRO)
+    assert summary.all_in.uj == 20 * MICRO == sum(run.charges()) == before_uj - run.agent.bucket_uj()
+    (written,) = sessions(run)
+    assert written.energy.microjoules == 14 * MICRO
+    assert (written.first_attempt, written.attempts, written.ended) == (1, 3, SessionEnd.ATTEMPTS)
+    assert not run.state.session.exists()
+
+
+def test_sessions_follow_one_another(run) -> None:
+    first, second = spent(run, BETTER, start_j=5), spent(run, WORSE, WORSE, each_j=1)
+    told = [(said.first_attempt, said.attempts, said.energy.microjoules) for said in sessions(run)]
+    assert told == [(1, 1, 5 * MICRO), (2, 2, 2 * MICRO)]
+    assert first.all_in.uj + second.all_in.uj == sum(run.charges())
+
+
+def test_what_a_run_costs_beside_its_attempts_counts_against_its_budget(run) -> None:
+    eight = [Made(950_000_000 - n * 10_000_000, joules=8) for n in range(9)]
+    run.task.plans = eight
+    session = OpenSession(run.context, 60 * MICRO, Started.now())
+    summary = spend(run.context, RunLimits(), Spends(run, 8), time.monotonic(), session)
+    assert (summary.ended, summary.attempts) == ("budget", 3), "12 J of 60 J are left after three times 16 J"
+    assert summary.all_in.uj == 48 * MICRO
+    assert summary.unspent_uj == 12 * MICRO
+
+
+def test_a_start_that_leaves_too_little_is_an_error_with_figures_and_is_written_down(run) -> None:
+    with pytest.raises(BudgetError, match=r"30\.0 J do not pay for one attempt") as refused:
+        spent(run, budget_j=30, start_j=15)
+    assert "Starting up took 15.0 J" in refused.value.why
+    assert "at least 35 J" in refused.value.hint
+    (written,) = sessions(run)
+    assert (written.attempts, written.ended, written.energy.microjoules) == (0, SessionEnd.BUDGET, 15 * MICRO)
+
+
+def test_an_audit_that_the_budget_does_not_pay_for_is_left_out(run) -> None:
+    run.task.evaluation_j = 1
+    summary = spent(run, Made(900_000_000, joules=15), budget_j=21)
+    assert (summary.kept, summary.tasks[0].audit) == (1, (None, None))
+    assert summary.all_in.uj <= 21 * MICRO
+
+
+@pytest.mark.parametrize("step", [Step.TRAIN, Step.SETTLE, Step.RECORD])
+def test_a_run_that_dies_leaves_its_session_to_the_next_one(run, step) -> None:
+    OpenSession(run.context, 100 * MICRO, Started.now())
+    run.machine.spend(5)
+    run.agent.sample()
+    run.change(observer=Deadly(step, "begin"))
+    with pytest.raises(Killed):
+        run.attempt(BETTER)
+    run.reopen()
+    (written,) = sessions(run)
+    assert (written.attempts, written.ended) == (1, SessionEnd.CRASHED)
+    assert written.energy.microjoules == 5 * MICRO
+    assert written.energy.microjoules + run.receipts()[0].energy.microjoules == sum(run.charges())
+    recover(run.context, run.named)
+    assert len(sessions(run)) == 1
+
+
+def test_a_run_that_dies_between_its_entry_and_the_end_writes_it_once(run) -> None:
+    session = OpenSession(run.context, 100 * MICRO, Started.now())
+    left_behind = run.state.session.read_bytes()
+    session.end(SessionEnd.BUDGET)
+    run.state.session.write_bytes(left_behind)
+    run.reopen()
+    assert len(sessions(run)) == 1
+    assert not run.state.session.exists()
+
+
+def test_a_run_that_dies_between_charge_and_entry_is_charged_once(run) -> None:
+    session = OpenSession(run.context, 100 * MICRO, Started.now())
+    run.machine.spend(5)
+    run.agent.settle(session._reservation.id)
+    run.reopen()
+    (written,) = sessions(run)
+    assert run.charges() == [written.energy.microjoules] == [5 * MICRO]
+
+
+def test_a_damaged_note_of_a_session_is_named(run) -> None:
+    run.state.session.write_bytes(b"{}")
+    with pytest.raises(StateTamperedError, match=r"session\.json cannot be read"):
+        run.reopen()
+
+
+def test_starting_with_the_process_counts_what_it_has_done() -> None:
+    earlier = Started.with_process().earlier()
+    assert earlier.cpu_us >= time.process_time_ns() // 1000 - 200_000
+    assert earlier.ns > 0
+    assert Started.now().earlier().cpu_us < earlier.cpu_us
