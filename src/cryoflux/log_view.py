@@ -23,6 +23,7 @@ from cryoflux.quantities import Energy, efficiency, parse_duration
 from cryoflux.receipts.attempts import Attempt, attempt_of
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.reading import each_entry
+from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Outcome
 from cryoflux.signing.keys import load_public_key
 
@@ -65,7 +66,25 @@ class LogSummary:
     """announced, and without a receipt yet"""
     energy: Energy | None
     """charged to all attempts; none before the first"""
+    beside: Energy | None
+    """charged to sessions beside their attempts; none where no session has been recorded"""
+    unrecorded: int
+    """attempts whose session is not in the log: it goes on, or an older version ran it"""
     tasks: tuple[TaskTotal, ...]
+
+    @property
+    def all_in(self) -> Energy | None:
+        """Attempts and everything beside them; none where a session is missing, so that nobody knows."""
+        if self.unrecorded or self.energy is None or self.beside is None:
+            return None
+        return self.energy + self.beside
+
+    @property
+    def all_in_eta(self) -> float | None:
+        """Δ per joule of all of that; none where it is not known, or several tasks share it."""
+        if self.all_in is None or len(self.tasks) != 1:
+            return None
+        return efficiency(self.tasks[0].delta, self.all_in.uj)
 
 
 class Log(Sequence[Attempt]):
@@ -79,11 +98,14 @@ class Log(Sequence[Attempt]):
         self._memory = LogState()
         self._attempts: list[Attempt] = []
         self._spent: dict[str, Energy] = {}
+        self._sessions: list[Session] = []
         for entry in each_entry(state):
             self._memory.take(entry)
             self._note(entry)
 
     def _note(self, entry: Entry) -> None:
+        if entry.session is not None:
+            self._sessions.append(entry.session)
         attempt = attempt_of(entry, len(self._attempts) + 1)
         if attempt is None or (receipt := entry.receipt) is None:
             return
@@ -119,6 +141,8 @@ class Log(Sequence[Attempt]):
             aborted=outcomes[Outcome.ABORTED],
             open=len(self._memory.open),
             energy=Energy.total(self._spent.values()),
+            beside=Energy.total(session.energy.energy for session in self._sessions),
+            unrecorded=self._memory.attempts - sum(session.attempts for session in self._sessions),
             tasks=tuple(map(self._total, self._memory.tasks)),
         )
 

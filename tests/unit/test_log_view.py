@@ -53,6 +53,21 @@ def test_a_summary_adds_up(pristine: SyntheticState) -> None:
     assert task.delta == sum(attempt.delta for attempt in log if attempt.kept)
 
 
+def test_all_in_is_known_once_every_attempt_has_its_session(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    before = open_log(made.path).summary()
+    assert (before.beside, before.all_in, before.all_in_eta, before.unrecorded) == (None, None, None, 1)
+    made.session(30_000_000)
+    after = open_log(made.path).summary()
+    assert (after.beside.uj, after.unrecorded) == (30_000_000, 0)
+    assert after.all_in.uj == after.energy.uj + 30_000_000
+    assert after.all_in_eta == pytest.approx(after.tasks[0].delta / after.all_in.joules)
+    made.attempt(0.01)
+    assert open_log(made.path).summary().all_in is None
+    made.finish()
+
+
 def test_an_empty_log_and_an_open_attempt(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
     assert (len(open_log(made.path)), open_log(made.path).summary().energy) == (0, None)

@@ -21,6 +21,7 @@ from cryoflux.errors import VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, parse_checkpoint
 from cryoflux.receipts.key_statement import public_key_of
+from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Receipt
 from cryoflux.receipts.store import Row
 from cryoflux.verification.growing_tree import TREE
@@ -121,6 +122,8 @@ class Range(Fold):
         self._carried = carried
         self.receipts: list[Receipt] = []
         """those that are here"""
+        self.told: list[Receipt | Session] = []
+        """the same, and sessions, in order"""
 
     def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Look at the place of the next entry."""
@@ -131,6 +134,9 @@ class Range(Fold):
             self.findings.add(failed(seen.name, "is no entry of the range"))
         if seen.paired is not None:
             self.receipts.append(seen.paired.receipt)
+            self.told.append(seen.paired.receipt)
+        elif seen.entry.session is not None:
+            self.told.append(seen.entry.session)
 
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""

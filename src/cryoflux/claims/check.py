@@ -65,6 +65,8 @@ _ON_JOULES = {
     Quantity.JOULES_ESTIMATE,
     Quantity.JOULES_HI,
     Quantity.ETA,
+    Quantity.ALL_IN_JOULES,
+    Quantity.ALL_IN_ETA,
     Quantity.TIER,
 }
 _ON_LOSSES = {Quantity.DELTA, Quantity.ACCURACY_GAIN, Quantity.LOSS_FIRST, Quantity.LOSS_LAST}
@@ -245,7 +247,7 @@ def _check_holds(walked: _Walked, judged: list[Judged]) -> list[Check]:
     """Step 22; what was judged is added to ``judged``."""
     said = walked.carried.claim.predicate
     expression = _expression(said.expression)
-    judged += judge(add_up(walked.range.receipts), expression)
+    judged += judge(add_up(walked.range.told), expression)
     claimed = [(value.quantity, value.value) for value in said.values]
     findings = []
     if claimed != [(found.clause.quantity.value, spelt(found.value)) for found in judged]:

@@ -1,25 +1,28 @@
 """What a range of receipts comes to, and whether a claim about it holds: exact integers and fractions.
 
 Joules are summed over every attempt, whatever became of it: what a rejected or aborted one cost was spent
-as well. Their interval is judged at the end that is worse for whoever claims: at most is compared with
-the upper end, at least with the lower one.
+as well. All-in, what runs spent beside their attempts is added, where the range holds whole sessions. An
+interval is judged at the end that is worse for whoever claims: at most is compared with the upper end, at
+least with the lower one.
 """
 
 from __future__ import annotations
 
 __all__ = ["Figures", "Judged", "add_up", "in_words", "judge", "shown", "spelt", "values_of"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
-from cryoflux.claims.expression import Clause, Expression, Operator, Quantity, unit_of
+from cryoflux.claims.expression import INTERVALS, Clause, Expression, Operator, Quantity, unit_of
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import NATS, Tier, worst_tier
+from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Evaluation, Outcome, Receipt
 
 Value = Fraction | Tier
+_ALL_IN = frozenset({Quantity.ALL_IN_JOULES, Quantity.ALL_IN_ETA})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Figures:
     lo_uj: int
     estimate_uj: int
     hi_uj: int
+    all_in: tuple[int, int] | None
+    """lower and upper end of the same with what sessions cost besides, µJ; none where one is not whole"""
     tier: Tier
     loss_first: Fraction | None
     """nano-nats; none where no attempt read a whole holdout, or attempts are of several tasks"""
@@ -52,9 +57,10 @@ class Judged:
     holds: bool
 
 
-def add_up(receipts: Iterable[Receipt]) -> Figures:
-    """Add up the receipts of a range, in the order of the log."""
-    found = list(receipts)
+def add_up(told: Iterable[Receipt | Session]) -> Figures:
+    """Add up the receipts and sessions of a range, in the order of the log."""
+    in_order = list(told)
+    found = [said for said in in_order if isinstance(said, Receipt)]
     judged = [(r, r.evaluation) for r in found if r.evaluation is not None]
     kept = [said for r, said in judged if r.outcome is Outcome.ACCEPTED]
     whole = [(r, said) for r, said in judged if said.read >= r.holdout.count]
@@ -69,10 +75,26 @@ def add_up(receipts: Iterable[Receipt]) -> Figures:
         lo_uj=sum(r.energy.lo_microjoules for r in found),
         estimate_uj=sum(r.energy.microjoules for r in found),
         hi_uj=sum(r.energy.hi_microjoules for r in found),
+        all_in=_all_in(in_order),
         tier=worst_tier(r.energy.tier for r in found),
         loss_first=Fraction(whole[0][1].base_loss_sum, whole[0][1].read) if whole and one else None,
         loss_last=_loss_after(*whole[-1]) if whole and one else None,
     )
+
+
+def _all_in(told: Sequence[Receipt | Session]) -> tuple[int, int] | None:
+    waiting = sessions = 0
+    for said in told:
+        if isinstance(said, Receipt):
+            waiting += 1
+        elif said.attempts != waiting:
+            return None  # some of its attempts lie outside of the range
+        else:
+            waiting, sessions = 0, sessions + 1
+    if waiting or not sessions:
+        return None
+    figures = [said.energy for said in told]
+    return sum(f.lo_microjoules for f in figures), sum(f.hi_microjoules for f in figures)
 
 
 def _delta(kept: list[Evaluation]) -> Fraction | None:
@@ -122,11 +144,18 @@ def judge(figures: Figures, expression: Expression) -> list[Judged]:
 
 
 def _judge(figures: Figures, clause: Clause) -> Judged:
-    if clause.quantity is Quantity.JOULES:
-        little = clause.operator.wants_little
-        value: Value | None = Fraction(figures.hi_uj if little else figures.lo_uj)
-    elif clause.quantity is Quantity.ETA:
-        value = _eta(figures, clause.operator)
+    ends = figures.all_in if clause.quantity in _ALL_IN else (figures.lo_uj, figures.hi_uj)
+    if ends is None:
+        raise VerificationError(
+            f"{clause.quantity} has no value over this range.",
+            why="It does not hold whole sessions: what their runs cost beside these attempts is not in it.",
+            hint="Claim over the whole log, or over the attempts alone: joules, eta.",
+        )
+    value: Value | None
+    if clause.quantity in {Quantity.JOULES, Quantity.ALL_IN_JOULES}:
+        value = Fraction(ends[clause.operator.wants_little])
+    elif clause.quantity in {Quantity.ETA, Quantity.ALL_IN_ETA}:
+        value = _eta(figures.delta, ends, clause.operator)
     else:
         value = values_of(figures)[clause.quantity]
     if value is None:
@@ -138,13 +167,13 @@ def _judge(figures: Figures, clause: Clause) -> Judged:
     return Judged(clause, value, _holds(value, clause))
 
 
-def _eta(figures: Figures, operator: Operator) -> Fraction | None:
-    if figures.delta is None:
+def _eta(delta: Fraction | None, ends: tuple[int, int], operator: Operator) -> Fraction | None:
+    if delta is None:
         return None
     # Little is worst at the high end of the ratio, and a positive Δ is worst over many joules.
-    at_lo = operator.wants_little == (figures.delta >= 0)
-    joules = figures.lo_uj if at_lo else figures.hi_uj
-    return figures.delta / joules if joules > 0 else None
+    at_lo = operator.wants_little == (delta >= 0)
+    joules = ends[0] if at_lo else ends[1]
+    return delta / joules if joules > 0 else None
 
 
 def _holds(value: Value, clause: Clause) -> bool:
@@ -187,6 +216,6 @@ def in_words(judged: Judged) -> str:
     """The value that a comparison was judged by; of an interval, which end that is."""
     clause = judged.clause
     end = ""
-    if clause.quantity in {Quantity.JOULES, Quantity.ETA}:
+    if clause.quantity in INTERVALS:
         end = "at most " if clause.operator.wants_little else "at least "
     return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}"

@@ -9,7 +9,7 @@ that receipts carry (nano-nats, microjoules), and no float ever decides.
 
 from __future__ import annotations
 
-__all__ = ["Clause", "Expression", "Operator", "Quantity", "parse_expression", "unit_of"]
+__all__ = ["INTERVALS", "Clause", "Expression", "Operator", "Quantity", "parse_expression", "unit_of"]
 
 import re
 from dataclasses import dataclass
@@ -53,6 +53,10 @@ class Quantity(StrEnum):
     JOULES_HI = "joules_hi"
     ETA = "eta"
     """delta over joules, at the end of the interval that is worse for the claim, nats/kJ"""
+    ALL_IN_JOULES = "all_in_joules"
+    """joules and what the sessions cost beside them, J; only over whole sessions"""
+    ALL_IN_ETA = "all_in_eta"
+    """delta over all_in_joules, nats/kJ"""
     ATTEMPTS = "attempts"
     KEPT = "kept"
     ABORTED = "aborted"
@@ -66,6 +70,8 @@ class Quantity(StrEnum):
     """worst energy tier of all attempts"""
 
 
+INTERVALS = frozenset({Quantity.JOULES, Quantity.ETA, Quantity.ALL_IN_JOULES, Quantity.ALL_IN_ETA})
+"""judged at the end that is worse for the claim"""
 _NATS = {"": Fraction(NANO), "nats": Fraction(NANO), "nat": Fraction(NANO)}
 _JOULES = {
     "": Fraction(MICRO),
@@ -88,7 +94,9 @@ _UNITS = {
     Quantity.JOULES_LO: _JOULES,
     Quantity.JOULES_ESTIMATE: _JOULES,
     Quantity.JOULES_HI: _JOULES,
+    Quantity.ALL_IN_JOULES: _JOULES,
     Quantity.ETA: _PER_ENERGY,
+    Quantity.ALL_IN_ETA: _PER_ENERGY,
     Quantity.ATTEMPTS: _COUNT,
     Quantity.KEPT: _COUNT,
     Quantity.ABORTED: _COUNT,
@@ -158,7 +166,7 @@ def _clause(text: str) -> Clause:
     quantity = Quantity(name)
     if quantity is Quantity.TIER:
         return _tier(operator, said)
-    if operator is Operator.EQUAL and quantity in {Quantity.JOULES, Quantity.ETA}:
+    if operator is Operator.EQUAL and quantity in INTERVALS:
         raise _refused(
             f"{quantity} is known within an interval only, and equals nothing.",
             "joules_lo, joules_estimate and joules_hi are single figures.",

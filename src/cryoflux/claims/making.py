@@ -195,8 +195,8 @@ def _fitting(entries: _Entries, span: IndexRange) -> str:
 
 
 def _judged(entries: _Entries, expression: Expression) -> list[Judged]:
-    receipts = (entry.receipt for entry in entries)
-    judged = judge(add_up(receipt for receipt in receipts if receipt is not None), expression)
+    told = (entry.receipt or entry.session for entry in entries)
+    judged = judge(add_up(said for said in told if said is not None), expression)
     wrong = [found for found in judged if not found.holds]
     if wrong:
         raise VerificationError(

@@ -14,7 +14,7 @@ from cryoflux.errors import VerificationError
 from cryoflux.quantities import Tier
 from cryoflux.receipts.statement import Receipt
 from synthetic_parts import COUNT
-from synthetic_state import SyntheticState
+from synthetic_state import SyntheticState, open_state
 
 
 def figures(**changes: object) -> Figures:
@@ -27,6 +27,7 @@ def figures(**changes: object) -> Figures:
         "lo_uj": 900_000_000,
         "estimate_uj": 1_000_000_000,
         "hi_uj": 1_250_000_000,
+        "all_in": (1_000_000_000, 1_600_000_000),
         "tier": Tier.MODELLED,
         "loss_first": Fraction(900_000_000),
         "loss_last": Fraction(850_000_000),
@@ -77,6 +78,33 @@ def test_the_end_of_the_interval_is_the_one_that_is_worse_for_the_claim() -> Non
     assert not holds("eta > 0.04", found)
     assert not holds("eta <= 0.05", found)
     assert holds("eta <= 0.056", found)
+
+
+def test_all_in_counts_what_sessions_cost_beside_their_attempts() -> None:
+    found = figures()
+    assert holds("all_in_joules <= 1600 and all_in_joules >= 1000", found)
+    assert not holds("all_in_joules < 1600", found)
+    assert holds("all_in_eta >= 0.03125", found)
+    assert not holds("all_in_eta > 0.03125", found)
+
+
+def test_all_in_is_of_whole_sessions(tmp_path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    made.session(30_000_000)
+    made.attempt(0.01)
+    made.attempt(0.01)
+    made.session(20_000_000)
+    told = [said for entry in made.entries if (said := entry.receipt or entry.session) is not None]
+    attempts_uj = sum(said.energy.hi_microjoules for said in told if isinstance(said, Receipt))
+    whole = add_up(told)
+    assert whole.all_in is not None
+    assert whole.all_in[1] == attempts_uj + 50_000_000
+    assert add_up(told[:2]).all_in is not None
+    assert [add_up(part).all_in for part in (told[1:], told[3:], told[:1], told[:4], [])] == [None] * 5
+    with pytest.raises(VerificationError, match="all_in_joules has no value"):
+        judge(add_up(told[:1]), parse_expression("all_in_joules <= 1 MJ"))
+    made.finish()
 
 
 def test_a_negative_delta_is_worst_over_few_joules() -> None:
