@@ -128,7 +128,7 @@ class Log(Sequence[Attempt]):
         delta = sum(attempt.delta or 0.0 for attempt in kept)
         return TaskTotal(
             name=name,
-            unit=known.first.metric.unit,
+            unit=known.metric.unit,
             delta=delta,
             eta=efficiency(delta, spent.uj) if spent is not None else None,
             head=known.head.digest,
@@ -185,6 +185,7 @@ def verify(
     spot_receipts: int = 1,
     retrain: int = 0,
     tasks: Sequence[str] = (),
+    parent: _Place | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Check a state, or a file of exported receipts, as ``cryoflux verify`` does, and return the report.
@@ -203,6 +204,7 @@ def verify(
         spot_receipts: of how many receipts.
         retrain: kept updates that are trained again.
         tasks: tasks of one's own that may check their receipts: ``module:Class``.
+        parent: of a fork: state, log folder or URL of the log that it goes on from.
         progress: called with entries done and entries in all.
 
     Raises:
@@ -229,6 +231,7 @@ def verify(
             sections=sections_of(tasks),
             progress=progress,
             trust=trust_in(trust_memory=trust_memory, only_new=only_new),
+            parent=os.fspath(parent) if parent is not None else None,
         )
 
 

@@ -53,7 +53,9 @@ def test_a_log_of_two_tasks_is_kept_apart() -> None:
     assert index.tally(digest_of("holdout of index_refresh")) == HoldoutTally(COUNT, uses=1, looks=1, kept=1)
     assert lora.tally(digest_of("holdout of index_refresh")) == HoldoutTally(0)
     assert (lora.drawn, index.drawn) == (96, 48)
-    assert (lora.data, lora.pool_seed) == (lora.first.data, 11)
+    first = log.entries[0].intent
+    assert first is not None
+    assert (lora.data, lora.first, lora.pool_seed) == (first.data, first.base, 11)
     assert index.data.digest != lora.data.digest
 
 

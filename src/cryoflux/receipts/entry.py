@@ -1,4 +1,4 @@
-"""One entry of the log, read back from its exact bytes: of an attempt, of a head, or of a key."""
+"""One entry of the log, read back from its exact bytes: of an attempt, a head, a key, or of a fork."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.statement import (
+    Fork,
+    ForkStatement,
     HeadMove,
     HeadStatement,
     Intent,
@@ -30,12 +32,14 @@ class Kind(StrEnum):
     RECEIPT = "receipt"
     HEAD = "head"
     KEY = "key"
+    FORK = "fork"
 
 
 _KINDS: dict[type, Kind] = {
     IntentStatement: Kind.INTENT,
     ReceiptStatement: Kind.RECEIPT,
     HeadStatement: Kind.HEAD,
+    ForkStatement: Kind.FORK,
 }
 
 
@@ -81,9 +85,14 @@ class Entry(Struct, frozen=True):
         return self.statement.predicate if type(self.statement) is HeadStatement else None
 
     @property
+    def fork(self) -> Fork | None:
+        """What its log goes on from, if it says that."""
+        return self.statement.predicate if type(self.statement) is ForkStatement else None
+
+    @property
     def key(self) -> KeyStatement | None:
         """What it says about a key, if it is about one."""
-        if isinstance(self.statement, IntentStatement | ReceiptStatement | HeadStatement):
+        if isinstance(self.statement, Statement):
             return None
         return self.statement
 
