@@ -17,6 +17,7 @@ from cryoflux.files import lock_exclusively
 from cryoflux.quantities import NANO
 from cryoflux.receipts.flat import flat_view
 from cryoflux.receipts.reading import read_entries
+from cryoflux.receipts.schema import receipt_schema
 from cryoflux.runs import fork as forking
 from cryoflux.runs.fork import ForkedState, fork_state
 from cryoflux.state import StateFolder
@@ -280,3 +281,8 @@ def test_the_first_entry_is_shown(grown: SmallRun, tmp_path: Path) -> None:
         4,
         2,
     )
+    validator = pytest.importorskip("jsonschema").Draft202012Validator(receipt_schema())
+    said = json.loads(entry.signed.payload)
+    assert validator.is_valid(said)
+    assert validator.is_valid(json.loads(said["predicate"]["parent"]["voucher"]))
+    assert not validator.is_valid({**said, "predicate": {**said["predicate"], "looks": 0}})
