@@ -6,18 +6,22 @@ that the log verifies. `synthetic_state` makes a state with files.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from cryoflux.decision.reason import Reason
 from cryoflux.decision.rules import Thresholds, decide
 from cryoflux.log_state import LogState, SignedLosses
+from cryoflux.receipts.checkpoint import Checkpoint, origin_of, sign_checkpoint
 from cryoflux.receipts.entry import Entry, parse_entry
+from cryoflux.receipts.fork_parts import ParentLog, subject_of_parent
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.statement import (
     CROSS_ENTROPY,
     ZERO_HASH,
@@ -28,6 +32,8 @@ from cryoflux.receipts.statement import (
     Data,
     Decision,
     Evaluation,
+    Fork,
+    ForkStatement,
     HeadMove,
     HeadStatement,
     Hits,
@@ -47,10 +53,14 @@ from cryoflux.receipts.statement import (
     Training,
 )
 from cryoflux.receipts.sums import evidence_of
+from cryoflux.receipts.voucher import sign_voucher
 from cryoflux.signing.envelope import sign_document
+from cryoflux.signing.keys import raw_public_key
 from synthetic_parts import RESERVED_UJ, digest_of, figure
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
+LOG_KEY = Ed25519PrivateKey.from_private_bytes(b"\x02" * 32)
+"""signs the heads that forks go on from"""
 ALPHA_PPM = 50_000
 RULE = Rule(
     name="evidence/v2",
@@ -303,6 +313,43 @@ class StoredLog(PlainLog):
     def close(self) -> Path:
         self.log.close()
         return self.path
+
+
+def go_on_from(parent: PlainLog, log: PlainLog, successor: Ed25519PublicKey) -> Entry:
+    """The first entry of a log that goes on from another one, whose owner vouches for it.
+
+    Args:
+        parent: the other one.
+        log: that begins with it.
+        successor: the receipt key that it begins under.
+    """
+    root = root_hash(bytes.fromhex(entry.leaf_hash) for entry in parent.entries)
+    point = Checkpoint(origin_of(parent.key.public_key()), len(parent.entries), root)
+    said = ParentLog(
+        checkpoint=sign_checkpoint(point, LOG_KEY).decode(),
+        last=parent.state.last,
+        receipt_key=_raw(parent.key),
+        log_key=_raw(LOG_KEY),
+        voucher=sign_voucher(point, LOG_KEY.public_key(), successor, parent.key),
+    )
+    log.heads |= parent.heads
+    log.uses |= parent.uses
+
+    def build(sequence: int, prev: str) -> Statement:
+        predicate = Fork(
+            sequence=sequence,
+            prev=prev,
+            parent=said,
+            tasks=parent.state.handed_on(),
+            forked_at="2026-11-24T01:00:00Z",
+        )
+        return ForkStatement(subject=subject_of_parent(said.checkpoint), predicate=predicate)
+
+    return log.append(build)
+
+
+def _raw(key: Ed25519PrivateKey) -> str:
+    return base64.b64encode(raw_public_key(key.public_key())).decode()
 
 
 def plain_log(log: PlainLog | None = None) -> PlainLog:

@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -214,13 +214,7 @@ def verify(
     from cryoflux.verification.verified import trust_in
 
     again = asked_again(recompute, spot_check, spot_receipts, retrain)
-    with ExitStack() as restored:
-        if again is not None:
-            from cryoflux.encoder.threads import torch_as_before
-            from cryoflux.tasks.lora.libraries import libraries_as_before
-
-            restored.enter_context(torch_as_before())
-            restored.enter_context(libraries_as_before())
+    with _restored(again):
         return verify_target(
             Path(target),
             key=load_public_key(Path(key)) if key is not None else None,
@@ -233,6 +227,19 @@ def verify(
             trust=trust_in(trust_memory=trust_memory, only_new=only_new),
             parent=os.fspath(parent) if parent is not None else None,
         )
+
+
+@contextmanager
+def _restored(again: Again | None) -> Iterator[None]:
+    """Whatever training libraries change of the process is undone."""
+    with ExitStack() as restored:
+        if again is not None:
+            from cryoflux.encoder.threads import torch_as_before
+            from cryoflux.tasks.lora.libraries import libraries_as_before
+
+            restored.enter_context(torch_as_before())
+            restored.enter_context(libraries_as_before())
+        yield
 
 
 def asked_again(losses: int, spots: int, spot_receipts: int, adapters: int) -> Again | None:

@@ -8,7 +8,6 @@ the second form is published, as the log of the first form is; until then it fol
 
 from __future__ import annotations
 
-import base64
 import sys
 from pathlib import Path
 
@@ -17,28 +16,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.decision.reason import Reason
-from cryoflux.receipts.checkpoint import Checkpoint, origin_of, sign_checkpoint
-from cryoflux.receipts.fork_parts import ParentLog, subject_of_parent
-from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.statement import (
     CROSS_ENTROPY,
     Cause,
     Decision,
-    Fork,
-    ForkStatement,
     Hits,
     Measurement,
     Move,
     Outcome,
     Screen,
 )
-from cryoflux.receipts.voucher import sign_voucher
-from cryoflux.signing.keys import raw_public_key
-from plain_log import KEY, RULE, PlainLog, digest_of, figure, model, plain_log, training
+from plain_log import RULE, PlainLog, digest_of, figure, go_on_from, model, plain_log, training
 
 TARGET = Path(__file__).with_name("log-v2.jsonl")
 FORK_TARGET = Path(__file__).with_name("fork-v1.jsonl")
-LOG_KEY = Ed25519PrivateKey.from_private_bytes(b"\x02" * 32)
 FORK_KEY = Ed25519PrivateKey.from_private_bytes(b"\x03" * 32)
 
 
@@ -98,35 +89,10 @@ def content() -> bytes:
     return b"".join(entry.envelope + b"\n" for entry in every_kind().entries)
 
 
-def _raw(key: Ed25519PrivateKey) -> str:
-    return base64.b64encode(raw_public_key(key.public_key())).decode()
-
-
 def fork() -> PlainLog:
     """A log that goes on from another one: its first entry, and a rejected attempt."""
-    parent = plain_log()
-    root = root_hash(bytes.fromhex(entry.leaf_hash) for entry in parent.entries)
-    point = Checkpoint(origin_of(KEY.public_key()), len(parent.entries), root)
-    said = ParentLog(
-        checkpoint=sign_checkpoint(point, LOG_KEY).decode(),
-        last=parent.state.last,
-        receipt_key=_raw(KEY),
-        log_key=_raw(LOG_KEY),
-        voucher=sign_voucher(point, LOG_KEY.public_key(), FORK_KEY.public_key(), KEY),
-    )
-    log = PlainLog(key=FORK_KEY, heads=dict(parent.heads), uses=dict(parent.uses))
-
-    def build(sequence: int, prev: str) -> ForkStatement:
-        predicate = Fork(
-            sequence=sequence,
-            prev=prev,
-            parent=said,
-            tasks=parent.state.handed_on(),
-            forked_at="2026-11-24T01:00:00Z",
-        )
-        return ForkStatement(subject=subject_of_parent(said.checkpoint), predicate=predicate)
-
-    log.append(build)
+    log = PlainLog(key=FORK_KEY)
+    go_on_from(plain_log(), log, FORK_KEY.public_key())
     log.conclude(log.announce(), kept=False)
     return log
 

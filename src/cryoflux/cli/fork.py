@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from cryoflux.runs.fork import ForkedState
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1_000_000:.1f} MB"
+def _amount(size: int) -> str:
+    return f"{size / 1_000_000:.1f} MB" if size >= 1_000_000 else f"{size / 1000:.1f} kB"
 
 
 def _print(made: ForkedState, source: Path, shown: str) -> None:
     new = shlex.quote(shown)
-    where = f"entry {made.parent.size}" if made.parent.size else "the beginning"
-    stdout.print(f"{shown} goes on from {where} of {made.parent.origin}, as {made.origin}.", markup=False)
+    size, log = made.parent.size, made.parent.origin
+    where = f"the first {size} entries of {log}" if size else f"{log}, still empty"
+    stdout.print(f"{shown} goes on from {where}, as {made.origin}.", markup=False)
     for task, digest in made.heads.items():
         stdout.print(f"  {task}: head {digest[:16]}…", markup=False)
-    shared, copied = _megabytes(made.linked_bytes), _megabytes(made.copied_bytes)
+    shared, copied = _amount(made.linked_bytes), _amount(made.copied_bytes)
     stdout.print(f"  disk: {shared} of models shared with {source}, {copied} copied", markup=False)
     stdout.print(f"  looks: {made.looks} from the parent count here too", markup=False)
     stdout.print("  joules: none; what was granted to the parent stays there", markup=False)

@@ -234,7 +234,7 @@ read_entry() { # sets the facts of the entry in file $entry, at place $n, and na
 # ---- One entry after the other ----------------------------------------------------------------------------
 # $t/open/HASH: an attempt that was announced and has no receipt. $t/head/TASK: the head of a task, by digest
 # and digest of its SHA256SUMS. $t/made/INDEX: the version that an entry made, which a head may move to later;
-# $t/leaf/INDEX: the hash of that entry.
+# of a fork one file a task. $t/leaf/INDEX: the hash of that entry.
 
 mkdir "$t/open" "$t/head" "$t/made" "$t/leaf"
 : > "$t/tile.entries"
@@ -291,9 +291,20 @@ while entry=entries/$(printf %06d $n).json && [ -f "$entry" ]; do
     ;;
   https://cryoflux.dev/head/v1)
     follows
-    [ "$(known "leaf/$made_at") $(known "made/$made_at")" = "$made_by $task $result" ] ||
+    made=$(known "made/$made_at" || known "made/$made_at.$task")
+    [ "$(known "leaf/$made_at") $made" = "$made_by $task $result" ] ||
       fail "$entry" "moves a head to a version that the entry it names did not make"
     keep "head/$task" "$result"
+    ;;
+  https://cryoflux.dev/fork/v1)
+    [ "$n" = 0 ] || fail "$entry" "goes on from another log, which only the first entry can"
+    jq -r '.predicate.tasks[] | "\(.task) \(.head.digest) \(.head.files)"' "$t/payload" > "$t/tasks" 2> /dev/null ||
+      fail "$entry" "what it goes on from cannot be read"
+    while read -r task result; do
+      case $task in "" | *[!a-z0-9_-]*) fail "$entry" "is about a task of no such name" && continue ;; esac
+      keep "head/$task" "$result"
+      keep "made/$n.$task" "$task $result"
+    done < "$t/tasks"
     ;;
   https://cryoflux.dev/key-root/v1)
     [ $root_key = none ] || fail "$entry" "names a root key, but the log has one"
@@ -394,4 +405,4 @@ echo "VERIFIED $n entries, $receipts receipts: bytes, signatures, order, tree, a
 echo "First key: $first"
 while read -r task head _; do echo "Head of $task: $head"; done < heads.txt
 echo "Not checked here: bars of evidence, screens, early stops, arms; losses against the model; fields that no"
-echo "check needs; cosignatures of witnesses; joules."
+echo "check needs; what a fork says of the log before it; cosignatures of witnesses; joules."

@@ -103,7 +103,9 @@ def parent_in_words(fork: Fork) -> str:
         point = parse_note(fork.parent.checkpoint.encode()).checkpoint
     except VerificationError:
         return ""
-    return f"entry {point.size} of {point.origin}" if point.size else f"the beginning of {point.origin}"
+    return (
+        f"the first {point.size} entries of {point.origin}" if point.size else f"{point.origin}, still empty"
+    )
 
 
 def check_parent(fork: Fork | None, place: str | None) -> list[Check]:
@@ -156,8 +158,8 @@ def _compared(fork: Fork, point: Checkpoint, parent: PublishedLog) -> list[Check
         findings.append(failed("its first entry", "names another receipt key of its parent than that log"))
     grown = f", which has {size} now" if size > point.size else ""
     summary = (
-        f"{parent_in_words(fork)}{grown}: its head, looks and data are those of that log, which is not "
-        f"verified by this: cryoflux verify {name}"
+        f"{parent_in_words(fork)}{grown}: head, looks and data are those that it had come to; that log "
+        "itself is not verified by this"
     )
     return conclude(PARENT, [*findings, *_unvouched(fork)], summary)
 

@@ -31,7 +31,7 @@ def test_a_fork_says_what_it_took_along_and_what_to_type_next(
 ) -> None:
     assert run(monkeypatch, "fork", parent, "new one") == 0
     said = capsys.readouterr().out
-    assert "goes on from entry 2 of cryoflux.dev/" in said
+    assert "goes on from the first 2 entries of cryoflux.dev/" in said
     assert "looks: 1 from the parent count here too" in said
     assert "joules: none" in said
     assert f"cryoflux verify 'new one' --parent {parent}" in said

@@ -31,7 +31,7 @@ from cryoflux.receipts.rotation import enrol_root, revoke_key, rotate_key
 from cryoflux.receipts.statement import Bar, Base, Cause, Decision, Outcome, Sha256Digest, Subject
 from cryoflux.receipts.tiles import TileTree, publish_tiles
 from cryoflux.signing.keys import key_id, load_public_key, public_pem
-from plain_log import RULE, StoredLog, digest_of, evaluation, figure, model
+from plain_log import RULE, StoredLog, digest_of, evaluation, figure, go_on_from, model, plain_log
 
 OTHERS = ["base64", "cat", "cut", "head", "mkdir", "mktemp", "rm", "tail", "wc"]
 TOOLS = ["sh", "openssl", "jq", "sha256sum", "xxd", *OTHERS]
@@ -191,6 +191,37 @@ def test_a_whole_bundle_verifies_with_stock_tools_only(original: Path, complete:
     assert run(complete, bare, key_id(load_public_key(complete / "keys" / "receipt.pub")))[0] == 0
     code, said = run(complete, bare, first)
     assert (code, said.splitlines()[0].split(":")[0]) == (1, "FAILED keys/receipt.pub")
+
+
+def fork(made: Made) -> None:
+    """It goes on from two tasks, and one of them goes back to where it began here."""
+    key = made.log.authority.receipt_key
+    assert key is not None
+    first = go_on_from(plain_log(), made, key)
+    before = made.heads["lora_delta"]
+    intent = made.announce()
+    assert intent.intent is not None
+    made.conclude(intent, evaluation=made.judged(intent.intent, 3_200_000_000))
+    made.move("lora_delta", before, first)
+
+
+@needs_tools
+def test_a_fork_verifies_with_stock_tools_and_one_in_the_middle_does_not(tmp_path: Path, bare: Path) -> None:
+    bundle = make(tmp_path / "fork", fork)
+    code, said = run(bundle, bare)
+    assert code == 0, said
+    assert said.startswith("VERIFIED 4 entries, 1 receipts")
+    assert len((bundle / "heads.txt").read_text("utf-8").splitlines()) == 2
+
+    def late(made: Made) -> None:
+        fork(made)
+        key = made.log.authority.receipt_key
+        assert key is not None
+        go_on_from(plain_log(), made, key)
+
+    code, said = run(make(tmp_path / "late", late), bare)
+    assert code == 1
+    assert "entries/000004.json: goes on from another log" in said
 
 
 @needs_tools
