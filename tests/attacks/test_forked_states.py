@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, sign_checkpoint
@@ -201,6 +202,26 @@ def test_the_voucher_of_one_fork_does_not_vouch_for_another(
     with lying(monkeypatch, forking, "_parent", lambda *args: honest(*args).but(voucher=voucher)):
         state = fork_state(parent.path, tmp_path / "theirs", NOW).path
     assert found(state) == [(8, "its voucher is for another head, or for another log")]
+
+
+def test_a_stranger_who_vouches_in_the_name_of_the_parent_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = parent_of(tmp_path)
+    honest, stranger = forking.read_source, Ed25519PrivateKey.generate()
+
+    def read(path: Path) -> ForkSource:
+        source = honest(path)
+        point = Checkpoint(source.point.origin, source.point.size, b"\7" * 32)
+        key = stranger.public_key()
+        note = sign_checkpoint(point, stranger)
+        return replace(source, point=point, note=note, log_key=key, receipt_key=key, signer=stranger)
+
+    with lying(monkeypatch, forking, "read_source", read):
+        state = fork_state(parent.path, tmp_path / "fork", NOW).path
+    asked = [check.detail for check in verify_target(state).checks if check.status is Status.UNKNOWN]
+    assert any("not the one that this log is named after" in detail for detail in asked)
+    assert [number for number, _ in found(state, parent.path)] == [16]
 
 
 def test_a_log_that_says_so_in_the_middle_goes_on_from_nowhere(tmp_path: Path) -> None:

@@ -75,17 +75,16 @@ def read_source(path: Path) -> ForkSource:
     note = _signed_head(state, log_key, first)
     authority, memory = Authority(first), LogState()
     with closing(StoredRows(state.receipts)) as rows, uncollected():
-        _fold(rows, note.checkpoint, authority, memory)
+        last = _fold(rows, note.checkpoint, authority, memory)
     check_origin(state, origins, memory)
-    valid = authority.receipt_key
     return ForkSource(
         state=state,
         origins=origins,
         point=note.checkpoint,
         note=note.content,
         log_key=log_key,
-        receipt_key=valid or first,
-        signer=_signer(state, first, valid),
+        receipt_key=last or first,
+        signer=_signer(state, first, authority.receipt_key),
         memory=memory,
     )
 
@@ -113,8 +112,11 @@ def _signed_head(state: StateFolder, log_key: Ed25519PublicKey, first: Ed25519Pu
     return Note(note.checkpoint, own)
 
 
-def _fold(rows: StoredRows, point: Checkpoint, authority: Authority, memory: LogState) -> None:
-    edge = Edge()
+def _fold(
+    rows: StoredRows, point: Checkpoint, authority: Authority, memory: LogState
+) -> Ed25519PublicKey | None:
+    """Go through the entries that a head covers; the receipt key that was valid last, revoked or not."""
+    edge, last = Edge(), authority.receipt_key
     for index, _, envelope in rows.hashed(point.size):
         edge.append(leaf_hash(envelope))
         try:
@@ -125,9 +127,11 @@ def _fold(rows: StoredRows, point: Checkpoint, authority: Authority, memory: Log
             raise _tampered(f"Entry {index} of the log is damaged: {error.what}") from error
         if entry.key is not None and (complaint := authority.admit(entry)):
             raise _tampered(f"Entry {index} of the log: {complaint}.")
+        last = authority.receipt_key or last
         memory.take(entry)
     if (edge.size, edge.root()) != (point.size, point.root):
         raise _tampered("The entries of the log are not those that its head was signed over.")
+    return last
 
 
 def _signer(

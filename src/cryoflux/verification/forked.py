@@ -125,7 +125,7 @@ def check_parent(fork: Fork | None, place: str | None) -> list[Check]:
             f"it goes on from {where}; that this log had come to what it says, looks at the holdout "
             "included, is not checked: name it with --parent"
         )
-        return conclude(PARENT, [unknown("its parent", detail), *_unvouched(fork)], "")
+        return conclude(PARENT, [unknown("its parent", detail), *_unvouched(fork), *_other_key(fork)], "")
     try:
         with open_parent(place) as parent:
             return _compared(fork, _signed_head(fork.parent), parent)
@@ -136,6 +136,19 @@ def check_parent(fork: Fork | None, place: str | None) -> list[Check]:
 def _unvouched(fork: Fork) -> Iterator[Finding]:
     if not fork.parent.voucher:
         detail = "its receipt key does not vouch for this log: anybody who has the signed head can fork it"
+        yield unknown("its parent", detail)
+
+
+def _other_key(fork: Fork) -> Iterator[Finding]:
+    """Whether the voucher is of another key than the one that names the parent's log."""
+    try:
+        origin = parse_note(fork.parent.checkpoint.encode()).checkpoint.origin
+        raw = decode_base64(fork.parent.receipt_key, "The parent's receipt key")
+        named = origin_of(Ed25519PublicKey.from_public_bytes(raw)) == origin
+    except VerificationError:  # step 8 says so
+        return
+    if fork.parent.voucher and not named:
+        detail = "the key that vouches is not the one that this log is named after; only it shows a rotation"
         yield unknown("its parent", detail)
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.data.prepared import render_sets
 from cryoflux.errors import StateLockedError, StateTamperedError, StorageError, UsageError
@@ -17,6 +18,7 @@ from cryoflux.files import lock_exclusively
 from cryoflux.quantities import NANO
 from cryoflux.receipts.flat import flat_view
 from cryoflux.receipts.reading import read_entries
+from cryoflux.receipts.rotation import enrol_root, revoke_key, rotate_key
 from cryoflux.receipts.schema import receipt_schema
 from cryoflux.runs import fork as forking
 from cryoflux.runs.fork import ForkedState, fork_state
@@ -151,6 +153,21 @@ def test_a_state_of_somebody_else_is_forked_and_nobody_vouches_for_that(
     report = verify_target(made.path, parent=str(grown.state.path))
     assert failures(report) == []
     assert "does not vouch" in parents(report)[1][1]
+
+
+def test_after_a_rotation_the_key_that_is_valid_vouches(grown: SmallRun, tmp_path: Path) -> None:
+    root, log = Ed25519PrivateKey.generate(), grown.context.log
+    enrol_root(log, grown.state.path, root.public_key(), "2026-01-02T03:04:05Z")
+    rotate_key(log, grown.state.path, root, "new disk", "2026-01-02T03:04:05Z")
+    made = fork(grown, tmp_path / "new")
+    assert made.vouched
+    assert failures(verify_target(made.path)) == []
+    assert any("only it shows a rotation" in detail for _, detail in parents(verify_target(made.path)))
+    assert failures(verify_target(made.path, parent=str(grown.state.path))) == []
+    revoke_key(log, root, log.authority.reigns[-1].keyid, "lost", "2026-01-02T03:04:05Z")
+    later = fork(grown, tmp_path / "later")
+    assert not later.vouched
+    assert failures(verify_target(later.path, parent=str(grown.state.path))) == []
 
 
 def test_a_fork_of_a_fork_goes_on_with_all_looks(grown: SmallRun, tmp_path: Path) -> None:
