@@ -6,18 +6,23 @@ that the log verifies. `synthetic_state` makes a state with files.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from cryoflux.decision.reason import Reason
 from cryoflux.decision.rules import Thresholds, decide
 from cryoflux.log_state import LogState, SignedLosses
+from cryoflux.receipts.checkpoint import Checkpoint, origin_of, sign_checkpoint
 from cryoflux.receipts.entry import Entry, parse_entry
+from cryoflux.receipts.fork_parts import ParentLog, subject_of_parent
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.merkle import root_hash
+from cryoflux.receipts.session import Session, SessionEnd, SessionStatement
 from cryoflux.receipts.statement import (
     CROSS_ENTROPY,
     ZERO_HASH,
@@ -28,6 +33,8 @@ from cryoflux.receipts.statement import (
     Data,
     Decision,
     Evaluation,
+    Fork,
+    ForkStatement,
     HeadMove,
     HeadStatement,
     Hits,
@@ -47,10 +54,14 @@ from cryoflux.receipts.statement import (
     Training,
 )
 from cryoflux.receipts.sums import evidence_of
+from cryoflux.receipts.voucher import sign_voucher
 from cryoflux.signing.envelope import sign_document
+from cryoflux.signing.keys import raw_public_key
 from synthetic_parts import RESERVED_UJ, digest_of, figure
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
+LOG_KEY = Ed25519PrivateKey.from_private_bytes(b"\x02" * 32)
+"""signs the heads that forks go on from"""
 ALPHA_PPM = 50_000
 RULE = Rule(
     name="evidence/v2",
@@ -104,7 +115,7 @@ class PlainLog:
     """A log as it grows; a task's head, data and holdout are named after the task."""
 
     key: Ed25519PrivateKey = KEY
-    store: Callable[[Callable[[int, str], Statement | KeyStatement]], Entry] | None = None
+    store: Callable[[Callable[[int, str], Statement | SessionStatement | KeyStatement]], Entry] | None = None
     """keeps the next entry; in memory without one"""
     entries: list[Entry] = field(default_factory=list)
     heads: dict[str, Base] = field(default_factory=dict)
@@ -116,7 +127,7 @@ class PlainLog:
         for entry in self.entries:
             self.state.take(entry)
 
-    def append(self, build: Callable[[int, str], Statement | KeyStatement]) -> Entry:
+    def append(self, build: Callable[[int, str], Statement | SessionStatement | KeyStatement]) -> Entry:
         if self.store is not None:
             self.entries.append(self.store(build))
         else:
@@ -254,6 +265,29 @@ class PlainLog:
         }
         return self._close(intent, subject, said)
 
+    def session(self, **changes: object) -> Entry:
+        """The session of the attempts since the one before it."""
+        opened_at = self.state.session_end
+        said = {
+            "id": f"session/1764000000_{opened_at}",
+            "opened_at": opened_at,
+            "first_attempt": self.state.accounted + 1,
+            "attempts": self.state.attempts - self.state.accounted,
+            "ended": SessionEnd.BUDGET,
+            "budget_microjoules": 2_000_000_000,
+            "meter": "embedded",
+            "energy": figure(),
+            "began_at": "2026-11-23T00:59:00Z",
+            "ended_at": "2026-11-23T02:00:00Z",
+            **changes,
+        }
+        heads = [Subject(name="base_model", digest=Sha256Digest(sha256=h.files)) for h in self.heads.values()]
+
+        def build(sequence: int, prev: str) -> SessionStatement:
+            return SessionStatement(subject=heads, predicate=Session(**said, sequence=sequence, prev=prev))
+
+        return self.append(build)
+
     def move(
         self, task: str, to: Base, made_by: Entry, move: Move = Move.ROLLBACK, **changes: object
     ) -> Entry:
@@ -285,7 +319,7 @@ class StoredLog(PlainLog):
         self.log = ReceiptLog.open(path)
         super().__init__(store=self._keep, entries=list(self.log.entries()))
 
-    def _keep(self, build: Callable[[int, str], Statement | KeyStatement]) -> Entry:
+    def _keep(self, build: Callable[[int, str], Statement | SessionStatement | KeyStatement]) -> Entry:
         return self.log.append(build)
 
     def reopen(self) -> None:
@@ -303,6 +337,43 @@ class StoredLog(PlainLog):
     def close(self) -> Path:
         self.log.close()
         return self.path
+
+
+def go_on_from(parent: PlainLog, log: PlainLog, successor: Ed25519PublicKey) -> Entry:
+    """The first entry of a log that goes on from another one, whose owner vouches for it.
+
+    Args:
+        parent: the other one.
+        log: that begins with it.
+        successor: the receipt key that it begins under.
+    """
+    root = root_hash(bytes.fromhex(entry.leaf_hash) for entry in parent.entries)
+    point = Checkpoint(origin_of(parent.key.public_key()), len(parent.entries), root)
+    said = ParentLog(
+        checkpoint=sign_checkpoint(point, LOG_KEY).decode(),
+        last=parent.state.last,
+        receipt_key=_raw(parent.key),
+        log_key=_raw(LOG_KEY),
+        voucher=sign_voucher(point, LOG_KEY.public_key(), successor, parent.key),
+    )
+    log.heads |= parent.heads
+    log.uses |= parent.uses
+
+    def build(sequence: int, prev: str) -> Statement:
+        predicate = Fork(
+            sequence=sequence,
+            prev=prev,
+            parent=said,
+            tasks=parent.state.handed_on(),
+            forked_at="2026-11-24T01:00:00Z",
+        )
+        return ForkStatement(subject=subject_of_parent(said.checkpoint), predicate=predicate)
+
+    return log.append(build)
+
+
+def _raw(key: Ed25519PrivateKey) -> str:
+    return base64.b64encode(raw_public_key(key.public_key())).decode()
 
 
 def plain_log(log: PlainLog | None = None) -> PlainLog:

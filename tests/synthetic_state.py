@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["SyntheticState", "make_state", "open_state"]
 
+import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -384,6 +385,12 @@ class SyntheticState(Line):
         self.head, self.gain = to, gain
         self.link()
         return entry
+
+    def write_origin(self) -> None:
+        """Say what the state was begun with, as a run does before its first attempt."""
+        origin = {"data_name": self.data.name, "data_digest": self.data.digest, "version": self.head.digest}
+        origin |= {"model_name": "a few bytes", "model_source": "none"}
+        (self.path / "origin.json").write_text(json.dumps({"tasks": {self.task: origin}}))
 
     def finish(self) -> Path:
         self.log.close()

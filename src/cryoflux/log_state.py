@@ -20,6 +20,7 @@ from msgspec import Struct
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import BUDGETED
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.fork_parts import ForkedTask, HeadLosses, UsedHoldout
 from cryoflux.receipts.statement import (
     ZERO_HASH,
     Bar,
@@ -27,6 +28,7 @@ from cryoflux.receipts.statement import (
     Data,
     HeadMove,
     Intent,
+    Metric,
     Outcome,
     Receipt,
     Rule,
@@ -35,6 +37,8 @@ from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
 
 _NOTHING_SPENT = Bar(looks=0, kept=0, needed_milli=0)
+_MOST_LOSSES = 16
+"""of a head that a fork takes along"""
 
 
 class OpenIntent(Struct, frozen=True):
@@ -72,8 +76,17 @@ class SignedLosses(Struct, frozen=True):
 class TaskState:
     """What a log has come to for one task."""
 
-    first: Intent
-    """that began with it"""
+    data: Data
+    """the data set that the task began with"""
+    metric: Metric
+    pool_seed: int
+    """the seed that the training examples were shuffled with, once and for all"""
+    first: Base
+    """the version that the task began with"""
+    start: Base
+    """its head where this log began with it: ``first``, or what a fork goes on from"""
+    began_by: str
+    """leaf hash of the entry that began with it: its first intent, or the fork"""
     head: Base
     holdout: str
     """digest of the holdout that was used last"""
@@ -88,19 +101,78 @@ class TaskState:
     losses: dict[tuple[str, str, int | str], SignedLosses] = field(default_factory=dict)
     """(holdout, profile, token limit) → what was signed of the present head"""
 
-    @property
-    def data(self) -> Data:
-        """The data set that the task began with."""
-        return self.first.data
-
-    @property
-    def pool_seed(self) -> int:
-        """The seed that the training examples were shuffled with, once and for all."""
-        return self.first.schedule.seed
-
     def tally(self, holdout: str) -> HoldoutTally:
         """What a holdout has been used for; nothing where it was not."""
         return self.holdouts.get(holdout) or HoldoutTally(0)
+
+    @classmethod
+    def begun(cls, intent: Intent, leaf_hash: str) -> TaskState:
+        """A task that a log begins with an intent, before that counts."""
+        base, holdout = intent.base, intent.data.holdout.sha256
+        return cls(
+            data=intent.data,
+            metric=intent.metric,
+            pool_seed=intent.schedule.seed,
+            first=base,
+            start=base,
+            began_by=leaf_hash,
+            head=base,
+            holdout=holdout,
+            min_delta=intent.rule.min_delta,
+        )
+
+    @classmethod
+    def taken_up(cls, said: ForkedTask, leaf_hash: str) -> TaskState:
+        """A task as a fork goes on with it: the opposite of `handed_on`."""
+        return cls(
+            data=said.data,
+            metric=said.metric,
+            pool_seed=said.pool_seed,
+            first=said.first,
+            start=said.head,
+            began_by=leaf_hash,
+            head=said.head,
+            holdout=said.holdouts[-1].sha256,
+            min_delta=said.min_delta,
+            alpha_ppm=said.alpha_ppm or None,
+            drawn=said.drawn,
+            holdouts={u.sha256: HoldoutTally(u.count, u.uses, u.looks, u.kept) for u in said.holdouts},
+            losses={
+                (one.holdout, one.profile, one.max_tokens): SignedLosses(one.loss_sum, one.hits)
+                for one in said.losses
+            },
+        )
+
+    def handed_on(self, task: str) -> ForkedTask:
+        """What a fork goes on with of this task."""
+        # The one in use stands last, whatever a log did before.
+        order = sorted(self.holdouts, key=lambda digest: digest == self.holdout)
+        return ForkedTask(
+            task=task,
+            head=self.head,
+            first=self.first,
+            metric=self.metric,
+            data=self.data,
+            pool_seed=self.pool_seed,
+            min_delta=self.min_delta,
+            alpha_ppm=self.alpha_ppm or 0,
+            drawn=self.drawn,
+            holdouts=[UsedHoldout(sha256=d, **_fields(self.holdouts[d])) for d in order],
+            losses=[
+                HeadLosses(
+                    holdout=holdout,
+                    profile=profile,
+                    max_tokens=cut,
+                    loss_sum=signed.loss_sum,
+                    hits=signed.hits,
+                )
+                for (holdout, profile, cut), signed in list(self.losses.items())[:_MOST_LOSSES]
+            ],
+        )
+
+
+def _fields(tally: HoldoutTally) -> dict[str, int]:
+    return {"count": tally.count, "uses": tally.uses, "looks": tally.looks, "kept": tally.kept}
 
 
 @dataclass(slots=True)
@@ -133,6 +205,8 @@ class LogState:
             self._move(move)
         elif entry.session is not None:
             self.accounted, self.session_end = self.attempts, self.size + 1
+        elif (fork := entry.fork) is not None:
+            self.tasks = {said.task: TaskState.taken_up(said, entry.leaf_hash) for said in fork.tasks}
         self.size += 1
         self.last = entry.leaf_hash
 
@@ -140,6 +214,10 @@ class LogState:
         """Go on by an entry that cannot be read: it only takes its place."""
         self.size += 1
         self.last = leaf_hash
+
+    def handed_on(self) -> list[ForkedTask]:
+        """What a fork of this log goes on with, task by task."""
+        return [self.tasks[name].handed_on(name) for name in sorted(self.tasks)]
 
     def lapsing(self, intent: Intent) -> list[OpenIntent]:
         """The open attempts that a new one leaves no room for, oldest first; they get no receipt any more."""
@@ -154,7 +232,7 @@ class LogState:
         holdout, rule = intent.data.holdout, intent.rule
         known = self.tasks.get(intent.task.name)
         if known is None:
-            known = TaskState(intent, intent.base, holdout.sha256, rule.min_delta)
+            known = TaskState.begun(intent, entry.leaf_hash)
             self.tasks[intent.task.name] = known
         known.holdout, known.min_delta = holdout.sha256, rule.min_delta
         known.holdouts.setdefault(holdout.sha256, HoldoutTally(holdout.count)).uses += 1

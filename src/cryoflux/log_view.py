@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -152,7 +152,7 @@ class Log(Sequence[Attempt]):
         delta = sum(attempt.delta or 0.0 for attempt in kept)
         return TaskTotal(
             name=name,
-            unit=known.first.metric.unit,
+            unit=known.metric.unit,
             delta=delta,
             eta=efficiency(delta, spent.uj) if spent is not None else None,
             head=known.head.digest,
@@ -209,6 +209,7 @@ def verify(
     spot_receipts: int = 1,
     retrain: int = 0,
     tasks: Sequence[str] = (),
+    parent: _Place | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Check a state, or a file of exported receipts, as ``cryoflux verify`` does, and return the report.
@@ -227,6 +228,7 @@ def verify(
         spot_receipts: of how many receipts.
         retrain: kept updates that are trained again.
         tasks: tasks of one's own that may check their receipts: ``module:Class``.
+        parent: of a fork: state, log folder or URL of the log that it goes on from.
         progress: called with entries done and entries in all.
 
     Raises:
@@ -236,13 +238,7 @@ def verify(
     from cryoflux.verification.verified import trust_in
 
     again = asked_again(recompute, spot_check, spot_receipts, retrain)
-    with ExitStack() as restored:
-        if again is not None:
-            from cryoflux.encoder.threads import torch_as_before
-            from cryoflux.tasks.lora.libraries import libraries_as_before
-
-            restored.enter_context(torch_as_before())
-            restored.enter_context(libraries_as_before())
+    with _restored(again):
         return verify_target(
             Path(target),
             key=load_public_key(Path(key)) if key is not None else None,
@@ -253,7 +249,21 @@ def verify(
             sections=sections_of(tasks),
             progress=progress,
             trust=trust_in(trust_memory=trust_memory, only_new=only_new),
+            parent=os.fspath(parent) if parent is not None else None,
         )
+
+
+@contextmanager
+def _restored(again: Again | None) -> Iterator[None]:
+    """Whatever training libraries change of the process is undone."""
+    with ExitStack() as restored:
+        if again is not None:
+            from cryoflux.encoder.threads import torch_as_before
+            from cryoflux.tasks.lora.libraries import libraries_as_before
+
+            restored.enter_context(torch_as_before())
+            restored.enter_context(libraries_as_before())
+        yield
 
 
 def asked_again(losses: int, spots: int, spot_receipts: int, adapters: int) -> Again | None:

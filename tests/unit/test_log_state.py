@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.reason import Reason
-from cryoflux.log_state import HoldoutTally, LogState, SignedLosses
+from cryoflux.log_state import HoldoutTally, LogState, SignedLosses, TaskState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import ZERO_HASH, Bar, Cause
 from cryoflux.scheduling.efficiency import ArmState
@@ -53,8 +53,21 @@ def test_a_log_of_two_tasks_is_kept_apart() -> None:
     assert index.tally(digest_of("holdout of index_refresh")) == HoldoutTally(COUNT, uses=1, looks=1, kept=1)
     assert lora.tally(digest_of("holdout of index_refresh")) == HoldoutTally(0)
     assert (lora.drawn, index.drawn) == (96, 48)
-    assert (lora.data, lora.pool_seed) == (lora.first.data, 11)
+    first = log.entries[0].intent
+    assert first is not None
+    assert (lora.data, lora.first, lora.pool_seed) == (first.data, first.base, 11)
     assert index.data.digest != lora.data.digest
+
+
+def test_what_is_handed_on_to_a_fork_is_what_the_fork_takes_up() -> None:
+    state = folded(plain_log().entries)
+    for task, known in state.tasks.items():
+        said = known.handed_on(task)
+        taken = TaskState.taken_up(said, "f" * 64)
+        assert taken.handed_on(task) == said
+        assert (taken.start, taken.head, taken.first) == (known.head, known.head, known.first)
+        assert (taken.holdouts, taken.losses, taken.drawn) == (known.holdouts, known.losses, known.drawn)
+        assert (taken.alpha_ppm, taken.min_delta) == (known.alpha_ppm, known.min_delta)
 
 
 @pytest.mark.parametrize("task", ["lora_delta", "index_refresh"])

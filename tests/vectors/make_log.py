@@ -1,5 +1,7 @@
 """Writes ``log-v2.jsonl``: a log of the second form with every kind of entry, to make other vectors of.
 
+And ``fork-v1.jsonl``: a log that goes on from its first nine entries, with one attempt of its own.
+
 Run it from the root of the repository: ``python tests/vectors/make_log.py``. It is kept byte for byte once
 the second form is published, as the log of the first form is; until then it follows the form.
 """
@@ -10,6 +12,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.decision.reason import Reason
 from cryoflux.receipts.statement import (
@@ -22,9 +26,11 @@ from cryoflux.receipts.statement import (
     Outcome,
     Screen,
 )
-from plain_log import RULE, PlainLog, digest_of, figure, model, plain_log, training
+from plain_log import RULE, PlainLog, digest_of, figure, go_on_from, model, plain_log, training
 
 TARGET = Path(__file__).with_name("log-v2.jsonl")
+FORK_TARGET = Path(__file__).with_name("fork-v1.jsonl")
+FORK_KEY = Ed25519PrivateKey.from_private_bytes(b"\x03" * 32)
 
 
 def screened_out(log: PlainLog) -> None:
@@ -75,6 +81,7 @@ def every_kind() -> PlainLog:
     log.move(
         "lora_delta", model("made by 0"), log.entries[1], Move.PROMOTION, evidence=[measured], reason=why
     )
+    log.session()
     return log
 
 
@@ -83,5 +90,19 @@ def content() -> bytes:
     return b"".join(entry.envelope + b"\n" for entry in every_kind().entries)
 
 
+def fork() -> PlainLog:
+    """A log that goes on from another one: its first entry, and a rejected attempt."""
+    log = PlainLog(key=FORK_KEY)
+    go_on_from(plain_log(), log, FORK_KEY.public_key())
+    log.conclude(log.announce(), kept=False)
+    return log
+
+
+def fork_content() -> bytes:
+    """The fork, one envelope a line."""
+    return b"".join(entry.envelope + b"\n" for entry in fork().entries)
+
+
 if __name__ == "__main__":
     TARGET.write_bytes(content())
+    FORK_TARGET.write_bytes(fork_content())

@@ -130,6 +130,9 @@ class Range(Fold):
         said = self._carried.claim.predicate
         if seen.entry is None or seen.entry.key is not None:
             return
+        if seen.entry.fork is not None:
+            detail = "the log goes on from another one, whose attempts and joules are not in the range"
+            self.findings.add(unknown("range", detail))
         if not said.first <= seen.index < said.end:
             self.findings.add(failed(seen.name, "is no entry of the range"))
         if seen.paired is not None:

@@ -17,6 +17,7 @@ from cryoflux.cli import (
     config,
     doctor,
     energy,
+    fork,
     keys,
     measure,
     models,
@@ -45,6 +46,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(witness.app, name="witness")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
+app.command("fork")(fork.fork)
 app.command("claim")(claim.claim)
 app.command("verify")(verify.verify)
 app.command("agent")(agent.agent)

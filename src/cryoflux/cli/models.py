@@ -29,14 +29,22 @@ def _versions(state: Path) -> list[dict[str, Any]]:
     # A state can lose its log; then its models are still there, and nothing says where they came from.
     entries = read_entries(state) if (state / DATABASE).is_file() else []
     firsts = {intent.task.name: intent.base.digest for e in reversed(entries) if (intent := e.intent)}
-    made = _makers(entries)
+    made, forked = _makers(entries), _taken_up(entries)
     head = versions.head_digest()
     rows = []
     for digest in versions.kept():
         origin = "version 0" if digest in firsts.values() else "receipt" if digest in made else "unknown"
+        origin = forked.get(digest, origin)
         row = {"digest": digest, "head": digest == head, "folder": str(versions.folder(digest))}
         rows.append({**row, "origin": origin, **made.get(digest, dict.fromkeys(_OF_RECEIPT))})
     return rows
+
+
+def _taken_up(entries: list[Entry]) -> dict[str, str]:
+    """Digest of a version that a fork brought along → what it was to the log that it goes on from."""
+    fork = entries[0].fork if entries else None
+    tasks = fork.tasks if fork is not None else []
+    return {said.head.digest: "parent" for said in tasks} | {said.first.digest: "version 0" for said in tasks}
 
 
 def _makers(entries: list[Entry]) -> dict[str, dict[str, Any]]:
@@ -85,7 +93,8 @@ def list_versions(state: StateOption = None, as_json: JsonOption = False) -> Non
 def _origin(row: dict[str, Any]) -> str:
     if row["origin"] == "receipt":
         return f"Δ {row['delta']:+.4f}, {row['task_id']}"
-    return "version 0" if row["origin"] == "version 0" else "no receipt says where it came from"
+    told = {"version 0": "version 0", "parent": "the head that this fork goes on from"}
+    return told.get(row["origin"], "no receipt says where it came from")
 
 
 @app.command("show")

@@ -48,7 +48,7 @@ def _line(view: dict[str, Any]) -> str:
     joules = view.get("joules_spent", view.get("joules_reserved"))
     energy = "–" if joules is None else format_energy(round(joules * MICRO))
     tier = view.get("tier") or ("reserved" if joules is not None else "")
-    about = view.get("task_id") or view.get("task_name") or view.get("key_id", "")
+    about = view.get("task_id") or view.get("parent") or view.get("task_name") or view.get("key_id", "")
     more = [text for text in (view.get("arm"), view.get("cause")) if text]
     return (
         f"{view['index']:>5}  {view['outcome']:<9}  Δ {_delta(view)}  {energy:>9} {tier:<16} "

@@ -61,6 +61,12 @@ _RetrainOption = Annotated[
 ]
 
 
+_ParentOption = Annotated[
+    str | None,
+    typer.Option(
+        "--parent", metavar="LOG", help="Of a fork: state, log folder or URL of the log that it goes on from."
+    ),
+]
 _HeadsOption = Annotated[
     Path | None,
     typer.Option(
@@ -134,7 +140,7 @@ def _verify_claim(path: Path, named: _Named, log_key: Path | None, *, as_json: b
         raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))
 
 
-def _is_claim(path: Path, log_key: Path | None, again: int) -> bool:
+def _is_claim(path: Path, log_key: Path | None, again: int, parent: str | None) -> bool:
     from cryoflux.claims.document import is_claim
 
     claimed = is_claim(path)
@@ -143,6 +149,12 @@ def _is_claim(path: Path, log_key: Path | None, again: int) -> bool:
             f"{path} is a claim, and brings neither models nor examples.",
             why="Nothing of it can be evaluated or trained again.",
             hint="Leave out --recompute, --spot-check and --retrain, or verify the state.",
+        )
+    if claimed and parent is not None:
+        raise UsageError(
+            f"--parent was given, but {path} is a claim.",
+            why="A claim is about one log; what that goes on from, only the log shows.",
+            hint="Leave it out, or verify the state that the claim is about.",
         )
     if log_key is not None and not claimed:
         raise UsageError(
@@ -228,6 +240,7 @@ def verify(
     trust_memory: _TrustMemoryOption = False,
     only_new: _OnlyNewOption = False,
     task: _TaskOption = None,
+    parent: _ParentOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check every receipt, or a claim; exit 1 if one is not what it claims to be."""
@@ -249,13 +262,15 @@ def verify(
             why="--trust-memory and --only-new go by what is remembered here of this log.",
             hint="Leave out --no-memory.",
         )
-    if _is_claim(place, log_key, recompute + spot_check + retrain):
+    if _is_claim(place, log_key, recompute + spot_check + retrain, parent):
         _verify_claim(place, named, log_key, as_json=as_json)
         return
     again = asked_again(recompute, spot_check, spot_receipts, retrain)
     checks, progress = sections_of(task or ()), _Progress()
     trust = trust_in(trust_memory=trust_memory, only_new=only_new)
-    report = verify_target(place, **named, again=again, sections=checks, progress=progress, trust=trust)
+    report = verify_target(
+        place, **named, again=again, sections=checks, progress=progress, trust=trust, parent=parent
+    )
     if as_json:
         emit_json(report.to_json())
     else:

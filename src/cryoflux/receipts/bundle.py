@@ -174,6 +174,9 @@ def _versions(entries: Iterable[Entry]) -> tuple[dict[str, Base], dict[str, Base
             heads[entry.receipt.task.name] = entry.receipt.result
         elif entry.move is not None:
             heads[entry.move.task] = entry.move.result
+        elif entry.fork is not None:
+            firsts |= {said.task: said.first for said in entry.fork.tasks}
+            heads |= {said.task: said.head for said in entry.fork.tasks}
     return firsts, heads
 
 

@@ -27,9 +27,11 @@ from cryoflux.receipts.key_statement import (
 from cryoflux.receipts.lifting import lifted
 from cryoflux.receipts.session import SESSION_TYPE, SessionStatement
 from cryoflux.receipts.statement import (
+    FORK_TYPE,
     HEAD_TYPE,
     INTENT_TYPE,
     RECEIPT_TYPE,
+    ForkStatement,
     HeadStatement,
     IntentStatement,
     ReceiptStatement,
@@ -41,6 +43,7 @@ _OURS = re.compile(r"https://cryoflux\.dev/[a-z][a-z-]{0,63}/v[1-9][0-9]{0,5}")
 _KNOWN = {
     *(INTENT_TYPE, RECEIPT_TYPE, HEAD_TYPE, SESSION_TYPE, v1.INTENT_V1, v1.RECEIPT_V1),
     *(ROOT_TYPE, ROTATION_TYPE, REVOCATION_TYPE),
+    FORK_TYPE,
 }
 _DECODER = msgspec.json.Decoder(
     IntentStatement
@@ -50,6 +53,7 @@ _DECODER = msgspec.json.Decoder(
     | KeyRootStatement
     | KeyRotationStatement
     | KeyRevocationStatement
+    | ForkStatement
     | v1.IntentStatementV1
     | v1.ReceiptStatementV1
 )

@@ -1,4 +1,4 @@
-"""One entry of the log, read back from its exact bytes: of an attempt, a head, a session, or a key."""
+"""One entry of the log, read back from its exact bytes: of an attempt, a head, a session, a key, a fork."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.session import Session, SessionStatement
 from cryoflux.receipts.statement import (
+    Fork,
+    ForkStatement,
     HeadMove,
     HeadStatement,
     Intent,
@@ -32,6 +34,7 @@ class Kind(StrEnum):
     HEAD = "head"
     SESSION = "session"
     KEY = "key"
+    FORK = "fork"
 
 
 _KINDS: dict[type, Kind] = {
@@ -39,6 +42,7 @@ _KINDS: dict[type, Kind] = {
     ReceiptStatement: Kind.RECEIPT,
     HeadStatement: Kind.HEAD,
     SessionStatement: Kind.SESSION,
+    ForkStatement: Kind.FORK,
 }
 
 
@@ -89,10 +93,16 @@ class Entry(Struct, frozen=True):
         return self.statement.predicate if type(self.statement) is SessionStatement else None
 
     @property
+    def fork(self) -> Fork | None:
+        """What its log goes on from, if it says that."""
+        return self.statement.predicate if type(self.statement) is ForkStatement else None
+
+    @property
     def key(self) -> KeyStatement | None:
         """What it says about a key, if it is about one."""
-        known = IntentStatement | ReceiptStatement | HeadStatement | SessionStatement
-        return None if isinstance(self.statement, known) else self.statement
+        if isinstance(self.statement, Statement | SessionStatement):
+            return None
+        return self.statement
 
     @property
     def name(self) -> str:

@@ -6,16 +6,34 @@ because this is where numbers are shown.
 
 from __future__ import annotations
 
-__all__ = ["flat_intent", "flat_key", "flat_move", "flat_receipt", "flat_session", "flat_view"]
+__all__ = [
+    "flat_fork",
+    "flat_intent",
+    "flat_key",
+    "flat_move",
+    "flat_receipt",
+    "flat_session",
+    "flat_view",
+]
 
 from datetime import datetime
 from typing import Any
 
+from cryoflux.errors import VerificationError
 from cryoflux.quantities import MICRO, NANO, efficiency
+from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
 from cryoflux.receipts.session import Session
-from cryoflux.receipts.statement import Evaluation, HeadMove, Intent, Receipt, ReceiptStatement, Training
+from cryoflux.receipts.statement import (
+    Evaluation,
+    Fork,
+    HeadMove,
+    Intent,
+    Receipt,
+    ReceiptStatement,
+    Training,
+)
 from cryoflux.sentences import say
 from cryoflux.state import ADAPTER
 
@@ -138,6 +156,19 @@ def flat_session(session: Session, leaf_hash: str) -> dict[str, Any]:
     }
 
 
+def flat_fork(fork: Fork) -> dict[str, Any]:
+    """The same for the beginning of a log that goes on from another one."""
+    try:
+        point = parse_note(fork.parent.checkpoint.encode()).checkpoint
+        parent: dict[str, Any] = {"parent": point.origin, "parent_entries": point.size}
+    except VerificationError:
+        parent = {"parent": None, "parent_entries": None}
+    holdouts = [used for said in fork.tasks for used in said.holdouts]
+    looks = sum(used.looks for used in holdouts)
+    timestamp, task_name = _unix(fork.forked_at), ", ".join(said.task for said in fork.tasks)
+    return {**parent, "task_name": task_name, "timestamp": timestamp, "looks": looks, "outcome": "forked"}
+
+
 def flat_key(statement: KeyStatement) -> dict[str, Any]:
     """The same for a key that was named, replaced or ended."""
     match statement.predicate:
@@ -164,4 +195,6 @@ def flat_view(entry: Entry) -> dict[str, Any]:
         found |= flat_session(entry.session, entry.leaf_hash)
     elif entry.key is not None:
         found |= flat_key(entry.key)
+    elif entry.fork is not None:
+        found |= flat_fork(entry.fork)
     return found

@@ -3,6 +3,7 @@
 - ``intent/v2`` is written before training, so that a failed or unlucky try cannot be left out.
 - ``receipt/v2`` is written after it, for every attempt: accepted, rejected, undecided or aborted.
 - ``head/v1`` moves the head of a task to a version that was kept before: a rollback, a promotion.
+- ``fork/v1`` is the first entry of a log that goes on from another one, which it names with its signed head.
 
 Each says which task it is about, and heads, data and losses are that task's own: one log may hold several.
 What only a task knows stands in a section behind that task's name, and is checked by that task.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 __all__ = [
     "CROSS_ENTROPY",
+    "FORK_TYPE",
     "HEAD_TYPE",
     "INTENT_TYPE",
     "RECEIPT_TYPE",
@@ -28,6 +30,8 @@ __all__ = [
     "Decision",
     "EnergyFigure",
     "Evaluation",
+    "Fork",
+    "ForkStatement",
     "HeadMove",
     "HeadStatement",
     "Hits",
@@ -57,6 +61,7 @@ import msgspec
 from msgspec import Meta
 
 from cryoflux.decision.reason import Reason
+from cryoflux.receipts.fork_parts import ForkedTask, ParentLog
 from cryoflux.receipts.parts import (
     CROSS_ENTROPY,
     ArmPrior,
@@ -97,6 +102,7 @@ from cryoflux.signing.fields import (
 INTENT_TYPE = "https://cryoflux.dev/intent/v2"
 RECEIPT_TYPE = "https://cryoflux.dev/receipt/v2"
 HEAD_TYPE = "https://cryoflux.dev/head/v1"
+FORK_TYPE = "https://cryoflux.dev/fork/v1"
 ZERO_HASH = "0" * 64
 _Recipe = Annotated[dict[Text, Text | Signed], Meta(max_length=256)]
 
@@ -179,6 +185,19 @@ class HeadMove(Document, frozen=True):
     """of the present head as base and the other version as new; none where somebody just chose"""
 
 
+class Fork(Document, frozen=True):
+    """A log that goes on from another one; it begins where that one was."""
+
+    sequence: Count
+    """position in the log: 0"""
+    prev: Sha256
+    """64 zeros: what came before is in the parent's log"""
+    parent: ParentLog
+    tasks: Annotated[list[ForkedTask], at_most(16)]
+    """what the parent's log had come to; none where nothing was tried yet"""
+    forked_at: Timestamp
+
+
 class InTotoStatement(
     Document,
     frozen=True,
@@ -216,5 +235,11 @@ class HeadStatement(InTotoStatement, frozen=True, kw_only=True, tag=HEAD_TYPE):
     predicate: HeadMove
 
 
-Statement = IntentStatement | ReceiptStatement | HeadStatement
+class ForkStatement(InTotoStatement, frozen=True, kw_only=True, tag=FORK_TYPE):
+    """A fork; its subject is the parent's signed head."""
+
+    predicate: Fork
+
+
+Statement = IntentStatement | ReceiptStatement | HeadStatement | ForkStatement
 """What an entry says that is not about a key."""

@@ -61,9 +61,9 @@ class Columns(Struct, frozen=True):
     """What the table says beside an envelope; only an index."""
 
     kind: str
-    """``intent``, ``receipt``, ``head`` or ``key``"""
+    """``intent``, ``receipt``, ``head``, ``key`` or ``fork``"""
     task_id: str
-    """empty for a head and a key"""
+    """empty for anything else than an attempt"""
     outcome: str
     """of a receipt; empty for anything else"""
 

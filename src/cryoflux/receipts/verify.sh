@@ -234,11 +234,11 @@ read_entry() { # sets the facts of the entry in file $entry, at place $n, and na
 # ---- One entry after the other ----------------------------------------------------------------------------
 # $t/open/HASH: an attempt that was announced and has no receipt. $t/head/TASK: the head of a task, by digest
 # and digest of its SHA256SUMS. $t/made/INDEX: the version that an entry made, which a head may move to later;
-# $t/leaf/INDEX: the hash of that entry.
+# of a fork one file a task. $t/leaf/INDEX: the hash of that entry.
 
 mkdir "$t/open" "$t/head" "$t/made" "$t/leaf"
 : > "$t/tile.entries"
-n=0 receipts=0 prev=$(printf %064d 0)
+n=0 receipts=0 attempts=0 accounted=0 prev=$(printf %064d 0)
 reigns=$first current=$first root_key=none # the receipt keys so far, the valid one, and who may name another
 in_toto=application/vnd.in-toto+json
 keep() { printf '%s\n' "$2" > "$t/$1"; }
@@ -276,6 +276,7 @@ while entry=entries/$(printf %06d $n).json && [ -f "$entry" ]; do
   case $type in
   https://cryoflux.dev/intent/v[12])
     follows
+    attempts=$((attempts + 1))
     [ -f "$t/head/$task" ] || keep "made/$n" "$task $base"
     keep "head/$task" "$base"
     set -- "$t"/open/*
@@ -291,9 +292,30 @@ while entry=entries/$(printf %06d $n).json && [ -f "$entry" ]; do
     ;;
   https://cryoflux.dev/head/v1)
     follows
-    [ "$(known "leaf/$made_at") $(known "made/$made_at")" = "$made_by $task $result" ] ||
+    made=$(known "made/$made_at" || known "made/$made_at.$task")
+    [ "$(known "leaf/$made_at") $made" = "$made_by $task $result" ] ||
       fail "$entry" "moves a head to a version that the entry it names did not make"
     keep "head/$task" "$result"
+    ;;
+  https://cryoflux.dev/session/v1)
+    jq -r '.predicate | "\(.firstAttempt) \(.firstAttempt + .attempts - 1) \(.openedAt) \(.id)"' \
+      "$t/payload" > "$t/session" 2> /dev/null
+    from=0 to=- opened=- name=-
+    read -r from to opened name < "$t/session"
+    { [ "$to" = "$attempts" ] && [ "$from" -gt "$accounted" ]; } 2> /dev/null ||
+      fail "$entry" "does not count the attempts since the session before it"
+    case $name in session/*_"$opened") ;; *) fail "$entry" "its id does not end in its place" ;; esac
+    accounted=$attempts
+    ;;
+  https://cryoflux.dev/fork/v1)
+    [ "$n" = 0 ] || fail "$entry" "goes on from another log, which only the first entry can"
+    jq -r '.predicate.tasks[] | "\(.task) \(.head.digest) \(.head.files)"' "$t/payload" > "$t/tasks" 2> /dev/null ||
+      fail "$entry" "what it goes on from cannot be read"
+    while read -r task result; do
+      case $task in "" | *[!a-z0-9_-]*) fail "$entry" "is about a task of no such name" && continue ;; esac
+      keep "head/$task" "$result"
+      keep "made/$n.$task" "$task $result"
+    done < "$t/tasks"
     ;;
   https://cryoflux.dev/key-root/v1)
     [ $root_key = none ] || fail "$entry" "names a root key, but the log has one"
@@ -394,4 +416,4 @@ echo "VERIFIED $n entries, $receipts receipts: bytes, signatures, order, tree, a
 echo "First key: $first"
 while read -r task head _; do echo "Head of $task: $head"; done < heads.txt
 echo "Not checked here: bars of evidence, screens, early stops, arms; losses against the model; fields that no"
-echo "check needs; cosignatures of witnesses; joules."
+echo "check needs; what a fork says of the log before it; cosignatures of witnesses; joules."

@@ -107,7 +107,7 @@ def check_origin(state: StateFolder, origins: Mapping[str, Origin], memory: LogS
         StateTamperedError: it did not.
     """
     for task, known in memory.tasks.items():
-        said = (known.first.data.digest, known.first.base.digest)
+        said = (known.data.digest, known.first.digest)
         origin = origins.get(task)
         if origin is None or said != (origin.data_digest, origin.version):
             raise StateTamperedError(

@@ -38,6 +38,8 @@ def _versions(entry: Entry) -> set[str]:
         return {intent.base.digest}
     if (receipt := entry.receipt) is not None:
         return {receipt.base.digest, receipt.result.digest}
+    if (fork := entry.fork) is not None:
+        return {version.digest for said in fork.tasks for version in (said.head, said.first)}
     return {entry.move.base.digest, entry.move.result.digest} if entry.move is not None else set()
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 __all__ = [
     "CLAIM_PAYLOAD",
+    "FORK_PAYLOAD",
     "METER_PAYLOAD",
     "STATEMENT_PAYLOAD",
     "Envelope",
@@ -43,6 +44,7 @@ PayloadType = Literal[
     "application/vnd.in-toto+json",
     "application/vnd.cryoflux.settlement+json",
     "application/vnd.cryoflux.claim+json",
+    "application/vnd.cryoflux.fork+json",
 ]
 STATEMENT_PAYLOAD: Final = "application/vnd.in-toto+json"
 """an in-toto statement: an entry of the receipt log"""
@@ -50,6 +52,8 @@ METER_PAYLOAD: Final = "application/vnd.cryoflux.settlement+json"
 """what a meter says that a reservation cost"""
 CLAIM_PAYLOAD: Final = "application/vnd.cryoflux.claim+json"
 """a claim about a range of a log; no entry of it"""
+FORK_PAYLOAD: Final = "application/vnd.cryoflux.fork+json"
+"""what the receipt key of a log says of another log that goes on from it"""
 _SIGNATURE_BYTES = 64
 
 

@@ -35,6 +35,7 @@ from cryoflux.receipts.losses_tree import loss_leaves, losses_root
 from cryoflux.receipts.statement import (
     Base,
     Evaluation,
+    Fork,
     Holdout,
     Intent,
     Outcome,
@@ -140,7 +141,7 @@ class Artefacts(Fold):
             first = intent.task.name not in memory.tasks
             self._version(intent.base, needed=first)
             self._subjects(seen, intent)
-            self.tally.data.take(seen, intent)
+            self.tally.data.take(seen, intent.data)
         elif seen.paired is not None:
             receipt = seen.paired.receipt
             accepted = receipt.outcome is Outcome.ACCEPTED
@@ -154,6 +155,16 @@ class Artefacts(Fold):
         elif (move := seen.entry.move) is not None:
             self._version(move.result, needed=True)
             self.tally.behind = move.base
+        elif (fork := seen.entry.fork) is not None:
+            self._take_up(seen, fork)
+
+    def _take_up(self, seen: Seen, fork: Fork) -> None:
+        for said in fork.tasks:
+            self._version(said.head, needed=True)
+            self._version(said.first, needed=False)
+            for used in said.holdouts:
+                holdout = Holdout(sha256=used.sha256, count=used.count, use_index=1)
+                self.tally.data.take(seen, said.data.but(holdout=holdout))
 
     def _version(self, said: Base, *, needed: bool) -> None:
         """Check a version once; ``needed`` says that it is the head from here on."""

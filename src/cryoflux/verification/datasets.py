@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cryoflux.data.examples import normalise
 from cryoflux.digests import file_digest
-from cryoflux.receipts.statement import Data, Holdout, Intent
+from cryoflux.receipts.statement import Data, Holdout
 from cryoflux.state import StateFolder
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.result import Finding, Named, failed, unknown
@@ -63,9 +63,8 @@ class DataSets:
 
     _used: dict[str, _Used] = field(default_factory=dict)
 
-    def take(self, about: Named, intent: Intent) -> None:
-        """Take note of the data of an intent, which findings call by the name of ``about``."""
-        data = intent.data
+    def take(self, about: Named, data: Data) -> None:
+        """Take note of the data of an entry, which findings call by the name of ``about``."""
         used = self._used.get(data.digest)
         if used is None:
             if len(self._used) >= _MOST_SETS:

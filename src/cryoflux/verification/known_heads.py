@@ -3,6 +3,10 @@
 The heads are kept in a folder of the one who verifies, one file a log, by its origin.
 Like the known hosts of ssh, this is trust on first use: the first verification remembers, every later one
 compares. A log with another receipt key has another origin, and is another log.
+
+A backup that was restored, or a copy of a state that was run too, contradicts what was seen just as a
+rewritten log does, and is far more frequent. So it is named first, with what to do: a copy goes on as a fork,
+a log of its own. Nobody but the owner can tell the two apart.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ __all__ = [
 ]
 
 import hashlib
+import shlex
 from pathlib import Path
 
 from cryoflux.errors import UsageError, VerificationError
@@ -127,12 +132,20 @@ def check_remembered(walked: Walked, remembered: bytes | None) -> list[Check]:
         return conclude(REMEMBERED, [failed("remembered head", detail)], "")
     entries = walked.size
     if entries < point.size:
-        detail = f"{point.size} entries were seen before, now there are {entries}: the newest were removed"
+        seen = f"{point.size} entries were seen before, now there are {entries}: {_innocently(walked)}"
+        detail = f"{seen}; otherwise the newest were removed"
         return conclude(REMEMBERED, [failed("remembered head", detail)], "")
     if walked.roots.get(point.size) != point.root:
-        detail = f"the {point.size} entries that were seen before are not the first {point.size} of these"
-        return conclude(REMEMBERED, [failed("remembered head", f"{detail}: this is another history")], "")
+        seen = f"the {point.size} entries that were seen before are not the first {point.size} of these"
+        detail = f"{seen}: {_innocently(walked)}; otherwise this is another history"
+        return conclude(REMEMBERED, [failed("remembered head", detail)], "")
     return conclude(REMEMBERED, [], f"begins with the {point.size} entries that were seen before")
+
+
+def _innocently(walked: Walked) -> str:
+    state = walked.material.state
+    command = f"cryoflux fork {shlex.quote(str(state)) if state is not None else 'STATE'} NEW"
+    return f"a restored backup or a copied state does that, and {command} makes it a log of its own"
 
 
 def origin_in(material: Material) -> str | None:
@@ -168,5 +181,8 @@ def check_memory(walked: Walked, folder: Path) -> list[Check]:
     name = hashlib.sha256(found.content).hexdigest()[:32]
     path = folder / f"{name}.equivocation"
     write_atomic(path, found.content)
-    detail = "proves to anybody that the log told two stories; see cryoflux witness check-evidence"
+    detail = (
+        "shows to anybody that this log was gone on with in two ways: by a copy of its state, or because it "
+        "told two stories; keep it if nobody copied the state, see cryoflux witness check-evidence"
+    )
     return [*checks, *conclude(REMEMBERED, [failed(str(path), detail)], "")]

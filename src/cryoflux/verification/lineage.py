@@ -3,6 +3,7 @@
 A log may go on to the next holdout of its data set, but only when the error budget of the one before is
 spent: whoever may choose among holdouts can go on choosing until one of them says what is wanted. A head is
 moved by an accepted receipt, or by an entry that says where to and why; anything else is another history.
+A fork begins at the head that it names of its parent's log; what its parent says to that is step 16.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from cryoflux.decision.rules import BUDGETED
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import HoldoutTally, LogState, TaskState
 from cryoflux.receipts.entry import parse_entry
-from cryoflux.receipts.statement import Base, HeadMove, Intent, Outcome, Receipt, Rule
+from cryoflux.receipts.statement import Base, Fork, HeadMove, Intent, Outcome, Receipt, Rule
+from cryoflux.verification.forked import fork_complaints, parent_in_words
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
 from cryoflux.verification.walk import Fold, Seen, Tally
@@ -28,6 +30,8 @@ LINEAGE = NumberedStep(8, "models and holdout follow one another")
 class _Versions(Tally):
     made: int = 0
     moves: int = 0
+    fork: Fork | None = None
+    """the first entry, where the log goes on from another one"""
 
 
 class Lineage(Fold):
@@ -74,6 +78,9 @@ class Lineage(Fold):
             self.findings.fail(seen, _base(move.base, memory.tasks.get(move.task)))
             if self._past:
                 self.findings.fail(seen, self._moved(move, memory.tasks.get(move.task)))
+        elif (fork := entry.fork) is not None:
+            self.tally.fork = self.tally.fork or fork
+            self.findings.fail(seen, fork_complaints(entry, fork, self._material.key))
 
     def _moved(self, move: HeadMove, known: TaskState | None) -> Iterator[str]:
         """What is wrong with where a head goes: only to what the log made, or what its task began with."""
@@ -88,9 +95,9 @@ class Lineage(Fold):
         made: Base | None = None
         if (receipt := entry.receipt) is not None and receipt.outcome is Outcome.ACCEPTED:
             made = receipt.result if receipt.task.name == move.task else None
-        elif known is not None and entry.intent == known.first:
+        elif known is not None and entry.leaf_hash == known.began_by:
             # A later intent only says which head it found: to go by that would skip who made it.
-            made = known.first.base
+            made = known.start
         if made != move.result:
             yield f"goes to a version that entry {move.made_at} did not make"
 
@@ -102,7 +109,9 @@ class Lineage(Fold):
         moved = f", moved {self.tally.moves} times besides" if self.tally.moves else ""
         line = "one line" if len(memory.tasks) < 2 else f"{len(memory.tasks)} lines"
         summary = f"{self.tally.made} model versions in {line}{moved}; {which}, judged {judged} times"
-        return self.findings.conclude(LINEAGE, summary if memory.tasks else "the log is empty")
+        if self.tally.fork is not None:
+            summary = f"goes on from {parent_in_words(self.tally.fork)}: {summary}, there included"
+        return self.findings.conclude(LINEAGE, summary if memory.size else "the log is empty")
 
 
 def _base(said: Base, known: TaskState | None) -> Iterator[str]:
@@ -126,7 +135,7 @@ def _data(intent: Intent, known: TaskState | None) -> Iterator[str]:
     count = known.holdouts.get(holdout.sha256, HoldoutTally(holdout.count)).count
     if data.but(holdout=first.holdout) != first or count != holdout.count:
         yield "uses another data set than the first attempt"
-    if intent.metric != known.first.metric:
+    if intent.metric != known.metric:
         yield "is measured by another metric than the first attempt"
     if known.holdout != holdout.sha256:
         if holdout.sha256 in known.holdouts:

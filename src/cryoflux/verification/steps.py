@@ -18,6 +18,7 @@
 13. On request: the log continues the head that was seen when it was verified last.
 14. On request: losses of examples that the signer could not choose are the recorded integers.
 15. On request: how near an adapter comes that is trained again; being another one is no failure.
+16. Of a fork: its parent's log has the head that it goes on from, and had come to what the fork says.
 
 Steps 1 to 10 are folds: one walk through the log, however long it is, tells each of them of every entry
 (`walk`). None of them raises: what is malformed, missing or hostile becomes a finding that names it.
@@ -47,6 +48,7 @@ from cryoflux.verification.arithmetic import ARITHMETIC, Arithmetic
 from cryoflux.verification.artefacts import Artefacts
 from cryoflux.verification.authority import Signatures
 from cryoflux.verification.decisions import DECISIONS, Decisions
+from cryoflux.verification.forked import PARENT, check_parent
 from cryoflux.verification.form import Chain, Form
 from cryoflux.verification.growing_tree import GrowingTree
 from cryoflux.verification.joules import ENERGY, Joules
@@ -85,6 +87,7 @@ class _Wanted:
     sections: Sections
     progress: Callable[[int, int], None] | None
     witnessed: bytes | None = field(default=None)
+    parent: str | None = None
 
     @property
     def most(self) -> int:
@@ -105,6 +108,7 @@ def verify_target(
     sections: Sections | None = None,
     progress: Callable[[int, int], None] | None = None,
     trust: Trust = Trust.NOTHING,
+    parent: str | None = None,
 ) -> Report:
     """Go through all steps.
 
@@ -118,12 +122,13 @@ def verify_target(
         sections: what checks the sections that only a task knows, by their kind.
         progress: is told how many entries of how many are done.
         trust: what of it to believe that was verified here before, by what ``heads`` says.
+        parent: state, folder or URL of the log that it goes on from, where it is a fork.
 
     Raises:
         UsageError: there is no such target.
     """
     witnessed = read_witnessed(target)
-    wanted = _Wanted(target, again, demand, heads, trust, sections or {}, progress, witnessed)
+    wanted = _Wanted(target, again, demand, heads, trust, sections or {}, progress, witnessed, parent)
     if (known := _recalled(wanted, key)) is not None:
         with (
             suppress(_NotConfirmedError),
@@ -168,6 +173,7 @@ def _asked(material: Material, wanted: _Wanted) -> tuple[str, ...]:
 def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Report:
     total, before = len(material.rows), known.size if known is not None else 0
     tree, recent = GrowingTree(material, _sizes(material, wanted)), Recent(wanted.most)
+    lineage = Lineage(material, knows=tree.knows)
     with SignaturePool.for_entries(total - before) as pool:
         folds: list[Fold] = [
             Form(material),
@@ -177,7 +183,7 @@ def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Repo
             Pairs(wanted.sections),
             Arithmetic(),
             Decisions(),
-            Lineage(material, knows=tree.knows),
+            lineage,
             Artefacts(material, wanted.sections),
             Joules(material, wanted.sections, pool),
             recent,
@@ -194,7 +200,9 @@ def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Repo
         if any(check.status is Status.FAIL for check in checks):
             raise _NotConfirmedError
         checks[0] = _with_memory(checks[0], before, wanted.trust)
-    report = _report(Walked(material, memory, tree.roots, recent), wanted, checks, before)
+    walked, fork = Walked(material, memory, tree.roots, recent), lineage.tally.fork
+    checks += _guarded(PARENT, walked, lambda: check_parent(fork, wanted.parent))
+    report = _report(walked, wanted, checks, before)
     if now is not None and report.ok and wanted.heads is not None:
         with suppress(StorageError, OverflowError):  # it only saves time; step 13 says it of the head
             remember_verified(wanted.heads, now)

@@ -212,8 +212,13 @@ def _size(body: bytes) -> int:
 
 def _dispute(known: int, ours: int) -> str:
     if known > ours:
-        return f"has cosigned {known} entries of this log, which has {ours} here: some were lost or removed"
-    return f"has cosigned another history of this log with {known} entries"
+        return (
+            f"has cosigned {known} entries of this log, which has {ours} here: a restored backup or a copied "
+            "state, or some were lost or removed"
+        )
+    return (
+        f"has cosigned {known} other entries of this log: a copied state that was run too, or another history"
+    )
 
 
 def _refusal(status: int, log: VerifierKey) -> str:

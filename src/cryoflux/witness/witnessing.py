@@ -143,7 +143,8 @@ def _unwitnessed(found: Collected) -> StateError:
         return StateTamperedError(
             f"A witness knows another history of this log; needed for a quorum: {found.needed}.",
             why=why,
-            hint="Restore the newest copy of this state; cryoflux verify says what is wrong with this one.",
+            hint="Go on with the newest copy of this state, or make this one a log of its own: cryoflux fork "
+            "STATE NEW.",
         )
     return StateError(
         f"The newest head of the log is not witnessed; needed: {found.needed}.",

@@ -31,7 +31,7 @@ from cryoflux.receipts.rotation import enrol_root, revoke_key, rotate_key
 from cryoflux.receipts.statement import Bar, Base, Cause, Decision, Outcome, Sha256Digest, Subject
 from cryoflux.receipts.tiles import TileTree, publish_tiles
 from cryoflux.signing.keys import key_id, load_public_key, public_pem
-from plain_log import RULE, StoredLog, digest_of, evaluation, figure, model
+from plain_log import RULE, StoredLog, digest_of, evaluation, figure, go_on_from, model, plain_log
 
 OTHERS = ["base64", "cat", "cut", "head", "mkdir", "mktemp", "rm", "tail", "wc"]
 TOOLS = ["sh", "openssl", "jq", "sha256sum", "xxd", *OTHERS]
@@ -191,6 +191,37 @@ def test_a_whole_bundle_verifies_with_stock_tools_only(original: Path, complete:
     assert run(complete, bare, key_id(load_public_key(complete / "keys" / "receipt.pub")))[0] == 0
     code, said = run(complete, bare, first)
     assert (code, said.splitlines()[0].split(":")[0]) == (1, "FAILED keys/receipt.pub")
+
+
+def fork(made: Made) -> None:
+    """It goes on from two tasks, and one of them goes back to where it began here."""
+    key = made.log.authority.receipt_key
+    assert key is not None
+    first = go_on_from(plain_log(), made, key)
+    before = made.heads["lora_delta"]
+    intent = made.announce()
+    assert intent.intent is not None
+    made.conclude(intent, evaluation=made.judged(intent.intent, 3_200_000_000))
+    made.move("lora_delta", before, first)
+
+
+@needs_tools
+def test_a_fork_verifies_with_stock_tools_and_one_in_the_middle_does_not(tmp_path: Path, bare: Path) -> None:
+    bundle = make(tmp_path / "fork", fork)
+    code, said = run(bundle, bare)
+    assert code == 0, said
+    assert said.startswith("VERIFIED 4 entries, 1 receipts")
+    assert len((bundle / "heads.txt").read_text("utf-8").splitlines()) == 2
+
+    def late(made: Made) -> None:
+        fork(made)
+        key = made.log.authority.receipt_key
+        assert key is not None
+        go_on_from(plain_log(), made, key)
+
+    code, said = run(make(tmp_path / "late", late), bare)
+    assert code == 1
+    assert "entries/000004.json: goes on from another log" in said
 
 
 @needs_tools
@@ -402,6 +433,12 @@ def twice(made: Made) -> None:
         (another_base, "its base is not the head"),
         (moved_to_what_was_never_kept, "moves a head to a version"),
         (moved_by_another, "moves a head to a version"),
+        (lambda m: m.conclude(m.announce()) and m.session(attempts=0), "does not count the attempts"),
+        (lambda m: m.conclude(m.announce()) and m.session() and m.session(attempts=1), "does not count the"),
+        (
+            lambda m: m.conclude(m.announce()) and m.session(id="session/1_7"),
+            "its id does not end in its place",
+        ),
     ],
 )
 def test_a_signed_lie_is_found_too(
@@ -423,6 +460,20 @@ def test_attempts_may_be_open_at_once_where_that_was_announced(tmp_path: Path, b
 
     code, said = run(make(tmp_path, side_by_side), bare)
     assert (code, said[:31]) == (0, "VERIFIED 5 entries, 2 receipts:"), said
+
+
+@needs_tools
+def test_sessions_are_followed(tmp_path: Path, bare: Path) -> None:
+    def two_runs(made: Made) -> None:
+        made.conclude(made.announce())
+        made.session()
+        made.abort(made.announce())
+        made.conclude(made.announce())
+        made.session()
+        made.session()
+
+    code, said = run(make(tmp_path, two_runs), bare)
+    assert (code, said[:31]) == (0, "VERIFIED 9 entries, 3 receipts:"), said
 
 
 @needs_tools

@@ -127,6 +127,27 @@ def test_the_log_of_the_second_form_is_what_its_script_writes_and_every_kind_is_
     }
 
 
+def test_a_fork_is_what_its_script_writes_and_goes_on_with_the_looks_of_its_parent() -> None:
+    from cryoflux.verification.steps import verify_target
+
+    spec = importlib.util.spec_from_file_location("make_log", FOLDER / "make_log.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (FOLDER / "fork-v1.jsonl").read_bytes() == module.fork_content()
+    entries = [
+        parse_entry(i, line) for i, line in enumerate((FOLDER / "fork-v1.jsonl").read_bytes().splitlines())
+    ]
+    assert [entry.kind.value for entry in entries] == ["fork", "intent", "receipt"]
+    fork, intent = entries[0].fork, entries[1].intent
+    assert fork is not None
+    assert intent is not None
+    (used,) = next(said for said in fork.tasks if said.task == intent.task.name).holdouts
+    assert (intent.bar.looks, intent.bar.kept) == (used.looks, used.kept) == (2, 1)
+    assert verify_target(FOLDER / "fork-v1.jsonl", key=module.FORK_KEY.public_key()).ok
+
+
 def test_there_are_cases_of_both_kinds_in_every_file() -> None:
     for name, file in FILES.items():
         if "cases" in file:

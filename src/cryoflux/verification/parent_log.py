@@ -1,0 +1,137 @@
+"""Reading another log than the one that is verified: a state, a folder of published tiles, or a URL of one.
+
+Nothing that is read here is trusted: whoever asks compares roots and signatures. From a URL only what a log
+publishes is asked for, and no more of a file than a log may publish.
+"""
+
+from __future__ import annotations
+
+__all__ = ["PublishedLog", "open_parent"]
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cryoflux.errors import StateTamperedError, UsageError
+from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES
+from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
+from cryoflux.receipts.store import DATABASE, StoredRows
+from cryoflux.receipts.tile_reader import TileReader
+from cryoflux.receipts.tiles import TILE_WIDTH, Tile
+
+_MOST_TILE_BYTES = 256 * 65_537
+_TIMEOUT_S = 20.0
+_HINT = "Name its state directory, the folder of its log (log/ of a state), or a URL of such a folder."
+
+
+class PublishedLog(Protocol):
+    """A log as it is read here."""
+
+    name: str
+    """as it was typed"""
+    note: bytes
+    """its newest signed head; nothing about it has been verified"""
+
+    def envelopes(self, size: int) -> Iterator[bytes]:
+        """The exact bytes of the first ``size`` entries, in order, or of those that there are."""
+
+
+@dataclass
+class _Stored:
+    """The log of a state directory."""
+
+    name: str
+    note: bytes
+    rows: StoredRows
+
+    def envelopes(self, size: int) -> Iterator[bytes]:
+        for _, _, envelope in self.rows.hashed(size):
+            yield envelope
+
+
+@dataclass
+class _Tiles:
+    """A folder of published tiles."""
+
+    name: str
+    note: bytes
+    folder: Path
+
+    def envelopes(self, size: int) -> Iterator[bytes]:
+        reader = TileReader(self.folder, size)
+        for index in range(size):
+            yield reader.entry(index)
+
+
+@dataclass
+class _Served:
+    """The same, behind a URL."""
+
+    name: str
+    note: bytes
+
+    def envelopes(self, size: int) -> Iterator[bytes]:
+        for index in range(-(-size // TILE_WIDTH)):
+            tile = Tile(None, index, min(TILE_WIDTH, size - index * TILE_WIDTH))
+            yield from _entries(_fetched(f"{self.name}/{tile.path}", _MOST_TILE_BYTES), tile.path)
+
+
+def _entries(content: bytes, where: str) -> Iterator[bytes]:
+    at = 0
+    while at < len(content):
+        end = at + 2 + int.from_bytes(content[at : at + 2], "big")
+        if end > len(content):
+            raise StateTamperedError(f"{where} is too short.", hint=_HINT)
+        yield content[at + 2 : end]
+        at = end
+
+
+def _fetched(url: str, most: int) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply:  # noqa: S310 - http and https, see open_parent
+            content: bytes = reply.read(most + 1)
+    except (OSError, ValueError, urllib.error.HTTPError) as error:
+        raise UsageError(f"{url} cannot be read: {error}.", hint=_HINT) from error
+    if len(content) > most:
+        raise UsageError(f"{url} is larger than a log publishes.", hint=_HINT)
+    return content
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAX_NOTE_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", hint=_HINT) from error
+
+
+@contextmanager
+def open_parent(place: str) -> Iterator[PublishedLog]:
+    """A log to compare with.
+
+    Args:
+        place: a state directory, a folder with a checkpoint and tiles, or an ``http`` URL of one.
+
+    Raises:
+        UsageError: there is no such log, or it cannot be read.
+        StateTamperedError: it is damaged.
+        StorageError: its database cannot be opened.
+    """
+    if place.startswith(("http://", "https://")):
+        name = place.rstrip("/")
+        yield _Served(name, _fetched(f"{name}/{CHECKPOINT}", MAX_NOTE_BYTES))
+        return
+    folder = Path(place)
+    if (folder / DATABASE).is_file():
+        # The head before the rows: a run may add some in between.
+        note, rows = _read(folder / LOG_FOLDER / CHECKPOINT), StoredRows(folder / DATABASE)
+        try:
+            yield _Stored(place, note, rows)
+        finally:
+            rows.close()
+        return
+    yield _Tiles(place, _read(folder / CHECKPOINT), folder)
