@@ -119,7 +119,7 @@ def test_the_log_of_the_second_form_is_what_its_script_writes_and_every_kind_is_
     assert (FOLDER / "log-v2.jsonl").read_bytes() == module.content()
     lines = (FOLDER / "log-v2.jsonl").read_bytes().splitlines()
     entries = [parse_entry(index, line) for index, line in enumerate(lines)]
-    assert {entry.kind.value for entry in entries} == {"intent", "receipt", "head"}
+    assert {entry.kind.value for entry in entries} == {"intent", "receipt", "head", "session"}
     assert {receipt.outcome for entry in entries if (receipt := entry.receipt)} >= {
         "accepted",
         "rejected",
