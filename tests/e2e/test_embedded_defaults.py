@@ -8,7 +8,7 @@ from running import cryoflux
 
 def test_the_embedded_defaults_learn_and_verify(tmp_path: Path) -> None:
     watts = str(6 * len(os.sched_getaffinity(0)))  # so that the joules of an attempt are soon spent
-    options = ["--budget", "240J", "--attempts", "1", "--json"]
+    options = ["--budget", "480J", "--attempts", "1", "--json"]
     outcome = cryoflux("run", *options, cwd=tmp_path, cold=True, CRYOFLUX_TDP_W=watts)
     assert outcome.summary["attempts"] == 1
     (attempt,) = outcome.of("attempt")

@@ -68,7 +68,11 @@ def test_a_kill_at_any_step_loses_no_receipt_and_no_joule(
         # Spending is noted once a second: what came after the last note is inside the interval.
         assert closed[0]["joules_spent"] <= closed[0]["joules_hi"]
         assert closed[0]["joules_hi"] > 0, "what was spent is charged, or said to be unknown"
+    everything = json.loads(cryoflux("receipts", "list", "--intents", "--state", state, "--json").stdout)
+    sessions = [entry for entry in everything if entry["kind"] == "session"]
+    assert [session["outcome"] for session in sessions][1:] == ["crashed", "attempts"]
     charged = sum(receipt["joules_spent"] for receipt in after)
+    charged += sum(session["joules_beside"] for session in sessions)
     granted = 120 + 80
     assert again.summary["remaining_joules"] == pytest.approx(granted - charged, abs=1e-6)
     assert not [p for p in (state / "models").iterdir() if p.name.startswith(".")]

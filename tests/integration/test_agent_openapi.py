@@ -170,7 +170,7 @@ ANYTHING = st.recursive(
     max_leaves=6,
 )
 FIELDS = st.sampled_from(
-    ["joules", "request_id", "log", "pid", "boot_id", "start_ticks", "reservation", "note"]
+    ["joules", "request_id", "log", "pid", "boot_id", "start_ticks", "earlier_cpu_us", "reservation", "note"]
 )
 
 

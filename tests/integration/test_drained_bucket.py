@@ -36,9 +36,10 @@ def test_what_was_announced_gets_its_receipt_and_nothing_is_overdrawn(
     flags = {"model": inputs[1], "train": inputs[3], "reserve": "12J", "state": str(state)}
     sourced = load_settings(flags, environ={}, folder=tmp_path)
     with pytest.raises(BudgetError):
-        run(sourced, RunLimits(budget_uj=20_000_000), observers=[Rival(state)])
-    (_, last) = read_entries(state)
-    receipt = last.receipt
+        run(sourced, RunLimits(budget_uj=30_000_000), observers=[Rival(state)])
+    (_, closed, session) = read_entries(state)
+    receipt = closed.receipt
+    assert session.session is not None
     assert receipt is not None
     assert receipt.outcome.value == "aborted"
     assert receipt.energy.microjoules == receipt.energy.hi_microjoules == 0

@@ -120,7 +120,9 @@ def test_the_account_adds_up_to_what_the_receipts_charged(first) -> None:
     text = json.dumps(ledger)
     assert "grant" in text
     assert "settle" in text
-    assert outcome.summary["remaining_joules"] == pytest.approx(48 - outcome.summary["joules"], abs=1e-6)
+    assert outcome.summary["remaining_joules"] == pytest.approx(
+        48 - outcome.summary["all_in_joules"], abs=1e-6
+    )
 
 
 def test_a_second_run_continues_log_head_account_and_data(first, tmp_path: Path, inputs: list[str]) -> None:
@@ -131,18 +133,21 @@ def test_a_second_run_continues_log_head_account_and_data(first, tmp_path: Path,
     summary = again.summary
     opened = again.of("opened")[0]
     assert opened["base_model_hash"] == before["base_model_hash"]
-    assert summary["budget_joules"] == pytest.approx(24 + before["remaining_joules"])
+    assert summary["budget_joules"] == 24
+    spent = before["all_in_joules"] + summary["all_in_joules"]
+    assert summary["remaining_joules"] == pytest.approx(48 + 24 - spent, abs=1e-5)
     assert summary["holdout"]["loss_before"] == pytest.approx(before["holdout"]["loss_after"])
     assert again.of("attempt")[0]["base_model_hash"] == before["base_model_hash"]
     assert cryoflux("verify", state).code == 0
 
 
-def test_a_run_that_begins_at_the_plateau_says_so_and_spends_nothing(first, tmp_path: Path) -> None:
+def test_a_run_that_begins_at_the_plateau_says_so_and_only_pays_for_its_start(first, tmp_path: Path) -> None:
     state = shutil.copytree(first[0], tmp_path / "state", symlinks=True)
     assert first[1].summary["ended"] == "plateau"
     again = cryoflux("run", *QUICK, "--budget", "24J", "--state", state, "--json")
     assert (again.summary["ended"], again.summary["attempts"]) == ("plateau", 0)
-    assert again.summary["remaining_joules"] == pytest.approx(first[1].summary["remaining_joules"] + 24)
+    left = first[1].summary["remaining_joules"] + 24 - again.summary["overhead"]["joules"]
+    assert again.summary["remaining_joules"] == pytest.approx(left, abs=1e-5)
     assert "No arm is expected to pay" in again.of("plateau")[0]["reason"]
 
 
@@ -185,7 +190,7 @@ def test_a_tampered_database_is_not_continued(first, tmp_path: Path) -> None:
 
 def test_the_bare_rule_can_be_chosen_and_is_named_in_the_receipt(tmp_path: Path, inputs: list[str]) -> None:
     outcome = cryoflux(
-        "run", *inputs, *QUICK, "--budget", "12J", "--attempts", "1", "--rule", "whitepaper/v1",
+        "run", *inputs, *QUICK, "--budget", "24J", "--attempts", "1", "--rule", "whitepaper/v1",
         "--seed", "5", "--state", tmp_path / "s", "--json",
     )  # fmt: skip
     assert outcome.of("attempt")[0]["rule"] == "whitepaper/v1"
@@ -211,7 +216,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_modelled(tmp_path: Path, inpu
 
 def test_people_read_units_tiers_and_what_to_type_next(tmp_path: Path, inputs: list[str]) -> None:
     outcome = cryoflux(
-        "run", *inputs, *QUICK, "--budget", "12J", "--state", tmp_path / "s", "--attempts", "1"
+        "run", *inputs, *QUICK, "--budget", "24J", "--state", tmp_path / "s", "--attempts", "1"
     )
     assert outcome.code == 0, outcome.stderr
     for words in ("modelled", "holdout", "audit", "nats", " J", "cryoflux verify", "kept", "tokens"):

@@ -149,7 +149,10 @@ def test_an_update_that_a_required_quorum_has_not_seen_takes_no_effect_until_it_
     assert head(state) == after.summary["base_model_hash"]
     verified = quorum.verify(state)
     assert verified.code == 0, verified.stdout
-    charged = sum(receipt["joules_spent"] for receipt in receipts(state))
+    everything = json.loads(cryoflux("receipts", "list", "--intents", "--state", state, "--json").stdout)
+    sessions = [entry["joules_beside"] for entry in everything if entry["kind"] == "session"]
+    charged = sum(receipt["joules_spent"] for receipt in receipts(state)) + sum(sessions)
+    assert len(sessions) == 2, "the run that could not go on has told what it cost, too"
     assert after.summary["remaining_joules"] == pytest.approx(120 - charged, abs=1e-6)
 
 

@@ -48,6 +48,7 @@ def _whole(value: Any) -> Any:
 
 
 Whole = Annotated[StrictInt, BeforeValidator(_whole)]
+_Count = Annotated[StrictInt, Field(ge=0, lt=2**53), BeforeValidator(_whole)]
 Pid = Annotated[StrictInt, Field(gt=0, lt=2**31), BeforeValidator(_whole)]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 _Log = Annotated[str, Field(pattern=LOG_PATTERN)]
@@ -220,9 +221,9 @@ class TakeBody(_Wire):
     boot_id: Id | None = None
     start_ticks: Whole | None = None
     """field 22 of ``/proc/<pid>/stat``: makes sure that it is the same process"""
-    earlier_cpu_us: Annotated[Whole, Field(ge=0, lt=2**53)] | None = None
+    earlier_cpu_us: _Count | None = None
     """of a session: CPU time that the process spent on it before this take, µs; charged too"""
-    earlier_ns: Annotated[Whole, Field(ge=0, lt=2**53)] | None = None
+    earlier_ns: _Count | None = None
     """how long that took, ns"""
 
     def earlier(self) -> Earlier | None:

@@ -136,7 +136,8 @@ class Artefacts(Fold):
         state = self._state
         if state is None or seen.entry is None:
             return
-        self.tally.behind = None
+        if seen.entry.session is None:  # it says what a run cost, and moves no head
+            self.tally.behind = None
         if (intent := seen.entry.intent) is not None:
             first = intent.task.name not in memory.tasks
             self._version(intent.base, needed=first)

@@ -6,10 +6,10 @@ import itertools
 import threading
 
 import pytest
-from test_local_agent import PID, Bench
 
 from cryoflux.config import load_settings
 from cryoflux.energy.local_agent import LocalAgent
+from energy_bench import PID, Bench
 from energy_fakes import FakeNvml, powercap_zone
 
 
