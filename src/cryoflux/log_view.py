@@ -22,6 +22,7 @@ from cryoflux.log_state import LogState
 from cryoflux.quantities import Energy, efficiency, parse_duration
 from cryoflux.receipts.attempts import Attempt, attempt_of
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.statement import Outcome
 from cryoflux.signing.keys import load_public_key
@@ -78,13 +79,14 @@ class Log(Sequence[Attempt]):
         self.state = state
         self._memory = LogState()
         self._attempts: list[Attempt] = []
+        self._numbers = AttemptNumbers()
         self._spent: dict[str, Energy] = {}
         for entry in each_entry(state):
             self._memory.take(entry)
             self._note(entry)
 
     def _note(self, entry: Entry) -> None:
-        attempt = attempt_of(entry, len(self._attempts) + 1)
+        attempt = attempt_of(entry, self._numbers.take(entry) or 0)
         if attempt is None or (receipt := entry.receipt) is None:
             return
         self._attempts.append(attempt)
@@ -113,10 +115,10 @@ class Log(Sequence[Attempt]):
         outcomes = Counter(attempt.outcome for attempt in self._attempts)
         return LogSummary(
             attempts=len(self),
-            kept=outcomes[Outcome.ACCEPTED],
-            rejected=outcomes[Outcome.REJECTED],
-            undecided=outcomes[Outcome.UNDECIDED],
-            aborted=outcomes[Outcome.ABORTED],
+            kept=outcomes[Outcome.ACCEPTED.word],
+            rejected=outcomes[Outcome.REJECTED.word],
+            undecided=outcomes[Outcome.UNDECIDED.word],
+            aborted=outcomes[Outcome.ABORTED.word],
             open=len(self._memory.open),
             energy=Energy.total(self._spent.values()),
             tasks=tuple(map(self._total, self._memory.tasks)),

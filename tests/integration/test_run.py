@@ -56,7 +56,7 @@ def test_every_attempt_has_the_whitepapers_fields_and_the_promised_ones(first) -
         assert attempt["joules_lo"] <= attempt["joules_spent"] <= attempt["joules_hi"]
         if attempt["base_loss"] is not None:
             assert attempt["delta"] == pytest.approx(attempt["base_loss"] - attempt["new_loss"])
-            assert attempt["accepted"] == (attempt["decision"] == "accepted")
+            assert attempt["accepted"] == (attempt["decision"] == attempt["outcome"] == "kept")
 
 
 def test_a_kept_candidates_losses_are_the_next_base_losses(first) -> None:

@@ -235,7 +235,7 @@ def attempt_document(record: AttemptRecord) -> dict[str, Any]:
     receipt, evidence = record.receipt, record.evidence
     return {
         **flat_receipt(record.statement, record.leaf_hash),
-        "decision": receipt.outcome.value,
+        "decision": receipt.outcome.word,
         "rule": receipt.decision.rule.name if receipt.decision else None,
         "delta_se": evidence.delta_se if evidence else None,
         "steps": receipt.training.steps if receipt.training else None,
