@@ -105,6 +105,8 @@ def _z(numbers: _Numbers) -> str:
 def _with_interval(n: _Numbers) -> str:
     e, unit = _evidence(n), _unit(n)
     delta = f"Δ {e.delta_mean:+.4f} {unit}"
+    if "total" in n:  # how far the reading went depends on what it showed, so no interval holds
+        return f"{delta} on {e.count:,} examples"
     if "needed_milli" in n:
         low, high = anytime_interval(e, _number(n, "needed_milli"))
         if math.isinf(low):

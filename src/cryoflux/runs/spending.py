@@ -76,7 +76,7 @@ class Summary:
     saved_uj: int
     """what stopping hopeless attempts early saved; modelled, µJ"""
     reason: str
-    """why the run ended before its budget did; empty otherwise"""
+    """why the run ended, as a sentence"""
     audit_cpu_s: float
     """CPU-seconds of this process for evaluating the audit set"""
 
@@ -127,7 +127,7 @@ def spend(
             break
         _note(run, record)
     _check_paid(run, ended)
-    return _summary(run, ended, reason, spendable_uj)
+    return _summary(run, ended, reason or _why(run, limits, ended, spendable_uj), spendable_uj)
 
 
 def _tell_rotated(run: _Run) -> None:
@@ -228,6 +228,20 @@ def _ended(run: _Run, limits: RunLimits, began: float, spendable_uj: int) -> End
     left_uj = spendable_uj - (run.spent.uj if run.spent else 0)
     affordable = min(left_uj, context.agent.bucket_uj()) >= context.terms.reserve_uj
     return None if affordable else "budget"
+
+
+def _why(run: _Run, limits: RunLimits, ended: Ended, spendable_uj: int) -> str:
+    if ended == "interrupted":
+        return "It was asked to stop."
+    if ended == "attempts":
+        return f"As many attempts as were asked for are made: {limits.attempts}."
+    if ended == "time":
+        return f"The time is up: {limits.seconds:g} s."
+    left_uj = spendable_uj - (run.spent.uj if run.spent else 0)
+    left_uj, reserve_uj = min(left_uj, run.context.agent.bucket_uj()), run.context.terms.reserve_uj
+    if left_uj >= reserve_uj:
+        return "Attempt after attempt ran out of joules: raise --reserve."
+    return f"{format_energy(max(0, left_uj))} are left, and an attempt reserves {format_energy(reserve_uj)}."
 
 
 def _overhead(context: Context, spent: Energy | None) -> Energy | None:

@@ -45,7 +45,7 @@ def test_it_ends_after_so_many_attempts_and_adds_them_up(run) -> None:
     first, log = run.task.head, Log()
     failed = Made(900_000_000, stopped_by="interrupt")
     summary = spent(run, WORSE, BETTER, failed, Made(890_000_000), observer=log, attempts=4)
-    assert (summary.ended, summary.reason) == ("attempts", "")
+    assert (summary.ended, summary.reason) == ("attempts", "As many attempts as were asked for are made: 4.")
     assert (summary.attempts, summary.kept, summary.rejected) == (4, 2, 1)
     assert (summary.undecided, summary.aborted) == (0, 1)
     assert log.seen == ["rejected", "accepted", "aborted", "accepted"]
