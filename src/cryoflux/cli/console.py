@@ -78,7 +78,8 @@ class _Output:
         said = plain(_escaped(text), self.console.encoding)
         lines = [said.replace("\N{NO-BREAK SPACE}", " ")]
         if (width := self.width) is not None:
-            lines = wrap(said, width, min(indent, width // 2))
+            lead = len(said) - len(said.lstrip(" "))
+            lines = wrap(said, width, min(max(indent, lead), width // 2))
         shown = Text("\n".join(lines))
         for pattern, colour in _COLOURS.items():
             shown.highlight_regex(pattern, colour)

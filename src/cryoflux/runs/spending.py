@@ -241,7 +241,10 @@ def _why(run: _Run, limits: RunLimits, ended: Ended, spendable_uj: int) -> str:
     left_uj, reserve_uj = min(left_uj, run.context.agent.bucket_uj()), run.context.terms.reserve_uj
     if left_uj >= reserve_uj:
         return "Attempt after attempt ran out of joules: raise --reserve."
-    return f"{format_energy(max(0, left_uj))} are left, and an attempt reserves {format_energy(reserve_uj)}."
+    left, needed = format_energy(max(0, left_uj)), format_energy(reserve_uj)
+    if left == needed:
+        left, needed = f"{left_uj / MICRO:.6f} J", f"{reserve_uj / MICRO:.6f} J"
+    return f"{left} are left, less than the {needed} that an attempt reserves."
 
 
 def _overhead(context: Context, spent: Energy | None) -> Energy | None:
