@@ -79,7 +79,7 @@ def record_attempt(
         events = cryoflux("--state", str(copy), "--budget", budget, *choice, *options)
     attempt = next(event for event in events if event["event"] == "attempt")
     summary = next(event for event in events if event["event"] == "summary")
-    kept, audit = attempt["decision"] == "accepted", summary["audit"]
+    kept, audit = attempt["accepted"] is True, summary["audit"]
     return {
         "arm": attempt["arm"],
         "state": state.name,

@@ -14,6 +14,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two workers on two cores are enough threads
+os.environ.pop("COLUMNS", None)  # a worker of xdist has it; output that is searched has whole lines
 
 import pytest
 from hypothesis import settings

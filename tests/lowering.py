@@ -23,7 +23,7 @@ from cryoflux.receipts.statement import (
     Training,
 )
 from cryoflux.receipts.store import Row, columns_of
-from cryoflux.sentences import say
+from cryoflux.sentences import say_as_signed
 from cryoflux.signing.envelope import sign_document
 
 
@@ -78,7 +78,7 @@ def _intent(said: Intent) -> then.IntentV1:
         seed=said.seed,
         schedule=then.ScheduleV1(
             policy=schedule.policy,
-            reason=say(schedule.reason),
+            reason=say_as_signed(schedule.reason),
             arms=[
                 then.ArmPriorV1(
                     name=arm.name,
@@ -105,7 +105,7 @@ def _receipt(said: Receipt) -> then.ReceiptV1:
         intent=said.intent,
         task=said.task,
         outcome=said.outcome,
-        reason=say(said.reason),
+        reason=say_as_signed(said.reason),
         base=said.base,
         result=said.result,
         holdout=said.holdout,

@@ -22,6 +22,7 @@ from cryoflux.log_state import LogState
 from cryoflux.quantities import Energy, efficiency, parse_duration
 from cryoflux.receipts.attempts import Attempt, attempt_of
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Outcome
@@ -97,6 +98,7 @@ class Log(Sequence[Attempt]):
         self.state = state
         self._memory = LogState()
         self._attempts: list[Attempt] = []
+        self._numbers = AttemptNumbers()
         self._spent: dict[str, Energy] = {}
         self._sessions: list[Session] = []
         for entry in each_entry(state):
@@ -106,7 +108,7 @@ class Log(Sequence[Attempt]):
     def _note(self, entry: Entry) -> None:
         if entry.session is not None:
             self._sessions.append(entry.session)
-        attempt = attempt_of(entry, len(self._attempts) + 1)
+        attempt = attempt_of(entry, self._numbers.take(entry) or 0)
         if attempt is None or (receipt := entry.receipt) is None:
             return
         self._attempts.append(attempt)
@@ -135,10 +137,10 @@ class Log(Sequence[Attempt]):
         outcomes = Counter(attempt.outcome for attempt in self._attempts)
         return LogSummary(
             attempts=len(self),
-            kept=outcomes[Outcome.ACCEPTED],
-            rejected=outcomes[Outcome.REJECTED],
-            undecided=outcomes[Outcome.UNDECIDED],
-            aborted=outcomes[Outcome.ABORTED],
+            kept=outcomes[Outcome.ACCEPTED.word],
+            rejected=outcomes[Outcome.REJECTED.word],
+            undecided=outcomes[Outcome.UNDECIDED.word],
+            aborted=outcomes[Outcome.ABORTED.word],
             open=len(self._memory.open),
             energy=Energy.total(self._spent.values()),
             beside=Energy.total(session.energy.energy for session in self._sessions),

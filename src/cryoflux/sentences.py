@@ -1,16 +1,22 @@
 """What a reason says in words: the one place where sentences are made.
 
 A reason is a code with its numbers (`cryoflux.decision.reason`); nothing reads a sentence back. The sentences
-of the first receipts were signed themselves, so those spellings never change; ``said`` carries one.
+of the first receipts were signed themselves (``said`` carries one), so `say_as_signed` still makes those.
+
+What is said of a kept update is what its rule bounds: how often an update that is no improvement passes the
+bar (`cryoflux.decision.budget`), not how probable it is that this one helps, nor by how much.
 """
 
 from __future__ import annotations
 
-__all__ = ["CODES", "brief", "say"]
+__all__ = ["CODES", "brief", "deciding_interval", "say", "say_as_signed"]
 
+import math
 from collections.abc import Callable, Mapping
+from statistics import NormalDist
 
 from cryoflux.decision.evidence import Z95, Evidence
+from cryoflux.decision.interval import anytime_interval, fixed_interval, odds_against
 from cryoflux.decision.reason import Reason
 from cryoflux.quantities import NANO, format_energy
 
@@ -22,9 +28,23 @@ def say(reason: Reason) -> str:
     return _made(_SENTENCES, reason) or _plain(reason)
 
 
+def say_as_signed(reason: Reason) -> str:
+    """The same in the spelling that the receipts of the first form were signed with: it never changes."""
+    return _made(_SIGNED, reason) or say(reason)
+
+
 def brief(reason: Reason) -> str:
     """The point of a reason in a few words, for a line that shows the numbers already."""
     return _made(_BRIEF, reason) or say(reason)
+
+
+def deciding_interval(reason: Reason) -> str:
+    """Δ with the interval that a verdict went by, and that one's name; empty where there is no Δ to show.
+
+    By the bar it is the anytime interval, by z so many standard errors. What is told apart by 95 % is shown
+    with that, and so is what no interval decided.
+    """
+    return _made(dict.fromkeys([reason.code], _with_interval), reason) if "count" in reason.numbers else ""
 
 
 def _made(makers: Mapping[str, Callable[[_Numbers], str]], reason: Reason) -> str:
@@ -82,46 +102,119 @@ def _z(numbers: _Numbers) -> str:
     return f"{_number(numbers, 'z_milli') / 1000:g}"
 
 
-def _point(n: _Numbers, code: str) -> str:
-    return _BRIEF[code](n)
+def _with_interval(n: _Numbers) -> str:
+    e, unit = _evidence(n), _unit(n)
+    delta = f"Δ {e.delta_mean:+.4f} {unit}"
+    if "total" in n:  # how far the reading went depends on what it showed, so no interval holds
+        return f"{delta} on {e.count:,} examples"
+    if "needed_milli" in n:
+        low, high = anytime_interval(e, _number(n, "needed_milli"))
+        if math.isinf(low):
+            return f"{delta}; so few examples cannot show anything"
+        return f"{delta}, anytime [{low:+.4f}, {high:+.4f}]"
+    if z_milli := int(n.get("z_milli", 0)):
+        low, high = fixed_interval(e, z_milli / 1000)
+        return f"{delta}, ± {z_milli / 1000:g} standard errors [{low:+.4f}, {high:+.4f}]"
+    low, high = fixed_interval(e)
+    return f"{delta}, 95 % [{low:+.4f}, {high:+.4f}]"
 
 
-def _whitepaper_accuracy(n: _Numbers) -> str:
+def _shown(n: _Numbers) -> str:
+    """What was found, for a sentence: Δ with the interval that decided, and the accuracy gain in points."""
+    e = _evidence(n)
+    accuracy = f", accuracy {100 * e.accuracy_gain:+.1f} points" if e.hits else ""
+    return _with_interval(n) + accuracy
+
+
+def _odds(n: _Numbers) -> str:
+    """How often a bar is passed by what is no improvement, in words."""
+    times = odds_against(_number(n, "needed_milli"))
+    digits = max(0, len(str(times)) - 3)
+    return f"at most 1 time in {times // 10**digits * 10**digits:,}"  # rounded down, so that it stays true
+
+
+def _verdict(code: str) -> str:
+    if code in _NOT_KEPT:
+        return _NOT_KEPT[code]
+    return "Kept" if code.partition(".")[0] in {"whitepaper", "z", "evidence"} else "Rejected"
+
+
+def _sentence(code: str) -> Callable[[_Numbers], str]:
+    return lambda n: f"{_verdict(code)}: {_shown(n)}; {_BRIEF[code](n)}."
+
+
+def _undecided(n: _Numbers) -> str:
+    e, needed = _evidence(n), _number(n, "needed_milli")
+    if e.delta_passes(needed):
+        return f"it helps, but by {_smallest(n)} is not proven yet"
+    return f"not proven yet, not ruled out: evidence {e.delta_weight:.1f}, needed > {_bar(n)}"
+
+
+def _too_small(n: _Numbers) -> str:
+    if _evidence(n).delta_may_reach(_number(n, "min_delta"), 1960):
+        return f"Δ is below {_smallest(n)}"
+    return f"too small: all of its 95 % interval lies below {_smallest(n)}"
+
+
+def _z_delta(n: _Numbers) -> str:
+    percent = 100 * NormalDist().cdf(-_number(n, "z_milli") / 1000)
+    passes = f"one that does not would pass about {percent:.2g} % of its looks"
+    return f"shown to help (z = {_evidence(n).z:.2f} > {_z(n)}): {passes}"
+
+
+def _kept_accuracy(n: _Numbers) -> str:
+    flips = f"gained {_number(n, 'gained')}, lost {_number(n, 'lost')}"
+    return f"shown to be right more often ({flips}): one that is not would pass {_odds(n)}"
+
+
+def _hopeless(n: _Numbers) -> str:
+    read = f"{_number(n, 'count'):,} of {_number(n, 'total'):,} examples"
+    return f"stopped after {read}: its chance of being kept was below 2 %"
+
+
+def _not_worth(n: _Numbers) -> str:
+    shown = f"z = {_evidence(n).z:.2f}, needed > {_number(n, 'z_milli') / 1000:.2f}"
+    return f"screen: too little on {_ASIDE} ({shown})"
+
+
+def _signed_undecided(n: _Numbers) -> str:
+    shown = f"neither shown (evidence {_evidence(n).delta_weight:.1f}, needed > {_bar(n)}) nor ruled out"
+    return f"Undecided: {_in_numbers(n)}; Δ ≥ {_smallest(n)} is {shown}."
+
+
+def _signed_whitepaper_accuracy(n: _Numbers) -> str:
     points = _number(n, "min_gain_ppm") / 10_000
     return f"Kept: {_in_numbers(n)}; the accuracy gain reaches {points:g} points."
 
 
-def _z_delta(n: _Numbers) -> str:
-    return f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)} and {_point(n, 'z.delta')}."
+def _signed_z_delta(n: _Numbers) -> str:
+    return f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)} and z = {_evidence(n).z:.2f} > {_z(n)}."
 
 
-def _z_accuracy(n: _Numbers) -> str:
-    return f"Kept: {_in_numbers(n)}; {_point(n, 'z.accuracy')} and Δ is not negative."
+def _signed_z_accuracy(n: _Numbers) -> str:
+    return f"Kept: {_in_numbers(n)}; the accuracy gain is significant (z > {_z(n)}) and Δ is not negative."
 
 
-def _z_noise(n: _Numbers) -> str:
-    return f"Rejected: {_in_numbers(n)}; {_point(n, 'z.noise')}."
+def _signed_z_noise(n: _Numbers) -> str:
+    return f"Rejected: {_in_numbers(n)}; that may be noise (z = {_evidence(n).z:.2f}, needed > {_z(n)})."
 
 
-def _kept_delta(n: _Numbers) -> str:
-    return f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)}, {_point(n, 'evidence.delta')}."
+def _signed_kept_delta(n: _Numbers) -> str:
+    shown = f"evidence {_evidence(n).delta_weight:.1f} > {_bar(n)}"
+    return f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)}, {shown}."
 
 
-def _kept_accuracy(n: _Numbers) -> str:
+def _signed_kept_accuracy(n: _Numbers) -> str:
     shown = f"evidence {_evidence(n).accuracy_weight:.1f} > {_bar(n)}"
     return f"Kept: {_in_numbers(n)}; the accuracy gain counts ({shown}), Δ is not negative."
 
 
-def _undecided(n: _Numbers) -> str:
-    return f"Undecided: {_in_numbers(n)}; Δ ≥ {_smallest(n)} is {_point(n, 'evidence.undecided')}."
-
-
-def _screen_not_worth(n: _Numbers) -> str:
+def _signed_not_worth(n: _Numbers) -> str:
     shown = f"z = {_evidence(n).z:.2f}, needed > {_number(n, 'z_milli') / 1000:.2f}"
     return f"Rejected by the screen: {_in_numbers(n)}; a look is not worth it ({shown})."
 
 
-def _hopeless(n: _Numbers) -> str:
+def _signed_hopeless(n: _Numbers) -> str:
     read = f"after {_number(n, 'count'):,} of {_number(n, 'total'):,} examples"
     return f"Rejected: {_in_numbers(n)} {read}; the chance of being kept after all is below 2 %."
 
@@ -146,25 +239,53 @@ def _plateau(n: _Numbers) -> str:
     return f"No arm is expected to pay: {_arms(_number(n, 'spent'))} spent{dear}; {left} stay unspent."
 
 
-_SENTENCES: dict[str, Callable[[_Numbers], str]] = {
-    "said": lambda n: str(n["sentence"]),
-    # verdicts
-    "whitepaper.delta": lambda n: f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)}.",
-    "whitepaper.accuracy": _whitepaper_accuracy,
-    "whitepaper.neither": lambda n: f"Rejected: {_in_numbers(n)}; neither threshold is reached.",
+_ASIDE = "examples set aside from training"
+_UNASKED = "whether that is more than chance was not asked"
+_NOT_KEPT = {"whitepaper.neither": "Rejected", "z.noise": "Rejected", "evidence.undecided": "Undecided"}
+"""what the first part of a code does not tell"""
+_BRIEF: dict[str, Callable[[_Numbers], str]] = {
+    "whitepaper.delta": lambda n: f"Δ reaches {_smallest(n)}; {_UNASKED}",
+    "whitepaper.accuracy": lambda n: (
+        f"the accuracy gain reaches {_number(n, 'min_gain_ppm') / 10_000:g} points; {_UNASKED}"
+    ),
+    "whitepaper.neither": lambda _: "neither threshold is reached",
     "z.delta": _z_delta,
-    "z.accuracy": _z_accuracy,
-    "z.noise": _z_noise,
-    "evidence.delta": _kept_delta,
+    "z.accuracy": lambda n: f"shown to be right more often (z > {_z(n)}), and Δ is not negative",
+    "z.noise": lambda n: f"not proven: it may be noise (z = {_evidence(n).z:.2f}, needed > {_z(n)})",
+    "evidence.delta": lambda n: f"shown to help: one that does not would pass {_odds(n)}",
     "evidence.accuracy": _kept_accuracy,
     "evidence.undecided": _undecided,
+    "loss-went-up": lambda _: "the holdout loss went up",
+    "below-smallest": _too_small,
+    "hopeless": _hopeless,
+    "screen.below-smallest": lambda n: f"screen: Δ is below {_smallest(n)} on {_ASIDE}",
+    "screen.not-worth-a-look": _not_worth,
+}
+_SIGNED: dict[str, Callable[[_Numbers], str]] = {
+    "whitepaper.delta": lambda n: f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)}.",
+    "whitepaper.accuracy": _signed_whitepaper_accuracy,
+    "whitepaper.neither": lambda n: f"Rejected: {_in_numbers(n)}; neither threshold is reached.",
+    "z.delta": _signed_z_delta,
+    "z.accuracy": _signed_z_accuracy,
+    "z.noise": _signed_z_noise,
+    "evidence.delta": _signed_kept_delta,
+    "evidence.accuracy": _signed_kept_accuracy,
+    "evidence.undecided": _signed_undecided,
     "loss-went-up": lambda n: f"Rejected: {_in_numbers(n)}; the holdout loss went up.",
     "below-smallest": lambda n: f"Rejected: {_in_numbers(n)}; Δ is below {_smallest(n)}.",
-    "hopeless": _hopeless,
+    "hopeless": _signed_hopeless,
     "screen.below-smallest": lambda n: (
         f"Rejected by the screen: {_in_numbers(n)}; Δ is below {_smallest(n)}."
     ),
-    "screen.not-worth-a-look": _screen_not_worth,
+    "screen.not-worth-a-look": _signed_not_worth,
+}
+"""verdicts as the first form spelt them"""
+
+
+_SENTENCES: dict[str, Callable[[_Numbers], str]] = {
+    "said": lambda n: str(n["sentence"]),
+    # verdicts
+    **{code: _sentence(code) for code in _BRIEF},
     # attempts that ended without one
     "interrupted.preparing": lambda _: "Aborted: interrupted before training; nothing was kept.",
     "interrupted.training": lambda n: f"Aborted: interrupted after {n['steps']} training steps.",
@@ -190,22 +311,6 @@ _SENTENCES: dict[str, Callable[[_Numbers], str]] = {
     # moves of a head
     "rolled-back": lambda n: f"Rolled back: {n['why']}",
     "promoted": lambda n: f"Promoted: {n['why']}",
-}
-_BRIEF: dict[str, Callable[[_Numbers], str]] = {
-    "whitepaper.delta": lambda n: f"Δ reaches {_smallest(n)}",
-    "whitepaper.accuracy": lambda _: "the accuracy gain is large enough",
-    "whitepaper.neither": lambda _: "neither threshold is reached",
-    "z.delta": lambda n: f"z = {_evidence(n).z:.2f} > {_z(n)}",
-    "z.accuracy": lambda n: f"the accuracy gain is significant (z > {_z(n)})",
-    "z.noise": lambda n: f"that may be noise (z = {_evidence(n).z:.2f}, needed > {_z(n)})",
-    "evidence.delta": lambda n: f"evidence {_evidence(n).delta_weight:.1f} > {_bar(n)}",
-    "evidence.accuracy": lambda n: f"accuracy evidence {_evidence(n).accuracy_weight:.1f} > {_bar(n)}",
-    "evidence.undecided": lambda n: (
-        f"neither shown (evidence {_evidence(n).delta_weight:.1f}, needed > {_bar(n)}) nor ruled out"
-    ),
-    "loss-went-up": lambda _: "the holdout loss went up",
-    "below-smallest": lambda n: f"Δ is below {_smallest(n)}",
-    "hopeless": lambda n: f"hopeless after {_number(n, 'count'):,} of {_number(n, 'total'):,} examples",
 }
 CODES = frozenset(_SENTENCES)
 """codes that this version knows"""

@@ -56,7 +56,7 @@ def test_every_attempt_has_the_whitepapers_fields_and_the_promised_ones(first) -
         assert attempt["joules_lo"] <= attempt["joules_spent"] <= attempt["joules_hi"]
         if attempt["base_loss"] is not None:
             assert attempt["delta"] == pytest.approx(attempt["base_loss"] - attempt["new_loss"])
-            assert attempt["accepted"] == (attempt["decision"] == "accepted")
+            assert attempt["accepted"] == (attempt["decision"] == attempt["outcome"] == "kept")
 
 
 def test_a_kept_candidates_losses_are_the_next_base_losses(first) -> None:
@@ -214,9 +214,46 @@ def test_a_dry_run_writes_nothing_and_says_what_it_modelled(tmp_path: Path, inpu
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_knows_the_state_and_changes_nothing(first) -> None:
+    state, outcome = first
+    before = {path: path.stat().st_mtime_ns for path in state.rglob("*")}
+    done = cryoflux("run", *QUICK, "--budget", "24J", "--dry-run", "--state", state, "--json")
+    plan, summary = done.events[0], outcome.summary
+    assert (plan["head"], plan["attempts"]) == (summary["base_model_hash"], summary["attempts"])
+    assert plan["account_joules"] == pytest.approx(summary["remaining_joules"])
+    assert plan["looks"] == summary["looks"]
+    assert (plan["data"], plan["examples"]["train"]) == ("train.csv", 350), "those of the state"
+    assert {path: path.stat().st_mtime_ns for path in state.rglob("*")} == before
+    said = cryoflux("run", *QUICK, "--budget", "24J", "--dry-run", "--state", state).stdout
+    assert f"goes on from #{summary['attempts'] + 1}, head {summary['base_model_hash'][:16]}" in said
+
+
+def test_numbers_of_attempts_go_on_in_the_next_run(first, tmp_path: Path) -> None:
+    state = shutil.copytree(first[0], tmp_path / "state", symlinks=True)
+    made = first[1].summary["attempts"]
+    again = cryoflux(
+        "run",
+        *QUICK,
+        "--budget",
+        "24J",
+        "--policy",
+        "uniform/v1",
+        "--attempts",
+        "1",
+        "--state",
+        state,
+        "--json",
+    )
+    (attempt,) = again.of("attempt")
+    assert attempt["number"] == made + 1
+    shown = cryoflux("receipts", "show", f"#{made + 1}", "--state", state, "--json").events[0]
+    assert (shown["attempt"], shown["task_id"]) == (made + 1, attempt["task_id"])
+    assert again.summary["reason"] == "As many attempts as were asked for are made: 1."
+
+
 def test_people_read_units_tiers_and_what_to_type_next(tmp_path: Path, inputs: list[str]) -> None:
     outcome = cryoflux(
-        "run", *inputs, *QUICK, "--budget", "24J", "--state", tmp_path / "s", "--attempts", "1"
+        "run", *inputs, *QUICK, "--budget", "24J", "--state", tmp_path / "s", "--attempts", "1", "-v"
     )
     assert outcome.code == 0, outcome.stderr
     for words in ("modelled", "holdout", "audit", "nats", " J", "cryoflux verify", "kept", "tokens"):

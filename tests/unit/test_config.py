@@ -64,7 +64,7 @@ FLOATS = [
 ]
 UNSET = {"tdp_w": 65.5, "learning_rate": 0.5, "dropout": 0.5}
 """Values for settings that are unset by default and take no 1."""
-RUN_ARGUMENTS = {"budget", "carry", "duration", "attempts", "explain", "dry_run", "as_json"}
+RUN_ARGUMENTS = {"budget", "carry", "duration", "attempts", "explain", "verbose", "dry_run", "as_json"}
 """Of one run, not settings: they say how much to spend now."""
 WITHOUT_FLAG = {
     "powercap_root",  # what this machine is does not change from run to run

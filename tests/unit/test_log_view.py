@@ -10,25 +10,23 @@ import pytest
 
 from cryoflux.errors import StateTamperedError, UsageError
 from cryoflux.log_view import open_log
-from cryoflux.receipts.statement import Cause, Outcome
+from cryoflux.receipts.statement import Cause
 from synthetic_state import SyntheticState, open_state
 
 
 def test_attempts_are_what_the_receipts_say(pristine: SyntheticState) -> None:
     log = open_log(str(pristine.path))
     assert [attempt.number for attempt in log] == [1, 2, 3, 4]
-    assert [attempt.outcome for attempt in log] == [
-        Outcome.ACCEPTED,
-        Outcome.REJECTED,
-        Outcome.ABORTED,
-        Outcome.ACCEPTED,
-    ]
+    assert [attempt.outcome for attempt in log] == ["kept", "rejected", "aborted", "kept"]
     first = log[0]
     assert first.kept
     assert first.delta == pytest.approx(first.base_loss - first.new_loss)
-    assert first.delta_lo < first.delta < first.delta_hi
+    assert first.delta_lo_anytime < first.delta_lo < first.delta < first.delta_hi < first.delta_hi_anytime
+    assert first.delta_lo_anytime > 0, "it was kept, and the interval says so"
+    assert first.accuracy_gain == pytest.approx(first.accuracy_after - first.accuracy_before)
     assert (first.joules, first.joules_hi) == (100.0, 110.0)
     assert first.eta == pytest.approx(first.delta / 100)
+    assert first.eta_nats_per_kj == pytest.approx(1000 * first.eta)
     assert first.eta_lo == pytest.approx(first.delta / 110)
     assert first.receipt_hash == pristine.entries[1].leaf_hash
     assert first.finished > first.started
@@ -98,7 +96,7 @@ def test_a_folder_without_a_log_and_a_damaged_one(tmp_path: Path, state: Path) -
 def test_a_table_has_a_row_an_attempt(pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
     rows = open_log(pristine.path).to_pandas()
-    assert [row["outcome"] for row in rows] == ["accepted", "rejected", "aborted", "accepted"]
+    assert [row["outcome"] for row in rows] == ["kept", "rejected", "aborted", "kept"]
     assert {type(row["outcome"]) for row in rows} == {type(row["tier"]) for row in rows} == {str}
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match="pandas is not installed") as caught:

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cryoflux.decision.reason import Reason
-from cryoflux.sentences import CODES, brief, say
+from cryoflux.sentences import CODES, brief, deciding_interval, say, say_as_signed
 
 SOURCE = Path(__file__).parents[2] / "src" / "cryoflux"
 SUMS = {"count": 400, "delta": 9_400_000_000, "squared": "1220900000000000000"}
@@ -60,13 +60,38 @@ def test_every_code_has_a_sentence(code: str) -> None:
 
 
 def test_the_numbers_of_a_sentence_are_those_of_its_reason() -> None:
-    assert say(Reason(code="evidence.delta", numbers=NUMBERS["evidence.delta"])) == (
+    kept = Reason(code="evidence.delta", numbers=NUMBERS["evidence.delta"])
+    assert say(kept) == (
+        "Kept: Δ +0.0235 nats, anytime [+0.0131, +0.0339], accuracy +1.0 points; "
+        "shown to help: one that does not would pass at most 1 time in 4,000."
+    )
+    assert say_as_signed(kept) == (
         "Kept: Δ = +0.0235 ± 0.0049 nats, accuracy +1.0 points; Δ reaches 0.002, evidence 72.4 > 16.6."
     )
     assert say(Reason(code="exhausted.preparing")).startswith("Aborted: the reservation was used up before")
     assert "3 arms" in say(Reason(code="chosen", numbers=NUMBERS["chosen"]))
     dear = say(Reason(code="plateau", numbers=NUMBERS["plateau"] | {"dear_uj": 40_000_000}))
     assert dear == "No arm is expected to pay: 2 arms spent, another reserves 40.0 J; 28.1 J stay unspent."
+
+
+def test_delta_is_shown_with_the_interval_that_decided() -> None:
+    wide = SUMS | {"squared": "80000000000000000000"}
+    undecided = Reason(code="evidence.undecided", numbers=wide | LEAST | BAR)
+    assert deciding_interval(undecided) == "Δ +0.0235 nats, anytime [-0.0694, +0.1164]"
+    assert brief(undecided) == "not proven yet, not ruled out: evidence 1.1, needed > 16.6"
+    few = Reason(code="evidence.undecided", numbers=SUMS | {"count": 16} | LEAST | BAR)
+    assert "so few examples cannot show anything" in deciding_interval(few)
+    noise = Reason(code="z.noise", numbers=NUMBERS["z.noise"])
+    assert "± 3.09 standard errors [" in deciding_interval(noise)
+    assert "95 % [" in deciding_interval(Reason(code="below-smallest", numbers=SUMS | LEAST))
+    assert deciding_interval(Reason(code="crashed")) == ""
+
+
+def test_below_the_smallest_says_no_more_than_was_found() -> None:
+    reaching = Reason(code="below-smallest", numbers=SUMS | {"delta": 400_000_000} | LEAST)
+    assert brief(reaching) == "Δ is below 0.002"
+    short = Reason(code="below-smallest", numbers=SUMS | {"delta": 400_000, "squared": "1000000000"} | LEAST)
+    assert brief(short) == "too small: all of its 95 % interval lies below 0.002"
 
 
 @pytest.mark.parametrize("code", sorted(CODES))

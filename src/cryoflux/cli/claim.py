@@ -12,6 +12,7 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.errors import UsageError
+from cryoflux.report.layout import unbroken
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -69,7 +70,8 @@ def claim(
     keys = folder / "keys"
     check = f"--key {shlex.quote(str(keys / 'receipt.pub'))} --log-key {shlex.quote(str(keys / 'log.pub'))}"
     said = f"True: {made.report.expression}. {len(made.content)} bytes written to {output}; check it:"
-    stderr.print(f"{said} cryoflux verify {shlex.quote(str(output))} {check}", markup=False)
+    command = unbroken(f"cryoflux verify {shlex.quote(str(output))} {check}")
+    stderr.print(f"{said}  {command}")
 
 
 def report_claim(

@@ -1,4 +1,8 @@
-"""What goes where: results on stdout, progress and errors on stderr, JSON where it is asked for."""
+"""What goes where: results on stdout, progress and errors on stderr, JSON where it is asked for.
+
+On a terminal lines are at most 100 columns wide, and no wider than it is, or than ``COLUMNS`` says. In a pipe
+or a file they stay whole unless ``COLUMNS`` is set: those are searched line by line.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,28 @@ __all__ = ["JsonOption", "StateOption", "close_stdout", "emit_json", "print_erro
 import json
 import os
 import sys
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cryoflux.errors import CryoFluxError
+from cryoflux.report.layout import Cells, plain, table, wrap
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_WIDEST = 100
+"""columns: longer lines are hard to read"""
+_COLOURS = {
+    r"✓ kept\b|ok kept\b|^✓|^ok\b": "green",
+    r"✗ rejected\b|FAIL rejected\b|^✗|^FAIL\b": "red",
+    r"\? undecided\b|^\?": "yellow",
+    r"[·-] aborted\b": "dim",
+}
+"""what marks an outcome → its colour; the word says the same"""
 
 
 class _Output:
@@ -30,10 +47,6 @@ class _Output:
         from rich.console import Console
 
         class Pipe(Console):
-            def print(self, *objects: Any, **how: Any) -> None:
-                """Print, with whatever a terminal would obey escaped: much of it a stranger has written."""
-                super().print(*map(_escaped, objects), **how)
-
             def on_broken_pipe(self) -> None:
                 """Let whoever called decide; rich would exit with 1: that a verdict is negative."""
                 raise BrokenPipeError
@@ -45,15 +58,58 @@ class _Output:
         """Whether a person sees it."""
         return self.console.is_terminal
 
-    def print(self, *objects: Any, markup: bool = True) -> None:
-        """Print a line."""
-        self.console.print(*objects, markup=markup)
+    @property
+    def width(self) -> int | None:
+        """Columns of a line; none where lines stay whole."""
+        asked = os.environ.get("COLUMNS", "")
+        if asked.isascii() and asked.isdecimal() and int(asked) > 0:
+            return min(_WIDEST, int(asked))
+        if self.is_terminal:
+            return min(_WIDEST, self.console.width)
+        return None
+
+    def print(self, text: str, *, indent: int = 2, markup: bool = False) -> None:  # noqa: ARG002
+        """Print a text, wrapped between words; ``indent`` columns stand before every line but the first.
+
+        Whatever a terminal would obey is escaped: much of it a stranger has written.
+        """
+        from rich.text import Text
+
+        said = plain(_escaped(text), self.console.encoding)
+        lines = [said.replace("\N{NO-BREAK SPACE}", " ")]
+        if (width := self.width) is not None:
+            lead = len(said) - len(said.lstrip(" "))
+            lines = wrap(said, width, min(max(indent, lead), width // 2))
+        shown = Text("\n".join(lines))
+        for pattern, colour in _COLOURS.items():
+            shown.highlight_regex(pattern, colour)
+        self.console.print(shown)
+
+    def table(self, rows: Sequence[Cells], right: Sequence[bool], below: Sequence[str] = ()) -> None:
+        """Print rows of cells, the heading first.
+
+        Args:
+            rows: each with as many cells.
+            right: by column, whether it is set to the right.
+            below: by row, what stands under it, or beside it where there is room; empty for nothing.
+        """
+        spelt = [[plain(_escaped(cell), self.console.encoding) for cell in row] for row in rows]
+        if len(spelt) < 2:
+            return
+        lines = table(spelt, right)
+        beside = max(map(len, lines)) + 2
+        short = self.width is not None and beside + max(map(len, below), default=0) <= self.width
+        for line, more in zip_longest(lines, below, fillvalue=""):
+            self.print(line.ljust(beside) + more if short else line, indent=4)
+            if more and not short:
+                self.print(f"    {more}", indent=4)
 
 
-def _escaped(value: object) -> object:
-    if not isinstance(value, str) or value.isprintable():
+def _escaped(value: str) -> str:
+    if value.isprintable():
         return value
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value)
+    tie = "\N{NO-BREAK SPACE}"
+    return "".join(c if c.isprintable() or c == tie else f"\\x{ord(c):02x}" for c in value)
 
 
 stdout = _Output(stderr=False)
@@ -90,5 +146,6 @@ def print_error(error: CryoFluxError, *, as_json: bool) -> None:
                 "exit_code": int(error.exit_code),
             }
         )
-    for label, line in zip(("error:", "  why:", " next:"), error.lines(), strict=False):
-        stderr.print(f"{label} {line}", markup=False)
+    for label, line in (("error:", error.what), ("  why:", error.why), (" next:", error.hint)):
+        if line:
+            stderr.print(f"{label} {line}", indent=7)

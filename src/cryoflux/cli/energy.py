@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
+from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import MeterError, StateError
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from cryoflux.energy.baseline import Baseline
 
 app = typer.Typer(
-    help="Look at the joule account and the idle baseline.", no_args_is_help=True, rich_markup_mode=None
+    cls=CommandGroup,
+    help="Measure any command; look at the joule account and the idle baseline.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -54,11 +58,12 @@ def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
             verdict = asdict(sums) | {"holds": holds}
             emit_json({"entries": rows, "pending": asdict(pending), "identity": verdict})
         else:
-            for entry in entries:
-                stdout.print(_row(entry), markup=False)
+            notes = [" ".join(filter(None, (entry.tier, entry.note))) for entry in entries]
+            stdout.table([_HEADING, *map(_row, entries)], _RIGHT, below=["", *notes])
             if pending.readings:
-                stdout.print(_unfolded(pending), markup=False)
-            stdout.print(_sum(sums, holds=holds), markup=False)
+                stdout.print(_unfolded(pending))
+            for line in _sum(sums, holds=holds):
+                stdout.print(line)
         check_account(connection, path)
 
 
@@ -73,37 +78,37 @@ def _shown(connection: sqlite3.Connection, path: Path) -> tuple[list[LedgerEntry
         raise
 
 
-def _row(entry: LedgerEntry) -> str:
+_HEADING = ("entry", "when", "kind", "change J", "held J", "balance J")
+_RIGHT = (True, False, False, True, True, True)
+
+
+def _row(entry: LedgerEntry) -> list[str]:
     from cryoflux.quantities import MICRO
 
-    change = f"{entry.balance_change_uj / MICRO:+14.6f} J" if entry.balance_change_uj else " " * 16
-    held = f"{entry.reserved_change_uj / MICRO:+14.6f} J held" if entry.reserved_change_uj else " " * 21
-    balance = f"{entry.balance_uj / MICRO:14.6f} J"
-    note = " ".join(part for part in (entry.tier, entry.note) if part)
-    return f"{entry.seq:>6}  {entry.at}  {entry.kind:<8}{change}{held}  balance {balance}  {note}".rstrip()
+    changes = (entry.balance_change_uj, entry.reserved_change_uj)
+    moved = [f"{uj / MICRO:+.6f}" if uj else "" for uj in changes]
+    return [str(entry.seq), entry.at, entry.kind, *moved, f"{entry.balance_uj / MICRO:.6f}"]
 
 
 def _unfolded(pending: Pending) -> str:
     from cryoflux.quantities import MICRO
 
     words = " ".join(part for part in (pending.tier, pending.flags) if part)
-    change = f"{pending.uj / MICRO:+14.6f} J"
-    return (
-        f"pending {pending.since}  credit  {change}  {pending.readings} readings, not yet an entry  {words}"
-    )
+    change = f"{pending.uj / MICRO:+.6f} J"
+    return f"pending {pending.since}  credit {change}  {pending.readings} readings, not yet an entry  {words}"
 
 
-def _sum(sums: Identity, *, holds: bool) -> str:
+def _sum(sums: Identity, *, holds: bool) -> list[str]:
     from cryoflux.quantities import MICRO
 
     parts = (sums.opening_uj, sums.granted_uj, sums.credited_uj, sums.settled_uj)
     opening, granted, credited, settled = (f"{uj / MICRO:.6f}" for uj in parts)
-    verdict = "✓" if holds else "✗"
-    return (
-        f"{verdict} balance {sums.balance_uj / MICRO:.6f} J = opening {opening} + grants {granted}"
-        f" + net credited {credited} − settled {settled}; held {sums.reserved_uj / MICRO:.6f} J,"
-        f" available {sums.available_uj / MICRO:.6f} J"
-    )
+    mark, verdict = ("✓", "adds up") if holds else ("✗", "DOES NOT ADD UP")
+    summands = f"opening {opening}  + grants {granted}  + net credited {credited}  − settled {settled}"
+    return [
+        f"{mark} balance {sums.balance_uj / MICRO:.6f} J {verdict}:  {summands}",
+        f"  held {sums.reserved_uj / MICRO:.6f} J, available {sums.available_uj / MICRO:.6f} J",
+    ]
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
+from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from cryoflux.receipts.revocation import Authority, Reign
 
 app = typer.Typer(
-    help="Name a root key, rotate and revoke receipt keys.", no_args_is_help=True, rich_markup_mode=None
+    cls=CommandGroup,
+    help="Name a root key, rotate and revoke receipt keys.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 RootOption = Annotated[
     Path, typer.Option("--root", metavar="FILE", help="The root key; keep it outside the state.")

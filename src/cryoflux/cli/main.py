@@ -29,9 +29,13 @@ from cryoflux.cli import (
     witness,
 )
 from cryoflux.cli.console import close_stdout, print_error, stderr, stdout
+from cryoflux.cli.groups import CommandGroup, SettingsCommand
 from cryoflux.errors import CryoFluxError, ExitCode, StorageError, UsageError
 
+_LEARN, _MEASURE, _CHECK = "Learn", "Measure", "Check and prove"
+_KEYS, _SETTINGS = "Keys and witnesses", "Settings"
 app = typer.Typer(
+    cls=CommandGroup,
     name="cryoflux",
     help="Fine-tune on an energy budget. Keep only what measurably helps. Hand anyone a receipt.",
     epilog="Exit codes: 0 done · 1 the verdict is negative · 2 usage · 3 cannot measure · "
@@ -40,22 +44,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("run")(run.run)
-app.add_typer(receipts.app, name="receipts")
-app.add_typer(keys.app, name="keys")
-app.add_typer(witness.app, name="witness")
-app.add_typer(models.app, name="models")
-app.add_typer(config.app, name="config")
-app.command("fork")(fork.fork)
-app.command("claim")(claim.claim)
-app.command("verify")(verify.verify)
-app.command("agent")(agent.agent)
+app.command("run", cls=SettingsCommand, rich_help_panel=_LEARN)(run.run)
+app.command("report", rich_help_panel=_LEARN)(report.report)
+app.command("fork", rich_help_panel=_LEARN)(fork.fork)
+app.add_typer(models.app, name="models", rich_help_panel=_LEARN)
 energy.app.command("measure")(measure.measure)
 energy.app.command("replay")(replay.replay)
 energy.app.command("fit-curve")(replay.fit_curve)
-app.add_typer(energy.app, name="energy")
-app.command("report")(report.report)
-app.command("doctor")(doctor.doctor)
+app.add_typer(energy.app, name="energy", rich_help_panel=_MEASURE)
+app.command("doctor", rich_help_panel=_MEASURE)(doctor.doctor)
+app.command("agent", cls=SettingsCommand, rich_help_panel=_MEASURE)(agent.agent)
+app.command("verify", rich_help_panel=_CHECK)(verify.verify)
+app.add_typer(receipts.app, name="receipts", rich_help_panel=_CHECK)
+app.command("claim", rich_help_panel=_CHECK)(claim.claim)
+app.add_typer(keys.app, name="keys", rich_help_panel=_KEYS)
+app.add_typer(witness.app, name="witness", rich_help_panel=_KEYS)
+app.add_typer(config.app, name="config", rich_help_panel=_SETTINGS)
 
 
 def _show_version(asked: bool) -> None:

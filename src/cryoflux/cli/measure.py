@@ -47,8 +47,7 @@ def measure(
     if as_json:
         emit_json(_document(measured, command, code))
     else:
-        for line in _lines(measured, code):
-            stderr.print(line, markup=False)
+        _print(measured, code)
     raise typer.Exit(code)
 
 
@@ -65,26 +64,26 @@ def _figure(energy: Energy) -> str:
     return f"{energy.joules:.2f} J [{energy.lo_uj / 1e6:.2f}, {energy.hi_uj / 1e6:.2f}]"
 
 
-def _lines(measured: Measured, code: int) -> list[str]:
+_HEADING = ("source", "tier", "caused by the command", "whole machine, net", "gross")
+_RIGHT = (False, False, True, True, True)
+
+
+def _print(measured: Measured, code: int) -> None:
     ended = "" if code == 0 else f"; it ended with {code}"
-    lines = [
-        f"{measured.seconds:.2f} s, {measured.cpu_s:.2f} s of CPU time by {measured.counted_by}{ended}",
-        f"{'source':<24}{'tier':<18}{'caused by the command':<34}{'whole machine, net':<34}gross",
-    ]
-    lines += [
-        f"{use.name:<24}{use.tier.value:<18}{_figure(use.energy):<34}{_figure(use.machine_net):<34}"
-        f"{use.gross.joules:.2f} J"
+    counted = f"{measured.cpu_s:.2f} s of CPU time by {measured.counted_by}"
+    stderr.print(f"{measured.seconds:.2f} s, {counted}{ended}")
+    rows = [
+        [use.name, use.tier.value, *map(_figure, (use.energy, use.machine_net)), f"{use.gross.joules:.2f} J"]
         for use in measured.sources
     ]
-    total = f"{_figure(measured.energy):<34}{_figure(measured.machine_net):<34}{measured.gross.joules:.2f} J"
-    lines.append(f"{'total':<42}{total}")
-    lines.append(
+    figures = map(_figure, (measured.energy, measured.machine_net))
+    stderr.table([_HEADING, *rows, ["total", "", *figures, f"{measured.gross.joules:.2f} J"]], _RIGHT)
+    stderr.print(
         f"Net of an idle baseline that is {measured.baseline_state}; intervals hold the truth with 95 %."
         + _modelled(measured)
     )
     if measured.energy.flags:
-        lines.append(f"flags: {' '.join(measured.energy.flags)}")
-    return lines
+        stderr.print(f"flags: {' '.join(measured.energy.flags)}")
 
 
 def _modelled(measured: Measured) -> str:

@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
+from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
     from cryoflux.receipts.entry import Entry
 
-_OF_RECEIPT = ("task_id", "receipt_hash", "base", "holdout_loss", "delta")
+_OF_RECEIPT = ("attempt", "task_id", "arm", "receipt_hash", "base", "holdout_loss", "delta")
+_HEADING = ("", "version", "made by", "recipe", "Δ", "holdout loss")
+_RIGHT = (False, False, False, False, True, True)
 
-app = typer.Typer(help="Model versions and the head.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    cls=CommandGroup,
+    help="The versions that were kept, and the head.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 def _versions(state: Path) -> list[dict[str, Any]]:
@@ -50,17 +58,19 @@ def _taken_up(entries: list[Entry]) -> dict[str, str]:
 def _makers(entries: list[Entry]) -> dict[str, dict[str, Any]]:
     """Digest of a version → what the receipt that made it says."""
     from cryoflux.quantities import NANO
+    from cryoflux.receipts.numbering import number_entries
     from cryoflux.receipts.statement import Outcome
 
     made: dict[str, dict[str, Any]] = {}
-    for entry in entries:
+    for entry, number in zip(entries, number_entries(entries), strict=True):
         receipt = entry.receipt
         if receipt is None or receipt.evaluation is None or receipt.outcome is not Outcome.ACCEPTED:
             continue
         scale = receipt.evaluation.read * NANO
         loss = receipt.evaluation.new_loss_sum / scale
         delta = receipt.evaluation.delta_sum / scale
-        values = (receipt.task.id, entry.leaf_hash, receipt.base.digest, loss, delta)
+        names = (number, receipt.task.id, receipt.task.arm, entry.leaf_hash)
+        values = (*names, receipt.base.digest, loss, delta)
         made[receipt.result.digest] = dict(zip(_OF_RECEIPT, values, strict=True))
     return made
 
@@ -85,35 +95,62 @@ def list_versions(state: StateOption = None, as_json: JsonOption = False) -> Non
     if as_json:
         emit_json(rows)
         return
-    for row in rows:
-        mark = "→" if row["head"] else " "
-        stdout.print(f"{mark} {row['digest'][:16]}…  {_origin(row)}", markup=False)
+    below = ["no receipt says where it came from" if row["origin"] == "unknown" else "" for row in rows]
+    stdout.table([_HEADING, *map(_cells, rows)], _RIGHT, ["", *below])
 
 
-def _origin(row: dict[str, Any]) -> str:
-    if row["origin"] == "receipt":
-        return f"Δ {row['delta']:+.4f}, {row['task_id']}"
-    told = {"version 0": "version 0", "parent": "the head that this fork goes on from"}
-    return told.get(row["origin"], "no receipt says where it came from")
+_ORIGINS = {"parent": "from parent"}
+"""what the list says of versions that no receipt made"""
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    from cryoflux.quantities import format_nats
+
+    begun = ["→" if row["head"] else "", f"{row['digest'][:16]}…"]
+    if row["origin"] != "receipt":
+        return [*begun, _ORIGINS.get(row["origin"], row["origin"]), "", "", ""]
+    number = f"#{row['attempt']}" if row["attempt"] else row["task_id"]
+    return [*begun, number, row["arm"], format_nats(row["delta"]), f"{row['holdout_loss']:.4f}"]
 
 
 @app.command("show")
 def show_version(
-    digest: Annotated[str, typer.Argument(help="First digits of a version's digest, or: head.")] = "head",
+    version: Annotated[
+        str,
+        typer.Argument(help="First digits of a digest, the attempt that made it as '#3', or: head."),
+    ] = "head",
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """One version: where it lies, which receipt made it, what it scores."""
     rows = _versions(_state(state))
-    found = [r for r in rows if (r["head"] if digest == "head" else r["digest"].startswith(digest))]
+    found = [row for row in rows if _is_called(row, version)]
     if len(found) != 1:
-        raise UsageError(
-            f"{digest!r} names {len(found)} versions.",
-            why="Exactly one can be shown.",
-            hint="`cryoflux models list` lists them; give more digits.",
-        )
+        raise _not_one(version, len(found), len(rows))
     if as_json:
         emit_json(found[0])
         return
     for key, value in found[0].items():
-        stdout.print(f"{key:<13} {'unknown' if value is None else value}", markup=False)
+        stdout.print(f"{key:<13} {'unknown' if value is None else value}", indent=14)
+
+
+def _not_one(name: str, found: int, of: int) -> UsageError:
+    if found:
+        return UsageError(
+            f"{name!r} names {found} versions.",
+            why="Exactly one can be shown.",
+            hint="Give more digits; they are listed by: cryoflux models list.",
+        )
+    return UsageError(
+        f"{name!r} names none of the {of} versions.",
+        why="A version is called by the first digits of its digest, by the attempt that made it, or head.",
+        hint="Give one that is listed by: cryoflux models list.",
+    )
+
+
+def _is_called(row: dict[str, Any], name: str) -> bool:
+    if name == "head":
+        return bool(row["head"])
+    if name.startswith("#"):
+        return row["attempt"] is not None and name == f"#{row['attempt']}"
+    return bool(row["digest"].startswith(name))

@@ -7,6 +7,7 @@ __all__ = ["show_plan"]
 from dataclasses import asdict
 
 from cryoflux.cli.console import emit_json, stdout
+from cryoflux.quantities import MICRO, format_energy
 from cryoflux.runs.dry_run import RunPlan
 
 
@@ -17,6 +18,9 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
         return
     sets = ", ".join(f"{count} {name}" for name, count in plan.examples.items())
     effects = ", ".join(f"{delta:.3f} at {spread}" for spread, delta in plan.detectable.items())
+    goes_on = f"{plan.state} goes on from #{plan.attempts + 1}, head {(plan.head or '')[:16]}…"
+    left = f"; its account holds {format_energy(round(plan.account_joules * MICRO))} from before"
+    state = f"{goes_on}{left}" if plan.head is not None else f"{plan.state} is begun"
     dropped = sum(count for name, count in plan.dropped.items() if name != "conflicting")
     evaluation = f"about {plan.evaluation_cpu_s:.0f} CPU-s, {plan.evaluation_joules:.0f} J"
     bound = "as many as the account pays for"
@@ -24,12 +28,14 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
         bound = f"about {plan.most_attempts} × {plan.reserve_joules:g} J of {plan.budget_joules:g} J"
     for line in (
         f"meter      {plan.tier} ({', '.join(plan.sources)})",
+        f"state      {state}",
         f"model      {plan.model}, {plan.encoder_parameters / 1e6:.1f} M parameters outside embeddings",
         f"data       {plan.data}: {sets}; {plan.classes} classes; {dropped} duplicates dropped",
         f"attempts   {bound}; what an attempt leaves goes to the next",
         f"recipes    {', '.join(plan.recipes)}; chosen by {plan.policy}",
         f"evaluation at most {evaluation} an attempt (modelled); less where only upper layers learn",
-        f"rule       {plan.rule}; detects Δ with 90 % power from (nats, by spread per example): {effects}",
+        f"rule       {plan.rule}, {plan.looks} looks so far",
+        f"           detects Δ with 90 % power from (nats, by spread per example): {effects}",
         "written    nothing, spent nothing: this is a plan",
     ):
-        stdout.print(line, markup=False)
+        stdout.print(line, indent=11)

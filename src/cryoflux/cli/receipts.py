@@ -7,18 +7,26 @@ __all__ = ["app"]
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
+from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import UsageError
+from cryoflux.report.layout import unbroken
 
 if TYPE_CHECKING:
     from cryoflux.receipts.entry import Entry
 
-app = typer.Typer(help="List, show, prove and hand on receipts.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    cls=CommandGroup,
+    help="List, show, prove and hand on receipts.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 def _state(flag: str | None) -> Path:
@@ -33,27 +41,46 @@ def _signed(entry: Entry) -> dict[str, Any]:
     return found
 
 
-def _delta(view: dict[str, Any]) -> str:
-    from cryoflux.quantities import NATS, format_nats
-
-    if view.get("delta") is None:
-        return "      –"
-    unit = view["unit"]
-    return format_nats(view["delta"]) + ("" if unit == NATS else f" {unit}")
+_HEADING = ("attempt", "entry", "outcome", "recipe", "Δ", "accuracy", "energy", "receipt")
+_RIGHT = (True, True, False, False, True, True, True, False)
+_ID_HELP = "Attempt as '#3', index, task id or receipt hash."
 
 
-def _line(view: dict[str, Any]) -> str:
-    from cryoflux.quantities import MICRO, format_energy
+def _cells(view: dict[str, Any], *, several: bool) -> list[str]:
+    from cryoflux.quantities import MICRO, NATS, format_energy, format_nats
 
-    joules = view.get("joules_spent", view.get("joules_reserved"))
-    energy = "–" if joules is None else format_energy(round(joules * MICRO))
-    tier = view.get("tier") or ("reserved" if joules is not None else "")
-    about = view.get("task_id") or view.get("parent") or view.get("task_name") or view.get("key_id", "")
-    more = [text for text in (view.get("arm"), view.get("cause")) if text]
-    return (
-        f"{view['index']:>5}  {view['outcome']:<9}  Δ {_delta(view)}  {energy:>9} {tier:<16} "
-        f"{view['receipt_hash'][:12]}  {'  '.join([about, *more])}"
-    )
+    joules = view.get("joules_spent", view.get("joules_reserved", view.get("joules_beside")))
+    arm = view.get("arm", "")
+    task = view.get("task_name", "")
+    delta = view.get("delta")
+    unit = "" if view.get("unit") in {None, NATS} else f" {view['unit']}"
+    after = view.get("accuracy_after")
+    return [
+        f"#{view['attempt']}" if view["attempt"] else "",
+        str(view["index"]),
+        view["outcome"],
+        f"{task}/{arm}" if arm and several else arm or task or view.get("parent") or view["kind"],
+        "" if delta is None else format_nats(delta) + unit,
+        "" if after is None else f"{100 * after:.1f} %",
+        "" if joules is None else format_energy(round(joules * MICRO)),
+        view["receipt_hash"][:12],
+    ]
+
+
+def _why(view: dict[str, Any], entry: Entry, *, tiers: set[str]) -> str:
+    """Why it ended as it did and, where that is not one for all, how its joules came about."""
+    from cryoflux.sentences import brief
+
+    if (receipt := entry.receipt) is None:
+        return str(view.get("reason") or "")
+    return brief(receipt.reason) + (f"  {receipt.energy.tier.value} joules" if len(tiers) > 1 else "")
+
+
+def _views(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    from cryoflux.receipts.flat import flat_view
+    from cryoflux.receipts.numbering import number_entries
+
+    return [flat_view(entry, n) for entry, n in zip(entries, number_entries(entries), strict=True)]
 
 
 @app.command("list")
@@ -66,37 +93,49 @@ def list_receipts(
     as_json: JsonOption = False,
 ) -> None:
     """List the receipts of a state, oldest first."""
-    from cryoflux.receipts.flat import flat_view
     from cryoflux.receipts.reading import read_entries
 
     entries = read_entries(_state(state))
-    views = [flat_view(entry) for entry in entries if intents or entry.receipt is not None]
+    shown = [(e, view) for e, view in zip(entries, _views(entries), strict=True) if intents or e.receipt]
     if as_json:
-        emit_json(views)
+        emit_json([view for _, view in shown])
         return
-    for view in views:
-        stdout.print(_line(view), markup=False)
-    if not views:
+    several = len({view["task_name"] for _, view in shown if "task_name" in view}) > 1
+    rows = [_cells(view, several=several) for _, view in shown]
+    tiers = {view["tier"] for _, view in shown if "tier" in view}
+    below = ["", *(_why(view, entry, tiers=tiers) for entry, view in shown)]
+    stdout.table([_HEADING, *rows], _RIGHT, below)
+    if len(tiers) == 1:
+        stdout.print(f"All joules are {' '.join(tiers)}.")
+    if not shown:
         stderr.print("There are no receipts yet.")
 
 
 @app.command("show")
 def show_receipt(
-    entry_id: Annotated[str, typer.Argument(metavar="ID", help="Index, task id or receipt hash.")],
+    entry_id: Annotated[str, typer.Argument(metavar="ID", help=_ID_HELP)],
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show one entry: the flat view, and with --json the statement exactly as it was signed too."""
-    from cryoflux.receipts.flat import flat_view
     from cryoflux.receipts.reading import find_entry, read_entries
 
-    entry = find_entry(read_entries(_state(state)), entry_id)
-    view = flat_view(entry)
+    entries = read_entries(_state(state))
+    entry = find_entry(entries, entry_id)
+    view = _views(entries)[entry.index]
     if as_json:
         emit_json({**view, "statement": _signed(entry)})
         return
+    number = f"attempt #{view['attempt']}, " if view["attempt"] else ""
+    stdout.print(f"{number}entry {entry.index}, {view['outcome']}")
     for name, value in view.items():
-        stdout.print(f"{name:<16} {'–' if value is None else value}", markup=False)
+        stdout.print(f"{name:<15} {_spelt(value)}", indent=16)
+
+
+def _spelt(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 @app.command("export")
@@ -120,8 +159,8 @@ def export_receipts(
     if as_json:
         emit_json({"event": "exported", "entries": len(entries), "file": output})
     else:
-        check = f"cryoflux verify {shlex.quote(output)}"
-        stderr.print(f"{len(entries)} entries written to {output}; check it: {check}", markup=False)
+        check = unbroken(f"cryoflux verify {shlex.quote(output)}")
+        stderr.print(f"{len(entries)} entries written to {output}; check it:  {check}")
 
 
 @app.command("schema")
@@ -138,7 +177,7 @@ def schema(as_json: JsonOption = False) -> None:
 
 @app.command("proof")
 def proof(
-    entry_id: Annotated[str, typer.Argument(metavar="ID", help="Index, task id or receipt hash.")],
+    entry_id: Annotated[str, typer.Argument(metavar="ID", help=_ID_HELP)],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="File.", show_default="receipt-INDEX.tlog-proof"),
@@ -161,7 +200,7 @@ def proof(
         emit_json({"event": "proven", "index": found.index, "file": str(target)})
     else:
         said = f"Proof of entry {found.index} written to {target}; check it: cryoflux receipts check-proof"
-        stderr.print(f"{said} {shlex.quote(str(target))} {check}", markup=False)
+        stderr.print(f"{said} {shlex.quote(str(target))} {check}")
 
 
 def _index(state: Path, entry_id: str) -> int:
@@ -208,8 +247,7 @@ def check(
     )
     stdout.print(
         f"✓ PROVEN: entry {entry.index} of {origin}, hash {entry.leaf_hash[:16]}…, signed by {whose}. "
-        "Not shown: that nothing came before or after it, or anything that it attests.",
-        markup=False,
+        "Not shown: that nothing came before or after it, or anything that it attests."
     )
 
 
@@ -249,9 +287,8 @@ def bundle(
             }
         )
         return
-    stderr.print(
-        f"{made.entries} entries written to {output}; check them: sh {output}/verify.sh", markup=False
-    )
+    check = unbroken(f"sh {shlex.quote(f'{output}/verify.sh')}")
+    stderr.print(f"{made.entries} entries written to {output}; check them:  {check}")
     if made.uncovered:
         stderr.print(f"{made.uncovered} newer entries are not covered by the checkpoint yet.")
     if made.missing:

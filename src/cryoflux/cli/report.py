@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cryoflux.receipts.attempts import Attempt
     from cryoflux.report.picture import Point
 
-_MARKS = {"accepted": "✓", "undecided": "?"}
+_MARKS = {"kept": "✓", "undecided": "?"}
 _FIELDS = ("number", "kept", "outcome", "joules", "joules_lo", "joules_hi", "tier", "delta")
 
 

@@ -103,6 +103,9 @@ def run(
     device: Annotated[str | None, _option("auto, cpu or cuda.", "--device")] = None,
     threads: Annotated[int | None, _option("CPU threads; 0 for the most frugal number.", "--threads")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why each recipe was chosen.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show rule, model, recipes and evidence too.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan; write and spend nothing.")
     ] = False,
@@ -110,13 +113,13 @@ def run(
 ) -> None:
     """Spend an energy budget on LoRA updates; keep what measurably helps; leave a receipt for each.
 
-    Every option from --train on, but for --explain, --dry-run and --json, is a setting too: a CRYOFLUX_*
-    variable and a line of cryoflux.toml; `cryoflux config show` lists them with their values.
+    Every option from --train on, but for --explain, --verbose, --dry-run and --json, is a setting too: a
+    CRYOFLUX_* variable and a line of cryoflux.toml; `cryoflux config show` lists them with their values.
     """
     flags = {
         key: value
         for key, value in locals().items()
-        if key not in {"budget", "carry", "duration", "attempts", "explain", "dry_run", "as_json"}
+        if key not in {"budget", "carry", "duration", "attempts", "explain", "verbose", "dry_run", "as_json"}
     }
     budget_uj = parse_energy(budget) if budget is not None else None
     seconds = parse_duration(duration) if duration is not None else None
@@ -131,7 +134,7 @@ def run(
         show_plan(make_plan(sourced, budget_uj), as_json=as_json)
         return
 
-    from cryoflux.cli.run_view import view_for
+    from cryoflux.cli.run_view import Shown, view_for
     from cryoflux.runs.open_session import Started
     from cryoflux.runs.session import run as spend
     from cryoflux.runs.spending import RunLimits
@@ -141,7 +144,8 @@ def run(
         signal.signal(number, interrupts)
     on_closed = interrupts.output_closed
     terminal = stderr.is_terminal
-    with view_for(as_json=as_json, explain=explain, terminal=terminal, on_closed=on_closed) as view:
+    show = Shown(explain=explain, verbose=verbose)
+    with view_for(as_json=as_json, show=show, terminal=terminal, on_closed=on_closed) as view:
         limits = RunLimits(budget_uj, seconds, attempts, carry)
         summary = spend(
             sourced,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["RunView", "view_for"]
+__all__ = ["RunView", "Shown", "view_for"]
 
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.live import Live
@@ -22,9 +23,8 @@ from cryoflux.cli.witness_words import WitnessWords, witness_document
 from cryoflux.energy.interface import Sample
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
+from cryoflux.report.attempt_words import attempt_document, attempt_text
 from cryoflux.report.words import (
-    attempt_document,
-    attempt_line,
     choice_document,
     choice_lines,
     milestone_document,
@@ -40,20 +40,32 @@ from cryoflux.runs.scores import Change
 from cryoflux.runs.spending import Summary
 from cryoflux.runs.watch import Opening, RunObserver
 from cryoflux.scheduling.policy import Choice, Plateau
-from cryoflux.sentences import say
 from cryoflux.tasks.pacing import Progress
 
 if TYPE_CHECKING:
     from cryoflux.witness.client import Collected  # it would bring an HTTP client
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown beside the outcomes."""
+
+    explain: bool = False
+    """why each recipe was chosen"""
+    verbose: bool = False
+    """rule, model, recipes, evidence"""
+
+
 class RunView(RunObserver):
     """What every view remembers."""
 
-    def __init__(self, on_closed: Callable[[], None], *, explain: bool = False) -> None:
+    def __init__(self, on_closed: Callable[[], None], show: Shown) -> None:
         self._on_closed = on_closed
-        self.explain = explain
+        self.explain, self.verbose = show.explain, show.verbose
         self.number = 0
+        """of the attempt that was finished last, in its log"""
+        self.several = False
+        """whether more than one task is at work"""
         self.sample: Sample | None = None
         self.spendable_uj = 0
         self.spent_uj = 0
@@ -88,15 +100,19 @@ class RunView(RunObserver):
         self.lines(news)
         if found.disputed and news and not stdout.is_terminal:
             for line in news:
-                stderr.print(line, markup=False)
+                stderr.print(line, indent=9)
 
     def preparing(self, what: str, done: int, total: int) -> None:
         """Nothing, unless a view shows progress."""
 
     def opened(self, opening: Opening) -> None:
         """Say how joules are measured, and how updates will be judged."""
+        self._begin(opening)
+        self.lines(opening_lines(opening, verbose=self.verbose))
+
+    def _begin(self, opening: Opening) -> None:
         self.sample, self.spendable_uj = opening.sample, opening.spendable_uj
-        self.lines(opening_lines(opening))
+        self.number, self.several = opening.attempts, len(opening.tasks) > 1
 
     def recovered(self, receipt: Receipt) -> None:
         """Say that a dead run was cleaned up after."""
@@ -106,7 +122,8 @@ class RunView(RunObserver):
         """One line for one attempt."""
         self.number += 1
         self.spent_uj += record.receipt.energy.microjoules
-        self.lines([attempt_line(self.number, record)])
+        text = attempt_text(self.number, record, verbose=self.verbose, several=self.several)
+        self.lines([text], indent=5)
 
     def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:
         """One line on how far the two sets have drifted apart."""
@@ -117,8 +134,7 @@ class RunView(RunObserver):
         self.lines([f"holdout  of {task}: its error budget is spent; {part} takes over"])
 
     def plateau(self, plateau: Plateau) -> None:
-        """Say why the run ends."""
-        self.lines([f"plateau  {say(plateau.reason)}"])
+        """Say what was expected of each arm, if somebody asked; why the run ends is in its summary."""
         if self.explain:
             self.lines(choice_lines(self.number + 1, plateau))
 
@@ -126,10 +142,10 @@ class RunView(RunObserver):
         """What the run came to."""
         self.lines(summary_lines(summary))
 
-    def lines(self, lines: list[str]) -> None:
+    def lines(self, lines: list[str], indent: int = 9) -> None:
         """Show lines that stay."""
         with self.guarded():
-            self.show(lines)
+            self.show(lines, indent)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -140,15 +156,15 @@ class RunView(RunObserver):
             self._on_closed()
 
     @abstractmethod
-    def show(self, lines: list[str]) -> None:
-        """Write lines that stay."""
+    def show(self, lines: list[str], indent: int) -> None:
+        """Write lines that stay; ``indent`` columns stand before what does not fit on one."""
 
 
 class PlainView(RunView):
     """Lines on stdout; progress on stderr only where it would otherwise be silent for long."""
 
-    def __init__(self, on_closed: Callable[[], None], *, explain: bool = False) -> None:
-        super().__init__(on_closed, explain=explain)
+    def __init__(self, on_closed: Callable[[], None], show: Shown) -> None:
+        super().__init__(on_closed, show)
         self._said = ""
 
     def preparing(self, what: str, done: int, total: int) -> None:  # noqa: ARG002
@@ -157,10 +173,10 @@ class PlainView(RunView):
             self._said = what
             stderr.print(f"… {what}")
 
-    def show(self, lines: list[str]) -> None:
+    def show(self, lines: list[str], indent: int) -> None:
         """Print them."""
         for line in lines:
-            stdout.print(line, markup=False)
+            stdout.print(line, indent=indent)
 
 
 class JsonView(RunView):
@@ -194,6 +210,7 @@ class JsonView(RunView):
 
     def opened(self, opening: Opening) -> None:
         """How joules are measured, and how updates will be judged."""
+        self._begin(opening)
         self.emit({"event": "opened", **opening_document(opening)})
 
     def recovered(self, receipt: Receipt) -> None:
@@ -214,16 +231,17 @@ class JsonView(RunView):
         with self.guarded():
             emit_json(document)
 
-    def show(self, lines: list[str]) -> None:
+    def show(self, lines: list[str], indent: int) -> None:
         """Nothing: every line has its own event."""
 
 
 class LiveView(PlainView):
     """Budget bar, watts and the step of the current attempt, under the lines of the finished ones."""
 
-    def __init__(self, live: Live, on_closed: Callable[[], None], *, explain: bool = False) -> None:
-        super().__init__(on_closed, explain=explain)
+    def __init__(self, live: Live, on_closed: Callable[[], None], show: Shown) -> None:
+        super().__init__(on_closed, show)
         self._live = live
+        self._step = Step.SAMPLE
         self._doing = "opening"
         self._attempt_uj = 0
         self._drawn = 0.0
@@ -248,26 +266,33 @@ class LiveView(PlainView):
         if moment == "begin":
             if step is Step.SAMPLE:
                 self._attempt_uj = 0
-            self._doing = f"attempt #{self.number + 1} · {list(Step).index(step) + 1}/10 {step.value}"
+            self._step = step
+            self._doing = self._where()
             self._draw(now=True)
+
+    def _where(self, more: str = "") -> str:
+        """Attempt and step, of the ten in their order; the base is evaluated before training."""
+        place = f"attempt #{self.number + 1} · {list(Step).index(self._step) + 1}/10 {self._step.value}"
+        return f"{place} · {more}" if more else place
 
     def prepared(self, done: int, count: int) -> None:
         """Name how many activations are computed."""
-        self._doing = f"attempt #{self.number + 1} · 5/10 train · activations of {done} of {count} texts"
+        self._doing = self._where(f"activations of {done} of {count} texts")
         self._draw()
 
     def trained(self, progress: Progress, reserved_uj: int) -> None:
         """Name the training step, its loss and what it has used."""
         self._attempt_uj = progress.spent_uj
-        self._doing = (
-            f"attempt #{self.number + 1} · 5/10 train · step {progress.step} of {progress.planned} · "
-            f"loss {progress.loss:.3f} · {format_energy(progress.spent_uj)} of {format_energy(reserved_uj)}"
+        self._doing = self._where(
+            f"step {progress.step} of {progress.planned} · loss {progress.loss:.3f} · "
+            f"{format_energy(progress.spent_uj)} of {format_energy(reserved_uj)}"
         )
         self._draw(now=progress.step == 1)  # a quick training is over before the next picture
 
     def evaluated(self, done: int, count: int) -> None:
         """Name how much of the holdout is done."""
-        self._doing = f"attempt #{self.number + 1} · 6/10 evaluate · {done} of {count} holdout examples"
+        whose = "" if self._step is Step.EVALUATE else " for the base"
+        self._doing = self._where(f"{done} of {count} holdout examples{whose}")
         self._draw()
 
     def preparing(self, what: str, done: int, total: int) -> None:
@@ -280,21 +305,16 @@ class LiveView(PlainView):
         self._attempt_uj = 0
         super().finished(record)
 
-    def show(self, lines: list[str]) -> None:
-        """Print above the live part."""
-        for line in lines:
-            self._live.console.print(line, markup=False)
-
 
 @contextmanager
 def view_for(
-    *, as_json: bool, explain: bool, terminal: bool, on_closed: Callable[[], None]
+    *, as_json: bool, show: Shown, terminal: bool, on_closed: Callable[[], None]
 ) -> Iterator[RunView]:
     """The view that suits where the output goes."""
     if as_json:
-        yield JsonView(on_closed, explain=explain)
+        yield JsonView(on_closed, show)
     elif terminal and stdout.is_terminal:
         with Live(console=stdout.console, transient=True, auto_refresh=False) as live:
-            yield LiveView(live, on_closed, explain=explain)
+            yield LiveView(live, on_closed, show)
     else:
-        yield PlainView(on_closed, explain=explain)
+        yield PlainView(on_closed, show)

@@ -14,6 +14,7 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.errors import ExitCode, UsageError
+from cryoflux.report.layout import unbroken
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 
 _QUIET_S = 1.0
 _MARKS = {"ok": "✓", "fail": "✗", "unknown": "?"}
+_FOLDED = {1, 2, 3, 4, 5, 6, 7, 8, 10}
+"""steps that go on from what is remembered, where that is asked for"""
+_ALWAYS = {9, 10}
+_ON_REQUEST = {
+    11: "--recompute N",
+    12: "--policy FILE",
+    14: "--spot-check N",
+    15: "--retrain N",
+}
+"""steps that are gone through only if an option asks for it"""
 _TrustMemoryOption = Annotated[
     bool,
     typer.Option(
@@ -165,12 +176,22 @@ def _is_claim(path: Path, log_key: Path | None, again: int, parent: str | None) 
     return claimed
 
 
-def _print_check(check: Check) -> None:
+def _print_check(check: Check, *, before: str = "") -> None:
     mark, where = _MARKS[check.status.value], f"{check.subject}: " if check.subject else ""
-    stdout.print(
-        f"{mark} {check.number:>2}  {check.name} ({check.knowledge.value}): {where}{check.detail}",
-        markup=False,
-    )
+    by_memory = f", {before}" if before and check.status.value == "ok" and check.number in _FOLDED else ""
+    known = f"({check.knowledge.value}{by_memory})"
+    stdout.print(f"{mark} {check.number:>2}  {check.name} {known}: {where}{check.detail}", indent=6)
+
+
+def _print_report(report: Report) -> None:
+    before = f"{report.remembered} of {report.entries} entries by memory" if report.remembered else ""
+    for check in report.checks:
+        _print_check(check, before=before)
+    asked = {check.number for check in report.checks}
+    if not asked.isdisjoint(_ALWAYS) and (unasked := [n for n in _ON_REQUEST if n not in asked]):
+        options = ", ".join(unbroken(f"{number} {_ON_REQUEST[number]}") for number in unasked)
+        stdout.print(f"–     not asked for: {options}", indent=6)
+    stdout.print(_verdict(report))
 
 
 def _verdict(report: Report) -> str:
@@ -274,8 +295,6 @@ def verify(
     if as_json:
         emit_json(report.to_json())
     else:
-        for check in report.checks:
-            _print_check(check)
-        stdout.print(_verdict(report), markup=False)
+        _print_report(report)
     if not report.ok:
         raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))

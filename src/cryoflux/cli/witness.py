@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
+from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.witness_words import witness_document, witness_line
 from cryoflux.errors import ConfigError, ExitCode, UsageError, VerificationError
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from cryoflux.witness.service import Witness
 
 app = typer.Typer(
-    help="Witness logs, and have one's own witnessed.", no_args_is_help=True, rich_markup_mode=None
+    cls=CommandGroup,
+    help="Witness logs, and have one's own witnessed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 _MOST_LOGS = 10_000
 

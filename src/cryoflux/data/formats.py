@@ -49,7 +49,7 @@ def _decode(path: Path) -> str:
         raise DataError(
             f"{path} cannot be read: {error.strerror}.",
             why="Without its examples there is nothing to train or judge on.",
-            hint="Check the path; " + _SHAPE_HINT,
+            hint="Check the path. " + _SHAPE_HINT,
         ) from error
     if not content.strip():
         raise DataError(f"{path} is empty.", why="There is nothing to learn from.", hint=_SHAPE_HINT)

@@ -9,11 +9,11 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from cryoflux.decision.evidence import Z95
-from cryoflux.quantities import MICRO, NANO, Tier, efficiency
+from cryoflux.decision.interval import fixed_interval
+from cryoflux.quantities import MICRO, NANO, NATS, Tier, efficiency
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.statement import Cause, Evaluation, Outcome, ReceiptStatement
-from cryoflux.receipts.sums import evidence_of
+from cryoflux.receipts.statement import Cause, Outcome, Receipt, ReceiptStatement
+from cryoflux.receipts.sums import anytime_ends, evidence_of
 from cryoflux.sentences import say
 
 
@@ -26,14 +26,14 @@ class Attempt:
     """
 
     number: int
-    """of the receipt in its log, from 1"""
+    """its place among the intents of its log, from 1; 0 where the log holds no intent of it"""
     task_id: str
     task: str
     """``lora_delta``"""
     arm: str
     """the recipe that was tried"""
-    outcome: Outcome
-    """``accepted``, ``rejected``, ``undecided`` or ``aborted``"""
+    outcome: str
+    """``kept``, ``rejected``, ``undecided`` or ``aborted``"""
     cause: Cause
     """why it ended without a verdict; empty where there is one"""
     reason: str
@@ -47,10 +47,17 @@ class Attempt:
     delta: float | None
     """mean of base loss − new loss"""
     delta_lo: float | None
-    """lower end of its 95 % interval"""
+    """lower end of its fixed interval: 95 % for this look alone"""
     delta_hi: float | None
+    delta_lo_anytime: float | None
+    """lower end of its anytime interval, above zero where the evidence passes the bar; none too under rules
+    without a bar, where the bar rules nothing out, and where the reading stopped early"""
+    delta_hi_anytime: float | None
+    accuracy_before: float | None
+    """of the base on the examples that were read, 0 to 1; none too where none is right or wrong"""
+    accuracy_after: float | None
     accuracy_gain: float | None
-    """accuracy after minus before, 0 to 1; none too where an example is neither right nor wrong"""
+    """the second less the first"""
     examples: int | None
     """of the holdout that were read"""
     joules: float
@@ -61,7 +68,7 @@ class Attempt:
     tier: Tier
     """how the joules came about"""
     eta: float | None
-    """Δ per joule"""
+    """Δ per joule; on the screen it is per kilojoule"""
     eta_lo: float | None
     """the same by the upper end of the joules"""
     base: str
@@ -77,7 +84,12 @@ class Attempt:
     @property
     def kept(self) -> bool:
         """Whether the update was kept."""
-        return self.outcome is Outcome.ACCEPTED
+        return self.outcome == Outcome.ACCEPTED.word
+
+    @property
+    def eta_nats_per_kj(self) -> float | None:
+        """Δ per kilojoule, as the screen shows it; none too where Δ is not in nats."""
+        return 1000 * self.eta if self.eta is not None and self.unit == NATS else None
 
     def row(self) -> dict[str, Any]:
         """The attempt as a row of a table: name → plain value."""
@@ -90,20 +102,20 @@ def attempt_of(entry: Entry, number: int) -> Attempt | None:
 
     Args:
         entry: of a log.
-        number: of the receipt in that log, from 1.
+        number: of the attempt in that log, from 1.
     """
     if not isinstance(entry.statement, ReceiptStatement):
         return None
     receipt = entry.statement.predicate
     figure, evaluation = receipt.energy, receipt.evaluation
-    judged = _judged(evaluation)
+    judged = _judged(receipt)
     delta = judged["delta"]
     return Attempt(
         number=number,
         task_id=receipt.task.id,
         task=receipt.task.name,
         arm=receipt.task.arm,
-        outcome=receipt.outcome,
+        outcome=receipt.outcome.word,
         cause=receipt.cause,
         reason=say(receipt.reason),
         code=receipt.reason.code,
@@ -124,19 +136,23 @@ def attempt_of(entry: Entry, number: int) -> Attempt | None:
     )
 
 
-def _judged(evaluation: Evaluation | None) -> dict[str, float | None]:
-    if evaluation is None:
-        return dict.fromkeys(("base_loss", "new_loss", "delta", "delta_lo", "delta_hi", "accuracy_gain"))
-    found = evidence_of(evaluation)
-    mean, width = found.delta_mean, Z95 * found.delta_se
-    return {
-        "base_loss": found.base_loss / found.count / NANO,
-        "new_loss": found.new_loss / found.count / NANO,
-        "delta": mean,
-        "delta_lo": mean - width,
-        "delta_hi": mean + width,
-        "accuracy_gain": found.accuracy_gain if found.hits else None,
-    }
+_OF_HOLDOUT = (
+    *("base_loss", "new_loss", "delta", "delta_lo", "delta_hi", "delta_lo_anytime", "delta_hi_anytime"),
+    *("accuracy_before", "accuracy_after", "accuracy_gain"),
+)
+
+
+def _judged(receipt: Receipt) -> dict[str, float | None]:
+    if receipt.evaluation is None:
+        return dict.fromkeys(_OF_HOLDOUT)
+    found = evidence_of(receipt.evaluation)
+    accuracies: tuple[float | None, ...] = (None, None, None)
+    if found.hits:
+        before, after = found.base_correct / found.count, found.new_correct / found.count
+        accuracies = (before, after, found.accuracy_gain)
+    losses = (found.base_loss / found.count / NANO, found.new_loss / found.count / NANO)
+    ends = (*fixed_interval(found), *anytime_ends(receipt))
+    return dict(zip(_OF_HOLDOUT, (*losses, found.delta_mean, *ends, *accuracies), strict=True))
 
 
 def _time(label: str) -> datetime | None:

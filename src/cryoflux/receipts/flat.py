@@ -19,21 +19,15 @@ __all__ = [
 from datetime import datetime
 from typing import Any
 
+from cryoflux.decision.interval import fixed_interval
 from cryoflux.errors import VerificationError
-from cryoflux.quantities import MICRO, NANO, efficiency
+from cryoflux.quantities import MICRO, NANO, NATS, efficiency
 from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
 from cryoflux.receipts.session import Session
-from cryoflux.receipts.statement import (
-    Evaluation,
-    Fork,
-    HeadMove,
-    Intent,
-    Receipt,
-    ReceiptStatement,
-    Training,
-)
+from cryoflux.receipts.statement import Fork, HeadMove, Intent, Receipt, ReceiptStatement, Training
+from cryoflux.receipts.sums import anytime_ends, evidence_of
 from cryoflux.sentences import say
 from cryoflux.state import ADAPTER
 
@@ -46,14 +40,21 @@ def _unix(timestamp: str) -> int | None:
         return None
 
 
-def _losses(evaluation: Evaluation | None) -> dict[str, Any]:
-    if evaluation is None:
-        return {"base_loss": None, "new_loss": None, "delta": None}
-    scale = evaluation.read * NANO
+def _losses(receipt: Receipt) -> dict[str, Any]:
+    names = ("base_loss", "new_loss", "delta", "delta_lo_95", "delta_hi_95")
+    anytime = dict(zip(("delta_lo_anytime", "delta_hi_anytime"), anytime_ends(receipt), strict=True))
+    accuracies = ("accuracy_before", "accuracy_after")
+    if (evaluation := receipt.evaluation) is None:
+        return {**dict.fromkeys(names), **anytime, **dict.fromkeys(accuracies)}
+    scale, found = evaluation.read * NANO, evidence_of(evaluation)
+    sums = (evaluation.base_loss_sum, evaluation.new_loss_sum, evaluation.delta_sum)
+    means = (value / scale for value in sums)
+    hits = (found.base_correct, found.new_correct)
+    shares = (count / found.count if found.hits else None for count in hits)
     return {
-        "base_loss": evaluation.base_loss_sum / scale,
-        "new_loss": evaluation.new_loss_sum / scale,
-        "delta": evaluation.delta_sum / scale,
+        **dict(zip(names, (*means, *fixed_interval(found)), strict=True)),
+        **anytime,
+        **dict(zip(accuracies, shares, strict=True)),
     }
 
 
@@ -66,15 +67,24 @@ def _training(training: Training | None) -> dict[str, float]:
     return found
 
 
-def _energy(receipt: Receipt, delta: float | None) -> dict[str, Any]:
+def _energy(receipt: Receipt) -> dict[str, Any]:
     figure = receipt.energy
     return {
         "tier": figure.tier.value,
         "joules_lo": figure.lo_microjoules / MICRO,
         "joules_hi": figure.hi_microjoules / MICRO,
-        "eta": None if delta is None else efficiency(delta, figure.microjoules),
-        "eta_low": None if delta is None else efficiency(delta, figure.hi_microjoules),
     }
+
+
+def _efficiency(receipt: Receipt, delta: float | None) -> dict[str, float | None]:
+    """η per kilojoule, by the estimate and by the upper end of the joules; the names say nats where it is."""
+    figure, evaluation = receipt.energy, receipt.evaluation
+    unit = "nats_per_kj" if evaluation is None or evaluation.metric.unit == NATS else "per_kj"
+    found = {}
+    for name, uj in (("eta", figure.microjoules), ("eta_low", figure.hi_microjoules)):
+        eta = efficiency(delta, uj) if delta is not None else None
+        found[f"{name}_{unit}"] = 1000 * eta if eta is not None else None
+    return found
 
 
 def flat_receipt(statement: ReceiptStatement, leaf_hash: str) -> dict[str, Any]:
@@ -86,7 +96,7 @@ def flat_receipt(statement: ReceiptStatement, leaf_hash: str) -> dict[str, Any]:
     """
     receipt = statement.predicate
     evaluation = receipt.evaluation
-    losses = _losses(evaluation)
+    losses = _losses(receipt)
     adapters = [s.digest.sha256 for s in statement.subject if s.name == ADAPTER]
     return {
         "task_id": receipt.task.id,
@@ -101,10 +111,11 @@ def flat_receipt(statement: ReceiptStatement, leaf_hash: str) -> dict[str, Any]:
         "base_model_hash": receipt.base.digest,
         "timestamp": _unix(receipt.finished_at),
         "receipt_hash": leaf_hash,
-        "outcome": receipt.outcome.value,
+        "outcome": receipt.outcome.word,
         "cause": receipt.cause.value or None,
         "reason": say(receipt.reason),
-        **_energy(receipt, losses["delta"]),
+        **_energy(receipt),
+        **_efficiency(receipt, losses["delta"]),
         "examples_read": evaluation.read if evaluation else None,
         **_training(receipt.training),
     }
@@ -182,9 +193,15 @@ def flat_key(statement: KeyStatement) -> dict[str, Any]:
     return {"key_id": keyid, "timestamp": _unix(at), "outcome": outcome, "reason": reason}
 
 
-def flat_view(entry: Entry) -> dict[str, Any]:
-    """The flat view of whatever an entry is about, with its index and kind."""
+def flat_view(entry: Entry, number: int | None = None) -> dict[str, Any]:
+    """The flat view of whatever an entry is about, with its index and kind.
+
+    Args:
+        entry: of a log.
+        number: of the attempt that it is about (`cryoflux.receipts.numbering`); none where it is about none.
+    """
     found: dict[str, Any] = {"index": entry.index, "kind": entry.kind.value, "receipt_hash": entry.leaf_hash}
+    found["attempt"] = number
     if isinstance(entry.statement, ReceiptStatement):
         found |= flat_receipt(entry.statement, entry.leaf_hash)
     elif entry.intent is not None:

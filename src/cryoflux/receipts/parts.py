@@ -184,6 +184,11 @@ class Outcome(StrEnum):
     """not kept, though a Δ that is large enough was not ruled out"""
     ABORTED = "aborted"
 
+    @property
+    def word(self) -> str:
+        """The word that people and programs are shown: ``kept`` for what a receipt signs as accepted."""
+        return "kept" if self is Outcome.ACCEPTED else self.value
+
 
 class Cause(StrEnum):
     """Why an attempt ended without a verdict."""

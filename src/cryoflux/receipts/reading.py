@@ -12,6 +12,7 @@ from pathlib import Path
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
 from cryoflux.receipts.decoding import NewerFormatError
 from cryoflux.receipts.entry import Entry, parse_entry
+from cryoflux.receipts.numbering import number_entries
 from cryoflux.receipts.revocation import Authority
 from cryoflux.receipts.store import DATABASE, Row, StoredRows
 from cryoflux.signing.keys import KEYS_FOLDER, RECEIPT_KEY, load_public_key
@@ -99,13 +100,15 @@ def read_authority(state: Path) -> tuple[Authority, int]:
 
 
 def find_entry(entries: Sequence[Entry], text: str) -> Entry:
-    """The entry that an index, a task id or the beginning of a leaf hash names.
+    """The entry that an attempt's number (``#3``), an index, a task id or the first digits of a hash name.
 
-    A task id names its receipt, or its intent as long as there is no receipt.
+    A number and a task id name a receipt, or the intent as long as there is no receipt.
 
     Raises:
         UsageError: nothing, or more than one entry, has that name.
     """
+    if text.startswith("#"):
+        return _attempt(entries, text)
     if text.isascii() and text.isdecimal() and len(text) <= 9 and text == str(int(text)):
         numbered = [entry for entry in entries if entry.index == int(text)]
         if numbered:
@@ -121,5 +124,18 @@ def find_entry(entries: Sequence[Entry], text: str) -> Entry:
     raise UsageError(
         f"No single entry is called {text!r}.",
         why=reason,
-        hint="Give an index, a task id, or the first digits of a receipt hash; see cryoflux receipts list.",
+        hint="Give an attempt as '#3', an index, a task id, or the first digits of a receipt hash; see "
+        "cryoflux receipts list.",
+    )
+
+
+def _attempt(entries: Sequence[Entry], text: str) -> Entry:
+    numbers = number_entries(entries)
+    pairs = zip(entries, numbers, strict=True)
+    if found := [entry for entry, number in pairs if number is not None and text == f"#{number}"]:
+        return found[-1]  # the receipt follows its intent
+    raise UsageError(
+        f"There is no attempt {text}.",
+        why=f"The log has {max((n for n in numbers if n), default=0)} attempts, numbered from #1.",
+        hint="They are listed by: cryoflux receipts list.",
     )

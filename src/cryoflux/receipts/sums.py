@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["Sums", "evidence_of", "sums_of"]
+__all__ = ["Sums", "anytime_ends", "evidence_of", "sums_of"]
 
+import math
 from typing import TypedDict
 
 from cryoflux.decision.evidence import Evidence
-from cryoflux.receipts.statement import Evaluation, Hits, Measurement, Screen
+from cryoflux.decision.interval import anytime_interval
+from cryoflux.decision.rules import BUDGETED
+from cryoflux.receipts.statement import Evaluation, Hits, Measurement, Receipt, Screen
 
 
 class Sums(TypedDict):
@@ -51,3 +54,18 @@ def evidence_of(said: Evaluation | Screen | Measurement) -> Evidence:
         lost=hits.lost if hits else 0,
         hits=hits is not None,
     )
+
+
+def anytime_ends(receipt: Receipt) -> tuple[float | None, float | None]:
+    """Both ends of the anytime interval of mean Δ, in its unit.
+
+    None where there is none: no Δ, a rule without a bar, a bar that rules nothing out, or a reading that
+    stopped early, whose number of examples depends on what they showed.
+    """
+    found, decision = receipt.evaluation, receipt.decision
+    if found is None or decision is None or decision.rule.name != BUDGETED:
+        return None, None
+    if found.read != receipt.holdout.count or decision.bar.needed_milli < 1:
+        return None, None
+    low, high = anytime_interval(evidence_of(found), decision.bar.needed_milli)
+    return (low, high) if math.isfinite(low) else (None, None)

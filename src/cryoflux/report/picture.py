@@ -84,7 +84,7 @@ def draw_attempts(points: list[Point], path: Path, *, title: str) -> Path:
 
 def _draw_points(axes: Any, points: list[Point]) -> None:
     for outcome, colour, marker, name in _MARKS:
-        some = [point for point in points if point[0].outcome is outcome]
+        some = [point for point in points if point[0].outcome == outcome.word]
         if some:
             axes.errorbar(
                 [attempt.joules for attempt, _, _ in some],

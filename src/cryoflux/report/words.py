@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 __all__ = [
-    "attempt_document",
-    "attempt_line",
     "choice_document",
     "choice_lines",
     "milestone_document",
@@ -20,13 +18,12 @@ __all__ = [
 import shlex
 from typing import Any
 
-from cryoflux.attempt.recording import AttemptRecord
-from cryoflux.decision.evidence import Z95
 from cryoflux.decision.power import detectable
 from cryoflux.decision.rules import BUDGETED
 from cryoflux.quantities import (
     MICRO,
     NANO,
+    NATS,
     Energy,
     Tier,
     efficiency,
@@ -34,69 +31,63 @@ from cryoflux.quantities import (
     format_energy,
     format_nats,
 )
-from cryoflux.receipts.flat import flat_receipt
-from cryoflux.receipts.statement import Outcome, Receipt
+from cryoflux.receipts.statement import Receipt
+from cryoflux.report.attempt_words import energy_text
+from cryoflux.report.layout import unbroken
 from cryoflux.runs.scores import Change, Scores
 from cryoflux.runs.spending import Summary, TaskSummary
 from cryoflux.runs.watch import Begun, Opening
 from cryoflux.scheduling.policy import ArmRow, Choice, Plateau
-from cryoflux.sentences import brief, say
+from cryoflux.sentences import say
 from cryoflux.state import StateFolder
 
-_MARK = {
-    Outcome.ACCEPTED: "✓ kept",
-    Outcome.REJECTED: "✗ rejected",
-    Outcome.UNDECIDED: "? undecided",
-    Outcome.ABORTED: "· aborted",
-}
 
-
-def _interval(energy: Energy) -> str:
-    span = f"[{energy.lo_uj / MICRO:.0f}, {energy.hi_uj / MICRO:.0f}] J"
-    return f"{format_energy(energy.uj)} {span}, {energy.tier.value}"
-
-
-def opening_lines(opening: Opening) -> list[str]:
-    """How joules are measured, on which data updates are tried, and by which rule they are judged."""
-    sample = opening.sample
+def opening_lines(opening: Opening, *, verbose: bool = False) -> list[str]:
+    """How joules are measured, on which data updates are tried, and what may be spent; all else if asked."""
+    sample, several = opening.sample, len(opening.tasks) > 1
+    modelled = sample.net.tier is Tier.MODELLED
     names = ", ".join(source.name for source in sample.sources)
-    idle = sample.idle_cpu_w + sample.idle_gpu_w
-    tier = sample.net.tier
-    lines = [f"meter    {tier.value} ({names}), idle {idle:.1f} W, baseline {sample.baseline_state}"]
-    if tier is Tier.MODELLED:
-        lines.append(
-            "         no energy counter can be read here: every joule below is modelled from CPU time"
-        )
-        lines.append("         why, and how to get a better one: cryoflux doctor")
+    unmeasured = "modelled from CPU time: nothing measures here (see cryoflux doctor)"
+    lines = [f"meter    {unmeasured if modelled else f'{sample.net.tier.value} ({names})'}"]
+    if verbose:
+        idle = sample.idle_cpu_w + sample.idle_gpu_w
+        lines.append(f"         {names}, idle {idle:.1f} W, baseline {sample.baseline_state}")
     for task in opening.tasks:
-        if len(opening.tasks) > 1:
-            lines.append(f"task     {task.name}")
-        lines += _task_lines(task, opening.policy)
-    seen = opening.witnesses
+        lines += [f"task     {task.name}"] if several else []
+        lines.append(_data_line(task))
+        lines += _task_lines(task, opening.policy) if verbose else []
     reserve = format_energy(opening.reserve_uj)
-    lines.append(
-        f"budget   {format_energy(opening.spendable_uj)}, everything counted; an attempt reserves {reserve}"
-    )
-    if opening.startup is not None:
-        begun, end = format_energy(opening.startup.uj), format_energy(opening.closing_uj)
-        lines.append(f"start-up {begun}; the audit set at the end takes about {end}, modelled")
-    if seen is not None:
+    before = f"; attempts go on from #{opening.attempts + 1}" if opening.attempts else ""
+    lines.append(f"budget   {_budget_words(opening)}; an attempt reserves {reserve}{before}")
+    if (seen := opening.witnesses) is not None:
         lines.append(f"witness  {seen.needed} have to cosign the log, {seen.mode}")
     return lines
 
 
-def _task_lines(task: Begun, policy: str) -> list[str]:
+def _budget_words(opening: Opening) -> str:
+    budget = format_energy(opening.spendable_uj)
+    if opening.startup is None:
+        return budget
+    begun, end = format_energy(opening.startup.uj), format_energy(opening.closing_uj)
+    return f"{budget} in all: start-up took {begun}, the audit set takes about {end}"
+
+
+def _data_line(task: Begun) -> str:
     origin, sizes = task.origin, task.examples
     spare = len(sizes) - len({"train", "holdout", "audit"} & sizes.keys())
     spares = f" and {spare} spare" if spare else ""
     sets = f"{sizes['train']} train, {sizes['holdout']} holdout{spares}, {sizes['audit']} audit"
     classes = f", {task.facts['classes']} classes" if task.facts.get("classes") else ""
-    model = f"{origin.model_name}, " if origin.model_name else ""
+    dropped = f"; {_dropped(origin.dropped)}" if any(origin.dropped.values()) else ""
+    return f"data     {origin.data_name}: {sets}{classes}{dropped}"
+
+
+def _task_lines(task: Begun, policy: str) -> list[str]:
+    model = f"{task.origin.model_name}, " if task.origin.model_name else ""
     cut = task.facts.get("max_tokens")
     return [
-        f"model    {model}head version {task.head[:16]}…",
-        f"data     {origin.data_name}: {sets}{classes}; {_dropped(origin.dropped)}",
         *([f"         texts are cut to {cut} tokens"] if cut else []),
+        f"model    {model}head version {task.head[:16]}…",
         f"rule     {_rule(task)}",
         f"         {_power(task)}",
         f"recipes  {', '.join(task.arms)}; chosen by {policy}",
@@ -191,12 +182,17 @@ def choice_document(choice: Choice | Plateau) -> dict[str, Any]:
                 "affordable": row.affordable,
                 "expected_delta": row.expected.delta_nano / NANO,
                 "expected_joules": row.expected.cost_uj / MICRO,
-                "expected_eta": row.expected.eta / NANO / 1000,
+                **_expected_eta(row),
                 "prior_joules": row.arm.prior_uj / MICRO,
             }
             for row in choice.table
         ],
     }
+
+
+def _expected_eta(row: ArmRow) -> dict[str, float]:
+    unit = "nats_per_kj" if row.arm.unit == NATS else "per_kj"
+    return {f"expected_eta_{unit}": row.expected.eta / NANO}
 
 
 def _fall(change: Change) -> float | None:
@@ -221,39 +217,6 @@ def milestone_line(task: str, looks: int, holdout: Change, audit: Change) -> str
         f"{after}: Δ {format_nats(found['holdout_delta'])} there, "
         f"{format_nats(found['audit_delta'])} on the audit set, drift {format_nats(found['drift'])}"
     )
-
-
-def attempt_line(number: int, record: AttemptRecord) -> str:
-    """One finished attempt, as a person reads it."""
-    receipt, figure = record.receipt, record.receipt.energy
-    energy = figure.energy
-    head = f"#{number:<3} {_MARK[receipt.outcome]:<11} {receipt.task.arm:<10}"
-    if record.evidence is None:
-        return f"{head} {_interval(energy)}  {say(receipt.reason)}"
-    e = record.evidence
-    low, high = e.delta_mean - Z95 * e.delta_se, e.delta_mean + Z95 * e.delta_se
-    eta = format_efficiency(e.delta_mean, figure.microjoules)
-    delta = f"Δ {format_nats(e.delta_mean)} [{low:+.4f}, {high:+.4f}]"
-    return f"{head} {delta}  {_interval(energy)}  {eta}  {brief(receipt.reason)}"
-
-
-def attempt_document(record: AttemptRecord) -> dict[str, Any]:
-    """One finished attempt, for a program."""
-    receipt, evidence = record.receipt, record.evidence
-    return {
-        **flat_receipt(record.statement, record.leaf_hash),
-        "decision": receipt.outcome.value,
-        "rule": receipt.decision.rule.name if receipt.decision else None,
-        "delta_se": evidence.delta_se if evidence else None,
-        "steps": receipt.training.steps if receipt.training else None,
-        "slice": receipt.training.slice_count if receipt.training else None,
-        "stopped_by": receipt.training.stopped_by if receipt.training else None,
-        "saved_joules_modelled": record.saved_uj / MICRO,
-        "cpu_s": sum(record.phases.values()),
-        "phases_cpu_s": {phase: round(seconds, 4) for phase, seconds in record.phases.items()},
-        "holdout_loss": record.head_loss,
-        "remaining_joules": record.bucket_uj / MICRO,
-    }
 
 
 def _pair(scores: Change) -> dict[str, float | None]:
@@ -359,19 +322,20 @@ def _accuracy(before: Scores | None, after: Scores) -> str:
 def summary_lines(summary: Summary) -> list[str]:
     """What a run came to, as a person reads it."""
     state, quoted = summary.state, shlex.quote(str(summary.state))
-    spent = _interval(summary.spent) if summary.spent else "0 J"
+    spent = energy_text(summary.spent) if summary.spent else "0 J"
     counts = f"{summary.kept} kept, {summary.rejected} rejected, {summary.aborted} aborted"
     if summary.undecided:
         counts += f", {summary.undecided} undecided"
     lines = ["", f"attempts {summary.attempts}: {counts}; {spent}"]
     if summary.overhead:
-        lines.append(f"besides  {_interval(summary.overhead)}, for start-up, data and the audit set")
+        lines.append(f"besides  {energy_text(summary.overhead)}, for start-up, data and the audit set")
     if summary.all_in:
-        lines.append(f"all-in   {_interval(summary.all_in)} of {format_energy(summary.spendable_uj)}")
+        lines.append(f"all-in   {energy_text(summary.all_in)} of {format_energy(summary.spendable_uj)}")
     if summary.saved_uj:
         lines.append(
             f"saved    {format_energy(summary.saved_uj)} by stopping hopeless attempts early, modelled"
         )
+    lines.append(f"ended    {summary.reason}")
     if summary.ended == "plateau":
         lines.append(
             f"unspent  {format_energy(summary.unspent_uj)}; go on with other --recipes, or regardless: "
@@ -384,7 +348,8 @@ def summary_lines(summary: Summary) -> list[str]:
     return [
         *lines,
         f"receipts {state}/receipts.db",
-        f"next     cryoflux verify {quoted} --recompute 1   ·   cryoflux receipts list --state {quoted}",
+        f"next     {unbroken(f'cryoflux verify {quoted} --recompute 1')}",
+        f"         {unbroken(f'cryoflux receipts list --state {quoted}')}",
     ]
 
 

@@ -11,6 +11,7 @@ __all__ = ["RunPlan", "make_plan"]
 import json
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.examples import Example
@@ -24,9 +25,10 @@ from cryoflux.energy.sources.discovery import find_sources
 from cryoflux.errors import UsageError
 from cryoflux.quantities import MICRO, parse_energy, worst_tier
 from cryoflux.runs.inputs import too_small
-from cryoflux.state import FIRST_TASK
+from cryoflux.runs.known_state import KnownState, read_known
+from cryoflux.state import FIRST_TASK, StateFolder
 from cryoflux.tasks.lora.base_model import resolve
-from cryoflux.tasks.lora.inputs import read_splits
+from cryoflux.tasks.lora.inputs import check_same, read_splits
 from cryoflux.tasks.lora.recipe import chosen_recipes
 
 _GFLOP_PER_CPU_SECOND = 40.0
@@ -58,6 +60,15 @@ class RunPlan:
     """modelled: the same at the TDP of one logical CPU"""
     detectable: dict[str, float]
     """per-example spread of Δ → smallest Δ that is found with 90 % power, nats"""
+    state: str
+    head: str | None
+    """digest of the version that a state would go on from; none where it is to be begun"""
+    attempts: int
+    """that its log holds"""
+    looks: int
+    """verdicts that the holdout in use has given"""
+    account_joules: float
+    """left over in its account, beside the budget"""
 
 
 def make_plan(sourced: Sourced, budget_uj: int | None) -> RunPlan:
@@ -76,10 +87,14 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> RunPlan:
     reserve_uj = parse_energy(settings.attempt.reserve)
     if budget_uj is not None and budget_uj <= reserve_uj:
         raise too_small(budget_uj, reserve_uj)
-    recipes = chosen_recipes(settings, known=_computed_here(settings.model.model))
-    name, splits = read_splits(settings)
-    parameters = _encoder_parameters(settings.model.model)
-    cpu_s = 2e-9 * parameters * _tokens(splits.holdout, settings.model.max_tokens) / _GFLOP_PER_CPU_SECOND
+    state = StateFolder(Path(settings.run.state))
+    known = read_known(state)
+    if known is not None:
+        check_same(sourced, known.origin)
+    inputs = _inputs(settings, state, known)
+    recipes = chosen_recipes(settings, known=_computed_here(inputs.folder))
+    parameters = _encoder_parameters(inputs.folder)
+    cpu_s = 2e-9 * parameters * _tokens(inputs.holdout, settings.model.max_tokens) / _GFLOP_PER_CPU_SECOND
     found = find_sources(settings, SystemClock(settings.energy.proc_root))
     try:
         sources = tuple(source.name for source in found.sources)
@@ -88,16 +103,11 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> RunPlan:
     finally:
         found.close()
     return RunPlan(
-        data=name,
-        examples={
-            "train": len(splits.train),
-            "holdout": len(splits.holdout),
-            **{f"spare holdout {i}": len(spare) for i, spare in enumerate(splits.spares, 1)},
-            "audit": len(splits.audit),
-        },
-        classes=len(splits.labels),
-        dropped=splits.dropped,
-        model=settings.model.model,
+        data=inputs.name,
+        examples=inputs.examples,
+        classes=inputs.classes,
+        dropped=inputs.dropped,
+        model=inputs.model,
         encoder_parameters=parameters,
         sources=sources,
         tier=tier.value,
@@ -109,18 +119,58 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> RunPlan:
         most_attempts=budget_uj // reserve_uj if budget_uj is not None else None,
         evaluation_cpu_s=cpu_s,
         evaluation_joules=cpu_s * (watts or GUESSED_W_PER_CPU),
-        detectable=_detectable(settings, len(splits.holdout)),
+        detectable=_detectable(settings, len(inputs.holdout), known),
+        state=str(state.path),
+        head=known.head if known is not None else None,
+        attempts=known.attempts if known is not None else 0,
+        looks=known.tally.looks if known is not None else 0,
+        account_joules=known.held_uj / MICRO if known is not None else 0.0,
     )
 
 
-def _computed_here(model: str) -> bool:
-    """Whether the model will have a layout that CryoFlux computes itself."""
-    config = json.loads((resolve(model) / "config.json").read_bytes())
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """Examples and model of a plan."""
+
+    name: str
+    examples: dict[str, int]
+    holdout: tuple[Example, ...]
+    classes: int
+    dropped: dict[str, int]
+    model: str
+    folder: Path
+    """where the model lies"""
+
+
+def _inputs(settings: Settings, state: StateFolder, known: KnownState | None) -> _Inputs:
+    if known is not None:
+        data, origin = known.data, known.origin
+        spares = [name for name in data.holdouts if name != "holdout"]
+        named = {"train": "train", "holdout": "holdout"}
+        named |= {f"spare holdout {i}": name for i, name in enumerate(spares, 1)} | {"audit": "audit"}
+        examples = {shown: data.count(name) for shown, name in named.items()}
+        holdout, model = data.examples(known.part), origin.model_name or settings.model.model
+        classes, folder = len(data.labels), state.model(known.head)
+        return _Inputs(data.name, examples, holdout, classes, dict(origin.dropped), model, folder)
+    name, splits = read_splits(settings)
+    examples = {
+        "train": len(splits.train),
+        "holdout": len(splits.holdout),
+        **{f"spare holdout {i}": len(spare) for i, spare in enumerate(splits.spares, 1)},
+        "audit": len(splits.audit),
+    }
+    model = settings.model.model
+    classes, folder = len(splits.labels), resolve(model)
+    return _Inputs(name, examples, splits.holdout, classes, splits.dropped, model, folder)
+
+
+def _computed_here(folder: Path) -> bool:
+    """Whether the model has a layout that CryoFlux computes itself."""
+    config = json.loads((folder / "config.json").read_bytes())
     return config.get("model_type") in {"bert", "distilbert"}
 
 
-def _encoder_parameters(model: str) -> int:
-    folder = resolve(model)
+def _encoder_parameters(folder: Path) -> int:
     entries = (entry for path in folder.glob("*.safetensors") for entry in read_tensor_entries(path))
     return sum(prod(e.shape) for e in entries if len(e.shape) >= 2 and "embed" not in e.name.lower())
 
@@ -129,9 +179,10 @@ def _tokens(examples: tuple[Example, ...], max_tokens: int) -> int:
     return sum(min(max_tokens, round(len(e.text.split()) * _TOKENS_PER_WORD) + 2) for e in examples)
 
 
-def _detectable(settings: Settings, count: int) -> dict[str, float]:
+def _detectable(settings: Settings, count: int, known: KnownState | None) -> dict[str, float]:
     decision = settings.decision
     needed = round(decision.z**2 * 1000)
     if decision.rule == BUDGETED:
-        needed = ErrorBudget(max(1, round(decision.error_budget * MICRO))).needed_milli
+        spent = (known.tally.looks, known.tally.kept) if known is not None else (0, 0)
+        needed = ErrorBudget(max(1, round(decision.error_budget * MICRO)), *spent).needed_milli
     return {str(spread): detectable(count, spread, needed) for spread in (0.1, 0.3)}

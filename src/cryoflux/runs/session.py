@@ -361,6 +361,7 @@ def _opening(context: Context, origins: Mapping[str, Origin], session: OpenSessi
         closing_uj=closing_uj(context, firsts),
         reserve_uj=context.terms.reserve_uj,
         policy=context.terms.policy,
+        attempts=context.memory.attempts,
         tasks=tuple(_begun(context, opened, origins[name]) for name, opened in context.tasks.items()),
         witnesses=Witnesses(seen.needed, seen.mode) if seen else None,
     )

@@ -83,7 +83,7 @@ class Summary:
     saved_uj: int
     """what stopping hopeless attempts early saved; modelled, µJ"""
     reason: str
-    """why the run ended before its budget did; empty otherwise"""
+    """why the run ended, as a sentence"""
     audit_cpu_s: float
     """CPU-seconds of this process for evaluating the audit set"""
 
@@ -148,7 +148,7 @@ def spend(
         if session is not None:
             session.end(SessionEnd.BUDGET)
         raise unpaid
-    return _summary(run, ended, reason)
+    return _summary(run, ended, reason or _why(run, limits, ended))
 
 
 def _tell_rotated(run: _Run) -> None:
@@ -283,6 +283,24 @@ def _pays_for_audit(run: _Run) -> bool:
         unknown = sum(not audit_known(run.context, opened, version) for version in versions.values())
         needed_uj += unknown * opened.task.evaluation_uj("audit")
     return needed_uj <= _left_uj(run) + run.context.terms.reserve_uj // _SLACK
+
+
+def _why(run: _Run, limits: RunLimits, ended: Ended) -> str:
+    if ended == "interrupted":
+        return "It was asked to stop."
+    if ended == "attempts":
+        return f"As many attempts as were asked for are made: {limits.attempts}."
+    if ended == "time":
+        return f"The time is up: {limits.seconds:g} s."
+    end_uj, reserve_uj = closing_uj(run.context, run.firsts), run.context.terms.reserve_uj
+    left_uj = min(_left_uj(run) - end_uj, run.context.agent.bucket_uj())
+    if left_uj >= reserve_uj:
+        return "Attempt after attempt ran out of joules: raise --reserve."
+    left, needed = format_energy(max(0, left_uj)), format_energy(reserve_uj)
+    if left == needed:
+        left, needed = f"{left_uj / MICRO:.6f} J", f"{reserve_uj / MICRO:.6f} J"
+    for_audit = f", beside about {format_energy(end_uj)} for the audit set" if end_uj else ""
+    return f"{left} are left{for_audit}, less than the {needed} that an attempt reserves."
 
 
 def _enough(context: Context) -> int:

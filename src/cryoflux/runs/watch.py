@@ -73,6 +73,8 @@ class Opening:
     reserve_uj: int
     """µJ that an attempt takes"""
     policy: str
+    attempts: int
+    """that the log holds before the first one of this run"""
     tasks: tuple[Begun, ...]
     witnesses: Witnesses | None
 

@@ -19,7 +19,7 @@ from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Intent
 from cryoflux.scheduling.policy import POLICIES, Arm, Choice, Plateau, choose
-from cryoflux.sentences import say
+from cryoflux.sentences import say, say_as_signed
 from cryoflux.verification.result import Finding, failed, unknown
 
 
@@ -83,5 +83,5 @@ def _complaints(intent: Intent, due: Choice | Plateau | None, version: int) -> I
 def says_the_same(due: Reason, said: Reason, version: int) -> bool:
     """Whether a signed reason is the one that is due; in the first form it was signed as a sentence."""
     if version == 1:
-        return said.numbers.get("sentence") == say(due)
+        return said.numbers.get("sentence") == say_as_signed(due)
     return said == due

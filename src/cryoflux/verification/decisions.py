@@ -103,7 +103,9 @@ class Decisions(Fold):
         """The lines of the step."""
         tally = self.tally
         used = ", ".join(f"{rule} × {count}" for rule, count in tally.rules.items()) or "none to check"
-        ended = ", ".join(f"{count} {outcome}" for outcome, count in sorted(tally.outcomes.items()))
+        ended = ", ".join(
+            f"{count} {Outcome(outcome).word}" for outcome, count in sorted(tally.outcomes.items())
+        )
         again = f"; {tally.again} of {tally.choices} choices made again" if tally.again else ""
         return self.findings.conclude(DECISIONS, f"{ended or 'no receipts'}; rules: {used}{again}")
 

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
 from cryoflux.energy.account.audit import Compared
+from cryoflux.errors import UsageError
 from cryoflux.files import write_atomic
 from cryoflux.log_state import LogState
 from cryoflux.signing.keys import key_id, raw_public_key
@@ -45,7 +46,17 @@ class Trust(Enum):
 
 
 def trust_in(*, trust_memory: bool, only_new: bool) -> Trust:
-    """What the switches of that name ask for."""
+    """What the switches of that name ask for.
+
+    Raises:
+        UsageError: both were given.
+    """
+    if only_new and trust_memory:
+        raise UsageError(
+            "--only-new and --trust-memory ask for two things.",
+            why="The one does not read the older entries at all, the other compares their bytes.",
+            hint="Leave one of them out.",
+        )
     if only_new:
         return Trust.READ
     return Trust.JUDGED if trust_memory else Trust.NOTHING

@@ -41,7 +41,7 @@ def test_a_fork_says_what_it_took_along_and_what_to_type_next(
     assert run(monkeypatch, "receipts", "list", "--intents", "--state", "new one") == 0
     assert "forked" in capsys.readouterr().out
     assert run(monkeypatch, "models", "list", "--state", "new one") == 0
-    assert "the head that this fork goes on from" in capsys.readouterr().out
+    assert "from parent" in capsys.readouterr().out
 
 
 def test_a_program_reads_the_same(

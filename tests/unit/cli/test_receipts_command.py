@@ -21,11 +21,21 @@ def test_list_shows_one_line_a_receipt(
     pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "receipts", "list", "--state", pristine.path) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines] == ["accepted", "rejected", "aborted", "accepted"]
-    assert "100.0 J modelled" in lines[0]
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split()[:4] == ["attempt", "entry", "outcome", "recipe"]
+    rows = [line.split() for line in lines if line.lstrip().startswith("#")]
+    assert [row[:3] for row in rows] == [
+        ["#1", "1", "kept"],
+        ["#2", "3", "rejected"],
+        ["#3", "5", "aborted"],
+        ["#4", "7", "kept"],
+    ]
+    assert "100.0 J" in lines[0]
+    assert lines[1].startswith("    shown to help")
+    assert lines[-1] == "All joules are modelled."
     assert run(monkeypatch, "receipts", "list", "--intents", "--state", pristine.path) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 8
+    listed = capsys.readouterr().out.splitlines()
+    assert sum(line.lstrip().startswith("#") for line in listed) == 8
 
 
 def test_list_as_json(
@@ -40,7 +50,7 @@ def test_show_as_json_has_the_flat_names_and_the_signed_statement(
     pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entry = pristine.entries[1]
-    for name in ("1", "a0001_0", entry.leaf_hash[:10]):
+    for name in ("1", "#1", "a0001_0", entry.leaf_hash[:10]):
         assert run(monkeypatch, "receipts", "show", name, "--json", "--state", pristine.path) == 0
         view = json.loads(capsys.readouterr().out)
         assert view["statement"] == json.loads(entry.signed.payload)
@@ -96,11 +106,15 @@ def test_verify_says_what_is_proven_and_what_is_not(
     pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "verify", "--state", pristine.path) == 0
-    *checks, verdict = capsys.readouterr().out.splitlines()
-    assert len(checks) == 10
-    assert all(line.startswith("✓") for line in checks)
-    assert verdict.startswith("✓ VERIFIED 4 receipts")
-    assert "Attested, not proven: joules" in verdict
+    out = capsys.readouterr().out
+    checks, verdict = out.split("✓ VERIFIED")
+    assert [line[:4] for line in checks.splitlines() if line[0] != " "] == [
+        *(f"✓ {number:>2}" for number in range(1, 11)),
+        "–   ",
+    ]
+    assert "11 --recompute N" in checks
+    assert verdict.startswith(" 4 receipts")
+    assert "Attested, not proven: joules" in " ".join(verdict.split())
 
 
 def test_verify_exits_1_and_names_what_is_bad(
@@ -110,7 +124,8 @@ def test_verify_exits_1_and_names_what_is_bad(
     config.write_text("{}")
     assert run(monkeypatch, "verify", state) == 1
     out = capsys.readouterr().out
-    assert f"✗  9  artefacts on the disk (proven): models/{pristine.head.digest}/config.json" in out
+    said = " ".join(out.split())
+    assert f"✗ 9 artefacts on the disk (proven): models/{pristine.head.digest}/config.json" in said
     assert "NOT VERIFIED" in out
     assert run(monkeypatch, "verify", state, "--json") == 1
     report = json.loads(capsys.readouterr().out)
@@ -118,6 +133,37 @@ def test_verify_exits_1_and_names_what_is_bad(
     assert [c["subject"] for c in report["checks"] if c["status"] == "fail"] == [
         f"models/{pristine.head.digest}/config.json"
     ]
+
+
+def test_what_is_remembered_is_said_on_every_line_that_goes_by_it(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options in ((), ("--only-new",), ("--trust-memory",)):
+        assert run(monkeypatch, "verify", state, *options) == 0
+        out = capsys.readouterr().out
+        steps = [line for line in out.splitlines() if line[:4].strip("✓ ").isdecimal()]
+        by_memory = [int(line[1:4]) for line in steps if "8 of 8 entries by memory" in line.partition(":")[0]]
+        assert by_memory == ([1, 2, 3, 4, 5, 6, 7, 8, 10] if options else [])
+    assert run(monkeypatch, "verify", state, "--only-new", "--trust-memory") == 2
+    assert "ask for two things" in capsys.readouterr().err
+
+
+def test_an_error_without_a_why_still_says_what_is_next(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "verify", pristine.path, "--key", "nowhere.pem") == 2
+    labels = [line.split(":")[0].strip() for line in capsys.readouterr().err.splitlines()]
+    assert labels == ["error", "next"]
+
+
+def test_a_version_is_found_by_the_attempt_that_made_it(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "models", "show", "#4", "--json", "--state", pristine.path) == 0
+    assert json.loads(capsys.readouterr().out)["digest"] == pristine.head.digest
+    for name in ("#2", "zzz"):
+        assert run(monkeypatch, "models", "show", name, "--state", pristine.path) == 2
+        assert "names none of the" in capsys.readouterr().err
 
 
 def test_a_damaged_entry_is_exit_1_for_readers_too(
@@ -170,7 +216,7 @@ def test_verify_without_its_database_is_a_negative_verdict(
 ) -> None:
     (state / "receipts.db").unlink()
     assert run(monkeypatch, "verify", state) == 1
-    assert "receipts.db is missing" in capsys.readouterr().out
+    assert "receipts.db is missing" in " ".join(capsys.readouterr().out.split())
 
 
 def test_verify_says_how_many_receipts_were_evaluated_again(
@@ -189,7 +235,7 @@ def test_models_are_listed_by_where_they_came_from(
 ) -> None:
     def listed() -> dict[str, str]:
         assert run(monkeypatch, "models", "list", "--state", state) == 0
-        lines = [line[2:] for line in capsys.readouterr().out.splitlines()]
+        lines = [line[3:] for line in capsys.readouterr().out.splitlines()[1:] if "…" in line]
         return {line.split("…")[0]: line.split("…")[1].strip() for line in lines}
 
     accepted = pristine.entries[1].statement.predicate.result.digest
@@ -197,12 +243,12 @@ def test_models_are_listed_by_where_they_came_from(
     rejected = pristine.entries[3].statement.predicate.evaluation.candidate.digest
     origins = listed()
     assert origins[first[:16]] == "version 0"
-    assert origins[accepted[:16]].endswith("a0001_0")
-    assert origins[rejected[:16]] == "no receipt says where it came from"
+    assert origins[accepted[:16]].split()[:2] == ["#1", "r8"]
+    assert origins[rejected[:16]].startswith("unknown")
     assert run(monkeypatch, "models", "show", first[:16], "--state", state) == 0
     assert "version 0" in capsys.readouterr().out
     (state / "receipts.db").unlink()
-    assert set(listed().values()) == {"no receipt says where it came from"}
+    assert all(origin.startswith("unknown") for origin in listed().values())
 
 
 def test_a_proof_is_one_file_that_is_checked_offline(

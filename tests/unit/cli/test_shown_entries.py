@@ -44,22 +44,26 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *ar
     return capsys.readouterr().out.splitlines()
 
 
-def test_a_line_has_outcome_arm_and_cause(
+def test_a_line_has_number_outcome_task_and_arm_and_the_reason_below(
     made: PlainLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [line.split() for line in run(monkeypatch, capsys, "list")]
-    assert [line[1] for line in lines] == ["accepted", "aborted", "accepted"]
-    assert lines[0][-2:] == ["lora_delta_0", "lean"]
-    assert lines[1][-3:] == ["lora_delta_2", "lean", "exhausted"]
-    assert lines[2][3:5] == ["+0.0500", "bits"]
+    lines = run(monkeypatch, capsys, "list")
+    rows = [line.split() for line in lines if line.lstrip().startswith("#")]
+    assert [row[:4] for row in rows] == [
+        ["#1", "1", "kept", "lora_delta/lean"],
+        ["#2", "3", "aborted", "lora_delta/lean"],
+        ["#3", "5", "kept", "index_refresh/rebuild"],
+    ]
+    assert rows[2][4:6] == ["+0.0500", "bits"]
+    assert lines[4].startswith("    Aborted: the reservation was used up before one training example")
 
 
 def test_all_entries_are_listed_where_that_is_asked_for(
     made: PlainLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = run(monkeypatch, capsys, "list", "--intents")
-    assert [line.split()[1] for line in lines[:2] + lines[-1:]] == ["announced", "accepted", "rollback"]
-    assert len(lines) == len(made.entries)
+    said = " ".join(lines).split()
+    assert [said.count(word) for word in ("announced", "kept", "aborted", "rollback")] == [3, 2, 1, 1]
     views = json.loads(run(monkeypatch, capsys, "list", "--intents", "--json")[0])
     assert [view["kind"] for view in views] == [*["intent", "receipt"] * 3, "head"]
     assert "moves of heads" in " ".join(run(monkeypatch, capsys, "list", "--help"))
@@ -68,7 +72,9 @@ def test_all_entries_are_listed_where_that_is_asked_for(
 def test_an_entry_is_shown_in_a_sentence_and_as_it_was_signed(
     made: PlainLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = dict(line.split(maxsplit=1) for line in run(monkeypatch, capsys, "show", "lora_delta_2"))
+    heading, *lines = run(monkeypatch, capsys, "show", "lora_delta_2")
+    assert heading == "attempt #2, entry 3, aborted"
+    shown = dict(line.split(maxsplit=1) for line in lines if line[0] != " ")
     assert (shown["cause"], shown["arm"], shown["delta"]) == ("exhausted", "lean", "–")
     assert shown["reason"].startswith("Aborted: the reservation was used up before one training example")
     for entry in made.entries:
@@ -104,8 +110,8 @@ def test_a_state_of_the_first_form_is_shown_as_it_was_signed(
     with tarfile.open(OLD) as archive:
         archive.extractall(tmp_path, filter="data")
     lines = run(monkeypatch, capsys, "list", "--intents", "--state", "state-v1")
-    assert len(lines) == 28
-    assert [line.split()[1] for line in lines[16:18]] == ["root", "rotated"]
+    said = " ".join(" ".join(lines).split())
+    assert [said.count(words) for words in (" announced ", " root named ", " rotated ")] == [13, 1, 1]
     view = json.loads(run(monkeypatch, capsys, "show", "1", "--state", "state-v1", "--json")[0])
     assert view["statement"]["predicate"]["reason"] == view["reason"]
     assert view["statement"]["predicateType"].endswith("/receipt/v1")
@@ -115,9 +121,9 @@ def test_a_report_gives_each_attempt_in_the_unit_of_its_task(
     made: PlainLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code_of(monkeypatch, "report") == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert (" nats " in lines[0], " bits " in lines[2]) == (True, True)
-    assert "no Δ on the holdout" in lines[1]
+    first, second, third = " ".join(capsys.readouterr().out.split()).split("#")[1:]
+    assert (" nats " in first, " bits " in third) == (True, True)
+    assert "no Δ on the holdout" in second
     assert exit_code_of(monkeypatch, "report", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert [(one["number"], one["kept"], one["delta"] is None) for one in shown] == [

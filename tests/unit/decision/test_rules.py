@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.rules import RULES, Thresholds, decide
 from cryoflux.errors import ConfigError
-from cryoflux.sentences import say
+from cryoflux.sentences import say, say_as_signed
 
 USUAL = Thresholds(min_delta=2_000_000, min_accuracy_gain_ppm=10_000, z_milli=3090, needed_milli=16_589)
 
@@ -84,23 +84,36 @@ def judged(rows: list) -> Evidence:
     return pair_losses(*(list(column) for column in zip(*rows, strict=True)))
 
 
-def test_the_sentences_of_the_budgeted_rule_give_evidence_and_bar() -> None:
-    assert say(decide(RULE, spread(23_500_000, 50_000_000), USUAL).reason) == (
+def test_the_sentences_that_the_first_form_signed_never_change() -> None:
+    assert say_as_signed(decide(RULE, spread(23_500_000, 50_000_000), USUAL).reason) == (
         "Kept: Δ = +0.0235 ± 0.0049 nats, accuracy +0.0 points; Δ reaches 0.002, evidence 72.4 > 16.6."
     )
-    assert say(decide(RULE, spread(0, 100_000_000, gained=20), USUAL).reason) == (
+    assert say_as_signed(decide(RULE, spread(0, 100_000_000, gained=20), USUAL).reason) == (
         "Kept: Δ = +0.0000 ± 0.0098 nats, accuracy +5.0 points; "
         "the accuracy gain counts (evidence 20.0 > 16.6), Δ is not negative."
     )
-    assert say(decide(RULE, spread(5_000_000, 100_000_000), USUAL).reason) == (
+    assert say_as_signed(decide(RULE, spread(5_000_000, 100_000_000), USUAL).reason) == (
         "Undecided: Δ = +0.0050 ± 0.0098 nats, accuracy +0.0 points; "
         "Δ ≥ 0.002 is neither shown (evidence 1.0, needed > 16.6) nor ruled out."
     )
-    assert say(decide(RULE, spread(-31_000_000, 10_000_000, gained=20), USUAL).reason) == (
+    assert say_as_signed(decide(RULE, spread(-31_000_000, 10_000_000, gained=20), USUAL).reason) == (
         "Rejected: Δ = -0.0310 ± 0.0010 nats, accuracy +5.0 points; the holdout loss went up."
     )
-    assert say(decide(RULE, spread(1_000_000, 5_000_000), USUAL).reason) == (
+    assert say_as_signed(decide(RULE, spread(1_000_000, 5_000_000), USUAL).reason) == (
         "Rejected: Δ = +0.0010 ± 0.0005 nats, accuracy +0.0 points; Δ is below 0.002."
+    )
+
+
+def test_the_sentences_of_the_budgeted_rule_say_what_it_bounds() -> None:
+    kept = say(decide(RULE, spread(23_500_000, 50_000_000), USUAL).reason)
+    assert kept.endswith("; shown to help: one that does not would pass at most 1 time in 4,000.")
+    right = say(decide(RULE, spread(0, 100_000_000, gained=20), USUAL).reason)
+    assert "; shown to be right more often (gained 20, lost 0): one that is not would pass at most" in right
+    assert say(decide(RULE, spread(5_000_000, 100_000_000), USUAL).reason).endswith(
+        "; not proven yet, not ruled out: evidence 1.0, needed > 16.6."
+    )
+    assert say(decide(RULE, spread(1_000_000, 5_000_000), USUAL).reason).endswith(
+        "; too small: all of its 95 % interval lies below 0.002."
     )
 
 
@@ -183,5 +196,5 @@ def test_another_unit_than_nats_is_named() -> None:
     bits = Thresholds(2_000_000, 10_000, 3090, 16_589, unit="bits")
     reason = decide(RULE, spread(23_500_000, 50_000_000), bits).reason
     assert reason.numbers["unit"] == "bits"
-    assert "0.0235 ± 0.0049 bits," in say(reason)
+    assert "Δ +0.0235 bits, anytime [" in say(reason)
     assert "unit" not in decide(RULE, spread(23_500_000, 50_000_000), USUAL).reason.numbers

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.rules import RULES, Thresholds, decide
 from cryoflux.decision.sequential import decide_partial, hopeless, looks, reading_order
-from cryoflux.sentences import say
+from cryoflux.sentences import say, say_as_signed
 
 RULE = "evidence/v2"
 USUAL = Thresholds(min_delta=2_000_000, min_accuracy_gain_ppm=10_000, z_milli=3090, needed_milli=16_589)
@@ -92,10 +92,12 @@ def test_a_candidate_that_is_a_little_worse_everywhere_is_put_down_at_the_first_
     verdict = decide_partial(RULE, worse, 1500, USUAL)
     assert not verdict.accepted
     assert not verdict.undecided
-    assert say(verdict.reason) == (
+    assert say_as_signed(verdict.reason) == (
         "Rejected: Δ = -0.0001 ± 0.0000 nats, accuracy +0.0 points after 96 of 1,500 examples; "
         "the chance of being kept after all is below 2 %."
     )
+    ends = "stopped after 96 of 1,500 examples: its chance of being kept was below 2 %."
+    assert say(verdict.reason).endswith(ends)
 
 
 def test_accuracy_that_may_still_rise_keeps_a_candidate_with_no_delta_alive() -> None:

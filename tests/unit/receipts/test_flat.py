@@ -36,15 +36,18 @@ def test_the_flat_view_has_the_names_and_numbers_of_the_whitepaper(log: PlainLog
     assert view["base_loss"] == said.evaluation.base_loss_sum / COUNT / 1e9
     assert view["delta"] == pytest.approx(0.05)
     assert (view["metric"], view["unit"]) == ("cross-entropy", "nats")
-    assert (view["accepted"], view["outcome"], view["cause"]) == (True, "accepted", None)
-    assert view["reason"].startswith("Kept: Δ = +0.0500")
+    assert (view["accepted"], view["outcome"], view["cause"]) == (True, "kept", None)
+    assert view["reason"].startswith("Kept: Δ +0.0500 nats, ")
     assert view["adapter_hash"] == entry.statement.subject[0].digest.sha256
     assert view["base_model_hash"] == said.base.digest
     assert view["timestamp"] == 1_795_395_723
     assert view["receipt_hash"] == entry.leaf_hash
     assert (view["tier"], view["joules_lo"], view["joules_hi"]) == ("modelled", 90.0, 110.0)
-    assert view["eta"] == pytest.approx(view["delta"] / 100)
-    assert view["eta_low"] == pytest.approx(view["delta"] / 110)
+    assert view["eta_nats_per_kj"] == pytest.approx(1000 * view["delta"] / 100)
+    assert view["eta_low_nats_per_kj"] == pytest.approx(1000 * view["delta"] / 110)
+    assert view["delta_lo_95"] <= view["delta"] <= view["delta_hi_95"]
+    hits = said.evaluation.hits
+    assert (view["accuracy_before"], view["accuracy_after"]) == (hits.base / COUNT, hits.new / COUNT)
 
 
 def test_every_entry_can_be_shown_as_json(log: PlainLog) -> None:
@@ -58,7 +61,8 @@ def test_an_aborted_attempt_has_no_numbers_that_it_does_not_know(log: PlainLog) 
     view = flat_view(log.entries[5])
     assert (view["outcome"], view["cause"]) == ("aborted", "interrupted")
     assert view["reason"] == "Aborted: interrupted before training; nothing was kept."
-    unknown = "base_loss new_loss delta metric unit accepted adapter_hash eta eta_low"
+    unknown = "base_loss new_loss delta metric unit accepted adapter_hash eta_nats_per_kj eta_low_nats_per_kj"
+    unknown += " delta_lo_95 delta_hi_anytime accuracy_after"
     assert all(view[name] is None for name in unknown.split())
 
 
@@ -66,7 +70,7 @@ def test_no_joules_give_no_efficiency(log: PlainLog) -> None:
     statement = receipt_of(log, 1)
     free = statement.predicate.but(energy=figure(microjoules=0, lo_microjoules=-1))
     view = flat_receipt(statement.but(predicate=free), "00")
-    assert view["eta"] is None
+    assert view["eta_nats_per_kj"] is None
 
 
 def test_an_impossible_time_is_no_time(log: PlainLog) -> None:
@@ -116,7 +120,22 @@ def test_an_entry_is_found_by_index_task_or_hash(tmp_path: Path) -> None:
     assert find_entry(entries, "lora_delta_2") is entries[3]
     assert find_entry(entries, entries[2].leaf_hash[:12]) is entries[2]
     assert find_entry(entries, "lora_delta_4") is entries[4]
-    for text in ("8", "a0009", "zz", "", "-1", "٣", "9" * 400, entries[2].leaf_hash[:2]):
+    assert [find_entry(entries, f"#{n}").index for n in (1, 2, 3)] == [1, 3, 4], "3 has no receipt yet"
+    for text in (
+        "#4",
+        "#0",
+        "#",
+        "#None",
+        "#01",
+        "8",
+        "a0009",
+        "zz",
+        "",
+        "-1",
+        "٣",
+        "9" * 400,
+        entries[2].leaf_hash[:2],
+    ):
         with pytest.raises(UsageError):
             find_entry(entries, text)
 

@@ -39,7 +39,7 @@ def test_the_picture_tells_kept_undecided_and_rejected_apart(tmp_path: Path) -> 
     made.attempt(0.001, outcome=Outcome.UNDECIDED)
     made.finish()
     points = points_of(open_log(made.path))
-    assert [attempt.outcome for attempt, _, _ in points] == ["accepted", "rejected", "undecided"]
+    assert [attempt.outcome for attempt, _, _ in points] == ["kept", "rejected", "undecided"]
     draw_attempts(points, tmp_path / "all.svg", title="three")
     draw_attempts(points[:2], tmp_path / "two.svg", title="three")
     both = [(tmp_path / name).read_text() for name in ("all.svg", "two.svg")]

@@ -47,7 +47,7 @@ def test_it_ends_after_so_many_attempts_and_adds_them_up(run) -> None:
     first, log = run.task.head, Log()
     failed = Made(900_000_000, stopped_by="interrupt")
     summary = spent(run, WORSE, BETTER, failed, Made(890_000_000), observer=log, attempts=4)
-    assert (summary.ended, summary.reason) == ("attempts", "")
+    assert (summary.ended, summary.reason) == ("attempts", "As many attempts as were asked for are made: 4.")
     assert (summary.attempts, summary.kept, summary.rejected) == (4, 2, 1)
     assert (summary.undecided, summary.aborted) == (0, 1)
     assert log.seen == ["rejected", "accepted", "aborted", "accepted"]
@@ -70,7 +70,8 @@ def test_a_run_of_no_attempts_came_to_nothing(run) -> None:
 def test_it_ends_when_what_may_be_spent_pays_for_no_further_attempt(run) -> None:
     eight = [Made(950_000_000 - n * 10_000_000, joules=8) for n in range(9)]
     summary = spent(run, *eight, spendable_j=40)
-    assert (summary.ended, summary.attempts) == ("budget", 3), "16 J are left, and an attempt reserves 20 J"
+    assert (summary.ended, summary.attempts) == ("budget", 3)
+    assert summary.reason == "16.0 J are left, less than the 20.0 J that an attempt reserves."
     assert summary.remaining_uj == (1000 - 24) * MICRO, "what is not its own stays in the bucket"
 
 
@@ -85,14 +86,22 @@ def test_a_bucket_that_pays_for_nothing_at_all_is_an_error(small) -> None:
         spent(run)
 
 
+def test_what_is_left_is_never_shown_as_what_is_needed(run) -> None:
+    summary = spent(run, Made(990_000_000, joules=1), Made(980_000_000, joules=20.0001), spendable_j=41)
+    assert summary.reason == "19.999900 J are left, less than the 20.000000 J that an attempt reserves."
+
+
 def test_it_ends_when_its_time_is_up(run) -> None:
-    assert (spent(run, seconds=0.0).ended, run.intents()) == ("time", [])
+    summary = spent(run, seconds=0.0)
+    assert (summary.ended, run.intents()) == ("time", [])
+    assert summary.reason == "The time is up: 0 s."
 
 
 def test_it_ends_when_it_is_asked_to_and_reads_nothing_more(run) -> None:
     made = Made(900_000_000, meanwhile=lambda: setattr(run, "asked", True))
     summary = spent(run, made, attempts=9)
     assert (summary.ended, summary.attempts, summary.aborted) == ("interrupted", 1, 1)
+    assert summary.reason == "It was asked to stop."
     assert summary.tasks[0].audit == (None, None)
     assert "audit" not in [part for _, part, _ in run.task.scored]
 
@@ -117,6 +126,7 @@ def test_a_reservation_that_does_not_pay_any_more_ends_the_run_without_an_error(
     dear = Made(900_000_000, joules=21)
     summary = spent(run, BETTER, dear, dear, dear)
     assert (summary.ended, summary.kept, summary.aborted) == ("budget", 1, 2)
+    assert summary.reason == "Attempt after attempt ran out of joules: raise --reserve."
 
 
 def test_what_early_ends_saved_is_added_up(run) -> None:

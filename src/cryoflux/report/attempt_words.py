@@ -1,0 +1,82 @@
+"""The words and the document of one finished attempt."""
+
+from __future__ import annotations
+
+__all__ = ["attempt_document", "attempt_text", "energy_text", "outcome_mark"]
+
+from typing import Any
+
+from cryoflux.attempt.recording import AttemptRecord
+from cryoflux.quantities import MICRO, NATS, Energy, format_efficiency, format_energy
+from cryoflux.receipts.flat import flat_receipt
+from cryoflux.receipts.statement import Outcome
+from cryoflux.sentences import brief, deciding_interval
+
+_SIGN = {Outcome.ACCEPTED: "✓", Outcome.REJECTED: "✗", Outcome.UNDECIDED: "?", Outcome.ABORTED: "·"}
+
+
+def outcome_mark(outcome: Outcome) -> str:
+    """An outcome's sign and word; the sign says nothing that the word does not."""
+    return f"{_SIGN[outcome]} {outcome.word}"
+
+
+def energy_text(energy: Energy) -> str:
+    """A figure with its interval in the same unit: ``73.8 J [41.2, 160], modelled``."""
+    figure = format_energy(energy.uj)
+    scale = {"J": MICRO, "kJ": 1000 * MICRO, "MJ": MICRO * MICRO}[figure.rpartition(" ")[2]]
+    low, high = (_short(end / scale) for end in (energy.lo_uj, energy.hi_uj))
+    return f"{figure} [{low}, {high}], {energy.tier.value}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
+
+
+def attempt_text(number: int, record: AttemptRecord, *, verbose: bool = False, several: bool = False) -> str:
+    """One finished attempt, as a person reads it; its pieces are two spaces apart.
+
+    Args:
+        number: of the attempt in its log.
+        record: of it.
+        verbose: say the evidence and what it had to exceed, too.
+        several: more than one task is at work, so the task is named.
+    """
+    receipt, e = record.receipt, record.evidence
+    arm = f"{receipt.task.name}/{receipt.task.arm}" if several else receipt.task.arm
+    pieces = [
+        f"#{number:<3} {outcome_mark(receipt.outcome):<11}  {arm:<10}",
+        deciding_interval(receipt.reason),
+    ]
+    if e is None:
+        return "  ".join([pieces[0], energy_text(receipt.energy.energy), brief(receipt.reason)])
+    unit = receipt.evaluation.metric.unit if receipt.evaluation is not None else NATS
+    pieces += [
+        energy_text(receipt.energy.energy),
+        format_efficiency(e.delta_mean, receipt.energy.microjoules, unit),
+    ]
+    if e.hits:
+        before, after = (100 * correct / e.count for correct in (e.base_correct, e.new_correct))
+        pieces.append(f"accuracy {before:.1f} → {after:.1f} %")
+    pieces.append(brief(receipt.reason))
+    if verbose and receipt.decision is not None and (needed := receipt.decision.bar.needed_milli):
+        pieces.append(f"evidence {e.delta_weight:.1f}, needed > {needed / 1000:.1f}")
+    return "  ".join(pieces)
+
+
+def attempt_document(record: AttemptRecord) -> dict[str, Any]:
+    """One finished attempt, for a program."""
+    receipt, evidence = record.receipt, record.evidence
+    return {
+        **flat_receipt(record.statement, record.leaf_hash),
+        "decision": receipt.outcome.word,
+        "rule": receipt.decision.rule.name if receipt.decision else None,
+        "delta_se": evidence.delta_se if evidence else None,
+        "steps": receipt.training.steps if receipt.training else None,
+        "slice": receipt.training.slice_count if receipt.training else None,
+        "stopped_by": receipt.training.stopped_by if receipt.training else None,
+        "saved_joules_modelled": record.saved_uj / MICRO,
+        "cpu_s": sum(record.phases.values()),
+        "phases_cpu_s": {phase: round(seconds, 4) for phase, seconds in record.phases.items()},
+        "holdout_loss": record.head_loss,
+        "remaining_joules": record.bucket_uj / MICRO,
+    }
