@@ -56,20 +56,20 @@ def opening_lines(opening: Opening, *, verbose: bool = False) -> list[str]:
         lines += [f"task     {task.name}"] if several else []
         lines.append(_data_line(task))
         lines += _task_lines(task, opening.policy) if verbose else []
-    reserve = format_energy(opening.reserve_uj)
-    before = f"; attempts go on from #{opening.attempts + 1}" if opening.attempts else ""
-    lines.append(f"budget   {_budget_words(opening)}; an attempt reserves {reserve}{before}")
+    lines.append(f"budget   {_budget_words(opening)}")
+    if verbose and opening.attempts:
+        lines.append(f"         attempts go on from #{opening.attempts + 1}")
     if (seen := opening.witnesses) is not None:
         lines.append(f"witness  {seen.needed} have to cosign the log, {seen.mode}")
     return lines
 
 
 def _budget_words(opening: Opening) -> str:
-    budget = format_energy(opening.spendable_uj)
+    budget, reserve = format_energy(opening.spendable_uj), format_energy(opening.reserve_uj)
     if opening.startup is None:
-        return budget
+        return f"{budget}; an attempt reserves {reserve}"
     begun, end = format_energy(opening.startup.uj), format_energy(opening.closing_uj)
-    return f"{budget} in all: start-up took {begun}, the audit set takes about {end}"
+    return f"{budget} for all: start-up {begun}, audit about {end}, an attempt {reserve}"
 
 
 def _data_line(task: Begun) -> str:
