@@ -25,9 +25,8 @@ def test_attempts_are_what_the_receipts_say(pristine: SyntheticState) -> None:
     assert first.delta_lo_anytime > 0, "it was kept, and the interval says so"
     assert first.accuracy_gain == pytest.approx(first.accuracy_after - first.accuracy_before)
     assert (first.joules, first.joules_hi) == (100.0, 110.0)
-    assert first.eta == pytest.approx(first.delta / 100)
-    assert first.eta_nats_per_kj == pytest.approx(1000 * first.eta)
-    assert first.eta_lo == pytest.approx(first.delta / 110)
+    assert first.eta_per_kj == pytest.approx(1000 * first.delta / 100)
+    assert first.eta_low_per_kj == pytest.approx(1000 * first.delta / 110)
     assert first.receipt_hash == pristine.entries[1].leaf_hash
     assert first.finished > first.started
     assert first.result == log[1].base
@@ -36,7 +35,7 @@ def test_attempts_are_what_the_receipts_say(pristine: SyntheticState) -> None:
 def test_what_has_no_verdict_has_a_cause_and_no_delta(pristine: SyntheticState) -> None:
     aborted = open_log(pristine.path)[2]
     assert aborted.cause is not Cause.NONE
-    assert (aborted.delta, aborted.eta, aborted.unit, aborted.examples) == (None, None, None, None)
+    assert (aborted.delta, aborted.eta_per_kj, aborted.unit, aborted.examples) == (None, None, None, None)
     assert aborted.reason.startswith("Aborted")
 
 
@@ -55,12 +54,17 @@ def test_all_in_is_known_once_every_attempt_has_its_session(tmp_path: Path) -> N
     made = open_state(tmp_path / "state")
     made.attempt(0.05)
     before = open_log(made.path).summary()
-    assert (before.beside, before.all_in, before.all_in_eta, before.unrecorded) == (None, None, None, 1)
+    assert (before.beside, before.all_in, before.all_in_eta_per_kj, before.unrecorded) == (
+        None,
+        None,
+        None,
+        1,
+    )
     made.session(30_000_000)
     after = open_log(made.path).summary()
     assert (after.beside.uj, after.unrecorded) == (30_000_000, 0)
     assert after.all_in.uj == after.energy.uj + 30_000_000
-    assert after.all_in_eta == pytest.approx(after.tasks[0].delta / after.all_in.joules)
+    assert after.all_in_eta_per_kj == pytest.approx(1000 * after.tasks[0].delta / after.all_in.joules)
     made.attempt(0.01)
     assert open_log(made.path).summary().all_in is None
     made.finish()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
-from cryoflux.errors import UsageError
+from cryoflux.cli.outputs import require_output
 from cryoflux.report.layout import unbroken
 
 if TYPE_CHECKING:
@@ -54,11 +54,7 @@ def claim(
     from cryoflux.config import load_settings
     from cryoflux.files import write_atomic
 
-    if not output.absolute().parent.is_dir():
-        raise UsageError(
-            f"{output.parent} is not a folder.",
-            hint=f"Make it first: mkdir -p {shlex.quote(str(output.parent))}",
-        )
+    require_output(output)
     folder = Path(load_settings({"state": state}).settings.run.state)
     scope = ClaimScope(first, None if to is None else to + 1, last, witnessed)
     made = make_claim(folder, expression, scope)

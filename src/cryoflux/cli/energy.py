@@ -26,9 +26,14 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+_NO_ACCOUNT = "`cryoflux run` or `cryoflux agent` makes it; or name another folder with --state DIR."
+_NO_BASELINE = (
+    "Learn it now, while nothing else runs: cryoflux energy baseline --learn; or see the one that "
+    "`cryoflux energy measure` keeps: --state ~/.local/state/cryoflux."
+)
 
 
-def _file(flag: str | None, name: str, what: str) -> Path:
+def _file(flag: str | None, name: str, what: str, hint: str) -> Path:
     from cryoflux.config import load_settings
 
     path = Path(load_settings({"state": flag}).settings.run.state) / name
@@ -36,7 +41,7 @@ def _file(flag: str | None, name: str, what: str) -> Path:
         raise StateError(
             f"{path} does not exist.",
             why=f"There is no {what} in this state yet.",
-            hint="`cryoflux run` or `cryoflux agent` makes it; or name another folder with --state DIR.",
+            hint=hint,
         )
     return path
 
@@ -47,7 +52,7 @@ def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
     from cryoflux.database import read_only
     from cryoflux.energy.account.audit import check_account, fault_of, require_account
 
-    path = _file(state, "account.db", "joule account")
+    path = _file(state, "account.db", "joule account", _NO_ACCOUNT)
     with closing(read_only(path)) as connection:
         require_account(connection, path)
         connection.execute("BEGIN")
@@ -133,7 +138,7 @@ def baseline(
         if before.digest != frozen.digest and not as_json:
             stdout.print(f"It takes the place of {before.digest[:16]}….", markup=False)
     else:
-        frozen = load_baseline(_file(state, "baseline.json", "idle baseline"))
+        frozen = load_baseline(_file(state, "baseline.json", "idle baseline", _NO_BASELINE))
     if as_json:
         emit_json({"digest": frozen.digest, "sources": [asdict(idle) for idle in frozen.idles]})
         return

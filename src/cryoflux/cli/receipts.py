@@ -15,6 +15,7 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
+from cryoflux.cli.outputs import require_output
 from cryoflux.errors import UsageError
 from cryoflux.report.layout import unbroken
 
@@ -154,7 +155,7 @@ def export_receipts(
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
-    _require_folder(Path(output))
+    require_output(Path(output))
     write_atomic(Path(output), content)
     if as_json:
         emit_json({"event": "exported", "entries": len(entries), "file": output})
@@ -192,7 +193,7 @@ def proof(
     folder = _state(state)
     found = prove(folder, _index(folder, entry_id))
     target = output or Path(f"receipt-{found.index}.tlog-proof")
-    _require_folder(target)
+    require_output(target)
     write_atomic(target, format_proof(found))
     keys = folder / "keys"
     check = f"--key {shlex.quote(str(keys / 'receipt.pub'))} --log-key {shlex.quote(str(keys / 'log.pub'))}"
@@ -249,15 +250,6 @@ def check(
         f"✓ PROVEN: entry {entry.index} of {origin}, hash {entry.leaf_hash[:16]}…, signed by {whose}. "
         "Not shown: that nothing came before or after it, or anything that it attests."
     )
-
-
-def _require_folder(target: Path) -> None:
-    if not target.absolute().parent.is_dir():
-        raise UsageError(
-            f"{target.parent} is not a folder.",
-            why="An export makes a file, and no folders on the way to it.",
-            hint=f"Make it first: mkdir -p {shlex.quote(str(target.parent))}",
-        )
 
 
 @app.command("bundle")

@@ -1,61 +1,44 @@
-"""``cryoflux report``: the picture of a state's attempts, and their table."""
+"""``cryoflux report``: every attempt of a state, as lines, a document or a picture."""
 
 from __future__ import annotations
 
 __all__ = ["report"]
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
-
-if TYPE_CHECKING:
-    from cryoflux.receipts.attempts import Attempt
-    from cryoflux.report.picture import Point
-
-_MARKS = {"kept": "✓", "undecided": "?"}
-_FIELDS = ("number", "kept", "outcome", "joules", "joules_lo", "joules_hi", "tier", "delta")
+from cryoflux.cli.outputs import require_output
 
 
 def report(
-    plot: Annotated[Path | None, typer.Option(help="Draw energy against Δ.", metavar="FILE.svg")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw energy against Δ: .svg, .pdf or .png.", metavar="FILE")
+    ] = None,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Energy, Δ and η of every attempt, as a table or a picture."""
+    """Energy, Δ and η of every attempt, as lines or a picture."""
     from cryoflux.config import load_settings
     from cryoflux.log_view import open_log
-    from cryoflux.quantities import MICRO, format_efficiency
-    from cryoflux.report.picture import draw_attempts, points_of
+    from cryoflux.report.attempt_words import attempt_text
+    from cryoflux.report.log_words import attempts_document, log_lines
+    from cryoflux.report.picture import draw_attempts
 
-    attempts = list(open_log(load_settings({"state": state}).settings.run.state))
-    points = {point[0].number: point for point in points_of(attempts)}
     if plot is not None:
-        title = f"{len(points)} attempts, {sum(p.kept for p, _, _ in points.values())} kept"
-        plot = draw_attempts(list(points.values()), plot, title=title)
+        require_output(plot)
+    log = open_log(load_settings({"state": state}).settings.run.state)
+    total = log_lines(log)
+    if plot is not None:
+        plot = draw_attempts(log, plot, caption=total)
     if as_json:
-        emit_json([_document(attempt, points.get(attempt.number)) for attempt in attempts])
+        emit_json({**attempts_document(log), "drawn": str(plot) if plot is not None else None})
         return
-    for attempt in attempts:
-        energy = (
-            f"{attempt.joules:.1f} [{attempt.joules_lo:.0f}, {attempt.joules_hi:.0f}] J, {attempt.tier.value}"
-        )
-        begun = f"#{attempt.number:<3} {_MARKS.get(attempt.outcome, '✗')}"
-        if attempt.number not in points:
-            stdout.print(f"{begun} no Δ on the holdout  {energy}: {attempt.reason}", markup=False)
-            continue
-        _, delta, half = points[attempt.number]
-        unit = attempt.unit or ""
-        eta = format_efficiency(delta, round(attempt.joules * MICRO), unit)
-        stdout.print(f"{begun} Δ {delta:+.4f} ± {half:.4f} {unit}  {energy}  {eta}", markup=False)
-    if plot is not None:
-        stdout.print(f"drawn    {plot}", markup=False)
-
-
-def _document(attempt: Attempt, point: Point | None) -> dict[str, Any]:
-    from cryoflux.decision.evidence import Z95
-
-    said = {name: getattr(attempt, name) for name in _FIELDS}
-    return said | {"delta_se": point[2] / Z95 if point is not None else None, "reason": attempt.reason}
+    receipts = (receipt for entry in log.entries() if (receipt := entry.receipt) is not None)
+    several = len({attempt.task for attempt in log}) > 1
+    for attempt, receipt in zip(log, receipts, strict=True):
+        stdout.print(attempt_text(attempt.number, receipt, several=several), indent=5)
+    for line in ["", *total, *([f"drawn: {plot}"] if plot is not None else [])]:
+        stdout.print(line)

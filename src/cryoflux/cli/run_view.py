@@ -122,7 +122,7 @@ class RunView(RunObserver):
         """One line for one attempt."""
         self.number += 1
         self.spent_uj += record.receipt.energy.microjoules
-        text = attempt_text(self.number, record, verbose=self.verbose, several=self.several)
+        text = attempt_text(self.number, record.receipt, verbose=self.verbose, several=self.several)
         self.lines([text], indent=5)
 
     def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:

@@ -167,7 +167,7 @@ def _is_claim(path: Path, log_key: Path | None, again: int, parent: str | None) 
             why="A claim is about one log; what that goes on from, only the log shows.",
             hint="Leave it out, or verify the state that the claim is about.",
         )
-    if log_key is not None and not claimed:
+    if log_key is not None and not claimed and path.exists():
         raise UsageError(
             f"--log-key was given, but {path} is not a claim.",
             why="A state brings the key of its head, and exported receipts have no head.",

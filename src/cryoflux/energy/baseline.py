@@ -24,6 +24,7 @@ __all__ = [
 
 import json
 import random
+import shlex
 import statistics
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
@@ -179,7 +180,8 @@ def load_baseline(path: Path, machine: str | None = None) -> Baseline:
         raise StateTamperedError(
             f"{path} is not a baseline that CryoFlux wrote ({error}).",
             why="The idle baseline is frozen: net joules measured against another one cannot be compared.",
-            hint=f"Restore the file, or move it away to learn a new baseline: mv {path} {path}.old",
+            hint="Restore the file, or move it away to learn a new baseline: "
+            f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}",
         ) from error
 
 

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from cryoflux.decision.interval import fixed_interval
-from cryoflux.quantities import MICRO, NANO, NATS, Tier, efficiency
+from cryoflux.quantities import MICRO, NANO, Tier, efficiency
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Cause, Outcome, Receipt, ReceiptStatement
 from cryoflux.receipts.sums import anytime_ends, evidence_of
@@ -67,9 +67,9 @@ class Attempt:
     joules_hi: float
     tier: Tier
     """how the joules came about"""
-    eta: float | None
-    """Δ per joule; on the screen it is per kilojoule"""
-    eta_lo: float | None
+    eta_per_kj: float | None
+    """Δ per kilojoule, in ``unit``/kJ"""
+    eta_low_per_kj: float | None
     """the same by the upper end of the joules"""
     base: str
     """digest of the version that was to be improved"""
@@ -85,11 +85,6 @@ class Attempt:
     def kept(self) -> bool:
         """Whether the update was kept."""
         return self.outcome == Outcome.ACCEPTED.word
-
-    @property
-    def eta_nats_per_kj(self) -> float | None:
-        """Δ per kilojoule, as the screen shows it; none too where Δ is not in nats."""
-        return 1000 * self.eta if self.eta is not None and self.unit == NATS else None
 
     def row(self) -> dict[str, Any]:
         """The attempt as a row of a table: name → plain value."""
@@ -126,8 +121,8 @@ def attempt_of(entry: Entry, number: int) -> Attempt | None:
         joules_lo=figure.lo_microjoules / MICRO,
         joules_hi=figure.hi_microjoules / MICRO,
         tier=figure.tier,
-        eta=None if delta is None else efficiency(delta, figure.microjoules),
-        eta_lo=None if delta is None else efficiency(delta, figure.hi_microjoules),
+        eta_per_kj=None if delta is None else efficiency(delta, figure.microjoules),
+        eta_low_per_kj=None if delta is None else efficiency(delta, figure.hi_microjoules),
         base=receipt.base.digest,
         result=receipt.result.digest,
         receipt_hash=entry.leaf_hash,

@@ -21,7 +21,7 @@ from typing import Any
 
 from cryoflux.decision.interval import fixed_interval
 from cryoflux.errors import VerificationError
-from cryoflux.quantities import MICRO, NANO, NATS, efficiency
+from cryoflux.quantities import MICRO, NANO, efficiency, efficiency_name
 from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
@@ -79,12 +79,9 @@ def _energy(receipt: Receipt) -> dict[str, Any]:
 def _efficiency(receipt: Receipt, delta: float | None) -> dict[str, float | None]:
     """η per kilojoule, by the estimate and by the upper end of the joules; the names say nats where it is."""
     figure, evaluation = receipt.energy, receipt.evaluation
-    unit = "nats_per_kj" if evaluation is None or evaluation.metric.unit == NATS else "per_kj"
-    found = {}
-    for name, uj in (("eta", figure.microjoules), ("eta_low", figure.hi_microjoules)):
-        eta = efficiency(delta, uj) if delta is not None else None
-        found[f"{name}_{unit}"] = 1000 * eta if eta is not None else None
-    return found
+    unit = evaluation.metric.unit if evaluation is not None else None
+    by = (("eta", figure.microjoules), ("eta_low", figure.hi_microjoules))
+    return {efficiency_name(name, unit): None if delta is None else efficiency(delta, uj) for name, uj in by}
 
 
 def flat_receipt(statement: ReceiptStatement, leaf_hash: str) -> dict[str, Any]:

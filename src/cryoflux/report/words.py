@@ -23,10 +23,10 @@ from cryoflux.decision.rules import BUDGETED
 from cryoflux.quantities import (
     MICRO,
     NANO,
-    NATS,
     Energy,
     Tier,
     efficiency,
+    efficiency_name,
     format_efficiency,
     format_energy,
     format_nats,
@@ -182,17 +182,12 @@ def choice_document(choice: Choice | Plateau) -> dict[str, Any]:
                 "affordable": row.affordable,
                 "expected_delta": row.expected.delta_nano / NANO,
                 "expected_joules": row.expected.cost_uj / MICRO,
-                **_expected_eta(row),
+                efficiency_name("expected_eta", row.arm.unit): row.expected.eta / NANO,
                 "prior_joules": row.arm.prior_uj / MICRO,
             }
             for row in choice.table
         ],
     }
-
-
-def _expected_eta(row: ArmRow) -> dict[str, float]:
-    unit = "nats_per_kj" if row.arm.unit == NATS else "per_kj"
-    return {f"expected_eta_{unit}": row.expected.eta / NANO}
 
 
 def _fall(change: Change) -> float | None:
@@ -290,12 +285,13 @@ def summary_document(summary: Summary) -> dict[str, Any]:
 
 
 def _task_summary(task: TaskSummary, spent: Energy | None, all_in: Energy | None) -> dict[str, Any]:
+    unit = task.metric.unit
     return {
         "task_name": task.name,
-        "unit": task.metric.unit,
+        "unit": unit,
         "delta": task.total_delta,
-        "eta": efficiency(task.total_delta, spent.uj) if spent else None,
-        "all_in_eta": efficiency(task.total_delta, all_in.uj) if all_in else None,
+        efficiency_name("eta", unit): efficiency(task.total_delta, spent.uj) if spent else None,
+        efficiency_name("all_in_eta", unit): efficiency(task.total_delta, all_in.uj) if all_in else None,
         "holdout": _pair(task.holdout),
         "audit": _pair(task.audit),
         "looks": task.looks,
