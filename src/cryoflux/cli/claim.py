@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def claim(
     expression: Annotated[
-        str, typer.Argument(metavar="EXPRESSION", help='Such as "delta >= 0.05 and joules <= 2 kJ".')
+        str, typer.Argument(metavar="EXPRESSION", help='Such as "delta >= 0.05 and joules_estimate <= 2 kJ".')
     ],
     state: StateOption = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File.")] = Path(
@@ -65,7 +65,7 @@ def claim(
         return
     keys = folder / "keys"
     check = f"--key {shlex.quote(str(keys / 'receipt.pub'))} --log-key {shlex.quote(str(keys / 'log.pub'))}"
-    said = f"True: {made.report.expression}. {len(made.content)} bytes written to {output}; check it:"
+    said = f"True: {made.report.sentence}. {len(made.content)} bytes written to {output}; check it:"
     command = unbroken(f"cryoflux verify {shlex.quote(str(output))} {check}")
     stderr.print(f"{said}  {command}")
 
@@ -110,7 +110,7 @@ def print_claim_verdict(found: ClaimReport) -> None:
     where += ", the whole log up to its head" if found.whole else f", a part of {found.size} entries"
     signer = "" if found.report.pinned else ", but not who signed"
     stdout.print(
-        f"✓ CLAIM HOLDS: {found.expression} ({where}). "
+        f"✓ CLAIM HOLDS: {found.sentence} ({where}). "
         f"Proven: bytes, order, that the range is complete, arithmetic and decisions{signer}. "
         "Recomputed: nothing; losses and Δ are as they were signed. "
         "Attested, not proven: joules, hardware, and that nothing else was tried."
