@@ -61,7 +61,8 @@ def claim(
     write_atomic(output, made.content)
     if as_json:
         claimed = made.report.to_json()["claim"]
-        emit_json({"event": "claimed", "file": str(output), "bytes": len(made.content), **claimed})
+        written = {"event": "claimed", "file": str(output), "bytes": len(made.content)}
+        emit_json("claim/1", {**written, **claimed})
         return
     keys = folder / "keys"
     check = f"--key {shlex.quote(str(keys / 'receipt.pub'))} --log-key {shlex.quote(str(keys / 'log.pub'))}"

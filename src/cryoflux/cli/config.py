@@ -31,7 +31,7 @@ def show(state: StateOption = None, as_json: JsonOption = False) -> None:
     }
     recipes = _recipes(sourced)
     if as_json:
-        emit_json({"settings": rows, "recipes": recipes})
+        emit_json("config.show/1", {"settings": rows, "recipes": recipes})
         return
     for name, row in rows.items():
         value = "unset" if row["value"] in {None, ""} else row["value"]

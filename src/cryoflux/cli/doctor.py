@@ -61,7 +61,7 @@ def doctor(state: StateOption = None, as_json: JsonOption = False) -> None:
     finally:
         found.close()
     if as_json:
-        emit_json(report)
+        emit_json("doctor/1", report)
     else:
         _print(report)
     if not report["state"]["writable"]:

@@ -61,7 +61,8 @@ def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
         if as_json:
             rows = [entry._asdict() for entry in entries]
             verdict = asdict(sums) | {"holds": holds}
-            emit_json({"entries": rows, "pending": asdict(pending), "identity": verdict})
+            waiting = asdict(pending) | {"since": pending.since or None}
+            emit_json("energy.ledger/1", {"entries": rows, "pending": waiting, "identity": verdict})
         else:
             notes = [" ".join(filter(None, (entry.tier, entry.note))) for entry in entries]
             stdout.table([_HEADING, *map(_row, entries)], _RIGHT, below=["", *notes])
@@ -140,7 +141,8 @@ def baseline(
     else:
         frozen = load_baseline(_file(state, "baseline.json", "idle baseline", _NO_BASELINE))
     if as_json:
-        emit_json({"digest": frozen.digest, "sources": [asdict(idle) for idle in frozen.idles]})
+        sources = [asdict(idle) for idle in frozen.idles]
+        emit_json("energy.baseline/1", {"digest": frozen.digest, "sources": sources})
         return
     _print_baseline(frozen)
 

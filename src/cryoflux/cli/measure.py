@@ -45,7 +45,7 @@ def measure(
     )
     measured, code = measure_command(measurement, command)
     if as_json:
-        emit_json(_document(measured, command, code))
+        emit_json("energy.measure/1", _document(measured, command, code))
     else:
         _print(measured, code)
     raise typer.Exit(code)
@@ -70,7 +70,7 @@ _RIGHT = (False, False, True, True, True)
 
 def _print(measured: Measured, code: int) -> None:
     ended = "" if code == 0 else f"; it ended with {code}"
-    counted = f"{measured.cpu_s:.2f} s of CPU time by {measured.counted_by}"
+    counted = f"{measured.cpu_seconds:.2f} s of CPU time by {measured.counted_by}"
     stderr.print(f"{measured.seconds:.2f} s, {counted}{ended}")
     rows = [
         [use.name, use.tier.value, *map(_figure, (use.energy, use.machine_net)), f"{use.gross.joules:.2f} J"]

@@ -32,7 +32,7 @@ def replay(
     folder = Path(load_settings({"state": state}).settings.run.state)
     found = replay_trace(read_trace(trace), load_baseline(folder / "baseline.json"))
     if as_json:
-        emit_json(asdict(found))
+        emit_json("energy.replay/1", asdict(found))
         return
     stdout.print(f"{found.seconds:.2f} s, {found.readings} readings {' '.join(found.flags)}".rstrip())
     for source in found.sources:
@@ -76,7 +76,7 @@ def fit_curve(
         show = None if as_json else _progress
         fitted = fit(observe_loads(counters, found.times, clock, seconds=seconds, progress=show))
     if as_json:
-        emit_json(asdict(fitted))
+        emit_json("energy.fit-curve/1", asdict(fitted))
         return
     stdout.print(
         f"{fitted.curve.id}: {fitted.idle_w:.1f} W idle, {fitted.max_w:.1f} W at full load, residual "

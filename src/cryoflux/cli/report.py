@@ -34,7 +34,8 @@ def report(
     if plot is not None:
         plot = draw_attempts(log, plot, caption=total)
     if as_json:
-        emit_json({**attempts_document(log), "drawn": str(plot) if plot is not None else None})
+        drawn = str(plot) if plot is not None else None
+        emit_json("report/1", {**attempts_document(log), "drawn": drawn})
         return
     receipts = (receipt for entry in log.entries() if (receipt := entry.receipt) is not None)
     several = len({attempt.task for attempt in log}) > 1

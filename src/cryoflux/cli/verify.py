@@ -142,7 +142,7 @@ def _verify_claim(path: Path, named: _Named, log_key: Path | None, *, as_json: b
 
     found = report_claim(path, log_key=load_public_key(log_key) if log_key is not None else None, **named)
     if as_json:
-        emit_json(found.to_json())
+        emit_json("verify/1", found.to_json())
     else:
         for check in found.report.checks:
             _print_check(check)
@@ -293,7 +293,7 @@ def verify(
         place, **named, again=again, sections=checks, progress=progress, trust=trust, parent=parent
     )
     if as_json:
-        emit_json(report.to_json())
+        emit_json("verify/1", report.to_json())
     else:
         _print_report(report)
     if not report.ok:

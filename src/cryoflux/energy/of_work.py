@@ -60,7 +60,7 @@ class Measured:
     gross: Energy
     sources: tuple[SourceUse, ...]
     seconds: float
-    cpu_s: float
+    cpu_seconds: float
     """CPU time of the work, with everything that it started"""
     baseline_digest: str
     baseline_state: _BaselineState
@@ -351,7 +351,7 @@ def _measured(
         gross=meter.gross(),
         sources=sources,
         seconds=elapsed_ns / NANO,
-        cpu_s=attribution.cpu_us / 1e6,
+        cpu_seconds=attribution.cpu_us / 1e6,
         baseline_digest=meter.baseline.digest,
         baseline_state=meter.baseline.state([channel.source for channel in meter.channels]),
         counted_by="cgroup" if grouped else "process tree",

@@ -83,8 +83,8 @@ def attempt_document(record: AttemptRecord) -> dict[str, Any]:
         "slice": receipt.training.slice_count if receipt.training else None,
         "stopped_by": receipt.training.stopped_by if receipt.training else None,
         "saved_joules_modelled": record.saved_uj / MICRO,
-        "cpu_s": sum(record.phases.values()),
-        "phases_cpu_s": {phase: round(seconds, 4) for phase, seconds in record.phases.items()},
+        "cpu_seconds": sum(record.phases.values()),
+        "phases_cpu_seconds": {phase: round(seconds, 4) for phase, seconds in record.phases.items()},
         "holdout_loss": record.head_loss,
         "remaining_joules": record.bucket_uj / MICRO,
     }

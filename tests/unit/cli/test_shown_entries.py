@@ -64,7 +64,7 @@ def test_all_entries_are_listed_where_that_is_asked_for(
     lines = run(monkeypatch, capsys, "list", "--intents")
     said = " ".join(lines).split()
     assert [said.count(word) for word in ("announced", "kept", "aborted", "rollback")] == [3, 2, 1, 1]
-    views = json.loads(run(monkeypatch, capsys, "list", "--intents", "--json")[0])
+    views = json.loads(run(monkeypatch, capsys, "list", "--intents", "--json")[0])["entries"]
     assert [view["kind"] for view in views] == [*["intent", "receipt"] * 3, "head"]
     assert "moves of heads" in " ".join(run(monkeypatch, capsys, "list", "--help"))
 
