@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from cryoflux.errors import StateTamperedError, UsageError
-from cryoflux.log_view import open_log
+from cryoflux.log_view import open_log, verify
 from cryoflux.receipts.statement import Cause
+from cryoflux.verification.result import Status
 from synthetic_state import SyntheticState, open_state
 
 
@@ -106,6 +108,17 @@ def test_a_table_has_a_row_an_attempt(pristine: SyntheticState, monkeypatch: pyt
     with pytest.raises(UsageError, match="pandas is not installed") as caught:
         open_log(pristine.path).to_pandas()
     assert "pip install pandas" in caught.value.hint
+
+
+def test_a_report_is_said_in_one_line(pristine: SyntheticState) -> None:
+    report = verify(pristine.path)
+    count = len(report.checks)
+    still = f"; {sum(check.status == 'unknown' for check in report.checks)} open"
+    still = "" if still == "; 0 open" else still
+    assert str(report) == f"{pristine.path}: verified (4 receipts; {count} checks{still})"
+    assert repr(report) == f"<Report {report}>"
+    bad = replace(report, checks=(replace(report.checks[0], status=Status.FAIL, subject="entry 3"),))
+    assert str(bad) == f"{pristine.path}: not verified: entry 3 (4 receipts; 1 checks)"
 
 
 def test_a_log_verifies_itself_and_takes_what_verify_takes(pristine: SyntheticState, tmp_path: Path) -> None:
