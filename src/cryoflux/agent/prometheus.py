@@ -12,9 +12,9 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from cryoflux import __version__
+from cryoflux.energy.account.ledger import Standing
 from cryoflux.energy.interface import Sample
 from cryoflux.energy.local_agent import LocalAgent
-from cryoflux.energy.reservations import ReservationView
 from cryoflux.quantities import MICRO, Energy
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -48,7 +48,7 @@ class Metrics:
     def render(self) -> str:
         """The text, as of now."""
         sample = self._agent.sample()
-        rows = _of_devices(sample) | _of_account(sample, self._agent.views())
+        rows = _of_devices(sample) | _of_account(sample, self._agent.standing())
         rows["cryoflux_self_energy_joules_total"] = self._of_itself(sample.own)
         return "".join(_family(name, rows[name]) for name in METRICS)
 
@@ -74,12 +74,11 @@ def _of_devices(sample: Sample) -> dict[str, list[_Row]]:
     }
 
 
-def _of_account(sample: Sample, views: Iterable[ReservationView]) -> dict[str, list[_Row]]:
-    reserved = [view.reservation.reserved_uj for view in views]
+def _of_account(sample: Sample, standing: Standing) -> dict[str, list[_Row]]:
     return {
         "cryoflux_bucket_joules": [({}, sample.bucket_uj / MICRO)],
-        "cryoflux_reserved_joules": [({}, sum(reserved) / MICRO)],
-        "cryoflux_reservations_open": [({}, len(reserved))],
+        "cryoflux_reserved_joules": [({}, standing.reserved_uj / MICRO)],
+        "cryoflux_reservations_open": [({}, standing.open)],
         "cryoflux_meter_flags": [({"flag": flag}, 1) for flag in sample.flags],
         "cryoflux_build_info": [({"version": __version__}, 1)],
     }

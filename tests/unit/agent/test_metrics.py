@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from cryoflux.agent.prometheus import METRICS, Metrics
+from cryoflux.energy.account.ledger import Standing
 from cryoflux.energy.interface import Sample, SourceSample
 from cryoflux.quantities import Energy, Tier
 
@@ -38,8 +39,8 @@ class Meter:
             flags=("gap", 'odd "flag"'),
         )
 
-    def views(self):
-        return ()
+    def standing(self):
+        return Standing(-1, 5_000_000, 3)
 
 
 def rows(text):
@@ -56,6 +57,8 @@ def test_a_device_of_any_name_and_a_negative_figure_are_read_back_as_they_were()
     assert found["cryoflux_energy_joules_total"] == ({"device": ODD, "tier": "counter"}, 7.0)
     assert found["cryoflux_net_energy_joules"][1] == -2.0
     assert found["cryoflux_bucket_joules"] == ({}, -1e-6)
+    assert found["cryoflux_reserved_joules"] == ({}, 5.0)
+    assert found["cryoflux_reservations_open"] == ({}, 3.0)
     assert found["cryoflux_meter_flags"] == ({"flag": 'odd "flag"'}, 1.0)
 
 
