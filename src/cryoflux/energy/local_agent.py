@@ -27,6 +27,8 @@ from cryoflux.energy.baseline import BaselineState
 from cryoflux.energy.clock import BILLION, Clock, SystemClock
 from cryoflux.energy.interface import Reservation, Sample, Settlement
 from cryoflux.energy.opening import open_meter
+from cryoflux.energy.owner_times import OwnerName, find_owner_times
+from cryoflux.energy.owners import OwnerShares
 from cryoflux.energy.processes import Owner, ProcessTimes, find_owner
 from cryoflux.energy.reservations import PERIOD_NS, REST_PERIOD_NS, OpenReservations, ReservationView
 from cryoflux.energy.sources.cpu_model import CpuModelSource
@@ -109,6 +111,10 @@ class LocalAgent:
             self._reservations = OpenReservations(self._meter, self._proc_root)
             self._self = find_owner(os.getpid(), self._clock.boot_id, self._proc_root)
             self._own = self._own_attribution(watch=served)
+            named = settings.agent.metrics_owners if served else 0
+            self._owners = (
+                OwnerShares(self._meter, find_owner_times(self._proc_root), named) if named else None
+            )
             self._written = self._meter.refresh()
             self._resume()
             if background:
@@ -205,6 +211,10 @@ class LocalAgent:
         if not self._credits:
             return None
         return round(sum(source.power_w - source.idle_w for source in self._meter.powers()) * MICRO)
+
+    def owners(self) -> list[tuple[OwnerName, int]] | None:
+        """Who caused most of the net energy, and how much, µJ; none where nobody is to be named."""
+        return None if self._owners is None else self._owners.read()
 
     def grant(self, uj: int, *, request_id: str, note: str) -> int:
         """Add joules, once per request id; returns what can be taken now, µJ."""
