@@ -312,3 +312,8 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path, clock):
     folder.mkdir(mode=0o500)
     with pytest.raises(StorageError):
         Bucket(folder / "account.db", clock)
+
+
+def test_takes_that_nobody_settles_are_all_on_the_books(tmp_path):
+    report = account_storm.left_open(tmp_path, 30, account_storm.daemon, account_storm.HttpAccount)
+    assert (report["takes"], report["wrong"]) == (30, [])
