@@ -176,6 +176,8 @@ class AgentSettings(_Section):
     """bearer token; required beyond loopback"""
     timeout: Annotated[float, Field(gt=0, le=600)] = 5.0
     """how long an answer of the daemon is waited for, s"""
+    metrics_owners: Annotated[int, Field(ge=0, le=200)] = 20
+    """most owners that ``/metrics`` names with their net energy; 0 for none"""
 
 
 class WitnessSettings(_Section):

@@ -42,6 +42,7 @@ TOO_LOW_OR_HIGH = {
     "baseline_wait_seconds": (-1, 86_401),
     "port": (-1, 65_536),
     "timeout": (0, 601),
+    "metrics_owners": (-1, 201),
     "witness_timeout": (0, 601),
 }
 NO_CHOICE = {
@@ -75,6 +76,7 @@ WITHOUT_FLAG = {
     "host",  # of the daemon: `cryoflux agent --host`
     "port",  # of the daemon: `cryoflux agent --port`
     "socket",  # of the daemon: `cryoflux agent --socket`
+    "metrics_owners",  # of the daemon, and of what scrapes it
     "rapl_zones",  # what this machine is
     "zeusd",  # the same
     "zeus",  # the same
