@@ -1,8 +1,8 @@
 """What a range of receipts comes to, and whether a claim about it holds: exact integers and fractions.
 
 Joules are summed over every attempt, whatever became of it: what a rejected or aborted one cost was spent
-as well. Their interval is judged at the end that is worse for whoever claims: at most is compared with
-the upper end, at least with the lower one.
+as well. Their range is judged at the end that is worse for whoever claims: at most is compared with the
+upper end, at least with the lower one. Where joules are modelled, the ends are what is plausible.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from fractions import Fraction
 
 from cryoflux.claims.expression import Clause, Expression, Operator, Quantity, unit_of
 from cryoflux.errors import VerificationError
-from cryoflux.quantities import NATS, Tier, worst_tier
+from cryoflux.quantities import NATS, RangeKind, Tier, worst_tier
 from cryoflux.receipts.statement import Evaluation, Outcome, Receipt
 
 Value = Fraction | Tier
+_BY_AN_END = {Quantity.JOULES, Quantity.JOULES_LO, Quantity.JOULES_HI, Quantity.ETA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Judged:
     clause: Clause
     value: Value
     holds: bool
+    range_kind: RangeKind | None = None
+    """of what kind the end of the joules is that it was judged by; none where it was by no end"""
 
 
 def add_up(receipts: Iterable[Receipt]) -> Figures:
@@ -135,7 +138,8 @@ def _judge(figures: Figures, clause: Clause) -> Judged:
             why="No receipt of the range says anything that it could be computed from.",
             hint="Claim something else, or another range.",
         )
-    return Judged(clause, value, _holds(value, clause))
+    by_an_end = clause.quantity in _BY_AN_END
+    return Judged(clause, value, _holds(value, clause), figures.tier.range_kind if by_an_end else None)
 
 
 def _eta(figures: Figures, operator: Operator) -> Fraction | None:
@@ -189,4 +193,5 @@ def in_words(judged: Judged) -> str:
     end = ""
     if clause.quantity in {Quantity.JOULES, Quantity.ETA}:
         end = "at most " if clause.operator.wants_little else "at least "
-    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}"
+    plausible = " (plausible, not 95 %)" if judged.range_kind is RangeKind.PLAUSIBLE else ""
+    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{plausible}"

@@ -66,6 +66,7 @@ def _source(source: Source) -> dict[str, Any]:
         "kind": source.kind,
         "tier": str(source.tier),
         "interval": list(source.gain_error),
+        "range_kind": source.tier.range_kind.value,
         "max_power_w": source.max_power_uw / MICRO,
     }
     if isinstance(source, CpuModelSource):
@@ -79,9 +80,10 @@ def _source(source: Source) -> dict[str, Any]:
 
 
 def _problem(problem: Problem, here: Surroundings) -> dict[str, Any]:
+    from cryoflux.energy.processes import allowed_cpus
     from cryoflux.energy.sources.advice import fixes
 
-    fix = list(fixes(problem, here))
+    fix = list(fixes(problem, here, cpus=len(allowed_cpus())))
     return {"name": problem.name, "code": problem.code, "reason": problem.reason, "fix": fix}
 
 
@@ -95,13 +97,19 @@ def _state(folder: Path) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any]) -> None:
+    from cryoflux.quantities import RangeKind
+
     def say(line: str) -> None:
         stdout.print(line, markup=False)
 
     say(report["taken"])
     for source in report["sources"]:
         low, high = source["interval"]
-        say(f"✓ {source['name']}: {source['kind']} joules, {source['tier']}, true value ×{low:g} … ×{high:g}")
+        kind = RangeKind(source["range_kind"]).words
+        say(
+            f"✓ {source['name']}: {source['kind']} joules, {source['tier']}, "
+            f"true value ×{low:g} … ×{high:g} ({kind})"
+        )
         if "curve" in source:
             how = _TDP_SOURCES.get(source["tdp_source"], source["tdp_source"])
             say(f"    power curve {source['curve']}, TDP {source['tdp_w']:.3g} W ({how})")

@@ -32,7 +32,7 @@ def measure(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a command and say what energy it took, source by source, with 95 % intervals.
+    """Run a command and say what energy it took, source by source, and how far off that may be.
 
     The exit code is the command's. The table goes to stderr, so that the command's output stays as it is;
     with --json one line of JSON follows it on stdout.
@@ -79,16 +79,17 @@ def _lines(measured: Measured, code: int) -> list[str]:
     total = f"{_figure(measured.energy):<34}{_figure(measured.machine_net):<34}{measured.gross.joules:.2f} J"
     lines.append(f"{'total':<42}{total}")
     lines.append(
-        f"Net of an idle baseline that is {measured.baseline_state}; intervals hold the truth with 95 %."
-        + _modelled(measured)
+        f"Net of an idle baseline that is {measured.baseline_state}; in brackets: {_brackets(measured)}."
     )
     if measured.energy.flags:
         lines.append(f"flags: {' '.join(measured.energy.flags)}")
     return lines
 
 
-def _modelled(measured: Measured) -> str:
+def _brackets(measured: Measured) -> str:
+    """Of what kind the ranges are: only what was measured has been held against the truth."""
     modelled = [use.name for use in measured.sources if use.tier.value == "modelled"]
     if not modelled:
-        return ""
-    return f" Modelled, not measured: {', '.join(modelled)} (see `cryoflux doctor`)."
+        return "95 % intervals"
+    told = f"of {', '.join(modelled)}, modelled and not measured, what is plausible (see `cryoflux doctor`)"
+    return told if len(modelled) == len(measured.sources) else f"95 % intervals, but {told}"

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from cryoflux.decision.evidence import Z95
-from cryoflux.quantities import MICRO, NANO, Tier, efficiency
+from cryoflux.quantities import MICRO, NANO, RangeKind, Tier, efficiency
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Cause, Evaluation, Outcome, ReceiptStatement
 from cryoflux.receipts.sums import evidence_of
@@ -56,10 +56,12 @@ class Attempt:
     joules: float
     """that it was charged"""
     joules_lo: float
-    """lower end of the 95 % interval"""
+    """lower end of their range"""
     joules_hi: float
     tier: Tier
     """how the joules came about"""
+    range_kind: RangeKind
+    """what both ends say: a 95 % interval, or what is plausible where joules are modelled"""
     eta: float | None
     """Δ per joule"""
     eta_lo: float | None
@@ -114,6 +116,7 @@ def attempt_of(entry: Entry, number: int) -> Attempt | None:
         joules_lo=figure.lo_microjoules / MICRO,
         joules_hi=figure.hi_microjoules / MICRO,
         tier=figure.tier,
+        range_kind=figure.tier.range_kind,
         eta=None if delta is None else efficiency(delta, figure.microjoules),
         eta_lo=None if delta is None else efficiency(delta, figure.hi_microjoules),
         base=receipt.base.digest,

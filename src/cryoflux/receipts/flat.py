@@ -53,6 +53,7 @@ def _energy(receipt: Receipt, delta: float | None) -> dict[str, Any]:
         "tier": figure.tier.value,
         "joules_lo": figure.lo_microjoules / MICRO,
         "joules_hi": figure.hi_microjoules / MICRO,
+        "range_kind": figure.tier.range_kind.value,
         "eta": None if delta is None else efficiency(delta, figure.microjoules),
         "eta_low": None if delta is None else efficiency(delta, figure.hi_microjoules),
     }

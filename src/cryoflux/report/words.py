@@ -65,8 +65,9 @@ def opening_lines(opening: Opening) -> list[str]:
     lines = [f"meter    {tier.value} ({names}), idle {idle:.1f} W, baseline {sample.baseline_state}"]
     if tier is Tier.MODELLED:
         lines.append(
-            "         no energy counter can be read here: every joule below is modelled from CPU time"
+            "         no energy counter can be read here: every joule below is modelled from CPU time,"
         )
+        lines.append("         and its range is what is plausible, no 95 % interval")
         lines.append("         why, and how to get a better one: cryoflux doctor")
     for task in opening.tasks:
         if len(opening.tasks) > 1:
@@ -267,6 +268,7 @@ def _energy(energy: Energy | None) -> dict[str, Any] | None:
         "joules_lo": energy.lo_uj / MICRO,
         "joules_hi": energy.hi_uj / MICRO,
         "tier": energy.tier.value,
+        "range_kind": energy.range_kind.value,
         "flags": list(energy.flags),
     }
 
@@ -278,6 +280,7 @@ def recovered_document(receipt: Receipt) -> dict[str, Any]:
         "joules_spent": receipt.energy.microjoules / MICRO,
         "joules_lo": receipt.energy.lo_microjoules / MICRO,
         "joules_hi": receipt.energy.hi_microjoules / MICRO,
+        "range_kind": receipt.energy.tier.range_kind.value,
         "flags": receipt.energy.flags,
     }
 
@@ -303,6 +306,7 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
         "joules_hi": spent.hi_uj / MICRO if spent else 0.0,
         "tier": spent.tier.value if spent else None,
+        "range_kind": spent.range_kind.value if spent else None,
         "budget_joules": summary.spendable_uj / MICRO,
         "remaining_joules": summary.remaining_uj / MICRO,
         "overhead": _energy(summary.overhead),

@@ -29,7 +29,12 @@ class Bench:
         self.zone = powercap_zone(tmp_path / "powercap", "intel-rapl:0", "package-0")
         self.energy_uj = 0
         self.clock = FakeClock(lambda seconds: self.draw(20.0, seconds))
-        chosen = {"powercap_root": str(tmp_path / "powercap"), "proc_root": str(self.proc.root), **flags}
+        chosen = {
+            "powercap_root": str(tmp_path / "powercap"),
+            "hwmon_root": "/nowhere",
+            "proc_root": str(self.proc.root),
+            **flags,
+        }
         self.settings = load_settings(chosen, environ={}, folder=tmp_path).settings
         self.state = tmp_path / "state"
 
@@ -294,7 +299,8 @@ def test_a_process_killed_in_the_middle_leaves_its_joules_on_the_books(tmp_path)
         from pathlib import Path
         from cryoflux.config import load_settings
         from cryoflux.energy.local_agent import LocalAgent
-        settings = load_settings({{"powercap_root": "/nowhere", "nvml": False}}, environ={{}}).settings
+        chosen = {{"powercap_root": "/nowhere", "hwmon_root": "/nowhere", "nvml": False}}
+        settings = load_settings(chosen, environ={{}}).settings
         agent = LocalAgent(settings, Path({str(tmp_path / "state")!r}))
         agent.grant(10**10, request_id="g", note="")
         taken = agent.take(10**9, request_id="a")
@@ -303,7 +309,9 @@ def test_a_process_killed_in_the_middle_leaves_its_joules_on_the_books(tmp_path)
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
-    settings = load_settings({"powercap_root": "/nowhere", "nvml": False}, environ={}).settings
+    settings = load_settings(
+        {"powercap_root": "/nowhere", "hwmon_root": "/nowhere", "nvml": False}, environ={}
+    ).settings
     agent = LocalAgent(settings, tmp_path / "state", background=False)
     (left,) = agent.views()
     settlement = agent.settle(left.reservation.id)

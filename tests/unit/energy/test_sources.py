@@ -19,7 +19,11 @@ from energy_fakes import FakeClock, FakeNvml, FakeProc, powercap_zone
 
 
 def settings_for(tmp_path, **flags):
-    flags = {"powercap_root": str(tmp_path / "powercap"), "proc_root": str(tmp_path / "proc"), **flags}
+    roots = {
+        name: str(tmp_path / name.removesuffix("_root"))
+        for name in ("powercap_root", "hwmon_root", "proc_root")
+    }
+    flags = roots | flags
     return load_settings(flags, environ={}, folder=tmp_path).settings
 
 

@@ -59,7 +59,6 @@ _MOUNT = (
         " --env ZEUSD_SOCK_PATH=/run/zeusd/zeusd.sock"
     ),
 )
-_TDP = "state the thermal design power of your CPUs: export CRYOFLUX_TDP_W=65"
 _FIXES: dict[str, tuple[str, ...]] = {
     "unreadable-zone": (*_GROUP, _ZEUSD),
     "covered-zone": (*_GROUP, _ZEUSD),
@@ -77,6 +76,14 @@ _FIXES: dict[str, tuple[str, ...]] = {
     ),
     "zeusd-without-cpu": ("zeusd runs where there is no RAPL, or without root: sudo zeusd serve …",),
     "zeusd-remote": ("run zeusd on this machine; into a container, mount its socket",),
+    "hwmon-unreadable": (
+        "have your group read it, until the next restart: sudo chgrp rapl FILE && sudo chmod 0440 FILE",
+    ),
+    "hwmon-unknown-rail": (
+        "on a Jetson, zeus may know it: pip install 'cryoflux[zeus]' && export CRYOFLUX_ZEUS=true",
+    ),
+    "board-with-gpu": ("nothing to do: the GPUs are counted, and the CPUs by the next best source",),
+    "several-boards": ("nothing to do: the next best source is taken",),
     "no-nvml-library": ("pip install nvidia-ml-py",),
     "no-nvidia-driver": ("nothing to do without an NVIDIA GPU; with one, install its driver (nvidia-smi)",),
     "gpu-refused": ("look at `nvidia-smi`; the driver may need a restart",),
@@ -98,15 +105,30 @@ def surroundings(proc_root: str = "/proc", root: str = "/") -> Surroundings:
     return frozenset(found)
 
 
-def fixes(problem: Problem, here: Surroundings) -> tuple[str, ...]:
-    """What to do about one problem, line by line; empty where nothing is known."""
+def fixes(problem: Problem, here: Surroundings, *, cpus: int = 1) -> tuple[str, ...]:
+    """What to do about one problem, line by line; empty where nothing is known.
+
+    Args:
+        problem: what was found.
+        here: what stands between this process and the hardware.
+        cpus: how many logical CPUs may be used.
+    """
     if problem.code != "no-powercap":
         return (*_MOUNT[1:], *_FIXES["unreadable-zone"]) if _shut_in(problem, here) else _known(problem)
     if "virtual machine" in here:
-        return ("this is a virtual machine, and its host does not pass RAPL on", _TDP)
+        return ("this is a virtual machine, and its host does not pass RAPL on", _tdp(cpus))
     if "container" in here:
-        return (*_MOUNT, _TDP)
-    return ("sudo modprobe intel_rapl_msr  # Intel, and AMD since Zen", _TDP)
+        return (*_MOUNT, _tdp(cpus))
+    return ("sudo modprobe intel_rapl_msr  # Intel, and AMD since Zen", _tdp(cpus))
+
+
+def _tdp(cpus: int) -> str:
+    """The setting is shared out by nobody: it is the power of these CPUs, and of no others."""
+    return (
+        f"state the thermal design power of the {cpus} CPUs that may be used here, not of the socket: "
+        f"export CRYOFLUX_TDP_W=W, where W is the processor's TDP × {cpus} / its threads "
+        f"(of an EPYC 9654: 360 × {cpus} / 192 = {360 * cpus / 192:.3g})"
+    )
 
 
 def _known(problem: Problem) -> tuple[str, ...]:
