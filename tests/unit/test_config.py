@@ -76,6 +76,7 @@ WITHOUT_FLAG = {
     "port",  # of the daemon: `cryoflux agent --port`
     "socket",  # of the daemon: `cryoflux agent --socket`
     "rapl_zones",  # what this machine is
+    "hwmon_root",  # the same
     "zeusd",  # the same
     "zeus",  # the same
     "replay",  # the same
