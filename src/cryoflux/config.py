@@ -143,6 +143,8 @@ class EnergySettings(_Section):
     """thermal design power of the CPUs that this machine may use, W; unset for a rough guess"""
     powercap_root: str = "/sys/class/powercap"
     """where RAPL counters are looked for"""
+    hwmon_root: str = "/sys/class/hwmon"
+    """where the board's own power sensors are looked for"""
     rapl_zones: Literal["package", "psys"] = "package"
     """``package``: CPU packages and their memory; ``psys``: the whole platform in their place"""
     zeusd: str = ""

@@ -28,6 +28,7 @@ from waiting import CEILING_S, until
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("CRYOFLUX_")},
     "CRYOFLUX_POWERCAP_ROOT": "/nowhere",
+    "CRYOFLUX_HWMON_ROOT": "/nowhere",
     "CRYOFLUX_NVML": "false",
 }
 

@@ -55,6 +55,7 @@ def test_the_joules_of_a_command_grow_with_its_work_and_its_output_and_code_are_
     assert 0.5 <= found["cpu_s"] < 2
     energy = found["energy"]
     assert 0 < energy["lo_uj"] < energy["uj"] < energy["hi_uj"]
+    assert energy["range_kind"] == "plausible"
     assert energy["tier"] == "modelled"
     assert sum(source["energy"]["uj"] for source in found["sources"]) == energy["uj"]
     little = measured(sys.executable, "-c", "pass")
@@ -69,7 +70,8 @@ def test_a_table_goes_to_stderr_and_says_what_is_modelled() -> None:
     outcome = cryoflux("energy", "measure", "--", "echo", "hello", CRYOFLUX_TDP_W="50")
     assert (outcome.code, outcome.stdout) == (0, "hello\n")
     assert "cpu-model" in outcome.stderr
-    assert "Modelled, not measured" in outcome.stderr
+    assert "in brackets: of cpu-model, modelled and not measured, what is plausible" in outcome.stderr
+    assert "95 %" not in outcome.stderr
 
 
 def test_a_command_that_is_not_there_is_a_clear_error() -> None:

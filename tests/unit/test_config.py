@@ -78,6 +78,7 @@ WITHOUT_FLAG = {
     "socket",  # of the daemon: `cryoflux agent --socket`
     "metrics_owners",  # of the daemon, and of what scrapes it
     "rapl_zones",  # what this machine is
+    "hwmon_root",  # the same
     "zeusd",  # the same
     "zeus",  # the same
     "replay",  # the same

@@ -30,7 +30,10 @@ METRICS: Mapping[str, tuple[str, str]] = {
     ),
     "cryoflux_power_watts": ("gauge", "Gross power of a device over the last second or two."),
     "cryoflux_idle_power_watts": ("gauge", "Frozen idle power of a device."),
-    "cryoflux_net_energy_bound_joules": ("gauge", "95 % interval of the net energy of all devices."),
+    "cryoflux_net_energy_bound_joules": (
+        "gauge",
+        "Both ends of the net energy of all devices: 95 %, or only plausible where one is modelled.",
+    ),
     "cryoflux_bucket_joules": ("gauge", "What can be taken now."),
     "cryoflux_reserved_joules": ("gauge", "What open reservations hold."),
     "cryoflux_reservations_open": ("gauge", "Open reservations."),

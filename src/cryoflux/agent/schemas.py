@@ -40,7 +40,7 @@ from pydantic import (
 from cryoflux.energy.account.refusals import LOG_PATTERN
 from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement, SourceSample
 from cryoflux.energy.reservations import ReservationView
-from cryoflux.quantities import MICRO, Energy, Tier
+from cryoflux.quantities import MICRO, Energy, RangeKind, Tier
 
 # Up to 1 GJ a float of joules still names every single microjoule.
 _Joules = Annotated[
@@ -89,7 +89,7 @@ class ErrorReply(Wire):
 
 
 class EnergyBody(Wire):
-    """Joules with their 95 % interval."""
+    """Joules between two ends: a 95 % interval, or what is plausible where some were modelled."""
 
     joules: float
     uj: int
@@ -97,6 +97,8 @@ class EnergyBody(Wire):
     hi_uj: int
     tier: Tier
     flags: tuple[str, ...]
+    range_kind: RangeKind | None = None
+    """of what kind the two ends are; older daemons leave it to the tier"""
 
     @classmethod
     def of(cls, energy: Energy) -> EnergyBody:
@@ -108,6 +110,7 @@ class EnergyBody(Wire):
             hi_uj=energy.hi_uj,
             tier=energy.tier,
             flags=energy.flags,
+            range_kind=energy.range_kind,
         )
 
     def energy(self) -> Energy:

@@ -3,7 +3,7 @@
 Joules are summed over every attempt, whatever became of it: what a rejected or aborted one cost was spent
 as well. All-in, what runs spent beside their attempts is added, where the range holds whole sessions. An
 interval is judged at the end that is worse for whoever claims: at most is compared with the upper end, at
-least with the lower one.
+least with the lower one. Where joules are modelled, the ends are what is plausible.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from fractions import Fraction
 
 from cryoflux.claims.expression import INTERVALS, Clause, Expression, Operator, Quantity, unit_of
 from cryoflux.errors import VerificationError
-from cryoflux.quantities import NATS, Tier, worst_tier
+from cryoflux.quantities import NATS, RangeKind, Tier, worst_tier
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Evaluation, Outcome, Receipt
 
 Value = Fraction | Tier
 _ALL_IN = frozenset({Quantity.ALL_IN_JOULES, Quantity.ALL_IN_ETA})
+_BY_AN_END = INTERVALS | {Quantity.JOULES_LO, Quantity.JOULES_HI}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Judged:
     clause: Clause
     value: Value
     holds: bool
+    range_kind: RangeKind | None = None
+    """of what kind the end of the joules is that it was judged by; none where it was by no end"""
 
 
 def add_up(told: Iterable[Receipt | Session]) -> Figures:
@@ -164,7 +167,8 @@ def _judge(figures: Figures, clause: Clause) -> Judged:
             why="No receipt of the range says anything that it could be computed from.",
             hint="Claim something else, or another range.",
         )
-    return Judged(clause, value, _holds(value, clause))
+    by_an_end = clause.quantity in _BY_AN_END
+    return Judged(clause, value, _holds(value, clause), figures.tier.range_kind if by_an_end else None)
 
 
 def _eta(delta: Fraction | None, ends: tuple[int, int], operator: Operator) -> Fraction | None:
@@ -218,4 +222,5 @@ def in_words(judged: Judged) -> str:
     end = ""
     if clause.quantity in INTERVALS:
         end = "at most " if clause.operator.wants_little else "at least "
-    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}"
+    plausible = " (plausible, not 95 %)" if judged.range_kind is RangeKind.PLAUSIBLE else ""
+    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{plausible}"

@@ -43,6 +43,7 @@ class ClaimReport:
                 "value": spelt(found.value),
                 "shown": shown(found.clause.quantity, found.value),
                 "holds": found.holds,
+                "range_kind": found.range_kind.value if found.range_kind else None,
             }
             for found in self.judged
         ]

@@ -32,7 +32,7 @@ def measure(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a command and say what energy it took, source by source, with 95 % intervals.
+    """Run a command and say what energy it took, source by source, and how far off that may be.
 
     The exit code is the command's. The table goes to stderr, so that the command's output stays as it is;
     with --json one line of JSON follows it on stdout.
@@ -79,15 +79,16 @@ def _print(measured: Measured, code: int) -> None:
     figures = map(_figure, (measured.energy, measured.machine_net))
     stderr.table([_HEADING, *rows, ["total", "", *figures, f"{measured.gross.joules:.2f} J"]], _RIGHT)
     stderr.print(
-        f"Net of an idle baseline that is {measured.baseline_state}; intervals hold the truth with 95 %."
-        + _modelled(measured)
+        f"Net of an idle baseline that is {measured.baseline_state}; in brackets: {_brackets(measured)}."
     )
     if measured.energy.flags:
         stderr.print(f"flags: {' '.join(measured.energy.flags)}")
 
 
-def _modelled(measured: Measured) -> str:
+def _brackets(measured: Measured) -> str:
+    """Of what kind the ranges are: only what was measured has been held against the truth."""
     modelled = [use.name for use in measured.sources if use.tier.value == "modelled"]
     if not modelled:
-        return ""
-    return f" Modelled, not measured: {', '.join(modelled)} (see `cryoflux doctor`)."
+        return "95 % intervals"
+    told = f"of {', '.join(modelled)}, modelled and not measured, what is plausible (see `cryoflux doctor`)"
+    return told if len(modelled) == len(measured.sources) else f"95 % intervals, but {told}"

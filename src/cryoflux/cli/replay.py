@@ -28,11 +28,12 @@ def replay(
     from cryoflux.energy.baseline import load_baseline
     from cryoflux.energy.trace import read_trace
     from cryoflux.energy.trace_totals import replay_trace
+    from cryoflux.quantities import named_ranges
 
     folder = Path(load_settings({"state": state}).settings.run.state)
     found = replay_trace(read_trace(trace), load_baseline(folder / "baseline.json"))
     if as_json:
-        emit_json(asdict(found))
+        emit_json(named_ranges(asdict(found)))
         return
     stdout.print(f"{found.seconds:.2f} s, {found.readings} readings {' '.join(found.flags)}".rstrip())
     for source in found.sources:
@@ -42,6 +43,8 @@ def replay(
             f"  {' '.join(source.gross.flags)}".rstrip(),
             markup=False,
         )
+    kinds = dict.fromkeys(source.gross.range_kind.words for source in found.sources)
+    stdout.print(f"in brackets: {', '.join(kinds)}")
 
 
 def _figure(energy: Energy) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cryoflux.report.picture import Point
 
 _MARKS = {"kept": "✓", "undecided": "?"}
-_FIELDS = ("number", "kept", "outcome", "joules", "joules_lo", "joules_hi", "tier", "delta")
+_FIELDS = ("number", "kept", "outcome", "joules", "joules_lo", "joules_hi", "tier", "range_kind", "delta")
 
 
 def report(
@@ -27,7 +27,7 @@ def report(
     """Energy, Δ and η of every attempt, as a table or a picture."""
     from cryoflux.config import load_settings
     from cryoflux.log_view import open_log
-    from cryoflux.quantities import MICRO, format_efficiency
+    from cryoflux.quantities import MICRO, RangeKind, format_efficiency
     from cryoflux.report.picture import draw_attempts, points_of
 
     attempts = list(open_log(load_settings({"state": state}).settings.run.state))
@@ -50,6 +50,11 @@ def report(
         unit = attempt.unit or ""
         eta = format_efficiency(delta, round(attempt.joules * MICRO), unit)
         stdout.print(f"{begun} Δ {delta:+.4f} ± {half:.4f} {unit}  {energy}  {eta}", markup=False)
+    if any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in attempts):
+        stdout.print(
+            "Modelled joules: the range is what is plausible, no 95 % interval; the same work costs more"
+        )
+        stdout.print("alone than beside a neighbour, so compare runs only at the same load by others.")
     if plot is not None:
         stdout.print(f"drawn    {plot}", markup=False)
 

@@ -28,7 +28,7 @@ from cryoflux.energy.of_functions import measured_calls
 from cryoflux.energy.opening import open_meter, own_time_meter
 from cryoflux.energy.processes import CpuTimes, OwnTimes, ProcessTimes, find_owner
 from cryoflux.errors import CryoFluxError, MeterError, UsageError
-from cryoflux.quantities import NANO, Energy, Tier
+from cryoflux.quantities import NANO, Energy, RangeKind, Tier, named_ranges
 
 _BaselineState = Literal["settled", "unsettled", "modelled"]
 _LEARN = "While nothing else runs, type: cryoflux energy baseline --learn --state ~/.local/state/cryoflux"
@@ -55,7 +55,7 @@ class Measured:
     """What a piece of work cost."""
 
     energy: Energy
-    """net energy that the work caused, signed, with its 95 % interval"""
+    """net energy that the work caused, signed"""
     machine_net: Energy
     gross: Energy
     sources: tuple[SourceUse, ...]
@@ -68,13 +68,14 @@ class Measured:
     """how it is known whose CPU time it was"""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same in plain values, for JSON: energies in µJ, with their intervals, tier and flags."""
-        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+        """The same in plain values, for JSON: energies in µJ with both ends, their kind, tier and flags."""
+        return named_ranges(json.loads(json.dumps(asdict(self))))  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
         e = self.energy
         interval = f"[{e.lo_uj / 1e6:.1f}, {e.hi_uj / 1e6:.1f}]"
-        return f"{e.joules:.1f} J {interval} ({e.tier}) in {self.seconds:.1f} s"
+        how = e.tier if e.range_kind is RangeKind.INTERVAL_95 else f"{e.tier}, {e.range_kind.words}"
+        return f"{e.joules:.1f} J {interval} ({how}) in {self.seconds:.1f} s"
 
 
 def default_state() -> Path:

@@ -47,7 +47,7 @@ def opening_lines(opening: Opening, *, verbose: bool = False) -> list[str]:
     sample, several = opening.sample, len(opening.tasks) > 1
     modelled = sample.net.tier is Tier.MODELLED
     names = ", ".join(source.name for source in sample.sources)
-    unmeasured = "modelled from CPU time: nothing measures here (see cryoflux doctor)"
+    unmeasured = "modelled from CPU time, ranges are plausible: see cryoflux doctor"
     lines = [f"meter    {unmeasured if modelled else f'{sample.net.tier.value} ({names})'}"]
     if verbose:
         idle = sample.idle_cpu_w + sample.idle_gpu_w
@@ -237,6 +237,7 @@ def _energy(energy: Energy | None) -> dict[str, Any] | None:
         "joules_lo": energy.lo_uj / MICRO,
         "joules_hi": energy.hi_uj / MICRO,
         "tier": energy.tier.value,
+        "range_kind": energy.range_kind.value,
         "flags": list(energy.flags),
     }
 
@@ -248,6 +249,7 @@ def recovered_document(receipt: Receipt) -> dict[str, Any]:
         "joules_spent": receipt.energy.microjoules / MICRO,
         "joules_lo": receipt.energy.lo_microjoules / MICRO,
         "joules_hi": receipt.energy.hi_microjoules / MICRO,
+        "range_kind": receipt.energy.tier.range_kind.value,
         "flags": receipt.energy.flags,
     }
 
@@ -273,6 +275,7 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
         "joules_hi": spent.hi_uj / MICRO if spent else 0.0,
         "tier": spent.tier.value if spent else None,
+        "range_kind": spent.range_kind.value if spent else None,
         "budget_joules": summary.spendable_uj / MICRO,
         "remaining_joules": summary.remaining_uj / MICRO,
         "overhead": _energy(summary.overhead),

@@ -21,6 +21,7 @@ from cryoflux.errors import MeterError, StateError, StateTamperedError
 @pytest.fixture(autouse=True)
 def _plain_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("CRYOFLUX_POWERCAP_ROOT", str(tmp_path / "powercap"))
+    monkeypatch.setenv("CRYOFLUX_HWMON_ROOT", str(tmp_path / "hwmon"))
     monkeypatch.setenv("CRYOFLUX_NVML", "false")
     monkeypatch.chdir(tmp_path)
 

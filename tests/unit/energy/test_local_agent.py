@@ -316,7 +316,8 @@ def test_a_process_killed_in_the_middle_leaves_its_joules_on_the_books(tmp_path)
         from pathlib import Path
         from cryoflux.config import load_settings
         from cryoflux.energy.local_agent import LocalAgent
-        settings = load_settings({{"powercap_root": "/nowhere", "nvml": False}}, environ={{}}).settings
+        chosen = {{"powercap_root": "/nowhere", "hwmon_root": "/nowhere", "nvml": False}}
+        settings = load_settings(chosen, environ={{}}).settings
         agent = LocalAgent(settings, Path({str(tmp_path / "state")!r}))
         agent.grant(10**10, request_id="g", note="")
         taken = agent.take(10**9, request_id="a")
@@ -325,7 +326,9 @@ def test_a_process_killed_in_the_middle_leaves_its_joules_on_the_books(tmp_path)
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
-    settings = load_settings({"powercap_root": "/nowhere", "nvml": False}, environ={}).settings
+    settings = load_settings(
+        {"powercap_root": "/nowhere", "hwmon_root": "/nowhere", "nvml": False}, environ={}
+    ).settings
     agent = LocalAgent(settings, tmp_path / "state", background=False)
     (left,) = agent.views()
     settlement = agent.settle(left.reservation.id)

@@ -14,6 +14,7 @@ from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Problem, Source
 from cryoflux.energy.processes import MachineTimes, VisibleTimes
 from cryoflux.energy.sources.cpu_model import CpuModelSource, tdp_here
+from cryoflux.energy.sources.hwmon import find_hwmon
 from cryoflux.energy.sources.nvml import find_gpus
 from cryoflux.energy.sources.rapl import find_rapl
 from cryoflux.energy.sources.replay import find_replay
@@ -74,18 +75,24 @@ def find_sources(
         times = VisibleTimes(chosen.proc_root)
         reason = f"{chosen.proc_root}/stat holds zeros, so only the processes that can be seen here count"
         blind.append(Problem("cpu time", reason, "busy-time-unseen"))
-    cpus, problems = _of_cpus(chosen, times, clock, frozen_idle_uw)
     devices, why = _devices(chosen, clock, nvml)
+    try:
+        gpus = any(device.kind == "gpu" for device in devices)
+        cpus, problems = _of_cpus(chosen, times, clock, frozen_idle_uw, gpus=gpus)
+    except MeterError:
+        FoundSources(tuple(devices), times, ()).close()
+        raise
     if any(device.kind == "cpu" for device in devices):
-        # zeus counts the CPUs of a system on a chip: a model of them beside it would count them twice.
-        cpus = [source for source in cpus if source.tier is not Tier.MODELLED]
+        # zeus counts the CPUs of a system on a chip: a model of them, or the board, would count them twice.
+        FoundSources(tuple(s for s in cpus if s.tier is not Tier.COUNTER), times, ()).close()
+        cpus = [source for source in cpus if source.tier is Tier.COUNTER]
     return FoundSources((*cpus, *devices), times, (*problems, *why, *blind))
 
 
 def _of_cpus(
-    chosen: EnergySettings, times: MachineTimes, clock: Clock, frozen_idle_uw: int | None
+    chosen: EnergySettings, times: MachineTimes, clock: Clock, frozen_idle_uw: int | None, *, gpus: bool
 ) -> tuple[list[Source], list[Problem]]:
-    """Readable counters first, then those that zeusd reads for us, then the model."""
+    """Readable counters, else those that zeusd reads for us, else the board's sensors, else the model."""
     rapl, problems = find_rapl(chosen.powercap_root, clock, zones=chosen.rapl_zones)
     if rapl:
         return [*rapl], problems
@@ -97,6 +104,10 @@ def _of_cpus(
             # What zeusd serves is what may not be read here: it does not flow unseen.
             return [*served], why
         problems += why
+    sensors, why = find_hwmon(chosen.hwmon_root, clock, gpus=gpus)
+    problems += why
+    if sensors:
+        return [*sensors], problems
     if times.read() is None:
         raise MeterError(
             f"{chosen.proc_root}/stat cannot be read, and there is no RAPL counter.",
