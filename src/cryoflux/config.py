@@ -115,8 +115,8 @@ class AttemptSettings(_Section):
     """the other limit of training; joules are the first"""
     slice_size: Annotated[int, Field(ge=1)] | None = None
     """most training examples of one attempt"""
-    cache_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
-    """most disk space for activations that are kept between attempts, MB"""
+    cache_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 256
+    """most disk space of the cache between runs, MB; a run keeps what is beyond that for itself"""
 
 
 class DecisionSettings(_Section):

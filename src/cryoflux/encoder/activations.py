@@ -43,7 +43,7 @@ class Activations:
             if 0 < at <= depth
         }
         self._opened: dict[int, Prefix] = {}
-        """held, because the cache may evict a file to make room for a deeper one"""
+        """held, because the cache may let go of one to make room for a deeper one"""
 
     def lengths(self, indices: Sequence[int]) -> list[int]:
         """Tokens of some texts."""
@@ -58,7 +58,11 @@ class Activations:
         if depth not in self._opened:
             encoder, source = self._encoder, self._source
             self._opened[depth] = source.cache.open(
-                self.keys[depth], source.tokens, encoder.layout.hidden, encoder.backend
+                self.keys[depth],
+                source.tokens,
+                encoder.layout.hidden,
+                encoder.backend,
+                passing=depth < self.depth,
             )
         return self._opened[depth]
 
@@ -69,6 +73,14 @@ class Activations:
         if self.depth not in self._opened and not self._source.cache.has(self.keys[self.depth]):
             return list(indices)  # asking makes no room, so that it evicts nothing
         return self._prefix(self.depth).missing(indices)
+
+    def absent(self, indices: Sequence[int]) -> int:
+        """How many of some texts were never computed: for estimates, because nothing is checked."""
+        if not self.depth:
+            return 0
+        if self.depth not in self._opened and not self._source.cache.has(self.keys[self.depth]):
+            return len(indices)
+        return self._prefix(self.depth).absent(indices)
 
     def prepare(self, indices: Sequence[int], between: Callable[[int, int], None]) -> None:
         """Compute what is missing of some texts.
@@ -84,6 +96,9 @@ class Activations:
             between(done, len(missing))
             self._compute([missing[i] for i in group])
             done += len(group)
+        if done:  # writing has touched them all
+            for at, key in sorted(self.keys.items()):
+                self._source.cache.touch(key, passing=at < self.depth)
 
     def _compute(self, batch: list[int]) -> None:
         start = self._nearest(batch)

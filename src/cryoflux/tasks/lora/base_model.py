@@ -15,6 +15,7 @@ __all__ = [
     "EMBEDDED_SHA256",
     "BaseModel",
     "check_tokens",
+    "is_embedded",
     "load_base",
     "resolve",
     "source_digest",
@@ -96,13 +97,18 @@ def source_digest(name: str) -> str:
     return _weights_digest(name, resolve(name))
 
 
+def is_embedded(name: str) -> bool:
+    """Whether a name is that of the model which comes with the training extra."""
+    return name in {EMBEDDED, f"sentence-transformers/{EMBEDDED}"}
+
+
 def resolve(name: str) -> Path:
     """The folder with the files of a model: installed, given, or fetched from the hub.
 
     Raises:
         ModelError: it is unknown or unreachable.
     """
-    if name in {EMBEDDED, f"sentence-transformers/{EMBEDDED}"}:
+    if is_embedded(name):
         return _embedded()
     if Path(name).is_dir():
         return Path(name)

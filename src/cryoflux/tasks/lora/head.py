@@ -25,6 +25,7 @@ from cryoflux.evaluation.scoring import EncoderScorer, Scorer, TransformersScore
 from cryoflux.registry.shards import read_tensors, shard_names
 from cryoflux.registry.versions import Version
 from cryoflux.tasks.lora.lean import TrainingMaterial
+from cryoflux.tasks.lora.libraries import quieten_transformers
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.pool import Pool
 
@@ -57,7 +58,7 @@ class HeadModel:
         self.pool = pool
         self._data = data
         self._max_tokens = next(iter(recipes.values())).max_tokens
-        self._token_cache = TokenCache(cache / "tokens")
+        self._token_cache = TokenCache(cache / "tokens", quieten_transformers)
         self._prefixes = PrefixCache(cache / "prefix", cache_bytes)
         self._tokens: dict[str, Tokens] = {}
         self._labels: dict[str, torch.Tensor] = {}
@@ -140,6 +141,7 @@ class HeadModel:
         version = version or self.version
         _, _, labels = self.examples(part)
         if self.layout is None:
+            quieten_transformers()
             folder, examples = version.folder, self._data.examples(part)
             return TransformersScorer(folder, examples, max_tokens=self._max_tokens, device=self.device)
         encoder = self._encoder(self.layout, Backend.F64)
@@ -200,7 +202,7 @@ class HeadModel:
         material = self.material(recipe, drawn)
         source = Activations(material.encoder, material.entries, material.sets, part.layers - upper)
         wanted = [*material.screen, *material.seen, *material.fresh]
-        missing = len(source.missing(wanted)) * (part.layers - upper) * layer
+        missing = source.absent(wanted) * (part.layers - upper) * layer
         steps = recipe.steps_for(len(wanted))
         looks = 1 + len(recipe.scales.split())
         trained = steps * (3 * recipe.batch_size * each + _STEP_GFLOP)
