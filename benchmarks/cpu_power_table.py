@@ -88,7 +88,7 @@ def _each(text: str, prefix: str, smt: int = 2) -> dict[str, int]:
 
 
 _FAMILIES = (
-    Family("EPYC 9704 and 8004 (Bergamo, Siena)", "AuthenticAMD", ("25", "160"), 1.25, _each(
+    Family("EPYC 9704 and 8004 (Bergamo and Siena)", "AuthenticAMD", ("25", "160"), 1.25, _each(
         "9754:128 9734:112 8534p:64 8534pn:64 8434p:48 8434pn:48 8324p:32 8324pn:32 8224p:24 8224pn:24"
         " 8124p:16 8124pn:16 8024p:8 8024pn:8", "epyc ")),
     Family("Threadripper 7000 (Storm Peak)", "AuthenticAMD", ("25", "24"), 1.1, {
@@ -200,17 +200,8 @@ def family_rows(models: list[Row]) -> list[str]:
         each_w = [row.tdp_w / int(row.threads) for row in counted]
         tenths = statistics.quantiles(each_w, n=10, method="inclusive")
         figures = [f"{w:.2f}" for w in (tenths[0], statistics.median(each_w), tenths[-1])]
-        fields = [
-            family.vendor,
-            *family.numbers,
-            family.name,
-            str(len(counted)),
-            *figures,
-            f"{family.limit:g}",
-        ]
-        lines.append(
-            ",".join([f'"{field}"' if "," in field else field for field in fields] + [family.words, "models"])
-        )
+        names = [family.vendor, *family.numbers, family.name, str(len(counted))]
+        lines.append(",".join([*names, *figures, f"{family.limit:g}", family.words, "models"]))
     return lines
 
 

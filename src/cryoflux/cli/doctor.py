@@ -25,18 +25,20 @@ def doctor(state: StateOption = None, as_json: JsonOption = False) -> None:
     from cryoflux.config import load_settings
     from cryoflux.energy.clock import SystemClock
     from cryoflux.energy.sources.advice import next_step, surroundings
+    from cryoflux.energy.sources.cpu_model import CpuModelSource
     from cryoflux.energy.sources.discovery import find_sources
 
     settings = load_settings({"state": state}).settings
     frozen_idle_uw = _frozen_idle_uw(Path(settings.run.state))
     found = find_sources(settings, SystemClock(settings.energy.proc_root), frozen_idle_uw=frozen_idle_uw)
     here = surroundings(settings.energy.proc_root)
+    modelled = sum(source.cpus for source in found.sources if isinstance(source, CpuModelSource))
     try:
         report = {
             "taken": next_step(found.sources, found.problems, here),
             "surroundings": sorted(here),
             "sources": [_source(source) for source in found.sources],
-            "problems": [_problem(problem, here) for problem in found.problems],
+            "problems": [_problem(problem, here, modelled) for problem in found.problems],
             "packages": {name: importlib.util.find_spec(name) is not None for name in _PACKAGES},
             "state": _state(Path(settings.run.state)),
         }
@@ -79,11 +81,10 @@ def _source(source: Source) -> dict[str, Any]:
     return shown
 
 
-def _problem(problem: Problem, here: Surroundings) -> dict[str, Any]:
-    from cryoflux.energy.processes import allowed_cpus
+def _problem(problem: Problem, here: Surroundings, modelled: int) -> dict[str, Any]:
     from cryoflux.energy.sources.advice import fixes
 
-    fix = list(fixes(problem, here, cpus=len(allowed_cpus())))
+    fix = list(fixes(problem, here, cpus=modelled))
     return {"name": problem.name, "code": problem.code, "reason": problem.reason, "fix": fix}
 
 

@@ -51,7 +51,9 @@ def report(
         eta = format_efficiency(delta, round(attempt.joules * MICRO), unit)
         stdout.print(f"{begun} Δ {delta:+.4f} ± {half:.4f} {unit}  {energy}  {eta}", markup=False)
     if any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in attempts):
-        stdout.print("Modelled joules: the range is what is plausible, no 95 % interval; the same work costs more")
+        stdout.print(
+            "Modelled joules: the range is what is plausible, no 95 % interval; the same work costs more"
+        )
         stdout.print("alone than beside a neighbour, so compare runs only at the same load by others.")
     if plot is not None:
         stdout.print(f"drawn    {plot}", markup=False)

@@ -88,6 +88,16 @@ def test_a_counter_has_a_95_percent_interval(tmp_path):
     assert json.loads(doctor("--json"))["sources"][0]["range_kind"] == "interval-95"
 
 
+def test_beside_a_sensor_of_the_board_no_tdp_is_asked_for(tmp_path):
+    meter = tmp_path / "hwmon/hwmon0"
+    meter.mkdir(parents=True)
+    (meter / "name").write_text("power_meter\n")
+    (meter / "power1_average").write_text("90000000\n")
+    text = doctor()
+    assert text.startswith("CPU joules come from hwmon:power_meter (power-integrated); better: a counter")
+    assert "TDP" not in text
+
+
 def test_the_tdp_is_shown_with_where_it_is_from(monkeypatch):
     (source,) = json.loads(doctor("--json"))["sources"]
     assert source["tdp_w"] > 0
@@ -101,7 +111,7 @@ def test_the_tdp_is_shown_with_where_it_is_from(monkeypatch):
 @pytest.mark.parametrize("here", [frozenset(), frozenset({"virtual machine"}), frozenset({"container"})])
 @pytest.mark.parametrize("code", CODES)
 def test_every_problem_has_a_fix_wherever_it_is_met(code, here):
-    lines = fixes(Problem("x", "y", code), here)
+    lines = fixes(Problem("x", "y", code), here, cpus=2)
     assert lines
     assert not [line for line in lines if "\n" in line]
 

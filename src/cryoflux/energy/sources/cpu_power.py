@@ -8,7 +8,6 @@ from __future__ import annotations
 
 __all__ = ["FAMILIES", "MODELS", "FamilyRow", "ModelRow", "brand_key", "find_family", "find_model"]
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +57,7 @@ def brand_key(name: str) -> str:
 def find_model(name: str) -> ModelRow | None:
     """The row of exactly that name."""
     key = brand_key(name)
-    table = MODELS.read_text("utf-8")
+    table = MODELS.read_text("utf-8").partition("\nname,")[2]
     start = table.find(f"\n{key},") + 1
     if not key or not start:
         return None
@@ -69,10 +68,11 @@ def find_model(name: str) -> ModelRow | None:
 def find_family(vendor: str, family: str, model: str, name: str = "") -> FamilyRow | None:
     """The first row of these numbers, some of which are told apart by a word in the name."""
     with FAMILIES.open(encoding="utf-8") as stream:
-        for row in csv.DictReader(line for line in stream if not line.startswith("#")):
-            models, words = row["models"].split(), row["words"].split(";")
-            same = (vendor, family) == (row["vendor"], row["family"]) and (model in models or models == ["*"])
-            if same and any(word in name for word in words):
-                figures = (float(row[column]) for column in ("low_w", "median_w", "high_w", "limit"))
-                return FamilyRow(row["name"], int(row["models_known"]), *figures)
+        for line in stream:
+            if not line.startswith(f"{vendor},{family},"):
+                continue
+            _, _, models, title, known, *figures, words, _ = line.split(",")
+            numbered = model in models.split() or models == "*"
+            if numbered and any(word in name for word in words.split(";")):
+                return FamilyRow(title, int(known), *map(float, figures))
     return None

@@ -106,6 +106,8 @@ def test_two_sockets_have_twice_the_power_of_one():
         ("EPYC,360", "family"),
         ("9654", "family"),
         ("#", "family"),
+        ("name", "family"),
+        ("# name", "family"),
     ],
 )
 def test_a_name_is_known_whole_or_not_at_all(name, found):
