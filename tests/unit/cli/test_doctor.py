@@ -94,9 +94,7 @@ def test_beside_a_sensor_of_the_board_no_tdp_is_asked_for(tmp_path):
     (meter / "name").write_text("power_meter\n")
     (meter / "power1_average").write_text("90000000\n")
     text = doctor()
-    assert text.startswith(
-        "CPU joules come from hwmon:power_meter (power-integrated); a counter would be better"
-    )
+    assert text.startswith("CPU joules come from hwmon:power_meter (power-integrated); better: a counter")
     assert "TDP" not in text
 
 
