@@ -14,7 +14,7 @@ from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Problem, Source
 from cryoflux.energy.processes import MachineTimes, VisibleTimes
 from cryoflux.energy.sources.cpu_model import CpuModelSource, tdp_here
-from cryoflux.energy.sources.nvml import find_gpus
+from cryoflux.energy.sources.nvml import GpuSearch
 from cryoflux.energy.sources.rapl import find_rapl
 from cryoflux.energy.sources.replay import find_replay
 from cryoflux.energy.sources.zeusd import find_zeusd, zeusd_address
@@ -31,6 +31,8 @@ class FoundSources:
     problems: tuple[Problem, ...]
     said: tuple[str, ...] = ()
     """flags of all figures from these sources"""
+    gpus: GpuSearch | None = None
+    """finds GPUs that come later; none where they are not wanted"""
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -75,11 +77,12 @@ def find_sources(
         reason = f"{chosen.proc_root}/stat holds zeros, so only the processes that can be seen here count"
         blind.append(Problem("cpu time", reason, "busy-time-unseen"))
     cpus, problems = _of_cpus(chosen, times, clock, frozen_idle_uw)
-    devices, why = _devices(chosen, clock, nvml)
+    search = GpuSearch(clock, nvml, proc_root=chosen.proc_root) if chosen.nvml else None
+    devices, why = _devices(chosen, clock, search)
     if any(device.kind == "cpu" for device in devices):
         # zeus counts the CPUs of a system on a chip: a model of them beside it would count them twice.
         cpus = [source for source in cpus if source.tier is not Tier.MODELLED]
-    return FoundSources((*cpus, *devices), times, (*problems, *why, *blind))
+    return FoundSources((*cpus, *devices), times, (*problems, *why, *blind), gpus=search)
 
 
 def _of_cpus(
@@ -114,11 +117,13 @@ def _cpuinfo(proc_root: str) -> str:
         return ""
 
 
-def _devices(chosen: EnergySettings, clock: Clock, nvml: Any | None) -> tuple[list[Source], list[Problem]]:
+def _devices(
+    chosen: EnergySettings, clock: Clock, search: GpuSearch | None
+) -> tuple[list[Source], list[Problem]]:
     sources: list[Source] = []
     problems: list[Problem] = []
-    if chosen.nvml:
-        gpus, problems = find_gpus(clock, nvml, proc_root=chosen.proc_root)
+    if search is not None:
+        gpus, problems = search.look()
         sources += gpus
     else:
         problems.append(Problem("nvml", "switched off by the setting nvml", "nvml-off"))
