@@ -214,15 +214,19 @@ class Attribution:
         """What a block is charged, or by what it is shared."""
         net = net_between(block.mark, mark, channel)
         if channel.source.kind == "gpu":
-            return self._of_device(net, channel, block, gone=gone)
+            users = users_of(channel, self._now)
+            # While the device does not answer, those who were there before are.
+            users = block.users if users is None and mark.waits_for else users
+            return self._of_device(net, users, block, gone=gone)
         now_us = busy_us_of(channel, self._now)
         if gone or now_us is None or block.busy_us is None:
             self._flags.add("unattributed")
             return net.anywhere_up_to()
         return _Shared(net, self._own_us - block.own_us, now_us - block.busy_us)
 
-    def _of_device(self, net: ErrorTerms, channel: Channel, block: _Block, *, gone: bool) -> ErrorTerms:
-        users = users_of(channel, self._now)
+    def _of_device(
+        self, net: ErrorTerms, users: Mapping[int, int] | None, block: _Block, *, gone: bool
+    ) -> ErrorTerms:
         if users is None or (not users and self._opened()):
             return self._of_hidden(net, block)
         if gone:
