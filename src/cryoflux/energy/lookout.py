@@ -6,7 +6,7 @@ it, and there is one at a time.
 
 from __future__ import annotations
 
-__all__ = ["FOUND_LATE", "Found", "Lookout", "Unseen"]
+__all__ = ["FOUND_LATE", "LateGpus", "Lookout", "Unseen"]
 
 import logging
 import random
@@ -43,7 +43,7 @@ class Unseen:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LateGpus:
     """What a look found."""
 
     sources: tuple[tuple[Source, Idle], ...]
@@ -79,12 +79,12 @@ class Lookout:
         self._times = times
         self._clock = clock
         self._looked_ns = looked_ns
-        self._found: list[Found] = []
+        self._found: list[LateGpus] = []
         self._lock = threading.Lock()
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def found(self, now_ns: int) -> Found | None:
+    def found(self, now_ns: int) -> LateGpus | None:
         """What a look has found that nobody has been told of yet; begins the next one where it is due."""
         if self._thread is not None and self._thread.is_alive():
             return None
@@ -103,11 +103,11 @@ class Lookout:
             sources, problems = self._search.look()
             if sources or problems:
                 idles = [(source, self._idle(source)) for source in sources]
-                self._keep(Found(tuple(idles), tuple(problems), since_ns))
+                self._keep(LateGpus(tuple(idles), tuple(problems), since_ns))
         except Exception:  # noqa: BLE001 - whatever a driver does, it must not end the work that is measured
             _LOG.warning("looking for GPUs failed", exc_info=True)
 
-    def _keep(self, found: Found) -> None:
+    def _keep(self, found: LateGpus) -> None:
         with self._lock:
             if not self._closed:
                 self._found.append(found)
@@ -131,6 +131,6 @@ class Lookout:
             _close(one)
 
 
-def _close(found: Found) -> None:
+def _close(found: LateGpus) -> None:
     for source, _ in found.sources:
         source.close()

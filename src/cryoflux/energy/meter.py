@@ -22,7 +22,7 @@ from cryoflux.energy.channels import Channel, Snapshot, gross_of, gross_total, n
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.drift import Drift
 from cryoflux.energy.interface import Source, SourceSample
-from cryoflux.energy.lookout import FOUND_LATE, Found, Lookout, Unseen
+from cryoflux.energy.lookout import FOUND_LATE, LateGpus, Lookout, Unseen
 from cryoflux.energy.processes import CpuTimes, MachineTimes
 from cryoflux.energy.trace import TraceWriter
 from cryoflux.energy.window import Accumulator, Mark
@@ -149,7 +149,7 @@ class Meter:
             self._read_again.notify_all()
             return now
 
-    def _take_in(self, found: Found | None) -> None:
+    def _take_in(self, found: LateGpus | None) -> None:
         """Meter what was found late from now on."""
         if found is None:
             return

@@ -100,7 +100,10 @@ def test_on_a_machine_that_tells_its_users_nothing_is_hidden_and_nothing_flagged
     for name, listed, expected_j in (("own", [PID], 6 * NET_W), ("other", [STRANGER], 0), ("rest", [], 0)):
         bench = GpuBench(tmp_path / name)
         bench.in_machine_namespace()
+        bench.proc.process(STRANGER, 0.1)  # another user's: its files may not be read
         bench.boards[0].listed = listed
+        if listed:  # one that is not on the list may have asked for GPUs and use another one, or none
+            bench.opens(PID, "/dev/nvidia-uvm")
         energy = bench.charged()
         assert energy.uj == expected_j * 1e6, name
         assert energy.flags == (), name
@@ -124,11 +127,43 @@ def test_a_board_that_tells_nothing_is_flagged_in_every_figure_and_its_limit_wid
     assert settlement.energy.lo_uj > 100_000_000
 
 
+def test_a_board_that_does_not_answer_widens_every_figure_and_is_metered_once_it_does(
+    tmp_path,
+):
+    bench = GpuBench(tmp_path)
+    bench.boards[0].lost = True
+    agent = bench.open()
+    seconds(bench, agent, 2)
+    sample = agent.sample()
+    bench.boards[0].lost = False
+    seconds(bench, agent, 60)
+    found_late(agent, 1)
+    agent.close()
+    assert "gpu-refused" in sample.net.flags
+    assert sample.net.hi_uj - sample.net.uj >= 2 * 300 * 1e6
+
+
 def test_a_mig_board_that_is_metered_is_charged_to_nobody_for_sure(tmp_path):
     bench = GpuBench(tmp_path, mig=True)
     energy = bench.charged()
     assert (energy.uj, "gpu-users-hidden" in energy.flags) == (0, True)
     assert energy.hi_uj >= 6 * NET_W * 1e6
+
+
+def test_while_a_gpu_is_lost_its_users_are_those_of_before(tmp_path):
+    bench = GpuBench(tmp_path)
+    bench.in_machine_namespace()
+    bench.boards[0].listed = [PID]
+    agent = bench.open()
+    taken = agent.take(10**9, request_id="a")
+    for second in range(20):
+        bench.boards[0].lost = 5 <= second < 8
+        bench.second(20.0)
+        agent.spent(taken.id)
+    energy = agent.settle(taken.id).energy
+    agent.close()
+    assert "failed-read" in energy.flags
+    assert "gpu-users-hidden" not in energy.flags
 
 
 def found_late(agent, count):

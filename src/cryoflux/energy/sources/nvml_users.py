@@ -2,8 +2,8 @@
 
 NVML lists them, and for most boards samples the share of the time that each kept the GPU busy. In a container
 the list is often empty, or has numbers of another pid namespace: both are unknown, not nobody. A list is
-believed where this process is in the machine's own pid namespace, or where its numbers are processes here
-that have the GPU open; an empty one only where the GPU is not busy either.
+believed where its numbers are processes here that have the GPU open, or may have, as far as their files may
+be read; an empty one only where the GPU is not busy either.
 """
 
 from __future__ import annotations
@@ -90,11 +90,10 @@ class GpuUsers:
 
     def _matched(self, listed: set[int]) -> bool:
         """Whether the numbers are those of processes of this pid namespace."""
-        if self._numbers_are_ours:
-            return True
         said = [self._is_here(pid) for pid in listed]
-        # Where one has the GPU open, others whose files may not be read are what they seem.
-        return True in said and False not in said
+        # Others whose files may not be read are what they seem beside one that has the GPU open, or where
+        # numbers are those of the machine; a sandbox may only think that they are.
+        return False not in said and (True in said or self._numbers_are_ours)
 
     def _is_here(self, pid: int) -> bool | None:
         """Whether it is a process here that has a GPU open; none where its files may not be read."""

@@ -287,12 +287,15 @@ def test_an_empty_list_is_nobody_where_the_gpu_rests_and_unknown_where_that_is_n
     assert host.gpus[0].users() is None
 
 
-def test_in_the_pid_namespace_of_the_machine_a_list_is_believed(tmp_path):
+def test_in_the_pid_namespace_of_the_machine_a_process_whose_files_may_not_be_read_is_believed(tmp_path):
     (tmp_path / "self" / "ns").mkdir(parents=True)
     (tmp_path / "self" / "ns" / "pid").symlink_to(INITIAL_PID_NAMESPACE)
     host = Host(tmp_path, "a")
-    host.boards[0].listed = [12345]  # another user's, which hidepid keeps from sight
-    assert host.gpus[0].users() == {12345: 0}
+    (tmp_path / "8").mkdir()
+    host.boards[0].listed = [8]
+    assert host.gpus[0].users() == {8: 0}
+    host.boards[0].listed = [8, 12345]
+    assert host.gpus[0].users() is None
 
 
 def test_a_process_whose_files_may_not_be_read_is_believed_beside_one_that_has_the_gpu_open(tmp_path):
