@@ -13,6 +13,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 MICRO = 1_000_000
 RANGE_UJ = 262_143_328_850
@@ -62,6 +63,8 @@ class Fault:
     steps: tuple[Step, ...]
     zones: tuple[Zone, ...] = (PACKAGE,)
     gpu: bool = False
+    mute: bool = False
+    """whether the GPU tells neither energy nor power, as a MIG slice or a virtual one"""
     exact: bool = False
     """whether the counters still tell the truth to the last step"""
 
@@ -152,6 +155,22 @@ FAULTS = (
         (Step(10, 150.0, "undercount"), Step(10, 150.0)),
         gpu=True,
     ),
+    Fault(
+        "gpu-mute",
+        "GPU that tells neither energy nor power",
+        ("gpu-without-power",),
+        (Step(10, 150.0), Step(10, 150.0)),
+        gpu=True,
+        mute=True,
+    ),
+    Fault(
+        "gpu-users-hidden",
+        "GPU whose users are hidden",
+        ("gpu-users-hidden",),
+        (Step(10, 150.0, "hide"), Step(10, 150.0)),
+        gpu=True,
+        exact=True,
+    ),
 )
 
 
@@ -194,7 +213,15 @@ class World:
         self.stopped = False
         self._frozen = self._failing = False
         self._shown = {zone.folder: _before(zone, rest_s) for zone in fault.zones}
-        self._gpu = {"lost": False, "energy_uj": 5000 * MICRO, "power_w": IDLE_W, "share": 1.0}
+        self._gpu = {
+            "lost": False,
+            "energy_uj": 5000 * MICRO,
+            "power_w": IDLE_W,
+            "share": 1.0,
+            "hidden": False,
+        }
+        if fault.mute:
+            self._gpu["power_w"] = None
         self._make()
         self._write()
 
@@ -230,8 +257,8 @@ class World:
         elif name in {"lose", "find"}:
             self._gpu["lost"] = name == "lose"
             self._gpu["energy_uj"] = 0
-        elif name == "undercount":
-            self._gpu["share"] = 0.57
+        elif name in {"undercount", "hide"}:
+            self._gpu |= {"share": 0.57} if name == "undercount" else {"hidden": True}
         elif name == "clock-step":
             self.wall_offset_s -= 3600
         elif name:
@@ -258,7 +285,7 @@ class World:
             uj = round(watts * seconds * MICRO)
             self.truth_uj += uj
             self._gpu["energy_uj"] += round(uj * self._gpu["share"])
-            self._gpu["power_w"] = watts
+            self._gpu["power_w"] = None if self.fault.mute else watts
         self._write()
 
     @property
@@ -324,10 +351,24 @@ class PlainNvml:
         """In mW."""
         return 300_000
 
+    def _told(self) -> dict[str, float]:
+        state = self._state()
+        if state["power_w"] is None:
+            raise self.NVMLError(*self._arguments)
+        return state
+
     def nvmlDeviceGetTotalEnergyConsumption(self, _handle: int) -> int:  # noqa: N802
         """In mJ."""
-        return int(self._state()["energy_uj"]) // 1000
+        return int(self._told()["energy_uj"]) // 1000
 
     def nvmlDeviceGetPowerUsage(self, _handle: int) -> int:  # noqa: N802
         """In mW."""
-        return round(self._state()["power_w"] * 1000)
+        return round(self._told()["power_w"] * 1000)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, _handle: int) -> list[SimpleNamespace]:  # noqa: N802
+        """Whoever asks, unless processes are hidden."""
+        return [] if self._state()["hidden"] else [SimpleNamespace(pid=os.getpid())]
+
+    def nvmlDeviceGetUtilizationRates(self, _handle: int) -> SimpleNamespace:  # noqa: N802
+        """Per cent."""
+        return SimpleNamespace(gpu=97 if self._state()["hidden"] else 0)

@@ -31,6 +31,7 @@ from pathlib import Path
 
 from cryoflux.config import load_settings
 from cryoflux.energy.baseline import limits_of
+from cryoflux.energy.device_files import INITIAL_PID_NAMESPACE
 from cryoflux.energy.interface import Reading, Sample, Settlement
 from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.energy.sources.rapl import find_rapl
@@ -65,6 +66,8 @@ class TurnedMachine:
         self.clock = FakeClock(self._rest)
         self.proc = FakeProc(folder / "proc")
         self.proc.process(PID, 3.0)
+        (self.proc.root / "self" / "ns").mkdir(parents=True)
+        (self.proc.root / "self" / "ns" / "pid").symlink_to(INITIAL_PID_NAMESPACE)
         chosen = {"powercap_root": str(self.world.powercap), "proc_root": str(self.proc.root)}
         self.settings = load_settings(chosen, environ={}, folder=folder).settings
         self.state = folder / "state"

@@ -16,6 +16,7 @@ __all__ = [
     "BaselineState",
     "Idle",
     "defined_idle",
+    "glanced",
     "learn_again",
     "load_baseline",
     "machine_here",
@@ -227,8 +228,7 @@ def obtain_baseline(
     ]
     measured = [source for source in missing if source.idle_uw is None]
     if measured and provisional:
-        glance = _observe(measured, times, clock, seconds=_GLANCE_S, progress=None)
-        return baseline.with_idles([*learned, *_all_learned(measured, replace(glance, busy=1.0), rng, label)])
+        return baseline.with_idles([*learned, *glanced(measured, times, clock, rng)])
     if measured:
         _wait_for_rest(times, clock, patience_s)
         blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)
@@ -240,6 +240,12 @@ def obtain_baseline(
     baseline = frozen.with_idles([replace(idle, machine=here) for idle in learned])
     write_atomic(path, baseline.content())
     return baseline
+
+
+def glanced(sources: Sequence[Source], times: MachineTimes, clock: Clock, rng: random.Random) -> list[Idle]:
+    """What sources draw in two seconds in which somebody may be at work: doubted, and not to be stored."""
+    seen = _observe(sources, times, clock, seconds=_GLANCE_S, progress=None)
+    return _all_learned(sources, replace(seen, busy=1.0), rng, _label(clock))
 
 
 def learn_again(

@@ -22,8 +22,9 @@ from typing import Any, Literal
 from cryoflux.config import Settings
 from cryoflux.energy.account.bucket import Bucket, Record, Standing
 from cryoflux.energy.account.charge import Charge
-from cryoflux.energy.attribution import Attribution, Snapshot
+from cryoflux.energy.attribution import Attribution
 from cryoflux.energy.baseline import BaselineState
+from cryoflux.energy.channels import Snapshot
 from cryoflux.energy.clock import BILLION, Clock, SystemClock
 from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement
 from cryoflux.energy.opening import open_meter
@@ -202,7 +203,7 @@ class LocalAgent:
                 bucket_uj=self._bucket.available_uj(),
                 gross=gross,
                 net=net,
-                own=self._meter.qualified(own.net(), own.elapsed_ns) if own else None,
+                own=self._meter.qualified(own.net(), own.elapsed_ns, own.until_ns) if own else None,
                 sources=sources,
                 baseline_digest=self._meter.baseline.digest,
                 baseline_state=self.baseline_state,

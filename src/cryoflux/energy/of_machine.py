@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cryoflux.energy.account.charge import Charge
-from cryoflux.energy.attribution import Attribution, Snapshot
+from cryoflux.energy.attribution import Attribution
+from cryoflux.energy.channels import Snapshot
 from cryoflux.energy.meter import Meter
 from cryoflux.quantities import Energy
 

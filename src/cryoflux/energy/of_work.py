@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
 from cryoflux.config import Settings, load_settings
-from cryoflux.energy.attribution import Attribution, Snapshot, gross_of, net_of
+from cryoflux.energy.attribution import Attribution
 from cryoflux.energy.cgroup import CgroupTimes
+from cryoflux.energy.channels import Snapshot, gross_of, net_of, pairs
 from cryoflux.energy.clock import Clock, SystemClock
 from cryoflux.energy.interface import SourceKind
 from cryoflux.energy.meter import Meter
@@ -333,7 +334,7 @@ def _measured(
     meter: Meter, attribution: Attribution, then: Snapshot, now: Snapshot, *, grouped: bool
 ) -> Measured:
     elapsed_ns = now.monotonic_ns - then.monotonic_ns
-    rows = zip(meter.channels, then.marks, now.marks, attribution.by_source(), strict=True)
+    rows = zip(pairs(meter.channels, then, now), attribution.by_source(), strict=True)
     sources = tuple(
         SourceUse(
             name=channel.source.name,
@@ -344,10 +345,10 @@ def _measured(
             gross=gross_of(channel, a, b),
             idle_w=channel.idle.idle_uw / 1e6,
         )
-        for channel, a, b, energy in rows
+        for (channel, a, b), energy in rows
     )
     return Measured(
-        energy=meter.qualified(attribution.net(), elapsed_ns),
+        energy=meter.qualified(attribution.net(), elapsed_ns, now.monotonic_ns),
         machine_net=meter.net(then, now),
         gross=meter.gross(),
         sources=sources,

@@ -14,6 +14,7 @@ from cryoflux.config import Settings
 from cryoflux.energy.baseline import Baseline, defined_idle, load_baseline, obtain_baseline
 from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Problem
+from cryoflux.energy.lookout import Lookout
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import OwnTimes
 from cryoflux.energy.sources.cpu_model import CpuModelSource
@@ -50,6 +51,7 @@ def open_meter(
     """
     path = state / "baseline.json"
     modelled = (idle.idle_uw for idle in load_baseline(path).idles if idle.source == CpuModelSource.name)
+    looked_ns = clock.monotonic_ns()
     found = find_sources(settings, clock, nvml=nvml, frozen_idle_uw=next(modelled, None))
     with ExitStack() as undo:
         undo.callback(found.close)
@@ -74,6 +76,9 @@ def open_meter(
             unread_uw=found.unread_uw,
             coarse=coarse,
             trace=TraceWriter(trace, found.sources, clock) if trace is not None else None,
+            lookout=Lookout(found.gpus, baseline, found.times, clock, looked_ns) if found.gpus else None,
+            # The processes that used the GPUs of a recording are not those of this machine.
+            proc_root=None if settings.energy.replay else settings.energy.proc_root,
         )
         undo.pop_all()
     return meter, found.problems

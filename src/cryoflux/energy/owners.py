@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cryoflux.energy.attribution import Snapshot, net_between
+from cryoflux.energy.channels import Snapshot, net_between, pairs
 from cryoflux.energy.clock import BILLION
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.owner_times import Owned, OwnerName, OwnerTimes
@@ -62,7 +62,7 @@ class OwnerShares:
         return sorted(self._shares.items(), key=lambda item: (-item[1].uj, item[0]))
 
     def _share(self, then: Snapshot, now: Snapshot, owned: Owned) -> None:
-        rows = zip(self._meter.channels, then.marks, now.marks, strict=True)
+        rows = pairs(self._meter.channels, then, now)
         for channel, first, last in rows:
             net_uj = net_between(first, last, channel).amount.uj
             if channel.source.kind == "gpu":

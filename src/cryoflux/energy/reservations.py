@@ -151,7 +151,7 @@ class OpenReservations:
     def _since(self, metered: _Metered) -> Energy:
         """What its process spent since this meter metered it."""
         attribution = metered.attribution
-        return self._meter.qualified(attribution.net(), attribution.elapsed_ns)
+        return self._meter.qualified(attribution.net(), attribution.elapsed_ns, attribution.until_ns)
 
     def _inside(self, session: _Metered) -> Iterator[tuple[Energy, int]]:
         """What each attempt of a session is charged, and its CPU time, µs; those that ended in one."""
@@ -167,7 +167,9 @@ class OpenReservations:
             return self._machine.charge(reservation_id)
         metered = self._running[reservation_id]
         attribution = metered.attribution
-        machine_net = self._meter.qualified(attribution.machine_net(), attribution.elapsed_ns)
+        machine_net = self._meter.qualified(
+            attribution.machine_net(), attribution.elapsed_ns, attribution.until_ns
+        )
         since = replace(
             self.empty_charge(),
             energy=self.spent(reservation_id),

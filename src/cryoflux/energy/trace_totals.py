@@ -6,8 +6,8 @@ __all__ = ["Replayed", "ReplayedSource", "replay_trace"]
 
 from dataclasses import dataclass
 
-from cryoflux.energy.attribution import Channel, gross_of, net_of
 from cryoflux.energy.baseline import Baseline, Idle, limits_of
+from cryoflux.energy.channels import Channel, gross_of, net_of
 from cryoflux.energy.drift import Drift
 from cryoflux.energy.interface import SourceKind
 from cryoflux.energy.sources.replay import TraceSource, replayed

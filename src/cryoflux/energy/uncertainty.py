@@ -56,6 +56,12 @@ class ErrorTerms:
         s = self.amount
         return ErrorTerms(BoundedEnergy(max(0, s.uj), min(0, s.lo_uj), max(0, s.hi_uj)), self.idle_uj)
 
+    def anywhere(self, *, all_of_it: bool) -> ErrorTerms:
+        """The same when anything from nothing to all of it may count; the estimate is one of the two."""
+        s = self.amount
+        amount = BoundedEnergy(s.uj if all_of_it else 0, min(0, s.lo_uj), max(0, s.hi_uj))
+        return ErrorTerms(amount, self.idle_uj)
+
 
 def edge_uj(source: Source, then: Mark, now: Mark) -> float:
     """95 % half width that the counter's steps at both ends bring in, µJ."""

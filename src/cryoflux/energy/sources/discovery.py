@@ -14,8 +14,8 @@ from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Problem, Source
 from cryoflux.energy.processes import MachineTimes, VisibleTimes
 from cryoflux.energy.sources.cpu_model import CpuModelSource, tdp_here
-from cryoflux.energy.sources.hwmon import find_hwmon
-from cryoflux.energy.sources.nvml import find_gpus
+from cryoflux.energy.sources.hwmon import HwmonSource, find_hwmon
+from cryoflux.energy.sources.nvml import GpuSearch
 from cryoflux.energy.sources.rapl import find_rapl
 from cryoflux.energy.sources.replay import find_replay
 from cryoflux.energy.sources.zeusd import find_zeusd, zeusd_address
@@ -32,6 +32,8 @@ class FoundSources:
     problems: tuple[Problem, ...]
     said: tuple[str, ...] = ()
     """flags of all figures from these sources"""
+    gpus: GpuSearch | None = None
+    """finds GPUs that come later; none where they are not wanted"""
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -75,7 +77,8 @@ def find_sources(
         times = VisibleTimes(chosen.proc_root)
         reason = f"{chosen.proc_root}/stat holds zeros, so only the processes that can be seen here count"
         blind.append(Problem("cpu time", reason, "busy-time-unseen"))
-    devices, why = _devices(chosen, clock, nvml)
+    search = GpuSearch(clock, nvml, proc_root=chosen.proc_root) if chosen.nvml else None
+    devices, why = _devices(chosen, clock, search)
     try:
         gpus = any(device.kind == "gpu" for device in devices)
         cpus, problems = _of_cpus(chosen, times, clock, frozen_idle_uw, gpus=gpus)
@@ -86,7 +89,9 @@ def find_sources(
         # zeus counts the CPUs of a system on a chip: a model of them, or the board, would count them twice.
         FoundSources(tuple(s for s in cpus if s.tier is not Tier.COUNTER), times, ()).close()
         cpus = [source for source in cpus if source.tier is Tier.COUNTER]
-    return FoundSources((*cpus, *devices), times, (*problems, *why, *blind))
+    # What the board measures has a GPU in it that comes later: counted by itself it would count twice.
+    later = search if not any(isinstance(s, HwmonSource) and s.holds_gpus for s in cpus) else None
+    return FoundSources((*cpus, *devices), times, (*problems, *why, *blind), gpus=later)
 
 
 def _of_cpus(
@@ -125,11 +130,13 @@ def _cpuinfo(proc_root: str) -> str:
         return ""
 
 
-def _devices(chosen: EnergySettings, clock: Clock, nvml: Any | None) -> tuple[list[Source], list[Problem]]:
+def _devices(
+    chosen: EnergySettings, clock: Clock, search: GpuSearch | None
+) -> tuple[list[Source], list[Problem]]:
     sources: list[Source] = []
     problems: list[Problem] = []
-    if chosen.nvml:
-        gpus, problems = find_gpus(clock, nvml, proc_root=chosen.proc_root)
+    if search is not None:
+        gpus, problems = search.look()
         sources += gpus
     else:
         problems.append(Problem("nvml", "switched off by the setting nvml", "nvml-off"))

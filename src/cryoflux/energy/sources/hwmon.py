@@ -102,6 +102,11 @@ class HwmonSource:
         rough_low, rough_high = _ROUGH_ERROR if self._channel.chip in _ROUGH else (1.0, 1.0)
         return min(low, rough_low), max(high, rough_high)
 
+    @property
+    def holds_gpus(self) -> bool:
+        """Whether the power of GPUs would be in what it measures."""
+        return self._channel.what != "cpu" or "GPU" in self.name
+
     def read(self) -> Reading:
         """Energy now; none where the sensor cannot be read."""
         value = self._value()
