@@ -24,6 +24,7 @@ from cryoflux.cli import (
     replay,
     report,
     run,
+    state,
     verify,
     witness,
 )
@@ -44,6 +45,7 @@ app.add_typer(receipts.app, name="receipts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(witness.app, name="witness")
 app.add_typer(models.app, name="models")
+app.add_typer(state.app, name="state")
 app.add_typer(config.app, name="config")
 app.command("claim")(claim.claim)
 app.command("verify")(verify.verify)
