@@ -1,7 +1,7 @@
 """What starting a run costs on the embedded defaults: CPU-seconds by phase, in a new state and again in it.
 
-Each start is a process of its own, and its figures end when its first attempt could begin. ``--attempts`` lets
-the first run of a round make some, so that the second finds what they have left; by themselves both make none.
+Each start is a process of its own; its figures end when its first attempt could begin. With ``--attempts``
+the first run of a round makes some, and the second finds what they have left; by themselves both make none.
 
     python benchmarks/startup.py
     python benchmarks/startup.py --attempts 3 --rounds 1

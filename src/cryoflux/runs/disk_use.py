@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DiskUse", "Freed", "Place", "disk_use", "free_cache"]
+__all__ = ["DiskUse", "Freed", "StatePart", "disk_use", "free_cache"]
 
 import os
 import stat
@@ -36,7 +36,7 @@ _CACHED = ("losses", "prefix", "tokens")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StatePart:
     """A part of a state."""
 
     name: str
@@ -51,7 +51,7 @@ class DiskUse:
     """What a state takes on the disk."""
 
     state: Path
-    places: tuple[Place, ...]
+    places: tuple[StatePart, ...]
     freeable: int
     """bytes that `free_cache` would free if nobody used them"""
 
@@ -91,7 +91,7 @@ def disk_use(state: StateFolder) -> DiskUse:
         place = _PLACE_OF.get(first, first if first in _PLACES else "other")
         sizes[place] += status.st_size
         counts[place] += 1
-    places = tuple(Place(name, sizes[name], counts[name], note) for name, note in _PLACES.items())
+    places = tuple(StatePart(name, sizes[name], counts[name], note) for name, note in _PLACES.items())
     return DiskUse(state.path, places, sum(one.size for one in _freeable(state)))
 
 
@@ -103,7 +103,8 @@ def free_cache(state: StateFolder) -> Freed:
         StorageError: the disk is read-only, or refuses.
     """
     _check(state)
-    gone, kept = [], []
+    gone: list[int] = []
+    kept: list[int] = []
     for one in _freeable(state):
         with storage_errors(one.path):
             (gone if remove_unused(one.path) else kept).append(one.size)
