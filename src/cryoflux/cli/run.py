@@ -80,7 +80,7 @@ def run(
     slice_size: Annotated[
         int | None, _option("Most training examples of an attempt.", "--slice-size")
     ] = None,
-    cache_mb: Annotated[int | None, _option("Most disk for kept activations, MB.", "--cache-mb")] = None,
+    cache_mb: Annotated[int | None, _option("Most disk for the cache, MB.", "--cache-mb")] = None,
     max_tokens: Annotated[int | None, _option("Texts are truncated to so many.", "--max-tokens")] = None,
     holdout_size: Annotated[int | None, _option("Most holdout examples split off.", "--holdout-size")] = None,
     spare_holdouts: Annotated[int | None, _option("Further holdouts split off.", "--spare-holdouts")] = None,

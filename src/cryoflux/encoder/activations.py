@@ -32,9 +32,26 @@ class Sets:
 class Activations:
     """What an encoder makes of a set of texts with its first ``depth`` layers."""
 
-    def __init__(self, encoder: Encoder, entries: Sequence[TensorEntry], source: Sets, depth: int) -> None:
-        """Take the digests of the encoder's tensors as ``entries``; depth 0 is never kept."""
+    def __init__(
+        self,
+        encoder: Encoder,
+        entries: Sequence[TensorEntry],
+        source: Sets,
+        depth: int,
+        *,
+        lasting: bool = True,
+    ) -> None:
+        """Make them of the first layers of an encoder.
+
+        Args:
+            encoder: computes what is not kept yet.
+            entries: digests of its tensors.
+            source: the set.
+            depth: layers; 0 is never kept.
+            lasting: whether the cache makes room for them: not for what is likely to be thrown away.
+        """
         self._encoder = encoder
+        self._lasting = lasting
         self._source = source
         self.depth = depth
         self.keys = {
@@ -54,6 +71,9 @@ class Activations:
         for key in set(self.keys.values()) - shared:
             self._source.cache.drop(key)
 
+    def _passing(self, depth: int) -> bool:
+        return depth < self.depth or not self._lasting
+
     def _prefix(self, depth: int) -> Prefix:
         if depth not in self._opened:
             encoder, source = self._encoder, self._source
@@ -62,7 +82,7 @@ class Activations:
                 source.tokens,
                 encoder.layout.hidden,
                 encoder.backend,
-                passing=depth < self.depth,
+                passing=self._passing(depth),
             )
         return self._opened[depth]
 
@@ -98,7 +118,7 @@ class Activations:
             done += len(group)
         if done:  # writing has touched them all
             for at, key in sorted(self.keys.items()):
-                self._source.cache.touch(key, passing=at < self.depth)
+                self._source.cache.touch(key, passing=self._passing(at))
 
     def _compute(self, batch: list[int]) -> None:
         start = self._nearest(batch)

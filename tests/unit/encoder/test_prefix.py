@@ -190,6 +190,19 @@ def test_what_is_passed_on_the_way_makes_no_room_and_is_the_first_to_go(workshop
     assert (folder / f"{source.keys[2]}.act").is_file()
 
 
+def test_what_will_likely_be_thrown_away_makes_no_room(workshop: Workshop) -> None:
+    folder = workshop.cache / "prefix"
+    each = fill(folder, workshop, "a")
+    beside = sum(path.stat().st_size for path in (workshop.cache / "tokens").iterdir())
+    encoder = Encoder(workshop.layout, workshop.tensors, Backend.F32)
+    sets = Sets(workshop.tokens(), PrefixCache(folder, each + beside), (1, 2))
+    for missing in (80, 0):
+        source = Activations(encoder, workshop.entries, sets, 2, lasting=False)
+        assert prepare(source) == missing
+    torch.testing.assert_close(contents(source), workshop.truth(), rtol=1e-5, atol=1e-5)
+    assert names(folder) == "a"
+
+
 HOLDER = """
 import sys
 from pathlib import Path

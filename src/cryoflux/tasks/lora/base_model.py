@@ -88,13 +88,13 @@ def check_tokens(config: Mapping[str, Any], max_tokens: int) -> None:
         )
 
 
-def source_digest(name: str) -> str:
-    """``tensors/v1`` digest of the weights behind a model's name.
+def source_digest(name: str, folder: Path | None = None) -> str:
+    """``tensors/v1`` digest of the weights behind a name; their folder is looked for unless it is given.
 
     Raises:
         ModelError: it is unknown, unreachable, or its weights are pickled or altered.
     """
-    return _weights_digest(name, resolve(name))
+    return _weights_digest(name, folder or resolve(name))
 
 
 def is_embedded(name: str) -> bool:

@@ -68,4 +68,4 @@ def load_embedded(name: str, labels: tuple[str, ...]) -> EmbeddedBase:
         "label2id": {label: index for index, label in enumerate(labels)},
         "problem_type": "single_label_classification",
     }
-    return EmbeddedBase(name, source_digest(name), folder, config)
+    return EmbeddedBase(name, source_digest(name, folder), folder, config)

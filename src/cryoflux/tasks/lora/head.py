@@ -160,7 +160,15 @@ class HeadModel:
         return self.reread(version, names) if names else {}
 
     def _activations(self, encoder: Encoder, version: Version, part: str) -> Activations:
-        return Activations(encoder, version.entries, self._sets(part), encoder.layout.layers - 1)
+        depth = encoder.layout.layers - 1
+        found = Activations(encoder, version.entries, self._sets(part), depth)
+        if version.digest == self.version.digest:
+            return found
+        ours = Activations(encoder, self.version.entries, self._sets(part), depth)
+        if found.keys == ours.keys:
+            return found
+        # most candidates are thrown away, and what is kept of the head is not to make room for them
+        return Activations(encoder, version.entries, self._sets(part), depth, lasting=False)
 
     def forget(self, candidate: Version, part: str) -> None:
         """Throw away what was computed for a candidate alone."""
