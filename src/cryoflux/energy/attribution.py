@@ -197,6 +197,11 @@ class Attribution:
         ]
 
     @property
+    def start(self) -> Snapshot:
+        """Where it begins."""
+        return self._start
+
+    @property
     def process(self) -> CpuTimes | None:
         """Whose time counts."""
         return self._process

@@ -18,7 +18,8 @@ from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import OwnTimes
 from cryoflux.energy.sources.cpu_model import CpuModelSource
 from cryoflux.energy.sources.discovery import find_sources
-from cryoflux.energy.trace import TraceWriter
+from cryoflux.energy.trace import Conditions
+from cryoflux.energy.trace_writer import TraceWriter
 
 
 def open_meter(
@@ -65,15 +66,17 @@ def open_meter(
             settled=settled,
             provisional=provisional,
         )
+        flags = (*found.flags, *baseline.flags)
+        conditions = Conditions(baseline.idles, flags, found.unread_uw, len(found.times.cpus))
         meter = Meter(
             found.sources,
             baseline,
             found.times,
             clock,
-            flags=(*found.flags, *baseline.flags),
+            flags=flags,
             unread_uw=found.unread_uw,
             coarse=coarse,
-            trace=TraceWriter(trace, found.sources, clock) if trace is not None else None,
+            trace=TraceWriter(trace, found.sources, clock, conditions) if trace is not None else None,
         )
         undo.pop_all()
     return meter, found.problems
