@@ -139,11 +139,7 @@ def _of_running(
         stderr.print(f"measuring {whom}; Ctrl-C ends that, and leaves it running", markup=False)
 
     measured, ending = measure_running(measurement, running, seconds=seconds, begun=begun)
-    how = {
-        StoppedBy.ENDED: "it has ended",
-        StoppedBy.TIME: "it runs on",
-        StoppedBy.INTERRUPTED: "it runs on",
-    }[ending]
+    how = "it has ended" if ending is StoppedBy.ENDED else "it runs on"
     document = {"event": "measured", **named, "ending": ending.value, **measured.to_dict()}
     return document, _lines(measured, "it", how), 0
 
