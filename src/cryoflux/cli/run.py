@@ -123,6 +123,10 @@ def run(
     from cryoflux.config import load_settings
 
     sourced = load_settings(flags)
+    if not sourced.settings.agent.agent:
+        from cryoflux.energy.platforms import check_platform
+
+        check_platform(sourced.settings.energy, sys.platform)
     if dry_run:
         from cryoflux.cli.plan_view import show_plan
         from cryoflux.runs.dry_run import make_plan
@@ -135,7 +139,7 @@ def run(
     from cryoflux.runs.spending import RunLimits
 
     interrupts = _Interrupts()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, interrupts)
     on_closed = interrupts.output_closed
     terminal = stderr.is_terminal

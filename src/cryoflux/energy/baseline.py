@@ -37,10 +37,9 @@ from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.idle_error import LEAST_BLOCKS, learning_error_uw
 from cryoflux.energy.interface import Source
 from cryoflux.energy.processes import Busy, MachineTimes
-from cryoflux.energy.turns import one_at_a_time
 from cryoflux.energy.window import Accumulator, Mark, SourceLimits
 from cryoflux.errors import MeterError, StateTamperedError
-from cryoflux.files import write_atomic
+from cryoflux.files import one_at_a_time, write_atomic
 from cryoflux.quantities import MICRO, Tier
 
 BaselineState = Literal["settled", "unsettled", "modelled"]

@@ -26,6 +26,7 @@ from cryoflux.energy.measured import CountedBy, Measured, measured_between
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.of_functions import measured_calls
 from cryoflux.energy.opening import open_meter, own_time_meter
+from cryoflux.energy.platforms import is_metered
 from cryoflux.energy.processes import CpuTimes, OwnTimes, ProcessTimes, find_owner
 from cryoflux.errors import CryoFluxError, MeterError, UsageError
 
@@ -249,7 +250,9 @@ def _spared() -> Iterator[None]:
         _warn(f"What it cost could not be read: {type(error).__name__}: {error}")
 
 
-def _own_times(proc_root: str, clock: Clock) -> ProcessTimes:
+def _own_times(proc_root: str, clock: Clock) -> CpuTimes:
+    if not is_metered(sys.platform):
+        return OwnTimes()
     owner = find_owner(os.getpid(), clock.boot_id, proc_root)
     if owner is None:
         raise MeterError(
