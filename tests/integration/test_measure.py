@@ -177,6 +177,7 @@ def test_a_block_inside_can_be_looked_at_and_has_windows_by_name() -> None:
     said = whole.to_dict()
     assert said["energy"]["uj"] == whole.energy.uj
     assert json.loads(json.dumps(said)) == said
+    assert not {"derived", "rates", "job"} & set(said)
     with pytest.raises(package.CryoFluxError, match="Nothing is measured"):
         measurement.so_far()
 
@@ -216,6 +217,19 @@ def test_functions_of_every_kind_are_measured_while_they_work(capsys: pytest.Cap
         "streams",
         "calls",
     ]
+
+
+def test_what_is_set_is_derived_and_a_batch_job_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRYOFLUX_CARBON_G_PER_KWH", "360")
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.setenv("SLURM_PROCID", "2")
+    with package.measure_energy() as measurement:
+        exec(BURN.format(0.1))
+    assert measurement.result is not None
+    said = measurement.result.to_dict()
+    assert said["derived"]["carbon_g"] == pytest.approx(said["energy"]["uj"] / 1e10)
+    assert said["derived"]["carbon_source"] is None
+    assert (said["job"]["id"], said["job"]["rank"]) == (4711, 2)
 
 
 @pytest.mark.parametrize("obstacle", ["an unwritable home", "a misspelt setting", "no process files"])

@@ -135,6 +135,7 @@ def run(
         return
 
     from cryoflux.cli.run_view import view_for
+    from cryoflux.energy.derived import rates_of
     from cryoflux.runs.session import run as spend
     from cryoflux.runs.spending import RunLimits
 
@@ -144,6 +145,7 @@ def run(
     on_closed = interrupts.output_closed
     terminal = stderr.is_terminal
     with view_for(as_json=as_json, explain=explain, terminal=terminal, on_closed=on_closed) as view:
+        view.rates = rates_of(sourced.settings.energy)
         limits = RunLimits(budget_uj, seconds, attempts)
         summary = spend(sourced, limits, observers=[view], stop=lambda: interrupts.asked)
         view.summary(summary)

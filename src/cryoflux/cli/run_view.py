@@ -19,8 +19,9 @@ from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.attempt.watch import Step
 from cryoflux.cli.console import emit_json, stderr, stdout
 from cryoflux.cli.witness_words import WitnessWords, witness_document
+from cryoflux.energy.derived import Rates, derived_line
 from cryoflux.energy.interface import Sample
-from cryoflux.quantities import format_energy
+from cryoflux.quantities import Energy, format_energy
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.words import (
     attempt_document,
@@ -53,6 +54,7 @@ class RunView(RunObserver):
     def __init__(self, on_closed: Callable[[], None], *, explain: bool = False) -> None:
         self._on_closed = on_closed
         self.explain = explain
+        self.rates = Rates()
         self.number = 0
         self.sample: Sample | None = None
         self.spendable_uj = 0
@@ -124,7 +126,9 @@ class RunView(RunObserver):
 
     def summary(self, summary: Summary) -> None:
         """What the run came to."""
-        self.lines(summary_lines(summary))
+        everything = Energy.total(filter(None, (summary.spent, summary.overhead)))
+        derived = derived_line(everything, self.rates) if everything else ""
+        self.lines([*summary_lines(summary), *filter(None, [derived])])
 
     def lines(self, lines: list[str]) -> None:
         """Show lines that stay."""
@@ -207,7 +211,7 @@ class JsonView(RunView):
 
     def summary(self, summary: Summary) -> None:
         """What the run came to."""
-        self.emit({"event": "summary", **summary_document(summary)})
+        self.emit({"event": "summary", **summary_document(summary, self.rates)})
 
     def emit(self, document: dict[str, Any]) -> None:
         """One JSON object on a line."""

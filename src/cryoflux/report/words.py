@@ -24,6 +24,7 @@ from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.decision.evidence import Z95
 from cryoflux.decision.power import detectable
 from cryoflux.decision.rules import BUDGETED
+from cryoflux.energy.derived import Rates, derived_fields
 from cryoflux.quantities import (
     MICRO,
     NANO,
@@ -289,7 +290,7 @@ def recovered_line(receipt: Receipt) -> str:
     return f"recovered {receipt.task.id}: recorded as aborted, {known}"
 
 
-def summary_document(summary: Summary) -> dict[str, Any]:
+def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]:  # noqa: B008 - it is frozen
     """What a run came to, for a program; the fields of the first task stand at the top, too."""
     spent = summary.spent
     tasks = [_task_summary(task, spent) for task in summary.tasks]
@@ -313,7 +314,14 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "saved_joules_modelled": summary.saved_uj / MICRO,
         "state": str(summary.state),
         "tasks": tasks,
+        **_derived(summary, rates),
     }
+
+
+def _derived(summary: Summary, rates: Rates) -> dict[str, Any]:
+    everything = Energy.total(filter(None, (summary.spent, summary.overhead)))
+    derived = derived_fields(everything, rates) if everything else {}
+    return {"derived": derived} if derived else {}
 
 
 def _task_summary(task: TaskSummary, spent: Energy | None) -> dict[str, Any]:
