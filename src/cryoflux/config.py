@@ -161,6 +161,14 @@ class EnergySettings(_Section):
     """how long the idle baseline is learned, s"""
     baseline_wait_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     """how long the machine may take to come to rest before that, s"""
+    carbon_g_per_kwh: Annotated[float, Field(ge=0, le=10_000)] | None = None
+    """CO₂e of a kilowatt-hour here, g; unset to show none"""
+    carbon_source: str = ""
+    """where that figure is from; shown beside it"""
+    price_per_kwh: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    """price of a kilowatt-hour here; unset to show none"""
+    currency: str = ""
+    """currency of that price"""
 
 
 class AgentSettings(_Section):

@@ -12,6 +12,8 @@ import typer
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 
 if TYPE_CHECKING:
+    from cryoflux.energy.derived import Rates
+    from cryoflux.quantities import Energy
     from cryoflux.receipts.attempts import Attempt
     from cryoflux.report.picture import Point
 
@@ -26,17 +28,19 @@ def report(
 ) -> None:
     """Energy, Δ and η of every attempt, as a table or a picture."""
     from cryoflux.config import load_settings
+    from cryoflux.energy.derived import derived_line, rates_of
     from cryoflux.log_view import open_log
-    from cryoflux.quantities import MICRO, RangeKind, format_efficiency
+    from cryoflux.quantities import MICRO, Energy, RangeKind, format_efficiency
     from cryoflux.report.picture import draw_attempts, points_of
 
-    attempts = list(open_log(load_settings({"state": state}).settings.run.state))
+    settings = load_settings({"state": state}).settings
+    attempts, rates = list(open_log(settings.run.state)), rates_of(settings.energy)
     points = {point[0].number: point for point in points_of(attempts)}
     if plot is not None:
         title = f"{len(points)} attempts, {sum(p.kept for p, _, _ in points.values())} kept"
         plot = draw_attempts(list(points.values()), plot, title=title)
     if as_json:
-        emit_json([_document(attempt, points.get(attempt.number)) for attempt in attempts])
+        emit_json([_document(attempt, points.get(attempt.number), rates) for attempt in attempts])
         return
     for attempt in attempts:
         energy = (
@@ -50,6 +54,9 @@ def report(
         unit = attempt.unit or ""
         eta = format_efficiency(delta, round(attempt.joules * MICRO), unit)
         stdout.print(f"{begun} Δ {delta:+.4f} ± {half:.4f} {unit}  {energy}  {eta}", markup=False)
+    charged = Energy.total(map(_charged, attempts))
+    if charged is not None and (derived := derived_line(charged, rates)):
+        stdout.print(derived, markup=False)
     if any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in attempts):
         stdout.print(
             "Modelled joules: the range is what is plausible, no 95 % interval; the same work costs more"
@@ -59,8 +66,19 @@ def report(
         stdout.print(f"drawn    {plot}", markup=False)
 
 
-def _document(attempt: Attempt, point: Point | None) -> dict[str, Any]:
+def _charged(attempt: Attempt) -> Energy:
+    from cryoflux.quantities import MICRO, Energy
+
+    said = (attempt.joules, attempt.joules_lo, attempt.joules_hi)
+    uj, lo_uj, hi_uj = (round(joules * MICRO) for joules in said)
+    return Energy(uj, lo_uj, hi_uj, attempt.tier)
+
+
+def _document(attempt: Attempt, point: Point | None, rates: Rates) -> dict[str, Any]:
     from cryoflux.decision.evidence import Z95
+    from cryoflux.energy.derived import derived_fields
 
     said = {name: getattr(attempt, name) for name in _FIELDS}
-    return said | {"delta_se": point[2] / Z95 if point is not None else None, "reason": attempt.reason}
+    said |= {"delta_se": point[2] / Z95 if point is not None else None, "reason": attempt.reason}
+    derived = derived_fields(_charged(attempt), rates)
+    return said | {"derived": derived} if derived else said

@@ -137,6 +137,11 @@ class Attribution:
             self._blocks.append(_Block(began, self._own_us, busy_us, users, _NONE))
 
     @property
+    def start(self) -> Snapshot:
+        """Where it begins."""
+        return self._start
+
+    @property
     def process(self) -> CpuTimes | None:
         """Whose time counts."""
         return self._process

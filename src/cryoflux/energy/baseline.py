@@ -27,7 +27,7 @@ import json
 import random
 import statistics
 from collections.abc import Callable, Container, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +40,7 @@ from cryoflux.energy.interface import Source
 from cryoflux.energy.processes import Busy, MachineTimes
 from cryoflux.energy.window import Accumulator, Mark, SourceLimits
 from cryoflux.errors import MeterError, StateTamperedError
-from cryoflux.files import write_atomic
+from cryoflux.files import one_at_a_time, write_atomic
 from cryoflux.quantities import MICRO, Tier
 
 BaselineState = Literal["settled", "unsettled", "modelled"]
@@ -218,27 +218,43 @@ def obtain_baseline(
         machine: whose baseline; this one's by default.
     """
     here = machine if machine is not None else machine_here()
+    with ExitStack() as alone:
+        baseline, missing = _missing(path, here, sources)
+        if any(source.idle_uw is None for source in missing) and not provisional:
+            # Of those that begin at once on one machine one learns, and the others take what it learned.
+            alone.enter_context(one_at_a_time(path.with_name(f"{path.stem}.{here}.lock")))
+            baseline, missing = _missing(path, here, sources)
+        if not missing:
+            return baseline
+        label = _label(clock)
+        learned = [
+            defined_idle(source, source.idle_uw, label) for source in missing if source.idle_uw is not None
+        ]
+        measured = [source for source in missing if source.idle_uw is None]
+        if measured and provisional:
+            return baseline.with_idles([*learned, *glanced(measured, times, clock, rng)])
+        if measured:
+            _wait_for_rest(times, clock, patience_s)
+            blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)
+            learned += _all_learned(measured, blocks, rng, label)
+        return _stored(path, here, learned, settled)
+
+
+def _missing(path: Path, here: str, sources: Sequence[Source]) -> tuple[Baseline, list[Source]]:
+    """What is frozen, and the sources that it has nothing of."""
     baseline = load_baseline(path, here)
-    missing = [source for source in sources if baseline.of(source) is None]
-    if not missing:
-        return baseline
-    label = _label(clock)
-    learned = [
-        defined_idle(source, source.idle_uw, label) for source in missing if source.idle_uw is not None
-    ]
-    measured = [source for source in missing if source.idle_uw is None]
-    if measured and provisional:
-        return baseline.with_idles([*learned, *glanced(measured, times, clock, rng)])
-    if measured:
-        _wait_for_rest(times, clock, patience_s)
-        blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)
-        learned += _all_learned(measured, blocks, rng, label)
-    frozen = load_baseline(path, here)
-    known = {idle.source for idle in (*frozen.idles, *frozen.elsewhere)}
-    lost = {idle.source for idle in learned if idle.source in settled} - known
-    learned = [replace(idle, replaces=_LOST) if idle.source in lost else idle for idle in learned]
-    baseline = frozen.with_idles([replace(idle, machine=here) for idle in learned])
-    write_atomic(path, baseline.content())
+    return baseline, [source for source in sources if baseline.of(source) is None]
+
+
+def _stored(path: Path, here: str, learned: Sequence[Idle], settled: Container[str]) -> Baseline:
+    """The baseline with what was learned; other machines may write into the same file meanwhile."""
+    with one_at_a_time(path.with_name(f"{path.stem}.lock")):
+        frozen = load_baseline(path, here)
+        known = {idle.source for idle in (*frozen.idles, *frozen.elsewhere)}
+        lost = {idle.source for idle in learned if idle.source in settled} - known
+        named = (replace(idle, replaces=_LOST) if idle.source in lost else idle for idle in learned)
+        baseline = frozen.with_idles([replace(idle, machine=here) for idle in named])
+        write_atomic(path, baseline.content())
     return baseline
 
 
@@ -283,9 +299,8 @@ def learn_again(
             hint="Try again when nothing else runs, or wait for it: --wait 10m.",
         )
     replaced = before.digest if before.idles else ""
-    baseline = before.with_idles([replace(idle, machine=here, replaces=replaced) for idle in learned])
-    write_atomic(path, baseline.content())
-    return before, baseline
+    new = [replace(idle, replaces=replaced) for idle in learned]
+    return before, _stored(path, here, new, settled=())
 
 
 def _wait_for_rest(times: MachineTimes, clock: Clock, patience_s: float) -> None:

@@ -15,6 +15,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from cryoflux.energy.attribution import Attribution
 from cryoflux.energy.baseline import Baseline, limits_of
@@ -24,7 +25,8 @@ from cryoflux.energy.drift import Drift
 from cryoflux.energy.interface import Source, SourceSample
 from cryoflux.energy.lookout import FOUND_LATE, LateGpus, Lookout, Unseen
 from cryoflux.energy.processes import CpuTimes, MachineTimes
-from cryoflux.energy.trace import TraceWriter
+from cryoflux.energy.trace import RoundMark
+from cryoflux.energy.trace_writer import TraceWriter
 from cryoflux.energy.window import Accumulator, Mark
 from cryoflux.errors import MeterError, StorageError
 from cryoflux.quantities import MICRO, Energy
@@ -117,27 +119,31 @@ class Meter:
         with self._lock:
             return self._last
 
-    def _read(self) -> Snapshot:
+    def _read(self, mark: RoundMark = "") -> Snapshot:
         readings = [channel.source.read() for channel in self._channels]
+        busy, now_ns = self._times.read(), self.clock.monotonic_ns()
         if self._trace is not None:
-            self._trace.write(readings[: self._traced])
+            self._trace.write(readings[: self._traced], busy=busy, at_ns=now_ns, mark=mark)
         for meter, reading in zip(self._meters, readings, strict=True):
             meter.advance(reading)
         marks = tuple(meter.mark() for meter in self._meters)
         devices = [channel.source for channel in self._channels if channel.source.kind == "gpu"]
         users = {source.name: source.users() for source in devices} if self._shared else {}
-        return Snapshot(marks, self._times.read(), self.clock.monotonic_ns(), users)
+        return Snapshot(marks, busy, now_ns, users)
 
-    def refresh(self, *, last: bool = False) -> Snapshot:
+    def refresh(self, *, last: bool = False, mark: RoundMark = "") -> Snapshot:
         """Read everything now; where figures are served, what was read within the last second.
 
-        With ``last``, which nobody is told of any more, now in any case, and every process is looked for.
+        Args:
+            last: nobody is told of what comes after it: it is read now in any case, and every process is
+                looked for.
+            mark: what a trace says of this reading.
         """
         with self._lock:
             if self._coarse and not last and self.clock.monotonic_ns() - self._last.monotonic_ns < BILLION:
                 return self._last
             self._take_in(self._lookout.found(self.clock.monotonic_ns()) if self._lookout else None)
-            now = self._last = self._read()
+            now = self._last = self._read(mark)
             _, newer = self._recent
             if now.monotonic_ns - newer.monotonic_ns >= BILLION:
                 self._watch_rest(newer, now)
@@ -191,6 +197,10 @@ class Meter:
             if channel.source.kind != "gpu" and channel.source.idle_uw is None and not b.flags_since(a):
                 channel.drift.rest(_power_uw(a, b))
 
+    def held(self) -> AbstractContextManager[object]:
+        """While this is entered nothing is read in the background, so that figures are of one reading."""
+        return self._lock
+
     def attribute(
         self, process: CpuTimes | None, *, carried: Energy | None = None, watch: bool = False
     ) -> Attribution:
@@ -202,9 +212,11 @@ class Meter:
             watch: only to look at it; sources are not read more often for that.
         """
         with self._lock:
+            mark: RoundMark = "" if watch else "begins"
             self._shared = True  # from the first reading on, it has to be known who used a device
+            start = self.refresh(mark=mark)
             attribution = Attribution(
-                self._channels, self.refresh(), process, carried=carried, proc_root=self._proc_root
+                self._channels, start, process, carried=carried, proc_root=self._proc_root
             )
             self._attributions.append(attribution)
             if not watch:
@@ -219,10 +231,10 @@ class Meter:
                 self._attributions.remove(attribution)
                 self._charging.discard(attribution)
 
-    def gross(self) -> Energy:
-        """Since the meter was opened, up to the last reading."""
+    def gross(self, since: Snapshot | None = None, until: Snapshot | None = None) -> Energy:
+        """Between two snapshots; from the opening of the meter to the last reading by default."""
         with self._lock:
-            then, now = self._start, self._last
+            then, now = since or self._start, until or self._last
             gross = gross_total(self._channels, then, now)
             return self.qualified(gross, _ns(then, now), now.monotonic_ns)
 

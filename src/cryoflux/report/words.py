@@ -20,6 +20,7 @@ from typing import Any
 
 from cryoflux.decision.power import detectable
 from cryoflux.decision.rules import BUDGETED
+from cryoflux.energy.derived import Rates, derived_fields
 from cryoflux.quantities import (
     MICRO,
     NANO,
@@ -261,7 +262,7 @@ def recovered_line(receipt: Receipt) -> str:
     return f"recovered {receipt.task.id}: recorded as aborted, {known}"
 
 
-def summary_document(summary: Summary) -> dict[str, Any]:
+def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]:  # noqa: B008 - it is frozen
     """What a run came to, for a program; the fields of the first task stand at the top, too."""
     spent, all_in = summary.spent, summary.all_in
     tasks = [_task_summary(task, spent, all_in) for task in summary.tasks]
@@ -289,7 +290,13 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "saved_joules_modelled": summary.saved_uj / MICRO,
         "state": str(summary.state),
         "tasks": tasks,
+        **_derived(summary, rates),
     }
+
+
+def _derived(summary: Summary, rates: Rates) -> dict[str, Any]:
+    derived = derived_fields(summary.all_in, rates) if summary.all_in else {}
+    return {"derived": derived} if derived else {}
 
 
 def _task_summary(task: TaskSummary, spent: Energy | None, all_in: Energy | None) -> dict[str, Any]:

@@ -133,3 +133,21 @@ def test_a_report_gives_each_attempt_in_the_unit_of_its_task(
     ]
     assert shown[1]["reason"]
     assert {"delta", "delta_se", "joules", "joules_lo", "joules_hi", "tier"} <= set(shown[0])
+
+
+def test_co2e_and_cost_are_derived_where_they_are_set(
+    made: PlainLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(monkeypatch, "report") == 0
+    assert "Derived" not in capsys.readouterr().out
+    monkeypatch.setenv("CRYOFLUX_CARBON_G_PER_KWH", "360")
+    monkeypatch.setenv("CRYOFLUX_CARBON_SOURCE", "a yearly mean")
+    assert exit_code_of(monkeypatch, "report") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("Derived from the net joules, not measured: ")
+    assert last.endswith(" g CO₂e at 360 g/kWh (a yearly mean).")
+    assert exit_code_of(monkeypatch, "report", "--json") == 0
+    for one in json.loads(capsys.readouterr().out):
+        assert one["derived"]["carbon_g"] == pytest.approx(one["joules"] / 10_000)
+        assert one["derived"]["carbon_hi_g"] == pytest.approx(one["joules_hi"] / 10_000)
+        assert "cost" not in one["derived"]

@@ -14,7 +14,8 @@ from cryoflux.energy.interface import Reading
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import MachineTimes
 from cryoflux.energy.sources.replay import find_replay, replayed
-from cryoflux.energy.trace import RecordedSource, Round, Trace, TraceWriter, read_trace
+from cryoflux.energy.trace import RecordedSource, Round, Trace, read_trace
+from cryoflux.energy.trace_writer import TraceWriter
 from cryoflux.energy.window import Accumulator, SourceLimits
 from cryoflux.errors import UsageError
 from cryoflux.quantities import Tier

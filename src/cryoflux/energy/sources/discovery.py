@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["FoundSources", "find_sources"]
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from cryoflux.config import EnergySettings, Settings
 from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Problem, Source
+from cryoflux.energy.platforms import check_platform, is_metered
 from cryoflux.energy.processes import MachineTimes, VisibleTimes
 from cryoflux.energy.sources.cpu_model import CpuModelSource, tdp_here
 from cryoflux.energy.sources.hwmon import HwmonSource, find_hwmon
@@ -64,10 +66,13 @@ def find_sources(
         frozen_idle_uw: idle power of the model in the baseline that is frozen already, µW.
 
     Raises:
-        MeterError: not even CPU time can be read.
+        MeterError: not even CPU time can be read, or this system is not metered.
         UsageError: the trace to replay is damaged.
     """
     chosen = settings.energy
+    check_platform(chosen, sys.platform)
+    if not chosen.replay and not is_metered(sys.platform):
+        return _elsewhere(chosen, clock, nvml)
     times = MachineTimes(chosen.proc_root)
     if chosen.replay:
         played = find_replay(Path(chosen.replay), clock)
@@ -92,6 +97,19 @@ def find_sources(
     # What the board measures has a GPU in it that comes later: counted by itself it would count twice.
     later = search if not any(isinstance(s, HwmonSource) and s.holds_gpus for s in cpus) else None
     return FoundSources((*cpus, *devices), times, (*problems, *why, *blind), gpus=later)
+
+
+def _elsewhere(chosen: EnergySettings, clock: Clock, nvml: Any | None) -> FoundSources:
+    """What zeus measures on Apple silicon; whose energy it was cannot be told there."""
+    devices, problems = _devices(chosen, clock, nvml)
+    if not devices:
+        reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems)
+        raise MeterError(
+            f"Nothing here measures energy ({reasons}).",
+            why="On macOS there is nothing but zeus to measure by.",
+            hint="pip install 'cryoflux[zeus]' on Apple silicon; older Macs are not metered.",
+        )
+    return FoundSources(tuple(devices), MachineTimes(chosen.proc_root), tuple(problems))
 
 
 def _of_cpus(
