@@ -106,7 +106,7 @@ class Meter:
     @property
     def max_power_uw(self) -> int:
         """No more than this can flow through all sources together, and beside them."""
-        return sum(channel.source.max_power_uw for channel in self._channels) + self._unread_uw
+        return sum(meter.max_power_uw for meter in self._meters) + self._unread_uw
 
     @property
     def last(self) -> Snapshot:
@@ -118,8 +118,8 @@ class Meter:
         readings = [channel.source.read() for channel in self._channels]
         if self._trace is not None:
             self._trace.write(readings)
-        for meter, reading in zip(self._meters, readings, strict=True):
-            meter.advance(reading)
+        for channel, meter, reading in zip(self._channels, self._meters, readings, strict=True):
+            meter.advance(reading, channel.source.max_power_uw)
         marks = tuple(meter.mark() for meter in self._meters)
         devices = [channel.source for channel in self._channels if channel.source.kind == "gpu"]
         users = {source.name: source.users() for source in devices} if self._shared else {}

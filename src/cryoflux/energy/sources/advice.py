@@ -60,9 +60,17 @@ _MOUNT = (
     ),
 )
 _TDP = "state the thermal design power of your CPUs: export CRYOFLUX_TDP_W=65"
+_STILL = (
+    "read the file twice yourself, a second apart: where RAPL is real, the number grows",
+    "in a virtual machine, the host has to pass the counter on, not only its files",
+    _TDP,
+)
 _FIXES: dict[str, tuple[str, ...]] = {
     "unreadable-zone": (*_GROUP, _ZEUSD),
     "covered-zone": (*_GROUP, _ZEUSD),
+    "still-counter": _STILL,
+    "covered-counter": _STILL,
+    "cpus-renumbered": ("let the process run on all CPUs of its container (taskset), or use a host's /proc",),
     "no-counter-range": _GROUP,
     "no-psys": ("unset CRYOFLUX_RAPL_ZONES, or have the platform zone made readable as packages are",),
     "no-zeusd": (
@@ -128,7 +136,7 @@ def next_step(sources: Sequence[Source], problems: Sequence[Problem], here: Surr
         return f"{taken}; better: let your group read RAPL, by the lines below"
     if cpu[0].tier is Tier.COUNTER:
         return f"{taken}; there is nothing better here"
-    if "virtual machine" in here:
+    if "virtual machine" in here or "still-counter" in codes:
         return f"{taken}; better: a host that passes RAPL on, or the TDP of your share in CRYOFLUX_TDP_W"
     if "container" in here:
         return f"{taken}; better: mount RAPL into the container, by the lines below"

@@ -30,6 +30,7 @@ from typing import Any
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.counter_file import CounterFile
 from cryoflux.energy.interface import Problem, Reading, SourceKind
+from cryoflux.energy.sources.power_bounds import CEILING_W, PlausiblePower, ZoneKind, bound_uw
 from cryoflux.energy.sources.rapl import RAPL_RESOLUTION_UJ
 from cryoflux.quantities import MICRO, Tier
 
@@ -39,8 +40,6 @@ _LEAVE_ALONE_NS = 5 * BILLION
 _FRESH_NS = BILLION // 20
 """One answer holds all counters; sources read one after the other share it."""
 _LONGEST_ANSWER = 1 << 18
-_GENEROUS_W = {"cpu": 1500, "dram": 500}
-_HEADROOM = 2
 
 
 def zeusd_address(environ: Mapping[str, str]) -> str:
@@ -183,10 +182,20 @@ class ZeusdSource:
     range_uj: int | None = None
     idle_uw: int | None = None
 
-    def __init__(self, zeusd: _Zeusd, cpu: str, kind: SourceKind, clock: Clock, stated_uw: int) -> None:
+    def __init__(
+        self,
+        zeusd: _Zeusd,
+        cpu: str,
+        kind: SourceKind,
+        clock: Clock,
+        stated_uw: int,
+        plausible: PlausiblePower,
+    ) -> None:
         self.name = f"zeusd:cpu-{cpu}" if kind == "cpu" else f"zeusd:cpu-{cpu}:dram"
         self.kind: SourceKind = kind
-        self.max_power_uw = stated_uw * _HEADROOM or _GENEROUS_W[kind] * MICRO
+        what: ZoneKind = "package" if kind == "cpu" else "dram"
+        self.max_power_uw = bound_uw(what, stated_uw, plausible)
+        self.ceiling_uw = CEILING_W[what] * MICRO
         self._zeusd = zeusd
         self._cpu = cpu
         self._field = f"{kind}_energy_uj"
@@ -216,7 +225,12 @@ class ZeusdSource:
 
 
 def find_zeusd(
-    address: str, clock: Clock, *, token: str = "", powercap_root: str = "/sys/class/powercap"
+    address: str,
+    clock: Clock,
+    *,
+    token: str = "",
+    powercap_root: str = "/sys/class/powercap",
+    plausible: PlausiblePower | None = None,
 ) -> tuple[list[ZeusdSource], list[Problem]]:
     """The CPU packages that zeusd counts, and why it is not used.
 
@@ -225,6 +239,7 @@ def find_zeusd(
         clock: the time.
         token: what it asks for where its operator has switched authentication on (``ZEUSD_TOKEN``).
         powercap_root: where the names of the zones are, if anywhere.
+        plausible: a limit that is stated above it is none; by default, what no zone exceeds.
     """
     zeusd = _Zeusd(address, clock, token)
     if zeusd.remote():
@@ -242,17 +257,19 @@ def find_zeusd(
         return [], [Problem("zeusd", f"no zeusd at {address} ({error.strerror or error})", "no-zeusd")]
     except _Refused as error:
         return [], [Problem("zeusd", f"zeusd at {address} gives no CPU energy: {error}", "zeusd-refused")]
-    return _readable(zeusd, cpus, clock)
+    return _readable(zeusd, cpus, clock, plausible or PlausiblePower())
 
 
-def _readable(zeusd: _Zeusd, cpus: dict[str, bool], clock: Clock) -> tuple[list[ZeusdSource], list[Problem]]:
+def _readable(
+    zeusd: _Zeusd, cpus: dict[str, bool], clock: Clock, plausible: PlausiblePower
+) -> tuple[list[ZeusdSource], list[Problem]]:
     limits = _limits(zeusd)
     sources: list[ZeusdSource] = []
     problems: list[Problem] = []
     for cpu, has_memory in cpus.items():
         kinds: tuple[SourceKind, ...] = ("cpu", "dram") if has_memory else ("cpu",)
         for kind in kinds:
-            source = ZeusdSource(zeusd, cpu, kind, clock, limits.get((cpu, kind), 0))
+            source = ZeusdSource(zeusd, cpu, kind, clock, limits.get((cpu, kind), 0), plausible)
             if source.read().energy_uj is None:
                 reason = "zeusd serves no energy of it"
                 problems.append(Problem(source.name, reason, "unreadable-zone", source.max_power_uw))
