@@ -20,7 +20,7 @@ import pytest
 from hypothesis import settings
 
 import tiny
-from cryoflux.energy.sources import rapl
+from cryoflux.energy.sources import rapl, zeusd
 from synthetic_state import SyntheticState, make_state
 from waiting import watch, watch_no_longer
 
@@ -153,4 +153,5 @@ def home(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def static_counters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counters that are turned by hand stand still in between, and are counters all the same."""
-    monkeypatch.setattr(rapl, "standing_still", lambda *_: frozenset())
+    for sources in (rapl, zeusd):
+        monkeypatch.setattr(sources, "standing_still", lambda *_: frozenset())

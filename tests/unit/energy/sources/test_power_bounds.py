@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cryoflux.energy.attribution import gross_total
@@ -10,6 +12,8 @@ from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import MachineTimes
 from cryoflux.energy.sources.power_bounds import PlausiblePower, plausible_power
 from cryoflux.energy.sources.rapl import find_rapl
+from cryoflux.energy.trace import TraceWriter, read_trace
+from cryoflux.energy.trace_totals import replay_trace
 from cryoflux.energy.window import Accumulator
 from cryoflux.quantities import Tier
 from energy_fakes import FakeClock, powercap_zone
@@ -160,3 +164,39 @@ def test_a_counter_that_stops_while_the_machine_works_is_named_and_widens_upward
     assert "frozen" in gross.flags
     assert gross.lo_uj <= 0 <= 12 * 60 * MICRO <= gross.hi_uj
     assert gross.uj == pytest.approx(12 * 60 * MICRO, rel=0.1)
+
+
+def test_a_trace_of_a_limit_that_was_raised_adds_up_to_the_same_microjoules(tmp_path):
+    package = Package(tmp_path / "powercap", limit_w=65)
+    before = package.meter.mark()
+    with TraceWriter(tmp_path / "trace", [package.source], package.clock) as trace:
+        trace.write([package.source.read()])
+        package.run(20, 1)
+        trace.write([package.source.read()])
+        package.limit(200)
+        package.run(188, 1)
+        trace.write([package.source.read()])
+    (replayed,) = replay_trace(read_trace(tmp_path / "trace"), Baseline(())).sources
+    assert replayed.gross.uj == package.meter.mark().since(before).uj == 208 * MICRO
+    assert replayed.gross.lo_uj <= replayed.gross.uj
+    assert replayed.gross.flags == ("above-power-limit",), "the trace holds the limit of its start alone"
+
+
+def test_an_older_trace_that_names_no_ceiling_is_read(tmp_path):
+    package = Package(tmp_path / "powercap", limit_w=65)
+    with TraceWriter(tmp_path / "trace", [package.source], package.clock) as trace:
+        trace.write([package.source.read()])
+    header, _, rest = (tmp_path / "trace").read_text().partition("\n")
+    document = json.loads(header)
+    del document["sources"][0]["ceiling_uw"]
+    (tmp_path / "old").write_text(f"{json.dumps(document)}\n{rest}")
+    assert read_trace(tmp_path / "old").sources[0].ceiling_uw == 0
+
+
+def test_an_unreadable_package_that_states_nonsense_widens_like_one_that_can_be_read(tmp_path):
+    powercap_zone(tmp_path, "intel-rapl:0", "package-0", 1000, 65 * MICRO)
+    hidden = powercap_zone(tmp_path, "intel-rapl:1", "package-1", 1000, 3408 * MICRO)
+    (hidden / "energy_uj").unlink()
+    plausible = plausible_power(cpuinfo("no such CPU", 4, model=999))
+    _, (problem,) = find_rapl(str(tmp_path), FakeClock(), plausible=plausible)
+    assert (problem.code, problem.max_power_uw) == ("unreadable-zone", 130 * MICRO)
