@@ -19,7 +19,8 @@ MICRO = 1_000_000
 RANGE_UJ = 262_143_328_850
 IDLE_W = 20.0
 """of each package, and of a GPU"""
-LIMIT_UW = 250 * MICRO
+LIMIT_W = 250
+RAISED_W = 200
 TICK_S = 0.1
 
 
@@ -46,6 +47,10 @@ class Zone:
     counts: bool = True
     """whether what it shows is energy of its own, not part or mirror of another's"""
     denied: bool = False
+    stuck: bool = False
+    """it never counts, as in a guest whose host only stubs RAPL"""
+    limit_w: int = LIMIT_W
+    """what it states"""
 
 
 PACKAGE = Zone("intel-rapl:0", "package-0")
@@ -67,6 +72,8 @@ class Fault:
     """whether the GPU tells neither energy nor power, as a MIG slice or a virtual one"""
     exact: bool = False
     """whether the counters still tell the truth to the last step"""
+    tdp_w: float | None = None
+    """stated to the meter, where no counter is left and it has to model"""
 
     @property
     def seconds(self) -> float:
@@ -89,6 +96,8 @@ MIRRORED = (
     Zone("intel-rapl:0", "package-0-die-0"),
     Zone("intel-rapl:1", "package-0-die-1", counts=False),
 )
+LOW = (Zone("intel-rapl:0", "package-0", limit_w=65),)
+MEMORY = (PACKAGE, Zone("intel-rapl:1", "dram", share=0.2))
 TWO = (PACKAGE, Zone("intel-rapl:1", "package-1", share=0.6, denied=True))
 
 FAULTS = (
@@ -127,6 +136,38 @@ FAULTS = (
         ("frozen",),
         (Step(6), Step(8, event="freeze"), Step(6, event="thaw")),
     ),
+    Fault(
+        "stubbed",
+        "counter that never counts (stubbed guest)",
+        ("still-counter",),
+        FIVE,
+        (Zone("intel-rapl:0", "package-0", stuck=True),),
+        tdp_w=60.0,
+    ),
+    Fault(
+        "absurd-limit",
+        "frozen counter of a package that states a limit of 3,408 W",
+        ("frozen",),
+        (Step(10), Step(10, event="freeze")),
+        (Zone("intel-rapl:0", "package-0", limit_w=3408),),
+    ),
+    Fault(
+        "limit-raised",
+        "power limit raised from 65 to 200 W, and used",
+        (),
+        (Step(10), Step(10, 188.0, "raise-limit")),
+        LOW,
+        exact=True,
+    ),
+    Fault(
+        "limit-exceeded",
+        "188 W under a stated limit of 65 W",
+        ("above-power-limit",),
+        (Step(10), Step(10, 188.0)),
+        LOW,
+        exact=True,
+    ),
+    Fault("memory", "dram zone beside the package", (), FIVE, MEMORY, exact=True),
     Fault("jump", "impossible jump", ("impossible-jump",), (Step(10), Step(10, event="jump"))),
     Fault(
         "suspend",
@@ -231,7 +272,7 @@ class World:
             path.mkdir(parents=True)
             (path / "name").write_text(f"{zone.name}\n")
             (path / "max_energy_range_uj").write_text(f"{zone.range_uj}\n")
-            (path / "constraint_0_power_limit_uw").write_text(f"{LIMIT_UW}\n")
+            (path / "constraint_0_power_limit_uw").write_text(f"{zone.limit_w * MICRO}\n")
             (self.powercap / zone.folder).symlink_to(path.relative_to(self.powercap))
             if zone.denied:
                 # Whoever runs this may be root, whom no mode keeps from a file; a folder cannot be read.
@@ -261,12 +302,20 @@ class World:
             self._gpu |= {"share": 0.57} if name == "undercount" else {"hidden": True}
         elif name == "clock-step":
             self.wall_offset_s -= 3600
-        elif name:
+        elif name == "raise-limit":
+            self._raise_limits()
+        else:
             self._counters(name)
         self._write()
         _replace(self.folder / "wall", str(self.wall_offset_s))
 
+    def _raise_limits(self) -> None:
+        for zone in self.fault.zones:
+            (self._path(zone) / "constraint_0_power_limit_uw").write_text(f"{RAISED_W * MICRO}\n")
+
     def _counters(self, name: str) -> None:
+        if name not in {"reset", "jump", "suspend"}:
+            return
         if name == "suspend":
             self.sleeps += 1
             self.wall_offset_s += 3600
@@ -279,7 +328,7 @@ class World:
         for zone in self.fault.zones:
             uj = round(cpu_w * zone.share * seconds * MICRO)
             self.truth_uj += uj if zone.counts else 0
-            if not self._frozen:
+            if not self._frozen and not zone.stuck:
                 self._shown[zone.folder] = (self._shown[zone.folder] + uj) % zone.range_uj
         if self.fault.gpu:
             uj = round(watts * seconds * MICRO)

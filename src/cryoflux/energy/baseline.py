@@ -359,7 +359,7 @@ def _observe(
 
 def _read_all(sources: Sequence[Source], meters: Sequence[Accumulator]) -> list[Mark]:
     for source, meter in zip(sources, meters, strict=True):
-        meter.advance(source.read())
+        meter.advance(source.read(), source.max_power_uw)
     return [meter.mark() for meter in meters]
 
 
@@ -367,7 +367,9 @@ def limits_of(source: Source) -> SourceLimits:
     """What is physically possible for a source."""
     ticks = source.tier is Tier.COUNTER
     step_uj = source.resolution_uj + int(source.max_power_uw * source.update_s)
-    return SourceLimits(source.range_uj, source.max_power_uw, step_uj, ticks)
+    # Only a source whose bound is what its hardware states has a ceiling beyond that.
+    ceiling_uw = int(getattr(source, "ceiling_uw", 0))
+    return SourceLimits(source.range_uj, source.max_power_uw, step_uj, ticks, ceiling_uw)
 
 
 def _label(clock: Clock) -> str:

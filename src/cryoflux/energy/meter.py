@@ -111,7 +111,7 @@ class Meter:
     def max_power_uw(self) -> int:
         """No more than this can flow through all sources together, and beside them."""
         unread_uw = self._unread_uw + sum(one.power_uw for one in self._unseen if one.until_ns is None)
-        return sum(channel.source.max_power_uw for channel in self._channels) + unread_uw
+        return sum(meter.max_power_uw for meter in self._meters) + unread_uw
 
     @property
     def last(self) -> Snapshot:
@@ -124,8 +124,8 @@ class Meter:
         busy, now_ns = self._times.read(), self.clock.monotonic_ns()
         if self._trace is not None:
             self._trace.write(readings[: self._traced], busy=busy, at_ns=now_ns, mark=mark)
-        for meter, reading in zip(self._meters, readings, strict=True):
-            meter.advance(reading)
+        for channel, meter, reading in zip(self._channels, self._meters, readings, strict=True):
+            meter.advance(reading, channel.source.max_power_uw)
         marks = tuple(meter.mark() for meter in self._meters)
         devices = [channel.source for channel in self._channels if channel.source.kind == "gpu"]
         users = {source.name: source.users() for source in devices} if self._shared else {}

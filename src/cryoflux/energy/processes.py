@@ -97,6 +97,9 @@ class MachineTimes:
         cpus: the CPUs that count as allowed; those of this process by default.
     """
 
+    renumbered = False
+    """whether the time of the allowed CPUs cannot be told from that of others that are listed"""
+
     def __init__(self, proc_root: str = "/proc", cpus: frozenset[int] | None = None) -> None:
         self._file = CounterFile(f"{proc_root}/stat")
         self.cpus = allowed_cpus() if cpus is None else cpus
@@ -105,8 +108,12 @@ class MachineTimes:
         listed = self._listed()
         self.all_cpus = len(listed) or len(self.cpus)
         """how many the machine has"""
+        # A container may list its CPUs from 0 on, whatever the host calls them (lxcfs). Where one of ours is
+        # not listed, no line is known to be one of ours.
+        foreign = bool(listed) and not self._names <= listed
+        self.renumbered = foreign and len(listed) > len(self._names)
         # The first line is the sum over all CPUs: where all are allowed, the rest need not be read.
-        self._whole = bool(listed) and listed <= self._names
+        self._whole = foreign or (bool(listed) and listed <= self._names)
         self._bytes = _FIRST_LINE_BYTES if self._whole else _BYTES_A_CPU * (self.all_cpus + 2)
 
     def _listed(self) -> set[bytes]:

@@ -71,6 +71,8 @@ class RecordedSource:
     update_s: float
     curve: str
     idle_uw: int | None
+    ceiling_uw: int = 0
+    """what its hardware cannot exceed, where ``max_power_uw`` is only what it states; 0 where it is not"""
 
     @classmethod
     def of(cls, source: Source) -> RecordedSource:
@@ -86,6 +88,7 @@ class RecordedSource:
             update_s=source.update_s,
             curve=source.curve,
             idle_uw=source.idle_uw,
+            ceiling_uw=int(getattr(source, "ceiling_uw", 0)),
         )
 
 
@@ -333,6 +336,7 @@ def _idle(entry: Any) -> Idle:
 def _source(entry: Any) -> RecordedSource:
     if not isinstance(entry, dict):
         raise _DamageError("a source is not an object")
+    entry = {"ceiling_uw": 0, **entry}  # older traces have none
     _exactly(entry, RecordedSource.__dataclass_fields__)
     kind, tier = entry["kind"], entry["tier"]
     if kind not in get_args(SourceKind) or tier not in list(Tier):
@@ -348,6 +352,7 @@ def _source(entry: Any) -> RecordedSource:
         update_s=_number(entry["update_s"], "update_s"),
         curve=_text(entry["curve"], "curve"),
         idle_uw=_optional(entry["idle_uw"], "idle_uw"),
+        ceiling_uw=_integer(entry["ceiling_uw"], "ceiling_uw"),
     )
 
 

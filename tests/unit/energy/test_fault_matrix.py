@@ -23,6 +23,11 @@ STEP_UJ = 1000
 """NVML counts in mJ"""
 
 
+@pytest.fixture(autouse=True)
+def static_counters():
+    """These counters move while the clock of their machine is made to wait."""
+
+
 @pytest.fixture(params=FAULTS, ids=lambda fault: fault.key)
 def metered(request, tmp_path):
     return request.param, TurnedMachine(tmp_path, request.param).run()

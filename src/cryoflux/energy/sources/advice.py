@@ -60,9 +60,16 @@ _MOUNT = (
         " --env ZEUSD_SOCK_PATH=/run/zeusd/zeusd.sock"
     ),
 )
+_STILL = (
+    "read the file twice yourself, a second apart: where RAPL is real, the number grows",
+    "in a virtual machine, the host has to pass the counter on, not only its files",
+)
 _FIXES: dict[str, tuple[str, ...]] = {
     "unreadable-zone": (*_GROUP, _ZEUSD),
     "covered-zone": (*_GROUP, _ZEUSD),
+    "still-counter": _STILL,
+    "covered-counter": _STILL,
+    "cpus-renumbered": ("let the process run on all CPUs of its container (taskset), or use a host's /proc",),
     "no-counter-range": _GROUP,
     "no-psys": ("unset CRYOFLUX_RAPL_ZONES, or have the platform zone made readable as packages are",),
     "no-zeusd": (
@@ -161,7 +168,7 @@ def next_step(sources: Sequence[Source], problems: Sequence[Problem], here: Surr
         return f"{taken}; there is nothing better here"
     if cpu[0].tier is Tier.POWER_INTEGRATED:
         better = "a counter, which is RAPL"
-    elif "virtual machine" in here:
+    elif "virtual machine" in here or "still-counter" in codes:
         better = "a host that passes RAPL on, or the TDP of your share in CRYOFLUX_TDP_W"
     elif "container" in here:
         better = "mount RAPL into the container, by the lines below"

@@ -18,6 +18,7 @@ from cryoflux.energy.processes import MachineTimes, VisibleTimes
 from cryoflux.energy.sources.cpu_model import CpuModelSource, tdp_here
 from cryoflux.energy.sources.hwmon import HwmonSource, find_hwmon
 from cryoflux.energy.sources.nvml import GpuSearch
+from cryoflux.energy.sources.power_bounds import plausible_power
 from cryoflux.energy.sources.rapl import find_rapl
 from cryoflux.energy.sources.replay import find_replay
 from cryoflux.energy.sources.zeusd import find_zeusd, zeusd_address
@@ -41,6 +42,7 @@ class FoundSources:
     def flags(self) -> tuple[str, ...]:
         """What makes every figure of this machine incomplete, or no measurement of it."""
         incomplete = {"unreadable-zone", "gpu-refused", "gpu-without-power", "busy-time-unseen"}
+        incomplete |= {"still-counter", "cpus-renumbered"}
         return tuple(sorted({problem.code for problem in self.problems} & incomplete | {*self.said}))
 
     @property
@@ -82,6 +84,11 @@ def find_sources(
         times = VisibleTimes(chosen.proc_root)
         reason = f"{chosen.proc_root}/stat holds zeros, so only the processes that can be seen here count"
         blind.append(Problem("cpu time", reason, "busy-time-unseen"))
+    elif times.renumbered:
+        reason = (
+            f"{chosen.proc_root}/stat numbers CPUs in another way than this process's affinity: all count"
+        )
+        blind.append(Problem("cpu time", reason, "cpus-renumbered"))
     search = GpuSearch(clock, nvml, proc_root=chosen.proc_root) if chosen.nvml else None
     devices, why = _devices(chosen, clock, search)
     try:
@@ -101,7 +108,8 @@ def find_sources(
 
 def _elsewhere(chosen: EnergySettings, clock: Clock, nvml: Any | None) -> FoundSources:
     """What zeus measures on Apple silicon; whose energy it was cannot be told there."""
-    devices, problems = _devices(chosen, clock, nvml)
+    search = GpuSearch(clock, nvml, proc_root=chosen.proc_root) if chosen.nvml else None
+    devices, problems = _devices(chosen, clock, search)
     if not devices:
         reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems)
         raise MeterError(
@@ -116,13 +124,16 @@ def _of_cpus(
     chosen: EnergySettings, times: MachineTimes, clock: Clock, frozen_idle_uw: int | None, *, gpus: bool
 ) -> tuple[list[Source], list[Problem]]:
     """Readable counters, else those that zeusd reads for us, else the board's sensors, else the model."""
-    rapl, problems = find_rapl(chosen.powercap_root, clock, zones=chosen.rapl_zones)
+    could = plausible_power(_cpuinfo(chosen.proc_root))
+    rapl, problems = find_rapl(chosen.powercap_root, clock, zones=chosen.rapl_zones, plausible=could)
     if rapl:
         return [*rapl], problems
     address = chosen.zeusd or zeusd_address(os.environ)
     if address:
         token = os.environ.get("ZEUSD_TOKEN", "")
-        served, why = find_zeusd(address, clock, token=token, powercap_root=chosen.powercap_root)
+        served, why = find_zeusd(
+            address, clock, token=token, powercap_root=chosen.powercap_root, plausible=could
+        )
         if any(source.kind == "cpu" for source in served):
             # What zeusd serves is what may not be read here: it does not flow unseen.
             return [*served], why
