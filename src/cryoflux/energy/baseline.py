@@ -200,8 +200,7 @@ def obtain_baseline(
 ) -> Baseline:
     """The frozen baseline of these sources; what is missing is learned now and stored.
 
-    One that takes the place of a baseline that was lost, because energy of its source is among what was
-    ``settled``, says so.
+    One that takes the place of a lost one, by which energy was ``settled``, says so.
 
     Args:
         path: where it is stored.
@@ -213,8 +212,7 @@ def obtain_baseline(
         progress: called with seconds done and seconds in all.
         settled: sources that energy was settled by before.
         patience_s: how long to wait for the machine to be at rest first, s.
-        provisional: whether somebody waits whose work may be under way: what has to be learned is only
-            glanced at, doubted, and not stored.
+        provisional: whether work may be under way: what is missing is glanced at, doubted, and not stored.
         machine: whose baseline; this one's by default.
     """
     here = machine if machine is not None else machine_here()

@@ -11,12 +11,11 @@ Each further line is one round of reading, all sources in the order of the first
     {"monotonic_ns": 12, "readings": [[energy_uj, epoch], [null, epoch], [energy_uj, epoch, check_uj, 7]],
      "busy_us": [all, allowed], "mark": "begins"}
 
-``null`` is a failed read. ``check_uj`` may be null or absent. The fourth number is how many nanoseconds
-before the round's end that source was read; it is absent where it is 0. ``busy_us`` is the CPU time of the
-machine, absent where it is not known. What was measured goes from the first round that is marked
-``begins`` to the last one that is marked ``ends``; that one also has the ``gain_error`` of each source as
-it was then. A line goes to the file in one write, so a crash can only cut off the last one; that is
-tolerated and said. Any other damage is refused. ``trace/v1`` had neither idle powers nor CPU times nor marks.
+``null`` is a failed read; ``check_uj`` may be null or absent; the fourth number is how many ns before the
+round's end the source was read, absent where 0. ``busy_us``, absent where unknown, is the machine's CPU time.
+What was measured goes from the first round marked ``begins`` to the last one marked ``ends``, which has the
+``gain_error`` of each source as it was then. A line is one write, so a crash can only cut off the last one:
+that is tolerated and said, any other damage is refused. ``trace/v1`` had no idle powers, CPU times or marks.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ _LARGEST = 2**63 - 1
 _OPTIONAL = ("busy_us", "mark", "gain_error")
 
 RoundMark = Literal["", "begins", "ends"]
-"""Where in a recording what was measured begins and ends."""
+"""Where in a recording the measurement begins and ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +179,7 @@ def _refuse(path: Path, line: int, reason: str) -> NoReturn:
 
 
 def parse_trace(content: bytes, path: Path, *, least_rounds: int) -> Trace:
-    """The trace that these bytes are.
-
-    Args:
-        content: the bytes.
-        path: where they were read, for an error.
-        least_rounds: how many rounds of reading it needs.
+    """The trace that these bytes are, which were read at ``path``; it needs so many rounds at least.
 
     Raises:
         UsageError: it is not a whole trace; says in which line.
