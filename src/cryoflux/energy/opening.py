@@ -18,7 +18,7 @@ from cryoflux.energy.lookout import Lookout
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import OwnTimes
 from cryoflux.energy.sources.cpu_model import CpuModelSource
-from cryoflux.energy.sources.discovery import find_sources
+from cryoflux.energy.sources.discovery import FoundSources, find_sources
 from cryoflux.energy.trace import Conditions
 from cryoflux.energy.trace_writer import TraceWriter
 
@@ -68,23 +68,27 @@ def open_meter(
             settled=settled,
             provisional=provisional,
         )
-        flags = (*found.flags, *baseline.flags)
-        conditions = Conditions(baseline.idles, flags, found.unread_uw, len(found.times.cpus))
         meter = Meter(
             found.sources,
             baseline,
             found.times,
             clock,
-            flags=flags,
+            flags=(*found.flags, *baseline.flags),
             unread_uw=found.unread_uw,
             coarse=coarse,
-            trace=TraceWriter(trace, found.sources, clock, conditions) if trace is not None else None,
+            trace=_writer(trace, found, baseline, clock) if trace is not None else None,
             lookout=Lookout(found.gpus, baseline, found.times, clock, looked_ns) if found.gpus else None,
             # The processes that used the GPUs of a recording are not those of this machine.
             proc_root=None if settings.energy.replay else settings.energy.proc_root,
         )
         undo.pop_all()
     return meter, found.problems
+
+
+def _writer(trace: Path, found: FoundSources, baseline: Baseline, clock: Clock) -> TraceWriter:
+    flags = (*found.flags, *baseline.flags)
+    conditions = Conditions(baseline.idles, flags, found.unread_uw, len(found.times.cpus))
+    return TraceWriter(trace, found.sources, clock, conditions)
 
 
 def own_time_meter(clock: Clock) -> Meter:
