@@ -31,6 +31,7 @@ from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.account.ledger import identity
 from cryoflux.energy.clock import BILLION
 from cryoflux.energy.local_agent import LocalAgent
+from cryoflux.energy.sources import rapl
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO, Energy, Tier
 
@@ -106,6 +107,8 @@ class Machine:
 
     def open(self, clock: SteppedClock) -> LocalAgent:
         """A meter over it."""
+        # Nothing flows between two seconds here, so the counter stands still and is one all the same.
+        rapl.standing_still = lambda *_: frozenset()
         flags = {"powercap_root": str(self.zone.parent), "proc_root": str(self.proc), "nvml": "false"}
         settings = load_settings(flags, environ={}, folder=self.state.parent).settings
         return LocalAgent(settings, self.state, credit="net", clock=clock, background=False)

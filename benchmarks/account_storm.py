@@ -2,13 +2,16 @@
 
     python benchmarks/account_storm.py [--clients 64] [--takes 10000] [--lost 8] [--direct] [--json]
     python benchmarks/account_storm.py --kills 1000 [--seed 0]
+    python benchmarks/account_storm.py --open 4000
 
 The storm: every client is a process with one connection; it takes random amounts under its own request
 ids, repeats a share of its requests, releases most, settles some and leaves some open; `--lost` clients are
 killed on the way. With `--direct` the clients are threads on one `Bucket`, without the daemon. The kills: a
 process drives a `Bucket`, or an `LocalAgent` over a powercap zone of plain files, and is killed at a
-random instant; the next one goes on with the same account. Afterwards the account is compared, to the
-microjoule, with what the clients were told and with what the zone counted.
+random instant; the next one goes on with the same account. `--open`: a client takes and never settles, as the
+whitepaper's does, and the daemon's CPU time for a take, a scrape and a start is told, before and after.
+Afterwards the account is compared, to the microjoule, with what the clients were told and with what the zone
+counted.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from account_kills import kill
+from account_open import Running, left_open
 from cryoflux.database import read_only
 from cryoflux.energy.account.audit import fault_of
 from cryoflux.energy.account.bucket import Bucket
@@ -76,6 +80,12 @@ class HttpAccount:
             if reply.status != 200:
                 raise RuntimeError(f"{path}: {reply.status} {content!r}")
         return dict(json.loads(content))
+
+    def get(self, path: str) -> bytes:
+        """The body of an answer."""
+        self._connection.request("GET", path)
+        with self._connection.getresponse() as reply:
+            return reply.read()
 
     def close(self) -> None:
         """Hang up."""
@@ -184,15 +194,16 @@ def _remember(told: Told, kind: str, *said: Any) -> None:
 
 
 @contextmanager
-def daemon(state: Path) -> Iterator[str]:
-    """A ``cryoflux agent`` of its own; where it listens."""
+def daemon(state: Path) -> Iterator[Running]:
+    """A ``cryoflux agent`` of its own."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CRYOFLUX_")}
     environment |= {"CRYOFLUX_POWERCAP_ROOT": str(state / "nowhere"), "CRYOFLUX_NVML": "false"}
     command = [sys.executable, "-m", "cryoflux", "agent", "--json", "--port", "0", "--state", str(state)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             said = (json.loads(line) for line in process.stdout or ())
-            yield next(line["url"] for line in said if line["event"] == "listening").removeprefix("http://")
+            url = next(line["url"] for line in said if line["event"] == "listening")
+            yield Running(url.removeprefix("http://"), process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
@@ -201,7 +212,8 @@ def daemon(state: Path) -> Iterator[str]:
 def storm(state: Path, clients: int, takes: int, lost: int, *, budget_uj: int) -> list[Told]:
     """Clients as processes on one daemon; some of them are killed."""
     rng = random.Random(clients)  # noqa: S311
-    with daemon(state) as address:
+    with daemon(state) as running_daemon:
+        address = running_daemon.address
         grant = {"joules": budget_uj / MICRO, "request_id": "storm"}
         with closing(HttpAccount(address)) as account:
             account.post("/v1/grant", grant)
@@ -280,12 +292,15 @@ def main() -> None:
     parser.add_argument("--lost", type=int, default=8, help="clients that are killed on the way")
     parser.add_argument("--direct", action="store_true", help="threads on a Bucket, without the daemon")
     parser.add_argument("--kills", type=int, default=0, help="kill a meter so many times instead")
+    parser.add_argument("--open", type=int, default=0, help="so many takes that nobody settles instead")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="account-") as folder:
         if chosen.kills:
             report = asdict(kill(Path(folder), chosen.kills, seed=chosen.seed))
+        elif chosen.open:
+            report = left_open(Path(folder), chosen.open, daemon, HttpAccount)
         else:
             report = _storm_report(Path(folder), chosen)
     print(json.dumps(report) if chosen.json else "\n".join(f"{k}: {v}" for k, v in report.items()))

@@ -13,12 +13,14 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 MICRO = 1_000_000
 RANGE_UJ = 262_143_328_850
 IDLE_W = 20.0
 """of each package, and of a GPU"""
-LIMIT_UW = 250 * MICRO
+LIMIT_W = 250
+RAISED_W = 200
 TICK_S = 0.1
 
 
@@ -45,6 +47,10 @@ class Zone:
     counts: bool = True
     """whether what it shows is energy of its own, not part or mirror of another's"""
     denied: bool = False
+    stuck: bool = False
+    """it never counts, as in a guest whose host only stubs RAPL"""
+    limit_w: int = LIMIT_W
+    """what it states"""
 
 
 PACKAGE = Zone("intel-rapl:0", "package-0")
@@ -62,8 +68,12 @@ class Fault:
     steps: tuple[Step, ...]
     zones: tuple[Zone, ...] = (PACKAGE,)
     gpu: bool = False
+    mute: bool = False
+    """whether the GPU tells neither energy nor power, as a MIG slice or a virtual one"""
     exact: bool = False
     """whether the counters still tell the truth to the last step"""
+    tdp_w: float | None = None
+    """stated to the meter, where no counter is left and it has to model"""
 
     @property
     def seconds(self) -> float:
@@ -86,6 +96,8 @@ MIRRORED = (
     Zone("intel-rapl:0", "package-0-die-0"),
     Zone("intel-rapl:1", "package-0-die-1", counts=False),
 )
+LOW = (Zone("intel-rapl:0", "package-0", limit_w=65),)
+MEMORY = (PACKAGE, Zone("intel-rapl:1", "dram", share=0.2))
 TWO = (PACKAGE, Zone("intel-rapl:1", "package-1", share=0.6, denied=True))
 
 FAULTS = (
@@ -124,6 +136,38 @@ FAULTS = (
         ("frozen",),
         (Step(6), Step(8, event="freeze"), Step(6, event="thaw")),
     ),
+    Fault(
+        "stubbed",
+        "counter that never counts (stubbed guest)",
+        ("still-counter",),
+        FIVE,
+        (Zone("intel-rapl:0", "package-0", stuck=True),),
+        tdp_w=60.0,
+    ),
+    Fault(
+        "absurd-limit",
+        "frozen counter of a package that states a limit of 3,408 W",
+        ("frozen",),
+        (Step(10), Step(10, event="freeze")),
+        (Zone("intel-rapl:0", "package-0", limit_w=3408),),
+    ),
+    Fault(
+        "limit-raised",
+        "power limit raised from 65 to 200 W, and used",
+        (),
+        (Step(10), Step(10, 188.0, "raise-limit")),
+        LOW,
+        exact=True,
+    ),
+    Fault(
+        "limit-exceeded",
+        "188 W under a stated limit of 65 W",
+        ("above-power-limit",),
+        (Step(10), Step(10, 188.0)),
+        LOW,
+        exact=True,
+    ),
+    Fault("memory", "dram zone beside the package", (), FIVE, MEMORY, exact=True),
     Fault("jump", "impossible jump", ("impossible-jump",), (Step(10), Step(10, event="jump"))),
     Fault(
         "suspend",
@@ -151,6 +195,22 @@ FAULTS = (
         ("counter-against-power",),
         (Step(10, 150.0, "undercount"), Step(10, 150.0)),
         gpu=True,
+    ),
+    Fault(
+        "gpu-mute",
+        "GPU that tells neither energy nor power",
+        ("gpu-without-power",),
+        (Step(10, 150.0), Step(10, 150.0)),
+        gpu=True,
+        mute=True,
+    ),
+    Fault(
+        "gpu-users-hidden",
+        "GPU whose users are hidden",
+        ("gpu-users-hidden",),
+        (Step(10, 150.0, "hide"), Step(10, 150.0)),
+        gpu=True,
+        exact=True,
     ),
 )
 
@@ -194,7 +254,15 @@ class World:
         self.stopped = False
         self._frozen = self._failing = False
         self._shown = {zone.folder: _before(zone, rest_s) for zone in fault.zones}
-        self._gpu = {"lost": False, "energy_uj": 5000 * MICRO, "power_w": IDLE_W, "share": 1.0}
+        self._gpu = {
+            "lost": False,
+            "energy_uj": 5000 * MICRO,
+            "power_w": IDLE_W,
+            "share": 1.0,
+            "hidden": False,
+        }
+        if fault.mute:
+            self._gpu["power_w"] = None
         self._make()
         self._write()
 
@@ -204,7 +272,7 @@ class World:
             path.mkdir(parents=True)
             (path / "name").write_text(f"{zone.name}\n")
             (path / "max_energy_range_uj").write_text(f"{zone.range_uj}\n")
-            (path / "constraint_0_power_limit_uw").write_text(f"{LIMIT_UW}\n")
+            (path / "constraint_0_power_limit_uw").write_text(f"{zone.limit_w * MICRO}\n")
             (self.powercap / zone.folder).symlink_to(path.relative_to(self.powercap))
             if zone.denied:
                 # Whoever runs this may be root, whom no mode keeps from a file; a folder cannot be read.
@@ -230,16 +298,24 @@ class World:
         elif name in {"lose", "find"}:
             self._gpu["lost"] = name == "lose"
             self._gpu["energy_uj"] = 0
-        elif name == "undercount":
-            self._gpu["share"] = 0.57
+        elif name in {"undercount", "hide"}:
+            self._gpu |= {"share": 0.57} if name == "undercount" else {"hidden": True}
         elif name == "clock-step":
             self.wall_offset_s -= 3600
-        elif name:
+        elif name == "raise-limit":
+            self._raise_limits()
+        else:
             self._counters(name)
         self._write()
         _replace(self.folder / "wall", str(self.wall_offset_s))
 
+    def _raise_limits(self) -> None:
+        for zone in self.fault.zones:
+            (self._path(zone) / "constraint_0_power_limit_uw").write_text(f"{RAISED_W * MICRO}\n")
+
     def _counters(self, name: str) -> None:
+        if name not in {"reset", "jump", "suspend"}:
+            return
         if name == "suspend":
             self.sleeps += 1
             self.wall_offset_s += 3600
@@ -252,13 +328,13 @@ class World:
         for zone in self.fault.zones:
             uj = round(cpu_w * zone.share * seconds * MICRO)
             self.truth_uj += uj if zone.counts else 0
-            if not self._frozen:
+            if not self._frozen and not zone.stuck:
                 self._shown[zone.folder] = (self._shown[zone.folder] + uj) % zone.range_uj
         if self.fault.gpu:
             uj = round(watts * seconds * MICRO)
             self.truth_uj += uj
             self._gpu["energy_uj"] += round(uj * self._gpu["share"])
-            self._gpu["power_w"] = watts
+            self._gpu["power_w"] = None if self.fault.mute else watts
         self._write()
 
     @property
@@ -324,10 +400,24 @@ class PlainNvml:
         """In mW."""
         return 300_000
 
+    def _told(self) -> dict[str, float]:
+        state = self._state()
+        if state["power_w"] is None:
+            raise self.NVMLError(*self._arguments)
+        return state
+
     def nvmlDeviceGetTotalEnergyConsumption(self, _handle: int) -> int:  # noqa: N802
         """In mJ."""
-        return int(self._state()["energy_uj"]) // 1000
+        return int(self._told()["energy_uj"]) // 1000
 
     def nvmlDeviceGetPowerUsage(self, _handle: int) -> int:  # noqa: N802
         """In mW."""
-        return round(self._state()["power_w"] * 1000)
+        return round(self._told()["power_w"] * 1000)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, _handle: int) -> list[SimpleNamespace]:  # noqa: N802
+        """Whoever asks, unless processes are hidden."""
+        return [] if self._state()["hidden"] else [SimpleNamespace(pid=os.getpid())]
+
+    def nvmlDeviceGetUtilizationRates(self, _handle: int) -> SimpleNamespace:  # noqa: N802
+        """Per cent."""
+        return SimpleNamespace(gpu=97 if self._state()["hidden"] else 0)

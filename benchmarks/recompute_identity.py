@@ -66,9 +66,9 @@ def work(model: Path, holdout: Path, examples: int, tokens: int, *, kernels: boo
     import torch
 
     from cryoflux.data.prepared import load_examples
-    from cryoflux.tasks.lora.libraries import quieten
+    from cryoflux.tasks.lora.libraries import quieten_transformers
 
-    quieten()
+    quieten_transformers()
     texts = load_examples(holdout)[:examples]
     gpu = [GPU] if torch.cuda.is_available() else []
     for profile in (PROFILE, F32):

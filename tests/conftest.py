@@ -20,6 +20,7 @@ import pytest
 from hypothesis import settings
 
 import tiny
+from cryoflux.energy.sources import rapl, zeusd
 from synthetic_state import SyntheticState, make_state
 from waiting import watch, watch_no_longer
 
@@ -147,3 +148,10 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test remembers heads or baselines where whoever runs the tests keeps theirs."""
     monkeypatch.setenv("XDG_STATE_HOME", mkdtemp(dir=homes))
+
+
+@pytest.fixture(autouse=True)
+def static_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counters that are turned by hand stand still in between, and are counters all the same."""
+    for sources in (rapl, zeusd):
+        monkeypatch.setattr(sources, "standing_still", lambda *_: frozenset())

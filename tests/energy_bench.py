@@ -20,7 +20,12 @@ class Bench:
         self.zone = powercap_zone(tmp_path / "powercap", "intel-rapl:0", "package-0")
         self.energy_uj = 0
         self.clock = FakeClock(lambda seconds: self.draw(20.0, seconds))
-        chosen = {"powercap_root": str(tmp_path / "powercap"), "proc_root": str(self.proc.root), **flags}
+        chosen = {
+            "powercap_root": str(tmp_path / "powercap"),
+            "hwmon_root": "/nowhere",
+            "proc_root": str(self.proc.root),
+            **flags,
+        }
         self.settings = load_settings(chosen, environ={}, folder=tmp_path).settings
         self.state = tmp_path / "state"
 

@@ -57,6 +57,8 @@ class Board:
         self.listed = []
         self.graphics = []
         self.samples = None
+        self.busy_share = 0
+        """what the board says of its own use, per cent; none where it does not tell"""
         self.scopes = []
         self._times_s = [clock.monotonic_ns() / 1e9]
         self._powers_w = [power_w]
@@ -201,6 +203,12 @@ class RichNvml:
         power_mw = board.average_mw() if field == POWER_AVERAGE else board.instant_mw()
         value = SimpleNamespace(uiVal=power_mw if known else 0)
         return SimpleNamespace(nvmlReturn=0 if known else NOT_SUPPORTED, value=value)
+
+    def nvmlDeviceGetUtilizationRates(self, handle):
+        share = self._board(handle).busy_share
+        if share is None:
+            raise NVMLError(NOT_SUPPORTED)
+        return SimpleNamespace(gpu=share, memory=0)
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle):
         return [SimpleNamespace(pid=pid, usedGpuMemory=None) for pid in self._board(handle).listed]

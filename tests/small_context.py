@@ -58,7 +58,11 @@ class Machine:
         self.spent_uj = 0
         """by this process, since the machine was made"""
         self.clock = FakeClock(lambda seconds: self._draw(IDLE_W * seconds))
-        chosen = {"powercap_root": str(folder / "powercap"), "proc_root": str(self.proc.root)}
+        chosen = {
+            "powercap_root": str(folder / "powercap"),
+            "hwmon_root": str(folder / "hwmon"),
+            "proc_root": str(self.proc.root),
+        }
         self.settings = load_settings(chosen, environ={}, folder=folder).settings
 
     def _draw(self, joules: float) -> None:

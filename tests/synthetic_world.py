@@ -31,8 +31,10 @@ from pathlib import Path
 
 from cryoflux.config import load_settings
 from cryoflux.energy.baseline import limits_of
+from cryoflux.energy.device_files import INITIAL_PID_NAMESPACE
 from cryoflux.energy.interface import Reading, Sample, Settlement
 from cryoflux.energy.local_agent import LocalAgent
+from cryoflux.energy.processes import allowed_cpus
 from cryoflux.energy.sources.rapl import find_rapl
 from cryoflux.energy.window import Accumulator, BoundedEnergy, SourceLimits
 from energy_fakes import FakeClock, FakeProc, powercap_zone
@@ -65,7 +67,12 @@ class TurnedMachine:
         self.clock = FakeClock(self._rest)
         self.proc = FakeProc(folder / "proc")
         self.proc.process(PID, 3.0)
+        (self.proc.root / "self" / "ns").mkdir(parents=True)
+        (self.proc.root / "self" / "ns" / "pid").symlink_to(INITIAL_PID_NAMESPACE)
+        (self.proc.root / "cpuinfo").write_text("processor : 0\nmodel name : none\n\nprocessor : 1\n\n")
         chosen = {"powercap_root": str(self.world.powercap), "proc_root": str(self.proc.root)}
+        if fault.tdp_w is not None:
+            chosen["tdp_w"] = str(fault.tdp_w)
         self.settings = load_settings(chosen, environ={}, folder=folder).settings
         self.state = folder / "state"
 
@@ -102,7 +109,8 @@ class TurnedMachine:
     def _second(self, watts: float) -> None:
         self.world.flow(1, watts)
         self.clock.forward(1)
-        self.proc.run(1.0, 1.0, PID)
+        busy_s = len(allowed_cpus()) / 2
+        self.proc.run(busy_s, busy_s, PID)
 
 
 GAPS_S = (0.1, 1, 1, 5, 60)

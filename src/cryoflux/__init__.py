@@ -41,7 +41,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryoflux.config import Settings
-    from cryoflux.energy.of_work import Measured, measure_energy
+    from cryoflux.energy.measured import Measured
+    from cryoflux.energy.of_work import measure_energy
     from cryoflux.errors import CryoFluxError
     from cryoflux.evaluation.scoring import Scorer
     from cryoflux.log_view import Log, open_log, verify
@@ -60,7 +61,7 @@ _PLACES = {
     "CryoFluxError": "errors",
     "Energy": "quantities",
     "Log": "log_view",
-    "Measured": "energy.of_work",
+    "Measured": "energy.measured",
     "Report": "verification.result",
     "RunObserver": "runs.watch",
     "Scorer": "evaluation.scoring",

@@ -115,8 +115,8 @@ class AttemptSettings(_Section):
     """the other limit of training; joules are the first"""
     slice_size: Annotated[int, Field(ge=1)] | None = None
     """most training examples of one attempt"""
-    cache_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
-    """most disk space for activations that are kept between attempts, MB"""
+    cache_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 256
+    """most disk space of the cache between runs, MB; a run keeps what is beyond that for itself"""
 
 
 class DecisionSettings(_Section):
@@ -143,6 +143,8 @@ class EnergySettings(_Section):
     """thermal design power of the CPUs that this machine may use, W; unset for a rough guess"""
     powercap_root: str = "/sys/class/powercap"
     """where RAPL counters are looked for"""
+    hwmon_root: str = "/sys/class/hwmon"
+    """where the board's own power sensors are looked for"""
     rapl_zones: Literal["package", "psys"] = "package"
     """``package``: CPU packages and their memory; ``psys``: the whole platform in their place"""
     zeusd: str = ""
@@ -159,6 +161,14 @@ class EnergySettings(_Section):
     """how long the idle baseline is learned, s"""
     baseline_wait_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     """how long the machine may take to come to rest before that, s"""
+    carbon_g_per_kwh: Annotated[float, Field(ge=0, le=10_000)] | None = None
+    """CO₂e of a kilowatt-hour here, g; unset to show none"""
+    carbon_source: str = ""
+    """where that figure is from; shown beside it"""
+    price_per_kwh: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    """price of a kilowatt-hour here; unset to show none"""
+    currency: str = ""
+    """currency of that price"""
 
 
 class AgentSettings(_Section):
@@ -176,6 +186,8 @@ class AgentSettings(_Section):
     """bearer token; required beyond loopback"""
     timeout: Annotated[float, Field(gt=0, le=600)] = 5.0
     """how long an answer of the daemon is waited for, s"""
+    metrics_owners: Annotated[int, Field(ge=0, le=200)] = 20
+    """most owners that ``/metrics`` names with their net energy; 0 for none"""
 
 
 class WitnessSettings(_Section):

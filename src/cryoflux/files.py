@@ -7,17 +7,28 @@ do about it.
 
 from __future__ import annotations
 
-__all__ = ["lock_exclusively", "replace_symlink", "storage_errors", "sync_folder", "write_atomic"]
+__all__ = [
+    "lock_exclusively",
+    "one_at_a_time",
+    "replace_symlink",
+    "storage_errors",
+    "sync_folder",
+    "write_atomic",
+]
 
 import errno
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryoflux.errors import StateLockedError, StorageError
+
+try:
+    import fcntl
+except ImportError:  # what only reads works without locks, on Windows too
+    fcntl = None  # type: ignore[assignment]
 
 _HINTS = {
     errno.ENOSPC: "Free some space, then run the same command again.",
@@ -48,6 +59,8 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def sync_folder(folder: Path) -> None:
     """Flush a folder's own entries, so that a rename in it survives a power cut."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -102,6 +115,12 @@ def lock_exclusively(path: Path, *, holder: str) -> Iterator[None]:
         StateLockedError: a live process holds it.
         StorageError: the file cannot be made.
     """
+    if fcntl is None:
+        raise StorageError(
+            f"{path.parent} cannot be locked on this system.",
+            why="Two runs on one state would spend the same joules twice.",
+            hint="Run on Linux, also in a virtual machine or WSL; reading and verifying need no lock.",
+        )
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -125,3 +144,25 @@ def _take(descriptor: int, path: Path, holder: str) -> None:
         ) from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{holder} (process {os.getpid()})\n".encode(), 0)
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Wait for the turn, and have it until the end of the block, or of this process.
+
+    Where nothing may be written, or the file system knows no locks, nobody waits.
+
+    Args:
+        path: the lock file; it stays behind, unlocked.
+    """
+    descriptor = -1
+    try:
+        if fcntl is not None:
+            with suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)

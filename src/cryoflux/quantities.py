@@ -11,12 +11,14 @@ __all__ = [
     "NANO",
     "NATS",
     "Energy",
+    "RangeKind",
     "Tier",
     "efficiency",
     "efficiency_name",
     "format_efficiency",
     "format_energy",
     "format_nats",
+    "named_ranges",
     "parse_duration",
     "parse_energy",
     "worst_tier",
@@ -28,6 +30,7 @@ from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 from enum import StrEnum
 from functools import reduce
+from typing import Any
 
 from cryoflux.errors import UsageError
 
@@ -55,6 +58,20 @@ _LARGEST_UJ = 2**53 - 1
 """9.0 GJ: the largest integer that a receipt (RFC 8785, I-JSON) can carry exactly."""
 
 
+class RangeKind(StrEnum):
+    """What the two ends around an energy figure say."""
+
+    INTERVAL_95 = "interval-95"
+    """they hold the truth with 95 %"""
+    PLAUSIBLE = "plausible"
+    """they hold what is plausible; how often the truth lies outside was never counted"""
+
+    @property
+    def words(self) -> str:
+        """For a person: ``95 % interval``, ``plausible range``."""
+        return "95 % interval" if self is RangeKind.INTERVAL_95 else "plausible range"
+
+
 class Tier(StrEnum):
     """How an energy figure came about, best first."""
 
@@ -65,6 +82,11 @@ class Tier(StrEnum):
     MODELLED = "modelled"
     """Computed from CPU time and a power curve; nothing measured the watts."""
 
+    @property
+    def range_kind(self) -> RangeKind:
+        """Only of what was measured is it known how often the truth lies within."""
+        return RangeKind.PLAUSIBLE if self is Tier.MODELLED else RangeKind.INTERVAL_95
+
 
 def worst_tier(tiers: Iterable[Tier]) -> Tier:
     """The least trustworthy of some tiers; of none, ``modelled``."""
@@ -74,14 +96,17 @@ def worst_tier(tiers: Iterable[Tier]) -> Tier:
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """A signed amount of energy with its 95 % interval, in microjoules."""
+    """A signed amount of energy between two ends, in microjoules.
+
+    They are a 95 % interval where all of it was measured, and a plausible range where some was modelled.
+    """
 
     uj: int
     """Best estimate, µJ."""
     lo_uj: int
-    """Lower end of the 95 % interval, µJ."""
+    """Lower end, µJ."""
     hi_uj: int
-    """Upper end of the 95 % interval, µJ."""
+    """Upper end, µJ."""
     tier: Tier
     """The least trustworthy tier that went into the figure."""
     flags: tuple[str, ...] = ()
@@ -120,6 +145,23 @@ class Energy:
     def joules(self) -> float:
         """Best estimate in joules, for display."""
         return self.uj / MICRO
+
+    @property
+    def range_kind(self) -> RangeKind:
+        """What the two ends say."""
+        return self.tier.range_kind
+
+
+def named_ranges(document: Any) -> Any:
+    """Plain values in which each energy, told by its ends and its tier, says of what kind its range is."""
+    if isinstance(document, list | tuple):
+        return [named_ranges(entry) for entry in document]
+    if not isinstance(document, dict):
+        return document
+    named = {key: named_ranges(value) for key, value in document.items()}
+    if {"lo_uj", "hi_uj", "tier"} <= named.keys():
+        named["range_kind"] = Tier(named["tier"]).range_kind.value
+    return named
 
 
 def _parse(text: str, units: dict[str, Decimal], kind: str, example: str) -> Decimal:

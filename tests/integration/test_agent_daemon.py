@@ -28,6 +28,7 @@ from waiting import CEILING_S, until
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("CRYOFLUX_")},
     "CRYOFLUX_POWERCAP_ROOT": "/nowhere",
+    "CRYOFLUX_HWMON_ROOT": "/nowhere",
     "CRYOFLUX_NVML": "false",
 }
 
@@ -227,13 +228,27 @@ def test_energy_is_served_no_finer_than_a_second(shared):
         assert time.monotonic() - began > 1
 
 
-def test_a_page_of_another_site_cannot_spend_from_a_daemon_without_a_token(shared):
-    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
-        request = urllib.request.Request(f"{shared.url}/v1/take", b'{"joules": 1}', {"Content-Type": kind})
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(request, timeout=CEILING_S)
-        with caught.value:
-            assert caught.value.code == 415
+PAGES = [
+    {"Origin": "https://evil.example", "Content-Type": "application/x-www-form-urlencoded"},
+    {"Origin": "null", "Content-Type": "application/json"},
+    {"Sec-Fetch-Site": "cross-site", "Content-Type": ""},
+    {"Content-Type": "text/plain"},
+]
+
+
+@pytest.mark.parametrize("headers", PAGES)
+def test_a_page_of_another_site_cannot_spend_from_a_daemon_without_a_token(shared, headers):
+    shared.post("/v1/grant", {"joules": 1, "request_id": "for-pages"})
+    before = json.loads(shared.get("/v1/sample"))["bucket_uj"]
+    request = urllib.request.Request(f"{shared.url}/v1/take", b'{"joules": 1}', headers)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=CEILING_S)
+    with caught.value:
+        said = json.load(caught.value)["error"]
+    assert caught.value.code == (415 if "text/plain" in headers.values() else 403)
+    assert said["what"]
+    assert said["hint"]
+    assert json.loads(shared.get("/v1/sample"))["bucket_uj"] == before
 
 
 def start(*options):
@@ -315,14 +330,15 @@ def test_kill_9_mints_nothing_and_loses_no_reservation(tmp_path):
         agent.post("/v1/grant", {"joules": 1000, "request_id": "g"})
         mine = {"joules": 100, "request_id": "mine", "pid": os.getpid(), "boot_id": boot_id()}
         first = agent.post("/v1/take", mine)
-        agent.post("/v1/take", {"joules": 50})
+        agent.post("/v1/take", {"joules": 50, "reservation": True})
+        agent.post("/v1/take", {"joules": 7})
         agent.end(signal.SIGKILL)
     before = ledger(tmp_path)["identity"]
     assert before["holds"]
     with daemon(tmp_path) as agent:
         assert agent.post("/v1/take", mine)["reservation"] == first["reservation"]
         listed = json.loads(agent.get("/v1/reservations"))["reservations"]
-        assert [one["reserved_uj"] for one in listed] == [100_000_000, 50_000_000]
+        assert {one["reserved_uj"] for one in listed} == {100_000_000, 50_000_000}
         assert all("metered-across-restart" in one["spent"]["flags"] for one in listed)
         settled = agent.post("/v1/settle", {"reservation": first["reservation"]})
         assert settled["energy"]["uj"] >= 0
@@ -330,6 +346,7 @@ def test_kill_9_mints_nothing_and_loses_no_reservation(tmp_path):
     after = ledger(tmp_path)["identity"]
     assert after["holds"]
     assert after["open_uj"] == 50_000_000
+    assert after["settled_uj"] == settled["energy"]["uj"] + 7_000_000
     assert after["granted_uj"] == 1_000_000_000
 
 

@@ -60,6 +60,7 @@ def generated(schema: dict[str, Any], schemas: dict[str, Any]) -> st.SearchStrat
         return st.from_regex(schema["pattern"], fullmatch=True)
     of_type: dict[str, Any] = {
         "null": st.none,
+        "boolean": st.booleans,
         "integer": lambda: st.integers(**bounds),
         "number": lambda: st.floats(**bounds, allow_nan=False),
         "string": lambda: st.text(

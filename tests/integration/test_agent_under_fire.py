@@ -59,7 +59,7 @@ def unharmed(agent):
     """Inside, joules are counted on and somebody else takes and gives back."""
     before = json.loads(agent.get("/v1/sample"))
     yield
-    taken = agent.post("/v1/take", {"joules": 1})
+    taken = agent.post("/v1/take", {"joules": 1, "reservation": True})
     assert taken["ok"] is True
     agent.post("/v1/release", {"reservation": taken["reservation"]})
     after = until(lambda: newer(agent, before), "joules that are still counted")

@@ -49,12 +49,13 @@ def test_the_joules_of_a_command_grow_with_its_work_and_its_output_and_code_are_
     code = BURN.format(0.5) + "print('mine')\nraise SystemExit(7)"
     outcome = cryoflux("energy", "measure", "--json", "--", sys.executable, "-c", code, CRYOFLUX_TDP_W="50")
     assert outcome.code == 7
-    assert outcome.stdout.startswith("mine\n")
-    found = outcome.events[-1]
+    found = json.loads(outcome.stdout)
+    assert outcome.stderr == "mine\n"
     assert found["exit_code"] == 7
     assert 0.5 <= found["cpu_seconds"] < 2
     energy = found["energy"]
     assert 0 < energy["lo_uj"] < energy["uj"] < energy["hi_uj"]
+    assert energy["range_kind"] == "plausible"
     assert energy["tier"] == "modelled"
     assert sum(source["energy"]["uj"] for source in found["sources"]) == energy["uj"]
     little = measured(sys.executable, "-c", "pass")
@@ -69,7 +70,8 @@ def test_a_table_goes_to_stderr_and_says_what_is_modelled() -> None:
     outcome = cryoflux("energy", "measure", "--", "echo", "hello", CRYOFLUX_TDP_W="50")
     assert (outcome.code, outcome.stdout) == (0, "hello\n")
     assert "cpu-model" in outcome.stderr
-    assert "Modelled, not measured" in outcome.stderr
+    assert "in brackets: of cpu-model, modelled and not measured, what is plausible" in outcome.stderr
+    assert "95 %" not in outcome.stderr
 
 
 def test_a_command_that_is_not_there_is_a_clear_error() -> None:
@@ -90,15 +92,50 @@ def test_ctrl_c_ends_the_command_and_its_joules_are_still_told() -> None:
     assert outcome.events[-1]["exit_code"] == 130
 
 
-def test_a_trace_adds_up_to_what_was_measured(tmp_path: Path) -> None:
-    trace = tmp_path / "trace.jsonl"
-    command = [sys.executable, "-c", BURN.format(0.3)]
-    outcome = cryoflux("energy", "measure", "--json", "--trace", trace, "--", *command, CRYOFLUX_TDP_W="50")
-    again = cryoflux("energy", "replay", trace, "--json")
-    (source,) = again.events[-1]["sources"]
-    (live,) = outcome.events[-1]["sources"]
-    assert source["gross"]["uj"] >= live["gross"]["uj"] > 0
+def test_a_trace_adds_up_to_what_was_measured_to_the_microjoule_each_time_and_each_measurement(
+    tmp_path: Path,
+) -> None:
+    trace, said = tmp_path / "trace.jsonl", []
+    for seconds in (0.3, 0.1):
+        command = [sys.executable, "-c", BURN.format(seconds)]
+        measure = ["energy", "measure", "--json", "--trace", trace, "--", *command]
+        said.append(cryoflux(*measure, CRYOFLUX_TDP_W="50").events[-1])
+    again = cryoflux("energy", "replay", trace, "--json", CRYOFLUX_TDP_W="9")
+    assert [(one["net"], one["gross"], one["seconds"]) for one in again.events] == [
+        (one["machine_net"], one["gross"], one["seconds"]) for one in said
+    ]
+    for one, live in zip(again.events, said, strict=True):
+        rows = [(source["name"], source["net"], source["gross"]) for source in one["sources"]]
+        assert rows == [(use["name"], use["machine_net"], use["gross"]) for use in live["sources"]]
+        assert sum(source["gross"]["uj"] for source in one["sources"]) == one["gross"]["uj"] > 0
     assert cryoflux("energy", "replay", trace, "--json").stdout == again.stdout
+
+
+def test_a_result_goes_into_a_file_and_the_output_of_the_command_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    file.write_text("of yesterday")
+    outcome = cryoflux(
+        "energy", "measure", "-o", file, "--", "sh", "-c", "printf out; printf err >&2; exit 3"
+    )
+    assert (outcome.code, outcome.stdout) == (3, "out")
+    assert outcome.stderr.startswith("err")
+    assert "cpu-model" in outcome.stderr
+    found = json.loads(file.read_text())
+    assert (found["exit_code"], found["command"][0]) == (3, "sh")
+    assert found["energy"]["lo_uj"] <= found["energy"]["uj"] <= found["energy"]["hi_uj"]
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["result.json"]
+
+
+@pytest.mark.parametrize("where", ["nowhere/result.json", ".", "pipe", "a-file/result.json"])
+def test_a_result_that_could_not_be_kept_is_refused_before_the_command_starts(
+    tmp_path: Path, where: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a-file").write_text("")
+    outcome = cryoflux("energy", "measure", "-o", tmp_path / where, "--", "touch", tmp_path / "started")
+    assert outcome.code == 2
+    assert "cannot be written" in outcome.stderr
+    assert not (tmp_path / "started").exists()
 
 
 def test_a_block_and_a_function_are_measured() -> None:
@@ -117,7 +154,7 @@ def test_a_block_and_a_function_are_measured() -> None:
 
     assert [work(0.1), work(0.4)] == ["done", "done"]
     assert results[0].cpu_seconds < results[1].cpu_seconds
-    emit_json(str(results[1]))
+    emit_json("energy.measure/1", results[1].to_dict())
 
 
 def test_a_block_that_fails_is_measured_and_its_error_goes_on() -> None:
@@ -142,6 +179,7 @@ def test_a_block_inside_can_be_looked_at_and_has_windows_by_name() -> None:
     said = whole.to_dict()
     assert said["energy"]["uj"] == whole.energy.uj
     assert json.loads(json.dumps(said)) == said
+    assert not {"derived", "rates", "job"} & set(said)
     with pytest.raises(package.CryoFluxError, match="Nothing is measured"):
         measurement.so_far()
 
@@ -181,6 +219,19 @@ def test_functions_of_every_kind_are_measured_while_they_work(capsys: pytest.Cap
         "streams",
         "calls",
     ]
+
+
+def test_what_is_set_is_derived_and_a_batch_job_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRYOFLUX_CARBON_G_PER_KWH", "360")
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.setenv("SLURM_PROCID", "2")
+    with package.measure_energy() as measurement:
+        exec(BURN.format(0.1))
+    assert measurement.result is not None
+    said = measurement.result.to_dict()
+    assert said["derived"]["carbon_g"] == pytest.approx(said["energy"]["uj"] / 1e10)
+    assert said["derived"]["carbon_source"] is None
+    assert (said["job"]["id"], said["job"]["rank"]) == (4711, 2)
 
 
 @pytest.mark.parametrize("obstacle", ["an unwritable home", "a misspelt setting", "no process files"])
@@ -296,7 +347,7 @@ def test_work_that_closes_all_descriptors_keeps_its_result() -> None:
 def test_a_last_reading_that_fails_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     @package.measure_energy
     def work() -> int:
-        monkeypatch.setattr("cryoflux.energy.of_work._measured", None)
+        monkeypatch.setattr("cryoflux.energy.of_work.measured_between", None)
         return 42
 
     with pytest.warns(RuntimeWarning, match="could not be read: TypeError"):

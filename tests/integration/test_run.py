@@ -1,5 +1,6 @@
 """The main job, as a stranger would run it: real process, real model, real receipts."""
 
+import base64
 import itertools
 import json
 import shutil
@@ -31,7 +32,8 @@ MORE = {"decision", "reason", "joules_lo", "joules_hi", "tier", "delta_se", "cpu
 def first(tmp_path_factory: pytest.TempPathFactory, inputs: list[str]) -> tuple[Path, Outcome]:
     """A finished run of four attempts' worth of joules."""
     state = tmp_path_factory.mktemp("first") / "state"
-    return state, cryoflux("run", *inputs, *QUICK, "--budget", "48J", "--state", state, "--json")
+    price = {"CRYOFLUX_PRICE_PER_KWH": "3.6", "CRYOFLUX_CURRENCY": "EUR"}
+    return state, cryoflux("run", *inputs, *QUICK, "--budget", "48J", "--state", state, "--json", **price)
 
 
 def test_joules_become_measured_improvement_within_the_budget(first) -> None:
@@ -48,6 +50,18 @@ def test_joules_become_measured_improvement_within_the_budget(first) -> None:
     assert summary["holdout"]["loss_before"] == pytest.approx(1.0986, abs=1e-4), "a new head knows nothing"
     assert summary["budget_joules"] == 48
     assert (state / "base_model").readlink() == Path("models") / summary["base_model_hash"]
+
+
+def test_what_a_run_costs_is_derived_for_its_summary_and_stands_in_no_receipt(first) -> None:
+    state, outcome = first
+    summary = outcome.summary
+    all_in = summary["joules"] + summary["overhead"]["joules"]
+    assert summary["derived"]["cost"] == pytest.approx(all_in / 1e6)
+    assert summary["derived"]["currency"] == "EUR"
+    envelopes = cryoflux("receipts", "export", "-o", "-", "--state", state).stdout.splitlines()
+    payloads = [base64.b64decode(json.loads(line)["payload"]) for line in envelopes]
+    assert payloads
+    assert not [payload for payload in payloads if b"EUR" in payload or b"derived" in payload]
 
 
 def test_every_attempt_has_the_whitepapers_fields_and_the_promised_ones(first) -> None:

@@ -40,8 +40,11 @@ TOO_LOW_OR_HIGH = {
     "tdp_w": (0, 10_001),
     "baseline_seconds": (0.5, 3601),
     "baseline_wait_seconds": (-1, 86_401),
+    "carbon_g_per_kwh": (-1, 10_001),
+    "price_per_kwh": (-0.1, 1.1e9),
     "port": (-1, 65_536),
     "timeout": (0, 601),
+    "metrics_owners": (-1, 201),
     "witness_timeout": (0, 601),
 }
 NO_CHOICE = {
@@ -62,7 +65,13 @@ FLOATS = [
     for name, section in SECTION_OF.items()
     if "float" in str(Settings.model_fields[section].annotation.model_fields[name].annotation)
 ]
-UNSET = {"tdp_w": 65.5, "learning_rate": 0.5, "dropout": 0.5}
+UNSET = {
+    "tdp_w": 65.5,
+    "carbon_g_per_kwh": 380.5,
+    "price_per_kwh": 0.25,
+    "learning_rate": 0.5,
+    "dropout": 0.5,
+}
 """Values for settings that are unset by default and take no 1."""
 RUN_ARGUMENTS = {"budget", "carry", "duration", "attempts", "explain", "verbose", "dry_run", "as_json"}
 """Of one run, not settings: they say how much to spend now."""
@@ -75,9 +84,15 @@ WITHOUT_FLAG = {
     "host",  # of the daemon: `cryoflux agent --host`
     "port",  # of the daemon: `cryoflux agent --port`
     "socket",  # of the daemon: `cryoflux agent --socket`
+    "metrics_owners",  # of the daemon, and of what scrapes it
     "rapl_zones",  # what this machine is
+    "hwmon_root",  # the same
     "zeusd",  # the same
     "zeus",  # the same
+    "carbon_g_per_kwh",  # where this machine stands
+    "carbon_source",  # the same
+    "price_per_kwh",  # the same
+    "currency",  # the same
     "replay",  # the same
     "witness_timeout",  # how far away the witnesses are does not change from run to run
 }

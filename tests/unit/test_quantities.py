@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from fractions import Fraction
 
 import pytest
@@ -14,6 +15,7 @@ from cryoflux.quantities import (
     Tier,
     format_energy,
     format_nats,
+    named_ranges,
     parse_duration,
     parse_energy,
     worst_tier,
@@ -254,3 +256,15 @@ def test_nats_carry_their_sign(nats: float, text: str) -> None:
 
 def test_joules_are_for_display() -> None:
     assert Energy(1_500_000, 0, 2 * MICRO, Tier.COUNTER).joules == 1.5
+
+
+def test_only_what_was_measured_has_a_95_percent_interval_and_a_sum_is_as_good_as_its_worst_part() -> None:
+    counted, modelled = Energy(2, 1, 3, Tier.COUNTER), Energy(5, 1, 9, Tier.MODELLED)
+    assert counted.range_kind == Energy(2, 1, 3, Tier.POWER_INTEGRATED).range_kind == "interval-95"
+    assert (counted + modelled).range_kind == "plausible"
+    document = named_ranges(
+        {"energy": asdict(counted), "sources": [{"tier": "modelled", "net": asdict(modelled)}]}
+    )
+    assert document["energy"]["range_kind"] == "interval-95"
+    assert document["sources"][0]["net"]["range_kind"] == "plausible"
+    assert "range_kind" not in document["sources"][0], "which has a tier and no ends"

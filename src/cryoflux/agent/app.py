@@ -15,7 +15,6 @@ import logging
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 from pydantic import BaseModel, ValidationError
 
@@ -34,12 +33,12 @@ from cryoflux.agent.schemas import (
     SampleReply,
     SettlementReply,
     TakeBody,
-    TakeReply,
     to_uj,
 )
+from cryoflux.agent.taken import TakeReply, too_little
 from cryoflux.energy.account.bucket import ReservationConflictError, UnknownReservationError
 from cryoflux.energy.interface import Reservation
-from cryoflux.energy.local_agent import LocalAgent
+from cryoflux.energy.local_agent import MOST_VIEWS, LocalAgent
 from cryoflux.errors import BudgetError, CryoFluxError, UsageError
 from cryoflux.quantities import MICRO
 from cryoflux.serving.guard import Guard
@@ -48,6 +47,9 @@ from cryoflux.serving.routing import App, Headers, NotServedError, Reply, Reques
 
 _LOG = logging.getLogger(__name__)
 _ANONYMOUS = "anonymous:"
+_SEE = "See /openapi.json."
+_AS_JSON = 'Write it as JSON, such as {"joules": 120}; /openapi.json names every field.'
+_CURL = "curl -s http://127.0.0.1:8787"
 _QUICK_THREADS = 4
 _SETTLING_THREADS = 32
 _ALWAYS = (400, 401, 403, 405, 408, 413, 503)
@@ -63,7 +65,7 @@ OPERATIONS = (
     Operation("GET", "/v1/events", "events", "A sample a second, as server-sent events", media=_EVENT_STREAM),
     Operation("GET", "/metrics", "metrics", "The same for Prometheus", media=CONTENT_TYPE),
     Operation(
-        "POST", "/v1/take", "take", "Reserve joules, all or nothing", TakeReply,
+        "POST", "/v1/take", "take", "Withdraw joules, or reserve them, all or nothing", TakeReply,
         body=TakeBody, refusals=(409, 415, 422),
     ),
     Operation(
@@ -80,8 +82,8 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/v1/reservations", "reservations",
-        "All open reservations, or the one of a request id in whatever state", ReservationList,
-        query=("request_id",),
+        "Open reservations, or the one of a request id in whatever state", ReservationList,
+        query=("request_id", "after"),
     ),
     Operation(
         "GET", "/v1/reservations/{reservation}", "reservation",
@@ -92,7 +94,12 @@ OPERATIONS = (
 
 
 def create_app(
-    agent: LocalAgent, *, token: str = "", any_host: bool = False, stopping: asyncio.Event | None = None
+    agent: LocalAgent,
+    *,
+    token: str = "",
+    any_host: bool = False,
+    stopping: asyncio.Event | None = None,
+    curl: str = _CURL,
 ) -> App:
     """The ASGI application over one meter.
 
@@ -101,8 +108,9 @@ def create_app(
         token: required of every request, unless empty.
         any_host: whether a request may name any host; right where no browser can come from.
         stopping: set when open event streams should end.
+        curl: what somebody types to reach it, up to the path.
     """
-    surface = _Surface(agent, token=token, stopping=stopping or asyncio.Event())
+    surface = _Surface(agent, token=token, stopping=stopping or asyncio.Event(), curl=curl)
     answers = ((operation, getattr(surface, operation.name)) for operation in OPERATIONS)
     return Guard(Router(answers, _refuse), token, any_host=any_host)
 
@@ -115,7 +123,7 @@ def _refusal(
     status: int,
     what: str,
     why: str = "Nothing was changed.",
-    hint: str = "See /openapi.json.",
+    hint: str = _SEE,
     headers: Headers = (),
 ) -> Reply:
     return _json(ErrorReply(error=ErrorBody(what=what, why=why, hint=hint)), status, headers)
@@ -128,7 +136,8 @@ def _refuse(error: Exception) -> Reply:
         # The input is not repeated in the answer: a NaN in it could not be written as JSON.
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(["body", *(str(part) for part in first["loc"])])
-        return _refusal(422, f"{where}: {first['msg']}.")
+        hint = _AS_JSON if first["type"] == "json_invalid" else _SEE
+        return _refusal(422, f"{where}: {first['msg']}.", hint=hint)
     if isinstance(error, CryoFluxError):
         return _refusal(_status(error), error.what, error.why, error.hint)
     _LOG.error("a request failed", exc_info=error)
@@ -148,8 +157,9 @@ def _status(error: CryoFluxError) -> int:
 class _Surface:
     """One function for each row of the table, of the same name."""
 
-    def __init__(self, agent: LocalAgent, *, token: str, stopping: asyncio.Event) -> None:
+    def __init__(self, agent: LocalAgent, *, token: str, stopping: asyncio.Event, curl: str) -> None:
         self._agent = agent
+        self._curl = curl
         self._asks_token = bool(token)
         self._document = b""
         self._metrics = Metrics(agent)
@@ -178,20 +188,35 @@ class _Surface:
         return await self._do(lambda: self._take(body))
 
     def _take(self, body: TakeBody) -> TakeReply:
+        uj = to_uj(body.joules)
+        try:
+            taken = self._given(uj, body, body.request_id or _ANONYMOUS + secrets.token_hex(8))
+        except BudgetError:  # it is an answer, not a failure
+            credit_uw = self._agent.credit_uw
+            return TakeReply.refused(
+                too_little(
+                    uj,
+                    self._agent.standing(),
+                    credit_uw or 0,
+                    grants_only=credit_uw is None,
+                    curl=self._curl,
+                )
+            )
+        return TakeReply.of(taken, self._agent.bucket_uj(), withdrawn=not body.reserves)
+
+    def _given(self, uj: int, body: TakeBody, request_id: str) -> Reservation:
+        if not body.reserves:
+            return self._agent.withdraw(uj, request_id=request_id, log=body.log)
         owner = None
         if body.pid is not None and body.boot_id is not None:
             owner = self._agent.owner_of(body.pid, body.boot_id, body.start_ticks)
-        request_id = body.request_id or _ANONYMOUS + secrets.token_hex(8)
-        taken: Reservation | None = None
-        with suppress(BudgetError):  # it is the answer, not a failure
-            taken = self._agent.take_for(
-                to_uj(body.joules),
-                request_id=request_id,
-                owner=owner,
-                log=body.log,
-                earlier=body.earlier() if owner is not None else None,
-            )
-        return TakeReply.of(taken, self._agent.bucket_uj())
+        return self._agent.take_for(
+            uj,
+            request_id=request_id,
+            owner=owner,
+            log=body.log,
+            earlier=body.earlier() if owner is not None else None,
+        )
 
     async def grant(self, request: Request) -> Reply:
         body = GrantBody.model_validate_json(request.body)
@@ -221,11 +246,15 @@ class _Surface:
         return await self._do(work)
 
     async def reservations(self, request: Request) -> Reply:
-        request_id = request.query.get("request_id")
+        request_id, after = request.query.get("request_id"), request.query.get("after", "")
 
         def work() -> ReservationList:
-            views = self._agent.views(request_id)
-            return ReservationList(reservations=tuple(ReservationReply.of(view) for view in views))
+            views = self._agent.views(request_id, after=after)
+            full = request_id is None and len(views) == MOST_VIEWS
+            return ReservationList(
+                reservations=tuple(ReservationReply.of(view) for view in views),
+                next=views[-1].reservation.id if full else None,
+            )
 
         return await self._do(work)
 

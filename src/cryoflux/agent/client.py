@@ -27,8 +27,8 @@ from cryoflux.agent.schemas import (
     ReservationReply,
     SampleReply,
     SettlementReply,
-    TakeReply,
 )
+from cryoflux.agent.taken import TakeReply
 from cryoflux.agent.token import require_sendable
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import SystemClock
@@ -184,6 +184,7 @@ class AgentClient:
             BudgetError: the bucket holds less.
         """
         body: dict[str, Any] = {"joules": uj / MICRO, "request_id": request_id, "log": log}
+        body["reservation"] = True
         body |= {"boot_id": self._boot_id, "pid": os.getpid()}
         if self._self is not None:
             body["start_ticks"] = self._self.start_ticks

@@ -1,6 +1,7 @@
 """The meter as Prometheus text: base units, joules as counters where they only ever grow.
 
-Net energy is signed, so it is a gauge. A counter that fell would be taken for a restart, so the daemon's
+Net energy is signed, so it is a gauge. That of owners adds up to that of the devices, to the microjoule: what
+is not theirs by name is ``other``. A counter that fell would be taken for a restart, so the daemon's
 own share, which can shrink by the noise of its measurement, is shown at its highest so far.
 """
 
@@ -12,9 +13,10 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from cryoflux import __version__
+from cryoflux.energy.account.ledger import Standing
 from cryoflux.energy.interface import Sample
 from cryoflux.energy.local_agent import LocalAgent
-from cryoflux.energy.reservations import ReservationView
+from cryoflux.energy.owner_times import OwnerName
 from cryoflux.quantities import MICRO, Energy
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -22,9 +24,16 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METRICS: Mapping[str, tuple[str, str]] = {
     "cryoflux_energy_joules_total": ("counter", "Gross energy of a device since the daemon started."),
     "cryoflux_net_energy_joules": ("gauge", "Energy of a device above its idle baseline, signed."),
+    "cryoflux_owner_net_energy_joules": (
+        "gauge",
+        "Net energy by control group or process group, of those that caused most, and of all others.",
+    ),
     "cryoflux_power_watts": ("gauge", "Gross power of a device over the last second or two."),
     "cryoflux_idle_power_watts": ("gauge", "Frozen idle power of a device."),
-    "cryoflux_net_energy_bound_joules": ("gauge", "95 % interval of the net energy of all devices."),
+    "cryoflux_net_energy_bound_joules": (
+        "gauge",
+        "Both ends of the net energy of all devices: 95 %, or only plausible where one is modelled.",
+    ),
     "cryoflux_bucket_joules": ("gauge", "What can be taken now."),
     "cryoflux_reserved_joules": ("gauge", "What open reservations hold."),
     "cryoflux_reservations_open": ("gauge", "Open reservations."),
@@ -48,8 +57,9 @@ class Metrics:
     def render(self) -> str:
         """The text, as of now."""
         sample = self._agent.sample()
-        rows = _of_devices(sample) | _of_account(sample, self._agent.views())
+        rows = _of_devices(sample) | _of_account(sample, self._agent.standing())
         rows["cryoflux_self_energy_joules_total"] = self._of_itself(sample.own)
+        rows["cryoflux_owner_net_energy_joules"] = _of_owners(sample, self._agent.owners())
         return "".join(_family(name, rows[name]) for name in METRICS)
 
     def _of_itself(self, own: Energy | None) -> list[_Row]:
@@ -74,12 +84,19 @@ def _of_devices(sample: Sample) -> dict[str, list[_Row]]:
     }
 
 
-def _of_account(sample: Sample, views: Iterable[ReservationView]) -> dict[str, list[_Row]]:
-    reserved = [view.reservation.reserved_uj for view in views]
+def _of_owners(sample: Sample, owners: list[tuple[OwnerName, int]] | None) -> list[_Row]:
+    if owners is None:
+        return []
+    other_uj = sum(source.net.uj for source in sample.sources) - sum(uj for _, uj in owners)
+    rows: list[_Row] = [(name._asdict(), uj / MICRO) for name, uj in owners]
+    return [*rows, ({"kind": "other", "owner": "", "command": ""}, other_uj / MICRO)]
+
+
+def _of_account(sample: Sample, standing: Standing) -> dict[str, list[_Row]]:
     return {
         "cryoflux_bucket_joules": [({}, sample.bucket_uj / MICRO)],
-        "cryoflux_reserved_joules": [({}, sum(reserved) / MICRO)],
-        "cryoflux_reservations_open": [({}, len(reserved))],
+        "cryoflux_reserved_joules": [({}, standing.reserved_uj / MICRO)],
+        "cryoflux_reservations_open": [({}, standing.open)],
         "cryoflux_meter_flags": [({"flag": flag}, 1) for flag in sample.flags],
         "cryoflux_build_info": [({"version": __version__}, 1)],
     }

@@ -20,18 +20,27 @@ __all__ = [
     "SettlementReply",
     "SourceBody",
     "TakeBody",
-    "TakeReply",
+    "Wire",
     "to_uj",
 ]
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    WithJsonSchema,
+)
 
 from cryoflux.energy.account.refusals import LOG_PATTERN
 from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement, SourceSample
 from cryoflux.energy.reservations import ReservationView
-from cryoflux.quantities import MICRO, Energy, Tier
+from cryoflux.quantities import MICRO, Energy, RangeKind, Tier
 
 # Up to 1 GJ a float of joules still names every single microjoule.
 _Joules = Annotated[
@@ -59,11 +68,13 @@ def to_uj(joules: float) -> int:
     return round(joules * MICRO)
 
 
-class _Wire(BaseModel):
+class Wire(BaseModel):
+    """What goes over the wire: it does not change, and every number in it is one."""
+
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
-class ErrorBody(_Wire):
+class ErrorBody(Wire):
     """What happened, why it matters, and what to do next."""
 
     what: str
@@ -71,14 +82,14 @@ class ErrorBody(_Wire):
     hint: str = ""
 
 
-class ErrorReply(_Wire):
+class ErrorReply(Wire):
     """Every answer that is no success."""
 
     error: ErrorBody
 
 
-class EnergyBody(_Wire):
-    """Joules with their 95 % interval."""
+class EnergyBody(Wire):
+    """Joules between two ends: a 95 % interval, or what is plausible where some were modelled."""
 
     joules: float
     uj: int
@@ -86,6 +97,8 @@ class EnergyBody(_Wire):
     hi_uj: int
     tier: Tier
     flags: tuple[str, ...]
+    range_kind: RangeKind | None = None
+    """of what kind the two ends are; older daemons leave it to the tier"""
 
     @classmethod
     def of(cls, energy: Energy) -> EnergyBody:
@@ -97,6 +110,7 @@ class EnergyBody(_Wire):
             hi_uj=energy.hi_uj,
             tier=energy.tier,
             flags=energy.flags,
+            range_kind=energy.range_kind,
         )
 
     def energy(self) -> Energy:
@@ -104,7 +118,7 @@ class EnergyBody(_Wire):
         return Energy(self.uj, self.lo_uj, self.hi_uj, self.tier, self.flags)
 
 
-class SourceBody(_Wire):
+class SourceBody(Wire):
     """One source at the moment of a sample."""
 
     name: str
@@ -144,7 +158,7 @@ class SourceBody(_Wire):
         )
 
 
-class SampleReply(_Wire):
+class SampleReply(Wire):
     """``GET /v1/sample``."""
 
     ts: float
@@ -208,10 +222,13 @@ class SampleReply(_Wire):
         )
 
 
-class TakeBody(_Wire):
+class TakeBody(Wire):
     """``POST /v1/take``; ``{"joules": 120}`` is enough."""
 
     joules: _Joules
+    reservation: StrictBool | None = None
+    """true: reserve them, to be settled at what was measured, or released. false: withdraw them, charged as
+    they are. Without it: reserved where ``request_id``, ``pid`` or ``log`` is given, else withdrawn"""
     request_id: Id | None = None
     """repeating a request with the same id takes once"""
     log: _Log = ""
@@ -232,36 +249,21 @@ class TakeBody(_Wire):
             return None
         return Earlier(self.earlier_cpu_us, self.earlier_ns)
 
-
-class TakeReply(_Wire):
-    """Whether the joules are yours, and what is left."""
-
-    ok: bool
-    remaining_j: float
-    remaining_uj: int
-    reservation: str | None = None
-    log: str = ""
-    """what the reservation keeps as its log"""
-
-    @classmethod
-    def of(cls, taken: Reservation | None, left_uj: int) -> TakeReply:
-        """The wire form of a reservation; none where there was too little."""
-        return cls(
-            ok=taken is not None,
-            remaining_j=left_uj / MICRO,
-            remaining_uj=left_uj,
-            reservation=taken.id if taken else None,
-            log=taken.log if taken else "",
-        )
+    @property
+    def reserves(self) -> bool:
+        """Whether the joules are held until somebody settles; whoever says nothing of himself never does."""
+        if self.reservation is not None:
+            return self.reservation
+        return bool(self.request_id or self.pid or self.log)
 
 
-class ReservationBody(_Wire):
+class ReservationBody(Wire):
     """``POST /v1/settle`` and ``POST /v1/release``."""
 
     reservation: Id
 
 
-class GrantBody(_Wire):
+class GrantBody(Wire):
     """``POST /v1/grant``."""
 
     joules: _Joules
@@ -269,14 +271,14 @@ class GrantBody(_Wire):
     note: Annotated[str, Field(max_length=500)] = ""
 
 
-class GrantReply(_Wire):
+class GrantReply(Wire):
     """What can be taken after a grant."""
 
     remaining_j: float
     remaining_uj: int
 
 
-class ReleaseReply(_Wire):
+class ReleaseReply(Wire):
     """What can be taken after a release."""
 
     ok: Literal[True] = True
@@ -284,7 +286,7 @@ class ReleaseReply(_Wire):
     remaining_uj: int
 
 
-class SettlementReply(_Wire):
+class SettlementReply(Wire):
     """What a reservation really cost."""
 
     reservation: str
@@ -335,7 +337,7 @@ class SettlementReply(_Wire):
         )
 
 
-class ReservationReply(_Wire):
+class ReservationReply(Wire):
     """One reservation with what was spent on it so far."""
 
     reservation: str
@@ -373,7 +375,9 @@ class ReservationReply(_Wire):
         return Reservation(self.reservation, self.request_id, self.reserved_uj, self.log)
 
 
-class ReservationList(_Wire):
-    """Open reservations, or the one that was asked for."""
+class ReservationList(Wire):
+    """Open reservations in the order of their ids, a page of them; or the one that was asked for."""
 
     reservations: tuple[ReservationReply, ...]
+    next: str | None = None
+    """where there are more: ask again with this as ``after``"""

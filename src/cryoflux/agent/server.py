@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["require_token", "serve"]
 
 import asyncio
+import shlex
 import socket
 
 from cryoflux.agent.app import create_app
@@ -34,4 +35,16 @@ def serve(agent: LocalAgent, listener: socket.socket, *, token: str = "") -> Non
     """Answer requests until a signal comes."""
     stopping = asyncio.Event()
     on_file = listener.family == socket.AF_UNIX
-    server.serve(create_app(agent, token=token, any_host=on_file, stopping=stopping), listener, stopping)
+    app = create_app(
+        agent, token=token, any_host=on_file, stopping=stopping, curl=_curl(listener, asks_token=bool(token))
+    )
+    server.serve(app, listener, stopping)
+
+
+def _curl(listener: socket.socket, *, asks_token: bool) -> str:
+    """What somebody on this machine types to ask this daemon, up to the path."""
+    token = ' -H "Authorization: Bearer $CRYOFLUX_TOKEN"' if asks_token else ""
+    if listener.family == socket.AF_UNIX:
+        return f"curl -s{token} --unix-socket {shlex.quote(str(listener.getsockname()))} http://localhost"
+    host, port = listener.getsockname()[:2]
+    return f"curl -s{token} http://{f'[{host}]' if ':' in host else host}:{port}"

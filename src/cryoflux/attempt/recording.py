@@ -7,7 +7,7 @@ from __future__ import annotations
 
 __all__ = ["Announced", "AttemptRecord", "Ending", "announce", "energy_figure", "figure_of", "record"]
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from cryoflux.attempt.context import Context, Opened
@@ -21,12 +21,14 @@ from cryoflux.digests import file_digest
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.interface import Settlement
+from cryoflux.energy.jobs import job_here
 from cryoflux.errors import VerificationError
 from cryoflux.evaluation.machine import software
 from cryoflux.receipts.statement import (
     ArmPrior,
     AttemptName,
     Base,
+    BatchJob,
     Cause,
     Data,
     Decision,
@@ -193,7 +195,7 @@ def record(
         training=_training(ending.candidate) if ending.candidate else None,
         evaluation=_evaluation(opened, ending),
         decision=_decision(intent, ending),
-        energy=energy_figure(context, settlement, intent),
+        energy=energy_figure(context, settlement, intent).but(job=_job(ending)),
         software=software(opened.task.libraries),
         started_at=started_at,
         finished_at=context.timestamp(),
@@ -307,6 +309,14 @@ def figure_of(
         cpu_microseconds=settlement.cpu_us,
         settlement=statement,
     )
+
+
+def _job(ending: Ending) -> BatchJob | None:
+    """The batch job that this attempt was made in; what a dead run left may have been another's."""
+    found = job_here()
+    if found is None or (ending.stopped is not None and ending.stopped.cause is Cause.CRASHED):
+        return None
+    return BatchJob(**asdict(found))
 
 
 def _unmetered(context: Context, reserved_uj: int, *, elsewhere: bool) -> EnergyFigure:

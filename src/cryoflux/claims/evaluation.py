@@ -3,7 +3,7 @@
 Joules are summed over every attempt, whatever became of it: what a rejected or aborted one cost was spent
 as well. All-in, what runs spent beside their attempts is added, where the range holds whole sessions. An
 interval is judged at the end that is worse for whoever claims: at most is compared with the upper end, at
-least with the lower one.
+least with the lower one. Where joules are modelled, the ends are what is plausible.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from cryoflux.claims.expression import (
     unit_of,
 )
 from cryoflux.errors import VerificationError
-from cryoflux.quantities import NATS, Energy, Tier, worst_tier
+from cryoflux.quantities import NATS, Energy, RangeKind, Tier, worst_tier
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Evaluation, Outcome, Receipt
 
 Value = Fraction | Tier
 _ALL_IN = frozenset(quantity for quantity in Quantity if quantity.startswith("all_in_"))
+_BY_AN_END = INTERVALS | {Quantity.JOULES_LO, Quantity.JOULES_HI}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,12 @@ class Judged:
     holds: bool
     tier: Tier | None = None
     """of the joules that it rests on; none where it rests on none"""
+
+    @property
+    def range_kind(self) -> RangeKind | None:
+        """Of what kind the end of the joules is that it was judged by; none where it was by no end."""
+        by_an_end = self.clause.quantity in _BY_AN_END
+        return self.tier.range_kind if self.tier is not None and by_an_end else None
 
 
 def add_up(told: Iterable[Receipt | Session]) -> Figures:
@@ -236,8 +243,14 @@ def in_words(judged: Judged) -> str:
     end = ""
     if clause.quantity in INTERVALS:
         end = "at most " if clause.operator.wants_little else "at least "
-    tier = f", {judged.tier.value}" if judged.tier is not None else ""
-    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{tier}"
+    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{_tier_words(judged)}"
+
+
+def _tier_words(judged: Judged) -> str:
+    if judged.tier is None:
+        return ""
+    plausible = judged.range_kind is RangeKind.PLAUSIBLE
+    return f", {judged.tier.value}{' (plausible, not 95 %)' if plausible else ''}"
 
 
 def sentence(expression: str, judged: Sequence[Judged]) -> str:

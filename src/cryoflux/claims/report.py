@@ -49,6 +49,7 @@ class ClaimReport:
                 "shown": shown(found.clause.quantity, found.value),
                 "tier": found.tier.value if found.tier is not None else None,
                 "holds": found.holds,
+                "range_kind": found.range_kind.value if found.range_kind else None,
             }
             for found in self.judged
         ]

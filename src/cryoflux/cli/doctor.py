@@ -43,18 +43,20 @@ def doctor(state: StateOption = None, as_json: JsonOption = False) -> None:
     from cryoflux.config import load_settings
     from cryoflux.energy.clock import SystemClock
     from cryoflux.energy.sources.advice import next_step, surroundings
+    from cryoflux.energy.sources.cpu_model import CpuModelSource
     from cryoflux.energy.sources.discovery import find_sources
 
     settings = load_settings({"state": state}).settings
     frozen_idle_uw = _frozen_idle_uw(Path(settings.run.state))
     found = find_sources(settings, SystemClock(settings.energy.proc_root), frozen_idle_uw=frozen_idle_uw)
     here = surroundings(settings.energy.proc_root)
+    modelled = sum(source.cpus for source in found.sources if isinstance(source, CpuModelSource))
     try:
         report: dict[str, Any] = {
             "taken": next_step(found.sources, found.problems, here),
             "surroundings": sorted(here),
             "sources": [_source(source) for source in found.sources],
-            "problems": [_problem(problem, here) for problem in found.problems],
+            "problems": [_problem(problem, here, modelled) for problem in found.problems],
             "packages": {name: importlib.util.find_spec(name) is not None for name in PACKAGES},
             "state": _state(Path(settings.run.state)),
         }
@@ -86,6 +88,7 @@ def _source(source: Source) -> dict[str, Any]:
         "kind": source.kind,
         "tier": str(source.tier),
         "interval": list(source.gain_error),
+        "range_kind": source.tier.range_kind.value,
         "max_power_w": source.max_power_uw / MICRO,
     }
     if isinstance(source, CpuModelSource):
@@ -98,10 +101,10 @@ def _source(source: Source) -> dict[str, Any]:
     return shown
 
 
-def _problem(problem: Problem, here: Surroundings) -> dict[str, Any]:
+def _problem(problem: Problem, here: Surroundings, modelled: int) -> dict[str, Any]:
     from cryoflux.energy.sources.advice import fixes
 
-    fix = list(fixes(problem, here))
+    fix = list(fixes(problem, here, cpus=modelled))
     return {"name": problem.name, "code": problem.code, "reason": problem.reason, "fix": fix}
 
 
@@ -124,13 +127,19 @@ def _takes_files(folder: Path) -> bool:
 
 
 def _print(report: dict[str, Any]) -> None:
+    from cryoflux.quantities import RangeKind
+
     def say(line: str) -> None:
         stdout.print(line, markup=False)
 
     say(report["taken"])
     for source in report["sources"]:
         low, high = source["interval"]
-        say(f"✓ {source['name']}: {source['kind']} joules, {source['tier']}, true value ×{low:g} … ×{high:g}")
+        kind = RangeKind(source["range_kind"]).words
+        say(
+            f"✓ {source['name']}: {source['kind']} joules, {source['tier']}, "
+            f"true value ×{low:g} … ×{high:g} ({kind})"
+        )
         if "curve" in source:
             how = _TDP_SOURCES.get(source["tdp_source"], source["tdp_source"])
             say(f"    power curve {source['curve']}, TDP {source['tdp_w']:.3g} W ({how})")

@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ from cryoflux.errors import MeterError, StateError
 if TYPE_CHECKING:
     from cryoflux.energy.account.ledger import Identity, LedgerEntry, Pending
     from cryoflux.energy.baseline import Baseline
+    from cryoflux.quantities import Energy
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -62,7 +63,8 @@ def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
             rows = [entry._asdict() for entry in entries]
             verdict = asdict(sums) | {"holds": holds}
             waiting = asdict(pending) | {"since": pending.since or None}
-            emit_json("energy.ledger/1", {"entries": rows, "pending": waiting, "identity": verdict})
+            document = {"entries": rows, "pending": waiting, "identity": verdict}
+            emit_json("energy.ledger/1", document | _derived_document(entries))
         else:
             notes = [" ".join(filter(None, (entry.tier, entry.note))) for entry in entries]
             stdout.table([_HEADING, *map(_row, entries)], _RIGHT, below=["", *notes])
@@ -70,6 +72,8 @@ def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
                 stdout.print(_unfolded(pending))
             for line in _sum(sums, holds=holds):
                 stdout.print(line)
+            if derived := _derived_line(entries):
+                stdout.print(derived)
         check_account(connection, path)
 
 
@@ -115,6 +119,39 @@ def _sum(sums: Identity, *, holds: bool) -> list[str]:
         f"{mark} balance {sums.balance_uj / MICRO:.6f} J {verdict}:  {summands}",
         f"  held {sums.reserved_uj / MICRO:.6f} J, available {sums.available_uj / MICRO:.6f} J",
     ]
+
+
+def _settled(entries: list[LedgerEntry]) -> Energy | None:
+    """What was measured of all that was settled."""
+    from cryoflux.quantities import Energy, Tier
+
+    return Energy.total(
+        Energy(-entry.balance_change_uj, entry.lo_uj, entry.hi_uj, Tier(entry.tier))
+        for entry in entries
+        # A withdrawal at face value was measured by nobody.
+        if entry.kind == "settle"
+        and entry.lo_uj is not None
+        and entry.hi_uj is not None
+        and entry.tier
+        and "face-value" not in entry.note.split()
+    )
+
+
+def _derived_document(entries: list[LedgerEntry]) -> dict[str, Any]:
+    from cryoflux.config import load_settings
+    from cryoflux.energy.derived import derived_fields, rates_of
+
+    settled = _settled(entries)
+    derived = settled and derived_fields(settled, rates_of(load_settings().settings.energy))
+    return {"derived": derived} if derived else {}
+
+
+def _derived_line(entries: list[LedgerEntry]) -> str:
+    from cryoflux.config import load_settings
+    from cryoflux.energy.derived import derived_line, rates_of
+
+    settled = _settled(entries)
+    return derived_line(settled, rates_of(load_settings().settings.energy)) if settled else ""
 
 
 @app.command()

@@ -26,6 +26,7 @@ from cryoflux.cli import (
     replay,
     report,
     run,
+    state,
     verify,
     witness,
 )
@@ -49,6 +50,7 @@ app.command("run", cls=SettingsCommand, rich_help_panel=_LEARN)(run.run)
 app.command("report", rich_help_panel=_LEARN)(report.report)
 app.command("fork", rich_help_panel=_LEARN)(fork.fork)
 app.add_typer(models.app, name="models", rich_help_panel=_LEARN)
+app.add_typer(state.app, name="state", rich_help_panel=_LEARN)
 energy.app.command("measure")(measure.measure)
 energy.app.command("replay")(replay.replay)
 energy.app.command("fit-curve")(replay.fit_curve)

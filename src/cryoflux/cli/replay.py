@@ -11,37 +11,61 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
+from cryoflux.cli.console import JsonOption, emit_json, stderr, stdout
 from cryoflux.errors import MeterError
 
 if TYPE_CHECKING:
+    from cryoflux.energy.trace_totals import Replayed
     from cryoflux.quantities import Energy
 
 
 def replay(
     trace: Annotated[Path, typer.Argument(metavar="FILE", help="Trace of `energy measure --trace`.")],
-    state: StateOption = None,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            "--state",
+            metavar="DIR",
+            help="Where the idle baseline is, for a trace of before it was recorded too.",
+            show_default="~/.local/state/cryoflux",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add up a recorded trace again: the same joules to the microjoule, on every machine."""
-    from cryoflux.config import load_settings
-    from cryoflux.energy.baseline import load_baseline
+    """Add up a recorded trace again: the machine's joules as they were measured, to the microjoule, anywhere.
+
+    Whose joules they were is not recorded.
+    """
+    from cryoflux.energy.baseline import Baseline, load_baseline
+    from cryoflux.energy.of_work import default_state
     from cryoflux.energy.trace import read_trace
     from cryoflux.energy.trace_totals import replay_trace
+    from cryoflux.quantities import named_ranges
 
-    folder = Path(load_settings({"state": state}).settings.run.state)
-    found = replay_trace(read_trace(trace), load_baseline(folder / "baseline.json"))
-    if as_json:
-        emit_json("energy.replay/1", asdict(found))
-        return
+    recorded = read_trace(trace)
+    baseline = Baseline(())
+    if not all(part.conditions.idles for part in recorded.parts):
+        baseline = load_baseline((Path(state) if state else default_state()) / "baseline.json")
+    for found in replay_trace(recorded, baseline):
+        if as_json:
+            emit_json("energy.replay/1", named_ranges(asdict(found)))
+        else:
+            _print(found)
+
+
+def _print(found: Replayed) -> None:
     stdout.print(f"{found.seconds:.2f} s, {found.readings} readings {' '.join(found.flags)}".rstrip())
     for source in found.sources:
-        net = _figure(source.net) if source.net else "unknown: no idle baseline (--state DIR)"
-        stdout.print(
-            f"{source.name}  {source.tier}  gross {_figure(source.gross)}  net {net}"
-            f"  {' '.join(source.gross.flags)}".rstrip(),
-            markup=False,
-        )
+        said = f"{source.name}  {source.tier}  {_figures(source.gross, source.net)}"
+        stdout.print(f"{said}  {' '.join(source.gross.flags)}".rstrip())
+    total = f"total  {found.gross.tier}  {_figures(found.gross, found.net)}"
+    stdout.print(f"{total}  {' '.join((found.net or found.gross).flags)}".rstrip())
+    kinds = dict.fromkeys(source.gross.range_kind.words for source in found.sources)
+    stdout.print(f"in brackets: {', '.join(kinds)}")
+
+
+def _figures(gross: Energy, net: Energy | None) -> str:
+    return f"gross {_figure(gross)}  net {_figure(net) if net else 'unknown: no idle baseline (--state DIR)'}"
 
 
 def _figure(energy: Energy) -> str:

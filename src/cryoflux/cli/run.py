@@ -80,7 +80,7 @@ def run(
     slice_size: Annotated[
         int | None, _option("Most training examples of an attempt.", "--slice-size")
     ] = None,
-    cache_mb: Annotated[int | None, _option("Most disk for kept activations, MB.", "--cache-mb")] = None,
+    cache_mb: Annotated[int | None, _option("Most disk for the cache, MB.", "--cache-mb")] = None,
     max_tokens: Annotated[int | None, _option("Texts are truncated to so many.", "--max-tokens")] = None,
     holdout_size: Annotated[int | None, _option("Most holdout examples split off.", "--holdout-size")] = None,
     spare_holdouts: Annotated[int | None, _option("Further holdouts split off.", "--spare-holdouts")] = None,
@@ -127,6 +127,10 @@ def run(
     from cryoflux.config import load_settings
 
     sourced = load_settings(flags)
+    if not sourced.settings.agent.agent:
+        from cryoflux.energy.platforms import check_platform
+
+        check_platform(sourced.settings.energy, sys.platform)
     if dry_run:
         from cryoflux.cli.plan_view import show_plan
         from cryoflux.runs.dry_run import make_plan
@@ -135,17 +139,19 @@ def run(
         return
 
     from cryoflux.cli.run_view import Shown, view_for
+    from cryoflux.energy.derived import rates_of
     from cryoflux.runs.open_session import Started
     from cryoflux.runs.session import run as spend
     from cryoflux.runs.spending import RunLimits
 
     interrupts = _Interrupts()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, interrupts)
     on_closed = interrupts.output_closed
     terminal = stderr.is_terminal
     show = Shown(explain=explain, verbose=verbose)
     with view_for(as_json=as_json, show=show, terminal=terminal, on_closed=on_closed) as view:
+        view.rates = rates_of(sourced.settings.energy)
         limits = RunLimits(budget_uj, seconds, attempts, carry)
         summary = spend(
             sourced,

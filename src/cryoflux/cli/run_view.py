@@ -20,6 +20,7 @@ from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.attempt.watch import Step
 from cryoflux.cli.console import emit_json, stderr, stdout
 from cryoflux.cli.witness_words import WitnessWords, witness_document
+from cryoflux.energy.derived import Rates, derived_line
 from cryoflux.energy.interface import Sample
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
@@ -62,6 +63,7 @@ class RunView(RunObserver):
     def __init__(self, on_closed: Callable[[], None], show: Shown) -> None:
         self._on_closed = on_closed
         self.explain, self.verbose = show.explain, show.verbose
+        self.rates = Rates()
         self.number = 0
         """of the attempt that was finished last, in its log"""
         self.several = False
@@ -140,7 +142,8 @@ class RunView(RunObserver):
 
     def summary(self, summary: Summary) -> None:
         """What the run came to."""
-        self.lines(summary_lines(summary))
+        derived = derived_line(summary.all_in, self.rates) if summary.all_in else ""
+        self.lines([*summary_lines(summary), *filter(None, [derived])])
 
     def lines(self, lines: list[str], indent: int = 9) -> None:
         """Show lines that stay."""
@@ -233,7 +236,7 @@ class JsonView(RunView):
 
     def summary(self, summary: Summary) -> None:
         """What the run came to."""
-        self.emit({"event": "summary", **summary_document(summary)})
+        self.emit({"event": "summary", **summary_document(summary, self.rates)})
 
     def emit(self, document: dict[str, Any]) -> None:
         """One JSON object on a line."""

@@ -56,7 +56,7 @@ class PreparedData:
     def examples(self, name: str) -> tuple[Example, ...]:
         """The examples of a set, where they are texts with classes."""
         if name not in self._parsed:
-            self._parsed[name] = tuple(map(_example, self.sets[name]))
+            self._parsed[name] = _examples(self.sets[name])
         return self._parsed[name]
 
 
@@ -68,6 +68,14 @@ def _line(example: Example) -> bytes:
 def _example(line: bytes) -> Example:
     row = json.loads(line)
     return Example(row["text"], row["label"])
+
+
+def _examples(lines: Sequence[bytes]) -> tuple[Example, ...]:
+    # one document is read several times faster than as many as there are lines
+    rows = json.loads(b"[" + b",".join(lines) + b"]")
+    if len(rows) != len(lines):  # a line holds more than one
+        return tuple(map(_example, lines))
+    return tuple(Example(row["text"], row["label"]) for row in rows)
 
 
 def _split_lines(content: bytes) -> tuple[bytes, ...]:

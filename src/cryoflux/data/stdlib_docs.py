@@ -10,7 +10,9 @@ from __future__ import annotations
 __all__ = ["NAME", "build"]
 
 import ast
+import os
 import sysconfig
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,6 +49,12 @@ _AREAS = {
     "sre_constants sre_parse string stringprep textwrap",
 }
 _AREA_OF = {module: area for area, modules in _AREAS.items() for module in modules.split()}
+_KINDS: list[type[ast.AST]] = [*ast.stmt.__subclasses__(), ast.Module, ast.ExceptHandler, ast.match_case]
+_BODIES = {
+    kind: tuple(name for name in kind._fields if name in {"body", "orelse", "handlers", "finalbody", "cases"})
+    for kind in _KINDS
+}
+"""kind of node → its fields that hold statements, in order"""
 _SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages"}
 
 
@@ -60,7 +68,7 @@ def build(progress: Callable[[int, int], None] | None = None) -> list[Example]:
         DataError: the standard library's sources are not on this machine.
     """
     library = Path(sysconfig.get_path("stdlib"))
-    sources = [(path, area) for path in sorted(library.rglob("*.py")) if (area := _area(path, library))]
+    sources = [(path, area) for path in sorted(_files(library)) if (area := _area(path, library))]
     examples: dict[str, Example] = {}
     for done, (path, area) in enumerate(sources, start=1):
         for text in _docstrings(path):
@@ -80,6 +88,14 @@ def build(progress: Callable[[int, int], None] | None = None) -> list[Example]:
     return kept
 
 
+def _files(library: Path) -> Iterator[Path]:
+    """Source files of the areas; what is installed beside them may be much more and is passed over."""
+    for folder, inner, names in os.walk(library):
+        here = Path(folder)
+        inner[:] = [name for name in inner if name not in _SKIPPED and (here != library or name in _AREA_OF)]
+        yield from (here / name for name in names if name.endswith(".py"))
+
+
 def _area(path: Path, library: Path) -> str | None:
     parts = path.relative_to(library).with_suffix("").parts
     return None if _SKIPPED.intersection(parts) else _AREA_OF.get(parts[0])
@@ -90,8 +106,18 @@ def _docstrings(path: Path) -> Iterator[str]:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
         return  # lib2to3 and idlelib ship sources that are wrong on purpose
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = " ".join((ast.get_docstring(node) or "").split())[:_LONGEST]
             if len(text.split()) >= _FEWEST_WORDS:
                 yield text
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """What may hold a definition, in the order of `ast.walk`, which would visit each expression as well."""
+    waiting = deque[ast.AST]([tree])
+    while waiting:
+        node = waiting.popleft()
+        yield node
+        for field in _BODIES.get(type(node), ()):
+            waiting.extend(getattr(node, field))

@@ -32,9 +32,26 @@ class Sets:
 class Activations:
     """What an encoder makes of a set of texts with its first ``depth`` layers."""
 
-    def __init__(self, encoder: Encoder, entries: Sequence[TensorEntry], source: Sets, depth: int) -> None:
-        """Take the digests of the encoder's tensors as ``entries``; depth 0 is never kept."""
+    def __init__(
+        self,
+        encoder: Encoder,
+        entries: Sequence[TensorEntry],
+        source: Sets,
+        depth: int,
+        *,
+        lasting: bool = True,
+    ) -> None:
+        """Make them of the first layers of an encoder.
+
+        Args:
+            encoder: computes what is not kept yet.
+            entries: digests of its tensors.
+            source: the set.
+            depth: layers; 0 is never kept.
+            lasting: whether the cache makes room for them: not for what is likely to be thrown away.
+        """
         self._encoder = encoder
+        self._lasting = lasting
         self._source = source
         self.depth = depth
         self.keys = {
@@ -43,7 +60,7 @@ class Activations:
             if 0 < at <= depth
         }
         self._opened: dict[int, Prefix] = {}
-        """held, because the cache may evict a file to make room for a deeper one"""
+        """held, because the cache may let go of one to make room for a deeper one"""
 
     def lengths(self, indices: Sequence[int]) -> list[int]:
         """Tokens of some texts."""
@@ -54,11 +71,18 @@ class Activations:
         for key in set(self.keys.values()) - shared:
             self._source.cache.drop(key)
 
+    def _passing(self, depth: int) -> bool:
+        return depth < self.depth or not self._lasting
+
     def _prefix(self, depth: int) -> Prefix:
         if depth not in self._opened:
             encoder, source = self._encoder, self._source
             self._opened[depth] = source.cache.open(
-                self.keys[depth], source.tokens, encoder.layout.hidden, encoder.backend
+                self.keys[depth],
+                source.tokens,
+                encoder.layout.hidden,
+                encoder.backend,
+                passing=self._passing(depth),
             )
         return self._opened[depth]
 
@@ -69,6 +93,14 @@ class Activations:
         if self.depth not in self._opened and not self._source.cache.has(self.keys[self.depth]):
             return list(indices)  # asking makes no room, so that it evicts nothing
         return self._prefix(self.depth).missing(indices)
+
+    def absent(self, indices: Sequence[int]) -> int:
+        """How many of some texts were never computed: for estimates, because nothing is checked."""
+        if not self.depth:
+            return 0
+        if self.depth not in self._opened and not self._source.cache.has(self.keys[self.depth]):
+            return len(indices)
+        return self._prefix(self.depth).absent(indices)
 
     def prepare(self, indices: Sequence[int], between: Callable[[int, int], None]) -> None:
         """Compute what is missing of some texts.
@@ -84,6 +116,9 @@ class Activations:
             between(done, len(missing))
             self._compute([missing[i] for i in group])
             done += len(group)
+        if done:  # writing has touched them all
+            for at, key in sorted(self.keys.items()):
+                self._source.cache.touch(key, passing=self._passing(at))
 
     def _compute(self, batch: list[int]) -> None:
         start = self._nearest(batch)

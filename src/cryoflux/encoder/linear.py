@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from torch.autograd.function import Function
 
-_ROUNDS = 5
-_PRODUCTS = 3
+_ROUNDS = 4
+_PRODUCTS = 2
+_ROWS = 256
 
 
 class Backend(StrEnum):
@@ -123,7 +124,7 @@ def choose_backend(device: str, hidden: int) -> Backend:
     costs = {}
     for backend in _usable():
         linear = FrozenLinear(torch.randn(4 * hidden, hidden), torch.zeros(4 * hidden), backend)
-        x = torch.randn(512, hidden, dtype=backend.dtype)
+        x = torch.randn(_ROWS, hidden, dtype=backend.dtype)
         with torch.inference_mode():
             linear(x)
             rounds = []

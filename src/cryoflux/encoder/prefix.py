@@ -4,24 +4,38 @@ What an encoder's lower layers make of a text depends on their weights and on th
 kept under a digest of just these: it stays valid while upper layers are merged, attempt after attempt.
 Each text's activations carry a checksum, because a crash may leave half of them. The whole cache is
 bounded; what was used longest ago goes first.
+
+A file begins with one checksum a text, 8 bytes each and 0 where there is none; activations follow.
 """
 
 from __future__ import annotations
 
 __all__ = ["Prefix", "PrefixCache", "prefix_key"]
 
+import mmap
 import os
+import tempfile
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import torch
 
+from cryoflux.cache_files import cached_files, hold, remove_unused
 from cryoflux.digests import TensorEntry, sha256_hex, tensors_digest
 from cryoflux.encoder.layout import Layout
 from cryoflux.encoder.linear import Backend
 from cryoflux.encoder.tokens import Tokens
 from cryoflux.files import storage_errors
+
+_SUFFIX = ".act"
+_SUM = torch.int64
+_IN_USE = 1_000_000_000
+"""bytes that one process keeps at hand at least, with a name or without"""
+_held: WeakValueDictionary[tuple[int, int], mmap.mmap] = WeakValueDictionary()
+"""device and inode → what this process has mapped: a lock is not given to the same process twice"""
 
 
 def prefix_key(
@@ -37,15 +51,38 @@ class Prefix:
     """The activations of one set at one depth; some texts may still be missing."""
 
     def __init__(self, path: Path, tokens: Tokens, hidden: int, dtype: torch.dtype) -> None:
-        """Map the file, making room for the whole set."""
+        """Map the file, making room for the whole set; a file that another process uses is left to it."""
         self.path = path
         self._tokens = tokens
-        total = int(tokens.starts[-1])
+        total, count = int(tokens.starts[-1]), len(tokens)
+        self.size = count * _SUM.itemsize + total * hidden * dtype.itemsize
+        """bytes"""
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.passing = not path.exists()
+        """whether it is new, and was so far only passed on the way to a deeper one"""
         with storage_errors(path):
-            self._flat = _mapped(path, total * hidden, dtype).view(total, hidden)
-            self._sums = _mapped(path.with_suffix(".crc"), len(tokens), torch.int64)
-        self._trusted = torch.zeros(len(tokens), dtype=torch.bool)
+            mapped, self.named = _map(path, self.size)
+        self._sums = torch.frombuffer(mapped, dtype=_SUM, count=count)
+        start = count * _SUM.itemsize
+        self._flat = torch.frombuffer(mapped, dtype=dtype, offset=start).view(total, hidden)
+        self._trusted = torch.zeros(count, dtype=torch.bool)
+
+    def unname(self) -> None:
+        """Go on without a name: the disk gets the space back when nobody here uses it any more."""
+        if self.named:
+            self.path.unlink(missing_ok=True)
+            self.named = False
+
+    def touch(self, *, passing: bool = False) -> None:
+        """Used now, so others are evicted before it; or ``passing``, and evicted before any that was used."""
+        self.passing = self.passing and passing
+        if self.named and (self.passing or not passing):
+            with storage_errors(self.path), suppress(FileNotFoundError):
+                os.utime(self.path, (0, 0) if self.passing else None)
+
+    def absent(self, indices: Sequence[int]) -> int:
+        """How many of some texts were never computed; what is damaged counts as there."""
+        return int((self._sums[torch.as_tensor(indices, dtype=torch.int64)] == 0).sum())
 
     def missing(self, indices: Sequence[int]) -> list[int]:
         """Those of some texts whose activations are not there, or damaged."""
@@ -76,60 +113,110 @@ class Prefix:
 
 
 class PrefixCache:
-    """Activations below ``state/cache/prefix/``."""
+    """Activations below ``state/cache/prefix/``.
+
+    The files, and all that lies beside their folder, stay within a bound. What does not fit, and what another
+    process uses, is kept in a file without a name: this process works as fast, the next computes it again.
+    """
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
         self._folder = folder
         self._most_bytes = most_bytes
         self._open: dict[str, Prefix] = {}
+        """used longest ago first"""
 
-    def open(self, key: str, tokens: Tokens, hidden: int, backend: Backend) -> Prefix:
+    def open(
+        self, key: str, tokens: Tokens, hidden: int, backend: Backend, *, passing: bool = False
+    ) -> Prefix:
         """The activations of a name, known or not.
+
+        Args:
+            key: the name.
+            tokens: of the set.
+            hidden: width of the encoder.
+            backend: whose numbers they are.
+            passing: whether they are only passed on the way to deeper ones: nothing makes room for them.
 
         Raises:
             StorageError: the disk is full, read-only, or refuses.
         """
         if key not in self._open:
-            size = int(tokens.starts[-1]) * hidden * backend.dtype.itemsize
-            self._evict(size, spare=key)
-            self._open[key] = Prefix(self._folder / f"{key}.bin", tokens, hidden, backend.dtype)
-        with storage_errors(self._open[key].path):
-            self._open[key].path.touch()  # used now, so others are evicted before it
-        return self._open[key]
+            size = int(tokens.starts[-1]) * hidden * backend.dtype.itemsize + len(tokens) * _SUM.itemsize
+            fits = self._make_room(size, key, evict=not passing)
+            self._open[key] = Prefix(self._path(key), tokens, hidden, backend.dtype)
+            if not fits:
+                self._open[key].unname()
+        prefix = self._open[key]
+        self.touch(key, passing=passing)
+        return prefix
+
+    def touch(self, key: str, *, passing: bool = False) -> None:
+        """Remember that a name was used now, or passed on the way to a deeper one."""
+        if (prefix := self._open.pop(key, None)) is not None:
+            self._open[key] = prefix
+            prefix.touch(passing=passing)
 
     def has(self, key: str) -> bool:
         """Whether anything was kept under a name."""
-        return (self._folder / f"{key}.bin").is_file()
+        return key in self._open or self._path(key).is_file()
 
     def drop(self, key: str) -> None:
         """Forget a name."""
-        self._open.pop(key, None)
-        for suffix in (".bin", ".crc"):
-            (self._folder / f"{key}{suffix}").unlink(missing_ok=True)
+        if (prefix := self._open.pop(key, None)) is not None:
+            prefix.unname()
+        elif self._path(key).is_file():
+            remove_unused(self._path(key))
 
-    def _evict(self, needed: int, spare: str) -> None:
-        files = sorted(self._folder.glob("*.bin"), key=lambda path: path.stat().st_mtime_ns)
-        total = needed + sum(path.stat().st_size for path in files if path.stem != spare)
-        for path in files:
-            if total <= self._most_bytes:
-                break
-            if path.stem != spare:
-                total -= path.stat().st_size
-                self.drop(path.stem)
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}{_SUFFIX}"
+
+    def _make_room(self, size: int, key: str, *, evict: bool) -> bool:
+        """Let go of what was used longest ago, if ``evict``; whether so many more bytes now fit."""
+        while self._open and size + sum(p.size for p in self._open.values()) > max(_IN_USE, self._most_bytes):
+            self._open.pop(next(iter(self._open)))  # a file with a name stays on the disk
+        with storage_errors(self._folder):
+            files = [one for one in cached_files(self._folder.parent) if one.path != self._path(key)]
+            total = size + sum(one.size for one in files)
+            passing = {prefix.path for prefix in self._open.values() if prefix.passing}
+            files.sort(key=lambda one: one.path not in passing)  # writing them has touched them
+            for one in files if evict else ():
+                if total <= self._most_bytes:
+                    break
+                if one.path.parent == self._folder and self._evict(one.path):
+                    total -= one.size
+        return total <= self._most_bytes
+
+    def _evict(self, path: Path) -> bool:
+        ours = self._open.get(path.stem)
+        if ours is None or ours.path != path or not ours.named:
+            return remove_unused(path)
+        ours.unname()
+        return True
 
 
-def _mapped(path: Path, count: int, dtype: torch.dtype) -> torch.Tensor:
-    size = count * dtype.itemsize
-    with path.open("ab") as stream:
-        if stream.tell() != size:
-            stream.truncate(size)
-        if hasattr(os, "posix_fallocate"):
+def _map(path: Path, size: int) -> tuple[mmap.mmap, bool]:
+    """A file as memory, and whether it has a name; the map holds the lock until nobody uses it."""
+    with path.open("ab+") as stream:
+        status = os.fstat(stream.fileno())
+        file = (status.st_dev, status.st_ino)
+        if (ours := _held.get(file)) is not None and len(ours) == size == status.st_size:
+            return ours, True
+        if hold(stream.fileno()):
+            if status.st_size != size:
+                stream.truncate(size)
             _allocate(stream.fileno(), path, size)
-    return torch.from_file(str(path), shared=True, size=count, dtype=dtype)
+            _held[file] = mapped = mmap.mmap(stream.fileno(), size)
+            return mapped, True
+    with tempfile.TemporaryFile(dir=path.parent) as stream:
+        stream.truncate(size)
+        _allocate(stream.fileno(), path, size)
+        return mmap.mmap(stream.fileno(), size), False
 
 
 def _allocate(file: int, path: Path, size: int) -> None:
     # what is written through memory into a hole of a full disk kills the process without a word
+    if not hasattr(os, "posix_fallocate"):
+        return
     try:
         os.posix_fallocate(file, 0, size)
     except OSError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 __all__ = ["TokenCache", "Tokens", "tokenizer_digest"]
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import torch
 
 from cryoflux.data.examples import Example
 from cryoflux.digests import file_digest, sha256_hex
+from cryoflux.encoder.wordpiece import known_tokenizer
 from cryoflux.files import write_atomic
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
@@ -69,8 +70,10 @@ def tokenizer_digest(folder: Path) -> str:
 class TokenCache:
     """Token ids below ``state/cache/tokens/``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, before_loading: Callable[[], None] = lambda: None) -> None:
+        """Keep files in ``folder``; ``before_loading`` is called before transformers has to tokenise."""
         self._folder = folder
+        self._before_loading = before_loading
 
     def get(self, model: Path, examples: Sequence[Example], examples_digest: str, limit: int) -> Tokens:
         """Token ids of a set, cut to ``limit`` tokens a text.
@@ -85,7 +88,7 @@ class TokenCache:
         path = self._folder / f"{digest}.bin"
         known = _read(path, len(examples))
         if known is None:
-            known = _tokenise(model, examples, limit)
+            known = _tokenise(model, examples, limit, self._before_loading)
             write_atomic(path, _content(*known))
         flat, lengths, pad = known
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
@@ -95,14 +98,22 @@ class TokenCache:
 _Stored = tuple[np.ndarray, np.ndarray, int]
 
 
-def _tokenise(model: Path, examples: Sequence[Example], limit: int) -> _Stored:
-    from transformers import AutoTokenizer
+def _tokenise(
+    model: Path, examples: Sequence[Example], limit: int, before_loading: Callable[[], None]
+) -> _Stored:
+    texts = [e.text for e in examples]
+    if (known := known_tokenizer(model)) is not None:
+        tokenise, pad = known
+        rows = tokenise(texts, limit)
+    else:
+        before_loading()
+        from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
-    rows = tokenizer([e.text for e in examples], truncation=True, max_length=limit)["input_ids"]
+        tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+        rows, pad = tokenizer(texts, truncation=True, max_length=limit)["input_ids"], tokenizer.pad_token_id
     lengths = np.array([len(row) for row in rows], dtype=np.int32)
     flat = np.concatenate([np.array(row, dtype=np.int32) for row in rows])
-    return flat, lengths, int(tokenizer.pad_token_id)
+    return flat, lengths, int(pad)
 
 
 def _content(flat: np.ndarray, lengths: np.ndarray, pad: int) -> bytes:

@@ -1,12 +1,12 @@
 """Who pays for what: net energy of the machine, and of one process.
 
-Net energy is gross energy less idle power times time, signed: clipping it would mint joules out of
-noise. Of each source's net energy a process is charged its share, in blocks of about a second:
+Of each source's net energy (`energy.channels`) a process is charged its share, in blocks of about a second:
 
 - CPU and memory: by CPU time. Idle energy is nobody's. Where the process's CPU time cannot be told, it
   is charged the machine's.
 - GPU: by time on the device, where the driver tells whose it was; all of it where only this process
-  computes there, or where nobody knows who does.
+  computes there. Where nobody knows who does, anything from nothing to all of it may be its own: a process
+  that has no GPU open for work is charged nothing, any other all, and the interval holds both.
 
 Shares are rounded down to whole microjoules, so what several processes are charged and what nobody is
 charged add up to the machine's net energy exactly.
@@ -15,111 +15,40 @@ charged add up to the machine's net energy exactly.
 from __future__ import annotations
 
 __all__ = [
+    "GPU_USERS_HIDDEN",
     "Attribution",
-    "Channel",
-    "Snapshot",
-    "gross_of",
-    "gross_total",
-    "net_of",
-    "net_total",
 ]
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cryoflux.energy.baseline import Idle
-from cryoflux.energy.clock import BILLION
-from cryoflux.energy.drift import Drift
-from cryoflux.energy.interface import Counter, Source
-from cryoflux.energy.processes import Busy, CpuTimes, tick_us
-from cryoflux.energy.uncertainty import (
-    CHECK_DISAGREES,
-    STEP_SHARE,
-    ErrorTerms,
-    counter_against_power,
-    edge_uj,
-    interval,
+from cryoflux.energy.channels import (
+    Channel,
+    Snapshot,
+    busy_us_of,
+    counter_of,
+    figure_of,
+    net_between,
+    net_total,
+    pairs,
+    total_of,
+    users_of,
 )
+from cryoflux.energy.clock import BILLION
+from cryoflux.energy.device_files import GpuOpeners
+from cryoflux.energy.interface import Counter
+from cryoflux.energy.processes import CpuTimes, tick_us
+from cryoflux.energy.uncertainty import STEP_SHARE, ErrorTerms
 from cryoflux.energy.window import BoundedEnergy, Mark
-from cryoflux.quantities import Energy, Tier
+from cryoflux.quantities import Energy
 
+GPU_USERS_HIDDEN = "gpu-users-hidden"
+"""flag: who used a GPU is not told, so the process caused anything from nothing to all of its net energy"""
 _NONE = ErrorTerms(BoundedEnergy())
 _LEAST_UNPLACED_US = 100_000
 _UNPLACED_SHARE = 0.02
 """CPU time of a process beyond the machine's that the kernel's ticks explain"""
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """A source with its frozen idle baseline, and how far that has drifted."""
-
-    source: Source
-    idle: Idle
-    drift: Drift
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All sources and the machine's busy time at one instant."""
-
-    marks: tuple[Mark, ...]
-    busy: Busy | None
-    monotonic_ns: int
-    users: Mapping[str, Mapping[int, int] | None] = field(default_factory=dict)
-    """source → process number → its time on the device, µs; none where that is not told"""
-
-
-def net_between(then: Mark, now: Mark, channel: Channel) -> ErrorTerms:
-    """Net energy between two marks of one source, with the baseline's error."""
-    gross = now.since(then)
-    idle_uw = channel.idle.idle_uw
-    # Differences of rounded totals, so that slices add up to the whole to the microjoule.
-    rest_uj = idle_uw * now.elapsed_ns // BILLION - idle_uw * then.elapsed_ns // BILLION
-    elapsed_ns = now.elapsed_ns - then.elapsed_ns
-    slack_uj = channel.drift.error_uw * elapsed_ns // BILLION
-    doubt_uj = -(-channel.drift.doubt_uw * elapsed_ns // BILLION)
-    return ErrorTerms(gross + BoundedEnergy(-rest_uj, -rest_uj, doubt_uj - rest_uj), slack_uj)
-
-
-def _figure(
-    terms: ErrorTerms, channel: Channel, then: Mark, now: Mark, *, share: float = 1.0, ticks_uj: float = 0.0
-) -> Energy:
-    flags = {*now.flags_since(then), *channel.drift.flags}
-    more_uj = round(counter_against_power(then, now) * share)
-    if more_uj:
-        flags.add(CHECK_DISAGREES)
-        amount = BoundedEnergy(0, min(0, more_uj), max(0, more_uj))
-        terms = ErrorTerms(terms.amount + amount, terms.idle_uj)
-    edge = math.hypot(edge_uj(channel.source, then, now) * share, ticks_uj)
-    return interval(terms, edge, channel.source, tuple(sorted(flags)))
-
-
-def gross_of(channel: Channel, then: Mark, now: Mark) -> Energy:
-    """What one source gave between two marks."""
-    gross = _figure(ErrorTerms(now.since(then)), channel, then, now)
-    return Energy(gross.uj, max(0, gross.lo_uj), gross.hi_uj, gross.tier, gross.flags)
-
-
-def net_of(channel: Channel, then: Mark, now: Mark) -> Energy:
-    """What one source gave above idle between two marks, signed."""
-    return _figure(net_between(then, now, channel), channel, then, now)
-
-
-def _total(figures: Iterable[Energy]) -> Energy:
-    return Energy.total(figures) or Energy(0, 0, 0, Tier.MODELLED, ("no-source",))
-
-
-def gross_total(channels: Sequence[Channel], then: Snapshot, now: Snapshot) -> Energy:
-    """What all sources gave between two snapshots."""
-    rows = zip(channels, then.marks, now.marks, strict=True)
-    return _total(gross_of(channel, a, b) for channel, a, b in rows)
-
-
-def net_total(channels: Sequence[Channel], then: Snapshot, now: Snapshot) -> Energy:
-    """What all sources gave above idle between two snapshots, signed."""
-    rows = zip(channels, then.marks, now.marks, strict=True)
-    return _total(net_of(channel, a, b) for channel, a, b in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +93,8 @@ class _Block:
     """blocks since the last look for processes, the oldest first: one found later may have run in them"""
     unplaced_us: int = 0
     """CPU time that fits into no block"""
+    hidden: bool = False
+    """whether it was not told who used the device"""
 
 
 class Attribution:
@@ -174,6 +105,7 @@ class Attribution:
         start: where it begins.
         process: whose time counts; none charges the machine's net.
         carried: energy of the same process from before, to be added.
+        proc_root: where the kernel's process files are; none where the GPUs are not this machine's.
     """
 
     def __init__(
@@ -183,6 +115,7 @@ class Attribution:
         process: CpuTimes | None,
         *,
         carried: Energy | None = None,
+        proc_root: str | None = None,
     ) -> None:
         self._channels = channels
         self._start = self._now = start
@@ -191,10 +124,22 @@ class Attribution:
         self._flags: set[str] = set() if process else {"unattributed"}
         self._start_us = self._own_us = (process.read_us() if process else None) or 0
         self._final: tuple[Energy, ...] | None = None
-        self._blocks = [
-            _Block(mark, self._own_us, _busy_us(channel, start), _users(channel, start), _NONE)
-            for channel, mark in zip(channels, start.marks, strict=True)
-        ]
+        self._openers = GpuOpeners(proc_root)
+        self._blocks: list[_Block] = []
+        self._begin_blocks()
+
+    def _begin_blocks(self) -> None:
+        """Of the sources that have been found since."""
+        new = list(pairs(self._channels, self._start, self._now))[len(self._blocks) :]
+        for channel, began, _ in new:
+            # The first snapshot with a source has the users of its beginning.
+            busy_us, users = busy_us_of(channel, self._now), users_of(channel, self._now)
+            self._blocks.append(_Block(began, self._own_us, busy_us, users, _NONE))
+
+    @property
+    def start(self) -> Snapshot:
+        """Where it begins."""
+        return self._start
 
     @property
     def process(self) -> CpuTimes | None:
@@ -207,6 +152,11 @@ class Attribution:
         return self._own_us - self._start_us
 
     @property
+    def until_ns(self) -> int:
+        """When the last snapshot was taken."""
+        return self._now.monotonic_ns
+
+    @property
     def elapsed_ns(self) -> int:
         """From the start to the last snapshot."""
         return self._now.monotonic_ns - self._start.monotonic_ns
@@ -217,8 +167,8 @@ class Attribution:
 
     def counters(self) -> tuple[Counter, ...]:
         """What the sources showed at both ends."""
-        rows = zip(self._channels, self._start.marks, self._now.marks, strict=True)
-        return tuple(_counter(channel, first, last) for channel, first, last in rows)
+        rows = pairs(self._channels, self._start, self._now)
+        return tuple(counter_of(channel, first, last) for channel, first, last in rows)
 
     def advance(self, now: Snapshot, *, last: bool = False) -> None:
         """Take a new snapshot into account.
@@ -230,6 +180,7 @@ class Attribution:
         if self._final is not None:
             return
         self._now = now
+        self._begin_blocks()
         if self._process is None:
             return
         own_us = self._process.read_us(None if last else now.monotonic_ns)
@@ -243,12 +194,13 @@ class Attribution:
         self._fix_all(gone=False)
 
     def _fix_all(self, *, gone: bool) -> None:
-        for channel, block, mark in zip(self._channels, self._blocks, self._now.marks, strict=True):
+        rows = pairs(self._channels, self._start, self._now)
+        for (channel, _, mark), block in zip(rows, self._blocks, strict=True):
             due = mark.elapsed_ns - block.mark.elapsed_ns >= BILLION and not mark.pending
             if gone or due:
                 self._fix(channel, block, mark, gone=gone)
                 block.mark, block.own_us = mark, self._own_us
-                block.busy_us, block.users = _busy_us(channel, self._now), _users(channel, self._now)
+                block.busy_us, block.users = busy_us_of(channel, self._now), users_of(channel, self._now)
 
     def _fix(self, channel: Channel, block: _Block, mark: Mark, *, gone: bool) -> None:
         found = self._portion(channel, block, mark, gone=gone)
@@ -267,19 +219,25 @@ class Attribution:
         """What a block is charged, or by what it is shared."""
         net = net_between(block.mark, mark, channel)
         if channel.source.kind == "gpu":
-            return net.anywhere_up_to() if gone else self._of_device(net, channel, block)
-        now_us = _busy_us(channel, self._now)
+            users = users_of(channel, self._now)
+            # While the device does not answer, those who were there before are.
+            users = block.users if users is None and mark.waits_for else users
+            return self._of_device(net, users, block, gone=gone)
+        now_us = busy_us_of(channel, self._now)
         if gone or now_us is None or block.busy_us is None:
             self._flags.add("unattributed")
             return net.anywhere_up_to()
         return _Shared(net, self._own_us - block.own_us, now_us - block.busy_us)
 
-    def _of_device(self, net: ErrorTerms, channel: Channel, block: _Block) -> ErrorTerms:
-        users = _users(channel, self._now)
-        if users is None or self._process is None:
-            return net
-        own = users.keys() & self._process.pids
-        if len(own) == len(users):
+    def _of_device(
+        self, net: ErrorTerms, users: Mapping[int, int] | None, block: _Block, *, gone: bool
+    ) -> ErrorTerms:
+        if users is None or (not users and self._opened()):
+            return self._of_hidden(net, block)
+        if gone:
+            return net.anywhere_up_to()
+        own = users.keys() & (self._process.pids if self._process else frozenset())
+        if own and len(own) == len(users):
             return net
         if not own:
             return _NONE
@@ -293,19 +251,33 @@ class Attribution:
         self._flags.add("unattributed")
         return net.anywhere_up_to()
 
+    def _opened(self) -> bool | None:
+        """Whether the process has a GPU open for work; none where that cannot be told."""
+        if self._process is None:
+            return None
+        return self._openers.among(self._process.pids, self._now.monotonic_ns)
+
+    def _of_hidden(self, net: ErrorTerms, block: _Block) -> ErrorTerms:
+        """What is charged where nobody tells who used the device."""
+        self._flags.add(GPU_USERS_HIDDEN)
+        block.hidden = True
+        return net.anywhere(all_of_it=self._opened() is not False)
+
     def by_source(self) -> tuple[Energy, ...]:
         """What the process caused so far, signed, source by source; nothing that was carried."""
         if self._final is not None:
             return self._final
-        rows = zip(self._channels, self._blocks, self._start.marks, self._now.marks, strict=True)
-        return tuple(self._of_source(*row) for row in rows)
+        rows = zip(pairs(self._channels, self._start, self._now), self._blocks, strict=True)
+        return tuple(self._of_source(channel, block, a, b) for (channel, a, b), block in rows)
 
     def _of_source(self, channel: Channel, block: _Block, first: Mark, mark: Mark) -> Energy:
         whole = terms = net_between(first, mark, channel)
         if self._process is not None:
             terms = self._charged(channel, block, mark, whole)
         share = min(1.0, max(0.0, terms.amount.uj / whole.amount.uj)) if whole.amount.uj else 1.0
-        return _figure(terms, channel, first, mark, share=share, ticks_uj=self._ticks_uj(channel, whole))
+        # Where all of it may be its own, so may all of the source's errors.
+        share = 1.0 if block.hidden else share
+        return figure_of(terms, channel, first, mark, share=share, ticks_uj=self._ticks_uj(channel, whole))
 
     def _charged(self, channel: Channel, block: _Block, mark: Mark, whole: ErrorTerms) -> ErrorTerms:
         """What was charged up to a mark; up to all that nobody was, where CPU time fits nowhere."""
@@ -326,7 +298,7 @@ class Attribution:
 
     def _ticks_uj(self, channel: Channel, whole: ErrorTerms) -> float:
         """What a tick of CPU time more or less at both ends would change, µJ."""
-        first_us, now_us = _busy_us(channel, self._start), _busy_us(channel, self._now)
+        first_us, now_us = busy_us_of(channel, self._start), busy_us_of(channel, self._now)
         if self._process is None or channel.source.kind == "gpu" or first_us is None or now_us is None:
             return 0.0
         off = STEP_SHARE * math.sqrt(2) * tick_us() / max(1, now_us - first_us)
@@ -335,7 +307,7 @@ class Attribution:
     def net(self) -> Energy:
         """What the process caused so far, signed."""
         carried = () if self._carried is None else (self._carried,)
-        total = _total((*carried, *self.by_source()))
+        total = total_of((*carried, *self.by_source()))
         flags = tuple(sorted({*total.flags, *self._flags}))
         return Energy(total.uj, total.lo_uj, total.hi_uj, total.tier, flags)
 
@@ -343,26 +315,3 @@ class Attribution:
         """What the whole machine drew above idle in the same time, signed."""
         total = net_total(self._channels, self._start, self._now)
         return total if self._carried is None else total + self._carried
-
-
-def _counter(channel: Channel, first: Mark, last: Mark) -> Counter:
-    a, b = first.reading, last.reading
-    return Counter(
-        source=channel.source.name,
-        first_uj=a.energy_uj if a else None,
-        last_uj=b.energy_uj if b else None,
-        first_epoch=a.epoch if a else "",
-        last_epoch=b.epoch if b else "",
-    )
-
-
-def _users(channel: Channel, snapshot: Snapshot) -> Mapping[int, int] | None:
-    return snapshot.users.get(channel.source.name)
-
-
-def _busy_us(channel: Channel, snapshot: Snapshot) -> int | None:
-    if snapshot.busy is None:
-        return None
-    # The model covers the allowed CPUs, a hardware counter covers all of them.
-    modelled = channel.source.tier is Tier.MODELLED
-    return snapshot.busy.allowed_us if modelled else snapshot.busy.all_us

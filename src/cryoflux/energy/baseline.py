@@ -16,6 +16,7 @@ __all__ = [
     "BaselineState",
     "Idle",
     "defined_idle",
+    "glanced",
     "learn_again",
     "load_baseline",
     "machine_here",
@@ -27,7 +28,7 @@ import random
 import shlex
 import statistics
 from collections.abc import Callable, Container, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,12 +41,11 @@ from cryoflux.energy.interface import Source
 from cryoflux.energy.processes import Busy, MachineTimes
 from cryoflux.energy.window import Accumulator, Mark, SourceLimits
 from cryoflux.errors import MeterError, StateTamperedError
-from cryoflux.files import write_atomic
+from cryoflux.files import one_at_a_time, write_atomic
 from cryoflux.quantities import MICRO, Tier
 
 BaselineState = Literal["settled", "unsettled", "modelled"]
-_Progress = Callable[[int, int], None] | None
-"""Called with the seconds done and the seconds in all."""
+_Progress = Callable[[int, int], None] | None  # called with the seconds done and the seconds in all
 
 _FORMAT = "cryoflux idle baseline/v1"
 _LOST = "unknown"
@@ -180,8 +180,7 @@ def load_baseline(path: Path, machine: str | None = None) -> Baseline:
         raise StateTamperedError(
             f"{path} is not a baseline that CryoFlux wrote ({error}).",
             why="The idle baseline is frozen: net joules measured against another one cannot be compared.",
-            hint="Restore the file, or move it away to learn a new baseline: "
-            f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}",
+            hint=f"Restore it, or move it away to learn anew: mv {(q := shlex.quote(str(path)))} {q}.old",
         ) from error
 
 
@@ -201,8 +200,7 @@ def obtain_baseline(
 ) -> Baseline:
     """The frozen baseline of these sources; what is missing is learned now and stored.
 
-    One that takes the place of a baseline that was lost, because energy of its source is among what was
-    ``settled``, says so.
+    One that takes the place of a lost one, by which energy was ``settled``, says so.
 
     Args:
         path: where it is stored.
@@ -214,34 +212,54 @@ def obtain_baseline(
         progress: called with seconds done and seconds in all.
         settled: sources that energy was settled by before.
         patience_s: how long to wait for the machine to be at rest first, s.
-        provisional: whether somebody waits whose work may be under way: what has to be learned is only
-            glanced at, doubted, and not stored.
+        provisional: whether work may be under way: what is missing is glanced at, doubted, and not stored.
         machine: whose baseline; this one's by default.
     """
     here = machine if machine is not None else machine_here()
+    with ExitStack() as alone:
+        baseline, missing = _missing(path, here, sources)
+        if any(source.idle_uw is None for source in missing) and not provisional:
+            # Of those that begin at once on one machine one learns, and the others take what it learned.
+            alone.enter_context(one_at_a_time(path.with_name(f"{path.stem}.{here}.lock")))
+            baseline, missing = _missing(path, here, sources)
+        if not missing:
+            return baseline
+        label = _label(clock)
+        learned = [
+            defined_idle(source, source.idle_uw, label) for source in missing if source.idle_uw is not None
+        ]
+        measured = [source for source in missing if source.idle_uw is None]
+        if measured and provisional:
+            return baseline.with_idles([*learned, *glanced(measured, times, clock, rng)])
+        if measured:
+            _wait_for_rest(times, clock, patience_s)
+            blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)
+            learned += _all_learned(measured, blocks, rng, label)
+        return _stored(path, here, learned, settled)
+
+
+def _missing(path: Path, here: str, sources: Sequence[Source]) -> tuple[Baseline, list[Source]]:
+    """What is frozen, and the sources that it has nothing of."""
     baseline = load_baseline(path, here)
-    missing = [source for source in sources if baseline.of(source) is None]
-    if not missing:
-        return baseline
-    label = _label(clock)
-    learned = [
-        defined_idle(source, source.idle_uw, label) for source in missing if source.idle_uw is not None
-    ]
-    measured = [source for source in missing if source.idle_uw is None]
-    if measured and provisional:
-        glance = _observe(measured, times, clock, seconds=_GLANCE_S, progress=None)
-        return baseline.with_idles([*learned, *_all_learned(measured, replace(glance, busy=1.0), rng, label)])
-    if measured:
-        _wait_for_rest(times, clock, patience_s)
-        blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)
-        learned += _all_learned(measured, blocks, rng, label)
-    frozen = load_baseline(path, here)
-    known = {idle.source for idle in (*frozen.idles, *frozen.elsewhere)}
-    lost = {idle.source for idle in learned if idle.source in settled} - known
-    learned = [replace(idle, replaces=_LOST) if idle.source in lost else idle for idle in learned]
-    baseline = frozen.with_idles([replace(idle, machine=here) for idle in learned])
-    write_atomic(path, baseline.content())
+    return baseline, [source for source in sources if baseline.of(source) is None]
+
+
+def _stored(path: Path, here: str, learned: Sequence[Idle], settled: Container[str]) -> Baseline:
+    """The baseline with what was learned; other machines may write into the same file meanwhile."""
+    with one_at_a_time(path.with_name(f"{path.stem}.lock")):
+        frozen = load_baseline(path, here)
+        known = {idle.source for idle in (*frozen.idles, *frozen.elsewhere)}
+        lost = {idle.source for idle in learned if idle.source in settled} - known
+        named = (replace(idle, replaces=_LOST) if idle.source in lost else idle for idle in learned)
+        baseline = frozen.with_idles([replace(idle, machine=here) for idle in named])
+        write_atomic(path, baseline.content())
     return baseline
+
+
+def glanced(sources: Sequence[Source], times: MachineTimes, clock: Clock, rng: random.Random) -> list[Idle]:
+    """What sources draw in two seconds in which somebody may be at work: doubted, and not to be stored."""
+    seen = _observe(sources, times, clock, seconds=_GLANCE_S, progress=None)
+    return _all_learned(sources, replace(seen, busy=1.0), rng, _label(clock))
 
 
 def learn_again(
@@ -279,9 +297,8 @@ def learn_again(
             hint="Try again when nothing else runs, or wait for it: --wait 10m.",
         )
     replaced = before.digest if before.idles else ""
-    baseline = before.with_idles([replace(idle, machine=here, replaces=replaced) for idle in learned])
-    write_atomic(path, baseline.content())
-    return before, baseline
+    new = [replace(idle, replaces=replaced) for idle in learned]
+    return before, _stored(path, here, new, settled=())
 
 
 def _wait_for_rest(times: MachineTimes, clock: Clock, patience_s: float) -> None:
@@ -340,7 +357,7 @@ def _observe(
 
 def _read_all(sources: Sequence[Source], meters: Sequence[Accumulator]) -> list[Mark]:
     for source, meter in zip(sources, meters, strict=True):
-        meter.advance(source.read())
+        meter.advance(source.read(), source.max_power_uw)
     return [meter.mark() for meter in meters]
 
 
@@ -348,7 +365,9 @@ def limits_of(source: Source) -> SourceLimits:
     """What is physically possible for a source."""
     ticks = source.tier is Tier.COUNTER
     step_uj = source.resolution_uj + int(source.max_power_uw * source.update_s)
-    return SourceLimits(source.range_uj, source.max_power_uw, step_uj, ticks)
+    # Only a source whose bound is what its hardware states has a ceiling beyond that.
+    ceiling_uw = int(getattr(source, "ceiling_uw", 0))
+    return SourceLimits(source.range_uj, source.max_power_uw, step_uj, ticks, ceiling_uw)
 
 
 def _label(clock: Clock) -> str:

@@ -7,7 +7,7 @@ delegated to it); version 1 has the ``cpuacct`` controller. Where neither may be
 
 from __future__ import annotations
 
-__all__ = ["CgroupTimes", "own_cgroup"]
+__all__ = ["CgroupTimes", "open_cgroup", "own_cgroup"]
 
 import os
 import secrets
@@ -18,12 +18,12 @@ from pathlib import Path
 
 from cryoflux.energy.counter_file import CounterFile
 from cryoflux.energy.processes import Owner, find_owner, tick_us
+from cryoflux.errors import UsageError
 from cryoflux.quantities import MICRO
 
 _PREFIX = "cryoflux-"
 _REMOVE_TRIES = 50
 _REMOVE_WAIT_S = 0.01
-_PROCS_BYTES = 1 << 20
 
 
 class CgroupTimes:
@@ -39,8 +39,11 @@ class CgroupTimes:
         self.folder = folder
         self._new = CounterFile(f"{folder}/cpu.stat")
         self._old = CounterFile(f"{folder}/cpuacct.usage")
-        self._procs = CounterFile(f"{folder}/cgroup.procs")
+        self._events = CounterFile(f"{folder}/cgroup.events")
         self._highest_us = 0
+        self.end_seen = False
+        """whether it was empty when it was last looked at, so that nothing of it is missed"""
+        self._populated = False
         self.looked_ns: int | None = None  # the kernel knows them all at any time
 
     def read_us(self, at_ns: int | None = None) -> int | None:  # noqa: ARG002
@@ -52,9 +55,27 @@ class CgroupTimes:
         return self._highest_us
 
     @property
+    def left_us(self) -> int:
+        """CPU time up to when it was last read, µs."""
+        return self._highest_us
+
+    @property
     def pids(self) -> frozenset[int]:
-        """The processes that are in it now."""
-        return frozenset(map(int, (self._procs.read(_PROCS_BYTES) or b"").split()))
+        """The processes that are in it now, and in groups in it."""
+        return frozenset(self._members())
+
+    def _members(self) -> Iterator[int]:
+        for folder, _, _ in os.walk(self.folder):
+            with suppress(OSError, ValueError):
+                yield from map(int, Path(folder, "cgroup.procs").read_bytes().split())
+
+    @property
+    def emptied(self) -> bool:
+        """Whether nothing is in it any more, though something was."""
+        said = self._events.read(128) or b""
+        self.end_seen = b"populated 0" in said or (not said and next(self._members(), None) is None)
+        self._populated = self._populated or not self.end_seen
+        return self._populated and self.end_seen
 
     def age_s(self, uptime_s: float) -> float:
         """How long ago the owner began, s."""
@@ -70,7 +91,7 @@ class CgroupTimes:
 
     def close(self) -> None:
         """Let go of the descriptors; the next read opens the files again."""
-        for file in (self._new, self._old, self._procs):
+        for file in (self._new, self._old, self._events):
             file.close()
 
 
@@ -110,6 +131,37 @@ def own_cgroup(
         yield times
     finally:
         _remove(times)
+
+
+def open_cgroup(place: str, *, root: str = "/sys/fs/cgroup", proc_root: str = "/proc") -> CgroupTimes:
+    """A group that is there already.
+
+    Args:
+        place: its folder, or its name as in ``/proc/PID/cgroup``.
+        root: where control groups are mounted.
+        proc_root: where the kernel's process files are.
+
+    Raises:
+        UsageError: it is not there, is no control group, or the kernel counts no CPU time in it.
+    """
+    below = place.lstrip("/")
+    mounts = (Path(root), Path(root, "unified"), Path(root, "cpu,cpuacct"), Path(root, "cpuacct"))
+    folders = [Path(place).absolute(), *(mount / below for mount in mounts)]
+    groups = [folder for folder in folders if (folder / "cgroup.procs").exists()]
+    for folder in groups:
+        new, old = CounterFile(f"{folder}/cpu.stat"), CounterFile(f"{folder}/cpuacct.usage")
+        if _usage_us(new, old) is not None and (owner := find_owner(os.getpid(), "", proc_root)):
+            return CgroupTimes(str(folder), owner)
+    if groups:
+        what = f"The kernel tells no CPU time of the control group {groups[0]}."
+        hint = f"Read it: cat {groups[0] / 'cpu.stat'}; where groups are of version 1, name one of cpuacct."
+    elif any(folder.exists() for folder in folders):
+        what = f"{place} is not a control group: it has no file cgroup.procs."
+        hint = f"List them: find {root} -name cgroup.procs"
+    else:
+        what = f"There is no control group {place}."
+        hint = "See which one a process is in: cat /proc/PID/cgroup"
+    raise UsageError(what, why="Nothing was measured.", hint=hint)
 
 
 def _make(root: Path, proc_root: str, pid: int) -> Path | None:

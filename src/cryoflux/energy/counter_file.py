@@ -12,6 +12,9 @@ __all__ = ["CounterFile"]
 import os
 from contextlib import suppress
 
+_CLOSES = getattr(os, "O_CLOEXEC", 0)
+"""Where a system has no such flag, it has none of the kernel's files either."""
+
 
 class CounterFile:
     """A file that is read from its start each time.
@@ -53,7 +56,7 @@ class CounterFile:
 
     def _open(self) -> bool:
         try:
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = os.open(self.path, os.O_RDONLY | _CLOSES)
             self._inode = os.fstat(self._fd).st_ino
         except OSError:
             return False

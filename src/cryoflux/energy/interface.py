@@ -85,7 +85,7 @@ class Source(Protocol):
     max_power_uw: int
     """no more than this many µW can flow; bounds every delta"""
     gain_error: tuple[float, float]
-    """95 % range of true over reported energy, as (low, high) factors, e.g. (0.95, 1.05)"""
+    """true over reported energy, as (low, high) factors: with 95 %; of a model, what is plausible"""
     resolution_uj: int
     """step of the counter, µJ: a reading lies at most so much off what has flowed"""
     update_s: float

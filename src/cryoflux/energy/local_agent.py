@@ -10,7 +10,7 @@ a crash loses no more than that.
 
 from __future__ import annotations
 
-__all__ = ["LocalAgent", "hold_meter"]
+__all__ = ["MOST_VIEWS", "LocalAgent", "hold_meter"]
 
 import os
 import threading
@@ -20,13 +20,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cryoflux.config import Settings
-from cryoflux.energy.account.bucket import Bucket, Record
+from cryoflux.energy.account.bucket import Bucket, Record, Standing
 from cryoflux.energy.account.charge import Charge
-from cryoflux.energy.attribution import Attribution, Snapshot
+from cryoflux.energy.attribution import Attribution
 from cryoflux.energy.baseline import BaselineState
+from cryoflux.energy.channels import Snapshot
 from cryoflux.energy.clock import BILLION, Clock, SystemClock
 from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement
 from cryoflux.energy.opening import open_meter
+from cryoflux.energy.owner_times import OwnerName, find_owner_times
+from cryoflux.energy.owners import OwnerShares
 from cryoflux.energy.processes import Owner, ProcessTimes, find_owner
 from cryoflux.energy.reservations import PERIOD_NS, REST_PERIOD_NS, OpenReservations, ReservationView
 from cryoflux.energy.sources.cpu_model import CpuModelSource
@@ -36,6 +39,8 @@ from cryoflux.quantities import MICRO, Energy
 
 START_UNMETERED = "start-unmetered"
 """flag: what was spent before the meter began is not in the estimate, only in the interval"""
+MOST_VIEWS = 200
+"""So many reservations are told at once: whoever takes waits meanwhile."""
 
 
 @contextmanager
@@ -109,6 +114,10 @@ class LocalAgent:
             self._reservations = OpenReservations(self._meter, self._proc_root)
             self._self = find_owner(os.getpid(), self._clock.boot_id, self._proc_root)
             self._own = self._own_attribution(watch=served)
+            named = settings.agent.metrics_owners if served else 0
+            self._owners = (
+                OwnerShares(self._meter, find_owner_times(self._proc_root), named) if named else None
+            )
             self._written = self._meter.refresh()
             self._resume()
             if background:
@@ -144,9 +153,9 @@ class LocalAgent:
         return Energy(0, 0, most_uj, source.tier, (START_UNMETERED,))
 
     def _resume(self) -> None:
-        for record in self._bucket.open_records():
+        for record in self._bucket.open_of_processes(self._clock.boot_id):
             # One of this very process was left by a meter that was closed: it is settled, not resumed.
-            if self._alive(record.owner) is not False and record.owner != self._self:
+            if self._alive(record.owner) and record.owner != self._self:
                 self._reservations.resume(record)
 
     def _alive(self, owner: Owner | None) -> bool | None:
@@ -194,7 +203,7 @@ class LocalAgent:
                 bucket_uj=self._bucket.available_uj(),
                 gross=gross,
                 net=net,
-                own=self._meter.qualified(own.net(), own.elapsed_ns) if own else None,
+                own=self._meter.qualified(own.net(), own.elapsed_ns, own.until_ns) if own else None,
                 sources=sources,
                 baseline_digest=self._meter.baseline.digest,
                 baseline_state=self.baseline_state,
@@ -204,6 +213,21 @@ class LocalAgent:
     def bucket_uj(self) -> int:
         """What can be taken now, µJ."""
         return self._bucket.available_uj()
+
+    def standing(self) -> Standing:
+        """What can be taken now, what is reserved, and by how many."""
+        return self._bucket.standing()
+
+    @property
+    def credit_uw(self) -> int | None:
+        """What is credited now, µW: net power over the last second or two; none where only grants count."""
+        if not self._credits:
+            return None
+        return round(sum(source.power_w - source.idle_w for source in self._meter.powers()) * MICRO)
+
+    def owners(self) -> list[tuple[OwnerName, int]] | None:
+        """Who caused most of the net energy, and how much, µJ; none where nobody is to be named."""
+        return None if self._owners is None else self._owners.read()
 
     def grant(self, uj: int, *, request_id: str, note: str) -> int:
         """Add joules, once per request id; returns what can be taken now, µJ."""
@@ -235,6 +259,16 @@ class LocalAgent:
                 self._reservations.begin(reservation, owner, self._earlier(earlier))
             return reservation
 
+    def withdraw(self, uj: int, *, request_id: str, log: str = "") -> Reservation:
+        """Take joules and charge them at once, whatever is done with them; nothing is metered for it.
+
+        Raises:
+            BudgetError: the bucket holds less.
+        """
+        with self._lock:
+            self._bring_up_to_date(self._meter.refresh())
+            return self._bucket.withdraw(uj, request_id=request_id, log=log)
+
     def owner_of(self, pid: int, boot_id: str, start_ticks: int | None = None) -> Owner | None:
         """The live process of this machine with that number; none if it is another machine's."""
         if boot_id != self._clock.boot_id:
@@ -259,6 +293,8 @@ class LocalAgent:
         if reservation_id in self._reservations:
             return self._reservations.charge(reservation_id)
         record = self._bucket.record(reservation_id)
+        if record.state == "open" and record.owner is None:
+            return self._reservations.of_machine(record)
         if record.state == "open":
             return self._reservations.recovered(record)
         return record.settled or self._reservations.empty_charge()
@@ -287,6 +323,8 @@ class LocalAgent:
             )
 
     def _signed(self, reservation: Reservation, charge: Charge) -> str:
+        if charge.decided:
+            return ""  # nobody measured it: a receipt could show the signature as if somebody had
         # Imported with the first settlement: a daemon at rest does without 8 MB of cryptography.
         from cryoflux.energy.account.settlement import sign_settlement
         from cryoflux.signing.keys import METER_KEY, load_key
@@ -305,14 +343,22 @@ class LocalAgent:
         record = self._bucket.find(request_id)
         return record.reservation if record and record.state != "released" else None
 
-    def views(self, request_id: str | None = None) -> tuple[ReservationView, ...]:
-        """All open reservations, or the one of a request id in whatever state."""
+    def views(
+        self, request_id: str | None = None, *, after: str = "", most: int = MOST_VIEWS
+    ) -> tuple[ReservationView, ...]:
+        """Open reservations in the order of their ids, or the one of a request id in whatever state.
+
+        Args:
+            request_id: of that one.
+            after: those behind the reservation of this id.
+            most: so many of them.
+        """
         with self._lock:
             self._meter.refresh()
             if request_id is not None:
                 record = self._bucket.find(request_id)
                 return (self._view(record),) if record else ()
-            return tuple(self._view(record) for record in self._bucket.open_records())
+            return tuple(self._view(record) for record in self._bucket.open_records(after=after, most=most))
 
     def view(self, reservation_id: str) -> ReservationView:
         """One reservation, open or not."""

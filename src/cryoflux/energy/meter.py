@@ -15,22 +15,18 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
-from cryoflux.energy.attribution import (
-    Attribution,
-    Channel,
-    Snapshot,
-    gross_of,
-    gross_total,
-    net_of,
-    net_total,
-)
+from cryoflux.energy.attribution import Attribution
 from cryoflux.energy.baseline import Baseline, limits_of
+from cryoflux.energy.channels import Channel, Snapshot, gross_of, gross_total, net_of, net_total, pairs
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.drift import Drift
 from cryoflux.energy.interface import Source, SourceSample
+from cryoflux.energy.lookout import FOUND_LATE, LateGpus, Lookout, Unseen
 from cryoflux.energy.processes import CpuTimes, MachineTimes
-from cryoflux.energy.trace import TraceWriter
+from cryoflux.energy.trace import RoundMark
+from cryoflux.energy.trace_writer import TraceWriter
 from cryoflux.energy.window import Accumulator, Mark
 from cryoflux.errors import MeterError, StorageError
 from cryoflux.quantities import MICRO, Energy
@@ -55,7 +51,9 @@ class Meter:
         flags: what is wrong with every figure of this machine.
         unread_uw: no more than this can flow unseen beside the sources.
         coarse: readings are at least a second apart.
-        trace: every round of readings is written to it; closed with the meter.
+        trace: every round of readings is written to it, of the sources of the start; closed with the meter.
+        lookout: looks for GPUs that come later; closed with the meter.
+        proc_root: where the kernel's process files are; none where the GPUs are not this machine's.
 
     Raises:
         MeterError: a source has no baseline.
@@ -72,15 +70,21 @@ class Meter:
         unread_uw: int = 0,
         coarse: bool = False,
         trace: TraceWriter | None = None,
+        lookout: Lookout | None = None,
+        proc_root: str | None = None,
     ) -> None:
         self.baseline = baseline
         self.clock = clock
-        self._channels = tuple(_channel(source, baseline) for source in sources)
+        self._channels = [_channel(source, baseline) for source in sources]
+        self._lookout = lookout
+        self._unseen: list[Unseen] = []
+        self._proc_root = proc_root
         self._times = times
         self._flags = set(flags)
         self._unread_uw = unread_uw
         self._coarse = coarse
         self._trace = trace
+        self._traced = len(sources)
         self._meters = [Accumulator(limits_of(source)) for source in sources]
         self._attributions: list[Attribution] = []
         self._charging: set[Attribution] = set()
@@ -95,8 +99,8 @@ class Meter:
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """The sources with their baselines."""
-        return self._channels
+        """The sources with their baselines; those that are found later come last."""
+        return tuple(self._channels)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -106,7 +110,8 @@ class Meter:
     @property
     def max_power_uw(self) -> int:
         """No more than this can flow through all sources together, and beside them."""
-        return sum(channel.source.max_power_uw for channel in self._channels) + self._unread_uw
+        unread_uw = self._unread_uw + sum(one.power_uw for one in self._unseen if one.until_ns is None)
+        return sum(meter.max_power_uw for meter in self._meters) + unread_uw
 
     @property
     def last(self) -> Snapshot:
@@ -114,26 +119,31 @@ class Meter:
         with self._lock:
             return self._last
 
-    def _read(self) -> Snapshot:
+    def _read(self, mark: RoundMark = "") -> Snapshot:
         readings = [channel.source.read() for channel in self._channels]
+        busy, now_ns = self._times.read(), self.clock.monotonic_ns()
         if self._trace is not None:
-            self._trace.write(readings)
-        for meter, reading in zip(self._meters, readings, strict=True):
-            meter.advance(reading)
+            self._trace.write(readings[: self._traced], busy=busy, at_ns=now_ns, mark=mark)
+        for channel, meter, reading in zip(self._channels, self._meters, readings, strict=True):
+            meter.advance(reading, channel.source.max_power_uw)
         marks = tuple(meter.mark() for meter in self._meters)
         devices = [channel.source for channel in self._channels if channel.source.kind == "gpu"]
         users = {source.name: source.users() for source in devices} if self._shared else {}
-        return Snapshot(marks, self._times.read(), self.clock.monotonic_ns(), users)
+        return Snapshot(marks, busy, now_ns, users)
 
-    def refresh(self, *, last: bool = False) -> Snapshot:
+    def refresh(self, *, last: bool = False, mark: RoundMark = "") -> Snapshot:
         """Read everything now; where figures are served, what was read within the last second.
 
-        With ``last``, which nobody is told of any more, now in any case, and every process is looked for.
+        Args:
+            last: nobody is told of what comes after it: it is read now in any case, and every process is
+                looked for.
+            mark: what a trace says of this reading.
         """
         with self._lock:
             if self._coarse and not last and self.clock.monotonic_ns() - self._last.monotonic_ns < BILLION:
                 return self._last
-            now = self._last = self._read()
+            self._take_in(self._lookout.found(self.clock.monotonic_ns()) if self._lookout else None)
+            now = self._last = self._read(mark)
             _, newer = self._recent
             if now.monotonic_ns - newer.monotonic_ns >= BILLION:
                 self._watch_rest(newer, now)
@@ -145,6 +155,24 @@ class Meter:
             self._read_again.notify_all()
             return now
 
+    def _take_in(self, found: LateGpus | None) -> None:
+        """Meter what was found late from now on."""
+        if found is None:
+            return
+        for source, idle in found.sources:
+            meter = Accumulator(limits_of(source))
+            meter.advance(source.read())
+            self._channels.append(Channel(source, idle, Drift(idle), meter.mark()))
+            self._meters.append(meter)
+            now_ns = self.clock.monotonic_ns()
+            self._unseen.append(Unseen(source.max_power_uw, FOUND_LATE, found.since_ns, now_ns))
+        self._unseen += [
+            Unseen(problem.max_power_uw, problem.code, found.since_ns, None)
+            for problem in found.problems
+            if problem.max_power_uw
+        ]
+        self.baseline = self.baseline.with_idles([idle for _, idle in found.sources])
+
     def next_reading(self) -> Snapshot:
         """Read everything now; where figures are served, wait for the next second that may be read."""
         with self._lock:
@@ -154,7 +182,9 @@ class Meter:
             return self.refresh(last=not self._coarse)
 
     def _watch_rest(self, then: Snapshot, now: Snapshot) -> None:
-        for channel, a, b in zip(self._channels, then.marks, now.marks, strict=True):
+        # One that was found in between has been there for no second.
+        rows = list(zip(self._channels, then.marks, now.marks, strict=False))
+        for channel, a, b in rows:
             if channel.source.idle_uw is None and not b.flags_since(a):
                 channel.drift.second(_power_uw(a, b))
         if then.busy is None or now.busy is None:
@@ -162,10 +192,14 @@ class Meter:
         elapsed_ns = now.monotonic_ns - then.monotonic_ns
         if (now.busy.all_us - then.busy.all_us) * 1000 > _REST * elapsed_ns * len(self._times.cpus):
             return
-        for channel, a, b in zip(self._channels, then.marks, now.marks, strict=True):
+        for channel, a, b in rows:
             # Whether a GPU rests is not told by the CPUs, and a model at rest is right by definition.
             if channel.source.kind != "gpu" and channel.source.idle_uw is None and not b.flags_since(a):
                 channel.drift.rest(_power_uw(a, b))
+
+    def held(self) -> AbstractContextManager[object]:
+        """While this is entered nothing is read in the background, so that figures are of one reading."""
+        return self._lock
 
     def attribute(
         self, process: CpuTimes | None, *, carried: Energy | None = None, watch: bool = False
@@ -178,8 +212,12 @@ class Meter:
             watch: only to look at it; sources are not read more often for that.
         """
         with self._lock:
+            mark: RoundMark = "" if watch else "begins"
             self._shared = True  # from the first reading on, it has to be known who used a device
-            attribution = Attribution(self._channels, self.refresh(), process, carried=carried)
+            start = self.refresh(mark=mark)
+            attribution = Attribution(
+                self._channels, start, process, carried=carried, proc_root=self._proc_root
+            )
             self._attributions.append(attribution)
             if not watch:
                 self._charging.add(attribution)
@@ -193,23 +231,26 @@ class Meter:
                 self._attributions.remove(attribution)
                 self._charging.discard(attribution)
 
-    def gross(self) -> Energy:
-        """Since the meter was opened, up to the last reading."""
+    def gross(self, since: Snapshot | None = None, until: Snapshot | None = None) -> Energy:
+        """Between two snapshots; from the opening of the meter to the last reading by default."""
         with self._lock:
-            then, now = self._start, self._last
-            return self.qualified(gross_total(self._channels, then, now), _ns(then, now))
+            then, now = since or self._start, until or self._last
+            gross = gross_total(self._channels, then, now)
+            return self.qualified(gross, _ns(then, now), now.monotonic_ns)
 
     def net(self, since: Snapshot | None = None, until: Snapshot | None = None) -> Energy:
         """Between two snapshots, signed; from the opening of the meter to the last reading by default."""
         with self._lock:
             then, now = since or self._start, until or self._last
-            return self.qualified(net_total(self._channels, then, now), _ns(then, now))
+            net = net_total(self._channels, then, now)
+            return self.qualified(net, _ns(then, now), now.monotonic_ns)
 
     def powers(self) -> tuple[SourceSample, ...]:
         """What each source draws: its average over the last second or two, and all that it gave."""
         with self._lock:
-            then = self._recent[0]
-            rows = zip(self._channels, self._start.marks, then.marks, self._last.marks, strict=True)
+            recent = (mark for _, mark, _ in pairs(self._channels, self._recent[0], self._last))
+            since = pairs(self._channels, self._start, self._last)
+            rows = ((*ends, before) for ends, before in zip(since, recent, strict=True))
             return tuple(
                 SourceSample(
                     name=channel.source.name,
@@ -221,14 +262,23 @@ class Meter:
                     net=net_of(channel, first, now),
                     flags=now.flags_since(before),
                 )
-                for channel, first, before, now in rows
+                for channel, first, now, before in rows
             )
 
-    def qualified(self, energy: Energy, elapsed_ns: int) -> Energy:
-        """A figure of so long a time, with the flags of this machine and what may have flowed unseen."""
-        flags = tuple(sorted({*energy.flags, *self.flags}))
-        unseen_uj = -(-self._unread_uw * max(elapsed_ns, 0) // BILLION)
-        return Energy(energy.uj, energy.lo_uj, energy.hi_uj + unseen_uj, energy.tier, flags)
+    def qualified(self, energy: Energy, elapsed_ns: int, until_ns: int | None = None) -> Energy:
+        """A figure of so long a time, with the flags of this machine and what may have flowed unseen.
+
+        Args:
+            energy: the figure.
+            elapsed_ns: how long its time is.
+            until_ns: when that ended; at the last reading by default.
+        """
+        until_ns = self._last.monotonic_ns if until_ns is None else until_ns
+        unseen = [(one, one.ns_between(until_ns - elapsed_ns, until_ns)) for one in self._unseen]
+        flags = {*energy.flags, *self.flags, *(one.flag for one, ns in unseen if ns)}
+        beside = self._unread_uw * max(elapsed_ns, 0) + sum(one.power_uw * ns for one, ns in unseen)
+        hi_uj = energy.hi_uj + -(-beside // BILLION)
+        return Energy(energy.uj, energy.lo_uj, hi_uj, energy.tier, tuple(sorted(flags)))
 
     def start(self, on_second: Callable[[Snapshot], None]) -> None:
         """Read in the background, and call ``on_second`` with what was read about once a second.
@@ -243,11 +293,11 @@ class Meter:
         self._thread = thread
 
     def _run(self, on_second: Callable[[Snapshot], None]) -> None:
-        fastest_s = min((channel.source.poll_s for channel in self._channels), default=_PERIOD_S)
         # At a random moment of each slot: what is polled so cannot fall into step with a training loop.
         rhythm, moment = random.Random(), 0.0  # noqa: S311
         called_ns = self.clock.monotonic_ns()
         while not self._stopping:
+            fastest_s = min((channel.source.poll_s for channel in self._channels), default=_PERIOD_S)
             fast = self._charging and fastest_s < _PERIOD_S
             before, moment = moment, rhythm.random() if fast else 0.0
             self._wake.wait(fastest_s * (1 + moment - before) if fast else _PERIOD_S)
@@ -272,6 +322,8 @@ class Meter:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        if self._lookout is not None:
+            self._lookout.close()
         for channel in self._channels:
             channel.source.close()
         if self._trace is not None:

@@ -15,24 +15,32 @@ from contextlib import contextmanager
 from types import FrameType
 
 from cryoflux.energy.cgroup import CgroupTimes, own_cgroup
-from cryoflux.energy.of_work import EnergyMeasurement, Measured
+from cryoflux.energy.measured import Measured
+from cryoflux.energy.of_work import EnergyMeasurement
 from cryoflux.energy.processes import become_subreaper
 from cryoflux.errors import UsageError
 
 _NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
 
 
-def measure_command(measurement: EnergyMeasurement, command: Sequence[str]) -> tuple[Measured, int]:
+def measure_command(
+    measurement: EnergyMeasurement, command: Sequence[str], *, stdout: int | None = None
+) -> tuple[Measured, int]:
     """Run a command to its end; what it cost, and its exit code as a shell would give it.
+
+    Args:
+        measurement: how it is measured.
+        command: what is run.
+        stdout: descriptor that its output goes to; where ours goes by default.
 
     Raises:
         UsageError: there is no such command.
     """
     with own_cgroup(os.getpid()) as group:
         adopted = group is None and become_subreaper()
-        measurement.begin(group)
+        measurement.begin(group, "cgroup" if group else "process tree")
         try:
-            code = _run(command, group)
+            code = _run(command, group, stdout)
         finally:
             if adopted:
                 _reap()
@@ -40,11 +48,11 @@ def measure_command(measurement: EnergyMeasurement, command: Sequence[str]) -> t
     return measured, code
 
 
-def _run(command: Sequence[str], group: CgroupTimes | None) -> int:
+def _run(command: Sequence[str], group: CgroupTimes | None, stdout: int | None) -> int:
     join = group.join if group is not None else None
     with _signals_passed_on() as started:
         try:
-            process = subprocess.Popen(command, preexec_fn=join)  # noqa: S603, PLW1509 - what was asked for
+            process = subprocess.Popen(command, stdout=stdout, preexec_fn=join)  # noqa: S603, PLW1509 - as asked
         except OSError as error:
             code = _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
             raise UsageError(

@@ -6,75 +6,33 @@ whole machine draws.
 
 from __future__ import annotations
 
-__all__ = ["EnergyMeasurement", "Measured", "SourceUse", "measure_energy"]
+__all__ = ["EnergyMeasurement", "default_state", "measure_energy"]
 
-import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from cryoflux.config import Settings, load_settings
-from cryoflux.energy.attribution import Attribution, Snapshot, gross_of, net_of
-from cryoflux.energy.cgroup import CgroupTimes
+from cryoflux.energy.attribution import Attribution
+from cryoflux.energy.channels import Snapshot
 from cryoflux.energy.clock import Clock, SystemClock
-from cryoflux.energy.interface import SourceKind
+from cryoflux.energy.derived import Rates, rates_of
+from cryoflux.energy.jobs import job_here
+from cryoflux.energy.measured import CountedBy, Measured, measured_between
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.of_functions import measured_calls
 from cryoflux.energy.opening import open_meter, own_time_meter
+from cryoflux.energy.platforms import is_metered
 from cryoflux.energy.processes import CpuTimes, OwnTimes, ProcessTimes, find_owner
 from cryoflux.errors import CryoFluxError, MeterError, UsageError
-from cryoflux.quantities import NANO, Energy, Tier
 
-_BaselineState = Literal["settled", "unsettled", "modelled"]
 _LEARN = "While nothing else runs, type: cryoflux energy baseline --learn --state ~/.local/state/cryoflux"
 _Work = TypeVar("_Work", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class SourceUse:
-    """What one source gave while the work was done."""
-
-    name: str
-    kind: SourceKind
-    tier: Tier
-    energy: Energy
-    """net energy that the work caused, signed"""
-    machine_net: Energy
-    """net energy of the whole machine, signed"""
-    gross: Energy
-    idle_w: float
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a piece of work cost."""
-
-    energy: Energy
-    """net energy that the work caused, signed, with its 95 % interval"""
-    machine_net: Energy
-    gross: Energy
-    sources: tuple[SourceUse, ...]
-    seconds: float
-    cpu_seconds: float
-    """CPU time of the work, with everything that it started"""
-    baseline_digest: str
-    baseline_state: _BaselineState
-    counted_by: Literal["cgroup", "process tree"]
-    """how it is known whose CPU time it was"""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same in plain values, for JSON: energies in µJ, with their intervals, tier and flags."""
-        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
-
-    def __str__(self) -> str:
-        e = self.energy
-        interval = f"[{e.lo_uj / 1e6:.1f}, {e.hi_uj / 1e6:.1f}]"
-        return f"{e.joules:.1f} J {interval} ({e.tier}) in {self.seconds:.1f} s"
 
 
 def default_state() -> Path:
@@ -154,10 +112,16 @@ class EnergyMeasurement:
             if "baseline-unsettled" in self._innermost.meter.net().flags:
                 _warn(f"The idle power of this machine is not known well, so the interval is wide. {_LEARN}")
             return self
-        return self._begun(own_time_meter(self._clock or SystemClock()), OwnTimes(), grouped=False)
+        return self._begun(own_time_meter(self._clock or SystemClock()), OwnTimes())
 
-    def _begun(self, meter: Meter, times: CpuTimes, *, grouped: bool) -> Self:
-        opened = _Opened.of(meter, times, grouped=grouped)
+    def _begun(
+        self,
+        meter: Meter,
+        times: CpuTimes,
+        counted_by: CountedBy = "process tree",
+        rates: Rates = Rates(),  # noqa: B008 - it is frozen
+    ) -> Self:
+        opened = _Opened.of(meter, times, counted_by, rates)
         try:
             meter.start(lambda _: None)
         except RuntimeError as error:
@@ -165,11 +129,18 @@ class EnergyMeasurement:
         self._opened.append(opened)
         return self
 
-    def begin(self, group: CgroupTimes | None, *, provisional: bool = False) -> Self:
-        """Begin to measure a control group, or this process where there is none.
+    def begin(
+        self,
+        times: CpuTimes | None,
+        counted_by: CountedBy = "process tree",
+        *,
+        provisional: bool = False,
+    ) -> Self:
+        """Begin to measure whose CPU times these are, or this process where there are none.
 
         Args:
-            group: the group.
+            times: a control group, or processes.
+            counted_by: which of the two it is.
             provisional: whether a baseline that is missing is only glanced at, and not stored.
 
         Raises:
@@ -190,8 +161,8 @@ class EnergyMeasurement:
                 provisional=provisional,
             )
             undo.callback(meter.close)
-            times = group or _own_times(settings.energy.proc_root, clock)
-            self._begun(meter, times, grouped=group is not None)
+            whose = times or _own_times(settings.energy.proc_root, clock)
+            self._begun(meter, whose, counted_by, rates_of(settings.energy))
             undo.pop_all()
         return self
 
@@ -211,7 +182,7 @@ class EnergyMeasurement:
             UsageError: nothing is measured at the moment.
         """
         opened = self._innermost
-        part = _Opened.of(opened.meter, opened.times, grouped=opened.grouped)
+        part = _Opened.of(opened.meter, opened.times, opened.counted_by, opened.rates)
         try:
             yield
         finally:
@@ -233,17 +204,29 @@ class EnergyMeasurement:
         if found is not None and self._report is not None:
             self._report(found)
 
-    def end(self) -> Measured:
-        """Read for the last time."""
-        found = self._ended()
+    def look(self) -> Snapshot:
+        """Read now: where the work may end unseen, often enough to know what it did up to then.
+
+        Raises:
+            UsageError: nothing is measured at the moment.
+        """
+        return self._innermost.meter.refresh()
+
+    def end(self, unseen: Sequence[tuple[Snapshot, Snapshot]] = ()) -> Measured:
+        """Read for the last time.
+
+        Args:
+            unseen: between these a part of the work ended, and what it did nobody knows.
+        """
+        found = self._ended(unseen)
         if self._report is not None:
             self._report(found)
         return found
 
-    def _ended(self) -> Measured:
+    def _ended(self, unseen: Sequence[tuple[Snapshot, Snapshot]] = ()) -> Measured:
         opened, self.result = self._opened.pop(), None
         with closing(opened.meter):
-            found = opened.measured(last=True)
+            found = opened.measured(last=True, unseen=unseen)
         self.result = found
         return found
 
@@ -268,7 +251,9 @@ def _spared() -> Iterator[None]:
         _warn(f"What it cost could not be read: {type(error).__name__}: {error}")
 
 
-def _own_times(proc_root: str, clock: Clock) -> ProcessTimes:
+def _own_times(proc_root: str, clock: Clock) -> CpuTimes:
+    if not is_metered(sys.platform):
+        return OwnTimes()
     owner = find_owner(os.getpid(), clock.boot_id, proc_root)
     if owner is None:
         raise MeterError(
@@ -287,16 +272,26 @@ class _Opened:
     times: CpuTimes
     attribution: Attribution
     start: Snapshot
-    grouped: bool
+    counted_by: CountedBy
+    rates: Rates
 
     @classmethod
-    def of(cls, meter: Meter, times: CpuTimes, *, grouped: bool) -> _Opened:
+    def of(cls, meter: Meter, times: CpuTimes, counted_by: CountedBy, rates: Rates) -> _Opened:
         attribution = meter.attribute(times)
-        return cls(meter, times, attribution, meter.last, grouped)
+        return cls(meter, times, attribution, attribution.start, counted_by, rates)
 
-    def measured(self, *, last: bool) -> Measured:
-        now = self.meter.refresh(last=last)
-        return _measured(self.meter, self.attribution, self.start, now, grouped=self.grouped)
+    def measured(self, *, last: bool, unseen: Sequence[tuple[Snapshot, Snapshot]] = ()) -> Measured:
+        with self.meter.held():
+            return measured_between(
+                self.meter,
+                self.attribution,
+                self.start,
+                self.meter.refresh(last=last, mark="ends" if last else ""),
+                counted_by=self.counted_by,
+                unseen=unseen,
+                rates=self.rates,
+                job=job_here(),
+            )
 
 
 @overload
@@ -326,33 +321,3 @@ def measure_energy(
         name = getattr(work, "__qualname__", "work")
         return EnergyMeasurement(report=lambda found: _say(f"{name}: {found}"))(work)
     return EnergyMeasurement(state=state, report=report)
-
-
-def _measured(
-    meter: Meter, attribution: Attribution, then: Snapshot, now: Snapshot, *, grouped: bool
-) -> Measured:
-    elapsed_ns = now.monotonic_ns - then.monotonic_ns
-    rows = zip(meter.channels, then.marks, now.marks, attribution.by_source(), strict=True)
-    sources = tuple(
-        SourceUse(
-            name=channel.source.name,
-            kind=channel.source.kind,
-            tier=channel.source.tier,
-            energy=energy,
-            machine_net=net_of(channel, a, b),
-            gross=gross_of(channel, a, b),
-            idle_w=channel.idle.idle_uw / 1e6,
-        )
-        for channel, a, b, energy in rows
-    )
-    return Measured(
-        energy=meter.qualified(attribution.net(), elapsed_ns),
-        machine_net=meter.net(then, now),
-        gross=meter.gross(),
-        sources=sources,
-        seconds=elapsed_ns / NANO,
-        cpu_seconds=attribution.cpu_us / 1e6,
-        baseline_digest=meter.baseline.digest,
-        baseline_state=meter.baseline.state([channel.source for channel in meter.channels]),
-        counted_by="cgroup" if grouped else "process tree",
-    )

@@ -14,11 +14,13 @@ from cryoflux.config import Settings
 from cryoflux.energy.baseline import Baseline, defined_idle, load_baseline, obtain_baseline
 from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Problem
+from cryoflux.energy.lookout import Lookout
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import OwnTimes
 from cryoflux.energy.sources.cpu_model import CpuModelSource
-from cryoflux.energy.sources.discovery import find_sources
-from cryoflux.energy.trace import TraceWriter
+from cryoflux.energy.sources.discovery import FoundSources, find_sources
+from cryoflux.energy.trace import Conditions
+from cryoflux.energy.trace_writer import TraceWriter
 
 
 def open_meter(
@@ -50,6 +52,7 @@ def open_meter(
     """
     path = state / "baseline.json"
     modelled = (idle.idle_uw for idle in load_baseline(path).idles if idle.source == CpuModelSource.name)
+    looked_ns = clock.monotonic_ns()
     found = find_sources(settings, clock, nvml=nvml, frozen_idle_uw=next(modelled, None))
     with ExitStack() as undo:
         undo.callback(found.close)
@@ -73,10 +76,19 @@ def open_meter(
             flags=(*found.flags, *baseline.flags),
             unread_uw=found.unread_uw,
             coarse=coarse,
-            trace=TraceWriter(trace, found.sources, clock) if trace is not None else None,
+            trace=_writer(trace, found, baseline, clock) if trace is not None else None,
+            lookout=Lookout(found.gpus, baseline, found.times, clock, looked_ns) if found.gpus else None,
+            # The processes that used the GPUs of a recording are not those of this machine.
+            proc_root=None if settings.energy.replay else settings.energy.proc_root,
         )
         undo.pop_all()
     return meter, found.problems
+
+
+def _writer(trace: Path, found: FoundSources, baseline: Baseline, clock: Clock) -> TraceWriter:
+    flags = (*found.flags, *baseline.flags)
+    conditions = Conditions(baseline.idles, flags, found.unread_uw, len(found.times.cpus))
+    return TraceWriter(trace, found.sources, clock, conditions)
 
 
 def own_time_meter(clock: Clock) -> Meter:

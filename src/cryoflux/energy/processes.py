@@ -75,7 +75,8 @@ def become_subreaper() -> bool:
 
 def tick_us() -> int:
     """One tick of the kernel's CPU times, µs."""
-    return MICRO // os.sysconf("SC_CLK_TCK")
+    # Windows has no such thing; it counts in steps of 1/64 s.
+    return MICRO // (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,9 @@ class MachineTimes:
         cpus: the CPUs that count as allowed; those of this process by default.
     """
 
+    renumbered = False
+    """whether the time of the allowed CPUs cannot be told from that of others that are listed"""
+
     def __init__(self, proc_root: str = "/proc", cpus: frozenset[int] | None = None) -> None:
         self._file = CounterFile(f"{proc_root}/stat")
         self.cpus = allowed_cpus() if cpus is None else cpus
@@ -104,8 +108,12 @@ class MachineTimes:
         listed = self._listed()
         self.all_cpus = len(listed) or len(self.cpus)
         """how many the machine has"""
+        # A container may list its CPUs from 0 on, whatever the host calls them (lxcfs). Where one of ours is
+        # not listed, no line is known to be one of ours.
+        foreign = bool(listed) and not self._names <= listed
+        self.renumbered = foreign and len(listed) > len(self._names)
         # The first line is the sum over all CPUs: where all are allowed, the rest need not be read.
-        self._whole = bool(listed) and listed <= self._names
+        self._whole = foreign or (bool(listed) and listed <= self._names)
         self._bytes = _FIRST_LINE_BYTES if self._whole else _BYTES_A_CPU * (self.all_cpus + 2)
 
     def _listed(self) -> set[bytes]:
@@ -306,17 +314,25 @@ class ProcessTimes:
         self._lost_ticks = 0
         self.looked_ns: int | None = 0
         self._highest_us = 0
+        self.end_seen = False
+        """whether it was read after its end, before its parent took note: then nothing of it is missed"""
 
     def read_us(self, at_ns: int | None = None) -> int | None:
         """CPU time since the process began, µs, never falling; none once it is gone."""
         fields = _stat_fields(self._file)
-        if fields is None or fields[0] in _GONE_STATES or fields[19] != self._start:
+        if fields is None or fields[19] != self._start:
             return None
-        if at_ns is None or at_ns - (self.looked_ns or 0) >= _LOOK_EVERY_NS:
+        self.end_seen = fields[0] in _GONE_STATES
+        if not self.end_seen and (at_ns is None or at_ns - (self.looked_ns or 0) >= _LOOK_EVERY_NS):
             self._look_for_children()
             self.looked_ns = at_ns if at_ns is not None else self.looked_ns
         ticks = sum(map(int, fields[11:15])) + self._of_children() + self._lost_ticks
         self._highest_us = max(self._highest_us, ticks * self._tick_us)
+        return None if self.end_seen else self._highest_us
+
+    @property
+    def left_us(self) -> int:
+        """CPU time up to when it was last read, µs."""
         return self._highest_us
 
     @property

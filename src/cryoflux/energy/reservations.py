@@ -21,6 +21,7 @@ from cryoflux.energy.attribution import Attribution
 from cryoflux.energy.clock import BILLION
 from cryoflux.energy.interface import SESSION, Reservation
 from cryoflux.energy.meter import Meter
+from cryoflux.energy.of_machine import MachineReservations
 from cryoflux.energy.processes import Owner, ProcessTimes
 from cryoflux.quantities import Energy, Tier, worst_tier
 
@@ -65,7 +66,7 @@ class _Metered:
 
     def holds(self, other: _Metered) -> bool:
         """Whether it is the session of another one."""
-        if not self.session or other.session or self.owner is None:
+        if not self.session or other.session:
             return False
         return (self.owner, self.reservation.log) == (other.owner, other.reservation.log)
 
@@ -77,12 +78,19 @@ class OpenReservations:
         self._meter = meter
         self._proc_root = proc_root
         self._running: dict[str, _Metered] = {}
+        self._machine = MachineReservations(meter, self.empty_charge)
 
     def __contains__(self, reservation_id: object) -> bool:
-        return reservation_id in self._running
+        return reservation_id in self._running or reservation_id in self._machine
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._running) + len(self._machine)
+
+    def of_machine(self, record: Record) -> Charge:
+        """What a reservation without a process has cost that a meter before this one began."""
+        charge = record.charge or self.empty_charge()
+        carried = self._carried(record, charge, until_ns=self._machine.opened_ns)
+        return self._machine.left(charge, carried)
 
     def charges(self) -> dict[str, Charge]:
         """What the reservations of known processes have cost up to the last reading."""
@@ -100,7 +108,14 @@ class OpenReservations:
         process = ProcessTimes(owner, self._proc_root) if owner else None
         attribution = self._meter.attribute(process)
         found = _Metered(reservation, owner, attribution, self.empty_charge(), earlier)
-        self._running[reservation.id] = found
+        if owner is None and not self._in_session(found):
+            self._meter.detach(attribution)
+            self._machine.begin(reservation.id)
+        else:
+            self._running[reservation.id] = found
+
+    def _in_session(self, found: _Metered) -> bool:
+        return found.session or any(session.holds(found) for session in self._running.values())
 
     def resume(self, record: Record) -> None:
         """Meter a reservation on that a meter before this one began."""
@@ -111,10 +126,11 @@ class OpenReservations:
         found = _Metered(record.reservation, record.owner, attribution, charge, carried, resumed=True)
         self._running[record.reservation.id] = found
 
-    def _carried(self, record: Record, charge: Charge) -> Energy:
+    def _carried(self, record: Record, charge: Charge, *, until_ns: int | None = None) -> Energy:
         known = charge.energy
         same_boot = record.noted_boot == self._meter.clock.boot_id
-        gap_ns = self._meter.clock.monotonic_ns() - record.noted_ns if same_boot else PERIOD_NS
+        now_ns = self._meter.clock.monotonic_ns() if until_ns is None else until_ns
+        gap_ns = now_ns - record.noted_ns if same_boot else PERIOD_NS
         most_uj = known.hi_uj + self._meter.max_power_uw * max(gap_ns, 0) // BILLION
         uj, flags = known.uj, {*known.flags, "metered-across-restart"}
         if record.charge is None:
@@ -124,6 +140,8 @@ class OpenReservations:
 
     def spent(self, reservation_id: str) -> Energy:
         """The energy of a charge alone."""
+        if reservation_id in self._machine:
+            return self._machine.charge(reservation_id).energy
         metered = self._running[reservation_id]
         energy = self._since(metered)
         for part, _ in self._inside(metered):
@@ -133,7 +151,7 @@ class OpenReservations:
     def _since(self, metered: _Metered) -> Energy:
         """What its process spent since this meter metered it."""
         attribution = metered.attribution
-        return self._meter.qualified(attribution.net(), attribution.elapsed_ns)
+        return self._meter.qualified(attribution.net(), attribution.elapsed_ns, attribution.until_ns)
 
     def _inside(self, session: _Metered) -> Iterator[tuple[Energy, int]]:
         """What each attempt of a session is charged, and its CPU time, µs; those that ended in one."""
@@ -145,9 +163,13 @@ class OpenReservations:
 
     def charge(self, reservation_id: str) -> Charge:
         """What a metered reservation has cost up to the last reading."""
+        if reservation_id in self._machine:
+            return self._machine.charge(reservation_id)
         metered = self._running[reservation_id]
         attribution = metered.attribution
-        machine_net = self._meter.qualified(attribution.machine_net(), attribution.elapsed_ns)
+        machine_net = self._meter.qualified(
+            attribution.machine_net(), attribution.elapsed_ns, attribution.until_ns
+        )
         since = replace(
             self.empty_charge(),
             energy=self.spent(reservation_id),
@@ -173,6 +195,7 @@ class OpenReservations:
             reservation_id: of what.
             charge: what it was settled at; none where it was released, so that a session pays for it.
         """
+        self._machine.end(reservation_id)
         metered = self._running.pop(reservation_id, None)
         if metered is None:
             return

@@ -1,38 +1,59 @@
-"""Recorded readings: the file format ``cryoflux energy trace/v1``, its writer and its strict reader.
+"""Recorded readings: the file format ``cryoflux energy trace/v2``, and its strict reader.
 
-JSON lines. The first names the sources and what bounds them:
+JSON lines. Each measurement begins with a line that names the sources, what bounds them, and what else its
+figures depend on; a trace that is continued has several:
 
-    {"format": "cryoflux energy trace/v1", "boot_id": …, "wall_s": …, "sources": [{"name": …, …}, …]}
+    {"format": "cryoflux energy trace/v2", "boot_id": …, "wall_s": …, "sources": [{"name": …, …}, …],
+     "idles": [{"source": …, "idle_uw": …, …}, …], "flags": […], "unread_uw": 0, "cpus": 2}
 
 Each further line is one round of reading, all sources in the order of the first line:
 
-    {"monotonic_ns": 12, "readings": [[energy_uj, epoch], [null, epoch], [energy_uj, epoch, check_uj, 7]]}
+    {"monotonic_ns": 12, "readings": [[energy_uj, epoch], [null, epoch], [energy_uj, epoch, check_uj, 7]],
+     "busy_us": [all, allowed], "mark": "begins"}
 
-``null`` is a failed read. ``check_uj`` may be null or absent. The fourth number is how many nanoseconds
-before the round's end that source was read; it is absent where it is 0. A line goes to the file in one
-write, so a crash can only cut off the last one; that is tolerated and said. Any other damage is refused.
+``null`` is a failed read; ``check_uj`` may be null or absent; the fourth number is how many ns before the
+round's end the source was read, absent where 0. ``busy_us``, absent where unknown, is the machine's CPU time.
+What was measured goes from the first round marked ``begins`` to the last one marked ``ends``, which has the
+``gain_error`` of each source as it was then. A line is one write, so a crash can only cut off the last one:
+that is tolerated and said, any other damage is refused. ``trace/v1`` had no idle powers, CPU times or marks.
 """
 
 from __future__ import annotations
 
-__all__ = ["FORMAT", "RecordedSource", "Round", "Trace", "TraceWriter", "read_trace"]
+__all__ = [
+    "FORMAT",
+    "Conditions",
+    "Part",
+    "RecordedSource",
+    "Round",
+    "RoundMark",
+    "Trace",
+    "check_sources",
+    "parse_trace",
+    "read_trace",
+    "same_sources",
+]
 
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn, Self, get_args
+from typing import Any, Literal, NoReturn, get_args
 
-from cryoflux.energy.clock import Clock
+from cryoflux.energy.baseline import BaselineState, Idle
 from cryoflux.energy.interface import Reading, Source, SourceKind
+from cryoflux.energy.processes import Busy
 from cryoflux.errors import UsageError
-from cryoflux.files import storage_errors
 from cryoflux.quantities import Tier
 
-FORMAT = "cryoflux energy trace/v1"
+FORMAT = "cryoflux energy trace/v2"
+_FORMAT_V1 = "cryoflux energy trace/v1"
 _LARGEST = 2**63 - 1
+_OPTIONAL = ("busy_us", "mark", "gain_error")
+
+RoundMark = Literal["", "begins", "ends"]
+"""Where in a recording the measurement begins and ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +70,8 @@ class RecordedSource:
     update_s: float
     curve: str
     idle_uw: int | None
+    ceiling_uw: int = 0
+    """what its hardware cannot exceed, where ``max_power_uw`` is only what it states; 0 where it is not"""
 
     @classmethod
     def of(cls, source: Source) -> RecordedSource:
@@ -64,6 +87,7 @@ class RecordedSource:
             update_s=source.update_s,
             curve=source.curve,
             idle_uw=source.idle_uw,
+            ceiling_uw=int(getattr(source, "ceiling_uw", 0)),
         )
 
 
@@ -72,8 +96,37 @@ class Round:
     """What all sources showed when they were read together."""
 
     monotonic_ns: int
-    """when the last of them was read"""
+    """when all of them had been read"""
     readings: tuple[Reading, ...]
+    busy: Busy | None = None
+    """CPU time of the machine; none where it is not known"""
+    mark: RoundMark = ""
+    gain_errors: tuple[tuple[float, float], ...] = ()
+    """of the sources as they were then; empty where that was not noted"""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the figures of a measurement depend on beside its readings."""
+
+    idles: tuple[Idle, ...] = ()
+    """the baseline that was measured against; empty where that was not noted"""
+    flags: tuple[str, ...] = ()
+    """what was wrong with every figure"""
+    unread_uw: int = 0
+    """no more than this could flow unseen beside the sources"""
+    cpus: int = 1
+    """how many CPUs were allowed"""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The recording of one measurement."""
+
+    wall_s: float
+    sources: tuple[RecordedSource, ...]
+    conditions: Conditions
+    rounds: tuple[Round, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,109 +141,13 @@ class Trace:
     """at least one"""
     truncated: bool = False
     """whether the last line was cut off by a crash, and left out"""
+    parts: tuple[Part, ...] = field(default=(), compare=False)
+    """the same, measurement by measurement"""
 
     @property
     def flags(self) -> tuple[str, ...]:
         """What is wrong with all figures from it."""
         return ("trace-truncated",) if self.truncated else ()
-
-
-class TraceWriter:
-    """Appends rounds to a trace, a line at a time.
-
-    Args:
-        path: a new file, or a trace of the same sources since the same boot, which is continued.
-        sources: what is recorded, in the order of the readings.
-        clock: names the boot, and labels the start.
-
-    Raises:
-        UsageError: there is another file of that name.
-        StorageError: it cannot be written.
-    """
-
-    def __init__(self, path: Path, sources: Sequence[Source], clock: Clock) -> None:
-        self._path = path
-        self._sources = tuple(RecordedSource.of(source) for source in sources)
-        _check_sources(self._sources, path)
-        with storage_errors(path):
-            kept = self._kept(clock.boot_id) if path.exists() and path.stat().st_size else 0
-            self._file = path.open("ab", buffering=0)
-            if kept:
-                self._file.truncate(kept)
-        if not kept:
-            self._begin(clock)
-
-    def _begin(self, clock: Clock) -> None:
-        described = [{**asdict(source), "tier": str(source.tier)} for source in self._sources]
-        header = {"format": FORMAT, "boot_id": clock.boot_id, "wall_s": clock.wall_s(), "sources": described}
-        try:
-            self._append(header)
-        except BaseException:
-            self.close()
-            raise
-
-    def _kept(self, boot_id: str) -> int:
-        # What a crash cut off is not part of the trace; what follows must begin on a line of its own.
-        content = self._path.read_bytes()
-        trace = _parse(content, self._path, least_rounds=0)
-        # The gain of a source that is integrated moves with the rhythm of its reads.
-        same = [(one.name, one.kind, one.tier, one.range_uj) for one in trace.sources] == [
-            (one.name, one.kind, one.tier, one.range_uj) for one in self._sources
-        ]
-        if trace.boot_id != boot_id or not same:
-            raise UsageError(
-                f"{self._path} is a trace of other sources, or from before the last start of this machine.",
-                why="Its counters do not continue here.",
-                hint="Give the new trace another name.",
-            )
-        return content.rfind(b"\n") + 1
-
-    def write(self, readings: Sequence[Reading]) -> None:
-        """Append one round: the reading of each source.
-
-        Raises:
-            StorageError: the disk refuses.
-        """
-        if len(readings) != len(self._sources):
-            raise ValueError(f"{len(readings)} readings of {len(self._sources)} sources")
-        end_ns = max(reading.monotonic_ns for reading in readings)
-        entries = [_entry(reading, end_ns) for reading in readings]
-        self._append({"monotonic_ns": end_ns, "readings": entries})
-
-    def _append(self, document: dict[str, object]) -> None:
-        line = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
-        with storage_errors(self._path):
-            written = self._file.write(line)
-            if written != len(line):
-                raise OSError(f"only {written} of {len(line)} bytes of a line")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        """The writer."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self.close()
-
-
-def _entry(reading: Reading, end_ns: int) -> list[object]:
-    entry: list[object] = [
-        reading.energy_uj,
-        reading.epoch,
-        reading.check_uj,
-        end_ns - reading.monotonic_ns,
-    ]
-    if not entry[3]:
-        entry.pop()
-        if entry[2] is None:
-            entry.pop()
-    return entry
 
 
 def read_trace(path: Path) -> Trace:
@@ -206,7 +163,7 @@ def read_trace(path: Path) -> Trace:
             f"The trace {path} cannot be read: {error.strerror}.",
             hint="Record one with `cryoflux energy measure --trace FILE`.",
         ) from error
-    return _parse(content, path, least_rounds=1)
+    return parse_trace(content, path, least_rounds=1)
 
 
 class _DamageError(ValueError):
@@ -221,26 +178,60 @@ def _refuse(path: Path, line: int, reason: str) -> NoReturn:
     )
 
 
-def _parse(content: bytes, path: Path, *, least_rounds: int) -> Trace:
+def parse_trace(content: bytes, path: Path, *, least_rounds: int) -> Trace:
+    """The trace that these bytes are, which were read at ``path``; it needs so many rounds at least.
+
+    Raises:
+        UsageError: it is not a whole trace; says in which line.
+    """
     lines = content.split(b"\n")
     cut_off = lines.pop()
     if not lines:
         _refuse(path, 1, "the file is empty" if not content else "the first line was cut off")
     number = 1
     try:
-        boot_id, wall_s, sources = _header(_json(lines[0]))
-        _check_sources(sources, path)
-        rounds: list[Round] = []
+        boot_id, first = _header(_json(lines[0]))
+        check_sources(first.sources, path)
+        parts, rounds = [(first, 0)], list[Round]()
         for number, line in enumerate(lines[1:], start=2):  # noqa: B007 - names the line in the error
-            rounds.append(_round(_json(line), len(sources), rounds[-1] if rounds else None))
+            document = _json(line)
+            if "format" in document:
+                parts.append((_next_part(document, boot_id, first), len(rounds)))
+            else:
+                count = len(first.sources)
+                rounds.append(_round(document, count, rounds[-1] if rounds else None))
     except _DamageError as error:
         _refuse(path, number, str(error))
     if len(rounds) < least_rounds:
         _refuse(path, number + 1, "there is no reading")
-    return Trace(boot_id, wall_s, sources, tuple(rounds), truncated=bool(cut_off))
+    ends = [begin for _, begin in parts[1:]] + [len(rounds)]
+    whole = tuple(
+        Part(part.wall_s, part.sources, part.conditions, tuple(rounds[begin:end]))
+        for (part, begin), end in zip(parts, ends, strict=True)
+    )
+    return Trace(boot_id, first.wall_s, first.sources, tuple(rounds), bool(cut_off), whole)
 
 
-def _check_sources(sources: Sequence[RecordedSource], path: Path) -> None:
+def _next_part(document: dict[str, Any], boot_id: str, first: Part) -> Part:
+    boot, part = _header(document)
+    if boot != boot_id or not same_sources(part.sources, first.sources):
+        raise _DamageError("it goes on with other sources, or after a restart of the machine")
+    return part
+
+
+def same_sources(some: Sequence[RecordedSource], others: Sequence[RecordedSource]) -> bool:
+    """Whether the counters of the one go on in the other."""
+    # The gain of a source that is integrated moves with the rhythm of its reads.
+    ours, theirs = ([(one.name, one.kind, one.tier, one.range_uj) for one in each] for each in (some, others))
+    return ours == theirs
+
+
+def check_sources(sources: Sequence[RecordedSource], path: Path) -> None:
+    """Refuse sources that cannot be told apart.
+
+    Raises:
+        UsageError: there is none, or two have one name.
+    """
     names = [source.name for source in sources]
     if not names or len(set(names)) != len(names):
         _refuse(path, 1, "it needs one source at least, each with a name of its own")
@@ -294,44 +285,82 @@ def _text(value: Any, name: str) -> str:
     return value
 
 
-def _header(document: dict[str, Any]) -> tuple[str, float, tuple[RecordedSource, ...]]:
-    if document.get("format") != FORMAT:
+def _header(document: dict[str, Any]) -> tuple[str, Part]:
+    named = ("format", "boot_id", "wall_s", "sources")
+    if document.get("format") not in {FORMAT, _FORMAT_V1}:
         raise _DamageError(f"this is not a {FORMAT}")
-    _exactly(document, ("format", "boot_id", "wall_s", "sources"))
-    if not isinstance(document["sources"], list):
-        raise _DamageError("sources is not a list")
-    sources = tuple(_source(entry) for entry in document["sources"])
-    return _text(document["boot_id"], "boot_id"), _number(document["wall_s"], "wall_s"), sources
+    conditions = Conditions()
+    if document["format"] == FORMAT:
+        _exactly(document, (*named, *Conditions.__dataclass_fields__))
+        conditions = _conditions(document)
+    else:
+        _exactly(document, named)
+    sources = tuple(_source(entry) for entry in _list(document["sources"], "sources"))
+    part = Part(_number(document["wall_s"], "wall_s"), sources, conditions, ())
+    return _text(document["boot_id"], "boot_id"), part
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise _DamageError(f"{name} is not a list")
+    return value
+
+
+def _conditions(document: dict[str, Any]) -> Conditions:
+    return Conditions(
+        idles=tuple(_idle(entry) for entry in _list(document["idles"], "idles")),
+        flags=tuple(_text(flag, "a flag") for flag in _list(document["flags"], "flags")),
+        unread_uw=_integer(document["unread_uw"], "unread_uw"),
+        cpus=_integer(document["cpus"], "cpus", least=1),
+    )
+
+
+def _idle(entry: Any) -> Idle:
+    if not isinstance(entry, dict):
+        raise _DamageError("an idle power is not an object")
+    _exactly(entry, Idle.__dataclass_fields__)
+    if entry["tier"] not in list(Tier) or entry["state"] not in get_args(BaselineState):
+        raise _DamageError(f"there is no tier {entry['tier']!r}, or no state {entry['state']!r}")
+    for one in fields(Idle):
+        check = _integer if one.name in {"idle_uw", "error_uw", "blocks", "doubt_uw"} else _text
+        check(entry[one.name], one.name)
+    return Idle(**{**entry, "tier": Tier(entry["tier"])})
 
 
 def _source(entry: Any) -> RecordedSource:
     if not isinstance(entry, dict):
         raise _DamageError("a source is not an object")
+    entry = {"ceiling_uw": 0, **entry}  # older traces have none
     _exactly(entry, RecordedSource.__dataclass_fields__)
-    kind, tier, gain = entry["kind"], entry["tier"], entry["gain_error"]
+    kind, tier = entry["kind"], entry["tier"]
     if kind not in get_args(SourceKind) or tier not in list(Tier):
         raise _DamageError(f"there is no kind {kind!r}, or no tier {tier!r}")
-    if not isinstance(gain, list) or len(gain) != 2:
-        raise _DamageError("gain_error is not a pair")
-    low, high = (_number(end, "gain_error") for end in gain)
-    if not low <= 1 <= high:
-        raise _DamageError("gain_error does not hold 1")
     return RecordedSource(
         name=_text(entry["name"], "name"),
         kind=kind,
         tier=Tier(tier),
         range_uj=_optional(entry["range_uj"], "range_uj", least=1),
         max_power_uw=_integer(entry["max_power_uw"], "max_power_uw", least=1),
-        gain_error=(low, high),
+        gain_error=_gain_error(entry["gain_error"]),
         resolution_uj=_integer(entry["resolution_uj"], "resolution_uj"),
         update_s=_number(entry["update_s"], "update_s"),
         curve=_text(entry["curve"], "curve"),
         idle_uw=_optional(entry["idle_uw"], "idle_uw"),
+        ceiling_uw=_integer(entry["ceiling_uw"], "ceiling_uw"),
     )
 
 
+def _gain_error(pair: Any) -> tuple[float, float]:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise _DamageError("gain_error is not a pair")
+    low, high = (_number(end, "gain_error") for end in pair)
+    if not low <= 1 <= high:
+        raise _DamageError("gain_error does not hold 1")
+    return low, high
+
+
 def _round(document: dict[str, Any], count: int, before: Round | None) -> Round:
-    _exactly(document, ("monotonic_ns", "readings"))
+    _exactly({**dict.fromkeys(_OPTIONAL), **document}, ("monotonic_ns", "readings", *_OPTIONAL))
     end_ns = _integer(document["monotonic_ns"], "monotonic_ns")
     entries = document["readings"]
     if not isinstance(entries, list) or len(entries) != count:
@@ -340,7 +369,21 @@ def _round(document: dict[str, Any], count: int, before: Round | None) -> Round:
     then_ns = [reading.monotonic_ns for reading in before.readings] if before else [0] * count
     if any(now.monotonic_ns < then for now, then in zip(readings, then_ns, strict=True)):
         raise _DamageError("time goes back")
-    return Round(end_ns, readings)
+    mark = document.get("mark", "")
+    if mark not in get_args(RoundMark):
+        raise _DamageError(f"there is no mark {mark!r}")
+    gains = tuple(_gain_error(pair) for pair in _list(document.get("gain_error", []), "gain_error"))
+    if len(gains) not in {0, count}:
+        raise _DamageError(f"gain_error is not of {count} sources")
+    return Round(end_ns, readings, _busy(document.get("busy_us")), mark, gains)
+
+
+def _busy(entry: Any) -> Busy | None:
+    if entry is None:
+        return None
+    if not isinstance(entry, list) or len(entry) != 2:
+        raise _DamageError("busy_us is not a pair")
+    return Busy(*(_integer(us, "busy_us") for us in entry))
 
 
 def _reading(entry: Any, end_ns: int) -> Reading:

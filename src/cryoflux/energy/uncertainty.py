@@ -1,10 +1,12 @@
-"""How the terms of an error become one 95 % interval.
+"""How the terms of an error become one 95 % interval, or of a model a plausible range.
 
 - What is *unknown* (a reset, a failed read, several wraps) has hard bounds. They are added: the truth
   lies inside them, not just probably.
 - *Gain* (the source itself), *idle* (the frozen baseline and its drift) and *edge* (the counter's step at
   both ends of the window) are independent errors. Their 95 % half widths are combined as the root of the
   sum of squares (GUM, JCGM 100:2008, §5.1.2).
+- The gain of a model is no such error: nobody has counted how far its truths lie off. It is a range that is
+  plausible, enters the same sum, and makes the result plausible and no more (`Tier.range_kind`).
 - Where a second way to the same energy disagrees by more than a tenth, nobody knows which one is right,
   so the interval holds both.
 """
@@ -53,6 +55,12 @@ class ErrorTerms:
         """The same when only an unknown part of it counts."""
         s = self.amount
         return ErrorTerms(BoundedEnergy(max(0, s.uj), min(0, s.lo_uj), max(0, s.hi_uj)), self.idle_uj)
+
+    def anywhere(self, *, all_of_it: bool) -> ErrorTerms:
+        """The same when anything from nothing to all of it may count; the estimate is one of the two."""
+        s = self.amount
+        amount = BoundedEnergy(s.uj if all_of_it else 0, min(0, s.lo_uj), max(0, s.hi_uj))
+        return ErrorTerms(amount, self.idle_uj)
 
 
 def edge_uj(source: Source, then: Mark, now: Mark) -> float:

@@ -6,7 +6,10 @@ Between two readings, `0 ≤ ΔE ≤ P_max · Δt` holds whatever the counter sa
 - same epoch, counter fell, and one turn of the counter explains it: a wrap, exactly;
 - same epoch, counter fell otherwise: a reset; what the new counter shows is the least;
 - several turns fit into the bound: any of them is possible, and the interval says so;
-- more than the bound, or another epoch: unknown, so the interval is the whole bound;
+- more than the bound, and no more than any such source can give: the bound may be wrong (a power limit
+  that was raised, or never held) or the counter jumped, so it is what the counter says or less, and from
+  then on that limit bounds nothing;
+- more than that, or another epoch: unknown, so the interval is the whole bound;
 - a failed read: wait; the next good reading settles it, and until then the time since the last good
   one is unknown;
 - a hardware counter that stands still: the same, but even then it shows no more than the least, because
@@ -17,13 +20,17 @@ An unknown is estimated from the last known power, flagged, and never silently z
 
 from __future__ import annotations
 
-__all__ = ["Accumulator", "BoundedEnergy", "Mark", "SourceLimits", "delta", "exactly"]
+__all__ = ["ABOVE_LIMIT", "Accumulator", "BoundedEnergy", "Mark", "SourceLimits", "delta", "exactly"]
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryoflux.energy.clock import BILLION
 from cryoflux.energy.interface import Reading
+
+ABOVE_LIMIT = "above-power-limit"
+_UPDATE_NS = 2_000_000
+"""Between two reads a counter may show what flowed up to its update before the first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,16 @@ class SourceLimits:
     """a reading may run ahead of the truth, or behind it, by so much"""
     ticks: bool
     """hardware that counts even at rest, so that a counter standing still is a fault"""
+    ceiling_uw: int = 0
+    """what no such source gives, whatever limit it states; 0 where ``max_power_uw`` is no mere statement"""
+
+    def explain(self, uj: int, elapsed_ns: int) -> bool:
+        """Whether so much can have flowed in so long a time."""
+        return uj <= self.most_uj(elapsed_ns + _UPDATE_NS * self.ticks)
+
+    def beyond(self) -> SourceLimits:
+        """The same, with what no such source gives for the limit."""
+        return replace(self, max_power_uw=max(self.max_power_uw, self.ceiling_uw))
 
     def most_uj(self, elapsed_ns: int) -> int:
         """The most that can have flowed in so long a time."""
@@ -75,19 +92,31 @@ def delta(then: Reading, now: Reading, limits: SourceLimits, expected_uj: int) -
     guess_uj = max(0, min(expected_uj, most_uj))
     if then.epoch != now.epoch:
         return BoundedEnergy(guess_uj, 0, most_uj), "epoch-changed"
+    elapsed_ns = now.monotonic_ns - then.monotonic_ns
     gained_uj, flag = now.energy_uj - then.energy_uj, ""
     if gained_uj < 0:
         gained_uj, flag = gained_uj + (limits.range_uj or 0), "wrap"
-        if not 0 <= gained_uj <= most_uj:
+        if gained_uj < 0 or not limits.explain(gained_uj, elapsed_ns):
             least_uj = now.energy_uj if 0 <= now.energy_uj <= most_uj else 0
-            return BoundedEnergy(max(guess_uj, least_uj), least_uj, most_uj), "counter-reset"
-    if gained_uj > most_uj:
+            shown_uj = gained_uj if limits.beyond().explain(gained_uj, elapsed_ns) else 0
+            return BoundedEnergy(max(guess_uj, least_uj), least_uj, max(most_uj, shown_uj)), "counter-reset"
+    elif not limits.explain(gained_uj, elapsed_ns):
+        if limits.beyond().explain(gained_uj, elapsed_ns):
+            return BoundedEnergy(gained_uj, 0, gained_uj), ABOVE_LIMIT
         return BoundedEnergy(guess_uj, 0, most_uj), "impossible-jump"
-    turns = (most_uj - gained_uj) // limits.range_uj if limits.range_uj else 0
-    if turns and limits.range_uj:
-        nearest = max(0, min(turns, round((guess_uj - gained_uj) / limits.range_uj)))
-        best_uj = gained_uj + nearest * limits.range_uj
-        return BoundedEnergy(best_uj, gained_uj, gained_uj + turns * limits.range_uj), "several-wraps"
+    return _of_turns(gained_uj, most_uj, guess_uj, limits.range_uj, flag)
+
+
+def _of_turns(
+    gained_uj: int, most_uj: int, guess_uj: int, range_uj: int | None, flag: str
+) -> tuple[BoundedEnergy, str]:
+    """What a counter gained, and as many whole turns of it as can have flowed besides."""
+    turns = max(0, most_uj - gained_uj) // range_uj if range_uj else 0
+    if turns and range_uj:
+        nearest = max(0, min(turns, round((guess_uj - gained_uj) / range_uj)))
+        return BoundedEnergy(
+            gained_uj + nearest * range_uj, gained_uj, gained_uj + turns * range_uj
+        ), "several-wraps"
     return exactly(gained_uj), flag
 
 
@@ -143,10 +172,27 @@ class Accumulator:
     _check_uj: int = 0
     _pending: str = ""
     _faults: dict[str, int] = field(default_factory=dict)
+    _stated_uw: int = 0
+    _refuted_uw: int = 0
 
-    def advance(self, reading: Reading) -> None:
-        """Take a reading into account."""
+    def __post_init__(self) -> None:
+        self._stated_uw = self.limits.max_power_uw
+
+    @property
+    def max_power_uw(self) -> int:
+        """No more than this flows now, by what is stated, unless the counter itself has shown more."""
+        refuted = self._stated_uw <= self._refuted_uw
+        return max(self._stated_uw, self.limits.ceiling_uw) if refuted else self._stated_uw
+
+    def advance(self, reading: Reading, max_power_uw: int | None = None) -> None:
+        """Take a reading into account.
+
+        Args:
+            reading: of now.
+            max_power_uw: the bound that the source states now; none where it is as it was.
+        """
         self._advance_check(reading)
+        self._heed(max_power_uw)
         if self._base is None:
             self._base = reading
             self._started_ns = self._latest_ns = reading.monotonic_ns
@@ -164,6 +210,13 @@ class Accumulator:
         else:
             amount, flag = delta(self._base, reading, self.limits, self._expected_uj)
             self._commit(reading, self._thawed(amount) if self._pending == "frozen" else amount, flag)
+
+    def _heed(self, stated_uw: int | None) -> None:
+        # Since the last good reading the higher one of two limits may have held.
+        if stated_uw is not None:
+            self._stated_uw = stated_uw
+        if self.max_power_uw > self.limits.max_power_uw:
+            self.limits = replace(self.limits, max_power_uw=self.max_power_uw)
 
     def mark(self) -> Mark:
         """Everything up to the latest reading."""
@@ -230,5 +283,9 @@ class Accumulator:
             self._power_uw = amount.uj * BILLION // elapsed_ns
         if flag:
             self._count(flag)
+        if flag == ABOVE_LIMIT:
+            self._refuted_uw = self._stated_uw
+        if self.max_power_uw != self.limits.max_power_uw:
+            self.limits = replace(self.limits, max_power_uw=self.max_power_uw)
         self._total, self._tail = self._total + amount, BoundedEnergy()
         self._pending, self._base = "", reading

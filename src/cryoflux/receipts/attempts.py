@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from cryoflux.decision.interval import fixed_interval
-from cryoflux.quantities import MICRO, NANO, Tier, efficiency
+from cryoflux.quantities import MICRO, NANO, RangeKind, Tier, efficiency
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Cause, Outcome, Receipt, ReceiptStatement
 from cryoflux.receipts.sums import anytime_ends, evidence_of
@@ -63,10 +63,12 @@ class Attempt:
     joules: float
     """that it was charged"""
     joules_lo: float
-    """lower end of the 95 % interval"""
+    """lower end of their range"""
     joules_hi: float
     tier: Tier
     """how the joules came about"""
+    range_kind: RangeKind
+    """what both ends say: a 95 % interval, or what is plausible where joules are modelled"""
     eta_per_kj: float | None
     """Δ per kilojoule, in ``unit``/kJ"""
     eta_low_per_kj: float | None
@@ -121,6 +123,7 @@ def attempt_of(entry: Entry, number: int) -> Attempt | None:
         joules_lo=figure.lo_microjoules / MICRO,
         joules_hi=figure.hi_microjoules / MICRO,
         tier=figure.tier,
+        range_kind=figure.tier.range_kind,
         eta_per_kj=None if delta is None else efficiency(delta, figure.microjoules),
         eta_low_per_kj=None if delta is None else efficiency(delta, figure.hi_microjoules),
         base=receipt.base.digest,

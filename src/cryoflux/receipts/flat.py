@@ -74,6 +74,7 @@ def _energy(receipt: Receipt) -> dict[str, Any]:
         "tier": figure.tier.value,
         "joules_lo": figure.lo_microjoules / MICRO,
         "joules_hi": figure.hi_microjoules / MICRO,
+        "range_kind": figure.tier.range_kind.value,
     }
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "AttemptName",
     "Bar",
     "Base",
+    "BatchJob",
     "Cause",
     "Data",
     "Decision",
@@ -291,6 +292,18 @@ class Decision(Document, frozen=True):
     accepted: bool
 
 
+class BatchJob(Document, frozen=True):
+    """The job of a batch scheduler that the run was part of, as its environment said."""
+
+    scheduler: Literal["slurm"]
+    id: Count
+    step: Count | None = None
+    rank: Count | None = None
+    """number of the process among all of the step"""
+    local_rank: Count | None = None
+    """the same among those of its node"""
+
+
 class EnergyFigure(Document, frozen=True):
     """What the attempt was charged, and how that is known."""
 
@@ -311,6 +324,8 @@ class EnergyFigure(Document, frozen=True):
     """CPU time of the process during the attempt"""
     settlement: Annotated[str, Meta(max_length=16_000)] = ""
     """the same figures signed by the meter: a DSSE envelope of its own (energy.account.settlement)"""
+    job: BatchJob | None = None
+    """left out where the run was part of none"""
 
     @property
     def energy(self) -> Energy:

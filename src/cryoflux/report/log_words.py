@@ -6,6 +6,7 @@ __all__ = ["attempts_document", "log_lines"]
 
 from typing import Any
 
+from cryoflux.energy.derived import Rates, derived_fields
 from cryoflux.log_view import Log, LogSummary, TaskTotal
 from cryoflux.quantities import MICRO, Energy, efficiency_name, format_energy, format_nats
 from cryoflux.receipts.attempts import Attempt
@@ -42,29 +43,35 @@ def _of(summary: LogSummary, total: TaskTotal) -> str:
     return f" for {energy_text(spent)}{how}, η {eta:+.3f} {total.unit}/kJ{alone}"
 
 
-def attempts_document(log: Log) -> dict[str, Any]:
-    """The same for a program, attempt by attempt."""
+def attempts_document(log: Log, rates: Rates) -> dict[str, Any]:
+    """The same for a program, attempt by attempt.
+
+    Args:
+        log: the log.
+        rates: what a kilowatt-hour emits and costs; what follows from them is told where they are set.
+    """
     summary = log.summary()
     return {
         "state": str(log.state),
-        "attempts": [_attempt(attempt) for attempt in log],
+        "attempts": [_attempt(attempt, rates) for attempt in log],
         "total": {
             **{name: getattr(summary, name) for name in ("kept", "rejected", "undecided", "aborted", "open")},
             "attempts": summary.attempts,
-            "energy": _energy(summary.energy),
-            "all_in": _energy(summary.all_in),
+            "energy": _energy(summary.energy, rates),
+            "all_in": _energy(summary.all_in, rates),
             "tasks": [_task(total, summary) for total in summary.tasks],
         },
     }
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def _attempt(attempt: Attempt, rates: Rates) -> dict[str, Any]:
     found = {name: getattr(attempt, name) for name in _AS_THEY_ARE}
     return {
         **found,
         "task_name": attempt.task,
         "screened_out": drawn_as(attempt) is DrawnAs.SCREENED,
         "tier": attempt.tier.value,
+        "range_kind": attempt.range_kind.value,
         "delta_lo_95": attempt.delta_lo,
         "delta_hi_95": attempt.delta_hi,
         "delta_lo_anytime": attempt.delta_lo_anytime,
@@ -73,14 +80,28 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         efficiency_name("eta_low", attempt.unit): attempt.eta_low_per_kj,
         "examples_read": attempt.examples,
         "finished_at": f"{attempt.finished:%Y-%m-%dT%H:%M:%SZ}" if attempt.finished is not None else None,
+        **_derived(_charged(attempt), rates),
     }
 
 
-def _energy(energy: Energy | None) -> dict[str, Any] | None:
+def _charged(attempt: Attempt) -> Energy:
+    said = (attempt.joules, attempt.joules_lo, attempt.joules_hi)
+    uj, lo_uj, hi_uj = (round(joules * MICRO) for joules in said)
+    return Energy(uj, lo_uj, hi_uj, attempt.tier)
+
+
+def _derived(energy: Energy, rates: Rates) -> dict[str, Any]:
+    found = derived_fields(energy, rates)
+    return {"derived": found} if found else {}
+
+
+def _energy(energy: Energy | None, rates: Rates) -> dict[str, Any] | None:
     if energy is None:
         return None
     ends = {"joules_lo": energy.lo_uj / MICRO, "joules_hi": energy.hi_uj / MICRO}
-    return {"joules": energy.uj / MICRO, **ends, "tier": energy.tier.value, "flags": list(energy.flags)}
+    kind = {"tier": energy.tier.value, "range_kind": energy.tier.range_kind.value}
+    said = {"joules": energy.uj / MICRO, **ends, **kind, "flags": list(energy.flags)}
+    return said | _derived(energy, rates)
 
 
 def _task(total: TaskTotal, summary: LogSummary) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cryoflux.errors import UsageError
-from cryoflux.quantities import Tier, worst_tier
+from cryoflux.quantities import worst_tier
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.statement import Outcome
 
@@ -106,8 +106,7 @@ def _draw_panels(figure: Any, attempts: Sequence[Attempt]) -> None:
     if rows:
         _draw_strip(panels[-1], others, rows)
     tier = worst_tier(attempt.tier for attempt in attempts)
-    bars = "a bar is its plausible range" if tier is Tier.MODELLED else "a bar is its 95 % interval"
-    panels[-1].set_xlabel(f"energy of the attempt, J ({tier.value}; {bars})")
+    panels[-1].set_xlabel(f"energy of the attempt, J ({tier.value}; a bar is its {tier.range_kind.words})")
     panels[-1].set_xlim(left=min(0.0, *(attempt.joules_lo for attempt in attempts)))
     for axes, task in zip(panels, tasks, strict=False):
         _draw_equal_efficiency(axes, [attempt for attempt in judged if attempt.task == task])

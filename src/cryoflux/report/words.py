@@ -20,6 +20,7 @@ from typing import Any
 
 from cryoflux.decision.power import detectable
 from cryoflux.decision.rules import BUDGETED
+from cryoflux.energy.derived import Rates, derived_fields
 from cryoflux.quantities import (
     MICRO,
     NANO,
@@ -47,7 +48,7 @@ def opening_lines(opening: Opening, *, verbose: bool = False) -> list[str]:
     sample, several = opening.sample, len(opening.tasks) > 1
     modelled = sample.net.tier is Tier.MODELLED
     names = ", ".join(source.name for source in sample.sources)
-    unmeasured = "modelled from CPU time: nothing measures here (see cryoflux doctor)"
+    unmeasured = "modelled from CPU time, ranges are plausible: see cryoflux doctor"
     lines = [f"meter    {unmeasured if modelled else f'{sample.net.tier.value} ({names})'}"]
     if verbose:
         idle = sample.idle_cpu_w + sample.idle_gpu_w
@@ -233,6 +234,7 @@ def _energy(energy: Energy | None) -> dict[str, Any] | None:
         "joules_lo": energy.lo_uj / MICRO,
         "joules_hi": energy.hi_uj / MICRO,
         "tier": energy.tier.value,
+        "range_kind": energy.range_kind.value,
         "flags": list(energy.flags),
     }
 
@@ -244,6 +246,7 @@ def recovered_document(receipt: Receipt) -> dict[str, Any]:
         "joules_spent": receipt.energy.microjoules / MICRO,
         "joules_lo": receipt.energy.lo_microjoules / MICRO,
         "joules_hi": receipt.energy.hi_microjoules / MICRO,
+        "range_kind": receipt.energy.tier.range_kind.value,
         "flags": receipt.energy.flags,
     }
 
@@ -255,7 +258,7 @@ def recovered_line(receipt: Receipt) -> str:
     return f"recovered {receipt.task.id}: recorded as aborted, {known}"
 
 
-def summary_document(summary: Summary) -> dict[str, Any]:
+def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]:  # noqa: B008 - it is frozen
     """What a run came to, for a program; the fields of the first task stand at the top, too."""
     spent, all_in = summary.spent, summary.all_in
     tasks = [_task_summary(task, spent, all_in) for task in summary.tasks]
@@ -269,6 +272,7 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
         "joules_hi": spent.hi_uj / MICRO if spent else 0.0,
         "tier": spent.tier.value if spent else None,
+        "range_kind": spent.range_kind.value if spent else None,
         "budget_joules": summary.spendable_uj / MICRO,
         "remaining_joules": summary.remaining_uj / MICRO,
         "overhead": _energy(summary.overhead),
@@ -282,7 +286,13 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "saved_joules_modelled": summary.saved_uj / MICRO,
         "state": str(summary.state),
         "tasks": tasks,
+        **_derived(summary, rates),
     }
+
+
+def _derived(summary: Summary, rates: Rates) -> dict[str, Any]:
+    derived = derived_fields(summary.all_in, rates) if summary.all_in else {}
+    return {"derived": derived} if derived else {}
 
 
 def _task_summary(task: TaskSummary, spent: Energy | None, all_in: Energy | None) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Who may speak to a server, and how much at once.
 
 With a token, every request must carry it. Without one a server is on loopback, and only requests that name
-a loopback host are answered, so that a web page cannot reach it through a name of its own. On a Unix socket
-the file's mode is what lets in. Bodies over a limit are refused before they are read.
+a loopback host are answered, so that a web page cannot reach it through a name of its own. Nor can it through
+the server's own name: a browser says of whose page a request is (``Origin``, ``Sec-Fetch-Site``), and what
+is of another site's is refused. On a Unix socket the file's mode is what lets in. Bodies over a limit are
+refused before they are read.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from cryoflux.serving.routing import App, NotServedError, Receive, Scope, Send
 
 _MOST_BYTES = 64 * 1024
 _MOST_DIGITS = 9
+_READING = frozenset({"GET", "HEAD"})
+_OTHER_SITES = frozenset({b"cross-site", b"same-site"})
 
 
 def is_loopback(host: str) -> bool:
@@ -57,7 +61,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        refusal = self._refuse(headers)
+        refusal = self._refuse(headers, scope["method"])
         if refusal is not None:
             await _reply(send, *refusal)
             return
@@ -76,19 +80,43 @@ class Guard:
         except NotServedError as error:
             await _reply(send, error.status, str(error))
 
-    def _refuse(self, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
+    def _refuse(self, headers: dict[bytes, bytes], method: str) -> tuple[int, str, str, str] | None:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > self._most_bytes:
-            return 413, self._too_large
+            return 413, self._too_large, "", ""
         if self._token:
             scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
             # Compared whatever the scheme is, so that the time taken tells nothing.
             same = hmac.compare_digest(given.strip(), self._token)
             if not same or scheme.lower() != b"bearer":
-                return 401, "A bearer token is required."
-        elif not self._any_host and not is_loopback(_name(headers.get(b"host", b""))):
-            return 403, "Only requests to a loopback host are answered."
+                return 401, "A bearer token is required.", "", ""
+        elif not self._any_host:
+            if not is_loopback(_name(headers.get(b"host", b""))):
+                return 403, "Only requests to a loopback host are answered.", "", ""
+            if _of_another_site(headers, method):
+                return _ANOTHER_SITE
         return None
+
+
+_ANOTHER_SITE = (
+    403,
+    "The request is of a web page of another site.",
+    "A page in a browser could spend from this machine behind its user's back, so nothing was changed.",
+    "Ask from a program, such as curl. A page of your own asks a server of yours, which asks here.",
+)
+
+
+def _of_another_site(headers: dict[bytes, bytes], method: str) -> bool:
+    """Whether a browser sends it for a page that this server did not serve; no other program says so.
+
+    Every page of another origin is one, also one that this machine serves on another port. A link to what can
+    be read is no harm: the page does not see the answer.
+    """
+    origin = headers.get(b"origin")
+    host = headers.get(b"host", b"").strip().lower()
+    if origin is not None and origin.strip().lower().partition(b"://")[2] != host:
+        return True
+    return method not in _READING and headers.get(b"sec-fetch-site", b"").strip().lower() in _OTHER_SITES
 
 
 def _name(host: bytes) -> str:
@@ -96,8 +124,8 @@ def _name(host: bytes) -> str:
     return text if text.endswith("]") else text.rsplit(":", 1)[0]
 
 
-async def _reply(send: Send, status: int, what: str) -> None:
-    body = json.dumps({"error": {"what": what, "why": "", "hint": ""}}).encode()
+async def _reply(send: Send, status: int, what: str, why: str = "", hint: str = "") -> None:
+    body = json.dumps({"error": {"what": what, "why": why, "hint": hint}}).encode()
     headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json")]
     headers.append((b"content-length", str(len(body)).encode()))
     if status == 401:

@@ -76,6 +76,7 @@ class Stream:
     parts: AsyncIterator[str] = field(repr=False)
 
 
+_JSON_OR_NOTHING = frozenset({JSON.encode(), b"", b"application/x-www-form-urlencoded"})
 _Answer = Callable[[Request], Awaitable[Reply | Stream]]
 
 
@@ -115,9 +116,8 @@ class Router:
             raise NotServedError(405, "Method Not Allowed.", ((b"allow", allowed),))
         operation, answer = methods[scope["method"]]
         body = await _read(receive) if operation.body or operation.raw else b""
-        # Nothing but JSON, so that a web page of anyone cannot send it here without being allowed to.
-        if operation.body and not _is_json(scope["headers"]):
-            raise NotServedError(415, f"The body has to be JSON, with Content-Type: {JSON}.")
+        if operation.body and not _may_be_json(scope["headers"]):
+            raise NotServedError(415, f"The body has to be JSON, with Content-Type: {JSON} or none.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         return await answer(Request(body, query, named))
 
@@ -157,9 +157,14 @@ async def _read(receive: Receive) -> bytes:
     return content
 
 
-def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+def _may_be_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a body says to be JSON, or says nothing; what ``curl -d`` says of any body is nothing either.
+
+    A form of that type cannot carry JSON, since a browser writes its braces and quotes otherwise. Whose page
+    a request is of, is the guard's to ask.
+    """
     given = dict(headers).get(b"content-type", b"").partition(b";")[0]
-    return given.strip().lower() == JSON.encode()
+    return given.strip().lower() in _JSON_OR_NOTHING
 
 
 async def _pour(parts: AsyncIterator[str], receive: Receive, send: Send) -> None:

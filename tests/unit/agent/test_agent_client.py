@@ -283,3 +283,4 @@ def test_the_log_of_a_reservation_is_the_one_that_the_daemon_keeps():
             reservations = [client.take(120_000_000, request_id="a", log="ours"), client.find("a")]
         assert reservations == [Reservation("r1", "a", 120_000_000, log)] * 2
         assert asked[0][2]["log"] == "ours"
+        assert asked[0][2]["reservation"] is True

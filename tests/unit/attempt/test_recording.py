@@ -13,7 +13,7 @@ from cryoflux.attempt.watch import Observer, Step
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import SystemClock
 from cryoflux.quantities import MICRO, Tier
-from cryoflux.receipts.statement import IntentStatement, ReceiptStatement
+from cryoflux.receipts.statement import BatchJob, IntentStatement, ReceiptStatement
 from cryoflux.tasks.lora.task import LoraTask
 from small_context import BETTER, NOW, WORSE, Deadly, Killed, Made, OtherTask, ToyTask, gained
 
@@ -149,6 +149,23 @@ def test_what_a_daemon_was_to_pay_is_unknown_to_an_embedded_meter(run) -> None:
     (receipt,) = run.reopen()
     assert receipt.energy.flags == ["settled-elsewhere"]
     assert (receipt.energy.microjoules, receipt.energy.hi_microjoules) == (0, 20 * MICRO)
+
+
+def test_a_receipt_names_the_batch_job_that_its_attempt_was_made_in(run, monkeypatch) -> None:
+    outside = run.attempt(WORSE).receipt
+    assert outside.energy.job is None
+    assert b'"job"' not in next(reversed([*run.context.log.entries()])).signed.payload
+    for name, number in (("SLURM_JOB_ID", "4711"), ("SLURM_STEP_ID", "0"), ("SLURM_LOCALID", "1")):
+        monkeypatch.setenv(name, number)
+    assert run.attempt(WORSE).receipt.energy.job == BatchJob(scheduler="slurm", id=4711, step=0, local_rank=1)
+    *_, entry = run.context.log.entries()
+    assert entry.receipt.energy.job.id == 4711
+    # What a dead run left may have been made in another job.
+    run.change(observer=Deadly(Step.TRAIN, "begin"))
+    with pytest.raises(Killed):
+        run.attempt()
+    (recovered,) = run.reopen()
+    assert recovered.energy.job is None
 
 
 def test_an_ending_without_a_reason_is_a_slip(run) -> None:

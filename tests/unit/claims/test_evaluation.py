@@ -180,5 +180,7 @@ def test_values_are_spelt_in_one_way_and_shown_with_what_they_are() -> None:
     assert shown(Quantity.JOULES_HI, Fraction(1_457_863_205)) == "1457.863205 J"
     assert shown(Quantity.ACCURACY_GAIN, Fraction(1, 32)) == "3.125 points"
     upper, lower = judge(figures(), parse_expression("joules <= 9 kJ and joules >= 1"))
-    assert in_words(upper) == "joules is at most 1250 J, modelled"
-    assert in_words(lower) == "joules is at least 900 J, modelled"
+    assert in_words(upper) == "joules is at most 1250 J, modelled (plausible, not 95 %)"
+    assert in_words(lower) == "joules is at least 900 J, modelled (plausible, not 95 %)"
+    (counted,) = judge(figures(tier=Tier.COUNTER), parse_expression("joules <= 9 kJ"))
+    assert in_words(counted) == "joules is at most 1250 J, counter"

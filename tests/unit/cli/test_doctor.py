@@ -22,6 +22,8 @@ GROUP = 4242
 CODES = (
     "unreadable-zone",
     "covered-zone",
+    "still-counter",
+    "covered-counter",
     "no-counter-range",
     "no-powercap",
     "no-psys",
@@ -34,12 +36,17 @@ CODES = (
     "gpu-refused",
     "gpu-without-power",
     "nvml-off",
+    "hwmon-unreadable",
+    "hwmon-unknown-rail",
+    "board-with-gpu",
+    "several-boards",
 )
 
 
 @pytest.fixture(autouse=True)
 def _plain_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("CRYOFLUX_POWERCAP_ROOT", str(tmp_path / "powercap"))
+    monkeypatch.setenv("CRYOFLUX_HWMON_ROOT", str(tmp_path / "hwmon"))
     monkeypatch.setenv("CRYOFLUX_NVML", "false")
     monkeypatch.chdir(tmp_path)
 
@@ -65,6 +72,34 @@ def test_one_line_says_what_was_taken_and_what_would_be_better(tmp_path):
     assert first == "CPU joules come from rapl:package-0 (counter); there is nothing better here"
 
 
+def test_what_is_proposed_is_the_power_of_the_cpus_that_may_be_used_and_a_range_says_of_what_kind_it_is():
+    cpus = len(os.sched_getaffinity(0))
+    text = doctor()
+    assert (
+        f"TDP × {cpus} / its threads (of an EPYC 9654: 360 × {cpus} / 192 = {360 * cpus / 192:.3g})" in text
+    )
+    assert "(plausible range)" in text
+    assert "95 %" not in text
+    (source,) = json.loads(doctor("--json"))["sources"]
+    assert source["range_kind"] == "plausible"
+
+
+def test_a_counter_has_a_95_percent_interval(tmp_path):
+    zone(tmp_path / "powercap/intel-rapl:0", "package-0")
+    assert "×0.95 … ×1.05 (95 % interval)" in doctor()
+    assert json.loads(doctor("--json"))["sources"][0]["range_kind"] == "interval-95"
+
+
+def test_beside_a_sensor_of_the_board_no_tdp_is_asked_for(tmp_path):
+    meter = tmp_path / "hwmon/hwmon0"
+    meter.mkdir(parents=True)
+    (meter / "name").write_text("power_meter\n")
+    (meter / "power1_average").write_text("90000000\n")
+    text = doctor()
+    assert text.startswith("CPU joules come from hwmon:power_meter (power-integrated); better: a counter")
+    assert "TDP" not in text
+
+
 def test_the_tdp_is_shown_with_where_it_is_from(monkeypatch):
     (source,) = json.loads(doctor("--json"))["sources"]
     assert source["tdp_w"] > 0
@@ -78,14 +113,16 @@ def test_the_tdp_is_shown_with_where_it_is_from(monkeypatch):
 @pytest.mark.parametrize("here", [frozenset(), frozenset({"virtual machine"}), frozenset({"container"})])
 @pytest.mark.parametrize("code", CODES)
 def test_every_problem_has_a_fix_wherever_it_is_met(code, here):
-    lines = fixes(Problem("x", "y", code), here)
+    lines = fixes(Problem("x", "y", code), here, cpus=2)
     assert lines
     assert not [line for line in lines if "\n" in line]
 
 
 def test_the_codes_in_the_sources_all_have_a_fix():
     energy = Path(rapl.__file__).parent
-    text = "".join((energy / name).read_text("utf-8") for name in ("rapl.py", "zeusd.py", "nvml.py"))
+    text = "".join(
+        (energy / name).read_text("utf-8") for name in ("rapl.py", "zeusd.py", "nvml.py", "hwmon.py")
+    )
     assert [code for code in CODES if f'"{code}"' not in text and code != "nvml-off"] == []
 
 
@@ -111,7 +148,9 @@ def test_without_any_source_of_cpu_joules_that_is_said():
 READ_AS_A_USER = """
 import os, sys
 from cryoflux.energy.clock import SystemClock
+from cryoflux.energy.sources import rapl
 from cryoflux.energy.sources.rapl import find_rapl
+rapl.standing_still = lambda *_: frozenset()  # nobody moves the counter here
 clock = SystemClock()
 os.setgroups([int(sys.argv[2])])
 os.setgid(65534)

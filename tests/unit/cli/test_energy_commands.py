@@ -21,6 +21,7 @@ from cryoflux.errors import MeterError, StateError, StateTamperedError
 @pytest.fixture(autouse=True)
 def _plain_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("CRYOFLUX_POWERCAP_ROOT", str(tmp_path / "powercap"))
+    monkeypatch.setenv("CRYOFLUX_HWMON_ROOT", str(tmp_path / "hwmon"))
     monkeypatch.setenv("CRYOFLUX_NVML", "false")
     monkeypatch.chdir(tmp_path)
 
@@ -50,6 +51,20 @@ def test_the_ledger_lists_every_entry_and_adds_up(account):
     document = json.loads(invoke("energy", "ledger", "--state", str(account), "--json"))
     assert document["identity"]["holds"] is True
     assert [entry["kind"] for entry in document["entries"]] == ["opening", "grant", "take", "settle"]
+
+
+def test_cost_is_derived_from_what_was_settled_and_measured(account, monkeypatch):
+    (settled,) = [
+        entry
+        for entry in json.loads(invoke("energy", "ledger", "--state", str(account), "--json"))["entries"]
+        if entry["kind"] == "settle"
+    ]
+    monkeypatch.setenv("CRYOFLUX_PRICE_PER_KWH", "0.36")
+    monkeypatch.setenv("CRYOFLUX_CURRENCY", "EUR")
+    derived = json.loads(invoke("energy", "ledger", "--state", str(account), "--json"))["derived"]
+    assert derived["cost"] == pytest.approx(-settled["balance_change_uj"] / 1e13)
+    assert derived["cost_hi"] == pytest.approx(settled["hi_uj"] / 1e13)
+    assert "EUR at 0.36 EUR/kWh" in invoke("energy", "ledger", "--state", str(account)).splitlines()[-1]
 
 
 def test_an_account_that_was_doctored_does_not_pass(account):

@@ -137,3 +137,21 @@ def test_a_report_gives_each_attempt_in_the_unit_of_its_task(
     ]
     assert shown[1]["reason"]
     assert ("eta_nats_per_kj" in shown[0], "eta_per_kj" in shown[2], shown[2]["unit"]) == (True, True, "bits")
+
+
+def test_co2e_and_cost_are_derived_where_they_are_set(
+    made: PlainLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(monkeypatch, "report") == 0
+    assert "Derived" not in capsys.readouterr().out
+    monkeypatch.setenv("CRYOFLUX_CARBON_G_PER_KWH", "360")
+    monkeypatch.setenv("CRYOFLUX_CARBON_SOURCE", "a yearly mean")
+    assert exit_code_of(monkeypatch, "report") == 0
+    (derived,) = [line for line in capsys.readouterr().out.splitlines() if "CO₂e" in line]
+    assert derived.startswith("Derived from the net joules, not measured: ")
+    assert derived.endswith(" g CO₂e at 360 g/kWh (a yearly mean).")
+    assert exit_code_of(monkeypatch, "report", "--json") == 0
+    for one in json.loads(capsys.readouterr().out)["attempts"]:
+        assert one["derived"]["carbon_g"] == pytest.approx(one["joules"] / 10_000)
+        assert one["derived"]["carbon_hi_g"] == pytest.approx(one["joules_hi"] / 10_000)
+        assert "cost" not in one["derived"]

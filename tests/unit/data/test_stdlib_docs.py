@@ -1,5 +1,6 @@
 """The embedded data set exists on every Python, and is the same each time."""
 
+import ast
 import shutil
 import sysconfig
 from pathlib import Path
@@ -44,3 +45,49 @@ def test_the_order_of_the_files_on_the_disk_does_not_matter(
         built.append(stdlib_docs.build())
     assert built[0] == built[1]
     assert len({example.label for example in built[0]}) > 1
+
+
+SOURCE = '''
+"""Outside of everything there is, a text."""
+if True:
+    def first():
+        """In the first branch of a condition."""
+        class Inner:
+            """Within a function that is itself within."""
+else:
+    async def second():
+        """In the other branch of that condition."""
+try:
+    def third():
+        """Tried before anything else can happen."""
+except ValueError:
+    def fourth():
+        """When that has come to nothing at all."""
+else:
+    def fifth():
+        """When that came to something after all."""
+finally:
+    def sixth():
+        """Whatever may have happened in the meantime."""
+match x:
+    case 1:
+        def seventh():
+            """In a case that is quite special."""
+with x, y:
+    for z in range(3):
+        while z:
+            class Deep:
+                """As deep as the statements go down."""
+                def method(self):
+                    """And one step deeper than even that."""
+value = [lambda: 1, {"not": "a docstring but a mere value"}]
+'''
+
+
+def test_docstrings_come_in_the_order_of_a_walk_through_the_whole_tree(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(SOURCE)
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    expected = [ast.get_docstring(node) for node in ast.walk(ast.parse(SOURCE)) if isinstance(node, kinds)]
+    assert list(stdlib_docs._docstrings(path)) == expected
+    assert len(expected) == 11

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 import torch
 
 import tiny
+from cryoflux.cache_files import remove_unused
 from cryoflux.data.examples import Example
 from cryoflux.digests import TensorEntry, read_tensor_entries
 from cryoflux.encoder.activations import Activations, Sets
@@ -85,10 +89,10 @@ def test_a_damaged_text_is_computed_again_and_only_that(workshop: Workshop) -> N
     source = workshop.activations()
     prepare(source)
     expected = contents(source).clone()
-    (path,) = (workshop.cache / "prefix").glob("*.bin")
+    (path,) = (workshop.cache / "prefix").glob("*.act")
     content = bytearray(path.read_bytes())
     row = workshop.layout.hidden * 4
-    starts = (workshop.tokens().starts * row).tolist()
+    starts = (workshop.tokens().starts * row + 8 * len(EVERY)).tolist()
     content[starts[7]] ^= 1
     content[starts[21] - 1] ^= 128
     content[starts[33] + row : starts[34]] = bytes(starts[34] - starts[33] - row)  # half written
@@ -99,11 +103,14 @@ def test_a_damaged_text_is_computed_again_and_only_that(workshop: Workshop) -> N
     torch.testing.assert_close(contents(source), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("suffix", ["bin", "crc"])
-def test_a_file_that_was_cut_or_lost_its_sums_is_no_evidence(workshop: Workshop, suffix: str) -> None:
+@pytest.mark.parametrize("lost", ["the end", "sums"])
+def test_a_file_that_was_cut_or_lost_its_sums_is_no_evidence(workshop: Workshop, lost: str) -> None:
     prepare(workshop.activations())
-    (path,) = (workshop.cache / "prefix").glob(f"*.{suffix}")
-    os.truncate(path, path.stat().st_size // 2)
+    (path,) = (workshop.cache / "prefix").glob("*.act")
+    if lost == "the end":
+        os.truncate(path, path.stat().st_size // 2)
+    else:
+        path.write_bytes(bytes(8 * 40) + path.read_bytes()[8 * 40 :])
     source = workshop.activations()
     assert 0 < prepare(source) < 80
     torch.testing.assert_close(contents(source), workshop.truth(), rtol=1e-5, atol=1e-5)
@@ -115,7 +122,7 @@ def test_a_deeper_prefix_starts_from_the_nearest_that_is_whole(workshop: Worksho
     deep = workshop.activations(2, depths=(1, 2))
     marked = shallow.batch([0])[0] + 1
     (key,) = shallow.keys.values()
-    path = workshop.cache / "prefix" / f"{key}.bin"
+    path = workshop.cache / "prefix" / f"{key}.act"
     assert path.is_file()
     # were layer 0 computed again, the mark would not reach layer 1
     PrefixCache(path.parent, ROOMY).open(key, workshop.tokens(), workshop.layout.hidden, Backend.F32).put(
@@ -127,24 +134,105 @@ def test_a_deeper_prefix_starts_from_the_nearest_that_is_whole(workshop: Worksho
     torch.testing.assert_close(found[1:], expected[1:], rtol=1e-5, atol=1e-5)
 
 
-def test_the_cache_stays_within_its_bound_and_the_oldest_goes_first(workshop: Workshop) -> None:
+def fill(folder: Path, workshop: Workshop, *keys: str) -> int:
+    """Files of a cache, used in this order long ago; returns the bytes of one."""
     tokens, hidden = workshop.tokens(), workshop.layout.hidden
-    each = int(tokens.starts[-1]) * hidden * 4
-    folder = workshop.cache / "prefix"
-    for number, key in enumerate(["a", "b", "c"]):
+    for number, key in enumerate(keys, 1):
         kept = PrefixCache(folder, ROOMY).open(key, tokens, hidden, Backend.F32)
         kept.put(EVERY, torch.ones(len(EVERY), 20, hidden))
-        os.utime(folder / f"{key}.bin", ns=(number, number))
-    cache = PrefixCache(folder, 3 * each)
+        os.utime(folder / f"{key}.act", ns=(number, number))
+    return (folder / f"{keys[0]}.act").stat().st_size
+
+
+def names(folder: Path) -> str:
+    return "".join(sorted(path.stem for path in folder.iterdir()))
+
+
+def test_the_cache_stays_within_its_bound_and_the_oldest_goes_first(workshop: Workshop) -> None:
+    tokens, hidden, folder = workshop.tokens(), workshop.layout.hidden, workshop.cache / "prefix"
+    each = fill(folder, workshop, "a", "b", "c")
+    beside = sum(path.stat().st_size for path in (workshop.cache / "tokens").iterdir())
+    cache = PrefixCache(folder, 3 * each + beside)
     for _ in range(2):  # the oldest each time until it is opened, whether it was open already or not
-        os.utime(folder / "a.bin", ns=(0, 0))
+        os.utime(folder / "a.act", ns=(0, 0))
         cache.open("a", tokens, hidden, Backend.F32)
     cache.open("d", tokens, hidden, Backend.F32)
-    assert sorted(path.stem for path in folder.glob("*.bin")) == ["a", "c", "d"]
-    assert sorted(path.stem for path in folder.glob("*.crc")) == ["a", "c", "d"]
+    assert names(folder) == "acd"
     spared = PrefixCache(folder, each // 2).open("c", tokens, hidden, Backend.F32)
     assert spared.missing(EVERY) == []
-    assert [path.stem for path in folder.glob("*.bin")] == ["c"]
+    assert names(folder) in {"a", "ad"}, "what another object still uses stays"
+
+
+def test_what_does_not_fit_serves_this_process_as_well_and_is_gone_afterwards(workshop: Workshop) -> None:
+    cache = PrefixCache(workshop.cache / "prefix", 0)
+    sets = Sets(workshop.tokens(), cache, (1, 2))
+    encoder = Encoder(workshop.layout, workshop.tensors, Backend.F32)
+    assert prepare(Activations(encoder, workshop.entries, sets, 2)) == 80
+    for depth in (1, 2):
+        assert prepare(Activations(encoder, workshop.entries, sets, depth)) == 0
+    assert list((workshop.cache / "prefix").iterdir()) == []
+    assert prepare(workshop.activations()) == 80
+
+
+def test_what_is_passed_on_the_way_makes_no_room_and_is_the_first_to_go(workshop: Workshop) -> None:
+    folder = workshop.cache / "prefix"
+    each = fill(folder, workshop, "a")
+    beside = sum(path.stat().st_size for path in (workshop.cache / "tokens").iterdir())
+    source = workshop.activations(2, depths=(1, 2), most_bytes=2 * each + beside)
+    prepare(source)
+    assert (folder / "a.act").is_file()
+    assert (folder / f"{source.keys[2]}.act").is_file()
+    assert prepare(workshop.activations(2)) == 0
+    shutil.rmtree(folder)
+    source = workshop.activations(2, depths=(1, 2), most_bytes=2 * each + beside)
+    prepare(source)  # both fit
+    PrefixCache(folder, 2 * each + beside).open("new", workshop.tokens(), workshop.layout.hidden, Backend.F32)
+    assert (folder / f"{source.keys[2]}.act").is_file()
+
+
+def test_what_will_likely_be_thrown_away_makes_no_room(workshop: Workshop) -> None:
+    folder = workshop.cache / "prefix"
+    each = fill(folder, workshop, "a")
+    beside = sum(path.stat().st_size for path in (workshop.cache / "tokens").iterdir())
+    encoder = Encoder(workshop.layout, workshop.tensors, Backend.F32)
+    sets = Sets(workshop.tokens(), PrefixCache(folder, each + beside), (1, 2))
+    for missing in (80, 0):
+        source = Activations(encoder, workshop.entries, sets, 2, lasting=False)
+        assert prepare(source) == missing
+    torch.testing.assert_close(contents(source), workshop.truth(), rtol=1e-5, atol=1e-5)
+    assert names(folder) == "a"
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from cryoflux.cache_files import hold
+held = [Path(name).open("rb") for name in sys.argv[1:]]
+assert all(hold(one.fileno()) for one in held)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_in_use_by_another_process_is_neither_evicted_nor_shared(workshop: Workshop) -> None:
+    folder = workshop.cache / "prefix"
+    prepare(workshop.activations(1))
+    (path,) = folder.iterdir()
+    before = path.read_bytes()
+    command = [sys.executable, "-c", HOLDER.format(path=sys.path), str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        mine = workshop.activations(1, most_bytes=1)
+        assert prepare(mine) == 80
+        torch.testing.assert_close(contents(mine), workshop.truth(1), rtol=1e-5, atol=1e-5)
+        assert not remove_unused(path)
+        assert (path.read_bytes(), list(folder.iterdir())) == (before, [path])
+        other.communicate()
+    assert prepare(workshop.activations(1)) == 0
+    assert remove_unused(path)
+    assert list(folder.iterdir()) == []
 
 
 def test_a_bound_too_small_for_all_depths_costs_time_and_never_a_value(workshop: Workshop) -> None:

@@ -154,7 +154,11 @@ def test_where_the_kernel_holds_zeros_the_processes_that_can_be_seen_are_the_mac
     proc.process(CHILD, 0.5, start=101, parent=OWNER)
     (proc.root / "stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
     energy = EnergySettings(
-        proc_root=str(proc.root), powercap_root=str(tmp_path / "none"), nvml=False, tdp_w=100
+        proc_root=str(proc.root),
+        powercap_root=str(tmp_path / "none"),
+        hwmon_root="/nowhere",
+        nvml=False,
+        tdp_w=100,
     )
     found = find_sources(Settings(energy=energy), clock)
     assert "busy-time-unseen" in found.flags

@@ -18,6 +18,9 @@ real source, baseline and meter on a synthetic machine. A trial's errors are tho
   in equal parts of just 0.2 s, of 0.237 s and of 1.3 s, the latter two ± 5 %, as ``energy.integral`` has
   them; for the model 0-2 busy CPUs, changing at whole seconds, as its blocks do.
 
+A model's range is plausible, and no 95 % interval: that it passes here says that the arithmetic keeps the
+range which it is given, and not how often that holds real processors.
+
 The truth is the energy above the true idle power, which is not the learned one.
 """
 

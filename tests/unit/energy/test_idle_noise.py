@@ -36,7 +36,11 @@ class Resting:
         self.zone = powercap_zone(folder / "powercap", "intel-rapl:0", "package-0")
         self.uj = 0
         self.clock = FakeClock(lambda seconds: self.draw(learned_w, seconds))
-        chosen = {"powercap_root": str(folder / "powercap"), "proc_root": str(self.proc.root)}
+        chosen = {
+            "powercap_root": str(folder / "powercap"),
+            "hwmon_root": str(folder / "hwmon"),
+            "proc_root": str(self.proc.root),
+        }
         self.agent = LocalAgent(
             load_settings(chosen, environ={}, folder=folder).settings,
             folder / "state",

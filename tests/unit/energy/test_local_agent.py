@@ -259,13 +259,65 @@ def test_a_living_process_is_metered_on_across_a_restart_of_the_meter(bench):
     second.close()
 
 
+def test_a_reservation_of_nobody_is_charged_the_machine_across_a_restart_too(bench):
+    first = bench.open()
+    first.grant(500_000_000, request_id="g", note="")
+    taken = first.take_for(100_000_000, request_id="a", owner=None)
+    bench.second(50.0, own_s=0.5)
+    assert first.spent(taken.id).uj == 30_000_000
+    first.close()
+    bench.second(50.0, own_s=0.5)
+    second = bench.open()
+    bench.second(60.0, own_s=0.5)
+    # What was spent before was noted nowhere, so what was asked for stands for it.
+    spent = second.spent(taken.id)
+    assert spent.uj == 100_000_000 + 40_000_000
+    assert spent.hi_uj >= spent.uj
+    assert set(spent.flags) == {"metered-across-restart", "unmetered", "unattributed"}
+    settlement = second.settle(taken.id)
+    assert settlement.energy.uj == 140_000_000
+    assert second.bucket_uj() == 360_000_000
+    second.close()
+
+
+def test_reservations_of_nobody_cost_the_meter_nothing_however_many_they_are(bench):
+    agent = bench.open()
+    agent.grant(500_000_000, request_id="g", note="")
+    taken = [agent.take_for(1_000, request_id=f"{number}", owner=None).id for number in range(50)]
+    metered = len(agent._meter._attributions)
+    bench.second(50.0, own_s=0.5)
+    assert {agent.spent(one).uj for one in taken} == {30_000_000}
+    more = agent.take_for(1_000, request_id="more", owner=None)
+    assert len(agent._meter._attributions) == metered
+    for one in (*taken, more.id):
+        agent.release(one)
+    assert len(agent._meter._attributions) == metered - 1
+    agent.withdraw(1_000, request_id="w")
+    assert len(agent._meter._attributions) == metered - 1
+    assert agent.bucket_uj() == 500_000_000 - 1_000
+    agent.close()
+
+
+def test_what_is_credited_now_is_the_net_power_unless_only_grants_count(bench):
+    agent = bench.open(credit="net")
+    for _ in range(3):
+        bench.second(50.0)
+        agent.sample()
+    assert agent.credit_uw == 30_000_000
+    agent.close()
+    agent = bench.open(credit="grant")
+    assert agent.credit_uw is None
+    agent.close()
+
+
 def test_a_process_killed_in_the_middle_leaves_its_joules_on_the_books(tmp_path):
     script = textwrap.dedent(f"""
         import os, signal, time
         from pathlib import Path
         from cryoflux.config import load_settings
         from cryoflux.energy.local_agent import LocalAgent
-        settings = load_settings({{"powercap_root": "/nowhere", "nvml": False}}, environ={{}}).settings
+        chosen = {{"powercap_root": "/nowhere", "hwmon_root": "/nowhere", "nvml": False}}
+        settings = load_settings(chosen, environ={{}}).settings
         agent = LocalAgent(settings, Path({str(tmp_path / "state")!r}))
         agent.grant(10**10, request_id="g", note="")
         taken = agent.take(10**9, request_id="a")
@@ -274,7 +326,9 @@ def test_a_process_killed_in_the_middle_leaves_its_joules_on_the_books(tmp_path)
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
-    settings = load_settings({"powercap_root": "/nowhere", "nvml": False}, environ={}).settings
+    settings = load_settings(
+        {"powercap_root": "/nowhere", "hwmon_root": "/nowhere", "nvml": False}, environ={}
+    ).settings
     agent = LocalAgent(settings, tmp_path / "state", background=False)
     (left,) = agent.views()
     settlement = agent.settle(left.reservation.id)

@@ -205,3 +205,26 @@ def test_a_file_that_is_read_often_is_opened_once(tmp_path):
     assert file.read() == b"4\n"
     assert file.openings == 2
     assert CounterFile(str(tmp_path / "none")).read() is None
+
+
+@pytest.mark.parametrize("cpus", [{0, 1}, {1, 2}, {0, 5}, {12, 13}])
+def test_cpus_that_a_container_numbers_anew_all_count(tmp_path, cpus):
+    rows = {"cpu": (2000, 5000), "cpu0": (1000, 2500), "cpu1": (1000, 2500)}
+    lines = (f"{name} {busy} 0 0 {idle} 0 0 0 0 0 0" for name, (busy, idle) in rows.items())
+    (tmp_path / "stat").write_text("\n".join(lines) + "\n")
+    times = MachineTimes(str(tmp_path), frozenset(cpus))
+    busy = times.read()
+    assert busy.allowed_us == busy.all_us == 2000 * tick_us()
+    assert times.all_cpus == 2
+    assert not times.renumbered
+
+
+def test_of_more_cpus_numbered_anew_than_are_allowed_all_count_and_it_is_said(tmp_path):
+    rows = "".join(f"cpu{n} 500 0 0 9 0 0 0 0 0 0\n" for n in range(4))
+    (tmp_path / "stat").write_text(f"cpu  2000 0 0 36 0 0 0 0 0 0\n{rows}")
+    hidden = MachineTimes(str(tmp_path), frozenset({2, 5}))
+    assert hidden.renumbered
+    assert hidden.read().allowed_us == 2000 * tick_us()
+    plain = MachineTimes(str(tmp_path), frozenset({2, 3}))
+    assert not plain.renumbered
+    assert plain.read().allowed_us == 1000 * tick_us()

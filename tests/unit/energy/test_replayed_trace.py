@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 
 from cryoflux.energy.baseline import Baseline, Idle
 from cryoflux.energy.interface import Reading
+from cryoflux.energy.measured import machine_use
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import MachineTimes
 from cryoflux.energy.sources.replay import find_replay, replayed
-from cryoflux.energy.trace import RecordedSource, Round, Trace, TraceWriter, read_trace
+from cryoflux.energy.trace import Conditions, RecordedSource, Round, Trace, read_trace
+from cryoflux.energy.trace_totals import replay_trace
+from cryoflux.energy.trace_writer import TraceWriter
 from cryoflux.energy.window import Accumulator, SourceLimits
 from cryoflux.errors import UsageError
 from cryoflux.quantities import Tier
-from energy_fakes import FakeClock, ReplaySource
+from energy_fakes import FakeClock, FakeProc, ReplaySource
 
 SECOND = 1_000_000_000
 RANGE_UJ = 1_000_000_000
@@ -229,3 +232,46 @@ def test_readings_given_in_code_come_in_order_and_the_last_one_stays():
     played = ReplaySource(readings, name="gpu", kind="gpu", range_uj=9)
     assert [played.read() for _ in range(5)] == [*readings, readings[-1], readings[-1]]
     assert (played.name, played.kind, played.range_uj, played.users()) == ("gpu", "gpu", 9, None)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seconds=st.integers(35, 90),
+    power_w=st.integers(5, 60),
+    busy=st.floats(0, 0.9),
+    missing=st.sets(st.integers(1, 90), max_size=5),
+    unread_uw=st.integers(0, 10**8),
+)
+def test_a_replay_says_what_was_said_whatever_happened_to_the_baseline_and_the_counter(
+    tmp_path_factory, seconds, power_w, busy, missing, unread_uw
+):
+    folder = tmp_path_factory.mktemp("measured")
+    proc, clock = FakeProc(folder / "proc"), FakeClock()
+    idle = Idle("rapl:package-0", Tier.COUNTER, "", 20_000_000, 40_000, 30, "settled", "", doubt_uw=7)
+    counter, energy_uj = ReplaySource([Reading(0, clock.now_ns, "a")], name=idle.source, range_uj=RANGE_UJ), 0
+
+    def shown():
+        lost = (clock.now_ns // SECOND) in missing
+        return Reading(None if lost else energy_uj % RANGE_UJ, clock.now_ns, "a")
+
+    counter.read = shown
+    times, flags = MachineTimes(str(proc.root)), ("gpu-refused",)
+    writer = TraceWriter(
+        folder / "t", [counter], clock, Conditions((idle,), flags, unread_uw, len(times.cpus))
+    )
+    meter = Meter([counter], Baseline((idle,)), times, clock, flags=flags, unread_uw=unread_uw, trace=writer)
+    clock.forward(0.3)
+    work = meter.attribute(None)
+    for _ in range(seconds):
+        clock.forward(1.0)
+        energy_uj += power_w * 10**6
+        proc.run(busy)
+        now = meter.refresh()
+    now = meter.refresh(last=True, mark="ends")
+    said = machine_use(meter, work.start, now)
+    clock.forward(0.5)
+    meter.refresh()  # once more in the background, before it is closed
+    meter.close()
+    (found,) = replay_trace(read_trace(folder / "t"), Baseline(()))
+    assert (found.net, found.gross, found.seconds) == (said.net, said.gross, said.seconds)
+    assert [(one.net, one.gross) for one in found.sources] == [(net, gross) for _, net, gross in said.rows]

@@ -47,7 +47,12 @@ def test_an_embedded_agent_is_not_coarse(bench):
 
 def test_a_settlement_waits_for_the_next_second_and_holds_up_nobody(tmp_path):
     powercap_zone(tmp_path / "powercap", "intel-rapl:0", "package-0")
-    flags = {"powercap_root": str(tmp_path / "powercap"), "baseline_seconds": 1, "nvml": False}
+    flags = {
+        "powercap_root": str(tmp_path / "powercap"),
+        "hwmon_root": "/nowhere",
+        "baseline_seconds": 1,
+        "nvml": False,
+    }
     settings = load_settings(flags, environ={}, folder=tmp_path).settings
     agent = LocalAgent(settings, tmp_path / "state", nvml=FakeNvml([]), served=True)
     agent.grant(500_000_000, request_id="g", note="")

@@ -59,6 +59,20 @@ def test_attempts_of_another_log_are_not_in_it(bench) -> None:
     agent.close()
 
 
+def test_a_session_whose_process_is_not_here_is_charged_the_machine_less_its_attempts(bench) -> None:
+    agent = granted(bench)
+    session = agent.take_for(10**6, request_id=S, owner=None, log=LOG)
+    bench.second(50.0)
+    attempt = agent.take_for(10**6, request_id=A, owner=None, log=LOG)
+    bench.second(60.0)
+    assert agent.settle(attempt.id).energy.uj == 40 * 10**6
+    bench.second(50.0)
+    found = agent.settle(session.id).energy
+    assert found.uj == 60 * 10**6
+    assert "unattributed" in found.flags
+    agent.close()
+
+
 def test_what_was_released_is_the_sessions(bench) -> None:
     agent = granted(bench)
     session = agent.take(10**6, request_id=S, log=LOG)

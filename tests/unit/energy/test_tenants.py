@@ -32,7 +32,11 @@ class SharedMachine:
         self.zone = powercap_zone(folder / "powercap", "intel-rapl:0", "package-0")
         self.uj = 0
         self.clock = FakeClock(lambda seconds: self.draw(seconds, 0.0))
-        chosen = {"powercap_root": str(folder / "powercap"), "proc_root": str(self.proc.root)}
+        chosen = {
+            "powercap_root": str(folder / "powercap"),
+            "hwmon_root": str(folder / "hwmon"),
+            "proc_root": str(self.proc.root),
+        }
         settings = load_settings(chosen, environ={}, folder=folder).settings
         self.agent = LocalAgent(
             settings, folder / "state", clock=self.clock, nvml=FakeNvml([]), background=False

@@ -9,10 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cryoflux.energy.baseline import Baseline, Idle
 from cryoflux.energy.interface import Reading
+from cryoflux.energy.processes import Busy
 from cryoflux.energy.sources.nvml import find_gpus
-from cryoflux.energy.trace import FORMAT, RecordedSource, TraceWriter, read_trace
+from cryoflux.energy.trace import FORMAT, Conditions, RecordedSource, read_trace
+from cryoflux.energy.trace_totals import replay_trace
+from cryoflux.energy.trace_writer import TraceWriter
 from cryoflux.errors import StorageError, UsageError
+from cryoflux.quantities import Tier
 from energy_fakes import FakeClock, FakeNvml, ReplaySource
 
 NOTHING = Reading(0, 0, "a")
@@ -130,7 +135,7 @@ def _last(entry):
 
 
 DAMAGE = {
-    "another format": (1, _header(format="cryoflux energy trace/v2")),
+    "another format": (1, _header(format="cryoflux energy trace/v3")),
     "an unknown field": (1, _header(comment="hello")),
     "no sources": (1, _header(sources=[])),
     "a name twice": (1, _source(name="dram")),
@@ -149,6 +154,12 @@ DAMAGE = {
     "time that goes back": (3, lambda lines: lines[2].update(monotonic_ns=1)),
     "one source's time that goes back": (3, _last([4, "b", None, 12])),
     "an unknown member": (3, lambda lines: lines[2].update(power=3)),
+    "an unknown mark": (3, lambda lines: lines[2].update(mark="pauses")),
+    "busy time of one": (3, lambda lines: lines[2].update(busy_us=[4])),
+    "gains of too few": (3, lambda lines: lines[2].update(gain_error=[[0.9, 1.1]])),
+    "an idle power without a source": (1, _header(idles=[{"idle_uw": 3}])),
+    "a machine without a CPU": (1, _header(cpus=0)),
+    "another boot on the way": (3, lambda lines: lines.insert(2, {**lines[0], "boot_id": "boot-2"})),
     "nothing but a header": (2, lambda lines: lines.__delitem__(slice(1, None))),
 }
 
@@ -203,3 +214,33 @@ def test_a_file_that_is_not_there_or_cannot_be_written_is_said(tmp_path):
 def test_a_round_needs_a_reading_of_each_source(tmp_path):
     with TraceWriter(tmp_path / "t", sources(), FakeClock()) as writer, pytest.raises(ValueError):
         writer.write([NOTHING])
+
+
+V1 = b"""{"format":"cryoflux energy trace/v1","boot_id":"b","wall_s":1.5,"sources":[{"name":"rapl:package-0",\
+"kind":"cpu","tier":"counter","range_uj":262143328850,"max_power_uw":200000000,"gain_error":[0.95,1.05],\
+"resolution_uj":61,"update_s":0.0,"curve":"","idle_uw":null}]}
+{"monotonic_ns":1000000000,"readings":[[5,"b"]]}
+{"monotonic_ns":3000000000,"readings":[[60000005,"b"]]}
+"""
+
+
+def test_a_trace_of_the_version_before_is_read_added_up_and_continued(tmp_path):
+    path = tmp_path / "t"
+    path.write_bytes(V1)
+    idle = Idle("rapl:package-0", Tier.COUNTER, "", 20_000_000, 0, 30, "settled", "")
+    (found,) = replay_trace(read_trace(path), Baseline((idle,)))
+    assert (found.readings, found.seconds) == (2, 2.0)
+    assert (found.gross.uj, found.net.uj) == (60_000_000, 20_000_000)
+    (found,) = replay_trace(read_trace(path), Baseline(()))
+    assert (found.gross.uj, found.net) == (60_000_000, None)
+    (recorded,) = read_trace(path).sources
+    clock = FakeClock()
+    clock.boot_id = "b"
+    with TraceWriter(path, [recorded], clock, Conditions((idle,), cpus=2)) as writer:
+        for second in (4, 5, 6):
+            now = Reading(second * 30_000_000, second * 10**9, "b")
+            writer.write([now], busy=Busy(second, second), mark="begins" if second == 5 else "")
+    first, second = replay_trace(read_trace(path), Baseline(()))
+    assert (first.gross.uj, first.net) == (60_000_000, None)
+    assert (second.readings, second.gross.uj, second.net.uj) == (2, 30_000_000, 10_000_000)
+    assert second.flags == ("trace-unended",)

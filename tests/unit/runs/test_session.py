@@ -54,7 +54,12 @@ def state(tmp_path: Path) -> StateFolder:
 def settings(state: StateFolder, task: str = TOY, **flags: object) -> Sourced:
     """A machine without counters, on which joules are modelled."""
     nowhere = str(state.path.parent / "nowhere")
-    machine = {"powercap_root": nowhere, "nvml": False, "tdp_w": 6.0 * len(os.sched_getaffinity(0))}
+    machine = {
+        "powercap_root": nowhere,
+        "hwmon_root": nowhere,
+        "nvml": False,
+        "tdp_w": 6.0 * len(os.sched_getaffinity(0)),
+    }
     chosen = {"task": task, "state": str(state.path), "reserve": "40J", "threads": 1, **machine, **flags}
     return load_settings(chosen, environ={}, folder=state.path.parent)
 

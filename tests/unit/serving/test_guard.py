@@ -9,7 +9,7 @@ import pytest
 from cryoflux.serving.guard import Guard, is_loopback
 
 
-def ask(headers, *, token="", chunks=(b"",), **limits):
+def ask(headers, *, token="", chunks=(b"",), method="POST", **limits):
     """The status that a request gets from a guard in front of an application that reads it all."""
     sent, waiting = [], list(chunks)
 
@@ -24,7 +24,11 @@ def ask(headers, *, token="", chunks=(b"",), **limits):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "headers": [(k.encode(), v.encode()) for k, v in headers.items()]}
+    scope = {
+        "type": "http",
+        "method": method,
+        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+    }
     asyncio.run(Guard(app, token, **limits)(scope, receive, send))
     return sent[0]["status"]
 
@@ -43,6 +47,48 @@ def ask(headers, *, token="", chunks=(b"",), **limits):
 )
 def test_without_a_token_only_a_loopback_name_is_answered(host, status):
     assert ask({"host": host}) == status
+
+
+OURS = "127.0.0.1:8787"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": ""},
+        {"origin": "http://127.0.0.1:3000"},
+        {"origin": "http://localhost:8787"},
+        {"origin": "http://127.0.0.1:8787.evil.example"},
+        {"origin": "http://127.0.0.1:8787@evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "https://evil.example", "sec-fetch-site": "same-origin"},
+        {"origin": "http://127.0.0.1:8787", "sec-fetch-site": "Cross-Site"},
+    ],
+)
+def test_a_page_of_another_site_is_refused_whatever_it_sends(said):
+    assert ask({"host": OURS} | said) == 403
+    assert ask({"host": OURS, "content-type": "application/json"} | said) == 403
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"origin": f"http://{OURS}"}, {"origin": f"HTTP://{OURS}", "sec-fetch-site": "same-origin"}]
+)
+def test_a_program_and_a_page_of_this_very_server_are_answered(said):
+    assert ask({"host": OURS} | said) == 200
+
+
+def test_a_link_from_another_site_may_be_followed_to_what_is_read():
+    assert ask({"host": OURS, "sec-fetch-site": "cross-site"}, method="GET") == 200
+    assert ask({"host": OURS, "origin": "https://evil.example"}, method="GET") == 403
+
+
+def test_where_a_token_is_asked_for_or_no_browser_can_come_from_the_page_is_not():
+    given = {"host": "meter.example", "origin": "https://ours.example", "sec-fetch-site": "same-site"}
+    assert ask(given | {"authorization": "Bearer secret"}, token="secret") == 200
+    assert ask(given, any_host=True) == 200
 
 
 @pytest.mark.parametrize(

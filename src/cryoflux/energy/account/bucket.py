@@ -16,6 +16,7 @@ __all__ = [
     "Bucket",
     "Record",
     "ReservationConflictError",
+    "Standing",
     "State",
     "UnknownReservationError",
 ]
@@ -37,6 +38,7 @@ from cryoflux.energy.account.ledger import (
     LedgerEntry,
     Position,
     Record,
+    Standing,
     State,
     add_credit,
     append,
@@ -45,19 +47,19 @@ from cryoflux.energy.account.ledger import (
     position,
     read_entries,
     record_of,
+    standing,
 )
 from cryoflux.energy.account.refusals import (
     ReservationConflictError,
     UnknownReservationError,
     another_amount,
-    another_log,
     check_amount,
     check_log,
     require_open,
     too_little,
     unknown,
-    used_up,
 )
+from cryoflux.energy.account.requests import add_reservation, reserved_before, withdrawn_before
 from cryoflux.energy.account.tables import SCHEMAS, UPGRADES, VERSION, require_account
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.interface import Reservation
@@ -240,34 +242,14 @@ class Bucket:
         check_log(log)
         return self._shared.run(lambda: self._take(uj, request_id, owner, log))
 
-    def _taken(self, uj: int, request_id: str, log: str) -> Reservation | None:
-        query = "SELECT id, reserved_uj, log, state FROM reservations WHERE request_id = ?"
-        row = self._db.execute(query, (request_id,)).fetchone()
-        if row is None:
-            return None
-        reservation_id, reserved_uj, marked, state = row
-        if reserved_uj != uj:
-            raise another_amount(request_id)
-        if marked != log:
-            raise another_log(request_id)
-        if state != "open":
-            raise used_up(request_id, state)
-        check_held(self._db, self._path, reservation_id)
-        return Reservation(reservation_id, request_id, uj, log)
-
     def _take(self, uj: int, request_id: str, owner: Owner | None, log: str) -> Reservation:
-        if (taken := self._taken(uj, request_id, log)) is not None:
-            return taken
+        if (before := reserved_before(self._db, self._path, uj, request_id, log)) is not None:
+            return before
         available_uj = position(self._db).available_uj
         if uj > available_uj:
             raise too_little(uj, available_uj)
         reservation = Reservation(secrets.token_hex(16), request_id, uj, log)
-        who = (owner.pid, owner.start_ticks, owner.boot_id) if owner else (None, None, None)
-        self._db.execute(
-            "INSERT INTO reservations (id, request_id, reserved_uj, state, pid, start_ticks, boot_id,"
-            " noted_ns, noted_boot, log) VALUES (?,?,?,'open',?,?,?,?,?,?)",
-            (reservation.id, request_id, uj, *who, self._clock.monotonic_ns(), self._clock.boot_id, log),
-        )
+        add_reservation(self._db, reservation, owner, self._clock)
         self._append(
             "take",
             reserved_uj=uj,
@@ -276,6 +258,25 @@ class Bucket:
             note=log,  # so that no edit of the reservation alone gives it to another log
         )
         return reservation
+
+    def withdraw(self, uj: int, *, request_id: str, log: str = "") -> Reservation:
+        """Take joules and charge them as they are, in one transaction; a repeat withdraws nothing more.
+
+        Raises:
+            BudgetError: there is less.
+            UsageError: that is no amount, or not the origin of a log.
+            ReservationConflictError: the request id was used for something else.
+        """
+        check_amount(uj)
+        check_log(log)
+        return self._shared.run(lambda: self._withdraw(uj, request_id, log))
+
+    def _withdraw(self, uj: int, request_id: str, log: str) -> Reservation:
+        if (before := withdrawn_before(self._db, self._path, uj, request_id, log)) is not None:
+            return before
+        taken = self._take(uj, request_id, None, log)
+        self._charge(taken, Charge.at_face_value(uj))
+        return taken
 
     def settle(self, reservation_id: str, charge: Charge) -> tuple[Reservation, Charge]:
         """Charge a reservation and give the rest back, once; a repeat returns the first charge."""
@@ -286,22 +287,25 @@ class Bucket:
         if record.settled is not None:
             return record.reservation, record.settled
         require_open(record)
+        self._charge(record.reservation, charge)
+        return record.reservation, charge
+
+    def _charge(self, reservation: Reservation, charge: Charge) -> None:
         self._db.execute(
             "UPDATE reservations SET state = 'settled', charge = ? WHERE id = ?",
-            (charge.to_json(), reservation_id),
+            (charge.to_json(), reservation.id),
         )
         names = [(name,) for name in charge.sources]
         self._db.executemany("INSERT OR IGNORE INTO sources VALUES (?)", names)
         self._append(
             "settle",
             balance_uj=-charge.energy.uj,
-            reserved_uj=-record.reservation.reserved_uj,
-            request_id=f"settle:{reservation_id}",
-            reservation=reservation_id,
+            reserved_uj=-reservation.reserved_uj,
+            request_id=f"settle:{reservation.id}",
+            reservation=reservation.id,
             energy=charge.energy,
             note=" ".join(charge.energy.flags),
         )
-        return record.reservation, charge
 
     def release(self, reservation_id: str) -> None:
         """Give a reservation back whole, once."""
@@ -336,17 +340,29 @@ class Bucket:
 
     def find(self, request_id: str) -> Record | None:
         """The reservation that a request id was given; none if it was given none."""
-        with self._read() as db:
-            row = db.execute(f"{RECORDS} WHERE r.request_id = ?", (request_id,)).fetchone()
-            return None if row is None else record_of(row)
+        return next(iter(self._records("r.request_id = ?", request_id)), None)
 
-    def open_records(self) -> tuple[Record, ...]:
-        """All open reservations, oldest first."""
-        order = (
-            " JOIN entries e ON e.request_id = 'take:' || r.request_id WHERE r.state = 'open' ORDER BY e.seq"
-        )
+    def standing(self) -> Standing:
+        """What can be taken, what is reserved, and by how many."""
         with self._read() as db:
-            return tuple(record_of(row) for row in db.execute(RECORDS + order))
+            return standing(db)
+
+    def open_records(self, *, after: str = "", most: int = -1) -> tuple[Record, ...]:
+        """Open reservations in the order of their ids.
+
+        Args:
+            after: those behind this one.
+            most: so many of them; all where it is negative.
+        """
+        return self._records("r.state = 'open' AND r.id > ? ORDER BY r.id LIMIT ?", after, most)
+
+    def open_of_processes(self, boot_id: str) -> tuple[Record, ...]:
+        """Open reservations of processes of one boot of this machine, the only ones that can be alive."""
+        return self._records("r.state = 'open' AND r.pid IS NOT NULL AND r.boot_id = ?", boot_id)
+
+    def _records(self, where: str, *values: str | int) -> tuple[Record, ...]:
+        with self._read() as db:
+            return tuple(record_of(row) for row in db.execute(f"{RECORDS} WHERE {where}", values))
 
     def _find(self, reservation_id: str) -> Record:
         row = self._db.execute(f"{RECORDS} WHERE r.id = ?", (reservation_id,)).fetchone()

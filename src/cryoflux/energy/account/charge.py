@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["Charge"]
+__all__ = ["FACE_VALUE", "Charge"]
 
 import json
 from dataclasses import asdict, dataclass, replace
 
 from cryoflux.energy.interface import Counter
 from cryoflux.quantities import Energy, Tier
+
+FACE_VALUE = "face-value"
+"""flag: decided, not measured: what was asked for was withdrawn, whatever was done with it"""
 
 
 def _energy(fields: dict[str, object]) -> Energy:
@@ -44,6 +47,17 @@ class Charge:
     """how long it was metered"""
     counters: tuple[Counter, ...] = ()
     """what the sources showed at both ends"""
+
+    @classmethod
+    def at_face_value(cls, uj: int) -> Charge:
+        """What a withdrawal is charged: the amount itself, of no source."""
+        nothing = Energy(0, 0, 0, Tier.MODELLED)
+        return cls(Energy(uj, uj, uj, Tier.MODELLED, (FACE_VALUE,)), nothing, (), "", "", 0)
+
+    @property
+    def decided(self) -> bool:
+        """Whether nobody measured it."""
+        return FACE_VALUE in self.energy.flags
 
     def settled(self) -> Charge:
         """The charge as it is settled: nobody is paid for having run."""

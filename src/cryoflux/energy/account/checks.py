@@ -12,13 +12,22 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
-from cryoflux.energy.account.ledger import ENTRIES, LedgerEntry, identity, read_entries, read_pending
+from cryoflux.energy.account.ledger import (
+    ENTRIES,
+    LedgerEntry,
+    identity,
+    kept_sums,
+    read_entries,
+    read_pending,
+    summed,
+)
 from cryoflux.energy.account.rules import FaultError, Line, fits, read_lines, read_stored
 from cryoflux.energy.account.tables import missing_or_changed, version_of
 
 TAIL = 4096
 """An account that is opened is checked whole up to so many entries, and over its last so many beyond."""
 
+_FIRST_WITH_SUMS = 4
 _ENDINGS = {"settle": "settled", "release": "released"}
 _LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'entries'"
 # Read as the table has it: an index may have been edited too.
@@ -47,30 +56,38 @@ def whole(connection: sqlite3.Connection) -> Iterator[Line]:
         pass  # what was noted can be read
     _check_sources(connection, sources)
     _check_pending(connection)
-    if not identity(connection).holds:
+    if not identity(connection).holds or not _sums_hold(connection):
         raise FaultError("the sums are not those of its entries")
     _check_indexes(connection)
 
 
 def check_end(connection: sqlite3.Connection) -> None:
-    """Compare the last `TAIL` entries, what is pending, and all open reservations.
+    """Compare the last `TAIL` entries, the kept sums, what is pending, and up to `TAIL` open reservations.
 
     Raises:
         FaultError: something does not add up.
     """
     last = connection.execute(_LAST).fetchone()
-    lines = whole(connection) if last is None or last[0] <= TAIL else since(connection, last[0] - TAIL)
+    short = last is None or last[0] <= TAIL
+    lines = whole(connection) if short else since(connection, last[0] - TAIL, most_open=TAIL)
     for _ in lines:
         pass
 
 
-def since(connection: sqlite3.Connection, seq: int, totals: tuple[int, int] | None = None) -> Iterator[Line]:
-    """The entries behind one, oldest first; they, what is pending and all open reservations are compared.
+def since(
+    connection: sqlite3.Connection,
+    seq: int,
+    totals: tuple[int, int] | None = None,
+    *,
+    most_open: int | None = None,
+) -> Iterator[Line]:
+    """The entries behind one, oldest first; they, the sums, what is pending and what is open are compared.
 
     Args:
         connection: to the account.
         seq: number of that entry.
         totals: balance and what was reserved, µJ, as it should say; none where it is believed.
+        most_open: no more open reservations than this are looked at; none for all of them.
 
     Raises:
         FaultError: something does not add up.
@@ -81,11 +98,12 @@ def since(connection: sqlite3.Connection, seq: int, totals: tuple[int, int] | No
         raise FaultError(f"entry {seq} is missing")
     if totals is not None and totals != (start.balance_uj, start.reserved_uj):
         raise FaultError(f"entry {seq} is not what it was before")
-    reserved_uj = start.reserved_uj
+    last = start
     for entry, stored in _following(connection, start):
-        reserved_uj = entry.reserved_uj
+        last = entry
         yield entry, stored
-    _check_open(connection, reserved_uj)
+    _check_totals(connection, last)
+    _check_open(connection, last.reserved_uj, most_open)
     _check_pending(connection)
 
 
@@ -176,9 +194,26 @@ def _check_indexes(connection: sqlite3.Connection) -> None:
             raise FaultError(f"the table {table} and its indexes do not agree ({said})")
 
 
-def _check_open(connection: sqlite3.Connection, reserved_uj: int) -> None:
-    opened = list(read_stored(connection, "r.state = 'open'"))
-    if sum(stored.reserved_uj for stored in opened) != reserved_uj:
+def _sums_hold(connection: sqlite3.Connection) -> bool:
+    return version_of(connection) < _FIRST_WITH_SUMS or kept_sums(connection) == summed(connection)
+
+
+def _check_totals(connection: sqlite3.Connection, last: LedgerEntry) -> None:
+    """Compare the sums that are kept with the totals that the last entry carries; each is the other's."""
+    if version_of(connection) < _FIRST_WITH_SUMS:
+        return
+    totals = [sum(column) for column in zip(*kept_sums(connection).values(), strict=True)]
+    if totals != [last.seq, last.balance_uj, last.reserved_uj]:
+        raise FaultError("the sums are not those of its entries")
+
+
+def _check_open(connection: sqlite3.Connection, reserved_uj: int, most: int | None) -> None:
+    """Compare open reservations with their entries, and their sum where all of them are looked at."""
+    limit = -1 if most is None else most + 1  # one more tells whether there are more
+    opened = list(read_stored(connection, f"r.state = 'open' LIMIT {limit}"))
+    if most is not None and len(opened) > most:
+        opened.pop()
+    elif sum(stored.reserved_uj for stored in opened) != reserved_uj:
         raise FaultError("its open reservations are not what its entries hold")
     for stored in opened:
         check_one(connection, stored.id)

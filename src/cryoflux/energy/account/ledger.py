@@ -13,6 +13,7 @@ __all__ = [
     "ENTRIES",
     "RECORDS",
     "Identity",
+    "KindSum",
     "LedgerEntry",
     "Pending",
     "Position",
@@ -22,10 +23,13 @@ __all__ = [
     "append",
     "fold",
     "identity",
+    "kept_sums",
     "position",
     "read_entries",
     "read_pending",
     "record_of",
+    "standing",
+    "summed",
 ]
 
 import sqlite3
@@ -61,6 +65,7 @@ RECORDS = (
     "SELECT r.id, r.request_id, r.reserved_uj, r.log, r.state, r.pid, r.start_ticks, r.boot_id, r.charge,"
     " r.noted_ns, r.noted_boot FROM reservations r"
 )
+_SUMMED = "SELECT kind, count(*), sum(balance_change_uj), sum(reserved_change_uj) FROM entries GROUP BY kind"
 _APPEND = (
     "INSERT INTO entries (kind, request_id, reservation, balance_change_uj, reserved_change_uj,"
     " balance_uj, reserved_uj, lo_uj, hi_uj, tier, at, note) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -106,6 +111,11 @@ class Record:
     def settled(self) -> Charge | None:
         """What it was settled at."""
         return self.charge if self.state == "settled" else None
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it was charged what was asked for, when it was granted."""
+        return self.settled is not None and self.settled.decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +283,47 @@ class Identity:
         return self.balance_uj - self.reserved_uj
 
 
+class KindSum(NamedTuple):
+    """All entries of one kind, added up."""
+
+    entries: int
+    balance_uj: int
+    reserved_uj: int
+
+
+def summed(connection: sqlite3.Connection) -> dict[str, KindSum]:
+    """By kind, what its entries come to, added up now."""
+    return {kind: KindSum(*row) for kind, *row in connection.execute(_SUMMED)}
+
+
+def kept_sums(connection: sqlite3.Connection) -> dict[str, KindSum]:
+    """The same as the account has kept it: as many rows as there are kinds, however many entries."""
+    return {kind: KindSum(*row) for kind, *row in connection.execute("SELECT * FROM sums")}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an account stands, without adding anything up."""
+
+    available_uj: int
+    """what can be taken"""
+    reserved_uj: int
+    """what open reservations hold"""
+    open: int
+    """how many those are"""
+
+
+def standing(connection: sqlite3.Connection) -> Standing:
+    """Where an account of the newest format stands now."""
+    now, kept = position(connection), kept_sums(connection)
+    number = {kind: kept[kind].entries if kind in kept else 0 for kind in ("take", "settle", "release")}
+    open_ = number["take"] - number["settle"] - number["release"]
+    return Standing(now.available_uj, now.reserved_uj, open_)
+
+
 def identity(connection: sqlite3.Connection) -> Identity:
     """Add up all entries."""
-    sums = dict(connection.execute("SELECT kind, sum(balance_change_uj) FROM entries GROUP BY kind"))
+    sums = {kind: total.balance_uj for kind, total in summed(connection).items()}
     last = connection.execute("SELECT balance_uj, reserved_uj FROM entries ORDER BY seq DESC LIMIT 1")
     balance_uj, reserved_uj = last.fetchone() or (0, 0)
     open_sum = connection.execute("SELECT sum(reserved_uj) FROM reservations WHERE state = 'open'")

@@ -7,6 +7,7 @@ __all__ = [
     "ReservationConflictError",
     "UnknownReservationError",
     "another_amount",
+    "another_kind",
     "another_log",
     "check_amount",
     "check_log",
@@ -63,6 +64,11 @@ def another_amount(request_id: str) -> ReservationConflictError:
 def another_log(request_id: str) -> ReservationConflictError:
     """A request id comes again for an attempt of another log."""
     return _conflict(request_id, "an attempt of another log")
+
+
+def another_kind(request_id: str) -> ReservationConflictError:
+    """A request id comes again to withdraw what it reserved."""
+    return _conflict(request_id, "a reservation")
 
 
 def _conflict(request_id: str, other: str) -> ReservationConflictError:

@@ -39,7 +39,7 @@ _Text = Annotated[str, msgspec.Meta(max_length=500)]
 
 
 class Figure(Document, frozen=True):
-    """Energy with its 95 % interval."""
+    """Energy between two ends; the tier beside it says of what kind they are."""
 
     microjoules: Signed
     lo_microjoules: Signed

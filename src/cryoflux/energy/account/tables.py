@@ -1,7 +1,9 @@
 """The tables of the joule account in every format that there has been, and whether a file has them.
 
 Format 2 lets small credits gather in one row, `pending`. Format 3 names with each reservation the receipt log
-that it is an attempt of. Who only reads, reads all of them; a meter brings an older account up to date.
+that it is an attempt of. Format 4 keeps the sums of its entries by kind, so that nobody has to add them up to
+know how many reservations are open. Who only reads, reads all of them; a meter brings an older account up to
+date.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from cryoflux.errors import StateError, StateTamperedError
 
-VERSION = 3
+VERSION = 4
 
 # Two processes may open a new account at once, so each statement can be run twice. An account is
 # compared with this text when it is opened (`missing_or_changed`): another text needs another VERSION.
@@ -81,19 +83,39 @@ _LAST_COLUMN = "  noted_boot TEXT NOT NULL\n"
 _FINAL_LOG = """CREATE TRIGGER IF NOT EXISTS log_is_final BEFORE UPDATE OF log ON reservations
   BEGIN SELECT RAISE(ABORT, 'the log of a reservation is final'); END"""
 _THIRD = (f"ALTER TABLE reservations ADD COLUMN {_LOG}", _FINAL_LOG)
+# Kept by a trigger, in the transaction of the entry: there is no way to add an entry that is not in them.
+_FOURTH = (
+    """CREATE TABLE IF NOT EXISTS sums (
+  kind TEXT PRIMARY KEY,
+  entries INTEGER NOT NULL,
+  balance_uj INTEGER NOT NULL,
+  reserved_uj INTEGER NOT NULL
+) STRICT, WITHOUT ROWID""",
+    """INSERT OR IGNORE INTO sums
+  SELECT kind, count(*), sum(balance_change_uj), sum(reserved_change_uj) FROM entries GROUP BY kind""",
+    """CREATE TRIGGER IF NOT EXISTS entries_are_summed AFTER INSERT ON entries BEGIN
+  INSERT INTO sums VALUES (NEW.kind, 1, NEW.balance_change_uj, NEW.reserved_change_uj)
+  ON CONFLICT (kind) DO UPDATE SET entries = entries + 1,
+    balance_uj = balance_uj + excluded.balance_uj, reserved_uj = reserved_uj + excluded.reserved_uj;
+END""",
+    """CREATE INDEX IF NOT EXISTS open_of_processes ON reservations (boot_id)
+  WHERE state = 'open' AND pid IS NOT NULL""",
+)
 
 
 def _script(first: str, *statements: str) -> str:
     return f"{first}{'; '.join(statements)};"
 
 
+_WITH_LOG = _FIRST.replace(_LAST_COLUMN, f"{_LAST_COLUMN}, {_LOG}")
 SCHEMAS = {
     1: _FIRST,
     2: _script(_FIRST, *_SECOND),
-    VERSION: _script(_FIRST.replace(_LAST_COLUMN, f"{_LAST_COLUMN}, {_LOG}"), *_SECOND, _FINAL_LOG),
+    3: _script(_WITH_LOG, *_SECOND, _FINAL_LOG),
+    VERSION: _script(_WITH_LOG, *_SECOND, _FINAL_LOG, *_FOURTH),
 }
 """By format: the statements that make its tables."""
-UPGRADES = {1: (*_SECOND, *_THIRD), 2: _THIRD}
+UPGRADES = {1: (*_SECOND, *_THIRD, *_FOURTH), 2: (*_THIRD, *_FOURTH), 3: _FOURTH}
 """By an older format: the statements that make the newest one of it."""
 
 _SCHEMA_ROWS = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["TMPFILES_RULES", "UDEV_RULE", "fixes", "next_step", "surroundings"]
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -59,10 +60,16 @@ _MOUNT = (
         " --env ZEUSD_SOCK_PATH=/run/zeusd/zeusd.sock"
     ),
 )
-_TDP = "state the thermal design power of your CPUs: export CRYOFLUX_TDP_W=65"
+_STILL = (
+    "read the file twice yourself, a second apart: where RAPL is real, the number grows",
+    "in a virtual machine, the host has to pass the counter on, not only its files",
+)
 _FIXES: dict[str, tuple[str, ...]] = {
     "unreadable-zone": (*_GROUP, _ZEUSD),
     "covered-zone": (*_GROUP, _ZEUSD),
+    "still-counter": _STILL,
+    "covered-counter": _STILL,
+    "cpus-renumbered": ("let the process run on all CPUs of its container (taskset), or use a host's /proc",),
     "no-counter-range": _GROUP,
     "no-psys": ("unset CRYOFLUX_RAPL_ZONES, or have the platform zone made readable as packages are",),
     "no-zeusd": (
@@ -77,6 +84,16 @@ _FIXES: dict[str, tuple[str, ...]] = {
     ),
     "zeusd-without-cpu": ("zeusd runs where there is no RAPL, or without root: sudo zeusd serve …",),
     "zeusd-remote": ("run zeusd on this machine; into a container, mount its socket",),
+    "hwmon-unreadable": (
+        _GROUP[0],
+        "until the next restart: sudo chgrp rapl {file} && sudo chmod 0440 {file}",
+        "log out and in again, so that the group counts",
+    ),
+    "hwmon-unknown-rail": (
+        "on a Jetson, zeus may know it: pip install 'cryoflux[zeus]' && export CRYOFLUX_ZEUS=true",
+    ),
+    "board-with-gpu": ("nothing to do: the GPUs are counted, and the CPUs by the next best source",),
+    "several-boards": ("nothing to do: the next best source is taken",),
     "no-nvml-library": ("pip install nvidia-ml-py",),
     "no-nvidia-driver": ("nothing to do without an NVIDIA GPU; with one, install its driver (nvidia-smi)",),
     "gpu-refused": ("look at `nvidia-smi`; the driver may need a restart",),
@@ -98,19 +115,40 @@ def surroundings(proc_root: str = "/proc", root: str = "/") -> Surroundings:
     return frozenset(found)
 
 
-def fixes(problem: Problem, here: Surroundings) -> tuple[str, ...]:
-    """What to do about one problem, line by line; empty where nothing is known."""
+def fixes(problem: Problem, here: Surroundings, *, cpus: int = 1) -> tuple[str, ...]:
+    """What to do about one problem, line by line; empty where nothing is known.
+
+    Args:
+        problem: what was found.
+        here: what stands between this process and the hardware.
+        cpus: how many logical CPUs are modelled; of none, no TDP has to be stated.
+    """
     if problem.code != "no-powercap":
         return (*_MOUNT[1:], *_FIXES["unreadable-zone"]) if _shut_in(problem, here) else _known(problem)
     if "virtual machine" in here:
-        return ("this is a virtual machine, and its host does not pass RAPL on", _TDP)
+        return ("this is a virtual machine, and its host does not pass RAPL on", *_tdp(cpus))
     if "container" in here:
-        return (*_MOUNT, _TDP)
-    return ("sudo modprobe intel_rapl_msr  # Intel, and AMD since Zen", _TDP)
+        return (*_MOUNT, *_tdp(cpus))
+    return ("sudo modprobe intel_rapl_msr  # Intel, and AMD since Zen", *_tdp(cpus))
+
+
+def _tdp(cpus: int) -> tuple[str, ...]:
+    """The setting is shared out by nobody: it is the power of these CPUs, and of no others."""
+    if not cpus:
+        return ()
+    line = (
+        f"state the thermal design power of the {cpus} CPUs that may be used here, not of the socket: "
+        f"export CRYOFLUX_TDP_W=W, where W is the processor's TDP × {cpus} / its threads "
+        f"(of an EPYC 9654: 360 × {cpus} / 192 = {360 * cpus / 192:.3g})"
+    )
+    return (line,)
 
 
 def _known(problem: Problem) -> tuple[str, ...]:
-    return _FIXES.get(problem.code, ())
+    lines = _FIXES.get(problem.code, ())
+    # Of a sensor that cannot be read, the file is the first word of the reason.
+    file = shlex.quote(problem.reason.partition(" ")[0])
+    return tuple(line.replace("{file}", file) for line in lines)
 
 
 def _shut_in(problem: Problem, here: Surroundings) -> bool:
@@ -128,8 +166,12 @@ def next_step(sources: Sequence[Source], problems: Sequence[Problem], here: Surr
         return f"{taken}; better: let your group read RAPL, by the lines below"
     if cpu[0].tier is Tier.COUNTER:
         return f"{taken}; there is nothing better here"
-    if "virtual machine" in here:
-        return f"{taken}; better: a host that passes RAPL on, or the TDP of your share in CRYOFLUX_TDP_W"
-    if "container" in here:
-        return f"{taken}; better: mount RAPL into the container, by the lines below"
-    return f"{taken}; better: RAPL, by the lines below, or your TDP in CRYOFLUX_TDP_W"
+    if cpu[0].tier is Tier.POWER_INTEGRATED:
+        better = "a counter, which is RAPL"
+    elif "virtual machine" in here or "still-counter" in codes:
+        better = "a host that passes RAPL on, or the TDP of your share in CRYOFLUX_TDP_W"
+    elif "container" in here:
+        better = "mount RAPL into the container, by the lines below"
+    else:
+        better = "RAPL, by the lines below, or the TDP of your CPUs in CRYOFLUX_TDP_W"
+    return f"{taken}; better: {better}"

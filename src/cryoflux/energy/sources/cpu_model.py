@@ -6,7 +6,9 @@ result does not depend on how often it is read. What load means is the busy shar
 that this process may run on; other CPUs of the machine are somebody else's.
 
 The share of TDP at a load follows the widely used Teads points (12, 32, 75 and 102 % of TDP at 0, 10,
-50 and 100 % load). Measured families are concave as well, but differ: hence the wide intervals.
+50 and 100 % load). Measured families are concave as well, but differ: hence the wide ranges, which are
+plausible and no 95 % intervals. A concave curve makes the first busy CPU the dearest: the same job costs
+more alone than beside a neighbour.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.interface import Reading, SourceKind
 from cryoflux.energy.processes import MachineTimes
-from cryoflux.energy.sources.tdp import GUESSED_W_PER_CPU, Tdp, find_tdp, guessed_tdp, stated_tdp
+from cryoflux.energy.sources.tdp import GUESSED_W_PER_CPU, Tdp, guessed_tdp, possible_tdps, stated_tdp
 from cryoflux.quantities import MICRO, Energy, Tier
 
 _TICK_S = 0.02
@@ -81,10 +83,10 @@ class CpuModelSource:
         self._clock = clock
         self._power = curve
         self.cpus = len(times.cpus)
-        known = (tdp or guessed_tdp(self.cpus)) if tdp_w is None else stated_tdp(tdp_w)
+        known = (tdp or guessed_tdp(self.cpus)) if tdp_w is None else stated_tdp(tdp_w, tdp)
         self.tdp_w = known.watts
         self.tdp_source = known.source
-        """``setting``, a row of `energy.tdp`, a fit, or ``guess``"""
+        """``setting``, a row of the tables, a fit, or ``guess``"""
         self.guessed = known.source == "guess"
         self.curve = curve.id
         self.gain_error = known.error
@@ -132,18 +134,20 @@ class CpuModelSource:
 def tdp_here(cpuinfo: str, cpus: int, frozen_idle_uw: int | None = None) -> Tdp:
     """The TDP to model with where the settings state none.
 
-    A state whose baseline was frozen with the rough guess goes on with it: another TDP in the middle would
-    make its joules before and after incomparable, and its baseline a lost one.
+    A state whose baseline was frozen with a lesser figure (the guess, the family before the model was in the
+    table) goes on with it: another TDP in the middle would make its joules before and after incomparable, and
+    its baseline a lost one. The range is that of the best figure.
 
     Args:
         cpuinfo: what the kernel says of the CPUs.
         cpus: how many of them may be used.
         frozen_idle_uw: idle power of the model in the state's frozen baseline, µW; none in a new state.
     """
-    guess = guessed_tdp(cpus)
-    if frozen_idle_uw == _idle_uw(CONCAVE_V1, guess.watts):
-        return guess
-    return find_tdp(cpuinfo, cpus)
+    best, *others = possible_tdps(cpuinfo, cpus)
+    if frozen_idle_uw in {None, _idle_uw(CONCAVE_V1, best.watts)}:
+        return best
+    kept = (other for other in others if frozen_idle_uw == _idle_uw(CONCAVE_V1, other.watts))
+    return next((best.seen_from(other) for other in kept), best)
 
 
 def _idle_uw(curve: Curve, tdp_w: float) -> int:

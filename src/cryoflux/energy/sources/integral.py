@@ -25,9 +25,14 @@ _HALF_LIFE_NS = 5 * BILLION
 
 
 class PowerIntegral:
-    """Adds up power samples of one device."""
+    """Adds up power samples of one device.
 
-    def __init__(self) -> None:
+    Args:
+        close_ns: samples that lie no further apart leave nothing out; as long as a sensor averages over.
+    """
+
+    def __init__(self, *, close_ns: int = _CLOSE_NS) -> None:
+        self._close_ns = max(close_ns, _CLOSE_NS)
         self.total_uj = 0
         """cumulative energy up to the last sample, µJ"""
         self.gaps = 0
@@ -63,4 +68,4 @@ class PowerIntegral:
     def _remember(self, elapsed_ns: int) -> None:
         # The share of the recent time that was seen through far samples only.
         kept = 0.5 ** (elapsed_ns / _HALF_LIFE_NS)
-        self._wide = self._wide * kept + (0.0 if elapsed_ns <= _CLOSE_NS else 1.0 - kept)
+        self._wide = self._wide * kept + (0.0 if elapsed_ns <= self._close_ns else 1.0 - kept)

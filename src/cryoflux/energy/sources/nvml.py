@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NvmlSource", "find_gpus", "load_pynvml"]
+__all__ = ["GpuSearch", "NvmlSource", "find_gpus", "load_pynvml"]
 
 import importlib
 from collections.abc import Mapping
@@ -202,43 +202,96 @@ class NvmlSource:
         self._driver.release()
 
 
+class GpuSearch:
+    """Finds GPUs, at first all of them, and then those that came since.
+
+    A connection that the GPUs found have is used on; where there is none, each look tries to make one.
+
+    Args:
+        clock: the time.
+        nvml: a facade in place of `pynvml`.
+        proc_root: where the kernel's process files are.
+    """
+
+    def __init__(self, clock: Clock, nvml: Any | None = None, *, proc_root: str = "/proc") -> None:
+        self._clock = clock
+        self._nvml: Any = load_pynvml() if nvml is None else nvml
+        self._proc_root = proc_root
+        self._driver: NvmlDriver | None = None
+        self._used: set[str] = set()
+        self._told: set[str] = set()
+        """what a problem was said of"""
+        self._most = 0
+        """so many GPUs were there at once"""
+
+    def look(self) -> tuple[list[NvmlSource], list[Problem]]:
+        """GPUs that were not found before and answer, and why others are not used, or not in full."""
+        if self._nvml is None:
+            missing = Problem("nvml", "the package nvidia-ml-py is not installed", "no-nvml-library")
+            return [], self._new([missing])
+        if self._driver is not None and self._driver.busy:
+            return [], []
+        try:
+            driver = self._connected()
+            count = self._nvml.nvmlDeviceGetCount()
+        except self._nvml.NVMLError as error:
+            none = Problem("nvml", f"no NVIDIA driver answers ({error})", "no-nvidia-driver")
+            return [], self._new([none])
+        driver.holders += 1
+        sources: list[NvmlSource] = []
+        problems: list[Problem] = []
+        for index in range(count):
+            source, why = self._at(driver, index)
+            sources += [source] if source else []
+            problems += why
+        driver.release()
+        self._most = max(self._most, count)
+        self._used |= {source.name for source in sources}
+        return sources, self._new(problems)
+
+    def _connected(self) -> NvmlDriver:
+        if self._driver is None or self._driver.holders <= 0:
+            self._nvml.nvmlInit()
+            self._driver = NvmlDriver(self._nvml)
+        return self._driver
+
+    def _at(self, driver: NvmlDriver, index: int) -> tuple[NvmlSource | None, list[Problem]]:
+        """The GPU of a number, unless it was found before, and what is wrong with it."""
+        try:
+            handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
+            if f"nvml:{text_of(self._nvml.nvmlDeviceGetUUID(handle))}" in self._used:
+                return None, []
+            source = NvmlSource(driver, index, self._clock, self._proc_root)
+        except self._nvml.NVMLError as error:
+            reason = f"GPU {index} does not answer ({error})"
+            refused = Problem(f"nvml:{index}", reason, "gpu-refused", _GENEROUS_UW)
+            # One that was there before may be one that is in use and was lost, which its readings say.
+            return None, [refused] if index >= self._most else []
+        answers = source.read().energy_uj is not None
+        problems = _problems_of(source, answers=answers)
+        if answers:
+            return source, problems
+        source.close()
+        return None, problems
+
+    def _new(self, problems: list[Problem]) -> list[Problem]:
+        new = [problem for problem in problems if problem.name not in self._told]
+        self._told |= {problem.name for problem in new}
+        return new
+
+
 def find_gpus(
     clock: Clock, nvml: Any | None = None, *, proc_root: str = "/proc"
 ) -> tuple[list[NvmlSource], list[Problem]]:
     """All GPUs that answer, and why others are not used, or not in full."""
-    facade = load_pynvml() if nvml is None else nvml
-    if facade is None:
-        return [], [Problem("nvml", "the package nvidia-ml-py is not installed", "no-nvml-library")]
-    try:
-        facade.nvmlInit()
-        count = facade.nvmlDeviceGetCount()
-    except facade.NVMLError as error:
-        return [], [Problem("nvml", f"no NVIDIA driver answers ({error})", "no-nvidia-driver")]
-    driver = NvmlDriver(facade)
-    driver.holders += 1
-    sources: list[NvmlSource] = []
-    problems: list[Problem] = []
-    for index in range(count):
-        try:
-            source = NvmlSource(driver, index, clock, proc_root)
-        except facade.NVMLError as error:
-            problems.append(Problem(f"nvml:{index}", f"GPU {index} does not answer ({error})", "gpu-refused"))
-            continue
-        answers = source.read().energy_uj is not None
-        problems += _problems_of(source, answers=answers)
-        if answers:
-            sources.append(source)
-        else:
-            source.close()
-    driver.release()
-    return sources, problems
+    return GpuSearch(clock, nvml, proc_root=proc_root).look()
 
 
 def _problems_of(source: NvmlSource, *, answers: bool) -> list[Problem]:
-    if source.mig:
-        metered = "the board is metered as a whole" if answers else "and the board reports no energy either"
-        reason = f"the GPU is in MIG mode, where energy is not told for each instance; {metered}"
-        return [Problem(source.name, reason, "mig-unsupported")]
+    mig = "the GPU is in MIG mode, where energy is not told for each instance; " if source.mig else ""
     if not answers:
-        return [Problem(source.name, "the GPU reports neither energy nor power", "gpu-without-power")]
+        reason = f"{mig}the board reports neither energy nor power, so up to its limit may flow unseen"
+        return [Problem(source.name, reason, "gpu-without-power", source.max_power_uw)]
+    if mig:
+        return [Problem(source.name, f"{mig}the board is metered as a whole", "mig-unsupported")]
     return []

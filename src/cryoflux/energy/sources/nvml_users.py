@@ -1,7 +1,9 @@
 """Which processes compute on a GPU, and for how long.
 
-NVML lists them, and for most boards samples the share of the time that each kept the GPU busy. A
-container often shows no process at all, or numbers of another namespace: both are unknown, not nobody.
+NVML lists them, and for most boards samples the share of the time that each kept the GPU busy. In a container
+the list is often empty, or has numbers of another pid namespace: both are unknown, not nobody. A list is
+believed where its numbers are processes here that have the GPU open, or may have, as far as their files may
+be read; an empty one only where the GPU is not busy either.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from cryoflux.energy.device_files import in_initial_pid_namespace, open_files
 
 _NO_NEWER_SAMPLES = frozenset({0, 6})
 """NVML_SUCCESS without any sample, and NVML_ERROR_NOT_FOUND."""
@@ -58,6 +62,7 @@ class GpuUsers:
 
     def __init__(self, proc_root: str = "/proc") -> None:
         self._proc_root = Path(proc_root)
+        self._numbers_are_ours = in_initial_pid_namespace(proc_root)
         self._utilisation = _Utilisation()
         self._known: set[int] = set()
 
@@ -67,7 +72,9 @@ class GpuUsers:
         A process that is listed without any utilisation has been there for 0 µs.
         """
         listed = _listed(nvml, handle)
-        if not listed or not all(self._is_here(pid) for pid in listed):
+        if listed and not self._matched(listed):
+            listed = _listed(nvml, handle)  # one of them may just have ended
+        if listed is None or not self._believed(nvml, handle, listed):
             return None
         self._known = listed
         samples = _samples(nvml, handle, self._utilisation.cursor_us)
@@ -76,18 +83,34 @@ class GpuUsers:
         self._utilisation.keep(listed)
         return {pid: self._utilisation.busy_us.get(pid, 0) for pid in sorted(listed)}
 
-    def _is_here(self, pid: int) -> bool:
-        folder = self._proc_root / str(pid)
-        if not folder.exists():
+    def _believed(self, nvml: Any, handle: Any, listed: set[int]) -> bool:
+        if listed:
+            return self._matched(listed)
+        return _rests(nvml, handle)
+
+    def _matched(self, listed: set[int]) -> bool:
+        """Whether the numbers are those of processes of this pid namespace."""
+        said = [self._is_here(pid) for pid in listed]
+        # Others whose files may not be read are what they seem beside one that has the GPU open, or where
+        # numbers are those of the machine; a sandbox may only think that they are.
+        return False not in said and (True in said or self._numbers_are_ours)
+
+    def _is_here(self, pid: int) -> bool | None:
+        """Whether it is a process here that has a GPU open; none where its files may not be read."""
+        if not (self._proc_root / str(pid)).exists():
             return False
         if pid in self._known:
             return True
         # A process of another namespace may share its number with one of ours that has no GPU open.
-        try:
-            opened = [str(entry.readlink()) for entry in (folder / "fd").iterdir()]
-        except OSError:
-            return True
-        return any(target.startswith(_GPU_FILES) for target in opened)
+        opened = open_files(pid, self._proc_root)
+        return None if opened is None else any(target.startswith(_GPU_FILES) for target in opened)
+
+
+def _rests(nvml: Any, handle: Any) -> bool:
+    try:
+        return int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) == 0
+    except (nvml.NVMLError, AttributeError, ValueError):
+        return False
 
 
 def _listed(nvml: Any, handle: Any) -> set[int] | None:

@@ -133,6 +133,7 @@ class TraceSource:
         self.tier = recorded.tier
         self.range_uj = recorded.range_uj
         self.max_power_uw = recorded.max_power_uw
+        self.ceiling_uw = recorded.ceiling_uw
         self.gain_error = recorded.gain_error
         self.resolution_uj = recorded.resolution_uj
         self.update_s = recorded.update_s

@@ -7,8 +7,9 @@ forgotten the ranges: its counter falls to where RAPL stands, which is not what 
 is another epoch and not a reset. zeusd sees a wrap when somebody reads, by itself only every 30 s in newer
 versions, so sources are to be read at least once a minute.
 
-zeusd numbers all top zones as CPUs, the platform zone (psys) too, and does not tell their names. Names may be
-read by everybody, so a zone that is named here and is no package is left out.
+zeusd numbers all top zones as CPUs, the platform zone (psys) and memory too, and does not tell their names.
+Names may be read by everybody, so a zone that is named here and is memory is counted as such, and one that is
+neither a package nor memory is left out.
 
 A counter of another machine is worse than none, so TCP is used on loopback only. No answer takes longer than
 half a second, and after one that did not come, zeusd is left alone for a while.
@@ -25,12 +26,14 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.counter_file import CounterFile
 from cryoflux.energy.interface import Problem, Reading, SourceKind
+from cryoflux.energy.sources.power_bounds import CEILING_W, PlausiblePower, ZoneKind, bound_uw
 from cryoflux.energy.sources.rapl import RAPL_RESOLUTION_UJ
+from cryoflux.energy.sources.still_counter import WATCHED_S, standing_still
 from cryoflux.quantities import MICRO, Tier
 
 _TIMEOUT_S = 0.5
@@ -38,9 +41,8 @@ _LEAVE_ALONE_NS = 5 * BILLION
 """After an answer that did not come in time."""
 _FRESH_NS = BILLION // 20
 """One answer holds all counters; sources read one after the other share it."""
+_LIMITS_EVERY_NS = 60 * BILLION
 _LONGEST_ANSWER = 1 << 18
-_GENEROUS_W = {"cpu": 1500, "dram": 500}
-_HEADROOM = 2
 
 
 def zeusd_address(environ: Mapping[str, str]) -> str:
@@ -50,6 +52,21 @@ def zeusd_address(environ: Mapping[str, str]) -> str:
 
 class _Refused(Exception):  # noqa: N818
     """No answer, or not one that can be used; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """One number in zeusd's answer."""
+
+    cpu: str
+    part: Literal["cpu", "dram"]
+    """which of the two numbers of that CPU"""
+    kind: SourceKind
+    """what it counts: the CPU's number is memory's where the zone is"""
+
+    @property
+    def name(self) -> str:
+        return f"zeusd:cpu-{self.cpu}" if self.kind == self.part == "cpu" else f"zeusd:cpu-{self.cpu}:dram"
 
 
 @dataclass(slots=True)
@@ -69,6 +86,17 @@ class _Zeusd:
         self._token = token
         self._last: _Answer | None = None
         self._silent_until_ns = 0
+        self._limits: dict[tuple[str, str], int] = {}
+        self._limits_ns: int | None = None
+
+    def limit_uw(self, cpu: str, kind: str) -> int:
+        """The largest limit that is stated, asked for once a minute: it may be raised. 0 where none is."""
+        now_ns = self._clock.monotonic_ns()
+        due = self._limits_ns is None or now_ns - self._limits_ns >= _LIMITS_EVERY_NS
+        if due and now_ns >= self._silent_until_ns:
+            self._limits_ns = now_ns
+            self._limits |= _limits(self)
+        return self._limits.get((cpu, kind), 0)
 
     def energies(self, name: str) -> _Answer:
         """All counters: those of the last answer where ``name`` has not had it and it is fresh."""
@@ -183,13 +211,21 @@ class ZeusdSource:
     range_uj: int | None = None
     idle_uw: int | None = None
 
-    def __init__(self, zeusd: _Zeusd, cpu: str, kind: SourceKind, clock: Clock, stated_uw: int) -> None:
-        self.name = f"zeusd:cpu-{cpu}" if kind == "cpu" else f"zeusd:cpu-{cpu}:dram"
-        self.kind: SourceKind = kind
-        self.max_power_uw = stated_uw * _HEADROOM or _GENEROUS_W[kind] * MICRO
+    def __init__(
+        self,
+        zeusd: _Zeusd,
+        counter: _Served,
+        clock: Clock,
+        plausible: PlausiblePower,
+    ) -> None:
+        self.name = counter.name
+        self.kind: SourceKind = counter.kind
+        self._counter = counter
+        self._what: ZoneKind = "package" if counter.kind == "cpu" else "dram"
         self._zeusd = zeusd
-        self._cpu = cpu
-        self._field = f"{kind}_energy_uj"
+        self._plausible = plausible
+        self.max_power_uw = self._bound_uw()
+        self.ceiling_uw = CEILING_W[self._what] * MICRO
         self._clock = clock
         self._last_uj = 0
         self._falls = 0
@@ -197,13 +233,18 @@ class ZeusdSource:
     def read(self) -> Reading:
         """The counter now; none when zeusd does not answer, which takes half a second at most."""
         answer = self._zeusd.energies(self.name)
-        row = answer.energies.get(self._cpu)
-        value = row.get(self._field) if isinstance(row, dict) else None
+        row = answer.energies.get(self._counter.cpu)
+        self.max_power_uw = self._bound_uw()
+        value = row.get(f"{self._counter.part}_energy_uj") if isinstance(row, dict) else None
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             return Reading(None, answer.monotonic_ns, self._epoch())
         self._falls += value < self._last_uj
         self._last_uj = value
         return Reading(value, answer.monotonic_ns, self._epoch())
+
+    def _bound_uw(self) -> int:
+        limit_uw = self._zeusd.limit_uw(self._counter.cpu, self._counter.part)
+        return bound_uw(self._what, limit_uw, self._plausible)
 
     def _epoch(self) -> str:
         return f"{self._clock.epoch()}/{self._falls}"
@@ -216,7 +257,12 @@ class ZeusdSource:
 
 
 def find_zeusd(
-    address: str, clock: Clock, *, token: str = "", powercap_root: str = "/sys/class/powercap"
+    address: str,
+    clock: Clock,
+    *,
+    token: str = "",
+    powercap_root: str = "/sys/class/powercap",
+    plausible: PlausiblePower | None = None,
 ) -> tuple[list[ZeusdSource], list[Problem]]:
     """The CPU packages that zeusd counts, and why it is not used.
 
@@ -225,15 +271,15 @@ def find_zeusd(
         clock: the time.
         token: what it asks for where its operator has switched authentication on (``ZEUSD_TOKEN``).
         powercap_root: where the names of the zones are, if anywhere.
+        plausible: a limit that is stated above it is none; by default, what no zone exceeds.
     """
     zeusd = _Zeusd(address, clock, token)
     if zeusd.remote():
         reason = f"{address} may be another machine, whose joules are not ours"
         return [], [Problem("zeusd", reason, "zeusd-remote")]
     try:
-        served = _cpus(zeusd.get("/discover"))
-        cpus = {cpu: memory for cpu, memory in served.items() if _is_package(powercap_root, cpu)}
-        if not cpus:
+        counters = _counters(_cpus(zeusd.get("/discover")), powercap_root)
+        if not any(counter.kind == "cpu" for counter in counters):
             return [], [Problem("zeusd", f"zeusd at {address} serves no CPU", "zeusd-without-cpu")]
         zeusd.get("/cpu/get_cumulative_energy?cpu=true&dram=true")
     except TimeoutError:
@@ -242,23 +288,34 @@ def find_zeusd(
         return [], [Problem("zeusd", f"no zeusd at {address} ({error.strerror or error})", "no-zeusd")]
     except _Refused as error:
         return [], [Problem("zeusd", f"zeusd at {address} gives no CPU energy: {error}", "zeusd-refused")]
-    return _readable(zeusd, cpus, clock)
+    return _readable(zeusd, counters, clock, plausible or PlausiblePower())
 
 
-def _readable(zeusd: _Zeusd, cpus: dict[str, bool], clock: Clock) -> tuple[list[ZeusdSource], list[Problem]]:
-    limits = _limits(zeusd)
+def _readable(
+    zeusd: _Zeusd, counters: list[_Served], clock: Clock, plausible: PlausiblePower
+) -> tuple[list[ZeusdSource], list[Problem]]:
+    first: dict[str, Reading] = {}
     sources: list[ZeusdSource] = []
     problems: list[Problem] = []
-    for cpu, has_memory in cpus.items():
-        kinds: tuple[SourceKind, ...] = ("cpu", "dram") if has_memory else ("cpu",)
-        for kind in kinds:
-            source = ZeusdSource(zeusd, cpu, kind, clock, limits.get((cpu, kind), 0))
-            if source.read().energy_uj is None:
-                reason = "zeusd serves no energy of it"
-                problems.append(Problem(source.name, reason, "unreadable-zone", source.max_power_uw))
-            else:
-                sources.append(source)
-    return sources, problems
+    for counter in counters:
+        source = ZeusdSource(zeusd, counter, clock, plausible)
+        first[source.name] = source.read()
+        if first[source.name].energy_uj is None:
+            reason = "zeusd serves no energy of it"
+            problems.append(Problem(source.name, reason, "unreadable-zone", source.max_power_uw))
+        else:
+            sources.append(source)
+    still = standing_still(sources, first, clock)
+    counting = [source for source in sources if source.name not in still]
+    # Where no package counts, all of it is modelled, and nothing flows unseen.
+    modelled = not any(source.kind == "cpu" for source in counting)
+    reason = f"what zeusd serves of it stood still for {WATCHED_S:.0f} s"
+    problems += [
+        Problem(source.name, reason, "still-counter", 0 if modelled else source.max_power_uw)
+        for source in sources
+        if source.name in still
+    ]
+    return counting, problems
 
 
 def _cpus(found: Any) -> dict[str, bool]:
@@ -272,13 +329,26 @@ def _cpus(found: Any) -> dict[str, bool]:
         raise _Refused(f"it describes its CPUs in another way ({error})") from error
 
 
-def _is_package(powercap_root: str, cpu: str) -> bool:
-    """Whether the zone of that number is a package, as far as is known."""
+def _counters(cpus: dict[str, bool], powercap_root: str) -> list[_Served]:
+    """What of the served numbers counts, each joule once."""
+    counters: list[_Served] = []
+    for cpu, has_memory in cpus.items():
+        label = _label(powercap_root, cpu)
+        if label.startswith(b"dram"):
+            counters.append(_Served(cpu, "cpu", "dram"))
+        elif not label or label.startswith(b"package"):
+            counters.append(_Served(cpu, "cpu", "cpu"))
+            counters += [_Served(cpu, "dram", "dram")] if has_memory else []
+    return counters
+
+
+def _label(powercap_root: str, cpu: str) -> bytes:
+    """The name of the zone of that number; empty where it is not known."""
     for folder in (powercap_root, f"{powercap_root}/intel-rapl"):
         name = CounterFile(f"{folder}/intel-rapl:{cpu}/name").read()
         if name:
-            return name.startswith(b"package")
-    return True
+            return name
+    return b""
 
 
 def _limits(zeusd: _Zeusd) -> dict[tuple[str, str], int]:

@@ -17,7 +17,7 @@ from cryoflux.evaluation.scoring import TransformersScorer
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.registry.shards import read_tensors
 from cryoflux.registry.versions import Version, Versions
-from cryoflux.tasks.lora.libraries import LIBRARIES, quieten
+from cryoflux.tasks.lora.libraries import LIBRARIES, quieten_transformers
 from cryoflux.tasks.lora.merge import merge_capsule, merged_tensors
 from cryoflux.tasks.lora.recipe import Method, Recipe, find_recipe
 from cryoflux.tasks.pacing import Limits, Progress
@@ -44,7 +44,7 @@ class TorchRecomputer:
     def __init__(self, *, max_tokens: int, threads: int = 1) -> None:
         import torch
 
-        quieten()
+        quieten_transformers()
         torch.set_num_threads(threads)
         self._max_tokens = max_tokens
         self._threads = threads

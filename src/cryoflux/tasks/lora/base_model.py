@@ -15,6 +15,7 @@ __all__ = [
     "EMBEDDED_SHA256",
     "BaseModel",
     "check_tokens",
+    "is_embedded",
     "load_base",
     "resolve",
     "source_digest",
@@ -87,13 +88,18 @@ def check_tokens(config: Mapping[str, Any], max_tokens: int) -> None:
         )
 
 
-def source_digest(name: str) -> str:
-    """``tensors/v1`` digest of the weights behind a model's name.
+def source_digest(name: str, folder: Path | None = None) -> str:
+    """``tensors/v1`` digest of the weights behind a name; their folder is looked for unless it is given.
 
     Raises:
         ModelError: it is unknown, unreachable, or its weights are pickled or altered.
     """
-    return _weights_digest(name, resolve(name))
+    return _weights_digest(name, folder or resolve(name))
+
+
+def is_embedded(name: str) -> bool:
+    """Whether a name is that of the model which comes with the training extra."""
+    return name in {EMBEDDED, f"sentence-transformers/{EMBEDDED}"}
 
 
 def resolve(name: str) -> Path:
@@ -102,7 +108,7 @@ def resolve(name: str) -> Path:
     Raises:
         ModelError: it is unknown or unreachable.
     """
-    if name in {EMBEDDED, f"sentence-transformers/{EMBEDDED}"}:
+    if is_embedded(name):
         return _embedded()
     if Path(name).is_dir():
         return Path(name)

@@ -25,6 +25,7 @@ from cryoflux.evaluation.scoring import EncoderScorer, Scorer, TransformersScore
 from cryoflux.registry.shards import read_tensors, shard_names
 from cryoflux.registry.versions import Version
 from cryoflux.tasks.lora.lean import TrainingMaterial
+from cryoflux.tasks.lora.libraries import quieten_transformers
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.pool import Pool
 
@@ -57,7 +58,7 @@ class HeadModel:
         self.pool = pool
         self._data = data
         self._max_tokens = next(iter(recipes.values())).max_tokens
-        self._token_cache = TokenCache(cache / "tokens")
+        self._token_cache = TokenCache(cache / "tokens", quieten_transformers)
         self._prefixes = PrefixCache(cache / "prefix", cache_bytes)
         self._tokens: dict[str, Tokens] = {}
         self._labels: dict[str, torch.Tensor] = {}
@@ -140,6 +141,7 @@ class HeadModel:
         version = version or self.version
         _, _, labels = self.examples(part)
         if self.layout is None:
+            quieten_transformers()
             folder, examples = version.folder, self._data.examples(part)
             return TransformersScorer(folder, examples, max_tokens=self._max_tokens, device=self.device)
         encoder = self._encoder(self.layout, Backend.F64)
@@ -158,7 +160,15 @@ class HeadModel:
         return self.reread(version, names) if names else {}
 
     def _activations(self, encoder: Encoder, version: Version, part: str) -> Activations:
-        return Activations(encoder, version.entries, self._sets(part), encoder.layout.layers - 1)
+        depth = encoder.layout.layers - 1
+        found = Activations(encoder, version.entries, self._sets(part), depth)
+        if version.digest == self.version.digest:
+            return found
+        ours = Activations(encoder, self.version.entries, self._sets(part), depth)
+        if found.keys == ours.keys:
+            return found
+        # most candidates are thrown away, and what is kept of the head is not to make room for them
+        return Activations(encoder, version.entries, self._sets(part), depth, lasting=False)
 
     def forget(self, candidate: Version, part: str) -> None:
         """Throw away what was computed for a candidate alone."""
@@ -200,7 +210,7 @@ class HeadModel:
         material = self.material(recipe, drawn)
         source = Activations(material.encoder, material.entries, material.sets, part.layers - upper)
         wanted = [*material.screen, *material.seen, *material.fresh]
-        missing = len(source.missing(wanted)) * (part.layers - upper) * layer
+        missing = source.absent(wanted) * (part.layers - upper) * layer
         steps = recipe.steps_for(len(wanted))
         looks = 1 + len(recipe.scales.split())
         trained = steps * (3 * recipe.batch_size * each + _STEP_GFLOP)

@@ -6,6 +6,7 @@ __all__ = ["check_same", "make_beginning", "read_splits"]
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data import stdlib_docs
@@ -14,7 +15,9 @@ from cryoflux.data.prepared import render
 from cryoflux.data.split import Splits, split
 from cryoflux.errors import DataError, StateError
 from cryoflux.tasks.interface import Beginning, Origin
-from cryoflux.tasks.lora.base_model import check_tokens, load_base, source_digest
+from cryoflux.tasks.lora.base_model import BaseModel, check_tokens, is_embedded, load_base, source_digest
+from cryoflux.tasks.lora.embedded import EmbeddedBase, load_embedded
+from cryoflux.tasks.lora.libraries import quieten_transformers
 
 _Progress = Callable[[str, int, int], None]
 
@@ -29,8 +32,8 @@ def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
     """
     name, splits = read_splits(settings, progress)
     files, digest = render(splits)
-    base = load_base(settings.model.model, splits.labels, seed=settings.run.seed)
-    check_tokens(base.model.config.to_dict(), settings.model.max_tokens)
+    base, config = _load(settings, splits.labels)
+    check_tokens(config, settings.model.max_tokens)
     return Beginning(
         data_name=name,
         data_digest=digest,
@@ -40,6 +43,16 @@ def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
         model_source=base.source_digest,
         dropped=splits.dropped,
     )
+
+
+def _load(settings: Settings, labels: tuple[str, ...]) -> tuple[BaseModel | EmbeddedBase, dict[str, Any]]:
+    """What version 0 is made from, and its configuration."""
+    if is_embedded(settings.model.model):
+        embedded = load_embedded(settings.model.model, labels)
+        return embedded, embedded.config
+    quieten_transformers()
+    base = load_base(settings.model.model, labels, seed=settings.run.seed)
+    return base, base.model.config.to_dict()
 
 
 def check_same(sourced: Sourced, origin: Origin) -> None:

@@ -12,7 +12,7 @@ the last steps, Izmailov et al. 2018 (arXiv 1803.05407).
 
 from __future__ import annotations
 
-__all__ = ["TrainingMaterial", "train_lean", "warm_up"]
+__all__ = ["TrainingMaterial", "train_lean"]
 
 import math
 import random
@@ -30,6 +30,7 @@ from cryoflux.digests import TensorEntry
 from cryoflux.encoder.activations import Activations, Sets
 from cryoflux.encoder.model import Encoder, Lora, attention_bias
 from cryoflux.quantities import NANO
+from cryoflux.tasks.lora.adamw import FusedAdamW
 from cryoflux.tasks.lora.adapter import Screening, Trained, save_adapter
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.screening import screen_losses
@@ -145,11 +146,6 @@ def _logits(
     else:
         first = x[:, 0].float()
     return encoder.logits(first, update.head)
-
-
-def warm_up() -> None:
-    """Load what the first optimiser of a process loads, so that no attempt is charged for it."""
-    torch.optim.AdamW([torch.zeros(1, requires_grad=True)], fused=True)
 
 
 def train_lean(
@@ -268,23 +264,18 @@ def _loop(
     seed: int,
     progress: Callable[[Progress], None],
 ) -> float:
-    optimiser = torch.optim.AdamW(
-        update.parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-    )
+    optimiser = FusedAdamW(update.parameters, weight_decay=recipe.weight_decay)
     lengths = material.sets.tokens.lengths(drawn).tolist()
     batches = mixed_buckets(lengths, recipe.batch_size, random.Random(f"{seed}/batches"))  # noqa: S311
     average = _Average(update)
     loss = 0.0
     while pacer.goes_on():
         rate = rate_at(pacer.step, pacer.planned, schedule=recipe.schedule, warm_up=recipe.warm_up)
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * rate
         batch = [drawn[i] for i in next(batches)]
         logits = _logits(material.encoder, update, source.batch(batch), recipe.hidden_dropout)
         error = cross_entropy(logits, material.labels[batch].to(logits.device))
         error.backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.step(recipe.learning_rate * rate)
         loss = float(error.detach())
         progress(pacer.done(loss))
         if pacer.step > pacer.planned * (1 - recipe.average):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LIBRARIES", "libraries_as_before", "quieten", "require_training"]
+__all__ = ["LIBRARIES", "libraries_as_before", "quieten", "quieten_transformers", "require_training"]
 
 import os
 import sys
@@ -21,17 +21,24 @@ _fresh: list[tuple[int, bool]] = []
 
 
 def quieten() -> None:
-    """Switch off telemetry, progress bars, load reports and the libraries' notes to each other."""
+    """Switch off telemetry and the libraries' notes to each other; loads none of them."""
     for name, value in _VARIABLES.items():
         os.environ.setdefault(name, value)
+    for library in LIBRARIES:
+        warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
+
+
+def quieten_transformers() -> None:
+    """The same, and transformers' progress bars and load reports; loads it, so only where it is needed."""
+    quieten()
     from transformers.utils import logging
+
+    quieten()  # once more: what is imported puts filters of its own in front
 
     if not _fresh:
         _fresh.append(_loudness())
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    for library in LIBRARIES:
-        warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 
 def _loudness() -> tuple[int, bool]:

@@ -27,16 +27,18 @@ from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Wat
 from cryoflux.tasks.lora.adapter import Trained
 from cryoflux.tasks.lora.base_model import check_tokens
 from cryoflux.tasks.lora.inputs import check_same, make_beginning
-from cryoflux.tasks.lora.libraries import LIBRARIES, quieten, require_training
+from cryoflux.tasks.lora.libraries import LIBRARIES, quieten, quieten_transformers, require_training
 from cryoflux.tasks.lora.recipe import ALL_LAYERS, Method, Recipe, chosen_recipes
 from cryoflux.tasks.lora.section import SECTIONS
 from cryoflux.tasks.pacing import Limits, Progress
 from cryoflux.tasks.pool import make_pool
+from cryoflux.tasks.startup import StartupClock
 from cryoflux.verification.sections import Sections
 
 if TYPE_CHECKING:
     from cryoflux.tasks.lora.head import HeadModel
 
+_MEGA = 1_000_000
 _FORGET = 0.8
 """a dear evaluation is remembered for some attempts: a busy machine is often still busy"""
 _TELLING = 0.3
@@ -58,6 +60,7 @@ class LoraTask(Task):
     def __init__(self, sourced: Sourced) -> None:
         # A slip of the pen is refused before anything is written.
         chosen_recipes(sourced.settings, known=True)
+        self._startup = StartupClock()
         self._sourced = sourced
         self._uj_per_gflop: float | None = None
         self._changed: dict[str, Mapping[str, Any]] = {}
@@ -95,7 +98,8 @@ class LoraTask(Task):
     def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:
         """What a new state of this task starts from."""
         quieten()
-        return make_beginning(self._settings, progress)
+        with self._startup.phase("examples and model"):
+            return make_beginning(self._settings, progress)
 
     def confirm(self, origin: Origin) -> None:
         """Make sure that the settings do not name something else than the state was begun with."""
@@ -104,6 +108,10 @@ class LoraTask(Task):
     def open(self, place: Workplace, head: Version) -> None:
         """Read the head into memory; what is computed from it is kept in the state's cache."""
         quieten()
+        with self._startup.phase("weights"):
+            self._open(place, head)
+
+    def _open(self, place: Workplace, head: Version) -> None:
         from cryoflux.tasks.lora.head import HeadModel
 
         super().open(place, head)
@@ -119,20 +127,19 @@ class LoraTask(Task):
             place.data,
             recipes,
             cache=place.state.cache,
-            cache_bytes=self._settings.attempt.cache_mb * 1_000_000,
+            cache_bytes=self._settings.attempt.cache_mb * _MEGA,
             device=_device(self._settings),
             pool=pool,
         )
 
     def warm_up(self, part: str) -> None:
         """Tokenise the examples, and load what the first attempt would load."""
-        for name in ("train", part):
-            self.model.examples(name)
-        from cryoflux.tasks.lora import lean
-
-        lean.warm_up()
+        with self._startup.phase("token ids"):
+            for name in ("train", part):
+                self.model.examples(name)
         slow = [recipe for recipe in self.recipes.values() if recipe.method is Method.PEFT]
         if slow:
+            quieten_transformers()
             from cryoflux.tasks.lora.with_peft import warm_up
 
             warm_up(self.head.folder, slow[0], self.model.device)
@@ -252,6 +259,7 @@ class LoraTask(Task):
     def scorer(self, version: Version, part: str) -> Scorer:
         """What scores a set with the head, a draft made from it, or any kept version."""
         if self.profile(part) == F32:
+            quieten_transformers()
             return TransformersScorer(
                 version.folder,
                 self.place.data.examples(part),
@@ -295,13 +303,15 @@ class LoraTask(Task):
         return f"{self.model.device}, {threads} thread{'s' if threads > 1 else ''}, {how}"
 
     def facts(self) -> dict[str, Any]:
-        """Classes, token limit and threads."""
+        """Classes, token limit and threads; what starting has cost; the bound of what is kept."""
         import torch
 
         return {
             "classes": len(self.place.data.labels),
             "max_tokens": self.cut,
             "threads": int(torch.get_num_threads()),
+            "startup": self._startup.done().document(),
+            "cache": {"most_bytes": self._settings.attempt.cache_mb * _MEGA},
         }
 
 

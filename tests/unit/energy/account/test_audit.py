@@ -14,6 +14,7 @@ from cryoflux.energy.account import checks
 from cryoflux.energy.account.audit import open_audited
 from cryoflux.energy.account.bucket import Bucket
 from cryoflux.energy.account.charge import Charge
+from cryoflux.energy.account.tables import VERSION
 from cryoflux.errors import StateError, StateTamperedError, StorageError
 from cryoflux.quantities import Energy, Tier
 from energy_fakes import FakeClock
@@ -50,9 +51,13 @@ def path(tmp_path):
 
 
 def change(path, script):
-    """Edit the file behind the account's back, with its triggers put back in place afterwards."""
+    """Edit the file behind the account's back, with its triggers put back in place afterwards.
+
+    The one that keeps the sums stays: whoever adds an entry has the sums go with it.
+    """
     with closing(sqlite3.connect(path)) as db:
-        kept = db.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        guards = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name <> 'entries_are_summed'"
+        kept = db.execute(guards).fetchall()
         db.executescript(UNGUARDED)
         db.executescript(script)
         for (sql,) in kept:
@@ -136,6 +141,9 @@ FORGERIES = {
     "pending-removed": ("DELETE FROM pending", "pending credit is not as it was made"),
     "source-forgotten": ("DELETE FROM sources", "sources are not those"),
     "source-invented": ("INSERT INTO sources VALUES ('wind')", "sources are not those"),
+    "sums-edited": ("UPDATE sums SET entries = 9 WHERE kind = 'take'", "the sums are not those"),
+    "sums-removed": ("DELETE FROM sums", "the sums are not those"),
+    "sums-not-kept": ("DROP TRIGGER entries_are_summed", "trigger entries_are_summed is missing"),
     "further-trigger": (
         "CREATE TRIGGER odd AFTER INSERT ON entries BEGIN DELETE FROM reservations; END",
         "trigger odd is not as it was made",
@@ -169,13 +177,13 @@ def test_another_database_is_refused_and_stays_as_it_is(tmp_path, version):
     assert [found.name for found in tmp_path.iterdir()] == ["account.db"]
 
 
-@pytest.mark.parametrize("version", [4, 7])
+@pytest.mark.parametrize("version", [VERSION + 1, VERSION + 7])
 def test_a_newer_format_is_no_tampering_and_stays_as_it_is(path, version):
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version = {version}")
     before = path.read_bytes()
     for look in (lambda: Bucket(path, FakeClock()), lambda: settled(path)):
-        says = f"account.db has format {version}; this CryoFlux reads formats 1 to 3."
+        says = f"account.db has format {version}; this CryoFlux reads formats 1 to {VERSION}."
         with pytest.raises(StateError, match=re.escape(says)) as caught:
             look()
         assert not isinstance(caught.value, StateTamperedError)

@@ -44,3 +44,12 @@ def test_a_fitted_curve_is_named_and_takes_its_own_interval(tmp_path):
     assert source.gain_error == (0.9, 1.1)
     assert source.idle_uw == 16_000_000
     assert source.max_power_uw == 80_000_001
+
+
+@pytest.mark.parametrize(("cpus", "times_dearer"), [(2, 1.4), (32, 2.2)])
+def test_the_first_busy_cpu_is_the_dearest_so_a_job_alone_costs_more_than_beside_neighbours(
+    cpus, times_dearer
+):
+    net = [CONCAVE_V1.share(load) - CONCAVE_V1.share(0) for load in (1 / cpus, 1)]
+    alone, beside = net[0], net[1] / cpus
+    assert alone / beside == pytest.approx(times_dearer, abs=0.05)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cryoflux.energy.device_files import INITIAL_PID_NAMESPACE
 from cryoflux.energy.sources.integral import CLOSE_ERROR
 from cryoflux.energy.sources.nvml import find_gpus
 from cryoflux.quantities import Tier
@@ -223,7 +224,10 @@ def test_a_gpu_in_mig_mode_that_reports_nothing_is_named_once():
     board.sensor = False
     gpus, problems = find_gpus(clock, RichNvml([board]))
     assert gpus == []
-    assert [problem.code for problem in problems] == ["mig-unsupported"]
+    assert [(problem.code, problem.max_power_uw) for problem in problems] == [
+        ("gpu-without-power", 600_000_000)
+    ]
+    assert "MIG" in problems[0].reason
 
 
 def test_the_power_of_a_grace_hopper_board_is_that_of_the_module_that_its_counter_covers():
@@ -272,8 +276,36 @@ def test_a_board_that_takes_no_samples_still_tells_who_is_there(tmp_path):
 def test_an_empty_list_or_a_number_of_nobody_here_is_unknown_and_not_nobody(tmp_path, listed):
     host = Host(tmp_path, "a")
     host.process(7)
-    host.boards[0].listed = listed
+    host.boards[0].listed, host.boards[0].busy_share = listed, 40
     assert host.gpus[0].users() is None
+
+
+def test_an_empty_list_is_nobody_where_the_gpu_rests_and_unknown_where_that_is_not_told(tmp_path):
+    host = Host(tmp_path, "a")
+    assert host.gpus[0].users() == {}
+    host.boards[0].busy_share = None
+    assert host.gpus[0].users() is None
+
+
+def test_in_the_pid_namespace_of_the_machine_a_process_whose_files_may_not_be_read_is_believed(tmp_path):
+    (tmp_path / "self" / "ns").mkdir(parents=True)
+    (tmp_path / "self" / "ns" / "pid").symlink_to(INITIAL_PID_NAMESPACE)
+    host = Host(tmp_path, "a")
+    (tmp_path / "8").mkdir()
+    host.boards[0].listed = [8]
+    assert host.gpus[0].users() == {8: 0}
+    host.boards[0].listed = [8, 12345]
+    assert host.gpus[0].users() is None
+
+
+def test_a_process_whose_files_may_not_be_read_is_believed_beside_one_that_has_the_gpu_open(tmp_path):
+    host = Host(tmp_path, "a")
+    (tmp_path / "8").mkdir()
+    host.boards[0].listed = [8]
+    assert host.gpus[0].users() is None
+    host.process(7)
+    host.boards[0].listed = [7, 8]
+    assert host.gpus[0].users() == {7: 0, 8: 0}
 
 
 def test_a_process_of_another_namespace_is_not_taken_for_one_with_its_number(tmp_path):

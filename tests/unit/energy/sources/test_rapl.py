@@ -185,3 +185,32 @@ def test_what_is_closed_or_not_counted_holds_no_descriptor(tmp_path):
     for source in sources:
         source.close()
     assert descriptors() == before
+
+
+def test_memory_beside_the_packages_is_named_and_counted(tmp_path):
+    powercap_zone(tmp_path, "intel-rapl:0", "package-0", 5_000_000)
+    powercap_zone(tmp_path, "intel-rapl:1", "dram", 40_000_000)
+    powercap_zone(tmp_path, "intel-rapl:2", "dram", 90_000_000)
+    sources, problems = find_rapl(str(tmp_path), FakeClock())
+    assert [(source.name, source.kind) for source in sources] == [
+        ("rapl:package-0", "cpu"),
+        ("rapl:dram", "dram"),
+        ("rapl:dram@intel-rapl:2", "dram"),
+    ]
+    assert sources[1].read().energy_uj == 40_000_000
+    assert problems == []
+    (tmp_path / "intel-rapl:1" / "energy_uj").unlink()
+    _, (missed,) = find_rapl(str(tmp_path), FakeClock())
+    assert (missed.name, missed.code, missed.max_power_uw) == ("rapl:dram", "unreadable-zone", 200_000_000)
+
+
+def test_memory_that_is_shown_in_its_package_and_beside_it_counts_once(tmp_path):
+    powercap_zone(tmp_path, "intel-rapl:0", "package-0", 5_000_000)
+    powercap_zone(tmp_path, "intel-rapl:0:0", "dram", 40_000_000)
+    powercap_zone(tmp_path, "intel-rapl:1", "dram", 40_000_000)
+    assert len(names(tmp_path)[0]) == 2
+
+
+def test_memory_alone_at_the_top_is_not_taken_for_the_cpu(tmp_path):
+    powercap_zone(tmp_path, "intel-rapl:0", "dram", 40_000_000)
+    assert names(tmp_path)[0] == []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cryoflux.energy.sources.still_counter import standing_still
 from cryoflux.energy.sources.zeusd import find_zeusd, zeusd_address
 from cryoflux.energy.window import Accumulator, SourceLimits
 from energy_fakes import FakeClock, powercap_zone
@@ -137,6 +138,20 @@ def test_a_platform_zone_that_zeusd_serves_as_a_cpu_is_not_added_to_what_it_cont
     sources, problems = find_zeusd(zeusd.address, FakeClock(), powercap_root=str(tmp_path))
     assert problems == []
     assert [source.name for source in sources] == ["zeusd:cpu-0", "zeusd:cpu-0:dram"]
+
+
+def test_memory_beside_the_packages_that_zeusd_serves_as_a_cpu_is_counted_as_memory(zeusd, tmp_path):
+    powercap_zone(tmp_path, "intel-rapl:0", "package-0")
+    powercap_zone(tmp_path, "intel-rapl:1", "dram")
+    zeusd.cpus = [{"id": 0, "dram_available": False}, {"id": 1, "dram_available": False}]
+    zeusd.energies["1"] = {"cpu_energy_uj": 9_000_000, "dram_energy_uj": None}
+    sources, problems = find_zeusd(zeusd.address, FakeClock(), powercap_root=str(tmp_path))
+    assert problems == []
+    assert [(source.name, source.kind) for source in sources] == [
+        ("zeusd:cpu-0", "cpu"),
+        ("zeusd:cpu-1:dram", "dram"),
+    ]
+    assert [source.read().energy_uj for source in sources] == [5_000_000, 9_000_000]
 
 
 def test_one_question_serves_all_sources_of_one_round_and_the_next_round_asks_again(zeusd):
@@ -266,3 +281,27 @@ def test_the_variables_of_zeus_name_the_address():
     assert zeusd_address({"ZEUSD_HOST_PORT": "127.0.0.1:4938"}) == "127.0.0.1:4938"
     both = {"ZEUSD_HOST_PORT": "127.0.0.1:4938", "ZEUSD_SOCK_PATH": "/run/zeusd/zeusd.sock"}
     assert zeusd_address(both) == "/run/zeusd/zeusd.sock"
+
+
+def test_a_limit_that_is_raised_later_is_asked_for_again(zeusd):
+    clock = FakeClock()
+    (cpu, _), _ = find_zeusd(zeusd.address, clock)
+    answers = zeusd.document
+    constraint = {"power_limit_mw": 200_000, "max_power_mw": None}
+    raised = {"0": {"cpu": {"constraints": [constraint]}, "dram": None}}
+    zeusd.document = lambda request: (
+        ("200 OK", raised) if "/cpu/get_power_limit" in request else answers(request)
+    )
+    clock.forward(61)
+    cpu.read()
+    assert cpu.max_power_uw == 400_000_000
+
+
+def test_a_package_that_does_not_count_is_not_served_and_the_model_covers_it(zeusd, monkeypatch):
+    monkeypatch.setattr("cryoflux.energy.sources.zeusd.standing_still", standing_still)
+    sources, problems = find_zeusd(zeusd.address, FakeClock())
+    assert sources == []
+    assert [(problem.name, problem.code, problem.max_power_uw) for problem in problems] == [
+        ("zeusd:cpu-0", "still-counter", 0),
+        ("zeusd:cpu-0:dram", "still-counter", 0),
+    ]

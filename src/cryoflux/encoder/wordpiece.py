@@ -1,0 +1,72 @@
+"""Token ids of the embedded model's tokenizer, without loading transformers for it.
+
+transformers reads ``tokenizer.json`` and ``tokenizer_config.json`` and hands the work to the ``tokenizers``
+library. Where both files say exactly what is known here, the library is asked directly: the same ids for a
+second less of CPU time. Any other tokenizer is transformers' business.
+"""
+
+from __future__ import annotations
+
+__all__ = ["known_tokenizer"]
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cryoflux.digests import sha256_hex
+
+_DECIDES = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
+"""parts of ``tokenizer.json`` that ids follow from, besides the limit"""
+_EMBEDDED = "67b5de988bf4e6164ed95e5c8aaa04c956cd7726ffda54f78ab4b01aa62055c5"
+"""SHA-256 of those parts of the embedded model's, as canonical JSON"""
+_PAD = 0
+"""the id of ``[PAD]`` in them"""
+_CONFIG = {
+    "tokenizer_class": "BertTokenizer",
+    "do_lower_case": True,
+    "do_basic_tokenize": True,
+    "never_split": None,
+    "strip_accents": None,
+    "tokenize_chinese_chars": True,
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+    "pad_token": "[PAD]",
+    "sep_token": "[SEP]",
+    "unk_token": "[UNK]",
+}
+"""what ``tokenizer_config.json`` has to say"""
+_SIDES = {"truncation_side": "right", "padding_side": "right"}
+_BESIDE = ("added_tokens.json", "special_tokens_map.json", "vocab.txt")
+"""files that could say something else"""
+
+Tokeniser = Callable[[Sequence[str], int], list[list[int]]]
+"""texts, and the most tokens of one → ids, special tokens included"""
+
+
+def known_tokenizer(folder: Path) -> tuple[Tokeniser, int] | None:
+    """The tokenizer of a model folder and its id for padding; none where it is not the known one."""
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_bytes())
+        parts = json.loads((folder / "tokenizer.json").read_bytes())
+        wanted = {**_CONFIG, **{name: side for name, side in _SIDES.items() if name in config}}
+        plain = {name: config.get(name) for name in wanted} == wanted
+        content = json.dumps({name: parts[name] for name in _DECIDES}, sort_keys=True).encode()
+        known = plain and sha256_hex(content) == _EMBEDDED
+        if not known or any((folder / name).exists() for name in _BESIDE):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return _loaded(folder)
+
+
+def _loaded(folder: Path) -> tuple[Tokeniser, int]:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+
+    def tokenise(texts: Sequence[str], limit: int) -> list[list[int]]:
+        tokenizer.enable_truncation(limit)
+        return [encoded.ids for encoded in tokenizer.encode_batch(list(texts))]
+
+    return tokenise, _PAD
