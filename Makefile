@@ -1,6 +1,7 @@
 # make run    the main job on the embedded defaults
 # make test   lint, strict types, the import contract, then the tests
 # make quick  ruff, and the tests that together take less than a minute
+# make docs   the README's transcripts and picture, all from one run
 # All build .venv from the locked requirements when it is missing or stale, and nothing else.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BUDGET ?= 2kJ
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick lint bench lock clean
+.PHONY: help run test quick lint docs bench lock clean
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -32,6 +33,9 @@ lint: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+docs: .venv/run.stamp
+	$(BIN)/python docs/make_docs.py --budget $(BUDGET)
 
 # Slow, and in an environment of its own: SetFit and the like do not belong beside the tests.
 bench: .venv-bench/stamp

@@ -29,13 +29,13 @@ def main() -> None:
         lines = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True).stdout
     events = [json.loads(line) for line in lines.splitlines()]
     attempts = [e for e in events if e["event"] == "attempt" and e["decision"] != "aborted"]
-    total = mean(a["cpu_s"] for a in attempts)
+    total = mean(a["cpu_seconds"] for a in attempts)
     print(f"{len(attempts)} attempts on the embedded defaults, mean CPU-seconds of one:\n")
     print("| phase | CPU-s | share |\n|---|---:|---:|")
     for phase in PHASES:
-        seconds = mean(a["phases_cpu_s"].get(phase, 0.0) for a in attempts)
+        seconds = mean(a["phases_cpu_seconds"].get(phase, 0.0) for a in attempts)
         print(f"| {phase} | {seconds:.3f} | {100 * seconds / total:.2f} % |")
-    work = mean(a["phases_cpu_s"]["train"] + a["phases_cpu_s"]["evaluate"] for a in attempts)
+    work = mean(a["phases_cpu_seconds"]["train"] + a["phases_cpu_seconds"]["evaluate"] for a in attempts)
     print(f"| **total** | {total:.3f} | 100 % |")
     print(f"\nneither training nor evaluation: {100 * (1 - work / total):.2f} %")
     tier, joules = attempts[0]["tier"], mean(a["joules_spent"] for a in attempts)

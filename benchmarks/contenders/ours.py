@@ -69,10 +69,10 @@ def read_run(lines: str, cpu_s: float, base_loss: float) -> dict[str, Any]:
         "curve": curve,
         "cpu_s": cpu_s,
         "phases": {
-            "setup": cpu_s - train - evaluation - summary["audit_cpu_s"],
+            "setup": cpu_s - train - evaluation - summary["audit_cpu_seconds"],
             "train": train,
             "holdout": evaluation,
-            "audit": summary["audit_cpu_s"],
+            "audit": summary["audit_cpu_seconds"],
         },
     }
 
@@ -86,9 +86,9 @@ def _curve(events: list[dict[str, Any]], loss: float, audit_before: float | None
             curve[-1]["audit_loss"] = audit_before - event["audit_delta"]
         if event["event"] != "attempt":
             continue
-        evaluating = event["phases_cpu_s"].get("evaluate", 0.0)
+        evaluating = event["phases_cpu_seconds"].get("evaluate", 0.0)
         evaluation += evaluating
-        train += event["cpu_s"] - evaluating
+        train += event["cpu_seconds"] - evaluating
         steps += event["steps"] or 0
         loss = event["holdout_loss"] if event["holdout_loss"] is not None else loss
         curve.append({

@@ -222,7 +222,8 @@ class Sourced:
 
     settings: Settings
     origins: dict[str, str]
-    """``section.name`` → ``default``, a file, an environment variable or a flag"""
+    """``section.name`` → ``default``, a file, an environment variable or a flag; ``recipe.NAME`` → where its
+    table is"""
 
 
 SECTION_OF = {
@@ -341,7 +342,8 @@ def load_settings(
     document: dict[str, Any] = {}
     origins = {f"{section}.{name}": "default" for name, section in SECTION_OF.items()}
     if "recipe" in layers:
-        document["recipe"] = layers.pop("recipe")[0]
+        document["recipe"], origin = layers.pop("recipe")
+        origins |= {f"recipe.{name}": origin for name in document["recipe"]}
     for name, (value, origin) in layers.items():
         document.setdefault(SECTION_OF[name], {})[name] = value
         origins[f"{SECTION_OF[name]}.{name}"] = origin

@@ -46,8 +46,8 @@ class TaskTotal:
     """of Δ"""
     delta: float
     """Σ Δ of what was kept"""
-    eta: float | None
-    """the same per joule of all of the task's attempts; none where no joules were charged"""
+    eta_per_kj: float | None
+    """the same per kilojoule of all of the task's attempts; none where no joules were charged"""
     head: str
     """digest of the head"""
     looks: int
@@ -81,8 +81,13 @@ class LogSummary:
         return self.energy + self.beside
 
     @property
-    def all_in_eta(self) -> float | None:
-        """Δ per joule of all of that; none where it is not known, or several tasks share it."""
+    def spent(self) -> Energy | None:
+        """All-in where that is known, else what the attempts were charged."""
+        return self.all_in if self.all_in is not None else self.energy
+
+    @property
+    def all_in_eta_per_kj(self) -> float | None:
+        """Δ per kilojoule of all of that; none where it is not known, or several tasks share it."""
         if self.all_in is None or len(self.tasks) != 1:
             return None
         return efficiency(self.tasks[0].delta, self.all_in.uj)
@@ -156,7 +161,7 @@ class Log(Sequence[Attempt]):
             name=name,
             unit=known.metric.unit,
             delta=delta,
-            eta=efficiency(delta, spent.uj) if spent is not None else None,
+            eta_per_kj=efficiency(delta, spent.uj) if spent is not None else None,
             head=known.head.digest,
             looks=known.tally(known.holdout).looks,
         )

@@ -14,6 +14,7 @@ __all__ = [
     "RangeKind",
     "Tier",
     "efficiency",
+    "efficiency_name",
     "format_efficiency",
     "format_energy",
     "format_nats",
@@ -218,14 +219,19 @@ def format_energy(uj: int) -> str:
 
 
 def efficiency(delta: float, uj: int) -> float | None:
-    """η, the change of a loss per joule: in nats, nats a joule; none where no energy was charged."""
-    return delta * MICRO / uj if uj > 0 else None
+    """η, the change of a loss per kilojoule: in nats, nats/kJ; none where no energy was charged."""
+    return 1000 * delta * MICRO / uj if uj > 0 else None
+
+
+def efficiency_name(name: str, unit: str | None) -> str:
+    """What η is called in a document; a loss that is not in nats has its unit beside it."""
+    return f"{name}_nats_per_kj" if unit in {NATS, None} else f"{name}_per_kj"
 
 
 def format_efficiency(delta: float, uj: int, unit: str = NATS) -> str:
     """η as a person reads it: ``η +0.487 nats/kJ``."""
     eta = efficiency(delta, uj)
-    return "η unknown" if eta is None else f"η {1000 * eta:+.3f} {unit}/kJ"
+    return "η unknown" if eta is None else f"η {eta:+.3f} {unit}/kJ"
 
 
 def format_nats(nats: float) -> str:

@@ -41,7 +41,7 @@ def test_a_kill_at_any_step_loses_no_receipt_and_no_joule(
     from transformers import AutoModelForSequenceClassification
 
     state = shutil.copytree(begun, tmp_path / "state", symlinks=True)
-    listed = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)
+    listed = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)["entries"]
     killed = cryoflux(
         "run", *SURE, "--budget", "80J", "--attempts", "1", "--state", state, "--json",
         kill_at=f"{step.value}:{moment}",
@@ -53,7 +53,7 @@ def test_a_kill_at_any_step_loses_no_receipt_and_no_joule(
     again = cryoflux("run", *SURE, "--attempts", "1", "--state", state, "--json")
     assert again.code == 0, again.stdout + again.stderr
     assert_whole(state)
-    after = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)
+    after = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)["entries"]
     assert after[: len(listed)] == listed
     was_announced = list(Step).index(step) > list(Step).index(Step.ANNOUNCE) or (step, moment) == (
         Step.ANNOUNCE,
@@ -68,7 +68,9 @@ def test_a_kill_at_any_step_loses_no_receipt_and_no_joule(
         # Spending is noted once a second: what came after the last note is inside the interval.
         assert closed[0]["joules_spent"] <= closed[0]["joules_hi"]
         assert closed[0]["joules_hi"] > 0, "what was spent is charged, or said to be unknown"
-    everything = json.loads(cryoflux("receipts", "list", "--intents", "--state", state, "--json").stdout)
+    everything = json.loads(cryoflux("receipts", "list", "--intents", "--state", state, "--json").stdout)[
+        "entries"
+    ]
     sessions = [entry for entry in everything if entry["kind"] == "session"]
     assert [session["outcome"] for session in sessions][1:] == ["crashed", "attempts"]
     charged = sum(receipt["joules_spent"] for receipt in after)

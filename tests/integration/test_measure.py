@@ -52,7 +52,7 @@ def test_the_joules_of_a_command_grow_with_its_work_and_its_output_and_code_are_
     found = json.loads(outcome.stdout)
     assert outcome.stderr == "mine\n"
     assert found["exit_code"] == 7
-    assert 0.5 <= found["cpu_s"] < 2
+    assert 0.5 <= found["cpu_seconds"] < 2
     energy = found["energy"]
     assert 0 < energy["lo_uj"] < energy["uj"] < energy["hi_uj"]
     assert energy["range_kind"] == "plausible"
@@ -63,7 +63,7 @@ def test_the_joules_of_a_command_grow_with_its_work_and_its_output_and_code_are_
 
 
 def test_orphans_that_outlive_their_parent_are_counted() -> None:
-    assert measured(sys.executable, "-c", ORPHAN)["cpu_s"] >= 0.55
+    assert measured(sys.executable, "-c", ORPHAN)["cpu_seconds"] >= 0.55
 
 
 def test_a_table_goes_to_stderr_and_says_what_is_modelled() -> None:
@@ -143,7 +143,7 @@ def test_a_block_and_a_function_are_measured() -> None:
         exec(BURN.format(0.2))
     block = measurement.result
     assert block is not None
-    assert block.cpu_s >= 0.15
+    assert block.cpu_seconds >= 0.15
     assert block.energy.lo_uj <= block.energy.uj <= block.energy.hi_uj
     results: list[package.Measured] = []
 
@@ -153,7 +153,7 @@ def test_a_block_and_a_function_are_measured() -> None:
         return "done"
 
     assert [work(0.1), work(0.4)] == ["done", "done"]
-    assert results[0].cpu_s < results[1].cpu_s
+    assert results[0].cpu_seconds < results[1].cpu_seconds
     emit_json(str(results[1]))
 
 
@@ -174,8 +174,8 @@ def test_a_block_inside_can_be_looked_at_and_has_windows_by_name() -> None:
     whole = measurement.result
     assert whole is not None
     epochs = measurement.windows["epoch"]
-    assert [epoch.cpu_s >= 0.15 for epoch in epochs] == [True, True]
-    assert sum(epoch.cpu_s for epoch in epochs) <= before.cpu_s + 0.001 < whole.cpu_s
+    assert [epoch.cpu_seconds >= 0.15 for epoch in epochs] == [True, True]
+    assert sum(epoch.cpu_seconds for epoch in epochs) <= before.cpu_seconds + 0.001 < whole.cpu_seconds
     said = whole.to_dict()
     assert said["energy"]["uj"] == whole.energy.uj
     assert json.loads(json.dumps(said)) == said
@@ -211,7 +211,7 @@ def test_functions_of_every_kind_are_measured_while_they_work(capsys: pytest.Cap
     assert asyncio.run(waits()) == "done"
     assert (list(counts()), asyncio.run(drained()), calls()) == ([1], [1], None)
     for work in (waits, counts, streams, calls):
-        assert work.measured.cpu_s >= 0.15  # type: ignore[attr-defined]
+        assert work.measured.cpu_seconds >= 0.15  # type: ignore[attr-defined]
     said = capsys.readouterr().err
     assert [line.partition(": ")[0].rpartition(".")[2] for line in said.splitlines()] == [
         "waits",
@@ -249,7 +249,7 @@ def test_whatever_is_in_its_way_the_work_goes_on(
         exec(BURN.format(0.3))
     found = measurement.result
     assert found is not None
-    assert found.cpu_s >= 0.25
+    assert found.cpu_seconds >= 0.25
     assert found.energy.uj > 0
     assert found.energy.lo_uj < found.energy.uj < found.energy.hi_uj
     assert "own-time-only" in found.energy.flags
@@ -265,7 +265,7 @@ def test_one_that_is_used_again_and_again_or_inside_itself_keeps_its_results_apa
     outer = measurement.result
     assert inner is not None
     assert outer is not None
-    assert inner.cpu_s < outer.cpu_s
+    assert inner.cpu_seconds < outer.cpu_seconds
 
 
 def test_what_comes_into_an_asynchronous_generator_comes_to_it() -> None:

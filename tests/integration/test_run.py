@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import tiny
+from json_rule import complaints, keys_of, parsed
 from running import QUICK, Outcome, cryoflux
 
 FLAT = {
@@ -24,7 +25,7 @@ FLAT = {
     "timestamp",
     "receipt_hash",
 }
-MORE = {"decision", "reason", "joules_lo", "joules_hi", "tier", "delta_se", "cpu_s", "holdout_loss"}
+MORE = {"decision", "reason", "joules_lo", "joules_hi", "tier", "delta_se", "cpu_seconds", "holdout_loss"}
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +118,12 @@ def test_one_flipped_byte_is_found_and_named(first, tmp_path: Path, thing: str) 
 def test_the_lists_show_what_happened(first) -> None:
     state, outcome = first
     summary = outcome.summary
-    models = json.loads(cryoflux("models", "list", "--state", state, "--json").stdout)
+    models = json.loads(cryoflux("models", "list", "--state", state, "--json").stdout)["versions"]
     assert len(models) == summary["kept"] + 1
     assert [m["digest"] for m in models if m["head"]] == [summary["base_model_hash"]]
     head = json.loads(cryoflux("models", "show", "--state", state, "--json").stdout)
     assert head["holdout_loss"] == pytest.approx(summary["holdout"]["loss_after"])
-    listed = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)
+    listed = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)["entries"]
     assert len(listed) == summary["attempts"]
     shown = json.loads(cryoflux("receipts", "show", listed[0]["task_id"], "--state", state, "--json").stdout)
     assert set(shown) >= FLAT
@@ -272,3 +273,11 @@ def test_people_read_units_tiers_and_what_to_type_next(tmp_path: Path, inputs: l
     assert outcome.code == 0, outcome.stderr
     for words in ("modelled", "holdout", "audit", "nats", " J", "cryoflux verify", "kept", "tokens"):
         assert words in outcome.stdout
+
+
+def test_every_event_says_what_it_is_and_the_page_has_its_names(first) -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/json.md").read_text()
+    for event in parsed(first[1].stdout):
+        assert (event["schema"], complaints(event)) == ("cryoflux.run/1", [])
+        assert [key for key in sorted(keys_of(event)) if f"`{key}`" not in page] == []
+        assert f"`{event['event']}`" in page

@@ -148,7 +148,7 @@ def test_joules_reserved_at_a_daemon_are_unknown_and_not_zero_without_it(
         assert killed.code < 0
     again = cryoflux("run", *SURE, "--budget", "80J", "--attempts", "1", "--state", state, "--json")
     assert again.code == 0, again.stderr
-    (first, _) = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)
+    (first, _) = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)["entries"]
     assert first["outcome"] == "aborted"
     assert (first["joules_lo"], first["joules_hi"]) == (0, 40), "anything up to the reservation is possible"
     assert cryoflux("verify", state).code == 0

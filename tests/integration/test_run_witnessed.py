@@ -65,7 +65,7 @@ def quorum(tmp_path: Path) -> Iterator[Quorum]:
 
 
 def receipts(state: Path) -> list[dict]:
-    return json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)
+    return json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)["entries"]
 
 
 def head(state: Path) -> str:
@@ -149,7 +149,9 @@ def test_an_update_that_a_required_quorum_has_not_seen_takes_no_effect_until_it_
     assert head(state) == after.summary["base_model_hash"]
     verified = quorum.verify(state)
     assert verified.code == 0, verified.stdout
-    everything = json.loads(cryoflux("receipts", "list", "--intents", "--state", state, "--json").stdout)
+    everything = json.loads(cryoflux("receipts", "list", "--intents", "--state", state, "--json").stdout)[
+        "entries"
+    ]
     sessions = [entry["joules_beside"] for entry in everything if entry["kind"] == "session"]
     charged = sum(receipt["joules_spent"] for receipt in receipts(state)) + sum(sessions)
     assert len(sessions) == 2, "the run that could not go on has told what it cost, too"

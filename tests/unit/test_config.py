@@ -407,7 +407,7 @@ def test_config_show_lists_every_setting_with_its_origin(tmp_path: Path) -> None
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
     assert (done.returncode, done.stderr) == (0, "")
     assert "hush" not in done.stdout
-    shown = json.loads(done.stdout)
+    shown = json.loads(done.stdout)["settings"]
     expected = load_settings(
         {"state": "elsewhere"}, environ={"CRYOFLUX_TOKEN": "(secret)", "CRYOFLUX_TDP_W": "65"}
     )

@@ -128,6 +128,7 @@ def test_an_error_ends_a_command_with_its_code_and_no_traceback(
     assert shown.err == "error: What [b]happened[/b].\n  why: Why.\n next: Type: --state DIR\n"
     if as_json:
         assert json.loads(shown.out) == {
+            "schema": "cryoflux.error/1",
             "event": "error",
             "error": name,
             "what": "What [b]happened[/b].",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from cryoflux.errors import StateTamperedError, UsageError
-from cryoflux.log_view import open_log
+from cryoflux.log_view import open_log, verify
 from cryoflux.receipts.statement import Cause
+from cryoflux.verification.result import Status
 from synthetic_state import SyntheticState, open_state
 
 
@@ -25,9 +27,8 @@ def test_attempts_are_what_the_receipts_say(pristine: SyntheticState) -> None:
     assert first.delta_lo_anytime > 0, "it was kept, and the interval says so"
     assert first.accuracy_gain == pytest.approx(first.accuracy_after - first.accuracy_before)
     assert (first.joules, first.joules_hi) == (100.0, 110.0)
-    assert first.eta == pytest.approx(first.delta / 100)
-    assert first.eta_nats_per_kj == pytest.approx(1000 * first.eta)
-    assert first.eta_lo == pytest.approx(first.delta / 110)
+    assert first.eta_per_kj == pytest.approx(1000 * first.delta / 100)
+    assert first.eta_low_per_kj == pytest.approx(1000 * first.delta / 110)
     assert first.receipt_hash == pristine.entries[1].leaf_hash
     assert first.finished > first.started
     assert first.result == log[1].base
@@ -36,7 +37,7 @@ def test_attempts_are_what_the_receipts_say(pristine: SyntheticState) -> None:
 def test_what_has_no_verdict_has_a_cause_and_no_delta(pristine: SyntheticState) -> None:
     aborted = open_log(pristine.path)[2]
     assert aborted.cause is not Cause.NONE
-    assert (aborted.delta, aborted.eta, aborted.unit, aborted.examples) == (None, None, None, None)
+    assert (aborted.delta, aborted.eta_per_kj, aborted.unit, aborted.examples) == (None, None, None, None)
     assert aborted.reason.startswith("Aborted")
 
 
@@ -55,12 +56,17 @@ def test_all_in_is_known_once_every_attempt_has_its_session(tmp_path: Path) -> N
     made = open_state(tmp_path / "state")
     made.attempt(0.05)
     before = open_log(made.path).summary()
-    assert (before.beside, before.all_in, before.all_in_eta, before.unrecorded) == (None, None, None, 1)
+    assert (before.beside, before.all_in, before.all_in_eta_per_kj, before.unrecorded) == (
+        None,
+        None,
+        None,
+        1,
+    )
     made.session(30_000_000)
     after = open_log(made.path).summary()
     assert (after.beside.uj, after.unrecorded) == (30_000_000, 0)
     assert after.all_in.uj == after.energy.uj + 30_000_000
-    assert after.all_in_eta == pytest.approx(after.tasks[0].delta / after.all_in.joules)
+    assert after.all_in_eta_per_kj == pytest.approx(1000 * after.tasks[0].delta / after.all_in.joules)
     made.attempt(0.01)
     assert open_log(made.path).summary().all_in is None
     made.finish()
@@ -102,6 +108,17 @@ def test_a_table_has_a_row_an_attempt(pristine: SyntheticState, monkeypatch: pyt
     with pytest.raises(UsageError, match="pandas is not installed") as caught:
         open_log(pristine.path).to_pandas()
     assert "pip install pandas" in caught.value.hint
+
+
+def test_a_report_is_said_in_one_line(pristine: SyntheticState) -> None:
+    report = verify(pristine.path)
+    count = len(report.checks)
+    still = f"; {sum(check.status == 'unknown' for check in report.checks)} open"
+    still = "" if still == "; 0 open" else still
+    assert str(report) == f"{pristine.path}: verified (4 receipts; {count} checks{still})"
+    assert repr(report) == f"<Report {report}>"
+    bad = replace(report, checks=(replace(report.checks[0], status=Status.FAIL, subject="entry 3"),))
+    assert str(bad) == f"{pristine.path}: not verified: entry 3 (4 receipts; 1 checks)"
 
 
 def test_a_log_verifies_itself_and_takes_what_verify_takes(pristine: SyntheticState, tmp_path: Path) -> None:

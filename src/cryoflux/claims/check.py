@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryoflux.claims.carried import Carried, Place, Range, open_question, unpacked
 from cryoflux.claims.document import parse_claim, subject_of_head
 from cryoflux.claims.evaluation import Judged, add_up, in_words, judge, spelt
-from cryoflux.claims.expression import Expression, Quantity, parse_expression
+from cryoflux.claims.expression import ON_JOULES, Expression, Quantity, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.claims.standing import check_seen_before, check_witnesses
 from cryoflux.errors import CryoFluxError, StorageError, UsageError, VerificationError
@@ -59,16 +59,7 @@ from cryoflux.verification.witnessing import WITNESSED, Demand
 DOCUMENT = NumberedStep(20, "claim document")
 HOLDS = NumberedStep(22, "claim")
 _ATTESTED = NumberedStep(22, "claim", Knowledge.ATTESTED)
-_ON_JOULES = {
-    Quantity.JOULES,
-    Quantity.JOULES_LO,
-    Quantity.JOULES_ESTIMATE,
-    Quantity.JOULES_HI,
-    Quantity.ETA,
-    Quantity.ALL_IN_JOULES,
-    Quantity.ALL_IN_ETA,
-    Quantity.TIER,
-}
+_ON_METER = ON_JOULES | {Quantity.TIER}
 _ON_LOSSES = {Quantity.DELTA, Quantity.ACCURACY_GAIN, Quantity.LOSS_FIRST, Quantity.LOSS_LAST}
 _BEFORE = {
     DECISIONS: "the bar of evidence and the choice of arms follow from earlier entries, which are not here",
@@ -269,11 +260,11 @@ def _expression(text: str) -> Expression:
 def _clause(found: Judged, receipts: int) -> list[Check]:
     quantity = found.clause.quantity
     value = in_words(found)
-    step = _ATTESTED if quantity in _ON_JOULES else HOLDS
+    step = _ATTESTED if quantity in _ON_METER else HOLDS
     if not found.holds:
         return conclude(step, [failed(found.clause.text, value)], "")
     basis = ""
-    if quantity in _ON_JOULES:
+    if quantity in _ON_METER:
         basis = f", by what {receipts} receipts say of their energy"
     elif quantity in _ON_LOSSES:
         basis = ", by the signed losses, which were not recomputed here"

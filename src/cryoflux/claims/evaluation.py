@@ -8,21 +8,30 @@ least with the lower one. Where joules are modelled, the ends are what is plausi
 
 from __future__ import annotations
 
-__all__ = ["Figures", "Judged", "add_up", "in_words", "judge", "shown", "spelt", "values_of"]
+__all__ = ["Figures", "Judged", "add_up", "in_words", "judge", "sentence", "shown", "spelt", "values_of"]
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
-from cryoflux.claims.expression import INTERVALS, Clause, Expression, Operator, Quantity, unit_of
+from cryoflux.claims.expression import (
+    ESTIMATES,
+    INTERVALS,
+    ON_JOULES,
+    Clause,
+    Expression,
+    Operator,
+    Quantity,
+    unit_of,
+)
 from cryoflux.errors import VerificationError
-from cryoflux.quantities import NATS, RangeKind, Tier, worst_tier
+from cryoflux.quantities import NATS, Energy, RangeKind, Tier, worst_tier
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Evaluation, Outcome, Receipt
 
 Value = Fraction | Tier
-_ALL_IN = frozenset({Quantity.ALL_IN_JOULES, Quantity.ALL_IN_ETA})
+_ALL_IN = frozenset(quantity for quantity in Quantity if quantity.startswith("all_in_"))
 _BY_AN_END = INTERVALS | {Quantity.JOULES_LO, Quantity.JOULES_HI}
 
 
@@ -40,8 +49,8 @@ class Figures:
     lo_uj: int
     estimate_uj: int
     hi_uj: int
-    all_in: tuple[int, int] | None
-    """lower and upper end of the same with what sessions cost besides, µJ; none where one is not whole"""
+    all_in: Energy | None
+    """the same with what sessions cost besides; none where one is not whole"""
     tier: Tier
     loss_first: Fraction | None
     """nano-nats; none where no attempt read a whole holdout, or attempts are of several tasks"""
@@ -56,8 +65,15 @@ class Judged:
     clause: Clause
     value: Value
     holds: bool
-    range_kind: RangeKind | None = None
-    """of what kind the end of the joules is that it was judged by; none where it was by no end"""
+    tier: Tier | None = None
+    """of the joules that it rests on; none where it rests on none"""
+
+    @property
+    def range_kind(self) -> RangeKind | None:
+        """Of what kind the end of the joules is that it was judged by; none where it was by no end."""
+        if self.tier is None or self.clause.quantity not in _BY_AN_END:
+            return None
+        return self.tier.range_kind
 
 
 def add_up(told: Iterable[Receipt | Session]) -> Figures:
@@ -85,7 +101,7 @@ def add_up(told: Iterable[Receipt | Session]) -> Figures:
     )
 
 
-def _all_in(told: Sequence[Receipt | Session]) -> tuple[int, int] | None:
+def _all_in(told: Sequence[Receipt | Session]) -> Energy | None:
     waiting = sessions = 0
     for said in told:
         if isinstance(said, Receipt):
@@ -96,8 +112,7 @@ def _all_in(told: Sequence[Receipt | Session]) -> tuple[int, int] | None:
             waiting, sessions = 0, sessions + 1
     if waiting or not sessions:
         return None
-    figures = [said.energy for said in told]
-    return sum(f.lo_microjoules for f in figures), sum(f.hi_microjoules for f in figures)
+    return Energy.total(said.energy.energy for said in told)
 
 
 def _delta(kept: list[Evaluation]) -> Fraction | None:
@@ -127,6 +142,9 @@ def values_of(figures: Figures) -> dict[Quantity, Value | None]:
         Quantity.JOULES_LO: Fraction(figures.lo_uj),
         Quantity.JOULES_ESTIMATE: Fraction(figures.estimate_uj),
         Quantity.JOULES_HI: Fraction(figures.hi_uj),
+        Quantity.ETA_ESTIMATE: _over(figures.delta, figures.estimate_uj),
+        Quantity.ALL_IN_JOULES_ESTIMATE: Fraction(figures.all_in.uj) if figures.all_in else None,
+        Quantity.ALL_IN_ETA_ESTIMATE: _over(figures.delta, figures.all_in.uj) if figures.all_in else None,
         Quantity.ATTEMPTS: Fraction(figures.attempts),
         Quantity.KEPT: Fraction(figures.kept),
         Quantity.ABORTED: Fraction(figures.aborted),
@@ -147,8 +165,10 @@ def judge(figures: Figures, expression: Expression) -> list[Judged]:
 
 
 def _judge(figures: Figures, clause: Clause) -> Judged:
-    ends = figures.all_in if clause.quantity in _ALL_IN else (figures.lo_uj, figures.hi_uj)
-    if ends is None:
+    over, tier, ends = figures.all_in, figures.tier, (figures.lo_uj, figures.hi_uj)
+    if clause.quantity in _ALL_IN and over is not None:
+        tier, ends = over.tier, (over.lo_uj, over.hi_uj)
+    elif clause.quantity in _ALL_IN:
         raise VerificationError(
             f"{clause.quantity} has no value over this range.",
             why="It does not hold whole sessions: what their runs cost beside these attempts is not in it.",
@@ -167,8 +187,7 @@ def _judge(figures: Figures, clause: Clause) -> Judged:
             why="No receipt of the range says anything that it could be computed from.",
             hint="Claim something else, or another range.",
         )
-    by_an_end = clause.quantity in _BY_AN_END
-    return Judged(clause, value, _holds(value, clause), figures.tier.range_kind if by_an_end else None)
+    return Judged(clause, value, _holds(value, clause), tier if clause.quantity in ON_JOULES else None)
 
 
 def _eta(delta: Fraction | None, ends: tuple[int, int], operator: Operator) -> Fraction | None:
@@ -176,8 +195,11 @@ def _eta(delta: Fraction | None, ends: tuple[int, int], operator: Operator) -> F
         return None
     # Little is worst at the high end of the ratio, and a positive Δ is worst over many joules.
     at_lo = operator.wants_little == (delta >= 0)
-    joules = ends[0] if at_lo else ends[1]
-    return delta / joules if joules > 0 else None
+    return _over(delta, ends[0] if at_lo else ends[1])
+
+
+def _over(delta: Fraction | None, uj: int) -> Fraction | None:
+    return delta / uj if delta is not None and uj > 0 else None
 
 
 def _holds(value: Value, clause: Clause) -> bool:
@@ -217,10 +239,24 @@ def shown(quantity: Quantity, value: Value) -> str:
 
 
 def in_words(judged: Judged) -> str:
-    """The value that a comparison was judged by; of an interval, which end that is."""
+    """The value that a comparison was judged by; of an interval which end that is, of joules which tier."""
     clause = judged.clause
     end = ""
     if clause.quantity in INTERVALS:
         end = "at most " if clause.operator.wants_little else "at least "
+    tier = f", {judged.tier.value}" if judged.tier is not None else ""
     plausible = " (plausible, not 95 %)" if judged.range_kind is RangeKind.PLAUSIBLE else ""
-    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{plausible}"
+    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{tier}{plausible}"
+
+
+def sentence(expression: str, judged: Sequence[Judged]) -> str:
+    """What is claimed as a person reads it: with the tier of its joules, and whether they are a bound."""
+    on_joules = [found for found in judged if found.tier is not None]
+    if not on_joules:
+        return expression
+    tier = worst_tier(found.tier for found in on_joules if found.tier is not None)
+    bounds = sum(found.clause.quantity in INTERVALS for found in on_joules)
+    estimates = sum(found.clause.quantity in ESTIMATES.values() for found in on_joules)
+    how = [", by the end of the interval that is worse for the claim"] if bounds else []
+    how += [", as estimated"] if estimates else []
+    return f"{expression}; joules: {tier.value}{' and'.join(how)}"

@@ -1,6 +1,6 @@
 """The language of claims: comparisons of named quantities with numbers, joined by ``and``.
 
-    delta >= 0.05 nats and joules <= 2 kJ and tier == counter
+    delta >= 0.05 nats and joules_estimate <= 2 kJ and tier == counter
 
 There is nothing else in it: no arithmetic, no ``or``, no names but those of `Quantity`, no exponents. So a
 claim reads the same to a person and to two programs. Numbers become exact fractions of the integer units
@@ -9,10 +9,20 @@ that receipts carry (nano-nats, microjoules), and no float ever decides.
 
 from __future__ import annotations
 
-__all__ = ["INTERVALS", "Clause", "Expression", "Operator", "Quantity", "parse_expression", "unit_of"]
+__all__ = [
+    "ESTIMATES",
+    "INTERVALS",
+    "ON_JOULES",
+    "Clause",
+    "Expression",
+    "Operator",
+    "Quantity",
+    "parse_expression",
+    "unit_of",
+]
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
@@ -23,7 +33,7 @@ _MOST_CHARACTERS = 500
 _MOST_CLAUSES = 16
 _CLAUSE = re.compile(r"([a-z_]+) *(>=|<=|==|>|<) *(\S.*)", re.ASCII)
 _NUMBER = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,12})?) ?([A-Za-z/]*)", re.ASCII)
-_HINT = 'Write it as in "delta >= 0.05 and joules <= 2 kJ"; docs/reference/claims.md lists all quantities.'
+_HINT = 'Write it as in "delta >= 0.05 and joules_estimate <= 2 kJ"; docs/reference/claims.md has them all.'
 
 
 class Operator(StrEnum):
@@ -53,10 +63,14 @@ class Quantity(StrEnum):
     JOULES_HI = "joules_hi"
     ETA = "eta"
     """delta over joules, at the end of the interval that is worse for the claim, nats/kJ"""
+    ETA_ESTIMATE = "eta_estimate"
+    """delta over joules_estimate, nats/kJ"""
     ALL_IN_JOULES = "all_in_joules"
     """joules and what the sessions cost beside them, J; only over whole sessions"""
     ALL_IN_ETA = "all_in_eta"
     """delta over all_in_joules, nats/kJ"""
+    ALL_IN_JOULES_ESTIMATE = "all_in_joules_estimate"
+    ALL_IN_ETA_ESTIMATE = "all_in_eta_estimate"
     ATTEMPTS = "attempts"
     KEPT = "kept"
     ABORTED = "aborted"
@@ -71,7 +85,16 @@ class Quantity(StrEnum):
 
 
 INTERVALS = frozenset({Quantity.JOULES, Quantity.ETA, Quantity.ALL_IN_JOULES, Quantity.ALL_IN_ETA})
-"""judged at the end that is worse for the claim"""
+"""judged at the end that is worse for the claim: a bound, and what is said is sure as far as the meter is"""
+ESTIMATES = {
+    Quantity.JOULES: Quantity.JOULES_ESTIMATE,
+    Quantity.ETA: Quantity.ETA_ESTIMATE,
+    Quantity.ALL_IN_JOULES: Quantity.ALL_IN_JOULES_ESTIMATE,
+    Quantity.ALL_IN_ETA: Quantity.ALL_IN_ETA_ESTIMATE,
+}
+"""quantity that is judged at an end → the same as it is estimated, which is the figure that is printed"""
+ON_JOULES = INTERVALS | {*ESTIMATES.values(), Quantity.JOULES_LO, Quantity.JOULES_HI}
+"""rests on joules, so that their tier belongs to it"""
 _NATS = {"": Fraction(NANO), "nats": Fraction(NANO), "nat": Fraction(NANO)}
 _JOULES = {
     "": Fraction(MICRO),
@@ -95,8 +118,11 @@ _UNITS = {
     Quantity.JOULES_ESTIMATE: _JOULES,
     Quantity.JOULES_HI: _JOULES,
     Quantity.ALL_IN_JOULES: _JOULES,
+    Quantity.ALL_IN_JOULES_ESTIMATE: _JOULES,
     Quantity.ETA: _PER_ENERGY,
+    Quantity.ETA_ESTIMATE: _PER_ENERGY,
     Quantity.ALL_IN_ETA: _PER_ENERGY,
+    Quantity.ALL_IN_ETA_ESTIMATE: _PER_ENERGY,
     Quantity.ATTEMPTS: _COUNT,
     Quantity.KEPT: _COUNT,
     Quantity.ABORTED: _COUNT,
@@ -122,6 +148,11 @@ class Clause:
     """in the integer unit of the quantity: nano-nats, µJ, nano-nats/µJ, a count, or a share of one"""
     text: str
     """in its one spelling"""
+
+    def as_estimated(self) -> Clause:
+        """The same of the estimate, in place of the end of an interval."""
+        estimate = ESTIMATES[self.quantity]
+        return replace(self, quantity=estimate, text=estimate + self.text.removeprefix(self.quantity))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +200,7 @@ def _clause(text: str) -> Clause:
     if operator is Operator.EQUAL and quantity in INTERVALS:
         raise _refused(
             f"{quantity} is known within an interval only, and equals nothing.",
-            "joules_lo, joules_estimate and joules_hi are single figures.",
+            f"Single figures are joules_lo, joules_hi and {', '.join(ESTIMATES.values())}.",
         )
     bound, spelt = _bound(quantity, said)
     return Clause(quantity, operator, bound, f"{quantity} {operator} {spelt}")

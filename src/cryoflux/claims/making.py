@@ -30,7 +30,7 @@ from cryoflux.claims.document import (
 )
 from cryoflux.claims.evaluation import Judged, add_up, in_words, judge, spelt
 from cryoflux.claims.evidence import IndexRange, outside, pack
-from cryoflux.claims.expression import Expression, parse_expression
+from cryoflux.claims.expression import ESTIMATES, Expression, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
 from cryoflux.receipts.checkpoint import Checkpoint, parse_checkpoint
@@ -40,6 +40,8 @@ from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.revocation import Authority
+from cryoflux.receipts.session import Session
+from cryoflux.receipts.statement import Receipt
 from cryoflux.signing.envelope import CLAIM_PAYLOAD, sign_document
 from cryoflux.signing.keys import (
     KEYS_FOLDER,
@@ -195,16 +197,32 @@ def _fitting(entries: _Entries, span: IndexRange) -> str:
 
 
 def _judged(entries: _Entries, expression: Expression) -> list[Judged]:
-    told = (entry.receipt or entry.session for entry in entries)
-    judged = judge(add_up(said for said in told if said is not None), expression)
+    told = [said for entry in entries if (said := entry.receipt or entry.session) is not None]
+    judged = judge(add_up(told), expression)
     wrong = [found for found in judged if not found.holds]
     if wrong:
         raise VerificationError(
             f"The claim is false: {'; '.join(in_words(found) for found in wrong)}.",
             why=f"Not so: {' and '.join(found.clause.text for found in wrong)}. No claim was written.",
-            hint="Claim what the log shows; cryoflux report shows it all.",
+            hint=_instead(told, wrong),
         )
     return judged
+
+
+def _instead(told: Sequence[Receipt | Session], wrong: list[Judged]) -> str:
+    """What to claim in place of what does not hold: the same of the estimate, if that would be true."""
+    instead = [
+        clause.as_estimated() if clause.quantity in ESTIMATES else clause
+        for clause in (found.clause for found in wrong)
+    ]
+    try:
+        holds = all(found.holds for found in judge(add_up(told), Expression(tuple(instead))))
+    except VerificationError:
+        holds = False
+    if not holds:
+        return "Claim what the log shows; cryoflux report shows it all."
+    said = " and ".join(clause.text for clause in instead)
+    return f"True as it is estimated: {said}; the claim then says so, with the tier of its joules."
 
 
 def _statement(log: _Log, span: IndexRange, expression: Expression, judged: list[Judged]) -> ClaimStatement:

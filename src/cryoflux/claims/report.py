@@ -7,7 +7,7 @@ __all__ = ["ClaimReport"]
 from dataclasses import dataclass
 from typing import Any
 
-from cryoflux.claims.evaluation import Judged, shown, spelt
+from cryoflux.claims.evaluation import Judged, sentence, shown, spelt
 from cryoflux.verification.result import Report
 
 
@@ -34,6 +34,11 @@ class ClaimReport:
         """Whether the range is all of the log up to the head."""
         return (self.first, self.end) == (0, self.size)
 
+    @property
+    def sentence(self) -> str:
+        """What is claimed, with the tier of its joules."""
+        return sentence(self.expression, self.judged)
+
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object."""
         clauses = [
@@ -42,11 +47,18 @@ class ClaimReport:
                 "quantity": found.clause.quantity.value,
                 "value": spelt(found.value),
                 "shown": shown(found.clause.quantity, found.value),
+                "tier": found.tier.value if found.tier is not None else None,
                 "holds": found.holds,
                 "range_kind": found.range_kind.value if found.range_kind else None,
             }
             for found in self.judged
         ]
         where = {"first": self.first, "end": self.end, "size": self.size, "whole": self.whole}
-        claim = {"expression": self.expression, "holds": self.ok, "clauses": clauses, **where}
+        claim = {
+            "expression": self.expression,
+            "sentence": self.sentence,
+            "holds": self.ok,
+            "clauses": clauses,
+            **where,
+        }
         return {**self.report.to_json(), "claim": claim}

@@ -97,7 +97,7 @@ def _left_open(sourced: Sourced) -> bool:
 def _progress(*, as_json: bool) -> Any:
     def show(done_s: int, total_s: int) -> None:
         if as_json:
-            emit_json({"event": "baseline", "seconds": done_s, "of": total_s})
+            emit_json("agent/1", {"event": "baseline", "seconds": done_s, "of_seconds": total_s})
         elif done_s == 1 or done_s % 10 == 0 or done_s == total_s:
             stderr.print(f"learning the idle baseline: {done_s} of {total_s} s")
 
@@ -109,6 +109,7 @@ def _announce(agent: LocalAgent, url: str, *, as_json: bool) -> None:
     tiers = {source.name: str(source.tier) for source in sample.sources}
     if as_json:
         emit_json(
+            "agent/1",
             {
                 "event": "listening",
                 "url": url,
@@ -116,7 +117,7 @@ def _announce(agent: LocalAgent, url: str, *, as_json: bool) -> None:
                 "baseline": sample.baseline_state,
                 "baseline_digest": sample.baseline_digest,
                 "idle_w": sample.idle_cpu_w + sample.idle_gpu_w,
-            }
+            },
         )
         return
     listing = ", ".join(f"{name} ({tier})" for name, tier in tiers.items())

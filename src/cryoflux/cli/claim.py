@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
-from cryoflux.errors import UsageError
+from cryoflux.cli.outputs import require_output
 from cryoflux.report.layout import unbroken
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def claim(
     expression: Annotated[
-        str, typer.Argument(metavar="EXPRESSION", help='Such as "delta >= 0.05 and joules <= 2 kJ".')
+        str, typer.Argument(metavar="EXPRESSION", help='Such as "delta >= 0.05 and joules_estimate <= 2 kJ".')
     ],
     state: StateOption = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File.")] = Path(
@@ -54,22 +54,19 @@ def claim(
     from cryoflux.config import load_settings
     from cryoflux.files import write_atomic
 
-    if not output.absolute().parent.is_dir():
-        raise UsageError(
-            f"{output.parent} is not a folder.",
-            hint=f"Make it first: mkdir -p {shlex.quote(str(output.parent))}",
-        )
+    require_output(output)
     folder = Path(load_settings({"state": state}).settings.run.state)
     scope = ClaimScope(first, None if to is None else to + 1, last, witnessed)
     made = make_claim(folder, expression, scope)
     write_atomic(output, made.content)
     if as_json:
         claimed = made.report.to_json()["claim"]
-        emit_json({"event": "claimed", "file": str(output), "bytes": len(made.content), **claimed})
+        written = {"event": "claimed", "file": str(output), "bytes": len(made.content)}
+        emit_json("claim/1", {**written, **claimed})
         return
     keys = folder / "keys"
     check = f"--key {shlex.quote(str(keys / 'receipt.pub'))} --log-key {shlex.quote(str(keys / 'log.pub'))}"
-    said = f"True: {made.report.expression}. {len(made.content)} bytes written to {output}; check it:"
+    said = f"True: {made.report.sentence}. {len(made.content)} bytes written to {output}; check it:"
     command = unbroken(f"cryoflux verify {shlex.quote(str(output))} {check}")
     stderr.print(f"{said}  {command}")
 
@@ -114,7 +111,7 @@ def print_claim_verdict(found: ClaimReport) -> None:
     where += ", the whole log up to its head" if found.whole else f", a part of {found.size} entries"
     signer = "" if found.report.pinned else ", but not who signed"
     stdout.print(
-        f"✓ CLAIM HOLDS: {found.expression} ({where}). "
+        f"✓ CLAIM HOLDS: {found.sentence} ({where}). "
         f"Proven: bytes, order, that the range is complete, arithmetic and decisions{signer}. "
         "Recomputed: nothing; losses and Δ are as they were signed. "
         "Attested, not proven: joules, hardware, and that nothing else was tried."

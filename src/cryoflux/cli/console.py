@@ -6,12 +6,22 @@ or a file they stay whole unless ``COLUMNS`` is set: those are searched line by 
 
 from __future__ import annotations
 
-__all__ = ["JsonOption", "StateOption", "close_stdout", "emit_json", "print_error", "stderr", "stdout"]
+__all__ = [
+    "JsonOption",
+    "StateOption",
+    "as_json_line",
+    "close_stdout",
+    "emit_json",
+    "print_error",
+    "stderr",
+    "stdout",
+]
 
 import json
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Any
@@ -122,9 +132,33 @@ StateOption = Annotated[
 ]
 
 
-def emit_json(document: Any) -> None:
-    """Print one JSON document on one line and flush it, so that a pipe sees it at once."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+def as_json_line(schema: str, document: Mapping[str, Any]) -> str:
+    """A document on one line, with what it is: ``report/1`` becomes ``"schema": "cryoflux.report/1"``.
+
+    Args:
+        schema: the command that prints it, with points between its words, and the version of its form
+            (docs/reference/json.md).
+        document: it.
+    """
+    said = {"schema": f"cryoflux.{schema}", **document}
+    try:
+        text = json.dumps(said, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # JSON has no infinity: what has no bound, or is no number, is not there
+        text = json.dumps(_finite(said), ensure_ascii=False)
+    return text + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def emit_json(schema: str, document: Mapping[str, Any]) -> None:
+    """Print such a document and flush it, so that a pipe sees it at once."""
+    sys.stdout.write(as_json_line(schema, document))
     sys.stdout.flush()
 
 
@@ -137,6 +171,7 @@ def print_error(error: CryoFluxError, *, as_json: bool) -> None:
     """Say what happened, why it matters and what to type next."""
     if as_json:
         emit_json(
+            "error/1",
             {
                 "event": "error",
                 "error": type(error).__name__,
@@ -144,7 +179,7 @@ def print_error(error: CryoFluxError, *, as_json: bool) -> None:
                 "why": error.why,
                 "hint": error.hint,
                 "exit_code": int(error.exit_code),
-            }
+            },
         )
     for label, line in (("error:", error.what), ("  why:", error.why), (" next:", error.hint)):
         if line:

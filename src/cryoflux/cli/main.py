@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["app", "main"]
 
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Annotated, Any
 
@@ -129,10 +130,18 @@ def _refuse(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return int(ExitCode.USAGE)
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else "cryoflux"
     raise UsageError(
         error.format_message(),
         why="Nothing was done.",
-        hint=f"See what it takes: {command} --help.",
+        hint=f"See what it takes: {_named(sys.argv[1:])} --help.",
     ) from error
+
+
+def _named(words: Sequence[str]) -> str:
+    """The command that some words name, as one types it: not every parsing error knows."""
+    command, found = typer.main.get_command(app), ["cryoflux"]
+    for word in words:
+        if (below := getattr(command, "commands", {}).get(word)) is None:
+            break
+        command, found = below, [*found, word]
+    return " ".join(found)

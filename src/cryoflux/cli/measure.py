@@ -74,7 +74,7 @@ def measure(
     else:
         document, print_it, code = _of_running(measurement, running, pid or [], cgroup, duration)
     if as_json:
-        emit_json(document)
+        emit_json("energy.measure/1", document)
     else:
         print_it()
     if output is not None:
@@ -188,7 +188,7 @@ _RIGHT = (False, False, True, True, True)
 def _print(measured: Measured, whose: str, ended: str) -> None:
     from cryoflux.energy.derived import derived_line
 
-    counted = f"{measured.cpu_s:.2f} s of CPU time by {measured.counted_by}"
+    counted = f"{measured.cpu_seconds:.2f} s of CPU time by {measured.counted_by}"
     stderr.print(f"{measured.seconds:.2f} s, {counted}{f'; {ended}' if ended else ''}")
     heading = ("source", "tier", f"caused by {whose}", "whole machine, net", "gross")
     rows = [

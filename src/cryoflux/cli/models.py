@@ -16,7 +16,7 @@ from cryoflux.errors import UsageError
 if TYPE_CHECKING:
     from cryoflux.receipts.entry import Entry
 
-_OF_RECEIPT = ("attempt", "task_id", "arm", "receipt_hash", "base", "holdout_loss", "delta")
+_OF_RECEIPT = ("attempt", "task_id", "arm", "receipt_hash", "base", "unit", "holdout_loss", "delta")
 _HEADING = ("", "version", "made by", "recipe", "Δ", "holdout loss")
 _RIGHT = (False, False, False, False, True, True)
 
@@ -70,7 +70,7 @@ def _makers(entries: list[Entry]) -> dict[str, dict[str, Any]]:
         loss = receipt.evaluation.new_loss_sum / scale
         delta = receipt.evaluation.delta_sum / scale
         names = (number, receipt.task.id, receipt.task.arm, entry.leaf_hash)
-        values = (*names, receipt.base.digest, loss, delta)
+        values = (*names, receipt.base.digest, receipt.evaluation.metric.unit, loss, delta)
         made[receipt.result.digest] = dict(zip(_OF_RECEIPT, values, strict=True))
     return made
 
@@ -93,7 +93,7 @@ def list_versions(state: StateOption = None, as_json: JsonOption = False) -> Non
     """Every kept version, oldest first; the head is marked."""
     rows = _versions(_state(state))
     if as_json:
-        emit_json(rows)
+        emit_json("models.list/1", {"versions": rows})
         return
     below = ["no receipt says where it came from" if row["origin"] == "unknown" else "" for row in rows]
     stdout.table([_HEADING, *map(_cells, rows)], _RIGHT, ["", *below])
@@ -128,7 +128,7 @@ def show_version(
     if len(found) != 1:
         raise _not_one(version, len(found), len(rows))
     if as_json:
-        emit_json(found[0])
+        emit_json("models.show/1", found[0])
         return
     for key, value in found[0].items():
         stdout.print(f"{key:<13} {'unknown' if value is None else value}", indent=14)

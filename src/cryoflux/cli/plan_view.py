@@ -14,15 +14,15 @@ from cryoflux.runs.dry_run import RunPlan
 def show_plan(plan: RunPlan, *, as_json: bool) -> None:
     """Print a plan."""
     if as_json:
-        emit_json({"event": "plan", **asdict(plan)})
+        emit_json("plan/1", {"event": "plan", **asdict(plan)})
         return
     sets = ", ".join(f"{count} {name}" for name, count in plan.examples.items())
-    effects = ", ".join(f"{delta:.3f} at {spread}" for spread, delta in plan.detectable.items())
+    effects = ", ".join(f"{delta:.3f} at {spread}" for spread, delta in plan.detectable_nats.items())
     goes_on = f"{plan.state} goes on from #{plan.attempts + 1}, head {(plan.head or '')[:16]}…"
     left = f"; its account holds {format_energy(round(plan.account_joules * MICRO))} from before"
     state = f"{goes_on}{left}" if plan.head is not None else f"{plan.state} is begun"
     dropped = sum(count for name, count in plan.dropped.items() if name != "conflicting")
-    evaluation = f"about {plan.evaluation_cpu_s:.0f} CPU-s, {plan.evaluation_joules:.0f} J"
+    evaluation = f"about {plan.evaluation_cpu_seconds:.0f} CPU-s, {plan.evaluation_joules:.0f} J"
     bound = "as many as the account pays for"
     if plan.most_attempts is not None and plan.budget_joules is not None:
         bound = f"about {plan.most_attempts} × {plan.reserve_joules:g} J of {plan.budget_joules:g} J"

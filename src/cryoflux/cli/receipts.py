@@ -15,6 +15,7 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
+from cryoflux.cli.outputs import require_output
 from cryoflux.errors import UsageError
 from cryoflux.report.layout import unbroken
 
@@ -80,7 +81,10 @@ def _views(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     from cryoflux.receipts.flat import flat_view
     from cryoflux.receipts.numbering import number_entries
 
-    return [flat_view(entry, n) for entry, n in zip(entries, number_entries(entries), strict=True)]
+    units = {entry.leaf_hash: intent.metric.unit for entry in entries if (intent := entry.intent) is not None}
+    of_task = (units.get(entry.receipt.intent) if entry.receipt is not None else None for entry in entries)
+    numbered = zip(entries, number_entries(entries), of_task, strict=True)
+    return [flat_view(entry, number, unit) for entry, number, unit in numbered]
 
 
 @app.command("list")
@@ -98,7 +102,7 @@ def list_receipts(
     entries = read_entries(_state(state))
     shown = [(e, view) for e, view in zip(entries, _views(entries), strict=True) if intents or e.receipt]
     if as_json:
-        emit_json([view for _, view in shown])
+        emit_json("receipts.list/1", {"entries": [view for _, view in shown]})
         return
     several = len({view["task_name"] for _, view in shown if "task_name" in view}) > 1
     rows = [_cells(view, several=several) for _, view in shown]
@@ -124,7 +128,7 @@ def show_receipt(
     entry = find_entry(entries, entry_id)
     view = _views(entries)[entry.index]
     if as_json:
-        emit_json({**view, "statement": _signed(entry)})
+        emit_json("receipts.show/1", {**view, "statement": _signed(entry)})
         return
     number = f"attempt #{view['attempt']}, " if view["attempt"] else ""
     stdout.print(f"{number}entry {entry.index}, {view['outcome']}")
@@ -154,10 +158,11 @@ def export_receipts(
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
-    _require_folder(Path(output))
+    require_output(Path(output))
     write_atomic(Path(output), content)
     if as_json:
-        emit_json({"event": "exported", "entries": len(entries), "file": output})
+        done = {"event": "exported", "entries": len(entries), "file": output}
+        emit_json("receipts.export/1", done)
     else:
         check = unbroken(f"cryoflux verify {shlex.quote(output)}")
         stderr.print(f"{len(entries)} entries written to {output}; check it:  {check}")
@@ -169,7 +174,7 @@ def schema(as_json: JsonOption = False) -> None:
     from cryoflux.receipts.schema import receipt_schema, schema_bytes
 
     if as_json:
-        emit_json(receipt_schema())
+        sys.stdout.write(json.dumps(receipt_schema(), ensure_ascii=False) + "\n")
         return
     sys.stdout.write(schema_bytes().decode())
     sys.stdout.flush()
@@ -192,12 +197,12 @@ def proof(
     folder = _state(state)
     found = prove(folder, _index(folder, entry_id))
     target = output or Path(f"receipt-{found.index}.tlog-proof")
-    _require_folder(target)
+    require_output(target)
     write_atomic(target, format_proof(found))
     keys = folder / "keys"
     check = f"--key {shlex.quote(str(keys / 'receipt.pub'))} --log-key {shlex.quote(str(keys / 'log.pub'))}"
     if as_json:
-        emit_json({"event": "proven", "index": found.index, "file": str(target)})
+        emit_json("receipts.proof/1", {"event": "proven", "index": found.index, "file": str(target)})
     else:
         said = f"Proof of entry {found.index} written to {target}; check it: cryoflux receipts check-proof"
         stderr.print(f"{said} {shlex.quote(str(target))} {check}")
@@ -240,7 +245,7 @@ def check(
     first = origin == origin_of(named)
     if as_json:
         proven = {"index": entry.index, "receipt_hash": entry.leaf_hash, "origin": origin, "first_key": first}
-        emit_json({"ok": True, **proven, "statement": _signed(entry)})
+        emit_json("receipts.check-proof/1", {"ok": True, **proven, "statement": _signed(entry)})
         return
     whose = (
         "its first key" if first else "a later key of it; only the whole log shows that it was valid there"
@@ -249,15 +254,6 @@ def check(
         f"✓ PROVEN: entry {entry.index} of {origin}, hash {entry.leaf_hash[:16]}…, signed by {whose}. "
         "Not shown: that nothing came before or after it, or anything that it attests."
     )
-
-
-def _require_folder(target: Path) -> None:
-    if not target.absolute().parent.is_dir():
-        raise UsageError(
-            f"{target.parent} is not a folder.",
-            why="An export makes a file, and no folders on the way to it.",
-            hint=f"Make it first: mkdir -p {shlex.quote(str(target.parent))}",
-        )
 
 
 @app.command("bundle")
@@ -277,6 +273,7 @@ def bundle(
     made = write_bundle(_state(state), output, Extras(adapters=adapters, models=models, holdout=holdout))
     if as_json:
         emit_json(
+            "receipts.bundle/1",
             {
                 "event": "bundled",
                 "folder": str(output),
@@ -284,7 +281,7 @@ def bundle(
                 "uncovered": made.uncovered,
                 "missing": list(made.missing),
                 "heads": made.heads,
-            }
+            },
         )
         return
     check = unbroken(f"sh {shlex.quote(f'{output}/verify.sh')}")

@@ -48,7 +48,7 @@ def replay(
         baseline = load_baseline((Path(state) if state else default_state()) / "baseline.json")
     for found in replay_trace(recorded, baseline):
         if as_json:
-            emit_json(named_ranges(asdict(found)))
+            emit_json("energy.replay/1", named_ranges(asdict(found)))
         else:
             _print(found)
 
@@ -100,7 +100,7 @@ def fit_curve(
         show = None if as_json else _progress
         fitted = fit(observe_loads(counters, found.times, clock, seconds=seconds, progress=show))
     if as_json:
-        emit_json(asdict(fitted))
+        emit_json("energy.fit-curve/1", asdict(fitted))
         return
     stdout.print(
         f"{fitted.curve.id}: {fitted.idle_w:.1f} W idle, {fitted.max_w:.1f} W at full load, residual "

@@ -124,7 +124,7 @@ class RunView(RunObserver):
         """One line for one attempt."""
         self.number += 1
         self.spent_uj += record.receipt.energy.microjoules
-        text = attempt_text(self.number, record, verbose=self.verbose, several=self.several)
+        text = attempt_text(self.number, record.receipt, verbose=self.verbose, several=self.several)
         self.lines([text], indent=5)
 
     def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:
@@ -185,6 +185,11 @@ class PlainView(RunView):
 class JsonView(RunView):
     """One JSON object a line on stdout."""
 
+    def __init__(self, on_closed: Callable[[], None], show: Shown) -> None:
+        super().__init__(on_closed, show)
+        self._units: dict[str, str] = {}
+        """task → unit of its losses"""
+
     def step(self, step: Step, moment: Literal["begin", "end"]) -> None:
         """Each step of each attempt, as it begins and ends."""
         self.emit({"event": "step", "attempt": self.number + 1, "step": step.value, "moment": moment})
@@ -201,7 +206,8 @@ class JsonView(RunView):
 
     def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:
         """How far the two sets have drifted apart."""
-        self.emit({"event": "milestone", **milestone_document(task, looks, holdout, audit)})
+        unit = self._units.get(task)
+        self.emit({"event": "milestone", "unit": unit, **milestone_document(task, looks, holdout, audit)})
 
     def rotated(self, task: str, part: str) -> None:
         """Another holdout judges from here on."""
@@ -214,6 +220,7 @@ class JsonView(RunView):
     def opened(self, opening: Opening) -> None:
         """How joules are measured, and how updates will be judged."""
         self._begin(opening)
+        self._units = {task.name: task.metric.unit for task in opening.tasks}
         self.emit({"event": "opened", **opening_document(opening)})
 
     def recovered(self, receipt: Receipt) -> None:
@@ -223,7 +230,9 @@ class JsonView(RunView):
     def finished(self, record: AttemptRecord) -> None:
         """The whitepaper's flat fields and more."""
         self.number += 1
-        self.emit({"event": "attempt", "number": self.number, **attempt_document(record)})
+        unit = self._units.get(record.receipt.task.name)  # also where its holdout was not read
+        found = {**attempt_document(record), "unit": unit}
+        self.emit({"event": "attempt", "number": self.number, **found})
 
     def summary(self, summary: Summary) -> None:
         """What the run came to."""
@@ -232,7 +241,7 @@ class JsonView(RunView):
     def emit(self, document: dict[str, Any]) -> None:
         """One JSON object on a line."""
         with self.guarded():
-            emit_json(document)
+            emit_json("run/1", document)
 
     def show(self, lines: list[str], indent: int) -> None:
         """Nothing: every line has its own event."""

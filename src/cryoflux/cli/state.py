@@ -49,6 +49,7 @@ def size(state: StateOption = None, as_json: JsonOption = False) -> None:
     found = disk_use(folder)
     if as_json:
         emit_json(
+            "state.size/1",
             {
                 "state": str(found.state),
                 "bytes": found.size,
@@ -58,7 +59,7 @@ def size(state: StateOption = None, as_json: JsonOption = False) -> None:
                     {"name": one.name, "bytes": one.size, "files": one.files, "note": one.note}
                     for one in found.places
                 ],
-            }
+            },
         )
         return
     for one in found.places:
@@ -91,13 +92,14 @@ def clean(
     freed = free_cache(folder)
     if as_json:
         emit_json(
+            "state.clean/1",
             {
                 "state": str(folder.path),
                 "freed_bytes": freed.size,
                 "freed_files": freed.files,
                 "in_use_bytes": freed.in_use_size,
                 "in_use_files": freed.in_use,
-            }
+            },
         )
         return
     stdout.print(f"freed {_size(freed.size)} of {folder.cache}; the next run computes it again", markup=False)

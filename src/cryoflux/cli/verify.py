@@ -142,7 +142,7 @@ def _verify_claim(path: Path, named: _Named, log_key: Path | None, *, as_json: b
 
     found = report_claim(path, log_key=load_public_key(log_key) if log_key is not None else None, **named)
     if as_json:
-        emit_json(found.to_json())
+        emit_json("verify/1", found.to_json())
     else:
         for check in found.report.checks:
             _print_check(check)
@@ -167,7 +167,7 @@ def _is_claim(path: Path, log_key: Path | None, again: int, parent: str | None) 
             why="A claim is about one log; what that goes on from, only the log shows.",
             hint="Leave it out, or verify the state that the claim is about.",
         )
-    if log_key is not None and not claimed:
+    if log_key is not None and not claimed and path.exists():
         raise UsageError(
             f"--log-key was given, but {path} is not a claim.",
             why="A state brings the key of its head, and exported receipts have no head.",
@@ -293,7 +293,7 @@ def verify(
         place, **named, again=again, sections=checks, progress=progress, trust=trust, parent=parent
     )
     if as_json:
-        emit_json(report.to_json())
+        emit_json("verify/1", report.to_json())
     else:
         _print_report(report)
     if not report.ok:

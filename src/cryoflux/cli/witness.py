@@ -109,7 +109,8 @@ def _announce(witness: Witness, address: tuple[Any, ...], count: int, *, as_json
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     url = f"http://{host}:{address[1]}"
     if as_json:
-        emit_json({"event": "listening", "url": url, "key": str(witness.key), "logs": count})
+        document = {"event": "listening", "url": url, "key": str(witness.key), "logs": count}
+        emit_json("witness.serve/1", document)
         return
     stdout.print(f"witness of {count} logs on {url}", markup=False)
     stdout.print(f"for a policy: witness NAME {witness.key} {url}", markup=False)
@@ -122,7 +123,7 @@ def show_key(state: StateOption = None, as_json: JsonOption = False) -> None:
 
     key = log_key_of(_state(state))
     if as_json:
-        emit_json({"key": str(key)})
+        emit_json("witness.key/1", {"key": str(key)})
     else:
         stdout.print(str(key), markup=False)
 
@@ -160,7 +161,7 @@ def submit_head(
 
 def _show(found: Collected, *, as_json: bool) -> None:
     if as_json:
-        emit_json(witness_document(found))
+        emit_json("witness.submit/1", witness_document(found))
         return
     stdout.print(witness_line(found), markup=False)
     for problem in found.problems:
@@ -191,7 +192,8 @@ def check_evidence(
             why="Anybody can make a log of their own that tells two stories.",
         )
     if as_json:
-        emit_json({"event": "equivocation", "log": str(found.log), "said": said, "expected": bool(log)})
+        document = {"event": "equivocation", "log": str(found.log), "said": said, "expected": bool(log)}
+        emit_json("witness.check-evidence/1", document)
         return
     stdout.print(f"✓ PROVEN: {said}", markup=False)
     if not log:

@@ -25,6 +25,7 @@ __all__ = [
 
 import json
 import random
+import shlex
 import statistics
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import ExitStack, suppress
@@ -180,7 +181,8 @@ def load_baseline(path: Path, machine: str | None = None) -> Baseline:
         raise StateTamperedError(
             f"{path} is not a baseline that CryoFlux wrote ({error}).",
             why="The idle baseline is frozen: net joules measured against another one cannot be compared.",
-            hint=f"Restore the file, or move it away to learn a new baseline: mv {path} {path}.old",
+            hint="Restore the file, or move it away to learn a new baseline: "
+            f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}",
         ) from error
 
 
@@ -200,8 +202,6 @@ def obtain_baseline(
 ) -> Baseline:
     """The frozen baseline of these sources; what is missing is learned now and stored.
 
-    One that takes the place of a lost one, by which energy was ``settled``, says so.
-
     Args:
         path: where it is stored.
         sources: that need one.
@@ -210,7 +210,7 @@ def obtain_baseline(
         seconds: how long to watch, s.
         rng: of the bootstrap.
         progress: called with seconds done and seconds in all.
-        settled: sources that energy was settled by before.
+        settled: sources that energy was settled by before: one that takes the place of a lost one says so.
         patience_s: how long to wait for the machine to be at rest first, s.
         provisional: whether work may be under way: what is missing is glanced at, doubted, and not stored.
         machine: whose baseline; this one's by default.

@@ -51,7 +51,7 @@ class Measured:
     gross: Energy
     sources: tuple[SourceUse, ...]
     seconds: float
-    cpu_s: float
+    cpu_seconds: float
     """CPU time of the work, with everything that it started"""
     baseline_digest: str
     baseline_state: BaselineState
@@ -139,7 +139,7 @@ def measured_between(
         gross=machine.gross,
         sources=_sources(machine, figures),
         seconds=machine.seconds,
-        cpu_s=attribution.cpu_us / 1e6,
+        cpu_seconds=attribution.cpu_us / 1e6,
         baseline_digest=meter.baseline.digest,
         baseline_state=meter.baseline.state([channel.source for channel in meter.channels]),
         counted_by=counted_by,

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from cryoflux.decision.interval import fixed_interval
-from cryoflux.quantities import MICRO, NANO, NATS, RangeKind, Tier, efficiency
+from cryoflux.quantities import MICRO, NANO, RangeKind, Tier, efficiency
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Cause, Outcome, Receipt, ReceiptStatement
 from cryoflux.receipts.sums import anytime_ends, evidence_of
@@ -69,9 +69,9 @@ class Attempt:
     """how the joules came about"""
     range_kind: RangeKind
     """what both ends say: a 95 % interval, or what is plausible where joules are modelled"""
-    eta: float | None
-    """Δ per joule; on the screen it is per kilojoule"""
-    eta_lo: float | None
+    eta_per_kj: float | None
+    """Δ per kilojoule, in ``unit``/kJ"""
+    eta_low_per_kj: float | None
     """the same by the upper end of the joules"""
     base: str
     """digest of the version that was to be improved"""
@@ -87,11 +87,6 @@ class Attempt:
     def kept(self) -> bool:
         """Whether the update was kept."""
         return self.outcome == Outcome.ACCEPTED.word
-
-    @property
-    def eta_nats_per_kj(self) -> float | None:
-        """Δ per kilojoule, as the screen shows it; none too where Δ is not in nats."""
-        return 1000 * self.eta if self.eta is not None and self.unit == NATS else None
 
     def row(self) -> dict[str, Any]:
         """The attempt as a row of a table: name → plain value."""
@@ -129,8 +124,8 @@ def attempt_of(entry: Entry, number: int) -> Attempt | None:
         joules_hi=figure.hi_microjoules / MICRO,
         tier=figure.tier,
         range_kind=figure.tier.range_kind,
-        eta=None if delta is None else efficiency(delta, figure.microjoules),
-        eta_lo=None if delta is None else efficiency(delta, figure.hi_microjoules),
+        eta_per_kj=None if delta is None else efficiency(delta, figure.microjoules),
+        eta_low_per_kj=None if delta is None else efficiency(delta, figure.hi_microjoules),
         base=receipt.base.digest,
         result=receipt.result.digest,
         receipt_hash=entry.leaf_hash,

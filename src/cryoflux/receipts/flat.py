@@ -21,7 +21,7 @@ from typing import Any
 
 from cryoflux.decision.interval import fixed_interval
 from cryoflux.errors import VerificationError
-from cryoflux.quantities import MICRO, NANO, NATS, efficiency
+from cryoflux.quantities import MICRO, NANO, efficiency, efficiency_name
 from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
@@ -32,12 +32,13 @@ from cryoflux.sentences import say
 from cryoflux.state import ADAPTER
 
 
-def _unix(timestamp: str) -> int | None:
+def _when(label: str) -> dict[str, Any]:
+    """The whitepaper's Unix seconds, and the label as it is: RFC 3339 in UTC."""
     # A label such as month 13 has the right shape and is no time.
     try:
-        return int(datetime.fromisoformat(timestamp).timestamp())
+        return {"timestamp": int(datetime.fromisoformat(label).timestamp()), "at": label}
     except (ValueError, OverflowError):
-        return None
+        return {"timestamp": None, "at": None}
 
 
 def _losses(receipt: Receipt) -> dict[str, Any]:
@@ -80,20 +81,18 @@ def _energy(receipt: Receipt) -> dict[str, Any]:
 def _efficiency(receipt: Receipt, delta: float | None) -> dict[str, float | None]:
     """η per kilojoule, by the estimate and by the upper end of the joules; the names say nats where it is."""
     figure, evaluation = receipt.energy, receipt.evaluation
-    unit = "nats_per_kj" if evaluation is None or evaluation.metric.unit == NATS else "per_kj"
-    found = {}
-    for name, uj in (("eta", figure.microjoules), ("eta_low", figure.hi_microjoules)):
-        eta = efficiency(delta, uj) if delta is not None else None
-        found[f"{name}_{unit}"] = 1000 * eta if eta is not None else None
-    return found
+    unit = evaluation.metric.unit if evaluation is not None else None
+    by = (("eta", figure.microjoules), ("eta_low", figure.hi_microjoules))
+    return {efficiency_name(name, unit): None if delta is None else efficiency(delta, uj) for name, uj in by}
 
 
-def flat_receipt(statement: ReceiptStatement, leaf_hash: str) -> dict[str, Any]:
+def flat_receipt(statement: ReceiptStatement, leaf_hash: str, unit: str | None = None) -> dict[str, Any]:
     """The whitepaper's view of a receipt.
 
     Args:
         statement: what was signed.
         leaf_hash: RFC 6962 leaf hash of the signed envelope; shown as ``receipt_hash``.
+        unit: of the losses of its task, which a receipt without a verdict does not say; its intent does.
     """
     receipt = statement.predicate
     evaluation = receipt.evaluation
@@ -106,11 +105,11 @@ def flat_receipt(statement: ReceiptStatement, leaf_hash: str) -> dict[str, Any]:
         "joules_spent": receipt.energy.microjoules / MICRO,
         **losses,
         "metric": evaluation.metric.name if evaluation else None,
-        "unit": evaluation.metric.unit if evaluation else None,
+        "unit": evaluation.metric.unit if evaluation else unit,
         "accepted": receipt.decision.accepted if receipt.decision else None,
         "adapter_hash": adapters[0] if adapters else None,
         "base_model_hash": receipt.base.digest,
-        "timestamp": _unix(receipt.finished_at),
+        **_when(receipt.finished_at),
         "receipt_hash": leaf_hash,
         "outcome": receipt.outcome.word,
         "cause": receipt.cause.value or None,
@@ -130,7 +129,7 @@ def flat_intent(intent: Intent, leaf_hash: str) -> dict[str, Any]:
         "arm": intent.task.arm,
         "joules_reserved": intent.reserved_microjoules / MICRO,
         "base_model_hash": intent.base.digest,
-        "timestamp": _unix(intent.announced_at),
+        **_when(intent.announced_at),
         "receipt_hash": leaf_hash,
         "outcome": "announced",
         "reason": say(intent.schedule.reason),
@@ -143,7 +142,7 @@ def flat_move(move: HeadMove, leaf_hash: str) -> dict[str, Any]:
         "task_name": move.task,
         "base_model_hash": move.base.digest,
         "result_model_hash": move.result.digest,
-        "timestamp": _unix(move.moved_at),
+        **_when(move.moved_at),
         "receipt_hash": leaf_hash,
         "outcome": move.move.value,
         "reason": say(move.reason),
@@ -162,7 +161,7 @@ def flat_session(session: Session, leaf_hash: str) -> dict[str, Any]:
         "joules_lo": figure.lo_microjoules / MICRO,
         "joules_hi": figure.hi_microjoules / MICRO,
         "tier": figure.tier.value,
-        "timestamp": _unix(session.ended_at),
+        **_when(session.ended_at),
         "receipt_hash": leaf_hash,
         "outcome": session.ended.value,
     }
@@ -177,8 +176,8 @@ def flat_fork(fork: Fork) -> dict[str, Any]:
         parent = {"parent": None, "parent_entries": None}
     holdouts = [used for said in fork.tasks for used in said.holdouts]
     looks = sum(used.looks for used in holdouts)
-    timestamp, task_name = _unix(fork.forked_at), ", ".join(said.task for said in fork.tasks)
-    return {**parent, "task_name": task_name, "timestamp": timestamp, "looks": looks, "outcome": "forked"}
+    task_name = ", ".join(said.task for said in fork.tasks)
+    return {**parent, "task_name": task_name, **_when(fork.forked_at), "looks": looks, "outcome": "forked"}
 
 
 def flat_key(statement: KeyStatement) -> dict[str, Any]:
@@ -191,20 +190,21 @@ def flat_key(statement: KeyStatement) -> dict[str, Any]:
         case KeyRevocation(revoked=revoked, revoked_at=at, reason=reason):
             said = ("revoked", revoked, at, reason)
     outcome, keyid, at, reason = said
-    return {"key_id": keyid, "timestamp": _unix(at), "outcome": outcome, "reason": reason}
+    return {"key_id": keyid, **_when(at), "outcome": outcome, "reason": reason}
 
 
-def flat_view(entry: Entry, number: int | None = None) -> dict[str, Any]:
+def flat_view(entry: Entry, number: int | None = None, unit: str | None = None) -> dict[str, Any]:
     """The flat view of whatever an entry is about, with its index and kind.
 
     Args:
         entry: of a log.
         number: of the attempt that it is about (`cryoflux.receipts.numbering`); none where it is about none.
+        unit: of the losses of that attempt, as its intent says; none where that is not known.
     """
     found: dict[str, Any] = {"index": entry.index, "kind": entry.kind.value, "receipt_hash": entry.leaf_hash}
     found["attempt"] = number
     if isinstance(entry.statement, ReceiptStatement):
-        found |= flat_receipt(entry.statement, entry.leaf_hash)
+        found |= flat_receipt(entry.statement, entry.leaf_hash, unit)
     elif entry.intent is not None:
         found |= flat_intent(entry.intent, entry.leaf_hash)
     elif entry.move is not None:

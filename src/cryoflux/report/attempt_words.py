@@ -7,9 +7,12 @@ __all__ = ["attempt_document", "attempt_text", "energy_text", "outcome_mark"]
 from typing import Any
 
 from cryoflux.attempt.recording import AttemptRecord
-from cryoflux.quantities import MICRO, NATS, Energy, format_efficiency, format_energy
+from cryoflux.decision.evidence import Evidence
+from cryoflux.decision.interval import fixed_interval
+from cryoflux.quantities import MICRO, NATS, Energy, format_efficiency, format_energy, format_nats
 from cryoflux.receipts.flat import flat_receipt
-from cryoflux.receipts.statement import Outcome
+from cryoflux.receipts.statement import Outcome, Receipt
+from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import brief, deciding_interval
 
 _SIGN = {Outcome.ACCEPTED: "✓", Outcome.REJECTED: "✗", Outcome.UNDECIDED: "?", Outcome.ABORTED: "·"}
@@ -32,25 +35,24 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
 
-def attempt_text(number: int, record: AttemptRecord, *, verbose: bool = False, several: bool = False) -> str:
+def attempt_text(number: int, receipt: Receipt, *, verbose: bool = False, several: bool = False) -> str:
     """One finished attempt, as a person reads it; its pieces are two spaces apart.
 
     Args:
         number: of the attempt in its log.
-        record: of it.
+        receipt: of it.
         verbose: say the evidence and what it had to exceed, too.
         several: more than one task is at work, so the task is named.
     """
-    receipt, e = record.receipt, record.evidence
+    e = evidence_of(receipt.evaluation) if receipt.evaluation is not None else None
     arm = f"{receipt.task.name}/{receipt.task.arm}" if several else receipt.task.arm
-    pieces = [
-        f"#{number:<3} {outcome_mark(receipt.outcome):<11}  {arm:<10}",
-        deciding_interval(receipt.reason),
-    ]
+    begun = f"#{number:<3} {outcome_mark(receipt.outcome):<11}  {arm:<10}"
     if e is None:
-        return "  ".join([pieces[0], energy_text(receipt.energy.energy), brief(receipt.reason)])
+        return "  ".join([begun, energy_text(receipt.energy.energy), brief(receipt.reason)])
     unit = receipt.evaluation.metric.unit if receipt.evaluation is not None else NATS
-    pieces += [
+    pieces = [
+        begun,
+        deciding_interval(receipt.reason) or _by_itself(e, unit),
         energy_text(receipt.energy.energy),
         format_efficiency(e.delta_mean, receipt.energy.microjoules, unit),
     ]
@@ -61,6 +63,12 @@ def attempt_text(number: int, record: AttemptRecord, *, verbose: bool = False, s
     if verbose and receipt.decision is not None and (needed := receipt.decision.bar.needed_milli):
         pieces.append(f"evidence {e.delta_weight:.1f}, needed > {needed / 1000:.1f}")
     return "  ".join(pieces)
+
+
+def _by_itself(evidence: Evidence, unit: str) -> str:
+    """Δ with its interval where the reason, of an older version, does not carry the numbers."""
+    low, high = fixed_interval(evidence)
+    return f"Δ {format_nats(evidence.delta_mean)} {unit}, 95 % [{low:+.4f}, {high:+.4f}]"
 
 
 def attempt_document(record: AttemptRecord) -> dict[str, Any]:
@@ -75,8 +83,8 @@ def attempt_document(record: AttemptRecord) -> dict[str, Any]:
         "slice": receipt.training.slice_count if receipt.training else None,
         "stopped_by": receipt.training.stopped_by if receipt.training else None,
         "saved_joules_modelled": record.saved_uj / MICRO,
-        "cpu_s": sum(record.phases.values()),
-        "phases_cpu_s": {phase: round(seconds, 4) for phase, seconds in record.phases.items()},
+        "cpu_seconds": sum(record.phases.values()),
+        "phases_cpu_seconds": {phase: round(seconds, 4) for phase, seconds in record.phases.items()},
         "holdout_loss": record.head_loss,
         "remaining_joules": record.bucket_uj / MICRO,
     }

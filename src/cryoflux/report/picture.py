@@ -1,13 +1,15 @@
 """The project's picture: energy against Δ, an attempt a point, with lines of equal η.
 
-Colours are Okabe and Ito's, and shape tells one outcome from another too, so that colour is never alone.
+Every attempt is in it: those that the holdout never judged lie on a strip below, by their energy alone.
+Colours are Okabe and Ito's, and shape tells one kind from another too, so that colour is never alone.
 """
 
 from __future__ import annotations
 
-__all__ = ["Point", "draw_attempts", "points_of"]
+__all__ = ["DrawnAs", "draw_attempts", "drawn_as"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +18,55 @@ from cryoflux.quantities import Tier, worst_tier
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.statement import Outcome
 
-Point = tuple[Attempt, float, float]
-"""an attempt that the holdout judged, its mean Δ, and half of that one's 95 % interval"""
 _GUIDE = "#999999"
 _SUFFIXES = (".svg", ".pdf", ".png")
-_MARKS = (
-    (Outcome.ACCEPTED, "#0072B2", "o", "kept"),
-    (Outcome.UNDECIDED, "#E69F00", "^", "undecided"),
-    (Outcome.REJECTED, "#D55E00", "x", "rejected"),
-)
-"""outcome, colour, shape and word"""
+_BARS_OF_DELTA = "bars of Δ: thick for this look alone (95 %), thin for all looks together (anytime)"
 
 
-def points_of(attempts: Iterable[Attempt]) -> list[Point]:
-    """The attempts that have a Δ on the holdout: neither aborted nor stopped by their screen."""
-    return [
-        (attempt, attempt.delta, attempt.delta_hi - attempt.delta)
-        for attempt in attempts
-        if attempt.delta is not None and attempt.delta_hi is not None
-    ]
+class DrawnAs(Enum):
+    """What became of an attempt, as the picture tells it: word, colour and shape."""
+
+    KEPT = ("kept", "#0072B2", "o")
+    UNDECIDED = ("undecided", "#E69F00", "^")
+    REJECTED = ("rejected", "#D55E00", "x")
+    SCREENED = ("stopped by the screen", "#CC79A7", "s")
+    ABORTED = ("aborted", "#555555", "d")
+
+    @property
+    def word(self) -> str:
+        """How it is named."""
+        return self.value[0]
 
 
-def draw_attempts(points: list[Point], path: Path, *, title: str) -> Path:
+def drawn_as(attempt: Attempt) -> DrawnAs:
+    """What became of an attempt; one that its screen refused is told apart from one that the holdout did."""
+    if attempt.outcome == Outcome.REJECTED.word and attempt.delta is None:
+        return DrawnAs.SCREENED
+    return next((kind for kind in DrawnAs if kind.word == attempt.outcome), DrawnAs.ABORTED)
+
+
+def draw_attempts(attempts: Sequence[Attempt], path: Path, *, caption: Sequence[str]) -> Path:
     """Draw all attempts, and return the file: as SVG, or as what the suffix asks for.
+
+    Args:
+        attempts: of a log, at least one.
+        path: of the file; without a suffix it gets the one of SVG.
+        caption: lines above the picture; an SVG says them in its description too.
 
     Raises:
         UsageError: there is nothing to draw, no picture has that suffix, or matplotlib is not installed.
     """
     path = path if path.suffix else path.with_suffix(".svg")
-    if path.suffix not in _SUFFIXES:
+    if path.suffix.lower() not in _SUFFIXES:
         raise UsageError(
             f"A picture cannot be a {path.suffix} file.",
             why=f"The suffix says what is drawn: {', '.join(_SUFFIXES)}.",
-            hint=f"Name it {path.with_suffix('.svg').name}.",
+            hint=f"Name it {path.with_suffix('.svg').name!r}.",
         )
-    if not points:
+    if not attempts:
         raise UsageError(
-            "No attempt has been judged yet.",
-            why="A picture needs at least one Δ.",
+            "No attempt has ended yet.",
+            why="A picture needs at least one.",
             hint="Make some: cryoflux run --budget 2kJ.",
         )
     try:
@@ -68,48 +81,114 @@ def draw_attempts(points: list[Point], path: Path, *, title: str) -> Path:
     from matplotlib import pyplot as plt
 
     with plt.rc_context({"svg.hashsalt": "cryoflux", "font.size": 9, "svg.fonttype": "path"}):
-        figure, axes = plt.subplots(figsize=(7.2, 4.0), layout="constrained")
-        _draw_points(axes, points)
-        _draw_equal_efficiency(axes, points)
-        tier = worst_tier(attempt.tier for attempt, _, _ in points)
-        note = ", modelled" if tier is Tier.MODELLED else f", {tier.value}"
-        axes.set_xlabel(f"energy of the attempt (J{note})")
-        axes.set_ylabel("Δ on the holdout (nats per example)")
-        axes.set_title(title, loc="left")
-        axes.legend(frameon=False, loc="best")
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        figure = plt.figure(figsize=(7.2, 4.4), layout="constrained")
+        _draw_panels(figure, attempts)
+        figure.suptitle("\n".join(caption), x=0.01, ha="left", fontsize=9)
+        said = {"Date": None, "Description": "\n".join(caption)} if path.suffix.lower() == ".svg" else None
+        figure.savefig(path, metadata=said)
         plt.close(figure)
     return path
 
 
-def _draw_points(axes: Any, points: list[Point]) -> None:
-    for outcome, colour, marker, name in _MARKS:
-        some = [point for point in points if point[0].outcome == outcome.word]
+def _draw_panels(figure: Any, attempts: Sequence[Attempt]) -> None:
+    """A panel for each task, since each has its own unit; below it a strip of what has no Δ."""
+    judged = [attempt for attempt in attempts if attempt.delta is not None]
+    others = [attempt for attempt in attempts if attempt.delta is None]
+    tasks = list(dict.fromkeys(attempt.task for attempt in judged))
+    rows = [kind for kind in DrawnAs if any(drawn_as(attempt) is kind for attempt in others)]
+    heights = [4.0] * len(tasks) + ([0.35 * len(rows) + 0.1] if rows else [])
+    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, task in zip(panels, tasks, strict=False):
+        some = [attempt for attempt in judged if attempt.task == task]
+        _draw_judged(axes, some)
+        name = f"{task}: " if len(tasks) > 1 else ""
+        axes.set_ylabel(f"{name}Δ on the holdout\n({some[0].unit} per example)")
+    if rows:
+        _draw_strip(panels[-1], others, rows)
+    tier = worst_tier(attempt.tier for attempt in attempts)
+    bars = "a bar is its plausible range" if tier is Tier.MODELLED else "a bar is its 95 % interval"
+    panels[-1].set_xlabel(f"energy of the attempt, J ({tier.value}; {bars})")
+    panels[-1].set_xlim(left=min(0.0, *(attempt.joules_lo for attempt in attempts)))
+    for axes, task in zip(panels, tasks, strict=False):
+        _draw_equal_efficiency(axes, [attempt for attempt in judged if attempt.task == task])
+    figure.legend(
+        handles=[found for axes in panels for found in axes.get_legend_handles_labels()[0]],
+        loc="outside lower left",
+        ncols=len(DrawnAs),
+        frameon=False,
+        fontsize=8,
+        handletextpad=0.3,
+        columnspacing=1.2,
+        title=_BARS_OF_DELTA if judged else None,
+        title_fontsize=8,
+        alignment="left",
+    )
+
+
+def _energies(attempts: Iterable[Attempt]) -> dict[str, Any]:
+    """Where they lie on the axis of joules, and how far their intervals reach."""
+    found = list(attempts)
+    return {
+        "x": [attempt.joules for attempt in found],
+        "xerr": [
+            [attempt.joules - attempt.joules_lo for attempt in found],
+            [attempt.joules_hi - attempt.joules for attempt in found],
+        ],
+    }
+
+
+def _style(kind: DrawnAs) -> dict[str, Any]:
+    _, colour, marker = kind.value
+    return {"fmt": marker, "color": colour, "ecolor": colour, "elinewidth": 0.8, "capsize": 2}
+
+
+def _draw_judged(axes: Any, attempts: Sequence[Attempt]) -> None:
+    for kind in DrawnAs:
+        some = [attempt for attempt in attempts if drawn_as(attempt) is kind]
         if some:
             axes.errorbar(
-                [attempt.joules for attempt, _, _ in some],
-                [delta for _, delta, _ in some],
-                yerr=[half for _, _, half in some],
-                fmt=marker,
-                color=colour,
-                ecolor=colour,
-                elinewidth=0.8,
-                capsize=2,
-                label=f"{name} ({len(some)}), bars: 95 % of Δ",
+                y=[attempt.delta for attempt in some],
+                label=f"{kind.word} ({len(some)})",
+                **_energies(some),
+                **_style(kind),
             )
-    for attempt, delta, _ in points:
-        axes.annotate(
-            str(attempt.number),
-            (attempt.joules, delta),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize=7,
-        )
+            _draw_deltas(axes, some, kind.value[1])
+    for attempt in attempts:
+        _name(axes, attempt, attempt.delta or 0.0)
     axes.axhline(0, color=_GUIDE, linewidth=0.8)
 
 
-def _draw_equal_efficiency(axes: Any, points: list[Point]) -> None:
-    best = max(delta / attempt.joules for attempt, delta, _ in points if attempt.joules > 0)
+def _draw_deltas(axes: Any, attempts: Sequence[Attempt], colour: str) -> None:
+    """Two intervals of each Δ: thick the one of this look alone, thin the one that the bar decides by."""
+    for low, high, width in (("delta_lo_anytime", "delta_hi_anytime", 0.8), ("delta_lo", "delta_hi", 2.4)):
+        for attempt in attempts:
+            ends = (getattr(attempt, low), getattr(attempt, high))
+            if None not in ends:
+                axes.vlines(attempt.joules, *ends, color=colour, linewidth=width)
+
+
+def _draw_strip(axes: Any, attempts: Sequence[Attempt], rows: Sequence[DrawnAs]) -> None:
+    for row, kind in enumerate(rows):
+        some = [attempt for attempt in attempts if drawn_as(attempt) is kind]
+        axes.errorbar(
+            y=[row] * len(some), label=f"{kind.word} ({len(some)})", **_energies(some), **_style(kind)
+        )
+        for attempt in some:
+            _name(axes, attempt, row)
+    axes.set_yticks([])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylabel("no Δ", rotation=0, ha="right", va="center")
+
+
+def _name(axes: Any, attempt: Attempt, height: float) -> None:
+    axes.annotate(
+        str(attempt.number), (attempt.joules, height), xytext=(4, 3), textcoords="offset points", fontsize=7
+    )
+
+
+def _draw_equal_efficiency(axes: Any, attempts: Sequence[Attempt]) -> None:
+    found = [(attempt.delta or 0.0, attempt.joules) for attempt in attempts if attempt.joules > 0]
+    best = max((delta / joules for delta, joules in found), default=0.0)
     if best <= 0:
         return
     left, right = axes.get_xlim()
@@ -119,7 +198,12 @@ def _draw_equal_efficiency(axes: Any, points: list[Point]) -> None:
         axes.plot([left, right], [eta * left, eta * right], color=_GUIDE, linewidth=0.6, linestyle=":")
         x = min(right, high / eta)
         axes.annotate(
-            f"η {1000 * eta:.2f}/kJ", (x, eta * x), fontsize=7, color="#555555", ha="right", va="bottom"
+            f"η {1000 * eta:.2f} {attempts[0].unit}/kJ",
+            (x, eta * x),
+            fontsize=7,
+            color="#555555",
+            ha="right",
+            va="bottom",
         )
     axes.set_xlim(left, right)
     axes.set_ylim(low, high)

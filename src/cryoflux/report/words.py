@@ -24,10 +24,10 @@ from cryoflux.energy.derived import Rates, derived_fields
 from cryoflux.quantities import (
     MICRO,
     NANO,
-    NATS,
     Energy,
     Tier,
     efficiency,
+    efficiency_name,
     format_efficiency,
     format_energy,
     format_nats,
@@ -181,19 +181,15 @@ def choice_document(choice: Choice | Plateau) -> dict[str, Any]:
                 "name": row.arm.name,
                 "state": row.expected.state.value,
                 "affordable": row.affordable,
+                "unit": row.arm.unit,
                 "expected_delta": row.expected.delta_nano / NANO,
                 "expected_joules": row.expected.cost_uj / MICRO,
-                **_expected_eta(row),
+                efficiency_name("expected_eta", row.arm.unit): row.expected.eta / NANO,
                 "prior_joules": row.arm.prior_uj / MICRO,
             }
             for row in choice.table
         ],
     }
-
-
-def _expected_eta(row: ArmRow) -> dict[str, float]:
-    unit = "nats_per_kj" if row.arm.unit == NATS else "per_kj"
-    return {f"expected_eta_{unit}": row.expected.eta / NANO}
 
 
 def _fall(change: Change) -> float | None:
@@ -286,7 +282,7 @@ def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]
         **tasks[0],
         "ended": summary.ended,
         "reason": summary.reason,
-        "audit_cpu_s": summary.audit_cpu_s,
+        "audit_cpu_seconds": summary.audit_cpu_seconds,
         "saved_joules_modelled": summary.saved_uj / MICRO,
         "state": str(summary.state),
         "tasks": tasks,
@@ -300,12 +296,13 @@ def _derived(summary: Summary, rates: Rates) -> dict[str, Any]:
 
 
 def _task_summary(task: TaskSummary, spent: Energy | None, all_in: Energy | None) -> dict[str, Any]:
+    unit = task.metric.unit
     return {
         "task_name": task.name,
-        "unit": task.metric.unit,
+        "unit": unit,
         "delta": task.total_delta,
-        "eta": efficiency(task.total_delta, spent.uj) if spent else None,
-        "all_in_eta": efficiency(task.total_delta, all_in.uj) if all_in else None,
+        efficiency_name("eta", unit): efficiency(task.total_delta, spent.uj) if spent else None,
+        efficiency_name("all_in_eta", unit): efficiency(task.total_delta, all_in.uj) if all_in else None,
         "holdout": _pair(task.holdout),
         "audit": _pair(task.audit),
         "looks": task.looks,

@@ -54,11 +54,11 @@ class RunPlan:
     budget_joules: float | None
     reserve_joules: float
     most_attempts: int | None
-    evaluation_cpu_s: float
+    evaluation_cpu_seconds: float
     """modelled: one evaluation of the whole holdout in float64, all layers"""
     evaluation_joules: float
     """modelled: the same at the TDP of one logical CPU"""
-    detectable: dict[str, float]
+    detectable_nats: dict[str, float]
     """per-example spread of Δ → smallest Δ that is found with 90 % power, nats"""
     state: str
     head: str | None
@@ -117,9 +117,9 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> RunPlan:
         budget_joules=budget_uj / MICRO if budget_uj is not None else None,
         reserve_joules=reserve_uj / MICRO,
         most_attempts=budget_uj // reserve_uj if budget_uj is not None else None,
-        evaluation_cpu_s=cpu_s,
+        evaluation_cpu_seconds=cpu_s,
         evaluation_joules=cpu_s * (watts or GUESSED_W_PER_CPU),
-        detectable=_detectable(settings, len(inputs.holdout), known),
+        detectable_nats=_detectable(settings, len(inputs.holdout), known),
         state=str(state.path),
         head=known.head if known is not None else None,
         attempts=known.attempts if known is not None else 0,

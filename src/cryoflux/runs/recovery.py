@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = ["read_log", "recover"]
 
+import shlex
 import shutil
 
 from cryoflux.attempt import recording
@@ -78,7 +79,8 @@ def _close(context: Context, opened: OpenIntent) -> Receipt:
         raise StateError(
             f"An attempt of the task {intent.task.name} has no receipt yet.",
             why="Only a run of that task can close it.",
-            hint=f"Type cryoflux run --task {intent.task.name} once, and then the same command again.",
+            hint=f"Type cryoflux run --task {shlex.quote(intent.task.name)} once, and then the same command "
+            "again.",
         )
     reservation = context.agent.find(intent.task.id)
     settlement = context.agent.settle(reservation.id) if reservation else None

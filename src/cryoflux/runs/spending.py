@@ -84,7 +84,7 @@ class Summary:
     """what stopping hopeless attempts early saved; modelled, µJ"""
     reason: str
     """why the run ended, as a sentence"""
-    audit_cpu_s: float
+    audit_cpu_seconds: float
     """CPU-seconds of this process for evaluating the audit set"""
 
     @property
@@ -114,7 +114,7 @@ class _Run:
     """task → its head before the run"""
     records: list[AttemptRecord]
     spent: Energy | None = None
-    audit_cpu_s: float = 0.0
+    audit_cpu_seconds: float = 0.0
     rotated: set[tuple[str, str]] = field(default_factory=set)
     """(task, holdout) that were told to take over"""
 
@@ -172,7 +172,7 @@ def _note(run: _Run, record: AttemptRecord) -> None:
         quick = run.context.stop()
         audit = audit_scores(run.context, opened, first, run.observer.preparing, quick=quick)
         run.observer.milestone(opened.task.name, looks, holdout, audit)
-        run.audit_cpu_s += time.process_time() - start
+        run.audit_cpu_seconds += time.process_time() - start
 
 
 def _looks(opened: Opened) -> int:
@@ -185,7 +185,7 @@ def _summary(run: _Run, ended: Ended, reason: str) -> Summary:
     start = time.process_time()
     quick = ended == "interrupted" or not _pays_for_audit(run)
     tasks = tuple(_task_summary(run, opened, quick=quick) for opened in context.tasks.values())
-    audit_cpu_s = run.audit_cpu_s + time.process_time() - start
+    audit_cpu_seconds = run.audit_cpu_seconds + time.process_time() - start
     overhead = session.end(SessionEnd(ended)) if session is not None else None
     outcomes = [record.receipt.outcome for record in records]
     return Summary(
@@ -203,7 +203,7 @@ def _summary(run: _Run, ended: Ended, reason: str) -> Summary:
         ended=ended,
         saved_uj=sum(record.saved_uj for record in records),
         reason=reason,
-        audit_cpu_s=audit_cpu_s,
+        audit_cpu_seconds=audit_cpu_seconds,
     )
 
 

@@ -10,6 +10,7 @@ __all__ = ["ACCEPTED_AT_ONCE", "BACKLOG", "bind", "listen_on_file", "make_room"]
 import errno
 import os
 import resource
+import shlex
 import socket
 import stat
 from collections.abc import Iterator
@@ -123,6 +124,6 @@ def _clear(path: Path, otherwise: str) -> None:
         raise UsageError(
             f"{path} is listened on already.",
             why="Whoever listens there would lose its clients.",
-            hint=f"{otherwise} unix://{path}, or choose another path with --socket PATH.",
+            hint=f"{otherwise} {shlex.quote(f'unix://{path}')}, or choose another path with --socket PATH.",
         )
     path.unlink()

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 import hashlib
+import shlex
 from functools import lru_cache
 from pathlib import Path
 
@@ -91,7 +92,9 @@ def _make_key(path: Path) -> Ed25519PrivateKey:
 def _read_key(path: Path) -> Ed25519PrivateKey:
     if path.stat().st_mode & 0o077:
         raise StateError(
-            f"The private key {path} can be read by others.", why=_WHY, hint=f"Type: chmod 600 {path}"
+            f"The private key {path} can be read by others.",
+            why=_WHY,
+            hint=f"Type: chmod 600 {shlex.quote(str(path))}",
         )
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)

@@ -247,7 +247,7 @@ def read_material(
         raise UsageError(
             f"{target} does not exist.",
             why="There is nothing to verify.",
-            hint="Name a state directory, or a file made by cryoflux receipts export.",
+            hint="Name a state directory, or a file made by cryoflux receipts export or cryoflux claim.",
         )
     if target.is_dir():
         return _read_state(target, key, meter_key, mark)

@@ -23,6 +23,7 @@ __all__ = [
     "unknown",
 ]
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -31,6 +32,8 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 _MOST_LINES = 20
+_MOST_NAMED = 5
+"""things that are wrong, named in one line"""
 _MOST_CHARACTERS = 500
 
 
@@ -92,7 +95,7 @@ class Check:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """All checks of one target."""
 
@@ -119,6 +122,19 @@ class Report:
     def ok(self) -> bool:
         """Whether no check failed."""
         return all(check.status is not Status.FAIL for check in self.checks)
+
+    def __str__(self) -> str:
+        counts = Counter(check.status for check in self.checks)
+        bad = dict.fromkeys(
+            check.subject or check.name for check in self.checks if check.status is Status.FAIL
+        )
+        verdict = f"not verified: {', '.join(list(bad)[:_MOST_NAMED])}" if bad else "verified"
+        again = f", {self.recomputed} of them recomputed" if self.recomputed else ""
+        still = f"; {counts[Status.UNKNOWN]} open" if counts[Status.UNKNOWN] else ""
+        return f"{self.target}: {verdict} ({self.receipts} receipts{again}; {len(self.checks)} checks{still})"
+
+    def __repr__(self) -> str:
+        return f"<Report {self}>"
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object."""

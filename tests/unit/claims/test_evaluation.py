@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoflux.claims.evaluation import Figures, add_up, in_words, judge, shown, spelt
+from cryoflux.claims.evaluation import Figures, add_up, in_words, judge, sentence, shown, spelt
 from cryoflux.claims.expression import Quantity, parse_expression
 from cryoflux.errors import VerificationError
-from cryoflux.quantities import Tier
+from cryoflux.quantities import Energy, Tier
 from cryoflux.receipts.statement import Receipt
 from synthetic_parts import COUNT
 from synthetic_state import SyntheticState, open_state
@@ -27,7 +27,7 @@ def figures(**changes: object) -> Figures:
         "lo_uj": 900_000_000,
         "estimate_uj": 1_000_000_000,
         "hi_uj": 1_250_000_000,
-        "all_in": (1_000_000_000, 1_600_000_000),
+        "all_in": Energy(1_200_000_000, 1_000_000_000, 1_600_000_000, Tier.MODELLED),
         "tier": Tier.MODELLED,
         "loss_first": Fraction(900_000_000),
         "loss_last": Fraction(850_000_000),
@@ -88,6 +88,21 @@ def test_all_in_counts_what_sessions_cost_beside_their_attempts() -> None:
     assert not holds("all_in_eta > 0.03125", found)
 
 
+def test_an_estimate_is_the_printed_figure_and_its_tier_belongs_to_the_sentence() -> None:
+    found = figures(tier=Tier.COUNTER)
+    assert holds("joules_estimate == 1 kJ and eta_estimate == 0.05 and all_in_joules_estimate <= 1200", found)
+    assert not holds("joules <= 1000", found)
+    assert holds("all_in_eta_estimate < 0.042 and all_in_eta_estimate > 0.041", found)
+    judged = judge(found, parse_expression("delta >= 0.05 and joules_estimate <= 1 kJ"))
+    assert sentence("it", judged) == "it; joules: counter, as estimated"
+    assert [one.tier for one in judged] == [None, Tier.COUNTER]
+    # What sessions cost besides was only modelled, and so is the sum.
+    both = judge(found, parse_expression("joules <= 2 kJ and all_in_joules_estimate <= 2 kJ"))
+    end = "by the end of the interval that is worse for the claim"
+    assert sentence("it", both) == f"it; joules: modelled, {end} and, as estimated"
+    assert sentence("it", judge(found, parse_expression("kept >= 1"))) == "it"
+
+
 def test_all_in_is_of_whole_sessions(tmp_path) -> None:
     made = open_state(tmp_path / "state")
     made.attempt(0.05)
@@ -99,7 +114,7 @@ def test_all_in_is_of_whole_sessions(tmp_path) -> None:
     attempts_uj = sum(said.energy.hi_microjoules for said in told if isinstance(said, Receipt))
     whole = add_up(told)
     assert whole.all_in is not None
-    assert whole.all_in[1] == attempts_uj + 50_000_000
+    assert whole.all_in.hi_uj == attempts_uj + 50_000_000
     assert add_up(told[:2]).all_in is not None
     assert [add_up(part).all_in for part in (told[1:], told[3:], told[:1], told[:4], [])] == [None] * 5
     with pytest.raises(VerificationError, match="all_in_joules has no value"):
@@ -165,7 +180,7 @@ def test_values_are_spelt_in_one_way_and_shown_with_what_they_are() -> None:
     assert shown(Quantity.JOULES_HI, Fraction(1_457_863_205)) == "1457.863205 J"
     assert shown(Quantity.ACCURACY_GAIN, Fraction(1, 32)) == "3.125 points"
     upper, lower = judge(figures(), parse_expression("joules <= 9 kJ and joules >= 1"))
-    assert in_words(upper) == "joules is at most 1250 J (plausible, not 95 %)"
-    assert in_words(lower) == "joules is at least 900 J (plausible, not 95 %)"
+    assert in_words(upper) == "joules is at most 1250 J, modelled (plausible, not 95 %)"
+    assert in_words(lower) == "joules is at least 900 J, modelled (plausible, not 95 %)"
     (counted,) = judge(figures(tier=Tier.COUNTER), parse_expression("joules <= 9 kJ"))
-    assert in_words(counted) == "joules is at most 1250 J"
+    assert in_words(counted) == "joules is at most 1250 J, counter"

@@ -28,19 +28,36 @@ def test_what_is_claimed_can_be_verified_by_the_command_that_is_printed(
     assert command[:2] == ["verify", "claim.json"]
     assert run(monkeypatch, *command) == 0
     shown = capsys.readouterr().out
-    assert "✓ CLAIM HOLDS: delta >= 0.05 and joules <= 2000" in shown
+    assert "✓ CLAIM HOLDS: delta >= 0.05 and joules <= 2000; joules: modelled, by the end of" in shown
     assert "4 attempts, the whole log up to its head" in shown
     for words in ("Proven: bytes", "Recomputed: nothing", "Attested, not proven: joules"):
         assert words in shown
-    assert "(attested): joules <= 2000: joules is at most 440 J" in shown
+    assert "(attested): joules <= 2000: joules is at most 440 J, modelled" in shown
 
 
 def test_a_false_claim_exits_with_1_and_leaves_no_file(
     pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "claim", "joules <= 2", "--state", pristine.path, "-o", "false.json") == 1
-    assert "The claim is false: joules is at most 440 J (plausible, not 95 %)." in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "The claim is false: joules is at most 440 J, modelled (plausible, not 95 %)." in said
     assert not Path("false.json").exists()
+
+
+def test_what_is_true_of_the_estimate_alone_is_said_when_the_bound_is_not(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = ["--state", pristine.path]
+    assert run(monkeypatch, "claim", "delta >= 0.05 and joules <= 0.42 kJ", *state) == 1
+    assert "True as it is estimated: joules_estimate <= 0.42 kJ" in " ".join(capsys.readouterr().err.split())
+    assert run(monkeypatch, "claim", "joules <= 399 and kept == 2", *state) == 1
+    assert "estimate" not in capsys.readouterr().err
+    assert run(monkeypatch, "claim", "delta >= 0.05 and joules_estimate <= 0.42 kJ", *state, "--json") == 0
+    made = json.loads(capsys.readouterr().out)
+    said = "delta >= 0.05 and joules_estimate <= 0.42 kJ; joules: modelled, as estimated"
+    assert (made["sentence"], made["clauses"][1]["tier"]) == (said, "modelled")
+    assert run(monkeypatch, "verify", "claim.json", *options(pristine.path)) == 0
+    assert f"✓ CLAIM HOLDS: {said} (" in capsys.readouterr().out
 
 
 def test_an_expression_that_is_none_is_a_usage_error(

@@ -49,7 +49,7 @@ def test_a_program_reads_the_same(
 ) -> None:
     assert run(monkeypatch, "fork", parent, "new", "--json") == 0
     said = json.loads(capsys.readouterr().out)
-    assert (said["event"], said["state"], said["looks"], said["granted_microjoules"], said["vouched"]) == (
+    assert (said["event"], said["state"], said["looks"], said["granted_joules"], said["vouched"]) == (
         "forked",
         str(tmp_path / "new"),
         1,

@@ -42,7 +42,7 @@ def test_list_as_json(
     pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "receipts", "list", "--json", "--state", pristine.path) == 0
-    views = json.loads(capsys.readouterr().out)
+    views = json.loads(capsys.readouterr().out)["entries"]
     assert [view["task_id"] for view in views] == ["a0001_0", "a0002_2", "a0003_4", "a0004_6"]
 
 

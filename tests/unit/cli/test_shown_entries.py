@@ -64,7 +64,7 @@ def test_all_entries_are_listed_where_that_is_asked_for(
     lines = run(monkeypatch, capsys, "list", "--intents")
     said = " ".join(lines).split()
     assert [said.count(word) for word in ("announced", "kept", "aborted", "rollback")] == [3, 2, 1, 1]
-    views = json.loads(run(monkeypatch, capsys, "list", "--intents", "--json")[0])
+    views = json.loads(run(monkeypatch, capsys, "list", "--intents", "--json")[0])["entries"]
     assert [view["kind"] for view in views] == [*["intent", "receipt"] * 3, "head"]
     assert "moves of heads" in " ".join(run(monkeypatch, capsys, "list", "--help"))
 
@@ -99,7 +99,7 @@ def test_a_text_of_a_stranger_does_not_reach_the_terminal_as_a_command(
     out = run(monkeypatch, capsys, "list", "--intents") + run(monkeypatch, capsys, "show", "1")
     assert exit_code_of(monkeypatch, "report") == 0
     out += capsys.readouterr().out.splitlines()
-    assert any(" ± 0.0" in line for line in out)
+    assert any("Δ +0.0500" in line for line in out)
     assert all(c.isprintable() for line in out for c in line)
     assert any("\\x1b[2J[bold]\\x9b\\x0d\\x0a✓" in line for line in out)
 
@@ -121,18 +121,22 @@ def test_a_report_gives_each_attempt_in_the_unit_of_its_task(
     made: PlainLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code_of(monkeypatch, "report") == 0
-    first, second, third = " ".join(capsys.readouterr().out.split()).split("#")[1:]
-    assert (" nats " in first, " bits " in third) == (True, True)
-    assert "no Δ on the holdout" in second
+    said = capsys.readouterr().out
+    first, second, third = " ".join(said.split()).split("#")[1:]
+    assert ("+0.0500 nats, anytime" in first, "+0.0500 bits, anytime" in third) == (True, True)
+    assert (" nats/kJ" in first, " bits/kJ" in third) == (True, True)
+    assert ("Δ" in second, "before one training example" in second) == (False, True)
+    assert "3 attempts: 2 kept, 1 aborted" in said
+    assert "lora_delta: Δ total +0.0500 nats" in said
     assert exit_code_of(monkeypatch, "report", "--json") == 0
-    shown = json.loads(capsys.readouterr().out)
+    shown = json.loads(capsys.readouterr().out)["attempts"]
     assert [(one["number"], one["kept"], one["delta"] is None) for one in shown] == [
         (1, True, False),
         (2, False, True),
         (3, True, False),
     ]
     assert shown[1]["reason"]
-    assert {"delta", "delta_se", "joules", "joules_lo", "joules_hi", "tier"} <= set(shown[0])
+    assert ("eta_nats_per_kj" in shown[0], "eta_per_kj" in shown[2], shown[2]["unit"]) == (True, True, "bits")
 
 
 def test_co2e_and_cost_are_derived_where_they_are_set(
@@ -147,7 +151,7 @@ def test_co2e_and_cost_are_derived_where_they_are_set(
     assert last.startswith("Derived from the net joules, not measured: ")
     assert last.endswith(" g CO₂e at 360 g/kWh (a yearly mean).")
     assert exit_code_of(monkeypatch, "report", "--json") == 0
-    for one in json.loads(capsys.readouterr().out):
-        assert one["derived"]["carbon_g"] == pytest.approx(one["joules"] / 10_000)
-        assert one["derived"]["carbon_hi_g"] == pytest.approx(one["joules_hi"] / 10_000)
-        assert "cost" not in one["derived"]
+    total = json.loads(capsys.readouterr().out)["total"]
+    assert total["derived"]["carbon_g"] == pytest.approx(total["energy"]["joules"] / 10_000)
+    assert total["derived"]["carbon_hi_g"] == pytest.approx(total["energy"]["joules_hi"] / 10_000)
+    assert "cost" not in total["derived"]

@@ -1,0 +1,100 @@
+"""What a log has come to: the report, the caption of its picture and its JSON say one thing."""
+
+from __future__ import annotations
+
+__all__ = ["attempts_document", "log_lines"]
+
+from typing import Any
+
+from cryoflux.energy.derived import Rates, derived_fields
+from cryoflux.log_view import Log, LogSummary, TaskTotal
+from cryoflux.quantities import MICRO, Energy, efficiency_name, format_energy, format_nats
+from cryoflux.receipts.attempts import Attempt
+from cryoflux.report.attempt_words import energy_text
+from cryoflux.report.picture import DrawnAs, drawn_as
+
+_AS_THEY_ARE = (
+    *("number", "task_id", "arm", "outcome", "kept", "reason", "unit", "base_loss", "new_loss", "delta"),
+    *("accuracy_before", "accuracy_after", "joules", "joules_lo", "joules_hi", "receipt_hash"),
+)
+
+
+def log_lines(log: Log) -> list[str]:
+    """How many attempts became what, their Δ, and what they cost, all-in too where that is on the log."""
+    summary = log.summary()
+    counts = [(kind, sum(drawn_as(attempt) is kind for attempt in log)) for kind in DrawnAs]
+    said = ", ".join(f"{count} {kind.word}" for kind, count in counts if count)
+    lines = [f"{summary.attempts} attempts: {said}"]
+    for total in summary.tasks:
+        name = f"{total.name}: " if len(summary.tasks) > 1 else ""
+        lines.append(f"{name}Δ total {format_nats(total.delta)} {total.unit}{_of(summary, total)}")
+    return lines
+
+
+def _of(summary: LogSummary, total: TaskTotal) -> str:
+    """The joules and η of a task; all-in where one task had them all."""
+    if len(summary.tasks) == 1 and summary.all_in is not None and summary.all_in_eta_per_kj is not None:
+        spent, eta, how = summary.all_in, summary.all_in_eta_per_kj, ", all-in"
+        alone = f"; attempts alone {format_energy(summary.energy.uj)}" if summary.energy is not None else ""
+    elif summary.energy is not None and total.eta_per_kj is not None and len(summary.tasks) == 1:
+        spent, eta, how, alone = summary.energy, total.eta_per_kj, ", in attempts", ""
+    else:
+        return "" if total.eta_per_kj is None else f", η {total.eta_per_kj:+.3f} {total.unit}/kJ in attempts"
+    return f" for {energy_text(spent)}{how}, η {eta:+.3f} {total.unit}/kJ{alone}"
+
+
+def attempts_document(log: Log, rates: Rates = Rates()) -> dict[str, Any]:  # noqa: B008 - it is frozen
+    """The same for a program, attempt by attempt; with CO₂e and cost where their rates are set."""
+    summary = log.summary()
+    derived = derived_fields(summary.spent, rates) if summary.spent is not None else {}
+    return {
+        "state": str(log.state),
+        "attempts": [_attempt(attempt) for attempt in log],
+        "total": {
+            **{name: getattr(summary, name) for name in ("kept", "rejected", "undecided", "aborted", "open")},
+            "attempts": summary.attempts,
+            "energy": _energy(summary.energy),
+            "all_in": _energy(summary.all_in),
+            "tasks": [_task(total, summary) for total in summary.tasks],
+            **({"derived": derived} if derived else {}),
+        },
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    found = {name: getattr(attempt, name) for name in _AS_THEY_ARE}
+    return {
+        **found,
+        "task_name": attempt.task,
+        "screened_out": drawn_as(attempt) is DrawnAs.SCREENED,
+        "tier": attempt.tier.value,
+        "range_kind": attempt.range_kind.value,
+        "delta_lo_95": attempt.delta_lo,
+        "delta_hi_95": attempt.delta_hi,
+        "delta_lo_anytime": attempt.delta_lo_anytime,
+        "delta_hi_anytime": attempt.delta_hi_anytime,
+        efficiency_name("eta", attempt.unit): attempt.eta_per_kj,
+        efficiency_name("eta_low", attempt.unit): attempt.eta_low_per_kj,
+        "examples_read": attempt.examples,
+        "finished_at": f"{attempt.finished:%Y-%m-%dT%H:%M:%SZ}" if attempt.finished is not None else None,
+    }
+
+
+def _energy(energy: Energy | None) -> dict[str, Any] | None:
+    if energy is None:
+        return None
+    ends = {"joules_lo": energy.lo_uj / MICRO, "joules_hi": energy.hi_uj / MICRO}
+    how = {"tier": energy.tier.value, "range_kind": energy.range_kind.value, "flags": list(energy.flags)}
+    return {"joules": energy.uj / MICRO, **ends, **how}
+
+
+def _task(total: TaskTotal, summary: LogSummary) -> dict[str, Any]:
+    return {
+        "task_name": total.name,
+        "unit": total.unit,
+        "delta": total.delta,
+        efficiency_name("eta", total.unit): total.eta_per_kj,
+        efficiency_name("all_in_eta", total.unit): summary.all_in_eta_per_kj,
+        "head": total.head,
+        "looks": total.looks,
+    }

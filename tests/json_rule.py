@@ -1,0 +1,107 @@
+"""The rule of every ``--json`` document (docs/reference/json.md): schema, units in names, times."""
+
+from __future__ import annotations
+
+__all__ = ["complaints", "keys_of", "parsed"]
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+SCHEMA = re.compile(r"cryoflux\.[a-z-]+(\.[a-z-]+)?/[1-9][0-9]*")
+UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "bytes"}
+"""one of them is a word of the key of a number that has a unit"""
+OF_THE_TASK = """
+base_loss new_loss delta delta_lo_95 delta_hi_95 delta_lo_anytime delta_hi_anytime delta_se screen_delta
+holdout_loss loss_before loss_after holdout_delta audit_delta drift expected_delta
+eta_per_kj eta_low_per_kj all_in_eta_per_kj expected_eta_per_kj
+"""
+"""in the unit that ``unit`` names, in the same object or in one around it"""
+COUNTS = """
+attempts kept rejected undecided aborted open entries receipts evaluated recomputed remembered uncovered
+parent_entries looks examples dropped classes examples_read steps slice blocks readings samples logs
+encoder_parameters most_attempts size threads needed
+"""
+WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
+SHARES = "accuracy_before accuracy_after interval mape default_mape points"
+OTHERS = "value timestamp"
+"""of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``"""
+UNITLESS = {*COUNTS.split(), *WHICH_ONE.split(), *SHARES.split(), *OTHERS.split()}
+WITH_UNIT = set(OF_THE_TASK.split())
+AS_SIGNED = "statement"
+"""what somebody signed keeps the names that it was signed with"""
+NAMED_BY_DATA = {
+    *(
+        "examples",
+        "dropped",
+        "detectable_nats",
+        "phases_cpu_seconds",
+        "heads",
+        "sources",
+        "packages",
+        "levels",
+    ),
+    *("settings", "recipes", "value"),
+}
+"""the keys in these are names of parts, tasks, settings and the like"""
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def parsed(text: str) -> list[dict[str, Any]]:
+    """The documents of an output, one a line; nothing but JSON is read."""
+    return [json.loads(line, parse_constant=_refuse) for line in text.splitlines()]
+
+
+def _of_number(key: str, value: float, *, units: bool) -> str:
+    if key in WITH_UNIT:
+        return "" if units else f"{key} has no `unit` beside it"
+    known = UNITS & set(key.split("_")) or key in UNITLESS
+    return "" if known else f"{key} = {value!r} has no unit in its name"
+
+
+def _of_text(key: str, value: str) -> str:
+    if key not in {"at", "since"} and not key.endswith("_at"):
+        return ""
+    good = TIME.fullmatch(value) and datetime.fromisoformat(value).utcoffset() is not None
+    return "" if good else f"{key}: {value!r} is no time in UTC"
+
+
+def _below(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of a value, each with the key that says what it is."""
+    if isinstance(value, list):
+        yield from (("" if isinstance(part, dict) else key, part) for part in value)
+    elif key in NAMED_BY_DATA:
+        yield from (("" if isinstance(part, dict) else key, part) for part in value.values())
+    else:
+        yield from ((name, part) for name, part in value.items() if name != AS_SIGNED)
+
+
+def _wrong(key: str, value: Any, *, units: bool) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        units = units or (isinstance(value, dict) and isinstance(value.get("unit"), str))
+        for name, part in _below(key, value):
+            yield from _wrong(name, part, units=units)
+    elif isinstance(value, str):
+        yield _of_text(key, value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield _of_number(key, value, units=units)
+
+
+def complaints(document: dict[str, Any]) -> list[str]:
+    """What is against the rule in a document."""
+    found = [] if SCHEMA.fullmatch(str(document.get("schema"))) else ["its schema is not named"]
+    return found + [wrong for wrong in _wrong("", document, units=False) if wrong]
+
+
+def keys_of(value: Any, key: str = "") -> set[str]:
+    """The keys of a document that are no data themselves."""
+    if not isinstance(value, dict | list):
+        return set()
+    own = set(value) if isinstance(value, dict) and key not in NAMED_BY_DATA else set()
+    return own | {found for name, part in _below(key, value) for found in keys_of(part, name)}

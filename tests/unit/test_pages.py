@@ -1,0 +1,76 @@
+"""The README's transcripts and its picture: how they are made, and that they tell of one run."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PRINTED = """\
+meter    modelled
+         from CPU time
+#1   ✓ kept       lean
+     1.0 J
+#2   ✗ rejected   lean
+     2.0 J
+
+attempts 2: 1 kept, 1 rejected, 0 aborted; 3.0 J [2.0, 4.0], modelled
+"""
+
+
+@pytest.fixture(scope="module")
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "docs/make_docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def test_lines_are_kept_with_what_they_are_wrapped_into(maker: ModuleType) -> None:
+    assert maker.kept_lines(PRINTED, ("meter", "#2")) == [
+        "meter    modelled",
+        "         from CPU time",
+        "…",
+        "#2   ✗ rejected   lean",
+        "     2.0 J",
+        "…",
+    ]
+    assert maker.kept_lines(PRINTED, ()) == PRINTED.strip().splitlines()
+
+
+def test_only_what_is_marked_is_made_again(maker: ModuleType) -> None:
+    page = "before\n<!-- docs: run keep=attempts -->\nold\n<!-- docs end -->\nafter <!-- docs: run -->\n"
+    made = maker.filled(page, {"run": ("make run", PRINTED)})
+    assert made.startswith("before\n<!-- docs: run keep=attempts -->\n```console\n$ make run\n…\nattempts 2:")
+    assert made.endswith("```\n<!-- docs end -->\nafter <!-- docs: run -->\n")
+    assert "old" not in made
+    assert maker.filled(made, {"run": ("make run", PRINTED)}) == made
+    with pytest.raises(SystemExit, match="no block rum"):
+        maker.filled(page.replace("run keep", "rum keep"), {"run": ("make run", PRINTED)})
+
+
+def test_make_docs_runs_the_script() -> None:
+    shown = subprocess.run(["make", "-n", "-C", ROOT, "docs"], capture_output=True, text=True, check=True)
+    assert "docs/make_docs.py --budget 2kJ" in shown.stdout
+
+
+def test_the_picture_and_the_transcript_of_the_readme_are_of_one_run() -> None:
+    page = (ROOT / "README.md").read_text("utf-8")
+    picture = (ROOT / "docs/images/attempts.svg").read_text("utf-8")
+    run = " ".join(page.partition("<!-- docs: run")[2].partition("<!-- docs end -->")[0].split())
+    caption = " ".join(re.findall(r"<dc:description>(.*?)</dc:description>", picture, re.DOTALL)[0].split())
+    count, kept, rejected = re.findall(r"attempts (\d+): (\d+) kept, (\d+) rejected", run)[0]
+    assert re.findall(r"(\d+) attempts: (\d+) kept", caption)[0] == (count, kept)
+    others = sum(int(n) for n in re.findall(r"(\d+) (?:rejected|stopped by the screen)", caption))
+    assert others == int(rejected)
+    energy = r"([\d.]+ k?J \[[\d.]+, [\d.]+\], [a-z-]+)"
+    assert re.findall(energy + ", all-in", caption) == re.findall("all-in " + energy, run)
+    assert re.findall(r"Δ total (\S+ \S+?),? ", run)[0] == re.findall(r"Δ total (\S+ \S+) for", caption)[0]
+    assert "attempts.svg" in page
