@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 SCHEMA = re.compile(r"cryoflux\.[a-z-]+(\.[a-z-]+)?/[1-9][0-9]*")
-UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "bytes"}
+UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "bytes", "g"}
 """one of them is a word of the key of a number that has a unit"""
 OF_THE_TASK = """
 base_loss new_loss delta delta_lo_95 delta_hi_95 delta_lo_anytime delta_hi_anytime delta_se screen_delta
@@ -22,13 +22,14 @@ eta_per_kj eta_low_per_kj all_in_eta_per_kj expected_eta_per_kj
 COUNTS = """
 attempts kept rejected undecided aborted open entries receipts evaluated recomputed remembered uncovered
 parent_entries looks examples dropped classes examples_read steps slice blocks readings samples logs
-encoder_parameters most_attempts size threads needed
+encoder_parameters most_attempts size threads needed files freed_files in_use_files
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
+IN_A_JOB = "pids id step rank local_rank"
 SHARES = "accuracy_before accuracy_after interval mape default_mape points"
-OTHERS = "value timestamp"
-"""of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``"""
-UNITLESS = {*COUNTS.split(), *WHICH_ONE.split(), *SHARES.split(), *OTHERS.split()}
+OTHERS = "value timestamp cost cost_lo cost_hi price_per_kwh"
+"""of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``; in ``currency``"""
+UNITLESS = {*COUNTS.split(), *WHICH_ONE.split(), *IN_A_JOB.split(), *SHARES.split(), *OTHERS.split()}
 WITH_UNIT = set(OF_THE_TASK.split())
 AS_SIGNED = "statement"
 """what somebody signed keeps the names that it was signed with"""

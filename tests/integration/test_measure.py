@@ -154,7 +154,7 @@ def test_a_block_and_a_function_are_measured() -> None:
 
     assert [work(0.1), work(0.4)] == ["done", "done"]
     assert results[0].cpu_seconds < results[1].cpu_seconds
-    emit_json(str(results[1]))
+    emit_json("energy.measure/1", results[1].to_dict())
 
 
 def test_a_block_that_fails_is_measured_and_its_error_goes_on() -> None:

@@ -60,7 +60,7 @@ def test_a_process_is_measured_with_its_children_until_it_ends(tmp_path: Path) -
     with burning(WITH_CHILD, 1.0) as process:
         found, ending = measure_running(measurement(tmp_path), find_processes([process.pid]))
     assert ending is StoppedBy.ENDED
-    assert 0.3 < found.cpu_s <= 1.2
+    assert 0.3 < found.cpu_seconds <= 1.2
     assert 0 < found.energy.lo_uj < found.energy.uj < found.energy.hi_uj
     # Its parent has not waited for it yet: what it did last was read after its end.
     assert "process-gone" not in found.energy.flags
@@ -74,7 +74,7 @@ def test_what_nobody_saw_of_an_end_widens_the_interval_and_is_said(tmp_path: Pat
         (child,) = map(int, until(children.read_text, "the child").split())
         found, ending = measure_running(measurement(tmp_path), find_processes([child]))
     assert ending is StoppedBy.ENDED
-    assert found.cpu_s > 0.3
+    assert found.cpu_seconds > 0.3
     assert "process-gone" in found.energy.flags
     seen = sum(source.energy.hi_uj for source in found.sources)
     assert found.energy.hi_uj == seen > found.energy.uj
@@ -87,7 +87,7 @@ def test_what_runs_on_is_measured_for_so_long_or_until_somebody_asks_and_left_ru
         assert outcome.code == 0, outcome.stderr
         found = json.loads(file.read_text())
         assert (found["ending"], found["pids"]) == ("time", [process.pid])
-        assert found["cpu_s"] > 0
+        assert found["cpu_seconds"] > 0
         asked = start("energy", "measure", "--pid", process.pid, "--json")
         assert asked.stderr
         assert "Ctrl-C ends that" in asked.stderr.readline()
@@ -165,7 +165,7 @@ def test_a_control_group_is_measured_until_it_is_empty(tmp_path: Path) -> None:
         finally:
             inner.rmdir()
     assert (ending, found.counted_by) == (StoppedBy.ENDED, "cgroup")
-    assert 0.2 < found.cpu_s <= 1.0
+    assert 0.2 < found.cpu_seconds <= 1.0
     assert found.energy.uj > 0
 
 

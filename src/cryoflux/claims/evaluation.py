@@ -71,9 +71,8 @@ class Judged:
     @property
     def range_kind(self) -> RangeKind | None:
         """Of what kind the end of the joules is that it was judged by; none where it was by no end."""
-        if self.tier is None or self.clause.quantity not in _BY_AN_END:
-            return None
-        return self.tier.range_kind
+        by_an_end = self.clause.quantity in _BY_AN_END
+        return self.tier.range_kind if self.tier is not None and by_an_end else None
 
 
 def add_up(told: Iterable[Receipt | Session]) -> Figures:
@@ -244,9 +243,14 @@ def in_words(judged: Judged) -> str:
     end = ""
     if clause.quantity in INTERVALS:
         end = "at most " if clause.operator.wants_little else "at least "
-    tier = f", {judged.tier.value}" if judged.tier is not None else ""
-    plausible = " (plausible, not 95 %)" if judged.range_kind is RangeKind.PLAUSIBLE else ""
-    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{tier}{plausible}"
+    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{_tier_words(judged)}"
+
+
+def _tier_words(judged: Judged) -> str:
+    if judged.tier is None:
+        return ""
+    plausible = judged.range_kind is RangeKind.PLAUSIBLE
+    return f", {judged.tier.value}{' (plausible, not 95 %)' if plausible else ''}"
 
 
 def sentence(expression: str, judged: Sequence[Judged]) -> str:

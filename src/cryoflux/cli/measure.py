@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["measure"]
 
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryoflux.cli.console import JsonOption, emit_json, stderr
+from cryoflux.cli.console import JsonOption, as_json_line, emit_json, stderr
 from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cryoflux.energy.of_work import EnergyMeasurement
     from cryoflux.quantities import Energy
 
+_SCHEMA = "energy.measure/1"
 _STDERR = 2
 
 
@@ -74,7 +76,7 @@ def measure(
     else:
         document, print_it, code = _of_running(measurement, running, pid or [], cgroup, duration)
     if as_json:
-        emit_json("energy.measure/1", document)
+        emit_json(_SCHEMA, document)
     else:
         print_it()
     if output is not None:
@@ -152,7 +154,7 @@ def _check_output(path: Path) -> None:
     folder = path.absolute().parent
     if not folder.is_dir():
         what = f"{path} cannot be written: there is no folder {folder}."
-        hint = f"Make it first: mkdir -p '{folder}'"
+        hint = f"Make it first: mkdir -p {shlex.quote(str(folder))}"
     elif path.exists() and not path.is_file():
         what = f"{path} cannot be written: it is no regular file, and the result would take its place."
         hint = "Name a file; to print the result, use --json."
@@ -165,13 +167,11 @@ def _check_output(path: Path) -> None:
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    import json
-
     from cryoflux.errors import StorageError
     from cryoflux.files import write_atomic
 
     try:
-        write_atomic(path, (json.dumps(document, ensure_ascii=False) + "\n").encode())
+        write_atomic(path, as_json_line(_SCHEMA, document).encode())
     except StorageError as error:
         raise StorageError(
             error.what, why="The result is only what was printed.", hint="Check the disk; then measure again."

@@ -12,7 +12,7 @@ import typer
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.outputs import require_output
 
-_COMPARE = (
+_MODELLED = (
     "Modelled joules: the range is what is plausible, no 95 % interval; the same work costs more alone than "
     "beside a neighbour, so compare runs only at the same load by others."
 )
@@ -49,9 +49,9 @@ def report(
     several = len({attempt.task for attempt in log}) > 1
     for attempt, receipt in zip(log, receipts, strict=True):
         stdout.print(attempt_text(attempt.number, receipt, several=several), indent=5)
-    below = [_COMPARE] if any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in log) else []
-    spent = log.summary().spent
-    if spent is not None and (derived := derived_line(spent, rates)):
-        below.append(derived)
-    for line in ["", *total, *below, *([f"drawn: {plot}"] if plot is not None else [])]:
+    charged = log.summary().energy
+    more = [derived_line(charged, rates)] if charged is not None else []
+    if any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in log):
+        more.append(_MODELLED)
+    for line in ["", *total, *filter(None, more), *([f"drawn: {plot}"] if plot is not None else [])]:
         stdout.print(line)

@@ -45,8 +45,7 @@ from cryoflux.files import one_at_a_time, write_atomic
 from cryoflux.quantities import MICRO, Tier
 
 BaselineState = Literal["settled", "unsettled", "modelled"]
-_Progress = Callable[[int, int], None] | None
-"""Called with the seconds done and the seconds in all."""
+_Progress = Callable[[int, int], None] | None  # called with the seconds done and the seconds in all
 
 _FORMAT = "cryoflux idle baseline/v1"
 _LOST = "unknown"
@@ -181,8 +180,7 @@ def load_baseline(path: Path, machine: str | None = None) -> Baseline:
         raise StateTamperedError(
             f"{path} is not a baseline that CryoFlux wrote ({error}).",
             why="The idle baseline is frozen: net joules measured against another one cannot be compared.",
-            hint="Restore the file, or move it away to learn a new baseline: "
-            f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}",
+            hint=f"Restore it, or move it away to learn anew: mv {(q := shlex.quote(str(path)))} {q}.old",
         ) from error
 
 

@@ -43,25 +43,30 @@ def _of(summary: LogSummary, total: TaskTotal) -> str:
     return f" for {energy_text(spent)}{how}, η {eta:+.3f} {total.unit}/kJ{alone}"
 
 
-def attempts_document(log: Log, rates: Rates = Rates()) -> dict[str, Any]:  # noqa: B008 - it is frozen
-    """The same for a program, attempt by attempt; with CO₂e and cost where their rates are set."""
+def attempts_document(log: Log, rates: Rates) -> dict[str, Any]:
+    """The same for a program, attempt by attempt.
+
+    Args:
+        log: the log.
+        rates: what a kilowatt-hour emits and costs; what follows from them is told where they are set.
+    """
     summary = log.summary()
     derived = derived_fields(summary.spent, rates) if summary.spent is not None else {}
     return {
         "state": str(log.state),
-        "attempts": [_attempt(attempt) for attempt in log],
+        "attempts": [_attempt(attempt, rates) for attempt in log],
         "total": {
             **{name: getattr(summary, name) for name in ("kept", "rejected", "undecided", "aborted", "open")},
             "attempts": summary.attempts,
-            "energy": _energy(summary.energy),
-            "all_in": _energy(summary.all_in),
+            "energy": _energy(summary.energy, rates),
+            "all_in": _energy(summary.all_in, rates),
             "tasks": [_task(total, summary) for total in summary.tasks],
             **({"derived": derived} if derived else {}),
         },
     }
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def _attempt(attempt: Attempt, rates: Rates) -> dict[str, Any]:
     found = {name: getattr(attempt, name) for name in _AS_THEY_ARE}
     return {
         **found,
@@ -77,15 +82,28 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         efficiency_name("eta_low", attempt.unit): attempt.eta_low_per_kj,
         "examples_read": attempt.examples,
         "finished_at": f"{attempt.finished:%Y-%m-%dT%H:%M:%SZ}" if attempt.finished is not None else None,
+        **_derived(_charged(attempt), rates),
     }
 
 
-def _energy(energy: Energy | None) -> dict[str, Any] | None:
+def _charged(attempt: Attempt) -> Energy:
+    said = (attempt.joules, attempt.joules_lo, attempt.joules_hi)
+    uj, lo_uj, hi_uj = (round(joules * MICRO) for joules in said)
+    return Energy(uj, lo_uj, hi_uj, attempt.tier)
+
+
+def _derived(energy: Energy, rates: Rates) -> dict[str, Any]:
+    found = derived_fields(energy, rates)
+    return {"derived": found} if found else {}
+
+
+def _energy(energy: Energy | None, rates: Rates) -> dict[str, Any] | None:
     if energy is None:
         return None
     ends = {"joules_lo": energy.lo_uj / MICRO, "joules_hi": energy.hi_uj / MICRO}
-    how = {"tier": energy.tier.value, "range_kind": energy.range_kind.value, "flags": list(energy.flags)}
-    return {"joules": energy.uj / MICRO, **ends, **how}
+    kind = {"tier": energy.tier.value, "range_kind": energy.tier.range_kind.value}
+    said = {"joules": energy.uj / MICRO, **ends, **kind, "flags": list(energy.flags)}
+    return said | _derived(energy, rates)
 
 
 def _task(total: TaskTotal, summary: LogSummary) -> dict[str, Any]:

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from cryoflux.errors import UsageError
-from cryoflux.quantities import Tier, worst_tier
+from cryoflux.quantities import worst_tier
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.statement import Outcome
 
 _GUIDE = "#999999"
 _SUFFIXES = (".svg", ".pdf", ".png")
 _BARS_OF_DELTA = "bars of Δ: thick for this look alone (95 %), thin for all looks together (anytime)"
+_BESIDE = ((4, 3), (4, -9), (-9, 3), (-9, -9))
+"""where numbers stand by their marks, in points, one after the other, so that neighbours do not overlap"""
 
 
 class DrawnAs(Enum):
@@ -96,7 +98,7 @@ def _draw_panels(figure: Any, attempts: Sequence[Attempt]) -> None:
     others = [attempt for attempt in attempts if attempt.delta is None]
     tasks = list(dict.fromkeys(attempt.task for attempt in judged))
     rows = [kind for kind in DrawnAs if any(drawn_as(attempt) is kind for attempt in others)]
-    heights = [4.0] * len(tasks) + ([0.35 * len(rows) + 0.1] if rows else [])
+    heights = [4.0] * len(tasks) + ([0.5 * len(rows) + 0.1] if rows else [])
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes, task in zip(panels, tasks, strict=False):
         some = [attempt for attempt in judged if attempt.task == task]
@@ -106,8 +108,7 @@ def _draw_panels(figure: Any, attempts: Sequence[Attempt]) -> None:
     if rows:
         _draw_strip(panels[-1], others, rows)
     tier = worst_tier(attempt.tier for attempt in attempts)
-    bars = "a bar is its plausible range" if tier is Tier.MODELLED else "a bar is its 95 % interval"
-    panels[-1].set_xlabel(f"energy of the attempt, J ({tier.value}; {bars})")
+    panels[-1].set_xlabel(f"energy of the attempt, J ({tier.value}; a bar is its {tier.range_kind.words})")
     panels[-1].set_xlim(left=min(0.0, *(attempt.joules_lo for attempt in attempts)))
     for axes, task in zip(panels, tasks, strict=False):
         _draw_equal_efficiency(axes, [attempt for attempt in judged if attempt.task == task])
@@ -173,16 +174,16 @@ def _draw_strip(axes: Any, attempts: Sequence[Attempt], rows: Sequence[DrawnAs])
         axes.errorbar(
             y=[row] * len(some), label=f"{kind.word} ({len(some)})", **_energies(some), **_style(kind)
         )
-        for attempt in some:
-            _name(axes, attempt, row)
+        for place, attempt in enumerate(sorted(some, key=lambda one: one.joules)):
+            _name(axes, attempt, row, _BESIDE[place % len(_BESIDE)])
     axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_ylabel("no Δ", rotation=0, ha="right", va="center")
 
 
-def _name(axes: Any, attempt: Attempt, height: float) -> None:
+def _name(axes: Any, attempt: Attempt, height: float, beside: tuple[int, int] = (4, 3)) -> None:
     axes.annotate(
-        str(attempt.number), (attempt.joules, height), xytext=(4, 3), textcoords="offset points", fontsize=7
+        str(attempt.number), (attempt.joules, height), xytext=beside, textcoords="offset points", fontsize=7
     )
 
 

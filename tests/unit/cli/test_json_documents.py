@@ -90,6 +90,8 @@ def test_what_is_read_of_a_state(state: Path, said: Said) -> None:
     said("witness", "key")
     said("config", "show")
     said("doctor")
+    said("state", "size")
+    said("state", "clean", "--yes")
     said("verify", state)
 
 
@@ -123,8 +125,13 @@ def test_entries_of_a_task_of_ones_own_have_its_unit_beside_their_losses(tmp_pat
     said("report")
 
 
-def test_what_is_measured(said: Said) -> None:
-    said("energy", "measure", "--state", "home", "--trace", "t.jsonl", "--", "true")
+def test_what_is_measured(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRYOFLUX_CARBON_G_PER_KWH", "360")
+    monkeypatch.setenv("CRYOFLUX_PRICE_PER_KWH", "0.3")
+    measured = ("energy", "measure", "--state", "home", "--trace", "t.jsonl", "-o", "found.json")
+    (found,) = said(*measured, "--", "true")
+    assert parsed(Path("found.json").read_text("utf-8")) == [found]
+    assert found["derived"]["carbon_g_per_kwh"] == 360
     said("energy", "replay", "t.jsonl", "--state", "home")
     said("energy", "baseline", "--state", "home")
 
@@ -176,7 +183,7 @@ def test_what_has_no_bound_is_null_since_json_has_no_infinity(capsys: pytest.Cap
 
 def test_the_page_has_every_schema_that_the_commands_print_and_no_other() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "src/cryoflux/cli").glob("*.py"))
-    printed = set(re.findall(r'emit_json\(\s*"([a-z.-]+/[0-9]+)"', sources))
+    printed = set(re.findall(r'(?:emit_json\(|_SCHEMA =)\s*"([a-z.-]+/[0-9]+)"', sources))
     assert len(printed) > 25
     assert set(re.findall(r"`cryoflux\.([a-z.-]+/[0-9]+)`", PAGE)) == printed
 

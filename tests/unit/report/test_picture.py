@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cryoflux.energy.derived import Rates
 from cryoflux.errors import UsageError
 from cryoflux.log_view import Log, open_log
 from cryoflux.receipts.statement import Outcome
@@ -80,7 +81,7 @@ def test_the_document_has_every_attempt_with_recipe_and_efficiency(
     assert first["eta_nats_per_kj"] == pytest.approx(1000 * first["delta"] / 100)
     assert (screened["delta"], screened["eta_nats_per_kj"]) == (None, None)
     assert "screen" in screened["reason"]
-    assert found["total"] == attempts_document(varied)["total"]
+    assert found["total"] == attempts_document(varied, Rates())["total"]
     assert found["total"]["energy"]["joules"] == sum(one["joules"] for one in found["attempts"])
 
 
