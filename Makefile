@@ -70,11 +70,13 @@ bench: .venv-bench/stamp
 	$(PYTHON) -m venv .venv
 
 .venv/run.stamp: requirements/run.txt pyproject.toml | .venv/bin/python
+	@echo "installing CryoFlux and what training needs into .venv, once: more than 1 GB, some minutes" >&2
 	$(PIP) install -r requirements/run.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/dev.stamp: requirements/dev.txt .venv/run.stamp
+	@echo "installing what the tests need into .venv, once" >&2
 	$(PIP) install -r requirements/dev.txt
 	@touch $@
 

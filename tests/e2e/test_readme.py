@@ -13,7 +13,7 @@ from running import ended, environment, python
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 MADE = {"make run": "cryoflux run --budget 2kJ", "make test": "pytest"}
-ELSEWHERE = ("git clone", "pip install")
+ELSEWHERE = ("git clone", "pip install", "pip wheel")
 """commands that need a network, and are what the reader has just done"""
 
 

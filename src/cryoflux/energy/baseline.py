@@ -200,8 +200,6 @@ def obtain_baseline(
 ) -> Baseline:
     """The frozen baseline of these sources; what is missing is learned now and stored.
 
-    One that takes the place of a lost one, by which energy was ``settled``, says so.
-
     Args:
         path: where it is stored.
         sources: that need one.
@@ -210,7 +208,7 @@ def obtain_baseline(
         seconds: how long to watch, s.
         rng: of the bootstrap.
         progress: called with seconds done and seconds in all.
-        settled: sources that energy was settled by before.
+        settled: sources that energy was settled by before: one that takes the place of a lost one says so.
         patience_s: how long to wait for the machine to be at rest first, s.
         provisional: whether work may be under way: what is missing is glanced at, doubted, and not stored.
         machine: whose baseline; this one's by default.
