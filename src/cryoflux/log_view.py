@@ -81,11 +81,6 @@ class LogSummary:
         return self.energy + self.beside
 
     @property
-    def spent(self) -> Energy | None:
-        """All-in where that is known, else what the attempts were charged."""
-        return self.all_in if self.all_in is not None else self.energy
-
-    @property
     def all_in_eta_per_kj(self) -> float | None:
         """Δ per kilojoule of all of that; none where it is not known, or several tasks share it."""
         if self.all_in is None or len(self.tasks) != 1:

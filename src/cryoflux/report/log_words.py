@@ -51,7 +51,6 @@ def attempts_document(log: Log, rates: Rates) -> dict[str, Any]:
         rates: what a kilowatt-hour emits and costs; what follows from them is told where they are set.
     """
     summary = log.summary()
-    derived = derived_fields(summary.spent, rates) if summary.spent is not None else {}
     return {
         "state": str(log.state),
         "attempts": [_attempt(attempt, rates) for attempt in log],
@@ -61,7 +60,6 @@ def attempts_document(log: Log, rates: Rates) -> dict[str, Any]:
             "energy": _energy(summary.energy, rates),
             "all_in": _energy(summary.all_in, rates),
             "tasks": [_task(total, summary) for total in summary.tasks],
-            **({"derived": derived} if derived else {}),
         },
     }
 
