@@ -235,8 +235,7 @@ def _arms(count: int) -> str:
 
 def _plateau(n: _Numbers) -> str:
     dear = f", another reserves {format_energy(_number(n, 'dear_uj'))}" if "dear_uj" in n else ""
-    left = format_energy(_number(n, "bucket_uj"))
-    return f"No arm is expected to pay: {_arms(_number(n, 'spent'))} spent{dear}; {left} stay unspent."
+    return f"No arm is expected to pay: {_arms(_number(n, 'spent'))} spent{dear}."
 
 
 _ASIDE = "examples set aside from training"

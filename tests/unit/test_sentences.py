@@ -71,7 +71,7 @@ def test_the_numbers_of_a_sentence_are_those_of_its_reason() -> None:
     assert say(Reason(code="exhausted.preparing")).startswith("Aborted: the reservation was used up before")
     assert "3 arms" in say(Reason(code="chosen", numbers=NUMBERS["chosen"]))
     dear = say(Reason(code="plateau", numbers=NUMBERS["plateau"] | {"dear_uj": 40_000_000}))
-    assert dear == "No arm is expected to pay: 2 arms spent, another reserves 40.0 J; 28.1 J stay unspent."
+    assert dear == "No arm is expected to pay: 2 arms spent, another reserves 40.0 J."
 
 
 def test_delta_is_shown_with_the_interval_that_decided() -> None:

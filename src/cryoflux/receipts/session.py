@@ -7,7 +7,7 @@ charged and what their sessions were add up to what the account was charged.
 
 from __future__ import annotations
 
-__all__ = ["SESSION_TYPE", "Session", "SessionEnd", "SessionStatement"]
+__all__ = ["SESSION_TYPE", "Session", "SessionEnd", "SessionStatement", "sessions_of"]
 
 from enum import StrEnum
 from typing import Literal
@@ -17,6 +17,11 @@ from cryoflux.receipts.statement import InTotoStatement
 from cryoflux.signing.fields import Count, Document, Positive, Sha256, Text, Timestamp
 
 SESSION_TYPE = "https://cryoflux.dev/session/v1"
+
+
+def sessions_of(count: int) -> str:
+    """``1 session``, ``2 sessions``."""
+    return f"{count} session{'' if count == 1 else 's'}"
 
 
 class SessionEnd(StrEnum):

@@ -22,7 +22,7 @@ from cryoflux.log_state import LogState
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.session import Session
+from cryoflux.receipts.session import Session, sessions_of
 from cryoflux.receipts.statement import Base, EnergyFigure, Outcome, Receipt
 from cryoflux.state import StateFolder
 from cryoflux.verification.locating import tensor_spans
@@ -195,7 +195,7 @@ class Joules(Fold):
         words = " and ".join(sorted(tally.assurance)) or "self-reported"
         if tally.sessions:
             beside, all_in = format_energy(tally.beside_uj), format_energy(tally.total_uj + tally.beside_uj)
-            total = f"{total} in attempts and {beside} beside them in {tally.sessions} sessions, {all_in}"
+            total = f"{total} in attempts and {beside} beside them in {sessions_of(tally.sessions)}, {all_in}"
         detail = f"{total} in all, {words}; tiers: {measured or 'no receipts'}{agreed}{by_meter}"
         return self.findings.conclude(ENERGY, detail)
 

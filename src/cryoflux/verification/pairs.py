@@ -18,7 +18,7 @@ from msgspec import field
 
 from cryoflux.energy.interface import SESSION
 from cryoflux.log_state import LogState, OpenIntent
-from cryoflux.receipts.session import Session
+from cryoflux.receipts.session import Session, sessions_of
 from cryoflux.receipts.statement import Cause, Intent, Outcome, Receipt, Training
 from cryoflux.verification.result import Check, Finding, NumberedStep, failed, unknown
 from cryoflux.verification.sections import Sections
@@ -95,7 +95,7 @@ class Pairs(Fold):
         for kind, count in self.tally.strange.items():
             detail = f"{count} receipts have it, and nothing here can check it: name its task with --task"
             self.findings.add(unknown(f"section {kind}", detail))
-        sessions = f", in {self.tally.sessions} sessions" if self.tally.sessions else ""
+        sessions = f", in {sessions_of(self.tally.sessions)}" if self.tally.sessions else ""
         return self.findings.conclude(PAIRS, f"{self.tally.paired} receipts, each with its intent{sessions}")
 
 
