@@ -46,6 +46,8 @@ class Problem:
     """one of a few short words, by which advice is found"""
     max_power_uw: int = 0
     """so much may flow unseen beside what is measured; 0 where nothing does, or nobody knows"""
+    file: str = ""
+    """that would have to be readable, where it is about one"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,9 +146,7 @@ def _tdp(cpus: int) -> tuple[str, ...]:
 
 def _known(problem: Problem) -> tuple[str, ...]:
     lines = _FIXES.get(problem.code, ())
-    # Of a sensor that cannot be read, the file is the first word of the reason.
-    file = shlex.quote(problem.reason.partition(" ")[0])
-    return tuple(line.replace("{file}", file) for line in lines)
+    return tuple(line.replace("{file}", shlex.quote(problem.file)) for line in lines)
 
 
 def _shut_in(problem: Problem, here: Surroundings) -> bool:

@@ -175,7 +175,7 @@ def find_hwmon(root: str, clock: Clock, *, gpus: bool) -> tuple[list[HwmonSource
         if source.read().energy_uj is None:
             source.close()
             reason = f"{channel.files[0]} cannot be read"
-            problems.append(Problem(channel.name, reason, "hwmon-unreadable"))
+            problems.append(Problem(channel.name, reason, "hwmon-unreadable", file=str(channel.files[0])))
         else:
             used.append(source)
     if len(used) < len(chosen) and any(channel.what == "cpu" for channel in chosen):
