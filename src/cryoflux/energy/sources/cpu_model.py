@@ -90,7 +90,8 @@ class CpuModelSource:
         self.guessed = known.source == "guess"
         self.curve = curve.id
         self.gain_error = known.error
-        self.max_power_uw = int(curve.share(1.0) * self.tdp_w * MICRO) + 1
+        # What is plausible can flow: up to the power limit, which lies above the TDP.
+        self.max_power_uw = int(curve.share(1.0) * self.tdp_w * max(1.0, self.gain_error[1]) * MICRO) + 1
         self.idle_uw: int | None = _idle_uw(curve, self.tdp_w)
         self.resolution_uj = int(curve.steepest * self.tdp_w * _TICK_S * MICRO) + 1
         self._block: tuple[int, int] | None = None

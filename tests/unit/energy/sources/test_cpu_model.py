@@ -43,7 +43,7 @@ def test_a_fitted_curve_is_named_and_takes_its_own_interval(tmp_path):
     assert source.curve == "fitted/0123abcd"
     assert source.gain_error == (0.9, 1.1)
     assert source.idle_uw == 16_000_000
-    assert source.max_power_uw == 80_000_001
+    assert source.max_power_uw == 88_000_001
 
 
 @pytest.mark.parametrize(("cpus", "times_dearer"), [(2, 1.4), (32, 2.2)])

@@ -6,14 +6,15 @@ import json
 
 import pytest
 
-from cryoflux.energy.attribution import gross_total
+from cryoflux.energy.channels import gross_total
 from cryoflux.energy.baseline import Baseline, Idle, limits_of
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import MachineTimes
 from cryoflux.energy.sources.power_bounds import PlausiblePower, plausible_power
 from cryoflux.energy.sources.rapl import find_rapl
-from cryoflux.energy.trace import TraceWriter, read_trace
+from cryoflux.energy.trace import read_trace
 from cryoflux.energy.trace_totals import replay_trace
+from cryoflux.energy.trace_writer import TraceWriter
 from cryoflux.energy.window import Accumulator
 from cryoflux.quantities import Tier
 from energy_fakes import FakeClock, powercap_zone
@@ -176,7 +177,8 @@ def test_a_trace_of_a_limit_that_was_raised_adds_up_to_the_same_microjoules(tmp_
         package.limit(200)
         package.run(188, 1)
         trace.write([package.source.read()])
-    (replayed,) = replay_trace(read_trace(tmp_path / "trace"), Baseline(())).sources
+    (part,) = replay_trace(read_trace(tmp_path / "trace"), Baseline(()))
+    (replayed,) = part.sources
     assert replayed.gross.uj == package.meter.mark().since(before).uj == 208 * MICRO
     assert replayed.gross.lo_uj <= replayed.gross.uj
     assert replayed.gross.flags == ("above-power-limit",), "the trace holds the limit of its start alone"
