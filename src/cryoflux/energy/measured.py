@@ -62,6 +62,11 @@ class Measured:
     rates: Rates = field(default=Rates(), repr=False)
     """what a kilowatt-hour emits and costs, as far as it was set"""
 
+    @property
+    def cpu_s(self) -> float:
+        """``cpu_seconds`` by its older name."""
+        return self.cpu_seconds
+
     def to_dict(self) -> dict[str, Any]:
         """The same in plain values, for JSON: energies in µJ with both ends, their kind, tier and flags.
 
