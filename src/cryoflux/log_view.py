@@ -27,6 +27,7 @@ from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Outcome
 from cryoflux.signing.keys import load_public_key
+from cryoflux.state import StateFolder
 
 if TYPE_CHECKING:
     from cryoflux.verification.again import Again
@@ -71,12 +72,14 @@ class LogSummary:
     """charged to sessions beside their attempts; none where no session has been recorded"""
     unrecorded: int
     """attempts whose session is not in the log: it goes on, or an older version ran it"""
+    session_open: bool
+    """whether a run goes on, or has died: what it spends beside its attempts is not in the log yet"""
     tasks: tuple[TaskTotal, ...]
 
     @property
     def all_in(self) -> Energy | None:
         """Attempts and everything beside them; none where a session is missing, so that nobody knows."""
-        if self.unrecorded or self.energy is None or self.beside is None:
+        if self.unrecorded or self.session_open or self.energy is None or self.beside is None:
             return None
         return self.energy + self.beside
 
@@ -101,6 +104,7 @@ class Log(Sequence[Attempt]):
         self._numbers = AttemptNumbers()
         self._spent: dict[str, Energy] = {}
         self._sessions: list[Session] = []
+        self._session_open = StateFolder(state).session.exists()
         for entry in each_entry(state):
             self._memory.take(entry)
             self._note(entry)
@@ -144,6 +148,7 @@ class Log(Sequence[Attempt]):
             open=len(self._memory.open),
             energy=Energy.total(self._spent.values()),
             beside=Energy.total(session.energy.energy for session in self._sessions),
+            session_open=self._session_open,
             unrecorded=self._memory.attempts - sum(session.attempts for session in self._sessions),
             tasks=tuple(map(self._total, self._memory.tasks)),
         )

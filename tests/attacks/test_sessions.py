@@ -79,3 +79,11 @@ def test_a_session_cannot_say_less_than_the_account_was_charged(made) -> None:
     made.settle(f"{SESSION}1_0", 30_000_000, made.log.origin)
     made.session(1_000_000, settles=False)
     assert any(number == 10 and "settled" in detail for number, detail in bad(made))
+
+
+def test_a_session_that_is_open_is_said_to_be(made) -> None:
+    made.session()
+    made.account.take(1_000_000, request_id=f"{SESSION}1_5", log=made.log.origin)
+    report = verify_target(made.finish())
+    assert report.ok
+    assert any("a run goes on or has died" in c.detail for c in report.checks if c.status is Status.UNKNOWN)

@@ -12,6 +12,7 @@ import pytest
 from cryoflux.errors import StateTamperedError, UsageError
 from cryoflux.log_view import open_log, verify
 from cryoflux.receipts.statement import Cause
+from cryoflux.state import StateFolder
 from cryoflux.verification.result import Status
 from synthetic_state import SyntheticState, open_state
 
@@ -67,6 +68,10 @@ def test_all_in_is_known_once_every_attempt_has_its_session(tmp_path: Path) -> N
     assert (after.beside.uj, after.unrecorded) == (30_000_000, 0)
     assert after.all_in.uj == after.energy.uj + 30_000_000
     assert after.all_in_eta_per_kj == pytest.approx(1000 * after.tasks[0].delta / after.all_in.joules)
+    StateFolder(made.path).session.write_bytes(b"{}")
+    during = open_log(made.path).summary()
+    assert (during.session_open, during.all_in) == (True, None), "what it spends is not in the log yet"
+    StateFolder(made.path).session.unlink()
     made.attempt(0.01)
     assert open_log(made.path).summary().all_in is None
     made.finish()

@@ -32,7 +32,7 @@ from cryoflux.agent.taken import TakeReply
 from cryoflux.agent.token import require_sendable
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import SystemClock
-from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement
+from cryoflux.energy.interface import SESSION, Earlier, Reservation, Sample, Settlement
 from cryoflux.energy.processes import find_owner
 from cryoflux.errors import AgentError, BudgetError, VerificationError
 from cryoflux.quantities import MICRO, Energy, format_energy
@@ -61,6 +61,8 @@ class _Spending:
     stands_for_s: float = 0.0
     """CPU time since the reservation began that the figure stands for"""
     shown: Energy | None = None
+    session: bool = False
+    """whether it is for what this process spends beside its attempts: CPU time does not tell how much"""
 
 
 class AgentClient:
@@ -200,7 +202,8 @@ class AgentClient:
             )
         if not reply.reservation:
             self._fail(f"The JouleAgent at {self._url} gave joules without a reservation")
-        self._spending.setdefault(reply.reservation, _Spending(time.process_time()))
+        session = request_id.startswith(SESSION)
+        self._spending.setdefault(reply.reservation, _Spending(time.process_time(), session=session))
         return Reservation(reply.reservation, request_id, uj, reply.log)
 
     def spent(self, reservation_id: str) -> Energy:
@@ -216,6 +219,8 @@ class AgentClient:
             spending.asked_s, spending.stands_for_s = time.monotonic(), reply.cpu_us / MICRO
             # The daemon counts what was started too, and this process may have come to it later.
             spending.taken_cpu_s = min(spending.taken_cpu_s, time.process_time() - spending.stands_for_s)
+        if spending.session:
+            return spending.figure
         spending.shown = _not_under(_extrapolated(spending), spending.shown)
         return spending.shown
 

@@ -52,6 +52,7 @@ from cryoflux.signing.keys import (
     load_public_key,
     successor_name,
 )
+from cryoflux.state import StateFolder
 from cryoflux.verification.result import Status
 from cryoflux.witness.cosigned import WITNESSED
 
@@ -111,11 +112,23 @@ def make_claim(state: Path, text: str, scope: ClaimScope | None = None) -> Made:
     expression, scope = parse_expression(text), scope or ClaimScope()
     log = _read_log(state, witnessed=scope.witnessed)
     first, end = _range(log, scope)
+    _require_closed(state, expression)
     judged = _judged(log.entries[first:end], expression)
     envelope = sign_document(_statement(log, (first, end), expression, judged), _signer(log), CLAIM_PAYLOAD)
     content = format_claim(envelope, log.note, _evidence(log.entries, (first, end)))
     _require_small(content, log.entries[first:end])
     return Made(content, _checked(content, state))
+
+
+def _require_closed(state: Path, expression: Expression) -> None:
+    """Refuse to claim what everything cost while a session is open: what it spends is not on the log."""
+    all_in = any(clause.quantity.startswith("all_in_") for clause in expression.clauses)
+    if all_in and StateFolder(state).session.exists():
+        raise UsageError(
+            "A session of this state is open.",
+            why="A run goes on, or has died: what it spends beside its attempts is not on the log yet.",
+            hint="Wait for it; what a dead one spent is written down by the next cryoflux run.",
+        )
 
 
 def _read_log(state: Path, *, witnessed: bool) -> _Log:

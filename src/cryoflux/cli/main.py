@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["app", "main"]
 
+import logging
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -91,6 +92,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks Δ shows ?, and nothing breaks
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # what is tried again is said once it has failed
     try:
         sys.exit(_run())
     except CryoFluxError as error:

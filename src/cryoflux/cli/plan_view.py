@@ -25,7 +25,8 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
     evaluation = f"about {plan.evaluation_cpu_seconds:.0f} CPU-s, {plan.evaluation_joules:.0f} J"
     bound = "as many as the account pays for"
     if plan.most_attempts is not None and plan.budget_joules is not None:
-        bound = f"about {plan.most_attempts} × {plan.reserve_joules:g} J of {plan.budget_joules:g} J"
+        bound = f"at most {plan.most_attempts} × {plan.reserve_joules:g} J of {plan.budget_joules:g} J"
+        bound += ", less what start-up and audit set take"
     for line in (
         f"meter      {plan.tier} ({', '.join(plan.sources)})",
         f"state      {state}",

@@ -135,7 +135,7 @@ def run(
         from cryoflux.cli.plan_view import show_plan
         from cryoflux.runs.dry_run import make_plan
 
-        show_plan(make_plan(sourced, budget_uj), as_json=as_json)
+        show_plan(make_plan(sourced, budget_uj, carry=carry), as_json=as_json)
         return
 
     from cryoflux.cli.run_view import Shown, view_for

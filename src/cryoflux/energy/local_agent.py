@@ -256,7 +256,10 @@ class LocalAgent:
             self._bring_up_to_date(self._meter.refresh())
             reservation = self._bucket.take(uj, request_id=request_id, owner=owner, log=log)
             if reservation.id not in self._reservations:
-                self._reservations.begin(reservation, owner, self._earlier(earlier))
+                earlier_us = earlier.cpu_us if earlier is not None else 0
+                self._reservations.begin(reservation, owner, self._earlier(earlier), earlier_us)
+                if earlier is not None:
+                    self._write(self._meter.last)  # what came before the take is nowhere else
             return reservation
 
     def withdraw(self, uj: int, *, request_id: str, log: str = "") -> Reservation:

@@ -106,6 +106,12 @@ def find_processes(pids: Sequence[int], proc_root: str = "/proc") -> RunningTime
 
 def _tree(pid: int, boot_id: str, proc_root: str) -> ProcessTimes:
     owner = find_owner(pid, boot_id, proc_root)
+    if (process := _process_of(pid, proc_root)) not in {None, pid}:
+        raise UsageError(
+            f"{pid} is a thread of process {process}.",
+            why="Energy is told by process: what one of its threads does cannot be told from the others.",
+            hint=f"Measure all of it: --pid {process}",
+        )
     if owner is not None:
         return ProcessTimes(owner, proc_root)
     if (Path(proc_root) / str(pid) / "stat").exists():
@@ -117,6 +123,15 @@ def _tree(pid: int, boot_id: str, proc_root: str) -> ProcessTimes:
     else:
         what, why = f"There is no process {pid}.", "Nothing was measured."
     raise UsageError(what, why=why, hint="See which run: ps -ef; one of another user may need sudo.")
+
+
+def _process_of(pid: int, proc_root: str) -> int | None:
+    """The process that a number is of, which may be a thread's; none where that cannot be told."""
+    try:
+        lines = (Path(proc_root) / str(pid) / "status").read_text("ascii", "replace").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Tgid:"))
+    except (OSError, ValueError, LookupError, StopIteration):
+        return None
 
 
 def _hidden(pid: int) -> bool:

@@ -54,6 +54,8 @@ class _Metered:
     """of the meter before this one"""
     before: Energy | None = None
     """what was spent before this meter metered it"""
+    before_us: int = 0
+    """CPU time of that, µs, where no meter before this one has noted it"""
     resumed: bool = False
     """whether a meter before this one began it"""
     inside: Charge | None = None
@@ -97,17 +99,24 @@ class OpenReservations:
         owned = [key for key, metered in self._running.items() if metered.attribution.process is not None]
         return {reservation_id: self.charge(reservation_id) for reservation_id in owned}
 
-    def begin(self, reservation: Reservation, owner: Owner | None, earlier: Energy | None = None) -> None:
+    def begin(
+        self,
+        reservation: Reservation,
+        owner: Owner | None,
+        earlier: Energy | None = None,
+        earlier_us: int = 0,
+    ) -> None:
         """Meter a new reservation from now on.
 
         Args:
             reservation: the reservation.
             owner: the process that it is for; none for the whole machine.
             earlier: what that process had spent on it before.
+            earlier_us: in so much CPU time, µs.
         """
         process = ProcessTimes(owner, self._proc_root) if owner else None
         attribution = self._meter.attribute(process)
-        found = _Metered(reservation, owner, attribution, self.empty_charge(), earlier)
+        found = _Metered(reservation, owner, attribution, self.empty_charge(), earlier, earlier_us)
         if owner is None and not self._in_session(found):
             self._meter.detach(attribution)
             self._machine.begin(reservation.id)
@@ -174,7 +183,8 @@ class OpenReservations:
             self.empty_charge(),
             energy=self.spent(reservation_id),
             machine_net=machine_net if metered.before is None else metered.before + machine_net,
-            cpu_us=max(0, attribution.cpu_us - sum(cpu_us for _, cpu_us in self._inside(metered))),
+            cpu_us=metered.before_us
+            + max(0, attribution.cpu_us - sum(cpu_us for _, cpu_us in self._inside(metered))),
             window_ns=attribution.elapsed_ns,
             counters=attribution.counters(),
         )

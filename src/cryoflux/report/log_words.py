@@ -24,7 +24,10 @@ def log_lines(log: Log) -> list[str]:
     summary = log.summary()
     counts = [(kind, sum(drawn_as(attempt) is kind for attempt in log)) for kind in DrawnAs]
     said = ", ".join(f"{count} {kind.word}" for kind, count in counts if count)
-    lines = [f"{summary.attempts} attempts: {said}"]
+    plural = "" if summary.attempts == 1 else "s"
+    lines = [f"{summary.attempts} attempt{plural}{f': {said}' if said else ''}"]
+    if summary.session_open:
+        lines.append("A run goes on, or has died: what it spends beside its attempts is not on the log yet.")
     for total in summary.tasks:
         name = f"{total.name}: " if len(summary.tasks) > 1 else ""
         lines.append(f"{name}Δ total {format_nats(total.delta)} {total.unit}{_of(summary, total)}")

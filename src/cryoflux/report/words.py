@@ -68,7 +68,7 @@ def opening_lines(opening: Opening, *, verbose: bool = False) -> list[str]:
 def _budget_words(opening: Opening) -> str:
     budget, reserve = format_energy(opening.spendable_uj), format_energy(opening.reserve_uj)
     if opening.startup is None:
-        return f"{budget}; an attempt reserves {reserve}"
+        return "none was granted: the run was stopped as it began"
     begun, end = format_energy(opening.startup.uj), format_energy(opening.closing_uj)
     return f"{budget} for all: start-up {begun}, audit about {end}, an attempt {reserve}"
 

@@ -24,7 +24,7 @@ from cryoflux.energy.sources.cpu_model import GUESSED_W_PER_CPU, CpuModelSource
 from cryoflux.energy.sources.discovery import find_sources
 from cryoflux.errors import UsageError
 from cryoflux.quantities import MICRO, parse_energy, worst_tier
-from cryoflux.runs.inputs import too_small
+from cryoflux.runs.inputs import check_folder, too_small
 from cryoflux.runs.known_state import KnownState, read_known
 from cryoflux.state import FIRST_TASK, StateFolder
 from cryoflux.tasks.lora.base_model import resolve
@@ -71,8 +71,13 @@ class RunPlan:
     """left over in its account, beside the budget"""
 
 
-def make_plan(sourced: Sourced, budget_uj: int | None) -> RunPlan:
+def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -> RunPlan:
     """Work out what a run with these settings would do.
+
+    Args:
+        sourced: the settings and where each came from.
+        budget_uj: what it may spend, µJ; none for what its account holds.
+        carry: whether what earlier runs left over may be spent, too.
 
     Raises:
         CryoFluxError: as the run itself would.
@@ -85,10 +90,14 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> RunPlan:
             hint="Leave --dry-run out, and limit the run: --attempts 1.",
         )
     reserve_uj = parse_energy(settings.attempt.reserve)
-    if budget_uj is not None and budget_uj <= reserve_uj:
-        raise too_small(budget_uj, reserve_uj)
     state = StateFolder(Path(settings.run.state))
     known = read_known(state)
+    if known is None:
+        check_folder(state)
+    held_uj = known.held_uj if known is not None and carry else 0
+    spendable_uj = budget_uj + held_uj if budget_uj is not None else None
+    if budget_uj is not None and budget_uj + held_uj <= reserve_uj:
+        raise too_small(budget_uj, reserve_uj, held_uj)
     if known is not None:
         check_same(sourced, known.origin)
     inputs = _inputs(settings, state, known)
@@ -114,9 +123,9 @@ def make_plan(sourced: Sourced, budget_uj: int | None) -> RunPlan:
         rule=settings.decision.rule,
         recipes=tuple(recipes),
         policy=settings.attempt.policy,
-        budget_joules=budget_uj / MICRO if budget_uj is not None else None,
+        budget_joules=spendable_uj / MICRO if spendable_uj is not None else None,
         reserve_joules=reserve_uj / MICRO,
-        most_attempts=budget_uj // reserve_uj if budget_uj is not None else None,
+        most_attempts=spendable_uj // reserve_uj if spendable_uj is not None else None,
         evaluation_cpu_seconds=cpu_s,
         evaluation_joules=cpu_s * (watts or GUESSED_W_PER_CPU),
         detectable_nats=_detectable(settings, len(inputs.holdout), known),

@@ -91,7 +91,7 @@ class OpenSession:
         self._context, self.budget_uj, self.ended = context, budget_uj, False
         opened_at = context.log.size
         self._said = _Opened(
-            id=f"{SESSION}{int(context.now().timestamp())}_{opened_at}",
+            id=_name(context, opened_at),
             opened_at=opened_at,
             first_attempt=context.memory.attempts + 1,
             budget_uj=budget_uj,
@@ -119,14 +119,22 @@ class OpenSession:
     def end(self, ended: SessionEnd) -> Energy:
         """Settle it, write its entry, and return what it was charged; nothing of the run is metered after it.
 
+        It is ended once: where that fails, the next run goes on with it.
+
         Raises:
             AgentError: the daemon went away; the next run settles it.
             StorageError: the disk is full, read-only, or refuses; the same.
         """
-        session = _record(self._context, self._said, self._reservation, ended)
         self.ended = True
+        session = _record(self._context, self._said, self._reservation, ended)
         self._context.published(binding=False)
         return session.energy.energy
+
+
+def _name(context: Context, opened_at: int) -> str:
+    """Unlike that of any session of any log, since a daemon may serve several."""
+    log = context.log.origin.rpartition("/")[2]
+    return f"{SESSION}{log}_{int(context.now().timestamp())}_{opened_at}"
 
 
 def close_dead_session(context: Context) -> Session | None:
@@ -140,7 +148,10 @@ def close_dead_session(context: Context) -> Session | None:
     if said.opened_at < context.memory.session_end:  # it died after its entry was written
         _forget(context.state.session)
         return None
-    return _record(context, said, context.agent.find(said.id), SessionEnd.CRASHED)
+    reservation = context.agent.find(said.id)
+    if reservation is not None and reservation.log != context.log.origin:
+        reservation = None  # another log's, at a daemon that serves several
+    return _record(context, said, reservation, SessionEnd.CRASHED)
 
 
 def _read(path: Path) -> _Opened | None:

@@ -83,6 +83,8 @@ def _close(context: Context, opened: OpenIntent) -> Receipt:
             "again.",
         )
     reservation = context.agent.find(intent.task.id)
+    if reservation is not None and reservation.log not in {"", context.log.origin}:
+        reservation = None  # another log's, at a daemon that serves several
     settlement = context.agent.settle(reservation.id) if reservation else None
     ending = Ending(stopped=AttemptStopped(Cause.CRASHED, "crashed"))
     announced = Announced(intent, opened.leaf_hash)

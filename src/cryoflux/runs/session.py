@@ -137,8 +137,9 @@ def _spend(
         observer.opened(_opening(context, origins, session))
         summary = spend(context, limits, observer, began, session)
     except CryoFluxError:
-        if session is not None and not session.ended:
-            with suppress(CryoFluxError):  # the next run settles and records it
+        # What is open in the log comes before its session: then the next run closes both.
+        if session is not None and not session.ended and not context.memory.open:
+            with suppress(CryoFluxError):
                 session.end(SessionEnd.FAILED)
         raise
     _show_last_head(context.witnessing, observer)

@@ -211,6 +211,9 @@ class Joules(Fold):
             for held in self._account.unexplained():
                 if held.uj is not None and held.request_id not in waiting:
                     yield from self._charged_for_nothing(held)
+                elif held.request_id.startswith(SESSION) and held.log == self._origin:
+                    detail = "a run goes on or has died, and what it spends is not told yet"
+                    yield unknown(ACCOUNT, f"has {held.request_id} open: {detail}")
 
     def _charged_for_nothing(self, held: Held) -> Iterator[Finding]:
         if held.request_id.startswith(SESSION) and self._unrecorded(held.request_id):

@@ -125,6 +125,7 @@ def test_with_the_model_what_came_before_the_meter_counts(tmp_path) -> None:
     found = agent.settle(session.id)
     assert found.energy.uj > 0
     assert found.energy.uj <= found.machine_net.uj
+    assert found.cpu_us >= 2_000_000, "joules and CPU time are of the same work"
     agent.close()
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
 from cryoflux.attempt.watch import Step
-from cryoflux.errors import BudgetError, StateTamperedError
+from cryoflux.errors import BudgetError, StateTamperedError, StorageError
 from cryoflux.quantities import MICRO
 from cryoflux.receipts.session import Session, SessionEnd
+from cryoflux.runs import open_session
+from cryoflux.runs.inputs import stored_origins
 from cryoflux.runs.open_session import OpenSession, Started
 from cryoflux.runs.recovery import recover
+from cryoflux.runs.session import _spend
 from cryoflux.runs.spending import RunLimits, Summary, spend
 from cryoflux.runs.watch import RunObserver
 from small_context import BETTER, WORSE, Deadly, Killed, Made, SmallRun
@@ -133,3 +137,54 @@ def test_starting_with_the_process_counts_what_it_has_done() -> None:
     assert earlier.cpu_us >= time.process_time_ns() // 1000 - 200_000
     assert earlier.ns > 0
     assert Started.now().earlier().cpu_us < earlier.cpu_us
+
+
+def test_a_run_that_dies_at_once_has_its_start_charged(run) -> None:
+    OpenSession(run.context, 100 * MICRO, Started(0, 0))
+    run.reopen()
+    (written,) = sessions(run)
+    assert "start-unmetered" in written.energy.flags, "where only counters tell, the interval holds it"
+    assert written.energy.hi_microjoules > MICRO
+    assert written.energy.cpu_microseconds > 0
+
+
+def test_a_session_of_another_log_is_never_taken_for_ones_own(run) -> None:
+    OpenSession(run.context, 100 * MICRO, Started.now())
+    said = json.loads(run.state.session.read_bytes())
+    assert run.context.log.origin.rpartition("/")[2] in said["id"], "a daemon serves several logs at once"
+    theirs = run.agent.take(MICRO, request_id="session/theirs_1_0", log="cryoflux.dev/another")
+    run.state.session.write_bytes(json.dumps({**said, "id": theirs.request_id}).encode())
+    run.reopen()
+    (written,) = sessions(run)
+    assert written.energy.flags == ["never-reserved"]
+    assert run.agent.view(theirs.id).state == "open"
+    assert run.charges() == []
+
+
+def test_an_attempt_that_is_left_open_is_closed_before_its_session(run) -> None:
+    def full() -> None:
+        raise StorageError("The disk is full.")
+
+    run.task.plans = [Made(900_000_000, meanwhile=full)]
+    session = OpenSession(run.context, 100 * MICRO, Started.now())
+    with pytest.raises(StorageError):
+        _spend(run.context, RunLimits(attempts=1), RunObserver(), 0.0, session, stored_origins(run.state))
+    assert sessions(run) == []
+    run.reopen()
+    kinds = [entry.kind.value for entry in run.context.log.entries()]
+    assert kinds == ["intent", "receipt", "session"]
+
+
+def test_an_end_that_fails_is_not_written_twice(run, monkeypatch) -> None:
+    session = OpenSession(run.context, 100 * MICRO, Started.now())
+    with monkeypatch.context() as broken:
+        broken.setattr(open_session, "_forget", _refuse)
+        with pytest.raises(StorageError):
+            session.end(SessionEnd.BUDGET)
+    assert session.ended
+    run.reopen()
+    assert len(sessions(run)) == 1
+
+
+def _refuse(path) -> None:
+    raise StorageError(f"{path} could not be removed.")

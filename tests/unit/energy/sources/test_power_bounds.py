@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from cryoflux.energy.channels import gross_total
 from cryoflux.energy.baseline import Baseline, Idle, limits_of
+from cryoflux.energy.channels import gross_total
 from cryoflux.energy.meter import Meter
 from cryoflux.energy.processes import MachineTimes
 from cryoflux.energy.sources.power_bounds import PlausiblePower, plausible_power
