@@ -48,6 +48,7 @@ bench: .venv-bench/stamp
 	.venv-bench/bin/python benchmarks/fault_matrix.py --env bench/anchors
 	.venv-bench/bin/python benchmarks/fault_matrix.py --schedules 1000000 --jobs 2
 	.venv-bench/bin/python benchmarks/meter_accuracy.py
+	.venv-bench/bin/python benchmarks/children_coverage.py
 	.venv-bench/bin/python benchmarks/meter_overhead.py
 	.venv-bench/bin/python benchmarks/account_storm.py
 	.venv-bench/bin/python benchmarks/account_storm.py --kills 1000

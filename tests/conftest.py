@@ -45,6 +45,7 @@ MARKED = {
         "unit/encoder",
         "unit/energy/account/test_bucket.py",
         "unit/energy/account/test_ledger.py",
+        "unit/energy/test_children_coverage.py",
         "unit/energy/test_coverage.py",
         "unit/energy/test_fault_matrix.py",
         "unit/energy/test_idle_noise.py",

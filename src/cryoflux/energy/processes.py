@@ -4,9 +4,9 @@ Both are counters of the kernel (``/proc/stat``, ``/proc/<pid>/stat``), so how o
 not matter. A share of energy is the quotient of their differences. The files stay open between reads.
 
 A process keeps the time of children that it waited for; live ones are looked for about once a second and at
-the end, and are followed on where they are handed to another parent. A child that lived and was orphaned
-between two looks is missed, unless the process is made the parent of its orphans (`become_subreaper`), or
-a control group counts in its place (`energy.cgroup`).
+the end, and are followed on where they are handed to another parent. Missed is one that was handed over
+before it was seen, and the time of any other such from its last read on; not where the process is made the
+parent of its orphans (`become_subreaper`) or a control group counts in its place (`energy.cgroup`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cryoflux.energy.counter_file import CounterFile
+from cryoflux.energy.process_stat import WatchedProcess, stat_fields, waited_ticks
 from cryoflux.quantities import MICRO
 
 _LOOK_EVERY_NS = 900_000_000
@@ -40,7 +41,6 @@ _LOOK_EVERY_NS = 900_000_000
 _KEPT_OPEN = 64
 """Of so many children the files stay open; those of more are opened for each read."""
 _GONE_STATES = frozenset({b"Z", b"X", b"x"})
-_STAT_BYTES = 1024
 _FIRST_LINE_BYTES = 256
 _BYTES_A_CPU = 160
 """ten numbers of up to fifteen digits"""
@@ -208,7 +208,7 @@ class VisibleTimes(MachineTimes):
         found = {}
         for pid in (path.name for path in self._root.iterdir() if path.name.isdigit()):
             file = CounterFile(f"{self._root}/{pid}/stat")
-            if (fields := _stat_fields(file)) is not None:
+            if (fields := stat_fields(file)) is not None:
                 found[int(pid), fields[19]] = int(fields[1]), sum(map(int, fields[11:15]))
             file.close()
         alive = {pid for pid, _ in found}
@@ -232,15 +232,9 @@ class Owner:
     boot_id: str
 
 
-def _stat_fields(file: CounterFile) -> list[bytes] | None:
-    # The command's name is in brackets and may hold spaces; the last bracket ends it.
-    fields = (file.read(_STAT_BYTES) or b"").rpartition(b")")[2].split()
-    return fields if len(fields) > 19 else None
-
-
 def find_owner(pid: int, boot_id: str, proc_root: str = "/proc") -> Owner | None:
     """The live process with this number; none if there is none."""
-    fields = _stat_fields(CounterFile(f"{proc_root}/{pid}/stat"))
+    fields = stat_fields(CounterFile(f"{proc_root}/{pid}/stat"))
     if fields is None or fields[0] in _GONE_STATES:
         return None
     return Owner(pid, int(fields[19]), boot_id)
@@ -274,32 +268,6 @@ class CpuTimes(Protocol):
         ...
 
 
-class _Watched:
-    """One process, by its number and start."""
-
-    __slots__ = ("file", "kept", "parent", "pid", "start", "ticks")
-
-    def __init__(self, proc_root: Path, pid: int, *, kept: bool) -> None:
-        self.pid = pid
-        self.file = CounterFile(f"{proc_root}/{pid}/stat")
-        self.kept = kept
-        self.start = b""
-        self.parent = 0
-        self.ticks = 0
-
-    def read(self) -> bool:
-        """Whether it is still there; its state is kept either way."""
-        fields = _stat_fields(self.file)
-        if not self.kept:
-            self.file.close()
-        if fields is None or fields[19] != (self.start or fields[19]):
-            return False
-        self.start, self.parent = fields[19], int(fields[1])
-        # user and system time, of the process itself and of the children that it has waited for
-        self.ticks = sum(map(int, fields[11:15]))
-        return True
-
-
 class ProcessTimes:
     """Reads the CPU time of a process and its children, those that ended and those that live."""
 
@@ -309,9 +277,9 @@ class ProcessTimes:
         self._tick_us = tick_us()
         self._file = CounterFile(f"{proc_root}/{owner.pid}/stat")
         self._start = b"%d" % owner.start_ticks
-        self._children: dict[int, _Watched] = {}
+        self._children: dict[int, WatchedProcess] = {}
         self._listed = Path(f"{proc_root}/{owner.pid}/task/{owner.pid}/children").exists()
-        self._lost_ticks = 0
+        self._lost_ticks = self._waited = 0
         self.looked_ns: int | None = 0
         self._highest_us = 0
         self.end_seen = False
@@ -319,7 +287,7 @@ class ProcessTimes:
 
     def read_us(self, at_ns: int | None = None) -> int | None:
         """CPU time since the process began, µs, never falling; none once it is gone."""
-        fields = _stat_fields(self._file)
+        fields = stat_fields(self._file)
         if fields is None or fields[19] != self._start:
             return None
         self.end_seen = fields[0] in _GONE_STATES
@@ -327,6 +295,7 @@ class ProcessTimes:
             self._look_for_children()
             self.looked_ns = at_ns if at_ns is not None else self.looked_ns
         ticks = sum(map(int, fields[11:15])) + self._of_children() + self._lost_ticks
+        self._waited = waited_ticks(fields)
         self._highest_us = max(self._highest_us, ticks * self._tick_us)
         return None if self.end_seen else self._highest_us
 
@@ -350,13 +319,26 @@ class ProcessTimes:
             file.close()
 
     def _of_children(self) -> int:
+        waited = {pid: child.waited for pid, child in self._children.items()}
         gone = [child for child in self._children.values() if not child.read()]
         for child in gone:
             del self._children[child.pid]
         family = {self.owner.pid, *self._children, *(child.pid for child in gone)}
         # Whoever waited for a child that was handed over was not of the family: nobody else counts it.
         self._lost_ticks += sum(child.ticks for child in gone if child.parent not in family)
+        # It may have been handed over since the last read too: then nobody here has waited for it.
+        if due := sum(child.ticks for child in gone if child.parent in family):
+            self._lost_ticks += max(0, due - self._waited_since(waited))
         return sum(child.ticks for child in self._children.values())
+
+    def _waited_since(self, before: dict[int, int]) -> int:
+        # Parents after their children, the owner last: the time of one that ends meanwhile is found above it.
+        rows = [(child.fields(), before[pid]) for pid, child in reversed(self._children.items())]
+        owner = stat_fields(self._file)
+        if owner is None or owner[19] != self._start:
+            return sys.maxsize  # it is gone, and has taken with it what it knew
+        rows.append((owner, self._waited))
+        return sum(waited_ticks(fields) - ticks for fields, ticks in rows if fields)
 
     def _look_for_children(self) -> None:
         unseen = [self.owner.pid, *self._children]
@@ -369,7 +351,7 @@ class ProcessTimes:
                     continue
                 seen.add(pid)
                 unseen.append(pid)
-                self._children[pid] = _Watched(self._root, pid, kept=len(self._children) < _KEPT_OPEN)
+                self._children[pid] = WatchedProcess(self._root, pid, kept=len(self._children) < _KEPT_OPEN)
 
     def _children_of(self, pid: int) -> Iterator[int]:
         try:
@@ -383,7 +365,7 @@ class ProcessTimes:
         found: dict[int, list[int]] = {}
         for pid in (path.name for path in self._root.iterdir() if path.name.isdigit()):
             file = CounterFile(f"{self._root}/{pid}/stat")
-            fields = _stat_fields(file)
+            fields = stat_fields(file)
             file.close()
             if fields is not None:
                 found.setdefault(int(fields[1]), []).append(int(pid))

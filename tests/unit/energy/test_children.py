@@ -21,7 +21,7 @@ from cryoflux.energy.uncertainty import ErrorTerms
 from cryoflux.energy.window import exactly
 from energy_fakes import FakeClock, FakeProc, ReplaySource
 
-OWNER, CHILD = 7, 8
+OWNER, CHILD, GRANDCHILD = 7, 8, 9
 IDLE_W, WORKING_W = 20, 70
 
 
@@ -187,3 +187,32 @@ def test_time_of_processes_that_are_gone_is_not_lost_nor_counted_twice(tmp_path)
     proc.process(OWNER, 1.0, waited_s=2.5)  # it lived on a little, and was waited for
     proc.end(9)  # nobody who can be seen waited for it
     assert times.read().all_us == 7_500_000
+
+
+def family_in_threes(proc, *, grandchild=True, shell=True, waited_s=0.0):
+    """The owner, a shell that it started, and what that started."""
+    for pid in (CHILD, GRANDCHILD):
+        if pid in proc.own:
+            proc.end(pid)
+            shutil.rmtree(proc.root / str(pid))
+    proc.process(OWNER, 1.0, waited_s=waited_s)
+    if shell:
+        proc.process(CHILD, 0.25, start=101, parent=OWNER)
+    if grandchild:
+        proc.process(GRANDCHILD, 2.0, start=102, parent=CHILD)
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "total_s"),
+    [(0.25, 3.25), (2.25, 3.25), (2.5, 3.5), (0.0, 3.25)],
+    ids=["by somebody else", "by the shell", "and more was spent", "nobody waits at all"],
+)
+def test_time_of_an_orphan_whose_shell_ended_since_the_last_look_is_kept_once(tmp_path, waited_s, total_s):
+    proc = FakeProc(tmp_path)
+    family_in_threes(proc)
+    times = ProcessTimes(find_owner(OWNER, "boot-1", str(tmp_path)), str(tmp_path))
+    assert times.read_us() == 3_250_000
+    family_in_threes(proc, grandchild=False, shell=False, waited_s=waited_s)
+    assert times.read_us() == total_s * 10**6
+    proc.process(OWNER, 2.0, waited_s=waited_s)  # what it does from then on counts from the first tick
+    assert times.read_us() == (total_s + 1) * 10**6
