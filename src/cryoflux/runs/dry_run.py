@@ -94,10 +94,11 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
     known = read_known(state)
     if known is None:
         check_folder(state)
-    held_uj = known.held_uj if known is not None and carry else 0
-    spendable_uj = budget_uj + held_uj if budget_uj is not None else None
-    if budget_uj is not None and budget_uj + held_uj <= reserve_uj:
-        raise too_small(budget_uj, reserve_uj, held_uj)
+    spendable_uj = None
+    if budget_uj is not None:
+        spendable_uj = _spendable_uj(
+            budget_uj, reserve_uj, known.held_uj if known is not None and carry else 0
+        )
     if known is not None:
         check_same(sourced, known.origin)
     inputs = _inputs(settings, state, known)
@@ -135,6 +136,12 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
         looks=known.tally.looks if known is not None else 0,
         account_joules=known.held_uj / MICRO if known is not None else 0.0,
     )
+
+
+def _spendable_uj(budget_uj: int, reserve_uj: int, held_uj: int) -> int:
+    if budget_uj + held_uj <= reserve_uj:
+        raise too_small(budget_uj, reserve_uj, held_uj)
+    return budget_uj + held_uj
 
 
 @dataclass(frozen=True, slots=True)
