@@ -23,7 +23,7 @@ from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.sources.cpu_model import GUESSED_W_PER_CPU, CpuModelSource
 from cryoflux.energy.sources.discovery import find_sources
 from cryoflux.errors import UsageError
-from cryoflux.quantities import MICRO, parse_energy, worst_tier
+from cryoflux.quantities import MICRO, Tier, parse_energy, worst_tier
 from cryoflux.runs.inputs import check_folder, too_small
 from cryoflux.runs.known_state import KnownState, read_known
 from cryoflux.state import FIRST_TASK, StateFolder
@@ -105,13 +105,7 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
     recipes = chosen_recipes(settings, known=_computed_here(inputs.folder))
     parameters = _encoder_parameters(inputs.folder)
     cpu_s = 2e-9 * parameters * _tokens(inputs.holdout, settings.model.max_tokens) / _GFLOP_PER_CPU_SECOND
-    found = find_sources(settings, SystemClock(settings.energy.proc_root))
-    try:
-        sources = tuple(source.name for source in found.sources)
-        tier = worst_tier(source.tier for source in found.sources)
-        watts = next((s.tdp_w / s.cpus for s in found.sources if isinstance(s, CpuModelSource)), None)
-    finally:
-        found.close()
+    sources, tier, watts = _measured_by(settings)
     return RunPlan(
         data=inputs.name,
         examples=inputs.examples,
@@ -136,6 +130,17 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
         looks=known.tally.looks if known is not None else 0,
         account_joules=known.held_uj / MICRO if known is not None else 0.0,
     )
+
+
+def _measured_by(settings: Settings) -> tuple[tuple[str, ...], Tier, float | None]:
+    """Names of the sources, the worst tier, and the watts of a logical CPU where they are modelled."""
+    found = find_sources(settings, SystemClock(settings.energy.proc_root))
+    try:
+        names = tuple(source.name for source in found.sources)
+        watts = next((s.tdp_w / s.cpus for s in found.sources if isinstance(s, CpuModelSource)), None)
+        return names, worst_tier(source.tier for source in found.sources), watts
+    finally:
+        found.close()
 
 
 def _spendable_uj(budget_uj: int, reserve_uj: int, held_uj: int) -> int:
