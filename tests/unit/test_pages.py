@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -74,3 +75,11 @@ def test_the_picture_and_the_transcript_of_the_readme_are_of_one_run() -> None:
     assert re.findall(energy + ", all-in", caption) == re.findall("all-in " + energy, run)
     assert re.findall(r"Δ total (\S+ \S+?),? ", run)[0] == re.findall(r"Δ total (\S+ \S+) for", caption)[0]
     assert "attempts.svg" in page
+
+
+def test_what_a_package_index_shows_has_no_link_that_leads_nowhere_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    page = (ROOT / project["readme"]).read_text("utf-8")
+    targets = re.findall(r"\]\(([^)]+)\)", page)
+    assert [target for target in targets if not target.startswith("https://")] == []
+    assert "cryoflux run" in page
