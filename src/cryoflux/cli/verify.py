@@ -234,7 +234,7 @@ def verify(
     recompute: Annotated[
         int,
         typer.Option(
-            "--recompute", metavar="N", min=0, help="Evaluate N receipts again, the last accepted first."
+            "--recompute", metavar="N", min=0, help="Evaluate N receipts again, the last kept first."
         ),
     ] = 0,
     spot_check: _SpotCheckOption = 0,
