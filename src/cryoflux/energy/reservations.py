@@ -64,13 +64,13 @@ class _Metered:
     @property
     def session(self) -> bool:
         """Whether it is for what its process spends beside its attempts."""
-        return self.reservation.request_id.startswith(SESSION)
+        return _of_session(self.reservation)
 
-    def holds(self, other: _Metered) -> bool:
-        """Whether it is the session of another one."""
-        if not self.session or other.session:
+    def holds(self, reservation: Reservation, owner: Owner | None) -> bool:
+        """Whether it is the session of another reservation."""
+        if not self.session or _of_session(reservation):
             return False
-        return (self.owner, self.reservation.log) == (other.owner, other.reservation.log)
+        return (self.owner, self.reservation.log) == (owner, reservation.log)
 
 
 class OpenReservations:
@@ -114,17 +114,17 @@ class OpenReservations:
             earlier: what that process had spent on it before.
             earlier_us: in so much CPU time, µs.
         """
+        if owner is None and not self._in_session(reservation):
+            self._machine.begin(reservation.id)
+            return
         process = ProcessTimes(owner, self._proc_root) if owner else None
         attribution = self._meter.attribute(process)
         found = _Metered(reservation, owner, attribution, self.empty_charge(), earlier, earlier_us)
-        if owner is None and not self._in_session(found):
-            self._meter.detach(attribution)
-            self._machine.begin(reservation.id)
-        else:
-            self._running[reservation.id] = found
+        self._running[reservation.id] = found
 
-    def _in_session(self, found: _Metered) -> bool:
-        return found.session or any(session.holds(found) for session in self._running.values())
+    def _in_session(self, reservation: Reservation) -> bool:
+        """Whether a reservation of nobody is a session, or an attempt of one."""
+        return _of_session(reservation) or any(one.holds(reservation, None) for one in self._running.values())
 
     def resume(self, record: Record) -> None:
         """Meter a reservation on that a meter before this one began."""
@@ -167,7 +167,7 @@ class OpenReservations:
         if session.inside is not None:
             yield session.inside.energy, session.inside.cpu_us
         for other in self._running.values():
-            if session.holds(other):
+            if session.holds(other.reservation, other.owner):
                 yield self._since(other), other.attribution.cpu_us
 
     def charge(self, reservation_id: str) -> Charge:
@@ -211,7 +211,7 @@ class OpenReservations:
             return
         self._meter.detach(metered.attribution)
         for session in self._running.values():
-            if charge is not None and session.holds(metered):
+            if charge is not None and session.holds(metered.reservation, metered.owner):
                 session.inside = _added(session.inside, _here(charge, metered))
 
     def empty_charge(self) -> Charge:
@@ -227,6 +227,10 @@ class OpenReservations:
             curve=next((channel.source.curve for channel in channels if channel.source.curve), ""),
             cpu_us=0,
         )
+
+
+def _of_session(reservation: Reservation) -> bool:
+    return reservation.request_id.startswith(SESSION)
 
 
 def _here(charge: Charge, metered: _Metered) -> Charge:
