@@ -18,7 +18,7 @@ from cryoflux.attempt.watch import Observer, Phases, Step
 from cryoflux.data.prepared import PreparedData
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import BARE, BUDGETED, Thresholds
-from cryoflux.energy.interface import JouleAgent
+from cryoflux.energy.interface import JouleAgent, Reservation
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.log_state import LogState, TaskState
 from cryoflux.receipts.entry import Entry
@@ -148,6 +148,11 @@ class Context:
     def bar(self, opened: Opened) -> Bar:
         """The evidence that the next look at a task's holdout needs."""
         return self.memory.bar(opened.task.name, opened.holdout, opened.rule)
+
+    def reservation(self, request_id: str) -> Reservation | None:
+        """The reservation of this log with that request id; a daemon may hold one of another log."""
+        found = self.agent.find(request_id)
+        return found if found is not None and found.log in {"", self.log.origin} else None
 
     def timestamp(self) -> str:
         """Wall time as a receipt writes it."""

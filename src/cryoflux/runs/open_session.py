@@ -148,10 +148,7 @@ def close_dead_session(context: Context) -> Session | None:
     if said.opened_at < context.memory.session_end:  # it died after its entry was written
         _forget(context.state.session)
         return None
-    reservation = context.agent.find(said.id)
-    if reservation is not None and reservation.log != context.log.origin:
-        reservation = None  # another log's, at a daemon that serves several
-    return _record(context, said, reservation, SessionEnd.CRASHED)
+    return _record(context, said, context.reservation(said.id), SessionEnd.CRASHED)
 
 
 def _read(path: Path) -> _Opened | None:

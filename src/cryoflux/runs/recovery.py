@@ -82,9 +82,7 @@ def _close(context: Context, opened: OpenIntent) -> Receipt:
             hint=f"Type cryoflux run --task {shlex.quote(intent.task.name)} once, and then the same command "
             "again.",
         )
-    reservation = context.agent.find(intent.task.id)
-    if reservation is not None and reservation.log not in {"", context.log.origin}:
-        reservation = None  # another log's, at a daemon that serves several
+    reservation = context.reservation(intent.task.id)
     settlement = context.agent.settle(reservation.id) if reservation else None
     ending = Ending(stopped=AttemptStopped(Cause.CRASHED, "crashed"))
     announced = Announced(intent, opened.leaf_hash)
