@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["attempt_document", "attempt_text", "energy_text", "outcome_mark"]
+__all__ = ["attempt_document", "attempt_text", "energy_document", "energy_text", "outcome_mark"]
 
 from typing import Any
 
@@ -21,6 +21,20 @@ _SIGN = {Outcome.ACCEPTED: "✓", Outcome.REJECTED: "✗", Outcome.UNDECIDED: "?
 def outcome_mark(outcome: Outcome) -> str:
     """An outcome's sign and word; the sign says nothing that the word does not."""
     return f"{_SIGN[outcome]} {outcome.word}"
+
+
+def energy_document(energy: Energy | None) -> dict[str, Any] | None:
+    """An energy with both ends, for a program; none where there is none."""
+    if energy is None:
+        return None
+    return {
+        "joules": energy.uj / MICRO,
+        "joules_lo": energy.lo_uj / MICRO,
+        "joules_hi": energy.hi_uj / MICRO,
+        "tier": energy.tier.value,
+        "range_kind": energy.range_kind.value,
+        "flags": list(energy.flags),
+    }
 
 
 def energy_text(energy: Energy) -> str:

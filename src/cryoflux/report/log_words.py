@@ -10,7 +10,7 @@ from cryoflux.energy.derived import Rates, derived_fields
 from cryoflux.log_view import Log, LogSummary, TaskTotal
 from cryoflux.quantities import MICRO, Energy, efficiency_name, format_energy, format_nats
 from cryoflux.receipts.attempts import Attempt
-from cryoflux.report.attempt_words import energy_text
+from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.picture import DrawnAs, drawn_as
 
 _AS_THEY_ARE = (
@@ -99,12 +99,8 @@ def _derived(energy: Energy, rates: Rates) -> dict[str, Any]:
 
 
 def _energy(energy: Energy | None, rates: Rates) -> dict[str, Any] | None:
-    if energy is None:
-        return None
-    ends = {"joules_lo": energy.lo_uj / MICRO, "joules_hi": energy.hi_uj / MICRO}
-    kind = {"tier": energy.tier.value, "range_kind": energy.tier.range_kind.value}
-    said = {"joules": energy.uj / MICRO, **ends, **kind, "flags": list(energy.flags)}
-    return said | _derived(energy, rates)
+    said = energy_document(energy)
+    return said | _derived(energy, rates) if said is not None and energy is not None else None
 
 
 def _task(total: TaskTotal, summary: LogSummary) -> dict[str, Any]:

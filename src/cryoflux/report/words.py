@@ -33,7 +33,7 @@ from cryoflux.quantities import (
     format_nats,
 )
 from cryoflux.receipts.statement import Receipt
-from cryoflux.report.attempt_words import energy_text
+from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.layout import unbroken
 from cryoflux.runs.scores import Change, Scores
 from cryoflux.runs.spending import Summary, TaskSummary
@@ -112,7 +112,7 @@ def opening_document(opening: Opening) -> dict[str, Any]:
         "sources": [source.name for source in opening.sample.sources],
         "baseline": opening.sample.baseline_state,
         "budget_joules": opening.spendable_uj / MICRO,
-        "startup": _energy(opening.startup),
+        "startup": energy_document(opening.startup),
         "closing_joules_modelled": opening.closing_uj / MICRO,
         **tasks[0],
         "policy": opening.policy,
@@ -226,19 +226,6 @@ def _pair(scores: Change) -> dict[str, float | None]:
     }
 
 
-def _energy(energy: Energy | None) -> dict[str, Any] | None:
-    if energy is None:
-        return None
-    return {
-        "joules": energy.uj / MICRO,
-        "joules_lo": energy.lo_uj / MICRO,
-        "joules_hi": energy.hi_uj / MICRO,
-        "tier": energy.tier.value,
-        "range_kind": energy.range_kind.value,
-        "flags": list(energy.flags),
-    }
-
-
 def recovered_document(receipt: Receipt) -> dict[str, Any]:
     """An attempt of a dead run that got its receipt, for a program."""
     return {
@@ -275,7 +262,7 @@ def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]
         "range_kind": spent.range_kind.value if spent else None,
         "budget_joules": summary.spendable_uj / MICRO,
         "remaining_joules": summary.remaining_uj / MICRO,
-        "overhead": _energy(summary.overhead),
+        "overhead": energy_document(summary.overhead),
         "all_in_joules": all_in.uj / MICRO if all_in else 0.0,
         "all_in_joules_lo": all_in.lo_uj / MICRO if all_in else 0.0,
         "all_in_joules_hi": all_in.hi_uj / MICRO if all_in else 0.0,
