@@ -12,6 +12,7 @@ __all__ = ["SyntheticState", "make_state", "open_state"]
 import json
 import shutil
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -85,6 +86,8 @@ from synthetic_parts import (
     training,
 )
 
+_BEGAN = datetime(2026, 11, 23, 1, tzinfo=UTC)
+
 
 @dataclass
 class Line:
@@ -126,6 +129,11 @@ class SyntheticState(Line):
         self.entries.append(self.log.append(build))
         self.memory.take(self.entries[-1])
         return self.entries[-1]
+
+    def moment(self, seconds: int = 0) -> str:
+        """When the next entry is written: 123 seconds after the one before it."""
+        at = _BEGAN + timedelta(seconds=123 * self.log.size + seconds)
+        return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def begin(self, task: str) -> None:
         """Go on with another task: with where it was left, or from the first model and the same data."""
@@ -206,7 +214,7 @@ class SyntheticState(Line):
             "bar": changes.get("bar") or self.memory.bar(self.task, holdout.sha256, rule),
             "reserved_microjoules": RESERVED_UJ,
             "meter": meter,
-            "announced_at": "2026-11-23T01:00:00Z",
+            "announced_at": self.moment(),
             "slots": self.slots,
         }
         subjects = changes.pop("subject", [subject])
@@ -242,8 +250,8 @@ class SyntheticState(Line):
             "holdout": said.data.holdout,
             "energy": figure(),
             "software": {"cryoflux": "0.1.0"},
-            "started_at": "2026-11-23T01:00:01Z",
-            "finished_at": "2026-11-23T01:02:03Z",
+            "started_at": self.moment(-122),
+            "finished_at": self.moment(),
         }
         subject = changes.pop("subject")
         figure_said = changes.get("energy", base["energy"])
@@ -285,7 +293,7 @@ class SyntheticState(Line):
             "meter": "embedded",
             "energy": figure(microjoules=uj, lo_microjoules=uj, hi_microjoules=uj),
             "began_at": "2026-11-23T00:59:00Z",
-            "ended_at": "2026-11-23T02:00:00Z",
+            "ended_at": self.moment(),
         }
         if settles:
             self.settle(name, uj, self.log.origin)
@@ -373,7 +381,7 @@ class SyntheticState(Line):
             "made_at": index,
             "made_by": leaf,
             "reason": Reason(code="rolled-back", numbers={"why": "it was worse"}),
-            "moved_at": "2026-11-23T02:00:00Z",
+            "moved_at": self.moment(),
         }
         subject = [Subject(name="base_model", digest=Sha256Digest(sha256=to.files))]
 

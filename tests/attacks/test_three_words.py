@@ -19,7 +19,7 @@ from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
 
 WORDS = "proven|recomputed|attested"
-LINE = re.compile(rf"[✓✗?] +\d+  [^(]+ \(({WORDS})\): .+")
+LINE = re.compile(rf"[✓✗?–] +\d+  [^(]+ \(({WORDS})\): .+")
 
 
 def printed(*arguments: object) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.outputs import require_output
+from cryoflux.cli.verdict import key_in_words, proven_in_words
 from cryoflux.report.layout import unbroken
 
 if TYPE_CHECKING:
@@ -99,20 +100,26 @@ def report_claim(
     )
 
 
-def print_claim_verdict(found: ClaimReport) -> None:
+def print_claim_verdict(found: ClaimReport, *, strict: bool = False) -> None:
     """One line that says what the claim comes to, and how each part of it is known."""
-    checks = found.report.checks
+    report = found.report
+    checks = report.checks
     bad = dict.fromkeys(check.subject or check.name for check in checks if check.status.value == "fail")
     if bad:
         stdout.print(f"✗ CLAIM NOT VERIFIED. Failed: {', '.join(list(bad)[:5])}.", markup=False)
         return
+    if strict and report.open:
+        left = "; ".join(report.exceptions) or ", ".join(topic.words for topic in report.open)
+        said = f"✗ CLAIM NOT VERIFIED, as --strict asks for. Nothing failed; open: {left}."
+        stdout.print(said, markup=False)
+        return
     open_ = sum(check.status.value == "unknown" for check in checks)
-    where = f"entries {found.first} to {found.end - 1}, {found.report.receipts} attempts"
+    where = f"entries {found.first} to {found.end - 1}, {report.receipts} attempts"
     where += ", the whole log up to its head" if found.whole else f", a part of {found.size} entries"
-    signer = "" if found.report.pinned else ", but not who signed"
+    left_out = f", except: {'; '.join(report.exceptions)}" if report.exceptions else ""
     stdout.print(
-        f"✓ CLAIM HOLDS: {found.sentence} ({where}). "
-        f"Proven: bytes, order, that the range is complete, arithmetic and decisions{signer}. "
+        f"✓ CLAIM HOLDS: {found.sentence} ({where}){left_out}. "
+        f"Proven: {proven_in_words(report, 'that the range is complete')}. {key_in_words(report)} "
         "Recomputed: nothing; losses and Δ are as they were signed. "
         "Attested, not proven: joules, hardware, and that nothing else was tried."
         + (f" Still open (?): {open_}." if open_ else ""),

@@ -12,28 +12,16 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
-from cryoflux.errors import ExitCode, UsageError
-from cryoflux.report.layout import unbroken
+from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr
+from cryoflux.cli.verdict import exit_code, print_check, print_report
+from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from cryoflux.verification.result import Check, Report
     from cryoflux.verification.witnessing import Demand
 
 _QUIET_S = 1.0
-_MARKS = {"ok": "✓", "fail": "✗", "unknown": "?"}
-_FOLDED = {1, 2, 3, 4, 5, 6, 7, 8, 10}
-"""steps that go on from what is remembered, where that is asked for"""
-_ALWAYS = {9, 10}
-_ON_REQUEST = {
-    11: "--recompute N",
-    12: "--policy FILE",
-    14: "--spot-check N",
-    15: "--retrain N",
-}
-"""steps that are gone through only if an option asks for it"""
 _TrustMemoryOption = Annotated[
     bool,
     typer.Option(
@@ -76,6 +64,12 @@ _ParentOption = Annotated[
     str | None,
     typer.Option(
         "--parent", metavar="LOG", help="Of a fork: state, log folder or URL of the log that it goes on from."
+    ),
+]
+_StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Exit 1 for every question that stays open (?), who signed included (--key)."
     ),
 ]
 _HeadsOption = Annotated[
@@ -136,19 +130,19 @@ def _remembered_heads() -> Path | None:
         return None
 
 
-def _verify_claim(path: Path, named: _Named, log_key: Path | None, *, as_json: bool) -> None:
+def _verify_claim(path: Path, named: _Named, log_key: Path | None, *, strict: bool, as_json: bool) -> None:
     from cryoflux.cli.claim import print_claim_verdict, report_claim
     from cryoflux.signing.keys import load_public_key
 
     found = report_claim(path, log_key=load_public_key(log_key) if log_key is not None else None, **named)
     if as_json:
-        emit_json("verify/1", found.to_json())
+        emit_json("verify/2", found.to_json())
     else:
         for check in found.report.checks:
-            _print_check(check)
-        print_claim_verdict(found)
-    if not found.ok:
-        raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))
+            print_check(check)
+        print_claim_verdict(found, strict=strict)
+    if (code := exit_code(found.report, strict=strict)) is not None:
+        raise typer.Exit(int(code))
 
 
 def _is_claim(path: Path, log_key: Path | None, again: int, parent: str | None) -> bool:
@@ -174,56 +168,6 @@ def _is_claim(path: Path, log_key: Path | None, again: int, parent: str | None) 
             hint="Leave it out, or name a file made by cryoflux claim.",
         )
     return claimed
-
-
-def _print_check(check: Check, *, before: str = "") -> None:
-    mark, where = _MARKS[check.status.value], f"{check.subject}: " if check.subject else ""
-    by_memory = f", {before}" if before and check.status.value == "ok" and check.number in _FOLDED else ""
-    known = f"({check.knowledge.value}{by_memory})"
-    stdout.print(f"{mark} {check.number:>2}  {check.name} {known}: {where}{check.detail}", indent=6)
-
-
-def _print_report(report: Report) -> None:
-    before = f"{report.remembered} of {report.entries} entries by memory" if report.remembered else ""
-    for check in report.checks:
-        _print_check(check, before=before)
-    asked = {check.number for check in report.checks}
-    if not asked.isdisjoint(_ALWAYS) and (unasked := [n for n in _ON_REQUEST if n not in asked]):
-        options = ", ".join(unbroken(f"{number} {_ON_REQUEST[number]}") for number in unasked)
-        stdout.print(f"–     not asked for: {options}", indent=6)
-    stdout.print(_verdict(report))
-
-
-def _verdict(report: Report) -> str:
-    statuses = [check.status.value for check in report.checks]
-    if not report.ok:
-        bad = dict.fromkeys(check.subject for check in report.checks if check.status.value == "fail")
-        return f"✗ NOT VERIFIED. Failed ({statuses.count('fail')}): {', '.join(list(bad)[:5])}."
-    still_open = f" Still open (?): {statuses.count('unknown')}." if "unknown" in statuses else ""
-    if not report.receipts:
-        return f"There is nothing to verify yet: the log holds no receipt.{still_open}"
-    signer = "" if report.signer else ", but not who signed them"
-    before = f" Of {report.entries} entries, {report.remembered} by memory." if report.remembered else ""
-    return (
-        f"✓ VERIFIED {report.receipts} receipts.{before} "
-        f"Proven: bytes, order, arithmetic and decisions{signer}. "
-        f"Recomputed: {_recomputed(report)}. "
-        f"Attested, not proven: joules, hardware, and that nothing else was tried.{still_open}"
-    )
-
-
-def _recomputed(report: Report) -> str:
-    if report.recomputed:
-        return f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts"
-    from cryoflux.verification.levels import Level, Word
-
-    done = [level for one in report.levels for level, word in one["levels"].items() if Word(word).reproduced]
-    if spots := done.count(Level.SPOT_CHECK):
-        return f"drawn examples of {spots} of {report.evaluated} evaluated receipts"
-    if Level.RETRAINING in done:
-        return "the training of what is named above"
-    asked = any(check.knowledge.value == "recomputed" for check in report.checks)
-    return "nothing" if asked or not report.evaluated else "nothing (add --recompute 1)"
 
 
 def verify(
@@ -262,6 +206,7 @@ def verify(
     only_new: _OnlyNewOption = False,
     task: _TaskOption = None,
     parent: _ParentOption = None,
+    strict: _StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check every receipt, or a claim; exit 1 if one is not what it claims to be."""
@@ -284,7 +229,7 @@ def verify(
             hint="Leave out --no-memory.",
         )
     if _is_claim(place, log_key, recompute + spot_check + retrain, parent):
-        _verify_claim(place, named, log_key, as_json=as_json)
+        _verify_claim(place, named, log_key, strict=strict, as_json=as_json)
         return
     again = asked_again(recompute, spot_check, spot_receipts, retrain)
     checks, progress = sections_of(task or ()), _Progress()
@@ -293,8 +238,8 @@ def verify(
         place, **named, again=again, sections=checks, progress=progress, trust=trust, parent=parent
     )
     if as_json:
-        emit_json("verify/1", report.to_json())
+        emit_json("verify/2", report.to_json())
     else:
-        _print_report(report)
-    if not report.ok:
-        raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))
+        print_report(report, strict=strict)
+    if (code := exit_code(report, strict=strict)) is not None:
+        raise typer.Exit(int(code))

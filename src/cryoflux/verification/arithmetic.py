@@ -16,10 +16,11 @@ from msgspec import field
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.sequential import looks
 from cryoflux.log_state import LogState, SignedLosses
-from cryoflux.receipts.profiles import TOLERANCES
-from cryoflux.receipts.statement import Evaluation, Hits
+from cryoflux.receipts.profiles import F32, PROFILE, TOLERANCES
+from cryoflux.receipts.statement import CROSS_ENTROPY, Evaluation, Hits
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.verification.result import Check, NumberedStep, unknown
+from cryoflux.verification.strangers import Strangers
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 ARITHMETIC = NumberedStep(6, "arithmetic of Δ")
@@ -30,6 +31,10 @@ class _Sums(Tally):
     screened: int = 0
     hits: dict[str, bool] = field(default_factory=dict)
     """task → whether its examples can be right or wrong, as its first evaluation or screen has it"""
+    profiles: dict[str, str] = field(default_factory=dict)
+    """task → profile of its first evaluation; empty once it was said to have gone down to a wider one"""
+    strange: Strangers = field(default_factory=Strangers)
+    """profiles and metrics that are not known here → evaluations"""
 
 
 class Arithmetic(Fold):
@@ -52,7 +57,7 @@ class Arithmetic(Fold):
             self.findings.fail(paired, _evaluation(paired, evaluation))
             self.findings.fail(paired, _contradiction(paired, evaluation, memory))
             self.findings.fail(paired, self._other_hits(paired, evaluation.hits))
-            self._ask_profile(paired, evaluation.profile)
+            self._ask_names(paired, evaluation)
         if training is not None and training.screen is not None:
             self.tally.screened += 1
             self.findings.fail(paired, self._other_hits(paired, training.screen.hits))
@@ -65,15 +70,34 @@ class Arithmetic(Fold):
         if self.tally.hits.setdefault(paired.receipt.task.name, has) != has:
             yield f"{'counts' if has else 'does not count'} right examples, unlike its task's first receipt"
 
-    def _ask_profile(self, paired: Paired, profile: str) -> None:
+    def _ask_names(self, paired: Paired, said: Evaluation) -> None:
+        profile, metric, task = said.profile, said.metric, paired.receipt.task.name
         if profile not in TOLERANCES:
-            detail = f"its losses follow the profile {profile!r}, which is not known here"
+            self.tally.strange.add(f"profile {profile!r}")
+        elif profile in _OF_CROSS_ENTROPY and metric != CROSS_ENTROPY:
+            self.tally.strange.add(f"metric {metric.name!r} in {metric.unit!r} of the profile {profile}")
+        first = self.tally.profiles.setdefault(task, profile)
+        if (first, profile) == (PROFILE, F32):
+            self.tally.profiles[task] = ""
+            detail = f"goes down from {PROFILE} to {F32}: it tolerates more when losses are evaluated again"
             self.findings.add(unknown(paired.name, detail))
 
     def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
         """The lines of the step."""
-        screens = f", and so do {self.tally.screened} screens" if self.tally.screened else ""
-        return self.findings.conclude(ARITHMETIC, f"{self.tally.evaluated} evaluations add up{screens}")
+        tally = self.tally
+        for name, count in tally.strange.counted():
+            of = "one evaluation" if count == 1 else f"{count} evaluations"
+            detail = f"is not known here: what the losses of {of} mean is open"
+            self.findings.add(unknown(name, detail))
+        if not tally.evaluated:
+            nothing = "" if tally.screened else "no receipt carries an evaluation or a screen"
+            return self.findings.conclude(ARITHMETIC, f"{tally.screened} screens add up", nothing=nothing)
+        screens = f", and so do {tally.screened} screens" if tally.screened else ""
+        return self.findings.conclude(ARITHMETIC, f"{tally.evaluated} evaluations add up{screens}")
+
+
+_OF_CROSS_ENTROPY = {PROFILE, F32}
+"""profiles that say how a cross-entropy in nats is computed"""
 
 
 def _evaluation(paired: Paired, said: Evaluation) -> Iterator[str]:

@@ -103,6 +103,10 @@ class _Named(Tally):
     data: DataSets = field(default_factory=DataSets)
     roots: int = 0
     """Merkle roots of losses that were compared"""
+    losses: int = 0
+    """receipts whose losses were added up"""
+    updates: int = 0
+    """receipts whose update is here"""
     behind: Base | None = None
     """base of the last entry, where that moved a head"""
 
@@ -216,6 +220,7 @@ class Artefacts(Fold):
             self.findings.add(failed(paired.name, f"its subjects are not {' and '.join(sorted(wanted))}"))
             return
         self._merged_twice(paired, paired.statement.subject[0].digest.sha256)
+        self.tally.updates += state.capsule(paired.statement.subject[0].digest.sha256).is_dir()
         if tuple(paired.statement.subject) not in self._whole:
             self._files(state, paired, digests)
 
@@ -259,6 +264,7 @@ class Artefacts(Fold):
             place = said_where(state.losses(said.per_example), said.per_example)
             self.findings.add(failed(where, f"{error} ({paired.name}){place}"))
             return
+        self.tally.losses += 1
         if evidence != evidence_of(said):
             detail = f"its losses do not add up to the sums of {paired.name}"
             self.findings.add(failed(where, detail))
@@ -285,7 +291,7 @@ class Artefacts(Fold):
         if self._state is None:
             return conclude(ARTEFACTS, [unknown("artefacts", "an exported file does not bring them")], "")
         if not memory.tasks:
-            return self.findings.conclude(ARTEFACTS, "no entry names an artefact")
+            return self.findings.conclude(ARTEFACTS, "", nothing="no entry names an artefact")
         heads = {known.head.digest for known in memory.tasks.values()}
         for known in memory.tasks.values():
             self._version(known.head, needed=False)  # of an entry that was not read again, it may be
@@ -298,8 +304,20 @@ class Artefacts(Fold):
             self.findings.extend(self._link(self._state, name, known.head))
         self.findings.extend(self.tally.data.findings(self._state.path))
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
-        said = f"head model, adapters, losses and data have the signed digests{roots}"
-        return self.findings.conclude(ARTEFACTS, said)
+        return self.findings.conclude(ARTEFACTS, f"{self._here_in_words(memory)} have the signed digests{roots}")
+
+    def _here_in_words(self, memory: LogState) -> str:
+        """What is here and was looked at; what the log names and is not here is a question of its own."""
+        assert self._state is not None  # noqa: S101 - asked for before
+        folders = [self._state.data(known.data.digest) for known in memory.tasks.values()]
+        parts = [
+            "head model and its files",
+            "adapters" if self.tally.updates else "",
+            "losses" if self.tally.losses else "",
+            "data" if any(folder.is_dir() for folder in folders) else "",
+        ]
+        *most, last = [part for part in parts if part]
+        return f"{', '.join(most)} and {last}" if most else last
 
     def _link(self, state: StateFolder, task: str, head: Base) -> Iterator[Finding]:
         link = state.head(task)

@@ -112,9 +112,9 @@ class Signatures(Fold):
             return conclude(SIGNATURES, [self._without_key()], "")
         if self._later is not None:
             return conclude(SIGNATURES, [self._later], "")
-        origin = "that you named" if self._material.pinned else "of the state itself; pin it with --key"
+        origin = "that you named" if self._material.pinned else _ITS_OWN
         said = _summary(self.tally.authority, memory.size, key_id(key), origin)
-        return self.findings.conclude(SIGNATURES, said)
+        return self.findings.conclude(SIGNATURES, said, nothing="" if memory.size else "nothing is signed yet")
 
     def _without_key(self) -> Finding:
         if self._material.state is not None:
@@ -126,6 +126,9 @@ class Signatures(Fold):
         if len(named) > 1:
             who = f"its entries name {len(named)} keys, the first {named[0][:16]}…"
         return unknown("signer", f"{who}; a file does not bring the key: name it with --key")
+
+
+_ITS_OWN = "that the state itself brings; whose it is, this does not know: pin it with --key"
 
 
 def _summary(authority: Authority, count: int, first: str, origin: str) -> str:

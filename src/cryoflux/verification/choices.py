@@ -4,8 +4,8 @@ What an intent says of bucket and cost priors is attested; that the choice follo
 receipts and from the seed is recomputed to the last digit, the reason included. So a signer cannot pull a
 favourite arm and call it the policy's choice, nor go on past a plateau in its name.
 
-An intent written before schedules listed their arms names a policy that is not known here and lists none:
-nothing can be made again, and nothing is said of it. What it taught counts for those after it.
+A policy that is not known here, such as that of an intent from before schedules listed their arms, leaves a
+question: step 7 counts those choices and names it. What such an attempt taught counts for those after it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Intent
 from cryoflux.scheduling.policy import POLICIES, Arm, Choice, Plateau, choose
 from cryoflux.sentences import say, say_as_signed
-from cryoflux.verification.result import Finding, failed, unknown
+from cryoflux.verification.result import Finding, failed
+from cryoflux.verification.topics import Topic
 
 
 def is_made_again(intent: Intent) -> bool:
@@ -29,7 +30,7 @@ def is_made_again(intent: Intent) -> bool:
 
 
 def choice_findings(entry: Entry, intent: Intent, memory: LogState) -> Iterator[Finding]:
-    """What is wrong or open about the choice of an arm.
+    """What is wrong about the choice of an arm; nothing of a policy that is not known here.
 
     Args:
         entry: of the intent.
@@ -38,15 +39,13 @@ def choice_findings(entry: Entry, intent: Intent, memory: LogState) -> Iterator[
     """
     schedule = intent.schedule
     if not is_made_again(intent):
-        if schedule.arms:
-            yield unknown(entry.name, f"its policy {schedule.policy!r} is not known here")
         return
     names = [(arm.task, arm.name) for arm in schedule.arms]
     if len(set(names)) < len(names):
-        yield failed(entry.name, "lists an arm twice")
+        yield failed(entry.name, "lists an arm twice", Topic.CHOICES)
         return
     for complaint in _complaints(intent, _due(intent, memory), entry.version):
-        yield failed(entry.name, complaint)
+        yield failed(entry.name, complaint, Topic.CHOICES)
 
 
 def _due(intent: Intent, memory: LogState) -> Choice | Plateau | None:

@@ -1,7 +1,8 @@
 """Step 7: the choice of the arm, the bar of evidence and the verdict follow from their rules.
 
 Each is made again from the signed statements: the choice from the log before it, the bar from the looks
-that the holdout has given, the verdict from the sums of the screen and of the holdout.
+that the holdout has given, the verdict from the sums of the screen and of the holdout. A policy, rule or
+screen that is not known here cannot be applied again: it is named as a question, never passed over.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import ClassVar
 from msgspec import field
 
 from cryoflux.decision.reason import Reason
-from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
+from cryoflux.decision.rules import BUDGETED, RULES, Thresholds, Verdict, decide
 from cryoflux.decision.screening import SCREEN, screened_out
 from cryoflux.decision.sequential import decide_partial
 from cryoflux.errors import ConfigError
@@ -26,7 +27,10 @@ from cryoflux.receipts.statement import Bar, Decision, Intent, Metric, Outcome, 
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import say
 from cryoflux.verification.choices import choice_findings, is_made_again, says_the_same
+from cryoflux.verification.downgrades import Downgrades
 from cryoflux.verification.result import Check, NumberedStep, unknown
+from cryoflux.verification.strangers import Strangers
+from cryoflux.verification.topics import Topic
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 DECISIONS = NumberedStep(7, "decisions follow from their rule")
@@ -38,10 +42,23 @@ class _Unfounded(Exception):  # noqa: N818 - not an error: it becomes a finding
     """No verdict was due."""
 
 
+class _NotKnown(Exception):  # noqa: N818 - not an error: step 7 asks about it
+    """A rule or screen that is not known here gives no verdict."""
+
+
 class _Decided(Tally):
     choices: int = 0
     again: int = 0
     """choices that were made again"""
+    judged: int = 0
+    """receipts that carry a decision"""
+    decided: int = 0
+    """decisions that were made again"""
+    policies: Strangers = field(default_factory=Strangers)
+    """that are not known here → choices"""
+    strange: Strangers = field(default_factory=Strangers)
+    """rules and screens that are not known here → receipts"""
+    downgrades: Downgrades = field(default_factory=Downgrades)
     rules: dict[str, int] = field(default_factory=dict)
     """rule, in words → receipts"""
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -75,39 +92,73 @@ class Decisions(Fold):
 
     def _announce(self, entry: Entry, intent: Intent, memory: LogState) -> None:
         self.tally.choices += 1
-        self.tally.again += is_made_again(intent)
+        if is_made_again(intent):
+            self.tally.again += 1
+        else:
+            self.tally.policies.add(f"policy {intent.schedule.policy!r}")
         self.findings.extend(choice_findings(entry, intent, memory))
-        self.findings.fail(entry, _wrong_bar(intent, intent.bar, memory))
-        if intent.rule.name != BUDGETED:
-            return
-        known = memory.tasks.get(intent.task.name)
-        lowest = known.alpha_ppm if known is not None else None
-        if lowest is not None and intent.rule.alpha_ppm > lowest:
-            detail = f"raises the error budget from {lowest} to {intent.rule.alpha_ppm} ppm after looking"
-            self.findings.add(unknown(entry.name, detail))
+        if intent.rule.name in RULES:
+            self.findings.fail(entry, _wrong_bar(intent, intent.bar, memory))
+        self.findings.ask(entry, self.tally.downgrades.announced(entry, intent, memory), Topic.RULE)
 
     def _decide(self, paired: Paired, memory: LogState) -> None:
         outcome, decision = paired.receipt.outcome.value, paired.receipt.decision
         rules, outcomes = self.tally.rules, self.tally.outcomes
         self.findings.fail(paired, _wrong_decision(paired))
         if decision is not None:
+            self.tally.judged += 1
+            if strange := _not_known(decision.rule):
+                self.tally.strange.add(strange)
+                self.findings.fail(paired, _off_its_intent(paired, strange))
+            else:
+                self.tally.decided += 1
             rule = _in_words(decision.rule, paired.intent.metric if paired.intent is not None else None)
             if rule not in rules and len(rules) >= _MOST_RULES:
                 rule = "others"
             rules[rule] = rules.get(rule, 0) + 1
-            if paired.intent is not None and self._past:
+            if paired.intent is not None and self._past and decision.rule.name in RULES:
                 self.findings.fail(paired, _wrong_bar(paired.intent, decision.bar, memory))
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
 
     def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
         """The lines of the step."""
         tally = self.tally
+        for name, count in tally.policies.counted():
+            were = "choice of an arm was" if count == 1 else "choices of arms were"
+            detail = f"is not known here: {count} {were} not made again"
+            self.findings.add(unknown(name, detail, Topic.CHOICES))
+        for name, count in tally.strange.counted():
+            were = "decision was" if count == 1 else "decisions were"
+            detail = f"is not known here: {count} {were} not made again"
+            self.findings.add(unknown(name, detail))
         used = ", ".join(f"{rule} × {count}" for rule, count in tally.rules.items()) or "none to check"
         ended = ", ".join(
             f"{count} {Outcome(outcome).word}" for outcome, count in sorted(tally.outcomes.items())
         )
-        again = f"; {tally.again} of {tally.choices} choices made again" if tally.again else ""
-        return self.findings.conclude(DECISIONS, f"{ended or 'no receipts'}; rules: {used}{again}")
+        again = f"; {tally.again} of {tally.choices} choices made again" if tally.choices else ""
+        if tally.decided < tally.judged:
+            again = f"; {tally.decided} of {tally.judged} decisions made again{again}"
+        if not tally.again and not tally.decided:
+            asked = tally.policies or tally.strange
+            nothing = "" if asked else "no choice and no decision in the log"
+            return self.findings.conclude(DECISIONS, "", nothing=nothing)
+        held = {Topic.CHOICES: tally.again, Topic.DECISIONS: tally.decided}
+        topics = [topic for topic, count in held.items() if count]
+        return self.findings.conclude(DECISIONS, f"{ended or 'no receipts'}; rules: {used}{again}", topics=topics)
+
+
+def _not_known(rule: Rule) -> str:
+    """What of a rule is not known here; empty where all of it is."""
+    if rule.name not in RULES:
+        return f"rule {rule.name!r}"
+    return f"screen {rule.screen!r}" if rule.screen not in {"", SCREEN} else ""
+
+
+def _off_its_intent(paired: Paired, what: str) -> Iterator[str]:
+    """What is wrong with a decision by a rule that is not known here, though its intent announced one that is."""
+    decision, intent = paired.receipt.decision, paired.intent
+    if decision is not None and intent is not None and decision.rule != intent.rule:
+        yield f"was judged by the {what}, which its intent did not announce"
 
 
 @lru_cache(maxsize=64)
@@ -150,6 +201,8 @@ def _wrong_decision(paired: Paired) -> Iterator[str]:
     unit = paired.intent.metric.unit if paired.intent is not None else "nats"
     try:
         verdict = _verdict(receipt, training, decision, unit)
+    except _NotKnown:
+        return
     except _Unfounded as reason:
         yield str(reason)
     except (ConfigError, ArithmeticError, ValueError) as error:
@@ -167,9 +220,13 @@ def _wrong_abort(paired: Paired, receipt: Receipt) -> Iterator[str]:
 
 def _verdict(receipt: Receipt, training: Training, decision: Decision, unit: str) -> Verdict:
     rule = decision.rule
+    if rule.name not in RULES:
+        raise _NotKnown
     least = (rule.min_delta, rule.min_accuracy_gain_ppm)
     thresholds = Thresholds(*least, rule.z_milli, decision.bar.needed_milli, unit)
     evaluation, stopped = receipt.evaluation, _stopped_by_screen(receipt, training, rule, thresholds)
+    if evaluation is None and _not_known(rule):
+        raise _NotKnown
     if evaluation is None:
         if stopped is None:
             raise _Unfounded("passed its screen, but was not shown to the holdout")
@@ -185,10 +242,8 @@ def _verdict(receipt: Receipt, training: Training, decision: Decision, unit: str
 def _stopped_by_screen(
     receipt: Receipt, training: Training, rule: Rule, thresholds: Thresholds
 ) -> Reason | None:
-    if not rule.screen:
+    if rule.screen != SCREEN:  # none, or one that is not known here
         return None
-    if rule.screen != SCREEN:
-        raise _Unfounded(f"its screening rule {rule.screen!r} is not known here")
     if training.screen is None:
         raise _Unfounded(f"was not screened, as {rule.screen} asks for")
     return screened_out(evidence_of(training.screen), thresholds, receipt.holdout.count)

@@ -15,6 +15,7 @@ from cryoflux.verification.walk import Fold, Seen
 
 FORM = NumberedStep(1, "entries are well formed")
 CHAIN = NumberedStep(3, "order without gaps")
+_EMPTY = "the log has no entry yet"
 
 
 class _Gaps:
@@ -68,7 +69,7 @@ class Form(Fold):
             detail = f"holds {expected} entries, of which {memory.size} are in the order of the log"
             self.findings.add(failed(str(self._material.target), detail))
         said = f"{memory.size} envelopes and statements are strict and canonical"
-        return self.findings.conclude(FORM, said)
+        return self.findings.conclude(FORM, said, nothing="" if memory.size else _EMPTY)
 
 
 class Chain(Fold):
@@ -91,7 +92,8 @@ class Chain(Fold):
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
         self._gaps.close()
-        return self.findings.conclude(CHAIN, f"{memory.size} entries, head {memory.last[:16]}…")
+        said = f"{memory.size} entries, head {memory.last[:16]}…"
+        return self.findings.conclude(CHAIN, said, nothing="" if memory.size else _EMPTY)
 
 
 def _wrong_link(seen: Seen) -> Iterator[str]:

@@ -197,7 +197,8 @@ class Joules(Fold):
             beside, all_in = format_energy(tally.beside_uj), format_energy(tally.total_uj + tally.beside_uj)
             total = f"{total} in attempts and {beside} beside them in {sessions_of(tally.sessions)}, {all_in}"
         detail = f"{total} in all, {words}; tiers: {measured or 'no receipts'}{agreed}{by_meter}"
-        return self.findings.conclude(ENERGY, detail)
+        nothing = "" if tally.receipts + tally.sessions else "no entry says that anything was charged"
+        return self.findings.conclude(ENERGY, detail, nothing=nothing)
 
     def _unexplained(self, memory: LogState) -> Iterator[Finding]:
         """What the account charged, and no receipt says."""

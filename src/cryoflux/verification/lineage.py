@@ -25,6 +25,8 @@ from cryoflux.verification.result import Check, NumberedStep
 from cryoflux.verification.walk import Fold, Seen, Tally
 
 LINEAGE = NumberedStep(8, "models and holdout follow one another")
+_MOST_SPELT = 8
+"""holdouts whose verdicts are said one by one"""
 
 
 class _Versions(Tally):
@@ -104,14 +106,17 @@ class Lineage(Fold):
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
         tallies = [t for known in memory.tasks.values() for t in known.holdouts.values()]
-        judged = " and ".join(str(tally.uses) for tally in tallies[:8]) or "0"
         which = "one holdout" if len(tallies) < 2 else f"{len(tallies)} holdouts"
+        # An attempt that its screen stopped, or that was aborted, was announced on a holdout and never saw it.
+        looks = " and ".join(str(tally.looks) for tally in tallies[:_MOST_SPELT]) or "0"
+        judged = f"{which}, {looks} verdicts in {sum(tally.uses for tally in tallies)} attempts"
         moved = f", moved {self.tally.moves} times besides" if self.tally.moves else ""
         line = "one line" if len(memory.tasks) < 2 else f"{len(memory.tasks)} lines"
-        summary = f"{self.tally.made} model versions in {line}{moved}; {which}, judged {judged} times"
+        summary = f"{self.tally.made} model versions in {line}{moved}; {judged}"
         if self.tally.fork is not None:
             summary = f"goes on from {parent_in_words(self.tally.fork)}: {summary}, there included"
-        return self.findings.conclude(LINEAGE, summary if memory.size else "the log is empty")
+        nothing = "" if memory.tasks or self.tally.fork is not None else "no entry names a version"
+        return self.findings.conclude(LINEAGE, summary, nothing=nothing)
 
 
 def _base(said: Base, known: TaskState | None) -> Iterator[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 __all__ = ["PAIRS", "Pairs"]
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import ClassVar
 
 from msgspec import field
@@ -20,8 +19,10 @@ from cryoflux.energy.interface import SESSION
 from cryoflux.log_state import LogState, OpenIntent
 from cryoflux.receipts.session import Session, sessions_of
 from cryoflux.receipts.statement import Cause, Intent, Outcome, Receipt, Training
-from cryoflux.verification.result import Check, Finding, NumberedStep, failed, unknown
+from cryoflux.verification.result import Check, NumberedStep, failed, unknown
 from cryoflux.verification.sections import Sections
+from cryoflux.verification.times import Times, begun_before_announced
+from cryoflux.verification.topics import Topic
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 PAIRS = NumberedStep(5, "every attempt was announced")
@@ -32,6 +33,7 @@ class _Announced(Tally):
     sessions: int = 0
     strange: dict[str, int] = field(default_factory=dict)
     """kind of section that nobody here can check → receipts"""
+    times: Times = field(default_factory=Times)
 
 
 class Pairs(Fold):
@@ -53,6 +55,7 @@ class Pairs(Fold):
         """Look at the next entry."""
         if seen.entry is None:
             return
+        self.findings.ask(seen, self.tally.times.take(seen.entry), Topic.TIMES)
         if (intent := seen.entry.intent) is not None:
             self.findings.fail(seen, _misnamed(intent, seen.entry.version))
             for opened in memory.lapsing(intent):
@@ -71,7 +74,8 @@ class Pairs(Fold):
             return
         self.tally.paired += 1
         self.findings.fail(paired, _differences(paired, paired.opened.intent))
-        self.findings.extend(_times(paired))
+        began = begun_before_announced(paired.opened.intent, paired.receipt)
+        self.findings.ask(paired, began, Topic.TIMES)
         training = paired.receipt.training
         if training is None:
             return
@@ -88,15 +92,19 @@ class Pairs(Fold):
         for opened in memory.open.values():
             if opened.intent.slots > 1 or opened.index == memory.size - 1:
                 detail = "is in progress or crashed; the next run will abort it"
-                self.findings.add(unknown(_name(opened), detail))
+                self.findings.add(unknown(_name(opened), detail, Topic.IN_PROGRESS))
             else:
                 detail = "was announced and has no receipt: its result was left out"
                 self.findings.add(failed(_name(opened), detail))
         for kind, count in self.tally.strange.items():
             detail = f"{count} receipts have it, and nothing here can check it: name its task with --task"
-            self.findings.add(unknown(f"section {kind}", detail))
+            self.findings.add(unknown(f"section {kind}", detail, Topic.SECTIONS))
+        if backwards := self.tally.times.went_back():
+            self.findings.add(unknown("times", backwards, Topic.TIMES))
         sessions = f", in {sessions_of(self.tally.sessions)}" if self.tally.sessions else ""
-        return self.findings.conclude(PAIRS, f"{self.tally.paired} receipts, each with its intent{sessions}")
+        nothing = "" if self.tally.paired or self.tally.sessions else "no attempt has a receipt yet"
+        summary = f"{self.tally.paired} receipts, each with its intent{sessions}"
+        return self.findings.conclude(PAIRS, summary, nothing=nothing)
 
 
 _MOST_KINDS = 64
@@ -153,21 +161,3 @@ def _training(training: Training, receipt: Receipt, intent: Intent) -> Iterator[
         yield f"says {training.slice_count} training examples of {intent.data.train_count} that there are"
     if intent.rule.screen and training.screen is None and receipt.outcome is not Outcome.ABORTED:
         yield "has no screen, though its rule asks for one"
-
-
-def _moment(timestamp: str) -> datetime | None:
-    # A label such as month 13 has the right shape and is no time.
-    try:
-        return datetime.fromisoformat(timestamp)
-    except ValueError:
-        return None
-
-
-def _times(paired: Paired) -> Iterator[Finding]:
-    receipt = paired.receipt
-    started, finished = _moment(receipt.started_at), _moment(receipt.finished_at)
-    if started is None or finished is None:
-        yield unknown(paired.name, f"{receipt.started_at} or {receipt.finished_at} is no time")
-    elif finished < started:
-        detail = f"says that it finished ({receipt.finished_at}) before it started ({receipt.started_at})"
-        yield unknown(paired.name, detail)

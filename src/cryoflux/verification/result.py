@@ -4,7 +4,8 @@
 - *recomputed*: was computed again here, from model, adapter and holdout;
 - *attested*: somebody says so. Joules are; no receipt can prove them.
 
-``unknown`` is neither good nor bad: it could not be checked here. It never counts as passed.
+``unknown`` is neither good nor bad: it could not be checked here. It never counts as passed. ``nothing``
+says that there was nothing to check: no evaluation in the log, no account in the state. That is no pass either.
 """
 
 from __future__ import annotations
@@ -24,17 +25,21 @@ __all__ = [
 ]
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
 from msgspec import Struct
 
+from cryoflux.verification.topics import CLAIMED, PROVABLE, Topic, topic_of_step
+
 _MOST_LINES = 20
 _MOST_NAMED = 5
 """things that are wrong, named in one line"""
 _MOST_CHARACTERS = 500
+_MOST_IN_SHORT = 120
+"""characters of a question within a verdict"""
 
 
 class Status(StrEnum):
@@ -43,6 +48,8 @@ class Status(StrEnum):
     OK = "ok"
     FAIL = "fail"
     UNKNOWN = "unknown"
+    NOTHING = "nothing"
+    """there was nothing to check"""
 
 
 class Knowledge(StrEnum):
@@ -69,6 +76,8 @@ class Finding(Struct, frozen=True):
     subject: str
     """the thing: ``entry 3``, ``capsules/…/adapter_model.safetensors``"""
     detail: str
+    topic: Topic | None = None
+    """what it is about; none where that is what its step is about"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,8 @@ class Check:
     knowledge: Knowledge
     subject: str = ""
     """names the thing that is bad or unknown; empty where all is well"""
+    topics: tuple[Topic, ...] = ()
+    """what it is about; more than one only where all is well"""
 
     def to_json(self) -> dict[str, Any]:
         """The check as a JSON object."""
@@ -92,6 +103,7 @@ class Check:
             "knowledge": self.knowledge.value,
             "subject": self.subject,
             "detail": self.detail,
+            "topics": [topic.value for topic in self.topics],
         }
 
 
@@ -123,15 +135,57 @@ class Report:
         """Whether no check failed."""
         return all(check.status is not Status.FAIL for check in self.checks)
 
+    @property
+    def proven(self) -> tuple[Topic, ...]:
+        """What was checked of all receipts and holds; a topic with an open question is not among them."""
+        held = {topic for check in self.checks if check.status is Status.OK for topic in check.topics}
+        not_held = {
+            topic
+            for check in self.checks
+            if check.status in {Status.FAIL, Status.UNKNOWN}
+            for topic in check.topics
+        }
+        return tuple(topic for topic in PROVABLE if topic in held - not_held)
+
+    @property
+    def open(self) -> tuple[Topic, ...]:
+        """What is open: the topics of all questions, and the signer where nobody named the key."""
+        found = {
+            topic for check in self.checks if check.status is Status.UNKNOWN for topic in check.topics
+        }
+        if not self.pinned:
+            found.add(Topic.SIGNER)
+        return tuple(topic for topic in Topic if topic in found)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no check failed and nothing is open: what ``--strict`` asks for."""
+        return self.ok and not self.open
+
+    @property
+    def exceptions(self) -> tuple[str, ...]:
+        """What a verdict has to leave out, in words: each topic once, with the first question about it."""
+        said = []
+        for topic in CLAIMED:
+            asked = [c for c in self.checks if c.status is Status.UNKNOWN and topic in c.topics]
+            if asked:
+                more = f", and {len(asked) - 1} more" if len(asked) > 1 else ""
+                said.append(f"{topic.words} ({_in_short(asked[0])}{more})")
+        return tuple(said)
+
     def __str__(self) -> str:
         counts = Counter(check.status for check in self.checks)
         bad = dict.fromkeys(
             check.subject or check.name for check in self.checks if check.status is Status.FAIL
         )
         verdict = f"not verified: {', '.join(list(bad)[:_MOST_NAMED])}" if bad else "verified"
+        if not bad and (left_out := self.exceptions):
+            verdict = f"verified, except: {'; '.join(left_out)}"
         again = f", {self.recomputed} of them recomputed" if self.recomputed else ""
         still = f"; {counts[Status.UNKNOWN]} open" if counts[Status.UNKNOWN] else ""
-        return f"{self.target}: {verdict} ({self.receipts} receipts{again}; {len(self.checks)} checks{still})"
+        key = "" if self.pinned else "; the key is not pinned"
+        checks = f"{len(self.checks)} checks{still}{key}"
+        return f"{self.target}: {verdict} ({self.receipts} receipts{again}; {checks})"
 
     def __repr__(self) -> str:
         return f"<Report {self}>"
@@ -148,19 +202,30 @@ class Report:
             "recomputed": self.recomputed,
             "signer": self.signer,
             "pinned": self.pinned,
+            "proven": [topic.value for topic in self.proven],
+            "open": [topic.value for topic in self.open],
+            "exceptions": list(self.exceptions),
+            "complete": self.complete,
             "levels": list(self.levels),
             "checks": [check.to_json() for check in self.checks],
         }
 
 
-def failed(subject: str, detail: str) -> Finding:
-    """A finding that makes the verdict negative."""
-    return Finding(Status.FAIL, subject, detail)
+def failed(subject: str, detail: str, topic: Topic | None = None) -> Finding:
+    """A finding that makes the verdict negative; ``topic`` where it is not about what its step is about."""
+    return Finding(Status.FAIL, subject, detail, topic)
 
 
-def unknown(subject: str, detail: str) -> Finding:
-    """A finding that leaves a question open."""
-    return Finding(Status.UNKNOWN, subject, detail)
+def unknown(subject: str, detail: str, topic: Topic | None = None) -> Finding:
+    """A finding that leaves a question open; ``topic`` as in `failed`."""
+    return Finding(Status.UNKNOWN, subject, detail, topic)
+
+
+def _in_short(check: Check) -> str:
+    """A question, up to where it explains itself."""
+    detail = check.detail.partition(": ")[0].partition("; ")[0]
+    said = f"{check.subject} {detail}" if check.subject else detail
+    return said if len(said) <= _MOST_IN_SHORT else f"{said[: _MOST_IN_SHORT - 1]}…"
 
 
 def _printable(text: str) -> str:
@@ -174,6 +239,12 @@ class Named(Protocol):
     @property
     def name(self) -> str:
         """How the finding names it."""
+
+
+def _line(step: NumberedStep, found: Finding) -> Check:
+    topics = (found.topic or topic_of_step(step.number),)
+    detail, subject = _printable(found.detail), _printable(found.subject)
+    return Check(step.number, step.name, found.status, detail, step.knowledge, subject, topics)
 
 
 class Findings:
@@ -190,7 +261,8 @@ class Findings:
         bad = finding.status is Status.FAIL
         self._counts[bad] += 1
         kept = self._bad if bad else self._open
-        if len(kept) < _MOST_LINES:
+        # Many of one kind must not hide that something else is open too.
+        if len(kept) < _MOST_LINES or all(one.topic != finding.topic for one in kept):
             kept.append(finding)
 
     def extend(self, findings: Iterable[Finding]) -> None:
@@ -203,10 +275,10 @@ class Findings:
         for complaint in complaints:  # hardly ever one, so nothing is named before
             self.add(failed(about.name, complaint))
 
-    def ask(self, about: Named, questions: Iterable[str]) -> None:
+    def ask(self, about: Named, questions: Iterable[str], topic: Topic | None = None) -> None:
         """Take note of what stays open about something."""
         for question in questions:
-            self.add(unknown(about.name, question))
+            self.add(unknown(about.name, question, topic))
 
     @property
     def failed(self) -> bool:
@@ -221,27 +293,42 @@ class Findings:
         """Go on from questions that were open before."""
         self._open, self._counts[False] = kept, count
 
-    def conclude(self, step: NumberedStep, summary: str) -> list[Check]:
+    def _shown(self) -> list[Finding]:
+        """The first ones, and the first one of each topic."""
+        found = [*self._bad, *self._open]
+        shown = found[:_MOST_LINES]
+        known = {one.topic for one in shown}
+        for one in found[_MOST_LINES:]:
+            if one.topic not in known:
+                known.add(one.topic)
+                shown.append(one)
+        return shown
+
+    def conclude(
+        self, step: NumberedStep, summary: str, *, nothing: str = "", topics: Sequence[Topic] = ()
+    ) -> list[Check]:
         """The lines of one step: what is bad first, then what is open; ``summary`` where nothing is bad.
 
         Args:
             step: number, name and kind of knowledge of the lines.
             summary: what was checked and holds; empty where nothing could be checked.
+            nothing: why there was nothing to check; empty where there was something.
+            topics: what the summary is about; by default what the step is about.
         """
-        number, name, knowledge = step.number, step.name, step.knowledge
-        lines = [*self._bad, *self._open][:_MOST_LINES]
-        checks = [
-            Check(number, name, f.status, _printable(f.detail), knowledge, _printable(f.subject))
-            for f in lines
-        ]
+        lines = self._shown()
+        checks = [_line(step, found) for found in lines]
         if (more := sum(self._counts) - len(lines)) > 0:
             status = Status.FAIL if self._counts[True] > _MOST_LINES else Status.UNKNOWN
-            checks.append(Check(number, name, status, f"and {more} more like these", knowledge))
-        if not self._bad and summary:
-            checks.insert(0, Check(number, name, Status.OK, _printable(summary), knowledge))
+            last = Finding(status, "", f"and {more} more like these", lines[-1].topic)
+            checks.append(_line(step, last))
+        if not self._bad and (said := nothing or summary):
+            status = Status.NOTHING if nothing else Status.OK
+            held = tuple(topics) or (topic_of_step(step.number),)
+            first = Check(step.number, step.name, status, _printable(said), step.knowledge, topics=held)
+            checks.insert(0, first)
         return checks
 
 
-def conclude(step: NumberedStep, findings: Iterable[Finding], summary: str) -> list[Check]:
+def conclude(step: NumberedStep, findings: Iterable[Finding], summary: str, *, nothing: str = "") -> list[Check]:
     """The lines of one step, as `Findings.conclude` makes them."""
-    return Findings(findings).conclude(step, summary)
+    return Findings(findings).conclude(step, summary, nothing=nothing)

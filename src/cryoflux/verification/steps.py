@@ -50,6 +50,7 @@ from cryoflux.verification.authority import Signatures
 from cryoflux.verification.decisions import DECISIONS, Decisions
 from cryoflux.verification.forked import PARENT, check_parent
 from cryoflux.verification.form import Chain, Form
+from cryoflux.verification.garbage import garbage_checks
 from cryoflux.verification.growing_tree import GrowingTree
 from cryoflux.verification.joules import ENERGY, Joules
 from cryoflux.verification.known_heads import REMEMBERED, check_memory, origin_in, recall, remember
@@ -171,6 +172,8 @@ def _asked(material: Material, wanted: _Wanted) -> tuple[str, ...]:
 
 
 def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Report:
+    if garbage := garbage_checks(material):
+        return _verdict_on(material, wanted, garbage)
     total, before = len(material.rows), known.size if known is not None else 0
     tree, recent = GrowingTree(material, _sizes(material, wanted)), Recent(wanted.most)
     lineage = Lineage(material, knows=tree.knows)
@@ -288,6 +291,20 @@ def _report(walked: Walked, wanted: _Wanted, checks: list[Check], before: int) -
         signer=key_id(material.key) if material.key is not None else "",
         pinned=material.pinned,
         levels=tuple(levels_json(levels.found())),
+    )
+
+
+def _verdict_on(material: Material, wanted: _Wanted, checks: list[Check]) -> Report:
+    """The report on what holds nothing that the steps could look at."""
+    return Report(
+        target=str(wanted.target),
+        checks=tuple(checks),
+        entries=0,
+        receipts=0,
+        evaluated=0,
+        recomputed=0,
+        signer=key_id(material.key) if material.key is not None else "",
+        pinned=material.pinned,
     )
 
 

@@ -83,21 +83,25 @@ def test_a_gain_of_the_screen_that_was_made_up_moves_what_follows(tmp_path: Path
     assert [(n, s) for n, s, _ in found(again)] == [(7, "entry 2 (intent a0002_2)")]
 
 
-def test_a_policy_that_is_not_known_is_a_question_where_it_lists_arms(tmp_path: Path) -> None:
+def test_a_policy_that_is_not_known_is_a_question(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
     made.attempt(0.05)
     said = made.due_schedule().but(policy="genius/v9")
     made.conclude_attempt(made.announce(schedule=said), 0.02)
-    assert [(n, s) for n, s, _ in found(made, Status.UNKNOWN)] == [(7, "entry 2 (intent a0002_2)")]
+    said = "is not known here: 1 choice of an arm was not made again"
+    assert found(made, Status.UNKNOWN) == [(7, "policy 'genius/v9'", said)]
 
 
 def test_a_log_in_the_old_form_still_verifies(tmp_path: Path) -> None:
     made = make_state(tmp_path / "state", old=True)
     report = verify_target(made.path)
-    assert all(check.status is Status.OK for check in report.checks)
-    (said,) = [c.detail for c in report.checks if c.number == 7]
+    assert report.ok
+    said, question = [c for c in report.checks if c.number == 7]
+    assert [c for c in report.checks if c.status is not Status.OK] == [question]
+    assert question.detail == "is not known here: 4 choices of arms were not made again"
+    said = said.detail
     assert "evidence/v1 (Δ ≥ 0.002 nats, accuracy gain ≥ 1 points, z > 3.09) × 3" in said
-    assert "again" not in said
+    assert "0 of 4 choices made again" in said
 
 
 def test_a_log_goes_on_in_the_new_form_and_remembers_the_old(tmp_path: Path) -> None:
@@ -111,7 +115,9 @@ def test_a_log_goes_on_in_the_new_form_and_remembers_the_old(tmp_path: Path) -> 
     assert [entry.version for entry in made.entries] == [1, 1, 2, 2]
     assert "untried" not in made.entries[2].statement.predicate.schedule.reason.numbers
     assert made.entries[2].statement.predicate.bar.looks == 1
-    assert found(made) == found(made, Status.UNKNOWN) == []
+    assert found(made) == []
+    said = "is not known here: 1 choice of an arm was not made again"
+    assert found(made, Status.UNKNOWN) == [(7, "policy 'greedy-eta/v1'", said)]
 
 
 def lesson(made: SyntheticState) -> Lesson | None:

@@ -44,7 +44,7 @@ def test_going_on_to_the_next_holdout_is_fine_once_the_one_before_is_spent(tmp_p
     assert report.ok
     assert all(check.status is Status.OK for check in report.checks)
     (said,) = [c.detail for c in report.checks if c.number == 8]
-    assert said.endswith("3 holdouts, judged 4 and 5 and 1 times")
+    assert said.endswith("3 holdouts, 4 and 5 and 1 verdicts in 10 attempts")
 
 
 def test_losses_shown_again_in_the_order_of_another_holdout_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""What ``cryoflux verify`` prints: a line for each check, and one that says what all of them show."""
+
+from __future__ import annotations
+
+__all__ = ["exit_code", "key_in_words", "print_check", "print_report", "proven_in_words"]
+
+from typing import TYPE_CHECKING
+
+from cryoflux.cli.console import stdout
+from cryoflux.errors import ExitCode
+from cryoflux.report.layout import unbroken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryoflux.verification.result import Check, Report
+
+_MARKS = {"ok": "✓", "fail": "✗", "unknown": "?", "nothing": "–"}
+_FOLDED = {1, 2, 3, 4, 5, 6, 7, 8, 10}
+"""steps that go on from what is remembered, where that is asked for"""
+_ALWAYS = {9, 10}
+_ON_REQUEST = {
+    11: "--recompute N",
+    12: "--policy FILE",
+    14: "--spot-check N",
+    15: "--retrain N",
+}
+"""steps that are gone through only if an option asks for it"""
+_MOST_NAMED = 5
+"""things that are wrong, named in one line"""
+
+
+def exit_code(report: Report, *, strict: bool) -> ExitCode | None:
+    """What a program gets to see; none where all is well.
+
+    Args:
+        report: what was found.
+        strict: whether a question that stays open is as bad as a failure.
+    """
+    good = report.complete if strict else report.ok
+    return None if good else ExitCode.NEGATIVE_VERDICT
+
+
+def print_check(check: Check, *, before: str = "") -> None:
+    """One line; ``before`` says how much of it goes by memory."""
+    mark, where = _MARKS[check.status.value], f"{check.subject}: " if check.subject else ""
+    by_memory = f", {before}" if before and check.status.value == "ok" and check.number in _FOLDED else ""
+    known = f"({check.knowledge.value}{by_memory})"
+    stdout.print(f"{mark} {check.number:>2}  {check.name} {known}: {where}{check.detail}", indent=6)
+
+
+def print_report(report: Report, *, strict: bool = False) -> None:
+    """Every check, and the verdict."""
+    before = f"{report.remembered} of {report.entries} entries by memory" if report.remembered else ""
+    for check in report.checks:
+        print_check(check, before=before)
+    asked = {check.number for check in report.checks}
+    if not asked.isdisjoint(_ALWAYS) and (unasked := [n for n in _ON_REQUEST if n not in asked]):
+        options = ", ".join(unbroken(f"{number} {_ON_REQUEST[number]}") for number in unasked)
+        stdout.print(f"–     not asked for: {options}", indent=6)
+    stdout.print(_verdict(report, strict=strict))
+
+
+def _verdict(report: Report, *, strict: bool) -> str:
+    statuses = [check.status.value for check in report.checks]
+    if not report.ok:
+        bad = dict.fromkeys(check.subject for check in report.checks if check.status.value == "fail")
+        return f"✗ NOT VERIFIED. Failed ({statuses.count('fail')}): {', '.join(list(bad)[:_MOST_NAMED])}."
+    if strict and report.open:
+        left = "; ".join(report.exceptions) or ", ".join(topic.words for topic in report.open)
+        return f"✗ NOT VERIFIED, as --strict asks for. Nothing failed; open: {left}."
+    still_open = f" Still open (?): {statuses.count('unknown')}." if "unknown" in statuses else ""
+    if not report.receipts:
+        return f"There is nothing to verify yet: the log holds no receipt.{still_open}"
+    left_out = f", except: {'; '.join(report.exceptions)}" if report.exceptions else ""
+    before = f" Of {report.entries} entries, {report.remembered} by memory." if report.remembered else ""
+    return (
+        f"✓ VERIFIED {report.receipts} receipts{left_out}.{before} "
+        f"Proven: {proven_in_words(report)}. {key_in_words(report)} "
+        f"Recomputed: {_recomputed(report)}. "
+        f"Attested, not proven: joules, hardware, and that nothing else was tried.{still_open}"
+    )
+
+
+def proven_in_words(report: Report, *more: str) -> str:
+    """What was checked of every receipt, and holds; ``more`` is said behind bytes and order."""
+    names = [topic.words for topic in report.proven]
+    at = sum(name in {"bytes", "order"} for name in names)
+    return _and([*names[:at], *more, *names[at:]]) or "nothing"
+
+
+def key_in_words(report: Report) -> str:
+    """Whose signatures these are, as far as whoever verifies knows."""
+    if report.pinned:
+        return "Signed by the key that you named."
+    if report.signer:
+        return "By whom, this does not know: the key is the one that it brings itself (pin it with --key)."
+    return "By whom, this does not know: no signature was checked (name the key with --key)."
+
+
+def _and(names: Sequence[str]) -> str:
+    *most, last = names or [""]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _recomputed(report: Report) -> str:
+    if report.recomputed:
+        return f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts"
+    from cryoflux.verification.levels import Level, Word
+
+    done = [level for one in report.levels for level, word in one["levels"].items() if Word(word).reproduced]
+    if spots := done.count(Level.SPOT_CHECK):
+        return f"drawn examples of {spots} of {report.evaluated} evaluated receipts"
+    if Level.RETRAINING in done:
+        return "the training of what is named above"
+    asked = any(check.knowledge.value == "recomputed" for check in report.checks)
+    return "nothing" if asked or not report.evaluated else "nothing (add --recompute 1)"

@@ -1,0 +1,103 @@
+"""Where a log goes down to something that says or asks for less than what it used before.
+
+None of it is a lie, so none of it fails: a setting may be changed, a small model be followed by a large one,
+an older program be started by mistake. But whoever reads only the verdict has to learn of it, so each first
+step down is a question.
+
+| goes down | what is said | why |
+|---|---|---|
+| to a weaker rule (`evidence/v1` after `evidence/v2`), or to a smaller z | question | legal, but fewer doubts stop an update |
+| to a larger error budget | question | as before: after looking, it buys more false acceptances |
+| to the first form of statements after the second | question | it has no screens, bars or choices that could be made again |
+| to `f32/v1` after `f64-nanonat/v1` | question | its tolerance is wider; larger texts may ask for it |
+| to no screen after a screen | nothing | a screen can only reject; each look counts and raises the bar without it too |
+| to smaller thresholds of Δ or accuracy | nothing | the bar of evidence does not depend on them; the summary names each rule |
+| to no Merkle root of losses | nothing | the file of losses is signed whole; the root only lets single ones be opened |
+| to another rule than announced | failure, step 5 | an intent binds its receipt |
+"""
+
+from __future__ import annotations
+
+__all__ = ["Downgrades"]
+
+from collections.abc import Iterator
+
+from msgspec import Struct, field
+
+from cryoflux.decision.rules import BARE, BUDGETED
+from cryoflux.log_state import LogState
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.statement import Intent, Rule
+
+_STRENGTH = {BARE: 0, "evidence/v1": 1, BUDGETED: 2}
+"""rule → how much evidence it asks for, as a rank"""
+_MOST_TASKS = 64
+
+
+class _Asked(Struct, array_like=True):
+    """The strictest that a task was judged by so far."""
+
+    rule: str
+    z_milli: int
+    told: bool = False
+
+
+class Downgrades(Struct):
+    """What the entries so far went by, where something less may follow."""
+
+    version: int = 1
+    """newest form of a statement about an attempt"""
+    told: bool = False
+    """whether it was said that the log goes back to an older one"""
+    tasks: dict[str, _Asked] = field(default_factory=dict)
+
+    def announced(self, entry: Entry, intent: Intent, memory: LogState) -> Iterator[str]:
+        """What the next intent asks less for than those before it; each kind is said once a task.
+
+        Args:
+            entry: of the intent.
+            intent: the intent.
+            memory: the log before it.
+        """
+        yield from self._older_form(entry)
+        yield from self._weaker(intent)
+        yield from _widened(intent, memory)
+
+    def _older_form(self, entry: Entry) -> Iterator[str]:
+        if entry.version < self.version and not self.told:
+            self.told = True
+            yield f"goes back to form {entry.version} of statements after form {self.version}: it says less"
+        self.version = max(self.version, entry.version)
+
+    def _weaker(self, intent: Intent) -> Iterator[str]:
+        rule, task = intent.rule, intent.task.name
+        if rule.name not in _STRENGTH:
+            return  # step 7 names it
+        known = self.tasks.get(task)
+        if known is None:
+            if len(self.tasks) < _MOST_TASKS:
+                self.tasks[task] = _Asked(rule.name, rule.z_milli)
+            return
+        if not known.told and (complaint := _less(rule, known)):
+            known.told = True
+            yield complaint
+        if _STRENGTH[rule.name] > _STRENGTH[known.rule]:
+            known.rule = rule.name
+        known.z_milli = max(known.z_milli, rule.z_milli)
+
+
+def _less(rule: Rule, known: _Asked) -> str:
+    if _STRENGTH[rule.name] < _STRENGTH[known.rule]:
+        return f"goes down from the rule {known.rule} to {rule.name}: it asks for less evidence"
+    if rule.name == "evidence/v1" and rule.z_milli < known.z_milli:
+        return f"goes down from z > {known.z_milli}/1000 to {rule.z_milli}/1000: it asks for less evidence"
+    return ""
+
+
+def _widened(intent: Intent, memory: LogState) -> Iterator[str]:
+    if intent.rule.name != BUDGETED:
+        return
+    known = memory.tasks.get(intent.task.name)
+    lowest = known.alpha_ppm if known is not None else None
+    if lowest is not None and intent.rule.alpha_ppm > lowest:
+        yield f"raises the error budget from {lowest} to {intent.rule.alpha_ppm} ppm after looking"

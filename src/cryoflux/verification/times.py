@@ -1,0 +1,97 @@
+"""Whether the times that entries say run forwards, along the log and within an attempt or a session.
+
+They are labels: a clock is set back, a machine comes back with another one, and nobody has lied. So times
+in an odd order only ever leave a question. What a cosignature says of a time is step 12.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Times", "begun_before_announced"]
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from msgspec import Struct
+
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation
+from cryoflux.receipts.statement import Intent, Receipt
+
+_TOLERATED_S = 60.0
+"""that an entry may say to be older than the one before it: attempts at once, and clocks that are set"""
+
+
+class Times(Struct):
+    """How far the times of a log have come; a step back is counted from where it went back to."""
+
+    before_s: float | None = None
+    """Unix seconds that the entry before says; none at the beginning"""
+    before: str = ""
+    """the same, as it says it"""
+    back: int = 0
+    """steps back"""
+    first: str = ""
+    """the first of them, in words"""
+
+    def take(self, entry: Entry) -> Iterator[str]:
+        """What is odd about the times of the next entry itself; a step back along the log is only counted."""
+        begin, end = _said(entry)
+        moments = [(text, _moment(text)) for text in (begin, end) if text]
+        for text, moment in moments:
+            if moment is None:
+                yield f"says {text!r}, which is no time"
+        (from_text, from_s), (to_text, to_s) = moments[0], moments[-1]
+        if from_s is not None and to_s is not None and to_s < from_s:
+            yield f"says that it finished ({to_text}) before it started ({from_text})"
+        if to_s is None:
+            return
+        if self.before_s is not None and to_s < self.before_s - _TOLERATED_S:
+            self.back += 1
+            self.first = self.first or f"{entry.name} says {to_text}, the entry before it {self.before}"
+        self.before_s, self.before = to_s, to_text
+
+    def went_back(self) -> str:
+        """Where times run backwards along the log, in words; empty where they do not."""
+        if not self.back:
+            return ""
+        often = "once" if self.back == 1 else f"{self.back} times"
+        return f"run backwards {often}: {self.first}; a clock that was set back does that too"
+
+
+def begun_before_announced(intent: Intent, receipt: Receipt) -> Iterator[str]:
+    """Whether an attempt says that it began before it was announced, by more than choosing an arm takes."""
+    announced, began = _moment(intent.announced_at), _moment(receipt.started_at)
+    if announced is not None and began is not None and began < announced - _TOLERATED_S:
+        yield f"says that it began ({receipt.started_at}) before it was announced ({intent.announced_at})"
+
+
+def _said(entry: Entry) -> tuple[str, str]:
+    """When what an entry is about began, empty where it does not say that, and when it was written."""
+    if (intent := entry.intent) is not None:
+        return "", intent.announced_at
+    if (receipt := entry.receipt) is not None:
+        return receipt.started_at, receipt.finished_at
+    if (session := entry.session) is not None:
+        return session.began_at, session.ended_at
+    if (move := entry.move) is not None:
+        return "", move.moved_at
+    if (fork := entry.fork) is not None:
+        return "", fork.forked_at
+    return "", _of_key(entry)
+
+
+def _of_key(entry: Entry) -> str:
+    said = entry.statement.predicate
+    if isinstance(said, KeyRoot):
+        return said.enrolled_at
+    if isinstance(said, KeyRotation):
+        return said.rotated_at
+    return said.revoked_at if isinstance(said, KeyRevocation) else ""
+
+
+def _moment(timestamp: str) -> float | None:
+    """Unix seconds; none for a label such as month 13, which has the right shape and is no time."""
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except (ValueError, OverflowError):
+        return None
