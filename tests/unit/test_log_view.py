@@ -119,11 +119,11 @@ def test_a_report_is_said_in_one_line(pristine: SyntheticState) -> None:
     report = verify(pristine.path)
     count = len(report.checks)
     still = f"; {sum(check.status == 'unknown' for check in report.checks)} open"
-    still = "" if still == "; 0 open" else still
+    still = ("" if still == "; 0 open" else still) + "; the key is not pinned"
     assert str(report) == f"{pristine.path}: verified (4 receipts; {count} checks{still})"
     assert repr(report) == f"<Report {report}>"
     bad = replace(report, checks=(replace(report.checks[0], status=Status.FAIL, subject="entry 3"),))
-    assert str(bad) == f"{pristine.path}: not verified: entry 3 (4 receipts; 1 checks)"
+    assert str(bad) == f"{pristine.path}: not verified: entry 3 (4 receipts; 1 checks; the key is not pinned)"
 
 
 def test_a_log_verifies_itself_and_takes_what_verify_takes(pristine: SyntheticState, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["exit_code", "key_in_words", "print_check", "print_report", "proven_in_words"]
+__all__ = ["exit_code", "key_in_words", "print_check", "print_report", "proven_in_words", "verdict"]
 
 from typing import TYPE_CHECKING
 
@@ -58,10 +58,11 @@ def print_report(report: Report, *, strict: bool = False) -> None:
     if not asked.isdisjoint(_ALWAYS) and (unasked := [n for n in _ON_REQUEST if n not in asked]):
         options = ", ".join(unbroken(f"{number} {_ON_REQUEST[number]}") for number in unasked)
         stdout.print(f"–     not asked for: {options}", indent=6)
-    stdout.print(_verdict(report, strict=strict))
+    stdout.print(verdict(report, strict=strict))
 
 
-def _verdict(report: Report, *, strict: bool) -> str:
+def verdict(report: Report, *, strict: bool = False) -> str:
+    """One line: what was checked and holds, and what is left out of that."""
     statuses = [check.status.value for check in report.checks]
     if not report.ok:
         bad = dict.fromkeys(check.subject for check in report.checks if check.status.value == "fail")
@@ -69,6 +70,8 @@ def _verdict(report: Report, *, strict: bool) -> str:
     if strict and report.open:
         left = "; ".join(report.exceptions) or ", ".join(topic.words for topic in report.open)
         return f"✗ NOT VERIFIED, as --strict asks for. Nothing failed; open: {left}."
+    if strict and not report.receipts:
+        return "✗ NOT VERIFIED, as --strict asks for: the log holds no receipt."
     still_open = f" Still open (?): {statuses.count('unknown')}." if "unknown" in statuses else ""
     if not report.receipts:
         return f"There is nothing to verify yet: the log holds no receipt.{still_open}"

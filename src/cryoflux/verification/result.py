@@ -38,6 +38,8 @@ _MOST_LINES = 20
 _MOST_NAMED = 5
 """things that are wrong, named in one line"""
 _MOST_CHARACTERS = 500
+_OF_ITS_OWN = {"the", "it", "its", "only", "how", "all", "no", "a", "an"}
+"""first words of a detail that is a sentence of its own, and does not go on from its subject"""
 _MOST_IN_SHORT = 120
 """characters of a question within a verdict"""
 
@@ -159,8 +161,8 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether no check failed and nothing is open: what ``--strict`` asks for."""
-        return self.ok and not self.open
+        """Whether there was a receipt to check, no check failed and nothing is open: what ``--strict`` asks for."""
+        return self.ok and self.receipts > 0 and not self.open
 
     @property
     def exceptions(self) -> tuple[str, ...]:
@@ -224,7 +226,8 @@ def unknown(subject: str, detail: str, topic: Topic | None = None) -> Finding:
 def _in_short(check: Check) -> str:
     """A question, up to where it explains itself."""
     detail = check.detail.partition(": ")[0].partition("; ")[0]
-    said = f"{check.subject} {detail}" if check.subject else detail
+    between = ": " if detail.partition(" ")[0] in _OF_ITS_OWN else " "
+    said = f"{check.subject}{between}{detail}" if check.subject else detail
     return said if len(said) <= _MOST_IN_SHORT else f"{said[: _MOST_IN_SHORT - 1]}…"
 
 

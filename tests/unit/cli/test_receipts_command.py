@@ -222,12 +222,12 @@ def test_verify_without_its_database_is_a_negative_verdict(
 def test_verify_says_how_many_receipts_were_evaluated_again(
     pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from cryoflux.cli.verify import _verdict
+    from cryoflux.cli.verdict import verdict
     from verifying import verify_target
 
     report = verify_target(pristine.path)
-    assert "Recomputed: nothing (add --recompute 1)." in _verdict(report)
-    assert "losses and Δ of 2 of 3 evaluated receipts." in _verdict(replace(report, recomputed=2))
+    assert "Recomputed: nothing (add --recompute 1)." in verdict(report)
+    assert "losses and Δ of 2 of 3 evaluated receipts." in verdict(replace(report, recomputed=2))
 
 
 def test_models_are_listed_by_where_they_came_from(
