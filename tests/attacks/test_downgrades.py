@@ -32,9 +32,8 @@ def test_a_weaker_rule_after_a_stronger_one_is_said_once(tmp_path: Path) -> None
     assert report.ok
     said = "goes down from the rule evidence/v2 to evidence/v1: it asks for less evidence"
     assert questions(report) == [(7, "entry 2 (intent a0002_2)", said)]
-    assert report.exceptions == (
-        "that one rule was kept to (entry 2 (intent a0002_2) goes down from the rule evidence/v2 to evidence/v1)",
-    )
+    (left_out,) = report.exceptions
+    assert left_out.startswith("that one rule was kept to (entry 2 (intent a0002_2) goes down from the rule")
     # What the weaker rule gave follows from it all the same.
     assert Topic.DECISIONS in report.proven
 

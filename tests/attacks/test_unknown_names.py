@@ -175,4 +175,3 @@ def test_strict_makes_a_question_a_negative_verdict(tmp_path: Path) -> None:
     assert code == 1
     assert said.startswith("✗ NOT VERIFIED, as --strict asks for.")
     assert "genius/v9" in said
-

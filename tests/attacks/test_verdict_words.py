@@ -1,4 +1,4 @@
-"""What a verdict says is no stronger than what was checked: of the signer, of what is empty, of what is no log."""
+"""What a verdict says is no stronger than what was checked: of the signer, of an empty log, of garbage."""
 
 from __future__ import annotations
 

@@ -3,6 +3,10 @@
 It says what a well-formed entry is, field by field, in the words that stand beside the fields in the source.
 It cannot say everything: bytes have to be canonical (RFC 8785), base64 has one spelling, and whether claims
 hold is for a verifier to find out.
+
+It is of draft 4, the last one whose integer is "a number without a fraction or exponent part". Since draft 6
+1.0 is an integer, and no keyword refuses it; an entry that says 1.0 is no entry here. A validator that reads
+numbers into one kind, as those in JavaScript do, cannot tell the two apart under any draft.
 """
 
 from __future__ import annotations
@@ -54,14 +58,15 @@ def receipt_schema() -> dict[str, Any]:
     # The published schema keeps the name that it gave this part first.
     components = json.loads(json.dumps(components).replace(parts.AttemptName.__name__, "Task"))
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": SCHEMA_ID,
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "id": SCHEMA_ID,
         "title": "CryoFlux log entry",
         "description": "A DSSE envelope, or the in-toto statement that its payload holds (base64, RFC 8785 "
         "bytes). Integers only: losses in billionths of a named unit, energy in microjoules. A field that "
-        "says what it says by default is left out.",
+        "says what it says by default is left out. Read with a parser that keeps 1.0 apart from 1: the former "
+        "is refused.",
         "oneOf": list(made),
-        "$defs": {name: _portable(component) for name, component in sorted(components.items())},
+        "$defs": {name: _draft_4(_portable(component)) for name, component in sorted(components.items())},
     }
 
 
@@ -136,3 +141,22 @@ def _portable(component: Any) -> Any:
             for name, said in component.items()
         }
     return [_portable(said) for said in component] if isinstance(component, list) else component
+
+
+def _draft_4(said: Any) -> Any:
+    """The same in the keywords of draft 4."""
+    if isinstance(said, list):
+        return [_draft_4(part) for part in said]
+    if not isinstance(said, dict):
+        return said
+    made = {name: _draft_4(part) for name, part in said.items()}
+    if set(made) == {"const"}:
+        return {"enum": [said["const"]]}
+    if "$ref" in made and len(made) > 1:  # what stands beside a reference is not read
+        made = {"allOf": [{"$ref": made.pop("$ref")}], **made}
+    if "propertyNames" in made:
+        names = made.pop("propertyNames")
+        pattern = names.get("pattern") or rf"^[\s\S]{{0,{names['maxLength']}}}$"
+        made["patternProperties"] = {pattern: made["additionalProperties"]}
+        made["additionalProperties"] = False
+    return made

@@ -304,7 +304,9 @@ class Artefacts(Fold):
             self.findings.extend(self._link(self._state, name, known.head))
         self.findings.extend(self.tally.data.findings(self._state.path))
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
-        return self.findings.conclude(ARTEFACTS, f"{self._here_in_words(memory)} have the signed digests{roots}")
+        return self.findings.conclude(
+            ARTEFACTS, f"{self._here_in_words(memory)} have the signed digests{roots}"
+        )
 
     def _here_in_words(self, memory: LogState) -> str:
         """What is here and was looked at; what the log names and is not here is a question of its own."""

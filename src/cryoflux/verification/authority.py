@@ -114,7 +114,9 @@ class Signatures(Fold):
             return conclude(SIGNATURES, [self._later], "")
         origin = "that you named" if self._material.pinned else _ITS_OWN
         said = _summary(self.tally.authority, memory.size, key_id(key), origin)
-        return self.findings.conclude(SIGNATURES, said, nothing="" if memory.size else "nothing is signed yet")
+        return self.findings.conclude(
+            SIGNATURES, said, nothing="" if memory.size else "nothing is signed yet"
+        )
 
     def _without_key(self) -> Finding:
         if self._material.state is not None:

@@ -144,7 +144,9 @@ class Decisions(Fold):
             return self.findings.conclude(DECISIONS, "", nothing=nothing)
         held = {Topic.CHOICES: tally.again, Topic.DECISIONS: tally.decided}
         topics = [topic for topic, count in held.items() if count]
-        return self.findings.conclude(DECISIONS, f"{ended or 'no receipts'}; rules: {used}{again}", topics=topics)
+        return self.findings.conclude(
+            DECISIONS, f"{ended or 'no receipts'}; rules: {used}{again}", topics=topics
+        )
 
 
 def _not_known(rule: Rule) -> str:
@@ -155,7 +157,7 @@ def _not_known(rule: Rule) -> str:
 
 
 def _off_its_intent(paired: Paired, what: str) -> Iterator[str]:
-    """What is wrong with a decision by a rule that is not known here, though its intent announced one that is."""
+    """What is wrong with a decision by a rule that is not known here: that its intent announced another."""
     decision, intent = paired.receipt.decision, paired.intent
     if decision is not None and intent is not None and decision.rule != intent.rule:
         yield f"was judged by the {what}, which its intent did not announce"

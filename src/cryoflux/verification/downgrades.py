@@ -4,16 +4,17 @@ None of it is a lie, so none of it fails: a setting may be changed, a small mode
 an older program be started by mistake. But whoever reads only the verdict has to learn of it, so each first
 step down is a question.
 
-| goes down | what is said | why |
-|---|---|---|
-| to a weaker rule (`evidence/v1` after `evidence/v2`), or to a smaller z | question | legal, but fewer doubts stop an update |
-| to a larger error budget | question | as before: after looking, it buys more false acceptances |
-| to the first form of statements after the second | question | it has no screens, bars or choices that could be made again |
-| to `f32/v1` after `f64-nanonat/v1` | question | its tolerance is wider; larger texts may ask for it |
-| to no screen after a screen | nothing | a screen can only reject; each look counts and raises the bar without it too |
-| to smaller thresholds of Δ or accuracy | nothing | the bar of evidence does not depend on them; the summary names each rule |
-| to no Merkle root of losses | nothing | the file of losses is signed whole; the root only lets single ones be opened |
-| to another rule than announced | failure, step 5 | an intent binds its receipt |
+- To a weaker rule (``evidence/v1`` after ``evidence/v2``), or to a smaller z: a question. It is legal, but
+  fewer doubts stop an update.
+- To a larger error budget: a question. After looking, it buys more false acceptances.
+- To the first form of statements after the second: a question. It has no screens, bars or choices that could
+  be made again.
+- To ``f32/v1`` after ``f64-nanonat/v1``: a question, of step 6. Its tolerance is wider; longer texts may need it.
+- To no screen: nothing. A screen can only reject; each look counts and raises the bar without it too.
+- To smaller thresholds of Δ or accuracy: nothing. The bar of evidence does not depend on them, and the summary
+  of the step names each rule with its own.
+- To no Merkle root of losses: nothing. The file of losses is signed whole; the root lets single ones be opened.
+- To another rule than was announced: a failure, of step 5. An intent binds its receipt.
 """
 
 from __future__ import annotations

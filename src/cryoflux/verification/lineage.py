@@ -107,7 +107,7 @@ class Lineage(Fold):
         """The lines of the step."""
         tallies = [t for known in memory.tasks.values() for t in known.holdouts.values()]
         which = "one holdout" if len(tallies) < 2 else f"{len(tallies)} holdouts"
-        # An attempt that its screen stopped, or that was aborted, was announced on a holdout and never saw it.
+        # An attempt that was aborted, or stopped by its screen, was announced on a holdout and never saw it.
         looks = " and ".join(str(tally.looks) for tally in tallies[:_MOST_SPELT]) or "0"
         judged = f"{which}, {looks} verdicts in {sum(tally.uses for tally in tallies)} attempts"
         moved = f", moved {self.tally.moves} times besides" if self.tally.moves else ""

@@ -5,7 +5,7 @@
 - *attested*: somebody says so. Joules are; no receipt can prove them.
 
 ``unknown`` is neither good nor bad: it could not be checked here. It never counts as passed. ``nothing``
-says that there was nothing to check: no evaluation in the log, no account in the state. That is no pass either.
+says that there was nothing to check, such as no evaluation in the log. That is no pass either.
 """
 
 from __future__ import annotations
@@ -152,16 +152,14 @@ class Report:
     @property
     def open(self) -> tuple[Topic, ...]:
         """What is open: the topics of all questions, and the signer where nobody named the key."""
-        found = {
-            topic for check in self.checks if check.status is Status.UNKNOWN for topic in check.topics
-        }
+        found = {topic for check in self.checks if check.status is Status.UNKNOWN for topic in check.topics}
         if not self.pinned:
             found.add(Topic.SIGNER)
         return tuple(topic for topic in Topic if topic in found)
 
     @property
     def complete(self) -> bool:
-        """Whether there was a receipt to check, no check failed and nothing is open: what ``--strict`` asks for."""
+        """Whether there was a receipt to check, nothing failed and nothing is open: what ``--strict`` asks for."""
         return self.ok and self.receipts > 0 and not self.open
 
     @property
@@ -332,6 +330,8 @@ class Findings:
         return checks
 
 
-def conclude(step: NumberedStep, findings: Iterable[Finding], summary: str, *, nothing: str = "") -> list[Check]:
+def conclude(
+    step: NumberedStep, findings: Iterable[Finding], summary: str, *, nothing: str = ""
+) -> list[Check]:
     """The lines of one step, as `Findings.conclude` makes them."""
     return Findings(findings).conclude(step, summary, nothing=nothing)

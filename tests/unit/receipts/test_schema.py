@@ -63,14 +63,15 @@ def test_a_statement_names_its_type_and_predicate(log: PlainLog) -> None:
 
 def test_an_independent_validator_accepts_what_was_signed_and_refuses_the_rest(log: PlainLog) -> None:
     jsonschema = pytest.importorskip("jsonschema")
-    jsonschema.Draft202012Validator.check_schema(receipt_schema())
-    validator = jsonschema.Draft202012Validator(receipt_schema())
+    jsonschema.Draft4Validator.check_schema(receipt_schema())
+    validator = jsonschema.Draft4Validator(receipt_schema())
     for entry in log.entries:
         said = json.loads(entry.signed.payload)
         assert validator.is_valid(said)
         assert validator.is_valid(json.loads(entry.envelope))
         assert not validator.is_valid({**said, "note": 1})
-        assert not validator.is_valid({**said, "predicate": {**said["predicate"], "sequence": 0.5}})
+        for number in (0.5, float(said["predicate"]["sequence"])):
+            assert not validator.is_valid({**said, "predicate": {**said["predicate"], "sequence": number}})
         assert not validator.is_valid({**said, "predicateType": "https://cryoflux.dev/receipt/v3"})
         assert not validator.is_valid({name: part for name, part in said.items() if name != "_type"})
     receipt = json.loads(log.entries[1].signed.payload)
@@ -80,9 +81,9 @@ def test_an_independent_validator_accepts_what_was_signed_and_refuses_the_rest(l
 BYTES = {"not canonical (RFC 8785)", "duplicate key", "does not fit into a tile", "not JSON", "payload type"}
 BYTES |= {"base64 in its one spelling", "64 bytes", "a line feed at the end"}
 """what a schema cannot see: it is about values, not about how they are spelt"""
-TO_PYTHON = ("a float", "an exponent", "line feed")
-"""what a validator in Python does not see: 1.0 is an integer, and ``$`` stands before a last line feed too"""
-VALIDATOR = pytest.importorskip("jsonschema").Draft202012Validator(receipt_schema())
+TO_PYTHON = ("line feed",)
+"""what a validator in Python does not see: ``$`` stands before a last line feed too"""
+VALIDATOR = pytest.importorskip("jsonschema").Draft4Validator(receipt_schema())
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in VECTORS])
