@@ -63,8 +63,8 @@ def receipt_schema() -> dict[str, Any]:
         "title": "CryoFlux log entry",
         "description": "A DSSE envelope, or the in-toto statement that its payload holds (base64, RFC 8785 "
         "bytes). Integers only: losses in billionths of a named unit, energy in microjoules. A field that "
-        "says what it says by default is left out. Read with a parser that keeps 1.0 apart from 1: the former "
-        "is refused.",
+        "says what it says by default is left out. Read with a parser that keeps 1.0 apart from 1: that "
+        "one is refused.",
         "oneOf": list(made),
         "$defs": {name: _draft_4(_portable(component)) for name, component in sorted(components.items())},
     }

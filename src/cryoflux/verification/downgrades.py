@@ -9,11 +9,11 @@ step down is a question.
 - To a larger error budget: a question. After looking, it buys more false acceptances.
 - To the first form of statements after the second: a question. It has no screens, bars or choices that could
   be made again.
-- To ``f32/v1`` after ``f64-nanonat/v1``: a question, of step 6. Its tolerance is wider; longer texts may need it.
+- To ``f32/v1`` after ``f64-nanonat/v1``: a question, of step 6. It tolerates more; longer texts may need it.
 - To no screen: nothing. A screen can only reject; each look counts and raises the bar without it too.
-- To smaller thresholds of Δ or accuracy: nothing. The bar of evidence does not depend on them, and the summary
-  of the step names each rule with its own.
-- To no Merkle root of losses: nothing. The file of losses is signed whole; the root lets single ones be opened.
+- To smaller thresholds of Δ or accuracy: nothing. The bar of evidence does not depend on them, and the
+  summary of the step names each rule with its own.
+- To no Merkle root of losses: nothing. Their file is signed whole; the root lets single ones be opened.
 - To another rule than was announced: a failure, of step 5. An intent binds its receipt.
 """
 

@@ -159,7 +159,7 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether there was a receipt to check, nothing failed and nothing is open: what ``--strict`` asks for."""
+        """Whether there was a receipt, nothing failed and nothing is open: what ``--strict`` asks for."""
         return self.ok and self.receipts > 0 and not self.open
 
     @property

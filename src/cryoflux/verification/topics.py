@@ -46,6 +46,7 @@ _WORDS = {
     Topic.SECTIONS: "what only a task knows",
     Topic.VERSIONS: "versions and holdout",
     Topic.TIMES: "when it was",
+    Topic.PARENT: "what it goes on from",
 }
 PROVABLE = (
     Topic.BYTES,
@@ -56,7 +57,7 @@ PROVABLE = (
     Topic.VERSIONS,
 )
 """what a verdict says to be proven, where all of it was checked"""
-CLAIMED = (*PROVABLE, Topic.RULE, Topic.SECTIONS, Topic.TIMES, Topic.JOULES)
+CLAIMED = (*PROVABLE, Topic.RULE, Topic.PARENT, Topic.SECTIONS, Topic.TIMES, Topic.JOULES)
 """what a verdict leaves out by name, where something of it is open; other questions are only counted"""
 _OF_STEP = {
     1: Topic.BYTES,
