@@ -93,7 +93,7 @@ def test_an_unknown_name_stands_in_its_step_and_in_the_verdict(
     code, said = verdict(made.path)
     assert (code, said[:23]) == (0, "✓ VERIFIED 2 receipts, ")
     assert f"except: {topic.words} ({name} is not known here)." in said
-    assert topic.words not in said.partition("Proven: ")[2].partition(".")[0]
+    assert topic.value not in said.partition("Proven: ")[2].partition(".")[0]
 
 
 def test_a_log_of_nothing_but_unknown_names_has_no_pass_in_that_step(tmp_path: Path) -> None:

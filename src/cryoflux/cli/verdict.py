@@ -87,7 +87,7 @@ def verdict(report: Report, *, strict: bool = False) -> str:
 
 def proven_in_words(report: Report, *more: str) -> str:
     """What was checked of every receipt, and holds; ``more`` is said behind bytes and order."""
-    names = [topic.words for topic in report.proven]
+    names = [topic.value for topic in report.proven]
     at = sum(name in {"bytes", "order"} for name in names)
     return _and([*names[:at], *more, *names[at:]]) or "nothing"
 

@@ -115,7 +115,7 @@ class Signatures(Fold):
         origin = "that you named" if self._material.pinned else _ITS_OWN
         said = _summary(self.tally.authority, memory.size, key_id(key), origin)
         return self.findings.conclude(
-            SIGNATURES, said, nothing="" if memory.size else "nothing is signed yet"
+            SIGNATURES, said, nothing="" if memory.size else "there is no signature to check"
         )
 
     def _without_key(self) -> Finding:

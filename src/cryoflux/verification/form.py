@@ -15,7 +15,7 @@ from cryoflux.verification.walk import Fold, Seen
 
 FORM = NumberedStep(1, "entries are well formed")
 CHAIN = NumberedStep(3, "order without gaps")
-_EMPTY = "the log has no entry yet"
+_EMPTY = "there is no entry to look at"
 
 
 class _Gaps:

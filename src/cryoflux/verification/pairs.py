@@ -102,7 +102,7 @@ class Pairs(Fold):
         if backwards := self.tally.times.went_back():
             self.findings.add(unknown("times", backwards, Topic.TIMES))
         sessions = f", in {sessions_of(self.tally.sessions)}" if self.tally.sessions else ""
-        nothing = "" if self.tally.paired or self.tally.sessions else "no attempt has a receipt yet"
+        nothing = "" if self.tally.paired or self.tally.sessions else "there is no receipt to look at"
         summary = f"{self.tally.paired} receipts, each with its intent{sessions}"
         return self.findings.conclude(PAIRS, summary, nothing=nothing)
 
