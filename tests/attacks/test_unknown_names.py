@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cryoflux.claims.making import make_claim
 from cryoflux.cli.main import app
 from cryoflux.decision.reason import Reason
 from cryoflux.receipts.statement import Metric, Outcome, Rule
@@ -138,6 +139,21 @@ def test_losses_in_another_unit_under_a_profile_of_nats_are_a_question(tmp_path:
     report = verify_target(made.finish())
     assert any("metric 'cross-entropy' in 'bits'" in line for line in open_lines(report, 6))
     assert Topic.ARITHMETIC not in report.proven
+
+
+def test_a_claim_over_such_a_log_does_not_read_like_one_that_was_checked(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.02)
+    by_unknown_rule(made)
+    file, state = tmp_path / "claim.json", made.finish()
+    file.write_bytes(make_claim(state, "kept == 2").content)
+    keys = [*("--key", str(state / "keys" / "receipt.pub")), *("--log-key", str(state / "keys" / "log.pub"))]
+    code, said = verdict(file, *keys)
+    assert (code, said[:29]) == (0, "✓ CLAIM HOLDS: kept == 2 (ent")
+    assert "except: decisions (rule 'generous/v9' is not known here)." in said
+    assert "decisions" not in said.partition("Proven: ")[2].partition(".")[0]
+    code, said = verdict(file, "--strict", *keys)
+    assert (code, said[:20]) == (1, "✗ CLAIM NOT VERIFIED")
 
 
 def test_a_log_of_known_names_leaves_nothing_out(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from test_forked_states import forked, parent_of
 from typer.testing import CliRunner
 
 from cryoflux.cli.main import app
@@ -138,6 +139,25 @@ def test_data_that_is_withheld_is_not_said_to_have_its_digest(state: Path) -> No
     for folder in (state / "data").iterdir():
         folder.rename(state / folder.name)
     assert "data" not in files()
+
+
+def test_a_fork_whose_parent_nobody_looked_at_does_not_read_like_a_log_of_its_own(tmp_path: Path) -> None:
+    parent = parent_of(tmp_path)
+    fork = forked(parent, tmp_path / "fork")
+    fork.attempt(0.05)
+    state = fork.finish()
+    parent.finish()
+    left_out = "what it goes on from (its parent: it goes on from the first 4 entries of "
+    assert left_out in printed(state)[1][-1].partition("except: ")[2]
+    assert left_out not in printed(state, "--parent", str(parent.path))[1][-1]
+
+
+def test_a_policy_that_needs_nobody_is_not_a_quorum(pristine: SyntheticState, tmp_path: Path) -> None:
+    (policy := tmp_path / "policy").write_text("quorum none\n")
+    code, lines = printed(pristine.path, "--policy", str(policy))
+    assert code == 0
+    (witnessed,) = [line for line in lines if " 12  " in line and "not asked" not in line]
+    assert witnessed.startswith("– 12")
 
 
 def test_an_attempt_that_the_holdout_never_saw_is_no_look_at_it(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def check_witnesses(material: Material, demand: Demand) -> list[Check]:
         return conclude(WITNESSED, [failed("quorum", f"needed: {needed}; cosigned by {who}")], "")
     findings = list(_too_old(demand, demand.policy.reached_at(times)))
     summary = f"the head over {note.checkpoint.size} entries is cosigned by {who}; needed: {needed}"
-    return conclude(WITNESSED, findings, summary)
+    nothing = "" if times else "the policy needs nobody, and nobody cosigned the head"
+    return conclude(WITNESSED, findings, summary, nothing=nothing)
 
 
 def _log_keys(material: Material, note: Note, demand: Demand) -> list[VerifierKey]:

@@ -7,7 +7,7 @@
 5. Each receipt ends an open intent and keeps to what it announced; none is left without one.
 6. Δ = base − new, and sums and counts are possible together, of evaluations and of screens.
 7. Policy, error budget, screen and acceptance rule, applied again, give the recorded choice, bar, decision,
-   outcome and reason.
+   outcome and reason; one that is not known here is named as a question.
 8. Each base is the head of its task; each use of a holdout is counted, and none is left before its error
    budget is spent; a head moves only to a version that the log made.
 9. Models, adapters, losses and data on the disk have the signed digests; the sets of examples are disjoint.

@@ -90,7 +90,8 @@ def check_witnessed(walked: Walked, notes: Sequence[bytes], demand: Demand) -> l
         return conclude(WITNESSED, [*findings, failed("quorum", detail)], "")
     findings += _too_old(best, demand)
     findings += _uncovered(walked, best.point.size)
-    return conclude(WITNESSED, findings, _summary(best, demand))
+    nothing = "" if best.times else f"the policy needs nobody, and nobody cosigned {best.point.size} entries"
+    return conclude(WITNESSED, findings, _summary(best, demand), nothing=nothing)
 
 
 def _look(walked: Walked, note: Note, demand: Demand) -> _Seen:
@@ -146,6 +147,6 @@ def _uncovered(walked: Walked, size: int) -> Iterator[Finding]:
 
 
 def _summary(best: _Seen, demand: Demand) -> str:
-    who = ", ".join(sorted(best.times)) or "nobody, and nobody is needed"
+    who = ", ".join(sorted(best.times))
     age = f", {max(0, demand.now_s - best.since_s)} s ago" if best.since_s is not None else ""
     return f"{best.point.size} entries cosigned by {who}{age}; needed: {demand.policy.describe()}"
