@@ -22,6 +22,7 @@ __all__ = [
     "VerifierKey",
     "cosign",
     "cosigned_at",
+    "named_after",
     "origin_of",
     "parse_checkpoint",
     "parse_note",
@@ -143,7 +144,12 @@ class Note:
 
 def origin_of(receipt_key: Ed25519PublicKey) -> str:
     """The name of the log of a receipt key."""
-    return f"cryoflux.dev/{key_id(receipt_key)[:16]}"
+    return named_after(key_id(receipt_key))
+
+
+def named_after(keyid: str) -> str:
+    """The name of the log of a receipt key, by the key's id."""
+    return f"cryoflux.dev/{keyid[:16]}"
 
 
 def verifier_key(name: str, key: Ed25519PublicKey, kind: KeyType = KeyType.LOG) -> VerifierKey:
