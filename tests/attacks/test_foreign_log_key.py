@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from test_forked_states import NOW, forked, gone_on, lying, parent_of
 
-from cryoflux.errors import StateTamperedError, VerificationError
+from cryoflux.errors import StateError, StateTamperedError, VerificationError
 from cryoflux.receipts import log as log_module
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.log_key import LOG_KEY_SUBJECT, vouched_log_key
@@ -216,6 +216,17 @@ def test_a_lost_log_key_file_can_be_named(made: SyntheticState, tmp_path: Path) 
     report = verify_target(state, log_key=load_public_key(kept))
     assert report.ok
     assert not [check for check in report.checks if check.number == 4 and check.status is Status.UNKNOWN]
+
+
+def test_a_lost_private_log_key_ends_the_log_and_a_fork_goes_on_from_its_head(tmp_path: Path) -> None:
+    parent = parent_of(tmp_path)
+    parent.finish()
+    (parent.path / "keys" / "log.pem").unlink()
+    with pytest.raises(StateError, match="is missing"):
+        ReceiptLog.open(parent.path)
+    assert of(parent.path) == []
+    fork_state(parent.path, tmp_path / "fork", NOW)
+    assert of(gone_on(parent, tmp_path / "fork").finish(), parent=str(parent.path)) == []
 
 
 def test_a_restored_backup_verifies(made: SyntheticState, tmp_path: Path) -> None:

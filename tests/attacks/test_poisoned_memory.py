@@ -22,6 +22,7 @@ from cryoflux.signing.keys import load_key, load_public_key
 from cryoflux.verification.binding import Binding
 from cryoflux.verification.remembered import recall, remember, remembered_logs
 from cryoflux.verification.result import Report, Status
+from cryoflux.verification.verified import Trust
 from log_keys import THIEF, copied, head_signed_by, sign_head_anew
 from running import exit_code_of as run
 from signed_log import SignedLog
@@ -97,10 +98,24 @@ def test_an_old_log_is_remembered_by_the_key_that_was_named_and_then_stands_agai
     assert kept.head is not None
     assert (kept.head.binding, kept.head.point.size) == (Binding.NAMED, 8)
     # innocent: the same log, without the key named once more
-    assert said(verify_target(old, heads=heads))[0] == (
-        Status.OK,
-        "begins with the 8 entries that were seen before",
-    )
+    assert said(verify_target(old, heads=heads)) == [
+        (Status.OK, "begins with the 8 entries that were seen before")
+    ]
+
+
+@pytest.mark.parametrize("trust", [Trust.JUDGED, Trust.READ])
+def test_entries_that_are_taken_from_memory_bring_the_key_that_their_first_one_vouches_for(
+    made: SyntheticState, heads: Path, trust: Trust
+) -> None:
+    assert verify_target(made.path, heads=heads).ok
+    made.attempt(0.02)
+    state = made.finish()
+    report = verify_target(state, heads=heads, trust=trust)
+    assert (report.ok, report.remembered) == (True, 2)
+    assert not [check for check in report.checks if check.status is Status.UNKNOWN and check.number == 4]
+    sign_head_anew(state)
+    bad = [c for c in verify_target(state, heads=heads, trust=trust).checks if c.status is Status.FAIL]
+    assert [(check.number, check.subject) for check in bad] == [(4, "log key"), (13, "remembered head")]
 
 
 def test_what_an_older_version_took_of_a_cut_log_does_not_stand_against_the_honest_one(

@@ -194,10 +194,12 @@ def remember_verified_head(
         return []
     try:
         origin = parse_note(material.checkpoint).checkpoint.origin
+        key, before = verifier_key(origin, material.log_key), recall(folder, origin)
+        if binding is Binding.NONE and before is not None and before.log == key:
+            binding = before.binding  # the verifier's own word of then
         if binding is Binding.NONE:
             detail = "is not remembered: nothing vouches for its log key"
             return conclude(REMEMBERED, [unknown("this head", detail)], "")
-        key = verifier_key(origin, material.log_key)
         remember(folder, material.checkpoint, key, binding, now or datetime.now(UTC))
     except StorageError as error:
         return conclude(REMEMBERED, [unknown("this head", f"is not remembered: {error.what}")], "")
