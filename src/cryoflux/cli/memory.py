@@ -142,7 +142,7 @@ def forget_log(
         if damaged is not None:
             stdout.print(f"  head      {damaged}, which is damaged", markup=False)
     if not yes:
-        _ask(origin, as_json=as_json)
+        _ask(origin, heads, as_json=as_json)
     gone = forget(folder, origin)
     if as_json:
         said = _document(log) if log is not None else {"origin": origin}
@@ -153,12 +153,13 @@ def forget_log(
     stdout.print(f"forgotten: the next verification compares with nothing{kept}", markup=False)
 
 
-def _ask(origin: str, *, as_json: bool) -> None:
+def _ask(origin: str, heads: Path | None, *, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
+        where = f" --heads {shlex.quote(str(heads))}" if heads is not None else ""
         raise UsageError(
             f"What was seen of {origin} would be forgotten, and nobody can be asked.",
             why="Nothing was forgotten.",
-            hint=f"Say so beforehand: cryoflux memory forget {shlex.quote(origin)} --yes",
+            hint=f"Say so beforehand: cryoflux memory forget {shlex.quote(origin)}{where} --yes",
         )
     stderr.print("Whoever cuts or rewrites this log is not found by memory the next time.")
     if not typer.confirm("Forget it?", err=True):
