@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from cryoflux import database
 from cryoflux.decision.evidence import Evidence
@@ -32,6 +32,7 @@ from cryoflux.quantities import Energy, Tier
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, sign_checkpoint
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.log_key import with_log_key
 from cryoflux.receipts.merkle import CompactRange, leaf_hash
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.statement import (
@@ -116,6 +117,7 @@ class _Growing:
 
     path: Path
     key: Ed25519PrivateKey
+    log_key: Ed25519PublicKey
     meter: Ed25519PrivateKey
     account: Bucket
     rows: sqlite3.Connection
@@ -128,6 +130,8 @@ class _Growing:
     dud: list[Subject] = field(default_factory=list)
 
     def append(self, statement: Statement) -> Entry:
+        if not self.memory.size:
+            statement = with_log_key(statement, self.log_key)
         content = sign_document(statement, self.key)
         leaf = leaf_hash(content)
         entry = Entry(self.memory.size, content, leaf.hex(), statement, parse_envelope(content), 2)
@@ -278,7 +282,7 @@ def grow(path: Path, count: int) -> None:
     rows.execute("PRAGMA synchronous=OFF")
     account = _FastBucket(folder.account, SystemClock())
     account.grant((count + 1) * RESERVED_UJ, request_id=f"run {count}")
-    made = _Growing(path, key, meter, account, rows)
+    made = _Growing(path, key, log_key.public_key(), meter, account, rows)
     made.data, made.head = _read(made) if begun else _begin(path)
     made.dud = make_capsule(path, [0.0, 0.0])
     while made.memory.size < count:

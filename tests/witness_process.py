@@ -37,6 +37,9 @@ class WitnessProcess:
     def post(self, body: bytes) -> httpx2.Response:
         return httpx2.post(f"{self.url}/add-checkpoint", content=body, trust_env=False, timeout=CEILING_S)
 
+    def get(self, path: str) -> httpx2.Response:
+        return httpx2.get(f"{self.url}/{path}", trust_env=False, timeout=CEILING_S)
+
     def end(self, how: int = signal.SIGTERM) -> int:
         self.process.send_signal(how)  # which does nothing to one that was waited for
         code = self.process.wait()

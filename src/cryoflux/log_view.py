@@ -206,6 +206,7 @@ def verify(
     *,
     key: _Place | None = None,
     meter_key: _Place | None = None,
+    log_key: _Place | None = None,
     policy: _Place | None = None,
     max_age: str | None = None,
     heads: _Place | None = None,
@@ -225,6 +226,7 @@ def verify(
         target: state directory or file.
         key: public key (PEM) that must have signed the receipts; a state brings its own otherwise.
         meter_key: public key (PEM) that must have signed the joules; the same.
+        log_key: public key (PEM) that must have signed the head; the same.
         policy: file that names witnesses; they must have seen the log.
         max_age: how old their word may be: ``1d``.
         heads: folder where heads that were seen are remembered and compared; none to do neither.
@@ -250,6 +252,7 @@ def verify(
             Path(target),
             key=load_public_key(Path(key)) if key is not None else None,
             meter_key=load_public_key(Path(meter_key)) if meter_key is not None else None,
+            log_key=load_public_key(Path(log_key)) if log_key is not None else None,
             again=again,
             demand=demand_of(Path(policy) if policy is not None else None, max_age),
             heads=Path(heads) if heads is not None else None,

@@ -140,7 +140,7 @@ def test_two_verifiers_are_not_shown_two_histories(liar: Liar) -> None:
     assert verify_target(here).ok
     assert verify_target(there).ok  # each is perfect in itself
     assert liar.show(here, 0, 1, 2) == [200, 200, 200]
-    assert liar.show(there, 0, 1, 2) == [409, 409, 409]
+    assert liar.show(there, 0, 1, 2) == [422, 422, 422]
     assert liar.verdict(here).ok
     assert not liar.verdict(there).ok
 
@@ -206,7 +206,7 @@ def test_a_split_view_finds_no_second_quorum(liar: Liar) -> None:
     other.attempt(0.03)
     here, there = liar.made.finish(), other.finish()
     assert liar.show(here, 0, 1) == [200, 200]
-    assert liar.show(there, 2, 1, 0) == [200, 409, 409]
+    assert liar.show(there, 2, 1, 0) == [200, 422, 422]
     assert liar.verdict(here).ok
     assert not liar.verdict(there).ok
     # With k = 1 there is no such witness, and both histories pass.
@@ -235,7 +235,7 @@ def test_a_witness_that_was_restarted_still_knows_what_it_saw(liar: Liar, tmp_pa
     for watched in liar.witnesses:
         watched.reopen()
     assert liar.show(short, 0, 1, 2) == [409, 409, 409]
-    assert liar.show(other.finish(), 0, 1, 2) == [409, 409, 409]
+    assert liar.show(other.finish(), 0, 1, 2) == [422, 422, 422]
 
 
 def test_a_witness_without_its_memory_would_sign_anything_so_it_does_not_start(

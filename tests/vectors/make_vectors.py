@@ -321,6 +321,40 @@ def log_cases() -> list[Case]:
     ]
 
 
+def vouching(statement: dict[str, Any], *keys: Ed25519PrivateKey) -> dict[str, Any]:
+    """The same statement with a subject for each log key."""
+    named = [
+        {"name": "log-public-key.der", "digest": {"sha256": key_id(key.public_key())}}
+        for key in keys or (LOG,)
+    ]
+    return {**statement, "subject": [*statement["subject"], *named]}
+
+
+def log_key_cases() -> list[Case]:
+    """Logs under a head that the log key has signed: whether their first entry vouches for it."""
+    intent, receipt = statements(SECOND_FORM)[:2]
+    cases = [
+        ("an intent vouches", [vouching(intent), receipt], ""),
+        ("an entry that names a root key vouches", [vouching(root_named())], ""),
+        ("a session vouches", [vouching(first_session())], ""),
+        ("another log key", [vouching(intent, OTHER), receipt], "0: another log key"),
+        ("two log keys", [vouching(intent, LOG, OTHER), receipt], "0: more than one"),
+        ("a later entry vouches", [vouching(intent), vouching(receipt)], "1: not the first entry"),
+        ("only a later entry vouches", [intent, vouching(receipt)], "1: not the first entry"),
+    ]
+    return [
+        case(name, why, entries=[encode(entry) for entry in chain(said, [RECEIPT] * len(said))])
+        for name, said, why in cases
+    ]
+
+
+def first_session() -> dict[str, Any]:
+    """A session without attempts before it."""
+    said = next(one for one in statements(SECOND_FORM) if "session/" in one["predicateType"])
+    changes = {"openedAt": 0, "firstAttempt": 1, "attempts": 0, "id": "session/1764000000_0"}
+    return {**said, "predicate": {**said["predicate"], **changes}}
+
+
 def checkpoint_cases() -> list[Case]:
     """Signed notes, to be checked with the log key."""
     note = sign_checkpoint(Checkpoint(ORIGIN, 7, hashlib.sha256(b"root").digest()), LOG).decode()
@@ -458,6 +492,7 @@ def build() -> dict[str, bytes]:
     documents = {
         "entries.json": {**keys, "cases": entry_cases()},
         "logs.json": {**keys, "cases": log_cases()},
+        "log-keys.json": {**keys, "cases": log_key_cases()},
         "checkpoints.json": {**keys, "cases": checkpoint_cases()},
         "proofs.json": {**keys, "cases": proof_cases()},
         "merkle.json": merkle_cases(),

@@ -21,9 +21,11 @@ from cryoflux.errors import VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, parse_checkpoint
 from cryoflux.receipts.key_statement import public_key_of
+from cryoflux.receipts.log_key import log_key_complaint, vouched_log_key
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Receipt
 from cryoflux.receipts.store import Row
+from cryoflux.verification.binding import LogKey
 from cryoflux.verification.growing_tree import TREE
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
@@ -81,6 +83,7 @@ def unpacked(
         key=first_key,
         pinned=key is not None,
         log_key=signs_head,
+        log_key_named=log_key is not None,
         meter_key=meter_key,
         checkpoint=claim.checkpoint,
     )
@@ -88,7 +91,7 @@ def unpacked(
 
 
 class Place(Fold):
-    """Step 4: the entries that are here lead to the signed root."""
+    """Step 4: the entries that are here lead to the signed root, and its key is the log's."""
 
     step: ClassVar = TREE
 
@@ -97,10 +100,21 @@ class Place(Fold):
         self._carried = carried
         self.leaves: dict[int, bytes] = {}
         """index of an entry → its leaf hash"""
+        self._vouched = ""
+
+    @property
+    def log_key(self) -> LogKey:
+        """The key that signed the head, and what vouches for it."""
+        material = self._carried.material
+        return LogKey(material.log_key, material.log_key_named, self._vouched)
 
     def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Keep the hash of the next entry."""
         self.leaves[seen.index] = bytes.fromhex(seen.leaf)
+        if seen.entry is not None:
+            if complaint := log_key_complaint(seen.entry):
+                self.findings.add(failed(seen.name, complaint))
+            self._vouched = self._vouched or vouched_log_key(seen.entry)
 
     def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
         """The lines of the step."""
@@ -108,6 +122,7 @@ class Place(Fold):
         if root_over(self.leaves, claim.spans, point.size, claim.hashes) != point.root:
             detail = "the entries do not lead to its root: one was changed, moved, added or left out"
             self.findings.add(failed("signed head", detail))
+        self.findings.extend(self.log_key.findings(first_is_here=0 in self.leaves))
         said = f"root {point.root.hex()[:16]}… over {point.size} entries is the signed one"
         return self.findings.conclude(TREE, said)
 

@@ -28,7 +28,7 @@ from cryoflux.claims.evaluation import Judged, add_up, in_words, judge, spelt
 from cryoflux.claims.expression import ON_JOULES, Expression, Quantity, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.claims.standing import check_seen_before, check_witnesses
-from cryoflux.errors import CryoFluxError, StorageError, UsageError, VerificationError
+from cryoflux.errors import CryoFluxError, UsageError, VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.signing.envelope import verify
@@ -38,7 +38,7 @@ from cryoflux.verification.authority import Signatures
 from cryoflux.verification.decisions import DECISIONS, Decisions
 from cryoflux.verification.form import Chain, Form
 from cryoflux.verification.joules import Joules
-from cryoflux.verification.known_heads import REMEMBERED, remember
+from cryoflux.verification.known_heads import REMEMBERED, remember_verified_head
 from cryoflux.verification.lineage import LINEAGE, Lineage
 from cryoflux.verification.pairs import Pairs
 from cryoflux.verification.result import (
@@ -124,8 +124,9 @@ def check_claim(
         checks += _guarded(REMEMBERED, walked, lambda: _seen_before(walked, heads))
     judged: list[Judged] = []
     checks += _guarded(HOLDS, walked, lambda: _check_holds(walked, judged))
-    if heads is not None and carried.complete:
-        checks += _remembered(carried, heads, checks)
+    good = all(check.status is not Status.FAIL for check in checks)
+    if heads is not None and carried.complete and good:
+        checks += remember_verified_head(carried.material, walked.place.log_key.binding, heads)
     return _report(checks, target, walked, tuple(judged))
 
 
@@ -230,8 +231,7 @@ def _unsigned(walked: _Walked) -> Iterator[str]:
 
 def _seen_before(walked: _Walked, heads: Path) -> list[Check]:
     carried = walked.carried
-    leaves = list(walked.place.leaves.values()) if carried.complete else None
-    return check_seen_before(carried.material, walked.memory, carried.point, heads, leaves)
+    return check_seen_before(carried.material, walked.memory, walked.place, carried.point, heads)
 
 
 def _check_holds(walked: _Walked, judged: list[Judged]) -> list[Check]:
@@ -269,13 +269,3 @@ def _clause(found: Judged, receipts: int) -> list[Check]:
     elif quantity in _ON_LOSSES:
         basis = ", by the signed losses, which were not recomputed here"
     return conclude(step, [], f"{found.clause.text}: {value}{basis}")
-
-
-def _remembered(carried: Carried, heads: Path, checks: list[Check]) -> list[Check]:
-    if any(check.status is Status.FAIL for check in checks):
-        return []
-    try:
-        remember(heads, carried.claim.checkpoint)
-    except StorageError as error:
-        return conclude(REMEMBERED, [unknown("this head", f"is not remembered: {error.what}")], "")
-    return []

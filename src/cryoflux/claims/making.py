@@ -37,6 +37,7 @@ from cryoflux.receipts.checkpoint import Checkpoint, parse_checkpoint
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import PublicKey
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
+from cryoflux.receipts.log_key import refuse_other_log_key
 from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.revocation import Authority
@@ -140,8 +141,11 @@ def _read_log(state: Path, *, witnessed: bool) -> _Log:
             hint="Name a state directory with --state DIR; --witnessed needs a log that witnesses know.",
         )
     note = path.read_bytes()
-    point = parse_checkpoint(note, load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub"))
+    log_key = load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub")
+    point = parse_checkpoint(note, log_key)
     entries = read_entries(state)[: point.size]
+    if entries:
+        refuse_other_log_key(entries[0], log_key)
     if root_hash(bytes.fromhex(entry.leaf_hash) for entry in entries) != point.root:
         raise StateTamperedError(
             "The entries of the log are not those that its head was signed over.",

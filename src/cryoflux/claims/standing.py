@@ -8,9 +8,10 @@ from __future__ import annotations
 
 __all__ = ["check_seen_before", "check_witnesses"]
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
+from cryoflux.claims.carried import Place
 from cryoflux.errors import VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import (
@@ -23,8 +24,10 @@ from cryoflux.receipts.checkpoint import (
     verify_log,
 )
 from cryoflux.receipts.merkle import root_hash
-from cryoflux.verification.known_heads import REMEMBERED, check_memory, recall
+from cryoflux.verification.binding import Binding
+from cryoflux.verification.known_heads import REMEMBERED, check_memory
 from cryoflux.verification.material import Material
+from cryoflux.verification.remembered import RememberedHead, recall, sizes_seen
 from cryoflux.verification.result import Check, Finding, conclude, failed, unknown
 from cryoflux.verification.walked import Recent, Walked
 from cryoflux.verification.witnessing import WITNESSED, Demand
@@ -75,38 +78,42 @@ def _too_old(demand: Demand, since_s: int | None) -> Iterator[Finding]:
 
 
 def check_seen_before(
-    material: Material, memory: LogState, point: Checkpoint, heads: Path, leaves: Sequence[bytes] | None
+    material: Material, memory: LogState, place: Place, point: Checkpoint, heads: Path
 ) -> list[Check]:
     """Step 13: the head of the claim is not older than the one that was seen last, and no other history.
 
     Args:
         material: the carried entries.
         memory: what they come to.
+        place: the way from them to the head; it knows whose word the head's key goes by.
         point: the head of the claim.
         heads: where the heads that were seen are kept.
-        leaves: hashes of all entries up to the head; none where not all are carried.
     """
-    remembered = recall(heads, point.origin)
-    if remembered is None:
+    leaves = list(place.leaves.values())
+    if len(leaves) == point.size:
+        sizes = sizes_seen(heads, point.origin) | {point.size}
+        roots = {size: root_hash(leaves[:size]) for size in sizes if size <= len(leaves)}
+        return check_memory(Walked(material, memory, roots, Recent(0), place.log_key.binding), heads)
+    before = recall(heads, point.origin)
+    if before is None:
         return []
-    try:
-        before = parse_note(remembered).checkpoint
-    except VerificationError as error:
-        return conclude(REMEMBERED, [failed("remembered head", error.what)], "")
-    if leaves is not None:
-        roots = {size: root_hash(leaves[:size]) for size in (before.size, point.size) if size <= len(leaves)}
-        return check_memory(Walked(material, memory, roots, Recent(0)), heads)
-    return conclude(REMEMBERED, list(_against(point, before)), "is the head that was seen before")
+    return conclude(REMEMBERED, list(_against(material, point, before)), "is the head that was seen before")
 
 
-def _against(point: Checkpoint, before: Checkpoint) -> Iterator[Finding]:
-    if point.size < before.size:
-        detail = (
-            f"{before.size} entries were seen before, and this head covers {point.size}: it is an old one"
-        )
+def _against(material: Material, point: Checkpoint, before: RememberedHead) -> Iterator[Finding]:
+    key, seen = material.log_key, before.point
+    if key is not None and not before.signed_by(verifier_key(point.origin, key)):
+        if before.binding is Binding.NONE:
+            detail = "another key signed the head that was seen before, and nothing vouches for that one"
+            yield unknown("signed head", detail)
+        else:
+            detail = "is signed by another key than the log's, which is known from when it was seen before"
+            yield failed("signed head", detail)
+    elif point.size < seen.size:
+        detail = f"{seen.size} entries were seen before, and this head covers {point.size}: it is an old one"
         yield failed("signed head", detail)
-    elif point.size > before.size:
+    elif point.size > seen.size:
         detail = "a part of the log cannot show that it continues what was seen before"
         yield unknown("signed head", detail)
-    elif point.root != before.root:
+    elif point.root != seen.root:
         yield failed("signed head", f"another one over {point.size} entries was seen before: two histories")

@@ -22,6 +22,7 @@ from cryoflux.cli import (
     fork,
     keys,
     measure,
+    memory,
     models,
     receipts,
     replay,
@@ -61,6 +62,7 @@ app.command("agent", cls=SettingsCommand, rich_help_panel=_MEASURE)(agent.agent)
 app.command("verify", rich_help_panel=_CHECK)(verify.verify)
 app.add_typer(receipts.app, name="receipts", rich_help_panel=_CHECK)
 app.command("claim", rich_help_panel=_CHECK)(claim.claim)
+app.add_typer(memory.app, name="memory", rich_help_panel=_CHECK)
 app.add_typer(keys.app, name="keys", rich_help_panel=_KEYS)
 app.add_typer(witness.app, name="witness", rich_help_panel=_KEYS)
 app.add_typer(config.app, name="config", rich_help_panel=_SETTINGS)

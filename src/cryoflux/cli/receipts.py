@@ -226,21 +226,21 @@ def check(
         Path,
         typer.Option("--log-key", metavar="FILE", help="Public key (PEM) that must have signed the head."),
     ],
+    entry_file: Annotated[
+        Path | None,
+        typer.Option("--entry", metavar="FILE", help="The entry, where the proof does not bring it."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check such a file offline; exit 1 if it does not prove what it claims."""
     from cryoflux.receipts.checkpoint import origin_of
-    from cryoflux.receipts.proof import check_proof, parse_proof
+    from cryoflux.receipts.proof import MAX_PROOF_BYTES, check_proof, parse_proof
+    from cryoflux.signing.canonical import MAX_ENTRY_BYTES
     from cryoflux.signing.keys import load_public_key
 
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read: {error.strerror}.", hint="Name a file made by cryoflux receipts proof."
-        ) from error
-    named, found = load_public_key(key), parse_proof(content)
-    entry = check_proof(found, named, load_public_key(log_key))
+    named, found = load_public_key(key), parse_proof(_content(file, MAX_PROOF_BYTES))
+    brought = _content(entry_file, MAX_ENTRY_BYTES).removesuffix(b"\n") if entry_file is not None else b""
+    entry = check_proof(found, named, load_public_key(log_key), brought)
     origin = found.checkpoint.decode().split("\n", 1)[0]
     first = origin == origin_of(named)
     if as_json:
@@ -254,6 +254,17 @@ def check(
         f"✓ PROVEN: entry {entry.index} of {origin}, hash {entry.leaf_hash[:16]}…, signed by {whose}. "
         "Not shown: that nothing came before or after it, or anything that it attests."
     )
+
+
+def _content(file: Path, most: int) -> bytes:
+    """What a file holds, as far as it may be looked at; one byte more where it is longer."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(most + 1)
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}.", hint="Name a file made by cryoflux receipts proof."
+        ) from error
 
 
 @app.command("bundle")

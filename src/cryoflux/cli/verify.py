@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["verify"]
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr
+from cryoflux.cli.memory import heads_folder
 from cryoflux.cli.verdict import exit_code, print_check, print_report
 from cryoflux.errors import UsageError
 
@@ -33,7 +33,7 @@ _OnlyNewOption = Annotated[
 ]
 _LogKeyOption = Annotated[
     Path | None,
-    typer.Option("--log-key", metavar="FILE", help="Public key (PEM) that must have signed a claim's head."),
+    typer.Option("--log-key", metavar="FILE", help="Public key (PEM) that must have signed the head."),
 ]
 
 _TaskOption = Annotated[
@@ -88,6 +88,7 @@ class _Named(TypedDict):
 
     key: Ed25519PublicKey | None
     meter_key: Ed25519PublicKey | None
+    log_key: Ed25519PublicKey | None
     demand: Demand | None
     heads: Path | None
 
@@ -122,19 +123,10 @@ def _target(target: str | None, state: str | None) -> Path:
     return Path(target or load_settings({"state": state}).settings.run.state)
 
 
-def _remembered_heads() -> Path | None:
-    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    try:
-        return Path(home).expanduser() / "cryoflux" / "heads"
-    except RuntimeError:  # there is no home to remember anything in
-        return None
-
-
-def _verify_claim(path: Path, named: _Named, log_key: Path | None, *, strict: bool, as_json: bool) -> None:
+def _verify_claim(path: Path, named: _Named, *, strict: bool, as_json: bool) -> None:
     from cryoflux.cli.claim import print_claim_verdict, report_claim
-    from cryoflux.signing.keys import load_public_key
 
-    found = report_claim(path, log_key=load_public_key(log_key) if log_key is not None else None, **named)
+    found = report_claim(path, **named)
     if as_json:
         emit_json("verify/2", found.to_json())
     else:
@@ -145,7 +137,7 @@ def _verify_claim(path: Path, named: _Named, log_key: Path | None, *, strict: bo
         raise typer.Exit(int(code))
 
 
-def _is_claim(path: Path, log_key: Path | None, again: int, parent: str | None) -> bool:
+def _is_claim(path: Path, again: int, parent: str | None) -> bool:
     from cryoflux.claims.document import is_claim
 
     claimed = is_claim(path)
@@ -160,12 +152,6 @@ def _is_claim(path: Path, log_key: Path | None, again: int, parent: str | None) 
             f"--parent was given, but {path} is a claim.",
             why="A claim is about one log; what that goes on from, only the log shows.",
             hint="Leave it out, or verify the state that the claim is about.",
-        )
-    if log_key is not None and not claimed and path.exists():
-        raise UsageError(
-            f"--log-key was given, but {path} is not a claim.",
-            why="A state brings the key of its head, and exported receipts have no head.",
-            hint="Leave it out, or name a file made by cryoflux claim.",
         )
     return claimed
 
@@ -219,8 +205,9 @@ def verify(
     named: _Named = {
         "key": load_public_key(key) if key is not None else None,
         "meter_key": load_public_key(meter_key) if meter_key is not None else None,
+        "log_key": load_public_key(log_key) if log_key is not None else None,
         "demand": demand_of(policy, max_age),
-        "heads": None if no_memory else heads or _remembered_heads(),
+        "heads": None if no_memory else heads or heads_folder(),
     }
     if no_memory and (trust_memory or only_new):
         raise UsageError(
@@ -228,8 +215,8 @@ def verify(
             why="--trust-memory and --only-new go by what is remembered here of this log.",
             hint="Leave out --no-memory.",
         )
-    if _is_claim(place, log_key, recompute + spot_check + retrain, parent):
-        _verify_claim(place, named, log_key, strict=strict, as_json=as_json)
+    if _is_claim(place, recompute + spot_check + retrain, parent):
+        _verify_claim(place, named, strict=strict, as_json=as_json)
         return
     again = asked_again(recompute, spot_check, spot_receipts, retrain)
     checks, progress = sections_of(task or ()), _Progress()

@@ -24,6 +24,7 @@ from cryoflux.receipts.checkpoint import parse_checkpoint
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRoot, KeyRotation, public_key_of
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
+from cryoflux.receipts.log_key import refuse_other_log_key
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.schema import schema_bytes
 from cryoflux.receipts.statement import Base
@@ -62,7 +63,7 @@ def write_bundle(state: Path, target: Path, extras: Extras) -> Bundle:
 
     Raises:
         UsageError: the folder is not empty, or there is no log.
-        StateTamperedError: the entries are not those that were signed.
+        StateTamperedError: the entries are not those that were signed, or the log key is another one.
         VerificationError: the checkpoint is not signed by the log's key.
         StorageError: the disk is full, read-only, or refuses.
     """
@@ -74,8 +75,11 @@ def write_bundle(state: Path, target: Path, extras: Extras) -> Bundle:
         )
     everything = read_entries(state)
     note = (state / LOG_FOLDER / CHECKPOINT).read_bytes()
-    head = parse_checkpoint(note, load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub"))
+    log_key = load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub")
+    head = parse_checkpoint(note, log_key)
     entries = everything[: head.size]
+    if entries:
+        refuse_other_log_key(entries[0], log_key)
     tree = TileTree(entry.envelope for entry in entries)
     if len(entries) < head.size or tree.root() != head.root:
         raise StateTamperedError(

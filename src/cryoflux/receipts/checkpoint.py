@@ -5,7 +5,10 @@ Three lines (origin, size, base64 of the root), an empty line, and signature lin
 ``SHA-256(name ‖ "\n" ‖ type ‖ public key)``. The log signs the three lines (type 1). A witness adds a line
 of its own (type 4, C2SP tlog-cosignature): eight bytes of POSIX time, then its signature over
 ``cosignature/v1``, that time and the three lines. Lines of unknown keys are ignored, as the specification
-asks; one of a known key that does not verify condemns the note. Extension lines are refused.
+asks; one of a known key that does not verify condemns the note.
+
+Further lines of the text, which the specification calls extension lines, are kept as they are: every
+signature of these types covers them, and nothing here goes by them. Our own logs write none.
 
 The origin ``cryoflux.dev/<16 hex>`` carries the id of the receipt key, so that a log and its signer belong
 together.
@@ -22,6 +25,7 @@ __all__ = [
     "VerifierKey",
     "cosign",
     "cosigned_at",
+    "named_after",
     "origin_of",
     "parse_checkpoint",
     "parse_note",
@@ -46,13 +50,16 @@ from cryoflux.signing.ed25519 import refuse_weak_key, verify_signature
 from cryoflux.signing.envelope import decode_base64
 from cryoflux.signing.keys import key_id, raw_public_key
 
-MAX_NOTE_BYTES = 60_000
-"""Largest note that is read."""
+MAX_NOTE_BYTES = 128 * 1024
+"""Largest note that is read: sixteen signatures of nearly 5 kB, as the specification asks, in base64."""
 _MAX_SIGNATURES = 64
 _MAX_NAME = 255
 _DASH = "\N{EM DASH}"
 _NAME = r"[^\s+\x00-\x1f]+"
-_TEXT = re.compile(rf"(?P<origin>{_NAME})\n(?P<size>0|[1-9][0-9]{{0,17}})\n(?P<root>[0-9A-Za-z+/=]+)\n")
+_TEXT = re.compile(
+    rf"(?P<origin>{_NAME})\n(?P<size>0|[1-9][0-9]{{0,17}})\n(?P<root>[0-9A-Za-z+/=]+)\n"
+    r"(?P<extensions>([^\x00-\x1f]+\n)*)"
+)
 _LINE = re.compile(rf"{_DASH} (?P<name>{_NAME}) (?P<signature>[0-9A-Za-z+/=]+)\n")
 _VERIFIER_KEY = re.compile(rf"(?P<name>{_NAME})\+(?P<id>[0-9a-f]{{8}})\+(?P<key>[0-9A-Za-z+/=]+)")
 
@@ -75,11 +82,14 @@ class Checkpoint:
     """entries"""
     root: bytes
     """RFC 6962 root over their leaf hashes"""
+    extensions: tuple[str, ...] = ()
+    """further lines of the text, none of them empty"""
 
     @property
     def text(self) -> bytes:
         """The bytes that the log's signature covers."""
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n".encode()
+        lines = (self.origin, str(self.size), base64.b64encode(self.root).decode(), *self.extensions)
+        return "".join(f"{line}\n" for line in lines).encode()
 
     def said_at(self, time_s: int) -> bytes:
         """The bytes that a witness's signature covers."""
@@ -143,7 +153,12 @@ class Note:
 
 def origin_of(receipt_key: Ed25519PublicKey) -> str:
     """The name of the log of a receipt key."""
-    return f"cryoflux.dev/{key_id(receipt_key)[:16]}"
+    return named_after(key_id(receipt_key))
+
+
+def named_after(keyid: str) -> str:
+    """The name of the log of a receipt key, by the key's id."""
+    return f"cryoflux.dev/{keyid[:16]}"
 
 
 def verifier_key(name: str, key: Ed25519PublicKey, kind: KeyType = KeyType.LOG) -> VerifierKey:
@@ -221,7 +236,8 @@ def parse_note(content: bytes) -> Note:
     root = decode_base64(found["root"], "The checkpoint's root")
     if len(root) != 32:
         raise VerificationError(f"The checkpoint's root has {len(root)} bytes; SHA-256 has 32.")
-    return Note(Checkpoint(found["origin"], int(found["size"]), root), signatures)
+    extensions = tuple(found["extensions"].split("\n")[:-1])
+    return Note(Checkpoint(found["origin"], int(found["size"]), root, extensions), signatures)
 
 
 def _signatures(lines: str) -> tuple[NoteSignature, ...]:

@@ -9,6 +9,8 @@ one stored byte can have changed. What the checkpoint covers was parsed and its 
 was appended, by the one who signed the checkpoint, so that is not done again, but for the newest 256
 entries and whatever no checkpoint covers. Whoever holds the log key could sign a checkpoint over anything;
 they could add anything as well. `cryoflux verify` looks at everything, and trusts no checkpoint.
+
+The first entry vouches for the log key, whatever else it says: see `cryoflux.receipts.log_key`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint
 from cryoflux.receipts.decoding import NewerFormatError
 from cryoflux.receipts.entry import Entry, Kind, parse_entry
 from cryoflux.receipts.key_statement import KeyStatement
+from cryoflux.receipts.log_key import log_key_complaint, refuse_other_log_key, with_log_key
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.revocation import Authority
 from cryoflux.receipts.session import SessionStatement
@@ -127,7 +130,7 @@ class ReceiptLog:
             if (row.index, row.leaf) != (self._edge.size, leaf.hex()):
                 raise _tampered(f"Entry {self._edge.size} of the log is not the one that was stored.")
             is_key = row.columns is not None and row.columns.kind == Kind.KEY
-            if is_key or row.index >= covered.size - _NEWEST:
+            if row.index == 0 or is_key or row.index >= covered.size - _NEWEST:
                 self._check(row)
             self._head = leaf.hex()
             self._settle(self._grow(row.envelope, leaf))
@@ -154,8 +157,9 @@ class ReceiptLog:
             raise _tampered(f"Entry {index} of the log is not the one that was stored.")
         if said.sequence != index or said.prev != self._head:
             raise _tampered(f"Entry {index} of the log does not follow the one before it.")
-        if complaint := self._authority.admit(entry):
+        if complaint := log_key_complaint(entry) or self._authority.admit(entry):
             raise _tampered(f"Entry {index} of the log: {complaint}.")
+        refuse_other_log_key(entry, self._log_key.public_key())
 
     def _grow(self, envelope: bytes, leaf: bytes) -> list[tuple[Tile, bytes]]:
         """Take an entry into the tree; the tiles that this has completed."""
@@ -223,6 +227,8 @@ class ReceiptLog:
             build: makes the statement from its sequence number and the hash of the entry before it.
             root: signs an entry about a key; the receipt key signs where it is none.
 
+        The first entry has one subject more than it was built with, which vouches for the log key.
+
         Raises:
             StorageError: the disk refuses. Where the entry itself is stored already, ``size`` has grown,
                 and the next opening completes the rest.
@@ -235,8 +241,10 @@ class ReceiptLog:
         statement = build(index, prev)
         if (statement.predicate.sequence, statement.predicate.prev) != (index, prev):
             raise ValueError(f"the statement does not take its place in the log as entry {index}")
+        if not index:
+            statement = with_log_key(statement, self._log_key.public_key())
         entry = parse_entry(index, sign_document(statement, signer))
-        if complaint := self._authority.admit(entry):
+        if complaint := log_key_complaint(entry) or self._authority.admit(entry):
             raise VerificationError(f"This entry would not be valid in the log: {complaint}.")
         row = Row(index, columns_of(statement), entry.leaf_hash, entry.envelope)
         self._store.append(row, columns_of(statement))

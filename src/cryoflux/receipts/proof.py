@@ -15,7 +15,7 @@ root, and its own signature has to hold. Source: C2SP tlog-proof, tlog-checkpoin
 
 from __future__ import annotations
 
-__all__ = ["Proof", "check_proof", "format_proof", "parse_proof", "prove"]
+__all__ = ["MAX_PROOF_BYTES", "Proof", "check_proof", "format_proof", "parse_proof", "prove"]
 
 import base64
 import re
@@ -28,13 +28,15 @@ from cryoflux.errors import StateTamperedError, UsageError, VerificationError
 from cryoflux.receipts.checkpoint import parse_checkpoint
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
+from cryoflux.receipts.log_key import vouched_log_key
 from cryoflux.receipts.merkle import leaf_hash, verify_inclusion
 from cryoflux.receipts.tile_reader import TileReader
 from cryoflux.signing.canonical import MAX_ENTRY_BYTES
 from cryoflux.signing.envelope import decode_base64, verify
 from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, key_id, load_public_key
 
-_MAX_BYTES = 4 * MAX_ENTRY_BYTES
+MAX_PROOF_BYTES = 4 * MAX_ENTRY_BYTES
+"""Largest file that is read."""
 _FORMAT = re.compile(
     r"c2sp\.org/tlog-proof@v1\n"
     r"(?:extra (?P<extra>[0-9A-Za-z+/]*={0,2})\n)?"
@@ -76,7 +78,7 @@ def parse_proof(content: bytes) -> Proof:
         VerificationError: it is none.
     """
     try:
-        found = _FORMAT.fullmatch(content.decode("utf-8")) if len(content) <= _MAX_BYTES else None
+        found = _FORMAT.fullmatch(content.decode("utf-8")) if len(content) <= MAX_PROOF_BYTES else None
     except UnicodeDecodeError:
         found = None
     if found is None:
@@ -125,15 +127,19 @@ def check_proof(proof: Proof, key: Ed25519PublicKey, log_key: Ed25519PublicKey, 
         proof: what the file holds.
         key: that has to have signed the entry.
         log_key: that has to have signed the checkpoint.
-        entry: the exact bytes of the entry, where the file leaves them out.
+        entry: its exact bytes, where the file leaves them out, or has something else in their place.
 
     Raises:
         VerificationError: something does not hold; it says what.
     """
     head = parse_checkpoint(proof.checkpoint, log_key)
-    envelope = proof.extra or entry
+    envelope = entry or proof.extra
     if not envelope:
-        raise VerificationError("The proof does not bring the entry that it is about.")
+        raise VerificationError(
+            "The proof does not bring the entry that it is about.",
+            why="A proof may leave it out; only its hash is in the log.",
+            hint="Name a file with its exact bytes: --entry FILE",
+        )
     if not verify_inclusion(proof.index, head.size, leaf_hash(envelope), proof.hashes, head.root):
         raise VerificationError(
             f"The inclusion proof does not lead from entry {proof.index} to the signed root.",
@@ -148,5 +154,10 @@ def check_proof(proof: Proof, key: Ed25519PublicKey, log_key: Ed25519PublicKey, 
     if found.statement.predicate.sequence != proof.index:
         raise VerificationError(
             f"The entry says that it is number {found.statement.predicate.sequence}, not {proof.index}."
+        )
+    if vouched_log_key(found) not in {"", key_id(log_key)}:
+        raise VerificationError(
+            "The log key is not the one that the first entry vouches for.",
+            why=f"The head is signed by key {key_id(log_key)[:16]}….",
         )
     return found

@@ -26,6 +26,7 @@ from cryoflux.receipts.key_statement import (
     KeyRotation,
     public_key_of,
 )
+from cryoflux.receipts.log_key import other_subjects
 from cryoflux.signing.envelope import verify
 from cryoflux.signing.keys import key_id
 
@@ -76,7 +77,7 @@ class Authority:
                 about = said.successor.keyid
             case KeyRevocation():
                 about = said.revoked
-        named = [subject.digest.sha256 for subject in entry.statement.subject]
+        named = [subject.digest.sha256 for subject in other_subjects(entry)]
         return "" if named == [about] else "its subject is not the key that it is about"
 
     def stranger(self, entry: Entry) -> str:

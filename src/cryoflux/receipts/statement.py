@@ -216,7 +216,7 @@ class InTotoStatement(
     )
     """the in-toto attestation framework"""
     subject: Annotated[list[Subject], at_most(16, least=1)]
-    """what the statement is about, each by its digest"""
+    """what the statement is about, each by its digest; of a first entry the key of the log's heads too"""
 
 
 class IntentStatement(InTotoStatement, frozen=True, kw_only=True, tag=INTENT_TYPE):

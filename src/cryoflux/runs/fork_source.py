@@ -24,6 +24,7 @@ from cryoflux.receipts.checkpoint import (
 )
 from cryoflux.receipts.decoding import NewerFormatError
 from cryoflux.receipts.entry import parse_entry
+from cryoflux.receipts.log_key import refuse_other_log_key
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.reading import uncollected
 from cryoflux.receipts.revocation import Authority
@@ -75,7 +76,7 @@ def read_source(path: Path) -> ForkSource:
     note = _signed_head(state, log_key, first)
     authority, memory = Authority(first), LogState()
     with closing(StoredRows(state.receipts)) as rows, uncollected():
-        last = _fold(rows, note.checkpoint, authority, memory)
+        last = _fold(rows, note.checkpoint, log_key, authority, memory)
     check_origin(state, origins, memory)
     return ForkSource(
         state=state,
@@ -113,7 +114,7 @@ def _signed_head(state: StateFolder, log_key: Ed25519PublicKey, first: Ed25519Pu
 
 
 def _fold(
-    rows: StoredRows, point: Checkpoint, authority: Authority, memory: LogState
+    rows: StoredRows, point: Checkpoint, log_key: Ed25519PublicKey, authority: Authority, memory: LogState
 ) -> Ed25519PublicKey | None:
     """Go through the entries that a head covers; the receipt key that was valid last, revoked or not."""
     edge, last = Edge(), authority.receipt_key
@@ -127,6 +128,7 @@ def _fold(
             raise _tampered(f"Entry {index} of the log is damaged: {error.what}") from error
         if entry.key is not None and (complaint := authority.admit(entry)):
             raise _tampered(f"Entry {index} of the log: {complaint}.")
+        refuse_other_log_key(entry, log_key)
         last = authority.receipt_key or last
         memory.take(entry)
     if (edge.size, edge.root()) != (point.size, point.root):

@@ -32,7 +32,8 @@ from cryoflux.state import HEAD
 
 _SHARE = 4
 """a session reserves the share of what an attempt does; what it spends beyond that is charged all the same"""
-_MOST_SUBJECTS = 16
+_MOST_SUBJECTS = 15
+"""one less than a statement may have: where a session is the first entry, it vouches for the log key too"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,6 +77,9 @@ class Stream:
     parts: AsyncIterator[str] = field(repr=False)
 
 
+_IN_BRACES = re.compile(r"\{[^}]*\}")
+_MOST_PARTS = 8
+"""of a path"""
 _JSON_OR_NOTHING = frozenset({JSON.encode(), b"", b"application/x-www-form-urlencoded"})
 _Answer = Callable[[Request], Awaitable[Reply | Stream]]
 
@@ -94,7 +98,7 @@ class Router:
         self._refuse = refuse
         self._fixed: dict[str, dict[str, tuple[Operation, _Answer]]] = {}
         for operation, answer in answers:
-            methods = self._fixed.setdefault(operation.path.partition("{")[0], {})
+            methods = self._fixed.setdefault(_IN_BRACES.sub("{}", operation.path), {})
             methods[operation.method] = (operation, answer)
             if operation.method == "GET":
                 methods["HEAD"] = (operation, answer)
@@ -122,12 +126,14 @@ class Router:
         return await answer(Request(body, query, named))
 
     def _find(self, path: str) -> tuple[dict[str, tuple[Operation, _Answer]], str]:
-        if path in self._fixed and not path.endswith("/"):
+        if path in self._fixed and "{" not in path:
             return self._fixed[path], ""
-        folder, _, named = path.rpartition("/")
-        if not named or folder + "/" not in self._fixed:
-            raise NotServedError(404, "Not Found.")
-        return self._fixed[folder + "/"], named
+        parts = path.split("/")
+        for place, named in enumerate(parts if len(parts) <= _MOST_PARTS else ()):
+            pattern = "/".join((*parts[:place], "{}", *parts[place + 1 :]))
+            if named and pattern in self._fixed:
+                return self._fixed[pattern], named
+        raise NotServedError(404, "Not Found.")
 
     async def _send(self, method: str, reply: Reply | Stream, receive: Receive, send: Send) -> None:
         if isinstance(reply, Stream):

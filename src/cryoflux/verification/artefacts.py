@@ -31,6 +31,7 @@ from cryoflux.decision.sequential import reading_order
 from cryoflux.digests import CHECKSUMS, file_digest, read_tensor_entries, sha256_hex, tensors_digest
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
+from cryoflux.receipts.log_key import other_subjects
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
 from cryoflux.receipts.statement import (
     Base,
@@ -195,7 +196,7 @@ class Artefacts(Fold):
     def _subjects(self, seen: Seen, intent: Intent) -> None:
         known = self._checked.get(intent.base.digest)
         listed = known[1].listed if known is not None else {}
-        for subject in seen.entry.statement.subject if seen.entry is not None else ():
+        for subject in other_subjects(seen.entry) if seen.entry is not None else ():
             if subject.name == HEAD:
                 if subject.digest.sha256 != intent.base.files:
                     self.findings.add(failed(seen.name, "its subject is not its base model"))

@@ -26,12 +26,14 @@ from cryoflux.receipts.checkpoint import (
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.fork_parts import ForkedTask, ParentLog, subject_of_parent
 from cryoflux.receipts.key_statement import KeyRotationStatement
+from cryoflux.receipts.log_key import other_subjects, vouched_log_key
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.statement import ZERO_HASH, Fork
 from cryoflux.receipts.tiles import Edge
 from cryoflux.receipts.voucher import voucher_complaint
 from cryoflux.signing.ed25519 import refuse_weak_key
 from cryoflux.signing.envelope import decode_base64
+from cryoflux.signing.keys import raw_key_id
 from cryoflux.verification.parent_log import PublishedLog, open_parent
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
 
@@ -65,7 +67,7 @@ def fork_complaints(entry: Entry, fork: Fork, key: Ed25519PublicKey | None) -> I
     except VerificationError as error:
         yield f"names no signed head of its parent: {error.what}"
         return
-    if entry.statement.subject != subject_of_parent(fork.parent.checkpoint):
+    if other_subjects(entry) != subject_of_parent(fork.parent.checkpoint):
         yield "its subject is not the head that it goes on from"
     if (point.size == 0) != (fork.parent.last == ZERO_HASH) or (point.size == 0 and fork.tasks):
         yield "says what a log without entries had come to"
@@ -169,6 +171,9 @@ def _compared(fork: Fork, point: Checkpoint, parent: PublishedLog) -> list[Check
     findings = [failed("its first entry", complaint) for complaint in _differences(fork, read.memory)]
     if not read.has_key(said.receipt_key, point.origin):
         findings.append(failed("its first entry", "names another receipt key of its parent than that log"))
+    if read.log_key not in {"", raw_key_id(raw)}:
+        detail = "names another log key of its parent than the one that the parent's first entry vouches for"
+        findings.append(failed("its first entry", detail))
     grown = f", which has {size} now" if size > point.size else ""
     summary = (
         f"{parent_in_words(fork)}{grown}: head, looks and data are those that it had come to; that log "
@@ -182,6 +187,8 @@ class _Read:
 
     def __init__(self) -> None:
         self.memory, self.root, self.root_then = LogState(), b"", Edge().root()
+        self.log_key = ""
+        """id of the log key that its first entry vouches for; empty where it names none"""
         self.successor = ""
         """the last receipt key that came by a rotation; empty where none did"""
 
@@ -207,6 +214,7 @@ class _Read:
     def take(self, entry: Entry) -> None:
         """Go on by one entry."""
         self.memory.take(entry)
+        self.log_key = self.log_key or vouched_log_key(entry)
         if isinstance(entry.statement, KeyRotationStatement):
             self.successor = entry.statement.predicate.successor.ed25519
 

@@ -16,11 +16,13 @@ from msgspec import field
 from cryoflux.errors import VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint
+from cryoflux.receipts.log_key import log_key_complaint, vouched_log_key
 from cryoflux.receipts.merkle import leaf_hash, root_hash
 from cryoflux.receipts.store import Row
 from cryoflux.receipts.tiles import TILE_WIDTH, Edge, Tile, is_bundle, parse_tile_path, tiles_of
+from cryoflux.verification.binding import Binding, LogKey
 from cryoflux.verification.material import Material
-from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
+from cryoflux.verification.result import Check, Finding, NumberedStep, Status, failed, unknown
 from cryoflux.verification.walk import Fold, Seen, Tally
 
 TREE = NumberedStep(4, "log tree and checkpoint")
@@ -31,10 +33,12 @@ class _Grown(Tally):
     edge: Edge = field(default_factory=Edge)
     roots: dict[int, bytes] = field(default_factory=dict)
     """size → root, for the sizes that were asked for and reached"""
+    vouched: str = ""
+    """id of the log key that the first entry vouches for; empty where it names none"""
 
 
 class GrowingTree(Fold):
-    """Step 4: stored hashes, checkpoint and tiles are those of the entries.
+    """Step 4: stored hashes, checkpoint and tiles are those of the entries; the head's key is the log's.
 
     Args:
         material: what there is to verify.
@@ -82,6 +86,12 @@ class GrowingTree(Fold):
         return self.tally.edge.root()
 
     @property
+    def log_key(self) -> LogKey:
+        """The key that has to have signed the head, and what vouches for it."""
+        material = self._material
+        return LogKey(material.log_key, material.log_key_named, self.tally.vouched)
+
+    @property
     def reached(self) -> bool:
         """Whether the root at each size so far that was asked for is known."""
         return all(size in self.tally.roots for size in self._wanted if size <= self.size)
@@ -92,7 +102,7 @@ class GrowingTree(Fold):
         Raises:
             LookupError: one of them is missing.
         """
-        self.tally = _Grown()
+        self.tally = _Grown(vouched=self.tally.vouched)
         for index, (place, said, envelope) in enumerate(stored):
             if place != index:
                 raise LookupError(index)
@@ -144,6 +154,10 @@ class GrowingTree(Fold):
 
     def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Add the next entry, whose leaf hash was computed here."""
+        if seen.entry is not None:
+            if complaint := log_key_complaint(seen.entry):
+                self.findings.add(failed(seen.name, complaint))
+            self.tally.vouched = self.tally.vouched or vouched_log_key(seen.entry)
         self._add(seen.index, seen.row.leaf, seen.row.envelope, bytes.fromhex(seen.leaf))
 
     def _add(self, index: int, said: str | None, envelope: bytes, leaf: bytes) -> None:
@@ -186,8 +200,7 @@ class GrowingTree(Fold):
     def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
         """The lines of the step."""
         if self._material.state is None:
-            reason = "an exported file has no checkpoint, so entries may be missing at its end"
-            return conclude(TREE, [unknown("checkpoint", reason)], "")
+            return self._without_head()
         self._compare_rest()
         size, summary = 0, ""
         try:
@@ -200,7 +213,20 @@ class GrowingTree(Fold):
         except VerificationError as error:
             self.findings.add(failed("log/checkpoint", error.what))
         self.findings.extend(self._wrong_tiles(size))
+        if self.size:
+            self.findings.extend(self.log_key.findings(first_is_here=True))
         return self.findings.conclude(TREE, summary)
+
+    def _without_head(self) -> list[Check]:
+        found, key = self._material.log_key, self.log_key
+        reason = "an exported file has no checkpoint, so entries may be missing at its end"
+        if found is not None and key.binding is not Binding.ENTRY:
+            reason += ", and nothing that the log key that you named could have signed"
+        self.findings.add(unknown("checkpoint", reason))
+        self.findings.extend(
+            finding for finding in key.findings(first_is_here=True) if finding.status is Status.FAIL
+        )
+        return self.findings.conclude(TREE, "")
 
     def _matched(self) -> Checkpoint:
         """The checkpoint, once it is known to be of these entries.
@@ -238,7 +264,8 @@ def _signed_checkpoint(material: Material) -> Checkpoint:
     if material.checkpoint is None:
         raise VerificationError("is missing, so entries may be missing at the end")
     if material.log_key is None:
-        raise VerificationError("cannot be checked: keys/log.pub is missing or not a public key")
+        lost = "cannot be checked: keys/log.pub is missing or not a public key"
+        raise VerificationError(f"{lost}; name the log's key with --log-key FILE")
     found = parse_checkpoint(material.checkpoint, material.log_key)
     if material.key is not None and found.origin != origin_of(material.key):
         raise VerificationError(f"is of the log {found.origin}, not of {origin_of(material.key)}")

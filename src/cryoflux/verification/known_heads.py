@@ -1,8 +1,9 @@
 """Step 13: the log continues the head that was seen when it was verified here last.
 
-The heads are kept in a folder of the one who verifies, one file a log, by its origin.
-Like the known hosts of ssh, this is trust on first use: the first verification remembers, every later one
-compares. A log with another receipt key has another origin, and is another log.
+What was seen is in `cryoflux.verification.remembered`. Entries are compared before keys: a log that begins
+with the entries that were seen continues them, whoever signed the head over them then. So a head that an
+older version took without asking for its key does not stand against the log that it was cut from. Where the
+entries differ, it may be another history, or a head that nobody should have remembered; both are said.
 
 A backup that was restored, or a copy of a state that was run too, contradicts what was seen just as a
 rewritten log does, and is far more frequent. So it is named first, with what to do: a copy goes on as a fork,
@@ -17,92 +18,52 @@ __all__ = [
     "check_remembered",
     "evidence_against",
     "origin_in",
-    "recall",
-    "remember",
+    "remember_verified_head",
 ]
 
 import hashlib
 import shlex
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
-from cryoflux.errors import UsageError, VerificationError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from cryoflux.errors import StorageError, VerificationError
 from cryoflux.files import write_atomic
-from cryoflux.receipts.checkpoint import (
-    MAX_NOTE_BYTES,
-    Note,
-    origin_of,
-    parse_note,
-    verifier_key,
-)
+from cryoflux.receipts.checkpoint import Note, origin_of, parse_note, verifier_key
 from cryoflux.receipts.merkle import consistency_proof, root_hash
+from cryoflux.verification.binding import Binding
 from cryoflux.verification.material import Material
-from cryoflux.verification.result import Check, NumberedStep, Status, conclude, failed
+from cryoflux.verification.remembered import RememberedHead, recall, remember
+from cryoflux.verification.result import Check, Finding, NumberedStep, Status, conclude, failed, unknown
 from cryoflux.verification.walked import Walked
 from cryoflux.witness.evidence import Equivocation, check_equivocation
 
 REMEMBERED = NumberedStep(13, "continues what was seen before")
+_SUBJECT = "remembered head"
 
 
-def _path(folder: Path, origin: str) -> Path:
-    # An origin may hold any sign; its hash is a file name everywhere.
-    return folder / hashlib.sha256(origin.encode()).hexdigest()[:32]
-
-
-def recall(folder: Path, origin: str) -> bytes | None:
-    """The head of a log that was seen last; none where it was never verified.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    path = _path(folder, origin)
-    try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_NOTE_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}.",
-            why="It says what was seen of this log before.",
-            hint="Name another folder with --heads DIR.",
-        ) from error
-
-
-def remember(folder: Path, note: bytes) -> None:
-    """Remember a head that was verified, unless a larger one is remembered.
-
-    Raises:
-        StorageError: the disk is full, read-only, or refuses.
-        VerificationError: it is not a signed head.
-    """
-    point = parse_note(note).checkpoint
-    before = recall(folder, point.origin)
-    if before is None or parse_note(before).checkpoint.size < point.size:
-        write_atomic(_path(folder, point.origin), note)
-
-
-def evidence_against(walked: Walked, remembered: bytes) -> Equivocation | None:
-    """Proof for others that the log told two stories, if both heads are signed by its key.
+def evidence_against(walked: Walked, remembered: RememberedHead) -> Equivocation | None:
+    """Proof for others that the log told two stories, if both heads are signed by the key that is the log's.
 
     Args:
         walked: the log as it is now.
         remembered: the head that was seen before.
     """
     material = walked.material
-    if material.log_key is None or material.checkpoint is None:
+    if walked.binding is Binding.NONE or material.log_key is None or material.checkpoint is None:
         return None
     try:
-        older, newer = parse_note(remembered), parse_note(material.checkpoint)
-        found = _two_heads(walked, older, newer)
+        newer = parse_note(material.checkpoint)
+        found = _two_heads(walked, material.log_key, remembered.note, newer)
         check_equivocation(found)
     except (VerificationError, ValueError):
         return None
     return found
 
 
-def _two_heads(walked: Walked, older: Note, newer: Note) -> Equivocation:
-    key = walked.material.log_key
-    assert key is not None  # noqa: S101 - asked for before
+def _two_heads(walked: Walked, key: Ed25519PublicKey, older: Note, newer: Note) -> Equivocation:
     log = verifier_key(older.checkpoint.origin, key)
     before, after = older.checkpoint.size, newer.checkpoint.size
     if before == after:
@@ -113,33 +74,59 @@ def _two_heads(walked: Walked, older: Note, newer: Note) -> Equivocation:
     )
 
 
-def check_remembered(walked: Walked, remembered: bytes | None) -> list[Check]:
+def check_remembered(walked: Walked, before: RememberedHead | None) -> list[Check]:
     """Step 13: the log continues the head that was seen when it was verified last.
 
     Args:
         walked: what was read of the log.
-        remembered: that head, as it was signed; none where there was none.
+        before: that head; none where there was none.
     """
-    if remembered is None:
+    if before is None:
         return conclude(REMEMBERED, [], "")
-    try:
-        before = parse_note(remembered)
-    except VerificationError as error:
-        return conclude(REMEMBERED, [failed("remembered head", error.what)], "")
-    log_key, point = walked.material.log_key, before.checkpoint
-    if log_key is not None and not before.by(verifier_key(point.origin, log_key)):
-        detail = "was signed by another key than this log's keys/log.pub: the key was replaced since"
-        return conclude(REMEMBERED, [failed("remembered head", detail)], "")
-    entries = walked.size
-    if entries < point.size:
-        seen = f"{point.size} entries were seen before, now there are {entries}: {_innocently(walked)}"
-        detail = f"{seen}; otherwise the newest were removed"
-        return conclude(REMEMBERED, [failed("remembered head", detail)], "")
-    if walked.roots.get(point.size) != point.root:
-        seen = f"the {point.size} entries that were seen before are not the first {point.size} of these"
-        detail = f"{seen}: {_innocently(walked)}; otherwise this is another history"
-        return conclude(REMEMBERED, [failed("remembered head", detail)], "")
-    return conclude(REMEMBERED, [], f"begins with the {point.size} entries that were seen before")
+    point, stranger = before.point, _stranger(walked, before)
+    if walked.size < point.size:
+        detail = f"{point.size} entries were seen before, now there are {walked.size}"
+        other = "the newest were removed"
+    elif walked.roots.get(point.size) != point.root:
+        detail = f"the {point.size} entries that were seen before are not the first {point.size} of these"
+        other = "this is another history"
+    else:
+        begins = f"begins with the {point.size} entries that were seen before"
+        return conclude(REMEMBERED, _of_another_key(walked, before) if stranger else (), begins)
+    if stranger:
+        return conclude(REMEMBERED, [failed(_SUBJECT, f"{detail}; {_by_a_stranger(before)}")], "")
+    said = f"{detail}: {_innocently(walked)}; otherwise {other}"
+    return conclude(REMEMBERED, [failed(_SUBJECT, said)], "")
+
+
+def _stranger(walked: Walked, before: RememberedHead) -> bool:
+    """Whether another key than the one that the log has now signed the head that was seen."""
+    key = walked.material.log_key
+    return key is not None and not before.signed_by(verifier_key(before.point.origin, key))
+
+
+def _of_another_key(walked: Walked, before: RememberedHead) -> Iterator[Finding]:
+    """The entries continue what was seen; what is there to say of the key that signed the head then."""
+    if before.binding is not Binding.NONE:
+        whose = "you named" if before.binding is Binding.NAMED else "its first entry vouched for"
+        detail = f"was signed by the key that {whose} then, and this log has another: the key was replaced"
+        yield failed(_SUBJECT, f"{detail}; {_forgetting(before)}")
+    elif walked.binding is Binding.NONE:
+        detail = "was signed by another key than this log has now, and nothing vouches for either"
+        yield unknown(_SUBJECT, f"{detail}: name the log's with --log-key FILE")
+
+
+def _by_a_stranger(before: RememberedHead) -> str:
+    if before.binding is Binding.NONE:
+        taken = "an older CryoFlux remembered them under a head that another key than this log's had signed"
+        shows = "which shows nothing against this log unless that key was its own"
+        return f"{taken}, {shows}: {_forgetting(before)}"
+    signed = "their head was signed by the key that was the log's then, and this log has another"
+    return f"{signed}: {_forgetting(before)}"
+
+
+def _forgetting(before: RememberedHead) -> str:
+    return f"ask whoever keeps the log; cryoflux memory forget {shlex.quote(before.point.origin)} begins anew"
 
 
 def _innocently(walked: Walked) -> str:
@@ -172,9 +159,13 @@ def check_memory(walked: Walked, folder: Path) -> list[Check]:
     """
     if (origin := origin_in(walked.material)) is None:
         return []
-    remembered = recall(folder, origin)
+    try:
+        remembered = recall(folder, origin)
+    except VerificationError as error:
+        detail = f"{error.what.rstrip('.')}; cryoflux memory forget {shlex.quote(origin)} begins anew"
+        return conclude(REMEMBERED, [failed(_SUBJECT, detail)], "")
     checks = check_remembered(walked, remembered)
-    if remembered is None or all(check.status is Status.OK for check in checks):
+    if remembered is None or all(check.status is not Status.FAIL for check in checks):
         return checks
     if (found := evidence_against(walked, remembered)) is None:
         return checks
@@ -186,3 +177,30 @@ def check_memory(walked: Walked, folder: Path) -> list[Check]:
         "told two stories; keep it if nobody copied the state, see cryoflux witness check-evidence"
     )
     return [*checks, *conclude(REMEMBERED, [failed(str(path), detail)], "")]
+
+
+def remember_verified_head(
+    material: Material, binding: Binding, folder: Path, now: datetime | None = None
+) -> list[Check]:
+    """Remember the head of a log that was found to be good, or say why not.
+
+    Args:
+        material: of the log; an exported file has no head.
+        binding: whose word it is that its key is the log's.
+        folder: where the heads are kept.
+        now: the time; the clock's where it is none.
+    """
+    if material.checkpoint is None or material.log_key is None:
+        return []
+    try:
+        origin = parse_note(material.checkpoint).checkpoint.origin
+        key, before = verifier_key(origin, material.log_key), recall(folder, origin)
+        if binding is Binding.NONE and before is not None and before.log == key:
+            binding = before.binding  # the verifier's own word of then
+        if binding is Binding.NONE:
+            detail = "is not remembered: nothing vouches for its log key"
+            return conclude(REMEMBERED, [unknown("this head", detail)], "")
+        remember(folder, material.checkpoint, key, binding, now or datetime.now(UTC))
+    except StorageError as error:
+        return conclude(REMEMBERED, [unknown("this head", f"is not remembered: {error.what}")], "")
+    return []

@@ -6,7 +6,7 @@ read as one snapshot, in that order: if the checkpoint has moved meanwhile, all 
 
 from __future__ import annotations
 
-__all__ = ["ACCOUNT", "Material", "StoredTiles", "read_material", "signer_of"]
+__all__ = ["ACCOUNT", "Material", "NamedKeys", "StoredTiles", "read_material", "signer_of"]
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.energy.account.audit import AuditedAccount, Compared, open_audited
 from cryoflux.errors import CryoFluxError, UsageError
+from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.store import DATABASE, Row, StoredRows
@@ -25,8 +26,19 @@ from cryoflux.state import StateFolder
 
 ACCOUNT = "account.db"
 _MAX_TILE_BYTES = 256 * 65_537
-_MAX_NOTE_BYTES = 65_536
 _ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class NamedKeys:
+    """The keys that the one who verifies names; none where the target is to bring its own."""
+
+    key: Ed25519PublicKey | None = None
+    """that receipts have to be signed by"""
+    meter_key: Ed25519PublicKey | None = None
+    """that metered joules have to be signed by"""
+    log_key: Ed25519PublicKey | None = None
+    """that the head has to be signed by"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,9 @@ class Material:
     pinned: bool = False
     """whether ``key`` came from the one who verifies"""
     log_key: Ed25519PublicKey | None = None
+    """that the head should be signed by"""
+    log_key_named: bool = False
+    """whether ``log_key`` came from the one who verifies"""
     meter_key: Ed25519PublicKey | None = None
     """that metered joules should be signed by"""
     checkpoint: bytes | None = None
@@ -146,17 +161,10 @@ def _read_account(path: Path, mark: Compared | None) -> tuple[AuditedAccount | N
         return None, error.what
 
 
-def _snapshot(
-    state: Path,
-    key: Ed25519PublicKey | None,
-    meter_key: Ed25519PublicKey | None,
-    mark: Compared | None,
-    *,
-    pinned: bool,
-) -> Material:
+def _snapshot(state: Path, key: Ed25519PublicKey | None, named: NamedKeys, mark: Compared | None) -> Material:
     links, problem = _links(StateFolder(state)), ""
     rows: Sequence[Row] = ()
-    checkpoint = _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES)
+    checkpoint = _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, MAX_NOTE_BYTES + 1)
     tiles = StoredTiles(state / LOG_FOLDER)
     try:
         rows = StoredRows(state / DATABASE)
@@ -169,9 +177,10 @@ def _snapshot(
         rows=rows,
         state=state,
         key=key,
-        pinned=pinned,
-        log_key=_public_key(state, LOG_KEY),
-        meter_key=meter_key or _public_key(state, METER_KEY),
+        pinned=named.key is not None,
+        log_key=named.log_key or _public_key(state, LOG_KEY),
+        log_key_named=named.log_key is not None,
+        meter_key=named.meter_key or _public_key(state, METER_KEY),
         checkpoint=checkpoint,
         tiles=tiles,
         links=links,
@@ -181,9 +190,7 @@ def _snapshot(
     )
 
 
-def _read_state(
-    state: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None, mark: Compared | None
-) -> Material:
+def _read_state(state: Path, named: NamedKeys, mark: Compared | None) -> Material:
     # A log without its database is one that lost its entries, and not a folder that never had any.
     if not (state / DATABASE).is_file() and not (state / LOG_FOLDER / CHECKPOINT).exists():
         raise UsageError(
@@ -191,16 +198,16 @@ def _read_state(
             why="A state directory has a receipts.db.",
             hint="Name another one with --state DIR, or make one with cryoflux run.",
         )
-    key = signer_of(state, pinned)
+    key = signer_of(state, named.key)
     for _ in range(_ATTEMPTS):
-        found = _snapshot(state, key, meter_key, mark, pinned=pinned is not None)
-        if found.checkpoint == _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES):
+        found = _snapshot(state, key, named, mark)
+        if found.checkpoint == _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, MAX_NOTE_BYTES + 1):
             break
         found.close()
     return found
 
 
-def _read_file(path: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None) -> Material:
+def _read_file(path: Path, named: NamedKeys) -> Material:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -213,9 +220,11 @@ def _read_file(path: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519Pu
         target=path,
         rows=tuple(Row(index, None, None, line) for index, line in enumerate(lines)),
         state=None,
-        key=pinned,
-        pinned=pinned is not None,
-        meter_key=meter_key,
+        key=named.key,
+        pinned=named.key is not None,
+        log_key=named.log_key,
+        log_key_named=named.log_key is not None,
+        meter_key=named.meter_key,
         problem=problem if content else "holds no entries",
     )
 
@@ -229,6 +238,7 @@ def read_material(
     target: Path,
     key: Ed25519PublicKey | None = None,
     meter_key: Ed25519PublicKey | None = None,
+    log_key: Ed25519PublicKey | None = None,
     *,
     mark: Compared | None = None,
 ) -> Material:
@@ -238,6 +248,7 @@ def read_material(
         target: a state directory, or a file of envelopes, one a line.
         key: that the receipts have to be signed by; a state brings its own otherwise.
         meter_key: that metered joules have to be signed by; the same.
+        log_key: that the head has to be signed by; the same.
         mark: up to where the account was compared before, and is not again.
 
     Raises:
@@ -249,6 +260,5 @@ def read_material(
             why="There is nothing to verify.",
             hint="Name a state directory, or a file made by cryoflux receipts export or cryoflux claim.",
         )
-    if target.is_dir():
-        return _read_state(target, key, meter_key, mark)
-    return _read_file(target, key, meter_key)
+    named = NamedKeys(key, meter_key, log_key)
+    return _read_state(target, named, mark) if target.is_dir() else _read_file(target, named)

@@ -37,7 +37,7 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.errors import CryoFluxError, StorageError, UsageError, VerificationError
+from cryoflux.errors import CryoFluxError, StorageError, VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import origin_of, parse_note
 from cryoflux.receipts.store import Row, StoredRows
@@ -47,19 +47,21 @@ from cryoflux.verification.again import AGAIN, Again, check_again
 from cryoflux.verification.arithmetic import ARITHMETIC, Arithmetic
 from cryoflux.verification.artefacts import Artefacts
 from cryoflux.verification.authority import Signatures
+from cryoflux.verification.binding import Binding
 from cryoflux.verification.decisions import DECISIONS, Decisions
 from cryoflux.verification.forked import PARENT, check_parent
 from cryoflux.verification.form import Chain, Form
 from cryoflux.verification.garbage import garbage_checks
 from cryoflux.verification.growing_tree import GrowingTree
 from cryoflux.verification.joules import ENERGY, Joules
-from cryoflux.verification.known_heads import REMEMBERED, check_memory, origin_in, recall, remember
+from cryoflux.verification.known_heads import REMEMBERED, check_memory, origin_in, remember_verified_head
 from cryoflux.verification.levels import Levels, levels_json
 from cryoflux.verification.lineage import LINEAGE, Lineage
 from cryoflux.verification.material import Material, read_material, signer_of
 from cryoflux.verification.pairs import Pairs
 from cryoflux.verification.recompute import RECOMPUTED
-from cryoflux.verification.result import Check, NumberedStep, Report, Status, conclude, failed, unknown
+from cryoflux.verification.remembered import sizes_seen
+from cryoflux.verification.result import Check, NumberedStep, Report, Status, conclude, failed
 from cryoflux.verification.sections import Sections
 from cryoflux.verification.signature_pool import SignaturePool
 from cryoflux.verification.verified import Trust, Verified, recall_verified, remember_verified
@@ -103,6 +105,7 @@ def verify_target(
     *,
     key: Ed25519PublicKey | None = None,
     meter_key: Ed25519PublicKey | None = None,
+    log_key: Ed25519PublicKey | None = None,
     again: Again | None = None,
     demand: Demand | None = None,
     heads: Path | None = None,
@@ -117,6 +120,7 @@ def verify_target(
         target: a state directory, or a file of exported envelopes.
         key: the key that receipts have to be signed by; a state brings its own otherwise.
         meter_key: the key that joules have to be signed by; the same.
+        log_key: the key that the head has to be signed by; the same.
         again: how much is to be computed again.
         demand: whom of the witnesses to believe.
         heads: folder of the heads that were seen before; a good one is remembered there.
@@ -133,10 +137,10 @@ def verify_target(
     if (known := _recalled(wanted, key)) is not None:
         with (
             suppress(_NotConfirmedError),
-            closing(read_material(target, key, meter_key, mark=known.account)) as material,
+            closing(read_material(target, key, meter_key, log_key, mark=known.account)) as material,
         ):
             return _verify(material, wanted, known)
-    with closing(read_material(target, key, meter_key)) as material:
+    with closing(read_material(target, key, meter_key, log_key)) as material:
         return _verify(material, wanted, None)
 
 
@@ -153,13 +157,10 @@ def _notes(material: Material, witnessed: bytes | None) -> list[bytes]:
 
 def _sizes(material: Material, wanted: _Wanted) -> set[int]:
     """Sizes of the log at which somebody will ask for its root."""
-    notes = _notes(material, wanted.witnessed)
-    origin = origin_in(material)
-    with suppress(UsageError):  # step 13 says that it cannot be read
-        if wanted.heads is not None and origin is not None:
-            notes += [note for note in [recall(wanted.heads, origin)] if note is not None]
-    sizes = set()
-    for note in notes:
+    origin, sizes = origin_in(material), set()
+    if wanted.heads is not None and origin is not None:
+        sizes = sizes_seen(wanted.heads, origin)
+    for note in _notes(material, wanted.witnessed):
         with suppress(VerificationError):  # the step that it is for says so
             sizes.add(parse_note(note).checkpoint.size)
     return sizes
@@ -203,10 +204,11 @@ def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Repo
         if any(check.status is Status.FAIL for check in checks):
             raise _NotConfirmedError
         checks[0] = _with_memory(checks[0], before, wanted.trust)
-    walked, fork = Walked(material, memory, tree.roots, recent), lineage.tally.fork
+    binding, fork = tree.log_key.binding, lineage.tally.fork
+    walked = Walked(material, memory, tree.roots, recent, binding)
     checks += _guarded(PARENT, walked, lambda: check_parent(fork, wanted.parent))
     report = _report(walked, wanted, checks, before)
-    if now is not None and report.ok and wanted.heads is not None:
+    if now is not None and report.ok and wanted.heads is not None and binding is not Binding.NONE:
         with suppress(StorageError, OverflowError):  # it only saves time; step 13 says it of the head
             remember_verified(wanted.heads, now)
     return report
@@ -279,7 +281,8 @@ def _report(walked: Walked, wanted: _Wanted, checks: list[Check], before: int) -
     if wanted.heads is not None:
         folder = wanted.heads
         checks += _guarded(REMEMBERED, walked, lambda: check_memory(walked, folder))
-        checks += _remembered(material, folder, checks)
+        if walked.size and not any(check.status is Status.FAIL for check in checks):
+            checks += remember_verified_head(material, walked.binding, folder)
     return Report(
         target=str(wanted.target),
         checks=tuple(checks),
@@ -328,13 +331,3 @@ def _on_request(wanted: _Wanted, walked: Walked, levels: Levels) -> list[Check]:
     if wanted.demand is not None:
         checks += _guarded(WITNESSED, walked, partial(check_witnessed, walked, notes, wanted.demand))
     return checks
-
-
-def _remembered(material: Material, heads: Path, checks: Sequence[Check]) -> list[Check]:
-    if material.checkpoint is None or any(check.status is Status.FAIL for check in checks):
-        return []
-    try:
-        remember(heads, material.checkpoint)
-    except StorageError as error:
-        return conclude(REMEMBERED, [unknown("this head", f"is not remembered: {error.what}")], "")
-    return []

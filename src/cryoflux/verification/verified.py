@@ -9,10 +9,19 @@ else is asked for than it holds, all is gone through from the beginning.
 
 from __future__ import annotations
 
-__all__ = ["Trust", "Verified", "recall_verified", "remember_verified", "trust_in"]
+__all__ = [
+    "Trust",
+    "Verified",
+    "VerifiedFile",
+    "recall_verified",
+    "remember_verified",
+    "trust_in",
+    "verified_files",
+]
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -25,6 +34,7 @@ from cryoflux.energy.account.audit import Compared
 from cryoflux.errors import UsageError
 from cryoflux.files import write_atomic
 from cryoflux.log_state import LogState
+from cryoflux.receipts.checkpoint import named_after
 from cryoflux.signing.keys import key_id, raw_public_key
 from cryoflux.verification.result import Finding
 from cryoflux.verification.walk import Fold
@@ -153,6 +163,32 @@ def recall_verified(folder: Path, key: str) -> Verified | None:
         return found if (found.rules, found.key) == (_RULES, key) and found.size > 0 else None
     except (OSError, ValueError, TypeError, RecursionError, msgspec.DecodeError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFile:
+    """What is kept of a log that was verified: which log, and where."""
+
+    origin: str
+    path: Path
+    at_s: int
+    """when it was written, POSIX seconds"""
+
+
+class _Whose(Struct, frozen=True):
+    """The one field of a `Verified` that says of which log it is, whatever version wrote the rest."""
+
+    key: str
+
+
+def verified_files(folder: Path) -> Iterator[VerifiedFile]:
+    """What is kept of which log, as far as it can be read."""
+    for path in sorted(folder.glob("*.verified")):
+        try:
+            found = msgspec.msgpack.decode(path.read_bytes()[_DIGEST_BYTES:], type=_Whose)
+            yield VerifiedFile(named_after(found.key), path, int(path.stat().st_mtime))
+        except (OSError, ValueError, msgspec.DecodeError):
+            continue
 
 
 def remember_verified(folder: Path, found: Verified) -> None:

@@ -15,6 +15,7 @@ from cryoflux.log_state import LogState, OpenIntent
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.statement import Outcome, ReceiptStatement
 from cryoflux.receipts.store import Row
+from cryoflux.verification.binding import Binding
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally, follow, read_rows
@@ -123,6 +124,8 @@ class Walked:
     roots: Mapping[int, bytes]
     """size → root, for the sizes of all heads that are known of it"""
     recent: Recent
+    binding: Binding = Binding.NONE
+    """whose word it is that the key of its head is the log's"""
 
     @property
     def size(self) -> int:

@@ -18,6 +18,7 @@ import httpx2
 
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.receipts.checkpoint import (
+    MAX_NOTE_BYTES,
     Note,
     NoteSignature,
     VerifierKey,
@@ -30,7 +31,6 @@ from cryoflux.witness.submission import SIZE_TYPE, Submission
 
 Prove = Callable[[int], Sequence[bytes]]
 """Makes the consistency proof from a smaller size to the size of the checkpoint; called from threads."""
-_MOST_BYTES = 64 * 1024
 _TRIES = 3
 """a first guess at the size, the size that it answers, and once more if another submission came between"""
 
@@ -188,7 +188,7 @@ class _Asking:
             # The library's time-out starts anew with every byte; an answer in drops would last for ever.
             for chunk in response.iter_bytes():
                 content += chunk
-                if len(content) > _MOST_BYTES or time.monotonic() > self.until_s:
+                if len(content) > MAX_NOTE_BYTES or time.monotonic() > self.until_s:
                     raise _NoAnswerError("answers without end")
             return response.status_code, response.headers.get("content-type", ""), content
 

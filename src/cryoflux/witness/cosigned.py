@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["WITNESSED", "keep_cosigned", "log_key_of"]
 
+from itertools import islice
 from pathlib import Path
 
 from cryoflux.errors import UsageError, VerificationError
@@ -21,6 +22,9 @@ from cryoflux.receipts.checkpoint import (
     with_signatures,
 )
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
+from cryoflux.receipts.log_key import refuse_other_log_key
+from cryoflux.receipts.reading import each_entry
+from cryoflux.receipts.store import DATABASE
 from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, load_public_key
 
 WITNESSED = "witnessed"
@@ -51,8 +55,12 @@ def log_key_of(state: Path) -> VerifierKey:
 
     Raises:
         UsageError: there is no log.
+        StateTamperedError: its first entry vouches for another key.
     """
     key = load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub")
+    if (state / DATABASE).is_file():
+        for first in islice(each_entry(state), 1):
+            refuse_other_log_key(first, key)
     if (note := _stored(state / LOG_FOLDER / CHECKPOINT)) is None:
         raise UsageError(
             f"{state} holds no signed head of a log.",

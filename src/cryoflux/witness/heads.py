@@ -7,15 +7,17 @@ between processes. Two triggers refuse what the service should never ask for.
 
 from __future__ import annotations
 
-__all__ = ["DATABASE", "Heads"]
+__all__ = ["DATABASE", "CosignedHead", "Heads"]
 
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.database import connect, transaction
+from cryoflux.digests import sha256_hex
 from cryoflux.receipts.checkpoint import Note, VerifierKey, parse_note, parse_verifier_key
 
 DATABASE = "witness.db"
@@ -36,6 +38,18 @@ CREATE TRIGGER heads_are_never_forgotten BEFORE DELETE ON heads
 BEGIN SELECT RAISE(ABORT, 'a head is never forgotten'); END;
 CREATE TABLE logs (origin TEXT PRIMARY KEY, key TEXT NOT NULL) STRICT;
 """
+
+
+@dataclass(frozen=True, slots=True)
+class CosignedHead:
+    """The largest head of one log that was cosigned."""
+
+    place: int
+    """in the order of cosigning: a head that is cosigned later has a larger one"""
+    note: Note
+    """with the log's signature alone"""
+    time_s: int
+    """that the cosignature says, POSIX seconds"""
 
 
 class Heads:
@@ -72,14 +86,35 @@ class Heads:
 
     @staticmethod
     def put(connection: sqlite3.Connection, note: Note, key: VerifierKey, time_s: int) -> None:
-        """Remember a head; one that goes back is refused."""
+        """Remember a head, as the newest of all; one that goes back is refused."""
         point = note.checkpoint
         connection.execute(
-            "INSERT INTO heads VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (origin) DO UPDATE SET"
-            " size = excluded.size, root = excluded.root, note = excluded.note, key = excluded.key,"
-            " time_s = excluded.time_s",
+            "INSERT INTO heads (rowid, origin, size, root, note, key, time_s) VALUES"
+            " ((SELECT coalesce(max(rowid), 0) + 1 FROM heads), ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (origin) DO UPDATE SET rowid = excluded.rowid, size = excluded.size,"
+            " root = excluded.root, note = excluded.note, key = excluded.key, time_s = excluded.time_s",
             (point.origin, point.size, point.root, note.content, str(key), time_s),
         )
+
+    def cosigned(self, origin_hash: str) -> CosignedHead | None:
+        """The largest head of a log that was cosigned; none where none was.
+
+        Args:
+            origin_hash: SHA-256 of the log's origin, 64 lower-case hexadecimal digits.
+        """
+        with self._lock:
+            origins = self._connection.execute("SELECT origin FROM heads").fetchall()
+            named = [origin for (origin,) in origins if sha256_hex(origin.encode()) == origin_hash]
+            query = "SELECT rowid, note, time_s FROM heads WHERE origin = ?"
+            row = self._connection.execute(query, named).fetchone() if named else None
+        return CosignedHead(row[0], parse_note(row[1]), row[2]) if row else None
+
+    def cosigned_after(self, place: int, *, most: int) -> list[CosignedHead]:
+        """Heads that were cosigned behind a place, oldest first, as far as ``most`` of them go."""
+        query = "SELECT rowid, note, time_s FROM heads WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        with self._lock:
+            rows = self._connection.execute(query, (place, most)).fetchall()
+        return [CosignedHead(row[0], parse_note(row[1]), row[2]) for row in rows]
 
     def empty(self) -> bool:
         """Whether no head was ever remembered."""

@@ -1,4 +1,4 @@
-"""The HTTP around a witness: three routes and bounded bodies.
+"""The HTTP around a witness: its routes, and bounded bodies.
 
 The protocol has no passwords: a checkpoint that a known log signed speaks for itself. On loopback only
 requests that name a loopback host are answered, so that a web page cannot reach the witness through a name
@@ -31,6 +31,17 @@ _ADD_CHECKPOINT = Operation(
     raw=True,
 )
 _ADD_LOG = Operation("POST", "/add-log", "add-log", "Watch a log, by its key", media=TEXT, raw=True)
+_CHECKPOINT = Operation(
+    "GET",
+    "/{origin_hash}/checkpoint",
+    "checkpoint",
+    "The head of a log that was cosigned last",
+    media=TEXT,
+    refusals=(404,),
+)
+_HEADS = Operation(
+    "GET", "/heads", "heads", "The heads of all logs that were cosigned last", media=TEXT, query=("after",)
+)
 _KEY = Operation("GET", "/key", "key", "The key of this witness", media=TEXT)
 
 
@@ -44,8 +55,13 @@ def create_app(witness: Witness, *, only_loopback: bool = True) -> App:
 
     def in_thread(answer: Callable[[bytes], service.WitnessReply]) -> Callable[[Request], Awaitable[Reply]]:
         async def handle(request: Request) -> Reply:
-            reply = await asyncio.to_thread(answer, request.body)
-            return Reply(reply.body, reply.status, reply.kind)
+            return _said(await asyncio.to_thread(answer, request.body))
+
+        return handle
+
+    def looked_up(answer: Callable[[Request], service.WitnessReply]) -> Callable[[Request], Awaitable[Reply]]:
+        async def handle(request: Request) -> Reply:
+            return _said(await asyncio.to_thread(answer, request))
 
         return handle
 
@@ -55,9 +71,15 @@ def create_app(witness: Witness, *, only_loopback: bool = True) -> App:
     answers = [
         (_ADD_CHECKPOINT, in_thread(witness.add_checkpoint)),
         (_ADD_LOG, in_thread(witness.add_log)),
+        (_CHECKPOINT, looked_up(lambda request: witness.checkpoint(request.named))),
+        (_HEADS, looked_up(lambda request: witness.heads(request.query.get("after", "")))),
         (_KEY, key),
     ]
     return Guard(Router(answers, _refuse), any_host=not only_loopback, most_bytes=MAX_BODY_BYTES)
+
+
+def _said(reply: service.WitnessReply) -> Reply:
+    return Reply(reply.body, reply.status, reply.kind, reply.headers)
 
 
 def _refuse(error: Exception) -> Reply:

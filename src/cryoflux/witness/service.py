@@ -13,6 +13,7 @@ from __future__ import annotations
 __all__ = ["EVIDENCE_FOLDER", "TEXT", "WITNESS_KEY", "Witness", "WitnessReply", "open_witness"]
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,9 +34,10 @@ from cryoflux.receipts.checkpoint import (
     verify_log,
 )
 from cryoflux.receipts.merkle import EMPTY_ROOT, verify_consistency
+from cryoflux.serving.routing import Headers
 from cryoflux.signing.keys import KEYS_FOLDER, key_id, load_key
 from cryoflux.witness.evidence import from_submission
-from cryoflux.witness.heads import DATABASE, Heads
+from cryoflux.witness.heads import DATABASE, CosignedHead, Heads
 from cryoflux.witness.submission import SIZE_TYPE, Submission, parse_submission
 
 WITNESS_KEY = "witness"
@@ -43,6 +45,11 @@ EVIDENCE_FOLDER = "evidence"
 TEXT = "text/plain; charset=utf-8"
 _MOST_NEW_LOGS = 1000
 _MOST_EVIDENCE = 1000
+_MOST_HEADS = 1000
+_MOST_HEADS_BYTES = 1024 * 1024
+"""of one answer, unless a single head has more"""
+_PLACE = re.compile(r"[0-9]{0,18}")
+_FRESH: Headers = ((b"cache-control", b"no-cache"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class WitnessReply:
     status: int
     body: bytes
     kind: str = TEXT
+    headers: Headers = ()
 
 
 def _refused(status: int, reason: str) -> WitnessReply:
@@ -123,7 +131,6 @@ class Witness:
             size, root = (known[0].checkpoint.size, known[0].checkpoint.root) if known else (0, EMPTY_ROOT)
             if known is not None and point.size == size and point.root != root:
                 self._keep_evidence(signer, known[0], submission)
-                return _conflict(size)
             if submission.old_size != size:
                 return _conflict(size)
             if not verify_consistency(size, point.size, root, point.root, submission.proof) or (
@@ -131,7 +138,7 @@ class Witness:
             ):
                 if known is not None:
                     self._keep_evidence(signer, known[0], submission)
-                return _refused(422, "The proof does not show that this checkpoint continues the last one.")
+                return _refused(422, "This checkpoint does not continue the last one, or nothing shows it.")
             # The time is taken here, because it says that no larger head was known at it.
             time_s = int(self._now())
             self._heads.put(turn, submission.note, signer, time_s)
@@ -139,6 +146,41 @@ class Witness:
 
     def _sign(self, note: Note, time_s: int) -> NoteSignature:
         return cosign(note.checkpoint, self.key.name, self._signs_with, time_s)
+
+    def checkpoint(self, origin_hash: str) -> WitnessReply:
+        """The head of a log that was cosigned last, with the log's signature and the cosignature.
+
+        Args:
+            origin_hash: SHA-256 of the log's origin, 64 lower-case hexadecimal digits.
+        """
+        if (found := self._heads.cosigned(origin_hash)) is None:
+            return _refused(404, "No checkpoint of this log was cosigned here.")
+        return WitnessReply(200, self._cosigned(found), headers=_FRESH)
+
+    def heads(self, after: str) -> WitnessReply:
+        """The heads of all logs, each as `checkpoint` gives it, with an empty line between two.
+
+        Args:
+            after: decimal; only heads that were cosigned behind this place, which a ``Link`` of an earlier
+                answer names. Empty for all.
+        """
+        if not _PLACE.fullmatch(after):
+            return _refused(400, "`after` is a number that an earlier answer named.")
+        place, notes, length = int(after or 0), list[bytes](), 0
+        for found in self._heads.cosigned_after(place, most=_MOST_HEADS):
+            note = self._cosigned(found)
+            length += len(note) + 1
+            if notes and length > _MOST_HEADS_BYTES:
+                break
+            notes.append(note)
+            place = found.place
+        link = (b"link", f'<heads?after={place}>; rel="next"'.encode())
+        return WitnessReply(200, b"\n".join(notes), headers=(*_FRESH, link))
+
+    def _cosigned(self, found: CosignedHead) -> bytes:
+        # Ed25519 has one signature of one message: this is the one that the log was given.
+        signature = self._sign(found.note, found.time_s)
+        return Note(found.note.checkpoint, (*found.note.signatures, signature)).content
 
     def _keep_evidence(self, signer: VerifierKey, known: Note, submission: Submission) -> None:
         found = from_submission(signer, known, submission.note, submission.proof)

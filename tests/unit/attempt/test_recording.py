@@ -13,6 +13,7 @@ from cryoflux.attempt.watch import Observer, Step
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import SystemClock
 from cryoflux.quantities import MICRO, Tier
+from cryoflux.receipts.log_key import other_subjects
 from cryoflux.receipts.statement import BatchJob, IntentStatement, ReceiptStatement
 from cryoflux.tasks.lora.task import LoraTask
 from small_context import BETTER, NOW, WORSE, Deadly, Killed, Made, OtherTask, ToyTask, gained
@@ -38,7 +39,7 @@ def test_an_intent_says_beforehand_all_that_the_attempt_goes_by(run) -> None:
         ("toy", "only", 20 * MICRO)
     ]
     assert intent.announced_at == run.context.timestamp()
-    assert [s.digest.sha256 for s in entry.statement.subject] == [intent.base.files]
+    assert [s.digest.sha256 for s in other_subjects(entry)] == [intent.base.files]
 
 
 def test_attempts_have_ids_and_seeds_of_their_own(run) -> None:

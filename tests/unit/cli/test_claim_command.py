@@ -101,11 +101,15 @@ def test_a_changed_claim_exits_with_1_and_names_what_failed(
     assert json.loads(capsys.readouterr().out)["ok"] is False
 
 
-def test_a_log_key_belongs_to_a_claim(
+def test_the_keys_that_check_a_claim_check_its_log_and_its_receipts_too(
     pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, "verify", pristine.path, *options(pristine.path)) == 2
-    assert "is not a claim" in capsys.readouterr().err
+    assert run(monkeypatch, "receipts", "export", "-o", "r.jsonl", "--state", pristine.path) == 0
+    for target in (pristine.path, "r.jsonl"):
+        assert run(monkeypatch, "verify", target, *options(pristine.path)) == 0
+        wrong = ["--log-key", pristine.path / "keys" / "receipt.pub"]
+        assert run(monkeypatch, "verify", target, *wrong) == 1
+        assert "log key: is not the one that the first entry vouches for" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", ["--recompute", "--spot-check", "--retrain"])

@@ -267,9 +267,23 @@ def test_a_proof_is_one_file_that_is_checked_offline(
     found = json.loads(capsys.readouterr().out)
     assert found["receipt_hash"] == pristine.entries[3].leaf_hash
     assert found["first_key"] is True
-    file.write_bytes(file.read_bytes().replace(b"index 3", b"index 2"))
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(b"index 3", b"index 2"))
     assert run(monkeypatch, "receipts", "check-proof", file, *keys) == 1
     assert "does not lead" in capsys.readouterr().err
+    # One from elsewhere may leave the entry out, or carry something else beside it.
+    entry = tmp_path / "entry.json"
+    entry.write_bytes(pristine.entries[3].envelope + b"\n")
+    head, _, rest = whole.partition(b"extra ")
+    for extra in (b"", b"extra AAEC\n"):
+        file.write_bytes(head + extra + rest.partition(b"\n")[2])
+        assert run(monkeypatch, "receipts", "check-proof", file, *keys) == 1
+        assert run(monkeypatch, "receipts", "check-proof", file, *keys, "--entry", entry) == 0
+        assert "PROVEN: entry 3" in capsys.readouterr().out
+    file.write_bytes(head + rest.partition(b"\n")[2])
+    assert run(monkeypatch, "receipts", "check-proof", file, *keys) == 1
+    assert "--entry FILE" in capsys.readouterr().err
+    assert run(monkeypatch, "receipts", "check-proof", file, *keys, "--entry", tmp_path / "nothing") == 2
     assert run(monkeypatch, "receipts", "proof", "99", "--state", pristine.path) == 2
     assert run(monkeypatch, "receipts", "check-proof", tmp_path / "nothing", *keys) == 2
 

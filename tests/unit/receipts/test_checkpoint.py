@@ -168,10 +168,28 @@ def test_a_newer_cosignature_takes_the_place_of_the_older() -> None:
 
 
 def test_unknown_signatures_are_ignored_and_sixteen_are_read() -> None:
-    others = [NoteSignature(f"other.example/{n}", b"abcd", bytes(2428)) for n in range(16)]
+    others = [NoteSignature(f"other.example/{n}", b"abcd", bytes(5_000)) for n in range(16)]
     note = with_signatures(COSIGNED, others)
     assert parse_checkpoint(note, KEY.public_key()) == POINT
     assert cosigned_at(parse_note(note), WITNESS) == 1_700_000_000
+
+
+def test_extension_lines_are_kept_and_signed() -> None:
+    point = Checkpoint(POINT.origin, 5, POINT.root, ("Timestamp: 1679315147", "ü — x"))
+    note = sign_checkpoint(point, KEY)
+    assert note.startswith(POINT.text + "Timestamp: 1679315147\nü — x\n\n".encode())
+    assert parse_checkpoint(note, KEY.public_key()) == point != POINT
+    for changed in (note.replace(b"Timestamp", b"timestamp"), note.replace(b"Timestamp: 1679315147\n", b"")):
+        with pytest.raises(VerificationError, match="does not match its text"):
+            parse_checkpoint(changed, KEY.public_key())
+    cosigned = with_signatures(note, [cosign(point, WITNESS.name, WITNESS_KEY, 7)])
+    assert cosigned_at(parse_note(cosigned), WITNESS) == 7
+    bare = with_signatures(NOTE, [cosign(point, WITNESS.name, WITNESS_KEY, 7)])
+    with pytest.raises(VerificationError, match="not over this checkpoint"):
+        cosigned_at(parse_note(bare), WITNESS)
+    for line in ("", "\x01", "a\rb"):
+        with pytest.raises(VerificationError):
+            parse_note(sign_checkpoint(Checkpoint(POINT.origin, 5, POINT.root, (line,)), KEY))
 
 
 def test_a_note_without_end_is_refused() -> None:

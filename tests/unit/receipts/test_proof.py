@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,19 @@ def test_a_file_without_its_entry_proves_an_entry_that_is_named(stored: StoredLo
         check_proof(short, key, log_key, stored.entries[2].envelope)
     with pytest.raises(VerificationError, match="does not bring"):
         check_proof(short, key, log_key)
+
+
+def test_a_proof_that_another_implementation_makes_is_read(stored: StoredLog) -> None:
+    reader_module = pytest.importorskip("tlog_scales.reader")
+    backend = pytest.importorskip("tlog_scales.backend")
+    key, log_key = (load_public_key(stored.path / "keys" / f"{name}.pub") for name in ("receipt", "log"))
+    theirs = reader_module.TilesReader(backend.LocalBackend(stored.path / "log"))
+    head = theirs.get_checkpoint()
+    for index, entry in enumerate(stored.entries):
+        hashes = theirs.get_inclusion_proof(index, head.size).node_hashes
+        lines = ["c2sp.org/tlog-proof@v1", f"index {index}", *(b64encode(found).decode() for found in hashes)]
+        text = "\n".join([*lines, "", head.serialize()])
+        assert check_proof(parse_proof(text.encode()), key, log_key, theirs.get_entry(index)) == entry
 
 
 def test_what_is_not_covered_or_damaged_is_not_proven(plain_state: Path) -> None:

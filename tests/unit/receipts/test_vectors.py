@@ -17,16 +17,17 @@ from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import parse_checkpoint
 from cryoflux.receipts.decoding import NewerFormatError
 from cryoflux.receipts.entry import parse_entry
+from cryoflux.receipts.log_key import log_key_complaint, vouched_log_key
 from cryoflux.receipts.merkle import EMPTY_ROOT, leaf_hash, root_hash, verify_consistency, verify_inclusion
 from cryoflux.receipts.proof import check_proof, format_proof, parse_proof
 from cryoflux.receipts.revocation import Authority
 from cryoflux.sentences import say
 from cryoflux.signing.envelope import verify
-from cryoflux.signing.keys import load_public_key
+from cryoflux.signing.keys import key_id, load_public_key
 
 FOLDER = Path(__file__).parents[2] / "vectors"
 FILES = {name: json.loads((FOLDER / name).read_text("utf-8")) for name in (
-    "entries.json", "logs.json", "checkpoints.json", "proofs.json", "merkle.json"
+    "entries.json", "logs.json", "log-keys.json", "checkpoints.json", "proofs.json", "merkle.json"
 )}  # fmt: skip
 
 
@@ -67,6 +68,21 @@ def test_logs(case: dict[str, Any]) -> None:
     entries = [parse_entry(i, base64.b64decode(text)) for i, text in enumerate(case["entries"])]
     refused = [str(entry.index) for entry in entries if authority.admit(entry)]
     assert refused[:1] == ([case["why"].split(":")[0]] if case["verdict"] == "refuse" else [])
+
+
+@pytest.mark.parametrize("case", cases("log-keys.json"))
+def test_log_keys(case: dict[str, Any]) -> None:
+    authority = Authority(key_of("log-keys.json", "receiptKey"))
+    expected = key_id(key_of("log-keys.json", "logKey"))
+    entries = [parse_entry(i, base64.b64decode(text)) for i, text in enumerate(case["entries"])]
+    assert [complaint for entry in entries if (complaint := authority.admit(entry))] == []
+    refused = [
+        str(entry.index)
+        for entry in entries
+        if log_key_complaint(entry) or vouched_log_key(entry) not in {"", expected}
+    ]
+    assert refused[:1] == ([case["why"].split(":")[0]] if case["verdict"] == "refuse" else [])
+    assert case["verdict"] == "refuse" or vouched_log_key(entries[0]) == expected
 
 
 @pytest.mark.parametrize("case", cases("checkpoints.json"))

@@ -1,20 +1,27 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.checkpoint import parse_note, sign_checkpoint
-from cryoflux.verification.known_heads import recall, remember
+from cryoflux.verification.binding import Binding
+from cryoflux.verification.remembered import (
+    RememberedHead,
+    format_remembered,
+    parse_remembered,
+    recall,
+    remember,
+)
 from cryoflux.verification.result import Knowledge, Report, Status
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 from signed_log import SignedLog
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
+
+NOW = datetime(2026, 11, 24, 1, 2, 3, tzinfo=UTC)
 
 
 def said(report: Report) -> list[tuple[Status, str, str]]:
@@ -97,19 +104,6 @@ def test_a_longer_fork_is_proven_too(made: SyntheticState, tmp_path: Path) -> No
     assert "whose first 4 have root" in check_equivocation(parse_equivocation(Path(file).read_bytes()))
 
 
-def test_a_log_that_was_signed_anew_by_another_key_is_not_the_same(state: Path, tmp_path: Path) -> None:
-    heads = tmp_path / "heads"
-    verify_target(state, heads=heads)
-    path = state / "log" / "checkpoint"
-    point = parse_note(path.read_bytes()).checkpoint
-    thief = Ed25519PrivateKey.generate()
-    path.write_bytes(sign_checkpoint(point, thief))
-    public = thief.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (state / "keys" / "log.pub").write_bytes(public)
-    assert verify_target(state).ok  # it brings the key along
-    assert "the key was replaced" in said(verify_target(state, heads=heads))[0][2]
-
-
 def test_a_log_that_does_not_verify_is_not_remembered(state: Path, tmp_path: Path) -> None:
     (state / "log" / "tile" / "0" / "000.p" / "8").write_bytes(b"spoilt")
     assert not verify_target(state, heads=tmp_path / "heads").ok
@@ -137,8 +131,29 @@ def test_a_memory_that_cannot_be_written_is_said_and_fails_nothing(state: Path, 
 def test_a_smaller_head_never_takes_the_place_of_a_larger_one(tmp_path: Path) -> None:
     log = SignedLog()
     for size in (5, 9, 3):
-        remember(tmp_path, log.note(size))
-    assert parse_note(recall(tmp_path, log.origin) or b"").checkpoint.size == 9
+        remember(tmp_path, log.note(size), log.vkey, Binding.NAMED, NOW)
+    found = recall(tmp_path, log.origin)
+    assert found is not None
+    assert (found.point.size, found.log, found.binding) == (9, log.vkey, Binding.NAMED)
+    assert found.at == "2026-11-24T01:02:03Z"
     assert recall(tmp_path, "another") is None
     with pytest.raises(VerificationError):
-        remember(tmp_path, b"nonsense")
+        remember(tmp_path, b"nonsense", log.vkey, Binding.NAMED, NOW)
+
+
+def test_a_head_whose_key_nothing_vouches_for_is_never_written(tmp_path: Path) -> None:
+    log = SignedLog()
+    with pytest.raises(ValueError, match="nothing vouches"):
+        remember(tmp_path, log.note(5), log.vkey, Binding.NONE, NOW)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_head_is_read_as_it_was_written_and_so_is_that_of_an_older_version() -> None:
+    log = SignedLog()
+    head = RememberedHead(log.head(5), log.vkey, Binding.ENTRY, "2026-11-24T01:02:03Z")
+    assert parse_remembered(format_remembered(head)) == head
+    assert parse_remembered(log.note(5)) == RememberedHead(log.head(5))
+    spoilt = format_remembered(head)
+    for old, new in ((b"binding", b"bound"), (b"first-entry", b"somebody"), (b"log ", b"log x")):
+        with pytest.raises(VerificationError):
+            parse_remembered(spoilt.replace(old, new, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -59,6 +60,29 @@ def test_the_answers_are_those_of_the_specification(url: str) -> None:
     assert post(url, SignedLog(origin="log.example/2").submission(0, 5)).status_code == 404
     assert get(f"{url}/add-checkpoint").status_code == 405
     assert get(f"{url}/elsewhere").status_code == 404
+
+
+def test_the_same_size_with_another_root_is_no_conflict(url: str) -> None:
+    assert post(url, LOG.submission(0, 5)).status_code == 200
+    assert post(url, SignedLog("b").submission(5, 5)).status_code == 422
+    assert post(url, SignedLog("b").submission(0, 5)).status_code == 409  # the old size is asked for first
+
+
+def test_monitors_are_given_the_heads(url: str) -> None:
+    line = post(url, LOG.submission(0, 5)).text
+    place = hashlib.sha256(LOG.origin.encode()).hexdigest()
+    found = get(f"{url}/{place}/checkpoint")
+    assert (found.status_code, found.text) == (200, LOG.note(5).decode() + line)
+    assert found.headers["content-type"] == "text/plain; charset=utf-8"
+    assert found.headers["cache-control"] == "no-cache"
+    assert get(f"{url}/{place[:-1]}/checkpoint").status_code == 404
+    assert get(f"{url}//checkpoint").status_code == 404
+    assert post(url, b"", path=f"/{place}/checkpoint").status_code == 405
+    heads = get(f"{url}/heads")
+    assert heads.text == found.text
+    rest = httpx2.URL(f"{url}/heads").join(heads.links["next"]["url"])
+    assert get(str(rest)).text == ""
+    assert get(f"{url}/heads?after=first").status_code == 400
 
 
 def test_it_says_its_key(url: str, watched: OpenWitness) -> None:

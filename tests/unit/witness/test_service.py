@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cryoflux.errors import StateError, StorageError
+from cryoflux.errors import StateError, StorageError, VerificationError
 from cryoflux.receipts.checkpoint import (
     Checkpoint,
+    Note,
     NoteSignature,
     cosigned_at,
     parse_note,
@@ -126,7 +128,7 @@ def test_a_head_of_nothing_has_the_root_of_nothing(watched: OpenWitness) -> None
 
 def test_a_fork_is_refused_and_convicts_its_log(watched: OpenWitness) -> None:
     watched.add(LOG.submission(0, 5))
-    assert watched.add(FORK.submission(5, 5)).status == 409
+    assert watched.add(FORK.submission(5, 5)).status == 422  # a conflict would say that it can be mended
     assert watched.add(FORK.submission(5, 9)).status == 422
     kept = sorted((watched.folder / "evidence").iterdir())
     assert len(kept) == 2
@@ -138,6 +140,82 @@ def test_a_fork_of_the_same_size_is_kept_whatever_old_size_it_names(watched: Ope
     watched.add(LOG.submission(0, 5))
     assert watched.add(FORK.submission(0, 5)).status == 409
     assert len(list((watched.folder / "evidence").iterdir())) == 1
+
+
+def hash_of(origin: str) -> str:
+    return hashlib.sha256(origin.encode()).hexdigest()
+
+
+def heads_in(body: bytes) -> list[Note]:
+    parts = body.decode().split("\n\n")
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return [parse_note(f"{text}\n\n{lines.rstrip()}\n".encode()) for text, lines in pairs]
+
+
+def test_a_monitor_is_given_the_head_that_was_cosigned_last_with_both_signatures(
+    watched: OpenWitness,
+) -> None:
+    assert watched.witness.checkpoint(hash_of(LOG.origin)).status == 404
+    for old, new in ((0, 5), (5, 9)):
+        watched.clock.now_s += 10
+        line = watched.add(LOG.submission(old, new)).body
+    watched.add(FORK.submission(9, 12))
+    watched.reopen()
+    reply = watched.witness.checkpoint(hash_of(LOG.origin))
+    assert (reply.status, reply.body, reply.kind) == (200, LOG.note(9) + line, service.TEXT)
+    for other in (hash_of(LOG.origin).upper(), hash_of(f"{LOG.origin}\n"), LOG.origin, ""):
+        assert watched.witness.checkpoint(other).status == 404
+
+
+def test_all_heads_are_given_at_once_and_then_only_what_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = [SignedLog(origin=f"log.example/{number}") for number in range(5)]
+    watched = OpenWitness(tmp_path, logs=[log.vkey for log in logs])
+    assert watched.witness.heads("").body == b""
+    for size, log in enumerate(logs, start=1):
+        watched.add(log.submission(0, size))
+    watched.add(logs[1].submission(2, 9))
+    monkeypatch.setattr(service, "_MOST_HEADS", 2)
+    found, place, asked = [], "", 0
+    while found[-1:] != [[]]:
+        reply = watched.witness.heads(place)
+        found.append(heads_in(reply.body) if reply.body else [])
+        link = dict(reply.headers)[b"link"].decode()
+        place, asked = link.partition("after=")[2].partition(">")[0], asked + 1
+        assert link == f'<heads?after={place}>; rel="next"'
+    heads = [note for page in found for note in page]
+    assert asked == 4
+    assert [note.checkpoint.size for note in heads] == [1, 3, 4, 5, 9]
+    assert all(cosigned_at(note, watched.vkey) == int(watched.clock.now_s) for note in heads)
+    watched.add(logs[0].submission(1, 2))
+    (newest,) = heads_in(watched.witness.heads(place).body)
+    assert newest.checkpoint.size == 2
+    for bad in ("x", "-1", "1" * 19, "٣"):
+        assert watched.witness.heads(bad).status == 400
+
+
+def test_an_answer_with_all_heads_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = [SignedLog(origin=f"log.example/{number}") for number in range(3)]
+    watched = OpenWitness(tmp_path, logs=[log.vkey for log in logs])
+    for log in logs:
+        watched.add(log.submission(0, 3))
+    monkeypatch.setattr(service, "_MOST_HEADS_BYTES", 1)
+    reply = watched.witness.heads("")
+    assert len(heads_in(reply.body)) == 1
+    assert dict(reply.headers)[b"link"] == b'<heads?after=1>; rel="next"'
+
+
+def test_extension_lines_are_cosigned_with_the_rest(watched: OpenWitness) -> None:
+    point = Checkpoint(LOG.origin, 5, LOG.head(5).checkpoint.root, ("Timestamp: 1679315147", "— a line"))
+    note = sign_checkpoint(point, LOG.key)
+    reply = watched.add(Submission(0, (), parse_note(note)).body)
+    assert (reply.status, time_of(watched, note, reply.body)) == (200, int(watched.clock.now_s))
+    with pytest.raises(VerificationError):
+        time_of(watched, LOG.note(5), reply.body)
+    assert watched.witness.checkpoint(hash_of(LOG.origin)).body == note + reply.body
+    # The log may say something else in them without telling another story.
+    assert watched.add(LOG.submission(5, 5)).status == 200
 
 
 def test_what_else_hangs_on_a_note_is_not_kept(watched: OpenWitness) -> None:
