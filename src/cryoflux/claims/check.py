@@ -16,7 +16,7 @@ from __future__ import annotations
 
 __all__ = ["check_claim"]
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def check_claim(
     *,
     key: Ed25519PublicKey | None = None,
     log_key: Ed25519PublicKey | None = None,
-    meter_key: Ed25519PublicKey | None = None,
+    meters: Sequence[Ed25519PublicKey] = (),
     demand: Demand | None = None,
     heads: Path | None = None,
     sections: Sections | None = None,
@@ -104,13 +104,13 @@ def check_claim(
         target: how the report names it.
         key: that the log has to have begun under; the claim names one otherwise, which proves no owner.
         log_key: that has to have signed the head; the same.
-        meter_key: that joules have to be signed by.
+        meters: keys of the meters that every charge has to be signed by; none where any will do.
         demand: what witnesses have to say.
         heads: folder of the heads that were seen before; a good one is remembered there.
         sections: what checks the sections that only a task knows, by their kind.
     """
     try:
-        carried = unpacked(parse_claim(content), target, key, log_key, meter_key)
+        carried = unpacked(parse_claim(content), target, key, log_key, meters)
     except CryoFluxError as error:
         return _report(conclude(DOCUMENT, [failed(str(target), error.what)], ""), target)
     except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes provoke is a failed check

@@ -15,6 +15,8 @@ from cryoflux.cli.outputs import require_output
 from cryoflux.report.layout import unbroken
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from cryoflux.claims.report import ClaimReport
@@ -76,7 +78,7 @@ def report_claim(
     *,
     key: Ed25519PublicKey | None,
     log_key: Ed25519PublicKey | None,
-    meter_key: Ed25519PublicKey | None,
+    meters: Sequence[Ed25519PublicKey],
     demand: Demand | None,
     heads: Path | None,
 ) -> ClaimReport:
@@ -92,7 +94,7 @@ def report_claim(
         path,
         key=key,
         log_key=log_key,
-        meter_key=meter_key,
+        meters=meters,
         demand=demand,
         heads=heads,
         sections=SECTIONS,

@@ -93,7 +93,7 @@ class _Named(TypedDict):
     """What whoever verifies brings along."""
 
     key: Ed25519PublicKey | None
-    meter_key: Ed25519PublicKey | None
+    meters: tuple[Ed25519PublicKey, ...]
     demand: Demand | None
     heads: Path | None
 
@@ -254,8 +254,12 @@ def verify(
         bool, typer.Option("--no-memory", help="Neither compare with what was seen before nor remember it.")
     ] = False,
     meter_key: Annotated[
-        Path | None,
-        typer.Option("--meter-key", metavar="FILE", help="Public key (PEM) of the meter that must sign."),
+        list[Path] | None,
+        typer.Option(
+            "--meter-key",
+            metavar="FILE",
+            help="Public key (PEM) of the meter that must sign every charge; once for each meter.",
+        ),
     ] = None,
     log_key: _LogKeyOption = None,
     trust_memory: _TrustMemoryOption = False,
@@ -273,7 +277,7 @@ def verify(
     place = _target(target, state)
     named: _Named = {
         "key": load_public_key(key) if key is not None else None,
-        "meter_key": load_public_key(meter_key) if meter_key is not None else None,
+        "meters": tuple(load_public_key(path) for path in meter_key or ()),
         "demand": demand_of(policy, max_age),
         "heads": None if no_memory else heads or _remembered_heads(),
     }

@@ -43,7 +43,9 @@ class Material:
     """whether ``key`` came from the one who verifies"""
     log_key: Ed25519PublicKey | None = None
     meter_key: Ed25519PublicKey | None = None
-    """that metered joules should be signed by"""
+    """of the state's own meter, as the state says"""
+    pinned_meters: tuple[Ed25519PublicKey, ...] = ()
+    """of the meters that the one who verifies named: every charge has to be signed by one of them"""
     checkpoint: bytes | None = None
     tiles: Mapping[str, bytes] | None = None
     """path under ``log/`` → content"""
@@ -149,7 +151,7 @@ def _read_account(path: Path, mark: Compared | None) -> tuple[AuditedAccount | N
 def _snapshot(
     state: Path,
     key: Ed25519PublicKey | None,
-    meter_key: Ed25519PublicKey | None,
+    meters: Sequence[Ed25519PublicKey],
     mark: Compared | None,
     *,
     pinned: bool,
@@ -171,7 +173,8 @@ def _snapshot(
         key=key,
         pinned=pinned,
         log_key=_public_key(state, LOG_KEY),
-        meter_key=meter_key or _public_key(state, METER_KEY),
+        meter_key=_public_key(state, METER_KEY),
+        pinned_meters=tuple(meters),
         checkpoint=checkpoint,
         tiles=tiles,
         links=links,
@@ -182,7 +185,7 @@ def _snapshot(
 
 
 def _read_state(
-    state: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None, mark: Compared | None
+    state: Path, pinned: Ed25519PublicKey | None, meters: Sequence[Ed25519PublicKey], mark: Compared | None
 ) -> Material:
     # A log without its database is one that lost its entries, and not a folder that never had any.
     if not (state / DATABASE).is_file() and not (state / LOG_FOLDER / CHECKPOINT).exists():
@@ -193,14 +196,14 @@ def _read_state(
         )
     key = signer_of(state, pinned)
     for _ in range(_ATTEMPTS):
-        found = _snapshot(state, key, meter_key, mark, pinned=pinned is not None)
+        found = _snapshot(state, key, meters, mark, pinned=pinned is not None)
         if found.checkpoint == _bytes_or_none(state / LOG_FOLDER / CHECKPOINT, _MAX_NOTE_BYTES):
             break
         found.close()
     return found
 
 
-def _read_file(path: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519PublicKey | None) -> Material:
+def _read_file(path: Path, pinned: Ed25519PublicKey | None, meters: Sequence[Ed25519PublicKey]) -> Material:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -215,7 +218,7 @@ def _read_file(path: Path, pinned: Ed25519PublicKey | None, meter_key: Ed25519Pu
         state=None,
         key=pinned,
         pinned=pinned is not None,
-        meter_key=meter_key,
+        pinned_meters=tuple(meters),
         problem=problem if content else "holds no entries",
     )
 
@@ -228,7 +231,7 @@ def signer_of(target: Path, pinned: Ed25519PublicKey | None = None) -> Ed25519Pu
 def read_material(
     target: Path,
     key: Ed25519PublicKey | None = None,
-    meter_key: Ed25519PublicKey | None = None,
+    meters: Sequence[Ed25519PublicKey] = (),
     *,
     mark: Compared | None = None,
 ) -> Material:
@@ -237,7 +240,7 @@ def read_material(
     Args:
         target: a state directory, or a file of envelopes, one a line.
         key: that the receipts have to be signed by; a state brings its own otherwise.
-        meter_key: that metered joules have to be signed by; the same.
+        meters: keys of the meters that joules have to be signed by; none where any will do.
         mark: up to where the account was compared before, and is not again.
 
     Raises:
@@ -250,5 +253,5 @@ def read_material(
             hint="Name a state directory, or a file made by cryoflux receipts export or cryoflux claim.",
         )
     if target.is_dir():
-        return _read_state(target, key, meter_key, mark)
-    return _read_file(target, key, meter_key)
+        return _read_state(target, key, meters, mark)
+    return _read_file(target, key, meters)
