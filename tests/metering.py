@@ -50,9 +50,7 @@ def sign(
         key: in place of the key of the state's meter.
     """
     moved = 2 * said.hi_microjoules if moved_uj is None else moved_uj
-    energy = Energy(
-        said.microjoules, said.lo_microjoules, said.hi_microjoules, said.tier, tuple(said.flags)
-    )
+    energy = Energy(said.microjoules, said.lo_microjoules, said.hi_microjoules, said.tier, tuple(said.flags))
     charge = Charge(
         energy=energy,
         machine_net=energy,

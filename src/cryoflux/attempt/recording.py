@@ -336,9 +336,9 @@ def _unmetered(context: Context, reserved_uj: int, *, elsewhere: bool) -> Energy
 
 
 def _signed(settlement: Settlement) -> str:
-    """The meter's statement; none where it does not verify.
+    """The meter's statement; none where it does not verify: no evidence, that must not cost the receipt.
 
-    That would be no evidence, and must not cost the receipt. Whose machine it was metered on is no business of the receipt: only a verifier who knows the meter's key
+    Whose machine it was metered on is no business of the receipt: only a verifier who knows the meter's key
     learns anything about that.
     """
     try:

@@ -76,6 +76,7 @@ class _Walked:
     signatures: Signatures
     place: Place
     range: Range
+    joules: Joules
     memory: LogState
     checks: list[Check]
     """of all steps that are folds"""
@@ -133,6 +134,7 @@ def _walk(carried: Carried, sections: Sections) -> _Walked:
     material, past = carried.material, carried.begins
     with SignaturePool.for_entries(len(material.rows)) as pool:
         signatures, place, span = Signatures(material, pool), Place(carried), Range(carried)
+        joules = Joules(material, sections, pool)
         folds: list[Fold] = [
             Form(material),
             signatures,
@@ -143,11 +145,11 @@ def _walk(carried: Carried, sections: Sections) -> _Walked:
             Arithmetic(),
             Decisions(past=past),
             Lineage(material, past=past),
-            Joules(material, sections, pool),
+            joules,
         ]
         memory = walk(material.rows, folds, part=True)
         checks = [check for fold in folds for check in _lines(fold, memory, carried)]
-    return _Walked(carried, signatures, place, span, memory, checks)
+    return _Walked(carried, signatures, place, span, joules, memory, checks)
 
 
 def _lines(fold: Fold, memory: LogState, carried: Carried) -> list[Check]:
@@ -181,6 +183,7 @@ def _report(
         first=said.first if said else 0,
         end=said.end if said else 0,
         size=carried.point.size if carried else 0,
+        metering=walked.joules.metering() if walked else "",
     )
 
 
@@ -243,7 +246,8 @@ def _check_holds(walked: _Walked, judged: list[Judged]) -> list[Check]:
     findings = []
     if claimed != [(found.clause.quantity.value, spelt(found.value)) for found in judged]:
         findings.append(failed("claim", "its values are not those that its receipts come to"))
-    clauses = [check for found in judged for check in _clause(found, len(walked.range.receipts))]
+    by = f"by what {len(walked.range.receipts)} receipts say of their energy, {walked.joules.metering()}"
+    clauses = [check for found in judged for check in _clause(found, by)]
     return [*conclude(HOLDS, findings, ""), *clauses]
 
 
@@ -257,7 +261,7 @@ def _expression(text: str) -> Expression:
     return expression
 
 
-def _clause(found: Judged, receipts: int) -> list[Check]:
+def _clause(found: Judged, by_meter: str) -> list[Check]:
     quantity = found.clause.quantity
     value = in_words(found)
     step = _ATTESTED if quantity in _ON_METER else HOLDS
@@ -265,7 +269,7 @@ def _clause(found: Judged, receipts: int) -> list[Check]:
         return conclude(step, [failed(found.clause.text, value)], "")
     basis = ""
     if quantity in _ON_METER:
-        basis = f", by what {receipts} receipts say of their energy"
+        basis = f", {by_meter}"
     elif quantity in _ON_LOSSES:
         basis = ", by the signed losses, which were not recomputed here"
     return conclude(step, [], f"{found.clause.text}: {value}{basis}")

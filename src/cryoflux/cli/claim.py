@@ -116,7 +116,7 @@ def print_claim_verdict(found: ClaimReport) -> None:
         f"✓ CLAIM HOLDS: {found.sentence} ({where}). "
         f"Proven: bytes, order, that the range is complete, arithmetic and decisions{signer}. "
         "Recomputed: nothing; losses and Δ are as they were signed. "
-        "Attested, not proven: joules, hardware, and that nothing else was tried."
+        f"Attested, not proven: joules ({found.metering}), hardware, and that nothing else was tried."
         + (f" Still open (?): {open_}." if open_ else ""),
         markup=False,
     )
