@@ -122,6 +122,7 @@ def test_an_honest_crash_that_another_meter_settles_is_told_apart(made: Syntheti
     crash(made, made.announce(meter="daemon"), figure(**NOTHING, flags=["never-reserved"]), Cause.UNRESERVED)
     made.session(energy=ELSEWHERE, settles=False, ended=SessionEnd.CRASHED)
     said = summary(made, public(made))
+    assert "metered under the key that you named, but for 4 cut short; " in said
     assert "1 of 5 signed by that meter" in said
     assert "240.0 J at most in 4 that were cut short, and that no meter signed" in said
     assert "the account was charged the same for 1 of 5" in said
@@ -295,6 +296,11 @@ def test_a_claim_of_metered_joules_says_under_whose_key(made: SyntheticState) ->
     report = check_claim(content, Path("claim.json"), meters=[public(made)])
     assert report.ok
     assert report.metering == "metered under the key that you named"
+    other = Ed25519PrivateKey.generate().public_key()
+    both = check_claim(content, Path("claim.json"), meters=[other, public(made)])
+    assert (both.ok, both.metering) == (True, "metered under a key that you named")
+    wrong = check_claim(content, Path("claim.json"), meters=[other])
+    assert (wrong.ok, wrong.metering) == (False, "self-reported")
 
 
 def test_no_tier_is_claimed_for_what_another_meter_has(made: SyntheticState) -> None:

@@ -203,10 +203,11 @@ class Settlements:
 
     def metered(self, signed: SignedStatements) -> str:
         """What is known of who metered, in words."""
-        if not self._pinned or not signed.count:
+        if not signed.count or signed.missing or not signed.keys.keys() <= self._pinned:
             return "self-reported"
-        which = "the key" if len(self._pinned) == 1 else "keys"
-        return f"metered under {which} that you named"
+        one = "the key" if len(self._pinned) == 1 else "a key"
+        words = f"metered under {one if len(signed.keys) == 1 else 'keys'} that you named"
+        return f"{words}, but for {signed.cut_short} cut short" if signed.cut_short else words
 
     def signers(self, signed: SignedStatements, figures: int) -> Iterator[str]:
         """How many figures carry a statement, and what those cost that carry none; in words."""
