@@ -34,7 +34,7 @@ ENTRY = (
     "INSERT INTO entries (kind, request_id, reservation, balance_change_uj, reserved_change_uj, balance_uj,"
     " reserved_uj, lo_uj, hi_uj, tier, at, note) VALUES (?,?,?,?,?,?,?,?,?,?,'2023-11-14T22:13:20Z',?)"
 )
-RESERVATION = "INSERT INTO reservations VALUES (?, ?, ?, 'settled', 7, 100, ?, ?, 0, ?, ?)"
+RESERVATION = "INSERT INTO reservations VALUES (?, ?, ?, 'settled', 7, 100, ?, ?, 0, ?, ?, '')"
 BOOT = "00000000-0000-4000-8000-000000000000"
 
 

@@ -25,7 +25,7 @@ from cryoflux.energy.account.bucket import Bucket
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.account.settlement import sign_settlement
 from cryoflux.energy.clock import SystemClock
-from cryoflux.energy.interface import Counter, Reservation
+from cryoflux.energy.interface import Counter
 from cryoflux.files import replace_symlink
 from cryoflux.log_state import LogState
 from cryoflux.quantities import Energy, Tier
@@ -212,7 +212,7 @@ class _Growing:
             training=training(backend="f32-oneDNN", threads=2, device="cpu"),
             evaluation=found.but(losses_root=told.root),
             decision=decision(accepted=verdict.accepted, rule=RULE, bar=bar),
-            energy=self._charged(intent),
+            energy=self._charged(intent, opened.leaf_hash),
             software=_SOFTWARE,
             started_at="2026-11-23T01:00:01Z",
             finished_at="2026-11-23T01:02:03Z",
@@ -231,7 +231,7 @@ class _Growing:
             self.told = told
         return told
 
-    def _charged(self, intent: Intent) -> EnergyFigure:
+    def _charged(self, intent: Intent, announced: str) -> EnergyFigure:
         task = intent.task.id
         energy = Energy(100_000_000, 90_000_000, 110_000_000, Tier.MODELLED)
         charge = Charge(
@@ -245,9 +245,9 @@ class _Growing:
             counters=(Counter("cpu", 5, 250_000_005, "boot/0", "boot/0"),),
         )
         origin = origin_of(self.key.public_key())
-        reservation = self.account.take(RESERVED_UJ, request_id=task, log=origin)
+        reservation = self.account.take(RESERVED_UJ, request_id=task, log=origin, intent=announced)
         self.account.settle(reservation.id, charge)
-        signed = sign_settlement(Reservation(reservation.id, task, RESERVED_UJ), charge, "boot", self.meter)
+        signed = sign_settlement(reservation, charge, "boot", self.meter)
         return figure(settlement=signed)
 
 

@@ -55,6 +55,7 @@ from cryoflux.receipts.statement import (
 from cryoflux.scheduling.policy import POLICY, Arm, Choice, choose
 from cryoflux.state import StateFolder
 from lowering import OldReceiptLog
+from metering import sign
 from synthetic_parts import (
     ARM_SEED,
     ARMS,
@@ -117,6 +118,8 @@ class SyntheticState(Line):
     policy: str = POLICY
     arms: list[ArmPrior] = field(default_factory=lambda: ARMS)
     slots: int = 1
+    metered: bool = False
+    """whether a meter signs what attempts and sessions are charged"""
     entries: list[Entry] = field(default_factory=list)
     memory: LogState = field(default_factory=LogState)
     account: Bucket = field(init=False)
@@ -226,16 +229,31 @@ class SyntheticState(Line):
         entry = self._append(build)
         self.made.setdefault(self.head.digest, (entry.index, entry.leaf_hash, self.gain))
         if meter == "embedded" and not self._settled(task):
-            self.account.take(RESERVED_UJ, request_id=task)
+            self.account.take(RESERVED_UJ, request_id=task, **self._whose(task))
         return entry
 
     def _settled(self, task: str) -> bool:
         record = self.account.find(task)
         return record is not None and record.state == "settled"
 
+    def _whose(self, task: str) -> dict[str, str]:
+        """Log and announcement of an attempt or a session, where the meter is to sign them."""
+        said = {entry.intent.task.id: entry.leaf_hash for entry in self.entries if entry.intent is not None}
+        return {"log": self.log.origin, "intent": said.get(task, "")} if self.metered else {}
+
+    def signed(self, task: str, said: EnergyFigure, **changes: object) -> EnergyFigure:
+        """A figure with the statement of the state's own meter on it; ``changes`` forge whose it is.
+
+        Its counter has moved twice as much as was charged: the other half is what flows at rest.
+        """
+        if said.settlement or said.unmetered or not self.metered:
+            return said
+        return said.but(settlement=sign(self.path, task, said, **{**self._whose(task), **changes}))
+
     def settle(self, task: str, uj: int, log: str = "") -> None:
         """Charge the reservation of a task, once."""
-        reservation = self.account.take(RESERVED_UJ, request_id=task, log=log)
+        whose = self._whose(task) or {"log": log}
+        reservation = self.account.take(RESERVED_UJ, request_id=task, **whose)
         energy = Energy(uj, uj, uj, Tier.MODELLED)
         charge = Charge(energy, energy, ("cpu",), digest_of("baseline"), "concave/v1", 12_000_000)
         self.account.settle(reservation.id, charge)
@@ -256,6 +274,7 @@ class SyntheticState(Line):
         subject = changes.pop("subject")
         figure_said = changes.get("energy", base["energy"])
         assert isinstance(figure_said, EnergyFigure)
+        changes["energy"] = self.signed(said.task.id, figure_said)
         if settles and said.meter == "embedded" and not self._settled(said.task.id):
             self.settle(said.task.id, max(0, figure_said.microjoules))
 
@@ -291,7 +310,7 @@ class SyntheticState(Line):
             "ended": SessionEnd.BUDGET,
             "budget_microjoules": 10 * RESERVED_UJ,
             "meter": "embedded",
-            "energy": figure(microjoules=uj, lo_microjoules=uj, hi_microjoules=uj),
+            "energy": self.signed(name, figure(microjoules=uj, lo_microjoules=uj, hi_microjoules=uj)),
             "began_at": "2026-11-23T00:59:00Z",
             "ended_at": self.moment(),
         }

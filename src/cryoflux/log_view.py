@@ -205,7 +205,7 @@ def verify(
     target: _Place,
     *,
     key: _Place | None = None,
-    meter_key: _Place | None = None,
+    meter_key: _Place | Sequence[_Place] | None = None,
     log_key: _Place | None = None,
     policy: _Place | None = None,
     max_age: str | None = None,
@@ -225,7 +225,7 @@ def verify(
     Args:
         target: state directory or file.
         key: public key (PEM) that must have signed the receipts; a state brings its own otherwise.
-        meter_key: public key (PEM) that must have signed the joules; the same.
+        meter_key: public key (PEM) of the meter that must have signed every charge, or several of them.
         log_key: public key (PEM) that must have signed the head; the same.
         policy: file that names witnesses; they must have seen the log.
         max_age: how old their word may be: ``1d``.
@@ -251,7 +251,7 @@ def verify(
         return verify_target(
             Path(target),
             key=load_public_key(Path(key)) if key is not None else None,
-            meter_key=load_public_key(Path(meter_key)) if meter_key is not None else None,
+            meters=tuple(load_public_key(path) for path in _places(meter_key)),
             log_key=load_public_key(Path(log_key)) if log_key is not None else None,
             again=again,
             demand=demand_of(Path(policy) if policy is not None else None, max_age),
@@ -261,6 +261,12 @@ def verify(
             trust=trust_in(trust_memory=trust_memory, only_new=only_new),
             parent=os.fspath(parent) if parent is not None else None,
         )
+
+
+def _places(named: _Place | Sequence[_Place] | None) -> list[Path]:
+    if named is None:
+        return []
+    return [Path(named)] if isinstance(named, str | os.PathLike) else [Path(place) for place in named]
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cryoflux.decision.reason import Reason
 from cryoflux.receipts.checkpoint import parse_note
+from cryoflux.receipts.statement import Cause
 from cryoflux.verification.result import Check, Status
 from synthetic_parts import RESERVED_UJ, figure
 from synthetic_state import SyntheticState, open_state
@@ -46,14 +48,24 @@ def test_a_receipt_that_says_less_than_was_settled_is_found(tmp_path: Path) -> N
 
 def test_a_receipt_that_denies_its_reservation_is_found(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
-    made.attempt(0.05, energy=figure(flags=["never-reserved"]))
-    (found,) = of_energy(made.finish())
+    crash(made, "never-reserved")
+    (found,) = of_energy(made.path)
     assert found.subject == "entry 1 (receipt a0001_0)"
+    assert "says that nothing was reserved, but account.db did" in found.detail
+    made.finish()
+
+
+def crash(made: SyntheticState, flag: str) -> None:
+    """An attempt that the next run closes for one that died."""
+    most_uj = RESERVED_UJ if flag == "settled-elsewhere" else 0
+    said = figure(microjoules=0, lo_microjoules=0, hi_microjoules=most_uj, flags=[flag])
+    why = {"cause": Cause.CRASHED, "reason": Reason(code="crashed")}
+    made.abort(made.announce(), energy=said, settles=False, **why)
 
 
 def test_a_receipt_that_another_meter_closed_is_not_compared(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
-    made.attempt(0.05, energy=figure(flags=["settled-elsewhere"]), settles=False)
+    crash(made, "settled-elsewhere")
     assert not of_energy(made.path)
     made.settle("a0001_0", 1)
     assert not of_energy(made.finish())

@@ -86,6 +86,11 @@ def without_signatures(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Authority, "stranger", lambda *_: "")
 
 
+def without_places(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(settlements, "_differences", nothing)
+    patch.setattr(settlements, "_shown_twice", nothing)
+
+
 def begun(folder: Path, **options: Any) -> SyntheticState:
     return open_state(folder / "state", **options)
 
@@ -286,7 +291,7 @@ LIES: dict[str, tuple[Callable[[Path], Attack], int, Removal | None]] = {
     "Δ without the losses": (delta_of_no_losses, 9, without(artefacts.Artefacts, "_losses")),
     "training on the holdout": (holdout_leak, 9, without(datasets, "_examples")),
     "a file smuggled into the data": (smuggled_file, 9, without(datasets.DataSets, "findings")),
-    "the same joules twice": (joules_again, 10, without(settlements, "_differences")),
+    "the same joules twice": (joules_again, 10, without_places),
     "fewer joules than metered": (cheaper_than_metered, 10, None),
     "joules below what the work takes": (joules_for_nothing, 10, without(joules, "implausible")),
     "joules beyond what a socket gives": (joules_beyond_the_socket, 10, without(joules, "implausible")),

@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from cryoflux import __version__
 from cryoflux.agent.client import AgentClient
 from cryoflux.agent.prometheus import METRICS
+from cryoflux.energy.account.settlement import SettlementStatement, read_settlement
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import Tier
 from waiting import CEILING_S, until
@@ -260,9 +261,10 @@ def test_the_client_takes_spends_and_settles_for_its_own_process(shared):
     client = AgentClient(shared.url, timeout=CEILING_S)
     client.grant(500_000_000, request_id="client", note="test")
     before_uj = client.bucket_uj()
-    taken = client.take(120_000_001, request_id="attempt-1", log="cryoflux.dev/log/ours")
-    assert client.take(120_000_001, request_id="attempt-1", log="cryoflux.dev/log/ours") == taken
-    assert taken.log == "cryoflux.dev/log/ours"
+    whose = {"log": "cryoflux.dev/log/ours", "intent": "0" * 64}
+    taken = client.take(120_000_001, request_id="attempt-1", **whose)
+    assert client.take(120_000_001, request_id="attempt-1", **whose) == taken
+    assert (taken.log, taken.intent) == tuple(whose.values())
     assert client.bucket_uj() == before_uj - 120_000_001
     figures = [client.spent(taken.id)]
     while figures[-1].uj < 1_000_000:
@@ -271,6 +273,9 @@ def test_the_client_takes_spends_and_settles_for_its_own_process(shared):
     assert [f.uj for f in figures] == sorted(f.uj for f in figures)
     settlement = client.settle(taken.id)
     assert client.settle(taken.id).energy == settlement.energy
+    signed = read_settlement(settlement.statement)
+    assert isinstance(signed, SettlementStatement)
+    assert (signed.log, signed.intent) == tuple(whose.values())
     assert settlement.energy.uj > 0
     assert settlement.energy.tier is Tier.MODELLED
     assert "unattributed" not in settlement.energy.flags

@@ -215,6 +215,7 @@ class _Surface:
             request_id=request_id,
             owner=owner,
             log=body.log,
+            intent=body.intent,
             earlier=body.earlier() if owner is not None else None,
         )
 

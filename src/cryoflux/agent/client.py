@@ -179,14 +179,16 @@ class AgentClient:
         body = {"joules": uj / MICRO, "request_id": request_id, "note": note}
         return self._ask(GrantReply, "POST", "/v1/grant", body).remaining_uj
 
-    def take(self, uj: int, *, request_id: str, log: str = "", earlier: Earlier | None = None) -> Reservation:
-        """Reserve joules for this process; the log is the one that the daemon says to keep.
+    def take(
+        self, uj: int, *, request_id: str, log: str = "", intent: str = "", earlier: Earlier | None = None
+    ) -> Reservation:
+        """Reserve joules for this process; log and announcement are those that the daemon says to keep.
 
         Raises:
             BudgetError: the bucket holds less.
         """
         body: dict[str, Any] = {"joules": uj / MICRO, "request_id": request_id, "log": log}
-        body["reservation"] = True
+        body |= {"intent": intent, "reservation": True}
         body |= {"boot_id": self._boot_id, "pid": os.getpid()}
         if self._self is not None:
             body["start_ticks"] = self._self.start_ticks
@@ -204,7 +206,7 @@ class AgentClient:
             self._fail(f"The JouleAgent at {self._url} gave joules without a reservation")
         session = request_id.startswith(SESSION)
         self._spending.setdefault(reply.reservation, _Spending(time.process_time(), session=session))
-        return Reservation(reply.reservation, request_id, uj, reply.log)
+        return Reservation(reply.reservation, request_id, uj, reply.log, reply.intent)
 
     def spent(self, reservation_id: str) -> Energy:
         """Net energy since the take: asked at most twice a second, extrapolated in between.

@@ -37,7 +37,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from cryoflux.energy.account.refusals import LOG_PATTERN
+from cryoflux.energy.account.refusals import INTENT_PATTERN, LOG_PATTERN
 from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement, SourceSample
 from cryoflux.energy.reservations import ReservationView
 from cryoflux.quantities import MICRO, Energy, RangeKind, Tier
@@ -61,6 +61,7 @@ _Count = Annotated[StrictInt, Field(ge=0, lt=2**53), BeforeValidator(_whole)]
 Pid = Annotated[StrictInt, Field(gt=0, lt=2**31), BeforeValidator(_whole)]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 _Log = Annotated[str, Field(pattern=LOG_PATTERN)]
+_Intent = Annotated[str, Field(pattern=INTENT_PATTERN)]
 
 
 def to_uj(joules: float) -> int:
@@ -228,11 +229,14 @@ class TakeBody(Wire):
     joules: _Joules
     reservation: StrictBool | None = None
     """true: reserve them, to be settled at what was measured, or released. false: withdraw them, charged as
-    they are. Without it: reserved where ``request_id``, ``pid`` or ``log`` is given, else withdrawn"""
+    they are. Without it: reserved where ``request_id``, ``pid``, ``log`` or ``intent`` is given, else
+    withdrawn"""
     request_id: Id | None = None
     """repeating a request with the same id takes once"""
     log: _Log = ""
-    """origin of the receipt log that it is an attempt of; the reservation keeps it"""
+    """origin of the receipt log that it is an attempt of; the reservation keeps it, and the meter signs it"""
+    intent: _Intent = ""
+    """leaf hash of the entry of that log which announced the attempt, in hexadecimal; the same"""
     pid: Pid | None = None
     """with the boot id of the daemon's machine: charge this process's share"""
     boot_id: Id | None = None
@@ -254,7 +258,7 @@ class TakeBody(Wire):
         """Whether the joules are held until somebody settles; whoever says nothing of himself never does."""
         if self.reservation is not None:
             return self.reservation
-        return bool(self.request_id or self.pid or self.log)
+        return bool(self.request_id or self.pid or self.log or self.intent)
 
 
 class ReservationBody(Wire):
@@ -344,6 +348,8 @@ class ReservationReply(Wire):
     request_id: str
     log: str = ""
     """origin of the receipt log that it is an attempt of; empty where of none"""
+    intent: str = ""
+    """leaf hash of the entry that announced the attempt; empty where nobody said it"""
     reserved_uj: int
     state: Literal["open", "settled", "released"]
     spent: EnergyBody
@@ -361,6 +367,7 @@ class ReservationReply(Wire):
             reservation=view.reservation.id,
             request_id=view.reservation.request_id,
             log=view.reservation.log,
+            intent=view.reservation.intent,
             reserved_uj=view.reservation.reserved_uj,
             state=view.state,
             spent=EnergyBody.of(view.spent),
@@ -372,7 +379,7 @@ class ReservationReply(Wire):
 
     def held(self) -> Reservation:
         """The reservation of a wire form."""
-        return Reservation(self.reservation, self.request_id, self.reserved_uj, self.log)
+        return Reservation(self.reservation, self.request_id, self.reserved_uj, self.log, self.intent)
 
 
 class ReservationList(Wire):

@@ -44,6 +44,8 @@ class TakeReply(Wire):
     """open: reserved, and to be settled or released; settled: withdrawn, and charged as it is"""
     log: str = ""
     """what the reservation keeps as its log"""
+    intent: str = ""
+    """and as its announcement"""
     reason: TooLittle | None = None
     """where ok is false: why, and what to type"""
 
@@ -57,6 +59,7 @@ class TakeReply(Wire):
             reservation=taken.id,
             state="settled" if withdrawn else "open",
             log=taken.log,
+            intent=taken.intent,
         )
 
     @classmethod

@@ -86,7 +86,10 @@ def _reserve(context: Context, opened: Opened, announced: Announced, started_at:
     intent = announced.intent
     try:
         return context.agent.take(
-            intent.reserved_microjoules, request_id=intent.task.id, log=context.log.origin
+            intent.reserved_microjoules,
+            request_id=intent.task.id,
+            log=context.log.origin,
+            intent=announced.leaf_hash,
         )
     except BudgetError:
         # Somebody else drew on the same bucket since it was sampled; what was announced gets its receipt.

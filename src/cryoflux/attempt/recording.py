@@ -19,11 +19,11 @@ from cryoflux.decision.rules import Verdict
 from cryoflux.decision.screening import SCREEN
 from cryoflux.digests import file_digest
 from cryoflux.energy.account.settlement import read_settlement
-from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.interface import Settlement
 from cryoflux.energy.jobs import job_here
 from cryoflux.errors import VerificationError
 from cryoflux.evaluation.machine import software
+from cryoflux.receipts.parts import NEVER_RESERVED, SETTLED_ELSEWHERE
 from cryoflux.receipts.statement import (
     ArmPrior,
     AttemptName,
@@ -294,7 +294,6 @@ def figure_of(
     if settlement is None:
         return _unmetered(context, reserved_uj, elsewhere=meter != context.terms.meter)
     energy = settlement.energy
-    statement, assurance = _signed(settlement)
     return EnergyFigure(
         microjoules=energy.uj,
         lo_microjoules=energy.lo_uj,
@@ -305,9 +304,9 @@ def figure_of(
         baseline=settlement.baseline_digest,
         curve=settlement.curve,
         flags=list(energy.flags),
-        assurance=assurance,
+        assurance="self-reported",
         cpu_microseconds=settlement.cpu_us,
-        settlement=statement,
+        settlement=_signed(settlement),
     )
 
 
@@ -330,20 +329,21 @@ def _unmetered(context: Context, reserved_uj: int, *, elsewhere: bool) -> Energy
         sources=sorted(source.name for source in sample.sources),
         baseline=sample.baseline_digest,
         curve="",
-        flags=["settled-elsewhere" if elsewhere else "never-reserved"],
+        flags=[SETTLED_ELSEWHERE if elsewhere else NEVER_RESERVED],
         assurance="self-reported",
         cpu_microseconds=0,
     )
 
 
-def _signed(settlement: Settlement) -> tuple[str, Literal["self-reported", "other-machine"]]:
-    """The meter's statement, and whether another machine than this one metered.
+def _signed(settlement: Settlement) -> str:
+    """The meter's statement; none where it does not verify: no evidence, that must not cost the receipt.
 
-    A daemon beside the training may be the trainer's own, so its word is the trainer's.
+    Whose machine it was metered on is no business of the receipt: only a verifier who knows the meter's key
+    learns anything about that.
     """
     try:
-        boot = read_settlement(settlement.statement).boot if settlement.statement else ""
+        if settlement.statement:
+            read_settlement(settlement.statement)
     except VerificationError:
-        return "", "self-reported"  # what does not verify is no evidence, and must not cost the receipt
-    elsewhere = boot not in ("", "unknown", SystemClock().boot_id)
-    return settlement.statement, "other-machine" if elsewhere else "self-reported"
+        return ""
+    return settlement.statement

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __all__ = ["RANGE", "Carried", "Place", "Range", "open_question", "unpacked"]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -61,7 +61,7 @@ def unpacked(
     target: Path,
     key: Ed25519PublicKey | None,
     log_key: Ed25519PublicKey | None,
-    meter_key: Ed25519PublicKey | None,
+    meters: Sequence[Ed25519PublicKey],
 ) -> Carried:
     """The entries of a claim, and its head.
 
@@ -84,7 +84,7 @@ def unpacked(
         pinned=key is not None,
         log_key=signs_head,
         log_key_named=log_key is not None,
-        meter_key=meter_key,
+        pinned_meters=tuple(meters),
         checkpoint=claim.checkpoint,
     )
     return Carried(claim, point, material, first_key)

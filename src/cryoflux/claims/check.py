@@ -16,7 +16,7 @@ from __future__ import annotations
 
 __all__ = ["check_claim"]
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,7 @@ class _Walked:
     signatures: Signatures
     place: Place
     range: Range
+    joules: Joules
     memory: LogState
     checks: list[Check]
     """of all steps that are folds"""
@@ -92,7 +93,7 @@ def check_claim(
     *,
     key: Ed25519PublicKey | None = None,
     log_key: Ed25519PublicKey | None = None,
-    meter_key: Ed25519PublicKey | None = None,
+    meters: Sequence[Ed25519PublicKey] = (),
     demand: Demand | None = None,
     heads: Path | None = None,
     sections: Sections | None = None,
@@ -104,13 +105,13 @@ def check_claim(
         target: how the report names it.
         key: that the log has to have begun under; the claim names one otherwise, which proves no owner.
         log_key: that has to have signed the head; the same.
-        meter_key: that joules have to be signed by.
+        meters: keys of the meters that every charge has to be signed by; none where any will do.
         demand: what witnesses have to say.
         heads: folder of the heads that were seen before; a good one is remembered there.
         sections: what checks the sections that only a task knows, by their kind.
     """
     try:
-        carried = unpacked(parse_claim(content), target, key, log_key, meter_key)
+        carried = unpacked(parse_claim(content), target, key, log_key, meters)
     except CryoFluxError as error:
         return _report(conclude(DOCUMENT, [failed(str(target), error.what)], ""), target)
     except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes provoke is a failed check
@@ -134,6 +135,7 @@ def _walk(carried: Carried, sections: Sections) -> _Walked:
     material, past = carried.material, carried.begins
     with SignaturePool.for_entries(len(material.rows)) as pool:
         signatures, place, span = Signatures(material, pool), Place(carried), Range(carried)
+        joules = Joules(material, sections, pool)
         folds: list[Fold] = [
             Form(material),
             signatures,
@@ -144,11 +146,11 @@ def _walk(carried: Carried, sections: Sections) -> _Walked:
             Arithmetic(),
             Decisions(past=past),
             Lineage(material, past=past),
-            Joules(material, sections, pool),
+            joules,
         ]
         memory = walk(material.rows, folds, part=True)
         checks = [check for fold in folds for check in _lines(fold, memory, carried)]
-    return _Walked(carried, signatures, place, span, memory, checks)
+    return _Walked(carried, signatures, place, span, joules, memory, checks)
 
 
 def _lines(fold: Fold, memory: LogState, carried: Carried) -> list[Check]:
@@ -182,6 +184,7 @@ def _report(
         first=said.first if said else 0,
         end=said.end if said else 0,
         size=carried.point.size if carried else 0,
+        metering=walked.joules.metering() if walked else "",
     )
 
 
@@ -243,7 +246,8 @@ def _check_holds(walked: _Walked, judged: list[Judged]) -> list[Check]:
     findings = []
     if claimed != [(found.clause.quantity.value, spelt(found.value)) for found in judged]:
         findings.append(failed("claim", "its values are not those that its receipts come to"))
-    clauses = [check for found in judged for check in _clause(found, len(walked.range.receipts))]
+    by = f"by what {len(walked.range.receipts)} receipts say of their energy, {walked.joules.metering()}"
+    clauses = [check for found in judged for check in _clause(found, by)]
     return [*conclude(HOLDS, findings, ""), *clauses]
 
 
@@ -257,7 +261,7 @@ def _expression(text: str) -> Expression:
     return expression
 
 
-def _clause(found: Judged, receipts: int) -> list[Check]:
+def _clause(found: Judged, by_meter: str) -> list[Check]:
     quantity = found.clause.quantity
     value = in_words(found)
     step = _ATTESTED if quantity in _ON_METER else HOLDS
@@ -265,7 +269,7 @@ def _clause(found: Judged, receipts: int) -> list[Check]:
         return conclude(step, [failed(found.clause.text, value)], "")
     basis = ""
     if quantity in _ON_METER:
-        basis = f", by what {receipts} receipts say of their energy"
+        basis = f", {by_meter}"
     elif quantity in _ON_LOSSES:
         basis = ", by the signed losses, which were not recomputed here"
     return conclude(step, [], f"{found.clause.text}: {value}{basis}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 __all__ = ["Figures", "Judged", "add_up", "in_words", "judge", "sentence", "shown", "spelt", "values_of"]
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -27,6 +27,7 @@ from cryoflux.claims.expression import (
 )
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import NATS, Energy, RangeKind, Tier, worst_tier
+from cryoflux.receipts.parts import SETTLED_ELSEWHERE
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Evaluation, Outcome, Receipt
 
@@ -94,7 +95,7 @@ def add_up(told: Iterable[Receipt | Session]) -> Figures:
         estimate_uj=sum(r.energy.microjoules for r in found),
         hi_uj=sum(r.energy.hi_microjoules for r in found),
         all_in=_all_in(in_order),
-        tier=worst_tier(r.energy.tier for r in found),
+        tier=worst_tier(_tier(r) for r in found),
         loss_first=Fraction(whole[0][1].base_loss_sum, whole[0][1].read) if whole and one else None,
         loss_last=_loss_after(*whole[-1]) if whole and one else None,
     )
@@ -111,7 +112,12 @@ def _all_in(told: Sequence[Receipt | Session]) -> Energy | None:
             waiting, sessions = 0, sessions + 1
     if waiting or not sessions:
         return None
-    return Energy.total(said.energy.energy for said in told)
+    return Energy.total(replace(said.energy.energy, tier=_tier(said)) for said in told)
+
+
+def _tier(said: Receipt | Session) -> Tier:
+    """How well a charge is known; of what was settled elsewhere nobody here knows how it was metered."""
+    return Tier.MODELLED if SETTLED_ELSEWHERE in said.energy.flags else said.energy.tier
 
 
 def _delta(kept: list[Evaluation]) -> Fraction | None:

@@ -23,6 +23,8 @@ class ClaimReport:
     end: int
     size: int
     """entries that the head covers"""
+    metering: str = ""
+    """what is known of who metered: ``self-reported``, unless whoever checks named the meter's key"""
 
     @property
     def ok(self) -> bool:
@@ -59,6 +61,7 @@ class ClaimReport:
             "sentence": self.sentence,
             "holds": self.ok,
             "clauses": clauses,
+            "metering": self.metering,
             **where,
         }
         return {**self.report.to_json(), "claim": claim}

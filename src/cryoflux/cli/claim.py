@@ -16,6 +16,8 @@ from cryoflux.cli.verdict import key_in_words, proven_in_words
 from cryoflux.report.layout import unbroken
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from cryoflux.claims.report import ClaimReport
@@ -77,7 +79,7 @@ def report_claim(
     *,
     key: Ed25519PublicKey | None,
     log_key: Ed25519PublicKey | None,
-    meter_key: Ed25519PublicKey | None,
+    meters: Sequence[Ed25519PublicKey],
     demand: Demand | None,
     heads: Path | None,
 ) -> ClaimReport:
@@ -93,7 +95,7 @@ def report_claim(
         path,
         key=key,
         log_key=log_key,
-        meter_key=meter_key,
+        meters=meters,
         demand=demand,
         heads=heads,
         sections=SECTIONS,
@@ -121,7 +123,7 @@ def print_claim_verdict(found: ClaimReport, *, strict: bool = False) -> None:
         f"✓ CLAIM HOLDS: {found.sentence} ({where}){left_out}. "
         f"Proven: {proven_in_words(report, 'that the range is complete')}. {key_in_words(report)} "
         "Recomputed: nothing; losses and Δ are as they were signed. "
-        "Attested, not proven: joules, hardware, and that nothing else was tried."
+        f"Attested, not proven: joules ({found.metering}), hardware, and that nothing else was tried."
         + (f" Still open (?): {open_}." if open_ else ""),
         markup=False,
     )

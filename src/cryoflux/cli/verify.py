@@ -87,7 +87,7 @@ class _Named(TypedDict):
     """What whoever verifies brings along."""
 
     key: Ed25519PublicKey | None
-    meter_key: Ed25519PublicKey | None
+    meters: tuple[Ed25519PublicKey, ...]
     log_key: Ed25519PublicKey | None
     demand: Demand | None
     heads: Path | None
@@ -184,8 +184,12 @@ def verify(
         bool, typer.Option("--no-memory", help="Neither compare with what was seen before nor remember it.")
     ] = False,
     meter_key: Annotated[
-        Path | None,
-        typer.Option("--meter-key", metavar="FILE", help="Public key (PEM) of the meter that must sign."),
+        list[Path] | None,
+        typer.Option(
+            "--meter-key",
+            metavar="FILE",
+            help="Public key (PEM) of the meter that must sign every charge; once for each meter.",
+        ),
     ] = None,
     log_key: _LogKeyOption = None,
     trust_memory: _TrustMemoryOption = False,
@@ -204,7 +208,7 @@ def verify(
     place = _target(target, state)
     named: _Named = {
         "key": load_public_key(key) if key is not None else None,
-        "meter_key": load_public_key(meter_key) if meter_key is not None else None,
+        "meters": tuple(load_public_key(path) for path in meter_key or ()),
         "log_key": load_public_key(log_key) if log_key is not None else None,
         "demand": demand_of(policy, max_age),
         "heads": None if no_memory else heads or heads_folder(),

@@ -164,6 +164,8 @@ class Reservation:
     reserved_uj: int
     log: str = ""
     """origin of the receipt log that it is an attempt of; empty where it is an attempt of none"""
+    intent: str = ""
+    """leaf hash of the entry that announced the attempt; empty for a session, and where nobody said it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,9 @@ class JouleAgent(Protocol):
         """Add joules to the bucket, once per request id; returns what can be taken now, µJ."""
         ...
 
-    def take(self, uj: int, *, request_id: str, log: str = "", earlier: Earlier | None = None) -> Reservation:
+    def take(
+        self, uj: int, *, request_id: str, log: str = "", intent: str = "", earlier: Earlier | None = None
+    ) -> Reservation:
         """Reserve joules, all or nothing, once per request id; metering for it starts here.
 
         Where the request id begins with `SESSION`, it is for what the process spends beside its other
@@ -220,9 +224,11 @@ class JouleAgent(Protocol):
 
         Args:
             uj: how much.
-            request_id: names the request; a repeat has the same, and the same amount and log.
+            request_id: names the request; a repeat has the same, and the same amount, log and intent.
             log: origin of the receipt log that it is an attempt of; empty where of none. It is at most
                 200 printable ASCII characters, and stays with the reservation.
+            intent: leaf hash of the entry of that log which announced the attempt, in hexadecimal; empty for
+                a session. It stays with the reservation too, and the meter signs both.
             earlier: what the process did for it before; charged too, as far as it can be told.
 
         Raises:

@@ -234,9 +234,13 @@ class LocalAgent:
         self._bucket.grant(uj, request_id=request_id, note=note)
         return self._bucket.available_uj()
 
-    def take(self, uj: int, *, request_id: str, log: str = "", earlier: Earlier | None = None) -> Reservation:
+    def take(
+        self, uj: int, *, request_id: str, log: str = "", intent: str = "", earlier: Earlier | None = None
+    ) -> Reservation:
         """Reserve joules for this process."""
-        return self.take_for(uj, request_id=request_id, owner=self._self, log=log, earlier=earlier)
+        return self.take_for(
+            uj, request_id=request_id, owner=self._self, log=log, intent=intent, earlier=earlier
+        )
 
     def take_for(
         self,
@@ -245,6 +249,7 @@ class LocalAgent:
         request_id: str,
         owner: Owner | None,
         log: str = "",
+        intent: str = "",
         earlier: Earlier | None = None,
     ) -> Reservation:
         """Reserve joules for a process; for the whole machine where it is none.
@@ -254,7 +259,7 @@ class LocalAgent:
         """
         with self._lock:
             self._bring_up_to_date(self._meter.refresh())
-            reservation = self._bucket.take(uj, request_id=request_id, owner=owner, log=log)
+            reservation = self._bucket.take(uj, request_id=request_id, owner=owner, log=log, intent=intent)
             if reservation.id not in self._reservations:
                 earlier_us = earlier.cpu_us if earlier is not None else 0
                 self._reservations.begin(reservation, owner, self._earlier(earlier), earlier_us)

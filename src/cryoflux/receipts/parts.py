@@ -8,6 +8,8 @@ from __future__ import annotations
 
 __all__ = [
     "CROSS_ENTROPY",
+    "NEVER_RESERVED",
+    "SETTLED_ELSEWHERE",
     "ArmPrior",
     "AttemptName",
     "Bar",
@@ -304,6 +306,12 @@ class BatchJob(Document, frozen=True):
     """the same among those of its node"""
 
 
+NEVER_RESERVED = "never-reserved"
+"""flag: the attempt ended before joules were taken for it"""
+SETTLED_ELSEWHERE = "settled-elsewhere"
+"""flag: another meter than the one that closed the attempt has its joules; up to all of them were spent"""
+
+
 class EnergyFigure(Document, frozen=True):
     """What the attempt was charged, and how that is known."""
 
@@ -319,13 +327,18 @@ class EnergyFigure(Document, frozen=True):
     """id of the power curve of a modelled source; empty without one"""
     flags: list[Text]
     assurance: Literal["self-reported", "other-machine"]
-    """whether the machine that trained also metered, so that one owner may hold both keys"""
+    """what was told of who metered; a label of whoever signs the receipt, by which nothing is judged"""
     cpu_microseconds: Count
     """CPU time of the process during the attempt"""
     settlement: Annotated[str, Meta(max_length=16_000)] = ""
     """the same figures signed by the meter: a DSSE envelope of its own (energy.account.settlement)"""
     job: BatchJob | None = None
     """left out where the run was part of none"""
+
+    @property
+    def unmetered(self) -> bool:
+        """Whether it says that nobody here metered it."""
+        return NEVER_RESERVED in self.flags or SETTLED_ELSEWHERE in self.flags
 
     @property
     def energy(self) -> Energy:

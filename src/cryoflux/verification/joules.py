@@ -2,7 +2,9 @@
 
 Nothing here proves a joule. The account is written by the same machine as the receipts, so the two agreeing
 shows that neither was rolled back or edited alone. What the meter signed binds whoever only signs receipts.
-What no machine could have done so cheaply, or have drawn in that time, is said by `plausible`.
+What no machine could have done so cheaply, or have drawn in that time, is said by `plausible`, and what the
+meter's own counters do not bear out by `counters`. Who metered is known where whoever verifies knows the
+meter's key, and not by anything that a receipt says of itself.
 """
 
 from __future__ import annotations
@@ -22,15 +24,22 @@ from cryoflux.log_state import LogState
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.parts import NEVER_RESERVED, SETTLED_ELSEWHERE
 from cryoflux.receipts.session import Session, sessions_of
 from cryoflux.receipts.statement import Base, EnergyFigure, Outcome, Receipt
 from cryoflux.state import StateFolder
 from cryoflux.verification.locating import tensor_spans
 from cryoflux.verification.material import ACCOUNT, Material
-from cryoflux.verification.plausible import implausible, trained_weights
+from cryoflux.verification.plausible import beyond_sources, implausible, trained_weights
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, failed, unknown
 from cryoflux.verification.sections import Sections
-from cryoflux.verification.settlements import Metered, Settlements, SignedStatements, metered
+from cryoflux.verification.settlements import (
+    Metered,
+    Settlements,
+    SignedStatements,
+    metered,
+    of_session,
+)
 from cryoflux.verification.signature_pool import SignaturePool
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
@@ -38,7 +47,6 @@ ENERGY = NumberedStep(10, "energy figures", Knowledge.ATTESTED)
 
 _OVERDRAFT_PERCENT = 105
 _LEAST_WATTS_PER_CPU = 0.01
-_NEVER, _ELSEWHERE = "never-reserved", "settled-elsewhere"
 _EDITED = "one of the two was rolled back or edited"
 
 
@@ -52,9 +60,10 @@ class _Spent(Tally):
     """entries up to the last one of a session"""
     tiers: dict[str, int] = field(default_factory=dict)
     """tier → receipts"""
-    assurance: set[str] = field(default_factory=set)
     embedded: bool = False
     """whether a receipt was paid by the account of the state"""
+    compared: int = 0
+    """receipts and sessions that were compared with that account"""
     shared: bool = False
     """whether an attempt was paid by a daemon, whose account serves others too"""
     signed: SignedStatements = field(default_factory=SignedStatements)
@@ -97,19 +106,17 @@ class Joules(Fold):
 
     def _take_session(self, entry: Entry, session: Session) -> None:
         """Look at what a run spent beside its attempts."""
-        said, tally = Metered(entry, session.id, session.energy, session.meter), self.tally
+        said, figure, tally = of_session(entry, session), session.energy, self.tally
         tally.sessions += 1
-        tally.beside_uj += session.energy.microjoules
+        tally.beside_uj += figure.microjoules
         tally.recorded = entry.index + 1
-        tally.assurance.add(session.energy.assurance)
         tally.shared |= session.meter == "daemon"
-        self.findings.fail(entry, _impossible(session.energy))
-        self._settlements.take(said, tally.signed)
-        tally.embedded |= session.meter == "embedded"
-        if self._account is not None:
-            held = self._account.explain(session.id)
-            if session.meter == "embedded":
-                self.findings.fail(entry, self._charged(said, held))
+        self.findings.fail(entry, _impossible(figure))
+        window_ns = self._settlements.take(said, tally.signed)
+        self.findings.extend(beyond_sources(said.name, figure, window_ns=window_ns))
+        if not said.cut_short:
+            self.findings.ask(entry, _too_cheap(figure, figure.hi_microjoules))
+        self._compare(said)
 
     def _take_receipt(self, paired: Paired) -> None:
         receipt, figure, tally = paired.receipt, paired.receipt.energy, self.tally
@@ -117,19 +124,13 @@ class Joules(Fold):
         tally.receipts += 1
         tally.total_uj += figure.microjoules
         tally.tiers[figure.tier.value] = tally.tiers.get(figure.tier.value, 0) + 1
-        tally.assurance.add(figure.assurance)
         self.findings.fail(paired, _impossible(figure))
         self.findings.ask(paired, _odd(receipt))
         window_ns = self._settlements.take(said, tally.signed)
         parameters, weights = self._work(receipt)
         box = implausible(paired.name, receipt, parameters=parameters, weights=weights, window_ns=window_ns)
         self.findings.extend(box)
-        here = paired.intent is not None and paired.intent.meter == "embedded"
-        tally.embedded |= here
-        if self._account is not None:
-            held = self._account.explain(receipt.task.id)
-            if here:
-                self.findings.fail(paired, self._charged(said, held))
+        self._compare(said)
 
     def _work(self, receipt: Receipt) -> tuple[int, int]:
         """Trained parameters, and weights of the modules that were trained."""
@@ -158,12 +159,22 @@ class Joules(Fold):
             self._weights = base, {span.name: span.elements for span in spans}
         return self._weights[1]
 
+    def _compare(self, said: Metered) -> None:
+        """Look up what the account of the state says of a figure that it should have paid."""
+        here = said.meter == "embedded"
+        self.tally.embedded |= here
+        if self._account is None:
+            return
+        held = self._account.explain(said.request)
+        if not here or (said.cut_short and SETTLED_ELSEWHERE in said.figure.flags):
+            return  # another meter closed it, and this account settles what it holds of it later, or never
+        self.tally.compared += 1
+        self.findings.fail(said, self._charged(said, held))
+
     def _charged(self, said: Metered, held: Held | None) -> Iterator[str]:
         """Where the account says another thing than an entry of the log."""
         task, figure = said.request, said.figure
-        if _ELSEWHERE in figure.flags:
-            return  # another meter closed it, and this account settles what it holds of it later, or never
-        if _NEVER in figure.flags:
+        if NEVER_RESERVED in figure.flags:
             yield from self._never_reserved(held)
         elif held is None:
             yield f"{ACCOUNT} knows no reservation of {task}; {_EDITED}"
@@ -185,20 +196,25 @@ class Joules(Fold):
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
         self._pool.finish()
+        tally, figures = self.tally, self.tally.receipts + self.tally.sessions
+        self.findings.extend(self._settlements.conclude(tally.signed))
         self.findings.extend(self._unexplained(memory))
-        tally = self.tally
         total = format_energy(tally.total_uj)
         measured = ", ".join(f"{count} {tier}" for tier, count in sorted(tally.tiers.items()))
-        agreed = "; the account was charged the same" if self._account is not None else ""
-        signed = tally.signed.count
-        by_meter = f"; {signed} of {tally.receipts + tally.sessions} signed by the meter" if signed else ""
-        words = " and ".join(sorted(tally.assurance)) or "self-reported"
         if tally.sessions:
             beside, all_in = format_energy(tally.beside_uj), format_energy(tally.total_uj + tally.beside_uj)
             total = f"{total} in attempts and {beside} beside them in {sessions_of(tally.sessions)}, {all_in}"
-        detail = f"{total} in all, {words}; tiers: {measured or 'no receipts'}{agreed}{by_meter}"
-        nothing = "" if tally.receipts + tally.sessions else "no entry says that anything was charged"
-        return self.findings.conclude(ENERGY, detail, nothing=nothing)
+        parts = [f"{total} in all, {self.metering()}", f"tiers: {measured or 'no receipts'}"]
+        if tally.compared:
+            some = f" for {tally.compared} of {figures}" if tally.compared < figures else ""
+            parts.append(f"the account was charged the same{some}")
+        parts += [*self._settlements.signers(tally.signed, figures)]
+        nothing = "" if figures else "no entry says that anything was charged"
+        return self.findings.conclude(ENERGY, "; ".join(parts), nothing=nothing)
+
+    def metering(self) -> str:
+        """What is known of who metered: ``self-reported``, unless whoever verifies named the meter's key."""
+        return self._settlements.metered(self.tally.signed)
 
     def _unexplained(self, memory: LogState) -> Iterator[Finding]:
         """What the account charged, and no receipt says."""
@@ -250,6 +266,11 @@ def _odd(receipt: Receipt) -> Iterator[str]:
         return
     if figure.microjoules == 0:
         yield "was trained and judged, but says that it cost no energy"
-    elif 0 < figure.microjoules < _LEAST_WATTS_PER_CPU * figure.cpu_microseconds:
-        spent = format_energy(figure.microjoules)
+    else:
+        yield from _too_cheap(figure, figure.microjoules)
+
+
+def _too_cheap(figure: EnergyFigure, uj: int) -> Iterator[str]:
+    if uj < _LEAST_WATTS_PER_CPU * figure.cpu_microseconds:
+        spent = format_energy(uj)
         yield f"says {spent} for {figure.cpu_microseconds / 1e6:.1f} s of CPU time: less than any processor"

@@ -35,8 +35,8 @@ class NamedKeys:
 
     key: Ed25519PublicKey | None = None
     """that receipts have to be signed by"""
-    meter_key: Ed25519PublicKey | None = None
-    """that metered joules have to be signed by"""
+    meters: tuple[Ed25519PublicKey, ...] = ()
+    """of which one has to have signed each charge"""
     log_key: Ed25519PublicKey | None = None
     """that the head has to be signed by"""
 
@@ -58,7 +58,9 @@ class Material:
     log_key_named: bool = False
     """whether ``log_key`` came from the one who verifies"""
     meter_key: Ed25519PublicKey | None = None
-    """that metered joules should be signed by"""
+    """of the state's own meter, as the state says"""
+    pinned_meters: tuple[Ed25519PublicKey, ...] = ()
+    """of the meters that the one who verifies named: every charge has to be signed by one of them"""
     checkpoint: bytes | None = None
     tiles: Mapping[str, bytes] | None = None
     """path under ``log/`` → content"""
@@ -180,7 +182,8 @@ def _snapshot(state: Path, key: Ed25519PublicKey | None, named: NamedKeys, mark:
         pinned=named.key is not None,
         log_key=named.log_key or _public_key(state, LOG_KEY),
         log_key_named=named.log_key is not None,
-        meter_key=named.meter_key or _public_key(state, METER_KEY),
+        meter_key=_public_key(state, METER_KEY),
+        pinned_meters=named.meters,
         checkpoint=checkpoint,
         tiles=tiles,
         links=links,
@@ -224,7 +227,7 @@ def _read_file(path: Path, named: NamedKeys) -> Material:
         pinned=named.key is not None,
         log_key=named.log_key,
         log_key_named=named.log_key is not None,
-        meter_key=named.meter_key,
+        pinned_meters=named.meters,
         problem=problem if content else "holds no entries",
     )
 
@@ -237,7 +240,7 @@ def signer_of(target: Path, pinned: Ed25519PublicKey | None = None) -> Ed25519Pu
 def read_material(
     target: Path,
     key: Ed25519PublicKey | None = None,
-    meter_key: Ed25519PublicKey | None = None,
+    meters: Sequence[Ed25519PublicKey] = (),
     log_key: Ed25519PublicKey | None = None,
     *,
     mark: Compared | None = None,
@@ -247,8 +250,8 @@ def read_material(
     Args:
         target: a state directory, or a file of envelopes, one a line.
         key: that the receipts have to be signed by; a state brings its own otherwise.
-        meter_key: that metered joules have to be signed by; the same.
-        log_key: that the head has to be signed by; the same.
+        meters: keys of the meters that joules have to be signed by; none where any will do.
+        log_key: that the head has to be signed by; a state brings its own otherwise.
         mark: up to where the account was compared before, and is not again.
 
     Raises:
@@ -260,5 +263,5 @@ def read_material(
             why="There is nothing to verify.",
             hint="Name a state directory, or a file made by cryoflux receipts export or cryoflux claim.",
         )
-    named = NamedKeys(key, meter_key, log_key)
+    named = NamedKeys(key, tuple(meters), log_key)
     return _read_state(target, named, mark) if target.is_dir() else _read_file(target, named)

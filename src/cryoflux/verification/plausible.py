@@ -23,6 +23,7 @@ __all__ = [
     "FEMTOJOULES_PER_FLOP64",
     "WATTS_PER_CPU",
     "WATTS_PER_SOURCE",
+    "beyond_sources",
     "floor_uj",
     "implausible",
     "trained_weights",
@@ -33,7 +34,7 @@ from datetime import datetime
 
 from cryoflux.quantities import MICRO, format_energy
 from cryoflux.receipts.profiles import PROFILE
-from cryoflux.receipts.statement import Outcome, Receipt
+from cryoflux.receipts.statement import EnergyFigure, Outcome, Receipt
 from cryoflux.verification.result import Finding, failed, unknown
 
 FEMTOJOULES_PER_FLOP64 = 1000
@@ -46,7 +47,6 @@ WATTS_PER_CPU = 500
 _FEMTO_PER_MICRO = 10**9
 _LABEL_S = 2
 """start and end are rounded to a second each"""
-_NOT_METERED_HERE = frozenset({"never-reserved", "settled-elsewhere"})
 
 
 def trained_weights(modules: Iterable[str], sizes: Mapping[str, int]) -> int:
@@ -89,16 +89,28 @@ def implausible(
         window_ns: how long the meter signed to have metered; 0 where it signed nothing.
     """
     figure = receipt.energy
-    least_uj = (
-        0
-        if _NOT_METERED_HERE & set(figure.flags)
-        else floor_uj(receipt, parameters=parameters, weights=weights)
-    )
+    least_uj = floor_uj(receipt, parameters=parameters, weights=weights)
     if figure.hi_microjoules < least_uj and receipt.outcome is not Outcome.ABORTED:
         said = f"says {format_energy(figure.hi_microjoules)} at most"
         yield failed(subject, f"{said}, but nothing known does its work for less than {least_uj} µJ")
-    seconds = window_ns / 1e9 if window_ns else _labelled_s(receipt)
-    if seconds is not None and figure.microjoules > (most_uj := _ceiling_uj(receipt, seconds)):
+    yield from beyond_sources(
+        subject, figure, window_ns=window_ns, labelled_s=_labelled_s(receipt.started_at, receipt.finished_at)
+    )
+
+
+def beyond_sources(
+    subject: str, figure: EnergyFigure, *, window_ns: int, labelled_s: float | None = None
+) -> Iterator[Finding]:
+    """Whether a charge is more than its sources can draw in the time that was metered.
+
+    Args:
+        subject: how to name the entry.
+        figure: what it was charged.
+        window_ns: how long the meter signed to have metered; 0 where it signed nothing.
+        labelled_s: how long it took by its labels, s; none where they do not tell.
+    """
+    seconds = window_ns / 1e9 if window_ns else labelled_s
+    if seconds is not None and figure.microjoules > (most_uj := _ceiling_uj(figure, seconds)):
         said = f"says {format_energy(figure.microjoules)}"
         most = f"its sources cannot draw more than {format_energy(most_uj)} in {seconds:.1f} s"
         if window_ns:
@@ -107,17 +119,16 @@ def implausible(
             yield unknown(subject, f"{said}, but {most}, by its start and end")
 
 
-def _ceiling_uj(receipt: Receipt, seconds: float) -> int:
+def _ceiling_uj(figure: EnergyFigure, seconds: float) -> int:
     # CPU time from before the window, when the process had just started, is charged too.
-    figure = receipt.energy
     sources = max(1, len(set(figure.sources)))
     return int(WATTS_PER_SOURCE * sources * seconds * MICRO) + WATTS_PER_CPU * figure.cpu_microseconds
 
 
-def _labelled_s(receipt: Receipt) -> float | None:
+def _labelled_s(started_at: str, finished_at: str) -> float | None:
     try:
-        started = datetime.fromisoformat(receipt.started_at)
-        lasted_s = (datetime.fromisoformat(receipt.finished_at) - started).total_seconds()
+        started = datetime.fromisoformat(started_at)
+        lasted_s = (datetime.fromisoformat(finished_at) - started).total_seconds()
     except (ValueError, TypeError):  # no time at all, or one of them without a zone
         return None
     return lasted_s + _LABEL_S if lasted_s >= 0 else None  # step 5 asks about a clock that ran backwards

@@ -104,7 +104,7 @@ def verify_target(
     target: Path,
     *,
     key: Ed25519PublicKey | None = None,
-    meter_key: Ed25519PublicKey | None = None,
+    meters: Sequence[Ed25519PublicKey] = (),
     log_key: Ed25519PublicKey | None = None,
     again: Again | None = None,
     demand: Demand | None = None,
@@ -119,8 +119,8 @@ def verify_target(
     Args:
         target: a state directory, or a file of exported envelopes.
         key: the key that receipts have to be signed by; a state brings its own otherwise.
-        meter_key: the key that joules have to be signed by; the same.
-        log_key: the key that the head has to be signed by; the same.
+        meters: keys of the meters that every charge has to be signed by; none where any will do.
+        log_key: the key that the head has to be signed by; a state brings its own otherwise.
         again: how much is to be computed again.
         demand: whom of the witnesses to believe.
         heads: folder of the heads that were seen before; a good one is remembered there.
@@ -137,10 +137,10 @@ def verify_target(
     if (known := _recalled(wanted, key)) is not None:
         with (
             suppress(_NotConfirmedError),
-            closing(read_material(target, key, meter_key, log_key, mark=known.account)) as material,
+            closing(read_material(target, key, meters, log_key, mark=known.account)) as material,
         ):
             return _verify(material, wanted, known)
-    with closing(read_material(target, key, meter_key, log_key)) as material:
+    with closing(read_material(target, key, meters, log_key)) as material:
         return _verify(material, wanted, None)
 
 
@@ -168,8 +168,8 @@ def _sizes(material: Material, wanted: _Wanted) -> set[int]:
 
 def _asked(material: Material, wanted: _Wanted) -> tuple[str, ...]:
     """What a verdict depends on beside the log and its key."""
-    meter = key_id(material.meter_key) if material.meter_key is not None else ""
-    return meter, *sorted(wanted.sections)
+    meters = sorted(key_id(key) for key in material.pinned_meters)
+    return f"meters: {' '.join(meters)}", *sorted(wanted.sections)
 
 
 def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Report:

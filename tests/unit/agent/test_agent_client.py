@@ -271,16 +271,17 @@ def test_a_figure_that_stands_for_no_known_time_is_shown_as_it_is():
 
 
 def test_the_log_of_a_reservation_is_the_one_that_the_daemon_keeps():
-    marked, older = {**RESERVATION, "log": "ours", "alive": False}, {**RESERVATION, "alive": False}
-    for listed, log in ((marked, "ours"), (older, "")):
-        taken = json.dumps({**json.loads(TAKEN), **({"log": log} if log else {})}).encode()
+    keeps = {"log": "ours", "intent": "0" * 64}
+    for kept in (keeps, {"log": "ours"}, {}):
+        listed = {**RESERVATION, **kept, "alive": False}
+        taken = json.dumps({**json.loads(TAKEN), **kept}).encode()
         listing = json.dumps({"reservations": [listed]}).encode()
 
         def reply(_, path, taken=taken, listing=listing):
             return 200, taken if path == "/v1/take" else listing
 
         with answering(reply) as (url, asked), client_of(url) as client:
-            reservations = [client.take(120_000_000, request_id="a", log="ours"), client.find("a")]
-        assert reservations == [Reservation("r1", "a", 120_000_000, log)] * 2
-        assert asked[0][2]["log"] == "ours"
+            reservations = [client.take(120_000_000, request_id="a", **keeps), client.find("a")]
+        assert reservations == [Reservation("r1", "a", 120_000_000, **kept)] * 2
+        assert keeps.items() <= asked[0][2].items()
         assert asked[0][2]["reservation"] is True

@@ -10,7 +10,7 @@ import pytest
 from cryoflux.attempt import recording
 from cryoflux.attempt.recording import Ending
 from cryoflux.attempt.watch import Observer, Step
-from cryoflux.energy.account.settlement import read_settlement
+from cryoflux.energy.account.settlement import SettlementStatement, read_settlement
 from cryoflux.energy.clock import SystemClock
 from cryoflux.quantities import MICRO, Tier
 from cryoflux.receipts.log_key import other_subjects
@@ -115,12 +115,28 @@ def test_the_meter_signs_what_the_receipt_says(run) -> None:
     assert energy.cpu_microseconds == said.cpu_microseconds == 1_000_000
 
 
-@pytest.mark.parametrize(("here", "assurance"), [("boot-1", "self-reported"), ("boot-2", "other-machine")])
-def test_joules_are_self_reported_where_the_meter_is_on_the_machine_that_trains(
-    run, monkeypatch, here, assurance
-) -> None:
+@pytest.mark.parametrize("here", ["boot-1", "boot-2"])
+def test_joules_are_self_reported_whatever_machine_trains(run, monkeypatch, here) -> None:
     monkeypatch.setattr(SystemClock, "__init__", lambda self: setattr(self, "boot_id", here))
-    assert run.attempt(BETTER).receipt.energy.assurance == assurance
+    assert run.attempt(BETTER).receipt.energy.assurance == "self-reported"
+
+
+def test_the_meter_signs_of_which_log_and_announcement_it_is(run) -> None:
+    receipt = run.attempt(BETTER).receipt
+    said = read_settlement(receipt.energy.settlement)
+    assert isinstance(said, SettlementStatement)
+    assert (said.log, said.intent) == (run.context.log.origin, receipt.intent)
+
+
+@pytest.mark.parametrize("step", [Step.TRAIN, Step.SETTLE, Step.RECORD])
+def test_so_it_does_of_an_attempt_that_the_next_run_closes(run, step) -> None:
+    run.change(observer=Deadly(step, "begin"))
+    with pytest.raises(Killed):
+        run.attempt(BETTER)
+    (receipt,) = run.reopen()
+    said = read_settlement(receipt.energy.settlement)
+    assert isinstance(said, SettlementStatement)
+    assert (said.log, said.intent) == (run.context.log.origin, receipt.intent)
 
 
 class Forging:

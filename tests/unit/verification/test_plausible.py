@@ -82,11 +82,11 @@ def test_the_floor_is_the_forward_pass_of_what_was_read_and_the_steps(pristine: 
     assert floor_uj(other, 10**9) - floor_uj(steps, 10**9) == evaluated // 50
 
 
-def test_what_was_metered_elsewhere_or_aborted_has_no_floor(pristine: SyntheticState) -> None:
+def test_what_was_aborted_has_no_floor(pristine: SyntheticState) -> None:
     nothing = {"microjoules": 0, "lo_microjoules": 0, "hi_microjoules": 0}
     assert statuses(receipt_of(pristine, energy=figure(**nothing)), weights=10**9) == [Status.FAIL]
-    elsewhere = figure(**nothing, flags=["settled-elsewhere"])
-    assert statuses(receipt_of(pristine, energy=elsewhere), weights=10**9) == []
+    excused = figure(**nothing, flags=["settled-elsewhere"])
+    assert statuses(receipt_of(pristine, energy=excused), weights=10**9) == [Status.FAIL]
     aborted = receipt_of(pristine, energy=figure(**nothing), outcome=Outcome.ABORTED)
     assert statuses(aborted, weights=10**9) == []
 

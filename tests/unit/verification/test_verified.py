@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cryoflux.decision.reason import Reason
 from cryoflux.receipts.checkpoint import origin_of, parse_note, sign_checkpoint
 from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.rotation import enrol_root, rotate_key
+from cryoflux.receipts.statement import Cause
 from cryoflux.signing.keys import LOG_KEY, key_id, load_key, load_public_key
 from cryoflux.verification import material, verified
 from cryoflux.verification.again import Again
@@ -201,7 +203,7 @@ def test_a_model_that_was_changed_since_is_found(verified_state: tuple[Synthetic
 @pytest.mark.parametrize(
     "asked",
     [
-        {"meter_key": Ed25519PrivateKey.generate().public_key()},
+        {"meters": [Ed25519PrivateKey.generate().public_key()]},
         {"sections": {}},
         {"again": Again(no_trainer, 17)},
     ],
@@ -363,7 +365,8 @@ def test_what_was_settled_for_another_log_was_not_never_reserved(tmp_path: Path,
     assert verify_target(made.path, heads=heads).ok
     intent = made.announce(task="a0002_2")
     said = figure().but(microjoules=0, lo_microjoules=0, hi_microjoules=0, flags=["never-reserved"])
-    made.abort(intent, settles=False, energy=said)
+    why = {"cause": Cause.CRASHED, "reason": Reason(code="crashed")}
+    made.abort(intent, settles=False, energy=said, **why)
     report = verify_target(made.path, heads=heads, trust=trust)
     assert failures(report) == [(10, "entry 3 (receipt a0002_2)")]
     made.finish()

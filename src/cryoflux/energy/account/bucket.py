@@ -26,6 +26,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,12 +55,13 @@ from cryoflux.energy.account.refusals import (
     UnknownReservationError,
     another_amount,
     check_amount,
-    check_log,
+    check_wanted,
     require_open,
     too_little,
     unknown,
 )
 from cryoflux.energy.account.requests import add_reservation, reserved_before, withdrawn_before
+from cryoflux.energy.account.rules import whose
 from cryoflux.energy.account.tables import SCHEMAS, UPGRADES, VERSION, require_account
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.interface import Reservation
@@ -223,7 +225,9 @@ class Bucket:
             if waits:
                 self._synced_ns = now_ns
 
-    def take(self, uj: int, *, request_id: str, owner: Owner | None = None, log: str = "") -> Reservation:
+    def take(
+        self, uj: int, *, request_id: str, owner: Owner | None = None, log: str = "", intent: str = ""
+    ) -> Reservation:
         """Reserve joules, all or nothing; a repeat while they are reserved returns the same reservation.
 
         Args:
@@ -231,31 +235,32 @@ class Bucket:
             request_id: names the request; a repeat has the same.
             owner: the process that it is for.
             log: origin of the receipt log that it is an attempt of; empty where of none.
+            intent: leaf hash of the entry that announced the attempt; empty where of none.
 
         Raises:
             BudgetError: there is less.
-            UsageError: that is no amount, or not the origin of a log.
-            ReservationConflictError: the request id was used for another amount or another log, or its
-                reservation is settled or released.
+            UsageError: that is no amount, no origin of a log, or no leaf hash.
+            ReservationConflictError: the request id was used for another amount, log or announcement, or
+                its reservation is settled or released.
         """
-        check_amount(uj)
-        check_log(log)
-        return self._shared.run(lambda: self._take(uj, request_id, owner, log))
+        wanted = Reservation("", request_id, uj, log, intent)
+        check_wanted(wanted)
+        return self._shared.run(lambda: self._take(wanted, owner))
 
-    def _take(self, uj: int, request_id: str, owner: Owner | None, log: str) -> Reservation:
-        if (before := reserved_before(self._db, self._path, uj, request_id, log)) is not None:
+    def _take(self, wanted: Reservation, owner: Owner | None) -> Reservation:
+        if (before := reserved_before(self._db, self._path, wanted)) is not None:
             return before
-        available_uj = position(self._db).available_uj
+        uj, available_uj = wanted.reserved_uj, position(self._db).available_uj
         if uj > available_uj:
             raise too_little(uj, available_uj)
-        reservation = Reservation(secrets.token_hex(16), request_id, uj, log)
+        reservation = replace(wanted, id=secrets.token_hex(16))
         add_reservation(self._db, reservation, owner, self._clock)
         self._append(
             "take",
             reserved_uj=uj,
-            request_id=f"take:{request_id}",
+            request_id=f"take:{wanted.request_id}",
             reservation=reservation.id,
-            note=log,  # so that no edit of the reservation alone gives it to another log
+            note=whose(reservation),  # so that no edit of the reservation alone gives it to another log
         )
         return reservation
 
@@ -267,15 +272,15 @@ class Bucket:
             UsageError: that is no amount, or not the origin of a log.
             ReservationConflictError: the request id was used for something else.
         """
-        check_amount(uj)
-        check_log(log)
-        return self._shared.run(lambda: self._withdraw(uj, request_id, log))
+        wanted = Reservation("", request_id, uj, log)
+        check_wanted(wanted)
+        return self._shared.run(lambda: self._withdraw(wanted))
 
-    def _withdraw(self, uj: int, request_id: str, log: str) -> Reservation:
-        if (before := withdrawn_before(self._db, self._path, uj, request_id, log)) is not None:
+    def _withdraw(self, wanted: Reservation) -> Reservation:
+        if (before := withdrawn_before(self._db, self._path, wanted)) is not None:
             return before
-        taken = self._take(uj, request_id, None, log)
-        self._charge(taken, Charge.at_face_value(uj))
+        taken = self._take(wanted, None)
+        self._charge(taken, Charge.at_face_value(taken.reserved_uj))
         return taken
 
     def settle(self, reservation_id: str, charge: Charge) -> tuple[Reservation, Charge]:

@@ -62,8 +62,8 @@ ENTRIES = (
     " e.balance_uj, e.reserved_uj, e.lo_uj, e.hi_uj, e.tier, e.at, e.note FROM entries e"
 )
 RECORDS = (
-    "SELECT r.id, r.request_id, r.reserved_uj, r.log, r.state, r.pid, r.start_ticks, r.boot_id, r.charge,"
-    " r.noted_ns, r.noted_boot FROM reservations r"
+    "SELECT r.id, r.request_id, r.reserved_uj, r.log, r.intent, r.state, r.pid, r.start_ticks, r.boot_id,"
+    " r.charge, r.noted_ns, r.noted_boot FROM reservations r"
 )
 _SUMMED = "SELECT kind, count(*), sum(balance_change_uj), sum(reserved_change_uj) FROM entries GROUP BY kind"
 _APPEND = (
@@ -165,6 +165,7 @@ def record_of(row: tuple[Any, ...]) -> Record:
         request_id,
         reserved_uj,
         log,
+        intent,
         state,
         pid,
         start_ticks,
@@ -174,7 +175,7 @@ def record_of(row: tuple[Any, ...]) -> Record:
         noted_boot,
     ) = row
     return Record(
-        reservation=Reservation(reservation_id, request_id, reserved_uj, log),
+        reservation=Reservation(reservation_id, request_id, reserved_uj, log, intent),
         state=state,
         owner=None if pid is None else Owner(pid, start_ticks, boot_id),
         charge=Charge.from_json(charge) if charge else None,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 __all__ = [
+    "INTENT_PATTERN",
     "LOG_PATTERN",
     "ReservationConflictError",
     "UnknownReservationError",
     "another_amount",
+    "another_intent",
     "another_kind",
     "another_log",
     "check_amount",
-    "check_log",
+    "check_wanted",
     "require_open",
     "too_little",
     "unknown",
@@ -20,11 +22,14 @@ __all__ = [
 import re
 
 from cryoflux.energy.account.ledger import Record, State
+from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, UsageError
 from cryoflux.quantities import format_energy
 
 LOG_PATTERN = r"^[ -~]{0,200}$"
 """What names a receipt log: printable ASCII, as its origin is."""
+INTENT_PATTERN = r"^([0-9a-f]{64})?$"
+"""What names an announcement: the leaf hash of its entry."""
 _MOST_UJ = 2**53 - 1
 
 
@@ -46,13 +51,20 @@ def check_amount(uj: int) -> None:
         )
 
 
-def check_log(log: str) -> None:
-    """Refuse what cannot be the origin of a receipt log; none is fine."""
-    if not re.fullmatch(LOG_PATTERN, log):
+def check_wanted(wanted: Reservation) -> None:
+    """Refuse an amount that cannot be taken, and what can be no log or announcement; none of them is fine."""
+    check_amount(wanted.reserved_uj)
+    if not re.fullmatch(LOG_PATTERN, wanted.log):
         raise UsageError(
             "What is named as the log of a reservation is not the origin of one.",
             why="An origin is at most 200 printable ASCII characters.",
             hint="Name the log as its checkpoint does in its first line, or none.",
+        )
+    if not re.fullmatch(INTENT_PATTERN, wanted.intent):
+        raise UsageError(
+            "What is named as the announcement of a reservation is not the leaf hash of an entry.",
+            why="One is 64 hexadecimal digits, in lower case.",
+            hint="Name the entry of the log that announced the attempt, or none.",
         )
 
 
@@ -64,6 +76,11 @@ def another_amount(request_id: str) -> ReservationConflictError:
 def another_log(request_id: str) -> ReservationConflictError:
     """A request id comes again for an attempt of another log."""
     return _conflict(request_id, "an attempt of another log")
+
+
+def another_intent(request_id: str) -> ReservationConflictError:
+    """A request id comes again for another announcement."""
+    return _conflict(request_id, "an attempt that was announced elsewhere")
 
 
 def another_kind(request_id: str) -> ReservationConflictError:

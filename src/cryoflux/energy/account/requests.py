@@ -13,56 +13,66 @@ from pathlib import Path
 
 from cryoflux.energy.account.audit import check_held
 from cryoflux.energy.account.ledger import RECORDS, Record, record_of
-from cryoflux.energy.account.refusals import another_amount, another_kind, another_log, used_up
+from cryoflux.energy.account.refusals import (
+    another_amount,
+    another_intent,
+    another_kind,
+    another_log,
+    used_up,
+)
 from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Reservation
 from cryoflux.energy.processes import Owner
 
 
 def _before(
-    connection: sqlite3.Connection, path: Path, uj: int, request_id: str, log: str, *, withdrawn: bool
+    connection: sqlite3.Connection, path: Path, wanted: Reservation, *, withdrawn: bool
 ) -> Record | None:
+    request_id = wanted.request_id
     row = connection.execute(f"{RECORDS} WHERE r.request_id = ?", (request_id,)).fetchone()
     if row is None:
         return None
     record = record_of(row)
-    if record.reservation.reserved_uj != uj:
+    if record.reservation.reserved_uj != wanted.reserved_uj:
         raise another_amount(request_id)
-    if record.reservation.log != log:
+    if record.reservation.log != wanted.log:
         raise another_log(request_id)
+    if record.reservation.intent != wanted.intent:
+        raise another_intent(request_id)
     if record.withdrawn != withdrawn:
         raise another_kind(request_id) if record.state == "open" else used_up(request_id, record.state)
     check_held(connection, path, record.reservation.id)
     return record
 
 
-def reserved_before(
-    connection: sqlite3.Connection, path: Path, uj: int, request_id: str, log: str
-) -> Reservation | None:
+def reserved_before(connection: sqlite3.Connection, path: Path, wanted: Reservation) -> Reservation | None:
     """The reservation that the same request was given and that is open still; none if it is new.
+
+    Args:
+        connection: to the account.
+        path: of the account, for the message.
+        wanted: the reservation as it is asked for; its id counts for nothing.
 
     Raises:
         ReservationConflictError: the request id was used for something else, or the reservation has ended.
         StateTamperedError: the reservation is not the one that its entry took.
     """
-    record = _before(connection, path, uj, request_id, log, withdrawn=False)
+    record = _before(connection, path, wanted, withdrawn=False)
     if record is None:
         return None
     if record.state != "open":
-        raise used_up(request_id, record.state)
+        raise used_up(wanted.request_id, record.state)
     return record.reservation
 
 
-def withdrawn_before(
-    connection: sqlite3.Connection, path: Path, uj: int, request_id: str, log: str
-) -> Reservation | None:
-    """What the same request has withdrawn; none if it is new.
+def withdrawn_before(connection: sqlite3.Connection, path: Path, wanted: Reservation) -> Reservation | None:
+    """What the same request has withdrawn; none if it is new. The arguments are those of `reserved_before`.
 
     Raises:
         ReservationConflictError: the request id was used for something else.
         StateTamperedError: it is not what its entries took and charged.
     """
-    record = _before(connection, path, uj, request_id, log, withdrawn=True)
+    record = _before(connection, path, wanted, withdrawn=True)
     return record.reservation if record else None
 
 
@@ -73,7 +83,7 @@ def add_reservation(
     who = (owner.pid, owner.start_ticks, owner.boot_id) if owner else (None, None, None)
     connection.execute(
         "INSERT INTO reservations (id, request_id, reserved_uj, state, pid, start_ticks, boot_id,"
-        " noted_ns, noted_boot, log) VALUES (?,?,?,'open',?,?,?,?,?,?)",
+        " noted_ns, noted_boot, log, intent) VALUES (?,?,?,'open',?,?,?,?,?,?,?)",
         (
             reservation.id,
             reservation.request_id,
@@ -82,5 +92,6 @@ def add_reservation(
             clock.monotonic_ns(),
             clock.boot_id,
             reservation.log,
+            reservation.intent,
         ),
     )

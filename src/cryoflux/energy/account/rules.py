@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["FaultError", "Line", "Stored", "fits", "read_lines", "read_stored"]
+__all__ = ["FaultError", "Line", "Stored", "fits", "read_lines", "read_stored", "whose"]
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.account.ledger import LedgerEntry
@@ -14,17 +14,18 @@ from cryoflux.energy.account.tables import version_of
 from cryoflux.quantities import Energy
 
 _STORED = (
-    "SELECT r.id, r.request_id, r.reserved_uj, {log}, r.state, r.charge FROM reservations r WHERE {where}"
+    "SELECT r.id, r.request_id, r.reserved_uj, {whose}, r.state, r.charge FROM reservations r WHERE {where}"
 )
 # What was noted for a reservation that is settled by now is nowhere any more, so a take needs no charge.
 _LINES = (
     "SELECT e.seq, e.kind, e.request_id, e.reservation, e.balance_change_uj, e.reserved_change_uj,"
     " e.balance_uj, e.reserved_uj, e.lo_uj, e.hi_uj, e.tier, e.at, e.note,"
-    " r.id, r.request_id, r.reserved_uj, {log}, r.state, iif(e.kind = 'take', NULL, r.charge)"
+    " r.id, r.request_id, r.reserved_uj, {whose}, r.state, iif(e.kind = 'take', NULL, r.charge)"
     " FROM entries e LEFT JOIN reservations r ON r.id = e.reservation WHERE e.seq > ? ORDER BY e.seq"
 )
 _ENTRY_COLUMNS = 13
 _FIRST_WITH_LOG = 3
+_FIRST_WITH_INTENT = 5
 
 
 class FaultError(Exception):
@@ -38,6 +39,7 @@ class Stored(NamedTuple):
     request_id: str
     reserved_uj: int
     log: str
+    intent: str
     state: str
     charge: Charge | None
     """what it was settled at; not read for the entry that took it"""
@@ -52,12 +54,29 @@ Line = tuple[LedgerEntry, Stored | None]
 """An entry, and the reservation that it names."""
 
 
-def _log(connection: sqlite3.Connection) -> str:
-    return "r.log" if version_of(connection) >= _FIRST_WITH_LOG else "''"
+class _Marked(Protocol):
+    @property
+    def log(self) -> str: ...
+    @property
+    def intent(self) -> str: ...
 
 
-def _stored(reservation: str, request_id: str, uj: int, log: str, state: str, charge: str | None) -> Stored:
-    return Stored(reservation, request_id, uj, log, state, _charge(reservation, state, charge))
+def whose(reservation: _Marked) -> str:
+    """What the entry that took a reservation says of it: its log, and its announcement behind that."""
+    return f"{reservation.log} {reservation.intent}" if reservation.intent else reservation.log
+
+
+def _whose(connection: sqlite3.Connection) -> str:
+    version = version_of(connection)
+    log = "r.log" if version >= _FIRST_WITH_LOG else "''"
+    intent = "r.intent" if version >= _FIRST_WITH_INTENT else "''"
+    return f"{log}, {intent}"
+
+
+def _stored(
+    reservation: str, request_id: str, uj: int, log: str, intent: str, state: str, charge: str | None
+) -> Stored:
+    return Stored(reservation, request_id, uj, log, intent, state, _charge(reservation, state, charge))
 
 
 def _charge(reservation: str, state: str, text: str | None) -> Charge | None:
@@ -76,7 +95,7 @@ def read_stored(connection: sqlite3.Connection, where: str, *values: str) -> Ite
     Raises:
         FaultError: a charge cannot be read.
     """
-    query = _STORED.format(log=_log(connection), where=where)
+    query = _STORED.format(whose=_whose(connection), where=where)
     return (_stored(*row) for row in connection.execute(query, values))
 
 
@@ -86,7 +105,7 @@ def read_lines(connection: sqlite3.Connection, *, after: int) -> Iterator[Line]:
     Raises:
         FaultError: a charge cannot be read.
     """
-    for row in connection.execute(_LINES.format(log=_log(connection)), (after,)):
+    for row in connection.execute(_LINES.format(whose=_whose(connection)), (after,)):
         stored = row[_ENTRY_COLUMNS:]
         yield LedgerEntry(*row[:_ENTRY_COLUMNS]), None if stored[0] is None else _stored(*stored)
 
@@ -118,7 +137,7 @@ def _is_credit(entry: LedgerEntry, _: Stored | None) -> bool:
 
 
 def _is_take(entry: LedgerEntry, stored: Stored | None) -> bool:
-    if stored is None or entry.request_id != f"take:{stored.request_id}" or entry.note != stored.log:
+    if stored is None or entry.request_id != f"take:{stored.request_id}" or entry.note != whose(stored):
         return False
     covered = entry.reserved_uj <= entry.balance_uj
     return covered and (entry.balance_change_uj, entry.reserved_change_uj) == (0, stored.reserved_uj)

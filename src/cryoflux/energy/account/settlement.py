@@ -1,9 +1,12 @@
 """What a meter says that a reservation cost, signed with a key of its own.
 
 Whoever trains signs the receipt, whoever meters signs this statement, and the receipt carries it: so the
-one cannot invent the joules of the other. Where both keys lie on one machine that is worth little, and the
-receipt says so (``self-reported``). The same charge always gives the same bytes, so that a repeated
-settlement is no second statement.
+one cannot invent the joules of the other. Where both keys lie on one machine that is worth little: only a
+verifier who knows the meter's key from elsewhere learns something. The same charge always gives the same
+bytes, so that a repeated settlement is no second statement.
+
+The second form says what for: the log, by its origin, and the announcement, by its leaf hash. Without them
+one statement would fit into any log that has an attempt of the same name.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 __all__ = [
     "CounterWindow",
     "Figure",
+    "OldSettlementStatement",
     "ParsedSettlement",
     "SettlementStatement",
     "parse_settlement",
@@ -19,7 +23,7 @@ __all__ = [
 ]
 
 import base64
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,7 +36,7 @@ from cryoflux.quantities import Energy, Tier
 from cryoflux.signing.canonical import parse_strictly
 from cryoflux.signing.ed25519 import refuse_weak_key, verify_signature
 from cryoflux.signing.envelope import METER_PAYLOAD, decode_base64, pae, parse_envelope, sign_document
-from cryoflux.signing.fields import Count, Document, RawKey, Sha256, Signed
+from cryoflux.signing.fields import Count, Document, OptionalSha256, RawKey, Sha256, Signed
 from cryoflux.signing.keys import raw_key_id, raw_public_key
 
 _Text = Annotated[str, msgspec.Meta(max_length=500)]
@@ -61,10 +65,11 @@ class CounterWindow(Document, frozen=True):
     last_epoch: _Text
 
 
-class SettlementStatement(Document, frozen=True):
-    """One settled reservation."""
+class OldSettlementStatement(
+    Document, frozen=True, tag_field="kind", tag="https://cryoflux.dev/settlement/v1"
+):
+    """One settled reservation, in the first form, which does not say of which log."""
 
-    kind: Literal["https://cryoflux.dev/settlement/v1"]
     meter_key: RawKey
     """the raw Ed25519 key that it is signed with"""
     boot: _Text
@@ -88,17 +93,27 @@ class SettlementStatement(Document, frozen=True):
     """empty where a crash came before the first note"""
 
 
-_DECODER = msgspec.json.Decoder(SettlementStatement)
+class SettlementStatement(OldSettlementStatement, frozen=True, tag="https://cryoflux.dev/settlement/v2"):
+    """One settled reservation."""
+
+    log: _Text
+    """origin of the receipt log that it is an attempt or a session of; empty where of none"""
+    intent: OptionalSha256
+    """leaf hash of the entry that announced the attempt; empty for a session, and where nobody said it"""
+
+
+_DECODER = msgspec.json.Decoder(OldSettlementStatement | SettlementStatement)
 
 
 def sign_settlement(reservation: Reservation, charge: Charge, boot_id: str, key: Ed25519PrivateKey) -> str:
     """The signed envelope around the statement of a settled charge, as one line of text."""
     statement = SettlementStatement(
-        kind="https://cryoflux.dev/settlement/v1",
         meter_key=base64.b64encode(raw_public_key(key.public_key())).decode(),
         boot=boot_id,
         request=reservation.request_id,
         reservation=reservation.id,
+        log=reservation.log,
+        intent=reservation.intent,
         reserved_microjoules=reservation.reserved_uj,
         charged=Figure.of(charge.energy),
         machine_net=Figure.of(charge.machine_net),
@@ -126,7 +141,7 @@ def sign_settlement(reservation: Reservation, charge: Charge, boot_id: str, key:
 class ParsedSettlement(Struct, frozen=True):
     """A meter's statement, read; whether its signature is right is not known yet."""
 
-    statement: SettlementStatement
+    statement: OldSettlementStatement
     key: bytes
     """that it names, 32 bytes"""
     message: bytes
@@ -152,7 +167,7 @@ def parse_settlement(envelope: str) -> ParsedSettlement:
     return ParsedSettlement(statement, key, pae(signed.payload, METER_PAYLOAD), signed.signature)
 
 
-def read_settlement(envelope: str) -> SettlementStatement:
+def read_settlement(envelope: str) -> OldSettlementStatement:
     """The statement of an envelope, once its signature is known to be of the key that it names.
 
     Whether that key is the one of a meter that anybody trusts is another question.

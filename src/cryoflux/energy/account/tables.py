@@ -2,8 +2,8 @@
 
 Format 2 lets small credits gather in one row, `pending`. Format 3 names with each reservation the receipt log
 that it is an attempt of. Format 4 keeps the sums of its entries by kind, so that nobody has to add them up to
-know how many reservations are open. Who only reads, reads all of them; a meter brings an older account up to
-date.
+know how many reservations are open. Format 5 names the announcement as well. Who only reads, reads all of
+them; a meter brings an older account up to date.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cryoflux.errors import StateError, StateTamperedError
 
-VERSION = 4
+VERSION = 5
 
 # Two processes may open a new account at once, so each statement can be run twice. An account is
 # compared with this text when it is opened (`missing_or_changed`): another text needs another VERSION.
@@ -103,19 +103,31 @@ END""",
 )
 
 
+_INTENT = "intent TEXT NOT NULL DEFAULT ''"
+_FINAL_INTENT = """CREATE TRIGGER IF NOT EXISTS intent_is_final BEFORE UPDATE OF intent ON reservations
+  BEGIN SELECT RAISE(ABORT, 'the intent of a reservation is final'); END"""
+_FIFTH = (f"ALTER TABLE reservations ADD COLUMN {_INTENT}", _FINAL_INTENT)
+
+
 def _script(first: str, *statements: str) -> str:
     return f"{first}{'; '.join(statements)};"
 
 
 _WITH_LOG = _FIRST.replace(_LAST_COLUMN, f"{_LAST_COLUMN}, {_LOG}")
+_WITH_INTENT = _FIRST.replace(_LAST_COLUMN, f"{_LAST_COLUMN}, {_LOG}, {_INTENT}")
 SCHEMAS = {
     1: _FIRST,
     2: _script(_FIRST, *_SECOND),
     3: _script(_WITH_LOG, *_SECOND, _FINAL_LOG),
-    VERSION: _script(_WITH_LOG, *_SECOND, _FINAL_LOG, *_FOURTH),
+    4: _script(_WITH_LOG, *_SECOND, _FINAL_LOG, *_FOURTH),
+    VERSION: _script(_WITH_INTENT, *_SECOND, _FINAL_LOG, *_FOURTH, _FINAL_INTENT),
 }
 """By format: the statements that make its tables."""
-UPGRADES = {1: (*_SECOND, *_THIRD, *_FOURTH), 2: (*_THIRD, *_FOURTH), 3: _FOURTH}
+_UPGRADES = {2: _SECOND, 3: _THIRD, 4: _FOURTH, 5: _FIFTH}
+UPGRADES = {
+    old: tuple(statement for new, steps in _UPGRADES.items() if new > old for statement in steps)
+    for old in range(1, VERSION)
+}
 """By an older format: the statements that make the newest one of it."""
 
 _SCHEMA_ROWS = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"

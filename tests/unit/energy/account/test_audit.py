@@ -26,7 +26,7 @@ ENTRY = (
     " FROM entries ORDER BY seq DESC LIMIT 1"
 )
 UNGUARDED = """DROP TRIGGER entries_are_final_update; DROP TRIGGER entries_are_final_delete;
-DROP TRIGGER pending_stays; DROP TRIGGER log_is_final;"""
+DROP TRIGGER pending_stays; DROP TRIGGER log_is_final; DROP TRIGGER intent_is_final;"""
 
 
 def charge(uj):
@@ -127,7 +127,7 @@ FORGERIES = {
     "charge-gone": ("UPDATE reservations SET charge = NULL", "settled without a charge"),
     "reopened": ("UPDATE reservations SET state = 'open'", "what a settle looks like"),
     "reservation-invented": (
-        "INSERT INTO reservations SELECT 'x', 'x', 5, 'open', NULL, NULL, NULL, NULL, 0, '', ''",
+        "INSERT INTO reservations SELECT 'x', 'x', 5, 'open', NULL, NULL, NULL, NULL, 0, '', '', ''",
         "not those that its entries took",
     ),
     "reservation-removed": ("DELETE FROM reservations", "what a take looks like"),

@@ -245,7 +245,7 @@ def test_any_credits_add_up_to_what_they_are(tmp_path_factory, credits_given):
 
 # Older formats
 
-older = pytest.mark.parametrize("format_", [1, 2, 3])
+older = pytest.mark.parametrize("format_", [1, 2, 3, 4])
 
 
 @older

@@ -17,6 +17,7 @@ from cryoflux.quantities import Energy, Tier
 from energy_fakes import FakeClock
 
 OURS, THEIRS = (f"cryoflux.dev/log/{letter * 64}" for letter in "ab")
+INTENT = "0123456789abcdef" * 4
 
 
 def charge(uj):
@@ -112,6 +113,41 @@ def test_the_log_of_a_reservation_cannot_be_changed(bucket, path):
     bucket.take(100, request_id="a", log=OURS)
     with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.IntegrityError, match="is final"):
         db.execute("UPDATE reservations SET log = ''")
+
+
+def test_the_announcement_of_an_attempt_is_kept_with_its_log(bucket, path):
+    taken = bucket.take(100, request_id="a", log=OURS, intent=INTENT)
+    assert (taken.log, taken.intent) == (OURS, INTENT)
+    assert bucket.take(100, request_id="a", log=OURS, intent=INTENT) == taken
+    assert bucket.entries()[-1].note == f"{OURS} {INTENT}"
+    for other in ("", "f" * 64):
+        with pytest.raises(ReservationConflictError, match="for an attempt that was announced elsewhere"):
+            bucket.take(100, request_id="a", log=OURS, intent=other)
+    bucket.close()
+    again = Bucket(path, FakeClock())
+    assert again.settle(taken.id, charge(70))[0] == again.find("a").reservation == taken
+    again.close()
+    with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.IntegrityError, match="is final"):
+        db.execute("UPDATE reservations SET intent = ''")
+    assert marked(path) == [Held("a", 70, OURS)]
+
+
+@pytest.mark.parametrize("intent", ["0" * 63, "0" * 65, "A" * 64, "0" * 64 + "\n", "announced"])
+def test_what_is_no_leaf_hash_announces_nothing(bucket, intent):
+    with pytest.raises(UsageError) as caught:
+        bucket.take(100, request_id="a", log=OURS, intent=intent)
+    assert len(caught.value.lines()) == 3
+    assert bucket.find("a") is None
+
+
+@pytest.mark.parametrize("to", ["''", "'" + "f" * 64 + "'"])
+def test_an_announcement_that_was_edited_is_found(bucket, path, to):
+    bucket.take(100, request_id="a", log=OURS, intent=INTENT)
+    bucket.close()
+    edit(path, f"UPDATE reservations SET intent = {to}")
+    for look in (lambda: Bucket(path, FakeClock()), lambda: open_audited(path)):
+        with pytest.raises(StateTamperedError, match="not what a take looks like"):
+            look()
 
 
 # What somebody does who has been charged for an attempt that no receipt is to tell of
