@@ -60,11 +60,19 @@ _SpotCheckOption = Annotated[
         "--spot-check",
         metavar="N",
         min=0,
-        help="Evaluate N examples again that the signer could not choose; 64 is a good number.",
+        help="Evaluate N examples again, drawn at random here; 64 is a good number.",
     ),
 ]
 _SpotReceiptsOption = Annotated[
     int, typer.Option("--spot-receipts", metavar="N", min=1, help="Of how many receipts.")
+]
+_SpotSeedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--spot-seed",
+        metavar="HEX|head",
+        help="Repeat the draw of a report; or draw by the log's signed head, which is weaker.",
+    ),
 ]
 _RetrainOption = Annotated[
     int,
@@ -213,17 +221,26 @@ def _verdict(report: Report) -> str:
 
 
 def _recomputed(report: Report) -> str:
-    if report.recomputed:
-        return f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts"
     from cryoflux.verification.levels import Level, Word
 
-    done = [level for one in report.levels for level, word in one["levels"].items() if Word(word).reproduced]
+    said = [(Level(level), Word(word)) for one in report.levels for level, word in one["levels"].items()]
+    done = [level for level, word in said if word.reproduced]
+    otherwise = {(Level.RETRAINING, Word.OTHER_BYTES), (Level.RETRAINING, Word.NOT_REPRODUCED)}
+    but = ", and not the training, which gave another adapter" if not otherwise.isdisjoint(said) else ""
+    if report.recomputed:
+        return f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts{but}"
     if spots := done.count(Level.SPOT_CHECK):
-        return f"drawn examples of {spots} of {report.evaluated} evaluated receipts"
+        weaker = _weaker_draw(report)
+        return f"drawn examples of {spots} of {report.evaluated} evaluated receipts{weaker}{but}"
     if Level.RETRAINING in done:
-        return "the training of what is named above"
+        return f"the training of {done.count(Level.RETRAINING)} of the kept updates{but}"
     asked = any(check.knowledge.value == "recomputed" for check in report.checks)
-    return "nothing" if asked or not report.evaluated else "nothing (add --recompute 1)"
+    return f"nothing{but}" if asked or not report.evaluated else "nothing (add --recompute 1)"
+
+
+def _weaker_draw(report: Report) -> str:
+    by = {one["draw"]["by"] for one in report.levels if "draw" in one}
+    return "" if by == {"verifier"} else " (the draw was not made at random here)"
 
 
 def verify(
@@ -239,6 +256,7 @@ def verify(
     ] = 0,
     spot_check: _SpotCheckOption = 0,
     spot_receipts: _SpotReceiptsOption = 1,
+    spot_seed: _SpotSeedOption = None,
     retrain: _RetrainOption = 0,
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="Public key (PEM) that must have signed.")
@@ -286,7 +304,7 @@ def verify(
     if _is_claim(place, log_key, recompute + spot_check + retrain, parent):
         _verify_claim(place, named, log_key, as_json=as_json)
         return
-    again = asked_again(recompute, spot_check, spot_receipts, retrain)
+    again = asked_again(recompute, spot_check, spot_receipts, retrain, spot_seed)
     checks, progress = sections_of(task or ()), _Progress()
     trust = trust_in(trust_memory=trust_memory, only_new=only_new)
     report = verify_target(

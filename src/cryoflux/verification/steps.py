@@ -287,7 +287,7 @@ def _report(walked: Walked, wanted: _Wanted, checks: list[Check], before: int) -
         recomputed=sum((c.number, c.status) == (RECOMPUTED.number, Status.OK) for c in checks),
         signer=key_id(material.key) if material.key is not None else "",
         pinned=material.pinned,
-        levels=tuple(levels_json(levels.found())),
+        levels=tuple(levels_json(levels)),
     )
 
 

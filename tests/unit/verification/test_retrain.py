@@ -24,9 +24,9 @@ HERE = {"cryoflux": "0.1.0", "cpu": "x86_64 AVX512"}
 class Trainer(Some):
     """Trains what it is told to: the recorded adapter, or another one."""
 
-    def __init__(self, capsule: Path | None) -> None:
+    def __init__(self, capsule: Path | None, apart: float = 0.5) -> None:
         super().__init__()
-        self.capsule = capsule
+        self.capsule, self.apart = capsule, apart
         self.plans: list[Plan] = []
 
     def retrain(self, plan: Plan, into: Path) -> Path:
@@ -37,8 +37,8 @@ class Trainer(Some):
         (into / "retrained" / "adapter_model.safetensors").write_bytes(tiny_safetensors([0.0201, 4.0]))
         return into / "retrained"
 
-    def distances(self, *_folders: Path) -> dict[str, float]:
-        return {"w": 0.25}
+    def distances(self, *_folders: Path) -> dict[str, tuple[float, float]]:
+        return {"w": (self.apart, 2.0)}
 
     def software(self) -> dict[str, str]:
         return HERE
@@ -71,10 +71,10 @@ def test_the_same_bytes_are_reproduced_exactly(trained: SyntheticState) -> None:
 def test_other_bytes_are_a_distance_and_no_failure(trained: SyntheticState) -> None:
     report, (check,) = retrained(trained.path, Trainer(None))
     assert (check.status, report.ok) == (Status.UNKNOWN, True)
-    assert "ΔW of 1 tensors is 0.25 of its length away (median), at most 0.25 (w)" in check.detail
+    assert "its ΔW is 0.25 of its length from ours; of 1 tensors 0.25 (median), at most 0.25 (w)" in check.detail
     assert "(+0.000000, where Δ was +0.02" in check.detail
     assert "its cpu is not recorded" in check.detail
-    assert report.levels[0]["levels"]["retraining"] == "reproduced from other bytes"
+    assert report.levels[0]["levels"]["retraining"] == "other bytes"
 
 
 def test_the_newest_kept_updates_are_trained_and_no_others(trained: SyntheticState) -> None:
