@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from test_borrowed_adapter import MERGED, MODELS
 
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.receipts.checkpoint import parse_note
@@ -29,7 +30,6 @@ from cryoflux.witness.submission import Submission
 from signed_log import Clock, OpenWitness
 from synthetic_parts import COUNT, evaluation, judged, losses_of, make_model
 from synthetic_state import open_state
-from test_borrowed_adapter import MERGED, MODELS
 from verifying import verify_target
 
 FORGED = (5, 20, 41)

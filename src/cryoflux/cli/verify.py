@@ -226,7 +226,7 @@ def _recomputed(report: Report) -> str:
     said = [(Level(level), Word(word)) for one in report.levels for level, word in one["levels"].items()]
     done = [level for level, word in said if word.reproduced]
     otherwise = {(Level.RETRAINING, Word.OTHER_BYTES), (Level.RETRAINING, Word.NOT_REPRODUCED)}
-    but = ", and not the training, which gave another adapter" if not otherwise.isdisjoint(said) else ""
+    but = "; training again gave another adapter" if not otherwise.isdisjoint(said) else ""
     if report.recomputed:
         return f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts{but}"
     if spots := done.count(Level.SPOT_CHECK):

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import cryoflux
+from cryoflux.digests import file_digest, sha256_hex
 
 _FEATURES = (
     *("neon", "sve", "sve2", "bf16", "i8mm"),
@@ -38,12 +40,16 @@ _LIMITS = (
 )
 """variables of the environment that take some of them away"""
 _MOST_CHARACTERS = 400
+_TRAINS = ("data", "decision", "encoder", "tasks")
+"""packages of ours that decide what training does"""
+_SHORT = 16
 
 
 def software(libraries: tuple[str, ...]) -> dict[str, str]:
     """Name → version; ``cpu`` is the architecture and, where torch is used, its instruction set.
 
-    With torch ``processor`` is there too: all that is known here to choose how products are summed.
+    With torch ``processor`` is there too, all that is known here to choose how products are summed, and
+    ``code``, the beginning of a digest over our own sources that decide what training does.
 
     Args:
         libraries: packages that the work is done with.
@@ -62,13 +68,28 @@ def _software(libraries: tuple[str, ...], *, with_torch: bool) -> dict[str, str]
     if not with_torch:
         return {**versions, "cpu": platform.machine()}
     versions["cpu"] = f"{platform.machine()} {_instructions()}".strip()
-    return {**versions, **({"processor": said} if (said := _processor()) else {})}
+    own = {"processor": _processor(), "code": _code()}
+    return {**versions, **{name: said for name, said in own.items() if said}}
 
 
 def _instructions() -> str:
     import torch
 
     return str(torch.backends.cpu.get_cpu_capability())
+
+
+def _code() -> str:
+    """A digest over the sources of what trains; empty where they cannot be read, as from an archive.
+
+    Between two releases the version stays, and training may change.
+    """
+    package = Path(cryoflux.__file__).parent
+    try:
+        found = sorted(path for name in _TRAINS for path in (package / name).rglob("*.py"))
+        lines = [f"{path.relative_to(package).as_posix()} {file_digest(path)}\n" for path in found]
+    except OSError:
+        return ""
+    return sha256_hex("".join(lines).encode())[:_SHORT] if lines else ""
 
 
 def _processor() -> str:

@@ -10,7 +10,7 @@ about, and is said with its distance, ‖ours - theirs‖ / ‖theirs - base‖ 
 has on the holdout, and what differs between the machines:
 
 - *other bytes*, where software or processor are others than recorded, or are not recorded. Rounding alone
-  takes honest machines up to half of that length apart (docs/reference/recomputing.md).
+  took honest machines half of that length apart (docs/reference/recomputing.md).
 - *not reproduced*, where all of that is recorded and the same. From a distance of 1 on it is a failure: what
   the receipt says comes no nearer to its adapter than the base does. An honest log would have to differ in
   something that is not recorded, and by far more than was ever measured of rounding.
@@ -44,7 +44,7 @@ from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
 
 RETRAINED = NumberedStep(15, "adapters trained again", Knowledge.RECOMPUTED)
-_NEEDED = ("torch", "cpu", "processor")
+_NEEDED = ("cryoflux", "code", "torch", "cpu", "processor")
 """what has to be known of both machines before they are called the same"""
 FAR = 1.0
 """of its own length: as far from their adapter as the base is"""
@@ -214,11 +214,20 @@ def _loss(case: Case, retrainer: Retrainer, ours: Path, folder: Path) -> str:
     return f"loss {mine:.6f} against {said:.6f} nats ({mine - said:+.6f}, where Δ was {gain:+.6f})"
 
 
+def _only(parts: str, others: str) -> str:
+    """What one description of a machine has and the other has not."""
+    have = others.split(", ")
+    return ", ".join(part for part in parts.split(", ") if part not in have) or "nothing more"
+
+
 def _differs(there: Mapping[str, str], here: Mapping[str, str], training: Training) -> list[str]:
     """Why training again may honestly give other bytes here; nothing where all that counts is the same."""
     both = there.keys() & here.keys()
     unequal = [name for name in here if name in both and there[name] != here[name]]
-    other = [f"{name} {there[name]} there, {here[name]} here" for name in unequal]
+    other = [
+        f"{name} {_only(there[name], here[name])} there, {_only(here[name], there[name])} here"
+        for name in unequal
+    ]
     silent = [name for name in dict.fromkeys((*here, *_NEEDED)) if name not in both]
     if not training.threads:
         silent.append("number of threads")
