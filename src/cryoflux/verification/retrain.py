@@ -10,10 +10,10 @@ about, and is said with its distance, ‖ours - theirs‖ / ‖theirs - base‖ 
 has on the holdout, and what differs between the machines:
 
 - *other bytes*, where software or processor are others than recorded, or are not recorded. Rounding alone
-  took honest machines half of that length apart (docs/reference/recomputing.md).
+  took honest machines up to 0.63 of that length apart (docs/reference/recomputing.md).
 - *not reproduced*, where all of that is recorded and the same. From a distance of 1 on it is a failure: what
   the receipt says comes no nearer to its adapter than the base does. An honest log would have to differ in
-  something that is not recorded, and by far more than was ever measured of rounding.
+  something that is not recorded, and by more than was measured of rounding.
 
 It shows what was done, never what it cost.
 """
