@@ -56,6 +56,7 @@ bench: .venv-bench/stamp
 	.venv-bench/bin/python benchmarks/verify_scale.py
 	.venv-bench/bin/python benchmarks/bit_flips.py
 	.venv-bench/bin/python benchmarks/recompute_identity.py
+	.venv-bench/bin/python benchmarks/retrain_distances.py
 	.venv-bench/bin/python benchmarks/schedulers.py --record bench/schedules
 	.venv-bench/bin/python benchmarks/schedulers.py --records bench/schedules/records.jsonl
 

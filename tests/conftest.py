@@ -34,6 +34,7 @@ MARKED = {
         "integration",
         "e2e",
         "attacks/test_invented_joules.py",
+        "attacks/test_trained_on_the_holdout.py",
         "unit/evaluation/test_identity.py",
         "unit/test_zygote.py",
     ),

@@ -60,7 +60,7 @@ ZYGOTE = Zygote(environment)
 LIGHT_ZYGOTE = Zygote(environment, trains=False)
 LIGHT = {"agent", "energy", "models", "receipts", "verify", "witness"}
 """commands that need no training library, unless they compute losses again"""
-COMPUTES = {"--recompute", "--spot-check"}
+COMPUTES = {"--recompute", "--spot-check", "--retrain"}
 
 
 def is_light(program: list[str]) -> bool:

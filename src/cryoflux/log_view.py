@@ -215,6 +215,7 @@ def verify(
     recompute: int = 0,
     spot_check: int = 0,
     spot_receipts: int = 1,
+    spot_seed: str | None = None,
     retrain: int = 0,
     tasks: Sequence[str] = (),
     parent: _Place | None = None,
@@ -233,8 +234,9 @@ def verify(
         trust_memory: of entries that were verified before, by what ``heads`` says, only compare the bytes.
         only_new: do not even read them.
         recompute: receipts whose losses are evaluated again; needs the training libraries, as the next three.
-        spot_check: examples that are evaluated again and that the signer could not choose.
+        spot_check: examples that are evaluated again, drawn at random here.
         spot_receipts: of how many receipts.
+        spot_seed: repeats the draw that a report shows, or ``head`` draws by the signed head of the log.
         retrain: kept updates that are trained again.
         tasks: tasks of one's own that may check their receipts: ``module:Class``.
         parent: of a fork: state, log folder or URL of the log that it goes on from.
@@ -246,7 +248,7 @@ def verify(
     from cryoflux.verification.steps import verify_target
     from cryoflux.verification.verified import trust_in
 
-    again = asked_again(recompute, spot_check, spot_receipts, retrain)
+    again = asked_again(recompute, spot_check, spot_receipts, retrain, spot_seed)
     with _restored(again):
         return verify_target(
             Path(target),
@@ -282,18 +284,27 @@ def _restored(again: Again | None) -> Iterator[None]:
         yield
 
 
-def asked_again(losses: int, spots: int, spot_receipts: int, adapters: int) -> Again | None:
+def asked_again(
+    losses: int, spots: int, spot_receipts: int, adapters: int, spot_seed: str | None = None
+) -> Again | None:
     """What is to be computed again, by the training libraries; none where nothing is.
 
     Args:
         losses: receipts whose losses are evaluated again.
-        spots: examples that are evaluated again and that the signer could not choose.
+        spots: examples that are evaluated again, drawn at random here.
         spot_receipts: of how many receipts.
         adapters: kept updates that are trained again.
+        spot_seed: repeats the draw that a report shows, or ``head`` draws by the signed head of the log.
 
     Raises:
-        UsageError: the training libraries are not installed.
+        UsageError: the training libraries are not installed, or the seed cannot be used.
     """
+    if spot_seed is not None and not spots:
+        raise UsageError(
+            "--spot-seed was given without --spot-check.",
+            why="It says which examples are drawn, and none are to be.",
+            hint="Say how many: --spot-check 64.",
+        )
     if not losses + spots + adapters:
         return None
     from cryoflux.tasks.lora.libraries import require_training
@@ -301,6 +312,7 @@ def asked_again(losses: int, spots: int, spot_receipts: int, adapters: int) -> A
     require_training()
     from cryoflux.tasks.lora.again import TorchRecomputer
     from cryoflux.verification.again import Again
+    from cryoflux.verification.challenge import own_seed, parse_seed
 
     return Again(
         lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1),
@@ -308,6 +320,7 @@ def asked_again(losses: int, spots: int, spot_receipts: int, adapters: int) -> A
         spots=spots,
         spot_receipts=spot_receipts,
         adapters=adapters,
+        seed=parse_seed(spot_seed) if spot_seed is not None else own_seed(),
     )
 
 

@@ -49,5 +49,18 @@ def test_each_level_has_its_word(state: Path) -> None:
 def test_plain_words_say_it_too(state: Path) -> None:
     outcome = cryoflux("verify", state, "--no-memory", "--spot-check", "4")
     assert outcome.code == 0, outcome.stdout
-    assert "(1-f)^4" in outcome.stdout
-    assert "Recomputed: drawn examples of 1 of" in outcome.stdout
+    words = " ".join(outcome.stdout.split())
+    assert "forgeries that it misses with a chance of 5%: at most" in words
+    assert "Recomputed: drawn examples of 1 of" in words
+    assert "not made at random" not in words
+
+
+def test_a_draw_is_repeated_by_its_seed_and_by_the_head_in_weaker_words(state: Path) -> None:
+    seed = "00" * 16
+    _, report = verified(state, "--spot-check", "4", "--spot-seed", seed)
+    draws = [one["draw"] for one in report["levels"]]
+    assert [(draw["by"], draw["seed"], draw["examples"]) for draw in draws] == [("given seed", seed, 4)]
+    outcome = cryoflux("verify", state, "--no-memory", "--spot-check", "4", "--spot-seed", "head")
+    words = " ".join(outcome.stdout.split())
+    assert "which its signer can make again until the draw suits it: much weaker" in words
+    assert "(the draw was not made at random here)" in words

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["exit_code", "key_in_words", "print_check", "print_report", "proven_in_words", "verdict"]
+__all__ = [
+    "exit_code",
+    "key_in_words",
+    "print_check",
+    "print_report",
+    "proven_in_words",
+    "recomputed_in_words",
+    "verdict",
+]
 
 from typing import TYPE_CHECKING
 
@@ -80,7 +88,7 @@ def verdict(report: Report, *, strict: bool = False) -> str:
     return (
         f"✓ VERIFIED {report.receipts} receipts{left_out}.{before} "
         f"Proven: {proven_in_words(report)}. {key_in_words(report)} "
-        f"Recomputed: {_recomputed(report)}. "
+        f"Recomputed: {recomputed_in_words(report)}. "
         f"Attested, not proven: joules, hardware, and that nothing else was tried.{still_open}"
     )
 
@@ -106,15 +114,25 @@ def _and(names: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _recomputed(report: Report) -> str:
-    if report.recomputed:
-        return f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts"
+def recomputed_in_words(report: Report) -> str:
+    """What was computed again and came out, and what did not."""
     from cryoflux.verification.levels import Level, Word
 
-    done = [level for one in report.levels for level, word in one["levels"].items() if Word(word).reproduced]
+    said = [(Level(level), Word(word)) for one in report.levels for level, word in one["levels"].items()]
+    done = [level for level, word in said if word.reproduced]
+    otherwise = {(Level.RETRAINING, Word.OTHER_BYTES), (Level.RETRAINING, Word.NOT_REPRODUCED)}
+    but = "; training again gave another adapter" if not otherwise.isdisjoint(said) else ""
+    if report.recomputed:
+        return f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts{but}"
     if spots := done.count(Level.SPOT_CHECK):
-        return f"drawn examples of {spots} of {report.evaluated} evaluated receipts"
+        weaker = _weaker_draw(report)
+        return f"drawn examples of {spots} of {report.evaluated} evaluated receipts{weaker}{but}"
     if Level.RETRAINING in done:
-        return "the training of what is named above"
+        return f"the training of {done.count(Level.RETRAINING)} of the kept updates{but}"
     asked = any(check.knowledge.value == "recomputed" for check in report.checks)
-    return "nothing" if asked or not report.evaluated else "nothing (add --recompute 1)"
+    return f"nothing{but}" if asked or not report.evaluated else "nothing (add --recompute 1)"
+
+
+def _weaker_draw(report: Report) -> str:
+    by = {one["draw"]["by"] for one in report.levels if "draw" in one}
+    return "" if by == {"verifier"} else " (the draw was not made at random here)"

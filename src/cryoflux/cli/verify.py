@@ -48,11 +48,19 @@ _SpotCheckOption = Annotated[
         "--spot-check",
         metavar="N",
         min=0,
-        help="Evaluate N examples again that the signer could not choose; 64 is a good number.",
+        help="Evaluate N examples again, drawn at random here; 64 is a good number.",
     ),
 ]
 _SpotReceiptsOption = Annotated[
     int, typer.Option("--spot-receipts", metavar="N", min=1, help="Of how many receipts.")
+]
+_SpotSeedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--spot-seed",
+        metavar="HEX|head",
+        help="Repeat the draw of a report; or draw by the log's signed head, which is weaker.",
+    ),
 ]
 _RetrainOption = Annotated[
     int,
@@ -169,6 +177,7 @@ def verify(
     ] = 0,
     spot_check: _SpotCheckOption = 0,
     spot_receipts: _SpotReceiptsOption = 1,
+    spot_seed: _SpotSeedOption = None,
     retrain: _RetrainOption = 0,
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="Public key (PEM) that must have signed.")
@@ -222,7 +231,7 @@ def verify(
     if _is_claim(place, recompute + spot_check + retrain, parent):
         _verify_claim(place, named, strict=strict, as_json=as_json)
         return
-    again = asked_again(recompute, spot_check, spot_receipts, retrain)
+    again = asked_again(recompute, spot_check, spot_receipts, retrain, spot_seed)
     checks, progress = sections_of(task or ()), _Progress()
     trust = trust_in(trust_memory=trust_memory, only_new=only_new)
     report = verify_target(

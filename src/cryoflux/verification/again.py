@@ -5,8 +5,9 @@ from __future__ import annotations
 __all__ = ["AGAIN", "Again", "check_again"]
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from cryoflux.verification.challenge import Seed, challenger, own_seed
 from cryoflux.verification.levels import Levels
 from cryoflux.verification.recompute import RECOMPUTED, check_recomputed
 from cryoflux.verification.result import Check, NumberedStep
@@ -32,6 +33,8 @@ class Again:
     """receipts of which examples are drawn"""
     adapters: int = 0
     """kept updates that are trained again"""
+    seed: Seed = field(default_factory=own_seed)
+    """draws the examples"""
 
 
 def check_again(
@@ -48,7 +51,8 @@ def check_again(
     if step is RECOMPUTED and again.losses:
         return check_recomputed(walked, again.losses, again.factory, levels)
     if step is SPOT_CHECKED and again.spots:
-        return check_spots(walked, again.spots, again.spot_receipts, again.factory, notes, policy, levels)
+        drawing = challenger(again.seed, walked, notes, policy)
+        return check_spots(walked, again.spots, again.spot_receipts, again.factory, drawing, levels)
     if step is RETRAINED and again.adapters:
         return check_retrained(walked, again.adapters, again.factory, levels)
     return []

@@ -10,8 +10,10 @@
 | retraining | the adapter itself, from data, recipe and seed | reproduced exactly |
 
 The words below the best: ``reproduced within tolerance`` (a profile that has one), ``reproduced in fp64``
-(float32 differed too much, float64 did not), ``reproduced from other bytes`` (a retrained adapter is another
-one, by so much), ``refuted``. A level that is not named for a receipt was not looked at.
+(float32 differed too much, float64 did not), ``refuted``. Of an adapter that was trained again and is
+another one: ``other bytes`` where software or machine are others than recorded, or not recorded, which
+leaves open whether it was trained so; ``not reproduced`` where they are the same. Neither counts as
+reproduced. A level that is not named for a receipt was not looked at.
 """
 
 from __future__ import annotations
@@ -43,14 +45,15 @@ class Word(StrEnum):
     EXACT = "reproduced exactly"
     TOLERATED = "reproduced within tolerance"
     ARBITRATED = "reproduced in fp64"
-    OTHER_BYTES = "reproduced from other bytes"
+    OTHER_BYTES = "other bytes"
+    NOT_REPRODUCED = "not reproduced"
     REFUTED = "refuted"
     OPEN = "unknown"
 
     @property
     def reproduced(self) -> bool:
-        """Whether what was done again came out, exactly or in the way that the word says."""
-        return self in {Word.EXACT, Word.TOLERATED, Word.ARBITRATED, Word.OTHER_BYTES}
+        """Whether what was done again came out, exactly or as near as its profile asks for."""
+        return self in {Word.EXACT, Word.TOLERATED, Word.ARBITRATED}
 
 
 class Levels:
@@ -63,6 +66,8 @@ class Levels:
             Level.ARITHMETIC: Word.CONSISTENT if arithmetic_holds else Word.INCONSISTENT,
         }
         self._said: dict[int, tuple[str, dict[Level, Word]]] = {}
+        self.draws: dict[int, dict[str, Any]] = {}
+        """entry → which draw chose its examples, as a JSON object"""
 
     def say(self, paired: Paired, level: Level, word: Word) -> None:
         """Note what came of a level."""
@@ -70,12 +75,20 @@ class Levels:
         if words.get(level) is not Word.REFUTED:
             words[level] = word
 
+    def drew(self, paired: Paired, draw: dict[str, Any]) -> None:
+        """Note which draw chose the examples of a receipt, as a JSON object."""
+        self.draws[paired.entry.index] = draw
+
     def found(self) -> list[tuple[int, str, dict[Level, Word]]]:
         """Entry, task and words, in the log's order."""
         return [(index, task, {**self._held, **words}) for index, (task, words) in sorted(self._said.items())]
 
 
-def levels_json(found: list[tuple[int, str, dict[Level, Word]]]) -> list[dict[str, Any]]:
-    """The same as JSON objects."""
-    said = [(index, task, {level.value: word.value for level, word in w.items()}) for index, task, w in found]
-    return [{"entry": index, "receipt": task, "levels": words} for index, task, words in said]
+def levels_json(levels: Levels) -> list[dict[str, Any]]:
+    """What was done again of each receipt as JSON objects, in the log's order."""
+    found: list[dict[str, Any]] = []
+    for index, task, words in levels.found():
+        said = {level.value: word.value for level, word in words.items()}
+        one: dict[str, Any] = {"entry": index, "receipt": task, "levels": said}
+        found.append({**one, **({"draw": levels.draws[index]} if index in levels.draws else {})})
+    return found

@@ -16,8 +16,8 @@
 11. On request: base and adapter, merged again, are the candidate, and its losses the recorded integers.
 12. On request: a quorum of witnesses has cosigned, recently enough, a head that covers every receipt.
 13. On request: the log continues the head that was seen when it was verified last.
-14. On request: losses of examples that the signer could not choose are the recorded integers.
-15. On request: how near an adapter comes that is trained again; being another one is no failure.
+14. On request: losses of examples drawn at random are the recorded integers.
+15. On request: adapters trained again have the same bytes; on another machine, other ones are no failure.
 16. Of a fork: its parent's log has the head that it goes on from, and had come to what the fork says.
 
 Steps 1 to 10 are folds: one walk through the log, however long it is, tells each of them of every entry
@@ -293,7 +293,7 @@ def _report(walked: Walked, wanted: _Wanted, checks: list[Check], before: int) -
         recomputed=sum((c.number, c.status) == (RECOMPUTED.number, Status.OK) for c in checks),
         signer=key_id(material.key) if material.key is not None else "",
         pinned=material.pinned,
-        levels=tuple(levels_json(levels.found())),
+        levels=tuple(levels_json(levels)),
     )
 
 

@@ -149,3 +149,13 @@ def test_a_path_in_a_hint_is_quoted_for_the_shell() -> None:
     assert len(hints()) > 20
     known = ("shlex.quote", "!r", ".name")
     assert [(where, v) for where, v in hints() if PLACE.search(v) and not any(w in v for w in known)] == []
+
+
+def test_a_seed_needs_a_draw_and_has_to_be_one(
+    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("verify", pristine.path, "--spot-seed")
+    code, text = said(monkeypatch, capsys, *asked, "head")
+    assert (code, "without --spot-check" in text, "--spot-check 64" in text) == (2, True, True)
+    code, text = said(monkeypatch, capsys, *asked, "tails", "--spot-check", "4")
+    assert (code, "32 hexadecimal digits, or the word head" in text) == (2, True)

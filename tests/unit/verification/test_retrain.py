@@ -15,7 +15,7 @@ from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.result import Check, Report, Status
 from cryoflux.verification.retrain import Plan, plan_of
 from synthetic_parts import SEED, tiny_safetensors, training
-from synthetic_state import SyntheticState, make_state
+from synthetic_state import SyntheticState, make_state, open_state
 from verifying import verify_target, walked
 
 HERE = {"cryoflux": "0.1.0", "cpu": "x86_64 AVX512"}
@@ -24,9 +24,9 @@ HERE = {"cryoflux": "0.1.0", "cpu": "x86_64 AVX512"}
 class Trainer(Some):
     """Trains what it is told to: the recorded adapter, or another one."""
 
-    def __init__(self, capsule: Path | None) -> None:
+    def __init__(self, capsule: Path | None, apart: float = 0.5) -> None:
         super().__init__()
-        self.capsule = capsule
+        self.capsule, self.apart = capsule, apart
         self.plans: list[Plan] = []
 
     def retrain(self, plan: Plan, into: Path) -> Path:
@@ -37,8 +37,8 @@ class Trainer(Some):
         (into / "retrained" / "adapter_model.safetensors").write_bytes(tiny_safetensors([0.0201, 4.0]))
         return into / "retrained"
 
-    def distances(self, *_folders: Path) -> dict[str, float]:
-        return {"w": 0.25}
+    def distances(self, *_folders: Path) -> dict[str, tuple[float, float]]:
+        return {"w": (self.apart, 2.0)}
 
     def software(self) -> dict[str, str]:
         return HERE
@@ -71,10 +71,86 @@ def test_the_same_bytes_are_reproduced_exactly(trained: SyntheticState) -> None:
 def test_other_bytes_are_a_distance_and_no_failure(trained: SyntheticState) -> None:
     report, (check,) = retrained(trained.path, Trainer(None))
     assert (check.status, report.ok) == (Status.UNKNOWN, True)
-    assert "ΔW of 1 tensors is 0.25 of its length away (median), at most 0.25 (w)" in check.detail
+    assert (
+        "its ΔW is 0.25 of its length from ours; of 1 tensors 0.25 (median), at most 0.25 (w)" in check.detail
+    )
     assert "(+0.000000, where Δ was +0.02" in check.detail
     assert "its cpu is not recorded" in check.detail
-    assert report.levels[0]["levels"]["retraining"] == "reproduced from other bytes"
+    assert report.levels[0]["levels"]["retraining"] == "other bytes"
+
+
+FAR, NEAR = 2.0, 1.9
+"""‖ours - theirs‖, where ‖theirs - base‖ is 2"""
+SAME = {"cryoflux": "0.1.0", "code": "ab12", "torch": "2.13.0", "cpu": "x86_64 AVX512", "processor": "E, avx"}
+
+
+def recorded(
+    path: Path, monkeypatch: pytest.MonkeyPatch, software: dict[str, str], **changes: object
+) -> SyntheticState:
+    """One kept update by a machine that is described."""
+
+    def made(**said: object) -> Training:
+        return training(**{**said, "backend": "f32", "threads": 1, "device": "cpu", **changes})
+
+    monkeypatch.setattr(synthetic_state, "training", made)
+    state = open_state(path)
+    state.attempt(0.05, software=software)
+    state.finish()
+    return state
+
+
+class Described(Trainer):
+    """A trainer whose machine is known."""
+
+    def software(self) -> dict[str, str]:
+        return SAME
+
+
+@pytest.mark.parametrize(
+    ("apart", "status"), [(FAR, Status.FAIL), (9.9, Status.FAIL), (NEAR, Status.UNKNOWN)]
+)
+def test_on_the_same_machine_it_is_not_reproduced_and_far_away_a_failure(
+    apart: float, status: Status, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = recorded(tmp_path / "same", monkeypatch, SAME)
+    report, (check,) = retrained(state.path, Described(None, apart))
+    assert (check.status, report.ok) == (status, status is not Status.FAIL)
+    assert check.detail.startswith("not reproduced: ")
+    assert report.levels[0]["levels"]["retraining"] == "not reproduced"
+
+
+@pytest.mark.parametrize(
+    ("machine", "changes", "said"),
+    [
+        ({**SAME, "torch": "2.9.1"}, {}, "torch 2.9.1 there, 2.13.0 here"),
+        ({**SAME, "code": "cd34"}, {}, "code cd34 there, ab12 here"),
+        ({**SAME, "cpu": "x86_64 AVX2"}, {}, "cpu x86_64 AVX2 there, x86_64 AVX512 here"),
+        (
+            {**SAME, "processor": "E, avx, MKL_CBWR=AVX2"},
+            {},
+            "processor MKL_CBWR=AVX2 there, nothing more here",
+        ),
+        ({k: v for k, v in SAME.items() if k != "processor"}, {}, "its processor is not recorded"),
+        ({"cryoflux": "0.1.0"}, {}, "its code is not recorded"),
+        (SAME, {"threads": 0}, "its number of threads is not recorded"),
+        (SAME, {"device": "cuda"}, "a device whose kind is not recorded (cuda)"),
+    ],
+)
+def test_another_machine_or_an_older_receipt_is_never_a_failure(
+    machine: dict[str, str],
+    changes: dict[str, object],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = recorded(tmp_path / "other", monkeypatch, machine, **changes)
+    report, (check,) = retrained(state.path, Described(None, 9.9))
+    assert (check.status, report.ok) == (Status.UNKNOWN, True)
+    assert check.detail.startswith(
+        "other bytes: its ΔW is 5 of its length from ours, further than not training"
+    )
+    assert said in check.detail
+    assert report.levels[0]["levels"]["retraining"] == "other bytes"
 
 
 def test_the_newest_kept_updates_are_trained_and_no_others(trained: SyntheticState) -> None:

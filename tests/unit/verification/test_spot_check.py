@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
-from hypothesis import strategies as st
 from test_recompute import Evaluator
 
 import synthetic_state
+from cryoflux.errors import UsageError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.checkpoint import KeyType, cosign, parse_checkpoint, verifier_key, with_signatures
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.signing.keys import load_public_key
 from cryoflux.verification.again import Again
+from cryoflux.verification.challenge import Challenge, DrawnBy, Seed, challenge_of, own_seed, parse_seed
 from cryoflux.verification.result import Report, Status
-from cryoflux.verification.spot_check import Challenge, challenge_of, draw
 from cryoflux.verification.witnessing import Demand
 from cryoflux.witness.policy import Policy, parse_policy
 from synthetic_parts import COUNT, evaluation, losses_in
@@ -68,30 +66,17 @@ def rooted_state(path: Path, monkeypatch: pytest.MonkeyPatch, root: str = "") ->
     return made
 
 
-def spotted(state: Path, evaluator: Some, wanted: int = 8, policy: Policy | None = None) -> Report:
+def spotted(
+    state: Path, evaluator: Some, wanted: int = 8, policy: Policy | None = None, seed: Seed | None = None
+) -> Report:
     demand = Demand(policy, 2_000_000_000) if policy else None
-    return verify_target(state, again=Again(lambda _most: evaluator, spots=wanted), demand=demand)
+    again = Again(lambda _most: evaluator, spots=wanted, seed=seed or own_seed())
+    return verify_target(state, again=again, demand=demand)
 
 
 def step_14(report: Report) -> tuple[Status, str]:
     (check,) = [check for check in report.checks if check.number == 14]
     return check.status, check.detail
-
-
-@given(st.binary(max_size=40), st.binary(max_size=40), st.integers(1, 300), st.integers(1, 80))
-def test_draws_are_different_examples_that_anyone_draws_again(
-    seed: bytes, leaf: bytes, count: int, wanted: int
-) -> None:
-    drawn = draw(seed, leaf, count, wanted)
-    assert len(drawn) == len(set(drawn)) == min(count, wanted)
-    assert all(0 <= position < count for position in drawn)
-    assert draw(seed, leaf, count, wanted) == drawn
-
-
-def test_the_draw_is_as_documented_and_differs_from_receipt_to_receipt() -> None:
-    first = [hashlib.sha256(b"seedleaf" + bytes(7) + bytes([k])).digest() for k in range(3)]
-    assert draw(b"seed", b"leaf", 10**9, 3) == [int.from_bytes(one, "big") % 10**9 for one in first]
-    assert draw(b"seed", b"other", 512, 5) != draw(b"seed", b"leaf", 512, 5)
 
 
 def test_only_drawn_examples_are_evaluated_and_what_that_can_miss_is_said(rooted: SyntheticState) -> None:
@@ -101,9 +86,14 @@ def test_only_drawn_examples_are_evaluated_and_what_that_can_miss_is_said(rooted
     assert status is Status.OK
     assert evaluator.asked == [8, 8]
     assert "reproduced exactly on 8 of 64 examples" in detail
-    assert "at most (1-f)^8: 1% with 0.92, 5% with 0.66" in detail
-    assert "a weaker check" in detail
+    assert "forgeries that it misses with a chance of 5%: at most 32 examples with 0.0" in detail
     (levels,) = report.levels
+    draw = levels["draw"]
+    assert f"drawn at random here (again: --spot-seed {draw['seed']})" in detail
+    assert (draw["by"], draw["examples"], draw["of"], draw["evenly"], draw["by_gain"]) == (
+        "verifier", 8, COUNT, 4, 4,
+    )  # fmt: skip
+    assert [one["chance"] for one in draw["missed"]] == [0.05, 0.01]
     assert levels["levels"] == {
         "bytes": "consistent",
         "arithmetic": "consistent",
@@ -132,12 +122,19 @@ def test_forged_losses_are_refuted(rooted: SyntheticState) -> None:
     assert report.levels[0]["levels"]["spot-check"] == "refuted"
 
 
-def test_a_share_of_forged_losses_is_missed_as_often_as_is_said() -> None:
-    trials, wanted, forged = 2000, 16, set(range(6))
-    missed = sum(
-        not forged & set(draw(bytes([i % 256, i // 256]), b"", COUNT, wanted)) for i in range(trials)
-    )
-    assert 0.05 < missed / trials < (1 - 6 / COUNT) ** wanted + 0.02
+def test_a_draw_is_new_each_time_and_its_seed_repeats_it(rooted: SyntheticState) -> None:
+    first, other = (spotted(rooted.path, Some()).levels[0]["draw"]["seed"] for _ in range(2))
+    assert first != other
+    report = spotted(rooted.path, Some(off=COUNT, by=2), seed=parse_seed(first))
+    refused = [check.detail for check in report.checks if check.number == 14]
+    assert all(f"--spot-seed {first} draws the same examples" in detail for detail in refused)
+    assert report.levels[0]["draw"]["by"] == "given seed"
+
+
+@pytest.mark.parametrize("said", ["", "12", "zz" * 16, "ab" * 17, "heads"])
+def test_a_seed_is_as_long_as_those_that_are_shown(said: str) -> None:
+    with pytest.raises(UsageError):
+        parse_seed(said)
 
 
 def test_an_older_receipt_without_a_root_is_checked_by_its_files_digest(pristine: SyntheticState) -> None:
@@ -164,15 +161,19 @@ def test_a_witness_draws_and_a_strangers_line_changes_nothing(rooted: SyntheticS
     assert challenges(rooted, with_signatures(own, [line, other])) == seen
     assert challenges(rooted, with_signatures(own, [later])) != seen
     (rooted.path / "log" / "checkpoint").write_bytes(with_signatures(own, [line]))
-    status, detail = step_14(spotted(rooted.path, Some(), policy=parse_policy(POLICY.encode())))
+    by_head, policy = Seed(DrawnBy.HEAD), parse_policy(POLICY.encode())
+    status, detail = step_14(spotted(rooted.path, Some(), policy=policy, seed=by_head))
     assert status is Status.OK
-    assert "drawn by the cosignatures of w over the head of 2 entries" in detail
+    assert "drawn by the cosignatures of w over the head of 2 entries: repeatable, and weaker" in detail
+    _, alone_detail = step_14(spotted(rooted.path, Some(), seed=by_head))
+    assert "the head of 2 entries, which its signer can make again until the draw suits it" in alone_detail
 
 
-def test_where_no_head_covers_the_receipt_nothing_is_drawn(rooted: SyntheticState) -> None:
+def test_where_no_head_covers_the_receipt_no_head_draws_and_the_verifier_can(rooted: SyntheticState) -> None:
     (rooted.path / "log" / "checkpoint").unlink()
-    status, detail = step_14(spotted(rooted.path, Some()))
+    status, detail = step_14(spotted(rooted.path, Some(), seed=Seed(DrawnBy.HEAD)))
     assert (status, "no signed head" in detail) == (Status.UNKNOWN, True)
+    assert step_14(spotted(rooted.path, Some()))[0] is Status.OK
 
 
 def test_a_model_of_another_profile_is_held_to_its_tolerance(

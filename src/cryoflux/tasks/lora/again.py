@@ -72,15 +72,18 @@ class TorchRecomputer:
         """Versions of what computes here."""
         return software(LIBRARIES)
 
-    def distances(self, base: Path, ours: Path, theirs: Path) -> dict[str, float]:
-        """Tensor → ‖ours - theirs‖ / ‖theirs - base‖ of two adapters merged into a base model."""
+    def distances(self, base: Path, ours: Path, theirs: Path) -> dict[str, tuple[float, float]]:
+        """Tensor → ‖ours - theirs‖ and ‖theirs - base‖ of two adapters merged into a base model.
+
+        A tensor that only one of them changes is the base's in the other.
+        """
         before = read_tensors(base)
         mine, other = merged_tensors(before, ours), merged_tensors(before, theirs)
         far = {}
-        for name in sorted(mine.keys() & other.keys()):
-            moved = (other[name].double() - before[name].double()).norm()
-            apart = (mine[name].double() - other[name].double()).norm()
-            far[name] = float(apart / moved) if moved or apart else 0.0
+        for name in sorted(mine.keys() | other.keys()):
+            start = before[name].double()
+            end, their_end = (found.get(name, start).double() for found in (mine, other))
+            far[name] = float((end - their_end).norm()), float((their_end - start).norm())
         return far
 
     def retrain(self, plan: Plan, into: Path) -> Path:
