@@ -38,6 +38,7 @@ from cryoflux.verification.recompute import (
     OpenQuestion,
     Recomputer,
     RecomputerFactory,
+    Remade,
     broken,
     choose,
     compare,
@@ -180,7 +181,7 @@ def _check(
     recomputer = factory(case.cut)
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         case = pinned(case, Path(folder))
-        candidate, merged = make_candidate(case, recomputer, Path(folder), levels)
+        candidate = make_candidate(case, recomputer, Path(folder), levels)
         word, differences = _evaluate(case, recomputer, candidate, positions)
     levels.say(case.paired, Level.SPOT_CHECK, Word.REFUTED if differences else word)
     if differences:
@@ -188,9 +189,7 @@ def _check(
     note = (
         f"{word} on {len(positions)} of {count} examples, {challenge.describe()}; {_missed(positions, count)}"
     )
-    if merged:
-        return [], note
-    return [unknown(name, "its adapter is not kept here, so the candidate was not merged again")], note
+    return [unknown(name, candidate.question)] if candidate.question else [], note
 
 
 def _outside(case: Case, positions: Sequence[int]) -> Iterator[str]:
@@ -209,7 +208,7 @@ def _outside(case: Case, positions: Sequence[int]) -> Iterator[str]:
 
 
 def _evaluate(
-    case: Case, recomputer: Recomputer, candidate: Path, positions: Sequence[int]
+    case: Case, recomputer: Recomputer, candidate: Remade, positions: Sequence[int]
 ) -> tuple[Word, list[str]]:
     said = case.recorded
     recorded = Pairing(
@@ -220,11 +219,11 @@ def _evaluate(
     )
     order = order_of(case.evaluation, case.paired.receipt.holdout)
     indices, profile = [order[position] for position in positions], case.evaluation.profile
-    models = (case.base, candidate)
+    models, loose = (case.base, candidate.model), candidate.loose
     for arithmetic in dict.fromkeys((profile, PROFILE)):
         base, new = (recomputer.evaluate_some(m, case.holdout, indices, arithmetic) for m in models)
-        if not (differences := compare(base, new, recorded, profile)):
-            exact = Word.EXACT if profile == PROFILE else Word.TOLERATED
+        if not (differences := compare(base, new, recorded, profile, loose=loose)):
+            exact = Word.EXACT if profile == PROFILE and not loose else Word.TOLERATED
             return (exact if arithmetic == profile else Word.ARBITRATED), []
     return Word.REFUTED, differences
 
