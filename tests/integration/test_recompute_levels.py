@@ -11,6 +11,12 @@ import pytest
 from running import QUICK, Outcome, cryoflux
 
 EXACT = "reproduced exactly"
+ANOTHER = {
+    "MKL_CBWR": "COMPATIBLE",
+    "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4",
+}
+"""another machine's arithmetic"""
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +30,8 @@ def state(tmp_path_factory: pytest.TempPathFactory, inputs: list[str]) -> Path:
     return folder
 
 
-def verified(state: Path, *options: str) -> tuple[Outcome, dict[str, Any]]:
-    outcome = cryoflux("verify", state, "--no-memory", "--json", *options)
+def verified(state: Path, *options: str, **machine: str) -> tuple[Outcome, dict[str, Any]]:
+    outcome = cryoflux("verify", state, "--no-memory", "--json", *options, cold=bool(machine), **machine)
     return outcome, json.loads(outcome.stdout)
 
 
@@ -51,3 +57,10 @@ def test_plain_words_say_it_too(state: Path) -> None:
     assert outcome.code == 0, outcome.stdout
     assert "(1-f)^4" in outcome.stdout
     assert "Recomputed: drawn examples of 1 of" in outcome.stdout
+
+
+def test_another_machine_merges_the_same_bytes(state: Path) -> None:
+    outcome, report = verified(state, "--recompute", "1", **ANOTHER)
+    assert outcome.code == 0, outcome.stdout
+    (found,) = report["levels"]
+    assert found["levels"]["merge"] == EXACT
