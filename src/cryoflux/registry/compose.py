@@ -34,6 +34,7 @@ from cryoflux.registry.composition import (
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+_MOST_RANK = 4096
 _BLOCK = 32_768
 """elements that are computed together: they stay in a core's cache, and do not change the result"""
 
@@ -76,7 +77,7 @@ def low_rank_update(update: LowRank, name: str = "") -> F64:
         ComposeError: its matrices do not fit together.
     """
     a, b = _numbers(update.a, name), _numbers(update.b, name)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1] or not a.shape[0]:
+    if not (a.ndim == b.ndim == 2 and 0 < a.shape[0] == b.shape[1] <= _MOST_RANK):
         raise ComposeError(
             f"The matrices of {name or 'an update'} do not fit together: {b.shape} by {a.shape}."
         )
@@ -163,11 +164,12 @@ class WeightSums:
             before = self._sums.get(name)
             total = _numbers(self._tensor(name), name) if before is None else before
             if name in adapter.low_rank:
-                step = low_rank_update(adapter.low_rank[name], name)
+                one = adapter.low_rank[name]
+                _fitting((*one.b.shape[:1], *one.a.shape[1:]), total.shape, name)  # before room is made
+                step = low_rank_update(one, name)
             else:
                 step = np.subtract(*_paired(adapter.whole[name], value(name), name))
-            if step.shape != total.shape:
-                raise ComposeError(f"{name} has the shape {total.shape}, its update {step.shape}.")
+            _fitting(step.shape, total.shape, name)
             if weight != 1:
                 np.multiply(step, weight, out=step)
             sums[name] = np.add(total, step, out=step)
@@ -186,9 +188,13 @@ class WeightSums:
         return {name: self.value(name) for name in names if name in self._sums or name in self._genesis}
 
 
+def _fitting(found: tuple[int, ...], due: tuple[int, ...], name: str) -> None:
+    if found != due:
+        raise ComposeError(f"{name} has the shape {due}, its update {found}.")
+
+
 def _paired(value: F32, before: F32, name: str) -> tuple[F64, F64]:
-    if value.shape != before.shape:
-        raise ComposeError(f"{name} has the shape {before.shape}, its update {value.shape}.")
+    _fitting(value.shape, before.shape, name)
     return _numbers(value, name), _numbers(before, name)
 
 

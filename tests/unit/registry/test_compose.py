@@ -153,6 +153,8 @@ def update(**changes: Any) -> Adapter:
         update(b=np.array([[np.inf], [1], [1]], np.float32)),
         update(a=np.ones((2, 2), np.float32)),
         update(a=np.ones((1, 3), np.float32)),
+        update(a=np.ones((1, 3_000_000), np.float32), b=np.ones((3_000_000, 1), np.float32)),
+        update(a=np.ones((5000, 2), np.float32), b=np.ones((3, 5000), np.float32)),
         update(a=np.ones((0, 2), np.float32), b=np.ones((3, 0), np.float32)),
         update(a=np.ones((1, 2), np.float64)),
         update(a=np.full((1, 2), 3e38, np.float32), b=np.full((3, 1), 3e38, np.float32)),

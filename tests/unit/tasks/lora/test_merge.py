@@ -17,9 +17,10 @@ from transformers import AutoModelForSequenceClassification
 from cryoflux.encoder.layout import read_layout
 from cryoflux.encoder.linear import Backend
 from cryoflux.encoder.model import Encoder
+from cryoflux.errors import ModelError
 from cryoflux.registry.compose import WeightSums
 from cryoflux.registry.composition import ComposeError, Composition
-from cryoflux.registry.shards import TensorFolder, read_tensors
+from cryoflux.registry.shards import INDEX, TensorFolder, read_tensors, write_shard
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.lora.adapter import save_adapter
@@ -203,6 +204,37 @@ def test_an_adapter_that_is_merged_in_another_way_is_refused(
     (capsule / ADAPTER_CONFIG).write_text(json.dumps({**config, **change}))
     with pytest.raises(ComposeError):
         read_adapter(capsule)
+
+
+def test_an_index_that_leads_out_of_its_folder_is_not_followed(
+    kept: Version, versions: Versions, tmp_path: Path
+) -> None:
+    capsule = make_capsule(RECIPES[1], kept, versions)
+    base = shutil.copytree(kept.folder, tmp_path / "base")
+    index = json.loads((base / INDEX).read_bytes())
+    index["weight_map"] = dict.fromkeys(index["weight_map"], f"../{kept.digest}.safetensors")
+    (base / INDEX).write_text(json.dumps(index))
+    write_shard(tmp_path / f"{kept.digest}.safetensors", read_tensors(kept.folder))
+    with pytest.raises(ModelError, match="no file beside it"):
+        TorchRecomputer(max_tokens=16).merge(base, capsule, tmp_path / "a" / "merged")
+    with pytest.raises(ModelError, match="no file beside it"):
+        TensorFolder(base)
+    assert not list((tmp_path / "a").glob("*.safetensors"))
+
+
+def test_only_settings_and_vocabularies_are_copied_beside_the_weights(
+    kept: Version, versions: Versions, tmp_path: Path
+) -> None:
+    base = shutil.copytree(kept.folder, tmp_path / "base")
+    (base / "modeling.py").write_text("raise SystemExit")
+    (base / "weights.bin").write_bytes(b"pickle")
+    (base / "link.json").symlink_to("/etc/hostname")
+    made = TorchRecomputer(max_tokens=16).merge(
+        base, make_capsule(RECIPES[1], kept, versions), tmp_path / "made"
+    )
+    assert {path.suffix for path in made.iterdir()} <= {".json", ".txt", ".safetensors"}
+    assert not (made / "link.json").exists()
+    AutoModelForSequenceClassification.from_pretrained(made)
 
 
 def test_another_adapter_under_the_same_name_is_refused(kept: Version, versions: Versions) -> None:
