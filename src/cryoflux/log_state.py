@@ -13,7 +13,6 @@ from __future__ import annotations
 __all__ = [
     "HoldoutTally",
     "LogState",
-    "MadeVersion",
     "OpenIntent",
     "SignedLosses",
     "TaskState",
@@ -42,7 +41,7 @@ from cryoflux.receipts.statement import (
     ReceiptStatement,
     Rule,
 )
-from cryoflux.registry.composition import COMPOSE, MOST_TERMS, Composition, Term
+from cryoflux.registry.composition import COMPOSE, Composition, MadeVersion, list_of
 from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
 
@@ -82,16 +81,6 @@ class SignedLosses(Struct, frozen=True):
     """billionths of the metric's unit, over all examples"""
     hits: int
     """examples that were right; 0 where that means nothing"""
-
-
-class MadeVersion(Struct, frozen=True, array_like=True):
-    """How a version was composed: the last update of its list, and on what."""
-
-    genesis: str
-    """digest of the version that its list begins at"""
-    on: str
-    """digest of the version that the update was added to"""
-    term: Term
 
 
 @dataclass(slots=True)
@@ -136,17 +125,6 @@ class TaskState:
         """What the head is composed of."""
         return self.composed or Composition(genesis=self.head.digest)
 
-    def _list_of(self, version: str) -> Composition | None:
-        """What a version is composed of, as far as that is remembered."""
-        terms: list[Term] = []
-        genesis, at = None, self.made.get(version)
-        while at is not None and len(terms) < MOST_TERMS:
-            genesis, terms = at.genesis, [at.term, *terms]
-            if at.on == genesis:
-                return Composition(genesis=genesis, terms=tuple(terms))
-            at = self.made.get(at.on)
-        return None
-
     def put_head(self, head: Base, composed: Composition | None = None) -> None:
         """Go on from another head.
 
@@ -161,7 +139,7 @@ class TaskState:
             self.made[head.digest] = MadeVersion(composed.genesis, self.head.digest, composed.terms[-1])
             if len(self.made) > _MOST_MADE:
                 del self.made[next(iter(self.made))]
-        self.composed = composed or self._list_of(head.digest)
+        self.composed = composed or list_of(self.made, head.digest)
         self.head, self.losses = head, {}
 
     @classmethod
@@ -237,27 +215,20 @@ def _fields(tally: HoldoutTally) -> dict[str, int]:
 def composed_by(statement: ReceiptStatement, head: Composition, digest: str) -> Composition | None:
     """What the candidate of a receipt is composed of, by what the receipt says and the list of the head.
 
-    The update is added to that list, or to the head as a new genesis: the latter where the list is full, or
-    where whoever merged did not have all its files.
-
     Args:
         statement: the receipt.
         head: what its base is composed of.
         digest: of its base.
 
     Returns:
-        None where the receipt names no list (it was merged in float32), or one that is neither of the two.
+        None where the receipt names no list (it was merged in float32), or one that does not follow.
     """
     training = statement.predicate.training
     fields = training.section.fields if training is not None else {}
     if fields.get("merge") != COMPOSE:
         return None
-    adapter = statement.subject[0].digest.sha256
     said = (fields.get("genesis"), fields.get("list"))
-    for due in (head.adopting(adapter), Composition.rebased(digest, adapter)):
-        if due is not None and said == (due.genesis, due.digest):
-            return due
-    return None
+    return head.named(said, digest, statement.subject[0].digest.sha256)
 
 
 def _composed(entry: Entry, known: TaskState) -> Composition | None:

@@ -16,16 +16,18 @@ __all__ = [
     "MOST_TERMS",
     "ComposeError",
     "Composition",
+    "MadeVersion",
     "Term",
     "list_digest",
+    "list_of",
     "parse_list",
 ]
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ModelError
@@ -101,6 +103,53 @@ class Composition(Document, frozen=True):
             adapter: SHA-256 of the update's file; it was trained on this version.
         """
         return self.adopting(adapter) or self.rebased(head, adapter)
+
+    def named(self, said: tuple[object, object], head: str, adapter: str) -> Composition | None:
+        """What somebody names who added an update to this version; none where it does not follow from it.
+
+        The update is added to this list, or to this version as a new genesis: the latter where the list is
+        full, or where whoever merged did not have all its files.
+
+        Args:
+            said: digest of the genesis, and of the list.
+            head: digest of this version.
+            adapter: SHA-256 of the update's file.
+        """
+        for due in (self.adopting(adapter), self.rebased(head, adapter)):
+            if due is not None and said == (due.genesis, due.digest):
+                return due
+        return None
+
+
+class MadeVersion(Struct, frozen=True, array_like=True):
+    """How a version was composed: the last update of its list, and on what."""
+
+    genesis: str
+    """digest of the version that its list begins at"""
+    on: str
+    """digest of the version that the update was added to"""
+    term: Term
+
+
+def list_of(made: Mapping[str, MadeVersion], version: str) -> Composition | None:
+    """What a version is composed of.
+
+    Args:
+        made: digest of a version → how it was composed, as far as that is remembered.
+        version: its digest.
+
+    Returns:
+        None where it is not remembered, back to the genesis.
+    """
+    terms: list[Term] = []
+    at = made.get(version)
+    genesis = at.genesis if at is not None else ""
+    while at is not None and at.genesis == genesis and len(terms) < MOST_TERMS:
+        terms = [at.term, *terms]
+        if at.on == genesis:
+            return Composition(genesis=genesis, terms=tuple(terms))
+        at = made.get(at.on)
+    return None
 
 
 def list_digest(terms: Sequence[Term]) -> str:
