@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -226,3 +227,27 @@ def test_a_list_of_more_than_64_is_refused() -> None:
     terms = below(EMPTY) * (MOST_TERMS + 1)
     with pytest.raises(ComposeError):
         composed({}, terms)
+
+
+def spread(count: int, *shape: int) -> Any:
+    """Numbers in (-1, 1) that any language makes the same: multiples of 2⁻²³."""
+    numbers = (np.arange(1, count + 1, dtype=np.uint64) * np.uint64(2654435761)) % np.uint64(2**24)
+    return ((numbers.astype(np.float64) - 2**23) / 2**23).astype(np.float32).reshape(shape)
+
+
+def test_the_digest_is_the_one_of_every_machine() -> None:
+    """Pinned: a change of the formula, or a machine that computes it otherwise, gives another one."""
+    genesis = {"w": spread(48 * 40, 48, 40), "c": spread(5 * 40, 5, 40)}
+    update = LowRank(spread(7 * 40, 7, 40), spread(48 * 7, 48, 7), 16 / 7)
+    files = {"1" * 64: Adapter({"w": update}, {"c": -genesis["c"]}), "2" * 64: Adapter({"w": update})}
+    terms: tuple[Term, ...] = ()
+    for weight, adapter in (("1", "1" * 64), ("0.3", "2" * 64), ("-0.25", "1" * 64)):
+        terms = (*terms, Term(weight=weight, adapter=adapter, parent=list_digest(terms)))
+    listed = Composition(genesis="0" * 64, terms=terms)
+    assert listed.digest == "7a394c389866b8aacb4c1d4b6d88d0571d1b08d630646034d2ffc92a7dec3d92"
+    rounded = compose(listed, genesis, files.__getitem__).rounded()
+    content = b"".join(rounded[name].astype("<f4").tobytes() for name in sorted(rounded))
+    assert (
+        hashlib.sha256(content).hexdigest()
+        == "cc5929ccc11ced2994afe0082af375e19ea6e4ce7369f7cc8e28ec6ed74f2b76"
+    )
