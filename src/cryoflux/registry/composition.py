@@ -43,15 +43,15 @@ _LINE = re.compile(rf"({_WEIGHT}) ([0-9a-f]{{64}}) ([0-9a-f]{{64}})")
 _ONE = "1"
 
 
+_WHY = "Its weights would be no numbers that anybody could make again."
+_HINT = "Take the files from a backup; cryoflux verify names what is damaged."
+
+
 class ComposeError(ModelError):
     """A list, or an update in it, that cannot be composed."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            what,
-            why="Its weights would be no numbers that anybody could make again.",
-            hint="Take the files from a backup; cryoflux verify names what is damaged.",
-        )
+    def __init__(self, what: str, *, why: str = _WHY, hint: str = _HINT) -> None:
+        super().__init__(what, why=why, hint=hint)
 
 
 class Term(Document, frozen=True):
