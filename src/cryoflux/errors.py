@@ -8,7 +8,6 @@ for our mistakes, never for a user's. An error of one stage is defined beside th
     │   ├── ConfigError              2    a setting is unknown or out of range
     │   ├── DataError                2    a data set cannot be trained or judged on
     │   ├── ModelError               2    a model cannot be loaded, or would not be safe to load
-    │   │   └── ComposeError         2    a list of updates, or one of them, cannot be added up
     │   ├── ReservationConflictError 2    a request id was used before, for something else
     │   └── UnknownReservationError  2    there is no such reservation
     ├── StateError                   2    this state directory cannot be continued

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from cryoflux.registry.composition import (
     MOST_DEPTH,
     MOST_TERMS,
-    ComposeError,
     Composition,
     Term,
+    cannot_compose,
     list_digest,
 )
 
@@ -74,11 +74,11 @@ def low_rank_update(update: LowRank, name: str = "") -> F64:
         name: of the weight, for messages.
 
     Raises:
-        ComposeError: its matrices do not fit together.
+        ModelError: its matrices do not fit together.
     """
     a, b = _numbers(update.a, name), _numbers(update.b, name)
     if not (a.ndim == b.ndim == 2 and 0 < a.shape[0] == b.shape[1] <= _MOST_RANK):
-        raise ComposeError(
+        raise cannot_compose(
             f"The matrices of {name or 'an update'} do not fit together: {b.shape} by {a.shape}."
         )
     outputs, inputs = b.shape[0], a.shape[1]
@@ -99,13 +99,13 @@ def _numbers(values: F32, name: str) -> F64:
     """Widened to float64, which is exact.
 
     Raises:
-        ComposeError: they are not finite float32.
+        ModelError: they are not finite float32.
     """
     if values.dtype != np.float32:
-        raise ComposeError(f"{name or 'A weight'} is {values.dtype}, not float32.")
+        raise cannot_compose(f"{name or 'A weight'} is {values.dtype}, not float32.")
     wide = values.astype(np.float64)
     if not np.isfinite(wide).all():
-        raise ComposeError(f"{name or 'A weight'} holds what is no number.")
+        raise cannot_compose(f"{name or 'A weight'} holds what is no number.")
     return wide
 
 
@@ -126,7 +126,7 @@ class WeightSums:
         """A tensor of the version, rounded once to float32.
 
         Raises:
-            ComposeError: there is none of that name, or it has become too large.
+            ModelError: there is none of that name, or it has become too large.
         """
         found = self._sums.get(name)
         if found is None:
@@ -135,14 +135,14 @@ class WeightSums:
         with np.errstate(over="ignore"):
             rounded = found.astype(np.float32)
         if not np.isfinite(rounded).all():
-            raise ComposeError(f"{name} becomes larger than float32 can hold.")
+            raise cannot_compose(f"{name} becomes larger than float32 can hold.")
         return rounded
 
     def _tensor(self, name: str) -> F32:
         try:
             return self._genesis[name]
         except KeyError:
-            raise ComposeError(f"The genesis has no tensor {name}.") from None
+            raise cannot_compose(f"The genesis has no tensor {name}.") from None
 
     def adding(
         self, adapter: Adapter, *, weight: float = 1.0, parent: Callable[[str], F32] | None = None
@@ -155,10 +155,10 @@ class WeightSums:
             parent: tensors of the version that it was trained on, by name; without it, this version.
 
         Raises:
-            ComposeError: it does not fit, or is no number.
+            ModelError: it does not fit, or is no number.
         """
         if both := adapter.low_rank.keys() & adapter.whole.keys():
-            raise ComposeError(f"{min(both)} is changed both in full and by a product.")
+            raise cannot_compose(f"{min(both)} is changed both in full and by a product.")
         value, sums = parent or self.value, dict(self._sums)
         for name in adapter.names:
             before = self._sums.get(name)
@@ -179,7 +179,7 @@ class WeightSums:
         """All tensors that something was added to, each rounded once.
 
         Raises:
-            ComposeError: one has become too large.
+            ModelError: one has become too large.
         """
         return {name: self.value(name) for name in self.names}
 
@@ -190,7 +190,7 @@ class WeightSums:
 
 def _fitting(found: tuple[int, ...], due: tuple[int, ...], name: str) -> None:
     if found != due:
-        raise ComposeError(f"{name} has the shape {due}, its update {found}.")
+        raise cannot_compose(f"{name} has the shape {due}, its update {found}.")
 
 
 def _paired(value: F32, before: F32, name: str) -> tuple[F64, F64]:
@@ -213,7 +213,7 @@ def compose(
         list_of: a parent list by its digest, where it is no beginning of the list itself.
 
     Raises:
-        ComposeError: the list is too long or goes in circles, or an update does not fit.
+        ModelError: the list is too long or goes in circles, or an update does not fit.
     """
     return _Work(WeightSums(genesis), adapter, list_of).compose(composed.terms, ())
 
@@ -221,7 +221,7 @@ def compose(
 def _known(values: Mapping[str, F32]) -> Callable[[str], F32]:
     def value(name: str) -> F32:
         if name not in values:
-            raise ComposeError(f"The genesis has no tensor {name}.")
+            raise cannot_compose(f"The genesis has no tensor {name}.")
         return values[name]
 
     return value
@@ -243,7 +243,7 @@ class _Work:
         """The sums of a list; ``above`` are the digests of those that it hangs below."""
         self._left -= len(terms)
         if len(terms) > MOST_TERMS or self._left < 0:
-            raise ComposeError(f"A list has more than {MOST_TERMS} updates, or too many lists below it.")
+            raise cannot_compose(f"A list has more than {MOST_TERMS} updates, or too many lists below it.")
         updates = [self._adapter(term.adapter) for term in terms]
         # of a version on the way, only what updates changed in full is asked for later
         whole = {name for update in updates for name in update.whole}
@@ -259,12 +259,12 @@ class _Work:
 
     def _parent(self, digest: str, above: tuple[str, ...]) -> WeightSums:
         if digest in above:
-            raise ComposeError(f"The list {digest[:16]}… is its own parent.")
+            raise cannot_compose(f"The list {digest[:16]}… is its own parent.")
         if len(above) >= MOST_DEPTH:
-            raise ComposeError(f"More than {MOST_DEPTH} lists hang below one another.")
+            raise cannot_compose(f"More than {MOST_DEPTH} lists hang below one another.")
         if self._list_of is None:
-            raise ComposeError(f"The parent list {digest[:16]}… is not known.")
+            raise cannot_compose(f"The parent list {digest[:16]}… is not known.")
         terms = self._list_of(digest)
         if list_digest(terms) != digest:
-            raise ComposeError(f"What is given as the list {digest[:16]}… is another one.")
+            raise cannot_compose(f"What is given as the list {digest[:16]}… is another one.")
         return self.compose(terms, above)

@@ -14,10 +14,10 @@ __all__ = [
     "COMPOSE",
     "MOST_DEPTH",
     "MOST_TERMS",
-    "ComposeError",
     "Composition",
     "MadeVersion",
     "Term",
+    "cannot_compose",
     "list_digest",
     "list_of",
     "parse_list",
@@ -43,15 +43,13 @@ _LINE = re.compile(rf"({_WEIGHT}) ([0-9a-f]{{64}}) ([0-9a-f]{{64}})")
 _ONE = "1"
 
 
-_WHY = "Its weights would be no numbers that anybody could make again."
-_HINT = "Take the files from a backup; cryoflux verify names what is damaged."
-
-
-class ComposeError(ModelError):
-    """A list, or an update in it, that cannot be composed."""
-
-    def __init__(self, what: str, *, why: str = _WHY, hint: str = _HINT) -> None:
-        super().__init__(what, why=why, hint=hint)
+def cannot_compose(what: str) -> ModelError:
+    """The error of a list, or of an update in it, that cannot be added up."""
+    return ModelError(
+        what,
+        why="Its weights would be no numbers that anybody could make again.",
+        hint="Take the files from a backup; cryoflux verify names what is damaged.",
+    )
 
 
 class Term(Document, frozen=True):
@@ -161,21 +159,21 @@ def parse_list(content: bytes) -> tuple[Term, ...]:
     """The updates of a list.
 
     Raises:
-        ComposeError: it is no such list, or one in another spelling.
+        ModelError: it is no such list, or one in another spelling.
     """
     if len(content) > MOST_TERMS * 160:
-        raise ComposeError(f"A list of updates has more than {MOST_TERMS} lines.")
+        raise cannot_compose(f"A list of updates has more than {MOST_TERMS} lines.")
     try:
         text = content.decode("ascii")
     except UnicodeDecodeError as error:
-        raise ComposeError("A list of updates is not plain text.") from error
+        raise cannot_compose("A list of updates is not plain text.") from error
     lines = text.split("\n")
     if lines.pop() or len(lines) > MOST_TERMS:
-        raise ComposeError(f"A list of updates has whole lines, at most {MOST_TERMS} of them.")
+        raise cannot_compose(f"A list of updates has whole lines, at most {MOST_TERMS} of them.")
     terms = []
     for line in lines:
         found = _LINE.fullmatch(line)
         if found is None or found[1] == "-0":
-            raise ComposeError("A line of a list of updates is not: weight, adapter, parent list.")
+            raise cannot_compose("A line of a list of updates is not: weight, adapter, parent list.")
         terms.append(Term(weight=found[1], adapter=found[4], parent=found[5]))
     return tuple(terms)

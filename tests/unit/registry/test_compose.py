@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from cryoflux.errors import ModelError
 from cryoflux.registry.compose import Adapter, LowRank, WeightSums, compose, low_rank_update
 from cryoflux.registry.composition import (
     MOST_DEPTH,
     MOST_TERMS,
-    ComposeError,
     Composition,
     Term,
     list_digest,
@@ -167,7 +167,7 @@ def update(**changes: Any) -> Adapter:
 )
 def test_what_does_not_fit_or_is_no_number_is_refused(bad: Adapter) -> None:
     genesis = {"w": np.zeros((3, 2), np.float32), "c": np.zeros(2, np.float32)}
-    with pytest.raises(ComposeError):
+    with pytest.raises(ModelError):
         WeightSums(genesis).adding(bad).rounded()
 
 
@@ -193,17 +193,17 @@ def test_parents_hang_below_one_another_sixteen_deep_and_no_deeper() -> None:
         if depth <= MOST_DEPTH:
             assert np.isfinite(composed(lists, top).value("c")).all()
         else:
-            with pytest.raises(ComposeError, match="hang below"):
+            with pytest.raises(ModelError, match="hang below"):
                 composed(lists, top)
         lists[list_digest(top)] = top
         top = below(list_digest(top))
 
 
 def test_a_list_that_is_given_for_another_one_is_refused_and_so_is_a_circle() -> None:
-    with pytest.raises(ComposeError, match="another one"):
+    with pytest.raises(ModelError, match="another one"):
         composed({"5" * 64: below(EMPTY)}, below("5" * 64))
     terms = below("5" * 64)
-    with pytest.raises(ComposeError, match="not known"):
+    with pytest.raises(ModelError, match="not known"):
         compose(Composition(genesis="0" * 64, terms=terms), GROUND, step)
 
 
@@ -219,13 +219,13 @@ def test_lists_that_fan_out_do_not_cost_without_end() -> None:
             made.append(list_digest(terms))
         parents = made
     top = tuple(Term(weight="1", adapter="9" * 64, parent=p) for p in parents)
-    with pytest.raises(ComposeError, match="too many lists"):
+    with pytest.raises(ModelError, match="too many lists"):
         composed(lists, top)
 
 
 def test_a_list_of_more_than_64_is_refused() -> None:
     terms = below(EMPTY) * (MOST_TERMS + 1)
-    with pytest.raises(ComposeError):
+    with pytest.raises(ModelError):
         composed({}, terms)
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryoflux.errors import ModelError
 from cryoflux.registry.composition import (
     MOST_TERMS,
-    ComposeError,
     Composition,
     Term,
     list_digest,
@@ -53,7 +53,7 @@ def test_a_list_reads_back_and_is_named_by_its_bytes(terms: tuple[Term, ...]) ->
     ],
 )
 def test_another_spelling_is_refused(content: bytes) -> None:
-    with pytest.raises(ComposeError):
+    with pytest.raises(ModelError):
         parse_list(content)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import CryoFluxError
 from cryoflux.registry.compose import Adapter, LowRank, WeightSums, compose, low_rank_update
-from cryoflux.registry.composition import ComposeError, Composition
+from cryoflux.registry.composition import Composition, cannot_compose
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 
 _PREFIX = "base_model.model."
@@ -47,13 +47,13 @@ def read_adapter(capsule: Path, digest: str = "") -> Adapter:
         digest: SHA-256 that its file has to have; not compared where it is empty.
 
     Raises:
-        ComposeError: it is another file, no such adapter, or of a kind that is merged in another way.
+        ModelError: it is another file, no such adapter, or of a kind that is merged in another way.
     """
     scale, saved = _scale(capsule), _tensors(capsule, digest)
     matrices = {name for name in saved if name.endswith((_A, _B))}
     modules = {name.removesuffix(_A).removesuffix(_B) for name in matrices}
     if alone := {module for module in modules if not {module + _A, module + _B} <= matrices}:
-        raise ComposeError(f"The adapter {capsule.name[:16]}… has one matrix of {min(alone)} alone.")
+        raise cannot_compose(f"The adapter {capsule.name[:16]}… has one matrix of {min(alone)} alone.")
     low_rank = {}
     for module in modules:
         a, b = saved[module + _A], saved[module + _B]
@@ -69,9 +69,9 @@ def _tensors(capsule: Path, digest: str) -> dict[str, Any]:
         content = (capsule / ADAPTER).read_bytes()
         stored = load(content)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise ComposeError(f"The adapter {capsule.name[:16]}… cannot be read: {error}") from error
+        raise cannot_compose(f"The adapter {capsule.name[:16]}… cannot be read: {error}") from error
     if digest and sha256_hex(content) != digest:
-        raise ComposeError(f"{capsule.name[:16]}… holds another adapter than its name says.")
+        raise cannot_compose(f"{capsule.name[:16]}… holds another adapter than its name says.")
     return {name.removeprefix(_PREFIX): tensor for name, tensor in stored.items()}
 
 
@@ -82,17 +82,17 @@ def _scale(capsule: Path) -> Callable[[int], float]:
             config = json.loads(stream.read(_MOST_CONFIG_BYTES))
         alpha, said = config["lora_alpha"], config["r"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ComposeError(f"The configuration of {capsule.name[:16]}… cannot be read: {error}") from error
+        raise cannot_compose(f"The configuration of {capsule.name[:16]}… cannot be read: {error}") from error
     # What is not known may stand there as long as it is off: PEFT writes down all that it has.
     odd = [key for key, value in config.items() if key not in _FREE and value and _FIXED.get(key) != value]
     if odd or type(said) is not int or type(alpha) not in (int, float):
-        raise ComposeError(
+        raise cannot_compose(
             f"The adapter {capsule.name[:16]}… is merged in another way: {', '.join(odd[:3])}."
         )
 
     def scale(rank: int) -> float:
         if rank != said or not said > 0:
-            raise ComposeError(f"The adapter {capsule.name[:16]}… says rank {said} and has {rank}.")
+            raise cannot_compose(f"The adapter {capsule.name[:16]}… says rank {said} and has {rank}.")
         return float(alpha) / float(said)
 
     return scale
@@ -115,7 +115,7 @@ class HeadSums:
         """The sums of a version, from memory or from its genesis on.
 
         Raises:
-            ComposeError: an update cannot be read.
+            ModelError: an update cannot be read.
             OSError: its genesis is not here.
         """
         if composed not in self._held:
@@ -165,7 +165,7 @@ def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:
         capsule: the adapter's folder, as PEFT saves it.
 
     Raises:
-        ComposeError: it is no such adapter, or does not fit.
+        ModelError: it is no such adapter, or does not fit.
     """
     import torch
 
@@ -177,7 +177,7 @@ def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:
         for name, value in update.whole.items():
             changed[name] = torch.from_numpy(value).reshape(base[name].shape)
     except (KeyError, RuntimeError) as error:
-        raise ComposeError(f"The adapter {capsule.name[:16]}… does not fit its base: {error}") from error
+        raise cannot_compose(f"The adapter {capsule.name[:16]}… does not fit its base: {error}") from error
     return changed
 
 

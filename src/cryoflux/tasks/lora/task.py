@@ -20,11 +20,11 @@ from cryoflux.config import Settings, Sourced
 from cryoflux.decision.screening import needed_evidence
 from cryoflux.digests import file_digest
 from cryoflux.encoder.layout import read_layout
-from cryoflux.errors import CryoFluxError, UsageError
+from cryoflux.errors import CryoFluxError, ModelError, UsageError
 from cryoflux.evaluation.scoring import Scorer, TransformersScorer
 from cryoflux.receipts.profiles import F32, profile_for
 from cryoflux.receipts.statement import Section
-from cryoflux.registry.composition import COMPOSE, ComposeError, Composition
+from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
@@ -296,7 +296,7 @@ class LoraTask(Task):
             raise RuntimeError("nothing was trained")
         try:
             changed = self.sums.candidate(*self._candidate, capsule)
-        except ComposeError as error:
+        except ModelError as error:
             raise TrainingFailedError(error.what, why=error.why, hint=error.hint) from error
         draft = self.place.versions.derive(base, changed)
         self._changed = {draft.digest: self.model.reread(draft, list(changed))}

@@ -19,7 +19,7 @@ from cryoflux.encoder.linear import Backend
 from cryoflux.encoder.model import Encoder
 from cryoflux.errors import ModelError
 from cryoflux.registry.compose import WeightSums
-from cryoflux.registry.composition import ComposeError, Composition
+from cryoflux.registry.composition import Composition
 from cryoflux.registry.shards import INDEX, TensorFolder, read_tensors, write_shard
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
@@ -202,7 +202,7 @@ def test_an_adapter_that_is_merged_in_another_way_is_refused(
     assert read_adapter(capsule).low_rank
     (capsule / ADAPTER_CONFIG).unlink()
     (capsule / ADAPTER_CONFIG).write_text(json.dumps({**config, **change}))
-    with pytest.raises(ComposeError):
+    with pytest.raises(ModelError):
         read_adapter(capsule)
 
 
@@ -240,7 +240,7 @@ def test_only_settings_and_vocabularies_are_copied_beside_the_weights(
 def test_another_adapter_under_the_same_name_is_refused(kept: Version, versions: Versions) -> None:
     capsule = make_capsule(RECIPES[1], kept, versions)
     assert read_adapter(capsule, capsule.name).low_rank
-    with pytest.raises(ComposeError, match="another adapter"):
+    with pytest.raises(ModelError, match="another adapter"):
         read_adapter(capsule, "0" * 64)
 
 
