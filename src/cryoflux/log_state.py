@@ -10,7 +10,14 @@ for the steps of `cryoflux.verification`, which look at it before it is taken.
 
 from __future__ import annotations
 
-__all__ = ["HoldoutTally", "LogState", "OpenIntent", "SignedLosses", "TaskState"]
+__all__ = [
+    "HoldoutTally",
+    "LogState",
+    "OpenIntent",
+    "SignedLosses",
+    "TaskState",
+    "composed_by",
+]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,14 +38,18 @@ from cryoflux.receipts.statement import (
     Metric,
     Outcome,
     Receipt,
+    ReceiptStatement,
     Rule,
 )
+from cryoflux.registry.composition import COMPOSE, Composition, MadeVersion, list_of
 from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
 
 _NOTHING_SPENT = Bar(looks=0, kept=0, needed_milli=0)
 _MOST_LOSSES = 16
 """of a head that a fork takes along"""
+_MOST_MADE = 256
+"""newest versions whose lists are remembered; a move to an older one begins a list anew"""
 
 
 class OpenIntent(Struct, frozen=True):
@@ -100,10 +111,36 @@ class TaskState:
     """by digest"""
     losses: dict[tuple[str, str, int | str], SignedLosses] = field(default_factory=dict)
     """(holdout, profile, token limit) → what was signed of the present head"""
+    composed: Composition | None = None
+    """what the present head is composed of; none stands for a list that begins at it"""
+    made: dict[str, MadeVersion] = field(default_factory=dict)
+    """digest of a version → how it was composed, of the newest ones"""
 
     def tally(self, holdout: str) -> HoldoutTally:
         """What a holdout has been used for; nothing where it was not."""
         return self.holdouts.get(holdout) or HoldoutTally(0)
+
+    @property
+    def composition(self) -> Composition:
+        """What the head is composed of."""
+        return self.composed or Composition(genesis=self.head.digest)
+
+    def put_head(self, head: Base, composed: Composition | None = None) -> None:
+        """Go on from another head.
+
+        Args:
+            head: the version.
+            composed: what it is composed of, if it was made just now.
+        """
+        if self.head == head:
+            return
+        if composed is not None:
+            self.made.pop(head.digest, None)
+            self.made[head.digest] = MadeVersion(composed.genesis, self.head.digest, composed.terms[-1])
+            if len(self.made) > _MOST_MADE:
+                del self.made[next(iter(self.made))]
+        self.composed = composed or list_of(self.made, head.digest)
+        self.head, self.losses = head, {}
 
     @classmethod
     def begun(cls, intent: Intent, leaf_hash: str) -> TaskState:
@@ -175,6 +212,32 @@ def _fields(tally: HoldoutTally) -> dict[str, int]:
     return {"count": tally.count, "uses": tally.uses, "looks": tally.looks, "kept": tally.kept}
 
 
+def composed_by(statement: ReceiptStatement, head: Composition, digest: str) -> Composition | None:
+    """What the candidate of a receipt is composed of, by what the receipt says and the list of the head.
+
+    Args:
+        statement: the receipt.
+        head: what its base is composed of.
+        digest: of its base.
+
+    Returns:
+        None where the receipt names no list (it was merged in float32), or one that does not follow.
+    """
+    training = statement.predicate.training
+    fields = training.section.fields if training is not None else {}
+    if fields.get("merge") != COMPOSE:
+        return None
+    said = (fields.get("genesis"), fields.get("list"))
+    return head.named(said, digest, statement.subject[0].digest.sha256)
+
+
+def _composed(entry: Entry, known: TaskState) -> Composition | None:
+    statement = entry.statement
+    if type(statement) is not ReceiptStatement or statement.predicate.outcome is not Outcome.ACCEPTED:
+        return None
+    return composed_by(statement, known.composition, known.head.digest)
+
+
 @dataclass(slots=True)
 class LogState:
     """The state of a log after the entries that were taken; nothing but values, so it can be kept."""
@@ -200,7 +263,7 @@ class LogState:
         if (intent := entry.intent) is not None:
             self._announce(entry, intent)
         elif (receipt := entry.receipt) is not None:
-            self._close(receipt)
+            self._close(entry, receipt)
         elif (move := entry.move) is not None:
             self._move(move)
         elif entry.session is not None:
@@ -239,25 +302,28 @@ class LogState:
         if rule.name == BUDGETED:
             known.alpha_ppm = min(rule.alpha_ppm, known.alpha_ppm or rule.alpha_ppm)
 
-    def _close(self, receipt: Receipt) -> None:
+    def _close(self, entry: Entry, receipt: Receipt) -> None:
         opened = self.open.pop(receipt.intent, None)
         known = self.tasks.get(receipt.task.name)
         if known is None:
             return
         if receipt.training is not None:
             known.drawn += receipt.training.fresh_count
+        composed = _composed(entry, known)
         if receipt.evaluation is not None:
             tally = known.holdouts.setdefault(receipt.holdout.sha256, HoldoutTally(receipt.holdout.count))
             tally.looks += 1
             tally.kept += receipt.outcome is Outcome.ACCEPTED
-            self._sign(known, receipt, opened)
-        self._put_head(known, receipt.result)
+            self._sign(known, receipt, opened, composed)
+        known.put_head(receipt.result, composed)
         if opened is not None and (lesson := taught(opened.intent, receipt)) is not None:
             self.lessons.append(lesson)
             if lesson.task in self._memories:
                 self._memories[lesson.task].learn(lesson)
 
-    def _sign(self, known: TaskState, receipt: Receipt, opened: OpenIntent | None) -> None:
+    def _sign(
+        self, known: TaskState, receipt: Receipt, opened: OpenIntent | None, composed: Composition | None
+    ) -> None:
         found = receipt.evaluation
         if found is None or found.read != receipt.holdout.count or opened is None:
             return
@@ -266,18 +332,12 @@ class LogState:
         if receipt.base == known.head:
             known.losses[place] = SignedLosses(found.base_loss_sum, hits.base if hits else 0)
         if receipt.outcome is Outcome.ACCEPTED and receipt.result == found.candidate:
-            self._put_head(known, receipt.result)
+            known.put_head(receipt.result, composed)
             known.losses[place] = SignedLosses(found.new_loss_sum, hits.new if hits else 0)
 
     def _move(self, move: HeadMove) -> None:
         if (known := self.tasks.get(move.task)) is not None:
-            self._put_head(known, move.result)
-
-    @staticmethod
-    def _put_head(known: TaskState, head: Base) -> None:
-        if known.head != head:
-            known.head = head
-            known.losses = {}
+            known.put_head(move.result)
 
     def head(self, task: str) -> Base | None:
         """The head of a task; none before its first intent."""

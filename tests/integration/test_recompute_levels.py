@@ -11,6 +11,12 @@ import pytest
 from running import QUICK, Outcome, cryoflux
 
 EXACT = "reproduced exactly"
+ANOTHER = {
+    "MKL_CBWR": "COMPATIBLE",
+    "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4",
+}
+"""another machine's arithmetic"""
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +30,8 @@ def state(tmp_path_factory: pytest.TempPathFactory, inputs: list[str]) -> Path:
     return folder
 
 
-def verified(state: Path, *options: str) -> tuple[Outcome, dict[str, Any]]:
-    outcome = cryoflux("verify", state, "--no-memory", "--json", *options)
+def verified(state: Path, *options: str, **machine: str) -> tuple[Outcome, dict[str, Any]]:
+    outcome = cryoflux("verify", state, "--no-memory", "--json", *options, cold=bool(machine), **machine)
     return outcome, json.loads(outcome.stdout)
 
 
@@ -64,3 +70,10 @@ def test_a_draw_is_repeated_by_its_seed_and_by_the_head_in_weaker_words(state: P
     words = " ".join(outcome.stdout.split())
     assert "which its signer can make again until the draw suits it: much weaker" in words
     assert "(the draw was not made at random here)" in words
+
+
+def test_another_machine_merges_the_same_bytes(state: Path) -> None:
+    outcome, report = verified(state, "--recompute", "1", **ANOTHER)
+    assert outcome.code == 0, outcome.stdout
+    (found,) = report["levels"]
+    assert found["levels"]["merge"] == EXACT

@@ -25,6 +25,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.session import SessionStatement
 from cryoflux.receipts.statement import Bar, Base, Holdout, Rule, Statement
+from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Versions
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Task
@@ -94,6 +95,12 @@ class Opened:
     def base(self) -> Base:
         """The head, as an intent names it."""
         return Base(digest=self.task.head.digest, files=self.task.head.files)
+
+    @property
+    def composition(self) -> Composition:
+        """What the head is composed of, by the log."""
+        known = self.known()
+        return known.composition if known is not None else Composition(genesis=self.task.head.digest)
 
     @property
     def screens(self) -> bool:

@@ -105,6 +105,7 @@ def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
         holdout_count=intent.data.holdout.count,
         reserve_microjoules=reserve_uj,
         limit_microjoules=max(0, reserve_uj - aside_uj),
+        composed=opened.composition,
     )
 
 
@@ -190,9 +191,16 @@ def train(
     if refused is None:
         start_uj = context.agent.spent(reservation.id).uj
         with phases.measure(Step.MERGE):
-            draft = opened.task.apply(opened.task.head, capsule, update)
+            draft = _applied(opened, capsule, update)
         opened.task.applied(_spent_since(context, reservation, start_uj))
     return Candidate(capsule, update, order.arm, refused, draft)
+
+
+def _applied(opened: Opened, capsule: Path, update: Update) -> Version:
+    try:
+        return opened.task.apply(opened.task.head, capsule, update)
+    except TrainingFailedError as error:
+        raise AttemptStopped(Cause.FAILED, "failed", what=error.what) from error
 
 
 def _trained(

@@ -7,19 +7,34 @@ version's, with the same bytes and the same digest, so nothing is copied or hash
 
 from __future__ import annotations
 
-__all__ = ["INDEX", "link_or_copy", "read_tensors", "shard", "shard_names", "write_shard"]
+__all__ = [
+    "INDEX",
+    "TensorFolder",
+    "link_or_copy",
+    "read_tensors",
+    "shard",
+    "shard_names",
+    "write_model",
+    "write_shard",
+]
 
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cryoflux.digests import CHECKSUMS
+from cryoflux.errors import ModelError
+
 INDEX = "model.safetensors.index.json"
 _LAYER = re.compile(r"\.(\d+)\.")
+_WEIGHTS = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.safetensors")
 _READ_ONLY = 0o444
+_PLAIN = {".json", ".txt", ".model"}
+"""endings of the files beside the weights that are copied: settings and vocabularies, and no code"""
 
 
 def _group(name: str) -> tuple[int, int]:
@@ -66,6 +81,81 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     return {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+
+class TensorFolder(Mapping[str, Any]):
+    """The tensors of a version as numpy arrays, each read from the disk when it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        """Look into a folder; it must not change as long as this is used.
+
+        Raises:
+            ModelError: its index names a file that does not lie in it.
+        """
+        self._folder, self._where = folder, _inside(shard_names(folder))
+
+    def __getitem__(self, name: str) -> Any:
+        """A tensor; another one each time.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        from safetensors import safe_open
+
+        with safe_open(self._folder / self._where[name], framework="numpy") as stream:
+            return stream.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """All names."""
+        return iter(self._where)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._where)
+
+
+def _inside(where: dict[str, str]) -> dict[str, str]:
+    """The same, if every file lies beside its index: a state may come from a stranger.
+
+    Raises:
+        ModelError: one does not.
+    """
+    for file in where.values():
+        if not (isinstance(file, str) and _WEIGHTS.fullmatch(file)):
+            raise ModelError(
+                f"An index of weights names {file!r}, which is no file beside it.",
+                why="It would be read, or written, outside of the model's folder.",
+                hint="Take the model from where it came; cryoflux verify names what is damaged.",
+            )
+    return where
+
+
+def write_model(base: Path, weights: Path, changed: Mapping[str, Any], into: Path) -> None:
+    """Write a model that ``from_pretrained`` loads: files of one folder, weights of another.
+
+    Beside the weights only plain settings and vocabularies are copied: nothing that could be run.
+
+    Args:
+        base: where everything but the weights is taken from.
+        weights: a version whose weights are taken.
+        changed: tensor name → torch tensor, of those that are others.
+        into: the folder; it may be missing.
+
+    Raises:
+        ModelError: an index names a file that does not lie beside it.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    for path in sorted(base.iterdir()):
+        plain = path.suffix in _PLAIN and path.name not in {INDEX, CHECKSUMS}
+        if plain and path.is_file() and not path.is_symlink():
+            shutil.copyfile(path, into / path.name)
+    where = _inside(shard_names(weights))
+    for file in sorted(set(where.values())):
+        # a tensor of the same name in another file is not the one that was looked at
+        tensors = {n: t for n, t in read_tensors(weights / file).items() if where.get(n) == file}
+        write_shard(into / file, {name: changed.get(name, tensor) for name, tensor in tensors.items()})
+    if (weights / INDEX).is_file():
+        shutil.copyfile(weights / INDEX, into / INDEX)
 
 
 def write_shard(path: Path, tensors: Mapping[str, Any]) -> None:

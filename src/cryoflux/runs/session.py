@@ -275,7 +275,8 @@ def _open(
     # What was set aside for screening stays set aside, whatever seed a later run is given.
     pool_seed = known.pool_seed if known is not None else settings.run.seed
     observer.preparing("tokenising the examples", 0, 1)
-    task.open(Workplace(state, versions, data, pool_seed), head)
+    composed = known.composition if known is not None else None
+    task.open(Workplace(state, versions, data, pool_seed, composed), head)
     promised = known.alpha_ppm if known is not None else None
     return Opened(task, data, _rule(settings, promised), partial(memory.tasks.get, task.name))
 

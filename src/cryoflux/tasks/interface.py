@@ -46,6 +46,7 @@ from cryoflux.evaluation.losses import to_nano_nats
 from cryoflux.evaluation.scoring import Scorer
 from cryoflux.receipts.profiles import REPEATABLE
 from cryoflux.receipts.statement import CROSS_ENTROPY, Bar, Base, Metric, Section
+from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.signing.fields import Count, Document, Positive, Sha256, Signed, Text
 from cryoflux.state import StateFolder
@@ -82,6 +83,8 @@ class WorkOrder(Document, frozen=True):
     reserve_microjoules: Count
     limit_microjoules: Count
     """training ends when the attempt has used so much; the rest is for what comes after"""
+    composed: Composition
+    """what the base is composed of, for tasks whose updates add up (`cryoflux.registry.composition`)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,8 @@ class Workplace:
     versions: Versions
     data: PreparedData
     pool_seed: int
+    composed: Composition | None = None
+    """what the head is composed of; none where its list begins at it"""
 
 
 class Watch(Protocol):

@@ -3,6 +3,7 @@
 A log may go on to the next holdout of its data set, but only when the error budget of the one before is
 spent: whoever may choose among holdouts can go on choosing until one of them says what is wanted. A head is
 moved by an accepted receipt, or by an entry that says where to and why; anything else is another history.
+A receipt that names the list of updates that its candidate is composed of names the one that the log gives.
 A fork begins at the head that it names of its parent's log; what its parent says to that is step 16.
 """
 
@@ -19,10 +20,11 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import HoldoutTally, LogState, TaskState
 from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.statement import Base, Fork, HeadMove, Intent, Outcome, Receipt, Rule
+from cryoflux.verification.composed import list_findings
 from cryoflux.verification.forked import fork_complaints, parent_in_words
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
-from cryoflux.verification.walk import Fold, Seen, Tally
+from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 LINEAGE = NumberedStep(8, "models and holdout follow one another")
 _MOST_SPELT = 8
@@ -71,10 +73,7 @@ class Lineage(Fold):
                 self.findings.fail(seen, _data(intent, known))
                 self.findings.fail(seen, _use(intent, known))
         elif seen.paired is not None:
-            receipt = seen.paired.receipt
-            self.tally.made += receipt.outcome is Outcome.ACCEPTED
-            self.findings.fail(seen, _base(receipt.base, memory.tasks.get(receipt.task.name)))
-            self.findings.fail(seen, _result(receipt))
+            self._receipt(seen, seen.paired, memory.tasks.get(seen.paired.receipt.task.name))
         elif (move := entry.move) is not None:
             self.tally.moves += 1
             self.findings.fail(seen, _base(move.base, memory.tasks.get(move.task)))
@@ -83,6 +82,13 @@ class Lineage(Fold):
         elif (fork := entry.fork) is not None:
             self.tally.fork = self.tally.fork or fork
             self.findings.fail(seen, fork_complaints(entry, fork, self._material.key))
+
+    def _receipt(self, seen: Seen, paired: Paired, known: TaskState | None) -> None:
+        self.tally.made += paired.receipt.outcome is Outcome.ACCEPTED
+        self.findings.fail(seen, _base(paired.receipt.base, known))
+        self.findings.fail(seen, _result(paired.receipt))
+        if self._past:
+            self.findings.extend(list_findings(paired, known))
 
     def _moved(self, move: HeadMove, known: TaskState | None) -> Iterator[str]:
         """What is wrong with where a head goes: only to what the log made, or what its task began with."""

@@ -4,8 +4,13 @@ Under the profile ``f64-nanonat/v1`` a loss is computed in float64 and rounded o
 honest machines agree on the integer; only a value that sits on a rounding boundary may differ, by one
 unit. Under ``f32/v1`` they agree within a tolerance (`cryoflux.receipts.profiles`); where they do not,
 float64 decides. Where reading stopped early, only what was read is compared, in reading order.
-The candidate is made again from base and adapter and has to get its recorded digest, because a folder that
-was kept says nothing of where it came from. Only where the adapter is withheld is that folder evaluated.
+The candidate is made again and has to get its recorded digest, because a folder that was kept says nothing of
+where it came from. Only where its adapter is withheld is that folder evaluated.
+
+A receipt that names a list (``compose/v1``) is made again from genesis and updates, the same bytes on every
+machine. One that names none was merged in float32, whose last bits depend on the processor: where the bytes
+made here are others, the kept candidate has to be within what float32 rounds away, and losses are of it.
+Where it was not kept, they are of the one made here, and compared with the tolerance of ``f32/v1``.
 """
 
 from __future__ import annotations
@@ -13,9 +18,11 @@ from __future__ import annotations
 __all__ = [
     "RECOMPUTED",
     "Case",
+    "Models",
     "OpenQuestion",
     "Recomputer",
     "RecomputerFactory",
+    "Remade",
     "broken",
     "check_recomputed",
     "choose",
@@ -34,8 +41,9 @@ from typing import Protocol
 from cryoflux.digests import file_digest
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.quantities import NANO
-from cryoflux.receipts.profiles import PROFILE, TOLERANCES
+from cryoflux.receipts.profiles import F32, PROFILE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
+from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.state import StateFolder
 from cryoflux.verification.artefacts import (
     Pairing,
@@ -44,6 +52,7 @@ from cryoflux.verification.artefacts import (
     read_losses,
     version_digest,
 )
+from cryoflux.verification.composed import due_composition, merge_of
 from cryoflux.verification.datasets import holdout_path
 from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
@@ -56,6 +65,17 @@ Found = tuple[list[int], list[bool]]
 """losses in nano-nats, and which examples are right"""
 
 
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Where a list of updates finds what it adds up."""
+
+    base: Path
+    """that the last update was added to: settings and tokenizer are its"""
+    genesis: Path
+    capsule: Callable[[str], Path]
+    """folder of an adapter by the digest of its file"""
+
+
 class Recomputer(Protocol):
     """What can evaluate a model; the only part of a verification that needs a trainer's libraries."""
 
@@ -66,7 +86,17 @@ class Recomputer(Protocol):
         """The same for some examples, or for all, in the arithmetic of a profile."""
 
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
-        """Merge an adapter into a base model, below the folder ``into``; the merged model's folder."""
+        """Merge an adapter into a base model in float32, below the folder ``into``; the model's folder."""
+
+    def compose(self, composed: Composition, models: Models, into: Path) -> Path:
+        """Add a list of updates up (``compose/v1``), below the folder ``into``; the model's folder."""
+
+    def as_kept(self, base: Path, capsule: Path, kept: Path, into: Path) -> Path | None:
+        """A kept model with the settings of its base, below the folder ``into``.
+
+        Returns:
+            None where it is not base + adapter within what float32 rounds away.
+        """
 
 
 RecomputerFactory = Callable[[int], Recomputer]
@@ -94,6 +124,19 @@ class Case:
         intent = self.paired.intent
         found = intent.recipe.get("max_tokens", 0) if intent is not None else 0
         return found if isinstance(found, int) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Remade:
+    """The model that the candidate's losses are of."""
+
+    model: Path
+    word: Word
+    """what came of making it again"""
+    question: str = ""
+    """what stays open about it"""
+    loose: bool = False
+    """whether its weights are only known up to what float32 rounds away"""
 
 
 def check_recomputed(
@@ -187,8 +230,8 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
     recomputer, name = factory(case.cut), case.paired.name
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         case = pinned(case, Path(folder))
-        candidate, merged = make_candidate(case, recomputer, Path(folder), levels)
-        profile, word = case.evaluation.profile, Word.EXACT
+        candidate = make_candidate(case, recomputer, Path(folder), levels)
+        profile, word = case.evaluation.profile, Word.TOLERATED if candidate.loose else Word.EXACT
         base, new, differences = _compared(case, recomputer, candidate, profile)
         if profile != PROFILE:
             word = Word.ARBITRATED if differences else Word.TOLERATED
@@ -199,18 +242,20 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
         return [failed(name, f"refuted: {difference}") for difference in differences], ""
     equal = " equal" if word is Word.EXACT else ""
     numbers = f"{name}{equal}: {word}, {_numbers(base, new, case.recorded)}"
-    if merged:
-        return [], f"{numbers}, merged again from base and adapter"
-    detail = "its adapter is not kept here: losses are of the kept candidate, which was not merged again"
-    return [unknown(name, detail)], numbers
+    if candidate.question:
+        return [unknown(name, candidate.question)], numbers
+    how = "merged again from base and adapter"
+    if candidate.word is Word.TOLERATED:
+        how = f"{how}, as far as float32 repeats itself: losses are of the kept candidate"
+    return [], f"{numbers}, {how}"
 
 
 def _compared(
-    case: Case, recomputer: Recomputer, candidate: Path, profile: str
+    case: Case, recomputer: Recomputer, candidate: Remade, profile: str
 ) -> tuple[list[int], list[int], list[str]]:
     """Losses of base and candidate as far as they were read, and what is too far from the recorded ones."""
     found, said = [], case.paired.receipt.holdout
-    for model in (case.base, candidate):
+    for model in (case.base, candidate.model):
         if profile == PROFILE:
             losses, right = recomputer.evaluate(model, case.holdout)
         else:
@@ -220,7 +265,7 @@ def _compared(
         order = order_of(case.evaluation, said)
         found.append(([losses[i] for i in order], [right[i] for i in order]))
     base, new = found
-    return base[0], new[0], compare(base, new, case.recorded, case.evaluation.profile)
+    return base[0], new[0], compare(base, new, case.recorded, case.evaluation.profile, loose=candidate.loose)
 
 
 def _numbers(base: list[int], new: list[int], recorded: Pairing) -> str:
@@ -230,41 +275,92 @@ def _numbers(base: list[int], new: list[int], recorded: Pairing) -> str:
     return f"Δ = {delta:+.6f} nats, {'all' if same == of else f'{same} of'} {of} losses identical"
 
 
-def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Levels) -> tuple[Path, bool]:
-    """The model to evaluate, and whether it was merged again.
+def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Levels) -> Remade:
+    """The model to evaluate.
 
     Raises:
         OpenQuestion: neither candidate nor adapter is here.
         VerificationError: it is another model than the one recorded.
     """
     capsule = capsule_path(case.state, case.paired.statement)
-    merged = capsule.is_dir()
-    if merged:
-        (into := folder / "merged").mkdir()
-        model = recomputer.merge(case.base, capsule, into)
+    merge = merge_of(case.paired.receipt)
+    if not capsule.is_dir():
+        made = _kept(case, "its adapter is not kept here")
+    elif merge == COMPOSE:
+        made = _composed(case, recomputer, folder)
+    elif merge is not None:
+        made = _kept(case, f"its way of merging {merge!r} is not known here")
     else:
-        model = StateFolder(case.state).model(case.evaluation.candidate.digest)
-        if not model.is_dir():
-            raise OpenQuestion("neither the candidate nor its adapter is kept here")
-    same = version_digest(model) == case.evaluation.candidate.digest
-    levels.say(case.paired, Level.MERGE, _merge_word(same=same, merged=merged))
-    if not same:
-        what = "base and adapter merge into" if merged else "the kept candidate is"
+        made = _merged(case, recomputer, capsule, folder)
+    levels.say(case.paired, Level.MERGE, made.word)
+    if made.word is Word.REFUTED:
+        what = "the kept candidate is" if made.question else "base and adapter merge into"
         raise VerificationError(f"{what} another model than the one recorded")
-    return model, merged
+    return made
 
 
-def _merge_word(*, same: bool, merged: bool) -> Word:
-    if not same:
-        return Word.REFUTED
-    return Word.EXACT if merged else Word.OPEN
+def _kept(case: Case, why: str) -> Remade:
+    """The candidate that was kept, where it cannot be made again."""
+    model, due = StateFolder(case.state).model(case.evaluation.candidate.digest), case.evaluation.candidate
+    if not model.is_dir():
+        raise OpenQuestion(f"{why}, and neither is the candidate")
+    same = version_digest(model) == due.digest
+    question = f"{why}: losses are of the kept candidate, which was not merged again"
+    return Remade(model, Word.OPEN if same else Word.REFUTED, question)
 
 
-def compare(base: Found, new: Found, recorded: Pairing, profile: str) -> list[str]:
-    """What is further from the recorded losses than the profile tolerates."""
+def _composed(case: Case, recomputer: Recomputer, folder: Path) -> Remade:
+    """The candidate as the sum of its list."""
+    composed, state = due_composition(case.paired), StateFolder(case.state)
+    if composed is None:
+        raise VerificationError("its list of updates is not the one of the log")
+    missing = [term.adapter for term in composed.terms if not state.capsule(term.adapter).is_dir()]
+    if missing:
+        return _kept(case, f"an update of its list, {missing[0][:16]}…, is not kept here")
+    if not (there := state.model(composed.genesis)).is_dir():
+        return _kept(case, f"the genesis of its list, {composed.genesis[:16]}…, is not kept here")
+    genesis = shutil.copytree(there, folder / "kept" / "genesis")
+    if version_digest(genesis) != composed.genesis:
+        raise VerificationError("the genesis of its list here is another model than the one recorded")
+    (into := folder / "merged").mkdir()
+    model = recomputer.compose(composed, Models(case.base, genesis, state.capsule), into)
+    same = version_digest(model) == case.evaluation.candidate.digest
+    return Remade(model, Word.EXACT if same else Word.REFUTED)
+
+
+def _merged(case: Case, recomputer: Recomputer, capsule: Path, folder: Path) -> Remade:
+    """The candidate as base and adapter, merged in float32 as it was before receipts named a list."""
+    due = case.evaluation.candidate
+    (into := folder / "merged").mkdir()
+    model = recomputer.merge(case.base, capsule, into)
+    if version_digest(model) == due.digest:
+        return Remade(model, Word.EXACT)
+    kept = StateFolder(case.state).model(due.digest)
+    if kept.is_dir():
+        copy = shutil.copytree(kept, folder / "kept" / "candidate")
+        same = version_digest(copy) == due.digest
+        found = recomputer.as_kept(case.base, capsule, copy, folder / "as-kept") if same else None
+        return Remade(found or copy, Word.TOLERATED if found is not None else Word.REFUTED)
+    question = (
+        "its candidate was not kept, and merged here in float32 it has other bytes, as on another processor: "
+        "losses are of the one merged here, and compared with a tolerance"
+    )
+    return Remade(model, Word.OPEN, question, loose=True)
+
+
+def compare(base: Found, new: Found, recorded: Pairing, profile: str, *, loose: bool = False) -> list[str]:
+    """What is further from the recorded losses than the profile tolerates.
+
+    Args:
+        base: losses and hits of the base, computed here.
+        new: the same of the candidate.
+        recorded: what was signed.
+        profile: in which arithmetic.
+        loose: whether the candidate's weights are only known up to what float32 rounds away.
+    """
     return [
         *_differences("base", base, (recorded.base, recorded.base_correct), profile),
-        *_differences("new", new, (recorded.new, recorded.new_correct), profile),
+        *_differences("new", new, (recorded.new, recorded.new_correct), F32 if loose else profile),
     ]
 
 

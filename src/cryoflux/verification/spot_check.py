@@ -27,6 +27,7 @@ from cryoflux.verification.recompute import (
     OpenQuestion,
     Recomputer,
     RecomputerFactory,
+    Remade,
     broken,
     choose,
     compare,
@@ -93,7 +94,7 @@ def _check(
     recomputer = factory(case.cut)
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         case = pinned(case, Path(folder))
-        candidate, merged = make_candidate(case, recomputer, Path(folder), levels)
+        candidate = make_candidate(case, recomputer, Path(folder), levels)
         word, differences = _evaluate(case, recomputer, candidate, drawn.positions)
     levels.say(case.paired, Level.SPOT_CHECK, Word.REFUTED if differences else word)
     if differences:
@@ -101,9 +102,7 @@ def _check(
         return [failed(name, f"refuted: {difference}; {again}") for difference in differences], ""
     how = f"{word} on {len(drawn.positions)} of {drawn.count} examples, {challenge.describe()}"
     note = f"{how}; {_missed(drawn, sum(gains), case.evaluation.metric.unit)}"
-    if merged:
-        return [], note
-    return [unknown(name, "its adapter is not kept here, so the candidate was not merged again")], note
+    return [unknown(name, candidate.question)] if candidate.question else [], note
 
 
 def _drawn_json(challenge: Challenge, drawn: Draw) -> dict[str, Any]:
@@ -138,7 +137,7 @@ def _outside(case: Case, positions: Sequence[int]) -> Iterator[str]:
 
 
 def _evaluate(
-    case: Case, recomputer: Recomputer, candidate: Path, positions: Sequence[int]
+    case: Case, recomputer: Recomputer, candidate: Remade, positions: Sequence[int]
 ) -> tuple[Word, list[str]]:
     said = case.recorded
     recorded = Pairing(
@@ -149,11 +148,11 @@ def _evaluate(
     )
     order = order_of(case.evaluation, case.paired.receipt.holdout)
     indices, profile = [order[position] for position in positions], case.evaluation.profile
-    models = (case.base, candidate)
+    models, loose = (case.base, candidate.model), candidate.loose
     for arithmetic in dict.fromkeys((profile, PROFILE)):
         base, new = (recomputer.evaluate_some(m, case.holdout, indices, arithmetic) for m in models)
-        if not (differences := compare(base, new, recorded, profile)):
-            exact = Word.EXACT if profile == PROFILE else Word.TOLERATED
+        if not (differences := compare(base, new, recorded, profile, loose=loose)):
+            exact = Word.EXACT if profile == PROFILE and not loose else Word.TOLERATED
             return (exact if arithmetic == profile else Word.ARBITRATED), []
     return Word.REFUTED, differences
 

@@ -23,6 +23,7 @@ from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.reading import uncollected
 from cryoflux.receipts.statement import Intent, Receipt, ReceiptStatement
 from cryoflux.receipts.store import DATABASE, Row
+from cryoflux.registry.composition import Composition
 from cryoflux.verification.result import Check, Findings, NumberedStep, failed
 
 _EACH = 4_096
@@ -39,6 +40,8 @@ class Paired(Struct, frozen=True):
     """training examples that earlier attempts of its task had drawn as fresh ones"""
     pool_seed: int = 0
     """that the training examples of its task were shuffled with"""
+    composed: Composition | None = None
+    """what the head of its task was composed of"""
 
     @property
     def receipt(self) -> Receipt:
@@ -149,6 +152,7 @@ def _paired(entry: Entry, memory: LogState) -> Paired | None:
         memory.open.get(receipt.intent),
         known.drawn if known is not None else 0,
         known.pool_seed if known is not None else 0,
+        known.composition if known is not None else None,
     )
 
 

@@ -15,6 +15,7 @@ from cryoflux.log_state import LogState, OpenIntent
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.statement import Outcome, ReceiptStatement
 from cryoflux.receipts.store import Row
+from cryoflux.registry.composition import Composition
 from cryoflux.verification.binding import Binding
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
@@ -28,6 +29,7 @@ class _Place(Struct):
     opened: int | None
     drawn: int
     pool_seed: int
+    composed: Composition | None = None
 
 
 class _Counts(Tally):
@@ -92,7 +94,7 @@ class Recent(Fold):
 
 def _place(paired: Paired) -> _Place:
     opened = paired.opened.index if paired.opened is not None else None
-    return _Place(paired.entry.index, opened, paired.drawn, paired.pool_seed)
+    return _Place(paired.entry.index, opened, paired.drawn, paired.pool_seed, paired.composed)
 
 
 def _entry(index: int, rows: Sequence[Row], knows: Callable[[int, str], bool]) -> Entry:
@@ -111,7 +113,7 @@ def _paired(place: _Place, rows: Sequence[Row], knows: Callable[[int, str], bool
     statement = entry.statement
     if type(statement) is not ReceiptStatement:
         raise LookupError(place.index)
-    return Paired(entry, statement, opened, place.drawn, place.pool_seed)
+    return Paired(entry, statement, opened, place.drawn, place.pool_seed, place.composed)
 
 
 @dataclass(frozen=True, slots=True)

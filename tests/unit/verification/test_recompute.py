@@ -206,3 +206,55 @@ def test_a_holdout_of_another_length_than_signed_is_refuted(tmp_path: Path) -> N
     (check,) = recomputed(made.path, Partial(off=1))
     assert check.status is Status.FAIL
     assert "has not the 64 examples recorded" in check.detail
+
+
+class OtherMachine(Evaluator):
+    """Merges in float32, and gets other last bits than whoever trained; knows what rounding allows."""
+
+    def __init__(self, *, within: bool = True, apart: int = 0) -> None:
+        super().__init__()
+        self.within, self.apart = within, apart
+
+    def merge(self, base: Path, capsule: Path, into: Path) -> Path:
+        merged = super().merge(base, capsule, into)
+        one, gain, use = _numbers(merged / "model.safetensors")
+        (merged / "model.safetensors").write_bytes(tiny_safetensors([one + 2**-23, gain, use]))
+        return merged
+
+    def as_kept(self, base: Path, capsule: Path, kept: Path, into: Path) -> Path | None:
+        return kept if self.within else None
+
+    def evaluate(self, model: Path, holdout: Path) -> tuple[list[int], list[bool]]:
+        one, gain, _ = _numbers(model / "model.safetensors")
+        if one == 1:
+            return super().evaluate(model, holdout)
+        losses, right = losses_of(_as_made(gain))
+        return [loss + self.apart for loss in losses], right
+
+
+def said(check: Check) -> tuple[Status, bool]:
+    return check.status, "refuted" in check.detail
+
+
+def test_other_last_bits_of_an_older_merge_are_no_refutation(pristine: SyntheticState) -> None:
+    (check,) = recomputed(pristine.path, OtherMachine())
+    assert said(check) == (Status.OK, False)
+    assert "as far as float32 repeats itself: losses are of the kept candidate" in check.detail
+
+
+def test_a_kept_candidate_beyond_rounding_is_refuted(pristine: SyntheticState) -> None:
+    (check,) = recomputed(pristine.path, OtherMachine(within=False))
+    assert said(check) == (Status.FAIL, True)
+
+
+def test_where_no_candidate_was_kept_losses_have_a_tolerance_and_a_question_stays(
+    state: Path, pristine: SyntheticState
+) -> None:
+    shutil.rmtree(state / "models" / pristine.head.digest)
+    near, question = recomputed(state, OtherMachine(apart=500))
+    assert [near.status, question.status] == [Status.OK, Status.UNKNOWN]
+    assert "reproduced within tolerance" in near.detail
+    assert "other bytes" in question.detail
+    for apart in (2_000, 200_000):
+        (check,) = recomputed(state, OtherMachine(apart=apart))
+        assert said(check) == (Status.FAIL, True)

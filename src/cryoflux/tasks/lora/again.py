@@ -15,10 +15,12 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.evaluation.machine import software
 from cryoflux.evaluation.scoring import TransformersScorer
 from cryoflux.receipts.profiles import PROFILE
-from cryoflux.registry.shards import read_tensors
+from cryoflux.registry.compose import compose
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.shards import TensorFolder, read_tensors, write_model
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.tasks.lora.libraries import LIBRARIES, quieten_transformers
-from cryoflux.tasks.lora.merge import merge_capsule, merged_tensors
+from cryoflux.tasks.lora.merge import beyond_rounding, merged_tensors, read_adapter
 from cryoflux.tasks.lora.recipe import Method, Recipe, find_recipe
 from cryoflux.tasks.pacing import Limits, Progress
 from cryoflux.tasks.pool import Pool, make_pool, slice_digest
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from cryoflux.receipts.statement import Training
     from cryoflux.tasks.lora.head import HeadModel
     from cryoflux.tasks.lora.lean import TrainingMaterial
+    from cryoflux.verification.recompute import Models
     from cryoflux.verification.retrain import Drawn, Plan
 
 _CHUNK = 256
@@ -64,8 +67,28 @@ class TorchRecomputer:
         return scorer.score(wanted, lambda _done: None)
 
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
-        """Merge an adapter into a base version."""
-        merge_capsule(base, capsule, into)
+        """Merge an adapter into a base version in float32, as receipts that name no list did."""
+        write_model(base, base, merged_tensors(read_tensors(base), capsule), into)
+        return into
+
+    def compose(self, composed: Composition, models: Models, into: Path) -> Path:
+        """Add a list of updates up, from its genesis on, with nothing that the run had in memory."""
+        import torch
+
+        sums = compose(
+            composed,
+            TensorFolder(models.genesis),
+            lambda adapter: read_adapter(models.capsule(adapter), adapter),
+        )
+        changed = {name: torch.from_numpy(tensor) for name, tensor in sums.rounded().items()}
+        write_model(models.base, models.genesis, changed, into)
+        return into
+
+    def as_kept(self, base: Path, capsule: Path, kept: Path, into: Path) -> Path | None:
+        """A kept model with the settings of its base, if float32 may have made it of base and adapter."""
+        if beyond_rounding(TensorFolder(base), capsule, TensorFolder(kept)):
+            return None
+        write_model(base, kept, {}, into)
         return into
 
     def software(self) -> dict[str, str]:

@@ -1,57 +1,216 @@
-"""Merges an adapter into a base version, in float32, as PEFT does: W + (alpha / rank) · B · A.
+"""Makes versions of adapters: reads their files, and adds them up.
 
-`merged_tensors` computes only the weights that change; a test holds it to PEFT's result, bit for bit.
-`merge_capsule` lets PEFT itself do it: so whoever verifies does not rely on the code that was used.
+New receipts are merged by ``compose/v1`` (`cryoflux.registry.compose`), which gives the same bits on every
+machine. `merged_tensors` is how it was before, ``merge/v1``: W + (alpha / rank) · B · A in float32, as PEFT
+does, whose last bits depend on the processor; `beyond_rounding` says whether two such results are further
+apart than that. Adapters are read as PEFT saves them, and without PEFT: nothing of them is run.
 """
 
 from __future__ import annotations
 
-__all__ = ["merge_capsule", "merged_tensors"]
+__all__ = ["HeadSums", "beyond_rounding", "merged_tensors", "read_adapter"]
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from cryoflux.digests import sha256_hex
+from cryoflux.errors import CryoFluxError
+from cryoflux.registry.compose import Adapter, LowRank, WeightSums, compose, low_rank_update
+from cryoflux.registry.composition import Composition, cannot_compose
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
+_HALF_ULP = 2.0**-24
+"""largest relative error of one float32 operation"""
+_LEAST = 2.0**-149
+"""smallest float32 above 0"""
+_MOST_CONFIG_BYTES = 1_000_000
+_FREE = {
+    "base_model_name_or_path", "inference_mode", "init_lora_weights", "lora_alpha", "lora_dropout",
+    "megatron_core", "modules_to_save", "peft_version", "qalora_group_size", "r", "revision",
+    "target_modules", "task_type",
+}  # fmt: skip
+"""keys of an adapter's configuration that do not change how it is merged, or are read here"""
+_FIXED = {"peft_type": "LORA", "bias": "none"}
+
+
+def read_adapter(capsule: Path, digest: str = "") -> Adapter:
+    """An adapter on the disk, as PEFT saves it.
+
+    Args:
+        capsule: its folder.
+        digest: SHA-256 that its file has to have; not compared where it is empty.
+
+    Raises:
+        ModelError: it is another file, no such adapter, or of a kind that is merged in another way.
+    """
+    scale, saved = _scale(capsule), _tensors(capsule, digest)
+    matrices = {name for name in saved if name.endswith((_A, _B))}
+    modules = {name.removesuffix(_A).removesuffix(_B) for name in matrices}
+    if alone := {module for module in modules if not {module + _A, module + _B} <= matrices}:
+        raise cannot_compose(f"The adapter {capsule.name[:16]}… has one matrix of {min(alone)} alone.")
+    low_rank = {}
+    for module in modules:
+        a, b = saved[module + _A], saved[module + _B]
+        low_rank[f"{module}.weight"] = LowRank(a, b, scale(len(a)))
+    return Adapter(low_rank, {name: tensor for name, tensor in saved.items() if name not in matrices})
+
+
+def _tensors(capsule: Path, digest: str) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        content = (capsule / ADAPTER).read_bytes()
+        stored = load(content)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise cannot_compose(f"The adapter {capsule.name[:16]}… cannot be read: {error}") from error
+    if digest and sha256_hex(content) != digest:
+        raise cannot_compose(f"{capsule.name[:16]}… holds another adapter than its name says.")
+    return {name.removeprefix(_PREFIX): tensor for name, tensor in stored.items()}
+
+
+def _scale(capsule: Path) -> Callable[[int], float]:
+    """What an adapter's configuration scales a product of some rank by."""
+    try:
+        with (capsule / ADAPTER_CONFIG).open("rb") as stream:
+            config = json.loads(stream.read(_MOST_CONFIG_BYTES))
+        alpha, said = config["lora_alpha"], config["r"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise cannot_compose(f"The configuration of {capsule.name[:16]}… cannot be read: {error}") from error
+    # What is not known may stand there as long as it is off: PEFT writes down all that it has.
+    odd = [key for key, value in config.items() if key not in _FREE and value and _FIXED.get(key) != value]
+    if odd or type(said) is not int or type(alpha) not in (int, float):
+        raise cannot_compose(
+            f"The adapter {capsule.name[:16]}… is merged in another way: {', '.join(odd[:3])}."
+        )
+
+    def scale(rank: int) -> float:
+        if rank != said or not said > 0:
+            raise cannot_compose(f"The adapter {capsule.name[:16]}… says rank {said} and has {rank}.")
+        return float(alpha) / float(said)
+
+    return scale
+
+
+class HeadSums:
+    """The head as float64 sums in memory, so that a candidate costs one addition and not the whole list.
+
+    Args:
+        genesis: tensors of a version by its digest.
+        capsule: folder of an adapter by the digest of its file.
+    """
+
+    def __init__(self, genesis: Callable[[str], Mapping[str, Any]], capsule: Callable[[str], Path]) -> None:
+        self._genesis, self._capsule = genesis, capsule
+        self._held: dict[Composition, WeightSums] = {}
+        """of the head, and of the candidate that was made of it last"""
+
+    def of(self, composed: Composition) -> WeightSums:
+        """The sums of a version, from memory or from its genesis on.
+
+        Raises:
+            ModelError: an update cannot be read.
+            OSError: its genesis is not here.
+        """
+        if composed not in self._held:
+            genesis = self._genesis(composed.genesis)
+            self._held = {
+                composed: compose(composed, genesis, lambda one: read_adapter(self._capsule(one), one))
+            }
+        return self._held[composed]
+
+    def following(self, head: Composition, version: str, adapter: str) -> Composition:
+        """What an update of the head makes; a new list where the head cannot be composed here any more.
+
+        Args:
+            head: what the update was trained on.
+            version: digest of the same.
+            adapter: SHA-256 of the update's file.
+        """
+        try:
+            self.of(head)
+        except (CryoFluxError, OSError):  # of older versions nobody has to keep the files
+            return Composition.rebased(version, adapter)
+        return head.followed_by(version, adapter)
+
+    def candidate(self, head: Composition, candidate: Composition, capsule: Path) -> dict[str, Any]:
+        """The tensors that an update changes, after adding it.
+
+        Args:
+            head: what the update is added to.
+            candidate: the same with the update, which is its last.
+            capsule: folder of the update.
+        """
+        import torch
+
+        update = read_adapter(capsule)
+        on = head if candidate.genesis == head.genesis else Composition(genesis=candidate.genesis)
+        start = self.of(on)
+        sums = start.adding(update)
+        self._held = {on: start, candidate: sums}
+        return {name: torch.from_numpy(sums.value(name)) for name in update.names}
 
 
 def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:
-    """The tensors of the base model that an adapter on the disk changes, after merging.
+    """The tensors of the base model that an adapter on the disk changes, merged in float32: ``merge/v1``.
 
     Args:
         base: name → float32 tensor of the base version.
         capsule: the adapter's folder, as PEFT saves it.
-    """
-    from safetensors.torch import load_file
 
-    config = json.loads((capsule / ADAPTER_CONFIG).read_bytes())
-    scale = config["lora_alpha"] / config["r"]
-    stored = load_file(capsule / ADAPTER)
-    saved = {name.removeprefix(_PREFIX): tensor for name, tensor in stored.items()}
-    changed = {}
-    for name, tensor in saved.items():
-        if name.endswith(_A):
-            module = name.removesuffix(_A)
-            weight = f"{module}.weight"
-            changed[weight] = base[weight] + (saved[module + _B] @ tensor) * scale
-        elif not name.endswith(_B):
-            changed[name] = tensor
+    Raises:
+        ModelError: it is no such adapter, or does not fit.
+    """
+    import torch
+
+    update, changed = read_adapter(capsule), {}
+    try:
+        for name, one in update.low_rank.items():
+            product = torch.from_numpy(one.b) @ torch.from_numpy(one.a)
+            changed[name] = base[name] + product * one.scale
+        for name, value in update.whole.items():
+            changed[name] = torch.from_numpy(value).reshape(base[name].shape)
+    except (KeyError, RuntimeError) as error:
+        raise cannot_compose(f"The adapter {capsule.name[:16]}… does not fit its base: {error}") from error
     return changed
 
 
-def merge_capsule(base: Path, capsule: Path, into: Path) -> None:
-    """Write base + adapter as a model that ``from_pretrained`` loads."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+def beyond_rounding(base: Mapping[str, Any], capsule: Path, merged: Mapping[str, Any]) -> str:
+    """What of a model is not base + adapter, up to what float32 arithmetic rounds away in whatever order.
 
-    model = AutoModelForSequenceClassification.from_pretrained(
-        base, local_files_only=True, use_safetensors=True, dtype=torch.float32
-    )
-    merged = PeftModel.from_pretrained(model, capsule).merge_and_unload()
-    merged.save_pretrained(into)
-    AutoTokenizer.from_pretrained(base, local_files_only=True).save_pretrained(into)
+    A weight w = base + Σ b·a · scale may be off by 2⁻²⁴ · (|w| + (rank + 2) · Σ|b·a| · scale), twice a half
+    unit of its last place for small updates; what was trained in full, and what was not trained, by nothing.
+
+    Args:
+        base: name → float32 array of the base version.
+        capsule: the adapter's folder.
+        merged: name → float32 array of the model that it is said to have made.
+
+    Returns:
+        The first tensor that is beyond it; empty where none is.
+    """
+    update = read_adapter(capsule)
+    if merged.keys() != base.keys():
+        return "it has other tensors"
+    for name in sorted(merged):
+        found = merged[name]
+        if name not in update.low_rank:
+            due = update.whole.get(name, base[name])
+            if found.dtype != due.dtype or found.shape != due.shape or found.tobytes() != due.tobytes():
+                return name
+            continue
+        one = update.low_rank[name]
+        exact = base[name].astype(np.float64) + low_rank_update(one, name)
+        sizes = low_rank_update(LowRank(np.abs(one.a), np.abs(one.b), abs(one.scale)), name)
+        room = _HALF_ULP * (np.abs(exact) + (len(one.a) + 2) * sizes) * (1 + 2.0**-20)
+        if found.dtype != np.float32 or found.shape != exact.shape:
+            return name
+        if not (np.abs(found - exact) <= room + (len(one.a) + 2) * _LEAST).all():
+            return name
+    return ""

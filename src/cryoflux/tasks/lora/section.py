@@ -5,12 +5,15 @@ from __future__ import annotations
 __all__ = ["SECTIONS", "LoraSection"]
 
 import json
+import re
 from collections.abc import Iterator
 
 from cryoflux.receipts.lifting import SECTION
 from cryoflux.receipts.statement import Intent, Receipt, Section
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 
+_MERGE = {"merge", "genesis", "list"}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {
     "plannedSteps": int,
     "plannedAtStep": int,
@@ -48,6 +51,7 @@ class LoraSection:
             yield from _beyond(what, said, name, intent)
         if training.steps and not fields["modules"]:
             yield f"says {training.steps} steps of training and names no module that was trained"
+        yield from _merge(section)
         yield from _screen(section, receipt, intent)
         yield from _repeated(section, intent)
 
@@ -56,6 +60,19 @@ class LoraSection:
         parameters, modules = section.fields.get("trainedParameters"), section.fields.get("modules")
         named = tuple(modules) if isinstance(modules, list) else ()
         return (parameters if isinstance(parameters, int) else 0), named
+
+
+def _merge(section: Section) -> Iterator[str]:
+    """How it was merged is said wholly or not at all; that the list is the log's own is step 8."""
+    fields = section.fields
+    if not _MERGE & fields.keys():
+        return  # merged in float32, before lists were
+    if not isinstance(fields.get("merge"), str):
+        yield "has a list of updates, and does not say how they are merged"
+    for name in ("genesis", "list"):
+        found = fields.get(name)
+        if not (isinstance(found, str) and _SHA256.fullmatch(found)):
+            yield f"says how it was merged, but its section has no {name}"
 
 
 def _beyond(what: str, said: int, name: str, intent: Intent) -> Iterator[str]:

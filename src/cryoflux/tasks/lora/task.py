@@ -11,16 +11,21 @@ __all__ = ["LoraTask"]
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.decision.screening import needed_evidence
+from cryoflux.digests import file_digest
 from cryoflux.encoder.layout import read_layout
-from cryoflux.errors import UsageError
+from cryoflux.errors import CryoFluxError, ModelError, UsageError
 from cryoflux.evaluation.scoring import Scorer, TransformersScorer
 from cryoflux.receipts.profiles import F32, profile_for
+from cryoflux.receipts.statement import Section
+from cryoflux.registry.composition import COMPOSE, Composition
+from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
@@ -30,13 +35,14 @@ from cryoflux.tasks.lora.inputs import check_same, make_beginning
 from cryoflux.tasks.lora.libraries import LIBRARIES, quieten, quieten_transformers, require_training
 from cryoflux.tasks.lora.recipe import ALL_LAYERS, Method, Recipe, chosen_recipes
 from cryoflux.tasks.lora.section import SECTIONS
-from cryoflux.tasks.pacing import Limits, Progress
+from cryoflux.tasks.pacing import Limits, Progress, TrainingFailedError
 from cryoflux.tasks.pool import make_pool
 from cryoflux.tasks.startup import StartupClock
 from cryoflux.verification.sections import Sections
 
 if TYPE_CHECKING:
     from cryoflux.tasks.lora.head import HeadModel
+    from cryoflux.tasks.lora.merge import HeadSums
 
 _MEGA = 1_000_000
 _FORGET = 0.8
@@ -68,6 +74,9 @@ class LoraTask(Task):
         self.recipes: dict[str, Recipe] = {}
         """arm name → recipe"""
         self._model: HeadModel | None = None
+        self._sums: HeadSums | None = None
+        self._candidate: tuple[Composition, Composition] | None = None
+        """what the base of the last update is composed of, and the candidate"""
 
     @classmethod
     def from_settings(cls, sourced: Sourced) -> Self:
@@ -95,6 +104,17 @@ class LoraTask(Task):
             raise RuntimeError("the task is not open")
         return self._model
 
+    @property
+    def sums(self) -> HeadSums:
+        """The head as sums, for merging.
+
+        Raises:
+            RuntimeError: the task was not opened.
+        """
+        if self._sums is None:
+            raise RuntimeError("the task is not open")
+        return self._sums
+
     def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:
         """What a new state of this task starts from."""
         quieten()
@@ -113,8 +133,10 @@ class LoraTask(Task):
 
     def _open(self, place: Workplace, head: Version) -> None:
         from cryoflux.tasks.lora.head import HeadModel
+        from cryoflux.tasks.lora.merge import HeadSums
 
         super().open(place, head)
+        self._sums = HeadSums(self._genesis, place.state.capsule)
         config = json.loads((head.folder / "config.json").read_bytes())
         check_tokens(config, self._settings.model.max_tokens)
         recipes = chosen_recipes(self._settings, known=read_layout(head.folder) is not None)
@@ -132,8 +154,15 @@ class LoraTask(Task):
             pool=pool,
         )
 
+    def _genesis(self, digest: str) -> Mapping[str, Any]:
+        head = self.head if self.head.digest == digest else self.place.versions.open(digest)
+        return TensorFolder(head.folder)
+
     def warm_up(self, part: str) -> None:
-        """Tokenise the examples, and load what the first attempt would load."""
+        """Tokenise the examples, add up the head's list, and load what the first attempt would load."""
+        if (composed := self.place.composed) is not None and composed.terms:
+            with self._startup.phase("weights"), suppress(CryoFluxError, OSError):
+                self.sums.of(composed)  # what cannot be added up here begins a list anew
         with self._startup.phase("token ids"):
             for name in ("train", part):
                 self.model.examples(name)
@@ -192,7 +221,7 @@ class LoraTask(Task):
             trained = self._train_with_peft(order, recipe, into, limits, progress)
         return Update(
             files=(ADAPTER, ADAPTER_CONFIG),
-            section=trained.section(),
+            section=self._section(order, trained, into),
             drawn=tuple(trained.drawn),
             fresh=trained.fresh,
             steps=trained.steps,
@@ -202,6 +231,15 @@ class LoraTask(Task):
             threads=torch.get_num_threads(),
             device=self.model.device,
         )
+
+    def _section(self, order: WorkOrder, trained: Trained, into: Path) -> Section:
+        """What a receipt says of an adapter, with the list of the version that it makes."""
+        base, adapter = order.base.digest, file_digest(into / ADAPTER)
+        candidate = self.sums.following(order.composed, base, adapter)
+        self._candidate = (order.composed, candidate)
+        section = trained.section()
+        merged = {"merge": COMPOSE, "genesis": candidate.genesis, "list": candidate.digest}
+        return Section(kind=section.kind, fields={**section.fields, **merged})
 
     def _train_lean(
         self,
@@ -248,10 +286,18 @@ class LoraTask(Task):
         )
 
     def apply(self, base: Version, capsule: Path, update: Update) -> Version:  # noqa: ARG002 - all is in its files
-        """Merge an adapter into the head; only the files that change are written."""
-        from cryoflux.tasks.lora.merge import merged_tensors
+        """Add an adapter to the head; only the files that change are written.
 
-        changed = merged_tensors(self.model.tensors, capsule)
+        Raises:
+            TrainingFailedError: its weights are no numbers, or too large.
+            RuntimeError: it is not the update that was trained last.
+        """
+        if self._candidate is None:
+            raise RuntimeError("nothing was trained")
+        try:
+            changed = self.sums.candidate(*self._candidate, capsule)
+        except ModelError as error:
+            raise TrainingFailedError(error.what, why=error.why, hint=error.hint) from error
         draft = self.place.versions.derive(base, changed)
         self._changed = {draft.digest: self.model.reread(draft, list(changed))}
         return draft

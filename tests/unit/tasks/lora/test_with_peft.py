@@ -12,10 +12,10 @@ from transformers import AutoModelForSequenceClassification
 
 from cryoflux.registry.shards import read_tensors
 from cryoflux.tasks.lora.adapter import Trained
-from cryoflux.tasks.lora.merge import merge_capsule
 from cryoflux.tasks.lora.recipe import Method, Recipe
 from cryoflux.tasks.lora.with_peft import train_with_peft, warm_up
 from cryoflux.tasks.pacing import JoulesEndedError, Limits, Progress, TrainingFailedError
+from peft_oracle import merge_with_peft
 
 RECIPE = Recipe(
     "whitepaper",
@@ -113,7 +113,7 @@ def test_the_adapter_loads_with_peft_and_merging_it_from_disk_gives_the_same_mod
     assert str(tmp_path) not in (capsule / "adapter_config.json").read_text()
     ids = torch.tensor([[2, 21, 22, 3]])
     plain = AutoModelForSequenceClassification.from_pretrained(base).eval()
-    merge_capsule(base, capsule, tmp_path / "merged")
+    merge_with_peft(base, capsule, tmp_path / "merged")
     merged = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged").eval()
     with torch.no_grad():
         before = plain(ids).logits

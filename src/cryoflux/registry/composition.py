@@ -1,0 +1,179 @@
+"""What a version is composed of: a genesis and a list of updates, ``compose/v1``, as text that has a digest.
+
+A list is one line an update, in the order of adoption: ``weight SP adapter-sha256 SP parent-list-sha256``.
+The weight is decimal text, the adapter is named by the SHA-256 of its file, and the parent list names the
+version that the update was trained on, over the same genesis. The SHA-256 of the text names the list; that of
+the genesis itself is empty. What the sum is, to the bit, says `cryoflux.registry.compose`.
+
+A list has at most 64 updates. The one after that begins a new list: the head is its genesis.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "COMPOSE",
+    "MOST_DEPTH",
+    "MOST_TERMS",
+    "Composition",
+    "MadeVersion",
+    "Term",
+    "cannot_compose",
+    "list_digest",
+    "list_of",
+    "parse_list",
+]
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from cryoflux.digests import sha256_hex
+from cryoflux.errors import ModelError
+from cryoflux.signing.fields import END_OF_TEXT, Document, Sha256
+
+COMPOSE = "compose/v1"
+"""how a receipt names this way of merging; one that names none was merged in float32, ``merge/v1``"""
+MOST_TERMS = 64
+MOST_DEPTH = 16
+"""lists that may hang below one another; a parent that is a beginning of the list itself costs no depth"""
+_WEIGHT = r"-?(0|[1-9][0-9]{0,3})(\.[0-9]{0,11}[1-9])?"
+_LINE = re.compile(rf"({_WEIGHT}) ([0-9a-f]{{64}}) ([0-9a-f]{{64}})")
+_ONE = "1"
+
+
+def cannot_compose(what: str) -> ModelError:
+    """The error of a list, or of an update in it, that cannot be added up."""
+    return ModelError(
+        what,
+        why="Its weights would be no numbers that anybody could make again.",
+        hint="Take the files from a backup; cryoflux verify names what is damaged.",
+    )
+
+
+class Term(Document, frozen=True):
+    """One update of a list."""
+
+    weight: Annotated[str, Meta(pattern=f"^{_WEIGHT}{END_OF_TEXT}")]
+    """decimal text, one spelling a number"""
+    adapter: Sha256
+    """of the adapter's file"""
+    parent: Sha256
+    """digest of the list of the version that it was trained on"""
+
+    @property
+    def line(self) -> str:
+        """As the list has it."""
+        return f"{self.weight} {self.adapter} {self.parent}\n"
+
+
+class Composition(Document, frozen=True):
+    """A version as a sum: a genesis, and what was added to it."""
+
+    genesis: Sha256
+    """digest of the tensors of the version that the list begins at"""
+    terms: Annotated[tuple[Term, ...], Meta(max_length=MOST_TERMS)] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the list."""
+        return list_digest(self.terms)
+
+    def adopting(self, adapter: str) -> Composition | None:
+        """With an update that was trained on this version added in full; none where the list is full."""
+        if len(self.terms) >= MOST_TERMS:
+            return None
+        term = Term(weight=_ONE, adapter=adapter, parent=self.digest)
+        return Composition(genesis=self.genesis, terms=(*self.terms, term))
+
+    @classmethod
+    def rebased(cls, head: str, adapter: str) -> Composition:
+        """The head as a new genesis, with an update that was trained on it."""
+        term = Term(weight=_ONE, adapter=adapter, parent=list_digest(()))
+        return cls(genesis=head, terms=(term,))
+
+    def followed_by(self, head: str, adapter: str) -> Composition:
+        """With an update added in full; a full list begins anew at the head.
+
+        Args:
+            head: digest of this version.
+            adapter: SHA-256 of the update's file; it was trained on this version.
+        """
+        return self.adopting(adapter) or self.rebased(head, adapter)
+
+    def named(self, said: tuple[object, object], head: str, adapter: str) -> Composition | None:
+        """What somebody names who added an update to this version; none where it does not follow from it.
+
+        The update is added to this list, or to this version as a new genesis: the latter where the list is
+        full, or where whoever merged did not have all its files.
+
+        Args:
+            said: digest of the genesis, and of the list.
+            head: digest of this version.
+            adapter: SHA-256 of the update's file.
+        """
+        for due in (self.adopting(adapter), self.rebased(head, adapter)):
+            if due is not None and said == (due.genesis, due.digest):
+                return due
+        return None
+
+
+class MadeVersion(Struct, frozen=True, array_like=True):
+    """How a version was composed: the last update of its list, and on what."""
+
+    genesis: str
+    """digest of the version that its list begins at"""
+    on: str
+    """digest of the version that the update was added to"""
+    term: Term
+
+
+def list_of(made: Mapping[str, MadeVersion], version: str) -> Composition | None:
+    """What a version is composed of.
+
+    Args:
+        made: digest of a version → how it was composed, as far as that is remembered.
+        version: its digest.
+
+    Returns:
+        None where it is not remembered, back to the genesis.
+    """
+    terms: list[Term] = []
+    at = made.get(version)
+    genesis = at.genesis if at is not None else ""
+    while at is not None and at.genesis == genesis and len(terms) < MOST_TERMS:
+        terms = [at.term, *terms]
+        if at.on == genesis:
+            return Composition(genesis=genesis, terms=tuple(terms))
+        at = made.get(at.on)
+    return None
+
+
+def list_digest(terms: Sequence[Term]) -> str:
+    """The digest that names a list."""
+    return sha256_hex("".join(term.line for term in terms).encode())
+
+
+def parse_list(content: bytes) -> tuple[Term, ...]:
+    """The updates of a list.
+
+    Raises:
+        ModelError: it is no such list, or one in another spelling.
+    """
+    if len(content) > MOST_TERMS * 160:
+        raise cannot_compose(f"A list of updates has more than {MOST_TERMS} lines.")
+    try:
+        text = content.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise cannot_compose("A list of updates is not plain text.") from error
+    lines = text.split("\n")
+    if lines.pop() or len(lines) > MOST_TERMS:
+        raise cannot_compose(f"A list of updates has whole lines, at most {MOST_TERMS} of them.")
+    terms = []
+    for line in lines:
+        found = _LINE.fullmatch(line)
+        if found is None or found[1] == "-0":
+            raise cannot_compose("A line of a list of updates is not: weight, adapter, parent list.")
+        terms.append(Term(weight=found[1], adapter=found[4], parent=found[5]))
+    return tuple(terms)

@@ -1,0 +1,54 @@
+"""Whether the list of updates that a receipt names is the one that the log gives.
+
+A candidate is composed of what its base is composed of, and of its update. What the base is composed of
+follows from the receipts before, so a list that leaves an update out, or names one of another list, is found
+without computing anything. Whether the sum is the candidate is step 11.
+"""
+
+from __future__ import annotations
+
+__all__ = ["due_composition", "list_findings", "merge_of"]
+
+from collections.abc import Iterator
+
+from cryoflux.log_state import TaskState, composed_by
+from cryoflux.receipts.statement import Receipt
+from cryoflux.registry.composition import COMPOSE, Composition
+from cryoflux.verification.result import Finding, failed, unknown
+from cryoflux.verification.walk import Paired
+
+
+def merge_of(receipt: Receipt) -> str | None:
+    """How a receipt says that it was merged; none where it was before receipts said so."""
+    found = receipt.training.section.fields.get("merge") if receipt.training is not None else None
+    return found if isinstance(found, str) else None
+
+
+def list_findings(paired: Paired, known: TaskState | None) -> Iterator[Finding]:
+    """What is wrong or open about the list of a receipt.
+
+    Args:
+        paired: the receipt.
+        known: what the log had come to for its task before it.
+    """
+    merge = merge_of(paired.receipt)
+    if merge is None or known is None:
+        return
+    if merge != COMPOSE:
+        yield unknown(paired.name, f"its way of merging {merge!r} is not known here")
+    elif composed_by(paired.statement, known.composition, known.head.digest) is None:
+        head = known.composition
+        detail = (
+            f"its list of updates is not the one of the log, which has {len(head.terms)} since "
+            f"{head.genesis[:16]}… and then its own"
+        )
+        yield failed(paired.name, detail)
+    elif paired.intent is not None and paired.intent.base != paired.receipt.base:
+        yield failed(paired.name, "its update was trained on another version than the one it is added to")
+
+
+def due_composition(paired: Paired) -> Composition | None:
+    """What the candidate of a receipt is composed of; none where it does not follow from the log."""
+    if paired.composed is None:
+        return None
+    return composed_by(paired.statement, paired.composed, paired.receipt.base.digest)
