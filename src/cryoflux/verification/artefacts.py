@@ -45,6 +45,7 @@ from cryoflux.receipts.statement import (
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.state import HEAD, StateFolder
 from cryoflux.verification.datasets import DataSets
+from cryoflux.verification.disjoint import Sets, compared
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.index import INDEX, index_complaint
 from cryoflux.verification.locating import said_where
@@ -296,10 +297,11 @@ class Artefacts(Fold):
                 self.findings.add(unknown(f"models/{digest}", "this older model version is not kept here"))
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
-        self.findings.extend(self.tally.data.findings(self._state.path))
+        read_sets: list[Sets] = []
+        self.findings.extend(self.tally.data.findings(self._state.path, read_sets))
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
         said = f"head model, adapters, losses and data have the signed digests{roots}"
-        return self.findings.conclude(ARTEFACTS, said)
+        return [*self.findings.conclude(ARTEFACTS, said), *compared(read_sets)]
 
     def _link(self, state: StateFolder, task: str, head: Base) -> Iterator[Finding]:
         link = state.head(task)
