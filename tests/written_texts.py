@@ -14,58 +14,12 @@ from synthetic_parts import COUNT
 from synthetic_state import SyntheticState, open_state
 from verifying import artefact_checks
 
-WORDS = [
-    "the",
-    "quiet",
-    "river",
-    "host",
-    "returns",
-    "a",
-    "letter",
-    "of",
-    "some",
-    "open",
-    "name",
-    "to",
-    "each",
-    "reader",
-    "and",
-    "its",
-    "older",
-    "copy",
-    "after",
-    "every",
-    "winter",
-    "storm",
-    "while",
-    "children",
-    "count",
-    "bright",
-    "stones",
-    "under",
-    "seven",
-    "wooden",
-    "bridges",
-    "near",
-    "that",
-    "small",
-    "market",
-    "town",
-    "where",
-    "nobody",
-    "sells",
-    "bread",
-    "or",
-    "salt",
-    "before",
-    "noon",
-    "because",
-    "bells",
-    "ring",
-    "twice",
-    "for",
-    "rain",
-]
+_TEXT = """
+the quiet river host returns a letter of some open name to each reader and its older copy after every
+winter storm while children count bright stones under seven wooden bridges near that small market town
+where nobody sells bread or salt before noon because bells ring twice for rain
+"""
+WORDS = _TEXT.split()
 DRAWN = SetRules(holdout=LOWEST_HASH, audit=LOWEST_HASH, copies=FOLD)
 
 
