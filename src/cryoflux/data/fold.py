@@ -97,7 +97,9 @@ class _Seen(dict[int, int | str | None]):
 
     def hides(self, code: int) -> bool:
         """Whether a character shows nothing."""
-        return not chr(code).isspace() and (_category(code) in {"Cf", "Cc", "Co"} or _within(code, _BLANK))
+        return not chr(code).isspace() and (
+            _category(code) in {"Cf", "Cc", "Co", "Cs"} or _within(code, _BLANK)
+        )
 
     def instead(self, code: int) -> int | str:
         """What stands for a character that shows something."""

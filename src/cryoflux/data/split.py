@@ -14,7 +14,7 @@ from __future__ import annotations
 
 __all__ = ["FEWEST_HOLDOUT", "Splits", "near_train", "rules_of", "split"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cryoflux.data.examples import Example, normalise
@@ -82,12 +82,9 @@ def split(
     if audit is None:
         audited = _take(pool, holdout_size, len(pool) + (len(held) if holdout is None else 0))
     spares = _spares(pool, len(held), spare_holdouts)
-    if folded:
-        seen = {fold(example.text) for example in held.values()}
-        copies = _drop_copies(audited, seen)
-        overlap += sum(_drop_copies(drawn, seen) for drawn in (*spares, pool))
-        overlap_audit += copies if audit is not None else 0
-        overlap += copies if audit is None else 0
+    copies = _drop_copies([held, audited, *spares, pool]) if folded else [0, 0]
+    overlap += sum(copies[2:]) + (copies[1] if audit is None else 0)
+    overlap_audit += copies[1] if audit is not None else 0
     splits = Splits(
         tuple(pool.values()),
         tuple(held.values()),
@@ -139,14 +136,17 @@ def _all_in(held: dict[str, Example], pool: dict[str, Example], *, folded: bool)
     return all(key in pool or fold(example.text) in known for key, example in held.items())
 
 
-def _drop_copies(drawn: dict[str, Example], seen: set[str]) -> int:
-    """Drop what is a copy of a text in a set before, and take note of the others."""
-    keys = {key: fold(example.text) for key, example in drawn.items()}
-    copies = [key for key, folded in keys.items() if folded in seen]
-    seen.update(keys.values())
-    for key in copies:
-        del drawn[key]
-    return len(copies)
+def _drop_copies(sets: Sequence[dict[str, Example]]) -> list[int]:
+    """Drop what is a copy of a text in a set before; how many were dropped of each set."""
+    dropped, seen = [], set[str]()
+    for drawn in sets:
+        keys = {key: fold(example.text) for key, example in drawn.items()}
+        copies = [key for key, folded in keys.items() if folded in seen]
+        seen.update(keys.values())
+        for key in copies:
+            del drawn[key]
+        dropped.append(len(copies))
+    return dropped
 
 
 def _take(pool: dict[str, Example], size: int, total: int) -> dict[str, Example]:

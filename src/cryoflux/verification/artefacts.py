@@ -45,7 +45,7 @@ from cryoflux.receipts.statement import (
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.state import HEAD, StateFolder
 from cryoflux.verification.datasets import DataSets
-from cryoflux.verification.disjoint import Sets, compared
+from cryoflux.verification.disjoint import ReadSets, compared
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.index import INDEX, index_complaint
 from cryoflux.verification.locating import said_where
@@ -297,7 +297,7 @@ class Artefacts(Fold):
                 self.findings.add(unknown(f"models/{digest}", "this older model version is not kept here"))
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
-        read_sets: list[Sets] = []
+        read_sets: list[ReadSets] = []
         self.findings.extend(self.tally.data.findings(self._state.path, read_sets))
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
         said = f"head model, adapters, losses and data have the signed digests{roots}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from cryoflux.digests import file_digest
 from cryoflux.receipts.statement import Data, Holdout
 from cryoflux.state import StateFolder
-from cryoflux.verification.disjoint import Sets, TextLine
+from cryoflux.verification.disjoint import ReadSets, TextLine
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.result import Finding, Named, failed, unknown
 
@@ -71,7 +71,7 @@ class DataSets:
         if data.holdout.sha256 not in used.holdouts and len(used.holdouts) < _MOST_SETS:
             used.holdouts[data.holdout.sha256] = (about.name, data.holdout)
 
-    def findings(self, state: Path, read_sets: list[Sets]) -> Iterator[Finding]:
+    def findings(self, state: Path, read_sets: list[ReadSets]) -> Iterator[Finding]:
         """What is wrong or open about them.
 
         Args:
@@ -109,7 +109,7 @@ def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _examples(
-    folder: Path, where: str, used: _Used, found: FolderState, read_sets: list[Sets]
+    folder: Path, where: str, used: _Used, found: FolderState, read_sets: list[ReadSets]
 ) -> Iterator[Finding]:
     counts: dict[str, int | None] = {"train.jsonl": used.data.train_count}
     for file in _holdout_files(found.listed):
@@ -128,7 +128,7 @@ def _examples(
         lines[file] = read
         if count is not None and len(read) != count:
             yield failed(f"{where}/{file}", f"holds {len(read)} examples, not {count} as was signed")
-    read_sets.append(Sets(where, used.data.rules, lines, frozenset(counts) & found.listed.keys()))
+    read_sets.append(ReadSets(where, used.data.rules, lines, frozenset(counts) & found.listed.keys()))
 
 
 def _texts(path: Path) -> list[TextLine]:

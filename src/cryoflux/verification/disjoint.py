@@ -16,7 +16,7 @@ Where the log says that the sets were drawn by `cryoflux.data.lowest_hash`, they
 
 from __future__ import annotations
 
-__all__ = ["Sets", "TextLine", "compared"]
+__all__ = ["ReadSets", "TextLine", "compared"]
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class TextLine(NamedTuple):
 
 
 @dataclass(slots=True)
-class Sets:
+class ReadSets:
     """The sets of one data set that are here and have the signed bytes."""
 
     where: str
@@ -80,13 +80,13 @@ class Sets:
         return sum(map(len, self.lines.values()))
 
 
-def compared(read_sets: Sequence[Sets]) -> list[Check]:
+def compared(read_sets: Sequence[ReadSets]) -> list[Check]:
     """The lines about the sets of each data set; none where no set is here."""
     findings = [finding for sets in read_sets for finding in (*_copies(sets), *_near(sets), *_chosen(sets))]
     return conclude(_SEARCHED, findings, "; ".join(text for sets in read_sets for text in sets.said))
 
 
-def _copies(sets: Sets) -> Iterator[Finding]:
+def _copies(sets: ReadSets) -> Iterator[Finding]:
     folded = {file: _folded(lines) for file, lines in sets.lines.items()}
     found = 0
     for one, other in combinations(sets.lines, 2):
@@ -116,7 +116,7 @@ def _folded(lines: Sequence[TextLine]) -> dict[str, int]:
     return places
 
 
-def _copied(sets: Sets, one: str, other: str, copies: Sequence[tuple[int, int]]) -> Finding:
+def _copied(sets: ReadSets, one: str, other: str, copies: Sequence[tuple[int, int]]) -> Finding:
     judging = len(sets.lines[other])
     theirs, ours = copies[0]
     detail = (
@@ -130,7 +130,7 @@ def _copied(sets: Sets, one: str, other: str, copies: Sequence[tuple[int, int]])
     return unknown(f"{sets.where}/{other}", detail)
 
 
-def _near(sets: Sets) -> Iterator[Finding]:
+def _near(sets: ReadSets) -> Iterator[Finding]:
     train = [line.text for line in sets.lines.get(_TRAIN, ()) if line.written]
     judging = [file for file in sets.lines if file != _TRAIN]
     texts = [(file, line.text) for file in judging for line in sets.lines[file] if line.written]
@@ -156,7 +156,7 @@ def _near(sets: Sets) -> Iterator[Finding]:
         sets.said.append(f"near duplicates of training examples, found by {NEAR}: {', '.join(counts)}")
 
 
-def _chosen(sets: Sets) -> Iterator[Finding]:
+def _chosen(sets: ReadSets) -> Iterator[Finding]:
     """What the log says of who chose the holdout, and whether it is so."""
     drawn = _drawn_sets(sets)
     if missing := [file for file in (*drawn, _TRAIN) if file not in sets.lines]:
@@ -173,7 +173,7 @@ def _chosen(sets: Sets) -> Iterator[Finding]:
         yield unknown(f"{sets.where}/{_HOLDOUT}", detail)
 
 
-def _not_drawn(sets: Sets, *, follows: bool) -> str:
+def _not_drawn(sets: ReadSets, *, follows: bool) -> str:
     """Why nobody can say how the holdout was chosen; empty where the log says it, or where it shows."""
     if sets.rules is None:
         rule = f"is not what {LOWEST_HASH} draws from these {sets.count()} examples"
@@ -185,7 +185,7 @@ def _not_drawn(sets: Sets, *, follows: bool) -> str:
     return f"was drawn by {sets.rules.holdout!r}, which is not known here"
 
 
-def _drawn_sets(sets: Sets) -> list[str]:
+def _drawn_sets(sets: ReadSets) -> list[str]:
     """Files that the rule drew, in its order; of a log that does not say, those of which it may be so."""
     rules = sets.rules
     holdout = rules is None or rules.holdout == LOWEST_HASH
@@ -194,7 +194,7 @@ def _drawn_sets(sets: Sets) -> list[str]:
     return [*files[:1], *([_AUDIT] if audit else []), *files[1:]]
 
 
-def _departs(sets: Sets, drawn: Sequence[str]) -> Finding:
+def _departs(sets: ReadSets, drawn: Sequence[str]) -> Finding:
     detail = f"{' and '.join(drawn)} are not what {LOWEST_HASH} draws from these {sets.count()} examples"
     if may_differ(line.text for lines in sets.lines.values() for line in lines):
         older = "some have characters that another version of Python may normalise in another way"
