@@ -80,7 +80,7 @@ def _data_line(task: Begun) -> str:
     sets = f"{sizes['train']} train, {sizes['holdout']} holdout{spares}, {sizes['audit']} audit"
     classes = f", {task.facts['classes']} classes" if task.facts.get("classes") else ""
     dropped = f"; {_dropped(origin.dropped)}" if any(origin.dropped.values()) else ""
-    near = f"; {origin.near} near duplicates between train and holdout" if origin.near else ""
+    near = f"; {origin.near} holdout texts with near duplicates in train" if origin.near else ""
     return f"data     {origin.data_name}: {sets}{classes}{dropped}{near}"
 
 
