@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
+from cryoflux.data.lowest_hash import by_hash
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
@@ -108,11 +109,14 @@ def make_capsule(state: Path, values: list[float]) -> list[Subject]:
 
 
 def make_data(state: Path, texts: list[str] | None = None, spares: int = 0) -> Data:
-    """Sets of 64 examples; ``texts`` in place of those that are all different."""
+    """Sets of 64 examples, drawn by the rule; ``texts`` in place of those, set by set as they stand."""
     folder = state / "data" / "new"
     folder.mkdir(parents=True)
     names = ["train", "holdout", "audit", *(f"holdout-{n + 2}" for n in range(spares))]
-    texts = texts or [f"example {i}" for i in range(len(names) * COUNT)]
+    if texts is None:
+        drawn = by_hash(f"example {i}" for i in range(len(names) * COUNT))
+        judging = (len(names) - 1) * COUNT
+        texts = sorted(drawn[judging:]) + drawn[:judging]
     lines = [json.dumps({"text": text, "label": "ab"[i % 2]}) + "\n" for i, text in enumerate(texts)]
     for number, name in enumerate(names):
         (folder / f"{name}.jsonl").write_text("".join(lines[number * COUNT : (number + 1) * COUNT]))

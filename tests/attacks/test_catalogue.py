@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
 PAGE = (ROOT / "docs" / "explanation" / "attacks.md").read_text("utf-8")
-WORDS = {"proven", "recomputed", "attested"}
+WORDS = {"proven", "recomputed", "attested", "searched"}
 
 
 def rows(heading: str) -> list[list[str]]:

@@ -42,6 +42,7 @@ from cryoflux.receipts.statement import (
     Rule,
     Schedule,
     Screen,
+    SetRules,
     Sha256Digest,
     Subject,
     Training,
@@ -127,6 +128,7 @@ def announce(context: Context, opened: Opened, choice: Choice, offer: Offer, buc
             holdout=opened.next_use(),
             audit=digests["audit"],
             audit_count=data.count("audit"),
+            rules=_set_rules(opened),
         ),
         recipe=dict(offer.recipe),
         seed=(context.terms.seed * _SEEDS + memory.attempts + 1) % 2**53,
@@ -164,6 +166,13 @@ def _schedule(context: Context, choice: Choice, bucket_uj: int) -> Schedule:
         bucket_microjoules=bucket_uj,
         seed=context.terms.seed,
     )
+
+
+def _set_rules(opened: Opened) -> SetRules | None:
+    # What the log has said of a data set it says for good.
+    if (known := opened.known()) is not None:
+        return known.data.rules
+    return SetRules(**opened.data.rules) if opened.data.rules else None
 
 
 def _rule(opened: Opened, offer: Offer) -> Rule:

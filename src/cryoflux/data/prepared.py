@@ -41,6 +41,8 @@ class PreparedData:
     """``train``, ``audit`` and each holdout → one example a line"""
     file_digests: Mapping[str, str]
     """the same names → SHA-256 of that file"""
+    rules: Mapping[str, str] = field(default_factory=dict)
+    """``holdout``, ``audit``, ``copies`` → the rule that made it so; empty where none is known"""
     _parsed: dict[str, tuple[Example, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -135,8 +137,13 @@ def load_examples(path: Path) -> tuple[Example, ...]:
     return tuple(map(_example, _split_lines(path.read_bytes())))
 
 
-def open_prepared(folder: Path, name: str) -> PreparedData:
+def open_prepared(folder: Path, name: str, rules: Mapping[str, str] | None = None) -> PreparedData:
     """Read a data set back and check every file against its digest.
+
+    Args:
+        folder: where it lies.
+        name: what it is called.
+        rules: by which rules its sets were made, where that is known.
 
     Raises:
         StateTamperedError: a file is not what it was when the first attempt was announced.
@@ -160,4 +167,5 @@ def open_prepared(folder: Path, name: str) -> PreparedData:
         labels=tuple(json.loads(labels.read_bytes())) if labels.is_file() else (),
         sets={key: _split_lines(content) for key, content in contents.items()},
         file_digests={key: sha256_hex(content) for key, content in contents.items()},
+        rules=rules or {},
     )

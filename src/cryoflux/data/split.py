@@ -2,21 +2,25 @@
 
 - Two texts that are equal after normalisation are one example; it stays in the set that matters more:
   holdout, then audit, then train. What was dropped is counted.
-- Where a set is not given, it is split off the training file by content hash: the same examples go to
-  the same set whatever their order, and a larger file keeps them there.
-- Spare holdouts are split off where the training file is large enough; one takes over when the error
-  budget of the one before is spent.
+- Where a set is not given, it is split off the training file by content hash (`lowest_hash`): the same
+  examples go to the same set whatever their order, and a larger file keeps them there.
+- What is a copy of a text in a set that matters more, but for what no reader sees (`fold`), is dropped as
+  well. Who belongs where is settled before, so which text is drawn does not depend on the fold.
+- Spare holdouts are split off where the training file is large enough; one takes over when the error budget
+  of the one before is spent.
 """
 
 from __future__ import annotations
 
-__all__ = ["FEWEST_HOLDOUT", "Splits", "split"]
+__all__ = ["FEWEST_HOLDOUT", "Splits", "near_train", "rules_of", "split"]
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cryoflux.data.examples import Example, normalise
+from cryoflux.data.fold import FOLD, fold
+from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, by_hash
+from cryoflux.data.near import find_near
 from cryoflux.errors import DataError
 
 FEWEST_HOLDOUT = 30
@@ -45,6 +49,7 @@ def split(
     *,
     holdout_size: int,
     spare_holdouts: int = 0,
+    folded: bool = True,
 ) -> Splits:
     """Disjoint sets.
 
@@ -54,6 +59,7 @@ def split(
         audit: the audit file; none to split it off ``train``.
         holdout_size: most examples of a set that is split off.
         spare_holdouts: most further holdouts that are split off.
+        folded: whether copies by the fold are dropped, too; older data sets were made without.
 
     Raises:
         DataError: one class only, a holdout that is too small or shares everything with train, or a
@@ -63,7 +69,7 @@ def split(
     pool, repeats = _unique(train, conflicts)
     held, repeats_held = _unique(holdout or (), conflicts)
     audited, repeats_audit = _unique(audit or (), conflicts)
-    if held and all(key in pool for key in held):
+    if held and _all_in(held, pool, folded=folded):
         raise DataError(
             "Every holdout example is also a training example.",
             why="Δ on examples that were trained on says nothing about improvement.",
@@ -76,6 +82,9 @@ def split(
     if audit is None:
         audited = _take(pool, holdout_size, len(pool) + (len(held) if holdout is None else 0))
     spares = _spares(pool, len(held), spare_holdouts)
+    copies = _drop_copies([held, audited, *spares, pool]) if folded else [0, 0]
+    overlap += sum(copies[2:]) + (copies[1] if audit is None else 0)
+    overlap_audit += copies[1] if audit is not None else 0
     splits = Splits(
         tuple(pool.values()),
         tuple(held.values()),
@@ -87,10 +96,22 @@ def split(
             "audit": repeats_audit + overlap_audit,
             "conflicting": len(conflicts),
         },
-        spares,
+        tuple(tuple(spare.values()) for spare in spares),
     )
     _check(splits)
     return splits
+
+
+def rules_of(*, holdout_given: bool, audit_given: bool) -> dict[str, str]:
+    """By which rules a split is made, as intents name them: ``holdout``, ``audit``, ``copies``."""
+    drawn = {"holdout": holdout_given, "audit": audit_given}
+    return {name: GIVEN if given else LOWEST_HASH for name, given in drawn.items()} | {"copies": FOLD}
+
+
+def near_train(splits: Splits) -> int:
+    """How many texts of the holdout have a near duplicate among those that are trained on; they are kept."""
+    train = [example.text for example in splits.train]
+    return len(find_near([example.text for example in splits.holdout], train).near)
 
 
 def _unique(examples: Iterable[Example], conflicts: list[Example]) -> tuple[dict[str, Example], int]:
@@ -110,21 +131,38 @@ def _drop(pool: dict[str, Example], other: dict[str, Example]) -> int:
     return len(shared)
 
 
+def _all_in(held: dict[str, Example], pool: dict[str, Example], *, folded: bool) -> bool:
+    known = {fold(example.text) for example in pool.values()} if folded else set()
+    return all(key in pool or fold(example.text) in known for key, example in held.items())
+
+
+def _drop_copies(sets: Sequence[dict[str, Example]]) -> list[int]:
+    """Drop what is a copy of a text in a set before; how many were dropped of each set."""
+    dropped, seen = [], set[str]()
+    for drawn in sets:
+        keys = {key: fold(example.text) for key, example in drawn.items()}
+        copies = [key for key, folded in keys.items() if folded in seen]
+        seen.update(keys.values())
+        for key in copies:
+            del drawn[key]
+        dropped.append(len(copies))
+    return dropped
+
+
 def _take(pool: dict[str, Example], size: int, total: int) -> dict[str, Example]:
-    order = sorted(pool, key=lambda key: hashlib.sha256(key.encode()).digest())
-    return {key: pool.pop(key) for key in order[: min(size, int(total * _SHARE))]}
+    return {key: pool.pop(key) for key in by_hash(pool)[: min(size, int(total * _SHARE))]}
 
 
-def _spares(pool: dict[str, Example], size: int, most: int) -> tuple[tuple[Example, ...], ...]:
+def _spares(pool: dict[str, Example], size: int, most: int) -> list[dict[str, Example]]:
     # only as many as leave the training set seven times as large as one of them, and every class in it
-    spares: list[tuple[Example, ...]] = []
+    spares: list[dict[str, Example]] = []
     while len(spares) < most and len(pool) >= 8 * size:
         taken = _take(pool, size, len(pool))
         if {e.label for e in taken.values()} - {e.label for e in pool.values()}:
             pool |= taken
             break
-        spares.append(tuple(taken.values()))
-    return tuple(spares)
+        spares.append(taken)
+    return spares
 
 
 def _check(splits: Splits) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "Schedule",
     "Screen",
     "Section",
+    "SetRules",
     "Sha256Digest",
     "Subject",
     "Training",
@@ -114,6 +115,17 @@ class Holdout(Document, frozen=True):
     """how many attempts were announced on this holdout, this one included"""
 
 
+class SetRules(Document, frozen=True):
+    """By which rules the sets of a data set were made."""
+
+    holdout: Text
+    """of the holdout and its spares: ``lowest-hash/v1``, or ``given`` where the owner handed it over"""
+    audit: Text
+    """of the audit set, the same"""
+    copies: Text
+    """``fold/v1`` where no text of one set is, after that fold, one of another set"""
+
+
 class Data(Document, frozen=True):
     """A task's data set, split before the first attempt."""
 
@@ -125,6 +137,8 @@ class Data(Document, frozen=True):
     holdout: Holdout
     audit: Sha256
     audit_count: Count
+    rules: SetRules | None = None
+    """none in older logs, and where the task does not say"""
 
 
 class ArmPrior(Document, frozen=True):

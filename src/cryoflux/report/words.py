@@ -80,7 +80,8 @@ def _data_line(task: Begun) -> str:
     sets = f"{sizes['train']} train, {sizes['holdout']} holdout{spares}, {sizes['audit']} audit"
     classes = f", {task.facts['classes']} classes" if task.facts.get("classes") else ""
     dropped = f"; {_dropped(origin.dropped)}" if any(origin.dropped.values()) else ""
-    return f"data     {origin.data_name}: {sets}{classes}{dropped}"
+    near = f"; {origin.near} holdout texts with near duplicates in train" if origin.near else ""
+    return f"data     {origin.data_name}: {sets}{classes}{dropped}{near}"
 
 
 def _task_lines(task: Begun, policy: str) -> list[str]:
@@ -132,6 +133,7 @@ def _task_document(task: Begun) -> dict[str, Any]:
         "data_hash": task.origin.data_digest,
         "examples": {name: task.examples[name] for name in ("train", "holdout", "audit")},
         "dropped": task.origin.dropped,
+        "near_duplicates": task.origin.near,
         "rule": task.rule.name,
         "recipes": list(task.arms),
         **{key: value for key, value in task.facts.items() if key == "threads"},

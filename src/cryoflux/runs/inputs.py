@@ -21,6 +21,9 @@ from cryoflux.registry.versions import Versions
 from cryoflux.state import FIRST_TASK, OURS, StateFolder
 from cryoflux.tasks.interface import Beginning, Origin
 
+_RULES = {"holdout", "audit", "copies"}
+"""what a data set's rules are about"""
+
 
 def stored_origins(state: StateFolder) -> dict[str, Origin]:
     """Task → what the state was begun with for it; nothing if the state is new.
@@ -35,7 +38,10 @@ def stored_origins(state: StateFolder) -> dict[str, Origin]:
         tasks = document.get("tasks")
         # The first form named one data set and one model, those of the first task.
         found = {FIRST_TASK: document} if tasks is None else tasks
-        return {name: Origin(**said) for name, said in found.items()}
+        origins = {name: Origin(**said) for name, said in found.items()}
+        if any(origin.rules and set(origin.rules) != _RULES for origin in origins.values()):
+            raise ValueError("rules of sets that there are not")
+        return origins
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise StateTamperedError(
             f"{state.origin} is damaged.",
@@ -64,6 +70,8 @@ def begin(state: StateFolder, task: str, beginning: Beginning, others: Mapping[s
         model_source=beginning.model_source,
         version=first.digest,
         dropped=dict(beginning.dropped),
+        rules=dict(beginning.rules),
+        near=beginning.near,
     )
     document = {"tasks": {name: asdict(said) for name, said in {**others, task: origin}.items()}}
     write_atomic(state.origin, json.dumps(document, indent=1, ensure_ascii=False).encode())

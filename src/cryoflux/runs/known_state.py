@@ -50,7 +50,7 @@ def read_known(state: StateFolder) -> KnownState | None:
         for entry in each_entry(state.path):
             memory.take(entry)
     check_origin(state, origins, memory)
-    data = open_prepared(state.data(origin.data_digest), origin.data_name)
+    data = open_prepared(state.data(origin.data_digest), origin.data_name, origin.rules)
     known = memory.tasks.get(FIRST_TASK)
     names = {digest: name for name, digest in data.file_digests.items()}
     part = names.get(known.holdout, "holdout") if known is not None else "holdout"

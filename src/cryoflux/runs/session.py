@@ -270,7 +270,7 @@ def _open(
     task: Task,
 ) -> Opened:
     known, origin = memory.tasks.get(task.name), origins[task.name]
-    data = open_prepared(state.data(origin.data_digest), origin.data_name)
+    data = open_prepared(state.data(origin.data_digest), origin.data_name, origin.rules)
     head = versions.open(known.head.digest if known is not None else origin.version)
     # What was set aside for screening stays set aside, whatever seed a later run is given.
     pool_seed = known.pool_seed if known is not None else settings.run.seed

@@ -136,6 +136,10 @@ class Origin:
     """digest of version 0"""
     dropped: dict[str, int] = field(default_factory=dict)
     """set → examples dropped as duplicates"""
+    rules: dict[str, str] = field(default_factory=dict)
+    """by which rules the sets were made, as `PreparedData.rules`; empty in older states"""
+    near: int = 0
+    """holdout texts that have a near duplicate among those that are trained on"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,9 @@ class Beginning:
     model_name: str = ""
     model_source: str = ""
     dropped: Mapping[str, int] = field(default_factory=dict)
+    rules: Mapping[str, str] = field(default_factory=dict)
+    """as `Origin.rules`, which are signed into every intent; empty where a task does not say"""
+    near: int = 0
 
 
 @dataclass(frozen=True, slots=True)

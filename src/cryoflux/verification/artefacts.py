@@ -46,6 +46,7 @@ from cryoflux.receipts.statement import (
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.state import HEAD, StateFolder
 from cryoflux.verification.datasets import DataSets
+from cryoflux.verification.disjoint import ReadSets, compared
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.index import INDEX, index_complaint
 from cryoflux.verification.locating import said_where
@@ -303,11 +304,11 @@ class Artefacts(Fold):
                 self.findings.add(unknown(f"models/{digest}", "this older model version is not kept here"))
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
-        self.findings.extend(self.tally.data.findings(self._state.path))
+        read_sets: list[ReadSets] = []
+        self.findings.extend(self.tally.data.findings(self._state.path, read_sets))
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
-        return self.findings.conclude(
-            ARTEFACTS, f"{self._here_in_words(memory)} have the signed digests{roots}"
-        )
+        said = f"{self._here_in_words(memory)} have the signed digests{roots}"
+        return [*self.findings.conclude(ARTEFACTS, said), *compared(read_sets)]
 
     def _here_in_words(self, memory: LogState) -> str:
         """What is here and was looked at; what the log names and is not here is a question of its own."""

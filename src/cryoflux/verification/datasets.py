@@ -1,8 +1,7 @@
-"""The data part of step 9: the sets of examples are those that were signed, as many, and disjoint.
+"""The data part of step 9: the sets of examples are those that were signed, and as many.
 
-A holdout that shares texts with the training set, or with another holdout, measures memory. Two texts are
-the same where they are so for the split itself: after `cryoflux.data.examples.normalise`. Holdouts are used
-in the order of their names: ``holdout.jsonl``, ``holdout-2.jsonl``, and so on.
+Whether they share texts is compared in `disjoint`. Holdouts are used in the order of their names:
+``holdout.jsonl``, ``holdout-2.jsonl``, and so on.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 
-from cryoflux.data.examples import normalise
 from cryoflux.digests import file_digest
 from cryoflux.receipts.statement import Data, Holdout
 from cryoflux.state import StateFolder
+from cryoflux.verification.disjoint import ReadSets, TextLine
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.result import Finding, Named, failed, unknown
 
@@ -73,8 +71,13 @@ class DataSets:
         if data.holdout.sha256 not in used.holdouts and len(used.holdouts) < _MOST_SETS:
             used.holdouts[data.holdout.sha256] = (about.name, data.holdout)
 
-    def findings(self, state: Path) -> Iterator[Finding]:
-        """What is wrong or open about them."""
+    def findings(self, state: Path, read_sets: list[ReadSets]) -> Iterator[Finding]:
+        """What is wrong or open about them.
+
+        Args:
+            state: where they lie.
+            read_sets: takes what was read of each, for `disjoint.compared`.
+        """
         for used in self._used.values():
             folder = StateFolder(state).data(used.data.digest)
             where = folder.relative_to(state).as_posix()
@@ -88,7 +91,7 @@ class DataSets:
                 yield unknown(f"{where}/{file}", "is not kept here")
             if found.listed:
                 yield from _other_files(used, found.listed)
-                yield from _examples(folder, where, used, found)
+                yield from _examples(folder, where, used, found, read_sets)
 
 
 def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:
@@ -105,13 +108,15 @@ def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:
             yield failed(name, "its holdout is not the next one of its data set")
 
 
-def _examples(folder: Path, where: str, used: _Used, found: FolderState) -> Iterator[Finding]:
+def _examples(
+    folder: Path, where: str, used: _Used, found: FolderState, read_sets: list[ReadSets]
+) -> Iterator[Finding]:
     counts: dict[str, int | None] = {"train.jsonl": used.data.train_count}
     for file in _holdout_files(found.listed):
         _, holdout = used.holdouts.get(found.listed[file], ("", None))
         counts[file] = holdout.count if holdout else None  # nobody has said how long a spare is
     counts["audit.jsonl"] = used.data.audit_count
-    texts: dict[str, set[str]] = {}
+    lines: dict[str, list[TextLine]] = {}
     for file, count in counts.items():
         if file not in found.listed or file in {*found.missing, *found.different}:
             continue
@@ -120,20 +125,17 @@ def _examples(folder: Path, where: str, used: _Used, found: FolderState) -> Iter
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             yield failed(f"{where}/{file}", "holds a line that is no example")
             continue
-        texts[file] = set(read)
+        lines[file] = read
         if count is not None and len(read) != count:
             yield failed(f"{where}/{file}", f"holds {len(read)} examples, not {count} as was signed")
-    for (one, some), (other, others) in combinations(texts.items(), 2):
-        if shared := len(some & others):
-            yield failed(f"{where}/{other}", f"shares {shared} texts with {one}: the sets are not disjoint")
+    read_sets.append(ReadSets(where, used.data.rules, lines, frozenset(counts) & found.listed.keys()))
 
 
-def _texts(path: Path) -> list[str]:
+def _texts(path: Path) -> list[TextLine]:
     return [_text(line) for line in path.read_bytes().decode().split("\n") if line]
 
 
-def _text(line: str) -> str:
-    """What two copies of an example share: their normalised text where they have one, else the line."""
+def _text(line: str) -> TextLine:
     row = json.loads(line)
     text = row.get("text") if isinstance(row, dict) else None
-    return normalise(text) if isinstance(text, str) else line
+    return TextLine(text, True) if isinstance(text, str) else TextLine(line, False)

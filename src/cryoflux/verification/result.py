@@ -2,7 +2,8 @@
 
 - *proven*: follows from bytes, hashes, signatures and integer arithmetic;
 - *recomputed*: was computed again here, from model, adapter and holdout;
-- *attested*: somebody says so. Joules are; no receipt can prove them.
+- *attested*: somebody says so. Joules are; no receipt can prove them;
+- *searched*: was looked for here, in a way that is named. That nothing was found proves nothing.
 
 ``unknown`` is neither good nor bad: it could not be checked here. It never counts as passed. ``nothing``
 says that there was nothing to check, such as no evaluation in the log. That is no pass either.
@@ -60,6 +61,7 @@ class Knowledge(StrEnum):
     PROVEN = "proven"
     RECOMPUTED = "recomputed"
     ATTESTED = "attested"
+    SEARCHED = "searched"
 
 
 @dataclass(frozen=True, slots=True)

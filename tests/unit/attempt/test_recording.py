@@ -14,7 +14,7 @@ from cryoflux.energy.account.settlement import SettlementStatement, read_settlem
 from cryoflux.energy.clock import SystemClock
 from cryoflux.quantities import MICRO, Tier
 from cryoflux.receipts.log_key import other_subjects
-from cryoflux.receipts.statement import BatchJob, IntentStatement, ReceiptStatement
+from cryoflux.receipts.statement import BatchJob, IntentStatement, ReceiptStatement, SetRules
 from cryoflux.tasks.lora.task import LoraTask
 from small_context import BETTER, NOW, WORSE, Deadly, Killed, Made, OtherTask, ToyTask, gained
 
@@ -40,6 +40,15 @@ def test_an_intent_says_beforehand_all_that_the_attempt_goes_by(run) -> None:
     ]
     assert intent.announced_at == run.context.timestamp()
     assert [s.digest.sha256 for s in other_subjects(entry)] == [intent.base.files]
+
+
+def test_what_the_log_has_said_of_who_chose_a_holdout_it_says_for_good(run) -> None:
+    said = {"holdout": "given", "audit": "lowest-hash/v1", "copies": "fold/v1"}
+    for rules in (said, {}, {**said, "holdout": "lowest-hash/v1"}):
+        opened = replace(run.opened, data=replace(run.opened.data, rules=rules))
+        run.change(tasks={"toy": opened})
+        run.attempt(WORSE)
+    assert [intent.data.rules for intent in run.intents()] == [SetRules(**said)] * 3
 
 
 def test_attempts_have_ids_and_seeds_of_their_own(run) -> None:

@@ -26,6 +26,8 @@ OLD = {
     "dropped": {"train": 3},
 }
 """as the first version wrote it: of the one task that there was"""
+NEWER = {"rules": {}, "near": 0}
+"""what the old form could not say"""
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_the_old_form_is_of_the_first_task(state) -> None:
     state.origin.write_text(json.dumps(OLD))
     (origin,) = stored_origins(state).values()
     assert list(stored_origins(state)) == [FIRST_TASK]
-    assert asdict(origin) == OLD
+    assert asdict(origin) == OLD | NEWER
 
 
 def test_a_task_that_is_begun_beside_the_old_form_leaves_the_first_one_as_it_was(state) -> None:
@@ -75,7 +77,7 @@ def test_a_task_that_is_begun_beside_the_old_form_leaves_the_first_one_as_it_was
     started(state, ToyTask())
     found = stored_origins(state)
     assert set(found) == {FIRST_TASK, "toy"}
-    assert asdict(found[FIRST_TASK]) == OLD
+    assert asdict(found[FIRST_TASK]) == OLD | NEWER
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,7 @@ def test_a_task_that_is_begun_beside_the_old_form_leaves_the_first_one_as_it_was
         b'{"tasks": {"toy": {}}}',
         b'{"tasks": {"toy": {"surprise": 1}}}',
         b"\xff\xfe",
+        json.dumps(OLD | {"rules": {"holdout": "given"}}).encode(),
     ],
 )
 def test_what_cannot_be_an_origin_is_damaged(state, content) -> None:

@@ -12,7 +12,7 @@ from cryoflux.config import Settings, Sourced
 from cryoflux.data import stdlib_docs
 from cryoflux.data.formats import read_examples
 from cryoflux.data.prepared import render
-from cryoflux.data.split import Splits, split
+from cryoflux.data.split import Splits, near_train, rules_of, split
 from cryoflux.errors import DataError, StateError
 from cryoflux.tasks.interface import Beginning, Origin
 from cryoflux.tasks.lora.base_model import BaseModel, check_tokens, is_embedded, load_base, source_digest
@@ -42,6 +42,8 @@ def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
         model_name=base.name,
         model_source=base.source_digest,
         dropped=splits.dropped,
+        rules=rules_of(holdout_given=bool(settings.data.holdout), audit_given=bool(settings.data.audit)),
+        near=near_train(splits),
     )
 
 
@@ -64,7 +66,7 @@ def check_same(sourced: Sourced, origin: Origin) -> None:
     """
     settings, state = sourced.settings, Path(sourced.settings.run.state)
     if any(sourced.origins[f"data.{key}"] != "default" for key in ("train", "holdout", "audit")):
-        name, splits = read_splits(settings)
+        name, splits = read_splits(settings, folded="copies" in origin.rules)
         _, digest = render(splits)
         if digest != origin.data_digest:
             raise _mismatch(state, "data set", origin.data_name, origin.data_digest, name, digest)
@@ -74,8 +76,10 @@ def check_same(sourced: Sourced, origin: Origin) -> None:
             raise _mismatch(state, "model", origin.model_name, origin.model_source, wanted, found)
 
 
-def read_splits(settings: Settings, progress: _Progress | None = None) -> tuple[str, Splits]:
-    """The name of the data set and its disjoint sets.
+def read_splits(
+    settings: Settings, progress: _Progress | None = None, *, folded: bool = True
+) -> tuple[str, Splits]:
+    """The name of the data set and its disjoint sets; ``folded`` unless they are made as in older states.
 
     Raises:
         DataError: the examples cannot be trained or judged on.
@@ -103,6 +107,7 @@ def read_splits(settings: Settings, progress: _Progress | None = None) -> tuple[
         holdout_size=data.holdout_size,
         # a holdout of one's own is not followed by one of another kind
         spare_holdouts=0 if data.holdout else data.spare_holdouts,
+        folded=folded,
     )
     return name, splits
 
