@@ -33,7 +33,7 @@ from cryoflux.receipts.tiles import TileTree, publish_tiles
 from cryoflux.signing.keys import key_id, load_public_key, public_pem
 from plain_log import RULE, StoredLog, digest_of, evaluation, figure, go_on_from, model, plain_log
 
-OTHERS = ["base64", "cat", "cut", "head", "mkdir", "mktemp", "rm", "tail", "wc"]
+OTHERS = ["base64", "cat", "cut", "head", "ls", "mkdir", "mktemp", "rm", "sed", "split", "tail", "wc", "xargs"]
 TOOLS = ["sh", "openssl", "jq", "sha256sum", "xxd", *OTHERS]
 missing = [tool for tool in TOOLS if shutil.which(tool) is None]
 needs_tools = pytest.mark.skipif(bool(missing), reason=f"not installed: {missing}")
