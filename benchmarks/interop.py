@@ -50,7 +50,7 @@ from cryoflux.signing.envelope import parse_envelope
 from cryoflux.signing.keys import key_id, public_pem
 from plain_log import KEY, LOG_KEY, PlainLog
 
-HERE = Path(__file__).parent / "interop"
+HERE = Path(__file__).parent / "foreign"
 ENTRIES = 300
 OLD = 200
 INDEX = 257
@@ -128,9 +128,7 @@ def note_cases(point: Checkpoint) -> Iterator[Case]:
     signature = parse_note(note).signatures[0].signature
     key, other = (verifier_key(point.origin, k.public_key()) for k in (LOG_KEY, OTHER))
     pem = public_pem(LOG_KEY.public_key()).decode()
-    bent = note.decode().replace(
-        encode(key.id + signature), encode(key.id + flipped(signature, 5))
-    )
+    bent = note.decode().replace(encode(key.id + signature), encode(key.id + flipped(signature, 5)))
     twins: dict[str, tuple[str, VerifierKey]] = {
         "honest": (note.decode(), key),
         "another bit in the signature": (bent, key),
@@ -154,7 +152,10 @@ def cosignature_cases(point: Checkpoint, note: bytes, tree: dict[str, Any]) -> I
     other = verifier_key(NAME, OTHER.public_key(), KeyType.WITNESS)
     twins = {
         "honest": (whole, key),
-        "another time": (whole.replace(encode(line.key_id + line.signature), encode(line.key_id + later)), key),
+        "another time": (
+            whole.replace(encode(line.key_id + line.signature), encode(line.key_id + later)),
+            key,
+        ),
         "another bit": (
             whole.replace(
                 encode(line.key_id + line.signature), encode(line.key_id + flipped(line.signature, 20))
@@ -213,8 +214,13 @@ def proof_cases(entries: list[bytes], point: Checkpoint) -> Iterator[Case]:
         hashes = [encode(found) for found in change(list(grown))]
         yield {"check": "consistency", "old": OLD, "oldRoot": old, "hashes": hashes, **said}
     yield {
-        **{"check": "inclusion", "twin": "another place", "index": INDEX + 1, "leaf": encode(leaves[INDEX])},
-        **{"hashes": [encode(found) for found in included], "size": size, "root": root},
+        "check": "inclusion",
+        "twin": "another place",
+        "index": INDEX + 1,
+        "leaf": encode(leaves[INDEX]),
+        "hashes": [encode(found) for found in included],
+        "size": size,
+        "root": root,
     }
     yield from file_cases(entries, point, tuple(included))
 
@@ -273,7 +279,7 @@ def ask_python(package: str, kit: Path, foreign: Path) -> Answer:
     """A Python package, in the environment of the foreign folder or in this one."""
     own = foreign / "venv/bin/python"
     python = own if own.is_file() else Path(sys.executable)
-    done = json.loads(run([python, HERE / "foreign_python.py", package, kit]).stdout)
+    done = json.loads(run([python, HERE / "python_packages.py", package, kit]).stdout)
     return Answer(package, done["version"], done["verdicts"])
 
 
@@ -333,7 +339,9 @@ def table(cases: list[Case], found: list[Answer]) -> Iterator[str]:
 
 def main() -> int:
     """Ask all of them, and print the table; 1 where one disagrees."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--foreign", type=Path, required=True, metavar="DIR")
     foreign = parser.parse_args().foreign.resolve()
     with tempfile.TemporaryDirectory() as folder:

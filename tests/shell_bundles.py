@@ -1,4 +1,4 @@
-"""Bundles around any entries, and what `verify.sh` says of them where there is neither CryoFlux nor Python."""
+"""Bundles around any entries, and what `verify.sh` says of them without CryoFlux and Python."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ def _heads(entries: Sequence[Entry]) -> str:
         elif attempt := entry.receipt or entry.intent:
             if entry.receipt is not None and attempt.task.name not in heads:
                 continue
-            heads[attempt.task.name] = entry.receipt.result if entry.receipt else heads.get(
-                attempt.task.name, attempt.base
+            heads[attempt.task.name] = (
+                entry.receipt.result if entry.receipt else heads.get(attempt.task.name, attempt.base)
             )
         elif entry.move and entry.move.task in heads:
             heads[entry.move.task] = entry.move.result

@@ -1,4 +1,4 @@
-"""Whatever `cryoflux verify` refuses, `verify.sh` refuses at the same place; what it takes, so does the script.
+"""Whatever `cryoflux verify` refuses, `verify.sh` refuses at the same place; and it takes what that takes.
 
 The logs are those of the vectors, and the lies of an owner with every key that can be told from the entries
 alone. Where the two may differ is a written list, each with its reason.
@@ -109,6 +109,7 @@ NOT_IN_THE_ENTRIES = {
     "training on the holdout": "artefacts of a state",
     "a file smuggled into the data": "artefacts of a state",
     "an account set back": "the account of a state",
+    "joules below what the work takes": "how much work it was is said by the section of the task",
     "losses that no model has": "has to be computed again",
     "the adapter of another attempt": "has to be computed again",
 }
@@ -116,7 +117,6 @@ NOT_CHECKED_BY_THE_SCRIPT = {
     "a fresh holdout too early": "whether a budget is spent takes the bar",
     "the same joules twice": "statements of the meter are only read by verify",
     "fewer joules than metered": "statements of the meter are only read by verify",
-    "joules below what the work takes": "the box of joules is only known to verify",
     "joules beyond what a socket gives": "the box of joules is only known to verify",
 }
 """the script's last words say so of each"""
@@ -162,7 +162,9 @@ def honest(*, reason: str = "", software: dict[str, str] | None = None) -> list[
     return [entry.envelope for entry in log.entries]
 
 
-def with_last(change: Callable[[dict[str, Any]], object] | None = None, spell: Callable[[bytes], bytes] = bytes) -> list[bytes]:
+def with_last(
+    change: Callable[[dict[str, Any]], object] | None = None, spell: Callable[[bytes], bytes] = bytes
+) -> list[bytes]:
     """An honest pair, whose receipt says something else, or the same in other bytes, and is signed again."""
     first, last = honest()
     said = payload_of(last)
@@ -259,8 +261,9 @@ NOTE_CHANGES: dict[str, Callable[[str, str], str]] = {
     "a witness before it": lambda note, _: note.replace("\n\n", "\n\n— witness.example AAAAAAAAAAA=\n"),
     "another key of the same name": lambda note, origin: note + f"— {origin} AAAAAAAAAAA=\n",
     "two signatures of the log": lambda note, _: note + note.rpartition("\n\n")[2],
-    "a second one that does not hold": lambda note, _: note
-    + _resigned(note, lambda b: b[:9] + bytes([b[9] ^ 1]) + b[10:]).rpartition("\n\n")[2],
+    "a second one that does not hold": lambda note, _: (
+        note + _resigned(note, lambda b: b[:9] + bytes([b[9] ^ 1]) + b[10:]).rpartition("\n\n")[2]
+    ),
     "a line that is no signature": lambda note, _: note + "hello\n",
     "loose bits": lambda note, _: note + "— witness.example AAAAAAAAAAB=\n",
     "65 signatures": lambda note, _: note + "— witness.example AAAAAAAAAAA=\n" * 64,
@@ -310,7 +313,7 @@ class Nobody:
     def public_key(self) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes((1).to_bytes(32, "little"))
 
-    def sign(self, message: bytes) -> bytes:  # noqa: ARG002
+    def sign(self, message: bytes) -> bytes:
         return bytes.fromhex("58" + "66" * 31) + (1).to_bytes(32, "little")
 
 

@@ -2,7 +2,7 @@
 # Checks a bundle: bytes, form, signatures, order, tree, arithmetic and decisions of its log.
 #
 #   sh verify.sh [FOLDER] [KEYID]      FOLDER is the bundle; without it, where this script lies.
-#                                      KEYID is the id of the log's first key, told by its owner in another way.
+#                                      KEYID is the id of the log's first key, as its owner told you.
 #
 # It needs openssl (3 or newer), jq (1.6 or newer), sha256sum, xxd and what every system has; no CryoFlux, no
 # Python, no network. It changes nothing. Exit code 0: everything holds. 1: something does not, and is named.
@@ -52,13 +52,15 @@ signed() { # key file $1 has signed file $2 with the signature in file $3, whose
     openssl pkeyutl -verify -pubin -inkey "$1" -rawin -in "$2" -sigfile "$3" > /dev/null 2>&1
 }
 check_key() { # a key file
+  [ -f "$1" ] || { fail "$1" "is missing, or no file" && return; }
   openssl pkey -pubin -in "$1" > "$t/pem" 2> /dev/null && same "$t/pem" "$1" ||
     fail "$1" "is no public key in PEM, as openssl writes it"
   case $(der "$1" | xxd -p -c 64) in
   302a300506032b6570032100*) ;;
   *) fail "$1" "is no Ed25519 key" ;;
   esac
-  ! weak "$(der "$1" | tail -c 32 | xxd -p -c 32)" || fail "$1" "is a key under which anybody can sign, or nobody"
+  ! weak "$(der "$1" | tail -c 32 | xxd -p -c 32)" ||
+    fail "$1" "is a key under which anybody can sign, or nobody"
 }
 
 check_key keys/receipt.pub
@@ -89,8 +91,8 @@ done
 
 # ---- The tree ---------------------------------------------------------------------------------------------
 # RFC 6962: a leaf is SHA-256(0x00 and the entry), a node is SHA-256(0x01 and the two below it). The files in
-# log/tile are C2SP tlog-tiles: 256 hashes each, of level 0 the leaves, of level 1 the roots of 256 leaves, and
-# so on; log/tile/entries holds the entries, each after its length. All of them follow from the entries, so
+# log/tile are C2SP tlog-tiles: 256 hashes each, of level 0 the leaves, of level 1 the roots of 256 leaves,
+# and so on; log/tile/entries holds the entries, each after its length. All of them follow from the entries, so
 # they are made again here and compared.
 
 place() { # the file of level $1 in which hash (or entry) number $2, counted from 1, is the last
@@ -109,7 +111,7 @@ in_pieces() { # standard input as files of $1 bytes in the folder $t/pieces
   mkdir "$t/pieces"
   (cd "$t/pieces" && split -b "$1" -a 5)
 }
-check_tree() { # of $1 leaf hashes, one a line in $t/nodes: compares the tiles; the root is in $root afterwards
+check_tree() { # of $1 leaf hashes, one a line in $t/nodes: compares the tiles; the root is in $root then
   height=0 count=$1 root=$(: | sum)
   [ "$1" != 0 ] || return 0
   while :; do # $t/nodes: the roots of all subtrees of 2^height leaves; the last one may have fewer
@@ -159,15 +161,16 @@ def canonical:
   elif type == "number" then . + 0 | tojson
   else tojson end;
 
-# Form: what is wrong with a value by a part of the schema; $at is its place, in words. Texts have no line feed
-# where they have a pattern: there "$" alone would also stand before the last one.
+# Form: what is wrong with a value by a part of the schema; $at is its place, in words. Texts have no line
+# feed where they have a pattern: there "$" alone would also stand before the last one.
 def fits($s; $at):
   . as $it | type as $type
   | (if $s["$ref"] then fits($schema[0]["$defs"][$s["$ref"][8:]]; $at) else empty end),
     (if $s.type then need(({integer: "number"}[$s.type] // $s.type) == $type; "\($at) is no \($s.type)")
       else empty end),
     (if $s.enum then need(any($s.enum[]; . == $it); "\($at) is no word that is known here") else empty end),
-    (if $s.not then need($it != $s.not.const; "\($at) says what it says where it is left out") else empty end),
+    (if $s.not then need($it != $s.not.const; "\($at) says what it says where it is left out")
+      else empty end),
     (if $s.anyOf then need(any($s.anyOf[]; . as $one | [$it | fits($one; "")] == []);
       "\($at) is nothing that it may be") else empty end),
     if $type == "string" then
@@ -206,11 +209,12 @@ def read($kinds):
           {wrong: ["has base64 in a spelling of its own, or a signature of another length"]} else
           ($envelope.payload | unpacked) as $payload | ($payload // "" | parsed) as $said
           | ($said | .predicateType? // "" | tostring) as $type
-          | if $payload == null then {wrong: ["has base64 in a spelling of its own, or a payload in no UTF-8"]}
+          | if $payload == null then {wrong: ["has base64 in a spelling of its own, or no UTF-8 in it"]}
             elif $said == null then {wrong: ["says nothing in JSON"]}
             elif ($said | canonical) != $payload then {wrong: ["is not canonical JSON"]}
             elif $kinds[$type] == null then {wrong: ["is of a type that this script does not know"]}
-            else {wrong: [$said | fits($schema[0]["$defs"][$kinds[$type]]; "its statement")], $envelope, $said}
+            else {$envelope, $said,
+              wrong: [$said | fits($schema[0]["$defs"][$kinds[$type]]; "its statement")]}
             end end end;
 
 # Integers of any length, as lists of numbers below 10^6, lowest first.
@@ -236,8 +240,8 @@ def sums($count): {
   n: $count, hits: hits,
   base: (.baseLossSum // .baseLossNanoNatSum), new: (.newLossSum // .newLossNanoNatSum),
   squared: (.deltaSquaredSum // .deltaSquaredNanoNatSum)} | .delta = .base - .new;
-def announced: {task: .task, metric: metric, data: .data, rule: (.rule | rule), bar: (.rule as $r | .bar | bar($r)),
-  reserved: .reservedMicrojoules, base: .base, slots: (.slots // 1)};
+def announced: {task, data, base, metric: metric, rule: (.rule | rule), bar: (.rule as $r | .bar | bar($r)),
+  reserved: .reservedMicrojoules, slots: (.slots // 1)};
 
 # Whether sums $e can be those of losses, and whether a rule keeps what has them.
 def possible($e; $what):
@@ -245,7 +249,8 @@ def possible($e; $what):
     "\($what): Σδ² is too small for Σδ"),
   need(above($e.squared | digits | carried; plus($e.base | square; $e.new | square)) | not;
     "\($what): Σδ² is too large for losses with these sums"),
-  need(($e.squared[-1:] | tonumber) % 2 == ($e.delta % 2 | abs); "\($what): Σδ² and Σδ are not both even or both odd"),
+  need(($e.squared[-1:] | tonumber) % 2 == ($e.delta % 2 | abs);
+    "\($what): Σδ² and Σδ are not both even or both odd"),
   ($e.hits | select(.) | need(.new - .base == .gained - .lost and .new <= $e.n and .base <= $e.n
     and .gained + .lost <= $e.n and .gained <= .new and .gained <= $e.n - .base and .lost <= .base;
     "\($what): hits do not add up"));
@@ -266,7 +271,7 @@ def verdict($r; $needed; $e):
       ($large and $s > 0 and above(times($s | square; 1000 | digits); times($needed | digits; $v | digits)))
       or ($right and $gain > 0 and $s >= 0 and $gain * $gain * 1000 > $needed * $changed)
     else "a rule that this script does not know" end;
-# After how many of $count examples a hopeless candidate may be put down: every 1.4 times, whole batches of 32.
+# After how many of $count examples a hopeless candidate may be put down: each 1.4 times more, by 32.
 def looks($count): [(($count + 511) / 512 | floor) * 32 | if . == 0 then 32 else . end
   | while(. <= $count - 32; (. * 7 + 159) / 160 | floor | . * 32)];
 
@@ -274,7 +279,8 @@ def looks($count): [(($count + 511) / 512 | floor) * 32 | if . == 0 then 32 else
 def of_key: .root.keyid // .successor.keyid // .revoked;
 def energy: need(.loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules;
   "energy interval is out of order"), need(.microjoules >= 0; "gave energy back");
-def follows($log; $task): need(.base == ($log.tasks[$task].head // .base); "its base is not the head of its task before it");
+def follows($log; $task): need(.base == ($log.tasks[$task].head // .base);
+  "its base is not the head of its task before it");
 def open_at($log; $hash): [$log.open[] | select(.leaf == $hash)][0];
 
 def intent($log; $two):
@@ -292,7 +298,8 @@ def intent($log; $two):
           "counts the looks at its holdout otherwise than the log"));
 
 def receipt($log; $two):
-  . as $p | (if .evaluation then .evaluation | sums(.read // (if (.examples // 0) > 0 then .examples else $p.holdout.count end))
+  . as $p | (if .evaluation then .evaluation
+      | sums(.read // (if (.examples // 0) > 0 then .examples else $p.holdout.count end))
     else null end) as $e
   | .decision as $d | ($d | if . then .rule | rule else null end) as $r
   | ($d | if . then .rule as $old | .bar | bar($old) else null end) as $bar
@@ -311,15 +318,19 @@ def receipt($log; $two):
       need($two or $opened.n == $log.n - 1; "does not come right after its intent"),
       need($p.task == $opened.task; "is of another attempt than it says"),
       need($two or $p.base == $opened.base; "its base is another than was announced"),
-      need($e == null or ($p.evaluation | metric) == $opened.metric; "measures something else than was announced"),
+      need($e == null or ($p.evaluation | metric) == $opened.metric;
+        "measures something else than was announced"),
       need($p.holdout == $opened.data.holdout; "uses another holdout than was announced"),
       need($p.energy.reservedMicrojoules == $opened.reserved; "reserved something else than was announced"),
       need($d == null or $r == $opened.rule; "is judged by another rule than was announced"),
-      ($p.training | select(.) | need(.sliceCount <= $opened.data.trainCount and (.freshCount // 0) <= .sliceCount;
+      ($p.training | select(.)
+        | need(.sliceCount <= $opened.data.trainCount and (.freshCount // 0) <= .sliceCount;
         "trained on more examples than there are")),
-      need($opened.rule.screen == "" or $d == null or $p.training.screen != null; "has no screen, though its rule asks for one")
+      need($opened.rule.screen == "" or $d == null or $p.training.screen != null;
+        "has no screen, though its rule asks for one")
     end),
-    need($d == null or $p.training != null and ($e != null or $r.screen != ""); "was judged without training or losses"),
+    need($d == null or $p.training != null and ($e != null or $r.screen != "");
+      "was judged without training or losses"),
     need($d == null or $r.name != "evidence/v2" or [$bar.looks, $bar.kept] == [$tally.looks, $tally.kept];
       "counts the looks at its holdout otherwise than the log"),
     ($p.training.screen | select(.) | sums(.count) as $s | possible($s; "screen")),
@@ -327,7 +338,8 @@ def receipt($log; $two):
       need($e.delta == ($p.evaluation | .deltaSum // .deltaNanoNatSum); "Δ is not base - new"),
       need($e.n <= $p.holdout.count; "more was read than the holdout has"),
       possible($e; "holdout"),
-      need($e.n >= $p.holdout.count or ($r == null or $r.name == "evidence/v2") and any(looks($p.holdout.count)[]; . == $e.n);
+      need($e.n >= $p.holdout.count
+        or ($r == null or $r.name == "evidence/v2") and any(looks($p.holdout.count)[]; . == $e.n);
         "stopped reading where no look is due"),
       ($log.tasks[$p.task.name].hits | need(. == null or . == ($e.hits != null);
         "counts right examples, or does not, unlike the first receipt of its task")),
@@ -338,11 +350,13 @@ def receipt($log; $two):
 
 def move($log):
   follows($log; .task),
-  ($log.made["\(.madeAt)"] as $made | need($made != null and $made.leaf == .madeBy and $made.heads[.task] == .result;
+  ($log.made["\(.madeAt)"] as $made
+    | need($made != null and $made.leaf == .madeBy and $made.heads[.task] == .result;
     "moves a head to a version that the entry it names did not make"));
 
 def session($log):
-  need((.id | startswith("session/")) and (.openedAt as $at | .id | endswith("_\($at)")); "its id does not end in its place"),
+  need((.id | startswith("session/")) and (.openedAt as $at | .id | endswith("_\($at)"));
+    "its id does not end in its place"),
   need(.openedAt >= $log.closed and .openedAt <= $log.n; "did not begin behind the session before it"),
   need(.firstAttempt > $log.accounted and .firstAttempt + .attempts - 1 == $log.attempts;
     "does not count the attempts since the session before it"),
@@ -351,8 +365,10 @@ def session($log):
 def fork($log):
   need($log.n == 0; "goes on from another log, which only the first entry can"),
   need([.tasks[]?.task] | length == (unique | length); "says twice what a task had come to"),
-  (.tasks[]?.holdouts | need(map(.sha256) | length == (unique | length); "says twice what a holdout was used for")),
-  need(all(.tasks[]?.holdouts[]; .kept <= .looks and .looks <= .uses); "counts more looks at a holdout than attempts");
+  (.tasks[]?.holdouts | need(map(.sha256) | length == (unique | length);
+    "says twice what a holdout was used for")),
+  need(all(.tasks[]?.holdouts[]; .kept <= .looks and .looks <= .uses);
+    "counts more looks at a holdout than attempts");
 
 def key_change($log; $type):
   if $type == "key-root" then
@@ -363,22 +379,27 @@ def key_change($log; $type):
     need(.successor.keyid as $k | any($log.reigns[], $log.root; . == $k) | not; "names a key again")
   else need(.revoked as $k | any($log.reigns[]; . == $k); "revokes a key that never signed here") end;
 
-def signer($log; $type): if $type == "key-rotation" or $type == "key-revocation" then $log.root else $log.current end;
+def signer($log; $type):
+  if $type == "key-rotation" or $type == "key-revocation" then $log.root else $log.current end;
 def names_log_key: .name == "log-public-key.der";
+# What an entry is about, beside the log key that a first one vouches for.
+def about($log): [.subject[] | select($log.n > 0 or (names_log_key | not))];
 
 def wrong($log; $said; $type; $two):
   need($said.predicate.sequence == $log.n; "its sequence number is not its place"),
   need($said.predicate.prev == $log.last; "prev is not the entry before it"),
-  ([$said.subject[] | select(names_log_key)] | need(length == 0 or $log.n == 0; "vouches for a log key, which only the first entry can"),
+  ([$said.subject[] | select(names_log_key)]
+    | need(length == 0 or $log.n == 0; "vouches for a log key, which only the first entry can"),
     need(length < 2; "vouches for more than one log key")),
   ($said.predicate
     | if $type == "intent" then intent($log; $two)
       elif $type == "receipt" then receipt($log; $two)
       elif $type == "head" then move($log)
       elif $type == "session" then session($log)
-      elif $type == "fork" then fork($log)
+      elif $type == "fork" then fork($log),
+        need([$said | about($log)[].name] == ["checkpoint"]; "its subject is not the head that it goes on from")
       else of_key as $key
-        | need([$said.subject[] | select($log.n > 0 or (names_log_key | not)) | .digest.sha256] == [$key];
+        | need([$said | about($log)[].digest.sha256] == [$key];
           "its subject is not the key that it is about"),
           key_change($log; $type) end);
 
@@ -386,14 +407,16 @@ def wrong($log; $said; $type; $two):
 def place: tostring | if length < 6 then "000000\(.)"[-6:] else . end;
 def lapsed($slots): "is announced and has no receipt: its result was left out" as $what
   | [.open[: ([(.open | length) + 1 - $slots, 0] | max)][] | "F entries/\(.n | place).json \($what)"];
+def unused: {count, uses: 0, looks: 0, kept: 0};
 def took($p; $type; $leaf):
   "\(.n)" as $n
   | if $type == "intent" then ($p | announced) as $a | $p.task.name as $task | $a.data.holdout as $h
       | .open |= .[([length + 1 - $a.slots, 0] | max):] + [$a + {leaf: $leaf, n: ($n | tonumber)}]
       | .attempts += 1
-      | (if .tasks[$task] then . else .tasks[$task] = {data: $a.data, metric: $a.metric, head: $a.base, holdouts: {}, hits: null}
+      | (if .tasks[$task] then . else
+          .tasks[$task] = {data: $a.data, metric: $a.metric, head: $a.base, holdouts: {}, hits: null}
           | .made[$n] = {$leaf, heads: {($task): $a.base}} end)
-      | .tasks[$task].holdouts[$h.sha256] |= ((. // {count: $h.count, uses: 0, looks: 0, kept: 0}) | .uses += 1)
+      | .tasks[$task].holdouts[$h.sha256] |= ((. // ($h | unused)) | .uses += 1)
     elif $type == "receipt" then $p.task.name as $task
       | .open |= map(select(.leaf != $p.intent)) | .receipts += 1
       | if .tasks[$task] == null then . else
@@ -401,13 +424,14 @@ def took($p; $type; $leaf):
           | (if $p.outcome == "accepted" then .made[$n] = {$leaf, heads: {($task): $p.result}} else . end)
           | (if $p.evaluation == null then . else
               .tasks[$task].hits |= (if . == null then $p.evaluation | hits != null else . end)
-              | .tasks[$task].holdouts[$p.holdout.sha256] |= ((. // {count: $p.holdout.count, uses: 0, looks: 0, kept: 0})
+              | .tasks[$task].holdouts[$p.holdout.sha256] |= ((. // ($p.holdout | unused))
                 | .looks += 1 | .kept += (if $p.outcome == "accepted" then 1 else 0 end)) end) end
     elif $type == "head" then if .tasks[$p.task] then .tasks[$p.task].head = $p.result else . end
     elif $type == "session" then .accounted = .attempts | .closed = .n + 1
     elif $type == "fork" then
       .tasks = ([$p.tasks[]? | {key: .task, value: {data, metric, head, hits: null,
-        holdouts: ([.holdouts[] | {key: .sha256, value: {count, uses, looks, kept}}] | from_entries)}}] | from_entries)
+        holdouts: ([.holdouts[] | {key: .sha256, value: {count, uses, looks, kept}}] | from_entries)}}]
+        | from_entries)
       | .made[$n] = {$leaf, heads: ([$p.tasks[]? | {key: .task, value: .head}] | from_entries)}
     elif $type == "key-root" then .root = $p.root.keyid
     elif $type == "key-rotation" then .current = $p.successor.keyid | .reigns += [.current]
@@ -439,15 +463,16 @@ kinds as $kinds
                else "F \($name) is not signed by the valid key \($signer // "(there is none)")" end]
             + [$said.predicate | .root // .successor | select(.) | "K \($name) \(.keyid) \(.ed25519)"]
             + [select($log.n == 0) | $said.subject[] | select(names_log_key) | "L \($name) \(.digest.sha256)"]
-            + [select($type == "fork") | "C \($name) \($said.subject[0].digest.sha256) \($said.predicate.parent.checkpoint | @base64)"]
+            + [select($type == "fork") | ($said | about($log)[].digest.sha256) as $digest
+              | "C \($name) \($digest) \($said.predicate.parent.checkpoint | @base64)"]
          else .lines = [$read.wrong[] | "F \($name) \(.)"] end)
       | .last = $leaf | .n += 1 end;
     .lines[])
 '
 
 # ---- One entry after the other ----------------------------------------------------------------------------
-# $t/leaf: each entry after a zero byte, as its leaf hash covers it. An entry has at most 60,000 bytes; what is
-# longer is not read to its end.
+# $t/leaf: each entry after a zero byte, as its leaf hash covers it. An entry has at most 60,000 bytes; what
+# is longer is not read to its end.
 
 mkdir "$t/leaf"
 n=0
@@ -469,7 +494,8 @@ while read -r hash <&3 && read -r size <&4; do
   [ $size -gt 60000 ] || base64 -w 0 < "$entry" >> "$t/lines"
   echo >> "$t/lines"
   high=$((size / 256)) low=$((size % 256)) # two bytes, each as three octal digits
-  printf "\\$((high / 64))$((high / 8 % 8))$((high % 8))\\$((low / 64))$((low / 8 % 8))$((low % 8))" >> "$t/tile.entries"
+  high=$((high / 64))$((high / 8 % 8))$((high % 8)) low=$((low / 64))$((low / 8 % 8))$((low % 8))
+  printf "\\$high\\$low" >> "$t/tile.entries"
   tail -c +2 "$t/leaf/$(printf %09d $((i - 1)))" >> "$t/tile.entries"
   if [ $((i % 256)) = 0 ] || [ $i = $n ]; then
     check_tile entries $i "$t/tile.entries"
@@ -481,7 +507,8 @@ check_tree $n
 
 in_toto=application/vnd.in-toto+json
 jq -nRr --slurpfile schema "$schema" --arg first "$first" --arg in_toto $in_toto \
-  "$reading" "$t/lines" > "$t/said" 2> "$t/errors" || fail entries "what they say cannot be read: $(head -c 200 "$t/errors")"
+  "$reading" "$t/lines" > "$t/said" 2> "$t/errors" ||
+  fail entries "what they say cannot be read: $(head -c 200 "$t/errors")"
 
 # Signatures are over type and payload (DSSE), by the key that is valid at that place.
 known=" $first " vouched= read=- receipts=0
@@ -492,18 +519,23 @@ while read -r what where one two three; do
   E)
     printf %s "$two" | base64 -d > "$t/payload"
     printf %s "$three" | base64 -d > "$t/sig"
-    { printf 'DSSEv1 %d %s %d ' ${#in_toto} $in_toto "$(wc -c < "$t/payload")" && cat "$t/payload"; } > "$t/pae"
+    printf 'DSSEv1 %d %s %d ' ${#in_toto} $in_toto "$(wc -c < "$t/payload")" > "$t/pae"
+    cat "$t/payload" >> "$t/pae"
     signed "keys/$one.pem" "$t/pae" "$t/sig" || fail "$where" "is not signed by the valid key $one"
     ;;
   K)
     known="$known$one "
-    [ "$(der "keys/$one.pem" | tail -c 32 | base64)" = "$two" ] || fail "$where" "brings another key than its id says"
+    [ "$(der "keys/$one.pem" | tail -c 32 | base64)" = "$two" ] ||
+      fail "$where" "brings another key than its id says"
     ;;
   L)
     vouched=$one
     [ "$one" = "$log_key" ] || fail "$where" "vouches for another log key than keys/log.pub"
     ;;
-  C) [ "$(printf %s "$two" | base64 -d | sum)" = "$one" ] || fail "$where" "its subject is not the head that it goes on from" ;;
+  C)
+    [ "$(printf %s "$two" | base64 -d | sum)" = "$one" ] ||
+      fail "$where" "its subject is not the head that it goes on from"
+    ;;
   H) printf '%s %s %s\n' "$where" "$one" "$two" >> "$t/heads" ;;
   N) read=$where receipts=$one ;;
   esac
@@ -521,23 +553,25 @@ done
 same "$t/heads" heads.txt || fail heads.txt "is not where the log leaves the heads of its tasks"
 
 # ---- The checkpoint ---------------------------------------------------------------------------------------
-# A C2SP signed note: origin, number of entries, root, an empty line, and signature lines. The one of the log's
-# key carries its name, which is the origin, and four bytes that tell it from another of this name. Others are
+# A C2SP signed note: origin, number of entries, root, an empty line, and signature lines. The one of the
+# log's key carries its name, which is the origin, and four bytes that tell it from another of this name. Others are
 # cosignatures of witnesses, for whoever knows the key of one; they only have to be signature lines.
 
+[ -f log/checkpoint ] && head -c 60001 log/checkpoint > "$t/checkpoint" || : > "$t/checkpoint"
 printf '%s\n%d\n%s\n' "$origin" "$n" "$(printf %s "$root" | unhex | base64)" > "$t/body"
-head -n 3 log/checkpoint > "$t/note" 2> /dev/null
+head -n 3 "$t/checkpoint" > "$t/note"
 same "$t/body" "$t/note" ||
   fail log/checkpoint "is over another number or order of entries: $n are here, with root $root"
-head -c 60001 log/checkpoint > "$t/checkpoint" 2> /dev/null
 id=$({ printf '%s\n\001' "$origin" && der keys/log.pub | tail -c 32; } | sum | cut -c 1-8)
 reading_note='
   def is_base64: test("^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$");
   split("\n") as $lines | $lines[4:-1] as $signatures
-  | if (utf8bytelength <= 60000 and $lines[3] == "" and $lines[-1] == "" and ($signatures | length | . >= 1 and . <= 64)
-      and all($signatures[]; test("^\u2014 [^\\s+\\x00-\\x1f]+ [0-9A-Za-z+/=]+$") and (split(" ")[2] | length > 6 and is_base64)))
+  | if (utf8bytelength <= 60000 and $lines[3] == "" and $lines[-1] == "" and 
+      ($signatures | length | . >= 1 and . <= 64) and all($signatures[];
+        test("^\u2014 [^\\s+\\x00-\\x1f]+ [0-9A-Za-z+/=]+$") and (split(" ")[2] | length > 6 and is_base64)))
     then $signatures[] | split(" ") | select(.[1] == $origin) | .[2] else "-" end'
-jq -Rrs --arg origin "$origin" "$reading_note" "$t/checkpoint" > "$t/signatures" 2> /dev/null || echo - > "$t/signatures"
+jq -Rrs --arg origin "$origin" "$reading_note" "$t/checkpoint" > "$t/signatures" 2> /dev/null ||
+  echo - > "$t/signatures"
 ours=0
 while read -r line; do
   [ "$line" != - ] || { fail log/checkpoint "has lines that are no signature lines" && continue; }
@@ -562,14 +596,21 @@ names() { # whether an entry names $1
   while read -r text; do [ "$text" != "$1" ] || return 0; done < "$t/named"
   return 1
 }
+for f in artefacts/*/* models/*/*; do
+  [ ! -e "$f" ] || [ -f "$f" ] || { fail "$f" "is no file" && n=-1; }
+done
+[ $n != -1 ] || { echo "NOT VERIFIED: $bad checks failed" && exit 1; } # what is no file is not read
 for f in artefacts/*/*; do
   [ -e "$f" ] || continue
   digest=$(sum < "$f")
-  case $f in artefacts/$digest/*) names "$digest" ;; *) false ;; esac || fail "$f" "no entry names these bytes"
+  case $f in artefacts/$digest/*) names "$digest" ;; *) false ;; esac ||
+    fail "$f" "no entry names these bytes"
 done
 for model in models/*; do
   [ -e "$model" ] || continue
-  names "${model#models/} $(sum < "$model/SHA256SUMS")" || fail "$model/SHA256SUMS" "no entry names these bytes"
+  names "${model#models/} $(sum < "$model/SHA256SUMS")" ||
+    fail "$model/SHA256SUMS" "no entry names these bytes"
+  case $(cut -c 67- "$model/SHA256SUMS") in */*) fail "$model" "names files elsewhere" && continue ;; esac
   (cd "$model" && sha256sum -c SHA256SUMS) > /dev/null 2>&1 || fail "$model" "has a file that was changed"
   set -- "$model"/*
   [ $# = $(($(wc -l < "$model/SHA256SUMS") + 1)) ] || fail "$model" "has other files than its SHA256SUMS"
@@ -588,5 +629,6 @@ else
   echo "Log key: $log_key; no entry vouches for it, so whoever made the bundle may have put it there"
 fi
 while read -r task head _; do echo "Head of $task: $head"; done < heads.txt
-echo "Not checked here: bars of evidence, screens, early stops, arms; losses against the model; fields that no"
-echo "check needs; what a fork says of the log before it; cosignatures of witnesses; joules."
+echo "Not checked here: how high a bar has to be, and what follows from it (when a holdout is spent, screens and early"
+echo "stops); the choice of arms; losses against the model; sections of a task; what a fork says of the log before"
+echo "it; what the meter signed; cosignatures of witnesses; joules."

@@ -1,4 +1,4 @@
-"""Whether Python packages of others accept a kit: ``python foreign_python.py PACKAGE KIT.json``.
+"""Whether Python packages of others accept a kit: ``python python_packages.py PACKAGE KIT.json``.
 
 It imports nothing of CryoFlux, so that it runs in an environment that has only the package.
 """
