@@ -92,8 +92,8 @@ done
 # ---- The tree ---------------------------------------------------------------------------------------------
 # RFC 6962: a leaf is SHA-256(0x00 and the entry), a node is SHA-256(0x01 and the two below it). The files in
 # log/tile are C2SP tlog-tiles: 256 hashes each, of level 0 the leaves, of level 1 the roots of 256 leaves,
-# and so on; log/tile/entries holds the entries, each after its length. All of them follow from the entries, so
-# they are made again here and compared.
+# and so on; log/tile/entries holds the entries, each after its length. All of them follow from the entries,
+# so they are made again here and compared.
 
 place() { # the file of level $1 in which hash (or entry) number $2, counted from 1, is the last
   tile=$((($2 - 1) / 256))
@@ -397,7 +397,8 @@ def wrong($log; $said; $type; $two):
       elif $type == "head" then move($log)
       elif $type == "session" then session($log)
       elif $type == "fork" then fork($log),
-        need([$said | about($log)[].name] == ["checkpoint"]; "its subject is not the head that it goes on from")
+        need([$said | about($log)[].name] == ["checkpoint"];
+          "its subject is not the head that it goes on from")
       else of_key as $key
         | need([$said | about($log)[].digest.sha256] == [$key];
           "its subject is not the key that it is about"),
@@ -554,8 +555,8 @@ same "$t/heads" heads.txt || fail heads.txt "is not where the log leaves the hea
 
 # ---- The checkpoint ---------------------------------------------------------------------------------------
 # A C2SP signed note: origin, number of entries, root, an empty line, and signature lines. The one of the
-# log's key carries its name, which is the origin, and four bytes that tell it from another of this name. Others are
-# cosignatures of witnesses, for whoever knows the key of one; they only have to be signature lines.
+# log's key carries its name, which is the origin, and four bytes that tell it from another of this name.
+# Others are cosignatures of witnesses, for whoever knows the key of one; they only have to be signature lines.
 
 [ -f log/checkpoint ] && head -c 60001 log/checkpoint > "$t/checkpoint" || : > "$t/checkpoint"
 printf '%s\n%d\n%s\n' "$origin" "$n" "$(printf %s "$root" | unhex | base64)" > "$t/body"
@@ -629,6 +630,6 @@ else
   echo "Log key: $log_key; no entry vouches for it, so whoever made the bundle may have put it there"
 fi
 while read -r task head _; do echo "Head of $task: $head"; done < heads.txt
-echo "Not checked here: how high a bar has to be, and what follows from it (when a holdout is spent, screens and early"
-echo "stops); the choice of arms; losses against the model; sections of a task; what a fork says of the log before"
-echo "it; what the meter signed; cosignatures of witnesses; joules."
+echo "Not checked here: how high a bar has to be, and what follows from it (when a holdout is spent, screens,"
+echo "early stops); the choice of arms; losses against the model; sections of a task; what a fork says of the"
+echo "log before it; what the meter signed; cosignatures of witnesses; joules."
