@@ -42,6 +42,7 @@ MARKED = {
         "attacks/test_account_under_fire.py",
         "attacks/test_flipped_bytes.py",
         "attacks/test_malicious_weights.py",
+        "attacks/test_shell_verdicts.py",
         "unit/data/test_stdlib_docs.py",
         "unit/encoder",
         "unit/energy/account/test_bucket.py",

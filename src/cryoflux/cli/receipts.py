@@ -180,6 +180,21 @@ def schema(as_json: JsonOption = False) -> None:
     sys.stdout.flush()
 
 
+@app.command("verify-script")
+def verify_script(as_json: JsonOption = False) -> None:
+    """Print verify.sh, so that it need not be taken from whom it checks: sh verify.sh BUNDLE [KEYID]."""
+    from cryoflux.digests import sha256_hex
+    from cryoflux.receipts.bundle import verify_script_bytes
+
+    script = verify_script_bytes()
+    if as_json:
+        said = {"sha256": sha256_hex(script), "script": script.decode()}
+        emit_json("receipts.verify-script/1", said)
+        return
+    sys.stdout.buffer.write(script)
+    sys.stdout.buffer.flush()
+
+
 @app.command("proof")
 def proof(
     entry_id: Annotated[str, typer.Argument(metavar="ID", help=_ID_HELP)],

@@ -7,7 +7,7 @@ the digests that the entries name; one that is not kept here is not in the bundl
 
 from __future__ import annotations
 
-__all__ = ["Bundle", "Extras", "write_bundle"]
+__all__ = ["Bundle", "Extras", "verify_script_bytes", "write_bundle"]
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -101,10 +101,16 @@ def write_bundle(state: Path, target: Path, extras: Extras) -> Bundle:
     return Bundle(len(entries), len(everything) - len(entries), missing, digests)
 
 
+def verify_script_bytes() -> bytes:
+    """The script that checks a bundle with stock tools, ``verify.sh``."""
+    return files("cryoflux.receipts").joinpath("verify.sh").read_bytes()
+
+
 def _write_words(target: Path) -> None:
     words = files("cryoflux.receipts")
-    write_atomic(target / "verify.sh", words.joinpath("verify.sh").read_bytes(), mode=0o755)
+    write_atomic(target / "verify.sh", verify_script_bytes(), mode=0o755)
     write_atomic(target / "README.txt", words.joinpath("bundle.txt").read_bytes())
+    # The form of entries, which the script takes only by the digest that stands in it.
     write_atomic(target / "receipt.schema.json", schema_bytes())
 
 

@@ -1,14 +1,20 @@
 #!/bin/sh
-# Checks this bundle: bytes, signatures, order, tree, arithmetic and decisions of its log.
+# Checks a bundle: bytes, form, signatures, order, tree, arithmetic and decisions of its log.
 #
-#   sh verify.sh [KEYID]      KEYID is the id of the log's first key, told by its owner in another way
+#   sh verify.sh [FOLDER] [KEYID]      FOLDER is the bundle; without it, where this script lies.
+#                                      KEYID is the id of the log's first key, as its owner told you.
 #
 # It needs openssl (3 or newer), jq (1.6 or newer), sha256sum, xxd and what every system has; no CryoFlux, no
 # Python, no network. It changes nothing. Exit code 0: everything holds. 1: something does not, and is named.
+# Take it from where its digest is published, not from whom you audit: cryoflux receipts verify-script.
 # README.txt says what each file is, which bytes do not matter, and what a passed check does not show.
 set -u
 export LC_ALL=C
-case $0 in */*) cd "${0%/*}" || exit 2 ;; esac
+case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
+here=$(cd "$here" && pwd) || exit 2
+folder=$here
+if [ $# -gt 0 ] && [ -d "$1" ]; then folder=$1 && shift; fi
+cd "$folder" || exit 2
 t=$(mktemp -d) || exit 2 # what is known so far lies here as small files
 trap 'rm -rf "$t"' EXIT
 
@@ -23,21 +29,44 @@ same() { [ -f "$2" ] && [ "$(sum < "$1")" = "$(sum < "$2")" ]; } # two files, by
 
 # ---- Keys -------------------------------------------------------------------------------------------------
 # A key is called by its id: the SHA-256 of its DER form. A key file has to be, byte for byte, what openssl
-# writes: a PEM has many spellings, and text around it that nobody reads.
+# writes: a PEM has many spellings, and text around it that nobody reads. It has to be Ed25519, and no point
+# of small order, under which anybody can sign; openssl takes those. Keys of mixed order cannot be told here.
 
+weak() { # the 32 bytes $1, in hexadecimal, are of small order or in a spelling of their own (y >= p, or -0)
+  case $1 in
+  # y is 1, 0 or -1, whatever the sign; then the two y of the points of order 8
+  0[01]000000000000000000000000000000000000000000000000000000000000[08]0) true ;;
+  ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff[7f]f) true ;;
+  c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03[7f]a) true ;;
+  26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc[08]5) true ;;
+  # y from p = 2^255 - 19 on
+  e[def]ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff[7f]f) true ;;
+  f?ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff[7f]f) true ;;
+  *) false ;;
+  esac
+}
 der() { openssl pkey -pubin -in "$1" -outform DER 2> /dev/null; }
 keyid() { der "$1" | sum; }
-signed() { # key file $1 has signed file $2 with the signature in file $3
-  openssl pkeyutl -verify -pubin -inkey "$1" -rawin -in "$2" -sigfile "$3" > /dev/null 2>&1
+signed() { # key file $1 has signed file $2 with the signature in file $3, whose first half is no weak point
+  ! weak "$(xxd -p -c 32 -l 32 "$3")" &&
+    openssl pkeyutl -verify -pubin -inkey "$1" -rawin -in "$2" -sigfile "$3" > /dev/null 2>&1
 }
 check_key() { # a key file
+  [ -f "$1" ] || { fail "$1" "is missing, or no file" && return; }
   openssl pkey -pubin -in "$1" > "$t/pem" 2> /dev/null && same "$t/pem" "$1" ||
     fail "$1" "is no public key in PEM, as openssl writes it"
+  case $(der "$1" | xxd -p -c 64) in
+  302a300506032b6570032100*) ;;
+  *) fail "$1" "is no Ed25519 key" ;;
+  esac
+  ! weak "$(der "$1" | tail -c 32 | xxd -p -c 32)" ||
+    fail "$1" "is a key under which anybody can sign, or nobody"
 }
 
 check_key keys/receipt.pub
 check_key keys/log.pub
 first=$(keyid keys/receipt.pub)
+log_key=$(keyid keys/log.pub)
 origin=cryoflux.dev/$(printf %.16s "$first")
 [ "${1:-$first}" = "$first" ] || fail keys/receipt.pub "is key $first, and not the one that you were told"
 for f in keys/*.pem; do
@@ -45,14 +74,27 @@ for f in keys/*.pem; do
   [ "keys/$(keyid "$f").pem" = "$f" ] || fail "$f" "is another key than its name says"
 done
 
+# ---- The form ---------------------------------------------------------------------------------------------
+# Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
+# of this digest, beside the script or in the bundle.
+
+schema_digest=c949eff3bbf70573955088889d592e629c37405632c51840f836f38b0bf3f2a5
+schema=
+for f in "$here/receipt.schema.json" receipt.schema.json; do
+  [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
+done
+[ "$schema" ] || {
+  fail receipt.schema.json "is not the one that this script was written for ($schema_digest)"
+  printf '{}' > "$t/schema"
+  schema=$t/schema
+}
+
 # ---- The tree ---------------------------------------------------------------------------------------------
 # RFC 6962: a leaf is SHA-256(0x00 and the entry), a node is SHA-256(0x01 and the two below it). The files in
-# log/tile are C2SP tlog-tiles: 256 hashes each, of level 0 the leaves, of level 1 the roots of 256 leaves, and
-# so on; log/tile/entries holds the entries, each after its length. All of them follow from the entries, so
-# they are made again here and compared. count_L: hashes of level L so far. roots_L: roots of the perfect
-# subtrees in its last tile, left to right. $t/tile.L: bytes of its last tile.
+# log/tile are C2SP tlog-tiles: 256 hashes each, of level 0 the leaves, of level 1 the roots of 256 leaves,
+# and so on; log/tile/entries holds the entries, each after its length. All of them follow from the entries,
+# so they are made again here and compared.
 
-node() { printf '01%s%s' "$1" "$2" | unhex | sum; }
 place() { # the file of level $1 in which hash (or entry) number $2, counted from 1, is the last
   tile=$((($2 - 1) / 256))
   path=$(printf %03d $((tile % 1000)))
@@ -60,52 +102,122 @@ place() { # the file of level $1 in which hash (or entry) number $2, counted fro
   printf log/tile/%s/%s "$1" "$path"
   [ $(($2 % 256)) = 0 ] || printf .p/%d $(($2 % 256))
 }
-check_tile() { # the last tile of level $1, which has $2 hashes (or entries) in all
+check_tile() { # file $3 is the last tile of level $1, which has $2 hashes (or entries) so far
   published=$(place "$1" "$2")
-  same "$t/tile.$1" "$published" || fail "$published" "is not what the entries give"
-  : > "$t/tile.$1"
+  same "$3" "$published" || fail "$published" "is not what the entries give"
 }
-grow() { # add hash $2 to level $1, and the root of each tile that this fills to the level above
-  level=$1 hash=$2
-  while :; do
-    eval "count=\${count_$level:-0} roots=\${roots_$level:-}"
-    printf %s "$hash" | unhex >> "$t/tile.$level"
-    pairs=$((count % 256))
-    while [ $((pairs & 1)) = 1 ]; do # two subtrees of one size become one
-      hash=$(node "${roots##* }" "$hash")
-      roots=${roots% *}
-      pairs=$((pairs >> 1))
-    done
-    roots="$roots $hash"
-    count=$((count + 1))
-    [ $((count % 256)) = 0 ] || break
-    check_tile "$level" "$count"
-    eval "count_$level=\$count roots_$level="
-    hash=${roots# }
-    level=$((level + 1))
-  done
-  eval "count_$level=\$count roots_$level=\$roots"
+in_pieces() { # standard input as files of $1 bytes in the folder $t/pieces
+  rm -rf "$t/pieces"
+  mkdir "$t/pieces"
+  (cd "$t/pieces" && split -b "$1" -a 5)
 }
-finish_tree() { # check the tiles that are not full; the root is in $root afterwards
-  level=0 peaks=
-  while eval "count=\${count_$level:-0} roots=\${roots_$level:-}" && [ "$count" != 0 ]; do
-    peaks=$roots$peaks
-    [ $((count % 256)) = 0 ] || check_tile "$level" "$count"
-    level=$((level + 1))
+check_tree() { # of $1 leaf hashes, one a line in $t/nodes: compares the tiles; the root is in $root then
+  height=0 count=$1 root=$(: | sum)
+  [ "$1" != 0 ] || return 0
+  while :; do # $t/nodes: the roots of all subtrees of 2^height leaves; the last one may have fewer
+    whole=$(($1 >> height))
+    if [ $((height % 8)) = 0 ] && [ $whole != 0 ]; then
+      head -n $whole "$t/nodes" | unhex | in_pieces 8192
+      last=0
+      for f in "$t"/pieces/*; do
+        last=$((last + 256))
+        check_tile $((height / 8)) $((last < whole ? last : whole)) "$f"
+      done
+    fi
+    [ "$count" != 1 ] || break
+    head -n $((count / 2 * 2)) "$t/nodes" | sed 'N;s/^/01/;s/\n//' | unhex | in_pieces 65
+    (cd "$t/pieces" && ls | xargs sha256sum) | cut -c 1-64 > "$t/above"
+    [ $((count % 2)) = 0 ] || tail -n 1 "$t/nodes" >> "$t/above"
+    cat "$t/above" > "$t/nodes"
+    count=$(((count + 1) / 2)) height=$((height + 1))
   done
-  root=${peaks##* }
-  [ -n "$peaks" ] || root=$(: | sum)
-  while peaks=${peaks% *} && [ -n "$peaks" ]; do root=$(node "${peaks##* }" "$root"); done
+  root=$(cat "$t/nodes")
 }
 
 # ---- What an entry says -----------------------------------------------------------------------------------
-# Read by jq from its payload: ten lines of facts, then a line for each thing that is wrong. The first form of
-# intents and receipts is said in the words of the second. An integer that may be longer than jq's own is a
-# list of numbers below 10^6, lowest first.
+# One program for jq, which goes through the log once. Of each entry it is given the leaf hash and the bytes
+# (base64), and it keeps in mind what the log has come to. It answers with lines: F names what is wrong, E has
+# payload, signature and signer of an entry whose form holds, K a key that an entry brings, C the checkpoint
+# of a parent and its digest, L the log key that the first entry vouches for, H the head of a task in the end.
+# The first form of intents and receipts is said in the words of the second.
 
 reading='
-def need($ok; $what): if $ok then empty else $what end;
+def need(ok; what): if ok then empty else what end;
+def plain: .[:60] | explode | map(if . >= 32 and . < 127 then . else 63 end) | implode;
 
+# Bytes. Text comes out of base64 only in its one spelling, and only if it is UTF-8. RFC 8785 orders names by
+# UTF-16 and escapes nothing that need not be; jq orders them by code point, and escapes 127. What is read and
+# written again has to be the same: no name twice, no white space, no 1.0, no 1e3, no -0.
+def unpacked: . as $packed | try (@base64d | if @base64 == $packed then . else null end) catch null;
+def parsed: try fromjson catch null;
+def utf16: explode
+  | map(if . < 65536 then . else 55296 + ((. - 65536) / 1024 | floor), 56320 + (. - 65536) % 1024 end);
+def text: "\"\([split("\u007f")[] | tojson[1:-1]] | join("\u007f"))\"";
+def canonical:
+  if type == "object" then . as $all | "{\([keys_unsorted | sort_by(utf16)[]
+    | "\(text):\(. as $name | $all[$name] | canonical)"] | join(","))}"
+  elif type == "array" then "[\([.[] | canonical] | join(","))]"
+  elif type == "string" then text
+  elif type == "number" then . + 0 | tojson
+  else tojson end;
+
+# Form: what is wrong with a value by a part of the schema; $at is its place, in words. Texts have no line
+# feed where they have a pattern: there "$" alone would also stand before the last one.
+def fits($s; $at):
+  . as $it | type as $type
+  | (if $s["$ref"] then fits($schema[0]["$defs"][$s["$ref"][8:]]; $at) else empty end),
+    (if $s.type then need(({integer: "number"}[$s.type] // $s.type) == $type; "\($at) is no \($s.type)")
+      else empty end),
+    (if $s.enum then need(any($s.enum[]; . == $it); "\($at) is no word that is known here") else empty end),
+    (if $s.not then need($it != $s.not.const; "\($at) says what it says where it is left out")
+      else empty end),
+    (if $s.anyOf then need(any($s.anyOf[]; . as $one | [$it | fits($one; "")] == []);
+      "\($at) is nothing that it may be") else empty end),
+    if $type == "string" then
+      (if $s.maxLength then need(length <= $s.maxLength; "\($at) is too long") else empty end),
+      (if $s.pattern then need((contains("\n") | not) and test($s.pattern); "\($at) has another pattern")
+        else empty end)
+    elif $type == "number" then
+      need(. == floor and . >= ($s.minimum // .) and . <= ($s.maximum // .); "\($at) is out of its range")
+    elif $type == "array" then
+      need(length >= ($s.minItems // 0) and length <= ($s.maxItems // length); "\($at) has another length"),
+      (range(length) as $i | .[$i] | fits($s.items // {}; "\($at)[\($i)]"))
+    elif $type == "object" then
+      need(length <= ($s.maxProperties // length); "\($at) has too many fields"),
+      (($s.required // [])[] as $name | need(has($name); "\($at) lacks \($name)")),
+      (to_entries[] | .key as $name | ($name | plain) as $said
+        | if $s.properties[$name]? then .value | fits($s.properties[$name]; "\($at).\($said)")
+          elif ($s.additionalProperties | type) == "object" then
+            ($name | fits($s.propertyNames // {}; "the name \($said) in \($at)")),
+            (.value | fits($s.additionalProperties; "\($at).\($said)"))
+          elif $s.additionalProperties == false then "\($at) has the unknown field \($said)"
+          else empty end)
+    else empty end;
+def kinds: ($schema[0]["$defs"] // {}) | to_entries
+  | map({key: .value.properties.predicateType.enum[0]?, value: .key} | select(.key)) | from_entries;
+def is_signature: length == 88 and test("^[A-Za-z0-9+/]{85}[AQgw]==$");
+
+# An entry, read: its envelope and statement, or what is wrong with its form.
+def read($kinds):
+  unpacked as $text | ($text // "" | parsed) as $envelope
+  | if $envelope == null then {wrong: ["is no envelope, or no UTF-8"]}
+    elif ($envelope | canonical) != $text then {wrong: ["is not an envelope in its one spelling"]} else
+      [$envelope | fits($schema[0]["$defs"].EnvelopeDocument // {}; "its envelope")] as $wrong
+      | if $wrong != [] then {$wrong}
+        elif $envelope.payloadType != $in_toto then {wrong: ["holds a payload of another type"]}
+        elif $envelope.signatures[0].sig | is_signature | not then
+          {wrong: ["has base64 in a spelling of its own, or a signature of another length"]} else
+          ($envelope.payload | unpacked) as $payload | ($payload // "" | parsed) as $said
+          | ($said | .predicateType? // "" | tostring) as $type
+          | if $payload == null then {wrong: ["has base64 in a spelling of its own, or no UTF-8 in it"]}
+            elif $said == null then {wrong: ["says nothing in JSON"]}
+            elif ($said | canonical) != $payload then {wrong: ["is not canonical JSON"]}
+            elif $kinds[$type] == null then {wrong: ["is of a type that this script does not know"]}
+            else {$envelope, $said,
+              wrong: [$said | fits($schema[0]["$defs"][$kinds[$type]]; "its statement")]}
+            end end end;
+
+# Integers of any length, as lists of numbers below 10^6, lowest first.
 def digits: tostring | [while(. != ""; .[:-6]) | .[-6:] | tonumber];
 def carried: reduce .[] as $d ([[], 0]; ($d + .[1]) as $s | [.[0] + [$s % 1000000], ($s / 1000000 | floor)])
   | .[0] + (.[1] | [while(. > 0; . / 1000000 | floor) | . % 1000000])
@@ -113,35 +225,38 @@ def carried: reduce .[] as $d ([[], 0]; ($d + .[1]) as $s | [.[0] + [$s % 100000
 def times($a; $b): [range(($a | length) + ($b | length)) as $k
   | [range($a | length) as $i | select($k >= $i and $k - $i < ($b | length)) | $a[$i] * $b[$k - $i]]
   | add // 0] | carried;
+def plus($a; $b): [range([$a, $b | length] | max) as $i | ($a[$i] // 0) + ($b[$i] // 0)] | carried;
 def above($a; $b): ($a | [length, reverse]) > ($b | [length, reverse]);
-def square: (if . < 0 then -. else . end) | digits | times(.; .);
+def abs: if . < 0 then -. else . end;
+def square: abs | digits | times(.; .);
 
-def is_hash: type == "string" and length == 64
-  and (explode | all((. >= 48 and . <= 57) or (. >= 97 and . <= 102)));
-def is_name: type == "string" and length <= 64 and . != ""
-  and (explode | all((. >= 97 and . <= 122) or (. >= 48 and . <= 57) or . == 95 or . == 45));
-def version: if type == "object" and (.digest | is_hash) and (.files | is_hash)
-  then "\(.digest) \(.files)" else "-" end;
-def number: if type == "number" then tostring else "-" end;
-def hash: if is_hash then . else "-" end;
-
-# Whether a text has nothing but whole numbers outside of its strings; jq itself reads 1.0 as 1.
-def without($x): split($x) | join("");
-def whole: without("\\\\") | without("\\\"") | split("\"") | [.[range(0; length; 2)]] | join("")
-  | without("true") | without("false")
-  | (contains(".") or contains("e") or contains("E") or contains("-0")) | not;
-
-def task: .task | if type == "object" then .name else . end;
+# The words of the second form.
+def metric: .metric // {name: "cross-entropy", unit: "nats"};
 def hits: if .baseCorrect then {base: .baseCorrect, new: .newCorrect, gained, lost} else .hits end;
-def rule: {name, minDelta: (.minDelta // .minDeltaNanoNat), minAccuracyGainPpm, zMilli, alphaPpm, screen};
-def evaluation($count): {
-  read: (.read // .examples // $count), candidate, hits: hits,
+def rule: {name, minDelta: (.minDelta // .minDeltaNanoNat), minAccuracyGainPpm, zMilli,
+  alphaPpm: (.alphaPpm // 0), screen: (.screen // "")};
+def bar($rule): . // $rule | {looks: (.looks // 0), kept: (.kept // 0), neededMilli: (.neededMilli // 0)};
+def sums($count): {
+  n: $count, hits: hits,
   base: (.baseLossSum // .baseLossNanoNatSum), new: (.newLossSum // .newLossNanoNatSum),
-  delta: (.deltaSum // .deltaNanoNatSum), squared: (.deltaSquaredSum // .deltaSquaredNanoNatSum)};
+  squared: (.deltaSquaredSum // .deltaSquaredNanoNatSum)} | .delta = .base - .new;
+def announced: {task, data, base, metric: metric, rule: (.rule | rule), bar: (.rule as $r | .bar | bar($r)),
+  reserved: .reservedMicrojoules, slots: (.slots // 1)};
 
-# Whether the rule keeps it: thresholds r, evidence needed (thousandths), count n, Σδ s, Σδ² v, hits h.
-def verdict($r; $needed; $n; $s; $v; $h):
-  ($s >= $r.minDelta * $n) as $large
+# Whether sums $e can be those of losses, and whether a rule keeps what has them.
+def possible($e; $what):
+  need(above($e.delta | square; times($e.n | digits; $e.squared | digits)) | not;
+    "\($what): Σδ² is too small for Σδ"),
+  need(above($e.squared | digits | carried; plus($e.base | square; $e.new | square)) | not;
+    "\($what): Σδ² is too large for losses with these sums"),
+  need(($e.squared[-1:] | tonumber) % 2 == ($e.delta % 2 | abs);
+    "\($what): Σδ² and Σδ are not both even or both odd"),
+  ($e.hits | select(.) | need(.new - .base == .gained - .lost and .new <= $e.n and .base <= $e.n
+    and .gained + .lost <= $e.n and .gained <= .new and .gained <= $e.n - .base and .lost <= .base;
+    "\($what): hits do not add up"));
+def verdict($r; $needed; $e):
+  $e.n as $n | $e.delta as $s | $e.squared as $v | $e.hits as $h
+  | ($s >= $r.minDelta * $n) as $large
   | ($h != null and ($h.new - $h.base) * 1000000 >= $r.minAccuracyGainPpm * $n) as $right
   | (if $h then $h.gained - $h.lost else 0 end) as $gain
   | (if $h then $h.gained + $h.lost else 0 end) as $changed
@@ -152,205 +267,281 @@ def verdict($r; $needed; $n; $s; $v; $h):
         times($s | square; ($n - 1) * 1000000 + $zz | digits);
         times($zz | digits; times($n | digits; $v | digits))))
       or ($right and $gain > 0 and $s >= 0 and $gain * $gain * 1000000 > $zz * $changed)
-    elif $r.name == "evidence/v2" then
+    elif $r.name == "evidence/v2" and $needed >= 1 then
       ($large and $s > 0 and above(times($s | square; 1000 | digits); times($needed | digits; $v | digits)))
       or ($right and $gain > 0 and $s >= 0 and $gain * $gain * 1000 > $needed * $changed)
     else "a rule that this script does not know" end;
+# After how many of $count examples a hopeless candidate may be put down: each 1.4 times more, by 32.
+def looks($count): [(($count + 511) / 512 | floor) * 32 | if . == 0 then 32 else . end
+  | while(. <= $count - 32; (. * 7 + 159) / 160 | floor | . * 32)];
 
-def losses($e; $count):
-  need($e.delta == $e.base - $e.new; "Δ is not base - new"),
-  need($e.read >= 1 and $e.read <= $count; "more was read than the holdout has"),
-  need(above($e.delta | square; times($e.read | digits; $e.squared | digits)) | not;
-    "Σδ² is too small for Σδ"),
-  need(($e.squared[-1:] | tonumber) % 2 == ($e.delta % 2 | if . < 0 then -. else . end);
-    "Σδ² and Σδ are not both even or both odd"),
-  ($e.hits | select(.) | need(.new - .base == .gained - .lost and .new <= $e.read and .gained <= $e.read - .base
-    and .lost <= .base; "hits do not add up"));
+# What is wrong with an entry, after a log that has come to $log.
+def of_key: .root.keyid // .successor.keyid // .revoked;
+def energy: need(.loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules;
+  "energy interval is out of order"), need(.microjoules >= 0; "gave energy back");
+def follows($log; $task): need(.base == ($log.tasks[$task].head // .base);
+  "its base is not the head of its task before it");
+def open_at($log; $hash): [$log.open[] | select(.leaf == $hash)][0];
 
-def receipt($p; $two):
-  (if $p.evaluation then $p.evaluation | evaluation($p.holdout.count) else null end) as $e
-  | $p.decision as $d
-  | need($p.outcome | IN("accepted", "rejected", "undecided", "aborted"); "ended as nothing that is known"),
+def intent($log; $two):
+  announced as $a | $log.tasks[.task.name] as $known | $a.data.holdout as $holdout
+  | follows($log; .task.name),
+    need(($two | not) or (.task.id | endswith("_\($log.n)")); "its id does not end in its place"),
+    (if $known then
+      need($a.metric == $known.metric; "measures something else than the first attempt of its task"),
+      need(($a.data | del(.holdout)) == ($known.data | del(.holdout))
+        and $holdout.count == ($known.holdouts[$holdout.sha256].count // $holdout.count);
+        "uses another data set than the first attempt of its task") else empty end),
+    ($known.holdouts[$holdout.sha256] // {uses: 0, looks: 0, kept: 0}
+      | need($holdout.useIndex == .uses + 1; "is use \(.uses + 1) of its holdout, and says otherwise"),
+        need($a.rule.name != "evidence/v2" or ([$a.bar.looks, $a.bar.kept] == [.looks, .kept]);
+          "counts the looks at its holdout otherwise than the log"));
+
+def receipt($log; $two):
+  . as $p | (if .evaluation then .evaluation
+      | sums(.read // (if (.examples // 0) > 0 then .examples else $p.holdout.count end))
+    else null end) as $e
+  | .decision as $d | ($d | if . then .rule | rule else null end) as $r
+  | ($d | if . then .rule as $old | .bar | bar($old) else null end) as $bar
+  | open_at($log; .intent) as $opened
+  | ($log.tasks[.task.name].holdouts[.holdout.sha256] // {looks: 0, kept: 0}) as $tally
+  | follows($log; .task.name),
     need(($p.outcome == "accepted") == ($d != null and $d.accepted); "outcome and decision disagree"),
-    need(($p.outcome == "aborted") == ($d == null); "was aborted with a decision, or ended without one"),
+    need(($p.outcome == "aborted") == ($d == null) and ($d != null or $e == null);
+      "was aborted with a decision, or ended without one"),
     need(($two | not) or (($p.cause != null) == ($p.outcome == "aborted"));
       "a cause is there for what was aborted, and for nothing else"),
-    need($p.result == (if $p.outcome == "accepted" then $e.candidate // 0 else $p.base end);
+    need($p.result == (if $p.outcome == "accepted" then $p.evaluation.candidate // 0 else $p.base end);
       "result is another model"),
-    ($p.energy | need(.loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules;
-      "energy interval is out of order")),
-    (if $announced == null then "closes no attempt that is open" else
-      need($p.task == $announced.task; "is of another attempt than it says"),
-      need($e == null or $p.evaluation.metric == $announced.metric;
+    ($p.energy | energy),
+    (if $opened == null then "closes no attempt that is open" else
+      need($two or $opened.n == $log.n - 1; "does not come right after its intent"),
+      need($p.task == $opened.task; "is of another attempt than it says"),
+      need($two or $p.base == $opened.base; "its base is another than was announced"),
+      need($e == null or ($p.evaluation | metric) == $opened.metric;
         "measures something else than was announced"),
-      need($p.holdout == $announced.holdout; "uses another holdout than was announced"),
-      need($p.energy.reservedMicrojoules == $announced.reserved; "reserved something else than was announced"),
-      need($d == null or ($d.rule | rule) == $announced.rule; "is judged by another rule than was announced")
+      need($p.holdout == $opened.data.holdout; "uses another holdout than was announced"),
+      need($p.energy.reservedMicrojoules == $opened.reserved; "reserved something else than was announced"),
+      need($d == null or $r == $opened.rule; "is judged by another rule than was announced"),
+      ($p.training | select(.)
+        | need(.sliceCount <= $opened.data.trainCount and (.freshCount // 0) <= .sliceCount;
+        "trained on more examples than there are")),
+      need($opened.rule.screen == "" or $d == null or $p.training.screen != null;
+        "has no screen, though its rule asks for one")
     end),
-    (if $e == null then empty else
-      losses($e; $p.holdout.count),
-      (($d.bar // $d.rule).neededMilli // 0) as $needed
-      | if $e.read < $p.holdout.count then false
-        else verdict($d.rule | rule; $needed; $e.read; $e.delta; $e.squared; $e.hits) end
-      | need(. == $d.accepted; "decision: \($d.rule.name | strings) gives \(.), not \($d.accepted)") end);
+    need($d == null or $p.training != null and ($e != null or $r.screen != "");
+      "was judged without training or losses"),
+    need($d == null or $r.name != "evidence/v2" or [$bar.looks, $bar.kept] == [$tally.looks, $tally.kept];
+      "counts the looks at its holdout otherwise than the log"),
+    ($p.training.screen | select(.) | sums(.count) as $s | possible($s; "screen")),
+    (if $e == null then need($d == null or ($d.accepted | not); "was kept without losses") else
+      need($e.delta == ($p.evaluation | .deltaSum // .deltaNanoNatSum); "Δ is not base - new"),
+      need($e.n <= $p.holdout.count; "more was read than the holdout has"),
+      possible($e; "holdout"),
+      need($e.n >= $p.holdout.count
+        or ($r == null or $r.name == "evidence/v2") and any(looks($p.holdout.count)[]; . == $e.n);
+        "stopped reading where no look is due"),
+      ($log.tasks[$p.task.name].hits | need(. == null or . == ($e.hits != null);
+        "counts right examples, or does not, unlike the first receipt of its task")),
+      (if $d == null then empty else
+        (if $e.n < $p.holdout.count then false else verdict($r; $bar.neededMilli; $e) end)
+        | need(. == $d.accepted; "decision: \($r.name | plain) gives \(.), not \($d.accepted)") end)
+    end);
 
-.predicate as $p | .predicateType as $type | .subject as $subject
-| ($type | if type == "string" and length < 80 then . else "-" end),
-  ($p | task | if is_name then . else "-" end),
-  ($p.base | version), ($p.result | version),
-  ($p.slots // 1 | number), ($p.madeAt | number), ($p.madeBy | hash),
-  ($p | .root.keyid // .successor.keyid // .revoked | hash), ($p.retired | hash),
-  ($p.data // null | if . then
-    {task: $p.task, metric: $p.metric, holdout: .holdout, reserved: $p.reservedMicrojoules,
-      rule: ($p.rule | rule)} else . end | tojson),
-  need(($p.task == null) or ($p | task | is_name); "is about a task of no such name"),
-  ($p | .root // .successor // empty | need(.ed25519 == $ed25519; "brings another key than its id says")),
-  ($p | .root.keyid // .successor.keyid // .revoked // empty | . as $key
-    | need([$subject[].digest.sha256] == [$key]; "its subject is not the key that it is about")),
-  need(($type | tostring | endswith("/intent/v2") | not) or ($p.task.id | endswith("_\($index)"));
+def move($log):
+  follows($log; .task),
+  ($log.made["\(.madeAt)"] as $made
+    | need($made != null and $made.leaf == .madeBy and $made.heads[.task] == .result;
+    "moves a head to a version that the entry it names did not make"));
+
+def session($log):
+  need((.id | startswith("session/")) and (.openedAt as $at | .id | endswith("_\($at)"));
     "its id does not end in its place"),
-  need($p.sequence == $index; "its sequence number is not its place"),
-  need($p.prev == $prev; "prev is not the entry before it"),
-  need($raw | whole; "holds a number that is no integer"),
-  if $type | IN("https://cryoflux.dev/receipt/v1", "https://cryoflux.dev/receipt/v2")
-  then receipt($p; $type | endswith("2")) else empty end
+  need(.openedAt >= $log.closed and .openedAt <= $log.n; "did not begin behind the session before it"),
+  need(.firstAttempt > $log.accounted and .firstAttempt + .attempts - 1 == $log.attempts;
+    "does not count the attempts since the session before it"),
+  (.energy | energy);
+
+def fork($log):
+  need($log.n == 0; "goes on from another log, which only the first entry can"),
+  need([.tasks[]?.task] | length == (unique | length); "says twice what a task had come to"),
+  (.tasks[]?.holdouts | need(map(.sha256) | length == (unique | length);
+    "says twice what a holdout was used for")),
+  need(all(.tasks[]?.holdouts[]; .kept <= .looks and .looks <= .uses);
+    "counts more looks at a holdout than attempts");
+
+def key_change($log; $type):
+  if $type == "key-root" then
+    need($log.root == null; "names a root key, but the log has one"),
+    need(.root.keyid != $log.current; "names the receipt key as the root key")
+  elif $type == "key-rotation" then
+    need(.retired == $log.reigns[-1]; "retires a key that is not the last one"),
+    need(.successor.keyid as $k | any($log.reigns[], $log.root; . == $k) | not; "names a key again")
+  else need(.revoked as $k | any($log.reigns[]; . == $k); "revokes a key that never signed here") end;
+
+def signer($log; $type):
+  if $type == "key-rotation" or $type == "key-revocation" then $log.root else $log.current end;
+def names_log_key: .name == "log-public-key.der";
+# What an entry is about, beside the log key that a first one vouches for.
+def about($log): [.subject[] | select($log.n > 0 or (names_log_key | not))];
+
+def wrong($log; $said; $type; $two):
+  need($said.predicate.sequence == $log.n; "its sequence number is not its place"),
+  need($said.predicate.prev == $log.last; "prev is not the entry before it"),
+  ([$said.subject[] | select(names_log_key)]
+    | need(length == 0 or $log.n == 0; "vouches for a log key, which only the first entry can"),
+    need(length < 2; "vouches for more than one log key")),
+  ($said.predicate
+    | if $type == "intent" then intent($log; $two)
+      elif $type == "receipt" then receipt($log; $two)
+      elif $type == "head" then move($log)
+      elif $type == "session" then session($log)
+      elif $type == "fork" then fork($log),
+        need([$said | about($log)[].name] == ["checkpoint"];
+          "its subject is not the head that it goes on from")
+      else of_key as $key
+        | need([$said | about($log)[].digest.sha256] == [$key];
+          "its subject is not the key that it is about"),
+          key_change($log; $type) end);
+
+# What the log has come to, after an entry.
+def place: tostring | if length < 6 then "000000\(.)"[-6:] else . end;
+def lapsed($slots): "is announced and has no receipt: its result was left out" as $what
+  | [.open[: ([(.open | length) + 1 - $slots, 0] | max)][] | "F entries/\(.n | place).json \($what)"];
+def unused: {count, uses: 0, looks: 0, kept: 0};
+def took($p; $type; $leaf):
+  "\(.n)" as $n
+  | if $type == "intent" then ($p | announced) as $a | $p.task.name as $task | $a.data.holdout as $h
+      | .open |= .[([length + 1 - $a.slots, 0] | max):] + [$a + {leaf: $leaf, n: ($n | tonumber)}]
+      | .attempts += 1
+      | (if .tasks[$task] then . else
+          .tasks[$task] = {data: $a.data, metric: $a.metric, head: $a.base, holdouts: {}, hits: null}
+          | .made[$n] = {$leaf, heads: {($task): $a.base}} end)
+      | .tasks[$task].holdouts[$h.sha256] |= ((. // ($h | unused)) | .uses += 1)
+    elif $type == "receipt" then $p.task.name as $task
+      | .open |= map(select(.leaf != $p.intent)) | .receipts += 1
+      | if .tasks[$task] == null then . else
+          .tasks[$task].head = $p.result
+          | (if $p.outcome == "accepted" then .made[$n] = {$leaf, heads: {($task): $p.result}} else . end)
+          | (if $p.evaluation == null then . else
+              .tasks[$task].hits |= (if . == null then $p.evaluation | hits != null else . end)
+              | .tasks[$task].holdouts[$p.holdout.sha256] |= ((. // ($p.holdout | unused))
+                | .looks += 1 | .kept += (if $p.outcome == "accepted" then 1 else 0 end)) end) end
+    elif $type == "head" then if .tasks[$p.task] then .tasks[$p.task].head = $p.result else . end
+    elif $type == "session" then .accounted = .attempts | .closed = .n + 1
+    elif $type == "fork" then
+      .tasks = ([$p.tasks[]? | {key: .task, value: {data, metric, head, hits: null,
+        holdouts: ([.holdouts[] | {key: .sha256, value: {count, uses, looks, kept}}] | from_entries)}}]
+        | from_entries)
+      | .made[$n] = {$leaf, heads: ([$p.tasks[]? | {key: .task, value: .head}] | from_entries)}
+    elif $type == "key-root" then .root = $p.root.keyid
+    elif $type == "key-rotation" then .current = $p.successor.keyid | .reigns += [.current]
+    else if .current == $p.revoked then .current = null else . end end;
+
+def end_of_log: . as $log
+  | (.open[] | select(.slots <= 1 and .n != $log.n - 1)
+      | "F entries/\(.n | place).json is announced and has no receipt: its result was left out"),
+    (.tasks | to_entries | sort_by(.key)[] | "H \(.key) \(.value.head.digest) \(.value.head.files)"),
+    "N \(.n) \(.receipts)";
+
+kinds as $kinds
+| foreach (inputs, null) as $line (
+    {n: 0, last: ("0" * 64), open: [], tasks: {}, made: {}, attempts: 0, accounted: 0, closed: 0, receipts: 0,
+      current: $first, reigns: [$first], root: null};
+    if $line == null then .lines = [end_of_log] else
+      ($line | split(" ")) as $it | $it[0] as $leaf | "entries/\(.n | place).json" as $name
+      | ($it[1] | read($kinds)) as $read | $read.said as $said
+      | (if $read.wrong == [] then
+          ($said.predicateType | split("/")) as $words | $words[-2] as $type | ($words[-1] == "v2") as $two
+          | . as $log | signer($log; $type) as $signer | $read.envelope.signatures[0] as $signature
+          | [wrong($log; $said; $type; $two)] as $wrong
+          | ($signature.keyid == $signer) as $own
+          | (if $type == "intent" then lapsed($said.predicate.slots // 1) else [] end) as $lapsed
+          | (if ($type | startswith("key-")) and ($wrong != [] or ($own | not)) then .
+             else took($said.predicate; $type; $leaf) end)
+          | .lines = $lapsed + [$wrong[] | "F \($name) \(.)"]
+            + [if $own then "E \($name) \($signer) \($read.envelope.payload) \($signature.sig)"
+               else "F \($name) is not signed by the valid key \($signer // "(there is none)")" end]
+            + [$said.predicate | .root // .successor | select(.) | "K \($name) \(.keyid) \(.ed25519)"]
+            + [select($log.n == 0) | $said.subject[] | select(names_log_key) | "L \($name) \(.digest.sha256)"]
+            + [select($type == "fork") | ($said | about($log)[].digest.sha256) as $digest
+              | "C \($name) \($digest) \($said.predicate.parent.checkpoint | @base64)"]
+         else .lines = [$read.wrong[] | "F \($name) \(.)"] end)
+      | .last = $leaf | .n += 1 end;
+    .lines[])
 '
 
-read_entry() { # sets the facts of the entry in file $entry, at place $n, and names what is wrong with it
-  type=- task=- base=- result=- slots=1 made_at=- made_by=- key=- retired=- intention=null
-  announced=null ed25519=-
-  [ ! -f "$t/open/$intent" ] || announced=$(cat "$t/open/$intent")
-  [ ! -f "keys/$keys.pem" ] || ed25519=$(der "keys/$keys.pem" | tail -c 32 | base64)
-  jq -r --argjson index "$n" --arg prev "$prev" --argjson announced "$announced" --arg ed25519 "$ed25519" \
-    --rawfile raw "$t/payload" "$reading" "$t/payload" > "$t/said" 2> /dev/null ||
-    fail "$entry" "what it says cannot be read"
-  {
-    read -r type && read -r task && read -r base && read -r result && read -r slots && read -r made_at &&
-      read -r made_by && read -r key && read -r retired && read -r intention || type=-
-    while read -r complaint; do fail "$entry" "$complaint"; done
-  } < "$t/said"
-}
-
 # ---- One entry after the other ----------------------------------------------------------------------------
-# $t/open/HASH: an attempt that was announced and has no receipt. $t/head/TASK: the head of a task, by digest
-# and digest of its SHA256SUMS. $t/made/INDEX: the version that an entry made, which a head may move to later;
-# of a fork one file a task. $t/leaf/INDEX: the hash of that entry.
+# $t/leaf: each entry after a zero byte, as its leaf hash covers it. An entry has at most 60,000 bytes; what
+# is longer is not read to its end.
 
-mkdir "$t/open" "$t/head" "$t/made" "$t/leaf"
-: > "$t/tile.entries"
-n=0 receipts=0 attempts=0 accounted=0 prev=$(printf %064d 0)
-reigns=$first current=$first root_key=none # the receipt keys so far, the valid one, and who may name another
-in_toto=application/vnd.in-toto+json
-keep() { printf '%s\n' "$2" > "$t/$1"; }
-known() { [ -f "$t/$1" ] && cat "$t/$1"; }
-follows() { # the base of an entry is the head of its task
-  [ "$(known "head/$task" || echo "$base")" = "$base" ] ||
-    fail "$entry" "its base is not the head of its task before it"
-}
-
+mkdir "$t/leaf"
+n=0
 while entry=entries/$(printf %06d $n).json && [ -f "$entry" ]; do
-  # The envelope: one spelling, one signature, standard base64 with nothing left over.
-  jq -r '.payload, .signatures[0].sig, .signatures[0].keyid,
-    (.payload | @base64d | fromjson | .predicate
-      | .intent // "-", .root.keyid // .successor.keyid // "-")' "$entry" > "$t/envelope" 2> /dev/null ||
-    fail "$entry" "is no envelope"
-  payload= sig= keyid= intent=- keys=-
-  { read -r payload && read -r sig && read -r keyid && read -r intent && read -r keys; } < "$t/envelope"
-  case $intent in "" | *[!0-9a-f]*) intent=- ;; esac
-  case $keys in "" | *[!0-9a-f]*) keys=- ;; esac
-  printf %s "$payload" | base64 -d > "$t/payload" 2> /dev/null
-  printf %s "$sig" | base64 -d > "$t/sig" 2> /dev/null
-  [ "$(base64 -w 0 < "$t/payload") $(base64 -w 0 < "$t/sig")" = "$payload $sig" ] ||
-    fail "$entry" "has base64 in a spelling of its own"
-  printf '{"payload":"%s","payloadType":"%s","signatures":[{"keyid":"%s","sig":"%s"}]}' \
-    "$payload" "$in_toto" "$keyid" "$sig" > "$t/again"
-  same "$t/again" "$entry" || fail "$entry" "is not an envelope with one signature, in its one spelling"
-
-  # The statement: canonical JSON. A name given twice, white space or another order do not come back.
-  jq -cSj . "$t/payload" > "$t/again" 2> /dev/null
-  same "$t/again" "$t/payload" || fail "$entry" "is not canonical JSON"
-  read_entry
-
-  # What it changes, and whose signature it needs.
-  signer=$current
-  case $type in
-  https://cryoflux.dev/intent/v[12])
-    follows
-    attempts=$((attempts + 1))
-    [ -f "$t/head/$task" ] || keep "made/$n" "$task $base"
-    keep "head/$task" "$base"
-    set -- "$t"/open/*
-    [ ! -f "$1" ] || [ $# -lt "$slots" ] 2> /dev/null || fail "$entry" "an attempt before it has no receipt"
-    ;;
-  https://cryoflux.dev/receipt/v[12])
-    follows
-    [ "${type##*/}" != v1 ] || [ "$intent" = "$prev" ] || fail "$entry" "does not come right after its intent"
-    rm -f "$t/open/$intent"
-    [ "$result" = "$base" ] || keep "made/$n" "$task $result"
-    keep "head/$task" "$result"
-    receipts=$((receipts + 1))
-    ;;
-  https://cryoflux.dev/head/v1)
-    follows
-    made=$(known "made/$made_at" || known "made/$made_at.$task")
-    [ "$(known "leaf/$made_at") $made" = "$made_by $task $result" ] ||
-      fail "$entry" "moves a head to a version that the entry it names did not make"
-    keep "head/$task" "$result"
-    ;;
-  https://cryoflux.dev/session/v1)
-    jq -r '.predicate | "\(.firstAttempt) \(.firstAttempt + .attempts - 1) \(.openedAt) \(.id)"' \
-      "$t/payload" > "$t/session" 2> /dev/null
-    from=0 to=- opened=- name=-
-    read -r from to opened name < "$t/session"
-    { [ "$to" = "$attempts" ] && [ "$from" -gt "$accounted" ]; } 2> /dev/null ||
-      fail "$entry" "does not count the attempts since the session before it"
-    case $name in session/*_"$opened") ;; *) fail "$entry" "its id does not end in its place" ;; esac
-    accounted=$attempts
-    ;;
-  https://cryoflux.dev/fork/v1)
-    [ "$n" = 0 ] || fail "$entry" "goes on from another log, which only the first entry can"
-    jq -r '.predicate.tasks[] | "\(.task) \(.head.digest) \(.head.files)"' "$t/payload" > "$t/tasks" 2> /dev/null ||
-      fail "$entry" "what it goes on from cannot be read"
-    while read -r task result; do
-      case $task in "" | *[!a-z0-9_-]*) fail "$entry" "is about a task of no such name" && continue ;; esac
-      keep "head/$task" "$result"
-      keep "made/$n.$task" "$task $result"
-    done < "$t/tasks"
-    ;;
-  https://cryoflux.dev/key-root/v1)
-    [ $root_key = none ] || fail "$entry" "names a root key, but the log has one"
-    [ "$key" != "$current" ] || fail "$entry" "names the receipt key as the root key"
-    root_key=$key
-    ;;
-  https://cryoflux.dev/key-rotation/v1)
-    [ "$retired" = "${reigns##* }" ] || fail "$entry" "retires a key that is not the last one"
-    case "$reigns $root_key" in *$key*) fail "$entry" "names a key again" ;; esac
-    signer=$root_key current=$key reigns="$reigns $key"
-    ;;
-  https://cryoflux.dev/key-revocation/v1)
-    case $reigns in *$key*) ;; *) fail "$entry" "revokes a key that never signed here" ;; esac
-    signer=$root_key
-    [ "$key" != "$current" ] || current=none
-    ;;
-  *) fail "$entry" "is of a type that this script does not know" ;;
-  esac
-
-  # The signature, over type and payload (DSSE), by the key that is valid at this place.
-  { printf 'DSSEv1 %d %s %d ' ${#in_toto} $in_toto "$(wc -c < "$t/payload")" && cat "$t/payload"; } > "$t/pae"
-  [ "$keyid" = "$signer" ] && signed "keys/$signer.pem" "$t/pae" "$t/sig" ||
-    fail "$entry" "is not signed by the valid key $signer"
-
-  # Its place in the tree.
-  prev=$({ printf '\000' && cat "$entry"; } | sum)
-  keep "leaf/$n" "$prev"
-  [ "$intention" = null ] || keep "open/$prev" "$intention"
-  { printf %04x "$(wc -c < "$entry")" | unhex && cat "$entry"; } >> "$t/tile.entries"
+  { printf '\000' && head -c 60001 "$entry"; } > "$t/leaf/$(printf %09d $n)"
   n=$((n + 1))
-  grow 0 "$prev"
-  [ $((n % 256)) != 0 ] || check_tile entries "$n"
 done
-[ $((n % 256)) = 0 ] || check_tile entries "$n"
-finish_tree
+[ $n = 0 ] || (cd "$t/leaf" && ls | xargs sha256sum) | cut -c 1-64 > "$t/hashes"
+[ $n = 0 ] || (cd "$t/leaf" && ls | xargs -n 1000 wc -c) | sed '/total$/d; s/^ *//; s/ .*//' > "$t/sizes"
+[ $n != 0 ] || : > "$t/hashes" > "$t/sizes"
+: > "$t/lines"
+: > "$t/tile.entries"
+i=0
+while read -r hash <&3 && read -r size <&4; do
+  entry=entries/$(printf %06d $i).json
+  size=$((size - 1)) i=$((i + 1))
+  [ $size -le 60000 ] || fail "$entry" "has more than 60000 bytes"
+  printf '%s ' "$hash" >> "$t/lines"
+  [ $size -gt 60000 ] || base64 -w 0 < "$entry" >> "$t/lines"
+  echo >> "$t/lines"
+  high=$((size / 256)) low=$((size % 256)) # two bytes, each as three octal digits
+  high=$((high / 64))$((high / 8 % 8))$((high % 8)) low=$((low / 64))$((low / 8 % 8))$((low % 8))
+  printf "\\$high\\$low" >> "$t/tile.entries"
+  tail -c +2 "$t/leaf/$(printf %09d $((i - 1)))" >> "$t/tile.entries"
+  if [ $((i % 256)) = 0 ] || [ $i = $n ]; then
+    check_tile entries $i "$t/tile.entries"
+    : > "$t/tile.entries"
+  fi
+done 3< "$t/hashes" 4< "$t/sizes"
+cat "$t/hashes" > "$t/nodes"
+check_tree $n
+
+in_toto=application/vnd.in-toto+json
+jq -nRr --slurpfile schema "$schema" --arg first "$first" --arg in_toto $in_toto \
+  "$reading" "$t/lines" > "$t/said" 2> "$t/errors" ||
+  fail entries "what they say cannot be read: $(head -c 200 "$t/errors")"
+
+# Signatures are over type and payload (DSSE), by the key that is valid at that place.
+known=" $first " vouched= read=- receipts=0
+: > "$t/heads"
+while read -r what where one two three; do
+  case $what in
+  F) fail "$where" "$one${two:+ $two}${three:+ $three}" ;;
+  E)
+    printf %s "$two" | base64 -d > "$t/payload"
+    printf %s "$three" | base64 -d > "$t/sig"
+    printf 'DSSEv1 %d %s %d ' ${#in_toto} $in_toto "$(wc -c < "$t/payload")" > "$t/pae"
+    cat "$t/payload" >> "$t/pae"
+    signed "keys/$one.pem" "$t/pae" "$t/sig" || fail "$where" "is not signed by the valid key $one"
+    ;;
+  K)
+    known="$known$one "
+    [ "$(der "keys/$one.pem" | tail -c 32 | base64)" = "$two" ] ||
+      fail "$where" "brings another key than its id says"
+    ;;
+  L)
+    vouched=$one
+    [ "$one" = "$log_key" ] || fail "$where" "vouches for another log key than keys/log.pub"
+    ;;
+  C)
+    [ "$(printf %s "$two" | base64 -d | sum)" = "$one" ] ||
+      fail "$where" "its subject is not the head that it goes on from"
+    ;;
+  H) printf '%s %s %s\n' "$where" "$one" "$two" >> "$t/heads" ;;
+  N) read=$where receipts=$one ;;
+  esac
+done < "$t/said"
+[ "$read" = $n ] || fail entries "could not be read to their end"
 
 # ---- Nothing is beside the log ----------------------------------------------------------------------------
 set -- entries/*
@@ -358,50 +549,69 @@ set -- entries/*
 [ $# = "$n" ] || fail entries "holds $# files, of which $n are entries in a row"
 for f in keys/*.pem; do
   f=${f#keys/}
-  case "$reigns $root_key" in *${f%.pem}*) ;; *) fail "keys/$f" "no entry names this key" ;; esac
+  case $known in *" ${f%.pem} "*) ;; *) fail "keys/$f" "no entry names this key" ;; esac
 done
-for f in "$t"/head/*; do
-  [ ! -f "$f" ] || printf '%s %s\n' "${f##*/}" "$(cat "$f")"
-done > "$t/heads"
 same "$t/heads" heads.txt || fail heads.txt "is not where the log leaves the heads of its tasks"
 
 # ---- The checkpoint ---------------------------------------------------------------------------------------
-# A C2SP signed note: origin, number of entries, root, an empty line, and the signature of the log's key. That
-# line carries the key's name, which is the origin, and four bytes that tell it from another of this name.
-# Lines after it are cosignatures of witnesses, for whoever knows the key of one.
+# A C2SP signed note: origin, number of entries, root, an empty line, and signature lines. The one of the
+# log's key carries its name, which is the origin, and four bytes that tell it from another of this name.
+# Others are cosignatures of witnesses, for whoever knows the key of one; they only have to be signature lines.
+
+[ -f log/checkpoint ] && head -c 60001 log/checkpoint > "$t/checkpoint" || : > "$t/checkpoint"
 printf '%s\n%d\n%s\n' "$origin" "$n" "$(printf %s "$root" | unhex | base64)" > "$t/body"
-head -n 3 log/checkpoint > "$t/note" 2> /dev/null
+head -n 3 "$t/checkpoint" > "$t/note"
 same "$t/body" "$t/note" ||
   fail log/checkpoint "is over another number or order of entries: $n are here, with root $root"
-line=$(head -n 5 log/checkpoint 2> /dev/null | tail -n 1)
-printf %s "${line##* }" | base64 -d 2> /dev/null | tail -c 64 > "$t/sig"
-signed keys/log.pub "$t/note" "$t/sig" || fail log/checkpoint "is not signed by keys/log.pub"
-{ printf '%s\n\001' "$origin" && der keys/log.pub | tail -c 32; } | sum | cut -c 1-8 | unhex > "$t/hash"
-{
-  cat "$t/body"
-  printf '\n\342\200\224 %s %s\n' "$origin" "$(cat "$t/hash" "$t/sig" | base64 -w 0)"
-} > "$t/again"
-head -n 5 log/checkpoint > "$t/note" 2> /dev/null
-same "$t/again" "$t/note" || fail log/checkpoint "has a signature line that is not the one of keys/log.pub"
+id=$({ printf '%s\n\001' "$origin" && der keys/log.pub | tail -c 32; } | sum | cut -c 1-8)
+reading_note='
+  def is_base64: test("^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$");
+  split("\n") as $lines | $lines[4:-1] as $signatures
+  | if (utf8bytelength <= 60000 and $lines[3] == "" and $lines[-1] == "" and 
+      ($signatures | length | . >= 1 and . <= 64) and all($signatures[];
+        test("^\u2014 [^\\s+\\x00-\\x1f]+ [0-9A-Za-z+/=]+$") and (split(" ")[2] | length > 6 and is_base64)))
+    then $signatures[] | split(" ") | select(.[1] == $origin) | .[2] else "-" end'
+jq -Rrs --arg origin "$origin" "$reading_note" "$t/checkpoint" > "$t/signatures" 2> /dev/null ||
+  echo - > "$t/signatures"
+ours=0
+while read -r line; do
+  [ "$line" != - ] || { fail log/checkpoint "has lines that are no signature lines" && continue; }
+  printf %s "$line" | base64 -d > "$t/sig" 2> /dev/null
+  [ "$(head -c 4 "$t/sig" | xxd -p)" = "$id" ] || continue # of another key of this name
+  ours=$((ours + 1))
+  tail -c +5 "$t/sig" > "$t/signature"
+  signed keys/log.pub "$t/note" "$t/signature" || fail log/checkpoint "is not signed by keys/log.pub"
+done < "$t/signatures"
+[ $ours != 0 ] || fail log/checkpoint "has no signature line of keys/log.pub under the name $origin"
 
 # ---- Artefacts, where there are some ----------------------------------------------------------------------
 # Each lies in a folder that is called by its digest, and an entry names that digest. The folder of a model is
 # called by the digest of its tensors; the entries name it together with the digest of its SHA256SUMS.
-[ "$n" = 0 ] || jq -r '.payload | @base64d | fromjson | .. | strings, (objects | "\(.digest?) \(.files?)")' \
-  entries/*.json > "$t/named" 2> /dev/null
+named_in='split(" ")[1] | try (@base64d | fromjson | .payload | @base64d | fromjson) catch null
+  | .. | strings, (objects | "\(.digest?) \(.files?)")'
+: > "$t/named"
+set -- artefacts/* models/*
+[ -e "$1" ] || shift
+[ ! -e "$1" ] || jq -Rr "$named_in" "$t/lines" > "$t/named" 2> /dev/null
 names() { # whether an entry names $1
-  [ -f "$t/named" ] || return 1
   while read -r text; do [ "$text" != "$1" ] || return 0; done < "$t/named"
   return 1
 }
+for f in artefacts/*/* models/*/*; do
+  [ ! -e "$f" ] || [ -f "$f" ] || { fail "$f" "is no file" && n=-1; }
+done
+[ $n != -1 ] || { echo "NOT VERIFIED: $bad checks failed" && exit 1; } # what is no file is not read
 for f in artefacts/*/*; do
   [ -e "$f" ] || continue
   digest=$(sum < "$f")
-  case $f in artefacts/$digest/*) names "$digest" ;; *) false ;; esac || fail "$f" "no entry names these bytes"
+  case $f in artefacts/$digest/*) names "$digest" ;; *) false ;; esac ||
+    fail "$f" "no entry names these bytes"
 done
 for model in models/*; do
   [ -e "$model" ] || continue
-  names "${model#models/} $(sum < "$model/SHA256SUMS")" || fail "$model/SHA256SUMS" "no entry names these bytes"
+  names "${model#models/} $(sum < "$model/SHA256SUMS")" ||
+    fail "$model/SHA256SUMS" "no entry names these bytes"
+  case $(cut -c 67- "$model/SHA256SUMS") in */*) fail "$model" "names files elsewhere" && continue ;; esac
   (cd "$model" && sha256sum -c SHA256SUMS) > /dev/null 2>&1 || fail "$model" "has a file that was changed"
   set -- "$model"/*
   [ $# = $(($(wc -l < "$model/SHA256SUMS") + 1)) ] || fail "$model" "has other files than its SHA256SUMS"
@@ -414,6 +624,12 @@ if [ $bad != 0 ]; then
 fi
 echo "VERIFIED $n entries, $receipts receipts: bytes, signatures, order, tree, arithmetic, decisions, heads."
 echo "First key: $first"
+if [ "$vouched" ]; then
+  echo "Log key: $log_key, for which the first entry vouches"
+else
+  echo "Log key: $log_key; no entry vouches for it, so whoever made the bundle may have put it there"
+fi
 while read -r task head _; do echo "Head of $task: $head"; done < heads.txt
-echo "Not checked here: bars of evidence, screens, early stops, arms; losses against the model; fields that no"
-echo "check needs; what a fork says of the log before it; cosignatures of witnesses; joules."
+echo "Not checked here: how high a bar has to be, and what follows from it (when a holdout is spent, screens,"
+echo "early stops); the choice of arms; losses against the model; sections of a task; what a fork says of the"
+echo "log before it; what the meter signed; cosignatures of witnesses; joules."

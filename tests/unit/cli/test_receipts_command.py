@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -312,6 +313,19 @@ def test_a_bundle_says_how_to_check_it(
         b"PRIVATE" not in path.read_bytes() for path in (tmp_path / "bundle").rglob("*") if path.is_file()
     )
     assert run(monkeypatch, *arguments) == 2
+
+
+def test_the_script_is_printed_and_its_digest_told(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """An auditor takes it from here, and not out of the bundle of the audited."""
+    assert run(monkeypatch, "receipts", "verify-script") == 0
+    script = capsysbinary.readouterr().out
+    assert script.startswith(b"#!/bin/sh\n")
+    assert run(monkeypatch, "receipts", "verify-script", "--json") == 0
+    said = json.loads(capsysbinary.readouterr().out)
+    assert said["sha256"] == hashlib.sha256(script).hexdigest()
+    assert said["script"].encode() == script
 
 
 def test_the_schema_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

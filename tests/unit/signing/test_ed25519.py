@@ -25,6 +25,7 @@ from cryoflux.signing.keys import load_public_key, public_pem, raw_key_id, raw_p
 FOLDER = Path(__file__).parents[2] / "vectors"
 VECTORS = json.loads((FOLDER / "ed25519.json").read_text("utf-8"))
 CASES = [pytest.param(case, id=case["name"]) for case in VECTORS["cases"]]
+WYCHEPROOF = json.loads((FOLDER / "wycheproof-ed25519.json").read_text("utf-8"))["cases"]
 SEEDS = st.binary(min_size=32, max_size=32)
 
 
@@ -74,6 +75,13 @@ def test_other_verifiers_say_what_the_vectors_tell_of_them(case: dict[str, Any])
         return  # libsodium takes the lengths on trust
     assert openssl(key, message, signature) == (case["others"]["openssl"] == "accept")
     assert libsodium(key, message, signature) == (case["others"]["libsodium"] == "accept")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=str(case["tcId"])) for case in WYCHEPROOF])
+def test_the_verdict_is_that_of_wycheproof(case: dict[str, Any]) -> None:
+    """What it calls acceptable, which a verifier may take or not, is refused."""
+    key, message, signature = (bytes.fromhex(case[name]) for name in ("key", "message", "signature"))
+    assert verify_signature(key, message, signature) == (case["result"] == "valid"), case["comment"]
 
 
 def test_what_is_accepted_here_is_accepted_by_every_other_rule() -> None:
