@@ -229,12 +229,13 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Check such a file offline; exit 1 if it does not prove what it claims."""
+    from cryoflux.files import read_beginning
     from cryoflux.receipts.checkpoint import origin_of
-    from cryoflux.receipts.proof import check_proof, parse_proof
+    from cryoflux.receipts.proof import MAX_PROOF_BYTES, check_proof, parse_proof
     from cryoflux.signing.keys import load_public_key
 
     try:
-        content = file.read_bytes()
+        content = read_beginning(file, MAX_PROOF_BYTES + 1)
     except OSError as error:
         raise UsageError(
             f"{file} cannot be read: {error.strerror}.", hint="Name a file made by cryoflux receipts proof."

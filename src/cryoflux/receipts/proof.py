@@ -15,7 +15,7 @@ root, and its own signature has to hold. Source: C2SP tlog-proof, tlog-checkpoin
 
 from __future__ import annotations
 
-__all__ = ["Proof", "check_proof", "format_proof", "parse_proof", "prove"]
+__all__ = ["MAX_PROOF_BYTES", "Proof", "check_proof", "format_proof", "parse_proof", "prove"]
 
 import base64
 import re
@@ -25,7 +25,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.errors import StateTamperedError, UsageError, VerificationError
-from cryoflux.receipts.checkpoint import parse_checkpoint
+from cryoflux.files import read_beginning
+from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, parse_checkpoint
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import leaf_hash, verify_inclusion
@@ -34,7 +35,7 @@ from cryoflux.signing.canonical import MAX_ENTRY_BYTES
 from cryoflux.signing.envelope import decode_base64, verify
 from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, key_id, load_public_key
 
-_MAX_BYTES = 4 * MAX_ENTRY_BYTES
+MAX_PROOF_BYTES = 4 * MAX_ENTRY_BYTES
 _FORMAT = re.compile(
     r"c2sp\.org/tlog-proof@v1\n"
     r"(?:extra (?P<extra>[0-9A-Za-z+/]*={0,2})\n)?"
@@ -76,7 +77,7 @@ def parse_proof(content: bytes) -> Proof:
         VerificationError: it is none.
     """
     try:
-        found = _FORMAT.fullmatch(content.decode("utf-8")) if len(content) <= _MAX_BYTES else None
+        found = _FORMAT.fullmatch(content.decode("utf-8")) if len(content) <= MAX_PROOF_BYTES else None
     except UnicodeDecodeError:
         found = None
     if found is None:
@@ -99,7 +100,7 @@ def prove(state: Path, index: int) -> Proof:
         VerificationError: its checkpoint is not signed by its key.
     """
     folder = state / LOG_FOLDER
-    note = (folder / CHECKPOINT).read_bytes() if (folder / CHECKPOINT).is_file() else b""
+    note = read_beginning(folder / CHECKPOINT, MAX_NOTE_BYTES + 1) if (folder / CHECKPOINT).is_file() else b""
     head = parse_checkpoint(note, load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub"))
     if index >= head.size:
         raise UsageError(

@@ -17,9 +17,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cryoflux.digests import tensor_shapes
+from cryoflux.files import read_regular
+
 INDEX = "model.safetensors.index.json"
 _LAYER = re.compile(r"\.(\d+)\.")
 _READ_ONLY = 0o444
+_MAX_INDEX_BYTES = 8_000_000
 
 
 def _group(name: str) -> tuple[int, int]:
@@ -50,21 +54,24 @@ def shard(folder: Path) -> None:
 def shard_names(folder: Path) -> dict[str, str]:
     """Tensor name → the file that holds it."""
     if (folder / INDEX).is_file():
-        return dict(json.loads((folder / INDEX).read_bytes())["weight_map"])
-    from safetensors import safe_open
-
+        return dict(json.loads(read_regular(folder / INDEX, _MAX_INDEX_BYTES))["weight_map"])
     found: dict[str, str] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as stream:
-            found |= dict.fromkeys(stream.keys(), path.name)
+        found |= dict.fromkeys(tensor_shapes(path), path.name)
     return found
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
-    """The tensors of one file, or of all files of a folder."""
+    """The tensors of one file, or of all files of a folder.
+
+    Raises:
+        ModelError: a file is not a well-formed safetensors file.
+    """
     from safetensors.torch import load_file
 
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    for file in files:
+        tensor_shapes(file)  # a header that is none is refused before a library sees it
     return {name: tensor for file in files for name, tensor in load_file(file).items()}
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from cryoflux.data.examples import normalise
 from cryoflux.digests import file_digest
+from cryoflux.files import read_lines
 from cryoflux.receipts.statement import Data, Holdout
 from cryoflux.state import StateFolder
 from cryoflux.verification.folders import FolderState, compare_folder
@@ -25,6 +26,8 @@ from cryoflux.verification.result import Finding, Named, failed, unknown
 
 _MOST_SETS = 64
 """data sets, and holdouts of one, that are looked at; no honest log has as many"""
+_LONGEST_LINE = 8_000_000
+"""bytes; of a longer one nothing after them is read, so that it is no example"""
 _HOLDOUT = re.compile(r"holdout(?:-([1-9][0-9]{0,5}))?\.jsonl")
 
 
@@ -129,7 +132,7 @@ def _examples(folder: Path, where: str, used: _Used, found: FolderState) -> Iter
 
 
 def _texts(path: Path) -> list[str]:
-    return [_text(line) for line in path.read_bytes().decode().split("\n") if line]
+    return [_text(line.decode()) for line, _ in read_lines(path, _LONGEST_LINE) if line]
 
 
 def _text(line: str) -> str:

@@ -26,7 +26,7 @@ import shlex
 from pathlib import Path
 
 from cryoflux.errors import UsageError, VerificationError
-from cryoflux.files import write_atomic
+from cryoflux.files import read_beginning, write_atomic
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
     Note,
@@ -56,8 +56,7 @@ def recall(folder: Path, origin: str) -> bytes | None:
     """
     path = _path(folder, origin)
     try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_NOTE_BYTES + 1)
+        return read_beginning(path, MAX_NOTE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

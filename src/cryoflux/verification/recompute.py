@@ -21,23 +21,26 @@ __all__ = [
     "choose",
     "compare",
     "make_candidate",
+    "pinned",
+    "pinned_update",
     "prepare",
 ]
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from cryoflux.digests import file_digest
+from cryoflux.digests import copy_listed, file_digest
 from cryoflux.errors import CryoFluxError, VerificationError
+from cryoflux.files import copy_regular
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.state import StateFolder
 from cryoflux.verification.artefacts import (
+    MOST_EXAMPLES,
     Pairing,
     capsule_path,
     order_of,
@@ -45,6 +48,7 @@ from cryoflux.verification.artefacts import (
     version_digest,
 )
 from cryoflux.verification.datasets import holdout_path
+from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Paired
@@ -152,6 +156,8 @@ def prepare(walked: Walked, paired: Paired) -> Case:
         raise OpenQuestion("it has no intent that names its data")
     if evaluation.profile not in TOLERANCES:
         raise OpenQuestion(f"the profile {evaluation.profile!r} is not known here")
+    if max(evaluation.read, paired.receipt.holdout.count) > MOST_EXAMPLES:
+        raise OpenQuestion(f"it is of more than {MOST_EXAMPLES} examples, which are not read here")
     try:
         path = StateFolder(state).losses(evaluation.per_example)
         recorded = read_losses(path, evaluation.per_example, evaluation.read)
@@ -172,14 +178,30 @@ def pinned(case: Case, folder: Path) -> Case:
         VerificationError: one of the copies is not what the receipt names.
     """
     said = case.paired.receipt
-    kept = folder / "kept"
-    base = shutil.copytree(case.base, kept / "base")
-    holdout = Path(shutil.copy(case.holdout, kept / case.holdout.name))
-    if version_digest(base) != said.base.digest:
+    base, holdout = folder / "kept" / "base", folder / "kept" / case.holdout.name
+    copy_listed(case.base, base)
+    copy_regular(case.holdout, holdout)
+    if not compare_folder(base, said.base.files).intact or version_digest(base) != said.base.digest:
         raise VerificationError("the base model here is another than the one recorded")
     if file_digest(holdout) != said.holdout.sha256:
         raise VerificationError("the holdout here is another than the one recorded")
     return replace(case, base=base, holdout=holdout)
+
+
+def pinned_update(case: Case, folder: Path) -> Path:
+    """The files of the update, copied into a new folder.
+
+    Raises:
+        VerificationError: one of the copies is not what the receipt names.
+    """
+    capsule = capsule_path(case.state, case.paired.statement)
+    for subject in case.paired.statement.subject:
+        if Path(subject.name).name != subject.name:
+            raise VerificationError("a file of its adapter has a name that leads elsewhere")
+        copy_regular(capsule / subject.name, folder / subject.name)
+        if file_digest(folder / subject.name) != subject.digest.sha256:
+            raise VerificationError("the adapter here is another than the one recorded")
+    return folder
 
 
 def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[list[Finding], str]:
@@ -241,7 +263,7 @@ def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Lev
     merged = capsule.is_dir()
     if merged:
         (into := folder / "merged").mkdir()
-        model = recomputer.merge(case.base, capsule, into)
+        model = recomputer.merge(case.base, pinned_update(case, folder / "update"), into)
     else:
         model = StateFolder(case.state).model(case.evaluation.candidate.digest)
         if not model.is_dir():

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 __all__ = ["merge_capsule", "merged_tensors"]
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+from cryoflux.digests import tensor_shapes
+from cryoflux.registry.plain_model import harmless
+from cryoflux.state import ADAPTER
+from cryoflux.tasks.lora.plain_adapter import adapter_settings, harmless_adapter
 
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
@@ -28,7 +30,8 @@ def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:
     """
     from safetensors.torch import load_file
 
-    config = json.loads((capsule / ADAPTER_CONFIG).read_bytes())
+    config = adapter_settings(capsule)
+    tensor_shapes(capsule / ADAPTER)  # a header that is none is refused before a library sees it
     scale = config["lora_alpha"] / config["r"]
     stored = load_file(capsule / ADAPTER)
     saved = {name.removeprefix(_PREFIX): tensor for name, tensor in stored.items()}
@@ -49,9 +52,11 @@ def merge_capsule(base: Path, capsule: Path, into: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    model = AutoModelForSequenceClassification.from_pretrained(
-        base, local_files_only=True, use_safetensors=True, dtype=torch.float32
-    )
-    merged = PeftModel.from_pretrained(model, capsule).merge_and_unload()
-    merged.save_pretrained(into)
-    AutoTokenizer.from_pretrained(base, local_files_only=True).save_pretrained(into)
+    with harmless(base) as copy, harmless_adapter(capsule) as adapter:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            copy, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
+        merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        merged.save_pretrained(into)
+        tokenizer = AutoTokenizer.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
+        tokenizer.save_pretrained(into)
