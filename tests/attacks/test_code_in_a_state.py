@@ -79,7 +79,8 @@ def ask(folder: Path, file: str, **said: object) -> None:
 
 def with_code(folder: Path, marker: Path) -> None:
     plant(folder, marker)
-    ask(folder, "config.json", auto_map=dict(zip(CLASSES, ("evil.C", "evil.M", "evil.M", "evil.T"))))
+    classes = ("evil.C", "evil.M", "evil.M", "evil.T")
+    ask(folder, "config.json", auto_map=dict(zip(CLASSES, classes, strict=True)))
     ask(folder, "config.json", model_type="evil", architectures=["M"])
     ask(folder, "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", None]}, tokenizer_class="T")
 
@@ -117,7 +118,7 @@ from cryoflux.tasks.lora.with_peft import warm_up
 model, into = map(Path, sys.argv[1:])
 for does in (lambda: load_base(str(model), ("animals", "colours", "tools"), seed=1),
              lambda: TokenCache(into).get(model, [Example("a cat", "animals")], "0", 16),
-             lambda: warm_up(model, find_recipe("r8", {}, {}), "cpu")):
+             lambda: warm_up(model, find_recipe("head-first", {}, {}), "cpu")):
     try:
         does()
     except Exception as error:
@@ -244,7 +245,7 @@ def test_an_adapter_is_plain_lora_or_is_not_merged(model: Path, said: dict[str, 
     capsule = model.parent / "capsule"
     assert adapter_settings(capsule)["r"] == 2
     ask(capsule, "adapter_config.json", **said)
-    with pytest.raises(ModelError, match="plain LoRA|no usable|no list"):
+    with pytest.raises(ModelError, match=r"plain LoRA|no usable|no list"):
         adapter_settings(capsule)
 
 
@@ -257,5 +258,5 @@ def test_the_settings_that_peft_and_a_run_write_are_plain(model: Path, tmp_path:
     LoraConfig(task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=["query"]).save_pretrained(tmp_path)
     assert adapter_settings(tmp_path)["lora_alpha"] == 8
     (ours := tmp_path / "ours").mkdir()
-    save_adapter(ours, find_recipe("r8", {}, {}), {}, {}, "base")
-    assert adapter_settings(ours)["r"] == 8
+    save_adapter(ours, find_recipe("prefix-1", {}, {}), {}, {}, "base")
+    assert adapter_settings(ours)["r"] == 16
