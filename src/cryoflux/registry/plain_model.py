@@ -111,13 +111,17 @@ def _plain(value: Any, depth: int = 2) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
+def _is_kept(name: str, value: Any, declared: set[str]) -> bool:
+    if name == "tokenizer_class":
+        return is_tokenizer(value)
+    return name in _BESIDE or (name in declared and name not in _DROPPED and _plain(value))
+
+
 def _settings(folder: Path, config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The settings that are handed on, and what there is to ask about the others."""
     declared, kept, complaints = _declared(folder, config), {}, []
     for name, value in config.items():
-        if name in _BESIDE or (name == "tokenizer_class" and is_tokenizer(value)):
-            kept[name] = value
-        elif name in declared and name not in _DROPPED and _plain(value):
+        if _is_kept(name, value, declared):
             kept[name] = value
         elif name not in _DROPPED and not (name in _NEUTRAL and value in _NEUTRAL[name]):
             complaints.append(f"its {_CONFIG} says {name[:60]!r}, which is not known here")

@@ -38,10 +38,13 @@ class FolderState:
 
 
 def _read_sums(path: Path) -> bytes | None:
+    """The signed list of a folder's files; none where it is missing, nothing where it cannot be read."""
     try:
         return read_beginning(path, MAX_SUMS_BYTES)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return b""
 
 
 def _differs(path: Path, digest: str | None) -> bool:
