@@ -182,7 +182,7 @@ def test_a_request_for_code_changes_no_loss_of_a_known_kind_of_model(model: Path
         model,
         "tokenizer_config.json",
         auto_map={"AutoTokenizer": ["evil.T", None]},
-        chat_template="{{ cycler.__init__.__globals__.os.system('touch /tmp/x') }}",
+        chat_template="{{ cycler.__init__.__globals__.os.system('touch x') }}",
     )
     (model / "chat_template.jinja").write_text("{{ 1 }}")
     assert losses(model) == honest
