@@ -22,6 +22,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cryoflux.digests import sha256_hex
+
+if "--atheris" in sys.argv:
+    import atheris
+
+    with atheris.instrument_imports(include=["cryoflux"]):  # what is imported later is not instrumented
+        import fuzz_targets  # noqa: F401
+
 from fuzz_targets import CORPUS, TARGETS, broken, seeds_of
 
 _WORDS = [
@@ -95,16 +102,15 @@ def fuzz(target: str, seconds: float, seed: int) -> tuple[int, dict[str, bytes]]
     return count, found
 
 
-def with_atheris(target: str, rest: list[str]) -> None:
-    """Let atheris choose the inputs of one target; it does not return."""
-    import atheris
+def with_atheris(target: str, kept: Path, rest: list[str]) -> None:
+    """Let atheris choose the inputs of one target, and keep the telling ones; it does not return."""
+    kept.mkdir(parents=True, exist_ok=True)
 
     def once(content: bytes) -> None:
         if complaint := broken(target, content):
             raise RuntimeError(complaint)
 
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], str(CORPUS / target), *rest], once)
+    atheris.Setup([sys.argv[0], str(kept), str(CORPUS / target), *rest], once)
     atheris.Fuzz()
 
 
@@ -119,7 +125,7 @@ def main() -> None:
     options, rest = parser.parse_known_args()
     targets = options.target or sorted(TARGETS)
     if options.atheris:
-        with_atheris(targets[0], rest)
+        with_atheris(targets[0], options.out / f"{targets[0]}-atheris", rest)
     bad = 0
     for target in targets:
         count, found = fuzz(target, options.seconds / len(targets), options.seed)

@@ -56,6 +56,9 @@ from cryoflux.verification.walked import Walked
 
 RECOMPUTED = NumberedStep(11, "losses evaluated again", Knowledge.RECOMPUTED)
 
+_MOST_TOKENS = 8192
+"""of a text; no run can be told to read more, and what reading costs goes with the square"""
+
 Found = tuple[list[int], list[bool]]
 """losses in nano-nats, and which examples are right"""
 
@@ -95,9 +98,12 @@ class Case:
     @property
     def cut(self) -> int:
         """Tokens that texts were cut to; 0 where nothing was."""
-        intent = self.paired.intent
-        found = intent.recipe.get("max_tokens", 0) if intent is not None else 0
-        return found if isinstance(found, int) else 0
+        return _cut(self.paired)
+
+
+def _cut(paired: Paired) -> int:
+    found = paired.intent.recipe.get("max_tokens", 0) if paired.intent is not None else 0
+    return found if isinstance(found, int) else 0
 
 
 def check_recomputed(
@@ -156,8 +162,7 @@ def prepare(walked: Walked, paired: Paired) -> Case:
         raise OpenQuestion("it has no intent that names its data")
     if evaluation.profile not in TOLERANCES:
         raise OpenQuestion(f"the profile {evaluation.profile!r} is not known here")
-    if max(evaluation.read, paired.receipt.holdout.count) > MOST_EXAMPLES:
-        raise OpenQuestion(f"it is of more than {MOST_EXAMPLES} examples, which are not read here")
+    _refuse_too_much(paired, evaluation)
     try:
         path = StateFolder(state).losses(evaluation.per_example)
         recorded = read_losses(path, evaluation.per_example, evaluation.read)
@@ -169,6 +174,13 @@ def prepare(walked: Walked, paired: Paired) -> Case:
     if not (base := StateFolder(state).model(paired.receipt.base.digest)).exists():
         raise OpenQuestion(f"{base.relative_to(state)} is not kept here")
     return Case(state, paired, evaluation, base, holdout, recorded)
+
+
+def _refuse_too_much(paired: Paired, evaluation: Evaluation) -> None:
+    if _cut(paired) > _MOST_TOKENS:
+        raise OpenQuestion(f"its texts were cut to more than {_MOST_TOKENS} tokens, which are not read here")
+    if max(evaluation.read, paired.receipt.holdout.count) > MOST_EXAMPLES:
+        raise OpenQuestion(f"it is of more than {MOST_EXAMPLES} examples, which are not read here")
 
 
 def pinned(case: Case, folder: Path) -> Case:
