@@ -180,4 +180,4 @@ def broken(target: str, content: bytes, *, memory: bool = False) -> str:
 def seeds_of(target: str) -> list[bytes]:
     """The inputs that are kept for a target; an empty one where there are none."""
     folder = CORPUS / target
-    return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.is_dir() else [b""]
+    return [path.read_bytes() for path in sorted(folder.glob("*"))] or [b""]

@@ -7,7 +7,14 @@ import json
 import tempfile
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from cryoflux.claims.evidence import pack
+from cryoflux.claims.making import ClaimScope, make_claim
+from cryoflux.energy.account.charge import Charge
+from cryoflux.energy.account.settlement import sign_settlement
+from cryoflux.energy.interface import Counter, Reservation
+from cryoflux.quantities import Energy, Tier
 from cryoflux.signing.envelope import parse_envelope
 from synthetic_parts import tiny_safetensors
 from synthetic_state import make_state
@@ -28,6 +35,9 @@ def seeds() -> dict[str, list[bytes]]:
         holdout = (made.path / "data" / made.data.digest / "holdout.jsonl").read_bytes()[:600]
         losses = next((made.path / "evidence").iterdir()).read_bytes()
         sums = (made.path / "data" / made.data.digest / "SHA256SUMS").read_bytes()
+        database = (made.path / "receipts.db").read_bytes()
+        account = (made.path / "account.db").read_bytes()
+        claim = make_claim(made.path, "joules >= 1 J", ClaimScope()).content
         key = (made.path / "keys" / "receipt.pub").read_bytes()
     tile = b"".join(len(line).to_bytes(2, "big") + line for line in (b"x" * 300, b"y" * 300))
     adapter = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q"], "bias": "none"}
@@ -57,7 +67,19 @@ def seeds() -> dict[str, list[bytes]]:
         "examples": [holdout, json.dumps({"text": "a" + "\u0300\u0316" * 40, "label": "b"}).encode()],
         "checksums": [sums],
         "key": [key],
+        "database": [database, account],
+        "claim": [claim],
+        "settlement": [settlement()],
     }
+
+
+def settlement() -> bytes:
+    """What a meter signs."""
+    energy = Energy(100, 90, 110, Tier.COUNTER)
+    counters = (Counter("cpu", 5, 250_000_005, "boot/0", "boot/0"),)
+    charge = Charge(energy, energy, ("cpu",), "0" * 64, "concave/v1", 12, window_ns=20, counters=counters)
+    key = Ed25519PrivateKey.from_private_bytes(b"m" * 32)
+    return sign_settlement(Reservation("r-a", "a", 1000), charge, "boot", key).encode()
 
 
 def main() -> None:
