@@ -55,6 +55,7 @@ bench: .venv-bench/stamp
 	.venv-bench/bin/python benchmarks/ed25519.py
 	.venv-bench/bin/python benchmarks/verify_scale.py
 	.venv-bench/bin/python benchmarks/bit_flips.py
+	.venv-bench/bin/python benchmarks/fuzz.py --seconds 600
 	.venv-bench/bin/python benchmarks/recompute_identity.py
 	.venv-bench/bin/python benchmarks/retrain_distances.py
 	.venv-bench/bin/python benchmarks/schedulers.py --record bench/schedules

@@ -21,10 +21,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from cryoflux.errors import CryoFluxError, StateError, StateTamperedError, StorageError
+from cryoflux.files import open_regular
 
 T = TypeVar("T")
 
 _BUSY_SECONDS = 10.0
+_LONGEST_VALUE = 4_000_000
+"""bytes of one value of a database that is only read; no entry has as many"""
 
 
 # A damaged file can make SQLite quote bytes in its complaint that are no text.
@@ -126,6 +129,8 @@ def _open_to_read(path: Path, options: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode=ro{options}"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)
     with _closed_on_error(connection):
+        # A row can claim a length that its file has not: SQLite makes room for it first.
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return connection
@@ -140,6 +145,9 @@ def read_only(path: Path) -> sqlite3.Connection:
     """
     log, index = (path.with_name(f"{path.name}-{part}") for part in ("wal", "shm"))
     try:
+        for part in (path, log):
+            if part is path or part.exists():  # SQLite would wait for whoever writes into a pipe
+                open_regular(part).close()
         # Even a reader makes -wal and -shm files, unless it is told that the file is complete as it lies.
         if not log.exists() or not log.stat().st_size:
             return _open_to_read(path, "&immutable=1")

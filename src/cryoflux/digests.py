@@ -14,8 +14,10 @@ from __future__ import annotations
 
 __all__ = [
     "CHECKSUMS",
+    "MAX_SUMS_BYTES",
     "TensorEntry",
     "checksum_lines",
+    "copy_listed",
     "file_digest",
     "folder_digest",
     "listed_digests",
@@ -23,23 +25,46 @@ __all__ = [
     "read_tensor_entries",
     "read_tensor_header",
     "sha256_hex",
+    "tensor_shapes",
     "tensors_digest",
     "write_checksums",
 ]
 
+import errno
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from cryoflux.errors import ModelError
-from cryoflux.files import write_atomic
+from cryoflux.files import (
+    IrregularFileError,
+    copy_regular,
+    files_below,
+    open_regular,
+    read_regular,
+    write_atomic,
+)
 
 CHECKSUMS = "SHA256SUMS"
-_MAX_HEADER_BYTES = 100_000_000
+_MAX_HEADER_BYTES = 8_000_000
+"""room for the names of fifty thousand tensors"""
+MAX_SUMS_BYTES = 1 << 20
+"""largest ``SHA256SUMS``"""
 _CHUNK = 1 << 20
+_WIDTHS = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 1),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
+    **dict.fromkeys(("U32", "I32", "F32"), 4),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
+}
+"""bytes of one element"""
+_FIELDS = {"dtype", "shape", "data_offsets"}
+_MOST_DIMENSIONS = 16
 
 
 def sha256_hex(content: bytes) -> str:
@@ -48,13 +73,23 @@ def sha256_hex(content: bytes) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits.
+
+    Raises:
+        IrregularFileError: it is a pipe, a device or the like, or claims more bytes than are read.
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as stream:
+        left = os.fstat(stream.fileno()).st_size
+        while left > 0 and (chunk := stream.read(min(_CHUNK, left))):
+            digest.update(chunk)
+            left -= len(chunk)
+    return digest.hexdigest()
 
 
 def _listed_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / CHECKSUMS)
+    return sorted(p for p in files_below(folder).values() if p.is_file() and p != folder / CHECKSUMS)
 
 
 def write_checksums(folder: Path) -> str:
@@ -79,7 +114,7 @@ def folder_digest(folder: Path) -> str:
 
 def listed_digests(folder: Path) -> dict[str, str]:
     """Name → SHA-256 of every file, as the folder's ``SHA256SUMS`` has it; no file is hashed."""
-    sums = (folder / CHECKSUMS).read_bytes().decode("utf-8", "surrogateescape")
+    sums = read_regular(folder / CHECKSUMS, MAX_SUMS_BYTES).decode("utf-8", "surrogateescape")
     rows = (line.partition("  ") for line in (sums.removesuffix("\n").split("\n") if sums else ()))
     return {name: digest for digest, _, name in rows}
 
@@ -91,6 +126,31 @@ def mismatched_files(folder: Path) -> list[str]:
     wrong = [name for name in listed if name not in present]
     wrong += [name for name, path in present.items() if listed.get(name) != file_digest(path)]
     return sorted(wrong)
+
+
+def copy_listed(source: Path, target: Path) -> dict[str, str]:
+    """Copy the files that a folder's ``SHA256SUMS`` lists, and that file, and nothing else.
+
+    Links are followed; a pipe or a device is not read. What the copies hold is for the caller to compare.
+
+    Args:
+        source: the folder of somebody else.
+        target: a folder that is not there yet.
+
+    Returns:
+        name → SHA-256, as listed.
+
+    Raises:
+        OSError: a file cannot be read or written, or its name leads out of the folder.
+    """
+    copy_regular(source / CHECKSUMS, target / CHECKSUMS)
+    listed = listed_digests(target)
+    for name in listed:
+        path = Path(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise IrregularFileError(errno.EINVAL, "its name leads out of the folder", name)
+        copy_regular(source / path, target / path)
+    return listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,56 +170,112 @@ def read_tensor_entries(path: Path) -> list[TensorEntry]:
 
     Raises:
         ModelError: the file is not a well-formed safetensors file.
+        OSError: it cannot be read.
     """
-    with path.open("rb") as stream:
-        size = path.stat().st_size
-        try:
-            header, start = read_tensor_header(stream, size)
-            return [_read_entry(stream, name, spec, start, size) for name, spec in header.items()]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ModelError(
-                f"{path} is not a well-formed safetensors file.",
-                why=f"Its weights cannot be identified ({error}).",
-                hint="Restore the file from where it came.",
-            ) from error
+    with _well_formed(path), open_regular(path) as stream:
+        header, start = read_tensor_header(stream, os.fstat(stream.fileno()).st_size)
+        return [_read_entry(stream, name, spec, start) for name, spec in header.items()]
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors of one safetensors file by name; only its header is read.
+
+    Raises:
+        ModelError: the file is not a well-formed safetensors file.
+        OSError: it cannot be read.
+    """
+    with _well_formed(path), open_regular(path) as stream:
+        header, _ = read_tensor_header(stream, os.fstat(stream.fileno()).st_size)
+        return {name: tuple(spec["shape"]) for name, spec in header.items()}
+
+
+@contextmanager
+def _well_formed(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (IrregularFileError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(
+            f"{path} is not a well-formed safetensors file.",
+            why=f"Its weights cannot be identified ({error}).",
+            hint="Restore the file from where it came.",
+        ) from error
 
 
 def read_tensor_header(stream: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     """What the header of a safetensors file says of each tensor, and where their bytes begin.
+
+    Every byte of the file belongs to the header or to exactly one tensor, and each tensor has the bytes that
+    its type and shape ask for. So it costs no more to read all tensors than to read the file.
 
     Args:
         stream: the file, at its start.
         size: of the file, bytes.
 
     Raises:
-        ValueError, TypeError, AttributeError, RecursionError: there is no such header.
+        ValueError, KeyError, TypeError, AttributeError, RecursionError: there is no such header.
     """
     length = int.from_bytes(stream.read(8), "little")
     if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
         raise ValueError("header length")
-    header: dict[str, Any] = json.loads(stream.read(length))
-    header.pop("__metadata__", None)
+    header = json.loads(stream.read(length), object_pairs_hook=_without_doubles)
+    if not isinstance(header, dict):
+        raise TypeError("the header is no object")
+    _check_notes(header.pop("__metadata__", {}))
+    at = 0
+    for first, last in sorted(_place(name, spec) for name, spec in header.items()):
+        if first != at:
+            raise ValueError("its tensors overlap, or leave a hole")
+        at = last
+    if at != size - 8 - length:
+        raise ValueError("its tensors are not the rest of the file")
     return header, 8 + length
 
 
-def _read_entry(stream: BinaryIO, name: str, spec: dict[str, Any], start: int, size: int) -> TensorEntry:
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("the header has a name twice")
+    return found
+
+
+def _check_notes(notes: object) -> None:
+    if not isinstance(notes, dict) or not all(isinstance(text, str) for text in notes.values()):
+        raise TypeError("its notes are no texts")
+
+
+def _place(name: str, spec: dict[str, Any]) -> tuple[int, int]:
+    """Where a tensor begins and ends behind the header, which its type and shape have to ask for."""
+    if spec.keys() != _FIELDS:
+        raise ValueError(f"tensor {name!r} is described in another way")
     first, last = spec["data_offsets"]
-    if not 0 <= first <= last <= size - start:
-        raise ValueError(f"tensor {name!r} lies outside the file")
     dtype, shape = spec["dtype"], spec["shape"]
+    if not _is_length(first) or not _is_length(last):
+        raise TypeError(f"tensor {name!r} has no usable place")
     if not isinstance(dtype, str) or not isinstance(shape, list) or not all(_is_length(n) for n in shape):
-        raise ValueError(f"tensor {name!r} has no usable dtype and shape")
+        raise TypeError(f"tensor {name!r} has no usable dtype and shape")
+    if dtype not in _WIDTHS or len(shape) > _MOST_DIMENSIONS:
+        raise ValueError(f"tensor {name!r} has a dtype or a shape that is not known here")
+    wanted = _WIDTHS[dtype]
+    for length in shape:
+        wanted *= length
+    if last - first != wanted:
+        raise ValueError(f"tensor {name!r} has not the bytes that its dtype and shape ask for")
+    return first, last
+
+
+def _read_entry(stream: BinaryIO, name: str, spec: dict[str, Any], start: int) -> TensorEntry:
+    first, last = spec["data_offsets"]
     stream.seek(start + first)
     digest = hashlib.sha256()
     left = last - first
     while left and (chunk := stream.read(min(_CHUNK, left))):
         digest.update(chunk)
         left -= len(chunk)
-    return TensorEntry(name, dtype, tuple(shape), digest.hexdigest())
+    return TensorEntry(name, spec["dtype"], tuple(spec["shape"]), digest.hexdigest())
 
 
 def _is_length(n: object) -> bool:
-    return type(n) is int and n >= 0
+    return type(n) is int and 0 <= n < 2**63
 
 
 def tensors_digest(entries: Iterable[TensorEntry]) -> str:

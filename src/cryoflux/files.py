@@ -1,15 +1,27 @@
-"""Files that are either the old one or the new one, whatever happens in between.
+"""Files that are either the old one or the new one, whatever happens in between, and files of strangers.
 
 A write goes to a temporary name in the same folder, is flushed to the disk, and takes the final
 name in one step. Whatever the operating system refuses becomes a `StorageError` that says what to
 do about it.
+
+What somebody else has made is read through `open_regular` and the functions beside it, which wait for
+nothing and end: no pipe, no device, no file that claims more bytes than anybody has written. What is regular
+is asked of the opened file, because a name may mean another file a moment later.
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "MOST_FILE_BYTES",
+    "IrregularFileError",
+    "copy_regular",
+    "files_below",
     "lock_exclusively",
     "one_at_a_time",
+    "open_regular",
+    "read_beginning",
+    "read_lines",
+    "read_regular",
     "replace_symlink",
     "storage_errors",
     "sync_folder",
@@ -19,9 +31,11 @@ __all__ = [
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from cryoflux.errors import StateLockedError, StorageError
 
@@ -39,6 +53,145 @@ _HINTS = {
     errno.ENOTDIR: "A part of that path is a file: choose another folder with --state DIR.",
     errno.EPERM: "You may not write there: choose another folder with --state DIR.",
 }
+
+MOST_FILE_BYTES = 64 * 2**30
+"""largest file that is read to its end"""
+_MOST_HOLLOW_BYTES = 2**20
+_HOLLOW = 1024
+"""a larger file than that with holes has at least one byte on the disk for so many of its length"""
+_MOST_FILES = 100_000
+_DEEPEST = 32
+_CHUNK = 1 << 20
+_READ = os.O_RDONLY
+for _name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"):  # no system has all of them
+    _READ |= getattr(os, _name, 0)
+
+
+class IrregularFileError(OSError):
+    """A file is a pipe, a device or the like, or larger than is read; caught like what the system refuses."""
+
+
+def _irregular(path: Path, reason: str) -> IrregularFileError:
+    return IrregularFileError(errno.EINVAL, reason, str(path))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that somebody else may have made, to read it.
+
+    A link is followed; what it leads to has to be regular.
+
+    Raises:
+        IrregularFileError: it is a pipe, a device, a folder or the like, has more than 64 GiB, or hardly
+            consists of anything but holes.
+        OSError: it cannot be opened.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):  # to open a device can already do something
+        raise _irregular(path, "it is no regular file")
+    stream = os.fdopen(os.open(path, _READ), "rb")
+    try:
+        found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise _irregular(path, "it is no regular file")
+        if found.st_size > MOST_FILE_BYTES or _is_hollow(stream.fileno(), found):
+            raise _irregular(path, f"it claims {found.st_size} bytes, more than are read of such a file")
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _is_hollow(descriptor: int, found: os.stat_result) -> bool:
+    """Whether a file is almost nothing but holes, which cost nobody anything to make."""
+    blocks = getattr(found, "st_blocks", None)
+    if blocks is None or found.st_size <= max(_MOST_HOLLOW_BYTES, blocks * 512 * _HOLLOW):
+        return False
+    # Some file systems do not know their blocks; those know no holes either.
+    hole = os.lseek(descriptor, 0, os.SEEK_HOLE)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return hole < found.st_size
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """All bytes of a file that somebody else may have made.
+
+    Raises:
+        IrregularFileError: as for `open_regular`; or it has more than ``most`` bytes.
+        OSError: it cannot be read.
+    """
+    content = read_beginning(path, most + 1)
+    if len(content) > most:
+        raise _irregular(path, f"it has more than {most} bytes")
+    return content
+
+
+def read_beginning(path: Path, most: int) -> bytes:
+    """The first ``most`` bytes of a file, or all of a shorter one.
+
+    Raises:
+        IrregularFileError, OSError: as for `open_regular`.
+    """
+    with open_regular(path) as stream:
+        # No more than there is: room for all that there may be costs as much as reading it.
+        return stream.read(min(most, os.fstat(stream.fileno()).st_size)) or b""
+
+
+def read_lines(path: Path, longest: int) -> Iterator[tuple[bytes, bool]]:
+    """The lines of a file, without their line feed, and whether one ended the line.
+
+    Only one line is in memory at a time. Of one that is too long, the first ``longest`` + 1 bytes are given.
+
+    Raises:
+        IrregularFileError, OSError: as for `open_regular`.
+    """
+    with open_regular(path) as stream:
+        left = os.fstat(stream.fileno()).st_size  # a file that grows meanwhile has an end, too
+        while left > 0 and (line := stream.readline(min(left, longest + 2))):
+            left -= len(line)
+            kept = line
+            while not line.endswith(b"\n") and left > 0 and (line := stream.readline(min(left, _CHUNK))):
+                left -= len(line)
+            yield kept.removesuffix(b"\n")[: longest + 1], line.endswith(b"\n")
+
+
+def copy_regular(source: Path, target: Path) -> None:
+    """Copy the bytes of a file that somebody else may have made; folders above the copy are made.
+
+    Raises:
+        IrregularFileError, OSError: as for `open_regular`; or it cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open_regular(source) as stream, target.open("xb") as copy:
+        left = os.fstat(stream.fileno()).st_size
+        while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
+            copy.write(chunk)
+            left -= len(chunk)
+
+
+def files_below(folder: Path, *, most: int = _MOST_FILES) -> dict[str, Path]:
+    """Everything below a folder that is no folder itself, by its path there; links are not followed.
+
+    Raises:
+        IrregularFileError: there are more than ``most`` names, or folders within folders without end.
+        OSError: a folder cannot be read.
+    """
+    found: dict[str, Path] = {}
+    places = [("", 0)]
+    count = 0
+    while places:
+        above, depth = places.pop()
+        if depth > _DEEPEST:
+            raise _irregular(folder, f"it holds more than {_DEEPEST} folders within each other")
+        with os.scandir(folder / above) as entries:
+            for entry in entries:
+                count += 1
+                if count > most:
+                    raise _irregular(folder, f"it holds more than {most} names")
+                name = f"{above}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    places.append((f"{name}/", depth + 1))
+                else:
+                    found[name] = folder / name
+    return dict(sorted(found.items()))
 
 
 @contextmanager

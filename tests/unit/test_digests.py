@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import struct
 import subprocess
@@ -54,13 +55,18 @@ ODD_NAMES = [
 NOT_TEXT = b"not \xff utf-8"
 
 names = st.text(min_size=1, max_size=12)
+WIDTHS = {"F32": 4, "F64": 8, "BF16": 2, "I64": 8, "U8": 1}
+
+
+def of_size(spec: tuple[str, list[int]]) -> st.SearchStrategy[tuple[str, list[int], bytes]]:
+    """The bytes that a dtype and a shape ask for."""
+    size = WIDTHS[spec[0]] * math.prod(spec[1])
+    return st.tuples(st.just(spec[0]), st.just(spec[1]), st.binary(min_size=size, max_size=size))
+
+
 tensors = st.dictionaries(
     names,
-    st.tuples(
-        st.sampled_from(["F32", "F64", "BF16", "I64", "U8"]),
-        st.lists(st.integers(0, 9)),
-        st.binary(max_size=40),
-    ),
+    st.tuples(st.sampled_from([*WIDTHS]), st.lists(st.integers(0, 3), max_size=3)).flatmap(of_size),
     min_size=1,
     max_size=5,
 )
@@ -184,10 +190,10 @@ def test_any_name_dtype_shape_or_tensor_matters(weights: Path) -> None:
         [replace(model[0], dtype="I32"), model[1]],
         [replace(model[0], shape=(2, 1)), model[1]],
         [replace(model[0], shape=(1, 2)), model[1]],
-        [replace(model[0], shape=()), model[1]],
-        [replace(model[0], content=model[0].content + b"\0"), model[1]],
+        [replace(model[0], dtype="I64", shape=()), model[1]],
+        [replace(model[0], shape=(3,), content=model[0].content + bytes(4)), model[1]],
         [replace(model[0], name="b"), replace(model[1], name="a", content=bytes(8))],
-        [*model, Tensor("c", content=b"")],
+        [*model, Tensor("c", shape=(0,), content=b"")],
         model[:1],
         [],
     ]

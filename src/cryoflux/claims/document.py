@@ -32,6 +32,7 @@ from msgspec import Meta
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import VerificationError
+from cryoflux.files import read_beginning
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Checkpoint
 from cryoflux.receipts.key_statement import PublicKey
 from cryoflux.receipts.statement import InTotoStatement, Sha256Digest, Subject
@@ -173,11 +174,8 @@ def format_claim(envelope: bytes, checkpoint: bytes, evidence: Carrier) -> bytes
 
 def is_claim(path: Path) -> bool:
     """Whether a file says that it is a claim; nothing about it has been verified."""
-    if not path.is_file():
-        return False
     try:
-        with path.open("rb") as stream:
-            beginning = stream.read(_PEEK_BYTES)
+        beginning = read_beginning(path, _PEEK_BYTES)
     except OSError:  # whoever reads it next says so
         return False
     return beginning.startswith(_BEGINNING) or CLAIM_PAYLOAD.encode() in beginning

@@ -33,7 +33,8 @@ from cryoflux.claims.evidence import IndexRange, outside, pack
 from cryoflux.claims.expression import ESTIMATES, Expression, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
-from cryoflux.receipts.checkpoint import Checkpoint, parse_checkpoint
+from cryoflux.files import read_beginning
+from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Checkpoint, parse_checkpoint
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import PublicKey
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
@@ -140,7 +141,7 @@ def _read_log(state: Path, *, witnessed: bool) -> _Log:
             why="A claim is about a signed head of a log.",
             hint="Name a state directory with --state DIR; --witnessed needs a log that witnesses know.",
         )
-    note = path.read_bytes()
+    note = read_beginning(path, MAX_NOTE_BYTES + 1)
     log_key = load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub")
     point = parse_checkpoint(note, log_key)
     entries = read_entries(state)[: point.size]

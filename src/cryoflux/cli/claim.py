@@ -86,10 +86,10 @@ def report_claim(
     """Check the claim of a file."""
     from cryoflux.claims.check import check_claim
     from cryoflux.claims.document import MAX_CLAIM_BYTES
+    from cryoflux.files import read_beginning
     from cryoflux.tasks.lora.section import SECTIONS
 
-    with path.open("rb") as stream:
-        content = stream.read(MAX_CLAIM_BYTES + 1)
+    content = read_beginning(path, MAX_CLAIM_BYTES + 1)
     return check_claim(
         content,
         path,

@@ -273,9 +273,10 @@ def check(
 
 def _content(file: Path, most: int) -> bytes:
     """What a file holds, as far as it may be looked at; one byte more where it is longer."""
+    from cryoflux.files import read_beginning
+
     try:
-        with file.open("rb") as stream:
-            return stream.read(most + 1)
+        return read_beginning(file, most + 1)
     except OSError as error:
         raise UsageError(
             f"{file} cannot be read: {error.strerror}.", hint="Name a file made by cryoflux receipts proof."

@@ -175,11 +175,11 @@ def check_evidence(
     as_json: JsonOption = False,
 ) -> None:
     """Check that a log signed two histories; exit 1 if the file does not show it."""
+    from cryoflux.files import read_beginning
     from cryoflux.witness.evidence import MAX_EVIDENCE_BYTES, check_equivocation, parse_equivocation
 
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_EVIDENCE_BYTES + 1)
+        content = read_beginning(file, MAX_EVIDENCE_BYTES + 1)
     except OSError as error:
         raise UsageError(
             f"{file} cannot be read: {error.strerror}.", hint="Name a file of evidence."

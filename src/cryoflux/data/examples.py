@@ -4,8 +4,9 @@ from __future__ import annotations
 
 __all__ = ["Example", "normalise"]
 
-import unicodedata
 from dataclasses import dataclass
+
+from cryoflux.data.normal_form import nfkc
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +19,4 @@ class Example:
 
 def normalise(text: str) -> str:
     """What two copies of a text share: Unicode NFKC, white space collapsed, case folded."""
-    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
+    return " ".join(nfkc(text).split()).casefold()

@@ -21,10 +21,18 @@ from cryoflux.data.examples import Example
 from cryoflux.data.split import Splits
 from cryoflux.digests import CHECKSUMS, folder_digest, mismatched_files, sha256_hex
 from cryoflux.errors import StateTamperedError
-from cryoflux.files import storage_errors, sync_folder, write_atomic
+from cryoflux.files import (
+    MOST_FILE_BYTES,
+    read_lines,
+    read_regular,
+    storage_errors,
+    sync_folder,
+    write_atomic,
+)
 
 _SETS = ("audit", "holdout", "train")
 _SPARE = "holdout-{}"
+_LONGEST_LINE = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +142,7 @@ def store(files: Mapping[str, bytes], digest: str, root: Path) -> Path:
 
 def load_examples(path: Path) -> tuple[Example, ...]:
     """The examples of one prepared JSONL file."""
-    return tuple(map(_example, _split_lines(path.read_bytes())))
+    return tuple(_example(line) for line, _ in read_lines(path, _LONGEST_LINE) if line)
 
 
 def open_prepared(folder: Path, name: str, rules: Mapping[str, str] | None = None) -> PreparedData:
@@ -158,13 +166,13 @@ def open_prepared(folder: Path, name: str, rules: Mapping[str, str] | None = Non
             why="Δ measured on changed data could not be compared with what was recorded.",
             hint="Restore the file, or start afresh with --state DIR.",
         )
-    contents = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.jsonl"))}
+    contents = {path.stem: read_regular(path, MOST_FILE_BYTES) for path in sorted(folder.glob("*.jsonl"))}
     labels = folder / "labels.json"
     return PreparedData(
         name=name,
         folder=folder,
         digest=folder.name,
-        labels=tuple(json.loads(labels.read_bytes())) if labels.is_file() else (),
+        labels=tuple(json.loads(read_regular(labels, _LONGEST_LINE))) if labels.is_file() else (),
         sets={key: _split_lines(content) for key, content in contents.items()},
         file_digests={key: sha256_hex(content) for key, content in contents.items()},
         rules=rules or {},

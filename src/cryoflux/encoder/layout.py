@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryoflux.files import read_regular
+
+_MAX_CONFIG_BYTES = 4_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -111,7 +115,7 @@ _KNOWN = {
 
 def read_layout(folder: Path) -> Layout | None:
     """The layout of a model folder; none where only transformers knows how to compute it."""
-    config = json.loads((folder / "config.json").read_bytes())
+    config = json.loads(read_regular(folder / "config.json", _MAX_CONFIG_BYTES))
     names = config.get("architectures") or []
     if len(names) != 1 or names[0] not in _KNOWN:
         return None

@@ -17,7 +17,8 @@ import torch
 from cryoflux.data.examples import Example
 from cryoflux.digests import file_digest, sha256_hex
 from cryoflux.encoder.wordpiece import known_tokenizer
-from cryoflux.files import write_atomic
+from cryoflux.files import MOST_FILE_BYTES, read_regular, write_atomic
+from cryoflux.registry.plain_model import harmless
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
@@ -109,7 +110,8 @@ def _tokenise(
         before_loading()
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+        with harmless(model) as copy:
+            tokenizer = AutoTokenizer.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
         rows, pad = tokenizer(texts, truncation=True, max_length=limit)["input_ids"], tokenizer.pad_token_id
     lengths = np.array([len(row) for row in rows], dtype=np.int32)
     flat = np.concatenate([np.array(row, dtype=np.int32) for row in rows])
@@ -125,7 +127,7 @@ def _content(flat: np.ndarray, lengths: np.ndarray, pad: int) -> bytes:
 def _read(path: Path, count: int) -> _Stored | None:
     # A cache is no evidence: what is damaged is as good as missing.
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MOST_FILE_BYTES)
     except OSError:
         return None
     body, digest = content[:-32], content[-32:]

@@ -14,7 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cryoflux.digests import sha256_hex
+from cryoflux.files import read_regular
 
+_MAX_BYTES = 4_000_000
+"""of a file; the known one has a million"""
 _DECIDES = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
 """parts of ``tokenizer.json`` that ids follow from, besides the limit"""
 _EMBEDDED = "67b5de988bf4e6164ed95e5c8aaa04c956cd7726ffda54f78ab4b01aa62055c5"
@@ -46,15 +49,15 @@ Tokeniser = Callable[[Sequence[str], int], list[list[int]]]
 def known_tokenizer(folder: Path) -> tuple[Tokeniser, int] | None:
     """The tokenizer of a model folder and its id for padding; none where it is not the known one."""
     try:
-        config = json.loads((folder / "tokenizer_config.json").read_bytes())
-        parts = json.loads((folder / "tokenizer.json").read_bytes())
+        config = json.loads(read_regular(folder / "tokenizer_config.json", _MAX_BYTES))
+        parts = json.loads(read_regular(folder / "tokenizer.json", _MAX_BYTES))
         wanted = {**_CONFIG, **{name: side for name, side in _SIDES.items() if name in config}}
         plain = {name: config.get(name) for name in wanted} == wanted
         content = json.dumps({name: parts[name] for name in _DECIDES}, sort_keys=True).encode()
         known = plain and sha256_hex(content) == _EMBEDDED
         if not known or any((folder / name).exists() for name in _BESIDE):
             return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return _loaded(folder)
 

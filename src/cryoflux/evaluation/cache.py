@@ -15,7 +15,9 @@ from pathlib import Path
 
 from cryoflux.digests import sha256_hex
 from cryoflux.evaluation.losses import LARGEST_NANO_NAT, PROFILE, Losses
-from cryoflux.files import write_atomic
+from cryoflux.files import read_regular, write_atomic
+
+_MAX_BYTES = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class LossCache:
     ) -> KnownLosses | None:
         """Losses of a model digest on the ``count`` examples of a file digest, if they are known."""
         try:
-            document = json.loads(self._path(model, examples, max_tokens, profile).read_bytes())
+            document = json.loads(read_regular(self._path(model, examples, max_tokens, profile), _MAX_BYTES))
             body = [document["nano_nats"], document["correct"], document["cost_uj"]]
             if document["sha256"] != sha256_hex(json.dumps(body).encode()):
                 return None

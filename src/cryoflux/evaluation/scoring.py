@@ -21,6 +21,7 @@ from cryoflux.data.batching import bucketed, padded
 from cryoflux.data.examples import Example
 from cryoflux.evaluation.losses import LARGEST_NANO_NAT, EvaluationFailedError, to_nano_nats
 from cryoflux.receipts.profiles import F32, PROFILE
+from cryoflux.registry.plain_model import harmless
 
 if TYPE_CHECKING:
     import torch
@@ -165,13 +166,18 @@ class TransformersScorer:
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        model: Any = AutoModelForSequenceClassification.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
+        with harmless(folder) as copy:
+            model: Any = AutoModelForSequenceClassification.from_pretrained(
+                copy,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
         dtype = torch.float32 if profile == F32 else torch.float64
         self._model = model.to(device=device, dtype=dtype).eval()
         self._batch_size = batch_size
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._pad = tokenizer.pad_token_id
         texts = tokenizer([e.text for e in examples], truncation=True, max_length=max_tokens)
         self._texts: list[list[int]] = texts["input_ids"]

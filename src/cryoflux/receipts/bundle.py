@@ -17,10 +17,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.digests import CHECKSUMS, file_digest
+from cryoflux.digests import CHECKSUMS, copy_listed, file_digest
 from cryoflux.errors import StateTamperedError, UsageError
-from cryoflux.files import storage_errors, write_atomic
-from cryoflux.receipts.checkpoint import parse_checkpoint
+from cryoflux.files import read_beginning, storage_errors, write_atomic
+from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, parse_checkpoint
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRoot, KeyRotation, public_key_of
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
@@ -74,7 +74,7 @@ def write_bundle(state: Path, target: Path, extras: Extras) -> Bundle:
             hint="Name a new one with -o DIR.",
         )
     everything = read_entries(state)
-    note = (state / LOG_FOLDER / CHECKPOINT).read_bytes()
+    note = read_beginning(state / LOG_FOLDER / CHECKPOINT, MAX_NOTE_BYTES + 1)
     log_key = load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub")
     head = parse_checkpoint(note, log_key)
     entries = everything[: head.size]
@@ -141,13 +141,20 @@ def _copy_artefacts(state: Path, target: Path, entries: Sequence[Entry], extras:
 
 
 def _copy(source: Path, target: Path, digest: str) -> Iterator[str]:
-    if not source.is_file() or file_digest(source) != digest:
+    if not _is(source, digest):
         yield digest
         return
     place = target / "artefacts" / digest / source.name
     with storage_errors(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
+
+
+def _is(source: Path, digest: str) -> bool:
+    try:
+        return file_digest(source) == digest
+    except OSError:
+        return False
 
 
 def _copy_adapters(state: Path, target: Path, entries: Iterable[Entry]) -> Iterator[str]:
@@ -168,7 +175,7 @@ def _copy_holdouts(state: Path, target: Path, entries: Iterable[Entry]) -> Itera
             losses = receipt.evaluation.per_example
             yield from _copy(state / "evidence" / f"{losses}.bin", target, losses)
     for digest, data in holdouts.items():
-        found = [p for p in (state / "data" / data).glob("holdout*.jsonl") if file_digest(p) == digest]
+        found = [p for p in (state / "data" / data).glob("holdout*.jsonl") if _is(p, digest)]
         yield from _copy(found[0], target, digest) if found else (digest,)
 
 
@@ -194,8 +201,8 @@ def _copy_models(state: Path, target: Path, entries: Sequence[Entry]) -> Iterato
     firsts, heads = _versions(entries)
     for model in dict.fromkeys((*firsts.values(), *heads.values())):
         source, place = state / "models" / model.digest, target / "models" / model.digest
-        if not (source / CHECKSUMS).is_file() or file_digest(source / CHECKSUMS) != model.files:
+        if not _is(source / CHECKSUMS, model.files):
             yield model.digest
             continue
         with storage_errors(place):
-            shutil.copytree(source, place)
+            copy_listed(source, place)

@@ -24,8 +24,14 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.errors import StateError, StateTamperedError, VerificationError
-from cryoflux.files import write_atomic
-from cryoflux.receipts.checkpoint import Checkpoint, origin_of, parse_checkpoint, sign_checkpoint
+from cryoflux.files import read_beginning, write_atomic
+from cryoflux.receipts.checkpoint import (
+    MAX_NOTE_BYTES,
+    Checkpoint,
+    origin_of,
+    parse_checkpoint,
+    sign_checkpoint,
+)
 from cryoflux.receipts.decoding import NewerFormatError
 from cryoflux.receipts.entry import Entry, Kind, parse_entry
 from cryoflux.receipts.key_statement import KeyStatement
@@ -114,7 +120,7 @@ class ReceiptLog:
             if not empty:
                 raise _tampered(f"The checkpoint {path} is missing.")
             return b"", Checkpoint(self._origin, 0, self._edge.root())
-        note = path.read_bytes()
+        note = read_beginning(path, MAX_NOTE_BYTES + 1)
         try:
             found = parse_checkpoint(note, self._log_key.public_key())
         except VerificationError as error:

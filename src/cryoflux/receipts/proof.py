@@ -25,7 +25,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.errors import StateTamperedError, UsageError, VerificationError
-from cryoflux.receipts.checkpoint import parse_checkpoint
+from cryoflux.files import read_beginning
+from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, parse_checkpoint
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.log_key import vouched_log_key
@@ -101,7 +102,7 @@ def prove(state: Path, index: int) -> Proof:
         VerificationError: its checkpoint is not signed by its key.
     """
     folder = state / LOG_FOLDER
-    note = (folder / CHECKPOINT).read_bytes() if (folder / CHECKPOINT).is_file() else b""
+    note = read_beginning(folder / CHECKPOINT, MAX_NOTE_BYTES + 1) if (folder / CHECKPOINT).is_file() else b""
     head = parse_checkpoint(note, load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub"))
     if index >= head.size:
         raise UsageError(

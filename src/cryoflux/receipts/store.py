@@ -52,6 +52,13 @@ CREATE TRIGGER entries_delete BEFORE DELETE ON entries
 _TRIGGERS = {"entries_append", "entries_update", "entries_delete"}
 _TYPES = [int, str, str, str, str, bytes]
 _SELECT = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx >= ? ORDER BY idx"
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM entries LIMIT ?)"
+"""so many rows at most: pages that lead to the same page again have more of them than anybody can count"""
+_HIDDEN = "SELECT count(*) FROM (SELECT 1 FROM entries WHERE idx < 0 LIMIT ?)"
+_SHORTEST_ROW = 100
+"""bytes; the leaf hash alone has 64"""
+_MOST_IN_WAL = 1_000_000
+"""rows that may be in the write-ahead log"""
 _HASHED = "SELECT idx, leaf, envelope FROM entries WHERE idx >= 0 AND idx < ? ORDER BY idx"
 _HASHED_TYPES = [int, str, bytes]
 _SELECT_ONE = "SELECT idx, kind, task_id, outcome, leaf, envelope FROM entries WHERE idx = ?"
@@ -119,9 +126,14 @@ def _tampered(path: Path, what: object) -> StateTamperedError:
 
 
 def _select(connection: sqlite3.Connection, path: Path, start: int = 0) -> Iterator[Row]:
+    before = start - 1
     try:
         for values in connection.execute(_SELECT, (start,)):
-            yield _row(values)
+            row = _row(values)
+            if row.index <= before:  # pages that lead to each other in a circle have rows without end
+                raise _tampered(path, "its rows are not in order")
+            before = row.index
+            yield row
     except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
         raise _tampered(path, error) from error
 
@@ -204,7 +216,10 @@ class StoredRows(Sequence[Row]):
         try:
             self._connection.execute("BEGIN")  # what is written from now on is not seen
             self._check_table()
-            found = self._connection.execute("SELECT count(*) FROM entries").fetchone()[0]
+            most = path.stat().st_size // _SHORTEST_ROW + _MOST_IN_WAL
+            found = self._connection.execute(_COUNT, (most,)).fetchone()[0]
+            if found == most:
+                raise sqlite3.DatabaseError("it has more rows than its file has room for")
         except (sqlite3.Error, UnicodeDecodeError) as error:
             self._connection.close()
             raise StateTamperedError(f"{path} cannot be read: {error}.") from error

@@ -11,11 +11,13 @@ __all__ = ["TileReader"]
 from pathlib import Path
 
 from cryoflux.errors import StateTamperedError
+from cryoflux.files import read_regular
 from cryoflux.receipts.merkle import consistency_ranges, inclusion_ranges, node_hash, root_hash
 from cryoflux.receipts.tiles import TILE_WIDTH, Tile
 
 _HASH_BYTES = 32
 _LEVEL_BITS = 8
+_MAX_TILE_BYTES = TILE_WIDTH * 65_537
 
 
 def _unreadable(tile: Tile, why: str) -> StateTamperedError:
@@ -45,8 +47,12 @@ class TileReader:
         # A log that has grown meanwhile has replaced a partial tile by a wider one.
         for width in range(tile.width, TILE_WIDTH + 1):
             path = self._folder / Tile(tile.level, tile.index, width).path
-            if path.is_file():
-                return path.read_bytes()
+            try:
+                return read_regular(path, _MAX_TILE_BYTES)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _unreadable(tile, f"cannot be read: {error.strerror}") from error
         raise _unreadable(tile, "is missing")
 
     def _hashes(self, level: int, start: int, count: int) -> list[bytes]:

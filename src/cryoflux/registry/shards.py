@@ -26,13 +26,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cryoflux.digests import CHECKSUMS
+from cryoflux.digests import CHECKSUMS, tensor_shapes
 from cryoflux.errors import ModelError
+from cryoflux.files import copy_regular, read_regular
 
 INDEX = "model.safetensors.index.json"
 _LAYER = re.compile(r"\.(\d+)\.")
 _WEIGHTS = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.safetensors")
 _READ_ONLY = 0o444
+_MAX_INDEX_BYTES = 8_000_000
 _PLAIN = {".json", ".txt", ".model"}
 """endings of the files beside the weights that are copied: settings and vocabularies, and no code"""
 
@@ -65,21 +67,24 @@ def shard(folder: Path) -> None:
 def shard_names(folder: Path) -> dict[str, str]:
     """Tensor name → the file that holds it."""
     if (folder / INDEX).is_file():
-        return dict(json.loads((folder / INDEX).read_bytes())["weight_map"])
-    from safetensors import safe_open
-
+        return dict(json.loads(read_regular(folder / INDEX, _MAX_INDEX_BYTES))["weight_map"])
     found: dict[str, str] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as stream:
-            found |= dict.fromkeys(stream.keys(), path.name)
+        found |= dict.fromkeys(tensor_shapes(path), path.name)
     return found
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
-    """The tensors of one file, or of all files of a folder."""
+    """The tensors of one file, or of all files of a folder.
+
+    Raises:
+        ModelError: a file is not a well-formed safetensors file.
+    """
     from safetensors.torch import load_file
 
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    for file in files:
+        tensor_shapes(file)  # a header that is none is refused before a library sees it
     return {name: tensor for file in files for name, tensor in load_file(file).items()}
 
 
@@ -148,7 +153,7 @@ def write_model(base: Path, weights: Path, changed: Mapping[str, Any], into: Pat
     for path in sorted(base.iterdir()):
         plain = path.suffix in _PLAIN and path.name not in {INDEX, CHECKSUMS}
         if plain and path.is_file() and not path.is_symlink():
-            shutil.copyfile(path, into / path.name)
+            copy_regular(path, into / path.name)
     where = _inside(shard_names(weights))
     for file in sorted(set(where.values())):
         # a tensor of the same name in another file is not the one that was looked at

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.digests import folder_digest, mismatched_files
 from cryoflux.errors import CryoFluxError, StateError, StateTamperedError, StorageError, UsageError
-from cryoflux.files import lock_exclusively, storage_errors, sync_folder
+from cryoflux.files import copy_regular, files_below, lock_exclusively, storage_errors, sync_folder
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of
 from cryoflux.receipts.fork_parts import ParentLog, subject_of_parent
@@ -188,7 +188,7 @@ def _bring_folder(source: Path, target: Path, sizes: list[int], *, link: bool) -
             why="The fork would lack what its log says that it goes on from.",
             hint="Restore it from a backup; cryoflux verify names everything that is missing.",
         )
-    for path in sorted(source.rglob("*")):
+    for path in files_below(source).values():
         if path.is_file() and not path.name.startswith("."):  # a write that a crash cut short
             _bring_file(path, target / path.relative_to(source), sizes, link=link)
     with storage_errors(target):
@@ -202,7 +202,7 @@ def _bring_file(source: Path, target: Path, sizes: list[int], *, link: bool) -> 
             link_or_copy(source, target)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            copy_regular(source, target)
             _sync(target)
         shared = target.samefile(source)
         sizes[0 if shared else 1] += target.stat().st_size

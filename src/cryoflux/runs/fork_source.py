@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
+from cryoflux.files import read_beginning
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
@@ -101,8 +102,7 @@ def _tampered(what: str) -> StateTamperedError:
 def _signed_head(state: StateFolder, log_key: Ed25519PublicKey, first: Ed25519PublicKey) -> Note:
     """The newest head, with the log's own signature alone."""
     try:
-        with state.checkpoint.open("rb") as stream:
-            note = parse_note(stream.read(MAX_NOTE_BYTES + 1))
+        note = parse_note(read_beginning(state.checkpoint, MAX_NOTE_BYTES + 1))
         signer = verifier_key(origin_of(first), log_key)
         verify_log(note, signer)
     except OSError as error:

@@ -44,7 +44,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
-from cryoflux.files import storage_errors, write_atomic
+from cryoflux.files import read_beginning, read_regular, storage_errors, write_atomic
 from cryoflux.signing.ed25519 import refuse_weak_key
 
 KEYS_FOLDER = "keys"
@@ -97,7 +97,7 @@ def _read_key(path: Path) -> Ed25519PrivateKey:
             hint=f"Type: chmod 600 {shlex.quote(str(path))}",
         )
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        key = load_pem_private_key(read_regular(path, _MOST_KEY_BYTES), password=None)
     except OSError as error:
         raise StateError(
             f"The private key {path} cannot be read: {error.strerror}.", why=_WHY, hint="Check its owner."
@@ -115,6 +115,13 @@ def _read_key(path: Path) -> Ed25519PrivateKey:
             hint="Restore it from a backup, or use another --state DIR.",
         )
     return key
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_beginning(path, _MOST_KEY_BYTES)
+    except OSError:
+        return b""
 
 
 def load_key(folder: Path, name: str, *, create: bool) -> Ed25519PrivateKey:
@@ -141,7 +148,7 @@ def load_key(folder: Path, name: str, *, create: bool) -> Ed25519PrivateKey:
     public, expected = path.with_suffix(".pub"), public_pem(key.public_key())
     if not public.exists():
         write_atomic(public, expected)
-    elif public.read_bytes() != expected:
+    elif _content(public) != expected:
         raise StateTamperedError(
             f"{public} is not the public half of {path.name}.",
             why="Whoever verifies with it would refuse honest receipts, or accept another signer's.",
@@ -220,8 +227,7 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     """
     hint = "Name a PEM file with an Ed25519 public key, such as state/keys/receipt.pub."
     try:
-        with path.open("rb") as stream:  # of a stranger, it may be a file of any size
-            key = load_pem_public_key(stream.read(_MOST_KEY_BYTES))
+        key = load_pem_public_key(read_beginning(path, _MOST_KEY_BYTES))
     except OSError as error:
         raise UsageError(f"The public key {path} cannot be read: {error.strerror}.", hint=hint) from error
     except (ValueError, UnsupportedAlgorithm) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = [
     "ARTEFACTS",
+    "MOST_EXAMPLES",
     "Artefacts",
     "Pairing",
     "capsule_path",
@@ -30,6 +31,7 @@ from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.sequential import reading_order
 from cryoflux.digests import CHECKSUMS, file_digest, read_tensor_entries, sha256_hex, tensors_digest
 from cryoflux.errors import CryoFluxError
+from cryoflux.files import files_below, read_regular
 from cryoflux.log_state import LogState
 from cryoflux.receipts.log_key import other_subjects
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
@@ -49,7 +51,7 @@ from cryoflux.verification.datasets import DataSets
 from cryoflux.verification.disjoint import ReadSets, compared
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.index import INDEX, index_complaint
-from cryoflux.verification.locating import said_where
+from cryoflux.verification.locating import Searching, said_where
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.sections import Sections
@@ -57,6 +59,8 @@ from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 ARTEFACTS = NumberedStep(9, "artefacts on the disk")
 _BYTES_PER_EXAMPLE = 18
+MOST_EXAMPLES = 1_000_000
+"""examples of a holdout that are paired, put in order or evaluated here; what claims more stays open"""
 _MOST_MISSING = 64
 _MOST_WHOLE = 64
 
@@ -129,6 +133,7 @@ class Artefacts(Fold):
         self._material, self._sections = material, sections
         self._state = StateFolder(material.state) if material.state is not None else None
         self._here = _folders(self._state.models) if self._state is not None else set()
+        self._searching = Searching()
         self._checked: dict[str, tuple[str, FolderState]] = {}
         """digest of a version that is here → its signed files, and how its folder differs from them"""
         self.tally = _Named()
@@ -188,7 +193,7 @@ class Artefacts(Fold):
         folder, where = state.model(said.digest), f"models/{said.digest}"
         found = compare_folder(folder, said.files)
         self._checked[said.digest] = (said.files, found)
-        self.findings.extend(_folder_findings(where, folder, found))
+        self.findings.extend(_folder_findings(where, folder, found, self._searching))
         if found.intact and version_digest(folder) != said.digest:
             self.findings.add(failed(where, "its tensors do not have the digest that names it"))
         if found.intact and (complaint := index_complaint(folder, found.listed)):
@@ -239,7 +244,7 @@ class Artefacts(Fold):
         # The receipt signs the files, so their checksum file has exactly one right content.
         lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
         found = compare_folder(folder, sha256_hex(lines.encode()))
-        self.findings.extend(_folder_findings(where, folder, found))
+        self.findings.extend(_folder_findings(where, folder, found, self._searching))
         if found.intact:
             self._remember(tuple(paired.statement.subject))
         for name in digests:
@@ -260,10 +265,14 @@ class Artefacts(Fold):
 
     def _losses(self, state: StateFolder, paired: Paired, said: Evaluation) -> None:
         where = f"evidence/{said.per_example}.bin"
+        if max(said.read, paired.receipt.holdout.count) > MOST_EXAMPLES:
+            detail = f"is of more than {MOST_EXAMPLES} examples, which are not read here ({paired.name})"
+            self.findings.add(unknown(where, detail))
+            return
         try:
             evidence, root = self._read(state, said, paired.receipt.holdout)
         except ValueError as error:
-            place = said_where(state.losses(said.per_example), said.per_example)
+            place = said_where(state.losses(said.per_example), said.per_example, self._searching)
             self.findings.add(failed(where, f"{error} ({paired.name}){place}"))
             return
         self.tally.losses += 1
@@ -341,9 +350,9 @@ def _folders(place: Path) -> set[str]:
     return {path.name for path in place.iterdir() if path.is_dir()} if place.is_dir() else set()
 
 
-def _folder_findings(where: str, folder: Path, found: FolderState) -> Iterator[Finding]:
+def _folder_findings(where: str, folder: Path, found: FolderState, searching: Searching) -> Iterator[Finding]:
     for name in found.different:
-        place = said_where(folder / name, found.listed[name]) if name in found.listed else ""
+        place = said_where(folder / name, found.listed[name], searching) if name in found.listed else ""
         yield failed(f"{where}/{name}", f"is not the file that was signed{place}")
     for name in found.missing:
         yield failed(f"{where}/{name}", "is missing")
@@ -355,7 +364,7 @@ def version_digest(folder: Path) -> str:
     It is over the tensors (``tensors/v1``), or over the files where there are none.
     """
     try:
-        files = sorted(folder.rglob("*.safetensors"))
+        files = [path for name, path in files_below(folder).items() if name.endswith(".safetensors")]
         if not files:
             return file_digest(folder / CHECKSUMS)
         return tensors_digest(entry for path in files for entry in read_tensor_entries(path))
@@ -377,11 +386,10 @@ def read_losses(path: Path, digest: str, count: int) -> Pairing:
         ValueError: it is missing, or not the file of that digest with so many examples.
     """
     try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size == count * _BYTES_PER_EXAMPLE else b""
+        content = read_regular(path, MOST_EXAMPLES * _BYTES_PER_EXAMPLE)
     except OSError as error:
         raise ValueError("the per-example losses are missing or unreadable") from error
-    if sha256_hex(content) != digest:
+    if len(content) != count * _BYTES_PER_EXAMPLE or sha256_hex(content) != digest:
         raise ValueError("the per-example losses are not those that were signed")
     losses, flags = array("q", content[: 16 * count]), content[16 * count :]
     if sys.byteorder == "big":

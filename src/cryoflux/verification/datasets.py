@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryoflux.digests import file_digest
+from cryoflux.files import read_lines
 from cryoflux.receipts.statement import Data, Holdout
 from cryoflux.state import StateFolder
 from cryoflux.verification.disjoint import ReadSets, TextLine
@@ -23,6 +24,8 @@ from cryoflux.verification.result import Finding, Named, failed, unknown
 
 _MOST_SETS = 64
 """data sets, and holdouts of one, that are looked at; no honest log has as many"""
+_LONGEST_LINE = 8_000_000
+"""bytes; of a longer one nothing after them is read, so that it is no example"""
 _HOLDOUT = re.compile(r"holdout(?:-([1-9][0-9]{0,5}))?\.jsonl")
 
 
@@ -132,7 +135,7 @@ def _examples(
 
 
 def _texts(path: Path) -> list[TextLine]:
-    return [_text(line) for line in path.read_bytes().decode().split("\n") if line]
+    return [_text(line.decode()) for line, _ in read_lines(path, _LONGEST_LINE) if line]
 
 
 def _text(line: str) -> TextLine:

@@ -12,10 +12,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryoflux.digests import CHECKSUMS, file_digest, sha256_hex
+from cryoflux.digests import CHECKSUMS, MAX_SUMS_BYTES, file_digest, sha256_hex
+from cryoflux.files import files_below, read_beginning
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
-_MAX_SUMS_BYTES = 1 << 20
+_MOST_UNLISTED = 1000
+_FOLDER = "."
+"""name of the folder itself, where it holds so much that nobody listed that it is not looked at"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,13 @@ class FolderState:
 
 
 def _read_sums(path: Path) -> bytes | None:
+    """The signed list of a folder's files; none where it is missing, nothing where it cannot be read."""
     try:
-        with path.open("rb") as stream:
-            return stream.read(_MAX_SUMS_BYTES)
-    except OSError:
+        return read_beginning(path, MAX_SUMS_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return b""
 
 
 def _differs(path: Path, digest: str | None) -> bool:
@@ -49,10 +54,17 @@ def _differs(path: Path, digest: str | None) -> bool:
         return True
 
 
+def _present(folder: Path, listed: int) -> dict[str, Path] | None:
+    """Files of a folder by name; none where it holds far more names than are listed."""
+    try:
+        return files_below(folder, most=2 * listed + _MOST_UNLISTED)
+    except OSError:
+        return None
+
+
 def compare_folder(folder: Path, digest: str) -> FolderState:
     """Compare a folder with the ``SHA256SUMS`` whose SHA-256 is ``digest``."""
-    # A pipe in the place of the file would be waited on for ever.
-    sums = _read_sums(folder / CHECKSUMS) if (folder / CHECKSUMS).is_file() else None
+    sums = _read_sums(folder / CHECKSUMS)
     if sums is None:
         return FolderState({}, missing=(CHECKSUMS,))
     if sha256_hex(sums) != digest:
@@ -62,19 +74,12 @@ def compare_folder(folder: Path, digest: str) -> FolderState:
     if not all(lines):
         return FolderState({}, different=(CHECKSUMS,))
     listed = {found[2]: found[1] for found in lines if found}
-    present = {
-        path.relative_to(folder).as_posix(): path
-        for path in folder.rglob("*")
-        if path != folder / CHECKSUMS and (path.is_symlink() or not path.is_dir())
-    }
+    present = _present(folder, len(listed))
+    if present is None:
+        return FolderState(listed, different=(_FOLDER,))
+    present.pop(CHECKSUMS, None)
     return FolderState(
         listed,
         missing=tuple(sorted(name for name in listed if name not in present)),
-        different=tuple(
-            sorted(
-                name
-                for name, path in present.items()
-                if not path.is_file() or _differs(path, listed.get(name))
-            )
-        ),
+        different=tuple(sorted(name for name, path in present.items() if _differs(path, listed.get(name)))),
     )

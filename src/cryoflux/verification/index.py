@@ -14,8 +14,10 @@ from pathlib import Path
 
 from cryoflux.digests import read_tensor_entries
 from cryoflux.errors import CryoFluxError
+from cryoflux.files import read_regular
 
 INDEX = "model.safetensors.index.json"
+_MAX_BYTES = 8_000_000
 
 
 def index_complaint(folder: Path, listed: Mapping[str, str]) -> str:
@@ -28,7 +30,7 @@ def index_complaint(folder: Path, listed: Mapping[str, str]) -> str:
     if INDEX not in listed:
         return ""
     try:
-        named = json.loads((folder / INDEX).read_bytes())["weight_map"]
+        named = json.loads(read_regular(folder / INDEX, _MAX_BYTES))["weight_map"]
         pairs = {(str(tensor), str(file)) for tensor, file in named.items()}
         return _compare(folder, pairs, listed)
     except (CryoFluxError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):

@@ -12,19 +12,53 @@ Nothing else is located here. Where neither finds anything, the file is all that
 
 from __future__ import annotations
 
-__all__ = ["Span", "damaged_tensor", "example_of", "flipped_bit", "part_of", "said_where", "tensor_spans"]
+__all__ = [
+    "Searching",
+    "Span",
+    "damaged_tensor",
+    "example_of",
+    "flipped_bit",
+    "part_of",
+    "said_where",
+    "tensor_spans",
+]
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from cryoflux.digests import TensorEntry, read_tensor_header, tensors_digest
 from cryoflux.errors import ModelError
+from cryoflux.files import open_regular, read_regular
 
 _MAX_SEARCHED_BYTES = 12_000
 """every bit is tried, so the time goes with the square: about a second for these"""
+_MOST_TRIED_BYTES = 3_000_000_000
+"""hashed to locate damage, in all files of a state together: some seconds"""
+_BYTES_PER_TRY = 500
+"""hashing a few bytes takes as long as hashing so many"""
 _BYTES_PER_EXAMPLE = 18
+
+
+class Searching:
+    """How much is still tried to locate damage; what comes later is named, and not located.
+
+    Without it, many small files that are not what was signed would cost a second each.
+    """
+
+    def __init__(self, most: int = _MOST_TRIED_BYTES) -> None:
+        self._left = most
+
+    def allows(self, size: int) -> bool:
+        """Whether a file of so many bytes may be searched; if so, that is taken off."""
+        self._left -= (cost := 8 * size * (size // 2 + _BYTES_PER_TRY))
+        if self._left < 0:
+            self._left += cost
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +78,9 @@ def tensor_spans(path: Path) -> list[Span]:
         ModelError: the header is malformed.
         OSError: the file cannot be read.
     """
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         try:
-            header, start = read_tensor_header(stream, path.stat().st_size)
+            header, start = read_tensor_header(stream, os.fstat(stream.fileno()).st_size)
             spans = [_span(name, spec, start) for name, spec in header.items()]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(
@@ -59,14 +93,7 @@ def tensor_spans(path: Path) -> list[Span]:
 
 def _span(name: str, spec: dict[str, list[int]], start: int) -> Span:
     first, last = spec["data_offsets"]
-    elements = 1
-    for length in spec["shape"]:
-        if type(length) is not int or length < 0:
-            raise ValueError(f"tensor {name!r} has no usable shape")
-        elements *= length
-    if type(first) is not int or type(last) is not int:
-        raise TypeError(f"tensor {name!r} has no usable place")
-    return Span(name, elements, start + first, start + last)
+    return Span(name, prod(spec["shape"]), start + first, start + last)
 
 
 def flipped_bit(content: bytes, digest: str) -> int | None:
@@ -89,18 +116,21 @@ def flipped_bit(content: bytes, digest: str) -> int | None:
     return None
 
 
-def said_where(path: Path, digest: str) -> str:
+def said_where(path: Path, digest: str, searching: Searching | None = None) -> str:
     """Where the one flipped bit of a file lies, in words; empty where there is none such.
 
     Args:
         path: of a file that does not have its signed digest.
         digest: that it should have.
+        searching: how much may still be tried.
     """
     try:
-        content = path.read_bytes() if path.is_file() and path.stat().st_size <= _MAX_SEARCHED_BYTES else b""
+        content = read_regular(path, _MAX_SEARCHED_BYTES)
     except OSError:
         return ""
-    bit = flipped_bit(content, digest) if content else None
+    if not content or (searching is not None and not searching.allows(len(content))):
+        return ""
+    bit = flipped_bit(content, digest)
     if bit is None:
         return ""
     example = example_of(path.name, content, bit // 8)

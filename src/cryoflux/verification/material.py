@@ -10,6 +10,7 @@ __all__ = ["ACCOUNT", "Material", "NamedKeys", "StoredTiles", "read_material", "
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,15 +18,24 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.energy.account.audit import AuditedAccount, Compared, open_audited
 from cryoflux.errors import CryoFluxError, UsageError
+from cryoflux.files import read_beginning, read_lines
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.store import DATABASE, Row, StoredRows
+from cryoflux.signing.canonical import MAX_ENTRY_BYTES
 from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, METER_KEY, RECEIPT_KEY, load_public_key
 from cryoflux.state import StateFolder
 
 ACCOUNT = "account.db"
 _MAX_TILE_BYTES = 256 * 65_537
+_DEEPEST_TILE = 12
+"""folders within each other; no index of a tile has more parts"""
+_MOST_HELD_BYTES = 4 * _MAX_TILE_BYTES
+_SHORTEST_ENTRY = 200
+"""bytes of an envelope; a shorter line is none"""
+_MOST_SHORT = 64
+"""short lines of an exported file that are looked at, before the rest of it is left"""
 _ATTEMPTS = 20
 
 
@@ -86,40 +96,44 @@ class Material:
 
 
 def _bytes_or_none(path: Path, limit: int) -> bytes | None:
-    if not path.is_file():  # a pipe would be waited on for ever
-        return None
     try:
-        with path.open("rb") as stream:
-            # No more than there is: room for all that there may be costs as much as reading it.
-            return stream.read(min(limit, os.fstat(stream.fileno()).st_size))
+        return read_beginning(path, limit)
     except OSError:
         return None
 
 
 def _tile_files(log: str) -> Iterator[str]:
     """Their paths under ``log/``; a log of a million has thousands, so they are plain texts."""
-    for folder, folders, names in os.walk(f"{log}/tile"):
-        folders.sort()
-        for path in (f"{folder}/{name}" for name in sorted(names)):
-            # A name with a leading dot is a write that a crash cut short; no reader of the log asks for it.
-            if Path(path).is_file() and "/." not in path[len(folder) :]:
-                yield path[len(log) + 1 :]
+    places = [f"{log}/tile"]
+    while places:
+        folder = places.pop()
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if folder.count("/") - log.count("/") < _DEEPEST_TILE:
+                        places.append(entry.path)
+                # A leading dot is that of a write which a crash cut short; no reader of the log asks for it.
+                elif entry.is_file() and not entry.name.startswith("."):
+                    yield entry.path[len(log) + 1 :]
 
 
 class StoredTiles(Mapping[str, bytes]):
     """The tiles of a log, by their path under ``log/``, read when they are asked for.
 
     Partial ones are read at once: a run that goes on replaces them. A full one stays as it is for ever.
+    More than a log has of partial ones are not held.
     """
 
     def __init__(self, log: Path) -> None:
         self._log = log
         self._held: dict[str, bytes | None] = {}
-        for path in _tile_files(str(log)):
-            partial = ".p/" in path
+        room = _MOST_HELD_BYTES
+        for path in sorted(_tile_files(str(log))):
+            partial = ".p/" in path and room > 0
             held = _bytes_or_none(log / path, _MAX_TILE_BYTES) if partial else None
             if not partial or held is not None:
                 self._held[path] = held
+                room -= len(held or b"")
 
     def __getitem__(self, path: str) -> bytes:
         held = self._held[path]
@@ -212,24 +226,36 @@ def _read_state(state: Path, named: NamedKeys, mark: Compared | None) -> Materia
 
 def _read_file(path: Path, named: NamedKeys) -> Material:
     try:
-        content = path.read_bytes()
+        rows, problem = _read_lines(path)
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}.", hint="Name a state directory or an exported file."
         ) from error
-    *lines, rest = content.split(b"\n")
-    problem = "its last line does not end, so part of it may be missing" if rest else ""
     return Material(
         target=path,
-        rows=tuple(Row(index, None, None, line) for index, line in enumerate(lines)),
+        rows=tuple(rows),
         state=None,
         key=named.key,
         pinned=named.key is not None,
         log_key=named.log_key,
         log_key_named=named.log_key is not None,
         pinned_meters=named.meters,
-        problem=problem if content else "holds no entries",
+        problem=problem,
     )
+
+
+def _read_lines(path: Path) -> tuple[list[Row], str]:
+    """The entries of an exported file, and why some of it may be missing; each costs its own bytes."""
+    rows: list[Row] = []
+    short, ended = 0, True
+    for line, ended in read_lines(path, MAX_ENTRY_BYTES):
+        if (short := short + (len(line) < _SHORTEST_ENTRY)) > _MOST_SHORT:
+            return rows, f"has more than {_MOST_SHORT} lines that are no entries; the rest was not read"
+        if ended:
+            rows.append(Row(len(rows), None, None, line))
+    if not ended:
+        return rows, "its last line does not end, so part of it may be missing"
+    return rows, "" if rows else "holds no entries"
 
 
 def signer_of(target: Path, pinned: Ed25519PublicKey | None = None) -> Ed25519PublicKey | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cryoflux.errors import StateTamperedError, UsageError
+from cryoflux.files import read_beginning
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.store import DATABASE, StoredRows
@@ -103,8 +104,7 @@ def _fetched(url: str, most: int) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_NOTE_BYTES + 1)
+        return read_beginning(path, MAX_NOTE_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", hint=_HINT) from error
 

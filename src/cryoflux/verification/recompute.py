@@ -28,24 +28,27 @@ __all__ = [
     "choose",
     "compare",
     "make_candidate",
+    "pinned",
+    "pinned_update",
     "prepare",
 ]
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from cryoflux.digests import file_digest
+from cryoflux.digests import copy_listed, file_digest
 from cryoflux.errors import CryoFluxError, VerificationError
+from cryoflux.files import copy_regular
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import F32, PROFILE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.state import StateFolder
 from cryoflux.verification.artefacts import (
+    MOST_EXAMPLES,
     Pairing,
     capsule_path,
     order_of,
@@ -54,12 +57,16 @@ from cryoflux.verification.artefacts import (
 )
 from cryoflux.verification.composed import due_composition, merge_of
 from cryoflux.verification.datasets import holdout_path
+from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
 
 RECOMPUTED = NumberedStep(11, "losses evaluated again", Knowledge.RECOMPUTED)
+
+_MOST_TOKENS = 8192
+"""of a text; no run can be told to read more, and what reading costs goes with the square"""
 
 Found = tuple[list[int], list[bool]]
 """losses in nano-nats, and which examples are right"""
@@ -121,9 +128,12 @@ class Case:
     @property
     def cut(self) -> int:
         """Tokens that texts were cut to; 0 where nothing was."""
-        intent = self.paired.intent
-        found = intent.recipe.get("max_tokens", 0) if intent is not None else 0
-        return found if isinstance(found, int) else 0
+        return _cut(self.paired)
+
+
+def _cut(paired: Paired) -> int:
+    found = paired.intent.recipe.get("max_tokens", 0) if paired.intent is not None else 0
+    return found if isinstance(found, int) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +205,7 @@ def prepare(walked: Walked, paired: Paired) -> Case:
         raise OpenQuestion("it has no intent that names its data")
     if evaluation.profile not in TOLERANCES:
         raise OpenQuestion(f"the profile {evaluation.profile!r} is not known here")
+    _refuse_too_much(paired, evaluation)
     try:
         path = StateFolder(state).losses(evaluation.per_example)
         recorded = read_losses(path, evaluation.per_example, evaluation.read)
@@ -208,6 +219,13 @@ def prepare(walked: Walked, paired: Paired) -> Case:
     return Case(state, paired, evaluation, base, holdout, recorded)
 
 
+def _refuse_too_much(paired: Paired, evaluation: Evaluation) -> None:
+    if _cut(paired) > _MOST_TOKENS:
+        raise OpenQuestion(f"its texts were cut to more than {_MOST_TOKENS} tokens, which are not read here")
+    if max(evaluation.read, paired.receipt.holdout.count) > MOST_EXAMPLES:
+        raise OpenQuestion(f"it is of more than {MOST_EXAMPLES} examples, which are not read here")
+
+
 def pinned(case: Case, folder: Path) -> Case:
     """The same with base and holdout copied, so that nobody changes them between check and use.
 
@@ -215,14 +233,30 @@ def pinned(case: Case, folder: Path) -> Case:
         VerificationError: one of the copies is not what the receipt names.
     """
     said = case.paired.receipt
-    kept = folder / "kept"
-    base = shutil.copytree(case.base, kept / "base")
-    holdout = Path(shutil.copy(case.holdout, kept / case.holdout.name))
-    if version_digest(base) != said.base.digest:
+    base, holdout = folder / "kept" / "base", folder / "kept" / case.holdout.name
+    copy_listed(case.base, base)
+    copy_regular(case.holdout, holdout)
+    if not compare_folder(base, said.base.files).intact or version_digest(base) != said.base.digest:
         raise VerificationError("the base model here is another than the one recorded")
     if file_digest(holdout) != said.holdout.sha256:
         raise VerificationError("the holdout here is another than the one recorded")
     return replace(case, base=base, holdout=holdout)
+
+
+def pinned_update(case: Case, folder: Path) -> Path:
+    """The files of the update, copied into a new folder.
+
+    Raises:
+        VerificationError: one of the copies is not what the receipt names.
+    """
+    capsule = capsule_path(case.state, case.paired.statement)
+    for subject in case.paired.statement.subject:
+        if Path(subject.name).name != subject.name:
+            raise VerificationError("a file of its adapter has a name that leads elsewhere")
+        copy_regular(capsule / subject.name, folder / subject.name)
+        if file_digest(folder / subject.name) != subject.digest.sha256:
+            raise VerificationError("the adapter here is another than the one recorded")
+    return folder
 
 
 def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[list[Finding], str]:
@@ -291,7 +325,7 @@ def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Lev
     elif merge is not None:
         made = _kept(case, f"its way of merging {merge!r} is not known here")
     else:
-        made = _merged(case, recomputer, capsule, folder)
+        made = _merged(case, recomputer, pinned_update(case, folder / "update"), folder)
     levels.say(case.paired, Level.MERGE, made.word)
     if made.word is Word.REFUTED:
         what = "the kept candidate is" if made.question else "base and adapter merge into"
@@ -319,11 +353,14 @@ def _composed(case: Case, recomputer: Recomputer, folder: Path) -> Remade:
         return _kept(case, f"an update of its list, {missing[0][:16]}…, is not kept here")
     if not (there := state.model(composed.genesis)).is_dir():
         return _kept(case, f"the genesis of its list, {composed.genesis[:16]}…, is not kept here")
-    genesis = shutil.copytree(there, folder / "kept" / "genesis")
+    genesis, update = folder / "kept" / "genesis", pinned_update(case, folder / "update")
+    copy_listed(there, genesis)
     if version_digest(genesis) != composed.genesis:
         raise VerificationError("the genesis of its list here is another model than the one recorded")
     (into := folder / "merged").mkdir()
-    model = recomputer.compose(composed, Models(case.base, genesis, state.capsule), into)
+    own = case.paired.statement.subject[0].digest.sha256
+    models = Models(case.base, genesis, lambda adapter: update if adapter == own else state.capsule(adapter))
+    model = recomputer.compose(composed, models, into)
     same = version_digest(model) == case.evaluation.candidate.digest
     return Remade(model, Word.EXACT if same else Word.REFUTED)
 
@@ -337,7 +374,8 @@ def _merged(case: Case, recomputer: Recomputer, capsule: Path, folder: Path) -> 
         return Remade(model, Word.EXACT)
     kept = StateFolder(case.state).model(due.digest)
     if kept.is_dir():
-        copy = shutil.copytree(kept, folder / "kept" / "candidate")
+        copy = folder / "kept" / "candidate"
+        copy_listed(kept, copy)
         same = version_digest(copy) == due.digest
         found = recomputer.as_kept(case.base, capsule, copy, folder / "as-kept") if same else None
         return Remade(found or copy, Word.TOLERATED if found is not None else Word.REFUTED)

@@ -41,7 +41,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryoflux.errors import UsageError, VerificationError
-from cryoflux.files import storage_errors, write_atomic
+from cryoflux.files import read_beginning, storage_errors, write_atomic
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
     Checkpoint,
@@ -112,8 +112,7 @@ def _path(folder: Path, origin: str) -> Path:
 
 def _read(path: Path, most: int) -> bytes | None:
     try:
-        with path.open("rb") as stream:
-            return stream.read(most + 1)
+        return read_beginning(path, most + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.errors import VerificationError
+from cryoflux.files import read_beginning
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
     Checkpoint,
@@ -62,10 +63,10 @@ class _Seen:
 def read_witnessed(target: Path) -> bytes | None:
     """The last head of a state that a quorum has cosigned; read it before the entries, which only grow."""
     path = target / LOG_FOLDER / WITNESSED_FILE
-    if not path.is_file():  # a pipe would be waited on for ever
+    try:
+        return read_beginning(path, MAX_NOTE_BYTES + 1)
+    except OSError:
         return None
-    with path.open("rb") as stream:
-        return stream.read(MAX_NOTE_BYTES + 1)
 
 
 def check_witnessed(walked: Walked, notes: Sequence[bytes], demand: Demand) -> list[Check]:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from cryoflux.errors import UsageError, VerificationError
-from cryoflux.files import storage_errors, write_atomic
+from cryoflux.files import read_beginning, storage_errors, write_atomic
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
     Note,
@@ -79,8 +79,8 @@ def _joined(old: Note | None, new: Note) -> bytes:
 def _stored(path: Path) -> Note | None:
     if not path.is_file():
         return None
-    with storage_errors(path), path.open("rb") as stream:
-        content = stream.read(MAX_NOTE_BYTES + 1)
+    with storage_errors(path):
+        content = read_beginning(path, MAX_NOTE_BYTES + 1)
     try:
         return parse_note(content)
     except VerificationError:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryoflux.errors import UsageError, VerificationError
+from cryoflux.files import read_beginning
 from cryoflux.receipts.checkpoint import KeyType, VerifierKey, parse_verifier_key
 
 _MAX_BYTES = 256 * 1024
@@ -218,8 +219,7 @@ def read_policy(path: Path) -> Policy:
         UsageError: it cannot be read, or is not a policy.
     """
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
+        content = read_beginning(path, _MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(
             f"The policy {path} cannot be read: {error.strerror}.", hint="Name a tlog-policy file."

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Literal
 
 from cryoflux.errors import StateError, StateTamperedError
-from cryoflux.receipts.checkpoint import Checkpoint, parse_note
+from cryoflux.files import read_beginning
+from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Checkpoint, parse_note
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.tile_reader import TileReader
 from cryoflux.witness.client import Collected, WitnessClient
@@ -109,7 +110,7 @@ class Witnessing:
         return found
 
     def _note(self) -> bytes:
-        return (self._folder / CHECKPOINT).read_bytes()
+        return read_beginning(self._folder / CHECKPOINT, MAX_NOTE_BYTES + 1)
 
     def _run(self, note: bytes) -> None:
         self._finished.put(self._ask(note, wait_for_all=True))

@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from cryoflux.data.prepared import PreparedData, load_examples, open_prepared
 from cryoflux.decision.screening import needed_evidence
-from cryoflux.errors import CryoFluxError
+from cryoflux.errors import CryoFluxError, ModelError
 from cryoflux.evaluation.machine import software
 from cryoflux.evaluation.scoring import TransformersScorer
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
+from cryoflux.registry.plain_model import complaints_about
 from cryoflux.registry.shards import TensorFolder, read_tensors, write_model
 from cryoflux.registry.versions import Version, Versions
-from cryoflux.tasks.lora.libraries import LIBRARIES, quieten_transformers
+from cryoflux.tasks.lora.libraries import LIBRARIES, quieten_transformers, shielded
 from cryoflux.tasks.lora.merge import beyond_rounding, merged_tensors, read_adapter
+from cryoflux.tasks.lora.plain_adapter import adapter_settings
 from cryoflux.tasks.lora.recipe import Method, Recipe, find_recipe
 from cryoflux.tasks.pacing import Limits, Progress
 from cryoflux.tasks.pool import Pool, make_pool, slice_digest
+from cryoflux.verification.recompute import OpenQuestion
 
 if TYPE_CHECKING:
     from cryoflux.receipts.statement import Training
@@ -60,14 +63,18 @@ class TorchRecomputer:
         self, model: Path, holdout: Path, indices: Sequence[int] | None, profile: str
     ) -> tuple[list[int], list[bool]]:
         """The same for some examples, or for all, in the arithmetic of a profile."""
+        _ask_about(model)
         examples = load_examples(holdout)
         wanted = range(len(examples)) if indices is None else range(len(indices))
         chosen = examples if indices is None else [examples[index] for index in indices]
-        scorer = TransformersScorer(model, chosen, max_tokens=self._max_tokens, profile=profile)
-        return scorer.score(wanted, lambda _done: None)
+        with shielded():
+            scorer = TransformersScorer(model, chosen, max_tokens=self._max_tokens, profile=profile)
+            return scorer.score(wanted, lambda _done: None)
 
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
         """Merge an adapter into a base version in float32, as receipts that name no list did."""
+        _ask_about(base)
+        _ask_about_adapter(capsule)
         write_model(base, base, merged_tensors(read_tensors(base), capsule), into)
         return into
 
@@ -75,6 +82,9 @@ class TorchRecomputer:
         """Add a list of updates up, from its genesis on, with nothing that the run had in memory."""
         import torch
 
+        _ask_about(models.base)
+        for term in composed.terms:
+            _ask_about_adapter(models.capsule(term.adapter))
         sums = compose(
             composed,
             TensorFolder(models.genesis),
@@ -124,14 +134,33 @@ class TorchRecomputer:
             raise CannotRetrainError("It was trained on a GPU, and there is none here.")
         data = open_prepared(plan.state / "data" / plan.data, plan.data[:8])
         version = Versions(plan.state).open(plan.base)
+        _ask_about(version.folder)
         torch.set_num_threads(training.threads or self._threads)
         folder = into / "retrained"
         folder.mkdir()
         try:
-            _train(plan, recipe, data, version, into / "cache", folder)
+            with shielded():
+                _train(plan, recipe, data, version, into / "cache", folder)
         finally:
             torch.set_num_threads(self._threads)
         return folder
+
+
+def _ask_about(model: Path) -> None:
+    """Leave the question open where a model may mean something else than what is computed of it here.
+
+    Raises:
+        OpenQuestion: it says why.
+    """
+    if complaints := complaints_about(model):
+        raise OpenQuestion(complaints[0])
+
+
+def _ask_about_adapter(capsule: Path) -> None:
+    try:
+        adapter_settings(capsule)
+    except ModelError as error:
+        raise OpenQuestion(error.what.removesuffix(".")) from error
 
 
 def _recipe(said: Any) -> Recipe:

@@ -30,6 +30,7 @@ from typing import Any
 
 from cryoflux.digests import file_digest, read_tensor_entries, tensors_digest
 from cryoflux.errors import ModelError, UsageError
+from cryoflux.registry.plain_model import harmless
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -61,7 +62,8 @@ def load_base(name: str, labels: tuple[str, ...], *, seed: int) -> BaseModel:
     """
     folder = resolve(name)
     digest = _weights_digest(name, folder)
-    model, tokenizer = _load(name, folder, labels, seed)
+    with harmless(folder) as copy:
+        model, tokenizer = _load(name, copy, labels, seed)
     return BaseModel(name, digest, model, tokenizer)
 
 
@@ -170,7 +172,7 @@ def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         other_classes = sorted((config.id2label or {}).values()) != sorted(labels)
         if other_classes:
             config.id2label = dict(enumerate(labels))
@@ -182,12 +184,13 @@ def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[
                 folder,
                 config=config,
                 local_files_only=True,
+                trust_remote_code=False,
                 use_safetensors=True,
                 dtype=torch.float32,
                 output_loading_info=True,
                 ignore_mismatched_sizes=other_classes,
             )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(

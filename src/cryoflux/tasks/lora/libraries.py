@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["LIBRARIES", "libraries_as_before", "quieten", "quieten_transformers", "require_training"]
+__all__ = [
+    "LIBRARIES",
+    "libraries_as_before",
+    "quieten",
+    "quieten_transformers",
+    "require_training",
+    "shielded",
+]
 
 import os
 import sys
@@ -11,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from cryoflux.errors import UsageError
+from cryoflux.errors import ModelError, UsageError
 
 LIBRARIES = ("peft", "torch", "transformers")
 """that decide how sums are rounded"""
@@ -73,6 +80,30 @@ def _speak(verbosity: int, *, progress: bool) -> None:
     logging.set_verbosity(verbosity)
     if progress:
         logging.enable_progress_bar()
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Load what somebody else has made: nothing is fetched meanwhile; a library that gives up is an error.
+
+    Raises:
+        ModelError: a library met something that it was not made for.
+    """
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of a library in Rust; it is no Exception
+            raise
+        raise ModelError(
+            f"A library could not read the model: {str(error)[:200]}",
+            why="Its files are not what the library expects.",
+            hint="Restore them from where they came.",
+        ) from error
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def require_training() -> None:

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 __all__ = ["HeadSums", "beyond_rounding", "merged_tensors", "read_adapter"]
 
-import json
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cryoflux.digests import sha256_hex
+from cryoflux.digests import read_tensor_header, sha256_hex
 from cryoflux.errors import CryoFluxError
+from cryoflux.files import read_regular
 from cryoflux.registry.compose import Adapter, LowRank, WeightSums, compose, low_rank_update
 from cryoflux.registry.composition import Composition, cannot_compose
-from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+from cryoflux.state import ADAPTER
+from cryoflux.tasks.lora.plain_adapter import adapter_settings
 
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
@@ -29,14 +31,8 @@ _HALF_ULP = 2.0**-24
 """largest relative error of one float32 operation"""
 _LEAST = 2.0**-149
 """smallest float32 above 0"""
-_MOST_CONFIG_BYTES = 1_000_000
-_FREE = {
-    "base_model_name_or_path", "inference_mode", "init_lora_weights", "lora_alpha", "lora_dropout",
-    "megatron_core", "modules_to_save", "peft_version", "qalora_group_size", "r", "revision",
-    "target_modules", "task_type",
-}  # fmt: skip
-"""keys of an adapter's configuration that do not change how it is merged, or are read here"""
-_FIXED = {"peft_type": "LORA", "bias": "none"}
+_MOST_BYTES = 4_000_000_000
+"""of the file of an adapter"""
 
 
 def read_adapter(capsule: Path, digest: str = "") -> Adapter:
@@ -66,9 +62,11 @@ def _tensors(capsule: Path, digest: str) -> dict[str, Any]:
     from safetensors.numpy import load
 
     try:
-        content = (capsule / ADAPTER).read_bytes()
+        content = read_regular(capsule / ADAPTER, _MOST_BYTES)
+        # A header that is none is refused before a library sees it.
+        read_tensor_header(io.BytesIO(content), len(content))
         stored = load(content)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise cannot_compose(f"The adapter {capsule.name[:16]}… cannot be read: {error}") from error
     if digest and sha256_hex(content) != digest:
         raise cannot_compose(f"{capsule.name[:16]}… holds another adapter than its name says.")
@@ -77,21 +75,11 @@ def _tensors(capsule: Path, digest: str) -> dict[str, Any]:
 
 def _scale(capsule: Path) -> Callable[[int], float]:
     """What an adapter's configuration scales a product of some rank by."""
-    try:
-        with (capsule / ADAPTER_CONFIG).open("rb") as stream:
-            config = json.loads(stream.read(_MOST_CONFIG_BYTES))
-        alpha, said = config["lora_alpha"], config["r"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise cannot_compose(f"The configuration of {capsule.name[:16]}… cannot be read: {error}") from error
-    # What is not known may stand there as long as it is off: PEFT writes down all that it has.
-    odd = [key for key, value in config.items() if key not in _FREE and value and _FIXED.get(key) != value]
-    if odd or type(said) is not int or type(alpha) not in (int, float):
-        raise cannot_compose(
-            f"The adapter {capsule.name[:16]}… is merged in another way: {', '.join(odd[:3])}."
-        )
+    settings = adapter_settings(capsule)
+    alpha, said = settings["lora_alpha"], settings["r"]
 
     def scale(rank: int) -> float:
-        if rank != said or not said > 0:
+        if rank != said:
             raise cannot_compose(f"The adapter {capsule.name[:16]}… says rank {said} and has {rank}.")
         return float(alpha) / float(said)
 

@@ -23,6 +23,7 @@ from cryoflux.data.batching import mixed_buckets, padded
 from cryoflux.data.examples import Example
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.quantities import NANO
+from cryoflux.registry.plain_model import harmless
 from cryoflux.tasks.lora.adapter import Screening, Trained
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.screening import screen_losses
@@ -133,10 +134,11 @@ def _with_lora(base: Path, recipe: Recipe, device: str, seed: int) -> tuple[Any,
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     torch.manual_seed(seed)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        base, local_files_only=True, use_safetensors=True, dtype=torch.float32
-    )
-    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    with harmless(base) as copy:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            copy, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
+        tokenizer = AutoTokenizer.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
     modules = attention_projections(model, layers=recipe.layers)
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS,

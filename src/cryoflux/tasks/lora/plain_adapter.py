@@ -1,0 +1,80 @@
+"""An adapter's settings, as far as they are those of a plain LoRA.
+
+PEFT does many things when ``adapter_config.json`` asks for them: it imports modules, makes layers anew,
+repeats layers, or fetches a base model. None of it is LoRA as it is recorded here, so a file that says more
+than a plain one is refused, and PEFT never reads one.
+"""
+
+from __future__ import annotations
+
+__all__ = ["adapter_settings"]
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cryoflux.errors import ModelError
+from cryoflux.files import read_regular
+from cryoflux.state import ADAPTER_CONFIG
+
+_MAX_BYTES = 1_000_000
+_TEXTS = {"target_modules", "modules_to_save"}
+_NOTES = {"base_model_name_or_path", "revision", "peft_version", "inference_mode", "lora_dropout"}
+"""settings from which nothing follows once an adapter is trained"""
+_PLAIN: Mapping[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",),
+    "task_type": ("SEQ_CLS",),
+    "bias": ("none",),
+    "init_lora_weights": (True, False),
+    "use_dora": (False,),
+    "use_rslora": (False,),
+    "use_qalora": (False,),
+    "fan_in_fan_out": (False,),
+    "lora_bias": (False,),
+    "qalora_group_size": (16,),
+    "megatron_core": ("megatron.core", None),
+    "ensure_weight_tying": (False,),
+}
+_MOST = 1_000_000
+
+
+def adapter_settings(capsule: Path) -> dict[str, Any]:
+    """The settings of a plain LoRA adapter, and nothing else that its file says.
+
+    Raises:
+        ModelError: the file cannot be read, or asks for more than plain LoRA.
+    """
+    try:
+        found = json.loads(read_regular(capsule / ADAPTER_CONFIG, _MAX_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refused(f"cannot be read ({error})") from error
+    if not isinstance(found, dict):
+        raise _refused("is no object")
+    for name, value in found.items():
+        if complaint := _complaint(name, value):
+            raise _refused(complaint)
+    if not {"r", "lora_alpha", "target_modules"} <= found.keys():
+        raise _refused("names no rank, alpha or modules")
+    known = {"r", "lora_alpha", *_TEXTS, *_PLAIN}
+    return {name: value for name, value in found.items() if name in known} | {"inference_mode": True}
+
+
+def _complaint(name: str, value: Any) -> str:
+    if name in {"r", "lora_alpha"}:
+        usable = type(value) in {int, float} and 0 < value <= _MOST and (name != "r" or type(value) is int)
+        return "" if usable else f"has no usable {name}"
+    if name in _TEXTS:
+        usable = value is None or (isinstance(value, list) and all(isinstance(one, str) for one in value))
+        return "" if usable else f"has no list of {name}"
+    if name in _NOTES or not value or (name in _PLAIN and value in _PLAIN[name]):
+        return ""
+    return f"asks for {name[:60]!r}, which is not plain LoRA"
+
+
+def _refused(why: str) -> ModelError:
+    return ModelError(
+        f"The adapter's {ADAPTER_CONFIG} {why}.",
+        why="Only plain LoRA adapters are merged; anything else could run code, or mean another arithmetic.",
+        hint="Restore it from where it came.",
+    )
