@@ -31,6 +31,8 @@ _HALF_ULP = 2.0**-24
 """largest relative error of one float32 operation"""
 _LEAST = 2.0**-149
 """smallest float32 above 0"""
+_MALFORMED = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
+"""what a header raises that is none"""
 _MOST_BYTES = 4_000_000_000
 """of the file of an adapter"""
 
@@ -66,7 +68,7 @@ def _tensors(capsule: Path, digest: str) -> dict[str, Any]:
         # A header that is none is refused before a library sees it.
         read_tensor_header(io.BytesIO(content), len(content))
         stored = load(content)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, SafetensorError, *_MALFORMED) as error:
         raise cannot_compose(f"The adapter {capsule.name[:16]}… cannot be read: {error}") from error
     if digest and sha256_hex(content) != digest:
         raise cannot_compose(f"{capsule.name[:16]}… holds another adapter than its name says.")
