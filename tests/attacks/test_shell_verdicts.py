@@ -24,7 +24,7 @@ from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import origin_of, parse_checkpoint
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.signing.envelope import pae
-from cryoflux.signing.keys import key_id, load_public_key
+from cryoflux.signing.keys import key_id, load_key, load_public_key
 from plain_log import KEY, PlainLog, plain_log
 from shell_bundles import LOG_KEY, Verdict, bare_tools, bundle_of, needs_tools, run_shell, run_verify
 
@@ -71,8 +71,14 @@ def log_around(name: str, envelope: bytes) -> list[bytes]:
     return [*before[:place], envelope]
 
 
-def both(folder: Path, tools: Path, entries: list[bytes], first: Ed25519PublicKey) -> tuple[Verdict, Verdict]:
-    bundle = bundle_of(folder / "bundle", entries, first)
+def both(
+    folder: Path,
+    tools: Path,
+    entries: list[bytes],
+    first: Ed25519PublicKey,
+    log_key: Ed25519PrivateKey = LOG_KEY,
+) -> tuple[Verdict, Verdict]:
+    bundle = bundle_of(folder / "bundle", entries, first, log_key)
     return run_shell(bundle, tools), run_verify(folder / "log.jsonl", entries, first)
 
 
@@ -133,7 +139,9 @@ def rows_of(target: Path) -> list[bytes]:
 def test_a_lie_gets_the_verdict_of_verify(lie: str, tmp_path: Path, tools: Path) -> None:
     attack = LIES[lie][0](tmp_path)
     key = attack.options.get("key") or load_public_key(attack.target / "keys" / "receipt.pub")
-    shell, verify = both(tmp_path, tools, rows_of(attack.target), key)
+    keys = attack.target / "keys"
+    log_key = load_key(keys, "log", create=False) if keys.is_dir() else LOG_KEY
+    shell, verify = both(tmp_path, tools, rows_of(attack.target), key, log_key)
     assert not verify.holds
     if lie in NOT_CHECKED_BY_THE_SCRIPT:
         assert shell.holds

@@ -163,13 +163,17 @@ def canonical:
 
 # Form: what is wrong with a value by a part of the schema; $at is its place, in words. Texts have no line
 # feed where they have a pattern: there "$" alone would also stand before the last one.
+def is_named($pattern): # a name; jq takes ^ and $ for the ends of any line
+  if $pattern | startswith("^[\\s\\S]{0,") then length <= ($pattern[10:-2] | tonumber)
+  else (contains("\n") | not) and test($pattern) end;
 def fits($s; $at):
   . as $it | type as $type
   | (if $s["$ref"] then fits($schema[0]["$defs"][$s["$ref"][8:]]; $at) else empty end),
+    (($s.allOf // [])[] as $one | fits($one; $at)),
     (if $s.type then need(({integer: "number"}[$s.type] // $s.type) == $type; "\($at) is no \($s.type)")
       else empty end),
     (if $s.enum then need(any($s.enum[]; . == $it); "\($at) is no word that is known here") else empty end),
-    (if $s.not then need($it != $s.not.const; "\($at) says what it says where it is left out")
+    (if $s.not then need(any($s.not.enum[]; . == $it) | not; "\($at) says what it says where it is left out")
       else empty end),
     (if $s.anyOf then need(any($s.anyOf[]; . as $one | [$it | fits($one; "")] == []);
       "\($at) is nothing that it may be") else empty end),
@@ -186,10 +190,11 @@ def fits($s; $at):
       need(length <= ($s.maxProperties // length); "\($at) has too many fields"),
       (($s.required // [])[] as $name | need(has($name); "\($at) lacks \($name)")),
       (to_entries[] | .key as $name | ($name | plain) as $said
+        | ([($s.patternProperties // {}) | to_entries[] | select(.key as $p | $name | is_named($p))][0]) as $fit
         | if $s.properties[$name]? then .value | fits($s.properties[$name]; "\($at).\($said)")
+          elif $fit then .value | fits($fit.value; "\($at).\($said)")
           elif ($s.additionalProperties | type) == "object" then
-            ($name | fits($s.propertyNames // {}; "the name \($said) in \($at)")),
-            (.value | fits($s.additionalProperties; "\($at).\($said)"))
+            .value | fits($s.additionalProperties; "\($at).\($said)")
           elif $s.additionalProperties == false then "\($at) has the unknown field \($said)"
           else empty end)
     else empty end;
