@@ -18,7 +18,7 @@ from cryoflux.receipts.statement import EnergyFigure
 from cryoflux.signing.envelope import METER_PAYLOAD, sign_document
 from cryoflux.signing.keys import KEYS_FOLDER, METER_KEY, load_key, raw_public_key
 
-_WINDOW_NS = 20_000_000_000
+_WINDOW_NS = 120_000_000_000
 
 
 def meter_key(state: Path) -> Ed25519PrivateKey:

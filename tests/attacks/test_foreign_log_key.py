@@ -198,11 +198,11 @@ def test_a_file_of_receipts_says_which_log_key_is_its_own(made: SyntheticState, 
 def test_a_log_that_is_older_than_that_leaves_a_question_which_naming_its_key_answers(tmp_path: Path) -> None:
     old = make_state(tmp_path / "state", old=True).path
     assert of(old) == []
-    ((number, subject, detail),) = of(old, Status.UNKNOWN)
-    assert (number, subject) == (4, "log key")
+    ((_, subject, detail),) = [one for one in of(old, Status.UNKNOWN) if one[0] == 4]
+    assert subject == "log key"
     assert "nothing vouches for it" in detail
     assert "--log-key FILE" in detail
-    assert of(old, Status.UNKNOWN, log_key=public(old, "log")) == []
+    assert [one for one in of(old, Status.UNKNOWN, log_key=public(old, "log")) if one[0] == 4] == []
     cut_copy = sign_head_anew(copied(old, tmp_path / "copy"))
     assert of(cut_copy, log_key=public(old, "log")) != []
 

@@ -29,6 +29,7 @@ from cryoflux.verification.binding import LogKey
 from cryoflux.verification.growing_tree import TREE
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
+from cryoflux.verification.topics import Topic
 from cryoflux.verification.walk import Fold, Seen
 
 RANGE = NumberedStep(21, "range is complete")
@@ -139,6 +140,7 @@ class Range(Fold):
         """those that are here"""
         self.told: list[Receipt | Session] = []
         """the same, and sessions, in order"""
+        self._moves = 0
 
     def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Look at the place of the next entry."""
@@ -155,6 +157,7 @@ class Range(Fold):
             self.told.append(seen.paired.receipt)
         elif seen.entry.session is not None:
             self.told.append(seen.entry.session)
+        self._moves += seen.entry.move is not None
 
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
@@ -166,6 +169,10 @@ class Range(Fold):
             where = f"entries {said.first} to {said.end - 1} of {size}"
             detail = f"{where}: whoever claims chose what to leave out, and what is said of keys elsewhere"
             findings.append(unknown("range", detail))
+        if self._moves:
+            moved = "one move of a head" if self._moves == 1 else f"{self._moves} moves of heads"
+            detail = f"has {moved}: what an update gained counts here, though it may have been taken back"
+            findings.append(unknown("range", detail, Topic.VERSIONS))
         self.findings.extend(findings)
         return self.findings.conclude(RANGE, f"{len(self.receipts)} attempts, with every entry between them")
 

@@ -20,7 +20,7 @@ from cryoflux.receipts.profiles import F32, PROFILE, TOLERANCES
 from cryoflux.receipts.statement import CROSS_ENTROPY, Evaluation, Hits
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.verification.result import Check, NumberedStep, unknown
-from cryoflux.verification.strangers import Strangers
+from cryoflux.verification.strangers import Strangers, spelt
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 ARITHMETIC = NumberedStep(6, "arithmetic of Δ")
@@ -73,9 +73,9 @@ class Arithmetic(Fold):
     def _ask_names(self, paired: Paired, said: Evaluation) -> None:
         profile, metric, task = said.profile, said.metric, paired.receipt.task.name
         if profile not in TOLERANCES:
-            self.tally.strange.add(f"profile {profile!r}")
+            self.tally.strange.add(spelt("profile", profile))
         elif profile in _OF_CROSS_ENTROPY and metric != CROSS_ENTROPY:
-            self.tally.strange.add(f"metric {metric.name!r} in {metric.unit!r} of the profile {profile}")
+            self.tally.strange.add(spelt("metric", metric.name) + f" of the profile {profile}")
         first = self.tally.profiles.setdefault(task, profile)
         if (first, profile) == (PROFILE, F32):
             self.tally.profiles[task] = ""

@@ -29,7 +29,7 @@ from cryoflux.sentences import say
 from cryoflux.verification.choices import choice_findings, is_made_again, says_the_same
 from cryoflux.verification.downgrades import Downgrades
 from cryoflux.verification.result import Check, NumberedStep, unknown
-from cryoflux.verification.strangers import Strangers
+from cryoflux.verification.strangers import Strangers, spelt
 from cryoflux.verification.topics import Topic
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
@@ -95,7 +95,7 @@ class Decisions(Fold):
         if is_made_again(intent):
             self.tally.again += 1
         else:
-            self.tally.policies.add(f"policy {intent.schedule.policy!r}")
+            self.tally.policies.add(spelt("policy", intent.schedule.policy))
         self.findings.extend(choice_findings(entry, intent, memory))
         if intent.rule.name in RULES:
             self.findings.fail(entry, _wrong_bar(intent, intent.bar, memory))
@@ -152,8 +152,8 @@ class Decisions(Fold):
 def _not_known(rule: Rule) -> str:
     """What of a rule is not known here; empty where all of it is."""
     if rule.name not in RULES:
-        return f"rule {rule.name!r}"
-    return f"screen {rule.screen!r}" if rule.screen not in {"", SCREEN} else ""
+        return spelt("rule", rule.name)
+    return spelt("screen", rule.screen) if rule.screen not in {"", SCREEN} else ""
 
 
 def _off_its_intent(paired: Paired, what: str) -> Iterator[str]:

@@ -23,12 +23,15 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from cryoflux.data.examples import normalise
 from cryoflux.data.fold import FOLD, fold
 from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, is_drawn, may_differ
 from cryoflux.data.near import NEAR, find_near
 from cryoflux.receipts.statement import SetRules
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
+from cryoflux.verification.topics import Topic
 
 _SEARCHED = NumberedStep(9, "copies between data sets", Knowledge.SEARCHED)
 _TRAIN, _HOLDOUT, _AUDIT = "train.jsonl", "holdout.jsonl", "audit.jsonl"
@@ -83,7 +86,8 @@ class ReadSets:
 def compared(read_sets: Sequence[ReadSets]) -> list[Check]:
     """The lines about the sets of each data set; none where no set is here."""
     findings = [finding for sets in read_sets for finding in (*_copies(sets), *_near(sets), *_chosen(sets))]
-    return conclude(_SEARCHED, findings, "; ".join(text for sets in read_sets for text in sets.said))
+    about = [replace(finding, topic=Topic.HOLDOUT) for finding in findings]
+    return conclude(_SEARCHED, about, "; ".join(text for sets in read_sets for text in sets.said))
 
 
 def _copies(sets: ReadSets) -> Iterator[Finding]:

@@ -11,8 +11,9 @@ step down is a question.
   be made again.
 - To ``f32/v1`` after ``f64-nanonat/v1``: a question, of step 6. It tolerates more; longer texts may need it.
 - To no screen: nothing. A screen can only reject; each look counts and raises the bar without it too.
-- To smaller thresholds of Δ or accuracy: nothing. The bar of evidence does not depend on them, and the
-  summary of the step names each rule with its own.
+- To smaller thresholds of Δ or accuracy: nothing under a rule of evidence, whose bar does not depend on
+  them; the summary of the step names each rule with its own. Under ``whitepaper/v1``, which has no other
+  bar: a question.
 - To no Merkle root of losses: nothing. Their file is signed whole; the root lets single ones be opened.
 - To another rule than was announced: a failure, of step 5. An intent binds its receipt.
 """
@@ -40,7 +41,16 @@ class _Asked(Struct, array_like=True):
 
     rule: str
     z_milli: int
+    min_delta: int = 0
+    """where the rule has no other bar"""
+    min_accuracy_gain_ppm: int = 0
     told: bool = False
+
+    @classmethod
+    def of(cls, rule: Rule) -> _Asked:
+        """What a rule asks for."""
+        bare = (rule.min_delta, rule.min_accuracy_gain_ppm) if rule.name == BARE else (0, 0)
+        return cls(rule.name, rule.z_milli, *bare)
 
 
 class Downgrades(Struct):
@@ -61,7 +71,7 @@ class Downgrades(Struct):
             memory: the log before it.
         """
         yield from self._older_form(entry)
-        yield from self._weaker(intent)
+        yield from self._weaker(intent, memory)
         yield from _widened(intent, memory)
 
     def _older_form(self, entry: Entry) -> Iterator[str]:
@@ -70,21 +80,26 @@ class Downgrades(Struct):
             yield f"goes back to form {entry.version} of statements after form {self.version}: it says less"
         self.version = max(self.version, entry.version)
 
-    def _weaker(self, intent: Intent) -> Iterator[str]:
+    def _weaker(self, intent: Intent, memory: LogState) -> Iterator[str]:
         rule, task = intent.rule, intent.task.name
         if rule.name not in _STRENGTH:
             return  # step 7 names it
         known = self.tasks.get(task)
         if known is None:
+            # Before its first intent a log knows a task only by a fork, with the budget of its parent's rule.
+            before = memory.tasks.get(task)
+            known = _Asked(BUDGETED, 0) if before is not None and before.alpha_ppm else _Asked.of(rule)
             if len(self.tasks) < _MOST_TASKS:
-                self.tasks[task] = _Asked(rule.name, rule.z_milli)
-            return
+                self.tasks[task] = known
         if not known.told and (complaint := _less(rule, known)):
             known.told = True
             yield complaint
         if _STRENGTH[rule.name] > _STRENGTH[known.rule]:
             known.rule = rule.name
-        known.z_milli = max(known.z_milli, rule.z_milli)
+        asked = _Asked.of(rule)
+        known.z_milli = max(known.z_milli, asked.z_milli)
+        known.min_delta = max(known.min_delta, asked.min_delta)
+        known.min_accuracy_gain_ppm = max(known.min_accuracy_gain_ppm, asked.min_accuracy_gain_ppm)
 
 
 def _less(rule: Rule, known: _Asked) -> str:
@@ -92,6 +107,11 @@ def _less(rule: Rule, known: _Asked) -> str:
         return f"goes down from the rule {known.rule} to {rule.name}: it asks for less evidence"
     if rule.name == "evidence/v1" and rule.z_milli < known.z_milli:
         return f"goes down from z > {known.z_milli}/1000 to {rule.z_milli}/1000: it asks for less evidence"
+    asked = _Asked.of(rule)
+    if rule.name == BARE and (
+        asked.min_delta < known.min_delta or asked.min_accuracy_gain_ppm < known.min_accuracy_gain_ppm
+    ):
+        return f"lowers a threshold of {BARE}, which has no other bar: it asks for less"
     return ""
 
 

@@ -30,7 +30,12 @@ from cryoflux.receipts.statement import Base, EnergyFigure, Outcome, Receipt
 from cryoflux.state import StateFolder
 from cryoflux.verification.locating import tensor_spans
 from cryoflux.verification.material import ACCOUNT, Material
-from cryoflux.verification.plausible import beyond_sources, implausible, trained_weights
+from cryoflux.verification.plausible import (
+    beyond_sources,
+    implausible,
+    trained_weights,
+    unmetered_time,
+)
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, failed, unknown
 from cryoflux.verification.sections import Sections
 from cryoflux.verification.settlements import (
@@ -58,6 +63,8 @@ class _Spent(Tally):
     """what sessions were charged beside their attempts"""
     recorded: int = 0
     """entries up to the last one of a session"""
+    skipped: int = 0
+    """attempts that no session has, before one that was told"""
     tiers: dict[str, int] = field(default_factory=dict)
     """tier → receipts"""
     embedded: bool = False
@@ -93,7 +100,7 @@ class Joules(Fold):
         self._weights: tuple[Base, dict[str, int]] | None = None
         self._trained = lru_cache(maxsize=16)(self._trained_weights)
 
-    def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
+    def take(self, seen: Seen, memory: LogState) -> None:
         """Look at the joules of the next receipt."""
         if seen.entry is None:
             return
@@ -102,6 +109,7 @@ class Joules(Fold):
         elif (paired := seen.paired) is not None:
             self._take_receipt(paired)
         elif (session := seen.entry.session) is not None:
+            self.tally.skipped += max(0, session.first_attempt - memory.accounted - 1)
             self._take_session(seen.entry, session)
 
     def _take_session(self, entry: Entry, session: Session) -> None:
@@ -130,6 +138,7 @@ class Joules(Fold):
         parameters, weights = self._work(receipt)
         box = implausible(paired.name, receipt, parameters=parameters, weights=weights, window_ns=window_ns)
         self.findings.extend(box)
+        self.findings.ask(paired, unmetered_time(receipt, window_ns))
         self._compare(said)
 
     def _work(self, receipt: Receipt) -> tuple[int, int]:
@@ -199,6 +208,7 @@ class Joules(Fold):
         tally, figures = self.tally, self.tally.receipts + self.tally.sessions
         self.findings.extend(self._settlements.conclude(tally.signed))
         self.findings.extend(self._unexplained(memory))
+        self.findings.extend(self._without_session(memory))
         total = format_energy(tally.total_uj)
         measured = ", ".join(f"{count} {tier}" for tier, count in sorted(tally.tiers.items()))
         if tally.sessions:
@@ -211,6 +221,13 @@ class Joules(Fold):
         parts += [*self._settlements.signers(tally.signed, figures)]
         nothing = "" if figures else "no entry says that anything was charged"
         return self.findings.conclude(ENERGY, "; ".join(parts), nothing=nothing)
+
+    def _without_session(self, memory: LogState) -> Iterator[Finding]:
+        """What runs spent beside attempts that no session has, where sessions are to be expected."""
+        missing = self.tally.skipped + memory.attempts - memory.accounted
+        if missing and (self.tally.sessions or self._material.pinned_meters):
+            detail = f"spent beside {missing} attempts is in no session: a run goes on or has died, or hides it"
+            yield unknown("what runs", detail)
 
     def metering(self) -> str:
         """What is known of who metered: ``self-reported``, unless whoever verifies named the meter's key."""

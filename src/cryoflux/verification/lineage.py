@@ -72,6 +72,7 @@ class Lineage(Fold):
             if self._past:
                 self.findings.fail(seen, _data(intent, known))
                 self.findings.fail(seen, _use(intent, known))
+                self.findings.ask(seen, _shared(intent, known, memory))
         elif seen.paired is not None:
             self._receipt(seen, seen.paired, memory.tasks.get(seen.paired.receipt.task.name))
         elif (move := entry.move) is not None:
@@ -163,6 +164,16 @@ def _use(intent: Intent, known: TaskState | None) -> Iterator[str]:
     use = (known.tally(holdout.sha256).uses if known is not None else 0) + 1
     if holdout.use_index != use:
         yield f"is use {use} of the holdout, but says {holdout.use_index}"
+
+
+def _shared(intent: Intent, known: TaskState | None, memory: LogState) -> Iterator[str]:
+    """Whether another task looks at the same examples: each counts its own looks, and has its own budget."""
+    holdout = intent.data.holdout.sha256
+    if known is not None and known.holdout == holdout:
+        return  # asked about when the task came to it
+    for name, other in memory.tasks.items():
+        if name != intent.task.name and holdout in other.holdouts:
+            yield f"looks at a holdout that {name} looks at too: their looks are counted apart"
 
 
 def _spent(rule: Rule, alpha: int | None, tally: HoldoutTally) -> bool:

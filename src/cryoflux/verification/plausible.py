@@ -27,6 +27,7 @@ __all__ = [
     "floor_uj",
     "implausible",
     "trained_weights",
+    "unmetered_time",
 ]
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -47,6 +48,8 @@ WATTS_PER_CPU = 500
 _FEMTO_PER_MICRO = 10**9
 _LABEL_S = 2
 """start and end are rounded to a second each"""
+_LABEL_SLACK, _LABEL_SLACK_S = 1.1, 60
+"""so much longer than it was metered an attempt may say to have taken: its meter and its clock are two"""
 
 
 def trained_weights(modules: Iterable[str], sizes: Mapping[str, int]) -> int:
@@ -93,9 +96,25 @@ def implausible(
     if figure.hi_microjoules < least_uj and receipt.outcome is not Outcome.ABORTED:
         said = f"says {format_energy(figure.hi_microjoules)} at most"
         yield failed(subject, f"{said}, but nothing known does its work for less than {least_uj} µJ")
-    yield from beyond_sources(
-        subject, figure, window_ns=window_ns, labelled_s=_labelled_s(receipt.started_at, receipt.finished_at)
-    )
+    labelled_s = _labelled_s(receipt.started_at, receipt.finished_at)
+    yield from beyond_sources(subject, figure, window_ns=window_ns, labelled_s=labelled_s)
+
+
+def unmetered_time(receipt: Receipt, window_ns: int) -> Iterator[str]:
+    """Whether a meter looked at only a part of the time that an attempt says to have taken.
+
+    Args:
+        receipt: the receipt.
+        window_ns: how long the meter signed to have metered; 0 where it signed nothing.
+    """
+    labelled_s = _labelled_s(receipt.started_at, receipt.finished_at)
+    # What a dead run left is closed by the next one, maybe a day later.
+    if not window_ns or labelled_s is None or receipt.outcome is Outcome.ABORTED:
+        return
+    metered_s = window_ns / 1e9
+    if labelled_s > metered_s * _LABEL_SLACK + _LABEL_SLACK_S:
+        said = f"was metered for {metered_s:.0f} s of the {labelled_s:.0f} s between its start and end"
+        yield f"{said}: a clock that was set, a machine that slept, or work left out"
 
 
 def beyond_sources(

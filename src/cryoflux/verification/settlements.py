@@ -60,6 +60,8 @@ class Metered(Struct, frozen=True):
     """leaf hash of the entry that announced it; empty for a session"""
     cut_short: bool
     """whether another run closed it, after its own had ended, without a meter that knew of it"""
+    worked: bool = False
+    """whether it says what training or evaluation came to, which died with its run where it was cut short"""
 
     @property
     def name(self) -> str:
@@ -72,7 +74,8 @@ def metered(paired: Paired) -> Metered:
     receipt, meter = paired.receipt, paired.intent.meter if paired.intent is not None else ""
     figure, aborted = receipt.energy, receipt.outcome is Outcome.ABORTED
     cut_short = aborted and any(receipt.cause in _BY_CAUSE.get(flag, ()) for flag in figure.flags)
-    return Metered(paired.entry, receipt.task.id, figure, meter, receipt.intent, cut_short)
+    worked = receipt.training is not None or receipt.evaluation is not None
+    return Metered(paired.entry, receipt.task.id, figure, meter, receipt.intent, cut_short, worked)
 
 
 def of_session(entry: Entry, session: Session) -> Metered:
@@ -100,7 +103,7 @@ class SignedStatements(Struct):
     cut_short: int = 0
     """attempts and sessions that were closed from outside, so that no meter signs them"""
     cut_short_uj: int = 0
-    """what they may have cost at most"""
+    """what they may have cost at most, by what whoever closed them says"""
 
 
 class Settlements:
@@ -195,6 +198,9 @@ class Settlements:
         if signed.log and not self._origin:
             detail = f"are of the log {signed.log}; without --key it is not known whether that is this one"
             yield unknown(_STATEMENTS, detail)
+        if signed.cut_short and self._pinned:
+            detail = f"are lacking for {signed.cut_short} cut short: what those cost is their signer's word"
+            yield unknown(_STATEMENTS, detail)
         foreign = sum(count for key, count in signed.keys.items() if key != self._own)
         if foreign and self._own and not self._pinned:
             detail = f"{foreign} of {signed.count} are under other keys than this state's keys/meter.pub"
@@ -221,7 +227,7 @@ class Settlements:
             yield f"{format_energy(signed.missing_uj)} in {signed.missing} that no meter signed"
         if signed.cut_short:
             most = format_energy(signed.cut_short_uj)
-            yield f"{most} at most in {signed.cut_short} that were cut short, and that no meter signed"
+            yield f"{most} at most, by their own word, in {signed.cut_short} cut short that no meter signed"
 
 
 def _encoded(key: bytes) -> str:
@@ -234,6 +240,8 @@ def _unbelievable(said: Metered) -> Iterator[str]:
     if not said.cut_short:
         flags = " and ".join(flag for flag in figure.flags if flag in _BY_CAUSE)
         yield f"is flagged {flags}, which only what the next run closes for one that died can be"
+    elif said.worked or figure.cpu_microseconds or figure.microjoules or figure.lo_microjoules:
+        yield "says that nobody metered it, and what it did or cost, which then nobody can know"
     elif SETTLED_ELSEWHERE in figure.flags and figure.hi_microjoules < reserved_uj:
         yield f"was settled elsewhere, so it may have cost all of the {reserved_uj} µJ that it reserved"
     elif NEVER_RESERVED in figure.flags and figure.hi_microjoules:

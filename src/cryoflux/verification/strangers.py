@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["Strangers"]
+__all__ = ["Strangers", "spelt"]
 
+import re
 from collections.abc import Iterator
 
 from msgspec import Struct, field
 
 _MOST_NAMES = 16
 _OTHERS = "further names"
+_NAME = re.compile(r"[A-Za-z0-9./_-]{1,40}")
+
+
+def spelt(kind: str, name: str) -> str:
+    """A name as a finding has it; one that could read as words of the verdict is not repeated."""
+    return f"{kind} '{name}'" if _NAME.fullmatch(name) else f"{kind} that has no plain name"
 
 
 class Strangers(Struct):

@@ -18,14 +18,14 @@ from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation
 from cryoflux.receipts.statement import Intent, Receipt
 
 _TOLERATED_S = 60.0
-"""that an entry may say to be older than the one before it: attempts at once, and clocks that are set"""
+"""that an entry may say to be older than one before it: attempts at once, and clocks that are set"""
 
 
 class Times(Struct):
     """How far the times of a log have come; a step back is counted from where it went back to."""
 
     before_s: float | None = None
-    """Unix seconds that the entry before says; none at the beginning"""
+    """latest Unix seconds that an entry has said since the last step back; none at the beginning"""
     before: str = ""
     """the same, as it says it"""
     back: int = 0
@@ -45,10 +45,12 @@ class Times(Struct):
             yield f"says that it finished ({to_text}) before it started ({from_text})"
         if to_s is None:
             return
-        if self.before_s is not None and to_s < self.before_s - _TOLERATED_S:
+        if self.before_s is None or to_s >= self.before_s:
+            self.before_s, self.before = to_s, to_text
+        elif to_s < self.before_s - _TOLERATED_S:
             self.back += 1
-            self.first = self.first or f"{entry.name} says {to_text}, the entry before it {self.before}"
-        self.before_s, self.before = to_s, to_text
+            self.first = self.first or f"{entry.name} says {to_text}, an entry before it {self.before}"
+            self.before_s, self.before = to_s, to_text
 
     def went_back(self) -> str:
         """Where times run backwards along the log, in words; empty where they do not."""

@@ -27,6 +27,7 @@ class Topic(StrEnum):
     RULE = "rule"
     VERSIONS = "versions"
     ARTEFACTS = "artefacts"
+    HOLDOUT = "holdout"
     JOULES = "joules"
     REDONE = "recomputation"
     WITNESSES = "witnesses"
@@ -41,11 +42,13 @@ class Topic(StrEnum):
 
 
 _WORDS = {
+    Topic.COMPLETENESS: "whether all of it is here",
     Topic.CHOICES: "how arms were chosen",
     Topic.RULE: "that one rule was kept to",
     Topic.SECTIONS: "what only a task knows",
     Topic.VERSIONS: "versions and holdout",
     Topic.TIMES: "when it was",
+    Topic.HOLDOUT: "what the holdout is worth",
     Topic.PARENT: "what it goes on from",
 }
 PROVABLE = (
@@ -57,7 +60,18 @@ PROVABLE = (
     Topic.VERSIONS,
 )
 """what a verdict says to be proven, where all of it was checked"""
-CLAIMED = (*PROVABLE, Topic.RULE, Topic.PARENT, Topic.SECTIONS, Topic.TIMES, Topic.JOULES)
+CLAIMED = (
+    *PROVABLE,
+    Topic.COMPLETENESS,
+    Topic.IN_PROGRESS,
+    Topic.RULE,
+    Topic.PARENT,
+    Topic.SECTIONS,
+    Topic.TIMES,
+    Topic.HOLDOUT,
+    Topic.JOULES,
+    Topic.REDONE,
+)
 """what a verdict leaves out by name, where something of it is open; other questions are only counted"""
 _OF_STEP = {
     1: Topic.BYTES,
