@@ -1,8 +1,8 @@
 """Where a log goes down to something that says or asks for less than what it used before.
 
 None of it is a lie, so none of it fails: a setting may be changed, a small model be followed by a large one,
-an older program be started by mistake. But whoever reads only the verdict has to learn of it, so each first
-step down is a question.
+an older program be started by mistake. But whoever reads only the verdict has to learn of it, so the first
+step down of each kind is a question, and each announcement that widens the error budget.
 
 - To a weaker rule (``evidence/v1`` after ``evidence/v2``), or to a smaller z: a question. It is legal, but
   fewer doubts stop an update.
@@ -63,7 +63,7 @@ class Downgrades(Struct):
     tasks: dict[str, _Asked] = field(default_factory=dict)
 
     def announced(self, entry: Entry, intent: Intent, memory: LogState) -> Iterator[str]:
-        """What the next intent asks less for than those before it; each kind is said once a task.
+        """What the next intent asks less for than those before it; a weaker rule is said once a task.
 
         Args:
             entry: of the intent.

@@ -4,8 +4,8 @@
 |---|---|---|
 | bytes | hashes, signatures and the order of the log | consistent |
 | arithmetic | sums, Δ, the decision | consistent |
-| spot-check | losses of some examples that the signer could not choose | reproduced exactly |
-| merge | base and adapter into the candidate | reproduced exactly |
+| spot-check | losses of examples that the verifier, or a named seed, drew | reproduced exactly |
+| merge | genesis and updates, or base and adapter, into the candidate | reproduced exactly |
 | losses | losses of all examples that were read | reproduced exactly |
 | retraining | the adapter itself, from data, recipe and seed | reproduced exactly |
 

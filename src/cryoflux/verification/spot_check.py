@@ -1,9 +1,10 @@
-"""Step 14: evaluate again a few examples that the signer could not choose.
+"""Step 14: evaluate again a few examples that are drawn after their losses were signed.
 
-The receipt commits to every loss by a Merkle root (`cryoflux.receipts.losses_tree`). A seed that came after
-it (`challenge`) draws examples, half of them evenly, half in proportion to what is recorded as gained on
-them (`draws`). Each drawn loss is shown to be in the tree that was signed, and computed again from base and
-adapter. What a forgery can be that such a draw misses is said with it.
+The receipt commits to every loss by a Merkle root (`cryoflux.receipts.losses_tree`). A seed draws examples
+(`challenge`; the verifier's own, unless another is named), half of them evenly, half in proportion to what is
+recorded as gained on them (`draws`). Each drawn loss is shown to be in the tree that was signed, and computed
+again, of the base and of the candidate, which is made again. What a forgery can be that such a draw misses is
+said with it.
 """
 
 from __future__ import annotations

@@ -1,23 +1,27 @@
 """The numbered steps of a verification, and the one function that goes through them.
 
 1. The source is readable; every envelope and statement is strict and canonical.
-2. Every envelope carries the signature of the expected key.
+2. Every envelope carries the signature of the expected key; who that is, is known only if it was named.
 3. Sequence numbers count from 0 without a gap; each entry names the hash of the one before.
 4. Stored leaf hashes, tiles and the signed checkpoint are those of the entries; none is missing at the end.
+   The checkpoint's key is the one that the first entry vouches for, or that was named.
 5. Each receipt ends an open intent and keeps to what it announced; none is left without one.
 6. Δ = base − new, and sums and counts are possible together, of evaluations and of screens.
 7. Policy, error budget, screen and acceptance rule, applied again, give the recorded choice, bar, decision,
    outcome and reason; one that is not known here is named as a question.
 8. Each base is the head of its task; each use of a holdout is counted, and none is left before its error
-   budget is spent; a head moves only to a version that the log made.
-9. Models, adapters, losses and data on the disk have the signed digests; the sets of examples are disjoint.
-10. Energy figures lie in their intervals, and the account was charged the same. How many joules there were
-    is attested, never proven.
-11. On request: base and adapter, merged again, are the candidate, and its losses the recorded integers.
+   budget is spent; a head moves only to a version that the log made; a list of updates is the one of the log.
+9. Models, adapters, losses and data on the disk have the signed digests. Copies of texts between the sets
+   are searched for, near duplicates counted, and sets that a rule drew are drawn again.
+10. Energy figures lie in their intervals, the account was charged the same, and meters signed the same, each
+    statement for one attempt of this log. How many joules there were is attested, never proven.
+11. On request: what a candidate is composed of, added up again, is the candidate, and its losses are the
+    recorded integers.
 12. On request: a quorum of witnesses has cosigned, recently enough, a head that covers every receipt.
-13. On request: the log continues the head that was seen when it was verified last.
-14. On request: losses of examples drawn at random are the recorded integers.
-15. On request: adapters trained again have the same bytes; on another machine, other ones are no failure.
+13. Where heads are remembered: the log continues the one that was seen when it was verified last.
+14. On request: losses of examples that the verifier draws at random are the recorded integers.
+15. On request: adapters trained again have the same bytes. Other bytes are a question, and a failure only on
+    the same software and processor, as far away as the base.
 16. Of a fork: its parent's log has the head that it goes on from, and had come to what the fork says.
 
 Steps 1 to 10 are folds: one walk through the log, however long it is, tells each of them of every entry
