@@ -245,12 +245,11 @@ def verify(
     Raises:
         UsageError: there is no such target, or what was asked for cannot be done here.
     """
-    from cryoflux.verification.steps import verify_target
-    from cryoflux.verification.verified import trust_in
+    from cryoflux.verification import steps, verified
 
     again = asked_again(recompute, spot_check, spot_receipts, retrain, spot_seed)
     with _restored(again):
-        return verify_target(
+        return steps.verify_target(
             Path(target),
             key=load_public_key(Path(key)) if key is not None else None,
             meters=tuple(load_public_key(path) for path in _places(meter_key)),
@@ -260,7 +259,7 @@ def verify(
             heads=Path(heads) if heads is not None else None,
             sections=sections_of(tasks),
             progress=progress,
-            trust=trust_in(trust_memory=trust_memory, only_new=only_new),
+            trust=verified.trust_in(trust_memory=trust_memory, only_new=only_new),
             parent=os.fspath(parent) if parent is not None else None,
         )
 

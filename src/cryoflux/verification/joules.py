@@ -226,7 +226,9 @@ class Joules(Fold):
         """What runs spent beside attempts that no session has, where sessions are to be expected."""
         missing = self.tally.skipped + memory.attempts - memory.accounted
         if missing and (self.tally.sessions or self._material.pinned_meters):
-            detail = f"spent beside {missing} attempts is in no session: a run goes on or has died, or hides it"
+            detail = (
+                f"spent beside {missing} attempts is in no session: a run goes on or has died, or hides it"
+            )
             yield unknown("what runs", detail)
 
     def metering(self) -> str:

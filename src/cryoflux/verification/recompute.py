@@ -26,7 +26,6 @@ __all__ = [
     "broken",
     "check_recomputed",
     "choose",
-    "compare",
     "make_candidate",
     "pinned",
     "pinned_update",
@@ -34,7 +33,7 @@ __all__ = [
 ]
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -43,7 +42,7 @@ from cryoflux.digests import copy_listed, file_digest
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.files import copy_regular
 from cryoflux.quantities import NANO
-from cryoflux.receipts.profiles import F32, PROFILE, TOLERANCES
+from cryoflux.receipts.profiles import PROFILE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.state import StateFolder
@@ -59,6 +58,7 @@ from cryoflux.verification.composed import due_composition, merge_of
 from cryoflux.verification.datasets import holdout_path
 from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.levels import Level, Levels, Word
+from cryoflux.verification.loss_comparison import Found, compare
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
@@ -67,9 +67,6 @@ RECOMPUTED = NumberedStep(11, "losses evaluated again", Knowledge.RECOMPUTED)
 
 _MOST_TOKENS = 8192
 """of a text; no run can be told to read more, and what reading costs goes with the square"""
-
-Found = tuple[list[int], list[bool]]
-"""losses in nano-nats, and which examples are right"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,29 +381,3 @@ def _merged(case: Case, recomputer: Recomputer, capsule: Path, folder: Path) -> 
         "losses are of the one merged here, and compared with a tolerance"
     )
     return Remade(model, Word.OPEN, question, loose=True)
-
-
-def compare(base: Found, new: Found, recorded: Pairing, profile: str, *, loose: bool = False) -> list[str]:
-    """What is further from the recorded losses than the profile tolerates.
-
-    Args:
-        base: losses and hits of the base, computed here.
-        new: the same of the candidate.
-        recorded: what was signed.
-        profile: in which arithmetic.
-        loose: whether the candidate's weights are only known up to what float32 rounds away.
-    """
-    return [
-        *_differences("base", base, (recorded.base, recorded.base_correct), profile),
-        *_differences("new", new, (recorded.new, recorded.new_correct), F32 if loose else profile),
-    ]
-
-
-def _differences(which: str, found: Found, said: Found, profile: str) -> Iterator[str]:
-    tolerance, count = TOLERANCES[profile], len(said[0])
-    if complaint := tolerance.complaint(found[0], said[0]):
-        off = sum(a != b for a, b in zip(found[0], said[0], strict=True))
-        yield f"{off} of {count} {which} losses differ, {complaint}"
-    flipped = sum(a != b for a, b in zip(found[1], said[1], strict=True))
-    if flipped > tolerance.flips_in(count):
-        yield f"{flipped} of {count} {which} predictions are right or wrong differently"

@@ -23,6 +23,7 @@ from cryoflux.verification.artefacts import Pairing, order_of
 from cryoflux.verification.challenge import Challenge, Challenger
 from cryoflux.verification.draws import CHANCES, Draw, draw
 from cryoflux.verification.levels import Level, Levels, Word
+from cryoflux.verification.loss_comparison import compare
 from cryoflux.verification.recompute import (
     Case,
     OpenQuestion,
@@ -31,7 +32,6 @@ from cryoflux.verification.recompute import (
     Remade,
     broken,
     choose,
-    compare,
     make_candidate,
     pinned,
     prepare,

@@ -42,6 +42,8 @@ class Topic(StrEnum):
 
 
 _WORDS = {
+    Topic.ARTEFACTS: "files",
+    Topic.MEMORY: "what was seen before",
     Topic.COMPLETENESS: "whether all of it is here",
     Topic.CHOICES: "how arms were chosen",
     Topic.RULE: "that one rule was kept to",
@@ -60,19 +62,8 @@ PROVABLE = (
     Topic.VERSIONS,
 )
 """what a verdict says to be proven, where all of it was checked"""
-CLAIMED = (
-    *PROVABLE,
-    Topic.COMPLETENESS,
-    Topic.IN_PROGRESS,
-    Topic.RULE,
-    Topic.PARENT,
-    Topic.SECTIONS,
-    Topic.TIMES,
-    Topic.HOLDOUT,
-    Topic.JOULES,
-    Topic.REDONE,
-)
-"""what a verdict leaves out by name, where something of it is open; other questions are only counted"""
+CLAIMED = tuple(topic for topic in Topic if topic not in {Topic.SIGNER, Topic.CLAIM})
+"""what a verdict leaves out by name, where something of it is open; whose key it is has words of its own"""
 _OF_STEP = {
     1: Topic.BYTES,
     2: Topic.SIGNER,

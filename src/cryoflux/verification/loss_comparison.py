@@ -1,0 +1,39 @@
+"""Losses that were computed again, beside those that a receipt records."""
+
+from __future__ import annotations
+
+__all__ = ["Found", "compare"]
+
+from collections.abc import Iterator
+
+from cryoflux.receipts.profiles import F32, TOLERANCES
+from cryoflux.verification.artefacts import Pairing
+
+Found = tuple[list[int], list[bool]]
+"""losses in nano-nats, and which examples are right"""
+
+
+def compare(base: Found, new: Found, recorded: Pairing, profile: str, *, loose: bool = False) -> list[str]:
+    """What is further from the recorded losses than the profile tolerates.
+
+    Args:
+        base: losses and hits of the base, computed here.
+        new: the same of the candidate.
+        recorded: what was signed.
+        profile: in which arithmetic.
+        loose: whether the candidate's weights are only known up to what float32 rounds away.
+    """
+    return [
+        *_differences("base", base, (recorded.base, recorded.base_correct), profile),
+        *_differences("new", new, (recorded.new, recorded.new_correct), F32 if loose else profile),
+    ]
+
+
+def _differences(which: str, found: Found, said: Found, profile: str) -> Iterator[str]:
+    tolerance, count = TOLERANCES[profile], len(said[0])
+    if complaint := tolerance.complaint(found[0], said[0]):
+        off = sum(a != b for a, b in zip(found[0], said[0], strict=True))
+        yield f"{off} of {count} {which} losses differ, {complaint}"
+    flipped = sum(a != b for a, b in zip(found[1], said[1], strict=True))
+    if flipped > tolerance.flips_in(count):
+        yield f"{flipped} of {count} {which} predictions are right or wrong differently"
