@@ -19,6 +19,7 @@ from cryoflux.signing.envelope import METER_PAYLOAD, sign_document
 from cryoflux.signing.keys import KEYS_FOLDER, METER_KEY, load_key, raw_public_key
 
 _WINDOW_NS = 120_000_000_000
+"""nearly as long as an attempt says to have taken"""
 
 
 def meter_key(state: Path) -> Ed25519PrivateKey:

@@ -247,8 +247,7 @@ def verify(
     """
     from cryoflux.verification import steps, verified
 
-    again = asked_again(recompute, spot_check, spot_receipts, retrain, spot_seed)
-    with _restored(again):
+    with _restored(again := asked_again(recompute, spot_check, spot_receipts, retrain, spot_seed)):
         return steps.verify_target(
             Path(target),
             key=load_public_key(Path(key)) if key is not None else None,

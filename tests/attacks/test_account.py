@@ -58,7 +58,7 @@ def test_a_receipt_that_denies_its_reservation_is_found(tmp_path: Path) -> None:
 def crash(made: SyntheticState, flag: str) -> None:
     """An attempt that the next run closes for one that died."""
     most_uj = RESERVED_UJ if flag == "settled-elsewhere" else 0
-    said = figure(microjoules=0, lo_microjoules=0, hi_microjoules=most_uj, flags=[flag])
+    said = figure(microjoules=0, lo_microjoules=0, hi_microjoules=most_uj, cpu_microseconds=0, flags=[flag])
     why = {"cause": Cause.CRASHED, "reason": Reason(code="crashed")}
     made.abort(made.announce(), energy=said, settles=False, **why)
 

@@ -27,7 +27,7 @@ def test_an_announcement_that_is_older_than_the_entry_before_it_is_a_question(tm
     ((step, subject, said),) = questions(report)
     assert (step, subject) == (5, "times")
     assert said.startswith(
-        f"run backwards once: entry 2 (intent a0002_2) says {DAY_BEFORE}, the entry before it"
+        f"run backwards once: entry 2 (intent a0002_2) says {DAY_BEFORE}, an entry before it"
     )
     assert report.exceptions == ("when it was (times run backwards once)",)
     assert Topic.ORDER in report.proven

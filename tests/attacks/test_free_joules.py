@@ -27,7 +27,7 @@ from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
 
 FREE = {"microjoules": 1, "lo_microjoules": 1, "hi_microjoules": 1, "tier": Tier.COUNTER}
-NOTHING = {"microjoules": 0, "lo_microjoules": 0, "hi_microjoules": 0}
+NOTHING = {"microjoules": 0, "lo_microjoules": 0, "hi_microjoules": 0, "cpu_microseconds": 0}
 CHEAP = "joules <= 1 J and eta >= 1000 nats/J and tier == counter"
 
 
@@ -104,13 +104,17 @@ def test_nor_a_session_that_came_to_its_end(made: SyntheticState) -> None:
 
 
 def test_what_was_settled_elsewhere_may_have_cost_all_that_it_reserved(made: SyntheticState) -> None:
-    crash(made, made.announce(meter="daemon"), figure(**FREE, flags=["settled-elsewhere"]))
+    crash(made, made.announce(meter="daemon"), figure(**NOTHING, flags=["settled-elsewhere"]))
     (found,) = failures(made)
     assert f"it may have cost all of the {RESERVED_UJ} µJ" in found
 
 
 def test_what_was_never_reserved_was_charged_nothing(made: SyntheticState) -> None:
-    crash(made, made.announce(meter="daemon"), figure(**FREE, flags=["never-reserved"]))
+    crash(
+        made,
+        made.announce(meter="daemon"),
+        figure(**{**NOTHING, "hi_microjoules": 1}, flags=["never-reserved"]),
+    )
     (found,) = failures(made)
     assert "says that nothing was reserved, and that it was charged something" in found
 
@@ -124,7 +128,9 @@ def test_an_honest_crash_that_another_meter_settles_is_told_apart(made: Syntheti
     said = summary(made, public(made))
     assert "metered under the key that you named, but for 4 cut short; " in said
     assert "1 of 5 signed by that meter" in said
-    assert "240.0 J at most in 4 that were cut short, and that no meter signed" in said
+    assert "240.0 J at most, by their own word, in 4 cut short that no meter signed" in said
+    asked = [detail for status, detail in energy_lines(made, public(made)) if status is Status.UNKNOWN]
+    assert any("lacking for 4 cut short: what those cost is their signer's word" in one for one in asked)
     assert "the account was charged the same for 1 of 5" in said
 
 

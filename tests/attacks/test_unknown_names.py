@@ -173,7 +173,10 @@ def test_a_log_from_before_schedules_is_believed_and_says_what_it_could_not_know
     report = verify_target(made.finish())
     assert report.ok
     assert Topic.DECISIONS in report.proven
-    assert report.exceptions == ("how arms were chosen (policy 'greedy-eta/v1' is not known here)",)
+    assert report.exceptions == (
+        "whether all of it is here (log key nothing vouches for it)",
+        "how arms were chosen (policy 'greedy-eta/v1' is not known here)",
+    )
 
 
 def test_strict_makes_a_question_a_negative_verdict(tmp_path: Path) -> None:

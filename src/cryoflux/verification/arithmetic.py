@@ -75,7 +75,9 @@ class Arithmetic(Fold):
         if profile not in TOLERANCES:
             self.tally.strange.add(spelt("profile", profile))
         elif profile in _OF_CROSS_ENTROPY and metric != CROSS_ENTROPY:
-            self.tally.strange.add(spelt("metric", metric.name) + f" of the profile {profile}")
+            self.tally.strange.add(
+                f"{spelt('metric', metric.name)} {spelt('in', metric.unit)} of the profile {profile}"
+            )
         first = self.tally.profiles.setdefault(task, profile)
         if (first, profile) == (PROFILE, F32):
             self.tally.profiles[task] = ""

@@ -103,7 +103,7 @@ def test_a_point_far_above_them_fails_though_the_interval_begins_at_nothing(tmp_
 
 def test_a_charge_of_nearly_nothing_beside_counters_and_cpu_time_is_a_question(tmp_path: Path) -> None:
     for uj, asked in ((1, True), (100_000, True), (10 * J, False)):
-        said = {"microjoules": uj, "lo_microjoules": 0, "hi_microjoules": uj}
+        said = {"microjoules": uj, "lo_microjoules": 0, "hi_microjoules": uj, "cpu_microseconds": 72_000_000}
         found = said_of(signed(tmp_path, moved_uj=1000 * J, **said))
         assert [status for status, _ in found] == [Status.UNKNOWN] * asked
     idle = signed(tmp_path, moved_uj=1000 * J, microjoules=1, lo_microjoules=0, hi_microjoules=1,

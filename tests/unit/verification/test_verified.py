@@ -364,7 +364,8 @@ def test_what_was_settled_for_another_log_was_not_never_reserved(tmp_path: Path,
     made.settle("a0002_2", 50_000_000, log="another.example/log")
     assert verify_target(made.path, heads=heads).ok
     intent = made.announce(task="a0002_2")
-    said = figure().but(microjoules=0, lo_microjoules=0, hi_microjoules=0, flags=["never-reserved"])
+    nothing = dict.fromkeys(("microjoules", "lo_microjoules", "hi_microjoules", "cpu_microseconds"), 0)
+    said = figure().but(**nothing, flags=["never-reserved"])
     why = {"cause": Cause.CRASHED, "reason": Reason(code="crashed")}
     made.abort(intent, settles=False, energy=said, **why)
     report = verify_target(made.path, heads=heads, trust=trust)
