@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cryoflux.cli.main import app
 from cryoflux.errors import UsageError
-from cryoflux.verification.result import Status
+from cryoflux.verification.result import Knowledge, Status
 from cryoflux.verification.topics import Topic
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
