@@ -139,8 +139,8 @@ def rows_of(target: Path) -> list[bytes]:
 def test_a_lie_gets_the_verdict_of_verify(lie: str, tmp_path: Path, tools: Path) -> None:
     attack = LIES[lie][0](tmp_path)
     key = attack.options.get("key") or load_public_key(attack.target / "keys" / "receipt.pub")
-    keys = attack.target / "keys"
-    log_key = load_key(keys, "log", create=False) if keys.is_dir() else LOG_KEY
+    state = attack.target if attack.target.is_dir() else tmp_path / "state"  # that an export is made of
+    log_key = load_key(state / "keys", "log", create=False)
     shell, verify = both(tmp_path, tools, rows_of(attack.target), key, log_key)
     assert not verify.holds
     if lie in NOT_CHECKED_BY_THE_SCRIPT:

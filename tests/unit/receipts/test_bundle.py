@@ -714,7 +714,8 @@ KEYWORDS |= {
     "required",
     "properties",
     "additionalProperties",
-    "propertyNames",
+    "patternProperties",
+    "allOf",
     "items",
     "$ref",
 }
@@ -724,10 +725,9 @@ KEYWORDS |= {"title", "description", "default"}
 def test_the_script_knows_every_word_of_the_schema() -> None:
     def words(schema: dict[str, Any]) -> Iterator[str]:
         yield from schema
-        inner = [*schema.get("properties", {}).values(), *schema.get("anyOf", [])]
-        inner += [
-            schema[name] for name in ("items", "propertyNames", "additionalProperties") if schema.get(name)
-        ]
+        inner = [*schema.get("properties", {}).values(), *schema.get("patternProperties", {}).values()]
+        inner += [*schema.get("anyOf", []), *schema.get("allOf", [])]
+        inner += [schema[name] for name in ("items", "additionalProperties") if schema.get(name)]
         for part in inner:
             yield from words(part)
 
