@@ -112,6 +112,7 @@ def print_claim_verdict(found: ClaimReport, *, strict: bool = False) -> None:
         return
     if strict and not report.complete:
         left = "; ".join(report.exceptions) or ", ".join(topic.words for topic in report.open)
+        left = left or "the range holds no receipt"
         said = f"✗ CLAIM NOT VERIFIED, as --strict asks for. Nothing failed; open: {left}."
         stdout.print(said, markup=False)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["app", "heads_folder"]
+__all__ = ["HeadsOption", "app", "heads_folder"]
 
 import os
 import shlex
@@ -31,7 +31,7 @@ _WORD = {
     "named": "by the log key that you named",
     "none": "nothing vouches for its log key: an older version remembered it",
 }
-_HeadsOption = Annotated[
+HeadsOption = Annotated[
     Path | None,
     typer.Option(
         "--heads",
@@ -103,7 +103,7 @@ def _print(lines: list[str]) -> None:
 
 
 @app.command("list")
-def list_logs(heads: _HeadsOption = None, as_json: JsonOption = False) -> None:
+def list_logs(heads: HeadsOption = None, as_json: JsonOption = False) -> None:
     """List the logs that were seen, with the head that the next verification compares with."""
     from cryoflux.verification.remembered import remembered_logs
 
@@ -121,7 +121,7 @@ def list_logs(heads: _HeadsOption = None, as_json: JsonOption = False) -> None:
 @app.command("forget")
 def forget_log(
     origin: Annotated[str, typer.Argument(metavar="ORIGIN", help="Name of the log, by memory list.")],
-    heads: _HeadsOption = None,
+    heads: HeadsOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:

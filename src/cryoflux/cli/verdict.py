@@ -122,13 +122,16 @@ def recomputed_in_words(report: Report) -> str:
     done = [level for level, word in said if word.reproduced]
     otherwise = {(Level.RETRAINING, Word.OTHER_BYTES), (Level.RETRAINING, Word.NOT_REPRODUCED)}
     but = "; training again gave another adapter" if not otherwise.isdisjoint(said) else ""
+    parts = []
     if report.recomputed:
-        return f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts{but}"
+        parts.append(f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts")
     if spots := done.count(Level.SPOT_CHECK):
         weaker = _weaker_draw(report)
-        return f"drawn examples of {spots} of {report.evaluated} evaluated receipts{weaker}{but}"
-    if Level.RETRAINING in done:
-        return f"the training of {done.count(Level.RETRAINING)} of the kept updates{but}"
+        parts.append(f"drawn examples of {spots} of {report.evaluated} evaluated receipts{weaker}")
+    if trained := done.count(Level.RETRAINING):
+        parts.append(f"the training of {trained} of the kept updates")
+    if parts:
+        return f"{', '.join(parts)}{but}"
     asked = any(check.knowledge.value == "recomputed" for check in report.checks)
     return f"nothing{but}" if asked or not report.evaluated else "nothing (add --recompute 1)"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr
-from cryoflux.cli.memory import heads_folder
+from cryoflux.cli.memory import HeadsOption, heads_folder
 from cryoflux.cli.verdict import exit_code, print_check, print_report
 from cryoflux.errors import UsageError
 
@@ -78,15 +78,6 @@ _StrictOption = Annotated[
     bool,
     typer.Option(
         "--strict", help="Exit 1 for every question that stays open (?), who signed included (--key)."
-    ),
-]
-_HeadsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--heads",
-        metavar="DIR",
-        help="Where the heads that were seen are remembered.",
-        show_default="~/.local/state/cryoflux/heads",
     ),
 ]
 
@@ -188,7 +179,7 @@ def verify(
     max_age: Annotated[
         str | None, typer.Option("--max-age", metavar="TIME", help="How old their word may be, such as 1d.")
     ] = None,
-    heads: _HeadsOption = None,
+    heads: HeadsOption = None,
     no_memory: Annotated[
         bool, typer.Option("--no-memory", help="Neither compare with what was seen before nor remember it.")
     ] = False,

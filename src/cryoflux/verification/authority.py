@@ -130,7 +130,7 @@ class Signatures(Fold):
         return unknown("signer", f"{who}; a file does not bring the key: name it with --key")
 
 
-_ITS_OWN = "that the state itself brings; whose it is, this does not know: pin it with --key"
+_ITS_OWN = "that it brings itself; whose it is, this does not know: pin it with --key"
 
 
 def _summary(authority: Authority, count: int, first: str, origin: str) -> str:

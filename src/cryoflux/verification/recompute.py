@@ -276,6 +276,8 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
     if candidate.question:
         return [unknown(name, candidate.question)], numbers
     how = "merged again from base and adapter"
+    if merge_of(case.paired.receipt) == COMPOSE:
+        how = "composed again from its list of updates"
     if candidate.word is Word.TOLERATED:
         how = f"{how}, as far as float32 repeats itself: losses are of the kept candidate"
     return [], f"{numbers}, {how}"
@@ -326,6 +328,8 @@ def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Lev
     levels.say(case.paired, Level.MERGE, made.word)
     if made.word is Word.REFUTED:
         what = "the kept candidate is" if made.question else "base and adapter merge into"
+        if merge == COMPOSE and not made.question:
+            what = "genesis and updates merge into"
         raise VerificationError(f"{what} another model than the one recorded")
     return made
 
