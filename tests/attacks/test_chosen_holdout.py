@@ -32,15 +32,14 @@ def test_a_drawn_holdout_is_drawn_again_and_said_to_be(tmp_path: Path) -> None:
     made = of_sets(tmp_path, HONEST, DRAWN)
     (check,) = searched(made)
     assert check.status is Status.OK
-    draws = "lowest-hash/v1, applied again to these 256 examples, draws"
+    draws = "lowest-hash/v1, applied again to these 256 examples as they are spelled, draws"
     assert f"{draws} holdout.jsonl and audit.jsonl and holdout-2.jsonl" in check.detail
 
 
 def test_an_older_log_that_does_not_say_by_which_rule_is_drawn_again_as_well(tmp_path: Path) -> None:
     (check,) = searched(of_sets(tmp_path, HONEST))
-    assert (
-        "lowest-hash/v1, applied again to these 256 examples, draws holdout.jsonl and holdout-2"
-        in check.detail
+    assert "applied again to these 256 examples as they are spelled, draws holdout.jsonl and holdout-2" in (
+        check.detail
     )
 
 
@@ -110,13 +109,29 @@ def test_a_pool_that_is_withheld_leaves_the_draw_open(tmp_path: Path) -> None:
 
 def test_another_python_that_normalises_otherwise_is_no_liar(tmp_path: Path) -> None:
     """A small letter that Unicode 16 has and 14 lacks may be another text there."""
-    sets = [list(texts) for texts in PICKED]
-    sets[0][0] += " \U00010d50"
+    sets = [list(texts) for texts in HONEST]
+    newer = [f"{text} \U00010d50" for text in sets[0]]
+    low = next(text for text in newer if by_hash(map(normalise, [text, sets[3][-1]]))[0] == normalise(text))
+    sets[0][newer.index(low)] = low
     report = verify_target(of_sets(tmp_path, sets, DRAWN).path)
     assert report.ok
     assert any(
         "another version of Python" in check.detail for check in of_status(report.checks, Status.UNKNOWN)
     )
+
+
+def test_one_such_letter_does_not_excuse_a_holdout_that_was_picked(tmp_path: Path) -> None:
+    sets = [list(texts) for texts in PICKED]
+    sets[0][0] += " \U00010d50"
+    assert not verify_target(of_sets(tmp_path, sets, DRAWN).path).ok
+
+
+def test_a_spare_that_is_the_used_holdout_with_a_word_before_it_is_no_fresh_one(tmp_path: Path) -> None:
+    sets = [list(texts) for texts in HONEST]
+    sets[3] = [f"again {text}" for text in sets[1]]
+    report = verify_target(of_sets(tmp_path, sets, None).path)
+    assert any("it is no fresh one" in check.detail for check in of_status(report.checks, Status.UNKNOWN))
+    assert any(said.startswith("what the holdout is worth") for said in report.exceptions)
 
 
 def test_a_log_cannot_change_its_mind_about_who_chose_the_holdout(tmp_path: Path) -> None:

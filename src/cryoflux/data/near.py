@@ -51,7 +51,7 @@ class Likeness:
 
 def find_near(wanted: Sequence[str], texts: Sequence[str]) -> Likeness:
     """For each wanted text, one that is near to it."""
-    heads = [_pairs(bare_words(text[: 50 * _HEAD])[:_HEAD]) for text in wanted]
+    heads = [_pairs(bare_words(text)[:_HEAD]) for text in wanted]
     heads = [head if len(head) >= _FEWEST else frozenset() for head in heads]
     judged = tuple(map(bool, heads))
     shared, searched = _shared(frozenset[str]().union(*heads), texts)

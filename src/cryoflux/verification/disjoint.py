@@ -107,8 +107,14 @@ def _copies(sets: ReadSets) -> Iterator[Finding]:
         found += shared + len(copies)
         if copies:
             yield _copied(sets, one, other, copies)
+    lines = [line for in_file in sets.lines.values() for line in in_file]
+    bare = sum(not line.written for line in lines)
+    if bare:
+        detail = f"{bare} of {len(lines)} examples have no text: of those only whole lines were compared"
+        yield unknown(sets.where, detail)
     if len(sets.lines) > 1 and not found:
-        sets.said.append(f"no text of one set is one of another one, nor a copy of it by {FOLD}")
+        copies_too = f", nor a copy of it by {FOLD}" if bare < len(lines) else ""
+        sets.said.append(f"no text of one set is one of another one{copies_too}")
 
 
 def _folded(lines: Sequence[TextLine]) -> dict[str, int]:
@@ -156,8 +162,23 @@ def _near(sets: ReadSets) -> Iterator[Finding]:
             yield unknown(f"{sets.where}/{file}", detail)
         elif long:
             counts.append(said if near else f"none of the {long} texts of {file} that are long enough")
+    yield from _near_each_other(sets, judging)
+    if not any(found.judged):
+        sets.said.append(f"no text is long enough to be searched by {NEAR}")
     if counts and found.whole:
         sets.said.append(f"near duplicates of training examples, found by {NEAR}: {', '.join(counts)}")
+
+
+def _near_each_other(sets: ReadSets, judging: Sequence[str]) -> Iterator[Finding]:
+    """Whether a spare holdout is one that was used, or the audit set, over again."""
+    before: list[str] = []
+    for file in judging:
+        texts = [line.text for line in sets.lines[file] if line.written]
+        near = find_near(texts, before).near if before else {}
+        if len(near) * _ALIKE > len(texts):
+            detail = f"{len(near)} of its {len(texts)} texts are near to those of other sets by {NEAR}"
+            yield unknown(f"{sets.where}/{file}", f"{detail}: it is no fresh one")
+        before += texts
 
 
 def _chosen(sets: ReadSets) -> Iterator[Finding]:
@@ -172,7 +193,8 @@ def _chosen(sets: ReadSets) -> Iterator[Finding]:
         yield _departs(sets, drawn)
     elif _HOLDOUT in drawn and follows:
         those = " and ".join(drawn)
-        sets.said.append(f"{LOWEST_HASH}, applied again to these {sets.count()} examples, draws {those}")
+        examples = f"these {sets.count()} examples as they are spelled"
+        sets.said.append(f"{LOWEST_HASH}, applied again to {examples}, draws {those}")
     if detail := _not_drawn(sets, follows=follows):
         yield unknown(f"{sets.where}/{_HOLDOUT}", detail)
 
@@ -198,9 +220,18 @@ def _drawn_sets(sets: ReadSets) -> list[str]:
     return [*files[:1], *([_AUDIT] if audit else []), *files[1:]]
 
 
+def _follow_without_newer(sets: ReadSets, drawn: Sequence[str]) -> bool:
+    """Whether the rule is kept to but for texts that another version of Python may normalise otherwise."""
+    sure = {
+        file: [key for key, line in zip(sets.keys[file], lines, strict=True) if not may_differ([line.text])]
+        for file, lines in sets.lines.items()
+    }
+    return is_drawn([sure[file] for file in drawn], sure[_TRAIN])
+
+
 def _departs(sets: ReadSets, drawn: Sequence[str]) -> Finding:
     detail = f"{' and '.join(drawn)} are not what {LOWEST_HASH} draws from these {sets.count()} examples"
-    if may_differ(line.text for lines in sets.lines.values() for line in lines):
+    if _follow_without_newer(sets, drawn):
         older = "some have characters that another version of Python may normalise in another way"
         return unknown(sets.where, f"{detail}, but {older}")
     return failed(sets.where, f"{detail}, though the log says so: they were chosen otherwise")
