@@ -103,9 +103,10 @@ def test_a_holdout_that_two_tasks_look_at_is_named(made: SyntheticState) -> None
 
 def test_a_clock_that_creeps_back_is_seen(made: SyntheticState) -> None:
     made.attempt(0.05)
-    for step in range(1, 6):
-        moment = f"2026-11-23T01:{1 - step // 2:02d}:{3 + 29 * (step % 2):02d}Z" if step < 4 else None
-        made.announce(announced_at=moment or "2026-11-23T00:58:00Z")
+    made.slots = 256
+    # Each is less than a minute behind the one before it, and both together are more.
+    for moment in ("01:01:20", "01:00:40"):
+        made.announce(announced_at=f"2026-11-23T{moment}Z")
     report = verify_target(made.finish())
     assert [c for c in report.checks if c.subject == "times"]
 
