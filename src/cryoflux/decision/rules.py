@@ -10,6 +10,9 @@
   probability that one holdout ever keeps an update that is no improvement is then at most α, however
   often it is used. It also tells "rejected" from "undecided": not kept, yet the 95 % interval of Δ still
   reaches the smallest Δ that is wanted. For the model both are the same: not kept.
+- ``evidence/v3``: Δ ≥ 0.002, and its evidence exceeds the bar of what was staked of the holdout's error
+  budget (`decision.stakes`). Accuracy is measured and decides nothing. The same promise, α over a holdout's life,
+  at a lower bar: what was staked comes back where the update is kept.
 
 A rule is a pure function of integers. Its name is in every receipt and its meaning never changes:
 another meaning gets another version.
@@ -25,6 +28,7 @@ from msgspec import Struct
 
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.reason import Reason, evidence_numbers
+from cryoflux.decision.stakes import STAKED
 from cryoflux.errors import ConfigError
 from cryoflux.quantities import NATS
 
@@ -45,7 +49,7 @@ class Thresholds(Struct, frozen=True):
     z_milli: int
     """one-sided z, thousandths; only ``evidence/v1`` looks at it"""
     needed_milli: int = 0
-    """what S²/V must exceed, thousandths (``ErrorBudget.needed_milli``); only ``evidence/v2`` looks at it"""
+    """what S²/V must exceed, thousandths (``ErrorBudget.needed_milli``); ``evidence/v2`` and ``v3``"""
     unit: str = NATS
     """of a loss, for display"""
 
@@ -99,17 +103,33 @@ def _evidence(e: Evidence, t: Thresholds) -> Verdict:
     return Verdict(False, _because("z.noise", e, t, "z_milli"))
 
 
-def _budgeted(e: Evidence, t: Thresholds) -> Verdict:
+def _staked(e: Evidence, t: Thresholds) -> Verdict:
+    _require_bar(STAKED, t)
+    if _reaches_delta(e, t) and e.delta_passes(t.needed_milli):
+        return Verdict(True, _because("evidence.delta", e, t, "min_delta", "needed_milli"))
+    return _not_kept(e, t)
+
+
+def _require_bar(rule: str, t: Thresholds) -> None:
     if t.needed_milli < 1:
         raise ConfigError(
-            f"{BUDGETED} needs a bar of evidence above zero, not {t.needed_milli}/1000.",
+            f"{rule} needs a bar of evidence above zero, not {t.needed_milli}/1000.",
             why="Without one it would keep noise.",
-            hint="Take it from ErrorBudget(alpha_ppm, looks, kept).needed_milli.",
+            hint="Take it from ErrorBudget(alpha_ppm, looks, kept).needed_milli, or StakedBudget's.",
         )
+
+
+def _budgeted(e: Evidence, t: Thresholds) -> Verdict:
+    _require_bar(BUDGETED, t)
     if _reaches_delta(e, t) and e.delta_passes(t.needed_milli):
         return Verdict(True, _because("evidence.delta", e, t, "min_delta", "needed_milli"))
     if _reaches_accuracy(e, t) and e.accuracy_passes(t.needed_milli) and e.delta >= 0:
         return Verdict(True, _because("evidence.accuracy", e, t, "needed_milli"))
+    return _not_kept(e, t)
+
+
+def _not_kept(e: Evidence, t: Thresholds) -> Verdict:
+    """Rejected, or undecided where the 95 % interval of Δ reaches the smallest one that is wanted."""
     if e.delta_may_reach(t.min_delta, _Z95_MILLI):
         undecided = _because("evidence.undecided", e, t, "min_delta", "needed_milli")
         return Verdict(False, undecided, undecided=True)
@@ -119,6 +139,7 @@ def _budgeted(e: Evidence, t: Thresholds) -> Verdict:
 
 
 RULES: dict[str, Callable[[Evidence, Thresholds], Verdict]] = {
+    STAKED: _staked,
     BUDGETED: _budgeted,
     "evidence/v1": _evidence,
     BARE: _whitepaper,
