@@ -11,8 +11,8 @@
   often it is used. It also tells "rejected" from "undecided": not kept, yet the 95 % interval of Δ still
   reaches the smallest Δ that is wanted. For the model both are the same: not kept.
 - ``evidence/v3``: Δ ≥ 0.002, and its evidence exceeds the bar of what was staked of the holdout's error
-  budget (`decision.stakes`). Accuracy is measured and decides nothing. The same promise, α over a holdout's life,
-  at a lower bar: what was staked comes back where the update is kept.
+  budget (`decision.stakes`). Accuracy is measured and decides nothing. It makes the same promise, α over a
+  holdout's life, at a lower bar: what was staked comes back where the update is kept.
 
 A rule is a pure function of integers. Its name is in every receipt and its meaning never changes:
 another meaning gets another version.

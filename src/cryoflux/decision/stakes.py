@@ -57,7 +57,7 @@ from cryoflux.decision.evidence import Evidence
 
 STAKED = "evidence/v3"
 """the rule whose bar comes from a stake of the holdout's budget"""
-WHOLE = 10**18
+WHOLE = 10**15
 """budgets and levels are counted in units of 1/WHOLE"""
 STAKES = (950, 900, 800, 650, 500, 350, 200)
 """shares of a budget that may be staked, thousandths, largest first"""
