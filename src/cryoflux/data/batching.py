@@ -25,7 +25,9 @@ def padded(texts: Sequence[Sequence[int]], pad: int) -> tuple[list[list[int]], l
     return ids, mask
 
 
-def mixed_buckets(lengths: Sequence[int], batch_size: int, rng: random.Random) -> Iterator[list[int]]:
+def mixed_buckets(
+    lengths: Sequence[int], batch_size: int, rng: random.Random, *, first_as_given: bool = False
+) -> Iterator[list[int]]:
     """Batches without end: in random order, yet of texts about equally long.
 
     Each pass is shuffled, cut into runs of a few batches, and only within a run sorted by length; so
@@ -36,16 +38,19 @@ def mixed_buckets(lengths: Sequence[int], batch_size: int, rng: random.Random) -
         lengths: tokens of each text.
         batch_size: texts in a batch.
         rng: decides the order.
+        first_as_given: the first pass takes the runs in the order of the texts, which somebody else shuffled.
     """
     order = list(range(len(lengths)))
     size = min(batch_size, len(order))
     run = size * _RUN
     rest = len(order) % size
     kept = len(order) - (rest if rest <= size // 2 else 0)
-    while True:
+    if not first_as_given:
         rng.shuffle(order)
+    while True:
         for start in range(0, kept, run):
             mixed = sorted(order[start : min(start + run, kept)], key=lengths.__getitem__)
             batches = [mixed[at : at + size] for at in range(0, len(mixed), size)]
             rng.shuffle(batches)
             yield from batches
+        rng.shuffle(order)

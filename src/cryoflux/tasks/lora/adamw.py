@@ -26,6 +26,16 @@ class FusedAdamW:
         self._squares = [torch.zeros_like(one) for one in self._parameters]
         self._steps = [torch.zeros((), dtype=torch.float32, device=one.device) for one in self._parameters]
 
+    @property
+    def moments(self) -> list[torch.Tensor]:
+        """First and second moments and the number of steps of each parameter, in one fixed order."""
+        return [*self._means, *self._squares, *self._steps]
+
+    def load(self, moments: Sequence[torch.Tensor]) -> None:
+        """Take other moments, in the same order."""
+        for own, value in zip(self.moments, moments, strict=True):
+            own.copy_(value)
+
     def step(self, rate: float) -> None:
         """Move every parameter that has a gradient, and forget the gradients.
 

@@ -28,10 +28,11 @@ from cryoflux.data.batching import mixed_buckets
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.digests import TensorEntry
 from cryoflux.encoder.activations import Activations, Sets
-from cryoflux.encoder.model import Encoder, Lora, attention_bias
+from cryoflux.encoder.model import Encoder
 from cryoflux.quantities import NANO
 from cryoflux.tasks.lora.adamw import FusedAdamW
 from cryoflux.tasks.lora.adapter import Screening, Trained, save_adapter
+from cryoflux.tasks.lora.learning import Learning, logits_of
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.screening import screen_losses
 from cryoflux.tasks.pacing import (
@@ -75,79 +76,6 @@ class TrainingMaterial:
     """(Σδ)²/Σδ² that the screening examples have to show before a larger scale is preferred"""
 
 
-class _Update:
-    """The parameters that learn."""
-
-    def __init__(self, encoder: Encoder, recipe: Recipe, seed: int) -> None:
-        part, device = encoder.layout, encoder.device
-        generator = torch.Generator().manual_seed(seed)
-        self.depth = part.layers - min(recipe.layers, part.layers)
-        which = (part.output,) if recipe.targets == "output" else part.projections
-        self.lora: dict[str, Lora] = {}
-        for index in range(self.depth, part.layers):
-            for module in (part.in_layer(index, name) for name in which):
-                outputs, inputs = encoder.tensor(f"{module}.weight").shape
-                bound = 1 / math.sqrt(inputs)  # PEFT's start: Kaiming uniform with a = √5
-                a = torch.empty(recipe.rank, inputs).uniform_(-bound, bound, generator=generator)
-                b = torch.zeros(outputs, recipe.rank, device=device)
-                scale = recipe.alpha / recipe.rank
-                self.lora[module] = Lora(
-                    a.to(device).requires_grad_(), b.requires_grad_(), scale, recipe.dropout
-                )
-        heads = (part.pooler, part.classifier) if recipe.pooler else (part.classifier,)
-        names = [f"{head}.{kind}" for head in heads for kind in ("weight", "bias")]
-        self.base = {name: encoder.tensor(name) for name in names}
-        self.head = {name: tensor.clone().requires_grad_() for name, tensor in self.base.items()}
-        # PEFT finds the modules that it keeps by how their names end: with DistilBERT's classifier it
-        # asks for the pre_classifier, which may not have learned
-        also = part.pooler.endswith(part.classifier)
-        beside = [f"{part.pooler}.{kind}" for kind in ("weight", "bias")] if also else []
-        self.beside = {name: encoder.tensor(name) for name in beside}
-        self.folded = recipe.dropout == 0
-
-    @property
-    def parameters(self) -> list[torch.Tensor]:
-        return [*(p for lora in self.lora.values() for p in (lora.a, lora.b)), *self.head.values()]
-
-    def load(self, values: Sequence[torch.Tensor]) -> None:
-        with torch.no_grad():
-            for parameter, value in zip(self.parameters, values, strict=True):
-                parameter.copy_(value)
-
-    def shrink(self, scale: float) -> None:
-        """Scale the update: LoRA is linear in B, and the head moves from its start."""
-        with torch.no_grad():
-            for lora in self.lora.values():
-                lora.b.mul_(scale)
-            for name, tensor in self.head.items():
-                tensor.copy_(self.base[name] + scale * (tensor - self.base[name]))
-
-
-def _logits(
-    encoder: Encoder,
-    update: _Update,
-    batch: tuple[torch.Tensor, torch.Tensor],
-    hidden_dropout: float = 0.0,
-) -> torch.Tensor:
-    part = encoder.layout
-    x, mask = batch
-    bias = attention_bias(mask, torch.float32)
-    top = part.layers - 1 if update.folded else part.layers
-    for index in range(update.depth, top):
-        x = encoder.layer(x, bias, index, update.lora, hidden_dropout)
-    if update.folded:
-        last = part.layer.format(top)
-        changed = {
-            f"{name}.weight": encoder.tensor(f"{name}.weight") + lora.delta()
-            for name, lora in update.lora.items()
-            if name.startswith(f"{last}.")
-        }
-        first = encoder.last_layer(x.float(), bias, changed, hidden_dropout)
-    else:
-        first = x[:, 0].float()
-    return encoder.logits(first, update.head)
-
-
 def train_lean(
     material: TrainingMaterial,
     recipe: Recipe,
@@ -175,7 +103,7 @@ def train_lean(
         TrainingFailedError: the loss stopped being finite.
     """
     torch.manual_seed(seed)
-    update = _Update(material.encoder, recipe, seed)
+    update = Learning(material.encoder, recipe, seed)
     source = Activations(material.encoder, material.entries, material.sets, update.depth)
     material = _prepare(source, material, limits, preparing)
     drawn = [*material.seen, *material.fresh]
@@ -255,7 +183,7 @@ def _prepare(
 
 def _loop(
     material: TrainingMaterial,
-    update: _Update,
+    update: Learning,
     source: Activations,
     drawn: list[int],
     recipe: Recipe,
@@ -272,7 +200,7 @@ def _loop(
     while pacer.goes_on():
         rate = rate_at(pacer.step, pacer.planned, schedule=recipe.schedule, warm_up=recipe.warm_up)
         batch = [drawn[i] for i in next(batches)]
-        logits = _logits(material.encoder, update, source.batch(batch), recipe.hidden_dropout)
+        logits = logits_of(material.encoder, update, source.batch(batch), recipe.hidden_dropout)
         error = cross_entropy(logits, material.labels[batch].to(logits.device))
         error.backward()
         optimiser.step(recipe.learning_rate * rate)
@@ -290,7 +218,7 @@ def _loop(
 class _Average:
     """The mean of the weights after some steps."""
 
-    def __init__(self, update: _Update) -> None:
+    def __init__(self, update: Learning) -> None:
         self._update = update
         self._count = 0
         self._sums: list[torch.Tensor] = []
@@ -311,7 +239,7 @@ class _Average:
 
 def _screen(
     material: TrainingMaterial,
-    update: _Update,
+    update: Learning,
     source: Activations,
     indices: Sequence[int],
     between: Callable[[], None] = lambda: None,
@@ -320,7 +248,7 @@ def _screen(
 
     def score(rows: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         batch = [indices[row] for row in rows]
-        logits = _logits(material.encoder, update, source.batch(batch)).float()
+        logits = logits_of(material.encoder, update, source.batch(batch)).float()
         return logits, material.labels[batch].to(logits.device)
 
     lengths = material.sets.tokens.lengths(indices).tolist()
@@ -328,7 +256,7 @@ def _screen(
 
 
 def _hopeless(
-    material: TrainingMaterial, update: _Update, source: Activations, before: tuple[list[int], list[bool]]
+    material: TrainingMaterial, update: Learning, source: Activations, before: tuple[list[int], list[bool]]
 ) -> bool:
     few = material.screen[:_QUICK_SCREEN]
     if len(few) < _QUICK_SCREEN // 2:
@@ -343,7 +271,7 @@ def _pair(before: tuple[list[int], list[bool]], after: tuple[list[int], list[boo
 
 def _choose_scale(
     material: TrainingMaterial,
-    update: _Update,
+    update: Learning,
     source: Activations,
     recipe: Recipe,
     before: tuple[list[int], list[bool]],
@@ -375,7 +303,7 @@ def _weight(evidence: Evidence) -> float:
     return math.copysign(evidence.delta**2 / max(1, evidence.delta_squared), evidence.delta)
 
 
-def _save(folder: Path, recipe: Recipe, update: _Update, base: str) -> None:
+def _save(folder: Path, recipe: Recipe, update: Learning, base: str) -> None:
     lora = {name: (one.a.detach().cpu(), one.b.detach().cpu()) for name, one in update.lora.items()}
     whole = {name: tensor.detach().cpu() for name, tensor in {**update.beside, **update.head}.items()}
     save_adapter(folder, recipe, lora, whole, base)

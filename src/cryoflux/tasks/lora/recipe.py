@@ -70,6 +70,16 @@ class Recipe:
     """most examples of an attempt"""
     fresh_size: int = 4096
     """of those, most that no attempt has drawn before"""
+    carry: bool = False
+    """whether attempts go on from the working update of the one before, as one chain (`tasks.lora.chain`)"""
+    rising_steps: int = 10
+    """steps in which the rate of a chain rises; it is constant from then on"""
+    fixed_steps: int = 0
+    """what everything beside its steps costs, in steps: rungs of a chain lie 8 % of both apart"""
+    temperature: bool = True
+    """whether the candidate of a chain is scaled by one number that the screen fits"""
+    least_gain_nano: int = 2_000_000
+    """what two rungs of a chain in a row have to gain on the screen, nano-nats; below, it is at its plateau"""
     screen_size: int = 512
     """training-side examples, never trained on, that an update has to help before the holdout is read"""
     max_tokens: int = 32
