@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from cryoflux.decision.reason import Reason
 from cryoflux.decision.rules import Thresholds, decide
-from cryoflux.log_state import LogState, SignedLosses
+from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, sign_checkpoint
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.fork_parts import ParentLog, subject_of_parent
@@ -57,6 +57,7 @@ from cryoflux.receipts.sums import evidence_of
 from cryoflux.receipts.voucher import sign_voucher
 from cryoflux.signing.envelope import sign_document
 from cryoflux.signing.keys import raw_public_key
+from cryoflux.task_state import SignedLosses
 from synthetic_parts import RESERVED_UJ, digest_of, figure
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)

@@ -122,10 +122,10 @@ class AttemptSettings(_Section):
 class DecisionSettings(_Section):
     """What an update has to show to be kept."""
 
-    rule: Literal["evidence/v2", "evidence/v1", "whitepaper/v1"] = "evidence/v2"
+    rule: Literal["evidence/v3", "evidence/v2", "evidence/v1", "whitepaper/v1"] = "evidence/v3"
     """acceptance rule"""
     error_budget: Annotated[float, Field(ge=1e-6, le=1)] = 0.01
-    """``evidence/v2``: most probability that one holdout ever keeps what is no improvement"""
+    """``evidence/v3`` and ``v2``: most probability that one holdout ever keeps what is no improvement"""
     min_delta: Annotated[float, Field(ge=0, le=100)] = 0.002
     """smallest mean Δ, nats"""
     min_accuracy_gain: Annotated[float, Field(ge=0, le=1)] = 0.01

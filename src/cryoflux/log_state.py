@@ -11,11 +11,8 @@ for the steps of `cryoflux.verification`, which look at it before it is taken.
 from __future__ import annotations
 
 __all__ = [
-    "HoldoutTally",
     "LogState",
     "OpenIntent",
-    "SignedLosses",
-    "TaskState",
     "composed_by",
 ]
 
@@ -25,31 +22,27 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from cryoflux.decision.budget import ErrorBudget
-from cryoflux.decision.rules import BUDGETED
+from cryoflux.decision.rules import WITH_BUDGET
+from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.fork_parts import ForkedTask, HeadLosses, UsedHoldout
+from cryoflux.receipts.fork_parts import ForkedTask
 from cryoflux.receipts.statement import (
     ZERO_HASH,
     Bar,
     Base,
-    Data,
     HeadMove,
     Intent,
-    Metric,
     Outcome,
     Receipt,
     ReceiptStatement,
     Rule,
 )
-from cryoflux.registry.composition import COMPOSE, Composition, MadeVersion, list_of
+from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
+from cryoflux.task_state import Chain, HoldoutTally, SignedLosses, TaskState
 
 _NOTHING_SPENT = Bar(looks=0, kept=0, needed_milli=0)
-_MOST_LOSSES = 16
-"""of a head that a fork takes along"""
-_MOST_MADE = 256
-"""newest versions whose lists are remembered; a move to an older one begins a list anew"""
 
 
 class OpenIntent(Struct, frozen=True):
@@ -61,164 +54,13 @@ class OpenIntent(Struct, frozen=True):
     """position in the log"""
 
 
-class HoldoutTally(Struct):
-    """What one holdout has been used for."""
-
-    count: int
-    """its examples, as was said first"""
-    uses: int = 0
-    """attempts that were announced on it"""
-    looks: int = 0
-    """verdicts that it has given"""
-    kept: int = 0
-    """how many of them were acceptances"""
-
-
-class SignedLosses(Struct, frozen=True):
-    """What receipts have signed of a head on a holdout."""
-
-    loss_sum: int
-    """billionths of the metric's unit, over all examples"""
-    hits: int
-    """examples that were right; 0 where that means nothing"""
-
-
-@dataclass(slots=True)
-class TaskState:
-    """What a log has come to for one task."""
-
-    data: Data
-    """the data set that the task began with"""
-    metric: Metric
-    pool_seed: int
-    """the seed that the training examples were shuffled with, once and for all"""
-    first: Base
-    """the version that the task began with"""
-    start: Base
-    """its head where this log began with it: ``first``, or what a fork goes on from"""
-    began_by: str
-    """leaf hash of the entry that began with it: its first intent, or the fork"""
-    head: Base
-    holdout: str
-    """digest of the holdout that was used last"""
-    min_delta: int
-    """smallest mean Δ that its latest rule keeps, billionths of its unit"""
-    alpha_ppm: int | None = None
-    """smallest error budget that was ever announced, ppm: one may be tightened, never widened"""
-    drawn: int = 0
-    """training examples that its attempts drew as fresh ones"""
-    holdouts: dict[str, HoldoutTally] = field(default_factory=dict)
-    """by digest"""
-    losses: dict[tuple[str, str, int | str], SignedLosses] = field(default_factory=dict)
-    """(holdout, profile, token limit) → what was signed of the present head"""
-    composed: Composition | None = None
-    """what the present head is composed of; none stands for a list that begins at it"""
-    made: dict[str, MadeVersion] = field(default_factory=dict)
-    """digest of a version → how it was composed, of the newest ones"""
-
-    def tally(self, holdout: str) -> HoldoutTally:
-        """What a holdout has been used for; nothing where it was not."""
-        return self.holdouts.get(holdout) or HoldoutTally(0)
-
-    @property
-    def composition(self) -> Composition:
-        """What the head is composed of."""
-        return self.composed or Composition(genesis=self.head.digest)
-
-    def put_head(self, head: Base, composed: Composition | None = None) -> None:
-        """Go on from another head.
-
-        Args:
-            head: the version.
-            composed: what it is composed of, if it was made just now.
-        """
-        if self.head == head:
-            return
-        if composed is not None:
-            self.made.pop(head.digest, None)
-            self.made[head.digest] = MadeVersion(composed.genesis, self.head.digest, composed.terms[-1])
-            if len(self.made) > _MOST_MADE:
-                del self.made[next(iter(self.made))]
-        self.composed = composed or list_of(self.made, head.digest)
-        self.head, self.losses = head, {}
-
-    @classmethod
-    def begun(cls, intent: Intent, leaf_hash: str) -> TaskState:
-        """A task that a log begins with an intent, before that counts."""
-        base, holdout = intent.base, intent.data.holdout.sha256
-        return cls(
-            data=intent.data,
-            metric=intent.metric,
-            pool_seed=intent.schedule.seed,
-            first=base,
-            start=base,
-            began_by=leaf_hash,
-            head=base,
-            holdout=holdout,
-            min_delta=intent.rule.min_delta,
-        )
-
-    @classmethod
-    def taken_up(cls, said: ForkedTask, leaf_hash: str) -> TaskState:
-        """A task as a fork goes on with it: the opposite of `handed_on`."""
-        return cls(
-            data=said.data,
-            metric=said.metric,
-            pool_seed=said.pool_seed,
-            first=said.first,
-            start=said.head,
-            began_by=leaf_hash,
-            head=said.head,
-            holdout=said.holdouts[-1].sha256,
-            min_delta=said.min_delta,
-            alpha_ppm=said.alpha_ppm or None,
-            drawn=said.drawn,
-            holdouts={u.sha256: HoldoutTally(u.count, u.uses, u.looks, u.kept) for u in said.holdouts},
-            losses={
-                (one.holdout, one.profile, one.max_tokens): SignedLosses(one.loss_sum, one.hits)
-                for one in said.losses
-            },
-        )
-
-    def handed_on(self, task: str) -> ForkedTask:
-        """What a fork goes on with of this task."""
-        # The one in use stands last, whatever a log did before.
-        order = sorted(self.holdouts, key=lambda digest: digest == self.holdout)
-        return ForkedTask(
-            task=task,
-            head=self.head,
-            first=self.first,
-            metric=self.metric,
-            data=self.data,
-            pool_seed=self.pool_seed,
-            min_delta=self.min_delta,
-            alpha_ppm=self.alpha_ppm or 0,
-            drawn=self.drawn,
-            holdouts=[UsedHoldout(sha256=d, **_fields(self.holdouts[d])) for d in order],
-            losses=[
-                HeadLosses(
-                    holdout=holdout,
-                    profile=profile,
-                    max_tokens=cut,
-                    loss_sum=signed.loss_sum,
-                    hits=signed.hits,
-                )
-                for (holdout, profile, cut), signed in list(self.losses.items())[:_MOST_LOSSES]
-            ],
-        )
-
-
-def _fields(tally: HoldoutTally) -> dict[str, int]:
-    return {"count": tally.count, "uses": tally.uses, "looks": tally.looks, "kept": tally.kept}
-
-
-def composed_by(statement: ReceiptStatement, head: Composition, digest: str) -> Composition | None:
-    """What the candidate of a receipt is composed of, by what the receipt says and the list of the head.
+def composed_by(statement: ReceiptStatement, start: Composition, digest: str) -> Composition | None:
+    """What the candidate of a receipt is composed of, by what the receipt says and the list of its start.
 
     Args:
         statement: the receipt.
-        head: what its base is composed of.
-        digest: of its base.
+        start: of what the version that its update is added to is composed: its base, or its chain's start.
+        digest: of that version.
 
     Returns:
         None where the receipt names no list (it was merged in float32), or one that does not follow.
@@ -228,14 +70,33 @@ def composed_by(statement: ReceiptStatement, head: Composition, digest: str) -> 
     if fields.get("merge") != COMPOSE:
         return None
     said = (fields.get("genesis"), fields.get("list"))
-    return head.named(said, digest, statement.subject[0].digest.sha256)
+    return start.named(said, digest, statement.subject[0].digest.sha256)
 
 
-def _composed(entry: Entry, known: TaskState) -> Composition | None:
+def _composed(entry: Entry, known: TaskState, chain: Chain | None) -> Composition | None:
     statement = entry.statement
     if type(statement) is not ReceiptStatement or statement.predicate.outcome is not Outcome.ACCEPTED:
         return None
+    if chain is not None:
+        return composed_by(statement, chain.composed, chain.start.digest)
     return composed_by(statement, known.composition, known.head.digest)
+
+
+def _adapter(entry: Entry) -> str:
+    """Digest of what an attempt made."""
+    statement = entry.statement
+    return statement.subject[0].digest.sha256 if type(statement) is ReceiptStatement else ""
+
+
+def _count_look(known: TaskState, receipt: Receipt) -> None:
+    """A holdout has given a verdict."""
+    tally = known.holdouts.setdefault(receipt.holdout.sha256, HoldoutTally(receipt.holdout.count))
+    accepted, decision = receipt.outcome is Outcome.ACCEPTED, receipt.decision
+    if decision is not None and decision.rule.name == STAKED:
+        before = tally.staked_budget(decision.rule.alpha_ppm)
+        tally.left = before.after(decision.bar.stake_milli, accepted=accepted).left
+    tally.looks += 1
+    tally.kept += accepted
 
 
 @dataclass(slots=True)
@@ -299,7 +160,7 @@ class LogState:
             self.tasks[intent.task.name] = known
         known.holdout, known.min_delta = holdout.sha256, rule.min_delta
         known.holdouts.setdefault(holdout.sha256, HoldoutTally(holdout.count)).uses += 1
-        if rule.name == BUDGETED:
+        if rule.name in WITH_BUDGET:
             known.alpha_ppm = min(rule.alpha_ppm, known.alpha_ppm or rule.alpha_ppm)
 
     def _close(self, entry: Entry, receipt: Receipt) -> None:
@@ -309,35 +170,37 @@ class LogState:
             return
         if receipt.training is not None:
             known.drawn += receipt.training.fresh_count
-        composed = _composed(entry, known)
+        chain = known.begin_chain(opened.intent) if opened is not None else None
+        composed = _composed(entry, known, chain)
         if receipt.evaluation is not None:
-            tally = known.holdouts.setdefault(receipt.holdout.sha256, HoldoutTally(receipt.holdout.count))
-            tally.looks += 1
-            tally.kept += receipt.outcome is Outcome.ACCEPTED
-            self._sign(known, receipt, opened, composed)
-        known.put_head(receipt.result, composed)
+            _count_look(known, receipt)
+        if opened is not None:
+            known.follow_chain(opened.intent, receipt, entry.leaf_hash, _adapter(entry))
+            self._sign(known, receipt, opened.intent, new=False)
+        known.put_head(receipt.result, composed, chain.start.digest if chain is not None else "")
+        if opened is not None:
+            self._sign(known, receipt, opened.intent, new=True)
         if opened is not None and (lesson := taught(opened.intent, receipt)) is not None:
             self.lessons.append(lesson)
             if lesson.task in self._memories:
                 self._memories[lesson.task].learn(lesson)
 
-    def _sign(
-        self, known: TaskState, receipt: Receipt, opened: OpenIntent | None, composed: Composition | None
-    ) -> None:
+    def _sign(self, known: TaskState, receipt: Receipt, intent: Intent, *, new: bool) -> None:
+        """Remember the losses that a receipt signs of the present head: of its base, or of its candidate."""
         found = receipt.evaluation
-        if found is None or found.read != receipt.holdout.count or opened is None:
+        if found is None or found.read != receipt.holdout.count:
             return
-        place = (receipt.holdout.sha256, found.profile, opened.intent.recipe.get("max_tokens", 0))
+        place = (receipt.holdout.sha256, found.profile, intent.recipe.get("max_tokens", 0))
         hits = found.hits
-        if receipt.base == known.head:
+        if not new and receipt.base == known.head:
             known.losses[place] = SignedLosses(found.base_loss_sum, hits.base if hits else 0)
-        if receipt.outcome is Outcome.ACCEPTED and receipt.result == found.candidate:
-            known.put_head(receipt.result, composed)
+        if new and receipt.outcome is Outcome.ACCEPTED and receipt.result == found.candidate == known.head:
             known.losses[place] = SignedLosses(found.new_loss_sum, hits.new if hits else 0)
 
     def _move(self, move: HeadMove) -> None:
         if (known := self.tasks.get(move.task)) is not None:
             known.put_head(move.result)
+            known.chains.clear()  # whoever goes back does not want to be led to the same place again
 
     def head(self, task: str) -> Base | None:
         """The head of a task; none before its first intent."""
@@ -347,13 +210,19 @@ class LogState:
     def bar(self, task: str, holdout: str, rule: Rule) -> Bar:
         """The evidence that the next look at a holdout needs; nothing under a rule without a budget.
 
+        Under ``evidence/v3`` it is that of the largest stake: what is staked, the screen decides.
+
         Raises:
             ValueError: the rule's error budget is none.
         """
-        if rule.name != BUDGETED:
+        if rule.name not in WITH_BUDGET:
             return _NOTHING_SPENT
         known = self.tasks.get(task)
         tally = known.tally(holdout) if known is not None else HoldoutTally(0)
+        if rule.name == STAKED:
+            budget = tally.staked_budget(rule.alpha_ppm)
+            needed = budget.needed_milli(STAKES[0]) if budget.level(STAKES[0]) else MOST_NEEDED
+            return Bar(looks=tally.looks, kept=tally.kept, needed_milli=needed, left=budget.left)
         needed = ErrorBudget(rule.alpha_ppm, tally.looks, tally.kept).needed_milli
         return Bar(looks=tally.looks, kept=tally.kept, needed_milli=needed)
 

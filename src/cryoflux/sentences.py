@@ -18,6 +18,7 @@ from statistics import NormalDist
 from cryoflux.decision.evidence import Z95, Evidence
 from cryoflux.decision.interval import anytime_interval, fixed_interval, odds_against
 from cryoflux.decision.reason import Reason
+from cryoflux.decision.stakes import odds_at
 from cryoflux.quantities import NANO, format_energy
 
 _Numbers = Mapping[str, int | str]
@@ -126,9 +127,9 @@ def _shown(n: _Numbers) -> str:
     return _with_interval(n) + accuracy
 
 
-def _odds(n: _Numbers) -> str:
+def _odds(n: _Numbers, odds: Callable[[int], int] = odds_against) -> str:
     """How often a bar is passed by what is no improvement, in words."""
-    times = odds_against(_number(n, "needed_milli"))
+    times = odds(_number(n, "needed_milli"))
     digits = max(0, len(str(times)) - 3)
     return f"at most 1 time in {times // 10**digits * 10**digits:,}"  # rounded down, so that it stays true
 
@@ -136,7 +137,8 @@ def _odds(n: _Numbers) -> str:
 def _verdict(code: str) -> str:
     if code in _NOT_KEPT:
         return _NOT_KEPT[code]
-    return "Kept" if code.partition(".")[0] in {"whitepaper", "z", "evidence"} else "Rejected"
+    kept = {"whitepaper", "z", "evidence", "staked"}
+    return "Kept" if code.partition(".")[0] in kept else "Rejected"
 
 
 def _sentence(code: str) -> Callable[[_Numbers], str]:
@@ -175,6 +177,12 @@ def _hopeless(n: _Numbers) -> str:
 def _not_worth(n: _Numbers) -> str:
     shown = f"z = {_evidence(n).z:.2f}, needed > {_number(n, 'z_milli') / 1000:.2f}"
     return f"screen: too little on {_ASIDE} ({shown})"
+
+
+def _stake(n: _Numbers, what: str) -> str:
+    least, stake = _number(n, "least_milli") / 10, _number(n, "stake_milli") / 10
+    could = f"{stake:g} % of the error budget could be staked, {least:g} % are asked for"
+    return f"{what}: z = {_evidence(n).z:.2f} on {_ASIDE}; {could}"
 
 
 def _signed_undecided(n: _Numbers) -> str:
@@ -240,7 +248,13 @@ def _plateau(n: _Numbers) -> str:
 
 _ASIDE = "examples set aside from training"
 _UNASKED = "whether that is more than chance was not asked"
-_NOT_KEPT = {"whitepaper.neither": "Rejected", "z.noise": "Rejected", "evidence.undecided": "Undecided"}
+_NOT_KEPT = {
+    "whitepaper.neither": "Rejected",
+    "z.noise": "Rejected",
+    "evidence.undecided": "Undecided",
+    "staked.missed": "Not kept",
+    "stake.not-yet": "Carried",
+}
 """what the first part of a code does not tell"""
 _BRIEF: dict[str, Callable[[_Numbers], str]] = {
     "whitepaper.delta": lambda n: f"Δ reaches {_smallest(n)}; {_UNASKED}",
@@ -254,6 +268,10 @@ _BRIEF: dict[str, Callable[[_Numbers], str]] = {
     "evidence.delta": lambda n: f"shown to help: one that does not would pass {_odds(n)}",
     "evidence.accuracy": _kept_accuracy,
     "evidence.undecided": _undecided,
+    "staked.delta": lambda n: f"shown to help: one that does not would pass {_odds(n, odds_at)}",
+    "staked.missed": _undecided,
+    "stake.not-yet": lambda n: _stake(n, "not yet worth a look at the holdout"),
+    "stake.too-little": lambda n: _stake(n, "screen: too little for a look at the holdout"),
     "loss-went-up": lambda _: "the holdout loss went up",
     "below-smallest": _too_small,
     "hopeless": _hopeless,
@@ -285,6 +303,9 @@ _SENTENCES: dict[str, Callable[[_Numbers], str]] = {
     "said": lambda n: str(n["sentence"]),
     # verdicts
     **{code: _sentence(code) for code in _BRIEF},
+    "judged-before": lambda _: (
+        "Not kept: the holdout has judged this very candidate; nothing on the way is better."
+    ),
     # attempts that ended without one
     "interrupted.preparing": lambda _: "Aborted: interrupted before training; nothing was kept.",
     "interrupted.training": lambda n: f"Aborted: interrupted after {n['steps']} training steps.",

@@ -20,6 +20,7 @@ OURS = frozenset(
     {
         *("account.db", "baseline.json", "base_model", "cache", "capsules", "data", "evidence", "heads"),
         *("keys", "lock", "log", "meter.lock", "models", "origin.json", "receipts.db", "session.json"),
+        "working",
     }
 )
 """what a state directory holds"""
@@ -111,6 +112,15 @@ class StateFolder:
     def capsule(self, digest: str) -> Path:
         """The folder of an update."""
         return self.capsules / digest
+
+    @property
+    def workings(self) -> Path:
+        """The folder of working updates."""
+        return self.path / "working"
+
+    def working(self, digest: str) -> Path:
+        """What a chain of attempts goes on from."""
+        return self.workings / f"{digest}.safetensors"
 
     def losses(self, digest: str) -> Path:
         """The file with the losses of each example behind a Δ."""

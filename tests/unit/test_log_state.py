@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.reason import Reason
-from cryoflux.log_state import HoldoutTally, LogState, SignedLosses, TaskState
+from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import ZERO_HASH, Bar, Cause
 from cryoflux.scheduling.efficiency import ArmState
+from cryoflux.task_state import HoldoutTally, SignedLosses, TaskState
 from plain_log import COUNT, RESERVED_UJ, RULE, PlainLog, digest_of, evaluation, figure, model, plain_log
 
 LEAST = {"lora_delta": RULE.min_delta, "index_refresh": RULE.min_delta}

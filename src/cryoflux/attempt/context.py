@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Literal
 
 from cryoflux.attempt.watch import Observer, Phases, Step
 from cryoflux.data.prepared import PreparedData
-from cryoflux.decision.budget import ErrorBudget
-from cryoflux.decision.rules import BARE, BUDGETED, Thresholds
+from cryoflux.decision.looking import screen_of
+from cryoflux.decision.rules import Thresholds
 from cryoflux.energy.interface import JouleAgent, Reservation
 from cryoflux.evaluation.cache import LossCache
-from cryoflux.log_state import LogState, TaskState
+from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.session import SessionStatement
@@ -28,6 +28,7 @@ from cryoflux.receipts.statement import Bar, Base, Holdout, Rule, Statement
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Versions
 from cryoflux.state import StateFolder
+from cryoflux.task_state import Chain, TaskState
 from cryoflux.tasks.interface import Task
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ class Opened:
     def part(self) -> str:
         """Name of the holdout in use: the last one, or the next where its error budget is spent."""
         known, names, used = self.known(), self.data.holdouts, self.used
-        if known is None or self.rule.name != BUDGETED:
+        if known is None:
             return used
         tally = known.tally(self.data.file_digests[used])
-        if not ErrorBudget(self.rule.alpha_ppm, tally.looks, tally.kept).exhausted:
+        if not tally.exhausted(self.rule.name, self.rule.alpha_ppm):
             return used
         return names[min(names.index(used) + 1, len(names) - 1)]
 
@@ -102,10 +103,14 @@ class Opened:
         known = self.known()
         return known.composition if known is not None else Composition(genesis=self.task.head.digest)
 
-    @property
-    def screens(self) -> bool:
-        """Whether an update has to help the screening examples first; the whitepaper's rule is bare."""
-        return self.rule.name != BARE
+    def screen(self, *, screens: bool) -> str:
+        """By which screen an update has to help first; empty where an arm sets no examples aside for it."""
+        return screen_of(self.rule.name, screens=screens)
+
+    def chain(self, arm: str) -> Chain | None:
+        """The chain that the next attempt of an arm goes on with; none where it begins one."""
+        known = self.known()
+        return known.chains.get(arm) if known is not None else None
 
     def next_use(self) -> Holdout:
         """The holdout in use, as the next intent names it."""

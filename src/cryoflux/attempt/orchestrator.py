@@ -12,9 +12,11 @@ __all__ = ["run_attempt"]
 from cryoflux.attempt import recording, stages
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.recording import Announced, AttemptRecord, Ending
+from cryoflux.attempt.stages import Candidate
 from cryoflux.attempt.watch import AttemptStopped, Phases, Step
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError
+from cryoflux.evaluation.losses import Losses
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Cause
 from cryoflux.scheduling.policy import Arm, Plateau, choose
@@ -113,13 +115,33 @@ def _try(
 
     with context.step(Step.TRAIN, phases):  # 5
         candidate = stages.train(context, opened, announced.intent, reservation, phases)
+    try:
+        return _judge(context, opened, announced, reservation, started_at, phases, base, candidate)
+    except AttemptStopped as stopped:
+        # What it left can be gone on from, whatever became of its evaluation.
+        left = candidate if candidate.update.working else None
+        return _abort(context, opened, announced, reservation, started_at, phases, stopped, left)
+
+
+def _judge(
+    context: Context,
+    opened: Opened,
+    announced: Announced,
+    reservation: Reservation,
+    started_at: str,
+    phases: Phases,
+    base: Losses,
+    candidate: Candidate,
+) -> AttemptRecord:
+    if candidate.update.stopped_by == "interrupt":
+        raise AttemptStopped(Cause.INTERRUPTED, "interrupted.training", steps=candidate.update.steps)
     with context.step(Step.EVALUATE, phases):  # 6
         reading = None
-        if candidate.refused is None:
+        if candidate.look.refused is None:
             reading = stages.read_holdout(context, opened, reservation, candidate, base)
     with context.step(Step.DECIDE, phases):  # 7
         if reading is not None:
-            judged = stages.judge(context, opened, reading)
+            judged = stages.judge(context, opened, candidate, reading)
         else:
             judged = stages.refuse(context, opened, candidate)
         verdict = judged.verdict
@@ -154,12 +176,13 @@ def _abort(
     started_at: str,
     phases: Phases,
     stopped: AttemptStopped,
+    left: Candidate | None = None,
 ) -> AttemptRecord:
     context.versions.discard_drafts()
     with context.step(Step.SETTLE, phases):
         settlement = context.agent.settle(reservation.id)
     with context.step(Step.RECORD, phases):
-        ending = Ending(stopped=stopped)
+        ending = Ending(stopped=stopped, candidate=left)
         statement, leaf_hash = recording.record(context, opened, announced, settlement, started_at, ending)
         context.published(binding=False)
     return AttemptRecord(

@@ -16,7 +16,6 @@ from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.reason import Reason
 from cryoflux.decision.rules import Verdict
-from cryoflux.decision.screening import SCREEN
 from cryoflux.digests import file_digest
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.interface import Settlement
@@ -30,6 +29,7 @@ from cryoflux.receipts.statement import (
     Base,
     BatchJob,
     Cause,
+    ChainLink,
     Data,
     Decision,
     EnergyFigure,
@@ -114,6 +114,8 @@ def announce(context: Context, opened: Opened, choice: Choice, offer: Offer, buc
         bucket_uj: what the bucket held when it was chosen, µJ.
     """
     data, digests, memory = opened.data, opened.data.file_digests, context.memory
+    link = _link(opened, offer)
+    chain = opened.chain(offer.arm) if link is not None and link.working else None
     intent = Intent(
         sequence=context.log.size,
         prev=context.log.head_hash,
@@ -131,17 +133,30 @@ def announce(context: Context, opened: Opened, choice: Choice, offer: Offer, buc
             rules=_set_rules(opened),
         ),
         recipe=dict(offer.recipe),
-        seed=(context.terms.seed * _SEEDS + memory.attempts + 1) % 2**53,
+        seed=chain.seed if chain else (context.terms.seed * _SEEDS + memory.attempts + 1) % 2**53,
         schedule=_schedule(context, choice, bucket_uj),
         rule=_rule(opened, offer),
         bar=context.bar(opened),
         reserved_microjoules=choice.arm.reserve_uj,
         meter=context.terms.meter,
         announced_at=context.timestamp(),
+        chain=link,
     )
     subject = Subject(name=HEAD, digest=Sha256Digest(sha256=opened.base.files))
     entry = context.append(lambda *_: IntentStatement(subject=[subject], predicate=intent))
     return Announced(intent, entry.leaf_hash)
+
+
+def _link(opened: Opened, offer: Offer) -> ChainLink | None:
+    """What an attempt goes on from; a chain whose working update is gone is given up, and named."""
+    if not offer.carries:
+        return None
+    known = opened.chain(offer.arm)
+    if known is None:
+        return ChainLink(start=opened.base)
+    if opened.task.can_go_on(known.working):
+        return ChainLink(start=known.start, working=known.working, left_by=known.left_by)
+    return ChainLink(start=opened.base, left_by=known.left_by)
 
 
 def _task_id(context: Context, task: str) -> str:
@@ -176,7 +191,7 @@ def _set_rules(opened: Opened) -> SetRules | None:
 
 
 def _rule(opened: Opened, offer: Offer) -> Rule:
-    return opened.rule.but(screen=SCREEN if offer.screens and opened.screens else "")
+    return opened.rule.but(screen=opened.screen(screens=offer.screens))
 
 
 def record(
@@ -188,20 +203,19 @@ def record(
     ending: Ending,
 ) -> tuple[ReceiptStatement, str]:
     """Write the receipt and return it with its leaf hash; from here on the attempt has happened."""
-    intent, verdict = announced.intent, ending.verdict
-    base = opened.base
+    intent, base = announced.intent, opened.base
     result = ending.result
     receipt = Receipt(
         sequence=context.log.size,
         prev=context.log.head_hash,
         intent=announced.leaf_hash,
         task=intent.task,
-        outcome=_outcome(verdict),
+        outcome=_outcome(ending),
         reason=_reason(ending),
         base=base,
         result=Base(digest=result.digest, files=result.files) if result else base,
         holdout=intent.data.holdout,
-        training=_training(ending.candidate) if ending.candidate else None,
+        training=_training(ending.candidate, opened, intent) if ending.candidate else None,
         evaluation=_evaluation(opened, ending),
         decision=_decision(intent, ending),
         energy=energy_figure(context, settlement, intent).but(job=_job(ending)),
@@ -212,14 +226,29 @@ def record(
     )
     statement = ReceiptStatement(subject=_subjects(base, ending.candidate), predicate=receipt)
     entry = context.append(lambda *_: statement)
+    _forget_workings(context)
     return statement, entry.leaf_hash
 
 
-def _outcome(verdict: Verdict | None) -> Outcome:
+def _forget_workings(context: Context) -> None:
+    """Throw away what no chain goes on from any more; what a dead run left behind, too."""
+    tasks = context.memory.tasks.values()
+    needed = {chain.working for known in tasks for chain in known.chains.values()}
+    if not context.state.workings.is_dir():
+        return
+    for path in context.state.workings.iterdir():
+        if path.stem not in needed:
+            path.unlink(missing_ok=True)
+
+
+def _outcome(ending: Ending) -> Outcome:
+    verdict = ending.verdict
     if verdict is None:
         return Outcome.ABORTED
     if verdict.accepted:
         return Outcome.ACCEPTED
+    if ending.candidate is not None and ending.candidate.update.working:
+        return Outcome.CARRIED
     return Outcome.UNDECIDED if verdict.undecided else Outcome.REJECTED
 
 
@@ -237,8 +266,9 @@ def _decision(intent: Intent, ending: Ending) -> Decision | None:
     return Decision(rule=intent.rule, bar=ending.judged.bar, accepted=ending.judged.verdict.accepted)
 
 
-def _training(candidate: Candidate) -> Training:
+def _training(candidate: Candidate, opened: Opened, intent: Intent) -> Training:
     update = candidate.update
+    chain = opened.chain(intent.task.arm) if intent.chain is not None and intent.chain.working else None
     return Training(
         slice_sha256=slice_digest(update.drawn),
         slice_count=len(update.drawn),
@@ -250,6 +280,8 @@ def _training(candidate: Candidate) -> Training:
         screen=_screen(update.screening),
         threads=update.threads,
         device=update.device,
+        working=update.working,
+        before=chain.steps if chain else 0,
     )
 
 

@@ -23,11 +23,10 @@ from pathlib import Path
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.watch import AttemptStopped, Phases, Step
 from cryoflux.decision.evidence import Evidence, pair_losses
-from cryoflux.decision.reason import Reason
-from cryoflux.decision.rules import BUDGETED, Verdict, decide
-from cryoflux.decision.screening import screened_out
+from cryoflux.decision.looking import Look, is_at_its_end, judged_before
+from cryoflux.decision.rules import WITH_BUDGET, Verdict, decide
 from cryoflux.decision.sequential import decide_partial, hopeless, looks, reading_order
-from cryoflux.digests import sha256_hex
+from cryoflux.digests import file_digest, sha256_hex
 from cryoflux.energy.interface import Reservation
 from cryoflux.evaluation.cache import KnownLosses
 from cryoflux.evaluation.losses import EvaluationFailedError, Losses, write_evidence
@@ -52,8 +51,8 @@ class Candidate:
     capsule: Path
     update: Update
     arm: str
-    refused: Reason | None
-    """why the holdout need not be read"""
+    look: Look
+    """at the holdout, or why it need not be read"""
     draft: Version | None
 
 
@@ -90,6 +89,8 @@ class Judgement:
 def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
     """What an announced attempt asks of whoever trains."""
     reserve_uj = intent.reserved_microjoules
+    known = opened.known()
+    chain = known.begin_chain(intent) if known is not None else None
     aside_uj = round(_MARGIN * opened.task.aside_uj(intent.task.arm, opened.part, reserve_uj))
     return WorkOrder(
         id=intent.task.id,
@@ -105,7 +106,10 @@ def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
         holdout_count=intent.data.holdout.count,
         reserve_microjoules=reserve_uj,
         limit_microjoules=max(0, reserve_uj - aside_uj),
-        composed=opened.composition,
+        rule=intent.rule,
+        composed=chain.composed if chain else opened.composition,
+        chain=intent.chain,
+        before=chain.steps if chain else 0,
     )
 
 
@@ -178,22 +182,36 @@ def train(
     order = work_order(opened, intent, opened.task.place.pool_seed)
     with context.versions.capsule_draft() as folder:
         update = _trained(context, opened, order, reservation, folder)
-        if update.stopped_by == "interrupt":
+        if update.stopped_by == "interrupt" and not update.working:
             raise AttemptStopped(Cause.INTERRUPTED, "interrupted.training", steps=update.steps)
         with phases.measure(Step.MERGE):
             capsule = context.versions.keep_capsule(folder, update.files[0])
-    refused = None
-    if intent.rule.screen:
-        if update.screening is None:
-            raise AttemptStopped(Cause.FAILED, "failed", what="The task did not screen its update.")
-        refused = screened_out(update.screening, opened.thresholds(context.bar(opened)), opened.count)
+    if intent.rule.screen and update.screening is None:
+        raise AttemptStopped(Cause.FAILED, "failed", what="The task did not screen its update.")
+    look = _look(context, opened, intent, order, update, capsule)
     draft = None
-    if refused is None:
+    if look.refused is None and update.stopped_by != "interrupt":
         start_uj = context.agent.spent(reservation.id).uj
         with phases.measure(Step.MERGE):
             draft = _applied(opened, capsule, update)
         opened.task.applied(_spent_since(context, reservation, start_uj))
-    return Candidate(capsule, update, order.arm, refused, draft)
+    return Candidate(capsule, update, order.arm, look, draft)
+
+
+def _look(
+    context: Context, opened: Opened, intent: Intent, order: WorkOrder, update: Update, capsule: Path
+) -> Look:
+    """Whether the holdout is read, and at which bar: that of now, for another may have looked meanwhile."""
+    chain = opened.chain(order.arm) if intent.chain is not None and intent.chain.working else None
+    if chain is not None and chain.judged == file_digest(capsule / update.files[0]):
+        return judged_before()
+    ended = is_at_its_end(update.stopped_by, carries=intent.chain is not None)
+    return order.but(bar=context.bar(opened)).look(update.screening, ended=ended)
+
+
+def _bar(context: Context, opened: Opened, look: Look) -> Bar:
+    """The bar of a look."""
+    return context.bar(opened).but(stake_milli=look.stake_milli, needed_milli=look.needed_milli)
 
 
 def _applied(opened: Opened, capsule: Path, update: Update) -> Version:
@@ -238,12 +256,12 @@ def _read(
 ) -> HoldoutReading:
     task, part, count, rule = opened.task, opened.part, opened.count, opened.rule.name
     scorer = task.scorer(candidate.draft or task.head, part)
-    thresholds = opened.thresholds(context.bar(opened))
+    thresholds = opened.thresholds(_bar(context, opened, candidate.look))
     order = reading_order(count, opened.holdout)
     start, read = context.agent.spent(reservation.id).uj, 0
     losses: list[int] = []
     right: list[bool] = []
-    for until in looks(count) if rule == BUDGETED else [count]:
+    for until in looks(count) if rule in WITH_BUDGET else [count]:
         found = _score(context, opened, reservation, scorer, order[read:until], read)
         losses, right, read = [*losses, *found[0]], [*right, *found[1]], until
         known = Losses(
@@ -267,14 +285,14 @@ def _pair(opened: Opened, base: Losses, new: Losses) -> Evidence:
     return pair_losses(base.nano_nats, new.nano_nats, base.correct, new.correct)
 
 
-def judge(context: Context, opened: Opened, reading: HoldoutReading) -> Judgement:
+def judge(context: Context, opened: Opened, candidate: Candidate, reading: HoldoutReading) -> Judgement:
     """Evidence and verdict; the per-example losses go into a file that anyone can sum up again."""
     base, new, count = reading.base, reading.new, opened.count
     evidence = _pair(opened, base, new)
     content = write_evidence(base, new)
     digest = sha256_hex(content)
     write_atomic(context.state.losses(digest), content)
-    bar = context.bar(opened)
+    bar = _bar(context, opened, candidate.look)
     thresholds, rule = opened.thresholds(bar), opened.rule.name
     order: Sequence[int] = range(count)
     if reading.read < count:
@@ -293,9 +311,9 @@ def refuse(context: Context, opened: Opened, candidate: Candidate) -> Judgement:
     Raises:
         ValueError: it did not.
     """
-    if candidate.refused is None:
+    if candidate.look.refused is None:
         raise ValueError("the screen let the update pass")
-    return Judgement(context.bar(opened), Verdict(False, candidate.refused))
+    return Judgement(context.bar(opened), Verdict(False, candidate.look.refused))
 
 
 def keep(

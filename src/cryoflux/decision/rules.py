@@ -20,7 +20,7 @@ another meaning gets another version.
 
 from __future__ import annotations
 
-__all__ = ["BARE", "BUDGETED", "RULES", "Thresholds", "Verdict", "decide"]
+__all__ = ["BARE", "BUDGETED", "RULES", "WITH_BUDGET", "Thresholds", "Verdict", "decide"]
 
 from collections.abc import Callable
 
@@ -34,6 +34,8 @@ from cryoflux.quantities import NATS
 
 BUDGETED = "evidence/v2"
 """the rule whose bar comes from the error budget, and that may stop reading early"""
+WITH_BUDGET = frozenset({BUDGETED, STAKED})
+"""rules that promise an error over a holdout's whole life"""
 BARE = "whitepaper/v1"
 """the rule that asks for nothing but the thresholds: no evidence, no screen"""
 _Z95_MILLI = 1960
@@ -106,8 +108,8 @@ def _evidence(e: Evidence, t: Thresholds) -> Verdict:
 def _staked(e: Evidence, t: Thresholds) -> Verdict:
     _require_bar(STAKED, t)
     if _reaches_delta(e, t) and e.delta_passes(t.needed_milli):
-        return Verdict(True, _because("evidence.delta", e, t, "min_delta", "needed_milli"))
-    return _not_kept(e, t)
+        return Verdict(True, _because("staked.delta", e, t, "min_delta", "needed_milli"))
+    return _not_kept(e, t, "staked.missed")
 
 
 def _require_bar(rule: str, t: Thresholds) -> None:
@@ -125,13 +127,13 @@ def _budgeted(e: Evidence, t: Thresholds) -> Verdict:
         return Verdict(True, _because("evidence.delta", e, t, "min_delta", "needed_milli"))
     if _reaches_accuracy(e, t) and e.accuracy_passes(t.needed_milli) and e.delta >= 0:
         return Verdict(True, _because("evidence.accuracy", e, t, "needed_milli"))
-    return _not_kept(e, t)
+    return _not_kept(e, t, "evidence.undecided")
 
 
-def _not_kept(e: Evidence, t: Thresholds) -> Verdict:
+def _not_kept(e: Evidence, t: Thresholds, undecided_as: str) -> Verdict:
     """Rejected, or undecided where the 95 % interval of Δ reaches the smallest one that is wanted."""
     if e.delta_may_reach(t.min_delta, _Z95_MILLI):
-        undecided = _because("evidence.undecided", e, t, "min_delta", "needed_milli")
+        undecided = _because(undecided_as, e, t, "min_delta", "needed_milli")
         return Verdict(False, undecided, undecided=True)
     if e.delta < 0:
         return Verdict(False, _because("loss-went-up", e, t))

@@ -7,7 +7,7 @@ without, whatever the stopping rule, and no bound on false acceptance can suffer
 ``benchmarks/false_accepts.py`` measures it.
 
 A candidate is hopeless if, on an optimistic view of the rest, the conditional probability of being kept
-is below 2 %: 1 % for each half of the rule. The optimistic view: every unread example is as good as the
+is below 2 %: 1 % for each half of the rule (``evidence/v3`` has the Δ half alone). The optimistic view: every unread example is as good as the
 upper end of the one-sided 90 % interval for the mean of those read, and varies as they do. (Stochastic
 curtailment, Lan, Simon & Halperin 1982; there the drift is that of the planned alternative.)
 """
@@ -21,7 +21,7 @@ import random
 
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.reason import Reason, evidence_numbers
-from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict
+from cryoflux.decision.rules import BUDGETED, WITH_BUDGET, Thresholds, Verdict
 from cryoflux.quantities import NATS
 
 _STEP = 32
@@ -62,7 +62,7 @@ def looks(count: int) -> list[int]:
 def hopeless(evidence_so_far: Evidence, total: int, thresholds: Thresholds, rule: str) -> bool:
     """Whether the chance of being kept after all ``total`` examples is below 2 %.
 
-    False for rules other than ``evidence/v2``, which never stop early, and once everything is read.
+    False for rules without an error budget, which never stop early, and once everything is read.
 
     Raises:
         ValueError: more has been read than there is.
@@ -70,11 +70,11 @@ def hopeless(evidence_so_far: Evidence, total: int, thresholds: Thresholds, rule
     read = evidence_so_far.count
     if read > total:
         raise ValueError(f"{read} examples were read of {total}")
-    if rule != BUDGETED or read == total:
+    if rule not in WITH_BUDGET or read == total:
         return False
-    return _delta_hopeless(evidence_so_far, total, thresholds) and _accuracy_hopeless(
-        evidence_so_far, total, thresholds
-    )
+    if not _delta_hopeless(evidence_so_far, total, thresholds):
+        return False
+    return rule != BUDGETED or _accuracy_hopeless(evidence_so_far, total, thresholds)
 
 
 def _out_of_reach(sum_so_far: int, squares: int, read: int, total: int, bar: int) -> bool:
@@ -122,7 +122,7 @@ def decide_partial(rule: str, evidence: Evidence, total: int, thresholds: Thresh
     Raises:
         ValueError: the rule never stops early, no look is scheduled there, or it was not hopeless.
     """
-    if rule != BUDGETED:
+    if rule not in WITH_BUDGET:
         raise ValueError(f"{rule} judges the whole holdout only")
     if evidence.count not in looks(total)[:-1]:
         raise ValueError(f"no look is scheduled after {evidence.count} of {total} examples")

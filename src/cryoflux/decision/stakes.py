@@ -46,10 +46,21 @@ function of the screen's sums, so a verifier derives it again: it cannot be chos
 
 from __future__ import annotations
 
-__all__ = ["STAKED", "STAKES", "WHOLE", "StakedBudget", "chosen_stake", "needed_at"]
+__all__ = [
+    "MOST_NEEDED",
+    "STAKED",
+    "STAKES",
+    "WHOLE",
+    "StakedBudget",
+    "chosen_stake",
+    "left_of_counted",
+    "odds_at",
+    "needed_at",
+]
 
 from decimal import Context, Decimal, localcontext
 from functools import lru_cache
+from math import comb
 
 from msgspec import Struct
 
@@ -73,8 +84,8 @@ _MICRO_UNITS = WHOLE // 1_000_000
 _DIGITS = Context(prec=80)
 """a tail of 10⁻²³ is one minus a sum of 57 digits that all count"""
 _PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
-_SQUARE_MOST = 100 * _MILLI
-"""beyond x² = 100 the tail is below one unit of the budget"""
+MOST_NEEDED = 100_000
+"""beyond x² = 100 the tail is below one unit of the budget: a bar that stands for none"""
 
 
 class StakedBudget(Struct, frozen=True):
@@ -129,6 +140,17 @@ class StakedBudget(Struct, frozen=True):
         return self.needed_milli(most) >= _WORN * StakedBudget.fresh(alpha_ppm).needed_milli(most)
 
 
+def left_of_counted(alpha_ppm: int, looks: int, kept: int) -> StakedBudget:
+    """What is left to stake of a holdout that ``evidence/v2`` has looked at before.
+
+    In its tree, the levels of both halves below a node with ``kept`` ones among ``looks`` bits sum to
+    α · w / (looks + 1), w = 1 / ((looks + 1) · C(looks, kept)) (`cryoflux.decision.budget`). A tree of this
+    rule that takes the place of that part of the other errs no more, so that the union bound still holds.
+    """
+    share = (looks + 1) ** 2 * comb(looks, kept)
+    return StakedBudget(StakedBudget.fresh(alpha_ppm).left // share)
+
+
 @lru_cache(maxsize=4096)
 def needed_at(level: int) -> int:
     """The smallest x², thousandths, with c·P(N ≥ x) at or below a level; found in decimals, by halving.
@@ -142,7 +164,7 @@ def needed_at(level: int) -> int:
     if level < 1:
         raise ValueError("a look needs a level above zero")
     wanted = Decimal(level) / WHOLE
-    low, high = 0, _SQUARE_MOST  # at or below `low` the bound is above the level, at `high` it is not
+    low, high = 0, MOST_NEEDED  # at or below `low` the bound is above the level, at `high` it is not
     if _bound(low) <= wanted:
         return low
     while high - low > 1:
@@ -152,6 +174,11 @@ def needed_at(level: int) -> int:
         else:
             low = middle
     return high
+
+
+def odds_at(needed_milli: int) -> int:
+    """1/level of a bar, rounded down: an update that is no improvement passes it at most once in so many."""
+    return int(1 / _bound(needed_milli))
 
 
 @lru_cache(maxsize=65_536)

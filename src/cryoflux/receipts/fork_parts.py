@@ -55,6 +55,8 @@ class UsedHoldout(Document, frozen=True):
     """verdicts that it has given"""
     kept: Count
     """how many of them were acceptances"""
+    left: Count | None = None
+    """of its error budget under ``evidence/v3``, units of 10⁻¹⁵; none where it was never judged by that"""
 
 
 class HeadLosses(Document, frozen=True):

@@ -16,6 +16,7 @@ __all__ = [
     "Base",
     "BatchJob",
     "Cause",
+    "ChainLink",
     "Data",
     "Decision",
     "EnergyFigure",
@@ -168,7 +169,7 @@ class Rule(Document, frozen=True):
     """The acceptance rule and its parameters, named before anything is tried."""
 
     name: Text
-    """``evidence/v2``, ``evidence/v1`` or ``whitepaper/v1``"""
+    """``evidence/v3``, ``evidence/v2``, ``evidence/v1`` or ``whitepaper/v1``"""
     min_delta: Count
     """smallest mean Δ, billionths of the metric's unit"""
     min_accuracy_gain_ppm: Count
@@ -176,13 +177,13 @@ class Rule(Document, frozen=True):
     z_milli: Count
     """one-sided z that the evidence must exceed, thousandths; only ``evidence/v1`` looks at it"""
     alpha_ppm: Share = 0
-    """error budget of one holdout, parts per million; ``evidence/v2``"""
+    """error budget of one holdout, parts per million; ``evidence/v2`` and ``v3``"""
     screen: Text = ""
-    """``screen/v1`` where an update has to help the screening examples before the holdout is read"""
+    """``screen/v1`` or ``v2`` where an update has to help screening examples before the holdout is read"""
 
 
 class Bar(Document, frozen=True):
-    """How much evidence a look at a holdout needs; ``evidence/v2``. All zero under other rules."""
+    """How much evidence a look at a holdout needs. All zero under rules without an error budget."""
 
     looks: Count
     """verdicts that this holdout has given before"""
@@ -190,6 +191,10 @@ class Bar(Document, frozen=True):
     """how many of them were acceptances"""
     needed_milli: Count
     """evidence (Σδ)²/Σδ² that is needed; follows from these and the error budget, thousandths"""
+    left: Count = 0
+    """of the holdout's error budget before the look, units of 10⁻¹⁵; ``evidence/v3``"""
+    stake_milli: Count = 0
+    """share of it that the look stakes, thousandths; 0 where there was no look, and in an intent"""
 
 
 class Outcome(StrEnum):
@@ -199,12 +204,25 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     UNDECIDED = "undecided"
     """not kept, though a Δ that is large enough was not ruled out"""
+    CARRIED = "carried"
+    """not kept yet: the next attempt of its chain goes on from what it left"""
     ABORTED = "aborted"
 
     @property
     def word(self) -> str:
         """The word that people and programs are shown: ``kept`` for what a receipt signs as accepted."""
         return "kept" if self is Outcome.ACCEPTED else self.value
+
+
+class ChainLink(Document, frozen=True):
+    """Where in a chain of attempts one stands: each goes on from what the one before it left."""
+
+    start: Base
+    """the version that the chain began with, and that its updates are added to"""
+    working: OptionalSha256 = ""
+    """of the working update that it goes on from; empty where a chain begins"""
+    left_by: OptionalSha256 = ""
+    """leaf hash of the receipt that left it; where a chain begins anew: of the one whose chain is given up"""
 
 
 class Cause(StrEnum):
@@ -275,6 +293,10 @@ class Training(Document, frozen=True):
     """CPU threads that training used"""
     device: Text = ""
     """``cpu`` or ``cuda``"""
+    working: OptionalSha256 = ""
+    """of the working update that it left; empty where its chain ended, and where attempts are none"""
+    before: Count = 0
+    """steps that earlier attempts of its chain had made"""
 
 
 class Evaluation(Document, frozen=True):

@@ -1,7 +1,7 @@
 """What an entry of the receipt log says: an in-toto Statement v1 with one of our predicates.
 
 - ``intent/v2`` is written before training, so that a failed or unlucky try cannot be left out.
-- ``receipt/v2`` is written after it, for every attempt: accepted, rejected, undecided or aborted.
+- ``receipt/v2`` is written after it, for every attempt: accepted, rejected, undecided, carried or aborted.
 - ``head/v1`` moves the head of a task to a version that was kept before: a rollback, a promotion.
 - ``fork/v1`` is the first entry of a log that goes on from another one, which it names with its signed head.
 
@@ -27,6 +27,7 @@ __all__ = [
     "Base",
     "BatchJob",
     "Cause",
+    "ChainLink",
     "Data",
     "Decision",
     "EnergyFigure",
@@ -72,6 +73,7 @@ from cryoflux.receipts.parts import (
     Base,
     BatchJob,
     Cause,
+    ChainLink,
     Data,
     Decision,
     EnergyFigure,
@@ -135,6 +137,8 @@ class Intent(Document, frozen=True):
     announced_at: Timestamp
     slots: Positive = 1
     """attempts of this log that may be open at once, this one included"""
+    chain: ChainLink | None = None
+    """none where an attempt is one of its own, that nothing goes on from"""
 
 
 class Receipt(Document, frozen=True):

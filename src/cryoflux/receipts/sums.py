@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.interval import anytime_interval
-from cryoflux.decision.rules import BUDGETED
+from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.receipts.statement import Evaluation, Hits, Measurement, Receipt, Screen
 
 
@@ -63,7 +63,7 @@ def anytime_ends(receipt: Receipt) -> tuple[float | None, float | None]:
     stopped early, whose number of examples depends on what they showed.
     """
     found, decision = receipt.evaluation, receipt.decision
-    if found is None or decision is None or decision.rule.name != BUDGETED:
+    if found is None or decision is None or decision.rule.name not in WITH_BUDGET:
         return None, None
     if found.read != receipt.holdout.count or decision.bar.needed_milli < 1:
         return None, None

@@ -56,6 +56,11 @@ class Version:
     entries: tuple[TensorEntry, ...] = ()
     """its tensors, hashed; none where a task keeps its weights in another way"""
 
+    def differing(self, other: Version) -> frozenset[str]:
+        """Names of the tensors in which it differs from another version."""
+        theirs = {entry.name: entry.sha256 for entry in other.entries}
+        return frozenset(entry.name for entry in self.entries if theirs.get(entry.name) != entry.sha256)
+
 
 class Versions:
     """The models and capsules of one state directory."""

@@ -15,7 +15,13 @@ from cryoflux.receipts.statement import Outcome, Receipt
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import brief, deciding_interval
 
-_SIGN = {Outcome.ACCEPTED: "✓", Outcome.REJECTED: "✗", Outcome.UNDECIDED: "?", Outcome.ABORTED: "·"}
+_SIGN = {
+    Outcome.ACCEPTED: "✓",
+    Outcome.REJECTED: "✗",
+    Outcome.UNDECIDED: "?",
+    Outcome.CARRIED: "→",
+    Outcome.ABORTED: "·",
+}
 
 
 def outcome_mark(outcome: Outcome) -> str:

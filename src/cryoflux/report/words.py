@@ -19,7 +19,7 @@ import shlex
 from typing import Any
 
 from cryoflux.decision.power import detectable
-from cryoflux.decision.rules import BUDGETED
+from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.energy.derived import Rates, derived_fields
 from cryoflux.quantities import (
     MICRO,
@@ -141,7 +141,7 @@ def _task_document(task: Begun) -> dict[str, Any]:
 
 
 def _rule(task: Begun) -> str:
-    if task.rule.name != BUDGETED:
+    if task.rule.name not in WITH_BUDGET:
         return task.rule.name
     alpha = task.rule.alpha_ppm / MICRO
     return (

@@ -18,6 +18,7 @@ from cryoflux.data.examples import Example
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.power import detectable
 from cryoflux.decision.rules import BUDGETED
+from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES, StakedBudget
 from cryoflux.digests import read_tensor_entries
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.sources.cpu_model import GUESSED_W_PER_CPU, CpuModelSource
@@ -203,7 +204,11 @@ def _tokens(examples: tuple[Example, ...], max_tokens: int) -> int:
 def _detectable(settings: Settings, count: int, known: KnownState | None) -> dict[str, float]:
     decision = settings.decision
     needed = round(decision.z**2 * 1000)
+    alpha_ppm = max(1, round(decision.error_budget * MICRO))
     if decision.rule == BUDGETED:
         spent = (known.tally.looks, known.tally.kept) if known is not None else (0, 0)
-        needed = ErrorBudget(max(1, round(decision.error_budget * MICRO)), *spent).needed_milli
+        needed = ErrorBudget(alpha_ppm, *spent).needed_milli
+    if decision.rule == STAKED:
+        budget = known.tally.staked_budget(alpha_ppm) if known is not None else StakedBudget.fresh(alpha_ppm)
+        needed = budget.needed_milli(STAKES[0]) if budget.level(STAKES[0]) else MOST_NEEDED
     return {str(spread): detectable(count, spread, needed) for spread in (0.1, 0.3)}

@@ -11,10 +11,11 @@ from cryoflux.data.prepared import PreparedData, open_prepared
 from cryoflux.database import read_only
 from cryoflux.energy.account.audit import require_account
 from cryoflux.energy.account.ledger import identity
-from cryoflux.log_state import HoldoutTally, LogState
+from cryoflux.log_state import LogState
 from cryoflux.receipts.reading import each_entry
 from cryoflux.runs.inputs import check_origin, stored_origins
 from cryoflux.state import FIRST_TASK, StateFolder
+from cryoflux.task_state import HoldoutTally
 from cryoflux.tasks.interface import Origin
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal
 from cryoflux.attempt.context import Context, Opened, RunTerms
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.prepared import open_prepared
-from cryoflux.decision.rules import BUDGETED
+from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.errors import CryoFluxError, StateError, UsageError
@@ -324,7 +324,7 @@ def _rule(settings: Settings, promised_ppm: int | None) -> Rule:
         min_delta=round(decision.min_delta * NANO),
         min_accuracy_gain_ppm=round(decision.min_accuracy_gain * MICRO),
         z_milli=round(decision.z * 1000),
-        alpha_ppm=alpha_ppm if decision.rule == BUDGETED else 0,
+        alpha_ppm=alpha_ppm if decision.rule in WITH_BUDGET else 0,
     )
 
 

@@ -42,10 +42,12 @@ from typing import Any, ClassVar, Protocol, Self
 from cryoflux.config import Sourced
 from cryoflux.data.prepared import PreparedData, render_sets
 from cryoflux.decision.evidence import Evidence
+from cryoflux.decision.looking import Look, due_look
+from cryoflux.decision.rules import Thresholds
 from cryoflux.evaluation.losses import to_nano_nats
 from cryoflux.evaluation.scoring import Scorer
 from cryoflux.receipts.profiles import REPEATABLE
-from cryoflux.receipts.statement import CROSS_ENTROPY, Bar, Base, Metric, Section
+from cryoflux.receipts.statement import CROSS_ENTROPY, Bar, Base, ChainLink, Metric, Rule, Section
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.signing.fields import Count, Document, Positive, Sha256, Signed, Text
@@ -80,11 +82,31 @@ class WorkOrder(Document, frozen=True):
     """of the holdout, when the attempt was announced: it follows from earlier verdicts alone"""
     holdout_count: Positive
     """examples of the holdout, which training never sees"""
+    rule: Rule
+    """by which an update is screened and judged"""
     reserve_microjoules: Count
     limit_microjoules: Count
     """training ends when the attempt has used so much; the rest is for what comes after"""
     composed: Composition
-    """what the base is composed of, for tasks whose updates add up (`cryoflux.registry.composition`)"""
+    """what the version that the update is added to is composed of, for tasks whose updates add up
+    (`cryoflux.registry.composition`): the base, or where its chain began"""
+    chain: ChainLink | None = None
+    """what to go on from, where attempts of the arm go on from one another"""
+    before: Count = 0
+    """steps that earlier attempts of the chain had made"""
+
+    def look(self, screened: Evidence | None, *, ended: bool) -> Look:
+        """Whether a candidate is worth a look at the holdout, by what the screening examples show.
+
+        Args:
+            screened: the candidate against the base, on examples that were not trained on.
+            ended: whether there will be no better candidate.
+        """
+        rule, bar = self.rule, self.bar
+        least = (rule.min_delta, rule.min_accuracy_gain_ppm, rule.z_milli, bar.needed_milli)
+        thresholds = Thresholds(*least)
+        count = self.holdout_count
+        return due_look(rule.name, rule.screen, screened, thresholds, bar.left, count, ended=ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +130,8 @@ class Update:
     """what it did to training-side examples that it was not trained on; none where none were set aside"""
     threads: int = 0
     device: str = "cpu"
+    working: str = ""
+    """digest of what the next attempt goes on from (`state.StateFolder.working`); empty where it cannot"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +145,8 @@ class Offer:
     """by its floating-point operations, µJ; modelled"""
     screens: bool
     """whether it sets training-side examples aside to try an update on"""
+    carries: bool = False
+    """whether an attempt goes on from what the one before it left"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +354,10 @@ class Task(ABC):
         A recipe names it as ``max_tokens``, so that receipts say of what a loss is.
         """
         return 0
+
+    def can_go_on(self, working: str) -> bool:  # noqa: ARG002 - most tasks leave nothing behind
+        """Whether what an earlier attempt left is still here, whole."""
+        return False
 
     def adopt(self, version: Version) -> None:
         """Go on from another head."""

@@ -15,10 +15,11 @@ from msgspec import field
 
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.sequential import looks
-from cryoflux.log_state import LogState, SignedLosses
+from cryoflux.log_state import LogState
 from cryoflux.receipts.profiles import F32, PROFILE, TOLERANCES
 from cryoflux.receipts.statement import CROSS_ENTROPY, Evaluation, Hits
 from cryoflux.receipts.sums import evidence_of
+from cryoflux.task_state import SignedLosses
 from cryoflux.verification.result import Check, NumberedStep, unknown
 from cryoflux.verification.strangers import Strangers, spelt
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally

@@ -11,9 +11,10 @@ __all__ = ["due_composition", "list_findings", "merge_of"]
 
 from collections.abc import Iterator
 
-from cryoflux.log_state import TaskState, composed_by
+from cryoflux.log_state import composed_by
 from cryoflux.receipts.statement import Receipt
 from cryoflux.registry.composition import COMPOSE, Composition
+from cryoflux.task_state import TaskState
 from cryoflux.verification.result import Finding, failed, unknown
 from cryoflux.verification.walk import Paired
 
@@ -36,19 +37,28 @@ def list_findings(paired: Paired, known: TaskState | None) -> Iterator[Finding]:
         return
     if merge != COMPOSE:
         yield unknown(paired.name, f"its way of merging {merge!r} is not known here")
-    elif composed_by(paired.statement, known.composition, known.head.digest) is None:
-        head = known.composition
+    elif composed_by(paired.statement, *_added_to(paired, known)) is None:
+        head, _ = _added_to(paired, known)
         detail = (
             f"its list of updates is not the one of the log, which has {len(head.terms)} since "
             f"{head.genesis[:16]}… and then its own"
         )
         yield failed(paired.name, detail)
-    elif paired.intent is not None and paired.intent.base != paired.receipt.base:
+    elif paired.chain is None and paired.intent is not None and paired.intent.base != paired.receipt.base:
         yield failed(paired.name, "its update was trained on another version than the one it is added to")
+
+
+def _added_to(paired: Paired, known: TaskState) -> tuple[Composition, str]:
+    """What the version that an update is added to is composed of, and its digest."""
+    if paired.chain is not None:
+        return paired.chain.composed, paired.chain.start.digest
+    return known.composition, known.head.digest
 
 
 def due_composition(paired: Paired) -> Composition | None:
     """What the candidate of a receipt is composed of; none where it does not follow from the log."""
     if paired.composed is None:
         return None
+    if paired.chain is not None:
+        return composed_by(paired.statement, paired.chain.composed, paired.chain.start.digest)
     return composed_by(paired.statement, paired.composed, paired.receipt.base.digest)

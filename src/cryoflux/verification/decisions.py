@@ -15,9 +15,8 @@ from typing import ClassVar
 
 from msgspec import field
 
-from cryoflux.decision.reason import Reason
-from cryoflux.decision.rules import BUDGETED, RULES, Thresholds, Verdict, decide
-from cryoflux.decision.screening import SCREEN, screened_out
+from cryoflux.decision.looking import SCREENS, Look, due_look, is_at_its_end, judged_before
+from cryoflux.decision.rules import RULES, WITH_BUDGET, Thresholds, Verdict, decide
 from cryoflux.decision.sequential import decide_partial
 from cryoflux.errors import ConfigError
 from cryoflux.log_state import LogState
@@ -153,7 +152,7 @@ def _not_known(rule: Rule) -> str:
     """What of a rule is not known here; empty where all of it is."""
     if rule.name not in RULES:
         return spelt("rule", rule.name)
-    return spelt("screen", rule.screen) if rule.screen not in {"", SCREEN} else ""
+    return spelt("screen", rule.screen) if rule.screen not in {"", *SCREENS} else ""
 
 
 def _off_its_intent(paired: Paired, what: str) -> Iterator[str]:
@@ -169,7 +168,7 @@ def _in_words(rule: Rule, metric: Metric | None) -> str:
     points = rule.min_accuracy_gain_ppm / 10_000
     delta = f"Δ ≥ {rule.min_delta / NANO:g} {unit}"
     noise = f"z > {rule.z_milli / 1000:g}"
-    if rule.name == BUDGETED:
+    if rule.name in WITH_BUDGET:
         noise = f"error ≤ {rule.alpha_ppm / 10_000:g} % a holdout"
     return f"{rule.name} ({delta}, accuracy gain ≥ {points:g} points, {noise})"
 
@@ -183,7 +182,9 @@ def _wrong_bar(intent: Intent, bar: Bar, memory: LogState) -> Iterator[str]:
     if (bar.looks, bar.kept) != (due.looks, due.kept):
         said = f"says that its holdout gave {bar.looks} verdicts, {bar.kept} of them acceptances"
         yield f"{said}; by the log it gave {due.looks}, {due.kept} of them acceptances"
-    elif bar.needed_milli != due.needed_milli:
+    elif bar.left != due.left:
+        yield f"says that {bar.left} of its error budget are left, but by the log {due.left} are (10⁻¹⁵)"
+    elif not bar.stake_milli and bar.needed_milli != due.needed_milli:
         said = f"asks for evidence of {bar.needed_milli}/1000"
         yield f"{said}, but its error budget for {due.needed_milli}/1000"
 
@@ -202,7 +203,7 @@ def _wrong_decision(paired: Paired) -> Iterator[str]:
         yield f"outcome {receipt.outcome.value} and decision accepted={decision.accepted} disagree"
     unit = paired.intent.metric.unit if paired.intent is not None else "nats"
     try:
-        verdict = _verdict(receipt, training, decision, unit)
+        verdict = _verdict(paired, training, decision, unit)
     except _NotKnown:
         return
     except _Unfounded as reason:
@@ -220,41 +221,63 @@ def _wrong_abort(paired: Paired, receipt: Receipt) -> Iterator[str]:
         yield f"is aborted as {receipt.cause.value}, but its reason is {receipt.reason.code}"
 
 
-def _verdict(receipt: Receipt, training: Training, decision: Decision, unit: str) -> Verdict:
-    rule = decision.rule
+def _verdict(paired: Paired, training: Training, decision: Decision, unit: str) -> Verdict:
+    rule, receipt = decision.rule, paired.receipt
     if rule.name not in RULES:
         raise _NotKnown
     least = (rule.min_delta, rule.min_accuracy_gain_ppm)
     thresholds = Thresholds(*least, rule.z_milli, decision.bar.needed_milli, unit)
-    evaluation, stopped = receipt.evaluation, _stopped_by_screen(receipt, training, rule, thresholds)
-    if evaluation is None and _not_known(rule):
-        raise _NotKnown
-    if evaluation is None:
-        if stopped is None:
-            raise _Unfounded("passed its screen, but was not shown to the holdout")
-        return Verdict(False, stopped)
-    if stopped is not None:
-        raise _Unfounded(f"was shown to the holdout, but {rule.screen} gives: {say(stopped)}")
+    evaluation = receipt.evaluation
+    if _not_known(rule):
+        if evaluation is None:
+            raise _NotKnown
+    else:
+        look = _look(paired, training, decision, thresholds)
+        if evaluation is None:
+            if look.refused is None:
+                raise _Unfounded("passed its screen, but was not shown to the holdout")
+            return Verdict(False, look.refused)
+        if look.refused is not None:
+            raise _Unfounded(f"was shown to the holdout, but {rule.screen} gives: {say(look.refused)}")
+        if look.stake_milli != decision.bar.stake_milli or look.needed_milli != decision.bar.needed_milli:
+            raise _Unfounded(
+                f"says that it staked {decision.bar.stake_milli}/1000 for a bar of "
+                f"{decision.bar.needed_milli}/1000; its screen gives {look.stake_milli}/1000 and "
+                f"{look.needed_milli}/1000"
+            )
     evidence = evidence_of(evaluation)
     if evaluation.read < receipt.holdout.count:
         return decide_partial(rule.name, evidence, receipt.holdout.count, thresholds)
     return decide(rule.name, evidence, thresholds)
 
 
-def _stopped_by_screen(
-    receipt: Receipt, training: Training, rule: Rule, thresholds: Thresholds
-) -> Reason | None:
-    if rule.screen != SCREEN:  # none, or one that is not known here
-        return None
-    if training.screen is None:
-        raise _Unfounded(f"was not screened, as {rule.screen} asks for")
-    return screened_out(evidence_of(training.screen), thresholds, receipt.holdout.count)
+def _look(paired: Paired, training: Training, decision: Decision, thresholds: Thresholds) -> Look:
+    """Whether a look was due, and at which bar."""
+    rule, intent = decision.rule, paired.intent
+    if paired.chain is not None and paired.chain.judged == paired.statement.subject[0].digest.sha256:
+        return judged_before()
+    carries = intent is not None and intent.chain is not None
+    screened = evidence_of(training.screen) if training.screen is not None and rule.screen else None
+    try:
+        return due_look(
+            rule.name,
+            rule.screen,
+            screened,
+            thresholds,
+            decision.bar.left,
+            paired.receipt.holdout.count,
+            ended=is_at_its_end(training.stopped_by, carries=carries),
+        )
+    except ValueError as error:
+        raise _Unfounded(str(error)) from error
 
 
 def _disagreements(paired: Paired, decision: Decision, verdict: Verdict) -> Iterator[str]:
     receipt = paired.receipt
     name = decision.rule.name if receipt.evaluation is not None else decision.rule.screen
     rejected = Outcome.UNDECIDED if verdict.undecided else Outcome.REJECTED
+    if receipt.training is not None and receipt.training.working:
+        rejected = Outcome.CARRIED
     due = Outcome.ACCEPTED if verdict.accepted else rejected
     if verdict.accepted != decision.accepted:
         yield f"says accepted={decision.accepted}, but {name} gives: {say(verdict.reason)}"

@@ -14,12 +14,12 @@ __all__ = ["LINEAGE", "Lineage"]
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from cryoflux.decision.budget import ErrorBudget
-from cryoflux.decision.rules import BUDGETED
+from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.errors import CryoFluxError
-from cryoflux.log_state import HoldoutTally, LogState, TaskState
+from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.statement import Base, Fork, HeadMove, Intent, Outcome, Receipt, Rule
+from cryoflux.task_state import HoldoutTally, TaskState
 from cryoflux.verification.composed import list_findings
 from cryoflux.verification.forked import fork_complaints, parent_in_words
 from cryoflux.verification.material import Material
@@ -72,6 +72,8 @@ class Lineage(Fold):
             if self._past:
                 self.findings.fail(seen, _data(intent, known))
                 self.findings.fail(seen, _use(intent, known))
+                self.findings.fail(seen, _chain(intent, known))
+                self.findings.ask(seen, _given_up(intent, known))
                 self.findings.ask(seen, _shared(intent, known, memory))
         elif seen.paired is not None:
             self._receipt(seen, seen.paired, memory.tasks.get(seen.paired.receipt.task.name))
@@ -88,6 +90,8 @@ class Lineage(Fold):
         self.tally.made += paired.receipt.outcome is Outcome.ACCEPTED
         self.findings.fail(seen, _base(paired.receipt.base, known))
         self.findings.fail(seen, _result(paired.receipt))
+        if self._past:
+            self.findings.fail(seen, _steps(paired))
         if self._past:
             self.findings.extend(list_findings(paired, known))
 
@@ -153,7 +157,7 @@ def _data(intent: Intent, known: TaskState | None) -> Iterator[str]:
         if holdout.sha256 in known.holdouts:
             yield "goes back to a holdout that was left"
         alpha = known.alpha_ppm
-        if intent.rule.name == BUDGETED:
+        if intent.rule.name in WITH_BUDGET:
             alpha = min(intent.rule.alpha_ppm, alpha) if alpha is not None else intent.rule.alpha_ppm
         if not _spent(intent.rule, alpha, known.tally(known.holdout)):
             yield "leaves a holdout whose error budget is not spent"
@@ -164,6 +168,44 @@ def _use(intent: Intent, known: TaskState | None) -> Iterator[str]:
     use = (known.tally(holdout.sha256).uses if known is not None else 0) + 1
     if holdout.use_index != use:
         yield f"is use {use} of the holdout, but says {holdout.use_index}"
+
+
+def _chain(intent: Intent, known: TaskState | None) -> Iterator[str]:
+    """What is wrong with what an attempt goes on from: it is what the last one of its chain left."""
+    link = intent.chain
+    if link is None:
+        return
+    chain = known.chains.get(intent.task.arm) if known is not None else None
+    if not link.working:
+        if link.left_by != (chain.left_by if chain is not None else ""):
+            yield "begins a chain without naming the one that it gives up"
+        if link.start != intent.base:
+            yield "begins a chain at another version than its base"
+        return
+    if chain is None or (link.working, link.left_by) != (chain.working, chain.left_by):
+        yield "goes on from a working update that no receipt before it left"
+    elif link.start != chain.start or intent.seed != chain.seed:
+        yield "goes on with a chain, but from another start or with another seed"
+
+
+def _given_up(intent: Intent, known: TaskState | None) -> Iterator[str]:
+    """Whether an attempt begins anew, though it could have gone on."""
+    link = intent.chain
+    chain = known.chains.get(intent.task.arm) if known is not None else None
+    if link is not None and not link.working and chain is not None:
+        yield f"begins a chain anew and gives up one of {chain.steps} steps: its working update is gone"
+
+
+def _steps(paired: Paired) -> Iterator[str]:
+    """Whether a receipt counts the steps of its chain rightly."""
+    training = paired.receipt.training
+    if training is None:
+        return
+    before = paired.chain.steps if paired.chain is not None else 0
+    if training.before != before:
+        yield f"says that its chain had made {training.before} steps before it; by the log {before}"
+    if training.working and paired.chain is None:
+        yield "leaves a working update, though it is of no chain"
 
 
 def _shared(intent: Intent, known: TaskState | None, memory: LogState) -> Iterator[str]:
@@ -179,7 +221,6 @@ def _shared(intent: Intent, known: TaskState | None, memory: LogState) -> Iterat
 def _spent(rule: Rule, alpha: int | None, tally: HoldoutTally) -> bool:
     # By the smallest α that was ever announced: a larger one, named in order to leave, would be spent sooner.
     try:
-        budget = ErrorBudget(alpha, tally.looks, tally.kept) if alpha is not None else None
-        return rule.name == BUDGETED and budget is not None and budget.exhausted
+        return alpha is not None and tally.exhausted(rule.name, alpha)
     except ValueError:
         return False

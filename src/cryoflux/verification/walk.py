@@ -24,6 +24,7 @@ from cryoflux.receipts.reading import uncollected
 from cryoflux.receipts.statement import Intent, Receipt, ReceiptStatement
 from cryoflux.receipts.store import DATABASE, Row
 from cryoflux.registry.composition import Composition
+from cryoflux.task_state import Chain
 from cryoflux.verification.result import Check, Findings, NumberedStep, failed
 
 _EACH = 4_096
@@ -42,6 +43,8 @@ class Paired(Struct, frozen=True):
     """that the training examples of its task were shuffled with"""
     composed: Composition | None = None
     """what the head of its task was composed of"""
+    chain: Chain | None = None
+    """that it goes on with, as the log has come to it; none where it is of no chain"""
 
     @property
     def receipt(self) -> Receipt:
@@ -145,14 +148,15 @@ def _paired(entry: Entry, memory: LogState) -> Paired | None:
     if not isinstance(entry.statement, ReceiptStatement):
         return None
     receipt = entry.statement.predicate
-    known = memory.tasks.get(receipt.task.name)
+    known, opened = memory.tasks.get(receipt.task.name), memory.open.get(receipt.intent)
     return Paired(
         entry,
         entry.statement,
-        memory.open.get(receipt.intent),
+        opened,
         known.drawn if known is not None else 0,
         known.pool_seed if known is not None else 0,
         known.composition if known is not None else None,
+        known.begin_chain(opened.intent) if known is not None and opened is not None else None,
     )
 
 

@@ -32,9 +32,12 @@ from cryoflux.data.batching import bucketed, mixed_buckets
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.digests import TensorEntry
 from cryoflux.encoder.activations import Activations, Sets
+from cryoflux.encoder.linear import Backend
 from cryoflux.encoder.model import Encoder
 from cryoflux.evaluation.scoring import LossesAndHits
 from cryoflux.quantities import NANO
+from cryoflux.receipts.lifting import SECTION
+from cryoflux.receipts.statement import Section
 from cryoflux.tasks.lora.adamw import FusedAdamW
 from cryoflux.tasks.lora.adapter import save_adapter
 from cryoflux.tasks.lora.averages import PolynomialAverage
@@ -108,9 +111,26 @@ class Chained:
     """the candidate against the head; none where nothing was set aside"""
     drawn: list[int]
     """training examples that this attempt learned from"""
+    reached: int
+    """examples of the pool's order that the chain has come to in its first pass"""
     modules: list[str]
     trained_parameters: int
     last_loss_nano: int
+
+    def section(self, backend: Backend | None) -> Section:
+        """The part of a receipt that only this task knows."""
+        fields: dict[str, int | str | list[str]] = {
+            "plannedSteps": self.steps,
+            "plannedAtStep": 0,
+            "modules": self.modules,
+            "trainedParameters": self.trained_parameters,
+            "lastTrainLossNanoNat": self.last_loss_nano,
+            "backend": backend.value if backend else "",
+            "scale": "1",
+            "average": str(self.best.exponent),
+            "temperatureMilli": self.best.temperature_milli,
+        }
+        return Section(kind=SECTION, fields=fields)
 
 
 def next_rung(step: int, fixed_steps: int) -> int:
@@ -164,7 +184,8 @@ def train_chain(
         stopped_by=stopped_by,
         best=best,
         screened=chain.screened(),
-        drawn=chain.drawn,
+        drawn=list(dict.fromkeys(chain.drawn)),
+        reached=chain.reached,
         modules=list(chain.learning.lora),
         trained_parameters=sum(p.numel() for p in chain.learning.parameters),
         last_loss_nano=round(loss * NANO),
@@ -185,6 +206,7 @@ class _Chain:
         self._best: Best | None = None
         self._best_screen: LossesAndHits = ([], [])
         self._screen_uj = 0
+        self.reached = 0
         self.drawn: list[int] = []
         if working is not None:
             self._restore(working)
@@ -293,6 +315,7 @@ class _Chain:
         self._prepare(max(positions))
         batch = [order[position] for position in positions]
         self.drawn += batch
+        self.reached = max(self.reached, max(positions) + 1)
         return batch
 
     def _prepare(self, position: int) -> None:

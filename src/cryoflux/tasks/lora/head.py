@@ -21,9 +21,10 @@ from cryoflux.encoder.linear import Backend, choose_backend
 from cryoflux.encoder.model import Encoder
 from cryoflux.encoder.prefix import PrefixCache
 from cryoflux.encoder.tokens import TokenCache, Tokens
-from cryoflux.evaluation.scoring import EncoderScorer, Scorer, TransformersScorer
+from cryoflux.evaluation.scoring import EncoderScorer, LossesAndHits, Scorer, TransformersScorer
 from cryoflux.registry.shards import read_tensors, shard_names
 from cryoflux.registry.versions import Version
+from cryoflux.tasks.lora.chain import ChainMaterial
 from cryoflux.tasks.lora.lean import TrainingMaterial
 from cryoflux.tasks.lora.libraries import quieten_transformers
 from cryoflux.tasks.lora.recipe import Recipe
@@ -64,6 +65,10 @@ class HeadModel:
         self._labels: dict[str, torch.Tensor] = {}
         self.tensors = read_tensors(version.folder)
         self._encoders: dict[Backend, Encoder] = {}
+        self._starts: dict[str, Encoder] = {}
+        """digest of a version that a chain began with → its encoder for training"""
+        self._screened: tuple[str, LossesAndHits] | None = None
+        """digest of the head, and its losses on the screening examples"""
         layers = self.layout.layers if self.layout else 0
         depths = {layers - min(recipe.layers, layers) for recipe in recipes.values()}
         self._depths = tuple(sorted({*depths, max(0, layers - 1)} - {0}))
@@ -131,6 +136,60 @@ class HeadModel:
             evidence=needed * len(screen),
         )
 
+    def chain_material(self, start: Version, recipe: Recipe) -> ChainMaterial:
+        """What a chain learns from.
+
+        Args:
+            start: the version that it began with; the head, or an older one.
+            recipe: how it learns.
+
+        Raises:
+            RuntimeError: the layout is not known.
+        """
+        if self.layout is None or self.backend is None:
+            raise RuntimeError("the layout of this model is not known")
+        return ChainMaterial(
+            encoder=self._start(self.layout, self.backend, start),
+            entries=start.entries,
+            sets=self._sets("train"),
+            labels=self.examples("train")[2],
+            order=self.pool.order,
+            screen=self.pool.screen[: recipe.screen_size],
+            head=self._screen(self.layout, self.backend, recipe.screen_size),
+            base=start.digest,
+        )
+
+    def _start(self, layout: Layout, backend: Backend, start: Version) -> Encoder:
+        if start.digest not in self._starts:
+            encoder = self._encoder(layout, backend)
+            if start.digest != self.version.digest:
+                encoder = encoder.updated(self.differing(start))
+            self._starts[start.digest] = encoder
+        return self._starts[start.digest]
+
+    def _screen(self, layout: Layout, backend: Backend, size: int) -> LossesAndHits:
+        """Losses of the head on the screening examples, in the arithmetic of training."""
+        screen, digest = self.pool.screen[:size], self.version.digest
+        if self._screened is None or self._screened[0] != digest or len(self._screened[1][0]) != len(screen):
+            encoder = self._encoder(layout, backend)
+            depth = layout.layers - 1
+            source = Activations(encoder, self.version.entries, self._sets("train"), depth)
+            scorer = EncoderScorer(encoder, source, self.examples("train")[2])
+            self._screened = digest, scorer.score(screen, lambda _done: None)
+        return self._screened[1]
+
+    def fixed_steps(self, recipe: Recipe, part: str) -> int:
+        """What preparing all examples and evaluating a candidate cost, in training steps of a recipe."""
+        if self.layout is None:
+            return 0
+        layout = self.layout
+        count, tokens, _ = self.examples("train")
+        upper = min(recipe.layers, layout.layers)
+        layer = layout.layer_flops(int(tokens.starts[-1])) / count / 1e9
+        step = 3 * recipe.batch_size * ((upper - 1) * layer + layout.layer_flops(4) / 1e9) + _STEP_GFLOP
+        prepared = count * (layout.layers - upper) * layer
+        return round((prepared + _F64_FACTOR * self.evaluation_gflop(part, layout.layers)) / step)
+
     def scorer(
         self,
         part: str,
@@ -155,8 +214,7 @@ class HeadModel:
 
     def differing(self, version: Version) -> dict[str, torch.Tensor]:
         """The tensors of a kept version that differ from the head's, from the disk."""
-        ours = {entry.name: entry.sha256 for entry in self.version.entries}
-        names = [entry.name for entry in version.entries if ours.get(entry.name) != entry.sha256]
+        names = sorted(version.differing(self.version))
         return self.reread(version, names) if names else {}
 
     def _activations(self, encoder: Encoder, version: Version, part: str) -> Activations:

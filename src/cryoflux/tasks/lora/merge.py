@@ -129,13 +129,21 @@ class HeadSums:
             return Composition.rebased(version, adapter)
         return head.followed_by(version, adapter)
 
-    def candidate(self, head: Composition, candidate: Composition, capsule: Path) -> dict[str, Any]:
+    def candidate(
+        self,
+        head: Composition,
+        candidate: Composition,
+        capsule: Path,
+        *,
+        also: frozenset[str] = frozenset(),
+    ) -> dict[str, Any]:
         """The tensors that an update changes, after adding it.
 
         Args:
             head: what the update is added to.
             candidate: the same with the update, which is its last.
             capsule: folder of the update.
+            also: further tensors that are wanted.
         """
         import torch
 
@@ -144,7 +152,7 @@ class HeadSums:
         start = self.of(on)
         sums = start.adding(update)
         self._held = {on: start, candidate: sums}
-        return {name: torch.from_numpy(sums.value(name)) for name in update.names}
+        return {name: torch.from_numpy(sums.value(name)) for name in sorted({*update.names, *also})}
 
 
 def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:

@@ -101,9 +101,21 @@ def _plain(value: object) -> str | int:
     return value if isinstance(value, int | str) else repr(value)
 
 
+_CARRIED: dict[str, Any] = {
+    "carry": True,
+    "schedule": "constant",
+    "average": 0.0,
+    "scales": "1",
+    "max_steps": ALL_LAYERS,
+    "slice_size": ALL_LAYERS,
+    "fresh_size": ALL_LAYERS,
+}
 RECIPES = {
     recipe.name: recipe
     for recipe in (
+        Recipe("carry-1", layers=1, rank=16, alpha=32, hidden_dropout=0.3, **_CARRIED),
+        Recipe("carry-3", layers=3, learning_rate=1e-3, **_CARRIED),
+        Recipe("carry-all", learning_rate=1e-3, **_CARRIED),
         Recipe(
             "head-first",
             layers=1,
@@ -179,10 +191,11 @@ def through_peft(recipe: Recipe) -> Recipe:
         hidden_dropout=0.0,
         average=0.0,
         scales="1",
+        carry=False,
     )
 
 
-_SUITED = ("head-first", "prefix-1", "prefix-2", "prefix-3", "lean")
+_SUITED = ("carry-1",)
 _ANYWHERE = ("prefix-1", "prefix-3", "lean")
 _CHANGEABLE = ("rank", "alpha", "dropout", "learning_rate", "batch_size", "max_steps", "slice_size")
 
@@ -227,13 +240,25 @@ def _typed(key: str, value: Any) -> Any:
 
 def _checked(recipe: Recipe) -> Recipe:
     shares = ("dropout", "hidden_dropout", "warm_up", "average")
-    counts = ("layers", "rank", "alpha", "batch_size", "max_steps", "passes", "slice_size", "max_tokens")
+    counts = (
+        "rising_steps",
+        "layers",
+        "rank",
+        "alpha",
+        "batch_size",
+        "max_steps",
+        "passes",
+        "slice_size",
+        "max_tokens",
+    )
     wrong = [name for name in shares if not 0 <= getattr(recipe, name) < 1]
     wrong += [name for name in counts if not 1 <= getattr(recipe, name) <= ALL_LAYERS]
     wrong += [] if 0 <= recipe.fresh_size <= ALL_LAYERS else ["fresh_size"]
     wrong += [] if 0 <= recipe.screen_size <= MOST_SCREENED else ["screen_size"]
     wrong += [] if 0 < recipe.learning_rate <= 1 else ["learning_rate"]
     wrong += [] if 0 <= recipe.weight_decay <= 1 else ["weight_decay"]
+    wrong += [] if 0 <= recipe.fixed_steps <= ALL_LAYERS else ["fixed_steps"]
+    wrong += [] if 0 <= recipe.least_gain_nano <= 10**12 else ["least_gain_nano"]
     wrong += [] if recipe.schedule in {"linear", "cosine", "constant"} else ["schedule"]
     wrong += [] if recipe.targets in {"attention", "output"} else ["targets"]
     wrong += [] if _are_scales(recipe.scales.split()) else ["scales"]

@@ -76,7 +76,9 @@ class LoraTask(Task):
         self._model: HeadModel | None = None
         self._sums: HeadSums | None = None
         self._candidate: tuple[Composition, Composition] | None = None
-        """what the base of the last update is composed of, and the candidate"""
+        """what the last update was added to, and the candidate, as lists"""
+        self._changed_since: frozenset[str] = frozenset()
+        """tensors that differ between the head and what the last update was added to"""
 
     @classmethod
     def from_settings(cls, sourced: Sourced) -> Self:
@@ -143,7 +145,6 @@ class LoraTask(Task):
         pool = make_pool(place.data.count("train"), place.pool_seed)
         if not pool.screen:  # too few examples to set any aside
             recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
-        self.recipes = recipes
         self._model = HeadModel(
             head,
             place.data,
@@ -153,6 +154,14 @@ class LoraTask(Task):
             device=_device(self._settings),
             pool=pool,
         )
+        part = place.data.holdouts[0]
+        self.recipes = {name: self._with_rungs(recipe, part) for name, recipe in recipes.items()}
+
+    def _with_rungs(self, recipe: Recipe, part: str) -> Recipe:
+        """The recipe with what it costs beside its steps, where it leaves that to us."""
+        if not recipe.carry or recipe.fixed_steps:
+            return recipe
+        return replace(recipe, fixed_steps=self.model.fixed_steps(recipe, part))
 
     def _genesis(self, digest: str) -> Mapping[str, Any]:
         head = self.head if self.head.digest == digest else self.place.versions.open(digest)
@@ -181,6 +190,7 @@ class LoraTask(Task):
                 recipe.as_receipt(),
                 self.model.prior_uj(recipe, drawn, part),
                 screens=recipe.screen_size > 0,
+                carries=recipe.carry,
             )
             for name, recipe in self.recipes.items()
         ]
@@ -211,17 +221,20 @@ class LoraTask(Task):
         import torch
 
         recipe = self.recipes[order.arm]
+        self._changed_since = frozenset()
 
         def progress(done: Progress) -> None:
             watch.trained(done, order.reserve_microjoules)
 
+        if recipe.carry and order.chain is not None:
+            return self._go_on(order, recipe, into, limits, progress, watch)
         if recipe.method is Method.LEAN:
             trained = self._train_lean(order, recipe, into, limits, progress, watch)
         else:
             trained = self._train_with_peft(order, recipe, into, limits, progress)
         return Update(
             files=(ADAPTER, ADAPTER_CONFIG),
-            section=self._section(order, trained, into),
+            section=self._listed(order, trained.section(), into),
             drawn=tuple(trained.drawn),
             fresh=trained.fresh,
             steps=trained.steps,
@@ -232,12 +245,68 @@ class LoraTask(Task):
             device=self.model.device,
         )
 
-    def _section(self, order: WorkOrder, trained: Trained, into: Path) -> Section:
+    def _go_on(
+        self,
+        order: WorkOrder,
+        recipe: Recipe,
+        into: Path,
+        limits: Limits,
+        progress: Callable[[Progress], None],
+        watch: Watch,
+    ) -> Update:
+        """Train one attempt of a chain, and leave what the next one goes on from."""
+        import torch
+
+        from cryoflux.tasks.lora.chain import train_chain
+        from cryoflux.tasks.lora.working import read_working, write_working
+
+        link = order.chain
+        if link is None:
+            raise RuntimeError("an attempt of no chain cannot go on")
+        start = self.head if link.start == order.base else self.place.versions.open(link.start.digest)
+        self._changed_since = self.head.differing(start)
+        working = read_working(self.place.state.working(link.working), link.working) if link.working else None
+        done = train_chain(
+            self.model.chain_material(start, recipe),
+            recipe,
+            limits,
+            into,
+            seed=order.seed,
+            working=working,
+            worth=lambda screened, ended: order.look(screened, ended=ended).refused is None,
+            progress=progress,
+            preparing=watch.prepared,
+        )
+        left = ""
+        if done.stopped_by not in {"plateau", "steps"}:
+            self.place.state.workings.mkdir(exist_ok=True)
+            left = write_working(self.place.state.workings, done.working)
+        return Update(
+            files=(ADAPTER, ADAPTER_CONFIG),
+            section=self._listed(order, done.section(self.model.backend), into),
+            drawn=tuple(done.drawn),
+            fresh=max(0, min(done.reached, len(self.model.pool.order)) - order.drawn),
+            steps=done.steps,
+            stopped_by=done.stopped_by,
+            screening=done.screened,
+            threads=torch.get_num_threads(),
+            device=self.model.device,
+            working=left,
+        )
+
+    def can_go_on(self, working: str) -> bool:
+        """Whether a working update is here, and is the one of its name."""
+        path = self.place.state.working(working)
+        try:
+            return file_digest(path) == working
+        except OSError:
+            return False
+
+    def _listed(self, order: WorkOrder, section: Section, into: Path) -> Section:
         """What a receipt says of an adapter, with the list of the version that it makes."""
-        base, adapter = order.base.digest, file_digest(into / ADAPTER)
-        candidate = self.sums.following(order.composed, base, adapter)
+        start = order.chain.start if order.chain is not None else order.base
+        candidate = self.sums.following(order.composed, start.digest, file_digest(into / ADAPTER))
         self._candidate = (order.composed, candidate)
-        section = trained.section()
         merged = {"merge": COMPOSE, "genesis": candidate.genesis, "list": candidate.digest}
         return Section(kind=section.kind, fields={**section.fields, **merged})
 
@@ -295,7 +364,7 @@ class LoraTask(Task):
         if self._candidate is None:
             raise RuntimeError("nothing was trained")
         try:
-            changed = self.sums.candidate(*self._candidate, capsule)
+            changed = self.sums.candidate(*self._candidate, capsule, also=self._changed_since)
         except ModelError as error:
             raise TrainingFailedError(error.what, why=error.why, hint=error.hint) from error
         draft = self.place.versions.derive(base, changed)

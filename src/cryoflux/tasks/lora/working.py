@@ -60,8 +60,8 @@ class Working:
     best: Best | None = None
 
 
-def write_working(path: Path, working: Working) -> str:
-    """Write the file whole or not at all; its SHA-256."""
+def write_working(folder: Path, working: Working) -> str:
+    """Write the file into a folder, whole or not at all; its SHA-256, which names it."""
     from safetensors.torch import save
 
     best = working.best
@@ -81,8 +81,9 @@ def write_working(path: Path, working: Working) -> str:
         "judged": int(best.judged) if best else 0,
     }
     content = save(tensors, {"working": json.dumps(counters, sort_keys=True)})
-    write_atomic(path, content)
-    return sha256_hex(content)
+    digest = sha256_hex(content)
+    write_atomic(folder / f"{digest}.safetensors", content)
+    return digest
 
 
 def _numbered(kind: str, values: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,0 +1,295 @@
+"""What a log has come to for one task: head, data, holdouts, and the chains of attempts that go on.
+
+Values and how they follow from one another; the fold over a log's entries is `cryoflux.log_state`.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Chain", "HoldoutTally", "SignedLosses", "TaskState"]
+
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from cryoflux.decision.budget import ErrorBudget
+from cryoflux.decision.rules import BUDGETED
+from cryoflux.decision.stakes import STAKED, StakedBudget, left_of_counted
+from cryoflux.receipts.fork_parts import ForkedTask, HeadLosses, UsedHoldout
+from cryoflux.receipts.statement import Base, Data, Intent, Metric, Outcome, Receipt
+from cryoflux.registry.composition import Composition, MadeVersion, list_of
+
+_MOST_LOSSES = 16
+"""of a head that a fork takes along"""
+_MOST_MADE = 256
+"""newest versions whose lists are remembered; a move to an older one begins a list anew"""
+
+
+class HoldoutTally(Struct):
+    """What one holdout has been used for."""
+
+    count: int
+    """its examples, as was said first"""
+    uses: int = 0
+    """attempts that were announced on it"""
+    looks: int = 0
+    """verdicts that it has given"""
+    kept: int = 0
+    """how many of them were acceptances"""
+    left: int | None = None
+    """of its error budget under ``evidence/v3``, units of 10⁻¹⁵; none before the first look under it"""
+
+    def staked_budget(self, alpha_ppm: int) -> StakedBudget:
+        """What is left to stake; looks under ``evidence/v2`` have used up their part of it.
+
+        Args:
+            alpha_ppm: what the next rule promises; a promise may be tightened, never widened.
+        """
+        if self.left is None:
+            return left_of_counted(alpha_ppm, self.looks, self.kept)
+        return StakedBudget(min(self.left, StakedBudget.fresh(alpha_ppm).left))
+
+    def exhausted(self, rule: str, alpha_ppm: int) -> bool:
+        """Whether a rule would rather have a fresh holdout; never under one without an error budget.
+
+        Raises:
+            ValueError: the error budget is none.
+        """
+        if rule == STAKED:
+            return self.staked_budget(alpha_ppm).exhausted(alpha_ppm)
+        return rule == BUDGETED and ErrorBudget(alpha_ppm, self.looks, self.kept).exhausted
+
+
+class Chain(Struct, frozen=True):
+    """Attempts of one arm that go on from one another, as far as the log has come."""
+
+    start: Base
+    """the version that its updates are added to"""
+    composed: Composition
+    """what that is composed of"""
+    seed: int
+    working: str = ""
+    """digest of what the next attempt goes on from; empty before the first one has left something"""
+    left_by: str = ""
+    """leaf hash of the receipt that left it"""
+    steps: int = 0
+    attempts: int = 0
+    """since it began, or since its last update was kept"""
+    microjoules: int = 0
+    """charged to these; an update that is kept at the end was paid for by all of them"""
+    lo_microjoules: int = 0
+    hi_microjoules: int = 0
+    judged: str = ""
+    """digest of the adapter that the holdout saw last"""
+
+    def charged(self, receipt: Receipt) -> Chain:
+        """With one more attempt charged."""
+        energy = receipt.energy
+        return replace(
+            self,
+            attempts=self.attempts + 1,
+            microjoules=self.microjoules + energy.microjoules,
+            lo_microjoules=self.lo_microjoules + energy.lo_microjoules,
+            hi_microjoules=self.hi_microjoules + energy.hi_microjoules,
+        )
+
+    def after(self, receipt: Receipt, leaf_hash: str, adapter: str = "") -> Chain | None:
+        """The chain after an attempt; none where there is nothing to go on from."""
+        charged, training = self.charged(receipt), receipt.training
+        if training is None:  # aborted: what it went on from is still there
+            return charged if charged.working else None
+        if not training.working:
+            return None
+        if receipt.outcome is Outcome.ACCEPTED:
+            charged = replace(charged, attempts=0, microjoules=0, lo_microjoules=0, hi_microjoules=0)
+        return replace(
+            charged,
+            working=training.working,
+            left_by=leaf_hash,
+            steps=training.before + training.steps,
+            judged=adapter if receipt.evaluation is not None else self.judged,
+        )
+
+
+class SignedLosses(Struct, frozen=True):
+    """What receipts have signed of a head on a holdout."""
+
+    loss_sum: int
+    """billionths of the metric's unit, over all examples"""
+    hits: int
+    """examples that were right; 0 where that means nothing"""
+
+
+@dataclass(slots=True)
+class TaskState:
+    """What a log has come to for one task."""
+
+    data: Data
+    """the data set that the task began with"""
+    metric: Metric
+    pool_seed: int
+    """the seed that the training examples were shuffled with, once and for all"""
+    first: Base
+    """the version that the task began with"""
+    start: Base
+    """its head where this log began with it: ``first``, or what a fork goes on from"""
+    began_by: str
+    """leaf hash of the entry that began with it: its first intent, or the fork"""
+    head: Base
+    holdout: str
+    """digest of the holdout that was used last"""
+    min_delta: int
+    """smallest mean Δ that its latest rule keeps, billionths of its unit"""
+    alpha_ppm: int | None = None
+    """smallest error budget that was ever announced, ppm: one may be tightened, never widened"""
+    drawn: int = 0
+    """training examples that its attempts drew as fresh ones"""
+    holdouts: dict[str, HoldoutTally] = field(default_factory=dict)
+    """by digest"""
+    losses: dict[tuple[str, str, int | str], SignedLosses] = field(default_factory=dict)
+    """(holdout, profile, token limit) → what was signed of the present head"""
+    composed: Composition | None = None
+    """what the present head is composed of; none stands for a list that begins at it"""
+    made: dict[str, MadeVersion] = field(default_factory=dict)
+    """digest of a version → how it was composed, of the newest ones"""
+    chains: dict[str, Chain] = field(default_factory=dict)
+    """arm → the chain that its next attempt goes on with"""
+
+    def composition_of(self, version: Base) -> Composition:
+        """What a version is composed of; a list that begins at it where that is not remembered."""
+        if version == self.head:
+            return self.composition
+        return list_of(self.made, version.digest) or Composition(genesis=version.digest)
+
+    def begin_chain(self, intent: Intent) -> Chain | None:
+        """The chain that an attempt goes on with, or begins; none where it is of no chain."""
+        link = intent.chain
+        if link is None:
+            return None
+        known = self.chains.get(intent.task.arm)
+        if known is not None and link.working and link.working == known.working:
+            return known
+        return Chain(start=link.start, composed=self.composition_of(link.start), seed=intent.seed)
+
+    def follow_chain(self, intent: Intent, receipt: Receipt, leaf_hash: str, adapter: str) -> None:
+        """Go on by the receipt of an attempt, before its result becomes the head.
+
+        Args:
+            intent: that announced it.
+            receipt: how it ended.
+            leaf_hash: of the receipt.
+            adapter: digest of its first subject.
+        """
+        if (chain := self.begin_chain(intent)) is None:
+            return
+        after, arm = chain.after(receipt, leaf_hash, adapter), intent.task.arm
+        if after is not None:
+            self.chains[arm] = after
+        elif receipt.training is not None:
+            self.chains.pop(arm, None)
+
+    def tally(self, holdout: str) -> HoldoutTally:
+        """What a holdout has been used for; nothing where it was not."""
+        return self.holdouts.get(holdout) or HoldoutTally(0)
+
+    @property
+    def composition(self) -> Composition:
+        """What the head is composed of."""
+        return self.composed or Composition(genesis=self.head.digest)
+
+    def put_head(self, head: Base, composed: Composition | None = None, on: str = "") -> None:
+        """Go on from another head.
+
+        Args:
+            head: the version.
+            composed: what it is composed of, if it was made just now.
+            on: digest of the version that its last update was added to; the head where it is empty.
+        """
+        if self.head == head:
+            return
+        if composed is not None:
+            self.made.pop(head.digest, None)
+            last = composed.terms[-1]
+            self.made[head.digest] = MadeVersion(composed.genesis, on or self.head.digest, last)
+            if len(self.made) > _MOST_MADE:
+                del self.made[next(iter(self.made))]
+        self.composed = composed or list_of(self.made, head.digest)
+        self.head, self.losses = head, {}
+
+    @classmethod
+    def begun(cls, intent: Intent, leaf_hash: str) -> TaskState:
+        """A task that a log begins with an intent, before that counts."""
+        base, holdout = intent.base, intent.data.holdout.sha256
+        return cls(
+            data=intent.data,
+            metric=intent.metric,
+            pool_seed=intent.schedule.seed,
+            first=base,
+            start=base,
+            began_by=leaf_hash,
+            head=base,
+            holdout=holdout,
+            min_delta=intent.rule.min_delta,
+        )
+
+    @classmethod
+    def taken_up(cls, said: ForkedTask, leaf_hash: str) -> TaskState:
+        """A task as a fork goes on with it: the opposite of `handed_on`."""
+        return cls(
+            data=said.data,
+            metric=said.metric,
+            pool_seed=said.pool_seed,
+            first=said.first,
+            start=said.head,
+            began_by=leaf_hash,
+            head=said.head,
+            holdout=said.holdouts[-1].sha256,
+            min_delta=said.min_delta,
+            alpha_ppm=said.alpha_ppm or None,
+            drawn=said.drawn,
+            holdouts={
+                u.sha256: HoldoutTally(u.count, u.uses, u.looks, u.kept, u.left) for u in said.holdouts
+            },
+            losses={
+                (one.holdout, one.profile, one.max_tokens): SignedLosses(one.loss_sum, one.hits)
+                for one in said.losses
+            },
+        )
+
+    def handed_on(self, task: str) -> ForkedTask:
+        """What a fork goes on with of this task."""
+        # The one in use stands last, whatever a log did before.
+        order = sorted(self.holdouts, key=lambda digest: digest == self.holdout)
+        return ForkedTask(
+            task=task,
+            head=self.head,
+            first=self.first,
+            metric=self.metric,
+            data=self.data,
+            pool_seed=self.pool_seed,
+            min_delta=self.min_delta,
+            alpha_ppm=self.alpha_ppm or 0,
+            drawn=self.drawn,
+            holdouts=[_used(digest, self.holdouts[digest]) for digest in order],
+            losses=[
+                HeadLosses(
+                    holdout=holdout,
+                    profile=profile,
+                    max_tokens=cut,
+                    loss_sum=signed.loss_sum,
+                    hits=signed.hits,
+                )
+                for (holdout, profile, cut), signed in list(self.losses.items())[:_MOST_LOSSES]
+            ],
+        )
+
+
+def _used(digest: str, tally: HoldoutTally) -> UsedHoldout:
+    return UsedHoldout(
+        sha256=digest,
+        count=tally.count,
+        uses=tally.uses,
+        looks=tally.looks,
+        kept=tally.kept,
+        left=tally.left,
+    )
