@@ -285,7 +285,7 @@ class LoraTask(Task):
             files=(ADAPTER, ADAPTER_CONFIG),
             section=self._listed(order, done.section(self.model.backend), into),
             drawn=tuple(done.drawn),
-            fresh=max(0, min(done.reached, len(self.model.pool.order)) - order.drawn),
+            fresh=max(0, min(done.reached - order.drawn, len(done.drawn))),
             steps=done.steps,
             stopped_by=done.stopped_by,
             screening=done.screened,
