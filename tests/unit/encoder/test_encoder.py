@@ -26,7 +26,8 @@ from cryoflux.encoder.model import Encoder, attention_bias
 from cryoflux.encoder.prefix import PrefixCache
 from cryoflux.encoder.tokens import TokenCache
 from cryoflux.registry.shards import read_tensors
-from cryoflux.tasks.lora.lean import _logits, _save, _Update
+from cryoflux.tasks.lora.lean import _save
+from cryoflux.tasks.lora.learning import Learning, logits_of
 from cryoflux.tasks.lora.recipe import Recipe
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no oneDNN")
@@ -150,14 +151,14 @@ def gradients(folder: Path, cache: Path, recipe: Recipe, backend: Backend) -> tu
     tokens = TokenCache(cache).get(folder, examples, "digest", 16)
     entries = [e for path in folder.glob("*.safetensors") for e in read_tensor_entries(path)]
     encoder = Encoder(known(folder), read_tensors(folder), backend)
-    update = _Update(encoder, recipe, seed=4)
+    update = Learning(encoder, recipe, seed=4)
     torch.manual_seed(4)
     update.load([p + 0.1 * torch.randn(p.shape) for p in update.parameters])
     source = Activations(encoder, entries, Sets(tokens, PrefixCache(cache, 10**9), ()), update.depth)
     rows = list(range(12))
     source.prepare(rows, lambda done, count: None)
     labels = torch.tensor([row % 3 for row in rows])
-    cross_entropy(_logits(encoder, update, source.batch(rows)), labels).backward()
+    cross_entropy(logits_of(encoder, update, source.batch(rows)), labels).backward()
     ours = dict(update.head)
     for module, lora in update.lora.items():
         ours |= {f"{module}.lora_A.weight": lora.a, f"{module}.lora_B.weight": lora.b}
@@ -203,7 +204,7 @@ def test_gradients_in_bfloat16_point_the_same_way(folder: Path, tmp_path: Path) 
 
 def test_the_first_token_alone_is_computed_only_where_nothing_random_sits_before_lora(folder: Path) -> None:
     encoder = Encoder(known(folder), read_tensors(folder), Backend.F32)
-    assert [_Update(encoder, recipe, 0).folded for recipe in RECIPES.values()] == [True] * 4 + [False]
+    assert [Learning(encoder, recipe, 0).folded for recipe in RECIPES.values()] == [True] * 4 + [False]
 
 
 def test_an_adapter_whose_pooler_did_not_learn_is_complete_for_peft_all_the_same(
@@ -211,7 +212,7 @@ def test_an_adapter_whose_pooler_did_not_learn_is_complete_for_peft_all_the_same
 ) -> None:
     recipe = Recipe("no-pooler", layers=1, pooler=False)
     encoder = Encoder(known(folder), read_tensors(folder), Backend.F32)
-    update = _Update(encoder, recipe, seed=4)
+    update = Learning(encoder, recipe, seed=4)
     torch.manual_seed(4)
     update.load([p + 0.1 * torch.randn(p.shape) for p in update.parameters])
     _save(tmp_path, recipe, update, "base")
@@ -221,4 +222,4 @@ def test_an_adapter_whose_pooler_did_not_learn_is_complete_for_peft_all_the_same
         bias = attention_bias(MASK, torch.float32)
         x = encoder.layer(encoder.layer(encoder.embed(IDS), bias, 0), bias, 1)
         expected = adapted(input_ids=IDS, attention_mask=MASK.long()).logits
-        torch.testing.assert_close(_logits(encoder, update, (x, MASK)), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(logits_of(encoder, update, (x, MASK)), expected, rtol=1e-5, atol=1e-5)

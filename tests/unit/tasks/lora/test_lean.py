@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification
 from cryoflux.encoder.activations import Activations
 from cryoflux.registry.shards import read_tensors
 from cryoflux.tasks.lora import lean
+from cryoflux.tasks.lora.learning import Learning
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.pacing import JoulesEndedError, TrainingFailedError
 
@@ -197,7 +198,7 @@ def scaled(workshop, factor: float, scales: str, evidence: float = 0.0) -> str:
     material = workshop.material(recipe)
     material.labels[material.screen] = torch.tensor([0, 1, 0, 2, 0] * 30)
     material = replace(material, evidence=evidence)
-    update = lean._Update(material.encoder, recipe, seed=1)
+    update = Learning(material.encoder, recipe, seed=1)
     source = Activations(material.encoder, material.entries, material.sets, update.depth)
     source.prepare(material.screen, lambda done, count: None)
     before = lean._screen(material, update, source, material.screen)

@@ -26,7 +26,7 @@ from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.lora.adapter import save_adapter
 from cryoflux.tasks.lora.again import TorchRecomputer
 from cryoflux.tasks.lora.base_model import BaseModel
-from cryoflux.tasks.lora.lean import _Update
+from cryoflux.tasks.lora.learning import Learning
 from cryoflux.tasks.lora.merge import HeadSums, beyond_rounding, merged_tensors, read_adapter
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.verification.recompute import Models
@@ -54,7 +54,7 @@ def make_capsule(recipe: Recipe, kept: Version, versions: Versions, seed: int = 
     """An adapter as lean training saves it, with an update that is nowhere zero."""
     layout = read_layout(kept.folder)
     assert layout is not None
-    update = _Update(Encoder(layout, read_tensors(kept.folder), Backend.F32), recipe, seed=1)
+    update = Learning(Encoder(layout, read_tensors(kept.folder), Backend.F32), recipe, seed=1)
     torch.manual_seed(seed)
     update.load([p + torch.randn(p.shape) / 7 for p in update.parameters])
     lora = {name: (one.a.detach(), one.b.detach()) for name, one in update.lora.items()}
@@ -249,7 +249,7 @@ def test_the_scale_that_a_screen_chose_is_in_the_files(kept: Version, versions: 
     layout = read_layout(kept.folder)
     assert layout is not None
     before = read_tensors(kept.folder)
-    update = _Update(Encoder(layout, before, Backend.F32), RECIPES[1], seed=1)
+    update = Learning(Encoder(layout, before, Backend.F32), RECIPES[1], seed=1)
     update.load([p + torch.randn(p.shape) / 7 for p in update.parameters])
     wanted = {n: before[f"{n}.weight"] + 0.5 * one.delta().detach() for n, one in update.lora.items()}
     update.shrink(0.5)
