@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.claims.carried import Carried, Place, Range, open_question, unpacked
 from cryoflux.claims.document import parse_claim, subject_of_head
-from cryoflux.claims.evaluation import Judged, add_up, in_words, judge, spelt
+from cryoflux.claims.evaluation import ON_GAINS, Figures, Judged, add_up, in_words, judge, spelt
 from cryoflux.claims.expression import ON_JOULES, Expression, Quantity, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.claims.standing import check_seen_before, check_witnesses
@@ -185,6 +185,7 @@ def _report(
         end=said.end if said else 0,
         size=carried.point.size if carried else 0,
         metering=walked.joules.metering() if walked else "",
+        tasks=len({receipt.task.name for receipt in receipts}),
     )
 
 
@@ -193,7 +194,7 @@ def _guarded(step: NumberedStep, walked: _Walked, run: Callable[[], list[Check]]
     try:
         return run()
     except CryoFluxError as error:
-        what = error.what
+        what = f"{error.what} {error.why}".strip()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is said
         what = f"{type(error).__name__}: {error}"
     return conclude(step, [failed(walked.target, f"the step could not finish: {what}")], "")
@@ -239,16 +240,26 @@ def _seen_before(walked: _Walked, heads: Path) -> list[Check]:
 
 def _check_holds(walked: _Walked, judged: list[Judged]) -> list[Check]:
     """Step 22; what was judged is added to ``judged``."""
-    said = walked.carried.claim.predicate
+    said, figures = walked.carried.claim.predicate, walked.range.figures
     expression = _expression(said.expression)
-    judged += judge(add_up(walked.range.told), expression)
+    judged += judge(figures, expression)
     claimed = [(value.quantity, value.value) for value in said.values]
     findings = []
-    if claimed != [(found.clause.quantity.value, spelt(found.value)) for found in judged]:
-        findings.append(failed("claim", "its values are not those that its receipts come to"))
+    if claimed != _values(judged):
+        # A claim of an older program is no forgery; whether it holds is said by what stands.
+        older = judge(add_up(walked.range.told, taken_back=True), expression)
+        if claimed == _values(older):
+            detail = "its values count what moves of heads took back, as older programs did"
+            findings.append(unknown("claim", detail))
+        else:
+            findings.append(failed("claim", "its values are not those that its receipts come to"))
     by = f"by what {len(walked.range.receipts)} receipts say of their energy, {walked.joules.metering()}"
-    clauses = [check for found in judged for check in _clause(found, by)]
+    clauses = [check for found in judged for check in _clause(found, by, figures)]
     return [*conclude(HOLDS, findings, ""), *clauses]
+
+
+def _values(judged: Sequence[Judged]) -> list[tuple[str, str]]:
+    return [(found.clause.quantity.value, spelt(found.value)) for found in judged]
 
 
 def _expression(text: str) -> Expression:
@@ -261,7 +272,7 @@ def _expression(text: str) -> Expression:
     return expression
 
 
-def _clause(found: Judged, by_meter: str) -> list[Check]:
+def _clause(found: Judged, by_meter: str, figures: Figures) -> list[Check]:
     quantity = found.clause.quantity
     value = in_words(found)
     step = _ATTESTED if quantity in _ON_METER else HOLDS
@@ -272,4 +283,10 @@ def _clause(found: Judged, by_meter: str) -> list[Check]:
         basis = f", {by_meter}"
     elif quantity in _ON_LOSSES:
         basis = ", by the signed losses, which were not recomputed here"
+    if figures.taken_back and quantity is Quantity.KEPT:
+        basis = f", {figures.taken_back} of them taken back since"
+    elif figures.taken_back and quantity in ON_GAINS:
+        basis = f" without what was taken back{basis}"
+    if figures.tasks > 1:
+        basis = f", over {figures.tasks} tasks{basis}"
     return conclude(step, [], f"{found.clause.text}: {value}{basis}")
