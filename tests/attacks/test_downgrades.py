@@ -102,3 +102,38 @@ def test_smaller_thresholds_and_no_screen_are_a_setting(tmp_path: Path) -> None:
     report = verify_target(made.finish())
     assert report.ok
     assert questions(report) == []
+
+
+def raised(made: SyntheticState) -> list[str]:
+    return [said for *_, said in questions(verify_target(made.finish())) if "raises the error budget" in said]
+
+
+def test_a_larger_error_budget_is_said_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.policy = "uniform/v1"
+    for alpha_ppm in (50_000, 80_000, 80_000, 80_000, 90_000, 90_000):
+        under(made, alpha_ppm=alpha_ppm)
+    assert raised(made) == [
+        "raises the error budget from 50000 to 80000 ppm after looking",
+        "raises the error budget from 50000 to 90000 ppm after looking",
+    ]
+
+
+def test_a_smaller_error_budget_is_a_setting(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.policy = "uniform/v1"
+    for alpha_ppm in (50_000, 20_000, 20_000):
+        under(made, alpha_ppm=alpha_ppm)
+    assert raised(made) == []
+
+
+def test_behind_many_tasks_each_is_followed_all_the_same(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.policy = "uniform/v1"
+    for number in range(65):
+        made.begin(f"task_{number}")
+        made.abort(made.announce())
+    made.rule = RULE.but(name="evidence/v1", alpha_ppm=0, screen="", z_milli=10)
+    made.attempt(0.05)
+    told = [said for *_, said in questions(verify_target(made.finish())) if "goes down" in said]
+    assert told == ["goes down from the rule evidence/v2 to evidence/v1: it asks for less evidence"]

@@ -97,6 +97,7 @@ def check_claim(
     demand: Demand | None = None,
     heads: Path | None = None,
     sections: Sections | None = None,
+    now_s: float | None = None,
 ) -> ClaimReport:
     """Go through all steps.
 
@@ -109,6 +110,7 @@ def check_claim(
         demand: what witnesses have to say.
         heads: folder of the heads that were seen before; a good one is remembered there.
         sections: what checks the sections that only a task knows, by their kind.
+        now_s: Unix seconds that entries may not be ahead of; none to look at this machine's clock.
     """
     try:
         carried = unpacked(parse_claim(content), target, key, log_key, meters)
@@ -117,7 +119,7 @@ def check_claim(
     except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes provoke is a failed check
         detail = f"{type(error).__name__}: {error}"
         return _report(conclude(DOCUMENT, [failed(str(target), detail)], ""), target)
-    walked = _walk(carried, sections or {})
+    walked = _walk(carried, sections or {}, now_s)
     checks = [*_guarded(DOCUMENT, walked, lambda: _check_document(walked)), *walked.checks]
     if demand is not None:
         checks += _guarded(WITNESSED, walked, lambda: check_witnesses(carried.material, demand))
@@ -131,7 +133,7 @@ def check_claim(
     return _report(checks, target, walked, tuple(judged))
 
 
-def _walk(carried: Carried, sections: Sections) -> _Walked:
+def _walk(carried: Carried, sections: Sections, now_s: float | None) -> _Walked:
     material, past = carried.material, carried.begins
     with SignaturePool.for_entries(len(material.rows)) as pool:
         signatures, place, span = Signatures(material, pool), Place(carried), Range(carried)
@@ -142,7 +144,7 @@ def _walk(carried: Carried, sections: Sections) -> _Walked:
             Chain(),
             place,
             span,
-            Pairs(sections),
+            Pairs(sections, now_s),
             Arithmetic(),
             Decisions(past=past),
             Lineage(material, past=past),
@@ -253,9 +255,14 @@ def _check_holds(walked: _Walked, judged: list[Judged]) -> list[Check]:
             findings.append(unknown("claim", detail))
         else:
             findings.append(failed("claim", "its values are not those that its receipts come to"))
-    by = f"by what {len(walked.range.receipts)} receipts say of their energy, {walked.joules.metering()}"
+    by = f"by what {len(walked.range.receipts)} receipts say of their energy, {_metering(walked)}"
     clauses = [check for found in judged for check in _clause(found, by, figures)]
     return [*conclude(HOLDS, findings, ""), *clauses]
+
+
+def _metering(walked: _Walked) -> str:
+    said, short = walked.joules.metering(), walked.joules.tally.signed.cut_short
+    return f"{said}; {short} cut short by their own word" if short and "cut short" not in said else said
 
 
 def _values(judged: Sequence[Judged]) -> list[tuple[str, str]]:

@@ -3,9 +3,10 @@
 Joules are summed over every attempt, whatever became of it: what a rejected or aborted one cost was spent
 as well. What was gained is summed over the updates that the head at the end of the range rests on: what a
 move of the head took back is in no model, and was paid for all the same. Two tasks have two heads, and no
-model gained what both did, so their gains are not added. All-in, what runs spent beside their attempts is added, where the range holds whole sessions. An
-interval is judged at the end that is worse for whoever claims: at most is compared with the upper end, at
-least with the lower one. Where joules are modelled, the ends are what is plausible.
+model gained what both did, so their gains are not added. All-in, what runs spent beside their attempts is
+added, where the range holds whole sessions. An interval is judged at the end that is worse for whoever
+claims: at most is compared with the upper end, at least with the lower one. Where joules are modelled, the
+ends are what is plausible.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class ClaimReport:
             "holds": self.ok,
             "clauses": clauses,
             "metering": self.metering,
-            "tasks": self.tasks,
+            "task_count": self.tasks,
             **where,
         }
         return {**self.report.to_json(), "claim": claim}
