@@ -23,7 +23,7 @@ _TOLERATED_S = 60.0
 """that an entry may say to be older than one before it: attempts at once, and clocks that are set"""
 _AHEAD_S = 86_400.0
 """that an entry may be ahead of the verifier's clock: one that runs fast, or is set to local time"""
-_WRITTEN_S = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+_WRITTEN_S = datetime(2026, 11, 28, tzinfo=UTC).timestamp()
 """when this was written: a clock that shows less has not been set, and is not gone by"""
 
 
@@ -85,8 +85,8 @@ class Times(Struct):
             return ""
         by = f"the clock of this machine, which shows {_shown(now_s)}"
         if now_s < _WRITTEN_S:
-            by = f"{_shown(_WRITTEN_S)}, when this program was written: {by}, is behind that"
-        return f"have not come yet: {self.latest}, more than a day ahead of {by}; one of the two is wrong"
+            by = f"the date of this program, {_shown(_WRITTEN_S)}, which is later than {by}"
+        return f"have not come yet by {by}: {self.latest}, more than a day later; one of the two is wrong"
 
 
 def begun_before_announced(intent: Intent, receipt: Receipt) -> Iterator[str]:
