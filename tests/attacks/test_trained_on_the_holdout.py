@@ -2,8 +2,8 @@
 
 The owner has every key and changes the trainer: it learns from the very examples that Δ is measured on, and
 records the recipe, the examples drawn and the schedule of an honest attempt. Losses, merge and decision are
-true, so nothing but training again tells it. Then the same owner doses the lie, by taking the mean of such an adapter
-and an honest one, or records a processor that nobody has.
+true, so nothing but training again tells it. Then the same owner doses the lie, by taking the mean of such an
+adapter and an honest one, or records a processor that nobody has.
 """
 
 from __future__ import annotations
@@ -53,10 +53,9 @@ def on_the_holdout(task, order, recipe, into, limits, progress, watch):
     )
     if SHARE < 1:
         with tempfile.TemporaryDirectory() as other:
-            lean.train_lean(
-                said, recipe, limits, Path(other), seed=order.seed, progress=progress, preparing=watch.prepared
-            )
-            mean(Path(other) / "adapter_model.safetensors", Path(into) / "adapter_model.safetensors")
+            honest, seed = Path(other), order.seed
+            lean.train_lean(said, recipe, limits, honest, seed=seed, progress=progress, preparing=watch.prepared)
+            mean(honest / "adapter_model.safetensors", Path(into) / "adapter_model.safetensors")
     return replace(trained, drawn=[*said.seen, *said.fresh], fresh=len(said.fresh))
 
 LoraTask._train_lean = on_the_holdout
@@ -134,10 +133,7 @@ def test_on_the_same_machine_it_is_not_reproduced_and_fails(lie: Path) -> None:
     assert (code, check["status"], check["word"]) == (1, "fail", "not reproduced")
     assert "further than not training at all" in check["detail"]
     assert "software, processor and threads are the same as there" in check["detail"]
-    assert (
-        said
-        == "✗ NOT VERIFIED. Failed (1): entry 1 (receipt " + check["subject"].partition("receipt ")[2] + "."
-    )
+    assert said == f"✗ NOT VERIFIED. Failed (1): {check['subject']}."
 
 
 def test_half_of_it_fails_on_the_same_machine_too(tmp_path: Path, inputs: list[str]) -> None:
