@@ -53,8 +53,9 @@ def on_the_holdout(task, order, recipe, into, limits, progress, watch):
     )
     if SHARE < 1:
         with tempfile.TemporaryDirectory() as other:
-            honest, seed = Path(other), order.seed
-            lean.train_lean(said, recipe, limits, honest, seed=seed, progress=progress, preparing=watch.prepared)
+            honest = Path(other)
+            options = dict(seed=order.seed, progress=progress, preparing=watch.prepared)
+            lean.train_lean(said, recipe, limits, honest, **options)
             mean(honest / "adapter_model.safetensors", Path(into) / "adapter_model.safetensors")
     return replace(trained, drawn=[*said.seen, *said.fresh], fresh=len(said.fresh))
 
@@ -161,8 +162,8 @@ def test_with_a_processor_that_nobody_has_the_verdict_says_how_far_it_is(
     far = length(check["distance"])
     assert f"other bytes, ΔW {far} of its length away, beyond honest ones measured (0.63))" in said
     assert (
-        f"Recomputed: nothing; training again gave another adapter, ΔW {far} of its length away, further than "
-        f"any honest other machine measured (0.63), with a loss of {check['loss_here_nats']:.6f} nats on the "
+        f"Recomputed: nothing; training again gave another adapter, ΔW {far} of its length away, further "
+        f"than any honest other machine measured (0.63), with a loss of {check['loss_here_nats']:.6f} nats on the "
         f"holdout where {check['loss_recorded_nats']:.6f} is recorded." in said
     )
 
