@@ -12,8 +12,8 @@ has on the holdout, and what differs between the machines:
 - *other bytes*, where software or processor are others than recorded, or are not recorded. Rounding alone
   took honest machines up to 0.63 of that length apart (docs/reference/recomputing.md).
 - *not reproduced*, where all of that is recorded and the same. There every honest training gave the same
-  bytes. From the distance on that no honest other machine came to it is a failure (`apart`): an honest log would
-  have to differ in something that is not recorded, and by more than was measured of another machine.
+  bytes. Further away than any honest other machine came (`apart`) it is a failure: an honest log would have
+  to differ in something that is not recorded, and by more than was measured of another machine.
 
 It shows what was done, never what it cost.
 """
