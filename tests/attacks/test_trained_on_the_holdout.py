@@ -161,11 +161,11 @@ def test_with_a_processor_that_nobody_has_the_verdict_says_how_far_it_is(
     assert check["distance"] > NOTHING_LEARNED
     far = length(check["distance"])
     assert f"other bytes, ΔW {far} of its length away, beyond honest ones measured (0.63))" in said
+    here, recorded = (f"{check[name]:.6f}" for name in ("loss_here_nats", "loss_recorded_nats"))
     assert (
-        f"Recomputed: nothing; training again gave another adapter, ΔW {far} of its length away, further "
-        f"than any honest other machine measured (0.63), with a loss of "
-        f"{check['loss_here_nats']:.6f} nats on the holdout where {check['loss_recorded_nats']:.6f} is recorded."
-        in said
+        f"Recomputed: nothing; training again gave another adapter, ΔW {far} of its length away, further than "
+        f"any honest other machine measured (0.63), with a loss of {here} nats on the holdout where {recorded} "
+        f"is recorded." in said
     )
 
 
