@@ -163,9 +163,9 @@ def test_with_a_processor_that_nobody_has_the_verdict_says_how_far_it_is(
     assert f"other bytes, ΔW {far} of its length away, beyond honest ones measured (0.63))" in said
     here, recorded = (f"{check[name]:.6f}" for name in ("loss_here_nats", "loss_recorded_nats"))
     assert (
-        f"Recomputed: nothing; training again gave another adapter, ΔW {far} of its length away, further than "
-        f"any honest other machine measured (0.63), with a loss of {here} nats on the holdout where {recorded} "
-        f"is recorded." in said
+        f"Recomputed: nothing; training again gave another adapter, ΔW {far} of its length away, "
+        f"further than any honest other machine measured (0.63), "
+        f"with a loss of {here} nats on the holdout where {recorded} is recorded." in said
     )
 
 
