@@ -51,23 +51,25 @@ class Apart:
         beyond = f", beyond honest ones measured ({ELSEWHERE})" if self.distance > ELSEWHERE else ""
         return f"ΔW {length(self.distance)} of its length away{beyond}"
 
-    def describe(self) -> str:
-        """Where it lies apart, and what it is worth on the holdout."""
+    def in_words(self) -> str:
+        """What it is worth on the holdout."""
         by = self.loss_here - self.loss_recorded
-        loss = (
-            f"loss {self.loss_here:.6f} against {self.loss_recorded:.6f} nats "
+        further = "further than not training at all; " if self.distance >= NOTHING_LEARNED else ""
+        return (
+            f"{further}loss {self.loss_here:.6f} against {self.loss_recorded:.6f} nats "
             f"({by:+.6f}, where Δ was {self.delta:+.6f})"
         )
+
+    def each(self) -> str:
+        """Where it lies apart."""
         if not self.tensors:
-            return loss
+            return "neither of them changes a tensor"
         ratios = {name: _ratio(*lengths) for name, lengths in self.tensors.items()}
         worst = max(ratios, key=ratios.__getitem__)
-        further = "further than not training at all; " if self.distance >= NOTHING_LEARNED else ""
-        each = (
+        return (
             f"of {len(ratios)} tensors {length(median(ratios.values()))} (median), at most "
             f"{length(ratios[worst])} ({worst})"
         )
-        return f"{further}{loss}; {each}"
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object; no distance where it is infinite."""

@@ -188,7 +188,7 @@ def _retrain(case: Case, plan: Plan, factory: RetrainerFactory, levels: Levels) 
     levels.say(case.paired, Level.RETRAINING, word)
     levels.trained_again(case.paired, apart.to_json())
     why = "; ".join(differs) or "software, processor and threads are the same as there"
-    said = f"{word}, {apart.in_short()}: {apart.describe()}; {why}"
+    said = f"{word}, {apart.in_short()}: {apart.in_words()}; {why}; {apart.each()}"
     if word is Word.NOT_REPRODUCED and apart.distance >= FAR:
         return [failed(name, said)], ""
     return [unknown(name, said)], ""
