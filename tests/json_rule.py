@@ -27,7 +27,7 @@ taken_back task_count
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"
-SHARES = "accuracy_before accuracy_after interval mape default_mape points"
+SHARES = "accuracy_before accuracy_after interval mape default_mape points distance honest_distance"
 OTHERS = "value timestamp cost cost_lo cost_hi price_per_kwh"
 """of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``; in ``currency``"""
 UNITLESS = {*COUNTS.split(), *WHICH_ONE.split(), *IN_A_JOB.split(), *SHARES.split(), *OTHERS.split()}
