@@ -1,4 +1,4 @@
-"""Whose texts are like whose: near duplicates in the training set, in other sets, and in those of other tasks.
+"""Whose texts are like whose: near duplicates in the training set, in other sets, in those of other tasks.
 
 All of it is searched, by `cryoflux.data.near`, and nothing of it is a failure: honest texts are near to each
 other. What is found is counted, and a question where it is so much that it would account for what is
@@ -40,24 +40,26 @@ def in_training(sets: ReadSets) -> Iterator[Finding]:
         places = [place for place, (name, _) in enumerate(texts) if name == file]
         said, asks = _counted(found, file, places)
         if asks:
-            near = next(place for place in places if place in found.near)
-            example = f"line {near - places[0] + 1} to line {found.near[near] + 1}"
-            detail = f"{said} are near to training examples by {NEAR}, such as {example} there"
-            yield unknown(f"{sets.where}/{file}", detail)
+            yield unknown(f"{sets.where}/{file}", f"{said} are near to training examples by {NEAR}{asks}")
         elif said:
             counts.append(said)
-        bare = sum(not found.judged[place] for place in places)
-        if bare * _ALIKE > len(places):
-            detail = f"{bare} of its {len(places)} texts have fewer than three words"
-            yield unknown(f"{sets.where}/{file}", f"{detail}: near copies of those are not looked for")
+        if found.whole:
+            yield from _left_out(sets, file, [found.judged[place] for place in places])
     if not any(found.judged):
         sets.said.append(f"no text is long enough to be searched by {NEAR}")
     if counts and found.whole:
         sets.said.append(f"near duplicates of training examples, found by {NEAR}: {', '.join(counts)}")
 
 
-def _counted(found: Likeness, file: str, places: Sequence[int]) -> tuple[str, bool]:
-    """How many texts of a set are near to others, in words, and whether that is a question."""
+def _left_out(sets: ReadSets, file: str, judged: Sequence[bool]) -> Iterator[Finding]:
+    bare = len(judged) - sum(judged)
+    if bare * _ALIKE > len(judged):
+        detail = f"{bare} of its {len(judged)} texts have fewer than three words"
+        yield unknown(f"{sets.where}/{file}", f"{detail}: near copies of those are not looked for")
+
+
+def _counted(found: Likeness, file: str, places: Sequence[int]) -> tuple[str, str]:
+    """How many texts of a set are near to others, in words, and one of them where that is a question."""
     long = [place for place in places if found.judged[place] and not found.short[place]]
     short = [place for place in places if found.short[place]]
     near_long, near_short = (sum(place in found.near for place in those) for those in (long, short))
@@ -68,7 +70,10 @@ def _counted(found: Likeness, file: str, places: Sequence[int]) -> tuple[str, bo
         which = f"its {len(short)} short ones" if long else f"the {len(short)} short texts of {file}"
         said.append(f"{near_short or 'none'} of {which}")
     many = max(near_long, near_short) * _ALIKE > len(places)
-    return " and ".join(said), many or (near_long + near_short) * _ALIKE_IN_ALL > len(places)
+    many |= (near_long + near_short) * _ALIKE_IN_ALL > len(places)
+    near = min(found.near.keys() & set(places)) if many else -1
+    such = f", such as line {near - places[0] + 1} to line {found.near[near] + 1} there" if many else ""
+    return " and ".join(said), such
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from cryoflux.receipts.statement import Data, Holdout
 from cryoflux.state import StateFolder
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.read_sets import ReadSets, TextLine
-from cryoflux.verification.result import Finding, Named, failed, unknown
+from cryoflux.verification.result import Finding, Findings, Named, failed, unknown
 from cryoflux.verification.sections import ExampleCheck, Sections
+from cryoflux.verification.walk import Paired
 
 _MOST_SETS = 64
 """data sets, and holdouts of one, that are looked at; no honest log has as many"""
@@ -77,36 +78,41 @@ class DataSets:
         if data.holdout.sha256 not in used.holdouts and len(used.holdouts) < _MOST_SETS:
             used.holdouts[data.holdout.sha256] = (about.name, data.holdout)
 
-    def trained_on(self, digest: str, kind: str) -> None:
-        """Take note that a receipt with a section of this kind tells of training on a data set."""
-        used = self._used.get(digest)
-        if used is not None and kind not in used.kinds and len(used.kinds) < _MOST_SETS:
-            used.kinds.append(kind)
+    def trained(self, paired: Paired) -> None:
+        """Take note of what kind of task a receipt tells to have trained on its data set."""
+        intent, training = paired.intent, paired.receipt.training
+        used = self._used.get(intent.data.digest) if intent is not None else None
+        if used is None or training is None or len(used.kinds) >= _MOST_SETS:
+            return
+        if training.section.kind not in used.kinds:
+            used.kinds.append(training.section.kind)
 
-    def findings(self, state: Path, sections: Sections, read_sets: list[ReadSets]) -> Iterator[Finding]:
-        """What is wrong or open about them.
+    def read(self, state: Path, sections: Sections, findings: Findings) -> list[ReadSets]:
+        """The sets that are here as they were signed, for `disjoint.compared`.
 
         Args:
             state: where they lie.
             sections: by kind, what may know which lines are examples.
-            read_sets: takes what was read of each, for `disjoint.compared`.
+            findings: takes what is wrong or open about them.
         """
+        read_sets: list[ReadSets] = []
         for used in self._used.values():
             folder = StateFolder(state).data(used.data.digest)
             where = folder.relative_to(state).as_posix()
             if not folder.is_dir():
-                yield unknown(where, "the data set is not kept here")
+                findings.add(unknown(where, "the data set is not kept here"))
                 continue
             found = compare_folder(folder, used.data.digest)
-            for file in found.different:
-                yield failed(f"{where}/{file}", "is not the file that was signed")
-            for file in found.missing:
-                yield unknown(f"{where}/{file}", "is not kept here")
+            findings.extend(
+                failed(f"{where}/{file}", "is not the file that was signed") for file in found.different
+            )
+            findings.extend(unknown(f"{where}/{file}", "is not kept here") for file in found.missing)
             if found.listed:
-                yield from _other_files(used, found.listed)
+                findings.extend(_other_files(used, found.listed))
                 checks = [check for kind in used.kinds if (check := sections.get(kind)) is not None]
                 reads = [check for check in checks if isinstance(check, ExampleCheck)]
-                yield from _examples(folder, where, used, found, reads, read_sets)
+                findings.extend(_examples(folder, where, used, found, reads, read_sets))
+        return read_sets
 
 
 def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:

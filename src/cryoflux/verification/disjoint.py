@@ -37,10 +37,9 @@ _HIDING = 100
 
 def compared(read_sets: Sequence[ReadSets]) -> list[Check]:
     """The lines about the sets of each data set; none where no set is here."""
-    findings = [
-        finding for sets in read_sets for finding in (*_copies(sets), *in_training(sets), *_chosen(sets))
-    ]
+    findings = [finding for sets in read_sets for finding in (*_copies(sets), *in_training(sets))]
     findings += among_sets(read_sets)
+    findings += [finding for sets in read_sets for finding in _chosen(sets)]
     about = [replace(finding, topic=Topic.HOLDOUT) for finding in findings]
     return conclude(_SEARCHED, about, "; ".join(text for sets in read_sets for text in sets.said))
 
@@ -114,11 +113,14 @@ def _chosen(sets: ReadSets) -> Iterator[Finding]:
 def _drawn(sets: ReadSets, drawn: Sequence[str]) -> Iterator[Finding]:
     """What a draw that the rule repeats is worth."""
     count = sets.count()
-    hiding = sum(hides_something(line.text) for lines in sets.lines.values() for line in lines if line.written)
+    hiding = sum(
+        hides_something(line.text) for lines in sets.lines.values() for line in lines if line.written
+    )
     if hiding * _HIDING > count:
         detail = f"{hiding} of its {count} texts have characters that show nothing"
         yield unknown(sets.where, f"{detail}: by such marks it can be chosen which texts the rule draws")
-    marks = f"; {hiding} of them have characters that show nothing" if hiding else ""
+    verb = "has" if hiding == 1 else "have"
+    marks = f"; {hiding} of them {verb} characters that show nothing" if hiding else ""
     sets.said.append(
         f"{LOWEST_HASH}, applied again to these {count} examples as they are spelled, draws "
         f"{' and '.join(drawn)}, which says nothing of how they were spelled or chosen before{marks}"

@@ -57,7 +57,9 @@ class LoraSection:
 
     def is_example(self, row: object) -> bool:
         """Whether a line is a text with its class."""
-        return isinstance(row, dict) and isinstance(row.get("text"), str) and isinstance(row.get("label"), str)
+        return (
+            isinstance(row, dict) and isinstance(row.get("text"), str) and isinstance(row.get("label"), str)
+        )
 
     def trained(self, section: Section) -> tuple[int, tuple[str, ...]]:
         """Trained parameters, and names of the modules that carry LoRA."""
