@@ -39,12 +39,10 @@ def in_training(sets: ReadSets) -> Iterator[Finding]:
     for file in sets.judging:
         places = [place for place, (name, _) in enumerate(texts) if name == file]
         said, asks = _counted(found, file, places)
+        counts += [said] if said and not asks else []
         if asks:
             yield unknown(f"{sets.where}/{file}", f"{said} are near to training examples by {NEAR}{asks}")
-        elif said:
-            counts.append(said)
-        if found.whole:
-            yield from _left_out(sets, file, [found.judged[place] for place in places])
+        yield from _left_out(sets, file, [found.judged[place] or not found.whole for place in places])
     if not any(found.judged):
         sets.said.append(f"no text is long enough to be searched by {NEAR}")
     if counts and found.whole:
