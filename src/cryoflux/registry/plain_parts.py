@@ -192,6 +192,10 @@ _INNER = {
 def step_complaints(parts: Mapping[str, Any]) -> list[str]:
     """What is not known of the steps of a ``tokenizer.json`` before and behind its model."""
     complaints = []
+    as_bytes = [_kinds(parts.get(part), part).count("ByteLevel") for part in ("normalizer", "pre_tokenizer")]
+    model = parts.get("model")
+    if isinstance(model, dict) and sum(as_bytes) + (model.get("byte_fallback") is True) > 1:
+        complaints.append("bytes written as characters twice")
     for part in _KINDS:
         steps = list(_flat(parts.get(part), part, _DEEPEST))
         if len(steps) > _MOST_STEPS:
@@ -214,6 +218,10 @@ def _flat(found: object, part: str, depth: int) -> Iterator[object]:
             yield from _flat(one, part, depth - 1)
         return
     yield found
+
+
+def _kinds(found: object, part: str) -> list[object]:
+    return [step.get("type") for step in _flat(found, part, _DEEPEST) if isinstance(step, dict)]
 
 
 def _of_steps(steps: list[object], part: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ _LONGEST_PIECE = 256
 """characters of a token that is looked for at each place of a text"""
 _LARGEST_SCORE = 1e9
 _MOST_ADDED = 20_000
-_LONGEST_WORD = 256
+_LONGEST_WORD = 200
 """characters of a word that WordPiece looks for all parts of"""
 _LONGEST_PREFIX = 16
 _SUFFIXES = (None, "", "</w>")

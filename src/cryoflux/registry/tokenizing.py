@@ -4,14 +4,15 @@ from __future__ import annotations
 
 __all__ = ["read_tokenizer", "token_rows"]
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from cryoflux.errors import ModelError
 
 _AT_ONCE = 256
-"""texts whose tokens are in memory together in full, before they are cut"""
+_CHARACTERS_AT_ONCE = 250_000
+"""texts, and characters of them, whose tokens are in memory together in full, before they are cut"""
 
 
 def read_tokenizer(copy: Path) -> Any:
@@ -41,9 +42,9 @@ def token_rows(tokenizer: Any, texts: Sequence[str], most: int, known: int | Non
         ModelError: a text cannot be read, or its ids are more, or others, than the model takes.
     """
     rows: list[list[int]] = []
-    for start in range(0, len(texts), _AT_ONCE):
+    for some in _some_at_once(texts):
         try:
-            found = tokenizer(list(texts[start : start + _AT_ONCE]), truncation=True, max_length=most)
+            found = tokenizer(some, truncation=True, max_length=most)
         except Exception as error:  # the same
             raise _unusable("cannot read a text", error) from error
         rows += found["input_ids"]
@@ -52,6 +53,20 @@ def token_rows(tokenizer: Any, texts: Sequence[str], most: int, known: int | Non
     if known is not None and any(not 0 <= number < known for row in rows for number in row):
         raise _unusable("fits another model", f"it gives ids of {known} and more, which have no embedding")
     return rows
+
+
+def _some_at_once(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts in their order, a few at a time, and a long one alone."""
+    some: list[str] = []
+    characters = 0
+    for text in texts:
+        if some and (len(some) == _AT_ONCE or characters + len(text) > _CHARACTERS_AT_ONCE):
+            yield some
+            some, characters = [], 0
+        some.append(text)
+        characters += len(text)
+    if some:
+        yield some
 
 
 def _unusable(what: str, why: object) -> ModelError:

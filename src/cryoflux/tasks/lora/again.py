@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 256
 """examples whose activations a training run prepares together"""
-_MOST_CHARACTERS = 1_000_000
+_MOST_CHARACTERS = 250_000
+"""of one text; more than a novel has in a hundred pages"""
 _CACHE_BYTES = 4_000_000_000
 
 
