@@ -136,7 +136,9 @@ NOTHING = {
         "pre_tokenizer": {"type": "Split", "pattern": {"String": ""}, "behavior": "Isolated", "invert": False}
     },
     "an expression in the decoder": {"decoder": replace("(a{1000}){1000}", "", "Regex")},
-    "no table": table(b""),
+    "a token around a text that is none": template("zyx", "A"),
+    "no table": {"normalizer": {"type": "Precompiled"}},
+    "an empty table": table(b""),
     "a table of four bytes": table(b"\0\0\0"),
     "a table that claims four billion units": table(b"\xff" * 16),
     "a table that leads out of itself": units(0, 97 | 1 << 8 | 0xFFFF << 10, 0, 0),

@@ -108,17 +108,27 @@ def _pair(value: object) -> bool:
     return isinstance(value, list) and len(value) <= _MOST_PIECES
 
 
+def _names_missing(step: Mapping[str, Any]) -> bool:
+    """Whether a template has a token that is not among its tokens, at which the library gives up."""
+    pieces = [*step.get("single", ()), *step.get("pair", ())]
+    named = [piece.get("SpecialToken") for piece in pieces if isinstance(piece, dict)]
+    asked = [said.get("id") for said in named if isinstance(said, dict)]
+    return not all(isinstance(name, str) and name in step.get("special_tokens", {}) for name in asked)
+
+
 def _template_tokens(value: object) -> bool:
     if not isinstance(value, dict) or len(value) > _MOST_PIECES:
         return False
     return all(
         isinstance(one, dict)
         and one.keys() == {"id", "ids", "tokens"}
-        and _text(one["id"])
+        and _text(name)
+        and one["id"] == name
         and all(isinstance(one[part], list) and 0 < len(one[part]) <= _MOST_IDS for part in ("ids", "tokens"))
         and all(map(_number, one["ids"]))
         and all(map(_text, one["tokens"]))
-        for one in value.values()
+        and len(one["ids"]) == len(one["tokens"])
+        for name, one in value.items()
     )
 
 
@@ -235,9 +245,14 @@ def _of_steps(steps: list[object], part: str) -> Iterator[str]:
             yield f"a {part} with {kind} in it twice"
         seen.add(kind)
         rules = _KINDS[part][kind]
-        for name, value in step.items():
-            if name != "type" and not (name in rules and rules[name](value)):
-                yield _unknown(part, kind, name, value)
+        strange = [
+            name for name in step if name != "type" and not (name in rules and rules[name](step[name]))
+        ]
+        yield from (_unknown(part, kind, name, step[name]) for name in strange)
+        if kind == "Precompiled" and "precompiled_charsmap" not in step:
+            yield f"a {part} without its table of characters"
+        if kind == "TemplateProcessing" and not strange and _names_missing(step):
+            yield f"a {part} with a token that it does not know"
         if part == "normalizer" and kind == "Replace" and not _is_replaced(step):
             yield f"a {part} that replaces something by what is not known here"
         if kind == "Split" and step.get("behavior") == "Removed" and not _removes_blanks(step):
