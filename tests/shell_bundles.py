@@ -50,10 +50,15 @@ def bare_tools(folder: Path) -> Path:
     return folder
 
 
-def run_shell(bundle: Path, tools: Path, *arguments: str | Path, script: Path | None = None) -> Verdict:
-    """What the script says of a bundle, with an empty environment."""
+def run_script(
+    bundle: Path, tools: Path, *arguments: str | Path, script: Path | None = None, shell: str = "sh"
+) -> tuple[int, str]:
+    """Exit code and output of the script, with an empty environment; ``sh`` is the one of the tools."""
+    command = ["busybox", "sh"] if shell == "busybox" else [shell]
+    program = shutil.which(command[0]) if shell != "sh" else tools / "sh"
+    assert program is not None
     done = subprocess.run(
-        [tools / "sh", script or bundle / "verify.sh", *arguments],
+        [program, *command[1:], script or bundle / "verify.sh", *arguments],
         env={"PATH": str(tools)},
         capture_output=True,
         text=True,
@@ -62,9 +67,15 @@ def run_shell(bundle: Path, tools: Path, *arguments: str | Path, script: Path | 
         cwd=bundle.parent,
     )
     assert not done.stderr, done.stderr
-    named = re.findall(r"^FAILED entries/0*([0-9]+)\.json", done.stdout, re.MULTILINE)
-    assert (done.returncode == 0) == ("FAILED" not in done.stdout)
-    return Verdict(done.returncode == 0, frozenset(map(int, named)), done.stdout)
+    return done.returncode, done.stdout
+
+
+def run_shell(bundle: Path, tools: Path, *arguments: str | Path, script: Path | None = None) -> Verdict:
+    """What the script says of a bundle."""
+    code, said = run_script(bundle, tools, *arguments, script=script)
+    named = re.findall(r"^FAILED entries/0*([0-9]+)\.json", said, re.MULTILINE)
+    assert (code == 0) == ("FAILED" not in said)
+    return Verdict(code == 0, frozenset(map(int, named)), said)
 
 
 def run_verify(file: Path, entries: Sequence[bytes], key: Ed25519PublicKey) -> Verdict:

@@ -10,7 +10,7 @@ __all__ = ["Log", "LogSummary", "TaskTotal", "asked_again", "demand_of", "open_l
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +22,7 @@ from cryoflux.log_state import LogState
 from cryoflux.quantities import Energy, efficiency, parse_duration
 from cryoflux.receipts.attempts import Attempt, attempt_of
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.lines import Lines
 from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
@@ -46,13 +47,15 @@ class TaskTotal:
     unit: str
     """of Δ"""
     delta: float
-    """Σ Δ of what was kept"""
+    """Σ Δ of the kept updates that the head rests on"""
     eta_per_kj: float | None
     """the same per kilojoule of all of the task's attempts; none where no joules were charged"""
     head: str
     """digest of the head"""
     looks: int
     """verdicts that the holdout in use has given"""
+    taken_back: int = 0
+    """kept updates that the head does not rest on, since it was moved: they count for joules alone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,8 @@ class Log(Sequence[Attempt]):
         self.state = state
         self._memory = LogState()
         self._attempts: list[Attempt] = []
-        self._numbers = AttemptNumbers()
+        self._places: list[int] = []
+        self._numbers, self._lines = AttemptNumbers(), Lines()
         self._spent: dict[str, Energy] = {}
         self._sessions: list[Session] = []
         self._session_open = StateFolder(state).session.exists()
@@ -112,10 +116,13 @@ class Log(Sequence[Attempt]):
     def _note(self, entry: Entry) -> None:
         if entry.session is not None:
             self._sessions.append(entry.session)
+        if (said := entry.receipt or entry.move) is not None:
+            self._lines.take(said)
         attempt = attempt_of(entry, self._numbers.take(entry) or 0)
         if attempt is None or (receipt := entry.receipt) is None:
             return
         self._attempts.append(attempt)
+        self._places.append(receipt.sequence)
         charged, before = receipt.energy.energy, self._spent.get(attempt.task)
         self._spent[attempt.task] = before + charged if before is not None else charged
 
@@ -150,13 +157,19 @@ class Log(Sequence[Attempt]):
             beside=Energy.total(session.energy.energy for session in self._sessions),
             session_open=self._session_open,
             unrecorded=self._memory.attempts - sum(session.attempts for session in self._sessions),
-            tasks=tuple(map(self._total, self._memory.tasks)),
+            tasks=self._totals(),
         )
 
-    def _total(self, name: str) -> TaskTotal:
+    def _totals(self) -> tuple[TaskTotal, ...]:
+        standing = self._lines.standing()
+        return tuple(self._total(name, standing) for name in self._memory.tasks)
+
+    def _total(self, name: str, standing: Container[int]) -> TaskTotal:
         known, spent = self._memory.tasks[name], self._spent.get(name)
-        kept = (attempt for attempt in self._attempts if attempt.kept and attempt.task == name)
-        delta = sum(attempt.delta or 0.0 for attempt in kept)
+        placed = zip(self._places, self._attempts, strict=True)
+        kept = [(at, attempt) for at, attempt in placed if attempt.kept and attempt.task == name]
+        stands = [attempt for at, attempt in kept if at in standing]
+        delta = sum(attempt.delta or 0.0 for attempt in stands)
         return TaskTotal(
             name=name,
             unit=known.metric.unit,
@@ -164,6 +177,7 @@ class Log(Sequence[Attempt]):
             eta_per_kj=efficiency(delta, spent.uj) if spent is not None else None,
             head=known.head.digest,
             looks=known.tally(known.holdout).looks,
+            taken_back=len(kept) - len(stands),
         )
 
     def to_pandas(self) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.profiles import F32
 from cryoflux.verification.result import Report, Status
@@ -102,3 +104,47 @@ def test_smaller_thresholds_and_no_screen_are_a_setting(tmp_path: Path) -> None:
     report = verify_target(made.finish())
     assert report.ok
     assert questions(report) == []
+
+
+def raised(made: SyntheticState) -> list[str]:
+    return [said for *_, said in questions(verify_target(made.finish())) if "raises the error budget" in said]
+
+
+def test_a_larger_error_budget_is_said_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.policy = "uniform/v1"
+    for alpha_ppm in (50_000, 80_000, 80_000, 80_000, 90_000, 90_000):
+        under(made, alpha_ppm=alpha_ppm)
+    assert raised(made) == [
+        "raises the error budget from 50000 to 80000 ppm after looking",
+        "raises the error budget from 50000 to 90000 ppm after looking",
+    ]
+
+
+def test_a_smaller_error_budget_is_a_setting(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.policy = "uniform/v1"
+    for alpha_ppm in (50_000, 20_000, 20_000):
+        under(made, alpha_ppm=alpha_ppm)
+    assert raised(made) == []
+
+
+@pytest.mark.parametrize(
+    ("stricter", "weaker", "words"),
+    [
+        ({"name": "evidence/v1"}, {"name": "evidence/v1", "z_milli": 10}, "goes down from z > 3090/1000"),
+        ({"name": "whitepaper/v1"}, {"name": "whitepaper/v1", "min_delta": 0}, "lowers a threshold of"),
+    ],
+)
+def test_behind_many_tasks_each_is_followed_all_the_same(
+    tmp_path: Path, stricter: dict[str, object], weaker: dict[str, object], words: str
+) -> None:
+    made = open_state(tmp_path / "state")
+    made.policy, made.rule = "uniform/v1", RULE.but(alpha_ppm=0, screen="", **stricter)
+    for number in range(65):
+        made.begin(f"task_{number}")
+        made.abort(made.announce())
+    under(made, alpha_ppm=0, screen="", **weaker)
+    under(made, alpha_ppm=0, screen="", **weaker)
+    (told,) = [said for *_, said in questions(verify_target(made.finish())) if words in said]
+    assert told.startswith(words)

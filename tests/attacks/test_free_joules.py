@@ -130,8 +130,22 @@ def test_an_honest_crash_that_another_meter_settles_is_told_apart(made: Syntheti
     assert "1 of 5 signed by that meter" in said
     assert "240.0 J at most, by their own word, in 4 cut short that no meter signed" in said
     asked = [detail for status, detail in energy_lines(made, public(made)) if status is Status.UNKNOWN]
-    assert any("lacking for 4 cut short: what those cost is their signer's word" in one for one in asked)
+    (found,) = [one for one in asked if "cut short" in one]
+    assert "lacking for 4 cut short, of which 2 say that they reserved nothing: what those cost is" in found
     assert "the account was charged the same for 1 of 5" in said
+
+
+def test_costs_that_are_hidden_as_never_reserved_are_counted_by_a_named_meter(made: SyntheticState) -> None:
+    made.attempt(0.05)
+    for _ in range(20):
+        crash(made, made.announce(meter="daemon"), figure(**NOTHING, flags=["never-reserved"]))
+    asked = [detail for status, detail in energy_lines(made, public(made)) if status is Status.UNKNOWN]
+    (found,) = [one for one in asked if "cut short" in one]
+    assert "for 20 cut short, of which 20 say that they reserved nothing" in found
+    # Without a meter's key nothing is asked of them, and nothing is vouched for either.
+    said = summary(made)
+    assert "self-reported" in said
+    assert "0.0 J at most, by their own word, in 20 cut short that no meter signed" in said
 
 
 # A meter that was named

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from test_forked_states import forked, parent_of
 
-from cryoflux.claims.check import check_claim
-from cryoflux.claims.making import make_claim
 from cryoflux.decision.reason import Reason
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Cause
@@ -136,20 +134,6 @@ def test_a_bare_rule_has_no_bar_but_its_thresholds(made: SyntheticState) -> None
         made.rule = RULE.but(name="whitepaper/v1", alpha_ppm=0, screen="", min_delta=least)
         made.attempt(0.05)
     assert asked(verify_target(made.finish()), words="lowers a threshold of whitepaper/v1")
-
-
-def test_gains_that_were_taken_back_are_said_to_count(made: SyntheticState) -> None:
-    before = made.head
-    for _ in range(3):
-        made.attempt(0.05)
-        made.move(before)
-    state = made.finish()
-    path = state.parent / "claim.json"
-    path.write_bytes(make_claim(state, "delta >= 0.14 nats").content)
-    report = check_claim(path.read_bytes(), path).report
-    (said,) = asked(report, words="moves of heads")
-    assert "may have been taken back" in said
-    assert any("moves of heads" in said for said in report.exceptions)
 
 
 def test_a_name_that_reads_like_a_verdict_is_not_repeated(made: SyntheticState) -> None:

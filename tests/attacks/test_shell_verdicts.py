@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from test_defences import LIES
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.checkpoint import origin_of, parse_checkpoint
+from cryoflux.receipts.checkpoint import NoteSignature, origin_of, parse_checkpoint, verifier_key
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.signing.envelope import pae
 from cryoflux.signing.keys import key_id, load_key, load_public_key
@@ -190,6 +190,7 @@ LIES_IN_BYTES: dict[str, list[bytes]] = {
     "1e0 for 1": with_last(spell=lambda b: b.replace(b'"sequence":1', b'"sequence":1e0')),
     "-0 for 0": with_last(spell=lambda b: b.replace(b'"loMicrojoules":', b'"loMicrojoules":-0,"x":')),
     "another framework": with_last(lambda d: d.update(_type="https://in-toto.io/Statement/v0.1")),
+    "an interval below nothing": with_last(lambda d: d["predicate"]["energy"].update(loMicrojoules=-1)),
     "a predicate of somebody else": with_last(lambda d: d.update(predicateType="https://slsa.dev/provenance/v1")),
     "a list for a text": with_last(lambda d: d.update(predicateType=["https://cryoflux.dev/receipt/v2"])),
     "a line feed after the payload": with_last(spell=lambda b: b + b"\n"),
@@ -283,21 +284,79 @@ def _resigned(note: str, change: Callable[[bytes], bytes]) -> str:
     return note.replace(signed, base64.b64encode(change(base64.b64decode(signed))).decode())
 
 
+def _line(name: bytes, encoded: bytes = b"AAAAAAA=") -> bytes:
+    return b"\xe2\x80\x94 " + name + b" " + encoded + b"\n"
+
+
+FURTHER_LINES: dict[str, bytes] = {
+    "a name that is no UTF-8": _line(b"w\xff"),
+    "a surrogate in a name": _line(b"w\xed\xa0\x80"),
+    "a letter in two bytes too many": _line(b"w\xc1\xa1"),
+    "a zero byte in a name": _line(b"w\0"),
+    "the space of ideographs in a name": _line("w\u3000".encode()),
+    "the next line of EBCDIC in a name": _line("w\x85".encode()),
+    "a space of no width in a name": _line("w\u200b".encode()),
+    "what stands for no UTF-8, in UTF-8": _line("w\ufffd".encode()),
+    "four bytes": _line(b"w", b"AAAAAA=="),
+    "five bytes": _line(b"w", b"AAAAAAA="),
+    "padding in the middle": _line(b"w", b"AAAAAA==AAAAAAAA"),
+    "loose bits behind four bytes": _line(b"w", b"AAAAAAAAAB=="),
+    "the base64 of addresses": _line(b"w", b"AAAA_-AA"),
+    "a carriage return": _line(b"w", b"AAAAAAAA\r"),
+    "a zero byte at the end": b"\0",
+    "63 long ones, as long as a note may be": _line(b"w", b"A" * 2000) * 63,
+    "one that makes the note too long": _line(b"w", b"A" * 4 * 32768),
+}
+"""behind a checkpoint that is right"""
+FURTHER_TEXT: dict[str, bytes] = {
+    "one": b"and more\n",
+    "two, of which one looks like a signature": b"and\n" + _line(b"w"),
+    "a tab": b"and\tmore\n",
+    "no UTF-8": b"\xff\n",
+}
+"""lines behind the root that the log signs"""
+
+
+def _verdicts_on_a_note(bundle: Path, note: bytes, tools: Path) -> tuple[Verdict, bool]:
+    """What the script says of a checkpoint, and whether it is one of the same entries to CryoFlux."""
+    file = bundle / "log" / "checkpoint"
+    head = parse_checkpoint(file.read_bytes(), LOG_KEY.public_key())
+    file.write_bytes(note)
+    try:
+        found = parse_checkpoint(note, LOG_KEY.public_key())
+        holds = (found.origin, found.size, found.root) == (head.origin, head.size, head.root)
+    except VerificationError:
+        holds = False
+    return run_shell(bundle, tools), holds
+
+
 @pytest.mark.parametrize("change", NOTE_CHANGES)
 def test_a_checkpoint_gets_the_verdict_of_verify(change: str, tmp_path: Path, tools: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", honest(), KEY.public_key())
-    file = bundle / "log" / "checkpoint"
-    note = file.read_text("utf-8")
-    head = parse_checkpoint(note.encode(), LOG_KEY.public_key())
+    note = (bundle / "log" / "checkpoint").read_text("utf-8")
     changed = NOTE_CHANGES[change](note, origin_of(KEY.public_key())).encode()
-    file.write_bytes(changed)
-    try:
-        holds = parse_checkpoint(changed, LOG_KEY.public_key()) == head
-    except VerificationError:
-        holds = False
-    shell = run_shell(bundle, tools)
+    shell, holds = _verdicts_on_a_note(bundle, changed, tools)
     assert shell.holds == holds, shell.said
     assert holds or "FAILED log/checkpoint" in shell.said
+
+
+@pytest.mark.parametrize("line", FURTHER_LINES)
+def test_a_further_line_gets_the_verdict_of_verify(line: str, tmp_path: Path, tools: Path) -> None:
+    bundle = bundle_of(tmp_path / "bundle", honest(), KEY.public_key())
+    note = (bundle / "log" / "checkpoint").read_bytes()
+    shell, holds = _verdicts_on_a_note(bundle, note + FURTHER_LINES[line], tools)
+    assert shell.holds == holds, shell.said
+
+
+@pytest.mark.parametrize("text", FURTHER_TEXT)
+def test_a_further_text_gets_the_verdict_of_verify(text: str, tmp_path: Path, tools: Path) -> None:
+    bundle = bundle_of(tmp_path / "bundle", honest(), KEY.public_key())
+    begun, _, _ = (bundle / "log" / "checkpoint").read_bytes().partition(b"\n\n")
+    said = begun + b"\n" + FURTHER_TEXT[text]
+    signer = verifier_key(origin_of(KEY.public_key()), LOG_KEY.public_key())
+    signature = NoteSignature(signer.name, signer.id, LOG_KEY.sign(said))
+    shell, holds = _verdicts_on_a_note(bundle, said + b"\n" + signature.line, tools)
+    assert shell.holds == holds, shell.said
 
 
 def test_the_vectors_of_checkpoints_are_among_the_changes() -> None:

@@ -16,20 +16,19 @@ from typing import ClassVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.claims.document import Claim
+from cryoflux.claims.evaluation import Figures, Told, add_up, told_by
 from cryoflux.claims.evidence import root_over, unpack
 from cryoflux.errors import VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, parse_checkpoint
 from cryoflux.receipts.key_statement import public_key_of
 from cryoflux.receipts.log_key import log_key_complaint, vouched_log_key
-from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Receipt
 from cryoflux.receipts.store import Row
 from cryoflux.verification.binding import LogKey
 from cryoflux.verification.growing_tree import TREE
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
-from cryoflux.verification.topics import Topic
 from cryoflux.verification.walk import Fold, Seen
 
 RANGE = NumberedStep(21, "range is complete")
@@ -138,9 +137,8 @@ class Range(Fold):
         self._carried = carried
         self.receipts: list[Receipt] = []
         """those that are here"""
-        self.told: list[Receipt | Session] = []
-        """the same, and sessions, in order"""
-        self._moves = 0
+        self.told: list[Told] = []
+        """the same, sessions and moves of heads, in order"""
 
     def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Look at the place of the next entry."""
@@ -154,10 +152,13 @@ class Range(Fold):
             self.findings.add(failed(seen.name, "is no entry of the range"))
         if seen.paired is not None:
             self.receipts.append(seen.paired.receipt)
-            self.told.append(seen.paired.receipt)
-        elif seen.entry.session is not None:
-            self.told.append(seen.entry.session)
-        self._moves += seen.entry.move is not None
+        if (told := told_by(seen.entry)) is not None:
+            self.told.append(told)
+
+    @property
+    def figures(self) -> Figures:
+        """What the range comes to."""
+        return add_up(self.told)
 
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
@@ -169,12 +170,8 @@ class Range(Fold):
             where = f"entries {said.first} to {said.end - 1} of {size}"
             detail = f"{where}: whoever claims chose what to leave out, and what is said of keys elsewhere"
             findings.append(unknown("range", detail))
-        if self._moves:
-            moved = "one move of a head" if self._moves == 1 else f"{self._moves} moves of heads"
-            detail = f"has {moved}: what an update gained counts here, though it may have been taken back"
-            findings.append(unknown("range", detail, Topic.VERSIONS))
         self.findings.extend(findings)
-        return self.findings.conclude(RANGE, f"{len(self.receipts)} attempts, with every entry between them")
+        return self.findings.conclude(RANGE, f"{_in_all(self.figures)}, with every entry between them")
 
     def _left_out(self, memory: LogState) -> Iterator[Finding]:
         said = self._carried.claim.predicate
@@ -183,6 +180,14 @@ class Range(Fold):
             yield failed("range", detail)
         if memory.open:
             yield failed("range", "ends within an attempt, whose joules are not in it")
+
+
+def _in_all(figures: Figures) -> str:
+    over = f" of {figures.tasks} tasks" if figures.tasks > 1 else ""
+    if not figures.taken_back:
+        return f"{figures.attempts} attempts{over}"
+    back = f"{figures.taken_back} of {figures.kept} kept updates were taken back, and count for joules alone"
+    return f"{figures.attempts} attempts{over} ({back})"
 
 
 def open_question(step: NumberedStep, detail: str) -> list[Check]:

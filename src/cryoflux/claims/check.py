@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.claims.carried import Carried, Place, Range, open_question, unpacked
 from cryoflux.claims.document import parse_claim, subject_of_head
-from cryoflux.claims.evaluation import Judged, add_up, in_words, judge, spelt
+from cryoflux.claims.evaluation import ON_GAINS, Figures, Judged, add_up, in_words, judge, spelt
 from cryoflux.claims.expression import ON_JOULES, Expression, Quantity, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.claims.standing import check_seen_before, check_witnesses
@@ -97,6 +97,7 @@ def check_claim(
     demand: Demand | None = None,
     heads: Path | None = None,
     sections: Sections | None = None,
+    now_s: float | None = None,
 ) -> ClaimReport:
     """Go through all steps.
 
@@ -109,6 +110,7 @@ def check_claim(
         demand: what witnesses have to say.
         heads: folder of the heads that were seen before; a good one is remembered there.
         sections: what checks the sections that only a task knows, by their kind.
+        now_s: Unix seconds that entries may not be ahead of; none to look at this machine's clock.
     """
     try:
         carried = unpacked(parse_claim(content), target, key, log_key, meters)
@@ -117,7 +119,7 @@ def check_claim(
     except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes provoke is a failed check
         detail = f"{type(error).__name__}: {error}"
         return _report(conclude(DOCUMENT, [failed(str(target), detail)], ""), target)
-    walked = _walk(carried, sections or {})
+    walked = _walk(carried, sections or {}, now_s)
     checks = [*_guarded(DOCUMENT, walked, lambda: _check_document(walked)), *walked.checks]
     if demand is not None:
         checks += _guarded(WITNESSED, walked, lambda: check_witnesses(carried.material, demand))
@@ -131,7 +133,7 @@ def check_claim(
     return _report(checks, target, walked, tuple(judged))
 
 
-def _walk(carried: Carried, sections: Sections) -> _Walked:
+def _walk(carried: Carried, sections: Sections, now_s: float | None) -> _Walked:
     material, past = carried.material, carried.begins
     with SignaturePool.for_entries(len(material.rows)) as pool:
         signatures, place, span = Signatures(material, pool), Place(carried), Range(carried)
@@ -142,7 +144,7 @@ def _walk(carried: Carried, sections: Sections) -> _Walked:
             Chain(),
             place,
             span,
-            Pairs(sections),
+            Pairs(sections, now_s),
             Arithmetic(),
             Decisions(past=past),
             Lineage(material, past=past),
@@ -185,6 +187,7 @@ def _report(
         end=said.end if said else 0,
         size=carried.point.size if carried else 0,
         metering=walked.joules.metering() if walked else "",
+        tasks=len({receipt.task.name for receipt in receipts}),
     )
 
 
@@ -193,7 +196,7 @@ def _guarded(step: NumberedStep, walked: _Walked, run: Callable[[], list[Check]]
     try:
         return run()
     except CryoFluxError as error:
-        what = error.what
+        what = f"{error.what} {error.why}".strip()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is said
         what = f"{type(error).__name__}: {error}"
     return conclude(step, [failed(walked.target, f"the step could not finish: {what}")], "")
@@ -239,16 +242,31 @@ def _seen_before(walked: _Walked, heads: Path) -> list[Check]:
 
 def _check_holds(walked: _Walked, judged: list[Judged]) -> list[Check]:
     """Step 22; what was judged is added to ``judged``."""
-    said = walked.carried.claim.predicate
+    said, figures = walked.carried.claim.predicate, walked.range.figures
     expression = _expression(said.expression)
-    judged += judge(add_up(walked.range.told), expression)
+    judged += judge(figures, expression)
     claimed = [(value.quantity, value.value) for value in said.values]
     findings = []
-    if claimed != [(found.clause.quantity.value, spelt(found.value)) for found in judged]:
-        findings.append(failed("claim", "its values are not those that its receipts come to"))
-    by = f"by what {len(walked.range.receipts)} receipts say of their energy, {walked.joules.metering()}"
-    clauses = [check for found in judged for check in _clause(found, by)]
+    if claimed != _values(judged):
+        # A claim of an older program is no forgery; whether it holds is said by what stands.
+        older = judge(add_up(walked.range.told, taken_back=True), expression)
+        if claimed == _values(older):
+            detail = "its values count what moves of heads took back, as older programs did"
+            findings.append(unknown("claim", detail))
+        else:
+            findings.append(failed("claim", "its values are not those that its receipts come to"))
+    by = f"by what {len(walked.range.receipts)} receipts say of their energy, {_metering(walked)}"
+    clauses = [check for found in judged for check in _clause(found, by, figures)]
     return [*conclude(HOLDS, findings, ""), *clauses]
+
+
+def _metering(walked: _Walked) -> str:
+    said, short = walked.joules.metering(), walked.joules.tally.signed.cut_short
+    return f"{said}; {short} cut short by their own word" if short and "cut short" not in said else said
+
+
+def _values(judged: Sequence[Judged]) -> list[tuple[str, str]]:
+    return [(found.clause.quantity.value, spelt(found.value)) for found in judged]
 
 
 def _expression(text: str) -> Expression:
@@ -261,7 +279,7 @@ def _expression(text: str) -> Expression:
     return expression
 
 
-def _clause(found: Judged, by_meter: str) -> list[Check]:
+def _clause(found: Judged, by_meter: str, figures: Figures) -> list[Check]:
     quantity = found.clause.quantity
     value = in_words(found)
     step = _ATTESTED if quantity in _ON_METER else HOLDS
@@ -272,4 +290,10 @@ def _clause(found: Judged, by_meter: str) -> list[Check]:
         basis = f", {by_meter}"
     elif quantity in _ON_LOSSES:
         basis = ", by the signed losses, which were not recomputed here"
+    if figures.taken_back and quantity is Quantity.KEPT:
+        basis = f", {figures.taken_back} of them taken back since"
+    elif figures.taken_back and quantity in ON_GAINS:
+        basis = f" without what was taken back{basis}"
+    if figures.tasks > 1:
+        basis = f", over {figures.tasks} tasks{basis}"
     return conclude(step, [], f"{found.clause.text}: {value}{basis}")

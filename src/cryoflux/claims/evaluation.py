@@ -1,19 +1,36 @@
 """What a range of receipts comes to, and whether a claim about it holds: exact integers and fractions.
 
 Joules are summed over every attempt, whatever became of it: what a rejected or aborted one cost was spent
-as well. All-in, what runs spent beside their attempts is added, where the range holds whole sessions. An
-interval is judged at the end that is worse for whoever claims: at most is compared with the upper end, at
-least with the lower one. Where joules are modelled, the ends are what is plausible.
+as well. What was gained is summed over the updates that the head at the end of the range rests on: what a
+move of the head took back is in no model, and was paid for all the same. Two tasks have two heads, and no
+model gained what both did, so their gains are not added. All-in, what runs spent beside their attempts is
+added, where the range holds whole sessions. An interval is judged at the end that is worse for whoever
+claims: at most is compared with the upper end, at least with the lower one. Where joules are modelled, the
+ends are what is plausible.
 """
 
 from __future__ import annotations
 
-__all__ = ["Figures", "Judged", "add_up", "in_words", "judge", "sentence", "shown", "spelt", "values_of"]
+__all__ = [
+    "ON_GAINS",
+    "Figures",
+    "Judged",
+    "Told",
+    "add_up",
+    "in_words",
+    "judge",
+    "sentence",
+    "shown",
+    "spelt",
+    "told_by",
+    "values_of",
+]
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from typing import TypeAlias
 
 from cryoflux.claims.expression import (
     ESTIMATES,
@@ -27,12 +44,18 @@ from cryoflux.claims.expression import (
 )
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import NATS, Energy, RangeKind, Tier, worst_tier
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.lines import Lines
 from cryoflux.receipts.parts import SETTLED_ELSEWHERE
 from cryoflux.receipts.session import Session
-from cryoflux.receipts.statement import Evaluation, Outcome, Receipt
+from cryoflux.receipts.statement import Evaluation, HeadMove, Outcome, Receipt
 
+Told: TypeAlias = Receipt | Session | HeadMove
+"""what of a range says anything about gains or joules"""
 Value = Fraction | Tier
 _ALL_IN = frozenset(quantity for quantity in Quantity if quantity.startswith("all_in_"))
+ON_GAINS = {Quantity.DELTA, Quantity.ACCURACY_GAIN} | {q for q in Quantity if "eta" in q.split("_")}
+"""rest on what updates gained"""
 _BY_AN_END = INTERVALS | {Quantity.JOULES_LO, Quantity.JOULES_HI}
 
 
@@ -44,9 +67,10 @@ class Figures:
     kept: int
     aborted: int
     delta: Fraction | None
-    """nano-nats; none where a kept update was measured in another unit"""
+    """nano-nats, of the updates that the head rests on; none where one was measured in another unit, several
+    tasks gained something, or a head went back behind the range"""
     accuracy_gain: Fraction | None
-    """share of the holdout; none where a kept update has no right and wrong"""
+    """share of the holdout, of the same; none where one has no right and wrong, and as for ``delta``"""
     lo_uj: int
     estimate_uj: int
     hi_uj: int
@@ -56,7 +80,13 @@ class Figures:
     loss_first: Fraction | None
     """nano-nats; none where no attempt read a whole holdout, or attempts are of several tasks"""
     loss_last: Fraction | None
-    """nano-nats"""
+    """nano-nats; none too where nothing of the range says what the head at its end has lost"""
+    taken_back: int = 0
+    """of the kept updates, those that the heads at the end do not rest on"""
+    tasks: int = 1
+    """that the attempts are of"""
+    no_gain: str = ""
+    """why several gains cannot be added; empty where they can"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +106,82 @@ class Judged:
         return self.tier.range_kind if self.tier is not None and by_an_end else None
 
 
-def add_up(told: Iterable[Receipt | Session]) -> Figures:
-    """Add up the receipts and sessions of a range, in the order of the log."""
+def told_by(entry: Entry) -> Told | None:
+    """What an entry says about gains or joules; none where it is about something else."""
+    return entry.receipt or entry.session or entry.move
+
+
+def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
+    """Add up a range.
+
+    Args:
+        told: its receipts, sessions and moves of heads, in the order of the log.
+        taken_back: whether to add what moves took back as well, as programs did that knew no better.
+    """
     in_order = list(told)
     found = [said for said in in_order if isinstance(said, Receipt)]
     judged = [(r, r.evaluation) for r in found if r.evaluation is not None]
-    kept = [said for r, said in judged if r.outcome is Outcome.ACCEPTED]
+    kept = [(r, said) for r, said in judged if r.outcome is Outcome.ACCEPTED]
+    lines = _lines(in_order)
+    standing, tasks = lines.standing(), {r.task.name for r in found}
+    stand = [(r, said) for r, said in kept if taken_back or r.sequence in standing]
+    no_gain = "" if taken_back else _no_gain({r.task.name for r, _ in stand}, lines)
+    gained = [said for _, said in stand]
     whole = [(r, said) for r, said in judged if said.read >= r.holdout.count]
     # Two tasks have two losses, and a sum over two units is none.
-    one = len({r.task.name for r in found}) == 1 and all(said.metric.unit == NATS for _, said in whole)
+    one = len(tasks) == 1 and all(said.metric.unit == NATS for _, said in whole)
+    first = Fraction(whole[0][1].base_loss_sum, whole[0][1].read) if whole and one else None
+    last = _loss_after(*whole[-1]) if whole and one else None
+    if last is not None and not taken_back:
+        last = _loss_of_head(in_order, whole)
     return Figures(
         attempts=len(found),
         kept=len(kept),
         aborted=sum(r.outcome is Outcome.ABORTED for r in found),
-        delta=_delta(kept),
-        accuracy_gain=_accuracy_gain(kept),
+        delta=None if no_gain else _delta(gained),
+        accuracy_gain=None if no_gain else _accuracy_gain(gained),
         lo_uj=sum(r.energy.lo_microjoules for r in found),
         estimate_uj=sum(r.energy.microjoules for r in found),
         hi_uj=sum(r.energy.hi_microjoules for r in found),
-        all_in=_all_in(in_order),
+        all_in=_all_in([said for said in in_order if not isinstance(said, HeadMove)]),
         tier=worst_tier(_tier(r) for r in found),
-        loss_first=Fraction(whole[0][1].base_loss_sum, whole[0][1].read) if whole and one else None,
-        loss_last=_loss_after(*whole[-1]) if whole and one else None,
+        loss_first=first,
+        loss_last=last,
+        taken_back=sum(r.sequence not in standing for r, _ in kept),
+        tasks=len(tasks),
+        no_gain=no_gain,
     )
+
+
+def _lines(told: Sequence[Told]) -> Lines:
+    lines = Lines()
+    for said in told:
+        if not isinstance(said, Session):
+            lines.take(said)
+    return lines
+
+
+def _no_gain(gained: set[str], lines: Lines) -> str:
+    if before := lines.from_before():
+        return f"The head of {before[0]} went back behind the range, and what that took back is not in it."
+    if len(gained) > 1:
+        return f"{len(gained)} tasks have {len(gained)} heads, and no model gained what all of them did."
+    return ""
+
+
+def _loss_of_head(told: Sequence[Told], whole: Sequence[tuple[Receipt, Evaluation]]) -> Fraction | None:
+    """The loss of the head at the end, on the holdout that was read last; none where nothing says it."""
+    task, holdout = whole[-1][0].task.name, whole[-1][0].holdout.sha256
+    losses: dict[str, Fraction] = {}
+    for r, said in whole:
+        if r.holdout.sha256 == holdout:
+            losses[r.base.digest] = Fraction(said.base_loss_sum, said.read)
+            losses[said.candidate.digest] = Fraction(said.new_loss_sum, said.read)
+    head = ""
+    for told_of in told:
+        if isinstance(told_of, Receipt) or (isinstance(told_of, HeadMove) and told_of.task == task):
+            head = told_of.result.digest
+    return losses.get(head)
 
 
 def _all_in(told: Sequence[Receipt | Session]) -> Energy | None:
@@ -189,10 +272,16 @@ def _judge(figures: Figures, clause: Clause) -> Judged:
     if value is None:
         raise VerificationError(
             f"{clause.quantity} has no value over {figures.attempts} attempts.",
-            why="No receipt of the range says anything that it could be computed from.",
+            why=_why_none(figures, clause.quantity),
             hint="Claim something else, or another range.",
         )
     return Judged(clause, value, _holds(value, clause), tier if clause.quantity in ON_JOULES else None)
+
+
+def _why_none(figures: Figures, quantity: Quantity) -> str:
+    if figures.no_gain and quantity in ON_GAINS:
+        return figures.no_gain
+    return "No receipt of the range says anything that it could be computed from."
 
 
 def _eta(delta: Fraction | None, ends: tuple[int, int], operator: Operator) -> Fraction | None:
@@ -259,8 +348,16 @@ def _tier_words(judged: Judged) -> str:
     return f", {judged.tier.value}{' (plausible, not 95 %)' if plausible else ''}"
 
 
-def sentence(expression: str, judged: Sequence[Judged]) -> str:
-    """What is claimed as a person reads it: with the tier of its joules, and whether they are a bound."""
+def sentence(expression: str, judged: Sequence[Judged], tasks: int = 1) -> str:
+    """What is claimed as a person reads it: with the tier of its joules, and whether they are a bound.
+
+    Args:
+        expression: the claim.
+        judged: its comparisons.
+        tasks: that the attempts are of.
+    """
+    if tasks > 1:
+        expression = f"{expression}; over {tasks} tasks"
     on_joules = [found for found in judged if found.tier is not None]
     if not on_joules:
         return expression

@@ -28,7 +28,7 @@ from cryoflux.claims.document import (
     format_claim,
     subject_of_head,
 )
-from cryoflux.claims.evaluation import Judged, add_up, in_words, judge, spelt
+from cryoflux.claims.evaluation import Judged, Told, add_up, in_words, judge, spelt, told_by
 from cryoflux.claims.evidence import IndexRange, outside, pack
 from cryoflux.claims.expression import ESTIMATES, Expression, parse_expression
 from cryoflux.claims.report import ClaimReport
@@ -42,8 +42,6 @@ from cryoflux.receipts.log_key import refuse_other_log_key
 from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.revocation import Authority
-from cryoflux.receipts.session import Session
-from cryoflux.receipts.statement import Receipt
 from cryoflux.signing.envelope import CLAIM_PAYLOAD, sign_document
 from cryoflux.signing.keys import (
     KEYS_FOLDER,
@@ -215,7 +213,7 @@ def _fitting(entries: _Entries, span: IndexRange) -> str:
 
 
 def _judged(entries: _Entries, expression: Expression) -> list[Judged]:
-    told = [said for entry in entries if (said := entry.receipt or entry.session) is not None]
+    told = [said for entry in entries if (said := told_by(entry)) is not None]
     judged = judge(add_up(told), expression)
     wrong = [found for found in judged if not found.holds]
     if wrong:
@@ -227,7 +225,7 @@ def _judged(entries: _Entries, expression: Expression) -> list[Judged]:
     return judged
 
 
-def _instead(told: Sequence[Receipt | Session], wrong: list[Judged]) -> str:
+def _instead(told: Sequence[Told], wrong: list[Judged]) -> str:
     """What to claim in place of what does not hold: the same of the estimate, if that would be true."""
     instead = [
         clause.as_estimated() if clause.quantity in ESTIMATES else clause

@@ -25,6 +25,8 @@ class ClaimReport:
     """entries that the head covers"""
     metering: str = ""
     """what is known of who metered: ``self-reported``, unless whoever checks named the meter's key"""
+    tasks: int = 1
+    """that the attempts of the range are of"""
 
     @property
     def ok(self) -> bool:
@@ -39,7 +41,7 @@ class ClaimReport:
     @property
     def sentence(self) -> str:
         """What is claimed, with the tier of its joules."""
-        return sentence(self.expression, self.judged)
+        return sentence(self.expression, self.judged, self.tasks)
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object."""
@@ -62,6 +64,7 @@ class ClaimReport:
             "holds": self.ok,
             "clauses": clauses,
             "metering": self.metering,
+            "task_count": self.tasks,
             **where,
         }
         return {**self.report.to_json(), "claim": claim}

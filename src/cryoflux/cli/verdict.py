@@ -116,12 +116,13 @@ def _and(names: Sequence[str]) -> str:
 
 def recomputed_in_words(report: Report) -> str:
     """What was computed again and came out, and what did not."""
+    from cryoflux.verification.apart import furthest_in_words
     from cryoflux.verification.levels import Level, Word
 
     said = [(Level(level), Word(word)) for one in report.levels for level, word in one["levels"].items()]
     done = [level for level, word in said if word.reproduced]
-    otherwise = {(Level.RETRAINING, Word.OTHER_BYTES), (Level.RETRAINING, Word.NOT_REPRODUCED)}
-    but = "; training again gave another adapter" if not otherwise.isdisjoint(said) else ""
+    others = [one["trained_again"] for one in report.levels if "trained_again" in one]
+    but = f"; training again gave another adapter, {furthest_in_words(others)}" if others else ""
     parts = []
     if report.recomputed:
         parts.append(f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts")

@@ -19,6 +19,7 @@ from cryoflux.digests import file_digest, sha256_hex
 from cryoflux.encoder.wordpiece import known_tokenizer
 from cryoflux.files import MOST_FILE_BYTES, read_regular, write_atomic
 from cryoflux.registry.plain_model import harmless
+from cryoflux.registry.tokenizing import read_tokenizer, token_rows
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
@@ -108,11 +109,9 @@ def _tokenise(
         rows = tokenise(texts, limit)
     else:
         before_loading()
-        from transformers import AutoTokenizer
-
         with harmless(model) as copy:
-            tokenizer = AutoTokenizer.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
-        rows, pad = tokenizer(texts, truncation=True, max_length=limit)["input_ids"], tokenizer.pad_token_id
+            tokenizer = read_tokenizer(copy)
+        rows, pad = token_rows(tokenizer, texts, limit), tokenizer.pad_token_id
     lengths = np.array([len(row) for row in rows], dtype=np.int32)
     flat = np.concatenate([np.array(row, dtype=np.int32) for row in rows])
     return flat, lengths, int(pad)

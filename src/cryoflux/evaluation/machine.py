@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from pathlib import Path
 
 import cryoflux
@@ -24,6 +25,8 @@ _FEATURES = (
         "avx_vnni",
         "avx512_f",
         "avx512_bw",
+        "avx512_dq",
+        "avx512_vl",
         "avx512_vnni",
         "avx512_bf16",
         "avx512_fp16",
@@ -37,8 +40,13 @@ _LIMITS = (
     *("ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR"),
     *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS", "DNNL_CPU_ISA_HINTS"),
     *("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"),
+    "GLIBC_TUNABLES",
 )
 """variables of the environment that take some of them away"""
+_LAST_CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
+_CPUINFO = Path("/proc/cpuinfo")
+_KIND = ("cpu family", "model")
+"""lines of it that tell generations apart which have the same name"""
 _MOST_CHARACTERS = 400
 _TRAINS = ("data", "decision", "encoder", "tasks")
 """packages of ours that decide what training does"""
@@ -101,7 +109,26 @@ def _processor() -> str:
     features = [feature for feature in _FEATURES if known.get(feature)]
     if not name or not features:
         return ""
-    caches = [str(known.get(cache, "?")) for cache in _CACHES]
+    caches = [*(str(known.get(cache, "?")) for cache in _CACHES), _first_line(_LAST_CACHE)]
     limits = [f"{limit}={os.environ[limit]}" for limit in _LIMITS if os.environ.get(limit)]
-    said = [name, " ".join(features), f"caches {'+'.join(caches)}", *limits]
+    said = [f"{name}{_kind()}", " ".join(features), f"caches {'+'.join(caches)}", *limits]
     return ", ".join(said).encode("ascii", "replace").decode()[:_MOST_CHARACTERS]
+
+
+def _kind() -> str:
+    """Family and model of the first processor, where Linux tells them."""
+    try:
+        with _CPUINFO.open(encoding="utf-8", errors="replace") as lines:
+            first = [line.partition(":") for line in takewhile(str.strip, lines)]
+    except OSError:
+        return ""
+    said = {key.strip(): value.strip() for key, _, value in first}
+    found = [said[key] for key in _KIND if key in said]
+    return f" {'.'.join(found)}" if found else ""
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip() or "?"
+    except (OSError, ValueError):
+        return "?"

@@ -22,6 +22,7 @@ from cryoflux.data.examples import Example
 from cryoflux.evaluation.losses import LARGEST_NANO_NAT, EvaluationFailedError, to_nano_nats
 from cryoflux.receipts.profiles import F32, PROFILE
 from cryoflux.registry.plain_model import harmless
+from cryoflux.registry.tokenizing import read_tokenizer, token_rows
 
 if TYPE_CHECKING:
     import torch
@@ -162,9 +163,12 @@ class TransformersScorer:
             device: ``cpu`` or ``cuda``.
             profile: in which arithmetic; in float64 unless it is ``f32/v1``.
             batch_size: examples at once.
+
+        Raises:
+            ModelError: it cannot be loaded, or its tokenizer cannot read the texts.
         """
         import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoModelForSequenceClassification
 
         with harmless(folder) as copy:
             model: Any = AutoModelForSequenceClassification.from_pretrained(
@@ -174,13 +178,13 @@ class TransformersScorer:
                 use_safetensors=True,
                 dtype=torch.float32,
             )
-            tokenizer = AutoTokenizer.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
+            tokenizer = read_tokenizer(copy)
         dtype = torch.float32 if profile == F32 else torch.float64
         self._model = model.to(device=device, dtype=dtype).eval()
         self._batch_size = batch_size
         self._pad = tokenizer.pad_token_id
-        texts = tokenizer([e.text for e in examples], truncation=True, max_length=max_tokens)
-        self._texts: list[list[int]] = texts["input_ids"]
+        known = getattr(model.get_input_embeddings(), "num_embeddings", None)
+        self._texts = token_rows(tokenizer, [e.text for e in examples], max_tokens, known)
         self._labels = [model.config.label2id[e.label] for e in examples]
         self._device = device
 

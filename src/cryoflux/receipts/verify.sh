@@ -141,14 +141,17 @@ check_tree() { # of $1 leaf hashes, one a line in $t/nodes: compares the tiles; 
 # of a parent and its digest, L the log key that the first entry vouches for, H the head of a task in the end.
 # The first form of intents and receipts is said in the words of the second.
 
+# Text comes out of base64 only in its one spelling, and only if it is UTF-8.
+bytes='
+def unpacked: . as $packed | try (@base64d | if @base64 == $packed then . else null end) catch null;
+'
 reading='
 def need(ok; what): if ok then empty else what end;
 def plain: .[:60] | explode | map(if . >= 32 and . < 127 then . else 63 end) | implode;
 
-# Bytes. Text comes out of base64 only in its one spelling, and only if it is UTF-8. RFC 8785 orders names by
-# UTF-16 and escapes nothing that need not be; jq orders them by code point, and escapes 127. What is read and
-# written again has to be the same: no name twice, no white space, no 1.0, no 1e3, no -0.
-def unpacked: . as $packed | try (@base64d | if @base64 == $packed then . else null end) catch null;
+# Text. RFC 8785 orders names by UTF-16 and escapes nothing that need not be; jq orders them by code point, and
+# escapes 127. What is read and written again has to be the same: no name twice, no white space, no 1.0, no
+# 1e3, no -0.
 def parsed: try fromjson catch null;
 def utf16: explode
   | map(if . < 65536 then . else 55296 + ((. - 65536) / 1024 | floor), 56320 + (. - 65536) % 1024 end);
@@ -283,7 +286,7 @@ def looks($count): [(($count + 511) / 512 | floor) * 32 | if . == 0 then 32 else
 # What is wrong with an entry, after a log that has come to $log.
 def of_key: .root.keyid // .successor.keyid // .revoked;
 def energy: need(.loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules;
-  "energy interval is out of order"), need(.microjoules >= 0; "gave energy back");
+  "energy interval is out of order"), need(.microjoules >= 0 and .loMicrojoules >= 0; "gave energy back");
 def follows($log; $task): need(.base == ($log.tasks[$task].head // .base);
   "its base is not the head of its task before it");
 def open_at($log; $hash): [$log.open[] | select(.leaf == $hash)][0];
@@ -513,7 +516,7 @@ check_tree $n
 
 in_toto=application/vnd.in-toto+json
 jq -nRr --slurpfile schema "$schema" --arg first "$first" --arg in_toto $in_toto \
-  "$reading" "$t/lines" > "$t/said" 2> "$t/errors" ||
+  "$bytes $reading" "$t/lines" > "$t/said" 2> "$t/errors" ||
   fail entries "what they say cannot be read: $(head -c 200 "$t/errors")"
 
 # Signatures are over type and payload (DSSE), by the key that is valid at that place.
@@ -559,34 +562,47 @@ done
 same "$t/heads" heads.txt || fail heads.txt "is not where the log leaves the heads of its tasks"
 
 # ---- The checkpoint ---------------------------------------------------------------------------------------
-# A C2SP signed note: origin, number of entries, root, an empty line, and signature lines. The one of the
-# log's key carries its name, which is the origin, and four bytes that tell it from another of this name.
-# Others are cosignatures of witnesses, for whoever knows the key of one; they only have to be signature lines.
+# A C2SP signed note: origin, number of entries, root, perhaps further lines, an empty line, and signature
+# lines. The one of the log's key carries its name, which is the origin, and four bytes that tell it from
+# another of this name. Others are cosignatures of witnesses, for whoever knows the key of one; they only have
+# to be signature lines. jq is given base64, as with entries: it mends, unasked, what is no UTF-8.
 
-[ -f log/checkpoint ] && head -c 60001 log/checkpoint > "$t/checkpoint" || : > "$t/checkpoint"
+[ -f log/checkpoint ] && head -c 131073 log/checkpoint > "$t/checkpoint" || : > "$t/checkpoint"
 printf '%s\n%d\n%s\n' "$origin" "$n" "$(printf %s "$root" | unhex | base64)" > "$t/body"
-head -n 3 "$t/checkpoint" > "$t/note"
-same "$t/body" "$t/note" ||
+head -n 3 "$t/checkpoint" > "$t/begun"
+same "$t/body" "$t/begun" ||
   fail log/checkpoint "is over another number or order of entries: $n are here, with root $root"
 id=$({ printf '%s\n\001' "$origin" && der keys/log.pub | tail -c 32; } | sum | cut -c 1-8)
 reading_note='
   def is_base64: test("^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$");
-  split("\n") as $lines | $lines[4:-1] as $signatures
-  | if (utf8bytelength <= 60000 and $lines[3] == "" and $lines[-1] == "" and 
-      ($signatures | length | . >= 1 and . <= 64) and all($signatures[];
-        test("^\u2014 [^\\s+\\x00-\\x1f]+ [0-9A-Za-z+/=]+$") and (split(" ")[2] | length > 6 and is_base64)))
-    then $signatures[] | split(" ") | select(.[1] == $origin) | .[2] else "-" end'
-jq -Rrs --arg origin "$origin" "$reading_note" "$t/checkpoint" > "$t/signatures" 2> /dev/null ||
-  echo - > "$t/signatures"
+  def holds_five_bytes: length > 8 or (length == 8 and (endswith("==") | not));
+  # No control character, no plus, and nothing that Unicode calls white space.
+  def is_name: . != "" and all(explode[]; . > 32 and . != 43 and . != 133 and . != 160 and . != 5760
+    and (. < 8192 or . > 8202) and . != 8232 and . != 8233 and . != 8239 and . != 8287 and . != 12288);
+  def is_signature_line: split(" ") | length == 3 and .[0] == "\u2014" and (.[1] | is_name)
+    and (.[2] | is_base64 and holds_five_bytes);
+  (unpacked // "") as $note | ($note | split("\n")) as $lines | ($lines | index("") // 0) as $gap
+  | $lines[$gap + 1:-1] as $signatures
+  | if ($note | utf8bytelength) <= 131072 and $gap >= 3 and all($lines[3:$gap][] | explode[]; . > 31)
+      and $lines[-1] == "" and ($signatures | length | . >= 1 and . <= 64)
+      and all($signatures[]; is_signature_line)
+    then $gap, ($signatures[] | split(" ") | select(.[1] == $origin) | .[2]) else "-" end'
+base64 -w 0 < "$t/checkpoint" | jq -Rrs --arg origin "$origin" "$bytes $reading_note" \
+  > "$t/signatures" 2> /dev/null || echo - > "$t/signatures"
 ours=0
-while read -r line; do
-  [ "$line" != - ] || { fail log/checkpoint "has lines that are no signature lines" && continue; }
-  printf %s "$line" | base64 -d > "$t/sig" 2> /dev/null
-  [ "$(head -c 4 "$t/sig" | xxd -p)" = "$id" ] || continue # of another key of this name
-  ours=$((ours + 1))
-  tail -c +5 "$t/sig" > "$t/signature"
-  signed keys/log.pub "$t/note" "$t/signature" || fail log/checkpoint "is not signed by keys/log.pub"
-done < "$t/signatures"
+{
+  read -r length
+  if [ "$length" = - ]; then fail log/checkpoint "has lines that are no signature lines"; else
+    head -n "$length" "$t/checkpoint" > "$t/note"
+  fi
+  while read -r line; do
+    printf %s "$line" | base64 -d > "$t/sig" 2> /dev/null
+    [ "$(head -c 4 "$t/sig" | xxd -p)" = "$id" ] || continue # of another key of this name
+    ours=$((ours + 1))
+    tail -c +5 "$t/sig" > "$t/signature"
+    signed keys/log.pub "$t/note" "$t/signature" || fail log/checkpoint "is not signed by keys/log.pub"
+  done
+} < "$t/signatures"
 [ $ours != 0 ] || fail log/checkpoint "has no signature line of keys/log.pub under the name $origin"
 
 # ---- Artefacts, where there are some ----------------------------------------------------------------------

@@ -25,7 +25,7 @@ from typing import Any
 
 from cryoflux.digests import tensor_shapes
 from cryoflux.errors import ModelError
-from cryoflux.files import read_regular
+from cryoflux.registry.plain_json import read_object
 from cryoflux.registry.plain_tokenizer import copy_tokenizer, is_tokenizer, tokenizer_complaints
 from cryoflux.registry.shards import INDEX
 
@@ -75,13 +75,9 @@ _LONGEST_LIST = 1000
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(read_regular(folder / _CONFIG, _MAX_CONFIG_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _unusable(folder, f"its {_CONFIG} cannot be read: {error}") from error
-    if not isinstance(config, dict):
-        raise _unusable(folder, f"its {_CONFIG} is no object")
-    return config
+    return read_object(
+        folder / _CONFIG, _MAX_CONFIG_BYTES, lambda why: _unusable(folder, f"its {_CONFIG} {why}")
+    )
 
 
 def _unusable(folder: Path, why: str) -> ModelError:
@@ -160,7 +156,7 @@ def complaints_about(folder: Path) -> list[str]:
     shapes = _weights(folder)
     try:
         kept, complaints = _settings(folder, _read_config(folder))
-        return [*complaints, *_too_large(kept, shapes), *tokenizer_complaints(folder)]
+        return [*complaints, *_too_large(kept, shapes), *tokenizer_complaints(folder, kept)]
     except ModelError as error:
         return [error.what.removesuffix(".")]
 
@@ -203,11 +199,12 @@ def _link_weights(folder: Path, copy: Path) -> None:
         (copy / name).symlink_to(path.resolve())
     if "model.safetensors" in files and not (folder / INDEX).exists():
         return
-    try:
-        index = json.loads(read_regular(folder / INDEX, _MAX_CONFIG_BYTES))
-        named = {str(tensor): str(file) for tensor, file in index["weight_map"].items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise _unusable(folder, f"its {INDEX} cannot be read ({error})") from error
+    index = read_object(
+        folder / INDEX, _MAX_CONFIG_BYTES, lambda why: _unusable(folder, f"its {INDEX} {why}")
+    )
+    if not isinstance(index.get("weight_map"), dict):
+        raise _unusable(folder, f"its {INDEX} names no tensors")
+    named = {tensor: str(file) for tensor, file in index["weight_map"].items()}
     if not set(named.values()) <= files.keys():
         raise _unusable(folder, f"its {INDEX} names a file that is not there")
     (copy / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": named}))

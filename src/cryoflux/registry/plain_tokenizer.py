@@ -10,18 +10,22 @@ __all__ = ["copy_tokenizer", "is_tokenizer", "tokenizer_complaints"]
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cryoflux.errors import ModelError
-from cryoflux.files import copy_regular, read_regular
+from cryoflux.files import copy_regular
+from cryoflux.registry.plain_json import read_object
+from cryoflux.registry.plain_parts import step_complaints
+from cryoflux.registry.plain_vocabulary import vocabulary_complaints
 
 _SETTINGS = "tokenizer_config.json"
 _SPECIAL = "special_tokens_map.json"
 _PARTS = "tokenizer.json"
+_ADDED = "added_tokens.json"
 _DATA = (
-    *(_PARTS, "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json"),
+    *(_PARTS, "vocab.txt", "vocab.json", "merges.txt", _ADDED),
     *("spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model", "unigram.json"),
 )
 _MAX_SETTINGS_BYTES = 4_000_000
@@ -36,6 +40,7 @@ _KEPT = frozenset(
         *("model_input_names", "backend", "pad_token_type_id", "bos_token", "eos_token", "unk_token"),
         *("sep_token", "pad_token", "cls_token", "mask_token", "legacy", "max_length", "stride"),
         *("truncation_strategy", "pad_to_multiple_of", "padding", "do_lowercase", "split_special_tokens"),
+        *("clean_text", "wordpieces_prefix", "mask_token_sent", "extra_ids", "offset", "unk_id"),
     }
 )
 _DROPPED = frozenset(
@@ -43,46 +48,31 @@ _DROPPED = frozenset(
         *("auto_map", "chat_template", "response_schema", "processor_class", "name_or_path"),
         *("_name_or_path", "_commit_hash", "tokenizer_file", "vocab_file", "merges_file", "local_files_only"),
         *("special_tokens_map_file", "use_fast", "is_local", "transformers_version", "device_map"),
+        *("use_default_system_prompt",),
     }
 )
 _EMPTY = frozenset({"sp_model_kwargs", "mecab_kwargs", "sudachi_kwargs", "jumanpp_kwargs"})
 """settings that say nothing while they are empty"""
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9]{0,60}(Tokenizer|TokenizerFast|TokenizersBackend)|TokenizersBackend")
-_COMPONENTS = frozenset(
+_SIZES = ("max_length", "stride", "pad_to_multiple_of")
+_FEW = ("extra_ids", "offset", "unk_id")
+"""settings that a tokenizer makes so many tokens by, or that name one of its first"""
+_MOST_FEW = 1000
+_DIGITS = 10
+_LONGEST = 2**20
+"""tokens to which settings of a tokenizer cut a text, or fill it up; whoever reads texts says it anew"""
+_TOP = frozenset(
     {
-        *("Sequence", "BertNormalizer", "BertPreTokenizer", "BertProcessing", "WordPiece", "WordLevel"),
-        *("BPE", "Unigram", "ByteLevel", "ByteFallback", "Metaspace", "Precompiled", "RobertaProcessing"),
-        *("TemplateProcessing", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Prepend", "Append"),
-        *("Replace", "Split", "Strip", "StripAccents", "Fuse", "Punctuation", "Whitespace", "Digits"),
-        *("WhitespaceSplit", "CharDelimiterSplit", "UnicodeScripts", "CTC", "BPEDecoder", "FixedLength"),
+        *("version", "truncation", "padding", "added_tokens", "model"),
+        *("normalizer", "pre_tokenizer", "post_processor", "decoder"),
     }
 )
-_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
-    r"|\s+(?!\S)|\s+"
-)
-_PATTERNS = frozenset(
-    {
-        *(" {2,}", r"\s+", r"\s{2,}", "\n", r"[\r\n]"),
-        r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
-        _WORDS % r"\p{N}",
-        _WORDS % r"\p{N}{1,3}",
-    }
-)
-"""regular expressions of widespread tokenizers; another one may take for ever"""
 
 
 def _object(folder: Path, name: str, most: int) -> dict[str, Any]:
-    path = folder / name
-    if not path.exists():
+    if not (folder / name).exists():
         return {}
-    try:
-        found = json.loads(read_regular(path, most))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _unusable(folder, f"its {name} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise _unusable(folder, f"its {name} is no object")
-    return found
+    return read_object(folder / name, most, lambda why: _unusable(folder, f"its {name} {why}"))
 
 
 def _unusable(folder: Path, why: str) -> ModelError:
@@ -109,7 +99,13 @@ def _is_plain(value: object) -> bool:
 
 
 def _kept(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name in _KEPT and _is_plain(value)}
+    return {name: value for name, value in settings.items() if _is_kept(name, value)}
+
+
+def _is_kept(name: str, value: Any) -> bool:
+    if name in _FEW and not (_is_size(value) and (value or 0) <= _MOST_FEW):
+        return False
+    return name in _KEPT and _is_plain(value) and (name not in _SIZES or _is_size(value))
 
 
 def is_tokenizer(name: object) -> bool:
@@ -143,8 +139,12 @@ def copy_tokenizer(folder: Path, target: Path) -> None:
             copy_regular(folder / name, target / name)
 
 
-def tokenizer_complaints(folder: Path) -> list[str]:
+def tokenizer_complaints(folder: Path, config: Mapping[str, Any]) -> list[str]:
     """Why a tokenizer may do something else than what is known here; empty where nothing is unknown.
+
+    Args:
+        folder: of the model.
+        config: settings of the model, which may name the class that reads the tokenizer.
 
     Raises:
         ModelError: it cannot be loaded at all.
@@ -154,27 +154,75 @@ def tokenizer_complaints(folder: Path) -> list[str]:
     complaints = [
         f"its {_SETTINGS} says {name[:60]!r}, which is not known here"
         for name, value in settings.items()
-        if not (name in _DROPPED or (name in _KEPT and _is_plain(value)) or (name in _EMPTY and not value))
+        if not (name in _DROPPED or _is_kept(name, value) or (name in _EMPTY and not value))
     ]
     parts = _object(folder, _PARTS, _MAX_DATA_BYTES)
     if not parts:
         return [*complaints, f"its tokenizer is in no {_PARTS}"]
-    for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
-        complaints += _components(parts.get(part), part)
-    return complaints
+    if not _reads_parts(settings, config):
+        complaints.append(f"its tokenizer is of a class that does not read {_PARTS}")
+    beside = [*_decoded(settings), *_object(folder, _ADDED, _MAX_SETTINGS_BYTES).items()]
+    found = [*_frame_complaints(parts), *step_complaints(parts)]
+    found += vocabulary_complaints(parts, ((number, text) for text, number in beside))
+    return [*complaints, *(f"its {_PARTS} has {complaint}" for complaint in found)]
 
 
-def _components(found: object, part: str) -> Iterator[str]:
-    """What is not known of a part of ``tokenizer.json``."""
-    if isinstance(found, list):
-        for one in found:
-            yield from _components(one, part)
-    if not isinstance(found, dict):
-        return
-    kind, pattern = found.get("type"), found.get("pattern")
-    if kind is not None and kind not in _COMPONENTS:
-        yield f"its {_PARTS} has a {part} {str(kind)[:60]!r}, which is not known here"
-    if isinstance(pattern, dict) and "Regex" in pattern and pattern["Regex"] not in _PATTERNS:
-        yield f"its {_PARTS} has a {part} by a regular expression that is not known here"
-    for name in ("normalizers", "pretokenizers", "processors", "decoders"):
-        yield from _components(found.get(name), part)
+def _decoded(settings: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """The tokens that ``tokenizer_config.json`` adds, with the ids that it says."""
+    said = settings.get("added_tokens_decoder") or {}
+    for number, token in said.items() if isinstance(said, dict) else ():
+        plain = number.isascii() and number.isdigit() and len(number) < _DIGITS
+        yield token.get("content") if isinstance(token, dict) else token, int(number) if plain else None
+
+
+def _reads_parts(settings: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Whether the classes that transformers may take read ``tokenizer.json``."""
+    from transformers import PreTrainedTokenizerFast
+    from transformers.models.auto import tokenization_auto
+
+    registered = tokenization_auto.TOKENIZER_MAPPING_NAMES.get(str(config.get("model_type")))
+    for name in (settings.get("tokenizer_class"), config.get("tokenizer_class"), registered):
+        try:
+            made = tokenization_auto.tokenizer_class_from_name(name) if isinstance(name, str) else None
+        except (ImportError, AttributeError, RuntimeError, ValueError):  # it needs what is not installed
+            return False
+        if made is not None and not issubclass(made, PreTrainedTokenizerFast):
+            return False
+    return True
+
+
+def _is_size(value: Any) -> bool:
+    return value is None or (type(value) is int and 0 <= value <= _LONGEST)
+
+
+def _frame_complaints(parts: Mapping[str, Any]) -> Iterator[str]:
+    """What is not known of how a ``tokenizer.json`` says that texts are cut and filled up."""
+    if strange := parts.keys() - _TOP:
+        yield f"{min(strange)[:60]!r}, which is not known here"
+    cut, filled = parts.get("truncation"), parts.get("padding")
+    if cut is not None and not (isinstance(cut, dict) and _is_cut(cut)):
+        yield "a truncation that is not known here"
+    if filled is not None and not (isinstance(filled, dict) and _is_filled(filled)):
+        yield "a padding that is not known here"
+
+
+def _is_cut(cut: Mapping[str, Any]) -> bool:
+    longest, stride = cut.get("max_length"), cut.get("stride", 0)
+    return (
+        cut.keys() <= {"direction", "max_length", "strategy", "stride"}
+        and isinstance(longest, int)
+        and isinstance(stride, int)
+        and 0 <= 2 * stride < longest <= _LONGEST
+        and all(isinstance(cut.get(name, ""), str) for name in ("direction", "strategy"))
+    )
+
+
+def _is_filled(filled: Mapping[str, Any]) -> bool:
+    strategy = filled.get("strategy")
+    fixed = isinstance(strategy, dict) and strategy.keys() == {"Fixed"} and _is_size(strategy["Fixed"])
+    return (
+        (strategy == "BatchLongest" or fixed)
+        and filled.keys() <= {"strategy", "direction", "pad_id", "pad_type_id", "pad_token", *_SIZES}
+        and all(_is_size(filled.get(name)) for name in ("pad_to_multiple_of", "pad_id", "pad_type_id"))
+        and all(isinstance(filled.get(name, ""), str) for name in ("direction", "pad_token"))
+    )

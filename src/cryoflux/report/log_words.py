@@ -30,8 +30,19 @@ def log_lines(log: Log) -> list[str]:
         lines.append("A run goes on, or has died: what it spends beside its attempts is not on the log yet.")
     for total in summary.tasks:
         name = f"{total.name}: " if len(summary.tasks) > 1 else ""
-        lines.append(f"{name}Δ total {format_nats(total.delta)} {total.unit}{_of(summary, total)}")
+        lines.append(
+            f"{name}Δ total {format_nats(total.delta)} {total.unit}{_of(summary, total)}{_back(total)}"
+        )
     return lines
+
+
+def _back(total: TaskTotal) -> str:
+    if not total.taken_back:
+        return ""
+    were = (
+        "one kept update that was" if total.taken_back == 1 else f"{total.taken_back} kept updates that were"
+    )
+    return f"; without the Δ of {were} taken back"
 
 
 def _of(summary: LogSummary, total: TaskTotal) -> str:
@@ -112,4 +123,5 @@ def _task(total: TaskTotal, summary: LogSummary) -> dict[str, Any]:
         efficiency_name("all_in_eta", total.unit): summary.all_in_eta_per_kj,
         "head": total.head,
         "looks": total.looks,
+        "taken_back": total.taken_back,
     }

@@ -71,6 +71,7 @@ class LogKey:
             lack = (
                 "nothing vouches for it: the first entry of this log, which is older than that, names none"
                 if first_is_here
-                else "the first entry of the log, which vouches for it, is not here"
+                else f"only what brings the head says that it is {key_id(self.key)[:16]}…: the first entry, "
+                "which vouches for the log's, is not here"
             )
             yield unknown(_SUBJECT, f"{lack}; name it with --log-key FILE")

@@ -2,7 +2,7 @@
 
 None of it is a lie, so none of it fails: a setting may be changed, a small model be followed by a large one,
 an older program be started by mistake. But whoever reads only the verdict has to learn of it, so the first
-step down of each kind is a question, and each announcement that widens the error budget.
+step down of each kind is a question, and each widening of the error budget. Every task is followed.
 
 - To a weaker rule (``evidence/v1`` after ``evidence/v2``), or to a smaller z: a question. It is legal, but
   fewer doubts stop an update.
@@ -33,7 +33,6 @@ from cryoflux.receipts.statement import Intent, Rule
 
 _STRENGTH = {BARE: 0, "evidence/v1": 1, BUDGETED: 2}
 """rule → how much evidence it asks for, as a rank"""
-_MOST_TASKS = 64
 
 
 class _Asked(Struct, array_like=True):
@@ -45,6 +44,8 @@ class _Asked(Struct, array_like=True):
     """where the rule has no other bar"""
     min_accuracy_gain_ppm: int = 0
     told: bool = False
+    alpha_ppm: int = 0
+    """error budget that was announced last, ppm"""
 
     @classmethod
     def of(cls, rule: Rule) -> _Asked:
@@ -71,8 +72,8 @@ class Downgrades(Struct):
             memory: the log before it.
         """
         yield from self._older_form(entry)
-        yield from self._weaker(intent, memory)
-        yield from _widened(intent, memory)
+        if intent.rule.name in _STRENGTH:  # step 7 names any other
+            yield from self._weaker(intent, memory)
 
     def _older_form(self, entry: Entry) -> Iterator[str]:
         if entry.version < self.version and not self.told:
@@ -82,43 +83,34 @@ class Downgrades(Struct):
 
     def _weaker(self, intent: Intent, memory: LogState) -> Iterator[str]:
         rule, task = intent.rule, intent.task.name
-        if rule.name not in _STRENGTH:
-            return  # step 7 names it
+        before, asked = memory.tasks.get(task), _Asked.of(rule)
         known = self.tasks.get(task)
         if known is None:
             # Before its first intent a log knows a task only by a fork, with the budget of its parent's rule.
-            before = memory.tasks.get(task)
-            known = _Asked(BUDGETED, 0) if before is not None and before.alpha_ppm else _Asked.of(rule)
-            if len(self.tasks) < _MOST_TASKS:
-                self.tasks[task] = known
-        if not known.told and (complaint := _less(rule, known)):
+            of_parent = before is not None and before.alpha_ppm
+            known = self.tasks[task] = _Asked(BUDGETED, 0) if of_parent else asked
+        if not known.told and (complaint := _less(asked, known)):
             known.told = True
             yield complaint
-        if _STRENGTH[rule.name] > _STRENGTH[known.rule]:
-            known.rule = rule.name
-        asked = _Asked.of(rule)
+        if _STRENGTH[asked.rule] > _STRENGTH[known.rule]:
+            known.rule = asked.rule
         known.z_milli = max(known.z_milli, asked.z_milli)
         known.min_delta = max(known.min_delta, asked.min_delta)
         known.min_accuracy_gain_ppm = max(known.min_accuracy_gain_ppm, asked.min_accuracy_gain_ppm)
+        if rule.name == BUDGETED:
+            lowest = before.alpha_ppm if before is not None else None
+            if lowest is not None and rule.alpha_ppm > lowest and rule.alpha_ppm != known.alpha_ppm:
+                yield f"raises the error budget from {lowest} to {rule.alpha_ppm} ppm after looking"
+            known.alpha_ppm = rule.alpha_ppm
 
 
-def _less(rule: Rule, known: _Asked) -> str:
-    if _STRENGTH[rule.name] < _STRENGTH[known.rule]:
-        return f"goes down from the rule {known.rule} to {rule.name}: it asks for less evidence"
-    if rule.name == "evidence/v1" and rule.z_milli < known.z_milli:
-        return f"goes down from z > {known.z_milli}/1000 to {rule.z_milli}/1000: it asks for less evidence"
-    asked = _Asked.of(rule)
-    if rule.name == BARE and (
+def _less(asked: _Asked, known: _Asked) -> str:
+    if _STRENGTH[asked.rule] < _STRENGTH[known.rule]:
+        return f"goes down from the rule {known.rule} to {asked.rule}: it asks for less evidence"
+    if asked.rule == "evidence/v1" and asked.z_milli < known.z_milli:
+        return f"goes down from z > {known.z_milli}/1000 to {asked.z_milli}/1000: it asks for less evidence"
+    if asked.rule == BARE and (
         asked.min_delta < known.min_delta or asked.min_accuracy_gain_ppm < known.min_accuracy_gain_ppm
     ):
         return f"lowers a threshold of {BARE}, which has no other bar: it asks for less"
     return ""
-
-
-def _widened(intent: Intent, memory: LogState) -> Iterator[str]:
-    if intent.rule.name != BUDGETED:
-        return
-    known = memory.tasks.get(intent.task.name)
-    lowest = known.alpha_ppm if known is not None else None
-    if lowest is not None and intent.rule.alpha_ppm > lowest:
-        yield f"raises the error budget from {lowest} to {intent.rule.alpha_ppm} ppm after looking"

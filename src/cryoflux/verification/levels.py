@@ -68,6 +68,8 @@ class Levels:
         self._said: dict[int, tuple[str, dict[Level, Word]]] = {}
         self.draws: dict[int, dict[str, Any]] = {}
         """entry → which draw chose its examples, as a JSON object"""
+        self.trained: dict[int, dict[str, Any]] = {}
+        """entry → how far from its adapter training again ended, as a JSON object"""
 
     def say(self, paired: Paired, level: Level, word: Word) -> None:
         """Note what came of a level."""
@@ -78,6 +80,10 @@ class Levels:
     def drew(self, paired: Paired, draw: dict[str, Any]) -> None:
         """Note which draw chose the examples of a receipt, as a JSON object."""
         self.draws[paired.entry.index] = draw
+
+    def trained_again(self, paired: Paired, apart: dict[str, Any]) -> None:
+        """Note how far from a receipt's adapter training again ended, as a JSON object."""
+        self.trained[paired.entry.index] = apart
 
     def found(self) -> list[tuple[int, str, dict[Level, Word]]]:
         """Entry, task and words, in the log's order."""
@@ -90,5 +96,9 @@ def levels_json(levels: Levels) -> list[dict[str, Any]]:
     for index, task, words in levels.found():
         said = {level.value: word.value for level, word in words.items()}
         one: dict[str, Any] = {"entry": index, "receipt": task, "levels": said}
-        found.append({**one, **({"draw": levels.draws[index]} if index in levels.draws else {})})
+        if index in levels.draws:
+            one["draw"] = levels.draws[index]
+        if index in levels.trained:
+            one["trained_again"] = levels.trained[index]
+        found.append(one)
     return found

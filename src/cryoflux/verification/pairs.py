@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = ["PAIRS", "Pairs"]
 
+import time
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -41,14 +42,15 @@ class Pairs(Fold):
 
     Args:
         sections: what checks the sections of tasks.
+        now_s: Unix seconds by the clock of whoever verifies; none to look at the clock.
     """
 
     step: ClassVar = PAIRS
     tally: _Announced
 
-    def __init__(self, sections: Sections) -> None:
+    def __init__(self, sections: Sections, now_s: float | None = None) -> None:
         super().__init__()
-        self._sections = sections
+        self._sections, self._now_s = sections, now_s if now_s is not None else time.time()
         self.tally = _Announced()
 
     def take(self, seen: Seen, memory: LogState) -> None:
@@ -101,6 +103,8 @@ class Pairs(Fold):
             self.findings.add(unknown(f"section {kind}", detail, Topic.SECTIONS))
         if backwards := self.tally.times.went_back():
             self.findings.add(unknown("times", backwards, Topic.TIMES))
+        if ahead := self.tally.times.ahead(self._now_s):
+            self.findings.add(unknown("times", ahead, Topic.TIMES))
         sessions = f", in {sessions_of(self.tally.sessions)}" if self.tally.sessions else ""
         nothing = "" if self.tally.paired or self.tally.sessions else "there is no receipt to look at"
         summary = f"{self.tally.paired} receipts, each with its intent{sessions}"

@@ -11,9 +11,9 @@ has on the holdout, and what differs between the machines:
 
 - *other bytes*, where software or processor are others than recorded, or are not recorded. Rounding alone
   took honest machines up to 0.63 of that length apart (docs/reference/recomputing.md).
-- *not reproduced*, where all of that is recorded and the same. From a distance of 1 on it is a failure: what
-  the receipt says comes no nearer to its adapter than the base does. An honest log would have to differ in
-  something that is not recorded, and by more than was measured of rounding.
+- *not reproduced*, where all of that is recorded and the same. There every honest training gave the same
+  bytes. Further away than any honest other machine came (`apart`) it is a failure: an honest log would have
+  to differ in something that is not recorded, and by more than was measured of another machine.
 
 It shows what was done, never what it cost.
 """
@@ -24,21 +24,28 @@ __all__ = ["RETRAINED", "Plan", "Retrainer", "RetrainerFactory", "check_retraine
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import hypot, inf
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import Protocol
 
-from cryoflux.digests import file_digest
-from cryoflux.errors import CryoFluxError
+from cryoflux.digests import copy_listed, file_digest
+from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Intent, Training
 from cryoflux.state import ADAPTER, StateFolder
+from cryoflux.verification.apart import FAR, Apart
 from cryoflux.verification.artefacts import capsule_path, order_of
 from cryoflux.verification.levels import Level, Levels, Word
-from cryoflux.verification.recompute import Case, OpenQuestion, Recomputer, prepare
+from cryoflux.verification.recompute import (
+    Case,
+    OpenQuestion,
+    Recomputer,
+    broken,
+    pinned,
+    pinned_update,
+    prepare,
+)
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
@@ -46,8 +53,6 @@ from cryoflux.verification.walked import Walked
 RETRAINED = NumberedStep(15, "adapters trained again", Knowledge.RECOMPUTED)
 _NEEDED = ("cryoflux", "code", "torch", "cpu", "processor")
 """what has to be known of both machines before they are called the same"""
-FAR = 1.0
-"""of its own length: as far from their adapter as the base is"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,9 @@ def check_retrained(
     for paired in kept:
         try:
             findings, note = _retrain(prepare(walked, paired), plan_of(walked, paired), factory, said)
+        except VerificationError as error:
+            findings, note = [failed(paired.name, broken(error))], ""
+            said.say(paired, Level.RETRAINING, Word.REFUTED)
         except (OpenQuestion, CryoFluxError) as reason:
             findings, note = [unknown(paired.name, f"cannot be trained again here: {reason}")], ""
             said.say(paired, Level.RETRAINING, Word.OPEN)
@@ -162,56 +170,56 @@ def plan_of(walked: Walked, paired: Paired) -> Plan:
 
 
 def _retrain(case: Case, plan: Plan, factory: RetrainerFactory, levels: Levels) -> tuple[list[Finding], str]:
-    theirs = capsule_path(case.state, case.paired.statement)
-    if not theirs.is_dir():
+    if not capsule_path(case.state, case.paired.statement).is_dir():
         raise OpenQuestion("its adapter is not kept here, so there is nothing to compare with")
     retrainer, name = factory(case.cut), case.paired.name
-    with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
-        ours = retrainer.retrain(plan, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as place:
+        folder = Path(place)
+        case, plan = _held(case, plan, folder)
+        (into := folder / "trained").mkdir()
+        theirs = pinned_update(case, folder / "update")
+        ours = retrainer.retrain(plan, into)
         if file_digest(ours / ADAPTER) == case.paired.statement.subject[0].digest.sha256:
             levels.say(case.paired, Level.RETRAINING, Word.EXACT)
             return [], f"{Word.EXACT}: training it again gives the same bytes"
-        far = retrainer.distances(case.base, ours, theirs)
-        loss = _loss(case, retrainer, ours, Path(folder))
+        apart = _apart(case, retrainer, ours, theirs, folder / "merged")
     differs = _differs(case.paired.receipt.software, retrainer.software(), plan.drawn.training)
     word = Word.OTHER_BYTES if differs else Word.NOT_REPRODUCED
     levels.say(case.paired, Level.RETRAINING, word)
-    apart = "; ".join(differs) or "software, processor and threads are the same as there"
-    said = f"{word}: {_distance(far)}; {loss}; {apart}"
-    if word is Word.NOT_REPRODUCED and _ratio(*_whole(far)) >= FAR:
+    levels.trained_again(case.paired, apart.to_json())
+    why = "; ".join(differs) or "software, processor and threads are the same as there"
+    said = f"{word}, {apart.in_short()}: {apart.in_words()}; {why}; {apart.each()}"
+    if word is Word.NOT_REPRODUCED and apart.distance >= FAR:
         return [failed(name, said)], ""
     return [unknown(name, said)], ""
 
 
-def _ratio(apart: float, moved: float) -> float:
-    if moved:
-        return apart / moved
-    return inf if apart else 0.0
+def _held(case: Case, plan: Plan, folder: Path) -> tuple[Case, Plan]:
+    """Both with copies of base, holdout and data set, so that nobody changes them between check and use.
+
+    Raises:
+        VerificationError: one of the copies is not what the receipt names.
+        OSError: one of them cannot be copied.
+    """
+    case, there = pinned(case, folder), StateFolder(folder / "state")
+    base = there.model(plan.base)
+    base.parent.mkdir(parents=True)
+    case.base.rename(base)
+    copy_listed(StateFolder(plan.state).data(plan.data), there.data(plan.data))
+    return replace(case, base=base), replace(plan, state=folder / "state")
 
 
-def _whole(far: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
-    return hypot(*(apart for apart, _ in far.values())), hypot(*(moved for _, moved in far.values()))
-
-
-def _distance(far: Mapping[str, tuple[float, float]]) -> str:
-    ratios = {name: _ratio(*lengths) for name, lengths in far.items()}
-    if not ratios:
-        return "no tensor is comparable"
-    whole, worst = _ratio(*_whole(far)), max(ratios, key=ratios.__getitem__)
-    further = ", further than not training at all" if whole >= FAR else ""
-    return (
-        f"its ΔW is {whole:.2g} of its length from ours{further}; of {len(far)} tensors "
-        f"{median(ratios.values()):.2g} (median), at most {ratios[worst]:.2g} ({worst})"
-    )
-
-
-def _loss(case: Case, retrainer: Retrainer, ours: Path, folder: Path) -> str:
-    model = retrainer.merge(case.base, ours, folder / "merged")
+def _apart(case: Case, retrainer: Retrainer, ours: Path, theirs: Path, into: Path) -> Apart:
+    model = retrainer.merge(case.base, ours, into)
     order = list(order_of(case.evaluation, case.paired.receipt.holdout))
     losses, _ = retrainer.evaluate_some(model, case.holdout, order, PROFILE)
-    mine, said = sum(losses) / len(losses) / NANO, sum(case.recorded.new) / len(losses) / NANO
-    gain = (sum(case.recorded.base) - sum(case.recorded.new)) / len(losses) / NANO
-    return f"loss {mine:.6f} against {said:.6f} nats ({mine - said:+.6f}, where Δ was {gain:+.6f})"
+    read = len(losses) * NANO
+    return Apart(
+        tensors=retrainer.distances(case.base, ours, theirs),
+        loss_here=sum(losses) / read,
+        loss_recorded=sum(case.recorded.new) / read,
+        delta=(sum(case.recorded.base) - sum(case.recorded.new)) / read,
+    )
 
 
 def _only(parts: str, others: str) -> str:
@@ -228,6 +236,8 @@ def _differs(there: Mapping[str, str], here: Mapping[str, str], training: Traini
         f"{name} {_only(there[name], here[name])} there, {_only(here[name], there[name])} here"
         for name in unequal
     ]
+    if other:
+        other[0] = f"where it was trained is its owner's word: {other[0]}"
     silent = [name for name in dict.fromkeys((*here, *_NEEDED)) if name not in both]
     if not training.threads:
         silent.append("number of threads")

@@ -104,6 +104,8 @@ class SignedStatements(Struct):
     """attempts and sessions that were closed from outside, so that no meter signs them"""
     cut_short_uj: int = 0
     """what they may have cost at most, by what whoever closed them says"""
+    never: int = 0
+    """of them, those that say that nothing was reserved, and so that nothing was charged"""
 
 
 class Settlements:
@@ -156,6 +158,7 @@ class Settlements:
         if said.cut_short:
             signed.cut_short += 1
             signed.cut_short_uj += said.figure.hi_microjoules
+            signed.never += NEVER_RESERVED in said.figure.flags
             return
         signed.missing += 1
         signed.missing_uj += said.figure.microjoules
@@ -199,8 +202,9 @@ class Settlements:
             detail = f"are of the log {signed.log}; without --key it is not known whether that is this one"
             yield unknown(_STATEMENTS, detail)
         if signed.cut_short and self._pinned:
-            detail = f"are lacking for {signed.cut_short} cut short: what those cost is their signer's word"
-            yield unknown(_STATEMENTS, detail)
+            never = f", of which {signed.never} say that they reserved nothing" if signed.never else ""
+            detail = f"are lacking for {signed.cut_short} cut short{never}"
+            yield unknown(_STATEMENTS, f"{detail}: what those cost is their signer's word")
         foreign = sum(count for key, count in signed.keys.items() if key != self._own)
         if foreign and self._own and not self._pinned:
             detail = f"{foreign} of {signed.count} are under other keys than this state's keys/meter.pub"

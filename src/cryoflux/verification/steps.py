@@ -95,6 +95,7 @@ class _Wanted:
     progress: Callable[[int, int], None] | None
     witnessed: bytes | None = field(default=None)
     parent: str | None = None
+    now_s: float | None = None
 
     @property
     def most(self) -> int:
@@ -117,6 +118,7 @@ def verify_target(
     progress: Callable[[int, int], None] | None = None,
     trust: Trust = Trust.NOTHING,
     parent: str | None = None,
+    now_s: float | None = None,
 ) -> Report:
     """Go through all steps.
 
@@ -132,12 +134,14 @@ def verify_target(
         progress: is told how many entries of how many are done.
         trust: what of it to believe that was verified here before, by what ``heads`` says.
         parent: state, folder or URL of the log that it goes on from, where it is a fork.
+        now_s: Unix seconds that entries may not be ahead of; none to look at this machine's clock.
 
     Raises:
         UsageError: there is no such target.
     """
     witnessed = read_witnessed(target)
-    wanted = _Wanted(target, again, demand, heads, trust, sections or {}, progress, witnessed, parent)
+    asked = (target, again, demand, heads, trust, sections or {}, progress, witnessed, parent, now_s)
+    wanted = _Wanted(*asked)
     if (known := _recalled(wanted, key)) is not None:
         with (
             suppress(_NotConfirmedError),
@@ -188,7 +192,7 @@ def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Repo
             Signatures(material, pool),
             Chain(),
             tree,
-            Pairs(wanted.sections),
+            Pairs(wanted.sections, wanted.now_s),
             Arithmetic(),
             Decisions(),
             lineage,

@@ -32,7 +32,7 @@ from cryoflux.receipts.tiles import TileTree, publish_tiles
 from cryoflux.signing.keys import key_id, load_public_key, public_pem
 from plain_log import RULE, StoredLog, digest_of, evaluation, figure, go_on_from, model, plain_log
 from shell_bundles import SCRIPT as SCRIPT_FILE
-from shell_bundles import bare_tools, bundle_of, needs_tools
+from shell_bundles import bare_tools, bundle_of, needs_tools, run_script
 
 ROOT = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
 NOW = "2026-11-23T02:00:00Z"
@@ -148,23 +148,6 @@ def bundle(short: Path, tmp_path: Path) -> Path:
     return shutil.copytree(short, tmp_path / "bundle")
 
 
-def run(bundle: Path, bare: Path, *arguments: str, shell: str = "sh") -> tuple[int, str]:
-    """Exit code and output of the script, with an empty environment."""
-    command = ["busybox", "sh"] if shell == "busybox" else [shell]
-    program = shutil.which(command[0]) if shell != "sh" else bare / "sh"
-    done = subprocess.run(
-        [program, *command[1:], bundle / "verify.sh", *arguments],
-        env={"PATH": str(bare)},
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        cwd=bundle.parent,
-    )
-    assert not done.stderr, done.stderr
-    return done.returncode, done.stdout
-
-
 def flip(path: Path, at: int = 40, bit: int = 1) -> None:
     content = bytearray(path.read_bytes())
     content[at % len(content)] ^= bit
@@ -180,7 +163,7 @@ def swap(bundle: Path) -> None:
 
 @needs_tools
 def test_a_whole_bundle_verifies_with_stock_tools_only(original: Path, complete: Path, bare: Path) -> None:
-    code, said = run(original, bare)
+    code, said = run_script(original, bare)
     assert code == 0, said
     assert said.startswith("VERIFIED 9 entries, 4 receipts")
     assert "Not checked here" in said
@@ -188,8 +171,8 @@ def test_a_whole_bundle_verifies_with_stock_tools_only(original: Path, complete:
     assert [line.split()[0] for line in heads] == ["index_refresh", "lora_delta"]
     assert all(f"Head of {line.rsplit(' ', 1)[0].replace(' ', ': ')}\n" in said for line in heads)
     first = key_id(load_public_key(original / "keys" / "receipt.pub"))
-    assert run(complete, bare, key_id(load_public_key(complete / "keys" / "receipt.pub")))[0] == 0
-    code, said = run(complete, bare, first)
+    assert run_script(complete, bare, key_id(load_public_key(complete / "keys" / "receipt.pub")))[0] == 0
+    code, said = run_script(complete, bare, first)
     assert (code, said.splitlines()[0].split(":")[0]) == (1, "FAILED keys/receipt.pub")
 
 
@@ -208,7 +191,7 @@ def fork(made: Made) -> None:
 @needs_tools
 def test_a_fork_verifies_with_stock_tools_and_one_in_the_middle_does_not(tmp_path: Path, bare: Path) -> None:
     bundle = make(tmp_path / "fork", fork)
-    code, said = run(bundle, bare)
+    code, said = run_script(bundle, bare)
     assert code == 0, said
     assert said.startswith("VERIFIED 4 entries, 1 receipts")
     assert len((bundle / "heads.txt").read_text("utf-8").splitlines()) == 2
@@ -219,7 +202,7 @@ def test_a_fork_verifies_with_stock_tools_and_one_in_the_middle_does_not(tmp_pat
         assert key is not None
         go_on_from(plain_log(), made, key)
 
-    code, said = run(make(tmp_path / "late", late), bare)
+    code, said = run_script(make(tmp_path / "late", late), bare)
     assert code == 1
     assert "entries/000004.json: goes on from another log" in said
 
@@ -231,11 +214,11 @@ def test_every_shell_gives_the_same_verdict(complete: Path, tmp_path: Path, bare
         pytest.skip(f"not installed: {shell}")
     if shell == (bare / "sh").readlink().name:
         pytest.skip("all others are run by this shell")
-    assert run(complete, bare, shell=shell) == run(complete, bare)
+    assert run_script(complete, bare, shell=shell) == run_script(complete, bare)
     changed = shutil.copytree(complete, tmp_path / "bundle")
     flip(changed / "entries/000001.json", 300)
-    code, said = run(changed, bare, shell=shell)
-    assert (code, said) == run(changed, bare)
+    code, said = run_script(changed, bare, shell=shell)
+    assert (code, said) == run_script(changed, bare)
     assert code == 1
 
 
@@ -261,7 +244,7 @@ def test_whatever_is_changed_is_named(
     bundle: Path, bare: Path, change: Callable[[Path], object], named: str
 ) -> None:
     change(bundle)
-    code, said = run(bundle, bare)
+    code, said = run_script(bundle, bare)
     assert code == 1
     assert any(line.startswith(f"FAILED {named}") for line in said.splitlines()), said
     assert "NOT VERIFIED" in said
@@ -277,7 +260,7 @@ def test_a_key_that_nobody_names_and_a_file_that_no_model_has_are_named(
     (bundle / f"keys/{key_id(stranger)}.pem").write_bytes(public_pem(stranger))
     extra = next(bundle.glob("models/*")) / "pytorch_model.bin"
     extra.write_bytes(b"code")
-    code, said = run(bundle, bare)
+    code, said = run_script(bundle, bare)
     assert (code, said.count("FAILED")) == (1, 2)
     assert "no entry names this key" in said
     assert "has other files than its SHA256SUMS" in said
@@ -301,7 +284,7 @@ def survivors(bundle: Path, bare: Path, every: int, most: int) -> list[str]:
     for path, at in places(bundle, every, most):
         content = path.read_bytes()
         flip(path, at, 1 << dice.randrange(8))
-        code, said = run(bundle, bare)
+        code, said = run_script(bundle, bare)
         if code != 1 or "FAILED" not in said:
             passed.append(f"{path.relative_to(bundle)} at {at}")
         path.write_bytes(content)
@@ -311,7 +294,7 @@ def survivors(bundle: Path, bare: Path, every: int, most: int) -> list[str]:
 @needs_tools
 def test_no_byte_of_keys_and_checkpoint_can_be_another(nothing: Path, tmp_path: Path, bare: Path) -> None:
     bundle = shutil.copytree(nothing, tmp_path / "bundle")
-    assert run(bundle, bare)[0] == 0
+    assert run_script(bundle, bare)[0] == 0
     assert survivors(bundle, bare, every=9, most=100) == []
 
 
@@ -332,7 +315,7 @@ def test_what_does_not_matter_is_listed_and_does_not(complete: Path, tmp_path: P
     checkpoint.write_bytes(checkpoint.read_bytes() + "\N{EM DASH} witness.example AAAAAAAAAAA=\n".encode())
     artefact = next(bundle.glob("artefacts/*/holdout.jsonl"))
     artefact.rename(artefact.with_name("other name"))
-    assert run(bundle, bare)[0] == 0
+    assert run_script(bundle, bare)[0] == 0
 
 
 @needs_tools
@@ -341,7 +324,7 @@ def test_a_key_that_is_not_the_signers_fails(complete: Path, tmp_path: Path, bar
     other = Ed25519PrivateKey.generate().public_key()
     (bundle / "keys/receipt.pub").write_bytes(public_pem(other))
     (bundle / f"keys/{key_id(other)}.pem").write_bytes(public_pem(other))
-    code, said = run(bundle, bare)
+    code, said = run_script(bundle, bare)
     assert code == 1
     assert said.count("is not signed by the valid key") == 2
     assert "FAILED log/checkpoint" in said
@@ -413,6 +396,7 @@ def twice(made: Made) -> None:
     ("story", "complaint"),
     [
         (lambda m: m.conclude(m.announce(), energy=figure(lo_microjoules=10**9)), "energy interval"),
+        (lambda m: m.conclude(m.announce(), energy=figure(lo_microjoules=-1)), "gave energy back"),
         (lambda m: m.conclude(m.announce(), outcome=Outcome.REJECTED), "outcome and decision disagree"),
         (lambda m: m.conclude(m.announce(), result=model("other")), "result is another model"),
         (lambda m: m.abort(m.announce(), Cause.NONE), "a cause is there"),
@@ -443,7 +427,7 @@ def twice(made: Made) -> None:
 def test_a_signed_lie_is_found_too(
     tmp_path: Path, bare: Path, story: Callable[[Made], object], complaint: str
 ) -> None:
-    code, said = run(make(tmp_path, story), bare)
+    code, said = run_script(make(tmp_path, story), bare)
     assert code == 1
     assert complaint in said
 
@@ -457,7 +441,7 @@ def test_attempts_may_be_open_at_once_where_that_was_announced(tmp_path: Path, b
         made.conclude(second)
         made.announce(slots=2)
 
-    code, said = run(make(tmp_path, side_by_side), bare)
+    code, said = run_script(make(tmp_path, side_by_side), bare)
     assert (code, said[:31]) == (0, "VERIFIED 5 entries, 2 receipts:"), said
 
 
@@ -471,7 +455,7 @@ def test_sessions_are_followed(tmp_path: Path, bare: Path) -> None:
         made.session()
         made.session()
 
-    code, said = run(make(tmp_path, two_runs), bare)
+    code, said = run_script(make(tmp_path, two_runs), bare)
     assert (code, said[:31]) == (0, "VERIFIED 9 entries, 3 receipts:"), said
 
 
@@ -480,7 +464,7 @@ def test_a_state_of_the_first_form_verifies(tmp_path: Path, bare: Path) -> None:
     with tarfile.open(OLD) as archive:
         archive.extractall(tmp_path, filter="data")
     assert not write_bundle(tmp_path / "state-v1", tmp_path / "bundle", Extras(True, True, True)).missing
-    code, said = run(tmp_path / "bundle", bare)
+    code, said = run_script(tmp_path / "bundle", bare)
     assert (code, said[:33]) == (0, "VERIFIED 28 entries, 13 receipts:"), said
 
 
@@ -498,10 +482,10 @@ def test_rotations_are_followed_and_an_old_key_is_refused(tmp_path: Path, bare: 
     made.conclude(made.announce(), kept=False)
     first, second, _ = (reign.keyid for reign in made.log.authority.reigns)
     write_bundle(made.close(), tmp_path / "bundle", Extras())
-    code, said = run(tmp_path / "bundle", bare)
+    code, said = run_script(tmp_path / "bundle", bare)
     assert (code, said[:20]) == (0, "VERIFIED 10 entries,"), said
     shutil.copy(tmp_path / f"bundle/keys/{first}.pem", tmp_path / f"bundle/keys/{second}.pem")
-    code, said = run(tmp_path / "bundle", bare)
+    code, said = run_script(tmp_path / "bundle", bare)
     assert code == 1
     assert "FAILED entries/000004.json" in said
 
@@ -516,7 +500,7 @@ assert LOG_V2 in [[base64.b64decode(entry) for entry in case["entries"]] for cas
 def test_the_first_log_that_was_kept_verifies(tmp_path: Path, bare: Path) -> None:
     entries = (VECTORS / "log-evidence-v1.jsonl").read_bytes().splitlines()
     key = load_public_key(VECTORS / "log-evidence-v1.pub")
-    code, said = run(bundle_of(tmp_path, entries, key), bare)
+    code, said = run_script(bundle_of(tmp_path, entries, key), bare)
     assert code == 0, said
 
 
@@ -567,11 +551,15 @@ def test_the_places_of_tiles_are_those_of_the_specification(tmp_path: Path) -> N
     ]
 
 
+FUNCTIONS = "".join(SCRIPT.split(f"{name}='\n")[1].split("\n'\n")[0] + "\n" for name in ("bytes", "reading"))
+FUNCTIONS = FUNCTIONS.split("\n# What is wrong with an entry,")[0]
+"""of the script in jq"""
+
+
 def test_the_script_decides_as_the_rules_do() -> None:
     """Its arithmetic in jq against the rules in Python, with numbers beyond 64 bits."""
-    functions = SCRIPT.split("reading='")[1].split("\n# What is wrong with an entry,")[0]
     program = (
-        f"{functions}\n.predicate as $p | $p.decision as $d | ($d.rule | rule) as $r"
+        f"{FUNCTIONS}\n.predicate as $p | $p.decision as $d | ($d.rule | rule) as $r"
         "| ($d.rule as $old | $d.bar | bar($old)) as $bar"
         "| ($p.evaluation | sums(.read // $p.holdout.count)) as $e"
         '| {possible: [possible($e; "holdout")], verdict: verdict($r; $bar.neededMilli; $e)}'
@@ -666,7 +654,6 @@ def receipt(version: str, evaluation: object, decision: object, count: int) -> d
 @needs_tools
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 100, 511, 512, 513, 1000, 4096, 100_000])
 def test_the_script_knows_when_a_look_is_due(count: int) -> None:
-    functions = SCRIPT.split("reading='")[1].split("\n# What is wrong with an entry,")[0]
     command = [
         "jq",
         "-nc",
@@ -676,7 +663,7 @@ def test_the_script_knows_when_a_look_is_due(count: int) -> None:
         "--arg",
         "in_toto",
         "",
-        f"{functions}\nlooks({count})",
+        f"{FUNCTIONS}\nlooks({count})",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == looks(count)[:-1]

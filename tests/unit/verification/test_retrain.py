@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from math import inf, nan
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from test_spot_check import Some
 import synthetic_state
 from cryoflux.receipts.statement import Training
 from cryoflux.verification.again import Again
+from cryoflux.verification.apart import FAR, Apart, furthest_in_words, length
 from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.result import Check, Report, Status
 from cryoflux.verification.retrain import Plan, plan_of
@@ -71,15 +73,16 @@ def test_the_same_bytes_are_reproduced_exactly(trained: SyntheticState) -> None:
 def test_other_bytes_are_a_distance_and_no_failure(trained: SyntheticState) -> None:
     report, (check,) = retrained(trained.path, Trainer(None))
     assert (check.status, report.ok) == (Status.UNKNOWN, True)
-    assert (
-        "its ΔW is 0.25 of its length from ours; of 1 tensors 0.25 (median), at most 0.25 (w)" in check.detail
-    )
+    assert check.detail.startswith("other bytes, ΔW 0.25 of its length away: loss ")
+    assert "of 1 tensors 0.25 (median), at most 0.25 (w)" in check.detail
     assert "(+0.000000, where Δ was +0.02" in check.detail
     assert "its cpu is not recorded" in check.detail
     assert report.levels[0]["levels"]["retraining"] == "other bytes"
+    said = report.levels[0]["trained_again"]
+    assert (said["distance"], said["loss_here_nats"]) == (0.25, said["loss_recorded_nats"])
 
 
-FAR, NEAR = 2.0, 1.9
+LIMIT, NEARER = 2 * FAR, 2 * FAR - 0.001
 """‖ours - theirs‖, where ‖theirs - base‖ is 2"""
 SAME = {"cryoflux": "0.1.0", "code": "ab12", "torch": "2.13.0", "cpu": "x86_64 AVX512", "processor": "E, avx"}
 
@@ -107,7 +110,8 @@ class Described(Trainer):
 
 
 @pytest.mark.parametrize(
-    ("apart", "status"), [(FAR, Status.FAIL), (9.9, Status.FAIL), (NEAR, Status.UNKNOWN)]
+    ("apart", "status"),
+    [(LIMIT, Status.FAIL), (inf, Status.FAIL), (nan, Status.FAIL), (NEARER, Status.UNKNOWN)],
 )
 def test_on_the_same_machine_it_is_not_reproduced_and_far_away_a_failure(
     apart: float, status: Status, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -115,7 +119,7 @@ def test_on_the_same_machine_it_is_not_reproduced_and_far_away_a_failure(
     state = recorded(tmp_path / "same", monkeypatch, SAME)
     report, (check,) = retrained(state.path, Described(None, apart))
     assert (check.status, report.ok) == (status, status is not Status.FAIL)
-    assert check.detail.startswith("not reproduced: ")
+    assert check.detail.startswith("not reproduced, ΔW ")
     assert report.levels[0]["levels"]["retraining"] == "not reproduced"
 
 
@@ -147,10 +151,33 @@ def test_another_machine_or_an_older_receipt_is_never_a_failure(
     report, (check,) = retrained(state.path, Described(None, 9.9))
     assert (check.status, report.ok) == (Status.UNKNOWN, True)
     assert check.detail.startswith(
-        "other bytes: its ΔW is 5 of its length from ours, further than not training"
+        "other bytes, ΔW 5 of its length away, beyond honest ones measured (0.63): further than not training"
     )
     assert said in check.detail
     assert report.levels[0]["levels"]["retraining"] == "other bytes"
+
+
+@pytest.mark.parametrize(
+    ("distance", "said"),
+    [
+        (0.0, "0"), (8.6e-06, "8.6e-06"), (0.463, "0.46"), (1.34, "1.3"), (inf, "∞"), (nan, "∞"),
+        (0.63, "0.63"), (0.6301, "0.6301"), (0.6299999, "0.6299999"),
+        (0.7499, "0.7499"), (0.75, "0.75"), (0.998, "0.998"), (0.9999999, "0.9999999"), (1.0, "1"),
+        (1.0004, "1.0004"), (1 - 2**-53, "0.9999999999999999"),
+    ],
+)  # fmt: skip
+def test_a_distance_is_never_rounded_over_a_limit(distance: float, said: str) -> None:
+    assert length(distance) == said
+
+
+def test_what_is_no_number_is_infinitely_far() -> None:
+    same = Apart({"w": (0.0, 0.0)}, 0.5, 0.5, 0.1)
+    odd = [Apart({"w": pair}, 0.5, 0.5, 0.1) for pair in ((nan, 1.0), (inf, inf), (1.0, nan), (1.0, 0.0))]
+    assert (same.distance, {one.distance for one in odd}) == (0.0, {inf})
+    assert odd[0].to_json()["distance"] is None
+    assert "∞ of its length away, further than any honest other machine measured (0.63)" in (
+        furthest_in_words([same.to_json(), odd[0].to_json()])
+    )
 
 
 def test_the_newest_kept_updates_are_trained_and_no_others(trained: SyntheticState) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["CannotRetrainError", "TorchRecomputer", "played_back"]
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from cryoflux.tasks.pool import Pool, make_pool, slice_digest
 from cryoflux.verification.recompute import OpenQuestion
 
 if TYPE_CHECKING:
+    from cryoflux.data.examples import Example
     from cryoflux.receipts.statement import Training
     from cryoflux.tasks.lora.head import HeadModel
     from cryoflux.tasks.lora.lean import TrainingMaterial
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 256
 """examples whose activations a training run prepares together"""
+_MOST_CHARACTERS = 250_000
+"""of one text; more than a novel has in a hundred pages"""
 _CACHE_BYTES = 4_000_000_000
 
 
@@ -67,9 +70,13 @@ class TorchRecomputer:
         examples = load_examples(holdout)
         wanted = range(len(examples)) if indices is None else range(len(indices))
         chosen = examples if indices is None else [examples[index] for index in indices]
-        with shielded():
-            scorer = TransformersScorer(model, chosen, max_tokens=self._max_tokens, profile=profile)
-            return scorer.score(wanted, lambda _done: None)
+        _ask_about_texts(chosen)
+        try:
+            with shielded():
+                scorer = TransformersScorer(model, chosen, max_tokens=self._max_tokens, profile=profile)
+                return scorer.score(wanted, lambda _done: None)
+        except ModelError as error:  # another version of a library may have read it
+            raise OpenQuestion(error.what.removesuffix(".")) from error
 
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
         """Merge an adapter into a base version in float32, as receipts that name no list did."""
@@ -135,6 +142,7 @@ class TorchRecomputer:
         data = open_prepared(plan.state / "data" / plan.data, plan.data[:8])
         version = Versions(plan.state).open(plan.base)
         _ask_about(version.folder)
+        _ask_about_texts(data.examples("train"))
         torch.set_num_threads(training.threads or self._threads)
         folder = into / "retrained"
         folder.mkdir()
@@ -154,6 +162,16 @@ def _ask_about(model: Path) -> None:
     """
     if complaints := complaints_about(model):
         raise OpenQuestion(complaints[0])
+
+
+def _ask_about_texts(examples: Iterable[Example]) -> None:
+    """Leave the question open where a text is longer than anybody writes one.
+
+    Raises:
+        OpenQuestion: it says how long.
+    """
+    if (longest := max((len(example.text) for example in examples), default=0)) > _MOST_CHARACTERS:
+        raise OpenQuestion(f"a text has {longest} characters, and at most {_MOST_CHARACTERS} are read here")
 
 
 def _ask_about_adapter(capsule: Path) -> None:

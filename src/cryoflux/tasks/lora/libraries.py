@@ -13,6 +13,7 @@ __all__ = [
 
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from cryoflux.errors import ModelError, UsageError
 LIBRARIES = ("peft", "torch", "transformers")
 """that decide how sums are rounded"""
 _VARIABLES = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+_STDERR = 2
 _fresh: list[tuple[int, bool]] = []
 """how loud transformers was before it was ever told: verbosity, and whether it shows progress"""
 
@@ -93,9 +95,10 @@ def shielded() -> Iterator[None]:
 
     before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
     try:
-        yield
+        with _panics_unprinted():
+            yield
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of a library in Rust; it is no Exception
+        if not _is_panic(error):
             raise
         raise ModelError(
             f"A library could not read the model: {str(error)[:200]}",
@@ -104,6 +107,40 @@ def shielded() -> Iterator[None]:
         ) from error
     finally:
         constants.HF_HUB_OFFLINE = before
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust gave up; its error is no Exception."""
+    return type(error).__name__ == "PanicException"
+
+
+@contextmanager
+def _panics_unprinted() -> Iterator[None]:
+    """Hold back what is written to standard error meanwhile, and drop it where it is the stack of a panic.
+
+    Rust writes that stack itself, past ``sys.stderr``, before Python hears of it.
+    """
+    try:
+        before = os.dup(_STDERR)
+    except OSError:  # it is closed
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), _STDERR)
+        panicked = False
+        try:
+            yield
+        except BaseException as error:
+            panicked = _is_panic(error)
+            raise
+        finally:
+            if sys.stderr is not None:
+                sys.stderr.flush()
+            os.dup2(before, _STDERR)
+            os.close(before)
+            held.seek(0)
+            if not panicked and (said := held.read()):
+                os.write(_STDERR, said)
 
 
 def require_training() -> None:

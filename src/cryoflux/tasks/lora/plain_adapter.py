@@ -9,13 +9,12 @@ from __future__ import annotations
 
 __all__ = ["adapter_settings"]
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cryoflux.errors import ModelError
-from cryoflux.files import read_regular
+from cryoflux.registry.plain_json import read_object
 from cryoflux.state import ADAPTER_CONFIG
 
 _MAX_BYTES = 1_000_000
@@ -45,12 +44,7 @@ def adapter_settings(capsule: Path) -> dict[str, Any]:
     Raises:
         ModelError: the file cannot be read, or asks for more than plain LoRA.
     """
-    try:
-        found = json.loads(read_regular(capsule / ADAPTER_CONFIG, _MAX_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _refused(f"cannot be read ({error})") from error
-    if not isinstance(found, dict):
-        raise _refused("is no object")
+    found = read_object(capsule / ADAPTER_CONFIG, _MAX_BYTES, _refused)
     for name, value in found.items():
         if complaint := _complaint(name, value):
             raise _refused(complaint)
