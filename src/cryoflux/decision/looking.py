@@ -1,10 +1,10 @@
 """Whether a candidate is shown to the holdout, and at which bar: what the rule's own screen says.
 
 - ``screen/v1`` lets a candidate pass that would probably meet the bar as it stands (`decision.screening`).
-- ``screen/v2`` belongs to ``evidence/v3``: it stakes a share of the error budget, chosen from the sums of the
-  screen alone (`decision.stakes`). While a chain goes on, the look waits until four fifths can be staked: what
-  is not ready yet will be better after the next steps. At the end of a chain, or of an attempt of its own, one
-  fifth is enough.
+- ``screen/v2`` belongs to ``evidence/v3``: it stakes a share of the error budget, chosen from the sums of
+  the screen alone (`decision.stakes`). While a chain goes on, the look waits until four fifths can be
+  staked: what is not ready yet will be better after the next steps. At the end of a chain, or of an
+  attempt of its own, one fifth is enough.
 - Without screening examples every candidate is shown; ``evidence/v3`` then stakes half of its budget.
 
 Run and verifier call the same function on the same integers: neither a look nor its bar can be chosen later.

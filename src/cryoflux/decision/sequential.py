@@ -6,10 +6,11 @@ kept after the whole holdout and nowhere else. What is kept with stopping is thu
 without, whatever the stopping rule, and no bound on false acceptance can suffer. The price is power:
 ``benchmarks/false_accepts.py`` measures it.
 
-A candidate is hopeless if, on an optimistic view of the rest, the conditional probability of being kept
-is below 2 %: 1 % for each half of the rule (``evidence/v3`` has the Δ half alone). The optimistic view: every unread example is as good as the
-upper end of the one-sided 90 % interval for the mean of those read, and varies as they do. (Stochastic
-curtailment, Lan, Simon & Halperin 1982; there the drift is that of the planned alternative.)
+A candidate is hopeless if, on an optimistic view of the rest, the conditional probability of being kept is
+below 2 %: 1 % for each half of the rule (``evidence/v3`` has the Δ half alone). The optimistic view: every
+unread example is as good as the upper end of the one-sided 90 % interval for the mean of those read, and
+varies as they do. (Stochastic curtailment, Lan, Simon & Halperin 1982; there the drift is that of the
+planned alternative.)
 """
 
 from __future__ import annotations

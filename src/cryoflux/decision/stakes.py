@@ -54,8 +54,8 @@ __all__ = [
     "StakedBudget",
     "chosen_stake",
     "left_of_counted",
-    "odds_at",
     "needed_at",
+    "odds_at",
 ]
 
 from decimal import Context, Decimal, localcontext

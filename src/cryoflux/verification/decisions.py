@@ -16,6 +16,7 @@ from typing import ClassVar
 from msgspec import field
 
 from cryoflux.decision.looking import SCREENS, Look, due_look, is_at_its_end, judged_before
+from cryoflux.decision.reason import Reason
 from cryoflux.decision.rules import RULES, WITH_BUDGET, Thresholds, Verdict, decide
 from cryoflux.decision.sequential import decide_partial
 from cryoflux.errors import ConfigError
@@ -227,28 +228,37 @@ def _verdict(paired: Paired, training: Training, decision: Decision, unit: str) 
         raise _NotKnown
     least = (rule.min_delta, rule.min_accuracy_gain_ppm)
     thresholds = Thresholds(*least, rule.z_milli, decision.bar.needed_milli, unit)
-    evaluation = receipt.evaluation
-    if _not_known(rule):
-        if evaluation is None:
-            raise _NotKnown
-    else:
-        look = _look(paired, training, decision, thresholds)
-        if evaluation is None:
-            if look.refused is None:
-                raise _Unfounded("passed its screen, but was not shown to the holdout")
-            return Verdict(False, look.refused)
-        if look.refused is not None:
-            raise _Unfounded(f"was shown to the holdout, but {rule.screen} gives: {say(look.refused)}")
-        if look.stake_milli != decision.bar.stake_milli or look.needed_milli != decision.bar.needed_milli:
-            raise _Unfounded(
-                f"says that it staked {decision.bar.stake_milli}/1000 for a bar of "
-                f"{decision.bar.needed_milli}/1000; its screen gives {look.stake_milli}/1000 and "
-                f"{look.needed_milli}/1000"
-            )
+    evaluation, known = receipt.evaluation, not _not_known(rule)
+    look = _look(paired, training, decision, thresholds) if known else None
+    if evaluation is None:
+        return Verdict(False, _refused(look))
+    if look is not None:
+        _require(look, decision)
     evidence = evidence_of(evaluation)
     if evaluation.read < receipt.holdout.count:
         return decide_partial(rule.name, evidence, receipt.holdout.count, thresholds)
     return decide(rule.name, evidence, thresholds)
+
+
+def _refused(look: Look | None) -> Reason:
+    """Why there was no look, where none was due."""
+    if look is None:
+        raise _NotKnown
+    if look.refused is None:
+        raise _Unfounded("passed its screen, but was not shown to the holdout")
+    return look.refused
+
+
+def _require(look: Look, decision: Decision) -> None:
+    """Make sure that a look was due, with the stake and the bar that it had."""
+    if look.refused is not None:
+        raise _Unfounded(f"was shown to the holdout, but {decision.rule.screen} gives: {say(look.refused)}")
+    said, due = decision.bar, (look.stake_milli, look.needed_milli)
+    if (said.stake_milli, said.needed_milli) != due:
+        raise _Unfounded(
+            f"says that it staked {said.stake_milli}/1000 for a bar of {said.needed_milli}/1000; its screen "
+            f"gives {due[0]}/1000 and {due[1]}/1000"
+        )
 
 
 def _look(paired: Paired, training: Training, decision: Decision, thresholds: Thresholds) -> Look:

@@ -1,8 +1,8 @@
 """Averages of all weights so far, that can be taken at any time.
 
-Step t counts in proportion to t^e: the polynomial-decay averaging of Shamir and Zhang 2013 (*Stochastic Gradient
-Descent for Non-smooth Optimization*, §3), which needs to know neither how many steps there will be nor when to
-begin. A larger exponent forgets the beginning sooner; which one is better shows the screen.
+Step t counts in proportion to t^e: the polynomial-decay averaging of Shamir and Zhang 2013 (*Stochastic
+Gradient Descent for Non-smooth Optimization*, §3), which needs to know neither how many steps there will
+be nor when to begin. A larger exponent forgets the beginning sooner; which one is better shows the screen.
 """
 
 from __future__ import annotations

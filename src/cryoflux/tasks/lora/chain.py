@@ -1,16 +1,17 @@
-"""A chain: one working update that attempt after attempt goes on from, until the screen says that it is spent.
+"""A chain: one working update that attempt after attempt goes on from, until the screen says it is spent.
 
 1. Restore what the attempt before it left, or begin at the chain's start.
-2. Train LoRA and the head at a constant rate after a warm-up, with all averages going along, until the joules end.
-   What the frozen layers make of an example is computed when its batch comes.
-3. At rungs, a growing number of steps apart, look at the screening examples: of the averages the one that is
-   better at its best temperature is the candidate. Training ends where it is worth a look at the holdout
-   (`worth`), or where rung after rung gains less than a look could ever prove: a plateau.
+2. Train LoRA and the head at a constant rate after a warm-up, with all averages going along, until the
+   joules end. What the frozen layers make of an example is computed when its batch comes.
+3. At rungs, a growing number of steps apart, look at the screening examples: of the averages the one that
+   is better at its best temperature is the candidate. Training ends where it is worth a look at the
+   holdout (`worth`), or where rung after rung gains less than a look could ever prove: a plateau.
 
-Everything follows from the chain's seed and the number of steps: dropout is seeded by the step, batches by the
-chain, activations are computed in groups that follow from the pool. So a chain that was cut into attempts, at
-whatever steps the joules ended, holds the same bits as one that was not. Source: LoRA, Hu et al. 2021; AdamW,
-Loshchilov and Hutter 2019; averaging and temperature, see `averages` and `temperature`.
+Everything follows from the chain's seed and the number of steps: dropout is seeded by the step, batches
+by the chain, activations are computed in groups that follow from the pool. So a chain that was cut into
+attempts, at whatever steps the joules ended, holds the same bits as one that was not. Source: LoRA, Hu
+et al. 2021; AdamW, Loshchilov and Hutter 2019; averaging and temperature, see `averages` and
+`temperature`.
 """
 
 from __future__ import annotations
@@ -66,12 +67,11 @@ _SEEDS = 1_000_003
 class Worth(Protocol):
     """Whether a candidate is worth a look at the holdout: a pure function of what the screen shows."""
 
-    def __call__(self, screened: Evidence, *, ended: bool) -> bool:
-        """Whether to look.
+    def __call__(self, screened: Evidence) -> bool:
+        """Whether to look, though the next steps may bring a better candidate.
 
         Args:
             screened: the candidate against the head, on the screening examples.
-            ended: whether the chain is at its end, so that there will be no better candidate.
         """
 
 
@@ -249,30 +249,34 @@ class _Chain:
         self, limits: Limits, worth: Worth, progress: Callable[[Progress], None]
     ) -> tuple[str, int, float]:
         """Train; why it ended, after how many steps, and the last training loss."""
-        first, loss = self._step, 0.0
+        first, loss, ended = self._step, 0.0, ""
         rung = self._rung_after(first)
-        most = self._recipe.max_steps
-        while True:
-            if self._step >= most:
-                return self._ended("steps", worth), self._step - first, loss
+        while not ended:
             loss = self._train_step()
-            spent = limits.spent_uj()
-            progress(Progress(self._step - first, 0, loss, spent))
+            spent_uj = limits.spent_uj()
+            progress(Progress(self._step - first, 0, loss, spent_uj))
             if self._step == rung:
                 rung = next_rung(rung, self._recipe.fixed_steps)
-                start = limits.spent_uj()
-                self._look_at_screen(scheduled=True)
-                self._screen_uj = limits.spent_uj() - start
-                if self._is_worth(worth, ended=False):
-                    return "look", self._step - first, loss
-                if self._stale >= _PATIENCE:
-                    return self._ended("plateau", worth), self._step - first, loss
-            if limits.stop():
-                return "interrupt", self._step - first, loss
-            if spent + round(_SCREEN_MARGIN * self._screen_uj) >= limits.limit_uj:
+                ended = self._climb(limits, worth)
+            if not ended and limits.stop():
+                ended = "interrupt"
+            if not ended and self._step >= self._recipe.max_steps:
+                ended = "steps"
+            if not ended and spent_uj + round(_SCREEN_MARGIN * self._screen_uj) >= limits.limit_uj:
                 self._look_at_screen(scheduled=False)
-                word = "look" if self._is_worth(worth, ended=False) else "joules"
-                return word, self._step - first, loss
+                ended = "look" if self._is_worth(worth) else "joules"
+        if ended == "steps":
+            self._look_at_screen(scheduled=False)
+        return ended, self._step - first, loss
+
+    def _climb(self, limits: Limits, worth: Worth) -> str:
+        """Look at the screen as scheduled; why the training ends with it, if it does."""
+        start_uj = limits.spent_uj()
+        self._look_at_screen(scheduled=True)
+        self._screen_uj = limits.spent_uj() - start_uj
+        if self._is_worth(worth):
+            return "look"
+        return "plateau" if self._stale >= _PATIENCE else ""
 
     def _rung_after(self, step: int) -> int:
         rung = 0
@@ -280,13 +284,9 @@ class _Chain:
             rung = next_rung(rung, self._recipe.fixed_steps)
         return rung
 
-    def _ended(self, word: str, worth: Worth) -> str:
-        self._look_at_screen(scheduled=False)
-        return word
-
-    def _is_worth(self, worth: Worth, *, ended: bool) -> bool:
+    def _is_worth(self, worth: Worth) -> bool:
         screened = self.screened()
-        return screened is not None and not self.best.judged and worth(screened, ended=ended)
+        return screened is not None and not self.best.judged and worth(screened)
 
     def _train_step(self) -> float:
         batch = self._next_batch()

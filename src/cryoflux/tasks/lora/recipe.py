@@ -79,7 +79,7 @@ class Recipe:
     temperature: bool = True
     """whether the candidate of a chain is scaled by one number that the screen fits"""
     least_gain_nano: int = 2_000_000
-    """what two rungs of a chain in a row have to gain on the screen, nano-nats; below, it is at its plateau"""
+    """what a rung of a chain has to gain on the screen, nano-nats; two that do not are its plateau"""
     screen_size: int = 512
     """training-side examples, never trained on, that an update has to help before the holdout is read"""
     max_tokens: int = 32

@@ -273,7 +273,7 @@ class LoraTask(Task):
             into,
             seed=order.seed,
             working=working,
-            worth=lambda screened, ended: order.look(screened, ended=ended).refused is None,
+            worth=lambda screened: order.look(screened, ended=False).refused is None,
             progress=progress,
             preparing=watch.prepared,
         )

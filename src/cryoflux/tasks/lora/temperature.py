@@ -1,8 +1,8 @@
 """One number by which a classifier's scores are multiplied, so that it is as sure as it is right.
 
-Fitted on examples that nothing was trained on and that no verdict reads: it minimises their mean cross-entropy,
-which is convex in it (temperature scaling, Guo et al. 2017, arXiv 1706.04599; here the inverse of theirs).
-Folded into the last layer it costs nothing and changes no class.
+Fitted on examples that nothing was trained on and that no verdict reads: it minimises their mean
+cross-entropy, which is convex in it (temperature scaling, Guo et al. 2017, arXiv 1706.04599; here the
+inverse of theirs). Folded into the last layer it costs nothing and changes no class.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def cross_entropies(scores: F64, classes: NDArray[np.int64]) -> F64:
 def fitted(scores: F64, classes: NDArray[np.int64]) -> int:
     """What the scores are best multiplied by, thousandths, between `LEAST` and `MOST`.
 
-    By halving where the derivative changes its sign: it is the mean of what the scores are expected to be, less
-    what they are for the right class, and grows with the factor.
+    By halving where the derivative changes its sign: it is the mean of what the scores are expected to be,
+    less what they are for the right class, and grows with the factor.
     """
     low, high = LEAST, MOST
     for _ in range(_STEPS):

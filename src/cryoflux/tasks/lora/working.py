@@ -1,8 +1,9 @@
 """The working update: what an attempt leaves for the next one to go on from, and how it is kept.
 
-One safetensors file holds the parameters that learn, the moments of their gradients, their averages and the best
-candidate so far; its header says how far training is. The SHA-256 of the file names it in intents and receipts.
-It is data like all that lies in a state: read with bounds, checked against its name, never executed.
+One safetensors file holds the parameters that learn, the moments of their gradients, their averages and
+the best candidate so far; its header says how far training is. The SHA-256 of the file names it in intents
+and receipts. It is data like all that lies in a state: read with bounds, checked against its name, never
+executed.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ DEEP = Recipe(
 TOP = replace(DEEP, name="carry-1", layers=1)
 
 
-def never(_screened: Evidence, *, ended: bool) -> bool:  # noqa: ARG001
+def never(_screened: Evidence) -> bool:
     return False
 
 
@@ -127,8 +127,7 @@ def test_what_the_screen_showed_is_what_the_merged_candidate_does(workshop) -> N
 def test_a_candidate_that_is_worth_it_ends_the_attempt_and_is_not_shown_twice(workshop) -> None:
     asked: list[float] = []
 
-    def worth(screened: Evidence, *, ended: bool) -> bool:
-        assert not ended
+    def worth(screened: Evidence) -> bool:
         asked.append(screened.delta_mean)
         return True
 
@@ -137,7 +136,7 @@ def test_a_candidate_that_is_worth_it_ends_the_attempt_and_is_not_shown_twice(wo
     assert first.steps == next_rung(0, TOP.fixed_steps)
     assert len(asked) == 1
     judged = replace(first.working, best=replace(first.best, judged=True))
-    again = go_on(workshop, TOP, judged, worth=lambda *_args, **_kw: pytest.fail("asked"), steps=1)
+    again = go_on(workshop, TOP, judged, worth=lambda _screened: pytest.fail("asked"), steps=1)
     assert again.stopped_by == "interrupt"
 
 
