@@ -14,7 +14,7 @@ import synthetic_state
 from cryoflux.digests import file_digest
 from cryoflux.verification.again import Again
 from cryoflux.verification.result import Check, Status
-from cryoflux.verification.retrain import Plan
+from cryoflux.verification.retrain import Plan, Retrained
 from synthetic_parts import COUNT, losses_of, tiny_safetensors, training
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
@@ -31,7 +31,7 @@ class Meanwhile:
         self.trained_on: dict[str, str] = {}
         self.compared: dict[str, str] = {}
 
-    def retrain(self, plan: Plan, into: Path) -> Path:
+    def retrain(self, plan: Plan, into: Path) -> Retrained:
         for folder in self.swapped:
             for path in (self.state / folder).rglob("*"):
                 if path.is_file():
@@ -41,7 +41,7 @@ class Meanwhile:
         self.trained_on = {"base": file_digest(base), "data": file_digest(data)}
         (into / "retrained").mkdir()
         (into / "retrained" / ADAPTER).write_bytes(tiny_safetensors([0.5, 4.0]))
-        return into / "retrained"
+        return Retrained(into / "retrained")
 
     def merge(self, base: Path, _capsule: Path, into: Path) -> Path:
         self.compared["merged"] = file_digest(base / WEIGHTS)

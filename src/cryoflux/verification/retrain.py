@@ -2,7 +2,9 @@
 
 What joules decided is in the receipt: how many steps were planned, when, and how many were made. So no meter
 is needed: the schedule is played back. What the scheduler and the pool decided follows from the log: how many
-examples earlier attempts had drawn, and with which seed the pool was shuffled.
+examples earlier attempts had drawn, and with which seed the pool was shuffled. An attempt of a chain is
+trained again with all that came before it in its chain, from the version that the chain began with: what each
+of them left is compared on the way, and the first that departs is named. No file that they left is needed.
 
 Training is repeated to the byte by the same software on the same kind of processor with as many threads, and
 only there. So only the same bytes count as trained again. Anything else leaves it open how the adapter came
@@ -20,7 +22,16 @@ It shows what was done, never what it cost.
 
 from __future__ import annotations
 
-__all__ = ["RETRAINED", "Plan", "Retrainer", "RetrainerFactory", "check_retrained", "plan_of"]
+__all__ = [
+    "RETRAINED",
+    "Plan",
+    "Played",
+    "Retrained",
+    "Retrainer",
+    "RetrainerFactory",
+    "check_retrained",
+    "plan_of",
+]
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -35,7 +46,8 @@ from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Intent, Training
 from cryoflux.state import ADAPTER, StateFolder
 from cryoflux.verification.apart import FAR, Apart
-from cryoflux.verification.artefacts import capsule_path, order_of
+from cryoflux.verification.artefacts import capsule_path, order_of, version_digest
+from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.recompute import (
     Case,
@@ -66,12 +78,22 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Played:
+    """One attempt of a chain, as its entries say it."""
+
+    name: str
+    """of its receipt"""
+    recipe: Mapping[str, str | int]
+    training: Training
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that training again takes."""
 
     state: Path
     base: str
-    """digest of the base model"""
+    """digest of the version that the update is added to: the head then, or where its chain began"""
     data: str
     """digest of the data set"""
     intent: Intent
@@ -81,13 +103,25 @@ class Plan:
     pool_seed: int
     first_step_ended: bool
     """whether the joules ended with the first step"""
+    chain: tuple[Played, ...] = ()
+    """attempts of its chain that trained, oldest first and itself the last; none where it is of no chain"""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """What training again came to."""
+
+    folder: Path
+    """of the adapter"""
+    departed: str = ""
+    """the attempt of its chain that first came to something else than recorded, and to what; empty if none"""
 
 
 class Retrainer(Recomputer, Protocol):
     """What can train an adapter, too."""
 
-    def retrain(self, plan: Plan, into: Path) -> Path:
-        """Train as a plan says, below the folder ``into``; the adapter's folder.
+    def retrain(self, plan: Plan, into: Path) -> Retrained:
+        """Train as a plan says, below the folder ``into``.
 
         Raises:
             CannotRetrainError: the plan asks for what is not recorded, or not possible here.
@@ -148,25 +182,54 @@ def plan_of(walked: Walked, paired: Paired) -> Plan:
         raise OpenQuestion("its training is not recorded")
     if not training.section.fields.get("backend"):
         raise OpenQuestion("it does not say how products were computed")
-    if not StateFolder(state).model(paired.receipt.base.digest).is_dir():
-        raise OpenQuestion("its base model is not kept here")
-    earlier = []
-    for other in walked.pairs():
-        if other.entry.index >= paired.entry.index:
-            break
-        done, ours = other.receipt.training, other.receipt.task.name == intent.task.name
-        if done is not None and other.intent is not None and ours:
-            earlier.append(Drawn(other.intent.recipe, other.drawn, done))
+    base = intent.chain.start if intent.chain is not None else paired.receipt.base
+    if not StateFolder(state).model(base.digest).is_dir():
+        raise OpenQuestion("the version that its update is added to is not kept here")
+    earlier, chain = _before(walked, paired, intent)
     return Plan(
         state=state,
-        base=paired.receipt.base.digest,
+        base=base.digest,
         data=intent.data.digest,
         intent=intent,
         drawn=Drawn(intent.recipe, paired.drawn, training),
         earlier=tuple(earlier),
         pool_seed=paired.pool_seed,
         first_step_ended=training.steps == 1 and training.section.fields.get("plannedSteps") != 1,
+        chain=(*chain, Played(paired.name, intent.recipe, training)) if intent.chain is not None else (),
     )
+
+
+def _before(walked: Walked, paired: Paired, intent: Intent) -> tuple[list[Drawn], list[Played]]:
+    """What earlier attempts of its task drew, and those of its chain that trained.
+
+    Raises:
+        OpenQuestion: its chain is not whole.
+    """
+    earlier: list[Drawn] = []
+    chain: list[Played] = []
+    for other in walked.pairs():
+        if other.entry.index >= paired.entry.index:
+            break
+        done, theirs = other.receipt.training, other.intent
+        if theirs is None or theirs.task.name != intent.task.name:
+            continue
+        if done is not None:
+            earlier.append(Drawn(theirs.recipe, other.drawn, done))
+        if theirs.task.arm == intent.task.arm:
+            chain = _gone_on(chain, other, theirs)
+    if intent.chain is None or not intent.chain.working:
+        return earlier, []
+    if not chain or chain[-1].training.working != intent.chain.working:
+        raise OpenQuestion("what it went on from is of no attempt before it")
+    return earlier, chain
+
+
+def _gone_on(chain: list[Played], other: Paired, intent: Intent) -> list[Played]:
+    """A chain with one more attempt of its arm."""
+    if intent.chain is None:
+        return chain
+    before, done = chain if intent.chain.working else [], other.receipt.training
+    return before if done is None else [*before, Played(other.name, intent.recipe, done)]
 
 
 def _retrain(case: Case, plan: Plan, factory: RetrainerFactory, levels: Levels) -> tuple[list[Finding], str]:
@@ -178,20 +241,31 @@ def _retrain(case: Case, plan: Plan, factory: RetrainerFactory, levels: Levels) 
         case, plan = _held(case, plan, folder)
         (into := folder / "trained").mkdir()
         theirs = pinned_update(case, folder / "update")
-        ours = retrainer.retrain(plan, into)
-        if file_digest(ours / ADAPTER) == case.paired.statement.subject[0].digest.sha256:
-            levels.say(case.paired, Level.RETRAINING, Word.EXACT)
-            return [], f"{Word.EXACT}: training it again gives the same bytes"
-        apart = _apart(case, retrainer, ours, theirs, folder / "merged")
+        done = retrainer.retrain(plan, into)
+        if file_digest(done.folder / ADAPTER) == case.paired.statement.subject[0].digest.sha256:
+            return _same(case, plan, done, levels)
+        apart = _apart(case, plan, retrainer, (done.folder, theirs), folder / "merged")
     differs = _differs(case.paired.receipt.software, retrainer.software(), plan.drawn.training)
     word = Word.OTHER_BYTES if differs else Word.NOT_REPRODUCED
     levels.say(case.paired, Level.RETRAINING, word)
     levels.trained_again(case.paired, apart.to_json())
     why = "; ".join(differs) or "software, processor and threads are the same as there"
-    said = f"{word}, {apart.in_short()}: {apart.in_words()}; {why}; {apart.each()}"
+    first = f"; of its chain {done.departed}, first of all" if done.departed else ""
+    said = f"{word}, {apart.in_short()}: {apart.in_words()}; {why}; {apart.each()}{first}"
     if word is Word.NOT_REPRODUCED and apart.distance >= FAR:
         return [failed(name, said)], ""
     return [unknown(name, said)], ""
+
+
+def _same(case: Case, plan: Plan, done: Retrained, levels: Levels) -> tuple[list[Finding], str]:
+    """The adapter came out as it was; whether all that its chain left on the way did, too."""
+    levels.say(case.paired, Level.RETRAINING, Word.EXACT)
+    said = f"{Word.EXACT}: training it again gives the same bytes"
+    if done.departed:
+        return [unknown(case.paired.name, f"{said}, but of its chain {done.departed}")], ""
+    if len(plan.chain) > 1:
+        said = f"{said}, and so did each of the {len(plan.chain)} attempts of its chain"
+    return [], said
 
 
 def _held(case: Case, plan: Plan, folder: Path) -> tuple[Case, Plan]:
@@ -204,18 +278,27 @@ def _held(case: Case, plan: Plan, folder: Path) -> tuple[Case, Plan]:
     case, there = pinned(case, folder), StateFolder(folder / "state")
     base = there.model(plan.base)
     base.parent.mkdir(parents=True)
-    case.base.rename(base)
+    if plan.base == case.paired.receipt.base.digest:
+        case.base.rename(base)
+        case = replace(case, base=base)
+    else:
+        copy_listed(StateFolder(plan.state).model(plan.base), base)
+        start = plan.intent.chain.start if plan.intent.chain is not None else case.paired.receipt.base
+        if not compare_folder(base, start.files).intact or version_digest(base) != start.digest:
+            raise VerificationError("the version that its chain began with is another here than recorded")
     copy_listed(StateFolder(plan.state).data(plan.data), there.data(plan.data))
-    return replace(case, base=base), replace(plan, state=folder / "state")
+    return case, replace(plan, state=folder / "state")
 
 
-def _apart(case: Case, retrainer: Retrainer, ours: Path, theirs: Path, into: Path) -> Apart:
-    model = retrainer.merge(case.base, ours, into)
+def _apart(case: Case, plan: Plan, retrainer: Retrainer, both: tuple[Path, Path], into: Path) -> Apart:
+    """How far apart two adapters are, ours and theirs."""
+    start = StateFolder(plan.state).model(plan.base)
+    model = retrainer.merge(start, both[0], into)
     order = list(order_of(case.evaluation, case.paired.receipt.holdout))
     losses, _ = retrainer.evaluate_some(model, case.holdout, order, PROFILE)
     read = len(losses) * NANO
     return Apart(
-        tensors=retrainer.distances(case.base, ours, theirs),
+        tensors=retrainer.distances(start, *both),
         loss_here=sum(losses) / read,
         loss_recorded=sum(case.recorded.new) / read,
         delta=(sum(case.recorded.base) - sum(case.recorded.new)) / read,

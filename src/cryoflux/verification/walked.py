@@ -16,6 +16,7 @@ from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.statement import Outcome, ReceiptStatement
 from cryoflux.receipts.store import Row
 from cryoflux.registry.composition import Composition
+from cryoflux.task_state import Chain
 from cryoflux.verification.binding import Binding
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
@@ -30,6 +31,7 @@ class _Place(Struct):
     drawn: int
     pool_seed: int
     composed: Composition | None = None
+    chain: Chain | None = None
 
 
 class _Counts(Tally):
@@ -94,7 +96,8 @@ class Recent(Fold):
 
 def _place(paired: Paired) -> _Place:
     opened = paired.opened.index if paired.opened is not None else None
-    return _Place(paired.entry.index, opened, paired.drawn, paired.pool_seed, paired.composed)
+    known = (paired.drawn, paired.pool_seed, paired.composed, paired.chain)
+    return _Place(paired.entry.index, opened, *known)
 
 
 def _entry(index: int, rows: Sequence[Row], knows: Callable[[int, str], bool]) -> Entry:
@@ -113,7 +116,8 @@ def _paired(place: _Place, rows: Sequence[Row], knows: Callable[[int, str], bool
     statement = entry.statement
     if type(statement) is not ReceiptStatement:
         raise LookupError(place.index)
-    return Paired(entry, statement, opened, place.drawn, place.pool_seed, place.composed)
+    known = (place.drawn, place.pool_seed, place.composed, place.chain)
+    return Paired(entry, statement, opened, *known)
 
 
 @dataclass(frozen=True, slots=True)

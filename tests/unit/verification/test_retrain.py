@@ -15,7 +15,7 @@ from cryoflux.verification.again import Again
 from cryoflux.verification.apart import FAR, Apart, furthest_in_words, length
 from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.result import Check, Report, Status
-from cryoflux.verification.retrain import Plan, plan_of
+from cryoflux.verification.retrain import Plan, Retrained, plan_of
 from synthetic_parts import SEED, tiny_safetensors, training
 from synthetic_state import SyntheticState, make_state, open_state
 from verifying import verify_target, walked
@@ -31,13 +31,13 @@ class Trainer(Some):
         self.capsule, self.apart = capsule, apart
         self.plans: list[Plan] = []
 
-    def retrain(self, plan: Plan, into: Path) -> Path:
+    def retrain(self, plan: Plan, into: Path) -> Retrained:
         self.plans.append(plan)
         if self.capsule is not None:
-            return shutil.copytree(self.capsule, into / "retrained")
+            return Retrained(shutil.copytree(self.capsule, into / "retrained"))
         (into / "retrained").mkdir()
         (into / "retrained" / "adapter_model.safetensors").write_bytes(tiny_safetensors([0.0201, 4.0]))
-        return into / "retrained"
+        return Retrained(into / "retrained")
 
     def distances(self, *_folders: Path) -> dict[str, tuple[float, float]]:
         return {"w": (self.apart, 2.0)}
@@ -212,7 +212,7 @@ def test_what_is_not_recorded_or_not_kept_leaves_the_question_open(
 
 def test_a_trainer_that_breaks_refutes_nothing(trained: SyntheticState) -> None:
     class Broken(Trainer):
-        def retrain(self, plan: Plan, into: Path) -> Path:
+        def retrain(self, plan: Plan, into: Path) -> Retrained:
             raise RuntimeError("no memory")
 
     _, (check,) = retrained(trained.path, Broken(None))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cryoflux.tasks.lora.again import played_back
+from cryoflux.tasks.lora.retraining import played_back
 from cryoflux.tasks.pacing import Limits, Pacer
 from synthetic_parts import training
 
