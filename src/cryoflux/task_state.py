@@ -5,8 +5,10 @@ Values and how they follow from one another; the fold over a log's entries is `c
 
 from __future__ import annotations
 
-__all__ = ["Chain", "HoldoutTally", "SignedLosses", "TaskState"]
+__all__ = ["Chain", "HoldoutTally", "SignedLosses", "TaskState", "recipe_digest"]
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -15,6 +17,7 @@ from msgspec.structs import replace
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import BUDGETED
 from cryoflux.decision.stakes import STAKED, StakedBudget, left_of_counted
+from cryoflux.digests import sha256_hex
 from cryoflux.receipts.fork_parts import ForkedTask, HeadLosses, UsedHoldout
 from cryoflux.receipts.statement import Base, Data, Intent, Metric, Outcome, Receipt
 from cryoflux.registry.composition import Composition, MadeVersion, list_of
@@ -23,6 +26,11 @@ _MOST_LOSSES = 16
 """of a head that a fork takes along"""
 _MOST_MADE = 256
 """newest versions whose lists are remembered; a move to an older one begins a list anew"""
+
+
+def recipe_digest(recipe: Mapping[str, str | int]) -> str:
+    """SHA-256 of a recipe as an intent says it, as JSON with its fields in order."""
+    return sha256_hex(json.dumps(dict(recipe), sort_keys=True, separators=(",", ":")).encode())
 
 
 class HoldoutTally(Struct):
@@ -81,6 +89,12 @@ class Chain(Struct, frozen=True):
     hi_microjoules: int = 0
     judged: str = ""
     """digest of the adapter that the holdout saw last"""
+    recipe: str = ""
+    """digest of the recipe that it began with: another one would go on from what does not fit it"""
+
+    def fits(self, recipe: Mapping[str, str | int]) -> bool:
+        """Whether an attempt with a recipe may go on with it."""
+        return self.recipe == recipe_digest(recipe)
 
     def charged(self, receipt: Receipt) -> Chain:
         """With one more attempt charged."""
@@ -169,7 +183,12 @@ class TaskState:
         known = self.chains.get(intent.task.arm)
         if known is not None and link.working and link.working == known.working:
             return known
-        return Chain(start=link.start, composed=self.composition_of(link.start), seed=intent.seed)
+        return Chain(
+            start=link.start,
+            composed=self.composition_of(link.start),
+            seed=intent.seed,
+            recipe=recipe_digest(intent.recipe),
+        )
 
     def follow_chain(self, intent: Intent, receipt: Receipt, leaf_hash: str, adapter: str) -> None:
         """Go on by the receipt of an attempt, before its result becomes the head.

@@ -148,13 +148,13 @@ def announce(context: Context, opened: Opened, choice: Choice, offer: Offer, buc
 
 
 def _link(opened: Opened, offer: Offer) -> ChainLink | None:
-    """What an attempt goes on from; a chain whose working update is gone is given up, and named."""
+    """What an attempt goes on from; a chain that it cannot go on with is given up, and named."""
     if not offer.carries:
         return None
     known = opened.chain(offer.arm)
     if known is None:
         return ChainLink(start=opened.base)
-    if opened.task.can_go_on(known.working):
+    if known.fits(offer.recipe) and opened.task.can_go_on(known.working):
         return ChainLink(start=known.start, working=known.working, left_by=known.left_by)
     return ChainLink(start=opened.base, left_by=known.left_by)
 

@@ -1,12 +1,13 @@
 """What a range of receipts comes to, and whether a claim about it holds: exact integers and fractions.
 
-Joules are summed over every attempt, whatever became of it: what a rejected or aborted one cost was spent
-as well. What was gained is summed over the updates that the head at the end of the range rests on: what a
-move of the head took back is in no model, and was paid for all the same. Two tasks have two heads, and no
-model gained what both did, so their gains are not added. All-in, what runs spent beside their attempts is
-added, where the range holds whole sessions. An interval is judged at the end that is worse for whoever
-claims: at most is compared with the upper end, at least with the lower one. Where joules are modelled, the
-ends are what is plausible.
+Joules are summed over every attempt, whatever became of it: what a rejected or aborted one cost was spent as
+well. What was gained is summed over the updates that the head at the end of the range rests on: what a move
+of the head took back is in no model, and was paid for all the same. Two tasks have two heads, and no model
+gained what both did, so their gains are not added. An update of a chain was paid for by all of its attempts
+since one was kept: where some of these lie before the range, its gain has no value in it. All-in, what runs
+spent beside their attempts is added, where the range holds whole sessions. An interval is judged at the end
+that is worse for whoever claims: at most is compared with the upper end, at least with the lower one. Where
+joules are modelled, the ends are what is plausible.
 """
 
 from __future__ import annotations
@@ -54,6 +55,10 @@ Told: TypeAlias = Receipt | Session | HeadMove
 """what of a range says anything about gains or joules"""
 Value = Fraction | Tier
 _ALL_IN = frozenset(quantity for quantity in Quantity if quantity.startswith("all_in_"))
+_PAID_BEFORE = (
+    "An update that was kept was paid for by attempts of its chain before the range too: a range that begins "
+    "with its chain has all of them."
+)
 ON_GAINS = {Quantity.DELTA, Quantity.ACCURACY_GAIN} | {q for q in Quantity if "eta" in q.split("_")}
 """rest on what updates gained"""
 _BY_AN_END = INTERVALS | {Quantity.JOULES_LO, Quantity.JOULES_HI}
@@ -126,6 +131,8 @@ def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
     standing, tasks = lines.standing(), {r.task.name for r in found}
     stand = [(r, said) for r, said in kept if taken_back or r.sequence in standing]
     no_gain = "" if taken_back else _no_gain({r.task.name for r, _ in stand}, lines)
+    if not taken_back and not no_gain and _paid_before(found) & {r.sequence for r, _ in stand}:
+        no_gain = _PAID_BEFORE
     gained = [said for _, said in stand]
     whole = [(r, said) for r, said in judged if said.read >= r.holdout.count]
     # Two tasks have two losses, and a sum over two units is none.
@@ -167,6 +174,24 @@ def _no_gain(gained: set[str], lines: Lines) -> str:
     if len(gained) > 1:
         return f"{len(gained)} tasks have {len(gained)} heads, and no model gained what all of them did."
     return ""
+
+
+def _paid_before(found: Sequence[Receipt]) -> set[int]:
+    """Kept updates of chains that attempts before the range paid for, too: by their place."""
+    paid: set[int] = set()
+    whole: set[tuple[str, str]] = set()
+    """chains, by task and arm, of which all is in the range since they began or one was kept"""
+    for r in found:
+        if r.training is None:
+            continue
+        chain = (r.task.name, r.task.arm)
+        if not r.training.before:
+            whole.add(chain)
+        elif chain not in whole and r.outcome is Outcome.ACCEPTED:
+            paid.add(r.sequence)
+        if r.outcome is Outcome.ACCEPTED:
+            whole.add(chain)
+    return paid
 
 
 def _loss_of_head(told: Sequence[Told], whole: Sequence[tuple[Receipt, Evaluation]]) -> Fraction | None:

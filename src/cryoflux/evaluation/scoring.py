@@ -194,11 +194,26 @@ class TransformersScorer:
 
         def losses_of(rows: list[int]) -> tuple[list[float], list[bool]]:
             batch = [indices[row] for row in rows]
-            inputs = padded([self._texts[i] for i in batch], self._pad)
-            ids, mask = (torch.tensor(values, device=self._device) for values in inputs)
             with torch.no_grad():
-                logits = self._model(input_ids=ids, attention_mask=mask).logits
-                return _losses(logits, torch.tensor([self._labels[i] for i in batch]))
+                return _losses(self._logits(batch), torch.tensor([self._labels[i] for i in batch]))
 
         lengths = [len(self._texts[i]) for i in indices]
         return _by_batch(lengths, between, losses_of, self._batch_size)
+
+    def _logits(self, batch: Sequence[int]) -> Any:
+        import torch
+
+        inputs = padded([self._texts[i] for i in batch], self._pad)
+        ids, mask = (torch.tensor(values, device=self._device) for values in inputs)
+        return self._model(input_ids=ids, attention_mask=mask).logits
+
+    def scores(self) -> Any:
+        """Scores of the classes of all examples, (examples, classes) in float64, and the right classes."""
+        import numpy as np
+        import torch
+
+        found = np.empty((len(self._texts), int(self._model.config.num_labels)))
+        for rows in bucketed([len(text) for text in self._texts], self._batch_size):
+            with torch.no_grad():
+                found[rows] = self._logits(rows).double().cpu().numpy()
+        return found, np.array(self._labels, dtype=np.int64)

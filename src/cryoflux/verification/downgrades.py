@@ -6,6 +6,9 @@ step down of each kind is a question, and each widening of the error budget. Eve
 
 - To a weaker rule (``evidence/v1`` after ``evidence/v2``), or to a smaller z: a question. It is legal, but
   fewer doubts stop an update.
+- From ``evidence/v3`` to ``evidence/v2``, on a holdout that it looked at: a question. Both promise the same,
+  but the counts of looks from which v2 takes its bar say nothing of what was staked. (From v2 to v3 what is
+  left follows from the counts: `decision.stakes.left_of_counted`.)
 - To a larger error budget: a question. After looking, it buys more false acceptances.
 - To the first form of statements after the second: a question. It has no screens, bars or choices that could
   be made again.
@@ -26,12 +29,13 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from cryoflux.decision.rules import BARE, BUDGETED
+from cryoflux.decision.rules import BARE, BUDGETED, WITH_BUDGET
+from cryoflux.decision.stakes import STAKED
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Intent, Rule
 
-_STRENGTH = {BARE: 0, "evidence/v1": 1, BUDGETED: 2}
+_STRENGTH = {BARE: 0, "evidence/v1": 1, BUDGETED: 2, STAKED: 2}
 """rule → how much evidence it asks for, as a rank"""
 
 
@@ -46,6 +50,8 @@ class _Asked(Struct, array_like=True):
     told: bool = False
     alpha_ppm: int = 0
     """error budget that was announced last, ppm"""
+    unstaked: bool = False
+    """whether it was said that what was staked is forgotten"""
 
     @classmethod
     def of(cls, rule: Rule) -> _Asked:
@@ -97,7 +103,12 @@ class Downgrades(Struct):
         known.z_milli = max(known.z_milli, asked.z_milli)
         known.min_delta = max(known.min_delta, asked.min_delta)
         known.min_accuracy_gain_ppm = max(known.min_accuracy_gain_ppm, asked.min_accuracy_gain_ppm)
-        if rule.name == BUDGETED:
+        if rule.name == BUDGETED and before is not None:
+            left = before.tally(intent.data.holdout.sha256).left
+            if left is not None and not known.unstaked:
+                known.unstaked = True
+                yield f"goes from {STAKED} back to {BUDGETED} on a holdout of whose budget that staked a part"
+        if rule.name in WITH_BUDGET:
             lowest = before.alpha_ppm if before is not None else None
             if lowest is not None and rule.alpha_ppm > lowest and rule.alpha_ppm != known.alpha_ppm:
                 yield f"raises the error budget from {lowest} to {rule.alpha_ppm} ppm after looking"

@@ -186,6 +186,8 @@ def _chain(intent: Intent, known: TaskState | None) -> Iterator[str]:
         yield "goes on from a working update that no receipt before it left"
     elif link.start != chain.start or intent.seed != chain.seed:
         yield "goes on with a chain, but from another start or with another seed"
+    elif not chain.fits(intent.recipe):
+        yield "goes on with a chain, but with another recipe than it began with"
 
 
 def _given_up(intent: Intent, known: TaskState | None) -> Iterator[str]:
@@ -193,7 +195,8 @@ def _given_up(intent: Intent, known: TaskState | None) -> Iterator[str]:
     link = intent.chain
     chain = known.chains.get(intent.task.arm) if known is not None else None
     if link is not None and not link.working and chain is not None:
-        yield f"begins a chain anew and gives up one of {chain.steps} steps: its working update is gone"
+        why = "its working update is gone" if chain.fits(intent.recipe) else "its recipe is another one"
+        yield f"begins a chain anew and gives up one of {chain.steps} steps: {why}"
 
 
 def _steps(paired: Paired) -> Iterator[str]:

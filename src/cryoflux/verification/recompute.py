@@ -59,7 +59,9 @@ from cryoflux.verification.datasets import holdout_path
 from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.loss_comparison import Found, compare
+from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
+from cryoflux.verification.temperatures import Fitter, temperature_findings
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
 
@@ -80,7 +82,7 @@ class Models:
     """folder of an adapter by the digest of its file"""
 
 
-class Recomputer(Protocol):
+class Recomputer(Fitter, Protocol):
     """What can evaluate a model; the only part of a verification that needs a trainer's libraries."""
 
     def evaluate(self, model: Path, holdout: Path) -> Found:
@@ -105,10 +107,6 @@ class Recomputer(Protocol):
 
 RecomputerFactory = Callable[[int], Recomputer]
 """Makes a recomputer for texts that were truncated to so many tokens."""
-
-
-class OpenQuestion(Exception):  # noqa: N818 - not an error: the question stays open
-    """This receipt cannot be computed again here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +266,14 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
             word = Word.ARBITRATED if differences else Word.TOLERATED
             if differences:
                 base, new, differences = _compared(case, recomputer, candidate, PROFILE)
+        scaled = list(
+            temperature_findings(case.state, case.paired, recomputer, candidate.model, Path(folder))
+        )
     levels.say(case.paired, Level.LOSSES, Word.REFUTED if differences else word)
     if differences:
         return [failed(name, f"refuted: {difference}") for difference in differences], ""
+    if scaled:
+        return scaled, ""
     equal = " equal" if word is Word.EXACT else ""
     numbers = f"{name}{equal}: {word}, {_numbers(base, new, case.recorded)}"
     if candidate.question:

@@ -12,6 +12,7 @@ from cryoflux.data.prepared import load_examples, open_prepared
 from cryoflux.errors import ModelError
 from cryoflux.evaluation.machine import software
 from cryoflux.evaluation.scoring import TransformersScorer
+from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
@@ -27,8 +28,11 @@ from cryoflux.tasks.lora.retraining import (
     train_again,
     train_chain_again,
 )
-from cryoflux.verification.recompute import OpenQuestion
+from cryoflux.tasks.lora.temperature import cross_entropies, fitted
+from cryoflux.tasks.pool import make_pool
+from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.retrain import Retrained
+from cryoflux.verification.temperatures import Fit
 
 if TYPE_CHECKING:
     from cryoflux.data.examples import Example
@@ -69,6 +73,22 @@ class TorchRecomputer:
                 return scorer.score(wanted, lambda _done: None)
         except ModelError as error:  # another version of a library may have read it
             raise OpenQuestion(error.what.removesuffix(".")) from error
+
+    def fit(self, model: Path, train: Path, *, pool_seed: int, screen_size: int, profile: str) -> Fit:
+        """The factor that suits the screening examples best, and what the factor 1 costs there."""
+        _ask_about(model)
+        examples = load_examples(train)
+        screen = [examples[index] for index in make_pool(len(examples), pool_seed).screen[:screen_size]]
+        _ask_about_texts(screen)
+        try:
+            with shielded():
+                scorer = TransformersScorer(model, screen, max_tokens=self._max_tokens, profile=profile)
+                scores, classes = scorer.scores()
+        except ModelError as error:
+            raise OpenQuestion(error.what.removesuffix(".")) from error
+        best = fitted(scores, classes)
+        at_one, at_best = (cross_entropies(scores * f, classes).mean() for f in (1.0, best / 1000))
+        return Fit(best, round(float(at_one - at_best) * NANO))
 
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
         """Merge an adapter into a base version in float32, as receipts that name no list did."""

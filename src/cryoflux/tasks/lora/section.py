@@ -9,9 +9,17 @@ import re
 from collections.abc import Iterator
 
 from cryoflux.receipts.lifting import SECTION
-from cryoflux.receipts.statement import Intent, Receipt, Section
+from cryoflux.receipts.statement import Intent, Receipt, Section, Training
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 
+EXPONENTS = ("1", "3")
+"""of the averages that go along with a chain"""
+LEAST, MOST, _UNIT = 200, 2000, 1000
+"""bounds of a temperature, and none, thousandths"""
+ENDED = frozenset({"plateau", "steps"})
+"""what ends a chain"""
+GOING_ON = frozenset({"look", "joules", "interrupt"})
+"""what ends an attempt of a chain, and not the chain"""
 _MERGE = {"merge", "genesis", "list"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {
@@ -54,6 +62,10 @@ class LoraSection:
         yield from _merge(section)
         yield from _screen(section, receipt, intent)
         yield from _repeated(section, intent)
+        yield from _link(receipt, intent)
+        if intent.chain is not None:
+            yield from _chained(section, intent)
+            yield from _steps(section, training, intent)
 
     def is_example(self, row: object) -> bool:
         """Whether a line is a text with its class."""
@@ -120,6 +132,51 @@ def _repeated(section: Section, intent: Intent) -> Iterator[str]:
     for name, announced in said.items():
         if name in section.fields and section.fields[name] != announced:
             yield f"has another {words[name]} than its intent announced"
+
+
+def _link(receipt: Receipt, intent: Intent) -> Iterator[str]:
+    """A chain is what its recipe says: attempts of one that carries go on from one another, no others do."""
+    carries = bool(intent.recipe.get("carry", 0))
+    if intent.chain is not None and not carries:
+        yield "is of a chain, though its recipe does not carry"
+    elif intent.chain is None and carries:
+        yield "is of no chain, though its recipe carries"
+    if intent.chain is None or receipt.training is None:
+        return
+    training = receipt.training
+    if training.stopped_by not in ENDED | GOING_ON:
+        yield f"was ended by {training.stopped_by!r}, which ends no attempt of a chain"
+    elif bool(training.working) != (training.stopped_by in GOING_ON):
+        left = "leaves a working update" if training.working else "leaves nothing to go on from"
+        yield f"{left}, though it was ended by {training.stopped_by!r}"
+
+
+def _chained(section: Section, intent: Intent) -> Iterator[str]:
+    """What an attempt of a chain says of its average and its temperature."""
+    fields, recipe = section.fields, intent.recipe
+    average = fields.get("average")
+    if average not in EXPONENTS:
+        yield f"its candidate is the average {average!r}, which is none of {', '.join(EXPONENTS)}"
+    temperature = fields.get("temperatureMilli")
+    if not isinstance(temperature, int):
+        yield "says no temperature of its candidate"
+    elif not recipe.get("temperature", 0) and temperature != _UNIT:
+        yield f"scales its candidate by {temperature}/1000, though its recipe fits no temperature"
+    elif not LEAST <= temperature <= MOST:
+        yield f"scales its candidate by {temperature}/1000, which is not between {LEAST} and {MOST}"
+
+
+def _steps(section: Section, training: Training, intent: Intent) -> Iterator[str]:
+    """What an attempt of a chain says of its steps."""
+    if section.fields["plannedSteps"] != training.steps or section.fields["plannedAtStep"] != 0:
+        yield "plans steps, though an attempt of a chain makes no plan"
+    most, made = intent.recipe.get("max_steps"), training.before + training.steps
+    if isinstance(most, int) and made > most:
+        yield f"its chain made more steps than the recipe's max_steps {most}"
+    if training.stopped_by == "steps" and made != most:
+        yield "was ended by its steps before they were all made"
+    if training.stopped_by == "look" and training.screen is None:
+        yield "ended for a look that no screen can have asked for"
 
 
 SECTIONS = {SECTION: LoraSection()}

@@ -1,0 +1,108 @@
+"""Whether a candidate's scores are scaled as the screening examples ask for, and as nothing else does.
+
+One number scales the scores of a chain's candidate. It is fitted on the screening examples, which nothing is
+trained on, and folded into the classifier; so on these examples no other factor than 1 makes the candidate
+better. Fitted on anything else, on the holdout above all, it would not be so.
+
+Training fits it in its own arithmetic, here it is fitted in that of the receipt. What counts is what the
+factor costs: the mean loss on the screening examples at 1, less the one at the best factor. `INNOCENT` is far
+more than rounding to a thousandth and bfloat16 were measured to cost; up to `FAR` it is a question, beyond it
+a failure. A candidate that was scaled by a bound would have been scaled further: that side is innocent.
+"""
+
+from __future__ import annotations
+
+__all__ = ["FAR_NANO", "INNOCENT_NANO", "Fit", "Fitter", "temperature_findings"]
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cryoflux.digests import file_digest
+from cryoflux.files import copy_regular
+from cryoflux.quantities import NANO
+from cryoflux.state import StateFolder
+from cryoflux.verification.open_question import OpenQuestion
+from cryoflux.verification.result import Finding, failed, unknown
+from cryoflux.verification.walk import Paired
+
+INNOCENT_NANO = 1_000_000
+"""mean loss, nano-nats"""
+FAR_NANO = 10_000_000
+_UNIT = 1000
+_LEAST, _MOST = 200, 2000
+"""bounds of a temperature, thousandths"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The best factor on the screening examples."""
+
+    best_milli: int
+    """thousandths"""
+    lost_nano: int
+    """mean loss at 1 less that at the best factor, nano-nats"""
+
+
+class Fitter(Protocol):
+    """What can fit a factor."""
+
+    def fit(self, model: Path, train: Path, *, pool_seed: int, screen_size: int, profile: str) -> Fit:
+        """Fit the best factor on the screening examples.
+
+        Args:
+            model: the candidate.
+            train: file of the training examples.
+            pool_seed: that these were shuffled with.
+            screen_size: how many are set aside, at most.
+            profile: in which arithmetic.
+        """
+
+
+def temperature_findings(
+    state: Path, paired: Paired, fitter: Fitter, model: Path, folder: Path
+) -> Iterator[Finding]:
+    """What is wrong or open about the temperature of a candidate; nothing where it says none.
+
+    Args:
+        state: where the training examples lie.
+        paired: the receipt.
+        fitter: computes.
+        model: the candidate, made again.
+        folder: for a copy of the training examples.
+    """
+    intent, training = paired.intent, paired.receipt.training
+    evaluation = paired.receipt.evaluation
+    if intent is None or training is None or evaluation is None or training.screen is None:
+        return
+    said, size = training.section.fields.get("temperatureMilli"), intent.recipe.get("screen_size")
+    if not isinstance(said, int) or not isinstance(size, int) or not intent.recipe.get("temperature"):
+        return
+    train = folder / "kept" / "train.jsonl"
+    try:
+        copy_regular(StateFolder(state).data(intent.data.digest) / train.name, train)
+        if file_digest(train) != intent.data.train:
+            raise OpenQuestion("the training examples here are others than recorded")
+        fit = fitter.fit(
+            model, train, pool_seed=paired.pool_seed, screen_size=size, profile=evaluation.profile
+        )
+    except (OpenQuestion, OSError) as reason:
+        yield unknown(paired.name, f"its temperature cannot be fitted again here: {reason}")
+        return
+    yield from _judged(paired, said, fit)
+
+
+def _judged(paired: Paired, said: int, fit: Fit) -> Iterator[Finding]:
+    bound = (said <= _LEAST and fit.best_milli < _UNIT) or (said >= _MOST and fit.best_milli > _UNIT)
+    if fit.lost_nano <= INNOCENT_NANO or bound:
+        return
+    detail = (
+        f"its scores are scaled by {said}/1000, and the screening examples ask for {fit.best_milli}/1000 of "
+        f"that: it costs {fit.lost_nano / NANO:.4f} nats there, so it was fitted on something else"
+    )
+    yield (
+        failed(paired.name, f"refuted: {detail}")
+        if fit.lost_nano > FAR_NANO
+        else unknown(paired.name, f"{detail}, or in another arithmetic")
+    )
