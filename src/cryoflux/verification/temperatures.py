@@ -27,7 +27,7 @@ from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.result import Finding, failed, unknown
 from cryoflux.verification.walk import Paired
 
-INNOCENT_NANO = 1_000_000
+INNOCENT_NANO = 100_000
 """mean loss, nano-nats"""
 FAR_NANO = 10_000_000
 _UNIT = 1000

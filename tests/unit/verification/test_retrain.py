@@ -10,6 +10,7 @@ import pytest
 from test_spot_check import Some
 
 import synthetic_state
+from chains import CARRYING, STAKING, TOO_LITTLE, due_link, go_on
 from cryoflux.receipts.statement import Training
 from cryoflux.verification.again import Again
 from cryoflux.verification.apart import FAR, Apart, furthest_in_words, length
@@ -26,18 +27,19 @@ HERE = {"cryoflux": "0.1.0", "cpu": "x86_64 AVX512"}
 class Trainer(Some):
     """Trains what it is told to: the recorded adapter, or another one."""
 
-    def __init__(self, capsule: Path | None, apart: float = 0.5) -> None:
+    def __init__(self, capsule: Path | None, apart: float = 0.5, departed: str = "") -> None:
         super().__init__()
-        self.capsule, self.apart = capsule, apart
+        self.capsule, self.apart, self.departed = capsule, apart, departed
         self.plans: list[Plan] = []
 
     def retrain(self, plan: Plan, into: Path) -> Retrained:
         self.plans.append(plan)
         if self.capsule is not None:
-            return Retrained(shutil.copytree(self.capsule, into / "retrained"))
+            folder = shutil.copytree(self.capsule, into / "retrained")
+            return Retrained(folder, self.departed)
         (into / "retrained").mkdir()
         (into / "retrained" / "adapter_model.safetensors").write_bytes(tiny_safetensors([0.0201, 4.0]))
-        return Retrained(into / "retrained")
+        return Retrained(into / "retrained", self.departed)
 
     def distances(self, *_folders: Path) -> dict[str, tuple[float, float]]:
         return {"w": (self.apart, 2.0)}
@@ -217,3 +219,48 @@ def test_a_trainer_that_breaks_refutes_nothing(trained: SyntheticState) -> None:
 
     _, (check,) = retrained(trained.path, Broken(None))
     assert (check.status, "no memory" in check.detail) == (Status.UNKNOWN, True)
+
+
+@pytest.fixture
+def carried(tmp_path: Path) -> SyntheticState:
+    """A chain of which an attempt was carried, another aborted, and the last one kept."""
+    made = {"backend": "f32"}
+    threads = {"threads": 1, "device": "cpu"}
+    state = open_state(tmp_path / "carried")
+    go_on(state, shown=TOO_LITTLE, ended="plateau", section=made, training=threads)
+    go_on(state, shown=TOO_LITTLE, section=made, training=threads)
+    state.abort(state.announce(rule=STAKING, recipe=CARRYING, chain=due_link(state)))
+    go_on(state, section=made, training=threads)
+    state.finish()
+    return state
+
+
+def test_a_chain_is_trained_again_from_its_start_and_all_of_its_attempts_are_compared(
+    carried: SyntheticState,
+) -> None:
+    capsule = capsule_path(carried.path, carried.entries[7].statement)
+    trainer = Trainer(capsule)
+    report, (check,) = retrained(carried.path, trainer)
+    assert (check.status, report.ok) == (Status.OK, True), check.detail
+    assert "and so did each of the 2 attempts of its chain" in check.detail
+    (plan,) = trainer.plans
+    assert [played.training.before for played in plan.chain] == [0, 20], "the chain before it has ended"
+    assert plan.base == carried.entries[2].intent.chain.start.digest
+
+
+def test_the_attempt_of_a_chain_that_departs_is_named(carried: SyntheticState) -> None:
+    departed = "entry 3 leaves another working update than recorded"
+    capsule = capsule_path(carried.path, carried.entries[7].statement)
+    _, (same,) = retrained(carried.path, Trainer(capsule, departed=departed))
+    _, (other,) = retrained(carried.path, Trainer(None, departed=departed))
+    for check in (same, other):
+        assert check.status is Status.UNKNOWN
+        assert departed in check.detail
+    assert same.detail.startswith("reproduced exactly")
+
+
+def test_a_start_of_a_chain_that_is_not_kept_leaves_the_question_open(carried: SyntheticState) -> None:
+    start = carried.entries[2].intent.chain.start.digest
+    shutil.rmtree(carried.path / "models" / start)
+    _, (check,) = retrained(carried.path, Trainer(None))
+    assert (check.status, "is not kept here" in check.detail) == (Status.UNKNOWN, True)

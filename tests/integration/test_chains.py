@@ -1,0 +1,101 @@
+"""Chains of attempts of a real run: what survives a dead run, a lost file and another recipe."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.statement import Intent
+from running import Outcome, cryoflux
+
+TABLE = "[recipe.carry-1]\nleast_gain_nano = 0\nfixed_steps = 600\n"
+"""no plateau, so that joules end each attempt"""
+RUN = ["--learning-rate", "0.001", "--reserve", "3J", "--budget", "200J", "--policy", "uniform/v1"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chains")
+    (folder / "cryoflux.toml").write_text(TABLE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def begun(place: Path, inputs: list[str]) -> Path:
+    """A state whose chain goes on: three attempts, one at least carried."""
+    outcome = cryoflux("run", *inputs, *RUN, "--attempts", "4", "--state", place / "begun", cwd=place)
+    assert outcome.code == 0, outcome.stderr
+    assert list((place / "begun" / "working").iterdir())
+    return place / "begun"
+
+
+def intents(state: Path) -> list[Intent]:
+    log = ReceiptLog.open(state)
+    try:
+        return [entry.intent for entry in log.entries() if entry.intent is not None]
+    finally:
+        log.close()
+
+
+def went_on(state: Path, place: Path, inputs: list[str], *options: object, kill_at: str = "") -> Outcome:
+    return cryoflux(
+        "run", *inputs, *RUN, "--attempts", "1", "--state", state, *options, cwd=place, kill_at=kill_at
+    )
+
+
+def verified(state: Path, *options: str) -> dict[str, Any]:
+    outcome = cryoflux("verify", state, "--no-memory", "--json", *options)
+    assert outcome.code == 0, outcome.stdout
+    found: dict[str, Any] = json.loads(outcome.stdout)
+    return found
+
+
+def test_a_chain_is_trained_again_to_the_byte_without_its_working_file(begun: Path, tmp_path: Path) -> None:
+    state = shutil.copytree(begun, tmp_path / "state", symlinks=True)
+    shutil.rmtree(state / "working")
+    report = verified(state, "--retrain", "1", "--recompute", "1")
+    (words,) = [check["detail"] for check in report["checks"] if check["number"] == 15]
+    assert words.count("reproduced exactly") == 1, words
+
+
+@pytest.mark.parametrize("moment", ["train:end", "evaluate:begin", "record:begin"])
+def test_a_run_that_was_killed_goes_on_with_the_chain(
+    begun: Path, place: Path, inputs: list[str], tmp_path: Path, moment: str
+) -> None:
+    state = shutil.copytree(begun, tmp_path / "state", symlinks=True)
+    killed = went_on(state, place, inputs, "--json", kill_at=moment)
+    assert killed.code == -9, killed.stderr
+    assert went_on(state, place, inputs).code == 0
+    died, after = intents(state)[-2:]
+    assert died.chain is not None
+    assert after.chain == died.chain
+    assert after.seed == died.seed
+    verified(state)
+
+
+def test_a_lost_working_file_is_given_up_and_named(
+    begun: Path, place: Path, inputs: list[str], tmp_path: Path
+) -> None:
+    state = shutil.copytree(begun, tmp_path / "state", symlinks=True)
+    shutil.rmtree(state / "working")
+    assert went_on(state, place, inputs).code == 0
+    link = intents(state)[-1].chain
+    assert link is not None
+    assert (link.working, bool(link.left_by)) == ("", True)
+    words = " ".join(check["detail"] for check in verified(state)["checks"])
+    assert "its working update is gone" in words
+
+
+def test_another_rank_begins_a_chain_anew_and_says_so(
+    begun: Path, place: Path, inputs: list[str], tmp_path: Path
+) -> None:
+    state = shutil.copytree(begun, tmp_path / "state", symlinks=True)
+    outcome = went_on(state, place, inputs, "--rank", "4")
+    assert outcome.code == 0, outcome.stderr
+    words = " ".join(check["detail"] for check in verified(state)["checks"])
+    assert "its recipe is another one" in words
