@@ -146,7 +146,9 @@ LIES: dict[str, tuple[Lie, str]] = {
         going_on(shown=TOO_LITTLE, ended="plateau", training={"working": "a" * 64}),
         "leaves a working update, though it was ended by 'plateau'",
     ),
-    "a look that was not due": (going_on(shown=TOO_LITTLE, looks=True, bar=LARGEST), "was shown to the holdout, but"),
+    "a look that was not due": (
+        going_on(shown=TOO_LITTLE, looks=True, bar=LARGEST), "was shown to the holdout, but"
+    ),
     "a look that was due": (
         going_on(looks=False, receipt={"reason": Reason(code="stake.not-yet", numbers={})}),
         "was not shown to the holdout",
