@@ -68,7 +68,9 @@ def test_the_places_are_those_where_doubles_are_no_help() -> None:
 
 @pytest.mark.parametrize("more", [0, 1])
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_gain_that_a_double_rounds_up_is_no_gain(kept: bool, more: int, tmp_path: Path, tools: Path) -> None:
+def test_a_gain_that_a_double_rounds_up_is_no_gain(
+    kept: bool, more: int, tmp_path: Path, tools: Path
+) -> None:
     """Its twin has one right example more, and is kept for good reason."""
     rule = BARE.but(min_accuracy_gain_ppm=PPM)
     shell, verify = both(

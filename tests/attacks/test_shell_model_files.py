@@ -56,7 +56,9 @@ LISTS: dict[str, Callable[[dict[str, str]], list[str]]] = {
     "a zero byte": with_weights(lambda digest, name: f"{digest}  {name}\0\n"),
     "by way of the folder above": with_weights(lambda digest, name: f"{digest}  ../{{head}}/{name}\n"),
     "by way of the same folder": with_weights(lambda digest, name: f"{digest}  ./{name}\n"),
-    "twice, the second one right": with_weights(lambda digest, name: f"{'0' * 64}  {name}\n{digest}  {name}\n"),
+    "twice, the second one right": with_weights(
+        lambda digest, name: f"{'0' * 64}  {name}\n{digest}  {name}\n"
+    ),
     "the same line twice": with_weights(lambda digest, name: f"{digest}  {name}\n" * 2),
     "one that is not there": lambda digests: [*honest(digests), f"{'0' * 64}  more.bin\n"],
     "itself": lambda digests: [*honest(digests), f"{'0' * 64}  {CHECKSUMS}\n"],
