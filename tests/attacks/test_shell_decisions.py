@@ -1,8 +1,8 @@
-"""Decisions that only differ beyond what jq's numbers hold, and reasons that are not the rule's: by `verify.sh`.
+"""Decisions that only differ beyond what jq's numbers hold, and reasons that are not the rule's.
 
-jq computes in doubles, so 999,999 · 10^10 and the number below it may be one to it. An owner who looks for such
-a place gets an update kept that the rule refuses, or an honest one is refused. The reason of a decision is
-signed with it, and whoever reads the log reads that; so it has to be the one that is due.
+jq computes in doubles, so 999,999 · 10^10 and the number below it may be one to it. An owner who looks for
+such a place gets an update kept that the rule refuses, or an honest one is refused. The reason of a decision
+is signed with it, and whoever reads the log reads that; so it has to be the one that is due.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import pytest
 import rfc8785
 from test_shell_verdicts import agree, both, payload_of, sealed
 
-from cryoflux.decision.reason import Reason
 from cryoflux.decision.rules import RULES, Thresholds, decide
 from cryoflux.decision.screening import screened_out
 from cryoflux.decision.sequential import decide_partial, looks

@@ -1,8 +1,8 @@
-"""Files of a model that a digest seems to cover, shown to `verify.sh`: what stands in SHA256SUMS, and beside it.
+"""Files of a model that a digest seems to cover: what stands in SHA256SUMS, and beside it, to `verify.sh`.
 
-`sha256sum -c` passes over a line that it cannot read with a warning, takes capitals, a star and the form of BSD,
-and unescapes names. `verify` knows one form of a line. Where the line for the weights is none to it and a
-warning to the other, the weights may be any.
+`sha256sum -c` passes over a line that it cannot read with a warning, takes capitals, a star and the form of
+BSD, and unescapes names. `verify` knows one form of a line. Where the line for the weights is none to it and
+a warning to the other, the weights may be any.
 """
 
 from __future__ import annotations
