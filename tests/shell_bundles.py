@@ -23,7 +23,7 @@ from cryoflux.verification.result import Status
 from cryoflux.verification.steps import verify_target
 
 SCRIPT = Path(__file__).parents[1] / "src/cryoflux/receipts/verify.sh"
-OTHERS = "base64 cat cut head ls mkdir mktemp rm sed split tail wc xargs"
+OTHERS = "base64 cat cut head ls mkdir mktemp rm sed sort split tail wc xargs"
 TOOLS = ["sh", "openssl", "jq", "sha256sum", "xxd", *OTHERS.split()]
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
 needs_tools = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")

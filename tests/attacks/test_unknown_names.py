@@ -186,7 +186,7 @@ def test_strict_makes_a_question_a_negative_verdict(tmp_path: Path) -> None:
     key = ("--key", str(state / "keys" / "receipt.pub"))
     assert verdict(state, "--strict", *key)[0] == 0
     code, said = verdict(state, "--strict")
-    assert (code, "open: signer" in said) == (1, True)
+    assert (code, "open: whose key it is" in said) == (1, True)
     again = open_state(tmp_path / "again")
     by_unknown_policy(again)
     state = again.finish()

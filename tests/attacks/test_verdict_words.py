@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from cryoflux.cli.main import app
 from cryoflux.errors import UsageError
 from cryoflux.verification.result import Knowledge, Status
 from cryoflux.verification.topics import Topic
+from plain_log import PlainLog, model
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
 
@@ -109,10 +111,69 @@ def test_an_empty_log_passes_nothing_that_there_is_not(tmp_path: Path) -> None:
     report = verify_target(state)
     assert report.ok
     statuses = {check.number: check.status for check in report.checks}
-    assert {number for number, status in statuses.items() if status is Status.OK} == {4}
+    assert set(statuses.values()) == {Status.NOTHING}
     assert report.proven == ()
-    assert printed(state)[1][-1] == "There is nothing to verify yet: the log holds no receipt."
-    assert printed(state, "--strict")[0] == 1
+    assert printed(state)[1][-1] == "There is nothing to verify yet: the log has no entries."
+    code, lines = printed(state, "--strict", *key_of(state))
+    assert code == 1
+    assert lines[-1] == "✗ NOT VERIFIED, as --strict asks for. The log holds no receipt."
+
+
+def test_a_head_over_none_of_the_entries_is_no_check_of_them(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    note = (made.path / "log" / "checkpoint").read_bytes()
+    made.abort(made.announce())
+    state = made.finish()
+    (state / "log" / "checkpoint").write_bytes(note)
+    shutil.rmtree(state / "log" / "tile")
+    found = [check for check in verify_target(state).checks if check.number == 4]
+    assert {check.status for check in found} == {Status.NOTHING, Status.UNKNOWN}
+
+
+def test_a_log_that_was_cut_to_its_sessions_is_not_said_to_be_nothing(tmp_path: Path) -> None:
+    """It says who spent what, and whoever reads the verdict is told what of that is open."""
+    log = PlainLog()
+    log.heads = {"lora_delta": model("first")}
+    for _ in range(3):
+        log.session(first_attempt=1, attempts=0)
+    (file := tmp_path / "sessions.jsonl").write_bytes(b"".join(e.envelope + b"\n" for e in log.entries))
+    code, lines = printed(file)
+    assert code == 0
+    assert lines[-1].startswith("✓ VERIFIED 0 receipts in 3 entries, except: whether all of it is here (")
+    assert "By whom, this does not know: no signature was checked" in lines[-1]
+    assert lines[-1].endswith("Still open (?): 3.")
+
+
+def test_attempts_that_have_not_ended_are_named(tmp_path: Path) -> None:
+    """The twin: an honest log, looked at while its first attempt runs."""
+    made = open_state(tmp_path / "state")
+    made.announce()
+    code, lines = printed(made.finish(), *key_of(made.path))
+    assert code == 0
+    assert lines[-1].startswith("✓ VERIFIED 0 receipts in 1 entries, except: attempts in progress (entry 0 ")
+    assert "Signed by the key that you named." in lines[-1]
+
+
+@pytest.mark.parametrize("receipts", [False, True])
+def test_strictly_everything_that_is_open_is_named(receipts: bool, tmp_path: Path) -> None:
+    log = PlainLog()
+    intent = log.announce()
+    if receipts:
+        log.abort(intent)
+    (file := tmp_path / "log.jsonl").write_bytes(b"".join(e.envelope + b"\n" for e in log.entries))
+    code, lines = printed(file, "--strict")
+    assert code == 1
+    for topic in verify_target(file).open:
+        assert topic.words in lines[-1]
+    assert "whose key it is (no signature was checked: name it with --key)" in lines[-1]
+    assert ("The log holds no receipt." in lines[-1]) == (not receipts)
+
+
+def test_strictly_a_key_that_is_brought_along_is_named_too(pristine: SyntheticState) -> None:
+    code, lines = printed(pristine.path, "--strict")
+    assert code == 1
+    assert lines[-1].endswith("open: whose key it is (it brings the key itself: pin it with --key).")
+    assert printed(pristine.path, "--strict", *key_of(pristine.path))[0] == 0
 
 
 def test_attempts_without_an_evaluation_prove_no_arithmetic(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.outputs import require_output
-from cryoflux.cli.verdict import key_in_words, proven_in_words
+from cryoflux.cli.verdict import key_in_words, open_in_words, proven_in_words
 from cryoflux.report.layout import unbroken
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ def print_claim_verdict(found: ClaimReport, *, strict: bool = False) -> None:
         stdout.print(f"✗ CLAIM NOT VERIFIED. Failed: {', '.join(list(bad)[:5])}.", markup=False)
         return
     if strict and not report.complete:
-        left = "; ".join(report.exceptions) or ", ".join(topic.words for topic in report.open)
-        left = left or "the range holds no receipt"
+        left = open_in_words(report) or "the range holds no receipt"
         said = f"✗ CLAIM NOT VERIFIED, as --strict asks for. Nothing failed; open: {left}."
         stdout.print(said, markup=False)
         return

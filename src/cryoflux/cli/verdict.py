@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "exit_code",
     "key_in_words",
+    "open_in_words",
     "print_check",
     "print_report",
     "proven_in_words",
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from cryoflux.cli.console import stdout
 from cryoflux.errors import ExitCode
 from cryoflux.report.layout import unbroken
+from cryoflux.verification.topics import CLAIMED, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,18 +77,19 @@ def verdict(report: Report, *, strict: bool = False) -> str:
     if not report.ok:
         bad = dict.fromkeys(check.subject for check in report.checks if check.status.value == "fail")
         return f"✗ NOT VERIFIED. Failed ({statuses.count('fail')}): {', '.join(list(bad)[:_MOST_NAMED])}."
-    if strict and report.open:
-        left = "; ".join(report.exceptions) or ", ".join(topic.words for topic in report.open)
-        return f"✗ NOT VERIFIED, as --strict asks for. Nothing failed; open: {left}."
-    if strict and not report.receipts:
-        return "✗ NOT VERIFIED, as --strict asks for: the log holds no receipt."
+    if strict and not report.complete:
+        none = "" if report.receipts else " The log holds no receipt."
+        left = f" Nothing failed; open: {open_in_words(report)}." if report.open else ""
+        return f"✗ NOT VERIFIED, as --strict asks for.{none}{left}"
     still_open = f" Still open (?): {statuses.count('unknown')}." if "unknown" in statuses else ""
-    if not report.receipts:
-        return f"There is nothing to verify yet: the log holds no receipt.{still_open}"
+    if not report.entries:
+        named = f" Open: {'; '.join(report.exceptions)}." if report.exceptions else ""
+        return f"There is nothing to verify yet: the log has no entries.{named}"
     left_out = f", except: {'; '.join(report.exceptions)}" if report.exceptions else ""
     before = f" Of {report.entries} entries, {report.remembered} by memory." if report.remembered else ""
+    among = "" if report.receipts else f" in {report.entries} entries"
     return (
-        f"✓ VERIFIED {report.receipts} receipts{left_out}.{before} "
+        f"✓ VERIFIED {report.receipts} receipts{among}{left_out}.{before} "
         f"Proven: {proven_in_words(report)}. {key_in_words(report)} "
         f"Recomputed: {recomputed_in_words(report)}. "
         f"Attested, not proven: joules, hardware, and that nothing else was tried.{still_open}"
@@ -107,6 +110,18 @@ def key_in_words(report: Report) -> str:
     if report.signer:
         return "By whom, this does not know: the key is the one that it brings itself (pin it with --key)."
     return "By whom, this does not know: no signature was checked (name the key with --key)."
+
+
+def open_in_words(report: Report) -> str:
+    """Everything that is open: what a verdict leaves out, and what else ``--strict`` asks for."""
+    said = list(report.exceptions)
+    for topic in report.open:
+        if topic is Topic.SIGNER and not report.pinned:
+            why = "it brings the key itself: pin it" if report.signer else "no signature was checked: name it"
+            said.append(f"{topic.words} ({why} with --key)")
+        elif topic not in CLAIMED:
+            said.append(topic.words)
+    return "; ".join(said)
 
 
 def _and(names: Sequence[str]) -> str:

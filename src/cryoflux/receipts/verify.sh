@@ -226,17 +226,22 @@ def read($kinds):
             end end end;
 
 # Integers of any length, as lists of numbers below 10^6, lowest first.
+def abs: if . < 0 then -. else . end;
 def digits: tostring | [while(. != ""; .[:-6]) | .[-6:] | tonumber];
-def carried: reduce .[] as $d ([[], 0]; ($d + .[1]) as $s | [.[0] + [$s % 1000000], ($s / 1000000 | floor)])
+def carried: reduce .[] as $d ([[], 0]; ($d + .[1]) as $s | ($s / 1000000 | floor) as $up
+    | [.[0] + [$s - $up * 1000000], $up])
   | .[0] + (.[1] | [while(. > 0; . / 1000000 | floor) | . % 1000000])
   | until(. == [] or .[-1] != 0; .[:-1]);
 def times($a; $b): [range(($a | length) + ($b | length)) as $k
   | [range($a | length) as $i | select($k >= $i and $k - $i < ($b | length)) | $a[$i] * $b[$k - $i]]
   | add // 0] | carried;
 def plus($a; $b): [range([$a, $b | length] | max) as $i | ($a[$i] // 0) + ($b[$i] // 0)] | carried;
+def minus($a; $number): ($number | abs | digits) as $b # where that is not below zero
+  | (if $number < 0 then -1 else 1 end) as $sign
+  | [range([$a, $b | length] | max) as $i | ($a[$i] // 0) - $sign * ($b[$i] // 0)] | carried;
 def above($a; $b): ($a | [length, reverse]) > ($b | [length, reverse]);
-def abs: if . < 0 then -. else . end;
 def square: abs | digits | times(.; .);
+def product($factors): reduce ($factors[] | digits) as $f ([1]; times(.; $f)); # none is below zero
 
 # The words of the second form.
 def metric: .metric // {name: "cross-entropy", unit: "nats"};
@@ -262,26 +267,49 @@ def possible($e; $what):
   ($e.hits | select(.) | need(.new - .base == .gained - .lost and .new <= $e.n and .base <= $e.n
     and .gained + .lost <= $e.n and .gained <= .new and .gained <= $e.n - .base and .lost <= .base;
     "\($what): hits do not add up"));
-def verdict($r; $needed; $e):
-  $e.n as $n | $e.delta as $s | $e.squared as $v | $e.hits as $h
-  | ($s >= $r.minDelta * $n) as $large
-  | ($h != null and ($h.new - $h.base) * 1000000 >= $r.minAccuracyGainPpm * $n) as $right
-  | (if $h then $h.gained - $h.lost else 0 end) as $gain
+# The verdict of a rule, with the code and the numbers of its reason; none of a rule that is not known here.
+# Numbers of JSON are exact up to 2^53; what may be more is compared as lists.
+def numbers($e; $unit): {count: $e.n, delta: $e.delta, squared: $e.squared}
+  + (if $e.hits then $e.hits | {gain: (.new - .base), gained, lost} else {} end)
+  + (if $unit == "nats" then {} else {$unit} end);
+def verdict($r; $needed; $e; $unit):
+  $e.n as $n | $e.delta as $s | $e.hits as $h | times($n | digits; $e.squared | digits) as $nv
+  | ($s >= 0 and (above(product([$r.minDelta, $n]); product([$s])) | not)) as $large
+  | ($h != null and $h.new >= $h.base
+    and (above(product([$r.minAccuracyGainPpm, $n]); product([$h.new - $h.base, 1000000])) | not)) as $right
+  | (if $h then [0, $h.gained - $h.lost] | max else 0 end) as $gain
   | (if $h then $h.gained + $h.lost else 0 end) as $changed
-  | ($r.zMilli * $r.zMilli) as $zz
-  | if $r.name == "whitepaper/v1" then $large or $right
-    elif $r.name == "evidence/v1" then
-      ($large and $s > 0 and above(
-        times($s | square; ($n - 1) * 1000000 + $zz | digits);
-        times($zz | digits; times($n | digits; $v | digits))))
-      or ($right and $gain > 0 and $s >= 0 and $gain * $gain * 1000000 > $zz * $changed)
-    elif $r.name == "evidence/v2" and $needed >= 1 then
-      ($large and $s > 0 and above(times($s | square; 1000 | digits); times($needed | digits; $v | digits)))
-      or ($right and $gain > 0 and $s >= 0 and $gain * $gain * 1000 > $needed * $changed)
-    else "a rule that this script does not know" end;
+  # Whether the mean lies more than z/1000 standard errors from another, which makes $far for all examples.
+  | def beyond($far; $z): above(plus(times(times($far; $far); product([$n - 1, 1000000]));
+      times($s | square; product([$z, $z]))); times(product([$z, $z]); $nv));
+  def because($kept; $code; $names): {$kept, $code, numbers: (numbers($e; $unit)
+    + ({min_delta: $r.minDelta, min_gain_ppm: $r.minAccuracyGainPpm, needed_milli: $needed,
+        z_milli: $r.zMilli} | with_entries(select(.key as $key | any($names[]; . == $key)))))};
+  def too_small: if $s < 0 then because(false; "loss-went-up"; [])
+    else because(false; "below-smallest"; ["min_delta"]) end;
+  if $r.name == "whitepaper/v1" then
+    if $large then because(true; "whitepaper.delta"; ["min_delta"])
+    elif $right then because(true; "whitepaper.accuracy"; ["min_gain_ppm"])
+    else because(false; "whitepaper.neither"; []) end
+  elif $r.name == "evidence/v1" then
+    if $large and $s > 0 and beyond(product([$s]); $r.zMilli)
+    then because(true; "z.delta"; ["min_delta", "z_milli"])
+    elif $right and $s >= 0 and above(product([$gain, $gain, 1000000]);
+      product([$r.zMilli, $r.zMilli, $changed])) then because(true; "z.accuracy"; ["z_milli"])
+    elif $s < 0 or ($large | not) then too_small
+    else because(false; "z.noise"; ["z_milli"]) end
+  elif $r.name == "evidence/v2" and $needed >= 1 then
+    if $large and $s > 0 and above(product([$s, $s, 1000]); times($needed | digits; $e.squared | digits))
+    then because(true; "evidence.delta"; ["min_delta", "needed_milli"])
+    elif $right and $s >= 0 and above(product([$gain, $gain, 1000]); product([$needed, $changed]))
+    then because(true; "evidence.accuracy"; ["needed_milli"])
+    elif $large or (beyond(minus(product([$r.minDelta, $n]); $s); 1960) | not)
+    then because(false; "evidence.undecided"; ["min_delta", "needed_milli"])
+    else too_small end
+  else null end;
 # After how many of $count examples a hopeless candidate may be put down: each 1.4 times more, by 32.
-def looks($count): [(($count + 511) / 512 | floor) * 32 | if . == 0 then 32 else . end
-  | while(. <= $count - 32; (. * 7 + 159) / 160 | floor | . * 32)];
+def looks($count): [(($count + 511) / 512 | floor)
+  | while(. * 32 <= $count - 32; (. * 7 + 4) / 5 | floor) | . * 32];
 
 # What is wrong with an entry, after a log that has come to $log.
 def of_key: .root.keyid // .successor.keyid // .revoked;
@@ -305,13 +333,26 @@ def intent($log; $two):
         need($a.rule.name != "evidence/v2" or ([$a.bar.looks, $a.bar.kept] == [.looks, .kept]);
           "counts the looks at its holdout otherwise than the log"));
 
+# What is wrong with the reason of a receipt $p: in the second form it is a code with the numbers it is about.
+def reason($p; $two; $code; $numbers):
+  need(($p.outcome == "undecided") == ($code == "evidence.undecided");
+    "is \($p.outcome), though it is \($code)"),
+  need(($two | not) or ({numbers: {}} + $p.reason) == {$code, $numbers};
+    "its reason is not the one of its rule, which is \($code)");
+def by_screen($p; $two; $r; $unit):
+  ($p.training.screen | sums(.count)) as $s
+  | if above(product([$r.minDelta, $s.n]); product([[0, $s.delta] | max])) or $s.delta < 0
+    then {code: "screen.below-smallest", more: {min_delta: $r.minDelta}}
+    else {code: "screen.not-worth-a-look", more: {z_milli: $p.reason.numbers?.z_milli}} end
+  | reason($p; $two; .code; numbers($s; $unit) + .more);
+
 def receipt($log; $two):
   . as $p | (if .evaluation then .evaluation
       | sums(.read // (if (.examples // 0) > 0 then .examples else $p.holdout.count end))
     else null end) as $e
   | .decision as $d | ($d | if . then .rule | rule else null end) as $r
   | ($d | if . then .rule as $old | .bar | bar($old) else null end) as $bar
-  | open_at($log; .intent) as $opened
+  | open_at($log; .intent) as $opened | ($opened.metric.unit // "nats") as $unit
   | ($log.tasks[.task.name].holdouts[.holdout.sha256] // {looks: 0, kept: 0}) as $tally
   | follows($log; .task.name),
     need(($p.outcome == "accepted") == ($d != null and $d.accepted); "outcome and decision disagree"),
@@ -342,7 +383,12 @@ def receipt($log; $two):
     need($d == null or $r.name != "evidence/v2" or [$bar.looks, $bar.kept] == [$tally.looks, $tally.kept];
       "counts the looks at its holdout otherwise than the log"),
     ($p.training.screen | select(.) | sums(.count) as $s | possible($s; "screen")),
-    (if $e == null then need($d == null or ($d.accepted | not); "was kept without losses") else
+    need(($two | not) or $d != null or ($p.reason.code | split(".")[0]) == $p.cause;
+      "its reason is not its cause"),
+    (if $e == null then need($d == null or ($d.accepted | not); "was kept without losses"),
+      (if $d != null and $r.screen == "screen/v1" and $p.training.screen != null
+          and any("whitepaper/v1", "evidence/v1", "evidence/v2"; . == $r.name)
+        then by_screen($p; $two; $r; $unit) else empty end) else
       need($e.delta == ($p.evaluation | .deltaSum // .deltaNanoNatSum); "Δ is not base - new"),
       need($e.n <= $p.holdout.count; "more was read than the holdout has"),
       possible($e; "holdout"),
@@ -352,8 +398,12 @@ def receipt($log; $two):
       ($log.tasks[$p.task.name].hits | need(. == null or . == ($e.hits != null);
         "counts right examples, or does not, unlike the first receipt of its task")),
       (if $d == null then empty else
-        (if $e.n < $p.holdout.count then false else verdict($r; $bar.neededMilli; $e) end)
-        | need(. == $d.accepted; "decision: \($r.name | plain) gives \(.), not \($d.accepted)") end)
+        (if $e.n < $p.holdout.count
+          then {kept: false, code: "hopeless", numbers: (numbers($e; $unit) + {total: $p.holdout.count})}
+          else verdict($r; $bar.neededMilli; $e; $unit) end)
+        | if . == null then "was decided by a rule that this script does not know"
+          elif .kept != $d.accepted then "decision: \($r.name | plain) gives \(.kept), not \($d.accepted)"
+          else reason($p; $two; .code; .numbers) end end)
     end);
 
 def move($log):
@@ -607,7 +657,9 @@ ours=0
 
 # ---- Artefacts, where there are some ----------------------------------------------------------------------
 # Each lies in a folder that is called by its digest, and an entry names that digest. The folder of a model is
-# called by the digest of its tensors; the entries name it together with the digest of its SHA256SUMS.
+# called by the digest of its tensors; the entries name it together with the digest of its SHA256SUMS. That
+# file is made again here and compared, line by line in any order: sha256sum -c passes over some lines, and
+# reads others in its own way.
 named_in='split(" ")[1] | try (@base64d | fromjson | .payload | @base64d | fromjson) catch null
   | .. | strings, (objects | "\(.digest?) \(.files?)")'
 : > "$t/named"
@@ -618,7 +670,21 @@ names() { # whether an entry names $1
   while read -r text; do [ "$text" != "$1" ] || return 0; done < "$t/named"
   return 1
 }
-for f in artefacts/*/* models/*/*; do
+feed='
+'
+lines_of() { # a line of SHA256SUMS for each file below the folder $1 of a model, which lies $2 folders deep
+  for f in "$1"* "$1".[!.]* "$1"..?*; do
+    if [ "$f" = SHA256SUMS ] || { [ ! -e "$f" ] && [ ! -L "$f" ]; }; then
+      continue
+    elif [ -d "$f" ] && [ ! -L "$f" ] && [ "$2" -lt 32 ]; then
+      lines_of "$f/" $(($2 + 1))
+    else # what is no file is not read
+      case $f in *"$feed"*) false ;; *) [ -f "$f" ] && printf '%s  %s\n' "$(sum < "$f")" "$f" ;; esac ||
+        echo "$f" >> "$t/odd"
+    fi
+  done
+}
+for f in artefacts/*/* models/*/SHA256SUMS; do
   [ ! -e "$f" ] || [ -f "$f" ] || { fail "$f" "is no file" && n=-1; }
 done
 [ $n != -1 ] || { echo "NOT VERIFIED: $bad checks failed" && exit 1; } # what is no file is not read
@@ -630,12 +696,15 @@ for f in artefacts/*/*; do
 done
 for model in models/*; do
   [ -e "$model" ] || continue
+  [ -f "$model/SHA256SUMS" ] || { fail "$model" "has no SHA256SUMS" && continue; }
   names "${model#models/} $(sum < "$model/SHA256SUMS")" ||
     fail "$model/SHA256SUMS" "no entry names these bytes"
-  case $(cut -c 67- "$model/SHA256SUMS") in */*) fail "$model" "names files elsewhere" && continue ;; esac
-  (cd "$model" && sha256sum -c SHA256SUMS) > /dev/null 2>&1 || fail "$model" "has a file that was changed"
-  set -- "$model"/*
-  [ $# = $(($(wc -l < "$model/SHA256SUMS") + 1)) ] || fail "$model" "has other files than its SHA256SUMS"
+  [ $(($(wc -c < "$model/SHA256SUMS"))) -le 1048576 ] || fail "$model/SHA256SUMS" "has more than 1 MiB"
+  : > "$t/odd"
+  (cd "$model" && lines_of "" 0) | sort > "$t/listed"
+  sort < "$model/SHA256SUMS" > "$t/signed"
+  [ ! -s "$t/odd" ] && same "$t/listed" "$t/signed" ||
+    fail "$model" "has other files than its SHA256SUMS says, or one was changed"
 done
 
 # ---- The verdict ------------------------------------------------------------------------------------------
@@ -652,5 +721,6 @@ else
 fi
 while read -r task head _; do echo "Head of $task: $head"; done < heads.txt
 echo "Not checked here: how high a bar has to be, and what follows from it (when a holdout is spent, screens,"
-echo "early stops); the choice of arms; losses against the model; sections of a task; what a fork says of the"
-echo "log before it; what the meter signed; cosignatures of witnesses; joules."
+echo "early stops); the choice of arms; sentences of the first form; losses against the model; the digest of its"
+echo "tensors; sections of a task; what a fork says of the log before it; what the meter signed; cosignatures"
+echo "of witnesses; joules."

@@ -74,6 +74,8 @@ def compare_folder(folder: Path, digest: str) -> FolderState:
     if not all(lines):
         return FolderState({}, different=(CHECKSUMS,))
     listed = {found[2]: found[1] for found in lines if found}
+    if len(listed) < len(lines):  # which of two lines of one name counts, no two readers have to agree on
+        return FolderState({}, different=(CHECKSUMS,))
     present = _present(folder, len(listed))
     if present is None:
         return FolderState(listed, different=(_FOLDER,))

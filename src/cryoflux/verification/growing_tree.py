@@ -215,7 +215,8 @@ class GrowingTree(Fold):
         self.findings.extend(self._wrong_tiles(size))
         if self.size:
             self.findings.extend(self.log_key.findings(first_is_here=True))
-        return self.findings.conclude(TREE, summary)
+        nothing = "" if size else "the signed head is one of no entries"
+        return self.findings.conclude(TREE, summary, nothing=nothing)
 
     def _without_head(self) -> list[Check]:
         found, key = self._material.log_key, self.log_key

@@ -19,7 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.decision.evidence import Evidence
-from cryoflux.decision.rules import RULES, Thresholds, decide
+from cryoflux.decision.rules import RULES, Thresholds, Verdict, decide
 from cryoflux.decision.sequential import looks
 from cryoflux.digests import file_digest, sha256_hex, write_checksums
 from cryoflux.errors import StateTamperedError, UsageError
@@ -562,7 +562,7 @@ def test_the_script_decides_as_the_rules_do() -> None:
         f"{FUNCTIONS}\n.predicate as $p | $p.decision as $d | ($d.rule | rule) as $r"
         "| ($d.rule as $old | $d.bar | bar($old)) as $bar"
         "| ($p.evaluation | sums(.read // $p.holdout.count)) as $e"
-        '| {possible: [possible($e; "holdout")], verdict: verdict($r; $bar.neededMilli; $e)}'
+        '| {possible: [possible($e; "holdout")], verdict: verdict($r; $bar.neededMilli; $e; "nats")}'
     )
     draw = random.Random(5)
     documents = [document(draw) for _ in range(400)]
@@ -577,14 +577,16 @@ def test_the_script_decides_as_the_rules_do() -> None:
     )
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(said) == 400
-    for answer, (found, accepted) in zip(said, documents, strict=True):
-        assert answer["verdict"] is accepted, found
+    for answer, (found, due) in zip(said, documents, strict=True):
+        reason = {"code": due.reason.code, "numbers": due.reason.numbers}
+        assert answer["verdict"] == {"kept": due.accepted, **reason}, found
         assert not [words for words in answer["possible"] if "too large" not in words], found
-    assert 50 < sum(accepted for _, accepted in documents) < 350
+    assert 50 < sum(due.accepted for _, due in documents) < 350
+    assert len({due.reason.code for _, due in documents}) >= 9
 
 
-def document(draw: random.Random) -> tuple[dict[str, object], bool]:
-    """A receipt that says it was accepted, and whether its rule would have."""
+def document(draw: random.Random) -> tuple[dict[str, object], Verdict]:
+    """A receipt that says it was accepted, and what its rule gives."""
     count = draw.choice([2, 64, 1000, 100_000])
     base = draw.randrange(10 ** draw.randrange(6, 15))
     delta = draw.randrange(-base - 1, 10**13) // draw.choice([1, 1, 10**4]) if base else 0
@@ -600,11 +602,11 @@ def document(draw: random.Random) -> tuple[dict[str, object], bool]:
     right = (correct, hits["new"], gained, lost) if known else (0, 0, 0, 0)
     evidence = Evidence(count, base, base - delta, squared, *right, hits=known)
     thresholds = Thresholds(2_000_000, 10_000, draw.choice([1000, 3090]), draw.choice([1500, 20_000]))
-    accepted = decide(name, evidence, thresholds).accepted
+    due = decide(name, evidence, thresholds)
     sums = {"base": base, "new": base - delta, "delta": delta}
     if draw.random() < 0.5 or not known:
-        return second_form(name, thresholds, sums, squared, hits if known else None, count), accepted
-    return first_form(name, thresholds, sums, squared, hits, count), accepted
+        return second_form(name, thresholds, sums, squared, hits if known else None, count), due
+    return first_form(name, thresholds, sums, squared, hits, count), due
 
 
 def first_form(
