@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=f0cabf2f80ea131b7d352e16b1e0fbc2b6d6fd0247a264e7e6f2ae2622f557af
+schema_digest=6f94a742c93b17afcfe09f2ce4a59c19ebe38e8ee0256be09530741518236fd0
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
