@@ -16,9 +16,10 @@ import pytest
 import rfc8785
 from test_shell_verdicts import agree, both, payload_of, sealed
 
-from cryoflux.decision.rules import RULES, Thresholds, decide
+from cryoflux.decision.rules import RULES, WITH_BUDGET, Thresholds, decide
 from cryoflux.decision.screening import screened_out
 from cryoflux.decision.sequential import decide_partial, looks
+from cryoflux.decision.stakes import STAKED, StakedBudget
 from cryoflux.receipts.statement import Cause, Decision, Hits, Outcome, Rule, Screen
 from cryoflux.receipts.sums import evidence_of
 from plain_log import KEY, RULE, PlainLog, training
@@ -42,13 +43,16 @@ def judged(
     data = data.but(holdout=data.holdout.but(count=count))
     bar = log.state.bar("lora_delta", data.holdout.sha256, rule)
     intent = log.announce(rule=rule, bar=bar, data=data)
+    if rule.name == STAKED:  # without a screen half of the budget is staked
+        bar = bar.but(stake_milli=500, needed_milli=StakedBudget(bar.left).needed_milli(500))
     assert intent.intent is not None
     hits = Hits(base=0, new=gained, gained=gained, lost=0)
     said = log.judged(intent.intent, gain, read=count, delta_squared_sum=str(squared), hits=hits)
     least = Thresholds(rule.min_delta, rule.min_accuracy_gain_ppm, rule.z_milli, bar.needed_milli)
     due = decide(rule.name, evidence_of(said), least)
     outcome = Outcome.ACCEPTED if kept else Outcome.UNDECIDED if due.undecided else Outcome.REJECTED
-    log.conclude(intent, kept=kept, evaluation=said, outcome=outcome)
+    decision = Decision(rule=rule, bar=bar, accepted=kept)
+    log.conclude(intent, kept=kept, evaluation=said, outcome=outcome, decision=decision, reason=due.reason)
     return [entry.envelope for entry in log.entries]
 
 
@@ -169,7 +173,7 @@ def _aborted() -> list[bytes]:
 
 
 def _for(name: str, *, kept: bool, gain: int) -> Callable[[], list[bytes]]:
-    rule = RULE.but(name=name) if name == "evidence/v2" else RULE.but(name=name, alpha_ppm=0)
+    rule = RULE.but(name=name) if name in WITH_BUDGET else RULE.but(name=name, alpha_ppm=0)
     squared = gain**2 // 64 + 10**17
     squared += (squared + gain) % 2
     return lambda: judged(rule, 64, kept=kept, gain=gain, squared=squared, gained=0)

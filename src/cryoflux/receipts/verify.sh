@@ -306,7 +306,14 @@ def verdict($r; $needed; $e; $unit):
     elif $large or (beyond(minus(product([$r.minDelta, $n]); $s); 1960) | not)
     then because(false; "evidence.undecided"; ["min_delta", "needed_milli"])
     else too_small end
+  elif $r.name == "evidence/v3" and $needed >= 1 then
+    if $large and $s > 0 and above(product([$s, $s, 1000]); times($needed | digits; $e.squared | digits))
+    then because(true; "staked.delta"; ["min_delta", "needed_milli"])
+    elif $large or (beyond(minus(product([$r.minDelta, $n]); $s); 1960) | not)
+    then because(false; "staked.missed"; ["min_delta", "needed_milli"])
+    else too_small end
   else null end;
+def budgeted: . == "evidence/v2" or . == "evidence/v3"; # of the name of a rule
 # After how many of $count examples a hopeless candidate may be put down: each 1.4 times more, by 32.
 def looks($count): [(($count + 511) / 512 | floor)
   | while(. * 32 <= $count - 32; (. * 7 + 4) / 5 | floor) | . * 32];
@@ -330,13 +337,15 @@ def intent($log; $two):
         "uses another data set than the first attempt of its task") else empty end),
     ($known.holdouts[$holdout.sha256] // {uses: 0, looks: 0, kept: 0}
       | need($holdout.useIndex == .uses + 1; "is use \(.uses + 1) of its holdout, and says otherwise"),
-        need($a.rule.name != "evidence/v2" or ([$a.bar.looks, $a.bar.kept] == [.looks, .kept]);
+        need(($a.rule.name | budgeted | not) or ([$a.bar.looks, $a.bar.kept] == [.looks, .kept]);
           "counts the looks at its holdout otherwise than the log"));
 
+# Whether an attempt left something that the next one of its chain can go on from.
+def goes_on: (.training.working? // "") != "";
 # What is wrong with the reason of a receipt $p: in the second form it is a code with the numbers it is about.
 def reason($p; $two; $code; $numbers):
-  need(($p.outcome == "undecided") == ($code == "evidence.undecided");
-    "is \($p.outcome), though it is \($code)"),
+  need(($p.outcome == "undecided") == (($code == "evidence.undecided" or $code == "staked.missed")
+    and ($p | goes_on | not)); "is \($p.outcome), though it is \($code)"),
   need(($two | not) or ({numbers: {}} + $p.reason) == {$code, $numbers};
     "its reason is not the one of its rule, which is \($code)");
 def by_screen($p; $two; $r; $unit):
@@ -356,6 +365,8 @@ def receipt($log; $two):
   | ($log.tasks[.task.name].holdouts[.holdout.sha256] // {looks: 0, kept: 0}) as $tally
   | follows($log; .task.name),
     need(($p.outcome == "accepted") == ($d != null and $d.accepted); "outcome and decision disagree"),
+    need(($p.outcome == "carried") == ($d != null and ($d.accepted | not) and ($p | goes_on));
+      "is \($p.outcome), and its chain says otherwise"),
     need(($p.outcome == "aborted") == ($d == null) and ($d != null or $e == null);
       "was aborted with a decision, or ended without one"),
     need(($two | not) or (($p.cause != null) == ($p.outcome == "aborted"));
@@ -380,7 +391,7 @@ def receipt($log; $two):
     end),
     need($d == null or $p.training != null and ($e != null or $r.screen != "");
       "was judged without training or losses"),
-    need($d == null or $r.name != "evidence/v2" or [$bar.looks, $bar.kept] == [$tally.looks, $tally.kept];
+    need($d == null or ($r.name | budgeted | not) or [$bar.looks, $bar.kept] == [$tally.looks, $tally.kept];
       "counts the looks at its holdout otherwise than the log"),
     ($p.training.screen | select(.) | sums(.count) as $s | possible($s; "screen")),
     need(($two | not) or $d != null or ($p.reason.code | split(".")[0]) == $p.cause;
@@ -393,7 +404,7 @@ def receipt($log; $two):
       need($e.n <= $p.holdout.count; "more was read than the holdout has"),
       possible($e; "holdout"),
       need($e.n >= $p.holdout.count
-        or ($r == null or $r.name == "evidence/v2") and any(looks($p.holdout.count)[]; . == $e.n);
+        or ($r == null or ($r.name | budgeted)) and any(looks($p.holdout.count)[]; . == $e.n);
         "stopped reading where no look is due"),
       ($log.tasks[$p.task.name].hits | need(. == null or . == ($e.hits != null);
         "counts right examples, or does not, unlike the first receipt of its task")),
@@ -720,7 +731,7 @@ else
   echo "Log key: $log_key; no entry vouches for it, so whoever made the bundle may have put it there"
 fi
 while read -r task head _; do echo "Head of $task: $head"; done < heads.txt
-echo "Not checked here: how high a bar has to be, and what follows from it (when a holdout is spent, screens,"
-echo "early stops); the choice of arms; sentences of the first form; losses against the model; the digest of its"
-echo "tensors; sections of a task; what a fork says of the log before it; what the meter signed; cosignatures"
-echo "of witnesses; joules."
+echo "Not checked here: how high a bar has to be, and what follows from it (when a holdout is spent, stakes,"
+echo "screens, early stops); what chains go on from; the choice of arms; sentences of the first form; losses"
+echo "against the model; the digest of its tensors; sections of a task; what a fork says of the log before it;"
+echo "what the meter signed; cosignatures of witnesses; joules."
