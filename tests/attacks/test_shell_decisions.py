@@ -16,14 +16,17 @@ import pytest
 import rfc8785
 from test_shell_verdicts import agree, both, payload_of, sealed
 
+from chains import TOO_LITTLE, go_on
 from cryoflux.decision.rules import RULES, WITH_BUDGET, Thresholds, decide
 from cryoflux.decision.screening import screened_out
 from cryoflux.decision.sequential import decide_partial, looks
 from cryoflux.decision.stakes import STAKED, StakedBudget
 from cryoflux.receipts.statement import Cause, Decision, Hits, Outcome, Rule, Screen
 from cryoflux.receipts.sums import evidence_of
+from cryoflux.signing.keys import load_key, load_public_key
 from plain_log import KEY, RULE, PlainLog, training
 from shell_bundles import bare_tools, needs_tools
+from synthetic_state import open_state
 
 pytestmark = needs_tools
 MILLION = 10**6
@@ -232,3 +235,40 @@ def test_rejected_is_not_undecided(tmp_path: Path, tools: Path) -> None:
     shell, verify = both(tmp_path, tools, [first, sealed(rfc8785.dumps(said))], KEY.public_key())
     assert not verify.holds
     agree(shell, verify)
+
+
+def chained(place: Path, **fields: object) -> tuple[Path, list[bytes]]:
+    """A kept update, one that is carried, and one more attempt of the chain."""
+    state = open_state(place)
+    go_on(state, section=UNMERGED)
+    go_on(state, shown=TOO_LITTLE, section=UNMERGED)
+    go_on(state, section=UNMERGED, **fields)
+    entries = [entry.envelope for entry in state.entries]
+    return state.finish(), entries
+
+
+UNMERGED = {"merge": None, "genesis": None, "list": None}
+CHAINS: dict[str, dict[str, object]] = {
+    "kept": {},
+    "carried after a look": {"gain": TOO_LITTLE},
+    "carried without a look": {"shown": TOO_LITTLE},
+    "ended": {"shown": TOO_LITTLE, "ended": "plateau"},
+}
+OUTCOMES: dict[str, dict[str, object]] = {
+    "carried, and nothing is left": {
+        "gain": TOO_LITTLE, "training": {"working": ""}, "receipt": {"outcome": Outcome.CARRIED}
+    },
+    "rejected, and something is left": {"gain": TOO_LITTLE, "receipt": {"outcome": Outcome.REJECTED}},
+    "carried, and kept": {"receipt": {"outcome": Outcome.CARRIED}},
+    "undecided without a look": {"shown": TOO_LITTLE, "receipt": {"outcome": Outcome.UNDECIDED}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*CHAINS, *OUTCOMES])
+def test_a_chain_gets_the_verdict_of_verify(name: str, tmp_path: Path, tools: Path) -> None:
+    state, entries = chained(tmp_path / "state", **{**CHAINS, **OUTCOMES}[name])
+    keys = state / "keys"
+    first, log_key = load_public_key(keys / "receipt.pub"), load_key(keys, "log", create=False)
+    shell, verify = both(tmp_path, tools, entries, first, log_key)
+    agree(shell, verify)
+    assert shell.holds == (name in CHAINS), shell.said

@@ -66,7 +66,7 @@ class Playing:
     def _stop(self) -> bool:
         return self._training.stopped_by in _BY_STOPPING and self.steps >= self._training.steps
 
-    def worth(self, _screened: Evidence) -> bool:
+    def worth(self, screened: Evidence) -> bool:  # noqa: ARG002 - what it came to is recorded
         """Whether it went to the holdout."""
         return self._training.stopped_by == "look" and self.steps >= self._training.steps
 
