@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CHAIN", "FORM", "Chain", "Form"]
+__all__ = ["CHAIN", "FORM", "Form", "Order"]
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -72,7 +72,7 @@ class Form(Fold):
         return self.findings.conclude(FORM, said, nothing="" if memory.size else _EMPTY)
 
 
-class Chain(Fold):
+class Order(Fold):
     """Step 3: sequence numbers count from 0 and each entry names the hash of the one before."""
 
     step: ClassVar = CHAIN

@@ -54,7 +54,7 @@ from cryoflux.verification.authority import Signatures
 from cryoflux.verification.binding import Binding
 from cryoflux.verification.decisions import DECISIONS, Decisions
 from cryoflux.verification.forked import PARENT, check_parent
-from cryoflux.verification.form import Chain, Form
+from cryoflux.verification.form import Form, Order
 from cryoflux.verification.garbage import garbage_checks
 from cryoflux.verification.growing_tree import GrowingTree
 from cryoflux.verification.joules import ENERGY, Joules
@@ -190,7 +190,7 @@ def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Repo
         folds: list[Fold] = [
             Form(material),
             Signatures(material, pool),
-            Chain(),
+            Order(),
             tree,
             Pairs(wanted.sections, wanted.now_s),
             Arithmetic(),
