@@ -36,7 +36,7 @@ from cryoflux.signing.keys import key_id
 from cryoflux.verification.arithmetic import Arithmetic
 from cryoflux.verification.authority import Signatures
 from cryoflux.verification.decisions import DECISIONS, Decisions
-from cryoflux.verification.form import Chain, Form
+from cryoflux.verification.form import Form, Order
 from cryoflux.verification.joules import Joules
 from cryoflux.verification.known_heads import REMEMBERED, remember_verified_head
 from cryoflux.verification.lineage import LINEAGE, Lineage
@@ -141,7 +141,7 @@ def _walk(carried: Carried, sections: Sections, now_s: float | None) -> _Walked:
         folds: list[Fold] = [
             Form(material),
             signatures,
-            Chain(),
+            Order(),
             place,
             span,
             Pairs(sections, now_s),
