@@ -15,7 +15,7 @@ from running import Outcome, cryoflux
 
 TABLE = "[recipe.carry-1]\nleast_gain_nano = 0\nfixed_steps = 600\n"
 """no plateau, so that joules end each attempt"""
-RUN = ["--learning-rate", "0.001", "--reserve", "3J", "--budget", "200J", "--policy", "uniform/v1"]
+RUN = ["--learning-rate", "0.001", "--reserve", "6J", "--budget", "300J", "--policy", "uniform/v1"]
 
 
 @pytest.fixture(scope="module")
