@@ -10,10 +10,12 @@ from __future__ import annotations
 __all__ = ["NAME", "build"]
 
 import ast
+import gc
 import os
 import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryoflux.data.examples import Example, normalise
@@ -70,11 +72,12 @@ def build(progress: Callable[[int, int], None] | None = None) -> list[Example]:
     library = Path(sysconfig.get_path("stdlib"))
     sources = [(path, area) for path in sorted(_files(library)) if (area := _area(path, library))]
     examples: dict[str, Example] = {}
-    for done, (path, area) in enumerate(sources, start=1):
-        for text in _docstrings(path):
-            examples.setdefault(normalise(text), Example(text, area))
-        if progress and done % 25 == 0:
-            progress(done, len(sources))
+    with _without_collector():
+        for done, (path, area) in enumerate(sources, start=1):
+            for text in _docstrings(path):
+                examples.setdefault(normalise(text), Example(text, area))
+            if progress and done % 25 == 0:
+                progress(done, len(sources))
     counts: dict[str, int] = {}
     for example in examples.values():
         counts[example.label] = counts.get(example.label, 0) + 1
@@ -86,6 +89,18 @@ def build(progress: Callable[[int, int], None] | None = None) -> list[Example]:
             hint="Give your own data with --train FILE.",
         )
     return kept
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Look for no cycles meanwhile: a tree of syntax has many nodes, and none."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _files(library: Path) -> Iterator[Path]:
@@ -108,7 +123,8 @@ def _docstrings(path: Path) -> Iterator[str]:
         return  # lib2to3 and idlelib ship sources that are wrong on purpose
     for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            text = " ".join((ast.get_docstring(node) or "").split())[:_LONGEST]
+            # split() takes away all the white space that cleaning would change
+            text = " ".join((ast.get_docstring(node, clean=False) or "").split())[:_LONGEST]
             if len(text.split()) >= _FEWEST_WORDS:
                 yield text
 
