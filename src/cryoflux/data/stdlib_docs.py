@@ -10,14 +10,13 @@ from __future__ import annotations
 __all__ = ["NAME", "build"]
 
 import ast
-import gc
 import os
 import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from cryoflux.collector import uncollected
 from cryoflux.data.examples import Example, normalise
 from cryoflux.errors import DataError
 
@@ -72,7 +71,7 @@ def build(progress: Callable[[int, int], None] | None = None) -> list[Example]:
     library = Path(sysconfig.get_path("stdlib"))
     sources = [(path, area) for path in sorted(_files(library)) if (area := _area(path, library))]
     examples: dict[str, Example] = {}
-    with _without_collector():
+    with uncollected():  # a tree of syntax has many nodes, and no cycle
         for done, (path, area) in enumerate(sources, start=1):
             for text in _docstrings(path):
                 examples.setdefault(normalise(text), Example(text, area))
@@ -89,18 +88,6 @@ def build(progress: Callable[[int, int], None] | None = None) -> list[Example]:
             hint="Give your own data with --train FILE.",
         )
     return kept
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Look for no cycles meanwhile: a tree of syntax has many nodes, and none."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _files(library: Path) -> Iterator[Path]:
