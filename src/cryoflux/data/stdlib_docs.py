@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from cryoflux.collector import uncollected
 from cryoflux.data.examples import Example, normalise
 from cryoflux.errors import DataError
 
@@ -70,11 +71,12 @@ def build(progress: Callable[[int, int], None] | None = None) -> list[Example]:
     library = Path(sysconfig.get_path("stdlib"))
     sources = [(path, area) for path in sorted(_files(library)) if (area := _area(path, library))]
     examples: dict[str, Example] = {}
-    for done, (path, area) in enumerate(sources, start=1):
-        for text in _docstrings(path):
-            examples.setdefault(normalise(text), Example(text, area))
-        if progress and done % 25 == 0:
-            progress(done, len(sources))
+    with uncollected():  # a tree of syntax has many nodes, and no cycle
+        for done, (path, area) in enumerate(sources, start=1):
+            for text in _docstrings(path):
+                examples.setdefault(normalise(text), Example(text, area))
+            if progress and done % 25 == 0:
+                progress(done, len(sources))
     counts: dict[str, int] = {}
     for example in examples.values():
         counts[example.label] = counts.get(example.label, 0) + 1
@@ -108,7 +110,8 @@ def _docstrings(path: Path) -> Iterator[str]:
         return  # lib2to3 and idlelib ship sources that are wrong on purpose
     for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            text = " ".join((ast.get_docstring(node) or "").split())[:_LONGEST]
+            # split() takes away all the white space that cleaning would change
+            text = " ".join((ast.get_docstring(node, clean=False) or "").split())[:_LONGEST]
             if len(text.split()) >= _FEWEST_WORDS:
                 yield text
 

@@ -68,6 +68,7 @@ class FrozenLinear:
         self.backend = backend
         self.bias = bias.to(backend.dtype)
         self.weight = weight.to(backend.dtype)
+        self._packs_bf16 = backend is Backend.BF16 and self.weight.device.type == "cpu" and packs_bf16()
         self._packed: Any = None
         self._packed_transposed: Any = None
 
@@ -91,7 +92,20 @@ class FrozenLinear:
             if torch.is_grad_enabled() and x.requires_grad:
                 return _Packed.apply(x, self)
             return _packed_product(x, self.packed, self.bias)
+        if self._packs_bf16 and not torch.is_grad_enabled():
+            # oneDNN as well, and the same numbers, but that the weight is not put in its order each time
+            return _packed_product(x, self.packed, self.bias)
         return torch.nn.functional.linear(x, self.weight, self.bias)
+
+
+@cache
+def packs_bf16() -> bool:
+    """Whether oneDNN takes packed weights in bfloat16 here."""
+    return torch.backends.mkldnn.is_available() and _has_packed() and has_bf16("cpu")
+
+
+def _has_packed() -> bool:
+    return hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def has_bf16(device: str) -> bool:
@@ -104,7 +118,7 @@ def has_bf16(device: str) -> bool:
 
 def _usable() -> list[Backend]:
     found = [Backend.F32]
-    if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if torch.backends.mkldnn.is_available() and _has_packed():
         found.append(Backend.ONEDNN)
     if has_bf16("cpu"):
         found.append(Backend.BF16)

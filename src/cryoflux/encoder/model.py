@@ -80,6 +80,18 @@ class Encoder:
         new._cast = {key: made for key, made in self._cast.items() if key[0] not in changed}
         return new
 
+    def silent_logits(self) -> torch.Tensor | None:
+        """The scores of the classes, (classes), where they are the same for every text; none elsewhere.
+
+        So it is where the classifier's weights are zero, as before anything was learned: what is multiplied
+        by them is a number as long as all tensors are, and no layer norm divides by zero.
+        """
+        name = self.layout.classifier
+        silent = self.layout.epsilon > 0 and not self._tensors[f"{name}.weight"].any()
+        if not silent or not all(bool(t.isfinite().all()) for t in self._tensors.values()):
+            return None
+        return self.tensor(f"{name}.bias", self.backend.dtype)
+
     def _linear(self, name: str) -> FrozenLinear:
         if name not in self._linears:
             weight, bias = self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias")

@@ -16,7 +16,7 @@ import torch
 
 from cryoflux.data.examples import Example
 from cryoflux.digests import file_digest, sha256_hex
-from cryoflux.encoder.wordpiece import known_tokenizer
+from cryoflux.encoder.wordpiece import Tokeniser, known_tokenizer
 from cryoflux.files import MOST_FILE_BYTES, read_regular, write_atomic
 from cryoflux.registry.plain_model import harmless
 from cryoflux.registry.tokenizing import read_tokenizer, token_rows
@@ -76,6 +76,8 @@ class TokenCache:
         """Keep files in ``folder``; ``before_loading`` is called before transformers has to tokenise."""
         self._folder = folder
         self._before_loading = before_loading
+        self._read: tuple[str, _Known] | None = None
+        """digest of a tokenizer's files, and the tokenizer where it is the known one"""
 
     def get(self, model: Path, examples: Sequence[Example], examples_digest: str, limit: int) -> Tokens:
         """Token ids of a set, cut to ``limit`` tokens a text.
@@ -86,25 +88,33 @@ class TokenCache:
             examples_digest: of the file that it was read from.
             limit: most tokens of a text, special tokens included.
         """
-        digest = sha256_hex(f"{tokenizer_digest(model)}\n{examples_digest}\n{limit}".encode())
+        tokenizer = tokenizer_digest(model)
+        digest = sha256_hex(f"{tokenizer}\n{examples_digest}\n{limit}".encode())
         path = self._folder / f"{digest}.bin"
         known = _read(path, len(examples))
         if known is None:
-            known = _tokenise(model, examples, limit, self._before_loading)
+            if self._read is None or self._read[0] != tokenizer:
+                self._read = tokenizer, known_tokenizer(model)
+            known = _tokenise(model, examples, limit, self._read[1], self._before_loading)
             write_atomic(path, _content(*known))
         flat, lengths, pad = known
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         return Tokens(torch.from_numpy(flat.astype(np.int64)), torch.from_numpy(starts), pad, digest)
 
 
+_Known = tuple[Tokeniser, int] | None
 _Stored = tuple[np.ndarray, np.ndarray, int]
 
 
 def _tokenise(
-    model: Path, examples: Sequence[Example], limit: int, before_loading: Callable[[], None]
+    model: Path,
+    examples: Sequence[Example],
+    limit: int,
+    known: _Known,
+    before_loading: Callable[[], None],
 ) -> _Stored:
     texts = [e.text for e in examples]
-    if (known := known_tokenizer(model)) is not None:
+    if known is not None:
         tokenise, pad = known
         rows = tokenise(texts, limit)
     else:

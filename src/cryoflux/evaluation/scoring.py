@@ -112,11 +112,22 @@ def _losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[list[float], li
 class EncoderScorer:
     """Computes with our own encoder in float64."""
 
-    def __init__(self, encoder: Encoder, activations: Activations, labels: torch.Tensor) -> None:
-        """Take an encoder of backend ``f64``, its activations of the set, and the set's classes."""
+    def __init__(
+        self, encoder: Encoder, activations: Activations, labels: torch.Tensor, *, ahead: bool = True
+    ) -> None:
+        """Know a model and a set.
+
+        Args:
+            encoder: of backend ``f64``.
+            activations: its activations of the set.
+            labels: the set's classes.
+            ahead: prepare the activations even where all texts score alike, because what is scored next
+                will need them.
+        """
         self._encoder = encoder
         self._activations = activations
         self._labels = labels
+        self._ahead = ahead
 
     def score(self, indices: Sequence[int], between: Callable[[int], None]) -> LossesAndHits:
         """Losses and hits of some examples."""
@@ -124,13 +135,17 @@ class EncoderScorer:
 
         from cryoflux.encoder.model import attention_bias
 
-        self._activations.prepare(indices, lambda done, _: between(done))
+        silent = self._encoder.silent_logits()
+        if silent is None or self._ahead:
+            self._activations.prepare(indices, lambda done, _: between(done))
         lengths = self._activations.lengths(indices)
 
         def losses_of(rows: list[int]) -> tuple[list[float], list[bool]]:
             batch = [indices[row] for row in rows]
             encoder = self._encoder
             with torch.no_grad():
+                if silent is not None:
+                    return _losses(silent.expand(len(batch), -1), self._labels[batch])
                 x, mask = self._activations.batch(batch)
                 bias = attention_bias(mask, x.dtype)
                 for index in range(self._activations.depth, encoder.layout.layers - 1):

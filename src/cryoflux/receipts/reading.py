@@ -4,11 +4,11 @@ from __future__ import annotations
 
 __all__ = ["each_entry", "find_entry", "read_authority", "read_entries", "uncollected"]
 
-import gc
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
+from cryoflux.collector import uncollected
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
 from cryoflux.receipts.decoding import NewerFormatError
 from cryoflux.receipts.entry import Entry, parse_entry
@@ -18,21 +18,6 @@ from cryoflux.receipts.store import DATABASE, Row, StoredRows
 from cryoflux.signing.keys import KEYS_FOLDER, RECEIPT_KEY, load_public_key
 
 _SHORTEST_PREFIX = 4
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Read many entries without the collector of cycles walking over all of them again and again.
-
-    They hold no cycles, and looking for some took half of the time that reading takes.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def read_entries(state: Path) -> list[Entry]:

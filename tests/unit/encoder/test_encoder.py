@@ -21,7 +21,7 @@ from cryoflux.data.examples import Example
 from cryoflux.digests import read_tensor_entries
 from cryoflux.encoder.activations import Activations, Sets
 from cryoflux.encoder.layout import Layout, read_layout
-from cryoflux.encoder.linear import Backend, FrozenLinear, choose_backend
+from cryoflux.encoder.linear import Backend, FrozenLinear, choose_backend, packs_bf16
 from cryoflux.encoder.model import Encoder, attention_bias
 from cryoflux.encoder.prefix import PrefixCache
 from cryoflux.encoder.tokens import TokenCache
@@ -129,6 +129,19 @@ def test_a_packed_product_hands_gradients_through() -> None:
     again = x.detach().clone().requires_grad_()
     torch.nn.functional.linear(again, weight, bias).square().sum().backward()
     torch.testing.assert_close(x.grad, again.grad, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(not packs_bf16(), reason="bfloat16 is not multiplied here")
+@pytest.mark.parametrize(("outputs", "inputs"), [(384, 384), (1536, 384), (384, 1536), (96, 32)])
+def test_a_packed_product_in_bfloat16_has_the_bits_of_one_that_is_not(outputs: int, inputs: int) -> None:
+    torch.manual_seed(3)
+    linear = FrozenLinear(torch.randn(outputs, inputs), torch.randn(outputs), Backend.BF16)
+    for batch, tokens in ((1, 1), (1, 5), (3, 7), (7, 32), (32, 9), (32, 31)):
+        x = torch.randn(batch, tokens, inputs).bfloat16()
+        with torch.no_grad():
+            packed = linear(x)
+        assert torch.equal(packed, linear(x))
+        assert torch.equal(packed, torch.nn.functional.linear(x, linear.weight, linear.bias))
 
 
 def test_the_backend_for_training_is_never_the_one_for_receipts() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cryoflux.encoder import threads
-from cryoflux.encoder.threads import frugal_threads
+from cryoflux.encoder.threads import frugal_threads, seed_torch
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +52,15 @@ def test_the_cheapest_count_is_taken(watts, best: int, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("reading", [None, 5], ids=["no meter", "a meter that stands still"])
 def test_where_nobody_can_tell_one_thread_is_used(reading: int | None) -> None:
     assert frugal_threads(lambda: reading) == 1
+
+
+def test_seeding_draws_the_numbers_of_torch_and_writes_down_no_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for seed in (torch.manual_seed, lambda seed: seed_torch(seed, "cpu")):
+        for number in (0, 7, 2**63 - 1):
+            seed(number)
+            dropped = torch.nn.functional.dropout(torch.ones(64), 0.3)
+            drawn.append(torch.cat([torch.rand(3), torch.randn(3), dropped]))
+        monkeypatch.setattr(torch.cuda, "manual_seed_all", None)
+    for theirs, ours in zip(drawn[:3], drawn[3:], strict=True):
+        assert torch.equal(theirs, ours)

@@ -8,7 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+import tiny
 from cryoflux.data.prepared import PreparedData
+from cryoflux.encoder.model import Encoder
 from cryoflux.evaluation import scoring
 from cryoflux.evaluation.losses import EvaluationFailedError
 from cryoflux.evaluation.scoring import EncoderScorer, Scorer, TransformersScorer
@@ -89,6 +91,53 @@ def test_a_cache_without_room_costs_time_and_never_a_digit(
     assert score(holdout) == score(by_transformers(version, data))
     score(audit)
     assert score(holdout) == score(by_transformers(version, data))
+
+
+def silenced(
+    versions: Versions, version: Version, data: PreparedData, cache: Path, **changed: torch.Tensor
+) -> tuple[Version, HeadModel]:
+    """A version whose classifier has no weights, but a bias; and what else is changed."""
+    bench = loaded(version, data, cache / "before")
+    weight = torch.zeros_like(bench.tensors["classifier.weight"])
+    made = versions.keep(versions.derive(version, {"classifier.weight": weight, **changed}))
+    return made, loaded(made, data, cache / "after")
+
+
+def test_a_head_without_weights_scores_the_same_integers_and_computes_no_layer(
+    version: Version,
+    versions: Versions,
+    data: PreparedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silent, bench = silenced(versions, version, data, tmp_path)
+    expected = score(by_transformers(silent, data))
+    assert len(set(expected[0])) == len(tiny.TOPICS)
+    told: list[int] = []
+    assert bench.scorer("holdout").score(EVERY, told.append) == expected
+    assert told[0] == 0
+    assert not bench.scorer("holdout")._activations.missing(EVERY)  # a candidate will need them
+
+    monkeypatch.setattr(Encoder, "embed", None)
+    monkeypatch.setattr(Encoder, "last_layer", None)
+    audit = TransformersScorer(silent.folder, data.examples("audit"), max_tokens=MAX_TOKENS)
+    assert score(bench.scorer("audit")) == score(audit)
+    assert score(bench.scorer("holdout"), [5, 3]) == (
+        [expected[0][i] for i in (5, 3)],
+        [expected[1][i] for i in (5, 3)],
+    )
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_head_without_weights_over_something_that_is_no_number_still_fails(
+    version: Version, versions: Versions, data: PreparedData, tmp_path: Path, value: float
+) -> None:
+    name = "bert.encoder.layer.0.output.dense.bias"
+    spoilt = torch.full_like(loaded(version, data, tmp_path).tensors[name], value)
+    made, bench = silenced(versions, version, data, tmp_path, **{name: spoilt})
+    for scorer in (bench.scorer("holdout"), by_transformers(made, data)):
+        with pytest.raises(EvaluationFailedError):
+            score(scorer)
 
 
 NEW = ["classifier.weight", "bert.encoder.layer.1.attention.self.value.weight", "bert.pooler.dense.bias"]

@@ -35,6 +35,7 @@ from cryoflux.digests import TensorEntry
 from cryoflux.encoder.activations import Activations, Sets
 from cryoflux.encoder.linear import Backend
 from cryoflux.encoder.model import Encoder
+from cryoflux.encoder.threads import seed_torch
 from cryoflux.evaluation.scoring import LossesAndHits
 from cryoflux.quantities import NANO
 from cryoflux.receipts.lifting import SECTION
@@ -290,7 +291,7 @@ class _Chain:
 
     def _train_step(self) -> float:
         batch = self._next_batch()
-        torch.manual_seed((self._seed * _SEEDS + self._step) % 2**63)
+        seed_torch((self._seed * _SEEDS + self._step) % 2**63, self._material.encoder.device)
         rate = self._recipe.learning_rate * min(1.0, (self._step + 1) / self._recipe.rising_steps)
         logits = logits_of(
             self._material.encoder, self.learning, self._source.batch(batch), self._recipe.hidden_dropout

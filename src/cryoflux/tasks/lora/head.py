@@ -206,7 +206,9 @@ class HeadModel:
         encoder = self._encoder(self.layout, Backend.F64)
         if changed:
             encoder = encoder.updated(changed)
-        return EncoderScorer(encoder, self._activations(encoder, version, part), labels)
+        activations = self._activations(encoder, version, part)
+        # an attempt goes on with a candidate; of the audit set nothing is needed ahead
+        return EncoderScorer(encoder, activations, labels, ahead=part != "audit")
 
     def scorer_of(self, version: Version, part: str) -> Scorer:
         """What scores a set with any kept version."""

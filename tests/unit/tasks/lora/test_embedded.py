@@ -26,6 +26,8 @@ TEXTS = [
     "naïve café — ÅNGSTRÖM ﬁ 東京タワー \u200b\t\x00 end",
     "[CLS] a [MASK] that is text, and a [SEP] \ud7ff",
     "antidisestablishmentarianism " * 60,
+    "\x00\u200b\x01 " * 200 + "text that begins far behind what has no tokens",
+    "ΟΔΥΣΣΕΥΣ ΟΔΟΣ [MASK] e\u0301 \u0301e " * 40,
     "x" * 150 + " 3.14159e-10 __init__ self.assertEqual(a,b)",
 ]
 
