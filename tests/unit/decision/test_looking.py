@@ -198,8 +198,8 @@ def test_a_tree_of_both_rules_counted_node_by_node_stays_within_alpha(
         return Fraction(budget.level(stake), WHOLE) + below
 
     def counted(looks: int, kept: int, place: int) -> Fraction:
-        if looks == 8 or changes[place % len(changes)]:
-            return staked(left_of_counted(ALPHA_PPM, looks, kept), place, 30)
+        if looks == 6 or changes[place % len(changes)]:
+            return staked(left_of_counted(ALPHA_PPM, looks, kept), place, 12)
         below = counted(looks + 1, kept, 2 * place) + counted(looks + 1, kept + 1, 2 * place + 1)
         return levels(looks, kept) + below
 
