@@ -1,10 +1,12 @@
 """How often each acceptance rule keeps an update that is no improvement, and what caution costs.
 
-    OMP_NUM_THREADS=1 python benchmarks/false_accepts.py [--quick] [--attempts N] [--json]
+    OMP_NUM_THREADS=1 python benchmarks/false_accepts.py [--quick] [--attempts N] [--lives N] [--json]
+    OMP_NUM_THREADS=1 python benchmarks/false_accepts.py --only-lives
 
 Real attempts move a softmax head on the features of the embedded model over the embedded data set, from
 a half-trained head and from one near its plateau: 1,500 texts to train on, 1,500 to judge on, the rest as
 a fresh audit. Synthetic attempts have a true Δ of exactly zero, the worst case, or the Δ that is named.
+The second table is of whole lives of a holdout, 40 candidates each (`holdout_lives`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+import holdout_lives
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.power import detectable
@@ -363,6 +366,43 @@ def reading_rows(scale: int) -> dict[str, Row]:
     return found | lost
 
 
+def lives_rows(lives: int) -> dict[str, Row]:
+    """Measure → rule → figure, of whole lives of a holdout."""
+    found: dict[str, Row] = {}
+    for count in (512, 1024):
+        for skewed in (False, True):
+            shape = "skewness −2" if skewed else "Gaussian"
+            say(f"{lives:,} lives, {shape}, n {count}")
+            draws = holdout_lives.drawn(30, lives, count, skewed=skewed)
+            for scenario in holdout_lives.SCENARIOS:
+                case = f"{scenario.name}, {shape}, n {count}"
+                ends = {name: holdout_lives.live(name, draws, scenario) for name in holdout_lives.JUDGES}
+                found[f"lives per 1,000: {case}"] = {name: end.per_thousand for name, end in ends.items()}
+                found[f"± {case}"] = {name: end.error for name, end in ends.items()}
+                if scenario.share:
+                    found[f"% of real ones kept: {case}"] = {
+                        name: 100 * end.kept / end.real for name, end in ends.items()
+                    }
+    return found
+
+
+def lives_table(rows: dict[str, Row]) -> str:
+    """A markdown table: lives with a false acceptance, per 1,000 ± standard error [% of real ones kept]."""
+    names = list(holdout_lives.JUDGES)
+    lines = ["| lives per 1,000 [% kept] | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    for measure, row in rows.items():
+        if not measure.startswith(start := "lives per 1,000: "):
+            continue
+        case = measure.removeprefix(start)
+        real = rows.get(f"% of real ones kept: {case}")
+        cells = [
+            f"{row[name]:.2f} ± {rows[f'± {case}'][name]:.2f}" + (f" [{real[name]:.0f}]" if real else "")
+            for name in names
+        ]
+        lines.append(f"| {case} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def table(rows: dict[str, Row]) -> str:
     """A markdown table, one column a rule."""
     names = list(next(iter(rows.values())))
@@ -377,24 +417,35 @@ def table(rows: dict[str, Row]) -> str:
     return "\n".join(lines)
 
 
+def attempts_rows(attempts: int | None, *, quick: bool) -> dict[str, Row]:
+    """Measure → rule → figure, of single attempts and of 200 on one holdout."""
+    scale = 10 if quick else 1
+    say("features")
+    task = load_task(1000 if quick else 7850)
+    starts = heads(task)
+    rows = real_counts(task, starts, attempts or (30 if quick else 1000))
+    for state, head in starts.items():
+        say(f"adaptive reuse, {state}")
+        rows[f"drift in 200 real attempts, {state}, nats"] = real_drift(task, head, 5 // scale or 1)
+    return rows | synthetic_rows(scale) | reading_rows(scale)
+
+
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--attempts", type=int, help="real attempts of each kind from each head (1000)")
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything, for a smoke test")
+    parser.add_argument("--lives", type=int, help="lives of a holdout in each scenario (50000)")
+    parser.add_argument("--only-lives", action="store_true", help="no attempts, only lives")
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything or less, a smoke test")
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     given = parser.parse_args()
-    scale = 10 if given.quick else 1
-    say("features")
-    task = load_task(1000 if given.quick else 7850)
-    starts = heads(task)
-    rows = real_counts(task, starts, given.attempts or (30 if given.quick else 1000))
-    for state, head in starts.items():
-        say(f"adaptive reuse, {state}")
-        rows[f"drift in 200 real attempts, {state}, nats"] = real_drift(task, head, 5 // scale or 1)
-    rows |= synthetic_rows(scale) | reading_rows(scale)
+    rows = {} if given.only_lives else attempts_rows(given.attempts, quick=given.quick)
+    lives = lives_rows(given.lives or (500 if given.quick else 50_000))
     say("done")
-    print(json.dumps(rows, indent=1, ensure_ascii=False) if given.json else table(rows))
+    if given.json:
+        print(json.dumps(rows | lives, indent=1, ensure_ascii=False))
+    else:
+        print("\n\n".join(([table(rows)] if rows else []) + [lives_table(lives)]))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """The interval of Δ that a rule goes by, in numbers that a person reads; the rules themselves use integers.
 
-The **anytime interval** holds every m that the test of ``evidence/v2`` would not refuse as the mean of Δ:
-with d = mean − m, n²d² ≤ b (R + n d²), where R = Σ(δᵢ − mean)² and b is the bar, so |d| ≤ √(bR / (n(n − b))).
-Its lower end lies above zero exactly where the evidence passes the bar: what is shown is what decides. The
-bars of one holdout share its error budget α, one half of it for Δ, and that once for each end: all anytime
-intervals that it ever gives hold their m at once with probability 1 − α, where the δᵢ are symmetric about m;
-otherwise asymptotically (`cryoflux.decision.budget`). Where b ≥ n nothing is ruled out.
+The **anytime interval** holds every m that the test of the rule would not refuse as the mean of Δ: with d =
+mean − m, n²d² ≤ b (R + n d²), where R = Σ(δᵢ − mean)² and b is the bar, so |d| ≤ √(bR / (n(n − b))). Its
+lower end lies above zero exactly where the evidence passes the bar: what is shown is what decides. Where b
+≥ n nothing is ruled out. Under ``evidence/v2`` the bars of one holdout share its error budget α, one half
+of it for Δ, and that once for each end: all anytime intervals that it ever gives hold their m at once with
+probability 1 − α, where the δᵢ are symmetric about m; otherwise asymptotically
+(`cryoflux.decision.budget`). Under ``evidence/v3`` they need not: each end errs by the level of its look,
+and levels that came back are spent again. There only the lower ends of all that is kept are at once rightly
+above zero (`cryoflux.decision.stakes`).
 
 The **fixed interval** is mean ± z standard errors, for one look alone: at z = 1.96 by 95 %. It tells what is
 rejected from what is undecided, and is all there is where no bar decided.

@@ -6,8 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cryoflux.decision.evidence import Evidence, pair_losses
-from cryoflux.decision.rules import RULES, Thresholds, decide
+from cryoflux.decision.rules import RULES, WITH_BUDGET, Thresholds, decide
 from cryoflux.decision.sequential import decide_partial, hopeless, looks, reading_order
+from cryoflux.decision.stakes import STAKED
 from cryoflux.sentences import say, say_as_signed
 
 RULE = "evidence/v2"
@@ -62,17 +63,17 @@ def test_what_would_be_kept_as_it_stands_is_never_hopeless(rows: list, times: in
     assert not hopeless(evidence, evidence.count * times, bar, RULE)
 
 
-@given(ROWS, st.integers(2, 30), BARS)
+@given(ROWS, st.integers(2, 30), BARS, st.sampled_from(sorted(WITH_BUDGET)))
 def test_what_is_kept_if_the_rest_is_like_the_start_is_never_hopeless(
-    rows: list, times: int, bar: Thresholds
+    rows: list, times: int, bar: Thresholds, rule: str
 ) -> None:
     whole = of(rows * times)
-    assume(decide(RULE, whole, bar).accepted)
-    assert not hopeless(of(rows), whole.count, bar, RULE)
+    assume(decide(rule, whole, bar).accepted)
+    assert not hopeless(of(rows), whole.count, bar, rule)
 
 
-@given(ROWS, st.integers(0, 5_000), st.sampled_from(sorted(set(RULES) - {RULE})))
-def test_the_first_rules_never_stop_early(rows: list, more: int, rule: str) -> None:
+@given(ROWS, st.integers(0, 5_000), st.sampled_from(sorted(set(RULES) - WITH_BUDGET)))
+def test_rules_without_an_error_budget_never_stop_early(rows: list, more: int, rule: str) -> None:
     evidence = of(rows)
     assert not hopeless(evidence, evidence.count + more, USUAL, rule)
     with pytest.raises(ValueError, match="whole holdout only"):
@@ -105,6 +106,7 @@ def test_accuracy_that_may_still_rise_keeps_a_candidate_with_no_delta_alive() ->
     assert not hopeless(of([same] * 96), 1500, USUAL, RULE)
     assert hopeless(of([same] * 448), 1500, USUAL, RULE)
     assert not hopeless(of([same] * 440 + [won] * 8), 1500, USUAL, RULE)
+    assert hopeless(of([same] * 440 + [won] * 8), 1500, USUAL, STAKED)
 
 
 @pytest.mark.parametrize(
