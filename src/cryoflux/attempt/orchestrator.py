@@ -7,7 +7,7 @@ effect once its receipt is in the log and, where that is required, a quorum of w
 
 from __future__ import annotations
 
-__all__ = ["run_attempt"]
+__all__ = ["least_reserve_uj", "run_attempt"]
 
 from cryoflux.attempt import recording, stages
 from cryoflux.attempt.context import Context, Opened
@@ -21,6 +21,9 @@ from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Cause
 from cryoflux.scheduling.policy import Arm, Plateau, choose
 from cryoflux.tasks.interface import Offer
+
+_MOST_GROWN = 6
+"""attempts in a row by which a reservation grows"""
 
 
 def run_attempt(context: Context) -> AttemptRecord | Plateau:
@@ -68,20 +71,34 @@ def run_attempt(context: Context) -> AttemptRecord | Plateau:
         return _abort(context, opened, announced, reservation, started_at, phases, stopped)
 
 
+def least_reserve_uj(context: Context) -> int:
+    """What the bucket has to hold for the cheapest arm, µJ."""
+    return min((arm.reserve_uj for arm in _offers(context)), default=context.terms.reserve_uj)
+
+
 def _offers(context: Context) -> dict[Arm, Offer]:
-    """Every arm of every task that is at work, with what it should cost by now."""
-    reserve_uj = context.terms.reserve_uj
-    return {
-        Arm(
-            name,
-            offer.arm,
-            reserve_uj,
-            min(reserve_uj, offer.prior_uj or reserve_uj),
-            opened.task.metric.unit,
-        ): offer
-        for name, opened in context.tasks.items()
-        for offer in opened.task.arms(opened.drawn, opened.part)
-    }
+    """Every arm of every task that is at work, with what it reserves and should cost by now."""
+    found = {}
+    for name, opened in context.tasks.items():
+        for offer in opened.task.arms(opened.drawn, opened.part):
+            reserve_uj = _reservation(context, opened, offer)
+            prior_uj = min(reserve_uj, offer.prior_uj or reserve_uj)
+            found[Arm(name, offer.arm, reserve_uj, prior_uj, opened.task.metric.unit)] = offer
+    return found
+
+
+def _reservation(context: Context, opened: Opened, offer: Offer) -> int:
+    """What an attempt of an arm reserves, µJ: at least what was asked for, and what it takes to finish.
+
+    It grows by half with each attempt that its chain has made without an update being kept: gains shrink, so
+    the next one takes more steps. What is not needed is refunded.
+    """
+    chain = opened.chain(offer.arm) if offer.carries else None
+    waiting = chain.attempts if chain is not None else 0
+    asked_uj = context.terms.reserve_uj
+    grown_uj = asked_uj + asked_uj * min(waiting, _MOST_GROWN) // 2
+    least_uj = max(asked_uj, offer.least_uj)
+    return max(least_uj, min(grown_uj, context.agent.bucket_uj()))
 
 
 def _reserve(context: Context, opened: Opened, announced: Announced, started_at: str) -> Reservation:

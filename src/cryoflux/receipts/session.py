@@ -7,14 +7,16 @@ charged and what their sessions were add up to what the account was charged.
 
 from __future__ import annotations
 
-__all__ = ["SESSION_TYPE", "Session", "SessionEnd", "SessionStatement", "sessions_of"]
+__all__ = ["SESSION_TYPE", "BaseCharge", "Session", "SessionEnd", "SessionStatement", "sessions_of"]
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from cryoflux.receipts.parts import EnergyFigure
+import msgspec
+
+from cryoflux.receipts.parts import Base, EnergyFigure
 from cryoflux.receipts.statement import InTotoStatement
-from cryoflux.signing.fields import Count, Document, Positive, Sha256, Text, Timestamp
+from cryoflux.signing.fields import Count, Document, Positive, Sha256, TaskName, Text, Timestamp, at_most
 
 SESSION_TYPE = "https://cryoflux.dev/session/v1"
 
@@ -43,6 +45,22 @@ class SessionEnd(StrEnum):
     """it died; the next run wrote this entry"""
 
 
+class BaseCharge(Document, frozen=True):
+    """What measuring the losses of a head on its holdout cost, once and beside all attempts."""
+
+    task: TaskName
+    base: Base
+    holdout: Sha256
+    count: Positive
+    """examples, all of which were read"""
+    profile: Text
+    """in which arithmetic"""
+    loss_sum: Count
+    """billionths of the task's unit"""
+    microjoules: Count
+    """of what the session was charged"""
+
+
 class Session(Document, frozen=True):
     """The record of what one run spent beside its attempts."""
 
@@ -67,6 +85,8 @@ class Session(Document, frozen=True):
     """what it was charged beside its attempts"""
     began_at: Timestamp
     ended_at: Timestamp
+    bases: Annotated[list[BaseCharge], at_most(64)] = msgspec.field(default_factory=list)
+    """heads whose losses it measured, so that attempts could be compared with them"""
 
 
 class SessionStatement(InTotoStatement, frozen=True, kw_only=True, tag=SESSION_TYPE):

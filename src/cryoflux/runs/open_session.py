@@ -12,6 +12,7 @@ __all__ = ["OpenSession", "Started", "close_dead_session"]
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,12 +27,14 @@ from cryoflux.energy.processes import find_owner
 from cryoflux.errors import BudgetError, StateTamperedError
 from cryoflux.files import storage_errors, write_atomic
 from cryoflux.quantities import Energy
-from cryoflux.receipts.session import Session, SessionEnd, SessionStatement
+from cryoflux.receipts.session import BaseCharge, Session, SessionEnd, SessionStatement
 from cryoflux.receipts.statement import Sha256Digest, Subject
 from cryoflux.state import HEAD
 
 _SHARE = 4
 """a session reserves the share of what an attempt does; what it spends beyond that is charged all the same"""
+_MOST_BASES = 64
+"""newest ones that its entry names"""
 _MOST_SUBJECTS = 15
 """one less than a statement may have: where a session is the first entry, it vouches for the log key too"""
 
@@ -90,6 +93,7 @@ class OpenSession:
 
     def __init__(self, context: Context, budget_uj: int, started: Started) -> None:
         self._context, self.budget_uj, self.ended = context, budget_uj, False
+        self._bases: list[BaseCharge] = []
         opened_at = context.log.size
         self._said = _Opened(
             id=_name(context, opened_at),
@@ -117,6 +121,10 @@ class OpenSession:
         """What was spent beside the attempts up to now."""
         return self._context.agent.spent(self._reservation.id)
 
+    def paid_for(self, base: BaseCharge) -> None:
+        """Remember what a part of it was spent on."""
+        self._bases = [*self._bases, base][-_MOST_BASES:]
+
     def end(self, ended: SessionEnd) -> Energy:
         """Settle it, write its entry, and return what it was charged; nothing of the run is metered after it.
 
@@ -127,7 +135,7 @@ class OpenSession:
             StorageError: the disk is full, read-only, or refuses; the same.
         """
         self.ended = True
-        session = _record(self._context, self._said, self._reservation, ended)
+        session = _record(self._context, self._said, self._reservation, ended, self._bases)
         self._context.published(binding=False)
         return session.energy.energy
 
@@ -173,7 +181,13 @@ def _forget(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _record(context: Context, said: _Opened, reservation: Reservation | None, ended: SessionEnd) -> Session:
+def _record(
+    context: Context,
+    said: _Opened,
+    reservation: Reservation | None,
+    ended: SessionEnd,
+    bases: Sequence[BaseCharge] = (),
+) -> Session:
     settlement = context.agent.settle(reservation.id) if reservation is not None else None
     figure = figure_of(context, settlement, reserved_uj=said.reserved_uj, meter=said.meter)
     session = Session(
@@ -189,6 +203,7 @@ def _record(context: Context, said: _Opened, reservation: Reservation | None, en
         energy=figure,
         began_at=said.began_at,
         ended_at=context.timestamp(),
+        bases=list(bases),
     )
     heads = [opened.base.files for opened in context.tasks.values()][:_MOST_SUBJECTS]
     subject = [Subject(name=HEAD, digest=Sha256Digest(sha256=files)) for files in heads]

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Literal
 
 from cryoflux.attempt.context import Context, Opened
-from cryoflux.attempt.orchestrator import run_attempt
+from cryoflux.attempt.orchestrator import least_reserve_uj, run_attempt
 from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO, Energy, format_energy
 from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Cause, Metric, Outcome
 from cryoflux.registry.versions import Version
+from cryoflux.runs.base_losses import base_uj, measure_bases
 from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.scores import Change, audit_known, audit_scores, holdout_scores
 from cryoflux.runs.watch import RunObserver
@@ -138,6 +139,9 @@ def spend(
     run, reason = _Run(context, session, observer, firsts, []), ""
     while (ended := _ended(run, limits, began)) is None:
         _tell_rotated(run)
+        if session is not None and not measure_bases(context, session, observer.preparing):
+            ended = "interrupted"
+            break
         record = run_attempt(context)
         if isinstance(record, Plateau):
             observer.plateau(record)
@@ -249,8 +253,8 @@ def _ended(run: _Run, limits: RunLimits, began: float) -> Ended | None:
     most = _MOST_EXHAUSTED * sum(len(o.task.arms(o.drawn, o.part)) for o in context.tasks.values())
     if len(records) >= most and all(map(_exhausted, records[-most:])):
         return "budget"
-    left_uj = _left_uj(run) - closing_uj(context, run.firsts)
-    affordable = min(left_uj, context.agent.bucket_uj()) >= context.terms.reserve_uj
+    left_uj = _left_uj(run) - closing_uj(context, run.firsts) - base_uj(context)
+    affordable = min(left_uj, context.agent.bucket_uj()) >= least_reserve_uj(context)
     return None if affordable else "budget"
 
 

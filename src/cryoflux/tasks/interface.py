@@ -147,6 +147,8 @@ class Offer:
     """whether it sets training-side examples aside to try an update on"""
     carries: bool = False
     """whether an attempt goes on from what the one before it left"""
+    least_uj: int = 0
+    """what an attempt has to reserve so that it can finish, µJ; 0 where the task does not know"""
 
 
 @dataclass(frozen=True, slots=True)

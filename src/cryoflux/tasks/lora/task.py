@@ -51,6 +51,8 @@ _TELLING = 0.3
 """share of a whole evaluation's products above which one tells what products cost"""
 _FIRST_UJ = 200_000.0
 """µJ a GFLOP in float64, before any evaluation was measured: a guess for a busy CPU core"""
+_EVALUATING = 0.5
+"""share of a reservation that evaluating an update may take"""
 _FIRST_MERGE = 0.06
 """share of the reservation kept for merging before it was measured"""
 
@@ -191,9 +193,16 @@ class LoraTask(Task):
                 self.model.prior_uj(recipe, drawn, part),
                 screens=recipe.screen_size > 0,
                 carries=recipe.carry,
+                least_uj=self._least_uj(name, part),
             )
             for name, recipe in self.recipes.items()
         ]
+
+    def _least_uj(self, arm: str, part: str) -> int:
+        """What an attempt has to reserve, µJ: evaluating and merging its update may take this share of it."""
+        gflop = self.model.evaluation_gflop(part, self.recipes[arm].layers)
+        per_gflop = self._uj_per_gflop if self._uj_per_gflop is not None else 0.0
+        return round((per_gflop * gflop + self._apply_uj) / _EVALUATING)
 
     def aside_uj(self, arm: str, part: str, reserve_uj: int) -> int:
         """What evaluating an update of an arm should cost by its products, and merging it, µJ."""
