@@ -114,7 +114,7 @@ def make_data(state: Path, texts: list[str] | None = None, spares: int = 0) -> D
     folder.mkdir(parents=True)
     names = ["train", "holdout", "audit", *(f"holdout-{n + 2}" for n in range(spares))]
     if texts is None:
-        drawn = by_hash(f"example {i}" for i in range(len(names) * COUNT))
+        drawn = by_hash(f"example {i} number {i}" for i in range(len(names) * COUNT))
         judging = (len(names) - 1) * COUNT
         texts = sorted(drawn[judging:]) + drawn[:judging]
     lines = [json.dumps({"text": text, "label": "ab"[i % 2]}) + "\n" for i, text in enumerate(texts)]

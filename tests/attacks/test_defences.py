@@ -290,7 +290,7 @@ LIES: dict[str, tuple[Callable[[Path], Attack], int, Removal | None]] = {
     "another adapter on the disk": (adapter_swap, 9, without(artefacts.Artefacts, "_capsule")),
     "Δ without the losses": (delta_of_no_losses, 9, without(artefacts.Artefacts, "_losses")),
     "training on the holdout": (holdout_leak, 9, without(datasets, "_examples")),
-    "a file smuggled into the data": (smuggled_file, 9, without(datasets.DataSets, "findings")),
+    "a file smuggled into the data": (smuggled_file, 9, without(datasets.DataSets, "read", lambda *_: [])),
     "the same joules twice": (joules_again, 10, without_places),
     "fewer joules than metered": (cheaper_than_metered, 10, None),
     "joules below what the work takes": (joules_for_nothing, 10, without(joules, "implausible")),

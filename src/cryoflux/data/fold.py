@@ -16,7 +16,7 @@ so texts that differ in a number are no copies.
 
 from __future__ import annotations
 
-__all__ = ["FOLD", "bare_words", "fold"]
+__all__ = ["FOLD", "bare_words", "fold", "hides_something"]
 
 import re
 import unicodedata
@@ -54,6 +54,17 @@ _BLANK = (
     *((0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0xE0000, 0xE0FFF)),
 )
 """code points that show nothing, beside those whose category says so"""
+_EMOJI = "\u00a9\u00ae\u203c-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
+_JOINING = "\u0590-\u08ff\u0900-\u0dff\u0e00-\u109f\u1780-\u18af\ufb1d-\ufdff\ufe70-\ufefc"
+"""letters of scripts whose spelling needs joiners, marks of direction or places where a line may end"""
+_USUAL = re.compile(
+    f"(?<=[{_EMOJI}])[\ufe0e\ufe0f]|(?<=[#*0-9])\ufe0f(?=\u20e3)|(?<=[{_EMOJI}\ufe0f])\u200d(?=[{_EMOJI}])"
+    "|(?<=\U0001f3f4)[\U000e0020-\U000e007f]{1,7}"
+    f"|(?<=[{_JOINING}])[\u200b-\u200d]|(?<=[{_JOINING}])[\u200e\u200f]|[\u200e\u200f](?=[{_JOINING}])"
+    "|(?<=[\u1820-\u18aa])[\u180b-\u180f]"
+    "|(?<=[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])[\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
+"""characters that show nothing of themselves, in a place where people or their programs write them"""
 _NEWER_MARKS = ((0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0xFE20, 0xFE2F))
 """marks that any letter may carry, beside those whose category says so"""
 _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -72,6 +83,17 @@ def fold(text: str) -> str:
         plain = _plain(text).translate(_marked())
     joined = "".join(plain.split()).strip(_ENDS)
     return joined if len(joined) >= _FEWEST else shown
+
+
+def hides_something(text: str) -> bool:
+    """Whether a text has characters that show nothing, where no spelling needs them.
+
+    A private character is shown by some font, and is none.
+    """
+    if text.isascii():
+        return _NO_GRAPHIC.search(text) is not None
+    shown, seen = _USUAL.sub("", text), _seen()
+    return any(seen[ord(c)] is None and _category(ord(c)) != "Co" for c in set(shown))
 
 
 def bare_words(text: str) -> list[str]:

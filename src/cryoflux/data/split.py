@@ -12,13 +12,13 @@
 
 from __future__ import annotations
 
-__all__ = ["FEWEST_HOLDOUT", "Splits", "near_train", "rules_of", "split"]
+__all__ = ["FEWEST_HOLDOUT", "Splits", "hiding_texts", "near_train", "rules_of", "split"]
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cryoflux.data.examples import Example, normalise
-from cryoflux.data.fold import FOLD, fold
+from cryoflux.data.fold import FOLD, fold, hides_something
 from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, by_hash
 from cryoflux.data.near import find_near
 from cryoflux.errors import DataError
@@ -112,6 +112,12 @@ def near_train(splits: Splits) -> int:
     """How many texts of the holdout have a near duplicate among those that are trained on; they are kept."""
     train = [example.text for example in splits.train]
     return len(find_near([example.text for example in splits.holdout], train).near)
+
+
+def hiding_texts(splits: Splits) -> int:
+    """How many texts of all sets have characters that show nothing where no spelling needs them."""
+    sets = (splits.train, splits.holdout, splits.audit, *splits.spares)
+    return sum(hides_something(example.text) for examples in sets for example in examples)
 
 
 def _unique(examples: Iterable[Example], conflicts: list[Example]) -> tuple[dict[str, Example], int]:

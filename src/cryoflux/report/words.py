@@ -81,7 +81,8 @@ def _data_line(task: Begun) -> str:
     classes = f", {task.facts['classes']} classes" if task.facts.get("classes") else ""
     dropped = f"; {_dropped(origin.dropped)}" if any(origin.dropped.values()) else ""
     near = f"; {origin.near} holdout texts with near duplicates in train" if origin.near else ""
-    return f"data     {origin.data_name}: {sets}{classes}{dropped}{near}"
+    hiding = f"; {origin.hiding} texts with characters that show nothing" if origin.hiding else ""
+    return f"data     {origin.data_name}: {sets}{classes}{dropped}{near}{hiding}"
 
 
 def _task_lines(task: Begun, policy: str) -> list[str]:
@@ -134,6 +135,7 @@ def _task_document(task: Begun) -> dict[str, Any]:
         "examples": {name: task.examples[name] for name in ("train", "holdout", "audit")},
         "dropped": task.origin.dropped,
         "near_duplicates": task.origin.near,
+        "hiding_texts": task.origin.hiding,
         "rule": task.rule.name,
         "recipes": list(task.arms),
         **{key: value for key, value in task.facts.items() if key == "threads"},

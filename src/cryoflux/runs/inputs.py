@@ -72,6 +72,7 @@ def begin(state: StateFolder, task: str, beginning: Beginning, others: Mapping[s
         dropped=dict(beginning.dropped),
         rules=dict(beginning.rules),
         near=beginning.near,
+        hiding=beginning.hiding,
     )
     document = {"tasks": {name: asdict(said) for name, said in {**others, task: origin}.items()}}
     write_atomic(state.origin, json.dumps(document, indent=1, ensure_ascii=False).encode())

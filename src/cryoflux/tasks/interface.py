@@ -140,6 +140,8 @@ class Origin:
     """by which rules the sets were made, as `PreparedData.rules`; empty in older states"""
     near: int = 0
     """holdout texts that have a near duplicate among those that are trained on"""
+    hiding: int = 0
+    """texts of all sets that have characters that show nothing"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,7 @@ class Beginning:
     rules: Mapping[str, str] = field(default_factory=dict)
     """as `Origin.rules`, which are signed into every intent; empty where a task does not say"""
     near: int = 0
+    hiding: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ from cryoflux.receipts.statement import (
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.state import HEAD, StateFolder
 from cryoflux.verification.datasets import DataSets
-from cryoflux.verification.disjoint import ReadSets, compared
+from cryoflux.verification.disjoint import compared
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.index import INDEX, index_complaint
 from cryoflux.verification.locating import Searching, said_where
@@ -163,6 +163,7 @@ class Artefacts(Fold):
                 self._version(receipt.evaluation.candidate, needed=False)
                 self._losses(state, seen.paired, receipt.evaluation)
             self._capsule(state, seen.paired)
+            self.tally.data.trained(seen.paired)
             self.tally.behind = receipt.base if accepted else None
         elif (move := seen.entry.move) is not None:
             self._version(move.result, needed=True)
@@ -313,8 +314,7 @@ class Artefacts(Fold):
                 self.findings.add(unknown(f"models/{digest}", "this older model version is not kept here"))
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
-        read_sets: list[ReadSets] = []
-        self.findings.extend(self.tally.data.findings(self._state.path, read_sets))
+        read_sets = self.tally.data.read(self._state.path, self._sections, self.findings)
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
         said = f"{self._here_in_words(memory)} have the signed digests{roots}"
         return [*self.findings.conclude(ARTEFACTS, said), *compared(read_sets)]

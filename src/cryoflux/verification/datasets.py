@@ -10,7 +10,7 @@ __all__ = ["DataSets", "holdout_path"]
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from cryoflux.digests import file_digest
 from cryoflux.files import read_lines
 from cryoflux.receipts.statement import Data, Holdout
 from cryoflux.state import StateFolder
-from cryoflux.verification.disjoint import ReadSets, TextLine
 from cryoflux.verification.folders import FolderState, compare_folder
-from cryoflux.verification.result import Finding, Named, failed, unknown
+from cryoflux.verification.read_sets import ReadSets, TextLine
+from cryoflux.verification.result import Finding, Findings, Named, failed, unknown
+from cryoflux.verification.sections import ExampleCheck, Sections
+from cryoflux.verification.walk import Paired
 
 _MOST_SETS = 64
 """data sets, and holdouts of one, that are looked at; no honest log has as many"""
@@ -38,6 +40,8 @@ class _Used:
     data: Data
     holdouts: dict[str, tuple[str, Holdout]] = field(default_factory=dict)
     """digest → the entry that named it first, and what it says; in the order of their use"""
+    kinds: list[str] = field(default_factory=list)
+    """of the sections of what was trained on it"""
 
 
 def _holdout_files(names: Iterable[str]) -> list[str]:
@@ -74,27 +78,41 @@ class DataSets:
         if data.holdout.sha256 not in used.holdouts and len(used.holdouts) < _MOST_SETS:
             used.holdouts[data.holdout.sha256] = (about.name, data.holdout)
 
-    def findings(self, state: Path, read_sets: list[ReadSets]) -> Iterator[Finding]:
-        """What is wrong or open about them.
+    def trained(self, paired: Paired) -> None:
+        """Take note of what kind of task a receipt tells to have trained on its data set."""
+        intent, training = paired.intent, paired.receipt.training
+        used = self._used.get(intent.data.digest) if intent is not None else None
+        if used is None or training is None or len(used.kinds) >= _MOST_SETS:
+            return
+        if training.section.kind not in used.kinds:
+            used.kinds.append(training.section.kind)
+
+    def read(self, state: Path, sections: Sections, findings: Findings) -> list[ReadSets]:
+        """The sets that are here as they were signed, for `disjoint.compared`.
 
         Args:
             state: where they lie.
-            read_sets: takes what was read of each, for `disjoint.compared`.
+            sections: by kind, what may know which lines are examples.
+            findings: takes what is wrong or open about them.
         """
+        read_sets: list[ReadSets] = []
         for used in self._used.values():
             folder = StateFolder(state).data(used.data.digest)
             where = folder.relative_to(state).as_posix()
             if not folder.is_dir():
-                yield unknown(where, "the data set is not kept here")
+                findings.add(unknown(where, "the data set is not kept here"))
                 continue
             found = compare_folder(folder, used.data.digest)
-            for file in found.different:
-                yield failed(f"{where}/{file}", "is not the file that was signed")
-            for file in found.missing:
-                yield unknown(f"{where}/{file}", "is not kept here")
+            findings.extend(
+                failed(f"{where}/{file}", "is not the file that was signed") for file in found.different
+            )
+            findings.extend(unknown(f"{where}/{file}", "is not kept here") for file in found.missing)
             if found.listed:
-                yield from _other_files(used, found.listed)
-                yield from _examples(folder, where, used, found, read_sets)
+                findings.extend(_other_files(used, found.listed))
+                checks = [check for kind in used.kinds if (check := sections.get(kind)) is not None]
+                reads = [check for check in checks if isinstance(check, ExampleCheck)]
+                findings.extend(_examples(folder, where, used, found, reads, read_sets))
+        return read_sets
 
 
 def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:
@@ -112,7 +130,12 @@ def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _examples(
-    folder: Path, where: str, used: _Used, found: FolderState, read_sets: list[ReadSets]
+    folder: Path,
+    where: str,
+    used: _Used,
+    found: FolderState,
+    checks: Sequence[ExampleCheck],
+    read_sets: list[ReadSets],
 ) -> Iterator[Finding]:
     counts: dict[str, int | None] = {"train.jsonl": used.data.train_count}
     for file in _holdout_files(found.listed):
@@ -124,7 +147,7 @@ def _examples(
         if file not in found.listed or file in {*found.missing, *found.different}:
             continue
         try:
-            read = _texts(folder / file)
+            read = _texts(folder / file, checks)
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             yield failed(f"{where}/{file}", "holds a line that is no example")
             continue
@@ -134,11 +157,13 @@ def _examples(
     read_sets.append(ReadSets(where, used.data.rules, lines, frozenset(counts) & found.listed.keys()))
 
 
-def _texts(path: Path) -> list[TextLine]:
-    return [_text(line.decode()) for line, _ in read_lines(path, _LONGEST_LINE) if line]
+def _texts(path: Path, checks: Sequence[ExampleCheck]) -> list[TextLine]:
+    return [_text(line.decode(), checks) for line, _ in read_lines(path, _LONGEST_LINE) if line]
 
 
-def _text(line: str) -> TextLine:
+def _text(line: str, checks: Sequence[ExampleCheck]) -> TextLine:
     row = json.loads(line)
+    if not all(check.is_example(row) for check in checks):
+        raise ValueError("not what was trained on")
     text = row.get("text") if isinstance(row, dict) else None
     return TextLine(text, True) if isinstance(text, str) else TextLine(line, False)

@@ -7,85 +7,39 @@ The sets of a data set are compared in three ways, each stricter than it has to 
 - copies but for what no reader sees (`cryoflux.data.fold`). Where the log says that its preparation dropped
   them, one is a failure. Where it does not, a few are what honest preparations have left, and a question;
   more than one in ten are a failure whatever was prepared, because what is measured then is memory;
-- near duplicates among the training examples (`cryoflux.data.near`). Honest texts are near to each other,
-  in the embedded data set about one in seven of the holdout: they are counted, and a question from one in
-  four.
+- near duplicates, in `alike`.
 
 Where the log says that the sets were drawn by `cryoflux.data.lowest_hash`, they are drawn again.
 """
 
 from __future__ import annotations
 
-__all__ = ["ReadSets", "TextLine", "compared"]
+__all__ = ["compared"]
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from cryoflux.data.examples import normalise
-from cryoflux.data.fold import FOLD, fold
+from cryoflux.data.fold import FOLD, fold, hides_something
 from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, is_drawn, may_differ
-from cryoflux.data.near import NEAR, find_near
-from cryoflux.receipts.statement import SetRules
+from cryoflux.verification.alike import among_sets, in_training
+from cryoflux.verification.read_sets import AUDIT, HOLDOUT, TRAIN, ReadSets, TextLine
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.topics import Topic
 
 _SEARCHED = NumberedStep(9, "copies between data sets", Knowledge.SEARCHED)
-_TRAIN, _HOLDOUT, _AUDIT = "train.jsonl", "holdout.jsonl", "audit.jsonl"
 _COPIED = 10
 """one of so many texts of a set that are copies is more than honest preparations leave"""
-_ALIKE = 4
-"""one of so many texts of a set that are near to training examples is a question"""
-
-
-class TextLine(NamedTuple):
-    """One example of a set."""
-
-    text: str
-    """the line itself where it has none"""
-    written: bool
-    """whether it has a text"""
-
-
-@dataclass(slots=True)
-class ReadSets:
-    """The sets of one data set that are here and have the signed bytes."""
-
-    where: str
-    rules: SetRules | None
-    """by which the log says that they were made"""
-    lines: Mapping[str, Sequence[TextLine]]
-    """file → its examples; holdouts in the order of their use"""
-    listed: frozenset[str]
-    """files that the data set has, here or not"""
-    said: list[str] = field(default_factory=list)
-    """what was looked for and not found"""
-    keys: dict[str, list[str]] = field(init=False)
-    """file → what each example is called by the split"""
-
-    def __post_init__(self) -> None:
-        self.keys = {
-            file: [normalise(line.text) if line.written else line.text for line in lines]
-            for file, lines in self.lines.items()
-        }
-
-    @property
-    def holdouts(self) -> list[str]:
-        """Files that are holdouts, here or not, in the order of their use."""
-        spares = self.listed - {_TRAIN, _HOLDOUT, _AUDIT}
-        return [_HOLDOUT, *sorted(spares, key=lambda file: (len(file), file))]
-
-    def count(self) -> int:
-        """Examples of all sets that are here."""
-        return sum(map(len, self.lines.values()))
+_HIDING = 100
+"""one of so many texts that have characters that show nothing is a question"""
 
 
 def compared(read_sets: Sequence[ReadSets]) -> list[Check]:
     """The lines about the sets of each data set; none where no set is here."""
-    findings = [finding for sets in read_sets for finding in (*_copies(sets), *_near(sets), *_chosen(sets))]
+    findings = [finding for sets in read_sets for finding in (*_copies(sets), *in_training(sets))]
+    findings += among_sets(read_sets)
+    findings += [finding for sets in read_sets for finding in _chosen(sets)]
     about = [replace(finding, topic=Topic.HOLDOUT) for finding in findings]
     return conclude(_SEARCHED, about, "; ".join(text for sets in read_sets for text in sets.said))
 
@@ -140,63 +94,37 @@ def _copied(sets: ReadSets, one: str, other: str, copies: Sequence[tuple[int, in
     return unknown(f"{sets.where}/{other}", detail)
 
 
-def _near(sets: ReadSets) -> Iterator[Finding]:
-    train = [line.text for line in sets.lines.get(_TRAIN, ()) if line.written]
-    judging = [file for file in sets.lines if file != _TRAIN]
-    texts = [(file, line.text) for file in judging for line in sets.lines[file] if line.written]
-    if not train or not texts:
-        return
-    found = find_near([text for _, text in texts], train)
-    if not found.whole:
-        detail = f"is too large, or too much alike, to be searched wholly by {NEAR}"
-        yield unknown(f"{sets.where}/{_TRAIN}", f"{detail}: {found.searched} of {len(train)} texts were read")
-    counts = []
-    for file in judging:
-        places = [place for place, (name, _) in enumerate(texts) if name == file]
-        long = sum(found.judged[place] for place in places)
-        near = [place for place in places if place in found.near]
-        said = f"{len(near)} of the {long} texts of {file} that are long enough"
-        if near and len(near) * _ALIKE > len(places):
-            example = f"line {near[0] - places[0] + 1} to line {found.near[near[0]] + 1}"
-            detail = f"{said} are near to training examples by {NEAR}, such as {example} there"
-            yield unknown(f"{sets.where}/{file}", detail)
-        elif long:
-            counts.append(said if near else f"none of the {long} texts of {file} that are long enough")
-    yield from _near_each_other(sets, judging)
-    if not any(found.judged):
-        sets.said.append(f"no text is long enough to be searched by {NEAR}")
-    if counts and found.whole:
-        sets.said.append(f"near duplicates of training examples, found by {NEAR}: {', '.join(counts)}")
-
-
-def _near_each_other(sets: ReadSets, judging: Sequence[str]) -> Iterator[Finding]:
-    """Whether a spare holdout is one that was used, or the audit set, over again."""
-    before: list[str] = []
-    for file in judging:
-        texts = [line.text for line in sets.lines[file] if line.written]
-        near = find_near(texts, before).near if before else {}
-        if len(near) * _ALIKE > len(texts):
-            detail = f"{len(near)} of its {len(texts)} texts are near to those of other sets by {NEAR}"
-            yield unknown(f"{sets.where}/{file}", f"{detail}: it is no fresh one")
-        before += texts
-
-
 def _chosen(sets: ReadSets) -> Iterator[Finding]:
     """What the log says of who chose the holdout, and whether it is so."""
     drawn = _drawn_sets(sets)
-    if missing := [file for file in (*drawn, _TRAIN) if file not in sets.lines]:
+    if missing := [file for file in (*drawn, TRAIN) if file not in sets.lines]:
         if drawn and sets.rules is not None:
             yield unknown(f"{sets.where}/{drawn[0]}", f"cannot be drawn again: {missing[0]} is not here")
         return
-    follows = is_drawn([sets.keys[file] for file in drawn], sets.keys[_TRAIN])
+    follows = is_drawn([sets.keys[file] for file in drawn], sets.keys[TRAIN])
     if sets.rules is not None and drawn and not follows:
         yield _departs(sets, drawn)
-    elif _HOLDOUT in drawn and follows:
-        those = " and ".join(drawn)
-        examples = f"these {sets.count()} examples as they are spelled"
-        sets.said.append(f"{LOWEST_HASH}, applied again to {examples}, draws {those}")
+    elif HOLDOUT in drawn and follows:
+        yield from _drawn(sets, drawn)
     if detail := _not_drawn(sets, follows=follows):
-        yield unknown(f"{sets.where}/{_HOLDOUT}", detail)
+        yield unknown(f"{sets.where}/{HOLDOUT}", detail)
+
+
+def _drawn(sets: ReadSets, drawn: Sequence[str]) -> Iterator[Finding]:
+    """What a draw that the rule repeats is worth."""
+    count = sets.count()
+    hiding = sum(
+        hides_something(line.text) for lines in sets.lines.values() for line in lines if line.written
+    )
+    if hiding * _HIDING > count:
+        detail = f"{hiding} of its {count} texts have characters that show nothing"
+        yield unknown(sets.where, f"{detail}: by such marks it can be chosen which texts the rule draws")
+    verb = "has" if hiding == 1 else "have"
+    marks = f"; {hiding} of them {verb} characters that show nothing" if hiding else ""
+    sets.said.append(
+        f"{LOWEST_HASH}, applied again to these {count} examples as they are spelled, draws "
+        f"{' and '.join(drawn)}, which says nothing of how they were spelled or chosen before{marks}"
+    )
 
 
 def _not_drawn(sets: ReadSets, *, follows: bool) -> str:
@@ -215,9 +143,9 @@ def _drawn_sets(sets: ReadSets) -> list[str]:
     """Files that the rule drew, in its order; of a log that does not say, those of which it may be so."""
     rules = sets.rules
     holdout = rules is None or rules.holdout == LOWEST_HASH
-    audit = rules is not None and rules.audit == LOWEST_HASH and _AUDIT in sets.listed
+    audit = rules is not None and rules.audit == LOWEST_HASH and AUDIT in sets.listed
     files = sets.holdouts if holdout else []
-    return [*files[:1], *([_AUDIT] if audit else []), *files[1:]]
+    return [*files[:1], *([AUDIT] if audit else []), *files[1:]]
 
 
 def _follow_without_newer(sets: ReadSets, drawn: Sequence[str]) -> bool:
@@ -226,7 +154,7 @@ def _follow_without_newer(sets: ReadSets, drawn: Sequence[str]) -> bool:
         file: [key for key, line in zip(sets.keys[file], lines, strict=True) if not may_differ([line.text])]
         for file, lines in sets.lines.items()
     }
-    return is_drawn([sure[file] for file in drawn], sure[_TRAIN])
+    return is_drawn([sure[file] for file in drawn], sure[TRAIN])
 
 
 def _departs(sets: ReadSets, drawn: Sequence[str]) -> Finding:

@@ -25,6 +25,7 @@ __all__ = [
     "unknown",
 ]
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ _OF_ITS_OWN = {"the", "it", "its", "only", "how", "all", "no", "a", "an"}
 """first words of a detail that is a sentence of its own, and does not go on from its subject"""
 _MOST_IN_SHORT = 120
 """characters of a question within a verdict"""
+_DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 
 
 class Status(StrEnum):
@@ -228,6 +230,7 @@ def _in_short(check: Check) -> str:
     detail = check.detail.partition(": ")[0].partition("; ")[0]
     between = ": " if detail.partition(" ")[0] in _OF_ITS_OWN else " "
     said = f"{check.subject}{between}{detail}" if check.subject else detail
+    said = _DIGEST.sub(r"\1…", said)  # whose other digits would leave no room for the question
     return said if len(said) <= _MOST_IN_SHORT else f"{said[: _MOST_IN_SHORT - 1]}…"
 
 

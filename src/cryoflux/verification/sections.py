@@ -6,10 +6,10 @@ names it.
 
 from __future__ import annotations
 
-__all__ = ["SectionCheck", "Sections"]
+__all__ = ["ExampleCheck", "SectionCheck", "Sections"]
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cryoflux.receipts.statement import Intent, Receipt, Section
 
@@ -31,6 +31,14 @@ class SectionCheck(Protocol):
 
     def trained(self, section: Section) -> tuple[int, tuple[str, ...]]:
         """Trained parameters, and names of the modules that were trained; none where it has no such thing."""
+
+
+@runtime_checkable
+class ExampleCheck(Protocol):
+    """Knows what the examples of its tasks look like, beside what their sections say."""
+
+    def is_example(self, row: object) -> bool:
+        """Whether a line of a data set, read as JSON, is something that its training can read."""
 
 
 Sections = Mapping[str, SectionCheck]

@@ -12,7 +12,7 @@ from cryoflux.config import Settings, Sourced
 from cryoflux.data import stdlib_docs
 from cryoflux.data.formats import read_examples
 from cryoflux.data.prepared import render
-from cryoflux.data.split import Splits, near_train, rules_of, split
+from cryoflux.data.split import Splits, hiding_texts, near_train, rules_of, split
 from cryoflux.errors import DataError, StateError
 from cryoflux.tasks.interface import Beginning, Origin
 from cryoflux.tasks.lora.base_model import BaseModel, check_tokens, is_embedded, load_base, source_digest
@@ -44,6 +44,7 @@ def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
         dropped=splits.dropped,
         rules=rules_of(holdout_given=bool(settings.data.holdout), audit_given=bool(settings.data.audit)),
         near=near_train(splits),
+        hiding=hiding_texts(splits),
     )
 
 

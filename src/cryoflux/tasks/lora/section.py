@@ -55,6 +55,12 @@ class LoraSection:
         yield from _screen(section, receipt, intent)
         yield from _repeated(section, intent)
 
+    def is_example(self, row: object) -> bool:
+        """Whether a line is a text with its class."""
+        return (
+            isinstance(row, dict) and isinstance(row.get("text"), str) and isinstance(row.get("label"), str)
+        )
+
     def trained(self, section: Section) -> tuple[int, tuple[str, ...]]:
         """Trained parameters, and names of the modules that carry LoRA."""
         parameters, modules = section.fields.get("trainedParameters"), section.fields.get("modules")

@@ -1,0 +1,65 @@
+"""The sets of a data set as they were read, before they are compared."""
+
+from __future__ import annotations
+
+__all__ = ["AUDIT", "HOLDOUT", "TRAIN", "ReadSets", "TextLine"]
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cryoflux.data.examples import normalise
+from cryoflux.receipts.statement import SetRules
+
+TRAIN, HOLDOUT, AUDIT = "train.jsonl", "holdout.jsonl", "audit.jsonl"
+
+
+class TextLine(NamedTuple):
+    """One example of a set."""
+
+    text: str
+    """the line itself where it has none"""
+    written: bool
+    """whether it has a text"""
+
+
+@dataclass(slots=True)
+class ReadSets:
+    """The sets of one data set that are here and have the signed bytes."""
+
+    where: str
+    rules: SetRules | None
+    """by which the log says that they were made"""
+    lines: Mapping[str, Sequence[TextLine]]
+    """file → its examples; holdouts in the order of their use"""
+    listed: frozenset[str]
+    """files that the data set has, here or not"""
+    said: list[str] = field(default_factory=list)
+    """what was looked for and not found"""
+    keys: dict[str, list[str]] = field(init=False)
+    """file → what each example is called by the split"""
+
+    def __post_init__(self) -> None:
+        self.keys = {
+            file: [normalise(line.text) if line.written else line.text for line in lines]
+            for file, lines in self.lines.items()
+        }
+
+    @property
+    def holdouts(self) -> list[str]:
+        """Files that are holdouts, here or not, in the order of their use."""
+        spares = self.listed - {TRAIN, HOLDOUT, AUDIT}
+        return [HOLDOUT, *sorted(spares, key=lambda file: (len(file), file))]
+
+    @property
+    def judging(self) -> list[str]:
+        """Files of sets that judge and that are here, in the order in which they are read."""
+        return [file for file in self.lines if file != TRAIN]
+
+    def texts(self, file: str) -> list[str]:
+        """The examples of a set that have a text."""
+        return [line.text for line in self.lines.get(file, ()) if line.written]
+
+    def count(self) -> int:
+        """Examples of all sets that are here."""
+        return sum(map(len, self.lines.values()))
