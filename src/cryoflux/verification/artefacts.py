@@ -15,7 +15,6 @@ __all__ = [
     "capsule_path",
     "order_of",
     "read_losses",
-    "version_digest",
 ]
 
 import sys
@@ -29,9 +28,8 @@ from msgspec import field
 
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.sequential import reading_order
-from cryoflux.digests import CHECKSUMS, file_digest, read_tensor_entries, sha256_hex, tensors_digest
-from cryoflux.errors import CryoFluxError
-from cryoflux.files import files_below, read_regular
+from cryoflux.digests import Hashing, sha256_hex
+from cryoflux.files import read_regular
 from cryoflux.log_state import LogState
 from cryoflux.receipts.log_key import other_subjects
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
@@ -56,6 +54,7 @@ from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.sections import Sections
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
+from cryoflux.verification.weights import are_weights, version_digest
 
 ARTEFACTS = NumberedStep(9, "artefacts on the disk")
 _BYTES_PER_EXAMPLE = 18
@@ -133,7 +132,7 @@ class Artefacts(Fold):
         self._material, self._sections = material, sections
         self._state = StateFolder(material.state) if material.state is not None else None
         self._here = _folders(self._state.models) if self._state is not None else set()
-        self._searching = Searching()
+        self._searching, self._hashing = Searching(), Hashing()
         self._checked: dict[str, tuple[str, FolderState]] = {}
         """digest of a version that is here → its signed files, and how its folder differs from them"""
         self.tally = _Named()
@@ -192,12 +191,12 @@ class Artefacts(Fold):
         if known is not None and known[0] == said.files:
             return
         folder, where = state.model(said.digest), f"models/{said.digest}"
-        found = compare_folder(folder, said.files)
+        found = compare_folder(folder, said.files, self._hashing)
         self._checked[said.digest] = (said.files, found)
         self.findings.extend(_folder_findings(where, folder, found, self._searching))
-        if found.intact and version_digest(folder) != said.digest:
+        if found.intact and version_digest(folder, self._hashing) != said.digest:
             self.findings.add(failed(where, "its tensors do not have the digest that names it"))
-        if found.intact and (complaint := index_complaint(folder, found.listed)):
+        if found.intact and (complaint := index_complaint(folder, found.listed, self._hashing)):
             self.findings.add(failed(f"{where}/{INDEX}", complaint))
 
     def _subjects(self, seen: Seen, intent: Intent) -> None:
@@ -244,12 +243,12 @@ class Artefacts(Fold):
             return
         # The receipt signs the files, so their checksum file has exactly one right content.
         lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
-        found = compare_folder(folder, sha256_hex(lines.encode()))
+        found = compare_folder(folder, sha256_hex(lines.encode()), self._hashing)
         self.findings.extend(_folder_findings(where, folder, found, self._searching))
         if found.intact:
             self._remember(tuple(paired.statement.subject))
         for name in digests:
-            if found.intact and name.endswith(".safetensors") and not _readable(folder / name):
+            if found.intact and name.endswith(".safetensors") and not are_weights(folder / name):
                 detail = "is no safetensors file, and nothing else is an adapter"
                 self.findings.add(failed(f"{where}/{name}", detail))
 
@@ -314,7 +313,7 @@ class Artefacts(Fold):
                 self.findings.add(unknown(f"models/{digest}", "this older model version is not kept here"))
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
-        read_sets = self.tally.data.read(self._state.path, self._sections, self.findings)
+        read_sets = self.tally.data.read(self._state.path, self._sections, self.findings, self._hashing)
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
         said = f"{self._here_in_words(memory)} have the signed digests{roots}"
         return [*self.findings.conclude(ARTEFACTS, said), *compared(read_sets)]
@@ -356,27 +355,6 @@ def _folder_findings(where: str, folder: Path, found: FolderState, searching: Se
         yield failed(f"{where}/{name}", f"is not the file that was signed{place}")
     for name in found.missing:
         yield failed(f"{where}/{name}", "is missing")
-
-
-def version_digest(folder: Path) -> str:
-    """The digest that names a version's folder, or a text that is none where it cannot be read.
-
-    It is over the tensors (``tensors/v1``), or over the files where there are none.
-    """
-    try:
-        files = [path for name, path in files_below(folder).items() if name.endswith(".safetensors")]
-        if not files:
-            return file_digest(folder / CHECKSUMS)
-        return tensors_digest(entry for path in files for entry in read_tensor_entries(path))
-    except (CryoFluxError, OSError, OverflowError, RecursionError) as error:
-        return f"unreadable: {error}"
-
-
-def _readable(adapter: Path) -> bool:
-    try:
-        return bool(list(read_tensor_entries(adapter)))
-    except (CryoFluxError, OSError, OverflowError, RecursionError):
-        return False
 
 
 def read_losses(path: Path, digest: str, count: int) -> Pairing:
