@@ -13,6 +13,7 @@ __all__ = ["SharedTransactions", "connect", "read_only", "reading", "transaction
 import os
 import sqlite3
 import stat
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -32,6 +33,9 @@ _LONGEST_VALUE = 4_000_000
 _ATTEMPTS = 3
 _LOG_HEADER = 32
 """bytes at the beginning of a log that are others whenever it is begun anew"""
+_LOG_MAGIC = (0x377F0682, 0x377F0683)
+_PAGES = tuple(2**n for n in range(9, 17))
+"""sizes of a page, bytes"""
 
 
 # A damaged file can make SQLite quote bytes in its complaint that are no text.
@@ -160,7 +164,8 @@ def read_only(path: Path) -> sqlite3.Connection:
             if not os.path.lexists(log) or not log.lstat().st_size:
                 return _open_to_read(path, "&immutable=1")
             require_regular(log)
-            if path.stat().st_size and not os.path.lexists(journal) and _is_regular(index):
+            alone = path.stat().st_size and not os.path.lexists(journal)
+            if alone and _is_regular(index) and _begins_log(read_beginning(log, _LOG_HEADER)):
                 with suppress(sqlite3.OperationalError):
                     # The index is what those at work share. A reader would otherwise write into it.
                     return _open_to_read(path, "&readonly_shm=1")
@@ -171,6 +176,21 @@ def read_only(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise StorageError(f"{path} could not be read: {error.strerror}.") from error
     raise StorageError(f"{path} was changed while it was read.", hint="Run the same command again.")
+
+
+def _begins_log(header: bytes) -> bool:
+    """Whether these bytes are how SQLite begins a log: it waits ten seconds for another beginning than that."""
+    if len(header) < _LOG_HEADER:
+        return False
+    magic, _, page = struct.unpack(">3I", header[:12])
+    if magic not in _LOG_MAGIC or page not in _PAGES:
+        return False
+    words = struct.unpack(">6I" if magic & 1 else "<6I", header[:24])
+    one = other = 0
+    for first, second in zip(words[::2], words[1::2], strict=True):
+        one = (one + first + other) % 2**32
+        other = (other + second + one) % 2**32
+    return struct.unpack(">2I", header[24:]) == (one, other)
 
 
 def _is_regular(path: Path) -> bool:
