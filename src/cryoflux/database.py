@@ -160,10 +160,11 @@ def read_only(path: Path) -> sqlite3.Connection:
         log, index, journal = (path.with_name(f"{path.name}-{part}") for part in ("wal", "shm", "journal"))
         for _ in range(_ATTEMPTS):
             require_regular(path)
+            if logged := os.path.lexists(log):
+                require_regular(log)
             # Even a reader makes -wal and -shm files, unless it is told that the file is complete as it lies.
-            if not os.path.lexists(log) or not log.lstat().st_size:
+            if not logged or not log.stat().st_size:
                 return _open_to_read(path, "&immutable=1")
-            require_regular(log)
             alone = path.stat().st_size and not os.path.lexists(journal)
             if alone and _is_regular(index) and _begins_log(read_beginning(log, _LOG_HEADER)):
                 with suppress(sqlite3.OperationalError):
@@ -179,7 +180,7 @@ def read_only(path: Path) -> sqlite3.Connection:
 
 
 def _begins_log(header: bytes) -> bool:
-    """Whether these bytes are how SQLite begins a log: it waits ten seconds for another beginning than that."""
+    """Whether these bytes are how SQLite begins a log; for another beginning it waits ten seconds."""
     if len(header) < _LOG_HEADER:
         return False
     magic, _, page = struct.unpack(">3I", header[:12])

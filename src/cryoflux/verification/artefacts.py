@@ -19,6 +19,7 @@ __all__ = [
 
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,9 @@ MOST_EXAMPLES = 1_000_000
 """examples of a holdout that are paired, put in order or evaluated here; what claims more stays open"""
 _MOST_MISSING = 64
 _MOST_WHOLE = 64
+_MOST_SUMS = 1024
+_MOST_READ = 8
+"""ways in which one file of losses is read: with hits or without, for one holdout or another"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,10 @@ def capsule_path(state: Path, statement: ReceiptStatement) -> Path:
     return StateFolder(state).capsule(statement.subject[0].digest.sha256)
 
 
+class _ReadOftenError(Exception):
+    """A file is not read for every receipt that names it."""
+
+
 class _Named(Tally):
     missing: dict[str, None] = field(default_factory=dict)
     """digests of versions that were heads and are not here"""
@@ -136,8 +144,10 @@ class Artefacts(Fold):
         self._checked: dict[str, tuple[str, FolderState]] = {}
         """digest of a version that is here → its signed files, and how its folder differs from them"""
         self.tally = _Named()
-        self._last: tuple[tuple[str, int, bool, str, int], Evidence, str] | None = None
+        self._sums: dict[tuple[str, int, bool, str, int], tuple[Evidence, str]] = {}
         """file of losses, examples read, hits or none, and of which holdout → its sums and its Merkle root"""
+        self._times = Counter[str]()
+        """file of losses → in how many ways it was read for them"""
         self._whole: dict[tuple[Subject, ...], None] = {}
         """subjects of the newest updates whose files are here, as they were signed"""
 
@@ -271,6 +281,9 @@ class Artefacts(Fold):
             return
         try:
             evidence, root = self._read(state, said, paired.receipt.holdout)
+        except _ReadOftenError as reason:
+            self.findings.add(unknown(where, f"{reason} ({paired.name})"))
+            return
         except ValueError as error:
             place = said_where(state.losses(said.per_example), said.per_example, self._searching)
             self.findings.add(failed(where, f"{error} ({paired.name}){place}"))
@@ -288,13 +301,18 @@ class Artefacts(Fold):
         hits = said.hits is not None
         # The same file may be read in the order of another holdout, and its root is then another.
         asked = (said.per_example, said.read, hits, holdout.sha256, holdout.count)
-        if self._last is not None and self._last[0] == asked:
-            return self._last[1:]
+        if asked in self._sums:
+            return self._sums[asked]
+        if len(self._sums) >= _MOST_SUMS:
+            self._sums.clear()
+            self._times.clear()
+        self._times[said.per_example] += 1
+        if self._times[said.per_example] > _MOST_READ:
+            raise _ReadOftenError(f"is read in {_MOST_READ} other ways already, and not once more")
         losses = read_losses(state.losses(said.per_example), said.per_example, said.read)
         evidence = losses.evidence(hits=hits)
         root = losses.root(order_of(said, holdout)) if said.losses_root else ""
-        if root:
-            self._last = (asked, evidence, root)
+        self._sums[asked] = evidence, root
         return evidence, root
 
     def conclude(self, memory: LogState) -> list[Check]:
