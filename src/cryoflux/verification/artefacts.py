@@ -15,11 +15,11 @@ __all__ = [
     "capsule_path",
     "order_of",
     "read_losses",
-    "version_digest",
 ]
 
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +29,8 @@ from msgspec import field
 
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.sequential import reading_order
-from cryoflux.digests import CHECKSUMS, file_digest, read_tensor_entries, sha256_hex, tensors_digest
-from cryoflux.errors import CryoFluxError
-from cryoflux.files import files_below, read_regular
+from cryoflux.digests import Hashing, sha256_hex
+from cryoflux.files import read_regular
 from cryoflux.log_state import LogState
 from cryoflux.receipts.log_key import other_subjects
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
@@ -56,6 +55,7 @@ from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.sections import Sections
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
+from cryoflux.verification.weights import are_weights, version_digest
 
 ARTEFACTS = NumberedStep(9, "artefacts on the disk")
 _BYTES_PER_EXAMPLE = 18
@@ -63,6 +63,9 @@ MOST_EXAMPLES = 1_000_000
 """examples of a holdout that are paired, put in order or evaluated here; what claims more stays open"""
 _MOST_MISSING = 64
 _MOST_WHOLE = 64
+_MOST_SUMS = 1024
+_MOST_READ = 8
+"""ways in which one file of losses is read: with hits or without, for one holdout or another"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,10 @@ def capsule_path(state: Path, statement: ReceiptStatement) -> Path:
     return StateFolder(state).capsule(statement.subject[0].digest.sha256)
 
 
+class _ReadOftenError(Exception):
+    """A file is not read for every receipt that names it."""
+
+
 class _Named(Tally):
     missing: dict[str, None] = field(default_factory=dict)
     """digests of versions that were heads and are not here"""
@@ -133,12 +140,14 @@ class Artefacts(Fold):
         self._material, self._sections = material, sections
         self._state = StateFolder(material.state) if material.state is not None else None
         self._here = _folders(self._state.models) if self._state is not None else set()
-        self._searching = Searching()
+        self._searching, self._hashing = Searching(), Hashing()
         self._checked: dict[str, tuple[str, FolderState]] = {}
         """digest of a version that is here → its signed files, and how its folder differs from them"""
         self.tally = _Named()
-        self._last: tuple[tuple[str, int, bool, str, int], Evidence, str] | None = None
+        self._sums: dict[tuple[str, int, bool, str, int], tuple[Evidence, str]] = {}
         """file of losses, examples read, hits or none, and of which holdout → its sums and its Merkle root"""
+        self._times = Counter[str]()
+        """file of losses → in how many ways it was read for them"""
         self._whole: dict[tuple[Subject, ...], None] = {}
         """subjects of the newest updates whose files are here, as they were signed"""
 
@@ -192,12 +201,12 @@ class Artefacts(Fold):
         if known is not None and known[0] == said.files:
             return
         folder, where = state.model(said.digest), f"models/{said.digest}"
-        found = compare_folder(folder, said.files)
+        found = compare_folder(folder, said.files, self._hashing)
         self._checked[said.digest] = (said.files, found)
         self.findings.extend(_folder_findings(where, folder, found, self._searching))
-        if found.intact and version_digest(folder) != said.digest:
+        if found.intact and version_digest(folder, self._hashing) != said.digest:
             self.findings.add(failed(where, "its tensors do not have the digest that names it"))
-        if found.intact and (complaint := index_complaint(folder, found.listed)):
+        if found.intact and (complaint := index_complaint(folder, found.listed, self._hashing)):
             self.findings.add(failed(f"{where}/{INDEX}", complaint))
 
     def _subjects(self, seen: Seen, intent: Intent) -> None:
@@ -244,12 +253,12 @@ class Artefacts(Fold):
             return
         # The receipt signs the files, so their checksum file has exactly one right content.
         lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
-        found = compare_folder(folder, sha256_hex(lines.encode()))
+        found = compare_folder(folder, sha256_hex(lines.encode()), self._hashing)
         self.findings.extend(_folder_findings(where, folder, found, self._searching))
         if found.intact:
             self._remember(tuple(paired.statement.subject))
         for name in digests:
-            if found.intact and name.endswith(".safetensors") and not _readable(folder / name):
+            if found.intact and name.endswith(".safetensors") and not are_weights(folder / name):
                 detail = "is no safetensors file, and nothing else is an adapter"
                 self.findings.add(failed(f"{where}/{name}", detail))
 
@@ -272,6 +281,9 @@ class Artefacts(Fold):
             return
         try:
             evidence, root = self._read(state, said, paired.receipt.holdout)
+        except _ReadOftenError as reason:
+            self.findings.add(unknown(where, f"{reason} ({paired.name})"))
+            return
         except ValueError as error:
             place = said_where(state.losses(said.per_example), said.per_example, self._searching)
             self.findings.add(failed(where, f"{error} ({paired.name}){place}"))
@@ -289,13 +301,18 @@ class Artefacts(Fold):
         hits = said.hits is not None
         # The same file may be read in the order of another holdout, and its root is then another.
         asked = (said.per_example, said.read, hits, holdout.sha256, holdout.count)
-        if self._last is not None and self._last[0] == asked:
-            return self._last[1:]
+        if asked in self._sums:
+            return self._sums[asked]
+        if len(self._sums) >= _MOST_SUMS:
+            self._sums.clear()
+            self._times.clear()
+        self._times[said.per_example] += 1
+        if self._times[said.per_example] > _MOST_READ:
+            raise _ReadOftenError(f"is read in {_MOST_READ} other ways already, and not once more")
         losses = read_losses(state.losses(said.per_example), said.per_example, said.read)
         evidence = losses.evidence(hits=hits)
         root = losses.root(order_of(said, holdout)) if said.losses_root else ""
-        if root:
-            self._last = (asked, evidence, root)
+        self._sums[asked] = evidence, root
         return evidence, root
 
     def conclude(self, memory: LogState) -> list[Check]:
@@ -314,7 +331,7 @@ class Artefacts(Fold):
                 self.findings.add(unknown(f"models/{digest}", "this older model version is not kept here"))
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
-        read_sets = self.tally.data.read(self._state.path, self._sections, self.findings)
+        read_sets = self.tally.data.read(self._state.path, self._sections, self.findings, self._hashing)
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
         said = f"{self._here_in_words(memory)} have the signed digests{roots}"
         return [*self.findings.conclude(ARTEFACTS, said), *compared(read_sets)]
@@ -356,27 +373,6 @@ def _folder_findings(where: str, folder: Path, found: FolderState, searching: Se
         yield failed(f"{where}/{name}", f"is not the file that was signed{place}")
     for name in found.missing:
         yield failed(f"{where}/{name}", "is missing")
-
-
-def version_digest(folder: Path) -> str:
-    """The digest that names a version's folder, or a text that is none where it cannot be read.
-
-    It is over the tensors (``tensors/v1``), or over the files where there are none.
-    """
-    try:
-        files = [path for name, path in files_below(folder).items() if name.endswith(".safetensors")]
-        if not files:
-            return file_digest(folder / CHECKSUMS)
-        return tensors_digest(entry for path in files for entry in read_tensor_entries(path))
-    except (CryoFluxError, OSError, OverflowError, RecursionError) as error:
-        return f"unreadable: {error}"
-
-
-def _readable(adapter: Path) -> bool:
-    try:
-        return bool(list(read_tensor_entries(adapter)))
-    except (CryoFluxError, OSError, OverflowError, RecursionError):
-        return False
 
 
 def read_losses(path: Path, digest: str, count: int) -> Pairing:

@@ -52,7 +52,6 @@ from cryoflux.verification.artefacts import (
     capsule_path,
     order_of,
     read_losses,
-    version_digest,
 )
 from cryoflux.verification.composed import due_composition, merge_of
 from cryoflux.verification.datasets import holdout_path
@@ -62,6 +61,7 @@ from cryoflux.verification.loss_comparison import Found, compare
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
+from cryoflux.verification.weights import version_digest
 
 RECOMPUTED = NumberedStep(11, "losses evaluated again", Knowledge.RECOMPUTED)
 

@@ -22,6 +22,7 @@ from cryoflux.encoder.model import Encoder
 from cryoflux.encoder.prefix import PrefixCache
 from cryoflux.encoder.tokens import TokenCache, Tokens
 from cryoflux.evaluation.scoring import EncoderScorer, Scorer, TransformersScorer
+from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular
 from cryoflux.registry.shards import read_tensors, shard_names
 from cryoflux.registry.versions import Version
 from cryoflux.tasks.lora.lean import TrainingMaterial
@@ -92,7 +93,7 @@ class HeadModel:
             examples = self._data.examples(part)
             folder, digest = self.version.folder, self._data.file_digests[part]
             self._tokens[part] = self._token_cache.get(folder, examples, digest, self._max_tokens)
-            classes = json.loads((folder / "config.json").read_bytes())["label2id"]
+            classes = json.loads(read_regular(folder / "config.json", MOST_DOCUMENT_BYTES))["label2id"]
             self._labels[part] = torch.tensor([classes[e.label] for e in examples])
         return len(self._labels[part]), self._tokens[part], self._labels[part]
 
