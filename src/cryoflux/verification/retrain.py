@@ -36,8 +36,9 @@ from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Intent, Training
 from cryoflux.state import ADAPTER, StateFolder
-from cryoflux.verification.artefacts import capsule_path, order_of
+from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.levels import Level, Levels, Word
+from cryoflux.verification.pairing import order_of
 from cryoflux.verification.recompute import Case, OpenQuestion, Recomputer, prepare
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Paired
