@@ -181,6 +181,6 @@ def _missed(drawn: Draw, delta_sum: int, unit: str, tolerated: int) -> str:
         counts = (f"{float(chance):.0%}: {drawn.missed(chance, tolerated).predictions}" for chance in CHANCES)
         may = f"; {may}, so of forged ones it misses more: with {', '.join(counts)} examples"
     return (
-        f"forgeries that it misses with a chance of {', of '.join(said)}{may}; what the candidate truly loses "
-        "on them is not bounded but by their number: Δ may be lower by more than that"
+        f"forgeries that it misses with a chance of {', of '.join(said)}{may}; what the candidate truly "
+        "loses on them is not bounded but by their number: Δ may be lower by more than that"
     )
