@@ -50,7 +50,7 @@ from cryoflux.verification.material import Material
 from cryoflux.verification.pairing import MOST_EXAMPLES, order_of, read_losses
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.sections import Sections
-from cryoflux.verification.settings import Settings
+from cryoflux.verification.settings import BesideWeights
 from cryoflux.verification.topics import Topic
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
@@ -76,7 +76,7 @@ class _Named(Tally):
     """receipts whose losses were added up"""
     updates: int = 0
     """receipts whose update is here"""
-    settings: Settings = field(default_factory=Settings)
+    settings: BesideWeights = field(default_factory=BesideWeights)
     needless: dict[str, None] = field(default_factory=dict)
     """tasks of which it was asked why they are read in float32"""
     behind: Base | None = None

@@ -7,7 +7,7 @@ again as a gain of the next. The digest of a version is over its tensors, and sa
 
 from __future__ import annotations
 
-__all__ = ["Settings"]
+__all__ = ["BesideWeights"]
 
 from collections.abc import Mapping
 
@@ -21,7 +21,7 @@ _PLAIN = (".json", ".txt", ".model")
 """endings of settings and vocabularies; a version that was made has all of them, and may lack the rest"""
 
 
-class Settings(Struct):
+class BesideWeights(Struct):
     """The files beside the weights of each task's first version that is here."""
 
     of: dict[str, tuple[str, str]] = field(default_factory=dict)
