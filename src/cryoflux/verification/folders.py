@@ -6,7 +6,7 @@ withheld is not a file that was changed.
 
 from __future__ import annotations
 
-__all__ = ["FolderState", "compare_folder"]
+__all__ = ["FolderState", "compare_folder", "folders_in"]
 
 import re
 from dataclasses import dataclass
@@ -94,3 +94,8 @@ def compare_folder(folder: Path, digest: str, hashing: Hashing | None = None) ->
             sorted(name for name, path in present.items() if _differs(path, listed.get(name), hashing))
         ),
     )
+
+
+def folders_in(place: Path) -> set[str]:
+    """Names of the folders at a place; none where that is no folder."""
+    return {path.name for path in place.iterdir() if path.is_dir()} if place.is_dir() else set()

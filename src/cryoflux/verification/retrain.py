@@ -35,8 +35,9 @@ from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Intent, Training
 from cryoflux.state import ADAPTER, StateFolder
 from cryoflux.verification.apart import FAR, Apart
-from cryoflux.verification.artefacts import capsule_path, order_of
+from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.levels import Level, Levels, Word
+from cryoflux.verification.pairing import order_of
 from cryoflux.verification.recompute import (
     Case,
     OpenQuestion,
