@@ -110,13 +110,13 @@ def _announce(witness: Witness, address: tuple[Any, ...], count: int, *, as_json
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     url = f"http://{host}:{address[1]}"
     foreign = witness.foreign_heads()
+    for head in foreign:
+        stderr.print(_foreign(head), markup=False)
     if as_json:
         document = {"event": "listening", "url": url, "key": str(witness.key), "logs": count}
         heads = [{"origin": head.origin, "size": head.size, "root": head.root.hex()} for head in foreign]
         emit_json("witness.serve/1", {**document, "foreign_heads": heads})
         return
-    for head in foreign:
-        stderr.print(_foreign(head), markup=False)
     stdout.print(f"witness of {count} logs on {url}", markup=False)
     stdout.print(f"for a policy: witness NAME {witness.key} {url}", markup=False)
 

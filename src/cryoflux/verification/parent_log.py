@@ -29,7 +29,7 @@ from cryoflux.receipts.tiles import TILE_WIDTH, Tile
 
 _MOST_TILE_BYTES = 256 * 65_537
 _TIMEOUT_S = 20.0
-"""for the next byte"""
+"""for the next byte, and for all of the head"""
 _LONGEST_S = 300.0
 """for all of a log"""
 _HINT = "Name its state directory, the folder of its log (log/ of a state), or a URL of such a folder."
@@ -108,7 +108,9 @@ def _fetched(url: str, most: int, until_s: float) -> bytes:
     try:
         found = came.get(timeout=max(0.0, until_s - time.monotonic()))
     except queue.Empty:
-        found = TimeoutError(f"it did not come in the {_LONGEST_S:.0f} s that a whole log may take")
+        found = TimeoutError(
+            f"it did not come in time: a head may take {_TIMEOUT_S:.0f} s, a whole log {_LONGEST_S:.0f} s"
+        )
     if isinstance(found, Exception):
         raise UsageError(f"{url} cannot be read: {found}.", hint=_HINT) from found
     if len(found) > most:
@@ -151,8 +153,9 @@ def open_parent(place: str) -> Iterator[PublishedLog]:
     """
     if place.startswith(("http://", "https://")):
         name = place.rstrip("/")
-        until_s = time.monotonic() + _LONGEST_S
-        yield _Served(name, _fetched(f"{name}/{CHECKPOINT}", MAX_NOTE_BYTES, until_s), until_s)
+        began_s = time.monotonic()
+        note = _fetched(f"{name}/{CHECKPOINT}", MAX_NOTE_BYTES, began_s + _TIMEOUT_S)
+        yield _Served(name, note, began_s + _LONGEST_S)
         return
     folder = Path(place)
     if (folder / DATABASE).is_file():

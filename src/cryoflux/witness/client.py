@@ -38,6 +38,8 @@ from cryoflux.witness.submission import SIZE_TYPE, Submission
 
 Prove = Callable[[int], Sequence[bytes]]
 """Makes the consistency proof from a smaller size to the size of the checkpoint; called from threads."""
+_PLAIN = {"accept-encoding": "identity"}
+"""what is unpacked may be a thousand times as large as what came"""
 _NOT_CONTINUED = "does not find that this checkpoint continues the last one that it cosigned"
 _TRIES = 3
 """a first guess at the size, the size that it answers, and once more if another submission came between"""
@@ -102,7 +104,7 @@ class WitnessClient:
         self._now = now
         self._timeout_s = timeout_s
         self._sizes: dict[str, int] = {}
-        self._http = httpx2.Client(timeout=timeout_s, trust_env=False, follow_redirects=False)
+        self._http = httpx2.Client(timeout=timeout_s, trust_env=False, follow_redirects=False, headers=_PLAIN)
 
     def submit(self, note: bytes, prove: Prove, *, wait_for_all: bool = False) -> Collected:
         """Ask all witnesses; return once there is a quorum, or the time is over.
@@ -232,7 +234,7 @@ class _Asking:
         http = self.client._http  # noqa: SLF001
         with http.stream(method, url, content=body, timeout=left_s) as response:
             # The library's time-out starts anew with every byte; an answer in drops would last for ever.
-            for chunk in response.iter_bytes():
+            for chunk in response.iter_raw():
                 content += chunk
                 if len(content) > MAX_NOTE_BYTES or time.monotonic() > self.until_s:
                     raise _NoAnswerError("answers without end")

@@ -55,7 +55,7 @@ _MOST_EVIDENCE = 1000
 _MOST_EVIDENCE_OF_ONE = 4
 """files, of any log: one convicts it for good"""
 _MOST_NEW_TEXT_BYTES = 4096
-"""of the text of a checkpoint of a log that is not listed: extension lines are stored, and monitors get them"""
+"""of the text of a checkpoint of a log that is not listed: extension lines are stored, and sent"""
 _MOST_HEADS = 1000
 _MOST_HEADS_BYTES = 1024 * 1024
 """of one answer, unless a single head has more"""
@@ -291,7 +291,14 @@ def open_witness(
     heads = Heads(folder)
     try:
         owner = heads.witness()
-        key = load_key(folder / KEYS_FOLDER, WITNESS_KEY, create=owner is None and heads.empty())
+        new = owner is None and heads.empty()
+        if not new and not key_file.exists():
+            raise StateError(
+                f"{key_file} is missing, the key of the witness whose memory is {folder / DATABASE}.",
+                why="Another key is another witness, and would begin without a memory of its own.",
+                hint="Restore the key, or start a witness with a new one in another folder.",
+            )
+        key = load_key(folder / KEYS_FOLDER, WITNESS_KEY, create=new)
         witness = Witness(
             heads,
             key,
