@@ -95,7 +95,7 @@ def test_a_size_without_a_head_shows_nothing(tmp_path: Path, said: bytes) -> Non
     with serving(liar) as url:
         found = asked(url, watched)
     assert not found.disputed
-    assert "shows no head of it: nothing follows from that" in found.problems[0]
+    assert "shows no head of it: nothing follows from that alone" in found.problems[0]
 
 
 def test_nor_does_a_refusal_beside_a_head_that_the_log_continues(tmp_path: Path) -> None:

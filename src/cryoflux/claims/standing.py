@@ -108,8 +108,8 @@ def _is_older(material: Material, point: Checkpoint, heads: Path) -> bool:
 def _older(point: Checkpoint, seen: int) -> str:
     """What is said of a claim that was made before its reader saw more of the log: that is no lie."""
     return (
-        f"is an older one than was seen before, {point.size} of {seen} entries: what came later is not in this "
-        "claim, and a claim alone cannot show that these are the first of them"
+        f"is an older one than was seen before, {point.size} of {seen} entries: what came later is not in "
+        "this claim, and a claim alone cannot show that these are the first of them"
     )
 
 

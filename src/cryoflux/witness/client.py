@@ -40,6 +40,7 @@ Prove = Callable[[int], Sequence[bytes]]
 """Makes the consistency proof from a smaller size to the size of the checkpoint; called from threads."""
 _PLAIN = {"accept-encoding": "identity"}
 """what is unpacked may be a thousand times as large as what came"""
+_BARE = "nothing follows from that alone, though a restored backup looks like this, too"
 _NOT_CONTINUED = "does not find that this checkpoint continues the last one that it cosigned"
 _TRIES = 3
 """a first guess at the size, the size that it answers, and once more if another submission came between"""
@@ -207,7 +208,7 @@ class _Asking:
         except VerificationError:
             shown = None
         if shown is None or shown.checkpoint.origin != ours.origin:
-            return Answer(name, None, f"{said}, and shows no head of it: nothing follows from that")
+            return Answer(name, None, f"{said}, and shows no head of it: {_BARE}")
         theirs = shown.checkpoint
         try:
             verify_log(shown, log)
