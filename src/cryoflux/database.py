@@ -1,9 +1,9 @@
 """SQLite, opened in the one way that this project trusts.
 
-Write-ahead log, ``synchronous=FULL`` (a commit is on the disk when it returns), foreign keys on, a
-busy time-out, explicit transactions. The standard library's driver is used on purpose: the tables
-are two small append-only ones, and whoever verifies must be able to read them with nothing installed
-(docs/adr/0002).
+Write-ahead log (where one file has to hold everything: none), ``synchronous=FULL`` (a commit is on the disk
+when it returns), foreign keys on, a busy time-out, explicit transactions. The standard library's driver is
+used on purpose: the tables are two small append-only ones, and whoever verifies must be able to read them
+with nothing installed (docs/adr/0002).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from cryoflux.files import copy_regular, read_beginning, require_regular
 T = TypeVar("T")
 
 _BUSY_SECONDS = 10.0
+_LOGGED = ("journal_mode=WAL", "synchronous=FULL")
 _LONGEST_VALUE = 4_000_000
 """bytes of one value of a database that is only read; no entry has as many"""
 _ATTEMPTS = 3
@@ -60,7 +61,12 @@ def _explain(path: Path, error: Exception) -> Exception:
 
 
 def connect(
-    path: Path, schema: str, version: int, upgrades: Mapping[int, Sequence[str]] | None = None
+    path: Path,
+    schema: str,
+    version: int,
+    upgrades: Mapping[int, Sequence[str]] | None = None,
+    *,
+    one_file: bool = False,
 ) -> sqlite3.Connection:
     """Open ``path`` for reading and writing, making its tables if it is new.
 
@@ -69,6 +75,8 @@ def connect(
         schema: the statements that make the tables of ``version``.
         version: kept in ``PRAGMA user_version``; another one is refused.
         upgrades: by an older version, the statements that make ``version`` of it; all of them or none.
+        one_file: whether ``path`` alone is to hold all that was committed, without a log beside it: for what
+            is written seldom, and whose copy must not be an older one.
 
     Raises:
         StorageError: the disk is full, read-only, or refuses.
@@ -81,7 +89,7 @@ def connect(
             path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         with _closed_on_error(connection):
-            _prepare(connection, path, schema, version, upgrades or {})
+            _prepare(connection, path, (schema, version), upgrades or {}, one_file=one_file)
     except _ERRORS as error:
         raise _explain(path, error) from error
     except OSError as error:
@@ -105,10 +113,12 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
 def _prepare(
     connection: sqlite3.Connection,
     path: Path,
-    schema: str,
-    version: int,
+    made: tuple[str, int],
     upgrades: Mapping[int, Sequence[str]],
+    *,
+    one_file: bool,
 ) -> None:
+    schema, version = made
     # The version is looked at before anything is set: another version's file stays as it is.
     found = _version_of(connection)
     if found not in (0, version, *upgrades):
@@ -117,7 +127,9 @@ def _prepare(
             why="Guessing at another format could lose entries.",
             hint="Use the CryoFlux version that wrote it, or start afresh with --state DIR.",
         )
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+    # EXTRA: that the journal is gone is what commits without a log, and has to be on the disk as well.
+    kept = ("journal_mode=DELETE", "synchronous=EXTRA") if one_file else _LOGGED
+    for pragma in (*kept, "foreign_keys=ON", "trusted_schema=OFF"):
         connection.execute(f"PRAGMA {pragma}")
     if found == 0:
         connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA user_version={version};\nCOMMIT;")

@@ -184,6 +184,8 @@ class _Whose(Struct, frozen=True):
 def verified_files(folder: Path) -> Iterator[VerifiedFile]:
     """What is kept of which log, as far as it can be read."""
     for path in sorted(folder.glob("*.verified")):
+        if not path.is_file():  # a pipe would be waited for
+            continue
         try:
             found = msgspec.msgpack.decode(path.read_bytes()[_DIGEST_BYTES:], type=_Whose)
             yield VerifiedFile(named_after(found.key), path, int(path.stat().st_mtime))
