@@ -110,9 +110,10 @@ def changed(model: Path, into: Path, change: Change, said: dict[str, Any]) -> Pa
     tensors = load_file(folder / "model.safetensors")
     change(tensors)
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    settings = {**json.loads((folder / "config.json").read_bytes()), **said}
-    if {"num_labels", "model_type"} & said.keys():
-        settings = {name: value for name, value in settings.items() if name not in {"id2label", "label2id"}}
+    before = {} if "model_type" in said else json.loads((folder / "config.json").read_bytes())
+    if "num_labels" in said:
+        before = {name: value for name, value in before.items() if name not in {"id2label", "label2id"}}
+    settings = {**before, **said}
     (folder / "config.json").write_text(json.dumps(settings))
     return folder
 
