@@ -62,7 +62,6 @@ from cryoflux.verification.walked import Walked
 from cryoflux.verification.weights import version_digest
 
 RECOMPUTED = NumberedStep(11, "losses evaluated again", Knowledge.RECOMPUTED)
-
 _MOST_TOKENS = 8192
 """of a text; no run can be told to read more, and what reading costs goes with the square"""
 

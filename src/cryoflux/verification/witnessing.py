@@ -12,7 +12,7 @@ question. A cosignature without a time is none.
 
 from __future__ import annotations
 
-__all__ = ["WITNESSED", "Demand", "Times", "check_witnessed", "read_witnessed", "times_in"]
+__all__ = ["WITNESSED", "CosignedTimes", "Demand", "check_witnessed", "read_witnessed", "times_in"]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class CosignedTimes:
     """When the witnesses of a policy cosigned a head."""
 
     counted: dict[str, int]
@@ -84,7 +84,7 @@ def _ahead(by_s: int) -> str:
     return f"{by_s} s ahead of this machine's clock"
 
 
-def times_in(note: Note, demand: Demand) -> Times:
+def times_in(note: Note, demand: Demand) -> CosignedTimes:
     """When the witnesses of a policy cosigned a head, and whether they are a quorum.
 
     Raises:
@@ -100,7 +100,7 @@ def times_in(note: Note, demand: Demand) -> Times:
         ahead = {}
     elif demand.max_age_s is None and policy.reached(set(times)):
         counted = times
-    return Times(counted, ahead, without, policy.reached_at(counted), policy.reached(set(counted)))
+    return CosignedTimes(counted, ahead, without, policy.reached_at(counted), policy.reached(set(counted)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class _Seen:
     """A head of this log, and when witnesses cosigned it."""
 
     point: Checkpoint
-    times: Times
+    times: CosignedTimes
 
 
 def read_witnessed(target: Path) -> bytes | None:
