@@ -9,12 +9,11 @@ from __future__ import annotations
 
 __all__ = ["needless_tolerance"]
 
-from math import prod
 from pathlib import Path
 
 from cryoflux.digests import tensor_shapes
 from cryoflux.errors import CryoFluxError
-from cryoflux.receipts.profiles import F32, PROFILE, profile_for
+from cryoflux.receipts.profiles import F32, PROFILE, parameters_in, profile_for
 
 
 def needless_tolerance(model: Path, holdout: Path, *, count: int, cut: int) -> str:
@@ -33,7 +32,7 @@ def needless_tolerance(model: Path, holdout: Path, *, count: int, cut: int) -> s
     except (CryoFluxError, OSError, OverflowError, RecursionError):
         return ""  # the step that it is for says so
     tokens = min(most, count * cut) if cut > 0 else most
-    parameters = sum(prod(shape) for name, shape in shapes.items() if "embed" not in name)
+    parameters = parameters_in(shapes)
     if profile_for(parameters, tokens) == F32:
         return ""
     return (

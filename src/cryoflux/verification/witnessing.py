@@ -37,7 +37,6 @@ from cryoflux.witness.cosigned import WITNESSED as WITNESSED_FILE
 from cryoflux.witness.policy import MAX_CLOCK_SKEW_S, Policy
 
 WITNESSED = NumberedStep(12, "witnessed by a quorum", Knowledge.ATTESTED)
-_SKEW_S = MAX_CLOCK_SKEW_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def times_in(note: Note, demand: Demand) -> CosignedTimes:
     said = {line.name: cosigned_at(note, line.key) for line in policy.witnesses}
     times = {name: at for name, at in said.items() if at}
     without = tuple(sorted(name for name, at in said.items() if at == 0))
-    counted = {name: at for name, at in times.items() if at <= demand.now_s + _SKEW_S}
+    counted = {name: at for name, at in times.items() if at <= demand.now_s + MAX_CLOCK_SKEW_S}
     ahead = {name: at - demand.now_s for name, at in times.items() if name not in counted}
     if policy.reached(set(counted)):
         ahead = {}
@@ -206,7 +205,7 @@ def _uncovered(walked: Walked, size: int) -> Iterator[Finding]:
 
 def _summary(best: _Seen, demand: Demand) -> str:
     since_s = best.times.since_s
-    known = since_s is not None and since_s <= demand.now_s + _SKEW_S
+    known = since_s is not None and since_s <= demand.now_s + MAX_CLOCK_SKEW_S
     age = f", {max(0, demand.now_s - since_s)} s ago" if since_s is not None and known else ""
     who = ", ".join(sorted(best.times.counted))
     return f"{best.point.size} entries cosigned by {who}{age}; needed: {demand.policy.describe()}"

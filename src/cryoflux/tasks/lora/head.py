@@ -23,6 +23,7 @@ from cryoflux.encoder.prefix import PrefixCache
 from cryoflux.encoder.tokens import TokenCache, Tokens
 from cryoflux.evaluation.scoring import EncoderScorer, Scorer, TransformersScorer
 from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular
+from cryoflux.receipts.profiles import parameters_in
 from cryoflux.registry.shards import read_tensors, shard_names
 from cryoflux.registry.versions import Version
 from cryoflux.tasks.lora.lean import TrainingMaterial
@@ -180,7 +181,7 @@ class HeadModel:
 
     def parameters(self) -> int:
         """Parameters outside embeddings."""
-        return sum(int(t.numel()) for name, t in self.tensors.items() if "embed" not in name)
+        return parameters_in({name: tuple(tensor.shape) for name, tensor in self.tensors.items()})
 
     def evaluation_gflop(self, part: str, layers: int) -> float:
         """Products of evaluating a set with a model whose upper ``layers`` are new, GFLOP."""
