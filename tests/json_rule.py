@@ -23,7 +23,7 @@ COUNTS = """
 attempts kept rejected undecided aborted open entries receipts evaluated recomputed remembered uncovered
 parent_entries looks examples dropped classes examples_read steps slice blocks readings samples logs
 near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
-in_use_files taken_back task_count
+in_use_files taken_back task_count reading_count
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"

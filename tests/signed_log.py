@@ -64,7 +64,7 @@ class SignedLog:
 class Clock:
     """POSIX seconds that a test sets."""
 
-    now_s: float = 1_800_000_000.0
+    now_s: float = 1_700_000_000.0
 
     def __call__(self) -> float:
         return self.now_s
@@ -101,8 +101,11 @@ class OpenWitness:
 @contextmanager
 def serving(answer: Answer, *, drip_s: float = 0.0) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.do_POST()
+
         def do_POST(self) -> None:
-            reply = answer(self.path, self.rfile.read(int(self.headers["content-length"])))
+            reply = answer(self.path, self.rfile.read(int(self.headers.get("content-length", 0))))
             self.send_response(reply.status)
             self.send_header("content-type", reply.kind)
             self.send_header("content-length", str(len(reply.body)))
@@ -136,7 +139,9 @@ def serving(answer: Answer, *, drip_s: float = 0.0) -> Iterator[str]:
 def answer_of(watched: OpenWitness) -> Answer:
     def answer(path: str, body: bytes) -> WitnessReply:
         known = {"/add-checkpoint": watched.witness.add_checkpoint, "/add-log": watched.witness.add_log}
-        return known[path](body)
+        if path in known:
+            return known[path](body)
+        return watched.witness.checkpoint(path.removeprefix("/").removesuffix("/checkpoint"))
 
     return answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 from pathlib import Path
 
@@ -56,3 +57,18 @@ def make_model(folder: Path, *, seed: int = 0) -> Path:
     BertModel(config).save_pretrained(folder)
     BertTokenizer(vocab={word: i for i, word in enumerate(vocabulary)}).save_pretrained(folder)
     return folder
+
+
+def make_classifier(folder: Path) -> Path:
+    """A model with a head that knows nothing, and six examples beside its folder, as ``holdout.jsonl``."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    made = make_model(folder)
+    names = dict(enumerate(sorted(TOPICS)))
+    labels = {"id2label": names, "label2id": {name: n for n, name in names.items()}}
+    torch.manual_seed(5)
+    AutoModelForSequenceClassification.from_pretrained(made, num_labels=3, **labels).save_pretrained(made)
+    rows = [{"text": text, "label": label} for text, label in sentences(6, 1)]
+    (made.parent / "holdout.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return made

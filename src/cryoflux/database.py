@@ -1,33 +1,42 @@
 """SQLite, opened in the one way that this project trusts.
 
-Write-ahead log, ``synchronous=FULL`` (a commit is on the disk when it returns), foreign keys on, a
-busy time-out, explicit transactions. The standard library's driver is used on purpose: the tables
-are two small append-only ones, and whoever verifies must be able to read them with nothing installed
-(docs/adr/0002).
+Write-ahead log (where one file has to hold everything: none), ``synchronous=FULL`` (a commit is on the disk
+when it returns), foreign keys on, a busy time-out, explicit transactions. The standard library's driver is
+used on purpose: the tables are two small append-only ones, and whoever verifies must be able to read them
+with nothing installed (docs/adr/0002).
 """
 
 from __future__ import annotations
 
 __all__ = ["SharedTransactions", "connect", "read_only", "reading", "transaction"]
 
-import shutil
+import os
 import sqlite3
+import stat
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from cryoflux.errors import CryoFluxError, StateError, StateTamperedError, StorageError
-from cryoflux.files import open_regular
+from cryoflux.files import copy_regular, read_beginning, require_regular
 
 T = TypeVar("T")
 
 _BUSY_SECONDS = 10.0
+_LOGGED = ("journal_mode=WAL", "synchronous=FULL")
 _LONGEST_VALUE = 4_000_000
 """bytes of one value of a database that is only read; no entry has as many"""
+_ATTEMPTS = 3
+_LOG_HEADER = 32
+"""bytes at the beginning of a log that are others whenever it is begun anew"""
+_LOG_MAGIC = (0x377F0682, 0x377F0683)
+_PAGES = tuple(2**n for n in range(9, 17))
+"""sizes of a page, bytes"""
 
 
 # A damaged file can make SQLite quote bytes in its complaint that are no text.
@@ -52,7 +61,12 @@ def _explain(path: Path, error: Exception) -> Exception:
 
 
 def connect(
-    path: Path, schema: str, version: int, upgrades: Mapping[int, Sequence[str]] | None = None
+    path: Path,
+    schema: str,
+    version: int,
+    upgrades: Mapping[int, Sequence[str]] | None = None,
+    *,
+    one_file: bool = False,
 ) -> sqlite3.Connection:
     """Open ``path`` for reading and writing, making its tables if it is new.
 
@@ -61,6 +75,8 @@ def connect(
         schema: the statements that make the tables of ``version``.
         version: kept in ``PRAGMA user_version``; another one is refused.
         upgrades: by an older version, the statements that make ``version`` of it; all of them or none.
+        one_file: whether ``path`` alone is to hold all that was committed, without a log beside it: for what
+            is written seldom, and whose copy must not be an older one.
 
     Raises:
         StorageError: the disk is full, read-only, or refuses.
@@ -73,7 +89,7 @@ def connect(
             path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         with _closed_on_error(connection):
-            _prepare(connection, path, schema, version, upgrades or {})
+            _prepare(connection, path, (schema, version), upgrades or {}, one_file=one_file)
     except _ERRORS as error:
         raise _explain(path, error) from error
     except OSError as error:
@@ -97,10 +113,12 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
 def _prepare(
     connection: sqlite3.Connection,
     path: Path,
-    schema: str,
-    version: int,
+    made: tuple[str, int],
     upgrades: Mapping[int, Sequence[str]],
+    *,
+    one_file: bool,
 ) -> None:
+    schema, version = made
     # The version is looked at before anything is set: another version's file stays as it is.
     found = _version_of(connection)
     if found not in (0, version, *upgrades):
@@ -109,7 +127,9 @@ def _prepare(
             why="Guessing at another format could lose entries.",
             hint="Use the CryoFlux version that wrote it, or start afresh with --state DIR.",
         )
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+    # EXTRA: that the journal is gone is what commits without a log, and has to be on the disk as well.
+    kept = ("journal_mode=DELETE", "synchronous=EXTRA") if one_file else _LOGGED
+    for pragma in (*kept, "foreign_keys=ON", "trusted_schema=OFF"):
         connection.execute(f"PRAGMA {pragma}")
     if found == 0:
         connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA user_version={version};\nCOMMIT;")
@@ -137,31 +157,75 @@ def _open_to_read(path: Path, options: str) -> sqlite3.Connection:
 
 
 def read_only(path: Path) -> sqlite3.Connection:
-    """Open ``path`` without changing it or putting a file beside it.
+    """Open ``path`` without changing it, a file beside it, or putting one there.
+
+    What was committed is seen, also where it is only in the log of a process that is at work, or was killed.
+    SQLite opens files by their names, and waits for whoever writes into a pipe. So those that it opens where
+    they lie are regular ones, and it is given copies where another one could have it write.
 
     Raises:
         StateTamperedError: the file is not a database.
         StorageError: it cannot be opened.
     """
-    log, index = (path.with_name(f"{path.name}-{part}") for part in ("wal", "shm"))
     try:
-        for part in (path, log):
-            if part is path or part.exists():  # SQLite would wait for whoever writes into a pipe
-                open_regular(part).close()
-        # Even a reader makes -wal and -shm files, unless it is told that the file is complete as it lies.
-        if not log.exists() or not log.stat().st_size:
-            return _open_to_read(path, "&immutable=1")
-        if index.exists():
-            return _open_to_read(path, "")
-        # A copy of a state that was in use. SQLite needs the -shm file only while it has it open.
-        with TemporaryDirectory(prefix="cryoflux-") as folder:
-            for part in (path, log):
-                shutil.copyfile(part, Path(folder, part.name))
-            return _open_to_read(Path(folder, path.name), "")
+        path = Path(os.path.realpath(path))  # a log lies beside the file, and not beside a link to it
+        log, index, journal = (path.with_name(f"{path.name}-{part}") for part in ("wal", "shm", "journal"))
+        for _ in range(_ATTEMPTS):
+            require_regular(path)
+            if logged := os.path.lexists(log):
+                require_regular(log)
+            # Even a reader makes -wal and -shm files, unless it is told that the file is complete as it lies.
+            if not logged or not log.stat().st_size:
+                return _open_to_read(path, "&immutable=1")
+            alone = path.stat().st_size and not os.path.lexists(journal)
+            if alone and _is_regular(index) and _begins_log(read_beginning(log, _LOG_HEADER)):
+                with suppress(sqlite3.OperationalError):
+                    # The index is what those at work share. A reader would otherwise write into it.
+                    return _open_to_read(path, "&readonly_shm=1")
+            if (copied := _open_copy(path, log)) is not None:
+                return copied
     except _ERRORS as error:
         raise _explain(path, error) from error
     except OSError as error:
         raise StorageError(f"{path} could not be read: {error.strerror}.") from error
+    raise StorageError(f"{path} was changed while it was read.", hint="Run the same command again.")
+
+
+def _begins_log(header: bytes) -> bool:
+    """Whether these bytes are how SQLite begins a log; for another beginning it waits ten seconds."""
+    if len(header) < _LOG_HEADER:
+        return False
+    magic, _, page = struct.unpack(">3I", header[:12])
+    if magic not in _LOG_MAGIC or page not in _PAGES:
+        return False
+    words = struct.unpack(">6I" if magic & 1 else "<6I", header[:24])
+    one = other = 0
+    for first, second in zip(words[::2], words[1::2], strict=True):
+        one = (one + first + other) % 2**32
+        other = (other + second + one) % 2**32
+    return struct.unpack(">2I", header[24:]) == (one, other)
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _open_copy(path: Path, log: Path) -> sqlite3.Connection | None:
+    """A copy of both; none where one of them was begun anew meanwhile, so that they are of two times."""
+    # SQLite needs a file only while it has it open.
+    with TemporaryDirectory(prefix="cryoflux-") as folder:
+        try:
+            before = read_beginning(log, _LOG_HEADER)
+            for part in (path, log):
+                copy_regular(part, Path(folder, part.name))
+            if read_beginning(log, _LOG_HEADER) != before:
+                return None
+        except FileNotFoundError:
+            return None
+        return _open_to_read(Path(folder, path.name), "")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from __future__ import annotations
 __all__ = [
     "CHECKSUMS",
     "MAX_SUMS_BYTES",
+    "Hashing",
     "TensorEntry",
     "checksum_lines",
     "copy_listed",
@@ -42,8 +43,8 @@ from typing import Any, BinaryIO
 
 from cryoflux.errors import ModelError
 from cryoflux.files import (
+    Copying,
     IrregularFileError,
-    copy_regular,
     files_below,
     open_regular,
     read_regular,
@@ -79,12 +80,49 @@ def file_digest(path: Path) -> str:
         IrregularFileError: it is a pipe, a device or the like, or claims more bytes than are read.
         OSError: it cannot be read.
     """
+    return Hashing().digest(path)
+
+
+class Hashing:
+    """Digests of files that do not change meanwhile; one that has many names, by links, is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], str] = {}
+        self._tensors: dict[tuple[int, ...], tuple[TensorEntry, ...]] = {}
+
+    def digest(self, path: Path) -> str:
+        """As `file_digest`; with the same errors."""
+        with open_regular(path) as stream:
+            one, size = _which(stream)
+            if one not in self._known:
+                self._known[one] = _digest_of(stream, size)
+        return self._known[one]
+
+    def tensors(self, path: Path) -> tuple[TensorEntry, ...]:
+        """As `read_tensor_entries`; with the same errors."""
+        with _well_formed(path), open_regular(path) as stream:
+            one, size = _which(stream)
+            if known := self._tensors.get(one):
+                return known
+            header, start = read_tensor_header(stream, size)
+            entries = tuple(_read_entry(stream, name, spec, start) for name, spec in header.items())
+            # Hardly any file is met again: only of those that are, all this is kept.
+            self._tensors[one] = entries if one in self._tensors else ()
+        return entries
+
+
+def _which(stream: BinaryIO) -> tuple[tuple[int, ...], int]:
+    """Which file it is and which bytes it has, and how many: who changes them changes the last time."""
+    found = os.fstat(stream.fileno())
+    size = found.st_size
+    return (found.st_dev, found.st_ino, size, found.st_mtime_ns, found.st_ctime_ns), size
+
+
+def _digest_of(stream: BinaryIO, left: int) -> str:
     digest = hashlib.sha256()
-    with open_regular(path) as stream:
-        left = os.fstat(stream.fileno()).st_size
-        while left > 0 and (chunk := stream.read(min(_CHUNK, left))):
-            digest.update(chunk)
-            left -= len(chunk)
+    while left > 0 and (chunk := stream.read(min(_CHUNK, left))):
+        digest.update(chunk)
+        left -= len(chunk)
     return digest.hexdigest()
 
 
@@ -123,15 +161,17 @@ def mismatched_files(folder: Path) -> list[str]:
     """Names of files that are not what ``SHA256SUMS`` says, are missing, or are not listed."""
     listed = listed_digests(folder)
     present = {p.relative_to(folder).as_posix(): p for p in _listed_files(folder)}
+    hashing = Hashing()
     wrong = [name for name in listed if name not in present]
-    wrong += [name for name, path in present.items() if listed.get(name) != file_digest(path)]
+    wrong += [name for name, path in present.items() if listed.get(name) != hashing.digest(path)]
     return sorted(wrong)
 
 
 def copy_listed(source: Path, target: Path) -> dict[str, str]:
     """Copy the files that a folder's ``SHA256SUMS`` lists, and that file, and nothing else.
 
-    Links are followed; a pipe or a device is not read. What the copies hold is for the caller to compare.
+    Links are followed; a pipe or a device is not read. What many names lead to is copied once. What the
+    copies hold is for the caller to compare.
 
     Args:
         source: the folder of somebody else.
@@ -143,13 +183,14 @@ def copy_listed(source: Path, target: Path) -> dict[str, str]:
     Raises:
         OSError: a file cannot be read or written, or its name leads out of the folder.
     """
-    copy_regular(source / CHECKSUMS, target / CHECKSUMS)
+    copying = Copying()
+    copying.copy(source / CHECKSUMS, target / CHECKSUMS)
     listed = listed_digests(target)
     for name in listed:
         path = Path(name)
         if path.is_absolute() or ".." in path.parts:
             raise IrregularFileError(errno.EINVAL, "its name leads out of the folder", name)
-        copy_regular(source / path, target / path)
+        copying.copy(source / path, target / path)
     return listed
 
 
@@ -172,9 +213,7 @@ def read_tensor_entries(path: Path) -> list[TensorEntry]:
         ModelError: the file is not a well-formed safetensors file.
         OSError: it cannot be read.
     """
-    with _well_formed(path), open_regular(path) as stream:
-        header, start = read_tensor_header(stream, os.fstat(stream.fileno()).st_size)
-        return [_read_entry(stream, name, spec, start) for name, spec in header.items()]
+    return [*Hashing().tensors(path)]
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:

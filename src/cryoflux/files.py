@@ -12,7 +12,9 @@ is asked of the opened file, because a name may mean another file a moment later
 from __future__ import annotations
 
 __all__ = [
+    "MOST_DOCUMENT_BYTES",
     "MOST_FILE_BYTES",
+    "Copying",
     "IrregularFileError",
     "copy_regular",
     "files_below",
@@ -23,6 +25,7 @@ __all__ = [
     "read_lines",
     "read_regular",
     "replace_symlink",
+    "require_regular",
     "storage_errors",
     "sync_folder",
     "write_atomic",
@@ -56,8 +59,10 @@ _HINTS = {
 
 MOST_FILE_BYTES = 64 * 2**30
 """largest file that is read to its end"""
-_MOST_HOLLOW_BYTES = 2**20
-_HOLLOW = 1024
+MOST_DOCUMENT_BYTES = 8_000_000
+"""largest of the documents that say what a state, a model or a machine is like"""
+_MOST_HOLLOW_BYTES = 2**16
+_HOLLOW = 16
 """a larger file than that with holes has at least one byte on the disk for so many of its length"""
 _MOST_FILES = 100_000
 _DEEPEST = 32
@@ -92,7 +97,7 @@ def open_regular(path: Path) -> BinaryIO:
         found = os.fstat(stream.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise _irregular(path, "it is no regular file")
-        if found.st_size > MOST_FILE_BYTES or _is_hollow(stream.fileno(), found):
+        if found.st_size > MOST_FILE_BYTES or (_may_be_hollow(found) and _has_holes(stream, found)):
             raise _irregular(path, f"it claims {found.st_size} bytes, more than are read of such a file")
     except BaseException:
         stream.close()
@@ -100,14 +105,33 @@ def open_regular(path: Path) -> BinaryIO:
     return stream
 
 
-def _is_hollow(descriptor: int, found: os.stat_result) -> bool:
-    """Whether a file is almost nothing but holes, which cost nobody anything to make."""
+def require_regular(path: Path) -> None:
+    """Make sure that something else may open a file by its name: as `open_regular`, but no link.
+
+    An ordinary file is not opened for that: to close it would end all locks that this process has on it.
+
+    Raises:
+        IrregularFileError: it is a link, or as for `open_regular`.
+        OSError: there is no such file.
+    """
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise _irregular(path, "it is no regular file")
+    if found.st_size > MOST_FILE_BYTES or _may_be_hollow(found):
+        open_regular(path).close()
+
+
+def _may_be_hollow(found: os.stat_result) -> bool:
+    """Whether a file has far fewer bytes on the disk than it is long, by a number that may not be known."""
     blocks = getattr(found, "st_blocks", None)
-    if blocks is None or found.st_size <= max(_MOST_HOLLOW_BYTES, blocks * 512 * _HOLLOW):
-        return False
+    return blocks is not None and found.st_size > max(_MOST_HOLLOW_BYTES, blocks * 512 * _HOLLOW)
+
+
+def _has_holes(stream: BinaryIO, found: os.stat_result) -> bool:
+    """Whether there are holes in a file, which cost nobody anything to make."""
     # Some file systems do not know their blocks; those know no holes either.
-    hole = os.lseek(descriptor, 0, os.SEEK_HOLE)
-    os.lseek(descriptor, 0, os.SEEK_SET)
+    hole = os.lseek(stream.fileno(), 0, os.SEEK_HOLE)
+    os.lseek(stream.fileno(), 0, os.SEEK_SET)
     return hole < found.st_size
 
 
@@ -159,12 +183,37 @@ def copy_regular(source: Path, target: Path) -> None:
     Raises:
         IrregularFileError, OSError: as for `open_regular`; or it cannot be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open_regular(source) as stream, target.open("xb") as copy:
-        left = os.fstat(stream.fileno()).st_size
-        while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
-            copy.write(chunk)
-            left -= len(chunk)
+    Copying().copy(source, target)
+
+
+class Copying:
+    """Copies of files that somebody else may have made, which take no more room than those do.
+
+    What is one file under many names, by links, is one file of as many names afterwards.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, int], Path] = {}
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Copy the bytes of one of them; folders above the copy are made.
+
+        Raises:
+            IrregularFileError, OSError: as for `open_regular`; or it cannot be written.
+        """
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open_regular(source) as stream:
+            found = os.fstat(stream.fileno())
+            made = self._made.setdefault((found.st_dev, found.st_ino), target)
+            if made is not target:
+                with suppress(OSError):  # not every file system has links
+                    os.link(made, target)
+                    return
+            with target.open("xb") as copy:
+                left = found.st_size
+                while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
+                    copy.write(chunk)
+                    left -= len(chunk)
 
 
 def files_below(folder: Path, *, most: int = _MOST_FILES) -> dict[str, Path]:

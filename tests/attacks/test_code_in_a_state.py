@@ -37,15 +37,8 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny real model with a head, a holdout and an adapter beside it."""
     import torch
     from safetensors.torch import save_file
-    from transformers import AutoModelForSequenceClassification
 
-    folder = tiny.make_model(tmp_path_factory.mktemp("code") / "model")
-    names = dict(enumerate(sorted(tiny.TOPICS)))
-    labels = {"id2label": names, "label2id": {name: n for n, name in names.items()}}
-    torch.manual_seed(5)
-    AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3, **labels).save_pretrained(folder)
-    rows = [{"text": text, "label": label} for text, label in tiny.sentences(6, 1)]
-    (folder.parent / "holdout.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = tiny.make_classifier(tmp_path_factory.mktemp("code") / "model")
     capsule = folder.parent / "capsule"
     capsule.mkdir()
     name = f"base_model.model.{ADAPTER['target_modules'][0]}"

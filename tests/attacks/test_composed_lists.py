@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Receipt
+from cryoflux.registry.compose import Adapter, compose
 from cryoflux.registry.composition import COMPOSE, MOST_TERMS, Composition, Term
 from cryoflux.verification import lineage
 from cryoflux.verification.again import Again
@@ -169,7 +172,47 @@ def test_a_log_that_was_begun_before_lists_goes_on_from_its_head(tmp_path: Path)
     assert (composed.genesis, len(composed.terms)) == (head.digest, 1)
     made.attempt(0.02)
     assert made.memory.tasks[TASK].composition == Composition(genesis=made.head.digest)
-    assert not step_8(made.finish())
+    made.finish()
+
+
+def test_a_step_back_from_lists_to_float32_is_said_once(tmp_path: Path) -> None:
+    """An older program that was started by mistake does so too: nobody is accused."""
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    assert not step_8(made.path), "a log from before lists never named one"
+    attempt(made)
+    made.attempt(0.02)
+    attempt(made)
+    made.attempt(0.02)
+    (asked,) = step_8(made.finish())
+    assert (asked.status, asked.subject) == (Status.UNKNOWN, "entry 5 (receipt a0003_4)")
+    assert "names no list of updates, as its task did before" in asked.detail
+
+
+def test_a_list_is_added_up_one_update_at_a_time() -> None:
+    """However many there are, and however large what they change in full."""
+    size, live, most = 200_000, 0, 0
+
+    class Large(Adapter):
+        def __del__(self) -> None:
+            nonlocal live
+            live -= 1
+
+    def read(_digest: str) -> Adapter:
+        nonlocal live, most
+        live += 1
+        most = max(most, live)
+        return Large({}, {"w": np.full(size, live, np.float32)})
+
+    composed = Composition(genesis="a" * 64)
+    for number in range(MOST_TERMS):
+        composed = composed.adopting(f"{number:064x}")
+    tracemalloc.start()
+    compose(composed, {"w": np.ones(size, np.float32)}, read)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most <= 2
+    assert peak < 20 * 4 * size, "the files of all updates, and each version on the way, are not held"
 
 
 def test_a_fork_goes_on_from_its_head(tmp_path: Path) -> None:

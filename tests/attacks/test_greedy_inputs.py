@@ -134,7 +134,7 @@ def test_only_regular_files_with_bytes_in_them_are_opened(tmp_path: Path) -> Non
         with pytest.raises(OSError):
             open_regular(Path(name))
     honest = tmp_path / "honest"
-    honest.write_bytes(b"x" * 4096)
+    honest.write_bytes(b"x" * 100_000)
     os.truncate(honest, 1_000_000)  # some holes are nothing unusual
     (tmp_path / "to").symlink_to(honest)
     assert len(read_regular(tmp_path / "to", 1_000_000)) == 1_000_000
@@ -343,7 +343,7 @@ def test_partial_tiles_without_end_are_not_held(state: Path) -> None:
     folder = state / "log" / "tile" / "0" / "000.p"
     for number in range(100, 200):
         with (folder / str(number)).open("wb") as stream:
-            stream.write(bytes(20_000))
+            stream.write(bytes(1_100_000))
             os.truncate(stream.fileno(), 16_000_000)
     assert failures(state, mib=600, cpu_s=20)
 

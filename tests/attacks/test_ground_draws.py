@@ -11,6 +11,7 @@ import hashlib
 import shutil
 import struct
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,11 @@ from test_borrowed_adapter import MERGED, MODELS
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
+from cryoflux.receipts.profiles import F32, PROFILE
 from cryoflux.verification.again import Again
 from cryoflux.verification.challenge import DrawnBy, Seed, own_seed, parse_seed
 from cryoflux.verification.draws import CHANCES, draw, escapes_by_gain, escapes_evenly
+from cryoflux.verification.loss_comparison import tolerated_flips
 from cryoflux.verification.result import Check, Report, Status
 from cryoflux.verification.witnessing import Demand
 from cryoflux.witness.cosigned import keep_cosigned, log_key_of
@@ -179,3 +182,35 @@ def test_an_honest_state_passes_each_draw_also_on_a_machine_that_rounds_otherwis
             assert (report.ok, check.status) == (True, Status.OK)
     report, check = checked(state, BY_HEAD)
     assert (report.ok, "much weaker" in check.detail) == (True, True)
+
+
+def passes(count: int, forged: int, drawn: int, tolerated: int) -> float:
+    """By simulation: how often even draws show no more than is tolerated of predictions that were forged."""
+    trials, seen = 3000, 0
+    for i in range(trials):
+        positions = draw(
+            i.to_bytes(2, "big"), b"", [-1] * count, drawn
+        ).positions  # nothing gained: all are even
+        seen += sum(position < forged for position in positions) <= tolerated
+    return seen / trials
+
+
+@pytest.mark.parametrize("chance", CHANCES)
+def test_what_a_tolerance_lets_pass_is_counted_in_what_a_draw_misses(chance: Fraction) -> None:
+    """Float32 tolerates a wrong prediction of each model among those that are drawn."""
+    tolerated = tolerated_flips(25, F32, loose=False)
+    assert tolerated == 2
+    most = draw(b"", b"", [-1] * 512, 25).missed(chance, tolerated)
+    spread = 4 * (float(chance) / 3000) ** 0.5
+    assert passes(512, most.examples, 25, tolerated) > 5 * float(chance), (
+        "forged losses that were drawn are found"
+    )
+    assert passes(512, most.predictions, 25, tolerated) >= float(chance) - spread
+    assert passes(512, most.predictions + 1, 25, tolerated) <= float(chance) + spread
+
+
+def test_where_nothing_is_tolerated_predictions_are_missed_as_losses_are() -> None:
+    for profile, loose, may in ((PROFILE, False, 0), (PROFILE, True, 1), (F32, True, 2)):
+        assert tolerated_flips(25, profile, loose=loose) == may
+    most = draw(b"", b"", [1, 2, 3] * 60, 16).missed(CHANCES[0])
+    assert most.predictions == most.examples

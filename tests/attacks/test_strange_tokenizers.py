@@ -25,17 +25,7 @@ LONG = "x" * 10**6
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny classifier, and a holdout beside it."""
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    folder = tiny.make_model(tmp_path_factory.mktemp("strange") / "model")
-    names = dict(enumerate(sorted(tiny.TOPICS)))
-    labels = {"id2label": names, "label2id": {name: n for n, name in names.items()}}
-    torch.manual_seed(5)
-    AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3, **labels).save_pretrained(folder)
-    rows = [{"text": text, "label": label} for text, label in tiny.sentences(6, 1)]
-    (folder.parent / "holdout.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
+    return tiny.make_classifier(tmp_path_factory.mktemp("strange") / "model")
 
 
 def with_tokenizer(model: Path, folder: Path, parts: Parts, **settings: object) -> Path:

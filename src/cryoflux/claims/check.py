@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.claims.carried import Carried, Place, Range, open_question, unpacked
 from cryoflux.claims.document import parse_claim, subject_of_head
-from cryoflux.claims.evaluation import ON_GAINS, Figures, Judged, add_up, in_words, judge, spelt
+from cryoflux.claims.evaluation import ON_GAINS, ON_LOSSES, Figures, Judged, add_up, in_words, judge, spelt
 from cryoflux.claims.expression import ON_JOULES, Expression, Quantity, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.claims.standing import check_seen_before, check_witnesses
@@ -188,6 +188,7 @@ def _report(
         size=carried.point.size if carried else 0,
         metering=walked.joules.metering() if walked else "",
         tasks=len({receipt.task.name for receipt in receipts}),
+        readings=walked.range.figures.readings if walked else 1,
     )
 
 
@@ -251,7 +252,10 @@ def _check_holds(walked: _Walked, judged: list[Judged]) -> list[Check]:
         # A claim of an older program is no forgery; whether it holds is said by what stands.
         older = judge(add_up(walked.range.told, taken_back=True), expression)
         if claimed == _values(older):
-            detail = "its values count what moves of heads took back, as older programs did"
+            what = (
+                "count what moves of heads took back" if figures.taken_back else "leave no room for tolerance"
+            )
+            detail = f"its values {what}, as older programs did"
             findings.append(unknown("claim", detail))
         else:
             findings.append(failed("claim", "its values are not those that its receipts come to"))
@@ -294,6 +298,8 @@ def _clause(found: Judged, by_meter: str, figures: Figures) -> list[Check]:
         basis = f", {figures.taken_back} of them taken back since"
     elif figures.taken_back and quantity in ON_GAINS:
         basis = f" without what was taken back{basis}"
+    if figures.readings > 1 and quantity in ON_LOSSES:
+        basis = f", over {figures.readings} readings of holdouts{basis}"
     if figures.tasks > 1:
         basis = f", over {figures.tasks} tasks{basis}"
     return conclude(step, [], f"{found.clause.text}: {value}{basis}")

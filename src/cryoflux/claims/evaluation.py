@@ -14,6 +14,7 @@ from __future__ import annotations
 
 __all__ = [
     "ON_GAINS",
+    "ON_LOSSES",
     "Figures",
     "Judged",
     "Told",
@@ -43,11 +44,13 @@ from cryoflux.claims.expression import (
     Quantity,
     unit_of,
 )
+from cryoflux.claims.readings import broken_line, count_readings, room_for_hits
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import NATS, Energy, RangeKind, Tier, worst_tier
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.lines import Lines
 from cryoflux.receipts.parts import SETTLED_ELSEWHERE
+from cryoflux.receipts.profiles import F32
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Evaluation, HeadMove, Outcome, Receipt
 
@@ -61,6 +64,8 @@ _PAID_BEFORE = (
 )
 ON_GAINS = {Quantity.DELTA, Quantity.ACCURACY_GAIN} | {q for q in Quantity if "eta" in q.split("_")}
 """rest on what updates gained"""
+ON_LOSSES = ON_GAINS | {Quantity.LOSS_FIRST, Quantity.LOSS_LAST}
+"""rest on losses or hits"""
 _BY_AN_END = INTERVALS | {Quantity.JOULES_LO, Quantity.JOULES_HI}
 
 
@@ -92,6 +97,10 @@ class Figures:
     """that the attempts are of"""
     no_gain: str = ""
     """why several gains cannot be added; empty where they can"""
+    readings: int = 1
+    """holdouts, or ways to compute a loss on them, that the losses are of"""
+    room: Fraction = Fraction()
+    """share of the holdout that ``accuracy_gain`` may be off by, because its profile tolerates it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,8 @@ class Judged:
     holds: bool
     tier: Tier | None = None
     """of the joules that it rests on; none where it rests on none"""
+    room: Fraction = Fraction()
+    """how far the worse end is from what the receipts say, where their profile tolerates that"""
 
     @property
     def range_kind(self) -> RangeKind | None:
@@ -130,7 +141,7 @@ def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
     lines = _lines(in_order)
     standing, tasks = lines.standing(), {r.task.name for r in found}
     stand = [(r, said) for r, said in kept if taken_back or r.sequence in standing]
-    no_gain = "" if taken_back else _no_gain({r.task.name for r, _ in stand}, lines)
+    no_gain = "" if taken_back else _no_gain({r.task.name for r, _ in stand}, lines) or broken_line(stand)
     if not taken_back and not no_gain and _paid_before(found) & {r.sequence for r, _ in stand}:
         no_gain = _PAID_BEFORE
     gained = [said for _, said in stand]
@@ -157,6 +168,8 @@ def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
         taken_back=sum(r.sequence not in standing for r, _ in kept),
         tasks=len(tasks),
         no_gain=no_gain,
+        readings=count_readings(judged),
+        room=Fraction() if taken_back else room_for_hits(stand),
     )
 
 
@@ -294,13 +307,16 @@ def _judge(figures: Figures, clause: Clause) -> Judged:
         value = _eta(figures.delta, ends, clause.operator)
     else:
         value = values_of(figures)[clause.quantity]
+    room = figures.room if clause.quantity is Quantity.ACCURACY_GAIN else Fraction()
+    if room and isinstance(value, Fraction):
+        value += room if clause.operator.wants_little else -room
     if value is None:
         raise VerificationError(
             f"{clause.quantity} has no value over {figures.attempts} attempts.",
             why=_why_none(figures, clause.quantity),
             hint="Claim something else, or another range.",
         )
-    return Judged(clause, value, _holds(value, clause), tier if clause.quantity in ON_JOULES else None)
+    return Judged(clause, value, _holds(value, clause), tier if clause.quantity in ON_JOULES else None, room)
 
 
 def _why_none(figures: Figures, quantity: Quantity) -> str:
@@ -360,10 +376,12 @@ def shown(quantity: Quantity, value: Value) -> str:
 def in_words(judged: Judged) -> str:
     """The value that a comparison was judged by; of an interval which end that is, of joules which tier."""
     clause = judged.clause
-    end = ""
-    if clause.quantity in INTERVALS:
+    end = tolerated = ""
+    if clause.quantity in INTERVALS or judged.room:
         end = "at most " if clause.operator.wants_little else "at least "
-    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{_tier_words(judged)}"
+    if judged.room:
+        tolerated = f", as {F32} tolerates {shown(clause.quantity, judged.room)}"
+    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{tolerated}{_tier_words(judged)}"
 
 
 def _tier_words(judged: Judged) -> str:
@@ -373,16 +391,19 @@ def _tier_words(judged: Judged) -> str:
     return f", {judged.tier.value}{' (plausible, not 95 %)' if plausible else ''}"
 
 
-def sentence(expression: str, judged: Sequence[Judged], tasks: int = 1) -> str:
+def sentence(expression: str, judged: Sequence[Judged], tasks: int = 1, readings: int = 1) -> str:
     """What is claimed as a person reads it: with the tier of its joules, and whether they are a bound.
 
     Args:
         expression: the claim.
         judged: its comparisons.
         tasks: that the attempts are of.
+        readings: of a holdout that the losses are of.
     """
     if tasks > 1:
         expression = f"{expression}; over {tasks} tasks"
+    if readings > 1 and any(found.clause.quantity in ON_LOSSES for found in judged):
+        expression = f"{expression}; over {readings} readings of holdouts"
     on_joules = [found for found in judged if found.tier is not None]
     if not on_joules:
         return expression

@@ -27,6 +27,8 @@ class ClaimReport:
     """what is known of who metered: ``self-reported``, unless whoever checks named the meter's key"""
     tasks: int = 1
     """that the attempts of the range are of"""
+    readings: int = 1
+    """holdouts, or ways to compute a loss on them, that the losses of the range are of"""
 
     @property
     def ok(self) -> bool:
@@ -41,7 +43,7 @@ class ClaimReport:
     @property
     def sentence(self) -> str:
         """What is claimed, with the tier of its joules."""
-        return sentence(self.expression, self.judged, self.tasks)
+        return sentence(self.expression, self.judged, self.tasks, self.readings)
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object."""
@@ -65,6 +67,7 @@ class ClaimReport:
             "clauses": clauses,
             "metering": self.metering,
             "task_count": self.tasks,
+            "reading_count": self.readings,
             **where,
         }
         return {**self.report.to_json(), "claim": claim}

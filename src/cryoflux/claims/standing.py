@@ -18,22 +18,18 @@ from cryoflux.receipts.checkpoint import (
     Checkpoint,
     Note,
     VerifierKey,
-    cosigned_at,
     parse_note,
     verifier_key,
     verify_log,
 )
 from cryoflux.receipts.merkle import root_hash
 from cryoflux.verification.binding import Binding
-from cryoflux.verification.known_heads import REMEMBERED, check_memory
+from cryoflux.verification.known_heads import REMEMBERED, check_memory, told_two_stories
 from cryoflux.verification.material import Material
 from cryoflux.verification.remembered import RememberedHead, recall, sizes_seen
 from cryoflux.verification.result import Check, Finding, conclude, failed, unknown
 from cryoflux.verification.walked import Recent, Walked
-from cryoflux.verification.witnessing import WITNESSED, Demand
-
-_SKEW_S = 300
-"""how far the clock of an honest witness may be ahead of ours, s"""
+from cryoflux.verification.witnessing import WITNESSED, Demand, times_in
 
 
 def check_witnesses(material: Material, demand: Demand) -> list[Check]:
@@ -42,18 +38,16 @@ def check_witnesses(material: Material, demand: Demand) -> list[Check]:
         note = parse_note(material.checkpoint or b"")
         for key in _log_keys(material, note, demand):
             verify_log(note, key)
-        said = {line.name: cosigned_at(note, line.key) for line in demand.policy.witnesses}
+        times = times_in(note, demand)
     except VerificationError as error:
         return conclude(WITNESSED, [failed("signed head", error.what)], "")
-    # A witness whose clock is ahead would look fresh for ever.
-    times = {name: at for name, at in said.items() if at is not None and at <= demand.now_s + _SKEW_S}
-    who = ", ".join(sorted(times)) or "nobody"
     needed = demand.policy.describe()
-    if not demand.policy.reached(set(times)):
-        return conclude(WITNESSED, [failed("quorum", f"needed: {needed}; cosigned by {who}")], "")
-    findings = list(_too_old(demand, demand.policy.reached_at(times)))
+    if not times.reached:
+        return conclude(WITNESSED, [failed("quorum", f"needed: {needed}; cosigned by {times.who}")], "")
+    findings = [*_too_old(demand, times.since_s), *times.questions()]
+    who = ", ".join(sorted(times.counted)) or "nobody"
     summary = f"the head over {note.checkpoint.size} entries is cosigned by {who}; needed: {needed}"
-    nothing = "" if times else "the policy needs nobody, and nobody cosigned the head"
+    nothing = "" if times.counted else "the policy needs nobody, and nobody cosigned the head"
     return conclude(WITNESSED, findings, summary, nothing=nothing)
 
 
@@ -80,7 +74,7 @@ def _too_old(demand: Demand, since_s: int | None) -> Iterator[Finding]:
 def check_seen_before(
     material: Material, memory: LogState, place: Place, point: Checkpoint, heads: Path
 ) -> list[Check]:
-    """Step 13: the head of the claim is not older than the one that was seen last, and no other history.
+    """Step 13: the head of the claim is the one that was seen last, or continues it; an older one is open.
 
     Args:
         material: the carried entries.
@@ -90,14 +84,33 @@ def check_seen_before(
         heads: where the heads that were seen are kept.
     """
     leaves = list(place.leaves.values())
+    if _is_older(material, point, heads):
+        asked = unknown("signed head", _older(point, max(sizes_seen(heads, point.origin))))
+        return conclude(REMEMBERED, [asked, *told_two_stories(material, heads)], "")
     if len(leaves) == point.size:
         sizes = sizes_seen(heads, point.origin) | {point.size}
         roots = {size: root_hash(leaves[:size]) for size in sizes if size <= len(leaves)}
         return check_memory(Walked(material, memory, roots, Recent(0), place.log_key.binding), heads)
     before = recall(heads, point.origin)
-    if before is None:
-        return []
-    return conclude(REMEMBERED, list(_against(material, point, before)), "is the head that was seen before")
+    findings = list(_against(material, point, before)) if before is not None else []
+    seen = "is the head that was seen before" if before is not None and not findings else ""
+    return conclude(REMEMBERED, [*findings, *told_two_stories(material, heads)], seen)
+
+
+def _is_older(material: Material, point: Checkpoint, heads: Path) -> bool:
+    """Whether the log's own key signed a larger head that was seen before."""
+    if material.log_key is None or all(size <= point.size for size in sizes_seen(heads, point.origin)):
+        return False
+    before = recall(heads, point.origin)
+    return before is not None and before.signed_by(verifier_key(point.origin, material.log_key))
+
+
+def _older(point: Checkpoint, seen: int) -> str:
+    """What is said of a claim that was made before its reader saw more of the log: that is no lie."""
+    return (
+        f"is an older one than was seen before, {point.size} of {seen} entries: what came later is not in "
+        "this claim, and a claim alone cannot show that these are the first of them"
+    )
 
 
 def _against(material: Material, point: Checkpoint, before: RememberedHead) -> Iterator[Finding]:
@@ -110,8 +123,7 @@ def _against(material: Material, point: Checkpoint, before: RememberedHead) -> I
             detail = "is signed by another key than the log's, which is known from when it was seen before"
             yield failed("signed head", detail)
     elif point.size < seen.size:
-        detail = f"{seen.size} entries were seen before, and this head covers {point.size}: it is an old one"
-        yield failed("signed head", detail)
+        yield unknown("signed head", _older(point, seen.size))
     elif point.size > seen.size:
         detail = "a part of the log cannot show that it continues what was seen before"
         yield unknown("signed head", detail)

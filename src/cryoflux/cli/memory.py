@@ -105,16 +105,20 @@ def _print(lines: list[str]) -> None:
 @app.command("list")
 def list_logs(heads: HeadsOption = None, as_json: JsonOption = False) -> None:
     """List the logs that were seen, with the head that the next verification compares with."""
-    from cryoflux.verification.remembered import remembered_logs
+    from cryoflux.verification.remembered import remembered_logs, unreadable_files
 
     folder = _folder(heads)
     found = remembered_logs(folder)
+    damaged = unreadable_files(folder)
     if as_json:
-        emit_json("memory.list/1", {"folder": str(folder), "logs": [_document(log) for log in found]})
+        logs, files = [_document(log) for log in found], [str(path) for path in damaged]
+        emit_json("memory.list/1", {"folder": str(folder), "logs": logs, "unreadable": files})
         return
     for log in found:
         _print(_lines(log))
-    if not found:
+    for path in damaged:
+        stdout.print(f"{path} cannot be read, so of which log it is is not known", markup=False)
+    if not found and not damaged:
         stderr.print(f"No log is remembered in {folder}.", markup=False)
 
 
@@ -140,7 +144,7 @@ def forget_log(
     if not as_json:
         _print(_lines(log) if log is not None else [origin])
         if damaged is not None:
-            stdout.print(f"  head      {damaged}, which is damaged", markup=False)
+            stdout.print(f"  head      {damaged}, which is damaged or cannot be read", markup=False)
     if not yes:
         _ask(origin, heads, as_json=as_json)
     gone = forget(folder, origin)

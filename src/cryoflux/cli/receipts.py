@@ -251,7 +251,7 @@ def check(
     from cryoflux.receipts.checkpoint import origin_of
     from cryoflux.receipts.proof import MAX_PROOF_BYTES, check_proof, parse_proof
     from cryoflux.signing.canonical import MAX_ENTRY_BYTES
-    from cryoflux.signing.keys import load_public_key
+    from cryoflux.signing.keys import key_id, load_public_key
 
     named, found = load_public_key(key), parse_proof(_content(file, MAX_PROOF_BYTES))
     brought = _content(entry_file, MAX_ENTRY_BYTES).removesuffix(b"\n") if entry_file is not None else b""
@@ -262,11 +262,15 @@ def check(
         proven = {"index": entry.index, "receipt_hash": entry.leaf_hash, "origin": origin, "first_key": first}
         emit_json("receipts.check-proof/1", {"ok": True, **proven, "statement": _signed(entry)})
         return
+    # Anybody can sign a head under the name of another log; only the first key of a log is in its name.
+    which = origin if first else f"a log that calls itself {origin}"
     whose = (
-        "its first key" if first else "a later key of it; only the whole log shows that it was valid there"
+        "its first key"
+        if first
+        else f"key {key_id(named)[:16]}…; nothing here shows that it is one of that log"
     )
     stdout.print(
-        f"✓ PROVEN: entry {entry.index} of {origin}, hash {entry.leaf_hash[:16]}…, signed by {whose}. "
+        f"✓ PROVEN: entry {entry.index} of {which}, hash {entry.leaf_hash[:16]}…, signed by {whose}. "
         "Not shown: that nothing came before or after it, or anything that it attests."
     )
 

@@ -141,11 +141,15 @@ def recomputed_in_words(report: Report) -> str:
     parts = []
     if report.recomputed:
         parts.append(f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts")
+        if near := said.count((Level.LOSSES, Word.TOLERATED)):
+            parts[-1] += f" ({near} within a tolerance)"
     if spots := done.count(Level.SPOT_CHECK):
         weaker = _weaker_draw(report)
         parts.append(f"drawn examples of {spots} of {report.evaluated} evaluated receipts{weaker}")
     if trained := done.count(Level.RETRAINING):
         parts.append(f"the training of {trained} of the kept updates")
+    if near := said.count((Level.MERGE, Word.TOLERATED)):
+        but = f"; {near} of the candidates, up to what float32 rounds away, from base and adapter{but}"
     if parts:
         return f"{', '.join(parts)}{but}"
     asked = any(check.knowledge.value == "recomputed" for check in report.checks)

@@ -16,7 +16,7 @@ from cryoflux.cli.witness_words import witness_document, witness_line
 from cryoflux.errors import ConfigError, ExitCode, UsageError, VerificationError
 
 if TYPE_CHECKING:
-    from cryoflux.receipts.checkpoint import VerifierKey
+    from cryoflux.receipts.checkpoint import Checkpoint, VerifierKey
     from cryoflux.witness.client import Collected
     from cryoflux.witness.service import Witness
 
@@ -30,12 +30,13 @@ _MOST_LOGS = 10_000
 
 
 def _keys(given: list[str], listed: Path | None) -> list[VerifierKey]:
+    from cryoflux.files import read_beginning
     from cryoflux.receipts.checkpoint import KeyType, parse_verifier_key
 
     lines = list(given)
     if listed is not None:
         try:
-            text = listed.read_text("utf-8")
+            text = read_beginning(listed, _MOST_LOGS * 400).decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"{listed} cannot be read: {error}.", hint="Name a file with a verifier key a line."
@@ -108,12 +109,24 @@ def _check_name(name: str) -> None:
 def _announce(witness: Witness, address: tuple[Any, ...], count: int, *, as_json: bool) -> None:
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     url = f"http://{host}:{address[1]}"
+    foreign = witness.foreign_heads()
+    for head in foreign:
+        stderr.print(_foreign(head), markup=False)
     if as_json:
         document = {"event": "listening", "url": url, "key": str(witness.key), "logs": count}
-        emit_json("witness.serve/1", document)
+        heads = [{"origin": head.origin, "size": head.size, "root": head.root.hex()} for head in foreign]
+        emit_json("witness.serve/1", {**document, "foreign_heads": heads})
         return
     stdout.print(f"witness of {count} logs on {url}", markup=False)
     stdout.print(f"for a policy: witness NAME {witness.key} {url}", markup=False)
+
+
+def _foreign(head: Checkpoint) -> str:
+    return (
+        f"{head.origin}: {head.size} entries were cosigned here under this name, and none of the keys that "
+        "are listed signed them. Unless an earlier key of this log did, whoever came first took its name "
+        "(--accept-new), and this witness cannot cosign it: start another one, in a new folder."
+    )
 
 
 @app.command("key")

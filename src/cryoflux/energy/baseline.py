@@ -41,7 +41,7 @@ from cryoflux.energy.interface import Source
 from cryoflux.energy.processes import Busy, MachineTimes
 from cryoflux.energy.window import Accumulator, Mark, SourceLimits
 from cryoflux.errors import MeterError, StateTamperedError
-from cryoflux.files import one_at_a_time, write_atomic
+from cryoflux.files import MOST_DOCUMENT_BYTES, one_at_a_time, read_regular, write_atomic
 from cryoflux.quantities import MICRO, Tier
 
 BaselineState = Literal["settled", "unsettled", "modelled"]
@@ -165,7 +165,7 @@ def load_baseline(path: Path, machine: str | None = None) -> Baseline:
     if not path.exists():
         return Baseline(())
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MOST_DOCUMENT_BYTES)
         document = json.loads(content)
         idles = [Idle(**{**entry, "tier": Tier(entry["tier"])}) for entry in document["sources"]]
         here = {"", machine if machine is not None else machine_here()}
@@ -176,7 +176,7 @@ def load_baseline(path: Path, machine: str | None = None) -> Baseline:
         if document["format"] != _FORMAT or baseline.content() != content:
             raise ValueError("not canonical")
         return baseline
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise StateTamperedError(
             f"{path} is not a baseline that CryoFlux wrote ({error}).",
             why="The idle baseline is frozen: net joules measured against another one cannot be compared.",

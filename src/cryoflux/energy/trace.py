@@ -45,11 +45,13 @@ from cryoflux.energy.baseline import BaselineState, Idle
 from cryoflux.energy.interface import Reading, Source, SourceKind
 from cryoflux.energy.processes import Busy
 from cryoflux.errors import UsageError
+from cryoflux.files import read_regular
 from cryoflux.quantities import Tier
 
 FORMAT = "cryoflux energy trace/v2"
 _FORMAT_V1 = "cryoflux energy trace/v1"
 _LARGEST = 2**63 - 1
+_MOST_BYTES = 2**30
 _OPTIONAL = ("busy_us", "mark", "gain_error")
 
 RoundMark = Literal["", "begins", "ends"]
@@ -157,7 +159,7 @@ def read_trace(path: Path) -> Trace:
         UsageError: there is no such file, or it is not a whole trace; says in which line.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise UsageError(
             f"The trace {path} cannot be read: {error.strerror}.",

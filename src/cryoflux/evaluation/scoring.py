@@ -21,6 +21,7 @@ from cryoflux.data.batching import bucketed, padded
 from cryoflux.data.examples import Example
 from cryoflux.evaluation.losses import LARGEST_NANO_NAT, EvaluationFailedError, to_nano_nats
 from cryoflux.receipts.profiles import F32, PROFILE
+from cryoflux.registry.borne_out import load_classifier
 from cryoflux.registry.plain_model import harmless
 from cryoflux.registry.tokenizing import read_tokenizer, token_rows
 
@@ -180,19 +181,12 @@ class TransformersScorer:
             batch_size: examples at once.
 
         Raises:
-            ModelError: it cannot be loaded, or its tokenizer cannot read the texts.
+            ModelError: it cannot be loaded whole, or its tokenizer cannot read the texts.
         """
         import torch
-        from transformers import AutoModelForSequenceClassification
 
         with harmless(folder) as copy:
-            model: Any = AutoModelForSequenceClassification.from_pretrained(
-                copy,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-            )
+            model: Any = load_classifier(copy)
             tokenizer = read_tokenizer(copy)
         dtype = torch.float32 if profile == F32 else torch.float64
         self._model = model.to(device=device, dtype=dtype).eval()

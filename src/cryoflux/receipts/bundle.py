@@ -9,7 +9,6 @@ from __future__ import annotations
 
 __all__ = ["Bundle", "Extras", "verify_script_bytes", "write_bundle"]
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,9 +16,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.digests import CHECKSUMS, copy_listed, file_digest
+from cryoflux.digests import CHECKSUMS, Hashing, copy_listed
 from cryoflux.errors import StateTamperedError, UsageError
-from cryoflux.files import read_beginning, storage_errors, write_atomic
+from cryoflux.files import copy_regular, read_beginning, storage_errors, write_atomic
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, parse_checkpoint
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRoot, KeyRotation, public_key_of
@@ -145,14 +144,15 @@ def _copy(source: Path, target: Path, digest: str) -> Iterator[str]:
         yield digest
         return
     place = target / "artefacts" / digest / source.name
+    if place.exists():  # another receipt names the same
+        return
     with storage_errors(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, place)
+        copy_regular(source, place)
 
 
-def _is(source: Path, digest: str) -> bool:
+def _is(source: Path, digest: str, hashing: Hashing | None = None) -> bool:
     try:
-        return file_digest(source) == digest
+        return (hashing or Hashing()).digest(source) == digest
     except OSError:
         return False
 
@@ -174,9 +174,11 @@ def _copy_holdouts(state: Path, target: Path, entries: Iterable[Entry]) -> Itera
         elif receipt is not None and receipt.evaluation is not None:
             losses = receipt.evaluation.per_example
             yield from _copy(state / "evidence" / f"{losses}.bin", target, losses)
+    hashing = Hashing()
     for digest, data in holdouts.items():
-        found = [p for p in (state / "data" / data).glob("holdout*.jsonl") if _is(p, digest)]
-        yield from _copy(found[0], target, digest) if found else (digest,)
+        paths = (state / "data" / data).glob("holdout*.jsonl")
+        found = next((path for path in paths if _is(path, digest, hashing)), None)
+        yield from _copy(found, target, digest) if found is not None else (digest,)
 
 
 def _versions(entries: Iterable[Entry]) -> tuple[dict[str, Base], dict[str, Base]]:

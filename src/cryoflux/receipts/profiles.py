@@ -9,10 +9,20 @@ what was measured lets it be (docs/reference/recomputing.md, by ``benchmarks/rec
 
 from __future__ import annotations
 
-__all__ = ["F32", "LARGEST_F64_WORK", "PROFILE", "REPEATABLE", "TOLERANCES", "Tolerance", "profile_for"]
+__all__ = [
+    "F32",
+    "LARGEST_F64_WORK",
+    "PROFILE",
+    "REPEATABLE",
+    "TOLERANCES",
+    "Tolerance",
+    "parameters_in",
+    "profile_for",
+]
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 PROFILE = "f64-nanonat/v1"
 """float64, rounded once to a nano-nat"""
@@ -64,6 +74,15 @@ TOLERANCES = {
     F32: Tolerance(each=100_000, mean=1_000, off_share=1.0, flip_share=0.005),
 }
 """Profile → what it tolerates."""
+
+
+def parameters_in(shapes: Mapping[str, Sequence[int]]) -> int:
+    """The parameters of a model outside embeddings, by which `profile_for` goes.
+
+    Args:
+        shapes: of its tensors by name.
+    """
+    return sum(prod(shape) for name, shape in shapes.items() if "embed" not in name)
 
 
 def profile_for(parameters: int, tokens: int) -> str:

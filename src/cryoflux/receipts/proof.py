@@ -124,6 +124,9 @@ def prove(state: Path, index: int) -> Proof:
 def check_proof(proof: Proof, key: Ed25519PublicKey, log_key: Ed25519PublicKey, entry: bytes = b"") -> Entry:
     """Check everything that a proof claims, offline; the entry that it proves.
 
+    The origin that the head names is compared with neither key: only the first key of a log is in its name,
+    and of a later one only the whole log shows whose it is.
+
     Args:
         proof: what the file holds.
         key: that has to have signed the entry.

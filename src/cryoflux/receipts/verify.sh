@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=6f94a742c93b17afcfe09f2ce4a59c19ebe38e8ee0256be09530741518236fd0
+schema_digest=8d3f87a5042705802d6a979508e7efc8dee1bc3d63f9f168529a3ae8a0d23871
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break

@@ -183,10 +183,6 @@ class WeightSums:
         """
         return {name: self.value(name) for name in self.names}
 
-    def only(self, names: set[str]) -> dict[str, F32]:
-        """Some tensors, rounded, as far as there are tensors of those names."""
-        return {name: self.value(name) for name in names if name in self._sums or name in self._genesis}
-
 
 def _fitting(found: tuple[int, ...], due: tuple[int, ...], name: str) -> None:
     if found != due:
@@ -218,15 +214,6 @@ def compose(
     return _Work(WeightSums(genesis), adapter, list_of).compose(composed.terms, ())
 
 
-def _known(values: Mapping[str, F32]) -> Callable[[str], F32]:
-    def value(name: str) -> F32:
-        if name not in values:
-            raise cannot_compose(f"The genesis has no tensor {name}.")
-        return values[name]
-
-    return value
-
-
 class _Work:
     """One composition, with the lists that hang below it."""
 
@@ -244,17 +231,19 @@ class _Work:
         self._left -= len(terms)
         if len(terms) > MOST_TERMS or self._left < 0:
             raise cannot_compose(f"A list has more than {MOST_TERMS} updates, or too many lists below it.")
-        updates = [self._adapter(term.adapter) for term in terms]
-        # of a version on the way, only what updates changed in full is asked for later
-        whole = {name for update in updates for name in update.whole}
         sums, above = self._start, (*above, list_digest(terms))
-        passed = {list_digest(()): sums.only(whole)}
-        for count, (term, update) in enumerate(zip(terms, updates, strict=True), 1):
+        wanted = {term.parent: at for at, term in enumerate(terms)}
+        # Of what was passed, only what a later update names as its parent is asked for again.
+        passed = {list_digest(()): sums}
+        for at, term in enumerate(terms):
             before = passed.get(term.parent)
             if before is None:
-                before = passed[term.parent] = self._parent(term.parent, above).only(whole)
-            sums = sums.adding(update, weight=float(term.weight), parent=_known(before))
-            passed[list_digest(terms[:count])] = sums.only(whole)
+                before = passed[term.parent] = self._parent(term.parent, above)
+            update = self._adapter(term.adapter)  # one at a time: their files may be large
+            sums = sums.adding(update, weight=float(term.weight), parent=before.value)
+            passed = {parent: made for parent, made in passed.items() if wanted.get(parent, -1) > at}
+            if wanted.get(made_now := list_digest(terms[: at + 1]), -1) > at:
+                passed[made_now] = sums
         return sums
 
     def _parent(self, digest: str, above: tuple[str, ...]) -> WeightSums:

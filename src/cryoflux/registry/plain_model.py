@@ -7,9 +7,9 @@ model declares.
 
 - *Dropped*, because no arithmetic follows from them: what asks for code, notes, and what concerns training,
   generation or speed.
-- *Asked about*: any other setting that the class does not know, a setting that would need more memory than
-  the weights account for, a tokenizer whose parts are not known. What the library makes of such a folder
-  may not be what its author meant, so whoever verifies says that it cannot be evaluated here.
+- *Asked about*: any other setting that the class does not know, settings that ask for other tensors than the
+  weights have (`cryoflux.registry.borne_out`), a tokenizer whose parts are not known. What the library makes
+  of such a folder may not be what its author meant, so whoever verifies says: it cannot be evaluated here.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from typing import Any
 
 from cryoflux.digests import tensor_shapes
 from cryoflux.errors import ModelError
+from cryoflux.registry.borne_out import class_complaint, too_large
 from cryoflux.registry.plain_json import read_object
 from cryoflux.registry.plain_tokenizer import copy_tokenizer, is_tokenizer, tokenizer_complaints
 from cryoflux.registry.shards import INDEX
 
-_CONFIG = "config.json"
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 _MAX_CONFIG_BYTES = 4_000_000
 _BESIDE = frozenset({"model_type", "architectures", "id2label", "label2id", "num_labels", "problem_type"})
 """settings of every kind of model; ``problem_type`` and names of classes do not change a loss"""
@@ -51,6 +52,7 @@ _DROPPED = frozenset(
         *("begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id", "decoder_start_token_id"),
         *("return_dict_in_generate", "encoder_no_repeat_ngram_size", "cross_attention_hidden_size"),
         *("tf_legacy_loss", "use_bfloat16", "is_composition"),
+        "sinusoidal_pos_embds",  # what it computes is among the weights
     }
 )
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
@@ -69,9 +71,14 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "cls_token_id": (None,),
 }
 """settings that say nothing where they have one of these values, even where a kind of model lacks them"""
-_MOST = 2**24
-_MOST_POSITIONS = 2**13
 _LONGEST_LIST = 1000
+_UNDECLARED: Mapping[str, set[str]] = {
+    "deberta-v2": {
+        *("attention_head_size", "conv_act", "conv_groups", "conv_kernel_size", "norm_rel_ebd"),
+        *("position_buckets", "share_att_key"),
+    }
+}
+"""settings that a kind of model reads though its class does not declare them"""
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def _declared(folder: Path, config: Mapping[str, Any]) -> set[str]:
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING_NAMES:
         raise _unusable(folder, f"it names no kind of model that is known here ({str(kind)[:80]!r})")
     made = CONFIG_MAPPING[kind]()
-    return {*made.to_dict(), *getattr(made, "attribute_map", {})}
+    return {*made.to_dict(), *getattr(made, "attribute_map", {}), *_UNDECLARED.get(kind, ())}
 
 
 def _plain(value: Any, depth: int = 2) -> bool:
@@ -127,25 +134,6 @@ def _settings(folder: Path, config: Mapping[str, Any]) -> tuple[dict[str, Any], 
     return kept, complaints
 
 
-def _too_large(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Settings that ask for more than the weights account for, so that nothing is made by a mere claim."""
-    widest = max((length for shape in shapes.values() for length in shape), default=0)
-    complaints = []
-    for name, value in config.items():
-        numbers = [one for one in (value if isinstance(value, list) else [value]) if type(one) is int]
-        if not numbers or name.endswith("_token_id"):
-            continue
-        most = max(_MOST, widest)
-        if "layer" in name and "norm" not in name:
-            most = len(shapes)
-        elif "position" in name:
-            most = max(_MOST_POSITIONS, widest)
-        if max(numbers) > most:
-            said = f"{name} = {max(numbers)}"
-            complaints.append(f"its {_CONFIG} says {said}, which its weights do not bear out")
-    return complaints
-
-
 def complaints_about(folder: Path) -> list[str]:
     """Why a model folder may mean something else than what is computed of it here; empty where nothing is.
 
@@ -156,9 +144,33 @@ def complaints_about(folder: Path) -> list[str]:
     shapes = _weights(folder)
     try:
         kept, complaints = _settings(folder, _read_config(folder))
-        return [*complaints, *_too_large(kept, shapes), *tokenizer_complaints(folder, kept)]
+        complaints += too_large(kept, shapes)
+        complaints += tokenizer_complaints(folder, kept)
+        # made only after every number is known to be borne out
+        if not complaints and (found := class_complaint(kept, _loaded(folder))):
+            complaints.append(found)
+        return complaints
     except ModelError as error:
         return [error.what.removesuffix(".")]
+
+
+def _loaded(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors that transformers would load, which other files in the folder are not.
+
+    Raises:
+        ModelError: it is not clear which those are.
+    """
+    if not (folder / INDEX).exists():
+        return dict(tensor_shapes(folder / _WEIGHTS))
+    if (folder / _WEIGHTS).exists():
+        raise _unusable(folder, f"it has both {_WEIGHTS} and {INDEX}")
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in sorted(set(_where(folder).values())):
+        found = tensor_shapes(folder / file)
+        if twice := shapes.keys() & found.keys():
+            raise _unusable(folder, f"two files have {min(twice)[:80]}")
+        shapes |= found
+    return shapes
 
 
 def _weights(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -183,7 +195,7 @@ def harmless(folder: Path) -> Iterator[Path]:
     """
     settings, _ = _settings(folder, _read_config(folder))
     shapes = _weights(folder)
-    if found := _too_large(settings, shapes):
+    if found := too_large(settings, shapes):
         raise _unusable(folder, found[0])
     with TemporaryDirectory(prefix="cryoflux-model-") as place:
         copy = Path(place)
@@ -197,14 +209,23 @@ def _link_weights(folder: Path, copy: Path) -> None:
     files = {path.name: path for path in folder.glob("*.safetensors")}
     for name, path in files.items():
         (copy / name).symlink_to(path.resolve())
-    if "model.safetensors" in files and not (folder / INDEX).exists():
+    if _WEIGHTS in files and not (folder / INDEX).exists():
         return
+    (copy / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": _where(folder)}))
+
+
+def _where(folder: Path) -> dict[str, str]:
+    """Tensor → its file, by the index of a folder; each is a file of the folder.
+
+    Raises:
+        ModelError: there is no such index.
+    """
     index = read_object(
         folder / INDEX, _MAX_CONFIG_BYTES, lambda why: _unusable(folder, f"its {INDEX} {why}")
     )
     if not isinstance(index.get("weight_map"), dict):
         raise _unusable(folder, f"its {INDEX} names no tensors")
     named = {tensor: str(file) for tensor, file in index["weight_map"].items()}
-    if not set(named.values()) <= files.keys():
+    if not set(named.values()) <= {path.name for path in folder.glob("*.safetensors")}:
         raise _unusable(folder, f"its {INDEX} names a file that is not there")
-    (copy / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": named}))
+    return named

@@ -21,7 +21,6 @@ __all__ = [
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -160,7 +159,7 @@ def write_model(base: Path, weights: Path, changed: Mapping[str, Any], into: Pat
         tensors = {n: t for n, t in read_tensors(weights / file).items() if where.get(n) == file}
         write_shard(into / file, {name: changed.get(name, tensor) for name, tensor in tensors.items()})
     if (weights / INDEX).is_file():
-        shutil.copyfile(weights / INDEX, into / INDEX)
+        copy_regular(weights / INDEX, into / INDEX)
 
 
 def write_shard(path: Path, tensors: Mapping[str, Any]) -> None:
@@ -177,6 +176,6 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        copy_regular(source, target)
         with target.open("rb") as stream:
             os.fsync(stream.fileno())

@@ -24,6 +24,7 @@ from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.sources.cpu_model import GUESSED_W_PER_CPU, CpuModelSource
 from cryoflux.energy.sources.discovery import find_sources
 from cryoflux.errors import UsageError
+from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular
 from cryoflux.quantities import MICRO, Tier, parse_energy, worst_tier
 from cryoflux.runs.inputs import check_folder, too_small
 from cryoflux.runs.known_state import KnownState, read_known
@@ -188,7 +189,7 @@ def _inputs(settings: Settings, state: StateFolder, known: KnownState | None) ->
 
 def _computed_here(folder: Path) -> bool:
     """Whether the model has a layout that CryoFlux computes itself."""
-    config = json.loads((folder / "config.json").read_bytes())
+    config = json.loads(read_regular(folder / "config.json", MOST_DOCUMENT_BYTES))
     return config.get("model_type") in {"bert", "distilbert"}
 
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.digests import folder_digest, mismatched_files
 from cryoflux.errors import CryoFluxError, StateError, StateTamperedError, StorageError, UsageError
-from cryoflux.files import copy_regular, files_below, lock_exclusively, storage_errors, sync_folder
+from cryoflux.files import Copying, files_below, lock_exclusively, storage_errors, sync_folder
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of
 from cryoflux.receipts.fork_parts import ParentLog, subject_of_parent
@@ -177,7 +177,7 @@ def _bring(parent: ForkSource, folder: Path) -> tuple[int, int]:
         _bring_folder(losses, made.cache / "losses", sizes, link=False)
     for path in (*source.path.glob(f"{source.baseline.stem}*"), source.origin):
         if path.is_file():
-            _bring_file(path, folder / path.name, sizes, link=False)
+            _bring_file(path, folder / path.name, sizes, Copying(), link=False)
     return sizes[0], sizes[1]
 
 
@@ -188,21 +188,21 @@ def _bring_folder(source: Path, target: Path, sizes: list[int], *, link: bool) -
             why="The fork would lack what its log says that it goes on from.",
             hint="Restore it from a backup; cryoflux verify names everything that is missing.",
         )
+    copying = Copying()
     for path in files_below(source).values():
         if path.is_file() and not path.name.startswith("."):  # a write that a crash cut short
-            _bring_file(path, target / path.relative_to(source), sizes, link=link)
+            _bring_file(path, target / path.relative_to(source), sizes, copying, link=link)
     with storage_errors(target):
         target.mkdir(parents=True, exist_ok=True)
         sync_folder(target)
 
 
-def _bring_file(source: Path, target: Path, sizes: list[int], *, link: bool) -> None:
+def _bring_file(source: Path, target: Path, sizes: list[int], copying: Copying, *, link: bool) -> None:
     with storage_errors(target):
         if link and not source.is_symlink():
             link_or_copy(source, target)
         else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            copy_regular(source, target)
+            copying.copy(source, target)
             _sync(target)
         shared = target.samefile(source)
         sizes[0 if shared else 1] += target.stat().st_size

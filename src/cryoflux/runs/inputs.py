@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from cryoflux.data.prepared import store
 from cryoflux.errors import BudgetError, StateError, StateTamperedError, UsageError
-from cryoflux.files import write_atomic
+from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular, write_atomic
 from cryoflux.log_state import LogState
 from cryoflux.quantities import format_energy
 from cryoflux.registry.versions import Versions
@@ -34,7 +34,7 @@ def stored_origins(state: StateFolder) -> dict[str, Origin]:
     if not state.origin.is_file():
         return {}
     try:
-        document = json.loads(state.origin.read_bytes())
+        document = json.loads(read_regular(state.origin, MOST_DOCUMENT_BYTES))
         tasks = document.get("tasks")
         # The first form named one data set and one model, those of the first task.
         found = {FIRST_TASK: document} if tasks is None else tasks
@@ -42,7 +42,7 @@ def stored_origins(state: StateFolder) -> dict[str, Origin]:
         if any(origin.rules and set(origin.rules) != _RULES for origin in origins.values()):
             raise ValueError("rules of sets that there are not")
         return origins
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise StateTamperedError(
             f"{state.origin} is damaged.",
             why="It says which data set and model this state belongs to.",

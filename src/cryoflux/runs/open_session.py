@@ -24,8 +24,14 @@ from cryoflux.attempt.recording import figure_of
 from cryoflux.energy.clock import BILLION, SystemClock
 from cryoflux.energy.interface import SESSION, Earlier, Reservation
 from cryoflux.energy.processes import find_owner
-from cryoflux.errors import BudgetError, StateTamperedError
-from cryoflux.files import storage_errors, write_atomic
+from cryoflux.errors import BudgetError, StateTamperedError, StorageError
+from cryoflux.files import (
+    MOST_DOCUMENT_BYTES,
+    IrregularFileError,
+    read_regular,
+    storage_errors,
+    write_atomic,
+)
 from cryoflux.quantities import Energy
 from cryoflux.receipts.session import BaseCharge, Session, SessionEnd, SessionStatement
 from cryoflux.receipts.statement import Sha256Digest, Subject
@@ -163,17 +169,17 @@ def close_dead_session(context: Context) -> Session | None:
 def _read(path: Path) -> _Opened | None:
     if not path.exists():
         return None
-    with storage_errors(path):
-        content = path.read_bytes()
     try:
-        return msgspec.json.decode(content, type=_Opened)
-    except msgspec.DecodeError as error:
+        return msgspec.json.decode(read_regular(path, MOST_DOCUMENT_BYTES), type=_Opened)
+    except (IrregularFileError, msgspec.DecodeError, RecursionError) as error:
         raise StateTamperedError(
             f"{path} cannot be read: {error}.",
             why="It names the session of a run that has ended without saying what it spent.",
             hint="Restore it from a backup; without it what that run spent beside its attempts is in the "
             "account, and not in the log.",
         ) from error
+    except OSError as error:
+        raise StorageError(f"{path} could not be read: {error.strerror}.") from error
 
 
 def _forget(path: Path) -> None:

@@ -115,19 +115,27 @@ def _evaluation(paired: Paired, said: Evaluation) -> Iterator[str]:
 
 
 def _contradiction(paired: Paired, said: Evaluation, memory: LogState) -> Iterator[str]:
+    """Whether its base has another loss than was signed of it, in this profile or in one that is near it."""
     receipt, intent = paired.receipt, paired.intent
     known = memory.tasks.get(receipt.task.name)
     if known is None or intent is None or receipt.base != known.head or said.read != receipt.holdout.count:
         return
-    place = (receipt.holdout.sha256, said.profile, intent.recipe.get("max_tokens", 0))
-    signed = known.losses.get(place)
     found = SignedLosses(said.base_loss_sum, said.hits.base if said.hits is not None else 0)
-    if signed is not None and signed != found and not _tolerated(said, signed, found):
-        yield "gives its base another loss on this holdout than an earlier receipt did"
+    for profile in dict.fromkeys((said.profile, *_near(said.profile))):
+        signed = known.losses.get((receipt.holdout.sha256, profile, intent.recipe.get("max_tokens", 0)))
+        wider = said.profile if profile == said.profile else F32
+        if signed is not None and signed != found and not _tolerated(said, wider, signed, found):
+            yield "gives its base another loss on this holdout than an earlier receipt did"
+            return
 
 
-def _tolerated(said: Evaluation, one: SignedLosses, other: SignedLosses) -> bool:
-    tolerance = TOLERANCES.get(said.profile)
+def _near(profile: str) -> tuple[str, ...]:
+    """Profiles that compute the same, and are as near to one another as float32 is to itself."""
+    return (PROFILE, F32) if profile in _OF_CROSS_ENTROPY else ()
+
+
+def _tolerated(said: Evaluation, profile: str, one: SignedLosses, other: SignedLosses) -> bool:
+    tolerance = TOLERANCES.get(profile)
     if tolerance is None:
         return True
     apart = abs(one.loss_sum - other.loss_sum)

@@ -9,32 +9,23 @@ from __future__ import annotations
 
 __all__ = [
     "ARTEFACTS",
-    "MOST_EXAMPLES",
     "Artefacts",
-    "Pairing",
     "capsule_path",
-    "order_of",
-    "read_losses",
-    "version_digest",
 ]
 
-import sys
-from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 from msgspec import field
 
-from cryoflux.decision.evidence import Evidence, pair_losses
-from cryoflux.decision.sequential import reading_order
-from cryoflux.digests import CHECKSUMS, file_digest, read_tensor_entries, sha256_hex, tensors_digest
-from cryoflux.errors import CryoFluxError
-from cryoflux.files import files_below, read_regular
+from cryoflux.decision.evidence import Evidence
+from cryoflux.digests import Hashing, sha256_hex
 from cryoflux.log_state import LogState
+from cryoflux.receipts.lifting import SECTION
 from cryoflux.receipts.log_key import other_subjects
-from cryoflux.receipts.losses_tree import loss_leaves, losses_root
+from cryoflux.receipts.profiles import F32
 from cryoflux.receipts.statement import (
     Base,
     Evaluation,
@@ -47,58 +38,36 @@ from cryoflux.receipts.statement import (
 )
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.state import HEAD, StateFolder
-from cryoflux.verification.datasets import DataSets
+from cryoflux.verification.datasets import DataSets, holdout_path
 from cryoflux.verification.disjoint import compared
-from cryoflux.verification.folders import FolderState, compare_folder
+from cryoflux.verification.exactness import needless_tolerance
+from cryoflux.verification.folders import FolderState, compare_folder, folders_in
 from cryoflux.verification.index import INDEX, index_complaint
 from cryoflux.verification.locating import Searching, said_where
 from cryoflux.verification.material import Material
+from cryoflux.verification.pairing import MOST_EXAMPLES, order_of, read_losses
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.sections import Sections
+from cryoflux.verification.settings import BesideWeights
+from cryoflux.verification.topics import Topic
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
+from cryoflux.verification.weights import are_weights, version_digest
 
 ARTEFACTS = NumberedStep(9, "artefacts on the disk")
-_BYTES_PER_EXAMPLE = 18
-MOST_EXAMPLES = 1_000_000
-"""examples of a holdout that are paired, put in order or evaluated here; what claims more stays open"""
 _MOST_MISSING = 64
 _MOST_WHOLE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Pairing:
-    """Per-example losses of base and candidate in billionths of their unit, and which examples were right."""
-
-    base: list[int]
-    new: list[int]
-    base_correct: list[bool]
-    new_correct: list[bool]
-
-    def evidence(self, *, hits: bool) -> Evidence:
-        """The sums of all of them."""
-        if not hits:
-            return pair_losses(self.base, self.new)
-        return pair_losses(self.base, self.new, self.base_correct, self.new_correct)
-
-    def root(self, order: Sequence[int]) -> str:
-        """The Merkle root over them; ``order`` says of which examples they are."""
-        return losses_root(self.leaves(order))
-
-    def leaves(self, order: Sequence[int]) -> list[bytes]:
-        """One leaf an example."""
-        return loss_leaves(order, self.base, self.new, self.base_correct, self.new_correct)
-
-
-def order_of(evaluation: Evaluation, holdout: Holdout) -> Sequence[int]:
-    """Which examples of the holdout the recorded losses are of, in their order."""
-    if evaluation.read >= holdout.count:
-        return range(holdout.count)
-    return reading_order(holdout.count, holdout.sha256)[: evaluation.read]
+_MOST_SUMS = 1024
+_MOST_READ = 8
+"""ways in which one file of losses is read: with hits or without, for one holdout or another"""
 
 
 def capsule_path(state: Path, statement: ReceiptStatement) -> Path:
     """Where the update of a receipt lies; its first subject names the folder."""
     return StateFolder(state).capsule(statement.subject[0].digest.sha256)
+
+
+class _ReadOftenError(Exception):
+    """A file is not read for every receipt that names it."""
 
 
 class _Named(Tally):
@@ -113,6 +82,9 @@ class _Named(Tally):
     """receipts whose losses were added up"""
     updates: int = 0
     """receipts whose update is here"""
+    settings: BesideWeights = field(default_factory=BesideWeights)
+    needless: dict[str, None] = field(default_factory=dict)
+    """tasks of which it was asked why they are read in float32"""
     behind: Base | None = None
     """base of the last entry, where that moved a head"""
 
@@ -132,13 +104,15 @@ class Artefacts(Fold):
         super().__init__()
         self._material, self._sections = material, sections
         self._state = StateFolder(material.state) if material.state is not None else None
-        self._here = _folders(self._state.models) if self._state is not None else set()
-        self._searching = Searching()
+        self._here = folders_in(self._state.models) if self._state is not None else set()
+        self._searching, self._hashing = Searching(), Hashing()
         self._checked: dict[str, tuple[str, FolderState]] = {}
         """digest of a version that is here → its signed files, and how its folder differs from them"""
         self.tally = _Named()
-        self._last: tuple[tuple[str, int, bool, str, int], Evidence, str] | None = None
+        self._sums: dict[tuple[str, int, bool, str, int], tuple[Evidence, str]] = {}
         """file of losses, examples read, hits or none, and of which holdout → its sums and its Merkle root"""
+        self._times = Counter[str]()
+        """file of losses → in how many ways it was read for them"""
         self._whole: dict[tuple[Subject, ...], None] = {}
         """subjects of the newest updates whose files are here, as they were signed"""
 
@@ -152,6 +126,7 @@ class Artefacts(Fold):
         if (intent := seen.entry.intent) is not None:
             first = intent.task.name not in memory.tasks
             self._version(intent.base, needed=first)
+            self._settings(intent.task.name, intent.base)
             self._subjects(seen, intent)
             self.tally.data.take(seen, intent.data)
         elif seen.paired is not None:
@@ -162,6 +137,8 @@ class Artefacts(Fold):
             if receipt.evaluation is not None:
                 self._version(receipt.evaluation.candidate, needed=False)
                 self._losses(state, seen.paired, receipt.evaluation)
+            self._same_settings(seen.paired)
+            self._exact_enough(state, seen.paired)
             self._capsule(state, seen.paired)
             self.tally.data.trained(seen.paired)
             self.tally.behind = receipt.base if accepted else None
@@ -175,6 +152,9 @@ class Artefacts(Fold):
         for said in fork.tasks:
             self._version(said.head, needed=True)
             self._version(said.first, needed=False)
+            if self._settings(said.task, said.head) or self._settings(said.task, said.first):
+                detail = f"settings or tokenizer of {said.task}'s head are not those that it began with"
+                self.findings.add(unknown(seen.name, detail))
             for used in said.holdouts:
                 holdout = Holdout(sha256=used.sha256, count=used.count, use_index=1)
                 self.tally.data.take(seen, said.data.but(holdout=holdout))
@@ -192,13 +172,52 @@ class Artefacts(Fold):
         if known is not None and known[0] == said.files:
             return
         folder, where = state.model(said.digest), f"models/{said.digest}"
-        found = compare_folder(folder, said.files)
+        found = compare_folder(folder, said.files, self._hashing)
         self._checked[said.digest] = (said.files, found)
         self.findings.extend(_folder_findings(where, folder, found, self._searching))
-        if found.intact and version_digest(folder) != said.digest:
+        if found.intact and version_digest(folder, self._hashing) != said.digest:
             self.findings.add(failed(where, "its tensors do not have the digest that names it"))
-        if found.intact and (complaint := index_complaint(folder, found.listed)):
+        if found.intact and (complaint := index_complaint(folder, found.listed, self._hashing)):
             self.findings.add(failed(f"{where}/{INDEX}", complaint))
+
+    def _settings(self, task: str, said: Base) -> bool:
+        """Whether a version that is here has other settings than the first one of its task."""
+        known = self._checked.get(said.digest)
+        if known is None or known[0] != said.files:
+            return False
+        return self.tally.settings.differ(task, known[1].listed)
+
+    def _same_settings(self, paired: Paired) -> None:
+        receipt, task = paired.receipt, paired.receipt.task.name
+        self._settings(task, receipt.base)
+        made = receipt.evaluation.candidate if receipt.evaluation is not None else receipt.result
+        # Of what another kind of task keeps beside its weights, nothing is known.
+        if (
+            self._settings(task, made)
+            and receipt.training is not None
+            and receipt.training.section.kind == SECTION
+        ):
+            detail = f"its settings or tokenizer are not those of its base ({paired.name})"
+            self.findings.add(failed(f"models/{made.digest}", detail))
+
+    def _exact_enough(self, state: StateFolder, paired: Paired) -> None:
+        receipt, intent = paired.receipt, paired.intent
+        task, said = receipt.task.name, receipt.evaluation
+        if intent is None or said is None or said.profile != F32 or task in self.tally.needless:
+            return
+        holdout = holdout_path(state.path, intent.data)
+        if holdout is None or receipt.base.digest not in self._checked:
+            return
+        cut = intent.recipe.get("max_tokens", 0)
+        why = needless_tolerance(
+            state.model(receipt.base.digest),
+            holdout,
+            count=receipt.holdout.count,
+            cut=cut if isinstance(cut, int) else 0,
+        )
+        if why:
+            self.tally.needless[task] = None
+            self.findings.add(unknown(paired.name, why, Topic.RULE))
 
     def _subjects(self, seen: Seen, intent: Intent) -> None:
         known = self._checked.get(intent.base.digest)
@@ -244,12 +263,12 @@ class Artefacts(Fold):
             return
         # The receipt signs the files, so their checksum file has exactly one right content.
         lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
-        found = compare_folder(folder, sha256_hex(lines.encode()))
+        found = compare_folder(folder, sha256_hex(lines.encode()), self._hashing)
         self.findings.extend(_folder_findings(where, folder, found, self._searching))
         if found.intact:
             self._remember(tuple(paired.statement.subject))
         for name in digests:
-            if found.intact and name.endswith(".safetensors") and not _readable(folder / name):
+            if found.intact and name.endswith(".safetensors") and not are_weights(folder / name):
                 detail = "is no safetensors file, and nothing else is an adapter"
                 self.findings.add(failed(f"{where}/{name}", detail))
 
@@ -272,6 +291,9 @@ class Artefacts(Fold):
             return
         try:
             evidence, root = self._read(state, said, paired.receipt.holdout)
+        except _ReadOftenError as reason:
+            self.findings.add(unknown(where, f"{reason} ({paired.name})"))
+            return
         except ValueError as error:
             place = said_where(state.losses(said.per_example), said.per_example, self._searching)
             self.findings.add(failed(where, f"{error} ({paired.name}){place}"))
@@ -289,13 +311,18 @@ class Artefacts(Fold):
         hits = said.hits is not None
         # The same file may be read in the order of another holdout, and its root is then another.
         asked = (said.per_example, said.read, hits, holdout.sha256, holdout.count)
-        if self._last is not None and self._last[0] == asked:
-            return self._last[1:]
+        if asked in self._sums:
+            return self._sums[asked]
+        if len(self._sums) >= _MOST_SUMS:
+            self._sums.clear()
+            self._times.clear()
+        self._times[said.per_example] += 1
+        if self._times[said.per_example] > _MOST_READ:
+            raise _ReadOftenError(f"is read in {_MOST_READ} other ways already, and not once more")
         losses = read_losses(state.losses(said.per_example), said.per_example, said.read)
         evidence = losses.evidence(hits=hits)
         root = losses.root(order_of(said, holdout)) if said.losses_root else ""
-        if root:
-            self._last = (asked, evidence, root)
+        self._sums[asked] = evidence, root
         return evidence, root
 
     def conclude(self, memory: LogState) -> list[Check]:
@@ -314,7 +341,7 @@ class Artefacts(Fold):
                 self.findings.add(unknown(f"models/{digest}", "this older model version is not kept here"))
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
-        read_sets = self.tally.data.read(self._state.path, self._sections, self.findings)
+        read_sets = self.tally.data.read(self._state.path, self._sections, self.findings, self._hashing)
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
         said = f"{self._here_in_words(memory)} have the signed digests{roots}"
         return [*self.findings.conclude(ARTEFACTS, said), *compared(read_sets)]
@@ -346,55 +373,9 @@ class Artefacts(Fold):
             yield failed(where, f"does not point at the head model models/{head.digest}")
 
 
-def _folders(place: Path) -> set[str]:
-    return {path.name for path in place.iterdir() if path.is_dir()} if place.is_dir() else set()
-
-
 def _folder_findings(where: str, folder: Path, found: FolderState, searching: Searching) -> Iterator[Finding]:
     for name in found.different:
         place = said_where(folder / name, found.listed[name], searching) if name in found.listed else ""
         yield failed(f"{where}/{name}", f"is not the file that was signed{place}")
     for name in found.missing:
         yield failed(f"{where}/{name}", "is missing")
-
-
-def version_digest(folder: Path) -> str:
-    """The digest that names a version's folder, or a text that is none where it cannot be read.
-
-    It is over the tensors (``tensors/v1``), or over the files where there are none.
-    """
-    try:
-        files = [path for name, path in files_below(folder).items() if name.endswith(".safetensors")]
-        if not files:
-            return file_digest(folder / CHECKSUMS)
-        return tensors_digest(entry for path in files for entry in read_tensor_entries(path))
-    except (CryoFluxError, OSError, OverflowError, RecursionError) as error:
-        return f"unreadable: {error}"
-
-
-def _readable(adapter: Path) -> bool:
-    try:
-        return bool(list(read_tensor_entries(adapter)))
-    except (CryoFluxError, OSError, OverflowError, RecursionError):
-        return False
-
-
-def read_losses(path: Path, digest: str, count: int) -> Pairing:
-    """The per-example losses of a file.
-
-    Raises:
-        ValueError: it is missing, or not the file of that digest with so many examples.
-    """
-    try:
-        content = read_regular(path, MOST_EXAMPLES * _BYTES_PER_EXAMPLE)
-    except OSError as error:
-        raise ValueError("the per-example losses are missing or unreadable") from error
-    if len(content) != count * _BYTES_PER_EXAMPLE or sha256_hex(content) != digest:
-        raise ValueError("the per-example losses are not those that were signed")
-    losses, flags = array("q", content[: 16 * count]), content[16 * count :]
-    if sys.byteorder == "big":
-        losses.byteswap()
-    if min(losses) < 0 or max(flags) > 1:
-        raise ValueError("the per-example losses hold impossible values")
-    correct = [flag == 1 for flag in flags]
-    return Pairing(list(losses[:count]), list(losses[count:]), correct[:count], correct[count:])

@@ -7,9 +7,11 @@ without computing anything. Whether the sum is the candidate is step 11.
 
 from __future__ import annotations
 
-__all__ = ["due_composition", "list_findings", "merge_of"]
+__all__ = ["ListsNamed", "due_composition", "list_findings", "merge_of"]
 
 from collections.abc import Iterator
+
+from msgspec import Struct, field
 
 from cryoflux.log_state import composed_by
 from cryoflux.receipts.statement import Receipt
@@ -23,6 +25,22 @@ def merge_of(receipt: Receipt) -> str | None:
     """How a receipt says that it was merged; none where it was before receipts said so."""
     found = receipt.training.section.fields.get("merge") if receipt.training is not None else None
     return found if isinstance(found, str) else None
+
+
+class ListsNamed(Struct):
+    """Which tasks name the lists of their candidates, and so could go back to naming none."""
+
+    told: dict[str, bool] = field(default_factory=dict)
+    """task → whether it was said that it went back"""
+
+    def gone_back(self, receipt: Receipt) -> Iterator[str]:
+        """What to ask of the next receipt, once a task: why its candidate was rounded in float32 again."""
+        task = receipt.task.name
+        if merge_of(receipt) is not None:
+            self.told.setdefault(task, False)
+        elif receipt.evaluation is not None and self.told.get(task) is False:
+            self.told[task] = True
+            yield "names no list of updates, as its task did before: two machines may round its merge apart"
 
 
 def list_findings(paired: Paired, known: TaskState | None) -> Iterator[Finding]:

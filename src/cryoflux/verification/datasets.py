@@ -10,11 +10,12 @@ __all__ = ["DataSets", "holdout_path"]
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryoflux.digests import file_digest
+from cryoflux.digests import Hashing
 from cryoflux.files import read_lines
 from cryoflux.receipts.statement import Data, Holdout
 from cryoflux.state import StateFolder
@@ -26,6 +27,8 @@ from cryoflux.verification.walk import Paired
 
 _MOST_SETS = 64
 """data sets, and holdouts of one, that are looked at; no honest log has as many"""
+_MOST_READ = 4
+"""times that the same examples are read and compared; two tasks may share them"""
 _LONGEST_LINE = 8_000_000
 """bytes; of a longer one nothing after them is read, so that it is no example"""
 _HOLDOUT = re.compile(r"holdout(?:-([1-9][0-9]{0,5}))?\.jsonl")
@@ -53,9 +56,10 @@ def _holdout_files(names: Iterable[str]) -> list[str]:
 def holdout_path(state: Path, data: Data) -> Path | None:
     """Where the holdout that an intent names lies, found by its digest; none where no file has it."""
     folder = StateFolder(state).data(data.digest)
+    hashing = Hashing()
     for name in _holdout_files(path.name for path in folder.glob("holdout*.jsonl") if path.is_file()):
         try:
-            if file_digest(folder / name) == data.holdout.sha256:
+            if hashing.digest(folder / name) == data.holdout.sha256:
                 return folder / name
         except OSError:
             continue
@@ -87,22 +91,24 @@ class DataSets:
         if training.section.kind not in used.kinds:
             used.kinds.append(training.section.kind)
 
-    def read(self, state: Path, sections: Sections, findings: Findings) -> list[ReadSets]:
+    def read(self, state: Path, sections: Sections, findings: Findings, hashing: Hashing) -> list[ReadSets]:
         """The sets that are here as they were signed, for `disjoint.compared`.
 
         Args:
             state: where they lie.
             sections: by kind, what may know which lines are examples.
             findings: takes what is wrong or open about them.
+            hashing: what was hashed of other files before.
         """
         read_sets: list[ReadSets] = []
+        times = Counter[str]()
         for used in self._used.values():
             folder = StateFolder(state).data(used.data.digest)
             where = folder.relative_to(state).as_posix()
             if not folder.is_dir():
                 findings.add(unknown(where, "the data set is not kept here"))
                 continue
-            found = compare_folder(folder, used.data.digest)
+            found = compare_folder(folder, used.data.digest, hashing)
             findings.extend(
                 failed(f"{where}/{file}", "is not the file that was signed") for file in found.different
             )
@@ -111,7 +117,7 @@ class DataSets:
                 findings.extend(_other_files(used, found.listed))
                 checks = [check for kind in used.kinds if (check := sections.get(kind)) is not None]
                 reads = [check for check in checks if isinstance(check, ExampleCheck)]
-                findings.extend(_examples(folder, where, used, found, reads, read_sets))
+                findings.extend(_examples(folder, used, found, reads, times, read_sets))
         return read_sets
 
 
@@ -131,20 +137,28 @@ def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:
 
 def _examples(
     folder: Path,
-    where: str,
     used: _Used,
     found: FolderState,
     checks: Sequence[ExampleCheck],
+    times: Counter[str],
     read_sets: list[ReadSets],
 ) -> Iterator[Finding]:
+    where = f"{folder.parent.name}/{folder.name}"
     counts: dict[str, int | None] = {"train.jsonl": used.data.train_count}
-    for file in _holdout_files(found.listed):
+    holdouts = _holdout_files(found.listed)
+    if len(holdouts) > _MOST_SETS:
+        yield unknown(where, f"has {len(holdouts)} holdouts: only the first {_MOST_SETS} are compared")
+    for file in holdouts[:_MOST_SETS]:
         _, holdout = used.holdouts.get(found.listed[file], ("", None))
         counts[file] = holdout.count if holdout else None  # nobody has said how long a spare is
     counts["audit.jsonl"] = used.data.audit_count
     lines: dict[str, list[TextLine]] = {}
     for file, count in counts.items():
         if file not in found.listed or file in {*found.missing, *found.different}:
+            continue
+        times[found.listed[file]] += 1
+        if times[found.listed[file]] > _MOST_READ:
+            yield unknown(f"{where}/{file}", f"is the same as {_MOST_READ} others, and not compared again")
             continue
         try:
             read = _texts(folder / file, checks)

@@ -46,18 +46,15 @@ def compared(read_sets: Sequence[ReadSets]) -> list[Check]:
 
 def _copies(sets: ReadSets) -> Iterator[Finding]:
     folded = {file: _folded(lines) for file, lines in sets.lines.items()}
+    keys = {file: set(found) for file, found in sets.keys.items()}
     found = 0
     for one, other in combinations(sets.lines, 2):
-        if shared := len(set(sets.keys[one]) & set(sets.keys[other])):
+        if shared := len(keys[one] & keys[other]):
             yield failed(
                 f"{sets.where}/{other}", f"shares {shared} texts with {one}: the sets are not disjoint"
             )
-        same = set(sets.keys[one])
-        copies = [
-            (folded[one][key], place)
-            for key, place in folded[other].items()
-            if key in folded[one] and sets.keys[other][place] not in same
-        ]
+        alike = ((folded[one][key], folded[other][key]) for key in folded[one].keys() & folded[other].keys())
+        copies = [pair for pair in alike if sets.keys[other][pair[1]] not in keys[one]]
         found += shared + len(copies)
         if copies:
             yield _copied(sets, one, other, copies)
@@ -82,7 +79,7 @@ def _folded(lines: Sequence[TextLine]) -> dict[str, int]:
 
 def _copied(sets: ReadSets, one: str, other: str, copies: Sequence[tuple[int, int]]) -> Finding:
     judging = len(sets.lines[other])
-    theirs, ours = copies[0]
+    theirs, ours = min(copies, key=lambda pair: pair[1])
     detail = (
         f"{len(copies)} of its {judging} texts are copies of texts in {one} but for what no reader sees "
         f"({FOLD}), such as line {ours + 1} of line {theirs + 1} there"

@@ -13,6 +13,8 @@ step down of each kind is a question, and each widening of the error budget. Eve
 - To the first form of statements after the second: a question. It has no screens, bars or choices that could
   be made again.
 - To ``f32/v1`` after ``f64-nanonat/v1``: a question, of step 6. It tolerates more; longer texts may need it.
+- To another limit of tokens, up or down: a question each time. A model has another loss on the same examples,
+  so what was gained under one limit may be lost under the other, and gained again.
 - To no screen: nothing. A screen can only reject; each look counts and raises the bar without it too.
 - To smaller thresholds of Δ or accuracy: nothing under a rule of evidence, whose bar does not depend on
   them; the summary of the step names each rule with its own. Under ``whitepaper/v1``, which has no other
@@ -34,6 +36,7 @@ from cryoflux.decision.stakes import STAKED
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Intent, Rule
+from cryoflux.task_state import TaskState
 
 _STRENGTH = {BARE: 0, "evidence/v1": 1, BUDGETED: 2, STAKED: 2}
 """rule → how much evidence it asks for, as a rank"""
@@ -52,6 +55,8 @@ class _Asked(Struct, array_like=True):
     """error budget that was announced last, ppm"""
     unstaked: bool = False
     """whether it was said that what was staked is forgotten"""
+    cut: int | str = 0
+    """tokens that texts were cut to last; 0 where nothing says so"""
 
     @classmethod
     def of(cls, rule: Rule) -> _Asked:
@@ -95,6 +100,8 @@ class Downgrades(Struct):
             # Before its first intent a log knows a task only by a fork, with the budget of its parent's rule.
             of_parent = before is not None and before.alpha_ppm
             known = self.tasks[task] = _Asked(BUDGETED, 0) if of_parent else asked
+            known.cut = _cut_before(before) or cut_of(intent)
+        yield from _cut_otherwise(known, cut_of(intent))
         if not known.told and (complaint := _less(asked, known)):
             known.told = True
             yield complaint
@@ -113,6 +120,26 @@ class Downgrades(Struct):
             if lowest is not None and rule.alpha_ppm > lowest and rule.alpha_ppm != known.alpha_ppm:
                 yield f"raises the error budget from {lowest} to {rule.alpha_ppm} ppm after looking"
             known.alpha_ppm = rule.alpha_ppm
+
+
+def cut_of(intent: Intent) -> int | str:
+    """Tokens that the texts of an attempt are cut to; 0 where its recipe does not say."""
+    return intent.recipe.get("max_tokens", 0)
+
+
+def _cut_before(before: TaskState | None) -> int | str:
+    """What the parent of a fork cut to, as far as it signed a loss of the head; 0 where that says nothing."""
+    cuts = {cut for _, _, cut in before.losses} if before is not None else set()
+    return cuts.pop() if len(cuts) == 1 else 0
+
+
+def _cut_otherwise(known: _Asked, cut: int | str) -> Iterator[str]:
+    before, known.cut = known.cut, cut or known.cut
+    if before and cut and cut != before:
+        yield (
+            f"cuts texts to {cut} tokens, and {before} before: its losses are of another reading than those "
+            "before it, and no gain goes on from theirs"
+        )
 
 
 def _less(asked: _Asked, known: _Asked) -> str:

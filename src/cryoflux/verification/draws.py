@@ -11,7 +11,10 @@ Whoever forges losses knows both rules and chooses which. Of ``n`` examples, ``m
 recorded gains, ``W`` draws by gain miss them with a chance of (1-g)^W. The draws are independent, so both
 have to happen. That bounds the number of forged examples by the one half, and by the other how much of Δ is
 recorded for them, whichever they are. What the candidate truly *loses* on such examples is recorded nowhere,
-and only the first half bounds it, by their number.
+and only the first half bounds it, by their number: it may be more than what is recorded.
+
+Where a profile tolerates that predictions differ, a forged one that is drawn is no proof. Of ``m`` of them no
+more than ``k`` are drawn evenly with a chance of Σ C(m, i) C(n-m, U-i) / C(n, U), i from 0 to ``k``.
 """
 
 from __future__ import annotations
@@ -40,6 +43,9 @@ class Missed:
     """that were forged"""
     gain: int
     """sum of what is recorded as gained on them, in billionths of the unit"""
+    predictions: int
+    """examples on which a prediction was forged, right for wrong; more than ``examples`` where some of those
+    that are drawn may differ"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +70,30 @@ class Draw:
         """Whether nothing was left out."""
         return len(self.positions) == self.count
 
-    def missed(self, chance: Fraction) -> Missed:
-        """What a forgery is at most which this draw misses with ``chance``, or a greater one."""
+    def missed(self, chance: Fraction, tolerated: int = 0) -> Missed:
+        """What a forgery is at most which this draw misses with ``chance``, or a greater one.
+
+        Args:
+            chance: how often.
+            tolerated: of the drawn examples, those whose predictions may differ.
+        """
         if self.all:
-            return Missed(chance, 0, 0)
-        low, high = 0, self.count - self.evenly
-        while low < high:  # the most forged examples that even draws miss so often
-            middle = (low + high + 1) // 2
-            enough = escapes_evenly(self.count, middle, self.evenly) >= chance
-            low, high = (middle, high) if enough else (low, middle - 1)
-        gain = sum(sorted(self.gains, reverse=True)[:low])
+            return Missed(chance, 0, 0, tolerated)
+        most = self._most(chance, 0)
+        gain = sum(sorted(self.gains, reverse=True)[:most])
         if self.by_gain:
             share = 1 - float(chance) ** (1 / self.by_gain)
             gain = min(gain, floor(sum(self.gains) * Fraction(share)) + 1)  # rounded against the verifier
-        return Missed(chance, low, gain)
+        return Missed(chance, most, gain, self._most(chance, tolerated) if tolerated else most)
+
+    def _most(self, chance: Fraction, shown: int) -> int:
+        """The most forged examples of which even draws show no more than ``shown`` so often."""
+        low, high = 0, self.count
+        while low < high:
+            middle = (low + high + 1) // 2
+            enough = escapes_evenly(self.count, middle, self.evenly, shown) >= chance
+            low, high = (middle, high) if enough else (low, middle - 1)
+        return low
 
 
 def draw(seed: bytes, leaf: bytes, gains: Sequence[int], wanted: int) -> Draw:
@@ -108,9 +124,10 @@ def _number(seed: bytes, leaf: bytes, kind: bytes, number: int) -> int:
     return int.from_bytes(hashlib.sha256(seed + leaf + kind + number.to_bytes(8, "big")).digest(), "big")
 
 
-def escapes_evenly(count: int, forged: int, draws: int) -> Fraction:
-    """With which chance even draws without replacement miss all of ``forged`` examples out of ``count``."""
-    return Fraction(comb(count - forged, draws), comb(count, draws))
+def escapes_evenly(count: int, forged: int, draws: int, shown: int = 0) -> Fraction:
+    """With which chance even draws without replacement show at most some of ``forged`` out of ``count``."""
+    ways = (comb(forged, one) * comb(count - forged, draws - one) for one in range(min(shown, draws) + 1))
+    return Fraction(sum(ways), comb(count, draws))
 
 
 def escapes_by_gain(share: float, draws: int) -> float:

@@ -6,13 +6,13 @@ withheld is not a file that was changed.
 
 from __future__ import annotations
 
-__all__ = ["FolderState", "compare_folder"]
+__all__ = ["FolderState", "compare_folder", "folders_in"]
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryoflux.digests import CHECKSUMS, MAX_SUMS_BYTES, file_digest, sha256_hex
+from cryoflux.digests import CHECKSUMS, MAX_SUMS_BYTES, Hashing, sha256_hex
 from cryoflux.files import files_below, read_beginning
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
@@ -47,9 +47,9 @@ def _read_sums(path: Path) -> bytes | None:
         return b""
 
 
-def _differs(path: Path, digest: str | None) -> bool:
+def _differs(path: Path, digest: str | None, hashing: Hashing) -> bool:
     try:
-        return digest is None or file_digest(path) != digest
+        return digest is None or hashing.digest(path) != digest
     except OSError:
         return True
 
@@ -62,8 +62,15 @@ def _present(folder: Path, listed: int) -> dict[str, Path] | None:
         return None
 
 
-def compare_folder(folder: Path, digest: str) -> FolderState:
-    """Compare a folder with the ``SHA256SUMS`` whose SHA-256 is ``digest``."""
+def compare_folder(folder: Path, digest: str, hashing: Hashing | None = None) -> FolderState:
+    """Compare a folder with the ``SHA256SUMS`` whose SHA-256 is ``digest``.
+
+    Args:
+        folder: whose files are hashed, each of them once, whatever names lead to it.
+        digest: what was signed.
+        hashing: what was hashed of others before; nothing, without.
+    """
+    hashing = hashing or Hashing()
     sums = _read_sums(folder / CHECKSUMS)
     if sums is None:
         return FolderState({}, missing=(CHECKSUMS,))
@@ -83,5 +90,12 @@ def compare_folder(folder: Path, digest: str) -> FolderState:
     return FolderState(
         listed,
         missing=tuple(sorted(name for name in listed if name not in present)),
-        different=tuple(sorted(name for name, path in present.items() if _differs(path, listed.get(name)))),
+        different=tuple(
+            sorted(name for name, path in present.items() if _differs(path, listed.get(name), hashing))
+        ),
     )
+
+
+def folders_in(place: Path) -> set[str]:
+    """Names of the folders at a place; none where that is no folder."""
+    return {path.name for path in place.iterdir() if path.is_dir()} if place.is_dir() else set()

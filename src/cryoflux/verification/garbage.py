@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["garbage_checks"]
 
+from cryoflux.files import read_beginning
 from cryoflux.verification.form import FORM
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, conclude, failed
@@ -28,7 +29,6 @@ def garbage_checks(material: Material) -> list[Check]:
 
 def _beginning(material: Material) -> bytes:
     try:
-        with material.target.open("rb") as stream:
-            return stream.read(_PEEK_BYTES)
+        return read_beginning(material.target, _PEEK_BYTES)
     except OSError:
         return b""

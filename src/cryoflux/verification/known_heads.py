@@ -8,6 +8,9 @@ entries differ, it may be another history, or a head that nobody should have rem
 A backup that was restored, or a copy of a state that was run too, contradicts what was seen just as a
 rewritten log does, and is far more frequent. So it is named first, with what to do: a copy goes on as a fork,
 a log of its own. Nobody but the owner can tell the two apart.
+
+Proof that a log's key signed two histories lies beside the heads for good. Whichever of the two is shown
+afterwards, also once its head was forgotten, the verdict says that there is another.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ __all__ = [
     "evidence_against",
     "origin_in",
     "remember_verified_head",
+    "told_two_stories",
 ]
 
 import hashlib
@@ -29,13 +33,13 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.errors import StorageError, VerificationError
+from cryoflux.errors import StorageError, UsageError, VerificationError
 from cryoflux.files import write_atomic
 from cryoflux.receipts.checkpoint import Note, origin_of, parse_note, verifier_key
 from cryoflux.receipts.merkle import consistency_proof, root_hash
 from cryoflux.verification.binding import Binding
 from cryoflux.verification.material import Material
-from cryoflux.verification.remembered import RememberedHead, recall, remember
+from cryoflux.verification.remembered import RememberedHead, evidence_of, recall, remember
 from cryoflux.verification.result import Check, Finding, NumberedStep, Status, conclude, failed, unknown
 from cryoflux.verification.walked import Walked
 from cryoflux.witness.evidence import Equivocation, check_equivocation
@@ -154,19 +158,18 @@ def check_memory(walked: Walked, folder: Path) -> list[Check]:
         folder: where the heads are kept.
 
     Raises:
-        UsageError: the remembered head cannot be read.
         StorageError: the proof cannot be written.
     """
     if (origin := origin_in(walked.material)) is None:
         return []
     try:
         remembered = recall(folder, origin)
-    except VerificationError as error:
+    except (UsageError, VerificationError) as error:
         detail = f"{error.what.rstrip('.')}; cryoflux memory forget {shlex.quote(origin)} begins anew"
         return conclude(REMEMBERED, [failed(_SUBJECT, detail)], "")
     checks = check_remembered(walked, remembered)
     if remembered is None or all(check.status is not Status.FAIL for check in checks):
-        return checks
+        return [*checks, *conclude(REMEMBERED, told_two_stories(walked.material, folder), "")]
     if (found := evidence_against(walked, remembered)) is None:
         return checks
     name = hashlib.sha256(found.content).hexdigest()[:32]
@@ -177,6 +180,19 @@ def check_memory(walked: Walked, folder: Path) -> list[Check]:
         "told two stories; keep it if nobody copied the state, see cryoflux witness check-evidence"
     )
     return [*checks, *conclude(REMEMBERED, [failed(str(path), detail)], "")]
+
+
+def told_two_stories(material: Material, folder: Path) -> Iterator[Finding]:
+    """The question that proof of two histories leaves of a log, whichever of them is shown.
+
+    It is no failure: a state that was copied and run twice does that without anybody's lie.
+    """
+    if material.log_key is None or (origin := origin_in(material)) is None:
+        return
+    if found := evidence_of(folder, verifier_key(origin, material.log_key)):
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        detail = "signed another history beside this one: a copied state does that, or a log that tells two"
+        yield unknown("log key", f"{detail} stories; the proof is {found[0]}{more}")
 
 
 def remember_verified_head(

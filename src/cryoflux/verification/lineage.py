@@ -14,13 +14,15 @@ __all__ = ["LINEAGE", "Lineage"]
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
+from msgspec import field
+
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.statement import Base, Fork, HeadMove, Intent, Outcome, Receipt, Rule
 from cryoflux.task_state import HoldoutTally, TaskState
-from cryoflux.verification.composed import list_findings
+from cryoflux.verification.composed import ListsNamed, list_findings
 from cryoflux.verification.forked import fork_complaints, parent_in_words
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
@@ -34,6 +36,7 @@ _MOST_SPELT = 8
 class _Versions(Tally):
     made: int = 0
     moves: int = 0
+    lists: ListsNamed = field(default_factory=ListsNamed)
     fork: Fork | None = None
     """the first entry, where the log goes on from another one"""
 
@@ -94,6 +97,7 @@ class Lineage(Fold):
             self.findings.fail(seen, _steps(paired))
         if self._past:
             self.findings.extend(list_findings(paired, known))
+            self.findings.ask(seen, self.tally.lists.gone_back(paired.receipt))
 
     def _moved(self, move: HeadMove, known: TaskState | None) -> Iterator[str]:
         """What is wrong with where a head goes: only to what the log made, or what its task began with."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Found", "compare"]
+__all__ = ["Found", "compare", "flipped", "tolerated_flips"]
 
 from collections.abc import Iterator
 
 from cryoflux.receipts.profiles import F32, TOLERANCES
-from cryoflux.verification.artefacts import Pairing
+from cryoflux.verification.pairing import Pairing
 
 Found = tuple[list[int], list[bool]]
 """losses in nano-nats, and which examples are right"""
@@ -27,6 +27,17 @@ def compare(base: Found, new: Found, recorded: Pairing, profile: str, *, loose: 
         *_differences("base", base, (recorded.base, recorded.base_correct), profile),
         *_differences("new", new, (recorded.new, recorded.new_correct), F32 if loose else profile),
     ]
+
+
+def tolerated_flips(count: int, profile: str, *, loose: bool) -> int:
+    """How many predictions of base and candidate together may differ on so many examples; as `compare`."""
+    return sum(int(TOLERANCES[one].flips_in(count)) for one in (profile, F32 if loose else profile))
+
+
+def flipped(base: Found, new: Found, recorded: Pairing) -> int:
+    """How many predictions of base and candidate are right or wrong otherwise than recorded."""
+    said = [*recorded.base_correct, *recorded.new_correct]
+    return sum(a != b for a, b in zip([*base[1], *new[1]], said, strict=True))
 
 
 def _differences(which: str, found: Found, said: Found, profile: str) -> Iterator[str]:

@@ -1,14 +1,17 @@
 """Reading another log than the one that is verified: a state, a folder of published tiles, or a URL of one.
 
 Nothing that is read here is trusted: whoever asks compares roots and signatures. From a URL only what a log
-publishes is asked for, and no more of a file than a log may publish.
+publishes is asked for, no more of a file than a log may publish, and not for longer than some minutes.
 """
 
 from __future__ import annotations
 
 __all__ = ["PublishedLog", "open_parent"]
 
-import urllib.error
+import http.client
+import queue
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +29,9 @@ from cryoflux.receipts.tiles import TILE_WIDTH, Tile
 
 _MOST_TILE_BYTES = 256 * 65_537
 _TIMEOUT_S = 20.0
+"""for the next byte, and for all of the head"""
+_LONGEST_S = 300.0
+"""for all of a log"""
 _HINT = "Name its state directory, the folder of its log (log/ of a state), or a URL of such a folder."
 
 
@@ -74,11 +80,15 @@ class _Served:
 
     name: str
     note: bytes
+    until_s: float
+    """by the monotonic clock"""
 
     def envelopes(self, size: int) -> Iterator[bytes]:
         for index in range(-(-size // TILE_WIDTH)):
             tile = Tile(None, index, min(TILE_WIDTH, size - index * TILE_WIDTH))
-            yield from _entries(_fetched(f"{self.name}/{tile.path}", _MOST_TILE_BYTES), tile.path)
+            yield from _entries(
+                _fetched(f"{self.name}/{tile.path}", _MOST_TILE_BYTES, self.until_s), tile.path
+            )
 
 
 def _entries(content: bytes, where: str) -> Iterator[bytes]:
@@ -91,15 +101,35 @@ def _entries(content: bytes, where: str) -> Iterator[bytes]:
         at = end
 
 
-def _fetched(url: str, most: int) -> bytes:
+def _fetched(url: str, most: int, until_s: float) -> bytes:
+    # A server that sends a byte now and then meets every time-out of the socket: its thread is left behind.
+    came: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+    threading.Thread(target=_fetch, args=(url, most, until_s, came), daemon=True).start()
+    try:
+        found = came.get(timeout=max(0.0, until_s - time.monotonic()))
+    except queue.Empty:
+        found = TimeoutError(
+            f"it did not come in time: a head may take {_TIMEOUT_S:.0f} s, a whole log {_LONGEST_S:.0f} s"
+        )
+    if isinstance(found, Exception):
+        raise UsageError(f"{url} cannot be read: {found}.", hint=_HINT) from found
+    if len(found) > most:
+        raise UsageError(f"{url} is larger than a log publishes.", hint=_HINT)
+    return found
+
+
+def _fetch(url: str, most: int, until_s: float, came: queue.SimpleQueue[bytes | Exception]) -> None:
+    content = bytearray()
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply:  # noqa: S310 - http and https, see open_parent
-            content: bytes = reply.read(most + 1)
-    except (OSError, ValueError, urllib.error.HTTPError) as error:
-        raise UsageError(f"{url} cannot be read: {error}.", hint=_HINT) from error
-    if len(content) > most:
-        raise UsageError(f"{url} is larger than a log publishes.", hint=_HINT)
-    return content
+            while len(content) <= most and (read := reply.read1(most + 1 - len(content))):
+                content += read
+                if time.monotonic() > until_s:
+                    return
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        came.put(error)
+        return
+    came.put(bytes(content))
 
 
 def _read(path: Path) -> bytes:
@@ -123,7 +153,9 @@ def open_parent(place: str) -> Iterator[PublishedLog]:
     """
     if place.startswith(("http://", "https://")):
         name = place.rstrip("/")
-        yield _Served(name, _fetched(f"{name}/{CHECKPOINT}", MAX_NOTE_BYTES))
+        began_s = time.monotonic()
+        note = _fetched(f"{name}/{CHECKPOINT}", MAX_NOTE_BYTES, began_s + _TIMEOUT_S)
+        yield _Served(name, note, began_s + _LONGEST_S)
         return
     folder = Path(place)
     if (folder / DATABASE).is_file():

@@ -10,7 +10,9 @@ where it came from. Only where its adapter is withheld is that folder evaluated.
 A receipt that names a list (``compose/v1``) is made again from genesis and updates, the same bytes on every
 machine. One that names none was merged in float32, whose last bits depend on the processor: where the bytes
 made here are others, the kept candidate has to be within what float32 rounds away, and losses are of it.
-Where it was not kept, they are of the one made here, and compared with the tolerance of ``f32/v1``.
+Where it was not kept, they are of the one made here, and compared with the tolerance of ``f32/v1``. Where
+ranks of an adapter cancel, so that rounding may have made anything of it, the question stays open; and where
+other receipts of such a log name a list, why this one names none.
 """
 
 from __future__ import annotations
@@ -46,27 +48,22 @@ from cryoflux.receipts.profiles import PROFILE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.state import StateFolder
-from cryoflux.verification.artefacts import (
-    MOST_EXAMPLES,
-    Pairing,
-    capsule_path,
-    order_of,
-    read_losses,
-    version_digest,
-)
+from cryoflux.verification.artefacts import capsule_path
+from cryoflux.verification.binding import Binding
 from cryoflux.verification.composed import due_composition, merge_of
 from cryoflux.verification.datasets import holdout_path
 from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.levels import Level, Levels, Word
-from cryoflux.verification.loss_comparison import Found, compare
+from cryoflux.verification.loss_comparison import Found, compare, flipped
 from cryoflux.verification.open_question import OpenQuestion
+from cryoflux.verification.pairing import MOST_EXAMPLES, Pairing, order_of, read_losses
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.temperatures import Fitter, temperature_findings
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
+from cryoflux.verification.weights import version_digest
 
 RECOMPUTED = NumberedStep(11, "losses evaluated again", Knowledge.RECOMPUTED)
-
 _MOST_TOKENS = 8192
 """of a text; no run can be told to read more, and what reading costs goes with the square"""
 
@@ -102,6 +99,9 @@ class Recomputer(Fitter, Protocol):
 
         Returns:
             None where it is not base + adapter within what float32 rounds away.
+
+        Raises:
+            OpenQuestion: that is so much that it says nothing of the model.
         """
 
 
@@ -119,6 +119,8 @@ class Case:
     base: Path
     holdout: Path
     recorded: Pairing
+    lists: bool = False
+    """whether its log began when receipts named lists"""
 
     @property
     def cut(self) -> int:
@@ -211,7 +213,8 @@ def prepare(walked: Walked, paired: Paired) -> Case:
         raise OpenQuestion(f"data/{paired.intent.data.digest} holds no file that is its holdout")
     if not (base := StateFolder(state).model(paired.receipt.base.digest)).exists():
         raise OpenQuestion(f"{base.relative_to(state)} is not kept here")
-    return Case(state, paired, evaluation, base, holdout, recorded)
+    lists = walked.binding is Binding.ENTRY
+    return Case(state, paired, evaluation, base, holdout, recorded, lists)
 
 
 def _refuse_too_much(paired: Paired, evaluation: Evaluation) -> None:
@@ -288,8 +291,8 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
 
 def _compared(
     case: Case, recomputer: Recomputer, candidate: Remade, profile: str
-) -> tuple[list[int], list[int], list[str]]:
-    """Losses of base and candidate as far as they were read, and what is too far from the recorded ones."""
+) -> tuple[Found, Found, list[str]]:
+    """Losses and hits of base and candidate as far as they were read, and what is too far from the signed."""
     found, said = [], case.paired.receipt.holdout
     for model in (case.base, candidate.model):
         if profile == PROFILE:
@@ -297,18 +300,23 @@ def _compared(
         else:
             losses, right = recomputer.evaluate_some(model, case.holdout, None, profile)
         if {len(losses), len(right)} != {said.count}:
-            return [], [], [f"the holdout here has not the {said.count} examples recorded"]
+            nothing: Found = ([], [])
+            return nothing, nothing, [f"the holdout here has not the {said.count} examples recorded"]
         order = order_of(case.evaluation, said)
         found.append(([losses[i] for i in order], [right[i] for i in order]))
     base, new = found
-    return base[0], new[0], compare(base, new, case.recorded, case.evaluation.profile, loose=candidate.loose)
+    return base, new, compare(base, new, case.recorded, case.evaluation.profile, loose=candidate.loose)
 
 
-def _numbers(base: list[int], new: list[int], recorded: Pairing) -> str:
-    delta = (sum(base) - sum(new)) / len(recorded.base) / NANO
-    same = sum(a == b for a, b in zip([*base, *new], [*recorded.base, *recorded.new], strict=True))
-    of = 2 * len(recorded.base)
-    return f"Δ = {delta:+.6f} nats, {'all' if same == of else f'{same} of'} {of} losses identical"
+def _numbers(base: Found, new: Found, recorded: Pairing) -> str:
+    delta = (sum(base[0]) - sum(new[0])) / len(recorded.base) / NANO
+    same = sum(a == b for a, b in zip([*base[0], *new[0]], [*recorded.base, *recorded.new], strict=True))
+    of, flips = 2 * len(recorded.base), flipped(base, new, recorded)
+    losses = f"{'all' if same == of else f'{same} of'} {of} losses identical"
+    predictions = (
+        f", {flips} predictions differ" if flips > 1 else ", one prediction differs" if flips else ""
+    )
+    return f"Δ = {delta:+.6f} nats, {losses}{predictions}"
 
 
 def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Levels) -> Remade:
@@ -382,7 +390,12 @@ def _merged(case: Case, recomputer: Recomputer, capsule: Path, folder: Path) -> 
         copy_listed(kept, copy)
         same = version_digest(copy) == due.digest
         found = recomputer.as_kept(case.base, capsule, copy, folder / "as-kept") if same else None
-        return Remade(found or copy, Word.TOLERATED if found is not None else Word.REFUTED)
+        if found is None:
+            return Remade(copy, Word.REFUTED)
+        asked = (
+            "names no list of updates, and has other bytes than its merge here: losses are of the kept one"
+        )
+        return Remade(found, Word.TOLERATED, asked if case.lists else "")
     question = (
         "its candidate was not kept, and merged here in float32 it has other bytes, as on another processor: "
         "losses are of the one merged here, and compared with a tolerance"

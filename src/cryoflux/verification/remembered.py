@@ -23,6 +23,7 @@ from __future__ import annotations
 __all__ = [
     "RememberedHead",
     "RememberedLog",
+    "evidence_of",
     "forget",
     "format_remembered",
     "parse_remembered",
@@ -30,6 +31,7 @@ __all__ = [
     "remember",
     "remembered_logs",
     "sizes_seen",
+    "unreadable_files",
     "unreadable_head",
 ]
 
@@ -52,7 +54,12 @@ from cryoflux.receipts.checkpoint import (
 )
 from cryoflux.verification.binding import Binding
 from cryoflux.verification.verified import VerifiedFile, verified_files
-from cryoflux.witness.evidence import MAX_EVIDENCE_BYTES, parse_equivocation
+from cryoflux.witness.evidence import (
+    MAX_EVIDENCE_BYTES,
+    Equivocation,
+    check_equivocation,
+    parse_equivocation,
+)
 
 _HEADER = "cryoflux.dev/remembered@v1"
 _MOST_BYTES = MAX_NOTE_BYTES + 2048
@@ -185,9 +192,17 @@ class RememberedLog:
 def remembered_logs(folder: Path) -> list[RememberedLog]:
     """All logs that something is remembered of, by origin.
 
+    One file that cannot be read does not hide the others; `unreadable_files` names it.
+
     Raises:
-        UsageError: the folder, or a file in it, cannot be read.
+        UsageError: it is not a folder.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            f"{folder} is not a folder.",
+            why="Heads that were seen are remembered in one.",
+            hint="Name the folder with --heads DIR.",
+        )
     heads = {head.point.origin: head for head in _heads(folder)}
     records = {record.origin: record for record in verified_files(folder)}
     evidence: dict[str, list[Path]] = {}
@@ -201,29 +216,61 @@ def remembered_logs(folder: Path) -> list[RememberedLog]:
 
 def _heads(folder: Path) -> Iterator[RememberedHead]:
     for path in sorted(folder.glob("*")):
-        if _NAME.fullmatch(path.name) and (content := _read(path, _MOST_BYTES)) is not None:
-            try:
-                head = parse_remembered(content)
-            except VerificationError:  # of which log it was is not known any more
-                continue
-            if _path(folder, head.point.origin) == path:
-                yield head
+        if _NAME.fullmatch(path.name) and (head := _head_in(path)) is not None:
+            yield head
+
+
+def _head_in(path: Path) -> RememberedHead | None:
+    """The head that a file holds, where it can be read and lies at its place."""
+    try:
+        head = parse_remembered(_read(path, _MOST_BYTES) or b"")
+    except (UsageError, VerificationError):  # of which log it was is not known any more
+        return None
+    return head if _path(path.parent, head.point.origin) == path else None
 
 
 def _evidence(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.glob(_EVIDENCE)):
-        content = _read(path, MAX_EVIDENCE_BYTES) or b""
+        if (found := _evidence_in(path)) is not None:
+            yield found.log.name, path
+
+
+def _evidence_in(path: Path) -> Equivocation | None:
+    try:
+        return parse_equivocation(_read(path, MAX_EVIDENCE_BYTES) or b"")
+    except (UsageError, VerificationError):
+        return None
+
+
+def evidence_of(folder: Path, log: VerifierKey) -> list[Path]:
+    """The files that show that a log's key signed two histories; each is checked."""
+    shown = []
+    for path in sorted(folder.glob(_EVIDENCE)):
+        found = _evidence_in(path)
+        if found is None or found.log != log:
+            continue
         try:
-            yield parse_equivocation(content).log.name, path
+            check_equivocation(found)
         except VerificationError:
             continue
+        shown.append(path)
+    return shown
+
+
+def unreadable_files(folder: Path) -> list[Path]:
+    """Files of the memory that cannot be read, or are damaged, so that nobody knows of which log they are."""
+    heads = [path for path in sorted(folder.glob("*")) if _NAME.fullmatch(path.name)]
+    return [
+        *(path for path in heads if _head_in(path) is None),
+        *(path for path in sorted(folder.glob(_EVIDENCE)) if _evidence_in(path) is None),
+    ]
 
 
 def unreadable_head(folder: Path, origin: str) -> Path | None:
-    """The file of a log's head, where it is damaged."""
+    """The file of a log's head, where it is damaged or cannot be read."""
     try:
         recall(folder, origin)
-    except VerificationError:
+    except (UsageError, VerificationError):
         return _path(folder, origin)
     return None
 
@@ -235,7 +282,7 @@ def forget(folder: Path, origin: str) -> list[Path]:
         StorageError: a file cannot be removed.
     """
     records = [record.path for record in verified_files(folder) if record.origin == origin]
-    gone = [path for path in (_path(folder, origin), *records) if path.is_file()]
+    gone = [path for path in (_path(folder, origin), *records) if path.exists() or path.is_symlink()]
     for path in gone:
         with storage_errors(path):
             path.unlink()

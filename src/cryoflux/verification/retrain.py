@@ -46,9 +46,10 @@ from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Intent, Training
 from cryoflux.state import ADAPTER, StateFolder
 from cryoflux.verification.apart import FAR, Apart
-from cryoflux.verification.artefacts import capsule_path, order_of, version_digest
+from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.levels import Level, Levels, Word
+from cryoflux.verification.pairing import order_of
 from cryoflux.verification.recompute import (
     Case,
     OpenQuestion,
@@ -61,6 +62,7 @@ from cryoflux.verification.recompute import (
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
+from cryoflux.verification.weights import version_digest
 
 RETRAINED = NumberedStep(15, "adapters trained again", Knowledge.RECOMPUTED)
 _NEEDED = ("cryoflux", "code", "torch", "cpu", "processor")

@@ -19,11 +19,11 @@ from typing import Any
 from cryoflux.quantities import NANO
 from cryoflux.receipts.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from cryoflux.receipts.profiles import PROFILE
-from cryoflux.verification.artefacts import Pairing, order_of
 from cryoflux.verification.challenge import Challenge, Challenger
 from cryoflux.verification.draws import CHANCES, Draw, draw
 from cryoflux.verification.levels import Level, Levels, Word
-from cryoflux.verification.loss_comparison import compare
+from cryoflux.verification.loss_comparison import compare, tolerated_flips
+from cryoflux.verification.pairing import Pairing, order_of
 from cryoflux.verification.recompute import (
     Case,
     OpenQuestion,
@@ -88,7 +88,7 @@ def _check(
     name, leaf = case.paired.name, bytes.fromhex(case.paired.entry.leaf_hash)
     gains = [base - new for base, new in zip(case.recorded.base, case.recorded.new, strict=True)]
     drawn = draw(challenge.seed, leaf, gains, wanted)
-    levels.drew(case.paired, _drawn_json(challenge, drawn))
+    levels.drew(case.paired, _drawn_json(challenge, drawn, 0))
     if not_in_tree := list(_outside(case, drawn.positions)):
         levels.say(case.paired, Level.SPOT_CHECK, Word.REFUTED)
         return [failed(name, f"refuted: {not_in_tree[0]}")], ""
@@ -97,17 +97,19 @@ def _check(
         case = pinned(case, Path(folder))
         candidate = make_candidate(case, recomputer, Path(folder), levels)
         word, differences = _evaluate(case, recomputer, candidate, drawn.positions)
+    may = tolerated_flips(len(drawn.positions), case.evaluation.profile, loose=candidate.loose)
+    levels.drew(case.paired, _drawn_json(challenge, drawn, may))
     levels.say(case.paired, Level.SPOT_CHECK, Word.REFUTED if differences else word)
     if differences:
         again = f"{challenge.option} draws the same examples"
         return [failed(name, f"refuted: {difference}; {again}") for difference in differences], ""
     how = f"{word} on {len(drawn.positions)} of {drawn.count} examples, {challenge.describe()}"
-    note = f"{how}; {_missed(drawn, sum(gains), case.evaluation.metric.unit)}"
+    note = f"{how}; {_missed(drawn, sum(gains), case.evaluation.metric.unit, may)}"
     return [unknown(name, candidate.question)] if candidate.question else [], note
 
 
-def _drawn_json(challenge: Challenge, drawn: Draw) -> dict[str, Any]:
-    missed = [drawn.missed(chance) for chance in CHANCES]
+def _drawn_json(challenge: Challenge, drawn: Draw, tolerated: int) -> dict[str, Any]:
+    missed = [drawn.missed(chance, tolerated) for chance in CHANCES]
     return {
         "by": challenge.drawn_by.value,
         "seed": challenge.seed.hex(),
@@ -117,7 +119,13 @@ def _drawn_json(challenge: Challenge, drawn: Draw) -> dict[str, Any]:
         "evenly": drawn.evenly,
         "by_gain": drawn.by_gain,
         "missed": [
-            {"chance": float(one.chance), "examples": one.examples, "gain_sum": one.gain} for one in missed
+            {
+                "chance": float(one.chance),
+                "examples": one.examples,
+                "gain_sum": one.gain,
+                "predictions": one.predictions,
+            }
+            for one in missed
         ],
     }
 
@@ -158,16 +166,21 @@ def _evaluate(
     return Word.REFUTED, differences
 
 
-def _missed(drawn: Draw, delta_sum: int, unit: str) -> str:
+def _missed(drawn: Draw, delta_sum: int, unit: str, tolerated: int) -> str:
+    """What a forgery can be that is not found; ``tolerated`` predictions that differ are none."""
+    may = f"of the predictions, up to {tolerated} may differ" if tolerated else ""
     if drawn.all:
-        return "that is all of them"
+        return f"that is all of them; {may}" if may else "that is all of them"
     delta, said = f" of Δ = {delta_sum / drawn.count / NANO:+.6f} {unit}", []
     for chance in CHANCES:
-        most = drawn.missed(chance)
+        most = drawn.missed(chance, tolerated)
         gain = most.gain / drawn.count / NANO
         said.append(f"{float(chance):.0%}: at most {most.examples} examples with {gain:.6f}{delta}")
         delta = ""
+    if may:
+        counts = (f"{float(chance):.0%}: {drawn.missed(chance, tolerated).predictions}" for chance in CHANCES)
+        may = f"; {may}, so of forged ones it misses more: with {', '.join(counts)} examples"
     return (
-        f"forgeries that it misses with a chance of {', of '.join(said)}; "
-        "what the candidate truly loses on them comes on top"
+        f"forgeries that it misses with a chance of {', of '.join(said)}{may}; what the candidate truly "
+        "loses on them is not bounded but by their number: Δ may be lower by more than that"
     )

@@ -39,7 +39,7 @@ from cryoflux.signing.keys import key_id, raw_public_key
 from cryoflux.verification.result import Finding
 from cryoflux.verification.walk import Fold
 
-_RULES = 5
+_RULES = 7
 """counts up when a rule or the form of a tally changes: what was verified by older ones is verified again"""
 _DIGEST_BYTES = 32
 
@@ -184,6 +184,8 @@ class _Whose(Struct, frozen=True):
 def verified_files(folder: Path) -> Iterator[VerifiedFile]:
     """What is kept of which log, as far as it can be read."""
     for path in sorted(folder.glob("*.verified")):
+        if not path.is_file():  # a pipe would be waited for
+            continue
         try:
             found = msgspec.msgpack.decode(path.read_bytes()[_DIGEST_BYTES:], type=_Whose)
             yield VerifiedFile(named_after(found.key), path, int(path.stat().st_mtime))

@@ -4,11 +4,15 @@ A log that is consistent in itself can still be an old one, or one of two. Again
 else's memory helps: the cosignatures of witnesses that a policy names, not older than somebody is content
 with. That they are theirs is proven. That no larger head existed at their time, and no other history, is
 what the witnesses say: it is attested.
+
+Clocks differ, and the verifier's own may be the wrong one. A time that is ahead of it does not count where an
+age is asked for, because it would look fresh for ever; otherwise the cosignature counts, and its time is a
+question. A cosignature without a time is none.
 """
 
 from __future__ import annotations
 
-__all__ = ["WITNESSED", "Demand", "check_witnessed", "read_witnessed"]
+__all__ = ["WITNESSED", "CosignedTimes", "Demand", "check_witnessed", "read_witnessed", "times_in"]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,11 +34,9 @@ from cryoflux.receipts.log import LOG_FOLDER
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walked import Walked
 from cryoflux.witness.cosigned import WITNESSED as WITNESSED_FILE
-from cryoflux.witness.policy import Policy
+from cryoflux.witness.policy import MAX_CLOCK_SKEW_S, Policy
 
 WITNESSED = NumberedStep(12, "witnessed by a quorum", Knowledge.ATTESTED)
-_SKEW_S = 300
-"""how far the clock of an honest witness may be ahead of ours, s"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +51,63 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class CosignedTimes:
+    """When the witnesses of a policy cosigned a head."""
+
+    counted: dict[str, int]
+    """witness name → POSIX seconds"""
+    ahead: dict[str, int]
+    """by how much a time is ahead of the verifier's clock, s, of those that would be needed for a quorum"""
+    without: tuple[str, ...]
+    """witnesses whose cosignature says no time, so that it does not count"""
+    since_s: int | None
+    """time of the quorum; none where there is no quorum, or nobody is needed for one"""
+    reached: bool
+
+    @property
+    def who(self) -> str:
+        """Whose cosignatures count, and why others do not."""
+        said = [", ".join(sorted(self.counted)) or "nobody"]
+        said += [f"{name}'s time is {_ahead(by_s)}" for name, by_s in sorted(self.ahead.items())]
+        said += [f"{name}'s cosignature says no time" for name in self.without]
+        return "; ".join(said)
+
+    def questions(self) -> Iterator[Finding]:
+        """What is open about times that count."""
+        late = [f"{name}'s time is {_ahead(by_s)}" for name, by_s in sorted(self.ahead.items())]
+        if late and self.reached:
+            yield unknown("cosignatures", f"{', '.join(late)}: one of the two clocks is wrong")
+
+
+def _ahead(by_s: int) -> str:
+    return f"{by_s} s ahead of this machine's clock"
+
+
+def times_in(note: Note, demand: Demand) -> CosignedTimes:
+    """When the witnesses of a policy cosigned a head, and whether they are a quorum.
+
+    Raises:
+        VerificationError: what claims to be the cosignature of one is not.
+    """
+    policy = demand.policy
+    said = {line.name: cosigned_at(note, line.key) for line in policy.witnesses}
+    times = {name: at for name, at in said.items() if at}
+    without = tuple(sorted(name for name, at in said.items() if at == 0))
+    counted = {name: at for name, at in times.items() if at <= demand.now_s + MAX_CLOCK_SKEW_S}
+    ahead = {name: at - demand.now_s for name, at in times.items() if name not in counted}
+    if policy.reached(set(counted)):
+        ahead = {}
+    elif demand.max_age_s is None and policy.reached(set(times)):
+        counted = times
+    return CosignedTimes(counted, ahead, without, policy.reached_at(counted), policy.reached(set(counted)))
+
+
+@dataclass(frozen=True, slots=True)
 class _Seen:
     """A head of this log, and when witnesses cosigned it."""
 
     point: Checkpoint
-    times: dict[str, int]
-    """witness name → POSIX seconds"""
-    since_s: int | None
-    """time of the quorum; none where there is no quorum, or nobody is needed for one"""
-    reached: bool
+    times: CosignedTimes
 
 
 def read_witnessed(target: Path) -> bytes | None:
@@ -84,15 +134,24 @@ def check_witnessed(walked: Walked, notes: Sequence[bytes], demand: Demand) -> l
             seen.append(_look(walked, parse_note(note), demand))
         except VerificationError as error:
             findings.append(failed("signed head", error.what))
-    best = max(seen, key=lambda s: (s.reached, s.point.size, s.since_s or 0), default=None)
-    if best is None or not best.reached:
-        names = ", ".join(sorted(best.times)) if best and best.times else "nobody"
-        detail = f"needed: {demand.policy.describe()}; cosigned by {names}"
+    best = max(seen, key=_worth, default=None)
+    if best is None or not best.times.reached:
+        who = best.times.who if best is not None else "nobody"
+        detail = f"needed: {demand.policy.describe()}; cosigned by {who}"
         return conclude(WITNESSED, [*findings, failed("quorum", detail)], "")
-    findings += _too_old(best, demand)
+    findings += [*_too_old(best, demand), *best.times.questions()]
     findings += _uncovered(walked, best.point.size)
-    nothing = "" if best.times else f"the policy needs nobody, and nobody cosigned {best.point.size} entries"
+    nothing = "" if best.times.counted else _nobody(best.point.size)
     return conclude(WITNESSED, findings, _summary(best, demand), nothing=nothing)
+
+
+def _nobody(size: int) -> str:
+    return f"the policy needs nobody, and nobody cosigned {size} entries"
+
+
+def _worth(seen: _Seen) -> tuple[bool, int, bool, int]:
+    times = seen.times
+    return times.reached, seen.point.size, not times.ahead, times.since_s or 0
 
 
 def _look(walked: Walked, note: Note, demand: Demand) -> _Seen:
@@ -106,11 +165,7 @@ def _look(walked: Walked, note: Note, demand: Demand) -> _Seen:
         raise VerificationError(f"covers {point.size} entries, but there are {walked.size}: {missing}")
     if walked.roots.get(point.size) != point.root:
         raise VerificationError(f"the first {point.size} entries are not the ones that were signed")
-    found = {line.name: cosigned_at(note, line.key) for line in demand.policy.witnesses}
-    # A witness whose clock is ahead would look fresh for ever.
-    times = {name: at for name, at in found.items() if at is not None and at <= demand.now_s + _SKEW_S}
-    reached = demand.policy.reached(set(times))
-    return _Seen(point, times, demand.policy.reached_at(times), reached)
+    return _Seen(point, times_in(note, demand))
 
 
 def _verify_any(note: Note, keys: Sequence[VerifierKey]) -> None:
@@ -129,9 +184,10 @@ def _log_keys(walked: Walked, policy: Policy, origin: str) -> list[VerifierKey]:
 def _too_old(best: _Seen, demand: Demand) -> Iterator[Finding]:
     if demand.max_age_s is None:
         return
-    if best.since_s is None:
+    since_s = best.times.since_s
+    if since_s is None:
         yield failed("quorum", "the policy needs nobody, so nobody says how old this head is")
-    elif (age_s := demand.now_s - best.since_s) > demand.max_age_s:
+    elif (age_s := demand.now_s - since_s) > demand.max_age_s:
         detail = f"the quorum over {best.point.size} entries is {age_s} s old, more than {demand.max_age_s} s"
         yield failed("quorum", f"{detail}: newer entries may exist, and be withheld")
 
@@ -148,6 +204,8 @@ def _uncovered(walked: Walked, size: int) -> Iterator[Finding]:
 
 
 def _summary(best: _Seen, demand: Demand) -> str:
-    who = ", ".join(sorted(best.times))
-    age = f", {max(0, demand.now_s - best.since_s)} s ago" if best.since_s is not None else ""
+    since_s = best.times.since_s
+    known = since_s is not None and since_s <= demand.now_s + MAX_CLOCK_SKEW_S
+    age = f", {max(0, demand.now_s - since_s)} s ago" if since_s is not None and known else ""
+    who = ", ".join(sorted(best.times.counted))
     return f"{best.point.size} entries cosigned by {who}{age}; needed: {demand.policy.describe()}"

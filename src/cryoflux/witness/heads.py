@@ -3,16 +3,19 @@
 A turn is one transaction: the head is compared and stored in it, and it is on the disk before the turn
 ends, so that no cosignature leaves before its head is remembered. Turns come one after the other, also
 between processes. Two triggers refuse what the service should never ask for.
+
+``witness.db`` alone holds all of it after each turn: no log lies beside it that a copy could leave behind. It
+also names the witness whose memory it is, once and for all, so that another's is not taken for it.
 """
 
 from __future__ import annotations
 
-__all__ = ["DATABASE", "CosignedHead", "Heads"]
+__all__ = ["DATABASE", "CosignedHead", "Heads", "has_no_memory"]
 
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +24,15 @@ from cryoflux.digests import sha256_hex
 from cryoflux.receipts.checkpoint import Note, VerifierKey, parse_note, parse_verifier_key
 
 DATABASE = "witness.db"
-_VERSION = 1
-_SCHEMA = """
+_VERSION = 2
+_OWNER = (
+    "CREATE TABLE witness (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), key TEXT NOT NULL) STRICT",
+    """CREATE TRIGGER witness_stays_itself BEFORE UPDATE ON witness
+BEGIN SELECT RAISE(ABORT, 'a memory has one witness'); END""",
+    """CREATE TRIGGER witness_is_never_forgotten BEFORE DELETE ON witness
+BEGIN SELECT RAISE(ABORT, 'a memory has one witness'); END""",
+)
+_SCHEMA = f"""
 CREATE TABLE heads (
     origin TEXT PRIMARY KEY,
     size INTEGER NOT NULL,
@@ -37,7 +47,10 @@ BEGIN SELECT RAISE(ABORT, 'a head never goes back'); END;
 CREATE TRIGGER heads_are_never_forgotten BEFORE DELETE ON heads
 BEGIN SELECT RAISE(ABORT, 'a head is never forgotten'); END;
 CREATE TABLE logs (origin TEXT PRIMARY KEY, key TEXT NOT NULL) STRICT;
+{"; ".join(_OWNER)};
 """
+_DATED = "time_s > 0"
+"""older versions took what the clock said, and stored times that no cosignature can have"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +60,21 @@ class CosignedHead:
     place: int
     """in the order of cosigning: a head that is cosigned later has a larger one"""
     note: Note
-    """with the log's signature alone"""
+    """with the log's signatures alone"""
     time_s: int
     """that the cosignature says, POSIX seconds"""
+
+
+def has_no_memory(path: Path) -> bool:
+    """Whether a file is no memory at all: it is not there, or its tables were never made."""
+    if not path.exists():
+        return True
+    # Opened to write: what a witness that was killed has left beside it belongs to it.
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            return bool(connection.execute("PRAGMA user_version").fetchone() == (0,))
+    except sqlite3.Error:  # whoever opens it says what is wrong
+        return False
 
 
 class Heads:
@@ -65,7 +90,7 @@ class Heads:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / DATABASE
-        self._connection = connect(self._path, _SCHEMA, _VERSION)
+        self._connection = connect(self._path, _SCHEMA, _VERSION, {1: _OWNER}, one_file=True)
         self._lock = threading.Lock()
 
     @contextmanager
@@ -78,11 +103,27 @@ class Heads:
         with self._lock, transaction(self._connection, self._path) as connection:
             yield connection
 
+    def witness(self) -> VerifierKey | None:
+        """The witness whose memory it is; none where an older version made it, or no witness was yet."""
+        with self._lock:
+            row = self._connection.execute("SELECT key FROM witness").fetchone()
+        return parse_verifier_key(row[0]) if row else None
+
+    def belong_to(self, witness: VerifierKey) -> None:
+        """Be the memory of a witness for good.
+
+        Raises:
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        with self.turn() as connection:
+            connection.execute("INSERT OR IGNORE INTO witness VALUES (1, ?)", (str(witness),))
+
     @staticmethod
-    def head(connection: sqlite3.Connection, origin: str) -> tuple[Note, VerifierKey] | None:
-        """The largest head of a log that was cosigned, and the key that signed it."""
-        row = connection.execute("SELECT note, key FROM heads WHERE origin = ?", (origin,)).fetchone()
-        return (parse_note(row[0]), parse_verifier_key(row[1])) if row else None
+    def head(connection: sqlite3.Connection, origin: str) -> tuple[Note, VerifierKey, int] | None:
+        """The largest head of a log that was cosigned, the key that signed it, and when it was cosigned."""
+        query = "SELECT note, key, time_s FROM heads WHERE origin = ?"
+        row = connection.execute(query, (origin,)).fetchone()
+        return (parse_note(row[0]), parse_verifier_key(row[1]), row[2]) if row else None
 
     @staticmethod
     def put(connection: sqlite3.Connection, note: Note, key: VerifierKey, time_s: int) -> None:
@@ -105,15 +146,26 @@ class Heads:
         with self._lock:
             origins = self._connection.execute("SELECT origin FROM heads").fetchall()
             named = [origin for (origin,) in origins if sha256_hex(origin.encode()) == origin_hash]
-            query = "SELECT rowid, note, time_s FROM heads WHERE origin = ?"
+            query = f"SELECT rowid, note, time_s FROM heads WHERE origin = ? AND {_DATED}"  # noqa: S608 - constant
             row = self._connection.execute(query, named).fetchone() if named else None
         return CosignedHead(row[0], parse_note(row[1]), row[2]) if row else None
 
-    def cosigned_after(self, place: int, *, most: int) -> list[CosignedHead]:
-        """Heads that were cosigned behind a place, oldest first, as far as ``most`` of them go."""
-        query = "SELECT rowid, note, time_s FROM heads WHERE rowid > ? ORDER BY rowid LIMIT ?"
+    def cosigned_after(self, place: int, *, most: int, most_bytes: int) -> list[CosignedHead]:
+        """Heads that were cosigned behind a place, oldest first.
+
+        Args:
+            place: of the last head that is known.
+            most: how many.
+            most_bytes: of all notes together, unless a single one has more. No more is read than that.
+        """
+        query = f"SELECT rowid, note, time_s FROM heads WHERE rowid > ? AND {_DATED} ORDER BY rowid LIMIT ?"  # noqa: S608 - constant
+        rows: list[tuple[int, bytes, int]] = []
         with self._lock:
-            rows = self._connection.execute(query, (place, most)).fetchall()
+            for row in self._connection.execute(query, (place, most)):
+                most_bytes -= len(row[1])
+                if rows and most_bytes < 0:
+                    break
+                rows.append(row)
         return [CosignedHead(row[0], parse_note(row[1]), row[2]) for row in rows]
 
     def empty(self) -> bool:

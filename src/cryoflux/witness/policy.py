@@ -13,7 +13,7 @@ specification leaves open is closed here: a log cannot be its own witness.
 
 from __future__ import annotations
 
-__all__ = ["Group", "LogLine", "Policy", "WitnessLine", "parse_policy", "read_policy"]
+__all__ = ["MAX_CLOCK_SKEW_S", "Group", "LogLine", "Policy", "WitnessLine", "parse_policy", "read_policy"]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +26,8 @@ from cryoflux.receipts.checkpoint import KeyType, VerifierKey, parse_verifier_ke
 _MAX_BYTES = 256 * 1024
 _MAX_LINES = 1024
 _NONE = "none"
+MAX_CLOCK_SKEW_S = 300
+"""how far the clock of an honest witness may be ahead of ours, s"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,12 @@ head that was cosigned before; the new head is on the disk before the cosignatur
 happens to the process, it never cosigns two heads that exclude each other. When a log shows that it has
 two stories, both heads are kept as evidence that convinces others.
 
-A key without its memory would cosign anything once more, so it is never used again: `open_witness` refuses.
+A key without its memory would cosign anything once more, so it is never used again: `open_witness` refuses,
+also where the memory is empty, or another witness's.
+
+A log that was accepted when it first came has the name that it brought, which may be another's. Nothing of it
+may stand in the way of the logs that are listed: it has places and evidence of its own, and `foreign_heads`
+names what is known under a listed name that no listed key signed.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryoflux.errors import StateError, VerificationError
 from cryoflux.files import write_atomic
 from cryoflux.receipts.checkpoint import (
+    Checkpoint,
     KeyType,
     Note,
     NoteSignature,
@@ -37,7 +43,7 @@ from cryoflux.receipts.merkle import EMPTY_ROOT, verify_consistency
 from cryoflux.serving.routing import Headers
 from cryoflux.signing.keys import KEYS_FOLDER, key_id, load_key
 from cryoflux.witness.evidence import from_submission
-from cryoflux.witness.heads import DATABASE, CosignedHead, Heads
+from cryoflux.witness.heads import DATABASE, CosignedHead, Heads, has_no_memory
 from cryoflux.witness.submission import SIZE_TYPE, Submission, parse_submission
 
 WITNESS_KEY = "witness"
@@ -45,9 +51,15 @@ EVIDENCE_FOLDER = "evidence"
 TEXT = "text/plain; charset=utf-8"
 _MOST_NEW_LOGS = 1000
 _MOST_EVIDENCE = 1000
+"""files, of the logs that are not listed"""
+_MOST_EVIDENCE_OF_ONE = 4
+"""files, of any log: one convicts it for good"""
+_MOST_NEW_TEXT_BYTES = 4096
+"""of the text of a checkpoint of a log that is not listed: extension lines are stored, and sent"""
 _MOST_HEADS = 1000
 _MOST_HEADS_BYTES = 1024 * 1024
 """of one answer, unless a single head has more"""
+_NEW_WITNESS = "Restore the newest memory, or start a witness with a new key in another folder."
 _PLACE = re.compile(r"[0-9]{0,18}")
 _FRESH: Headers = ((b"cache-control", b"no-cache"),)
 
@@ -119,29 +131,34 @@ class Witness:
         keys = self._keys_of(submission.note.checkpoint.origin)
         if not keys:
             return _refused(404, "This log is not known here.")
-        signer = _signer(submission.note, keys)
-        if signer is None:
-            return _refused(403, "No key of this log signed the checkpoint.")
-        return self._compare(replace(submission, note=_only_by(submission.note, signer)), signer)
+        signers = _signers(submission.note, keys)
+        if not signers:
+            return _refused(403, "No key of this log signed the checkpoint, or a signature does not match.")
+        if keys[0] not in self._listed and len(submission.note.checkpoint.text) > _MOST_NEW_TEXT_BYTES:
+            return _refused(403, "A log that is not listed here may have 4,096 bytes of text.")
+        return self._compare(replace(submission, note=_only_by(submission.note, signers)), signers)
 
-    def _compare(self, submission: Submission, signer: VerifierKey) -> WitnessReply:
+    def _compare(self, submission: Submission, signers: Sequence[VerifierKey]) -> WitnessReply:
         point = submission.note.checkpoint
         with self._heads.turn() as turn:
             known = self._heads.head(turn, point.origin)
             size, root = (known[0].checkpoint.size, known[0].checkpoint.root) if known else (0, EMPTY_ROOT)
             if known is not None and point.size == size and point.root != root:
-                self._keep_evidence(signer, known[0], submission)
+                self._keep_evidence(signers, known[0], submission)
             if submission.old_size != size:
                 return _conflict(size)
             if not verify_consistency(size, point.size, root, point.root, submission.proof) or (
                 point.size == 0 and point.root != EMPTY_ROOT
             ):
                 if known is not None:
-                    self._keep_evidence(signer, known[0], submission)
+                    self._keep_evidence(signers, known[0], submission)
                 return _refused(422, "This checkpoint does not continue the last one, or nothing shows it.")
-            # The time is taken here, because it says that no larger head was known at it.
-            time_s = int(self._now())
-            self._heads.put(turn, submission.note, signer, time_s)
+            # The time is taken here, because it says that no larger head was known at it. A clock that was
+            # set back would date this head before the last one.
+            time_s = max(int(self._now()), known[2] if known else 0)
+            if time_s <= 0:
+                return _refused(503, "The clock of this witness is before 1970.")
+            self._heads.put(turn, submission.note, signers[0], time_s)
         return WitnessReply(200, self._sign(submission.note, time_s).line)
 
     def _sign(self, note: Note, time_s: int) -> NoteSignature:
@@ -166,14 +183,10 @@ class Witness:
         """
         if not _PLACE.fullmatch(after):
             return _refused(400, "`after` is a number that an earlier answer named.")
-        place, notes, length = int(after or 0), list[bytes](), 0
-        for found in self._heads.cosigned_after(place, most=_MOST_HEADS):
-            note = self._cosigned(found)
-            length += len(note) + 1
-            if notes and length > _MOST_HEADS_BYTES:
-                break
-            notes.append(note)
-            place = found.place
+        place = int(after or 0)
+        found = self._heads.cosigned_after(place, most=_MOST_HEADS, most_bytes=_MOST_HEADS_BYTES)
+        notes = [self._cosigned(head) for head in found]
+        place = found[-1].place if found else place
         link = (b"link", f'<heads?after={place}>; rel="next"'.encode())
         return WitnessReply(200, b"\n".join(notes), headers=(*_FRESH, link))
 
@@ -182,15 +195,35 @@ class Witness:
         signature = self._sign(found.note, found.time_s)
         return Note(found.note.checkpoint, (*found.note.signatures, signature)).content
 
-    def _keep_evidence(self, signer: VerifierKey, known: Note, submission: Submission) -> None:
-        found = from_submission(signer, known, submission.note, submission.proof)
-        if found is None:
-            return
-        name = hashlib.sha256(found.older.checkpoint.text + found.newer.checkpoint.text).hexdigest()[:32]
-        path = self._evidence / f"{name}.equivocation"
-        kept = len(list(self._evidence.glob("*.equivocation")))
-        if not path.exists() and kept < _MOST_EVIDENCE:
-            write_atomic(path, found.content)
+    def _keep_evidence(self, signers: Sequence[VerifierKey], known: Note, submission: Submission) -> None:
+        for signer in signers:
+            found = from_submission(signer, known, submission.note, submission.proof)
+            if found is not None and self._has_room(signer):
+                pair = hashlib.sha256(found.older.checkpoint.text + found.newer.checkpoint.text).hexdigest()
+                write_atomic(self._evidence / f"{_file_of(signer)}-{pair[:32]}.equivocation", found.content)
+
+    def _has_room(self, signer: VerifierKey) -> bool:
+        """Whether evidence against a log is kept: a stranger's lies leave no less room for another's."""
+        kept = [path.name.partition("-")[0] for path in self._evidence.glob("*.equivocation")]
+        listed = {_file_of(key) for key in self._listed}
+        own = _file_of(signer)
+        if kept.count(own) >= _MOST_EVIDENCE_OF_ONE:
+            return False
+        return own in listed or sum(name not in listed for name in kept) < _MOST_EVIDENCE
+
+    def foreign_heads(self) -> list[Checkpoint]:
+        """What is known under the names of listed logs, and no listed key signed.
+
+        An earlier key of the log may have; otherwise a stranger brought the name first, and the log cannot be
+        witnessed under this key, which never cosigns a second history.
+        """
+        found = []
+        with self._heads.turn() as turn:
+            for origin in sorted({key.name for key in self._listed}):
+                known = self._heads.head(turn, origin)
+                if known is not None and known[1] not in self._listed:
+                    found.append(known[0].checkpoint)
+        return found
 
     def add_log(self, body: bytes) -> WitnessReply:
         """Watch a log that comes for the first time, where that is allowed: its first key is its key."""
@@ -208,20 +241,26 @@ class Witness:
         return _refused(403, "A log of this name has another key, or there are too many logs.")
 
 
-def _signer(note: Note, keys: Sequence[VerifierKey]) -> VerifierKey | None:
-    for key in keys:
-        try:
+def _file_of(log: VerifierKey) -> str:
+    return hashlib.sha256(str(log).encode()).hexdigest()[:32]
+
+
+def _signers(note: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
+    """The keys that the note has signatures of; none at all where one of these does not hold."""
+    named = [key for key in keys if note.by(key)]
+    try:
+        for key in named:
             verify_log(note, key)
-        except VerificationError:
-            continue
-        return key
-    return None
+    except VerificationError:
+        return []
+    return named
 
 
-def _only_by(note: Note, signer: VerifierKey) -> Note:
-    # What else hangs on the note was not verified, and is not kept.
-    own = [line for line in note.signatures if (line.name, line.key_id) == (signer.name, signer.id)]
-    return Note(note.checkpoint, tuple(own[:1]))
+def _only_by(note: Note, signers: Sequence[VerifierKey]) -> Note:
+    # What else hangs on the note was not verified, and is not kept. What was is for monitors, who may know
+    # one of the keys alone.
+    lines = {(line.name, line.key_id): line for line in reversed(note.signatures)}
+    return Note(note.checkpoint, tuple(lines[key.name, key.id] for key in signers))
 
 
 def _conflict(size: int) -> WitnessReply:
@@ -239,29 +278,55 @@ def open_witness(
     """The witness of a folder, made on first use, and its memory for the caller to close.
 
     Raises:
-        StateError: key or memory is missing where the other is there.
+        StateError: key or memory is missing or empty where the other is there, or they are of two witnesses.
         StorageError: the disk is full, read-only, or refuses.
     """
     key_file = folder / KEYS_FOLDER / f"{WITNESS_KEY}.pem"
-    if key_file.exists() and not (folder / DATABASE).exists():
+    if key_file.exists() and has_no_memory(folder / DATABASE):
         raise StateError(
-            f"{folder} has the key of a witness, but not its memory {DATABASE}.",
+            f"{folder} has the key of a witness, but not its memory {DATABASE}, or an empty one.",
             why="With that key it would cosign a second history of any log.",
-            hint="Restore the newest memory, or start a witness with a new key in another folder.",
+            hint=_NEW_WITNESS,
         )
     heads = Heads(folder)
     try:
-        key = load_key(folder / KEYS_FOLDER, WITNESS_KEY, create=heads.empty())
+        owner = heads.witness()
+        new = owner is None and heads.empty()
+        if not new and not key_file.exists():
+            raise StateError(
+                f"{key_file} is missing, the key of the witness whose memory is {folder / DATABASE}.",
+                why="Another key is another witness, and would begin without a memory of its own.",
+                hint="Restore the key, or start a witness with a new one in another folder.",
+            )
+        key = load_key(folder / KEYS_FOLDER, WITNESS_KEY, create=new)
         witness = Witness(
             heads,
             key,
-            name=name,
+            name=name or (owner.name if owner is not None else ""),
             logs=logs,
             evidence=folder / EVIDENCE_FOLDER,
             accept_new=accept_new,
             now=now,
         )
+        _refuse_another(folder, owner, witness.key)
+        heads.belong_to(witness.key)
     except BaseException:
         heads.close()
         raise
     return witness, heads
+
+
+def _refuse_another(folder: Path, owner: VerifierKey | None, witness: VerifierKey) -> None:
+    if owner is None or owner == witness:
+        return
+    if owner.raw == witness.raw:
+        raise StateError(
+            f"The witness in {folder} is called {owner.name}, not {witness.name}.",
+            why="Policies name a witness by key and name; under another name its cosignatures do not count.",
+            hint="Leave --name out, or start a witness of that name in another folder.",
+        )
+    raise StateError(
+        f"{folder / DATABASE} is the memory of another witness: {owner}.",
+        why="With a memory that is not its own, a key would cosign a second history of any log.",
+        hint=_NEW_WITNESS,
+    )

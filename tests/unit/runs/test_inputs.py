@@ -26,7 +26,7 @@ OLD = {
     "dropped": {"train": 3},
 }
 """as the first version wrote it: of the one task that there was"""
-NEWER = {"rules": {}, "near": 0}
+NEWER = {"rules": {}, "near": 0, "hiding": 0}
 """what the old form could not say"""
 
 

@@ -10,7 +10,7 @@ import pytest
 from cryoflux.digests import write_checksums
 from cryoflux.files import replace_symlink
 from cryoflux.receipts.statement import Outcome
-from cryoflux.verification.artefacts import read_losses
+from cryoflux.verification.pairing import read_losses
 from cryoflux.verification.result import Check, Status
 from synthetic_parts import COUNT
 from synthetic_state import SyntheticState, open_state

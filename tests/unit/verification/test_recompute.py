@@ -2,19 +2,22 @@ from __future__ import annotations
 
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cryoflux.cli.verdict import recomputed_in_words
 from cryoflux.digests import read_tensor_entries
 from cryoflux.errors import CryoFluxError
 from cryoflux.verification.again import Again
 from cryoflux.verification.artefacts import capsule_path
-from cryoflux.verification.recompute import Recomputer
+from cryoflux.verification.binding import Binding
+from cryoflux.verification.recompute import Recomputer, check_recomputed
 from cryoflux.verification.result import Check, Knowledge, Status
 from synthetic_parts import COUNT, losses_of, tiny_safetensors
 from synthetic_state import SyntheticState, open_state
-from verifying import verify_target
+from verifying import verify_target, walked
 
 GAINS = (0.0, 0.05, 0.05 + 0.0005, 0.05 + 0.02)
 USES = range(9)
@@ -237,7 +240,18 @@ def said(check: Check) -> tuple[Status, bool]:
 
 
 def test_other_last_bits_of_an_older_merge_are_no_refutation(pristine: SyntheticState) -> None:
-    (check,) = recomputed(pristine.path, OtherMachine())
+    """Why a log of today names no list is asked; of one from before lists it is not."""
+    report = verify_target(pristine.path, again=Again(lambda _most: OtherMachine(), losses=1))
+    check, question = (check for check in report.checks if check.number == 11)
+    assert said(check) == (Status.OK, False)
+    assert "reproduced exactly" in check.detail
+    assert question.status is Status.UNKNOWN
+    assert "names no list of updates, and has other bytes than its merge here" in question.detail
+    words = "1 of the candidates, up to what float32 rounds away, from base and adapter"
+    assert words in recomputed_in_words(report)
+    seen = walked(pristine.path)
+    before = replace(seen, binding=Binding.NONE)
+    (check,) = check_recomputed(before, 1, lambda _most: OtherMachine())
     assert said(check) == (Status.OK, False)
     assert "as far as float32 repeats itself: losses are of the kept candidate" in check.detail
 

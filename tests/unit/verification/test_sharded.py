@@ -11,9 +11,9 @@ import pytest
 
 from cryoflux.digests import write_checksums
 from cryoflux.receipts.statement import Sha256Digest, Subject
-from cryoflux.verification.artefacts import version_digest
 from cryoflux.verification.index import INDEX
 from cryoflux.verification.result import Status
+from cryoflux.verification.weights import version_digest
 from synthetic_parts import tiny_safetensors
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target

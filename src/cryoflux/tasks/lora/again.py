@@ -20,7 +20,7 @@ from cryoflux.registry.plain_model import complaints_about
 from cryoflux.registry.shards import TensorFolder, read_tensors, write_model
 from cryoflux.registry.versions import Versions
 from cryoflux.tasks.lora.libraries import LIBRARIES, quieten_transformers, shielded
-from cryoflux.tasks.lora.merge import beyond_rounding, merged_tensors, read_adapter
+from cryoflux.tasks.lora.merge import beyond_rounding, merged_tensors, read_adapter, room_complaint
 from cryoflux.tasks.lora.plain_adapter import adapter_settings
 from cryoflux.tasks.lora.playback import CannotRetrainError
 from cryoflux.tasks.lora.retraining import (
@@ -117,6 +117,8 @@ class TorchRecomputer:
         """A kept model with the settings of its base, if float32 may have made it of base and adapter."""
         if beyond_rounding(TensorFolder(base), capsule, TensorFolder(kept)):
             return None
+        if complaint := room_complaint(TensorFolder(base), capsule):
+            raise OpenQuestion(complaint)
         write_model(base, kept, {}, into)
         return into
 

@@ -22,6 +22,8 @@ from cryoflux.encoder.model import Encoder
 from cryoflux.encoder.prefix import PrefixCache
 from cryoflux.encoder.tokens import TokenCache, Tokens
 from cryoflux.evaluation.scoring import EncoderScorer, LossesAndHits, Scorer, TransformersScorer
+from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular
+from cryoflux.receipts.profiles import parameters_in
 from cryoflux.registry.shards import read_tensors, shard_names
 from cryoflux.registry.versions import Version
 from cryoflux.tasks.lora.chain import ChainMaterial
@@ -97,7 +99,7 @@ class HeadModel:
             examples = self._data.examples(part)
             folder, digest = self.version.folder, self._data.file_digests[part]
             self._tokens[part] = self._token_cache.get(folder, examples, digest, self._max_tokens)
-            classes = json.loads((folder / "config.json").read_bytes())["label2id"]
+            classes = json.loads(read_regular(folder / "config.json", MOST_DOCUMENT_BYTES))["label2id"]
             self._labels[part] = torch.tensor([classes[e.label] for e in examples])
         return len(self._labels[part]), self._tokens[part], self._labels[part]
 
@@ -239,7 +241,7 @@ class HeadModel:
 
     def parameters(self) -> int:
         """Parameters outside embeddings."""
-        return sum(int(t.numel()) for name, t in self.tensors.items() if "embed" not in name)
+        return parameters_in({name: tuple(tensor.shape) for name, tensor in self.tensors.items()})
 
     def evaluation_gflop(self, part: str, layers: int) -> float:
         """Products of evaluating a set with a model whose upper ``layers`` are new, GFLOP."""

@@ -3,17 +3,18 @@
 New receipts are merged by ``compose/v1`` (`cryoflux.registry.compose`), which gives the same bits on every
 machine. `merged_tensors` is how it was before, ``merge/v1``: W + (alpha / rank) · B · A in float32, as PEFT
 does, whose last bits depend on the processor; `beyond_rounding` says whether two such results are further
-apart than that. Adapters are read as PEFT saves them, and without PEFT: nothing of them is run.
+apart than that, and `room_complaint` where that says nothing, because the ranks of an update cancel. Adapters
+are read as PEFT saves them, and without PEFT: nothing of them is run.
 """
 
 from __future__ import annotations
 
-__all__ = ["HeadSums", "beyond_rounding", "merged_tensors", "read_adapter"]
+__all__ = ["HeadSums", "beyond_rounding", "merged_tensors", "read_adapter", "room_complaint"]
 
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,12 +26,18 @@ from cryoflux.registry.composition import Composition, cannot_compose
 from cryoflux.state import ADAPTER
 from cryoflux.tasks.lora.plain_adapter import adapter_settings
 
+if TYPE_CHECKING:
+    from cryoflux.registry.compose import F64
+
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 _HALF_ULP = 2.0**-24
 """largest relative error of one float32 operation"""
 _LEAST = 2.0**-149
 """smallest float32 above 0"""
+_MOST_ROOM = 2.0**-11
+"""of what the weights of a row and of a column typically are, in the square mean, that rounding may move one
+by; adapters that were trained come to 2⁻¹⁹ (docs/adr/0017)"""
 _MALFORMED = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
 """what a header raises that is none"""
 _MOST_BYTES = 4_000_000_000
@@ -170,6 +177,7 @@ def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:
     update, changed = read_adapter(capsule), {}
     try:
         for name, one in update.low_rank.items():
+            _same_shape(one, base[name], name)  # before room is made
             product = torch.from_numpy(one.b) @ torch.from_numpy(one.a)
             changed[name] = base[name] + product * one.scale
         for name, value in update.whole.items():
@@ -177,6 +185,44 @@ def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:
     except (KeyError, RuntimeError) as error:
         raise cannot_compose(f"The adapter {capsule.name[:16]}… does not fit its base: {error}") from error
     return changed
+
+
+def _same_shape(one: LowRank, before: Any, name: str) -> None:
+    found, due = (*one.b.shape[:1], *one.a.shape[1:]), tuple(before.shape)
+    if found != due:
+        raise cannot_compose(f"{name} has the shape {due}, its update {found}.")
+
+
+def _sum_and_room(base: Mapping[str, Any], one: LowRank, name: str) -> tuple[F64, F64, F64]:
+    """A weight, its update, and how far float32 may be from their sum, each in float64."""
+    _same_shape(one, base[name], name)
+    before, step = base[name].astype(np.float64), low_rank_update(one, name)
+    sizes = low_rank_update(LowRank(np.abs(one.a), np.abs(one.b), abs(one.scale)), name)
+    room = _HALF_ULP * (np.abs(before + step) + (len(one.a) + 2) * sizes) * (1 + 2.0**-20)
+    return before, step, room + (len(one.a) + 2) * _LEAST
+
+
+def room_complaint(base: Mapping[str, Any], capsule: Path) -> str:
+    """Why rounding may have made anything of a base and an adapter; empty where it hardly moves a weight.
+
+    What float32 rounds away grows with the products of an update, not with their sum: ranks that cancel, of
+    any size, leave room for any other model. So no weight may be moved by more than 2⁻¹¹ of what the weights
+    of its row, and those of its column, are in the square mean, updates counted.
+
+    Args:
+        base: name → float32 array of the base version.
+        capsule: the adapter's folder.
+
+    Raises:
+        ModelError: it is no such adapter, or does not fit.
+    """
+    for name, one in sorted(read_adapter(capsule).low_rank.items()):
+        before, step, room = _sum_and_room(base, one, name)
+        squares = before**2 + step**2
+        typical = np.minimum(squares.mean(0)[None, :], squares.mean(1)[:, None]) ** 0.5
+        if (room > _MOST_ROOM * typical + (len(one.a) + 3) * _LEAST).any():
+            return f"the ranks of its update cancel in {name}: float32 may have rounded them to anything"
+    return ""
 
 
 def beyond_rounding(base: Mapping[str, Any], capsule: Path, merged: Mapping[str, Any]) -> str:
@@ -203,12 +249,9 @@ def beyond_rounding(base: Mapping[str, Any], capsule: Path, merged: Mapping[str,
             if found.dtype != due.dtype or found.shape != due.shape or found.tobytes() != due.tobytes():
                 return name
             continue
-        one = update.low_rank[name]
-        exact = base[name].astype(np.float64) + low_rank_update(one, name)
-        sizes = low_rank_update(LowRank(np.abs(one.a), np.abs(one.b), abs(one.scale)), name)
-        room = _HALF_ULP * (np.abs(exact) + (len(one.a) + 2) * sizes) * (1 + 2.0**-20)
-        if found.dtype != np.float32 or found.shape != exact.shape:
+        before, step, room = _sum_and_room(base, update.low_rank[name], name)
+        if found.dtype != np.float32 or found.shape != before.shape:
             return name
-        if not (np.abs(found - exact) <= room + (len(one.a) + 2) * _LEAST).all():
+        if not (np.abs(found - (before + step)) <= room).all():
             return name
     return ""

@@ -22,6 +22,7 @@ from cryoflux.digests import file_digest
 from cryoflux.encoder.layout import read_layout
 from cryoflux.errors import CryoFluxError, ModelError, UsageError
 from cryoflux.evaluation.scoring import Scorer, TransformersScorer
+from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular
 from cryoflux.receipts.profiles import F32, profile_for
 from cryoflux.receipts.statement import Section
 from cryoflux.registry.composition import COMPOSE, Composition
@@ -141,7 +142,7 @@ class LoraTask(Task):
 
         super().open(place, head)
         self._sums = HeadSums(self._genesis, place.state.capsule)
-        config = json.loads((head.folder / "config.json").read_bytes())
+        config = json.loads(read_regular(head.folder / "config.json", MOST_DOCUMENT_BYTES))
         check_tokens(config, self._settings.model.max_tokens)
         recipes = chosen_recipes(self._settings, known=read_layout(head.folder) is not None)
         pool = make_pool(place.data.count("train"), place.pool_seed)

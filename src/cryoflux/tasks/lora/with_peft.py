@@ -23,6 +23,7 @@ from cryoflux.data.batching import mixed_buckets, padded
 from cryoflux.data.examples import Example
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.quantities import NANO
+from cryoflux.registry.borne_out import load_classifier
 from cryoflux.registry.plain_model import harmless
 from cryoflux.tasks.lora.adapter import Screening, Trained
 from cryoflux.tasks.lora.recipe import Recipe
@@ -131,13 +132,11 @@ def warm_up(base: Path, recipe: Recipe, device: str) -> None:
 def _with_lora(base: Path, recipe: Recipe, device: str, seed: int) -> tuple[Any, Any, list[str]]:
     import torch
     from peft import LoraConfig, TaskType, get_peft_model
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
     torch.manual_seed(seed)
     with harmless(base) as copy:
-        model = AutoModelForSequenceClassification.from_pretrained(
-            copy, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-        )
+        model = load_classifier(copy)
         tokenizer = AutoTokenizer.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
     modules = attention_projections(model, layers=recipe.layers)
     config = LoraConfig(

@@ -20,7 +20,7 @@ from cryoflux.encoder.model import Encoder
 from cryoflux.errors import ModelError
 from cryoflux.registry.compose import WeightSums
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.shards import INDEX, TensorFolder, read_tensors, write_shard
+from cryoflux.registry.shards import INDEX, TensorFolder, read_tensors, write_model, write_shard
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.lora.adapter import save_adapter
@@ -29,7 +29,7 @@ from cryoflux.tasks.lora.base_model import BaseModel
 from cryoflux.tasks.lora.learning import Learning
 from cryoflux.tasks.lora.merge import HeadSums, beyond_rounding, merged_tensors, read_adapter
 from cryoflux.tasks.lora.recipe import Recipe
-from cryoflux.verification.recompute import Models
+from cryoflux.verification.recompute import Models, OpenQuestion
 from peft_oracle import merge_with_peft
 
 RECIPES = [
@@ -215,8 +215,10 @@ def test_an_index_that_leads_out_of_its_folder_is_not_followed(
     index["weight_map"] = dict.fromkeys(index["weight_map"], f"../{kept.digest}.safetensors")
     (base / INDEX).write_text(json.dumps(index))
     write_shard(tmp_path / f"{kept.digest}.safetensors", read_tensors(kept.folder))
-    with pytest.raises(ModelError, match="no file beside it"):
+    with pytest.raises(OpenQuestion, match="names a file that is not there"):
         TorchRecomputer(max_tokens=16).merge(base, capsule, tmp_path / "a" / "merged")
+    with pytest.raises(ModelError, match="no file beside it"):
+        write_model(base, base, {}, tmp_path / "a" / "merged")
     with pytest.raises(ModelError, match="no file beside it"):
         TensorFolder(base)
     assert not list((tmp_path / "a").glob("*.safetensors"))
