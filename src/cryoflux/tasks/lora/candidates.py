@@ -33,8 +33,6 @@ from cryoflux.tasks.lora.working import Best, Working
 _SCREEN_BATCH = 64
 _UNIT = 1000
 _WORST_NANO = 1000 * NANO
-_PATIENCE = 2
-"""rungs in a row that may gain too little"""
 _BEHIND = 5
 """rungs like the last one that a chain may be behind the head"""
 
@@ -141,7 +139,7 @@ class Candidates:
     @property
     def are_spent(self) -> bool:
         """Whether rung after rung has gained less than a look could ever prove."""
-        return self.stale >= _PATIENCE
+        return self.stale >= self._recipe.patience
 
     @property
     def behind_nano(self) -> int:

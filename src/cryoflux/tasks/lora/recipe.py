@@ -91,7 +91,9 @@ class Recipe:
     temperature: bool = True
     """whether the candidate of a chain is scaled by one number that the screen fits"""
     least_gain_nano: int = 2_000_000
-    """what a rung of a chain has to gain on the screen, nano-nats; two that do not are its plateau"""
+    """what a rung of a chain has to gain on the screen, nano-nats"""
+    patience: int = 2
+    """rungs in a row that gain less and are its plateau; one is enough where rungs are many passes long"""
     screen_size: int = 512
     """training-side examples, never trained on, that an update has to help before the holdout is read"""
     max_tokens: int = 32
@@ -125,7 +127,7 @@ _CARRIED: dict[str, Any] = {
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("carry-1", layers=1, rank=16, alpha=32, hidden_dropout=0.3, **_CARRIED),
+        Recipe("carry-1", layers=1, rank=16, alpha=32, hidden_dropout=0.3, patience=1, **_CARRIED),
         Recipe("carry-3", layers=3, learning_rate=1e-3, start="first", **_CARRIED),
         Recipe("carry-all", learning_rate=1e-3, start="first", **_CARRIED),
         Recipe(
@@ -262,6 +264,7 @@ def _checked(recipe: Recipe) -> Recipe:
     counts = (
         "rising_steps",
         "layers",
+        "patience",
         "rank",
         "alpha",
         "batch_size",
