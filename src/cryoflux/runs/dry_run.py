@@ -104,7 +104,8 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
     if known is not None:
         check_same(sourced, known.origin)
     inputs = _inputs(settings, state, known)
-    recipes = chosen_recipes(settings, known=_computed_here(inputs.folder))
+    known_layout, count = _computed_here(inputs.folder), inputs.examples["train"]
+    recipes = chosen_recipes(settings, known=known_layout, count=count)
     parameters = _encoder_parameters(inputs.folder)
     cpu_s = 2e-9 * parameters * _tokens(inputs.holdout, settings.model.max_tokens) / _GFLOP_PER_CPU_SECOND
     sources, tier, watts = _measured_by(settings)

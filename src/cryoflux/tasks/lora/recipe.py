@@ -209,7 +209,11 @@ def through_peft(recipe: Recipe) -> Recipe:
     )
 
 
-_SUITED = ("carry-1", "carry-3")
+_SUITED = ("carry-1",)
+_FEW = ("carry-1", "carry-3")
+_FEW_EXAMPLES = 4000
+"""with fewer, three layers are tried as well: they cost a multiple, and learn more where examples are few
+(measured: docs/explanation/scheduler.md)"""
 _AFTER = {"carry-3": "carry-1"}
 """arm → the one whose chain has to have ended before it"""
 _ANYWHERE = ("prefix-1", "prefix-3", "lean")
@@ -221,12 +225,13 @@ def ladder(settings: Settings) -> dict[str, str]:
     return {} if settings.attempt.recipes.strip() else _AFTER
 
 
-def chosen_recipes(settings: Settings, *, known: bool) -> dict[str, Recipe]:
-    """The recipes of a run by name: those that the settings name, or those that suit the model.
+def chosen_recipes(settings: Settings, *, known: bool, count: int) -> dict[str, Recipe]:
+    """The recipes of a run by name: those that the settings name, or those that suit model and data.
 
     Args:
         settings: names, tables, and what changes every recipe.
         known: whether the model's layout is one that CryoFlux computes itself.
+        count: training examples.
 
     Raises:
         ConfigError: there is no such recipe, or one cannot be used.
@@ -236,7 +241,8 @@ def chosen_recipes(settings: Settings, *, known: bool) -> dict[str, Recipe]:
     changes = {k: v for k in _CHANGEABLE if (v := getattr(attempt, k)) is not None}
     changes["max_tokens"] = settings.model.max_tokens
     found = {}
-    for name in named or (_SUITED if known else _ANYWHERE):
+    suited = _FEW if count < _FEW_EXAMPLES else _SUITED
+    for name in named or (suited if known else _ANYWHERE):
         recipe = find_recipe(name, settings.recipe, changes)
         found[name] = recipe if known and recipe.method is Method.LEAN else through_peft(recipe)
     return found

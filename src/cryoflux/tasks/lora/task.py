@@ -58,7 +58,7 @@ class LoraTask(Task):
 
     def __init__(self, sourced: Sourced) -> None:
         # A slip of the pen is refused before anything is written.
-        chosen_recipes(sourced.settings, known=True)
+        chosen_recipes(sourced.settings, known=True, count=0)
         self._startup = StartupClock()
         self._sourced = sourced
         self._prices = Prices()
@@ -134,8 +134,9 @@ class LoraTask(Task):
         self._sums = HeadSums(self._genesis, place.state.capsule)
         config = json.loads(read_regular(head.folder / "config.json", MOST_DOCUMENT_BYTES))
         check_tokens(config, self._settings.model.max_tokens)
-        recipes = chosen_recipes(self._settings, known=read_layout(head.folder) is not None)
-        pool = make_pool(place.data.count("train"), place.pool_seed)
+        count = place.data.count("train")
+        recipes = chosen_recipes(self._settings, known=read_layout(head.folder) is not None, count=count)
+        pool = make_pool(count, place.pool_seed)
         if not pool.screen:  # too few examples to set any aside
             recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
         self._model = HeadModel(
