@@ -22,6 +22,7 @@ from cryoflux.data.examples import Example
 from cryoflux.evaluation.losses import LARGEST_NANO_NAT, EvaluationFailedError, to_nano_nats
 from cryoflux.receipts.profiles import F32, PROFILE
 from cryoflux.registry.borne_out import load_classifier
+from cryoflux.registry.cuts import Cut
 from cryoflux.registry.plain_model import harmless
 from cryoflux.registry.tokenizing import read_tokenizer, token_rows
 
@@ -165,7 +166,7 @@ class TransformersScorer:
         folder: Path,
         examples: Sequence[Example],
         *,
-        max_tokens: int,
+        max_tokens: Cut,
         device: str = "cpu",
         profile: str = PROFILE,
         batch_size: int = _BATCH,
@@ -175,7 +176,7 @@ class TransformersScorer:
         Args:
             folder: as ``from_pretrained`` reads it.
             examples: the set.
-            max_tokens: texts are truncated to so many.
+            max_tokens: how much of a text is read.
             device: ``cpu`` or ``cuda``.
             profile: in which arithmetic; in float64 unless it is ``f32/v1``.
             batch_size: examples at once.
