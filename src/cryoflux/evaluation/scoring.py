@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from cryoflux.encoder.model import Encoder
 
 _BATCH = 16
+_TOKENS = 2048
+"""of a batch: what attention needs grows with the square of a text's length"""
 
 LossesAndHits = tuple[list[int], list[bool]]
 """losses in nano-nats and hits, in the order that was asked for"""
@@ -96,7 +98,7 @@ def _by_batch(
 ) -> LossesAndHits:
     nano_nats, correct = [0] * len(lengths), [False] * len(lengths)
     done = 0
-    for rows in bucketed(lengths, batch_size):
+    for rows in bucketed(lengths, batch_size, _TOKENS):
         between(done)
         for row, loss, right in zip(rows, *losses_of(rows), strict=True):
             nano_nats[row], correct[row] = to_nano_nats(loss), right
@@ -223,7 +225,7 @@ class TransformersScorer:
         import torch
 
         found = np.empty((len(self._texts), int(self._model.config.num_labels)))
-        for rows in bucketed([len(text) for text in self._texts], self._batch_size):
+        for rows in bucketed([len(text) for text in self._texts], self._batch_size, _TOKENS):
             with torch.no_grad():
                 found[rows] = self._logits(rows).double().cpu().numpy()
         return found, np.array(self._labels, dtype=np.int64)
