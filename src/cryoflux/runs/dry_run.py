@@ -105,15 +105,14 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
         check_folder(state)
     spendable_uj = None
     if budget_uj is not None:
-        spendable_uj = _spendable_uj(
-            budget_uj, reserve_uj, known.held_uj if known is not None and carry else 0
-        )
+        held_uj = known.held_uj if known is not None and carry else 0
+        spendable_uj = _spendable_uj(budget_uj, reserve_uj, held_uj)
     if known is not None:
         check_same(sourced, known.origin)
     inputs = _inputs(sourced, state, known)
     recipes = chosen_recipes(settings, known=_computed_here(inputs.folder), cut=inputs.cut)
     parameters = _encoder_parameters(inputs.folder)
-    cpu_s = 2e-9 * parameters * _tokens(inputs.holdout, tokens_of(inputs.cut)) / _GFLOP_PER_CPU_SECOND
+    cpu_s = 2e-9 * parameters * _tokens(inputs) / _GFLOP_PER_CPU_SECOND
     sources, tier, watts = _measured_by(settings)
     return RunPlan(
         data=inputs.name,
@@ -217,8 +216,9 @@ def _encoder_parameters(folder: Path) -> int:
     return sum(prod(e.shape) for e in entries if len(e.shape) >= 2 and "embed" not in e.name.lower())
 
 
-def _tokens(examples: tuple[Example, ...], max_tokens: int) -> int:
-    return sum(min(max_tokens, round(len(e.text.split()) * _TOKENS_PER_WORD) + 2) for e in examples)
+def _tokens(inputs: _Inputs) -> int:
+    most = tokens_of(inputs.cut)
+    return sum(min(most, round(len(e.text.split()) * _TOKENS_PER_WORD) + 2) for e in inputs.holdout)
 
 
 def _detectable(settings: Settings, count: int, known: KnownState | None) -> dict[str, float]:
