@@ -1,7 +1,7 @@
 """What reading more of a text buys: losses on holdout and audit set by CPU-seconds, for a limit of tokens.
 
 One chain of the recipe `carry-1` from version 0, seed 0, one thread, judged by `evidence/v3` on one holdout,
-until its screen lies still. A line a verdict: CPU-seconds of the process without the audit set, and both losses.
+until its screen lies still. A line a verdict: CPU-seconds of the process, less the audit set; both losses.
 
     cryoflux run --state DIR --train FILE --budget 150J --attempts 1     # begins a state, whatever its limit
     python benchmarks/token_limit.py --state DIR --cut 48
