@@ -47,6 +47,7 @@ from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.registry.composition import COMPOSE, Composition
+from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.state import StateFolder
 from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.binding import Binding
@@ -105,8 +106,8 @@ class Recomputer(Fitter, Protocol):
         """
 
 
-RecomputerFactory = Callable[[int], Recomputer]
-"""Makes a recomputer for texts that were truncated to so many tokens."""
+RecomputerFactory = Callable[[Cut], Recomputer]
+"""Makes a recomputer for texts of which so much is read (`cryoflux.registry.cuts`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +124,13 @@ class Case:
     """whether its log began when receipts named lists"""
 
     @property
-    def cut(self) -> int:
-        """Tokens that texts were cut to; 0 where nothing was."""
+    def cut(self) -> Cut:
+        """How much of a text was read; 0 where nothing says so."""
         return _cut(self.paired)
 
 
-def _cut(paired: Paired) -> int:
-    found = paired.intent.recipe.get("max_tokens", 0) if paired.intent is not None else 0
-    return found if isinstance(found, int) else 0
+def _cut(paired: Paired) -> Cut:
+    return paired.intent.recipe.get("max_tokens", 0) if paired.intent is not None else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,11 @@ def prepare(walked: Walked, paired: Paired) -> Case:
 
 
 def _refuse_too_much(paired: Paired, evaluation: Evaluation) -> None:
-    if _cut(paired) > _MOST_TOKENS:
+    try:
+        tokens = tokens_of(_cut(paired))
+    except ValueError as error:
+        raise OpenQuestion(f"its {error}") from error
+    if tokens > _MOST_TOKENS:
         raise OpenQuestion(f"its texts were cut to more than {_MOST_TOKENS} tokens, which are not read here")
     if max(evaluation.read, paired.receipt.holdout.count) > MOST_EXAMPLES:
         raise OpenQuestion(f"it is of more than {MOST_EXAMPLES} examples, which are not read here")

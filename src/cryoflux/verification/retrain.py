@@ -44,6 +44,7 @@ from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Intent, Training
+from cryoflux.registry.cuts import Cut
 from cryoflux.state import ADAPTER, StateFolder
 from cryoflux.verification.apart import FAR, Apart
 from cryoflux.verification.artefacts import capsule_path
@@ -136,8 +137,8 @@ class Retrainer(Recomputer, Protocol):
         """Versions of what computes here, in the receipt's own terms."""
 
 
-RetrainerFactory = Callable[[int], Retrainer]
-"""Makes a retrainer for texts that are truncated to so many tokens."""
+RetrainerFactory = Callable[[Cut], Retrainer]
+"""Makes a retrainer for texts of which so much is read (`cryoflux.registry.cuts`)."""
 
 
 def check_retrained(
