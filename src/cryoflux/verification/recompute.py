@@ -20,10 +20,7 @@ from __future__ import annotations
 __all__ = [
     "RECOMPUTED",
     "Case",
-    "Models",
     "OpenQuestion",
-    "Recomputer",
-    "RecomputerFactory",
     "Remade",
     "broken",
     "check_recomputed",
@@ -35,10 +32,8 @@ __all__ = [
 ]
 
 import tempfile
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from cryoflux.digests import copy_listed, file_digest
 from cryoflux.errors import CryoFluxError, VerificationError
@@ -46,7 +41,7 @@ from cryoflux.files import copy_regular
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
-from cryoflux.registry.composition import COMPOSE, Composition
+from cryoflux.registry.composition import COMPOSE
 from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.state import StateFolder
 from cryoflux.verification.artefacts import capsule_path
@@ -58,8 +53,9 @@ from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.loss_comparison import Found, compare, flipped
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.pairing import MOST_EXAMPLES, Pairing, order_of, read_losses
+from cryoflux.verification.recomputer import Models, Recomputer, RecomputerFactory
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
-from cryoflux.verification.temperatures import Fitter, temperature_findings
+from cryoflux.verification.temperatures import temperature_findings
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
 from cryoflux.verification.weights import version_digest
@@ -67,47 +63,6 @@ from cryoflux.verification.weights import version_digest
 RECOMPUTED = NumberedStep(11, "losses evaluated again", Knowledge.RECOMPUTED)
 _MOST_TOKENS = 8192
 """of a text; no run can be told to read more, and what reading costs goes with the square"""
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """Where a list of updates finds what it adds up."""
-
-    base: Path
-    """that the last update was added to: settings and tokenizer are its"""
-    genesis: Path
-    capsule: Callable[[str], Path]
-    """folder of an adapter by the digest of its file"""
-
-
-class Recomputer(Fitter, Protocol):
-    """What can evaluate a model; the only part of a verification that needs a trainer's libraries."""
-
-    def evaluate(self, model: Path, holdout: Path) -> Found:
-        """Losses of a model on a whole holdout in float64, nano-nats, and which examples it gets right."""
-
-    def evaluate_some(self, model: Path, holdout: Path, indices: Sequence[int] | None, profile: str) -> Found:
-        """The same for some examples, or for all, in the arithmetic of a profile."""
-
-    def merge(self, base: Path, capsule: Path, into: Path) -> Path:
-        """Merge an adapter into a base model in float32, below the folder ``into``; the model's folder."""
-
-    def compose(self, composed: Composition, models: Models, into: Path) -> Path:
-        """Add a list of updates up (``compose/v1``), below the folder ``into``; the model's folder."""
-
-    def as_kept(self, base: Path, capsule: Path, kept: Path, into: Path) -> Path | None:
-        """A kept model with the settings of its base, below the folder ``into``.
-
-        Returns:
-            None where it is not base + adapter within what float32 rounds away.
-
-        Raises:
-            OpenQuestion: that is so much that it says nothing of the model.
-        """
-
-
-RecomputerFactory = Callable[[Cut], Recomputer]
-"""Makes a recomputer for texts of which so much is read (`cryoflux.registry.cuts`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,12 +54,12 @@ from cryoflux.verification.pairing import order_of
 from cryoflux.verification.recompute import (
     Case,
     OpenQuestion,
-    Recomputer,
     broken,
     pinned,
     pinned_update,
     prepare,
 )
+from cryoflux.verification.recomputer import Recomputer
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked

@@ -37,7 +37,7 @@ from cryoflux.verification.temperatures import Fit
 
 if TYPE_CHECKING:
     from cryoflux.data.examples import Example
-    from cryoflux.verification.recompute import Models
+    from cryoflux.verification.recomputer import Models
     from cryoflux.verification.retrain import Plan
 
 _MOST_CHARACTERS = 250_000
