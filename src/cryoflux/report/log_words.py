@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["attempts_document", "log_lines"]
+__all__ = ["attempts_document", "by_class_lines", "log_lines"]
 
 from typing import Any
 
@@ -11,7 +11,9 @@ from cryoflux.log_view import Log, LogSummary, TaskTotal
 from cryoflux.quantities import MICRO, Energy, efficiency_name, format_energy, format_nats
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.attempt_words import energy_document, energy_text
+from cryoflux.report.log_recalls import recalls_of
 from cryoflux.report.picture import DrawnAs, drawn_as
+from cryoflux.report.recall_words import recall_documents, recall_lines
 
 _AS_THEY_ARE = (
     *("number", "task_id", "arm", "outcome", "kept", "reason", "unit", "base_loss", "new_loss", "delta"),
@@ -34,6 +36,11 @@ def log_lines(log: Log) -> list[str]:
             f"{name}Δ total {format_nats(total.delta)} {total.unit}{_of(summary, total)}{_back(total)}"
         )
     return lines
+
+
+def by_class_lines(log: Log) -> list[str]:
+    """Recall by class of each task whose classes are uneven, first version and head."""
+    return [line for found in recalls_of(log).values() for line in recall_lines(found)]
 
 
 def _back(total: TaskTotal) -> str:
@@ -64,7 +71,7 @@ def attempts_document(log: Log, rates: Rates) -> dict[str, Any]:
         log: the log.
         rates: what a kilowatt-hour emits and costs; what follows from them is told where they are set.
     """
-    summary = log.summary()
+    summary, found = log.summary(), recalls_of(log)
     return {
         "state": str(log.state),
         "attempts": [_attempt(attempt, rates) for attempt in log],
@@ -73,7 +80,10 @@ def attempts_document(log: Log, rates: Rates) -> dict[str, Any]:
             "attempts": summary.attempts,
             "energy": _energy(summary.energy, rates),
             "all_in": _energy(summary.all_in, rates),
-            "tasks": [_task(total, summary) for total in summary.tasks],
+            "tasks": [
+                {**_task(total, summary), "recalls": recall_documents(found.get(total.name, ()))}
+                for total in summary.tasks
+            ],
         },
     }
 

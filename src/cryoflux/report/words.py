@@ -35,6 +35,7 @@ from cryoflux.quantities import (
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.layout import unbroken
+from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.scores import Change, Scores
 from cryoflux.runs.spending import Summary, TaskSummary
 from cryoflux.runs.watch import Begun, Opening
@@ -273,6 +274,8 @@ def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]
         **tasks[0],
         "ended": summary.ended,
         "reason": summary.reason,
+        "exhausted": summary.exhausted,
+        "exit_code": int(summary.exit_code),
         "audit_cpu_seconds": summary.audit_cpu_seconds,
         "saved_joules_modelled": summary.saved_uj / MICRO,
         "state": str(summary.state),
@@ -296,6 +299,7 @@ def _task_summary(task: TaskSummary, spent: Energy | None, all_in: Energy | None
         efficiency_name("all_in_eta", unit): efficiency(task.total_delta, all_in.uj) if all_in else None,
         "holdout": _pair(task.holdout),
         "audit": _pair(task.audit),
+        "recalls": recall_documents(task.recalls),
         "looks": task.looks,
         "base_model_hash": task.head,
     }
@@ -334,6 +338,8 @@ def summary_lines(summary: Summary) -> list[str]:
             f"saved    {format_energy(summary.saved_uj)} by stopping hopeless attempts early, modelled"
         )
     lines.append(f"ended    {summary.reason}")
+    if summary.exhausted and summary.exhausted == summary.attempts:
+        lines.append("         no attempt had joules enough: raise --reserve, or lower --max-tokens")
     if summary.ended == "plateau":
         lines.append(
             f"unspent  {format_energy(summary.unspent_uj)}; go on with other --recipes, or regardless: "
@@ -354,6 +360,7 @@ def summary_lines(summary: Summary) -> list[str]:
 def _result_lines(task: TaskSummary, summary: Summary) -> list[str]:
     unit, spent, all_in = task.metric.unit, summary.spent, summary.all_in
     lines = [_change("holdout", task.holdout, unit), _change("audit", task.audit, unit)]
+    lines += recall_lines(task.recalls)
     if spent and all_in and spent.uj > 0:
         total, eta = format_nats(task.total_delta), format_efficiency(task.total_delta, all_in.uj, unit)
         alone = format_efficiency(task.total_delta, spent.uj, unit)
