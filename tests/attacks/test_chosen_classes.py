@@ -81,7 +81,9 @@ def test_another_python_that_normalises_otherwise_is_no_liar(tmp_path: Path) -> 
     rare = label_of(sets[1][-1])
     newer = (f"{text} {i} \U00010d50" for text in written(COUNT, 7) for i in range(9))
     low = sets[1][0]
-    sets[0].append(next(t for t in newer if label_of(t) == rare and by_hash(map(normalise, [t, low]))[0] != low))
+    sets[0].append(
+        next(t for t in newer if label_of(t) == rare and by_hash(map(normalise, [t, low]))[0] != low)
+    )
     report = verify_target(of_sets(tmp_path, sets, DRAWN).path)
     assert report.ok
     (check,) = [check for check in searched_of(report.checks) if check.status is Status.UNKNOWN]

@@ -53,5 +53,11 @@ def report(
     more = [derived_line(charged, rates)] if charged is not None else []
     if any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in log):
         more.append(_MODELLED)
-    for line in ["", *total, *by_class_lines(log), *filter(None, more), *([f"drawn: {plot}"] if plot is not None else [])]:
+    for line in [
+        "",
+        *total,
+        *by_class_lines(log),
+        *filter(None, more),
+        *([f"drawn: {plot}"] if plot is not None else []),
+    ]:
         stdout.print(line)

@@ -189,9 +189,7 @@ def _take(pool: dict[str, Example], size: int, total: int) -> dict[str, Example]
     return {key: pool.pop(key) for key in by_hash(pool)[: min(size, int(total * _SHARE))]}
 
 
-def _spares(
-    pool: dict[str, Example], size: int, most: int, take: _Take
-) -> list[dict[str, Example]]:
+def _spares(pool: dict[str, Example], size: int, most: int, take: _Take) -> list[dict[str, Example]]:
     # only as many as leave the training set seven times as large as one of them, and every class in it
     spares: list[dict[str, Example]] = []
     while len(spares) < most and len(pool) >= 8 * size:

@@ -21,7 +21,7 @@ class _Where(NamedTuple):
 
     file: str
     """digest of the per-example losses"""
-    count: int
+    examples: int
     new: bool
     """whether it is the candidate there, or the base"""
 
@@ -72,5 +72,5 @@ def _recalls(log: Log, data: Data, first: _Where | None, head: _Where) -> tuple[
 
 
 def _hits(log: Log, where: _Where) -> list[bool]:
-    losses = read_losses(StateFolder(log.state).losses(where.file), where.file, where.count)
+    losses = read_losses(StateFolder(log.state).losses(where.file), where.file, where.examples)
     return losses.new_correct if where.new else losses.base_correct

@@ -135,9 +135,7 @@ def test_a_set_that_has_no_room_for_all_classes_says_which_size_has() -> None:
 
 
 @given(st.lists(st.integers(1, 200), min_size=2, max_size=12), st.integers(30, 60), st.integers(0, 3))
-def test_every_class_is_trained_on_and_judged_in_proportion(
-    sizes: list[int], size: int, spares: int
-) -> None:
+def test_every_class_is_trained_on_and_judged_in_proportion(sizes: list[int], size: int, spares: int) -> None:
     pool = [Example(f"{c} {i}", f"c{c}") for c, count in enumerate([*sizes, 400]) for i in range(count)]
     splits = split(pool, None, None, holdout_size=size, spare_holdouts=spares)
     whole, trained, held = labels(pool), labels(splits.train), labels(splits.holdout)

@@ -176,9 +176,7 @@ def _weights_digest(name: str, folder: Path) -> str:
     return tensors_digest(entry for path in weights for entry in read_tensor_entries(path))
 
 
-def _load(
-    name: str, folder: Path, labels: tuple[str, ...], seed: int
-) -> tuple[Any, Any, set[str] | None]:
+def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[Any, Any, set[str] | None]:
     """Model, tokenizer, and the modules that the weights lack; none where all of the head is new."""
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer

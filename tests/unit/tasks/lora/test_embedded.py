@@ -61,8 +61,10 @@ def test_the_version_has_the_same_digest_and_configuration(both: tuple[Path, Pat
 
 def test_a_head_that_knows_the_shares_of_its_classes_is_the_same_in_both(tmp_path: Path) -> None:
     prior = log_frequencies(["one"] * 6 + ["two"] * 3 + ["three"])
-    for made, name in ((load_embedded(EMBEDDED, LABELS, prior=prior), "ours"),
-                       (load_base(EMBEDDED, LABELS, seed=0, prior=prior), "theirs")):
+    for made, name in (
+        (load_embedded(EMBEDDED, LABELS, prior=prior), "ours"),
+        (load_base(EMBEDDED, LABELS, seed=0, prior=prior), "theirs"),
+    ):
         (tmp_path / name).mkdir()
         made.save(tmp_path / name)
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("ours", "theirs"))
