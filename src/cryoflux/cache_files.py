@@ -13,7 +13,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-
 _BLOCK = 512
 """bytes, whatever those of the disk are"""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cryoflux.data.frequencies import constant_loss, log_frequencies
-from cryoflux.verification.beginning import Begun, beginnings
+from cryoflux.verification.beginning import FirstReading, beginnings
 from cryoflux.verification.read_sets import HOLDOUT, TRAIN, ReadSets, TextLine
 from cryoflux.verification.result import Status
 from cryoflux.verification.topics import Topic
@@ -24,7 +24,7 @@ WORTH = constant_loss(log_frequencies(COMMON), COMMON)
 def judged(loss: float, classes: list[str] = COMMON, read: int = 0) -> list:
     lines = [TextLine(f"text {i}", True, label) for i, label in enumerate(classes)]
     read = read or len(classes)
-    begun = Begun("entry 1", "f" * 64, len(classes), read, round(loss * 1e9) * read)
+    begun = FirstReading("entry 1", "f" * 64, len(classes), read, round(loss * 1e9) * read)
     sets = ReadSets(
         "data/x",
         None,

@@ -1,9 +1,9 @@
 """How sets are split off where examples have classes: ``lowest-hash/v2``.
 
-Of copies by the fold, the text with the lowest SHA-256 of its normalised form may be drawn, and the others stay
+Of copies by the fold, the text with the lowest SHA-256 of its normalised form may be drawn; the others stay
 beside it in the training set or are dropped. A set of a size has of each class as many texts as its share of
-those that are left (`shares_of`), and of each class those with the lowest hashes; in the set they are in the order of
-their hashes. The holdout comes first, then the audit set, then the spares. So whoever has all sets can draw
+those that are left (`shares_of`), and of each class those with the lowest hashes; in the set they are in the
+order of their hashes. The holdout comes first, then the audit set, then the spares. So whoever has all sets can draw
 them again, class by class.
 
 ``lowest-hash/v1`` did not look at classes, and could put all of a rare one into the holdout.

@@ -76,12 +76,7 @@ def split(
     pool, repeats = _unique(train, conflicts)
     held, repeats_held = _unique(holdout or (), conflicts)
     audited, repeats_audit = _unique(audit or (), conflicts)
-    if held and _all_in(held, pool, folded=folded):
-        raise DataError(
-            "Every holdout example is also a training example.",
-            why="Δ on examples that were trained on says nothing about improvement.",
-            hint="Give a holdout that was set aside: --holdout FILE, or leave it out to have it split off.",
-        )
+    _refuse_trained(held, pool, folded=folded)
     distinct, distinct_audit = len(pool), len(audited)
     for other, examples in ((pool, held), (pool, audited), (audited, held)):
         _drop(other, examples)
@@ -147,6 +142,15 @@ def _drop(pool: dict[str, Example], other: dict[str, Example]) -> None:
         del pool[key]
 
 
+def _refuse_trained(held: dict[str, Example], pool: dict[str, Example], *, folded: bool) -> None:
+    if held and _all_in(held, pool, folded=folded):
+        raise DataError(
+            "Every holdout example is also a training example.",
+            why="Δ on examples that were trained on says nothing about improvement.",
+            hint="Give a holdout that was set aside: --holdout FILE, or leave it out to have it split off.",
+        )
+
+
 def _all_in(held: dict[str, Example], pool: dict[str, Example], *, folded: bool) -> bool:
     known = {fold(example.text) for example in pool.values()} if folded else set()
     return all(key in pool or fold(example.text) in known for key, example in held.items())
@@ -173,7 +177,7 @@ class _ByClass:
         """A set with all classes of which there are enough; larger than its share where it has to be."""
         if (needed := with_enough(self._left)) > size:
             raise DataError(
-                f"{needed} classes have {LEAST_OF_CLASS} examples or more; a set that is split off has {size}.",
+                f"{needed} classes have {LEAST_OF_CLASS} examples or more; a set split off has {size}.",
                 why="A class that the holdout lacks is not judged.",
                 hint=f"Allow larger ones: --holdout-size {needed}; or leave classes out.",
             )

@@ -338,13 +338,7 @@ def summary_lines(summary: Summary) -> list[str]:
             f"saved    {format_energy(summary.saved_uj)} by stopping hopeless attempts early, modelled"
         )
     lines.append(f"ended    {summary.reason}")
-    if summary.exhausted and summary.exhausted == summary.attempts:
-        lines.append("         no attempt had joules enough: raise --reserve, or lower --max-tokens")
-    if summary.ended == "plateau":
-        lines.append(
-            f"unspent  {format_energy(summary.unspent_uj)}; go on with other --recipes, or regardless: "
-            "--policy uniform/v1"
-        )
+    lines += _advice(summary)
     for task in summary.tasks:
         if len(summary.tasks) > 1:
             lines.append(f"task     {task.name}")
@@ -355,6 +349,17 @@ def summary_lines(summary: Summary) -> list[str]:
         f"next     {unbroken(f'cryoflux verify {quoted} --recompute 1')}",
         f"         {unbroken(f'cryoflux receipts list --state {quoted}')}",
     ]
+
+
+def _advice(summary: Summary) -> list[str]:
+    """What to do where nothing could be done, or nothing more pays."""
+    if summary.exhausted and summary.exhausted == summary.attempts:
+        return ["         no attempt had joules enough: raise --reserve, or lower --max-tokens"]
+    if summary.ended == "plateau":
+        left = format_energy(summary.unspent_uj)
+        more = "go on with other --recipes, or regardless: --policy uniform/v1"
+        return [f"unspent  {left}; {more}"]
+    return []
 
 
 def _result_lines(task: TaskSummary, summary: Summary) -> list[str]:

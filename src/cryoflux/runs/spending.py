@@ -95,7 +95,7 @@ class Summary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What a command ends with: 4 or 1 where every attempt was aborted, for want of joules or otherwise."""
+        """What a command ends with: 4 where no attempt had joules enough, 1 where all were aborted."""
         if self.ended == "interrupted":
             return ExitCode.INTERRUPTED
         if not self.attempts or self.aborted < self.attempts:

@@ -130,8 +130,7 @@ class Artefacts(Fold):
             self._settings(intent.task.name, intent.base)
             self._subjects(seen, intent)
             self.tally.data.take(seen, intent.data)
-            if first:
-                self.tally.data.begins(intent.task.name, intent.data, intent.base.digest)
+            self.tally.data.begins(intent, first=first)
         elif seen.paired is not None:
             receipt = seen.paired.receipt
             accepted = receipt.outcome is Outcome.ACCEPTED

@@ -8,7 +8,7 @@ no question, but it is said how much of a gain such a head leaves to the shares 
 
 from __future__ import annotations
 
-__all__ = ["Begun", "beginnings"]
+__all__ = ["FirstReading", "beginnings"]
 
 import math
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ _EQUAL = 1e-5
 """nats between two roundings of one number"""
 
 
-class Begun(Struct, frozen=True):
+class FirstReading(Struct, frozen=True):
     """The first evaluation of a task's first version."""
 
     name: str
@@ -56,7 +56,7 @@ def beginnings(read_sets: Sequence[ReadSets]) -> list[Check]:
     return conclude(_BEGUN, findings, "; ".join(said))
 
 
-def _compared(sets: ReadSets, task: str, begun: Begun, said: list[str]) -> Iterator[Finding]:
+def _compared(sets: ReadSets, task: str, begun: FirstReading, said: list[str]) -> Iterator[Finding]:
     train = [line.label for line in sets.lines.get(TRAIN, ())]
     file = next((file for file, digest in sets.digests.items() if digest == begun.holdout), "")
     judged = [line.label for line in sets.lines.get(file, ())]

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from cryoflux.digests import Hashing
 from cryoflux.files import read_lines
-from cryoflux.receipts.statement import CROSS_ENTROPY, Data, Holdout
+from cryoflux.receipts.statement import CROSS_ENTROPY, Data, Holdout, Intent
 from cryoflux.state import StateFolder
-from cryoflux.verification.beginning import Begun
+from cryoflux.verification.beginning import FirstReading
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.read_sets import ReadSets, TextLine
 from cryoflux.verification.result import Finding, Findings, Named, failed, unknown
@@ -48,7 +48,7 @@ class _Used:
     """of the sections of what was trained on it"""
     firsts: dict[str, str] = field(default_factory=dict)
     """task → digest of the version that it began with"""
-    begun: dict[str, Begun] = field(default_factory=dict)
+    begun: dict[str, FirstReading] = field(default_factory=dict)
     """task → the first evaluation of that version"""
 
 
@@ -87,11 +87,11 @@ class DataSets:
         if data.holdout.sha256 not in used.holdouts and len(used.holdouts) < _MOST_SETS:
             used.holdouts[data.holdout.sha256] = (about.name, data.holdout)
 
-    def begins(self, task: str, data: Data, version: str) -> None:
-        """Take note of the version that a task began with, by its digest."""
-        used = self._used.get(data.digest)
-        if used is not None and len(used.firsts) < _MOST_SETS:
-            used.firsts.setdefault(task, version)
+    def begins(self, intent: Intent, *, first: bool) -> None:
+        """Take note of the version that a task began with, if it is the first intent of the task."""
+        used = self._used.get(intent.data.digest)
+        if first and used is not None and len(used.firsts) < _MOST_SETS:
+            used.firsts.setdefault(intent.task.name, intent.base.digest)
 
     def trained(self, paired: Paired) -> None:
         """Take note of what kind of task a receipt tells to have trained on its data set."""
@@ -141,7 +141,9 @@ def _note_beginning(used: _Used, paired: Paired) -> None:
         return
     if said.metric == CROSS_ENTROPY:
         holdout = receipt.holdout
-        used.begun[task] = Begun(paired.name, holdout.sha256, holdout.count, said.read, said.base_loss_sum)
+        used.begun[task] = FirstReading(
+            paired.name, holdout.sha256, holdout.count, said.read, said.base_loss_sum
+        )
 
 
 def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:

@@ -9,7 +9,8 @@ The sets of a data set are compared in three ways, each stricter than it has to 
   more than one in ten are a failure whatever was prepared, because what is measured then is memory;
 - near duplicates, in `alike`.
 
-Where the log says that the sets were drawn by `cryoflux.data.lowest_hash` or `by_class`, they are drawn again.
+Where the log says that the sets were drawn by `cryoflux.data.by_class` or `lowest_hash`, they are drawn
+again.
 """
 
 from __future__ import annotations

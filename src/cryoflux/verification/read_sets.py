@@ -13,7 +13,7 @@ from cryoflux.data.fold import fold
 from cryoflux.receipts.statement import SetRules
 
 if TYPE_CHECKING:
-    from cryoflux.verification.beginning import Begun
+    from cryoflux.verification.beginning import FirstReading
 
 TRAIN, HOLDOUT, AUDIT = "train.jsonl", "holdout.jsonl", "audit.jsonl"
 
@@ -40,7 +40,7 @@ class ReadSets:
     """file → its examples; holdouts in the order of their use"""
     digests: Mapping[str, str]
     """files that the data set has, here or not, and their SHA-256"""
-    begun: Mapping[str, Begun] = field(default_factory=dict)
+    begun: Mapping[str, FirstReading] = field(default_factory=dict)
     """task → what the log signs of its first version on one of these sets"""
     said: list[str] = field(default_factory=list)
     """what was looked for and not found"""

@@ -17,11 +17,11 @@ import tiny
 from cryoflux.cache_files import cached_files, remove_unused
 from cryoflux.data.examples import Example
 from cryoflux.digests import TensorEntry, read_tensor_entries
+from cryoflux.encoder import prefix as prefix_module
 from cryoflux.encoder.activations import Activations, Sets
 from cryoflux.encoder.layout import Layout, read_layout
 from cryoflux.encoder.linear import Backend
 from cryoflux.encoder.model import Encoder
-from cryoflux.encoder import prefix as prefix_module
 from cryoflux.encoder.prefix import Prefix, PrefixCache, prefix_key
 from cryoflux.encoder.tokens import TokenCache, Tokens
 from cryoflux.errors import StorageError
