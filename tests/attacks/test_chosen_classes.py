@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cryoflux.data.by_class import BY_CLASS, Text, draw
+from cryoflux.data.by_class import BY_CLASS, DrawnText, draw
 from cryoflux.data.examples import normalise
 from cryoflux.data.fold import FOLD, fold
 from cryoflux.data.lowest_hash import GIVEN, by_hash
@@ -22,7 +22,7 @@ DRAWN = SetRules(holdout=BY_CLASS, audit=BY_CLASS, copies=FOLD)
 
 
 def by_rule(count: int) -> list[list[str]]:
-    left = [Text.of(key, label_of(text), fold(text)) for key, text in KEYS.items()]
+    left = [DrawnText.of(key, label_of(text), fold(text)) for key, text in KEYS.items()]
     sets = []
     for _ in range(count):
         keys, left = draw(left, COUNT)

@@ -3,8 +3,8 @@
 Of copies by the fold, the text with the lowest SHA-256 of its normalised form may be drawn; the others stay
 beside it in the training set or are dropped. A set of a size has of each class as many texts as its share of
 those that are left (`shares_of`), and of each class those with the lowest hashes; in the set they are in the
-order of their hashes. The holdout comes first, then the audit set, then the spares. So whoever has all sets can draw
-them again, class by class.
+order of their hashes. The holdout comes first, then the audit set, then the spares. So whoever has all sets
+can draw them again, class by class.
 
 ``lowest-hash/v1`` did not look at classes, and could put all of a rare one into the holdout.
 """
@@ -15,7 +15,7 @@ __all__ = [
     "BY_CLASS",
     "LEAST_OF_CLASS",
     "Drawing",
-    "Text",
+    "DrawnText",
     "draw",
     "is_drawn_by_class",
     "shares_of",
@@ -35,7 +35,7 @@ LEAST_OF_CLASS = 3
 """of a class of so many texts one is drawn; with fewer, one or none as its share has it, and one stays"""
 
 
-class Text(NamedTuple):
+class DrawnText(NamedTuple):
     """A text that may be drawn."""
 
     key: str
@@ -47,7 +47,7 @@ class Text(NamedTuple):
     """SHA-256 of its normalised form"""
 
     @classmethod
-    def of(cls, key: str, label: str, fold: str) -> Text:
+    def of(cls, key: str, label: str, fold: str) -> DrawnText:
         """The text with its hash."""
         return cls(key, label, fold, key_hash(key))
 
@@ -57,7 +57,7 @@ class Drawing(NamedTuple):
 
     drawn: list[str]
     """keys, lowest hash first"""
-    left: list[Text]
+    left: list[DrawnText]
 
 
 def shares_of(counts: Mapping[str, int], size: int) -> dict[str, int]:
@@ -102,13 +102,13 @@ def _move(
             heapq.heappush(heap, (far + total, label))
 
 
-def with_enough(pool: Iterable[Text]) -> int:
+def with_enough(pool: Iterable[DrawnText]) -> int:
     """How many classes have as many texts that one of them is always drawn."""
     counts = _counts(_firsts(_sorted(pool)))
     return sum(count >= LEAST_OF_CLASS for count in counts.values())
 
 
-def draw(pool: Iterable[Text], size: int) -> Drawing:
+def draw(pool: Iterable[DrawnText], size: int) -> Drawing:
     """Draw a set of at most ``size`` texts; copies of what is drawn are not left."""
     texts = _sorted(pool)
     firsts = _firsts(texts)
@@ -117,7 +117,9 @@ def draw(pool: Iterable[Text], size: int) -> Drawing:
     return Drawing([text.key for text in chosen], [text for text in texts if text.fold not in taken])
 
 
-def is_drawn_by_class(sets: Sequence[Sequence[Text]], rest: Iterable[Text], *, exactly: bool = True) -> bool:
+def is_drawn_by_class(
+    sets: Sequence[Sequence[DrawnText]], rest: Iterable[DrawnText], *, exactly: bool = True
+) -> bool:
     """Whether the rule draws these sets.
 
     Args:
@@ -140,15 +142,15 @@ def is_drawn_by_class(sets: Sequence[Sequence[Text]], rest: Iterable[Text], *, e
     return True
 
 
-def _sorted(texts: Iterable[Text]) -> list[Text]:
+def _sorted(texts: Iterable[DrawnText]) -> list[DrawnText]:
     return sorted(texts, key=lambda text: text.hashed)
 
 
-def _rising(texts: Sequence[Text]) -> bool:
+def _rising(texts: Sequence[DrawnText]) -> bool:
     return all(one.hashed < other.hashed for one, other in pairwise(texts))
 
 
-def _in_order(sets: Sequence[Sequence[Text]]) -> bool:
+def _in_order(sets: Sequence[Sequence[DrawnText]]) -> bool:
     highest: dict[str, bytes] = {}
     for texts in sets:
         for text in texts:
@@ -158,25 +160,25 @@ def _in_order(sets: Sequence[Sequence[Text]]) -> bool:
     return True
 
 
-def _firsts(texts: Sequence[Text]) -> list[Text]:
+def _firsts(texts: Sequence[DrawnText]) -> list[DrawnText]:
     """Of copies the one with the lowest hash; all are in the order of their hashes."""
-    firsts: dict[str, Text] = {}
+    firsts: dict[str, DrawnText] = {}
     for text in texts:
         firsts.setdefault(text.fold, text)
     return list(firsts.values())
 
 
-def _counts(texts: Iterable[Text]) -> dict[str, int]:
+def _counts(texts: Iterable[DrawnText]) -> dict[str, int]:
     counts: dict[str, int] = defaultdict(int)
     for text in texts:
         counts[text.label] += 1
     return counts
 
 
-def _lowest(texts: Sequence[Text], shares: Mapping[str, int]) -> list[Text]:
+def _lowest(texts: Sequence[DrawnText], shares: Mapping[str, int]) -> list[DrawnText]:
     left = dict(shares)
 
-    def chosen() -> Iterator[Text]:
+    def chosen() -> Iterator[DrawnText]:
         for text in texts:
             if left[text.label]:
                 left[text.label] -= 1

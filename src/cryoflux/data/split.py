@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from cryoflux.data.by_class import BY_CLASS, LEAST_OF_CLASS, Text, draw, with_enough
+from cryoflux.data.by_class import BY_CLASS, LEAST_OF_CLASS, DrawnText, draw, with_enough
 from cryoflux.data.examples import Example, normalise
 from cryoflux.data.fold import FOLD, fold, hides_something
 from cryoflux.data.lowest_hash import GIVEN, by_hash
@@ -171,7 +171,7 @@ class _ByClass:
     """Takes sets out of a pool by the shares of its classes."""
 
     def __init__(self, pool: dict[str, Example]) -> None:
-        self._left = [Text.of(key, example.label, fold(example.text)) for key, example in pool.items()]
+        self._left = [DrawnText.of(key, example.label, fold(example.text)) for key, example in pool.items()]
 
     def take(self, pool: dict[str, Example], size: int, total: int) -> dict[str, Example]:
         """A set with all classes of which there are enough; larger than its share where it has to be."""

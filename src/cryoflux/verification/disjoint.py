@@ -22,7 +22,7 @@ from itertools import combinations
 
 from msgspec.structs import replace
 
-from cryoflux.data.by_class import BY_CLASS, Text, is_drawn_by_class
+from cryoflux.data.by_class import BY_CLASS, DrawnText, is_drawn_by_class
 from cryoflux.data.fold import FOLD, hides_something
 from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, is_drawn, may_differ
 from cryoflux.verification.alike import among_sets, in_training
@@ -158,7 +158,7 @@ def _follow(sets: ReadSets, drawn: Sequence[str], *, sure: bool = False) -> bool
     """Whether the rule is kept to; if ``sure``, but for texts that another Python may normalise otherwise."""
     texts = {
         file: [
-            Text.of(key, line.label, folded)
+            DrawnText.of(key, line.label, folded)
             for key, line, folded in zip(sets.keys[file], sets.lines[file], sets.folds[file], strict=True)
             if not sure or not may_differ([line.text])
         ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoflux.data.by_class import Text, draw, is_drawn_by_class, shares_of
+from cryoflux.data.by_class import DrawnText, draw, is_drawn_by_class, shares_of
 
 COUNTS = st.dictionaries(st.text(max_size=3), st.integers(1, 60), min_size=1, max_size=20)
 
@@ -30,12 +30,14 @@ def test_shares_are_in_proportion_and_rounded_by_what_is_missing() -> None:
     assert shares_of({"a": 998, "b": 2}, 100) == {"a": 100, "b": 0}
 
 
-def texts_of(count: int, seed: int = 0) -> list[Text]:
+def texts_of(count: int, seed: int = 0) -> list[DrawnText]:
     made = random.Random(seed)
-    return [Text.of(f"text {i}", made.choice("aaaabbc"), f"fold {i - (i % 7 == 6)}") for i in range(count)]
+    return [
+        DrawnText.of(f"text {i}", made.choice("aaaabbc"), f"fold {i - (i % 7 == 6)}") for i in range(count)
+    ]
 
 
-def drawn(count: int, sizes: list[int]) -> tuple[list[list[Text]], list[Text]]:
+def drawn(count: int, sizes: list[int]) -> tuple[list[list[DrawnText]], list[DrawnText]]:
     left = texts_of(count)
     known = {text.key: text for text in left}
     sets = []
