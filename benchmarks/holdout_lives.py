@@ -27,11 +27,13 @@ import numpy as np
 
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import Thresholds
-from cryoflux.decision.stakes import STAKES, WHOLE, StakedBudget
+from cryoflux.decision.stakes import ENOUGH, STAKES, WHOLE, StakedBudget, least_stake
 
 Array = np.ndarray[Any, Any]
 LOOKS = 40
 """candidates of a life"""
+COUNTS = (64, 128, 256, 512, 1024)
+"""examples of a holdout"""
 SCREENED = 512
 """examples of a screen"""
 SPREAD = 0.35
@@ -218,7 +220,7 @@ class Staked:
     def kept(self, shown: Shown) -> Array:
         """What was staked of the budget decides what is needed."""
         stakes = self.stakes(shown)
-        level = self.left * stakes // 1000
+        level = self.left * stakes * min(shown.count, ENOUGH) // (1000 * ENOUGH)
         due = level > 0
         found = due & shown.gives_delta() & shown.passes(needed_of(np.maximum(level, 1)))
         after = self.left * np.where(found, stakes, 1000 - stakes) // 1000
@@ -227,18 +229,20 @@ class Staked:
 
     def stakes(self, shown: Shown) -> Array:
         """What is staked in each life; 0 where there is no look."""
+        least = least_stake(shown.count)
         if shown.screen == "none":
-            return np.full(len(self.left), 500)
+            return np.full(len(self.left), max(500, least))
         if shown.screen == "least":
-            return np.full(len(self.left), STAKES[-1])
+            return np.full(len(self.left), least)
         ratio = shown.count / SCREENED
         mean, spread = _SHRUNK * shown.screened * math.sqrt(ratio), math.sqrt(1 + _SHRUNK**2 * ratio)
         found = np.zeros(len(self.left), int)
         for stake, quantile in zip(STAKES, _QUANTILES, strict=True):
-            level = self.left * stake // 1000
+            level = self.left * stake * min(shown.count, ENOUGH) // (1000 * ENOUGH)
             bar = np.sqrt(needed_of(np.maximum(level, 1)) / 1000)
             found[(found == 0) & (level > 0) & (bar - mean <= quantile * spread)] = stake
-        return np.where((shown.screened > 0) & shown.screen_gives_delta(), found, 0)
+        due = (found >= least) & (shown.screened > 0) & shown.screen_gives_delta()
+        return np.where(due, found, 0)
 
 
 class Investing:

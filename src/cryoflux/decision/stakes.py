@@ -47,12 +47,14 @@ function of the screen's sums, so a verifier derives it again: it cannot be chos
 from __future__ import annotations
 
 __all__ = [
+    "ENOUGH",
     "MOST_NEEDED",
     "STAKED",
     "STAKES",
     "WHOLE",
     "StakedBudget",
     "chosen_stake",
+    "least_stake",
     "left_of_counted",
     "needed_at",
     "odds_at",
@@ -72,6 +74,10 @@ WHOLE = 10**15
 """budgets and levels are counted in units of 1/WHOLE"""
 STAKES = (950, 900, 800, 650, 500, 350, 200)
 """shares of a budget that may be staked, thousandths, largest first"""
+ENOUGH = 256
+"""examples of a holdout from which on a look is tested at all that it stakes"""
+_LEAST = ((1000, 200), (500, 350), (0, 800))
+"""examples from which on → the smallest share that is worth a look, thousandths (`least_stake`)"""
 _QUANTILES = dict(
     zip(STAKES, ("-1.6449", "-1.2816", "-0.8416", "-0.3853", "0", "0.3853", "0.8416"), strict=True)
 )
@@ -111,17 +117,20 @@ class StakedBudget(Struct, frozen=True):
         """
         return cls(alpha_ppm * _MICRO_UNITS)
 
-    def level(self, stake_milli: int) -> int:
-        """What the next look may err with a stake, units of 1/`WHOLE`, rounded down."""
-        return self.left * stake_milli // _MILLI
+    def level(self, stake_milli: int, holdout_count: int = ENOUGH) -> int:
+        """What the next look may err with a stake, units of 1/`WHOLE`, rounded down.
 
-    def needed_milli(self, stake_milli: int) -> int:
+        On fewer than `ENOUGH` examples that is only their share of what is staked (why: above).
+        """
+        return self.left * stake_milli * min(holdout_count, ENOUGH) // (_MILLI * ENOUGH)
+
+    def needed_milli(self, stake_milli: int, holdout_count: int = ENOUGH) -> int:
         """What S²/V must exceed with a stake, thousandths, rounded up.
 
         Raises:
             ValueError: the budget is too small for any look.
         """
-        return needed_at(self.level(stake_milli))
+        return needed_at(self.level(stake_milli, holdout_count))
 
     def after(self, stake_milli: int, *, accepted: bool) -> StakedBudget:
         """The budget of the look that follows a verdict."""
@@ -138,6 +147,15 @@ class StakedBudget(Struct, frozen=True):
         if not self.level(most):
             return True
         return self.needed_milli(most) >= _WORN * StakedBudget.fresh(alpha_ppm).needed_milli(most)
+
+
+def least_stake(holdout_count: int) -> int:
+    """The smallest share that a holdout of so many examples is looked at with, thousandths.
+
+    A small stake makes a small level, and small levels are where skewed δᵢ pass more often than they may; the
+    more so, the fewer they are (why: above).
+    """
+    return next(stake for count, stake in _LEAST if holdout_count >= count)
 
 
 def left_of_counted(alpha_ppm: int, looks: int, kept: int) -> StakedBudget:
@@ -221,13 +239,13 @@ def chosen_stake(budget: StakedBudget, screened: Evidence, holdout_count: int, m
         ratio = Decimal(holdout_count) / count
         spread = (1 + _SHRUNK**2 * ratio).sqrt()
         if scatter <= 0:  # every example gained the same
-            return next((stake for stake in STAKES if budget.level(stake)), 0)
+            return next((stake for stake in STAKES if budget.level(stake, holdout_count)), 0)
         z = (Decimal(delta) ** 2 * (count - 1) / scatter).sqrt()
         mean = _SHRUNK * z * ratio.sqrt()
         for stake in STAKES:
-            if not budget.level(stake):
+            if not budget.level(stake, holdout_count):
                 continue
-            bar = (Decimal(budget.needed_milli(stake)) / _MILLI).sqrt()
+            bar = (Decimal(budget.needed_milli(stake, holdout_count)) / _MILLI).sqrt()
             if bar - mean <= Decimal(_QUANTILES[stake]) * spread:
                 return stake
     return 0
