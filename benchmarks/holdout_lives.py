@@ -5,13 +5,14 @@ independently of each other: there is then as little overlap of errors as there 
 rule that bounds the chance of *any*. Lives are judged many at a time by twins of the rules, arrays in place
 of integers; ``tests/unit/decision/test_holdout_lives.py`` holds each twin to `due_look` and `decide`.
 
-Alpha-investing and LOND are here in their published forms, at 0.01, by the p-values of the paired z-test
+Alpha-investing and LOND are here beside them, at 0.01, by the p-values of the paired z-test
 and without a screen. They promise something else, a share of false ones among what is kept:
 
-- alpha-investing (Foster and Stine 2008, *J. R. Statist. Soc. B* 70(2)), which bounds mFDR: wealth
-  W(0) = α·η with η = 1 − α; a test at the level αⱼ pays αⱼ/(1 − αⱼ) where it does not reject and earns
-  ω = α where it does. Its levels are those of their best-foot-forward policy, αⱼ = W(j − 1)/(1 + j − k) with
-  k the last rejection: one half of the wealth at first and after each rejection, less and less after that.
+- alpha-investing (Foster and Stine 2008, *J. R. Statist. Soc. B* 70(2)), which bounds mFDR: a test at
+  the level αⱼ pays αⱼ/(1 − αⱼ) of its wealth where it does not reject and earns ω where it does. A wealth of
+  W(0) = α·(1 − α) to begin with, ω = α and the levels αⱼ = W(j − 1)/(1 + j − k), k the last rejection, are
+  a choice made here and not checked against the paper: one half of the wealth at first and after each
+  rejection, less and less after that.
 - LOND (Javanmard and Montanari 2015, arXiv:1502.06197), which bounds FDR: αⱼ = βⱼ·(D(j − 1) + 1) with D
   rejections before, and βⱼ = 6α/(π²j²), which sum to α.
 """

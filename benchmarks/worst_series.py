@@ -78,7 +78,9 @@ def _lost(stake: int) -> int:
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--draws", type=int, default=1_000_000, help="updates of each size of holdout (1000000)")
+    parser.add_argument(
+        "--draws", type=int, default=1_000_000, help="updates of each size of holdout (1000000)"
+    )
     parser.add_argument("--alpha-ppm", type=int, default=10_000, help="the error budget (10000)")
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     given = parser.parse_args()

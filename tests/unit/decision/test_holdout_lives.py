@@ -104,7 +104,7 @@ def test_what_is_drawn_has_the_moments_that_it_is_said_to_have() -> None:
         assert abs(skew - (-0.25 if skewed else 0)) < 0.08
 
 
-def test_alpha_investing_pays_and_earns_what_was_published() -> None:
+def test_alpha_investing_pays_for_what_it_does_not_reject_and_earns_by_what_it_does() -> None:
     judge = lives.Investing(2)
     shown, _ = lives.drawn(1, 2, 512, skewed=False).shown(0, lives.SCENARIOS[0])
     start = 0.01 * 0.99
