@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=4762141c3e525700afb48fe106d1dd722fff2ddec7a930d35b1c4cae8b0f1d6f
+schema_digest=ef79d0841761e52688add64e7a38e8406cd9023b0633732841cd405b2a94242e
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
