@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "LIBRARIES",
+    "chosen_device",
     "libraries_as_before",
     "quieten",
     "quieten_transformers",
