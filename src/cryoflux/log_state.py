@@ -150,7 +150,7 @@ class LogState:
         return open_now[: max(0, len(open_now) + 1 - intent.slots)]
 
     def paid(self, entry: Entry) -> Paid | None:
-        """What pays for the Δ of an attempt whose receipt is about to be taken; none where an entry is none."""
+        """What pays for the Δ of an attempt whose receipt is taken next; none where it is no receipt."""
         if (receipt := entry.receipt) is None:
             return None
         opened, known = self.open.get(receipt.intent), self.tasks.get(receipt.task.name)
