@@ -52,7 +52,7 @@ from cryoflux.receipts.statement import (
     Statement,
     Subject,
 )
-from cryoflux.scheduling.policy import POLICY, Arm, Choice, choose
+from cryoflux.scheduling.policy import Arm, Choice, choose
 from cryoflux.state import StateFolder
 from lowering import OldReceiptLog
 from metering import sign
@@ -115,7 +115,7 @@ class SyntheticState(Line):
     metric: Metric = CROSS_ENTROPY
     rule: Rule = RULE
     recipe: dict[str, str | int] = field(default_factory=lambda: RECIPE)
-    policy: str = POLICY
+    policy: str = "prior-eta/v1"
     arms: list[ArmPrior] = field(default_factory=lambda: ARMS)
     slots: int = 1
     metered: bool = False

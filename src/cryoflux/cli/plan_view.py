@@ -27,7 +27,7 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
     evaluation = f"about {plan.evaluation_cpu_seconds:.0f} CPU-s, {plan.evaluation_joules:.0f} J"
     bound = "as many as the account pays for"
     if plan.most_attempts is not None and plan.budget_joules is not None:
-        bound = f"at most {plan.most_attempts} × {plan.reserve_joules:g} J of {plan.budget_joules:g} J"
+        bound = f"at most {plan.most_attempts} × {plan.reserve_joules:.0f} J of {plan.budget_joules:g} J"
         bound += ", less what start-up and audit set take"
     for line in (
         f"meter      {plan.tier} ({', '.join(plan.sources)})",
@@ -35,6 +35,7 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
         f"model      {plan.model}, {plan.encoder_parameters / 1e6:.1f} M parameters outside embeddings",
         f"data       {plan.data}: {sets}; {plan.classes} classes; {dropped} duplicates dropped",
         f"           {cut_line(plan.cut, plan.longer_ppm)}",
+        f"reserve    {plan.reserve_joules:.0f} J an attempt, so that it can finish (modelled)",
         f"attempts   {bound}; what an attempt leaves goes to the next",
         f"recipes    {', '.join(plan.recipes)}; chosen by {plan.policy}",
         f"evaluation at most {evaluation} an attempt (modelled); less where only upper layers learn",

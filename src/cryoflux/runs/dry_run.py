@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = ["RunPlan", "make_plan"]
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -34,7 +35,8 @@ from cryoflux.state import FIRST_TASK, StateFolder
 from cryoflux.tasks.lora.base_model import resolve
 from cryoflux.tasks.lora.inputs import check_same, first_cut, kept_cut, read_splits
 from cryoflux.tasks.lora.libraries import require_training
-from cryoflux.tasks.lora.recipe import chosen_recipes
+from cryoflux.tasks.lora.prices import EVALUATING
+from cryoflux.tasks.lora.recipe import Recipe, chosen_recipes
 
 _GFLOP_PER_CPU_SECOND = 40.0
 """float64 matrix products on one core: an assumption, right within a factor of two"""
@@ -58,6 +60,7 @@ class RunPlan:
     policy: str
     budget_joules: float | None
     reserve_joules: float
+    """of an attempt: what was asked for, or what it takes to finish, which is modelled"""
     most_attempts: int | None
     evaluation_cpu_seconds: float
     """modelled: one evaluation of the whole holdout in float64, all layers"""
@@ -92,12 +95,7 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
         CryoFluxError: as the run itself would.
     """
     settings = sourced.settings
-    if (task := settings.run.task) != FIRST_TASK:
-        raise UsageError(
-            f"There is no plan for the task {task}.",
-            why=f"A plan is worked out from the sizes of texts and model, which only {FIRST_TASK} has.",
-            hint="Leave --dry-run out, and limit the run: --attempts 1.",
-        )
+    _check_task(settings.run.task)
     reserve_uj = parse_energy(settings.attempt.reserve)
     state = StateFolder(Path(settings.run.state))
     known = read_known(state)
@@ -110,11 +108,12 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
     if known is not None:
         check_same(sourced, known.origin)
     inputs = _inputs(sourced, state, known)
-    known_layout, count = _computed_here(inputs.folder), inputs.examples["train"]
-    recipes = chosen_recipes(settings, known=known_layout, count=count, cut=inputs.cut)
+    recipes = _recipes(settings, inputs)
     parameters = _encoder_parameters(inputs.folder)
     cpu_s = 2e-9 * parameters * _tokens(inputs) / _GFLOP_PER_CPU_SECOND
     sources, tier, watts = _measured_by(settings)
+    evaluation_j = cpu_s * (watts or GUESSED_W_PER_CPU)
+    reserve_j = max(reserve_uj / MICRO, evaluation_j * _share_evaluated(inputs.folder, recipes) / EVALUATING)
     return RunPlan(
         data=inputs.name,
         examples=inputs.examples,
@@ -128,10 +127,10 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
         recipes=tuple(recipes),
         policy=settings.attempt.policy,
         budget_joules=spendable_uj / MICRO if spendable_uj is not None else None,
-        reserve_joules=reserve_uj / MICRO,
-        most_attempts=spendable_uj // reserve_uj if spendable_uj is not None else None,
+        reserve_joules=reserve_j,
+        most_attempts=int(spendable_uj / MICRO / reserve_j) if spendable_uj is not None else None,
         evaluation_cpu_seconds=cpu_s,
-        evaluation_joules=cpu_s * (watts or GUESSED_W_PER_CPU),
+        evaluation_joules=evaluation_j,
         cut=inputs.cut,
         longer_ppm=inputs.longer_ppm,
         detectable_nats=_detectable(settings, len(inputs.holdout), known),
@@ -141,6 +140,15 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
         looks=known.tally.looks if known is not None else 0,
         account_joules=known.held_uj / MICRO if known is not None else 0.0,
     )
+
+
+def _check_task(task: str) -> None:
+    if task != FIRST_TASK:
+        raise UsageError(
+            f"There is no plan for the task {task}.",
+            why=f"A plan is worked out from the sizes of texts and model, which only {FIRST_TASK} has.",
+            hint="Leave --dry-run out, and limit the run: --attempts 1.",
+        )
 
 
 def _measured_by(settings: Settings) -> tuple[tuple[str, ...], Tier, float | None]:
@@ -200,6 +208,18 @@ def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _
     require_training()
     cut, longer_ppm = first_cut(settings, splits, folder, _config(folder))
     return _Inputs(name, examples, splits.holdout, classes, dropped, model, folder, cut, longer_ppm)
+
+
+def _recipes(settings: Settings, inputs: _Inputs) -> dict[str, Recipe]:
+    known = _computed_here(inputs.folder)
+    return chosen_recipes(settings, known=known, count=inputs.examples["train"], cut=inputs.cut)
+
+
+def _share_evaluated(folder: Path, recipes: Mapping[str, Recipe]) -> float:
+    """The share of the layers that the deepest recipe changes: the others are evaluated once."""
+    layers = _config(folder).get("num_hidden_layers") or _config(folder).get("n_layers")
+    deepest = max(recipe.layers for recipe in recipes.values())
+    return min(1.0, deepest / layers) if isinstance(layers, int) and layers > 0 else 1.0
 
 
 def _computed_here(folder: Path) -> bool:

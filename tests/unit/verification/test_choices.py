@@ -155,7 +155,7 @@ def test_an_aborted_attempt_teaches_only_where_its_arm_failed(
     made = open_state(tmp_path / "state")
     made.abort(made.announce(), cause=cause, reason=Reason(code=cause.value), energy=figure())
     starved = 120_000_000 if cause is Cause.EXHAUSTED else 0
-    expected = Lesson("lora_delta", "r8", False, None, 90_000_000, 110_000_000, starved)
+    expected = Lesson("lora_delta", "r8", False, None, 90_000_000, 110_000_000, starved, aborted=True)
     assert lesson(made) == (expected if teaches else None)
     made.finish()
 

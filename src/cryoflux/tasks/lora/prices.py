@@ -5,7 +5,7 @@ Products are counted, and what one costs is measured; before that it is a guess.
 
 from __future__ import annotations
 
-__all__ = ["F64_FACTOR", "UJ_PER_GFLOP", "Prices"]
+__all__ = ["EVALUATING", "F64_FACTOR", "UJ_PER_GFLOP", "Prices"]
 
 UJ_PER_GFLOP = 50_000
 """a guess for a busy CPU core; the scheduler corrects it by what attempts were charged"""
@@ -17,7 +17,7 @@ _TELLING = 0.3
 """share of a whole evaluation's products above which one tells what products cost"""
 _FIRST_UJ = 200_000.0
 """µJ a GFLOP in float64, before any evaluation was measured: a guess for a busy CPU core"""
-_EVALUATING = 0.5
+EVALUATING = 0.5
 """share of a reservation that evaluating an update may take"""
 _FIRST_MERGE = 0.06
 """share of the reservation kept for merging before it was measured"""
@@ -47,7 +47,7 @@ class Prices:
             gflop: products of evaluating its update.
             merging_uj: what merging it costs.
         """
-        return round(((self._uj_per_gflop or 0.0) * gflop + merging_uj) / _EVALUATING)
+        return round(((self._uj_per_gflop or 0.0) * gflop + merging_uj) / EVALUATING)
 
     def aside_uj(self, gflop: float, merging_uj: int, reserve_uj: int) -> int:
         """What is set aside of a reservation for evaluating and merging, µJ.
