@@ -23,7 +23,10 @@ OTHERS = ("CRYOFLUX_", "HF_", "TOKENIZERS_")
 """variables of who runs the tests, or that cryoflux set when it ran in this process"""
 DRIVER = Path(__file__).with_name("drive.py")
 QUICK = ["--learning-rate", "0.01", "--reserve", "12J", "--recipes", "prefix-1,lean"]
-SURE = ["--learning-rate", "0.01", "--reserve", "40J", "--recipes", "lean", "--max-steps", "12"]
+SURE = [
+    *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "lean", "--max-steps", "12"),
+    *("--policy", "prior-eta/v1"),
+]
 """Steps end the training long before the joules do, however busy the machine is."""
 
 

@@ -14,10 +14,11 @@ import pytest
 from cryoflux.claims import making
 from cryoflux.claims.check import check_claim
 from cryoflux.claims.document import ClaimedValue, format_claim, parse_claim
-from cryoflux.claims.evaluation import Figures, Judged, add_up, judge, spelt, told_by
+from cryoflux.claims.evaluation import Figures, Judged, add_up, judge, told_by
 from cryoflux.claims.expression import parse_expression
 from cryoflux.claims.making import ClaimScope, make_claim
 from cryoflux.claims.report import ClaimReport
+from cryoflux.claims.wording import spelt
 from cryoflux.errors import VerificationError
 from cryoflux.log_view import open_log
 from cryoflux.report.log_words import log_lines

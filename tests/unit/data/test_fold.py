@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryoflux.data.by_class import BY_CLASS, DrawnText, is_drawn_by_class
 from cryoflux.data.examples import Example, normalise
 from cryoflux.data.fold import bare_words, fold
-from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, is_drawn
+from cryoflux.data.lowest_hash import GIVEN, key_hash
 from cryoflux.data.split import near_train, rules_of, split
 
 LONG = "Return the name of the host"
@@ -43,26 +44,30 @@ def numbered(count: int, start: int = 0) -> list[Example]:
     return [Example(f"the text of number {i}", "xy"[i % 2]) for i in range(start, start + count)]
 
 
-def texts(examples) -> list[str]:
-    return [normalise(example.text) for example in examples]
+def texts(examples) -> list[DrawnText]:
+    keys = [normalise(example.text) for example in examples]
+    return [
+        DrawnText(key, example.label, fold(example.text), key_hash(key))
+        for key, example in zip(keys, examples, strict=True)
+    ]
 
 
 def test_a_split_that_is_drawn_can_be_drawn_again() -> None:
     made = split(numbered(900), None, None, holdout_size=50, spare_holdouts=2)
     assert len(made.spares) == 2
     drawn = [texts(made.holdout), texts(made.audit), *map(texts, made.spares)]
-    assert is_drawn(drawn, texts(made.train))
-    assert not is_drawn(drawn[::-1], texts(made.train))
-    assert not is_drawn([texts(made.train)[:50]], [*texts(made.holdout), *texts(made.train)[50:]])
+    assert is_drawn_by_class(drawn, texts(made.train))
+    assert not is_drawn_by_class(drawn[::-1], texts(made.train))
+    assert not is_drawn_by_class([texts(made.train)[:50]], [*texts(made.holdout), *texts(made.train)[50:]])
     for held, audit in ((numbered(40, 2000), None), (None, numbered(40, 2000))):
         made = split(numbered(900), held, audit, holdout_size=50)
         drawn = [texts(made.holdout if held is None else made.audit)]
-        assert is_drawn(drawn, texts(made.train))
+        assert is_drawn_by_class(drawn, texts(made.train))
 
 
 def test_the_rules_say_who_chose_which_set() -> None:
     said = rules_of(holdout_given=True, audit_given=False)
-    assert said == {"holdout": GIVEN, "audit": LOWEST_HASH, "copies": "fold/v1"}
+    assert said == {"holdout": GIVEN, "audit": BY_CLASS, "copies": "fold/v1"}
 
 
 def test_copies_in_disguise_are_dropped_from_the_set_that_matters_less() -> None:
@@ -71,7 +76,7 @@ def test_copies_in_disguise_are_dropped_from_the_set_that_matters_less() -> None
     audit += [Example(held[9].text.upper() + ".", "x")]
     made = split(train, held, audit, holdout_size=30)
     assert (made.dropped["train"], made.dropped["audit"], len(made.train)) == (12, 1, 200)
-    older = split(train, held, audit, holdout_size=30, folded=False)
+    older = split(train, held, audit, holdout_size=30, folded=False, by_class=False)
     assert (older.dropped["train"], len(older.train)) == (0, 212)
 
 
@@ -79,9 +84,7 @@ def test_a_drawn_set_stays_what_the_rule_draws_when_copies_are_dropped() -> None
     train = numbered(600) + [Example(f"{e.text}.", e.label) for e in numbered(600)]
     made = split(train, None, None, holdout_size=40, spare_holdouts=1)
     drawn = [texts(made.holdout), texts(made.audit), *map(texts, made.spares)]
-    assert is_drawn(drawn, texts(made.train))
-    older = split(train, None, None, holdout_size=40, spare_holdouts=1, folded=False)
-    assert made.holdout == older.holdout
+    assert is_drawn_by_class(drawn, texts(made.train))
     sets = [made.train, made.holdout, made.audit, *made.spares]
     folded = [{fold(e.text) for e in examples} for examples in sets]
     assert sum(map(len, folded)) == len(set.union(*folded))

@@ -200,7 +200,7 @@ def test_only_what_was_read_is_compared_and_in_that_order(tmp_path: Path) -> Non
     assert check.status is Status.OK
     assert "entry 1 (receipt a0001_0) equal" in check.detail
     assert "all 64 losses identical" in check.detail
-    assert "Δ = -0.0108" in check.detail
+    assert "Δ = -0.0109" in check.detail
 
 
 def test_a_holdout_of_another_length_than_signed_is_refuted(tmp_path: Path) -> None:
