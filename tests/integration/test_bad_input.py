@@ -102,7 +102,7 @@ def test_a_reservation_that_cannot_pay_for_an_attempt_says_how_much_would(
     tmp_path: Path, inputs: list[str]
 ) -> None:
     train = tiny.write_csv(tmp_path / "many.csv", tiny.sentences(4000, 1))
-    small = [*("--train", train, "--holdout-size", "500", "--recipes", "lean"), "--reserve", "0.1J"]
+    small = [*("--train", train, "--holdout-size", "500", "--recipes", "lean"), "--reserve", "0.02J"]
     outcome = cryoflux("run", *inputs[:2], *small, "--budget", "20J", "--state", tmp_path / "s", "--json")
     assert outcome.code == 4, outcome.stdout
     assert "--reserve" in outcome.stderr
