@@ -55,7 +55,17 @@ def _is_cold(name: str) -> bool:
 
 
 def _costs(goals: list[Goal], groups: dict[str, Seeds], cold: Seeds, warm: Seeds | None) -> str:
-    head = ["the loss of", "seeds", "set", "loss", "its CPU-s", "ours cold", "ratio", "ours warm", "ratio"]
+    head = [
+        "the loss of",
+        "its seeds",
+        "set",
+        "loss",
+        "its CPU-s",
+        "ours cold",
+        "ratio",
+        "ours warm",
+        "ratio",
+    ]
     rows = []
     for goal in goals:
         setters = groups[goal.contender]
