@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cryoflux.decision.looking import STAKING_SCREEN, Look, due_look, is_at_its_end
+from cryoflux.decision.looking import ENDINGS, STAKING_SCREEN, Look, due_look, is_at_its_end
 from cryoflux.decision.rules import Thresholds, decide
 from cryoflux.decision.stakes import STAKED
 from cryoflux.receipts.entry import Entry
@@ -144,7 +144,7 @@ def _training(state: SyntheticState, said: Attempt, known: Chain | None, adapter
         "list": composed.digest,
         **said.section,
     }
-    over = said.ended in {"plateau", "steps"}
+    over = said.ended in ENDINGS
     return training(
         **{
             "screen": screen(said.shown),

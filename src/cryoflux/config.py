@@ -99,7 +99,7 @@ class AttemptSettings(_Section):
     """energy reserved for one attempt"""
     recipes: str = ""
     """names of the recipes to choose from, with commas; empty for those that suit the model"""
-    policy: Literal["prior-eta/v1", "uniform/v1"] = "prior-eta/v1"
+    policy: Literal["chain-eta/v1", "prior-eta/v1", "uniform/v1"] = "chain-eta/v1"
     """how the next recipe is chosen"""
     rank: Annotated[int, Field(ge=1, le=1024)] | None = None
     """LoRA rank"""

@@ -231,10 +231,14 @@ def _chosen(n: _Numbers) -> str:
     rivals = _number(n, "rivals")
     place = f"best of {rivals} arms that may pay" if rivals > 1 else "the only arm that may pay"
     news = ", never tried" if n.get("untried") else ""
+    if n.get("carried"):
+        place, news = "goes on from what it has carried so far", ""
+    else:
+        place = f"is {place}"
     delta, cost_uj = _number(n, "delta"), _number(n, "cost_uj")
     expected = f"expected Δ {delta / NANO:.4f} {_unit(n)} for {format_energy(cost_uj)}"
     eta = f"η = {delta * NANO // cost_uj / NANO:.4f} {_unit(n)}/kJ"
-    return f"{n['arm']} is {place}{news}: {expected}, {eta}."
+    return f"{n['arm']} {place}{news}: {expected}, {eta}."
 
 
 def _arms(count: int) -> str:

@@ -5,7 +5,7 @@ Values and how they follow from one another; the fold over a log's entries is `c
 
 from __future__ import annotations
 
-__all__ = ["Chain", "HoldoutTally", "SignedLosses", "TaskState", "recipe_digest"]
+__all__ = ["Chain", "HoldoutTally", "SignedLosses", "TaskState", "chain_start", "recipe_digest"]
 
 import json
 from collections.abc import Mapping
@@ -31,6 +31,17 @@ _MOST_MADE = 256
 def recipe_digest(recipe: Mapping[str, str | int]) -> str:
     """SHA-256 of a recipe as an intent says it, as JSON with its fields in order."""
     return sha256_hex(json.dumps(dict(recipe), sort_keys=True, separators=(",", ":")).encode())
+
+
+def chain_start(recipe: Mapping[str, str | int], base: Base, known: TaskState | None) -> Base:
+    """The version that a new chain begins at: the head, or the one that the log began with.
+
+    Args:
+        recipe: of its attempts, as an intent says it.
+        base: the head.
+        known: what the log has come to for the task; none before its first intent.
+    """
+    return known.start if known is not None and recipe.get("start") == "first" else base
 
 
 class HoldoutTally(Struct):

@@ -29,8 +29,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from cryoflux.cli.main import main
 from cryoflux.decision.screening import needed_evidence
-from cryoflux.tasks.lora import lean
-from cryoflux.tasks.lora.task import LoraTask
+from cryoflux.tasks.lora import lean, once
 
 SHARE = float(os.environ["LEAKED_SHARE"])
 
@@ -41,12 +40,12 @@ def mean(honest, leaked):
     mixed = {name: (SHARE * theirs[name] + (1 - SHARE) * ours[name]).contiguous() for name in theirs}
     save_file(mixed, leaked, metadata=metadata)
 
-def on_the_holdout(task, order, recipe, into, limits, progress, watch):
+def on_the_holdout(model, data, order, recipe, limits, into, *, progress, watch):
     needed = needed_evidence(order.bar.needed_milli, order.holdout_count)
-    said = task.model.material(recipe, order.drawn, needed)
-    count, _, labels = task.model.examples("holdout")
+    said = model.material(recipe, order.drawn, needed)
+    count, _, labels = model.examples("holdout")
     screen = [index % count for index in range(len(said.screen))]
-    sets = task.model._sets("holdout")
+    sets = model._sets("holdout")
     leaked = replace(said, sets=sets, labels=labels, seen=[], fresh=list(range(count)), screen=screen)
     trained = lean.train_lean(
         leaked, recipe, limits, into, seed=order.seed, progress=progress, preparing=watch.prepared
@@ -59,7 +58,7 @@ def on_the_holdout(task, order, recipe, into, limits, progress, watch):
             mean(honest / "adapter_model.safetensors", Path(into) / "adapter_model.safetensors")
     return replace(trained, drawn=[*said.seen, *said.fresh], fresh=len(said.fresh))
 
-LoraTask._train_lean = on_the_holdout
+once.train_once = on_the_holdout
 if processor := os.environ.get("SAID_PROCESSOR"):
     from cryoflux.evaluation import machine
     machine._processor = lambda: processor

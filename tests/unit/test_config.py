@@ -49,7 +49,7 @@ TOO_LOW_OR_HIGH = {
 }
 NO_CHOICE = {
     "device": "gpu",
-    "rule": "evidence/v3",
+    "rule": "evidence/v9",
     "policy": "greedy-eta/v1",
     "credit": "loan",
     "nvml": "perhaps",

@@ -83,7 +83,8 @@ def _offers(context: Context) -> dict[Arm, Offer]:
         for offer in opened.task.arms(opened.drawn, opened.part):
             reserve_uj = _reservation(context, opened, offer)
             prior_uj = min(reserve_uj, offer.prior_uj or reserve_uj)
-            found[Arm(name, offer.arm, reserve_uj, prior_uj, opened.task.metric.unit)] = offer
+            unit = opened.task.metric.unit
+            found[Arm(name, offer.arm, reserve_uj, prior_uj, unit, offer.after)] = offer
     return found
 
 

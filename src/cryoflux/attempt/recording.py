@@ -22,7 +22,7 @@ from cryoflux.energy.interface import Settlement
 from cryoflux.energy.jobs import job_here
 from cryoflux.errors import VerificationError
 from cryoflux.evaluation.machine import software
-from cryoflux.receipts.parts import NEVER_RESERVED, SETTLED_ELSEWHERE
+from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE
 from cryoflux.receipts.statement import (
     ArmPrior,
     AttemptName,
@@ -51,6 +51,7 @@ from cryoflux.receipts.sums import sums_of
 from cryoflux.registry.versions import Version
 from cryoflux.scheduling.policy import Choice
 from cryoflux.state import HEAD
+from cryoflux.task_state import chain_start
 from cryoflux.tasks.interface import Offer
 from cryoflux.tasks.pool import slice_digest
 
@@ -151,12 +152,12 @@ def _link(opened: Opened, offer: Offer) -> ChainLink | None:
     """What an attempt goes on from; a chain that it cannot go on with is given up, and named."""
     if not offer.carries:
         return None
-    known = opened.chain(offer.arm)
+    known, start = opened.chain(offer.arm), chain_start(offer.recipe, opened.base, opened.known())
     if known is None:
-        return ChainLink(start=opened.base)
+        return ChainLink(start=start)
     if known.fits(offer.recipe) and opened.task.can_go_on(known.working):
         return ChainLink(start=known.start, working=known.working, left_by=known.left_by)
-    return ChainLink(start=opened.base, left_by=known.left_by)
+    return ChainLink(start=start, left_by=known.left_by)
 
 
 def _task_id(context: Context, task: str) -> str:
@@ -171,6 +172,7 @@ def _schedule(context: Context, choice: Choice, bucket_uj: int) -> Schedule:
             prior_microjoules=row.arm.prior_uj,
             reserve_microjoules=row.arm.reserve_uj,
             min_delta=0 if row.arm.task == choice.arm.task else context.tasks[row.arm.task].rule.min_delta,
+            after=row.arm.after,
         )
         for row in choice.table
     ]

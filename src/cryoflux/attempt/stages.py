@@ -110,6 +110,7 @@ def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
         composed=chain.composed if chain else opened.composition,
         chain=intent.chain,
         before=chain.steps if chain else 0,
+        judged=chain.judged if chain else "",
     )
 
 

@@ -19,38 +19,30 @@ __all__ = [
     "Judged",
     "Told",
     "add_up",
-    "in_words",
     "judge",
-    "sentence",
-    "shown",
-    "spelt",
     "told_by",
     "values_of",
 ]
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import TypeAlias
 
 from cryoflux.claims.expression import (
-    ESTIMATES,
     INTERVALS,
     ON_JOULES,
     Clause,
     Expression,
     Operator,
     Quantity,
-    unit_of,
 )
 from cryoflux.claims.readings import broken_line, count_readings, room_for_hits
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import NATS, Energy, RangeKind, Tier, worst_tier
+from cryoflux.receipts.charged import SETTLED_ELSEWHERE
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.lines import Lines
-from cryoflux.receipts.parts import SETTLED_ELSEWHERE
-from cryoflux.receipts.profiles import F32
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Evaluation, HeadMove, Outcome, Receipt
 
@@ -352,64 +344,3 @@ def _holds(value: Value, clause: Clause) -> bool:
             return value < bound
         case Operator.EQUAL:
             return value == bound
-
-
-def spelt(value: Value) -> str:
-    """A value in its one exact spelling: a tier, or a whole or broken number in lowest terms."""
-    return str(value) if isinstance(value, Fraction) else value.value
-
-
-def shown(quantity: Quantity, value: Value) -> str:
-    """A value for people: up to nine decimals, and ``≈`` where that is not all of it."""
-    if isinstance(value, Tier):
-        return value.value
-    unit, scale = unit_of(quantity)
-    exact = value / scale
-    rounded = round(exact, 9)
-    with localcontext() as context:
-        context.prec = 60
-        digits = f"{Decimal(rounded.numerator) / Decimal(rounded.denominator):f}"
-    about = "" if rounded == exact else "≈ "
-    return f"{about}{digits} {unit}".rstrip()
-
-
-def in_words(judged: Judged) -> str:
-    """The value that a comparison was judged by; of an interval which end that is, of joules which tier."""
-    clause = judged.clause
-    end = tolerated = ""
-    if clause.quantity in INTERVALS or judged.room:
-        end = "at most " if clause.operator.wants_little else "at least "
-    if judged.room:
-        tolerated = f", as {F32} tolerates {shown(clause.quantity, judged.room)}"
-    return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{tolerated}{_tier_words(judged)}"
-
-
-def _tier_words(judged: Judged) -> str:
-    if judged.tier is None:
-        return ""
-    plausible = judged.range_kind is RangeKind.PLAUSIBLE
-    return f", {judged.tier.value}{' (plausible, not 95 %)' if plausible else ''}"
-
-
-def sentence(expression: str, judged: Sequence[Judged], tasks: int = 1, readings: int = 1) -> str:
-    """What is claimed as a person reads it: with the tier of its joules, and whether they are a bound.
-
-    Args:
-        expression: the claim.
-        judged: its comparisons.
-        tasks: that the attempts are of.
-        readings: of a holdout that the losses are of.
-    """
-    if tasks > 1:
-        expression = f"{expression}; over {tasks} tasks"
-    if readings > 1 and any(found.clause.quantity in ON_LOSSES for found in judged):
-        expression = f"{expression}; over {readings} readings of holdouts"
-    on_joules = [found for found in judged if found.tier is not None]
-    if not on_joules:
-        return expression
-    tier = worst_tier(found.tier for found in on_joules if found.tier is not None)
-    bounds = sum(found.clause.quantity in INTERVALS for found in on_joules)
-    estimates = sum(found.clause.quantity in ESTIMATES.values() for found in on_joules)
-    how = [", by the end of the interval that is worse for the claim"] if bounds else []
-    how += [", as estimated"] if estimates else []
-    return f"{expression}; joules: {tier.value}{' and'.join(how)}"

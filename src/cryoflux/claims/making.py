@@ -28,10 +28,11 @@ from cryoflux.claims.document import (
     format_claim,
     subject_of_head,
 )
-from cryoflux.claims.evaluation import Judged, Told, add_up, in_words, judge, spelt, told_by
+from cryoflux.claims.evaluation import Judged, Told, add_up, judge, told_by
 from cryoflux.claims.evidence import IndexRange, outside, pack
 from cryoflux.claims.expression import ESTIMATES, Expression, parse_expression
 from cryoflux.claims.report import ClaimReport
+from cryoflux.claims.wording import in_words, spelt
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
 from cryoflux.files import read_beginning
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Checkpoint, parse_checkpoint

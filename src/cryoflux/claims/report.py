@@ -7,7 +7,8 @@ __all__ = ["ClaimReport"]
 from dataclasses import dataclass
 from typing import Any
 
-from cryoflux.claims.evaluation import Judged, sentence, shown, spelt
+from cryoflux.claims.evaluation import Judged
+from cryoflux.claims.wording import sentence, shown, spelt
 from cryoflux.verification.result import Report
 
 

@@ -70,7 +70,7 @@ def run(
     recipes: Annotated[
         str | None, _option("Recipes to choose from, with commas.", "--recipes", metavar="NAMES")
     ] = None,
-    policy: Annotated[str | None, _option("prior-eta/v1 or uniform/v1.", "--policy")] = None,
+    policy: Annotated[str | None, _option("chain-eta/v1, prior-eta/v1 or uniform/v1.", "--policy")] = None,
     rank: Annotated[int | None, _option("LoRA rank.", "--rank")] = None,
     alpha: Annotated[int | None, _option("LoRA scale is alpha / rank.", "--alpha")] = None,
     dropout: Annotated[float | None, _option("LoRA dropout.", "--dropout")] = None,

@@ -12,7 +12,16 @@ Run and verifier call the same function on the same integers: neither a look nor
 
 from __future__ import annotations
 
-__all__ = ["SCREENS", "STAKING_SCREEN", "Look", "due_look", "is_at_its_end", "judged_before", "screen_of"]
+__all__ = [
+    "ENDINGS",
+    "SCREENS",
+    "STAKING_SCREEN",
+    "Look",
+    "due_look",
+    "is_at_its_end",
+    "judged_before",
+    "screen_of",
+]
 
 from msgspec import Struct
 
@@ -27,7 +36,8 @@ STAKING_SCREEN = "screen/v2"
 SCREENS = frozenset({SCREEN, STAKING_SCREEN})
 _LEAST_ON_THE_WAY = 800
 _LEAST_AT_THE_END = 200
-_ENDINGS = frozenset({"plateau", "steps"})
+ENDINGS = frozenset({"plateau", "behind", "steps"})
+"""what ends a chain, and not only an attempt of it"""
 _WITHOUT_SCREEN = 500
 """thousandths"""
 
@@ -61,7 +71,7 @@ def is_at_its_end(stopped_by: str, *, carries: bool) -> bool:
         stopped_by: what ended the training.
         carries: whether another attempt can go on from it.
     """
-    return not carries or stopped_by in _ENDINGS
+    return not carries or stopped_by in ENDINGS
 
 
 def judged_before() -> Look:

@@ -100,8 +100,14 @@ class FrozenLinear:
 
 @cache
 def packs_bf16() -> bool:
-    """Whether oneDNN takes packed weights in bfloat16 here."""
-    return torch.backends.mkldnn.is_available() and _has_packed() and has_bf16("cpu")
+    """Whether oneDNN takes packed weights in bfloat16 here; it may be told to do without the instructions."""
+    if not (torch.backends.mkldnn.is_available() and _has_packed() and has_bf16("cpu")):
+        return False
+    try:
+        _pack(torch.zeros(2, 2, dtype=torch.bfloat16))
+    except RuntimeError:
+        return False
+    return True
 
 
 def _has_packed() -> bool:

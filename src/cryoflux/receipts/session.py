@@ -14,7 +14,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from cryoflux.receipts.parts import Base, EnergyFigure
+from cryoflux.receipts.charged import EnergyFigure
+from cryoflux.receipts.parts import Base
 from cryoflux.receipts.statement import InTotoStatement
 from cryoflux.signing.fields import Count, Document, Positive, Sha256, TaskName, Text, Timestamp, at_most
 

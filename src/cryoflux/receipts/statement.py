@@ -8,7 +8,7 @@
 Each says which task it is about, and heads, data and losses are that task's own: one log may hold several.
 What only a task knows stands in a section behind that task's name, and is checked by that task.
 
-What they are made of is in `cryoflux.receipts.parts`, and can be had from here too.
+What they are made of is in `cryoflux.receipts.parts` and `.charged`, and can be had from here too.
 Sources: in-toto attestation framework v1 (Statement), RFC 8785 (canonical bytes).
 """
 
@@ -64,6 +64,7 @@ import msgspec
 from msgspec import Meta
 
 from cryoflux.decision.reason import Reason
+from cryoflux.receipts.charged import BatchJob, EnergyFigure
 from cryoflux.receipts.fork_parts import ForkedTask, ParentLog
 from cryoflux.receipts.parts import (
     CROSS_ENTROPY,
@@ -71,12 +72,10 @@ from cryoflux.receipts.parts import (
     AttemptName,
     Bar,
     Base,
-    BatchJob,
     Cause,
     ChainLink,
     Data,
     Decision,
-    EnergyFigure,
     Evaluation,
     Hits,
     Holdout,

@@ -8,6 +8,9 @@ the attempt did not train on. An update that was not kept gained nothing, whatev
   arms share is longer. So a fading arm falls behind what an untried one is given on credit, and the
   untried one gets its turn.
 - Joules count at the upper end of their interval, so that a vague meter cannot make an arm look good.
+- Attempts of a chain go on from one another (`Continuation`). An arm whose chain goes on is carried; one
+  whose chain came to its end has taught what it could from this data, and is spent. Only the policies that
+  know chains go by that.
 - An arm is spent after two failures in a row (three or four where there are few arms); one that never
   paid, a failure earlier where less than the smallest Δ is expected of it. Gains of other arms revive
   it, but each further failure doubles what it takes: between two of its own successes an arm fails at
@@ -19,10 +22,10 @@ Source of the doubling: binary exponential back-off; of the credit: an empirical
 
 from __future__ import annotations
 
-__all__ = ["ArmState", "Expectation", "Lesson", "Memory", "least_reckoned"]
+__all__ = ["ArmState", "Continuation", "Expectation", "Lesson", "Memory", "least_reckoned"]
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
@@ -40,8 +43,23 @@ _FIRST_GAIN = 25
 """gain that a log without attempts is thought to promise, in smallest Δ"""
 _PATIENCE = (4, 3, 2)
 """failures in a row after which an arm is spent: where it is the only one, one of two, one of more"""
+_AT_ONCE = 50
+"""a cheap arm that gains less than one part in so many after its first kept update has learned all it can:
+what is missing lies deeper. Where it goes on gaining, deeper arms gain no more, for a multiple of its joules
+(measured on six sets: docs/explanation/scheduler.md)"""
 _SMALLEST_NANO = 100_000
 """smallest Δ that is reckoned with where the rule asks for less, nano-nats"""
+
+
+class Continuation(IntEnum):
+    """What an attempt left of its chain."""
+
+    NONE = 0
+    """it is of no chain, or its chain has left nothing yet"""
+    GOES_ON = 1
+    """the next attempt can go on from it"""
+    ENDED = 2
+    """the screen showed that nothing more is to be had"""
 
 
 class ArmState(StrEnum):
@@ -49,6 +67,10 @@ class ArmState(StrEnum):
 
     UNTRIED = "untried"
     TRIED = "tried"
+    CARRIED = "carried"
+    """its next attempt goes on from its last one"""
+    WAITING = "waiting"
+    """another arm's chain has to come to its end first"""
     SPENT = "spent"
     """not expected to pay"""
 
@@ -68,6 +90,9 @@ class Lesson(Struct, frozen=True):
     """upper end of what it was charged, µJ"""
     starved_uj: int = 0
     """the reservation, where it did not pay for the arm, µJ"""
+    chain: Continuation = Continuation.NONE
+    aborted: bool = False
+    """whether it never came to a verdict"""
 
 
 class Expectation(Struct, frozen=True):
@@ -99,6 +124,16 @@ class _Track(Struct):
     """what other arms have gained since this one's latest attempt, nano-nats"""
     starved_uj: int = 0
     """largest reservation that did not pay for it, since one did, µJ"""
+    chain: Continuation = Continuation.NONE
+    """what its latest attempt left"""
+    screen: int | None = None
+    """what the screen saw of its latest attempt, nano-nats"""
+    aborts: int = 0
+    """attempts without a verdict in a row, up to now"""
+    first_kept: int = 0
+    """gain of the first update that was kept of it, on the screen, nano-nats"""
+    later_kept: int = 0
+    """gains of those after it"""
 
     def fade(self, by: tuple[int, int]) -> None:
         self.weight = self.weight * by[0] // by[1]
@@ -143,10 +178,25 @@ class Memory:
         own.elsewhere = 0
         own.failures = 0 if lesson.kept else own.failures + 1
         own.starved_uj = max(own.starved_uj, lesson.starved_uj) if lesson.starved_uj else 0
+        own.chain, own.screen = lesson.chain, lesson.screen_delta_nano
+        own.aborts = own.aborts + 1 if lesson.aborted else 0
+        if own.first_kept:
+            own.later_kept += gain
+        else:
+            own.first_kept = gain
         self._all.fade(_SHARED)
         self._all.add(gain, ratio)
 
-    def expect(self, arm: str, prior_uj: int, count: int, reserve_uj: int = 0) -> Expectation:
+    def expect(
+        self,
+        arm: str,
+        prior_uj: int,
+        count: int,
+        reserve_uj: int = 0,
+        *,
+        chains: bool = False,
+        after: str = "",
+    ) -> Expectation:
         """What one more attempt of an arm is expected to bring and to cost.
 
         Args:
@@ -154,6 +204,8 @@ class Memory:
             prior_uj: what it should cost by its FLOPs, µJ.
             count: how many arms there are to choose from.
             reserve_uj: what would be reserved for it; more than did not pay before makes it worth a try, µJ.
+            chains: whether it counts that a chain goes on or came to its end.
+            after: the cheaper arm whose chain has to have come to its end first.
         """
         own = self._arms.get(arm)
         shared = self._all.gain // self._all.weight
@@ -161,17 +213,42 @@ class Memory:
         if own is None:
             # Everything is worth one attempt, even where nothing has paid for long.
             delta = max(_OPTIMISM * shared, self.min_delta_nano)
-            return Expectation(delta, max(1, prior_uj * ratio // _ONE), ArmState.UNTRIED)
+            state = self._behind(after) if chains and after else ArmState.UNTRIED
+            return Expectation(delta, max(1, prior_uj * ratio // _ONE), state)
         known = _CREDIT + own.weight
         delta = (_CREDIT * shared + own.gain) // known
         ratio = (_CREDIT * ratio + own.ratio) // known
+        cost_uj = max(1, prior_uj * ratio // _ONE)
         patience = _PATIENCE[min(count, len(_PATIENCE)) - 1]
-        fed = own.starved_uj and reserve_uj > own.starved_uj
+        fed = bool(own.starved_uj) and reserve_uj > own.starved_uj
+        if chains and own.chain is not Continuation.NONE:
+            # What it has is not lost where it was not kept: the screen says what is to be proven.
+            delta = max(own.screen or 0, self.min_delta_nano)
+            return Expectation(delta, cost_uj, _of_chain(own, patience, fed=fed))
+        if chains and own.failures and own.screen is not None and own.screen <= 0:
+            patience = 1  # the screen itself said that it got worse
         state = ArmState.SPENT if self._spent(own, delta, patience) and not fed else ArmState.TRIED
-        return Expectation(delta, max(1, prior_uj * ratio // _ONE), state)
+        return Expectation(delta, cost_uj, state)
+
+    def _behind(self, after: str) -> ArmState:
+        """What an arm is that was never tried, and waits for another one."""
+        cheaper = self._arms.get(after)
+        if cheaper is None or cheaper.chain is not Continuation.ENDED:
+            return ArmState.WAITING
+        carried = max(0, cheaper.screen or 0) if cheaper.failures else 0
+        at_once = _AT_ONCE * (cheaper.later_kept + carried) <= cheaper.first_kept
+        return ArmState.UNTRIED if at_once else ArmState.SPENT
 
     def _spent(self, own: _Track, delta: int, patience: int) -> bool:
         if own.failures >= patience:
             return own.elsewhere < self.min_delta_nano << (own.failures - patience + 1)
         # What has paid before is given the last chance too: a small true gain is rejected every other time.
         return own.failures == patience - 1 and own.gain == 0 and delta < self.min_delta_nano
+
+
+def _of_chain(own: _Track, patience: int, *, fed: bool) -> ArmState:
+    """A chain goes on until its end, unless attempt after attempt breaks off, or fails without a screen."""
+    failed = own.failures if own.screen is None else own.aborts
+    if own.chain is Continuation.ENDED or (failed >= patience and not fed):
+        return ArmState.SPENT
+    return ArmState.CARRIED

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cryoflux.receipts.statement import Cause, Intent, Outcome, Receipt, Screen
-from cryoflux.scheduling.efficiency import Lesson
+from cryoflux.scheduling.efficiency import Continuation, Lesson
 
 _SILENT = frozenset({Cause.INTERRUPTED, Cause.CRASHED, Cause.UNRESERVED})
 """causes that say nothing of an arm"""
@@ -42,7 +42,17 @@ def taught(intent: Intent, receipt: Receipt) -> Lesson | None:
         prior_uj=prior.prior_microjoules if prior is not None else 0,
         hi_uj=receipt.energy.hi_microjoules,
         starved_uj=receipt.energy.reserved_microjoules if starved else 0,
+        chain=_continuation(intent, receipt),
+        aborted=receipt.outcome is Outcome.ABORTED,
     )
+
+
+def _continuation(intent: Intent, receipt: Receipt) -> Continuation:
+    if intent.chain is None:
+        return Continuation.NONE
+    if receipt.training is None:  # what it went on from is still there
+        return Continuation.GOES_ON if intent.chain.working else Continuation.NONE
+    return Continuation.GOES_ON if receipt.training.working else Continuation.ENDED
 
 
 def _mean_delta(screen: Screen | None) -> int | None:
@@ -53,7 +63,7 @@ def _mean_delta(screen: Screen | None) -> int | None:
 
 @dataclass(slots=True)
 class Lessons:
-    """Many lessons in little memory: six numbers each, and their arms by number."""
+    """Many lessons in little memory: six numbers each, and their arms by number; marks lie in one."""
 
     numbers: bytearray = field(default_factory=bytearray)
     arms: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -67,11 +77,21 @@ class Lessons:
         arm = self.arms.setdefault((lesson.task, lesson.arm), len(self.arms))
         delta = _NO_DELTA if lesson.screen_delta_nano is None else lesson.screen_delta_nano
         amounts = lesson.prior_uj, lesson.hi_uj, lesson.starved_uj
-        self.numbers += _NUMBERS.pack(arm, lesson.kept, delta, *amounts)
+        marks = lesson.kept | lesson.aborted << 1 | lesson.chain << 2
+        self.numbers += _NUMBERS.pack(arm, marks, delta, *amounts)
 
     def __iter__(self) -> Iterator[Lesson]:
         arms = list(self.arms)
-        for place, kept, delta, prior_uj, hi_uj, starved_uj in _NUMBERS.iter_unpack(self.numbers):
+        for place, marks, delta, prior_uj, hi_uj, starved_uj in _NUMBERS.iter_unpack(self.numbers):
             task, arm = arms[place]
-            seen = None if delta == _NO_DELTA else delta
-            yield Lesson(task, arm, bool(kept), seen, prior_uj, hi_uj, starved_uj)
+            yield Lesson(
+                task=task,
+                arm=arm,
+                kept=bool(marks & 1),
+                screen_delta_nano=None if delta == _NO_DELTA else delta,
+                prior_uj=prior_uj,
+                hi_uj=hi_uj,
+                starved_uj=starved_uj,
+                chain=Continuation(marks >> 2),
+                aborted=bool(marks & 2),
+            )

@@ -1,11 +1,17 @@
 """The choice of the next arm: a pure function of the log, the arms, the bucket and a seed.
 
-``prior-eta/v1``:
+``chain-eta/v1``:
 
 1. What one more attempt of each arm will bring and cost is expected from the log (`efficiency`).
-2. Of the arms that the bucket can pay for and that are not spent, the one with the highest expected η.
-3. A tie is broken by the seed and the number of attempts.
-4. Where every arm that can be paid for is spent, there is a plateau: no choice, and joules are saved.
+2. A task whose chain goes on does nothing else: what is carried is not proven yet, and to begin something
+   beside it would pay twice for the same learning.
+3. Of what is left, of the arms that the bucket can pay for and that are not spent, the one with the highest
+   expected η. An arm whose chain came to its end is spent. A deeper arm waits for that of the cheaper one
+   before it, and is worth its joules where nearly all that the cheaper one gained came at once.
+4. A tie is broken by the seed and the number of attempts.
+5. Where every arm that can be paid for is spent, there is a plateau: no choice, and joules are saved.
+
+``prior-eta/v1`` is the same without 2, and for it no chain ends.
 
 ``uniform/v1`` draws from the arms that the bucket can pay for and never stops: to compare with.
 
@@ -27,10 +33,12 @@ from cryoflux.errors import ConfigError
 from cryoflux.quantities import NATS
 from cryoflux.scheduling.efficiency import ArmState, Expectation, Memory
 
-POLICY = "prior-eta/v1"
+POLICY = "chain-eta/v1"
+_PRIOR = "prior-eta/v1"
 _UNIFORM = "uniform/v1"
-POLICIES = (POLICY, _UNIFORM)
+POLICIES = (POLICY, _PRIOR, _UNIFORM)
 """policies that can be chosen, the default first"""
+_IDLE = frozenset({ArmState.SPENT, ArmState.WAITING})
 
 
 class Arm(Struct, frozen=True):
@@ -44,6 +52,8 @@ class Arm(Struct, frozen=True):
     """what its next attempt should cost by its FLOPs, µJ"""
     unit: str = NATS
     """of its task's losses, for display"""
+    after: str = ""
+    """the cheaper arm whose chain has to have come to its end first; empty where none has"""
 
 
 class ArmRow(Struct, frozen=True):
@@ -94,13 +104,13 @@ def choose(
         ConfigError: there is no such policy.
     """
     if policy not in POLICIES:
-        raise ConfigError(
-            f"There is no policy {policy!r}.", hint=f"The policies are {' and '.join(POLICIES)}."
-        )
+        raise ConfigError(f"There is no policy {policy!r}.", hint=f"The policies are {', '.join(POLICIES)}.")
     table = tuple(
         ArmRow(
             arm,
-            memories[arm.task].expect(arm.name, arm.prior_uj, len(arms), arm.reserve_uj),
+            memories[arm.task].expect(
+                arm.name, arm.prior_uj, len(arms), arm.reserve_uj, chains=policy == POLICY, after=arm.after
+            ),
             arm.reserve_uj <= bucket_uj,
         )
         for arm in sorted(arms, key=lambda arm: (arm.task, arm.name))
@@ -112,13 +122,19 @@ def choose(
         drawn = _draw(affordable, seed, number)
         reason = Reason(code="drawn", numbers={"arm": drawn.arm.name, "rivals": len(affordable)})
         return Choice(drawn.arm, reason, table)
-    paying = [row for row in affordable if row.expected.state is not ArmState.SPENT]
+    paying = _going_on([row for row in affordable if row.expected.state not in _IDLE])
     if not paying:
         return Plateau(_no_arm_pays(table, bucket_uj), table)
     etas = [row.expected.eta for row in paying]
     best = max(etas)
     chosen = _draw([row for row, eta in zip(paying, etas, strict=True) if eta == best], seed, number)
     return Choice(chosen.arm, _chosen(chosen, len(paying)), table)
+
+
+def _going_on(rows: Sequence[ArmRow]) -> list[ArmRow]:
+    """Of a task whose chain goes on the arm that carries it, of another all."""
+    carried = {row.arm.task for row in rows if row.expected.state is ArmState.CARRIED}
+    return [r for r in rows if r.arm.task not in carried or r.expected.state is ArmState.CARRIED]
 
 
 def _draw(rows: Sequence[ArmRow], seed: int, number: int) -> ArmRow:
@@ -136,6 +152,8 @@ def _chosen(row: ArmRow, rivals: int) -> Reason:
     }
     if expected.state is ArmState.UNTRIED:
         numbers["untried"] = 1
+    if expected.state is ArmState.CARRIED:
+        numbers["carried"] = 1
     if row.arm.unit != NATS:
         numbers["unit"] = row.arm.unit
     return Reason(code="chosen", numbers=numbers)

@@ -94,6 +94,8 @@ class WorkOrder(Document, frozen=True):
     """what to go on from, where attempts of the arm go on from one another"""
     before: Count = 0
     """steps that earlier attempts of the chain had made"""
+    judged: Text = ""
+    """digest of what the holdout saw last of the chain; empty where it saw nothing"""
 
     def look(self, screened: Evidence | None, *, ended: bool) -> Look:
         """Whether a candidate is worth a look at the holdout, by what the screening examples show.
@@ -147,6 +149,8 @@ class Offer:
     """whether it sets training-side examples aside to try an update on"""
     carries: bool = False
     """whether an attempt goes on from what the one before it left"""
+    after: str = ""
+    """an arm whose chain has to have come to its end first; empty where none has"""
     least_uj: int = 0
     """what an attempt has to reserve so that it can finish, µJ; 0 where the task does not know"""
 

@@ -53,7 +53,14 @@ def _due(intent: Intent, memory: LogState) -> Choice | Plateau | None:
     least = {arm.task: arm.min_delta for arm in schedule.arms}
     least[intent.task.name] = intent.rule.min_delta
     arms = [
-        Arm(arm.task, arm.name, arm.reserve_microjoules, arm.prior_microjoules, intent.metric.unit)
+        Arm(
+            task=arm.task,
+            name=arm.name,
+            reserve_uj=arm.reserve_microjoules,
+            prior_uj=arm.prior_microjoules,
+            unit=intent.metric.unit,
+            after=arm.after,
+        )
         for arm in schedule.arms
     ]
     return choose(

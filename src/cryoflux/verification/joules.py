@@ -22,9 +22,9 @@ from cryoflux.energy.interface import SESSION
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.quantities import format_energy
+from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.parts import NEVER_RESERVED, SETTLED_ELSEWHERE
 from cryoflux.receipts.session import Session, sessions_of
 from cryoflux.receipts.statement import Base, EnergyFigure, Outcome, Receipt
 from cryoflux.state import StateFolder

@@ -21,7 +21,7 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.statement import Base, Fork, HeadMove, Intent, Outcome, Receipt, Rule
-from cryoflux.task_state import HoldoutTally, TaskState
+from cryoflux.task_state import HoldoutTally, TaskState, chain_start
 from cryoflux.verification.composed import ListsNamed, list_findings
 from cryoflux.verification.forked import fork_complaints, parent_in_words
 from cryoflux.verification.material import Material
@@ -183,8 +183,8 @@ def _chain(intent: Intent, known: TaskState | None) -> Iterator[str]:
     if not link.working:
         if link.left_by != (chain.left_by if chain is not None else ""):
             yield "begins a chain without naming the one that it gives up"
-        if link.start != intent.base:
-            yield "begins a chain at another version than its base"
+        if link.start != chain_start(intent.recipe, intent.base, known):
+            yield "begins a chain at another version than its recipe says"
         return
     if chain is None or (link.working, link.left_by) != (chain.working, chain.left_by):
         yield "goes on from a working update that no receipt before it left"

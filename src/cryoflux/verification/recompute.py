@@ -269,9 +269,8 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
             word = Word.ARBITRATED if differences else Word.TOLERATED
             if differences:
                 base, new, differences = _compared(case, recomputer, candidate, PROFILE)
-        scaled = list(
-            temperature_findings(case.state, case.paired, recomputer, candidate.model, Path(folder))
-        )
+        where = case.state, case.paired, recomputer, candidate.model, Path(folder)
+        scaled = list(temperature_findings(*where))
     levels.say(case.paired, Level.LOSSES, Word.REFUTED if differences else word)
     if differences:
         return [failed(name, f"refuted: {difference}") for difference in differences], ""
@@ -384,8 +383,7 @@ def _merged(case: Case, recomputer: Recomputer, capsule: Path, folder: Path) -> 
     model = recomputer.merge(case.base, capsule, into)
     if version_digest(model) == due.digest:
         return Remade(model, Word.EXACT)
-    kept = StateFolder(case.state).model(due.digest)
-    if kept.is_dir():
+    if (kept := StateFolder(case.state).model(due.digest)).is_dir():
         copy = folder / "kept" / "candidate"
         copy_listed(kept, copy)
         same = version_digest(copy) == due.digest

@@ -25,9 +25,9 @@ from cryoflux.energy.account.settlement import (
 )
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import format_energy
+from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.parts import NEVER_RESERVED, SETTLED_ELSEWHERE
 from cryoflux.receipts.session import Session, SessionEnd
 from cryoflux.receipts.statement import Cause, EnergyFigure, Outcome
 from cryoflux.signing.keys import raw_key_id, raw_public_key

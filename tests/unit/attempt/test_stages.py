@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from cryoflux.attempt import stages
+from cryoflux.decision.looking import Look
 from cryoflux.decision.sequential import reading_order
 from cryoflux.digests import file_digest
 from cryoflux.errors import VerificationError
@@ -170,7 +171,7 @@ def receipt_subjects(run: SmallRun) -> list:
 
 
 def test_refusing_what_the_screen_let_pass_is_a_slip() -> None:
-    passed = stages.Candidate(Path(), None, "only", None, None)
+    passed = stages.Candidate(Path(), None, "only", Look(None), None)
     with pytest.raises(ValueError, match="let the update pass"):
         stages.refuse(None, None, passed)
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cryoflux.errors import ConfigError
-from cryoflux.scheduling.efficiency import ArmState, Lesson, Memory
+from cryoflux.scheduling.efficiency import ArmState, Continuation, Lesson, Memory
+from cryoflux.scheduling.lessons import Lessons
 from cryoflux.scheduling.policy import POLICIES, POLICY, Arm, Choice, Plateau
 from cryoflux.scheduling.policy import choose as choose_by_memory
 from cryoflux.sentences import say
@@ -123,10 +124,91 @@ def test_there_is_no_plateau_while_an_arm_keeps_paying(log: list[Lesson], arm: s
 
 
 @given(st.lists(st.integers(-NANO, NANO), max_size=10), st.lists(st.integers(-NANO, NANO), max_size=10))
-def test_what_a_rejected_attempt_screened_at_changes_nothing(a: list[int], b: list[int]) -> None:
+def test_how_much_a_rejected_attempt_gained_on_the_screen_changes_nothing(a: list[int], b: list[int]) -> None:
     size = min(len(a), len(b))
-    first, second = ([failure("prefix-1", x / NANO) for x in some[:size]] for some in (a, b))
+    first, second = ([failure("prefix-1", (abs(x) + 1) / NANO) for x in some[:size]] for some in (a, b))
     assert pick(first) == pick(second)
+
+
+def test_an_arm_whose_screen_got_worse_is_not_tried_again_before_others_have_gained() -> None:
+    paid = kept("lean", 0.2)
+    worse = pick([paid, failure("prefix-1", -0.01)])
+    assert state_of(worse, "prefix-1") is ArmState.SPENT
+    assert state_of(pick([paid, failure("prefix-1", 0.01)]), "prefix-1") is ArmState.TRIED
+    assert state_of(pick([paid, failure("prefix-1", -0.01), paid]), "prefix-1") is ArmState.TRIED
+
+
+# Chains.
+
+TOP, DEEP = Arm(TASK, "carry-1", 120 * J, 30 * J), Arm(TASK, "carry-3", 120 * J, 90 * J, after="carry-1")
+LADDER = [DEEP, TOP]
+
+
+def went_on(arm: str, screen: float | None, *, was_kept: bool = False, aborted: bool = False) -> Lesson:
+    delta = None if screen is None else round(screen * NANO)
+    return Lesson(TASK, arm, was_kept, delta, 30 * J, 30 * J, chain=Continuation.GOES_ON, aborted=aborted)
+
+
+def came_to_its_end(arm: str, screen: float = 0.0, *, was_kept: bool = False) -> Lesson:
+    return replace(went_on(arm, screen, was_kept=was_kept), chain=Continuation.ENDED)
+
+
+def test_what_is_carried_goes_on_before_anything_else_is_begun() -> None:
+    dear = [Arm(TASK, "carry-3", 120 * J, 90 * J), TOP]
+    log = [went_on("carry-3", -0.5), went_on("carry-3", -0.2), went_on("carry-3", 0.001)]
+    chosen = pick(log, arms=dear)
+    assert arm_of(chosen) == "carry-3"
+    assert say(chosen.reason).startswith("carry-3 goes on from what it has carried so far: ")
+    assert arm_of(
+        choose(dear, log, bucket_uj=10**9, min_delta_nano=LEAST, seed=0, policy="prior-eta/v1")
+    ) == ("carry-1")
+
+
+def test_a_chain_of_one_task_does_not_stop_another_task() -> None:
+    index = Arm("index_refresh", "flat", 20 * J, 20 * J)
+    memories = {TASK: Memory(LEAST), "index_refresh": Memory(LEAST)}
+    memories[TASK].learn(went_on("carry-1", 0.001))
+    choice = choose_by_memory([TOP, index], memories, 1, bucket_uj=10**9, seed=0)
+    assert arm_of(choice) == "flat"
+
+
+def test_a_deeper_arm_waits_for_the_cheaper_one_and_pays_where_that_learned_all_at_once() -> None:
+    first = went_on("carry-1", 0.4, was_kept=True)
+    assert state_of(pick([], arms=LADDER), "carry-3") is ArmState.WAITING
+    assert arm_of(pick([first], arms=LADDER)) == "carry-1"
+    assert arm_of(pick([first, came_to_its_end("carry-1", 0.008)], arms=LADDER)) == "carry-3"
+    for last in (came_to_its_end("carry-1", 0.009), came_to_its_end("carry-1", 0.009, was_kept=True)):
+        assert isinstance(pick([first, last], arms=LADDER), Plateau)
+    assert arm_of(pick([came_to_its_end("carry-1", -0.1)], arms=LADDER)) == "carry-3"
+
+
+def test_a_chain_that_came_to_its_end_is_spent_for_good() -> None:
+    log = [went_on("carry-1", 0.4, was_kept=True), came_to_its_end("carry-1"), kept("lean", 0.5)]
+    assert state_of(pick(log, arms=[TOP]), "carry-1") is ArmState.SPENT
+
+
+def test_a_chain_that_breaks_off_again_and_again_is_left_until_more_can_be_reserved() -> None:
+    broken = [went_on("carry-1", None, aborted=True)] * 4
+    assert arm_of(pick(broken[:3], arms=[TOP])) == "carry-1"
+    assert isinstance(pick(broken, arms=[TOP]), Plateau)
+    starved = [replace(lesson, starved_uj=120 * J) for lesson in broken]
+    assert isinstance(pick(starved, arms=[TOP]), Plateau)
+    assert arm_of(pick(starved, arms=[replace(TOP, reserve_uj=121 * J)])) == "carry-1"
+
+
+def test_without_a_screen_only_verdicts_tell_when_a_chain_is_spent() -> None:
+    assert isinstance(pick([went_on("carry-1", None)] * 4, arms=[TOP]), Plateau)
+    assert arm_of(pick([went_on("carry-1", None)] * 3, arms=[TOP])) == "carry-1"
+
+
+@given(
+    st.lists(lessons.flatmap(lambda one: st.sampled_from(Continuation).map(lambda c: replace(one, chain=c))))
+)
+def test_lessons_come_back_from_little_memory_as_they_were(log: list[Lesson]) -> None:
+    few = Lessons()
+    for lesson in log:
+        few.append(lesson)
+    assert list(few) == log
 
 
 def test_a_run_begins_with_the_cheapest_arm() -> None:

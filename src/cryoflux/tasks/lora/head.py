@@ -6,7 +6,7 @@ that learn. A new head exchanges the tensors that changed and keeps the rest.
 
 from __future__ import annotations
 
-__all__ = ["UJ_PER_GFLOP", "HeadModel"]
+__all__ = ["HeadModel"]
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,14 +26,13 @@ from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular
 from cryoflux.receipts.profiles import parameters_in
 from cryoflux.registry.shards import read_tensors, shard_names
 from cryoflux.registry.versions import Version
-from cryoflux.tasks.lora.chain import ChainMaterial
+from cryoflux.tasks.lora.candidates import ChainMaterial
 from cryoflux.tasks.lora.lean import TrainingMaterial
 from cryoflux.tasks.lora.libraries import quieten_transformers
+from cryoflux.tasks.lora.prices import UJ_PER_GFLOP
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.pool import Pool
 
-UJ_PER_GFLOP = 50_000
-"""a guess for a busy CPU core; the scheduler corrects it by what attempts were charged"""
 _F64_FACTOR = 4.0
 """how much dearer a float64 product is than one of training"""
 _STEP_GFLOP = 0.4

@@ -23,14 +23,15 @@ from cryoflux.tasks.pool import slice_digest
 
 if TYPE_CHECKING:
     from cryoflux.receipts.statement import Training
-    from cryoflux.tasks.lora.chain import Chained, ChainMaterial
+    from cryoflux.tasks.lora.candidates import ChainMaterial
+    from cryoflux.tasks.lora.chain import Chained
     from cryoflux.tasks.lora.recipe import Recipe
     from cryoflux.tasks.lora.working import Working
     from cryoflux.verification.retrain import Played
 
 _LIMIT = 1
 _BY_JOULES = frozenset({"joules", "look"})
-_BY_STOPPING = frozenset({"interrupt", "plateau"})
+_BY_STOPPING = frozenset({"interrupt", "plateau", "behind"})
 """a plateau is found again where all is the same; where it is not, the attempt still ends there"""
 _ENDS = _BY_JOULES | _BY_STOPPING | {"steps"}
 
@@ -141,6 +142,7 @@ def _attempt(
         seed=seed,
         working=working,
         worth=playing.worth,
+        catches_up=lambda _behind, _gained: True,
         progress=playing.progress,
         preparing=lambda _done, _count: None,
     )

@@ -6,7 +6,16 @@ one of these. What a recipe does is written into every intent and receipt.
 
 from __future__ import annotations
 
-__all__ = ["ALL_LAYERS", "RECIPES", "Method", "Recipe", "chosen_recipes", "find_recipe", "through_peft"]
+__all__ = [
+    "ALL_LAYERS",
+    "RECIPES",
+    "Method",
+    "Recipe",
+    "chosen_recipes",
+    "find_recipe",
+    "ladder",
+    "through_peft",
+]
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -72,6 +81,9 @@ class Recipe:
     """of those, most that no attempt has drawn before"""
     carry: bool = False
     """whether attempts go on from the working update of the one before, as one chain (`tasks.lora.chain`)"""
+    start: str = "head"
+    """where a chain begins: at the ``head``, or at the ``first`` version of the log, which is what deeper
+    layers learn best from; either way it has to be better than the head"""
     rising_steps: int = 10
     """steps in which the rate of a chain rises; it is constant from then on"""
     fixed_steps: int = 0
@@ -79,7 +91,9 @@ class Recipe:
     temperature: bool = True
     """whether the candidate of a chain is scaled by one number that the screen fits"""
     least_gain_nano: int = 2_000_000
-    """what a rung of a chain has to gain on the screen, nano-nats; two that do not are its plateau"""
+    """what a rung of a chain has to gain on the screen, nano-nats"""
+    patience: int = 2
+    """rungs in a row that gain less and are its plateau; one is enough where rungs are many passes long"""
     screen_size: int = 512
     """training-side examples, never trained on, that an update has to help before the holdout is read"""
     max_tokens: int = 32
@@ -113,9 +127,9 @@ _CARRIED: dict[str, Any] = {
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("carry-1", layers=1, rank=16, alpha=32, hidden_dropout=0.3, **_CARRIED),
-        Recipe("carry-3", layers=3, learning_rate=1e-3, **_CARRIED),
-        Recipe("carry-all", learning_rate=1e-3, **_CARRIED),
+        Recipe("carry-1", layers=1, rank=16, alpha=32, hidden_dropout=0.3, patience=1, **_CARRIED),
+        Recipe("carry-3", layers=3, learning_rate=1e-3, start="first", **_CARRIED),
+        Recipe("carry-all", learning_rate=1e-3, start="first", **_CARRIED),
         Recipe(
             "head-first",
             layers=1,
@@ -195,9 +209,16 @@ def through_peft(recipe: Recipe) -> Recipe:
     )
 
 
-_SUITED = ("carry-1",)
+_SUITED = ("carry-1", "carry-3")
+_AFTER = {"carry-3": "carry-1"}
+"""arm → the one whose chain has to have ended before it"""
 _ANYWHERE = ("prefix-1", "prefix-3", "lean")
 _CHANGEABLE = ("rank", "alpha", "dropout", "learning_rate", "batch_size", "max_steps", "slice_size")
+
+
+def ladder(settings: Settings) -> dict[str, str]:
+    """Arm → the cheaper one that goes before it; empty where the settings name their recipes themselves."""
+    return {} if settings.attempt.recipes.strip() else _AFTER
 
 
 def chosen_recipes(settings: Settings, *, known: bool) -> dict[str, Recipe]:
@@ -243,6 +264,7 @@ def _checked(recipe: Recipe) -> Recipe:
     counts = (
         "rising_steps",
         "layers",
+        "patience",
         "rank",
         "alpha",
         "batch_size",
@@ -260,6 +282,7 @@ def _checked(recipe: Recipe) -> Recipe:
     wrong += [] if 0 <= recipe.fixed_steps <= ALL_LAYERS else ["fixed_steps"]
     wrong += [] if 0 <= recipe.least_gain_nano <= 10**12 else ["least_gain_nano"]
     wrong += [] if recipe.schedule in {"linear", "cosine", "constant"} else ["schedule"]
+    wrong += [] if recipe.start in {"head", "first"} else ["start"]
     wrong += [] if recipe.targets in {"attention", "output"} else ["targets"]
     wrong += [] if _are_scales(recipe.scales.split()) else ["scales"]
     if wrong:

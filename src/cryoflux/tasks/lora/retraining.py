@@ -20,7 +20,7 @@ from cryoflux.tasks.pool import Pool, make_pool, slice_digest
 
 if TYPE_CHECKING:
     from cryoflux.receipts.statement import Training
-    from cryoflux.tasks.lora.chain import ChainMaterial
+    from cryoflux.tasks.lora.candidates import ChainMaterial
     from cryoflux.tasks.lora.head import HeadModel
     from cryoflux.tasks.lora.lean import TrainingMaterial
     from cryoflux.verification.retrain import Drawn, Plan
@@ -168,7 +168,7 @@ def _loaded(
 def _chain_material(loaded: HeadModel, training: Training, recipe: Recipe) -> ChainMaterial:
     from cryoflux.encoder.linear import Backend
     from cryoflux.encoder.model import Encoder
-    from cryoflux.tasks.lora.chain import ChainMaterial
+    from cryoflux.tasks.lora.candidates import ChainMaterial
 
     if loaded.layout is None:
         raise CannotRetrainError("The layout of its base model is not known here.")

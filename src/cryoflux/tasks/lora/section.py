@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from cryoflux.decision.looking import ENDINGS
 from cryoflux.receipts.lifting import SECTION
 from cryoflux.receipts.statement import Intent, Receipt, Section, Training
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
@@ -16,8 +17,6 @@ EXPONENTS = ("1", "3")
 """of the averages that go along with a chain"""
 LEAST, MOST, _UNIT = 200, 2000, 1000
 """bounds of a temperature, and none, thousandths"""
-ENDED = frozenset({"plateau", "steps"})
-"""what ends a chain"""
 GOING_ON = frozenset({"look", "joules", "interrupt"})
 """what ends an attempt of a chain, and not the chain"""
 _MERGE = {"merge", "genesis", "list"}
@@ -144,7 +143,7 @@ def _link(receipt: Receipt, intent: Intent) -> Iterator[str]:
     if intent.chain is None or receipt.training is None:
         return
     training = receipt.training
-    if training.stopped_by not in ENDED | GOING_ON:
+    if training.stopped_by not in ENDINGS | GOING_ON:
         yield f"was ended by {training.stopped_by!r}, which ends no attempt of a chain"
     elif bool(training.working) != (training.stopped_by in GOING_ON):
         left = "leaves a working update" if training.working else "leaves nothing to go on from"

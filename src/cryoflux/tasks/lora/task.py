@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cryoflux.config import Settings, Sourced
-from cryoflux.decision.screening import needed_evidence
+from cryoflux.decision.looking import is_at_its_end
 from cryoflux.digests import file_digest
 from cryoflux.encoder.layout import read_layout
 from cryoflux.errors import CryoFluxError, ModelError, UsageError
@@ -30,11 +30,11 @@ from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
-from cryoflux.tasks.lora.adapter import Trained
 from cryoflux.tasks.lora.base_model import check_tokens
 from cryoflux.tasks.lora.inputs import check_same, make_beginning
 from cryoflux.tasks.lora.libraries import LIBRARIES, quieten, quieten_transformers, require_training
-from cryoflux.tasks.lora.recipe import ALL_LAYERS, Method, Recipe, chosen_recipes
+from cryoflux.tasks.lora.prices import Prices
+from cryoflux.tasks.lora.recipe import ALL_LAYERS, Method, Recipe, chosen_recipes, ladder
 from cryoflux.tasks.lora.section import SECTIONS
 from cryoflux.tasks.pacing import Limits, Progress, TrainingFailedError
 from cryoflux.tasks.pool import make_pool
@@ -46,16 +46,6 @@ if TYPE_CHECKING:
     from cryoflux.tasks.lora.merge import HeadSums
 
 _MEGA = 1_000_000
-_FORGET = 0.8
-"""a dear evaluation is remembered for some attempts: a busy machine is often still busy"""
-_TELLING = 0.3
-"""share of a whole evaluation's products above which one tells what products cost"""
-_FIRST_UJ = 200_000.0
-"""µJ a GFLOP in float64, before any evaluation was measured: a guess for a busy CPU core"""
-_EVALUATING = 0.5
-"""share of a reservation that evaluating an update may take"""
-_FIRST_MERGE = 0.06
-"""share of the reservation kept for merging before it was measured"""
 
 
 class LoraTask(Task):
@@ -71,7 +61,7 @@ class LoraTask(Task):
         chosen_recipes(sourced.settings, known=True)
         self._startup = StartupClock()
         self._sourced = sourced
-        self._uj_per_gflop: float | None = None
+        self._prices = Prices()
         self._changed: dict[str, Mapping[str, Any]] = {}
         """digest of a draft → its tensors that differ from the head's, as read back from the disk"""
         self.recipes: dict[str, Recipe] = {}
@@ -186,7 +176,8 @@ class LoraTask(Task):
             warm_up(self.head.folder, slow[0], self.model.device)
 
     def arms(self, drawn: int, part: str) -> list[Offer]:
-        """One arm a recipe."""
+        """One arm a recipe; a deeper one waits for the cheaper one before it."""
+        before = ladder(self._settings)
         return [
             Offer(
                 name,
@@ -194,41 +185,33 @@ class LoraTask(Task):
                 self.model.prior_uj(recipe, drawn, part),
                 screens=recipe.screen_size > 0,
                 carries=recipe.carry,
-                least_uj=self._least_uj(name, part),
+                after=before.get(name, ""),
+                least_uj=self._prices.least_reserve_uj(self._evaluation_gflop(name, part), self._apply_uj),
             )
             for name, recipe in self.recipes.items()
         ]
 
-    def _least_uj(self, arm: str, part: str) -> int:
-        """What an attempt has to reserve, µJ: evaluating and merging its update may take this share of it."""
-        gflop = self.model.evaluation_gflop(part, self.recipes[arm].layers)
-        per_gflop = self._uj_per_gflop if self._uj_per_gflop is not None else 0.0
-        return round((per_gflop * gflop + self._apply_uj) / _EVALUATING)
+    def _evaluation_gflop(self, arm: str, part: str) -> float:
+        return self.model.evaluation_gflop(part, self.recipes[arm].layers if arm else ALL_LAYERS)
 
     def aside_uj(self, arm: str, part: str, reserve_uj: int) -> int:
         """What evaluating an update of an arm should cost by its products, and merging it, µJ."""
-        gflop = self.model.evaluation_gflop(part, self.recipes[arm].layers)
-        measured = self._uj_per_gflop
-        per_gflop = _FIRST_UJ if measured is None else measured
-        return round(per_gflop * gflop) + (self._apply_uj or round(reserve_uj * _FIRST_MERGE))
+        return self._prices.aside_uj(self._evaluation_gflop(arm, part), self._apply_uj, reserve_uj)
 
     def evaluation_uj(self, part: str) -> int:
         """What evaluating all layers on a set should cost by its products, µJ."""
-        from cryoflux.tasks.lora.head import UJ_PER_GFLOP
-
-        per_gflop = self._uj_per_gflop if self._uj_per_gflop is not None else UJ_PER_GFLOP
-        return round(per_gflop * self.model.evaluation_gflop(part, ALL_LAYERS))
+        return self._prices.evaluation_uj(self._evaluation_gflop("", part))
 
     def evaluated(self, arm: str, part: str, uj: int, share: float) -> None:
         """Learn what evaluations cost; a small one says little of what a whole one does."""
-        layers = self.recipes[arm].layers if arm else ALL_LAYERS
-        gflop = share * self.model.evaluation_gflop(part, layers)
-        if gflop > _TELLING * self.model.evaluation_gflop(part, ALL_LAYERS):
-            self._uj_per_gflop = max(uj / gflop, _FORGET * (self._uj_per_gflop or 0.0))
+        gflop = share * self._evaluation_gflop(arm, part)
+        self._prices.learn(uj, gflop, self._evaluation_gflop("", part))
 
     def train(self, order: WorkOrder, into: Path, limits: Limits, watch: Watch) -> Update:
         """Train LoRA until the joules end, as the recipe says."""
         import torch
+
+        from cryoflux.tasks.lora.once import train_once
 
         recipe = self.recipes[order.arm]
         self._changed_since = frozenset()
@@ -238,10 +221,9 @@ class LoraTask(Task):
 
         if recipe.carry and order.chain is not None:
             return self._go_on(order, recipe, into, limits, progress, watch)
-        if recipe.method is Method.LEAN:
-            trained = self._train_lean(order, recipe, into, limits, progress, watch)
-        else:
-            trained = self._train_with_peft(order, recipe, into, limits, progress)
+        trained = train_once(
+            self.model, self.place.data, order, recipe, limits, into, progress=progress, watch=watch
+        )
         return Update(
             files=(ADAPTER, ADAPTER_CONFIG),
             section=self._listed(order, trained.section(), into),
@@ -283,12 +265,13 @@ class LoraTask(Task):
             into,
             seed=order.seed,
             working=working,
+            judged=order.judged,
             worth=lambda screened: order.look(screened, ended=False).refused is None,
             progress=progress,
             preparing=watch.prepared,
         )
         left = ""
-        if done.stopped_by not in {"plateau", "steps"}:
+        if not is_at_its_end(done.stopped_by, carries=True):
             self.place.state.workings.mkdir(exist_ok=True)
             left = write_working(self.place.state.workings, done.working)
         return Update(
@@ -319,50 +302,6 @@ class LoraTask(Task):
         self._candidate = (order.composed, candidate)
         merged = {"merge": COMPOSE, "genesis": candidate.genesis, "list": candidate.digest}
         return Section(kind=section.kind, fields={**section.fields, **merged})
-
-    def _train_lean(
-        self,
-        order: WorkOrder,
-        recipe: Recipe,
-        into: Path,
-        limits: Limits,
-        progress: Callable[[Progress], None],
-        watch: Watch,
-    ) -> Trained:
-        from cryoflux.tasks.lora.lean import train_lean
-
-        # the bar follows from earlier verdicts alone, so training learns nothing else of the holdout
-        needed = needed_evidence(order.bar.needed_milli, order.holdout_count)
-        material = self.model.material(recipe, order.drawn, needed)
-        return train_lean(
-            material, recipe, limits, into, seed=order.seed, progress=progress, preparing=watch.prepared
-        )
-
-    def _train_with_peft(
-        self,
-        order: WorkOrder,
-        recipe: Recipe,
-        into: Path,
-        limits: Limits,
-        progress: Callable[[Progress], None],
-    ) -> Trained:
-        from cryoflux.tasks.lora.with_peft import train_with_peft
-
-        pool = self.model.pool
-        seen, fresh = pool.draw(order.drawn, fresh=recipe.fresh_size, most=recipe.slice_size)
-        return train_with_peft(
-            self.head.folder,
-            self.place.data.examples("train"),
-            recipe,
-            limits,
-            into,
-            drawn=[*seen, *fresh],
-            fresh=len(fresh),
-            screen=pool.screen[: recipe.screen_size],
-            seed=order.seed,
-            device=self.model.device,
-            progress=progress,
-        )
 
     def apply(self, base: Version, capsule: Path, update: Update) -> Version:  # noqa: ARG002 - all is in its files
         """Add an adapter to the head; only the files that change are written.

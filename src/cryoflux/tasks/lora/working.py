@@ -25,7 +25,7 @@ from cryoflux.files import read_regular, write_atomic
 
 _MOST_BYTES = 8_000_000_000
 _FORM = "working/v1"
-_COUNTERS = ("step", "stale", "exponent", "temperature_milli", "screen_nano", "judged", "rung_nano")
+_COUNTERS = ("step", "stale", "exponent", "temperature_milli", "screen_nano", "rung_nano")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,6 @@ class Best:
     """what its scores are multiplied by, thousandths"""
     screen_nano: int
     """its mean loss on the screening examples, nano-nats"""
-    judged: bool = False
-    """whether the holdout has seen it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,6 @@ def write_working(folder: Path, working: Working) -> str:
         "exponent": best.exponent if best else 0,
         "temperature_milli": best.temperature_milli if best else 0,
         "screen_nano": best.screen_nano if best else 0,
-        "judged": int(best.judged) if best else 0,
     }
     content = save(tensors, {"working": json.dumps(counters, sort_keys=True)})
     digest = sha256_hex(content)
@@ -124,7 +121,6 @@ def read_working(path: Path, digest: str) -> Working:
             said["exponent"],
             said["temperature_milli"],
             said["screen_nano"],
-            judged=bool(said["judged"]),
         )
     return Working(
         step=said["step"],

@@ -51,12 +51,14 @@ def go_on(
     working: Working | None = None,
     *,
     steps: int = 10**9,
+    joules: int = 10**9,
+    judged: str = "",
     worth=never,
     seed: int = 7,
 ) -> Chained:
     """One attempt that is asked to stop after so many steps."""
     steps_done: list[int] = []
-    limits = Limits(10**9, lambda: len(steps_done), lambda: len(steps_done) >= steps)
+    limits = Limits(joules, lambda: len(steps_done), lambda: len(steps_done) >= steps)
     return train_chain(
         workshop.loaded.chain_material(workshop.loaded.version, recipe),
         recipe,
@@ -64,6 +66,7 @@ def go_on(
         workshop.new_draft(),
         seed=seed,
         working=working,
+        judged=judged,
         worth=worth,
         progress=lambda done: steps_done.append(done.step),
         preparing=lambda _done, _count: None,
@@ -136,9 +139,13 @@ def test_a_candidate_that_is_worth_it_ends_the_attempt_and_is_not_shown_twice(wo
     assert first.stopped_by == "look"
     assert first.steps == next_rung(0, TOP.fixed_steps)
     assert len(asked) == 1
-    judged = replace(first.working, best=replace(first.best, judged=True))
-    again = go_on(workshop, TOP, judged, worth=lambda _screened: pytest.fail("asked"), steps=1)
+    judged = file_digest(workshop.draft / "adapter_model.safetensors")
+    again = go_on(
+        workshop, TOP, first.working, judged=judged, worth=lambda _screened: pytest.fail("asked"), steps=1
+    )
     assert again.stopped_by == "interrupt"
+    other = go_on(workshop, TOP, first.working, judged="f" * 64, worth=worth, joules=1)
+    assert (other.stopped_by, len(asked)) == ("look", 2)
 
 
 def test_a_chain_may_begin_at_a_version_that_is_no_longer_the_head(workshop) -> None:

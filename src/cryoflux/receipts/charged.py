@@ -1,0 +1,68 @@
+"""What an attempt or a session was charged, as its entry says it, and how that is known.
+
+Figures are integer microjoules.
+"""
+
+from __future__ import annotations
+
+__all__ = ["NEVER_RESERVED", "SETTLED_ELSEWHERE", "BatchJob", "EnergyFigure"]
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from cryoflux.quantities import Energy, Tier
+from cryoflux.signing.fields import Count, Document, Sha256, Signed, Text
+
+
+class BatchJob(Document, frozen=True):
+    """The job of a batch scheduler that the run was part of, as its environment said."""
+
+    scheduler: Literal["slurm"]
+    id: Count
+    step: Count | None = None
+    rank: Count | None = None
+    """number of the process among all of the step"""
+    local_rank: Count | None = None
+    """the same among those of its node"""
+
+
+NEVER_RESERVED = "never-reserved"
+"""flag: the attempt ended before joules were taken for it"""
+SETTLED_ELSEWHERE = "settled-elsewhere"
+"""flag: another meter than the one that closed the attempt has its joules; up to all of them were spent"""
+
+
+class EnergyFigure(Document, frozen=True):
+    """What the attempt was charged, and how that is known."""
+
+    microjoules: Signed
+    lo_microjoules: Signed
+    hi_microjoules: Signed
+    reserved_microjoules: Count
+    tier: Tier
+    sources: list[Text]
+    baseline: Sha256
+    """digest of the frozen idle baseline"""
+    curve: Text
+    """id of the power curve of a modelled source; empty without one"""
+    flags: list[Text]
+    assurance: Literal["self-reported", "other-machine"]
+    """what was told of who metered; a label of whoever signs the receipt, by which nothing is judged"""
+    cpu_microseconds: Count
+    """CPU time of the process during the attempt"""
+    settlement: Annotated[str, Meta(max_length=16_000)] = ""
+    """the same figures signed by the meter: a DSSE envelope of its own (energy.account.settlement)"""
+    job: BatchJob | None = None
+    """left out where the run was part of none"""
+
+    @property
+    def unmetered(self) -> bool:
+        """Whether it says that nobody here metered it."""
+        return NEVER_RESERVED in self.flags or SETTLED_ELSEWHERE in self.flags
+
+    @property
+    def energy(self) -> Energy:
+        """The figure with its interval, as every stage has it."""
+        interval = (self.microjoules, self.lo_microjoules, self.hi_microjoules)
+        return Energy(*interval, self.tier, tuple(self.flags))

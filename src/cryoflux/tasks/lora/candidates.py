@@ -1,0 +1,215 @@
+"""The candidates of a chain: which average the screen likes best, at which temperature, and what it gains.
+
+Only the screening examples decide here, which are training-side and never trained on. Where none could be
+set aside, the candidate is the average of the newest steps as it stands.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Candidates", "ChainMaterial", "may_catch_up"]
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cryoflux.data.batching import bucketed
+from cryoflux.decision.evidence import Evidence, pair_losses
+from cryoflux.digests import TensorEntry, file_digest
+from cryoflux.encoder.activations import Activations, Sets
+from cryoflux.encoder.model import Encoder
+from cryoflux.evaluation.scoring import LossesAndHits
+from cryoflux.quantities import NANO
+from cryoflux.state import ADAPTER
+from cryoflux.tasks.lora.adapter import save_adapter
+from cryoflux.tasks.lora.averages import PolynomialAverage
+from cryoflux.tasks.lora.learning import Learning, logits_of
+from cryoflux.tasks.lora.recipe import Recipe
+from cryoflux.tasks.lora.temperature import cross_entropies, fitted
+from cryoflux.tasks.lora.working import Best, Working
+
+_SCREEN_BATCH = 64
+_UNIT = 1000
+_WORST_NANO = 1000 * NANO
+_BEHIND = 5
+"""rungs like the last one that a chain may be behind the head"""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainMaterial:
+    """The model and the examples that a chain learns from."""
+
+    encoder: Encoder
+    """of the version that the chain began with"""
+    entries: Sequence[TensorEntry]
+    """digests of its tensors"""
+    sets: Sets
+    labels: torch.Tensor
+    """class of each training example, int64"""
+    order: Sequence[int]
+    """training examples in the order of the pool"""
+    screen: Sequence[int]
+    """examples that are never trained on"""
+    head: LossesAndHits
+    """of the head, on these"""
+    base: str
+    """how the adapter names the version that it is added to"""
+
+
+def may_catch_up(behind_nano: int, gained_nano: int) -> bool:
+    """Whether a chain may come to be better than the head.
+
+    Gains of rungs shrink: one that would take more than five rungs like its last one will not make it. It
+    matters to chains that begin at an older version than the head.
+
+    Args:
+        behind_nano: mean loss on the screen of its best candidate above the head's, nano-nats.
+        gained_nano: by its last rung, nano-nats.
+    """
+    return behind_nano <= _BEHIND * gained_nano
+
+
+class Candidates:
+    """What a chain has to show, as far as it has come."""
+
+    def __init__(
+        self, material: ChainMaterial, recipe: Recipe, learning: Learning, source: Activations
+    ) -> None:
+        self._material, self._recipe, self._learning, self._source = material, recipe, learning, source
+        self._best: Best | None = None
+        self._losses: LossesAndHits = ([], [])
+        """of the best candidate on the screen"""
+        self._judged = False
+        """whether the holdout has seen it"""
+        self.stale = 0
+        """scheduled looks at the screen in a row that gained too little"""
+        self.rung_nano = 0
+        """lowest loss on the screen at the last scheduled look, nano-nats; 0 before the first"""
+        self.gained_nano = 0
+        """by the last scheduled look, nano-nats"""
+
+    def restore(self, working: Working, judged: str, into: Path) -> None:
+        """Go on from what an attempt left.
+
+        Args:
+            working: what it left.
+            judged: digest of the adapter that the holdout saw last; empty where it saw none.
+            into: folder in which a candidate may be written.
+        """
+        self._best, self.stale, self.rung_nano = working.best, working.stale, working.rung_nano
+        if judged and self._best is not None:
+            self.save(into, self._best)
+            self._judged = file_digest(into / ADAPTER) == judged
+
+    def prepare(self, preparing: Callable[[int, int], None]) -> None:
+        """Compute what the frozen layers make of the screening examples."""
+        self._source.prepare(self._material.screen, preparing)
+        if self._best is not None:
+            scores = self._scores(self._best.values) * (self._best.temperature_milli / _UNIT)
+            self._losses = self._rounded(scores)
+
+    def look(self, averages: Sequence[PolynomialAverage], *, scheduled: bool) -> None:
+        """Find the better average and its temperature; remember it if it is the best so far."""
+        if not self._material.screen:
+            newest = averages[-1]
+            values = tuple(value.clone() for value in newest.values)
+            self._best, self._judged = Best(values, newest.exponent, _UNIT, 0), False
+            return
+        for average in averages:
+            scores = self._scores(average.values)
+            temperature = fitted(scores, self._classes()) if self._recipe.temperature else _UNIT
+            found = self._rounded(scores * (temperature / _UNIT))
+            mean = sum(found[0]) // len(found[0])
+            if self._best is None or mean < self._best.screen_nano:
+                values = tuple(value.clone() for value in average.values)
+                self._best, self._judged = Best(values, average.exponent, temperature, mean), False
+                self._losses = found
+        if scheduled:
+            self._climb(self.best.screen_nano)
+
+    def _climb(self, screen_nano: int) -> None:
+        first = not self.rung_nano
+        self.gained_nano = 0 if first else self.rung_nano - screen_nano
+        enough = first or self.gained_nano >= self._recipe.least_gain_nano
+        self.stale = 0 if enough else self.stale + 1
+        self.rung_nano = screen_nano
+
+    @property
+    def are_spent(self) -> bool:
+        """Whether rung after rung has gained less than a look could ever prove."""
+        return self.stale >= self._recipe.patience
+
+    @property
+    def behind_nano(self) -> int:
+        """Mean loss of the best candidate above the head's, nano-nats; negative where it is better."""
+        screened = self.screened()
+        return -screened.delta // screened.count if screened is not None else 0
+
+    @property
+    def best(self) -> Best:
+        """The best candidate so far.
+
+        Raises:
+            RuntimeError: there was no look at the screen yet.
+        """
+        if self._best is None:
+            raise RuntimeError("no candidate was looked at")
+        return self._best
+
+    @property
+    def known(self) -> Best | None:
+        """The best candidate so far; none before the first look."""
+        return self._best
+
+    @property
+    def are_news(self) -> bool:
+        """Whether the holdout has not seen the best candidate."""
+        return not self._judged
+
+    def screened(self) -> Evidence | None:
+        """The best candidate against the head, on the screening examples; none where there are none."""
+        if not self._material.screen or self._best is None:
+            return None
+        (base, was), (new, now) = self._material.head, self._losses
+        return pair_losses(base, new, was, now)
+
+    def _classes(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return self._material.labels[list(self._material.screen)].numpy()  # type: ignore[no-any-return]
+
+    def _rounded(self, scores: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> LossesAndHits:
+        classes = self._classes()
+        nano = np.rint(cross_entropies(scores, classes) * NANO)
+        losses = [min(int(value), _WORST_NANO) for value in nano]
+        return losses, (scores.argmax(axis=1) == classes).tolist()
+
+    def _scores(self, values: Sequence[torch.Tensor]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        screen = self._material.screen
+        kept = [parameter.detach().clone() for parameter in self._learning.parameters]
+        self._learning.load(values)
+        rows: list[int] = []
+        found = []
+        with torch.no_grad():
+            for some in bucketed(self._source.lengths(screen), _SCREEN_BATCH):
+                batch = self._source.batch([screen[row] for row in some])
+                found.append(logits_of(self._material.encoder, self._learning, batch).double().cpu().numpy())
+                rows += some
+        self._learning.load(kept)
+        scores = np.empty((len(screen), self._learning.classes))
+        scores[rows] = np.concatenate(found) if found else np.empty((0, self._learning.classes))
+        return scores
+
+    def save(self, folder: Path, best: Best) -> None:
+        """Write a candidate, its temperature folded into the classifier."""
+        learning = self._learning
+        kept = [parameter.detach().clone() for parameter in learning.parameters]
+        learning.load(best.values)
+        learning.scale_scores(best.temperature_milli / _UNIT)
+        lora = {
+            name: (one.a.detach().cpu().clone(), one.b.detach().cpu().clone())
+            for name, one in learning.lora.items()
+        }
+        whole = {n: t.detach().cpu().clone() for n, t in {**learning.beside, **learning.head}.items()}
+        save_adapter(folder, self._recipe, lora, whole, self._material.base)
+        learning.load(kept)
