@@ -7,7 +7,7 @@ __all__ = ["goal_tables", "spread", "table"]
 from collections.abc import Iterable, Sequence
 from statistics import mean
 
-from contenders.goals import GOALS, SETS, Goal, Verdict, judge, lowest_within, their_end
+from contenders.goals import GOALS, SETS, Goal, Verdict, judge, lowest_within, setters_of, their_end
 from contenders.points import Cell
 
 Seeds = dict[int, Cell]
@@ -31,20 +31,20 @@ def goal_tables(groups: dict[str, Seeds]) -> list[str]:
     """Contender → seed → cell of one data set, as tables; nothing where ours was not run."""
     cold = next((seeds for name, seeds in groups.items() if _is_cold(name)), None)
     warm = next((seeds for name, seeds in groups.items() if name.startswith("ours-warm")), None)
-    goals = [goal for goal in GOALS if goal.contender in groups]
+    goals = [goal for goal in GOALS if setters_of(goal, groups)]
     if cold is None or not goals:
         return []
-    missing = [goal.name for goal in GOALS if goal.contender not in groups]
+    missing = [goal.name for goal in GOALS if goal not in goals]
     parts = ["CPU-s to the same loss, everything included; the goal is for a cold start:"]
     parts.append(_costs(goals, groups, cold, warm))
     if early := next((goal for goal in goals if goal.best), None):
         parts += [
             "Where ours ends, beside early stopping:",
-            _ends(early, groups[early.contender], cold, warm),
+            _ends(early, setters_of(early, groups), cold, warm),
         ]
     if logistic := next((goal for goal in goals if goal.share == 1.0), None):
         parts += ["What ours has at the cost of cross-validated logistic regression:"]
-        parts.append(_at_cost(logistic, groups[logistic.contender], cold, warm))
+        parts.append(_at_cost(logistic, setters_of(logistic, groups), cold, warm))
     if missing:
         parts.append(f"Not run on this data, so not judged: {'; '.join(missing)}.")
     return parts
@@ -68,7 +68,7 @@ def _costs(goals: list[Goal], groups: dict[str, Seeds], cold: Seeds, warm: Seeds
     ]
     rows = []
     for goal in goals:
-        setters = groups[goal.contender]
+        setters = setters_of(goal, groups)
         for on in SETS:
             verdict = judge(goal, on, cold, setters)
             rows.append([

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GOALS", "SETS", "Goal", "Verdict", "cost_of", "judge", "lowest_within", "their_end"]
+__all__ = ["GOALS", "SETS", "Goal", "Verdict", "cost_of", "judge", "lowest_within", "setters_of", "their_end"]
 
 from dataclasses import dataclass
 
@@ -59,8 +59,7 @@ def their_end(cell: Cell, goal: Goal) -> tuple[Point, float]:
     """The point that sets a goal, and the CPU-seconds that it took; a last point needs one evaluation."""
     curve = points(cell)
     if goal.best:
-        point = min(curve, key=lambda p: p["holdout_loss"])
-        return point, cold(cell, point)
+        return _best(cell), cold(cell, _best(cell))
     point = curve[-1]
     return point, cell["phases"]["setup"] + point["train_cpu_s"] + point["holdout_cpu_s"] / len(curve)
 
@@ -74,6 +73,22 @@ def lowest_within(cell: Cell, cpu_s: float, on: str) -> float | None:
     """Loss on the set ``on`` of what ``cell`` had when so many CPU-seconds were spent, if anything."""
     had = [p[f"{on}_loss"] for p in points(cell) if cold(cell, p) <= cpu_s]
     return had[-1] if had else None
+
+
+def setters_of(goal: Goal, groups: dict[str, dict[int, Cell]]) -> dict[int, Cell]:
+    """Seed → the run that sets the goal; of runs at several learning rates the one with the best point."""
+    if not goal.best:
+        return groups.get(goal.contender, {})
+    runs = [seeds for name, seeds in groups.items() if name.startswith(goal.contender)]
+    seeds = sorted({seed for run in runs for seed in run})
+    return {
+        seed: min((run[seed] for run in runs if seed in run), key=lambda cell: _best(cell)["holdout_loss"])
+        for seed in seeds
+    }
+
+
+def _best(cell: Cell) -> Point:
+    return min(points(cell), key=lambda p: p["holdout_loss"])
 
 
 def judge(goal: Goal, on: str, ours: dict[int, Cell], setters: dict[int, Cell]) -> Verdict:

@@ -8,7 +8,7 @@ import pytest
 
 from contenders.corpora import rated, sentiment
 from contenders.goal_tables import goal_tables
-from contenders.goals import Goal, cost_of, judge, lowest_within, their_end
+from contenders.goals import Goal, cost_of, judge, lowest_within, setters_of, their_end
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,14 @@ def test_a_goal_is_met_by_the_seeds_that_were_as_low_for_their_share() -> None:
     audit = judge(goal, "audit", ours, setters)
     assert audit.our_cpu_s == (None, 16, 30)
     assert audit.met == 1
+
+
+def test_of_early_stopping_at_two_rates_the_one_with_the_better_point_sets_the_goal() -> None:
+    goal = Goal("early", "hf-early", 0.06, best=True)
+    high, low = cell((50, 0.8, 0.7), (90, 0.9, 0.9)), cell((70, 0.9, 0.9), (140, 0.6, 0.65))
+    groups = {"hf-early": {0: high, 1: high}, "hf-early-0.002": {0: low}, "ours-2kJ": {0: low}}
+    assert setters_of(goal, groups) == {0: low, 1: high}
+    assert setters_of(Goal("last", "hf-200", 0.1), groups) == {}
 
 
 def test_before_anything_was_kept_there_is_no_loss_at_a_cost() -> None:
