@@ -23,11 +23,13 @@ COUNTS = """
 attempts kept rejected undecided aborted open entries receipts evaluated recomputed remembered uncovered
 parent_entries looks examples dropped classes examples_read steps slice blocks readings samples logs
 near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
-in_use_files taken_back task_count reading_count
+in_use_files taken_back task_count reading_count max_tokens
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"
-SHARES = "accuracy_before accuracy_after interval mape default_mape points distance honest_distance"
+SHARES = (
+    "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share"
+)
 OTHERS = "value timestamp cost cost_lo cost_hi price_per_kwh"
 """of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``; in ``currency``"""
 UNITLESS = {*COUNTS.split(), *WHICH_ONE.split(), *IN_A_JOB.split(), *SHARES.split(), *OTHERS.split()}

@@ -25,6 +25,7 @@ from cryoflux.quantities import parse_energy
 
 PREFIX = "CRYOFLUX_"
 FILE_NAME = "cryoflux.toml"
+_FEWEST_TOKENS = 4
 
 
 def _energy(text: str) -> str:
@@ -42,6 +43,12 @@ def _file(text: str) -> str:
     if "\0" in text:
         raise ValueError("no file has such a name")
     return text
+
+
+def _tokens(number: int) -> int:
+    if 0 < number < _FEWEST_TOKENS:
+        raise ValueError(f"a text has at least {_FEWEST_TOKENS} tokens; 0 takes what the lengths say")
+    return number
 
 
 FileText = Annotated[str, AfterValidator(_file)]
@@ -69,8 +76,10 @@ class ModelSettings(_Section):
 
     model: str = "all-MiniLM-L6-v2"
     """``all-MiniLM-L6-v2`` (embedded), a Hugging Face id, or a folder"""
-    max_tokens: Annotated[int, Field(ge=4, le=8192)] = 32
-    """texts are truncated to so many tokens"""
+    max_tokens: Annotated[int, Field(ge=0, le=8192), AfterValidator(_tokens)] = 0
+    """texts are cut to so many tokens; 0 for what their lengths say when a state begins"""
+    reading: Literal["head", "head-tail"] = "head"
+    """what is read of a longer text: its first tokens, or a quarter of them from its end"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where training and evaluation run"""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0

@@ -49,6 +49,7 @@ TOO_LOW_OR_HIGH = {
 }
 NO_CHOICE = {
     "device": "gpu",
+    "reading": "tail",
     "rule": "evidence/v9",
     "policy": "greedy-eta/v1",
     "credit": "loan",

@@ -8,13 +8,15 @@ from dataclasses import asdict
 
 from cryoflux.cli.console import emit_json, stdout
 from cryoflux.quantities import MICRO, format_energy
+from cryoflux.report.cut_words import cut_document, cut_line
 from cryoflux.runs.dry_run import RunPlan
 
 
 def show_plan(plan: RunPlan, *, as_json: bool) -> None:
     """Print a plan."""
     if as_json:
-        emit_json("plan/1", {"event": "plan", **asdict(plan)})
+        said = {key: value for key, value in asdict(plan).items() if key not in {"cut", "longer_ppm"}}
+        emit_json("plan/1", {"event": "plan", **said, **cut_document(plan.cut, plan.longer_ppm)})
         return
     sets = ", ".join(f"{count} {name}" for name, count in plan.examples.items())
     effects = ", ".join(f"{delta:.3f} at {spread}" for spread, delta in plan.detectable_nats.items())
@@ -32,6 +34,7 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
         f"state      {state}",
         f"model      {plan.model}, {plan.encoder_parameters / 1e6:.1f} M parameters outside embeddings",
         f"data       {plan.data}: {sets}; {plan.classes} classes; {dropped} duplicates dropped",
+        f"           {cut_line(plan.cut, plan.longer_ppm)}",
         f"attempts   {bound}; what an attempt leaves goes to the next",
         f"recipes    {', '.join(plan.recipes)}; chosen by {plan.policy}",
         f"evaluation at most {evaluation} an attempt (modelled); less where only upper layers learn",

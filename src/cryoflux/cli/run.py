@@ -81,7 +81,12 @@ def run(
         int | None, _option("Most training examples of an attempt.", "--slice-size")
     ] = None,
     cache_mb: Annotated[int | None, _option("Most disk for the cache, MB.", "--cache-mb")] = None,
-    max_tokens: Annotated[int | None, _option("Texts are truncated to so many.", "--max-tokens")] = None,
+    max_tokens: Annotated[
+        int | None, _option("Texts are cut to so many tokens; 0 for what the data say.", "--max-tokens")
+    ] = None,
+    reading: Annotated[
+        str | None, _option("head, or head-tail to read the ends of long texts too.", "--reading")
+    ] = None,
     holdout_size: Annotated[int | None, _option("Most holdout examples split off.", "--holdout-size")] = None,
     spare_holdouts: Annotated[int | None, _option("Further holdouts split off.", "--spare-holdouts")] = None,
     error_budget: Annotated[

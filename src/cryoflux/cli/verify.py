@@ -62,9 +62,37 @@ _SpotSeedOption = Annotated[
         help="Repeat the draw of a report; or draw by the log's signed head, which is weaker.",
     ),
 ]
+_ALL = 1_000_000_000
+"""more receipts than a log has"""
+
+
+def _how_many(text: object) -> int:
+    """How many receipts: a number, or all of them."""
+    said = str(text)
+    if said == "all":
+        return _ALL
+    if said.isascii() and said.isdecimal() and int(said) <= _ALL:
+        return int(said)
+    raise typer.BadParameter(f"{said!r} is neither a number of receipts nor the word all.")
+
+
+_RecomputeOption = Annotated[
+    int,
+    typer.Option(
+        "--recompute",
+        metavar="N|all",
+        parser=_how_many,
+        help="Evaluate N receipts again, the last kept first; or all.",
+    ),
+]
 _RetrainOption = Annotated[
     int,
-    typer.Option("--retrain", metavar="N", min=0, help="Train the last N kept updates again, and compare."),
+    typer.Option(
+        "--retrain",
+        metavar="N|all",
+        parser=_how_many,
+        help="Train the last N kept updates again, or all, and compare.",
+    ),
 ]
 
 
@@ -160,12 +188,7 @@ def verify(
         str | None, typer.Argument(metavar="[TARGET]", help="State directory, exported receipts, or a claim.")
     ] = None,
     state: StateOption = None,
-    recompute: Annotated[
-        int,
-        typer.Option(
-            "--recompute", metavar="N", min=0, help="Evaluate N receipts again, the last kept first."
-        ),
-    ] = 0,
+    recompute: _RecomputeOption = 0,
     spot_check: _SpotCheckOption = 0,
     spot_receipts: _SpotReceiptsOption = 1,
     spot_seed: _SpotSeedOption = None,

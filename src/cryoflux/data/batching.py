@@ -11,10 +11,24 @@ _RUN = 8
 """batches that are sorted by length together"""
 
 
-def bucketed(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Indices of all texts in batches, shortest first; equal lengths keep their order."""
+def bucketed(lengths: Sequence[int], batch_size: int, most_tokens: int | None = None) -> list[list[int]]:
+    """Indices of all texts in batches, shortest first; equal lengths keep their order.
+
+    Args:
+        lengths: tokens of each text.
+        batch_size: texts in a batch.
+        most_tokens: of a batch, padding included, so that long texts do not fill the memory; a batch that has
+            more is cut up. One text may have more.
+    """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    if most_tokens is None:
+        return batches
+    return [part for batch in batches for part in _cut_up(batch, most_tokens // max(1, lengths[batch[-1]]))]
+
+
+def _cut_up(batch: list[int], rows: int) -> list[list[int]]:
+    return [batch[start : start + max(1, rows)] for start in range(0, len(batch), max(1, rows))]
 
 
 def padded(texts: Sequence[Sequence[int]], pad: int) -> tuple[list[list[int]], list[list[int]]]:

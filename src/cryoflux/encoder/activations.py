@@ -17,6 +17,8 @@ from cryoflux.encoder.tokens import Tokens
 
 _BATCH = 32
 """texts computed at once: as many as still fit a processor's cache"""
+_TOKENS = 2048
+"""of them, tokens: what attention needs grows with the square of a text's length"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class Activations:
         missing = self.missing(indices)
         lengths = self._source.tokens.lengths(missing).tolist() if missing else []
         done = 0
-        for group in bucketed(lengths, _BATCH):
+        for group in bucketed(lengths, _BATCH, _TOKENS):
             between(done, len(missing))
             self._compute([missing[i] for i in group])
             done += len(group)

@@ -18,9 +18,12 @@ from cryoflux.data.examples import Example
 from cryoflux.digests import file_digest, sha256_hex
 from cryoflux.encoder.wordpiece import Tokeniser, known_tokenizer
 from cryoflux.files import MOST_FILE_BYTES, read_regular, write_atomic
+from cryoflux.registry.cuts import HEAD, Cut, reading_of, shortened, tokens_of
 from cryoflux.registry.plain_model import harmless
-from cryoflux.registry.tokenizing import read_tokenizer, token_rows
+from cryoflux.registry.tokenizing import read_tokenizer, some_at_once, token_rows
 
+_WHOLE = 2**30
+"""tokens that no text has"""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
@@ -35,7 +38,7 @@ class Tokens:
     pad: int
     """id that fills a batch up"""
     digest: str
-    """names texts, tokenizer and limit"""
+    """names texts, tokenizer and cut"""
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -79,23 +82,23 @@ class TokenCache:
         self._read: tuple[str, _Known] | None = None
         """digest of a tokenizer's files, and the tokenizer where it is the known one"""
 
-    def get(self, model: Path, examples: Sequence[Example], examples_digest: str, limit: int) -> Tokens:
-        """Token ids of a set, cut to ``limit`` tokens a text.
+    def get(self, model: Path, examples: Sequence[Example], examples_digest: str, cut: Cut) -> Tokens:
+        """Token ids of a set, as much of each text as a cut says.
 
         Args:
             model: folder with the tokenizer.
             examples: the set.
             examples_digest: of the file that it was read from.
-            limit: most tokens of a text, special tokens included.
+            cut: how much of a text is read, special tokens included.
         """
         tokenizer = tokenizer_digest(model)
-        digest = sha256_hex(f"{tokenizer}\n{examples_digest}\n{limit}".encode())
+        digest = sha256_hex(f"{tokenizer}\n{examples_digest}\n{cut}".encode())
         path = self._folder / f"{digest}.bin"
         known = _read(path, len(examples))
         if known is None:
             if self._read is None or self._read[0] != tokenizer:
                 self._read = tokenizer, known_tokenizer(model)
-            known = _tokenise(model, examples, limit, self._read[1], self._before_loading)
+            known = _tokenise(model, examples, cut, self._read[1], self._before_loading)
             write_atomic(path, _content(*known))
         flat, lengths, pad = known
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
@@ -109,22 +112,28 @@ _Stored = tuple[np.ndarray, np.ndarray, int]
 def _tokenise(
     model: Path,
     examples: Sequence[Example],
-    limit: int,
+    cut: Cut,
     known: _Known,
     before_loading: Callable[[], None],
 ) -> _Stored:
     texts = [e.text for e in examples]
     if known is not None:
         tokenise, pad = known
-        rows = tokenise(texts, limit)
+        first = reading_of(cut) == HEAD
+        rows = tokenise(texts, tokens_of(cut)) if first else _read_whole(tokenise, texts, cut)
     else:
         before_loading()
         with harmless(model) as copy:
             tokenizer = read_tokenizer(copy)
-        rows, pad = token_rows(tokenizer, texts, limit), tokenizer.pad_token_id
+        rows, pad = token_rows(tokenizer, texts, cut), tokenizer.pad_token_id
     lengths = np.array([len(row) for row in rows], dtype=np.int32)
     flat = np.concatenate([np.array(row, dtype=np.int32) for row in rows])
     return flat, lengths, int(pad)
+
+
+def _read_whole(tokenise: Tokeniser, texts: Sequence[str], cut: Cut) -> list[list[int]]:
+    """Cut what was tokenised to its end, a few texts at a time, because they may be long."""
+    return [shortened(row, cut) for some in some_at_once(texts) for row in tokenise(some, _WHOLE)]
 
 
 def _content(flat: np.ndarray, lengths: np.ndarray, pad: int) -> bytes:

@@ -48,8 +48,13 @@ Tokeniser = Callable[[Sequence[str], int], list[list[int]]]
 """texts, and the most tokens of one → ids, special tokens included"""
 
 
-def known_tokenizer(folder: Path) -> tuple[Tokeniser, int] | None:
-    """The tokenizer of a model folder and its id for padding; none where it is not the known one."""
+def known_tokenizer(folder: Path, *, alone: bool = True) -> tuple[Tokeniser, int] | None:
+    """The tokenizer of a model folder and its id for padding; none where it is not the known one.
+
+    Args:
+        folder: of the model.
+        alone: whether no other file may stand beside it, as in a version; the model's authors left some.
+    """
     try:
         config = json.loads(read_regular(folder / "tokenizer_config.json", _MAX_BYTES))
         parts = json.loads(read_regular(folder / "tokenizer.json", _MAX_BYTES))
@@ -57,7 +62,7 @@ def known_tokenizer(folder: Path) -> tuple[Tokeniser, int] | None:
         plain = {name: config.get(name) for name in wanted} == wanted
         content = json.dumps({name: parts[name] for name in _DECIDES}, sort_keys=True).encode()
         known = plain and sha256_hex(content) == _EMBEDDED
-        if not known or any((folder / name).exists() for name in _BESIDE):
+        if not known or (alone and any((folder / name).exists() for name in _BESIDE)):
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -16,6 +16,7 @@ from pathlib import Path
 from cryoflux.digests import sha256_hex
 from cryoflux.evaluation.losses import LARGEST_NANO_NAT, PROFILE, Losses
 from cryoflux.files import read_regular, write_atomic
+from cryoflux.registry.cuts import Cut
 
 _MAX_BYTES = 2**28
 
@@ -34,12 +35,12 @@ class LossCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def _path(self, model: str, examples: str, max_tokens: int, profile: str) -> Path:
+    def _path(self, model: str, examples: str, max_tokens: Cut, profile: str) -> Path:
         name = sha256_hex(f"{profile}\n{model}\n{examples}\n{max_tokens}".encode())
         return self._folder / f"{name}.json"
 
     def get(
-        self, model: str, examples: str, max_tokens: int, count: int, profile: str = PROFILE
+        self, model: str, examples: str, max_tokens: Cut, count: int, profile: str = PROFILE
     ) -> KnownLosses | None:
         """Losses of a model digest on the ``count`` examples of a file digest, if they are known."""
         try:
@@ -62,7 +63,7 @@ class LossCache:
             return None
 
     def put(
-        self, model: str, examples: str, max_tokens: int, known: KnownLosses, profile: str = PROFILE
+        self, model: str, examples: str, max_tokens: Cut, known: KnownLosses, profile: str = PROFILE
     ) -> None:
         """Remember losses.
 

@@ -22,6 +22,7 @@ from cryoflux.data.examples import Example
 from cryoflux.evaluation.losses import LARGEST_NANO_NAT, EvaluationFailedError, to_nano_nats
 from cryoflux.receipts.profiles import F32, PROFILE
 from cryoflux.registry.borne_out import load_classifier
+from cryoflux.registry.cuts import Cut
 from cryoflux.registry.plain_model import harmless
 from cryoflux.registry.tokenizing import read_tokenizer, token_rows
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from cryoflux.encoder.model import Encoder
 
 _BATCH = 16
+_TOKENS = 2048
+"""of a batch: what attention needs grows with the square of a text's length"""
 
 LossesAndHits = tuple[list[int], list[bool]]
 """losses in nano-nats and hits, in the order that was asked for"""
@@ -95,7 +98,7 @@ def _by_batch(
 ) -> LossesAndHits:
     nano_nats, correct = [0] * len(lengths), [False] * len(lengths)
     done = 0
-    for rows in bucketed(lengths, batch_size):
+    for rows in bucketed(lengths, batch_size, _TOKENS):
         between(done)
         for row, loss, right in zip(rows, *losses_of(rows), strict=True):
             nano_nats[row], correct[row] = to_nano_nats(loss), right
@@ -165,7 +168,7 @@ class TransformersScorer:
         folder: Path,
         examples: Sequence[Example],
         *,
-        max_tokens: int,
+        max_tokens: Cut,
         device: str = "cpu",
         profile: str = PROFILE,
         batch_size: int = _BATCH,
@@ -175,7 +178,7 @@ class TransformersScorer:
         Args:
             folder: as ``from_pretrained`` reads it.
             examples: the set.
-            max_tokens: texts are truncated to so many.
+            max_tokens: how much of a text is read.
             device: ``cpu`` or ``cuda``.
             profile: in which arithmetic; in float64 unless it is ``f32/v1``.
             batch_size: examples at once.
@@ -222,7 +225,7 @@ class TransformersScorer:
         import torch
 
         found = np.empty((len(self._texts), int(self._model.config.num_labels)))
-        for rows in bucketed([len(text) for text in self._texts], self._batch_size):
+        for rows in bucketed([len(text) for text in self._texts], self._batch_size, _TOKENS):
             with torch.no_grad():
                 found[rows] = self._logits(rows).double().cpu().numpy()
         return found, np.array(self._labels, dtype=np.int64)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["read_tokenizer", "token_rows"]
+__all__ = ["read_tokenizer", "some_at_once", "token_rows"]
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from cryoflux.errors import ModelError
+from cryoflux.registry.cuts import HEAD, Cut, reading_of, shortened, tokens_of
 
 _AT_ONCE = 256
 _CHARACTERS_AT_ONCE = 250_000
@@ -29,25 +30,30 @@ def read_tokenizer(copy: Path) -> Any:
         raise _unusable("cannot be read", error) from error
 
 
-def token_rows(tokenizer: Any, texts: Sequence[str], most: int, known: int | None = None) -> list[list[int]]:
+def token_rows(tokenizer: Any, texts: Sequence[str], cut: Cut, known: int | None = None) -> list[list[int]]:
     """The ids of texts, special tokens included.
 
     Args:
         tokenizer: of transformers.
         texts: any.
-        most: ids of a text; what goes beyond is cut off.
+        cut: how much of a text is read; ids beyond it are left out.
         known: ids that the model has an embedding for, if that is known.
 
     Raises:
         ModelError: a text cannot be read, or its ids are more, or others, than the model takes.
+        ValueError: it is no cut that is known here.
     """
+    most, reading = tokens_of(cut), reading_of(cut)
+    how: dict[str, Any] = {"truncation": False}
+    if reading == HEAD:
+        how = {"truncation": True, "max_length": most}
     rows: list[list[int]] = []
-    for some in _some_at_once(texts):
+    for some in some_at_once(texts):
         try:
-            found = tokenizer(some, truncation=True, max_length=most)
+            found = tokenizer(some, **how)["input_ids"]
         except Exception as error:  # the same
             raise _unusable("cannot read a text", error) from error
-        rows += found["input_ids"]
+        rows += found if reading == HEAD else [shortened(row, cut) for row in found]
     if any(len(row) > most for row in rows):
         raise _unusable("does not cut texts", f"one has more than {most} tokens")
     if known is not None and any(not 0 <= number < known for row in rows for number in row):
@@ -55,7 +61,7 @@ def token_rows(tokenizer: Any, texts: Sequence[str], most: int, known: int | Non
     return rows
 
 
-def _some_at_once(texts: Sequence[str]) -> Iterator[list[str]]:
+def some_at_once(texts: Sequence[str]) -> Iterator[list[str]]:
     """The texts in their order, a few at a time, and a long one alone."""
     some: list[str] = []
     characters = 0

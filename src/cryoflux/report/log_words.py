@@ -4,14 +4,20 @@ from __future__ import annotations
 
 __all__ = ["attempts_document", "log_lines"]
 
+from contextlib import suppress
 from typing import Any
 
 from cryoflux.energy.derived import Rates, derived_fields
+from cryoflux.errors import CryoFluxError
 from cryoflux.log_view import Log, LogSummary, TaskTotal
 from cryoflux.quantities import MICRO, Energy, efficiency_name, format_energy, format_nats
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.attempt_words import energy_document, energy_text
+from cryoflux.report.cut_words import cut_line
 from cryoflux.report.picture import DrawnAs, drawn_as
+from cryoflux.runs.inputs import stored_origins
+from cryoflux.state import StateFolder
+from cryoflux.tasks.interface import Origin
 
 _AS_THEY_ARE = (
     *("number", "task_id", "arm", "outcome", "kept", "reason", "unit", "base_loss", "new_loss", "delta"),
@@ -33,7 +39,16 @@ def log_lines(log: Log) -> list[str]:
         lines.append(
             f"{name}Δ total {format_nats(total.delta)} {total.unit}{_of(summary, total)}{_back(total)}"
         )
-    return lines
+    return [*lines, *_cuts(log)]
+
+
+def _cuts(log: Log) -> list[str]:
+    """How much of a text was read, where the state says it."""
+    origins: dict[str, Origin] = {}
+    with suppress(CryoFluxError):  # a log can be read without the file that a run would need
+        origins = stored_origins(StateFolder(log.state))
+    said = {name: cut_line(origin.cut, origin.longer_ppm) for name, origin in origins.items() if origin.cut}
+    return [f"{name}: {line}" if len(said) > 1 else f"T{line[1:]}" for name, line in said.items()]
 
 
 def _back(total: TaskTotal) -> str:

@@ -34,6 +34,7 @@ from cryoflux.quantities import (
 )
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import energy_document, energy_text
+from cryoflux.report.cut_words import cut_document, cut_line
 from cryoflux.report.layout import unbroken
 from cryoflux.runs.scores import Change, Scores
 from cryoflux.runs.spending import Summary, TaskSummary
@@ -56,6 +57,8 @@ def opening_lines(opening: Opening, *, verbose: bool = False) -> list[str]:
     for task in opening.tasks:
         lines += [f"task     {task.name}"] if several else []
         lines.append(_data_line(task))
+        if cut := task.facts.get("cut"):
+            lines.append(f"         {cut_line(cut, task.origin.longer_ppm)}")
         lines += _task_lines(task, opening.policy) if verbose else []
     lines.append(f"budget   {_budget_words(opening)}")
     if verbose and opening.attempts:
@@ -87,9 +90,7 @@ def _data_line(task: Begun) -> str:
 
 def _task_lines(task: Begun, policy: str) -> list[str]:
     model = f"{task.origin.model_name}, " if task.origin.model_name else ""
-    cut = task.facts.get("max_tokens")
     return [
-        *([f"         texts are cut to {cut} tokens"] if cut else []),
         f"model    {model}head version {task.head[:16]}…",
         f"rule     {_rule(task)}",
         f"         {_power(task)}",
@@ -138,6 +139,7 @@ def _task_document(task: Begun) -> dict[str, Any]:
         "hiding_texts": task.origin.hiding,
         "rule": task.rule.name,
         "recipes": list(task.arms),
+        **(cut_document(cut, task.origin.longer_ppm) if (cut := task.facts.get("cut")) else {}),
         **{key: value for key, value in task.facts.items() if key == "threads"},
     }
 

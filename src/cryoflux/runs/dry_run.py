@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.examples import Example
@@ -26,11 +27,13 @@ from cryoflux.energy.sources.discovery import find_sources
 from cryoflux.errors import UsageError
 from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular
 from cryoflux.quantities import MICRO, Tier, parse_energy, worst_tier
+from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.runs.inputs import check_folder, too_small
 from cryoflux.runs.known_state import KnownState, read_known
 from cryoflux.state import FIRST_TASK, StateFolder
 from cryoflux.tasks.lora.base_model import resolve
-from cryoflux.tasks.lora.inputs import check_same, read_splits
+from cryoflux.tasks.lora.inputs import check_same, first_cut, kept_cut, read_splits
+from cryoflux.tasks.lora.libraries import require_training
 from cryoflux.tasks.lora.recipe import chosen_recipes
 
 _GFLOP_PER_CPU_SECOND = 40.0
@@ -60,6 +63,10 @@ class RunPlan:
     """modelled: one evaluation of the whole holdout in float64, all layers"""
     evaluation_joules: float
     """modelled: the same at the TDP of one logical CPU"""
+    cut: Cut
+    """how much of a text is read"""
+    longer_ppm: int | None
+    """share of the training texts that are longer, in millionths; none where nobody counted"""
     detectable_nats: dict[str, float]
     """per-example spread of Δ → smallest Δ that is found with 90 % power, nats"""
     state: str
@@ -98,15 +105,15 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
         check_folder(state)
     spendable_uj = None
     if budget_uj is not None:
-        spendable_uj = _spendable_uj(
-            budget_uj, reserve_uj, known.held_uj if known is not None and carry else 0
-        )
+        held_uj = known.held_uj if known is not None and carry else 0
+        spendable_uj = _spendable_uj(budget_uj, reserve_uj, held_uj)
     if known is not None:
         check_same(sourced, known.origin)
-    inputs = _inputs(settings, state, known)
-    recipes = chosen_recipes(settings, known=_computed_here(inputs.folder))
+    inputs = _inputs(sourced, state, known)
+    known_layout, count = _computed_here(inputs.folder), inputs.examples["train"]
+    recipes = chosen_recipes(settings, known=known_layout, count=count, cut=inputs.cut)
     parameters = _encoder_parameters(inputs.folder)
-    cpu_s = 2e-9 * parameters * _tokens(inputs.holdout, settings.model.max_tokens) / _GFLOP_PER_CPU_SECOND
+    cpu_s = 2e-9 * parameters * _tokens(inputs) / _GFLOP_PER_CPU_SECOND
     sources, tier, watts = _measured_by(settings)
     return RunPlan(
         data=inputs.name,
@@ -125,6 +132,8 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
         most_attempts=spendable_uj // reserve_uj if spendable_uj is not None else None,
         evaluation_cpu_seconds=cpu_s,
         evaluation_joules=cpu_s * (watts or GUESSED_W_PER_CPU),
+        cut=inputs.cut,
+        longer_ppm=inputs.longer_ppm,
         detectable_nats=_detectable(settings, len(inputs.holdout), known),
         state=str(state.path),
         head=known.head if known is not None else None,
@@ -163,9 +172,12 @@ class _Inputs:
     model: str
     folder: Path
     """where the model lies"""
+    cut: Cut
+    longer_ppm: int | None
 
 
-def _inputs(settings: Settings, state: StateFolder, known: KnownState | None) -> _Inputs:
+def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _Inputs:
+    settings = sourced.settings
     if known is not None:
         data, origin = known.data, known.origin
         spares = [name for name in data.holdouts if name != "holdout"]
@@ -173,8 +185,9 @@ def _inputs(settings: Settings, state: StateFolder, known: KnownState | None) ->
         named |= {f"spare holdout {i}": name for i, name in enumerate(spares, 1)} | {"audit": "audit"}
         examples = {shown: data.count(name) for shown, name in named.items()}
         holdout, model = data.examples(known.part), origin.model_name or settings.model.model
-        classes, folder = len(data.labels), state.model(known.head)
-        return _Inputs(data.name, examples, holdout, classes, dict(origin.dropped), model, folder)
+        classes, folder, cut = len(data.labels), state.model(known.head), kept_cut(sourced, origin)
+        dropped = dict(origin.dropped)
+        return _Inputs(data.name, examples, holdout, classes, dropped, model, folder, cut, origin.longer_ppm)
     name, splits = read_splits(settings)
     examples = {
         "train": len(splits.train),
@@ -183,14 +196,20 @@ def _inputs(settings: Settings, state: StateFolder, known: KnownState | None) ->
         "audit": len(splits.audit),
     }
     model = settings.model.model
-    classes, folder = len(splits.labels), resolve(model)
-    return _Inputs(name, examples, splits.holdout, classes, splits.dropped, model, folder)
+    classes, folder, dropped = len(splits.labels), resolve(model), splits.dropped
+    require_training()
+    cut, longer_ppm = first_cut(settings, splits, folder, _config(folder))
+    return _Inputs(name, examples, splits.holdout, classes, dropped, model, folder, cut, longer_ppm)
 
 
 def _computed_here(folder: Path) -> bool:
     """Whether the model has a layout that CryoFlux computes itself."""
-    config = json.loads(read_regular(folder / "config.json", MOST_DOCUMENT_BYTES))
-    return config.get("model_type") in {"bert", "distilbert"}
+    return _config(folder).get("model_type") in {"bert", "distilbert"}
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    found = json.loads(read_regular(folder / "config.json", MOST_DOCUMENT_BYTES))
+    return found if isinstance(found, dict) else {}
 
 
 def _encoder_parameters(folder: Path) -> int:
@@ -198,8 +217,9 @@ def _encoder_parameters(folder: Path) -> int:
     return sum(prod(e.shape) for e in entries if len(e.shape) >= 2 and "embed" not in e.name.lower())
 
 
-def _tokens(examples: tuple[Example, ...], max_tokens: int) -> int:
-    return sum(min(max_tokens, round(len(e.text.split()) * _TOKENS_PER_WORD) + 2) for e in examples)
+def _tokens(inputs: _Inputs) -> int:
+    most = tokens_of(inputs.cut)
+    return sum(min(most, round(len(e.text.split()) * _TOKENS_PER_WORD) + 2) for e in inputs.holdout)
 
 
 def _detectable(settings: Settings, count: int, known: KnownState | None) -> dict[str, float]:

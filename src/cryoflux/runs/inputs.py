@@ -16,7 +16,8 @@ from cryoflux.data.prepared import store
 from cryoflux.errors import BudgetError, StateError, StateTamperedError, UsageError
 from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular, write_atomic
 from cryoflux.log_state import LogState
-from cryoflux.quantities import format_energy
+from cryoflux.quantities import MICRO, format_energy
+from cryoflux.registry.cuts import tokens_of
 from cryoflux.registry.versions import Versions
 from cryoflux.state import FIRST_TASK, OURS, StateFolder
 from cryoflux.tasks.interface import Beginning, Origin
@@ -41,6 +42,8 @@ def stored_origins(state: StateFolder) -> dict[str, Origin]:
         origins = {name: Origin(**said) for name, said in found.items()}
         if any(origin.rules and set(origin.rules) != _RULES for origin in origins.values()):
             raise ValueError("rules of sets that there are not")
+        if not all(_said_well(origin) for origin in origins.values()):
+            raise ValueError("a cut or a share that is none")
         return origins
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise StateTamperedError(
@@ -48,6 +51,12 @@ def stored_origins(state: StateFolder) -> dict[str, Origin]:
             why="It says which data set and model this state belongs to.",
             hint="Restore it from a backup, or start afresh with --state DIR.",
         ) from error
+
+
+def _said_well(origin: Origin) -> bool:
+    tokens_of(origin.cut)
+    share = origin.longer_ppm
+    return share is None or (type(share) is int and 0 <= share <= MICRO)
 
 
 def begin(state: StateFolder, task: str, beginning: Beginning, others: Mapping[str, Origin]) -> Origin:
@@ -73,6 +82,8 @@ def begin(state: StateFolder, task: str, beginning: Beginning, others: Mapping[s
         rules=dict(beginning.rules),
         near=beginning.near,
         hiding=beginning.hiding,
+        cut=beginning.cut,
+        longer_ppm=beginning.longer_ppm,
     )
     document = {"tasks": {name: asdict(said) for name, said in {**others, task: origin}.items()}}
     write_atomic(state.origin, json.dumps(document, indent=1, ensure_ascii=False).encode())

@@ -43,10 +43,6 @@ _FIRST_GAIN = 25
 """gain that a log without attempts is thought to promise, in smallest Δ"""
 _PATIENCE = (4, 3, 2)
 """failures in a row after which an arm is spent: where it is the only one, one of two, one of more"""
-_AT_ONCE = 50
-"""a cheap arm that gains less than one part in so many after its first kept update has learned all it can:
-what is missing lies deeper. Where it goes on gaining, deeper arms gain no more, for a multiple of its joules
-(measured on six sets: docs/explanation/scheduler.md)"""
 _SMALLEST_NANO = 100_000
 """smallest Δ that is reckoned with where the rule asks for less, nano-nats"""
 
@@ -130,10 +126,6 @@ class _Track(Struct):
     """what the screen saw of its latest attempt, nano-nats"""
     aborts: int = 0
     """attempts without a verdict in a row, up to now"""
-    first_kept: int = 0
-    """gain of the first update that was kept of it, on the screen, nano-nats"""
-    later_kept: int = 0
-    """gains of those after it"""
 
     def fade(self, by: tuple[int, int]) -> None:
         self.weight = self.weight * by[0] // by[1]
@@ -180,10 +172,6 @@ class Memory:
         own.starved_uj = max(own.starved_uj, lesson.starved_uj) if lesson.starved_uj else 0
         own.chain, own.screen = lesson.chain, lesson.screen_delta_nano
         own.aborts = own.aborts + 1 if lesson.aborted else 0
-        if own.first_kept:
-            own.later_kept += gain
-        else:
-            own.first_kept = gain
         self._all.fade(_SHARED)
         self._all.add(gain, ratio)
 
@@ -235,9 +223,7 @@ class Memory:
         cheaper = self._arms.get(after)
         if cheaper is None or cheaper.chain is not Continuation.ENDED:
             return ArmState.WAITING
-        carried = max(0, cheaper.screen or 0) if cheaper.failures else 0
-        at_once = _AT_ONCE * (cheaper.later_kept + carried) <= cheaper.first_kept
-        return ArmState.UNTRIED if at_once else ArmState.SPENT
+        return ArmState.UNTRIED
 
     def _spent(self, own: _Track, delta: int, patience: int) -> bool:
         if own.failures >= patience:

@@ -6,8 +6,8 @@
 2. A task whose chain goes on does nothing else: what is carried is not proven yet, and to begin something
    beside it would pay twice for the same learning.
 3. Of what is left, of the arms that the bucket can pay for and that are not spent, the one with the highest
-   expected η. An arm whose chain came to its end is spent. A deeper arm waits for that of the cheaper one
-   before it, and is worth its joules where nearly all that the cheaper one gained came at once.
+   expected η. An arm whose chain came to its end is spent, and a deeper arm waits for that of the cheaper
+   one before it.
 4. A tie is broken by the seed and the number of attempts.
 5. Where every arm that can be paid for is spent, there is a plateau: no choice, and joules are saved.
 

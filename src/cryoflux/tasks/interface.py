@@ -174,6 +174,10 @@ class Origin:
     """holdout texts that have a near duplicate among those that are trained on"""
     hiding: int = 0
     """texts of all sets that have characters that show nothing"""
+    cut: int | str = 0
+    """how much of a text is read, as `Task.cut` says it; 0 where a state does not say, as older ones"""
+    longer_ppm: int | None = None
+    """share of the training texts that are longer, by a sample, in millionths; none where nobody counted"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,8 @@ class Beginning:
     """as `Origin.rules`, which are signed into every intent; empty where a task does not say"""
     near: int = 0
     hiding: int = 0
+    cut: int | str = 0
+    longer_ppm: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,10 +363,11 @@ class Task(ABC):
         return REPEATABLE
 
     @property
-    def cut(self) -> int:
-        """Inputs are cut to so many tokens, the same for every arm; 0 where nothing is cut.
+    def cut(self) -> int | str:
+        """How much of an input is read, the same for every arm; 0 where all of it is.
 
-        A recipe names it as ``max_tokens``, so that receipts say of what a loss is.
+        So many tokens, or the task's own word for something else (`registry.cuts`). A recipe names it as
+        ``max_tokens``, so that receipts say of what a loss is.
         """
         return 0
 

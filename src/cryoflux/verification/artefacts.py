@@ -208,12 +208,11 @@ class Artefacts(Fold):
         holdout = holdout_path(state.path, intent.data)
         if holdout is None or receipt.base.digest not in self._checked:
             return
-        cut = intent.recipe.get("max_tokens", 0)
         why = needless_tolerance(
             state.model(receipt.base.digest),
             holdout,
             count=receipt.holdout.count,
-            cut=cut if isinstance(cut, int) else 0,
+            cut=intent.recipe.get("max_tokens", 0),
         )
         if why:
             self.tally.needless[task] = None

@@ -14,24 +14,25 @@ from pathlib import Path
 from cryoflux.digests import tensor_shapes
 from cryoflux.errors import CryoFluxError
 from cryoflux.receipts.profiles import F32, PROFILE, parameters_in, profile_for
+from cryoflux.registry.cuts import Cut, tokens_of
 
 
-def needless_tolerance(model: Path, holdout: Path, *, count: int, cut: int) -> str:
+def needless_tolerance(model: Path, holdout: Path, *, count: int, cut: Cut) -> str:
     """Why a reading in ``f32/v1`` is asked about; empty where its size called for it, or cannot be told.
 
     Args:
         model: folder of the version that was read with.
         holdout: file of the examples.
         count: of the examples.
-        cut: tokens that texts were cut to; 0 where nothing says so.
+        cut: how much of a text was read; 0 where nothing says so.
     """
     try:
         files = sorted(model.glob("*.safetensors"))
         shapes = {name: shape for file in files for name, shape in tensor_shapes(file).items()}
-        most = holdout.stat().st_size
-    except (CryoFluxError, OSError, OverflowError, RecursionError):
+        most, each = holdout.stat().st_size, tokens_of(cut)
+    except (CryoFluxError, OSError, OverflowError, RecursionError, ValueError):
         return ""  # the step that it is for says so
-    tokens = min(most, count * cut) if cut > 0 else most
+    tokens = min(most, count * each) if each > 0 else most
     parameters = parameters_in(shapes)
     if profile_for(parameters, tokens) == F32:
         return ""

@@ -20,10 +20,7 @@ from __future__ import annotations
 __all__ = [
     "RECOMPUTED",
     "Case",
-    "Models",
     "OpenQuestion",
-    "Recomputer",
-    "RecomputerFactory",
     "Remade",
     "broken",
     "check_recomputed",
@@ -35,10 +32,8 @@ __all__ = [
 ]
 
 import tempfile
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from cryoflux.digests import copy_listed, file_digest
 from cryoflux.errors import CryoFluxError, VerificationError
@@ -46,7 +41,8 @@ from cryoflux.files import copy_regular
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
-from cryoflux.registry.composition import COMPOSE, Composition
+from cryoflux.registry.composition import COMPOSE
+from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.state import StateFolder
 from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.binding import Binding
@@ -57,8 +53,9 @@ from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.loss_comparison import Found, compare, flipped
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.pairing import MOST_EXAMPLES, Pairing, order_of, read_losses
+from cryoflux.verification.recomputer import Models, Recomputer, RecomputerFactory
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
-from cryoflux.verification.temperatures import Fitter, temperature_findings
+from cryoflux.verification.temperatures import temperature_findings
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
 from cryoflux.verification.weights import version_digest
@@ -66,47 +63,6 @@ from cryoflux.verification.weights import version_digest
 RECOMPUTED = NumberedStep(11, "losses evaluated again", Knowledge.RECOMPUTED)
 _MOST_TOKENS = 8192
 """of a text; no run can be told to read more, and what reading costs goes with the square"""
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """Where a list of updates finds what it adds up."""
-
-    base: Path
-    """that the last update was added to: settings and tokenizer are its"""
-    genesis: Path
-    capsule: Callable[[str], Path]
-    """folder of an adapter by the digest of its file"""
-
-
-class Recomputer(Fitter, Protocol):
-    """What can evaluate a model; the only part of a verification that needs a trainer's libraries."""
-
-    def evaluate(self, model: Path, holdout: Path) -> Found:
-        """Losses of a model on a whole holdout in float64, nano-nats, and which examples it gets right."""
-
-    def evaluate_some(self, model: Path, holdout: Path, indices: Sequence[int] | None, profile: str) -> Found:
-        """The same for some examples, or for all, in the arithmetic of a profile."""
-
-    def merge(self, base: Path, capsule: Path, into: Path) -> Path:
-        """Merge an adapter into a base model in float32, below the folder ``into``; the model's folder."""
-
-    def compose(self, composed: Composition, models: Models, into: Path) -> Path:
-        """Add a list of updates up (``compose/v1``), below the folder ``into``; the model's folder."""
-
-    def as_kept(self, base: Path, capsule: Path, kept: Path, into: Path) -> Path | None:
-        """A kept model with the settings of its base, below the folder ``into``.
-
-        Returns:
-            None where it is not base + adapter within what float32 rounds away.
-
-        Raises:
-            OpenQuestion: that is so much that it says nothing of the model.
-        """
-
-
-RecomputerFactory = Callable[[int], Recomputer]
-"""Makes a recomputer for texts that were truncated to so many tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +79,13 @@ class Case:
     """whether its log began when receipts named lists"""
 
     @property
-    def cut(self) -> int:
-        """Tokens that texts were cut to; 0 where nothing was."""
+    def cut(self) -> Cut:
+        """How much of a text was read; 0 where nothing says so."""
         return _cut(self.paired)
 
 
-def _cut(paired: Paired) -> int:
-    found = paired.intent.recipe.get("max_tokens", 0) if paired.intent is not None else 0
-    return found if isinstance(found, int) else 0
+def _cut(paired: Paired) -> Cut:
+    return paired.intent.recipe.get("max_tokens", 0) if paired.intent is not None else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +173,11 @@ def prepare(walked: Walked, paired: Paired) -> Case:
 
 
 def _refuse_too_much(paired: Paired, evaluation: Evaluation) -> None:
-    if _cut(paired) > _MOST_TOKENS:
+    try:
+        tokens = tokens_of(_cut(paired))
+    except ValueError as error:
+        raise OpenQuestion(f"its {error}") from error
+    if tokens > _MOST_TOKENS:
         raise OpenQuestion(f"its texts were cut to more than {_MOST_TOKENS} tokens, which are not read here")
     if max(evaluation.read, paired.receipt.holdout.count) > MOST_EXAMPLES:
         raise OpenQuestion(f"it is of more than {MOST_EXAMPLES} examples, which are not read here")

@@ -44,6 +44,7 @@ from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Intent, Training
+from cryoflux.registry.cuts import Cut
 from cryoflux.state import ADAPTER, StateFolder
 from cryoflux.verification.apart import FAR, Apart
 from cryoflux.verification.artefacts import capsule_path
@@ -53,12 +54,12 @@ from cryoflux.verification.pairing import order_of
 from cryoflux.verification.recompute import (
     Case,
     OpenQuestion,
-    Recomputer,
     broken,
     pinned,
     pinned_update,
     prepare,
 )
+from cryoflux.verification.recomputer import Recomputer
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
@@ -136,8 +137,8 @@ class Retrainer(Recomputer, Protocol):
         """Versions of what computes here, in the receipt's own terms."""
 
 
-RetrainerFactory = Callable[[int], Retrainer]
-"""Makes a retrainer for texts that are truncated to so many tokens."""
+RetrainerFactory = Callable[[Cut], Retrainer]
+"""Makes a retrainer for texts of which so much is read (`cryoflux.registry.cuts`)."""
 
 
 def check_retrained(

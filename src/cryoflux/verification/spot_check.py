@@ -27,8 +27,6 @@ from cryoflux.verification.pairing import Pairing, order_of
 from cryoflux.verification.recompute import (
     Case,
     OpenQuestion,
-    Recomputer,
-    RecomputerFactory,
     Remade,
     broken,
     choose,
@@ -36,6 +34,7 @@ from cryoflux.verification.recompute import (
     pinned,
     prepare,
 )
+from cryoflux.verification.recomputer import Recomputer, RecomputerFactory
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walked import Walked
 

@@ -171,6 +171,7 @@ def plan(**changes: object) -> RunPlan:
         "detectable_nats": {"0.1": float("inf")},
         "looks": 0,
         "attempts": 0,
+        "cut": 32,
     }
     return RunPlan(**{**said, **figures, **changes})  # type: ignore[arg-type]
 

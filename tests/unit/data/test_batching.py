@@ -24,6 +24,16 @@ def test_buckets_hold_each_text_once_and_sorted_by_length(lengths: list[int], si
     assert all(len(batch) == size for batch in batches[:-1])
 
 
+@given(LENGTHS, st.integers(1, 9), st.integers(1, 200))
+def test_long_texts_share_a_bucket_with_fewer(lengths: list[int], size: int, most: int) -> None:
+    batches = bucketed(lengths, size, most)
+    assert [i for batch in batches for i in batch] == [i for batch in bucketed(lengths, size) for i in batch]
+    assert all(len(batch) == 1 or len(batch) * lengths[batch[-1]] <= most for batch in batches)
+    assert bucketed(lengths, size, size * max(lengths)) == bucketed(lengths, size), (
+        "none is cut up for nothing"
+    )
+
+
 def test_padding_is_masked() -> None:
     assert padded([[5, 6], [7]], 0) == ([[5, 6], [7, 0]], [[1, 1], [1, 0]])
 

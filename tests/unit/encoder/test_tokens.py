@@ -12,6 +12,8 @@ from transformers import AutoTokenizer
 import tiny
 from cryoflux.data.examples import Example
 from cryoflux.encoder.tokens import TokenCache, Tokens
+from cryoflux.registry.tokenizing import token_rows
+from cryoflux.tasks.lora.embedded import load_embedded
 
 EXAMPLES = [Example(text, label) for text, label in tiny.sentences(40, 5)]
 
@@ -73,3 +75,23 @@ def test_another_tokenizer_limit_or_set_has_another_name(model: Path, tmp_path: 
 
 def test_no_text_has_no_tokens(model: Path, tmp_path: Path) -> None:
     assert get(model, tmp_path).lengths([]).tolist() == []
+
+
+@pytest.mark.parametrize("named", ["tiny", "embedded"])
+def test_the_last_tokens_of_a_long_text_are_read_too(model: Path, tmp_path: Path, named: str) -> None:
+    folder = model if named == "tiny" else _embedded(tmp_path / "embedded")
+    texts = ["short", *(f"{words} " * 30 for words in ("the red cat and", "one saw, naïvely unfathomable;"))]
+    examples = [Example(text, "x") for text in texts]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    whole = tokenizer(texts)["input_ids"]
+    tokens = TokenCache(tmp_path / "cache").get(folder, examples, "digest", "16 head-tail")
+    expected = [ids if len(ids) <= 16 else ids[:12] + ids[-4:] for ids in whole]
+    assert [part.tolist() for part in tokens.flat.split(tokens.lengths(range(3)).tolist())] == expected
+    assert token_rows(tokenizer, texts, "16 head-tail") == expected, "so it is read when somebody verifies"
+    assert tokens.digest != TokenCache(tmp_path / "cache").get(folder, examples, "digest", 16).digest
+
+
+def _embedded(folder: Path) -> Path:
+    folder.mkdir()
+    load_embedded("all-MiniLM-L6-v2", ("x", "y")).save(folder)
+    return folder

@@ -26,7 +26,7 @@ OLD = {
     "dropped": {"train": 3},
 }
 """as the first version wrote it: of the one task that there was"""
-NEWER = {"rules": {}, "near": 0, "hiding": 0}
+NEWER = {"rules": {}, "near": 0, "hiding": 0, "cut": 0, "longer_ppm": None}
 """what the old form could not say"""
 
 

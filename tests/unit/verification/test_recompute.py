@@ -13,7 +13,8 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.verification.again import Again
 from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.binding import Binding
-from cryoflux.verification.recompute import Recomputer, check_recomputed
+from cryoflux.verification.recompute import check_recomputed
+from cryoflux.verification.recomputer import Recomputer
 from cryoflux.verification.result import Check, Knowledge, Status
 from synthetic_parts import COUNT, losses_of, tiny_safetensors
 from synthetic_state import SyntheticState, open_state

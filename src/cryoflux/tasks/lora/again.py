@@ -16,6 +16,7 @@ from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
+from cryoflux.registry.cuts import Cut
 from cryoflux.registry.plain_model import complaints_about
 from cryoflux.registry.shards import TensorFolder, read_tensors, write_model
 from cryoflux.registry.versions import Versions
@@ -36,7 +37,7 @@ from cryoflux.verification.temperatures import Fit
 
 if TYPE_CHECKING:
     from cryoflux.data.examples import Example
-    from cryoflux.verification.recompute import Models
+    from cryoflux.verification.recomputer import Models
     from cryoflux.verification.retrain import Plan
 
 _MOST_CHARACTERS = 250_000
@@ -46,7 +47,7 @@ _MOST_CHARACTERS = 250_000
 class TorchRecomputer:
     """Evaluates, merges and trains on the CPU, in the profile of the receipts."""
 
-    def __init__(self, *, max_tokens: int, threads: int = 1) -> None:
+    def __init__(self, *, max_tokens: Cut, threads: int = 1) -> None:
         import torch
 
         quieten_transformers()

@@ -17,6 +17,7 @@ __all__ = [
     "check_tokens",
     "is_embedded",
     "load_base",
+    "most_tokens",
     "resolve",
     "source_digest",
 ]
@@ -44,6 +45,8 @@ class BaseModel:
     name: str
     source_digest: str
     """``tensors/v1`` digest of the weights that it was made from"""
+    folder: Path
+    """that it was read from"""
     model: Any
     """a transformers model for sequence classification, float32"""
     tokenizer: Any
@@ -64,7 +67,7 @@ def load_base(name: str, labels: tuple[str, ...], *, seed: int) -> BaseModel:
     digest = _weights_digest(name, folder)
     with harmless(folder) as copy:
         model, tokenizer = _load(name, copy, labels, seed)
-    return BaseModel(name, digest, model, tokenizer)
+    return BaseModel(name, digest, folder, model, tokenizer)
 
 
 def check_tokens(config: Mapping[str, Any], max_tokens: int) -> None:
@@ -77,17 +80,27 @@ def check_tokens(config: Mapping[str, Any], max_tokens: int) -> None:
     Raises:
         UsageError: the model has fewer positions, and is not one that only knows distances.
     """
-    most = config.get("max_position_embeddings")
-    if not isinstance(most, int) or most < 1 or config.get("relative_attention"):
-        return
-    if "roberta" in str(config.get("model_type")):  # its positions begin after that of padding
-        most -= (config.get("pad_token_id") or 0) + 1
-    if max_tokens > most:
+    most = most_tokens(config)
+    if most is not None and max_tokens > most:
         raise UsageError(
             f"The model reads at most {most} tokens of a text, not {max_tokens}.",
             why="It has no embedding for a position beyond that.",
             hint=f"Lower --max-tokens to {most} or less.",
         )
+
+
+def most_tokens(config: Mapping[str, Any]) -> int | None:
+    """Tokens of a text that a model has positions for; none where it does not say, or only knows distances.
+
+    Args:
+        config: the model's ``config.json``.
+    """
+    most = config.get("max_position_embeddings")
+    if not isinstance(most, int) or most < 1 or config.get("relative_attention"):
+        return None
+    if "roberta" in str(config.get("model_type")):  # its positions begin after that of padding
+        most -= (config.get("pad_token_id") or 0) + 1
+    return most
 
 
 def source_digest(name: str, folder: Path | None = None) -> str:

@@ -33,7 +33,7 @@ from cryoflux.tasks.lora.working import Best, Working
 _SCREEN_BATCH = 64
 _UNIT = 1000
 _WORST_NANO = 1000 * NANO
-_BEHIND = 5
+_BEHIND = 2
 """rungs like the last one that a chain may be behind the head"""
 
 
@@ -61,8 +61,9 @@ class ChainMaterial:
 def may_catch_up(behind_nano: int, gained_nano: int) -> bool:
     """Whether a chain may come to be better than the head.
 
-    Gains of rungs shrink: one that would take more than five rungs like its last one will not make it. It
-    matters to chains that begin at an older version than the head.
+    Gains of rungs shrink: what would take more than two rungs like the last one is dear, or never comes
+    (measured: docs/explanation/scheduler.md). It matters to chains that begin at an older version than the
+    head.
 
     Args:
         behind_nano: mean loss on the screen of its best candidate above the head's, nano-nats.

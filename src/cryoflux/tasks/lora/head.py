@@ -29,12 +29,10 @@ from cryoflux.registry.versions import Version
 from cryoflux.tasks.lora.candidates import ChainMaterial
 from cryoflux.tasks.lora.lean import TrainingMaterial
 from cryoflux.tasks.lora.libraries import quieten_transformers
-from cryoflux.tasks.lora.prices import UJ_PER_GFLOP
+from cryoflux.tasks.lora.prices import F64_FACTOR, UJ_PER_GFLOP
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.pool import Pool
 
-_F64_FACTOR = 4.0
-"""how much dearer a float64 product is than one of training"""
 _STEP_GFLOP = 0.4
 """what a training step costs beside its products, as if it were products"""
 
@@ -59,7 +57,7 @@ class HeadModel:
         self.device = device
         self.pool = pool
         self._data = data
-        self._max_tokens = next(iter(recipes.values())).max_tokens
+        self._cut = next(iter(recipes.values())).max_tokens
         self._token_cache = TokenCache(cache / "tokens", quieten_transformers)
         self._prefixes = PrefixCache(cache / "prefix", cache_bytes)
         self._tokens: dict[str, Tokens] = {}
@@ -97,7 +95,7 @@ class HeadModel:
         if part not in self._tokens:
             examples = self._data.examples(part)
             folder, digest = self.version.folder, self._data.file_digests[part]
-            self._tokens[part] = self._token_cache.get(folder, examples, digest, self._max_tokens)
+            self._tokens[part] = self._token_cache.get(folder, examples, digest, self._cut)
             classes = json.loads(read_regular(folder / "config.json", MOST_DOCUMENT_BYTES))["label2id"]
             self._labels[part] = torch.tensor([classes[e.label] for e in examples])
         return len(self._labels[part]), self._tokens[part], self._labels[part]
@@ -189,7 +187,7 @@ class HeadModel:
         layer = layout.layer_flops(int(tokens.starts[-1])) / count / 1e9
         step = 3 * recipe.batch_size * ((upper - 1) * layer + layout.layer_flops(4) / 1e9) + _STEP_GFLOP
         prepared = count * (layout.layers - upper) * layer
-        return round((prepared + _F64_FACTOR * self.evaluation_gflop(part, layout.layers)) / step)
+        return round((prepared + F64_FACTOR * self.evaluation_gflop(part, layout.layers)) / step)
 
     def scorer(
         self,
@@ -203,7 +201,7 @@ class HeadModel:
         if self.layout is None:
             quieten_transformers()
             folder, examples = version.folder, self._data.examples(part)
-            return TransformersScorer(folder, examples, max_tokens=self._max_tokens, device=self.device)
+            return TransformersScorer(folder, examples, max_tokens=self._cut, device=self.device)
         encoder = self._encoder(self.layout, Backend.F64)
         if changed:
             encoder = encoder.updated(changed)
@@ -255,7 +253,7 @@ class HeadModel:
 
     def prior_uj(self, recipe: Recipe, drawn: int, holdout: str) -> int:
         """What an attempt may cost by its floating-point operations, µJ: modelled, before it is tried."""
-        evaluated = _F64_FACTOR * self.evaluation_gflop(holdout, recipe.layers)
+        evaluated = F64_FACTOR * self.evaluation_gflop(holdout, recipe.layers)
         if self.layout is None:
             tokens = self.examples("train")[1]
             mean = int(tokens.starts[-1]) / len(tokens)

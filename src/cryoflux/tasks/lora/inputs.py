@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["check_same", "make_beginning", "read_splits"]
+__all__ = ["check_same", "first_cut", "kept_cut", "make_beginning", "read_splits", "said_cut"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,21 @@ from cryoflux.data.formats import read_examples
 from cryoflux.data.prepared import render
 from cryoflux.data.split import Splits, hiding_texts, near_train, rules_of, split
 from cryoflux.errors import DataError, StateError
+from cryoflux.quantities import parse_energy
+from cryoflux.registry.cuts import Cut, cut_words, make_cut, reading_of, tokens_of
 from cryoflux.tasks.interface import Beginning, Origin
-from cryoflux.tasks.lora.base_model import BaseModel, check_tokens, is_embedded, load_base, source_digest
+from cryoflux.tasks.lora.base_model import (
+    BaseModel,
+    check_tokens,
+    is_embedded,
+    load_base,
+    most_tokens,
+    source_digest,
+)
 from cryoflux.tasks.lora.embedded import EmbeddedBase, load_embedded
 from cryoflux.tasks.lora.libraries import quieten_transformers
+from cryoflux.tasks.lora.recipe import USED_TO_BE
+from cryoflux.tasks.lora.token_limit import Preparing, choose_limit, measure_lengths, parameters_of
 
 _Progress = Callable[[str, int, int], None]
 
@@ -33,7 +44,7 @@ def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
     name, splits = read_splits(settings, progress)
     files, digest = render(splits)
     base, config = _load(settings, splits.labels)
-    check_tokens(config, settings.model.max_tokens)
+    cut, longer_ppm = first_cut(settings, splits, base.folder, config)
     return Beginning(
         data_name=name,
         data_digest=digest,
@@ -45,7 +56,64 @@ def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
         rules=rules_of(holdout_given=bool(settings.data.holdout), audit_given=bool(settings.data.audit)),
         near=near_train(splits),
         hiding=hiding_texts(splits),
+        cut=cut,
+        longer_ppm=longer_ppm,
     )
+
+
+def first_cut(
+    settings: Settings, splits: Splits, folder: Path, config: Mapping[str, Any]
+) -> tuple[Cut, int | None]:
+    """How much of a text a new state reads, and the share of the training texts that are longer, ppm.
+
+    Args:
+        settings: say it, or leave it to the lengths.
+        splits: the examples.
+        folder: of the model that version 0 is made from.
+        config: of the model.
+
+    Raises:
+        ModelError: its tokenizer cannot read the texts.
+        UsageError: texts are to have more tokens than the model reads.
+    """
+    limit = settings.model.max_tokens
+    check_tokens(config, limit)
+    texts = [example.text for example in splits.train]
+    lengths = measure_lengths(folder, texts, embedded=is_embedded(settings.model.model))
+    if not limit:
+        limit = choose_limit(
+            lengths,
+            Preparing(parameters_of(folder), len(texts), len(splits.holdout)),
+            reserve_uj=parse_energy(settings.attempt.reserve),
+            positions=most_tokens(config),
+        )
+    return make_cut(limit, settings.model.reading), lengths.longer_ppm(limit)
+
+
+def said_cut(settings: Settings) -> Cut:
+    """How much of a text is read where a state does not say it."""
+    return make_cut(settings.model.max_tokens or USED_TO_BE, settings.model.reading)
+
+
+def kept_cut(sourced: Sourced, origin: Origin) -> Cut:
+    """How much of a text a state reads.
+
+    Raises:
+        StateError: the settings ask for another limit or another reading than it was begun with.
+    """
+    model, state = sourced.settings.model, Path(sourced.settings.run.state)
+    if not origin.cut:  # begun before states said it: what its settings say is what they always said
+        return said_cut(sourced.settings)
+    asked = model.reading if sourced.origins["model.reading"] != "default" else reading_of(origin.cut)
+    wanted = make_cut(model.max_tokens or tokens_of(origin.cut), asked)
+    if wanted != origin.cut:
+        raise StateError(
+            f"{state} reads {cut_words(origin.cut)} of a text, not {cut_words(wanted)}.",
+            why="A model has another loss on the same texts then, so Δ under one limit cannot be added to Δ "
+            "under the other.",
+            hint="Give this limit its own folder with --state DIR, or leave the option out to continue.",
+        )
+    return origin.cut
 
 
 def _load(settings: Settings, labels: tuple[str, ...]) -> tuple[BaseModel | EmbeddedBase, dict[str, Any]]:
@@ -63,8 +131,9 @@ def check_same(sourced: Sourced, origin: Origin) -> None:
 
     Raises:
         DataError, ModelError: what they name cannot be used at all.
-        StateError: they name another.
+        StateError: they name another, or another limit of tokens.
     """
+    kept_cut(sourced, origin)
     settings, state = sourced.settings, Path(sourced.settings.run.state)
     if any(sourced.origins[f"data.{key}"] != "default" for key in ("train", "holdout", "audit")):
         name, splits = read_splits(settings, folded="copies" in origin.rules)

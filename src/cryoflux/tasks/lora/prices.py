@@ -5,10 +5,12 @@ Products are counted, and what one costs is measured; before that it is a guess.
 
 from __future__ import annotations
 
-__all__ = ["UJ_PER_GFLOP", "Prices"]
+__all__ = ["F64_FACTOR", "UJ_PER_GFLOP", "Prices"]
 
 UJ_PER_GFLOP = 50_000
 """a guess for a busy CPU core; the scheduler corrects it by what attempts were charged"""
+F64_FACTOR = 4.0
+"""how much dearer a float64 product is than one of training"""
 _FORGET = 0.8
 """a dear evaluation is remembered for some attempts: a busy machine is often still busy"""
 _TELLING = 0.3

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "ALL_LAYERS",
     "RECIPES",
+    "USED_TO_BE",
     "Method",
     "Recipe",
     "chosen_recipes",
@@ -24,11 +25,14 @@ from typing import Any
 
 from cryoflux.config import Settings
 from cryoflux.errors import ConfigError
+from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.tasks.pool import MOST_SCREENED
 
 ALL_LAYERS = 1_000_000
 """more layers than any model has: all of them learn"""
 
+USED_TO_BE = 32
+"""tokens of a text in states that do not say their limit, where no setting does"""
 _FEWEST_STEPS = 100
 """below so many, little is learned, however few the examples"""
 
@@ -96,7 +100,8 @@ class Recipe:
     """rungs in a row that gain less and are its plateau; one is enough where rungs are many passes long"""
     screen_size: int = 512
     """training-side examples, never trained on, that an update has to help before the holdout is read"""
-    max_tokens: int = 32
+    max_tokens: Cut = USED_TO_BE
+    """how much of a text is read (`registry.cuts`)"""
 
     def steps_for(self, count: int) -> int:
         """Most steps on ``count`` examples: few examples are seen more often than ``passes`` says."""
@@ -209,7 +214,11 @@ def through_peft(recipe: Recipe) -> Recipe:
     )
 
 
-_SUITED = ("carry-1", "carry-3")
+_SUITED = ("carry-1",)
+_FEW = ("carry-1", "carry-3")
+_FEW_EXAMPLES = 4000
+"""with fewer, three layers are tried as well: they cost a multiple, and learn more where examples are few
+(measured: docs/explanation/scheduler.md)"""
 _AFTER = {"carry-3": "carry-1"}
 """arm → the one whose chain has to have ended before it"""
 _ANYWHERE = ("prefix-1", "prefix-3", "lean")
@@ -221,12 +230,16 @@ def ladder(settings: Settings) -> dict[str, str]:
     return {} if settings.attempt.recipes.strip() else _AFTER
 
 
-def chosen_recipes(settings: Settings, *, known: bool) -> dict[str, Recipe]:
-    """The recipes of a run by name: those that the settings name, or those that suit the model.
+def chosen_recipes(
+    settings: Settings, *, known: bool, count: int, cut: Cut = USED_TO_BE
+) -> dict[str, Recipe]:
+    """The recipes of a run by name: those that the settings name, or those that suit model and data.
 
     Args:
         settings: names, tables, and what changes every recipe.
         known: whether the model's layout is one that CryoFlux computes itself.
+        count: training examples.
+        cut: how much of a text is read.
 
     Raises:
         ConfigError: there is no such recipe, or one cannot be used.
@@ -234,9 +247,10 @@ def chosen_recipes(settings: Settings, *, known: bool) -> dict[str, Recipe]:
     attempt = settings.attempt
     named = [name.strip() for name in attempt.recipes.split(",") if name.strip()]
     changes = {k: v for k in _CHANGEABLE if (v := getattr(attempt, k)) is not None}
-    changes["max_tokens"] = settings.model.max_tokens
+    changes["max_tokens"] = cut
     found = {}
-    for name in named or (_SUITED if known else _ANYWHERE):
+    suited = _FEW if count < _FEW_EXAMPLES else _SUITED
+    for name in named or (suited if known else _ANYWHERE):
         recipe = find_recipe(name, settings.recipe, changes)
         found[name] = recipe if known and recipe.method is Method.LEAN else through_peft(recipe)
     return found
@@ -252,6 +266,9 @@ def _typed(key: str, value: Any) -> Any:
         if value not in list(Method):
             raise ValueError(f"method is {value!r}, not {' or '.join(Method)}")
         return Method(value)
+    if key == "max_tokens":
+        tokens_of(value)
+        return value
     if _TYPES[key] == "float" and type(value) is int:
         value = float(value)
     if type(value).__name__ != _TYPES[key]:
@@ -271,10 +288,10 @@ def _checked(recipe: Recipe) -> Recipe:
         "max_steps",
         "passes",
         "slice_size",
-        "max_tokens",
     )
     wrong = [name for name in shares if not 0 <= getattr(recipe, name) < 1]
     wrong += [name for name in counts if not 1 <= getattr(recipe, name) <= ALL_LAYERS]
+    wrong += [] if 1 <= tokens_of(recipe.max_tokens) <= ALL_LAYERS else ["max_tokens"]
     wrong += [] if 0 <= recipe.fresh_size <= ALL_LAYERS else ["fresh_size"]
     wrong += [] if 0 <= recipe.screen_size <= MOST_SCREENED else ["screen_size"]
     wrong += [] if 0 < recipe.learning_rate <= 1 else ["learning_rate"]

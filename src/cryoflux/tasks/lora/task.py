@@ -26,12 +26,13 @@ from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular
 from cryoflux.receipts.profiles import F32, profile_for
 from cryoflux.receipts.statement import Section
 from cryoflux.registry.composition import COMPOSE, Composition
+from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.base_model import check_tokens
-from cryoflux.tasks.lora.inputs import check_same, make_beginning
+from cryoflux.tasks.lora.inputs import check_same, kept_cut, make_beginning, said_cut
 from cryoflux.tasks.lora.libraries import LIBRARIES, quieten, quieten_transformers, require_training
 from cryoflux.tasks.lora.prices import Prices
 from cryoflux.tasks.lora.recipe import ALL_LAYERS, Method, Recipe, chosen_recipes, ladder
@@ -58,7 +59,8 @@ class LoraTask(Task):
 
     def __init__(self, sourced: Sourced) -> None:
         # A slip of the pen is refused before anything is written.
-        chosen_recipes(sourced.settings, known=True)
+        chosen_recipes(sourced.settings, known=True, count=0)
+        self._cut = said_cut(sourced.settings)
         self._startup = StartupClock()
         self._sourced = sourced
         self._prices = Prices()
@@ -114,11 +116,14 @@ class LoraTask(Task):
         """What a new state of this task starts from."""
         quieten()
         with self._startup.phase("examples and model"):
-            return make_beginning(self._settings, progress)
+            beginning = make_beginning(self._settings, progress)
+        self._cut = beginning.cut
+        return beginning
 
     def confirm(self, origin: Origin) -> None:
         """Make sure that the settings do not name something else than the state was begun with."""
         check_same(self._sourced, origin)
+        self._cut = kept_cut(self._sourced, origin)
 
     def open(self, place: Workplace, head: Version) -> None:
         """Read the head into memory; what is computed from it is kept in the state's cache."""
@@ -133,9 +138,10 @@ class LoraTask(Task):
         super().open(place, head)
         self._sums = HeadSums(self._genesis, place.state.capsule)
         config = json.loads(read_regular(head.folder / "config.json", MOST_DOCUMENT_BYTES))
-        check_tokens(config, self._settings.model.max_tokens)
-        recipes = chosen_recipes(self._settings, known=read_layout(head.folder) is not None)
-        pool = make_pool(place.data.count("train"), place.pool_seed)
+        check_tokens(config, tokens_of(self.cut))
+        known, count = read_layout(head.folder) is not None, place.data.count("train")
+        recipes = chosen_recipes(self._settings, known=known, count=count, cut=self.cut)
+        pool = make_pool(count, place.pool_seed)
         if not pool.screen:  # too few examples to set any aside
             recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
         self._model = HeadModel(
@@ -341,9 +347,9 @@ class LoraTask(Task):
         return profile_for(self.model.parameters(), tokens)
 
     @property
-    def cut(self) -> int:
-        """Texts are cut to so many tokens: the same for every recipe, so that losses can be compared."""
-        return self._settings.model.max_tokens
+    def cut(self) -> Cut:
+        """How much of a text is read: the same for every recipe, so that losses can be compared."""
+        return self._cut
 
     def adopt(self, version: Version) -> None:
         """Go on from another head."""
@@ -367,12 +373,12 @@ class LoraTask(Task):
         return f"{self.model.device}, {threads} thread{'s' if threads > 1 else ''}, {how}"
 
     def facts(self) -> dict[str, Any]:
-        """Classes, token limit and threads; what starting has cost; the bound of what is kept."""
+        """Classes, cut and threads; what starting has cost; the bound of what is kept."""
         import torch
 
         return {
             "classes": len(self.place.data.labels),
-            "max_tokens": self.cut,
+            "cut": self.cut,
             "threads": int(torch.get_num_threads()),
             "startup": self._startup.done().document(),
             "cache": {"most_bytes": self._settings.attempt.cache_mb * _MEGA},

@@ -24,7 +24,9 @@ from cryoflux.data.examples import Example
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.quantities import NANO
 from cryoflux.registry.borne_out import load_classifier
+from cryoflux.registry.cuts import Cut
 from cryoflux.registry.plain_model import harmless
+from cryoflux.registry.tokenizing import token_rows
 from cryoflux.tasks.lora.adapter import Screening, Trained
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.screening import screen_losses
@@ -153,9 +155,8 @@ def _with_lora(base: Path, recipe: Recipe, device: str, seed: int) -> tuple[Any,
     return peft_model, tokenizer, modules
 
 
-def _tokenise(tokenizer: Any, examples: Sequence[Example], limit: int) -> list[list[int]]:
-    texts = tokenizer([e.text for e in examples], truncation=True, max_length=limit)["input_ids"]
-    return list(texts)
+def _tokenise(tokenizer: Any, examples: Sequence[Example], cut: Cut) -> list[list[int]]:
+    return token_rows(tokenizer, [e.text for e in examples], cut)
 
 
 def _batches(

@@ -29,7 +29,8 @@ from cryoflux.tasks.lora.base_model import BaseModel
 from cryoflux.tasks.lora.learning import Learning
 from cryoflux.tasks.lora.merge import HeadSums, beyond_rounding, merged_tensors, read_adapter
 from cryoflux.tasks.lora.recipe import Recipe
-from cryoflux.verification.recompute import Models, OpenQuestion
+from cryoflux.verification.open_question import OpenQuestion
+from cryoflux.verification.recomputer import Models
 from peft_oracle import merge_with_peft
 
 RECIPES = [

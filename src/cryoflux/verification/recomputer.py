@@ -1,0 +1,56 @@
+"""What recomputing asks of a trainer's libraries: an interface, so that verifying needs none of them."""
+
+from __future__ import annotations
+
+__all__ = ["Models", "Recomputer", "RecomputerFactory"]
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.cuts import Cut
+from cryoflux.verification.loss_comparison import Found
+from cryoflux.verification.temperatures import Fitter
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Where a list of updates finds what it adds up."""
+
+    base: Path
+    """that the last update was added to: settings and tokenizer are its"""
+    genesis: Path
+    capsule: Callable[[str], Path]
+    """folder of an adapter by the digest of its file"""
+
+
+class Recomputer(Fitter, Protocol):
+    """What can evaluate a model; the only part of a verification that needs a trainer's libraries."""
+
+    def evaluate(self, model: Path, holdout: Path) -> Found:
+        """Losses of a model on a whole holdout in float64, nano-nats, and which examples it gets right."""
+
+    def evaluate_some(self, model: Path, holdout: Path, indices: Sequence[int] | None, profile: str) -> Found:
+        """The same for some examples, or for all, in the arithmetic of a profile."""
+
+    def merge(self, base: Path, capsule: Path, into: Path) -> Path:
+        """Merge an adapter into a base model in float32, below the folder ``into``; the model's folder."""
+
+    def compose(self, composed: Composition, models: Models, into: Path) -> Path:
+        """Add a list of updates up (``compose/v1``), below the folder ``into``; the model's folder."""
+
+    def as_kept(self, base: Path, capsule: Path, kept: Path, into: Path) -> Path | None:
+        """A kept model with the settings of its base, below the folder ``into``.
+
+        Returns:
+            None where it is not base + adapter within what float32 rounds away.
+
+        Raises:
+            OpenQuestion: that is so much that it says nothing of the model.
+        """
+
+
+RecomputerFactory = Callable[[Cut], Recomputer]
+"""Makes a recomputer for texts of which so much is read (`cryoflux.registry.cuts`)."""
