@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,6 +79,11 @@ def tiny_safetensors(values: list[float]) -> bytes:
     return len(header).to_bytes(8, "little") + header + body
 
 
+def label_of(text: str) -> str:
+    """The class of a text: one of three, each as likely."""
+    return "abc"[zlib.crc32(text.encode()) % 3]
+
+
 def make_model(state: Path, values: list[float]) -> Base:
     folder = state / "models" / "new"
     folder.mkdir(parents=True)
@@ -109,7 +115,10 @@ def make_capsule(state: Path, values: list[float]) -> list[Subject]:
 
 
 def make_data(state: Path, texts: list[str] | None = None, spares: int = 0) -> Data:
-    """Sets of 64 examples, drawn by the rule; ``texts`` in place of those, set by set as they stand."""
+    """Sets of 64 examples, drawn by the rule; ``texts`` in place of those, set by set as they stand.
+
+    What they are more goes to the training set, which comes first.
+    """
     folder = state / "data" / "new"
     folder.mkdir(parents=True)
     names = ["train", "holdout", "audit", *(f"holdout-{n + 2}" for n in range(spares))]
@@ -117,10 +126,12 @@ def make_data(state: Path, texts: list[str] | None = None, spares: int = 0) -> D
         drawn = by_hash(f"example {i} number {i}" for i in range(len(names) * COUNT))
         judging = (len(names) - 1) * COUNT
         texts = sorted(drawn[judging:]) + drawn[:judging]
-    lines = [json.dumps({"text": text, "label": "ab"[i % 2]}) + "\n" for i, text in enumerate(texts)]
+    lines = [json.dumps({"text": text, "label": label_of(text)}) + "\n" for text in texts]
+    trained = len(lines) - (len(names) - 1) * COUNT
     for number, name in enumerate(names):
-        (folder / f"{name}.jsonl").write_text("".join(lines[number * COUNT : (number + 1) * COUNT]))
-    (folder / "labels.json").write_text('["a", "b"]')
+        start = trained + (number - 1) * COUNT if number else 0
+        (folder / f"{name}.jsonl").write_text("".join(lines[start : start + (COUNT if number else trained)]))
+    (folder / "labels.json").write_text('["a", "b", "c"]')
     digest = write_checksums(folder)
     folder.rename(state / "data" / digest)
     folder = state / "data" / digest
@@ -128,7 +139,7 @@ def make_data(state: Path, texts: list[str] | None = None, spares: int = 0) -> D
         name="synthetic",
         digest=digest,
         train=file_digest(folder / "train.jsonl"),
-        train_count=COUNT,
+        train_count=trained,
         holdout=Holdout(sha256=file_digest(folder / "holdout.jsonl"), count=COUNT, use_index=1),
         audit=file_digest(folder / "audit.jsonl"),
         audit_count=COUNT,

@@ -31,8 +31,8 @@ def written(count: int, seed: int = 0, length: int = 16) -> list[str]:
 
 
 def of_sets(folder: Path, sets: Sequence[Sequence[str]], rules: SetRules | None = None) -> SyntheticState:
-    """A state with one attempt and these texts as training, holdout and audit set, 64 each."""
-    assert [len(texts) for texts in sets] == [COUNT] * len(sets)
+    """A state with one attempt and these texts as training, holdout and audit set, 64 of each that judges."""
+    assert {len(texts) for texts in sets[1:]} == {COUNT}
     made = open_state(folder / "state", [text for texts in sets for text in texts], spares=len(sets) - 3)
     made.data = made.data.but(rules=rules)
     made.attempt(0.05)

@@ -6,12 +6,15 @@ gets its lock, so none is taken away from a process that has it open.
 
 from __future__ import annotations
 
-__all__ = ["CachedFile", "cached_files", "hold", "remove_unused"]
+__all__ = ["CachedFile", "bytes_on_disk", "cached_files", "hold", "remove_unused"]
 
 import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+_BLOCK = 512
+"""bytes, whatever those of the disk are"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +23,15 @@ class CachedFile:
 
     path: Path
     size: int
-    """bytes"""
+    """bytes, without its holes"""
     used_ns: int
     """when it was last used"""
+
+
+def bytes_on_disk(status: os.stat_result) -> int:
+    """Bytes of a file, less its holes; some file systems do not say what they gave it."""
+    given = getattr(status, "st_blocks", 0) * _BLOCK
+    return min(status.st_size, given) if given else status.st_size
 
 
 def cached_files(folder: Path) -> list[CachedFile]:
@@ -34,7 +43,7 @@ def cached_files(folder: Path) -> list[CachedFile]:
         except OSError:  # another process was faster
             continue
         if not path.is_dir() or path.is_symlink():
-            found.append(CachedFile(path, status.st_size, status.st_mtime_ns))
+            found.append(CachedFile(path, bytes_on_disk(status), status.st_mtime_ns))
     return sorted(found, key=lambda one: (one.used_ns, one.path))
 
 

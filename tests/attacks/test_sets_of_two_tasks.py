@@ -113,4 +113,4 @@ def test_sets_are_read_once_however_many_judge(tmp_path: Path) -> None:
     assert asked(report, "no fresh one") == []
     folder = made.path / "data" / made.data.digest
     assert len(list(folder.glob("holdout-*.jsonl"))) == spares
-    assert json.loads((folder / "labels.json").read_text()) == ["a", "b"]
+    assert json.loads((folder / "labels.json").read_text()) == ["a", "b", "c"]

@@ -31,7 +31,7 @@ def report(
     from cryoflux.log_view import open_log
     from cryoflux.quantities import RangeKind
     from cryoflux.report.attempt_words import attempt_text
-    from cryoflux.report.log_words import attempts_document, log_lines
+    from cryoflux.report.log_words import attempts_document, by_class_lines, log_lines
     from cryoflux.report.picture import draw_attempts
 
     if plot is not None:
@@ -53,5 +53,11 @@ def report(
     more = [derived_line(charged, rates)] if charged is not None else []
     if any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in log):
         more.append(_MODELLED)
-    for line in ["", *total, *filter(None, more), *([f"drawn: {plot}"] if plot is not None else [])]:
+    for line in [
+        "",
+        *total,
+        *by_class_lines(log),
+        *filter(None, more),
+        *([f"drawn: {plot}"] if plot is not None else []),
+    ]:
         stdout.print(line)

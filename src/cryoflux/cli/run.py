@@ -166,5 +166,5 @@ def run(
             started=Started.with_process(),
         )
         view.summary(summary)
-    if summary.ended == "interrupted":
-        sys.exit(int(ExitCode.INTERRUPTED))
+    if summary.exit_code is not ExitCode.DONE:
+        sys.exit(int(summary.exit_code))

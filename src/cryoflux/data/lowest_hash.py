@@ -1,14 +1,16 @@
-"""How sets are split off: ``lowest-hash/v1``.
+"""How sets are split off, whatever their classes: ``lowest-hash/v1``.
 
 Of the training file's texts, each once, those whose normalised text has the lowest SHA-256 are the holdout,
 the next ones the audit set, the next ones the spare holdouts, and the others are trained on. Whoever has
 all sets can draw them again, and sees whether an example was put into a holdout by hand. What the rule does
 not say is which texts the file holds.
+
+Texts with classes were split off by it, and are by `by_class` now.
 """
 
 from __future__ import annotations
 
-__all__ = ["GIVEN", "LOWEST_HASH", "by_hash", "is_drawn", "may_differ"]
+__all__ = ["GIVEN", "LOWEST_HASH", "by_hash", "is_drawn", "key_hash", "may_differ"]
 
 import hashlib
 import re
@@ -26,13 +28,14 @@ _NEWER = re.compile(
 """characters that came after Unicode 14 and that normalisation changes where Python knows them"""
 
 
-def _hash(key: str) -> bytes:
+def key_hash(key: str) -> bytes:
+    """SHA-256 of a normalised text."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def by_hash(keys: Iterable[str]) -> list[str]:
     """Normalised texts in the order in which they are drawn."""
-    return sorted(keys, key=_hash)
+    return sorted(keys, key=key_hash)
 
 
 def is_drawn(sets: Sequence[Sequence[str]], rest: Iterable[str]) -> bool:
@@ -42,9 +45,9 @@ def is_drawn(sets: Sequence[Sequence[str]], rest: Iterable[str]) -> bool:
         sets: the normalised texts of each, in the order in which they are drawn.
         rest: those that are trained on.
     """
-    drawn = [_hash(key) for keys in sets for key in keys]
+    drawn = [key_hash(key) for keys in sets for key in keys]
     rising = all(one < other for one, other in pairwise(drawn))
-    return rising and (not drawn or all(drawn[-1] < _hash(key) for key in rest))
+    return rising and (not drawn or all(drawn[-1] < key_hash(key) for key in rest))
 
 
 def may_differ(texts: Iterable[str]) -> bool:

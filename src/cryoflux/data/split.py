@@ -2,10 +2,11 @@
 
 - Two texts that are equal after normalisation are one example; it stays in the set that matters more:
   holdout, then audit, then train. What was dropped is counted.
-- Where a set is not given, it is split off the training file by content hash (`lowest_hash`): the same
-  examples go to the same set whatever their order, and a larger file keeps them there.
+- Where a set is not given, it is split off the training file by content hash, each class by its share
+  (`by_class`): the same examples go to the same set whatever their order. Older states were split off without
+  a look at classes (`lowest_hash`).
 - What is a copy of a text in a set that matters more, but for what no reader sees (`fold`), is dropped as
-  well. Who belongs where is settled before, so which text is drawn does not depend on the fold.
+  well.
 - Spare holdouts are split off where the training file is large enough; one takes over when the error budget
   of the one before is spent.
 """
@@ -14,17 +15,21 @@ from __future__ import annotations
 
 __all__ = ["FEWEST_HOLDOUT", "Splits", "hiding_texts", "near_train", "rules_of", "split"]
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from cryoflux.data.by_class import BY_CLASS, LEAST_OF_CLASS, DrawnText, draw, with_enough
 from cryoflux.data.examples import Example, normalise
 from cryoflux.data.fold import FOLD, fold, hides_something
-from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, by_hash
+from cryoflux.data.lowest_hash import GIVEN, by_hash
 from cryoflux.data.near import find_near
 from cryoflux.errors import DataError
 
 FEWEST_HOLDOUT = 30
 _SHARE = 0.15
+_Take = Callable[[dict[str, Example], int, int], dict[str, Example]]
+"""takes a set out of a pool: of at most so many examples, and of a share of so many"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ def split(
     holdout_size: int,
     spare_holdouts: int = 0,
     folded: bool = True,
+    by_class: bool = True,
 ) -> Splits:
     """Disjoint sets.
 
@@ -60,40 +66,41 @@ def split(
         holdout_size: most examples of a set that is split off.
         spare_holdouts: most further holdouts that are split off.
         folded: whether copies by the fold are dropped, too; older data sets were made without.
+        by_class: whether each class is drawn by its share; older data sets were made without.
 
     Raises:
         DataError: one class only, a holdout that is too small or shares everything with train, or a
-            class that is judged but never trained.
+            class that is judged but never trained; or more classes than a set may have examples.
     """
     conflicts: list[Example] = []
     pool, repeats = _unique(train, conflicts)
     held, repeats_held = _unique(holdout or (), conflicts)
     audited, repeats_audit = _unique(audit or (), conflicts)
-    if held and _all_in(held, pool, folded=folded):
-        raise DataError(
-            "Every holdout example is also a training example.",
-            why="Δ on examples that were trained on says nothing about improvement.",
-            hint="Give a holdout that was set aside: --holdout FILE, or leave it out to have it split off.",
-        )
-    overlap = _drop(pool, held) + _drop(pool, audited)
-    overlap_audit = _drop(audited, held)
+    _refuse_trained(held, pool, folded=folded)
+    distinct, distinct_audit = len(pool), len(audited)
+    for other, examples in ((pool, held), (pool, audited), (audited, held)):
+        _drop(other, examples)
+    if by_class:
+        _drop_copies([held, audited, pool])
+    take = _ByClass(pool).take if by_class else _take
+    before = len(pool)
     if holdout is None:
-        held = _take(pool, holdout_size, len(pool))
+        held = take(pool, holdout_size, before)
     if audit is None:
-        audited = _take(pool, holdout_size, len(pool) + (len(held) if holdout is None else 0))
-    spares = _spares(pool, len(held), spare_holdouts)
-    copies = _drop_copies([held, audited, *spares, pool]) if folded else [0, 0]
-    overlap += sum(copies[2:]) + (copies[1] if audit is None else 0)
-    overlap_audit += copies[1] if audit is not None else 0
+        audited = take(pool, holdout_size, before)
+    spares = _spares(pool, len(held), spare_holdouts, take)
+    if folded and not by_class:
+        _drop_copies([held, audited, *spares, pool])
+    drawn = [*([held] if holdout is None else []), *([audited] if audit is None else []), *spares]
     splits = Splits(
         tuple(pool.values()),
         tuple(held.values()),
         tuple(audited.values()),
         tuple(sorted({e.label for e in pool.values()})),
         {
-            "train": repeats + overlap,
+            "train": repeats + distinct - len(pool) - sum(map(len, drawn)),
             "holdout": repeats_held,
-            "audit": repeats_audit + overlap_audit,
+            "audit": repeats_audit + (distinct_audit - len(audited) if audit is not None else 0),
             "conflicting": len(conflicts),
         },
         tuple(tuple(spare.values()) for spare in spares),
@@ -105,7 +112,7 @@ def split(
 def rules_of(*, holdout_given: bool, audit_given: bool) -> dict[str, str]:
     """By which rules a split is made, as intents name them: ``holdout``, ``audit``, ``copies``."""
     drawn = {"holdout": holdout_given, "audit": audit_given}
-    return {name: GIVEN if given else LOWEST_HASH for name, given in drawn.items()} | {"copies": FOLD}
+    return {name: GIVEN if given else BY_CLASS for name, given in drawn.items()} | {"copies": FOLD}
 
 
 def near_train(splits: Splits) -> int:
@@ -130,11 +137,18 @@ def _unique(examples: Iterable[Example], conflicts: list[Example]) -> tuple[dict
     return unique, seen - len(unique)
 
 
-def _drop(pool: dict[str, Example], other: dict[str, Example]) -> int:
-    shared = pool.keys() & other.keys()
-    for key in shared:
+def _drop(pool: dict[str, Example], other: dict[str, Example]) -> None:
+    for key in pool.keys() & other.keys():
         del pool[key]
-    return len(shared)
+
+
+def _refuse_trained(held: dict[str, Example], pool: dict[str, Example], *, folded: bool) -> None:
+    if held and _all_in(held, pool, folded=folded):
+        raise DataError(
+            "Every holdout example is also a training example.",
+            why="Δ on examples that were trained on says nothing about improvement.",
+            hint="Give a holdout that was set aside: --holdout FILE, or leave it out to have it split off.",
+        )
 
 
 def _all_in(held: dict[str, Example], pool: dict[str, Example], *, folded: bool) -> bool:
@@ -142,28 +156,51 @@ def _all_in(held: dict[str, Example], pool: dict[str, Example], *, folded: bool)
     return all(key in pool or fold(example.text) in known for key, example in held.items())
 
 
-def _drop_copies(sets: Sequence[dict[str, Example]]) -> list[int]:
-    """Drop what is a copy of a text in a set before; how many were dropped of each set."""
-    dropped, seen = [], set[str]()
+def _drop_copies(sets: Sequence[dict[str, Example]]) -> None:
+    """Drop what is a copy of a text in a set before."""
+    seen = set[str]()
     for drawn in sets:
         keys = {key: fold(example.text) for key, example in drawn.items()}
         copies = [key for key, folded in keys.items() if folded in seen]
         seen.update(keys.values())
         for key in copies:
             del drawn[key]
-        dropped.append(len(copies))
-    return dropped
+
+
+class _ByClass:
+    """Takes sets out of a pool by the shares of its classes."""
+
+    def __init__(self, pool: dict[str, Example]) -> None:
+        self._left = [DrawnText.of(key, example.label, fold(example.text)) for key, example in pool.items()]
+
+    def take(self, pool: dict[str, Example], size: int, total: int) -> dict[str, Example]:
+        """A set with all classes of which there are enough; larger than its share where it has to be."""
+        if (needed := with_enough(self._left)) > size:
+            raise DataError(
+                f"{needed} classes have {LEAST_OF_CLASS} examples or more; a set split off has {size}.",
+                why="A class that the holdout lacks is not judged.",
+                hint=f"Allow larger ones: --holdout-size {needed}; or leave classes out.",
+            )
+        drawn, left = draw(self._left, max(needed, min(size, int(total * _SHARE))))
+        found = {key: pool[key] for key in drawn}
+        for gone in {text.key for text in self._left} - {text.key for text in left}:
+            del pool[gone]
+        self._left = left
+        return found
 
 
 def _take(pool: dict[str, Example], size: int, total: int) -> dict[str, Example]:
     return {key: pool.pop(key) for key in by_hash(pool)[: min(size, int(total * _SHARE))]}
 
 
-def _spares(pool: dict[str, Example], size: int, most: int) -> list[dict[str, Example]]:
+def _spares(pool: dict[str, Example], size: int, most: int, take: _Take) -> list[dict[str, Example]]:
     # only as many as leave the training set seven times as large as one of them, and every class in it
     spares: list[dict[str, Example]] = []
     while len(spares) < most and len(pool) >= 8 * size:
-        taken = _take(pool, size, len(pool))
+        try:
+            taken = take(pool, size, len(pool))
+        except DataError:  # a holdout that was handed over may be smaller than there are classes
+            break
         if {e.label for e in taken.values()} - {e.label for e in pool.values()}:
             pool |= taken
             break
@@ -180,10 +217,13 @@ def _check(splits: Splits) -> None:
         )
     for name, examples in (("holdout", splits.holdout), ("audit", splits.audit)):
         if len(examples) < FEWEST_HOLDOUT:
+            counts = Counter(example.label for example in splits.train)
+            alone = sum(count == 1 for count in counts.values())
+            of_one = f", of which {alone} are the only ones of their class and stay there" if alone else ""
             raise DataError(
                 f"The {name} set has {len(examples)} examples after duplicates were dropped.",
                 why=f"Below {FEWEST_HOLDOUT}, no improvement can be told from noise.",
-                hint=f"Give more distinct texts ({len(splits.train)} are left to train on); "
+                hint=f"Give more distinct texts ({len(splits.train)} are left to train on{of_one}); "
                 "a set that is split off is 15 % of them.",
             )
         unknown = sorted({e.label for e in examples} - set(splits.labels))

@@ -29,6 +29,8 @@ class Sets:
     cache: PrefixCache
     depths: tuple[int, ...]
     """depths worth keeping on the way to a deeper one, ascending"""
+    lasting: bool = False
+    """whether it is a holdout, which every candidate reads: what is kept of it goes after all else"""
 
 
 class Activations:
@@ -85,6 +87,7 @@ class Activations:
                 encoder.layout.hidden,
                 encoder.backend,
                 passing=self._passing(depth),
+                lasting=source.lasting and self._lasting,
             )
         return self._opened[depth]
 
@@ -122,7 +125,7 @@ class Activations:
             for at, key in sorted(self.keys.items()):
                 self._source.cache.touch(key, passing=self._passing(at))
 
-    def _compute(self, batch: list[int]) -> None:
+    def _compute(self, batch: list[int]) -> torch.Tensor:
         start = self._nearest(batch)
         with torch.no_grad():
             x, mask = self._read(batch, start)
@@ -131,6 +134,7 @@ class Activations:
                 x = self._encoder.layer(x, bias, index)
                 if index + 1 in self.keys:
                     self._prefix(index + 1).put(batch, x)
+        return x
 
     def _nearest(self, batch: list[int]) -> int:
         cache = self._source.cache
@@ -148,5 +152,17 @@ class Activations:
         return x.to(self._encoder.device, non_blocking=True), mask.to(self._encoder.device, non_blocking=True)
 
     def batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Activations (batch, longest, hidden) and mask of texts that are prepared."""
-        return self._read(indices, self.depth)
+        """Activations (batch, longest, hidden) and mask; what there was no room for is computed again."""
+        missing = set(self._prefix(self.depth).missing(indices)) if self.depth else set[int]()
+        if not missing:
+            return self._read(indices, self.depth)
+        here = [row for row, index in enumerate(indices) if index not in missing]
+        absent = [row for row, index in enumerate(indices) if index in missing]
+        # what is here is read first: keeping the others may let go of it
+        parts = [(here, self._read([indices[row] for row in here], self.depth)[0])] if here else []
+        parts.append((absent, self._compute([indices[row] for row in absent])))
+        mask = self._source.tokens.rows(indices)[1].to(self._encoder.device, non_blocking=True)
+        found = parts[0][1].new_zeros(*mask.shape, parts[0][1].shape[-1])
+        for rows, x in parts:
+            found[rows, : x.shape[1]] = x
+        return found, mask

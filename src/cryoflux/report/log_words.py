@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["attempts_document", "log_lines"]
+__all__ = ["attempts_document", "by_class_lines", "log_lines"]
 
 from contextlib import suppress
 from typing import Any
@@ -14,7 +14,9 @@ from cryoflux.quantities import MICRO, Energy, efficiency_name, format_energy, f
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_line
+from cryoflux.report.log_recalls import recalls_of
 from cryoflux.report.picture import DrawnAs, drawn_as
+from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Origin
@@ -51,6 +53,11 @@ def _cuts(log: Log) -> list[str]:
     return [f"{name}: {line}" if len(said) > 1 else f"T{line[1:]}" for name, line in said.items()]
 
 
+def by_class_lines(log: Log) -> list[str]:
+    """Recall by class of each task whose classes are uneven, first version and head."""
+    return [line for found in recalls_of(log).values() for line in recall_lines(found)]
+
+
 def _back(total: TaskTotal) -> str:
     if not total.taken_back:
         return ""
@@ -79,7 +86,7 @@ def attempts_document(log: Log, rates: Rates) -> dict[str, Any]:
         log: the log.
         rates: what a kilowatt-hour emits and costs; what follows from them is told where they are set.
     """
-    summary = log.summary()
+    summary, found = log.summary(), recalls_of(log)
     return {
         "state": str(log.state),
         "attempts": [_attempt(attempt, rates) for attempt in log],
@@ -88,7 +95,10 @@ def attempts_document(log: Log, rates: Rates) -> dict[str, Any]:
             "attempts": summary.attempts,
             "energy": _energy(summary.energy, rates),
             "all_in": _energy(summary.all_in, rates),
-            "tasks": [_task(total, summary) for total in summary.tasks],
+            "tasks": [
+                {**_task(total, summary), "recalls": recall_documents(found.get(total.name, ()))}
+                for total in summary.tasks
+            ],
         },
     }
 

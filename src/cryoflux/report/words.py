@@ -36,6 +36,7 @@ from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_document, cut_line
 from cryoflux.report.layout import unbroken
+from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.scores import Change, Scores
 from cryoflux.runs.spending import Summary, TaskSummary
 from cryoflux.runs.watch import Begun, Opening
@@ -275,6 +276,8 @@ def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]
         **tasks[0],
         "ended": summary.ended,
         "reason": summary.reason,
+        "exhausted": summary.exhausted,
+        "exit_code": int(summary.exit_code),
         "audit_cpu_seconds": summary.audit_cpu_seconds,
         "saved_joules_modelled": summary.saved_uj / MICRO,
         "state": str(summary.state),
@@ -298,6 +301,7 @@ def _task_summary(task: TaskSummary, spent: Energy | None, all_in: Energy | None
         efficiency_name("all_in_eta", unit): efficiency(task.total_delta, all_in.uj) if all_in else None,
         "holdout": _pair(task.holdout),
         "audit": _pair(task.audit),
+        "recalls": recall_documents(task.recalls),
         "looks": task.looks,
         "base_model_hash": task.head,
     }
@@ -336,11 +340,7 @@ def summary_lines(summary: Summary) -> list[str]:
             f"saved    {format_energy(summary.saved_uj)} by stopping hopeless attempts early, modelled"
         )
     lines.append(f"ended    {summary.reason}")
-    if summary.ended == "plateau":
-        lines.append(
-            f"unspent  {format_energy(summary.unspent_uj)}; go on with other --recipes, or regardless: "
-            "--policy uniform/v1"
-        )
+    lines += _advice(summary)
     for task in summary.tasks:
         if len(summary.tasks) > 1:
             lines.append(f"task     {task.name}")
@@ -353,9 +353,21 @@ def summary_lines(summary: Summary) -> list[str]:
     ]
 
 
+def _advice(summary: Summary) -> list[str]:
+    """What to do where nothing could be done, or nothing more pays."""
+    if summary.exhausted and summary.exhausted == summary.attempts:
+        return ["         no attempt had joules enough: raise --reserve, or lower --max-tokens"]
+    if summary.ended == "plateau":
+        left = format_energy(summary.unspent_uj)
+        more = "go on with other --recipes, or regardless: --policy uniform/v1"
+        return [f"unspent  {left}; {more}"]
+    return []
+
+
 def _result_lines(task: TaskSummary, summary: Summary) -> list[str]:
     unit, spent, all_in = task.metric.unit, summary.spent, summary.all_in
     lines = [_change("holdout", task.holdout, unit), _change("audit", task.audit, unit)]
+    lines += recall_lines(task.recalls)
     if spent and all_in and spent.uj > 0:
         total, eta = format_nats(task.total_delta), format_efficiency(task.total_delta, all_in.uj, unit)
         alone = format_efficiency(task.total_delta, spent.uj, unit)

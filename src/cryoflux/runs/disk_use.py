@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryoflux.cache_files import CachedFile, cached_files, remove_unused
+from cryoflux.cache_files import CachedFile, bytes_on_disk, cached_files, remove_unused
 from cryoflux.errors import UsageError
 from cryoflux.files import storage_errors
 from cryoflux.state import StateFolder
@@ -41,7 +41,7 @@ class StatePart:
 
     name: str
     size: int
-    """bytes; a file with several names counts once"""
+    """bytes, without holes; a file with several names counts once"""
     files: int
     note: str
 
@@ -89,7 +89,7 @@ def disk_use(state: StateFolder) -> DiskUse:
         seen.add(file)
         first = path.relative_to(state.path).parts[0].partition("-")[0]
         place = _PLACE_OF.get(first, first if first in _PLACES else "other")
-        sizes[place] += status.st_size
+        sizes[place] += bytes_on_disk(status)
         counts[place] += 1
     places = tuple(StatePart(name, sizes[name], counts[name], note) for name, note in _PLACES.items())
     return DiskUse(state.path, places, sum(one.size for one in _freeable(state)))

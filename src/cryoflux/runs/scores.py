@@ -5,7 +5,7 @@ No decision ever looks at the audit set. It is evaluated here, once a version, o
 
 from __future__ import annotations
 
-__all__ = ["Change", "Scores", "audit_known", "audit_scores", "holdout_scores"]
+__all__ = ["Change", "Scores", "audit_known", "audit_scores", "holdout_recalls", "holdout_scores"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.evaluation.cache import KnownLosses
 from cryoflux.evaluation.losses import Losses
+from cryoflux.evaluation.recall import ClassRecall, recalls
 from cryoflux.evaluation.scoring import score
 from cryoflux.registry.versions import Version
 
@@ -57,6 +58,24 @@ def holdout_scores(context: Context, opened: Opened, first: Version) -> Change:
     versions = (first, opened.task.head)
     before, after = (_known(context, opened, version, opened.used) for version in versions)
     return _scores(opened, before), _scores(opened, after)
+
+
+def holdout_recalls(context: Context, opened: Opened, first: Version) -> tuple[ClassRecall, ...]:
+    """Recall by class on the same holdout; nothing where classes are even, there are none, or none measured.
+
+    Args:
+        context: the run.
+        opened: the task.
+        first: its head before the run.
+    """
+    before, after = (_known(context, opened, version, opened.used) for version in (first, opened.task.head))
+    if after is None or not opened.task.hits or not opened.data.labels:
+        return ()
+    try:
+        classes = [example.label for example in opened.data.examples(opened.used)]
+    except (KeyError, TypeError):  # lines of a task of one's own, whose classes are elsewhere
+        return ()
+    return recalls(classes, before.correct if before is not None else None, after.correct)
 
 
 def audit_known(context: Context, opened: Opened, version: Version) -> bool:

@@ -13,14 +13,15 @@ from typing import Literal
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import least_reserve_uj, run_attempt
 from cryoflux.attempt.recording import AttemptRecord
-from cryoflux.errors import BudgetError
+from cryoflux.errors import BudgetError, ExitCode
+from cryoflux.evaluation.recall import ClassRecall
 from cryoflux.quantities import MICRO, Energy, format_energy
 from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Cause, Metric, Outcome
 from cryoflux.registry.versions import Version
 from cryoflux.runs.base_losses import base_uj, measure_bases
 from cryoflux.runs.open_session import OpenSession
-from cryoflux.runs.scores import Change, audit_known, audit_scores, holdout_scores
+from cryoflux.runs.scores import Change, audit_known, audit_scores, holdout_recalls, holdout_scores
 from cryoflux.runs.watch import RunObserver
 from cryoflux.scheduling.policy import Plateau
 from cryoflux.sentences import say
@@ -60,6 +61,8 @@ class TaskSummary:
     """digest of the head"""
     looks: int
     """verdicts that the holdout in use has given"""
+    recalls: tuple[ClassRecall, ...] = ()
+    """by class, the worst first; nothing where classes are about as large as one another"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,18 @@ class Summary:
     """why the run ended, as a sentence"""
     audit_cpu_seconds: float
     """CPU-seconds of this process for evaluating the audit set"""
+    exhausted: int = 0
+    """of the aborted attempts, those whose reservation did not pay for them"""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What a command ends with: 4 where no attempt had joules enough, 1 where all were aborted."""
+        if self.ended == "interrupted":
+            return ExitCode.INTERRUPTED
+        if not self.attempts or self.aborted < self.attempts:
+            return ExitCode.DONE
+        dry = self.exhausted == self.aborted
+        return ExitCode.BUDGET_EXHAUSTED if dry else ExitCode.NEGATIVE_VERDICT
 
     @property
     def all_in(self) -> Energy | None:
@@ -208,6 +223,7 @@ def _summary(run: _Run, ended: Ended, reason: str) -> Summary:
         saved_uj=sum(record.saved_uj for record in records),
         reason=reason,
         audit_cpu_seconds=audit_cpu_seconds,
+        exhausted=sum(map(_exhausted, records)),
     )
 
 
@@ -226,6 +242,7 @@ def _task_summary(run: _Run, opened: Opened, *, quick: bool) -> TaskSummary:
         audit=audit_scores(run.context, opened, first, run.observer.preparing, quick=quick),
         head=opened.task.head.digest,
         looks=_looks(opened),
+        recalls=holdout_recalls(run.context, opened, run.firsts[name]),
     )
 
 

@@ -38,6 +38,7 @@ from cryoflux.receipts.statement import (
 )
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.state import HEAD, StateFolder
+from cryoflux.verification.beginning import beginnings
 from cryoflux.verification.datasets import DataSets, holdout_path
 from cryoflux.verification.disjoint import compared
 from cryoflux.verification.exactness import needless_tolerance
@@ -129,6 +130,7 @@ class Artefacts(Fold):
             self._settings(intent.task.name, intent.base)
             self._subjects(seen, intent)
             self.tally.data.take(seen, intent.data)
+            self.tally.data.begins(intent, first=first)
         elif seen.paired is not None:
             receipt = seen.paired.receipt
             accepted = receipt.outcome is Outcome.ACCEPTED
@@ -343,7 +345,7 @@ class Artefacts(Fold):
         read_sets = self.tally.data.read(self._state.path, self._sections, self.findings, self._hashing)
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
         said = f"{self._here_in_words(memory)} have the signed digests{roots}"
-        return [*self.findings.conclude(ARTEFACTS, said), *compared(read_sets)]
+        return [*self.findings.conclude(ARTEFACTS, said), *compared(read_sets), *beginnings(read_sets)]
 
     def _here_in_words(self, memory: LogState) -> str:
         """What is here and was looked at; what the log names and is not here is a question of its own."""

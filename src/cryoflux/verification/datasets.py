@@ -17,8 +17,9 @@ from pathlib import Path
 
 from cryoflux.digests import Hashing
 from cryoflux.files import read_lines
-from cryoflux.receipts.statement import Data, Holdout
+from cryoflux.receipts.statement import CROSS_ENTROPY, Data, Holdout, Intent
 from cryoflux.state import StateFolder
+from cryoflux.verification.beginning import FirstReading
 from cryoflux.verification.folders import FolderState, compare_folder
 from cryoflux.verification.read_sets import ReadSets, TextLine
 from cryoflux.verification.result import Finding, Findings, Named, failed, unknown
@@ -45,6 +46,10 @@ class _Used:
     """digest → the entry that named it first, and what it says; in the order of their use"""
     kinds: list[str] = field(default_factory=list)
     """of the sections of what was trained on it"""
+    firsts: dict[str, str] = field(default_factory=dict)
+    """task → digest of the version that it began with"""
+    begun: dict[str, FirstReading] = field(default_factory=dict)
+    """task → the first evaluation of that version"""
 
 
 def _holdout_files(names: Iterable[str]) -> list[str]:
@@ -82,11 +87,20 @@ class DataSets:
         if data.holdout.sha256 not in used.holdouts and len(used.holdouts) < _MOST_SETS:
             used.holdouts[data.holdout.sha256] = (about.name, data.holdout)
 
+    def begins(self, intent: Intent, *, first: bool) -> None:
+        """Take note of the version that a task began with, if it is the first intent of the task."""
+        used = self._used.get(intent.data.digest)
+        if first and used is not None and len(used.firsts) < _MOST_SETS:
+            used.firsts.setdefault(intent.task.name, intent.base.digest)
+
     def trained(self, paired: Paired) -> None:
         """Take note of what kind of task a receipt tells to have trained on its data set."""
         intent, training = paired.intent, paired.receipt.training
         used = self._used.get(intent.data.digest) if intent is not None else None
-        if used is None or training is None or len(used.kinds) >= _MOST_SETS:
+        if used is None:
+            return
+        _note_beginning(used, paired)
+        if training is None or len(used.kinds) >= _MOST_SETS:
             return
         if training.section.kind not in used.kinds:
             used.kinds.append(training.section.kind)
@@ -119,6 +133,17 @@ class DataSets:
                 reads = [check for check in checks if isinstance(check, ExampleCheck)]
                 findings.extend(_examples(folder, used, found, reads, times, read_sets))
         return read_sets
+
+
+def _note_beginning(used: _Used, paired: Paired) -> None:
+    receipt, said, task = paired.receipt, paired.receipt.evaluation, paired.receipt.task.name
+    if said is None or task in used.begun or used.firsts.get(task) != receipt.base.digest:
+        return
+    if said.metric == CROSS_ENTROPY:
+        holdout = receipt.holdout
+        used.begun[task] = FirstReading(
+            paired.name, holdout.sha256, holdout.count, said.read, said.base_loss_sum
+        )
 
 
 def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:
@@ -168,7 +193,8 @@ def _examples(
         lines[file] = read
         if count is not None and len(read) != count:
             yield failed(f"{where}/{file}", f"holds {len(read)} examples, not {count} as was signed")
-    read_sets.append(ReadSets(where, used.data.rules, lines, frozenset(counts) & found.listed.keys()))
+    digests = {file: found.listed[file] for file in counts if file in found.listed}
+    read_sets.append(ReadSets(where, used.data.rules, lines, digests, used.begun))
 
 
 def _texts(path: Path, checks: Sequence[ExampleCheck]) -> list[TextLine]:
@@ -179,5 +205,7 @@ def _text(line: str, checks: Sequence[ExampleCheck]) -> TextLine:
     row = json.loads(line)
     if not all(check.is_example(row) for check in checks):
         raise ValueError("not what was trained on")
-    text = row.get("text") if isinstance(row, dict) else None
-    return TextLine(text, True) if isinstance(text, str) else TextLine(line, False)
+    text, label = (row.get(name) if isinstance(row, dict) else None for name in ("text", "label"))
+    if not isinstance(text, str):
+        return TextLine(line, False)
+    return TextLine(text, True, label if isinstance(label, str) else "")

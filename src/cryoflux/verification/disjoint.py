@@ -9,7 +9,8 @@ The sets of a data set are compared in three ways, each stricter than it has to 
   more than one in ten are a failure whatever was prepared, because what is measured then is memory;
 - near duplicates, in `alike`.
 
-Where the log says that the sets were drawn by `cryoflux.data.lowest_hash`, they are drawn again.
+Where the log says that the sets were drawn by `cryoflux.data.by_class` or `lowest_hash`, they are drawn
+again.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from itertools import combinations
 
 from msgspec.structs import replace
 
-from cryoflux.data.fold import FOLD, fold, hides_something
+from cryoflux.data.by_class import BY_CLASS, DrawnText, is_drawn_by_class
+from cryoflux.data.fold import FOLD, hides_something
 from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, is_drawn, may_differ
 from cryoflux.verification.alike import among_sets, in_training
-from cryoflux.verification.read_sets import AUDIT, HOLDOUT, TRAIN, ReadSets, TextLine
+from cryoflux.verification.read_sets import AUDIT, HOLDOUT, TRAIN, ReadSets
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.topics import Topic
 
@@ -45,7 +47,7 @@ def compared(read_sets: Sequence[ReadSets]) -> list[Check]:
 
 
 def _copies(sets: ReadSets) -> Iterator[Finding]:
-    folded = {file: _folded(lines) for file, lines in sets.lines.items()}
+    folded = {file: _folded(sets, file) for file in sets.lines}
     keys = {file: set(found) for file, found in sets.keys.items()}
     found = 0
     for one, other in combinations(sets.lines, 2):
@@ -68,12 +70,12 @@ def _copies(sets: ReadSets) -> Iterator[Finding]:
         sets.said.append(f"no text of one set is one of another one{copies_too}")
 
 
-def _folded(lines: Sequence[TextLine]) -> dict[str, int]:
+def _folded(sets: ReadSets, file: str) -> dict[str, int]:
     """Folded text → the first place where it stands."""
     places: dict[str, int] = {}
-    for place, line in enumerate(lines):
+    for place, (line, folded) in enumerate(zip(sets.lines[file], sets.folds[file], strict=True)):
         if line.written:
-            places.setdefault(fold(line.text), place)
+            places.setdefault(folded, place)
     return places
 
 
@@ -98,7 +100,7 @@ def _chosen(sets: ReadSets) -> Iterator[Finding]:
         if drawn and sets.rules is not None:
             yield unknown(f"{sets.where}/{drawn[0]}", f"cannot be drawn again: {missing[0]} is not here")
         return
-    follows = is_drawn([sets.keys[file] for file in drawn], sets.keys[TRAIN])
+    follows = _follow(sets, drawn)
     if sets.rules is not None and drawn and not follows:
         yield _departs(sets, drawn)
     elif HOLDOUT in drawn and follows:
@@ -119,7 +121,7 @@ def _drawn(sets: ReadSets, drawn: Sequence[str]) -> Iterator[Finding]:
     verb = "has" if hiding == 1 else "have"
     marks = f"; {hiding} of them {verb} characters that show nothing" if hiding else ""
     sets.said.append(
-        f"{LOWEST_HASH}, applied again to these {count} examples as they are spelled, draws "
+        f"{_rule(sets)}, applied again to these {count} examples as they are spelled, draws "
         f"{' and '.join(drawn)}, which says nothing of how they were spelled or chosen before{marks}"
     )
 
@@ -129,7 +131,7 @@ def _not_drawn(sets: ReadSets, *, follows: bool) -> str:
     if sets.rules is None:
         rule = f"is not what {LOWEST_HASH} draws from these {sets.count()} examples"
         return "" if follows else f"{rule}: somebody chose it, and the log does not say how"
-    if sets.rules.holdout == LOWEST_HASH:
+    if sets.rules.holdout == _rule(sets):
         return ""
     if sets.rules.holdout == GIVEN:
         return "was handed over by the owner: who chose its examples, and how, is not known here"
@@ -138,25 +140,41 @@ def _not_drawn(sets: ReadSets, *, follows: bool) -> str:
 
 def _drawn_sets(sets: ReadSets) -> list[str]:
     """Files that the rule drew, in its order; of a log that does not say, those of which it may be so."""
-    rules = sets.rules
-    holdout = rules is None or rules.holdout == LOWEST_HASH
-    audit = rules is not None and rules.audit == LOWEST_HASH and AUDIT in sets.listed
+    rules, rule = sets.rules, _rule(sets)
+    holdout = rules is None or rules.holdout == rule
+    audit = rules is not None and rules.audit == rule and AUDIT in sets.listed
     files = sets.holdouts if holdout else []
     return [*files[:1], *([AUDIT] if audit else []), *files[1:]]
 
 
-def _follow_without_newer(sets: ReadSets, drawn: Sequence[str]) -> bool:
-    """Whether the rule is kept to but for texts that another version of Python may normalise otherwise."""
-    sure = {
-        file: [key for key, line in zip(sets.keys[file], lines, strict=True) if not may_differ([line.text])]
-        for file, lines in sets.lines.items()
+def _rule(sets: ReadSets) -> str:
+    """The rule that drew what was drawn; of a log that does not say, the one of its time."""
+    rules = sets.rules
+    drawn = rules is not None and BY_CLASS in {rules.holdout, rules.audit}
+    return BY_CLASS if drawn else LOWEST_HASH
+
+
+def _follow(sets: ReadSets, drawn: Sequence[str], *, sure: bool = False) -> bool:
+    """Whether the rule is kept to; if ``sure``, but for texts that another Python may normalise otherwise."""
+    texts = {
+        file: [
+            DrawnText.of(key, line.label, folded)
+            for key, line, folded in zip(sets.keys[file], sets.lines[file], sets.folds[file], strict=True)
+            if not sure or not may_differ([line.text])
+        ]
+        for file in (*drawn, TRAIN)
     }
-    return is_drawn([sure[file] for file in drawn], sure[TRAIN])
+    if _rule(sets) == BY_CLASS:
+        return is_drawn_by_class([texts[file] for file in drawn], texts[TRAIN], exactly=not sure)
+    keys = {file: [text.key for text in found] for file, found in texts.items()}
+    return is_drawn([keys[file] for file in drawn], keys[TRAIN])
 
 
 def _departs(sets: ReadSets, drawn: Sequence[str]) -> Finding:
-    detail = f"{' and '.join(drawn)} are not what {LOWEST_HASH} draws from these {sets.count()} examples"
-    if _follow_without_newer(sets, drawn):
+    detail = f"{' and '.join(drawn)} are not what {_rule(sets)} draws from these {sets.count()} examples"
+    if any(may_differ([line.text]) for lines in sets.lines.values() for line in lines) and _follow(
+        sets, drawn, sure=True
+    ):
         older = "some have characters that another version of Python may normalise in another way"
         return unknown(sets.where, f"{detail}, but {older}")
     return failed(sets.where, f"{detail}, though the log says so: they were chosen otherwise")

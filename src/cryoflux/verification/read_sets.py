@@ -6,10 +6,14 @@ __all__ = ["AUDIT", "HOLDOUT", "TRAIN", "ReadSets", "TextLine"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryoflux.data.examples import normalise
+from cryoflux.data.fold import fold
 from cryoflux.receipts.statement import SetRules
+
+if TYPE_CHECKING:
+    from cryoflux.verification.beginning import FirstReading
 
 TRAIN, HOLDOUT, AUDIT = "train.jsonl", "holdout.jsonl", "audit.jsonl"
 
@@ -21,6 +25,8 @@ class TextLine(NamedTuple):
     """the line itself where it has none"""
     written: bool
     """whether it has a text"""
+    label: str = ""
+    """its class; empty where it has none"""
 
 
 @dataclass(slots=True)
@@ -32,18 +38,31 @@ class ReadSets:
     """by which the log says that they were made"""
     lines: Mapping[str, Sequence[TextLine]]
     """file → its examples; holdouts in the order of their use"""
-    listed: frozenset[str]
-    """files that the data set has, here or not"""
+    digests: Mapping[str, str]
+    """files that the data set has, here or not, and their SHA-256"""
+    begun: Mapping[str, FirstReading] = field(default_factory=dict)
+    """task → what the log signs of its first version on one of these sets"""
     said: list[str] = field(default_factory=list)
     """what was looked for and not found"""
     keys: dict[str, list[str]] = field(init=False)
     """file → what each example is called by the split"""
+    folds: dict[str, list[str]] = field(init=False)
+    """file → what the copies of each example share"""
 
     def __post_init__(self) -> None:
         self.keys = {
             file: [normalise(line.text) if line.written else line.text for line in lines]
             for file, lines in self.lines.items()
         }
+        self.folds = {
+            file: [fold(line.text) if line.written else line.text for line in lines]
+            for file, lines in self.lines.items()
+        }
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """Files that the data set has, here or not."""
+        return frozenset(self.digests)
 
     @property
     def holdouts(self) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoflux.data.examples import Example, normalise
+from cryoflux.data.fold import fold
 from cryoflux.data.split import split
 from cryoflux.errors import DataError
 
@@ -94,16 +97,67 @@ def test_a_spare_holdout_stays_the_same_whatever_the_order_of_the_file() -> None
     assert [len(s) for s in forward.spares] == [40, 40]
 
 
-def test_a_class_is_never_shown_by_a_spare_holdout_alone() -> None:
+def test_a_class_is_never_shown_by_a_spare_holdout_alone_in_an_older_state() -> None:
     shown = set()
     for n in range(60):
+        pool = [*numbered(600), Example(f"rare {n}", "rare")]
         try:
-            splits = split([*numbered(600), Example(f"rare {n}", "rare")], None, None, holdout_size=40)
-            more = split(
-                [*numbered(600), Example(f"rare {n}", "rare")], None, None, holdout_size=40, spare_holdouts=3
-            )
+            splits = split(pool, None, None, holdout_size=40, by_class=False)
+            more = split(pool, None, None, holdout_size=40, spare_holdouts=3, by_class=False)
         except DataError:  # it fell to the holdout
             continue
         assert more.labels == splits.labels == ("rare", "x", "y")
         shown.add(len(more.spares))
     assert shown == {0, 1, 2, 3}
+
+
+def of_classes(classes: int, each: int) -> list[Example]:
+    return [Example(f"text {i} of class {c}", f"c{c}") for c in range(classes) for i in range(each)]
+
+
+def labels(examples) -> Counter[str]:
+    return Counter(example.label for example in examples)
+
+
+def test_many_small_classes_are_all_trained_on_and_judged() -> None:
+    pool = of_classes(150, 4)
+    assert len(labels(split(pool, None, None, holdout_size=512, by_class=False).holdout)) < 100
+    splits = split(pool, None, None, holdout_size=512, spare_holdouts=3)
+    assert labels(splits.train) == dict.fromkeys(labels(pool), 2)
+    assert labels(splits.holdout) == labels(splits.audit) == dict.fromkeys(labels(pool), 1)
+    assert splits.spares == ()
+
+
+def test_a_set_that_has_no_room_for_all_classes_says_which_size_has() -> None:
+    with pytest.raises(DataError, match="150 classes have 3 examples or more") as caught:
+        split(of_classes(150, 4), None, None, holdout_size=100)
+    assert "--holdout-size 150" in caught.value.hint
+
+
+@given(st.lists(st.integers(1, 200), min_size=2, max_size=12), st.integers(30, 60), st.integers(0, 3))
+def test_every_class_is_trained_on_and_judged_in_proportion(sizes: list[int], size: int, spares: int) -> None:
+    pool = [Example(f"{c} {i}", f"c{c}") for c, count in enumerate([*sizes, 400]) for i in range(count)]
+    splits = split(pool, None, None, holdout_size=size, spare_holdouts=spares)
+    whole, trained, held = labels(pool), labels(splits.train), labels(splits.holdout)
+    assert trained.keys() == whole.keys()
+    assert {label for label, count in whole.items() if count >= 3} <= held.keys()
+    for label, count in whole.items():
+        share = count * len(splits.holdout) / len(pool)
+        assert held[label] <= max(1, share + len(whole))
+        assert held[label] >= min(count // 2, int(share)) - len(whole)
+    assert sum(map(len, (splits.train, splits.holdout, splits.audit, *splits.spares))) == len(pool)
+
+
+def test_texts_without_fellows_are_said_to_stay_where_they_are() -> None:
+    with pytest.raises(DataError, match="holdout set has 0 examples") as caught:
+        split(of_classes(300, 1), None, None, holdout_size=40)
+    assert "300 are the only ones of their class" in caught.value.hint
+
+
+def test_copies_of_what_is_drawn_are_dropped_and_counted() -> None:
+    pool = [*numbered(400), *(Example(f"text number\u200b {i}", "xy"[i % 2]) for i in range(400))]
+    splits = split(pool, None, None, holdout_size=40, spare_holdouts=1)
+    sets = [splits.train, splits.holdout, splits.audit, *splits.spares]
+    folds = [{fold(example.text) for example in examples} for examples in sets]
+    assert sum(map(len, folds)) == len(set.union(*folds)) == 400
+    assert splits.dropped["train"] == len(pool) - sum(map(len, sets)) == 120

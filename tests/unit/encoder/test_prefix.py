@@ -14,14 +14,15 @@ import pytest
 import torch
 
 import tiny
-from cryoflux.cache_files import remove_unused
+from cryoflux.cache_files import cached_files, remove_unused
 from cryoflux.data.examples import Example
 from cryoflux.digests import TensorEntry, read_tensor_entries
+from cryoflux.encoder import prefix as prefix_module
 from cryoflux.encoder.activations import Activations, Sets
 from cryoflux.encoder.layout import Layout, read_layout
 from cryoflux.encoder.linear import Backend
 from cryoflux.encoder.model import Encoder
-from cryoflux.encoder.prefix import PrefixCache, prefix_key
+from cryoflux.encoder.prefix import Prefix, PrefixCache, prefix_key
 from cryoflux.encoder.tokens import TokenCache, Tokens
 from cryoflux.errors import StorageError
 from cryoflux.registry.shards import read_tensors
@@ -29,6 +30,8 @@ from cryoflux.registry.shards import read_tensors
 EXAMPLES = [Example(text, label) for text, label in tiny.sentences(80, 6)]
 EVERY = list(range(80))
 ROOMY = 10**9
+PAGES = 8192
+"""bytes by which a file may be larger on the disk than what is in it"""
 
 
 class Workshop:
@@ -152,15 +155,16 @@ def test_the_cache_stays_within_its_bound_and_the_oldest_goes_first(workshop: Wo
     tokens, hidden, folder = workshop.tokens(), workshop.layout.hidden, workshop.cache / "prefix"
     each = fill(folder, workshop, "a", "b", "c")
     beside = sum(path.stat().st_size for path in (workshop.cache / "tokens").iterdir())
-    cache = PrefixCache(folder, 3 * each + beside)
+    cache = PrefixCache(folder, 3 * each + beside + PAGES)
     for _ in range(2):  # the oldest each time until it is opened, whether it was open already or not
         os.utime(folder / "a.act", ns=(0, 0))
         cache.open("a", tokens, hidden, Backend.F32)
-    cache.open("d", tokens, hidden, Backend.F32)
+    new = cache.open("d", tokens, hidden, Backend.F32)
+    assert names(folder) == "abcd", "as long as nothing is put, nothing has to go"
+    new.put(EVERY, torch.ones(len(EVERY), 20, hidden))
     assert names(folder) == "acd"
     spared = PrefixCache(folder, each // 2).open("c", tokens, hidden, Backend.F32)
     assert spared.missing(EVERY) == []
-    assert names(folder) in {"a", "ad"}, "what another object still uses stays"
 
 
 def test_what_does_not_fit_serves_this_process_as_well_and_is_gone_afterwards(workshop: Workshop) -> None:
@@ -178,15 +182,18 @@ def test_what_is_passed_on_the_way_makes_no_room_and_is_the_first_to_go(workshop
     folder = workshop.cache / "prefix"
     each = fill(folder, workshop, "a")
     beside = sum(path.stat().st_size for path in (workshop.cache / "tokens").iterdir())
-    source = workshop.activations(2, depths=(1, 2), most_bytes=2 * each + beside)
+    source = workshop.activations(2, depths=(1, 2), most_bytes=2 * each + beside + PAGES)
     prepare(source)
     assert (folder / "a.act").is_file()
     assert (folder / f"{source.keys[2]}.act").is_file()
     assert prepare(workshop.activations(2)) == 0
     shutil.rmtree(folder)
-    source = workshop.activations(2, depths=(1, 2), most_bytes=2 * each + beside)
+    source = workshop.activations(2, depths=(1, 2), most_bytes=2 * each + beside + PAGES)
     prepare(source)  # both fit
-    PrefixCache(folder, 2 * each + beside).open("new", workshop.tokens(), workshop.layout.hidden, Backend.F32)
+    new = PrefixCache(folder, 2 * each + beside + PAGES).open(
+        "new", workshop.tokens(), workshop.layout.hidden, Backend.F32
+    )
+    new.put(EVERY, torch.ones(len(EVERY), 20, workshop.layout.hidden))
     assert (folder / f"{source.keys[2]}.act").is_file()
 
 
@@ -298,3 +305,82 @@ def test_forgetting_a_candidate_leaves_what_the_head_shares(workshop: Workshop) 
     candidate.forget(set(head.keys.values()))
     kept = {path.stem for path in (workshop.cache / "prefix").iterdir()}
     assert kept == set(head.keys.values())
+
+
+LONG = 4000
+
+
+class Many:
+    """A set of many texts of one length, of which few are drawn."""
+
+    def __init__(self, folder: Path) -> None:
+        starts = torch.arange(LONG + 1) * 16
+        self.tokens = Tokens(torch.ones(LONG * 16, dtype=torch.int32), starts, 0, "many")
+        self.folder = folder
+
+    def open(self, cache: PrefixCache, key: str, **how: bool) -> Prefix:
+        return cache.open(key, self.tokens, 64, Backend.F32, **how)
+
+    def put(self, prefix: Prefix, first: int, count: int) -> None:
+        for start in range(first, first + count, 20):
+            prefix.put(range(start, start + 20), torch.full((20, 16, 64), float(start)))
+
+    def named(self) -> dict[str, int]:
+        return {p.name: p.stat().st_blocks * 512 for p in self.folder.glob("*.act")}
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Many:
+    (tmp_path / "prefix").mkdir()
+    return Many(tmp_path / "prefix")
+
+
+EACH = 16 * 64 * 4
+"""bytes of a text"""
+
+
+def test_a_file_takes_what_was_drawn_and_not_what_the_set_would(many: Many) -> None:
+    many.put(many.open(PrefixCache(many.folder, ROOMY), "a"), 1000, 100)
+    (size,) = many.named().values()
+    assert 100 * EACH <= size <= 100 * EACH + 8 * LONG + 3 * 4096
+    assert (many.folder / "a.act").stat().st_size == LONG * (EACH + 8)
+    assert [one.size for one in cached_files(many.folder)] == [size]
+
+
+def test_a_bound_is_kept_to_while_more_and_more_is_drawn(many: Many) -> None:
+    most = 400 * EACH
+    prefix = many.open(PrefixCache(many.folder, most), "a")
+    many.put(prefix, 0, 2000)
+    assert 300 * EACH < sum(many.named().values()) <= most
+    assert prefix.missing(range(2000)) == [], "this process goes on with all of it"
+    x, _ = prefix.batch([0, 1980, 21])
+    assert x[:, 0, 0].tolist() == [0.0, 1980.0, 20.0]
+    again = many.open(PrefixCache(many.folder, most), "a")
+    assert 300 < 2000 - len(again.missing(range(2000))) <= 400
+
+
+def test_what_has_no_name_is_bounded_too_and_computed_again_where_it_had_to_go(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = int(workshop.tokens().starts[-1]) * workshop.layout.hidden * 4
+    monkeypatch.setattr(prefix_module, "_IN_USE", whole * 3 // 4)
+    source = workshop.activations(2, depths=(1, 2), most_bytes=0)
+    assert prepare(source) == 80
+    assert 0 < len(source.missing(EVERY)) < 80
+    torch.testing.assert_close(contents(source), workshop.truth(), rtol=1e-5, atol=1e-5)
+
+
+def test_the_training_set_never_takes_the_room_of_a_holdout(many: Many) -> None:
+    most = 400 * EACH
+    held = many.open(PrefixCache(many.folder, most), "h", lasting=True)
+    many.put(held, 0, 200)
+    os.utime(many.folder / "h.held.act", ns=(1, 1))
+    del held
+    for key in "abc":
+        many.put(many.open(PrefixCache(many.folder, most), key), 0, 300)
+    assert many.named().keys() > {"h.held.act"}
+    assert sum(many.named().values()) <= most
+    cache = PrefixCache(many.folder, most)
+    assert many.open(cache, "h", lasting=True).missing(range(200)) == []
+    many.put(many.open(cache, "i", lasting=True), 0, 150)
+    assert many.named().keys() == {"h.held.act", "i.held.act"}, "a holdout takes that of the training set"

@@ -4,8 +4,8 @@
   that its authors published.
 - A folder or a hub id is loaded by name; only safetensors weights are accepted, because pickled ones
   can run code.
-- A classification head that the weights do not bring along starts at zero: the model then says "every
-  class is equally likely", and no part of Δ is owed to a lucky random head.
+- A classification head that the weights do not bring along starts with zero weights, and scores each class by
+  how often it is: no part of Δ is owed to a lucky random head, or to learning that some classes are common.
 """
 
 from __future__ import annotations
@@ -57,8 +57,16 @@ class BaseModel:
         self.tokenizer.save_pretrained(folder)
 
 
-def load_base(name: str, labels: tuple[str, ...], *, seed: int) -> BaseModel:
+def load_base(
+    name: str, labels: tuple[str, ...], *, seed: int, prior: Mapping[str, float] | None = None
+) -> BaseModel:
     """Load a base model with a head for ``labels``.
+
+    Args:
+        name: of the model.
+        labels: the classes.
+        seed: of what transformers draws at random for weights that are not there.
+        prior: class → what a new head scores it, whatever the text; all alike where it is none.
 
     Raises:
         ModelError: it is unknown, unreachable, not an encoder, or its weights are pickled or altered.
@@ -66,7 +74,8 @@ def load_base(name: str, labels: tuple[str, ...], *, seed: int) -> BaseModel:
     folder = resolve(name)
     digest = _weights_digest(name, folder)
     with harmless(folder) as copy:
-        model, tokenizer = _load(name, copy, labels, seed)
+        model, tokenizer, new = _load(name, copy, labels, seed)
+    _new_head(model, new, prior or {})
     return BaseModel(name, digest, folder, model, tokenizer)
 
 
@@ -180,7 +189,8 @@ def _weights_digest(name: str, folder: Path) -> str:
     return tensors_digest(entry for path in weights for entry in read_tensor_entries(path))
 
 
-def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[Any, Any]:
+def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[Any, Any, set[str] | None]:
+    """Model, tokenizer, and the modules that the weights lack; none where all of the head is new."""
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -217,8 +227,7 @@ def _load(name: str, folder: Path, labels: tuple[str, ...], seed: int) -> tuple[
             why="Texts of different lengths could not share a batch.",
             hint="Give the tokenizer a padding token, save it, and try again.",
         )
-    _zero_head(model, None if other_classes else _new_modules(report))
-    return model, tokenizer
+    return model, tokenizer, None if other_classes else _new_modules(report)
 
 
 def _new_modules(report: dict[str, Any]) -> set[str]:
@@ -229,19 +238,27 @@ def _new_modules(report: dict[str, Any]) -> set[str]:
     return {name.rpartition(".")[0] for name in names}
 
 
-def _zero_head(model: Any, only: set[str] | None) -> None:
-    """Zero the layers that give one score a class, outside the encoder: all of them, or only some."""
+def _new_head(model: Any, only: set[str] | None, prior: Mapping[str, float]) -> None:
+    """Zero the layers that give one score a class, outside the encoder: all of them, or only some.
+
+    The last of them, if it is new and has a bias, scores each class by ``prior``.
+    """
     import torch
 
     head = [
-        module
+        (name, module)
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear)
         and module.out_features == model.config.num_labels
         and not name.startswith(f"{model.base_model_prefix}.")
-        and (only is None or name in only)
     ]
-    for module in head:
+    for number, (name, module) in enumerate(head, 1):
+        if only is not None and name not in only:
+            continue
         torch.nn.init.zeros_(module.weight)
         if module.bias is not None:
             torch.nn.init.zeros_(module.bias)
+            if number == len(head) and prior:
+                classes = model.config.id2label
+                scores = [prior.get(classes[index], 0.0) for index in range(module.out_features)]
+                module.bias.data = torch.tensor(scores)

@@ -101,7 +101,7 @@ class HeadModel:
         return len(self._labels[part]), self._tokens[part], self._labels[part]
 
     def _sets(self, part: str) -> Sets:
-        return Sets(self.examples(part)[1], self._prefixes, self._depths)
+        return Sets(self.examples(part)[1], self._prefixes, self._depths, lasting=part.startswith("holdout"))
 
     def _encoder(self, layout: Layout, backend: Backend) -> Encoder:
         if backend not in self._encoders:

@@ -11,6 +11,8 @@ from typing import Any
 from cryoflux.config import Settings, Sourced
 from cryoflux.data import stdlib_docs
 from cryoflux.data.formats import read_examples
+from cryoflux.data.frequencies import log_frequencies
+from cryoflux.data.lowest_hash import LOWEST_HASH
 from cryoflux.data.prepared import render
 from cryoflux.data.split import Splits, hiding_texts, near_train, rules_of, split
 from cryoflux.errors import DataError, StateError
@@ -27,7 +29,8 @@ from cryoflux.tasks.lora.base_model import (
 )
 from cryoflux.tasks.lora.embedded import EmbeddedBase, load_embedded
 from cryoflux.tasks.lora.libraries import quieten_transformers
-from cryoflux.tasks.lora.recipe import USED_TO_BE
+from cryoflux.tasks.lora.recipe import ALL_LAYERS, USED_TO_BE
+from cryoflux.tasks.lora.targets import attention_projections
 from cryoflux.tasks.lora.token_limit import Preparing, choose_limit, measure_lengths, parameters_of
 
 _Progress = Callable[[str, int, int], None]
@@ -38,12 +41,12 @@ def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
 
     Raises:
         DataError: the examples cannot be trained or judged on.
-        ModelError: the model cannot be loaded.
+        ModelError: the model cannot be loaded, or has nothing that LoRA could go on.
         UsageError: texts are to have more tokens than the model reads.
     """
     name, splits = read_splits(settings, progress)
     files, digest = render(splits)
-    base, config = _load(settings, splits.labels)
+    base, config = _load(settings, splits)
     cut, longer_ppm = first_cut(settings, splits, base.folder, config)
     return Beginning(
         data_name=name,
@@ -116,13 +119,16 @@ def kept_cut(sourced: Sourced, origin: Origin) -> Cut:
     return origin.cut
 
 
-def _load(settings: Settings, labels: tuple[str, ...]) -> tuple[BaseModel | EmbeddedBase, dict[str, Any]]:
+def _load(settings: Settings, splits: Splits) -> tuple[BaseModel | EmbeddedBase, dict[str, Any]]:
     """What version 0 is made from, and its configuration."""
-    if is_embedded(settings.model.model):
-        embedded = load_embedded(settings.model.model, labels)
+    name, labels = settings.model.model, splits.labels
+    prior = log_frequencies(example.label for example in splits.train)
+    if is_embedded(name):
+        embedded = load_embedded(name, labels, prior=prior)
         return embedded, embedded.config
     quieten_transformers()
-    base = load_base(settings.model.model, labels, seed=settings.run.seed)
+    base = load_base(name, labels, seed=settings.run.seed, prior=prior)
+    attention_projections(base.model, layers=ALL_LAYERS)  # else it would be refused by each attempt
     return base, base.model.config.to_dict()
 
 
@@ -136,7 +142,7 @@ def check_same(sourced: Sourced, origin: Origin) -> None:
     kept_cut(sourced, origin)
     settings, state = sourced.settings, Path(sourced.settings.run.state)
     if any(sourced.origins[f"data.{key}"] != "default" for key in ("train", "holdout", "audit")):
-        name, splits = read_splits(settings, folded="copies" in origin.rules)
+        name, splits = read_splits(settings, rules=origin.rules)
         _, digest = render(splits)
         if digest != origin.data_digest:
             raise _mismatch(state, "data set", origin.data_name, origin.data_digest, name, digest)
@@ -147,14 +153,20 @@ def check_same(sourced: Sourced, origin: Origin) -> None:
 
 
 def read_splits(
-    settings: Settings, progress: _Progress | None = None, *, folded: bool = True
+    settings: Settings, progress: _Progress | None = None, *, rules: Mapping[str, str] | None = None
 ) -> tuple[str, Splits]:
-    """The name of the data set and its disjoint sets; ``folded`` unless they are made as in older states.
+    """The name of the data set and its disjoint sets.
+
+    Args:
+        settings: which files they are made from.
+        progress: called with what is done, how much of it, and how much there is.
+        rules: that a state was begun by, to make its sets again; those of a new one where it is none.
 
     Raises:
         DataError: the examples cannot be trained or judged on.
     """
     data = settings.data
+    folded = rules is None or "copies" in rules
     if not data.train and (data.holdout or data.audit):
         raise DataError(
             "A holdout or audit file was given without a training file.",
@@ -178,6 +190,7 @@ def read_splits(
         # a holdout of one's own is not followed by one of another kind
         spare_holdouts=0 if data.holdout else data.spare_holdouts,
         folded=folded,
+        by_class=folded and (rules is None or LOWEST_HASH not in rules.values()),
     )
     return name, splits
 

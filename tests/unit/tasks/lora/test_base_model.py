@@ -5,9 +5,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    XLNetConfig,
+    XLNetForSequenceClassification,
+)
 
 import tiny
+from cryoflux.config import load_settings
+from cryoflux.data.frequencies import log_frequencies
 from cryoflux.errors import ExitCode, ModelError
+from cryoflux.runs.session import run
+from cryoflux.runs.spending import RunLimits
 from cryoflux.tasks.lora import base_model
 from cryoflux.tasks.lora.base_model import EMBEDDED, load_base, resolve, source_digest
 
@@ -30,8 +41,9 @@ def test_a_head_that_was_trained_for_these_classes_is_kept(source: Path, tmp_pat
     base = load_base(str(source), LABELS, seed=0)
     torch.nn.init.ones_(base.model.classifier.weight)
     base.save(tmp_path)
-    again = load_base(str(tmp_path), LABELS, seed=0)
+    again = load_base(str(tmp_path), LABELS, seed=0, prior=dict.fromkeys(LABELS, -1.0))
     assert torch.equal(again.model.classifier.weight, base.model.classifier.weight)
+    assert not again.model.classifier.bias.any()
 
 
 def test_a_head_for_other_classes_starts_at_zero(source: Path, tmp_path: Path) -> None:
@@ -42,6 +54,41 @@ def test_a_head_for_other_classes_starts_at_zero(source: Path, tmp_path: Path) -
         again = load_base(str(tmp_path), labels, seed=0)
         assert again.model.classifier.out_features == len(labels)
         assert not again.model.classifier.weight.any()
+
+
+def test_a_new_head_scores_classes_by_how_frequent_they_are(source: Path, tmp_path: Path) -> None:
+    """Whatever their numbers are: a head that is missing is one for the classes that the settings name."""
+    base = load_base(str(source), LABELS[::-1], seed=0, prior=dict.fromkeys(LABELS, 0.0))
+    base.save(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    left = {name: tensor for name, tensor in tensors.items() if not name.startswith("classifier")}
+    save_file(left, tmp_path / "model.safetensors", {"format": "pt"})
+    prior = log_frequencies([LABELS[0]] * 7 + [LABELS[1]] * 2 + [LABELS[2]])
+    model = load_base(str(tmp_path), LABELS, seed=0, prior=prior).model
+    scores = model(torch.tensor([[2, 21, 3]])).logits[0].softmax(0).tolist()
+    found = {model.config.id2label[i]: score for i, score in enumerate(scores)}
+    assert found == pytest.approx(dict(zip(LABELS, (0.7, 0.2, 0.1), strict=True)))
+
+
+SMALL = {"vocab_size": 60, "pad_token_id": 0, "n_layer": 1, "n_head": 2}
+NO_TARGETS = {
+    "gpt2": lambda: GPT2ForSequenceClassification(GPT2Config(n_embd=16, n_positions=64, **SMALL)),
+    "xlnet": lambda: XLNetForSequenceClassification(XLNetConfig(d_model=16, d_inner=16, **SMALL)),
+}
+
+
+@pytest.mark.parametrize("kind", NO_TARGETS)
+def test_a_model_that_lora_cannot_go_on_is_refused_before_a_state_is_written(
+    kind: str, source: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(source, tmp_path / "model")
+    NO_TARGETS[kind]().save_pretrained(folder)
+    train = tiny.write_csv(tmp_path / "train.csv", tiny.sentences(500, seed=1))
+    settings = {"model": str(folder), "train": str(train), "state": str(tmp_path / "state")}
+    with pytest.raises(ModelError, match="no attention projections that LoRA could go on") as caught:
+        run(load_settings(settings), RunLimits(budget_uj=10**9))
+    assert "--model all-MiniLM-L6-v2" in caught.value.hint
+    assert not (tmp_path / "state").exists()
 
 
 def test_pickled_weights_are_refused(source: Path, tmp_path: Path) -> None:

@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from cryoflux.data.examples import Example
+from cryoflux.data.frequencies import log_frequencies
 from cryoflux.digests import read_tensor_entries, tensors_digest
+from cryoflux.encoder.layout import read_layout
+from cryoflux.encoder.linear import Backend
+from cryoflux.encoder.model import Encoder
 from cryoflux.encoder.tokens import TokenCache
 from cryoflux.encoder.wordpiece import known_tokenizer
 from cryoflux.tasks.lora.base_model import EMBEDDED, load_base
@@ -52,6 +57,22 @@ def test_the_version_has_the_same_digest_and_configuration(both: tuple[Path, Pat
         for where in notes:
             config.pop(where, None)
     assert configs[0] == configs[1]
+
+
+def test_a_head_that_knows_the_shares_of_its_classes_is_the_same_in_both(tmp_path: Path) -> None:
+    prior = log_frequencies(["one"] * 6 + ["two"] * 3 + ["three"])
+    for made, name in (
+        (load_embedded(EMBEDDED, LABELS, prior=prior), "ours"),
+        (load_base(EMBEDDED, LABELS, seed=0, prior=prior), "theirs"),
+    ):
+        (tmp_path / name).mkdir()
+        made.save(tmp_path / name)
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("ours", "theirs"))
+    assert torch.equal(ours["classifier.bias"], theirs["classifier.bias"])
+    assert ours["classifier.bias"].softmax(0).tolist() == pytest.approx([0.6, 0.1, 0.3])
+    layout = read_layout(tmp_path / "ours")
+    silent = Encoder(layout, ours, Backend.F64, "cpu").silent_logits()
+    assert torch.equal(silent, ours["classifier.bias"].double())
 
 
 def test_transformers_loads_it_and_every_class_is_equally_likely(both: tuple[Path, Path]) -> None:

@@ -26,9 +26,14 @@ def train(tmp_path: Path) -> Path:
 
 def test_an_older_state_is_the_same_by_the_rules_that_it_was_begun_by(train: Path, tmp_path: Path) -> None:
     sourced = load_settings({"train": str(train), "state": str(tmp_path / "state")})
-    digests = [render(read_splits(sourced.settings, folded=folded)[1])[1] for folded in (False, True)]
-    assert digests[0] != digests[1]
-    rules = [{}, {"holdout": "lowest-hash/v1", "audit": "lowest-hash/v1", "copies": "fold/v1"}]
+    rules = [
+        {},
+        {"holdout": "lowest-hash/v1", "audit": "lowest-hash/v1", "copies": "fold/v1"},
+        {"holdout": "lowest-hash/v2", "audit": "lowest-hash/v2", "copies": "fold/v1"},
+    ]
+    digests = [render(read_splits(sourced.settings, rules=said)[1])[1] for said in rules]
+    assert len(set(digests)) == 3
+    assert render(read_splits(sourced.settings)[1])[1] == digests[2]
     for digest, said in zip(digests, rules, strict=True):
         check_same(sourced, Origin("mine.jsonl", digest, "a model", "none", "0" * 64, rules=said))
     with pytest.raises(StateError, match="belongs to the data set"):
