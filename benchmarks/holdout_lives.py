@@ -5,13 +5,14 @@ independently of each other: there is then as little overlap of errors as there 
 rule that bounds the chance of *any*. Lives are judged many at a time by twins of the rules, arrays in place
 of integers; ``tests/unit/decision/test_holdout_lives.py`` holds each twin to `due_look` and `decide`.
 
-Alpha-investing and LOND are here in their published forms, at 0.01, by the p-values of the paired z-test
+Alpha-investing and LOND are here beside them, at 0.01, by the p-values of the paired z-test
 and without a screen. They promise something else, a share of false ones among what is kept:
 
-- alpha-investing (Foster and Stine 2008, *J. R. Statist. Soc. B* 70(2)), which bounds mFDR: wealth
-  W(0) = α·η with η = 1 − α; a test at the level αⱼ pays αⱼ/(1 − αⱼ) where it does not reject and earns
-  ω = α where it does. Its levels are those of their best-foot-forward policy, αⱼ = W(j − 1)/(1 + j − k) with
-  k the last rejection: one half of the wealth at first and after each rejection, less and less after that.
+- alpha-investing (Foster and Stine 2008, *J. R. Statist. Soc. B* 70(2)), which bounds mFDR: a test at
+  the level αⱼ pays αⱼ/(1 − αⱼ) of its wealth where it does not reject and earns ω where it does. A wealth of
+  W(0) = α·(1 − α) to begin with, ω = α and the levels αⱼ = W(j − 1)/(1 + j − k), k the last rejection, are
+  a choice made here and not checked against the paper: one half of the wealth at first and after each
+  rejection, less and less after that.
 - LOND (Javanmard and Montanari 2015, arXiv:1502.06197), which bounds FDR: αⱼ = βⱼ·(D(j − 1) + 1) with D
   rejections before, and βⱼ = 6α/(π²j²), which sum to α.
 """
@@ -27,11 +28,13 @@ import numpy as np
 
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import Thresholds
-from cryoflux.decision.stakes import STAKES, WHOLE, StakedBudget
+from cryoflux.decision.stakes import ENOUGH, STAKES, WHOLE, StakedBudget, least_stake
 
 Array = np.ndarray[Any, Any]
 LOOKS = 40
 """candidates of a life"""
+COUNTS = (64, 128, 256, 512, 1024)
+"""examples of a holdout"""
 SCREENED = 512
 """examples of a screen"""
 SPREAD = 0.35
@@ -218,7 +221,7 @@ class Staked:
     def kept(self, shown: Shown) -> Array:
         """What was staked of the budget decides what is needed."""
         stakes = self.stakes(shown)
-        level = self.left * stakes // 1000
+        level = self.left * stakes * min(shown.count, ENOUGH) // (1000 * ENOUGH)
         due = level > 0
         found = due & shown.gives_delta() & shown.passes(needed_of(np.maximum(level, 1)))
         after = self.left * np.where(found, stakes, 1000 - stakes) // 1000
@@ -227,18 +230,20 @@ class Staked:
 
     def stakes(self, shown: Shown) -> Array:
         """What is staked in each life; 0 where there is no look."""
+        least = least_stake(shown.count)
         if shown.screen == "none":
-            return np.full(len(self.left), 500)
+            return np.full(len(self.left), max(500, least))
         if shown.screen == "least":
-            return np.full(len(self.left), STAKES[-1])
+            return np.full(len(self.left), least)
         ratio = shown.count / SCREENED
         mean, spread = _SHRUNK * shown.screened * math.sqrt(ratio), math.sqrt(1 + _SHRUNK**2 * ratio)
         found = np.zeros(len(self.left), int)
         for stake, quantile in zip(STAKES, _QUANTILES, strict=True):
-            level = self.left * stake // 1000
+            level = self.left * stake * min(shown.count, ENOUGH) // (1000 * ENOUGH)
             bar = np.sqrt(needed_of(np.maximum(level, 1)) / 1000)
             found[(found == 0) & (level > 0) & (bar - mean <= quantile * spread)] = stake
-        return np.where((shown.screened > 0) & shown.screen_gives_delta(), found, 0)
+        due = (found >= least) & (shown.screened > 0) & shown.screen_gives_delta()
+        return np.where(due, found, 0)
 
 
 class Investing:

@@ -20,8 +20,8 @@ eta_per_kj eta_low_per_kj all_in_eta_per_kj expected_eta_per_kj
 """
 """in the unit that ``unit`` names, in the same object or in one around it"""
 COUNTS = """
-attempts kept rejected undecided aborted open entries receipts evaluated recomputed remembered uncovered
-parent_entries looks examples dropped classes examples_read steps slice blocks readings samples logs
+attempts kept rejected undecided carried aborted open entries receipts evaluated recomputed remembered
+uncovered parent_entries looks examples dropped classes examples_read steps slice blocks readings samples logs
 near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
 in_use_files taken_back task_count reading_count max_tokens
 """

@@ -95,7 +95,7 @@ class DataSettings(_Section):
     """CSV or JSONL file; empty to split it off ``train``"""
     audit: str = ""
     """CSV or JSONL file; empty to split it off ``train``"""
-    holdout_size: Annotated[int, Field(ge=30)] = 512
+    holdout_size: Annotated[int, Field(ge=30)] = 1024
     """most examples of a holdout or audit set that is split off"""
     spare_holdouts: Annotated[int, Field(ge=0, le=16)] = 1
     """holdouts that are split off beside the first, for when its error budget is spent"""

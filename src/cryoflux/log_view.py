@@ -66,6 +66,7 @@ class LogSummary:
     kept: int
     rejected: int
     undecided: int
+    carried: int
     aborted: int
     open: int
     """announced, and without a receipt yet"""
@@ -151,6 +152,7 @@ class Log(Sequence[Attempt]):
             kept=outcomes[Outcome.ACCEPTED.word],
             rejected=outcomes[Outcome.REJECTED.word],
             undecided=outcomes[Outcome.UNDECIDED.word],
+            carried=outcomes[Outcome.CARRIED.word],
             aborted=outcomes[Outcome.ABORTED.word],
             open=len(self._memory.open),
             energy=Energy.total(self._spent.values()),

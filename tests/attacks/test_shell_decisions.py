@@ -20,7 +20,7 @@ from chains import TOO_LITTLE, go_on
 from cryoflux.decision.rules import RULES, WITH_BUDGET, Thresholds, decide
 from cryoflux.decision.screening import screened_out
 from cryoflux.decision.sequential import decide_partial, looks
-from cryoflux.decision.stakes import STAKED, StakedBudget
+from cryoflux.decision.stakes import STAKED, StakedBudget, least_stake
 from cryoflux.receipts.statement import Cause, Decision, Hits, Outcome, Rule, Screen
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.signing.keys import load_key, load_public_key
@@ -46,8 +46,9 @@ def judged(
     data = data.but(holdout=data.holdout.but(count=count))
     bar = log.state.bar("lora_delta", data.holdout.sha256, rule)
     intent = log.announce(rule=rule, bar=bar, data=data)
-    if rule.name == STAKED:  # without a screen half of the budget is staked
-        bar = bar.but(stake_milli=500, needed_milli=StakedBudget(bar.left).needed_milli(500))
+    if rule.name == STAKED:  # what is staked without a screen
+        stake, count = max(500, least_stake(data.holdout.count)), data.holdout.count
+        bar = bar.but(stake_milli=stake, needed_milli=StakedBudget(bar.left).needed_milli(stake, count))
     assert intent.intent is not None
     hits = Hits(base=0, new=gained, gained=gained, lost=0)
     said = log.judged(intent.intent, gain, read=count, delta_squared_sum=str(squared), hits=hits)

@@ -40,7 +40,7 @@ def test_joules_become_measured_improvement_within_the_budget(first) -> None:
     state, outcome = first
     summary, attempts = outcome.summary, outcome.of("attempt")
     assert summary["kept"] >= 1
-    ends = ("kept", "rejected", "undecided", "aborted")
+    ends = ("kept", "rejected", "undecided", "carried", "aborted")
     assert summary["attempts"] == len(attempts) == sum(summary[end] for end in ends)
     assert summary["joules"] <= 48 + 0.05 * 12
     assert summary["joules"] == pytest.approx(sum(a["joules_spent"] for a in attempts))

@@ -120,11 +120,11 @@ def base_losses(context: Context, opened: Opened, reservation: Reservation) -> L
     if known is None:
         task, part = opened.task, opened.part
         start = context.agent.spent(reservation.id).uj
-        everything = list(range(opened.count))
+        everything, share = list(range(opened.count)), task.share_to_compute(part)
         scores = _score(context, opened, reservation, task.scorer(task.head, part), everything, 0)
         cost = _spent_since(context, reservation, start)
         known = KnownLosses(Losses(tuple(scores[0]), tuple(scores[1])), cost)
-        task.evaluated("", part, cost, 1.0)
+        task.evaluated("", part, cost, share)
         context.losses.put(task.head.digest, opened.holdout, task.cut, known, task.profile(part))
     return known.losses
 

@@ -40,6 +40,7 @@ _COLOURS = {
     r"✓ kept\b|ok kept\b|^✓|^ok\b": "green",
     r"✗ rejected\b|FAIL rejected\b|^✗|^FAIL\b": "red",
     r"\? undecided\b|^\?": "yellow",
+    r"→ carried\b": "yellow",
     r"[·-] aborted\b": "dim",
 }
 """what marks an outcome → its colour; the word says the same"""

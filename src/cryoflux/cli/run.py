@@ -63,7 +63,7 @@ def run(
     token: Annotated[str | None, _option("The daemon's bearer token.", "--token")] = None,
     timeout: Annotated[float | None, _option("How long the daemon is waited for, s.", "--timeout")] = None,
     seed: Annotated[int | None, _option("Seed of every random choice.", "--seed")] = None,
-    rule: Annotated[str | None, _option("evidence/v2, evidence/v1 or whitepaper/v1.", "--rule")] = None,
+    rule: Annotated[str | None, _option("evidence/v3, v2 or v1, or whitepaper/v1.", "--rule")] = None,
     reserve: Annotated[
         str | None, _option("Energy reserved for an attempt.", "--reserve", metavar="ENERGY")
     ] = None,

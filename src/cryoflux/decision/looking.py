@@ -4,8 +4,10 @@
 - ``screen/v2`` belongs to ``evidence/v3``: it stakes a share of the error budget, chosen from the sums of
   the screen alone (`decision.stakes`). While a chain goes on, the look waits until four fifths can be
   staked: what is not ready yet will be better after the next steps. At the end of a chain, or of an
-  attempt of its own, one fifth is enough.
-- Without screening examples every candidate is shown; ``evidence/v3`` then stakes half of its budget.
+  attempt of its own, less is enough: one fifth on 1,000 examples of the holdout or more, 35 % on 500 or
+  more; on fewer it stays four fifths (`decision.stakes.least_stake`).
+- Without screening examples every candidate is shown; ``evidence/v3`` then stakes half of its budget, or
+  four fifths where no less may be staked.
 
 Run and verifier call the same function on the same integers: neither a look nor its bar can be chosen later.
 """
@@ -29,13 +31,12 @@ from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.reason import Reason, evidence_numbers
 from cryoflux.decision.rules import BARE, Thresholds
 from cryoflux.decision.screening import SCREEN, screened_out
-from cryoflux.decision.stakes import STAKED, StakedBudget, chosen_stake
+from cryoflux.decision.stakes import STAKED, StakedBudget, chosen_stake, least_stake
 from cryoflux.quantities import NATS
 
 STAKING_SCREEN = "screen/v2"
 SCREENS = frozenset({SCREEN, STAKING_SCREEN})
 _LEAST_ON_THE_WAY = 800
-_LEAST_AT_THE_END = 200
 ENDINGS = frozenset({"plateau", "behind", "steps"})
 """what ends a chain, and not only an attempt of it"""
 _WITHOUT_SCREEN = 500
@@ -128,13 +129,13 @@ def _staked(
     if screen not in {"", STAKING_SCREEN}:
         raise ValueError(f"{STAKED} is not screened by {screen}")
     if not screen or screened is None:
-        stake = _WITHOUT_SCREEN if budget.level(_WITHOUT_SCREEN) else 0
-        least = _WITHOUT_SCREEN
+        least = max(_WITHOUT_SCREEN, least_stake(holdout_count))
+        stake = least if budget.level(least, holdout_count) else 0
     else:
         stake = chosen_stake(budget, screened, holdout_count, thresholds.min_delta)
-        least = _LEAST_AT_THE_END if ended else _LEAST_ON_THE_WAY
+        least = least_stake(holdout_count) if ended else _LEAST_ON_THE_WAY
     if stake >= least:
-        return Look(None, stake, budget.needed_milli(stake))
+        return Look(None, stake, budget.needed_milli(stake, holdout_count))
     unit: dict[str, int | str] = {} if thresholds.unit == NATS else {"unit": thresholds.unit}
     numbers = evidence_numbers(screened) if screened is not None else {}
     code = "stake.too-little" if ended else "stake.not-yet"

@@ -33,7 +33,7 @@ class Attempt:
     arm: str
     """the recipe that was tried"""
     outcome: str
-    """``kept``, ``rejected``, ``undecided`` or ``aborted``"""
+    """``kept``, ``rejected``, ``undecided``, ``carried`` or ``aborted``"""
     cause: Cause
     """why it ended without a verdict; empty where there is one"""
     reason: str

@@ -26,6 +26,8 @@ _AS_THEY_ARE = (
     *("accuracy_before", "accuracy_after", "joules", "joules_lo", "joules_hi", "receipt_hash"),
 )
 
+_COUNTS = ("kept", "rejected", "undecided", "carried", "aborted", "open")
+
 
 def log_lines(log: Log) -> list[str]:
     """How many attempts became what, their Δ, and what they cost, all-in too where that is on the log."""
@@ -91,7 +93,7 @@ def attempts_document(log: Log, rates: Rates) -> dict[str, Any]:
         "state": str(log.state),
         "attempts": [_attempt(attempt, rates) for attempt in log],
         "total": {
-            **{name: getattr(summary, name) for name in ("kept", "rejected", "undecided", "aborted", "open")},
+            **{name: getattr(summary, name) for name in _COUNTS},
             "attempts": summary.attempts,
             "energy": _energy(summary.energy, rates),
             "all_in": _energy(summary.all_in, rates),

@@ -20,7 +20,7 @@ from cryoflux.receipts.statement import Outcome
 
 _GUIDE = "#999999"
 _SUFFIXES = (".svg", ".pdf", ".png")
-_BARS_OF_DELTA = "bars of Δ: thick for this look alone (95 %), thin for all looks together (anytime)"
+_BARS_OF_DELTA = "bars of Δ: thick 95 % for this look alone, thin by the bar that decided (anytime)"
 _BESIDE = ((4, 3), (4, -9), (-9, 3), (-9, -9))
 """where numbers stand by their marks, in points, one after the other, so that neighbours do not overlap"""
 
@@ -29,6 +29,7 @@ class DrawnAs(Enum):
     """What became of an attempt, as the picture tells it: word, colour and shape."""
 
     KEPT = ("kept", "#0072B2", "o")
+    CARRIED = ("carried", "#009E73", ">")
     UNDECIDED = ("undecided", "#E69F00", "^")
     REJECTED = ("rejected", "#D55E00", "x")
     SCREENED = ("stopped by the screen", "#CC79A7", "s")
@@ -41,7 +42,7 @@ class DrawnAs(Enum):
 
 
 def drawn_as(attempt: Attempt) -> DrawnAs:
-    """What became of an attempt; one that its screen refused is told apart from one that the holdout did."""
+    """What became of an attempt; what its screen rejected is told apart from what the holdout did."""
     if attempt.outcome == Outcome.REJECTED.word and attempt.delta is None:
         return DrawnAs.SCREENED
     return next((kind for kind in DrawnAs if kind.word == attempt.outcome), DrawnAs.ABORTED)

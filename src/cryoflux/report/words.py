@@ -261,6 +261,7 @@ def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]
         "kept": summary.kept,
         "rejected": summary.rejected,
         "undecided": summary.undecided,
+        "carried": summary.carried,
         "aborted": summary.aborted,
         "joules": spent.uj / MICRO if spent else 0.0,
         "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
@@ -328,8 +329,8 @@ def summary_lines(summary: Summary) -> list[str]:
     state, quoted = summary.state, shlex.quote(str(summary.state))
     spent = energy_text(summary.spent) if summary.spent else "0 J"
     counts = f"{summary.kept} kept, {summary.rejected} rejected, {summary.aborted} aborted"
-    if summary.undecided:
-        counts += f", {summary.undecided} undecided"
+    more = {"carried": summary.carried, "undecided": summary.undecided}
+    counts += "".join(f", {count} {word}" for word, count in more.items() if count)
     lines = ["", f"attempts {summary.attempts}: {counts}; {spent}"]
     if summary.overhead:
         lines.append(f"besides  {energy_text(summary.overhead)}, for start-up, data and the audit set")

@@ -65,11 +65,11 @@ def _measure(context: Context, opened: Opened, session: OpenSession, progress: _
         if context.stop():
             raise _StoppedError
 
-    start_uj = session.spent().uj
+    start_uj, share = session.spent().uj, task.share_to_compute(part)
     scores = score(task.scorer(task.head, part), list(range(count)), between)
     spent_uj = max(0, session.spent().uj - start_uj)
     losses, profile = Losses(tuple(scores[0]), tuple(scores[1])), task.profile(part)
-    task.evaluated("", part, spent_uj, 1.0)
+    task.evaluated("", part, spent_uj, share)
     context.losses.put(task.head.digest, opened.holdout, task.cut, KnownLosses(losses, spent_uj), profile)
     return BaseCharge(
         task=task.name,

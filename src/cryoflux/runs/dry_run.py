@@ -231,5 +231,6 @@ def _detectable(settings: Settings, count: int, known: KnownState | None) -> dic
         needed = ErrorBudget(alpha_ppm, *spent).needed_milli
     if decision.rule == STAKED:
         budget = known.tally.staked_budget(alpha_ppm) if known is not None else StakedBudget.fresh(alpha_ppm)
-        needed = budget.needed_milli(STAKES[0]) if budget.level(STAKES[0]) else MOST_NEEDED
+        most = (STAKES[0], count)
+        needed = budget.needed_milli(*most) if budget.level(*most) else MOST_NEEDED
     return {str(spread): detectable(count, spread, needed) for spread in (0.1, 0.3)}

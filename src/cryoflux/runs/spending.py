@@ -73,6 +73,7 @@ class Summary:
     kept: int
     rejected: int
     undecided: int
+    carried: int
     aborted: int
     spent: Energy | None
     """charged to this run's attempts"""
@@ -212,6 +213,7 @@ def _summary(run: _Run, ended: Ended, reason: str) -> Summary:
         kept=outcomes.count(Outcome.ACCEPTED),
         rejected=outcomes.count(Outcome.REJECTED),
         undecided=outcomes.count(Outcome.UNDECIDED),
+        carried=outcomes.count(Outcome.CARRIED),
         aborted=outcomes.count(Outcome.ABORTED),
         spent=run.spent,
         overhead=overhead,

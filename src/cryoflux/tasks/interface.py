@@ -308,14 +308,18 @@ class Task(ABC):
         """What evaluating a version on a set should cost outside of attempts, µJ; a guess before one was."""
         return self._evaluate_uj
 
+    def share_to_compute(self, part: str) -> float:  # noqa: ARG002 - all, unless a task keeps something
+        """The share of evaluating the head on a set that is still to be computed: the rest is kept."""
+        return 1.0
+
     def evaluated(self, arm: str, part: str, uj: int, share: float) -> None:  # noqa: ARG002
         """Learn what evaluating cost.
 
         Args:
-            arm: of the update; empty where the base was evaluated, all of it.
+            arm: of the update; empty where the base was evaluated.
             part: name of the holdout.
             uj: the cost, µJ.
-            share: of the holdout that was read.
+            share: of the evaluation that was computed.
         """
         if share > 0:
             self._evaluate_uj = max(round(uj / share), round(_FORGET * self._evaluate_uj))

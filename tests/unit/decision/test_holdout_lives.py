@@ -13,7 +13,7 @@ from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.looking import due_look, screen_of
 from cryoflux.decision.rules import BUDGETED, Thresholds, decide
-from cryoflux.decision.stakes import STAKED, WHOLE, StakedBudget, needed_at
+from cryoflux.decision.stakes import STAKED, STAKES, WHOLE, StakedBudget, least_stake, needed_at
 
 _LIVES = 6
 _BASE = 10**10
@@ -68,9 +68,10 @@ def least_lie(count: int) -> Callable[[int, float], float]:
     ratio = count / lives.SCREENED
 
     def lie(left: int, _: float) -> float:
-        level = max(1, StakedBudget(left).level(200))
-        bar = np.sqrt(needed_at(level) / 1000)
-        return (bar - 0.8416 * np.sqrt(1 + 0.81 * ratio)) / (0.9 * np.sqrt(ratio)) + 1e-6
+        stake = least_stake(count)
+        bar = np.sqrt(needed_at(max(1, StakedBudget(left).level(stake, count))) / 1000)
+        quantile = dict(zip(STAKES, lives._QUANTILES, strict=True))[stake]
+        return (bar - quantile * np.sqrt(1 + 0.81 * ratio)) / (0.9 * np.sqrt(ratio)) + 1e-6
 
     return lie
 
@@ -78,7 +79,7 @@ def least_lie(count: int) -> Callable[[int, float], float]:
 @pytest.mark.parametrize("scenario", lives.SCENARIOS, ids=lambda one: one.name)
 @pytest.mark.parametrize("rule", ["whitepaper/v1", "evidence/v1", BUDGETED, STAKED])
 def test_a_life_has_the_verdicts_of_the_projects_own_functions(rule: str, scenario: lives.Scenario) -> None:
-    for count, skewed in ((512, True), (1024, False)):
+    for count, skewed in ((64, True), (512, True), (1024, False)):
         draws = lives.drawn(4, _LIVES, count, skewed=skewed)
         judge = lives.JUDGES[rule](_LIVES)
         twins = np.array([judge.kept(draws.shown(number, scenario)[0]) for number in range(lives.LOOKS)])
@@ -103,7 +104,7 @@ def test_what_is_drawn_has_the_moments_that_it_is_said_to_have() -> None:
         assert abs(skew - (-0.25 if skewed else 0)) < 0.08
 
 
-def test_alpha_investing_pays_and_earns_what_was_published() -> None:
+def test_alpha_investing_pays_for_what_it_does_not_reject_and_earns_by_what_it_does() -> None:
     judge = lives.Investing(2)
     shown, _ = lives.drawn(1, 2, 512, skewed=False).shown(0, lives.SCENARIOS[0])
     start = 0.01 * 0.99

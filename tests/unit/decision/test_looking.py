@@ -26,13 +26,14 @@ from cryoflux.decision.stakes import (
     WHOLE,
     StakedBudget,
     chosen_stake,
+    least_stake,
     left_of_counted,
     needed_at,
 )
 
 BAR = Thresholds(2_000_000, 10_000, 3090, 12_000)
 OTHERS = sorted(set(RULES) - {STAKED})
-COUNTS = st.sampled_from((64, 512, 1024))
+COUNTS = st.sampled_from((30, 64, 255, 499, 500, 512, 999, 1000, 1024))
 LEFT = st.integers(0, 10**13)
 
 
@@ -81,7 +82,7 @@ def test_what_is_due_on_the_way_is_due_at_the_end_and_not_the_other_way_round(
     on_the_way, at_the_end = (look(seen, left, count, ended=ended) for ended in (False, True))
     stake = chosen_stake(StakedBudget(left), seen, count, BAR.min_delta)
     assert (on_the_way.refused is None) == (stake >= 800)
-    assert (at_the_end.refused is None) == (stake > 0)
+    assert (at_the_end.refused is None) == (stake >= least_stake(count))
     if on_the_way.refused is None:
         assert on_the_way == at_the_end
     else:
@@ -100,17 +101,21 @@ def test_a_look_has_the_bar_of_its_stake_and_a_refusal_has_none(
         assert (due.stake_milli, due.needed_milli) == (0, 0)
     else:
         assert due.stake_milli in STAKES
-        assert due.needed_milli == StakedBudget(left).needed_milli(due.stake_milli)
+        assert due.needed_milli == StakedBudget(left).needed_milli(due.stake_milli, count)
+        assert due.needed_milli >= StakedBudget(left).needed_milli(due.stake_milli)
+        assert due.stake_milli >= (least_stake(count) if ended else 800)
 
 
-@given(LEFT, st.booleans())
-def test_without_screening_examples_half_is_staked_on_every_candidate(left: int, ended: bool) -> None:
-    due = look(None, left, ended=ended, screen="")
-    if left < 2:
+@given(LEFT, COUNTS, st.booleans())
+def test_without_screening_examples_one_share_is_staked_on_every_candidate(
+    left: int, count: int, ended: bool
+) -> None:
+    due, share = look(None, left, count, ended=ended, screen=""), 500 if count >= 500 else 800
+    if not StakedBudget(left).level(share, count):
         assert due.refused is not None
     else:
-        assert (due.refused, due.stake_milli) == (None, 500)
-        assert due.needed_milli == StakedBudget(left).needed_milli(500)
+        assert (due.refused, due.stake_milli) == (None, share)
+        assert due.needed_milli == StakedBudget(left).needed_milli(share, count)
 
 
 @given(st.sampled_from(OTHERS), screens(), LEFT, COUNTS, st.booleans(), st.booleans())

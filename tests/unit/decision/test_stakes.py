@@ -12,7 +12,16 @@ from scipy.stats import norm
 
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.rules import Thresholds, decide
-from cryoflux.decision.stakes import STAKED, STAKES, WHOLE, StakedBudget, chosen_stake, needed_at
+from cryoflux.decision.stakes import (
+    ENOUGH,
+    STAKED,
+    STAKES,
+    WHOLE,
+    StakedBudget,
+    chosen_stake,
+    least_stake,
+    needed_at,
+)
 
 _CONSTANT = 1 / (4 * norm.sf(math.sqrt(2)))
 _MIN_DELTA = 2_000_000
@@ -163,3 +172,22 @@ def test_the_rule_asks_for_its_bar_and_lets_no_accuracy_through() -> None:
     only_hits = Evidence(512, 10**12, 10**12, 0, 100, 200, 100, 0)
     assert decide("evidence/v2", only_hits, bar).accepted
     assert not decide(STAKED, only_hits, bar).accepted
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_a_smaller_holdout_never_asks_for_less(some: int, others: int) -> None:
+    few, many = sorted((some, others))
+    budget = StakedBudget.fresh(10_000)
+    assert least_stake(few) >= least_stake(many)
+    assert least_stake(few) in STAKES
+    for stake in STAKES:
+        assert budget.level(stake, few) <= budget.level(stake, many) <= budget.level(stake)
+        assert budget.needed_milli(stake, few) >= budget.needed_milli(stake, many)
+
+
+@given(st.integers(0, WHOLE), st.sampled_from(STAKES), st.integers(1, ENOUGH))
+def test_a_small_holdout_tests_at_its_share_of_what_it_stakes(left: int, stake: int, count: int) -> None:
+    budget = StakedBudget(left)
+    exact = Fraction(left * stake, 1000) * Fraction(count, ENOUGH)
+    assert budget.level(stake, count) == math.floor(exact)
+    assert budget.level(stake, ENOUGH + count) == budget.level(stake)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,9 @@ def test_what_no_picture_can_be_is_refused(pristine: SyntheticState, tmp_path: P
         draw_attempts([], tmp_path / "none.svg", caption=[])
     assert draw_attempts(log, tmp_path / "plot", caption=["four"]) == tmp_path / "plot.svg"
     assert [path.name for path in tmp_path.iterdir()] == ["plot.svg"]
+
+
+def test_a_carried_attempt_is_drawn_as_one_whether_the_holdout_saw_it_or_not(varied: Log) -> None:
+    for attempt in varied:
+        carried = replace(attempt, outcome="carried")
+        assert drawn_as(carried) is DrawnAs.CARRIED

@@ -251,6 +251,17 @@ class HeadModel:
         flops = self.layout.layer_flops(total) * (layers - 1) + self.layout.layer_flops(4 * count)
         return flops / 1e9
 
+    def gflop_to_compute(self, part: str) -> float:
+        """Products of evaluating the head on a set that are not kept from before, GFLOP."""
+        count, tokens, _ = self.examples(part)
+        if self.layout is None:
+            return self.evaluation_gflop(part, 0)
+        encoder = self._encoder(self.layout, Backend.F64)
+        absent = self._activations(encoder, self.version, part).absent(range(count))
+        lower = self.layout.layer_flops(int(tokens.starts[-1])) * (self.layout.layers - 1) * absent / count
+        top = 0.0 if encoder.silent_logits() is not None else self.layout.layer_flops(4 * count)
+        return (lower + top) / 1e9
+
     def prior_uj(self, recipe: Recipe, drawn: int, holdout: str) -> int:
         """What an attempt may cost by its floating-point operations, µJ: modelled, before it is tried."""
         evaluated = F64_FACTOR * self.evaluation_gflop(holdout, recipe.layers)

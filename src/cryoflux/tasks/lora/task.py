@@ -208,6 +208,11 @@ class LoraTask(Task):
         """What evaluating all layers on a set should cost by its products, µJ."""
         return self._prices.evaluation_uj(self._evaluation_gflop("", part))
 
+    def share_to_compute(self, part: str) -> float:
+        """What the kept activations of a set leave to be computed, as a share of its products."""
+        whole = self._evaluation_gflop("", part)
+        return self.model.gflop_to_compute(part) / whole if whole else 0.0
+
     def evaluated(self, arm: str, part: str, uj: int, share: float) -> None:
         """Learn what evaluations cost; a small one says little of what a whole one does."""
         gflop = share * self._evaluation_gflop(arm, part)
