@@ -26,6 +26,7 @@ from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.fork_parts import ForkedTask
+from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import (
     ZERO_HASH,
     Bar,
@@ -147,6 +148,14 @@ class LogState:
         """The open attempts that a new one leaves no room for, oldest first; they get no receipt any more."""
         open_now = list(self.open.values())
         return open_now[: max(0, len(open_now) + 1 - intent.slots)]
+
+    def paid(self, entry: Entry) -> Paid | None:
+        """What pays for the Δ of an attempt whose receipt is about to be taken; none where an entry is none."""
+        if (receipt := entry.receipt) is None:
+            return None
+        opened, known = self.open.get(receipt.intent), self.tasks.get(receipt.task.name)
+        chain = known.begin_chain(opened.intent) if opened is not None and known is not None else None
+        return chain.paid(receipt) if chain is not None else Paid.alone(receipt)
 
     def _announce(self, entry: Entry, intent: Intent) -> None:
         self.attempts += 1

@@ -24,6 +24,7 @@ from cryoflux.receipts.attempts import Attempt, attempt_of
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.lines import Lines
 from cryoflux.receipts.numbering import AttemptNumbers
+from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Outcome
@@ -111,15 +112,16 @@ class Log(Sequence[Attempt]):
         self._sessions: list[Session] = []
         self._session_open = StateFolder(state).session.exists()
         for entry in each_entry(state):
+            paid = self._memory.paid(entry)
             self._memory.take(entry)
-            self._note(entry)
+            self._note(entry, paid)
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, entry: Entry, paid: Paid | None) -> None:
         if entry.session is not None:
             self._sessions.append(entry.session)
         if (said := entry.receipt or entry.move) is not None:
             self._lines.take(said)
-        attempt = attempt_of(entry, self._numbers.take(entry) or 0)
+        attempt = attempt_of(entry, self._numbers.take(entry) or 0, paid)
         if attempt is None or (receipt := entry.receipt) is None:
             return
         self._attempts.append(attempt)

@@ -19,6 +19,7 @@ from cryoflux.decision.rules import BUDGETED
 from cryoflux.decision.stakes import STAKED, StakedBudget, left_of_counted
 from cryoflux.digests import sha256_hex
 from cryoflux.receipts.fork_parts import ForkedTask, HeadLosses, UsedHoldout
+from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Base, Data, Intent, Metric, Outcome, Receipt
 from cryoflux.registry.composition import Composition, MadeVersion, list_of
 
@@ -106,6 +107,11 @@ class Chain(Struct, frozen=True):
     def fits(self, recipe: Mapping[str, str | int]) -> bool:
         """Whether an attempt with a recipe may go on with it."""
         return self.recipe == recipe_digest(recipe)
+
+    def paid(self, receipt: Receipt) -> Paid:
+        """What pays for the Δ of its next attempt."""
+        charged = self.charged(receipt)
+        return Paid(charged.attempts, charged.microjoules, charged.lo_microjoules, charged.hi_microjoules)
 
     def charged(self, receipt: Receipt) -> Chain:
         """With one more attempt charged."""

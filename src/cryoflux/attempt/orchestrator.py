@@ -20,6 +20,7 @@ from cryoflux.evaluation.losses import Losses
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Cause
 from cryoflux.scheduling.policy import Arm, Plateau, choose
+from cryoflux.task_state import Chain
 from cryoflux.tasks.interface import Offer
 
 _MOST_GROWN = 6
@@ -170,6 +171,7 @@ def _judge(
         settlement = context.agent.settle(reservation.id)
     with context.step(Step.RECORD, phases):  # 10
         ending = Ending(candidate=candidate, judged=judged, result=result)
+        chain = _chain(opened, announced)
         statement, leaf_hash = recording.record(context, opened, announced, settlement, started_at, ending)
         context.published(binding=verdict.accepted)
         if verdict.accepted:
@@ -183,7 +185,14 @@ def _judge(
         phases=phases.seconds,
         bucket_uj=settlement.bucket_uj,
         saved_uj=candidate.update.saved_uj + (reading.saved_uj if reading else unread_uj),
+        chain=chain,
     )
+
+
+def _chain(opened: Opened, announced: Announced) -> Chain | None:
+    """The chain that an attempt goes on with, as long as its receipt is not written."""
+    known = opened.known()
+    return known.begin_chain(announced.intent) if known is not None else None
 
 
 def _abort(
@@ -201,6 +210,7 @@ def _abort(
         settlement = context.agent.settle(reservation.id)
     with context.step(Step.RECORD, phases):
         ending = Ending(stopped=stopped, candidate=left)
+        chain = _chain(opened, announced)
         statement, leaf_hash = recording.record(context, opened, announced, settlement, started_at, ending)
         context.published(binding=False)
     return AttemptRecord(
@@ -210,4 +220,5 @@ def _abort(
         head_loss=stages.known_head_loss(context, opened),
         phases=phases.seconds,
         bucket_uj=settlement.bucket_uj,
+        chain=chain,
     )

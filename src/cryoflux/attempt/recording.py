@@ -23,6 +23,7 @@ from cryoflux.energy.jobs import job_here
 from cryoflux.errors import VerificationError
 from cryoflux.evaluation.machine import software
 from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE
+from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import (
     ArmPrior,
     AttemptName,
@@ -51,7 +52,7 @@ from cryoflux.receipts.sums import sums_of
 from cryoflux.registry.versions import Version
 from cryoflux.scheduling.policy import Choice
 from cryoflux.state import HEAD
-from cryoflux.task_state import chain_start
+from cryoflux.task_state import Chain, chain_start
 from cryoflux.tasks.interface import Offer
 from cryoflux.tasks.pool import slice_digest
 
@@ -97,6 +98,13 @@ class AttemptRecord:
     bucket_uj: int
     saved_uj: int = 0
     """what stopping a hopeless attempt early saved; modelled, µJ"""
+    chain: Chain | None = None
+    """that it went on with, as it was before; none where it is of none"""
+
+    @property
+    def paid(self) -> Paid:
+        """What paid for its Δ."""
+        return self.chain.paid(self.receipt) if self.chain is not None else Paid.alone(self.receipt)
 
     @property
     def receipt(self) -> Receipt:

@@ -78,13 +78,18 @@ def _why(view: dict[str, Any], entry: Entry, *, tiers: set[str]) -> str:
 
 
 def _views(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    from cryoflux.log_state import LogState
     from cryoflux.receipts.flat import flat_view
     from cryoflux.receipts.numbering import number_entries
 
+    memory, paid = LogState(), []
+    for entry in entries:
+        paid.append(memory.paid(entry))
+        memory.take(entry)
+
     units = {entry.leaf_hash: intent.metric.unit for entry in entries if (intent := entry.intent) is not None}
     of_task = (units.get(entry.receipt.intent) if entry.receipt is not None else None for entry in entries)
-    numbered = zip(entries, number_entries(entries), of_task, strict=True)
-    return [flat_view(entry, number, unit) for entry, number, unit in numbered]
+    return list(map(flat_view, entries, number_entries(entries), of_task, paid))
 
 
 @app.command("list")

@@ -48,7 +48,7 @@ def report(
     receipts = (receipt for entry in log.entries() if (receipt := entry.receipt) is not None)
     several = len({attempt.task for attempt in log}) > 1
     for attempt, receipt in zip(log, receipts, strict=True):
-        stdout.print(attempt_text(attempt.number, receipt, several=several), indent=5)
+        stdout.print(attempt_text(attempt.number, receipt, attempt.paid, several=several), indent=5)
     charged = log.summary().energy
     more = [derived_line(charged, rates)] if charged is not None else []
     if any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in log):

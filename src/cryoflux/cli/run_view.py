@@ -124,7 +124,9 @@ class RunView(RunObserver):
         """One line for one attempt."""
         self.number += 1
         self.spent_uj += record.receipt.energy.microjoules
-        text = attempt_text(self.number, record.receipt, verbose=self.verbose, several=self.several)
+        text = attempt_text(
+            self.number, record.receipt, record.paid, verbose=self.verbose, several=self.several
+        )
         self.lines([text], indent=5)
 
     def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:

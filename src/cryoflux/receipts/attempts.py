@@ -12,6 +12,7 @@ from typing import Any
 from cryoflux.decision.interval import fixed_interval
 from cryoflux.quantities import MICRO, NANO, RangeKind, Tier, efficiency
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Cause, Outcome, Receipt, ReceiptStatement
 from cryoflux.receipts.sums import anytime_ends, evidence_of
 from cryoflux.sentences import say
@@ -65,12 +66,18 @@ class Attempt:
     joules_lo: float
     """lower end of their range"""
     joules_hi: float
+    chain_attempts: int
+    """that paid for its Δ: this one, and those of its chain since it began or an update of it was kept"""
+    chain_joules: float
+    """that these were charged"""
+    chain_joules_lo: float
+    chain_joules_hi: float
     tier: Tier
     """how the joules came about"""
     range_kind: RangeKind
     """what both ends say: a 95 % interval, or what is plausible where joules are modelled"""
     eta_per_kj: float | None
-    """Δ per kilojoule, in ``unit``/kJ"""
+    """Δ per kilojoule of all attempts that paid for it, in ``unit``/kJ"""
     eta_low_per_kj: float | None
     """the same by the upper end of the joules"""
     base: str
@@ -88,24 +95,31 @@ class Attempt:
         """Whether the update was kept."""
         return self.outcome == Outcome.ACCEPTED.word
 
+    @property
+    def paid(self) -> Paid:
+        """What paid for its Δ."""
+        joules = self.chain_joules, self.chain_joules_lo, self.chain_joules_hi
+        return Paid(self.chain_attempts, *(round(end * MICRO) for end in joules))
+
     def row(self) -> dict[str, Any]:
         """The attempt as a row of a table: name → plain value."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value.value if isinstance(value, Enum) else value for name, value in found.items()}
 
 
-def attempt_of(entry: Entry, number: int) -> Attempt | None:
+def attempt_of(entry: Entry, number: int, paid: Paid | None = None) -> Attempt | None:
     """The attempt that an entry finishes; none where the entry is no receipt.
 
     Args:
         entry: of a log.
         number: of the attempt in that log, from 1.
+        paid: what paid for it, where it is of a chain; none for itself alone.
     """
     if not isinstance(entry.statement, ReceiptStatement):
         return None
     receipt = entry.statement.predicate
     figure, evaluation = receipt.energy, receipt.evaluation
-    judged = _judged(receipt)
+    judged, paid = _judged(receipt), paid or Paid.alone(receipt)
     delta = judged["delta"]
     return Attempt(
         number=number,
@@ -122,10 +136,14 @@ def attempt_of(entry: Entry, number: int) -> Attempt | None:
         joules=figure.microjoules / MICRO,
         joules_lo=figure.lo_microjoules / MICRO,
         joules_hi=figure.hi_microjoules / MICRO,
+        chain_attempts=paid.attempts,
+        chain_joules=paid.microjoules / MICRO,
+        chain_joules_lo=paid.lo_microjoules / MICRO,
+        chain_joules_hi=paid.hi_microjoules / MICRO,
         tier=figure.tier,
         range_kind=figure.tier.range_kind,
-        eta_per_kj=None if delta is None else efficiency(delta, figure.microjoules),
-        eta_low_per_kj=None if delta is None else efficiency(delta, figure.hi_microjoules),
+        eta_per_kj=None if delta is None else efficiency(delta, paid.microjoules),
+        eta_low_per_kj=None if delta is None else efficiency(delta, paid.hi_microjoules),
         base=receipt.base.digest,
         result=receipt.result.digest,
         receipt_hash=entry.leaf_hash,

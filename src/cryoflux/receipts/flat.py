@@ -25,6 +25,7 @@ from cryoflux.quantities import MICRO, NANO, efficiency, efficiency_name
 from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
+from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Fork, HeadMove, Intent, Receipt, ReceiptStatement, Training
 from cryoflux.receipts.sums import anytime_ends, evidence_of
@@ -78,21 +79,24 @@ def _energy(receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def _efficiency(receipt: Receipt, delta: float | None) -> dict[str, float | None]:
+def _efficiency(receipt: Receipt, paid: Paid, delta: float | None) -> dict[str, float | None]:
     """η per kilojoule, by the estimate and by the upper end of the joules; the names say nats where it is."""
-    figure, evaluation = receipt.energy, receipt.evaluation
+    evaluation = receipt.evaluation
     unit = evaluation.metric.unit if evaluation is not None else None
-    by = (("eta", figure.microjoules), ("eta_low", figure.hi_microjoules))
+    by = (("eta", paid.microjoules), ("eta_low", paid.hi_microjoules))
     return {efficiency_name(name, unit): None if delta is None else efficiency(delta, uj) for name, uj in by}
 
 
-def flat_receipt(statement: ReceiptStatement, leaf_hash: str, unit: str | None = None) -> dict[str, Any]:
+def flat_receipt(
+    statement: ReceiptStatement, leaf_hash: str, unit: str | None = None, paid: Paid | None = None
+) -> dict[str, Any]:
     """The whitepaper's view of a receipt.
 
     Args:
         statement: what was signed.
         leaf_hash: RFC 6962 leaf hash of the signed envelope; shown as ``receipt_hash``.
         unit: of the losses of its task, which a receipt without a verdict does not say; its intent does.
+        paid: what paid for its Δ; none where that is not known, and η is by its own joules.
     """
     receipt = statement.predicate
     evaluation = receipt.evaluation
@@ -115,7 +119,9 @@ def flat_receipt(statement: ReceiptStatement, leaf_hash: str, unit: str | None =
         "cause": receipt.cause.value or None,
         "reason": say(receipt.reason),
         **_energy(receipt),
-        **_efficiency(receipt, losses["delta"]),
+        "chain_attempts": paid.attempts if paid else None,
+        "chain_joules": paid.microjoules / MICRO if paid else None,
+        **_efficiency(receipt, paid or Paid.alone(receipt), losses["delta"]),
         "examples_read": evaluation.read if evaluation else None,
         **_training(receipt.training),
     }
@@ -193,18 +199,21 @@ def flat_key(statement: KeyStatement) -> dict[str, Any]:
     return {"key_id": keyid, **_when(at), "outcome": outcome, "reason": reason}
 
 
-def flat_view(entry: Entry, number: int | None = None, unit: str | None = None) -> dict[str, Any]:
+def flat_view(
+    entry: Entry, number: int | None = None, unit: str | None = None, paid: Paid | None = None
+) -> dict[str, Any]:
     """The flat view of whatever an entry is about, with its index and kind.
 
     Args:
         entry: of a log.
         number: of the attempt that it is about (`cryoflux.receipts.numbering`); none where it is about none.
         unit: of the losses of that attempt, as its intent says; none where that is not known.
+        paid: what paid for its Δ, with its chain; none where that is not known.
     """
     found: dict[str, Any] = {"index": entry.index, "kind": entry.kind.value, "receipt_hash": entry.leaf_hash}
     found["attempt"] = number
     if isinstance(entry.statement, ReceiptStatement):
-        found |= flat_receipt(entry.statement, entry.leaf_hash, unit)
+        found |= flat_receipt(entry.statement, entry.leaf_hash, unit, paid)
     elif entry.intent is not None:
         found |= flat_intent(entry.intent, entry.leaf_hash)
     elif entry.move is not None:

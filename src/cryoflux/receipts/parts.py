@@ -116,7 +116,7 @@ class SetRules(Document, frozen=True):
     """By which rules the sets of a data set were made."""
 
     holdout: Text
-    """of the holdout and its spares: ``lowest-hash/v1`` or ``v2``, or ``given`` where the owner handed it over"""
+    """of the holdout and its spares: ``lowest-hash/v1`` or ``v2``, or ``given`` where it was handed over"""
     audit: Text
     """of the audit set, the same"""
     copies: Text

@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=4762141c3e525700afb48fe106d1dd722fff2ddec7a930d35b1c4cae8b0f1d6f
+schema_digest=1dfffa4bb085c977cd9249843d14f1019ed3d5a974651d6420704c273e8fd3c7
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break

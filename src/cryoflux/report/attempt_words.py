@@ -11,6 +11,7 @@ from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.interval import fixed_interval
 from cryoflux.quantities import MICRO, NATS, Energy, format_efficiency, format_energy, format_nats
 from cryoflux.receipts.flat import flat_receipt
+from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Outcome, Receipt
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import brief, deciding_interval
@@ -55,12 +56,20 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
 
-def attempt_text(number: int, receipt: Receipt, *, verbose: bool = False, several: bool = False) -> str:
+def attempt_text(
+    number: int,
+    receipt: Receipt,
+    paid: Paid | None = None,
+    *,
+    verbose: bool = False,
+    several: bool = False,
+) -> str:
     """One finished attempt, as a person reads it; its pieces are two spaces apart.
 
     Args:
         number: of the attempt in its log.
         receipt: of it.
+        paid: what paid for its Δ; none for itself alone.
         verbose: say the evidence and what it had to exceed, too.
         several: more than one task is at work, so the task is named.
     """
@@ -74,7 +83,8 @@ def attempt_text(number: int, receipt: Receipt, *, verbose: bool = False, severa
         begun,
         deciding_interval(receipt.reason) or _by_itself(e, unit),
         energy_text(receipt.energy.energy),
-        format_efficiency(e.delta_mean, receipt.energy.microjoules, unit),
+        *_chain_text(paid),
+        format_efficiency(e.delta_mean, (paid or Paid.alone(receipt)).microjoules, unit),
     ]
     if e.hits:
         before, after = (100 * correct / e.count for correct in (e.base_correct, e.new_correct))
@@ -83,6 +93,12 @@ def attempt_text(number: int, receipt: Receipt, *, verbose: bool = False, severa
     if verbose and receipt.decision is not None and (needed := receipt.decision.bar.needed_milli):
         pieces.append(f"evidence {e.delta_weight:.1f}, needed > {needed / 1000:.1f}")
     return "  ".join(pieces)
+
+
+def _chain_text(paid: Paid | None) -> list[str]:
+    if paid is None or paid.attempts == 1:
+        return []
+    return [f"{format_energy(paid.microjoules)} in {paid.attempts} attempts of its chain"]
 
 
 def _by_itself(evidence: Evidence, unit: str) -> str:
@@ -95,7 +111,7 @@ def attempt_document(record: AttemptRecord) -> dict[str, Any]:
     """One finished attempt, for a program."""
     receipt, evidence = record.receipt, record.evidence
     return {
-        **flat_receipt(record.statement, record.leaf_hash),
+        **flat_receipt(record.statement, record.leaf_hash, paid=record.paid),
         "decision": receipt.outcome.word,
         "rule": receipt.decision.rule.name if receipt.decision else None,
         "delta_se": evidence.delta_se if evidence else None,

@@ -24,6 +24,7 @@ from cryoflux.tasks.interface import Origin
 _AS_THEY_ARE = (
     *("number", "task_id", "arm", "outcome", "kept", "reason", "unit", "base_loss", "new_loss", "delta"),
     *("accuracy_before", "accuracy_after", "joules", "joules_lo", "joules_hi", "receipt_hash"),
+    *("chain_attempts", "chain_joules", "chain_joules_lo", "chain_joules_hi"),
 )
 
 _COUNTS = ("kept", "rejected", "undecided", "carried", "aborted", "open")

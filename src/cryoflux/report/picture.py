@@ -109,8 +109,8 @@ def _draw_panels(figure: Any, attempts: Sequence[Attempt]) -> None:
     if rows:
         _draw_strip(panels[-1], others, rows)
     tier = worst_tier(attempt.tier for attempt in attempts)
-    panels[-1].set_xlabel(f"energy of the attempt, J ({tier.value}; a bar is its {tier.range_kind.words})")
-    panels[-1].set_xlim(left=min(0.0, *(attempt.joules_lo for attempt in attempts)))
+    panels[-1].set_xlabel(f"energy that paid for it, J ({tier.value}; a bar is its {tier.range_kind.words})")
+    panels[-1].set_xlim(left=min(0.0, *(_paid(attempt)[1] for attempt in attempts)))
     for axes, task in zip(panels, tasks, strict=False):
         _draw_equal_efficiency(axes, [attempt for attempt in judged if attempt.task == task])
     figure.legend(
@@ -127,15 +127,19 @@ def _draw_panels(figure: Any, attempts: Sequence[Attempt]) -> None:
     )
 
 
+def _paid(attempt: Attempt) -> tuple[float, float, float]:
+    """Joules that paid for its Δ, with both ends; its own where it has none."""
+    if attempt.delta is None:
+        return attempt.joules, attempt.joules_lo, attempt.joules_hi
+    return attempt.chain_joules, attempt.chain_joules_lo, attempt.chain_joules_hi
+
+
 def _energies(attempts: Iterable[Attempt]) -> dict[str, Any]:
     """Where they lie on the axis of joules, and how far their intervals reach."""
-    found = list(attempts)
+    found = [_paid(attempt) for attempt in attempts]
     return {
-        "x": [attempt.joules for attempt in found],
-        "xerr": [
-            [attempt.joules - attempt.joules_lo for attempt in found],
-            [attempt.joules_hi - attempt.joules for attempt in found],
-        ],
+        "x": [joules for joules, _, _ in found],
+        "xerr": [[joules - low for joules, low, _ in found], [high - joules for joules, _, high in found]],
     }
 
 
@@ -166,7 +170,7 @@ def _draw_deltas(axes: Any, attempts: Sequence[Attempt], colour: str) -> None:
         for attempt in attempts:
             ends = (getattr(attempt, low), getattr(attempt, high))
             if None not in ends:
-                axes.vlines(attempt.joules, *ends, color=colour, linewidth=width)
+                axes.vlines(attempt.chain_joules, *ends, color=colour, linewidth=width)
 
 
 def _draw_strip(axes: Any, attempts: Sequence[Attempt], rows: Sequence[DrawnAs]) -> None:
@@ -184,12 +188,16 @@ def _draw_strip(axes: Any, attempts: Sequence[Attempt], rows: Sequence[DrawnAs])
 
 def _name(axes: Any, attempt: Attempt, height: float, beside: tuple[int, int] = (4, 3)) -> None:
     axes.annotate(
-        str(attempt.number), (attempt.joules, height), xytext=beside, textcoords="offset points", fontsize=7
+        str(attempt.number),
+        (_paid(attempt)[0], height),
+        xytext=beside,
+        textcoords="offset points",
+        fontsize=7,
     )
 
 
 def _draw_equal_efficiency(axes: Any, attempts: Sequence[Attempt]) -> None:
-    found = [(attempt.delta or 0.0, attempt.joules) for attempt in attempts if attempt.joules > 0]
+    found = [(a.delta or 0.0, a.chain_joules) for a in attempts if a.chain_joules > 0]
     best = max((delta / joules for delta, joules in found), default=0.0)
     if best <= 0:
         return

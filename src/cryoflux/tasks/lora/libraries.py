@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "LIBRARIES",
+    "chosen_device",
     "libraries_as_before",
     "quieten",
     "quieten_transformers",
@@ -155,3 +156,24 @@ def require_training() -> None:
             why="Training, and evaluating again, need them; everything else does not.",
             hint="Install them: pip install 'cryoflux[train]'.",
         )
+
+
+def chosen_device(asked: str) -> str:
+    """The device to compute on.
+
+    Args:
+        asked: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: a GPU is asked for and cannot be used.
+    """
+    import torch
+
+    available = torch.cuda.is_available()
+    if asked == "cuda" and not available:
+        raise UsageError(
+            "No CUDA device can be used here.",
+            why="--device cuda asks for one.",
+            hint="Leave --device out, or see what is missing with `cryoflux doctor`.",
+        )
+    return "cpu" if asked == "cpu" or not available else "cuda"

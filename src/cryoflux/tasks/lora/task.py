@@ -20,7 +20,7 @@ from cryoflux.config import Settings, Sourced
 from cryoflux.decision.looking import is_at_its_end
 from cryoflux.digests import file_digest
 from cryoflux.encoder.layout import read_layout
-from cryoflux.errors import CryoFluxError, ModelError, UsageError
+from cryoflux.errors import CryoFluxError, ModelError
 from cryoflux.evaluation.scoring import Scorer, TransformersScorer
 from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular
 from cryoflux.receipts.profiles import F32, profile_for
@@ -33,7 +33,13 @@ from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.base_model import check_tokens
 from cryoflux.tasks.lora.inputs import check_same, kept_cut, make_beginning, said_cut
-from cryoflux.tasks.lora.libraries import LIBRARIES, quieten, quieten_transformers, require_training
+from cryoflux.tasks.lora.libraries import (
+    LIBRARIES,
+    chosen_device,
+    quieten,
+    quieten_transformers,
+    require_training,
+)
 from cryoflux.tasks.lora.prices import Prices
 from cryoflux.tasks.lora.recipe import ALL_LAYERS, Method, Recipe, chosen_recipes, ladder
 from cryoflux.tasks.lora.section import SECTIONS
@@ -150,7 +156,7 @@ class LoraTask(Task):
             recipes,
             cache=place.state.cache,
             cache_bytes=self._settings.attempt.cache_mb * _MEGA,
-            device=_device(self._settings),
+            device=chosen_device(self._settings.model.device),
             pool=pool,
         )
         part = place.data.holdouts[0]
@@ -388,16 +394,3 @@ class LoraTask(Task):
             "startup": self._startup.done().document(),
             "cache": {"most_bytes": self._settings.attempt.cache_mb * _MEGA},
         }
-
-
-def _device(settings: Settings) -> str:
-    import torch
-
-    available = torch.cuda.is_available()
-    if settings.model.device == "cuda" and not available:
-        raise UsageError(
-            "No CUDA device can be used here.",
-            why="--device cuda asks for one.",
-            hint="Leave --device out, or see what is missing with `cryoflux doctor`.",
-        )
-    return "cpu" if settings.model.device == "cpu" or not available else "cuda"
