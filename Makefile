@@ -43,6 +43,7 @@ bench: .venv-bench/stamp
 	.venv-bench/bin/python benchmarks/false_accepts.py
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --seeds 0,1,2 --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data bbc --out bench
+	.venv-bench/bin/python benchmarks/learning_per_joule.py --data reviews --seeds 0,1,2 --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data distilbert-step --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --report bench
 	.venv-bench/bin/python benchmarks/fault_matrix.py --env bench/anchors

@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 
 from contenders.cells import Options, names, run_all, run_cell
+from contenders.data import DATA_SETS
 from contenders.report import report
 
 
@@ -22,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", choices=["stdlib-docs", "bbc", "distilbert-step"], default="stdlib-docs")
+    parser.add_argument("--data", choices=list(DATA_SETS), default="stdlib-docs")
     parser.add_argument("--seeds", default="0", help="comma-separated; all contenders of one, then the next")
     parser.add_argument("--only", default="", help=f"of {', '.join(names('stdlib-docs'))}")
     parser.add_argument("--out", type=Path, default=Path("cells"))

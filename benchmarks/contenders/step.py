@@ -8,7 +8,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -119,10 +119,15 @@ def hf_step(model_folder: Path, examples: list[dict[str, Any]], recipe: StepReci
 
 
 def step_costs(
-    model_folder: Path, examples: list[dict[str, Any]], recipe: StepRecipe, *, repeats: int = 5
+    model_folder: Path, examples: list[dict[str, Any]], recipe: StepRecipe, *, repeats: int = 3
 ) -> dict[str, dict[str, float]]:
     """CPU-seconds a step of each side: median and range of interleaved passes, after one to warm up."""
-    sides = {"hf": hf_step(model_folder, examples, recipe), "ours": ours_step(model_folder, examples, recipe)}
+    bare = replace(recipe, dropout=0.0)
+    sides = {
+        "hf": hf_step(model_folder, examples, recipe),
+        "ours": ours_step(model_folder, examples, recipe),
+        "ours, no LoRA dropout, as in its recipes": ours_step(model_folder, examples, bare),
+    }
     taken: dict[str, list[float]] = {name: [] for name, side in sides.items() if side}
     for _ in range(repeats + 1):
         for name, side in sides.items():
@@ -136,7 +141,7 @@ def step_costs(
     }
 
 
-def run_step(task: Task, seed: int, *, batches: int = 8, repeats: int = 5) -> dict[str, Any]:
+def run_step(task: Task, seed: int, *, batches: int = 4, repeats: int = 3) -> dict[str, Any]:
     """Time both sides on the first batches of a shuffled training set."""
     recipe = StepRecipe(max_tokens=task.max_tokens, seed=seed)
     base = load_base(EMBEDDED, task.labels, seed=seed)
