@@ -66,7 +66,7 @@ main()
 """
 ELSEWHERE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 """a processor of few instructions, as far as the libraries know"""
-STEPS = ["--max-steps", "60", "--rule", "evidence/v2"]
+STEPS = ["--max-steps", "100", "--learning-rate", "0.003", "--rule", "evidence/v2"]
 
 
 def told(state: Path, inputs: list[str], share: float, **said: str) -> Path:
