@@ -34,7 +34,7 @@ DEEP = Recipe(
     learning_rate=5e-3,
     batch_size=32,
     fixed_steps=100,
-    max_steps=1000,
+    max_steps=4000,
     screen_size=150,
     max_tokens=16,
 )
@@ -108,7 +108,7 @@ def test_training_helps_examples_that_it_never_saw_and_ends_at_its_plateau(works
     assert done.screened.count == 150
     assert done.screened.new_loss < 0.6 * done.screened.base_loss
     assert not set(done.drawn) & set(workshop.loaded.pool.screen)
-    assert done.working.step == done.steps < 1000
+    assert done.working.step == done.steps < 4000
 
 
 def test_what_the_screen_showed_is_what_the_merged_candidate_does(workshop) -> None:
