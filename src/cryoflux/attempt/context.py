@@ -24,7 +24,7 @@ from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.session import SessionStatement
-from cryoflux.receipts.statement import Bar, Base, Holdout, Rule, Statement
+from cryoflux.receipts.statement import Bar, Base, Holdout, Intent, Rule, Statement
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Versions
 from cryoflux.state import StateFolder
@@ -111,6 +111,11 @@ class Opened:
         """The chain that the next attempt of an arm goes on with; none where it begins one."""
         known = self.known()
         return known.chains.get(arm) if known is not None else None
+
+    def chain_of(self, intent: Intent) -> Chain | None:
+        """The chain that an announced attempt goes on with, or begins; none where it is of none."""
+        known = self.known()
+        return known.begin_chain(intent) if known is not None else None
 
     def next_use(self) -> Holdout:
         """The holdout in use, as the next intent names it."""

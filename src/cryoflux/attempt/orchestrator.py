@@ -20,7 +20,6 @@ from cryoflux.evaluation.losses import Losses
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Cause
 from cryoflux.scheduling.policy import Arm, Plateau, choose
-from cryoflux.task_state import Chain
 from cryoflux.tasks.interface import Offer
 
 _MOST_GROWN = 6
@@ -171,7 +170,7 @@ def _judge(
         settlement = context.agent.settle(reservation.id)
     with context.step(Step.RECORD, phases):  # 10
         ending = Ending(candidate=candidate, judged=judged, result=result)
-        chain = _chain(opened, announced)
+        chain = opened.chain_of(announced.intent)
         statement, leaf_hash = recording.record(context, opened, announced, settlement, started_at, ending)
         context.published(binding=verdict.accepted)
         if verdict.accepted:
@@ -189,12 +188,6 @@ def _judge(
     )
 
 
-def _chain(opened: Opened, announced: Announced) -> Chain | None:
-    """The chain that an attempt goes on with, as long as its receipt is not written."""
-    known = opened.known()
-    return known.begin_chain(announced.intent) if known is not None else None
-
-
 def _abort(
     context: Context,
     opened: Opened,
@@ -210,7 +203,7 @@ def _abort(
         settlement = context.agent.settle(reservation.id)
     with context.step(Step.RECORD, phases):
         ending = Ending(stopped=stopped, candidate=left)
-        chain = _chain(opened, announced)
+        chain = opened.chain_of(announced.intent)
         statement, leaf_hash = recording.record(context, opened, announced, settlement, started_at, ending)
         context.published(binding=False)
     return AttemptRecord(

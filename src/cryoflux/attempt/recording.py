@@ -278,7 +278,7 @@ def _decision(intent: Intent, ending: Ending) -> Decision | None:
 
 def _training(candidate: Candidate, opened: Opened, intent: Intent) -> Training:
     update = candidate.update
-    chain = opened.chain(intent.task.arm) if intent.chain is not None and intent.chain.working else None
+    chain = opened.chain_of(intent)
     return Training(
         slice_sha256=slice_digest(update.drawn),
         slice_count=len(update.drawn),

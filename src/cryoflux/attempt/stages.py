@@ -89,8 +89,7 @@ class Judgement:
 def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
     """What an announced attempt asks of whoever trains."""
     reserve_uj = intent.reserved_microjoules
-    known = opened.known()
-    chain = known.begin_chain(intent) if known is not None else None
+    chain = opened.chain_of(intent)
     aside_uj = round(_MARGIN * opened.task.aside_uj(intent.task.arm, opened.part, reserve_uj))
     return WorkOrder(
         id=intent.task.id,
@@ -203,7 +202,7 @@ def _look(
     context: Context, opened: Opened, intent: Intent, order: WorkOrder, update: Update, capsule: Path
 ) -> Look:
     """Whether the holdout is read, and at which bar: that of now, for another may have looked meanwhile."""
-    chain = opened.chain(order.arm) if intent.chain is not None and intent.chain.working else None
+    chain = opened.chain_of(intent)
     if chain is not None and chain.judged == file_digest(capsule / update.files[0]):
         return judged_before()
     ended = is_at_its_end(update.stopped_by, carries=intent.chain is not None)

@@ -95,7 +95,6 @@ class Lineage(Fold):
         self.findings.fail(seen, _result(paired.receipt))
         if self._past:
             self.findings.fail(seen, _steps(paired))
-        if self._past:
             self.findings.extend(list_findings(paired, known))
             self.findings.ask(seen, self.tally.lists.gone_back(paired.receipt))
 
