@@ -43,7 +43,7 @@ _PARTS = {
     _TRAIN: ["encoder.activations:Activations.prepare"],
     _LOSSES: ["evaluation.scoring:EncoderScorer.score"],
     _STEPS: ["tasks.lora.chain:_Chain._train_step"],
-    _SCREEN: ["tasks.lora.chain:_Chain._look_at_screen"],
+    _SCREEN: ["tasks.lora.candidates:Candidates.look"],
     "meter": ["energy.local_agent:LocalAgent.spent"],
 }
 """part → the functions that it consists of"""

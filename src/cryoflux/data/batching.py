@@ -40,7 +40,12 @@ def padded(texts: Sequence[Sequence[int]], pad: int) -> tuple[list[list[int]], l
 
 
 def mixed_buckets(
-    lengths: Sequence[int], batch_size: int, rng: random.Random, *, first_as_given: bool = False
+    lengths: Sequence[int],
+    batch_size: int,
+    rng: random.Random,
+    *,
+    first_as_given: bool = False,
+    first_passes: int = 1,
 ) -> Iterator[list[int]]:
     """Batches without end: in random order, yet of texts about equally long.
 
@@ -53,6 +58,7 @@ def mixed_buckets(
         batch_size: texts in a batch.
         rng: decides the order.
         first_as_given: the first pass takes the runs in the order of the texts, which somebody else shuffled.
+        first_passes: how often the first run is gone through before the next one comes.
     """
     order = list(range(len(lengths)))
     size = min(batch_size, len(order))
@@ -61,10 +67,13 @@ def mixed_buckets(
     kept = len(order) - (rest if rest <= size // 2 else 0)
     if not first_as_given:
         rng.shuffle(order)
+    repeated = first_passes
     while True:
         for start in range(0, kept, run):
             mixed = sorted(order[start : min(start + run, kept)], key=lengths.__getitem__)
             batches = [mixed[at : at + size] for at in range(0, len(mixed), size)]
-            rng.shuffle(batches)
-            yield from batches
+            for _ in range(repeated):
+                rng.shuffle(batches)
+                yield from batches
+            repeated = 1
         rng.shuffle(order)

@@ -79,3 +79,15 @@ def test_no_text_is_left_out_for_ever_because_it_is_long() -> None:
     seen = Counter(i for batch in islice(batches_of(lengths, 32, 5), 6 * 40) for i in batch)
     assert len(seen) == 204
     assert min(seen.values()) > 25
+
+
+def test_the_first_texts_are_gone_through_as_often_as_is_asked_before_others_come() -> None:
+    lengths = [1 + number % 7 for number in range(100)]
+    batches = mixed_buckets(lengths, 4, random.Random(3), first_as_given=True, first_passes=3)
+    drawn = [text for batch in islice(batches, 24 + 17) for text in batch]
+    assert sorted(drawn[:96]) == sorted([*range(32)] * 3)
+    assert sorted(drawn[96:]) == [*range(32, 100)]
+    others = mixed_buckets(lengths, 4, random.Random(3), first_as_given=True)
+    assert list(islice(others, 8)) == list(
+        islice(mixed_buckets(lengths, 4, random.Random(3), first_as_given=True, first_passes=3), 8)
+    )

@@ -6,7 +6,8 @@
 3. At rungs, a growing number of steps apart, look at the screening examples: of the averages the one that
    is better at its best temperature is the candidate. Training ends where it is worth a look at the
    holdout (`worth`), where rung after rung gains less than a look could ever prove (a plateau), or where a
-   chain that began at an older version will not catch up with the head.
+   chain that began at an older version will not catch up with the head. Before the first rung there are
+   looks as well, each after twice the steps: of them nothing follows but that the candidate may be worth it.
 
 Everything follows from the chain's seed and the number of steps: dropout is seeded by the step, batches
 by the chain, activations are computed in groups that follow from the pool. So a chain that was cut into
@@ -17,7 +18,7 @@ et al. 2021; AdamW, Loshchilov and Hutter 2019; averaging and temperature, see `
 
 from __future__ import annotations
 
-__all__ = ["CatchesUp", "Chained", "Worth", "next_rung", "train_chain"]
+__all__ = ["CatchesUp", "Chained", "Worth", "early_looks", "next_rung", "train_chain"]
 
 import random
 from collections.abc import Callable, Iterator
@@ -136,6 +137,16 @@ def next_rung(step: int, fixed_steps: int) -> int:
     return step + max(_LEAST_RUNG, round((fixed_steps + step) * _RUNG_SHARE))
 
 
+def early_looks(recipe: Recipe) -> frozenset[int]:
+    """The steps of the looks at the screen before the first rung."""
+    first_rung, step = next_rung(0, recipe.fixed_steps), recipe.first_look
+    found = set()
+    while 0 < step < first_rung:
+        found.add(step)
+        step *= 2
+    return frozenset(found)
+
+
 def _rungs(fixed_steps: int) -> Iterator[int]:
     step = 0
     while True:
@@ -241,7 +252,13 @@ class _Chain:
         """Positions in the pool's order, from the step on that the chain has come to."""
         lengths = self._material.sets.tokens.lengths(self._material.order).tolist()
         draw = random.Random(f"{self._seed}/batches")  # noqa: S311 - an order that can be repeated
-        batches = mixed_buckets(lengths, self._recipe.batch_size, draw, first_as_given=True)
+        batches = mixed_buckets(
+            lengths,
+            self._recipe.batch_size,
+            draw,
+            first_as_given=True,
+            first_passes=self._recipe.first_passes,
+        )
         return islice(batches, self._step, None)
 
     def run(
@@ -252,7 +269,7 @@ class _Chain:
         rungs = _rungs(self._recipe.fixed_steps)
         passed = next(n for n, rung in enumerate(rungs) if rung > first)
         coming = islice(_rungs(self._recipe.fixed_steps), passed, None)
-        rung = next(coming)
+        rung, early = next(coming), early_looks(self._recipe)
         while not ended:
             loss = self._train_step()
             spent_uj = limits.spent_uj()
@@ -260,6 +277,8 @@ class _Chain:
             if self._step == rung:
                 rung, passed = next(coming), passed + 1
                 ended = self._climb(limits, asked, passed)
+            elif self._step in early:
+                ended = self._look(limits, asked.worth, scheduled=False)
             if not ended and limits.stop():
                 ended = "interrupt"
             if not ended and self._step >= self._recipe.max_steps:
@@ -273,16 +292,21 @@ class _Chain:
 
     def _climb(self, limits: Limits, asked: _Asked, passed: int) -> str:
         """Look at the screen as scheduled; why the training ends with it, if it does."""
-        start_uj, candidates = limits.spent_uj(), self.candidates
-        candidates.look(self._averages, scheduled=True)
-        self._screen_uj = limits.spent_uj() - start_uj
-        if self._is_worth(asked.worth):
+        candidates = self.candidates
+        if self._look(limits, asked.worth, scheduled=True):
             return "look"
         if candidates.are_spent:
             return "plateau"
         known_well = passed >= _FEWEST_RUNGS and candidates.gained_nano > 0
         lost = known_well and not asked.catches_up(candidates.behind_nano, candidates.gained_nano)
         return "behind" if lost else ""
+
+    def _look(self, limits: Limits, worth: Worth, *, scheduled: bool) -> str:
+        """Look at the screen; whether the training ends with it because the holdout is to be looked at."""
+        start_uj = limits.spent_uj()
+        self.candidates.look(self._averages, scheduled=scheduled)
+        self._screen_uj = limits.spent_uj() - start_uj
+        return "look" if self._is_worth(worth) else ""
 
     def _is_worth(self, worth: Worth) -> bool:
         screened = self.candidates.screened()

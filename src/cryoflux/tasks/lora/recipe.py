@@ -92,6 +92,12 @@ class Recipe:
     """steps in which the rate of a chain rises; it is constant from then on"""
     fixed_steps: int = 0
     """what everything beside its steps costs, in steps: rungs of a chain lie 8 % of both apart"""
+    first_look: int = 0
+    """steps of a chain to a look at the screen before its first rung, and twice as many to the next one; with
+    0 the first rung is the first look"""
+    first_passes: int = 1
+    """how often a chain goes through its first batches before others come: where what the frozen layers make
+    of an example costs more than learning from it does, the first verdict is cheapest from few examples"""
     temperature: bool = True
     """whether the candidate of a chain is scaled by one number that the screen fits"""
     least_gain_nano: int = 2_000_000
@@ -125,6 +131,7 @@ _CARRIED: dict[str, Any] = {
     "schedule": "constant",
     "average": 0.0,
     "scales": "1",
+    "first_look": 32,
     "max_steps": ALL_LAYERS,
     "slice_size": ALL_LAYERS,
     "fresh_size": ALL_LAYERS,
@@ -132,7 +139,16 @@ _CARRIED: dict[str, Any] = {
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("carry-1", layers=1, rank=16, alpha=32, hidden_dropout=0.3, patience=1, **_CARRIED),
+        Recipe(
+            "carry-1",
+            layers=1,
+            rank=16,
+            alpha=32,
+            hidden_dropout=0.3,
+            patience=1,
+            first_passes=4,
+            **_CARRIED,
+        ),
         Recipe("carry-3", layers=3, learning_rate=1e-3, start="first", **_CARRIED),
         Recipe("carry-all", learning_rate=1e-3, start="first", **_CARRIED),
         Recipe(
@@ -287,6 +303,7 @@ def _checked(recipe: Recipe) -> Recipe:
         "batch_size",
         "max_steps",
         "passes",
+        "first_passes",
         "slice_size",
     )
     wrong = [name for name in shares if not 0 <= getattr(recipe, name) < 1]
@@ -297,6 +314,7 @@ def _checked(recipe: Recipe) -> Recipe:
     wrong += [] if 0 < recipe.learning_rate <= 1 else ["learning_rate"]
     wrong += [] if 0 <= recipe.weight_decay <= 1 else ["weight_decay"]
     wrong += [] if 0 <= recipe.fixed_steps <= ALL_LAYERS else ["fixed_steps"]
+    wrong += [] if 0 <= recipe.first_look <= ALL_LAYERS else ["first_look"]
     wrong += [] if 0 <= recipe.least_gain_nano <= 10**12 else ["least_gain_nano"]
     wrong += [] if recipe.schedule in {"linear", "cosine", "constant"} else ["schedule"]
     wrong += [] if recipe.start in {"head", "first"} else ["start"]

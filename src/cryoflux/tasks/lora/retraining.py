@@ -28,8 +28,16 @@ if TYPE_CHECKING:
 _CHUNK = 256
 """examples whose activations a training run prepares together"""
 _CACHE_BYTES = 4_000_000_000
-_SINCE_CHAINS = {"carry", "rising_steps", "fixed_steps", "temperature", "least_gain_nano"}
-"""fields of a recipe that older receipts lack, and that mean nothing to an attempt of no chain"""
+_SINCE_CHAINS = {
+    "carry",
+    "rising_steps",
+    "fixed_steps",
+    "first_look",
+    "first_passes",
+    "temperature",
+    "least_gain_nano",
+}
+"""fields of a recipe that older receipts lack: what they stand for by themselves is what was done then"""
 
 
 def recipe_of(said: Any) -> Recipe:

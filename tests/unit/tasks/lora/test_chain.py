@@ -19,7 +19,7 @@ from cryoflux.encoder.linear import Backend
 from cryoflux.errors import StateError
 from cryoflux.evaluation.scoring import EncoderScorer
 from cryoflux.tasks.lora.averages import PolynomialAverage
-from cryoflux.tasks.lora.chain import Chained, next_rung, train_chain
+from cryoflux.tasks.lora.chain import Chained, early_looks, next_rung, train_chain
 from cryoflux.tasks.lora.merge import merged_tensors
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.temperature import LEAST, MOST, cross_entropies, fitted
@@ -146,6 +146,20 @@ def test_a_candidate_that_is_worth_it_ends_the_attempt_and_is_not_shown_twice(wo
     assert again.stopped_by == "interrupt"
     other = go_on(workshop, TOP, first.working, judged="f" * 64, worth=worth, joules=1)
     assert (other.stopped_by, len(asked)) == ("look", 2)
+
+
+def test_early_looks_show_a_candidate_that_is_worth_it_and_say_nothing_of_the_chain(workshop) -> None:
+    """A chain that is looked at early goes on as one that is not: the same bits, the same rungs."""
+    early = replace(TOP, first_look=4)
+    steps = sorted(early_looks(early))
+    assert (steps, early_looks(TOP)) == ([4, 8], frozenset())
+    assert next_rung(0, TOP.fixed_steps) == 16
+    first = go_on(workshop, early, worth=lambda _screened: True)
+    assert (first.stopped_by, first.steps, first.working.rung_nano) == ("look", 4, 0)
+    seen, plain = go_on(workshop, early, steps=40), go_on(workshop, TOP, steps=40)
+    for one, other in zip(seen.working.parameters, plain.working.parameters, strict=True):
+        assert torch.equal(one, other)
+    assert (seen.working.rung_nano, seen.working.stale) == (plain.working.rung_nano, plain.working.stale)
 
 
 def test_a_chain_may_begin_at_a_version_that_is_no_longer_the_head(workshop) -> None:
