@@ -14,7 +14,7 @@ __all__ = ["Z95", "Evidence", "pair_losses"]
 import math
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cryoflux.quantities import NANO
 
@@ -61,6 +61,18 @@ class Evidence(Struct, frozen=True):
     def accuracy_gain(self) -> float:
         """Accuracy after minus accuracy before, for display."""
         return (self.new_correct - self.base_correct) / self.count
+
+    def shifted(self, nano: int) -> Evidence:
+        """What it would be if the candidate's loss were lower on every example.
+
+        Args:
+            nano: by how much, nano-nats; predictions stay as they are.
+        """
+        return structs.replace(
+            self,
+            new_loss=self.new_loss - nano * self.count,
+            delta_squared=self.delta_squared + 2 * nano * self.delta + nano**2 * self.count,
+        )
 
     @property
     def _scatter(self) -> int:

@@ -110,6 +110,10 @@ class WorkOrder(Document, frozen=True):
         count = self.holdout_count
         return due_look(rule.name, rule.screen, screened, thresholds, bar.left, count, ended=ended)
 
+    def is_worth(self, screened: Evidence, *, ended: bool) -> bool:
+        """Whether a candidate that shows so much on the screen is worth a look (`look`)."""
+        return self.look(screened, ended=ended).refused is None
+
 
 @dataclass(frozen=True, slots=True)
 class Update:

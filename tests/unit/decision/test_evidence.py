@@ -38,6 +38,12 @@ def test_the_integer_test_agrees_with_z_away_from_the_edge(rows: list, z_milli: 
         assert not found.delta_exceeds(z_milli)
 
 
+@given(LOSSES, st.integers(-(10**9), 10**9))
+def test_a_shift_is_what_the_losses_would_say_if_each_were_lower(rows: list, nano: int) -> None:
+    lower = [(base, new - nano, was, now) for base, new, was, now in rows]
+    assert evidence(rows).shifted(nano) == evidence(lower)
+
+
 @given(LOSSES, st.randoms())
 def test_the_order_of_the_examples_does_not_matter(rows: list, rng) -> None:
     shuffled = rng.sample(rows, len(rows))

@@ -6,7 +6,7 @@ set aside, the candidate is the average of the newest steps as it stands.
 
 from __future__ import annotations
 
-__all__ = ["Candidates", "ChainMaterial", "may_catch_up"]
+__all__ = ["Candidates", "ChainMaterial", "why_at_its_end"]
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ from cryoflux.tasks.lora.working import Best, Working
 _SCREEN_BATCH = 64
 _UNIT = 1000
 _WORST_NANO = 1000 * NANO
-_BEHIND = 2
-"""rungs like the last one that a chain may be behind the head"""
+_COMING = 2
+"""rungs like the last one that a chain may still hope for"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,23 @@ class ChainMaterial:
     """how the adapter names the version that it is added to"""
 
 
-def may_catch_up(behind_nano: int, gained_nano: int) -> bool:
-    """Whether a chain may come to be better than the head.
+def why_at_its_end(screened: Evidence, gained_nano: int, could_prove: Callable[[Evidence], bool]) -> str:
+    """Why a chain is at its end by what it may still come to: ``behind``, ``plateau``; empty where it is not.
 
     Gains of rungs shrink: what would take more than two rungs like the last one is dear, or never comes
-    (measured: docs/explanation/scheduler.md). It matters to chains that begin at an older version than the
-    head.
+    (measured: docs/explanation/scheduler.md). Where even these would leave it behind the head, which may be
+    for a chain that began at an older version, or would show too little for a look at the holdout, no look
+    could ever prove what the next joules buy.
 
     Args:
-        behind_nano: mean loss on the screen of its best candidate above the head's, nano-nats.
-        gained_nano: by its last rung, nano-nats.
+        screened: its best candidate against the head.
+        gained_nano: mean loss on the screen by its last rung, nano-nats.
+        could_prove: whether a candidate would be worth a look if the chain ended with it.
     """
-    return behind_nano <= _BEHIND * gained_nano
+    hoped = screened.shifted(_COMING * gained_nano)
+    if hoped.delta < 0:
+        return "behind"
+    return "" if could_prove(hoped) else "plateau"
 
 
 class Candidates:
@@ -141,12 +146,6 @@ class Candidates:
     def are_spent(self) -> bool:
         """Whether rung after rung has gained less than a look could ever prove."""
         return self.stale >= self._recipe.patience
-
-    @property
-    def behind_nano(self) -> int:
-        """Mean loss of the best candidate above the head's, nano-nats; negative where it is better."""
-        screened = self.screened()
-        return -screened.delta // screened.count if screened is not None else 0
 
     @property
     def best(self) -> Best:

@@ -5,8 +5,9 @@
    joules end. What the frozen layers make of an example is computed when its batch comes.
 3. At rungs, a growing number of steps apart, look at the screening examples: of the averages the one that
    is better at its best temperature is the candidate. Training ends where it is worth a look at the
-   holdout (`worth`), where rung after rung gains less than a look could ever prove (a plateau), or where a
-   chain that began at an older version will not catch up with the head. Before the first rung there are
+   holdout (`worth`), where rung after rung gains next to nothing or what may still come is less than a look
+   could prove (a plateau), or where a chain that began at an older version will not catch up with the head
+   (`candidates.why_at_its_end`). Before the first rung there are
    looks as well, each after twice the steps: of them nothing follows but that the candidate may be worth it.
 
 Everything follows from the chain's seed and the number of steps: dropout is seeded by the step, batches
@@ -18,7 +19,7 @@ et al. 2021; AdamW, Loshchilov and Hutter 2019; averaging and temperature, see `
 
 from __future__ import annotations
 
-__all__ = ["CatchesUp", "Chained", "Worth", "early_looks", "next_rung", "train_chain"]
+__all__ = ["AtItsEnd", "Chained", "Worth", "early_looks", "next_rung", "train_chain"]
 
 import random
 from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ from cryoflux.receipts.lifting import SECTION
 from cryoflux.receipts.statement import Section
 from cryoflux.tasks.lora.adamw import FusedAdamW
 from cryoflux.tasks.lora.averages import PolynomialAverage
-from cryoflux.tasks.lora.candidates import Candidates, ChainMaterial, may_catch_up
+from cryoflux.tasks.lora.candidates import Candidates, ChainMaterial
 from cryoflux.tasks.lora.learning import Learning, logits_of
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.working import Best, Working
@@ -53,7 +54,7 @@ _GROUP = 128
 _RUNG_SHARE = 0.08
 _LEAST_RUNG = 16
 _FEWEST_RUNGS = 4
-"""before so many, nothing is said of whether a chain catches up"""
+"""before so many, nothing is said of what a chain may come to"""
 _SCREEN_MARGIN = 1.35
 """how much dearer than the last time the last look at the screen may be"""
 _SEEDS = 1_000_003
@@ -107,15 +108,15 @@ class Chained:
         return Section(kind=SECTION, fields=fields)
 
 
-class CatchesUp(Protocol):
-    """Whether a chain that is behind the head may come to be better (`candidates.may_catch_up`)."""
+class AtItsEnd(Protocol):
+    """Whether a chain may still come to something (`candidates.why_at_its_end`)."""
 
-    def __call__(self, behind_nano: int, gained_nano: int, /) -> bool:
-        """Whether to go on.
+    def __call__(self, screened: Evidence, gained_nano: int, /) -> str:
+        """Why it is at its end; empty where it goes on.
 
         Args:
-            behind_nano: mean loss on the screen above the head's, nano-nats.
-            gained_nano: by the last rung, nano-nats.
+            screened: its best candidate against the head, on the screening examples.
+            gained_nano: mean loss by its last rung, nano-nats.
         """
 
 
@@ -124,7 +125,7 @@ class _Asked:
     """Who is asked at each rung."""
 
     worth: Worth
-    catches_up: CatchesUp
+    at_its_end: AtItsEnd
 
 
 def next_rung(step: int, fixed_steps: int) -> int:
@@ -164,7 +165,7 @@ def train_chain(
     working: Working | None,
     judged: str = "",
     worth: Worth,
-    catches_up: CatchesUp = may_catch_up,
+    at_its_end: AtItsEnd,
     progress: Callable[[Progress], None],
     preparing: Callable[[int, int], None],
 ) -> Chained:
@@ -179,7 +180,7 @@ def train_chain(
         working: what the attempt before left; none where the chain begins.
         judged: digest of the adapter of the chain that the holdout saw last; empty where it saw none.
         worth: whether to look at the holdout.
-        catches_up: whether a chain that is behind the head goes on.
+        at_its_end: whether the chain may still come to something, by its rungs.
         progress: called after each step.
         preparing: called with (examples done, examples to do) while the screen is prepared.
 
@@ -193,7 +194,7 @@ def train_chain(
         candidates.restore(working, judged, into)
     candidates.prepare(preparing)
     limits.check()
-    stopped_by, steps, loss = chain.run(limits, _Asked(worth, catches_up), progress)
+    stopped_by, steps, loss = chain.run(limits, _Asked(worth, at_its_end), progress)
     best = candidates.best
     candidates.save(into, best)
     return Chained(
@@ -297,9 +298,11 @@ class _Chain:
             return "look"
         if candidates.are_spent:
             return "plateau"
+        screened = candidates.screened()
         known_well = passed >= _FEWEST_RUNGS and candidates.gained_nano > 0
-        lost = known_well and not asked.catches_up(candidates.behind_nano, candidates.gained_nano)
-        return "behind" if lost else ""
+        if screened is None or not known_well:
+            return ""
+        return asked.at_its_end(screened, candidates.gained_nano)
 
     def _look(self, limits: Limits, worth: Worth, *, scheduled: bool) -> str:
         """Look at the screen; whether the training ends with it because the holdout is to be looked at."""

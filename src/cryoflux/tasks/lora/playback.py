@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _LIMIT = 1
 _BY_JOULES = frozenset({"joules", "look"})
+_BY_PROSPECTS = frozenset({"plateau", "behind"})
 _BY_STOPPING = frozenset({"interrupt", "plateau", "behind"})
 """a plateau is found again where all is the same; where it is not, the attempt still ends there"""
 _ENDS = _BY_JOULES | _BY_STOPPING | {"steps"}
@@ -70,6 +71,11 @@ class Playing:
     def worth(self, screened: Evidence) -> bool:  # noqa: ARG002 - what it came to is recorded
         """Whether it went to the holdout."""
         return self._training.stopped_by == "look" and self.steps >= self._training.steps
+
+    def at_its_end(self, screened: Evidence, gained_nano: int) -> str:  # noqa: ARG002 - it is recorded
+        """Why the chain was at its end by what it might have come to, where that ended the attempt."""
+        ended = self.steps >= self._training.steps
+        return self._training.stopped_by if ended and self._training.stopped_by in _BY_PROSPECTS else ""
 
     def progress(self, _done: Progress) -> None:
         """Count a step.
@@ -142,7 +148,7 @@ def _attempt(
         seed=seed,
         working=working,
         worth=playing.worth,
-        catches_up=lambda _behind, _gained: True,
+        at_its_end=playing.at_its_end,
         progress=playing.progress,
         preparing=lambda _done, _count: None,
     )

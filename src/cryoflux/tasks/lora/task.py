@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -266,6 +267,7 @@ class LoraTask(Task):
         """Train one attempt of a chain, and leave what the next one goes on from."""
         import torch
 
+        from cryoflux.tasks.lora.candidates import why_at_its_end
         from cryoflux.tasks.lora.chain import train_chain
         from cryoflux.tasks.lora.working import read_working, write_working
 
@@ -283,7 +285,8 @@ class LoraTask(Task):
             seed=order.seed,
             working=working,
             judged=order.judged,
-            worth=lambda screened: order.look(screened, ended=False).refused is None,
+            worth=partial(order.is_worth, ended=False),
+            at_its_end=partial(why_at_its_end, could_prove=partial(order.is_worth, ended=True)),
             progress=progress,
             preparing=watch.prepared,
         )

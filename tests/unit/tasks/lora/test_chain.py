@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from cryoflux.decision.evidence import Evidence
+from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.digests import file_digest
 from cryoflux.encoder.activations import Activations
 from cryoflux.encoder.linear import Backend
 from cryoflux.errors import StateError
 from cryoflux.evaluation.scoring import EncoderScorer
 from cryoflux.tasks.lora.averages import PolynomialAverage
+from cryoflux.tasks.lora.candidates import why_at_its_end
 from cryoflux.tasks.lora.chain import Chained, early_looks, next_rung, train_chain
 from cryoflux.tasks.lora.merge import merged_tensors
 from cryoflux.tasks.lora.recipe import Recipe
@@ -54,6 +56,7 @@ def go_on(
     joules: int = 10**9,
     judged: str = "",
     worth=never,
+    at_its_end=lambda _screened, _gained: "",
     seed: int = 7,
 ) -> Chained:
     """One attempt that is asked to stop after so many steps."""
@@ -68,6 +71,7 @@ def go_on(
         working=working,
         judged=judged,
         worth=worth,
+        at_its_end=at_its_end,
         progress=lambda done: steps_done.append(done.step),
         preparing=lambda _done, _count: None,
     )
@@ -162,6 +166,38 @@ def test_early_looks_show_a_candidate_that_is_worth_it_and_say_nothing_of_the_ch
     assert (seen.working.rung_nano, seen.working.stale) == (plain.working.rung_nano, plain.working.stale)
 
 
+def test_a_chain_that_could_prove_nothing_more_ends_after_some_rungs(workshop) -> None:
+    asked: list[tuple[float, int]] = []
+
+    def at_its_end(screened: Evidence, gained_nano: int) -> str:
+        asked.append((screened.delta_mean, gained_nano))
+        return "plateau"
+
+    done = go_on(workshop, TOP, at_its_end=at_its_end)
+    assert done.stopped_by == "plateau"
+    assert done.steps == reduce(lambda step, _rung: next_rung(step, TOP.fixed_steps), range(4), 0)
+    assert done.screened is not None
+    assert asked == [(done.screened.delta_mean, asked[0][1])]
+    assert asked[0][1] > 0
+
+
+def test_what_a_chain_may_come_to_is_two_rungs_like_the_last_one() -> None:
+    screened = pair_losses([9 * 10**8] * 40 + [10**9] * 60, [8 * 10**8] * 40 + [11 * 10**8] * 60)
+    hoped: list[Evidence] = []
+
+    def could_prove(evidence: Evidence) -> bool:
+        hoped.append(evidence)
+        return evidence.delta_mean > 0.05
+
+    behind = 2 * 10**7  # nano-nats in the mean
+    assert screened.delta == -behind * 100
+    assert why_at_its_end(screened, behind // 2 - 1, could_prove) == "behind"
+    assert not hoped
+    assert why_at_its_end(screened, behind // 2, could_prove) == "plateau"
+    assert why_at_its_end(screened, 4 * behind, could_prove) == ""
+    assert [round(evidence.delta_mean, 9) for evidence in hoped] == [0, 0.14]
+
+
 def test_a_chain_may_begin_at_a_version_that_is_no_longer_the_head(workshop) -> None:
     loaded = workshop.loaded
     start = loaded.version
@@ -187,6 +223,7 @@ def test_joules_that_are_gone_before_the_first_step_train_nothing(workshop) -> N
             seed=1,
             working=None,
             worth=never,
+            at_its_end=lambda _screened, _gained: "",
             progress=lambda _done: None,
             preparing=lambda _done, _count: None,
         )
