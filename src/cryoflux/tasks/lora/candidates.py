@@ -6,11 +6,12 @@ set aside, the candidate is the average of the newest steps as it stands.
 
 from __future__ import annotations
 
-__all__ = ["Candidates", "ChainMaterial", "why_at_its_end"]
+__all__ = ["Candidates", "ChainMaterial", "IsWorth", "look_is_due", "why_at_its_end"]
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -75,6 +76,36 @@ def why_at_its_end(screened: Evidence, gained_nano: int, could_prove: Callable[[
     if hoped.delta < 0:
         return "behind"
     return "" if could_prove(hoped) else "plateau"
+
+
+class IsWorth(Protocol):
+    """Whether a candidate is worth a look at the holdout, by what the screen shows."""
+
+    def __call__(self, screened: Evidence, /, *, ended: bool) -> bool:
+        """Whether to look.
+
+        Args:
+            screened: the candidate against the head, on the screening examples.
+            ended: whether there will be no better candidate; less is enough then.
+        """
+
+
+def look_is_due(screened: Evidence, gained_nano: int, is_worth: IsWorth) -> bool:
+    """Whether a chain that goes on shows its candidate to the holdout now.
+
+    What a look proves begins anew at the head that it makes. So a look on the way has to leave something that
+    a later one can prove, another rung like the last one; else it waits for the end of the chain, where all
+    is judged at once.
+
+    Args:
+        screened: the best candidate against the head.
+        gained_nano: mean loss on the screen by the last rung, nano-nats; 0 where none says what comes.
+        is_worth: whether the rule would look.
+    """
+    if not is_worth(screened, ended=False):
+        return False
+    rest = screened.shifted(gained_nano - screened.delta // screened.count)
+    return not gained_nano or is_worth(rest, ended=True)
 
 
 class Candidates:

@@ -4,11 +4,11 @@
 2. Train LoRA and the head at a constant rate after a warm-up, with all averages going along, until the
    joules end. What the frozen layers make of an example is computed when its batch comes.
 3. At rungs, a growing number of steps apart, look at the screening examples: of the averages the one that
-   is better at its best temperature is the candidate. Training ends where it is worth a look at the
-   holdout (`worth`), where rung after rung gains next to nothing or what may still come is less than a look
-   could prove (a plateau), or where a chain that began at an older version will not catch up with the head
-   (`candidates.why_at_its_end`). Before the first rung there are
-   looks as well, each after twice the steps: of them nothing follows but that the candidate may be worth it.
+   is better at its best temperature is the candidate. Training ends where a look at the holdout is due
+   (`candidates.look_is_due`); where rung after rung gains next to nothing, or what may still come is less
+   than a look could prove (a plateau); or where a chain that began at an older version will not catch up
+   with the head (`candidates.why_at_its_end`). Before the first rung there are looks at the screen as well,
+   each after twice the steps: of them nothing follows but that a look at the holdout may be due.
 
 Everything follows from the chain's seed and the number of steps: dropout is seeded by the step, batches
 by the chain, activations are computed in groups that follow from the pool. So a chain that was cut into
@@ -19,7 +19,7 @@ et al. 2021; AdamW, Loshchilov and Hutter 2019; averaging and temperature, see `
 
 from __future__ import annotations
 
-__all__ = ["AtItsEnd", "Chained", "Worth", "early_looks", "next_rung", "train_chain"]
+__all__ = ["AtItsEnd", "Chained", "IsDue", "early_looks", "next_rung", "train_chain"]
 
 import random
 from collections.abc import Callable, Iterator
@@ -60,14 +60,15 @@ _SCREEN_MARGIN = 1.35
 _SEEDS = 1_000_003
 
 
-class Worth(Protocol):
-    """Whether a candidate is worth a look at the holdout: a pure function of what the screen shows."""
+class IsDue(Protocol):
+    """Whether a look at the holdout is due: a pure function of what the screen shows."""
 
-    def __call__(self, screened: Evidence) -> bool:
+    def __call__(self, screened: Evidence, gained_nano: int, /) -> bool:
         """Whether to look, though the next steps may bring a better candidate.
 
         Args:
             screened: the candidate against the head, on the screening examples.
+            gained_nano: mean loss by the last rung, nano-nats; 0 where none says what comes.
         """
 
 
@@ -124,7 +125,7 @@ class AtItsEnd(Protocol):
 class _Asked:
     """Who is asked at each rung."""
 
-    worth: Worth
+    is_due: IsDue
     at_its_end: AtItsEnd
 
 
@@ -164,7 +165,7 @@ def train_chain(
     seed: int,
     working: Working | None,
     judged: str = "",
-    worth: Worth,
+    is_due: IsDue,
     at_its_end: AtItsEnd,
     progress: Callable[[Progress], None],
     preparing: Callable[[int, int], None],
@@ -179,7 +180,7 @@ def train_chain(
         seed: of the chain, the same for all of its attempts.
         working: what the attempt before left; none where the chain begins.
         judged: digest of the adapter of the chain that the holdout saw last; empty where it saw none.
-        worth: whether to look at the holdout.
+        is_due: whether to look at the holdout.
         at_its_end: whether the chain may still come to something, by its rungs.
         progress: called after each step.
         preparing: called with (examples done, examples to do) while the screen is prepared.
@@ -194,7 +195,7 @@ def train_chain(
         candidates.restore(working, judged, into)
     candidates.prepare(preparing)
     limits.check()
-    stopped_by, steps, loss = chain.run(limits, _Asked(worth, at_its_end), progress)
+    stopped_by, steps, loss = chain.run(limits, _Asked(is_due, at_its_end), progress)
     best = candidates.best
     candidates.save(into, best)
     return Chained(
@@ -279,14 +280,14 @@ class _Chain:
                 rung, passed = next(coming), passed + 1
                 ended = self._climb(limits, asked, passed)
             elif self._step in early:
-                ended = self._look(limits, asked.worth, scheduled=False)
+                ended = self._look(limits, asked.is_due, scheduled=False)
             if not ended and limits.stop():
                 ended = "interrupt"
             if not ended and self._step >= self._recipe.max_steps:
                 ended = "steps"
             if not ended and spent_uj + round(_SCREEN_MARGIN * self._screen_uj) >= limits.limit_uj:
                 self.candidates.look(self._averages, scheduled=False)
-                ended = "look" if self._is_worth(asked.worth) else "joules"
+                ended = "look" if self._is_due(asked.is_due, 0) else "joules"
         if ended == "steps" or self.candidates.known is None:
             self.candidates.look(self._averages, scheduled=False)
         return ended, self._step - first, loss
@@ -294,7 +295,7 @@ class _Chain:
     def _climb(self, limits: Limits, asked: _Asked, passed: int) -> str:
         """Look at the screen as scheduled; why the training ends with it, if it does."""
         candidates = self.candidates
-        if self._look(limits, asked.worth, scheduled=True):
+        if self._look(limits, asked.is_due, scheduled=True):
             return "look"
         if candidates.are_spent:
             return "plateau"
@@ -304,16 +305,16 @@ class _Chain:
             return ""
         return asked.at_its_end(screened, candidates.gained_nano)
 
-    def _look(self, limits: Limits, worth: Worth, *, scheduled: bool) -> str:
+    def _look(self, limits: Limits, is_due: IsDue, *, scheduled: bool) -> str:
         """Look at the screen; whether the training ends with it because the holdout is to be looked at."""
         start_uj = limits.spent_uj()
         self.candidates.look(self._averages, scheduled=scheduled)
         self._screen_uj = limits.spent_uj() - start_uj
-        return "look" if self._is_worth(worth) else ""
+        return "look" if self._is_due(is_due, self.candidates.gained_nano if scheduled else 0) else ""
 
-    def _is_worth(self, worth: Worth) -> bool:
+    def _is_due(self, is_due: IsDue, gained_nano: int) -> bool:
         screened = self.candidates.screened()
-        return screened is not None and self.candidates.are_news and worth(screened)
+        return screened is not None and self.candidates.are_news and is_due(screened, gained_nano)
 
     def _train_step(self) -> float:
         batch = self._next_batch()

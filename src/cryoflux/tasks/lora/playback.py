@@ -68,7 +68,7 @@ class Playing:
     def _stop(self) -> bool:
         return self._training.stopped_by in _BY_STOPPING and self.steps >= self._training.steps
 
-    def worth(self, screened: Evidence) -> bool:  # noqa: ARG002 - what it came to is recorded
+    def is_due(self, screened: Evidence, gained_nano: int) -> bool:  # noqa: ARG002 - it is recorded
         """Whether it went to the holdout."""
         return self._training.stopped_by == "look" and self.steps >= self._training.steps
 
@@ -147,7 +147,7 @@ def _attempt(
         into,
         seed=seed,
         working=working,
-        worth=playing.worth,
+        is_due=playing.is_due,
         at_its_end=playing.at_its_end,
         progress=playing.progress,
         preparing=lambda _done, _count: None,

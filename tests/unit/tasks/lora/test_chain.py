@@ -20,7 +20,7 @@ from cryoflux.encoder.linear import Backend
 from cryoflux.errors import StateError
 from cryoflux.evaluation.scoring import EncoderScorer
 from cryoflux.tasks.lora.averages import PolynomialAverage
-from cryoflux.tasks.lora.candidates import why_at_its_end
+from cryoflux.tasks.lora.candidates import look_is_due, why_at_its_end
 from cryoflux.tasks.lora.chain import Chained, early_looks, next_rung, train_chain
 from cryoflux.tasks.lora.merge import merged_tensors
 from cryoflux.tasks.lora.recipe import Recipe
@@ -43,7 +43,7 @@ DEEP = Recipe(
 TOP = replace(DEEP, name="carry-1", layers=1)
 
 
-def never(_screened: Evidence) -> bool:
+def never(_screened: Evidence, _gained_nano: int) -> bool:
     return False
 
 
@@ -55,7 +55,7 @@ def go_on(
     steps: int = 10**9,
     joules: int = 10**9,
     judged: str = "",
-    worth=never,
+    is_due=never,
     at_its_end=lambda _screened, _gained: "",
     seed: int = 7,
 ) -> Chained:
@@ -70,7 +70,7 @@ def go_on(
         seed=seed,
         working=working,
         judged=judged,
-        worth=worth,
+        is_due=is_due,
         at_its_end=at_its_end,
         progress=lambda done: steps_done.append(done.step),
         preparing=lambda _done, _count: None,
@@ -135,20 +135,20 @@ def test_what_the_screen_showed_is_what_the_merged_candidate_does(workshop) -> N
 def test_a_candidate_that_is_worth_it_ends_the_attempt_and_is_not_shown_twice(workshop) -> None:
     asked: list[float] = []
 
-    def worth(screened: Evidence) -> bool:
+    def worth(screened: Evidence, _gained_nano: int) -> bool:
         asked.append(screened.delta_mean)
         return True
 
-    first = go_on(workshop, TOP, worth=worth)
+    first = go_on(workshop, TOP, is_due=worth)
     assert first.stopped_by == "look"
     assert first.steps == next_rung(0, TOP.fixed_steps)
     assert len(asked) == 1
     judged = file_digest(workshop.draft / "adapter_model.safetensors")
     again = go_on(
-        workshop, TOP, first.working, judged=judged, worth=lambda _screened: pytest.fail("asked"), steps=1
+        workshop, TOP, first.working, judged=judged, is_due=lambda *_shown: pytest.fail("asked"), steps=1
     )
     assert again.stopped_by == "interrupt"
-    other = go_on(workshop, TOP, first.working, judged="f" * 64, worth=worth, joules=1)
+    other = go_on(workshop, TOP, first.working, judged="f" * 64, is_due=worth, joules=1)
     assert (other.stopped_by, len(asked)) == ("look", 2)
 
 
@@ -158,7 +158,7 @@ def test_early_looks_show_a_candidate_that_is_worth_it_and_say_nothing_of_the_ch
     steps = sorted(early_looks(early))
     assert (steps, early_looks(TOP)) == ([4, 8], frozenset())
     assert next_rung(0, TOP.fixed_steps) == 16
-    first = go_on(workshop, early, worth=lambda _screened: True)
+    first = go_on(workshop, early, is_due=lambda *_shown: True)
     assert (first.stopped_by, first.steps, first.working.rung_nano) == ("look", 4, 0)
     seen, plain = go_on(workshop, early, steps=40), go_on(workshop, TOP, steps=40)
     for one, other in zip(seen.working.parameters, plain.working.parameters, strict=True):
@@ -198,6 +198,22 @@ def test_what_a_chain_may_come_to_is_two_rungs_like_the_last_one() -> None:
     assert [round(evidence.delta_mean, 9) for evidence in hoped] == [0, 0.14]
 
 
+def test_a_look_on_the_way_leaves_something_that_a_later_one_can_prove() -> None:
+    screened = pair_losses([10**9] * 100, [9 * 10**8] * 50 + [8 * 10**8] * 50)
+    asked: list[tuple[float, bool]] = []
+
+    def is_worth(evidence: Evidence, *, ended: bool) -> bool:
+        asked.append((round(evidence.delta_mean, 9), ended))
+        return evidence.delta_mean >= (0.02 if ended else 0.1)
+
+    assert look_is_due(screened, 0, is_worth)
+    assert asked == [(0.15, False)]
+    assert look_is_due(screened, 2 * 10**7, is_worth)
+    assert asked[-1] == (0.02, True)
+    assert not look_is_due(screened, 2 * 10**7 - 1, is_worth)
+    assert not look_is_due(screened.shifted(-(10**8)), 2 * 10**7, is_worth)
+
+
 def test_a_chain_may_begin_at_a_version_that_is_no_longer_the_head(workshop) -> None:
     loaded = workshop.loaded
     start = loaded.version
@@ -222,7 +238,7 @@ def test_joules_that_are_gone_before_the_first_step_train_nothing(workshop) -> N
             workshop.new_draft(),
             seed=1,
             working=None,
-            worth=never,
+            is_due=never,
             at_its_end=lambda _screened, _gained: "",
             progress=lambda _done: None,
             preparing=lambda _done, _count: None,
