@@ -1,7 +1,8 @@
 """What reading more of a text buys: losses on holdout and audit set by CPU-seconds, for a limit of tokens.
 
 One chain of the recipe `carry-1` from version 0, one seed, one thread, judged by `evidence/v3` on one
-holdout, until it is at its end. A line a verdict: CPU-seconds of the process, less the audit set; both losses.
+holdout, until it is at its end. A line a verdict: CPU-seconds of the process, less the audit set, and both
+losses.
 
     cryoflux run --state DIR --train FILE --budget 300J --attempts 1     # begins a state, whatever its limit
     python benchmarks/token_limit.py --state DIR --cut 48
