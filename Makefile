@@ -32,6 +32,7 @@ lint: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file benchmarks/mypy.toml
 	$(BIN)/lint-imports --no-logo
 
 docs: .venv/run.stamp

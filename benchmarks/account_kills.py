@@ -22,6 +22,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryoflux.config import load_settings
 from cryoflux.database import read_only
@@ -301,7 +302,7 @@ def _repeated(path: Path, said: list[list[object]]) -> list[str]:
     return wrong
 
 
-def _look(path: Path) -> dict[str, object]:
+def _look(path: Path) -> dict[str, Any]:
     with closing(read_only(path)) as db:
         rows = db.execute("SELECT request_id, id, reserved_uj, state FROM reservations").fetchall()
         sums = identity(db)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,9 +76,9 @@ def left_open(
         with daemon(state) as running, closing(ask(running.address)) as asked:
             started_s = running.cpu_s()
             asked.post("/v1/grant", {"joules": number, "request_id": "open"})
-            scrape_s = running.spent_s(lambda asked=asked: _scrape(asked)) / SCRAPES
-            take_s = running.spent_s(lambda asked=asked, body=body: _take(asked, number, body)) / number
-            scrape_after_s = running.spent_s(lambda asked=asked: _scrape(asked)) / SCRAPES
+            scrape_s = running.spent_s(partial(_scrape, asked)) / SCRAPES
+            take_s = running.spent_s(partial(_take, asked, number, body)) / number
+            scrape_after_s = running.spent_s(partial(_scrape, asked)) / SCRAPES
         with daemon(state) as running:
             restarted_s = running.cpu_s()
         report[f"{kind}_take_cpu_ms"] = round(1e3 * take_s, 2)

@@ -166,9 +166,11 @@ def _client_process(name: str, takes: int, address: str, notes: Path) -> int:
     code = 1
     try:
         out = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        client(
-            name, takes, HttpAccount(address), lambda *said: os.write(out, f"{json.dumps(said)}\n".encode())
-        )
+
+        def told(*said: Any) -> None:
+            os.write(out, f"{json.dumps(said)}\n".encode())
+
+        client(name, takes, HttpAccount(address), told)
         code = 0
     finally:
         os._exit(code)

@@ -14,9 +14,7 @@ import sys
 import tempfile
 from statistics import mean
 
-PHASES = (
-    "sample", "schedule", "announce", "reserve", "train", "evaluate", "decide", "merge", "settle", "record",
-)  # fmt: skip
+from cryoflux.attempt.watch import Step
 
 
 def main() -> None:
@@ -32,7 +30,7 @@ def main() -> None:
     total = mean(a["cpu_seconds"] for a in attempts)
     print(f"{len(attempts)} attempts on the embedded defaults, mean CPU-seconds of one:\n")
     print("| phase | CPU-s | share |\n|---|---:|---:|")
-    for phase in PHASES:
+    for phase in Step:
         seconds = mean(a["phases_cpu_seconds"].get(phase, 0.0) for a in attempts)
         print(f"| {phase} | {seconds:.3f} | {100 * seconds / total:.2f} % |")
     work = mean(a["phases_cpu_seconds"]["train"] + a["phases_cpu_seconds"]["evaluate"] for a in attempts)

@@ -238,8 +238,9 @@ def dump(path: Path) -> list[object]:
     """Everything that a database says, as bytes: a flipped text need not be one."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         connection.text_factory = bytes
-        said: list[object] = connection.execute("SELECT type, name, sql FROM sqlite_schema").fetchall()
-        for kind, name, _ in list(said):  # type: ignore[misc, attr-defined]
+        schema = connection.execute("SELECT type, name, sql FROM sqlite_schema").fetchall()
+        said: list[object] = [*schema]
+        for kind, name, _ in schema:
             if kind == b"table":
                 said += connection.execute(f'SELECT * FROM "{name.decode()}"').fetchall()  # noqa: S608
         return said

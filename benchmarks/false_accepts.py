@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -340,7 +341,7 @@ def synthetic_rows(scale: int) -> dict[str, Row]:
             row = kept(20, 5000, count, 0.0, sd, FLIPS * sd, 1000)
             found[f"kept per 1,000: Δ = 0, sd {sd}, n {count}"] = row
     for count in (512, 1500):
-        row = share_kept(24, 20_000 // scale, lambda r, n=count: skewed(r, n, 0.1), 1000)
+        row = share_kept(24, 20_000 // scale, partial(skewed, count=count, spread=0.1), 1000)
         found[f"kept per 1,000: Δ = 0, skewness −2, sd 0.1, n {count}"] = row
     for count in (512, 1500):
         row = gaussian_drift(21, 50 // scale, count, 0.1)

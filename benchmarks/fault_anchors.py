@@ -53,7 +53,7 @@ def shift_wall_clock(folder: Path) -> None:
 
 def put_gpu(folder: Path) -> None:
     """The real `pynvml`, with the GPU of the plain file behind it."""
-    pynvml = importlib.import_module("pynvml")
+    pynvml: Any = importlib.import_module("pynvml")
     plain = PlainNvml(folder, pynvml.NVMLError, pynvml.NVML_ERROR_GPU_IS_LOST)
     for name in dir(plain):
         if name.startswith("nvml"):
@@ -72,7 +72,7 @@ def put_gpu(folder: Path) -> None:
 
 def zeus(folder: Path) -> Window:
     """A measurement window of `ZeusMonitor`."""
-    rapl = importlib.import_module("zeus.device.cpu.rapl")
+    rapl: Any = importlib.import_module("zeus.device.cpu.rapl")
     rapl.RAPL_DIR = str(folder / "powercap" / "intel-rapl")
     # With no framework installed there is nothing on the GPU to wait for.
     monitor = importlib.import_module("zeus.monitor").ZeusMonitor()
@@ -90,8 +90,8 @@ def zeus(folder: Path) -> Window:
 def codecarbon(folder: Path) -> Window:
     """`OfflineEmissionsTracker` from start to stop."""
     logging.disable(logging.CRITICAL)
-    cpu = importlib.import_module("codecarbon.core.cpu")
-    hardware = importlib.import_module("codecarbon.external.hardware")
+    cpu: Any = importlib.import_module("codecarbon.core.cpu")
+    hardware: Any = importlib.import_module("codecarbon.external.hardware")
     root = str(folder / "powercap" / "intel-rapl" / "subsystem")
     original, available = cpu.IntelRAPL, cpu.is_rapl_available
 
@@ -101,7 +101,8 @@ def codecarbon(folder: Path) -> Window:
     cpu.IntelRAPL = hardware.IntelRAPL = rapl_here
     cpu.is_rapl_available = lambda *_: available(root)
     # There is no nvidia-smi beside the plain file.
-    importlib.import_module("codecarbon.core.gpu").is_nvidia_system = (folder / "gpu.json").exists
+    gpu: Any = importlib.import_module("codecarbon.core.gpu")
+    gpu.is_nvidia_system = (folder / "gpu.json").exists
     tracker = importlib.import_module("codecarbon").OfflineEmissionsTracker(
         country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
     )

@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 MICRO = 1_000_000
 RANGE_UJ = 262_143_328_850
@@ -254,7 +255,7 @@ class World:
         self.stopped = False
         self._frozen = self._failing = False
         self._shown = {zone.folder: _before(zone, rest_s) for zone in fault.zones}
-        self._gpu = {
+        self._gpu: dict[str, Any] = {
             "lost": False,
             "energy_uj": 5000 * MICRO,
             "power_w": IDLE_W,

@@ -132,8 +132,8 @@ def main() -> None:
     print("| **all** | " + " | ".join(f"{one['cpu_s']:.2f}" for one in runs) + " |")
     for name, one in zip(("cold", "again"), runs, strict=True):
         beside = one["cpu_s"] - one["parts"][_STEPS] - one["parts"][_SCREEN]
-        done = f"{one['attempts']} attempts, {one['steps']} steps"
-        print(f"{name}: {done}; beside steps and looks at the screen {beside:.2f} CPU-s")
+        made = f"{one['attempts']} attempts, {one['steps']} steps"
+        print(f"{name}: {made}; beside steps and looks at the screen {beside:.2f} CPU-s")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.sources.integral import PowerIntegral
 from cryoflux.energy.sources.nvml import NvmlSource, find_gpus, load_pynvml
 
-FAKES = Path(__file__).parents[1] / "tests" / "unit" / "energy"
+FAKES = Path(__file__).parents[1] / "tests"
 FAKE_MODULE = """
 import sys
 sys.path.append({folder!r})

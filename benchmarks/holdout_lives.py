@@ -279,7 +279,7 @@ class Lond:
 
 def p_values(z: Array) -> Array:
     """P(N ≥ z)."""
-    return np.frompyfunc(math.erfc, 1, 1)(z / math.sqrt(2)).astype(float) / 2
+    return np.asarray(np.frompyfunc(math.erfc, 1, 1)(z / math.sqrt(2)), dtype=float) / 2
 
 
 JUDGES: dict[str, Any] = {

@@ -23,8 +23,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,9 @@ class Answer:
     """why it could not be asked"""
 
 
+Ask = Callable[[Path, Path], Answer]
+
+
 def run(command: list[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
     """A program of others; what it complains of is shown."""
     done = subprocess.run(command, check=False, text=True, stdout=subprocess.PIPE, **options)
@@ -311,7 +315,7 @@ def ask_go(kit: Path, foreign: Path) -> Answer:
 def answers(kit: Path, foreign: Path) -> Iterator[Answer]:
     """What each program says that is there."""
     python = ("openssl", "securesystemslib", "in-toto-attestation", "sigstore", "tlog-scales", "pymerkle")
-    asks = {name: (lambda kit, foreign, name=name: ask_python(name, kit, foreign)) for name in python}
+    asks: dict[str, Ask] = {name: partial(ask_python, name) for name in python}
     asks |= {"@sigstore/verify": ask_node, "golang.org/x/mod/sumdb": ask_go}
     for name, ask in asks.items():
         try:

@@ -31,14 +31,14 @@ KERNELS = {
         "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
     },
 }
-SAME_PROCESS = [
+SAME_PROCESS: list[dict[str, Any]] = [
     {"batch": batch, "order": order, "threads": threads, "device": "cpu"}
     for batch in (32, 8, 1)
     for order in ("sorted", "as it is")
     for threads in (1, 2)
 ]
-OTHER_KERNELS = [{"batch": 32, "order": "sorted", "threads": 1, "device": "cpu"}]
-GPU = {"batch": 32, "order": "sorted", "threads": 1, "device": "cuda"}
+OTHER_KERNELS: list[dict[str, Any]] = [{"batch": 32, "order": "sorted", "threads": 1, "device": "cpu"}]
+GPU: dict[str, Any] = {"batch": 32, "order": "sorted", "threads": 1, "device": "cuda"}
 Losses = list[int]
 
 

@@ -75,10 +75,11 @@ def record_attempt(
     """One live attempt on a copy of a state."""
     with tempfile.TemporaryDirectory() as scratch:
         copy = shutil.copytree(state, Path(scratch) / "state", symlinks=True)
-        choice = ("--recipes", recipe, "--attempts", "1", "--seed", str(seed), "--policy", "uniform/v1")
-        events = cryoflux("--state", str(copy), "--budget", budget, *choice, *options)
-    attempt = next(event for event in events if event["event"] == "attempt")
-    summary = next(event for event in events if event["event"] == "summary")
+        given = ("--recipes", recipe, "--attempts", "1", "--seed", str(seed), "--policy", "uniform/v1")
+        events = cryoflux("--state", str(copy), "--budget", budget, "--explain", *given, *options)
+    kinds = ("choice", "attempt", "summary")
+    choice, attempt, summary = (next(e for e in events if e["event"] == kind) for kind in kinds)
+    prior_j = next(arm["prior_joules"] for arm in choice["arms"] if arm["name"] == attempt["arm"])
     kept, audit = attempt["accepted"] is True, summary["audit"]
     return {
         "arm": attempt["arm"],
@@ -89,7 +90,7 @@ def record_attempt(
         "audit_delta": audit["loss_before"] - audit["loss_after"] if kept else None,
         "kept": kept,
         "uj": round(attempt["joules_spent"] * MICRO),
-        "prior_uj": attempt.get("prior_uj"),
+        "prior_uj": round(prior_j * MICRO),
     }
 
 

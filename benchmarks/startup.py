@@ -15,37 +15,51 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+from cryoflux.runs.calling import run
 from cryoflux.runs.disk_use import disk_use
+from cryoflux.runs.watch import Opening, RunObserver
 from cryoflux.state import StateFolder
 
-_PROGRAM = """
-import json, sys, time
-from cryoflux.runs.calling import run
-from cryoflux.runs.watch import RunObserver
 
-class Watch(RunObserver):
+class _Watch(RunObserver):
+    """When the state was open, and what that took."""
+
     opened_s = 0.0
-    def opened(self, opening):
-        self.opened_s = time.process_time()
-        self.startup = opening.tasks[0].facts.get("startup")
+    startup: object = None
 
-watch, attempts = Watch(), int(sys.argv[2])
-opened = lambda: bool(watch.opened_s) and not attempts
-summary = run("240J", state=sys.argv[1], observers=[watch], stop=opened, attempts=attempts or None)
-print(json.dumps({
-    "cpu_s": watch.opened_s, "startup": watch.startup, "audit_cpu_s": summary.audit_cpu_s,
-    "spent_j": summary.spent.joules if summary.spent else 0.0,
-    "beside_j": summary.overhead.joules if summary.overhead else None,
-}))
-"""
+    def opened(self, opening: Opening) -> None:
+        """The first attempt could begin."""
+        self.opened_s = time.process_time()
+        self.startup = opening.tasks[0].facts["startup"]
+
+
+def one_start(state: Path, attempts: int) -> dict[str, Any]:
+    """A start in this process, and what it cost."""
+    watch = _Watch()
+    summary = run(
+        "240J",
+        state=state,
+        observers=[watch],
+        stop=lambda: bool(watch.opened_s) and not attempts,
+        attempts=attempts or None,
+    )
+    return {
+        "cpu_s": watch.opened_s,
+        "startup": watch.startup,
+        "audit_cpu_s": summary.audit_cpu_seconds,
+        "spent_j": summary.spent.joules if summary.spent else 0.0,
+        "beside_j": summary.overhead.joules if summary.overhead else None,
+    }
 
 
 def start(state: Path, attempts: int) -> dict[str, Any]:
     """One run in a process of its own; without attempts it ends once its state is open."""
-    command = [sys.executable, "-c", _PROGRAM, str(state), str(attempts)]
+    command = [sys.executable, str(Path(__file__).resolve()), "--inside", str(state)]
+    command += ["--attempts", str(attempts)]
     done = subprocess.run(command, cwd=state.parent, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
@@ -67,7 +81,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--attempts", type=int, default=0, help="of the first run of a round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.inside:
+        print(json.dumps(one_start(chosen.inside, chosen.attempts)))
+        return
     rounds = measure(chosen.attempts, chosen.rounds)
     for which, name in enumerate(("first", "again")):
         costs = [found[which]["cpu_s"] for found in rounds]

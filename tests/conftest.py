@@ -57,6 +57,7 @@ MARKED = {
         "unit/receipts/test_bundle.py",
         "unit/registry",
         "unit/tasks/lora",
+        "unit/test_benchmark_commands.py",
         "unit/test_errors.py",
         "unit/test_imports.py",
     ),

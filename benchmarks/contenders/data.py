@@ -58,8 +58,8 @@ def load_task(name: str, folder: Path) -> Task:
     labels = tuple(sorted({e.label for e in examples[0]}))
     index = {label: number for number, label in enumerate(labels)}
     train, holdout, audit = ([Text(e.text, index[e.label]) for e in group] for group in examples)
-    rows = [sorted((t.text, t.label) for t in texts) for texts in (train, holdout, audit)]
-    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    pairs = [sorted((t.text, t.label) for t in texts) for texts in (train, holdout, audit)]
+    digest = hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
     return Task(name, labels, train, holdout, audit, DATA_SETS[name], digest, files)
 
 
@@ -75,7 +75,8 @@ def _split(name: str, folder: Path) -> list[list[dict[str, str]]]:
         _write_csv(path, bbc_news() if name == "bbc" else reviews(folder))
         flags["train"] = str(path)
     _, splits = read_splits(load_settings(flags, environ={}).settings)
-    return [[{"text": e.text, "label": e.label} for e in getattr(splits, key)] for key in _SETS]
+    parts = (splits.train, splits.holdout, splits.audit)
+    return [[{"text": e.text, "label": e.label} for e in part] for part in parts]
 
 
 def _write_csv(path: Path, rows: Sequence[tuple[str, str]]) -> None:

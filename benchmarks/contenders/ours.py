@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from contenders.data import Task, Text, encode
+from cryoflux.attempt.watch import Step
 
 _KEPT_CACHES = ("tokens", "prefix")
 """what a warm start has: token ids and activations, no losses"""
@@ -154,7 +155,7 @@ def _curve(
     for event in events:
         if event["event"] != "attempt":
             continue
-        evaluating = event["phases_cpu_seconds"].get("evaluate", 0.0)
+        evaluating = event["phases_cpu_seconds"].get(Step.EVALUATE.value, 0.0)
         evaluation += evaluating
         train += event["cpu_seconds"] - evaluating
         steps += event["steps"] or 0

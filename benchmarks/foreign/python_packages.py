@@ -119,8 +119,8 @@ def openssl() -> Checks:
             key.write_text(pem)
             said.write_bytes(message)
             signs.write_bytes(signature)
-            command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", key, "-rawin", "-in", said]
-            subprocess.run([*command, "-sigfile", signs], check=True, capture_output=True)
+            command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(key), "-rawin"]
+            subprocess.run([*command, "-in", said, "-sigfile", signs], check=True, capture_output=True)
 
     def envelope(case: Case) -> None:
         read = json.loads(_raw(case["envelope"]))
