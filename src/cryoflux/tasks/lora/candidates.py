@@ -36,6 +36,8 @@ _UNIT = 1000
 _WORST_NANO = 1000 * NANO
 _COMING = 2
 """rungs like the last one that a chain may still hope for"""
+_REST = 0.5
+"""of what a rung gained, what all that follow may be counted on to gain"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +92,24 @@ class IsWorth(Protocol):
         """
 
 
-def look_is_due(screened: Evidence, gained_nano: int, is_worth: IsWorth) -> bool:
+def look_is_due(screened: Evidence, gained_nano: int | None, is_worth: IsWorth) -> bool:
     """Whether a chain that goes on shows its candidate to the holdout now.
 
     What a look proves begins anew at the head that it makes. So a look on the way has to leave something that
-    a later one can prove, another rung like the last one; else it waits for the end of the chain, where all
-    is judged at once.
+    a later one can prove, half of what the last rung gained; else it waits for the end of the chain, where
+    all is judged at once.
 
     Args:
         screened: the best candidate against the head.
-        gained_nano: mean loss on the screen by the last rung, nano-nats; 0 where none says what comes.
+        gained_nano: mean loss on the screen by the last rung, nano-nats; none where none says what comes.
         is_worth: whether the rule would look.
     """
     if not is_worth(screened, ended=False):
         return False
-    rest = screened.shifted(gained_nano - screened.delta // screened.count)
-    return not gained_nano or is_worth(rest, ended=True)
+    if gained_nano is None:
+        return True
+    rest = screened.shifted(round(_REST * gained_nano) - screened.delta // screened.count)
+    return is_worth(rest, ended=True)
 
 
 class Candidates:
@@ -124,8 +128,8 @@ class Candidates:
         """scheduled looks at the screen in a row that gained too little"""
         self.rung_nano = 0
         """lowest loss on the screen at the last scheduled look, nano-nats; 0 before the first"""
-        self.gained_nano = 0
-        """by the last scheduled look, nano-nats"""
+        self.gained_nano: int | None = None
+        """by the last scheduled look, nano-nats; none before the second one"""
 
     def restore(self, working: Working, judged: str, into: Path) -> None:
         """Go on from what an attempt left.
@@ -168,8 +172,8 @@ class Candidates:
 
     def _climb(self, screen_nano: int) -> None:
         first = not self.rung_nano
-        self.gained_nano = 0 if first else self.rung_nano - screen_nano
-        enough = first or self.gained_nano >= self._recipe.least_gain_nano
+        self.gained_nano = None if first else self.rung_nano - screen_nano
+        enough = self.gained_nano is None or self.gained_nano >= self._recipe.least_gain_nano
         self.stale = 0 if enough else self.stale + 1
         self.rung_nano = screen_nano
 

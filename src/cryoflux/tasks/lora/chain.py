@@ -63,12 +63,12 @@ _SEEDS = 1_000_003
 class IsDue(Protocol):
     """Whether a look at the holdout is due: a pure function of what the screen shows."""
 
-    def __call__(self, screened: Evidence, gained_nano: int, /) -> bool:
+    def __call__(self, screened: Evidence, gained_nano: int | None, /) -> bool:
         """Whether to look, though the next steps may bring a better candidate.
 
         Args:
             screened: the candidate against the head, on the screening examples.
-            gained_nano: mean loss by the last rung, nano-nats; 0 where none says what comes.
+            gained_nano: mean loss by the last rung, nano-nats; none where none says what comes.
         """
 
 
@@ -287,7 +287,7 @@ class _Chain:
                 ended = "steps"
             if not ended and spent_uj + round(_SCREEN_MARGIN * self._screen_uj) >= limits.limit_uj:
                 self.candidates.look(self._averages, scheduled=False)
-                ended = "look" if self._is_due(asked.is_due, 0) else "joules"
+                ended = "look" if self._is_due(asked.is_due, None) else "joules"
         if ended == "steps" or self.candidates.known is None:
             self.candidates.look(self._averages, scheduled=False)
         return ended, self._step - first, loss
@@ -299,20 +299,19 @@ class _Chain:
             return "look"
         if candidates.are_spent:
             return "plateau"
-        screened = candidates.screened()
-        known_well = passed >= _FEWEST_RUNGS and candidates.gained_nano > 0
-        if screened is None or not known_well:
+        screened, gained_nano = candidates.screened(), candidates.gained_nano or 0
+        if screened is None or passed < _FEWEST_RUNGS or gained_nano <= 0:
             return ""
-        return asked.at_its_end(screened, candidates.gained_nano)
+        return asked.at_its_end(screened, gained_nano)
 
     def _look(self, limits: Limits, is_due: IsDue, *, scheduled: bool) -> str:
         """Look at the screen; whether the training ends with it because the holdout is to be looked at."""
         start_uj = limits.spent_uj()
         self.candidates.look(self._averages, scheduled=scheduled)
         self._screen_uj = limits.spent_uj() - start_uj
-        return "look" if self._is_due(is_due, self.candidates.gained_nano if scheduled else 0) else ""
+        return "look" if self._is_due(is_due, self.candidates.gained_nano if scheduled else None) else ""
 
-    def _is_due(self, is_due: IsDue, gained_nano: int) -> bool:
+    def _is_due(self, is_due: IsDue, gained_nano: int | None) -> bool:
         screened = self.candidates.screened()
         return screened is not None and self.candidates.are_news and is_due(screened, gained_nano)
 

@@ -43,7 +43,7 @@ DEEP = Recipe(
 TOP = replace(DEEP, name="carry-1", layers=1)
 
 
-def never(_screened: Evidence, _gained_nano: int) -> bool:
+def never(_screened: Evidence, _gained_nano: int | None) -> bool:
     return False
 
 
@@ -135,7 +135,7 @@ def test_what_the_screen_showed_is_what_the_merged_candidate_does(workshop) -> N
 def test_a_candidate_that_is_worth_it_ends_the_attempt_and_is_not_shown_twice(workshop) -> None:
     asked: list[float] = []
 
-    def worth(screened: Evidence, _gained_nano: int) -> bool:
+    def worth(screened: Evidence, _gained_nano: int | None) -> bool:
         asked.append(screened.delta_mean)
         return True
 
@@ -206,12 +206,14 @@ def test_a_look_on_the_way_leaves_something_that_a_later_one_can_prove() -> None
         asked.append((round(evidence.delta_mean, 9), ended))
         return evidence.delta_mean >= (0.02 if ended else 0.1)
 
-    assert look_is_due(screened, 0, is_worth)
+    assert look_is_due(screened, None, is_worth)
     assert asked == [(0.15, False)]
-    assert look_is_due(screened, 2 * 10**7, is_worth)
+    assert not look_is_due(screened, 0, is_worth)
+    assert asked[-1] == (0, True)
+    assert look_is_due(screened, 4 * 10**7, is_worth)
     assert asked[-1] == (0.02, True)
-    assert not look_is_due(screened, 2 * 10**7 - 1, is_worth)
-    assert not look_is_due(screened.shifted(-(10**8)), 2 * 10**7, is_worth)
+    assert not look_is_due(screened, 4 * 10**7 - 2, is_worth)
+    assert not look_is_due(screened.shifted(-(10**8)), 4 * 10**7, is_worth)
 
 
 def test_a_chain_may_begin_at_a_version_that_is_no_longer_the_head(workshop) -> None:
