@@ -61,7 +61,7 @@ def reading_of(cut: object) -> str:
     return _parts(cut)[1]
 
 
-def cut_words(cut: Cut) -> str:
+def cut_words(cut: object) -> str:
     """The same for people: ``64 tokens``, or ``64 tokens (48 from the beginning, 16 from the end)``.
 
     Raises:
@@ -75,7 +75,7 @@ def cut_words(cut: Cut) -> str:
 def cut_words_of(said: object) -> str:
     """The same of what a stranger says, which may be no cut that is known here."""
     try:
-        return cut_words(said)  # type: ignore[arg-type] - what is none is refused
+        return cut_words(said)
     except (ValueError, OverflowError):
         return f"what is not known here ({str(said)[:40]!r})"
 
@@ -91,7 +91,7 @@ def shortened(row: Sequence[int], cut: Cut) -> list[int]:
     return [*row[: tokens - tail], *row[len(row) - tail :]]
 
 
-def _tail_of(cut: Cut) -> int:
+def _tail_of(cut: object) -> int:
     """How many of its tokens are read at the end of a longer text."""
     tokens, reading = _parts(cut)
     return tokens // _TAIL if reading == HEAD_TAIL else 0
