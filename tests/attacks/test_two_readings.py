@@ -102,6 +102,17 @@ def test_another_limit_of_tokens_is_asked_about_each_time(made: SyntheticState) 
     assert Topic.RULE in report.open
 
 
+def test_another_reading_is_said_as_every_other_page_says_it(made: SyntheticState) -> None:
+    made.attempt(0.05)
+    for cut in ("64 head-tail", "64 tail"):
+        made.recipe = {**RECIPE, "max_tokens": cut}
+        made.attempt(0.02)
+    first, second = found(verify_target(made.finish()), Status.UNKNOWN, 7)
+    ends = "64 tokens (48 from the beginning, 16 from the end)"
+    assert f"cuts texts to {ends}, and to 32 tokens before:" in first
+    assert f"cuts texts to what is not known here ('64 tail'), and to {ends} before:" in second
+
+
 def test_one_limit_of_tokens_is_not_asked_about(made: SyntheticState) -> None:
     made.attempt(0.05)
     made.recipe = {**RECIPE, "rank": 4}

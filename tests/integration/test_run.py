@@ -178,7 +178,28 @@ def test_a_state_is_not_continued_with_other_data_or_another_model(
         assert refused.code == 2
         assert refused.stderr.count("…") >= 2, "both digests are named"
         assert "--state" in refused.stderr
+        plan = cryoflux("run", *option, *QUICK, "--budget", "24J", "--state", state, "--dry-run")
+        assert (plan.code, errors(plan)) == (2, errors(refused))
     assert (state / "receipts.db").read_bytes() == receipts
+
+
+def errors(outcome: Outcome) -> list[str]:
+    """What was said of a refusal, without what was done before it."""
+    return [line for line in outcome.stderr.splitlines() if not line.startswith("…")]
+
+
+def test_neither_a_run_nor_its_plan_goes_on_from_a_head_that_was_altered(first, tmp_path: Path) -> None:
+    state = shutil.copytree(first[0], tmp_path / "state", symlinks=True)
+    weights = max((state / "base_model").glob("*.safetensors"), key=lambda path: path.stat().st_size)
+    content = weights.read_bytes()
+    weights.unlink()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    refusals = [
+        cryoflux("run", *QUICK, "--budget", "24J", "--state", state, *more) for more in (["--dry-run"], [])
+    ]
+    assert [one.code for one in refusals] == [1, 1]
+    assert "is not the file that was kept" in refusals[0].stderr
+    assert errors(refusals[0]) == errors(refusals[1])
 
 
 def test_a_tampered_database_is_not_continued(first, tmp_path: Path) -> None:
@@ -200,6 +221,7 @@ def test_a_tampered_database_is_not_continued(first, tmp_path: Path) -> None:
     refused = cryoflux("run", *QUICK, "--budget", "24J", "--state", state)
     assert refused.code == 1
     assert "cryoflux verify" in refused.stderr
+    assert cryoflux("run", *QUICK, "--budget", "24J", "--state", state, "--dry-run").code == 1
     assert cryoflux("verify", state).code == 1
 
 

@@ -80,7 +80,9 @@ def run(
     slice_size: Annotated[
         int | None, _option("Most training examples of an attempt.", "--slice-size")
     ] = None,
-    cache_mb: Annotated[int | None, _option("Most disk for the cache, MB.", "--cache-mb")] = None,
+    cache_mb: Annotated[
+        int | None, _option("Most disk for the cache between runs, MB.", "--cache-mb")
+    ] = None,
     max_tokens: Annotated[
         int | None, _option("Texts are cut to so many tokens; 0 for what the data say.", "--max-tokens")
     ] = None,

@@ -17,9 +17,12 @@ number of examples read. (What else would leak is said in `cryoflux.decision.bud
 - *Early stops* can only make "not kept" of "kept": the passing candidates are a subset of the proof's. But
   how far was read is no bit of the tree, and the joules that a stop saved are spent by later attempts: **the
   claim takes it that this tells training nothing**. No run makes sure of it.
-- *Aborts.* A reading that is aborted gives no verdict and costs no budget. It stops for energy or a signal,
-  never for losses; yet a candidate that is not hopeless reads on longer, so that an abort is likelier. That
-  too is taken to tell nothing. The next verdict on the same candidate is paid for as any other.
+- *Aborts.* A reading that is aborted gives no verdict and costs no budget. Where that has nothing to do
+  with losses (a power cut), the claim holds: with the aborts settled beforehand, the tree without their nodes
+  is as good. It stops for energy or a signal, never for losses; yet a candidate that is not hopeless reads on
+  longer, so that an abort is likelier. That too is taken to tell nothing: no loss and no count is kept of it.
+  A charge would not prove more: an abort that hangs on losses is a third branch, and f·b + 2·T((1 − f)·b) may
+  exceed b. The same candidate shown again is the same test; the next verdict is paid for as any other.
 - *The screen* also fits the temperature and chooses among averages. That makes it a poorer forecast, not an
   unlawful one: it is no part of the holdout. Copies of holdout texts among its examples would make it one.
 - *Rotation.* The next holdout's tree hangs on the bits of those before it, which are settled before it is

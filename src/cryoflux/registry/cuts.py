@@ -13,6 +13,7 @@ __all__ = [
     "READINGS",
     "Cut",
     "cut_words",
+    "cut_words_of",
     "make_cut",
     "reading_of",
     "shortened",
@@ -60,10 +61,23 @@ def reading_of(cut: object) -> str:
     return _parts(cut)[1]
 
 
-def cut_words(cut: Cut) -> str:
-    """The same for people: ``64 tokens``."""
-    tokens, reading = _parts(cut)
-    return f"{tokens} tokens" if reading == HEAD else f"{tokens} tokens, a quarter of them from their end"
+def cut_words(cut: object) -> str:
+    """The same for people: ``64 tokens``, or ``64 tokens (48 from the beginning, 16 from the end)``.
+
+    Raises:
+        ValueError: it is no cut that is known here.
+    """
+    tokens, tail = _parts(cut)[0], _tail_of(cut)
+    words = f"{tokens} token" if tokens == 1 else f"{tokens} tokens"
+    return f"{words} ({tokens - tail} from the beginning, {tail} from the end)" if tail else words
+
+
+def cut_words_of(said: object) -> str:
+    """The same of what a stranger says, which may be no cut that is known here."""
+    try:
+        return cut_words(said)
+    except (ValueError, OverflowError):
+        return f"what is not known here ({str(said)[:40]!r})"
 
 
 def shortened(row: Sequence[int], cut: Cut) -> list[int]:
@@ -71,11 +85,16 @@ def shortened(row: Sequence[int], cut: Cut) -> list[int]:
 
     Of its first and last tokens those at the very ends are kept, which are the special ones.
     """
-    tokens, reading = _parts(cut)
+    tokens, tail = _parts(cut)[0], _tail_of(cut)
     if len(row) <= tokens:
         return list(row)
-    tail = tokens // _TAIL if reading == HEAD_TAIL else 0
     return [*row[: tokens - tail], *row[len(row) - tail :]]
+
+
+def _tail_of(cut: object) -> int:
+    """How many of its tokens are read at the end of a longer text."""
+    tokens, reading = _parts(cut)
+    return tokens // _TAIL if reading == HEAD_TAIL else 0
 
 
 def _parts(cut: object) -> tuple[int, str]:

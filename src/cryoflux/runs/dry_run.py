@@ -1,5 +1,6 @@
 """What a run would do, worked out without writing or spending anything.
 
+What refuses a run at its start refuses its plan: settings, examples and model go through the same checks.
 Nothing here is measured: the number of attempts is a bound, and the cost of evaluation is modelled
 from the size of the model, so each figure says so.
 """
@@ -29,12 +30,13 @@ from cryoflux.errors import UsageError
 from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular
 from cryoflux.quantities import MICRO, Tier, parse_energy, worst_tier
 from cryoflux.registry.cuts import Cut, tokens_of
-from cryoflux.runs.inputs import check_folder, too_small
+from cryoflux.registry.versions import Versions
+from cryoflux.runs.checks import check_start, daemon_of
+from cryoflux.runs.inputs import too_small
 from cryoflux.runs.known_state import KnownState, read_known
 from cryoflux.state import FIRST_TASK, StateFolder
-from cryoflux.tasks.lora.base_model import resolve
-from cryoflux.tasks.lora.inputs import check_same, first_cut, kept_cut, read_splits
-from cryoflux.tasks.lora.libraries import require_training
+from cryoflux.tasks.lora.base_model import check_tokens
+from cryoflux.tasks.lora.inputs import check_same, first_inputs, kept_cut
 from cryoflux.tasks.lora.prices import EVALUATING
 from cryoflux.tasks.lora.recipe import Recipe, chosen_recipes
 
@@ -95,12 +97,11 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
         CryoFluxError: as the run itself would.
     """
     settings = sourced.settings
-    _check_task(settings.run.task)
     reserve_uj = parse_energy(settings.attempt.reserve)
     state = StateFolder(Path(settings.run.state))
+    checked = check_start(sourced, state, budget_uj=budget_uj, carry=carry, plans=True)
+    _check_tasks([task.name for task in checked.tasks])
     known = read_known(state)
-    if known is None:
-        check_folder(state)
     spendable_uj = None
     if budget_uj is not None:
         held_uj = known.held_uj if known is not None and carry else 0
@@ -142,17 +143,21 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
     )
 
 
-def _check_task(task: str) -> None:
-    if task != FIRST_TASK:
+def _check_tasks(names: list[str]) -> None:
+    if names != [FIRST_TASK]:
         raise UsageError(
-            f"There is no plan for the task {task}.",
+            f"There is no plan for the task {', '.join(names)}.",
             why=f"A plan is worked out from the sizes of texts and model, which only {FIRST_TASK} has.",
             hint="Leave --dry-run out, and limit the run: --attempts 1.",
         )
 
 
 def _measured_by(settings: Settings) -> tuple[tuple[str, ...], Tier, float | None]:
-    """Names of the sources, the worst tier, and the watts of a logical CPU where they are modelled."""
+    """Names of the sources, the worst tier, and the watts of a logical CPU where they are modelled here."""
+    if settings.agent.agent:
+        with daemon_of(settings) as agent:
+            sources = agent.sample().sources
+        return tuple(source.name for source in sources), worst_tier(source.tier for source in sources), None
     found = find_sources(settings, SystemClock(settings.energy.proc_root))
     try:
         names = tuple(source.name for source in found.sources)
@@ -193,21 +198,23 @@ def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _
         named |= {f"spare holdout {i}": name for i, name in enumerate(spares, 1)} | {"audit": "audit"}
         examples = {shown: data.count(name) for shown, name in named.items()}
         holdout, model = data.examples(known.part), origin.model_name or settings.model.model
-        classes, folder, cut = len(data.labels), state.model(known.head), kept_cut(sourced, origin)
+        folder, cut = Versions(state.path).open(known.head).folder, kept_cut(sourced, origin)
+        check_tokens(_config(folder), tokens_of(cut))
+        classes = len(data.labels)
         dropped = dict(origin.dropped)
         return _Inputs(data.name, examples, holdout, classes, dropped, model, folder, cut, origin.longer_ppm)
-    name, splits = read_splits(settings)
+    found = first_inputs(settings)
+    splits, model = found.splits, settings.model.model
     examples = {
         "train": len(splits.train),
         "holdout": len(splits.holdout),
         **{f"spare holdout {i}": len(spare) for i, spare in enumerate(splits.spares, 1)},
         "audit": len(splits.audit),
     }
-    model = settings.model.model
-    classes, folder, dropped = len(splits.labels), resolve(model), splits.dropped
-    require_training()
-    cut, longer_ppm = first_cut(settings, splits, folder, _config(folder))
-    return _Inputs(name, examples, splits.holdout, classes, dropped, model, folder, cut, longer_ppm)
+    classes, folder, dropped = len(splits.labels), found.base.folder, splits.dropped
+    return _Inputs(
+        found.name, examples, splits.holdout, classes, dropped, model, folder, found.cut, found.longer_ppm
+    )
 
 
 def _recipes(settings: Settings, inputs: _Inputs) -> dict[str, Recipe]:

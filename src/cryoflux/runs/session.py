@@ -8,7 +8,7 @@ charged to its session (`open_session`), from its start on.
 
 from __future__ import annotations
 
-__all__ = ["run", "task_list"]
+__all__ = ["run"]
 
 import secrets
 import time
@@ -25,7 +25,7 @@ from cryoflux.data.prepared import open_prepared
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.energy.local_agent import LocalAgent
-from cryoflux.errors import CryoFluxError, StateError, UsageError
+from cryoflux.errors import CryoFluxError, StateError
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.files import lock_exclusively
 from cryoflux.log_state import LogState
@@ -34,9 +34,9 @@ from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Rule
 from cryoflux.registry.versions import Versions
+from cryoflux.runs.checks import check_start, daemon_of
 from cryoflux.runs.inputs import (
     begin,
-    check_folder,
     check_origin,
     nothing_to_spend,
     stored_origins,
@@ -48,8 +48,7 @@ from cryoflux.runs.spending import RunLimits, Summary, closing_uj, spend
 from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Beginning, Origin, Task, Workplace
-from cryoflux.tasks.registry import find_task
-from cryoflux.witness.policy import Policy, read_policy
+from cryoflux.witness.policy import Policy
 
 if TYPE_CHECKING:
     from cryoflux.witness.witnessing import Witnessing
@@ -80,14 +79,12 @@ def run(
     started, began = started or Started.now(), time.monotonic()
     settings, observer = sourced.settings, Observers(observers)
     state = StateFolder(Path(settings.run.state))
-    tasks = [kind.from_settings(sourced) for kind in _kinds(settings)]
-    origins = stored_origins(state)
-    _check_budget(settings, limits, new=not origins)
-    policy = read_policy(Path(settings.witness.trust)) if settings.witness.trust else None
-    beginnings = _beginnings(tasks, state, origins, observer)
+    checked = check_start(sourced, state, budget_uj=limits.budget_uj, carry=limits.carry)
+    tasks, policy = checked.tasks, checked.policy
+    beginnings = _beginnings(tasks, checked.origins, observer)
     with ExitStack() as opened:
         # A daemon is asked before the state is touched.
-        daemon = opened.enter_context(_daemon(settings)) if settings.agent.agent else None
+        daemon = opened.enter_context(daemon_of(settings)) if settings.agent.agent else None
         opened.enter_context(lock_exclusively(state.lock, holder="cryoflux run"))
         agent = daemon or opened.enter_context(_embedded(settings, state, observer))
         origins = _origins(state, tasks, beginnings)
@@ -153,48 +150,10 @@ def _show_last_head(witnessing: Witnessing | None, observer: RunObserver) -> Non
             observer.witnessed(found)
 
 
-def task_list(settings: Settings) -> list[str]:
-    """The names of the tasks of a run, each once.
-
-    Raises:
-        UsageError: there is none.
-    """
-    names = list(dict.fromkeys(name.strip() for name in settings.run.task.split(",") if name.strip()))
-    if not names:
-        raise UsageError("No task is named.", hint="Leave --task out for lora_delta.")
-    return names
-
-
-def _kinds(settings: Settings) -> list[type[Task]]:
-    kinds: dict[str, type[Task]] = {}
-    for kind in map(find_task, task_list(settings)):
-        if kinds.setdefault(kind.name, kind) is not kind:
-            raise UsageError(
-                f"{kinds[kind.name].__qualname__} and {kind.__qualname__} are both called {kind.name!r}.",
-                why="By its name a task finds its head, its data and its receipts.",
-                hint="Leave one of them out, or give it another name.",
-            )
-    return list(kinds.values())
-
-
-def _check_budget(settings: Settings, limits: RunLimits, *, new: bool) -> None:
-    reserve_uj = parse_energy(settings.attempt.reserve)
-    if limits.budget_uj is None and new and settings.energy.credit == "grant":
-        raise UsageError(
-            "No budget was given.",
-            why="CryoFlux spends the joules that it is granted, and no others.",
-            hint="Grant some: cryoflux run --budget 2kJ.",
-        )
-    if limits.budget_uj is not None and limits.budget_uj <= reserve_uj and not limits.carry:
-        raise too_small(limits.budget_uj, reserve_uj)
-
-
 def _beginnings(
-    tasks: Sequence[Task], state: StateFolder, origins: Mapping[str, Origin], observer: RunObserver
+    tasks: Sequence[Task], origins: Mapping[str, Origin], observer: RunObserver
 ) -> dict[str, Beginning]:
     """What the tasks that are new to the state start from; the others confirm what it was begun with."""
-    if not origins:
-        check_folder(state)
     found = {}
     for task in tasks:
         if (origin := origins.get(task.name)) is None:
@@ -222,16 +181,6 @@ def _origins(
             )
         origins[task.name] = begin(state, task.name, beginnings[task.name], origins)
     return origins
-
-
-@contextmanager
-def _daemon(settings: Settings) -> Iterator[JouleAgent]:
-    from cryoflux.agent.client import AgentClient
-
-    chosen = settings.agent
-    with closing(AgentClient(chosen.agent, token=chosen.token, timeout=chosen.timeout)) as agent:
-        agent.sample()
-        yield agent
 
 
 @contextmanager
@@ -336,14 +285,6 @@ def _grant(settings: Settings, agent: JouleAgent, limits: RunLimits) -> int:
         if held_uj <= reserve_uj:
             raise nothing_to_spend(held_uj, reserve_uj)
         return held_uj
-    # A shared bucket, or one that is credited as energy is metered, also holds what others count on.
-    only_ours = not settings.agent.agent and settings.energy.credit == "grant"
-    if limits.carry and not only_ours:
-        raise UsageError(
-            "--carry is for the account of a state that spends only what it was granted.",
-            why="This one holds joules that others count on, too.",
-            hint="Leave it out, and grant what the run may spend: --budget 2kJ.",
-        )
     # What an earlier run overdrew is paid first.
     spendable_uj = held_uj + budget_uj if limits.carry else min(budget_uj, held_uj + budget_uj)
     if spendable_uj <= reserve_uj:

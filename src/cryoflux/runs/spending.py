@@ -262,19 +262,29 @@ def _unpaid(run: _Run, ended: Ended) -> BudgetError | None:
 
 
 def _ended(run: _Run, limits: RunLimits, began: float) -> Ended | None:
-    context, records = run.context, run.records
+    context = run.context
     if context.stop() or run.session is None:
         return "interrupted"
-    if limits.attempts is not None and len(records) >= limits.attempts:
+    if limits.attempts is not None and len(run.records) >= limits.attempts:
         return "attempts"
     if limits.seconds is not None and time.monotonic() - began >= limits.seconds:
         return "time"
-    most = _MOST_EXHAUSTED * sum(len(o.task.arms(o.drawn, o.part)) for o in context.tasks.values())
-    if len(records) >= most and all(map(_exhausted, records[-most:])):
+    if _runs_dry(run):
         return "budget"
+    return None if _for_attempts_uj(run) >= least_reserve_uj(context) else "budget"
+
+
+def _runs_dry(run: _Run) -> bool:
+    """Whether each arm has failed for want of joules, again and again."""
+    most = _MOST_EXHAUSTED * sum(len(o.task.arms(o.drawn, o.part)) for o in run.context.tasks.values())
+    return len(run.records) >= most and all(map(_exhausted, run.records[-most:]))
+
+
+def _for_attempts_uj(run: _Run) -> int:
+    """What the next attempt can reserve, beside what ends the run and what comes before attempts, µJ."""
+    context = run.context
     left_uj = _left_uj(run) - closing_uj(context, run.firsts) - base_uj(context)
-    affordable = min(left_uj, context.agent.bucket_uj()) >= least_reserve_uj(context)
-    return None if affordable else "budget"
+    return min(left_uj, context.agent.bucket_uj())
 
 
 def _left_uj(run: _Run) -> int:
@@ -315,13 +325,13 @@ def _why(run: _Run, limits: RunLimits, ended: Ended) -> str:
         return f"As many attempts as were asked for are made: {limits.attempts}."
     if ended == "time":
         return f"The time is up: {limits.seconds:g} s."
-    end_uj, reserve_uj = closing_uj(run.context, run.firsts), run.context.terms.reserve_uj
-    left_uj = min(_left_uj(run) - end_uj, run.context.agent.bucket_uj())
-    if left_uj >= reserve_uj:
+    if _runs_dry(run):
         return "Attempt after attempt ran out of joules: raise --reserve."
-    left, needed = format_energy(max(0, left_uj)), format_energy(reserve_uj)
+    end_uj, needed_uj = closing_uj(run.context, run.firsts), least_reserve_uj(run.context)
+    left_uj = _for_attempts_uj(run)
+    left, needed = format_energy(max(0, left_uj)), format_energy(needed_uj)
     if left == needed:
-        left, needed = f"{left_uj / MICRO:.6f} J", f"{reserve_uj / MICRO:.6f} J"
+        left, needed = f"{left_uj / MICRO:.6f} J", f"{needed_uj / MICRO:.6f} J"
     for_audit = f", beside about {format_energy(end_uj)} for the audit set" if end_uj else ""
     return f"{left} are left{for_audit}, less than the {needed} that an attempt reserves."
 

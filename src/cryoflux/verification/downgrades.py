@@ -36,6 +36,7 @@ from cryoflux.decision.stakes import STAKED
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Intent, Rule
+from cryoflux.registry.cuts import cut_words_of
 from cryoflux.task_state import TaskState
 
 _STRENGTH = {BARE: 0, "evidence/v1": 1, BUDGETED: 2, STAKED: 2}
@@ -137,8 +138,8 @@ def _cut_otherwise(known: _Asked, cut: int | str) -> Iterator[str]:
     before, known.cut = known.cut, cut or known.cut
     if before and cut and cut != before:
         yield (
-            f"cuts texts to {cut} tokens, and {before} before: its losses are of another reading than those "
-            "before it, and no gain goes on from theirs"
+            f"cuts texts to {cut_words_of(cut)}, and to {cut_words_of(before)} before: its losses are of "
+            "another reading than those before it, and no gain goes on from theirs"
         )
 
 

@@ -16,9 +16,10 @@ from cryoflux.quantities import MICRO
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Outcome
 from cryoflux.runs import session
+from cryoflux.runs.checks import task_list
 from cryoflux.runs.inputs import begin, stored_origins
 from cryoflux.runs.recovery import read_log
-from cryoflux.runs.session import run, task_list
+from cryoflux.runs.session import run
 from cryoflux.runs.spending import RunLimits, Summary
 from cryoflux.runs.watch import RunObserver
 from cryoflux.state import StateFolder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -127,6 +128,18 @@ def test_a_reservation_that_does_not_pay_any_more_ends_the_run_without_an_error(
     summary = spent(run, BETTER, dear, dear, dear)
     assert (summary.ended, summary.kept, summary.aborted) == ("budget", 1, 2)
     assert summary.reason == "Attempt after attempt ran out of joules: raise --reserve."
+
+
+def test_what_an_attempt_reserves_is_said_where_that_is_more_than_was_asked_for(small) -> None:
+    """No attempt ran out of joules: what is left is more than --reserve, and less than it takes to finish."""
+
+    class Dear(ToyTask):
+        def arms(self, drawn, part):
+            return [replace(one, least_uj=30 * MICRO) for one in super().arms(drawn, part)]
+
+    summary = spent(small(Dear), Made(900_000_000, joules=8), spendable_j=33)
+    assert (summary.ended, summary.attempts, summary.exhausted) == ("budget", 1, 0)
+    assert summary.reason == "25.0 J are left, less than the 30.0 J that an attempt reserves."
 
 
 def test_what_early_ends_saved_is_added_up(run) -> None:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["check_same", "first_cut", "kept_cut", "make_beginning", "read_splits", "said_cut"]
+__all__ = [
+    "FirstInputs",
+    "check_same",
+    "first_inputs",
+    "kept_cut",
+    "make_beginning",
+    "read_splits",
+    "said_cut",
+]
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +37,7 @@ from cryoflux.tasks.lora.base_model import (
     source_digest,
 )
 from cryoflux.tasks.lora.embedded import EmbeddedBase, load_embedded
-from cryoflux.tasks.lora.libraries import quieten_transformers
+from cryoflux.tasks.lora.libraries import quieten, quieten_transformers
 from cryoflux.tasks.lora.recipe import ALL_LAYERS, USED_TO_BE
 from cryoflux.tasks.lora.targets import attention_projections
 from cryoflux.tasks.lora.token_limit import Preparing, choose_limit, measure_lengths, parameters_of
@@ -36,20 +45,46 @@ from cryoflux.tasks.lora.token_limit import Preparing, choose_limit, measure_len
 _Progress = Callable[[str, int, int], None]
 
 
-def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
-    """What a new state starts from.
+@dataclass(frozen=True, slots=True)
+class FirstInputs:
+    """What a new state is made from; nothing is written yet."""
+
+    name: str
+    """of the data set"""
+    splits: Splits
+    base: BaseModel | EmbeddedBase
+    config: Mapping[str, Any]
+    """of version 0"""
+    cut: Cut
+    longer_ppm: int
+    """share of the training texts that are longer, in millionths"""
+
+
+def first_inputs(settings: Settings, progress: _Progress | None = None) -> FirstInputs:
+    """Examples, model and cut of a new state, as far as they may refuse one.
 
     Raises:
         DataError: the examples cannot be trained or judged on.
         ModelError: the model cannot be loaded, or has nothing that LoRA could go on.
         UsageError: texts are to have more tokens than the model reads.
     """
+    quieten()
     name, splits = read_splits(settings, progress)
-    files, digest = render(splits)
     base, config = _load(settings, splits)
-    cut, longer_ppm = first_cut(settings, splits, base.folder, config)
+    return FirstInputs(name, splits, base, config, *_first_cut(settings, splits, base.folder, config))
+
+
+def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
+    """What a new state starts from.
+
+    Raises:
+        CryoFluxError: as `first_inputs`.
+    """
+    found = first_inputs(settings, progress)
+    splits, base = found.splits, found.base
+    files, digest = render(splits)
     return Beginning(
-        data_name=name,
+        data_name=found.name,
         data_digest=digest,
         files=files,
         save=base.save,
@@ -59,14 +94,14 @@ def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
         rules=rules_of(holdout_given=bool(settings.data.holdout), audit_given=bool(settings.data.audit)),
         near=near_train(splits),
         hiding=hiding_texts(splits),
-        cut=cut,
-        longer_ppm=longer_ppm,
+        cut=found.cut,
+        longer_ppm=found.longer_ppm,
     )
 
 
-def first_cut(
+def _first_cut(
     settings: Settings, splits: Splits, folder: Path, config: Mapping[str, Any]
-) -> tuple[Cut, int | None]:
+) -> tuple[Cut, int]:
     """How much of a text a new state reads, and the share of the training texts that are longer, ppm.
 
     Args:

@@ -144,11 +144,14 @@ def _panics_unprinted() -> Iterator[None]:
                 os.write(_STDERR, said)
 
 
-def require_training() -> None:
-    """Make sure that the training libraries are installed, without importing them.
+def require_training(device: str = "auto") -> None:
+    """Make sure that the training libraries are installed; none is imported unless a GPU is asked for.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        UsageError: some are not.
+        UsageError: some are not, or the GPU cannot be used.
     """
     if missing := [name for name in (*LIBRARIES, "safetensors") if find_spec(name) is None]:
         raise UsageError(
@@ -156,6 +159,8 @@ def require_training() -> None:
             why="Training, and evaluating again, need them; everything else does not.",
             hint="Install them: pip install 'cryoflux[train]'.",
         )
+    if device == "cuda":
+        chosen_device(device)
 
 
 def chosen_device(asked: str) -> str:

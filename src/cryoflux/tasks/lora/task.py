@@ -88,9 +88,9 @@ class LoraTask(Task):
 
         Raises:
             ConfigError: a recipe is unknown, or cannot be used.
-            UsageError: the training libraries are not installed.
+            UsageError: the training libraries are not installed, or a GPU is asked for and cannot be used.
         """
-        require_training()
+        require_training(sourced.settings.model.device)
         return cls(sourced)
 
     @property
@@ -121,7 +121,6 @@ class LoraTask(Task):
 
     def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:
         """What a new state of this task starts from."""
-        quieten()
         with self._startup.phase("examples and model"):
             beginning = make_beginning(self._settings, progress)
         self._cut = beginning.cut
