@@ -35,7 +35,7 @@ from cryoflux.registry.cuts import Cut
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.state import ADAPTER, FIRST_TASK, StateFolder
-from cryoflux.tasks.lora.candidates import ChainMaterial, look_is_due, why_at_its_end
+from cryoflux.tasks.lora.candidates import ChainMaterial, Prospects, look_is_due
 from cryoflux.tasks.lora.chain import Chained, train_chain
 from cryoflux.tasks.lora.head import HeadModel
 from cryoflux.tasks.lora.merge import merged_tensors
@@ -142,7 +142,7 @@ def attempt(
         working=working,
         judged=judged,
         is_due=partial(look_is_due, is_worth=judge.is_worth),
-        at_its_end=partial(why_at_its_end, could_prove=partial(judge.is_worth, ended=True)),
+        at_its_end=Prospects(partial(judge.is_worth, ended=True)),
         progress=lambda _done: None,
         preparing=lambda _done, _count: None,
     )

@@ -6,7 +6,7 @@ set aside, the candidate is the average of the newest steps as it stands.
 
 from __future__ import annotations
 
-__all__ = ["Candidates", "ChainMaterial", "IsWorth", "look_is_due", "why_at_its_end"]
+__all__ = ["Candidates", "ChainMaterial", "IsWorth", "Prospects", "look_is_due"]
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,23 +61,35 @@ class ChainMaterial:
     """how the adapter names the version that it is added to"""
 
 
-def why_at_its_end(screened: Evidence, gained_nano: int, could_prove: Callable[[Evidence], bool]) -> str:
-    """Why a chain is at its end by what it may still come to: ``behind``, ``plateau``; empty where it is not.
+class Prospects:
+    """What a chain may still come to; asked at rungs that gained something, one after another."""
 
-    Gains of rungs shrink: what would take more than two rungs like the last one is dear, or never comes
-    (measured: docs/explanation/scheduler.md). Where even these would leave it behind the head, which may be
-    for a chain that began at an older version, or would show too little for a look at the holdout, no look
-    could ever prove what the next joules buy.
+    def __init__(self, could_prove: Callable[[Evidence], bool]) -> None:
+        """Begin an attempt.
 
-    Args:
-        screened: its best candidate against the head.
-        gained_nano: mean loss on the screen by its last rung, nano-nats.
-        could_prove: whether a candidate would be worth a look if the chain ended with it.
-    """
-    hoped = screened.shifted(_COMING * gained_nano)
-    if hoped.delta < 0:
-        return "behind"
-    return "" if could_prove(hoped) else "plateau"
+        Args:
+            could_prove: whether a candidate would be worth a look if the chain ended with it.
+        """
+        self._could_prove = could_prove
+        self._was_poor = False
+
+    def __call__(self, screened: Evidence, gained_nano: int) -> str:
+        """Why the chain is at its end, ``behind`` or ``plateau``; empty where it goes on.
+
+        Gains of rungs shrink: what would take more than two rungs like the last one is dear, or never comes
+        (measured: docs/explanation/scheduler.md). A chain that began at an older version is at its end where
+        even these leave it behind the head. Any chain is where they show too little for a look at the holdout,
+        twice in a row, because what one rung gained is noisy: no look could prove what the next joules buy.
+
+        Args:
+            screened: its best candidate against the head.
+            gained_nano: mean loss on the screen by its last rung, nano-nats.
+        """
+        hoped = screened.shifted(_COMING * gained_nano)
+        if hoped.delta < 0:
+            return "behind"
+        was_poor, self._was_poor = self._was_poor, not self._could_prove(hoped)
+        return "plateau" if was_poor and self._was_poor else ""
 
 
 class IsWorth(Protocol):

@@ -7,7 +7,7 @@
    is better at its best temperature is the candidate. Training ends where a look at the holdout is due
    (`candidates.look_is_due`); where rung after rung gains next to nothing, or what may still come is less
    than a look could prove (a plateau); or where a chain that began at an older version will not catch up
-   with the head (`candidates.why_at_its_end`). Before the first rung there are looks at the screen as well,
+   with the head (`candidates.Prospects`). Before the first rung there are looks at the screen as well,
    each after twice the steps: of them nothing follows but that a look at the holdout may be due.
 
 Everything follows from the chain's seed and the number of steps: dropout is seeded by the step, batches
@@ -110,7 +110,7 @@ class Chained:
 
 
 class AtItsEnd(Protocol):
-    """Whether a chain may still come to something (`candidates.why_at_its_end`)."""
+    """Whether a chain may still come to something (`candidates.Prospects`)."""
 
     def __call__(self, screened: Evidence, gained_nano: int, /) -> str:
         """Why it is at its end; empty where it goes on.

@@ -103,7 +103,7 @@ class Recipe:
     least_gain_nano: int = 2_000_000
     """what a rung of a chain has to gain on the screen, nano-nats"""
     patience: int = 2
-    """rungs in a row that gain less and are its plateau; one is enough where rungs are many passes long"""
+    """rungs in a row that gain less and are its plateau"""
     screen_size: int = 512
     """training-side examples, never trained on, that an update has to help before the holdout is read"""
     max_tokens: Cut = USED_TO_BE
@@ -145,7 +145,6 @@ RECIPES = {
             rank=16,
             alpha=32,
             hidden_dropout=0.3,
-            patience=1,
             first_passes=4,
             **_CARRIED,
         ),

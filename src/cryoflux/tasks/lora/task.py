@@ -266,7 +266,7 @@ class LoraTask(Task):
         """Train one attempt of a chain, and leave what the next one goes on from."""
         import torch
 
-        from cryoflux.tasks.lora.candidates import look_is_due, why_at_its_end
+        from cryoflux.tasks.lora.candidates import Prospects, look_is_due
         from cryoflux.tasks.lora.chain import train_chain
         from cryoflux.tasks.lora.working import read_working, write_working
 
@@ -285,7 +285,7 @@ class LoraTask(Task):
             working=working,
             judged=order.judged,
             is_due=partial(look_is_due, is_worth=order.is_worth),
-            at_its_end=partial(why_at_its_end, could_prove=partial(order.is_worth, ended=True)),
+            at_its_end=Prospects(partial(order.is_worth, ended=True)),
             progress=progress,
             preparing=watch.prepared,
         )

@@ -20,7 +20,7 @@ from cryoflux.encoder.linear import Backend
 from cryoflux.errors import StateError
 from cryoflux.evaluation.scoring import EncoderScorer
 from cryoflux.tasks.lora.averages import PolynomialAverage
-from cryoflux.tasks.lora.candidates import look_is_due, why_at_its_end
+from cryoflux.tasks.lora.candidates import Prospects, look_is_due
 from cryoflux.tasks.lora.chain import Chained, early_looks, next_rung, train_chain
 from cryoflux.tasks.lora.merge import merged_tensors
 from cryoflux.tasks.lora.recipe import Recipe
@@ -191,11 +191,12 @@ def test_what_a_chain_may_come_to_is_two_rungs_like_the_last_one() -> None:
 
     behind = 2 * 10**7  # nano-nats in the mean
     assert screened.delta == -behind * 100
-    assert why_at_its_end(screened, behind // 2 - 1, could_prove) == "behind"
+    prospects = Prospects(could_prove)
+    assert prospects(screened, behind // 2 - 1) == "behind"
     assert not hoped
-    assert why_at_its_end(screened, behind // 2, could_prove) == "plateau"
-    assert why_at_its_end(screened, 4 * behind, could_prove) == ""
-    assert [round(evidence.delta_mean, 9) for evidence in hoped] == [0, 0.14]
+    assert [prospects(screened, gained) for gained in (behind // 2, 4 * behind)] == ["", ""]
+    assert [prospects(screened, gained) for gained in (behind, behind)] == ["", "plateau"]
+    assert [round(evidence.delta_mean, 9) for evidence in hoped] == [0, 0.14, 0.02, 0.02]
 
 
 def test_a_look_on_the_way_leaves_something_that_a_later_one_can_prove() -> None:
