@@ -78,8 +78,8 @@ class Prospects:
 
         Gains of rungs shrink: what would take more than two rungs like the last one is dear, or never comes
         (measured: docs/explanation/scheduler.md). A chain that began at an older version is at its end where
-        even these leave it behind the head. Any chain is where they show too little for a look at the holdout,
-        twice in a row, because what one rung gained is noisy: no look could prove what the next joules buy.
+        even these leave it behind the head. Any chain is where they show too little for a look at the
+        holdout, twice in a row, because what one rung gained is noisy: no look could prove what comes next.
 
         Args:
             screened: its best candidate against the head.
