@@ -142,7 +142,7 @@ def attempt(
         working=working,
         judged=judged,
         is_due=partial(look_is_due, is_worth=judge.is_worth),
-        at_its_end=Prospects(partial(judge.is_worth, ended=True)),
+        at_its_end=Prospects(partial(judge.is_worth, ended=True), looked=bool(judged)),
         progress=lambda _done: None,
         preparing=lambda _done, _count: None,
     )

@@ -26,8 +26,12 @@ _MOST_GROWN = 6
 """attempts in a row by which a reservation grows"""
 
 
-def run_attempt(context: Context) -> AttemptRecord | Plateau:
+def run_attempt(context: Context, left_uj: int | None = None) -> AttemptRecord | Plateau:
     """Try to improve a head once, unless no arm is expected to pay.
+
+    Args:
+        context: the run.
+        left_uj: what its attempts may still spend, µJ; none for all that the bucket holds.
 
     Raises:
         BudgetError: the bucket pays for no arm; nothing was announced.
@@ -42,7 +46,7 @@ def run_attempt(context: Context) -> AttemptRecord | Plateau:
         sample = context.agent.sample()
         context.observer.sampled(sample)
     with context.step(Step.SCHEDULE, phases):  # 2
-        offers = _offers(context)
+        offers = _offers(context, left_uj)
         choice = choose(
             list(offers),
             context.memory.memories({name: opened.rule.min_delta for name, opened in context.tasks.items()}),
@@ -71,35 +75,42 @@ def run_attempt(context: Context) -> AttemptRecord | Plateau:
         return _abort(context, opened, announced, reservation, started_at, phases, stopped)
 
 
-def least_reserve_uj(context: Context) -> int:
-    """What the bucket has to hold for the cheapest arm, µJ."""
-    return min((arm.reserve_uj for arm in _offers(context)), default=context.terms.reserve_uj)
+def least_reserve_uj(context: Context, left_uj: int) -> int:
+    """What has to be left for the cheapest arm, µJ.
+
+    Args:
+        context: the run.
+        left_uj: what its attempts may still spend, µJ.
+    """
+    return min((arm.reserve_uj for arm in _offers(context, left_uj)), default=context.terms.reserve_uj)
 
 
-def _offers(context: Context) -> dict[Arm, Offer]:
+def _offers(context: Context, left_uj: int | None) -> dict[Arm, Offer]:
     """Every arm of every task that is at work, with what it reserves and should cost by now."""
     found = {}
     for name, opened in context.tasks.items():
         for offer in opened.task.arms(opened.drawn, opened.part):
-            reserve_uj = _reservation(context, opened, offer)
+            reserve_uj = _reservation(context, opened, offer, left_uj)
             prior_uj = min(reserve_uj, offer.prior_uj or reserve_uj)
             unit = opened.task.metric.unit
             found[Arm(name, offer.arm, reserve_uj, prior_uj, unit, offer.after)] = offer
     return found
 
 
-def _reservation(context: Context, opened: Opened, offer: Offer) -> int:
+def _reservation(context: Context, opened: Opened, offer: Offer, left_uj: int | None) -> int:
     """What an attempt of an arm reserves, µJ: at least what was asked for, and what it takes to finish.
 
     It grows by half with each attempt that its chain has made without an update being kept: gains shrink, so
-    the next one takes more steps. What is not needed is refunded.
+    the next one takes more steps; but not beyond what is left, which ends no run that could go on. What is
+    not needed is refunded.
     """
     chain = opened.chain(offer.arm) if offer.carries else None
     waiting = chain.attempts if chain is not None else 0
     asked_uj = context.terms.reserve_uj
     grown_uj = asked_uj + asked_uj * min(waiting, _MOST_GROWN) // 2
     least_uj = max(asked_uj, offer.least_uj)
-    return max(least_uj, min(grown_uj, context.agent.bucket_uj()))
+    held_uj = context.agent.bucket_uj()
+    return max(least_uj, min(grown_uj, held_uj if left_uj is None else min(left_uj, held_uj)))
 
 
 def _reserve(context: Context, opened: Opened, announced: Announced, started_at: str) -> Reservation:

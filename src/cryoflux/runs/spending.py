@@ -158,7 +158,7 @@ def spend(
         if session is not None and not measure_bases(context, session, observer.preparing):
             ended = "interrupted"
             break
-        record = run_attempt(context)
+        record = run_attempt(context, _for_attempts_uj(run))
         if isinstance(record, Plateau):
             observer.plateau(record)
             ended, reason = "plateau", say(record.reason)
@@ -271,7 +271,8 @@ def _ended(run: _Run, limits: RunLimits, began: float) -> Ended | None:
         return "time"
     if _runs_dry(run):
         return "budget"
-    return None if _for_attempts_uj(run) >= least_reserve_uj(context) else "budget"
+    left_uj = _for_attempts_uj(run)
+    return None if left_uj >= least_reserve_uj(context, left_uj) else "budget"
 
 
 def _runs_dry(run: _Run) -> bool:
@@ -327,8 +328,8 @@ def _why(run: _Run, limits: RunLimits, ended: Ended) -> str:
         return f"The time is up: {limits.seconds:g} s."
     if _runs_dry(run):
         return "Attempt after attempt ran out of joules: raise --reserve."
-    end_uj, needed_uj = closing_uj(run.context, run.firsts), least_reserve_uj(run.context)
     left_uj = _for_attempts_uj(run)
+    end_uj, needed_uj = closing_uj(run.context, run.firsts), least_reserve_uj(run.context, left_uj)
     left, needed = format_energy(max(0, left_uj)), format_energy(needed_uj)
     if left == needed:
         left, needed = f"{left_uj / MICRO:.6f} J", f"{needed_uj / MICRO:.6f} J"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from cryoflux.attempt.orchestrator import _reservation
 from cryoflux.attempt.watch import Observer, Step
 from cryoflux.decision.rules import BARE
 from cryoflux.errors import BudgetError, StateError
@@ -14,6 +16,7 @@ from cryoflux.receipts.statement import Cause, Outcome
 from cryoflux.runs.recovery import recover
 from cryoflux.scheduling.policy import Plateau
 from cryoflux.sentences import say
+from cryoflux.tasks.interface import Offer
 from cryoflux.tasks.pacing import JoulesEndedError, TrainingFailedError, TrainingInterruptedError
 from small_context import (
     BETTER,
@@ -395,3 +398,14 @@ def test_recovering_twice_over_writes_nothing(run) -> None:
     size = run.context.log.size
     assert recover(run.context, run.named | {run.task.head.digest}) == []
     assert run.context.log.size == size
+
+
+@pytest.mark.parametrize(("left", "due"), [(None, 50), (60, 50), (26, 26), (10, 20)])
+def test_a_reservation_grows_with_the_attempts_of_a_chain_but_not_beyond_what_is_left(left, due) -> None:
+    """Else a run would end with joules that the reservation asked for would have had use for."""
+    context = SimpleNamespace(
+        terms=SimpleNamespace(reserve_uj=20), agent=SimpleNamespace(bucket_uj=lambda: 1000)
+    )
+    opened = SimpleNamespace(chain=lambda _arm: SimpleNamespace(attempts=3))
+    offer = Offer("carry-1", {}, 5, screens=True, carries=True)
+    assert _reservation(context, opened, offer, left) == due

@@ -64,13 +64,16 @@ class ChainMaterial:
 class Prospects:
     """What a chain may still come to; asked at rungs that gained something, one after another."""
 
-    def __init__(self, could_prove: Callable[[Evidence], bool]) -> None:
+    def __init__(self, could_prove: Callable[[Evidence], bool], *, looked: bool = True) -> None:
         """Begin an attempt.
 
         Args:
             could_prove: whether a candidate would be worth a look if the chain ended with it.
+            looked: whether the holdout has seen anything of the chain. Before, all that it learned is still to
+                be proven, and what a few rungs more bring is not foreseen well enough to give that up.
         """
         self._could_prove = could_prove
+        self._looked = looked
         self._was_poor = False
 
     def __call__(self, screened: Evidence, gained_nano: int) -> str:
@@ -78,8 +81,8 @@ class Prospects:
 
         Gains of rungs shrink: what would take more than two rungs like the last one is dear, or never comes
         (measured: docs/explanation/scheduler.md). A chain that began at an older version is at its end where
-        even these leave it behind the head. Any chain is where they show too little for a look at the
-        holdout, twice in a row, because what one rung gained is noisy: no look could prove what comes next.
+        even these leave it behind the head. A chain that the holdout has seen is where they show too little
+        for another look, twice in a row, because what one rung gained is noisy.
 
         Args:
             screened: its best candidate against the head.
@@ -89,7 +92,7 @@ class Prospects:
         if hoped.delta < 0:
             return "behind"
         was_poor, self._was_poor = self._was_poor, not self._could_prove(hoped)
-        return "plateau" if was_poor and self._was_poor else ""
+        return "plateau" if self._looked and was_poor and self._was_poor else ""
 
 
 class IsWorth(Protocol):

@@ -285,7 +285,7 @@ class LoraTask(Task):
             working=working,
             judged=order.judged,
             is_due=partial(look_is_due, is_worth=order.is_worth),
-            at_its_end=Prospects(partial(order.is_worth, ended=True)),
+            at_its_end=Prospects(partial(order.is_worth, ended=True), looked=bool(order.judged)),
             progress=progress,
             preparing=watch.prepared,
         )

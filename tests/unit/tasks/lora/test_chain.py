@@ -197,6 +197,8 @@ def test_what_a_chain_may_come_to_is_two_rungs_like_the_last_one() -> None:
     assert [prospects(screened, gained) for gained in (behind // 2, 4 * behind)] == ["", ""]
     assert [prospects(screened, gained) for gained in (behind, behind)] == ["", "plateau"]
     assert [round(evidence.delta_mean, 9) for evidence in hoped] == [0, 0.14, 0.02, 0.02]
+    unseen = Prospects(could_prove, looked=False)
+    assert [unseen(screened, gained) for gained in (behind, behind, behind // 2 - 1)] == ["", "", "behind"]
 
 
 def test_a_look_on_the_way_leaves_something_that_a_later_one_can_prove() -> None:
