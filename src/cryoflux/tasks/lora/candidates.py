@@ -69,8 +69,8 @@ class Prospects:
 
         Args:
             could_prove: whether a candidate would be worth a look if the chain ended with it.
-            looked: whether the holdout has seen anything of the chain. Before, all that it learned is still to
-                be proven, and what a few rungs more bring is not foreseen well enough to give that up.
+            looked: whether the holdout has seen anything of the chain. Before, all that it learned is still
+                to be proven, and what some more rungs bring is not foreseen well enough to give that up.
         """
         self._could_prove = could_prove
         self._looked = looked
