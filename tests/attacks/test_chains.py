@@ -11,7 +11,8 @@ from test_borrowed_adapter import Recomputer
 from chains import CARRYING, STAKING, TOO_LITTLE, chain_of, due_link, go_on
 from cryoflux.claims.evaluation import add_up
 from cryoflux.decision.reason import Reason
-from cryoflux.receipts.statement import ChainLink, Outcome
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.statement import Cause, ChainLink, Outcome, Receipt
 from cryoflux.verification.again import Again
 from cryoflux.verification.result import Check, Status
 from cryoflux.verification.temperatures import FAR_NANO, INNOCENT_NANO, Fit
@@ -188,6 +189,54 @@ def test_an_attempt_that_is_left_out_is_missed_by_the_one_after_it(tmp_path: Pat
     go_on(told)
     go_on(told, link=ChainLink(start=chain.start, working=chain.working, left_by=chain.left_by))
     assert "that no receipt before it left" in " ".join(check.detail for check in faults(told))
+
+
+def at_once(state: SyntheticState) -> Entry:
+    """An attempt is announced that goes on as the next one does; both may be open."""
+    state.policy = "uniform/v1"
+    spare = state.announce(rule=STAKING, recipe=CARRYING, chain=due_link(state), slots=2)
+    go_on(state, shown=TOO_LITTLE, intent={"slots": 2})
+    return spare
+
+
+def concluded(state: SyntheticState, spare: Entry, monkeypatch: pytest.MonkeyPatch) -> Receipt:
+    monkeypatch.setattr(state, "announce", lambda **_said: spare)
+    receipt = go_on(state, training={"before": 0}).receipt
+    assert receipt is not None
+    assert receipt.outcome is Outcome.ACCEPTED
+    return receipt
+
+
+def test_an_update_is_not_paid_for_anew_by_announcing_two_attempts_from_one_working_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one would begin a chain of its own: no steps, no joules, what the holdout saw forgotten."""
+    state = carried(tmp_path / "state")
+    receipt = concluded(state, at_once(state), monkeypatch)
+    said = " ".join(check.detail for check in faults(state))
+    assert "goes on from a working update that its chain had left behind by then" in said
+    assert "had made 0 steps before it, though it goes on from a working update" in said
+    told = [entry.receipt for entry in state.entries if entry.receipt is not None]
+    assert told[-1] == receipt
+
+
+def test_of_two_beginnings_the_better_one_cannot_be_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = open_state(tmp_path / "state")
+    concluded(state, at_once(state), monkeypatch)
+    said = " ".join(check.detail for check in faults(state))
+    assert "begins a chain, though one had begun by then that it does not give up" in said
+
+
+def test_an_attempt_that_died_before_the_head_was_moved_is_not_accused(tmp_path: Path) -> None:
+    state = carried(tmp_path / "state")
+    first = next(entry.intent for entry in state.entries if entry.intent is not None)
+    died = state.announce(rule=STAKING, recipe=CARRYING, chain=due_link(state))
+    state.move(first.base)
+    state.abort(died, cause=Cause.CRASHED, reason=Reason(code="crashed"))
+    go_on(state, link=ChainLink(start=first.base))
+    assert not faults(state)
 
 
 def test_a_chain_whose_working_update_is_lost_is_given_up_and_named(tmp_path: Path) -> None:
