@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 from test_borrowed_adapter import Recomputer
 
-from chains import CARRYING, STAKING, TOO_LITTLE, chain_of, due_link, go_on
+from chains import CARRYING, ENOUGH, STAKING, TOO_LITTLE, chain_of, due_link, go_on
 from cryoflux.claims.evaluation import add_up
 from cryoflux.decision.reason import Reason
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Cause, ChainLink, Outcome, Receipt
+from cryoflux.receipts.sums import evidence_of
 from cryoflux.verification.again import Again
 from cryoflux.verification.result import Check, Status
 from cryoflux.verification.temperatures import FAR_NANO, INNOCENT_NANO, Fit
-from synthetic_parts import RULE, TASK, digest_of
+from synthetic_parts import RULE, TASK, digest_of, screen
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
 
@@ -334,3 +335,20 @@ def test_a_temperature_that_the_screen_does_not_ask_for_is_said(
     (check,) = [check for check in report.checks if check.number == 11]
     assert check.status is status, check.detail
     assert ("it was fitted on something else" in check.detail) == (status is not Status.OK)
+
+
+@pytest.mark.parametrize(
+    ("shown", "status"),
+    [(ENOUGH, Status.OK), (1.05 * ENOUGH, Status.OK), (2 * ENOUGH, Status.UNKNOWN), (-0.01, Status.UNKNOWN)],
+)
+def test_a_screen_that_was_made_up_to_choose_a_stake_is_asked_about(
+    tmp_path: Path, shown: float, status: Status
+) -> None:
+    """Sums of a screen that nobody evaluated: whoever knows the holdout would have any stake, or no look."""
+    state = open_state(tmp_path / "state")
+    go_on(state, section={"merge": None, "genesis": None, "list": None})
+    fit = Fit(1000, 0, evidence_of(screen(shown)))
+    report = verify_target(state.finish(), again=Again(lambda _most: Fitting(fit), losses=1))
+    (check,) = [check for check in report.checks if check.number == 11]
+    assert check.status is status, check.detail
+    assert ("its screen says" in check.detail) == (status is Status.UNKNOWN)

@@ -235,9 +235,7 @@ def test_a_loss_that_is_no_number_is_said(workshop) -> None:
         go_on(workshop, replace(TOP, learning_rate=1e30), steps=10**6)
 
 
-def test_weights_that_are_no_numbers_at_a_rung_are_said(
-    workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_that_are_no_numbers_at_a_rung_are_said(workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loss before the step was one: only the candidate shows what the step has come to."""
     good = FusedAdamW.step
     steps: list[float] = []
