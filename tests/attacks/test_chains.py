@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 from test_borrowed_adapter import Recomputer
 
-from chains import CARRYING, STAKING, TOO_LITTLE, chain_of, due_link, go_on
+from chains import CARRYING, ENOUGH, STAKING, TOO_LITTLE, chain_of, due_link, go_on
 from cryoflux.claims.evaluation import add_up
 from cryoflux.decision.reason import Reason
-from cryoflux.receipts.statement import ChainLink, Outcome
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.statement import Cause, ChainLink, Outcome, Receipt
+from cryoflux.receipts.sums import evidence_of
 from cryoflux.verification.again import Again
 from cryoflux.verification.result import Check, Status
 from cryoflux.verification.temperatures import FAR_NANO, INNOCENT_NANO, Fit
-from synthetic_parts import RULE, TASK, digest_of
+from synthetic_parts import RULE, TASK, digest_of, screen
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
 
@@ -190,6 +192,54 @@ def test_an_attempt_that_is_left_out_is_missed_by_the_one_after_it(tmp_path: Pat
     assert "that no receipt before it left" in " ".join(check.detail for check in faults(told))
 
 
+def at_once(state: SyntheticState) -> Entry:
+    """An attempt is announced that goes on as the next one does; both may be open."""
+    state.policy = "uniform/v1"
+    spare = state.announce(rule=STAKING, recipe=CARRYING, chain=due_link(state), slots=2)
+    go_on(state, shown=TOO_LITTLE, intent={"slots": 2})
+    return spare
+
+
+def concluded(state: SyntheticState, spare: Entry, monkeypatch: pytest.MonkeyPatch) -> Receipt:
+    monkeypatch.setattr(state, "announce", lambda **_said: spare)
+    receipt = go_on(state, training={"before": 0}).receipt
+    assert receipt is not None
+    assert receipt.outcome is Outcome.ACCEPTED
+    return receipt
+
+
+def test_an_update_is_not_paid_for_anew_by_announcing_two_attempts_from_one_working_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one would begin a chain of its own: no steps, no joules, what the holdout saw forgotten."""
+    state = carried(tmp_path / "state")
+    receipt = concluded(state, at_once(state), monkeypatch)
+    said = " ".join(check.detail for check in faults(state))
+    assert "goes on from a working update that its chain had left behind by then" in said
+    assert "had made 0 steps before it, though it goes on from a working update" in said
+    told = [entry.receipt for entry in state.entries if entry.receipt is not None]
+    assert told[-1] == receipt
+
+
+def test_of_two_beginnings_the_better_one_cannot_be_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = open_state(tmp_path / "state")
+    concluded(state, at_once(state), monkeypatch)
+    said = " ".join(check.detail for check in faults(state))
+    assert "begins a chain, though one had begun by then that it does not give up" in said
+
+
+def test_an_attempt_that_died_before_the_head_was_moved_is_not_accused(tmp_path: Path) -> None:
+    state = carried(tmp_path / "state")
+    first = next(entry.intent for entry in state.entries if entry.intent is not None)
+    died = state.announce(rule=STAKING, recipe=CARRYING, chain=due_link(state))
+    state.move(first.base)
+    state.abort(died, cause=Cause.CRASHED, reason=Reason(code="crashed"))
+    go_on(state, link=ChainLink(start=first.base))
+    assert not faults(state)
+
+
 def test_a_chain_whose_working_update_is_lost_is_given_up_and_named(tmp_path: Path) -> None:
     state = carried(tmp_path / "state")
     go_on(state, link=ChainLink(start=state.head, left_by=left_by(state)))
@@ -285,3 +335,20 @@ def test_a_temperature_that_the_screen_does_not_ask_for_is_said(
     (check,) = [check for check in report.checks if check.number == 11]
     assert check.status is status, check.detail
     assert ("it was fitted on something else" in check.detail) == (status is not Status.OK)
+
+
+@pytest.mark.parametrize(
+    ("shown", "status"),
+    [(ENOUGH, Status.OK), (1.05 * ENOUGH, Status.OK), (2 * ENOUGH, Status.UNKNOWN), (-0.01, Status.UNKNOWN)],
+)
+def test_a_screen_that_was_made_up_to_choose_a_stake_is_asked_about(
+    tmp_path: Path, shown: float, status: Status
+) -> None:
+    """Sums of a screen that nobody evaluated: whoever knows the holdout would have any stake, or no look."""
+    state = open_state(tmp_path / "state")
+    go_on(state, section={"merge": None, "genesis": None, "list": None})
+    fit = Fit(1000, 0, evidence_of(screen(shown)))
+    report = verify_target(state.finish(), again=Again(lambda _most: Fitting(fit), losses=1))
+    (check,) = [check for check in report.checks if check.number == 11]
+    assert check.status is status, check.detail
+    assert ("its screen says" in check.detail) == (status is Status.UNKNOWN)

@@ -13,9 +13,12 @@ from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Intent
 from running import Outcome, cryoflux
 
-TABLE = "[recipe.carry-1]\nleast_gain_nano = 0\nfixed_steps = 600\n"
-"""no plateau, so that joules end each attempt"""
-RUN = ["--learning-rate", "0.001", "--reserve", "6J", "--budget", "300J", "--policy", "uniform/v1"]
+TABLE = "[recipe.carry-1]\nfixed_steps = 1000000\n"
+"""no rung comes, and so no plateau: joules end each attempt, or a look"""
+RUN = [
+    *("--learning-rate", "0.001", "--reserve", "6J", "--budget", "300J"),
+    *("--recipes", "carry-1", "--policy", "uniform/v1"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +102,16 @@ def test_another_rank_begins_a_chain_anew_and_says_so(
     assert outcome.code == 0, outcome.stderr
     words = " ".join(check["detail"] for check in verified(state)["checks"])
     assert "its recipe is another one" in words
+
+
+def test_a_folder_that_a_link_leads_to_keeps_its_files(
+    begun: Path, place: Path, inputs: list[str], tmp_path: Path
+) -> None:
+    """A state that somebody sent: its folder of working updates is a link to one of ours."""
+    state = shutil.copytree(begun, tmp_path / "state", symlinks=True)
+    theirs = shutil.move(state / "working", tmp_path / "theirs")
+    (theirs / "thesis.tex").write_text("precious")
+    before = {path.name for path in theirs.iterdir()}
+    (state / "working").symlink_to(theirs)
+    assert went_on(state, place, inputs).code == 0
+    assert before <= {path.name for path in theirs.iterdir()}

@@ -13,6 +13,7 @@ from typing import Literal
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.stages import Candidate, Judgement
 from cryoflux.attempt.watch import AttemptStopped
+from cryoflux.attempt.workings import forget_workings
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.reason import Reason
 from cryoflux.decision.rules import Verdict
@@ -236,19 +237,9 @@ def record(
     )
     statement = ReceiptStatement(subject=_subjects(base, ending.candidate), predicate=receipt)
     entry = context.append(lambda *_: statement)
-    _forget_workings(context)
+    chains = (chain for known in context.memory.tasks.values() for chain in known.chains.values())
+    forget_workings(context.state.workings, {chain.working for chain in chains})
     return statement, entry.leaf_hash
-
-
-def _forget_workings(context: Context) -> None:
-    """Throw away what no chain goes on from any more; what a dead run left behind, too."""
-    tasks = context.memory.tasks.values()
-    needed = {chain.working for known in tasks for chain in known.chains.values()}
-    if not context.state.workings.is_dir():
-        return
-    for path in context.state.workings.iterdir():
-        if path.stem not in needed:
-            path.unlink(missing_ok=True)
 
 
 def _outcome(ending: Ending) -> Outcome:

@@ -95,6 +95,7 @@ class Lineage(Fold):
         self.findings.fail(seen, _result(paired.receipt))
         if self._past:
             self.findings.fail(seen, _steps(paired))
+            self.findings.fail(seen, _overtaken(paired, known))
             self.findings.extend(list_findings(paired, known))
             self.findings.ask(seen, self.tally.lists.gone_back(paired.receipt))
 
@@ -212,6 +213,23 @@ def _steps(paired: Paired) -> Iterator[str]:
         yield f"says that its chain had made {training.before} steps before it; by the log {before}"
     if training.working and paired.chain is None:
         yield "leaves a working update, though it is of no chain"
+
+
+def _overtaken(paired: Paired, known: TaskState | None) -> Iterator[str]:
+    """Whether another attempt went on from the same place first, or the head was moved meanwhile.
+
+    Two that were announced from one working update would be two chains: the second one would forget the steps
+    and joules of the first, or the better of two beginnings be chosen.
+    """
+    link = paired.intent.chain if paired.intent is not None else None
+    if link is None or known is None or paired.receipt.training is None:
+        return
+    chain = known.chains.get(paired.receipt.task.arm)
+    now = (chain.working, chain.left_by) if chain is not None else ("", "")
+    if link.working and now != (link.working, link.left_by):
+        yield "goes on from a working update that its chain had left behind by then"
+    elif not link.working and chain is not None and link.left_by != chain.left_by:
+        yield "begins a chain, though one had begun by then that it does not give up"
 
 
 def _shared(intent: Intent, known: TaskState | None, memory: LogState) -> Iterator[str]:

@@ -163,5 +163,9 @@ def _training(training: Training, receipt: Receipt, intent: Intent) -> Iterator[
         yield f"says {training.fresh_count} fresh examples of {training.slice_count} in all"
     if training.slice_count > intent.data.train_count:
         yield f"says {training.slice_count} training examples of {intent.data.train_count} that there are"
+    if intent.chain is not None and bool(intent.chain.working) != bool(training.before):
+        # Told by the pair alone: a claim has no log before its range, and asks whose joules paid for it.
+        goes_on = "goes on from a working update" if intent.chain.working else "begins a chain"
+        yield f"says that its chain had made {training.before} steps before it, though it {goes_on}"
     if intent.rule.screen and training.screen is None and receipt.outcome is not Outcome.ABORTED:
         yield "has no screen, though its rule asks for one"

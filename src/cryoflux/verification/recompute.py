@@ -228,7 +228,7 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
             word = Word.ARBITRATED if differences else Word.TOLERATED
             if differences:
                 base, new, differences = _compared(case, recomputer, candidate, PROFILE)
-        where = case.state, case.paired, recomputer, candidate.model, Path(folder)
+        where = case.state, case.paired, recomputer, case.base, candidate.model, Path(folder)
         scaled = list(temperature_findings(*where))
     levels.say(case.paired, Level.LOSSES, Word.REFUTED if differences else word)
     if differences:

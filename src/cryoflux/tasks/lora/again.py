@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryoflux.data.prepared import load_examples, open_prepared
+from cryoflux.decision.evidence import pair_losses
 from cryoflux.errors import ModelError
 from cryoflux.evaluation.machine import software
 from cryoflux.evaluation.scoring import TransformersScorer
@@ -75,21 +76,31 @@ class TorchRecomputer:
         except ModelError as error:  # another version of a library may have read it
             raise OpenQuestion(error.what.removesuffix(".")) from error
 
-    def fit(self, model: Path, train: Path, *, pool_seed: int, screen_size: int, profile: str) -> Fit:
-        """The factor that suits the screening examples best, and what the factor 1 costs there."""
-        _ask_about(model)
+    def fit(
+        self, base: Path, model: Path, train: Path, *, pool_seed: int, screen_size: int, profile: str
+    ) -> Fit:
+        """The factor that suits the screening examples best, what the factor 1 costs, and their losses."""
         examples = load_examples(train)
         screen = [examples[index] for index in make_pool(len(examples), pool_seed).screen[:screen_size]]
         _ask_about_texts(screen)
-        try:
-            with shielded():
-                scorer = TransformersScorer(model, screen, max_tokens=self._max_tokens, profile=profile)
-                scores, classes = scorer.scores()
-        except ModelError as error:
-            raise OpenQuestion(error.what.removesuffix(".")) from error
+        both = []
+        for one in (base, model):
+            _ask_about(one)
+            try:
+                with shielded():
+                    scorer = TransformersScorer(one, screen, max_tokens=self._max_tokens, profile=profile)
+                    both.append(scorer.scores())
+            except ModelError as error:
+                raise OpenQuestion(error.what.removesuffix(".")) from error
+        scores, classes = both[1]
         best = fitted(scores, classes)
         at_one, at_best = (cross_entropies(scores * f, classes).mean() for f in (1.0, best / 1000))
-        return Fit(best, round(float(at_one - at_best) * NANO))
+        losses = [
+            [round(float(loss) * NANO) for loss in cross_entropies(found, classes)] for found, _ in both
+        ]
+        hits = [(found.argmax(axis=1) == classes).tolist() for found, _ in both]
+        screened = pair_losses(losses[0], losses[1], hits[0], hits[1])
+        return Fit(best, round(float(at_one - at_best) * NANO), screened)
 
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
         """Merge an adapter into a base version in float32, as receipts that name no list did."""

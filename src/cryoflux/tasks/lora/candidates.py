@@ -30,6 +30,7 @@ from cryoflux.tasks.lora.learning import Learning, logits_of
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.temperature import cross_entropies, fitted
 from cryoflux.tasks.lora.working import Best, Working
+from cryoflux.tasks.pacing import TrainingFailedError
 
 _SCREEN_BATCH = 64
 _UNIT = 1000
@@ -167,7 +168,11 @@ class Candidates:
             self._losses = self._rounded(scores)
 
     def look(self, averages: Sequence[PolynomialAverage], *, scheduled: bool) -> None:
-        """Find the better average and its temperature; remember it if it is the best so far."""
+        """Find the better average and its temperature; remember it if it is the best so far.
+
+        Raises:
+            TrainingFailedError: its scores are no numbers.
+        """
         if not self._material.screen:
             newest = averages[-1]
             values = tuple(value.clone() for value in newest.values)
@@ -248,6 +253,12 @@ class Candidates:
         self._learning.load(kept)
         scores = np.empty((len(screen), self._learning.classes))
         scores[rows] = np.concatenate(found) if found else np.empty((0, self._learning.classes))
+        if not np.isfinite(scores).all():
+            raise TrainingFailedError(
+                "The scores of the screening examples are no numbers any more.",
+                why="The last steps have ruined the weights, though the training loss was still one.",
+                hint="Lower the learning rate: --learning-rate 1e-4.",
+            )
         return scores
 
     def save(self, folder: Path, best: Best) -> None:

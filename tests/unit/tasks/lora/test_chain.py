@@ -19,6 +19,7 @@ from cryoflux.encoder.activations import Activations
 from cryoflux.encoder.linear import Backend
 from cryoflux.errors import StateError
 from cryoflux.evaluation.scoring import EncoderScorer
+from cryoflux.tasks.lora.adamw import FusedAdamW
 from cryoflux.tasks.lora.averages import PolynomialAverage
 from cryoflux.tasks.lora.candidates import Prospects, look_is_due
 from cryoflux.tasks.lora.chain import Chained, early_looks, next_rung, train_chain
@@ -253,6 +254,23 @@ def test_joules_that_are_gone_before_the_first_step_train_nothing(workshop) -> N
 def test_a_loss_that_is_no_number_is_said(workshop) -> None:
     with pytest.raises(TrainingFailedError, match="training loss"):
         go_on(workshop, replace(TOP, learning_rate=1e30), steps=10**6)
+
+
+def test_weights_that_are_no_numbers_at_a_rung_are_said(workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss before the step was one: only the candidate shows what the step has come to."""
+    good = FusedAdamW.step
+    steps: list[float] = []
+
+    def step(self: FusedAdamW, rate: float) -> None:
+        good(self, rate)
+        steps.append(rate)
+        if len(steps) == next_rung(0, TOP.fixed_steps):
+            with torch.no_grad():
+                self._parameters[0].fill_(float("nan"))
+
+    monkeypatch.setattr(FusedAdamW, "step", step)
+    with pytest.raises(TrainingFailedError, match="scores"):
+        go_on(workshop, TOP, steps=10**6)
 
 
 def test_a_working_update_that_is_not_the_named_one_is_not_gone_on_from(workshop, tmp_path: Path) -> None:
