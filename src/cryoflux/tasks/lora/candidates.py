@@ -39,6 +39,8 @@ _COMING = 2
 """rungs like the last one that a chain may still hope for"""
 _REST = 0.5
 """of what a rung gained, what all that follow may be counted on to gain"""
+_LOSS_LEFT = 0.25
+"""of a candidate's loss, what its chain may be counted on to gain after its first looks"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +110,25 @@ class IsWorth(Protocol):
         """
 
 
-def look_is_due(screened: Evidence, gained_nano: int | None, is_worth: IsWorth) -> bool:
-    """Whether a chain that goes on shows its candidate to the holdout now.
+def look_is_due(
+    screened: Evidence, gained_nano: int | None, *, last: bool = False, is_worth: IsWorth
+) -> bool:
+    """Whether a chain shows its candidate to the holdout now.
 
     What a look proves begins anew at the head that it makes. So a look on the way has to leave something that
-    a later one can prove, half of what the last rung gained; else it waits for the end of the chain, where
-    all is judged at once.
+    a later one can prove: half of what the last rung gained, or a quarter of the candidate's loss where no
+    rung says what comes. Else it waits for the end of the chain, where all is judged at once.
 
     Args:
         screened: the best candidate against the head.
-        gained_nano: mean loss on the screen by the last rung, nano-nats; none where none says what comes.
+        gained_nano: mean loss on the screen by the last rung, nano-nats; none before the second rung.
+        last: whether the attempt is at its end, so that nothing better comes of its joules.
         is_worth: whether the rule would look.
     """
-    if not is_worth(screened, ended=False):
-        return False
-    if gained_nano is None:
-        return True
-    rest = screened.shifted(round(_REST * gained_nano) - screened.delta // screened.count)
+    if last or not is_worth(screened, ended=False):
+        return is_worth(screened, ended=False)
+    coming = _LOSS_LEFT * screened.new_loss / screened.count if gained_nano is None else _REST * gained_nano
+    rest = screened.shifted(round(coming) - screened.delta // screened.count)
     return is_worth(rest, ended=True)
 
 

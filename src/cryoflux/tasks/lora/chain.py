@@ -63,12 +63,13 @@ _SEEDS = 1_000_003
 class IsDue(Protocol):
     """Whether a look at the holdout is due: a pure function of what the screen shows."""
 
-    def __call__(self, screened: Evidence, gained_nano: int | None, /) -> bool:
+    def __call__(self, screened: Evidence, gained_nano: int | None, /, *, last: bool) -> bool:
         """Whether to look, though the next steps may bring a better candidate.
 
         Args:
             screened: the candidate against the head, on the screening examples.
             gained_nano: mean loss by the last rung, nano-nats; none where none says what comes.
+            last: whether the attempt's joules end.
         """
 
 
@@ -287,7 +288,7 @@ class _Chain:
                 ended = "steps"
             if not ended and spent_uj + round(_SCREEN_MARGIN * self._screen_uj) >= limits.limit_uj:
                 self.candidates.look(self._averages, scheduled=False)
-                ended = "look" if self._is_due(asked.is_due, None) else "joules"
+                ended = "look" if self._is_due(asked.is_due, None, last=True) else "joules"
         if ended == "steps" or self.candidates.known is None:
             self.candidates.look(self._averages, scheduled=False)
         return ended, self._step - first, loss
@@ -309,11 +310,12 @@ class _Chain:
         start_uj = limits.spent_uj()
         self.candidates.look(self._averages, scheduled=scheduled)
         self._screen_uj = limits.spent_uj() - start_uj
-        return "look" if self._is_due(is_due, self.candidates.gained_nano if scheduled else None) else ""
+        gained_nano = self.candidates.gained_nano if scheduled else None
+        return "look" if self._is_due(is_due, gained_nano, last=False) else ""
 
-    def _is_due(self, is_due: IsDue, gained_nano: int | None) -> bool:
+    def _is_due(self, is_due: IsDue, gained_nano: int | None, *, last: bool) -> bool:
         screened = self.candidates.screened()
-        return screened is not None and self.candidates.are_news and is_due(screened, gained_nano)
+        return screened is not None and self.candidates.are_news and is_due(screened, gained_nano, last=last)
 
     def _train_step(self) -> float:
         batch = self._next_batch()

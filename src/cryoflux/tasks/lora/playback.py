@@ -68,7 +68,7 @@ class Playing:
     def _stop(self) -> bool:
         return self._training.stopped_by in _BY_STOPPING and self.steps >= self._training.steps
 
-    def is_due(self, screened: Evidence, gained_nano: int | None) -> bool:  # noqa: ARG002 - recorded
+    def is_due(self, screened: Evidence, gained_nano: int | None, *, last: bool) -> bool:  # noqa: ARG002
         """Whether it went to the holdout."""
         return self._training.stopped_by == "look" and self.steps >= self._training.steps
 

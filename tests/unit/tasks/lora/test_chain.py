@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ DEEP = Recipe(
 TOP = replace(DEEP, name="carry-1", layers=1)
 
 
-def never(_screened: Evidence, _gained_nano: int | None) -> bool:
+def never(_screened: Evidence, _gained_nano: int | None, *, last: bool) -> bool:
     return False
 
 
@@ -136,7 +136,7 @@ def test_what_the_screen_showed_is_what_the_merged_candidate_does(workshop) -> N
 def test_a_candidate_that_is_worth_it_ends_the_attempt_and_is_not_shown_twice(workshop) -> None:
     asked: list[float] = []
 
-    def worth(screened: Evidence, _gained_nano: int | None) -> bool:
+    def worth(screened: Evidence, _gained_nano: int | None, *, last: bool) -> bool:
         asked.append(screened.delta_mean)
         return True
 
@@ -146,7 +146,12 @@ def test_a_candidate_that_is_worth_it_ends_the_attempt_and_is_not_shown_twice(wo
     assert len(asked) == 1
     judged = file_digest(workshop.draft / "adapter_model.safetensors")
     again = go_on(
-        workshop, TOP, first.working, judged=judged, is_due=lambda *_shown: pytest.fail("asked"), steps=1
+        workshop,
+        TOP,
+        first.working,
+        judged=judged,
+        is_due=lambda *_shown, last: pytest.fail("asked"),
+        steps=1,
     )
     assert again.stopped_by == "interrupt"
     other = go_on(workshop, TOP, first.working, judged="f" * 64, is_due=worth, joules=1)
@@ -159,7 +164,7 @@ def test_early_looks_show_a_candidate_that_is_worth_it_and_say_nothing_of_the_ch
     steps = sorted(early_looks(early))
     assert (steps, early_looks(TOP)) == ([4, 8], frozenset())
     assert next_rung(0, TOP.fixed_steps) == 16
-    first = go_on(workshop, early, is_due=lambda *_shown: True)
+    first = go_on(workshop, early, is_due=lambda *_shown, last: True)
     assert (first.stopped_by, first.steps, first.working.rung_nano) == ("look", 4, 0)
     seen, plain = go_on(workshop, early, steps=40), go_on(workshop, TOP, steps=40)
     for one, other in zip(seen.working.parameters, plain.working.parameters, strict=True):
@@ -210,14 +215,15 @@ def test_a_look_on_the_way_leaves_something_that_a_later_one_can_prove() -> None
         asked.append((round(evidence.delta_mean, 9), ended))
         return evidence.delta_mean >= (0.02 if ended else 0.1)
 
-    assert look_is_due(screened, None, is_worth)
-    assert asked == [(0.15, False)]
-    assert not look_is_due(screened, 0, is_worth)
-    assert asked[-1] == (0, True)
-    assert look_is_due(screened, 4 * 10**7, is_worth)
-    assert asked[-1] == (0.02, True)
-    assert not look_is_due(screened, 4 * 10**7 - 2, is_worth)
-    assert not look_is_due(screened.shifted(-(10**8)), 4 * 10**7, is_worth)
+    due = partial(look_is_due, is_worth=is_worth)
+    assert due(screened, 4 * 10**7)
+    assert asked == [(0.15, False), (0.02, True)]
+    assert not due(screened, 4 * 10**7 - 2)
+    assert not due(screened, 0)
+    assert due(screened, 0, last=True)
+    assert due(screened, None)
+    assert asked[-1] == (0.2125, True), "a quarter of what the candidate loses"
+    assert not due(screened.shifted(-(10**8)), 4 * 10**7)
 
 
 def test_a_chain_may_begin_at_a_version_that_is_no_longer_the_head(workshop) -> None:
