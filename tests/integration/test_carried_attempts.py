@@ -81,6 +81,11 @@ def test_a_run_that_was_killed_goes_on_with_the_chain(
     verified(state)
 
 
+def said_of(state: Path) -> str:
+    """All that `verify` says of a state that it takes."""
+    return " ".join(check["detail"] for check in verified(state)["checks"])
+
+
 def test_a_lost_working_file_is_given_up_and_named(
     begun: Path, place: Path, inputs: list[str], tmp_path: Path
 ) -> None:
@@ -90,8 +95,7 @@ def test_a_lost_working_file_is_given_up_and_named(
     link = intents(state)[-1].chain
     assert link is not None
     assert (link.working, bool(link.left_by)) == ("", True)
-    words = " ".join(check["detail"] for check in verified(state)["checks"])
-    assert "its working update is gone" in words
+    assert "its working update is gone" in said_of(state)
 
 
 def test_another_rank_begins_a_chain_anew_and_says_so(
@@ -100,8 +104,7 @@ def test_another_rank_begins_a_chain_anew_and_says_so(
     state = shutil.copytree(begun, tmp_path / "state", symlinks=True)
     outcome = went_on(state, place, inputs, "--rank", "4")
     assert outcome.code == 0, outcome.stderr
-    words = " ".join(check["detail"] for check in verified(state)["checks"])
-    assert "its recipe is another one" in words
+    assert "its recipe is another one" in said_of(state)
 
 
 def test_a_folder_that_a_link_leads_to_keeps_its_files(

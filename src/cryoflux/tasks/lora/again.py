@@ -6,7 +6,7 @@ __all__ = ["TorchRecomputer"]
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryoflux.data.prepared import load_examples, open_prepared
 from cryoflux.decision.evidence import pair_losses
@@ -30,7 +30,7 @@ from cryoflux.tasks.lora.retraining import (
     train_again,
     train_chain_again,
 )
-from cryoflux.tasks.lora.temperature import cross_entropies, fitted
+from cryoflux.tasks.lora.temperature import cross_entropies, fitted, losses_and_hits
 from cryoflux.tasks.pool import make_pool
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.retrain import Retrained
@@ -83,24 +83,22 @@ class TorchRecomputer:
         examples = load_examples(train)
         screen = [examples[index] for index in make_pool(len(examples), pool_seed).screen[:screen_size]]
         _ask_about_texts(screen)
-        both = []
-        for one in (base, model):
-            _ask_about(one)
-            try:
-                with shielded():
-                    scorer = TransformersScorer(one, screen, max_tokens=self._max_tokens, profile=profile)
-                    both.append(scorer.scores())
-            except ModelError as error:
-                raise OpenQuestion(error.what.removesuffix(".")) from error
-        scores, classes = both[1]
+        before, _ = self._scores(base, screen, profile)
+        scores, classes = self._scores(model, screen, profile)
         best = fitted(scores, classes)
         at_one, at_best = (cross_entropies(scores * f, classes).mean() for f in (1.0, best / 1000))
-        losses = [
-            [round(float(loss) * NANO) for loss in cross_entropies(found, classes)] for found, _ in both
-        ]
-        hits = [(found.argmax(axis=1) == classes).tolist() for found, _ in both]
-        screened = pair_losses(losses[0], losses[1], hits[0], hits[1])
+        (base_losses, was_right), (losses, right) = (losses_and_hits(s, classes) for s in (before, scores))
+        screened = pair_losses(base_losses, losses, was_right, right)
         return Fit(best, round(float(at_one - at_best) * NANO), screened)
+
+    def _scores(self, model: Path, examples: Sequence[Example], profile: str) -> Any:
+        _ask_about(model)
+        try:
+            with shielded():
+                scorer = TransformersScorer(model, examples, max_tokens=self._max_tokens, profile=profile)
+                return scorer.scores()
+        except ModelError as error:
+            raise OpenQuestion(error.what.removesuffix(".")) from error
 
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
         """Merge an adapter into a base version in float32, as receipts that name no list did."""

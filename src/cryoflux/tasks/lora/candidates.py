@@ -22,19 +22,17 @@ from cryoflux.digests import TensorEntry, file_digest
 from cryoflux.encoder.activations import Activations, Sets
 from cryoflux.encoder.model import Encoder
 from cryoflux.evaluation.scoring import LossesAndHits
-from cryoflux.quantities import NANO
 from cryoflux.state import ADAPTER
 from cryoflux.tasks.lora.adapter import save_adapter
 from cryoflux.tasks.lora.averages import PolynomialAverage
 from cryoflux.tasks.lora.learning import Learning, logits_of
 from cryoflux.tasks.lora.recipe import Recipe
-from cryoflux.tasks.lora.temperature import cross_entropies, fitted
+from cryoflux.tasks.lora.temperature import fitted, losses_and_hits
 from cryoflux.tasks.lora.working import Best, Working
 from cryoflux.tasks.pacing import TrainingFailedError
 
 _SCREEN_BATCH = 64
 _UNIT = 1000
-_WORST_NANO = 1000 * NANO
 _COMING = 2
 """rungs like the last one that a chain may still hope for"""
 _REST = 0.5
@@ -67,7 +65,7 @@ class ChainMaterial:
 class Prospects:
     """What a chain may still come to; asked at rungs that gained something, one after another."""
 
-    def __init__(self, could_prove: Callable[[Evidence], bool], *, looked: bool = True) -> None:
+    def __init__(self, could_prove: Callable[[Evidence], bool], *, looked: bool) -> None:
         """Begin an attempt.
 
         Args:
@@ -110,9 +108,7 @@ class IsWorth(Protocol):
         """
 
 
-def look_is_due(
-    screened: Evidence, gained_nano: int | None, *, last: bool = False, is_worth: IsWorth
-) -> bool:
+def look_is_due(screened: Evidence, gained_nano: int | None, *, last: bool, is_worth: IsWorth) -> bool:
     """Whether a chain shows its candidate to the holdout now.
 
     What a look proves begins anew at the head that it makes. So a look on the way has to leave something that
@@ -125,8 +121,10 @@ def look_is_due(
         last: whether the attempt is at its end, so that nothing better comes of its joules.
         is_worth: whether the rule would look.
     """
-    if last or not is_worth(screened, ended=False):
-        return is_worth(screened, ended=False)
+    if not is_worth(screened, ended=False):
+        return False
+    if last:
+        return True
     coming = _LOSS_LEFT * screened.new_loss / screened.count if gained_nano is None else _REST * gained_nano
     rest = screened.shifted(round(coming) - screened.delta // screened.count)
     return is_worth(rest, ended=True)
@@ -169,7 +167,7 @@ class Candidates:
         self._source.prepare(self._material.screen, preparing)
         if self._best is not None:
             scores = self._scores(self._best.values) * (self._best.temperature_milli / _UNIT)
-            self._losses = self._rounded(scores)
+            self._losses = losses_and_hits(scores, self._classes())
 
     def look(self, averages: Sequence[PolynomialAverage], *, scheduled: bool) -> None:
         """Find the better average and its temperature; remember it if it is the best so far.
@@ -185,7 +183,7 @@ class Candidates:
         for average in averages:
             scores = self._scores(average.values)
             temperature = fitted(scores, self._classes()) if self._recipe.temperature else _UNIT
-            found = self._rounded(scores * (temperature / _UNIT))
+            found = losses_and_hits(scores * (temperature / _UNIT), self._classes())
             mean = sum(found[0]) // len(found[0])
             if self._best is None or mean < self._best.screen_nano:
                 values = tuple(value.clone() for value in average.values)
@@ -236,12 +234,6 @@ class Candidates:
 
     def _classes(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         return self._material.labels[list(self._material.screen)].numpy()  # type: ignore[no-any-return]
-
-    def _rounded(self, scores: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> LossesAndHits:
-        classes = self._classes()
-        nano = np.rint(cross_entropies(scores, classes) * NANO)
-        losses = [min(int(value), _WORST_NANO) for value in nano]
-        return losses, (scores.argmax(axis=1) == classes).tolist()
 
     def _scores(self, values: Sequence[torch.Tensor]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         screen = self._material.screen

@@ -281,14 +281,13 @@ class _Chain:
                 rung, passed = next(coming), passed + 1
                 ended = self._climb(limits, asked, passed)
             elif self._step in early:
-                ended = self._look(limits, asked.is_due, scheduled=False)
+                ended = self._look(limits, asked.is_due)
             if not ended and limits.stop():
                 ended = "interrupt"
             if not ended and self._step >= self._recipe.max_steps:
                 ended = "steps"
             if not ended and spent_uj + round(_SCREEN_MARGIN * self._screen_uj) >= limits.limit_uj:
-                self.candidates.look(self._averages, scheduled=False)
-                ended = "look" if self._is_due(asked.is_due, None, last=True) else "joules"
+                ended = self._look(limits, asked.is_due, last=True) or "joules"
         if ended == "steps" or self.candidates.known is None:
             self.candidates.look(self._averages, scheduled=False)
         return ended, self._step - first, loss
@@ -305,17 +304,15 @@ class _Chain:
             return ""
         return asked.at_its_end(screened, gained_nano)
 
-    def _look(self, limits: Limits, is_due: IsDue, *, scheduled: bool) -> str:
-        """Look at the screen; whether the training ends with it because the holdout is to be looked at."""
-        start_uj = limits.spent_uj()
-        self.candidates.look(self._averages, scheduled=scheduled)
+    def _look(self, limits: Limits, is_due: IsDue, *, scheduled: bool = False, last: bool = False) -> str:
+        """Look at the screen; ``look`` where the training ends with it, because the holdout is to be read."""
+        start_uj, candidates = limits.spent_uj(), self.candidates
+        candidates.look(self._averages, scheduled=scheduled)
         self._screen_uj = limits.spent_uj() - start_uj
-        gained_nano = self.candidates.gained_nano if scheduled else None
-        return "look" if self._is_due(is_due, gained_nano, last=False) else ""
-
-    def _is_due(self, is_due: IsDue, gained_nano: int | None, *, last: bool) -> bool:
-        screened = self.candidates.screened()
-        return screened is not None and self.candidates.are_news and is_due(screened, gained_nano, last=last)
+        screened, gained_nano = candidates.screened(), candidates.gained_nano if scheduled else None
+        if screened is None or not candidates.are_news:
+            return ""
+        return "look" if is_due(screened, gained_nano, last=last) else ""
 
     def _train_step(self) -> float:
         batch = self._next_batch()

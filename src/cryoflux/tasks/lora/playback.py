@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _LIMIT = 1
 _BY_JOULES = frozenset({"joules", "look"})
 _BY_PROSPECTS = frozenset({"plateau", "behind"})
-_BY_STOPPING = frozenset({"interrupt", "plateau", "behind"})
+_BY_STOPPING = _BY_PROSPECTS | {"interrupt"}
 """a plateau is found again where all is the same; where it is not, the attempt still ends there"""
 _ENDS = _BY_JOULES | _BY_STOPPING | {"steps"}
 

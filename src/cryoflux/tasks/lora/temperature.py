@@ -7,17 +7,21 @@ inverse of theirs). Folded into the last layer it costs nothing and changes no c
 
 from __future__ import annotations
 
-__all__ = ["FIT", "LEAST", "MOST", "cross_entropies", "fitted"]
+__all__ = ["FIT", "LEAST", "MOST", "cross_entropies", "fitted", "losses_and_hits"]
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cryoflux.evaluation.scoring import LossesAndHits
+from cryoflux.quantities import NANO
+
 FIT = "temperature/v1"
 LEAST, MOST = 200, 2000
 """bounds, thousandths"""
 _STEPS = 60
+_WORST_NANO = 1000 * NANO
 
 F64 = NDArray[np.float64]
 
@@ -32,6 +36,17 @@ def cross_entropies(scores: F64, classes: NDArray[np.int64]) -> F64:
     shifted = scores - scores.max(axis=1, keepdims=True)
     found: Any = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(classes)), classes]
     return found  # type: ignore[no-any-return]
+
+
+def losses_and_hits(scores: F64, classes: NDArray[np.int64]) -> LossesAndHits:
+    """What the screen shows of scores: losses in nano-nats, at most 1,000 nats each, and what is right.
+
+    Args:
+        scores: (examples, classes); finite.
+        classes: the right one of each example.
+    """
+    nano = np.rint(cross_entropies(scores, classes) * NANO)
+    return [min(int(value), _WORST_NANO) for value in nano], (scores.argmax(axis=1) == classes).tolist()
 
 
 def fitted(scores: F64, classes: NDArray[np.int64]) -> int:

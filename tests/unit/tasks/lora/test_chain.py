@@ -197,7 +197,7 @@ def test_what_a_chain_may_come_to_is_two_rungs_like_the_last_one() -> None:
 
     behind = 2 * 10**7  # nano-nats in the mean
     assert screened.delta == -behind * 100
-    prospects = Prospects(could_prove)
+    prospects = Prospects(could_prove, looked=True)
     assert prospects(screened, behind // 2 - 1) == "behind"
     assert not hoped
     assert [prospects(screened, gained) for gained in (behind // 2, 4 * behind)] == ["", ""]
@@ -215,7 +215,7 @@ def test_a_look_on_the_way_leaves_something_that_a_later_one_can_prove() -> None
         asked.append((round(evidence.delta_mean, 9), ended))
         return evidence.delta_mean >= (0.02 if ended else 0.1)
 
-    due = partial(look_is_due, is_worth=is_worth)
+    due = partial(look_is_due, last=False, is_worth=is_worth)
     assert due(screened, 4 * 10**7)
     assert asked == [(0.15, False), (0.02, True)]
     assert not due(screened, 4 * 10**7 - 2)
