@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tarfile
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from archives import unpack
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Receipt
@@ -65,8 +65,7 @@ def test_one_digest_under_every_instruction_set_and_number_of_threads() -> None:
 
 def test_an_honest_state_of_another_machines_arithmetic_is_not_accused(tmp_path: Path) -> None:
     """Of before receipts named a list: its float32 merge gives other last bits here and there."""
-    with tarfile.open(OLD) as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(OLD, tmp_path)
     outcome = cryoflux(
         "verify", tmp_path / "state-v1", "--no-memory", "--recompute", "2", cold=True, **ANOTHER
     )

@@ -100,7 +100,7 @@ def _running(
         raise UsageError(
             "It takes one of a command, --pid and --cgroup.",
             why="Nothing was measured.",
-            hint="As in: cryoflux energy measure -- python train.py; or: cryoflux energy measure --pid 4711",
+            hint="As in: cryoflux energy measure -- python3 train.py; or: cryoflux energy measure --pid 4711",
         )
     if command and duration is not None:
         raise UsageError(

@@ -58,7 +58,7 @@ def _run(command: Sequence[str], group: CgroupTimes | None, stdout: int | None) 
             raise UsageError(
                 f"{command[0]} cannot be run: {error.strerror}.",
                 why=f"A shell would have ended with {code}.",
-                hint="Write the command as in: cryoflux energy measure -- python train.py",
+                hint="Write the command as in: cryoflux energy measure -- python3 train.py",
             ) from error
         started(process)
         code = process.wait()

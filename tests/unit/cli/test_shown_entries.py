@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from pathlib import Path
 
 import pytest
 
+from archives import unpack
 from cryoflux.decision.reason import Reason
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Cause
@@ -107,8 +107,7 @@ def test_a_text_of_a_stranger_does_not_reach_the_terminal_as_a_command(
 def test_a_state_of_the_first_form_is_shown_as_it_was_signed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with tarfile.open(OLD) as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(OLD, tmp_path)
     lines = run(monkeypatch, capsys, "list", "--intents", "--state", "state-v1")
     said = " ".join(" ".join(lines).split())
     assert [said.count(words) for words in (" announced ", " root named ", " rotated ")] == [13, 1, 1]

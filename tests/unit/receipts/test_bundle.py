@@ -10,7 +10,6 @@ import random
 import re
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from archives import unpack
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.rules import RULES, Thresholds, Verdict, decide
 from cryoflux.decision.sequential import looks
@@ -461,8 +461,7 @@ def test_sessions_are_followed(tmp_path: Path, bare: Path) -> None:
 
 @needs_tools
 def test_a_state_of_the_first_form_verifies(tmp_path: Path, bare: Path) -> None:
-    with tarfile.open(OLD) as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(OLD, tmp_path)
     assert not write_bundle(tmp_path / "state-v1", tmp_path / "bundle", Extras(True, True, True)).missing
     code, said = run_script(tmp_path / "bundle", bare)
     assert (code, said[:33]) == (0, "VERIFIED 28 entries, 13 receipts:"), said

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from archives import unpack
 from cryoflux.receipts.entry import Kind
 from cryoflux.receipts.flat import flat_view
 from cryoflux.receipts.reading import read_authority, read_entries
@@ -22,8 +22,7 @@ ARCHIVE = Path(__file__).parents[2] / "vectors" / "state-v1.tar.xz"
 @pytest.fixture(scope="session")
 def old_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("old")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+    unpack(ARCHIVE, folder)
     return folder / "state-v1"
 
 
