@@ -33,6 +33,7 @@ from cryoflux.receipts.statement import (
     Base,
     HeadMove,
     Intent,
+    Move,
     Outcome,
     Receipt,
     ReceiptStatement,
@@ -207,7 +208,8 @@ class LogState:
             known.losses[place] = SignedLosses(found.new_loss_sum, hits.new if hits else 0)
 
     def _move(self, move: HeadMove) -> None:
-        if (known := self.tasks.get(move.task)) is not None:
+        known = self.tasks.get(move.task)
+        if known is not None and move.move is not Move.PRUNE:
             known.put_head(move.result)
             known.chains.clear()  # whoever goes back does not want to be led to the same place again
 

@@ -2,7 +2,8 @@
 
 - ``intent/v2`` is written before training, so that a failed or unlucky try cannot be left out.
 - ``receipt/v2`` is written after it, for every attempt: accepted, rejected, undecided, carried or aborted.
-- ``head/v1`` moves the head of a task to a version that was kept before: a rollback, a promotion.
+- ``head/v1`` moves the head of a task to a version that was kept before (a rollback, a promotion), or says
+  which versions' files are freed while it stays (a prune).
 - ``fork/v1`` is the first entry of a log that goes on from another one, which it names with its signed head.
 
 Each says which task it is about, and heads, data and losses are that task's own: one log may hold several.
@@ -43,6 +44,7 @@ __all__ = [
     "IntentStatement",
     "Measurement",
     "Metric",
+    "MonitorTest",
     "Move",
     "Outcome",
     "Receipt",
@@ -81,6 +83,7 @@ from cryoflux.receipts.parts import (
     Holdout,
     Measurement,
     Metric,
+    MonitorTest,
     Move,
     Outcome,
     Rule,
@@ -190,6 +193,10 @@ class HeadMove(Document, frozen=True):
     moved_at: Timestamp
     evidence: Annotated[list[Measurement], at_most(16)] = msgspec.field(default_factory=list)
     """of the present head as base and the other version as new; none where somebody just chose"""
+    test: MonitorTest | None = None
+    """by which the head was found to be worse; none where somebody just chose"""
+    pruned: Annotated[list[Base], at_most(256)] = msgspec.field(default_factory=list)
+    """versions whose files are freed; none of them is the head"""
 
 
 class Fork(Document, frozen=True):

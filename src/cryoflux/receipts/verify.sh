@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=1dfffa4bb085c977cd9249843d14f1019ed3d5a974651d6420704c273e8fd3c7
+schema_digest=6c33b0728c6759597ac76fcf18d94d127b388467621bac59cd1c6d9f89645559
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
