@@ -245,6 +245,15 @@ def _arms(count: int) -> str:
     return f"{count} arms" if count != 1 else "1 arm"
 
 
+def _pruned(n: _Numbers) -> str:
+    kept = f"the newest {_number(n, 'keep')} and those with a use stay"
+    return f"Freed the files of {_counted(_number(n, 'count'), 'version')}: {kept}."
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"one {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _plateau(n: _Numbers) -> str:
     dear = f", another reserves {format_energy(_number(n, 'dear_uj'))}" if "dear_uj" in n else ""
     return f"No arm is expected to pay: {_arms(_number(n, 'spent'))} spent{dear}."
@@ -335,6 +344,8 @@ _SENTENCES: dict[str, Callable[[_Numbers], str]] = {
     # moves of a head
     "rolled-back": lambda n: f"Rolled back: {n['why']}",
     "promoted": lambda n: f"Promoted: {n['why']}",
+    "taken-back": lambda n: f"Taken back by hand: {n['why']}",
+    "pruned": _pruned,
 }
 CODES = frozenset(_SENTENCES)
 """codes that this version knows"""

@@ -18,8 +18,8 @@ ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 OURS = frozenset(
     {
-        *("account.db", "baseline.json", "base_model", "cache", "capsules", "data", "evidence", "heads"),
-        *("keys", "lock", "log", "meter.lock", "models", "origin.json", "receipts.db", "session.json"),
+        *("account.db", "aliases", "baseline.json", "base_model", "cache", "capsules", "data", "evidence"),
+        *("heads", "keys", "lock", "log", "meter.lock", "models", "origin.json", "receipts.db", "session.json"),
         "working",
     }
 )
@@ -129,6 +129,11 @@ class StateFolder:
     def head(self, task: str = FIRST_TASK) -> Path:
         """The link to the head version of a task."""
         return self.path / HEAD if task == FIRST_TASK else self.heads / task
+
+    @property
+    def aliases(self) -> Path:
+        """The folder of links to versions by names of one's own."""
+        return self.path / "aliases"
 
     @property
     def heads(self) -> Path:

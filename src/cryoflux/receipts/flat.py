@@ -152,6 +152,7 @@ def flat_move(move: HeadMove, leaf_hash: str) -> dict[str, Any]:
         "receipt_hash": leaf_hash,
         "outcome": move.move.value,
         "reason": say(move.reason),
+        "pruned": [version.digest for version in move.pruned],
     }
 
 

@@ -11,7 +11,7 @@ __all__ = ["Lines"]
 
 from dataclasses import dataclass
 
-from cryoflux.receipts.statement import HeadMove, Outcome, Receipt
+from cryoflux.receipts.statement import HeadMove, Move, Outcome, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class Lines:
         """Go on by one entry, in the order of the log."""
         if isinstance(said, HeadMove):
             task, where = self._of(said.task, said.base.digest)
+            if said.move is Move.PRUNE:  # files are freed, and the head stays
+                return
             # A version that nothing here has made or begun with: what was taken back lies before.
             self._heads[task] = where.setdefault(said.result.digest, _Version(known=False))
             return

@@ -132,6 +132,19 @@ class Versions:
         """Throw a draft away."""
         shutil.rmtree(draft.folder, ignore_errors=True)
 
+    def free(self, digest: str) -> None:
+        """Free the files of a version: it loses its name in one step, so half of one never has it.
+
+        Raises:
+            StorageError: the disk is read-only, or refuses.
+        """
+        folder, going = self._models / digest, self._new_draft()
+        with storage_errors(folder):
+            if folder.is_dir() and not folder.is_symlink():
+                folder.rename(going)
+                sync_folder(self._models)
+                shutil.rmtree(going, ignore_errors=True)  # what is left is thrown away with the drafts
+
     def discard_drafts(self) -> None:
         """Throw away whatever a crash left half made."""
         for parent in (self._models, self._capsules):

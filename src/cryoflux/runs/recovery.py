@@ -3,7 +3,8 @@
 1. Every intent without a receipt gets one: ``aborted``, charged with what its reservation had spent.
 2. Its session is settled and written down.
 3. The head links follow the log.
-4. Drafts, and versions that no entry names, are thrown away.
+4. Drafts, and versions that no entry names, are thrown away; so is what an entry says is freed, unless it has
+   an alias or was named again since.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 __all__ = ["read_log", "recover"]
 
 import shlex
-import shutil
 
 from cryoflux.attempt import recording
 from cryoflux.attempt.context import Context
@@ -22,6 +22,7 @@ from cryoflux.log_state import LogState, OpenIntent
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Cause, Receipt
+from cryoflux.registry.aliases import read_aliases
 from cryoflux.runs.open_session import close_dead_session
 
 
@@ -31,6 +32,8 @@ def read_log(log: ReceiptLog) -> tuple[LogState, set[str]]:
     for entry in log.entries():
         memory.take(entry)
         named |= _versions(entry)
+        if entry.move is not None:
+            named -= {base.digest for base in entry.move.pruned}
     return memory, named
 
 
@@ -60,16 +63,17 @@ def recover(context: Context, named: set[str]) -> list[Receipt]:
     heads = {opened.task.head.digest for opened in context.tasks.values()}
     heads |= {known.head.digest for known in context.memory.tasks.values()}
     for digest in set(context.versions.kept()) - named - heads - _linked(context):
-        shutil.rmtree(context.versions.folder(digest), ignore_errors=True)
+        context.versions.free(digest)
     for name, opened in context.tasks.items():
         context.versions.point_head(opened.task.head.digest, name)
     return closed
 
 
 def _linked(context: Context) -> set[str]:
-    """Heads of tasks that have no entry yet."""
+    """Heads of tasks that have no entry yet, and what has a name of somebody's own."""
     links = [context.state.head(), *context.state.heads.glob("*")]
-    return {link.readlink().name for link in links if link.is_symlink()}
+    heads = {link.readlink().name for link in links if link.is_symlink()}
+    return heads | set(read_aliases(context.state).values())
 
 
 def _close(context: Context, opened: OpenIntent) -> Receipt:

@@ -2,7 +2,7 @@
 
 What has to be there: the head of each task, the files of every accepted update, the per-example losses of
 every evaluation, as far as it read. What may be withheld, and is then ``unknown``: older versions, updates
-that were not kept, and the data (`datasets`). Whatever is there has to be exactly what was signed.
+that were not kept, and the data (`datasets`). What an entry says was freed is no question (`freed`). Whatever is there has to be exactly what was signed.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from cryoflux.verification.datasets import DataSets, holdout_path
 from cryoflux.verification.disjoint import compared
 from cryoflux.verification.exactness import needless_tolerance
 from cryoflux.verification.folders import FolderState, compare_folder, folders_in
+from cryoflux.verification.freed import AbsentVersions
 from cryoflux.verification.index import INDEX, index_complaint
 from cryoflux.verification.locating import Searching, said_where
 from cryoflux.verification.material import Material
@@ -55,7 +56,6 @@ from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 from cryoflux.verification.weights import are_weights, version_digest
 
 ARTEFACTS = NumberedStep(9, "artefacts on the disk")
-_MOST_MISSING = 64
 _MOST_WHOLE = 64
 _MOST_SUMS = 1024
 _MOST_READ = 8
@@ -72,8 +72,7 @@ class _ReadOftenError(Exception):
 
 
 class _Named(Tally):
-    missing: dict[str, None] = field(default_factory=dict)
-    """digests of versions that were heads and are not here"""
+    absent: AbsentVersions = field(default_factory=AbsentVersions)
     accepted: dict[int, int] = field(default_factory=dict)
     """beginning of the digest of an accepted update → its entry"""
     data: DataSets = field(default_factory=DataSets)
@@ -144,8 +143,11 @@ class Artefacts(Fold):
             self._capsule(state, seen.paired)
             self.tally.data.trained(seen.paired)
             self.tally.behind = receipt.base if accepted else None
+            if accepted:
+                self.tally.absent.made(receipt.result.digest)
         elif (move := seen.entry.move) is not None:
             self._version(move.result, needed=True)
+            self.tally.absent.move(seen.index, move)
             self.tally.behind = move.base
         elif (fork := seen.entry.fork) is not None:
             self._take_up(seen, fork)
@@ -167,8 +169,8 @@ class Artefacts(Fold):
         if state is None:
             return
         if said.digest not in self._here:
-            if needed and len(self.tally.missing) < _MOST_MISSING:
-                self.tally.missing[said.digest] = None
+            if needed:
+                self.tally.absent.lack(said.digest)
             return
         known = self._checked.get(said.digest)
         if known is not None and known[0] == said.files:
@@ -335,16 +337,13 @@ class Artefacts(Fold):
         heads = {known.head.digest for known in memory.tasks.values()}
         for known in memory.tasks.values():
             self._version(known.head, needed=False)  # of an entry that was not read again, it may be
-        for digest in heads - self._here:
-            self.findings.add(failed(f"models/{digest}", "the head model is missing"))
-        for digest in self.tally.missing:
-            if digest not in heads:
-                self.findings.add(unknown(f"models/{digest}", "this older model version is not kept here"))
+        self.findings.extend(self.tally.absent.findings(heads, self._here))
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
         read_sets = self.tally.data.read(self._state.path, self._sections, self.findings, self._hashing)
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
-        said = f"{self._here_in_words(memory)} have the signed digests{roots}"
+        freed = self.tally.absent.words(self._here)
+        said = f"{self._here_in_words(memory)} have the signed digests{roots}{freed}"
         return [*self.findings.conclude(ARTEFACTS, said), *compared(read_sets), *beginnings(read_sets)]
 
     def _here_in_words(self, memory: LogState) -> str:

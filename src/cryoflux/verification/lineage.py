@@ -3,6 +3,7 @@
 A log may go on to the next holdout of its data set, but only when the error budget of the one before is
 spent: whoever may choose among holdouts can go on choosing until one of them says what is wanted. A head is
 moved by an accepted receipt, or by an entry that says where to and why; anything else is another history.
+A prune moves none: it names versions of its task whose files are freed, and what those are is known here.
 A receipt that names the list of updates that its candidate is composed of names the one that the log gives.
 A fork begins at the head that it names of its parent's log; what its parent says to that is step 16.
 """
@@ -17,10 +18,11 @@ from typing import ClassVar
 from msgspec import field
 
 from cryoflux.decision.rules import WITH_BUDGET
+from cryoflux.digests import sha256_hex
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import parse_entry
-from cryoflux.receipts.statement import Base, Fork, HeadMove, Intent, Outcome, Receipt, Rule
+from cryoflux.receipts.statement import Base, Fork, HeadMove, Intent, Move, Outcome, Receipt, Rule
 from cryoflux.task_state import HoldoutTally, TaskState, chain_start
 from cryoflux.verification.composed import ListsNamed, list_findings
 from cryoflux.verification.forked import fork_complaints, parent_in_words
@@ -36,6 +38,10 @@ _MOST_SPELT = 8
 class _Versions(Tally):
     made: int = 0
     moves: int = 0
+    pruned: int = 0
+    """versions whose files were freed"""
+    known: dict[str, set[int]] = field(default_factory=dict)
+    """task → its versions, each as a short digest"""
     lists: ListsNamed = field(default_factory=ListsNamed)
     fork: Fork | None = None
     """the first entry, where the log goes on from another one"""
@@ -71,6 +77,8 @@ class Lineage(Fold):
         if (intent := entry.intent) is not None:
             known = memory.tasks.get(intent.task.name)
             self.tally.made += known is None
+            if known is None:
+                self._remember(intent.task.name, intent.base)
             self.findings.fail(seen, _base(intent.base, known))
             if self._past:
                 self.findings.fail(seen, _data(intent, known))
@@ -81,16 +89,26 @@ class Lineage(Fold):
         elif seen.paired is not None:
             self._receipt(seen, seen.paired, memory.tasks.get(seen.paired.receipt.task.name))
         elif (move := entry.move) is not None:
-            self.tally.moves += 1
+            self.tally.moves += move.move is not Move.PRUNE
+            self.tally.pruned += len(move.pruned)
             self.findings.fail(seen, _base(move.base, memory.tasks.get(move.task)))
             if self._past:
                 self.findings.fail(seen, self._moved(move, memory.tasks.get(move.task)))
+                self.findings.fail(seen, self._freed(move))
         elif (fork := entry.fork) is not None:
             self.tally.fork = self.tally.fork or fork
             self.findings.fail(seen, fork_complaints(entry, fork, self._material.key))
+            for said in fork.tasks:
+                self._remember(said.task, said.first)
+                self._remember(said.task, said.head)
+
+    def _remember(self, task: str, version: Base) -> None:
+        self.tally.known.setdefault(task, set()).add(_short(version))
 
     def _receipt(self, seen: Seen, paired: Paired, known: TaskState | None) -> None:
         self.tally.made += paired.receipt.outcome is Outcome.ACCEPTED
+        if paired.receipt.outcome is Outcome.ACCEPTED:
+            self._remember(paired.receipt.task.name, paired.receipt.result)
         self.findings.fail(seen, _base(paired.receipt.base, known))
         self.findings.fail(seen, _result(paired.receipt))
         if self._past:
@@ -118,6 +136,25 @@ class Lineage(Fold):
         if made != move.result:
             yield f"goes to a version that entry {move.made_at} did not make"
 
+    def _freed(self, move: HeadMove) -> Iterator[str]:
+        """What is wrong with the versions that an entry frees: none is the head, and the log has made each."""
+        if move.move is not Move.PRUNE:
+            if move.pruned:
+                yield "moves a head and frees versions in one"
+            return
+        if move.result != move.base:
+            yield "frees versions, and moves the head by the way"
+        if move.evidence or move.test is not None:
+            yield "frees versions, and shows losses as if it had judged them"
+        if not move.pruned:
+            yield "frees versions, and names none"
+        known = self.tally.known.get(move.task, set())
+        for version in move.pruned:
+            if version.digest == move.base.digest:
+                yield "frees the version that is the head"
+            elif _short(version) not in known:
+                yield f"frees the version {version.digest[:16]}…, which this log has not made"
+
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
         tallies = [t for known in memory.tasks.values() for t in known.holdouts.values()]
@@ -126,12 +163,18 @@ class Lineage(Fold):
         looks = " and ".join(str(tally.looks) for tally in tallies[:_MOST_SPELT]) or "0"
         judged = f"{which}, {looks} verdicts in {sum(tally.uses for tally in tallies)} attempts"
         moved = f", moved {self.tally.moves} times besides" if self.tally.moves else ""
+        moved += f", {self.tally.pruned} freed" if self.tally.pruned else ""
         line = "one line" if len(memory.tasks) < 2 else f"{len(memory.tasks)} lines"
         summary = f"{self.tally.made} model versions in {line}{moved}; {judged}"
         if self.tally.fork is not None:
             summary = f"goes on from {parent_in_words(self.tally.fork)}: {summary}, there included"
         nothing = "" if memory.tasks or self.tally.fork is not None else "no entry names a version"
         return self.findings.conclude(LINEAGE, summary, nothing=nothing)
+
+
+def _short(version: Base) -> int:
+    """Enough of a digest of both digests to tell versions apart."""
+    return int(sha256_hex(f"{version.digest} {version.files}".encode())[:15], 16)
 
 
 def _base(said: Base, known: TaskState | None) -> Iterator[str]:

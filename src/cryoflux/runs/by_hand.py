@@ -1,0 +1,237 @@
+"""What a person does to the versions of a state: promote one, go back to one, free some.
+
+Each is a signed entry of the log first, and takes effect after it: the head's link and the files follow the
+log. What a crash left in between is repaired before anything else is done. Nothing else may be at work in the
+state, and no attempt may be open: its receipt would name a head that had moved.
+
+Where somebody chose a version, the entry is a ``promotion``, whichever way the head goes: a ``rollback`` says
+that a version was found to be worse, and carries the test that found it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["VersionsByHand", "versions_by_hand"]
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryoflux.attempt.workings import forget_workings
+from cryoflux.config import Settings
+from cryoflux.decision.reason import Reason
+from cryoflux.errors import StateError, UsageError
+from cryoflux.files import lock_exclusively
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.statement import Base, HeadMove, HeadStatement, Move, Sha256Digest, Subject
+from cryoflux.registry.aliases import set_alias
+from cryoflux.registry.versions import Versions
+from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, catalogue_of
+from cryoflux.runs.pruning import PrunePlan, prune_entries, unfinished_prunes
+from cryoflux.state import HEAD, StateFolder
+
+if TYPE_CHECKING:
+    from cryoflux.witness.witnessing import Witnessing
+
+
+@dataclass(slots=True)
+class VersionsByHand:
+    """A state that is locked and repaired, to change its versions."""
+
+    state: StateFolder
+    catalogue: Catalogue
+    versions: Versions
+    _log: ReceiptLog
+    _witnessing: Witnessing | None
+    _now: Callable[[], datetime]
+
+    def move(self, to: CataloguedVersion, code: str, why: str) -> Entry:
+        """Make a kept version the head of its task.
+
+        Args:
+            to: the version.
+            code: of the reason: ``promoted``, ``taken-back``.
+            why: in words.
+
+        Raises:
+            UsageError: it is the head, is not here, or no entry of this log made it.
+            StateError: an attempt is open, or a quorum of witnesses is required and was not reached.
+            StateTamperedError: its files are not what was signed.
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        base = self.movable(to)
+        self.versions.open(to.digest)  # every byte of it is checked
+        assert to.made_at is not None  # noqa: S101 - asked for by `movable`
+        fields = {"made_at": to.made_at, "made_by": to.made_by, "moved_at": self._timestamp()}
+        result = Base(digest=to.digest, files=to.files)
+
+        def build(sequence: int, prev: str) -> HeadStatement:
+            move = HeadMove(
+                sequence=sequence,
+                prev=prev,
+                task=to.task,
+                move=Move.PROMOTION,
+                base=base,
+                result=result,
+                reason=Reason(code=code, numbers={"why": why}),
+                **fields,
+            )
+            subject = Subject(name=HEAD, digest=Sha256Digest(sha256=result.files))
+            return HeadStatement(subject=[subject], predicate=move)
+
+        entry = self._append(build, binding=True)
+        self.versions.point_head(to.digest, to.task)
+        forget_workings(self.state.workings, _workings(self.catalogue))
+        return entry
+
+    def movable(self, to: CataloguedVersion) -> Base:
+        """The head that a version would follow.
+
+        Raises:
+            UsageError, StateError: it cannot become the head, as for `move`.
+        """
+        known = self.catalogue.memory.tasks.get(to.task)
+        self.refuse_open()
+        if known is None or to.made_at is None:
+            raise UsageError(
+                f"No entry of this log made {to.digest[:16]}….",
+                why="A move names the entry that made the version, so that anybody can follow it.",
+                hint="Versions that can become the head are listed by: cryoflux models list.",
+            )
+        if to.digest == known.head.digest:
+            raise UsageError(
+                f"{to.digest[:16]}… is the head of {to.task} already.",
+                why="Nothing was changed.",
+                hint="What is what is listed by: cryoflux models list.",
+            )
+        if to.digest not in self.catalogue.present:
+            raise _absent(to)
+        return known.head
+
+    def refuse_open(self) -> None:
+        """Refuse while an attempt is open: the next run closes what a dead run left.
+
+        Raises:
+            StateError: one is.
+        """
+        if self.catalogue.memory.open:
+            raise StateError(
+                "An attempt of this state has no receipt yet: the run that announced it has died.",
+                why="Its receipt would name another head than the one it was announced on.",
+                hint="The next run writes it: type cryoflux run once, and then the same command again.",
+            )
+
+    def prune(self, plan: PrunePlan) -> list[Entry]:
+        """Free the files of some versions: the entries first.
+
+        Raises:
+            StateError: an attempt is open, or a quorum of witnesses is required and was not reached.
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        self.refuse_open()
+        builds = prune_entries(self.catalogue, plan, self._timestamp)
+        written = [self._append(build, binding=True) for build in builds]
+        for one in plan.going:
+            self.versions.free(one.digest)
+        return written
+
+    def alias(self, name: str, to: CataloguedVersion) -> None:
+        """Let a name of one's own lead to a version.
+
+        Raises:
+            UsageError: the name is none, or the version is not here.
+            StateError, StorageError: it cannot be written.
+        """
+        if to.digest not in self.catalogue.present:
+            raise _absent(to)
+        set_alias(self.state, name, to.digest)
+
+    def _append(self, build: Callable[[int, str], HeadStatement], *, binding: bool) -> Entry:
+        entry = self._log.append(build)
+        self.catalogue.memory.take(entry)
+        if self._witnessing is not None:
+            self._witnessing.published(binding=binding)
+        return entry
+
+    def _timestamp(self) -> str:
+        return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _absent(version: CataloguedVersion) -> UsageError:
+    gone = version.pruned
+    how = f"was pruned on {gone.at[:10]}, by entry {gone.entry}" if gone is not None else "is not here"
+    return UsageError(
+        f"{version.digest[:16]}… {how}.",
+        why="Its files would be needed.",
+        hint=f"Make it again first: cryoflux models rebuild {version.digest[:16]}.",
+    )
+
+
+def _workings(catalogue: Catalogue) -> set[str]:
+    tasks = catalogue.memory.tasks.values()
+    return {chain.working for known in tasks for chain in known.chains.values()}
+
+
+@contextmanager
+def versions_by_hand(
+    path: Path, settings: Settings, holder: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Iterator[VersionsByHand]:
+    """Lock a state, repair what a crash left, and let its versions be changed.
+
+    Args:
+        path: the state.
+        settings: which witnesses its log has.
+        holder: the command, for whoever comes while it is at work.
+        now: wall time, UTC; a label.
+
+    Raises:
+        UsageError: the state holds no receipts.
+        StateLockedError: something is at work in it.
+        StateTamperedError: its log is not what was signed.
+        StateError: a quorum of witnesses is required and was not reached.
+    """
+    state = StateFolder(path)
+    if not state.receipts.is_file():
+        raise UsageError(
+            f"{path} holds no receipts.",
+            why="Versions are made by a run, and an entry of its log says which one is the head.",
+            hint="Name another state with --state DIR, or make one with cryoflux run.",
+        )
+    with lock_exclusively(state.lock, holder=holder), closing(ReceiptLog.open(path)) as log:
+        with _witnesses(settings, path) as witnessing:
+            catalogue = catalogue_of(state, log.entries())
+            versions = Versions(path)
+            _repair(catalogue, versions)
+            yield VersionsByHand(state, catalogue_of(state, log.entries()), versions, log, witnessing, now)
+            if witnessing is not None:
+                witnessing.finish()
+
+
+@contextmanager
+def _witnesses(settings: Settings, path: Path) -> Iterator[Witnessing | None]:
+    chosen = settings.witness
+    if not chosen.trust:
+        yield None
+        return
+    from cryoflux.witness.policy import read_policy
+    from cryoflux.witness.witnessing import open_witnessing
+
+    policy = read_policy(Path(chosen.trust))
+    opened = open_witnessing(path, policy, chosen.witnessing, timeout_s=chosen.witness_timeout)
+    with closing(opened) as witnessing:
+        if chosen.witnessing == "required":
+            witnessing.require()  # what the log says by now takes effect only then
+        yield witnessing
+
+
+def _repair(catalogue: Catalogue, versions: Versions) -> None:
+    """Let links and files follow the log, as the next run would."""
+    versions.discard_drafts()
+    for digest in unfinished_prunes(catalogue):
+        versions.free(digest)
+    for task, known in catalogue.memory.tasks.items():
+        if known.head.digest in catalogue.present:
+            versions.point_head(known.head.digest, task)

@@ -1,0 +1,163 @@
+"""Which versions stay, and freeing the files of the others: first the signed entry, then the files.
+
+What stays: the newest of each task, version 0, what the log began with, the head, the champion, whatever has
+an alias, what a chain goes on from, and the genesis of every list of updates that one of these is the sum
+of. So each version that stays can be used, and each that goes can be made again from its genesis and the
+updates, which are not touched (`cryoflux.runs.rebuilding`).
+
+A crash between the entry and the last file leaves files that nobody needs; the next run, or the next command
+that changes versions, frees them.
+"""
+
+from __future__ import annotations
+
+__all__ = ["PrunePlan", "freed_bytes", "plan_prune", "protected_versions", "prune_entries", "unfinished_prunes"]
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryoflux.cache_files import bytes_on_disk
+from cryoflux.decision.reason import Reason
+from cryoflux.files import files_below
+from cryoflux.receipts.statement import (
+    Base,
+    HeadMove,
+    HeadStatement,
+    Move,
+    Sha256Digest,
+    Subject,
+)
+from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
+from cryoflux.state import HEAD
+
+_MOST = 256
+"""versions that one entry frees"""
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What pruning would do."""
+
+    keep: int
+    """newest versions of each task that stay; 0 for all"""
+    going: tuple[CataloguedVersion, ...]
+    """task by task, oldest first"""
+    staying: int
+    """versions whose files stay"""
+    size: int
+    """bytes that are freed: of files that no version that stays shares"""
+
+
+def protected_versions(catalogue: Catalogue, keep: int) -> set[str]:
+    """Digests of the versions that stay.
+
+    Args:
+        catalogue: of the state.
+        keep: newest versions of each task, of those whose files are here.
+    """
+    found = set(catalogue.aliases.values())
+    for task, of in catalogue.tasks.items():
+        here = [digest for digest in of.versions if digest in catalogue.present]
+        found |= {*here[-keep:], of.head, catalogue.champion(task)}
+        found |= {one.digest for one in of.versions.values() if one.origin != "receipt"}
+        if (known := catalogue.memory.tasks.get(task)) is not None:
+            found |= {known.first.digest, known.start.digest, known.composition.genesis}
+            for chain in known.chains.values():
+                found |= {chain.start.digest, chain.composed.genesis}
+    for one in catalogue.versions():
+        if one.digest in found and one.composed is not None:
+            found.add(one.composed.genesis)
+    return found
+
+
+def plan_prune(catalogue: Catalogue, keep: int, besides: Collection[str] = ()) -> PrunePlan:
+    """Which versions go.
+
+    Args:
+        catalogue: of the state.
+        keep: newest versions of each task that stay; 0 for all.
+        besides: digests of versions that stay as well.
+    """
+    going: list[CataloguedVersion] = []
+    if keep > 0:
+        stays = protected_versions(catalogue, keep) | set(besides)
+        going = [
+            one
+            for one in catalogue.versions()
+            if one.digest in catalogue.present
+            and one.digest not in stays
+            and one.files
+            and catalogue.tasks[one.task].versions[catalogue.tasks[one.task].head].made_at is not None
+        ]
+    folders = [catalogue.state.model(one.digest) for one in going]
+    staying = len(catalogue.present) - len({one.digest for one in going})
+    return PrunePlan(keep, tuple(going), staying, freed_bytes(folders))
+
+
+def freed_bytes(folders: Iterable[Path]) -> int:
+    """Bytes on the disk that go with some folders: of files that have no name outside of them."""
+    names: Counter[tuple[int, int]] = Counter()
+    sizes: dict[tuple[int, int], tuple[int, int]] = {}
+    for folder in folders:
+        for path in files_below(folder).values():
+            status = path.lstat()
+            one = (status.st_dev, status.st_ino)
+            names[one] += 1
+            sizes[one] = status.st_nlink, bytes_on_disk(status)
+    return sum(size for one, (links, size) in sizes.items() if names[one] >= links)
+
+
+def prune_entries(
+    catalogue: Catalogue, plan: PrunePlan, at: Callable[[], str]
+) -> Iterator[Callable[[int, str], HeadStatement]]:
+    """What makes the entries that say which versions go: one a task, or several where they are many.
+
+    Args:
+        catalogue: of the state.
+        plan: what goes.
+        at: when the next one is written, as receipts say it.
+    """
+    for task, of in catalogue.tasks.items():
+        going = [one for one in plan.going if one.task == task]
+        for start in range(0, len(going), _MOST):
+            yield _entry(of.versions[of.head], going[start : start + _MOST], plan.keep, at())
+
+
+def _entry(
+    head: CataloguedVersion, going: list[CataloguedVersion], keep: int, at: str
+) -> Callable[[int, str], HeadStatement]:
+    base = Base(digest=head.digest, files=head.files)
+    made_at = head.made_at
+    assert made_at is not None  # noqa: S101 - `plan_prune` leaves such a task alone
+
+    def build(sequence: int, prev: str) -> HeadStatement:
+        move = HeadMove(
+            sequence=sequence,
+            prev=prev,
+            task=head.task,
+            move=Move.PRUNE,
+            base=base,
+            result=base,
+            made_at=made_at,
+            made_by=head.made_by,
+            reason=Reason(code="pruned", numbers={"count": len(going), "keep": keep}),
+            moved_at=at,
+            pruned=[Base(digest=one.digest, files=one.files) for one in going],
+        )
+        return HeadStatement(
+            subject=[Subject(name=HEAD, digest=Sha256Digest(sha256=base.files))], predicate=move
+        )
+
+    return build
+
+
+def unfinished_prunes(catalogue: Catalogue) -> list[str]:
+    """Digests of versions that an entry freed, whose files are here all the same and that nobody uses."""
+    used = set(catalogue.aliases.values()) | {of.head for of in catalogue.tasks.values()}
+    return [
+        one.digest
+        for one in catalogue.versions()
+        if one.pruned is not None and one.digest in catalogue.present and one.digest not in used
+    ]

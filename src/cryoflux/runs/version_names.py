@@ -1,0 +1,91 @@
+"""Finding a version by what a person types: first digits, ``#3``, ``head``, ``champion``, an alias, ``head~1``."""
+
+from __future__ import annotations
+
+__all__ = ["find_version", "task_of"]
+
+import re
+
+from cryoflux.errors import UsageError
+from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, default_task
+
+_BACK = re.compile(r"(.+?)~([0-9]{1,6})?")
+_NUMBER = re.compile(r"#([0-9]{1,9})")
+_HINT = "Give one that is listed by: cryoflux models list."
+
+
+def task_of(catalogue: Catalogue, task: str | None) -> str:
+    """The task that ``head``, ``champion`` and the like are about.
+
+    Raises:
+        UsageError: the state has none of that name.
+    """
+    name = task or default_task(catalogue)
+    if name not in catalogue.tasks:
+        raise UsageError(
+            f"{catalogue.state.path} has no task {name!r}.",
+            why=f"It has: {', '.join(catalogue.tasks) or 'none yet'}.",
+            hint="Name one of these with --task, or begin one: cryoflux run --budget 2kJ.",
+        )
+    return name
+
+
+def find_version(catalogue: Catalogue, name: str, task: str | None = None) -> CataloguedVersion:
+    """The one version that a name means.
+
+    Args:
+        catalogue: of the state.
+        name: first digits of a digest, ``#3`` for the attempt that made it, ``head``, ``champion``, an alias,
+            or any of these followed by ``~`` and how many versions to go back.
+        task: that ``head`` and ``champion`` are about; the first of ours, or the only one, where it is none.
+
+    Raises:
+        UsageError: none has that name, or several do.
+    """
+    back = _BACK.fullmatch(name)
+    if back is None:
+        return _one(catalogue, name, task)
+    found, steps = _one(catalogue, back[1], task), int(back[2] or 1)
+    line = catalogue.tasks[found.task].line(found.digest) if found.task in catalogue.tasks else [found]
+    if steps >= len(line):
+        raise UsageError(
+            f"{name!r} goes back behind the first version.",
+            why=f"{len(line) - 1} versions lie before {back[1]}.",
+            hint=_HINT,
+        )
+    return line[-1 - steps]
+
+
+def _one(catalogue: Catalogue, name: str, task: str | None) -> CataloguedVersion:
+    every = catalogue.versions()
+    if name in {"head", "champion"}:
+        of = task_of(catalogue, task)
+        digest = catalogue.tasks[of].head if name == "head" else catalogue.champion(of)
+        found = [one for one in every if one.digest == digest and one.task == of]
+    elif name in catalogue.aliases:
+        found = [one for one in every if one.digest == catalogue.aliases[name]]
+    elif number := _NUMBER.fullmatch(name):
+        found = [one for one in every if one.attempt == int(number[1])]
+    else:
+        found = [one for one in every if name and one.digest.startswith(name)]
+    named = [one for one in found if task is None or one.task == task]
+    if len({one.digest for one in named}) == 1:
+        return named[0]
+    raise _not_one(name, len(named), len(every))
+
+
+def _not_one(name: str, found: int, of: int) -> UsageError:
+    if found:
+        return UsageError(
+            f"{name!r} names {found} versions.",
+            why="Exactly one can be meant.",
+            hint="Give more digits; they are listed by: cryoflux models list.",
+        )
+    if _NUMBER.fullmatch(name):
+        why = "That attempt made none: only an update that was kept is a version."
+    else:
+        why = (
+            "A version is called by the first digits of its digest, the attempt that made it, head, champion "
+            "or an alias."
+        )
+    return UsageError(f"{name!r} names none of the {of} versions.", why=why, hint=_HINT)

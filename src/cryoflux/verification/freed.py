@@ -1,0 +1,74 @@
+"""Which older versions are not here, and which of these an entry of the log says were freed.
+
+A version whose files were freed is no damage: the signed entry that says so came first, so who lacks a version
+without one has lost it, or withholds it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["AbsentVersions"]
+
+from collections.abc import Collection, Iterator
+
+from msgspec import Struct, field
+
+from cryoflux.receipts.statement import HeadMove
+from cryoflux.verification.result import Finding, failed, unknown
+
+_MOST_MISSING = 4096
+_MOST_TOLD = 64
+_MOST_ENTRIES = 4
+"""entries that freed something, named one by one"""
+
+
+class AbsentVersions(Struct):
+    """Versions that were heads and are not here, as a log is gone through."""
+
+    missing: dict[str, None] = field(default_factory=dict)
+    """digests"""
+    pruned: dict[str, int] = field(default_factory=dict)
+    """digest of a version that was freed, and was not made or named again since → the entry that says so"""
+    entries: dict[int, str] = field(default_factory=dict)
+    """entry that freed some → when, as it says"""
+
+    def lack(self, digest: str) -> None:
+        """A version that was a head is not here."""
+        if len(self.missing) < _MOST_MISSING:
+            self.missing[digest] = None
+
+    def move(self, index: int, move: HeadMove) -> None:
+        """The next entry that moves a head, or frees versions."""
+        for version in move.pruned:
+            self.pruned[version.digest] = index
+            self.missing.pop(version.digest, None)
+            self.entries[index] = move.moved_at
+        self.pruned.pop(move.result.digest, None)
+
+    def made(self, digest: str) -> None:
+        """A version was kept, for the first time or again."""
+        self.pruned.pop(digest, None)
+
+    def findings(self, heads: Collection[str], here: Collection[str]) -> Iterator[Finding]:
+        """What is to be said of versions that are not here and that no entry freed.
+
+        Args:
+            heads: digests of the heads.
+            here: digests of the versions whose folders are here.
+        """
+        for digest in heads:
+            if digest not in here:
+                yield failed(f"models/{digest}", "the head model is missing")
+        older = [digest for digest in self.missing if digest not in heads and digest not in self.pruned]
+        for digest in older[:_MOST_TOLD]:
+            yield unknown(f"models/{digest}", "this older model version is not kept here")
+
+    def words(self, here: Collection[str]) -> str:
+        """How many were freed, when and by which entries; empty where none was."""
+        gone = {index for digest, index in self.pruned.items() if digest not in here}
+        count = sum(digest not in here for digest in self.pruned)
+        if not count:
+            return ""
+        told = [f"{self.entries[index][:10]}, by entry {index}" for index in sorted(gone)[-_MOST_ENTRIES:]]
+        more = f", and {len(gone) - len(told)} entries before" if len(gone) > len(told) else ""
+        versions = "one older version" if count == 1 else f"{count} older versions"
+        return f"; {versions} pruned on {' and on '.join(told)}{more}"
