@@ -210,6 +210,15 @@ class WitnessSettings(_Section):
     """how long the witnesses' answers to one head are waited for, s"""
 
 
+class ModelsSettings(_Section):
+    """The versions that a state keeps."""
+
+    keep: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+    """newest versions of each task whose files stay when others are pruned; 0 for all"""
+    prune: Literal["by-hand", "after-merge"] = "by-hand"
+    """``after-merge``: a run frees what is beyond that by itself; ``by-hand``: ``cryoflux models prune`` does"""
+
+
 class Settings(_Section):
     """All settings, by section."""
 
@@ -221,6 +230,7 @@ class Settings(_Section):
     energy: EnergySettings = EnergySettings()
     agent: AgentSettings = AgentSettings()
     witness: WitnessSettings = WitnessSettings()
+    models: ModelsSettings = ModelsSettings()
     recipe: dict[str, dict[str, bool | int | float | str]] = {}
     """``[recipe.NAME]``: recipes of one's own, or changes to built-in ones"""
 

@@ -19,7 +19,17 @@ ADAPTER_CONFIG = "adapter_config.json"
 OURS = frozenset(
     {
         *("account.db", "aliases", "baseline.json", "base_model", "cache", "capsules", "data", "evidence"),
-        *("heads", "keys", "lock", "log", "meter.lock", "models", "origin.json", "receipts.db", "session.json"),
+        *(
+            "heads",
+            "keys",
+            "lock",
+            "log",
+            "meter.lock",
+            "models",
+            "origin.json",
+            "receipts.db",
+            "session.json",
+        ),
         "working",
     }
 )

@@ -46,6 +46,7 @@ TOO_LOW_OR_HIGH = {
     "timeout": (0, 601),
     "metrics_owners": (-1, 201),
     "witness_timeout": (0, 601),
+    "keep": (-1, 1_000_001),
 }
 NO_CHOICE = {
     "device": "gpu",
@@ -60,6 +61,7 @@ NO_CHOICE = {
     "state": "",
     "trust": "a\0b",
     "witnessing": "perhaps",
+    "prune": "always",
 }
 FLOATS = [
     name
@@ -93,6 +95,8 @@ WITHOUT_FLAG = {
     "carbon_g_per_kwh",  # where this machine stands
     "carbon_source",  # the same
     "price_per_kwh",  # the same
+    "keep",  # of a state: what it keeps does not change from run to run
+    "prune",  # the same
     "currency",  # the same
     "replay",  # the same
     "witness_timeout",  # how far away the witnesses are does not change from run to run

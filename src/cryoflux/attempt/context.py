@@ -45,6 +45,8 @@ class RunTerms:
     seed: int
     meter: Literal["embedded", "daemon"]
     """whose bucket is spent from"""
+    keep: int = 0
+    """newest versions of each task that the run leaves when it frees others; 0 where it frees none"""
 
 
 @dataclass(frozen=True, slots=True)

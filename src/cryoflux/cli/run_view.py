@@ -25,6 +25,7 @@ from cryoflux.energy.interface import Sample
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import attempt_document, attempt_text
+from cryoflux.report.version_words import byte_text
 from cryoflux.report.words import (
     choice_document,
     choice_lines,
@@ -137,6 +138,11 @@ class RunView(RunObserver):
         """Say that another holdout judges from here on."""
         self.lines([f"holdout  of {task}: its error budget is spent; {part} takes over"])
 
+    def freed(self, versions: int, size_bytes: int) -> None:
+        """Say how many old versions went."""
+        what = "one old version" if versions == 1 else f"{versions} old versions"
+        self.lines([f"models   freed {byte_text(size_bytes)} of {what}"])
+
     def plateau(self, plateau: Plateau) -> None:
         """Say what was expected of each arm, if somebody asked; why the run ends is in its summary."""
         if self.explain:
@@ -214,6 +220,10 @@ class JsonView(RunView):
     def rotated(self, task: str, part: str) -> None:
         """Another holdout judges from here on."""
         self.emit({"event": "rotated", "task_name": task, "holdout": part})
+
+    def freed(self, versions: int, size_bytes: int) -> None:
+        """Old versions went."""
+        self.emit({"event": "pruned", "versions_freed": versions, "freed_bytes": size_bytes})
 
     def plateau(self, plateau: Plateau) -> None:
         """Why the run ends."""

@@ -11,13 +11,22 @@ that changes versions, frees them.
 
 from __future__ import annotations
 
-__all__ = ["PrunePlan", "freed_bytes", "plan_prune", "protected_versions", "prune_entries", "unfinished_prunes"]
+__all__ = [
+    "AfterMerges",
+    "PrunePlan",
+    "freed_bytes",
+    "plan_prune",
+    "protected_versions",
+    "prune_entries",
+    "unfinished_prunes",
+]
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryoflux.attempt.context import Context
 from cryoflux.cache_files import bytes_on_disk
 from cryoflux.decision.reason import Reason
 from cryoflux.files import files_below
@@ -29,11 +38,13 @@ from cryoflux.receipts.statement import (
     Sha256Digest,
     Subject,
 )
-from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
+from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, catalogue_of
 from cryoflux.state import HEAD
 
 _MOST = 256
 """versions that one entry frees"""
+_BATCH = 8
+"""versions beyond those that stay that a run waits for: the log is read for a plan"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +162,38 @@ def _entry(
         )
 
     return build
+
+
+class AfterMerges:
+    """Frees what is beyond the newest versions while a run goes on.
+
+    Args:
+        context: the run.
+        keep: newest versions of each task that stay.
+        besides: digests of versions that the run still needs.
+    """
+
+    def __init__(self, context: Context, keep: int, besides: Collection[str] = ()) -> None:
+        self._context, self._keep, self._besides = context, keep, besides
+        self._least = keep * max(1, len(context.tasks))
+        """versions that stay, as far as that is known"""
+
+    def merged(self) -> PrunePlan | None:
+        """An update was kept: free old versions where they are many; what was freed, or none."""
+        context = self._context
+        if not self._keep or len(context.versions.kept()) < self._least + _BATCH or context.memory.open:
+            return None
+        catalogue = catalogue_of(context.state, context.log.entries())
+        plan = plan_prune(catalogue, self._keep, self._besides)
+        self._least = plan.staying
+        if not plan.going:
+            return None
+        for build in prune_entries(catalogue, plan, context.timestamp):
+            context.append(build)
+        context.published(binding=True)
+        for one in plan.going:
+            context.versions.free(one.digest)
+        return plan
 
 
 def unfinished_prunes(catalogue: Catalogue) -> list[str]:

@@ -137,7 +137,9 @@ def _genesis(catalogue: Catalogue, versions: Versions, digest: str, room: Path, 
     write_model(below.folder, below.folder, _changed(catalogue, wanted.composed, below.folder), made)
     files = write_checksums(made)
     _compare(wanted, _digest(made))
-    entries = tuple(entry for path in sorted(made.glob("*.safetensors")) for entry in read_tensor_entries(path))
+    entries = tuple(
+        entry for path in sorted(made.glob("*.safetensors")) for entry in read_tensor_entries(path)
+    )
     return Version(made, digest, files, entries)
 
 

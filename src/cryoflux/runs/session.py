@@ -237,6 +237,7 @@ def _terms(settings: Settings) -> RunTerms:
         policy=settings.attempt.policy,
         seed=settings.run.seed,
         meter=meter,
+        keep=settings.models.keep if settings.models.prune == "after-merge" else 0,
     )
 
 

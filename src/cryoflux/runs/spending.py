@@ -21,6 +21,7 @@ from cryoflux.receipts.statement import Cause, Metric, Outcome
 from cryoflux.registry.versions import Version
 from cryoflux.runs.base_losses import base_uj, measure_bases
 from cryoflux.runs.open_session import OpenSession
+from cryoflux.runs.pruning import AfterMerges
 from cryoflux.runs.scores import Change, audit_known, audit_scores, holdout_recalls, holdout_scores
 from cryoflux.runs.watch import RunObserver
 from cryoflux.scheduling.policy import Plateau
@@ -130,6 +131,7 @@ class _Run:
     firsts: dict[str, Version]
     """task → its head before the run"""
     records: list[AttemptRecord]
+    freeing: AfterMerges
     spent: Energy | None = None
     audit_cpu_seconds: float = 0.0
     rotated: set[tuple[str, str]] = field(default_factory=set)
@@ -152,7 +154,8 @@ def spend(
         BudgetError: the joules do not reach for one attempt.
     """
     firsts = {name: opened.task.head for name, opened in context.tasks.items()}
-    run, reason = _Run(context, session, observer, firsts, []), ""
+    freeing = AfterMerges(context, context.terms.keep, {version.digest for version in firsts.values()})
+    run, reason = _Run(context, session, observer, firsts, [], freeing), ""
     while (ended := _ended(run, limits, began)) is None:
         _tell_rotated(run)
         if session is not None and not measure_bases(context, session, observer.preparing):
@@ -184,6 +187,8 @@ def _note(run: _Run, record: AttemptRecord) -> None:
     charged = record.receipt.energy.energy
     run.spent = run.spent + charged if run.spent else charged
     run.observer.finished(record)
+    if record.receipt.outcome is Outcome.ACCEPTED and (freed := run.freeing.merged()) is not None:
+        run.observer.freed(len(freed.going), freed.size)
     opened = run.context.tasks[record.receipt.task.name]
     if record.evidence and (looks := _looks(opened)) and looks % _MILESTONE == 0:
         start = time.process_time()

@@ -100,6 +100,9 @@ class RunObserver(Observer):
     def rotated(self, task: str, part: str) -> None:
         """The error budget of a task's holdout is spent; a spare one takes over."""
 
+    def freed(self, versions: int, size_bytes: int) -> None:
+        """The files of so many old versions were freed, by a signed entry."""
+
     def plateau(self, plateau: Plateau) -> None:
         """No arm is expected to pay any more."""
 
@@ -174,6 +177,11 @@ class Observers(RunObserver):
         """Tell all of them."""
         for one in self._all:
             one.rotated(task, part)
+
+    def freed(self, versions: int, size_bytes: int) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.freed(versions, size_bytes)
 
     def plateau(self, plateau: Plateau) -> None:
         """Tell all of them."""

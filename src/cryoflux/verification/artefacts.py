@@ -2,7 +2,8 @@
 
 What has to be there: the head of each task, the files of every accepted update, the per-example losses of
 every evaluation, as far as it read. What may be withheld, and is then ``unknown``: older versions, updates
-that were not kept, and the data (`datasets`). What an entry says was freed is no question (`freed`). Whatever is there has to be exactly what was signed.
+that were not kept, and the data (`datasets`). Whatever is there has to be exactly what was signed. A version that
+an entry says was freed is no question (`freed`).
 """
 
 from __future__ import annotations
@@ -131,26 +132,29 @@ class Artefacts(Fold):
             self.tally.data.take(seen, intent.data)
             self.tally.data.begins(intent, first=first)
         elif seen.paired is not None:
-            receipt = seen.paired.receipt
-            accepted = receipt.outcome is Outcome.ACCEPTED
-            self._version(receipt.base, needed=False)
-            self._version(receipt.result, needed=accepted)
-            if receipt.evaluation is not None:
-                self._version(receipt.evaluation.candidate, needed=False)
-                self._losses(state, seen.paired, receipt.evaluation)
-            self._same_settings(seen.paired)
-            self._exact_enough(state, seen.paired)
-            self._capsule(state, seen.paired)
-            self.tally.data.trained(seen.paired)
-            self.tally.behind = receipt.base if accepted else None
-            if accepted:
-                self.tally.absent.made(receipt.result.digest)
+            self._receipt(state, seen.paired)
         elif (move := seen.entry.move) is not None:
             self._version(move.result, needed=True)
             self.tally.absent.move(seen.index, move)
             self.tally.behind = move.base
         elif (fork := seen.entry.fork) is not None:
             self._take_up(seen, fork)
+
+    def _receipt(self, state: StateFolder, paired: Paired) -> None:
+        receipt = paired.receipt
+        accepted = receipt.outcome is Outcome.ACCEPTED
+        self._version(receipt.base, needed=False)
+        self._version(receipt.result, needed=accepted)
+        if receipt.evaluation is not None:
+            self._version(receipt.evaluation.candidate, needed=False)
+            self._losses(state, paired, receipt.evaluation)
+        self._same_settings(paired)
+        self._exact_enough(state, paired)
+        self._capsule(state, paired)
+        self.tally.data.trained(paired)
+        self.tally.behind = receipt.base if accepted else None
+        if accepted:
+            self.tally.absent.made(receipt.result.digest)
 
     def _take_up(self, seen: Seen, fork: Fork) -> None:
         for said in fork.tasks:

@@ -1,24 +1,82 @@
 """Which older versions are not here, and which of these an entry of the log says were freed.
 
-A version whose files were freed is no damage: the signed entry that says so came first, so who lacks a version
-without one has lost it, or withholds it.
+A version whose files were freed is no damage: the signed entry that says so came first. Who lacks a version
+without one has lost it, or withholds it. What such an entry may name is a version that the log has made, and
+never a head.
 """
 
 from __future__ import annotations
 
-__all__ = ["AbsentVersions"]
+__all__ = ["AbsentVersions", "KnownVersions", "prune_complaints"]
 
 from collections.abc import Collection, Iterator
 
 from msgspec import Struct, field
 
-from cryoflux.receipts.statement import HeadMove
+from cryoflux.digests import sha256_hex
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.statement import Base, HeadMove, Move, Outcome
 from cryoflux.verification.result import Finding, failed, unknown
 
 _MOST_MISSING = 4096
 _MOST_TOLD = 64
 _MOST_ENTRIES = 4
 """entries that freed something, named one by one"""
+
+
+class KnownVersions(Struct):
+    """The versions that a log has made, or begins with, task by task."""
+
+    by_task: dict[str, set[int]] = field(default_factory=dict)
+    """each as a short digest: a log may have made very many"""
+
+    def take(self, entry: Entry) -> None:
+        """Go on by one entry."""
+        if (intent := entry.intent) is not None:
+            if intent.task.name not in self.by_task:
+                self._remember(intent.task.name, intent.base)
+        elif (receipt := entry.receipt) is not None:
+            if receipt.outcome is Outcome.ACCEPTED:
+                self._remember(receipt.task.name, receipt.result)
+        elif (fork := entry.fork) is not None:
+            for said in fork.tasks:
+                self._remember(said.task, said.first)
+                self._remember(said.task, said.head)
+
+    def _remember(self, task: str, version: Base) -> None:
+        self.by_task.setdefault(task, set()).add(_short(version))
+
+    def has(self, task: str, version: Base) -> bool:
+        """Whether a version is one of a task."""
+        return _short(version) in self.by_task.get(task, ())
+
+
+def _short(version: Base) -> int:
+    return int(sha256_hex(f"{version.digest} {version.files}".encode())[:15], 16)
+
+
+def prune_complaints(move: HeadMove, known: KnownVersions) -> Iterator[str]:
+    """What is wrong with the versions that an entry frees.
+
+    Args:
+        move: what it says.
+        known: the versions that the log had made by then.
+    """
+    if move.move is not Move.PRUNE:
+        if move.pruned:
+            yield "moves a head and frees versions in one"
+        return
+    if move.result != move.base:
+        yield "frees versions, and moves the head by the way"
+    if move.evidence or move.test is not None:
+        yield "frees versions, and shows losses as if it had judged them"
+    if not move.pruned:
+        yield "frees versions, and names none"
+    for version in move.pruned:
+        if version.digest in {move.base.digest, move.result.digest}:
+            yield "frees the version that is the head"
+        elif not known.has(move.task, version):
+            yield f"frees the version {version.digest[:16]}…, which this log has not made"
 
 
 class AbsentVersions(Struct):

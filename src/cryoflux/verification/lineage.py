@@ -18,7 +18,6 @@ from typing import ClassVar
 from msgspec import field
 
 from cryoflux.decision.rules import WITH_BUDGET
-from cryoflux.digests import sha256_hex
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import parse_entry
@@ -26,6 +25,7 @@ from cryoflux.receipts.statement import Base, Fork, HeadMove, Intent, Move, Outc
 from cryoflux.task_state import HoldoutTally, TaskState, chain_start
 from cryoflux.verification.composed import ListsNamed, list_findings
 from cryoflux.verification.forked import fork_complaints, parent_in_words
+from cryoflux.verification.freed import KnownVersions, prune_complaints
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
@@ -40,8 +40,7 @@ class _Versions(Tally):
     moves: int = 0
     pruned: int = 0
     """versions whose files were freed"""
-    known: dict[str, set[int]] = field(default_factory=dict)
-    """task → its versions, each as a short digest"""
+    known: KnownVersions = field(default_factory=KnownVersions)
     lists: ListsNamed = field(default_factory=ListsNamed)
     fork: Fork | None = None
     """the first entry, where the log goes on from another one"""
@@ -77,8 +76,6 @@ class Lineage(Fold):
         if (intent := entry.intent) is not None:
             known = memory.tasks.get(intent.task.name)
             self.tally.made += known is None
-            if known is None:
-                self._remember(intent.task.name, intent.base)
             self.findings.fail(seen, _base(intent.base, known))
             if self._past:
                 self.findings.fail(seen, _data(intent, known))
@@ -89,26 +86,22 @@ class Lineage(Fold):
         elif seen.paired is not None:
             self._receipt(seen, seen.paired, memory.tasks.get(seen.paired.receipt.task.name))
         elif (move := entry.move) is not None:
-            self.tally.moves += move.move is not Move.PRUNE
-            self.tally.pruned += len(move.pruned)
-            self.findings.fail(seen, _base(move.base, memory.tasks.get(move.task)))
-            if self._past:
-                self.findings.fail(seen, self._moved(move, memory.tasks.get(move.task)))
-                self.findings.fail(seen, self._freed(move))
+            self._move(seen, move, memory.tasks.get(move.task))
         elif (fork := entry.fork) is not None:
             self.tally.fork = self.tally.fork or fork
             self.findings.fail(seen, fork_complaints(entry, fork, self._material.key))
-            for said in fork.tasks:
-                self._remember(said.task, said.first)
-                self._remember(said.task, said.head)
+        self.tally.known.take(entry)
 
-    def _remember(self, task: str, version: Base) -> None:
-        self.tally.known.setdefault(task, set()).add(_short(version))
+    def _move(self, seen: Seen, move: HeadMove, known: TaskState | None) -> None:
+        self.tally.moves += move.move is not Move.PRUNE
+        self.tally.pruned += len(move.pruned)
+        self.findings.fail(seen, _base(move.base, known))
+        if self._past:
+            self.findings.fail(seen, self._moved(move, known))
+            self.findings.fail(seen, prune_complaints(move, self.tally.known))
 
     def _receipt(self, seen: Seen, paired: Paired, known: TaskState | None) -> None:
         self.tally.made += paired.receipt.outcome is Outcome.ACCEPTED
-        if paired.receipt.outcome is Outcome.ACCEPTED:
-            self._remember(paired.receipt.task.name, paired.receipt.result)
         self.findings.fail(seen, _base(paired.receipt.base, known))
         self.findings.fail(seen, _result(paired.receipt))
         if self._past:
@@ -136,25 +129,6 @@ class Lineage(Fold):
         if made != move.result:
             yield f"goes to a version that entry {move.made_at} did not make"
 
-    def _freed(self, move: HeadMove) -> Iterator[str]:
-        """What is wrong with the versions that an entry frees: none is the head, and the log has made each."""
-        if move.move is not Move.PRUNE:
-            if move.pruned:
-                yield "moves a head and frees versions in one"
-            return
-        if move.result != move.base:
-            yield "frees versions, and moves the head by the way"
-        if move.evidence or move.test is not None:
-            yield "frees versions, and shows losses as if it had judged them"
-        if not move.pruned:
-            yield "frees versions, and names none"
-        known = self.tally.known.get(move.task, set())
-        for version in move.pruned:
-            if version.digest == move.base.digest:
-                yield "frees the version that is the head"
-            elif _short(version) not in known:
-                yield f"frees the version {version.digest[:16]}…, which this log has not made"
-
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
         tallies = [t for known in memory.tasks.values() for t in known.holdouts.values()]
@@ -170,11 +144,6 @@ class Lineage(Fold):
             summary = f"goes on from {parent_in_words(self.tally.fork)}: {summary}, there included"
         nothing = "" if memory.tasks or self.tally.fork is not None else "no entry names a version"
         return self.findings.conclude(LINEAGE, summary, nothing=nothing)
-
-
-def _short(version: Base) -> int:
-    """Enough of a digest of both digests to tell versions apart."""
-    return int(sha256_hex(f"{version.digest} {version.files}".encode())[:15], 16)
 
 
 def _base(said: Base, known: TaskState | None) -> Iterator[str]:

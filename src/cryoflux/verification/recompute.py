@@ -54,6 +54,7 @@ from cryoflux.verification.loss_comparison import Found, compare, flipped
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.pairing import MOST_EXAMPLES, Pairing, order_of, read_losses
 from cryoflux.verification.recomputer import Models, Recomputer, RecomputerFactory
+from cryoflux.verification.remaking import base_again, can_be_remade
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.temperatures import temperature_findings
 from cryoflux.verification.walk import Paired
@@ -166,8 +167,9 @@ def prepare(walked: Walked, paired: Paired) -> Case:
     holdout = holdout_path(state, paired.intent.data)
     if holdout is None:
         raise OpenQuestion(f"data/{paired.intent.data.digest} holds no file that is its holdout")
-    if not (base := StateFolder(state).model(paired.receipt.base.digest)).exists():
-        raise OpenQuestion(f"{base.relative_to(state)} is not kept here")
+    base = StateFolder(state).model(paired.receipt.base.digest)
+    if not base.exists() and not can_be_remade(state, paired.composed):
+        raise OpenQuestion(f"{base.relative_to(state)} is not kept here, and cannot be made again")
     lists = walked.binding is Binding.ENTRY
     return Case(state, paired, evaluation, base, holdout, recorded, lists)
 
@@ -183,15 +185,24 @@ def _refuse_too_much(paired: Paired, evaluation: Evaluation) -> None:
         raise OpenQuestion(f"it is of more than {MOST_EXAMPLES} examples, which are not read here")
 
 
-def pinned(case: Case, folder: Path) -> Case:
+def pinned(case: Case, folder: Path, recomputer: Recomputer | None = None) -> Case:
     """The same with base and holdout copied, so that nobody changes them between check and use.
 
+    Args:
+        case: the receipt.
+        folder: where the copies go.
+        recomputer: makes a base again whose files were freed.
+
     Raises:
+        OpenQuestion: the base is not here, and nothing makes it again.
         VerificationError: one of the copies is not what the receipt names.
     """
     said = case.paired.receipt
     base, holdout = folder / "kept" / "base", folder / "kept" / case.holdout.name
-    copy_listed(case.base, base)
+    if case.base.exists():
+        copy_listed(case.base, base)
+    else:
+        base_again(case.state, case.paired, recomputer, base)
     copy_regular(case.holdout, holdout)
     if not compare_folder(base, said.base.files).intact or version_digest(base) != said.base.digest:
         raise VerificationError("the base model here is another than the one recorded")
@@ -220,7 +231,7 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
     """What differs or stays open, and the line where nothing differs."""
     recomputer, name = factory(case.cut), case.paired.name
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
-        case = pinned(case, Path(folder))
+        case = pinned(case, Path(folder), recomputer)
         candidate = make_candidate(case, recomputer, Path(folder), levels)
         profile, word = case.evaluation.profile, Word.TOLERATED if candidate.loose else Word.EXACT
         base, new, differences = _compared(case, recomputer, candidate, profile)

@@ -93,7 +93,7 @@ def _check(
         return [failed(name, f"refuted: {not_in_tree[0]}")], ""
     recomputer = factory(case.cut)
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
-        case = pinned(case, Path(folder))
+        case = pinned(case, Path(folder), recomputer)
         candidate = make_candidate(case, recomputer, Path(folder), levels)
         word, differences = _evaluate(case, recomputer, candidate, drawn.positions)
     may = tolerated_flips(len(drawn.positions), case.evaluation.profile, loose=candidate.loose)

@@ -1,0 +1,95 @@
+"""Versions as a table and as documents: the list, one of them, and what lies between two."""
+
+from __future__ import annotations
+
+__all__ = [
+    "VERSION_HEADING",
+    "VERSION_RIGHT",
+    "byte_text",
+    "version_cells",
+    "version_document",
+    "version_note",
+]
+
+from typing import Any
+
+from cryoflux.quantities import format_energy, format_nats
+from cryoflux.report.attempt_words import energy_document
+from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
+from cryoflux.runs.version_facts import VersionFacts
+
+VERSION_HEADING = ("", "version", "made by", "recipe", "Δ", "Σ Δ", "holdout loss", "spent", "own", "names")
+VERSION_RIGHT = (False, False, False, False, True, True, True, True, True, False)
+_ORIGINS = {"parent": "from parent"}
+"""what the list says of versions that no receipt made"""
+
+
+def byte_text(count: int) -> str:
+    """Bytes in the unit that keeps them readable: ``1.2 MB``."""
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} B"
+
+
+def version_document(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFacts) -> dict[str, Any]:
+    """A version for a program."""
+    names, gone, made = catalogue.names(one.digest), one.pruned, one.origin == "receipt"
+    pruned = (
+        {"entry": gone.entry, "receipt_hash": gone.leaf_hash, "at": gone.at} if gone is not None else None
+    )
+    return {
+        "digest": one.digest,
+        "task_name": one.task or None,
+        "parent": one.parent or None,
+        "head": "head" in names,
+        "aliases": names,
+        "here": one.digest in catalogue.present,
+        "pruned": pruned,
+        "folder": str(catalogue.state.model(one.digest)),
+        "origin": one.origin,
+        "attempt": one.attempt,
+        "task_id": one.task_id or None,
+        "arm": one.arm or None,
+        "receipt_hash": one.made_by if made else None,
+        "base": one.parent or None,
+        "unit": one.unit or None,
+        "holdout_loss": one.holdout_loss,
+        "delta": one.delta,
+        "total_delta": one.total_delta if one.task else None,
+        "audit_loss": facts.audit_loss,
+        "audit_delta": facts.audit_delta,
+        "spent": energy_document(one.energy),
+        "own_bytes": facts.own_bytes,
+        "shared_bytes": facts.shared_bytes,
+        "made_at": one.said_at or None,
+    }
+
+
+def version_cells(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFacts) -> list[str]:
+    """A version as a row of the list."""
+    names = catalogue.names(one.digest)
+    begun = ["→" if "head" in names else "", f"{one.digest[:16]}…"]
+    own = byte_text(facts.own_bytes) if one.digest in catalogue.present else "freed"
+    named = ", ".join(names)
+    if one.origin != "receipt":
+        return [*begun, _ORIGINS.get(one.origin, one.origin), "", "", "", "", "", own, named]
+    number = f"#{one.attempt}" if one.attempt else one.task_id
+    return [
+        *begun,
+        number,
+        one.arm,
+        format_nats(one.delta or 0.0),
+        format_nats(one.total_delta),
+        f"{one.holdout_loss:.4f}" if one.holdout_loss is not None else "",
+        format_energy(one.energy.uj) if one.energy is not None else "",
+        own,
+        named,
+    ]
+
+
+def version_note(one: CataloguedVersion) -> str:
+    """What stands under a row: when and by which entry it was freed, or that nothing says where it is from."""
+    if one.pruned is not None:
+        return f"pruned on {one.pruned.at[:10]}, by entry {one.pruned.entry}"
+    return "no receipt says where it came from" if one.origin == "unknown" else ""

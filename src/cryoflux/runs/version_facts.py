@@ -1,0 +1,75 @@
+"""What of a version is known beside the log: its loss on the audit set, its bytes on the disk.
+
+The audit set is evaluated by runs, at the end and now and then, and what they found is a cache: of a version
+that no run has evaluated, or whose cache was freed, it is not known.
+"""
+
+from __future__ import annotations
+
+__all__ = ["VersionFacts", "version_facts"]
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from cryoflux.cache_files import bytes_on_disk
+from cryoflux.errors import CryoFluxError
+from cryoflux.evaluation.cache import LossCache
+from cryoflux.files import files_below
+from cryoflux.receipts.profiles import F32, PROFILE, REPEATABLE
+from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
+from cryoflux.runs.inputs import stored_origins
+from cryoflux.tasks.interface import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFacts:
+    """What is not in the log."""
+
+    audit_loss: float | None
+    """mean, in the unit of its task; none where it is not known"""
+    audit_delta: float | None
+    """of version 0 less its own"""
+    own_bytes: int
+    """on the disk, of files that no other version has"""
+    shared_bytes: int
+    """of those that another one has too"""
+
+
+def version_facts(catalogue: Catalogue) -> dict[tuple[str, str], VersionFacts]:
+    """(task, digest) → what is known of each version."""
+    origins: dict[str, Origin] = {}
+    with suppress(CryoFluxError):  # without that file, how much of a text was read is not known
+        origins = stored_origins(catalogue.state)
+    cache, found = LossCache(catalogue.state.cache / "losses"), {}
+    for one in catalogue.versions():
+        loss = _audit_loss(catalogue, cache, origins, one.task, one.digest)
+        known = catalogue.memory.tasks.get(one.task)
+        first = _audit_loss(catalogue, cache, origins, one.task, known.first.digest) if known else None
+        delta = first - loss if first is not None and loss is not None else None
+        found[one.task, one.digest] = VersionFacts(loss, delta, *_sizes(catalogue, one))
+    return found
+
+
+def _audit_loss(
+    catalogue: Catalogue, cache: LossCache, origins: dict[str, Origin], task: str, digest: str
+) -> float | None:
+    known, origin = catalogue.memory.tasks.get(task), origins.get(task)
+    if known is None or origin is None:
+        return None
+    audit, count = known.data.audit, known.data.audit_count
+    for profile in (PROFILE, F32, REPEATABLE):
+        if (losses := cache.get(digest, audit, origin.cut, count, profile)) is not None:
+            return losses.losses.mean
+    return None
+
+
+def _sizes(catalogue: Catalogue, version: CataloguedVersion) -> tuple[int, int]:
+    own = shared = 0
+    if version.digest in catalogue.present:
+        for path in files_below(catalogue.state.model(version.digest)).values():
+            status = path.lstat()
+            if status.st_nlink > 1:
+                shared += bytes_on_disk(status)
+            else:
+                own += bytes_on_disk(status)
+    return own, shared
