@@ -216,7 +216,7 @@ class ModelsSettings(_Section):
     keep: Annotated[int, Field(ge=0, le=1_000_000)] = 20
     """newest versions of each task whose files stay when others are pruned; 0 for all"""
     prune: Literal["by-hand", "after-merge"] = "by-hand"
-    """``after-merge``: a run frees what is beyond that by itself; ``by-hand``: ``cryoflux models prune`` does"""
+    """``after-merge``: a run frees what is beyond that; ``by-hand``: only ``cryoflux models prune`` does"""
 
 
 class Settings(_Section):

@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 
 TaskOption = Annotated[
     str | None,
-    typer.Option(
-        "--task", metavar="NAME", help="Whose head or champion; needed where tasks share a version."
-    ),
+    typer.Option("--task", metavar="NAME", help="The task whose head, champion or version is meant."),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it goes into the log.")]
 NamedArgument = Annotated[
     str, typer.Argument(metavar="VERSION", help="First digits of a digest, '#3', champion, an alias, head~1.")
 ]
+
+
+_CHOSEN = "somebody chose it."
 
 
 def _settings(state: str | None) -> tuple[Settings, Path]:
@@ -75,8 +76,7 @@ def _words(version: CataloguedVersion) -> str:
 def _move(
     opened: VersionsByHand,
     to: CataloguedVersion,
-    code: str,
-    why: str,
+    why: tuple[str, str],
     command: str,
     *,
     yes: bool,
@@ -89,12 +89,12 @@ def _move(
     if not _agreed("Move the head?", what, command, yes=yes, as_json=as_json):
         stdout.print("nothing was changed")
         return
-    entry = opened.move(to, code, why)
+    entry = opened.move(to, *why)
     if as_json:
         emit_json(
             "models.move/1",
             {
-                "event": code,
+                "event": why[0],
                 "task_name": to.task,
                 "digest": to.digest,
                 "base": base.digest,
@@ -123,7 +123,7 @@ def promote(
     with versions_by_hand(folder, settings, "cryoflux models promote") as opened:
         to = find_version(opened.catalogue, version, task)
         command = f"cryoflux models promote {shlex.quote(version)} --yes --state {shlex.quote(str(folder))}"
-        _move(opened, to, "promoted", reason or "somebody chose it.", command, yes=yes, as_json=as_json)
+        _move(opened, to, ("promoted", reason or _CHOSEN), command, yes=yes, as_json=as_json)
 
 
 def rollback(
@@ -152,7 +152,7 @@ def rollback(
             )
         said = f" {shlex.quote(version)}" if version else ""
         command = f"cryoflux models rollback{said} --yes --state {shlex.quote(str(folder))}"
-        _move(opened, to, "taken-back", reason or "somebody chose it.", command, yes=yes, as_json=as_json)
+        _move(opened, to, ("taken-back", reason or _CHOSEN), command, yes=yes, as_json=as_json)
 
 
 def alias(
@@ -299,16 +299,13 @@ def _tell_rebuilt(made: Rebuilt, in_place: bool, *, as_json: bool) -> None:
             },
         )
         return
-    plural = "update" if made.updates == 1 else "updates"
-    stdout.print(
-        f"{made.digest[:16]}… again, of {made.genesis[:16]}… and {made.updates} {plural}: same digest"
-    )
+    of = f"{made.genesis[:16]}… and {made.updates} {'update' if made.updates == 1 else 'updates'}"
+    stdout.print(f"{made.digest[:16]}… again, of {of}: same digest")
     if in_place and made.was_here:
         stdout.print("its files were here, and are the same to the byte")
     elif in_place:
-        stdout.print(
-            f"its files are in {made.folder}; the next run frees them unless it is promoted or has an alias"
-        )
+        stdout.print(f"its files are in {made.folder}")
+        stdout.print("they stay if it is promoted, or has an alias; else the next run frees them again")
     else:
         files = "every file is the one that was signed" if made.same_files else "its tensors are those signed"
         stdout.print(f"{files}: {made.folder}")

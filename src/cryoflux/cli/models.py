@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 VersionArgument = Annotated[
     str,
     typer.Argument(
-        help="First digits of a digest, the attempt that made it as '#3', head, champion, an alias; head~1 for "
-        "the one before."
+        help="First digits of a digest, the attempt that made it as '#3', head, champion, an alias; head~1 "
+        "for the one before."
     ),
 ]
 app = typer.Typer(
@@ -102,7 +102,7 @@ def show_version(
     as_json: JsonOption = False,
 ) -> None:
     """One version: where it lies, what made it, what it scores, what it cost."""
-    from cryoflux.report.version_words import version_document
+    from cryoflux.report.version_words import shown_value, version_document
     from cryoflux.runs.version_facts import version_facts
     from cryoflux.runs.version_names import find_version
 
@@ -113,17 +113,7 @@ def show_version(
         emit_json("models.show/1", document)
         return
     for key, value in document.items():
-        if key == "aliases":
-            shown = ", ".join(value) or "none"
-        elif key == "spent" and value is not None:
-            shown = f"{value['joules']:.1f} J [{value['joules_lo']:.1f}, {value['joules_hi']:.1f}], {value['tier']}"
-        elif key == "pruned":
-            shown = f"on {value['at'][:10]}, by entry {value['entry']}" if value is not None else "no"
-        elif key == "parent" and value is None:
-            shown = "none"
-        else:
-            shown = "unknown" if value is None else str(value)
-        stdout.print(f"{key:<13} {shown}", indent=14)
+        stdout.print(f"{key:<13} {shown_value(key, value)}", indent=14)
 
 
 @app.command("diff")

@@ -36,8 +36,8 @@ def check_alias(name: str) -> None:
     if not _NAME.fullmatch(name) or _DIGITS.fullmatch(name):
         raise UsageError(
             f"{name!r} is no alias.",
-            why="One begins with a letter, has at most 64 letters, digits, points, dashes and underscores, and "
-            "is not the beginning of a digest.",
+            why="One begins with a letter, has at most 64 letters, digits, points, dashes and underscores, "
+            "and is not the beginning of a digest.",
             hint="Choose another one, such as: production.",
         )
 

@@ -55,9 +55,7 @@ def diff_lines(found: VersionDiff) -> list[str]:
     if found.settings is not None:
         lines.append(f"settings: {', '.join(found.settings) or 'the same'}")
     if found.delta is None:
-        lines.append(
-            "They are of two tasks, or no entry names one of them: nothing leads from one to the other."
-        )
+        lines.append("They are of two tasks, or no entry names one: nothing leads from one to the other.")
         return lines
     unit = f" {_unit(found)}" if _unit(found) else ""
     lines.append(f"Δ on the holdout, by the log: {format_nats(found.delta)}{unit}")

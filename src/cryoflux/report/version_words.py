@@ -6,6 +6,7 @@ __all__ = [
     "VERSION_HEADING",
     "VERSION_RIGHT",
     "byte_text",
+    "shown_value",
     "version_cells",
     "version_document",
     "version_note",
@@ -66,6 +67,20 @@ def version_document(catalogue: Catalogue, one: CataloguedVersion, facts: Versio
     }
 
 
+def shown_value(key: str, value: Any) -> str:
+    """What such a document says under a key, for a person."""
+    if key == "aliases":
+        return ", ".join(value) or "none"
+    if key == "pruned":
+        return f"on {value['at'][:10]}, by entry {value['entry']}" if value is not None else "no"
+    if key == "parent" and value is None:
+        return "none"
+    if key == "spent" and value is not None:
+        low, high = value["joules_lo"], value["joules_hi"]
+        return f"{value['joules']:.1f} J [{low:.1f}, {high:.1f}], {value['tier']}"
+    return "unknown" if value is None else str(value)
+
+
 def version_cells(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFacts) -> list[str]:
     """A version as a row of the list."""
     names = catalogue.names(one.digest)
@@ -89,7 +104,7 @@ def version_cells(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFa
 
 
 def version_note(one: CataloguedVersion) -> str:
-    """What stands under a row: when and by which entry it was freed, or that nothing says where it is from."""
+    """What stands under a row: when and by which entry it was freed, or that nothing says who made it."""
     if one.pruned is not None:
         return f"pruned on {one.pruned.at[:10]}, by entry {one.pruned.entry}"
     return "no receipt says where it came from" if one.origin == "unknown" else ""

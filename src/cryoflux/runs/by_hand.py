@@ -65,7 +65,7 @@ class VersionsByHand:
         base = self.movable(to)
         self.versions.open(to.digest)  # every byte of it is checked
         assert to.made_at is not None  # noqa: S101 - asked for by `movable`
-        fields = {"made_at": to.made_at, "made_by": to.made_by, "moved_at": self._timestamp()}
+        made_at, moved_at = to.made_at, self._timestamp()
         result = Base(digest=to.digest, files=to.files)
 
         def build(sequence: int, prev: str) -> HeadStatement:
@@ -77,7 +77,9 @@ class VersionsByHand:
                 base=base,
                 result=result,
                 reason=Reason(code=code, numbers={"why": why}),
-                **fields,
+                made_at=made_at,
+                made_by=to.made_by,
+                moved_at=moved_at,
             )
             subject = Subject(name=HEAD, digest=Sha256Digest(sha256=result.files))
             return HeadStatement(subject=[subject], predicate=move)
@@ -200,14 +202,16 @@ def versions_by_hand(
             why="Versions are made by a run, and an entry of its log says which one is the head.",
             hint="Name another state with --state DIR, or make one with cryoflux run.",
         )
-    with lock_exclusively(state.lock, holder=holder), closing(ReceiptLog.open(path)) as log:
-        with _witnesses(settings, path) as witnessing:
-            catalogue = catalogue_of(state, log.entries())
-            versions = Versions(path)
-            _repair(catalogue, versions)
-            yield VersionsByHand(state, catalogue_of(state, log.entries()), versions, log, witnessing, now)
-            if witnessing is not None:
-                witnessing.finish()
+    with (
+        lock_exclusively(state.lock, holder=holder),
+        closing(ReceiptLog.open(path)) as log,
+        _witnesses(settings, path) as witnessing,
+    ):
+        versions = Versions(path)
+        _repair(catalogue_of(state, log.entries()), versions)
+        yield VersionsByHand(state, catalogue_of(state, log.entries()), versions, log, witnessing, now)
+        if witnessing is not None:
+            witnessing.finish()
 
 
 @contextmanager

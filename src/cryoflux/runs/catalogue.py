@@ -1,4 +1,4 @@
-"""All versions that a log knows, task by task: what made each, what it gained, what it cost, whether it is here.
+"""All versions that a log knows, task by task: what made each, gained it and cost, and whether it is here.
 
 Folded from the entries of the log in their order, as they are; whether they are to be believed says
 `cryoflux verify`. What no log says (versions on the disk that no entry names) is listed as unknown.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryoflux.digests import read_tensor_entries, tensors_digest, write_checksums
+from cryoflux.digests import TensorEntry, read_tensor_entries, tensors_digest, write_checksums
 from cryoflux.errors import ModelError, StateTamperedError, UsageError
 from cryoflux.files import storage_errors
 from cryoflux.registry.compose import compose
@@ -137,10 +137,7 @@ def _genesis(catalogue: Catalogue, versions: Versions, digest: str, room: Path, 
     write_model(below.folder, below.folder, _changed(catalogue, wanted.composed, below.folder), made)
     files = write_checksums(made)
     _compare(wanted, _digest(made))
-    entries = tuple(
-        entry for path in sorted(made.glob("*.safetensors")) for entry in read_tensor_entries(path)
-    )
-    return Version(made, digest, files, entries)
+    return Version(made, digest, files, _entries(made))
 
 
 def _changed(catalogue: Catalogue, composed: Composition, genesis: Path) -> dict[str, Any]:
@@ -161,10 +158,13 @@ def _changed(catalogue: Catalogue, composed: Composition, genesis: Path) -> dict
     return {name: torch.from_numpy(tensor) for name, tensor in sums.rounded().items()}
 
 
+def _entries(folder: Path) -> tuple[TensorEntry, ...]:
+    weights = sorted(folder.glob("*.safetensors"))
+    return tuple(entry for path in weights for entry in read_tensor_entries(path))
+
+
 def _digest(folder: Path) -> str:
-    return tensors_digest(
-        tuple(entry for path in sorted(folder.glob("*.safetensors")) for entry in read_tensor_entries(path))
-    )
+    return tensors_digest(_entries(folder))
 
 
 def _compare(wanted: CataloguedVersion, made: str) -> None:

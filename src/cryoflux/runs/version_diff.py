@@ -1,4 +1,4 @@
-"""What lies between two versions: which tensors and settings differ, and by the log Δ, joules and receipts."""
+"""What lies between two versions: tensors and settings that differ, and by the log Δ, joules, receipts."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class VersionDiff:
     delta: float | None
     """Σ Δ of the second less that of the first, in the unit of the task; none between two tasks"""
     spent: Energy | None
-    """charged to the attempts of the task between the two; none where they are of two tasks, or one entry"""
+    """charged to the attempts of the task between the two; none where there were none, or two tasks"""
     receipts: tuple[CataloguedVersion, ...]
-    """versions on the way that receipts made, from the first (not counted) to the second, where it leads there"""
+    """versions that the second rests on and the first does not, oldest first"""
     back: tuple[CataloguedVersion, ...]
     """versions that the first rests on and the second does not, newest first"""
 

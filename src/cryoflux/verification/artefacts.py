@@ -2,8 +2,8 @@
 
 What has to be there: the head of each task, the files of every accepted update, the per-example losses of
 every evaluation, as far as it read. What may be withheld, and is then ``unknown``: older versions, updates
-that were not kept, and the data (`datasets`). Whatever is there has to be exactly what was signed. A version that
-an entry says was freed is no question (`freed`).
+that were not kept, and the data (`datasets`). Whatever is there has to be exactly what was signed. A version
+that an entry says was freed is no question (`freed`).
 """
 
 from __future__ import annotations

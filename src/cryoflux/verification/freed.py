@@ -62,16 +62,23 @@ def prune_complaints(move: HeadMove, known: KnownVersions) -> Iterator[str]:
         move: what it says.
         known: the versions that the log had made by then.
     """
-    if move.move is not Move.PRUNE:
-        if move.pruned:
-            yield "moves a head and frees versions in one"
-        return
+    if move.move is Move.PRUNE:
+        yield from _beside(move)
+        yield from _named(move, known)
+    elif move.pruned:
+        yield "moves a head and frees versions in one"
+
+
+def _beside(move: HeadMove) -> Iterator[str]:
     if move.result != move.base:
         yield "frees versions, and moves the head by the way"
     if move.evidence or move.test is not None:
         yield "frees versions, and shows losses as if it had judged them"
     if not move.pruned:
         yield "frees versions, and names none"
+
+
+def _named(move: HeadMove, known: KnownVersions) -> Iterator[str]:
     for version in move.pruned:
         if version.digest in {move.base.digest, move.result.digest}:
             yield "frees the version that is the head"
