@@ -1,4 +1,4 @@
-"""Finding a version by what a person types: first digits, ``#3``, ``head``, ``champion``, an alias, ``~1``."""
+"""Finding a version by what a person types: first digits, ``#3``, ``head``, ``champion``, aliases, ``~1``."""
 
 from __future__ import annotations
 
