@@ -1,4 +1,4 @@
-"""Versions of a real run by the real command: freed and made again to the same bytes, moved, aliased, gone on from."""
+"""Versions of a real run by the real command: freed, made again to the same bytes, moved, gone on from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ EAGER = [
 def made(tmp_path_factory: pytest.TempPathFactory, inputs: list[str]) -> Path:
     """A run that kept at least three updates."""
     folder = tmp_path_factory.mktemp("versions") / "state"
-    outcome = cryoflux("run", *inputs, *EAGER, "--budget", "400J", "--attempts", "6", "--state", folder, "--json")
+    outcome = cryoflux(
+        "run", *inputs, *EAGER, "--budget", "400J", "--attempts", "6", "--state", folder, "--json"
+    )
     assert outcome.summary["kept"] >= 3, outcome.stdout
     return folder
 
