@@ -1,4 +1,7 @@
-"""A version's weights in one file a layer, so that a new version writes only the layers that changed.
+"""A version's weights in two files a layer, so that a new version writes only the parts that changed.
+
+Attention has a file of its own: it is what LoRA learns, and a third of a layer. States that were begun with one
+file a layer keep that.
 
 The files and ``model.safetensors.index.json`` are what transformers calls a sharded checkpoint:
 ``from_pretrained`` loads it like any other. A file that did not change is a hard link to the base
@@ -31,6 +34,7 @@ from cryoflux.files import copy_regular, read_regular
 
 INDEX = "model.safetensors.index.json"
 _LAYER = re.compile(r"\.(\d+)\.")
+_ATTENTION = re.compile(r"attention|attn", re.IGNORECASE)
 _WEIGHTS = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.safetensors")
 _READ_ONLY = 0o444
 _MAX_INDEX_BYTES = 8_000_000
@@ -38,15 +42,15 @@ _PLAIN = {".json", ".txt", ".model"}
 """endings of the files beside the weights that are copied: settings and vocabularies, and no code"""
 
 
-def _group(name: str) -> tuple[int, int]:
-    # embeddings first, then the layers in order, then what lies outside of them
+def _group(name: str) -> tuple[int, int, int]:
+    # embeddings first, then the layers in order, attention before the rest, then what lies outside of them
     if found := _LAYER.search(name):
-        return 1, int(found[1])
-    return (0, 0) if "embed" in name else (2, 0)
+        return 1, int(found[1]), not _ATTENTION.search(name)
+    return (0, 0, 0) if "embed" in name else (2, 0, 0)
 
 
 def shard(folder: Path) -> None:
-    """Split the weights that ``save_pretrained`` has written by layer, in place, if there are any."""
+    """Split the weights that ``save_pretrained`` has written by part, in place, if there are any."""
     written = sorted(folder.glob("*.safetensors"))
     if not written:
         return

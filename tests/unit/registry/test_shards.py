@@ -1,4 +1,4 @@
-"""A version keeps one file a layer, and one derived from it writes only what changed."""
+"""A version keeps two files a layer, and one derived from it writes only what changed."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {p.name: (p.read_bytes(), p.stat().st_ino) for p in folder.iterdir()}
 
 
-def test_a_version_is_split_by_layer_and_loads_in_transformers(base: BaseModel, kept: Version) -> None:
+def test_a_version_is_split_by_part_and_loads_in_transformers(base: BaseModel, kept: Version) -> None:
     names = shard_names(kept.folder)
-    for part in ("bert.embeddings.", "bert.encoder.layer.0.", LAYER):
+    for part in ("bert.embeddings.", f"{LAYER}attention.", f"{LAYER}intermediate.", "classifier."):
         (file,) = {file for name, file in names.items() if name.startswith(part)}
-        assert {name for name, holder in names.items() if holder == file} == {
-            name for name in names if name.startswith(part)
-        }
+        rest = {name for name, holder in names.items() if holder == file and not name.startswith(part)}
+        beside = (f"{LAYER}output.",) if part == f"{LAYER}intermediate." else ("bert.pooler.",)
+        assert all(name.startswith(beside) for name in rest)
     assert set(names.values()) == {p.name for p in kept.folder.glob("*.safetensors")}
-    assert len(set(names.values())) == 4
+    assert len(set(names.values())) == 6
     loaded, report = AutoModelForSequenceClassification.from_pretrained(kept.folder, output_loading_info=True)
     assert not any(report.values())
     for name, tensor in base.model.state_dict().items():
