@@ -176,7 +176,7 @@ class TaskState:
     drawn: int = 0
     """training examples that its attempts drew as fresh ones"""
     heads: int = 1
-    """heads that the log has given it, the first one included: each has its part of the monitor's error budget"""
+    """heads that the log has given it, the first included: each has its part of what the monitor may err"""
     holdouts: dict[str, HoldoutTally] = field(default_factory=dict)
     """by digest"""
     losses: dict[tuple[str, str, int | str], SignedLosses] = field(default_factory=dict)
