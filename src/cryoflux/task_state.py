@@ -175,6 +175,8 @@ class TaskState:
     """smallest error budget that was ever announced, ppm: one may be tightened, never widened"""
     drawn: int = 0
     """training examples that its attempts drew as fresh ones"""
+    heads: int = 1
+    """heads that the log has given it, the first included: each has its part of what the monitor may err"""
     holdouts: dict[str, HoldoutTally] = field(default_factory=dict)
     """by digest"""
     losses: dict[tuple[str, str, int | str], SignedLosses] = field(default_factory=dict)
@@ -250,7 +252,7 @@ class TaskState:
             if len(self.made) > _MOST_MADE:
                 del self.made[next(iter(self.made))]
         self.composed = composed or list_of(self.made, head.digest)
-        self.head, self.losses = head, {}
+        self.head, self.losses, self.heads = head, {}, self.heads + 1
 
     @classmethod
     def begun(cls, intent: Intent, leaf_hash: str) -> TaskState:
