@@ -16,7 +16,7 @@ UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "bytes", "g"}
 OF_THE_TASK = """
 base_loss new_loss delta delta_lo_95 delta_hi_95 delta_lo_anytime delta_hi_anytime delta_se screen_delta
 holdout_loss loss_before loss_after holdout_delta audit_delta drift expected_delta
-eta_per_kj eta_low_per_kj all_in_eta_per_kj expected_eta_per_kj
+eta_per_kj eta_low_per_kj all_in_eta_per_kj expected_eta_per_kj total_delta audit_loss
 """
 """in the unit that ``unit`` names, in the same object or in one around it"""
 COUNTS = """
@@ -24,11 +24,13 @@ attempts kept rejected undecided carried aborted open entries receipts evaluated
 uncovered parent_entries looks examples dropped classes examples_read steps slice blocks readings samples logs
 near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
 in_use_files taken_back chain_attempts exhausted task_count reading_count max_tokens
+keep same_tensors updates versions_freed by_entries
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"
 SHARES = (
-    "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share"
+    "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share "
+    "relative_norm"
 )
 OTHERS = "value timestamp cost cost_lo cost_hi price_per_kwh"
 """of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``; in ``currency``"""

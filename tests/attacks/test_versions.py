@@ -20,6 +20,8 @@ from cryoflux.runs.pruning import plan_prune
 from cryoflux.runs.version_names import find_version
 from cryoflux.state import StateFolder
 from cryoflux.verification.result import Check, Status
+from plain_log import KEY, model, plain_log
+from shell_bundles import bare_tools, bundle_of, needs_tools, run_shell, run_verify
 from synthetic_parts import digest_of, tiny_safetensors
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
@@ -172,6 +174,41 @@ def test_a_version_that_was_freed_and_is_here_is_still_held_to_its_digest(made: 
     weights = made.path / "models" / first.digest / "model.safetensors"
     weights.write_bytes(tiny_safetensors([9.0, 9.0, 9.0]))
     assert found(made)[0] == 9
+
+
+@needs_tools
+@pytest.mark.parametrize("lie", ["", "the head", "not made", "moves", "names none", "a rollback frees"])
+def test_stock_tools_hold_a_prune_to_the_same(tmp_path: Path, lie: str) -> None:
+    log = plain_log()
+    task = "lora_delta"
+    made = log.conclude(log.announce()).receipt
+    assert made is not None
+    freed, forged = [made.result], {}
+    last = log.entries[-1]
+    other = log.conclude(log.announce())
+    if lie == "the head":
+        freed = [log.head(task)]
+    elif lie == "not made":
+        freed = [model("strange")]
+    elif lie == "names none":
+        freed = []
+    elif lie == "a rollback frees":
+        forged = {"move": Move.ROLLBACK}
+    to, by = (made.result, last) if lie in {"moves", "a rollback frees"} else (log.head(task), other)
+    freed = [model(f"first {task}")] if lie in {"moves", "a rollback frees"} else freed
+    log.move(task, to, by, **{"move": Move.PRUNE, "pruned": freed, **forged})
+    entries = [entry.envelope for entry in log.entries]
+    shell = run_shell(
+        bundle_of(tmp_path / "bundle", entries, KEY.public_key()), bare_tools(make(tmp_path / "tools"))
+    )
+    verify = run_verify(tmp_path / "log.jsonl", entries, KEY.public_key())
+    assert (shell.holds, verify.holds) == (not lie, not lie), (shell.said, verify.said)
+    assert min(shell.entries, default=-1) == min(verify.entries, default=-1)
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 # What a head may not do without an entry

@@ -31,6 +31,7 @@ def blocks(page: str) -> list[str]:
     ("page", "said"),
     [
         ("check-a-receipt-without-us.md", ["✓ PROVEN", "included"]),
+        ("versions.md", ["is the head of lora_delta now, by entry", "pruned on", "✓ VERIFIED"]),
         ("claim-a-result.md", ["✓ CLAIM HOLDS", "Signature Verified Successfully", "joules_estimate"]),
     ],
 )

@@ -21,7 +21,7 @@ STORE = "cryoflux.receipts.store:ReceiptStore.append"
 PUBLISH = "cryoflux.receipts.log:ReceiptLog._publish"
 POINT = "cryoflux.registry.versions:Versions.point_head"
 FREE = "cryoflux.registry.versions:Versions.free"
-FORGET = "cryoflux.runs.by_hand:forget_workings"
+FORGET = "cryoflux.attempt.moving:forget_workings"
 SWITCH = "cryoflux.registry.versions:replace_symlink"
 REMOVE = "cryoflux.registry.versions:shutil.rmtree"
 

@@ -1,14 +1,18 @@
-"""A head goes to a version that was kept before: the signed entry of it, which is the commit point."""
+"""A head goes to a version that was kept before: the signed entry of it, which is the commit point.
+
+A run does it, and a person does it by a command: what either has to have is a `HeadMover`.
+"""
 
 from __future__ import annotations
 
-__all__ = ["move_head"]
+__all__ = ["HeadMover", "move_head"]
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from cryoflux.attempt.context import Context
 from cryoflux.attempt.workings import forget_workings
 from cryoflux.decision.reason import Reason
+from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import (
     Base,
@@ -20,11 +24,37 @@ from cryoflux.receipts.statement import (
     Sha256Digest,
     Subject,
 )
-from cryoflux.state import HEAD
+from cryoflux.registry.versions import Versions
+from cryoflux.state import HEAD, StateFolder
+
+
+class HeadMover(Protocol):
+    """A state that is locked and open for appending, as a run or a command has it."""
+
+    @property
+    def state(self) -> StateFolder:
+        """Where it lies."""
+
+    @property
+    def memory(self) -> LogState:
+        """What its log has come to."""
+
+    @property
+    def versions(self) -> Versions:
+        """Its models."""
+
+    def append(self, build: Callable[[int, str], HeadStatement], /) -> Entry:
+        """Write an entry, and remember it."""
+
+    def published(self, *, binding: bool) -> None:
+        """The log has a new head: offer it to the witnesses, if there are any."""
+
+    def timestamp(self) -> str:
+        """Wall time as an entry writes it."""
 
 
 def move_head(
-    context: Context,
+    mover: HeadMover,
     task: str,
     move: Move,
     result: Base,
@@ -41,7 +71,7 @@ def move_head(
     left behind.
 
     Args:
-        context: the run.
+        mover: the run, or the command.
         task: whose head it is; the log has come to one.
         move: a rollback or a promotion.
         result: the head from here on.
@@ -55,7 +85,7 @@ def move_head(
         StateError: a quorum of witnesses is required, and was not reached.
         StorageError: the disk is full, read-only, or refuses.
     """
-    base = context.memory.tasks[task].head
+    base = mover.memory.tasks[task].head
 
     def build(sequence: int, prev: str) -> HeadStatement:
         said = HeadMove(
@@ -68,16 +98,16 @@ def move_head(
             made_at=made_at,
             made_by=made_by,
             reason=reason,
-            moved_at=context.timestamp(),
+            moved_at=mover.timestamp(),
             evidence=list(evidence),
             test=test,
         )
         subject = Subject(name=HEAD, digest=Sha256Digest(sha256=result.files))
         return HeadStatement(subject=[subject], predicate=said)
 
-    entry = context.append(build)
-    context.published(binding=True)
-    context.versions.point_head(result.digest, task)
-    chains = (chain for known in context.memory.tasks.values() for chain in known.chains.values())
-    forget_workings(context.state.workings, {chain.working for chain in chains})
+    entry = mover.append(build)
+    mover.published(binding=True)
+    mover.versions.point_head(result.digest, task)
+    chains = (chain for known in mover.memory.tasks.values() for chain in known.chains.values())
+    forget_workings(mover.state.workings, {chain.working for chain in chains})
     return entry

@@ -421,7 +421,18 @@ def move($log):
   follows($log; .task),
   ($log.made["\(.madeAt)"] as $made
     | need($made != null and $made.leaf == .madeBy and $made.heads[.task] == .result;
-    "moves a head to a version that the entry it names did not make"));
+    "moves a head to a version that the entry it names did not make")),
+  (.task as $task | (.pruned // []) as $gone
+    | if .move != "prune" then need($gone == []; "moves a head and frees versions in one")
+      else
+        need(.result == .base; "frees versions, and moves the head by the way"),
+        need($gone != []; "frees versions, and names none"),
+        need((.evidence // []) == [] and .test == null;
+          "frees versions, and shows losses as if it had judged them"),
+        ($gone[] as $one
+          | if $one.digest == .base.digest then "frees the version that is the head"
+            else need(any($log.made[]; .heads[$task] == $one); "frees a version that this log has not made") end)
+      end);
 
 def session($log):
   need((.id | startswith("session/")) and (.openedAt as $at | .id | endswith("_\($at)"));

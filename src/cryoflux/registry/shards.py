@@ -1,7 +1,7 @@
 """A version's weights in two files a layer, so that a new version writes only the parts that changed.
 
-Attention has a file of its own: it is what LoRA learns, and a third of a layer. States that were begun with one
-file a layer keep that.
+Attention has a file of its own: it is what LoRA learns, and a third of a layer. States that were begun with
+one file a layer keep that.
 
 The files and ``model.safetensors.index.json`` are what transformers calls a sharded checkpoint:
 ``from_pretrained`` loads it like any other. A file that did not change is a hard link to the base

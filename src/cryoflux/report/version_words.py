@@ -57,7 +57,7 @@ def version_document(catalogue: Catalogue, one: CataloguedVersion, facts: Versio
         "unit": one.unit or None,
         "holdout_loss": one.holdout_loss,
         "delta": one.delta,
-        "total_delta": one.total_delta if one.task else None,
+        "total_delta": one.total_delta if one.unit else None,
         "audit_loss": facts.audit_loss,
         "audit_delta": facts.audit_delta,
         "spent": energy_document(one.energy),

@@ -19,19 +19,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryoflux.attempt.workings import forget_workings
+from cryoflux.attempt.moving import move_head
 from cryoflux.config import Settings
 from cryoflux.decision.reason import Reason
 from cryoflux.errors import StateError, UsageError
 from cryoflux.files import lock_exclusively
+from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.receipts.statement import Base, HeadMove, HeadStatement, Move, Sha256Digest, Subject
+from cryoflux.receipts.statement import Base, HeadStatement, Move
 from cryoflux.registry.aliases import set_alias
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, catalogue_of
 from cryoflux.runs.pruning import PrunePlan, prune_entries, unfinished_prunes
-from cryoflux.state import HEAD, StateFolder
+from cryoflux.state import StateFolder
 
 if TYPE_CHECKING:
     from cryoflux.witness.witnessing import Witnessing
@@ -62,32 +63,18 @@ class VersionsByHand:
             StateTamperedError: its files are not what was signed.
             StorageError: the disk is full, read-only, or refuses.
         """
-        base = self.movable(to)
+        self.movable(to)
         self.versions.open(to.digest)  # every byte of it is checked
         assert to.made_at is not None  # noqa: S101 - asked for by `movable`
-        made_at, moved_at = to.made_at, self._timestamp()
-        result = Base(digest=to.digest, files=to.files)
-
-        def build(sequence: int, prev: str) -> HeadStatement:
-            move = HeadMove(
-                sequence=sequence,
-                prev=prev,
-                task=to.task,
-                move=Move.PROMOTION,
-                base=base,
-                result=result,
-                reason=Reason(code=code, numbers={"why": why}),
-                made_at=made_at,
-                made_by=to.made_by,
-                moved_at=moved_at,
-            )
-            subject = Subject(name=HEAD, digest=Sha256Digest(sha256=result.files))
-            return HeadStatement(subject=[subject], predicate=move)
-
-        entry = self._append(build, binding=True)
-        self.versions.point_head(to.digest, to.task)
-        forget_workings(self.state.workings, _workings(self.catalogue))
-        return entry
+        return move_head(
+            self,
+            to.task,
+            Move.PROMOTION,
+            Base(digest=to.digest, files=to.files),
+            made_at=to.made_at,
+            made_by=to.made_by,
+            reason=Reason(code=code, numbers={"why": why}),
+        )
 
     def movable(self, to: CataloguedVersion) -> Base:
         """The head that a version would follow.
@@ -134,8 +121,9 @@ class VersionsByHand:
             StorageError: the disk is full, read-only, or refuses.
         """
         self.refuse_open()
-        builds = prune_entries(self.catalogue, plan, self._timestamp)
-        written = [self._append(build, binding=True) for build in builds]
+        written = [self.append(build) for build in prune_entries(self.catalogue, plan, self.timestamp)]
+        if written:
+            self.published(binding=True)
         for one in plan.going:
             self.versions.free(one.digest)
         return written
@@ -151,14 +139,28 @@ class VersionsByHand:
             raise _absent(to)
         set_alias(self.state, name, to.digest)
 
-    def _append(self, build: Callable[[int, str], HeadStatement], *, binding: bool) -> Entry:
+    @property
+    def memory(self) -> LogState:
+        """What the log has come to."""
+        return self.catalogue.memory
+
+    def append(self, build: Callable[[int, str], HeadStatement], /) -> Entry:
+        """Write an entry, and remember it."""
         entry = self._log.append(build)
-        self.catalogue.memory.take(entry)
-        if self._witnessing is not None:
-            self._witnessing.published(binding=binding)
+        self.memory.take(entry)
         return entry
 
-    def _timestamp(self) -> str:
+    def published(self, *, binding: bool) -> None:
+        """The log has a new head: offer it to the witnesses, if there are any.
+
+        Raises:
+            StateError: a quorum is required for that, and was not reached.
+        """
+        if self._witnessing is not None:
+            self._witnessing.published(binding=binding)
+
+    def timestamp(self) -> str:
+        """Wall time as an entry writes it."""
         return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -170,11 +172,6 @@ def _absent(version: CataloguedVersion) -> UsageError:
         why="Its files would be needed.",
         hint=f"Make it again first: cryoflux models rebuild {version.digest[:16]}.",
     )
-
-
-def _workings(catalogue: Catalogue) -> set[str]:
-    tasks = catalogue.memory.tasks.values()
-    return {chain.working for known in tasks for chain in known.chains.values()}
 
 
 @contextmanager

@@ -129,10 +129,11 @@ class VersionFold:
 
     def _begin(self, entry: Entry, intent: Intent) -> None:
         if (name := intent.task.name) not in self.tasks:
-            self._first(name, intent.base, "version 0", entry, intent.announced_at)
+            said = (intent.announced_at, intent.metric.unit)
+            self._first(name, intent.base, "version 0", entry, said)
             self._of(name).head = intent.base.digest
 
-    def _first(self, task: str, base: Base, origin: str, entry: Entry, at: str) -> None:
+    def _first(self, task: str, base: Base, origin: str, entry: Entry, said: tuple[str, str]) -> None:
         self._of(task).versions[base.digest] = CataloguedVersion(
             digest=base.digest,
             files=base.files,
@@ -140,17 +141,18 @@ class VersionFold:
             origin=origin,
             made_at=entry.index,
             made_by=entry.leaf_hash,
-            said_at=at,
+            said_at=said[0],
+            unit=said[1],
         )
 
     def _take_up(self, entry: Entry, fork: Fork) -> None:
         for said in fork.tasks:
-            same = said.head == said.first
-            self._first(said.task, said.first, "version 0", entry, fork.forked_at)
-            if not same:
+            when = (fork.forked_at, said.metric.unit)
+            self._first(said.task, said.first, "version 0", entry, when)
+            if said.head != said.first:
                 known = self._of(said.task).versions
                 known[said.first.digest] = replace(known[said.first.digest], made_at=None, made_by="")
-                self._first(said.task, said.head, "parent", entry, fork.forked_at)
+                self._first(said.task, said.head, "parent", entry, when)
             self._of(said.task).head = said.head.digest
 
     def _receipt(self, entry: Entry, receipt: Receipt, number: int | None) -> None:

@@ -25,7 +25,7 @@ _MOST_ENTRIES = 4
 
 
 class KnownVersions(Struct):
-    """The versions that a log has made, or begins with, task by task."""
+    """The versions that a log has made, or goes on from, task by task."""
 
     by_task: dict[str, set[int]] = field(default_factory=dict)
     """each as a short digest: a log may have made very many"""
@@ -40,7 +40,6 @@ class KnownVersions(Struct):
                 self._remember(receipt.task.name, receipt.result)
         elif (fork := entry.fork) is not None:
             for said in fork.tasks:
-                self._remember(said.task, said.first)
                 self._remember(said.task, said.head)
 
     def _remember(self, task: str, version: Base) -> None:

@@ -86,6 +86,7 @@ def test_what_is_read_of_a_state(state: Path, said: Said) -> None:
     (versions,) = said("models", "list")
     assert {version["origin"] for version in versions["versions"]} >= {"receipt", "version 0"}
     said("models", "show")
+    said("models", "diff", "head~1")
     said("keys", "show")
     said("witness", "key")
     said("config", "show")
@@ -93,6 +94,19 @@ def test_what_is_read_of_a_state(state: Path, said: Said) -> None:
     said("state", "size")
     said("state", "clean", "--yes")
     said("verify", state)
+
+
+def test_what_is_done_to_versions(state: Path, said: Said) -> None:
+    (named,) = said("models", "alias", "production", "head")
+    (moved,) = said("models", "rollback", "--yes")
+    assert (named["digest"], moved["event"]) == (moved["base"], "taken-back")
+    (moved,) = said("models", "promote", "production", "--yes")
+    assert moved["digest"] == named["digest"]
+    said("models", "alias", "production", "--remove")
+    (planned,) = said("models", "prune", "--keep", "1", "--dry-run")
+    assert planned["pruned"] == []
+    (entry,) = [e for e in said("receipts", "list", "--intents")[0]["entries"] if e["kind"] == "head"][1:]
+    assert (entry["index"], entry["outcome"], entry["pruned"]) == (moved["entry"], "promotion", [])
 
 
 def test_what_is_handed_on(state: Path, said: Said, tmp_path: Path) -> None:

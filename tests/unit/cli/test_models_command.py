@@ -1,0 +1,220 @@
+"""``cryoflux models``: what is listed and called how, who is asked before what, and what nobody may do."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cryoflux.evaluation.cache import KnownLosses, LossCache
+from cryoflux.evaluation.losses import Losses
+from cryoflux.quantities import NANO
+from cryoflux.state import StateFolder
+from running import exit_code_of
+from synthetic_state import SyntheticState, open_state
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> SyntheticState:
+    """Four that were kept, and one that was not."""
+    state = open_state(tmp_path / "state")
+    state.write_origin()
+    for gain in (0.05, 0.05, 0.0005, 0.05, 0.05):
+        state.attempt(gain)
+    state.finish()
+    return state
+
+
+class Typed:
+    """The command, and what it said."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+        self.out = self.err = ""
+
+    def run(self, *words: object) -> int:
+        code = exit_code_of(self._monkeypatch, "models", *words)
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
+    def said(self, *words: object) -> dict[str, Any]:
+        assert self.run(*words, "--json") == 0, self.err
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    def answer(self, text: str) -> None:
+        """Somebody sits there, and types this."""
+        stdin = io.StringIO(text)
+        self._monkeypatch.setattr(stdin, "isatty", lambda: True)
+        self._monkeypatch.setattr("sys.stdin", stdin)
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    return Typed(monkeypatch, capsys)
+
+
+def digests(made: SyntheticState) -> list[str]:
+    """Version 0 and those that were kept, in order."""
+    receipts = [entry.receipt for entry in made.entries if entry.receipt is not None]
+    results = [receipt.result.digest for receipt in receipts if receipt.outcome.word == "kept"]
+    return [receipts[0].base.digest, *results]
+
+
+def test_each_version_is_called_by_many_names(made: SyntheticState, typed: Typed) -> None:
+    first, one, two, four, five = digests(made)
+    typed.run("alias", "mine", "#2")
+    names = {
+        "head": five, "champion": five, "#1": one, "#2": two, "#4": four, "head~1": four, "head~": four,
+        "head~4": first, "mine": two, "mine~1": one, "#5~3": one, two[:12]: two, f"{two[:12]}~2": first,
+    }  # fmt: skip
+    assert {name: typed.said("show", name)["digest"] for name in names} == names
+    for nothing in ("#3", "#9", "head~5", "nobody", "", "head~x", "~1", "zz"):
+        assert typed.run("show", nothing) == 2, nothing
+        assert "cryoflux models list" in typed.err
+
+
+def test_a_version_says_what_it_gained_and_cost_along_its_line(made: SyntheticState, typed: Typed) -> None:
+    versions = typed.said("list")["versions"]
+    strange = [one for one in versions if one["origin"] == "unknown"]
+    first, *kept = [one for one in versions if one["origin"] != "unknown"]
+    assert len(strange) == 1, "the candidate that was not kept"
+    assert [one["parent"] for one in kept] == digests(made)[:-1]
+    assert first["total_delta"] == 0
+    totals = [sum(one["delta"] for one in kept[: n + 1]) for n in range(len(kept))]
+    assert [one["total_delta"] for one in kept] == pytest.approx(totals)
+    assert [one["spent"]["joules"] for one in kept] == [100.0, 200.0, 400.0, 500.0], "rejected ones cost too"
+    assert {one["spent"]["tier"] for one in kept} == {"modelled"}
+    assert [one["aliases"] for one in kept] == [[], [], [], ["head", "champion"]]
+
+
+def test_what_the_audit_set_said_is_told_where_a_run_has_asked(made: SyntheticState, typed: Typed) -> None:
+    assert typed.said("show")["audit_loss"] is None
+    cache = LossCache(StateFolder(made.path).cache / "losses")
+    first, *_, head = digests(made)
+    for digest, loss in ((first, 2 * NANO), (head, NANO // 2)):
+        losses = Losses((loss,) * made.data.audit_count, (True,) * made.data.audit_count)
+        cache.put(digest, made.data.audit, 0, KnownLosses(losses, 0))
+    said = typed.said("show")
+    assert (said["audit_loss"], said["audit_delta"]) == (0.5, 1.5)
+    assert typed.said("show", "head~1")["audit_delta"] is None
+
+
+@pytest.mark.parametrize("words", [["rollback"], ["promote", "#1"], ["prune", "--keep", "1"]])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_where_nobody_can_be_asked_nothing_is_changed(
+    made: SyntheticState, typed: Typed, words: list[str], as_json: bool
+) -> None:
+    before = sorted(path.name for path in (made.path / "models").iterdir())
+    assert typed.run(*words, *(["--json"] if as_json else [])) == 2
+    assert "nobody can be asked" in typed.err
+    assert f"cryoflux models {words[0]}" in typed.err
+    assert "--yes" in typed.err
+    assert typed.said("show")["digest"] == digests(made)[-1]
+    assert sorted(path.name for path in (made.path / "models").iterdir()) == before
+
+
+def test_who_says_no_changes_nothing_and_who_says_yes_does(made: SyntheticState, typed: Typed) -> None:
+    *_, parent, head = digests(made)
+    typed.answer("n\n")
+    assert typed.run("rollback") == 0
+    assert "nothing was changed" in typed.out
+    assert typed.said("show")["digest"] == head
+    typed.answer("y\n")
+    assert typed.run("rollback", "--reason", "I do not trust it.") == 0
+    assert "would become the head" in typed.err
+    assert typed.said("show")["digest"] == parent
+    typed.answer("n\n")
+    assert typed.run("prune", "--keep", "1") == 0
+    assert "nothing was freed" in typed.out
+
+
+def test_what_is_no_way_back_or_no_move_is_refused(made: SyntheticState, typed: Typed) -> None:
+    one, head = digests(made)[1], digests(made)[-1]
+    assert typed.run("promote", "head", "--yes") == 2
+    assert "is the head of lora_delta already" in typed.err
+    typed.said("promote", one, "--yes")
+    assert typed.run("rollback", head, "--yes") == 2
+    assert "does not rest on" in typed.err
+    assert f"models promote {head[:16]}" in typed.err
+    typed.said("rollback", "--yes")
+    assert typed.run("rollback", "--yes") == 2, "version 0 is where it ends"
+
+
+def test_pruning_says_what_it_would_do_and_does_that(made: SyntheticState, typed: Typed) -> None:
+    _, one, two, four, five = digests(made)
+    typed.said("alias", "mine", "#2")
+    assert typed.run("prune", "--keep", "1", "--dry-run") == 0
+    assert "2 versions would be freed" in typed.out
+    planned = typed.said("prune", "--keep", "1", "--dry-run")
+    assert (planned["event"], planned["pruned"], planned["by_entries"]) == ("planned", [one, four], [])
+    done = typed.said("prune", "--keep", "1", "--yes")
+    assert done["freed_bytes"] == planned["freed_bytes"] > 0
+    assert (done["pruned"], len(done["by_entries"])) == ([one, four], 1)
+    assert {v["digest"] for v in typed.said("list", "--all")["versions"] if v["pruned"]} == {one, four}
+    assert {v["digest"] for v in typed.said("list")["versions"]} >= {two, five}
+    assert typed.run("list") == 0
+    assert "2 more are freed: cryoflux models list --all" in typed.out
+    assert typed.run("promote", one, "--yes") == 2
+    assert f"by entry {done['by_entries'][0]}" in typed.err
+    assert "models rebuild" in typed.err
+    assert typed.run("alias", "gone", one) == 2
+    assert typed.run("rebuild", one) == 2, "this one was merged in another way"
+    assert typed.said("diff", one, "head")["tensors"] is None
+
+
+def test_settings_say_how_many_stay(made: SyntheticState, typed: Typed, tmp_path: Path) -> None:
+    assert typed.said("prune", "--dry-run")["pruned"] == []
+    (tmp_path / "cryoflux.toml").write_text("[models]\nkeep = 2\n")
+    assert len(typed.said("prune", "--dry-run")["pruned"]) == 2
+    (tmp_path / "cryoflux.toml").write_text("[models]\nkeep = 0\n")
+    assert typed.said("prune", "--dry-run")["pruned"] == []
+
+
+def test_an_alias_takes_a_version_or_is_removed(made: SyntheticState, typed: Typed) -> None:
+    assert typed.run("alias", "mine") == 2
+    assert typed.run("alias", "mine", "head", "--remove") == 2
+    assert typed.run("alias", "mine", "--remove") == 2
+    assert "There is no alias 'mine'" in typed.err
+    typed.said("alias", "mine", "#1")
+    typed.said("alias", "mine", "head")
+    link = made.path / "aliases" / "mine"
+    assert link.resolve() == (made.path / "models" / digests(made)[-1]).resolve()
+    assert typed.said("alias", "mine", "--remove")["event"] == "removed"
+    assert not link.is_symlink()
+
+
+def test_a_state_without_a_log_lists_and_changes_nothing(made: SyntheticState, typed: Typed) -> None:
+    (made.path / "receipts.db").unlink()
+    (made.path / "origin.json").unlink()
+    assert {one["origin"] for one in typed.said("list")["versions"]} == {"unknown"}
+    for words in (["rollback", "--yes"], ["prune", "--yes"], ["alias", "mine", "head"]):
+        assert typed.run(*words) == 2
+        assert "holds no receipts" in typed.err
+    assert typed.run("list", "--state", "nowhere") == 2
+
+
+def test_all_tasks_are_listed_and_each_has_its_head(tmp_path: Path, typed: Typed) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    made.begin("index_refresh")
+    made.attempt(0.05)
+    made.finish()
+    versions = typed.said("list")["versions"]
+    assert [one["task_name"] for one in versions if one["head"]] == ["lora_delta", "index_refresh"]
+    other = typed.said("show", "head", "--task", "index_refresh")
+    assert (other["task_name"], other["attempt"]) == ("index_refresh", 2)
+    assert typed.said("rollback", "--task", "index_refresh", "--yes")["task_name"] == "index_refresh"
+    assert typed.said("show")["attempt"] == 1, "the other head stayed"
+    assert typed.run("list") == 0
+    assert "index_refresh:" in typed.out
+    assert typed.run("show", "head", "--task", "nobody") == 2
