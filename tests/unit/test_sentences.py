@@ -52,6 +52,8 @@ NUMBERS: dict[str, dict[str, int | str]] = {
     "plateau": {"spent": 2, "bucket_uj": 28_100_000},
     "rolled-back": {"why": "It was worse."},
     "promoted": {"why": "It was better."},
+    "taken-back": {"why": "It smelt."},
+    "pruned": {"count": 3, "keep": 20},
 }
 
 

@@ -26,7 +26,7 @@ TaskOption = Annotated[
     typer.Option("--task", metavar="NAME", help="The task whose head, champion or version is meant."),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it goes into the log.")]
+WhyOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it goes into the log.")]
 NamedArgument = Annotated[
     str, typer.Argument(metavar="VERSION", help="First digits of a digest, '#3', champion, an alias, head~1.")
 ]
@@ -111,7 +111,7 @@ def promote(
     version: NamedArgument,
     state: StateOption = None,
     task: TaskOption = None,
-    reason: ReasonOption = "",
+    reason: WhyOption = "",
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -132,7 +132,7 @@ def rollback(
     ] = "",
     state: StateOption = None,
     task: TaskOption = None,
-    reason: ReasonOption = "",
+    reason: WhyOption = "",
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
