@@ -20,6 +20,7 @@ from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Cause, Metric, Outcome
 from cryoflux.registry.versions import Version
 from cryoflux.runs.base_losses import base_uj, measure_bases
+from cryoflux.runs.monitoring import Monitoring
 from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.scores import Change, audit_known, audit_scores, holdout_recalls, holdout_scores
 from cryoflux.runs.watch import RunObserver
@@ -134,10 +135,17 @@ class _Run:
     audit_cpu_seconds: float = 0.0
     rotated: set[tuple[str, str]] = field(default_factory=set)
     """(task, holdout) that were told to take over"""
+    monitoring: Monitoring | None = None
+    """what heads are held against; none where nobody asked for it"""
 
 
 def spend(
-    context: Context, limits: RunLimits, observer: RunObserver, began: float, session: OpenSession | None
+    context: Context,
+    limits: RunLimits,
+    observer: RunObserver,
+    began: float,
+    session: OpenSession | None,
+    monitoring: Monitoring | None = None,
 ) -> Summary:
     """Make attempts until budget, time or their number is used up, or somebody asks to stop.
 
@@ -147,12 +155,14 @@ def spend(
         observer: is told of every attempt.
         began: when the run began, monotonic seconds.
         session: what it may spend, and pays from beside its attempts; none where it was stopped before.
+        monitoring: holds heads against versions before them; none where nobody asked for it.
 
     Raises:
         BudgetError: the joules do not reach for one attempt.
     """
     firsts = {name: opened.task.head for name, opened in context.tasks.items()}
-    run, reason = _Run(context, session, observer, firsts, []), ""
+    run, reason = _Run(context, session, observer, firsts, [], monitoring=monitoring), ""
+    _check_heads(run)
     while (ended := _ended(run, limits, began)) is None:
         _tell_rotated(run)
         if session is not None and not measure_bases(context, session, observer.preparing):
@@ -164,11 +174,19 @@ def spend(
             ended, reason = "plateau", say(record.reason)
             break
         _note(run, record)
+        if record.receipt.outcome is Outcome.ACCEPTED:
+            _check_heads(run)
     if (unpaid := _unpaid(run, ended)) is not None:
         if session is not None:
             session.end(SessionEnd.BUDGET)
         raise unpaid
     return _summary(run, ended, reason or _why(run, limits, ended))
+
+
+def _check_heads(run: _Run) -> None:
+    if run.monitoring is not None and run.session is not None:
+        for checked in run.monitoring.check(run.session):
+            run.observer.monitored(checked)
 
 
 def _tell_rotated(run: _Run) -> None:
