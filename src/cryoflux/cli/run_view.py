@@ -25,6 +25,7 @@ from cryoflux.energy.interface import Sample
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import attempt_document, attempt_text
+from cryoflux.report.monitor_words import monitored_document, monitored_line
 from cryoflux.report.words import (
     choice_document,
     choice_lines,
@@ -37,6 +38,7 @@ from cryoflux.report.words import (
     summary_document,
     summary_lines,
 )
+from cryoflux.runs.monitoring import Checked
 from cryoflux.runs.scores import Change
 from cryoflux.runs.spending import Summary
 from cryoflux.runs.watch import Opening, RunObserver
@@ -137,6 +139,11 @@ class RunView(RunObserver):
         """Say that another holdout judges from here on."""
         self.lines([f"holdout  of {task}: its error budget is spent; {part} takes over"])
 
+    def monitored(self, checked: Checked) -> None:
+        """Say that a head was left; that it stays, if somebody asked."""
+        if checked.worse is not None or self.verbose:
+            self.lines([monitored_line(checked)])
+
     def plateau(self, plateau: Plateau) -> None:
         """Say what was expected of each arm, if somebody asked; why the run ends is in its summary."""
         if self.explain:
@@ -214,6 +221,10 @@ class JsonView(RunView):
     def rotated(self, task: str, part: str) -> None:
         """Another holdout judges from here on."""
         self.emit({"event": "rotated", "task_name": task, "holdout": part})
+
+    def monitored(self, checked: Checked) -> None:
+        """What holding a head against versions before it has shown."""
+        self.emit({"event": "monitored", **monitored_document(checked)})
 
     def plateau(self, plateau: Plateau) -> None:
         """Why the run ends."""

@@ -57,6 +57,7 @@ class Checked:
     worse: Evidence | None
     """of the head as base and the version gone back to as new; none where it stays"""
     alpha_ppm: int
+    unit: str
 
 
 class Monitoring:
@@ -113,21 +114,21 @@ class Monitoring:
         if not others:
             return None
         losses = self._losses(opened, head.digest, examples, lambda: head)
-        alpha_ppm = self._alpha_ppm(known)
+        alpha_ppm, unit = self._alpha_ppm(known), opened.task.metric.unit
         found = find_degradation(
             losses.nano_nats,
             {digest: one.nano_nats for digest, one in others.items()},
-            cap_nano=cap_of(opened.task.metric.unit),
+            cap_nano=cap_of(unit),
             alpha_ppm=alpha_ppm,
             head_number=known.heads,
         )
         session.checked(self._charge(opened, examples, found, session.spent().uj - start_uj))
         if found.back_to is None:
-            return Checked(opened.task.name, head.digest, examples, found, None, alpha_ppm)
+            return Checked(opened.task.name, head.digest, examples, found, None, alpha_ppm, unit)
         other = others[found.back_to.version]
         worse = pair_losses(losses.nano_nats, other.nano_nats, losses.correct, other.correct)
         self._go_back(opened, known, examples, found, (losses, other), alpha_ppm)
-        return Checked(opened.task.name, head.digest, examples, found, worse, alpha_ppm)
+        return Checked(opened.task.name, head.digest, examples, found, worse, alpha_ppm, unit)
 
     def _alpha_ppm(self, known: TaskState) -> int:
         asked = max(1, round(self._settings.monitor_error_budget * MICRO))
