@@ -20,7 +20,7 @@ OURS = frozenset(
     {
         *("account.db", "baseline.json", "base_model", "cache", "capsules", "data", "evidence", "heads"),
         *("keys", "lock", "log", "meter.lock", "models", "origin.json", "receipts.db", "session.json"),
-        "working",
+        *("monitor", "working"),
     }
 )
 """what a state directory holds"""

@@ -27,6 +27,8 @@ _MOST_LOSSES = 16
 """of a head that a fork takes along"""
 _MOST_MADE = 256
 """newest versions whose lists are remembered; a move to an older one begins a list anew"""
+_MOST_COMPARED = 4
+"""newest versions that a monitor compares a head with, beside the one that the log began with"""
 
 
 def recipe_digest(recipe: Mapping[str, str | int]) -> str:
@@ -213,6 +215,12 @@ class TaskState:
         if len(self.makers) > _MOST_MADE:
             oldest = next(digest for digest in self.makers if digest != self.start.digest)
             del self.makers[oldest]
+
+    def before_head(self) -> list[MadeBy]:
+        """Versions that a monitor compares the head with: the newest others, and what the log began with."""
+        others = [made for made in self.makers.values() if made.version != self.head]
+        newest = sorted(others, key=lambda made: made.index)[-_MOST_COMPARED:]
+        return [*(made for made in others if made.version == self.start and made not in newest), *newest]
 
     def composition_of(self, version: Base) -> Composition:
         """What a version is composed of; a list that begins at it where that is not remembered."""

@@ -21,7 +21,8 @@ of them; whoever feeds a file chooses what is a degradation. A sealed slice is l
 of it no more than whether one went back reaches what is trained next.
 
 **All heads together.** The k-th head of a task has α/(k·(k + 1)) of the error budget α, and these sum to α,
-for however many heads. It is compared with m versions, each at m times the price: the probability of *ever*
+for however many heads. The log says which m versions it is compared with, each at m times the price, also
+where files of some were freed: the probability of *ever*
 going back without a reason is at most α, over the life of the log. How often a head is looked at costs
 nothing more. Which head is the k-th follows from the log, so nobody can forget what was spent.
 """
@@ -146,6 +147,7 @@ def find_degradation(
     cap_nano: int,
     alpha_ppm: int,
     head_number: int,
+    among: int = 0,
 ) -> Degradation:
     """Compare a head with versions before it.
 
@@ -155,12 +157,14 @@ def find_degradation(
         cap_nano: where losses are cut off.
         alpha_ppm: the error budget of the log, parts per million.
         head_number: which head of its task it is, from 1.
+        among: versions that the log would compare it with, where some are not here any more: each keeps its
+            price, so that freeing one does not make the others cheaper. As many as there are where it is 0.
     """
     compared = tuple(
         Compared(version, evidence_milli(head, losses, cap_nano), capped_mean_nano(losses, cap_nano))
         for version, losses in references.items()
     )
-    needed = needed_milli(alpha_ppm, head_number, max(1, len(compared)))
+    needed = needed_milli(alpha_ppm, head_number, max(1, among, len(compared)))
     worse_than = [one for one in compared if one.evidence_milli >= needed]
     back_to = min(worse_than, key=lambda one: (one.mean_nano, one.version), default=None)
     return Degradation(compared, needed, back_to)

@@ -34,10 +34,8 @@ from cryoflux.receipts.sums import sums_of
 from cryoflux.registry.versions import Version
 from cryoflux.runs.monitor_set import MonitorSet, monitor_set
 from cryoflux.runs.open_session import OpenSession
-from cryoflux.task_state import MadeBy, TaskState
+from cryoflux.task_state import TaskState
 
-_MOST_COMPARED = 4
-"""newest versions before the head that it is held against, beside the one that the log began with"""
 _Progress = Callable[[str, int, int], None]
 
 
@@ -114,15 +112,16 @@ class Monitoring:
         if not others:
             return None
         losses = self._losses(opened, head.digest, examples, lambda: head)
-        alpha_ppm, unit = self._alpha_ppm(known), opened.task.metric.unit
+        alpha_ppm, unit, among = self._alpha_ppm(known), opened.task.metric.unit, len(known.before_head())
         found = find_degradation(
             losses.nano_nats,
             {digest: one.nano_nats for digest, one in others.items()},
             cap_nano=cap_of(unit),
             alpha_ppm=alpha_ppm,
             head_number=known.heads,
+            among=among,
         )
-        session.checked(self._charge(opened, examples, found, session.spent().uj - start_uj))
+        session.checked(self._charge(opened, examples, found, among, session.spent().uj - start_uj))
         if found.back_to is None:
             return Checked(opened.task.name, head.digest, examples, found, None, alpha_ppm, unit)
         other = others[found.back_to.version]
@@ -141,7 +140,7 @@ class Monitoring:
         those before it that are left.
         """
         versions, found = self._context.versions, dict[str, Losses]()
-        for made in _before(known):
+        for made in known.before_head():
             digest = made.version.digest
             if versions.folder(digest).is_dir():
                 with suppress(StateTamperedError):
@@ -168,14 +167,16 @@ class Monitoring:
         kept.put(digest, examples.sha256, task.cut, KnownLosses(losses, 0), profile)
         return losses
 
-    def _charge(self, opened: Opened, examples: MonitorSet, found: Degradation, uj: int) -> MonitorCheck:
+    def _charge(
+        self, opened: Opened, examples: MonitorSet, found: Degradation, among: int, uj: int
+    ) -> MonitorCheck:
         strongest = found.strongest
         return MonitorCheck(
             task=opened.task.name,
             head=opened.base,
             sha256=examples.sha256,
             count=examples.count,
-            compared=len(found.compared),
+            compared=among,
             needed_milli=found.needed_milli,
             evidence_milli=strongest.evidence_milli if strongest else 0,
             microjoules=max(0, uj),
@@ -209,7 +210,7 @@ class Monitoring:
             rule=MONITOR,
             alpha_ppm=alpha_ppm,
             head_number=known.heads,
-            compared=len(found.compared),
+            compared=len(known.before_head()),
             cap_nano=cap_of(opened.task.metric.unit),
             needed_milli=found.needed_milli,
             evidence_milli=back.evidence_milli,
@@ -230,10 +231,3 @@ class Monitoring:
             evidence=[measurement],
             test=test,
         )
-
-
-def _before(known: TaskState) -> list[MadeBy]:
-    """What made the versions that the head could go back to: the newest, and what the log began with."""
-    others = [made for made in known.makers.values() if made.version != known.head]
-    newest = sorted(others, key=lambda made: made.index)[-_MOST_COMPARED:]
-    return [*(made for made in others if made.version == known.start and made not in newest), *newest]

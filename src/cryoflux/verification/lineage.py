@@ -26,6 +26,7 @@ from cryoflux.verification.composed import ListsNamed, list_findings
 from cryoflux.verification.forked import fork_complaints, parent_in_words
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
+from cryoflux.verification.rollbacks import rollback_complaints, rollback_questions
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 LINEAGE = NumberedStep(8, "models and holdout follow one another")
@@ -85,6 +86,8 @@ class Lineage(Fold):
             self.findings.fail(seen, _base(move.base, memory.tasks.get(move.task)))
             if self._past:
                 self.findings.fail(seen, self._moved(move, memory.tasks.get(move.task)))
+            self.findings.fail(seen, rollback_complaints(move, memory.tasks.get(move.task), past=self._past))
+            self.findings.ask(seen, rollback_questions(move))
         elif (fork := entry.fork) is not None:
             self.tally.fork = self.tally.fork or fork
             self.findings.fail(seen, fork_complaints(entry, fork, self._material.key))
