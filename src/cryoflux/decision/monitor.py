@@ -1,8 +1,8 @@
 """``monitor/v1``: whether a head is worse than a version before it, asked again and again at one price.
 
-Both are evaluated on examples that no decision on updates reads. The paired difference of an example's losses
-is dᵢ = headᵢ − referenceᵢ, cut off at −c and c; it is positive where the head does worse. The evidence against
-"in the mean, the head does no worse" is
+Both are evaluated on examples that no decision on updates reads. The paired difference of an example's
+losses is dᵢ = headᵢ − referenceᵢ, cut off at −c and c; it is positive where the head does worse. The evidence
+against "in the mean, the head does no worse" is
 
     E = 1/K · Σₖ Πᵢ (1 + λₖ·dᵢ/c),   for the K bets λₖ of `BETS`, each between 0 and 1.
 
@@ -13,8 +13,8 @@ one looks and however many examples have come in by then.
 1 + λ·E[dᵢ]/c ≤ 1. So each product, begun at 1, is a nonnegative supermartingale, and so is their mean;
 Ville's inequality (1939) bounds the probability that it ever reaches x by 1/x. ∎ Nothing is asked of the
 distribution, neither symmetry nor a variance. What is tested is the mean of the differences as they are cut
-off: an example that gets worse by more than c counts as c, and so does one that gets better. Betting on bounded
-means: Waudby-Smith and Ramdas 2024, *J. R. Statist. Soc. B* 86(1), here with bets that are settled
+off: an example that gets worse by more than c counts as c, and so does one that gets better. Betting on
+bounded means: Waudby-Smith and Ramdas 2024, *J. R. Statist. Soc. B* 86(1), here with bets that are settled
 beforehand, so that the order of the examples does not matter.
 
 **The examples** have to be drawn as those that the versions will meet, without regard to what the head makes
