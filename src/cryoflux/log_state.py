@@ -215,6 +215,7 @@ class LogState:
         known = self.tasks.get(move.task)
         if known is not None and move.move is not Move.PRUNE:
             known.put_head(move.result)
+            known.gone_back = known.data.train if move.move is Move.ROLLBACK else ""
             if move.test is not None:
                 known.monitor_alpha_ppm = min(
                     move.test.alpha_ppm, known.monitor_alpha_ppm or move.test.alpha_ppm

@@ -196,6 +196,8 @@ class TaskState:
     """what the present head is composed of; none stands for a list that begins at it"""
     makers: dict[str, MadeBy] = field(default_factory=dict)
     """digest of a version → the entry that made it; of what the log began with, and of the newest ones"""
+    gone_back: str = ""
+    """digest of the train set that led to a head that was left; empty where none was, or one was chosen"""
     monitor_alpha_ppm: int | None = None
     """smallest error budget under which a head was ever left, ppm"""
     made: dict[str, MadeVersion] = field(default_factory=dict)

@@ -45,7 +45,7 @@ def monitored_line(checked: Checked) -> str:
         strongest = found.strongest
         share = strongest.evidence_milli / found.needed_milli if strongest and found.needed_milli else 0.0
         return (
-            f"monitor  head {checked.head[:16]}… stays: no worse than {many} is told apart {where}; "
+            f"monitor  head {checked.head[:16]}… stays: not found worse than {many} {where}; "
             f"{max(0, math.floor(100 * share))} % of the evidence that it would be left for"
         )
     alpha = f"{checked.alpha_ppm / 10_000:g} %"

@@ -94,6 +94,8 @@ class Summary:
     """CPU-seconds of this process for evaluating the audit set"""
     exhausted: int = 0
     """of the aborted attempts, those whose reservation did not pay for them"""
+    waits: bool = False
+    """whether it went back from a worse head, and waits for other examples"""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -244,6 +246,7 @@ def _summary(run: _Run, ended: Ended, reason: str) -> Summary:
         reason=reason,
         audit_cpu_seconds=audit_cpu_seconds,
         exhausted=sum(map(_exhausted, records)),
+        waits=_waits(run),
     )
 
 
@@ -289,8 +292,15 @@ def _ended(run: _Run, limits: RunLimits, began: float) -> Ended | None:
         return "time"
     if _runs_dry(run):
         return "budget"
+    if _waits(run):
+        return "plateau"
     left_uj = _for_attempts_uj(run)
     return None if left_uj >= least_reserve_uj(context, left_uj) else "budget"
+
+
+def _waits(run: _Run) -> bool:
+    """Whether every task has gone back from a head, and the same examples would lead there again."""
+    return all(opened.waits for opened in run.context.tasks.values())
 
 
 def _runs_dry(run: _Run) -> bool:
@@ -344,6 +354,8 @@ def _why(run: _Run, limits: RunLimits, ended: Ended) -> str:
         return f"As many attempts as were asked for are made: {limits.attempts}."
     if ended == "time":
         return f"The time is up: {limits.seconds:g} s."
+    if ended == "plateau":
+        return "It went back from a worse head: the same examples would lead there again; add others."
     if _runs_dry(run):
         return "Attempt after attempt ran out of joules: raise --reserve."
     left_uj = _for_attempts_uj(run)

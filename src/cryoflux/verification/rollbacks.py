@@ -26,7 +26,8 @@ _ROUNDING = 1
 def rollback_questions(move: HeadMove) -> Iterator[str]:
     """What stays open about it: a version that was found to be worse was found so by something."""
     if move.move is Move.ROLLBACK and move.test is None:
-        yield "goes back without evidence: by which test the head was found to be worse is open"
+        what = "losses, and no test that they passed" if move.evidence else "no evidence"
+        yield f"goes back with {what}: whether the head was worse is open"
     elif move.test is not None and move.test.rule != MONITOR:
         yield f"goes back by the test {move.test.rule!r}, which is not known here"
 
@@ -41,8 +42,6 @@ def rollback_complaints(move: HeadMove, known: TaskState | None, *, past: bool) 
     """
     test = move.test
     if test is None:
-        if move.evidence:
-            yield "shows losses, and names no test that they passed"
         return
     if move.move is not Move.ROLLBACK:
         yield f"names a test as if it went back, and is a {move.move.value}"
@@ -64,8 +63,7 @@ def _by_the_log(move: HeadMove, test: MonitorTest, known: TaskState) -> Iterator
         yield "goes back to a version that the test does not compare with"
     if known.monitor_alpha_ppm is not None and test.alpha_ppm > known.monitor_alpha_ppm:
         yield (
-            f"allows itself {test.alpha_ppm} ppm of error, though the log promised "
-            f"{known.monitor_alpha_ppm}: "
+            f"allows itself {test.alpha_ppm} ppm of error, where {known.monitor_alpha_ppm} were promised: "
             "an error budget may be tightened, never widened"
         )
 
