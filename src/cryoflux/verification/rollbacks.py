@@ -79,7 +79,7 @@ def _by_itself(test: MonitorTest, measured: list[Measurement]) -> Iterator[str]:
         yield f"goes back on evidence of {test.evidence_milli}, where {due} are needed"
     for one in measured:
         if test.cap_nano != cap_of(one.metric.unit):
-            yield f"cuts losses off at {test.cap_nano} billionths, not at {cap_of(one.metric.unit)}"
+            yield f"cuts differences off at {test.cap_nano} billionths, not at {cap_of(one.metric.unit)}"
 
 
 def evidence_findings(state: Path, move: HeadMove) -> Iterator[Finding]:
