@@ -89,6 +89,8 @@ def _offers(context: Context, left_uj: int | None) -> dict[Arm, Offer]:
     """Every arm of every task that is at work, with what it reserves and should cost by now."""
     found = {}
     for name, opened in context.tasks.items():
+        if opened.waits:
+            continue
         for offer in opened.task.arms(opened.drawn, opened.part):
             reserve_uj = _reservation(context, opened, offer, left_uj)
             prior_uj = min(reserve_uj, offer.prior_uj or reserve_uj)
