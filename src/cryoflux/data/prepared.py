@@ -8,7 +8,15 @@ is ``{"label": …, "text": …}``.
 
 from __future__ import annotations
 
-__all__ = ["PreparedData", "load_examples", "open_prepared", "render", "render_sets", "store"]
+__all__ = [
+    "PreparedData",
+    "load_examples",
+    "open_prepared",
+    "render",
+    "render_example",
+    "render_sets",
+    "store",
+]
 
 import hashlib
 import json
@@ -70,7 +78,8 @@ class PreparedData:
         return self._parsed[name]
 
 
-def _line(example: Example) -> bytes:
+def render_example(example: Example) -> bytes:
+    """An example as a line of its set."""
     row = {"label": example.label, "text": example.text}
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -97,7 +106,7 @@ def render(splits: Splits) -> tuple[dict[str, bytes], str]:
     named = {"audit": splits.audit, "holdout": splits.holdout, "train": splits.train}
     named |= {_SPARE.format(n): spare for n, spare in enumerate(splits.spares, 2)}
     labels = (json.dumps(splits.labels, ensure_ascii=False) + "\n").encode()
-    sets = {name: [_line(example) for example in examples] for name, examples in named.items()}
+    sets = {name: [render_example(example) for example in examples] for name, examples in named.items()}
     return render_sets(sets, {"labels.json": labels})
 
 

@@ -219,15 +219,23 @@ def _open(
     task: Task,
 ) -> Opened:
     known, origin = memory.tasks.get(task.name), origins[task.name]
-    data = open_prepared(state.data(origin.data_digest), origin.data_name, origin.rules)
+    digest = known.latest.digest if known is not None else origin.data_digest
+    data = open_prepared(state.data(digest), origin.data_name, origin.rules)
     head = versions.open(known.head.digest if known is not None else origin.version)
     # What was set aside for screening stays set aside, whatever seed a later run is given.
     pool_seed = known.pool_seed if known is not None else settings.run.seed
     observer.preparing("tokenising the examples", 0, 1)
     composed = known.composition if known is not None else None
-    task.open(Workplace(state, versions, data, pool_seed, composed), head)
+    pools = known.counts if known is not None else ()
+    pool_of = partial(_pool_of, memory, task.name)
+    task.open(Workplace(state, versions, data, pool_seed, composed, pools, pool_of), head)
     promised = known.alpha_ppm if known is not None else None
     return Opened(task, data, _rule(settings, promised), partial(memory.tasks.get, task.name))
+
+
+def _pool_of(memory: LogState, task: str, arm: str) -> int:
+    known = memory.tasks.get(task)
+    return known.pool_of(arm) if known is not None else 0
 
 
 def _terms(settings: Settings) -> RunTerms:
