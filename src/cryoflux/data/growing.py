@@ -19,7 +19,7 @@ __all__ = ["Joining", "Refusal", "Refused", "drop_others", "grow"]
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -179,11 +179,12 @@ def grow(data: PreparedData, examples: Sequence[Example]) -> PreparedData:
     return open_prepared(folder, data.name, data.rules)
 
 
-def drop_others(folder: Path) -> None:
+def drop_others(folder: Path, keep: Collection[str] = ()) -> None:
     """Throw away what a data set was before examples joined, and drafts of what it did not become.
 
     Args:
         folder: of the data set that the log names; what differs from it in the training file alone goes.
+        keep: digests of data sets that other tasks have.
     """
     try:
         here = {**listed_digests(folder), _TRAIN: ""}
@@ -197,5 +198,5 @@ def drop_others(folder: Path) -> None:
             listed = {**listed_digests(other), _TRAIN: ""}
         except (OSError, UnicodeError):
             continue
-        if listed == here and other.name != folder.name:
+        if listed == here and other.name not in {folder.name, *keep}:
             shutil.rmtree(other, ignore_errors=True)
