@@ -19,7 +19,9 @@ __all__ = [
     "TensorEntry",
     "checksum_lines",
     "copy_listed",
+    "digests_of_lines",
     "file_digest",
+    "find_listed",
     "folder_digest",
     "listed_digests",
     "mismatched_files",
@@ -47,6 +49,7 @@ from cryoflux.files import (
     IrregularFileError,
     files_below,
     open_regular,
+    read_lines,
     read_regular,
     write_atomic,
 )
@@ -56,6 +59,9 @@ _MAX_HEADER_BYTES = 8_000_000
 """room for the names of fifty thousand tensors"""
 MAX_SUMS_BYTES = 1 << 20
 """largest ``SHA256SUMS``"""
+_LONGEST_LINE = 8_000_000
+_MOST_FOLDERS = 64
+"""data sets that are looked through for one that has grown"""
 _CHUNK = 1 << 20
 _WIDTHS = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 1),
@@ -165,6 +171,53 @@ def mismatched_files(folder: Path) -> list[str]:
     wrong = [name for name in listed if name not in present]
     wrong += [name for name, path in present.items() if listed.get(name) != hashing.digest(path)]
     return sorted(wrong)
+
+
+def find_listed(root: Path, digest: str, file: str, content: str) -> Path:
+    """The folder of a digest, or one that differs from it in nothing but what one file has come to.
+
+    A training set grows: the folder of its first form is gone, and the one that is there begins with it.
+
+    Args:
+        root: where the folders lie.
+        digest: of the folder that is looked for.
+        file: the file that may have changed.
+        content: SHA-256 of that file, in the folder that is looked for.
+
+    Returns:
+        the folder of the digest where there is none at all.
+    """
+    wanted = root / digest
+    if wanted.is_dir() or not root.is_dir():
+        return wanted
+    for number, folder in enumerate(sorted(root.iterdir())):
+        if number >= _MOST_FOLDERS:
+            break
+        try:
+            listed = listed_digests(folder)
+        except (OSError, UnicodeError):
+            continue
+        if file in listed and sha256_hex(checksum_lines({**listed, file: content})) == digest:
+            return folder
+    return wanted
+
+
+def digests_of_lines(path: Path, counts: Iterable[int]) -> dict[int, str]:
+    """So many lines → SHA-256 of the file's first lines, for each count that the file reaches.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    left, found, digest = sorted(set(counts), reverse=True), dict[int, str](), hashlib.sha256()
+    done = 0
+    for line, ended in read_lines(path, _LONGEST_LINE):
+        if not left:
+            break
+        digest.update(line + (b"\n" if ended else b""))
+        done += bool(line)
+        while left and done == left[-1] and line:
+            found[left.pop()] = digest.copy().hexdigest()
+    return found
 
 
 def copy_listed(source: Path, target: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ __all__ = [
 ]
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -119,6 +120,8 @@ class LogState:
     open: dict[str, OpenIntent] = field(default_factory=dict)
     """leaf hash of the intent → what was announced"""
     lessons: Lessons = field(default_factory=Lessons)
+    renewed: dict[str, list[int]] = field(default_factory=dict)
+    """task → how many lessons there were each time that training examples joined"""
     _memories: dict[str, Memory] = field(default_factory=dict)
 
     def take(self, entry: Entry) -> None:
@@ -171,6 +174,10 @@ class LogState:
             known = TaskState.begun(intent, entry.leaf_hash)
             known.was_made(known.start, entry.index, entry.leaf_hash)
             self.tasks[intent.task.name] = known
+        if known.take_data(intent.data):
+            self.renewed.setdefault(intent.task.name, []).append(len(self.lessons))
+            if intent.task.name in self._memories:
+                self._memories[intent.task.name].renew()
         known.holdout, known.min_delta = holdout.sha256, rule.min_delta
         known.holdouts.setdefault(holdout.sha256, HoldoutTally(holdout.count)).uses += 1
         if rule.name in WITH_BUDGET:
@@ -215,7 +222,7 @@ class LogState:
         known = self.tasks.get(move.task)
         if known is not None and move.move is not Move.PRUNE:
             known.put_head(move.result)
-            known.gone_back = known.data.train if move.move is Move.ROLLBACK else ""
+            known.gone_back = known.latest.train if move.move is Move.ROLLBACK else ""
             if move.test is not None:
                 known.monitor_alpha_ppm = min(
                     move.test.alpha_ppm, known.monitor_alpha_ppm or move.test.alpha_ppm
@@ -246,13 +253,22 @@ class LogState:
         needed = ErrorBudget(rule.alpha_ppm, tally.looks, tally.kept).needed_milli
         return Bar(looks=tally.looks, kept=tally.kept, needed_milli=needed)
 
-    def memories(self, min_deltas: Mapping[str, int]) -> dict[str, Memory]:
+    def memories(
+        self, min_deltas: Mapping[str, int], trained_on: Mapping[str, int] | None = None
+    ) -> dict[str, Memory]:
         """What the scheduler remembers of each task's attempts.
 
         Args:
             min_deltas: task → smallest mean Δ that its rule keeps, billionths of its unit.
+            trained_on: task → training examples that there are now; as the log says, without.
         """
-        return {task: self._memory(task, least) for task, least in min_deltas.items()}
+        found = {task: self._memory(task, least) for task, least in min_deltas.items()}
+        for task, count in (trained_on or {}).items():
+            known = self.tasks.get(task)
+            if known is not None and count > known.counts[-1]:
+                found[task] = deepcopy(found[task])  # no intent has said so yet
+                found[task].renew()
+        return found
 
     def _memory(self, task: str, min_delta: int) -> Memory:
         # Fed on, not built anew each time: a log of a million is gone through in one pass.
@@ -260,8 +276,13 @@ class LogState:
         if known is not None and known.min_delta_nano == least_reckoned(min_delta):
             return known
         fresh = Memory(min_delta)
-        for lesson in self.lessons:
+        renewals = frozenset(self.renewed.get(task, ()))
+        for number, lesson in enumerate(self.lessons):
+            if number in renewals:
+                fresh.renew()
             if lesson.task == task:
                 fresh.learn(lesson)
+        if len(self.lessons) in renewals:
+            fresh.renew()
         self._memories[task] = fresh
         return fresh

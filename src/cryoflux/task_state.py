@@ -105,6 +105,8 @@ class Chain(Struct, frozen=True):
     """digest of the adapter that the holdout saw last"""
     recipe: str = ""
     """digest of the recipe that it began with: another one would go on from what does not fit it"""
+    pool: int = 0
+    """training examples that there were when it began: it draws from these until it ends"""
 
     def fits(self, recipe: Mapping[str, str | int]) -> bool:
         """Whether an attempt with a recipe may go on with it."""
@@ -204,6 +206,39 @@ class TaskState:
     """digest of a version → how it was composed, of the newest ones"""
     chains: dict[str, Chain] = field(default_factory=dict)
     """arm → the chain that its next attempt goes on with"""
+    grown: Data | None = None
+    """the data set as the latest intent named it, where training examples have joined since the first one"""
+    pools: list[int] = field(default_factory=list)
+    """training examples after each time that some joined, in order"""
+
+    @property
+    def latest(self) -> Data:
+        """The data set with all training examples that have joined."""
+        return self.grown if self.grown is not None else self.data
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Training examples at the beginning, and after each time that some joined."""
+        return (self.data.train_count, *self.pools)
+
+    def take_data(self, data: Data) -> bool:
+        """Go on with the data set of an intent; whether training examples have joined."""
+        if data.train_count <= self.counts[-1]:
+            return False
+        self.grown = data
+        self.pools.append(data.train_count)
+        return True
+
+    def pool_for(self, intent: Intent) -> tuple[int, ...]:
+        """Of `counts` those that an attempt draws from: a chain keeps the pool that it began with."""
+        chain = self.begin_chain(intent)
+        most = (chain.pool if chain is not None else 0) or intent.data.train_count
+        return tuple(count for count in self.counts if count <= most) or (most,)
+
+    def pool_of(self, arm: str) -> int:
+        """Training examples that the chain of an arm draws from; 0 where none goes on."""
+        chain = self.chains.get(arm)
+        return chain.pool if chain is not None else 0
 
     def was_made(self, version: Base, index: int, leaf_hash: str) -> None:
         """Remember which entry made a version; one that is there already was made by the entry before.
@@ -243,6 +278,7 @@ class TaskState:
             composed=self.composition_of(link.start),
             seed=intent.seed,
             recipe=recipe_digest(intent.recipe),
+            pool=intent.data.train_count,
         )
 
     def follow_chain(self, intent: Intent, receipt: Receipt, leaf_hash: str, adapter: str) -> None:
@@ -321,6 +357,8 @@ class TaskState:
             min_delta=said.min_delta,
             alpha_ppm=said.alpha_ppm or None,
             drawn=said.drawn,
+            grown=said.grown,
+            pools=list(said.pools),
             holdouts={
                 u.sha256: HoldoutTally(u.count, u.uses, u.looks, u.kept, u.left) for u in said.holdouts
             },
@@ -344,6 +382,8 @@ class TaskState:
             min_delta=self.min_delta,
             alpha_ppm=self.alpha_ppm or 0,
             drawn=self.drawn,
+            grown=self.grown,
+            pools=list(self.pools),
             holdouts=[_used(digest, self.holdouts[digest]) for digest in order],
             losses=[
                 HeadLosses(

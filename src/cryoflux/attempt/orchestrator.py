@@ -49,7 +49,10 @@ def run_attempt(context: Context, left_uj: int | None = None) -> AttemptRecord |
         offers = _offers(context, left_uj)
         choice = choose(
             list(offers),
-            context.memory.memories({name: opened.rule.min_delta for name, opened in context.tasks.items()}),
+            context.memory.memories(
+                {name: opened.rule.min_delta for name, opened in context.tasks.items()},
+                {name: opened.data.count("train") for name, opened in context.tasks.items()},
+            ),
             len(context.memory.lessons),
             bucket_uj=sample.bucket_uj,
             seed=context.terms.seed,

@@ -182,6 +182,7 @@ def _schedule(context: Context, choice: Choice, bucket_uj: int) -> Schedule:
             reserve_microjoules=row.arm.reserve_uj,
             min_delta=0 if row.arm.task == choice.arm.task else context.tasks[row.arm.task].rule.min_delta,
             after=row.arm.after,
+            train_count=0 if row.arm.task == choice.arm.task else _joined(context.tasks[row.arm.task]),
         )
         for row in choice.table
     ]
@@ -192,6 +193,12 @@ def _schedule(context: Context, choice: Choice, bucket_uj: int) -> Schedule:
         bucket_microjoules=bucket_uj,
         seed=context.terms.seed,
     )
+
+
+def _joined(opened: Opened) -> int:
+    """Training examples of a task, where some have joined that no intent has named; else 0."""
+    known, count = opened.known(), opened.data.count("train")
+    return count if known is not None and count > known.counts[-1] else 0
 
 
 def _set_rules(opened: Opened) -> SetRules | None:

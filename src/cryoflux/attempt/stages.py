@@ -89,7 +89,7 @@ class Judgement:
 def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
     """What an announced attempt asks of whoever trains."""
     reserve_uj = intent.reserved_microjoules
-    chain = opened.chain_of(intent)
+    chain, known = opened.chain_of(intent), opened.known()
     aside_uj = round(_MARGIN * opened.task.aside_uj(intent.task.arm, opened.part, reserve_uj))
     return WorkOrder(
         id=intent.task.id,
@@ -110,6 +110,7 @@ def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
         chain=intent.chain,
         before=chain.steps if chain else 0,
         judged=chain.judged if chain else "",
+        pool=known.pool_for(intent) if known is not None else (),
     )
 
 

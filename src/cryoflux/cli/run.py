@@ -4,16 +4,24 @@ from __future__ import annotations
 
 __all__ = ["run"]
 
+import shlex
 import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, close_stdout, stderr
-from cryoflux.errors import ExitCode
+from cryoflux.errors import ExitCode, UsageError
 from cryoflux.quantities import parse_duration, parse_energy
+
+if TYPE_CHECKING:
+    from cryoflux.cli.run_view import FileView, RunView
+    from cryoflux.runs.spending import Summary
+    from cryoflux.runs.watching import Watching
 
 
 class _Interrupts:
@@ -36,6 +44,45 @@ class _Interrupts:
 
 def _option(help_text: str, flag: str, *, metavar: str | None = None) -> object:
     return typer.Option(flag, help=help_text, metavar=metavar, show_default=False)
+
+
+_OF_THE_RUN = {
+    *("budget", "carry", "duration", "attempts", "watch", "log"),
+    *("explain", "verbose", "dry_run", "as_json"),
+}
+"""options that are no settings"""
+
+
+def _log_views(path: str | None) -> list[FileView]:
+    """What writes events to a file; SIGHUP opens it anew, as logrotate's signal does."""
+    if path is None:
+        return []
+    from cryoflux.cli.log_file import LogFile
+    from cryoflux.cli.run_view import FileView
+
+    file = LogFile(Path(path))
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda _signal, _frame: file.ask_reopen())
+    return [FileView(file)]
+
+
+def _watching(folder: str | None, views: Sequence[RunView]) -> Watching | None:
+    if folder is None:
+        return None
+    from cryoflux.runs.watching import Watching
+
+    if not Path(folder).is_dir():
+        raise UsageError(
+            f"{folder} is no folder.",
+            why="Files that arrive in it are read.",
+            hint=f"Make it: mkdir -p {shlex.quote(folder)}.",
+        )
+
+    def settled(summary: Summary) -> None:
+        for view in views:
+            view.summary(summary)
+
+    return Watching(Path(folder), settled)
 
 
 def run(
@@ -116,6 +163,13 @@ def run(
     ] = None,
     device: Annotated[str | None, _option("auto, cpu or cuda.", "--device")] = None,
     threads: Annotated[int | None, _option("CPU threads; 0 for the most frugal number.", "--threads")] = None,
+    watch: Annotated[
+        str | None,
+        _option("Go on until stopped; files that arrive there join.", "--watch", metavar="DIR"),
+    ] = None,
+    log: Annotated[
+        str | None, _option("Write events there as JSON lines, too.", "--log", metavar="FILE")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why each recipe was chosen.")] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show rule, model, recipes and evidence too.")
@@ -130,11 +184,7 @@ def run(
     Every option from --train on, but for --explain, --verbose, --dry-run and --json, is a setting too: a
     CRYOFLUX_* variable and a line of cryoflux.toml; `cryoflux config show` lists them with their values.
     """
-    flags = {
-        key: value
-        for key, value in locals().items()
-        if key not in {"budget", "carry", "duration", "attempts", "explain", "verbose", "dry_run", "as_json"}
-    }
+    flags = {key: value for key, value in locals().items() if key not in _OF_THE_RUN}
     budget_uj = parse_energy(budget) if budget is not None else None
     seconds = parse_duration(duration) if duration is not None else None
 
@@ -161,19 +211,24 @@ def run(
     interrupts = _Interrupts()
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, interrupts)
+    observers = _log_views(log)
     on_closed = interrupts.output_closed
     terminal = stderr.is_terminal
     show = Shown(explain=explain, verbose=verbose)
     with view_for(as_json=as_json, show=show, terminal=terminal, on_closed=on_closed) as view:
-        view.rates = rates_of(sourced.settings.energy)
+        view.rates, view.stamped = rates_of(sourced.settings.energy), watch is not None
         limits = RunLimits(budget_uj, seconds, attempts, carry)
         summary = spend(
             sourced,
             limits,
-            observers=[view],
+            observers=[view, *observers],
             stop=lambda: interrupts.asked,
             started=Started.with_process(),
+            watching=_watching(watch, [view, *observers]),
         )
-        view.summary(summary)
+        for one in (view, *observers):
+            one.summary(summary)
+    if watch is not None and summary.ended == "interrupted":
+        return  # it was to go on until it is stopped
     if summary.exit_code is not ExitCode.DONE:
         sys.exit(int(summary.exit_code))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["RunView", "Shown", "view_for"]
+__all__ = ["FileView", "RunView", "Shown", "view_for"]
 
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.live import Live
@@ -19,11 +20,13 @@ from rich.text import Text
 from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.attempt.watch import Step
 from cryoflux.cli.console import emit_json, stderr, stdout
+from cryoflux.cli.log_file import LogFile
 from cryoflux.cli.witness_words import WitnessWords, witness_document
 from cryoflux.energy.derived import Rates, derived_line
 from cryoflux.energy.interface import Sample
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
+from cryoflux.report.arrival_words import joined_document, joined_line
 from cryoflux.report.attempt_words import attempt_document, attempt_text
 from cryoflux.report.monitor_words import monitored_document, monitored_line
 from cryoflux.report.version_words import byte_text
@@ -42,7 +45,7 @@ from cryoflux.report.words import (
 from cryoflux.runs.monitoring import Checked
 from cryoflux.runs.scores import Change
 from cryoflux.runs.spending import Summary
-from cryoflux.runs.watch import Opening, RunObserver
+from cryoflux.runs.watch import Joined, Opening, RunObserver
 from cryoflux.scheduling.policy import Choice, Plateau
 from cryoflux.tasks.pacing import Progress
 
@@ -67,6 +70,8 @@ class RunView(RunObserver):
         self._on_closed = on_closed
         self.explain, self.verbose = show.explain, show.verbose
         self.rates = Rates()
+        self.stamped = False
+        """whether each event says when it was"""
         self.number = 0
         """of the attempt that was finished last, in its log"""
         self.several = False
@@ -155,6 +160,15 @@ class RunView(RunObserver):
         if self.explain:
             self.lines(choice_lines(self.number + 1, plateau))
 
+    def joined(self, joined: Joined) -> None:
+        """What became of a file that arrived."""
+        self.lines([joined_line(joined)])
+
+    def waiting(self, why: str) -> None:
+        """Say that nothing can be tried for now."""
+        what = "no recipe is expected to pay" if why == "plateau" else "the bucket pays for no attempt"
+        self.lines([f"waiting  {what}: for new data or energy"])
+
     def summary(self, summary: Summary) -> None:
         """What the run came to."""
         derived = derived_line(summary.all_in, self.rates) if summary.all_in else ""
@@ -240,6 +254,14 @@ class JsonView(RunView):
         """Why the run ends."""
         self.emit({"event": "plateau", **choice_document(plateau)})
 
+    def joined(self, joined: Joined) -> None:
+        """What became of a file that arrived."""
+        self.emit({"event": "joined", **joined_document(joined)})
+
+    def waiting(self, why: str) -> None:
+        """Nothing can be tried for now."""
+        self.emit({"event": "waiting", "reason": why})
+
     def opened(self, opening: Opening) -> None:
         """How joules are measured, and how updates will be judged."""
         self._begin(opening)
@@ -262,12 +284,29 @@ class JsonView(RunView):
         self.emit({"event": "summary", **summary_document(summary, self.rates)})
 
     def emit(self, document: dict[str, Any]) -> None:
-        """One JSON object on a line."""
+        """One JSON object on a line; each with its time where a run goes on for good."""
         with self.guarded():
-            emit_json("run/1", document)
+            emit_json("run/1", {"time": utc_now(), **document} if self.stamped else document)
 
     def show(self, lines: list[str], indent: int) -> None:
         """Nothing: every line has its own event."""
+
+
+class FileView(JsonView):
+    """The same events in a file, beside what the run shows."""
+
+    def __init__(self, file: LogFile) -> None:
+        super().__init__(lambda: None, Shown())
+        self._file = file
+
+    def emit(self, document: dict[str, Any]) -> None:
+        """One JSON object on a line."""
+        self._file.write("run/1", {"time": utc_now(), **document})
+
+
+def utc_now() -> str:
+    """Wall time as an event says it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class LiveView(PlainView):

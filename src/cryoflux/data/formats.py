@@ -9,7 +9,7 @@ Every refusal names the file and the line.
 
 from __future__ import annotations
 
-__all__ = ["read_examples"]
+__all__ = ["read_examples", "read_numbered"]
 
 import csv
 import io
@@ -31,12 +31,21 @@ def read_examples(path: Path) -> list[Example]:
     Raises:
         DataError: the file is missing, empty, binary, not UTF-8, ragged, or lacks texts or labels.
     """
+    return [example for _, example in read_numbered(path)]
+
+
+def read_numbered(path: Path) -> list[tuple[int, Example]]:
+    """All examples of a file, in order, each with its line.
+
+    Raises:
+        DataError: as `read_examples`.
+    """
     text = _decode(path)
     is_json = path.suffix in {".jsonl", ".ndjson", ".json"} or text.lstrip().startswith("{")
     rows = _json_rows(path, text) if is_json else _csv_rows(path, text)
-    examples = [_example(path, line, value, label) for line, value, label in rows]
+    examples = [(line, _example(path, line, value, label)) for line, value, label in rows]
     if not is_json and len(examples) > 2:
-        _refuse_unknown_header(path, text, examples)
+        _refuse_unknown_header(path, text, [example for _, example in examples])
     if not examples:
         raise DataError(f"{path} holds no example.", why="There is nothing to learn from.", hint=_SHAPE_HINT)
     return examples

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.digests import CHECKSUMS, Hashing, copy_listed
+from cryoflux.digests import CHECKSUMS, Hashing, copy_listed, find_listed
 from cryoflux.errors import StateTamperedError, UsageError
 from cryoflux.files import copy_regular, read_beginning, storage_errors, write_atomic
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, parse_checkpoint
@@ -166,17 +166,17 @@ def _copy_adapters(state: Path, target: Path, entries: Iterable[Entry]) -> Itera
 
 
 def _copy_holdouts(state: Path, target: Path, entries: Iterable[Entry]) -> Iterator[str]:
-    holdouts: dict[str, str] = {}
+    holdouts: dict[str, tuple[str, str]] = {}
     for entry in entries:
         intent, receipt = entry.intent, entry.receipt
         if intent is not None:
-            holdouts[intent.data.holdout.sha256] = intent.data.digest
+            holdouts[intent.data.holdout.sha256] = intent.data.digest, intent.data.train
         elif receipt is not None and receipt.evaluation is not None:
             losses = receipt.evaluation.per_example
             yield from _copy(state / "evidence" / f"{losses}.bin", target, losses)
     hashing = Hashing()
     for digest, data in holdouts.items():
-        paths = (state / "data" / data).glob("holdout*.jsonl")
+        paths = find_listed(state / "data", data[0], "train.jsonl", data[1]).glob("holdout*.jsonl")
         found = next((path for path in paths if _is(path, digest, hashing)), None)
         yield from _copy(found, target, digest) if found is not None else (digest,)
 

@@ -94,6 +94,10 @@ class ForkedTask(Document, frozen=True):
     """training examples that attempts drew as fresh ones"""
     losses: Annotated[list[HeadLosses], at_most(16)] = msgspec.field(default_factory=list)
     """of the head, where receipts have signed them"""
+    grown: Data | None = None
+    """the data set as its latest intent named it, where training examples have joined since"""
+    pools: Annotated[list[Positive], at_most(100_000)] = msgspec.field(default_factory=list)
+    """training examples after each time that some joined"""
 
 
 def subject_of_parent(checkpoint: str) -> list[Subject]:

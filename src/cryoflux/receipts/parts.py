@@ -151,6 +151,8 @@ class ArmPrior(Document, frozen=True):
     """smallest mean Δ that its task keeps, where it is another task than the one that was chosen"""
     after: Text = ""
     """the arm of its task whose chain has to have come to its end first"""
+    train_count: Count = 0
+    """training examples of its task, where it is another one whose set has grown since its last intent"""
 
 
 class Schedule(Document, frozen=True):

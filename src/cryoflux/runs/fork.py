@@ -167,10 +167,11 @@ def _bring(parent: ForkSource, folder: Path) -> tuple[int, int]:
     for digest in _firsts_and_heads(parent):
         _bring_folder(source.model(digest), made.model(digest), sizes, link=True)
         Versions(folder).open(digest)  # every byte of it is checked
-    for origin in parent.origins.values():
-        data = made.data(origin.data_digest)
-        _bring_folder(source.data(origin.data_digest), data, sizes, link=False)
-        _check_data(data, origin.data_digest)
+    for task, origin in parent.origins.items():
+        known = parent.memory.tasks.get(task)
+        digest = known.latest.digest if known is not None else origin.data_digest
+        _bring_folder(source.data(digest), made.data(digest), sizes, link=False)
+        _check_data(made.data(digest), digest)
     # Both are of this machine and of these models, not of a log.
     losses = source.cache / "losses"
     if losses.is_dir():

@@ -51,8 +51,9 @@ def read_known(state: StateFolder) -> KnownState | None:
         for entry in each_entry(state.path):
             memory.take(entry)
     check_origin(state, origins, memory)
-    data = open_prepared(state.data(origin.data_digest), origin.data_name, origin.rules)
     known = memory.tasks.get(FIRST_TASK)
+    digest = known.latest.digest if known is not None else origin.data_digest
+    data = open_prepared(state.data(digest), origin.data_name, origin.rules)
     names = {digest: name for name, digest in data.file_digests.items()}
     part = names.get(known.holdout, "holdout") if known is not None else "holdout"
     return KnownState(

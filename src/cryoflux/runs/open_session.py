@@ -8,11 +8,12 @@ next one, which settles it and writes its entry.
 
 from __future__ import annotations
 
-__all__ = ["OpenSession", "Started", "close_dead_session"]
+__all__ = ["OpenSession", "Started", "close_dead_session", "end_failed"]
 
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ from cryoflux.attempt.recording import figure_of
 from cryoflux.energy.clock import BILLION, SystemClock
 from cryoflux.energy.interface import SESSION, Earlier, Reservation
 from cryoflux.energy.processes import find_owner
-from cryoflux.errors import BudgetError, StateTamperedError, StorageError
+from cryoflux.errors import BudgetError, CryoFluxError, StateTamperedError, StorageError
 from cryoflux.files import (
     MOST_DOCUMENT_BYTES,
     IrregularFileError,
@@ -129,6 +130,18 @@ class OpenSession:
         """What was spent beside the attempts up to now."""
         return self._context.agent.spent(self._reservation.id)
 
+    def extend(self, attempts_uj: int) -> None:
+        """The account holds more by now: allow all of it.
+
+        Args:
+            attempts_uj: what the session's attempts were charged, µJ.
+        """
+        held_uj = self._context.agent.bucket_uj() + self._said.reserved_uj + attempts_uj
+        if held_uj > self.budget_uj:
+            self.budget_uj = held_uj
+            self._said = msgspec.structs.replace(self._said, budget_uj=held_uj)
+            write_atomic(self._context.state.session, msgspec.json.encode(self._said))
+
     def paid_for(self, base: BaseCharge) -> None:
         """Remember what a part of it was spent on."""
         self._bases = [*self._bases, base][-_MOST_BASES:]
@@ -152,6 +165,14 @@ class OpenSession:
         )
         self._context.published(binding=False)
         return session.energy.energy
+
+
+def end_failed(context: Context, session: OpenSession | None) -> None:
+    """End the session of a run that an error ends, if it can be."""
+    # What is open in the log comes before its session: then the next run closes both.
+    if session is not None and not session.ended and not context.memory.open:
+        with suppress(CryoFluxError):
+            session.end(SessionEnd.FAILED)
 
 
 def _name(context: Context, opened_at: int) -> str:

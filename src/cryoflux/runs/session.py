@@ -13,7 +13,7 @@ __all__ = ["run"]
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Literal
 
 from cryoflux.attempt.context import Context, Opened, RunTerms
 from cryoflux.config import Settings, Sourced
-from cryoflux.data.prepared import open_prepared
+from cryoflux.data.growing import drop_others
+from cryoflux.data.prepared import PreparedData, open_prepared
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.energy.local_agent import LocalAgent
@@ -31,7 +32,6 @@ from cryoflux.files import lock_exclusively
 from cryoflux.log_state import LogState
 from cryoflux.quantities import MICRO, NANO, Tier, parse_energy
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Rule
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.checks import check_start, daemon_of
@@ -43,10 +43,11 @@ from cryoflux.runs.inputs import (
     too_small,
 )
 from cryoflux.runs.monitoring import Monitoring
-from cryoflux.runs.open_session import OpenSession, Started
+from cryoflux.runs.open_session import OpenSession, Started, end_failed
 from cryoflux.runs.recovery import read_log, recover
 from cryoflux.runs.spending import RunLimits, Summary, closing_uj, spend
 from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
+from cryoflux.runs.watching import Watching, keep_watching
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Beginning, Origin, Task, Workplace
 from cryoflux.witness.policy import Policy
@@ -63,6 +64,7 @@ def run(
     stop: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     started: Started | None = None,
+    watching: Watching | None = None,
 ) -> Summary:
     """Spend the budget.
 
@@ -73,6 +75,7 @@ def run(
         stop: asked between training steps and batches whether to end now.
         now: wall time, UTC; a label.
         started: when what the run is charged for began; with this call where it is none.
+        watching: what is watched, where the run goes on until it is stopped.
 
     Raises:
         CryoFluxError: the run cannot start or cannot go on; what happened until then is recorded.
@@ -96,6 +99,7 @@ def run(
         opened.enter_context(_threads(settings, agent, tasks, observer))
         versions = Versions(state.path)
         open_task = partial(_open, settings, state, versions, memory, observer, origins)
+        at_work = {task.name: open_task(task) for task in tasks}
         context = Context(
             state=state,
             agent=agent,
@@ -103,7 +107,7 @@ def run(
             memory=memory,
             versions=versions,
             losses=LossCache(state.cache / "losses"),
-            tasks={task.name: open_task(task) for task in tasks},
+            tasks=at_work,
             terms=_terms(settings),
             observer=observer,
             stop=stop,
@@ -113,7 +117,26 @@ def run(
         _recover(context, named, observer)
         session = None if stop() else OpenSession(context, _grant(settings, agent, limits), started)
         monitoring = Monitoring(context, settings.monitor, observer.preparing)
-        return _spend(context, limits, observer, began, session, origins, monitoring)
+        spending = partial(spend, context, limits, observer, began, session, monitoring)
+        if watching is not None:
+            spending = partial(
+                keep_watching,
+                context,
+                at_work,
+                limits,
+                observer,
+                watching,
+                session=session,
+                again=partial(_again, context),
+                reopen=open_task,
+                monitoring=monitoring,
+            )
+        return _spend(context, spending, observer, session, origins)
+
+
+def _again(context: Context) -> OpenSession:
+    """Another session of a run that goes on: it may spend all that the account holds."""
+    return OpenSession(context, context.agent.bucket_uj(), Started.now())
 
 
 def _recover(context: Context, named: set[str], observer: RunObserver) -> None:
@@ -123,24 +146,19 @@ def _recover(context: Context, named: set[str], observer: RunObserver) -> None:
 
 def _spend(
     context: Context,
-    limits: RunLimits,
+    spending: Callable[[], Summary],
     observer: RunObserver,
-    began: float,
     session: OpenSession | None,
     origins: Mapping[str, Origin],
-    monitoring: Monitoring,
 ) -> Summary:
     """Load what no attempt shall be charged for, and spend; however it ends, the log says what it cost."""
     try:
         for one in context.tasks.values():
             one.task.warm_up(one.part)
         observer.opened(_opening(context, origins, session))
-        summary = spend(context, limits, observer, began, session, monitoring)
+        summary = spending()
     except CryoFluxError:
-        # What is open in the log comes before its session: then the next run closes both.
-        if session is not None and not session.ended and not context.memory.open:
-            with suppress(CryoFluxError):
-                session.end(SessionEnd.FAILED)
+        end_failed(context, session)
         raise
     _show_last_head(context.witnessing, observer)
     return summary
@@ -220,17 +238,32 @@ def _open(
     observer: RunObserver,
     origins: Mapping[str, Origin],
     task: Task,
+    data: PreparedData | None = None,
 ) -> Opened:
     known, origin = memory.tasks.get(task.name), origins[task.name]
-    data = open_prepared(state.data(origin.data_digest), origin.data_name, origin.rules)
+    if data is None:
+        digest = known.latest.digest if known is not None else origin.data_digest
+        data = open_prepared(state.data(digest), origin.data_name, origin.rules)
+        kept = {other.latest.digest for other in memory.tasks.values()}
+        drop_others(
+            data.folder, kept | {o.data_digest for name, o in origins.items() if name not in memory.tasks}
+        )
     head = versions.open(known.head.digest if known is not None else origin.version)
     # What was set aside for screening stays set aside, whatever seed a later run is given.
     pool_seed = known.pool_seed if known is not None else settings.run.seed
     observer.preparing("tokenising the examples", 0, 1)
     composed = known.composition if known is not None else None
-    task.open(Workplace(state, versions, data, pool_seed, composed), head)
+    count = data.count("train")
+    pools = tuple(dict.fromkeys((*known.counts, count))) if known is not None else ()
+    pool_of = partial(_pool_of, memory, task.name)
+    task.open(Workplace(state, versions, data, pool_seed, composed, pools, pool_of), head)
     promised = known.alpha_ppm if known is not None else None
     return Opened(task, data, _rule(settings, promised), partial(memory.tasks.get, task.name))
+
+
+def _pool_of(memory: LogState, task: str, arm: str) -> int:
+    known = memory.tasks.get(task)
+    return known.pool_of(arm) if known is not None else 0
 
 
 def _terms(settings: Settings) -> RunTerms:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Ended", "RunLimits", "Summary", "TaskSummary", "closing_uj", "spend"]
+__all__ = ["RunLimits", "Summary", "TaskSummary", "closing_uj", "spend"]
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import least_reserve_uj, run_attempt
@@ -20,6 +19,7 @@ from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Cause, Metric, Outcome
 from cryoflux.registry.versions import Version
 from cryoflux.runs.base_losses import base_uj, measure_bases
+from cryoflux.runs.between import Between, Ended
 from cryoflux.runs.monitoring import Monitoring
 from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.pruning import AfterMerges
@@ -28,7 +28,6 @@ from cryoflux.runs.watch import RunObserver
 from cryoflux.scheduling.policy import Plateau
 from cryoflux.sentences import say
 
-Ended = Literal["budget", "attempts", "time", "interrupted", "plateau"]
 _SLACK = 20
 """an attempt may overdraw its reservation by the share; the audit at the end is not called off for that"""
 _MILESTONE = 10
@@ -150,6 +149,7 @@ def spend(
     began: float,
     session: OpenSession | None,
     monitoring: Monitoring | None = None,
+    between: Between | None = None,
 ) -> Summary:
     """Make attempts until budget, time or their number is used up, or somebody asks to stop.
 
@@ -160,28 +160,24 @@ def spend(
         began: when the run began, monotonic seconds.
         session: what it may spend, and pays from beside its attempts; none where it was stopped before.
         monitoring: holds heads against versions before them; none where nobody asked for it.
+        between: what comes between attempts, and waits where nothing can be tried; the run ends, without.
 
     Raises:
         BudgetError: the joules do not reach for one attempt.
     """
     firsts = {name: opened.task.head for name, opened in context.tasks.items()}
     freeing = AfterMerges(context, context.terms.keep, {version.digest for version in firsts.values()})
-    run, reason = _Run(context, session, observer, firsts, [], freeing, monitoring=monitoring), ""
-    _check_heads(run)
-    while (ended := _ended(run, limits, began)) is None:
-        _tell_rotated(run)
-        if session is not None and not measure_bases(context, session, observer.preparing):
-            ended = "interrupted"
+    run = _Run(context, session, observer, firsts, [], freeing, monitoring=monitoring)
+    while True:
+        if between is not None and not context.stop():
+            between.between()
+        ended, reason = _next(run, limits, began)
+        if ended is None:
+            continue
+        waits = between is not None and ended in {"budget", "plateau"}
+        if not waits or between is None or not between.wait(ended, run.spent.uj if run.spent else 0):
             break
-        record = run_attempt(context, _for_attempts_uj(run))
-        if isinstance(record, Plateau):
-            observer.plateau(record)
-            ended, reason = "plateau", say(record.reason)
-            break
-        _note(run, record)
-        if record.receipt.outcome is Outcome.ACCEPTED:
-            _check_heads(run)
-    if (unpaid := _unpaid(run, ended)) is not None:
+    if between is None and (unpaid := _unpaid(run, ended)) is not None:
         if session is not None:
             session.end(SessionEnd.BUDGET)
         raise unpaid
@@ -189,9 +185,26 @@ def spend(
 
 
 def _check_heads(run: _Run) -> None:
-    if run.monitoring is not None and run.session is not None:
+    if run.monitoring is not None and run.session is not None and not run.context.stop():
         for checked in run.monitoring.check(run.session):
             run.observer.monitored(checked)
+
+
+def _next(run: _Run, limits: RunLimits, began: float) -> tuple[Ended | None, str]:
+    """Make the next attempt; else why there is none, and that as a sentence where it is known."""
+    context, session = run.context, run.session
+    _check_heads(run)
+    if (ended := _ended(run, limits, began)) is not None:
+        return ended, ""
+    _tell_rotated(run)
+    if session is not None and not measure_bases(context, session, run.observer.preparing):
+        return "interrupted", ""
+    record = run_attempt(context, _for_attempts_uj(run))
+    if isinstance(record, Plateau):
+        run.observer.plateau(record)
+        return "plateau", say(record.reason)
+    _note(run, record)
+    return None, ""
 
 
 def _tell_rotated(run: _Run) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Begun", "Observers", "Opening", "RunObserver", "Witnesses"]
+__all__ = ["Begun", "Joined", "Observers", "Opening", "RunObserver", "Witnesses"]
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,6 +80,23 @@ class Opening:
     witnesses: Witnesses | None
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What became of a file that arrived, for one task."""
+
+    file: str
+    """its name; empty where it is about all that arrived"""
+    task: str = ""
+    joined: int = 0
+    """examples that join the training set"""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """why (`cryoflux.data.growing.Refusal`) → how many examples do not"""
+    lines: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """the same → where the first ones of them stand"""
+    problem: str = ""
+    """why nothing of it was read, or could be kept"""
+
+
 class RunObserver(Observer):
     """Watches a whole run: is handed frozen values, and must not raise. By itself it does nothing."""
 
@@ -109,6 +126,12 @@ class RunObserver(Observer):
 
     def monitored(self, checked: Checked) -> None:
         """A head was held against versions before it; it was left where it is worse."""
+
+    def joined(self, joined: Joined) -> None:
+        """A file has arrived in the watched folder, and was read."""
+
+    def waiting(self, why: str) -> None:
+        """Nothing can be tried: the run sleeps until there is data or energy."""
 
 
 class Observers(RunObserver):
@@ -196,3 +219,13 @@ class Observers(RunObserver):
         """Tell all of them."""
         for one in self._all:
             one.monitored(checked)
+
+    def joined(self, joined: Joined) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.joined(joined)
+
+    def waiting(self, why: str) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.waiting(why)

@@ -157,6 +157,15 @@ class Memory:
         if not self._all.weight:  # else it comes back from where it was kept
             self._all.add(_FIRST_GAIN * self.min_delta_nano, _ONE)
 
+    def renew(self) -> None:
+        """Training examples have joined: no arm is spent any more, and what they gain is still remembered."""
+        for track in self._arms.values():
+            track.failures = track.aborts = track.elsewhere = 0
+            if track.chain is Continuation.ENDED:
+                track.chain = Continuation.NONE
+                # An ended chain says what old examples came to; a screen that got worse is no longer one.
+                track.screen = None
+
     def learn(self, lesson: Lesson) -> None:
         """Remember one more attempt."""
         # Kept means that the rule saw its smallest Δ at least, whatever a small screen saw.

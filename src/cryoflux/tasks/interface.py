@@ -96,6 +96,9 @@ class WorkOrder(Document, frozen=True):
     """steps that earlier attempts of the chain had made"""
     judged: Text = ""
     """digest of what the holdout saw last of the chain; empty where it saw nothing"""
+    pool: tuple[Count, ...] = ()
+    """training examples that it may draw from: how many there were at first, and after each batch that
+    joined; all that there are where it is empty"""
 
     def look(self, screened: Evidence | None, *, ended: bool) -> Look:
         """Whether a candidate is worth a look at the holdout, by what the screening examples show.
@@ -215,6 +218,15 @@ class Workplace:
     pool_seed: int
     composed: Composition | None = None
     """what the head is composed of; none where its list begins at it"""
+    pools: tuple[int, ...] = ()
+    """training examples at the beginning, and after each batch that joined; all at once where it is empty"""
+    pool_of: Callable[[str], int] = lambda _arm: 0
+    """arm → training examples that its chain draws from; 0 where no chain of it goes on"""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """`pools`, or all examples at once."""
+        return self.pools or (self.data.count("train"),)
 
 
 class Watch(Protocol):

@@ -1,9 +1,12 @@
 """Which training examples an attempt draws: a window that slides through the pool.
 
 The pool is one seeded order of the training examples. Its end is set aside for screening and never
-trained on. An attempt draws some examples that no attempt has drawn yet, and before them, up to the
-size of its window, the ones drawn last: their activations are known, so they cost little. Once all
-were drawn, the order begins again.
+trained on. Examples that join later are shuffled by the same seed and the number of their batch, and
+appended: what came before keeps its place, and nothing more is set aside.
+
+An attempt draws some examples that no attempt has drawn yet, and before them, up to the size of its window,
+the ones drawn last: their activations are known, so they cost little. Once all were drawn, the order begins
+again.
 """
 
 from __future__ import annotations
@@ -28,6 +31,15 @@ class Pool:
     order: tuple[int, ...]
     screen: tuple[int, ...]
     """set aside: an update is tried on them before the holdout is read"""
+    ends: tuple[int, ...] = ()
+    """places in the order where examples of the beginning end, and those of each later batch"""
+
+    def first(self, count: int) -> Pool:
+        """The pool as it was when there were ``count`` examples, where it ever was so."""
+        kept = count - len(self.screen)
+        if not 0 < kept < len(self.order):
+            return self
+        return Pool(self.order[:kept], self.screen, tuple(end for end in self.ends if end <= kept))
 
     def fresh(self, drawn: int, size: int) -> list[int]:
         """The next ``size`` examples after ``drawn`` were drawn, first drawn first."""
@@ -56,15 +68,29 @@ class Pool:
         return [i for i in self.seen(drawn, most - len(new)) if i not in again], new
 
 
-def make_pool(count: int, seed: int, *, most_screened: int = MOST_SCREENED) -> Pool:
-    """The order of ``count`` training examples; it depends on the seed alone.
+def make_pool(counts: int | Sequence[int], seed: int, *, most_screened: int = MOST_SCREENED) -> Pool:
+    """The order of training examples; it depends on the seed and on when they joined.
 
     As many are set aside whatever the recipes ask for, so that none of them is ever trained on.
+
+    Args:
+        counts: how many there were at first, and in all after each batch that joined; rising.
+        seed: of the order.
+        most_screened: how many are set aside at most.
     """
-    order = list(range(count))
+    first, *later = [counts] if isinstance(counts, int) else counts
+    order = list(range(first))
     random.Random(f"{seed}/pool").shuffle(order)  # noqa: S311 - a reproducible draw, not a secret
-    kept = count - min(most_screened, int(count * _SHARE))
-    return Pool(tuple(order[:kept]), tuple(order[kept:]))
+    kept = first - min(most_screened, int(first * _SHARE))
+    screen, order = tuple(order[kept:]), order[:kept]
+    ends, before = [kept], first
+    for number, count in enumerate(later, start=1):
+        batch = list(range(before, count))
+        random.Random(f"{seed}/pool/{number}").shuffle(batch)  # noqa: S311 - the same
+        order += batch
+        ends.append(len(order))
+        before = count
+    return Pool(tuple(order), screen, tuple(ends))
 
 
 def slice_digest(indices: Sequence[int]) -> str:

@@ -130,7 +130,7 @@ class Artefacts(Fold):
             self._version(intent.base, needed=first)
             self._settings(intent.task.name, intent.base)
             self._subjects(seen, intent)
-            self.tally.data.take(seen, intent.data)
+            self.tally.data.take(seen, intent.data, intent.task.name)
             self.tally.data.begins(intent, first=first)
         elif seen.paired is not None:
             self._receipt(state, seen.paired)
@@ -167,7 +167,8 @@ class Artefacts(Fold):
                 self.findings.add(unknown(seen.name, detail))
             for used in said.holdouts:
                 holdout = Holdout(sha256=used.sha256, count=used.count, use_index=1)
-                self.tally.data.take(seen, said.data.but(holdout=holdout))
+                for data in filter(None, (said.data, said.grown)):
+                    self.tally.data.take(seen, data.but(holdout=holdout), said.task)
 
     def _version(self, said: Base, *, needed: bool) -> None:
         """Check a version once; ``needed`` says that it is the head from here on."""
@@ -355,7 +356,7 @@ class Artefacts(Fold):
     def _here_in_words(self, memory: LogState) -> str:
         """What is here and was looked at; what the log names and is not here is a question of its own."""
         assert self._state is not None  # noqa: S101 - asked for before
-        folders = [self._state.data(known.data.digest) for known in memory.tasks.values()]
+        folders = [self._state.data(known.latest.digest) for known in memory.tasks.values()]
         parts = [
             "head model and its files",
             "adapters" if self.tally.updates else "",

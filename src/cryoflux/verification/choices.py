@@ -52,6 +52,8 @@ def _due(intent: Intent, memory: LogState) -> Choice | Plateau | None:
     schedule = intent.schedule
     least = {arm.task: arm.min_delta for arm in schedule.arms}
     least[intent.task.name] = intent.rule.min_delta
+    trained_on = {arm.task: arm.train_count for arm in schedule.arms}
+    trained_on[intent.task.name] = intent.data.train_count
     arms = [
         Arm(
             task=arm.task,
@@ -65,7 +67,7 @@ def _due(intent: Intent, memory: LogState) -> Choice | Plateau | None:
     ]
     return choose(
         arms,
-        memory.memories(least),
+        memory.memories(least, trained_on),
         len(memory.lessons),
         bucket_uj=schedule.bucket_microjoules,
         seed=schedule.seed,

@@ -12,10 +12,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cryoflux.digests import Hashing
+from cryoflux.digests import Hashing, checksum_lines, digests_of_lines, find_listed, sha256_hex
 from cryoflux.files import read_lines
 from cryoflux.receipts.statement import CROSS_ENTROPY, Data, Holdout, Intent
 from cryoflux.state import StateFolder
@@ -28,11 +28,24 @@ from cryoflux.verification.walk import Paired
 
 _MOST_SETS = 64
 """data sets, and holdouts of one, that are looked at; no honest log has as many"""
+_MOST_GROWN = 100_000
+"""times that training examples joined"""
 _MOST_READ = 4
 """times that the same examples are read and compared; two tasks may share them"""
 _LONGEST_LINE = 8_000_000
 """bytes; of a longer one nothing after them is read, so that it is no example"""
 _HOLDOUT = re.compile(r"holdout(?:-([1-9][0-9]{0,5}))?\.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """A data set before training examples joined."""
+
+    name: str
+    """the entry that named it first"""
+    digest: str
+    train: str
+    count: int
 
 
 @dataclass(slots=True)
@@ -42,6 +55,7 @@ class _Used:
     name: str
     """the entry that named it first"""
     data: Data
+    """as it was named last: with all training examples that have joined"""
     holdouts: dict[str, tuple[str, Holdout]] = field(default_factory=dict)
     """digest → the entry that named it first, and what it says; in the order of their use"""
     kinds: list[str] = field(default_factory=list)
@@ -50,6 +64,21 @@ class _Used:
     """task → digest of the version that it began with"""
     begun: dict[str, FirstReading] = field(default_factory=dict)
     """task → the first evaluation of that version"""
+    earlier: list[_Earlier] = field(default_factory=list)
+    """what it was before training examples joined, oldest first"""
+
+    def is_grown_to(self, data: Data) -> bool:
+        """Whether another data set says of itself that it is this one with more training examples."""
+        mine = self.data
+        rest = data.but(
+            holdout=mine.holdout, digest=mine.digest, train=mine.train, train_count=mine.train_count
+        )
+        return rest == mine and data.train_count > mine.train_count
+
+    @property
+    def now(self) -> _Earlier:
+        """What it is, for when more have joined."""
+        return _Earlier(self.name, self.data.digest, self.data.train, self.data.train_count)
 
 
 def _holdout_files(names: Iterable[str]) -> list[str]:
@@ -60,7 +89,7 @@ def _holdout_files(names: Iterable[str]) -> list[str]:
 
 def holdout_path(state: Path, data: Data) -> Path | None:
     """Where the holdout that an intent names lies, found by its digest; none where no file has it."""
-    folder = StateFolder(state).data(data.digest)
+    folder = find_listed(StateFolder(state).data("_").parent, data.digest, "train.jsonl", data.train)
     hashing = Hashing()
     for name in _holdout_files(path.name for path in folder.glob("holdout*.jsonl") if path.is_file()):
         try:
@@ -76,16 +105,45 @@ class DataSets:
     """The data sets that intents name, in the order in which they are met."""
 
     _used: dict[str, _Used] = field(default_factory=dict)
+    _of_task: dict[str, str] = field(default_factory=dict)
+    """task → digest of the data set that it named last"""
 
-    def take(self, about: Named, data: Data) -> None:
-        """Take note of the data of an entry, which findings call by the name of ``about``."""
+    def take(self, about: Named, data: Data, task: str) -> None:
+        """Take note of the data of a task, which findings call by the name of ``about``."""
         used = self._used.get(data.digest)
+        if used is None:
+            used = self._grown(about, data, task)
         if used is None:
             if len(self._used) >= _MOST_SETS:
                 return  # step 8 has said so many times that this is another data set
             used = self._used[data.digest] = _Used(about.name, data)
         if data.holdout.sha256 not in used.holdouts and len(used.holdouts) < _MOST_SETS:
             used.holdouts[data.holdout.sha256] = (about.name, data.holdout)
+        if task in self._of_task or len(self._of_task) < _MOST_SETS:
+            self._of_task[task] = data.digest
+
+    def _grown(self, about: Named, data: Data, task: str) -> _Used | None:
+        """The data set of a task with more training examples; none where it is another one."""
+        before = self._of_task.get(task, "")
+        used = self._used.get(before)
+        if used is None or not used.is_grown_to(data) or len(used.earlier) >= _MOST_GROWN:
+            return None
+        shared = any(digest == before for other, digest in self._of_task.items() if other != task)
+        if shared:  # the other task goes on with what it was
+            used = replace(
+                used,
+                holdouts=dict(used.holdouts),
+                kinds=list(used.kinds),
+                firsts={},
+                begun={},
+                earlier=list(used.earlier),
+            )
+        else:
+            del self._used[before]
+        used.earlier.append(used.now)
+        used.name, used.data = about.name, data
+        self._used[data.digest] = used
+        return used
 
     def begins(self, intent: Intent, *, first: bool) -> None:
         """Take note of the version that a task began with, if it is the first intent of the task."""
@@ -129,6 +187,7 @@ class DataSets:
             findings.extend(unknown(f"{where}/{file}", "is not kept here") for file in found.missing)
             if found.listed:
                 findings.extend(_other_files(used, found.listed))
+                findings.extend(_rewritten(folder, used, found))
                 checks = [check for kind in used.kinds if (check := sections.get(kind)) is not None]
                 reads = [check for check in checks if isinstance(check, ExampleCheck)]
                 findings.extend(_examples(folder, used, found, reads, times, read_sets))
@@ -158,6 +217,26 @@ def _other_files(used: _Used, listed: Mapping[str, str]) -> Iterator[Finding]:
             yield failed(name, "its holdout is none of its data set")
         elif listed[files[min(place, len(files) - 1)]] != digest:
             yield failed(name, "its holdout is not the next one of its data set")
+
+
+def _rewritten(folder: Path, used: _Used, found: FolderState) -> Iterator[Finding]:
+    """Whether what is trained on still begins with all that it was before examples joined."""
+    train = "train.jsonl"
+    if not used.earlier or train in {*found.missing, *found.different}:
+        return
+    try:
+        begins = digests_of_lines(folder / train, (one.count for one in used.earlier))
+    except OSError:
+        return  # said by whoever hashes it
+    for one in used.earlier:
+        if begins.get(one.count) != one.train:
+            yield failed(
+                one.name,
+                f"its {one.count} training examples are not the first ones of {folder.parent.name}/"
+                f"{folder.name}/{train}, which came after: it was rewritten, not added to",
+            )
+        elif sha256_hex(checksum_lines({**found.listed, train: one.train})) != one.digest:
+            yield failed(one.name, "its data set differs from the one that came after in more than that")
 
 
 def _examples(
@@ -195,7 +274,8 @@ def _examples(
         if count is not None and len(read) != count:
             yield failed(f"{where}/{file}", f"holds {len(read)} examples, not {count} as was signed")
     digests = {file: found.listed[file] for file in counts if file in found.listed}
-    read_sets.append(ReadSets(where, used.data.rules, lines, digests, used.begun))
+    first = used.earlier[0].count if used.earlier else 0
+    read_sets.append(ReadSets(where, used.data.rules, lines, digests, used.begun, first=first))
 
 
 def _texts(path: Path, checks: Sequence[ExampleCheck]) -> list[TextLine]:

@@ -113,7 +113,7 @@ def _drawn(sets: ReadSets, drawn: Sequence[str]) -> Iterator[Finding]:
     """What a draw that the rule repeats is worth."""
     count = sets.count()
     hiding = sum(
-        hides_something(line.text) for lines in sets.lines.values() for line in lines if line.written
+        hides_something(line.text) for file in sets.lines for line in sets.drawn_from(file) if line.written
     )
     if hiding * _HIDING > count:
         detail = f"{hiding} of its {count} texts have characters that show nothing"
@@ -160,7 +160,7 @@ def _follow(sets: ReadSets, drawn: Sequence[str], *, sure: bool = False) -> bool
     texts = {
         file: [
             DrawnText.of(key, line.label, folded)
-            for key, line, folded in zip(sets.keys[file], sets.lines[file], sets.folds[file], strict=True)
+            for key, line, folded in zip(sets.keys[file], sets.drawn_from(file), sets.folds[file])  # noqa: B905
             if not sure or not may_differ([line.text])
         ]
         for file in (*drawn, TRAIN)

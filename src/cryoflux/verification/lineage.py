@@ -21,7 +21,7 @@ from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import parse_entry
-from cryoflux.receipts.statement import Base, Fork, HeadMove, Intent, Move, Outcome, Receipt, Rule
+from cryoflux.receipts.statement import Base, Data, Fork, HeadMove, Intent, Move, Outcome, Receipt, Rule
 from cryoflux.task_state import HoldoutTally, TaskState, chain_start
 from cryoflux.verification.composed import ListsNamed, list_findings
 from cryoflux.verification.forked import fork_complaints, parent_in_words
@@ -165,10 +165,10 @@ def _result(receipt: Receipt) -> Iterator[str]:
 def _data(intent: Intent, known: TaskState | None) -> Iterator[str]:
     if known is None:
         return
-    data, first = intent.data, known.data
+    data, latest = intent.data, known.latest
     holdout = data.holdout
     count = known.holdouts.get(holdout.sha256, HoldoutTally(holdout.count)).count
-    if data.but(holdout=first.holdout) != first or count != holdout.count:
+    if _ungrown(data, latest) != latest or count != holdout.count:
         yield "uses another data set than the first attempt"
     if intent.metric != known.metric:
         yield "is measured by another metric than the first attempt"
@@ -180,6 +180,17 @@ def _data(intent: Intent, known: TaskState | None) -> Iterator[str]:
             alpha = min(intent.rule.alpha_ppm, alpha) if alpha is not None else intent.rule.alpha_ppm
         if not _spent(intent.rule, alpha, known.tally(known.holdout)):
             yield "leaves a holdout whose error budget is not spent"
+
+
+def _ungrown(data: Data, latest: Data) -> Data:
+    """A data set without the training examples that have joined, if it says that there are more.
+
+    That the earlier ones are still there is seen from the bytes (step 9).
+    """
+    same = data.but(holdout=latest.holdout)
+    if data.train_count <= latest.train_count or data.digest == latest.digest or data.train == latest.train:
+        return same
+    return same.but(digest=latest.digest, train=latest.train, train_count=latest.train_count)
 
 
 def _use(intent: Intent, known: TaskState | None) -> Iterator[str]:

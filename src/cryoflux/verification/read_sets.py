@@ -42,6 +42,8 @@ class ReadSets:
     """files that the data set has, here or not, and their SHA-256"""
     begun: Mapping[str, FirstReading] = field(default_factory=dict)
     """task → what the log signs of its first version on one of these sets"""
+    first: int = 0
+    """training examples that there were when the sets were made; those after them joined later"""
     said: list[str] = field(default_factory=list)
     """what was looked for and not found"""
     keys: dict[str, list[str]] = field(init=False)
@@ -79,6 +81,11 @@ class ReadSets:
         """The examples of a set that have a text."""
         return [line.text for line in self.lines.get(file, ()) if line.written]
 
+    def drawn_from(self, file: str) -> Sequence[TextLine]:
+        """Examples of a set that were there when the sets were made."""
+        lines = self.lines[file]
+        return lines[: self.first] if file == TRAIN and self.first else lines
+
     def count(self) -> int:
-        """Examples of all sets that are here."""
-        return sum(map(len, self.lines.values()))
+        """Examples of all sets that are here and were there when they were made."""
+        return sum(len(self.drawn_from(file)) for file in self.lines)

@@ -39,7 +39,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from cryoflux.digests import copy_listed, file_digest
+from cryoflux.digests import copy_listed, digests_of_lines, file_digest, find_listed
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
@@ -78,6 +78,8 @@ class Drawn:
     before: int
     """examples that earlier attempts had drawn as fresh ones"""
     training: Training
+    counts: tuple[int, ...] = ()
+    """training examples that it drew from, as `Paired.counts`; all where it is empty"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ def plan_of(walked: Walked, paired: Paired) -> Plan:
         base=base.digest,
         data=intent.data.digest,
         intent=intent,
-        drawn=Drawn(intent.recipe, paired.drawn, training),
+        drawn=Drawn(intent.recipe, paired.drawn, training, paired.counts),
         earlier=tuple(earlier),
         pool_seed=paired.pool_seed,
         first_step_ended=training.steps == 1 and training.section.fields.get("plannedSteps") != 1,
@@ -217,7 +219,7 @@ def _before(walked: Walked, paired: Paired, intent: Intent) -> tuple[list[Drawn]
         if theirs is None or theirs.task.name != intent.task.name:
             continue
         if done is not None:
-            earlier.append(Drawn(theirs.recipe, other.drawn, done))
+            earlier.append(Drawn(theirs.recipe, other.drawn, done, other.counts))
         if theirs.task.arm == intent.task.arm:
             chain = _gone_on(chain, other, theirs)
     if intent.chain is None or not intent.chain.working:
@@ -289,8 +291,15 @@ def _held(case: Case, plan: Plan, folder: Path) -> tuple[Case, Plan]:
         start = plan.intent.chain.start if plan.intent.chain is not None else case.paired.receipt.base
         if not compare_folder(base, start.files).intact or version_digest(base) != start.digest:
             raise VerificationError("the version that its chain began with is another here than recorded")
-    copy_listed(StateFolder(plan.state).data(plan.data), there.data(plan.data))
-    return case, replace(plan, state=folder / "state")
+    data = plan.intent.data
+    kept = find_listed(StateFolder(plan.state).data(plan.data).parent, plan.data, "train.jsonl", data.train)
+    copy_listed(kept, there.data(kept.name))
+    train = there.part(kept.name, "train")
+    if kept.name != plan.data and digests_of_lines(train, [data.train_count]) != {
+        data.train_count: data.train
+    }:
+        raise VerificationError("what it was trained on was rewritten since, not added to")
+    return case, replace(plan, state=folder / "state", data=kept.name)
 
 
 def _apart(case: Case, plan: Plan, retrainer: Retrainer, both: tuple[Path, Path], into: Path) -> Apart:

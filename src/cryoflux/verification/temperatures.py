@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cryoflux.decision.evidence import Evidence
-from cryoflux.digests import file_digest
+from cryoflux.digests import digests_of_lines, find_listed
 from cryoflux.files import copy_regular
 from cryoflux.quantities import NANO
 from cryoflux.receipts.sums import evidence_of
@@ -60,7 +60,15 @@ class Fitter(Protocol):
     """What can fit a factor."""
 
     def fit(
-        self, base: Path, model: Path, train: Path, *, pool_seed: int, screen_size: int, profile: str
+        self,
+        base: Path,
+        model: Path,
+        train: Path,
+        *,
+        pool_seed: int,
+        first: int,
+        screen_size: int,
+        profile: str,
     ) -> Fit:
         """Fit the best factor on the screening examples, and screen the candidate again.
 
@@ -69,6 +77,7 @@ class Fitter(Protocol):
             model: the candidate.
             train: file of the training examples.
             pool_seed: that these were shuffled with.
+            first: how many of them there were at first: what is set aside is of these.
             screen_size: how many are set aside, at most.
             profile: in which arithmetic.
         """
@@ -96,11 +105,19 @@ def temperature_findings(
         return
     train = folder / "kept" / "train.jsonl"
     try:
-        copy_regular(StateFolder(state).data(intent.data.digest) / train.name, train)
-        if file_digest(train) != intent.data.train:
+        data = intent.data
+        root = StateFolder(state).data(data.digest).parent
+        copy_regular(find_listed(root, data.digest, train.name, data.train) / train.name, train)
+        if digests_of_lines(train, [data.train_count]).get(data.train_count) != data.train:
             raise OpenQuestion("the training examples here are others than recorded")
         fit = fitter.fit(
-            base, model, train, pool_seed=paired.pool_seed, screen_size=size, profile=evaluation.profile
+            base,
+            model,
+            train,
+            pool_seed=paired.pool_seed,
+            first=paired.counts[0] if paired.counts else data.train_count,
+            screen_size=size,
+            profile=evaluation.profile,
         )
     except (OpenQuestion, OSError) as reason:
         yield unknown(paired.name, f"its temperature cannot be fitted again here: {reason}")

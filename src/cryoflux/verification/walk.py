@@ -45,6 +45,8 @@ class Paired(Struct, frozen=True):
     """what the head of its task was composed of"""
     chain: Chain | None = None
     """that it goes on with, as the log has come to it; none where it is of no chain"""
+    counts: tuple[int, ...] = ()
+    """training examples that it drew from: how many there were at first, and after each batch that joined"""
 
     @property
     def receipt(self) -> Receipt:
@@ -157,6 +159,7 @@ def _paired(entry: Entry, memory: LogState) -> Paired | None:
         known.pool_seed if known is not None else 0,
         known.composition if known is not None else None,
         known.begin_chain(opened.intent) if known is not None and opened is not None else None,
+        known.pool_for(opened.intent) if known is not None and opened is not None else (),
     )
 
 

@@ -32,6 +32,7 @@ class _Place(Struct):
     pool_seed: int
     composed: Composition | None = None
     chain: Chain | None = None
+    counts: tuple[int, ...] = ()
 
 
 class _Counts(Tally):
@@ -96,7 +97,7 @@ class Recent(Fold):
 
 def _place(paired: Paired) -> _Place:
     opened = paired.opened.index if paired.opened is not None else None
-    known = (paired.drawn, paired.pool_seed, paired.composed, paired.chain)
+    known = (paired.drawn, paired.pool_seed, paired.composed, paired.chain, paired.counts)
     return _Place(paired.entry.index, opened, *known)
 
 
@@ -116,7 +117,7 @@ def _paired(place: _Place, rows: Sequence[Row], knows: Callable[[int, str], bool
     statement = entry.statement
     if type(statement) is not ReceiptStatement:
         raise LookupError(place.index)
-    known = (place.drawn, place.pool_seed, place.composed, place.chain)
+    known = (place.drawn, place.pool_seed, place.composed, place.chain, place.counts)
     return Paired(entry, statement, opened, *known)
 
 

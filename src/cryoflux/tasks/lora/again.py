@@ -77,11 +77,19 @@ class TorchRecomputer:
             raise OpenQuestion(error.what.removesuffix(".")) from error
 
     def fit(
-        self, base: Path, model: Path, train: Path, *, pool_seed: int, screen_size: int, profile: str
+        self,
+        base: Path,
+        model: Path,
+        train: Path,
+        *,
+        pool_seed: int,
+        first: int,
+        screen_size: int,
+        profile: str,
     ) -> Fit:
         """The factor that suits the screening examples best, what the factor 1 costs, and their losses."""
         examples = load_examples(train)
-        screen = [examples[index] for index in make_pool(len(examples), pool_seed).screen[:screen_size]]
+        screen = [examples[index] for index in make_pool(first, pool_seed).screen[:screen_size]]
         _ask_about_texts(screen)
         before, _ = self._scores(base, screen, profile)
         scores, classes = self._scores(model, screen, profile)

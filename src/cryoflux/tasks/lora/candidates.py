@@ -60,6 +60,8 @@ class ChainMaterial:
     """of the head, on these"""
     base: str
     """how the adapter names the version that it is added to"""
+    ends: tuple[int, ...] = ()
+    """places in the order where batches of examples end that joined one after another"""
 
 
 class Prospects:

@@ -348,6 +348,8 @@ class _Chain:
         """Activations of the pool, in groups, as far as a position."""
         order = self._material.order
         while self._ready <= position:
-            group = order[self._ready : self._ready + _GROUP]
+            # No group holds examples of two batches: it is the same whether the second has joined or not.
+            end = next((end for end in self._material.ends if end > self._ready), len(order))
+            group = order[self._ready : min(self._ready + _GROUP, end)]
             self._source.prepare(group, lambda _done, _count: None)
             self._ready += len(group)

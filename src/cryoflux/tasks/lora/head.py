@@ -140,25 +140,28 @@ class HeadModel:
             evidence=needed * len(screen),
         )
 
-    def chain_material(self, start: Version, recipe: Recipe) -> ChainMaterial:
+    def chain_material(self, start: Version, recipe: Recipe, count: int = 0) -> ChainMaterial:
         """What a chain learns from.
 
         Args:
             start: the version that it began with; the head, or an older one.
             recipe: how it learns.
+            count: training examples that there were when it began; 0 for all.
 
         Raises:
             RuntimeError: the layout is not known.
         """
         if self.layout is None or self.backend is None:
             raise RuntimeError("the layout of this model is not known")
+        pool = self.pool.first(count)
         return ChainMaterial(
             encoder=self._start(self.layout, self.backend, start),
             entries=start.entries,
             sets=self._sets("train"),
             labels=self.examples("train")[2],
-            order=self.pool.order,
-            screen=self.pool.screen[: recipe.screen_size],
+            order=pool.order,
+            ends=pool.ends,
+            screen=pool.screen[: recipe.screen_size],
             head=self._screen(self.layout, self.backend, recipe.screen_size),
             base=start.digest,
         )
@@ -182,14 +185,21 @@ class HeadModel:
             self._screened = digest, scorer.score(screen, lambda _done: None)
         return self._screened[1]
 
-    def fixed_steps(self, recipe: Recipe, part: str) -> int:
-        """What preparing all examples and evaluating a candidate cost, in training steps of a recipe."""
+    def fixed_steps(self, recipe: Recipe, part: str, most: int = 0) -> int:
+        """What preparing examples and evaluating a candidate cost, in training steps of a recipe.
+
+        Args:
+            recipe: the recipe.
+            part: name of the holdout.
+            most: so many of the training examples, the first ones; 0 for all.
+        """
         if self.layout is None:
             return 0
         layout = self.layout
         count, tokens, _ = self.examples("train")
+        count = min(most, count) or count
         upper = min(recipe.layers, layout.layers)
-        layer = layout.layer_flops(int(tokens.starts[-1])) / count / 1e9
+        layer = layout.layer_flops(int(tokens.starts[count])) / count / 1e9
         step = 3 * recipe.batch_size * ((upper - 1) * layer + layout.layer_flops(4) / 1e9) + _STEP_GFLOP
         prepared = count * (layout.layers - upper) * layer
         return round((prepared + F64_FACTOR * self.evaluation_gflop(part, layout.layers)) / step)

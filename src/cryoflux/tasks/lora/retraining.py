@@ -97,7 +97,7 @@ def train_again(
     """
     training = plan.drawn.training
     # what is set aside is the same for every recipe, but none at all is where the recipe says so
-    pool = make_pool(data.count("train"), plan.pool_seed)
+    pool = make_pool(plan.drawn.counts or data.count("train"), plan.pool_seed)
     seen, fresh = _slice(pool, recipe, plan.drawn)
     if slice_digest([*seen, *fresh]) != training.slice_sha256:
         raise CannotRetrainError("The examples that it drew do not follow from the log.")
@@ -149,7 +149,7 @@ def train_chain_again(plan: Plan, data: PreparedData, version: Version, cache: P
     import torch
 
     recipes = [recipe_of(played.recipe) for played in plan.chain]
-    pool = make_pool(data.count("train"), plan.pool_seed)
+    pool = make_pool(plan.drawn.counts or data.count("train"), plan.pool_seed)
     loaded: dict[str, HeadModel] = {}
 
     def material(training: Training, recipe: Recipe) -> ChainMaterial:
@@ -190,6 +190,7 @@ def _chain_material(loaded: HeadModel, training: Training, recipe: Recipe) -> Ch
         sets=found.sets,
         labels=found.labels,
         order=loaded.pool.order,
+        ends=loaded.pool.ends,
         screen=screen,
         head=([], []),
         base=loaded.version.digest,
@@ -248,7 +249,8 @@ def _prepare_as_then(plan: Plan, recipe: Recipe, material: TrainingMaterial, loa
         source = Activations(
             material.encoder, material.entries, material.sets, layers - min(other.layers, layers)
         )
-        seen, fresh = loaded.pool.draw(drawn.before, fresh=other.fresh_size, most=other.slice_size)
+        pool = loaded.pool.first(drawn.counts[-1]) if drawn.counts else loaded.pool
+        seen, fresh = pool.draw(drawn.before, fresh=other.fresh_size, most=other.slice_size)
         reached = -(-drawn.training.fresh_count // _CHUNK) * _CHUNK
         for wanted in (list(loaded.pool.screen[: other.screen_size]), seen, fresh[:reached]):
             for start in range(0, len(wanted), _CHUNK):

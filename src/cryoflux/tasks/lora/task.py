@@ -75,6 +75,10 @@ class LoraTask(Task):
         """digest of a draft → its tensors that differ from the head's, as read back from the disk"""
         self.recipes: dict[str, Recipe] = {}
         """arm name → recipe"""
+        self._named: dict[str, Recipe] = {}
+        """the same before their costs are known"""
+        self._fixed: dict[tuple[str, int], int] = {}
+        """(arm, examples of its chain's pool) → what it costs beside its steps, in steps"""
         self._model: HeadModel | None = None
         self._sums: HeadSums | None = None
         self._candidate: tuple[Composition, Composition] | None = None
@@ -145,9 +149,10 @@ class LoraTask(Task):
         self._sums = HeadSums(self._genesis, place.state.capsule)
         config = json.loads(read_regular(head.folder / "config.json", MOST_DOCUMENT_BYTES))
         check_tokens(config, tokens_of(self.cut))
-        known, count = read_layout(head.folder) is not None, place.data.count("train")
+        # By the first examples: arms that came and went with the pool would leave chains behind.
+        known, count = read_layout(head.folder) is not None, place.counts[0]
         recipes = chosen_recipes(self._settings, known=known, count=count, cut=self.cut)
-        pool = make_pool(count, place.pool_seed)
+        pool = make_pool(place.counts, place.pool_seed)
         if not pool.screen:  # too few examples to set any aside
             recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
         self._model = HeadModel(
@@ -160,13 +165,21 @@ class LoraTask(Task):
             pool=pool,
         )
         part = place.data.holdouts[0]
-        self.recipes = {name: self._with_rungs(recipe, part) for name, recipe in recipes.items()}
+        self._named, self._fixed = recipes, {}
+        self.recipes = {name: self._with_rungs(name, part) for name in recipes}
 
-    def _with_rungs(self, recipe: Recipe, part: str) -> Recipe:
-        """The recipe with what it costs beside its steps, where it leaves that to us."""
+    def _with_rungs(self, name: str, part: str) -> Recipe:
+        """The recipe with what it costs beside its steps, where it leaves that to us.
+
+        A chain that goes on keeps the recipe that it began with, though more examples have joined since.
+        """
+        recipe = self._named[name]
         if not recipe.carry or recipe.fixed_steps:
             return recipe
-        return replace(recipe, fixed_steps=self.model.fixed_steps(recipe, part))
+        place = name, self.place.pool_of(name)
+        if place not in self._fixed:
+            self._fixed[place] = self.model.fixed_steps(recipe, part, place[1])
+        return replace(recipe, fixed_steps=self._fixed[place])
 
     def _genesis(self, digest: str) -> Mapping[str, Any]:
         head = self.head if self.head.digest == digest else self.place.versions.open(digest)
@@ -190,6 +203,8 @@ class LoraTask(Task):
     def arms(self, drawn: int, part: str) -> list[Offer]:
         """One arm a recipe; a deeper one waits for the cheaper one before it."""
         before = ladder(self._settings)
+        first = self.place.data.holdouts[0]
+        self.recipes = {name: self._with_rungs(name, first) for name in self._named}
         return [
             Offer(
                 name,
@@ -277,7 +292,7 @@ class LoraTask(Task):
         self._changed_since = self.head.differing(start)
         working = read_working(self.place.state.working(link.working), link.working) if link.working else None
         done = train_chain(
-            self.model.chain_material(start, recipe),
+            self.model.chain_material(start, recipe, order.pool[-1] if order.pool else 0),
             recipe,
             limits,
             into,

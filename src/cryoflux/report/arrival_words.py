@@ -1,0 +1,39 @@
+"""What became of files that arrived in a watched folder, in words and for machines."""
+
+from __future__ import annotations
+
+__all__ = ["joined_document", "joined_line"]
+
+from typing import Any
+
+from cryoflux.runs.watch import Joined
+
+_REFUSALS = {
+    "judged": "like a text that judges",
+    "known": "like a text that is trained on already",
+    "class": "of a class that the model does not have",
+    "unsearched": "the sets that judge cannot be searched wholly",
+}
+
+
+def joined_line(joined: Joined) -> str:
+    """What became of a file that arrived."""
+    if joined.problem:
+        return f"arrived  {joined.problem} Nothing of it was used."
+    parts = [f"{joined.joined} examples join {joined.task}"]
+    for why, count in joined.refused.items():
+        lines = ", ".join(map(str, joined.lines.get(why, ())))
+        parts.append(f"{count} do not: {_REFUSALS[why]} (line {lines}{', …' if count > 10 else ''})")
+    return f"arrived  {joined.file}: {'; '.join(parts)}"
+
+
+def joined_document(joined: Joined) -> dict[str, Any]:
+    """The same for machines."""
+    return {
+        "file": joined.file,
+        "task_name": joined.task,
+        "joined": joined.joined,
+        "refused": dict(joined.refused),
+        "lines": {why: list(lines) for why, lines in joined.lines.items()},
+        "problem": joined.problem,
+    }

@@ -1,0 +1,255 @@
+"""A run that goes on until it is stopped: examples join, energy comes, and sleep in between.
+
+Its attempts are made by `cryoflux.runs.spending`, one session after another: a session ends after a day or
+after so many attempts, not with each pause, and is charged with all that the process does, joining and
+waiting included. Between two attempts:
+
+1. Files that are finished are read, and what may join the training sets does (`cryoflux.data.growing`).
+2. The periodic duties are done, such as measuring the head on a monitor.
+
+Where the bucket pays for nothing, or no arm is expected to pay, it sleeps, until there is data, energy, or
+somebody to stop it. What has joined is known from the state alone, so that a run that died forgets nothing.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Duty", "Watching", "keep_watching"]
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryoflux.attempt.context import Context, Opened
+from cryoflux.attempt.orchestrator import least_reserve_uj
+from cryoflux.data.formats import read_numbered
+from cryoflux.data.growing import Joining, Refused, drop_others, grow
+from cryoflux.data.prepared import PreparedData
+from cryoflux.errors import CryoFluxError, DataError, StorageError
+from cryoflux.runs.arrivals import Arrivals
+from cryoflux.runs.between import Ended
+from cryoflux.runs.monitoring import Monitoring
+from cryoflux.runs.open_session import OpenSession, end_failed
+from cryoflux.runs.spending import RunLimits, Summary, spend
+from cryoflux.runs.watch import Joined, RunObserver
+from cryoflux.tasks.interface import Task
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+_DAY_S = 86_400.0
+_SESSION_ATTEMPTS = 200
+"""of one session: its entry is what says what it cost, and its attempts are what a run remembers"""
+_LOOK_S = 1.0
+"""between two looks at the folder"""
+_ENERGY_S = 10.0
+"""between two looks at the bucket; a daemon is asked over HTTP"""
+_LATER_S = 60.0
+"""until a join is tried again that the disk refused"""
+
+Duty = Callable[[Context, OpenSession], None]
+"""Done between two attempts, as often as it finds due; what it spends the session pays for."""
+
+
+@dataclass(slots=True)
+class Watching:
+    """What a run watches, and what it does beside attempts."""
+
+    folder: Path
+    """where labelled files arrive"""
+    settled: Callable[[Summary], None] = lambda _summary: None
+    """told of each session that has ended, but for the last one"""
+    duties: list[Duty] = field(default_factory=list)
+    sleep: Callable[[float], None] = time.sleep
+    session_attempts: int = _SESSION_ATTEMPTS
+    session_s: float = _DAY_S
+
+
+class _Pause:
+    """What comes between two attempts of a session (`spending.Between`)."""
+
+    def __init__(
+        self,
+        context: Context,
+        tasks: MutableMapping[str, Opened],
+        watching: Watching,
+        observer: RunObserver,
+        reopen: Callable[[Task, PreparedData], Opened],
+    ) -> None:
+        self._context, self._tasks, self._watching = context, tasks, watching
+        self._observer, self._reopen = observer, reopen
+        self._arrivals = Arrivals(watching.folder)
+        self._uncommitted: set[str] = set()
+        """tasks whose grown set no intent has named yet"""
+        self._not_before = 0.0
+        """when the disk is tried again, monotonic"""
+        self.session: OpenSession | None = None
+        self.until = 0.0
+        """when the session has lasted long enough, monotonic"""
+
+    def between(self) -> None:
+        """Join what has arrived, and do the periodic duties."""
+        self._tidy()
+        self._join()
+        if self.session is not None:
+            for duty in self._watching.duties:
+                duty(self._context, self.session)
+
+    def wait(self, ended: Ended, spent_uj: int) -> bool:
+        """Sleep until there is something to do; whether the session goes on.
+
+        Args:
+            ended: why nothing could be tried.
+            spent_uj: what the session's attempts were charged, µJ.
+        """
+        if (session := self.session) is None:
+            return False
+        self._observer.waiting(ended)
+        held_uj, asked = self._context.agent.bucket_uj(), time.monotonic()
+        while time.monotonic() < self.until:
+            if self._context.stop() or (time.monotonic() >= self._not_before and self._has_arrived()):
+                return True
+            if time.monotonic() - asked >= _ENERGY_S:
+                asked = time.monotonic()
+                if (now_uj := self._context.agent.bucket_uj()) >= held_uj + self._step_uj(now_uj):
+                    session.extend(spent_uj)
+                    return True
+            self._watching.sleep(_LOOK_S)
+        return False
+
+    def _step_uj(self, held_uj: int) -> int:
+        """So much more in the bucket is worth another look at what can be tried, µJ."""
+        return max(1, least_reserve_uj(self._context, held_uj))
+
+    def _can_grow(self) -> list[Opened]:
+        # Before its first intent a task's data set is what its origin says.
+        return [one for one in self._tasks.values() if one.known() is not None and one.data.labels]
+
+    def _has_arrived(self) -> bool:
+        found = self._arrivals.finished() if self._can_grow() else []
+        for path in found:
+            self._arrivals.again(path)
+        return bool(found)
+
+    def _tidy(self) -> None:
+        """The log has named a grown set: what it was before goes."""
+        for name in sorted(self._uncommitted):
+            opened = self._tasks[name]
+            known = opened.known()
+            if known is not None and known.latest.digest == opened.data.digest:
+                self._uncommitted.discard(name)
+                mine = {one.data.digest for one in self._tasks.values()}
+                logged = {one.latest.digest for one in self._context.memory.tasks.values()}
+                drop_others(opened.data.folder, mine | logged)
+
+    def _join(self) -> None:
+        growing = self._can_grow()
+        if not growing or time.monotonic() < self._not_before or not (paths := self._arrivals.finished()):
+            return
+        joinings = {opened.task.name: Joining(opened.data) for opened in growing}
+        for path in paths:
+            self._read(path, joinings)
+        try:
+            for name, joining in joinings.items():
+                if joining.joined:
+                    self._grow(name, joining)
+        except StorageError as error:
+            # Nothing has changed, and what lies in the folder is still there.
+            self._observer.joined(Joined("", problem=error.what))
+            self._not_before = time.monotonic() + _LATER_S
+            for path in paths:
+                self._arrivals.again(path)
+
+    def _read(self, path: Path, joinings: Mapping[str, Joining]) -> None:
+        try:
+            numbered = read_numbered(path)
+        except DataError as error:
+            self._observer.joined(Joined(path.name, problem=error.what))
+            return
+        for name, joining in joinings.items():
+            count, refused = joining.offer(path.name, numbered)
+            self._observer.joined(_said(path.name, name, count, refused))
+
+    def _grow(self, name: str, joining: Joining) -> None:
+        opened = self._tasks[name]
+        self._tasks[name] = self._reopen(opened.task, grow(opened.data, joining.joined))
+        self._uncommitted.add(name)
+
+
+def _said(file: str, task: str, count: int, refused: Sequence[Refused]) -> Joined:
+    reasons = [one.why.value for one in refused]
+    return Joined(
+        file,
+        task=task,
+        joined=count,
+        refused={why: reasons.count(why) for why in sorted(set(reasons))},
+        lines={why: [r.line for r in refused if r.why == why][:10] for why in sorted(set(reasons))},
+    )
+
+
+def keep_watching(
+    context: Context,
+    tasks: MutableMapping[str, Opened],
+    limits: RunLimits,
+    observer: RunObserver,
+    watching: Watching,
+    *,
+    session: OpenSession | None,
+    again: Callable[[], OpenSession],
+    reopen: Callable[[Task, PreparedData], Opened],
+    monitoring: Monitoring | None = None,
+) -> Summary:
+    """Make attempts, session after session, until somebody asks to stop.
+
+    Args:
+        context: what attempts work with.
+        tasks: its tasks; one whose training set grows is exchanged.
+        limits: when to end for good, over all sessions.
+        observer: is told of everything.
+        watching: what is watched.
+        session: the first one; none where it was stopped before.
+        again: opens another one.
+        reopen: opens a task again with another data set.
+        monitoring: holds heads against versions before them; none where nobody asked for it.
+
+    Returns:
+        what the last session came to.
+    """
+    pause = _Pause(context, tasks, watching, observer, reopen)
+    began, made = time.monotonic(), 0
+    while True:
+        now = time.monotonic()
+        pause.session, pause.until = session, now + watching.session_s
+        left = None if limits.attempts is None else limits.attempts - made
+        most = min(watching.session_attempts, left if left is not None else watching.session_attempts)
+        seconds = watching.session_s
+        if limits.seconds is not None:
+            seconds = min(seconds, max(0.0, began + limits.seconds - now))
+            pause.until = now + seconds
+        parts = replace(limits, attempts=most, seconds=seconds)
+        try:
+            summary = spend(context, parts, observer, now, session, monitoring, pause)
+        except CryoFluxError:
+            end_failed(context, session)
+            raise
+        made += summary.attempts
+        over = limits.seconds is not None and time.monotonic() >= began + limits.seconds
+        if context.stop() or over or made == limits.attempts:
+            return summary
+        watching.settled(summary)
+        session = _opened(context, watching, again)
+        if session is None:
+            return summary
+
+
+def _opened(context: Context, watching: Watching, again: Callable[[], OpenSession]) -> OpenSession | None:
+    """Another session, once the bucket holds enough for one; none where somebody asked to stop."""
+    while not context.stop():
+        try:
+            return again()
+        except CryoFluxError:
+            if context.agent.bucket_uj() > 0:
+                raise
+            watching.sleep(_ENERGY_S)
+    return None
