@@ -230,7 +230,7 @@ class Catalogue:
         there is no other, for the monitor found it worse. Of equals the newest.
         """
         here = [one for one in self.tasks[task].versions.values() if one.digest in self.present]
-        # Of a fork, what came before is in its parent's log: its head begins at 0 like version 0, and is newer.
+        # The head of a fork begins at 0 like version 0: what came between is in its parent's log.
         best = max(here[::-1], key=lambda v: (not v.worse, v.total_delta), default=None)
         return best.digest if best is not None else ""
 
