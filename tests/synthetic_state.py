@@ -394,12 +394,12 @@ class SyntheticState(Line):
         index, leaf, gain = self.made.get(to.digest, (0, "0" * 64, 0.0))
         said = {
             "task": self.task,
-            "move": Move.ROLLBACK,
+            "move": Move.PROMOTION,
             "base": self.head,
             "result": to,
             "made_at": index,
             "made_by": leaf,
-            "reason": Reason(code="rolled-back", numbers={"why": "it was worse"}),
+            "reason": Reason(code="promoted", numbers={"why": "it is liked better"}),
             "moved_at": self.moment(),
         }
         subject = [Subject(name="base_model", digest=Sha256Digest(sha256=to.files))]

@@ -143,6 +143,17 @@ class DecisionSettings(_Section):
     """``evidence/v1``: one-sided z that the evidence must exceed"""
 
 
+class MonitorSettings(_Section):
+    """What a head is held against after it was kept, so that a worse one is left again."""
+
+    monitor: str = ""
+    """CSV or JSONL file that you feed with fresh labelled examples; read again at each check"""
+    monitor_size: Annotated[int, Field(ge=0)] = 0
+    """most examples of a sealed slice that is split off when a state begins; 0 for none"""
+    monitor_error_budget: Annotated[float, Field(ge=1e-6, le=1)] = 0.01
+    """most probability of ever going back without a reason"""
+
+
 class EnergySettings(_Section):
     """The meter."""
 
@@ -227,6 +238,7 @@ class Settings(_Section):
     data: DataSettings = DataSettings()
     attempt: AttemptSettings = AttemptSettings()
     decision: DecisionSettings = DecisionSettings()
+    monitor: MonitorSettings = MonitorSettings()
     energy: EnergySettings = EnergySettings()
     agent: AgentSettings = AgentSettings()
     witness: WitnessSettings = WitnessSettings()

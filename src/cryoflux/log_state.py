@@ -133,6 +133,8 @@ class LogState:
             self.accounted, self.session_end = self.attempts, self.size + 1
         elif (fork := entry.fork) is not None:
             self.tasks = {said.task: TaskState.taken_up(said, entry.leaf_hash) for said in fork.tasks}
+            for known in self.tasks.values():
+                known.was_made(known.start, entry.index, entry.leaf_hash)
         self.size += 1
         self.last = entry.leaf_hash
 
@@ -167,6 +169,7 @@ class LogState:
         known = self.tasks.get(intent.task.name)
         if known is None:
             known = TaskState.begun(intent, entry.leaf_hash)
+            known.was_made(known.start, entry.index, entry.leaf_hash)
             self.tasks[intent.task.name] = known
         known.holdout, known.min_delta = holdout.sha256, rule.min_delta
         known.holdouts.setdefault(holdout.sha256, HoldoutTally(holdout.count)).uses += 1
@@ -188,6 +191,7 @@ class LogState:
             known.follow_chain(opened.intent, receipt, entry.leaf_hash, _adapter(entry))
             self._sign(known, receipt, opened.intent, new=False)
         known.put_head(receipt.result, composed, chain.start.digest if chain is not None else "")
+        known.was_made(receipt.result, entry.index, entry.leaf_hash)  # nothing new where nothing was kept
         if opened is not None:
             self._sign(known, receipt, opened.intent, new=True)
         if opened is not None and (lesson := taught(opened.intent, receipt)) is not None:
@@ -211,6 +215,11 @@ class LogState:
         known = self.tasks.get(move.task)
         if known is not None and move.move is not Move.PRUNE:
             known.put_head(move.result)
+            known.gone_back = known.data.train if move.move is Move.ROLLBACK else ""
+            if move.test is not None:
+                known.monitor_alpha_ppm = min(
+                    move.test.alpha_ppm, known.monitor_alpha_ppm or move.test.alpha_ppm
+                )
             known.chains.clear()  # whoever goes back does not want to be led to the same place again
 
     def head(self, task: str) -> Base | None:

@@ -319,6 +319,12 @@ _SENTENCES: dict[str, Callable[[_Numbers], str]] = {
     "judged-before": lambda _: (
         "Not kept: the holdout has judged this very candidate; nothing on the way is better."
     ),
+    # heads that were left
+    "monitor-worse": lambda n: (
+        f"Gone back: the head did worse on {n['count']} monitor examples, by "
+        f"{int(n['worse']) / int(n['count']) / NANO:.4f} {n['unit']} in the mean; heads that do no worse are "
+        f"ever left with a probability of at most {int(n['alpha_ppm']) / 10_000:g} %."
+    ),
     # attempts that ended without one
     "interrupted.preparing": lambda _: "Aborted: interrupted before training; nothing was kept.",
     "interrupted.training": lambda n: f"Aborted: interrupted after {n['steps']} training steps.",

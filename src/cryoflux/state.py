@@ -19,18 +19,8 @@ ADAPTER_CONFIG = "adapter_config.json"
 OURS = frozenset(
     {
         *("account.db", "aliases", "baseline.json", "base_model", "cache", "capsules", "data", "evidence"),
-        *(
-            "heads",
-            "keys",
-            "lock",
-            "log",
-            "meter.lock",
-            "models",
-            "origin.json",
-            "receipts.db",
-            "session.json",
-        ),
-        "working",
+        *("heads", "keys", "lock", "log", "meter.lock", "models", "monitor", "origin.json", "receipts.db"),
+        *("session.json", "working"),
     }
 )
 """what a state directory holds"""
@@ -131,6 +121,15 @@ class StateFolder:
     def working(self, digest: str) -> Path:
         """What a chain of attempts goes on from."""
         return self.workings / f"{digest}.safetensors"
+
+    @property
+    def monitors(self) -> Path:
+        """The folder of what was fed to hold heads against, as it was at each check that counted."""
+        return self.path / "monitor"
+
+    def monitor(self, digest: str) -> Path:
+        """One of these files."""
+        return self.monitors / f"{digest}.jsonl"
 
     def losses(self, digest: str) -> Path:
         """The file with the losses of each example behind a Δ."""

@@ -5,7 +5,7 @@ Values and how they follow from one another; the fold over a log's entries is `c
 
 from __future__ import annotations
 
-__all__ = ["Chain", "HoldoutTally", "SignedLosses", "TaskState", "chain_start", "recipe_digest"]
+__all__ = ["Chain", "HoldoutTally", "MadeBy", "SignedLosses", "TaskState", "chain_start", "recipe_digest"]
 
 import json
 from collections.abc import Mapping
@@ -27,6 +27,8 @@ _MOST_LOSSES = 16
 """of a head that a fork takes along"""
 _MOST_MADE = 256
 """newest versions whose lists are remembered; a move to an older one begins a list anew"""
+_MOST_COMPARED = 4
+"""newest versions that a monitor compares a head with, beside the one that the log began with"""
 
 
 def recipe_digest(recipe: Mapping[str, str | int]) -> str:
@@ -151,6 +153,15 @@ class SignedLosses(Struct, frozen=True):
     """examples that were right; 0 where that means nothing"""
 
 
+class MadeBy(Struct, frozen=True):
+    """The entry that made a version: where a head that goes back to it says that it came from."""
+
+    version: Base
+    index: int
+    """position in the log"""
+    leaf_hash: str
+
+
 @dataclass(slots=True)
 class TaskState:
     """What a log has come to for one task."""
@@ -183,10 +194,35 @@ class TaskState:
     """(holdout, profile, token limit) → what was signed of the present head"""
     composed: Composition | None = None
     """what the present head is composed of; none stands for a list that begins at it"""
+    makers: dict[str, MadeBy] = field(default_factory=dict)
+    """digest of a version → the entry that made it; of what the log began with, and of the newest ones"""
+    gone_back: str = ""
+    """digest of the train set that led to a head that was left; empty where none was, or one was chosen"""
+    monitor_alpha_ppm: int | None = None
+    """smallest error budget under which a head was ever left, ppm"""
     made: dict[str, MadeVersion] = field(default_factory=dict)
     """digest of a version → how it was composed, of the newest ones"""
     chains: dict[str, Chain] = field(default_factory=dict)
     """arm → the chain that its next attempt goes on with"""
+
+    def was_made(self, version: Base, index: int, leaf_hash: str) -> None:
+        """Remember which entry made a version; one that is there already was made by the entry before.
+
+        Args:
+            version: what was made.
+            index: position of the entry.
+            leaf_hash: of the entry.
+        """
+        self.makers.setdefault(version.digest, MadeBy(version, index, leaf_hash))
+        if len(self.makers) > _MOST_MADE:
+            oldest = next(digest for digest in self.makers if digest != self.start.digest)
+            del self.makers[oldest]
+
+    def before_head(self) -> list[MadeBy]:
+        """Versions that a monitor compares the head with: the newest others, and what the log began with."""
+        others = [made for made in self.makers.values() if made.version != self.head]
+        newest = sorted(others, key=lambda made: made.index)[-_MOST_COMPARED:]
+        return [*(made for made in others if made.version == self.start and made not in newest), *newest]
 
     def composition_of(self, version: Base) -> Composition:
         """What a version is composed of; a list that begins at it where that is not remembered."""

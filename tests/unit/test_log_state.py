@@ -12,7 +12,7 @@ from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.reason import Reason
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.statement import ZERO_HASH, Bar, Cause
+from cryoflux.receipts.statement import ZERO_HASH, Bar, Cause, Move
 from cryoflux.scheduling.efficiency import ArmState
 from cryoflux.task_state import HoldoutTally, SignedLosses, TaskState
 from plain_log import COUNT, RESERVED_UJ, RULE, PlainLog, digest_of, evaluation, figure, model, plain_log
@@ -257,3 +257,43 @@ def test_what_is_open_and_counted_follows_from_the_story(story: list[tuple[str, 
         ends = [end for name, end in announced if name == task]
         assert tally.uses == len(ends)
         assert (tally.looks, tally.kept) == (ends.count("kept") + ends.count("rejected"), ends.count("kept"))
+
+
+def test_after_a_rollback_looks_and_lessons_stay_and_the_next_head_has_a_part_of_its_own() -> None:
+    log = PlainLog()
+    first = log.announce()
+    log.conclude(first)
+    log.conclude(log.announce())
+    state = folded(log.entries)
+    known, begun = state.tasks["lora_delta"], model("first lora_delta")
+    heads, looks, lessons = known.heads, known.tally(known.holdout).looks, len(state.lessons)
+    assert (heads, looks) == (3, 2)
+    assert begun in [made.version for made in known.before_head()]
+    state.take(log.move("lora_delta", begun, first))
+    assert known.heads == heads + 1, "whoever goes back begins no error budget anew"
+    assert (known.tally(known.holdout).looks, len(state.lessons)) == (looks, lessons)
+    assert known.chains == {}
+    assert begun not in [made.version for made in known.before_head()]
+
+
+def test_the_versions_to_go_back_to_are_few_and_the_first_is_one_of_them() -> None:
+    log = PlainLog()
+    for _ in range(9):
+        log.conclude(log.announce())
+    known = folded(log.entries).tasks["lora_delta"]
+    before = known.before_head()
+    assert len(before) == 5
+    assert before[0].version == known.start
+    assert [made.index for made in before[1:]] == sorted(made.index for made in before[1:])
+    assert all(log.entries[made.index].leaf_hash == made.leaf_hash for made in before)
+
+
+def test_a_prune_moves_no_head_and_costs_nothing_of_the_monitor() -> None:
+    log = PlainLog()
+    log.conclude(log.announce())
+    state = folded(log.entries)
+    known = state.tasks["lora_delta"]
+    heads, before = known.heads, known.before_head()
+    freed = [model("first lora_delta")]
+    state.take(log.move("lora_delta", known.head, log.entries[-1], Move.PRUNE, pruned=freed))
+    assert (known.heads, known.before_head()) == (heads, before)

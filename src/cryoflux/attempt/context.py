@@ -95,6 +95,12 @@ class Opened:
         return known.drawn if known is not None else 0
 
     @property
+    def waits(self) -> bool:
+        """Whether a head was left, and the same examples would lead to it again."""
+        known = self.known()
+        return known is not None and known.gone_back == self.data.file_digests["train"]
+
+    @property
     def base(self) -> Base:
         """The head, as an intent names it."""
         return Base(digest=self.task.head.digest, files=self.task.head.files)

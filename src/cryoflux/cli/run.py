@@ -91,6 +91,13 @@ def run(
     ] = None,
     holdout_size: Annotated[int | None, _option("Most holdout examples split off.", "--holdout-size")] = None,
     spare_holdouts: Annotated[int | None, _option("Further holdouts split off.", "--spare-holdouts")] = None,
+    monitor: Annotated[
+        str | None,
+        _option("Fresh labelled examples that heads are held against.", "--monitor", metavar="FILE"),
+    ] = None,
+    monitor_size: Annotated[
+        int | None, _option("Examples split off to hold heads against.", "--monitor-size")
+    ] = None,
     error_budget: Annotated[
         float | None, _option("Most probability of ever keeping what is no improvement.", "--error-budget")
     ] = None,

@@ -25,6 +25,7 @@ from cryoflux.energy.interface import Sample
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import attempt_document, attempt_text
+from cryoflux.report.monitor_words import monitored_document, monitored_line
 from cryoflux.report.version_words import byte_text
 from cryoflux.report.words import (
     choice_document,
@@ -38,6 +39,7 @@ from cryoflux.report.words import (
     summary_document,
     summary_lines,
 )
+from cryoflux.runs.monitoring import Checked
 from cryoflux.runs.scores import Change
 from cryoflux.runs.spending import Summary
 from cryoflux.runs.watch import Opening, RunObserver
@@ -143,6 +145,11 @@ class RunView(RunObserver):
         what = "one old version" if versions == 1 else f"{versions} old versions"
         self.lines([f"models   freed {byte_text(size_bytes)} of {what}"])
 
+    def monitored(self, checked: Checked) -> None:
+        """Say that a head was left; that it stays, if somebody asked."""
+        if checked.worse is not None or self.verbose:
+            self.lines([monitored_line(checked)])
+
     def plateau(self, plateau: Plateau) -> None:
         """Say what was expected of each arm, if somebody asked; why the run ends is in its summary."""
         if self.explain:
@@ -224,6 +231,10 @@ class JsonView(RunView):
     def freed(self, versions: int, size_bytes: int) -> None:
         """Old versions went."""
         self.emit({"event": "pruned", "versions_freed": versions, "freed_bytes": size_bytes})
+
+    def monitored(self, checked: Checked) -> None:
+        """What holding a head against versions before it has shown."""
+        self.emit({"event": "monitored", **monitored_document(checked)})
 
     def plateau(self, plateau: Plateau) -> None:
         """Why the run ends."""

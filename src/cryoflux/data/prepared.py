@@ -8,7 +8,16 @@ is ``{"label": …, "text": …}``.
 
 from __future__ import annotations
 
-__all__ = ["PreparedData", "load_examples", "open_prepared", "render", "render_sets", "store"]
+__all__ = [
+    "MONITOR_SET",
+    "PreparedData",
+    "example_line",
+    "load_examples",
+    "open_prepared",
+    "render",
+    "render_sets",
+    "store",
+]
 
 import hashlib
 import json
@@ -31,6 +40,8 @@ from cryoflux.files import (
 )
 
 _SETS = ("audit", "holdout", "train")
+MONITOR_SET = "monitor"
+"""the set that heads are held against after they were kept, and the first word of any that came later"""
 _SPARE = "holdout-{}"
 _LONGEST_LINE = 8_000_000
 
@@ -45,9 +56,9 @@ class PreparedData:
     digest: str
     labels: tuple[str, ...]
     """none where examples have no classes"""
-    sets: Mapping[str, tuple[bytes, ...]]
-    """``train``, ``audit`` and each holdout → one example a line"""
-    file_digests: Mapping[str, str]
+    sets: dict[str, tuple[bytes, ...]]
+    """``train``, ``audit``, each holdout and what `add_monitor` added → one example a line"""
+    file_digests: dict[str, str]
     """the same names → SHA-256 of that file"""
     rules: Mapping[str, str] = field(default_factory=dict)
     """``holdout``, ``audit``, ``copies`` → the rule that made it so; empty where none is known"""
@@ -56,12 +67,23 @@ class PreparedData:
     @property
     def holdouts(self) -> tuple[str, ...]:
         """Names of the holdouts, in the order in which they are used."""
-        spares = self.sets.keys() - set(_SETS)
+        spares = {name for name in self.sets if name.startswith("holdout-")}
         return ("holdout", *sorted(spares, key=lambda name: int(name.partition("-")[2])))
 
     def count(self, name: str) -> int:
         """How many examples a set has."""
         return len(self.sets[name])
+
+    def add_monitor(self, content: bytes) -> str:
+        """Let a set be evaluated that is no part of the data set, because it came later; its name.
+
+        Args:
+            content: one example a line.
+        """
+        digest = sha256_hex(content)
+        name = f"{MONITOR_SET}-{digest}"
+        self.sets[name], self.file_digests[name] = _split_lines(content), digest
+        return name
 
     def examples(self, name: str) -> tuple[Example, ...]:
         """The examples of a set, where they are texts with classes."""
@@ -70,7 +92,8 @@ class PreparedData:
         return self._parsed[name]
 
 
-def _line(example: Example) -> bytes:
+def example_line(example: Example) -> bytes:
+    """A text with its class, as a data set has it."""
     row = {"label": example.label, "text": example.text}
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -96,8 +119,10 @@ def render(splits: Splits) -> tuple[dict[str, bytes], str]:
     """The files of a data set of texts and its digest, before anything is written."""
     named = {"audit": splits.audit, "holdout": splits.holdout, "train": splits.train}
     named |= {_SPARE.format(n): spare for n, spare in enumerate(splits.spares, 2)}
+    if splits.monitor:
+        named[MONITOR_SET] = splits.monitor
     labels = (json.dumps(splits.labels, ensure_ascii=False) + "\n").encode()
-    sets = {name: [_line(example) for example in examples] for name, examples in named.items()}
+    sets = {name: [example_line(example) for example in examples] for name, examples in named.items()}
     return render_sets(sets, {"labels.json": labels})
 
 

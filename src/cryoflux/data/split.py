@@ -45,6 +45,8 @@ class Splits:
     """set → examples dropped as duplicates; ``conflicting`` → those of them with another label"""
     spares: tuple[tuple[Example, ...], ...] = ()
     """further holdouts"""
+    monitor: tuple[Example, ...] = ()
+    """what heads are held against after they were kept; nothing where none was asked for"""
 
 
 def split(
@@ -54,6 +56,7 @@ def split(
     *,
     holdout_size: int,
     spare_holdouts: int = 0,
+    monitor_size: int = 0,
     folded: bool = True,
     by_class: bool = True,
 ) -> Splits:
@@ -65,6 +68,7 @@ def split(
         audit: the audit file; none to split it off ``train``.
         holdout_size: most examples of a set that is split off.
         spare_holdouts: most further holdouts that are split off.
+        monitor_size: most examples of a monitor that is split off; 0 for none.
         folded: whether copies by the fold are dropped, too; older data sets were made without.
         by_class: whether each class is drawn by its share; older data sets were made without.
 
@@ -88,10 +92,11 @@ def split(
         held = take(pool, holdout_size, before)
     if audit is None:
         audited = take(pool, holdout_size, before)
+    monitor = take(pool, monitor_size, before) if monitor_size else {}
     spares = _spares(pool, len(held), spare_holdouts, take)
     if folded and not by_class:
-        _drop_copies([held, audited, *spares, pool])
-    drawn = [*([held] if holdout is None else []), *([audited] if audit is None else []), *spares]
+        _drop_copies([held, audited, monitor, *spares, pool])
+    drawn = [*([held] if holdout is None else []), *([audited] if audit is None else []), monitor, *spares]
     splits = Splits(
         tuple(pool.values()),
         tuple(held.values()),
@@ -104,6 +109,7 @@ def split(
             "conflicting": len(conflicts),
         },
         tuple(tuple(spare.values()) for spare in spares),
+        tuple(monitor.values()),
     )
     _check(splits)
     return splits
@@ -123,7 +129,7 @@ def near_train(splits: Splits) -> int:
 
 def hiding_texts(splits: Splits) -> int:
     """How many texts of all sets have characters that show nothing where no spelling needs them."""
-    sets = (splits.train, splits.holdout, splits.audit, *splits.spares)
+    sets = (splits.train, splits.holdout, splits.audit, splits.monitor, *splits.spares)
     return sum(hides_something(example.text) for examples in sets for example in examples)
 
 

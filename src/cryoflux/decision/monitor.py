@@ -1,8 +1,8 @@
 """``monitor/v1``: whether a head is worse than a version before it, asked again and again at one price.
 
-Both are evaluated on examples that no decision on updates reads. A loss is cut off at a cap c, so the paired
-difference dᵢ = min(headᵢ, c) − min(referenceᵢ, c) lies between −c and c; it is positive where the head does
-worse. The evidence against "in the mean, the head does no worse" is
+Both are evaluated on examples that no decision on updates reads. The paired difference of an example's
+losses is dᵢ = headᵢ − referenceᵢ, cut off at −c and c; it is positive where the head does worse. The evidence
+against "in the mean, the head does no worse" is
 
     E = 1/K · Σₖ Πᵢ (1 + λₖ·dᵢ/c),   for the K bets λₖ of `BETS`, each between 0 and 1.
 
@@ -12,8 +12,9 @@ one looks and however many examples have come in by then.
 **Proof.** A factor is positive, because λ < 1 and |dᵢ/c| ≤ 1. Given the examples before it, its mean is
 1 + λ·E[dᵢ]/c ≤ 1. So each product, begun at 1, is a nonnegative supermartingale, and so is their mean;
 Ville's inequality (1939) bounds the probability that it ever reaches x by 1/x. ∎ Nothing is asked of the
-distribution, neither symmetry nor a variance; a heavy tail is cut off on both sides alike. Betting on bounded
-means: Waudby-Smith and Ramdas 2024, *J. R. Statist. Soc. B* 86(1), here with bets that are settled
+distribution, neither symmetry nor a variance. What is tested is the mean of the differences as they are cut
+off: an example that gets worse by more than c counts as c, and so does one that gets better. Betting on
+bounded means: Waudby-Smith and Ramdas 2024, *J. R. Statist. Soc. B* 86(1), here with bets that are settled
 beforehand, so that the order of the examples does not matter.
 
 **The examples** have to be drawn as those that the versions will meet, without regard to what the head makes
@@ -21,7 +22,8 @@ of them; whoever feeds a file chooses what is a degradation. A sealed slice is l
 of it no more than whether one went back reaches what is trained next.
 
 **All heads together.** The k-th head of a task has α/(k·(k + 1)) of the error budget α, and these sum to α,
-for however many heads. It is compared with m versions, each at m times the price: the probability of *ever*
+for however many heads. The log says which m versions it is compared with, each at m times the price, also
+where files of some were freed: the probability of *ever*
 going back without a reason is at most α, over the life of the log. How often a head is looked at costs
 nothing more. Which head is the k-th follows from the log, so nobody can forget what was spent.
 """
@@ -35,7 +37,7 @@ __all__ = [
     "Compared",
     "Degradation",
     "cap_of",
-    "capped_mean_nano",
+    "cut_mean_nano",
     "evidence_milli",
     "find_degradation",
     "needed_milli",
@@ -55,14 +57,14 @@ ALPHA_PPM = 10_000
 BETS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 0.95)
 """small ones find what is small, after many examples; large ones what is large, after few"""
 _CAP_NATS = 4
-"""a loss of so many nats is a probability of 1.8 % for what was right: worse than that is as bad"""
+"""a difference of so many nats is a probability that falls to a fiftieth: more than that is as bad"""
 _CAP = 1
 """of losses in other units, which do not exceed it"""
 _MILLI = 1000
 
 
 def cap_of(unit: str) -> int:
-    """Where a loss is cut off, billionths of its unit."""
+    """Where a difference of two losses is cut off, billionths of their unit."""
     return (_CAP_NATS if unit == NATS else _CAP) * NANO
 
 
@@ -89,13 +91,12 @@ def evidence_milli(head: Sequence[int], reference: Sequence[int], cap_nano: int)
     Args:
         head: its loss on each example, billionths of the metric's unit.
         reference: of the other version on the same examples.
-        cap_nano: where losses are cut off, billionths.
+        cap_nano: where a difference is cut off, billionths.
 
     Raises:
         ValueError: the two are not as many.
     """
-    worse = _cut(head, cap_nano) - _cut(reference, cap_nano)
-    shares = worse.astype(np.float64) / cap_nano
+    shares = _cut(head, reference, cap_nano).astype(np.float64) / cap_nano
     # fsum rounds the sum once, so the order of the examples does not show.
     logs = [math.fsum(np.log1p(bet * shares).tolist()) for bet in BETS]
     largest = max(logs)
@@ -104,13 +105,22 @@ def evidence_milli(head: Sequence[int], reference: Sequence[int], cap_nano: int)
     )
 
 
-def capped_mean_nano(losses: Sequence[int], cap_nano: int) -> int:
-    """Mean loss with each loss cut off, billionths of the metric's unit; 0 of no examples."""
-    return int(_cut(losses, cap_nano).sum()) // max(1, len(losses))
+def cut_mean_nano(head: Sequence[int], reference: Sequence[int], cap_nano: int) -> int:
+    """By how much a head does worse in the mean, differences cut off, billionths; 0 of no examples.
+
+    Raises:
+        ValueError: the two are not as many.
+    """
+    return int(_cut(head, reference, cap_nano).sum()) // max(1, len(head))
 
 
-def _cut(losses: Sequence[int], cap_nano: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.minimum(np.asarray(losses, np.int64), cap_nano)
+def _cut(
+    head: Sequence[int], reference: Sequence[int], cap_nano: int
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    if len(head) != len(reference):
+        raise ValueError("both versions have a loss on each example")
+    worse = np.asarray(head, np.int64) - np.asarray(reference, np.int64)
+    return np.clip(worse, -cap_nano, cap_nano)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +130,8 @@ class Compared:
     version: str
     """its digest"""
     evidence_milli: int
-    mean_nano: int
-    """of that version, losses cut off"""
+    worse_nano: int
+    """by how much the head does worse in the mean, differences cut off"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,21 +156,24 @@ def find_degradation(
     cap_nano: int,
     alpha_ppm: int,
     head_number: int,
+    among: int = 0,
 ) -> Degradation:
     """Compare a head with versions before it.
 
     Args:
         head: its losses, example by example, billionths of the metric's unit.
         references: digest of a version → its losses on the same examples.
-        cap_nano: where losses are cut off.
+        cap_nano: where differences are cut off.
         alpha_ppm: the error budget of the log, parts per million.
         head_number: which head of its task it is, from 1.
+        among: versions that the log would compare it with, where some are not here any more: each keeps its
+            price, so that freeing one does not make the others cheaper. As many as there are where it is 0.
     """
     compared = tuple(
-        Compared(version, evidence_milli(head, losses, cap_nano), capped_mean_nano(losses, cap_nano))
+        Compared(version, evidence_milli(head, losses, cap_nano), cut_mean_nano(head, losses, cap_nano))
         for version, losses in references.items()
     )
-    needed = needed_milli(alpha_ppm, head_number, max(1, len(compared)))
+    needed = needed_milli(alpha_ppm, head_number, max(1, among, len(compared)))
     worse_than = [one for one in compared if one.evidence_milli >= needed]
-    back_to = min(worse_than, key=lambda one: (one.mean_nano, one.version), default=None)
+    back_to = max(worse_than, key=lambda one: (one.worse_nano, one.version), default=None)
     return Degradation(compared, needed, back_to)

@@ -352,7 +352,7 @@ class MonitorTest(Document, frozen=True):
     compared: Positive
     """versions that it was compared with"""
     cap_nano: Positive
-    """where a loss is cut off, billionths of the metric's unit: beyond it, worse is not counted"""
+    """where the difference of an example's losses is cut off, billionths of the metric's unit"""
     needed_milli: Count
     """natural logarithm of the evidence that was needed against the version gone back to, thousandths"""
     evidence_milli: Signed

@@ -7,7 +7,15 @@ charged and what their sessions were add up to what the account was charged.
 
 from __future__ import annotations
 
-__all__ = ["SESSION_TYPE", "BaseCharge", "Session", "SessionEnd", "SessionStatement", "sessions_of"]
+__all__ = [
+    "SESSION_TYPE",
+    "BaseCharge",
+    "MonitorCheck",
+    "Session",
+    "SessionEnd",
+    "SessionStatement",
+    "sessions_of",
+]
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -17,7 +25,17 @@ import msgspec
 from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.parts import Base
 from cryoflux.receipts.statement import InTotoStatement
-from cryoflux.signing.fields import Count, Document, Positive, Sha256, TaskName, Text, Timestamp, at_most
+from cryoflux.signing.fields import (
+    Count,
+    Document,
+    Positive,
+    Sha256,
+    Signed,
+    TaskName,
+    Text,
+    Timestamp,
+    at_most,
+)
 
 SESSION_TYPE = "https://cryoflux.dev/session/v1"
 
@@ -62,6 +80,25 @@ class BaseCharge(Document, frozen=True):
     """of what the session was charged"""
 
 
+class MonitorCheck(Document, frozen=True):
+    """What holding a head against versions before it has shown, and what that cost beside all attempts."""
+
+    task: TaskName
+    head: Base
+    sha256: Sha256
+    """of the monitor's file"""
+    count: Positive
+    """its examples"""
+    compared: Positive
+    """versions that the head was compared with"""
+    needed_milli: Count
+    """natural logarithm of the evidence that it would be left for, thousandths"""
+    evidence_milli: Signed
+    """of the strongest evidence against it"""
+    microjoules: Count
+    """of what the session was charged"""
+
+
 class Session(Document, frozen=True):
     """The record of what one run spent beside its attempts."""
 
@@ -88,6 +125,8 @@ class Session(Document, frozen=True):
     ended_at: Timestamp
     bases: Annotated[list[BaseCharge], at_most(64)] = msgspec.field(default_factory=list)
     """heads whose losses it measured, so that attempts could be compared with them"""
+    checks: Annotated[list[MonitorCheck], at_most(64)] = msgspec.field(default_factory=list)
+    """heads that it held against versions before them; the newest ones"""
 
 
 class SessionStatement(InTotoStatement, frozen=True, kw_only=True, tag=SESSION_TYPE):

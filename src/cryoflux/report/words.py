@@ -361,6 +361,8 @@ def _advice(summary: Summary) -> list[str]:
     if summary.ended == "plateau":
         left = format_energy(summary.unspent_uj)
         more = "go on with other --recipes, or regardless: --policy uniform/v1"
+        if summary.waits:
+            more = "add examples; or choose a version regardless: cryoflux models promote VERSION"
         return [f"unspent  {left}; {more}"]
     return []
 

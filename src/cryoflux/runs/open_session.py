@@ -33,7 +33,7 @@ from cryoflux.files import (
     write_atomic,
 )
 from cryoflux.quantities import Energy
-from cryoflux.receipts.session import BaseCharge, Session, SessionEnd, SessionStatement
+from cryoflux.receipts.session import BaseCharge, MonitorCheck, Session, SessionEnd, SessionStatement
 from cryoflux.receipts.statement import Sha256Digest, Subject
 from cryoflux.state import HEAD
 
@@ -41,6 +41,7 @@ _SHARE = 4
 """a session reserves the share of what an attempt does; what it spends beyond that is charged all the same"""
 _MOST_BASES = 64
 """newest ones that its entry names"""
+_MOST_CHECKS = 64
 _MOST_SUBJECTS = 15
 """one less than a statement may have: where a session is the first entry, it vouches for the log key too"""
 
@@ -100,6 +101,7 @@ class OpenSession:
     def __init__(self, context: Context, budget_uj: int, started: Started) -> None:
         self._context, self.budget_uj, self.ended = context, budget_uj, False
         self._bases: list[BaseCharge] = []
+        self._checks: list[MonitorCheck] = []
         opened_at = context.log.size
         self._said = _Opened(
             id=_name(context, opened_at),
@@ -131,6 +133,10 @@ class OpenSession:
         """Remember what a part of it was spent on."""
         self._bases = [*self._bases, base][-_MOST_BASES:]
 
+    def checked(self, check: MonitorCheck) -> None:
+        """Remember what holding a head against versions before it has shown."""
+        self._checks = [*self._checks, check][-_MOST_CHECKS:]
+
     def end(self, ended: SessionEnd) -> Energy:
         """Settle it, write its entry, and return what it was charged; nothing of the run is metered after it.
 
@@ -141,7 +147,9 @@ class OpenSession:
             StorageError: the disk is full, read-only, or refuses; the same.
         """
         self.ended = True
-        session = _record(self._context, self._said, self._reservation, ended, self._bases)
+        session = _record(
+            self._context, self._said, self._reservation, ended, bases=self._bases, checks=self._checks
+        )
         self._context.published(binding=False)
         return session.energy.energy
 
@@ -192,7 +200,9 @@ def _record(
     said: _Opened,
     reservation: Reservation | None,
     ended: SessionEnd,
+    *,
     bases: Sequence[BaseCharge] = (),
+    checks: Sequence[MonitorCheck] = (),
 ) -> Session:
     settlement = context.agent.settle(reservation.id) if reservation is not None else None
     figure = figure_of(context, settlement, reserved_uj=said.reserved_uj, meter=said.meter)
@@ -210,6 +220,7 @@ def _record(
         began_at=said.began_at,
         ended_at=context.timestamp(),
         bases=list(bases),
+        checks=list(checks),
     )
     heads = [opened.base.files for opened in context.tasks.values()][:_MOST_SUBJECTS]
     subject = [Subject(name=HEAD, digest=Sha256Digest(sha256=files)) for files in heads]

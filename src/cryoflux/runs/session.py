@@ -42,6 +42,7 @@ from cryoflux.runs.inputs import (
     stored_origins,
     too_small,
 )
+from cryoflux.runs.monitoring import Monitoring
 from cryoflux.runs.open_session import OpenSession, Started
 from cryoflux.runs.recovery import read_log, recover
 from cryoflux.runs.spending import RunLimits, Summary, closing_uj, spend
@@ -111,7 +112,8 @@ def run(
         )
         _recover(context, named, observer)
         session = None if stop() else OpenSession(context, _grant(settings, agent, limits), started)
-        return _spend(context, limits, observer, began, session, origins)
+        monitoring = Monitoring(context, settings.monitor, observer.preparing)
+        return _spend(context, limits, observer, began, session, origins, monitoring)
 
 
 def _recover(context: Context, named: set[str], observer: RunObserver) -> None:
@@ -126,13 +128,14 @@ def _spend(
     began: float,
     session: OpenSession | None,
     origins: Mapping[str, Origin],
+    monitoring: Monitoring,
 ) -> Summary:
     """Load what no attempt shall be charged for, and spend; however it ends, the log says what it cost."""
     try:
         for one in context.tasks.values():
             one.task.warm_up(one.part)
         observer.opened(_opening(context, origins, session))
-        summary = spend(context, limits, observer, began, session)
+        summary = spend(context, limits, observer, began, session, monitoring)
     except CryoFluxError:
         # What is open in the log comes before its session: then the next run closes both.
         if session is not None and not session.ended and not context.memory.open:

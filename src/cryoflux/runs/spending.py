@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from cryoflux.attempt.context import Context, Opened
-from cryoflux.attempt.orchestrator import least_reserve_uj, run_attempt
+from cryoflux.attempt.orchestrator import enough_reserve_j, least_reserve_uj, run_attempt
 from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.errors import BudgetError, ExitCode
 from cryoflux.evaluation.recall import ClassRecall
@@ -20,6 +20,7 @@ from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Cause, Metric, Outcome
 from cryoflux.registry.versions import Version
 from cryoflux.runs.base_losses import base_uj, measure_bases
+from cryoflux.runs.monitoring import Monitoring
 from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.pruning import AfterMerges
 from cryoflux.runs.scores import Change, audit_known, audit_scores, holdout_recalls, holdout_scores
@@ -94,6 +95,8 @@ class Summary:
     """CPU-seconds of this process for evaluating the audit set"""
     exhausted: int = 0
     """of the aborted attempts, those whose reservation did not pay for them"""
+    waits: bool = False
+    """whether it went back from a worse head, and waits for other examples"""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -136,10 +139,17 @@ class _Run:
     audit_cpu_seconds: float = 0.0
     rotated: set[tuple[str, str]] = field(default_factory=set)
     """(task, holdout) that were told to take over"""
+    monitoring: Monitoring | None = None
+    """what heads are held against; none where nobody asked for it"""
 
 
 def spend(
-    context: Context, limits: RunLimits, observer: RunObserver, began: float, session: OpenSession | None
+    context: Context,
+    limits: RunLimits,
+    observer: RunObserver,
+    began: float,
+    session: OpenSession | None,
+    monitoring: Monitoring | None = None,
 ) -> Summary:
     """Make attempts until budget, time or their number is used up, or somebody asks to stop.
 
@@ -149,13 +159,15 @@ def spend(
         observer: is told of every attempt.
         began: when the run began, monotonic seconds.
         session: what it may spend, and pays from beside its attempts; none where it was stopped before.
+        monitoring: holds heads against versions before them; none where nobody asked for it.
 
     Raises:
         BudgetError: the joules do not reach for one attempt.
     """
     firsts = {name: opened.task.head for name, opened in context.tasks.items()}
     freeing = AfterMerges(context, context.terms.keep, {version.digest for version in firsts.values()})
-    run, reason = _Run(context, session, observer, firsts, [], freeing), ""
+    run, reason = _Run(context, session, observer, firsts, [], freeing, monitoring=monitoring), ""
+    _check_heads(run)
     while (ended := _ended(run, limits, began)) is None:
         _tell_rotated(run)
         if session is not None and not measure_bases(context, session, observer.preparing):
@@ -167,11 +179,19 @@ def spend(
             ended, reason = "plateau", say(record.reason)
             break
         _note(run, record)
+        if record.receipt.outcome is Outcome.ACCEPTED:
+            _check_heads(run)
     if (unpaid := _unpaid(run, ended)) is not None:
         if session is not None:
             session.end(SessionEnd.BUDGET)
         raise unpaid
     return _summary(run, ended, reason or _why(run, limits, ended))
+
+
+def _check_heads(run: _Run) -> None:
+    if run.monitoring is not None and run.session is not None:
+        for checked in run.monitoring.check(run.session):
+            run.observer.monitored(checked)
 
 
 def _tell_rotated(run: _Run) -> None:
@@ -231,6 +251,7 @@ def _summary(run: _Run, ended: Ended, reason: str) -> Summary:
         reason=reason,
         audit_cpu_seconds=audit_cpu_seconds,
         exhausted=sum(map(_exhausted, records)),
+        waits=_waits(run),
     )
 
 
@@ -276,8 +297,15 @@ def _ended(run: _Run, limits: RunLimits, began: float) -> Ended | None:
         return "time"
     if _runs_dry(run):
         return "budget"
+    if _waits(run):
+        return "plateau"
     left_uj = _for_attempts_uj(run)
     return None if left_uj >= least_reserve_uj(context, left_uj) else "budget"
+
+
+def _waits(run: _Run) -> bool:
+    """Whether every task has gone back from a head, and the same examples would lead there again."""
+    return all(opened.waits for opened in run.context.tasks.values())
 
 
 def _runs_dry(run: _Run) -> bool:
@@ -331,6 +359,8 @@ def _why(run: _Run, limits: RunLimits, ended: Ended) -> str:
         return f"As many attempts as were asked for are made: {limits.attempts}."
     if ended == "time":
         return f"The time is up: {limits.seconds:g} s."
+    if ended == "plateau":
+        return "It went back from a worse head: the same examples would lead there again; add others."
     if _runs_dry(run):
         return "Attempt after attempt ran out of joules: raise --reserve."
     left_uj = _for_attempts_uj(run)
@@ -342,17 +372,6 @@ def _why(run: _Run, limits: RunLimits, ended: Ended) -> str:
     return f"{left} are left{for_audit}, less than the {needed} that an attempt reserves."
 
 
-def _enough(context: Context) -> int:
-    # base and candidate evaluated once each, and as much again for training
-    reserve_uj = context.terms.reserve_uj
-    dearest = max(
-        opened.task.aside_uj(offer.arm, opened.part, reserve_uj)
-        for opened in context.tasks.values()
-        for offer in opened.task.arms(opened.drawn, opened.part)
-    )
-    return max(1, round(4 * dearest / MICRO))
-
-
 def _too_little(run: _Run, dry: int) -> BudgetError:
     context, session = run.context, run.session
     reserve = format_energy(context.terms.reserve_uj)
@@ -360,7 +379,8 @@ def _too_little(run: _Run, dry: int) -> BudgetError:
         return BudgetError(
             f"{dry} of {dry} attempts ended because {reserve} do not pay for evaluation and training both.",
             why="What they used is charged and recorded; nothing was kept.",
-            hint=f"Raise the reservation, for example --reserve {_enough(context)}J, or lower --max-tokens.",
+            hint=f"Raise the reservation, for example --reserve {enough_reserve_j(context)}J, or lower "
+            "--max-tokens.",
         )
     if session is None:
         raise ValueError("a run that may spend nothing is no run whose joules do not reach")

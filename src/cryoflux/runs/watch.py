@@ -15,6 +15,7 @@ from cryoflux.decision.rules import Thresholds
 from cryoflux.energy.interface import Sample
 from cryoflux.quantities import Energy
 from cryoflux.receipts.statement import Metric, Receipt, Rule
+from cryoflux.runs.monitoring import Checked
 from cryoflux.runs.scores import Change
 from cryoflux.scheduling.policy import Choice, Plateau
 from cryoflux.tasks.interface import Origin
@@ -106,6 +107,9 @@ class RunObserver(Observer):
     def plateau(self, plateau: Plateau) -> None:
         """No arm is expected to pay any more."""
 
+    def monitored(self, checked: Checked) -> None:
+        """A head was held against versions before it; it was left where it is worse."""
+
 
 class Observers(RunObserver):
     """Several observers, told in order."""
@@ -187,3 +191,8 @@ class Observers(RunObserver):
         """Tell all of them."""
         for one in self._all:
             one.plateau(plateau)
+
+    def monitored(self, checked: Checked) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.monitored(checked)

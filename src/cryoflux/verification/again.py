@@ -12,6 +12,7 @@ from cryoflux.verification.levels import Levels
 from cryoflux.verification.recompute import RECOMPUTED, check_recomputed
 from cryoflux.verification.result import Check, NumberedStep
 from cryoflux.verification.retrain import RETRAINED, RetrainerFactory, check_retrained
+from cryoflux.verification.rollback_again import check_rollback_again
 from cryoflux.verification.spot_check import SPOT_CHECKED, check_spots
 from cryoflux.verification.walked import Walked
 from cryoflux.witness.policy import Policy
@@ -49,7 +50,8 @@ def check_again(
     """
     step, again, notes, policy, levels = asked
     if step is RECOMPUTED and again.losses:
-        return check_recomputed(walked, again.losses, again.factory, levels)
+        rollbacks = check_rollback_again(walked, again.factory)
+        return [*check_recomputed(walked, again.losses, again.factory, levels), *rollbacks]
     if step is SPOT_CHECKED and again.spots:
         drawing = challenger(again.seed, walked, notes, policy)
         return check_spots(walked, again.spots, again.spot_receipts, again.factory, drawing, levels)

@@ -50,6 +50,7 @@ from cryoflux.verification.locating import Searching, said_where
 from cryoflux.verification.material import Material
 from cryoflux.verification.pairing import MOST_EXAMPLES, order_of, read_losses
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
+from cryoflux.verification.rollbacks import evidence_findings
 from cryoflux.verification.sections import Sections
 from cryoflux.verification.settings import BesideWeights
 from cryoflux.verification.topics import Topic
@@ -136,6 +137,7 @@ class Artefacts(Fold):
         elif (move := seen.entry.move) is not None:
             self._version(move.result, needed=True)
             self.tally.absent.move(seen.index, move)
+            self.findings.extend(evidence_findings(state.path, move))
             self.tally.behind = move.base
         elif (fork := seen.entry.fork) is not None:
             self._take_up(seen, fork)

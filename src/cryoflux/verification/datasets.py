@@ -21,7 +21,7 @@ from cryoflux.receipts.statement import CROSS_ENTROPY, Data, Holdout, Intent
 from cryoflux.state import StateFolder
 from cryoflux.verification.beginning import FirstReading
 from cryoflux.verification.folders import FolderState, compare_folder
-from cryoflux.verification.read_sets import ReadSets, TextLine
+from cryoflux.verification.read_sets import MONITOR, ReadSets, TextLine
 from cryoflux.verification.result import Finding, Findings, Named, failed, unknown
 from cryoflux.verification.sections import ExampleCheck, Sections
 from cryoflux.verification.walk import Paired
@@ -177,6 +177,7 @@ def _examples(
         _, holdout = used.holdouts.get(found.listed[file], ("", None))
         counts[file] = holdout.count if holdout else None  # nobody has said how long a spare is
     counts["audit.jsonl"] = used.data.audit_count
+    counts[MONITOR] = None
     lines: dict[str, list[TextLine]] = {}
     for file, count in counts.items():
         if file not in found.listed or file in {*found.missing, *found.different}:

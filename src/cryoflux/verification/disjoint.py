@@ -26,7 +26,7 @@ from cryoflux.data.by_class import BY_CLASS, DrawnText, is_drawn_by_class
 from cryoflux.data.fold import FOLD, hides_something
 from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, is_drawn, may_differ
 from cryoflux.verification.alike import among_sets, in_training
-from cryoflux.verification.read_sets import AUDIT, HOLDOUT, TRAIN, ReadSets
+from cryoflux.verification.read_sets import AUDIT, HOLDOUT, MONITOR, TRAIN, ReadSets
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.topics import Topic
 
@@ -144,7 +144,8 @@ def _drawn_sets(sets: ReadSets) -> list[str]:
     holdout = rules is None or rules.holdout == rule
     audit = rules is not None and rules.audit == rule and AUDIT in sets.listed
     files = sets.holdouts if holdout else []
-    return [*files[:1], *([AUDIT] if audit else []), *files[1:]]
+    monitor = (holdout or audit) and MONITOR in sets.listed
+    return [*files[:1], *([AUDIT] if audit else []), *([MONITOR] if monitor else []), *files[1:]]
 
 
 def _rule(sets: ReadSets) -> str:

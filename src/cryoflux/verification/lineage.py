@@ -28,6 +28,7 @@ from cryoflux.verification.forked import fork_complaints, parent_in_words
 from cryoflux.verification.freed import KnownVersions, prune_complaints
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
+from cryoflux.verification.rollbacks import rollback_complaints, rollback_questions
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 LINEAGE = NumberedStep(8, "models and holdout follow one another")
@@ -99,6 +100,8 @@ class Lineage(Fold):
         if self._past:
             self.findings.fail(seen, self._moved(move, known))
             self.findings.fail(seen, prune_complaints(move, self.tally.known))
+        self.findings.fail(seen, rollback_complaints(move, known, past=self._past))
+        self.findings.ask(seen, rollback_questions(move))
 
     def _receipt(self, seen: Seen, paired: Paired, known: TaskState | None) -> None:
         self.tally.made += paired.receipt.outcome is Outcome.ACCEPTED

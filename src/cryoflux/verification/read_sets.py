@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AUDIT", "HOLDOUT", "TRAIN", "ReadSets", "TextLine"]
+__all__ = ["AUDIT", "HOLDOUT", "MONITOR", "TRAIN", "ReadSets", "TextLine"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from cryoflux.receipts.statement import SetRules
 if TYPE_CHECKING:
     from cryoflux.verification.beginning import FirstReading
 
-TRAIN, HOLDOUT, AUDIT = "train.jsonl", "holdout.jsonl", "audit.jsonl"
+TRAIN, HOLDOUT, AUDIT, MONITOR = "train.jsonl", "holdout.jsonl", "audit.jsonl", "monitor.jsonl"
 
 
 class TextLine(NamedTuple):
@@ -67,7 +67,7 @@ class ReadSets:
     @property
     def holdouts(self) -> list[str]:
         """Files that are holdouts, here or not, in the order of their use."""
-        spares = self.listed - {TRAIN, HOLDOUT, AUDIT}
+        spares = self.listed - {TRAIN, HOLDOUT, AUDIT, MONITOR}
         return [HOLDOUT, *sorted(spares, key=lambda file: (len(file), file))]
 
     @property

@@ -18,6 +18,7 @@ other receipts of such a log name a list, why this one names none.
 from __future__ import annotations
 
 __all__ = [
+    "MOST_TOKENS",
     "RECOMPUTED",
     "Case",
     "OpenQuestion",
@@ -62,7 +63,7 @@ from cryoflux.verification.walked import Walked
 from cryoflux.verification.weights import version_digest
 
 RECOMPUTED = NumberedStep(11, "losses evaluated again", Knowledge.RECOMPUTED)
-_MOST_TOKENS = 8192
+MOST_TOKENS = 8192
 """of a text; no run can be told to read more, and what reading costs goes with the square"""
 
 
@@ -179,8 +180,8 @@ def _refuse_too_much(paired: Paired, evaluation: Evaluation) -> None:
         tokens = tokens_of(_cut(paired))
     except ValueError as error:
         raise OpenQuestion(f"its {error}") from error
-    if tokens > _MOST_TOKENS:
-        raise OpenQuestion(f"its texts were cut to more than {_MOST_TOKENS} tokens, which are not read here")
+    if tokens > MOST_TOKENS:
+        raise OpenQuestion(f"its texts were cut to more than {MOST_TOKENS} tokens, which are not read here")
     if max(evaluation.read, paired.receipt.holdout.count) > MOST_EXAMPLES:
         raise OpenQuestion(f"it is of more than {MOST_EXAMPLES} examples, which are not read here")
 

@@ -298,7 +298,7 @@ def _report(walked: Walked, wanted: _Wanted, checks: list[Check], before: int) -
         remembered=before,
         receipts=walked.recent.tally.receipts,
         evaluated=walked.recent.tally.evaluations,
-        recomputed=sum((c.number, c.status) == (RECOMPUTED.number, Status.OK) for c in checks),
+        recomputed=sum((c.name, c.status) == (RECOMPUTED.name, Status.OK) for c in checks),
         signer=key_id(material.key) if material.key is not None else "",
         pinned=material.pinned,
         levels=tuple(levels_json(levels)),

@@ -100,7 +100,7 @@ def test_what_a_rollback_left_behind_is_no_champion(tmp_path: Path) -> None:
     made.move(results[1], move=Move.PROMOTION)
     assert read_catalogue(state).champion("lora_delta") == results[3].digest, "nobody measured"
     made.move(results[3], move=Move.PROMOTION)
-    made.move(results[1])
+    made.move(results[1], move=Move.ROLLBACK)
     catalogue = read_catalogue(state)
     assert catalogue.champion("lora_delta") == results[1].digest
     worse = [one.digest for one in catalogue.tasks["lora_delta"].versions.values() if one.worse]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from cryoflux.data.prepared import PreparedData
+from cryoflux.data.prepared import MONITOR_SET, PreparedData
 from cryoflux.encoder.activations import Activations, Sets
 from cryoflux.encoder.layout import Layout, read_layout
 from cryoflux.encoder.linear import Backend, choose_backend
@@ -101,7 +101,12 @@ class HeadModel:
         return len(self._labels[part]), self._tokens[part], self._labels[part]
 
     def _sets(self, part: str) -> Sets:
-        return Sets(self.examples(part)[1], self._prefixes, self._depths, lasting=part.startswith("holdout"))
+        return Sets(
+            self.examples(part)[1],
+            self._prefixes,
+            self._depths,
+            lasting=part.startswith(("holdout", MONITOR_SET)),
+        )
 
     def _encoder(self, layout: Layout, backend: Backend) -> Encoder:
         if backend not in self._encoders:

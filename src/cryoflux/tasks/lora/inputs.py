@@ -224,6 +224,7 @@ def read_splits(
         holdout_size=data.holdout_size,
         # a holdout of one's own is not followed by one of another kind
         spare_holdouts=0 if data.holdout else data.spare_holdouts,
+        monitor_size=settings.monitor.monitor_size,
         folded=folded,
         by_class=folded and (rules is None or LOWEST_HASH not in rules.values()),
     )

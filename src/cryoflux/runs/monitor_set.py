@@ -1,0 +1,89 @@
+"""What heads are held against after they were kept: a sealed slice of the data set, or a file that is fed.
+
+A fed file is read again at each check. Only what is no copy of an example that was trained on or judged by,
+and has a class of the model, counts; the rest is left out and counted. What counted is kept in the state by
+its digest, so that anybody can hold the same head against the same examples.
+"""
+
+from __future__ import annotations
+
+__all__ = ["LEAST", "MonitorSet", "monitor_set"]
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryoflux.attempt.context import Opened
+from cryoflux.config import MonitorSettings
+from cryoflux.data.examples import Example
+from cryoflux.data.fold import fold
+from cryoflux.data.formats import read_examples
+from cryoflux.data.prepared import MONITOR_SET, PreparedData, example_line
+from cryoflux.files import storage_errors, write_atomic
+from cryoflux.state import StateFolder
+
+LEAST = 30
+"""examples; fewer tell nothing of a head"""
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSet:
+    """The examples of a check."""
+
+    part: str
+    """what the data set calls it"""
+    sha256: str
+    """of its file"""
+    count: int
+    known: int = 0
+    """of a fed file: rows that are copies of what was trained on or judged by, and count for nothing"""
+    strange: int = 0
+    """of a fed file: rows of a class that the model has not"""
+
+
+def monitor_set(opened: Opened, settings: MonitorSettings, state: StateFolder) -> MonitorSet | None:
+    """The examples that the head of a task is held against now; none where there are too few, or none.
+
+    Args:
+        opened: the task.
+        settings: which file is fed.
+        state: where what counted of it is kept.
+
+    Raises:
+        DataError: the file cannot be read.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    data = opened.data
+    if settings.monitor and data.labels:
+        found = _fed(data, Path(settings.monitor), state)
+    elif MONITOR_SET in data.sets:
+        found = MonitorSet(MONITOR_SET, data.file_digests[MONITOR_SET], data.count(MONITOR_SET))
+    else:
+        return None
+    return found if found.count >= LEAST else None
+
+
+def _fed(data: PreparedData, path: Path, state: StateFolder) -> MonitorSet:
+    taken = {fold(e.text) for name in data.sets if not _is_fed(name) for e in data.examples(name)}
+    classes, lines = set(data.labels), list[bytes]()
+    known = strange = 0
+    for example in read_examples(path):
+        copied = fold(example.text)
+        if copied in taken:
+            known += 1
+        elif example.label not in classes:
+            strange += 1
+        else:
+            taken.add(copied)
+            lines.append(example_line(Example(example.text, example.label)) + b"\n")
+    content = b"".join(lines)
+    part = data.add_monitor(content)
+    digest = data.file_digests[part]
+    if len(lines) >= LEAST and not state.monitor(digest).exists():
+        with storage_errors(state.monitors):
+            state.monitors.mkdir(exist_ok=True)
+            write_atomic(state.monitor(digest), content)
+    return MonitorSet(part, digest, len(lines), known, strange)
+
+
+def _is_fed(name: str) -> bool:
+    return name.startswith(f"{MONITOR_SET}-")

@@ -1,0 +1,197 @@
+"""Rollbacks that claim a test which was not due, or evidence which there is not; and those that do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cryoflux.decision.evidence import pair_losses
+from cryoflux.decision.monitor import MONITOR, cap_of, evidence_milli, needed_milli
+from cryoflux.decision.reason import Reason
+from cryoflux.digests import sha256_hex
+from cryoflux.evaluation.losses import Losses, write_evidence
+from cryoflux.quantities import NANO, NATS
+from cryoflux.receipts.profiles import PROFILE
+from cryoflux.receipts.statement import CROSS_ENTROPY, Base, HeadMove, Measurement, MonitorTest, Move
+from cryoflux.receipts.sums import sums_of
+from cryoflux.state import StateFolder
+from cryoflux.verification.result import Status
+from cryoflux.verification.rollbacks import rollback_complaints
+from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
+
+COUNT, ALPHA_PPM = 64, 10_000
+WORSE = [2 * NANO + 1000 * n for n in range(COUNT)]
+"""losses of a head that does worse by one nat"""
+
+
+@dataclass
+class Rollback:
+    """A rollback of a state whose head is its third: what it says, to be forged field by field."""
+
+    made: SyntheticState
+    head: list[int]
+    other: list[int]
+    to: Base
+
+    @property
+    def content(self) -> bytes:
+        flags = tuple([False] * COUNT), tuple([True] * COUNT)
+        return write_evidence(Losses(tuple(self.head), flags[0]), Losses(tuple(self.other), flags[1]))
+
+    def measurement(self, **changes: object) -> Measurement:
+        hits = [False] * COUNT, [True] * COUNT
+        said = {
+            "profile": PROFILE,
+            "metric": CROSS_ENTROPY,
+            "sha256": "5" * 64,
+            "count": COUNT,
+            "per_example": sha256_hex(self.content),
+            **sums_of(pair_losses(self.head, self.other, *hits)),
+        }
+        return Measurement(**{**said, **changes})
+
+    def test(self, **changes: object) -> MonitorTest:
+        known = self.made.memory.tasks[self.made.task]
+        heads, among = known.heads, len(known.before_head())
+        said = {
+            "rule": MONITOR,
+            "alpha_ppm": ALPHA_PPM,
+            "head_number": heads,
+            "compared": among,
+            "cap_nano": cap_of(NATS),
+            "needed_milli": needed_milli(ALPHA_PPM, heads, among),
+            "evidence_milli": evidence_milli(self.head, self.other, cap_of(NATS)),
+        }
+        return MonitorTest(**{**said, **changes})
+
+    def write(self, /, **changes: object) -> None:
+        path = StateFolder(self.made.path).losses(sha256_hex(self.content))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(self.content)
+        reason = Reason(code="said", numbers={"sentence": "Gone back."})
+        said = {"move": Move.ROLLBACK, "evidence": [self.measurement()], "test": self.test()}
+        self.made.move(self.to, **{"reason": reason, **said, **changes})
+
+
+@pytest.fixture
+def rollback(tmp_path: Path) -> Rollback:
+    made = open_state(tmp_path / "state")
+    made.policy = "uniform/v1"
+    made.attempt(0.05)
+    made.attempt(0.02)
+    to = made.entries[1].receipt.result
+    return Rollback(made, WORSE, [loss - NANO for loss in WORSE], to)
+
+
+def found(made: SyntheticState, status: Status = Status.FAIL) -> list[tuple[int, str]]:
+    checks = verify_target(made.finish()).checks
+    return [(c.number, c.detail) for c in checks if c.status is status]
+
+
+def test_a_rollback_with_its_evidence_is_what_it_says(rollback: Rollback) -> None:
+    rollback.write()
+    rollback.made.attempt(0.03)
+    assert found(rollback.made) == []
+    assert not any("goes back" in detail for _, detail in found(rollback.made, Status.UNKNOWN))
+
+
+def test_what_somebody_just_chose_needs_no_evidence(rollback: Rollback) -> None:
+    rollback.made.move(rollback.to)
+    assert found(rollback.made) == []
+    assert not any("goes back" in detail for _, detail in found(rollback.made, Status.UNKNOWN))
+
+
+@pytest.mark.parametrize("evidence", [True, False])
+def test_a_rollback_without_a_test_is_asked_for_it(rollback: Rollback, evidence: bool) -> None:
+    rollback.write(test=None, evidence=[rollback.measurement()] if evidence else [])
+    assert found(rollback.made) == [], "older logs could not say it"
+    assert any("goes back with" in detail for _, detail in found(rollback.made, Status.UNKNOWN))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"head_number": 1, "needed_milli": needed_milli(ALPHA_PPM, 1, 2)}, "by the log it is 3"),
+        ({"compared": 1, "needed_milli": needed_milli(ALPHA_PPM, 3, 1)}, "by the log there were 2"),
+        ({"needed_milli": 1}, "by its error budget it needed"),
+        ({"alpha_ppm": 500_000}, "by its error budget it needed"),
+        ({"cap_nano": 1}, "cuts differences off at 1 billionths"),
+        ({"evidence_milli": 100_000}, "its losses are evidence of"),
+        ({"evidence_milli": -3}, "goes back on evidence of -3"),
+    ],
+)
+def test_a_test_that_was_not_due_is_named(rollback: Rollback, changes: dict[str, object], words: str) -> None:
+    rollback.write(test=rollback.test(**changes))
+    assert any(words in detail for _, detail in found(rollback.made))
+
+
+def test_noise_that_is_called_evidence_is_named(rollback: Rollback) -> None:
+    rollback.other = [loss - 1000 for loss in WORSE]
+    rollback.write(test=rollback.test(evidence_milli=20_000))
+    assert any("its losses are evidence of" in detail for _, detail in found(rollback.made))
+
+
+def test_losses_that_were_exchanged_are_named(rollback: Rollback) -> None:
+    rollback.write()
+    path = StateFolder(rollback.made.path).losses(sha256_hex(rollback.content))
+    path.write_bytes(bytes(len(rollback.content)))
+    assert any("not those that were signed" in detail for _, detail in found(rollback.made))
+
+
+def test_sums_of_other_losses_are_named(rollback: Rollback) -> None:
+    rollback.write(evidence=[rollback.measurement(base_loss_sum=1)])
+    assert any("do not add up" in detail for _, detail in found(rollback.made))
+
+
+def test_a_sentence_about_other_losses_is_named(rollback: Rollback) -> None:
+    numbers = {"count": COUNT, "worse": 7, "unit": "nats", "alpha_ppm": ALPHA_PPM}
+    rollback.write(reason=Reason(code="monitor-worse", numbers=numbers))
+    assert any("of the sentence" in detail for _, detail in found(rollback.made))
+
+
+def test_a_test_without_losses_is_named(rollback: Rollback) -> None:
+    rollback.write(evidence=[])
+    assert any("shows the losses of 0" in detail for _, detail in found(rollback.made))
+
+
+def test_a_promotion_does_not_borrow_a_test(rollback: Rollback) -> None:
+    rollback.write(move=Move.PROMOTION)
+    assert any("is a promotion" in detail for _, detail in found(rollback.made))
+
+
+def test_an_error_budget_is_not_widened(rollback: Rollback) -> None:
+    rollback.write()
+    made = rollback.made
+    made.attempt(0.09)
+    known = made.memory.tasks[made.task]
+    due = needed_milli(2 * ALPHA_PPM, known.heads, len(known.before_head()))
+    rollback.write(test=rollback.test(alpha_ppm=2 * ALPHA_PPM, needed_milli=due))
+    assert any("may be tightened, never widened" in detail for _, detail in found(made))
+
+
+def test_an_error_budget_may_be_tightened(rollback: Rollback) -> None:
+    rollback.write()
+    made = rollback.made
+    made.attempt(0.09)
+    known = made.memory.tasks[made.task]
+    due = needed_milli(ALPHA_PPM // 2, known.heads, len(known.before_head()))
+    rollback.write(test=rollback.test(alpha_ppm=ALPHA_PPM // 2, needed_milli=due))
+    assert found(made) == []
+
+
+def test_a_later_test_is_a_question_and_no_accusation(rollback: Rollback) -> None:
+    rollback.write(test=rollback.test(rule="monitor/v9", needed_milli=1, cap_nano=7))
+    assert found(rollback.made) == []
+    assert any("'monitor/v9', which is not known" in d for _, d in found(rollback.made, Status.UNKNOWN))
+
+
+def test_of_a_part_of_a_log_only_what_the_entry_itself_says_is_asked(rollback: Rollback) -> None:
+    rollback.write()
+    move = rollback.made.entries[-1].move
+    assert isinstance(move, HeadMove)
+    assert list(rollback_complaints(move, None, past=False)) == []
+    worse = move.but(test=move.test.but(evidence_milli=0))
+    assert len(list(rollback_complaints(worse, None, past=False))) == 1
