@@ -19,19 +19,8 @@ ADAPTER_CONFIG = "adapter_config.json"
 OURS = frozenset(
     {
         *("account.db", "aliases", "baseline.json", "base_model", "cache", "capsules", "data", "evidence"),
-        *(
-            "heads",
-            "keys",
-            "lock",
-            "log",
-            "meter.lock",
-            "models",
-            "monitor",
-            "origin.json",
-            "receipts.db",
-            "session.json",
-        ),
-        "working",
+        *("heads", "keys", "lock", "log", "meter.lock", "models", "monitor", "origin.json", "receipts.db"),
+        *("session.json", "working"),
     }
 )
 """what a state directory holds"""

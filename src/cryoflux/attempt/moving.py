@@ -1,21 +1,23 @@
-"""A head goes to a version that was kept before: the signed entry of it, which is the commit point.
+"""Writes the entry by which a head goes to a version that was kept before, and lets the rest follow from it.
 
-A run does it, and a person does it by a command: what either has to have is a `HeadMover`.
+A run does it, and a person does it by a command: what either has to have is a `HeadMover`. A crash after the
+entry leaves a link that the next run, or the next command, lets follow the log.
 """
 
 from __future__ import annotations
 
-__all__ = ["HeadMover", "move_head"]
+__all__ = ["HeadMover", "move_head", "write_move"]
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
+from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.workings import forget_workings
 from cryoflux.decision.reason import Reason
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import (
-    Base,
     HeadMove,
     HeadStatement,
     Measurement,
@@ -24,8 +26,9 @@ from cryoflux.receipts.statement import (
     Sha256Digest,
     Subject,
 )
-from cryoflux.registry.versions import Versions
+from cryoflux.registry.versions import Version, Versions
 from cryoflux.state import HEAD, StateFolder
+from cryoflux.task_state import MadeBy
 
 
 class HeadMover(Protocol):
@@ -54,35 +57,62 @@ class HeadMover(Protocol):
 
 
 def move_head(
-    mover: HeadMover,
-    task: str,
+    context: Context,
+    opened: Opened,
     move: Move,
-    result: Base,
-    *,
-    made_at: int,
-    made_by: str,
+    to: Version,
+    made: MadeBy,
     reason: Reason,
+    *,
     evidence: Sequence[Measurement] = (),
     test: MonitorTest | None = None,
 ) -> Entry:
-    """Write the entry, have the witnesses see it, and let the link follow; a crash in between is repaired.
+    """Make a kept version the head of a task that is at work in a run.
 
-    What the link and the working updates say follows from the log, so the next run makes good what a crash
-    left behind.
+    Args:
+        context: the run.
+        opened: the task.
+        move: why.
+        to: the version, opened.
+        made: the entry that made it.
+        reason: as a code with its numbers.
+        evidence: of the head as base and the version as new.
+        test: by which the head was found to be worse; none where somebody just chose.
+
+    Raises:
+        StateError: a quorum of witnesses is required, and has not seen the entry.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    adopt = partial(opened.task.adopt, to)
+    task = opened.task.name
+    return write_move(context, task, move, made, reason, evidence=evidence, test=test, adopt=adopt)
+
+
+def write_move(
+    mover: HeadMover,
+    task: str,
+    move: Move,
+    made: MadeBy,
+    reason: Reason,
+    *,
+    evidence: Sequence[Measurement] = (),
+    test: MonitorTest | None = None,
+    adopt: Callable[[], None] = lambda: None,
+) -> Entry:
+    """Make a kept version the head of a task: the entry first, then what follows from it.
 
     Args:
         mover: the run, or the command.
         task: whose head it is; the log has come to one.
-        move: a rollback or a promotion.
-        result: the head from here on.
-        made_at: position of the entry that made it.
-        made_by: leaf hash of that entry.
-        reason: why.
-        evidence: of the present head as base and the other version as new.
+        move: why.
+        made: the version, and the entry that made it.
+        reason: as a code with its numbers.
+        evidence: of the head as base and the version as new.
         test: by which the head was found to be worse.
+        adopt: called once the entry is written and seen, before the link follows.
 
     Raises:
-        StateError: a quorum of witnesses is required, and was not reached.
+        StateError: a quorum of witnesses is required, and has not seen the entry.
         StorageError: the disk is full, read-only, or refuses.
     """
     base = mover.memory.tasks[task].head
@@ -94,20 +124,21 @@ def move_head(
             task=task,
             move=move,
             base=base,
-            result=result,
-            made_at=made_at,
-            made_by=made_by,
+            result=made.version,
+            made_at=made.index,
+            made_by=made.leaf_hash,
             reason=reason,
             moved_at=mover.timestamp(),
             evidence=list(evidence),
             test=test,
         )
-        subject = Subject(name=HEAD, digest=Sha256Digest(sha256=result.files))
+        subject = Subject(name=HEAD, digest=Sha256Digest(sha256=made.version.files))
         return HeadStatement(subject=[subject], predicate=said)
 
     entry = mover.append(build)
     mover.published(binding=True)
-    mover.versions.point_head(result.digest, task)
+    adopt()
+    mover.versions.point_head(made.version.digest, task)
     chains = (chain for known in mover.memory.tasks.values() for chain in known.chains.values())
     forget_workings(mover.state.workings, {chain.working for chain in chains})
     return entry

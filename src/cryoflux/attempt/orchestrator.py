@@ -7,7 +7,7 @@ effect once its receipt is in the log and, where that is required, a quorum of w
 
 from __future__ import annotations
 
-__all__ = ["least_reserve_uj", "run_attempt"]
+__all__ = ["enough_reserve_j", "least_reserve_uj", "run_attempt"]
 
 from cryoflux.attempt import recording, stages
 from cryoflux.attempt.context import Context, Opened
@@ -17,7 +17,7 @@ from cryoflux.attempt.watch import AttemptStopped, Phases, Step
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError
 from cryoflux.evaluation.losses import Losses
-from cryoflux.quantities import format_energy
+from cryoflux.quantities import MICRO, format_energy
 from cryoflux.receipts.statement import Cause
 from cryoflux.scheduling.policy import Arm, Plateau, choose
 from cryoflux.tasks.interface import Offer
@@ -86,6 +86,18 @@ def least_reserve_uj(context: Context, left_uj: int) -> int:
         left_uj: what its attempts may still spend, µJ.
     """
     return min((arm.reserve_uj for arm in _offers(context, left_uj)), default=context.terms.reserve_uj)
+
+
+def enough_reserve_j(context: Context) -> int:
+    """What an attempt of the dearest arm had better reserve, J."""
+    # base and candidate evaluated once each, and as much again for training
+    reserve_uj = context.terms.reserve_uj
+    dearest = max(
+        opened.task.aside_uj(offer.arm, opened.part, reserve_uj)
+        for opened in context.tasks.values()
+        for offer in opened.task.arms(opened.drawn, opened.part)
+    )
+    return max(1, round(4 * dearest / MICRO))
 
 
 def _offers(context: Context, left_uj: int | None) -> dict[Arm, Offer]:

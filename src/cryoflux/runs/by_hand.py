@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryoflux.attempt.moving import move_head
+from cryoflux.attempt.moving import write_move
 from cryoflux.config import Settings
 from cryoflux.decision.reason import Reason
 from cryoflux.errors import StateError, UsageError
@@ -33,6 +33,7 @@ from cryoflux.registry.versions import Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, catalogue_of
 from cryoflux.runs.pruning import PrunePlan, prune_entries, unfinished_prunes
 from cryoflux.state import StateFolder
+from cryoflux.task_state import MadeBy
 
 if TYPE_CHECKING:
     from cryoflux.witness.witnessing import Witnessing
@@ -66,15 +67,9 @@ class VersionsByHand:
         self.movable(to)
         self.versions.open(to.digest)  # every byte of it is checked
         assert to.made_at is not None  # noqa: S101 - asked for by `movable`
-        return move_head(
-            self,
-            to.task,
-            Move.PROMOTION,
-            Base(digest=to.digest, files=to.files),
-            made_at=to.made_at,
-            made_by=to.made_by,
-            reason=Reason(code=code, numbers={"why": why}),
-        )
+        made = MadeBy(Base(digest=to.digest, files=to.files), to.made_at, to.made_by)
+        reason = Reason(code=code, numbers={"why": why})
+        return write_move(self, to.task, Move.PROMOTION, made, reason)
 
     def movable(self, to: CataloguedVersion) -> Base:
         """The head that a version would follow.

@@ -230,7 +230,8 @@ class Catalogue:
         there is no other, for the monitor found it worse. Of equals the newest.
         """
         here = [one for one in self.tasks[task].versions.values() if one.digest in self.present]
-        best = max(here, key=lambda v: (not v.worse, v.total_delta, v.made_at or 0), default=None)
+        # The head of a fork begins at 0 like version 0: what came between is in its parent's log.
+        best = max(here[::-1], key=lambda v: (not v.worse, v.total_delta), default=None)
         return best.digest if best is not None else ""
 
     def names(self, digest: str) -> list[str]:

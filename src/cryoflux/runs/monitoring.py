@@ -221,16 +221,13 @@ class Monitoring:
             "unit": opened.task.metric.unit,
             "alpha_ppm": alpha_ppm,
         }
-        version, made = context.versions.open(back.version), known.makers[back.version]
         move_head(
             context,
-            opened.task.name,
+            opened,
             Move.ROLLBACK,
-            made.version,
-            made_at=made.index,
-            made_by=made.leaf_hash,
-            reason=Reason(code="monitor-worse", numbers=numbers),
+            context.versions.open(back.version),
+            known.makers[back.version],
+            Reason(code="monitor-worse", numbers=numbers),
             evidence=[measurement],
             test=test,
         )
-        opened.task.adopt(version)

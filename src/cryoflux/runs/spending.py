@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
-from cryoflux.attempt.orchestrator import least_reserve_uj, run_attempt
+from cryoflux.attempt.orchestrator import enough_reserve_j, least_reserve_uj, run_attempt
 from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.errors import BudgetError, ExitCode
 from cryoflux.evaluation.recall import ClassRecall
@@ -385,17 +385,6 @@ def _why(run: _Run, limits: RunLimits, ended: Ended) -> str:
     return f"{left} are left{for_audit}, less than the {needed} that an attempt reserves."
 
 
-def _enough(context: Context) -> int:
-    # base and candidate evaluated once each, and as much again for training
-    reserve_uj = context.terms.reserve_uj
-    dearest = max(
-        opened.task.aside_uj(offer.arm, opened.part, reserve_uj)
-        for opened in context.tasks.values()
-        for offer in opened.task.arms(opened.drawn, opened.part)
-    )
-    return max(1, round(4 * dearest / MICRO))
-
-
 def _too_little(run: _Run, dry: int) -> BudgetError:
     context, session = run.context, run.session
     reserve = format_energy(context.terms.reserve_uj)
@@ -403,7 +392,8 @@ def _too_little(run: _Run, dry: int) -> BudgetError:
         return BudgetError(
             f"{dry} of {dry} attempts ended because {reserve} do not pay for evaluation and training both.",
             why="What they used is charged and recorded; nothing was kept.",
-            hint=f"Raise the reservation, for example --reserve {_enough(context)}J, or lower --max-tokens.",
+            hint=f"Raise the reservation, for example --reserve {enough_reserve_j(context)}J, or lower "
+            "--max-tokens.",
         )
     if session is None:
         raise ValueError("a run that may spend nothing is no run whose joules do not reach")

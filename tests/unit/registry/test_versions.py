@@ -1,12 +1,18 @@
 """A version is what its name says, or it is refused; the head switches in one step."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from cryoflux.digests import folder_digest, mismatched_files
 from cryoflux.errors import StateTamperedError
-from cryoflux.registry.shards import INDEX
+from cryoflux.registry.shards import INDEX, read_tensors
 from cryoflux.registry.versions import Versions
 
 
@@ -71,3 +77,43 @@ def test_sha256sum_itself_checks_a_version(base, versions: Versions) -> None:
     assert folder_digest(kept.folder) == kept.files
     (kept.folder / "extra.bin").write_bytes(b"x")
     assert mismatched_files(kept.folder) == ["extra.bin"]
+
+
+NAMES = ("embeddings.w", "layer.0.attention.q", "layer.0.output", "layer.1.attn.k", "classifier.b")
+BITS = st.lists(st.integers(0, 2**32 - 1), min_size=3, max_size=3)
+
+
+def of_bits(bits: list[int]) -> torch.Tensor:
+    return torch.from_numpy(np.array(bits, dtype=np.uint32).view(np.float32).copy())
+
+
+@given(
+    first=st.fixed_dictionaries(dict.fromkeys(NAMES, BITS)),
+    updates=st.lists(st.dictionaries(st.sampled_from(NAMES), BITS, min_size=1), max_size=4),
+)
+def test_a_version_is_read_back_bit_for_bit_whatever_was_made_of_it_since(
+    first: dict[str, list[int]], updates: list[dict[str, list[int]]]
+) -> None:
+    """Also what is no number: a weight is its bits. Freeing one leaves what others share with it."""
+    with TemporaryDirectory() as folder:
+        versions = Versions(Path(folder))
+        tensors = dict(first)
+
+        def save(into: Path) -> None:
+            save_file({name: of_bits(bits) for name, bits in first.items()}, into / "model.safetensors")
+
+        made = [(versions.keep(versions.draft(save)), dict(tensors))]
+        for update in updates:
+            tensors |= update
+            changed = {name: of_bits(bits) for name, bits in update.items()}
+            made.append((versions.keep(versions.derive(made[-1][0], changed)), dict(tensors)))
+        for version, due in made:
+            found = read_tensors(versions.open(version.digest).folder)
+            assert {name: one.numpy().view(np.uint32).tolist() for name, one in found.items()} == due
+        last = made[-1][0].digest
+        for version, _ in made:
+            if version.digest != last:
+                versions.free(version.digest)
+        assert versions.kept() == [last]
+        found = read_tensors(versions.open(last).folder)
+        assert {name: one.numpy().view(np.uint32).tolist() for name, one in found.items()} == tensors

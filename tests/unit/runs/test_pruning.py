@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from cryoflux.receipts.statement import Move
 from cryoflux.registry.aliases import set_alias
 from cryoflux.runs.catalogue import read_catalogue
+from cryoflux.runs.fork import fork_state
 from cryoflux.runs.open_session import OpenSession, Started
 from cryoflux.runs.pruning import AfterMerges, plan_prune, protected_versions
 from cryoflux.runs.spending import RunLimits, spend
@@ -98,13 +100,25 @@ def test_what_a_rollback_left_behind_is_no_champion(tmp_path: Path) -> None:
     made.move(results[1], move=Move.PROMOTION)
     assert read_catalogue(state).champion("lora_delta") == results[3].digest, "nobody measured"
     made.move(results[3], move=Move.PROMOTION)
-    made.move(results[1])
+    made.move(results[1], move=Move.ROLLBACK)
     catalogue = read_catalogue(state)
     assert catalogue.champion("lora_delta") == results[1].digest
     worse = [one.digest for one in catalogue.tasks["lora_delta"].versions.values() if one.worse]
     assert worse == [results[2].digest, results[3].digest], "what it rested on since, too"
     assert catalogue.names(results[1].digest) == ["head", "champion"]
     made.finish()
+
+
+def test_the_champion_of_a_fork_is_what_it_goes_on_from(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.write_origin()
+    for _ in range(3):
+        made.attempt(0.05)
+    parent = made.finish()
+    fork_state(parent, tmp_path / "new", datetime(2026, 11, 24, tzinfo=UTC))
+    catalogue = read_catalogue(StateFolder(tmp_path / "new"))
+    assert catalogue.champion("lora_delta") == made.head.digest
+    assert plan_prune(catalogue, 1).going == ()
 
 
 @pytest.mark.parametrize("keep", [1, 2, 5])
