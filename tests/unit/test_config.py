@@ -46,6 +46,8 @@ TOO_LOW_OR_HIGH = {
     "timeout": (0, 601),
     "metrics_owners": (-1, 201),
     "witness_timeout": (0, 601),
+    "monitor_size": (-2, -1),
+    "monitor_error_budget": (0.0, 1.1),
 }
 NO_CHOICE = {
     "device": "gpu",
@@ -95,6 +97,7 @@ WITHOUT_FLAG = {
     "price_per_kwh",  # the same
     "currency",  # the same
     "replay",  # the same
+    "monitor_error_budget",  # promised for the life of a log
     "witness_timeout",  # how far away the witnesses are does not change from run to run
 }
 
