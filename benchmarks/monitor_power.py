@@ -9,8 +9,8 @@ fifth. A run counts if any head of it is ever left.
 
 Degradations: by 0.01, 0.05 and 0.2 nats in the mean, with the same kinds of scatter, found on slices of
 256, 512 and 2,048 examples (share of heads that are left at the first check), and on a file that is fed 64
-examples a check (median of 25: examples and checks until then). The head is the fifth of its log, and has four
-versions before it; the evidence is that against one of them.
+examples a check (median of 25: examples and checks until then). The head is the fifth of its log, and has
+four versions before it; the evidence is that against one of them.
 """
 
 from __future__ import annotations

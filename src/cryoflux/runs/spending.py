@@ -313,6 +313,7 @@ def _for_attempts_uj(run: _Run) -> int:
     """What the next attempt can reserve, beside what ends the run and what comes before attempts, µJ."""
     context = run.context
     left_uj = _left_uj(run) - closing_uj(context, run.firsts) - base_uj(context)
+    left_uj -= run.monitoring.foreseen_uj if run.monitoring is not None else 0
     return min(left_uj, context.agent.bucket_uj())
 
 
