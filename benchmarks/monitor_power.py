@@ -7,10 +7,10 @@ zero as `monitor/v1` cuts them off, and in one that improves by 0.01 nats. A sli
 head at each check, with differences drawn anew; a fed file of 8 more examples a check sees a new head at each
 fifth. A run counts if any head of it is ever left.
 
-Degradations: by 0.01, 0.05 and 0.2 nats in the mean, with the same kinds of scatter, found on slices of 256,
-512 and 2,048 examples (share of heads that are left at the first check), and on a file that is fed 64 examples
-a check (median of 25: examples and checks until then). The head is the fifth of its log, and has four versions
-before it; the evidence is that against one of them.
+Degradations: by 0.01, 0.05 and 0.2 nats in the mean, with the same kinds of scatter, found on slices of
+256, 512 and 2,048 examples (share of heads that are left at the first check), and on a file that is fed 64
+examples a check (median of 25: examples and checks until then). The head is the fifth of its log, and has
+four versions before it; the evidence is that against one of them.
 """
 
 from __future__ import annotations

@@ -47,6 +47,8 @@ TOO_LOW_OR_HIGH = {
     "metrics_owners": (-1, 201),
     "witness_timeout": (0, 601),
     "keep": (-1, 1_000_001),
+    "monitor_size": (-2, -1),
+    "monitor_error_budget": (0.0, 1.1),
 }
 NO_CHOICE = {
     "device": "gpu",
@@ -99,6 +101,7 @@ WITHOUT_FLAG = {
     "prune",  # the same
     "currency",  # the same
     "replay",  # the same
+    "monitor_error_budget",  # promised for the life of a log
     "witness_timeout",  # how far away the witnesses are does not change from run to run
 }
 

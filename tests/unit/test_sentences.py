@@ -18,6 +18,7 @@ SUMS |= {"gain": 4, "gained": 6, "lost": 2}
 LEAST = {"min_delta": 2_000_000}
 BAR = {"needed_milli": 16_589}
 NUMBERS: dict[str, dict[str, int | str]] = {
+    "monitor-worse": {"count": 200, "worse": 40_000_000_000, "unit": "nats", "alpha_ppm": 10_000},
     "said": {"sentence": "Whatever was said."},
     "whitepaper.delta": SUMS | LEAST,
     "whitepaper.accuracy": SUMS | {"min_gain_ppm": 10_000},

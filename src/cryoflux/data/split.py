@@ -82,16 +82,11 @@ def split(
     audited, repeats_audit = _unique(audit or (), conflicts)
     _refuse_trained(held, pool, folded=folded)
     distinct, distinct_audit = len(pool), len(audited)
-    for other, examples in ((pool, held), (pool, audited), (audited, held)):
-        _drop(other, examples)
-    if by_class:
-        _drop_copies([held, audited, pool])
+    _separate(pool, held, audited, copies=by_class)
     take = _ByClass(pool).take if by_class else _take
     before = len(pool)
-    if holdout is None:
-        held = take(pool, holdout_size, before)
-    if audit is None:
-        audited = take(pool, holdout_size, before)
+    held = take(pool, holdout_size, before) if holdout is None else held
+    audited = take(pool, holdout_size, before) if audit is None else audited
     monitor = take(pool, monitor_size, before) if monitor_size else {}
     spares = _spares(pool, len(held), spare_holdouts, take)
     if folded and not by_class:
@@ -146,6 +141,16 @@ def _unique(examples: Iterable[Example], conflicts: list[Example]) -> tuple[dict
 def _drop(pool: dict[str, Example], other: dict[str, Example]) -> None:
     for key in pool.keys() & other.keys():
         del pool[key]
+
+
+def _separate(
+    pool: dict[str, Example], held: dict[str, Example], audited: dict[str, Example], *, copies: bool
+) -> None:
+    """Drop from the training and audit side what the other sets have."""
+    for other, examples in ((pool, held), (pool, audited), (audited, held)):
+        _drop(other, examples)
+    if copies:
+        _drop_copies([held, audited, pool])
 
 
 def _refuse_trained(held: dict[str, Example], pool: dict[str, Example], *, folded: bool) -> None:

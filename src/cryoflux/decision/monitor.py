@@ -34,8 +34,8 @@ __all__ = [
     "ALPHA_PPM",
     "BETS",
     "MONITOR",
-    "Compared",
     "Degradation",
+    "HeldAgainst",
     "cap_of",
     "cut_mean_nano",
     "evidence_milli",
@@ -46,8 +46,6 @@ __all__ = [
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from cryoflux.quantities import MICRO, NANO, NATS
 
@@ -96,9 +94,9 @@ def evidence_milli(head: Sequence[int], reference: Sequence[int], cap_nano: int)
     Raises:
         ValueError: the two are not as many.
     """
-    shares = _cut(head, reference, cap_nano).astype(np.float64) / cap_nano
+    shares = [worse / cap_nano for worse in _cut(head, reference, cap_nano)]
     # fsum rounds the sum once, so the order of the examples does not show.
-    logs = [math.fsum(np.log1p(bet * shares).tolist()) for bet in BETS]
+    logs = [math.fsum(math.log1p(bet * share) for share in shares) for bet in BETS]
     largest = max(logs)
     return math.floor(
         _MILLI * (largest + math.log(math.fsum(math.exp(one - largest) for one in logs) / len(logs)))
@@ -111,20 +109,18 @@ def cut_mean_nano(head: Sequence[int], reference: Sequence[int], cap_nano: int) 
     Raises:
         ValueError: the two are not as many.
     """
-    return int(_cut(head, reference, cap_nano).sum()) // max(1, len(head))
+    return sum(_cut(head, reference, cap_nano)) // max(1, len(head))
 
 
-def _cut(
-    head: Sequence[int], reference: Sequence[int], cap_nano: int
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _cut(head: Sequence[int], reference: Sequence[int], cap_nano: int) -> list[int]:
     if len(head) != len(reference):
         raise ValueError("both versions have a loss on each example")
-    worse = np.asarray(head, np.int64) - np.asarray(reference, np.int64)
-    return np.clip(worse, -cap_nano, cap_nano)
+    # Python's own numbers: whoever verifies needs no library for this.
+    return [max(-cap_nano, min(a - b, cap_nano)) for a, b in zip(head, reference, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class HeldAgainst:
     """A head against one version that it could go back to."""
 
     version: str
@@ -138,13 +134,13 @@ class Compared:
 class Degradation:
     """What comparing a head with versions before it has found."""
 
-    compared: tuple[Compared, ...]
+    compared: tuple[HeldAgainst, ...]
     needed_milli: int
-    back_to: Compared | None
+    back_to: HeldAgainst | None
     """the one to go back to: of those that it is worse than, the one that does best; none where it is not"""
 
     @property
-    def strongest(self) -> Compared | None:
+    def strongest(self) -> HeldAgainst | None:
         """What there is the most evidence against the head in favour of; none where nothing was compared."""
         return max(self.compared, key=lambda one: (one.evidence_milli, one.version), default=None)
 
@@ -170,7 +166,7 @@ def find_degradation(
             price, so that freeing one does not make the others cheaper. As many as there are where it is 0.
     """
     compared = tuple(
-        Compared(version, evidence_milli(head, losses, cap_nano), cut_mean_nano(head, losses, cap_nano))
+        HeldAgainst(version, evidence_milli(head, losses, cap_nano), cut_mean_nano(head, losses, cap_nano))
         for version, losses in references.items()
     )
     needed = needed_milli(alpha_ppm, head_number, max(1, among, len(compared)))

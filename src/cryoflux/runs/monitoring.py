@@ -71,6 +71,8 @@ class Monitoring:
         self._context, self._settings, self._progress = context, settings, progress
         self._done: dict[str, tuple[str, str]] = {}
         """task → head and examples of its last check: the same two tell nothing new"""
+        self.foreseen_uj = 0
+        """what the next check may cost, as the dearest one of this run did; attempts leave it, µJ"""
 
     def check(self, session: OpenSession) -> list[Checked]:
         """Hold the head of each task against versions before it, and go back where it is worse.
@@ -121,7 +123,9 @@ class Monitoring:
             head_number=known.heads,
             among=among,
         )
-        session.checked(self._charge(opened, examples, found, among, session.spent().uj - start_uj))
+        spent_uj = session.spent().uj - start_uj
+        self.foreseen_uj = max(self.foreseen_uj, spent_uj)
+        session.checked(self._charge(opened, examples, found, among, spent_uj))
         if found.back_to is None:
             return Checked(opened.task.name, head.digest, examples, found, None, alpha_ppm, unit)
         other = others[found.back_to.version]

@@ -301,8 +301,7 @@ def _unpaid(run: _Run, ended: Ended) -> BudgetError | None:
 
 
 def _ended(run: _Run, limits: RunLimits, began: float) -> Ended | None:
-    context = run.context
-    if context.stop() or run.session is None:
+    if (context := run.context).stop() or run.session is None:
         return "interrupted"
     if limits.attempts is not None and len(run.records) >= limits.attempts:
         return "attempts"
@@ -330,7 +329,8 @@ def _runs_dry(run: _Run) -> bool:
 def _for_attempts_uj(run: _Run) -> int:
     """What the next attempt can reserve, beside what ends the run and what comes before attempts, µJ."""
     context = run.context
-    left_uj = _left_uj(run) - closing_uj(context, run.firsts) - base_uj(context)
+    foreseen_uj = run.monitoring.foreseen_uj if run.monitoring is not None else 0
+    left_uj = _left_uj(run) - closing_uj(context, run.firsts) - base_uj(context) - foreseen_uj
     return min(left_uj, context.agent.bucket_uj())
 
 
