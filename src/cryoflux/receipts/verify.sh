@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=6c33b0728c6759597ac76fcf18d94d127b388467621bac59cd1c6d9f89645559
+schema_digest=8fa9bfff0d6f7bb13ae9cf6a8af5540fd7140e1daa4ad2f60abc0f08bb03064b
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
