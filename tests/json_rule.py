@@ -22,8 +22,8 @@ eta_per_kj eta_low_per_kj all_in_eta_per_kj expected_eta_per_kj
 COUNTS = """
 attempts kept rejected undecided carried aborted open entries receipts evaluated recomputed remembered
 uncovered parent_entries looks examples dropped classes examples_read steps slice blocks readings samples logs
-joined refused lines near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
-in_use_files taken_back chain_attempts exhausted task_count reading_count max_tokens
+near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
+in_use_files taken_back joined refused lines chain_attempts exhausted task_count reading_count max_tokens
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"

@@ -1,4 +1,4 @@
-"""The examples of a run that watches: commands that exist, a unit that systemd takes, files that are there."""
+"""The examples of a run that watches: commands that exist, a unit that systemd takes."""
 
 from __future__ import annotations
 
