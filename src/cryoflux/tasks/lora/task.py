@@ -141,8 +141,8 @@ class LoraTask(Task):
         config = json.loads(read_regular(head.folder / "config.json", MOST_DOCUMENT_BYTES))
         check_tokens(config, tokens_of(self.cut))
         counts = place.pools or (place.data.count("train"),)
-        known, count = read_layout(head.folder) is not None, counts[0]  # arms are the same for good
-        recipes = chosen_recipes(self._settings, known=known, count=count, cut=self.cut)
+        known = read_layout(head.folder) is not None  # by the first count: arms are the same for good
+        recipes = chosen_recipes(self._settings, known=known, count=counts[0], cut=self.cut)
         pool = make_pool(counts, place.pool_seed)
         if not pool.screen:  # too few examples to set any aside
             recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
@@ -162,7 +162,6 @@ class LoraTask(Task):
         self.recipes = {n: self._with_rungs(n, self.place.data.holdouts[0]) for n in self._named}
 
     def _with_rungs(self, name: str, part: str) -> Recipe:
-        # With what it costs beside its steps; a chain keeps the recipe that it began with.
         recipe = self._named[name]
         if not recipe.carry or recipe.fixed_steps:
             return recipe
