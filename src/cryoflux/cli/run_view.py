@@ -286,7 +286,7 @@ class JsonView(RunView):
     def emit(self, document: dict[str, Any]) -> None:
         """One JSON object on a line; each with its time where a run goes on for good."""
         with self.guarded():
-            emit_json("run/1", {"time": utc_now(), **document} if self.stamped else document)
+            emit_json("run/1", {"at": utc_now(), **document} if self.stamped else document)
 
     def show(self, lines: list[str], indent: int) -> None:
         """Nothing: every line has its own event."""
@@ -301,7 +301,7 @@ class FileView(JsonView):
 
     def emit(self, document: dict[str, Any]) -> None:
         """One JSON object on a line."""
-        self._file.write("run/1", {"time": utc_now(), **document})
+        self._file.write("run/1", {"at": utc_now(), **document})
 
 
 def utc_now() -> str:

@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=3325f12843696c3cd05096e287e0c814badd262273287258b73532f88e67453d
+schema_digest=bf5aec378888c0997da177459cc199bb935a7a10b36a5addd4d7825bf705489d
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break

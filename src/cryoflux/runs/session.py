@@ -100,37 +100,23 @@ def run(
         versions = Versions(state.path)
         open_task = partial(_open, settings, state, versions, memory, observer, origins)
         at_work = {task.name: open_task(task) for task in tasks}
+        losses, terms = LossCache(state.cache / "losses"), _terms(settings)
         context = Context(
-            state=state,
-            agent=agent,
-            log=log,
-            memory=memory,
-            versions=versions,
-            losses=LossCache(state.cache / "losses"),
-            tasks=at_work,
-            terms=_terms(settings),
-            observer=observer,
-            stop=stop,
-            now=now,
-            witnessing=witnessing,
+            state, agent, log, memory, versions, losses, at_work, terms, observer, stop, now, witnessing
         )
         _recover(context, named, observer)
         session = None if stop() else OpenSession(context, _grant(settings, agent, limits), started)
         monitoring = Monitoring(context, settings.monitor, observer.preparing)
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
-            spending = partial(
+            keeping = partial(
                 keep_watching,
-                context,
-                at_work,
-                limits,
-                observer,
-                watching,
                 session=session,
                 again=partial(_again, context),
                 reopen=open_task,
                 monitoring=monitoring,
             )
+            spending = partial(keeping, context, at_work, limits, observer, watching)
         return _spend(context, spending, observer, session, origins)
 
 

@@ -97,8 +97,7 @@ class WorkOrder(Document, frozen=True):
     judged: Text = ""
     """digest of what the holdout saw last of the chain; empty where it saw nothing"""
     pool: tuple[Count, ...] = ()
-    """training examples that it may draw from: how many there were at first, and after each batch that
-    joined; all that there are where it is empty"""
+    """training examples to draw from: at first, and after each batch that joined; all where it is empty"""
 
     def look(self, screened: Evidence | None, *, ended: bool) -> Look:
         """Whether a candidate is worth a look at the holdout, by what the screening examples show.
@@ -219,14 +218,9 @@ class Workplace:
     composed: Composition | None = None
     """what the head is composed of; none where its list begins at it"""
     pools: tuple[int, ...] = ()
-    """training examples at the beginning, and after each batch that joined; all at once where it is empty"""
+    """training examples at first, and after each batch that joined; all at once where it is empty"""
     pool_of: Callable[[str], int] = lambda _arm: 0
-    """arm → training examples that its chain draws from; 0 where no chain of it goes on"""
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """`pools`, or all examples at once."""
-        return self.pools or (self.data.count("train"),)
+    """arm → training examples that its chain draws from; 0 where none goes on"""
 
 
 class Watch(Protocol):
@@ -265,11 +259,7 @@ class Task(ABC):
 
     @classmethod
     def from_settings(cls, sourced: Sourced) -> Self:  # noqa: ARG003 - a task without settings of its own
-        """The task that some settings describe.
-
-        Raises:
-            ConfigError: they describe none.
-        """
+        """The task that some settings describe; a ConfigError where they describe none."""
         return cls()
 
     @abstractmethod
@@ -285,11 +275,7 @@ class Task(ABC):
         """
 
     def confirm(self, origin: Origin) -> None:  # noqa: B027 - most tasks start from one thing
-        """Make sure that the settings do not name something else than the state was begun with.
-
-        Raises:
-            StateError: they do.
-        """
+        """A StateError where the settings name something else than the state was begun with."""
 
     def open(self, place: Workplace, head: Version) -> None:
         """Get ready to work in a state.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 
 import pytest
 
@@ -167,8 +168,10 @@ def test_an_attempt_that_is_left_open_is_closed_before_its_session(run) -> None:
 
     run.task.plans = [Made(900_000_000, meanwhile=full)]
     session = OpenSession(run.context, 100 * MICRO, Started.now())
+    watcher = RunObserver()
+    spending = partial(spend, run.context, RunLimits(attempts=1), watcher, 0.0, session)
     with pytest.raises(StorageError):
-        _spend(run.context, RunLimits(attempts=1), RunObserver(), 0.0, session, stored_origins(run.state))
+        _spend(run.context, spending, watcher, session, stored_origins(run.state))
     assert sessions(run) == []
     run.reopen()
     kinds = [entry.kind.value for entry in run.context.log.entries()]

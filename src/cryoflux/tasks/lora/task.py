@@ -76,7 +76,6 @@ class LoraTask(Task):
         self.recipes: dict[str, Recipe] = {}
         """arm name → recipe"""
         self._named: dict[str, Recipe] = {}
-        """the same before their costs are known"""
         self._fixed: dict[tuple[str, int], int] = {}
         """(arm, examples of its chain's pool) → what it costs beside its steps, in steps"""
         self._model: HeadModel | None = None
@@ -103,22 +102,14 @@ class LoraTask(Task):
 
     @property
     def model(self) -> HeadModel:
-        """The head in memory.
-
-        Raises:
-            RuntimeError: the task was not opened.
-        """
+        """The head in memory; a RuntimeError where the task was not opened."""
         if self._model is None:
             raise RuntimeError("the task is not open")
         return self._model
 
     @property
     def sums(self) -> HeadSums:
-        """The head as sums, for merging.
-
-        Raises:
-            RuntimeError: the task was not opened.
-        """
+        """The head as sums, for merging; a RuntimeError where the task was not opened."""
         if self._sums is None:
             raise RuntimeError("the task is not open")
         return self._sums
@@ -149,10 +140,10 @@ class LoraTask(Task):
         self._sums = HeadSums(self._genesis, place.state.capsule)
         config = json.loads(read_regular(head.folder / "config.json", MOST_DOCUMENT_BYTES))
         check_tokens(config, tokens_of(self.cut))
-        # By the first examples: arms that came and went with the pool would leave chains behind.
-        known, count = read_layout(head.folder) is not None, place.counts[0]
-        recipes = chosen_recipes(self._settings, known=known, count=count, cut=self.cut)
-        pool = make_pool(place.counts, place.pool_seed)
+        counts = place.pools or (place.data.count("train"),)
+        known = read_layout(head.folder) is not None  # by the first count: arms are the same for good
+        recipes = chosen_recipes(self._settings, known=known, count=counts[0], cut=self.cut)
+        pool = make_pool(counts, place.pool_seed)
         if not pool.screen:  # too few examples to set any aside
             recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
         self._model = HeadModel(
@@ -164,21 +155,18 @@ class LoraTask(Task):
             device=chosen_device(self._settings.model.device),
             pool=pool,
         )
-        part = place.data.holdouts[0]
         self._named, self._fixed = recipes, {}
-        self.recipes = {name: self._with_rungs(name, part) for name in recipes}
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self.recipes = {n: self._with_rungs(n, self.place.data.holdouts[0]) for n in self._named}
 
     def _with_rungs(self, name: str, part: str) -> Recipe:
-        """The recipe with what it costs beside its steps, where it leaves that to us.
-
-        A chain that goes on keeps the recipe that it began with, though more examples have joined since.
-        """
         recipe = self._named[name]
         if not recipe.carry or recipe.fixed_steps:
             return recipe
         place = name, self.place.pool_of(name)
-        if place not in self._fixed:
-            self._fixed[place] = self.model.fixed_steps(recipe, part, place[1])
+        self._fixed[place] = self._fixed.get(place) or self.model.fixed_steps(recipe, part, place[1])
         return replace(recipe, fixed_steps=self._fixed[place])
 
     def _genesis(self, digest: str) -> Mapping[str, Any]:
@@ -203,8 +191,7 @@ class LoraTask(Task):
     def arms(self, drawn: int, part: str) -> list[Offer]:
         """One arm a recipe; a deeper one waits for the cheaper one before it."""
         before = ladder(self._settings)
-        first = self.place.data.holdouts[0]
-        self.recipes = {name: self._with_rungs(name, first) for name in self._named}
+        self._refresh()
         return [
             Offer(
                 name,

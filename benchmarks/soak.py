@@ -1,0 +1,210 @@
+"""A watched run that is killed, finds its disk full and gets new data, over and over, and what becomes of it.
+
+    python benchmarks/soak.py --minutes 120
+
+A tiny BERT learns from three topics. Every minute or so the process is killed with SIGKILL, or is started
+where no file may grow beyond a few kilobytes more than the log has (a full disk, as far as a process can
+tell), or a file of new sentences arrives. At the end it is asked to stop, and the state is verified: account
+and receipts have to agree to the microjoule, which is part of step 10. The table says, for each part of the
+time, attempts, the median time from one to the next, the most memory, and files and bytes of the state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+import tiny
+
+_PARTS = 6
+_MORE_BYTES = 20_000
+"""that a file may have more than the log has, on the full disk"""
+_BUDGET = "120J"
+_OPTIONS = ["--reserve", "6J", "--recipes", "prefix-1", "--policy", "uniform/v1", "--holdout-size", "100"]
+
+
+@dataclass
+class _Part:
+    """One part of the time."""
+
+    attempts: int = 0
+    cycles_s: list[float] = field(default_factory=list)
+    rss_mb: float = 0.0
+    files: int = 0
+    megabytes: float = 0.0
+
+
+@dataclass
+class _Soak:
+    """A state under stress."""
+
+    place: Path
+    process: subprocess.Popen[bytes] | None = None
+    read: int = 0
+    last: float | None = None
+    sentences: Iterator[tuple[str, str]] = field(default_factory=lambda: iter(()))
+    happened: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        (self.place / "in").mkdir()
+        tiny.make_model(self.place / "model")
+        rows = tiny.sentences(6_000, 1)
+        tiny.write_csv(self.place / "train.csv", rows[:600])
+        self.sentences = iter(rows[600:])
+
+    @property
+    def state(self) -> Path:
+        return self.place / "state"
+
+    def start(self, preexec: Callable[[], None] | None = None) -> None:
+        where = ["--state", self.state, "--watch", self.place / "in", "--log", self.place / "events.jsonl"]
+        what = ["--model", self.place / "model", "--train", self.place / "train.csv", "--budget", _BUDGET]
+        command = [sys.executable, "-m", "cryoflux", "run", *map(str, [*where, *what]), *_OPTIONS]
+        with (self.place / "output").open("ab") as output:
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, preexec_fn=preexec)  # noqa: PLW1509
+        self.last = None
+
+    def note(self, what: str) -> None:
+        self.happened[what] = self.happened.get(what, 0) + 1
+
+    def arrive(self) -> None:
+        rows = [row for row, _ in zip(self.sentences, range(30), strict=False)]
+        if rows:
+            name = f"{time.time_ns()}.csv"
+            tiny.write_csv(self.place / name, rows).rename(self.place / "in" / name)
+            self.note("new data")
+
+    def kill(self) -> None:
+        self.end(signal.SIGKILL)
+        self.note("kills")
+        self.start()
+
+    def fill(self) -> None:
+        self.end(signal.SIGTERM)
+        most = (self.state / "receipts.db").stat().st_size + _MORE_BYTES
+        self.start(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+        self.note("full disks")
+
+    def end(self, number: int) -> int:
+        if self.process is None:
+            return 0
+        self.process.send_signal(number)
+        return self.process.wait()
+
+    def watch(self, part: _Part) -> None:
+        """Take note of the next moment; a process that ended is started again, as systemd would."""
+        process = self.process
+        if process is None or process.poll() is not None:
+            self.note("starts after an end")
+            self.start()
+            return
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except OSError:
+            return
+        if (found := status.partition("VmRSS:")[2].split()[:1]) and found[0].isdigit():
+            part.rss_mb = max(part.rss_mb, int(found[0]) / 1000)
+        for at in self._attempts():
+            part.attempts += 1
+            if self.last is not None:
+                part.cycles_s.append(at - self.last)
+            self.last = at
+
+    def _attempts(self) -> list[float]:
+        log = self.place / "events.jsonl"
+        if not log.exists():
+            return []
+        with log.open("rb") as stream:
+            stream.seek(self.read)
+            lines = stream.read().splitlines(keepends=True)
+        found = []
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            self.read += len(line)
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue  # a kill cut it short
+            if event["event"] == "attempt":
+                found.append(datetime.fromisoformat(event["at"]).timestamp())
+            elif event["event"] == "waiting":
+                self.last = None
+        return found
+
+    def measure(self, part: _Part) -> None:
+        paths = [path for path in self.state.rglob("*") if path.is_file() and not path.is_symlink()]
+        part.files = len(paths)
+        part.megabytes = sum(path.stat().st_size for path in paths if path.exists()) / 1e6
+
+
+def _soak(place: Path, minutes: float, each_s: float) -> tuple[_Soak, list[_Part]]:
+    soak, draw, parts = _Soak(place), random.Random(0), list[_Part]()  # noqa: S311 - which mishap is next
+    soak.start()
+    began, due = time.monotonic(), time.monotonic() + each_s
+    for number in range(1, _PARTS + 1):
+        part = _Part()
+        while time.monotonic() < began + number * minutes * 60 / _PARTS:
+            soak.watch(part)
+            if time.monotonic() >= due and (soak.state / "receipts.db").exists():
+                draw.choice([soak.kill, soak.arrive, soak.arrive, soak.fill])()
+                due = time.monotonic() + each_s
+            time.sleep(0.05)
+        soak.measure(part)
+        parts.append(part)
+    soak.end(signal.SIGTERM)
+    # What the last kill or full disk left open is closed by one more run.
+    soak.start()
+    time.sleep(20)
+    soak.end(signal.SIGTERM)
+    return soak, parts
+
+
+def _verdict(state: Path) -> list[str]:
+    command = [sys.executable, "-m", "cryoflux", "verify", str(state), "--no-memory", "--json"]
+    checks = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)["checks"]
+    wrong = [f"{c['number']} {c['subject']}: {c['detail']}" for c in checks if c["status"] != "ok"]
+    return [*wrong, *(c["detail"] for c in checks if c["number"] == 10)]
+
+
+def main() -> None:
+    """Soak, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=120.0)
+    parser.add_argument("--each", type=float, default=60.0, help="seconds between two mishaps")
+    parser.add_argument("--keep", type=Path, help="where the state is left; a temporary folder without")
+    chosen = parser.parse_args()
+    os.environ.setdefault("CRYOFLUX_THREADS", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        place = chosen.keep or Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        soak, parts = _soak(place, chosen.minutes, chosen.each)
+        print(f"{chosen.minutes:g} minutes: {soak.happened}")
+        print("| part | attempts | median cycle, s | most memory, MB | files | state, MB |")
+        print("|---:|---:|---:|---:|---:|---:|")
+        for number, part in enumerate(parts, start=1):
+            cycle = f"{statistics.median(part.cycles_s):.3f}" if part.cycles_s else "-"
+            print(
+                f"| {number} | {part.attempts} | {cycle} | {part.rss_mb:.0f} | {part.files} "
+                f"| {part.megabytes:.1f} |"
+            )
+        print(*_verdict(soak.state), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
