@@ -346,9 +346,10 @@ def sections_of(tasks: Sequence[str]) -> Sections:
     Raises:
         UsageError: there is no such task.
     """
+    from cryoflux.tasks.index.section import SECTIONS as OF_INDEX
     from cryoflux.tasks.lora.section import SECTIONS
 
-    found: dict[str, SectionCheck] = dict(SECTIONS)
+    found: dict[str, SectionCheck] = {**SECTIONS, **OF_INDEX}
     for name in tasks:
         from cryoflux.tasks.registry import find_task
 

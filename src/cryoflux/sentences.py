@@ -137,7 +137,7 @@ def _odds(n: _Numbers, odds: Callable[[int], int] = odds_against) -> str:
 def _verdict(code: str) -> str:
     if code in _NOT_KEPT:
         return _NOT_KEPT[code]
-    kept = {"whitepaper", "z", "evidence", "staked"}
+    kept = {"whitepaper", "z", "evidence", "staked", "no-worse"}
     return "Kept" if code.partition(".")[0] in kept else "Rejected"
 
 
@@ -257,6 +257,7 @@ _NOT_KEPT = {
     "z.noise": "Rejected",
     "evidence.undecided": "Undecided",
     "staked.missed": "Not kept",
+    "no-worse.not-shown": "Rejected",
     "stake.not-yet": "Carried",
 }
 """what the first part of a code does not tell"""
@@ -281,6 +282,9 @@ _BRIEF: dict[str, Callable[[_Numbers], str]] = {
     "hopeless": _hopeless,
     "screen.below-smallest": lambda n: f"screen: Δ is below {_smallest(n)} on {_ASIDE}",
     "screen.not-worth-a-look": _not_worth,
+    "no-worse.shown": lambda n: f"shown to lose less than {_smallest(n)} (z > {_z(n)})",
+    "no-worse.not-shown": lambda n: f"a loss of {_smallest(n)} is not ruled out (z > {_z(n)} needed)",
+    "screen.worse": lambda n: f"screen: it loses more than {_smallest(n)} on {_ASIDE}",
 }
 _SIGNED: dict[str, Callable[[_Numbers], str]] = {
     "whitepaper.delta": lambda n: f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)}.",

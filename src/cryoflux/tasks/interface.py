@@ -39,13 +39,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
-from cryoflux.config import Sourced
+from cryoflux.config import Settings, Sourced
 from cryoflux.data.prepared import PreparedData, render_sets
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.looking import Look, due_look
 from cryoflux.decision.rules import Thresholds
 from cryoflux.evaluation.losses import to_nano_nats
 from cryoflux.evaluation.scoring import Scorer
+from cryoflux.quantities import parse_energy
 from cryoflux.receipts.profiles import REPEATABLE
 from cryoflux.receipts.statement import CROSS_ENTROPY, Bar, Base, ChainLink, Metric, Rule, Section
 from cryoflux.registry.composition import Composition
@@ -259,6 +260,19 @@ class Task(ABC):
             ConfigError: they describe none.
         """
         return cls()
+
+    @classmethod
+    def reserve_uj(cls, settings: Settings) -> int:
+        """What an attempt reserves by the settings, µJ."""
+        return parse_energy(settings.attempt.reserve)
+
+    def judged_by(self, asked: Rule) -> Rule:
+        """The rule that the task's updates are judged by.
+
+        Args:
+            asked: by the settings of the run.
+        """
+        return asked
 
     @abstractmethod
     def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:
