@@ -326,12 +326,15 @@ def asked_again(
     from cryoflux.tasks.lora.libraries import require_training
 
     require_training()
+    from cryoflux.tasks.index.again import IndexRecomputer
+    from cryoflux.tasks.index.section import SECTION as OF_INDEX
     from cryoflux.tasks.lora.again import TorchRecomputer
     from cryoflux.verification.again import Again
     from cryoflux.verification.challenge import own_seed, parse_seed
 
     return Again(
         lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1),
+        others={OF_INDEX: IndexRecomputer},
         losses=losses,
         spots=spots,
         spot_receipts=spot_receipts,

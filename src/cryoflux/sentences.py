@@ -19,7 +19,7 @@ from cryoflux.decision.evidence import Z95, Evidence
 from cryoflux.decision.interval import anytime_interval, fixed_interval, odds_against
 from cryoflux.decision.reason import Reason
 from cryoflux.decision.stakes import odds_at
-from cryoflux.quantities import NANO, format_energy
+from cryoflux.quantities import NANO, format_energy, hit_words
 
 _Numbers = Mapping[str, int | str]
 
@@ -88,7 +88,7 @@ def _in_numbers(numbers: _Numbers) -> str:
     """Δ with its 95 % interval, and the accuracy gain, points, where the task has hits."""
     e = _evidence(numbers)
     delta = f"Δ = {e.delta_mean:+.4f} ± {Z95 * e.delta_se:.4f} {_unit(numbers)}"
-    return f"{delta}, accuracy {100 * e.accuracy_gain:+.1f} points" if e.hits else delta
+    return f"{delta}, {hit_words(_unit(numbers))} {100 * e.accuracy_gain:+.1f} points" if e.hits else delta
 
 
 def _smallest(numbers: _Numbers) -> str:
@@ -123,7 +123,7 @@ def _with_interval(n: _Numbers) -> str:
 def _shown(n: _Numbers) -> str:
     """What was found, for a sentence: Δ with the interval that decided, and the accuracy gain in points."""
     e = _evidence(n)
-    accuracy = f", accuracy {100 * e.accuracy_gain:+.1f} points" if e.hits else ""
+    accuracy = f", {hit_words(_unit(n))} {100 * e.accuracy_gain:+.1f} points" if e.hits else ""
     return _with_interval(n) + accuracy
 
 

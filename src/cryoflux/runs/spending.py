@@ -340,11 +340,12 @@ def _why(run: _Run, limits: RunLimits, ended: Ended) -> str:
 def _enough(context: Context) -> int:
     # base and candidate evaluated once each, and as much again for training
     reserve_uj = context.terms.reserve_uj
-    dearest = max(
+    costs = (
         opened.task.aside_uj(offer.arm, opened.part, reserve_uj)
         for opened in context.tasks.values()
         for offer in opened.task.arms(opened.drawn, opened.part)
     )
+    dearest = max(costs, default=reserve_uj)
     return max(1, round(4 * dearest / MICRO))
 
 
