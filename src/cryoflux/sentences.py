@@ -246,6 +246,8 @@ def _arms(count: int) -> str:
 
 
 def _plateau(n: _Numbers) -> str:
+    if not _number(n, "spent") and "dear_uj" not in n:
+        return "There is nothing to do: no task offers an attempt."
     dear = f", another reserves {format_energy(_number(n, 'dear_uj'))}" if "dear_uj" in n else ""
     return f"No arm is expected to pay: {_arms(_number(n, 'spent'))} spent{dear}."
 

@@ -68,6 +68,13 @@ def run(
     encoder: Annotated[
         str | None, _option("What embeds; else the head of lora_delta.", "--encoder", metavar="ID|DIR")
     ] = None,
+    query_count: Annotated[int | None, _option("Most queries of a set of them.", "--query-count")] = None,
+    document_tokens: Annotated[
+        int | None, _option("Documents are cut to so many tokens.", "--document-tokens")
+    ] = None,
+    min_delta_mrr: Annotated[
+        float | None, _option("Loss of MRR@10 that has to be ruled out.", "--min-delta-mrr")
+    ] = None,
     index_reserve: Annotated[
         str | None, _option("Energy reserved for refreshing the index.", "--index-reserve", metavar="ENERGY")
     ] = None,

@@ -127,7 +127,7 @@ def read_layout(folder: Path) -> Layout | None:
 
 
 def read_encoder(folder: Path) -> Layout | None:
-    """The same of a model folder that may have no classifier: its tensors are then called without a prefix."""
+    """The same of a model folder without a classifier, too: its tensors are then called without a prefix."""
     config = json.loads(read_regular(folder / "config.json", _MAX_CONFIG_BYTES))
     if (found := _layout(config, _KNOWN)) is not None:
         return found

@@ -19,9 +19,8 @@ import shlex
 from typing import Any
 
 from cryoflux.decision.power import detectable
-from cryoflux.decision.rules import WITH_BUDGET
+from cryoflux.decision.rules import NO_WORSE, WITH_BUDGET
 from cryoflux.energy.derived import Rates, derived_fields
-from cryoflux.decision.rules import NO_WORSE
 from cryoflux.quantities import (
     MICRO,
     MRR,
@@ -162,7 +161,8 @@ def _power(task: Begun) -> str:
     thresholds, unit = task.thresholds, task.metric.unit
     if task.rule.name == NO_WORSE:
         lost = f"{thresholds.min_delta / NANO:g} {unit}"
-        return f"an update is kept where {task.count} queries rule out a loss of {lost} (z > {thresholds.z_milli / 1000:g})"
+        shown = f"rule out a loss of {lost} (z > {thresholds.z_milli / 1000:g})"
+        return f"an update is kept where {task.count} queries {shown}"
     # evidence/v1 asks for z, and evidence is z² for what matters here
     needed = thresholds.needed_milli or round(thresholds.z_milli**2 / 1000)
     narrow, wide = (f"{detectable(task.count, spread, needed):.3f}" for spread in (0.1, 0.3))

@@ -54,7 +54,13 @@ from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.loss_comparison import Found, compare, flipped
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.pairing import MOST_EXAMPLES, Pairing, order_of, read_losses
-from cryoflux.verification.recomputer import Models, OtherFactories, Recomputer, RecomputerFactory, factory_for
+from cryoflux.verification.recomputer import (
+    Models,
+    OtherFactories,
+    Recomputer,
+    RecomputerFactory,
+    factory_for,
+)
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.temperatures import temperature_findings
 from cryoflux.verification.walk import Paired

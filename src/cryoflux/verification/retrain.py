@@ -34,7 +34,8 @@ __all__ = [
 ]
 
 import tempfile
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -146,7 +147,7 @@ def check_retrained(
     most: int,
     factory: RetrainerFactory,
     levels: Levels | None = None,
-    untrained: Set[str] = frozenset(),
+    untrained: AbstractSet[str] = frozenset(),
 ) -> list[Check]:
     """Step 15: the newest accepted receipts.
 

@@ -2,8 +2,8 @@
 
 The version is made of base and update by byte, and ranks are counted without FAISS, so both are exact. A
 query whose document is gone has to have the rank that it has in the base. The vectors of the queries are
-embedded again from their texts, where what embeds is here, and may differ by one in a component now and then,
-since float32 rounds otherwise elsewhere. The vectors of documents are signed; their texts are the owner's, and
+embedded again from their texts, where what embeds is here, and may differ by one in a component, since float32
+rounds otherwise elsewhere. The vectors of documents are signed; their texts are the owner's, and
 no state brings them.
 """
 
@@ -102,7 +102,9 @@ class IndexRecomputer:
             if apart.max() > _OFF_BY:
                 raise VerificationError("refuted: its queries, embedded again, have other vectors")
         if off > _OFF_SHARE * signed.size:
-            raise VerificationError(f"refuted: {off} of {signed.size} components of its queries' vectors differ")
+            raise VerificationError(
+                f"refuted: {off} of {signed.size} components of its queries' vectors differ"
+            )
 
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
         """The index that an update makes of a base."""
@@ -113,13 +115,13 @@ class IndexRecomputer:
         write_checksums(into)
         return into
 
-    def compose(self, composed: Composition, models: Models, into: Path) -> NoReturn:
+    def compose(self, composed: Composition, models: Models, into: Path) -> NoReturn:  # noqa: ARG002
         """An index is no sum."""
         raise OpenQuestion("an index is no sum of updates")
 
     def as_kept(self, base: Path, capsule: Path, kept: Path, into: Path) -> None:
         """Whole numbers are not rounded: there is nothing that another machine may have made otherwise."""
 
-    def fit(self, base: Path, model: Path, train: Path, **how: Any) -> Fit:
+    def fit(self, base: Path, model: Path, train: Path, **how: Any) -> Fit:  # noqa: ARG002
         """An index has no temperature."""
         raise OpenQuestion("an index has no temperature")

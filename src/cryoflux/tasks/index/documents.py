@@ -165,7 +165,7 @@ def _whole(path: Path) -> Iterator[str]:
 def _row_text(row: Any, where: str) -> str:
     text = row.get(_TEXT) if isinstance(row, dict) else None
     if not isinstance(text, str):
-        raise ValueError(f"{where} has no field called {_TEXT}")
+        raise ValueError(f"{where} has no field called {_TEXT}")  # noqa: TRY004 - of the file, not of a call
     title = row.get(_TITLE)
     return f"{title.strip()}\n{text}" if isinstance(title, str) and title.strip() else text
 

@@ -59,7 +59,9 @@ def encoder_digest(folder: Path, tokens: int, entries: Iterable[TensorEntry] = (
         ModelError: its layout is not known here.
     """
     layout = _layout(folder)
-    known = list(entries) or [e for path in sorted(folder.glob("*.safetensors")) for e in read_tensor_entries(path)]
+    known = list(entries) or [
+        e for path in sorted(folder.glob("*.safetensors")) for e in read_tensor_entries(path)
+    ]
     prefix = _prefix(layout)
     read = sorted(
         f"{entry.name.removeprefix(prefix)} {entry.dtype} {list(entry.shape)} {entry.sha256}\n"
@@ -122,7 +124,8 @@ class TextEncoder:
     def flops(self, texts: Sequence[str]) -> int:
         """What embedding texts costs at most, floating-point operations."""
         return sum(
-            self._layout.layers * self._layout.layer_flops(min(self._tokens, 2 + len(text) // 3)) for text in texts
+            self._layout.layers * self._layout.layer_flops(min(self._tokens, 2 + len(text) // 3))
+            for text in texts
         )
 
     def embed(self, texts: Sequence[str]) -> Iterator[tuple[list[int], np.ndarray[Any, np.dtype[np.int8]]]]:

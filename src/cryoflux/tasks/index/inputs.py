@@ -41,7 +41,9 @@ def documents_folder(settings: Settings) -> Path:
     return Path(settings.index.index)
 
 
-def make_beginning(settings: Settings, folder: Folder, progress: Callable[[str, int, int], None]) -> Beginning:
+def make_beginning(
+    settings: Settings, folder: Folder, progress: Callable[[str, int, int], None]
+) -> Beginning:
     """The queries of a new state, and an index without documents.
 
     Raises:
@@ -72,7 +74,9 @@ def _queries(settings: Settings, folder: Folder, spares: int) -> list[Query]:
     return given_queries(Path(settings.index.queries), places, frozenset(folder.digests()))
 
 
-def encoder_of(settings: Settings, versions: Versions, tokens: int, known: dict[str, EncoderName]) -> EncoderName:
+def encoder_of(
+    settings: Settings, versions: Versions, tokens: int, known: dict[str, EncoderName]
+) -> EncoderName:
     """What should embed now: what the settings name, the head of ``lora_delta``, or the embedded model.
 
     Args:

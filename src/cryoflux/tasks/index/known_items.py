@@ -8,7 +8,16 @@ update is screened with, which stand in the place of the training examples.
 
 from __future__ import annotations
 
-__all__ = ["Known", "Query", "as_line", "given_queries", "known_items", "make_sets", "read_query", "split_title"]
+__all__ = [
+    "Known",
+    "Query",
+    "as_line",
+    "given_queries",
+    "known_items",
+    "make_sets",
+    "read_query",
+    "split_title",
+]
 
 import csv
 import hashlib
@@ -88,7 +97,7 @@ def read_query(line: bytes) -> Query:
         raise ValueError("no query")
     text, document, part = row["text"], row["document"], row["part"]
     if not (isinstance(text, str) and isinstance(document, str) and isinstance(part, bool)):
-        raise ValueError("no query")
+        raise ValueError("no query")  # noqa: TRY004 - of the line, not of a call
     if len(name := bytes.fromhex(document)) != hashlib.sha256().digest_size:
         raise ValueError("no document")
     return Query(text, name, part)
@@ -154,8 +163,8 @@ def _bad_queries(path: Path, what: str) -> DataError:
     return DataError(
         f"{path} holds no queries: {what}.",
         why="An index is judged by whether it finds the document that answers each query.",
-        hint="Give a CSV file with the columns query,document; a document is its path in the folder, with #ROW "
-        "where a file holds several.",
+        hint="Give a CSV file with the columns query,document; a document is its path in the folder, with "
+        "#ROW where a file holds several.",
     )
 
 
@@ -179,7 +188,7 @@ def make_sets(queries: Sequence[Query], *, most: int, spares: int) -> dict[str, 
     if len(lines) < 3 * FEWEST:
         raise DataError(
             f"The documents give {len(lines)} queries.",
-            why=f"An index is judged by {3 * FEWEST} at least: {FEWEST} that decide, as many that are sealed, "
+            why=f"An index is judged by {3 * FEWEST} at least: {FEWEST} that decide, as many that are sealed "
             "and as many to try an update on. A document gives one by its title or its first sentence.",
             hint="Name a folder with more documents, or give queries of your own: --queries FILE.",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Found", "Searcher", "open_searcher"]
+__all__ = ["FoundDocument", "Searcher", "open_searcher"]
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from cryoflux.tasks.registry import INDEX
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundDocument:
     """A document that was found."""
 
     rank: int
@@ -41,12 +41,12 @@ class Searcher:
         self._encoder, self._served = encoder, Served(shelf)
         self._rows: list[dict[str, Any]] = list(shelf.rows())
 
-    def find(self, query: str, most: int) -> list[Found]:
+    def find(self, query: str, most: int) -> list[FoundDocument]:
         """The documents that are nearest to a query, nearest first."""
         _, vectors = next(self._encoder.embed([query]))
         hits = self._served.top(vectors, most)[0]
         return [
-            Found(
+            FoundDocument(
                 rank,
                 str(self._rows[hit.row]["place"]),
                 str(self._rows[hit.row]["title"]),
@@ -85,7 +85,7 @@ def open_searcher(state: StateFolder) -> Searcher:
     name = used_encoder(shelf.manifest, versions, {})
     if name is None:
         raise StateError(
-            f"What embedded the index, version {shelf.manifest.version[:16]}… of lora_delta, is not kept here.",
+            f"What embedded the index, {shelf.manifest.version[:16]}… of lora_delta, is not kept here.",
             why="A query has to be embedded as the documents were.",
             hint="Embed it anew: cryoflux run --task index_refresh --index DIR --budget 300J.",
         )

@@ -32,23 +32,32 @@ class IndexSection:
             yield "was embedded by another encoder than its intent announced"
         if intent.metric.name != "reciprocal-rank":
             yield f"is judged by {intent.metric.name!r}, which is no measure of an index"
-        training = receipt.training
-        if training is None:
-            return
-        if training.slice_count or training.fresh_count:
-            yield "says that it learned from examples, though an index learns from none"
-        if training.screen is None and not receipt.cause:
-            yield "was not tried on the queries that are set aside for it"
-        if training.working and intent.chain is None:
-            yield "leaves something to go on from, though it is of no chain"
+        yield from _embedding(receipt, intent)
 
     def is_example(self, row: object) -> bool:
         """Whether a line is a query with the name of its document."""
-        return isinstance(row, dict) and isinstance(row.get("text"), str) and isinstance(row.get("document"), str)
+        return (
+            isinstance(row, dict)
+            and isinstance(row.get("text"), str)
+            and isinstance(row.get("document"), str)
+        )
 
     def trained(self, section: Section) -> tuple[int, tuple[str, ...]]:  # noqa: ARG002
         """An index has no trained parameters."""
         return 0, ()
+
+
+def _embedding(receipt: Receipt, intent: Intent) -> Iterator[str]:
+    """What embedding cannot have done."""
+    training = receipt.training
+    if training is None:
+        return
+    if training.slice_count or training.fresh_count:
+        yield "says that it learned from examples, though an index learns from none"
+    if training.screen is None and not receipt.cause:
+        yield "was not tried on the queries that are set aside for it"
+    if training.working and intent.chain is None:
+        yield "leaves something to go on from, though it is of no chain"
 
 
 SECTIONS = {SECTION: IndexSection()}

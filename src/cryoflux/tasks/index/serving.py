@@ -76,7 +76,9 @@ class Served:
         scores, rows = self._index.search(asked, more)
         found = []
         for at, (some, their) in enumerate(zip(scores, rows, strict=True)):
-            hits = sorted((Hit(int(row), int(score)) for row, score in zip(their, some, strict=True)), key=_order)
+            hits = sorted(
+                (Hit(int(row), int(score)) for row, score in zip(their, some, strict=True)), key=_order
+            )
             if more < self.count and len(hits) > most and hits[most - 1].score == hits[-1].score:
                 # as many as were asked for have the score of the last one: others may have it, too
                 hits = self._asked(asked[at : at + 1], most, min(self.count, 4 * more))[0]
@@ -88,7 +90,9 @@ def _order(hit: Hit) -> tuple[int, int]:
     return -hit.score, hit.row
 
 
-def ranks_of(served: Served, shelf: Shelf, queries: Vectors, wanted: Sequence[bytes], first: int) -> list[int]:
+def ranks_of(
+    served: Served, shelf: Shelf, queries: Vectors, wanted: Sequence[bytes], first: int
+) -> list[int]:
     """The rank of each query's document among the first ones; 0 where it is not there."""
     rows = [shelf.place_of.get(name, -1) for name in wanted]
     return [

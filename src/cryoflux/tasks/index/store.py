@@ -22,7 +22,7 @@ from cryoflux.files import storage_errors
 _NAME, _SUM = 32, 4
 _AT_ONCE = 65_536
 """records that are looked through together"""
-Vectors = np.ndarray[Any, np.dtype[np.int8]]
+_Vectors = np.ndarray[Any, np.dtype[np.int8]]
 
 
 class EmbeddingStore:
@@ -61,7 +61,7 @@ class EmbeddingStore:
             shape=(end - start, self._size),
         )
 
-    def get(self, name: bytes) -> Vectors | None:
+    def get(self, name: bytes) -> _Vectors | None:
         """The vector of a name, (dimensions); none where it is not there, or damaged."""
         row = self._rows.get(name)
         if row is None:
@@ -78,7 +78,7 @@ class EmbeddingStore:
     def __contains__(self, name: bytes) -> bool:
         return name in self._rows
 
-    def put(self, names: Sequence[bytes], vectors: Vectors) -> None:
+    def put(self, names: Sequence[bytes], vectors: _Vectors) -> None:
         """Append some; what is there already stays.
 
         Raises:

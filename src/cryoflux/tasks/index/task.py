@@ -14,7 +14,6 @@ from __future__ import annotations
 __all__ = ["IndexTask"]
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -237,7 +236,10 @@ class IndexTask(Task):
         )
 
     def _named(self, digest: str, base: Shelf) -> EncoderName:
-        known = [self._wanted(), used_encoder(base.manifest, self.place.versions, self._encoders) if base.names else None]
+        known = [
+            self._wanted(),
+            used_encoder(base.manifest, self.place.versions, self._encoders) if base.names else None,
+        ]
         for name in known:
             if name is not None and name.digest == digest:
                 return name
@@ -252,7 +254,9 @@ class IndexTask(Task):
             return np.concatenate([base.queries(part) for part in self._queries])
         texts = [query.text for some in self._queries.values() for query in some]
         store = self._store(name)
-        return embed_queries(texts, lambda: self._open_encoder(name), store, self._open_encoder(name).dimensions)
+        return embed_queries(
+            texts, lambda: self._open_encoder(name), store, self._open_encoder(name).dimensions
+        )
 
     def _embed(
         self, order: WorkOrder, name: EncoderName, pending: Sequence[bytes], limits: Limits, watch: Watch

@@ -131,9 +131,7 @@ def _named(path: Path) -> Iterator[tuple[bytes, bytes]]:
             yield bytes.fromhex(json.loads(line)["document"]), line
 
 
-def _with_lines(
-    base: Shelf, kept: Sequence[tuple[bytes, int]]
-) -> Iterator[tuple[tuple[bytes, int], bytes]]:
+def _with_lines(base: Shelf, kept: Sequence[tuple[bytes, int]]) -> Iterator[tuple[tuple[bytes, int], bytes]]:
     wanted = iter(kept)
     one = next(wanted, None)
     for row, (_, line) in enumerate(_named(base.folder / DOCUMENTS)):
