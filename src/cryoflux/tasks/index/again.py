@@ -2,8 +2,8 @@
 
 The version is made of base and update by byte, and ranks are counted without FAISS, so both are exact. A
 query whose document is gone has to have the rank that it has in the base. The vectors of the queries are
-embedded again from their texts, where what embeds is here, and may differ by one in a component, since float32
-rounds otherwise elsewhere. The vectors of documents are signed; their texts are the owner's, and
+embedded again from their texts, where what embeds is here, and may differ by one in a component, since
+float32 rounds otherwise elsewhere. The vectors of documents are signed; their texts are the owner's, and
 no state brings them.
 """
 

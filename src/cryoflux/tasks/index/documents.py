@@ -146,6 +146,8 @@ class Folder:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except DataError:
+        raise
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(
             f"{path} cannot be indexed: {str(error).strip()[:200]}.",

@@ -30,22 +30,14 @@ _SHOWN = 120
 
 @dataclass(slots=True)
 class Embedded:
-    """Documents with their vectors."""
+    """How far embedding came."""
 
-    rows: list[dict[str, str]] = field(default_factory=list)
-    vectors: list[Vectors] = field(default_factory=list)
+    count: int = 0
+    """documents that have a vector"""
     computed: int = 0
     """how many of them were not in the store"""
     ended_by: str = "steps"
     """``steps`` where everything was embedded; else ``joules`` or ``interrupt``"""
-
-    def sorted(self, dimensions: int) -> tuple[list[dict[str, str]], Vectors]:
-        """Rows and vectors in the order of the documents' names."""
-        order = sorted(range(len(self.rows)), key=lambda at: self.rows[at]["document"])
-        matrix = np.zeros((len(order), dimensions), np.int8)
-        for at, row in enumerate(order):
-            matrix[at] = self.vectors[row]
-        return [self.rows[at] for at in order], matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +85,7 @@ def embed_documents(
     store: EmbeddingStore,
     limits: Limits,
     done: Callable[[int], Any],
+    put: Callable[[list[dict[str, str]], list[Vectors]], Any],
 ) -> Embedded:
     """Documents with their vectors, as many as the joules pay for.
 
@@ -103,21 +96,24 @@ def embed_documents(
         store: what was embedded before, and takes what is embedded now.
         limits: joules, and whether to stop.
         done: told how many are done, after each batch.
+        put: takes some documents with their vectors; those of a later call have higher names.
     """
     found = Embedded()
     for start in range(0, len(wanted.documents), _AT_ONCE):
-        some = wanted.documents[start : start + _AT_ONCE]
-        missing: list[_Missing] = []
-        for document, place, text in folder.texts(some):
+        some = _Some()
+        for document, place, text in folder.texts(wanted.documents[start : start + _AT_ONCE]):
             stripped = document in wanted.stripped
             row, content = _described(document, place, text, stripped=stripped)
             name = _name_of(document, stripped=stripped)
             if (vector := store.get(name)) is not None:
-                found.rows.append(row)
-                found.vectors.append(vector)
+                some.rows.append(row)
+                some.vectors.append(vector)
             else:
-                missing.append(_Missing(name, content[: _CHARACTERS * wanted.tokens], row))
-        _compute(missing, encoder, store, limits, found, done)
+                some.missing.append(_Missing(name, content[: _CHARACTERS * wanted.tokens], row))
+        before = found.count
+        _compute(some, encoder, store, limits, found, lambda: done(before + len(some.rows)))  # noqa: B023
+        put(some.rows, some.vectors)
+        found.count += len(some.rows)
         if found.ended_by != "steps":
             break
     return found
@@ -129,6 +125,15 @@ class _Missing(NamedTuple):
     row: dict[str, str]
 
 
+@dataclass(slots=True)
+class _Some:
+    """Documents that are in memory together."""
+
+    rows: list[dict[str, str]] = field(default_factory=list)
+    vectors: list[Vectors] = field(default_factory=list)
+    missing: list[_Missing] = field(default_factory=list)
+
+
 def _described(document: bytes, place: str, text: str, *, stripped: bool) -> tuple[dict[str, str], str]:
     """What is shown of a document, and what of it is embedded."""
     parts = split_title(text)
@@ -138,22 +143,22 @@ def _described(document: bytes, place: str, text: str, *, stripped: bool) -> tup
 
 
 def _compute(
-    missing: list[_Missing],
+    some: _Some,
     encoder: Callable[[], TextEncoder],
     store: EmbeddingStore,
     limits: Limits,
     found: Embedded,
-    done: Callable[[int], Any],
+    done: Callable[[], Any],
 ) -> None:
-    # a few at a time in the order of their names, so that what the joules leave out is not the longest ones
-    for start in range(0, len(missing), _GROUP):
-        group = missing[start : start + _GROUP]
+    # a few at a time in the order that they were read in: the joules leave out not just the long ones
+    for start in range(0, len(some.missing), _GROUP):
+        group = some.missing[start : start + _GROUP]
         for batch, vectors in encoder().embed([one.content for one in group]):
             store.put([group[i].name for i in batch], vectors)
-            found.rows += [group[i].row for i in batch]
-            found.vectors += list(vectors)
+            some.rows += [group[i].row for i in batch]
+            some.vectors += list(vectors)
             found.computed += len(batch)
-            done(len(found.rows))
+            done()
             if limits.stop():
                 found.ended_by = "interrupt"
             elif limits.spent_uj() >= limits.limit_uj:

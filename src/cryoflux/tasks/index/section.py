@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from cryoflux.receipts.statement import Intent, Receipt, Section
+from cryoflux.verification.sections import Sections
 
 SECTION = "index/v1"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -17,7 +18,7 @@ _COUNTS = ("documents", "added", "removed", "pending")
 class IndexSection:
     """Knows sections of the kind ``index/v1``."""
 
-    files = ("update.json", "added.jsonl", "added.i8", "queries.i8")
+    files: tuple[str, ...] = ("update.json", "added.jsonl", "added.i8", "queries.i8")
 
     def complaints(self, section: Section, receipt: Receipt, intent: Intent) -> Iterator[str]:
         """What in a section does not keep to its intent."""
@@ -60,5 +61,5 @@ def _embedding(receipt: Receipt, intent: Intent) -> Iterator[str]:
         yield "leaves something to go on from, though it is of no chain"
 
 
-SECTIONS = {SECTION: IndexSection()}
+SECTIONS: Sections = {SECTION: IndexSection()}
 """Kind of a section → what checks it."""

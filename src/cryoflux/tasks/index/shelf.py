@@ -179,9 +179,9 @@ def exact_ranks(shelf: Shelf, queries: Vectors, wanted: Sequence[bytes]) -> list
     for start in range(0, len(shelf.vectors), _BLOCK):
         some = shelf.vectors[start : start + _BLOCK].astype(np.float32)
         found = asked @ some.T
-        at = np.arange(start, start + len(some))
+        rows = np.arange(start, start + len(some))
         before += (found > scores[:, None]).sum(1)
-        before += ((found == scores[:, None]) & (at[None, :] < own[:, None])).sum(1)
+        before += ((found == scores[:, None]) & (rows[None, :] < own[:, None])).sum(1)
     for (at, _), count in zip(here, before.tolist(), strict=True):
         ranks[at] = count + 1
     return ranks

@@ -14,7 +14,7 @@ from __future__ import annotations
 __all__ = ["IndexTask"]
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -40,7 +40,7 @@ from cryoflux.tasks.index.section import SECTION, SECTIONS
 from cryoflux.tasks.index.serving import Served, ranks_of, require_faiss
 from cryoflux.tasks.index.shelf import FIRST, Manifest, Shelf, Vectors, loss_of, with_pinned
 from cryoflux.tasks.index.store import EmbeddingStore
-from cryoflux.tasks.index.updating import FILES, UpdateSaid, apply_update, write_update
+from cryoflux.tasks.index.updating import FILES, Adding, UpdateSaid, apply_update, write_update
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.libraries import quieten, require_training
 from cryoflux.tasks.pacing import JoulesEndedError, Limits, Progress, TrainingFailedError
@@ -204,25 +204,25 @@ class IndexTask(Task):
             pending = [digest for digest in pending if digest not in base.place_of]
         queries = self._query_vectors(base, name)
         limits.check()
-        found = self._embed(order, name, pending, limits, watch)
-        if pending and not found.rows:
+        with Adding(into) as adding:
+            found = self._embed(order, name, pending, limits, watch, adding)
+        if pending and not found.count:
             raise JoulesEndedError(
                 "The joules were used up before a document was embedded.",
                 why="Loading the model and embedding the queries is paid from the same reservation.",
                 hint="Raise --index-reserve.",
             )
         said = self._said(base, name, found, fresh=fresh)
-        rows, vectors = found.sorted(said.manifest.dimensions)
-        write_update(into, said, rows, vectors, queries if base.manifest.encoder != name.digest else None)
+        write_update(into, said, queries if base.manifest.encoder != name.digest else None)
         left = ""
         if fresh and found.ended_by != "steps":
-            left = self._leave(name, len(found.rows))
+            left = self._leave(name, found.count)
         fields: dict[str, Any] = {
             "encoder": name.digest,
             "documents": said.manifest.documents,
-            "added": len(rows),
+            "added": found.count,
             "removed": len(said.removed),
-            "pending": len(pending) - len(rows),
+            "pending": len(pending) - found.count,
             "computed": found.computed,
         }
         return Update(
@@ -259,7 +259,13 @@ class IndexTask(Task):
         )
 
     def _embed(
-        self, order: WorkOrder, name: EncoderName, pending: Sequence[bytes], limits: Limits, watch: Watch
+        self,
+        order: WorkOrder,
+        name: EncoderName,
+        pending: Sequence[bytes],
+        limits: Limits,
+        watch: Watch,
+        adding: Adding,
     ) -> Embedded:
         store, start_uj, before = self._store(name), limits.spent_uj(), len(pending)
 
@@ -267,7 +273,8 @@ class IndexTask(Task):
             watch.trained(Progress(count, before, 0.0, limits.spent_uj()), order.reserve_microjoules)
 
         wanted = Wanted(pending, self._stripped, self._cut)
-        found = embed_documents(wanted, self._folder, lambda: self._open_encoder(name), store, limits, done)
+        encoder = partial(self._open_encoder, name)
+        found = embed_documents(wanted, self._folder, encoder, store, limits, done, adding.put)
         if found.computed:
             store.sync()
             self._document_uj = max(1, (limits.spent_uj() - start_uj) // found.computed)
@@ -283,7 +290,7 @@ class IndexTask(Task):
             version=name.version,
             tokens=self._cut,
             dimensions=dimensions,
-            documents=kept + len(found.rows),
+            documents=kept + found.count,
             pinned=self._pinned(base),
             queries={part: len(some) for part, some in self._queries.items()},
         )
@@ -321,7 +328,7 @@ class IndexTask(Task):
             self.place.versions.discard(draft)
         losses = [[loss_of(rank) for rank in some] for some in ranks]
         right = [[rank > 0 for rank in some] for some in ranks]
-        return pair_losses(*losses, *right)
+        return pair_losses(losses[0], losses[1], right[0], right[1])
 
     def _leave(self, name: EncoderName, count: int) -> str:
         """What the next attempt goes on from: the vectors are in the store, this says which and how many."""
@@ -384,4 +391,4 @@ class _RankScorer:
 def _threads() -> int:
     import torch
 
-    return torch.get_num_threads()
+    return int(torch.get_num_threads())

@@ -7,13 +7,13 @@ another one, and is empty elsewhere. What is made of a base and an update is the
 
 from __future__ import annotations
 
-__all__ = ["FILES", "UPDATE", "UpdateSaid", "apply_update", "read_update", "write_update"]
+__all__ = ["FILES", "UPDATE", "Adding", "UpdateSaid", "apply_update", "read_update", "write_update"]
 
 import heapq
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from msgspec import Struct, ValidationError, convert, to_builtins
@@ -51,22 +51,35 @@ class UpdateSaid(Struct, frozen=True):
     """the other files of the update → their SHA-256"""
 
 
-def write_update(
-    into: Path, said: UpdateSaid, rows: Sequence[dict[str, str]], vectors: Vectors, queries: Vectors | None
-) -> None:
-    """Write an update.
+class Adding:
+    """Writes the documents of an update as they are embedded; those of a later call have higher names."""
+
+    def __init__(self, into: Path) -> None:
+        self._lines = (into / ADDED).open("wb")
+        self._vectors = (into / ADDED_VECTORS).open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.close()
+        self._vectors.close()
+
+    def put(self, rows: Sequence[dict[str, str]], vectors: Sequence[Vectors]) -> None:
+        """Write some documents with their vectors."""
+        for at in sorted(range(len(rows)), key=lambda at: rows[at]["document"]):
+            self._lines.write(_line(rows[at]))
+            self._vectors.write(vectors[at].tobytes())
+
+
+def write_update(into: Path, said: UpdateSaid, queries: Vectors | None) -> None:
+    """Complete an update whose documents are written.
 
     Args:
-        into: an empty folder.
+        into: the folder that they were written into.
         said: what it does.
-        rows: what is known of each document, by name.
-        vectors: theirs.
-        queries: those of all query sets, where they are others than the base's.
+        queries: the vectors of all query sets, where they are others than the base's.
     """
-    with (into / ADDED).open("wb") as stream:
-        for row in rows:
-            stream.write(_line(row))
-    (into / ADDED_VECTORS).write_bytes(vectors.tobytes())
     (into / QUERIES).write_bytes(queries.tobytes() if queries is not None else b"")
     files = {name: file_digest(into / name) for name in FILES[1:]}
     document = {**to_builtins(said), "files": files}
@@ -107,12 +120,14 @@ def apply_update(base: Shelf, capsule: Path, into: Path) -> None:
     said = read_update(capsule)
     manifest = said.manifest
     gone = {bytes.fromhex(name) for name in said.removed}
-    added = list(_named(capsule / ADDED))
-    vectors = np.fromfile(capsule / ADDED_VECTORS, np.int8).reshape(len(added), manifest.dimensions)
+    count = (capsule / ADDED_VECTORS).stat().st_size // max(1, manifest.dimensions)
+    vectors: Vectors = np.zeros((0, manifest.dimensions), np.int8)
+    if count:
+        vectors = np.memmap(capsule / ADDED_VECTORS, np.int8, "r", shape=(count, manifest.dimensions))
     kept = [] if said.fresh else [(name, row) for row, name in enumerate(base.names) if name not in gone]
     with (into / DOCUMENTS).open("wb") as lines, (into / VECTORS).open("wb") as stream:
         here = ((name, line, base.vectors[row]) for (name, row), line in _with_lines(base, kept))
-        there = ((name, line, vectors[at]) for at, (name, line) in enumerate(added))
+        there = ((name, line, vectors[at]) for at, (name, line) in enumerate(_named(capsule / ADDED)))
         _merge(here, there, lines, stream)
     source = capsule if (capsule / QUERIES).stat().st_size else base.folder
     (into / QUERIES).write_bytes((source / QUERIES).read_bytes())
