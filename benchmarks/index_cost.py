@@ -136,7 +136,9 @@ def _write_documents(path: Path, count: int) -> None:
     with path.open("w") as stream:
         for number in range(count):
             said = " ".join(rng.choices(words, k=24))
-            stream.write(json.dumps({"text": f"Number {number} is about {words[number % 5000]}.\n{said}"}) + "\n")
+            stream.write(
+                json.dumps({"text": f"Number {number} is about {words[number % 5000]}.\n{said}"}) + "\n"
+            )
 
 
 def _tiny_model(folder: Path) -> None:
@@ -154,7 +156,9 @@ def _tiny_model(folder: Path) -> None:
 
 def main() -> None:
     """Print one JSON line a measurement."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--documents", type=int, default=500, help="embedded by both")
     parser.add_argument("--folder", default="", help="sizes of folders that are indexed, with commas")
     parser.add_argument("--search", default="", help="sizes of indexes that are searched, with commas")

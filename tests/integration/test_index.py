@@ -17,7 +17,9 @@ from running import Outcome, cryoflux
 
 DOCS = Path(__file__).parents[2] / "docs"
 RUN = ["run", "--task", "index_refresh", "--index-reserve", "60J", "--budget", "400J", "--json"]
-PENGUIN = "A note on penguins that sing\nAn emperor sings to its mate across the ice for all of the winter night."
+PENGUIN = (
+    "A note on penguins that sing\nAn emperor sings to its mate across the ice for all of the winter night."
+)
 _KILLED = -9
 
 
@@ -101,7 +103,7 @@ def found(place: Path, query: str) -> list[dict[str, Any]]:
 def test_a_folder_is_indexed_and_a_stranger_finds_the_same_losses(begun: Path, texts: list[str]) -> None:
     assert shelf_of(begun).names == sorted({digest_of(tidy(text)) for text in texts})
     report = verified(begun, "--recompute", "all")
-    lines = [check for check in report["checks"] if check["step"] == 11]
+    lines = [check for check in report["checks"] if check["number"] == 11]
     assert lines
     assert all("losses identical" in check["detail"] and "MRR" in check["detail"] for check in lines)
     said = cryoflux("receipts", "list", "--state", begun / "state").stdout

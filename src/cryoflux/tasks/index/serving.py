@@ -3,7 +3,7 @@
 FAISS keeps the vectors as the bytes that they are, and sums whole numbers below 2²⁴ in float32, which is
 exact. Equal scores go by the documents' names, so that its ranks are those of `shelf.exact_ranks`; a test
 holds that, and whoever verifies computes without FAISS. Every document is compared: with 100,000 of them that
-costs a tenth of what embedding a text does (docs/reference/benchmarks.md), so lists or graphs would save little
+costs a tenth of what embedding one does (docs/reference/benchmarks.md), so lists or graphs would save little
 and cost exactness.
 """
 

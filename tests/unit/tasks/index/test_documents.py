@@ -25,7 +25,9 @@ def test_every_format_gives_its_documents_with_their_places(tmp_path: Path) -> N
     (tmp_path / "below" / "one.md").write_bytes("\ufeff# One  \r\n\r\nof them \n\n".encode())
     (tmp_path / "two.txt").write_text("two")
     (tmp_path / "rows.csv").write_text("title,text,other\nThree,is a row,x\n,four,y\n")
-    (tmp_path / "lines.jsonl").write_text(f"{json.dumps({'text': 'five'})}\n\n{json.dumps({'text': 'six'})}\n")
+    (tmp_path / "lines.jsonl").write_text(
+        f"{json.dumps({'text': 'five'})}\n\n{json.dumps({'text': 'six'})}\n"
+    )
     pq.write_table(pa.table({"text": ["seven", "eight"], "n": [1, 2]}), tmp_path / "table.parquet")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG")
     (tmp_path / ".hidden.txt").write_text("nobody is asked")

@@ -102,9 +102,7 @@ def test_what_is_gone_is_gone_from_every_file(tmp_path: Path, some: Shelf) -> No
 
 
 def test_embedding_anew_leaves_nothing_of_the_base(tmp_path: Path, some: Shelf) -> None:
-    capsule = update(
-        tmp_path / "u", some, range(5), vectors(5, 7), fresh=True, queries=vectors(QUERIES, 8)
-    )
+    capsule = update(tmp_path / "u", some, range(5), vectors(5, 7), fresh=True, queries=vectors(QUERIES, 8))
     new = applied(some, capsule, tmp_path / "v2")
     assert new.manifest.documents == 5
     assert (new.queries("holdout") == vectors(QUERIES, 8)).all()
@@ -123,7 +121,9 @@ def test_an_update_of_another_base_is_refused(tmp_path: Path, empty: Shelf, some
         applied(empty, capsule, tmp_path / "v2")
 
 
-def test_faiss_serves_the_ranks_that_are_counted_without_it_ties_included(tmp_path: Path, empty: Shelf) -> None:
+def test_faiss_serves_the_ranks_that_are_counted_without_it_ties_included(
+    tmp_path: Path, empty: Shelf
+) -> None:
     # components of -1, 0 and 1 make many equal scores, far beyond what is asked for at once
     capsule = update(tmp_path / "u", empty, range(3000), vectors(3000, 1, most=1), queries=vectors(5, 2, 1))
     shelf = applied(empty, capsule, tmp_path / "v")
@@ -152,7 +152,8 @@ def test_a_file_that_is_too_short_is_refused(some: Shelf) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["[]", "{", json.dumps({"format": "index/v9"}), json.dumps({"documents": -1}), '{"pinned":{"a":-1}}']
+    "said",
+    ["[]", "{", json.dumps({"format": "index/v9"}), json.dumps({"documents": -1}), '{"pinned":{"a":-1}}'],
 )
 def test_a_manifest_that_is_none_is_refused(said: str, some: Shelf) -> None:
     (some.folder / "index.json").write_text(said)
