@@ -88,5 +88,5 @@ def test_queries_of_ones_own_name_a_place_a_digest_or_the_whole_text(tmp_path: P
     found = given_queries(file, {"a.md": digest_of("a")}, texts)
     assert [(q.document, q.part) for q in found] == [(digest_of(name), False) for name in "abc"]
     file.write_text("query,document\nwhere is d?,d.md\n")
-    with pytest.raises(DataError, match="line 2: there is no document 'd.md'"):
+    with pytest.raises(DataError, match=r"line 2: there is no document 'd\.md'"):
         given_queries(file, {}, texts)

@@ -121,9 +121,7 @@ def test_an_update_of_another_base_is_refused(tmp_path: Path, empty: Shelf, some
         applied(empty, capsule, tmp_path / "v2")
 
 
-def test_faiss_serves_the_ranks_that_are_counted_without_it_ties_included(
-    tmp_path: Path, empty: Shelf
-) -> None:
+def test_faiss_serves_the_ranks_that_are_counted_without_it(tmp_path: Path, empty: Shelf) -> None:
     # components of -1, 0 and 1 make many equal scores, far beyond what is asked for at once
     capsule = update(tmp_path / "u", empty, range(3000), vectors(3000, 1, most=1), queries=vectors(5, 2, 1))
     shelf = applied(empty, capsule, tmp_path / "v")
