@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from cryoflux.errors import VerificationError
 from cryoflux.registry.versions import Versions
+from cryoflux.tasks.index.again import IndexRecomputer
 from cryoflux.tasks.index.documents import digest_of, tidy
 from cryoflux.tasks.index.shelf import Shelf
 from running import Outcome, cryoflux
@@ -184,6 +186,39 @@ def test_a_changed_vector_is_found(place: Path) -> None:
     outcome = cryoflux("verify", place / "state", "--no-memory")
     assert outcome.code == 1
     assert "vectors.i8" in outcome.stdout
+
+
+def test_what_an_index_says_of_itself_is_not_believed(place: Path) -> None:
+    """A rank that it claims to have kept from before, and vectors of other queries."""
+    holdout = next((place / "state" / "data").glob("*/holdout.jsonl"))
+    honest = shelf_of(place).folder
+    forged = place / "forged"
+    shutil.copytree(honest, forged)
+    manifest = json.loads((forged / "index.json").read_text())
+    missed = next(i for i, loss in enumerate(losses_of(place, holdout, honest)) if loss > 0)
+    manifest["pinned"] = {f"holdout/{missed}": 1}
+    (forged / "index.json").write_text(json.dumps(manifest))
+    judge = IndexRecomputer(128, place / "state")
+    assert judge.evaluate(honest, holdout) == judge.evaluate(forged, holdout)
+    queries = forged / "queries.i8"
+    queries.write_bytes(queries.read_bytes()[::-1])
+    with pytest.raises(VerificationError, match="other vectors"):
+        judge.evaluate(forged, holdout)
+
+
+def losses_of(place: Path, holdout: Path, index: Path) -> list[int]:
+    return IndexRecomputer(128, place / "state").evaluate(index, holdout)[0]
+
+
+def test_an_update_of_which_a_byte_was_changed_makes_no_index(place: Path) -> None:
+    capsule = next(path.parent for path in (place / "state" / "capsules").glob("*/update.json"))
+    content = bytearray((capsule / "added.i8").read_bytes())
+    content[7] ^= 1
+    (capsule / "added.i8").write_bytes(content)
+    base = next(path.parent for path in (place / "state" / "models").glob("*/index.json"))
+    (into := place / "made").mkdir()
+    with pytest.raises(VerificationError, match="makes no index of its base"):
+        IndexRecomputer(128, place / "state").merge(base, capsule, into)
 
 
 @pytest.mark.parametrize(
