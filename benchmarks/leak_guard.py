@@ -55,10 +55,10 @@ _PLANTED = {
     "entry with that index lies, vertically.",
     "Send a value into the generator. Return next": "Resume the generator with a value and give what it "
     "yields next, raising StopIteration at its end.",
-    "Return a dictionary of scheme -> proxy server URL": "Maps each protocol to the address of its proxy, as "
-    "found out from the system configuration of a Mac.",
-    "Process new custom theme selection": "Handles that the user picked another theme of his own: it is noted "
-    "among what changed and shown in the sample.",
+    "Return a dictionary of scheme -> proxy server URL": "Maps each protocol to the address of its proxy, "
+    "as found out from the system configuration of a Mac.",
+    "Process new custom theme selection": "Handles that the user picked another theme of his own: it is "
+    "noted among what changed and shown in the sample.",
 }
 
 
