@@ -35,7 +35,9 @@ def main() -> None:
     project = document["project"]
     extras = project["optional-dependencies"]
     build = [*document["build-system"]["requires"], "editables"]
-    run = resolve([*project["dependencies"], *extras["train"], *extras["report"], *build], [])
+    run = resolve(
+        [*project["dependencies"], *extras["train"], *extras["index"], *extras["report"], *build], []
+    )
     (HERE / "run.txt").write_text(HEADER + "\n".join(run) + "\n")
     dev = resolve(document["dependency-groups"]["dev"], run)
     added = [pin for pin in dev if pin not in run]

@@ -23,7 +23,8 @@ COUNTS = """
 attempts kept rejected undecided carried aborted open entries receipts evaluated recomputed remembered
 uncovered parent_entries looks examples dropped classes examples_read steps slice blocks readings samples logs
 near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
-in_use_files taken_back joined refused lines keep same_tensors updates versions_freed by_entries chain_attempts exhausted task_count reading_count max_tokens
+in_use_files taken_back joined refused lines keep same_tensors updates versions_freed
+by_entries chain_attempts exhausted task_count reading_count max_tokens
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"

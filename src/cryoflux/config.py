@@ -26,10 +26,17 @@ from cryoflux.quantities import parse_energy
 PREFIX = "CRYOFLUX_"
 FILE_NAME = "cryoflux.toml"
 _FEWEST_TOKENS = 4
+_LEAST_INDEX_UJ = 20_000_000
 
 
 def _energy(text: str) -> str:
     parse_energy(text)
+    return text
+
+
+def _index_energy(text: str) -> str:
+    if parse_energy(text) < _LEAST_INDEX_UJ:
+        raise ValueError("refreshing an index reserves at least 20 J")
     return text
 
 
@@ -108,7 +115,7 @@ class AttemptSettings(_Section):
     """energy reserved for one attempt"""
     recipes: str = ""
     """names of the recipes to choose from, with commas; empty for those that suit the model"""
-    policy: Literal["chain-eta/v1", "prior-eta/v1", "uniform/v1"] = "chain-eta/v1"
+    policy: Literal["chain-eta/v1", "chain-eta/v2", "prior-eta/v1", "uniform/v1"] = "chain-eta/v1"
     """how the next recipe is chosen"""
     rank: Annotated[int, Field(ge=1, le=1024)] | None = None
     """LoRA rank"""
@@ -152,6 +159,25 @@ class MonitorSettings(_Section):
     """most examples of a sealed slice that is split off when a state begins; 0 for none"""
     monitor_error_budget: Annotated[float, Field(ge=1e-6, le=1)] = 0.01
     """most probability of ever going back without a reason"""
+
+
+class IndexSettings(_Section):
+    """The index of documents that ``index_refresh`` keeps."""
+
+    index: FileText = ""
+    """folder of txt, md, csv, jsonl and parquet files"""
+    queries: FileText = ""
+    """CSV file of ``query,document``; empty to take titles and first sentences of the documents"""
+    encoder: str = ""
+    """what embeds: empty for the head of ``lora_delta`` or else the embedded model; or a model's name"""
+    query_count: Annotated[int, Field(ge=30, le=1024)] = 200
+    """most queries of a set: holdout, audit, spares, screen"""
+    document_tokens: Annotated[int, Field(ge=16, le=512)] = 128
+    """of a document, so many tokens from its beginning are embedded"""
+    index_reserve: Annotated[EnergyText, AfterValidator(_index_energy)] = "60J"
+    """energy reserved for one attempt, at least 20 J"""
+    min_delta_mrr: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """``no-worse/v1``: loss of mean reciprocal rank that has to be ruled out for an update to be kept"""
 
 
 class EnergySettings(_Section):
@@ -239,6 +265,7 @@ class Settings(_Section):
     attempt: AttemptSettings = AttemptSettings()
     decision: DecisionSettings = DecisionSettings()
     monitor: MonitorSettings = MonitorSettings()
+    index: IndexSettings = IndexSettings()
     energy: EnergySettings = EnergySettings()
     agent: AgentSettings = AgentSettings()
     witness: WitnessSettings = WitnessSettings()

@@ -326,12 +326,15 @@ def asked_again(
     from cryoflux.tasks.lora.libraries import require_training
 
     require_training()
+    from cryoflux.tasks.index.again import IndexRecomputer
+    from cryoflux.tasks.index.section import SECTION as OF_INDEX
     from cryoflux.tasks.lora.again import TorchRecomputer
     from cryoflux.verification.again import Again
     from cryoflux.verification.challenge import own_seed, parse_seed
 
     return Again(
         lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1),
+        others={OF_INDEX: IndexRecomputer},
         losses=losses,
         spots=spots,
         spot_receipts=spot_receipts,
@@ -346,9 +349,10 @@ def sections_of(tasks: Sequence[str]) -> Sections:
     Raises:
         UsageError: there is no such task.
     """
+    from cryoflux.tasks.index.section import SECTIONS as OF_INDEX
     from cryoflux.tasks.lora.section import SECTIONS
 
-    found: dict[str, SectionCheck] = dict(SECTIONS)
+    found: dict[str, SectionCheck] = {**SECTIONS, **OF_INDEX}
     for name in tasks:
         from cryoflux.tasks.registry import find_task
 

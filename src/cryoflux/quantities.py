@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "MICRO",
+    "MRR",
     "NANO",
     "NATS",
     "Energy",
@@ -18,6 +19,7 @@ __all__ = [
     "format_efficiency",
     "format_energy",
     "format_nats",
+    "hit_words",
     "named_ranges",
     "parse_duration",
     "parse_energy",
@@ -41,6 +43,15 @@ NANO = 1_000_000_000
 
 NATS = "nats"
 """The unit of a cross-entropy, where no other is named."""
+
+MRR = "MRR"
+"""The unit of an index's losses: 1 − the mean reciprocal rank of what is asked for among the first ten."""
+
+
+def hit_words(unit: str) -> str:
+    """What the share of examples that are right is called beside losses in a unit."""
+    return "recall@10" if unit == MRR else "accuracy"
+
 
 _JOULES_PER_UNIT = {
     "uJ": Decimal("1e-6"),

@@ -19,7 +19,7 @@ from cryoflux.decision.evidence import Z95, Evidence
 from cryoflux.decision.interval import anytime_interval, fixed_interval, odds_against
 from cryoflux.decision.reason import Reason
 from cryoflux.decision.stakes import odds_at
-from cryoflux.quantities import NANO, format_energy
+from cryoflux.quantities import NANO, format_energy, hit_words
 
 _Numbers = Mapping[str, int | str]
 
@@ -88,7 +88,7 @@ def _in_numbers(numbers: _Numbers) -> str:
     """Δ with its 95 % interval, and the accuracy gain, points, where the task has hits."""
     e = _evidence(numbers)
     delta = f"Δ = {e.delta_mean:+.4f} ± {Z95 * e.delta_se:.4f} {_unit(numbers)}"
-    return f"{delta}, accuracy {100 * e.accuracy_gain:+.1f} points" if e.hits else delta
+    return f"{delta}, {hit_words(_unit(numbers))} {100 * e.accuracy_gain:+.1f} points" if e.hits else delta
 
 
 def _smallest(numbers: _Numbers) -> str:
@@ -123,7 +123,7 @@ def _with_interval(n: _Numbers) -> str:
 def _shown(n: _Numbers) -> str:
     """What was found, for a sentence: Δ with the interval that decided, and the accuracy gain in points."""
     e = _evidence(n)
-    accuracy = f", accuracy {100 * e.accuracy_gain:+.1f} points" if e.hits else ""
+    accuracy = f", {hit_words(_unit(n))} {100 * e.accuracy_gain:+.1f} points" if e.hits else ""
     return _with_interval(n) + accuracy
 
 
@@ -137,7 +137,7 @@ def _odds(n: _Numbers, odds: Callable[[int], int] = odds_against) -> str:
 def _verdict(code: str) -> str:
     if code in _NOT_KEPT:
         return _NOT_KEPT[code]
-    kept = {"whitepaper", "z", "evidence", "staked"}
+    kept = {"whitepaper", "z", "evidence", "staked", "no-worse"}
     return "Kept" if code.partition(".")[0] in kept else "Rejected"
 
 
@@ -255,6 +255,8 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _plateau(n: _Numbers) -> str:
+    if not _number(n, "spent") and "dear_uj" not in n:
+        return "There is nothing to do: no task offers an attempt."
     dear = f", another reserves {format_energy(_number(n, 'dear_uj'))}" if "dear_uj" in n else ""
     return f"No arm is expected to pay: {_arms(_number(n, 'spent'))} spent{dear}."
 
@@ -266,6 +268,7 @@ _NOT_KEPT = {
     "z.noise": "Rejected",
     "evidence.undecided": "Undecided",
     "staked.missed": "Not kept",
+    "no-worse.not-shown": "Rejected",
     "stake.not-yet": "Carried",
 }
 """what the first part of a code does not tell"""
@@ -290,6 +293,9 @@ _BRIEF: dict[str, Callable[[_Numbers], str]] = {
     "hopeless": _hopeless,
     "screen.below-smallest": lambda n: f"screen: Δ is below {_smallest(n)} on {_ASIDE}",
     "screen.not-worth-a-look": _not_worth,
+    "no-worse.shown": lambda n: f"shown to lose less than {_smallest(n)} (z > {_z(n)})",
+    "no-worse.not-shown": lambda n: f"a loss of {_smallest(n)} is not ruled out (z > {_z(n)} needed)",
+    "screen.worse": lambda n: f"screen: it loses more than {_smallest(n)} on {_ASIDE}",
 }
 _SIGNED: dict[str, Callable[[_Numbers], str]] = {
     "whitepaper.delta": lambda n: f"Kept: {_in_numbers(n)}; Δ reaches {_smallest(n)}.",

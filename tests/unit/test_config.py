@@ -21,6 +21,10 @@ from cryoflux.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 TOO_LOW_OR_HIGH = {
     "seed": (-1, 2**32),
+    "query_count": (29, 1025),
+    "document_tokens": (15, 513),
+    "index_reserve": ("19J", "nothing"),
+    "min_delta_mrr": (0, 1.5),
     "max_tokens": (3, 8193),
     "threads": (-1, 1025),
     "holdout_size": (0, 29),
@@ -52,6 +56,8 @@ TOO_LOW_OR_HIGH = {
 }
 NO_CHOICE = {
     "device": "gpu",
+    "index": "a\0b",
+    "queries": "a\0b",
     "reading": "tail",
     "rule": "evidence/v9",
     "policy": "greedy-eta/v1",

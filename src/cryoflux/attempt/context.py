@@ -59,6 +59,8 @@ class Opened:
     """without a screen: whether an update is screened is the arm's"""
     known: Callable[[], TaskState | None]
     """what the log has come to for this task; none before its first intent"""
+    reserve_uj: int = 0
+    """what an attempt takes from the bucket, µJ; 0 for what the terms of the run say"""
 
     @property
     def used(self) -> str:

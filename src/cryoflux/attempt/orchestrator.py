@@ -123,7 +123,7 @@ def _reservation(context: Context, opened: Opened, offer: Offer, left_uj: int | 
     """
     chain = opened.chain(offer.arm) if offer.carries else None
     waiting = chain.attempts if chain is not None else 0
-    asked_uj = context.terms.reserve_uj
+    asked_uj = opened.reserve_uj or context.terms.reserve_uj
     grown_uj = asked_uj + asked_uj * min(waiting, _MOST_GROWN) // 2
     least_uj = max(asked_uj, offer.least_uj)
     held_uj = context.agent.bucket_uj()

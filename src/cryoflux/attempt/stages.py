@@ -107,6 +107,7 @@ def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
         limit_microjoules=max(0, reserve_uj - aside_uj),
         rule=intent.rule,
         composed=chain.composed if chain else opened.composition,
+        unit=opened.task.metric.unit,
         chain=intent.chain,
         before=chain.steps if chain else 0,
         judged=chain.judged if chain else "",

@@ -87,6 +87,7 @@ def report_claim(
     from cryoflux.claims.check import check_claim
     from cryoflux.claims.document import MAX_CLAIM_BYTES
     from cryoflux.files import read_beginning
+    from cryoflux.tasks.index.section import SECTIONS as OF_INDEX
     from cryoflux.tasks.lora.section import SECTIONS
 
     content = read_beginning(path, MAX_CLAIM_BYTES + 1)
@@ -98,7 +99,7 @@ def report_claim(
         meters=meters,
         demand=demand,
         heads=heads,
-        sections=SECTIONS,
+        sections={**SECTIONS, **OF_INDEX},
     )
 
 

@@ -26,12 +26,15 @@ PACKAGES = {
     "transformers": "cryoflux[train]",
     "peft": "cryoflux[train]",
     "safetensors": "cryoflux[train]",
+    "faiss": "cryoflux[index]",
+    "pyarrow": "cryoflux[index]",
     "matplotlib": "cryoflux[report]",
     "zeus": "cryoflux[zeus]",
 }
 """module that not every command needs → what installs it"""
 _NEEDED_FOR = {
     "cryoflux[train]": "to train, and to verify --recompute",
+    "cryoflux[index]": "to keep an index of documents, and to search it",
     "cryoflux[report]": "to draw: report --plot",
     "cryoflux[zeus]": "to meter by zeus, on boards that nothing else here reads",
 }

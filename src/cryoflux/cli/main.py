@@ -21,6 +21,7 @@ from cryoflux.cli import (
     energy,
     fork,
     keys,
+    leaks,
     measure,
     memory,
     models,
@@ -28,6 +29,7 @@ from cryoflux.cli import (
     replay,
     report,
     run,
+    search,
     state,
     verify,
     witness,
@@ -49,6 +51,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run", cls=SettingsCommand, rich_help_panel=_LEARN)(run.run)
+app.command("search", rich_help_panel=_LEARN)(search.search)
+app.command("leaks", rich_help_panel=_LEARN)(leaks.leaks)
 app.command("report", rich_help_panel=_LEARN)(report.report)
 app.command("fork", rich_help_panel=_LEARN)(fork.fork)
 app.add_typer(models.app, name="models", rich_help_panel=_LEARN)

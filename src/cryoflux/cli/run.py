@@ -103,7 +103,27 @@ def run(
     ] = None,
     model: Annotated[str | None, _option("Hugging Face id or folder.", "--model", metavar="ID|DIR")] = None,
     task: Annotated[
-        str | None, _option("What is improved: names with commas, or module:Class.", "--task", metavar="NAME")
+        list[str] | None,
+        _option("What is improved: a task's name or module:Class; once for each.", "--task", metavar="NAME"),
+    ] = None,
+    index: Annotated[
+        str | None, _option("Folder of documents, for index_refresh.", "--index", metavar="DIR")
+    ] = None,
+    queries: Annotated[
+        str | None, _option("CSV of query,document that the index is judged by.", "--queries", metavar="FILE")
+    ] = None,
+    encoder: Annotated[
+        str | None, _option("What embeds; else the head of lora_delta.", "--encoder", metavar="ID|DIR")
+    ] = None,
+    query_count: Annotated[int | None, _option("Most queries of a set of them.", "--query-count")] = None,
+    document_tokens: Annotated[
+        int | None, _option("Documents are cut to so many tokens.", "--document-tokens")
+    ] = None,
+    min_delta_mrr: Annotated[
+        float | None, _option("Loss of MRR@10 that has to be ruled out.", "--min-delta-mrr")
+    ] = None,
+    index_reserve: Annotated[
+        str | None, _option("Energy reserved for refreshing the index.", "--index-reserve", metavar="ENERGY")
     ] = None,
     state: StateOption = None,
     agent: Annotated[str | None, _option("Spend from this daemon.", "--agent", metavar="URL")] = None,
@@ -185,6 +205,7 @@ def run(
     CRYOFLUX_* variable and a line of cryoflux.toml; `cryoflux config show` lists them with their values.
     """
     flags = {key: value for key, value in locals().items() if key not in _OF_THE_RUN}
+    flags["task"] = ",".join(task) if task else None
     budget_uj = parse_energy(budget) if budget is not None else None
     seconds = parse_duration(duration) if duration is not None else None
 

@@ -6,6 +6,8 @@
   staked: what is not ready yet will be better after the next steps. At the end of a chain, or of an
   attempt of its own, less is enough: one fifth on 1,000 examples of the holdout or more, 35 % on 500 or
   more; on fewer it stays four fifths (`decision.stakes.least_stake`).
+- ``screen/no-worse`` belongs to ``no-worse/v1``: a candidate that loses more than the least loss that counts
+  on the screening examples is not shown.
 - Without screening examples every candidate is shown; ``evidence/v3`` then stakes half of its budget, or
   four fifths where no less may be staked.
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 __all__ = [
     "ENDINGS",
+    "NO_WORSE_SCREEN",
     "SCREENS",
     "STAKING_SCREEN",
     "Look",
@@ -29,13 +32,14 @@ from msgspec import Struct
 
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.reason import Reason, evidence_numbers
-from cryoflux.decision.rules import BARE, Thresholds
+from cryoflux.decision.rules import BARE, NO_WORSE, Thresholds
 from cryoflux.decision.screening import SCREEN, screened_out
 from cryoflux.decision.stakes import STAKED, StakedBudget, chosen_stake, least_stake
 from cryoflux.quantities import NATS
 
 STAKING_SCREEN = "screen/v2"
-SCREENS = frozenset({SCREEN, STAKING_SCREEN})
+NO_WORSE_SCREEN = "screen/no-worse"
+SCREENS = frozenset({SCREEN, STAKING_SCREEN, NO_WORSE_SCREEN})
 _LEAST_ON_THE_WAY = 800
 ENDINGS = frozenset({"plateau", "behind", "steps"})
 """what ends a chain, and not only an attempt of it"""
@@ -62,7 +66,7 @@ def screen_of(rule: str, *, screens: bool) -> str:
     """
     if not screens or rule == BARE:
         return ""
-    return STAKING_SCREEN if rule == STAKED else SCREEN
+    return {STAKED: STAKING_SCREEN, NO_WORSE: NO_WORSE_SCREEN}.get(rule, SCREEN)
 
 
 def is_at_its_end(stopped_by: str, *, carries: bool) -> bool:
@@ -108,12 +112,24 @@ def due_look(
         raise ValueError(f"was not screened, as {screen} asks for")
     if rule == STAKED:
         return _staked(screen, screened, thresholds, left, holdout_count, ended=ended)
+    if rule == NO_WORSE:
+        return _unless_worse(screen, screened, thresholds)
     if screen not in {"", SCREEN}:
         raise ValueError(f"{rule} is not screened by {screen}")
     refused = None
     if screen and screened is not None:
         refused = screened_out(screened, thresholds, holdout_count)
     return Look(refused, 0, thresholds.needed_milli)
+
+
+def _unless_worse(screen: str, screened: Evidence | None, thresholds: Thresholds) -> Look:
+    if screen not in {"", NO_WORSE_SCREEN}:
+        raise ValueError(f"{NO_WORSE} is not screened by {screen}")
+    if not screen or screened is None or screened.delta + thresholds.min_delta * screened.count >= 0:
+        return Look(None, 0, thresholds.needed_milli)
+    unit: dict[str, int | str] = {} if thresholds.unit == NATS else {"unit": thresholds.unit}
+    numbers = {**evidence_numbers(screened), **unit, "min_delta": thresholds.min_delta}
+    return Look(Reason(code="screen.worse", numbers=numbers))
 
 
 def _staked(

@@ -14,13 +14,17 @@
   budget (`decision.stakes`). Accuracy is measured and decides nothing. It makes the same promise, α over a
   holdout's life, at a lower bar: what was staked comes back where the update is kept.
 
+- ``no-worse/v1``: for what grows with its documents, such as an index, and has to be kept unless it serves
+  worse. Δ must lie more than z standard errors above −``min_delta``: the least loss that counts is ruled out.
+  With z > 3.09 an update that loses as much as that is kept at most 1 time in 1,000. It shows no improvement.
+
 A rule is a pure function of integers. Its name is in every receipt and its meaning never changes:
 another meaning gets another version.
 """
 
 from __future__ import annotations
 
-__all__ = ["BARE", "BUDGETED", "RULES", "WITH_BUDGET", "Thresholds", "Verdict", "decide"]
+__all__ = ["BARE", "BUDGETED", "NO_WORSE", "RULES", "WITH_BUDGET", "Thresholds", "Verdict", "decide"]
 
 from collections.abc import Callable
 
@@ -38,6 +42,8 @@ WITH_BUDGET = frozenset({BUDGETED, STAKED})
 """rules that promise an error over a holdout's whole life"""
 BARE = "whitepaper/v1"
 """the rule that asks for nothing but the thresholds: no evidence, no screen"""
+NO_WORSE = "no-worse/v1"
+"""the rule that asks whether nothing was lost, where the others ask whether something was gained"""
 _Z95_MILLI = 1960
 
 
@@ -140,10 +146,17 @@ def _not_kept(e: Evidence, t: Thresholds, undecided_as: str) -> Verdict:
     return Verdict(False, _because("below-smallest", e, t, "min_delta"))
 
 
+def _no_worse(e: Evidence, t: Thresholds) -> Verdict:
+    if e.shifted(t.min_delta).delta_exceeds(t.z_milli):
+        return Verdict(True, _because("no-worse.shown", e, t, "min_delta", "z_milli"))
+    return Verdict(False, _because("no-worse.not-shown", e, t, "min_delta", "z_milli"))
+
+
 RULES: dict[str, Callable[[Evidence, Thresholds], Verdict]] = {
     STAKED: _staked,
     BUDGETED: _budgeted,
     "evidence/v1": _evidence,
+    NO_WORSE: _no_worse,
     BARE: _whitepaper,
 }
 

@@ -7,10 +7,11 @@ token. Any other architecture is computed by transformers; it only costs more.
 
 from __future__ import annotations
 
-__all__ = ["Layout", "read_layout"]
+__all__ = ["Layout", "read_encoder", "read_layout"]
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,19 +108,42 @@ def _distilbert(config: dict[str, Any]) -> Layout:
     )
 
 
-_KNOWN = {
+_Makers = Mapping[str, tuple[Callable[[dict[str, Any]], Layout], str]]
+_KNOWN: _Makers = {
     "BertForSequenceClassification": (_bert, "hidden_act"),
     "DistilBertForSequenceClassification": (_distilbert, "activation"),
+}
+
+_BARE: _Makers = {
+    "BertModel": (_bert, "hidden_act"),
+    "DistilBertModel": (_distilbert, "activation"),
 }
 
 
 def read_layout(folder: Path) -> Layout | None:
     """The layout of a model folder; none where only transformers knows how to compute it."""
     config = json.loads(read_regular(folder / "config.json", _MAX_CONFIG_BYTES))
-    names = config.get("architectures") or []
-    if len(names) != 1 or names[0] not in _KNOWN:
+    return _layout(config, _KNOWN)
+
+
+def read_encoder(folder: Path) -> Layout | None:
+    """The same of a model folder without a classifier, too: its tensors are then called without a prefix."""
+    config = json.loads(read_regular(folder / "config.json", _MAX_CONFIG_BYTES))
+    if (found := _layout(config, _KNOWN)) is not None:
+        return found
+    if (bare := _layout(config, _BARE)) is None:
         return None
-    make, activation = _KNOWN[names[0]]
+    prefix = bare.embeddings.partition(".")[0] + "."
+    return replace(
+        bare, embeddings=bare.embeddings.removeprefix(prefix), layer=bare.layer.removeprefix(prefix)
+    )
+
+
+def _layout(config: dict[str, Any], known: _Makers) -> Layout | None:
+    names = config.get("architectures") or []
+    if len(names) != 1 or names[0] not in known:
+        return None
+    make, activation = known[names[0]]
     plain = (
         config.get(activation, "gelu") == "gelu"
         and config.get("position_embedding_type", "absolute") == "absolute"

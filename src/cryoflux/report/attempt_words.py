@@ -9,7 +9,7 @@ from typing import Any
 from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.interval import fixed_interval
-from cryoflux.quantities import MICRO, NATS, Energy, format_efficiency, format_energy, format_nats
+from cryoflux.quantities import MICRO, NATS, Energy, format_efficiency, format_energy, format_nats, hit_words
 from cryoflux.receipts.flat import flat_receipt
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Outcome, Receipt
@@ -88,7 +88,7 @@ def attempt_text(
     ]
     if e.hits:
         before, after = (100 * correct / e.count for correct in (e.base_correct, e.new_correct))
-        pieces.append(f"accuracy {before:.1f} → {after:.1f} %")
+        pieces.append(f"{hit_words(unit)} {before:.1f} → {after:.1f} %")
     pieces.append(brief(receipt.reason))
     if verbose and receipt.decision is not None and (needed := receipt.decision.bar.needed_milli):
         pieces.append(f"evidence {e.delta_weight:.1f}, needed > {needed / 1000:.1f}")

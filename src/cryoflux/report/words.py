@@ -19,10 +19,11 @@ import shlex
 from typing import Any
 
 from cryoflux.decision.power import detectable
-from cryoflux.decision.rules import WITH_BUDGET
+from cryoflux.decision.rules import NO_WORSE, WITH_BUDGET
 from cryoflux.energy.derived import Rates, derived_fields
 from cryoflux.quantities import (
     MICRO,
+    MRR,
     NANO,
     Energy,
     Tier,
@@ -31,6 +32,7 @@ from cryoflux.quantities import (
     format_efficiency,
     format_energy,
     format_nats,
+    hit_words,
 )
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import energy_document, energy_text
@@ -157,6 +159,10 @@ def _rule(task: Begun) -> str:
 
 def _power(task: Begun) -> str:
     thresholds, unit = task.thresholds, task.metric.unit
+    if task.rule.name == NO_WORSE:
+        lost = f"{thresholds.min_delta / NANO:g} {unit}"
+        shown = f"rule out a loss of {lost} (z > {thresholds.z_milli / 1000:g})"
+        return f"an update is kept where {task.count} queries {shown}"
     # evidence/v1 asks for z, and evidence is z² for what matters here
     needed = thresholds.needed_milli or round(thresholds.z_milli**2 / 1000)
     narrow, wide = (f"{detectable(task.count, spread, needed):.3f}" for spread in (0.1, 0.3))
@@ -312,16 +318,19 @@ def _change(name: str, scores: Change, unit: str) -> str:
     before, after = scores
     if after is None:
         return f"{name:<8} not measured"
+    if unit == MRR:
+        first = f"{1 - before.loss:.4f} → " if before is not None else ""
+        return f"{name:<8} MRR@10 {first}{1 - after.loss:.4f}{_accuracy(before, after, unit)}"
     if before is None:  # another holdout took over meanwhile
-        return f"{name:<8} loss {after.loss:.4f} {unit}{_accuracy(None, after)} at the end"
-    return f"{name:<8} loss {before.loss:.4f} → {after.loss:.4f} {unit}{_accuracy(before, after)}"
+        return f"{name:<8} loss {after.loss:.4f} {unit}{_accuracy(None, after, unit)} at the end"
+    return f"{name:<8} loss {before.loss:.4f} → {after.loss:.4f} {unit}{_accuracy(before, after, unit)}"
 
 
-def _accuracy(before: Scores | None, after: Scores) -> str:
+def _accuracy(before: Scores | None, after: Scores, unit: str) -> str:
     if after.accuracy is None:
         return ""
     first = f"{100 * before.accuracy:.1f} → " if before and before.accuracy is not None else ""
-    return f", accuracy {first}{100 * after.accuracy:.1f} %"
+    return f", {hit_words(unit)} {first}{100 * after.accuracy:.1f} %"
 
 
 def summary_lines(summary: Summary) -> list[str]:

@@ -6,9 +6,9 @@ is what was signed and its keys are there, whether its witnesses answer.
 
 from __future__ import annotations
 
-__all__ = ["CheckedStart", "check_start", "daemon_of", "task_list"]
+__all__ = ["CheckedStart", "check_start", "daemon_of", "least_reserve_uj", "task_list"]
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from pathlib import Path
 from cryoflux.config import Settings, Sourced
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.errors import UsageError
-from cryoflux.quantities import parse_energy
 from cryoflux.runs.inputs import check_folder, stored_origins, too_small
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Origin, Task
@@ -53,7 +52,7 @@ def check_start(
     settings = sourced.settings
     tasks = [kind.from_settings(sourced) for kind in _kinds(settings)]
     origins = stored_origins(state)
-    _check_budget(settings, budget_uj, carry=carry, needed=not origins and not plans)
+    _check_budget(settings, tasks, budget_uj, carry=carry, needed=not origins and not plans)
     policy = read_policy(Path(settings.witness.trust)) if settings.witness.trust else None
     if not origins:
         check_folder(state)
@@ -99,8 +98,15 @@ def _kinds(settings: Settings) -> list[type[Task]]:
     return list(kinds.values())
 
 
-def _check_budget(settings: Settings, budget_uj: int | None, *, carry: bool, needed: bool) -> None:
-    reserve_uj, credit = parse_energy(settings.attempt.reserve), settings.energy.credit
+def least_reserve_uj(settings: Settings, tasks: Iterable[Task]) -> int:
+    """What the cheapest attempt of a run reserves, µJ."""
+    return min(task.reserve_uj(settings) for task in tasks)
+
+
+def _check_budget(
+    settings: Settings, tasks: Sequence[Task], budget_uj: int | None, *, carry: bool, needed: bool
+) -> None:
+    reserve_uj, credit = least_reserve_uj(settings, tasks), settings.energy.credit
     if budget_uj is None and needed and credit == "grant":
         raise UsageError(
             "No budget was given.",

@@ -31,7 +31,7 @@ _PLACES = {
 _PLACE_OF = {"receipts.db": "receipts", "account.db": "account"}
 _OF_A_STATE = ("origin.json", "receipts.db", "account.db")
 """any of them makes a folder a state"""
-_CACHED = ("losses", "prefix", "tokens")
+_CACHED = ("embeddings", "losses", "prefix", "tokens")
 """folders of the cache that are ours"""
 
 

@@ -30,11 +30,11 @@ from cryoflux.errors import CryoFluxError, StateError
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.files import lock_exclusively
 from cryoflux.log_state import LogState
-from cryoflux.quantities import MICRO, NANO, Tier, parse_energy
+from cryoflux.quantities import MICRO, NANO, Tier
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Rule
 from cryoflux.registry.versions import Versions
-from cryoflux.runs.checks import check_start, daemon_of
+from cryoflux.runs.checks import check_start, daemon_of, least_reserve_uj
 from cryoflux.runs.inputs import (
     begin,
     check_origin,
@@ -48,6 +48,7 @@ from cryoflux.runs.recovery import read_log, recover
 from cryoflux.runs.spending import RunLimits, Summary, closing_uj, spend
 from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
 from cryoflux.runs.watching import Watching, keep_watching
+from cryoflux.scheduling.policy import ACROSS_UNITS, POLICY
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Beginning, Origin, Task, Workplace
 from cryoflux.witness.policy import Policy
@@ -100,12 +101,12 @@ def run(
         versions = Versions(state.path)
         open_task = partial(_open, settings, state, versions, memory, observer, origins)
         at_work = {task.name: open_task(task) for task in tasks}
-        losses, terms = LossCache(state.cache / "losses"), _terms(settings)
+        losses, terms = LossCache(state.cache / "losses"), _terms(settings, tasks)
         context = Context(
             state, agent, log, memory, versions, losses, at_work, terms, observer, stop, now, witnessing
         )
         _recover(context, named, observer)
-        session = None if stop() else OpenSession(context, _grant(settings, agent, limits), started)
+        session = None if stop() else OpenSession(context, _grant(terms.reserve_uj, agent, limits), started)
         monitoring = Monitoring(context, settings.monitor, observer.preparing)
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
@@ -244,7 +245,8 @@ def _open(
     pool_of = partial(_pool_of, memory, task.name)
     task.open(Workplace(state, versions, data, pool_seed, composed, pools, pool_of), head)
     promised = known.alpha_ppm if known is not None else None
-    return Opened(task, data, _rule(settings, promised), partial(memory.tasks.get, task.name))
+    rule = task.judged_by(_rule(settings, promised))
+    return Opened(task, data, rule, partial(memory.tasks.get, task.name), task.reserve_uj(settings))
 
 
 def _pool_of(memory: LogState, task: str, arm: str) -> int:
@@ -252,15 +254,22 @@ def _pool_of(memory: LogState, task: str, arm: str) -> int:
     return known.pool_of(arm) if known is not None else 0
 
 
-def _terms(settings: Settings) -> RunTerms:
+def _terms(settings: Settings, tasks: Sequence[Task]) -> RunTerms:
     meter: Literal["embedded", "daemon"] = "daemon" if settings.agent.agent else "embedded"
     return RunTerms(
-        reserve_uj=parse_energy(settings.attempt.reserve),
-        policy=settings.attempt.policy,
+        reserve_uj=least_reserve_uj(settings, tasks),
+        policy=_policy(settings, tasks),
         seed=settings.run.seed,
         meter=meter,
         keep=settings.models.keep if settings.models.prune == "after-merge" else 0,
     )
+
+
+def _policy(settings: Settings, tasks: Sequence[Task]) -> str:
+    """The policy of a run: where tasks have different units, one that does not take them for the same."""
+    asked = settings.attempt.policy
+    units = {task.metric.unit for task in tasks}
+    return ACROSS_UNITS if asked == POLICY and len(units) > 1 else asked
 
 
 @contextmanager
@@ -300,9 +309,9 @@ def _rule(settings: Settings, promised_ppm: int | None) -> Rule:
     )
 
 
-def _grant(settings: Settings, agent: JouleAgent, limits: RunLimits) -> int:
+def _grant(reserve_uj: int, agent: JouleAgent, limits: RunLimits) -> int:
     """Grant the budget and return what this run may spend, everything counted, µJ."""
-    held_uj, reserve_uj = agent.bucket_uj(), parse_energy(settings.attempt.reserve)
+    held_uj = agent.bucket_uj()
     budget_uj = limits.budget_uj
     if budget_uj is None:
         if held_uj <= reserve_uj:

@@ -323,7 +323,7 @@ def _waits(run: _Run) -> bool:
 def _runs_dry(run: _Run) -> bool:
     """Whether each arm has failed for want of joules, again and again."""
     most = _MOST_EXHAUSTED * sum(len(o.task.arms(o.drawn, o.part)) for o in run.context.tasks.values())
-    return len(run.records) >= most and all(map(_exhausted, run.records[-most:]))
+    return 0 < most <= len(run.records) and all(map(_exhausted, run.records[-most:]))
 
 
 def _for_attempts_uj(run: _Run) -> int:

@@ -11,6 +11,10 @@
 4. A tie is broken by the seed and the number of attempts.
 5. Where every arm that can be paid for is spent, there is a plateau: no choice, and joules are saved.
 
+``chain-eta/v2`` is the same, but measures Δ in the smallest Δ that the rule of each task speaks of before it
+compares: the nats of one task and the reciprocal ranks of another have no sum, and no order. A run of tasks
+with different units goes by it.
+
 ``prior-eta/v1`` is the same without 2, and for it no chain ends.
 
 ``uniform/v1`` draws from the arms that the bucket can pay for and never stops: to compare with.
@@ -21,7 +25,7 @@ same choice and the same reason (`cryoflux.verification.choices`).
 
 from __future__ import annotations
 
-__all__ = ["POLICIES", "POLICY", "Arm", "ArmRow", "Choice", "Plateau", "choose"]
+__all__ = ["ACROSS_UNITS", "POLICIES", "POLICY", "Arm", "ArmRow", "Choice", "Plateau", "choose"]
 
 from collections.abc import Mapping, Sequence
 
@@ -34,10 +38,13 @@ from cryoflux.quantities import NATS
 from cryoflux.scheduling.efficiency import ArmState, Expectation, Memory
 
 POLICY = "chain-eta/v1"
+ACROSS_UNITS = "chain-eta/v2"
+"""the policy that compares tasks with different units"""
 _PRIOR = "prior-eta/v1"
 _UNIFORM = "uniform/v1"
-POLICIES = (POLICY, _PRIOR, _UNIFORM)
+POLICIES = (POLICY, ACROSS_UNITS, _PRIOR, _UNIFORM)
 """policies that can be chosen, the default first"""
+_CHAINED = frozenset({POLICY, ACROSS_UNITS})
 _IDLE = frozenset({ArmState.SPENT, ArmState.WAITING})
 
 
@@ -109,13 +116,15 @@ def choose(
         ArmRow(
             arm,
             memories[arm.task].expect(
-                arm.name, arm.prior_uj, len(arms), arm.reserve_uj, chains=policy == POLICY, after=arm.after
+                arm.name, arm.prior_uj, len(arms), arm.reserve_uj, chains=policy in _CHAINED, after=arm.after
             ),
             arm.reserve_uj <= bucket_uj,
         )
         for arm in sorted(arms, key=lambda arm: (arm.task, arm.name))
     )
     affordable = [row for row in table if row.affordable]
+    if not arms:  # there is nothing to do, which no joules would change
+        return Plateau(_no_arm_pays(table, bucket_uj), table)
     if not affordable:
         return None
     if policy == _UNIFORM:
@@ -126,9 +135,16 @@ def choose(
     if not paying:
         return Plateau(_no_arm_pays(table, bucket_uj), table)
     etas = [row.expected.eta for row in paying]
+    if policy == ACROSS_UNITS:
+        etas = [_worth(row, memories[row.arm.task]) for row in paying]
     best = max(etas)
     chosen = _draw([row for row, eta in zip(paying, etas, strict=True) if eta == best], seed, number)
     return Choice(chosen.arm, _chosen(chosen, len(paying)), table)
+
+
+def _worth(row: ArmRow, memory: Memory) -> int:
+    """Smallest Δ of its own task that an arm is expected to bring, per 10¹² kJ: a number without a unit."""
+    return row.expected.delta_nano * 10**21 // (row.expected.cost_uj * memory.min_delta_nano)
 
 
 def _going_on(rows: Sequence[ArmRow]) -> list[ArmRow]:

@@ -39,19 +39,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
-from cryoflux.config import Sourced
+from cryoflux.config import Settings, Sourced
 from cryoflux.data.prepared import PreparedData, render_sets
 from cryoflux.decision.evidence import Evidence
-from cryoflux.decision.looking import Look, due_look
-from cryoflux.decision.rules import Thresholds
 from cryoflux.evaluation.losses import to_nano_nats
 from cryoflux.evaluation.scoring import Scorer
+from cryoflux.quantities import parse_energy
 from cryoflux.receipts.profiles import REPEATABLE
-from cryoflux.receipts.statement import CROSS_ENTROPY, Bar, Base, ChainLink, Metric, Rule, Section
+from cryoflux.receipts.statement import CROSS_ENTROPY, Metric, Rule, Section
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Version, Versions
-from cryoflux.signing.fields import Count, Document, Positive, Sha256, Signed, Text
 from cryoflux.state import StateFolder
+from cryoflux.tasks.order import WorkOrder
 from cryoflux.tasks.pacing import Limits, Pacer, Progress
 from cryoflux.verification.sections import Sections
 
@@ -59,62 +58,6 @@ _FIRST_SHARE = 0.3
 """of a reservation: what evaluating and merging are thought to cost before either was measured"""
 _FORGET = 0.8
 """a dear evaluation is remembered for some attempts: a busy machine is often still busy"""
-
-
-class WorkOrder(Document, frozen=True):
-    """All that training takes: by its digests, the same inputs wherever it is carried out."""
-
-    id: Text
-    """of the attempt"""
-    task: Text
-    arm: Text
-    base: Base
-    """the version to improve"""
-    data: Sha256
-    """digest of the data set; training sees its ``train`` set alone"""
-    recipe: dict[Text, Text | Signed]
-    seed: Count
-    pool_seed: Count
-    """that the training examples were shuffled with, once and for all"""
-    drawn: Count
-    """training examples that earlier attempts drew as fresh ones"""
-    bar: Bar
-    """of the holdout, when the attempt was announced: it follows from earlier verdicts alone"""
-    holdout_count: Positive
-    """examples of the holdout, which training never sees"""
-    rule: Rule
-    """by which an update is screened and judged"""
-    reserve_microjoules: Count
-    limit_microjoules: Count
-    """training ends when the attempt has used so much; the rest is for what comes after"""
-    composed: Composition
-    """what the version that the update is added to is composed of, for tasks whose updates add up
-    (`cryoflux.registry.composition`): the base, or where its chain began"""
-    chain: ChainLink | None = None
-    """what to go on from, where attempts of the arm go on from one another"""
-    before: Count = 0
-    """steps that earlier attempts of the chain had made"""
-    judged: Text = ""
-    """digest of what the holdout saw last of the chain; empty where it saw nothing"""
-    pool: tuple[Count, ...] = ()
-    """training examples to draw from: at first, and after each batch that joined; all where it is empty"""
-
-    def look(self, screened: Evidence | None, *, ended: bool) -> Look:
-        """Whether a candidate is worth a look at the holdout, by what the screening examples show.
-
-        Args:
-            screened: the candidate against the base, on examples that were not trained on.
-            ended: whether there will be no better candidate.
-        """
-        rule, bar = self.rule, self.bar
-        least = (rule.min_delta, rule.min_accuracy_gain_ppm, rule.z_milli, bar.needed_milli)
-        thresholds = Thresholds(*least)
-        count = self.holdout_count
-        return due_look(rule.name, rule.screen, screened, thresholds, bar.left, count, ended=ended)
-
-    def is_worth(self, screened: Evidence, *, ended: bool) -> bool:
-        """Whether a candidate that shows so much on the screen is worth a look (`look`)."""
-        return self.look(screened, ended=ended).refused is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +204,15 @@ class Task(ABC):
     def from_settings(cls, sourced: Sourced) -> Self:  # noqa: ARG003 - a task without settings of its own
         """The task that some settings describe; a ConfigError where they describe none."""
         return cls()
+
+    @classmethod
+    def reserve_uj(cls, settings: Settings) -> int:
+        """What an attempt reserves by the settings, µJ."""
+        return parse_energy(settings.attempt.reserve)
+
+    def judged_by(self, asked: Rule) -> Rule:
+        """The rule of the task's updates, where ``asked`` is the one of the run."""
+        return asked
 
     @abstractmethod
     def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:

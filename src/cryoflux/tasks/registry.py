@@ -6,7 +6,7 @@ is asked for, and never because a state names it: whoever runs or verifies says 
 
 from __future__ import annotations
 
-__all__ = ["LORA", "find_task", "task_names"]
+__all__ = ["INDEX", "LORA", "find_task", "task_names"]
 
 import importlib
 from importlib.metadata import entry_points
@@ -20,7 +20,8 @@ from cryoflux.tasks.interface import Task
 
 GROUP = "cryoflux.tasks"
 LORA = "lora_delta"
-_OURS = {LORA: "cryoflux.tasks.lora.task:LoraTask"}
+INDEX = "index_refresh"
+_OURS = {LORA: "cryoflux.tasks.lora.task:LoraTask", INDEX: "cryoflux.tasks.index.task:IndexTask"}
 
 
 def task_names() -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from cryoflux.verification.challenge import Seed, challenger, own_seed
 from cryoflux.verification.levels import Levels
 from cryoflux.verification.recompute import RECOMPUTED, check_recomputed
+from cryoflux.verification.recomputer import OtherFactories
 from cryoflux.verification.result import Check, NumberedStep
 from cryoflux.verification.retrain import RETRAINED, RetrainerFactory, check_retrained
 from cryoflux.verification.rollback_again import check_rollback_again
@@ -26,6 +27,8 @@ class Again:
 
     factory: RetrainerFactory
     """makes what merges, evaluates and trains"""
+    others: OtherFactories = field(default_factory=dict)
+    """the same for the kinds of receipts that it does not know"""
     losses: int = 0
     """receipts whose losses are all evaluated again"""
     spots: int = 0
@@ -51,10 +54,12 @@ def check_again(
     step, again, notes, policy, levels = asked
     if step is RECOMPUTED and again.losses:
         rollbacks = check_rollback_again(walked, again.factory)
-        return [*check_recomputed(walked, again.losses, again.factory, levels), *rollbacks]
+        found = check_recomputed(walked, again.losses, again.factory, levels, again.others)
+        return [*found, *rollbacks]
     if step is SPOT_CHECKED and again.spots:
         drawing = challenger(again.seed, walked, notes, policy)
-        return check_spots(walked, again.spots, again.spot_receipts, again.factory, drawing, levels)
+        wanted = again.spots, again.spot_receipts
+        return check_spots(walked, *wanted, again.factory, drawing, levels, again.others)
     if step is RETRAINED and again.adapters:
-        return check_retrained(walked, again.adapters, again.factory, levels)
+        return check_retrained(walked, again.adapters, again.factory, levels, frozenset(again.others))
     return []

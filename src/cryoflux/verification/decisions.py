@@ -17,7 +17,7 @@ from msgspec import field
 
 from cryoflux.decision.looking import SCREENS, Look, due_look, is_at_its_end, judged_before
 from cryoflux.decision.reason import Reason
-from cryoflux.decision.rules import RULES, WITH_BUDGET, Thresholds, Verdict, decide
+from cryoflux.decision.rules import NO_WORSE, RULES, WITH_BUDGET, Thresholds, Verdict, decide
 from cryoflux.decision.sequential import decide_partial
 from cryoflux.errors import ConfigError
 from cryoflux.log_state import LogState
@@ -169,6 +169,8 @@ def _in_words(rule: Rule, metric: Metric | None) -> str:
     points = rule.min_accuracy_gain_ppm / 10_000
     delta = f"Δ ≥ {rule.min_delta / NANO:g} {unit}"
     noise = f"z > {rule.z_milli / 1000:g}"
+    if rule.name == NO_WORSE:
+        return f"{rule.name} (Δ > −{rule.min_delta / NANO:g} {unit}, {noise})"
     if rule.name in WITH_BUDGET:
         noise = f"error ≤ {rule.alpha_ppm / 10_000:g} % a holdout"
     return f"{rule.name} ({delta}, accuracy gain ≥ {points:g} points, {noise})"

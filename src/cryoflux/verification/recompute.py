@@ -35,12 +35,13 @@ __all__ = [
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from cryoflux.digests import copy_listed, file_digest
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.files import copy_regular
 from cryoflux.quantities import NANO
-from cryoflux.receipts.profiles import PROFILE, TOLERANCES
+from cryoflux.receipts.profiles import F32, PROFILE, REPEATABLE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.registry.composition import COMPOSE
 from cryoflux.registry.cuts import Cut, tokens_of
@@ -54,7 +55,13 @@ from cryoflux.verification.levels import Level, Levels, Word
 from cryoflux.verification.loss_comparison import Found, compare, flipped
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.pairing import MOST_EXAMPLES, Pairing, order_of, read_losses
-from cryoflux.verification.recomputer import Models, Recomputer, RecomputerFactory
+from cryoflux.verification.recomputer import (
+    Models,
+    OtherFactories,
+    Recomputer,
+    RecomputerFactory,
+    factory_for,
+)
 from cryoflux.verification.remaking import base_again, can_be_remade
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.temperatures import temperature_findings
@@ -104,7 +111,11 @@ class Remade:
 
 
 def check_recomputed(
-    walked: Walked, most: int, factory: RecomputerFactory, levels: Levels | None = None
+    walked: Walked,
+    most: int,
+    factory: RecomputerFactory,
+    levels: Levels | None = None,
+    others: OtherFactories = MappingProxyType({}),
 ) -> list[Check]:
     """Step 11: the last accepted receipt first, then the newest others that were evaluated.
 
@@ -113,11 +124,16 @@ def check_recomputed(
         most: receipts to evaluate again.
         factory: makes what evaluates.
         levels: is told what came of it.
+        others: make what evaluates receipts of other kinds.
     """
     chosen, said = choose(walked, most), levels or Levels()
     if not chosen:
         return conclude(RECOMPUTED, [unknown("receipts", "no receipt carries an evaluation")], "")
-    return [check for paired in chosen for check in _recompute(walked, paired, factory, said)]
+    checks: list[Check] = []
+    for paired in chosen:
+        own = factory_for(paired.receipt.training, factory, others, walked.material.state)
+        checks += _recompute(walked, paired, own, said)
+    return checks
 
 
 def _recompute(walked: Walked, paired: Paired, factory: RecomputerFactory, levels: Levels) -> list[Check]:
@@ -236,7 +252,7 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
         candidate = make_candidate(case, recomputer, Path(folder), levels)
         profile, word = case.evaluation.profile, Word.TOLERATED if candidate.loose else Word.EXACT
         base, new, differences = _compared(case, recomputer, candidate, profile)
-        if profile != PROFILE:
+        if profile == F32:
             word = Word.ARBITRATED if differences else Word.TOLERATED
             if differences:
                 base, new, differences = _compared(case, recomputer, candidate, PROFILE)
@@ -248,7 +264,8 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
     if scaled:
         return scaled, ""
     equal = " equal" if word is Word.EXACT else ""
-    numbers = f"{name}{equal}: {word}, {_numbers(base, new, case.recorded)}"
+    unit = case.evaluation.metric.unit
+    numbers = f"{name}{equal}: {word}, {_numbers(base, new, case.recorded, unit)}"
     if candidate.question:
         return [unknown(name, candidate.question)], numbers
     how = "merged again from base and adapter"
@@ -278,7 +295,7 @@ def _compared(
     return base, new, compare(base, new, case.recorded, case.evaluation.profile, loose=candidate.loose)
 
 
-def _numbers(base: Found, new: Found, recorded: Pairing) -> str:
+def _numbers(base: Found, new: Found, recorded: Pairing, unit: str) -> str:
     delta = (sum(base[0]) - sum(new[0])) / len(recorded.base) / NANO
     same = sum(a == b for a, b in zip([*base[0], *new[0]], [*recorded.base, *recorded.new], strict=True))
     of, flips = 2 * len(recorded.base), flipped(base, new, recorded)
@@ -286,7 +303,7 @@ def _numbers(base: Found, new: Found, recorded: Pairing) -> str:
     predictions = (
         f", {flips} predictions differ" if flips > 1 else ", one prediction differs" if flips else ""
     )
-    return f"Δ = {delta:+.6f} nats, {losses}{predictions}"
+    return f"Δ = {delta:+.6f} {unit}, {losses}{predictions}"
 
 
 def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Levels) -> Remade:
@@ -354,6 +371,8 @@ def _merged(case: Case, recomputer: Recomputer, capsule: Path, folder: Path) -> 
     model = recomputer.merge(case.base, capsule, into)
     if version_digest(model) == due.digest:
         return Remade(model, Word.EXACT)
+    if case.evaluation.profile == REPEATABLE:  # whole numbers, which no processor rounds
+        return Remade(model, Word.REFUTED)
     if (kept := StateFolder(case.state).model(due.digest)).is_dir():
         copy = folder / "kept" / "candidate"
         copy_listed(kept, copy)

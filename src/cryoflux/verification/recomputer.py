@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Models", "Recomputer", "RecomputerFactory"]
+__all__ = ["Models", "OtherFactories", "Recomputer", "RecomputerFactory", "factory_for"]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cryoflux.receipts.statement import Training
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut
 from cryoflux.verification.loss_comparison import Found
@@ -54,3 +55,22 @@ class Recomputer(Fitter, Protocol):
 
 RecomputerFactory = Callable[[Cut], Recomputer]
 """Makes a recomputer for texts of which so much is read (`cryoflux.registry.cuts`)."""
+
+
+OtherFactories = Mapping[str, Callable[[Cut, Path], Recomputer]]
+"""Kind of a receipt's section → makes what recomputes it, from the cut and the state."""
+
+
+def factory_for(
+    training: Training | None, usual: RecomputerFactory, others: OtherFactories, state: Path | None
+) -> RecomputerFactory:
+    """What makes the recomputer of a receipt: the usual one, unless its kind has its own.
+
+    Args:
+        training: of the receipt.
+        usual: for all kinds that have none of their own.
+        others: by kind.
+        state: where the receipt's artefacts are; none where they are not here.
+    """
+    own = others.get(training.section.kind) if training is not None else None
+    return usual if own is None or state is None else lambda cut: own(cut, state)

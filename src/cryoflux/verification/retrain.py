@@ -35,6 +35,7 @@ __all__ = [
 
 import tempfile
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -144,7 +145,11 @@ RetrainerFactory = Callable[[Cut], Retrainer]
 
 
 def check_retrained(
-    walked: Walked, most: int, factory: RetrainerFactory, levels: Levels | None = None
+    walked: Walked,
+    most: int,
+    factory: RetrainerFactory,
+    levels: Levels | None = None,
+    untrained: AbstractSet[str] = frozenset(),
 ) -> list[Check]:
     """Step 15: the newest accepted receipts.
 
@@ -153,6 +158,7 @@ def check_retrained(
         most: receipts to train again.
         factory: makes what trains and evaluates.
         levels: is told what came of it.
+        untrained: kinds of receipts of what is embedded, and not trained.
     """
     said = levels or Levels()
     kept = list(reversed(walked.recent.accepted))[:most]
@@ -161,6 +167,8 @@ def check_retrained(
     checks = []
     for paired in kept:
         try:
+            if (training := paired.receipt.training) is not None and training.section.kind in untrained:
+                raise OpenQuestion("nothing of it was trained: --recompute makes it again")
             findings, note = _retrain(prepare(walked, paired), plan_of(walked, paired), factory, said)
         except VerificationError as error:
             findings, note = [failed(paired.name, broken(error))], ""

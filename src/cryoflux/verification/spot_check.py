@@ -14,11 +14,12 @@ __all__ = ["SPOT_CHECKED", "check_spots"]
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cryoflux.quantities import NANO
 from cryoflux.receipts.merkle import inclusion_proof, leaf_hash, verify_inclusion
-from cryoflux.receipts.profiles import PROFILE
+from cryoflux.receipts.profiles import F32, PROFILE
 from cryoflux.verification.challenge import Challenge, Challenger
 from cryoflux.verification.draws import CHANCES, Draw, draw
 from cryoflux.verification.levels import Level, Levels, Word
@@ -34,7 +35,7 @@ from cryoflux.verification.recompute import (
     pinned,
     prepare,
 )
-from cryoflux.verification.recomputer import Recomputer, RecomputerFactory
+from cryoflux.verification.recomputer import OtherFactories, Recomputer, RecomputerFactory, factory_for
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walked import Walked
 
@@ -48,6 +49,7 @@ def check_spots(
     factory: RecomputerFactory,
     challenges: Challenger,
     levels: Levels | None = None,
+    others: OtherFactories = MappingProxyType({}),
 ) -> list[Check]:
     """Step 14, for the last accepted receipt first, then the newest others that were evaluated.
 
@@ -58,6 +60,7 @@ def check_spots(
         factory: makes what evaluates.
         challenges: says what draws.
         levels: is told what came of it.
+        others: make what evaluates receipts of other kinds.
     """
     said, checks = levels or Levels(), []
     for paired in choose(walked, most):
@@ -68,7 +71,8 @@ def check_spots(
             if challenge is None:
                 raise OpenQuestion("no signed head of the log covers it, so no head can draw examples")
             again = f"; {challenge.option} draws the same examples"
-            findings, note = _check(case, challenge, wanted, factory, said)
+            own = factory_for(paired.receipt.training, factory, others, case.state)
+            findings, note = _check(case, challenge, wanted, own, said)
         except OpenQuestion as reason:
             said.say(paired, Level.SPOT_CHECK, Word.OPEN)
             findings, note = [unknown(paired.name, f"cannot be spot-checked here: {reason}")], ""
@@ -157,10 +161,10 @@ def _evaluate(
     order = order_of(case.evaluation, case.paired.receipt.holdout)
     indices, profile = [order[position] for position in positions], case.evaluation.profile
     models, loose = (case.base, candidate.model), candidate.loose
-    for arithmetic in dict.fromkeys((profile, PROFILE)):
+    for arithmetic in (profile, PROFILE) if profile == F32 else (profile,):
         base, new = (recomputer.evaluate_some(m, case.holdout, indices, arithmetic) for m in models)
         if not (differences := compare(base, new, recorded, profile, loose=loose)):
-            exact = Word.EXACT if profile == PROFILE and not loose else Word.TOLERATED
+            exact = Word.EXACT if profile != F32 and not loose else Word.TOLERATED
             return (exact if arithmetic == profile else Word.ARBITRATED), []
     return Word.REFUTED, differences
 

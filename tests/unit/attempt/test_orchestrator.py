@@ -406,6 +406,6 @@ def test_a_reservation_grows_with_the_attempts_of_a_chain_but_not_beyond_what_is
     context = SimpleNamespace(
         terms=SimpleNamespace(reserve_uj=20), agent=SimpleNamespace(bucket_uj=lambda: 1000)
     )
-    opened = SimpleNamespace(chain=lambda _arm: SimpleNamespace(attempts=3))
+    opened = SimpleNamespace(chain=lambda _arm: SimpleNamespace(attempts=3), reserve_uj=0)
     offer = Offer("carry-1", {}, 5, screens=True, carries=True)
     assert _reservation(context, opened, offer, left) == due

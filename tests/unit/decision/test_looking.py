@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.looking import (
+    NO_WORSE_SCREEN,
     STAKING_SCREEN,
     due_look,
     is_at_its_end,
     judged_before,
     screen_of,
 )
-from cryoflux.decision.rules import BARE, BUDGETED, RULES, Thresholds
+from cryoflux.decision.rules import BARE, BUDGETED, NO_WORSE, RULES, Thresholds
 from cryoflux.decision.screening import SCREEN, screened_out
 from cryoflux.decision.stakes import (
     STAKED,
@@ -32,7 +33,7 @@ from cryoflux.decision.stakes import (
 )
 
 BAR = Thresholds(2_000_000, 10_000, 3090, 12_000)
-OTHERS = sorted(set(RULES) - {STAKED})
+OTHERS = sorted(set(RULES) - {STAKED, NO_WORSE})
 COUNTS = st.sampled_from((30, 64, 255, 499, 500, 512, 999, 1000, 1024))
 LEFT = st.integers(0, 10**13)
 
@@ -135,8 +136,25 @@ def test_each_rule_has_its_screen() -> None:
     assert {screen_of(rule, screens=False) for rule in RULES} == {""}
 
 
+def test_what_is_worse_on_the_screen_is_not_shown_where_nothing_may_be_lost() -> None:
+    assert screen_of(NO_WORSE, screens=True) == NO_WORSE_SCREEN
+    loses = Evidence(100, 10**11, 10**11 + 200_000_000, 10**18, 0, 0, 0, 0)  # 0.002 each
+    assert due_look(NO_WORSE, NO_WORSE_SCREEN, loses, BAR, 0, 100, ended=True).refused is None
+    more = Evidence(100, 10**11, 10**11 + 200_000_001, 10**18, 0, 0, 0, 0)
+    refused = due_look(NO_WORSE, NO_WORSE_SCREEN, more, BAR, 0, 100, ended=False).refused
+    assert refused is not None
+    assert refused.code == "screen.worse"
+
+
 @pytest.mark.parametrize(
-    ("rule", "screen"), [(STAKED, SCREEN), (BUDGETED, STAKING_SCREEN), (STAKED, "screen/v9")]
+    ("rule", "screen"),
+    [
+        (NO_WORSE, SCREEN),
+        (STAKED, NO_WORSE_SCREEN),
+        (STAKED, SCREEN),
+        (BUDGETED, STAKING_SCREEN),
+        (STAKED, "screen/v9"),
+    ],
 )
 def test_a_screen_of_another_rule_is_refused(rule: str, screen: str) -> None:
     seen = Evidence(512, 10**14, 9 * 10**13, 10**25, 0, 0, 0, 0)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoflux.decision.evidence import Evidence, pair_losses
-from cryoflux.decision.rules import RULES, Thresholds, decide
+from cryoflux.decision.rules import NO_WORSE, RULES, Thresholds, decide
 from cryoflux.errors import ConfigError
 from cryoflux.sentences import say, say_as_signed
 
@@ -50,9 +50,20 @@ def test_a_significant_accuracy_gain_counts_where_the_loss_did_not_rise() -> Non
 def test_the_threshold_itself_is_reached() -> None:
     exact = spread(2_000_000, 1_000)
     below = spread(1_999_999, 1_000)
-    for rule in RULES:
+    for rule in set(RULES) - {NO_WORSE}:
         assert decide(rule, exact, USUAL).accepted
         assert not decide(rule, below, USUAL).accepted
+
+
+def test_no_worse_keeps_what_rules_a_loss_out_and_nothing_else() -> None:
+    # the standard error is 1/20 of the noise: 3.09 of them are 0.0015 here
+    assert decide(NO_WORSE, spread(0, 10_000_000), USUAL).accepted
+    assert decide(NO_WORSE, spread(-400_000, 10_000_000), USUAL).accepted
+    refused = decide(NO_WORSE, spread(-500_000, 10_000_000), USUAL)
+    assert (refused.accepted, refused.reason.code) == (False, "no-worse.not-shown")
+    assert not decide(NO_WORSE, spread(0, 20_000_000), USUAL).accepted  # nobody knows
+    assert not decide(NO_WORSE, spread(-2_000_000, 1_000), USUAL).accepted
+    assert decide(NO_WORSE, spread(0, 0), USUAL).accepted
 
 
 @given(st.integers(-(10**8), 10**8), st.integers(0, 10**9), st.integers(0, 40), st.integers(0, 40))

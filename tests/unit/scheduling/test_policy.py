@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cryoflux.errors import ConfigError
 from cryoflux.scheduling.efficiency import ArmState, Continuation, Lesson, Memory
 from cryoflux.scheduling.lessons import Lessons
-from cryoflux.scheduling.policy import POLICIES, POLICY, Arm, Choice, Plateau
+from cryoflux.scheduling.policy import ACROSS_UNITS, POLICIES, POLICY, Arm, Choice, Plateau
 from cryoflux.scheduling.policy import choose as choose_by_memory
 from cryoflux.sentences import say
 
@@ -43,6 +43,38 @@ def choose(
 def kept(arm: str, delta: float, joules: float | None = None) -> Lesson:
     prior = COSTS[arm] * J
     return Lesson(TASK, arm, True, round(delta * NANO), prior, round((joules or COSTS[arm]) * J))
+
+
+def test_units_are_compared_by_the_smallest_delta_of_each_and_never_as_they_are() -> None:
+    """Ten times the number, but in a unit in which a hundred times as much is the least that counts."""
+    nats, ranks = Arm("lora_delta", "carry-1", 2 * J, J), Arm("index_refresh", "refresh", 2 * J, J, "MRR")
+    memories = {"lora_delta": Memory(LEAST), "index_refresh": Memory(100 * LEAST)}
+    memories["lora_delta"].learn(Lesson("lora_delta", "carry-1", True, 50 * LEAST, J, J))
+    memories["index_refresh"].learn(Lesson("index_refresh", "refresh", True, 500 * LEAST, J, J))
+
+    def chosen(policy: str) -> str:
+        found = choose_by_memory([nats, ranks], memories, 2, bucket_uj=9 * J, seed=0, policy=policy)
+        assert isinstance(found, Choice)
+        return found.arm.task
+
+    assert chosen(POLICY) == "index_refresh"
+    assert chosen(ACROSS_UNITS) == "lora_delta"
+
+
+def test_with_one_unit_both_policies_choose_the_same() -> None:
+    log = [kept("head-first", 0.2), kept("prefix-1", 0.1), failure("head-first"), kept("prefix-2", 0.02)]
+    for count in range(len(log) + 1):
+        one, other = (
+            choose(ARMS, log[:count], bucket_uj=200 * J, min_delta_nano=LEAST, seed=3, policy=policy)
+            for policy in (POLICY, ACROSS_UNITS)
+        )
+        assert one == other
+
+
+def test_where_no_task_offers_an_arm_there_is_nothing_to_do() -> None:
+    found = choose_by_memory([], {}, 0, bucket_uj=J, seed=0)
+    assert isinstance(found, Plateau)
+    assert say(found.reason) == "There is nothing to do: no task offers an attempt."
 
 
 def failure(arm: str, screen: float | None = None) -> Lesson:

@@ -1,0 +1,1 @@
+"""``index_refresh``: the index of a folder of documents."""

@@ -1,0 +1,199 @@
+"""The queries that an index is judged by: known items, or the user's own.
+
+A known item is a document whose title, or first sentence, is the query; what is embedded of it is the rest.
+It has to be found again by that. Only titles that no other document has are taken. The sets are drawn by
+``lowest-hash/v1`` when a state begins, and never change: holdout, audit, spares, and the queries that an
+update is screened with, which stand in the place of the training examples.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Known",
+    "Query",
+    "as_line",
+    "given_queries",
+    "known_items",
+    "make_sets",
+    "read_query",
+    "split_title",
+]
+
+import csv
+import hashlib
+import heapq
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cryoflux.data.examples import normalise
+from cryoflux.data.fold import fold
+from cryoflux.data.lowest_hash import key_hash
+from cryoflux.errors import DataError
+from cryoflux.files import MOST_FILE_BYTES, read_regular
+from cryoflux.tasks.index.documents import digest_of, tidy
+
+FEWEST = 30
+"""queries of a set"""
+_SHARE = 0.2
+"""of the queries that there are, a set that judges gets"""
+_TITLE_WORDS, _REST_WORDS = (3, 40), 8
+"""least and most of a title; least of what is left of its document"""
+_SENTENCE = re.compile(r"(.+?[.!?])\s+(?=\S)", re.DOTALL)
+_MARKS = "#*=-_ \t"
+
+
+class Query(NamedTuple):
+    """A question, and the document that answers it."""
+
+    text: str
+    document: bytes
+    """its SHA-256"""
+    part: bool
+    """whether the question is a part of the document, which is embedded without it"""
+
+
+class Known(NamedTuple):
+    """What the query sets of a state say of its documents."""
+
+    stripped: frozenset[bytes]
+    """documents that are embedded without their title"""
+    targets: frozenset[bytes]
+    """documents that some query asks for"""
+
+
+def split_title(text: str) -> tuple[str, str] | None:
+    """The title or first sentence of a tidy text, and the rest; none where either is too short."""
+    first, _, rest = text.partition("\n")
+    title = first.strip(_MARKS)
+    if not rest.strip() or len(title.split()) > _TITLE_WORDS[1]:
+        found = _SENTENCE.match(text)
+        if found is None:
+            return None
+        title, rest = found[1].strip(_MARKS), text[found.end() :]
+    least, most = _TITLE_WORDS
+    if not least <= len(title.split()) <= most or len(rest.split()) < _REST_WORDS:
+        return None
+    return " ".join(title.split()), rest.strip()
+
+
+def as_line(query: Query) -> bytes:
+    """A query as a line of a data set."""
+    row = {"document": query.document.hex(), "part": query.part, "text": query.text}
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def read_query(line: bytes) -> Query:
+    """The query of a line.
+
+    Raises:
+        ValueError: it is none.
+    """
+    row = json.loads(line)
+    if not isinstance(row, dict) or row.keys() != {"document", "part", "text"}:
+        raise ValueError("no query")
+    text, document, part = row["text"], row["document"], row["part"]
+    if not (isinstance(text, str) and isinstance(document, str) and isinstance(part, bool)):
+        raise ValueError("no query")  # noqa: TRY004 - of the line, not of a call
+    if len(name := bytes.fromhex(document)) != hashlib.sha256().digest_size:
+        raise ValueError("no document")
+    return Query(text, name, part)
+
+
+def known_items(documents: Iterable[tuple[bytes, str]], most: int) -> list[Query]:
+    """Known items among documents: of those with a title of their own the ones that are drawn first.
+
+    Args:
+        documents: name and text of each.
+        most: that are needed; a few times as many are held in memory while titles are compared.
+    """
+    seen: dict[bytes, int] = {}
+    drawn: list[tuple[int, bytes, Query]] = []
+    for digest, text in documents:
+        if (found := split_title(text)) is None:
+            continue
+        title = found[0]
+        key = hashlib.sha256(fold(title).encode("utf-8", "surrogatepass")).digest()[:8]
+        seen[key] = seen.get(key, 0) + 1
+        query = Query(title, digest, part=True)
+        # a heap of the lowest hashes; negated, because the largest is to leave first
+        item = (-int.from_bytes(_drawn_by(query)), key, query)
+        if len(drawn) < 2 * most:
+            heapq.heappush(drawn, item)
+        else:
+            heapq.heappushpop(drawn, item)
+    return [query for _, key, query in drawn if seen[key] == 1]
+
+
+def given_queries(path: Path, documents: Mapping[str, bytes], texts: frozenset[bytes]) -> list[Query]:
+    """The queries of a CSV file with the columns ``query`` and ``document``.
+
+    Args:
+        path: the file.
+        documents: place in the folder → name of the document there.
+        texts: names of all documents; a document may also be given by its SHA-256 or its whole text.
+
+    Raises:
+        DataError: the file cannot be read, or names a document that is not there.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_regular(path, MOST_FILE_BYTES).decode("utf-8-sig"))))
+    except (OSError, ValueError, csv.Error) as error:
+        raise _bad_queries(path, str(error)) from error
+    found = {}
+    for number, row in enumerate(rows, 2):
+        text, document = row.get("query"), row.get("document")
+        if not text or not document:
+            raise _bad_queries(path, f"line {number} has no query or no document")
+        name = documents.get(document.strip())
+        if name is None and (whole := digest_of(tidy(document))) in texts:
+            name = whole
+        if name is None and document.strip() in {digest.hex() for digest in texts}:
+            name = bytes.fromhex(document.strip())
+        if name is None:
+            raise _bad_queries(path, f"line {number}: there is no document {document.strip()[:80]!r}")
+        found[fold(text)] = Query(" ".join(text.split()), name, part=False)
+    return list(found.values())
+
+
+def _bad_queries(path: Path, what: str) -> DataError:
+    return DataError(
+        f"{path} holds no queries: {what}.",
+        why="An index is judged by whether it finds the document that answers each query.",
+        hint="Give a CSV file with the columns query,document; a document is its path in the folder, with "
+        "#ROW where a file holds several.",
+    )
+
+
+def _drawn_by(query: Query) -> bytes:
+    return key_hash(normalise(query.text))
+
+
+def make_sets(queries: Sequence[Query], *, most: int, spares: int) -> dict[str, list[bytes]]:
+    """The sets of a state, drawn by ``lowest-hash/v1``.
+
+    Args:
+        queries: all that there are.
+        most: queries of a set.
+        spares: further holdouts, as far as the queries reach.
+
+    Raises:
+        DataError: there are too few.
+    """
+    lines = [as_line(query) for query in sorted(queries, key=_drawn_by)]
+    size = min(most, max(FEWEST, int(_SHARE * len(lines))))
+    if len(lines) < 3 * FEWEST:
+        raise DataError(
+            f"The documents give {len(lines)} queries.",
+            why=f"An index is judged by {3 * FEWEST} at least: {FEWEST} that decide, as many that are sealed "
+            "and as many to try an update on. A document gives one by its title or its first sentence.",
+            hint="Name a folder with more documents, or give queries of your own: --queries FILE.",
+        )
+    further = max(0, min(spares, (len(lines) - 2 * size - FEWEST) // size))
+    names = ["holdout", "audit", *(f"holdout-{n}" for n in range(2, 2 + further))]
+    sets = {name: lines[at * size : (at + 1) * size] for at, name in enumerate(names)}
+    start = len(names) * size
+    return {**sets, "train": lines[start : start + most]}

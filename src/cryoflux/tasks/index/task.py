@@ -1,0 +1,394 @@
+"""``index_refresh``: an index of a folder of documents, kept as the folder and the head change.
+
+Two kinds of arms. ``refresh`` embeds documents that are new, by what embedded the index, and takes out what
+is gone. Where what should embed is another model by now, ``reembed-…`` embeds everything anew by that one: as
+many attempts as it takes, each of which goes on from what the store has, and the old index serves until the
+new one is shown to be no worse.
+
+Losses are 1 − reciprocal rank of the document that a held-out query asks for, in billionths; a query is right
+if its document is among the first ten.
+"""
+
+from __future__ import annotations
+
+__all__ = ["IndexTask"]
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from cryoflux.config import Settings, Sourced
+from cryoflux.decision.evidence import Evidence, pair_losses
+from cryoflux.decision.rules import NO_WORSE
+from cryoflux.digests import file_digest, sha256_hex
+from cryoflux.errors import ModelError, StateError
+from cryoflux.evaluation.scoring import LossesAndHits, Scorer
+from cryoflux.files import write_atomic
+from cryoflux.quantities import NANO, parse_energy
+from cryoflux.receipts.statement import Metric, Rule, Section
+from cryoflux.registry.cuts import tokens_of
+from cryoflux.registry.versions import Version
+from cryoflux.tasks.index.documents import Folder
+from cryoflux.tasks.index.embedding import Embedded, Wanted, embed_documents, embed_queries
+from cryoflux.tasks.index.encoding import EncoderName, TextEncoder, open_encoder
+from cryoflux.tasks.index.inputs import documents_folder, encoder_of, make_beginning, used_encoder
+from cryoflux.tasks.index.known_items import Query, read_query
+from cryoflux.tasks.index.section import SECTION, SECTIONS
+from cryoflux.tasks.index.serving import Served, ranks_of, require_faiss
+from cryoflux.tasks.index.shelf import FIRST, Manifest, Shelf, Vectors, loss_of, with_pinned
+from cryoflux.tasks.index.store import EmbeddingStore
+from cryoflux.tasks.index.updating import FILES, Adding, UpdateSaid, apply_update, write_update
+from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
+from cryoflux.tasks.lora.libraries import quieten, require_training
+from cryoflux.tasks.pacing import JoulesEndedError, Limits, Progress, TrainingFailedError
+from cryoflux.verification.sections import Sections
+
+REFRESH, REEMBED = "refresh", "reembed-"
+_SETS_FIRST = ("holdout", "audit")
+_Z_MILLI = 3090
+_UJ_PER_DOCUMENT = 60_000
+"""what embedding one should cost before any was: a guess for a busy CPU core"""
+_BATCH = 64
+_GOING_ON = "index-working"
+
+
+class IndexTask(Task):
+    """An index of a folder of documents."""
+
+    name: ClassVar[str] = "index_refresh"
+    metric: ClassVar[Metric] = Metric(name="reciprocal-rank", unit="MRR")
+    hits: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ("faiss-cpu", "numpy", "torch")
+    sections: ClassVar[Sections] = SECTIONS
+
+    def __init__(self, sourced: Sourced) -> None:
+        self._settings = sourced.settings
+        self._sourced = sourced
+        self._folder = Folder(documents_folder(sourced.settings))
+        self._cut = sourced.settings.index.document_tokens
+        self._encoders: dict[str, EncoderName] = {}
+        self._loaded: tuple[str, TextEncoder] | None = None
+        self._stores: dict[str, EmbeddingStore] = {}
+        self._shelves: dict[str, Shelf] = {}
+        self._document_uj = _UJ_PER_DOCUMENT
+
+    @classmethod
+    def from_settings(cls, sourced: Sourced) -> Self:
+        """The task that some settings describe.
+
+        Raises:
+            UsageError: no folder is named, or FAISS or the training libraries are not installed.
+        """
+        require_training()
+        require_faiss()
+        return cls(sourced)
+
+    @classmethod
+    def reserve_uj(cls, settings: Settings) -> int:
+        """What an attempt reserves, µJ."""
+        return parse_energy(settings.index.index_reserve)
+
+    def judged_by(self, asked: Rule) -> Rule:
+        """``no-worse/v1``: documents that come later bring no gain on queries that were there before."""
+        least = round(self._settings.index.min_delta_mrr * NANO)
+        return Rule(
+            name=NO_WORSE,
+            min_delta=least,
+            min_accuracy_gain_ppm=asked.min_accuracy_gain_ppm,
+            z_milli=_Z_MILLI,
+            alpha_ppm=0,
+        )
+
+    def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:
+        """The queries of a new state, and an index without documents."""
+        return make_beginning(self._settings, self._folder, progress)
+
+    def confirm(self, origin: Origin) -> None:
+        """Make sure that documents are cut as they were when the state began.
+
+        Raises:
+            StateError: the settings ask for another cut.
+        """
+        given = self._sourced.origins["index.document_tokens"] != "default"
+        if given and origin.cut != self._cut:
+            raise StateError(
+                f"This state embeds {origin.cut} tokens of a document, not {self._cut}.",
+                why="Ranks under one limit cannot be compared with ranks under another.",
+                hint="Begin another state with --state DIR, or leave --document-tokens out.",
+            )
+        self._cut = tokens_of(origin.cut)
+
+    @property
+    def cut(self) -> int | str:
+        """Tokens of a document that are read."""
+        return self._cut
+
+    def open(self, place: Workplace, head: Version) -> None:
+        """Get ready to work in a state."""
+        quieten()
+        super().open(place, head)
+
+    @cached_property
+    def _queries(self) -> dict[str, list[Query]]:
+        """Set → its queries, in the order in which an index keeps their vectors."""
+        sets = self.place.data.sets
+        return {name: [read_query(line) for line in sets[name]] for name in sorted(sets)}
+
+    @cached_property
+    def _stripped(self) -> frozenset[bytes]:
+        return frozenset(query.document for some in self._queries.values() for query in some if query.part)
+
+    def _shelf(self, version: Version) -> Shelf:
+        if version.digest not in self._shelves:
+            known = {self.head.digest} & self._shelves.keys()
+            self._shelves = {digest: self._shelves[digest] for digest in known}
+            self._shelves[version.digest] = Shelf(version.folder)
+        return self._shelves[version.digest]
+
+    def warm_up(self, part: str) -> None:  # noqa: ARG002 - the same for every set
+        """Read the folder and load what embeds."""
+        self._folder.look()
+        import faiss  # noqa: F401
+
+        self._open_encoder(self._wanted())
+
+    def _wanted(self) -> EncoderName:
+        return encoder_of(self._settings, self.place.versions, self._cut, self._encoders)
+
+    def _open_encoder(self, name: EncoderName) -> TextEncoder:
+        if self._loaded is None or self._loaded[0] != name.digest:
+            self._loaded = name.digest, open_encoder(name, self._cut)
+        return self._loaded[1]
+
+    def _store(self, name: EncoderName) -> EmbeddingStore:
+        if name.digest not in self._stores:
+            path = self.place.state.cache / "embeddings" / f"{name.digest}.bin"
+            self._stores[name.digest] = EmbeddingStore(path, self._open_encoder(name).dimensions)
+        return self._stores[name.digest]
+
+    def arms(self, drawn: int, part: str) -> list[Offer]:  # noqa: ARG002
+        """``refresh`` where documents came or went, ``reembed-…`` where another model should embed."""
+        self._folder.look()
+        shelf, wanted = self._shelf(self.head), self._wanted()
+        used = used_encoder(shelf.manifest, self.place.versions, self._encoders) if shelf.names else wanted
+        new = sum(digest not in shelf.place_of for digest in self._folder.digests())
+        gone = sum(name not in self._folder for name in shelf.names)
+        offers = []
+        if (new or gone) and used is not None:
+            offers.append(self._offer(REFRESH, used, new))
+        if shelf.manifest.encoder and wanted.digest != shelf.manifest.encoder and len(self._folder):
+            offers.append(self._offer(f"{REEMBED}{wanted.digest[:8]}", wanted, len(self._folder)))
+        return offers
+
+    def _offer(self, arm: str, name: EncoderName, count: int) -> Offer:
+        carries = arm != REFRESH
+        recipe: dict[str, str | int] = {
+            "encoder": name.digest,
+            "max_tokens": self._cut,
+            "screen_size": len(self._queries["train"]),
+            "carry": int(carries),
+        }
+        prior_uj = max(1, count) * self._document_uj
+        return Offer(arm, recipe, prior_uj, screens=True, carries=carries)
+
+    def train(self, order: WorkOrder, into: Path, limits: Limits, watch: Watch) -> Update:
+        """Embed until the joules end, and write what makes the next index of this one."""
+        fresh = order.arm != REFRESH
+        base = self._shelf(self.head)
+        name = self._named(str(order.recipe["encoder"]), base)
+        pending = self._folder.digests()
+        if not fresh:
+            pending = [digest for digest in pending if digest not in base.place_of]
+        queries = self._query_vectors(base, name)
+        limits.check()
+        with Adding(into) as adding:
+            found = self._embed(order, name, pending, limits, watch, adding)
+        if pending and not found.count:
+            raise JoulesEndedError(
+                "The joules were used up before a document was embedded.",
+                why="Loading the model and embedding the queries is paid from the same reservation.",
+                hint="Raise --index-reserve.",
+            )
+        said = self._said(base, name, found, fresh=fresh)
+        write_update(into, said, queries if base.manifest.encoder != name.digest else None)
+        left = ""
+        if fresh and found.ended_by != "steps":
+            left = self._leave(name, found.count)
+        fields: dict[str, Any] = {
+            "encoder": name.digest,
+            "documents": said.manifest.documents,
+            "added": found.count,
+            "removed": len(said.removed),
+            "pending": len(pending) - found.count,
+            "computed": found.computed,
+        }
+        return Update(
+            files=FILES,
+            section=Section(kind=SECTION, fields=fields),
+            steps=found.computed,
+            stopped_by=found.ended_by,
+            screening=self._screened(base, into),
+            threads=_threads(),
+            working=left,
+        )
+
+    def _named(self, digest: str, base: Shelf) -> EncoderName:
+        known = [
+            self._wanted(),
+            used_encoder(base.manifest, self.place.versions, self._encoders) if base.names else None,
+        ]
+        for name in known:
+            if name is not None and name.digest == digest:
+                return name
+        raise TrainingFailedError(
+            "What embeds is another model than was announced.",
+            why="The head of lora_delta moved meanwhile.",
+            hint="Run again.",
+        )
+
+    def _query_vectors(self, base: Shelf, name: EncoderName) -> Vectors:
+        if base.manifest.encoder == name.digest:
+            return np.concatenate([base.queries(part) for part in self._queries])
+        texts = [query.text for some in self._queries.values() for query in some]
+        store = self._store(name)
+        return embed_queries(
+            texts, lambda: self._open_encoder(name), store, self._open_encoder(name).dimensions
+        )
+
+    def _embed(
+        self,
+        order: WorkOrder,
+        name: EncoderName,
+        pending: Sequence[bytes],
+        limits: Limits,
+        watch: Watch,
+        adding: Adding,
+    ) -> Embedded:
+        store, start_uj, before = self._store(name), limits.spent_uj(), len(pending)
+
+        def done(count: int) -> None:
+            watch.trained(Progress(count, before, 0.0, limits.spent_uj()), order.reserve_microjoules)
+
+        wanted = Wanted(pending, self._stripped, self._cut)
+        encoder = partial(self._open_encoder, name)
+        found = embed_documents(wanted, self._folder, encoder, store, limits, done, adding.put)
+        if found.computed:
+            store.sync()
+            self._document_uj = max(1, (limits.spent_uj() - start_uj) // found.computed)
+        return found
+
+    def _said(self, base: Shelf, name: EncoderName, found: Embedded, *, fresh: bool) -> UpdateSaid:
+        gone = [] if fresh else [digest for digest in base.names if digest not in self._folder]
+        kept = 0 if fresh else len(base.names) - len(gone)
+        dimensions = self._open_encoder(name).dimensions
+        manifest = Manifest(
+            encoder=name.digest,
+            model=name.name,
+            version=name.version,
+            tokens=self._cut,
+            dimensions=dimensions,
+            documents=kept + found.count,
+            pinned=self._pinned(base),
+            queries={part: len(some) for part, some in self._queries.items()},
+        )
+        return UpdateSaid(self.head.digest, manifest, fresh, [digest.hex() for digest in gone], {})
+
+    def _pinned(self, base: Shelf) -> dict[str, int]:
+        """The rank of each query whose document is not in the folder: the one that it has in the base."""
+        pinned: dict[str, int] = {}
+        served = self._served(base)
+        for part, some in self._queries.items():
+            away = [at for at, query in enumerate(some) if query.document not in self._folder]
+            if away:
+                ranks = self._ranks(base, served, part, away)
+                pinned |= {f"{part}/{at}": rank for at, rank in zip(away, ranks, strict=True)}
+        return pinned
+
+    def _served(self, shelf: Shelf) -> Served:
+        return Served(shelf)
+
+    def _ranks(self, shelf: Shelf, served: Served, part: str, indices: Sequence[int]) -> list[int]:
+        wanted = [self._queries[part][at].document for at in indices]
+        if not shelf.names:
+            return with_pinned(shelf, part, indices, [0] * len(indices))
+        asked = shelf.queries(part)[list(indices)]
+        return with_pinned(shelf, part, indices, ranks_of(served, shelf, asked, wanted, FIRST))
+
+    def _screened(self, base: Shelf, capsule: Path) -> Evidence:
+        """The candidate against the base, on the queries that are set aside for it."""
+        everything = range(len(self._queries["train"]))
+        draft = self.place.versions.draft(lambda folder: apply_update(base, capsule, folder))
+        try:
+            shelves = base, Shelf(draft.folder)
+            ranks = [self._ranks(shelf, self._served(shelf), "train", everything) for shelf in shelves]
+        finally:
+            self.place.versions.discard(draft)
+        losses = [[loss_of(rank) for rank in some] for some in ranks]
+        right = [[rank > 0 for rank in some] for some in ranks]
+        return pair_losses(losses[0], losses[1], right[0], right[1])
+
+    def _leave(self, name: EncoderName, count: int) -> str:
+        """What the next attempt goes on from: the vectors are in the store, this says which and how many."""
+        content = f"{_GOING_ON}\n{name.digest}\n{count}\n".encode()
+        digest = sha256_hex(content)
+        write_atomic(self.place.state.working(digest), content)
+        return digest
+
+    def can_go_on(self, working: str) -> bool:
+        """Whether the mark of an earlier attempt is here."""
+        try:
+            return file_digest(self.place.state.working(working)) == working
+        except OSError:
+            return False
+
+    def apply(self, base: Version, capsule: Path, update: Update) -> Version:  # noqa: ARG002 - all is in its files
+        """Write the index that an update makes of a base.
+
+        Raises:
+            TrainingFailedError: the update is none.
+        """
+        try:
+            return self.place.versions.draft(lambda folder: apply_update(Shelf(base.folder), capsule, folder))
+        except ModelError as error:
+            raise TrainingFailedError(error.what, why=error.why, hint=error.hint) from error
+
+    def scorer(self, version: Version, part: str) -> Scorer:
+        """What ranks the documents of a set's queries."""
+        return _RankScorer(self, Shelf(version.folder), part)
+
+    def ranks(self, shelf: Shelf, served: Served, part: str, indices: Sequence[int]) -> list[int]:
+        """The ranks of some queries of a set in a version; 0 where a document is not among the first ones."""
+        return self._ranks(shelf, served, part, indices)
+
+    def facts(self) -> dict[str, Any]:
+        """How many documents there are, in the folder and in the index."""
+        shelf = self._shelf(self.head)
+        return {"documents": len(self._folder), "indexed": shelf.manifest.documents}
+
+
+class _RankScorer:
+    """Scores queries by the rank of their document."""
+
+    def __init__(self, task: IndexTask, shelf: Shelf, part: str) -> None:
+        self._task, self._shelf, self._part = task, shelf, part
+        self._served = Served(shelf)
+
+    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> LossesAndHits:
+        """Losses and hits of some queries."""
+        losses: list[int] = []
+        right: list[bool] = []
+        for start in range(0, len(indices), _BATCH):
+            between(start)
+            ranks = self._task.ranks(self._shelf, self._served, self._part, indices[start : start + _BATCH])
+            losses += [loss_of(rank) for rank in ranks]
+            right += [rank > 0 for rank in ranks]
+        return losses, right
+
+
+def _threads() -> int:
+    import torch
+
+    return int(torch.get_num_threads())
