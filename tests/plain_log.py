@@ -57,7 +57,7 @@ from cryoflux.receipts.sums import evidence_of
 from cryoflux.receipts.voucher import sign_voucher
 from cryoflux.signing.envelope import sign_document
 from cryoflux.signing.keys import raw_public_key
-from cryoflux.task_state import SignedLosses
+from cryoflux.task_tallies import SignedLosses
 from synthetic_parts import RESERVED_UJ, digest_of, figure
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)

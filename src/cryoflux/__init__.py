@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from cryoflux.quantities import Energy, Tier
     from cryoflux.receipts.attempts import Attempt
     from cryoflux.runs.calling import run
-    from cryoflux.runs.spending import Summary
+    from cryoflux.runs.summary import Summary
     from cryoflux.runs.watch import RunObserver
     from cryoflux.tasks.interface import Task, Update
     from cryoflux.verification.result import Report

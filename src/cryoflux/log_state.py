@@ -43,7 +43,8 @@ from cryoflux.receipts.statement import (
 from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
-from cryoflux.task_state import Chain, HoldoutTally, SignedLosses, TaskState
+from cryoflux.task_state import Chain, TaskState
+from cryoflux.task_tallies import HoldoutTally, SignedLosses
 
 _NOTHING_SPENT = Bar(looks=0, kept=0, needed_milli=0)
 

@@ -5,7 +5,7 @@ Values and how they follow from one another; the fold over a log's entries is `c
 
 from __future__ import annotations
 
-__all__ = ["Chain", "HoldoutTally", "MadeBy", "SignedLosses", "TaskState", "chain_start", "recipe_digest"]
+__all__ = ["Chain", "TaskState", "chain_start", "recipe_digest"]
 
 import json
 from collections.abc import Mapping
@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cryoflux.decision.budget import ErrorBudget
-from cryoflux.decision.rules import BUDGETED
-from cryoflux.decision.stakes import STAKED, StakedBudget, left_of_counted
 from cryoflux.digests import sha256_hex
 from cryoflux.receipts.fork_parts import ForkedTask, HeadLosses, UsedHoldout
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Base, Data, Intent, Metric, Outcome, Receipt
 from cryoflux.registry.composition import Composition, MadeVersion, list_of
+from cryoflux.task_tallies import HoldoutTally, MadeBy, SignedLosses
 
 _MOST_LOSSES = 16
 """of a head that a fork takes along"""
@@ -45,41 +43,6 @@ def chain_start(recipe: Mapping[str, str | int], base: Base, known: TaskState | 
         known: what the log has come to for the task; none before its first intent.
     """
     return known.start if known is not None and recipe.get("start") == "first" else base
-
-
-class HoldoutTally(Struct):
-    """What one holdout has been used for."""
-
-    count: int
-    """its examples, as was said first"""
-    uses: int = 0
-    """attempts that were announced on it"""
-    looks: int = 0
-    """verdicts that it has given"""
-    kept: int = 0
-    """how many of them were acceptances"""
-    left: int | None = None
-    """of its error budget under ``evidence/v3``, units of 10⁻¹⁵; none before the first look under it"""
-
-    def staked_budget(self, alpha_ppm: int) -> StakedBudget:
-        """What is left to stake; looks under ``evidence/v2`` have used up their part of it.
-
-        Args:
-            alpha_ppm: what the next rule promises; a promise may be tightened, never widened.
-        """
-        if self.left is None:
-            return left_of_counted(alpha_ppm, self.looks, self.kept)
-        return StakedBudget(min(self.left, StakedBudget.fresh(alpha_ppm).left))
-
-    def exhausted(self, rule: str, alpha_ppm: int) -> bool:
-        """Whether a rule would rather have a fresh holdout; never under one without an error budget.
-
-        Raises:
-            ValueError: the error budget is none.
-        """
-        if rule == STAKED:
-            return self.staked_budget(alpha_ppm).exhausted(alpha_ppm)
-        return rule == BUDGETED and ErrorBudget(alpha_ppm, self.looks, self.kept).exhausted
 
 
 class Chain(Struct, frozen=True):
@@ -144,24 +107,6 @@ class Chain(Struct, frozen=True):
             steps=training.before + training.steps,
             judged=adapter if receipt.evaluation is not None else self.judged,
         )
-
-
-class SignedLosses(Struct, frozen=True):
-    """What receipts have signed of a head on a holdout."""
-
-    loss_sum: int
-    """billionths of the metric's unit, over all examples"""
-    hits: int
-    """examples that were right; 0 where that means nothing"""
-
-
-class MadeBy(Struct, frozen=True):
-    """The entry that made a version: where a head that goes back to it says that it came from."""
-
-    version: Base
-    index: int
-    """position in the log"""
-    leaf_hash: str
 
 
 @dataclass(slots=True)

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 import cryoflux as package
-from cryoflux.config import EnergySettings, Settings
+from cryoflux.config import Settings
 from cryoflux.energy.of_command import measure_command
 from cryoflux.energy.of_work import EnergyMeasurement
 from cryoflux.energy.sources import zeus_devices
+from cryoflux.settings import EnergySettings
 from running import environment, exit_code_of
 from synthetic_state import make_state
 

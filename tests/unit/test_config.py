@@ -84,7 +84,10 @@ UNSET = {
     "dropout": 0.5,
 }
 """Values for settings that are unset by default and take no 1."""
-RUN_ARGUMENTS = {"budget", "carry", "duration", "attempts", "explain", "verbose", "dry_run", "as_json"}
+RUN_ARGUMENTS = {
+    *("budget", "carry", "duration", "attempts", "watch", "log"),
+    *("explain", "verbose", "dry_run", "as_json"),
+}
 """Of one run, not settings: they say how much to spend now."""
 WITHOUT_FLAG = {
     "powercap_root",  # what this machine is does not change from run to run

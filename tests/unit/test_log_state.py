@@ -14,7 +14,8 @@ from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import ZERO_HASH, Bar, Cause, Move
 from cryoflux.scheduling.efficiency import ArmState
-from cryoflux.task_state import HoldoutTally, SignedLosses, TaskState
+from cryoflux.task_state import TaskState
+from cryoflux.task_tallies import HoldoutTally, SignedLosses
 from plain_log import COUNT, RESERVED_UJ, RULE, PlainLog, digest_of, evaluation, figure, model, plain_log
 
 LEAST = {"lora_delta": RULE.min_delta, "index_refresh": RULE.min_delta}

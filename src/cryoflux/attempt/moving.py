@@ -28,7 +28,7 @@ from cryoflux.receipts.statement import (
 )
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.state import HEAD, StateFolder
-from cryoflux.task_state import MadeBy
+from cryoflux.task_tallies import MadeBy
 
 
 class HeadMover(Protocol):

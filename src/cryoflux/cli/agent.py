@@ -16,8 +16,9 @@ from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, std
 if TYPE_CHECKING:
     import socket as sockets
 
-    from cryoflux.config import AgentSettings, Sourced
+    from cryoflux.config import Sourced
     from cryoflux.energy.local_agent import LocalAgent
+    from cryoflux.settings import AgentSettings
 
 
 def agent(

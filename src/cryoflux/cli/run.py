@@ -20,7 +20,7 @@ from cryoflux.quantities import parse_duration, parse_energy
 
 if TYPE_CHECKING:
     from cryoflux.cli.run_view import FileView, RunView
-    from cryoflux.runs.spending import Summary
+    from cryoflux.runs.summary import Summary
     from cryoflux.runs.watching import Watching
 
 

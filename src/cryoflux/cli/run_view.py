@@ -44,7 +44,7 @@ from cryoflux.report.words import (
 )
 from cryoflux.runs.monitoring import Checked
 from cryoflux.runs.scores import Change
-from cryoflux.runs.spending import Summary
+from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import Joined, Opening, RunObserver
 from cryoflux.scheduling.policy import Choice, Plateau
 from cryoflux.tasks.pacing import Progress

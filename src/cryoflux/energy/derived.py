@@ -10,8 +10,8 @@ __all__ = ["Rates", "carbon_g", "cost", "derived_fields", "derived_line", "rates
 from dataclasses import dataclass
 from typing import Any
 
-from cryoflux.config import EnergySettings
 from cryoflux.quantities import MICRO, Energy
+from cryoflux.settings import EnergySettings
 
 _UJ_PER_KWH = 3_600_000 * MICRO
 

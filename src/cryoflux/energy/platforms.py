@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = ["check_platform", "is_metered"]
 
-from cryoflux.config import EnergySettings
 from cryoflux.errors import MeterError
+from cryoflux.settings import EnergySettings
 
 _NAMES = {"darwin": "macOS", "win32": "Windows", "cygwin": "Windows"}
 _ELSEWHERE = (

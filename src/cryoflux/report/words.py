@@ -40,7 +40,7 @@ from cryoflux.report.cut_words import cut_document, cut_line
 from cryoflux.report.layout import unbroken
 from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.scores import Change, Scores
-from cryoflux.runs.spending import Summary, TaskSummary
+from cryoflux.runs.summary import Summary, TaskSummary
 from cryoflux.runs.watch import Begun, Opening
 from cryoflux.scheduling.policy import ArmRow, Choice, Plateau
 from cryoflux.sentences import say

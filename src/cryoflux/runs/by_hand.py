@@ -33,7 +33,7 @@ from cryoflux.registry.versions import Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, catalogue_of
 from cryoflux.runs.pruning import PrunePlan, prune_entries, unfinished_prunes
 from cryoflux.state import StateFolder
-from cryoflux.task_state import MadeBy
+from cryoflux.task_tallies import MadeBy
 
 if TYPE_CHECKING:
     from cryoflux.witness.witnessing import Witnessing

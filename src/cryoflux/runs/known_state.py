@@ -15,7 +15,7 @@ from cryoflux.log_state import LogState
 from cryoflux.receipts.reading import each_entry
 from cryoflux.runs.inputs import check_origin, stored_origins
 from cryoflux.state import FIRST_TASK, StateFolder
-from cryoflux.task_state import HoldoutTally
+from cryoflux.task_tallies import HoldoutTally
 from cryoflux.tasks.interface import Origin
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.attempt.context import Opened
-from cryoflux.config import MonitorSettings
 from cryoflux.data.examples import Example
 from cryoflux.data.fold import fold
 from cryoflux.data.formats import read_examples
 from cryoflux.data.prepared import MONITOR_SET, PreparedData, example_line
 from cryoflux.files import storage_errors, write_atomic
+from cryoflux.settings import MonitorSettings
 from cryoflux.state import StateFolder
 
 LEAST = 30

@@ -17,7 +17,6 @@ from functools import partial
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.moving import move_head
-from cryoflux.config import MonitorSettings
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.monitor import MONITOR, Degradation, cap_of, find_degradation
 from cryoflux.decision.reason import Reason
@@ -34,6 +33,7 @@ from cryoflux.receipts.sums import sums_of
 from cryoflux.registry.versions import Version
 from cryoflux.runs.monitor_set import MonitorSet, monitor_set
 from cryoflux.runs.open_session import OpenSession
+from cryoflux.settings import MonitorSettings
 from cryoflux.task_state import TaskState
 
 _Progress = Callable[[str, int, int], None]

@@ -45,7 +45,8 @@ from cryoflux.runs.inputs import (
 from cryoflux.runs.monitoring import Monitoring
 from cryoflux.runs.open_session import OpenSession, Started, end_failed
 from cryoflux.runs.recovery import read_log, recover
-from cryoflux.runs.spending import RunLimits, Summary, closing_uj, spend
+from cryoflux.runs.spending import RunLimits, closing_uj, spend
+from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
 from cryoflux.runs.watching import Watching, keep_watching
 from cryoflux.scheduling.policy import ACROSS_UNITS, POLICY
@@ -110,14 +111,9 @@ def run(
         monitoring = Monitoring(context, settings.monitor, observer.preparing)
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
-            keeping = partial(
-                keep_watching,
-                session=session,
-                again=partial(_again, context),
-                reopen=open_task,
-                monitoring=monitoring,
-            )
-            spending = partial(keeping, context, at_work, limits, observer, watching)
+            again = partial(_again, context)
+            keeping = partial(keep_watching, context, at_work, limits, observer, watching)
+            spending = partial(keeping, session=session, again=again, reopen=open_task, monitoring=monitoring)
         return _spend(context, spending, observer, session, origins)
 
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-__all__ = ["RunLimits", "Summary", "TaskSummary", "closing_uj", "spend"]
+__all__ = ["RunLimits", "closing_uj", "spend"]
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import enough_reserve_j, least_reserve_uj, run_attempt
 from cryoflux.attempt.recording import AttemptRecord
-from cryoflux.errors import BudgetError, ExitCode
-from cryoflux.evaluation.recall import ClassRecall
+from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO, Energy, format_energy
 from cryoflux.receipts.session import SessionEnd
-from cryoflux.receipts.statement import Cause, Metric, Outcome
+from cryoflux.receipts.statement import Cause, Outcome
 from cryoflux.registry.versions import Version
 from cryoflux.runs.base_losses import base_uj, measure_bases
 from cryoflux.runs.between import Between, Ended
 from cryoflux.runs.monitoring import Monitoring
 from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.pruning import AfterMerges
-from cryoflux.runs.scores import Change, audit_known, audit_scores, holdout_recalls, holdout_scores
+from cryoflux.runs.scores import audit_known, audit_scores, holdout_recalls, holdout_scores
+from cryoflux.runs.summary import Summary, TaskSummary
 from cryoflux.runs.watch import RunObserver
 from cryoflux.scheduling.policy import Plateau
 from cryoflux.sentences import say
@@ -46,81 +45,6 @@ class RunLimits:
     attempts: int | None = None
     carry: bool = False
     """whether what earlier runs left over may be spent on top of the budget"""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSummary:
-    """What a run came to for one task."""
-
-    name: str
-    metric: Metric
-    total_delta: float
-    """Σ Δ of what was kept, in the metric's unit"""
-    holdout: Change
-    audit: Change
-    head: str
-    """digest of the head"""
-    looks: int
-    """verdicts that the holdout in use has given"""
-    recalls: tuple[ClassRecall, ...] = ()
-    """by class, the worst first; nothing where classes are about as large as one another"""
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a run came to."""
-
-    attempts: int
-    kept: int
-    rejected: int
-    undecided: int
-    carried: int
-    aborted: int
-    spent: Energy | None
-    """charged to this run's attempts"""
-    overhead: Energy | None
-    """charged to this run beside its attempts: starting up, data, the audit set; none where it never began"""
-    spendable_uj: int
-    """what the run could spend, everything counted, µJ"""
-    remaining_uj: int
-    tasks: tuple[TaskSummary, ...]
-    state: Path
-    ended: Ended
-    saved_uj: int
-    """what stopping hopeless attempts early saved; modelled, µJ"""
-    reason: str
-    """why the run ended, as a sentence"""
-    audit_cpu_seconds: float
-    """CPU-seconds of this process for evaluating the audit set"""
-    exhausted: int = 0
-    """of the aborted attempts, those whose reservation did not pay for them"""
-    waits: bool = False
-    """whether it went back from a worse head, and waits for other examples"""
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """What a command ends with: 4 where no attempt had joules enough, 1 where all were aborted."""
-        if self.ended == "interrupted":
-            return ExitCode.INTERRUPTED
-        if not self.attempts or self.aborted < self.attempts:
-            return ExitCode.DONE
-        dry = self.exhausted == self.aborted
-        return ExitCode.BUDGET_EXHAUSTED if dry else ExitCode.NEGATIVE_VERDICT
-
-    @property
-    def all_in(self) -> Energy | None:
-        """All that the run was charged: its attempts and everything beside them; none where nothing was."""
-        return Energy.total(part for part in (self.spent, self.overhead) if part is not None)
-
-    @property
-    def unspent_uj(self) -> int:
-        """What is left of what the run could spend, µJ."""
-        return max(0, self.spendable_uj - (self.all_in.uj if self.all_in else 0))
-
-    @property
-    def first(self) -> TaskSummary:
-        """The task that the run is about, where it is about one."""
-        return self.tasks[0]
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from cryoflux.log_state import LogState
 from cryoflux.receipts.profiles import F32, PROFILE, TOLERANCES
 from cryoflux.receipts.statement import CROSS_ENTROPY, Evaluation, Hits
 from cryoflux.receipts.sums import evidence_of
-from cryoflux.task_state import SignedLosses
+from cryoflux.task_tallies import SignedLosses
 from cryoflux.verification.result import Check, NumberedStep, unknown
 from cryoflux.verification.strangers import Strangers, spelt
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally

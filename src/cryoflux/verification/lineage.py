@@ -22,7 +22,8 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.statement import Base, Data, Fork, HeadMove, Intent, Move, Outcome, Receipt, Rule
-from cryoflux.task_state import HoldoutTally, TaskState, chain_start
+from cryoflux.task_state import TaskState, chain_start
+from cryoflux.task_tallies import HoldoutTally
 from cryoflux.verification.composed import ListsNamed, list_findings
 from cryoflux.verification.forked import fork_complaints, parent_in_words
 from cryoflux.verification.freed import KnownVersions, prune_complaints

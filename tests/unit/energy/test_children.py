@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoflux.config import EnergySettings, Settings
+from cryoflux.config import Settings
 from cryoflux.energy.attribution import _Shared, _spread
 from cryoflux.energy.baseline import Baseline, Idle
 from cryoflux.energy.interface import Reading
@@ -19,6 +19,7 @@ from cryoflux.energy.processes import MachineTimes, ProcessTimes, VisibleTimes, 
 from cryoflux.energy.sources.discovery import find_sources
 from cryoflux.energy.uncertainty import ErrorTerms
 from cryoflux.energy.window import exactly
+from cryoflux.settings import EnergySettings
 from energy_fakes import FakeClock, FakeProc, ReplaySource
 
 OWNER, CHILD, GRANDCHILD = 7, 8, 9

@@ -17,7 +17,8 @@ from cryoflux.runs.inputs import stored_origins
 from cryoflux.runs.open_session import OpenSession, Started
 from cryoflux.runs.recovery import recover
 from cryoflux.runs.session import _spend
-from cryoflux.runs.spending import RunLimits, Summary, spend
+from cryoflux.runs.spending import RunLimits, spend
+from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import RunObserver
 from small_context import BETTER, WORSE, Deadly, Killed, Made, SmallRun
 

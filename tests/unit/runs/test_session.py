@@ -20,7 +20,8 @@ from cryoflux.runs.checks import task_list
 from cryoflux.runs.inputs import begin, stored_origins
 from cryoflux.runs.recovery import read_log
 from cryoflux.runs.session import run
-from cryoflux.runs.spending import RunLimits, Summary
+from cryoflux.runs.spending import RunLimits
+from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import RunObserver
 from cryoflux.state import StateFolder
 from small_context import ToyTask

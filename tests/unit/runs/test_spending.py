@@ -11,7 +11,8 @@ from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO
 from cryoflux.runs.open_session import OpenSession, Started
 from cryoflux.runs.scores import Scores
-from cryoflux.runs.spending import RunLimits, Summary, spend
+from cryoflux.runs.spending import RunLimits, spend
+from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import RunObserver
 from small_context import BETTER, RULE, WORSE, Made, OtherTask, SmallRun, ToyTask
 

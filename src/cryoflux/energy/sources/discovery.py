@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryoflux.config import EnergySettings, Settings
+from cryoflux.config import Settings
 from cryoflux.energy.clock import Clock
 from cryoflux.energy.interface import Problem, Source
 from cryoflux.energy.platforms import check_platform, is_metered
@@ -24,6 +24,7 @@ from cryoflux.energy.sources.replay import find_replay
 from cryoflux.energy.sources.zeusd import find_zeusd, zeusd_address
 from cryoflux.errors import MeterError
 from cryoflux.quantities import Tier
+from cryoflux.settings import EnergySettings
 
 
 @dataclass(frozen=True, slots=True)

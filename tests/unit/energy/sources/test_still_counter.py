@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cryoflux.config import EnergySettings, Settings
+from cryoflux.config import Settings
 from cryoflux.energy.sources.advice import fixes, next_step
 from cryoflux.energy.sources.discovery import find_sources
 from cryoflux.energy.sources.rapl import find_rapl
+from cryoflux.settings import EnergySettings
 from energy_fakes import FakeClock, FakeProc, powercap_zone
 
 

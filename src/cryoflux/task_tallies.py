@@ -1,0 +1,65 @@
+"""What a log has come to for a holdout, a head and a version: small values of `cryoflux.task_state`."""
+
+from __future__ import annotations
+
+__all__ = ["HoldoutTally", "MadeBy", "SignedLosses"]
+
+from msgspec import Struct
+
+from cryoflux.decision.budget import ErrorBudget
+from cryoflux.decision.rules import BUDGETED
+from cryoflux.decision.stakes import STAKED, StakedBudget, left_of_counted
+from cryoflux.receipts.statement import Base
+
+
+class HoldoutTally(Struct):
+    """What one holdout has been used for."""
+
+    count: int
+    """its examples, as was said first"""
+    uses: int = 0
+    """attempts that were announced on it"""
+    looks: int = 0
+    """verdicts that it has given"""
+    kept: int = 0
+    """how many of them were acceptances"""
+    left: int | None = None
+    """of its error budget under ``evidence/v3``, units of 10⁻¹⁵; none before the first look under it"""
+
+    def staked_budget(self, alpha_ppm: int) -> StakedBudget:
+        """What is left to stake; looks under ``evidence/v2`` have used up their part of it.
+
+        Args:
+            alpha_ppm: what the next rule promises; a promise may be tightened, never widened.
+        """
+        if self.left is None:
+            return left_of_counted(alpha_ppm, self.looks, self.kept)
+        return StakedBudget(min(self.left, StakedBudget.fresh(alpha_ppm).left))
+
+    def exhausted(self, rule: str, alpha_ppm: int) -> bool:
+        """Whether a rule would rather have a fresh holdout; never under one without an error budget.
+
+        Raises:
+            ValueError: the error budget is none.
+        """
+        if rule == STAKED:
+            return self.staked_budget(alpha_ppm).exhausted(alpha_ppm)
+        return rule == BUDGETED and ErrorBudget(alpha_ppm, self.looks, self.kept).exhausted
+
+
+class SignedLosses(Struct, frozen=True):
+    """What receipts have signed of a head on a holdout."""
+
+    loss_sum: int
+    """billionths of the metric's unit, over all examples"""
+    hits: int
+    """examples that were right; 0 where that means nothing"""
+
+
+class MadeBy(Struct, frozen=True):
+    """The entry that made a version: where a head that goes back to it says that it came from."""
+
+    version: Base
+    index: int
+    """position in the log"""
+    leaf_hash: str
