@@ -1,4 +1,5 @@
 # make run    the main job on the embedded defaults
+# make demo-rollback   poisoned labels arrive, the monitor finds what they did, the head goes back
 # make test   lint, strict types, the import contract, then the tests
 # make quick  ruff, and the tests that together take less than a minute
 # make docs   the README's transcripts and picture, all from one run
@@ -12,13 +13,16 @@ BUDGET ?= 2kJ
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick lint docs bench lock clean
+.PHONY: help demo-rollback run test quick lint docs bench lock clean
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
 
 run: .venv/run.stamp
 	$(BIN)/cryoflux run --budget $(BUDGET)
+
+demo-rollback: .venv/run.stamp
+	$(BIN)/python examples/demo_rollback.py
 
 test: lint
 	$(BIN)/pytest -n 2 --dist worksteal

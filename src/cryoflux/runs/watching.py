@@ -46,6 +46,8 @@ _LOOK_S = 1.0
 """between two looks at the folder"""
 _ENERGY_S = 10.0
 """between two looks at the bucket; a daemon is asked over HTTP"""
+_CHECK_S = 600.0
+"""between two looks at the monitor while nothing is tried: its file may have been fed"""
 _LATER_S = 60.0
 """until a join is tried again that the disk refused"""
 
@@ -85,6 +87,8 @@ class _Pause:
         """tasks whose grown set no intent has named yet"""
         self._not_before = 0.0
         """when the disk is tried again, monotonic"""
+        self._waits_for = ""
+        """what was said last that it waits for; empty once something has come"""
         self.session: OpenSession | None = None
         self.until = 0.0
         """when the session has lasted long enough, monotonic"""
@@ -106,15 +110,21 @@ class _Pause:
         """
         if (session := self.session) is None:
             return False
-        self._observer.waiting(ended)
+        if ended != self._waits_for:
+            self._observer.waiting(ended)
+        self._waits_for = ended
         held_uj, asked = self._context.agent.bucket_uj(), time.monotonic()
+        check_at = asked + _CHECK_S
         while time.monotonic() < self.until:
+            if time.monotonic() >= check_at:
+                return True
             if self._context.stop() or (time.monotonic() >= self._not_before and self._has_arrived()):
                 return True
             if time.monotonic() - asked >= _ENERGY_S:
                 asked = time.monotonic()
                 if (now_uj := self._context.agent.bucket_uj()) >= held_uj + self._step_uj(now_uj):
                     session.extend(spent_uj)
+                    self._waits_for = ""
                     return True
             self._watching.sleep(_LOOK_S)
         return False
@@ -174,6 +184,7 @@ class _Pause:
 
     def _grow(self, name: str, joining: Joining) -> None:
         opened = self._tasks[name]
+        self._waits_for = ""
         self._tasks[name] = self._reopen(opened.task, grow(opened.data, joining.joined))
         self._uncommitted.add(name)
 
