@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from cryoflux.tasks.lora.section import SECTIONS
+from cryoflux.log_view import sections_of
 from cryoflux.verification import steps
 from cryoflux.verification.artefacts import Artefacts
 from cryoflux.verification.form import Form
@@ -15,6 +15,7 @@ from cryoflux.verification.result import Check
 from cryoflux.verification.walk import concluded, walk
 from cryoflux.verification.walked import Recent, Walked
 
+SECTIONS = sections_of(())
 verify_target = partial(steps.verify_target, sections=SECTIONS)
 
 

@@ -138,6 +138,7 @@ ALLOWED = {
     "cli/witness.py",
     "config.py",
     "data/formats.py",
+    "runs/rebuilding.py",
     "energy/trace_writer.py",
     "verification/verified.py",
     # compared with what has just been written, and only if it is as long

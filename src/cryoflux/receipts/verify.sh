@@ -312,6 +312,12 @@ def verdict($r; $needed; $e; $unit):
     elif $large or (beyond(minus(product([$r.minDelta, $n]); $s); 1960) | not)
     then because(false; "staked.missed"; ["min_delta", "needed_milli"])
     else too_small end
+  elif $r.name == "no-worse/v1" then
+    product([$r.minDelta, $n]) as $margin
+    | (if $s < 0 then above($margin; product([$s | abs])) else $s > 0 or $r.minDelta > 0 end) as $ahead
+    | if $ahead and beyond(minus($margin; 0 - $s); $r.zMilli)
+    then because(true; "no-worse.shown"; ["min_delta", "z_milli"])
+    else because(false; "no-worse.not-shown"; ["min_delta", "z_milli"]) end
   else null end;
 def budgeted: . == "evidence/v2" or . == "evidence/v3"; # of the name of a rule
 # After how many of $count examples a hopeless candidate may be put down: each 1.4 times more, by 32.

@@ -28,7 +28,7 @@ def found(made: SyntheticState, status: Status = Status.FAIL) -> list[tuple[int,
     [
         ({"reason": Reason(code="liked")}, "is not the one of prior-eta/v1"),
         ({"bucket_microjoules": 1}, "its bucket pays for none"),
-        ({"arms": []}, "its bucket pays for none"),
+        ({"arms": []}, "There is nothing to do"),
     ],
 )
 def test_a_choice_that_its_policy_does_not_give_is_named(

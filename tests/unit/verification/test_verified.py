@@ -205,7 +205,7 @@ def test_a_model_that_was_changed_since_is_found(verified_state: tuple[Synthetic
     [
         {"meters": [Ed25519PrivateKey.generate().public_key()]},
         {"sections": {}},
-        {"again": Again(no_trainer, 17)},
+        {"again": Again(no_trainer, losses=17)},
     ],
 )
 def test_a_memory_of_less_than_is_asked_for_is_not_used(

@@ -20,7 +20,7 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 
 from cryoflux.digests import file_digest
 from cryoflux.errors import ModelError
-from cryoflux.files import open_regular
+from cryoflux.files import MOST_FILE_BYTES, open_regular, read_regular
 from cryoflux.tasks.index.shelf import (
     DOCUMENTS,
     QUERIES,
@@ -130,7 +130,7 @@ def apply_update(base: Shelf, capsule: Path, into: Path) -> None:
         there = ((name, line, vectors[at]) for at, (name, line) in enumerate(_named(capsule / ADDED)))
         _merge(here, there, lines, stream)
     source = capsule if (capsule / QUERIES).stat().st_size else base.folder
-    (into / QUERIES).write_bytes((source / QUERIES).read_bytes())
+    (into / QUERIES).write_bytes(read_regular(source / QUERIES, MOST_FILE_BYTES))
     write_manifest(into, manifest)
     if (found := Shelf(into)).manifest.documents != len(found.names):
         raise ModelError(
