@@ -92,11 +92,12 @@ def enough_reserve_j(context: Context) -> int:
     """What an attempt of the dearest arm had better reserve, J."""
     # base and candidate evaluated once each, and as much again for training
     reserve_uj = context.terms.reserve_uj
-    dearest = max(
+    costs = (
         opened.task.aside_uj(offer.arm, opened.part, reserve_uj)
         for opened in context.tasks.values()
         for offer in opened.task.arms(opened.drawn, opened.part)
     )
+    dearest = max(costs, default=reserve_uj)  # a task that has nothing to do by now offers no arm
     return max(1, round(4 * dearest / MICRO))
 
 

@@ -77,11 +77,16 @@ class PreparedData:
     def add_monitor(self, content: bytes) -> str:
         """Let a set be evaluated that is no part of the data set, because it came later; its name.
 
+        It takes the place of one that came before.
+
         Args:
             content: one example a line.
         """
         digest = sha256_hex(content)
         name = f"{MONITOR_SET}-{digest}"
+        for other in [one for one in self.sets if one.startswith(f"{MONITOR_SET}-") and one != name]:
+            del self.sets[other], self.file_digests[other]
+            self._parsed.pop(other, None)
         self.sets[name], self.file_digests[name] = _split_lines(content), digest
         return name
 

@@ -7,7 +7,7 @@ its digest, so that anybody can hold the same head against the same examples.
 
 from __future__ import annotations
 
-__all__ = ["LEAST", "MonitorSet", "monitor_set"]
+__all__ = ["LEAST", "MonitorSet", "file_signature", "monitor_set"]
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,15 @@ class MonitorSet:
     """of a fed file: rows that are copies of what was trained on or judged by, and count for nothing"""
     strange: int = 0
     """of a fed file: rows of a class that the model has not"""
+
+
+def file_signature(name: str) -> tuple[int, int, int] | None:
+    """What tells that a file was changed: modified (ns), bytes, inode; none where there is no file."""
+    try:
+        found = Path(name).stat() if name else None
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino) if found is not None else None
 
 
 def monitor_set(opened: Opened, settings: MonitorSettings, state: StateFolder) -> MonitorSet | None:

@@ -31,7 +31,7 @@ from cryoflux.receipts.session import MonitorCheck
 from cryoflux.receipts.statement import Measurement, MonitorTest, Move
 from cryoflux.receipts.sums import sums_of
 from cryoflux.registry.versions import Version
-from cryoflux.runs.monitor_set import MonitorSet, monitor_set
+from cryoflux.runs.monitor_set import MonitorSet, file_signature, monitor_set
 from cryoflux.runs.open_session import OpenSession
 from cryoflux.settings import MonitorSettings
 from cryoflux.task_state import TaskState
@@ -71,6 +71,8 @@ class Monitoring:
         self._context, self._settings, self._progress = context, settings, progress
         self._done: dict[str, tuple[str, str]] = {}
         """task → head and examples of its last check: the same two tell nothing new"""
+        self._fed: dict[str, tuple[object, MonitorSet | None]] = {}
+        """task → what its fed file was when it was read, and what counted of it"""
         self.foreseen_uj = 0
         """what the next check may cost, as the dearest one of this run did; attempts leave it, µJ"""
 
@@ -103,7 +105,13 @@ class Monitoring:
         return checked
 
     def _examples(self, opened: Opened) -> MonitorSet | None:
-        return monitor_set(opened, self._settings, self._context.state)
+        # It is asked for before each attempt: a file that is the same is not read again.
+        seen = (file_signature(self._settings.monitor), opened.data.digest)
+        known = self._fed.get(opened.task.name)
+        if known is None or known[0] != seen:
+            known = seen, monitor_set(opened, self._settings, self._context.state)
+            self._fed[opened.task.name] = known
+        return known[1]
 
     def _check(self, opened: Opened, examples: MonitorSet, session: OpenSession) -> Checked | None:
         known = opened.known()

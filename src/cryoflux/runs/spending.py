@@ -225,7 +225,8 @@ def _unpaid(run: _Run, ended: Ended) -> BudgetError | None:
 
 
 def _ended(run: _Run, limits: RunLimits, began: float) -> Ended | None:
-    if (context := run.context).stop() or run.session is None:
+    context = run.context
+    if context.stop() or run.session is None:
         return "interrupted"
     if limits.attempts is not None and len(run.records) >= limits.attempts:
         return "attempts"

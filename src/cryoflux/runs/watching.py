@@ -5,7 +5,7 @@ after so many attempts, not with each pause, and is charged with all that the pr
 waiting included. Between two attempts:
 
 1. Files that are finished are read, and what may join the training sets does (`cryoflux.data.growing`).
-2. The periodic duties are done, such as measuring the head on a monitor.
+2. The head is held against versions before it, where there is a monitor (`cryoflux.runs.monitoring`).
 
 Where the bucket pays for nothing, or no arm is expected to pay, it sleeps, until there is data, energy, or
 somebody to stop it. What has joined is known from the state alone, so that a run that died forgets nothing.
@@ -13,11 +13,11 @@ somebody to stop it. What has joined is known from the state alone, so that a ru
 
 from __future__ import annotations
 
-__all__ = ["Duty", "Watching", "keep_watching"]
+__all__ = ["Watching", "keep_watching"]
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,9 +51,6 @@ _CHECK_S = 600.0
 _LATER_S = 60.0
 """until a join is tried again that the disk refused"""
 
-Duty = Callable[[Context, OpenSession], None]
-"""Done between two attempts, as often as it finds due; what it spends the session pays for."""
-
 
 @dataclass(slots=True)
 class Watching:
@@ -63,7 +60,6 @@ class Watching:
     """where labelled files arrive"""
     settled: Callable[[Summary], None] = lambda _summary: None
     """told of each session that has ended, but for the last one"""
-    duties: list[Duty] = field(default_factory=list)
     sleep: Callable[[float], None] = time.sleep
     session_attempts: int = _SESSION_ATTEMPTS
     session_s: float = _DAY_S
@@ -94,12 +90,9 @@ class _Pause:
         """when the session has lasted long enough, monotonic"""
 
     def between(self) -> None:
-        """Join what has arrived, and do the periodic duties."""
+        """Join what has arrived."""
         self._tidy()
         self._join()
-        if self.session is not None:
-            for duty in self._watching.duties:
-                duty(self._context, self.session)
 
     def wait(self, ended: Ended, spent_uj: int) -> bool:
         """Sleep until there is something to do; whether the session goes on.

@@ -202,7 +202,11 @@ class Task(ABC):
 
     @classmethod
     def from_settings(cls, sourced: Sourced) -> Self:  # noqa: ARG003 - a task without settings of its own
-        """The task that some settings describe; a ConfigError where they describe none."""
+        """The task that some settings describe.
+
+        Raises:
+            ConfigError: they describe none.
+        """
         return cls()
 
     @classmethod
@@ -227,7 +231,11 @@ class Task(ABC):
         """
 
     def confirm(self, origin: Origin) -> None:  # noqa: B027 - most tasks start from one thing
-        """A StateError where the settings name something else than the state was begun with."""
+        """Make sure that the settings do not name something else than the state was begun with.
+
+        Raises:
+            StateError: they do.
+        """
 
     def open(self, place: Workplace, head: Version) -> None:
         """Get ready to work in a state.

@@ -12,12 +12,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryoflux.digests import copy_listed, file_digest
+from cryoflux.digests import copy_listed, file_digest, find_listed
 from cryoflux.errors import VerificationError
 from cryoflux.files import copy_regular
 from cryoflux.log_state import LogState
 from cryoflux.receipts.profiles import PROFILE, TOLERANCES
-from cryoflux.receipts.statement import Base, HeadMove, Measurement
+from cryoflux.receipts.statement import Base, Data, HeadMove, Measurement
 from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.state import StateFolder
 from cryoflux.verification.folders import compare_folder
@@ -25,6 +25,7 @@ from cryoflux.verification.levels import Word
 from cryoflux.verification.loss_comparison import Found, compare
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.pairing import MOST_EXAMPLES, Pairing, read_losses
+from cryoflux.verification.read_sets import MONITOR
 from cryoflux.verification.recompute import MOST_TOKENS, RECOMPUTED, broken
 from cryoflux.verification.recomputer import Recomputer, RecomputerFactory
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
@@ -33,7 +34,6 @@ from cryoflux.verification.walked import Walked
 from cryoflux.verification.weights import version_digest
 
 ROLLBACK_AGAIN = NumberedStep(RECOMPUTED.number, "losses of a rollback evaluated again", Knowledge.RECOMPUTED)
-_MONITOR = "monitor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class _Rollback:
     said: Measurement
     cut: Cut
     """how much of a text its task reads, as the intent before it says"""
-    data: str
-    """digest of its task's data set"""
+    data: Data
+    """its task's data set, as it was first"""
 
 
 def check_rollback_again(walked: Walked, factory: RecomputerFactory) -> list[Check]:
@@ -77,8 +77,7 @@ def _newest(walked: Walked) -> _Rollback | None:
         move = entry.move if entry is not None else None
         known = memory.tasks.get(move.task) if move is not None else None
         if move is not None and move.evidence and known is not None:
-            data = known.data.digest
-            found = _Rollback(seen.name, move, move.evidence[0], cuts.get(move.task, 0), data)
+            found = _Rollback(seen.name, move, move.evidence[0], cuts.get(move.task, 0), known.data)
         follow(seen, memory)  # what is wrong with it was said in the first pass
     return found
 
@@ -119,7 +118,8 @@ def _refuse_too_much(found: _Rollback) -> None:
 def _examples(state: StateFolder, found: _Rollback, folder: Path) -> Path:
     """A copy of the examples: of a fed file as it was kept, or of the sealed slice."""
     digest, copy = found.said.sha256, folder / "monitor.jsonl"
-    for place in (state.monitor(digest), state.part(found.data, _MONITOR)):
+    data = find_listed(state.path / "data", found.data.digest, "train.jsonl", found.data.train)
+    for place in (state.monitor(digest), data / MONITOR):
         if place.is_file():
             copy_regular(place, copy)
             if file_digest(copy) == digest:
