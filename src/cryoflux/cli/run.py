@@ -206,6 +206,7 @@ def run(
     """
     flags = {key: value for key, value in locals().items() if key not in _OF_THE_RUN}
     flags["task"] = ",".join(task) if task else None
+    flags["index"] = index or watch
     budget_uj = parse_energy(budget) if budget is not None else None
     seconds = parse_duration(duration) if duration is not None else None
 

@@ -19,7 +19,7 @@ _REFUSALS = {
 def joined_line(joined: Joined) -> str:
     """What became of a file that arrived."""
     if joined.problem:
-        return f"arrived  {joined.problem} Nothing of it was used."
+        return f"arrived  {joined.problem} Nothing of it joins a training set."
     parts = [f"{joined.joined} examples join {joined.task}"]
     for why, count in joined.refused.items():
         lines = ", ".join(map(str, joined.lines.get(why, ())))

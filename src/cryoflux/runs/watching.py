@@ -44,6 +44,8 @@ _SESSION_ATTEMPTS = 200
 """of one session: its entry is what says what it cost, and its attempts are what a run remembers"""
 _LOOK_S = 1.0
 """between two looks at the folder"""
+_LOOKS_APART = 100
+"""times as long as a task's look takes, until the next one: 1 % of a core for a folder of any size"""
 _ENERGY_S = 10.0
 """between two looks at the bucket; a daemon is asked over HTTP"""
 _CHECK_S = 600.0
@@ -83,6 +85,8 @@ class _Pause:
         """tasks whose grown set no intent has named yet"""
         self._not_before = 0.0
         """when the disk is tried again, monotonic"""
+        self._news_at = 0.0
+        """when tasks are asked again whether something has come, monotonic"""
         self._waits_for = ""
         """what was said last that it waits for; empty once something has come"""
         self.session: OpenSession | None = None
@@ -109,9 +113,10 @@ class _Pause:
         held_uj, asked = self._context.agent.bucket_uj(), time.monotonic()
         check_at = asked + _CHECK_S
         while time.monotonic() < self.until:
-            if time.monotonic() >= check_at:
+            if time.monotonic() >= check_at or self._context.stop() or self._has_arrived():
                 return True
-            if self._context.stop() or (time.monotonic() >= self._not_before and self._has_arrived()):
+            if self._tasks_have_news():
+                self._waits_for = ""
                 return True
             if time.monotonic() - asked >= _ENERGY_S:
                 asked = time.monotonic()
@@ -122,6 +127,15 @@ class _Pause:
             self._watching.sleep(_LOOK_S)
         return False
 
+    def _tasks_have_news(self) -> bool:
+        """Whether a task has something new; asked the less often, the longer the answer takes."""
+        began = time.monotonic()
+        if began < self._news_at:
+            return False
+        found = any(opened.task.has_news() for opened in self._tasks.values())
+        self._news_at = time.monotonic() + (time.monotonic() - began) * _LOOKS_APART
+        return found
+
     def _step_uj(self, held_uj: int) -> int:
         """So much more in the bucket is worth another look at what can be tried, µJ."""
         return max(1, least_reserve_uj(self._context, held_uj))
@@ -131,7 +145,9 @@ class _Pause:
         return [one for one in self._tasks.values() if one.known() is not None and one.data.labels]
 
     def _has_arrived(self) -> bool:
-        found = self._arrivals.finished() if self._can_grow() else []
+        if time.monotonic() < self._not_before or not self._can_grow():
+            return False
+        found = self._arrivals.finished()
         for path in found:
             self._arrivals.again(path)
         return bool(found)

@@ -262,6 +262,10 @@ class Task(ABC):
         """
         return [Offer("default", {}, 0, screens=False)]
 
+    def has_news(self) -> bool:
+        """Whether something has come since `arms` looked that there may be another arm for."""
+        return False
+
     def aside_uj(self, arm: str, part: str, reserve_uj: int) -> int:  # noqa: ARG002
         """What a reservation has to hold back for evaluating and merging an update, µJ."""
         return self._evaluate_uj + self._apply_uj or round(_FIRST_SHARE * reserve_uj)

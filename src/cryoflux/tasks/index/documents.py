@@ -87,6 +87,14 @@ class Folder:
                         self._where.setdefault(digest, name)
         return bool(changed)
 
+    def has_changed(self) -> bool:
+        """Whether there is something to read: by names, sizes and times alone.
+
+        Raises:
+            DataError: the folder is not there.
+        """
+        return {name: file.signature for name, file in self._files.items()} != dict(self._listed())
+
     def __len__(self) -> int:
         return len(self._where)
 
