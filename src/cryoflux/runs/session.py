@@ -51,6 +51,7 @@ from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesse
 from cryoflux.runs.watching import Watching, keep_watching
 from cryoflux.scheduling.policy import ACROSS_UNITS, POLICY
 from cryoflux.state import StateFolder
+from cryoflux.task_tallies import EVERYTHING
 from cryoflux.tasks.interface import Beginning, Origin, Task, Workplace
 from cryoflux.witness.policy import Policy
 
@@ -108,7 +109,11 @@ def run(
         )
         _recover(context, named, observer)
         session = None if stop() else OpenSession(context, _grant(terms.reserve_uj, agent, limits), started)
-        monitoring = Monitoring(context, settings.monitor, observer.preparing)
+
+        def reopen(one: Opened) -> None:
+            at_work[one.task.name] = open_task(one.task, one.data)
+
+        monitoring = Monitoring(context, settings.monitor, observer.preparing, reopen)
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
             again = partial(_again, context)
@@ -237,9 +242,9 @@ def _open(
     observer.preparing("tokenising the examples", 0, 1)
     composed = known.composition if known is not None else None
     count = data.count("train")
-    pools = tuple(dict.fromkeys((*known.counts, count))) if known is not None else ()
+    pool = known.pool_with(count) if known is not None else EVERYTHING
     pool_of = partial(_pool_of, memory, task.name)
-    task.open(Workplace(state, versions, data, pool_seed, composed, pools, pool_of), head)
+    task.open(Workplace(state, versions, data, pool_seed, composed, pool, pool_of), head)
     promised = known.alpha_ppm if known is not None else None
     rule = task.judged_by(_rule(settings, promised))
     return Opened(task, data, rule, partial(memory.tasks.get, task.name), task.reserve_uj(settings))

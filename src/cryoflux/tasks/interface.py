@@ -50,6 +50,7 @@ from cryoflux.receipts.statement import CROSS_ENTROPY, Metric, Rule, Section
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.state import StateFolder
+from cryoflux.task_tallies import EVERYTHING, PoolParts
 from cryoflux.tasks.order import WorkOrder
 from cryoflux.tasks.pacing import Limits, Pacer, Progress
 from cryoflux.verification.sections import Sections
@@ -160,8 +161,8 @@ class Workplace:
     pool_seed: int
     composed: Composition | None = None
     """what the head is composed of; none where its list begins at it"""
-    pools: tuple[int, ...] = ()
-    """training examples at first, and after each batch that joined; all at once where it is empty"""
+    pool: PoolParts = EVERYTHING
+    """the training examples to draw from"""
     pool_of: Callable[[str], int] = lambda _arm: 0
     """arm → training examples that its chain draws from; 0 where none goes on"""
 

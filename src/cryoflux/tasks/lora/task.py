@@ -31,6 +31,7 @@ from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+from cryoflux.task_tallies import PoolParts
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.base_model import check_tokens
 from cryoflux.tasks.lora.inputs import check_same, kept_cut, make_beginning, said_cut
@@ -140,10 +141,10 @@ class LoraTask(Task):
         self._sums = HeadSums(self._genesis, place.state.capsule)
         config = json.loads(read_regular(head.folder / "config.json", MOST_DOCUMENT_BYTES))
         check_tokens(config, tokens_of(self.cut))
-        counts = place.pools or (place.data.count("train"),)
+        parts = place.pool if place.pool.counts else PoolParts((place.data.count("train"),))
         known = read_layout(head.folder) is not None  # by the first count: arms are the same for good
-        recipes = chosen_recipes(self._settings, known=known, count=counts[0], cut=self.cut)
-        pool = make_pool(counts, place.pool_seed)
+        recipes = chosen_recipes(self._settings, known=known, count=parts.counts[0], cut=self.cut)
+        pool = make_pool(parts, place.pool_seed)
         if not pool.screen:  # too few examples to set any aside
             recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
         self._model = HeadModel(
@@ -279,7 +280,7 @@ class LoraTask(Task):
         self._changed_since = self.head.differing(start)
         working = read_working(self.place.state.working(link.working), link.working) if link.working else None
         done = train_chain(
-            self.model.chain_material(start, recipe, order.pool[-1] if order.pool else 0),
+            self.model.chain_material(start, recipe, order.pool.count),
             recipe,
             limits,
             into,
