@@ -205,6 +205,6 @@ def test_examples_that_did_not_lead_there_are_not_quarantined(rollback: Rollback
 
 
 def test_a_sentence_quarantines_what_the_entry_does(rollback: Rollback) -> None:
-    numbers = {"count": COUNT, "worse": NANO * COUNT, "unit": "nats", "alpha_ppm": ALPHA_PPM, "quarantined": 5}
-    rollback.write(reason=Reason(code="monitor-worse", numbers=numbers))
+    said = {"count": COUNT, "worse": NANO * COUNT, "unit": "nats", "alpha_ppm": ALPHA_PPM}
+    rollback.write(reason=Reason(code="monitor-worse", numbers={**said, "quarantined": 5}))
     assert any("unlike its sentence" in detail for _, detail in found(rollback.made))

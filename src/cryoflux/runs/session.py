@@ -109,10 +109,7 @@ def run(
         )
         _recover(context, named, observer)
         session = None if stop() else OpenSession(context, _grant(terms.reserve_uj, agent, limits), started)
-
-        def reopen(one: Opened) -> None:
-            at_work[one.task.name] = open_task(one.task, one.data)
-
+        reopen = partial(_reopen, at_work, open_task)
         monitoring = Monitoring(context, settings.monitor, observer.preparing, reopen)
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
@@ -120,6 +117,13 @@ def run(
             keeping = partial(keep_watching, context, at_work, limits, observer, watching)
             spending = partial(keeping, session=session, again=again, reopen=open_task, monitoring=monitoring)
         return _spend(context, spending, observer, session, origins)
+
+
+def _reopen(
+    at_work: dict[str, Opened], open_task: Callable[[Task, PreparedData], Opened], one: Opened
+) -> None:
+    """Open a task again, because it draws from other training examples."""
+    at_work[one.task.name] = open_task(one.task, one.data)
 
 
 def _again(context: Context) -> OpenSession:

@@ -166,6 +166,11 @@ class Workplace:
     pool_of: Callable[[str], int] = lambda _arm: 0
     """arm → training examples that its chain draws from; 0 where none goes on"""
 
+    @property
+    def parts(self) -> PoolParts:
+        """What the pool is made of; of everything at once, where nobody says when it joined."""
+        return self.pool if self.pool.counts else PoolParts((self.data.count("train"),))
+
 
 class Watch(Protocol):
     """Is told how training goes; whatever it does must not matter to the training."""

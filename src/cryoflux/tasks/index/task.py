@@ -24,7 +24,7 @@ from cryoflux.config import Settings, Sourced
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.rules import NO_WORSE
 from cryoflux.digests import file_digest, sha256_hex
-from cryoflux.errors import DataError, ModelError, StateError
+from cryoflux.errors import ModelError, StateError
 from cryoflux.evaluation.scoring import LossesAndHits, Scorer
 from cryoflux.files import write_atomic
 from cryoflux.quantities import NANO, parse_energy
@@ -185,10 +185,7 @@ class IndexTask(Task):
 
     def has_news(self) -> bool:
         """Whether the folder is another one than `arms` looked at; one that is away for now brings none."""
-        try:
-            return self._folder.has_changed()
-        except DataError:
-            return False
+        return self._folder.path.is_dir() and self._folder.has_changed()
 
     def _offer(self, arm: str, name: EncoderName, count: int) -> Offer:
         carries = arm != REFRESH

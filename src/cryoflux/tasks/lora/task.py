@@ -31,7 +31,6 @@ from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
-from cryoflux.task_tallies import PoolParts
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.base_model import check_tokens
 from cryoflux.tasks.lora.inputs import check_same, kept_cut, make_beginning, said_cut
@@ -141,10 +140,9 @@ class LoraTask(Task):
         self._sums = HeadSums(self._genesis, place.state.capsule)
         config = json.loads(read_regular(head.folder / "config.json", MOST_DOCUMENT_BYTES))
         check_tokens(config, tokens_of(self.cut))
-        parts = place.pool if place.pool.counts else PoolParts((place.data.count("train"),))
         known = read_layout(head.folder) is not None  # by the first count: arms are the same for good
-        recipes = chosen_recipes(self._settings, known=known, count=parts.counts[0], cut=self.cut)
-        pool = make_pool(parts, place.pool_seed)
+        recipes = chosen_recipes(self._settings, known=known, count=place.parts.counts[0], cut=self.cut)
+        pool = make_pool(place.parts, place.pool_seed)
         if not pool.screen:  # too few examples to set any aside
             recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
         self._model = HeadModel(
