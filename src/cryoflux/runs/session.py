@@ -48,7 +48,7 @@ from cryoflux.runs.recovery import read_log, recover
 from cryoflux.runs.spending import RunLimits, closing_uj, spend
 from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
-from cryoflux.runs.watching import Watching, keep_watching
+from cryoflux.runs.watching import Watching, await_energy, keep_watching
 from cryoflux.scheduling.policy import ACROSS_UNITS, POLICY
 from cryoflux.state import StateFolder
 from cryoflux.task_tallies import EVERYTHING
@@ -108,7 +108,7 @@ def run(
             state, agent, log, memory, versions, losses, at_work, terms, observer, stop, now, witnessing
         )
         _recover(context, named, observer)
-        session = None if stop() else OpenSession(context, _grant(terms.reserve_uj, agent, limits), started)
+        session = _first_session(context, limits, started, observer, watching)
         reopen = partial(_reopen, at_work, open_task)
         monitoring = Monitoring(context, settings.monitor, observer.preparing, reopen)
         spending = partial(spend, context, limits, observer, began, session, monitoring)
@@ -124,6 +124,24 @@ def _reopen(
 ) -> None:
     """Open a task again, because it draws from other training examples."""
     at_work[one.task.name] = open_task(one.task, one.data)
+
+
+def _first_session(
+    context: Context,
+    limits: RunLimits,
+    started: Started,
+    observer: RunObserver,
+    watching: Watching | None,
+) -> OpenSession | None:
+    """A session with what is granted; none where somebody asked to stop.
+
+    A run that watches and is granted nothing of its own waits until the bucket holds enough.
+    """
+    if watching is not None and limits.budget_uj is None:
+        await_energy(context, observer, watching, limits.seconds)
+    if context.stop():
+        return None
+    return OpenSession(context, _grant(context.terms.reserve_uj, context.agent, limits), started)
 
 
 def _again(context: Context) -> OpenSession:

@@ -13,7 +13,7 @@ somebody to stop it. What has joined is known from the state alone, so that a ru
 
 from __future__ import annotations
 
-__all__ = ["Watching", "keep_watching"]
+__all__ = ["Watching", "await_energy", "keep_watching"]
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -207,6 +207,30 @@ def _said(file: str, task: str, count: int, refused: Sequence[Refused]) -> Joine
         refused={why: reasons.count(why) for why in sorted(set(reasons))},
         lines={why: [r.line for r in refused if r.why == why][:10] for why in sorted(set(reasons))},
     )
+
+
+def await_energy(
+    context: Context, observer: RunObserver, watching: Watching, seconds: float | None = None
+) -> None:
+    """Sleep until the bucket holds more than an attempt reserves.
+
+    Args:
+        context: the run; where somebody asks it to stop, the sleep ends.
+        observer: is told that it waits.
+        watching: how it sleeps.
+        seconds: most that it sleeps; for ever, without.
+    """
+    least_uj = context.terms.reserve_uj
+    if context.agent.bucket_uj() <= least_uj:
+        observer.waiting("budget")
+    asked = time.monotonic()
+    until = asked + seconds if seconds is not None else float("inf")
+    while not context.stop() and time.monotonic() < until:
+        if time.monotonic() >= asked:
+            if context.agent.bucket_uj() > least_uj:
+                return
+            asked = time.monotonic() + _ENERGY_S
+        watching.sleep(_LOOK_S)
 
 
 def keep_watching(
