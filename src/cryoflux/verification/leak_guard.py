@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from cryoflux.digests import CHECKSUMS, copy_listed
+from cryoflux.digests import copy_listed
 from cryoflux.errors import CryoFluxError
 from cryoflux.files import read_lines
 from cryoflux.receipts.statement import Data, SimilarRule
@@ -118,7 +118,10 @@ def _applied(
     summary = (
         f"none of {len(train)} training texts has a cosine of {least} or more with one of {len(judging)}"
     )
-    return findings, f"{summary} that judge, and the {len(left_out)} that were left out do"
+    return (
+        findings,
+        "" if findings else f"{summary} that judge, and the {len(left_out)} that were left out do",
+    )
 
 
 def _told(
@@ -145,9 +148,10 @@ def _read(there: Path, data: Data, copy: Path) -> dict[str, list[str]]:
         OpenQuestion: they are not here, or more than are read.
         ValueError: they are not those that were signed.
     """
-    if not (there / CHECKSUMS).is_file():
-        raise OpenQuestion("its data set is not kept here")
-    copy_listed(there, copy)
+    try:
+        copy_listed(there, copy)
+    except FileNotFoundError as error:
+        raise OpenQuestion(f"{Path(error.filename).name} of its data set is not kept here") from error
     found = compare_folder(copy, data.digest)
     if found.different:
         raise ValueError(f"{found.different[0]} is not the file that was signed")
