@@ -47,8 +47,10 @@ def _option(help_text: str, flag: str, *, metavar: str | None = None) -> object:
 
 
 def _said(what: str, done: int, count: int) -> None:
-    if done == count:
-        stderr.print(f"{what}: {count} done")
+    if stderr.is_terminal or done == count:
+        begin, end = ("\r", "" if done < count else "\n") if stderr.is_terminal else ("", "\n")
+        sys.stderr.write(f"{begin}… {what}: {done} of {count}{end}")
+        sys.stderr.flush()
 
 
 _OF_THE_RUN = {

@@ -17,11 +17,11 @@ def guard_lines(rule: Mapping[str, Any] | None, similar: Mapping[str, int]) -> l
     """
     if not rule:
         return []
-    near = f"have a cosine of {rule['least_milli'] / 1000:g} or more with a text that judges"
+    near = f"a cosine of {rule['least_milli'] / 1000:g} or more with a text that judges"
     if not similar:
-        return [f"leak guard: no training texts {near}"]
-    parts = ", ".join(f"{count} with one of {name}" for name, count in similar.items())
-    return [f"leak guard: {sum(similar.values())} training texts {near} and were left out ({parts})"]
+        return [f"leak guard: no training text has {near}"]
+    parts = ", ".join(f"{count} of {name}" for name, count in similar.items())
+    return [f"leak guard: training texts left out for {near}: {sum(similar.values())} ({parts})"]
 
 
 def guard_document(rule: Mapping[str, Any] | None, similar: Mapping[str, int]) -> dict[str, Any]:

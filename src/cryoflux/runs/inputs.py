@@ -57,7 +57,7 @@ def stored_origins(state: StateFolder) -> dict[str, Origin]:
 
 def _rules_well(rules: Mapping[str, Any]) -> bool:
     similar = rules.get("similar")
-    known = similar is None or {name: type(value) for name, value in similar.items()} == _SIMILAR
+    known = similar is None or {name: type(value) for name, value in dict(similar).items()} == _SIMILAR
     return known and (not rules or rules.keys() - {"similar"} == _RULES)
 
 
