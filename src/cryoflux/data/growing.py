@@ -4,6 +4,7 @@ What may not join, each counted with its file and line:
 
 - a text that is a copy (`fold`) or a near duplicate (`near`), either way, of one of a set that judges: it
   would be measured by what it was taught;
+- where the data set has a leak guard, a text that it finds to be like one that judges;
 - a text that is a copy or a near duplicate of one that is trained on: it would count twice;
 - an example of a class that the model does not have.
 
@@ -15,11 +16,11 @@ training file is the beginning of the new one, line by line, so that one file se
 
 from __future__ import annotations
 
-__all__ = ["Joining", "Refusal", "Refused", "drop_others", "grow"]
+__all__ = ["Joining", "Refusal", "Refused", "Similar", "drop_others", "grow"]
 
 import os
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -38,6 +39,9 @@ _DIGEST = 64
 _MOST_CHARACTERS = 10_000_000
 """of texts that are looked at together: half of what `find_near` reads"""
 
+Similar = Callable[[Sequence[str], Mapping[str, Sequence[str]]], Mapping[int, str]]
+"""Texts, and sets that judge → places of those that are like one of a set, and of which."""
+
 
 class Refusal(StrEnum):
     """Why an example does not join."""
@@ -48,6 +52,8 @@ class Refusal(StrEnum):
     """its text, or one near to it, is trained on already"""
     CLASS = "class"
     """the model has no such class"""
+    SIMILAR = "similar"
+    """the leak guard of the data set finds it to be like a text that judges"""
     UNSEARCHED = "unsearched"
     """the sets that judge are too large, or too much alike, to be searched wholly"""
 
@@ -68,6 +74,8 @@ class Joining:
     data: PreparedData
     joined: list[Example] = field(default_factory=list)
     """those that may, in order"""
+    similar: Similar | None = None
+    """finds places of texts that are like one of a set that judges, where the data set has a leak guard"""
     _judged: dict[str, set[str]] = field(default_factory=dict, repr=False)
     _trained: set[str] = field(default_factory=set, repr=False)
 
@@ -119,7 +127,8 @@ class Joining:
 
     def _near(self, texts: Sequence[str]) -> dict[int, Refusal]:
         """Place → why a text does not join, by a search for near duplicates."""
-        judging = [e.text for name in self._judged for e in self.data.examples(name)]
+        judged = {name: [e.text for e in self.data.examples(name)] for name in self._judged}
+        judging = [text for those in judged.values() for text in those]
         found: dict[int, Refusal] = {}
         there = find_near(texts, judging)
         whole = there.whole
@@ -132,6 +141,10 @@ class Joining:
             found |= dict.fromkeys(back.near.values(), Refusal.JUDGED)
         if not whole:
             return dict.fromkeys(range(len(texts)), Refusal.UNSEARCHED)
+        if self.similar is not None:
+            left = [place for place in range(len(texts)) if place not in found]
+            alike = self.similar([texts[place] for place in left], judged)
+            found |= dict.fromkeys((left[place] for place in alike), Refusal.SIMILAR)
         trained = [*(e.text for e in self.data.examples("train")), *(e.text for e in self.joined)]
         for place in find_near(texts, trained).near:
             found.setdefault(place, Refusal.KNOWN)

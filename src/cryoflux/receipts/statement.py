@@ -55,6 +55,7 @@ __all__ = [
     "Section",
     "SetRules",
     "Sha256Digest",
+    "SimilarRule",
     "Statement",
     "Subject",
     "Training",
@@ -92,6 +93,7 @@ from cryoflux.receipts.parts import (
     Section,
     SetRules,
     Sha256Digest,
+    SimilarRule,
     Subject,
     Training,
 )

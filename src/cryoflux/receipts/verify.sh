@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=4de71cd194e8ed13231dd81575c96f0fbfe665c5727179df9cb5e73dfe828a18
+schema_digest=fc60ea309628917a48fd0a26064b7c0194d89e1f23a0fb9235277404bc286869
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break

@@ -10,6 +10,7 @@ from cryoflux.runs.watch import Joined
 
 _REFUSALS = {
     "judged": "like a text that judges",
+    "similar": "like a text that judges, by the leak guard",
     "known": "like a text that is trained on already",
     "class": "of a class that the model does not have",
     "unsearched": "the sets that judge cannot be searched wholly",

@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["RunPlan", "make_plan"]
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -53,6 +53,10 @@ class RunPlan:
     examples: dict[str, int]
     classes: int
     dropped: dict[str, int]
+    guard: Mapping[str, Any] | None
+    """the leak guard, as the rules of a data set name it"""
+    similar: Mapping[str, int]
+    """set that judges → training texts that it leaves out"""
     model: str
     encoder_parameters: int
     sources: tuple[str, ...]
@@ -85,13 +89,19 @@ class RunPlan:
     """left over in its account, beside the budget"""
 
 
-def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -> RunPlan:
+_Progress = Callable[[str, int, int], None]
+
+
+def make_plan(
+    sourced: Sourced, budget_uj: int | None, *, carry: bool = False, progress: _Progress | None = None
+) -> RunPlan:
     """Work out what a run with these settings would do.
 
     Args:
         sourced: the settings and where each came from.
         budget_uj: what it may spend, µJ; none for what its account holds.
         carry: whether what earlier runs left over may be spent, too.
+        progress: called with what takes a while, how much of it is done, and of how much.
 
     Raises:
         CryoFluxError: as the run itself would.
@@ -106,9 +116,7 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
     if budget_uj is not None:
         held_uj = known.held_uj if known is not None and carry else 0
         spendable_uj = _spendable_uj(budget_uj, reserve_uj, held_uj)
-    if known is not None:
-        check_same(sourced, known.origin)
-    inputs = _inputs(sourced, state, known)
+    inputs = _inputs(sourced, state, known, progress)
     recipes = _recipes(settings, inputs)
     parameters = _encoder_parameters(inputs.folder)
     cpu_s = 2e-9 * parameters * _tokens(inputs) / _GFLOP_PER_CPU_SECOND
@@ -120,6 +128,8 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
         examples=inputs.examples,
         classes=inputs.classes,
         dropped=inputs.dropped,
+        guard=inputs.guard,
+        similar=inputs.similar,
         model=inputs.model,
         encoder_parameters=parameters,
         sources=sources,
@@ -187,11 +197,16 @@ class _Inputs:
     """where the model lies"""
     cut: Cut
     longer_ppm: int | None
+    guard: Mapping[str, Any] | None
+    similar: Mapping[str, int]
 
 
-def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _Inputs:
+def _inputs(
+    sourced: Sourced, state: StateFolder, known: KnownState | None, progress: _Progress | None
+) -> _Inputs:
     settings = sourced.settings
     if known is not None:
+        check_same(sourced, known.origin)
         data, origin = known.data, known.origin
         spares = [name for name in data.holdouts if name != "holdout"]
         named = {"train": "train", "holdout": "holdout"}
@@ -202,8 +217,21 @@ def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _
         check_tokens(_config(folder), tokens_of(cut))
         classes = len(data.labels)
         dropped = dict(origin.dropped)
-        return _Inputs(data.name, examples, holdout, classes, dropped, model, folder, cut, origin.longer_ppm)
-    found = first_inputs(settings)
+        guard, similar = origin.rules.get("similar"), origin.similar
+        return _Inputs(
+            data.name,
+            examples,
+            holdout,
+            classes,
+            dropped,
+            model,
+            folder,
+            cut,
+            origin.longer_ppm,
+            guard,
+            similar,
+        )
+    found = first_inputs(settings, progress)
     splits, model = found.splits, settings.model.model
     examples = {
         "train": len(splits.train),
@@ -213,7 +241,17 @@ def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _
     }
     classes, folder, dropped = len(splits.labels), found.base.folder, splits.dropped
     return _Inputs(
-        found.name, examples, splits.holdout, classes, dropped, model, folder, found.cut, found.longer_ppm
+        found.name,
+        examples,
+        splits.holdout,
+        classes,
+        dropped,
+        model,
+        folder,
+        found.cut,
+        found.longer_ppm,
+        found.guard.rule(len(splits.similar)) if found.guard is not None else None,
+        splits.similar_to,
     )
 
 

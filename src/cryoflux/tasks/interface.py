@@ -118,8 +118,10 @@ class Origin:
     """digest of version 0"""
     dropped: dict[str, int] = field(default_factory=dict)
     """set → examples dropped as duplicates"""
-    rules: dict[str, str] = field(default_factory=dict)
+    rules: dict[str, Any] = field(default_factory=dict)
     """by which rules the sets were made, as `PreparedData.rules`; empty in older states"""
+    similar: dict[str, int] = field(default_factory=dict)
+    """set that judges → training examples that its leak guard left out as like one of its texts"""
     near: int = 0
     """holdout texts that have a near duplicate among those that are trained on"""
     hiding: int = 0
@@ -143,8 +145,11 @@ class Beginning:
     model_name: str = ""
     model_source: str = ""
     dropped: Mapping[str, int] = field(default_factory=dict)
-    rules: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
     """as `Origin.rules`, which are signed into every intent; empty where a task does not say"""
+    similar: Mapping[str, int] = field(default_factory=dict)
+    keep: Callable[[Path], None] = lambda _cache: None
+    """puts what was computed on the way into the cache of a state"""
     near: int = 0
     hiding: int = 0
     cut: int | str = 0

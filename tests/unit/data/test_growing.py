@@ -62,6 +62,26 @@ def test_what_may_join_and_what_may_not(data: PreparedData) -> None:
     )
 
 
+def test_what_the_leak_guard_finds_does_not_join_and_is_asked_about_nothing_else(data: PreparedData) -> None:
+    asked: list[list[str]] = []
+
+    def similar(texts, judging):
+        asked.append(list(texts))
+        assert {name: list(those) for name, those in judging.items()} == {
+            "holdout": [e.text for e in HOLDOUT],
+            "audit": [e.text for e in AUDIT],
+        }
+        return {place: "audit" for place, text in enumerate(texts) if "reworded" in text}
+
+    rows = [Example("  judged BY this", "b"), Example("reworded", "a"), Example("new words", "b")]
+    joined, refused = Joining(data, similar=similar).offer("new.csv", enumerate(rows, start=2))
+    assert (joined, [(one.line, one.why) for one in refused]) == (
+        1,
+        [(2, Refusal.JUDGED), (3, Refusal.SIMILAR)],
+    )
+    assert asked == [["reworded", "new words"]]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from([*HOLDOUT, *AUDIT, *TRAIN, Example("fresh words here", "a")]), max_size=8))
 def test_no_text_that_judges_ever_joins(
