@@ -265,7 +265,7 @@ def _row(number: int, part: _Part, made: int) -> str:
 
 
 def _cpu_of_attempts(state: Path) -> list[str]:
-    """By thousands of attempts that trained, what one took of a processor: other work beside does not count."""
+    """By thousands of attempts that trained, the CPU time of one, which other work beside does not change."""
     with closing(ReceiptLog.open(state)) as log:
         receipts = [entry.receipt for entry in log.entries() if entry.receipt is not None]
     spent_ms = [one.energy.cpu_microseconds / 1000 for one in receipts if one.training is not None]
