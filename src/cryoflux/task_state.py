@@ -203,9 +203,9 @@ class TaskState:
         return PoolParts(tuple(dict.fromkeys((*self.counts, count))), tuple(self.quarantined))
 
     @property
-    def examples_quarantined(self) -> int:
-        """Training examples that are drawn from no more."""
-        return PoolParts(self.counts, tuple(self.quarantined)).examples_quarantined
+    def parts(self) -> PoolParts:
+        """All training examples that the log has named, and which of them are drawn from no more."""
+        return PoolParts(self.counts, tuple(self.quarantined))
 
     def pool_of(self, arm: str) -> int:
         """Training examples that the chain of an arm draws from; 0 where none goes on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["EVERYTHING", "HoldoutTally", "MadeBy", "PoolParts", "SignedLosses"]
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 from msgspec import Struct
@@ -83,11 +84,16 @@ class PoolParts(Document, frozen=True):
         """Training examples that there are, quarantined or not; 0 where that is not said."""
         return self.counts[-1] if self.counts else 0
 
+    def indices_quarantined(self) -> Iterator[int]:
+        """Training examples that are drawn from no more."""
+        for start, end in pairwise((0, *self.counts)):
+            if end in self.quarantined:
+                yield from range(start, end)
+
     @property
     def examples_quarantined(self) -> int:
-        """Training examples that are drawn from no more."""
-        before = (0, *self.counts)
-        return sum(end - start for start, end in pairwise(before) if end in self.quarantined)
+        """How many those are."""
+        return sum(1 for _ in self.indices_quarantined())
 
 
 EVERYTHING = PoolParts()

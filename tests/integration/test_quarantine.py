@@ -63,6 +63,14 @@ def test_what_spoiled_a_head_is_learned_from_no_more(tmp_path: Path, inputs: lis
         "second.csv": True,
     }
     assert more.summary["kept"]
+    # A label that was mended may.
+    arrive(folder, "mended.csv", [(text, OTHER[label]) for text, label in ROWS[:80]])
+    mended = {
+        event["file"]: event["joined"]
+        for event in learn(state, "--watch", folder, "--attempts", "1").of("joined")
+    }
+    assert mended["mended.csv"] == joined(grown)
+    assert mended["first.csv"] == mended["second.csv"] == 0
     # Whoever verifies draws the same examples, before and after.
     outcome = cryoflux("verify", state, "--no-memory", "--json", "--recompute", "1", "--retrain", "9")
     assert outcome.code == 0, outcome.stdout

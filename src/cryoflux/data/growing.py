@@ -5,7 +5,8 @@ What may not join, each counted with its file and line:
 - a text that is a copy (`fold`) or a near duplicate (`near`), either way, of one of a set that judges: it
   would be measured by what it was taught;
 - where the data set has a leak guard, a text that it finds to be like one that judges;
-- a text that is a copy or a near duplicate of one that is trained on: it would count twice;
+- a text that is a copy or a near duplicate of one that is trained on: it would count twice. Of one that is
+  quarantined (`cryoflux.task_state`) only what has its label, too: a label that was mended may come again;
 - an example of a class that the model does not have.
 
 The grown set is a folder of its own below ``data/``: the training file, and links to the files that are the
@@ -76,13 +77,22 @@ class Joining:
     """those that may, in order"""
     similar: Similar | None = None
     """finds places of texts that are like one of a set that judges, where the data set has a leak guard"""
+    quarantined: Collection[int] = ()
+    """training examples, by index, that nothing learns from any more"""
     _judged: dict[str, set[str]] = field(default_factory=dict, repr=False)
+    _learned: list[str] = field(default_factory=list, repr=False)
     _trained: set[str] = field(default_factory=set, repr=False)
+    _spoiled: list[Example] = field(default_factory=list, repr=False)
+    _said: set[tuple[str, str]] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         parts = [name for name in self.data.sets if name != "train"]
         self._judged = {name: {fold(e.text) for e in self.data.examples(name)} for name in parts}
-        self._trained = {fold(e.text) for e in self.data.examples("train")}
+        train, spoiled = self.data.examples("train"), frozenset(self.quarantined)
+        self._learned = [example.text for index, example in enumerate(train) if index not in spoiled]
+        self._spoiled = [example for index, example in enumerate(train) if index in spoiled]
+        self._trained = {fold(text) for text in self._learned}
+        self._said = {(fold(example.text), example.label) for example in self._spoiled}
 
     def offer(self, file: str, numbered: Iterable[tuple[int, Example]]) -> tuple[int, list[Refused]]:
         """Take what may join of a file; how many that were, and what did not.
@@ -107,7 +117,7 @@ class Joining:
             wanted.append((line, example))
         joined = 0
         for batch in batches:
-            near = self._near([example.text for _, example in batch]) if batch else {}
+            near = self._near([example for _, example in batch]) if batch else {}
             for place, (line, example) in enumerate(batch):
                 if place in near:
                     refused.append(Refused(file, line, near[place]))
@@ -123,10 +133,12 @@ class Joining:
         folded = fold(example.text)
         if any(folded in texts for texts in self._judged.values()):
             return Refusal.JUDGED
-        return Refusal.KNOWN if folded in self._trained else None
+        known = folded in self._trained or (folded, example.label) in self._said
+        return Refusal.KNOWN if known else None
 
-    def _near(self, texts: Sequence[str]) -> dict[int, Refusal]:
-        """Place → why a text does not join, by a search for near duplicates."""
+    def _near(self, examples: Sequence[Example]) -> dict[int, Refusal]:
+        """Place → why an example does not join, by a search for near duplicates."""
+        texts = [example.text for example in examples]
         judged = {name: [e.text for e in self.data.examples(name)] for name in self._judged}
         judging = [text for those in judged.values() for text in those]
         found: dict[int, Refusal] = {}
@@ -145,8 +157,15 @@ class Joining:
             left = [place for place in range(len(texts)) if place not in found]
             alike = self.similar([texts[place] for place in left], judged)
             found |= dict.fromkeys((left[place] for place in alike), Refusal.SIMILAR)
-        trained = [*(e.text for e in self.data.examples("train")), *(e.text for e in self.joined)]
-        for place in find_near(texts, trained).near:
+        for place in find_near(texts, [*self._learned, *(e.text for e in self.joined)]).near:
+            found.setdefault(place, Refusal.KNOWN)
+        spoiled = self._spoiled
+        said_so = find_near(
+            texts,
+            [example.text for example in spoiled],
+            lambda place, other: examples[place].label == spoiled[other].label,
+        )
+        for place in said_so.near:
             found.setdefault(place, Refusal.KNOWN)
         among = find_near(texts, texts, lambda place, other: other < place and other not in found)
         for place in among.near:

@@ -151,9 +151,9 @@ class Monitoring:
             return Checked(opened.task.name, head.digest, 0, examples, found, None, alpha_ppm, unit)
         other = others[found.back_to.version]
         worse = pair_losses(losses.nano_nats, other.nano_nats, losses.correct, other.correct)
-        before = known.examples_quarantined
+        before = known.parts.examples_quarantined
         self._go_back(opened, known, examples, found, (losses, other), alpha_ppm)
-        if quarantined := known.examples_quarantined - before:
+        if quarantined := known.parts.examples_quarantined - before:
             self._reopen(opened)
         return Checked(opened.task.name, head.digest, quarantined, examples, found, worse, alpha_ppm, unit)
 

@@ -183,6 +183,11 @@ class _Pause:
             for path in paths:
                 self._arrivals.again(path)
 
+    def _joining(self, opened: Opened) -> Joining:
+        known = opened.known()
+        quarantined = frozenset(known.parts.indices_quarantined()) if known is not None else ()
+        return Joining(opened.data, similar=self._guard(opened), quarantined=quarantined)
+
     def _guard(self, opened: Opened) -> Similar | None:
         """What finds texts that are like one that judges, where the data set is held to a leak guard."""
         if not opened.data.rules.get("similar"):
@@ -198,7 +203,7 @@ class _Pause:
     def _read_all(self, paths: Sequence[Path], growing: Sequence[Opened]) -> dict[str, Joining]:
         """What may join of files, by task."""
         try:
-            joinings = {one.task.name: Joining(one.data, similar=self._guard(one)) for one in growing}
+            joinings = {one.task.name: self._joining(one) for one in growing}
         except ModelError as error:  # nothing joins that cannot be held to its guard
             for path in paths:
                 self._observer.joined(Joined(path.name, problem=error.what))

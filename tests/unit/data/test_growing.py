@@ -38,6 +38,17 @@ def offered(data: PreparedData, *examples: Example) -> tuple[int, list[tuple[int
     return joined, [(one.line, one.why) for one in refused]
 
 
+def test_a_quarantined_text_comes_again_only_with_another_label(data: PreparedData) -> None:
+    joining = Joining(data, quarantined={0, 1})
+    first, second, third = TRAIN[:3]
+    near = Example(second.text.replace("text", "Text,"), second.label)
+    rows = [first, Example(second.text, "a"), near, Example(third.text, "b"), Example(second.text, "a")]
+    joined, refused = joining.offer("mended.csv", enumerate(rows, start=2))
+    assert (joined, joining.joined) == (1, [Example(second.text, "a")])
+    assert {one.line for one in refused} == {2, 4, 5, 6}
+    assert {one.why for one in refused} == {Refusal.KNOWN}
+
+
 def test_what_may_join_and_what_may_not(data: PreparedData) -> None:
     near = LONG.replace("lazy dog", "sleepy hound")
     assert offered(
