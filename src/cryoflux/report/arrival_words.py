@@ -18,6 +18,8 @@ _REFUSALS = {
 
 def joined_line(joined: Joined) -> str:
     """What became of a file that arrived."""
+    if joined.problem and joined.task:
+        return f"arrived  {joined.problem}"
     if joined.problem:
         return f"arrived  {joined.problem} Nothing of it was used."
     parts = [f"{joined.joined} examples join {joined.task}"]

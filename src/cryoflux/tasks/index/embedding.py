@@ -14,6 +14,7 @@ import numpy as np
 from cryoflux.tasks.index.documents import Folder
 from cryoflux.tasks.index.encoding import TextEncoder
 from cryoflux.tasks.index.known_items import split_title
+from cryoflux.tasks.index.names import Names
 from cryoflux.tasks.index.shelf import Vectors
 from cryoflux.tasks.index.store import EmbeddingStore
 from cryoflux.tasks.pacing import Limits
@@ -44,7 +45,7 @@ class Embedded:
 class Wanted:
     """What is to be embedded, and how."""
 
-    documents: Sequence[bytes]
+    documents: Names
     """by name: an order that knows of no query"""
     stripped: frozenset[bytes]
     """those that are embedded without their title, because it is a query"""
@@ -85,7 +86,7 @@ def embed_documents(
     store: EmbeddingStore,
     limits: Limits,
     done: Callable[[int], Any],
-    put: Callable[[list[dict[str, str]], list[Vectors]], Any],
+    put: Callable[[list[dict[str, str]], list[bytes]], Any],
 ) -> Embedded:
     """Documents with their vectors, as many as the joules pay for.
 
@@ -101,13 +102,13 @@ def embed_documents(
     found = Embedded()
     for start in range(0, len(wanted.documents), _AT_ONCE):
         some = _Some()
-        for document, place, text in folder.texts(wanted.documents[start : start + _AT_ONCE]):
+        for document, place, text in folder.texts(wanted.documents.between(start, start + _AT_ONCE)):
             stripped = document in wanted.stripped
             row, content = _described(document, place, text, stripped=stripped)
             name = _name_of(document, stripped=stripped)
             if (vector := store.get(name)) is not None:
                 some.rows.append(row)
-                some.vectors.append(vector)
+                some.vectors.append(vector.tobytes())
             else:
                 some.missing.append(_Missing(name, content[: _CHARACTERS * wanted.tokens], row))
         before = found.count
@@ -130,7 +131,7 @@ class _Some:
     """Documents that are in memory together."""
 
     rows: list[dict[str, str]] = field(default_factory=list)
-    vectors: list[Vectors] = field(default_factory=list)
+    vectors: list[bytes] = field(default_factory=list)
     missing: list[_Missing] = field(default_factory=list)
 
 
@@ -156,7 +157,7 @@ def _compute(
         for batch, vectors in encoder().embed([one.content for one in group]):
             store.put([group[i].name for i in batch], vectors)
             some.rows += [group[i].row for i in batch]
-            some.vectors += list(vectors)
+            some.vectors += [vector.tobytes() for vector in vectors]
             found.computed += len(batch)
             done()
             if limits.stop():

@@ -17,7 +17,13 @@ from cryoflux.registry.versions import Version, Versions
 from cryoflux.state import FIRST_TASK
 from cryoflux.tasks.index.documents import Folder
 from cryoflux.tasks.index.encoding import EncoderName, encoder_digest
-from cryoflux.tasks.index.known_items import Query, given_queries, known_items, make_sets
+from cryoflux.tasks.index.known_items import (
+    Query,
+    given_queries,
+    known_items,
+    make_sets,
+    read_given,
+)
 from cryoflux.tasks.index.shelf import Manifest, save_empty
 from cryoflux.tasks.interface import Beginning
 from cryoflux.tasks.lora.base_model import EMBEDDED, resolve
@@ -69,9 +75,13 @@ def make_beginning(
 
 def _queries(settings: Settings, folder: Folder, spares: int) -> list[Query]:
     if not settings.index.queries:
-        return known_items(folder.everything(), settings.index.query_count * (_SETS + spares))
-    places = {place: digest for digest, place, _ in folder.texts(folder.digests())}
-    return given_queries(Path(settings.index.queries), places, frozenset(folder.digests()))
+        documents = ((digest, text) for digest, _, text in folder.everything())
+        return known_items(documents, settings.index.query_count * (_SETS + spares))
+    path = Path(settings.index.queries)
+    given = read_given(path)
+    named = {one.document for one in given}
+    places = {place: digest for digest, place, _ in folder.everything() if place in named}
+    return given_queries(path, given, places, folder.names)
 
 
 def encoder_of(
