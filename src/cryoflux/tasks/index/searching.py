@@ -18,7 +18,7 @@ from cryoflux.tasks.index.shelf import Shelf, Vectors
 from cryoflux.tasks.lora.libraries import quieten, require_training
 from cryoflux.tasks.registry import INDEX
 
-_FEW = 16
+_FEW = 24
 """queries of a process from which on FAISS is built: it costs as much as so many without"""
 
 

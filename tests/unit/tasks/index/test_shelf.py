@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cryoflux.errors import ModelError
+from cryoflux.tasks.index import searching
 from cryoflux.tasks.index.serving import Hit, Served, nearest
 from cryoflux.tasks.index.shelf import Manifest, Shelf, exact_ranks, loss_of, save_empty
 from cryoflux.tasks.index.store import EmbeddingStore
@@ -135,6 +136,25 @@ def test_ranks_nearest_and_faiss_say_the_same(count: int, most: int, tmp_path: P
     places = [shelf.names.place(one) for one in wanted]
     found = [0 if row < 0 else rows.tolist().index(row) + 1 for rows, row in zip(order, places, strict=True)]
     assert exact_ranks(shelf, asked, wanted) == found
+
+
+def test_a_process_that_goes_on_asking_is_answered_by_faiss_and_alike(
+    some: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Encoder:
+        def embed(self, texts: Sequence[str]) -> Iterator[tuple[list[int], np.ndarray]]:
+            yield [0], vectors(1, int(texts[0]))
+
+    built: list[Shelf] = []
+    monkeypatch.setattr(searching, "Served", lambda shelf: built.append(shelf) or Served(shelf))
+    searcher = searching.Searcher(some, Encoder(), "version")  # type: ignore[arg-type]
+    first = [searcher.find(str(seed), 5) for seed in range(searching._FEW)]
+    assert not built
+    assert [searcher.find(str(seed), 5) for seed in range(searching._FEW)] == first
+    assert built == [some]
+    assert [found.place for found in first[0]] == [
+        f"{some.rows_at([hit.row])[0]['title']}.md" for hit in nearest(some, vectors(1, 0), 5)
+    ]
 
 
 def test_a_loss_is_one_less_the_reciprocal_rank_and_one_beyond_the_tenth() -> None:
