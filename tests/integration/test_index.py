@@ -15,6 +15,7 @@ from cryoflux.registry.versions import Versions
 from cryoflux.tasks.index.again import IndexRecomputer
 from cryoflux.tasks.index.documents import digest_of, tidy
 from cryoflux.tasks.index.shelf import Shelf
+from json_rule import complaints
 from running import Outcome, cryoflux
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -83,6 +84,14 @@ def went_on(place: Path, *options: object, kill_at: str = "") -> Outcome:
     return cryoflux(*RUN, *named, *options, kill_at=kill_at)
 
 
+def planned(place: Path, *options: object) -> dict[str, Any]:
+    outcome = went_on(place, "--dry-run", *options)
+    assert outcome.code == 0, outcome.stderr
+    found: dict[str, Any] = json.loads(outcome.stdout)
+    assert complaints(found) == []
+    return found
+
+
 def verified(place: Path, *options: str) -> dict[str, Any]:
     outcome = cryoflux("verify", place / "state", "--no-memory", "--json", *options)
     assert outcome.code == 0, outcome.stdout
@@ -130,6 +139,7 @@ def test_nothing_is_spent_where_nothing_changed(begun: Path) -> None:
 def test_what_is_new_is_found_and_what_is_gone_is_not(place: Path, texts: list[str]) -> None:
     write_rows(place / "pages", texts[20:])
     (place / "pages" / "penguins.md").write_text(PENGUIN)
+    before = planned(place)
     outcome = went_on(place)
     assert (outcome.summary["kept"], outcome.summary["rejected"]) == (1, 0)
     assert found(place, "birds that sing in winter")[0]["place"] == "penguins.md"
@@ -137,6 +147,11 @@ def test_what_is_new_is_found_and_what_is_gone_is_not(place: Path, texts: list[s
     gone = {digest_of(tidy(text)) for text in texts[:20]} - {digest_of(tidy(text)) for text in texts[20:]}
     assert not gone & set(shelf.names)
     assert shelf.manifest.pinned, "some query asked for one of the twenty"
+    assert (before["documents"], before["new"], before["gone"]) == (len(shelf.names), 1, len(gone))
+    assert (before["attempts_needed"], before["embeds_anew"]) == (1, False)
+    after = planned(place)
+    assert (after["indexed"], after["new"], after["gone"]) == (len(shelf.names), 0, 0)
+    assert (after["attempts_needed"], after["embedding_joules"]) == (0, 0)
     verified(place, "--recompute", "all")
 
 

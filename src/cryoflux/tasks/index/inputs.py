@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["documents_folder", "encoder_of", "make_beginning", "used_encoder"]
+__all__ = ["documents_folder", "encoder_of", "first_queries", "make_beginning", "used_encoder"]
 
 from collections.abc import Callable
 from pathlib import Path
@@ -57,8 +57,7 @@ def make_beginning(
     """
     progress("reading the documents", 0, 1)
     folder.look()
-    spares = settings.data.spare_holdouts
-    sets = make_sets(_queries(settings, folder, spares), most=settings.index.query_count, spares=spares)
+    sets = first_queries(settings, folder)
     files, digest = render_sets(sets)
     rules = {"holdout": LOWEST_HASH, "audit": LOWEST_HASH, "copies": FOLD}
     return Beginning(
@@ -71,6 +70,16 @@ def make_beginning(
         rules=rules,
         cut=settings.index.document_tokens,
     )
+
+
+def first_queries(settings: Settings, folder: Folder) -> dict[str, list[bytes]]:
+    """The query sets of a new state, as lines.
+
+    Raises:
+        DataError: the documents give too few.
+    """
+    spares = settings.data.spare_holdouts
+    return make_sets(_queries(settings, folder, spares), most=settings.index.query_count, spares=spares)
 
 
 def _queries(settings: Settings, folder: Folder, spares: int) -> list[Query]:
