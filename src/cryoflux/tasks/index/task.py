@@ -15,6 +15,7 @@ __all__ = ["IndexTask"]
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -32,16 +33,23 @@ from cryoflux.receipts.statement import Metric, Rule, Section
 from cryoflux.registry.cuts import tokens_of
 from cryoflux.registry.versions import Version
 from cryoflux.tasks.index.documents import Folder
-from cryoflux.tasks.index.embedding import Embedded, Wanted, embed_documents, embed_queries
-from cryoflux.tasks.index.encoding import EncoderName, TextEncoder, open_encoder
-from cryoflux.tasks.index.inputs import documents_folder, encoder_of, make_beginning, used_encoder
+from cryoflux.tasks.index.embedding import (
+    Embedded,
+    Purse,
+    Wanted,
+    embed_documents,
+    embed_queries,
+    name_of_query,
+)
+from cryoflux.tasks.index.encoders import Encoders
+from cryoflux.tasks.index.encoding import EncoderName, dimensions_of
+from cryoflux.tasks.index.inputs import documents_folder, make_beginning
 from cryoflux.tasks.index.known_items import Query, read_query
 from cryoflux.tasks.index.names import Names
 from cryoflux.tasks.index.news import News
 from cryoflux.tasks.index.ranking import RankScorer
 from cryoflux.tasks.index.section import SECTION, SECTIONS
 from cryoflux.tasks.index.shelf import FIRST, Manifest, Shelf, Vectors, exact_ranks, loss_of, with_pinned
-from cryoflux.tasks.index.store import EmbeddingStore
 from cryoflux.tasks.index.updating import FILES, Adding, UpdateSaid, apply_update, write_update
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.libraries import quieten, require_training
@@ -51,6 +59,8 @@ from cryoflux.verification.sections import Sections
 REFRESH, REEMBED = "refresh", "reembed-"
 _SETS_FIRST = ("holdout", "audit")
 _Z_MILLI = 3090
+_SPARE = 1.5
+"""an attempt that has to embed the queries reserves so many times as much: documents come then"""
 _UJ_PER_DOCUMENT = 60_000
 """what embedding one should cost before any was: a guess for a busy CPU core"""
 _GOING_ON = "index-working"
@@ -71,11 +81,11 @@ class IndexTask(Task):
         self._folder = Folder(documents_folder(sourced.settings))
         self._news = News(self._folder)
         self._cut = sourced.settings.index.document_tokens
-        self._encoders: dict[str, EncoderName] = {}
-        self._loaded: tuple[str, TextEncoder] | None = None
-        self._stores: dict[str, EmbeddingStore] = {}
         self._shelves: dict[str, Shelf] = {}
-        self._document_uj = _UJ_PER_DOCUMENT
+        self._document_uj: int | None = None
+        """what embedding one cost when some were; none before that"""
+        self._screen_uj = 0
+        """what trying an update cost when it was last done"""
 
     @classmethod
     def from_settings(cls, sourced: Sourced) -> Self:
@@ -131,6 +141,7 @@ class IndexTask(Task):
         """Get ready to work in a state."""
         quieten()
         super().open(place, head)
+        self._encoders = Encoders(self._settings, place, self._cut)
 
     @cached_property
     def _queries(self) -> dict[str, list[Query]]:
@@ -152,29 +163,15 @@ class IndexTask(Task):
     def warm_up(self, part: str) -> None:  # noqa: ARG002 - the same for every set
         """Read the folder and load what embeds."""
         self._news.begin()
-        self._open_encoder(self._wanted())
-
-    def _wanted(self) -> EncoderName:
-        return encoder_of(self._settings, self.place.versions, self._cut, self._encoders)
-
-    def _open_encoder(self, name: EncoderName) -> TextEncoder:
-        if self._loaded is None or self._loaded[0] != name.digest:
-            self._loaded = name.digest, open_encoder(name, self._cut)
-        return self._loaded[1]
-
-    def _store(self, name: EncoderName) -> EmbeddingStore:
-        if name.digest not in self._stores:
-            path = self.place.state.cache / "embeddings" / f"{name.digest}.bin"
-            self._stores[name.digest] = EmbeddingStore(path, self._open_encoder(name).dimensions)
-        return self._stores[name.digest]
+        self._encoders.open(self._encoders.wanted())
 
     def arms(self, drawn: int, part: str) -> list[Offer]:  # noqa: ARG002
         """``refresh`` where documents came or went, ``reembed-…`` where another model should embed."""
-        shelf, wanted = self._shelf(self.head), self._wanted()
+        shelf, wanted = self._shelf(self.head), self._encoders.wanted()
         new, gone = self._news.count(shelf)
         if self._folder.away or not len(self._folder):
             return []
-        used = self._used(shelf) or (None if shelf.manifest.documents else wanted)
+        used = self._encoders.used(shelf) or (None if shelf.manifest.documents else wanted)
         offers = []
         if (new or gone) and used is not None:
             offers.append(self._offer(REFRESH, used, new))
@@ -190,12 +187,6 @@ class IndexTask(Task):
         """Each file that could not be read since this was asked for last, and what is wrong with it."""
         return self._news.troubles()
 
-    def _used(self, shelf: Shelf) -> EncoderName | None:
-        """What embedded an index; none where it has no document, or that is not here any more."""
-        if not shelf.manifest.documents:
-            return None
-        return used_encoder(shelf.manifest, self.place.versions, self._encoders)
-
     def _offer(self, arm: str, name: EncoderName, count: int) -> Offer:
         carries = arm != REFRESH
         recipe: dict[str, str | int] = {
@@ -204,21 +195,33 @@ class IndexTask(Task):
             "screen_size": len(self._queries["train"]),
             "carry": int(carries),
         }
-        prior_uj = max(1, count) * self._document_uj
-        return Offer(arm, recipe, prior_uj, screens=True, carries=carries)
+        prior_uj = max(1, count) * (self._document_uj or _UJ_PER_DOCUMENT)
+        least_uj = round(_SPARE * self._queries_uj(name)) if count else 0
+        return Offer(arm, recipe, prior_uj, screens=True, carries=carries, least_uj=least_uj)
+
+    def _queries_uj(self, name: EncoderName) -> int:
+        """What embedding the queries should cost; 0 where their vectors are there."""
+        if self._shelf(self.head).manifest.encoder == name.digest:
+            return 0
+        if self._document_uj is None:  # nothing is known yet
+            return 0
+        store, queries = self._encoders.store(name), chain.from_iterable(self._queries.values())
+        return self._document_uj * sum(name_of_query(query.text) not in store for query in queries)
 
     def train(self, order: WorkOrder, into: Path, limits: Limits, watch: Watch) -> Update:
         """Embed until the joules end, and write what makes the next index of this one."""
         self._news.over()
+        limits = limits.less(self._screen_uj)
         fresh = order.arm != REFRESH
         base = self._shelf(self.head)
-        name = self._named(str(order.recipe["encoder"]), base)
+        name = self._encoders.announced(str(order.recipe["encoder"]), base)
         pending = self._folder.names if fresh else self._folder.names.without(base.names)
         gone = Names.of() if fresh else base.names.without(self._folder.names)
-        queries = self._query_vectors(base, name)
+        purse = Purse(limits)
+        queries = self._query_vectors(base, name, limits, purse)
         limits.check()
         with Adding(into) as adding:
-            found = self._embed(order, name, pending, limits, watch, adding)
+            found = self._embed(order, name, pending, limits, purse, watch, adding)
         if not found.count and not len(gone):
             raise _nothing_embedded(found)
         said = self._said(base, name, found, gone, fresh=fresh)
@@ -234,34 +237,34 @@ class IndexTask(Task):
             "pending": len(pending) - found.count,
             "computed": found.computed,
         }
+        start_uj = limits.spent_uj()
+        screening = self._screened(base, into)
+        self._screen_uj = limits.spent_uj() - start_uj
         return Update(
             files=FILES,
             section=Section(kind=SECTION, fields=fields),
             steps=found.computed,
             stopped_by=found.ended_by,
-            screening=self._screened(base, into),
+            screening=screening,
             threads=_threads(),
             working=left,
         )
 
-    def _named(self, digest: str, base: Shelf) -> EncoderName:
-        for name in (self._wanted(), self._used(base)):
-            if name is not None and name.digest == digest:
-                return name
-        raise TrainingFailedError(
-            "What embeds is another model than was announced.",
-            why="The head of lora_delta moved meanwhile.",
-            hint="Run again.",
-        )
-
-    def _query_vectors(self, base: Shelf, name: EncoderName) -> Vectors:
+    def _query_vectors(self, base: Shelf, name: EncoderName, limits: Limits, purse: Purse) -> Vectors:
         if base.manifest.encoder == name.digest:
             return np.concatenate([base.queries(part) for part in self._queries])
         texts = [query.text for some in self._queries.values() for query in some]
-        store = self._store(name)
-        return embed_queries(
-            texts, lambda: self._open_encoder(name), store, self._open_encoder(name).dimensions
-        )
+        store, encoder = self._encoders.store(name), partial(self._encoders.open, name)
+        known, start_uj = len(store), limits.spent_uj()
+        try:
+            return embed_queries(texts, encoder, store, dimensions_of(name.folder), purse)
+        finally:
+            self._learn(limits.spent_uj() - start_uj, len(store) - known)
+
+    def _learn(self, uj: int, count: int) -> None:
+        """So many texts have cost so much."""
+        if count:
+            self._document_uj = max(1, uj // count)
 
     def _embed(
         self,
@@ -269,27 +272,28 @@ class IndexTask(Task):
         name: EncoderName,
         pending: Names,
         limits: Limits,
+        purse: Purse,
         watch: Watch,
         adding: Adding,
     ) -> Embedded:
-        store, start_uj, before = self._store(name), limits.spent_uj(), len(pending)
+        store, start_uj, before = self._encoders.store(name), limits.spent_uj(), len(pending)
 
         def done(count: int) -> None:
             watch.trained(Progress(count, before, 0.0, limits.spent_uj()), order.reserve_microjoules)
 
         wanted = Wanted(pending, self._stripped, self._cut)
-        encoder = partial(self._open_encoder, name)
-        found = embed_documents(wanted, self._folder, encoder, store, limits, done, adding.put)
+        encoder = partial(self._encoders.open, name)
+        found = embed_documents(wanted, self._folder, encoder, store, purse, done, adding.put)
         if found.computed:
             store.sync()
-            self._document_uj = max(1, (limits.spent_uj() - start_uj) // found.computed)
+            self._learn(limits.spent_uj() - start_uj, found.computed)
         return found
 
     def _said(
         self, base: Shelf, name: EncoderName, found: Embedded, gone: Names, *, fresh: bool
     ) -> UpdateSaid:
         kept = 0 if fresh else len(base.names) - len(gone)
-        dimensions = self._open_encoder(name).dimensions
+        dimensions = dimensions_of(name.folder)
         manifest = Manifest(
             encoder=name.digest,
             model=name.name,
