@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from cryoflux.errors import VerificationError
 from cryoflux.registry.versions import Versions
 from cryoflux.tasks.index.again import IndexRecomputer
 from cryoflux.tasks.index.documents import digest_of, tidy
+from cryoflux.tasks.index.encoding import TextEncoder
 from cryoflux.tasks.index.shelf import Shelf
 from json_rule import complaints
-from running import Outcome, cryoflux
+from running import Outcome, cryoflux, ended, start
+from tiny import make_model
+from waiting import until
 
 DOCS = Path(__file__).parents[2] / "docs"
 RUN = ["run", "--task", "index_refresh", "--index-reserve", "60J", "--budget", "400J", "--json"]
@@ -90,6 +94,12 @@ def planned(place: Path, *options: object) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(outcome.stdout)
     assert complaints(found) == []
     return found
+
+
+def logged(log: Path, kind: str) -> list[dict[str, Any]]:
+    lines = log.read_text().splitlines() if log.exists() else []
+    events = [json.loads(line) for line in lines if line.endswith("}")]
+    return [event for event in events if event["event"] == kind]
 
 
 def verified(place: Path, *options: str) -> dict[str, Any]:
@@ -254,3 +264,39 @@ def test_a_state_without_an_index_says_how_to_make_one(tmp_path: Path) -> None:
     outcome = cryoflux("search", "anything", "--state", tmp_path)
     assert outcome.code != 0
     assert "cryoflux run --task index_refresh" in outcome.stderr
+
+
+def test_a_watched_run_that_sleeps_wakes_when_documents_come(place: Path) -> None:
+    folder, log, state = place / "pages", place / "events.jsonl", place / "state"
+    where = ["--task", "index_refresh", "--watch", folder, "--state", state, "--log", log]
+    watching = start("run", *where, "--budget", "200J", cold=True)
+    try:
+        until(lambda: bool(logged(log, "waiting")), "it does not wait")
+        (folder / "broken.csv").write_text("name,label\nx,y\n")
+        until(lambda: "broken.csv" in told_of(log), "nobody says what is wrong")
+        waited = len(logged(log, "waiting"))
+        (folder / ".penguin").write_text(PENGUIN)
+        (folder / ".penguin").rename(folder / "penguin.md")
+        until(lambda: bool(logged(log, "attempt")), "nobody wakes")
+        # What was found there is indexed, and there is nothing else to do.
+        until(lambda: len(logged(log, "waiting")) > waited, "it does not wait again")
+        watching.send_signal(signal.SIGTERM)
+        assert ended(watching).code == 0
+    finally:
+        watching.kill()
+    assert digest_of(tidy(PENGUIN)) in shelf_of(place).names
+    assert [event["accepted"] for event in logged(log, "attempt")] == [True]
+    assert told_of(log).count("broken.csv") == 1, "it is not read again until it changes"
+
+
+def told_of(log: Path) -> list[str]:
+    """Files that ``index_refresh`` could not read."""
+    told = [event for event in logged(log, "joined") if event["task_name"] == "index_refresh"]
+    return [event["file"] for event in told if "names no field called text" in event["problem"]]
+
+
+def test_a_model_that_reads_little_embeds_the_beginning_of_a_text(tmp_path: Path) -> None:
+    encoder = TextEncoder(make_model(tmp_path / "model"), 128)  # it has 64 positions
+    long, beginning = ("cat dog " * 50).strip(), ("cat dog " * 31).strip()
+    ((_, vectors),) = encoder.embed([long, beginning])
+    assert vectors[0].tolist() == vectors[1].tolist()

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from cryoflux.cli.console import emit_json, stdout
 from cryoflux.quantities import MICRO, format_energy
 from cryoflux.report.cut_words import cut_document, cut_line
+from cryoflux.report.guard_words import guard_document, guard_lines
 from cryoflux.report.version_words import byte_text
 from cryoflux.runs.dry_run import RunPlan
 from cryoflux.runs.index_plan import IndexPlan
@@ -30,7 +31,9 @@ def show_plans(plans: Sequence[RunPlan | IndexPlan], *, as_json: bool) -> None:
 def show_plan(plan: RunPlan, *, as_json: bool) -> None:
     """Print a plan."""
     if as_json:
-        said = {key: value for key, value in asdict(plan).items() if key not in {"cut", "longer_ppm"}}
+        shown = {"cut", "longer_ppm", "guard", "similar"}
+        said = {key: value for key, value in asdict(plan).items() if key not in shown}
+        said |= guard_document(plan.guard, plan.similar)
         emit_json("plan/1", {"event": "plan", **said, **cut_document(plan.cut, plan.longer_ppm)})
         return
     sets = ", ".join(f"{count} {name}" for name, count in plan.examples.items())
@@ -49,6 +52,7 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
         f"state      {state}",
         f"model      {plan.model}, {plan.encoder_parameters / 1e6:.1f} M parameters outside embeddings",
         f"data       {plan.data}: {sets}; {plan.classes} classes; {dropped} duplicates dropped",
+        *(f"           {line}" for line in guard_lines(plan.guard, plan.similar)),
         f"           {cut_line(plan.cut, plan.longer_ppm)}",
         f"reserve    {plan.reserve_joules:.0f} J an attempt, so that it can finish (modelled)",
         f"attempts   {bound}; what an attempt leaves goes to the next",

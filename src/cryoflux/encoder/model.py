@@ -115,6 +115,11 @@ class Encoder:
         y = self._linear(name)(x)
         return y + adapters[name].added(x) if name in adapters else y
 
+    @property
+    def positions(self) -> int:
+        """Most tokens of a text that it reads."""
+        return int(self.tensor(f"{self.layout.embeddings}.position_embeddings.weight").shape[0])
+
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Token ids (batch, tokens) → (batch, tokens, hidden)."""
         name, dtype = self.layout.embeddings, self.backend.dtype

@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=bf5aec378888c0997da177459cc199bb935a7a10b36a5addd4d7825bf705489d
+schema_digest=fc60ea309628917a48fd0a26064b7c0194d89e1f23a0fb9235277404bc286869
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -435,6 +435,7 @@ def move($log):
         need($gone != []; "frees versions, and names none"),
         need((.evidence // []) == [] and .test == null;
           "frees versions, and shows losses as if it had judged them"),
+        need((.quarantined // []) == []; "frees versions, and quarantines training examples by the way"),
         ($gone[] as $one
           | if $one.digest == .base.digest then "frees the version that is the head"
             else need(any($log.made[]; .heads[$task] == $one); "frees a version that this log has not made") end)

@@ -10,6 +10,7 @@ from cryoflux.runs.watch import Joined
 
 _REFUSALS = {
     "judged": "like a text that judges",
+    "similar": "like a text that judges, by the leak guard",
     "known": "like a text that is trained on already",
     "class": "of a class that the model does not have",
     "unsearched": "the sets that judge cannot be searched wholly",
@@ -21,7 +22,7 @@ def joined_line(joined: Joined) -> str:
     if joined.problem and joined.task:
         return f"arrived  {joined.problem}"
     if joined.problem:
-        return f"arrived  {joined.problem} Nothing of it was used."
+        return f"arrived  {joined.problem} Nothing of it joins a training set."
     parts = [f"{joined.joined} examples join {joined.task}"]
     for why, count in joined.refused.items():
         lines = ", ".join(map(str, joined.lines.get(why, ())))

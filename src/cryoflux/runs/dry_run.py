@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["RunPlan", "make_plan", "make_plans"]
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -57,6 +57,10 @@ class RunPlan:
     examples: dict[str, int]
     classes: int
     dropped: dict[str, int]
+    guard: Mapping[str, Any] | None
+    """the leak guard, as the rules of a data set name it"""
+    similar: Mapping[str, int]
+    """set that judges → training texts that it leaves out"""
     model: str
     encoder_parameters: int
     sources: tuple[str, ...]
@@ -89,13 +93,19 @@ class RunPlan:
     """left over in its account, beside the budget"""
 
 
-def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -> RunPlan:
+_Progress = Callable[[str, int, int], None]
+
+
+def make_plan(
+    sourced: Sourced, budget_uj: int | None, *, carry: bool = False, progress: _Progress | None = None
+) -> RunPlan:
     """Work out what a run of ``lora_delta`` with these settings would do.
 
     Args:
         sourced: the settings and where each came from.
         budget_uj: what it may spend, µJ; none for what its account holds.
         carry: whether what earlier runs left over may be spent, too.
+        progress: called with what takes a while, how much of it is done, and of how much.
 
     Raises:
         CryoFluxError: as the run itself would; or there is another task.
@@ -103,16 +113,19 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
     state = StateFolder(Path(sourced.settings.run.state))
     checked = check_start(sourced, state, budget_uj=budget_uj, carry=carry, plans=True)
     _check_tasks([task.name for task in checked.tasks], {FIRST_TASK})
-    return _learning(sourced, state, budget_uj, carry=carry)
+    return _learning(sourced, state, budget_uj, carry=carry, progress=progress)
 
 
-def make_plans(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -> list[RunPlan | IndexPlan]:
+def make_plans(
+    sourced: Sourced, budget_uj: int | None, *, carry: bool = False, progress: _Progress | None = None
+) -> list[RunPlan | IndexPlan]:
     """Work out what a run with these settings would do, task by task; each could spend all of the budget.
 
     Args:
         sourced: the settings and where each came from.
         budget_uj: what it may spend, µJ; none for what its account holds.
         carry: whether what earlier runs left over may be spent, too.
+        progress: called with what takes a while, how much of it is done, and of how much.
 
     Raises:
         CryoFluxError: as the run itself would; or there is no plan for a task.
@@ -123,7 +136,7 @@ def make_plans(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) 
     plans: list[RunPlan | IndexPlan] = []
     for task in checked.tasks:
         if task.name == FIRST_TASK:
-            plans.append(_learning(sourced, state, budget_uj, carry=carry))
+            plans.append(_learning(sourced, state, budget_uj, carry=carry, progress=progress))
             continue
         from cryoflux.runs.index_plan import make_index_plan  # it would bring what embeds
 
@@ -133,7 +146,9 @@ def make_plans(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) 
     return plans
 
 
-def _learning(sourced: Sourced, state: StateFolder, budget_uj: int | None, *, carry: bool) -> RunPlan:
+def _learning(
+    sourced: Sourced, state: StateFolder, budget_uj: int | None, *, carry: bool, progress: _Progress | None
+) -> RunPlan:
     settings = sourced.settings
     reserve_uj = parse_energy(settings.attempt.reserve)
     known = read_known(state)
@@ -141,9 +156,7 @@ def _learning(sourced: Sourced, state: StateFolder, budget_uj: int | None, *, ca
     if budget_uj is not None:
         held_uj = known.held_uj if known is not None and carry else 0
         spendable_uj = _spendable_uj(budget_uj, reserve_uj, held_uj)
-    if known is not None:
-        check_same(sourced, known.origin)
-    inputs = _inputs(sourced, state, known)
+    inputs = _inputs(sourced, state, known, progress)
     recipes = _recipes(settings, inputs)
     parameters = _encoder_parameters(inputs.folder)
     cpu_s = 2e-9 * parameters * _tokens(inputs) / _GFLOP_PER_CPU_SECOND
@@ -155,6 +168,8 @@ def _learning(sourced: Sourced, state: StateFolder, budget_uj: int | None, *, ca
         examples=inputs.examples,
         classes=inputs.classes,
         dropped=inputs.dropped,
+        guard=inputs.guard,
+        similar=inputs.similar,
         model=inputs.model,
         encoder_parameters=parameters,
         sources=sources,
@@ -222,11 +237,16 @@ class _Inputs:
     """where the model lies"""
     cut: Cut
     longer_ppm: int | None
+    guard: Mapping[str, Any] | None
+    similar: Mapping[str, int]
 
 
-def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _Inputs:
+def _inputs(
+    sourced: Sourced, state: StateFolder, known: KnownState | None, progress: _Progress | None
+) -> _Inputs:
     settings = sourced.settings
     if known is not None:
+        check_same(sourced, known.origin)
         data, origin = known.data, known.origin
         spares = [name for name in data.holdouts if name != "holdout"]
         named = {"train": "train", "holdout": "holdout"}
@@ -237,8 +257,21 @@ def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _
         check_tokens(_config(folder), tokens_of(cut))
         classes = len(data.labels)
         dropped = dict(origin.dropped)
-        return _Inputs(data.name, examples, holdout, classes, dropped, model, folder, cut, origin.longer_ppm)
-    found = first_inputs(settings)
+        guard, similar = origin.rules.get("similar"), origin.similar
+        return _Inputs(
+            data.name,
+            examples,
+            holdout,
+            classes,
+            dropped,
+            model,
+            folder,
+            cut,
+            origin.longer_ppm,
+            guard,
+            similar,
+        )
+    found = first_inputs(settings, progress)
     splits, model = found.splits, settings.model.model
     examples = {
         "train": len(splits.train),
@@ -248,7 +281,17 @@ def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _
     }
     classes, folder, dropped = len(splits.labels), found.base.folder, splits.dropped
     return _Inputs(
-        found.name, examples, splits.holdout, classes, dropped, model, folder, found.cut, found.longer_ppm
+        found.name,
+        examples,
+        splits.holdout,
+        classes,
+        dropped,
+        model,
+        folder,
+        found.cut,
+        found.longer_ppm,
+        found.guard.rule(len(splits.similar)) if found.guard is not None else None,
+        splits.similar_to,
     )
 
 

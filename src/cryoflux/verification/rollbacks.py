@@ -16,6 +16,7 @@ from cryoflux.receipts.statement import HeadMove, Measurement, MonitorTest, Move
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.state import StateFolder
 from cryoflux.task_state import TaskState
+from cryoflux.task_tallies import PoolParts
 from cryoflux.verification.pairing import MOST_EXAMPLES, Pairing, read_losses
 from cryoflux.verification.result import Finding, failed, unknown
 
@@ -42,6 +43,8 @@ def rollback_complaints(move: HeadMove, known: TaskState | None, *, past: bool) 
     """
     test = move.test
     if test is None:
+        if move.quarantined:
+            yield "quarantines training examples without a test that its head was worse"
         return
     if move.move is not Move.ROLLBACK:
         yield f"names a test as if it went back, and is a {move.move.value}"
@@ -59,6 +62,7 @@ def _by_the_log(move: HeadMove, test: MonitorTest, known: TaskState) -> Iterator
         yield f"says that it leaves head {test.head_number} of its task; by the log it is {known.heads}"
     if test.compared != (due := len(known.before_head())):
         yield f"says that it compared {test.compared} versions; by the log there were {due}"
+    yield from _quarantined(move, known)
     if move.result not in {made.version for made in known.before_head()}:
         yield "goes back to a version that the test does not compare with"
     if known.monitor_alpha_ppm is not None and test.alpha_ppm > known.monitor_alpha_ppm:
@@ -66,6 +70,14 @@ def _by_the_log(move: HeadMove, test: MonitorTest, known: TaskState) -> Iterator
             f"allows itself {test.alpha_ppm} ppm of error, where {known.monitor_alpha_ppm} were promised: "
             "an error budget may be tightened, never widened"
         )
+
+
+def _quarantined(move: HeadMove, known: TaskState) -> Iterator[str]:
+    parts = PoolParts(known.counts, tuple(move.quarantined))
+    if move.quarantined and parts.quarantined != known.since(move.result.digest):
+        yield "quarantines training examples that are not those which only the head had learned from"
+    elif move.reason.numbers.get("quarantined", parts.examples_quarantined) != parts.examples_quarantined:
+        yield f"quarantines {parts.examples_quarantined} training examples, unlike its sentence"
 
 
 def _by_itself(test: MonitorTest, measured: list[Measurement]) -> Iterator[str]:

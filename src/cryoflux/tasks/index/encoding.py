@@ -127,7 +127,7 @@ class TextEncoder:
         self._layout = _layout(folder)
         self._encoder = Encoder(self._layout, read_tensors(folder), Backend.F32)
         self._tokenise, self._pad = _tokeniser(folder)
-        self._tokens = tokens
+        self._tokens = min(tokens, self._encoder.positions)
         self.dimensions = self._layout.hidden
 
     def flops(self, texts: Sequence[str]) -> int:
