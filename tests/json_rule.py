@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 SCHEMA = re.compile(r"cryoflux\.[a-z-]+(\.[a-z-]+)?/[1-9][0-9]*")
-UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "bytes", "g"}
+UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "mrr", "bytes", "g"}
 """one of them is a word of the key of a number that has a unit"""
 OF_THE_TASK = """
 base_loss new_loss delta delta_lo_95 delta_hi_95 delta_lo_anytime delta_hi_anytime delta_se screen_delta
@@ -25,6 +25,7 @@ uncovered parent_entries looks examples dropped classes examples_read steps slic
 near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
 in_use_files taken_back joined refused lines keep same_tensors updates versions_freed
 similar_dropped by_entries chain_attempts exhausted task_count reading_count max_tokens
+documents indexed new gone queries tokens attempts_needed
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"
@@ -52,6 +53,7 @@ NAMED_BY_DATA = {
         "levels",
         "refused",
         "lines",
+        "queries",
     ),
     *("settings", "recipes", "value"),
 }

@@ -233,10 +233,10 @@ def run(
 
         check_platform(sourced.settings.energy, sys.platform)
     if dry_run:
-        from cryoflux.cli.plan_view import show_plan
-        from cryoflux.runs.dry_run import make_plan
+        from cryoflux.cli.plan_view import show_plans
+        from cryoflux.runs.dry_run import make_plans
 
-        show_plan(make_plan(sourced, budget_uj, carry=carry, progress=_said), as_json=as_json)
+        show_plans(make_plans(sourced, budget_uj, carry=carry, progress=_said), as_json=as_json)
         return
 
     from cryoflux.cli.run_view import Shown, view_for

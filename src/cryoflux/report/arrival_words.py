@@ -19,6 +19,8 @@ _REFUSALS = {
 
 def joined_line(joined: Joined) -> str:
     """What became of a file that arrived."""
+    if joined.problem and joined.task:
+        return f"arrived  {joined.problem}"
     if joined.problem:
         return f"arrived  {joined.problem} Nothing of it joins a training set."
     parts = [f"{joined.joined} examples join {joined.task}"]

@@ -277,6 +277,10 @@ class Task(ABC):
         """Whether something has come since `arms` looked that there may be another arm for."""
         return False
 
+    def troubles(self) -> list[tuple[str, str]]:
+        """Each file that could not be read since this was asked for last, and what is wrong with it."""
+        return []
+
     def aside_uj(self, arm: str, part: str, reserve_uj: int) -> int:  # noqa: ARG002
         """What a reservation has to hold back for evaluating and merging an update, µJ."""
         return self._evaluate_uj + self._apply_uj or round(_FIRST_SHARE * reserve_uj)

@@ -72,7 +72,7 @@ class IndexRecomputer:
     def _ranks(self, shelf: Shelf, part: str, asked: Sequence[Query]) -> list[int]:
         """The ranks; one that an index says is kept from before is the base's, which is asked for first."""
         ranks = [0] * len(asked)
-        if shelf.names:
+        if shelf.manifest.documents:
             if shelf.manifest.queries.get(part) != len(asked):
                 raise ValueError(f"it has no vectors of the {len(asked)} queries of {part}")
             ranks = exact_ranks(shelf, shelf.queries(part), [query.document for query in asked])
@@ -91,7 +91,7 @@ class IndexRecomputer:
             OpenQuestion: what embeds is not here.
             VerificationError: the index has vectors of other texts.
         """
-        if not shelf.names:
+        if not shelf.manifest.documents:
             return
         name = used_encoder(shelf.manifest, self._versions, self._encoders)
         if name is None:
