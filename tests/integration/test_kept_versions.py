@@ -76,6 +76,25 @@ def test_every_version_is_made_again_to_the_byte_whether_its_files_are_here_or_n
     verdict(state)
 
 
+def test_a_version_that_is_made_again_can_be_named_and_become_the_head(state: Path) -> None:
+    kept = [one["digest"] for one in said(state, "list")["versions"] if one["origin"] == "receipt"]
+    first, second, *_, head = kept
+    said(state, "prune", "--keep", "1", "--yes")
+    said(state, "rebuild", first)
+    said(state, "rebuild", second)
+    assert said(state, "alias", "old", first)["digest"] == first, "naming one frees no other one"
+    assert said(state, "promote", second, "--yes")["base"] == head
+    said(state, "promote", head, "--yes")
+    assert said(state, "prune", "--keep", "1", "--yes")["pruned"] == [second], "the move took the entry back"
+    assert said(state, "rebuild", second)["was_here"] is False
+    planned = said(state, "prune", "--keep", "1", "--dry-run")
+    assert (planned["pruned"], planned["freed_bytes"] > 0) == ([second], True)
+    done = said(state, "prune", "--keep", "1", "--yes")
+    assert (done["pruned"], done["by_entries"]) == ([second], []), "an entry has said so before"
+    assert not (state / "models" / second).exists()
+    verdict(state)
+
+
 def test_what_is_freed_is_no_damage_and_its_losses_are_recomputed_all_the_same(state: Path) -> None:
     kept = [one for one in said(state, "list")["versions"] if one["origin"] == "receipt"]
     entry = said(state, "prune", "--keep", "1", "--yes")["by_entries"][0]
