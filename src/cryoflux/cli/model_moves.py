@@ -282,7 +282,9 @@ def _tell_pruned(plan: PrunePlan, written: list[int], *, dry_run: bool, as_json:
         stdout.print(f"{count} versions would be freed, {size}; {plan.staying} stay")
     else:
         entries = ", ".join(map(str, written))
-        stdout.print(f"freed {size} of {count} versions, by entry {entries} of the log; {plan.staying} stay")
+        by = f"by entry {entries} of the log" if written else "as an entry said before"
+        what = "1 version" if count == 1 else f"{count} versions"
+        stdout.print(f"freed {size} of {what}, {by}; {plan.staying} stay")
 
 
 def rebuild(
