@@ -16,15 +16,16 @@ from __future__ import annotations
 __all__ = ["Watching", "keep_watching"]
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import least_reserve_uj
-from cryoflux.data.formats import read_numbered
-from cryoflux.data.growing import Joining, Refused, drop_others, grow
+from cryoflux.data.arriving import Arrived, Offer, offer_together
+from cryoflux.data.formats import read_arrived
+from cryoflux.data.growing import Joining, drop_others, grow
 from cryoflux.data.prepared import PreparedData
 from cryoflux.errors import CryoFluxError, DataError, StorageError
 from cryoflux.runs.arrivals import Arrivals
@@ -46,6 +47,8 @@ _LOOK_S = 1.0
 """between two looks at the folder"""
 _LOOKS_APART = 100
 """times as long as a task's look takes, until the next one: 1 % of a core for a folder of any size"""
+_MOST_CHARACTERS = 10_000_000
+"""of texts that join together; what else has arrived joins after the next attempt"""
 _ENERGY_S = 10.0
 """between two looks at the bucket; a daemon is asked over HTTP"""
 _CHECK_S = 600.0
@@ -87,6 +90,10 @@ class _Pause:
         """when the disk is tried again, monotonic"""
         self._news_at = 0.0
         """when tasks are asked again whether something has come, monotonic"""
+        self._look_at = 0.0
+        """when the folder is looked at again, monotonic"""
+        self._problem = ""
+        """what was said last that is wrong with the folder"""
         self._waits_for = ""
         """what was said last that it waits for; empty once something has come"""
         self.session: OpenSession | None = None
@@ -145,12 +152,22 @@ class _Pause:
         return [one for one in self._tasks.values() if one.known() is not None and one.data.labels]
 
     def _has_arrived(self) -> bool:
-        if time.monotonic() < self._not_before or not self._can_grow():
+        """Whether there are files to read; looked for the less often, the longer a look takes."""
+        if time.monotonic() < max(self._not_before, self._look_at) or not self._can_grow():
             return False
-        found = self._arrivals.finished()
+        found = self._finished()
         for path in found:
             self._arrivals.again(path)
         return bool(found)
+
+    def _finished(self) -> list[Path]:
+        began = time.monotonic()
+        found = self._arrivals.finished()
+        self._look_at = time.monotonic() + (time.monotonic() - began) * _LOOKS_APART
+        if (problem := self._arrivals.problem) != self._problem and problem:
+            self._observer.joined(Joined("", problem=problem))
+        self._problem = problem
+        return found
 
     def _tidy(self) -> None:
         """The log has named a grown set: what it was before goes."""
@@ -165,31 +182,40 @@ class _Pause:
 
     def _join(self) -> None:
         growing = self._can_grow()
-        if not growing or time.monotonic() < self._not_before or not (paths := self._arrivals.finished()):
+        if not growing or time.monotonic() < self._not_before:
             return
-        joinings = {opened.task.name: Joining(opened.data) for opened in growing}
-        for path in paths:
-            self._read(path, joinings)
+        read = self._read(self._finished())
+        if not read or self._context.stop():
+            return  # they are read again by the next run
         try:
-            for name, joining in joinings.items():
+            for opened in growing:
+                joining, offers = offer_together(opened.data, read)
                 if joining.joined:
-                    self._grow(name, joining)
+                    self._grow(opened.task.name, joining)
+                for offer in offers:
+                    self._observer.joined(_said(offer, opened.task.name))
         except StorageError as error:
             # Nothing has changed, and what lies in the folder is still there.
             self._observer.joined(Joined("", problem=error.what))
             self._not_before = time.monotonic() + _LATER_S
-            for path in paths:
-                self._arrivals.again(path)
+            for one in read:
+                self._arrivals.again(one.path)
 
-    def _read(self, path: Path, joinings: Mapping[str, Joining]) -> None:
-        try:
-            numbered = read_numbered(path)
-        except DataError as error:
-            self._observer.joined(Joined(path.name, problem=error.what))
-            return
-        for name, joining in joinings.items():
-            count, refused = joining.offer(path.name, numbered)
-            self._observer.joined(_said(path.name, name, count, refused))
+    def _read(self, paths: Sequence[Path]) -> list[Arrived]:
+        """The examples of files, as many as are taken together; the others are given again."""
+        found, left = list[Arrived](), _MOST_CHARACTERS
+        for path in paths:
+            if left <= 0 or self._context.stop():
+                self._arrivals.again(path)
+                continue
+            try:
+                numbered = read_arrived(path)
+            except DataError as error:
+                self._observer.joined(Joined(path.name, problem=error.what))
+                continue
+            left -= sum(len(example.text) for _, example in numbered)
+            found.append(Arrived(path, numbered))
+        return found
 
     def _grow(self, name: str, joining: Joining) -> None:
         opened = self._tasks[name]
@@ -198,14 +224,14 @@ class _Pause:
         self._uncommitted.add(name)
 
 
-def _said(file: str, task: str, count: int, refused: Sequence[Refused]) -> Joined:
-    reasons = [one.why.value for one in refused]
+def _said(offer: Offer, task: str) -> Joined:
+    reasons = [one.why.value for one in offer.refused]
     return Joined(
-        file,
+        offer.path.name,
         task=task,
-        joined=count,
+        joined=offer.joined,
         refused={why: reasons.count(why) for why in sorted(set(reasons))},
-        lines={why: [r.line for r in refused if r.why == why][:10] for why in sorted(set(reasons))},
+        lines={why: [r.line for r in offer.refused if r.why == why][:10] for why in sorted(set(reasons))},
     )
 
 
