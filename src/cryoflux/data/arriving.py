@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Arrived", "Offer", "offer_together"]
+__all__ = ["Arrived", "Offered", "offer_together"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Offered:
     """What becomes of the examples of a file."""
 
     path: Path
@@ -31,7 +31,7 @@ class Offer:
     refused: Sequence[Refused]
 
 
-def offer_together(data: PreparedData, read: Sequence[Arrived]) -> tuple[Joining, list[Offer]]:
+def offer_together(data: PreparedData, read: Sequence[Arrived]) -> tuple[Joining, list[Offered]]:
     """What may join of some files, and what becomes of each.
 
     They are searched together: a search costs about as much for one file as for a thousand. Where it is not
@@ -47,11 +47,11 @@ def offer_together(data: PreparedData, read: Sequence[Arrived]) -> tuple[Joining
     if len(read) > 1 and any(one.why is Refusal.UNSEARCHED for one in found):
         joining = Joining(data)
         offers = [(file.path, joining.offer(file.path.name, file.numbered)) for file in read]
-        return joining, [Offer(path, joined, refused) for path, (joined, refused) in offers]
+        return joining, [Offered(path, joined, refused) for path, (joined, refused) in offers]
     refused: dict[Path, list[Refused]] = {file.path: [] for file in read}
     for one in found:
         file, line, _ = rows[one.line]
         refused[file.path].append(Refused(file.path.name, line, one.why))
     return joining, [
-        Offer(file.path, len(file.numbered) - len(refused[file.path]), refused[file.path]) for file in read
+        Offered(file.path, len(file.numbered) - len(refused[file.path]), refused[file.path]) for file in read
     ]

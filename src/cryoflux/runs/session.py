@@ -48,7 +48,7 @@ from cryoflux.runs.recovery import read_log, recover
 from cryoflux.runs.spending import RunLimits, closing_uj, spend
 from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
-from cryoflux.runs.watching import Watching, keep_watching
+from cryoflux.runs.watching import Watching, first_session, keep_watching, patience_of
 from cryoflux.scheduling.policy import ACROSS_UNITS, POLICY
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Beginning, Origin, Task, Workplace
@@ -90,7 +90,8 @@ def run(
     beginnings = _beginnings(tasks, checked.origins, observer)
     with ExitStack() as opened:
         # A daemon is asked before the state is touched.
-        daemon = opened.enter_context(daemon_of(settings)) if settings.agent.agent else None
+        patience = patience_of(watching, stop, observer) if watching is not None else None
+        daemon = opened.enter_context(daemon_of(settings, patience)) if settings.agent.agent else None
         opened.enter_context(lock_exclusively(state.lock, holder="cryoflux run"))
         agent = daemon or opened.enter_context(_embedded(settings, state, observer))
         origins = _origins(state, tasks, beginnings)
@@ -107,7 +108,9 @@ def run(
             state, agent, log, memory, versions, losses, at_work, terms, observer, stop, now, witnessing
         )
         _recover(context, named, observer)
-        session = None if stop() else OpenSession(context, _grant(terms.reserve_uj, agent, limits), started)
+        comes = daemon is not None or settings.energy.credit == "net"
+        first = partial(_first, context, limits, started)
+        session = first_session(context, first, observer, watching if comes else None)
         monitoring = Monitoring(context, settings.monitor, observer.preparing)
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
@@ -115,6 +118,10 @@ def run(
             keeping = partial(keep_watching, context, at_work, limits, observer, watching)
             spending = partial(keeping, session=session, again=again, reopen=open_task, monitoring=monitoring)
         return _spend(context, spending, observer, session, origins)
+
+
+def _first(context: Context, limits: RunLimits, started: Started) -> OpenSession:
+    return OpenSession(context, _grant(context.terms.reserve_uj, context.agent, limits), started)
 
 
 def _again(context: Context) -> OpenSession:

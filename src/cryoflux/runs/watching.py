@@ -13,7 +13,7 @@ somebody to stop it. What has joined is known from the state alone, so that a ru
 
 from __future__ import annotations
 
-__all__ = ["Watching", "keep_watching"]
+__all__ = ["Watching", "first_session", "keep_watching", "patience_of"]
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import least_reserve_uj
-from cryoflux.data.arriving import Arrived, Offer, offer_together
+from cryoflux.data.arriving import Arrived, Offered, offer_together
 from cryoflux.data.formats import read_arrived
 from cryoflux.data.growing import Joining, drop_others, grow
 from cryoflux.data.prepared import PreparedData
-from cryoflux.errors import CryoFluxError, DataError, StorageError
+from cryoflux.errors import BudgetError, CryoFluxError, DataError, StorageError
 from cryoflux.runs.arrivals import Arrivals
 from cryoflux.runs.between import Ended
 from cryoflux.runs.monitoring import Monitoring
@@ -51,6 +51,10 @@ _MOST_CHARACTERS = 10_000_000
 """of texts that join together; what else has arrived joins after the next attempt"""
 _ENERGY_S = 10.0
 """between two looks at the bucket; a daemon is asked over HTTP"""
+_AGAIN_S = 5.0
+"""between two tries to reach a daemon that is away"""
+_AWAY_S = 60.0
+"""after the last such try it has been there meanwhile: that it is away is said again"""
 _CHECK_S = 600.0
 """between two looks at the monitor while nothing is tried: its file may have been fed"""
 _LATER_S = 60.0
@@ -68,6 +72,13 @@ class Watching:
     sleep: Callable[[float], None] = time.sleep
     session_attempts: int = _SESSION_ATTEMPTS
     session_s: float = _DAY_S
+
+    def pause(self, seconds: float, stop: Callable[[], bool]) -> bool:
+        """Sleep so long; whether nobody has asked to stop meanwhile."""
+        until = time.monotonic() + seconds
+        while not stop() and time.monotonic() < until:
+            self.sleep(_LOOK_S)
+        return not stop()
 
 
 class _Pause:
@@ -224,7 +235,7 @@ class _Pause:
         self._uncommitted.add(name)
 
 
-def _said(offer: Offer, task: str) -> Joined:
+def _said(offer: Offered, task: str) -> Joined:
     reasons = [one.why.value for one in offer.refused]
     return Joined(
         offer.path.name,
@@ -233,6 +244,53 @@ def _said(offer: Offer, task: str) -> Joined:
         refused={why: reasons.count(why) for why in sorted(set(reasons))},
         lines={why: [r.line for r in offer.refused if r.why == why][:10] for why in sorted(set(reasons))},
     )
+
+
+def first_session(
+    context: Context, open_it: Callable[[], OpenSession], observer: RunObserver, watching: Watching | None
+) -> OpenSession | None:
+    """The first session of a run, once the bucket pays for it; none where somebody asked to stop.
+
+    Args:
+        context: the run.
+        open_it: opens it.
+        observer: is told that it waits.
+        watching: where energy comes by itself, and is waited for; none where too little is an error.
+
+    Raises:
+        BudgetError: the bucket does not pay for it.
+    """
+    told = False
+    while not context.stop():
+        try:
+            return open_it()
+        except BudgetError:
+            if watching is None:
+                raise
+        if not told:
+            observer.waiting("budget")
+        told = True
+        watching.pause(_ENERGY_S, context.stop)
+    return None
+
+
+def patience_of(watching: Watching, stop: Callable[[], bool], observer: RunObserver) -> Callable[[], bool]:
+    """What waits for a daemon that does not answer any more, and says whether to ask again.
+
+    Nothing is lost by asking: every request may be repeated, and the next daemon of the same state meters on
+    what was reserved. So it ends only where somebody asks to stop.
+    """
+    told = -_AWAY_S
+
+    def wait() -> bool:
+        nonlocal told
+        if time.monotonic() - told >= _AWAY_S:
+            observer.waiting("agent")
+        on = watching.pause(_AGAIN_S, stop)
+        told = time.monotonic()
+        return on
+
+    return wait
 
 
 def keep_watching(
@@ -298,5 +356,5 @@ def _opened(context: Context, watching: Watching, again: Callable[[], OpenSessio
         except CryoFluxError:
             if context.agent.bucket_uj() > 0:
                 raise
-            watching.sleep(_ENERGY_S)
+            watching.pause(_ENERGY_S, context.stop)
     return None
