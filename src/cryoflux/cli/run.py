@@ -67,7 +67,7 @@ def _log_views(path: str | None) -> list[FileView]:
     from cryoflux.cli.log_file import LogFile
     from cryoflux.cli.run_view import FileView
 
-    file = LogFile(Path(path))
+    file = LogFile(Path(path), stderr.print)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda _signal, _frame: file.ask_reopen())
     return [FileView(file)]

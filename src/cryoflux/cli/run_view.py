@@ -26,7 +26,7 @@ from cryoflux.energy.derived import Rates, derived_line
 from cryoflux.energy.interface import Sample
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
-from cryoflux.report.arrival_words import joined_document, joined_line
+from cryoflux.report.arrival_words import joined_document, joined_line, waiting_line
 from cryoflux.report.attempt_words import attempt_document, attempt_text
 from cryoflux.report.monitor_words import monitored_document, monitored_line
 from cryoflux.report.version_words import byte_text
@@ -166,8 +166,7 @@ class RunView(RunObserver):
 
     def waiting(self, why: str) -> None:
         """Say that nothing can be tried for now."""
-        what = "no recipe is expected to pay" if why == "plateau" else "the bucket pays for no attempt"
-        self.lines([f"waiting  {what}: for new data or energy"])
+        self.lines([waiting_line(why)])
 
     def summary(self, summary: Summary) -> None:
         """What the run came to."""
