@@ -109,9 +109,8 @@ def run(
             state, agent, log, memory, versions, losses, at_work, terms, observer, stop, now, witnessing
         )
         _recover(context, named, observer)
-        comes = daemon is not None or settings.energy.credit == "net"
-        first = partial(_first, context, limits, started)
-        session = first_session(context, first, observer, watching if comes else None)
+        waits = watching if daemon is not None or settings.energy.credit == "net" else None
+        session = first_session(context, partial(_first, context, limits, started), observer, waits)
         reopen = partial(_reopen, at_work, open_task)
         monitoring = Monitoring(context, settings.monitor, observer.preparing, reopen)
         spending = partial(spend, context, limits, observer, began, session, monitoring)
