@@ -111,7 +111,7 @@ def run(
         comes = daemon is not None or settings.energy.credit == "net"
         first = partial(_first, context, limits, started)
         session = first_session(context, first, observer, watching if comes else None)
-        monitoring = Monitoring(context, settings.monitor, observer.preparing)
+        monitoring = Monitoring(context, settings.monitor, observer.preparing, observer.unmonitored)
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
             again = partial(_again, context)
