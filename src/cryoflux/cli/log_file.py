@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LogFile"]
+__all__ = ["FileView", "LogFile"]
 
 import os
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cryoflux.cli.console import as_json_line
+from cryoflux.cli.run_view import JsonView, Shown, utc_now
 from cryoflux.errors import UsageError
 
 _MODE = 0o666
@@ -104,3 +105,15 @@ class LogFile:
         except OSError:
             return True
         return (here.st_dev, here.st_ino) != (ours.st_dev, ours.st_ino)
+
+
+class FileView(JsonView):
+    """The same events in a file, beside what the run shows."""
+
+    def __init__(self, file: LogFile) -> None:
+        super().__init__(lambda: None, Shown())
+        self._file = file
+
+    def emit(self, document: dict[str, Any]) -> None:
+        """One JSON object on a line."""
+        self._file.write("run/1", {"at": utc_now(), **document})

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.config import Settings, Sourced
+from cryoflux.data.formats import read_arrived
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.errors import UsageError
 from cryoflux.runs.inputs import check_folder, stored_origins, too_small
@@ -53,6 +54,8 @@ def check_start(
     tasks = [kind.from_settings(sourced) for kind in _kinds(settings)]
     origins = stored_origins(state)
     _check_budget(settings, tasks, budget_uj, carry=carry, needed=not origins and not plans)
+    if settings.monitor.monitor:
+        read_arrived(Path(settings.monitor.monitor))  # later it may be written to; to begin with it is there
     policy = read_policy(Path(settings.witness.trust)) if settings.witness.trust else None
     if not origins:
         check_folder(state)

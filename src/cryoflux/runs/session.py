@@ -111,14 +111,19 @@ def run(
         _recover(context, named, observer)
         waits = watching if daemon is not None or settings.energy.credit == "net" else None
         session = first_session(context, partial(_first, context, limits, started), observer, waits)
-        reopen = partial(_reopen, at_work, open_task)
-        monitoring = Monitoring(context, settings.monitor, observer.preparing, reopen)
+        monitoring = _monitoring(context, settings, observer, partial(_reopen, at_work, open_task))
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
             again = partial(_again, context)
             keeping = partial(keep_watching, context, at_work, limits, observer, watching)
             spending = partial(keeping, session=session, again=again, reopen=open_task, monitoring=monitoring)
         return _spend(context, spending, observer, session, origins)
+
+
+def _monitoring(
+    context: Context, settings: Settings, observer: RunObserver, reopen: Callable[[Opened], None]
+) -> Monitoring:
+    return Monitoring(context, settings.monitor, observer.preparing, reopen, observer.unmonitored)
 
 
 def _reopen(
