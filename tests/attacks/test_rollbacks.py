@@ -2,78 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from cryoflux.decision.evidence import pair_losses
-from cryoflux.decision.monitor import MONITOR, cap_of, evidence_milli, needed_milli
+from cryoflux.decision.monitor import needed_milli
 from cryoflux.decision.reason import Reason
 from cryoflux.digests import sha256_hex
-from cryoflux.evaluation.losses import Losses, write_evidence
-from cryoflux.quantities import NANO, NATS
-from cryoflux.receipts.profiles import PROFILE
-from cryoflux.receipts.statement import CROSS_ENTROPY, Base, HeadMove, Measurement, MonitorTest, Move
-from cryoflux.receipts.sums import sums_of
+from cryoflux.quantities import NANO
+from cryoflux.receipts.statement import HeadMove, Move
 from cryoflux.state import StateFolder
 from cryoflux.verification.result import Status
 from cryoflux.verification.rollbacks import rollback_complaints
+from rolled_back import ALPHA_PPM, COUNT, WORSE, Rollback
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
-
-COUNT, ALPHA_PPM = 64, 10_000
-WORSE = [2 * NANO + 1000 * n for n in range(COUNT)]
-"""losses of a head that does worse by one nat"""
-
-
-@dataclass
-class Rollback:
-    """A rollback of a state whose head is its third: what it says, to be forged field by field."""
-
-    made: SyntheticState
-    head: list[int]
-    other: list[int]
-    to: Base
-
-    @property
-    def content(self) -> bytes:
-        flags = tuple([False] * COUNT), tuple([True] * COUNT)
-        return write_evidence(Losses(tuple(self.head), flags[0]), Losses(tuple(self.other), flags[1]))
-
-    def measurement(self, **changes: object) -> Measurement:
-        hits = [False] * COUNT, [True] * COUNT
-        said = {
-            "profile": PROFILE,
-            "metric": CROSS_ENTROPY,
-            "sha256": "5" * 64,
-            "count": COUNT,
-            "per_example": sha256_hex(self.content),
-            **sums_of(pair_losses(self.head, self.other, *hits)),
-        }
-        return Measurement(**{**said, **changes})
-
-    def test(self, **changes: object) -> MonitorTest:
-        known = self.made.memory.tasks[self.made.task]
-        heads, among = known.heads, len(known.before_head())
-        said = {
-            "rule": MONITOR,
-            "alpha_ppm": ALPHA_PPM,
-            "head_number": heads,
-            "compared": among,
-            "cap_nano": cap_of(NATS),
-            "needed_milli": needed_milli(ALPHA_PPM, heads, among),
-            "evidence_milli": evidence_milli(self.head, self.other, cap_of(NATS)),
-        }
-        return MonitorTest(**{**said, **changes})
-
-    def write(self, /, **changes: object) -> None:
-        path = StateFolder(self.made.path).losses(sha256_hex(self.content))
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(self.content)
-        reason = Reason(code="said", numbers={"sentence": "Gone back."})
-        said = {"move": Move.ROLLBACK, "evidence": [self.measurement()], "test": self.test()}
-        self.made.move(self.to, **{"reason": reason, **said, **changes})
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=bf5aec378888c0997da177459cc199bb935a7a10b36a5addd4d7825bf705489d
+schema_digest=91d5e2ceb5affac6b22980ae9930912ec2f434c3b1bfc0a7656b9bdb9680a430
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
