@@ -67,6 +67,15 @@ class Rollback:
         path = StateFolder(self.made.path).losses(sha256_hex(self.content))
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(self.content)
-        reason = Reason(code="said", numbers={"sentence": "Gone back."})
-        said = {"move": Move.ROLLBACK, "evidence": [self.measurement()], "test": self.test()}
-        self.made.move(self.to, **{"reason": reason, **said, **changes})
+        said = {"move": Move.ROLLBACK, "evidence": [self.measurement()], "test": self.test(), **changes}
+        self.made.move(self.to, **{"reason": self.reason(said), **said})
+
+    def reason(self, said: dict[str, object]) -> Reason:
+        """The sentence that is due for what the entry says."""
+        test, evidence = said["test"], said["evidence"]
+        if not isinstance(test, MonitorTest) or not evidence:
+            return Reason(code="said", numbers={"sentence": "Gone back."})
+        one = evidence[0]
+        worse = one.base_loss_sum - one.new_loss_sum
+        numbers = {"count": one.count, "worse": worse, "unit": one.metric.unit, "alpha_ppm": test.alpha_ppm}
+        return Reason(code="monitor-worse", numbers=numbers)

@@ -95,6 +95,23 @@ def test_a_sentence_about_other_losses_is_named(rollback: Rollback) -> None:
     assert any("of the sentence" in detail for _, detail in found(rollback.made))
 
 
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("monitor-worse", {"alpha_ppm": 1}),
+        ("monitor-worse", {"unit": "votes"}),
+        ("monitor-worse", {"count": 1_000_000}),
+        ("promoted", {}),
+    ],
+)
+def test_a_sentence_that_its_test_does_not_bear_out(
+    rollback: Rollback, code: str, changes: dict[str, int | str]
+) -> None:
+    numbers = {"count": COUNT, "worse": COUNT * NANO, "unit": "nats", "alpha_ppm": ALPHA_PPM, **changes}
+    rollback.write(reason=Reason(code=code, numbers=numbers))
+    assert any("gives another reason than its test" in detail for _, detail in found(rollback.made))
+
+
 def test_a_test_without_losses_is_named(rollback: Rollback) -> None:
     rollback.write(evidence=[])
     assert any("shows the losses of 0" in detail for _, detail in found(rollback.made))

@@ -25,6 +25,7 @@ from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.session import BaseCharge, CheckedAgainst, MonitorCheck, Session
 from cryoflux.receipts.statement import Base, HeadMove, Move
 from cryoflux.task_state import TaskState
+from cryoflux.verification.rollbacks import read_before
 
 _MILLI = 1000
 _DIGITS = 15
@@ -111,6 +112,7 @@ class Looks(Struct):
                     "an error budget may be tightened, never widened"
                 )
             promised[check.task] = min(least, check.alpha_ppm or least)
+            yield from read_before(check.sha256, known)
             yield from self._look(check, session.opened_at)
         for base in session.bases:
             yield from self._measured(base, session.opened_at, memory.tasks.get(base.task))
