@@ -114,6 +114,8 @@ class MonitorCheck(Document, frozen=True):
     """most probability of ever going back without a reason, parts per million; 0 in older logs"""
     head_number: Count = 0
     """which head of its task it was, k, counted from 1: α/(k(k + 1)) is what it has of the error budget α"""
+    profile: Text = ""
+    """in which arithmetic its losses were computed; empty in older logs"""
     against: Annotated[list[CheckedAgainst], at_most(8)] = msgspec.field(default_factory=list)
     """of the versions that it was compared with those that were there; none in older logs"""
 

@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=91d5e2ceb5affac6b22980ae9930912ec2f434c3b1bfc0a7656b9bdb9680a430
+schema_digest=3767393200c397a0b7c811f887d2e773a1369b5bd245afe12cf081df6921c324
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break

@@ -195,6 +195,7 @@ class Monitoring:
             microjoules=max(0, uj),
             alpha_ppm=alpha_ppm,
             head_number=head_number,
+            profile=opened.task.profile(examples.part),
             against=[
                 CheckedAgainst(
                     version=one.version, evidence_milli=one.evidence_milli, worse_nano=one.worse_nano
