@@ -7,7 +7,7 @@ version to be the best. What is not here any more is left out; a look of which n
 
 from __future__ import annotations
 
-__all__ = ["LOOK_AGAIN", "Look", "check_look_again", "look_in"]
+__all__ = ["LOOK_AGAIN", "SignedLook", "check_look_again", "look_in"]
 
 import math
 import tempfile
@@ -38,7 +38,7 @@ _STEEPEST = 19
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SignedLook:
     """A look that lists what each version has shown, and what the log says of its task."""
 
     name: str
@@ -54,7 +54,7 @@ class Look:
 
 def look_in(
     name: str, session: Session, memory: LogState, cuts: Mapping[str, Cut], state: Path
-) -> Look | None:
+) -> SignedLook | None:
     """The last look of a session of which something can be evaluated again; none where there is none.
 
     Args:
@@ -74,11 +74,11 @@ def look_in(
             one.version.digest: one.version for one in listed if folder.model(one.version.digest).is_dir()
         }
         if here:
-            return Look(name, check, here, cuts.get(check.task, 0), known.data, known.metric.unit)
+            return SignedLook(name, check, here, cuts.get(check.task, 0), known.data, known.metric.unit)
     return None
 
 
-def check_look_again(state: Path | None, look: Look | None, factory: RecomputerFactory) -> list[Check]:
+def check_look_again(state: Path | None, look: SignedLook | None, factory: RecomputerFactory) -> list[Check]:
     """Evaluate a look again; nothing where there is none.
 
     Args:
@@ -97,7 +97,7 @@ def check_look_again(state: Path | None, look: Look | None, factory: RecomputerF
     return conclude(LOOK_AGAIN, findings, summary)
 
 
-def _evaluate(state: StateFolder, look: Look, factory: RecomputerFactory) -> tuple[list[Finding], str]:
+def _evaluate(state: StateFolder, look: SignedLook, factory: RecomputerFactory) -> tuple[list[Finding], str]:
     said = look.said
     refuse_too_much(look.cut, said.count, said.profile)
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as place:
@@ -114,7 +114,7 @@ def _evaluate(state: StateFolder, look: Look, factory: RecomputerFactory) -> tup
 
 
 def _compared(
-    recomputer: Recomputer, look: Look, head: Path, others: Mapping[str, Path], examples: Path
+    recomputer: Recomputer, look: SignedLook, head: Path, others: Mapping[str, Path], examples: Path
 ) -> tuple[list[str], Word]:
     """What is too far from the signed, and the word for the rest; in float64 where float32 differs."""
     differences: list[str] = []
@@ -130,7 +130,7 @@ def _compared(
     return differences, Word.REFUTED
 
 
-def _apart(look: Look, digest: str, head: list[int], other: list[int]) -> str:
+def _apart(look: SignedLook, digest: str, head: list[int], other: list[int]) -> str:
     """How what a version shows here differs from what the look says; empty where it does not."""
     said = next(one for one in look.said.against if one.version == digest)
     cap, each = cap_of(look.unit), TOLERANCES[look.said.profile].each

@@ -19,7 +19,7 @@ from cryoflux.registry.cuts import Cut
 from cryoflux.state import StateFolder
 from cryoflux.verification.kept_again import examples_again, losses_again, refuse_too_much, version_again
 from cryoflux.verification.levels import Word
-from cryoflux.verification.look_again import Look, check_look_again, look_in
+from cryoflux.verification.look_again import SignedLook, check_look_again, look_in
 from cryoflux.verification.loss_comparison import compare
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.pairing import Pairing, read_losses
@@ -66,10 +66,10 @@ def check_rollback_again(walked: Walked, factory: RecomputerFactory) -> list[Che
     return [*conclude(ROLLBACK_AGAIN, findings, summary), *looked]
 
 
-def _newest(walked: Walked) -> tuple[_Rollback | None, Look | None]:
+def _newest(walked: Walked) -> tuple[_Rollback | None, SignedLook | None]:
     memory, cuts, state = LogState(), dict[str, Cut](), walked.material.state
     rollback: _Rollback | None = None
-    look: Look | None = None
+    look: SignedLook | None = None
     for seen in read_rows(walked.material.rows, memory):
         entry = seen.entry
         if entry is not None and entry.intent is not None:
