@@ -15,15 +15,20 @@ import argparse
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+
+from cryoflux.tasks.lora.base_model import EMBEDDED, resolve
 
 _TOKENS = 128
 _FEW = 200
@@ -64,8 +69,6 @@ def _theirs(folder: Path, texts: Sequence[str]) -> tuple[float, Any]:
 def cost_a_document(count: int) -> dict[str, Any]:
     """CPU-seconds to embed a document, and how alike the vectors are."""
     import torch
-
-    from cryoflux.tasks.lora.base_model import EMBEDDED, resolve
 
     torch.set_num_threads(1)
     folder, texts = resolve(EMBEDDED), _texts(count)
@@ -117,35 +120,62 @@ def largest_memory(count: int) -> dict[str, Any]:
         ]
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        output, _ = process.communicate() if process.stdout is None else (process.stdout.read(), None)
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        with MemoryWatch(process.pid) as watch:
+            output = process.stdout.read()
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         summary = json.loads(output.splitlines()[-1])
         return {
             "documents": count,
+            "largest_anonymous_mb": watch.anonymous_kb // 1000,
             "largest_memory_mb": used.ru_maxrss // 1000,
+            "cpu_seconds": round(used.ru_utime + used.ru_stime),
             "seconds": round(time.perf_counter() - start),
             "kept": summary["kept"],
             "exit_code": process.returncode,
         }
 
 
+class MemoryWatch:
+    """The largest anonymous memory of a process, looked at many times a second: RssAnon of its status."""
+
+    def __init__(self, pid: int) -> None:
+        self.anonymous_kb = 0
+        self._pid, self._over = pid, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.02):
+            with suppress(OSError):
+                status = Path(f"/proc/{self._pid}/status").read_text()
+                found = re.search(r"RssAnon:\s+(\d+) kB", status)
+                self.anonymous_kb = max(self.anonymous_kb, int(found[1]) if found else 0)
+
+
 def _write_documents(path: Path, count: int) -> None:
+    """Documents of a dozen words that the tokenizer has whole, so that embedding them takes minutes."""
     rng = random.Random(0)  # noqa: S311 - documents, no secrets
-    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=6)) for _ in range(5000)]
+    known = json.loads((resolve(EMBEDDED) / "tokenizer.json").read_text())["model"]["vocab"]
+    words = [word for word in known if word.isascii() and word.isalpha() and len(word) > 3][:5000]
     with path.open("w") as stream:
         for number in range(count):
-            said = " ".join(rng.choices(words, k=24))
-            stream.write(
-                json.dumps({"text": f"Number {number} is about {words[number % 5000]}.\n{said}"}) + "\n"
-            )
+            said = " ".join(rng.choices(words, k=9))
+            title = f"{words[number % 5000]} {words[number // 5000]} {number}"
+            stream.write(json.dumps({"text": f"{title}\n{said}"}) + "\n")
 
 
 def _tiny_model(folder: Path) -> None:
     import torch
     from transformers import BertConfig, BertModel
-
-    from cryoflux.tasks.lora.base_model import EMBEDDED, resolve
 
     torch.manual_seed(0)
     size = {"hidden_size": 384, "num_hidden_layers": 1, "num_attention_heads": 12, "intermediate_size": 8}

@@ -9,7 +9,7 @@ tell), or new sentences or documents arrive, or documents go, or the file of eve
 grants a small budget, and where that is used up the run waits. At the end it is asked to stop, and the state
 is verified: account and receipts have to agree to the microjoule, which is part of step 10. The table says,
 for each part of the time, attempts, the median time from one to the next, the most memory, of its own and in
-all, the most open files, and files and megabytes of the state.
+all, the most open files, and files and megabytes of the state; a second table the CPU time of an attempt.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +35,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 import tiny
 from cryoflux.data import stdlib_docs
+from cryoflux.receipts.log import ReceiptLog
 
 _PARTS = 6
 _MORE_BYTES = 20_000
@@ -50,6 +52,7 @@ _OPTIONS = {
     "index-reserve": "20J",
 }
 _SETTINGS = '[models]\nkeep = 10\nprune = "after-merge"\n'
+_TOGETHER = 1000
 _DOCUMENTS, _MORE_DOCUMENTS = 300, 5
 
 
@@ -261,6 +264,18 @@ def _row(number: int, part: _Part, made: int) -> str:
     )
 
 
+def _cpu_of_attempts(state: Path) -> list[str]:
+    """By thousands of attempts that trained, the CPU time of one, which other work beside does not change."""
+    with closing(ReceiptLog.open(state)) as log:
+        receipts = [entry.receipt for entry in log.entries() if entry.receipt is not None]
+    spent_ms = [one.energy.cpu_microseconds / 1000 for one in receipts if one.training is not None]
+    rows = ["| attempts that trained | median CPU time, ms |", "|---:|---:|"]
+    for start in range(0, len(spent_ms), _TOGETHER):
+        some = spent_ms[start : start + _TOGETHER]
+        rows.append(f"| {start + 1} to {start + len(some)} | {statistics.median(some):.0f} |")
+    return rows
+
+
 def _verdict(state: Path) -> list[str]:
     command = [sys.executable, "-m", "cryoflux", "verify", str(state), "--no-memory", "--json"]
     checks = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)["checks"]
@@ -290,7 +305,7 @@ def main() -> None:
         for number, part in enumerate(parts, start=1):
             made += part.attempts
             print(_row(number, part, made))
-        print(*_verdict(soak.state), sep="\n")
+        print("", *_cpu_of_attempts(soak.state), "", *_verdict(soak.state), sep="\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 SCHEMA = re.compile(r"cryoflux\.[a-z-]+(\.[a-z-]+)?/[1-9][0-9]*")
-UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "bytes", "g"}
+UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "mrr", "bytes", "g"}
 """one of them is a word of the key of a number that has a unit"""
 OF_THE_TASK = """
 base_loss new_loss delta delta_lo_95 delta_hi_95 delta_lo_anytime delta_hi_anytime delta_se screen_delta
@@ -24,12 +24,14 @@ attempts kept rejected undecided carried aborted open entries receipts evaluated
 uncovered parent_entries looks examples dropped classes examples_read steps slice blocks readings samples logs
 near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
 in_use_files taken_back joined refused lines keep same_tensors updates versions_freed
-by_entries chain_attempts exhausted task_count reading_count max_tokens
+similar_dropped by_entries chain_attempts exhausted task_count reading_count max_tokens
+documents indexed new gone queries tokens attempts_needed
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"
 SHARES = (
     "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share "
+    "leak_guard "
     "relative_norm"
 )
 OTHERS = "value timestamp cost cost_lo cost_hi price_per_kwh"
@@ -42,6 +44,7 @@ NAMED_BY_DATA = {
     *(
         "examples",
         "dropped",
+        "similar_dropped",
         "detectable_nats",
         "phases_cpu_seconds",
         "heads",
@@ -50,6 +53,7 @@ NAMED_BY_DATA = {
         "levels",
         "refused",
         "lines",
+        "queries",
     ),
     *("settings", "recipes", "value"),
 }

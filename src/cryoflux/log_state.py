@@ -139,7 +139,7 @@ class LogState:
         elif (fork := entry.fork) is not None:
             self.tasks = {said.task: TaskState.taken_up(said, entry.leaf_hash) for said in fork.tasks}
             for known in self.tasks.values():
-                known.was_made(known.start, entry.index, entry.leaf_hash)
+                known.was_made(known.start, entry.index, entry.leaf_hash, known.counts[-1])
         self.size += 1
         self.last = entry.leaf_hash
 
@@ -180,16 +180,20 @@ class LogState:
         known = self.tasks.get(intent.task.name)
         if known is None:
             known = TaskState.begun(intent, entry.leaf_hash)
-            known.was_made(known.start, entry.index, entry.leaf_hash)
+            known.was_made(known.start, entry.index, entry.leaf_hash, known.counts[-1])
             self.tasks[intent.task.name] = known
         if known.take_data(intent.data):
-            self.renewed.setdefault(intent.task.name, []).append(len(self.lessons))
-            if intent.task.name in self._memories:
-                self._memories[intent.task.name].renew()
+            self._renew(intent.task.name)
         known.holdout, known.min_delta = holdout.sha256, rule.min_delta
         known.holdouts.setdefault(holdout.sha256, HoldoutTally(holdout.count)).uses += 1
         if rule.name in WITH_BUDGET:
             known.alpha_ppm = min(rule.alpha_ppm, known.alpha_ppm or rule.alpha_ppm)
+
+    def _renew(self, task: str) -> None:
+        """There are other training examples to learn from: that arms were spent is forgotten."""
+        self.renewed.setdefault(task, []).append(len(self.lessons))
+        if task in self._memories:
+            self._memories[task].renew()
 
     def _close(self, entry: Entry, receipt: Receipt) -> None:
         opened = self.open.pop(receipt.intent, None)
@@ -199,6 +203,7 @@ class LogState:
         if receipt.training is not None:
             known.drawn += receipt.training.fresh_count
         chain = known.begin_chain(opened.intent) if opened is not None else None
+        drawn_from = known.pool_for(opened.intent).count if opened is not None else known.counts[-1]
         composed = _composed(entry, known, chain)
         if receipt.evaluation is not None:
             _count_look(known, receipt)
@@ -206,7 +211,8 @@ class LogState:
             known.follow_chain(opened.intent, receipt, entry.leaf_hash, _adapter(entry))
             self._sign(known, receipt, opened.intent, new=False)
         known.put_head(receipt.result, composed, chain.start.digest if chain is not None else "")
-        known.was_made(receipt.result, entry.index, entry.leaf_hash)  # nothing new where nothing was kept
+        # Nothing new where nothing was kept.
+        known.was_made(receipt.result, entry.index, entry.leaf_hash, drawn_from)
         if opened is not None:
             self._sign(known, receipt, opened.intent, new=True)
         if opened is not None and (lesson := taught(opened.intent, receipt)) is not None:
@@ -230,7 +236,12 @@ class LogState:
         known = self.tasks.get(move.task)
         if known is not None and move.move is not Move.PRUNE:
             known.put_head(move.result)
-            known.gone_back = known.latest.train if move.move is Move.ROLLBACK else ""
+            known.quarantined += move.quarantined
+            known.gone_back = (
+                known.latest.train if move.move is Move.ROLLBACK and not move.quarantined else ""
+            )
+            if move.quarantined:
+                self._renew(move.task)
             if move.test is not None:
                 known.promise(move.test.alpha_ppm)
             known.chains.clear()  # whoever goes back does not want to be led to the same place again

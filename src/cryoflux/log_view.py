@@ -326,7 +326,7 @@ def asked_again(
     from cryoflux.tasks.lora.libraries import require_training
 
     require_training()
-    from cryoflux.tasks.index.again import IndexRecomputer
+    from cryoflux.tasks.index.again import IndexRecomputer, TextEmbedder
     from cryoflux.tasks.index.section import SECTION as OF_INDEX
     from cryoflux.tasks.lora.again import TorchRecomputer
     from cryoflux.verification.again import Again
@@ -335,6 +335,7 @@ def asked_again(
     return Again(
         lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1),
         others={OF_INDEX: IndexRecomputer},
+        embedder=TextEmbedder,
         losses=losses,
         spots=spots,
         spot_receipts=spot_receipts,

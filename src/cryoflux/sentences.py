@@ -330,6 +330,11 @@ _SENTENCES: dict[str, Callable[[_Numbers], str]] = {
         f"Gone back: the head did worse on {n['count']} monitor examples, by "
         f"{int(n['worse']) / int(n['count']) / NANO:.4f} {n['unit']} in the mean; heads that do no worse are "
         f"ever left with a probability of at most {int(n['alpha_ppm']) / 10_000:g} %."
+        + (
+            f" {n['quarantined']} training examples that joined meanwhile are quarantined."
+            if n.get("quarantined")
+            else ""
+        )
     ),
     # attempts that ended without one
     "interrupted.preparing": lambda _: "Aborted: interrupted before training; nothing was kept.",

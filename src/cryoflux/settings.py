@@ -30,6 +30,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from cryoflux.quantities import parse_energy
 
 _FEWEST_TOKENS = 4
+_LEAST_GUARD = 0.5
+"""below it, texts are near that have nothing in common but their language"""
 _LEAST_INDEX_UJ = 20_000_000
 
 
@@ -54,6 +56,12 @@ def _file(text: str) -> str:
     if "\0" in text:
         raise ValueError("no file has such a name")
     return text
+
+
+def _guard(cosine: float) -> float:
+    if 0 < cosine < _LEAST_GUARD or cosine != round(cosine, 3):
+        raise ValueError(f"a cosine from {_LEAST_GUARD} to 1, with three digits at most; 0 for none")
+    return cosine
 
 
 def _tokens(number: int) -> int:
@@ -112,6 +120,9 @@ class DataSettings(SettingsSection):
     """most examples of a holdout or audit set that is split off"""
     spare_holdouts: Annotated[int, Field(ge=0, le=16)] = 1
     """holdouts that are split off beside the first, for when its error budget is spent"""
+    leak_guard: Annotated[float, Field(ge=0, le=1), AfterValidator(_guard)] = 0.0
+    """cosine from which on a training text that is like one that judges is left out; 0 for none, since it
+    embeds every text"""
 
 
 class AttemptSettings(SettingsSection):

@@ -19,7 +19,7 @@ from cryoflux.receipts.fork_parts import ForkedTask, HeadLosses, UsedHoldout
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Base, Data, Intent, Metric, Outcome, Receipt
 from cryoflux.registry.composition import Composition, MadeVersion, list_of
-from cryoflux.task_tallies import HoldoutTally, MadeBy, SignedLosses
+from cryoflux.task_tallies import HoldoutTally, MadeBy, PoolParts, SignedLosses
 
 _MOST_LOSSES = 16
 """of a head that a fork takes along"""
@@ -155,6 +155,8 @@ class TaskState:
     """the data set as the latest intent named it, where training examples have joined since the first one"""
     pools: list[int] = field(default_factory=list)
     """training examples after each time that some joined, in order"""
+    quarantined: list[int] = field(default_factory=list)
+    """those of `pools` that end a batch which is drawn from no more"""
 
     @property
     def latest(self) -> Data:
@@ -174,26 +176,52 @@ class TaskState:
         self.pools.append(data.train_count)
         return True
 
-    def pool_for(self, intent: Intent) -> tuple[int, ...]:
-        """Of `counts` those that an attempt draws from: a chain keeps the pool that it began with."""
+    def pool_for(self, intent: Intent) -> PoolParts:
+        """What an attempt draws from: a chain keeps the pool that it began with."""
         chain = self.begin_chain(intent)
         most = (chain.pool if chain is not None else 0) or intent.data.train_count
-        return tuple(count for count in self.counts if count <= most) or (most,)
+        counts = tuple(count for count in self.counts if count <= most) or (most,)
+        return PoolParts(counts, tuple(count for count in self.quarantined if count in counts))
+
+    def since(self, version: str) -> tuple[int, ...]:
+        """What may have spoiled the head: batches that it, and not an older version, learned from.
+
+        Args:
+            version: digest of the older one.
+
+        Returns:
+            those of `pools` that end one which is not quarantined yet; nothing where it cannot be told.
+        """
+        older, newer = self.makers.get(version), self.makers.get(self.head.digest)
+        if older is None or newer is None:
+            return ()
+        ends = (end for end in self.pools if older.drawn_from < end <= newer.drawn_from)
+        return tuple(end for end in ends if end not in self.quarantined)
+
+    def pool_with(self, count: int) -> PoolParts:
+        """What there is to draw from once there are so many training examples."""
+        return PoolParts(tuple(dict.fromkeys((*self.counts, count))), tuple(self.quarantined))
+
+    @property
+    def parts(self) -> PoolParts:
+        """All training examples that the log has named, and which of them are drawn from no more."""
+        return PoolParts(self.counts, tuple(self.quarantined))
 
     def pool_of(self, arm: str) -> int:
         """Training examples that the chain of an arm draws from; 0 where none goes on."""
         chain = self.chains.get(arm)
         return chain.pool if chain is not None else 0
 
-    def was_made(self, version: Base, index: int, leaf_hash: str) -> None:
+    def was_made(self, version: Base, index: int, leaf_hash: str, drawn_from: int) -> None:
         """Remember which entry made a version; one that is there already was made by the entry before.
 
         Args:
             version: what was made.
             index: position of the entry.
             leaf_hash: of the entry.
+            drawn_from: training examples of the pool that it learned from.
         """
-        self.makers.setdefault(version.digest, MadeBy(version, index, leaf_hash))
+        self.makers.setdefault(version.digest, MadeBy(version, index, leaf_hash, drawn_from))
         if len(self.makers) > _MOST_MADE:
             oldest = next(digest for digest in self.makers if digest != self.start.digest)
             del self.makers[oldest]
@@ -309,6 +337,7 @@ class TaskState:
             drawn=said.drawn,
             grown=said.grown,
             pools=list(said.pools),
+            quarantined=list(said.quarantined),
             holdouts={
                 u.sha256: HoldoutTally(u.count, u.uses, u.looks, u.kept, u.left) for u in said.holdouts
             },
@@ -334,6 +363,7 @@ class TaskState:
             drawn=self.drawn,
             grown=self.grown,
             pools=list(self.pools),
+            quarantined=list(self.quarantined),
             holdouts=[_used(digest, self.holdouts[digest]) for digest in order],
             losses=[
                 HeadLosses(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["HoldoutTally", "MadeBy", "SignedLosses"]
+__all__ = ["EVERYTHING", "HoldoutTally", "MadeBy", "PoolParts", "SignedLosses"]
+
+from collections.abc import Iterator
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -10,6 +13,7 @@ from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import BUDGETED
 from cryoflux.decision.stakes import STAKED, StakedBudget, left_of_counted
 from cryoflux.receipts.statement import Base
+from cryoflux.signing.fields import Count, Document
 
 
 class HoldoutTally(Struct):
@@ -63,3 +67,34 @@ class MadeBy(Struct, frozen=True):
     index: int
     """position in the log"""
     leaf_hash: str
+    drawn_from: int = 0
+    """training examples that there were in the pool that it learned from; 0 where it began with it"""
+
+
+class PoolParts(Document, frozen=True):
+    """Which training examples are drawn from: those of the beginning, and what has joined, batch by batch."""
+
+    counts: tuple[Count, ...] = ()
+    """how many there were at the beginning, and in all after each batch; rising. Empty for all at once"""
+    quarantined: tuple[Count, ...] = ()
+    """those of ``counts`` that end a batch which is drawn from no more: it led to a head that was left"""
+
+    @property
+    def count(self) -> int:
+        """Training examples that there are, quarantined or not; 0 where that is not said."""
+        return self.counts[-1] if self.counts else 0
+
+    def indices_quarantined(self) -> Iterator[int]:
+        """Training examples that are drawn from no more."""
+        for start, end in pairwise((0, *self.counts)):
+            if end in self.quarantined:
+                yield from range(start, end)
+
+    @property
+    def examples_quarantined(self) -> int:
+        """How many those are."""
+        return sum(1 for _ in self.indices_quarantined())
+
+
+EVERYTHING = PoolParts()
+"""all training examples, where nobody says when they joined"""

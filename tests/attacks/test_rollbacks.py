@@ -155,3 +155,16 @@ def test_of_a_part_of_a_log_only_what_the_entry_itself_says_is_asked(rollback: R
     assert list(rollback_complaints(move, None, past=False)) == []
     worse = move.but(test=move.test.but(evidence_milli=0))
     assert len(list(rollback_complaints(worse, None, past=False))) == 1
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_examples_that_did_not_lead_there_are_not_quarantined(rollback: Rollback, test: bool) -> None:
+    rollback.write(quarantined=[1], **({} if test else {"test": None}))
+    words = "not those which only the head had learned from" if test else "without a test"
+    assert any(words in detail for _, detail in found(rollback.made))
+
+
+def test_a_sentence_quarantines_what_the_entry_does(rollback: Rollback) -> None:
+    said = {"count": COUNT, "worse": NANO * COUNT, "unit": "nats", "alpha_ppm": ALPHA_PPM}
+    rollback.write(reason=Reason(code="monitor-worse", numbers={**said, "quarantined": 5}))
+    assert any("unlike its sentence" in detail for _, detail in found(rollback.made))

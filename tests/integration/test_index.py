@@ -17,6 +17,7 @@ from cryoflux.tasks.index.again import IndexRecomputer
 from cryoflux.tasks.index.documents import digest_of, tidy
 from cryoflux.tasks.index.encoding import TextEncoder
 from cryoflux.tasks.index.shelf import Shelf
+from json_rule import complaints
 from running import Outcome, cryoflux, ended, start
 from tiny import make_model
 from waiting import until
@@ -87,6 +88,14 @@ def went_on(place: Path, *options: object, kill_at: str = "") -> Outcome:
     return cryoflux(*RUN, *named, *options, kill_at=kill_at)
 
 
+def planned(place: Path, *options: object) -> dict[str, Any]:
+    outcome = went_on(place, "--dry-run", *options)
+    assert outcome.code == 0, outcome.stderr
+    found: dict[str, Any] = json.loads(outcome.stdout)
+    assert complaints(found) == []
+    return found
+
+
 def logged(log: Path, kind: str) -> list[dict[str, Any]]:
     lines = log.read_text().splitlines() if log.exists() else []
     events = [json.loads(line) for line in lines if line.endswith("}")]
@@ -113,7 +122,7 @@ def found(place: Path, query: str) -> list[dict[str, Any]]:
 
 
 def test_a_folder_is_indexed_and_a_stranger_finds_the_same_losses(begun: Path, texts: list[str]) -> None:
-    assert shelf_of(begun).names == sorted({digest_of(tidy(text)) for text in texts})
+    assert list(shelf_of(begun).names) == sorted({digest_of(tidy(text)) for text in texts})
     report = verified(begun, "--recompute", "all")
     lines = [check for check in report["checks"] if check["number"] == 11]
     assert lines
@@ -140,6 +149,7 @@ def test_nothing_is_spent_where_nothing_changed(begun: Path) -> None:
 def test_what_is_new_is_found_and_what_is_gone_is_not(place: Path, texts: list[str]) -> None:
     write_rows(place / "pages", texts[20:])
     (place / "pages" / "penguins.md").write_text(PENGUIN)
+    before = planned(place)
     outcome = went_on(place)
     assert (outcome.summary["kept"], outcome.summary["rejected"]) == (1, 0)
     assert found(place, "birds that sing in winter")[0]["place"] == "penguins.md"
@@ -147,6 +157,11 @@ def test_what_is_new_is_found_and_what_is_gone_is_not(place: Path, texts: list[s
     gone = {digest_of(tidy(text)) for text in texts[:20]} - {digest_of(tidy(text)) for text in texts[20:]}
     assert not gone & set(shelf.names)
     assert shelf.manifest.pinned, "some query asked for one of the twenty"
+    assert (before["documents"], before["new"], before["gone"]) == (len(shelf.names), 1, len(gone))
+    assert (before["attempts_needed"], before["embeds_anew"]) == (1, False)
+    after = planned(place)
+    assert (after["indexed"], after["new"], after["gone"]) == (len(shelf.names), 0, 0)
+    assert (after["attempts_needed"], after["embedding_joules"]) == (0, 0)
     verified(place, "--recompute", "all")
 
 
@@ -171,7 +186,7 @@ def test_a_better_encoder_takes_over_wholly(tmp_path: Path, texts: list[str], ti
     assert outcome.summary["kept"] >= 1, outcome.stdout
     better = shelf_of(tmp_path)
     assert better.manifest.encoder != poor.manifest.encoder
-    assert better.names == poor.names
+    assert list(better.names) == list(poor.names)
     verified(tmp_path, "--recompute", "all")
 
 
@@ -257,17 +272,27 @@ def test_a_watched_run_that_sleeps_wakes_when_documents_come(place: Path) -> Non
     watching = start("run", *where, "--budget", "200J", cold=True)
     try:
         until(lambda: bool(logged(log, "waiting")), "it does not wait")
+        (folder / "broken.csv").write_text("name,label\nx,y\n")
+        until(lambda: "broken.csv" in told_of(log), "nobody says what is wrong")
+        waited = len(logged(log, "waiting"))
         (folder / ".penguin").write_text(PENGUIN)
         (folder / ".penguin").rename(folder / "penguin.md")
         until(lambda: bool(logged(log, "attempt")), "nobody wakes")
         # What was found there is indexed, and there is nothing else to do.
-        until(lambda: len(logged(log, "waiting")) > 1, "it does not wait again")
+        until(lambda: len(logged(log, "waiting")) > waited, "it does not wait again")
         watching.send_signal(signal.SIGTERM)
         assert ended(watching).code == 0
     finally:
         watching.kill()
-    assert digest_of(tidy(PENGUIN)) in shelf_of(place).place_of
+    assert digest_of(tidy(PENGUIN)) in shelf_of(place).names
     assert [event["accepted"] for event in logged(log, "attempt")] == [True]
+    assert told_of(log).count("broken.csv") == 1, "it is not read again until it changes"
+
+
+def told_of(log: Path) -> list[str]:
+    """Files that ``index_refresh`` could not read."""
+    told = [event for event in logged(log, "joined") if event["task_name"] == "index_refresh"]
+    return [event["file"] for event in told if "names no field called text" in event["problem"]]
 
 
 def test_a_model_that_reads_little_embeds_the_beginning_of_a_text(tmp_path: Path) -> None:

@@ -152,3 +152,36 @@ def test_joules_reserved_at_a_daemon_are_unknown_and_not_zero_without_it(
     assert first["outcome"] == "aborted"
     assert (first["joules_lo"], first["joules_hi"]) == (0, 40), "anything up to the reservation is possible"
     assert cryoflux("verify", state).code == 0
+
+
+def test_a_run_that_watches_waits_until_the_daemon_has_joules(tmp_path: Path, inputs: list[str]) -> None:
+    folder, log = tmp_path / "in", tmp_path / "events.jsonl"
+    folder.mkdir()
+
+    def events(kind: str) -> int:
+        return log.read_text().count(f'"event": "{kind}"') if log.exists() else 0
+
+    with daemon(tmp_path / "agent", "--credit", "grant") as url:
+        options = [
+            *QUICK,
+            *PATIENT,
+            "--agent",
+            url,
+            "--state",
+            tmp_path / "s",
+            "--watch",
+            folder,
+            "--log",
+            log,
+        ]
+        run = start("run", *inputs, *options)
+        until(lambda: events("waiting"), "that it says that it waits")
+        body = json.dumps({"joules": 60, "request_id": "first"}).encode()
+        request = urllib.request.Request(
+            f"{url}/v1/grant", body, {"Content-Type": "application/json"}, method="POST"
+        )
+        urllib.request.urlopen(request, timeout=CEILING_S).close()
+        until(lambda: events("attempt"), "an attempt")
+        run.send_signal(signal.SIGTERM)
+        assert ended(run).code == 0
+    assert cryoflux("verify", tmp_path / "s").code == 0

@@ -29,6 +29,7 @@ TOO_LOW_OR_HIGH = {
     "threads": (-1, 1025),
     "holdout_size": (0, 29),
     "spare_holdouts": (-1, 17),
+    "leak_guard": (0.499, 1.001),
     "cache_mb": (-1, 1_000_001),
     "error_budget": (0.0, 1.1),
     "rank": (0, 1025),

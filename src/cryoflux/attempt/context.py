@@ -24,7 +24,7 @@ from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.session import SessionStatement
-from cryoflux.receipts.statement import Bar, Base, Holdout, Intent, Rule, Statement
+from cryoflux.receipts.statement import Bar, Base, Holdout, Intent, Rule, SetRules, SimilarRule, Statement
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Versions
 from cryoflux.state import StateFolder
@@ -112,6 +112,16 @@ class Opened:
         """What the head is composed of, by the log."""
         known = self.known()
         return known.composition if known is not None else Composition(genesis=self.task.head.digest)
+
+    @property
+    def set_rules(self) -> SetRules | None:
+        """By which rules the sets were made; what the log has said of a data set it says for good."""
+        if (known := self.known()) is not None:
+            return known.data.rules
+        rules = dict(self.data.rules)
+        if similar := rules.get("similar"):
+            rules["similar"] = SimilarRule(**similar)
+        return SetRules(**rules) if rules else None
 
     def screen(self, *, screens: bool) -> str:
         """By which screen an update has to help first; empty where an arm sets no examples aside for it."""

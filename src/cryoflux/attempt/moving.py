@@ -66,6 +66,7 @@ def move_head(
     *,
     evidence: Sequence[Measurement] = (),
     test: MonitorTest | None = None,
+    quarantined: Sequence[int] = (),
 ) -> Entry:
     """Make a kept version the head of a task that is at work in a run.
 
@@ -78,6 +79,7 @@ def move_head(
         reason: as a code with its numbers.
         evidence: of the head as base and the version as new.
         test: by which the head was found to be worse; none where somebody just chose.
+        quarantined: what is learned from no more (`TaskState.since`).
 
     Raises:
         StateError: a quorum of witnesses is required, and has not seen the entry.
@@ -85,7 +87,9 @@ def move_head(
     """
     adopt = partial(opened.task.adopt, to)
     task = opened.task.name
-    return write_move(context, task, move, made, reason, evidence=evidence, test=test, adopt=adopt)
+    return write_move(
+        context, task, move, made, reason, evidence=evidence, test=test, quarantined=quarantined, adopt=adopt
+    )
 
 
 def write_move(
@@ -97,6 +101,7 @@ def write_move(
     *,
     evidence: Sequence[Measurement] = (),
     test: MonitorTest | None = None,
+    quarantined: Sequence[int] = (),
     adopt: Callable[[], None] = lambda: None,
 ) -> Entry:
     """Make a kept version the head of a task: the entry first, then what follows from it.
@@ -109,6 +114,7 @@ def write_move(
         reason: as a code with its numbers.
         evidence: of the head as base and the version as new.
         test: by which the head was found to be worse.
+        quarantined: what is learned from no more.
         adopt: called once the entry is written and seen, before the link follows.
 
     Raises:
@@ -131,6 +137,7 @@ def write_move(
             moved_at=mover.timestamp(),
             evidence=list(evidence),
             test=test,
+            quarantined=list(quarantined),
         )
         subject = Subject(name=HEAD, digest=Sha256Digest(sha256=made.version.files))
         return HeadStatement(subject=[subject], predicate=said)

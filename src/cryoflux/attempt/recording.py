@@ -44,7 +44,6 @@ from cryoflux.receipts.statement import (
     Rule,
     Schedule,
     Screen,
-    SetRules,
     Sha256Digest,
     Subject,
     Training,
@@ -140,7 +139,7 @@ def announce(context: Context, opened: Opened, choice: Choice, offer: Offer, buc
             holdout=opened.next_use(),
             audit=digests["audit"],
             audit_count=data.count("audit"),
-            rules=_set_rules(opened),
+            rules=opened.set_rules,
         ),
         recipe=dict(offer.recipe),
         seed=chain.seed if chain else (context.terms.seed * _SEEDS + memory.attempts + 1) % 2**53,
@@ -199,13 +198,6 @@ def _joined(opened: Opened) -> int:
     """Training examples of a task, where some have joined that no intent has named; else 0."""
     known, count = opened.known(), opened.data.count("train")
     return count if known is not None and count > known.counts[-1] else 0
-
-
-def _set_rules(opened: Opened) -> SetRules | None:
-    # What the log has said of a data set it says for good.
-    if (known := opened.known()) is not None:
-        return known.data.rules
-    return SetRules(**opened.data.rules) if opened.data.rules else None
 
 
 def _rule(opened: Opened, offer: Offer) -> Rule:

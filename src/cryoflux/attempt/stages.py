@@ -35,6 +35,7 @@ from cryoflux.files import write_atomic
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
 from cryoflux.receipts.statement import Bar, Cause, Intent
 from cryoflux.registry.versions import Version
+from cryoflux.task_tallies import EVERYTHING
 from cryoflux.tasks.interface import Update, WorkOrder
 from cryoflux.tasks.pacing import JoulesEndedError, Limits, TrainingFailedError, TrainingInterruptedError
 
@@ -111,7 +112,7 @@ def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
         chain=intent.chain,
         before=chain.steps if chain else 0,
         judged=chain.judged if chain else "",
-        pool=known.pool_for(intent) if known is not None else (),
+        pool=known.pool_for(intent) if known is not None else EVERYTHING,
     )
 
 

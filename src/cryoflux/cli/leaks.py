@@ -13,6 +13,7 @@ import typer
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.errors import StateError
 
+_NO_GUARD = "no leak guard: nothing was left out of training for being near (cryoflux run --leak-guard 0.85)"
 _SHOWN = 100
 """characters of a text"""
 
@@ -25,31 +26,34 @@ def leaks(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Report holdout and audit texts that are near to training texts, paraphrases included."""
+    """Report texts that judge and are near to training texts, light paraphrases included."""
     from cryoflux.config import load_settings
-    from cryoflux.data.prepared import open_prepared
-    from cryoflux.runs.inputs import stored_origins
-    from cryoflux.state import FIRST_TASK, StateFolder
+    from cryoflux.report.guard_words import guard_document, guard_lines
+    from cryoflux.runs.known_state import read_known
+    from cryoflux.state import StateFolder
     from cryoflux.tasks.index.leaks import find_leaks
     from cryoflux.tasks.lora.libraries import quieten, require_training
 
     require_training()
     quieten()
     folder = StateFolder(Path(load_settings({"state": state}).settings.run.state))
-    origin = stored_origins(folder).get(FIRST_TASK)
-    if origin is None:
+    known = read_known(folder)
+    if known is None:
         raise StateError(
             f"{folder.path} has no data set of texts with classes.",
             why="What leaks is looked for between the sets of one.",
             hint="Begin one: cryoflux run --train FILE --budget 1kJ, or name another with --state DIR.",
         )
-    data = open_prepared(folder.data(origin.data_digest), origin.data_name, origin.rules)
+    data, guarded = known.data, (known.origin.rules.get("similar"), known.origin.similar)
     counts, found = find_leaks(folder, data, threshold, lambda part: stderr.print(f"… embedding {part}"))
     if as_json:
         rows = [asdict(one) for one in found[:most]]
         sets = [asdict(one) for one in counts]
-        emit_json("leaks/1", {"data_hash": data.digest, "threshold": threshold, "sets": sets, "pairs": rows})
+        said = {"data_hash": data.digest, "threshold": threshold, **guard_document(*guarded)}
+        emit_json("leaks/1", {**said, "sets": sets, "pairs": rows})
         return
+    for line in guard_lines(*guarded) or [_NO_GUARD]:
+        stdout.print(line)
     for one in counts:
         stdout.print(
             f"{one.part:<10} {one.near} of {one.examples} texts have a cosine of {threshold:g} or more"

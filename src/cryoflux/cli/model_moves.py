@@ -206,7 +206,8 @@ def prune(
 ) -> None:
     """Free the files of old versions, by a signed entry; receipts and updates stay.
 
-    Never freed: heads, champions, version 0, what has an alias, and what others are made from.
+    Never freed: heads, champions, version 0, what has an alias, what others are made from, and what embedded
+    an index that stays.
     """
     from cryoflux.report.version_words import byte_text
     from cryoflux.runs.by_hand import versions_by_hand
@@ -242,10 +243,13 @@ def _tell_pruned(plan: PrunePlan, written: list[int], *, dry_run: bool, as_json:
                 "pruned": [one.digest for one in plan.going],
                 "freed_bytes": plan.size,
                 "kept": plan.staying,
+                "embedders": [one.digest for one in plan.embedders],
                 "by_entries": written,
             },
         )
         return
+    for one in plan.embedders:
+        stdout.print(f"{one.task} {_words(one)} stays: it embeds the queries of an index that stays")
     for one in plan.going if dry_run else ():
         stdout.print(f"  {one.task} {_words(one)}")
     if not count:

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-__all__ = ["show_plan"]
+__all__ = ["show_index_plan", "show_plan", "show_plans"]
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from cryoflux.cli.console import emit_json, stdout
 from cryoflux.quantities import MICRO, format_energy
 from cryoflux.report.cut_words import cut_document, cut_line
+from cryoflux.report.guard_words import guard_document, guard_lines
+from cryoflux.report.version_words import byte_text
 from cryoflux.runs.dry_run import RunPlan
+from cryoflux.runs.index_plan import IndexPlan
+from cryoflux.tasks.registry import INDEX
+
+
+def show_plans(plans: Sequence[RunPlan | IndexPlan], *, as_json: bool) -> None:
+    """Print the plan of each task of a run."""
+    for plan in plans:
+        if isinstance(plan, IndexPlan):
+            show_index_plan(plan, as_json=as_json)
+        else:
+            show_plan(plan, as_json=as_json)
+    if len(plans) > 1 and not as_json:
+        stdout.print("budget     one for all tasks: what one spends, the other does not", indent=11)
 
 
 def show_plan(plan: RunPlan, *, as_json: bool) -> None:
     """Print a plan."""
     if as_json:
-        said = {key: value for key, value in asdict(plan).items() if key not in {"cut", "longer_ppm"}}
+        shown = {"cut", "longer_ppm", "guard", "similar"}
+        said = {key: value for key, value in asdict(plan).items() if key not in shown}
+        said |= guard_document(plan.guard, plan.similar)
         emit_json("plan/1", {"event": "plan", **said, **cut_document(plan.cut, plan.longer_ppm)})
         return
     sets = ", ".join(f"{count} {name}" for name, count in plan.examples.items())
@@ -34,6 +52,7 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
         f"state      {state}",
         f"model      {plan.model}, {plan.encoder_parameters / 1e6:.1f} M parameters outside embeddings",
         f"data       {plan.data}: {sets}; {plan.classes} classes; {dropped} duplicates dropped",
+        *(f"           {line}" for line in guard_lines(plan.guard, plan.similar)),
         f"           {cut_line(plan.cut, plan.longer_ppm)}",
         f"reserve    {plan.reserve_joules:.0f} J an attempt, so that it can finish (modelled)",
         f"attempts   {bound}; what an attempt leaves goes to the next",
@@ -44,3 +63,42 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
         "written    nothing, spent nothing: this is a plan",
     ):
         stdout.print(line, indent=11)
+
+
+def show_index_plan(plan: IndexPlan, *, as_json: bool) -> None:
+    """Print the plan of an index."""
+    if as_json:
+        emit_json("plan.index/1", {"event": "plan", "task_name": INDEX, **asdict(plan)})
+        return
+    goes_on = f"{plan.state} goes on from #{plan.attempts + 1}, head {(plan.head or '')[:16]}…"
+    sets = ", ".join(f"{count} {name}" for name, count in plan.queries.items())
+    for line in (
+        f"meter      {plan.tier} ({', '.join(plan.sources)})",
+        f"state      {goes_on if plan.head is not None else f'{plan.state} is begun'}",
+        f"documents  {plan.documents} in {plan.folder}, {plan.indexed} in the index: {_to_do(plan)}",
+        f"queries    {sets}",
+        f"encoder    {plan.encoder}, {plan.tokens} tokens of a document",
+        f"energy     {_energy(plan)}",
+        f"attempts   {_attempts(plan)}",
+        f"memory     about {plan.memory_bytes // 10**6} MB, a version {byte_text(plan.index_bytes)} of disk",
+        f"rule       {plan.rule}: kept where a loss of {plan.min_delta_mrr:g} MRR is ruled out",
+        "written    nothing, spent nothing: this is a plan",
+    ):
+        stdout.print(line, indent=11)
+
+
+def _energy(plan: IndexPlan) -> str:
+    return f"{plan.embedding_joules:.0f} J to embed it, {plan.document_joules:.2f} J a document (modelled)"
+
+
+def _to_do(plan: IndexPlan) -> str:
+    if plan.embeds_anew:
+        return f"all {plan.new} are embedded anew, by another model"
+    return f"{plan.new} new, {plan.gone} gone" if plan.new or plan.gone else "nothing to do"
+
+
+def _attempts(plan: IndexPlan) -> str:
+    if not plan.attempts_needed:
+        return "none is needed"
+    said = f"about {plan.attempts_needed} × {plan.reserve_joules:.0f} J take all of it (modelled)"
+    return f"{said}, of {plan.budget_joules:g} J" if plan.budget_joules is not None else said

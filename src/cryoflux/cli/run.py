@@ -46,6 +46,13 @@ def _option(help_text: str, flag: str, *, metavar: str | None = None) -> object:
     return typer.Option(flag, help=help_text, metavar=metavar, show_default=False)
 
 
+def _said(what: str, done: int, count: int) -> None:
+    if stderr.is_terminal or done == count:
+        begin, end = ("\r", "" if done < count else "\n") if stderr.is_terminal else ("", "\n")
+        sys.stderr.write(f"{begin}… {what}: {done} of {count}{end}")
+        sys.stderr.flush()
+
+
 _OF_THE_RUN = {
     *("budget", "carry", "duration", "attempts", "watch", "log"),
     *("explain", "verbose", "dry_run", "as_json"),
@@ -158,6 +165,14 @@ def run(
     ] = None,
     holdout_size: Annotated[int | None, _option("Most holdout examples split off.", "--holdout-size")] = None,
     spare_holdouts: Annotated[int | None, _option("Further holdouts split off.", "--spare-holdouts")] = None,
+    leak_guard: Annotated[
+        float | None,
+        _option(
+            "Leave out training texts with such a cosine to one that judges; embeds every text, ~20 ms each.",
+            "--leak-guard",
+            metavar="COSINE, e.g. 0.85",
+        ),
+    ] = None,
     monitor: Annotated[
         str | None,
         _option("Fresh labelled examples that heads are held against.", "--monitor", metavar="FILE"),
@@ -218,10 +233,10 @@ def run(
 
         check_platform(sourced.settings.energy, sys.platform)
     if dry_run:
-        from cryoflux.cli.plan_view import show_plan
-        from cryoflux.runs.dry_run import make_plan
+        from cryoflux.cli.plan_view import show_plans
+        from cryoflux.runs.dry_run import make_plans
 
-        show_plan(make_plan(sourced, budget_uj, carry=carry), as_json=as_json)
+        show_plans(make_plans(sourced, budget_uj, carry=carry, progress=_said), as_json=as_json)
         return
 
     from cryoflux.cli.run_view import Shown, view_for

@@ -4,7 +4,9 @@ What may not join, each counted with its file and line:
 
 - a text that is a copy (`fold`) or a near duplicate (`near`), either way, of one of a set that judges: it
   would be measured by what it was taught;
-- a text that is a copy or a near duplicate of one that is trained on: it would count twice;
+- where the data set has a leak guard, a text that it finds to be like one that judges;
+- a text that is a copy or a near duplicate of one that is trained on: it would count twice. Of one that is
+  quarantined (`cryoflux.task_state`) only what has its label, too: a label that was mended may come again;
 - an example of a class that the model does not have.
 
 The grown set is a folder of its own below ``data/``: the training file, and links to the files that are the
@@ -15,11 +17,11 @@ training file is the beginning of the new one, line by line, so that one file se
 
 from __future__ import annotations
 
-__all__ = ["Joining", "Refusal", "Refused", "drop_others", "grow"]
+__all__ = ["Joining", "Refusal", "Refused", "Similar", "drop_others", "grow"]
 
 import os
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -38,6 +40,9 @@ _DIGEST = 64
 _MOST_CHARACTERS = 10_000_000
 """of texts that are looked at together: half of what `find_near` reads"""
 
+Similar = Callable[[Sequence[str], Mapping[str, Sequence[str]]], Mapping[int, str]]
+"""Texts, and sets that judge → places of those that are like one of a set, and of which."""
+
 
 class Refusal(StrEnum):
     """Why an example does not join."""
@@ -48,6 +53,8 @@ class Refusal(StrEnum):
     """its text, or one near to it, is trained on already"""
     CLASS = "class"
     """the model has no such class"""
+    SIMILAR = "similar"
+    """the leak guard of the data set finds it to be like a text that judges"""
     UNSEARCHED = "unsearched"
     """the sets that judge are too large, or too much alike, to be searched wholly"""
 
@@ -68,13 +75,24 @@ class Joining:
     data: PreparedData
     joined: list[Example] = field(default_factory=list)
     """those that may, in order"""
+    similar: Similar | None = None
+    """finds places of texts that are like one of a set that judges, where the data set has a leak guard"""
+    quarantined: Collection[int] = ()
+    """training examples, by index, that nothing learns from any more"""
     _judged: dict[str, set[str]] = field(default_factory=dict, repr=False)
+    _learned: list[str] = field(default_factory=list, repr=False)
     _trained: set[str] = field(default_factory=set, repr=False)
+    _spoiled: list[Example] = field(default_factory=list, repr=False)
+    _said: set[tuple[str, str]] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         parts = [name for name in self.data.sets if name != "train"]
         self._judged = {name: {fold(e.text) for e in self.data.examples(name)} for name in parts}
-        self._trained = {fold(e.text) for e in self.data.examples("train")}
+        train, spoiled = self.data.examples("train"), frozenset(self.quarantined)
+        self._learned = [example.text for index, example in enumerate(train) if index not in spoiled]
+        self._spoiled = [example for index, example in enumerate(train) if index in spoiled]
+        self._trained = {fold(text) for text in self._learned}
+        self._said = {(fold(example.text), example.label) for example in self._spoiled}
 
     def offer(self, file: str, numbered: Iterable[tuple[int, Example]]) -> tuple[int, list[Refused]]:
         """Take what may join of a file; how many that were, and what did not.
@@ -99,7 +117,7 @@ class Joining:
             wanted.append((line, example))
         joined = 0
         for batch in batches:
-            near = self._near([example.text for _, example in batch]) if batch else {}
+            near = self._near([example for _, example in batch]) if batch else {}
             for place, (line, example) in enumerate(batch):
                 if place in near:
                     refused.append(Refused(file, line, near[place]))
@@ -115,11 +133,14 @@ class Joining:
         folded = fold(example.text)
         if any(folded in texts for texts in self._judged.values()):
             return Refusal.JUDGED
-        return Refusal.KNOWN if folded in self._trained else None
+        known = folded in self._trained or (folded, example.label) in self._said
+        return Refusal.KNOWN if known else None
 
-    def _near(self, texts: Sequence[str]) -> dict[int, Refusal]:
-        """Place → why a text does not join, by a search for near duplicates."""
-        judging = [e.text for name in self._judged for e in self.data.examples(name)]
+    def _near(self, examples: Sequence[Example]) -> dict[int, Refusal]:
+        """Place → why an example does not join, by a search for near duplicates."""
+        texts = [example.text for example in examples]
+        judged = {name: [e.text for e in self.data.examples(name)] for name in self._judged}
+        judging = [text for those in judged.values() for text in those]
         found: dict[int, Refusal] = {}
         there = find_near(texts, judging)
         whole = there.whole
@@ -132,8 +153,19 @@ class Joining:
             found |= dict.fromkeys(back.near.values(), Refusal.JUDGED)
         if not whole:
             return dict.fromkeys(range(len(texts)), Refusal.UNSEARCHED)
-        trained = [*(e.text for e in self.data.examples("train")), *(e.text for e in self.joined)]
-        for place in find_near(texts, trained).near:
+        if self.similar is not None:
+            left = [place for place in range(len(texts)) if place not in found]
+            alike = self.similar([texts[place] for place in left], judged)
+            found |= dict.fromkeys((left[place] for place in alike), Refusal.SIMILAR)
+        for place in find_near(texts, [*self._learned, *(e.text for e in self.joined)]).near:
+            found.setdefault(place, Refusal.KNOWN)
+        spoiled = self._spoiled
+        said_so = find_near(
+            texts,
+            [example.text for example in spoiled],
+            lambda place, other: examples[place].label == spoiled[other].label,
+        )
+        for place in said_so.near:
             found.setdefault(place, Refusal.KNOWN)
         among = find_near(texts, texts, lambda place, other: other < place and other not in found)
         for place in among.near:

@@ -1,15 +1,16 @@
 """A data set as it lies in the state: sets of one example a line, and the labels, named by their digest.
 
 ``data/<digest>/{train,holdout,audit}.jsonl``, spare holdouts as ``holdout-2.jsonl`` and so on,
-``labels.json`` and ``SHA256SUMS``; the digest is that of ``SHA256SUMS``. It is written once, before the
-first attempt, and every intent names it. A line is what its task makes of an example; a text with its class
-is ``{"label": …, "text": …}``.
+``labels.json`` and ``SHA256SUMS``; training examples that a leak guard left out as ``similar.jsonl``. The
+digest is that of ``SHA256SUMS``. It is written once, before the first attempt, and every intent names it. A
+line is what its task makes of an example; a text with its class is ``{"label": …, "text": …}``.
 """
 
 from __future__ import annotations
 
 __all__ = [
     "MONITOR_SET",
+    "SIMILAR_FILE",
     "PreparedData",
     "example_line",
     "load_examples",
@@ -25,6 +26,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryoflux.data.examples import Example
 from cryoflux.data.split import Splits
@@ -42,7 +44,8 @@ from cryoflux.files import (
 _SETS = ("audit", "holdout", "train")
 MONITOR_SET = "monitor"
 """the set that heads are held against after they were kept, and the first word of any that came later"""
-_SPARE = "holdout-{}"
+SIMILAR_FILE = "similar.jsonl"
+"""training examples that were left out; no set, but without them nobody could draw the sets again"""
 _LONGEST_LINE = 8_000_000
 
 
@@ -60,8 +63,9 @@ class PreparedData:
     """``train``, ``audit``, each holdout and what `add_monitor` added → one example a line"""
     file_digests: dict[str, str]
     """the same names → SHA-256 of that file"""
-    rules: Mapping[str, str] = field(default_factory=dict)
-    """``holdout``, ``audit``, ``copies`` → the rule that made it so; empty where none is known"""
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    """``holdout``, ``audit``, ``copies`` → the rule that made it so; empty where none is known. ``similar`` →
+    by what training texts were left out, and how many; not there where they are not held to it"""
     _parsed: dict[str, tuple[Example, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -122,10 +126,9 @@ def _split_lines(content: bytes) -> tuple[bytes, ...]:
 
 def render(splits: Splits) -> tuple[dict[str, bytes], str]:
     """The files of a data set of texts and its digest, before anything is written."""
-    named = {"audit": splits.audit, "holdout": splits.holdout, "train": splits.train}
-    named |= {_SPARE.format(n): spare for n, spare in enumerate(splits.spares, 2)}
-    if splits.monitor:
-        named[MONITOR_SET] = splits.monitor
+    named = {**splits.judging, "train": splits.train}
+    if splits.similar:
+        named[Path(SIMILAR_FILE).stem] = splits.similar
     labels = (json.dumps(splits.labels, ensure_ascii=False) + "\n").encode()
     sets = {name: [example_line(example) for example in examples] for name, examples in named.items()}
     return render_sets(sets, {"labels.json": labels})
@@ -175,7 +178,7 @@ def load_examples(path: Path) -> tuple[Example, ...]:
     return tuple(_example(line) for line, _ in read_lines(path, _LONGEST_LINE) if line)
 
 
-def open_prepared(folder: Path, name: str, rules: Mapping[str, str] | None = None) -> PreparedData:
+def open_prepared(folder: Path, name: str, rules: Mapping[str, Any] | None = None) -> PreparedData:
     """Read a data set back and check every file against its digest.
 
     Args:
@@ -196,7 +199,8 @@ def open_prepared(folder: Path, name: str, rules: Mapping[str, str] | None = Non
             why="Δ measured on changed data could not be compared with what was recorded.",
             hint="Restore the file, or start afresh with --state DIR.",
         )
-    contents = {path.stem: read_regular(path, MOST_FILE_BYTES) for path in sorted(folder.glob("*.jsonl"))}
+    files = sorted(path for path in folder.glob("*.jsonl") if path.name != SIMILAR_FILE)
+    contents = {path.stem: read_regular(path, MOST_FILE_BYTES) for path in files}
     labels = folder / "labels.json"
     return PreparedData(
         name=name,

@@ -16,8 +16,8 @@ from __future__ import annotations
 __all__ = ["FEWEST_HOLDOUT", "Splits", "hiding_texts", "near_train", "rules_of", "split"]
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from cryoflux.data.by_class import BY_CLASS, LEAST_OF_CLASS, DrawnText, draw, with_enough
 from cryoflux.data.examples import Example, normalise
@@ -47,6 +47,37 @@ class Splits:
     """further holdouts"""
     monitor: tuple[Example, ...] = ()
     """what heads are held against after they were kept; nothing where none was asked for"""
+    similar: tuple[Example, ...] = ()
+    """training examples that were left out because they are like one that judges"""
+    similar_to: dict[str, int] = field(default_factory=dict)
+    """set that judges → how many of those are like one of its texts, each counted once"""
+
+    @property
+    def judging(self) -> dict[str, tuple[Example, ...]]:
+        """The sets that judge, by their names, in the order in which they are used."""
+        spares = {f"holdout-{number}": spare for number, spare in enumerate(self.spares, 2)}
+        monitor = {"monitor": self.monitor} if self.monitor else {}
+        return {"holdout": self.holdout, **spares, "audit": self.audit, **monitor}
+
+    def without(self, near: Mapping[int, str]) -> Splits:
+        """The same without training examples that are like one that judges.
+
+        Args:
+            near: their place in the training set → the set that judges.
+
+        Raises:
+            DataError: nothing is left to train a class on.
+        """
+        train = tuple(example for place, example in enumerate(self.train) if place not in near)
+        if lost := sorted(set(self.labels) - {example.label for example in train}):
+            raise DataError(
+                f"Every training example of the class {lost[0]!r} is like a text that judges.",
+                why="The leak guard leaves those out; a model cannot learn a class that it is never shown.",
+                hint="Raise --leak-guard, up to 1; or leave it out, and look: cryoflux leaks.",
+            )
+        counts = {name: count for name in self.judging if (count := [*near.values()].count(name))}
+        left_out = tuple(self.train[place] for place in sorted(near))
+        return replace(self, train=train, similar=left_out, similar_to=counts)
 
 
 def split(

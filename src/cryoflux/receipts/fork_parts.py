@@ -98,6 +98,8 @@ class ForkedTask(Document, frozen=True):
     """the data set as its latest intent named it, where training examples have joined since"""
     pools: Annotated[list[Positive], at_most(100_000)] = msgspec.field(default_factory=list)
     """training examples after each time that some joined"""
+    quarantined: Annotated[list[Positive], at_most(100_000)] = msgspec.field(default_factory=list)
+    """those of ``pools`` that end a batch which is drawn from no more"""
 
 
 def subject_of_parent(checkpoint: str) -> list[Subject]:

@@ -30,6 +30,7 @@ __all__ = [
     "Section",
     "SetRules",
     "Sha256Digest",
+    "SimilarRule",
     "Subject",
     "Training",
 ]
@@ -113,6 +114,19 @@ class Holdout(Document, frozen=True):
     """how many attempts were announced on this holdout, this one included"""
 
 
+class SimilarRule(Document, frozen=True):
+    """Which training texts were left out because they say nearly the same as one that judges."""
+
+    rule: Text
+    """``cosine/v1``: by the cosine of two texts' vectors"""
+    least_milli: Positive
+    """from which on a text is left out, thousandths"""
+    encoder: Sha256
+    """what embedded them, by what decides it: tensors, tokenizer, cut"""
+    dropped: Count
+    """training texts that were left out when the sets were made; they lie beside them"""
+
+
 class SetRules(Document, frozen=True):
     """By which rules the sets of a data set were made."""
 
@@ -122,6 +136,8 @@ class SetRules(Document, frozen=True):
     """of the audit set, the same"""
     copies: Text
     """``fold/v1`` where no text of one set is, after that fold, one of another set"""
+    similar: SimilarRule | None = None
+    """none where training texts are not held to it, as in older logs"""
 
 
 class Data(Document, frozen=True):

@@ -55,6 +55,7 @@ __all__ = [
     "Section",
     "SetRules",
     "Sha256Digest",
+    "SimilarRule",
     "Statement",
     "Subject",
     "Training",
@@ -92,6 +93,7 @@ from cryoflux.receipts.parts import (
     Section,
     SetRules,
     Sha256Digest,
+    SimilarRule,
     Subject,
     Training,
 )
@@ -197,6 +199,9 @@ class HeadMove(Document, frozen=True):
     """by which the head was found to be worse; none where somebody just chose"""
     pruned: Annotated[list[Base], at_most(256)] = msgspec.field(default_factory=list)
     """versions whose files are freed; none of them is the head"""
+    quarantined: Annotated[list[Positive], at_most(100_000)] = msgspec.field(default_factory=list)
+    """what is learned from no more, because it may have spoiled the head: of each batch of training examples
+    that joined, how many there were in all at its end"""
 
 
 class Fork(Document, frozen=True):

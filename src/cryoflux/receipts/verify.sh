@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=3767393200c397a0b7c811f887d2e773a1369b5bd245afe12cf081df6921c324
+schema_digest=7746dee153e9f6553584759b568c3eba8c18e1e0273e0de497ae84d83b3a3d48
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -435,6 +435,7 @@ def move($log):
         need($gone != []; "frees versions, and names none"),
         need((.evidence // []) == [] and .test == null;
           "frees versions, and shows losses as if it had judged them"),
+        need((.quarantined // []) == []; "frees versions, and quarantines training examples by the way"),
         ($gone[] as $one
           | if $one.digest == .base.digest then "frees the version that is the head"
             else need(any($log.made[]; .heads[$task] == $one); "frees a version that this log has not made") end)

@@ -10,6 +10,7 @@ from cryoflux.runs.watch import Joined
 
 _REFUSALS = {
     "judged": "like a text that judges",
+    "similar": "like a text that judges, by the leak guard",
     "known": "like a text that is trained on already",
     "class": "of a class that the model does not have",
     "unsearched": "the sets that judge cannot be searched wholly",
@@ -18,6 +19,8 @@ _REFUSALS = {
 
 def joined_line(joined: Joined) -> str:
     """What became of a file that arrived."""
+    if joined.problem and joined.task:
+        return f"arrived  {joined.problem}"
     if joined.problem:
         return f"arrived  {joined.problem} Nothing of it joins a training set."
     parts = [f"{joined.joined} examples join {joined.task}"]

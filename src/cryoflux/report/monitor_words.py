@@ -31,6 +31,7 @@ def monitored_document(checked: Checked) -> dict[str, Any]:
         "back_to": found.back_to.version if found.back_to else None,
         "unit": checked.unit,
         "worse_by": worse.delta_mean if worse else None,
+        "examples_quarantined": checked.quarantined,
     }
 
 
@@ -49,8 +50,13 @@ def monitored_line(checked: Checked) -> str:
             f"{max(0, math.floor(100 * share))} % of the evidence that it would be left for"
         )
     alpha = f"{checked.alpha_ppm / 10_000:g} %"
+    quarantined = (
+        f"; {checked.quarantined} training examples that joined meanwhile are quarantined"
+        if checked.quarantined
+        else ""
+    )
     return (
         f"monitor  ✗ head {checked.head[:16]}… does worse than {found.back_to.version[:16]}… by "
         f"{worse.delta_mean:.4f} {checked.unit} {where}: gone back; heads that do no worse are ever left "
-        f"with a probability of at most {alpha}"
+        f"with a probability of at most {alpha}{quarantined}"
     )

@@ -37,6 +37,7 @@ from cryoflux.quantities import (
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_document, cut_line
+from cryoflux.report.guard_words import guard_document, guard_lines
 from cryoflux.report.layout import unbroken
 from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.scores import Change, Scores
@@ -60,6 +61,8 @@ def opening_lines(opening: Opening, *, verbose: bool = False) -> list[str]:
     for task in opening.tasks:
         lines += [f"task     {task.name}"] if several else []
         lines.append(_data_line(task))
+        said = guard_lines(task.origin.rules.get("similar"), task.origin.similar)
+        lines += [f"         {line}" for line in said]
         if cut := task.facts.get("cut"):
             lines.append(f"         {cut_line(cut, task.origin.longer_ppm)}")
         lines += _task_lines(task, opening.policy) if verbose else []
@@ -81,7 +84,7 @@ def _budget_words(opening: Opening) -> str:
 
 def _data_line(task: Begun) -> str:
     origin, sizes = task.origin, task.examples
-    spare = len(sizes) - len({"train", "holdout", "audit"} & sizes.keys())
+    spare = sum(name.startswith("holdout-") for name in sizes)
     spares = f" and {spare} spare" if spare else ""
     sets = f"{sizes['train']} train, {sizes['holdout']} holdout{spares}, {sizes['audit']} audit"
     classes = f", {task.facts['classes']} classes" if task.facts.get("classes") else ""
@@ -138,6 +141,7 @@ def _task_document(task: Begun) -> dict[str, Any]:
         "data_hash": task.origin.data_digest,
         "examples": {name: task.examples[name] for name in ("train", "holdout", "audit")},
         "dropped": task.origin.dropped,
+        **guard_document(task.origin.rules.get("similar"), task.origin.similar),
         "near_duplicates": task.origin.near,
         "hiding_texts": task.origin.hiding,
         "rule": task.rule.name,

@@ -107,7 +107,8 @@ def _check_budget(
     settings: Settings, tasks: Sequence[Task], budget_uj: int | None, *, carry: bool, needed: bool
 ) -> None:
     reserve_uj, credit = least_reserve_uj(settings, tasks), settings.energy.credit
-    if budget_uj is None and needed and credit == "grant":
+    # A daemon's bucket is filled by whom it trusts, not by the run that spends from it.
+    if budget_uj is None and needed and credit == "grant" and not settings.agent.agent:
         raise UsageError(
             "No budget was given.",
             why="CryoFlux spends the joules that it is granted, and no others.",

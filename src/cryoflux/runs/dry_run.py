@@ -7,14 +7,14 @@ from the size of the model, so each figure says so.
 
 from __future__ import annotations
 
-__all__ = ["RunPlan", "make_plan"]
+__all__ = ["RunPlan", "make_plan", "make_plans"]
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.examples import Example
@@ -39,6 +39,10 @@ from cryoflux.tasks.lora.base_model import check_tokens
 from cryoflux.tasks.lora.inputs import check_same, first_inputs, kept_cut
 from cryoflux.tasks.lora.prices import EVALUATING
 from cryoflux.tasks.lora.recipe import Recipe, chosen_recipes
+from cryoflux.tasks.registry import INDEX
+
+if TYPE_CHECKING:
+    from cryoflux.runs.index_plan import IndexPlan
 
 _GFLOP_PER_CPU_SECOND = 40.0
 """float64 matrix products on one core: an assumption, right within a factor of two"""
@@ -53,6 +57,10 @@ class RunPlan:
     examples: dict[str, int]
     classes: int
     dropped: dict[str, int]
+    guard: Mapping[str, Any] | None
+    """the leak guard, as the rules of a data set name it"""
+    similar: Mapping[str, int]
+    """set that judges → training texts that it leaves out"""
     model: str
     encoder_parameters: int
     sources: tuple[str, ...]
@@ -85,30 +93,70 @@ class RunPlan:
     """left over in its account, beside the budget"""
 
 
-def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -> RunPlan:
-    """Work out what a run with these settings would do.
+_Progress = Callable[[str, int, int], None]
+
+
+def make_plan(
+    sourced: Sourced, budget_uj: int | None, *, carry: bool = False, progress: _Progress | None = None
+) -> RunPlan:
+    """Work out what a run of ``lora_delta`` with these settings would do.
 
     Args:
         sourced: the settings and where each came from.
         budget_uj: what it may spend, µJ; none for what its account holds.
         carry: whether what earlier runs left over may be spent, too.
+        progress: called with what takes a while, how much of it is done, and of how much.
 
     Raises:
-        CryoFluxError: as the run itself would.
+        CryoFluxError: as the run itself would; or there is another task.
     """
+    state = StateFolder(Path(sourced.settings.run.state))
+    checked = check_start(sourced, state, budget_uj=budget_uj, carry=carry, plans=True)
+    _check_tasks([task.name for task in checked.tasks], {FIRST_TASK})
+    return _learning(sourced, state, budget_uj, carry=carry, progress=progress)
+
+
+def make_plans(
+    sourced: Sourced, budget_uj: int | None, *, carry: bool = False, progress: _Progress | None = None
+) -> list[RunPlan | IndexPlan]:
+    """Work out what a run with these settings would do, task by task; each could spend all of the budget.
+
+    Args:
+        sourced: the settings and where each came from.
+        budget_uj: what it may spend, µJ; none for what its account holds.
+        carry: whether what earlier runs left over may be spent, too.
+        progress: called with what takes a while, how much of it is done, and of how much.
+
+    Raises:
+        CryoFluxError: as the run itself would; or there is no plan for a task.
+    """
+    state = StateFolder(Path(sourced.settings.run.state))
+    checked = check_start(sourced, state, budget_uj=budget_uj, carry=carry, plans=True)
+    _check_tasks([task.name for task in checked.tasks], {FIRST_TASK, INDEX})
+    plans: list[RunPlan | IndexPlan] = []
+    for task in checked.tasks:
+        if task.name == FIRST_TASK:
+            plans.append(_learning(sourced, state, budget_uj, carry=carry, progress=progress))
+            continue
+        from cryoflux.runs.index_plan import make_index_plan  # it would bring what embeds
+
+        sources, tier, watts = _measured_by(sourced.settings)
+        by = sources, tier.value, watts or GUESSED_W_PER_CPU
+        plans.append(make_index_plan(sourced, state, task, budget_uj, by))
+    return plans
+
+
+def _learning(
+    sourced: Sourced, state: StateFolder, budget_uj: int | None, *, carry: bool, progress: _Progress | None
+) -> RunPlan:
     settings = sourced.settings
     reserve_uj = parse_energy(settings.attempt.reserve)
-    state = StateFolder(Path(settings.run.state))
-    checked = check_start(sourced, state, budget_uj=budget_uj, carry=carry, plans=True)
-    _check_tasks([task.name for task in checked.tasks])
     known = read_known(state)
     spendable_uj = None
     if budget_uj is not None:
         held_uj = known.held_uj if known is not None and carry else 0
         spendable_uj = _spendable_uj(budget_uj, reserve_uj, held_uj)
-    if known is not None:
-        check_same(sourced, known.origin)
-    inputs = _inputs(sourced, state, known)
+    inputs = _inputs(sourced, state, known, progress)
     recipes = _recipes(settings, inputs)
     parameters = _encoder_parameters(inputs.folder)
     cpu_s = 2e-9 * parameters * _tokens(inputs) / _GFLOP_PER_CPU_SECOND
@@ -120,6 +168,8 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
         examples=inputs.examples,
         classes=inputs.classes,
         dropped=inputs.dropped,
+        guard=inputs.guard,
+        similar=inputs.similar,
         model=inputs.model,
         encoder_parameters=parameters,
         sources=sources,
@@ -143,11 +193,11 @@ def make_plan(sourced: Sourced, budget_uj: int | None, *, carry: bool = False) -
     )
 
 
-def _check_tasks(names: list[str]) -> None:
-    if names != [FIRST_TASK]:
+def _check_tasks(names: list[str], planned: set[str]) -> None:
+    if strange := [name for name in names if name not in planned]:
         raise UsageError(
-            f"There is no plan for the task {', '.join(names)}.",
-            why=f"A plan is worked out from the sizes of texts and model, which only {FIRST_TASK} has.",
+            f"There is no plan for the task {', '.join(strange)}.",
+            why=f"A plan is worked out from sizes that are known of {FIRST_TASK} and {INDEX} alone.",
             hint="Leave --dry-run out, and limit the run: --attempts 1.",
         )
 
@@ -187,11 +237,16 @@ class _Inputs:
     """where the model lies"""
     cut: Cut
     longer_ppm: int | None
+    guard: Mapping[str, Any] | None
+    similar: Mapping[str, int]
 
 
-def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _Inputs:
+def _inputs(
+    sourced: Sourced, state: StateFolder, known: KnownState | None, progress: _Progress | None
+) -> _Inputs:
     settings = sourced.settings
     if known is not None:
+        check_same(sourced, known.origin)
         data, origin = known.data, known.origin
         spares = [name for name in data.holdouts if name != "holdout"]
         named = {"train": "train", "holdout": "holdout"}
@@ -202,8 +257,21 @@ def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _
         check_tokens(_config(folder), tokens_of(cut))
         classes = len(data.labels)
         dropped = dict(origin.dropped)
-        return _Inputs(data.name, examples, holdout, classes, dropped, model, folder, cut, origin.longer_ppm)
-    found = first_inputs(settings)
+        guard, similar = origin.rules.get("similar"), origin.similar
+        return _Inputs(
+            data.name,
+            examples,
+            holdout,
+            classes,
+            dropped,
+            model,
+            folder,
+            cut,
+            origin.longer_ppm,
+            guard,
+            similar,
+        )
+    found = first_inputs(settings, progress)
     splits, model = found.splits, settings.model.model
     examples = {
         "train": len(splits.train),
@@ -213,7 +281,17 @@ def _inputs(sourced: Sourced, state: StateFolder, known: KnownState | None) -> _
     }
     classes, folder, dropped = len(splits.labels), found.base.folder, splits.dropped
     return _Inputs(
-        found.name, examples, splits.holdout, classes, dropped, model, folder, found.cut, found.longer_ppm
+        found.name,
+        examples,
+        splits.holdout,
+        classes,
+        dropped,
+        model,
+        folder,
+        found.cut,
+        found.longer_ppm,
+        found.guard.rule(len(splits.similar)) if found.guard is not None else None,
+        splits.similar_to,
     )
 
 

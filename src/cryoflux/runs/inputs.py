@@ -11,6 +11,7 @@ __all__ = ["begin", "check_folder", "check_origin", "nothing_to_spend", "stored_
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from cryoflux.data.prepared import store
 from cryoflux.errors import BudgetError, StateError, StateTamperedError, UsageError
@@ -24,6 +25,7 @@ from cryoflux.tasks.interface import Beginning, Origin
 
 _RULES = {"holdout", "audit", "copies"}
 """what a data set's rules are about"""
+_SIMILAR = {"rule": str, "least_milli": int, "encoder": str, "dropped": int}
 
 
 def stored_origins(state: StateFolder) -> dict[str, Origin]:
@@ -40,7 +42,7 @@ def stored_origins(state: StateFolder) -> dict[str, Origin]:
         # The first form named one data set and one model, those of the first task.
         found = {FIRST_TASK: document} if tasks is None else tasks
         origins = {name: Origin(**said) for name, said in found.items()}
-        if any(origin.rules and set(origin.rules) != _RULES for origin in origins.values()):
+        if not all(_rules_well(origin.rules) for origin in origins.values()):
             raise ValueError("rules of sets that there are not")
         if not all(_said_well(origin) for origin in origins.values()):
             raise ValueError("a cut or a share that is none")
@@ -51,6 +53,12 @@ def stored_origins(state: StateFolder) -> dict[str, Origin]:
             why="It says which data set and model this state belongs to.",
             hint="Restore it from a backup, or start afresh with --state DIR.",
         ) from error
+
+
+def _rules_well(rules: Mapping[str, Any]) -> bool:
+    similar = rules.get("similar")
+    known = similar is None or {name: type(value) for name, value in dict(similar).items()} == _SIMILAR
+    return known and (not rules or rules.keys() - {"similar"} == _RULES)
 
 
 def _said_well(origin: Origin) -> bool:
@@ -80,11 +88,13 @@ def begin(state: StateFolder, task: str, beginning: Beginning, others: Mapping[s
         version=first.digest,
         dropped=dict(beginning.dropped),
         rules=dict(beginning.rules),
+        similar=dict(beginning.similar),
         near=beginning.near,
         hiding=beginning.hiding,
         cut=beginning.cut,
         longer_ppm=beginning.longer_ppm,
     )
+    beginning.keep(state.cache)
     document = {"tasks": {name: asdict(said) for name, said in {**others, task: origin}.items()}}
     write_atomic(state.origin, json.dumps(document, indent=1, ensure_ascii=False).encode())
     return origin

@@ -37,21 +37,21 @@ class KnownState:
     """what the account holds and nobody has reserved, µJ"""
 
 
-def read_known(state: StateFolder) -> KnownState | None:
-    """What a state says; none where it was not begun.
+def read_known(state: StateFolder, task: str = FIRST_TASK) -> KnownState | None:
+    """What a state says of a task; none where that was not begun.
 
     Raises:
         CryoFluxError: it cannot be continued.
     """
     origins = stored_origins(state)
-    if (origin := origins.get(FIRST_TASK)) is None:
+    if (origin := origins.get(task)) is None:
         return None
     memory = LogState()
     if state.receipts.is_file():
         for entry in each_entry(state.path):
             memory.take(entry)
     check_origin(state, origins, memory)
-    known = memory.tasks.get(FIRST_TASK)
+    known = memory.tasks.get(task)
     digest = known.latest.digest if known is not None else origin.data_digest
     data = open_prepared(state.data(digest), origin.data_name, origin.rules)
     names = {digest: name for name, digest in data.file_digests.items()}

@@ -3,7 +3,9 @@
 After each merge, and when a run begins, the head is evaluated on the monitor; so is each version that it is
 compared with, once. What that costs the session pays, whose entry names it. Where the head is found to be
 worse (`cryoflux.decision.monitor`), it is left by a signed entry with that evidence, and the run goes on from
-the version gone back to.
+the version gone back to. Batches of training examples that the head had learned from and that version had not
+are quarantined by the same entry: nothing learns from them any more. Where there are none, the same examples
+would lead to the same place, and the task waits for others.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from cryoflux.runs.monitor_set import MonitorSet, file_signature, monitor_set
 from cryoflux.runs.open_session import OpenSession
 from cryoflux.settings import MonitorSettings
 from cryoflux.task_state import TaskState
+from cryoflux.task_tallies import PoolParts
 
 _Progress = Callable[[str, int, int], None]
 
@@ -50,6 +53,8 @@ class Checked:
     task: str
     head: str
     """digest of the head that was checked"""
+    quarantined: int
+    """training examples that are learned from no more"""
     examples: MonitorSet
     found: Degradation
     worse: Evidence | None
@@ -65,10 +70,18 @@ class Monitoring:
         context: the run.
         settings: which examples, and how often it may err.
         progress: called with what is done, examples done, examples in all.
+        reopen: opens a task again, once it draws from other training examples.
     """
 
-    def __init__(self, context: Context, settings: MonitorSettings, progress: _Progress) -> None:
+    def __init__(
+        self,
+        context: Context,
+        settings: MonitorSettings,
+        progress: _Progress,
+        reopen: Callable[[Opened], None],
+    ) -> None:
         self._context, self._settings, self._progress = context, settings, progress
+        self._reopen = reopen
         self._done: dict[str, tuple[str, str]] = {}
         """task → head and examples of its last check: the same two tell nothing new"""
         self._fed: dict[str, tuple[object, MonitorSet | None]] = {}
@@ -135,11 +148,14 @@ class Monitoring:
         self.foreseen_uj = max(self.foreseen_uj, spent_uj)
         session.checked(self._charge(opened, examples, found, (among, alpha_ppm, known.heads), spent_uj))
         if found.back_to is None:
-            return Checked(opened.task.name, head.digest, examples, found, None, alpha_ppm, unit)
+            return Checked(opened.task.name, head.digest, 0, examples, found, None, alpha_ppm, unit)
         other = others[found.back_to.version]
         worse = pair_losses(losses.nano_nats, other.nano_nats, losses.correct, other.correct)
+        before = known.parts.examples_quarantined
         self._go_back(opened, known, examples, found, (losses, other), alpha_ppm)
-        return Checked(opened.task.name, head.digest, examples, found, worse, alpha_ppm, unit)
+        if quarantined := known.parts.examples_quarantined - before:
+            self._reopen(opened)
+        return Checked(opened.task.name, head.digest, quarantined, examples, found, worse, alpha_ppm, unit)
 
     def _alpha_ppm(self, known: TaskState) -> int:
         asked = max(1, round(self._settings.monitor_error_budget * MICRO))
@@ -243,6 +259,8 @@ class Monitoring:
             "unit": opened.task.metric.unit,
             "alpha_ppm": alpha_ppm,
         }
+        if quarantined := known.since(back.version):
+            numbers["quarantined"] = PoolParts(known.counts, quarantined).examples_quarantined
         move_head(
             context,
             opened,
@@ -252,4 +270,5 @@ class Monitoring:
             Reason(code="monitor-worse", numbers=numbers),
             evidence=[measurement],
             test=test,
+            quarantined=quarantined,
         )

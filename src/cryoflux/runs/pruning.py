@@ -1,9 +1,9 @@
 """Which versions stay, and freeing the files of the others: first the signed entry, then the files.
 
 What stays: the newest of each task, version 0, what the log began with, the head, the champion, whatever has
-an alias, what a chain goes on from, and the genesis of every list of updates that one of these is the sum
-of. So each version that stays can be used, and each that goes can be made again from its genesis and the
-updates, which are not touched (`cryoflux.runs.rebuilding`).
+an alias, what a chain goes on from, what embedded an index that stays, and the genesis of every list of
+updates that one of these is the sum of. So each version that stays can be used, and each that goes can be
+made again from its genesis and the updates, which are not touched (`cryoflux.runs.rebuilding`).
 
 A crash between the entry and the last file leaves files that nobody needs; the next run, or the next command
 that changes versions, frees them.
@@ -14,6 +14,7 @@ from __future__ import annotations
 __all__ = [
     "AfterMerges",
     "PrunePlan",
+    "embedders_of",
     "freed_bytes",
     "plan_prune",
     "protected_versions",
@@ -23,12 +24,14 @@ __all__ = [
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.attempt.context import Context
 from cryoflux.cache_files import bytes_on_disk
 from cryoflux.decision.reason import Reason
+from cryoflux.errors import ModelError
 from cryoflux.files import files_below
 from cryoflux.receipts.statement import (
     Base,
@@ -59,6 +62,8 @@ class PrunePlan:
     """versions whose files stay"""
     size: int
     """bytes that are freed: of files that no version that stays shares"""
+    embedders: tuple[CataloguedVersion, ...] = ()
+    """versions that stay for nothing but that they embedded an index that stays: queries need them"""
 
 
 def protected_versions(catalogue: Catalogue, keep: int) -> set[str]:
@@ -68,6 +73,26 @@ def protected_versions(catalogue: Catalogue, keep: int) -> set[str]:
         catalogue: of the state.
         keep: newest versions of each task, of those whose files are here.
     """
+    found = _protected_for_themselves(catalogue, keep)
+    return _with_genesis(catalogue, found | embedders_of(catalogue, found))
+
+
+def embedders_of(catalogue: Catalogue, versions: Iterable[str]) -> set[str]:
+    """Digests of the versions that embedded those of some versions that are indexes.
+
+    What an index says of itself is read from its folder; one that cannot be read names none.
+    """
+    found = set()
+    for digest in catalogue.present.intersection(versions):
+        if (folder := catalogue.state.model(digest)).joinpath("index.json").is_file():
+            from cryoflux.tasks.index.shelf import read_manifest  # it would bring numpy
+
+            with suppress(ModelError):
+                found.add(read_manifest(folder).version)
+    return found - {""}
+
+
+def _protected_for_themselves(catalogue: Catalogue, keep: int) -> set[str]:
     found = set(catalogue.aliases.values())
     for task, of in catalogue.tasks.items():
         here = [digest for digest in of.versions if digest in catalogue.present]
@@ -77,6 +102,10 @@ def protected_versions(catalogue: Catalogue, keep: int) -> set[str]:
             found |= {known.first.digest, known.start.digest, known.composition.genesis}
             for chain in known.chains.values():
                 found |= {chain.start.digest, chain.composed.genesis}
+    return found
+
+
+def _with_genesis(catalogue: Catalogue, found: set[str]) -> set[str]:
     for one in catalogue.versions():
         if one.digest in found and one.composed is not None:
             found.add(one.composed.genesis)
@@ -91,20 +120,24 @@ def plan_prune(catalogue: Catalogue, keep: int, besides: Collection[str] = ()) -
         keep: newest versions of each task that stay; 0 for all.
         besides: digests of versions that stay as well.
     """
-    going: list[CataloguedVersion] = []
+    may_go: list[CataloguedVersion] = []
+    stays: set[str] = set()
     if keep > 0:
         stays = protected_versions(catalogue, keep) | set(besides)
-        going = [
+        without = _with_genesis(catalogue, _protected_for_themselves(catalogue, keep)) | set(besides)
+        may_go = [
             one
             for one in catalogue.versions()
             if one.digest in catalogue.present
-            and one.digest not in stays
+            and one.digest not in without
             and one.files
             and catalogue.tasks[one.task].versions[catalogue.tasks[one.task].head].made_at is not None
         ]
+    going = tuple(one for one in may_go if one.digest not in stays)
     folders = [catalogue.state.model(one.digest) for one in going]
     staying = len(catalogue.present) - len({one.digest for one in going})
-    return PrunePlan(keep, tuple(going), staying, freed_bytes(folders))
+    embedders = tuple(one for one in may_go if one.digest in stays)
+    return PrunePlan(keep, going, staying, freed_bytes(folders), embedders)
 
 
 def freed_bytes(folders: Iterable[Path]) -> int:
@@ -199,6 +232,7 @@ class AfterMerges:
 def unfinished_prunes(catalogue: Catalogue) -> list[str]:
     """Digests of versions that an entry freed, whose files are here all the same and that nobody uses."""
     used = set(catalogue.aliases.values()) | {of.head for of in catalogue.tasks.values()}
+    used |= embedders_of(catalogue, used)
     return [
         one.digest
         for one in catalogue.versions()

@@ -48,9 +48,10 @@ from cryoflux.runs.recovery import read_log, recover
 from cryoflux.runs.spending import RunLimits, closing_uj, spend
 from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
-from cryoflux.runs.watching import Watching, keep_watching
+from cryoflux.runs.watching import Watching, await_energy, keep_watching
 from cryoflux.scheduling.policy import ACROSS_UNITS, POLICY
 from cryoflux.state import StateFolder
+from cryoflux.task_tallies import EVERYTHING
 from cryoflux.tasks.interface import Beginning, Origin, Task, Workplace
 from cryoflux.witness.policy import Policy
 
@@ -107,14 +108,40 @@ def run(
             state, agent, log, memory, versions, losses, at_work, terms, observer, stop, now, witnessing
         )
         _recover(context, named, observer)
-        session = None if stop() else OpenSession(context, _grant(terms.reserve_uj, agent, limits), started)
-        monitoring = Monitoring(context, settings.monitor, observer.preparing)
+        session = _first_session(context, limits, started, observer, watching)
+        reopen = partial(_reopen, at_work, open_task)
+        monitoring = Monitoring(context, settings.monitor, observer.preparing, reopen)
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
             again = partial(_again, context)
             keeping = partial(keep_watching, context, at_work, limits, observer, watching)
             spending = partial(keeping, session=session, again=again, reopen=open_task, monitoring=monitoring)
         return _spend(context, spending, observer, session, origins)
+
+
+def _reopen(
+    at_work: dict[str, Opened], open_task: Callable[[Task, PreparedData], Opened], one: Opened
+) -> None:
+    """Open a task again, because it draws from other training examples."""
+    at_work[one.task.name] = open_task(one.task, one.data)
+
+
+def _first_session(
+    context: Context,
+    limits: RunLimits,
+    started: Started,
+    observer: RunObserver,
+    watching: Watching | None,
+) -> OpenSession | None:
+    """A session with what is granted; none where somebody asked to stop.
+
+    A run that watches and is granted nothing of its own waits until the bucket holds enough.
+    """
+    if watching is not None and limits.budget_uj is None:
+        await_energy(context, observer, watching, limits.seconds)
+    if context.stop():
+        return None
+    return OpenSession(context, _grant(context.terms.reserve_uj, context.agent, limits), started)
 
 
 def _again(context: Context) -> OpenSession:
@@ -237,9 +264,9 @@ def _open(
     observer.preparing("tokenising the examples", 0, 1)
     composed = known.composition if known is not None else None
     count = data.count("train")
-    pools = tuple(dict.fromkeys((*known.counts, count))) if known is not None else ()
+    pool = known.pool_with(count) if known is not None else EVERYTHING
     pool_of = partial(_pool_of, memory, task.name)
-    task.open(Workplace(state, versions, data, pool_seed, composed, pools, pool_of), head)
+    task.open(Workplace(state, versions, data, pool_seed, composed, pool, pool_of), head)
     promised = known.alpha_ppm if known is not None else None
     rule = task.judged_by(_rule(settings, promised))
     return Opened(task, data, rule, partial(memory.tasks.get, task.name), task.reserve_uj(settings))

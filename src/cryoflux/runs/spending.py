@@ -23,7 +23,7 @@ from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.pruning import AfterMerges
 from cryoflux.runs.scores import audit_known, audit_scores, holdout_recalls, holdout_scores
 from cryoflux.runs.summary import Summary, TaskSummary
-from cryoflux.runs.watch import RunObserver
+from cryoflux.runs.watch import Joined, RunObserver
 from cryoflux.scheduling.policy import Plateau
 from cryoflux.sentences import say
 
@@ -118,7 +118,9 @@ def _next(run: _Run, limits: RunLimits, began: float) -> tuple[Ended | None, str
     """Make the next attempt; else why there is none, and that as a sentence where it is known."""
     context, session = run.context, run.session
     _check_heads(run)
-    if (ended := _ended(run, limits, began)) is not None:
+    ended = _ended(run, limits, began)
+    _tell_troubles(run)
+    if ended is not None:
         return ended, ""
     _tell_rotated(run)
     if session is not None and not measure_bases(context, session, run.observer.preparing):
@@ -129,6 +131,13 @@ def _next(run: _Run, limits: RunLimits, began: float) -> tuple[Ended | None, str
         return "plateau", say(record.reason)
     _note(run, record)
     return None, ""
+
+
+def _tell_troubles(run: _Run) -> None:
+    """What a task could not read when it looked for what there is to do; it goes on without."""
+    for name, opened in run.context.tasks.items():
+        for file, problem in opened.task.troubles():
+            run.observer.joined(Joined(file, task=name, problem=problem))
 
 
 def _tell_rotated(run: _Run) -> None:

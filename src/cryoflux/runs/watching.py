@@ -13,20 +13,21 @@ somebody to stop it. What has joined is known from the state alone, so that a ru
 
 from __future__ import annotations
 
-__all__ = ["Watching", "keep_watching"]
+__all__ = ["Watching", "await_energy", "keep_watching"]
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import least_reserve_uj
 from cryoflux.data.formats import read_numbered
-from cryoflux.data.growing import Joining, Refused, drop_others, grow
+from cryoflux.data.growing import Joining, Refused, Similar, drop_others, grow
 from cryoflux.data.prepared import PreparedData
-from cryoflux.errors import CryoFluxError, DataError, StorageError
+from cryoflux.errors import CryoFluxError, DataError, ModelError, StorageError
 from cryoflux.runs.arrivals import Arrivals
 from cryoflux.runs.between import Ended
 from cryoflux.runs.monitoring import Monitoring
@@ -38,6 +39,8 @@ from cryoflux.tasks.interface import Task
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
+
+    from cryoflux.tasks.index.guard import LeakGuard
 
 _DAY_S = 86_400.0
 _SESSION_ATTEMPTS = 200
@@ -89,6 +92,7 @@ class _Pause:
         """when tasks are asked again whether something has come, monotonic"""
         self._waits_for = ""
         """what was said last that it waits for; empty once something has come"""
+        self._guards: dict[str, LeakGuard] = {}
         self.session: OpenSession | None = None
         self.until = 0.0
         """when the session has lasted long enough, monotonic"""
@@ -167,9 +171,7 @@ class _Pause:
         growing = self._can_grow()
         if not growing or time.monotonic() < self._not_before or not (paths := self._arrivals.finished()):
             return
-        joinings = {opened.task.name: Joining(opened.data) for opened in growing}
-        for path in paths:
-            self._read(path, joinings)
+        joinings = self._read_all(paths, growing)
         try:
             for name, joining in joinings.items():
                 if joining.joined:
@@ -180,6 +182,35 @@ class _Pause:
             self._not_before = time.monotonic() + _LATER_S
             for path in paths:
                 self._arrivals.again(path)
+
+    def _joining(self, opened: Opened) -> Joining:
+        known = opened.known()
+        quarantined = frozenset(known.parts.indices_quarantined()) if known is not None else ()
+        return Joining(opened.data, similar=self._guard(opened), quarantined=quarantined)
+
+    def _guard(self, opened: Opened) -> Similar | None:
+        """What finds texts that are like one that judges, where the data set is held to a leak guard."""
+        if not opened.data.rules.get("similar"):
+            return None
+        from cryoflux.tasks.index.guard import guard_of
+
+        name = opened.task.name
+        guard = self._guards.get(name) or guard_of(opened.data.rules, self._context.state.cache)
+        self._guards[name] = guard
+        told = partial(self._observer.preparing, "embedding what has arrived for the leak guard")
+        return partial(guard.near, told=told)
+
+    def _read_all(self, paths: Sequence[Path], growing: Sequence[Opened]) -> dict[str, Joining]:
+        """What may join of files, by task."""
+        try:
+            joinings = {one.task.name: self._joining(one) for one in growing}
+        except ModelError as error:  # nothing joins that cannot be held to its guard
+            for path in paths:
+                self._observer.joined(Joined(path.name, problem=error.what))
+            return {}
+        for path in paths:
+            self._read(path, joinings)
+        return joinings
 
     def _read(self, path: Path, joinings: Mapping[str, Joining]) -> None:
         try:
@@ -207,6 +238,30 @@ def _said(file: str, task: str, count: int, refused: Sequence[Refused]) -> Joine
         refused={why: reasons.count(why) for why in sorted(set(reasons))},
         lines={why: [r.line for r in refused if r.why == why][:10] for why in sorted(set(reasons))},
     )
+
+
+def await_energy(
+    context: Context, observer: RunObserver, watching: Watching, seconds: float | None = None
+) -> None:
+    """Sleep until the bucket holds more than an attempt reserves.
+
+    Args:
+        context: the run; where somebody asks it to stop, the sleep ends.
+        observer: is told that it waits.
+        watching: how it sleeps.
+        seconds: most that it sleeps; for ever, without.
+    """
+    least_uj = context.terms.reserve_uj
+    if context.agent.bucket_uj() <= least_uj:
+        observer.waiting("budget")
+    asked = time.monotonic()
+    until = asked + seconds if seconds is not None else float("inf")
+    while not context.stop() and time.monotonic() < until:
+        if time.monotonic() >= asked:
+            if context.agent.bucket_uj() > least_uj:
+                return
+            asked = time.monotonic() + _ENERGY_S
+        watching.sleep(_LOOK_S)
 
 
 def keep_watching(

@@ -50,6 +50,7 @@ from cryoflux.receipts.statement import CROSS_ENTROPY, Metric, Rule, Section
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.state import StateFolder
+from cryoflux.task_tallies import EVERYTHING, PoolParts
 from cryoflux.tasks.order import WorkOrder
 from cryoflux.tasks.pacing import Limits, Pacer, Progress
 from cryoflux.verification.sections import Sections
@@ -117,8 +118,10 @@ class Origin:
     """digest of version 0"""
     dropped: dict[str, int] = field(default_factory=dict)
     """set → examples dropped as duplicates"""
-    rules: dict[str, str] = field(default_factory=dict)
+    rules: dict[str, Any] = field(default_factory=dict)
     """by which rules the sets were made, as `PreparedData.rules`; empty in older states"""
+    similar: dict[str, int] = field(default_factory=dict)
+    """set that judges → training examples that its leak guard left out as like one of its texts"""
     near: int = 0
     """holdout texts that have a near duplicate among those that are trained on"""
     hiding: int = 0
@@ -142,8 +145,11 @@ class Beginning:
     model_name: str = ""
     model_source: str = ""
     dropped: Mapping[str, int] = field(default_factory=dict)
-    rules: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
     """as `Origin.rules`, which are signed into every intent; empty where a task does not say"""
+    similar: Mapping[str, int] = field(default_factory=dict)
+    keep: Callable[[Path], None] = lambda _cache: None
+    """puts what was computed on the way into the cache of a state"""
     near: int = 0
     hiding: int = 0
     cut: int | str = 0
@@ -160,10 +166,15 @@ class Workplace:
     pool_seed: int
     composed: Composition | None = None
     """what the head is composed of; none where its list begins at it"""
-    pools: tuple[int, ...] = ()
-    """training examples at first, and after each batch that joined; all at once where it is empty"""
+    pool: PoolParts = EVERYTHING
+    """the training examples to draw from"""
     pool_of: Callable[[str], int] = lambda _arm: 0
     """arm → training examples that its chain draws from; 0 where none goes on"""
+
+    @property
+    def parts(self) -> PoolParts:
+        """What the pool is made of; of everything at once, where nobody says when it joined."""
+        return self.pool if self.pool.counts else PoolParts((self.data.count("train"),))
 
 
 class Watch(Protocol):
@@ -265,6 +276,10 @@ class Task(ABC):
     def has_news(self) -> bool:
         """Whether something has come since `arms` looked that there may be another arm for."""
         return False
+
+    def troubles(self) -> list[tuple[str, str]]:
+        """Each file that could not be read since this was asked for last, and what is wrong with it."""
+        return []
 
     def aside_uj(self, arm: str, part: str, reserve_uj: int) -> int:  # noqa: ARG002
         """What a reservation has to hold back for evaluating and merging an update, µJ."""

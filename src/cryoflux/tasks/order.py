@@ -11,6 +11,7 @@ from cryoflux.quantities import NATS
 from cryoflux.receipts.statement import Bar, Base, ChainLink, Rule
 from cryoflux.registry.composition import Composition
 from cryoflux.signing.fields import Count, Document, Positive, Sha256, Signed, Text
+from cryoflux.task_tallies import EVERYTHING, PoolParts
 
 
 class WorkOrder(Document, frozen=True):
@@ -50,8 +51,8 @@ class WorkOrder(Document, frozen=True):
     """steps that earlier attempts of the chain had made"""
     judged: Text = ""
     """digest of what the holdout saw last of the chain; empty where it saw nothing"""
-    pool: tuple[Count, ...] = ()
-    """training examples to draw from: at first, and after each batch that joined; all where it is empty"""
+    pool: PoolParts = EVERYTHING
+    """training examples to draw from"""
 
     def look(self, screened: Evidence | None, *, ended: bool) -> Look:
         """Whether a candidate is worth a look at the holdout, by what the screening examples show.

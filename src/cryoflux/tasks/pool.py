@@ -2,7 +2,8 @@
 
 The pool is one seeded order of the training examples. Its end is set aside for screening and never
 trained on. Examples that join later are shuffled by the same seed and the number of their batch, and
-appended: what came before keeps its place, and nothing more is set aside.
+appended: what came before keeps its place, and nothing more is set aside for screening. A batch that led to a
+head that was left is left out.
 
 An attempt draws some examples that no attempt has drawn yet, and before them, up to the size of its window,
 the ones drawn last: their activations are known, so they cost little. Once all were drawn, the order begins
@@ -18,6 +19,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cryoflux.task_tallies import PoolParts
+
 MOST_SCREENED = 512
 """training examples that are set aside"""
 _SHARE = 0.15
@@ -32,14 +35,16 @@ class Pool:
     screen: tuple[int, ...]
     """set aside: an update is tried on them before the holdout is read"""
     ends: tuple[int, ...] = ()
-    """places in the order where examples of the beginning end, and those of each later batch"""
+    """places in the order where examples of the beginning end, and those of each later batch in it"""
+    counts: tuple[int, ...] = ()
+    """training examples that there were in all at each of ``ends``, those that are left out included"""
 
     def first(self, count: int) -> Pool:
-        """The pool as it was when there were ``count`` examples, where it ever was so."""
-        kept = count - len(self.screen)
-        if not 0 < kept < len(self.order):
+        """The pool as it was when there were ``count`` examples; as it is, for a count below those."""
+        kept = sum(there_were <= count for there_were in self.counts)
+        if not 0 < kept < len(self.ends):
             return self
-        return Pool(self.order[:kept], self.screen, tuple(end for end in self.ends if end <= kept))
+        return Pool(self.order[: self.ends[kept - 1]], self.screen, self.ends[:kept], self.counts[:kept])
 
     def fresh(self, drawn: int, size: int) -> list[int]:
         """The next ``size`` examples after ``drawn`` were drawn, first drawn first."""
@@ -68,29 +73,33 @@ class Pool:
         return [i for i in self.seen(drawn, most - len(new)) if i not in again], new
 
 
-def make_pool(counts: int | Sequence[int], seed: int, *, most_screened: int = MOST_SCREENED) -> Pool:
+def make_pool(parts: int | PoolParts, seed: int, *, most_screened: int = MOST_SCREENED) -> Pool:
     """The order of training examples; it depends on the seed and on when they joined.
 
     As many are set aside whatever the recipes ask for, so that none of them is ever trained on.
 
     Args:
-        counts: how many there were at first, and in all after each batch that joined; rising.
+        parts: how many there are, or were after each batch that joined, and which batches are left out.
         seed: of the order.
         most_screened: how many are set aside at most.
     """
-    first, *later = [counts] if isinstance(counts, int) else counts
+    first, *later = [parts] if isinstance(parts, int) else parts.counts
+    left_out = frozenset() if isinstance(parts, int) else frozenset(parts.quarantined)
     order = list(range(first))
     random.Random(f"{seed}/pool").shuffle(order)  # noqa: S311 - a reproducible draw, not a secret
     kept = first - min(most_screened, int(first * _SHARE))
     screen, order = tuple(order[kept:]), order[:kept]
-    ends, before = [kept], first
+    ends, counts, before = [kept], [first], first
     for number, count in enumerate(later, start=1):
         batch = list(range(before, count))
+        before = count
+        if count in left_out:
+            continue
         random.Random(f"{seed}/pool/{number}").shuffle(batch)  # noqa: S311 - the same
         order += batch
         ends.append(len(order))
-        before = count
-    return Pool(tuple(order), screen, tuple(ends))
+        counts.append(count)
+    return Pool(tuple(order), screen, tuple(ends), tuple(counts))
 
 
 def slice_digest(indices: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cryoflux.verification.challenge import Seed, challenger, own_seed
+from cryoflux.verification.leak_guard import EmbedderFactory, check_leak_guard
 from cryoflux.verification.levels import Levels
 from cryoflux.verification.recompute import RECOMPUTED, check_recomputed
 from cryoflux.verification.recomputer import OtherFactories
@@ -29,6 +30,8 @@ class Again:
     """makes what merges, evaluates and trains"""
     others: OtherFactories = field(default_factory=dict)
     """the same for the kinds of receipts that it does not know"""
+    embedder: EmbedderFactory | None = None
+    """makes what embeds texts again, where training texts are held to a leak guard"""
     losses: int = 0
     """receipts whose losses are all evaluated again"""
     spots: int = 0
@@ -55,7 +58,7 @@ def check_again(
     if step is RECOMPUTED and again.losses:
         rollbacks = check_rollback_again(walked, again.factory)
         found = check_recomputed(walked, again.losses, again.factory, levels, again.others)
-        return [*found, *rollbacks]
+        return [*check_leak_guard(walked, again.embedder), *found, *rollbacks]
     if step is SPOT_CHECKED and again.spots:
         drawing = challenger(again.seed, walked, notes, policy)
         wanted = again.spots, again.spot_receipts

@@ -21,7 +21,7 @@ from cryoflux.receipts.statement import CROSS_ENTROPY, Data, Holdout, Intent
 from cryoflux.state import StateFolder
 from cryoflux.verification.beginning import FirstReading
 from cryoflux.verification.folders import FolderState, compare_folder
-from cryoflux.verification.read_sets import MONITOR, ReadSets, TextLine
+from cryoflux.verification.read_sets import MONITOR, SIMILAR, ReadSets, TextLine
 from cryoflux.verification.result import Finding, Findings, Named, failed, unknown
 from cryoflux.verification.sections import ExampleCheck, Sections
 from cryoflux.verification.walk import Paired
@@ -248,15 +248,11 @@ def _examples(
     read_sets: list[ReadSets],
 ) -> Iterator[Finding]:
     where = f"{folder.parent.name}/{folder.name}"
-    counts: dict[str, int | None] = {"train.jsonl": used.data.train_count}
-    holdouts = _holdout_files(found.listed)
-    if len(holdouts) > _MOST_SETS:
+    if len(holdouts := _holdout_files(found.listed)) > _MOST_SETS:
         yield unknown(where, f"has {len(holdouts)} holdouts: only the first {_MOST_SETS} are compared")
-    for file in holdouts[:_MOST_SETS]:
-        _, holdout = used.holdouts.get(found.listed[file], ("", None))
-        counts[file] = holdout.count if holdout else None  # nobody has said how long a spare is
-    counts["audit.jsonl"] = used.data.audit_count
-    counts[MONITOR] = None
+    counts = _counts(used, found.listed, holdouts[:_MOST_SETS])
+    if counts.get(SIMILAR) and SIMILAR not in found.listed:
+        yield failed(where, f"lacks the {counts[SIMILAR]} texts that its leak guard left out, by the log")
     lines: dict[str, list[TextLine]] = {}
     for file, count in counts.items():
         if file not in found.listed or file in {*found.missing, *found.different}:
@@ -275,7 +271,23 @@ def _examples(
             yield failed(f"{where}/{file}", f"holds {len(read)} examples, not {count} as was signed")
     digests = {file: found.listed[file] for file in counts if file in found.listed}
     first = used.earlier[0].count if used.earlier else 0
-    read_sets.append(ReadSets(where, used.data.rules, lines, digests, used.begun, first=first))
+    left_out = lines.pop(SIMILAR, [])
+    read_sets.append(
+        ReadSets(where, used.data.rules, lines, digests, used.begun, first=first, left_out=left_out)
+    )
+
+
+def _counts(used: _Used, listed: Mapping[str, str], holdouts: Sequence[str]) -> dict[str, int | None]:
+    """Files that are read → examples of each, as they were signed; none where nobody has said it."""
+    counts: dict[str, int | None] = {"train.jsonl": used.data.train_count}
+    for file in holdouts:
+        _, holdout = used.holdouts.get(listed[file], ("", None))
+        counts[file] = holdout.count if holdout else None  # nobody has said how long a spare is
+    counts["audit.jsonl"] = used.data.audit_count
+    counts[MONITOR] = None
+    if (rules := used.data.rules) is not None and rules.similar is not None and rules.similar.dropped:
+        counts[SIMILAR] = rules.similar.dropped
+    return counts
 
 
 def _texts(path: Path, checks: Sequence[ExampleCheck]) -> list[TextLine]:

@@ -23,10 +23,12 @@ from itertools import combinations
 from msgspec.structs import replace
 
 from cryoflux.data.by_class import BY_CLASS, DrawnText, is_drawn_by_class
-from cryoflux.data.fold import FOLD, hides_something
+from cryoflux.data.examples import normalise
+from cryoflux.data.fold import FOLD, fold, hides_something
 from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, is_drawn, may_differ
 from cryoflux.verification.alike import among_sets, in_training
-from cryoflux.verification.read_sets import AUDIT, HOLDOUT, MONITOR, TRAIN, ReadSets
+from cryoflux.verification.leak_guard import COSINE
+from cryoflux.verification.read_sets import AUDIT, HOLDOUT, MONITOR, SIMILAR, TRAIN, ReadSets
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.topics import Topic
 
@@ -41,7 +43,7 @@ def compared(read_sets: Sequence[ReadSets]) -> list[Check]:
     """The lines about the sets of each data set; none where no set is here."""
     findings = [finding for sets in read_sets for finding in (*_copies(sets), *in_training(sets))]
     findings += among_sets(read_sets)
-    findings += [finding for sets in read_sets for finding in _chosen(sets)]
+    findings += [finding for sets in read_sets for finding in (*_chosen(sets), *_guarded(sets))]
     about = [replace(finding, topic=Topic.HOLDOUT) for finding in findings]
     return conclude(_SEARCHED, about, "; ".join(text for sets in read_sets for text in sets.said))
 
@@ -96,7 +98,9 @@ def _copied(sets: ReadSets, one: str, other: str, copies: Sequence[tuple[int, in
 def _chosen(sets: ReadSets) -> Iterator[Finding]:
     """What the log says of who chose the holdout, and whether it is so."""
     drawn = _drawn_sets(sets)
-    if missing := [file for file in (*drawn, TRAIN) if file not in sets.lines]:
+    missing = [file for file in (*drawn, TRAIN) if file not in sets.lines]
+    missing += [SIMILAR] if SIMILAR in sets.listed and not sets.left_out else []
+    if missing:
         if drawn and sets.rules is not None:
             yield unknown(f"{sets.where}/{drawn[0]}", f"cannot be drawn again: {missing[0]} is not here")
         return
@@ -107,6 +111,19 @@ def _chosen(sets: ReadSets) -> Iterator[Finding]:
         yield from _drawn(sets, drawn)
     if detail := _not_drawn(sets, follows=follows):
         yield unknown(f"{sets.where}/{HOLDOUT}", detail)
+
+
+def _guarded(sets: ReadSets) -> Iterator[Finding]:
+    """What the log says of a leak guard; whether it is so, only embedding the texts again tells."""
+    if sets.rules is None or (said := sets.rules.similar) is None:
+        return
+    if said.rule != COSINE:
+        yield unknown(f"{sets.where}/{TRAIN}", f"is held to the leak guard {said.rule!r}, not known here")
+        return
+    sets.said.append(
+        f"{said.dropped} training texts were left out by a leak guard, and none that is here has a cosine of "
+        f"{said.least_milli / 1000:g} or more with one that judges, says the log: --recompute 1 looks"
+    )
 
 
 def _drawn(sets: ReadSets, drawn: Sequence[str]) -> Iterator[Finding]:
@@ -165,6 +182,11 @@ def _follow(sets: ReadSets, drawn: Sequence[str], *, sure: bool = False) -> bool
         ]
         for file in (*drawn, TRAIN)
     }
+    texts[TRAIN] += [
+        DrawnText.of(normalise(line.text), line.label, fold(line.text))
+        for line in sets.left_out
+        if not sure or not may_differ([line.text])
+    ]
     if _rule(sets) == BY_CLASS:
         return is_drawn_by_class([texts[file] for file in drawn], texts[TRAIN], exactly=not sure)
     keys = {file: [text.key for text in found] for file, found in texts.items()}

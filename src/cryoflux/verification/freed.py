@@ -73,6 +73,8 @@ def _beside(move: HeadMove) -> Iterator[str]:
         yield "frees versions, and moves the head by the way"
     if move.evidence or move.test is not None:
         yield "frees versions, and shows losses as if it had judged them"
+    if move.quarantined:
+        yield "frees versions, and quarantines training examples by the way"
     if not move.pruned:
         yield "frees versions, and names none"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AUDIT", "HOLDOUT", "MONITOR", "TRAIN", "ReadSets", "TextLine"]
+__all__ = ["AUDIT", "HOLDOUT", "MONITOR", "SIMILAR", "TRAIN", "ReadSets", "TextLine"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cryoflux.verification.beginning import FirstReading
 
 TRAIN, HOLDOUT, AUDIT, MONITOR = "train.jsonl", "holdout.jsonl", "audit.jsonl", "monitor.jsonl"
+SIMILAR = "similar.jsonl"
+"""training examples that a leak guard left out"""
 
 
 class TextLine(NamedTuple):
@@ -44,6 +46,8 @@ class ReadSets:
     """task → what the log signs of its first version on one of these sets"""
     first: int = 0
     """training examples that there were when the sets were made; those after them joined later"""
+    left_out: Sequence[TextLine] = ()
+    """training examples that a leak guard left out, by what the log says"""
     said: list[str] = field(default_factory=list)
     """what was looked for and not found"""
     keys: dict[str, list[str]] = field(init=False)
@@ -69,7 +73,7 @@ class ReadSets:
     @property
     def holdouts(self) -> list[str]:
         """Files that are holdouts, here or not, in the order of their use."""
-        spares = self.listed - {TRAIN, HOLDOUT, AUDIT, MONITOR}
+        spares = self.listed - {TRAIN, HOLDOUT, AUDIT, MONITOR, SIMILAR}
         return [HOLDOUT, *sorted(spares, key=lambda file: (len(file), file))]
 
     @property
@@ -88,4 +92,4 @@ class ReadSets:
 
     def count(self) -> int:
         """Examples of all sets that are here and were there when they were made."""
-        return sum(len(self.drawn_from(file)) for file in self.lines)
+        return sum(len(self.drawn_from(file)) for file in self.lines) + len(self.left_out)

@@ -47,6 +47,7 @@ from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Intent, Training
 from cryoflux.registry.cuts import Cut
 from cryoflux.state import ADAPTER, StateFolder
+from cryoflux.task_tallies import EVERYTHING, PoolParts
 from cryoflux.verification.apart import FAR, Apart
 from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.folders import compare_folder
@@ -79,8 +80,8 @@ class Drawn:
     before: int
     """examples that earlier attempts had drawn as fresh ones"""
     training: Training
-    counts: tuple[int, ...] = ()
-    """training examples that it drew from, as `Paired.counts`; all where it is empty"""
+    pool: PoolParts = EVERYTHING
+    """training examples that it drew from"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ def plan_of(walked: Walked, paired: Paired) -> Plan:
         base=base.digest,
         data=intent.data.digest,
         intent=intent,
-        drawn=Drawn(intent.recipe, paired.drawn, training, paired.counts),
+        drawn=Drawn(intent.recipe, paired.drawn, training, paired.pool),
         earlier=tuple(earlier),
         pool_seed=paired.pool_seed,
         first_step_ended=training.steps == 1 and training.section.fields.get("plannedSteps") != 1,
@@ -227,7 +228,7 @@ def _before(walked: Walked, paired: Paired, intent: Intent) -> tuple[list[Drawn]
         if theirs is None or theirs.task.name != intent.task.name:
             continue
         if done is not None:
-            earlier.append(Drawn(theirs.recipe, other.drawn, done, other.counts))
+            earlier.append(Drawn(theirs.recipe, other.drawn, done, other.pool))
         if theirs.task.arm == intent.task.arm:
             chain = _gone_on(chain, other, theirs)
     if intent.chain is None or not intent.chain.working:

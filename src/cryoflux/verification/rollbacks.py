@@ -20,6 +20,7 @@ from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import say
 from cryoflux.state import StateFolder
 from cryoflux.task_state import TaskState
+from cryoflux.task_tallies import PoolParts
 from cryoflux.verification.pairing import MOST_EXAMPLES, read_losses
 from cryoflux.verification.result import Finding, failed, unknown
 
@@ -47,6 +48,8 @@ def rollback_complaints(move: HeadMove, known: TaskState | None, *, past: bool) 
     """
     test = move.test
     if test is None:
+        if move.quarantined:
+            yield "quarantines training examples without a test that its head was worse"
         return
     if move.move is not Move.ROLLBACK:
         yield f"names a test as if it went back, and is a {move.move.value}"
@@ -64,6 +67,7 @@ def _by_the_log(move: HeadMove, test: MonitorTest, known: TaskState) -> Iterator
         yield f"says that it leaves head {test.head_number} of its task; by the log it is {known.heads}"
     if test.compared != (due := len(known.before_head())):
         yield f"says that it compared {test.compared} versions; by the log there were {due}"
+    yield from _quarantined(move, known)
     if move.result not in {made.version for made in known.before_head()}:
         yield "goes back to a version that the test does not compare with"
     if known.monitor_alpha_ppm is not None and test.alpha_ppm > known.monitor_alpha_ppm:
@@ -89,6 +93,14 @@ def read_before(examples: str, known: TaskState) -> Iterator[str]:
         yield "holds its head against examples that are no monitor: what training or decisions have read"
 
 
+def _quarantined(move: HeadMove, known: TaskState) -> Iterator[str]:
+    parts = PoolParts(known.counts, tuple(move.quarantined))
+    if move.quarantined and parts.quarantined != known.since(move.result.digest):
+        yield "quarantines training examples that are not those which only the head had learned from"
+    elif move.reason.numbers.get("quarantined", parts.examples_quarantined) != parts.examples_quarantined:
+        yield f"quarantines {parts.examples_quarantined} training examples, unlike its sentence"
+
+
 def _by_itself(move: HeadMove, test: MonitorTest, measured: list[Measurement]) -> Iterator[str]:
     if not test.alpha_ppm:
         yield "names an error budget of nothing"
@@ -101,11 +113,11 @@ def _by_itself(move: HeadMove, test: MonitorTest, measured: list[Measurement]) -
     for one in measured:
         if test.cap_nano != cap_of(one.metric.unit):
             yield f"cuts differences off at {test.cap_nano} billionths, not at {cap_of(one.metric.unit)}"
-        if move.reason != (reason := _reason(test, one)):
+        if move.reason != (reason := _reason(move, test, one)):
             yield f"gives another reason than its test, which is: {say(reason)}"
 
 
-def _reason(test: MonitorTest, said: Measurement) -> Reason:
+def _reason(move: HeadMove, test: MonitorTest, said: Measurement) -> Reason:
     worse = said.base_loss_sum - said.new_loss_sum
     numbers: dict[str, int | str] = {
         "count": said.count,
@@ -113,6 +125,8 @@ def _reason(test: MonitorTest, said: Measurement) -> Reason:
         "unit": said.metric.unit,
         "alpha_ppm": test.alpha_ppm,
     }
+    if "quarantined" in move.reason.numbers:  # `_quarantined` says whether it is so
+        numbers["quarantined"] = move.reason.numbers["quarantined"]
     return Reason(code="monitor-worse", numbers=numbers)
 
 

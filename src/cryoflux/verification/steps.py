@@ -12,7 +12,8 @@
 8. Each base is the head of its task; each use of a holdout is counted, and none is left before its error
    budget is spent; a head moves only to a version that the log made; a list of updates is the one of the log.
 9. Models, adapters, losses and data on the disk have the signed digests. Copies of texts between the sets
-   are searched for, near duplicates counted, and sets that a rule drew are drawn again.
+   are searched for, near duplicates counted, and sets that a rule drew are drawn again. On request, texts
+   that a leak guard is said to have held are embedded again.
 10. Energy figures lie in their intervals, the account was charged the same, and meters signed the same, each
     statement for one attempt of this log. How many joules there were is attested, never proven.
 11. On request: what a candidate is composed of, added up again, is the candidate, and its losses are the

@@ -115,7 +115,7 @@ def temperature_findings(
             model,
             train,
             pool_seed=paired.pool_seed,
-            first=paired.counts[0] if paired.counts else data.train_count,
+            first=paired.pool.counts[0] if paired.pool.counts else data.train_count,
             screen_size=size,
             profile=evaluation.profile,
         )

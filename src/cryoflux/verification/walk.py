@@ -25,6 +25,7 @@ from cryoflux.receipts.statement import Intent, Receipt, ReceiptStatement
 from cryoflux.receipts.store import DATABASE, Row
 from cryoflux.registry.composition import Composition
 from cryoflux.task_state import Chain
+from cryoflux.task_tallies import EVERYTHING, PoolParts
 from cryoflux.verification.result import Check, Findings, NumberedStep, failed
 
 _EACH = 4_096
@@ -45,8 +46,8 @@ class Paired(Struct, frozen=True):
     """what the head of its task was composed of"""
     chain: Chain | None = None
     """that it goes on with, as the log has come to it; none where it is of no chain"""
-    counts: tuple[int, ...] = ()
-    """training examples that it drew from: how many there were at first, and after each batch that joined"""
+    pool: PoolParts = EVERYTHING
+    """training examples that it drew from"""
 
     @property
     def receipt(self) -> Receipt:
@@ -159,7 +160,7 @@ def _paired(entry: Entry, memory: LogState) -> Paired | None:
         known.pool_seed if known is not None else 0,
         known.composition if known is not None else None,
         known.begin_chain(opened.intent) if known is not None and opened is not None else None,
-        known.pool_for(opened.intent) if known is not None and opened is not None else (),
+        known.pool_for(opened.intent) if known is not None and opened is not None else EVERYTHING,
     )
 
 

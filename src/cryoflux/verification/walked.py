@@ -17,6 +17,7 @@ from cryoflux.receipts.statement import Outcome, ReceiptStatement
 from cryoflux.receipts.store import Row
 from cryoflux.registry.composition import Composition
 from cryoflux.task_state import Chain
+from cryoflux.task_tallies import EVERYTHING, PoolParts
 from cryoflux.verification.binding import Binding
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
@@ -32,7 +33,7 @@ class _Place(Struct):
     pool_seed: int
     composed: Composition | None = None
     chain: Chain | None = None
-    counts: tuple[int, ...] = ()
+    pool: PoolParts = EVERYTHING
 
 
 class _Counts(Tally):
@@ -97,7 +98,7 @@ class Recent(Fold):
 
 def _place(paired: Paired) -> _Place:
     opened = paired.opened.index if paired.opened is not None else None
-    known = (paired.drawn, paired.pool_seed, paired.composed, paired.chain, paired.counts)
+    known = (paired.drawn, paired.pool_seed, paired.composed, paired.chain, paired.pool)
     return _Place(paired.entry.index, opened, *known)
 
 
@@ -117,7 +118,7 @@ def _paired(place: _Place, rows: Sequence[Row], knows: Callable[[int, str], bool
     statement = entry.statement
     if type(statement) is not ReceiptStatement:
         raise LookupError(place.index)
-    known = (place.drawn, place.pool_seed, place.composed, place.chain, place.counts)
+    known = (place.drawn, place.pool_seed, place.composed, place.chain, place.pool)
     return Paired(entry, statement, opened, *known)
 
 

@@ -178,6 +178,8 @@ def plan(**changes: object) -> RunPlan:
     figures = {
         "examples": {"train": 10},
         "dropped": {"duplicates": 1},
+        "guard": {"rule": "cosine/v1", "least_milli": 850},
+        "similar": {"holdout": 2},
         "sources": ("cpu-model",),
         "recipes": ("lean",),
         "evaluation_cpu_seconds": 1.0,

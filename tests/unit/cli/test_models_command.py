@@ -13,8 +13,10 @@ from cryoflux.evaluation.cache import KnownLosses, LossCache
 from cryoflux.evaluation.losses import Losses
 from cryoflux.quantities import NANO
 from cryoflux.state import StateFolder
+from cryoflux.verification.result import Status
 from running import exit_code_of
 from synthetic_state import SyntheticState, open_state
+from verifying import verify_target
 
 
 @pytest.fixture(autouse=True)
@@ -170,6 +172,27 @@ def test_pruning_says_what_it_would_do_and_does_that(made: SyntheticState, typed
     assert typed.run("alias", "gone", one) == 2
     assert typed.run("rebuild", one) == 2, "this one was merged in another way"
     assert typed.said("diff", one, "head")["tensors"] is None
+
+
+def test_pruning_says_what_an_index_needs(tmp_path: Path, typed: Typed) -> None:
+    made = open_state(tmp_path / "state")
+    for _ in range(4):
+        made.attempt(0.05)
+    _, one, two, three, _ = digests(made)
+    made.begin("index_refresh")
+    made.attempt(0.05)
+    made.finish()
+    manifest = made.path / "models" / made.head.digest / "index.json"
+    manifest.write_text(json.dumps({"format": "index/v1", "version": two}))
+    assert typed.run("prune", "--keep", "1", "--dry-run") == 0
+    assert f"{two[:16]}… (#2, Σ Δ" in typed.out
+    assert "stays: it embeds the queries of an index that stays" in typed.out
+    done = typed.said("prune", "--keep", "1", "--yes")
+    assert (done["pruned"], done["embedders"]) == ([one, three], [two])
+    manifest.unlink()
+    found = verify_target(made.path).checks
+    assert not [check for check in found if check.status is Status.FAIL]
+    assert any("2 older versions pruned on" in check.detail for check in found)
 
 
 def test_settings_say_how_many_stay(made: SyntheticState, typed: Typed, tmp_path: Path) -> None:

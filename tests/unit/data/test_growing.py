@@ -38,6 +38,17 @@ def offered(data: PreparedData, *examples: Example) -> tuple[int, list[tuple[int
     return joined, [(one.line, one.why) for one in refused]
 
 
+def test_a_quarantined_text_comes_again_only_with_another_label(data: PreparedData) -> None:
+    joining = Joining(data, quarantined={0, 1})
+    first, second, third = TRAIN[:3]
+    near = Example(second.text.replace("text", "Text,"), second.label)
+    rows = [first, Example(second.text, "a"), near, Example(third.text, "b"), Example(second.text, "a")]
+    joined, refused = joining.offer("mended.csv", enumerate(rows, start=2))
+    assert (joined, joining.joined) == (1, [Example(second.text, "a")])
+    assert {one.line for one in refused} == {2, 4, 5, 6}
+    assert {one.why for one in refused} == {Refusal.KNOWN}
+
+
 def test_what_may_join_and_what_may_not(data: PreparedData) -> None:
     near = LONG.replace("lazy dog", "sleepy hound")
     assert offered(
@@ -60,6 +71,26 @@ def test_what_may_join_and_what_may_not(data: PreparedData) -> None:
             (8, Refusal.CLASS),
         ],
     )
+
+
+def test_what_the_leak_guard_finds_does_not_join_and_is_asked_about_nothing_else(data: PreparedData) -> None:
+    asked: list[list[str]] = []
+
+    def similar(texts, judging):
+        asked.append(list(texts))
+        assert {name: list(those) for name, those in judging.items()} == {
+            "holdout": [e.text for e in HOLDOUT],
+            "audit": [e.text for e in AUDIT],
+        }
+        return {place: "audit" for place, text in enumerate(texts) if "reworded" in text}
+
+    rows = [Example("  judged BY this", "b"), Example("reworded", "a"), Example("new words", "b")]
+    joined, refused = Joining(data, similar=similar).offer("new.csv", enumerate(rows, start=2))
+    assert (joined, [(one.line, one.why) for one in refused]) == (
+        1,
+        [(2, Refusal.JUDGED), (3, Refusal.SIMILAR)],
+    )
+    assert asked == [["reworded", "new words"]]
 
 
 @settings(max_examples=30, deadline=None)

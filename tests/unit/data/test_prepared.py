@@ -10,7 +10,11 @@ from cryoflux.data.examples import Example
 from cryoflux.data.prepared import load_examples, open_prepared, render, store
 from cryoflux.data.split import Splits, split
 from cryoflux.digests import file_digest
-from cryoflux.errors import StateTamperedError
+from cryoflux.errors import DataError, StateTamperedError
+
+
+def numbered(count: int) -> list[Example]:
+    return [Example(f"line {i} of text", "ab"[i % 2]) for i in range(count)]
 
 
 def splits(spares: int) -> Splits:
@@ -31,6 +35,28 @@ def test_every_set_is_read_back_in_its_order_and_named_by_its_file(tmp_path: Pat
         assert data.examples(name) == load_examples(path) == examples
         assert data.file_digests[name] == file_digest(path)
     assert (data.labels, data.digest) == (("a", "b"), digest)
+
+
+def test_what_a_leak_guard_left_out_lies_beside_the_sets_and_is_none(tmp_path: Path) -> None:
+    made = split(numbered(900), None, None, holdout_size=30, monitor_size=30).without(
+        {3: "audit", 5: "monitor"}
+    )
+    assert (made.similar_to, len(made.similar)) == ({"audit": 1, "monitor": 1}, 2)
+    files, digest = render(made)
+    data = open_prepared(store(files, digest, tmp_path), "mine")
+    assert data.sets.keys() == {"train", "holdout", "audit", "monitor"}
+    assert load_examples(data.folder / "similar.jsonl") == made.similar
+    assert not {*made.similar} & {*data.examples("train")}
+    (data.folder / "similar.jsonl").unlink()
+    with pytest.raises(StateTamperedError):
+        open_prepared(data.folder, "mine")
+
+
+def test_a_class_that_a_leak_guard_leaves_nothing_of_is_an_error() -> None:
+    made = split(numbered(900), None, None, holdout_size=30)
+    near = {place: "holdout" for place, example in enumerate(made.train) if example.label == "b"}
+    with pytest.raises(DataError, match="Every training example of the class 'b' is like a text that judges"):
+        made.without(near)
 
 
 def test_storing_the_same_set_again_keeps_what_is_there(tmp_path: Path) -> None:

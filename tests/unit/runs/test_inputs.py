@@ -26,8 +26,12 @@ OLD = {
     "dropped": {"train": 3},
 }
 """as the first version wrote it: of the one task that there was"""
-NEWER = {"rules": {}, "near": 0, "hiding": 0, "cut": 0, "longer_ppm": None}
+NEWER = {"rules": {}, "similar": {}, "near": 0, "hiding": 0, "cut": 0, "longer_ppm": None}
 """what the old form could not say"""
+
+
+RULES = {"holdout": "given", "audit": "given", "copies": "fold/v1"}
+SIMILAR = {"rule": "cosine/v1", "least_milli": 850, "encoder": "e" * 64, "dropped": 3}
 
 
 @pytest.fixture
@@ -71,6 +75,15 @@ def test_the_old_form_is_of_the_first_task(state) -> None:
     assert asdict(origin) == OLD | NEWER
 
 
+def test_a_leak_guard_is_read_back(state) -> None:
+    state.path.mkdir()
+    state.origin.write_text(
+        json.dumps(OLD | {"rules": RULES | {"similar": SIMILAR}, "similar": {"audit": 3}})
+    )
+    (origin,) = stored_origins(state).values()
+    assert (origin.rules["similar"], origin.similar) == (SIMILAR, {"audit": 3})
+
+
 def test_a_task_that_is_begun_beside_the_old_form_leaves_the_first_one_as_it_was(state) -> None:
     state.path.mkdir()
     state.origin.write_text(json.dumps(OLD))
@@ -94,6 +107,9 @@ def test_a_task_that_is_begun_beside_the_old_form_leaves_the_first_one_as_it_was
         b'{"tasks": {"toy": {"surprise": 1}}}',
         b"\xff\xfe",
         json.dumps(OLD | {"rules": {"holdout": "given"}}).encode(),
+        json.dumps(OLD | {"rules": RULES | {"similar": "cosine/v1"}}).encode(),
+        json.dumps(OLD | {"rules": RULES | {"similar": {"rule": "cosine/v1", "least_milli": 850}}}).encode(),
+        json.dumps(OLD | {"rules": {"similar": SIMILAR}}).encode(),
     ],
 )
 def test_what_cannot_be_an_origin_is_damaged(state, content) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -88,6 +89,31 @@ def test_a_version_that_a_chain_or_a_list_needs_stays(small: Callable[..., Small
     known = run.context.memory.tasks["toy"]
     stays = protected_versions(read_catalogue(run.state), 1)
     assert {known.first.digest, known.head.digest, known.composition.genesis} <= stays
+
+
+def embedded_by(state: StateFolder, index: str, version: str) -> None:
+    """Let a version be an index that another one embedded."""
+    said = json.dumps({"format": "index/v1", "version": version})
+    (state.model(index) / "index.json").write_text(said)
+
+
+def test_what_embedded_an_index_stays_after_merges_and_by_hand(run: SmallRun) -> None:
+    made_by(run, 0)
+    kept = [*read_catalogue(run.state).tasks["toy"].versions]
+    embedded_by(run.state, kept[-1], kept[3])
+    embedded_by(run.state, kept[1], kept[4])
+    plan = plan_prune(read_catalogue(run.state), 1)
+    assert [one.digest for one in plan.embedders] == [kept[3]], "the other index goes itself"
+    set_alias(run.state, "old", kept[1])
+    assert AfterMerges(run.context, 1).merged() is not None
+    assert set(run.context.versions.kept()) == {kept[0], kept[1], kept[3], kept[4], kept[-1]}
+
+
+def test_an_index_that_cannot_be_read_keeps_nothing(run: SmallRun) -> None:
+    made_by(run, 0)
+    kept = [*read_catalogue(run.state).tasks["toy"].versions]
+    (run.state.model(kept[-1]) / "index.json").write_text("[")
+    assert plan_prune(read_catalogue(run.state), 1).embedders == ()
 
 
 def test_what_a_rollback_left_behind_is_no_champion(tmp_path: Path) -> None:

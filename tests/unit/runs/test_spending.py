@@ -32,6 +32,9 @@ class Log(RunObserver):
     def milestone(self, task, looks, holdout, audit) -> None:
         self.seen.append((looks, holdout, audit))
 
+    def joined(self, joined) -> None:
+        self.seen.append((joined.file, joined.task, joined.problem))
+
     def plateau(self, plateau) -> None:
         self.seen.append("plateau")
 
@@ -191,3 +194,17 @@ def test_each_task_has_a_line_of_its_own(small) -> None:
         assert task.total_delta == pytest.approx(sum(r.evaluation.delta_sum for r in mine) / 96 / 10**9)
         assert task.head == run.context.tasks[task.name].task.head.digest
     assert {task.metric.unit for task in summary.tasks} == {"steps", "pixels"}
+
+
+def test_what_a_task_cannot_read_is_told_and_ends_nothing(run, monkeypatch) -> None:
+    troubles = [[("notes/a.txt", "It is no text.")], [], [("", "There is no folder notes.")]]
+    monkeypatch.setattr(run.task, "troubles", lambda: troubles.pop(0))
+    log = Log()
+    spent(run, BETTER, WORSE, observer=log, attempts=2)
+    task = run.task.name
+    assert log.seen == [
+        ("notes/a.txt", task, "It is no text."),
+        "accepted",
+        "rejected",
+        ("", task, "There is no folder notes."),
+    ]

@@ -9,7 +9,7 @@ no state brings them.
 
 from __future__ import annotations
 
-__all__ = ["IndexRecomputer"]
+__all__ = ["IndexRecomputer", "TextEmbedder"]
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +24,10 @@ from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.registry.versions import Versions
 from cryoflux.tasks.index.encoding import EncoderName, open_encoder
+from cryoflux.tasks.index.guard import TextVectors
 from cryoflux.tasks.index.inputs import used_encoder
 from cryoflux.tasks.index.known_items import Query, read_query
+from cryoflux.tasks.index.likeness import ROUNDING_MILLI, nearest_texts
 from cryoflux.tasks.index.shelf import FIRST, Shelf, exact_ranks, loss_of
 from cryoflux.tasks.index.updating import apply_update
 from cryoflux.tasks.lora.libraries import quieten
@@ -70,7 +72,7 @@ class IndexRecomputer:
     def _ranks(self, shelf: Shelf, part: str, asked: Sequence[Query]) -> list[int]:
         """The ranks; one that an index says is kept from before is the base's, which is asked for first."""
         ranks = [0] * len(asked)
-        if shelf.names:
+        if shelf.manifest.documents:
             if shelf.manifest.queries.get(part) != len(asked):
                 raise ValueError(f"it has no vectors of the {len(asked)} queries of {part}")
             ranks = exact_ranks(shelf, shelf.queries(part), [query.document for query in asked])
@@ -89,7 +91,7 @@ class IndexRecomputer:
             OpenQuestion: what embeds is not here.
             VerificationError: the index has vectors of other texts.
         """
-        if not shelf.names:
+        if not shelf.manifest.documents:
             return
         name = used_encoder(shelf.manifest, self._versions, self._encoders)
         if name is None:
@@ -125,3 +127,23 @@ class IndexRecomputer:
     def fit(self, base: Path, model: Path, train: Path, **how: Any) -> Fit:  # noqa: ARG002
         """An index has no temperature."""
         raise OpenQuestion("an index has no temperature")
+
+
+class TextEmbedder:
+    """Embeds texts as a leak guard does, with nothing that the run had in its cache."""
+
+    rounding_milli = ROUNDING_MILLI
+
+    def __init__(self) -> None:
+        import torch
+
+        quieten()
+        torch.set_num_threads(1)
+        self._vectors = TextVectors()
+        self.encoder = self._vectors.encoder
+
+    def nearest(self, texts: Sequence[str], among: Sequence[str]) -> list[tuple[int, int]]:
+        """Of each text the nearest among others: its place, and the cosine in thousandths, rounded down."""
+        vectors = self._vectors.of([*texts, *among])
+        found = nearest_texts(vectors[: len(texts)], vectors[len(texts) :])
+        return [(one.row, one.milli) for one in found]

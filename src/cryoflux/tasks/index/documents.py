@@ -4,39 +4,47 @@ A txt or md file is a document; so is each row of a csv, jsonl or parquet file t
 called by the SHA-256 of its text, white space at the ends of lines left out, so that it stays the same one
 wherever it lies. Files that did not change since they were read are not read again; of what was read, only
 digests are kept.
+
+At first, a file that cannot be read is an error. Later it is told of, once until it changes: what was known
+of it stays as it was, and everything else goes on. A folder that is away takes no document with it.
 """
 
 from __future__ import annotations
 
-__all__ = ["SUFFIXES", "Folder", "digest_of", "tidy"]
+__all__ = ["Folder", "digest_of", "tidy"]
 
-import csv
 import hashlib
-import io
-import json
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cryoflux.errors import DataError
-from cryoflux.files import open_regular
+import numpy as np
 
-SUFFIXES = (".txt", ".md", ".csv", ".jsonl", ".parquet")
-_LONGEST = 16_000_000
-"""bytes of a document"""
-_ROWS = 1024
-"""rows of a parquet file that are in memory together"""
-_TEXT, _TITLE = "text", "title"
-_SHAPE = "Each row needs a field called text; one called title may stand beside it."
+from cryoflux.errors import DataError
+from cryoflux.tasks.index.formats import SUFFIXES, read_texts
+from cryoflux.tasks.index.names import NAME_BYTES, Names, Places, as_digests
+
+_SIGNATURE = struct.Struct("<qqQ")
+"""modified, ns; bytes; inode"""
+_UNKNOWN = bytes(_SIGNATURE.size)
+"""of a file that is to be read again, whatever it is like"""
+_NO_TEXT = bytes(NAME_BYTES)
+
+Trouble = Callable[[str, DataError], Any]
+"""is told of a file that cannot be read, by its name in the folder"""
 
 
 def tidy(text: str) -> str:
     """A text without a byte order mark, blanks at the ends of lines, and empty lines around it."""
-    return "\n".join(line.rstrip() for line in text.removeprefix("\ufeff").splitlines()).strip()
+    found = "\n".join(line.rstrip() for line in text.removeprefix("\ufeff").splitlines()).strip()
+    try:
+        found.encode()
+    except UnicodeEncodeError:  # half a character, which JSON can spell and nothing can show
+        return found.encode("utf-8", "replace").decode()
+    return found
 
 
 def digest_of(text: str) -> bytes:
@@ -45,47 +53,57 @@ def digest_of(text: str) -> bytes:
 
 
 @dataclass(slots=True)
-class _File:
-    """A file as it was read."""
-
-    signature: tuple[int, int, int]
-    """modified, ns; bytes; inode"""
-    digests: list[bytes]
-    """of its documents, by row; empty where a row holds none"""
-
-
-@dataclass(slots=True)
 class Folder:
     """A folder of documents."""
 
     path: Path
-    _files: dict[str, _File] = field(default_factory=dict)
-    _where: dict[bytes, str] = field(default_factory=dict)
-    """digest → the first file that has it"""
+    names: Names = field(default_factory=Names.of)
+    """of its documents"""
+    away: bool = False
+    """whether it was not there when it was looked at last"""
+    _files: dict[str, bytes] = field(default_factory=dict)
+    """file → its signature as it was read, and the digest of each row; zeros where a row has no text"""
+    _broken: dict[str, bytes] = field(default_factory=dict)
+    """file, or folder below, that cannot be read → its signature"""
+    _stale: bool = False
+    """whether a file has changed since the names were put in order"""
+    _order: list[str] = field(default_factory=list)
+    """the files, sorted"""
+    _ends: Places = field(default_factory=lambda: np.zeros(0, np.int64))
+    """of each of these: the rows up to its last one, all files counted"""
+    _rows: Places = field(default_factory=lambda: np.zeros(0, np.int64))
+    """of each name: the first row that has it, all files counted"""
 
-    def look(self) -> bool:
+    def look(self, trouble: Trouble | None = None) -> bool:
         """Read what is new or changed; whether anything is.
 
+        Args:
+            trouble: is told of what cannot be read, once until it changes; without it that is raised.
+
         Raises:
-            DataError: the folder or one of its files cannot be read.
+            DataError: the folder or one of its files cannot be read, and there is nobody to tell.
         """
-        found = dict(self._listed())
-        changed = found.keys() ^ self._files.keys()
-        for name in self._files.keys() - found.keys():
-            del self._files[name]
-        for name, signature in found.items():
-            known = self._files.get(name)
-            if known is None or known.signature != signature:
-                rows = [digest_of(text) if text else b"" for text in self._rows(name)]
-                self._files[name] = _File(signature, rows)
-                changed.add(name)
+        found = _Found(set(self._files) | set(self._broken))
+        try:
+            for name, signature in self._listed(found):
+                if not self._knows(name, signature):
+                    self._read(name, signature, trouble)
+        except DataError as error:
+            if trouble is None:
+                raise
+            if not self.away:
+                trouble("", error)
+            self.away = True
+            return False
+        self.away = False
+        self._unreadable(found, trouble)
+        for name in found.gone():
+            self._stale |= self._files.pop(name, None) is not None
+            self._broken.pop(name, None)
+        changed = self._stale
         if changed:
-            self._where = {}
-            for name in sorted(self._files):
-                for digest in self._files[name].digests:
-                    if digest:
-                        self._where.setdefault(digest, name)
-        return bool(changed)
+            self._arrange()
+        return changed
 
     def has_changed(self) -> bool:
         """Whether there is something to read: by names, sizes and times alone.
@@ -93,122 +111,142 @@ class Folder:
         Raises:
             DataError: the folder is not there.
         """
-        return {name: file.signature for name, file in self._files.items()} != dict(self._listed())
+        found = _Found(set(self._files) | set(self._broken))
+        if not all(self._knows(name, signature) for name, signature in self._listed(found)) or self.away:
+            return True
+        return bool(found.gone()) or any(name not in self._broken for name in found.unreadable)
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self.names)
 
-    def __contains__(self, digest: bytes) -> bool:
-        return digest in self._where
+    def __contains__(self, name: bytes) -> bool:
+        return name in self.names
 
-    def digests(self) -> list[bytes]:
-        """The documents, by name, which is in no order that means anything."""
-        return sorted(self._where)
-
-    def texts(self, wanted: Iterable[bytes]) -> Iterator[tuple[bytes, str, str]]:
+    def texts(self, wanted: Names) -> Iterator[tuple[bytes, str, str]]:
         """Name, place and text of some documents, file by file; what has changed meanwhile is left out."""
-        by_file: dict[str, set[bytes]] = {}
-        for digest in wanted:
-            if (name := self._where.get(digest)) is not None:
-                by_file.setdefault(name, set()).add(digest)
-        for name in sorted(by_file):
-            left = by_file[name]
-            alone = len(self._files[name].digests) == 1
-            for row, text in enumerate(self._rows(name), 1):
-                digest = digest_of(text) if text else b""
-                if digest in left:
-                    left.discard(digest)
-                    yield digest, name if alone else f"{name}#{row}", text
+        places = self.names.places(wanted.digests)
+        yield from self._texts(np.sort(self._rows[places[places >= 0]]))
 
-    def everything(self) -> Iterator[tuple[bytes, str]]:
-        """Name and text of each document, file by file."""
-        for digest, _, text in self.texts(self._where):
-            yield digest, text
+    def everything(self) -> Iterator[tuple[bytes, str, str]]:
+        """Name, place and text of each document, file by file."""
+        yield from self._texts(np.sort(self._rows))
 
-    def _listed(self) -> Iterator[tuple[str, tuple[int, int, int]]]:
-        if not self.path.is_dir():
-            raise DataError(
-                f"There is no folder {self.path}.",
-                why="Its documents are what is indexed.",
-                hint="Name one: --index DIR.",
-            )
-        for above, folders, names in os.walk(self.path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                path = Path(above) / name
-                if name.startswith(".") or path.suffix.lower() not in SUFFIXES or not path.is_file():
-                    continue
-                status = path.stat()
-                signature = (status.st_mtime_ns, status.st_size, status.st_ino)
-                yield path.relative_to(self.path).as_posix(), signature
+    def _texts(self, rows: Places) -> Iterator[tuple[bytes, str, str]]:
+        at = 0
+        while at < len(rows):
+            number = int(np.searchsorted(self._ends, rows[at], side="right"))
+            before = int(self._ends[number - 1]) if number else 0
+            after = int(np.searchsorted(rows, self._ends[number]))
+            name, alone = self._order[number], int(self._ends[number]) - before == 1
+            shown = name.encode("utf-8", "replace").decode()
+            for row, digest, text in self._of_file(name, (rows[at:after] - before).tolist()):
+                yield digest, shown if alone else f"{shown}#{row + 1}", text
+            at = after
 
-    def _rows(self, name: str) -> Iterator[str]:
-        """The tidy text of each row; empty where a row has none."""
-        path = self.path / name
-        read = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}.get(path.suffix.lower(), _whole)
-        with _readable(path):
-            yield from (tidy(text) for text in read(path))
+    def _of_file(self, name: str, rows: list[int]) -> Iterator[tuple[int, bytes, str]]:
+        known = self._files[name]
+        left = len(rows)
+        try:
+            for row, raw in read_texts(self.path / name, rows):
+                text, start = tidy(raw), _SIGNATURE.size + row * NAME_BYTES
+                digest = known[start : start + NAME_BYTES]
+                if digest_of(text) == digest:
+                    left -= 1
+                    yield row, digest, text
+        except DataError:
+            pass  # the next look says what is wrong with it
+        if left and name in self._files:
+            self._files[name] = _UNKNOWN + self._files[name][_SIGNATURE.size :]
+
+    def _knows(self, name: str, signature: bytes) -> bool:
+        return self._broken.get(name, self._files.get(name, b"")[: _SIGNATURE.size]) == signature
+
+    def _read(self, name: str, signature: bytes, trouble: Trouble | None) -> None:
+        try:
+            texts = (tidy(text) for _, text in read_texts(self.path / name))
+            rows = b"".join(digest_of(text) if text else _NO_TEXT for text in texts)
+        except DataError as error:
+            if trouble is None:
+                raise
+            self._broken[name] = signature
+            trouble(name, error)
+            return
+        self._broken.pop(name, None)
+        self._files[name] = signature + rows
+        self._stale = True
+
+    def _arrange(self) -> None:
+        self._order = sorted(self._files)
+        content = b"".join(self._files[name][_SIGNATURE.size :] for name in self._order)
+        sizes = [len(self._files[name]) - _SIGNATURE.size for name in self._order]
+        self._ends = np.cumsum(np.array(sizes, np.int64)) // NAME_BYTES
+        names, self._rows = np.unique(as_digests(content), return_index=True)
+        if len(names) and names[0] == b"":  # of rows without a text
+            names, self._rows = names[1:], self._rows[1:]
+        self.names, self._stale = Names(names), False
+
+    def _unreadable(self, found: _Found, trouble: Trouble | None) -> None:
+        for name, error in found.unreadable.items():
+            if trouble is None:
+                raise _no_folder(self.path / name, error)
+            if name not in self._broken:
+                self._broken[name] = _UNKNOWN
+                trouble(name, _no_folder(self.path / name, error))
+
+    def _listed(self, found: _Found) -> Iterator[tuple[str, bytes]]:
+        """Each file with its signature; what it comes upon is noted as it goes."""
+        folders = [""]
+        while folders:
+            below = folders.pop()
+            try:
+                for entry in _entries(self.path / below):
+                    name = f"{below}{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{name}/")
+                    elif (signature := _signature(entry)) is not None:
+                        found.not_yet.discard(name)
+                        yield name, signature
+            except OSError as error:
+                if not below:
+                    raise _no_folder(self.path, error) from error
+                if not isinstance(error, FileNotFoundError):
+                    found.unreadable[below] = error
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
+@dataclass(slots=True)
+class _Found:
+    """What a look comes upon."""
+
+    not_yet: set[str]
+    """files and folders that were known and were not come upon"""
+    unreadable: dict[str, OSError] = field(default_factory=dict)
+    """folder below that cannot be listed → why"""
+
+    def gone(self) -> list[str]:
+        """Files and folders that are gone; what is below an unreadable folder may be there."""
+        hidden = tuple(self.unreadable)
+        return [name for name in self.not_yet if not (hidden and name.startswith(hidden))]
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        yield from (entry for entry in entries if not entry.name.startswith("."))
+
+
+def _signature(entry: os.DirEntry[str]) -> bytes | None:
+    """What a file is known by; none where it is none that is read."""
+    if not entry.name.lower().endswith(SUFFIXES):
+        return None
     try:
-        yield
-    except DataError:
-        raise
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(
-            f"{path} cannot be indexed: {str(error).strip()[:200]}.",
-            why="A document that is left out in silence could not be found, and nobody would know.",
-            hint=f"Mend it, convert it to UTF-8, or move it out of the folder. {_SHAPE}",
-        ) from error
+        if not entry.is_file():
+            return None
+        status = entry.stat()
+    except OSError:  # it is gone by now, or a link that leads nowhere
+        return None
+    return _SIGNATURE.pack(status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-def _whole(path: Path) -> Iterator[str]:
-    with open_regular(path) as stream:
-        content = stream.read(_LONGEST + 1)
-    if len(content) > _LONGEST:
-        raise ValueError(f"it is longer than {_LONGEST:,} bytes, the most that a document has")
-    yield content.decode("utf-8")
-
-
-def _row_text(row: Any, where: str) -> str:
-    text = row.get(_TEXT) if isinstance(row, dict) else None
-    if not isinstance(text, str):
-        raise ValueError(f"{where} has no field called {_TEXT}")  # noqa: TRY004 - of the file, not of a call
-    title = row.get(_TITLE)
-    return f"{title.strip()}\n{text}" if isinstance(title, str) and title.strip() else text
-
-
-def _csv(path: Path) -> Iterator[str]:
-    csv.field_size_limit(_LONGEST)
-    with open_regular(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as stream:
-        for row in csv.DictReader(stream):
-            yield _row_text(row, "a row")
-
-
-def _jsonl(path: Path) -> Iterator[str]:
-    with open_regular(path) as stream:
-        number = 0
-        while line := stream.readline(_LONGEST + 1):
-            number += 1
-            if len(line) > _LONGEST:
-                raise ValueError(f"line {number} is longer than {_LONGEST:,} bytes")
-            if line.strip():
-                yield _row_text(json.loads(line), f"line {number}")
-
-
-def _parquet(path: Path) -> Iterator[str]:
-    if find_spec("pyarrow") is None:
-        raise DataError(
-            f"{path} is a parquet file, and pyarrow is not installed.",
-            why="Nothing else here reads its format.",
-            hint="Install it: pip install 'cryoflux[index]', or convert the file to csv or jsonl.",
-        )
-    import pyarrow.parquet as pq
-
-    with open_regular(path) as raw, pq.ParquetFile(raw) as table:
-        columns = [name for name in (_TITLE, _TEXT) if name in table.schema_arrow.names]
-        for batch in table.iter_batches(batch_size=_ROWS, columns=columns):
-            for row in batch.to_pylist():
-                yield _row_text(row, "a row")
+def _no_folder(path: Path, error: OSError) -> DataError:
+    gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+    what = f"There is no folder {path}." if gone else f"The folder {path} cannot be read: {error.strerror}."
+    return DataError(what, why="Its documents are what is indexed.", hint="Name one: --index DIR.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Embedded", "Wanted", "embed_documents", "embed_queries", "name_of_query"]
+__all__ = ["Embedded", "Purse", "Wanted", "embed_documents", "embed_queries", "name_of_query"]
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,9 +14,10 @@ import numpy as np
 from cryoflux.tasks.index.documents import Folder
 from cryoflux.tasks.index.encoding import TextEncoder
 from cryoflux.tasks.index.known_items import split_title
+from cryoflux.tasks.index.names import Names
 from cryoflux.tasks.index.shelf import Vectors
 from cryoflux.tasks.index.store import EmbeddingStore
-from cryoflux.tasks.pacing import Limits
+from cryoflux.tasks.pacing import JoulesEndedError, Limits
 
 _AT_ONCE = 4096
 """documents whose texts are in memory together"""
@@ -44,22 +45,67 @@ class Embedded:
 class Wanted:
     """What is to be embedded, and how."""
 
-    documents: Sequence[bytes]
+    documents: Names
     """by name: an order that knows of no query"""
     stripped: frozenset[bytes]
     """those that are embedded without their title, because it is a query"""
     tokens: int
 
 
+class Purse:
+    """Says whether the joules reach for another batch: as much as the dearest one took so far.
+
+    A batch cannot be ended half-way, and a reservation should not be overdrawn by one.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits, self._spent_uj, self._dearest_uj = limits, limits.spent_uj(), 0
+
+    def paid(self) -> None:
+        """A batch is done."""
+        now_uj = self._limits.spent_uj()
+        self._dearest_uj = max(self._dearest_uj, now_uj - self._spent_uj)
+        self._spent_uj = now_uj
+
+    def reaches(self) -> bool:
+        """Whether another one can be paid for."""
+        return self._limits.spent_uj() + self._dearest_uj < self._limits.limit_uj
+
+    def stopped(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._limits.stop()
+
+
 def embed_queries(
-    texts: Sequence[str], encoder: Callable[[], TextEncoder], store: EmbeddingStore, dimensions: int
+    texts: Sequence[str],
+    encoder: Callable[[], TextEncoder],
+    store: EmbeddingStore,
+    dimensions: int,
+    purse: Purse | None = None,
 ) -> Vectors:
-    """The vectors of queries, in their order."""
+    """The vectors of queries, in their order.
+
+    Args:
+        texts: the queries.
+        encoder: loads what embeds, when something has to be embedded.
+        store: what was embedded before, and takes what is embedded now.
+        dimensions: of a vector.
+        purse: what pays for it; none where nobody counts.
+
+    Raises:
+        JoulesEndedError: they ended before all had a vector; what was embedded is in the store.
+    """
     names = [name_of_query(text) for text in texts]
     missing = sorted({text for text, name in zip(texts, names, strict=True) if name not in store})
     if missing:
+        left = len(missing)
         for batch, vectors in encoder().embed(missing):
             store.put([name_of_query(missing[i]) for i in batch], vectors)
+            left -= len(batch)
+            if purse is not None:
+                purse.paid()
+                if left and not purse.reaches():
+                    raise _unpaid(left)
     found = np.zeros((len(texts), dimensions), np.int8)
     for at, name in enumerate(names):
         vector = store.get(name)
@@ -67,6 +113,14 @@ def embed_queries(
             vector = next(encoder().embed([texts[at]]))[1][0]
         found[at] = vector
     return found
+
+
+def _unpaid(left: int) -> JoulesEndedError:
+    return JoulesEndedError(
+        f"The joules were used up before {left} queries were embedded.",
+        why="An index is judged by its queries, which are embedded as its documents are.",
+        hint="Run again, what was embedded is kept; or raise --index-reserve.",
+    )
 
 
 def name_of_query(text: str) -> bytes:
@@ -83,9 +137,9 @@ def embed_documents(
     folder: Folder,
     encoder: Callable[[], TextEncoder],
     store: EmbeddingStore,
-    limits: Limits,
+    purse: Purse,
     done: Callable[[int], Any],
-    put: Callable[[list[dict[str, str]], list[Vectors]], Any],
+    put: Callable[[list[dict[str, str]], list[bytes]], Any],
 ) -> Embedded:
     """Documents with their vectors, as many as the joules pay for.
 
@@ -94,24 +148,24 @@ def embed_documents(
         folder: where their texts are.
         encoder: loads what embeds, when something has to be embedded.
         store: what was embedded before, and takes what is embedded now.
-        limits: joules, and whether to stop.
+        purse: joules, and whether to stop.
         done: told how many are done, after each batch.
         put: takes some documents with their vectors; those of a later call have higher names.
     """
     found = Embedded()
     for start in range(0, len(wanted.documents), _AT_ONCE):
         some = _Some()
-        for document, place, text in folder.texts(wanted.documents[start : start + _AT_ONCE]):
+        for document, place, text in folder.texts(wanted.documents.between(start, start + _AT_ONCE)):
             stripped = document in wanted.stripped
             row, content = _described(document, place, text, stripped=stripped)
             name = _name_of(document, stripped=stripped)
             if (vector := store.get(name)) is not None:
                 some.rows.append(row)
-                some.vectors.append(vector)
+                some.vectors.append(vector.tobytes())
             else:
                 some.missing.append(_Missing(name, content[: _CHARACTERS * wanted.tokens], row))
         before = found.count
-        _compute(some, encoder, store, limits, found, lambda: done(before + len(some.rows)))  # noqa: B023
+        _compute(some, encoder, store, purse, found, lambda: done(before + len(some.rows)))  # noqa: B023
         put(some.rows, some.vectors)
         found.count += len(some.rows)
         if found.ended_by != "steps":
@@ -130,7 +184,7 @@ class _Some:
     """Documents that are in memory together."""
 
     rows: list[dict[str, str]] = field(default_factory=list)
-    vectors: list[Vectors] = field(default_factory=list)
+    vectors: list[bytes] = field(default_factory=list)
     missing: list[_Missing] = field(default_factory=list)
 
 
@@ -146,7 +200,7 @@ def _compute(
     some: _Some,
     encoder: Callable[[], TextEncoder],
     store: EmbeddingStore,
-    limits: Limits,
+    purse: Purse,
     found: Embedded,
     done: Callable[[], Any],
 ) -> None:
@@ -156,12 +210,13 @@ def _compute(
         for batch, vectors in encoder().embed([one.content for one in group]):
             store.put([group[i].name for i in batch], vectors)
             some.rows += [group[i].row for i in batch]
-            some.vectors += list(vectors)
+            some.vectors += [vector.tobytes() for vector in vectors]
             found.computed += len(batch)
             done()
-            if limits.stop():
+            purse.paid()
+            if purse.stopped():
                 found.ended_by = "interrupt"
-            elif limits.spent_uj() >= limits.limit_uj:
+            elif not purse.reaches():
                 found.ended_by = "joules"
             if found.ended_by != "steps":
                 return

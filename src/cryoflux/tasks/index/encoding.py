@@ -10,7 +10,7 @@ So a head whose classifier alone has changed embeds as before.
 
 from __future__ import annotations
 
-__all__ = ["SCALE", "EncoderName", "TextEncoder", "encoder_digest", "open_encoder"]
+__all__ = ["SCALE", "EncoderName", "TextEncoder", "dimensions_of", "encoder_digest", "open_encoder"]
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -88,6 +88,15 @@ def _layout(folder: Path) -> Layout:
     if layout is None:
         raise _unknown(folder, "it is neither a BERT nor a DistilBERT")
     return layout
+
+
+def dimensions_of(folder: Path) -> int:
+    """Of the vectors of the encoder in a model folder.
+
+    Raises:
+        ModelError: its layout is not known here.
+    """
+    return _layout(folder).hidden
 
 
 def _unknown(folder: Path, why: str) -> ModelError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["documents_folder", "encoder_of", "make_beginning", "used_encoder"]
+__all__ = ["documents_folder", "encoder_of", "first_queries", "make_beginning", "used_encoder"]
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,13 @@ from cryoflux.registry.versions import Version, Versions
 from cryoflux.state import FIRST_TASK
 from cryoflux.tasks.index.documents import Folder
 from cryoflux.tasks.index.encoding import EncoderName, encoder_digest
-from cryoflux.tasks.index.known_items import Query, given_queries, known_items, make_sets
+from cryoflux.tasks.index.known_items import (
+    Query,
+    given_queries,
+    known_items,
+    make_sets,
+    read_given,
+)
 from cryoflux.tasks.index.shelf import Manifest, save_empty
 from cryoflux.tasks.interface import Beginning
 from cryoflux.tasks.lora.base_model import EMBEDDED, resolve
@@ -51,8 +57,7 @@ def make_beginning(
     """
     progress("reading the documents", 0, 1)
     folder.look()
-    spares = settings.data.spare_holdouts
-    sets = make_sets(_queries(settings, folder, spares), most=settings.index.query_count, spares=spares)
+    sets = first_queries(settings, folder)
     files, digest = render_sets(sets)
     rules = {"holdout": LOWEST_HASH, "audit": LOWEST_HASH, "copies": FOLD}
     return Beginning(
@@ -67,11 +72,25 @@ def make_beginning(
     )
 
 
+def first_queries(settings: Settings, folder: Folder) -> dict[str, list[bytes]]:
+    """The query sets of a new state, as lines.
+
+    Raises:
+        DataError: the documents give too few.
+    """
+    spares = settings.data.spare_holdouts
+    return make_sets(_queries(settings, folder, spares), most=settings.index.query_count, spares=spares)
+
+
 def _queries(settings: Settings, folder: Folder, spares: int) -> list[Query]:
     if not settings.index.queries:
-        return known_items(folder.everything(), settings.index.query_count * (_SETS + spares))
-    places = {place: digest for digest, place, _ in folder.texts(folder.digests())}
-    return given_queries(Path(settings.index.queries), places, frozenset(folder.digests()))
+        documents = ((digest, text) for digest, _, text in folder.everything())
+        return known_items(documents, settings.index.query_count * (_SETS + spares))
+    path = Path(settings.index.queries)
+    given = read_given(path)
+    named = {one.document for one in given}
+    places = {place: digest for digest, place, _ in folder.everything() if place in named}
+    return given_queries(path, given, places, folder.names)
 
 
 def encoder_of(

@@ -9,12 +9,13 @@ update is screened with, which stand in the place of the training examples.
 from __future__ import annotations
 
 __all__ = [
-    "Known",
+    "Given",
     "Query",
     "as_line",
     "given_queries",
     "known_items",
     "make_sets",
+    "read_given",
     "read_query",
     "split_title",
 ]
@@ -25,9 +26,12 @@ import heapq
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from cryoflux.data.examples import normalise
 from cryoflux.data.fold import fold
@@ -35,6 +39,7 @@ from cryoflux.data.lowest_hash import key_hash
 from cryoflux.errors import DataError
 from cryoflux.files import MOST_FILE_BYTES, read_regular
 from cryoflux.tasks.index.documents import digest_of, tidy
+from cryoflux.tasks.index.names import Names
 
 FEWEST = 30
 """queries of a set"""
@@ -44,6 +49,7 @@ _TITLE_WORDS, _REST_WORDS = (3, 40), 8
 """least and most of a title; least of what is left of its document"""
 _SENTENCE = re.compile(r"(.+?[.!?])\s+(?=\S)", re.DOTALL)
 _MARKS = "#*=-_ \t"
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Query(NamedTuple):
@@ -56,13 +62,13 @@ class Query(NamedTuple):
     """whether the question is a part of the document, which is embedded without it"""
 
 
-class Known(NamedTuple):
-    """What the query sets of a state say of its documents."""
+class Given(NamedTuple):
+    """A line of a user's file of queries."""
 
-    stripped: frozenset[bytes]
-    """documents that are embedded without their title"""
-    targets: frozenset[bytes]
-    """documents that some query asks for"""
+    number: int
+    text: str
+    document: str
+    """its place, its SHA-256, or its whole text"""
 
 
 def split_title(text: str) -> tuple[str, str] | None:
@@ -110,14 +116,14 @@ def known_items(documents: Iterable[tuple[bytes, str]], most: int) -> list[Query
         documents: name and text of each.
         most: that are needed; a few times as many are held in memory while titles are compared.
     """
-    seen: dict[bytes, int] = {}
-    drawn: list[tuple[int, bytes, Query]] = []
+    seen = array("Q")  # a number a title
+    drawn: list[tuple[int, int, Query]] = []
     for digest, text in documents:
         if (found := split_title(text)) is None:
             continue
         title = found[0]
-        key = hashlib.sha256(fold(title).encode("utf-8", "surrogatepass")).digest()[:8]
-        seen[key] = seen.get(key, 0) + 1
+        key = int.from_bytes(hashlib.sha256(fold(title).encode("utf-8", "surrogatepass")).digest()[:8])
+        seen.append(key)
         query = Query(title, digest, part=True)
         # a heap of the lowest hashes; negated, because the largest is to leave first
         item = (-int.from_bytes(_drawn_by(query)), key, query)
@@ -125,38 +131,61 @@ def known_items(documents: Iterable[tuple[bytes, str]], most: int) -> list[Query
             heapq.heappush(drawn, item)
         else:
             heapq.heappushpop(drawn, item)
-    return [query for _, key, query in drawn if seen[key] == 1]
+    titles = np.sort(np.frombuffer(seen, np.uint64)) if seen else np.zeros(0, np.uint64)
+    keys = np.array([key for _, key, _ in drawn], np.uint64)
+    times = np.searchsorted(titles, keys, "right") - np.searchsorted(titles, keys)
+    return [query for (_, _, query), count in zip(drawn, times, strict=True) if count == 1]
 
 
-def given_queries(path: Path, documents: Mapping[str, bytes], texts: frozenset[bytes]) -> list[Query]:
-    """The queries of a CSV file with the columns ``query`` and ``document``.
-
-    Args:
-        path: the file.
-        documents: place in the folder → name of the document there.
-        texts: names of all documents; a document may also be given by its SHA-256 or its whole text.
+def read_given(path: Path) -> list[Given]:
+    """The lines of a CSV file with the columns ``query`` and ``document``.
 
     Raises:
-        DataError: the file cannot be read, or names a document that is not there.
+        DataError: the file cannot be read, or a line lacks one of them.
     """
     try:
         rows = list(csv.DictReader(io.StringIO(read_regular(path, MOST_FILE_BYTES).decode("utf-8-sig"))))
     except (OSError, ValueError, csv.Error) as error:
         raise _bad_queries(path, str(error)) from error
-    found = {}
+    found = []
     for number, row in enumerate(rows, 2):
         text, document = row.get("query"), row.get("document")
         if not text or not document:
             raise _bad_queries(path, f"line {number} has no query or no document")
-        name = documents.get(document.strip())
-        if name is None and (whole := digest_of(tidy(document))) in texts:
-            name = whole
-        if name is None and document.strip() in {digest.hex() for digest in texts}:
-            name = bytes.fromhex(document.strip())
+        found.append(Given(number, text, document.strip()))
+    return found
+
+
+def given_queries(
+    path: Path, given: Iterable[Given], documents: Mapping[str, bytes], names: Names
+) -> list[Query]:
+    """The queries that a user gives.
+
+    Args:
+        path: of the file.
+        given: its lines.
+        documents: place in the folder → name of the document there.
+        names: of all documents; a document may also be given by its SHA-256 or its whole text.
+
+    Raises:
+        DataError: one names a document that is not there.
+    """
+    found = {}
+    for one in given:
+        name = documents.get(one.document)
         if name is None:
-            raise _bad_queries(path, f"line {number}: there is no document {document.strip()[:80]!r}")
-        found[fold(text)] = Query(" ".join(text.split()), name, part=False)
+            known = [digest for digest in _may_name(one.document) if digest in names]
+            if not known:
+                raise _bad_queries(path, f"line {one.number}: there is no document {one.document[:80]!r}")
+            name = known[0]
+        found[fold(one.text)] = Query(" ".join(one.text.split()), name, part=False)
     return list(found.values())
+
+
+def _may_name(document: str) -> Iterator[bytes]:
+    yield digest_of(tidy(document))
+    if _SHA256.fullmatch(document):
+        yield bytes.fromhex(document)
 
 
 def _bad_queries(path: Path, what: str) -> DataError:

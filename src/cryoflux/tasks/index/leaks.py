@@ -1,34 +1,24 @@
 """Texts that say nearly the same in two sets of a data set, found by the similarity of their embeddings.
 
-`cryoflux.data.near` finds copies that share their words; this finds what was put in other words, too. Each
-text of a set that judges is held against all that are trained on: it is near to one where the cosine of their
-vectors reaches a threshold. The embedded model embeds, whatever was trained, so that two states compare. It
-is a report and changes no set: of two honest texts on one subject some are as alike as a paraphrase
-(docs/reference/benchmarks.md#the-leak-guard).
+`cryoflux.data.near` finds copies that share their words; this finds some of what was put in other words, too.
+Each text of a set that judges is held against all that are trained on, by the same function as the leak
+guard (`guard`), which leaves such texts out. This is a report and changes no set.
 """
 
 from __future__ import annotations
 
-__all__ = ["LEAK_THRESHOLD", "Leak", "LeakCount", "find_leaks", "nearest_texts"]
+__all__ = ["LEAK_THRESHOLD", "Leak", "LeakCount", "find_leaks"]
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from cryoflux.data.prepared import PreparedData
+from cryoflux.data.prepared import MONITOR_SET, PreparedData
 from cryoflux.state import StateFolder
-from cryoflux.tasks.index.embedding import embed_queries
-from cryoflux.tasks.index.encoding import TextEncoder, encoder_digest
-from cryoflux.tasks.index.shelf import Vectors
-from cryoflux.tasks.index.store import EmbeddingStore
-from cryoflux.tasks.lora.base_model import EMBEDDED, resolve
+from cryoflux.tasks.index.guard import TextVectors
+from cryoflux.tasks.index.likeness import nearest_texts
 
 LEAK_THRESHOLD = 0.85
 """cosine from which on two texts are called near"""
-_TOKENS = 128
-_BLOCK = 8192
-"""training texts that each text is held against at once"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +41,6 @@ class LeakCount:
     near: int
 
 
-def nearest_texts(texts: Vectors, among: Vectors) -> list[tuple[int, float]]:
-    """Of each text the nearest among others: its row and the cosine.
-
-    Args:
-        texts: (texts, dimensions).
-        among: (others, dimensions), at least one.
-    """
-    asked = texts.astype(np.float32)
-    asked /= np.maximum(1, np.linalg.norm(asked, axis=1, keepdims=True))
-    best = np.full(len(texts), -2.0, np.float32)
-    rows = np.zeros(len(texts), np.int64)
-    for start in range(0, len(among), _BLOCK):
-        some = among[start : start + _BLOCK].astype(np.float32)
-        some /= np.maximum(1, np.linalg.norm(some, axis=1, keepdims=True))
-        scores = asked @ some.T
-        found = scores.argmax(1)
-        value = scores[np.arange(len(found)), found]
-        better = value > best
-        best[better], rows[better] = value[better], found[better] + start
-    return [(int(row), float(score)) for row, score in zip(rows, best, strict=True)]
-
-
 def find_leaks(
     state: StateFolder, data: PreparedData, threshold: float, progress: Callable[[str], None] = lambda _: None
 ) -> tuple[list[LeakCount], list[Leak]]:
@@ -81,30 +49,23 @@ def find_leaks(
     Args:
         state: whose cache takes the embeddings.
         data: a data set of texts.
-        threshold: cosine from which on texts are near.
+        threshold: cosine from which on texts are near, of which three digits count.
         progress: told which set is embedded.
     """
-    folder = resolve(EMBEDDED)
-    encoder = TextEncoder(folder, _TOKENS)
-    path = state.cache / "embeddings" / f"{encoder_digest(folder, _TOKENS)}.bin"
-    store = EmbeddingStore(path, encoder.dimensions)
-
-    def vectors(part: str) -> Vectors:
-        progress(part)
-        return embed_queries(_texts(data, part), lambda: encoder, store, encoder.dimensions)
-
-    train = vectors("train")
+    vectors, least_milli = TextVectors(state.cache), round(threshold * 1000)
+    progress("train")
+    train = vectors.of(_texts(data, "train"))
     counts, leaks = [], []
-    for part in (*data.holdouts, "audit"):
-        found = nearest_texts(vectors(part), train)
+    for part in (*data.holdouts, "audit", *([MONITOR_SET] if MONITOR_SET in data.sets else [])):
+        progress(part)
+        found = nearest_texts(vectors.of(_texts(data, part)), train)
         near = [
-            Leak(part, at + 1, row + 1, round(score, 4))
-            for at, (row, score) in enumerate(found)
-            if score >= threshold
+            Leak(part, at + 1, one.row + 1, one.milli / 1000)
+            for at, one in enumerate(found)
+            if one.milli >= least_milli
         ]
         counts.append(LeakCount(part, data.count(part), len(near)))
         leaks += near
-    store.sync()
     return counts, sorted(leaks, key=lambda leak: -leak.similarity)
 
 

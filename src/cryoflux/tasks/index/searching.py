@@ -5,17 +5,21 @@ from __future__ import annotations
 __all__ = ["FoundDocument", "Searcher", "open_searcher"]
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from importlib.util import find_spec
 
 from cryoflux.errors import StateError
 from cryoflux.registry.versions import Versions
 from cryoflux.state import StateFolder
 from cryoflux.tasks.index.encoding import SCALE, TextEncoder, open_encoder
 from cryoflux.tasks.index.inputs import used_encoder
-from cryoflux.tasks.index.serving import Served, require_faiss
-from cryoflux.tasks.index.shelf import Shelf
+from cryoflux.tasks.index.serving import Hit, Served, nearest
+from cryoflux.tasks.index.shelf import Shelf, Vectors
 from cryoflux.tasks.lora.libraries import quieten, require_training
 from cryoflux.tasks.registry import INDEX
+
+_FEW = 24
+"""queries of a process from which on FAISS is built: it costs as much as so many without"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +42,29 @@ class Searcher:
     def __init__(self, shelf: Shelf, encoder: TextEncoder, version: str) -> None:
         self.version = version
         self.documents = shelf.manifest.documents
-        self._encoder, self._served = encoder, Served(shelf)
-        self._rows: list[dict[str, Any]] = list(shelf.rows())
+        self._shelf, self._encoder, self._asked = shelf, encoder, 0
+
+    @cached_property
+    def _served(self) -> Served:
+        return Served(self._shelf)
 
     def find(self, query: str, most: int) -> list[FoundDocument]:
         """The documents that are nearest to a query, nearest first."""
         _, vectors = next(self._encoder.embed([query]))
-        hits = self._served.top(vectors, most)[0]
+        hits = self._hits(vectors, most)
+        rows = self._shelf.rows_at([hit.row for hit in hits])
         return [
             FoundDocument(
-                rank,
-                str(self._rows[hit.row]["place"]),
-                str(self._rows[hit.row]["title"]),
-                str(self._rows[hit.row]["document"]),
-                hit.score / SCALE**2,
+                rank, str(row["place"]), str(row["title"]), str(row["document"]), hit.score / SCALE**2
             )
-            for rank, hit in enumerate(hits, 1)
+            for rank, (hit, row) in enumerate(zip(hits, rows, strict=True), 1)
         ]
+
+    def _hits(self, vectors: Vectors, most: int) -> list[Hit]:
+        self._asked += 1
+        if self._asked > _FEW and find_spec("faiss") is not None:
+            return self._served.top(vectors, most)[0]
+        return nearest(self._shelf, vectors, most)
 
 
 def open_searcher(state: StateFolder) -> Searcher:
@@ -62,10 +72,9 @@ def open_searcher(state: StateFolder) -> Searcher:
 
     Raises:
         StateError: it keeps none, or what embedded it is gone.
-        UsageError: FAISS or the training libraries are not installed.
+        UsageError: the training libraries are not installed.
     """
     require_training()
-    require_faiss()
     quieten()
     versions = Versions(state.path)
     digest = versions.head_digest(INDEX)
@@ -76,7 +85,7 @@ def open_searcher(state: StateFolder) -> Searcher:
             hint="Make one: cryoflux run --task index_refresh --index DIR --budget 300J.",
         )
     shelf = Shelf(versions.open(digest).folder)
-    if not shelf.names:
+    if not shelf.manifest.documents:
         raise StateError(
             "The index holds no document yet.",
             why="No update of it was kept so far.",

@@ -1,43 +1,25 @@
-"""What finds documents: FAISS over the vectors of a version, built when it is opened.
+"""What finds documents: the scores of all of them, or FAISS where many queries come.
 
-FAISS keeps the vectors as the bytes that they are, and sums whole numbers below 2²⁴ in float32, which is
-exact. Equal scores go by the documents' names, so that its ranks are those of `shelf.exact_ranks`; a test
-holds that, and whoever verifies computes without FAISS. Every document is compared: with 100,000 of them that
-costs a tenth of what embedding one does (docs/reference/benchmarks.md), so lists or graphs would save little
-and cost exactness.
+Every document is compared. FAISS has to take a copy of the vectors into memory first, which costs as much as
+some dozen queries without it, so it pays for a process that stays (docs/reference/benchmarks.md#the-index).
+Either sums whole numbers below 2²⁴ in float32, which is exact, and equal scores go by the documents' names:
+their answers are the same, and their ranks those of `shelf.exact_ranks`; a test holds that.
 """
 
 from __future__ import annotations
 
-__all__ = ["Hit", "Served", "ranks_of", "require_faiss"]
+__all__ = ["Hit", "Served", "nearest"]
 
-from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cryoflux.errors import UsageError
-from cryoflux.tasks.index.shelf import Shelf, Vectors
+from cryoflux.tasks.index.shelf import Shelf, Vectors, scores_by_block
 
 _MORE = 16
 """that are asked for beyond what is wanted, for equal scores at the end"""
-_BLOCK = 65_536
+_BLOCK = 4096
 """vectors that are handed over together"""
-
-
-def require_faiss() -> None:
-    """Make sure that FAISS is installed; it is not imported.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if find_spec("faiss") is None or find_spec("numpy") is None:
-        raise UsageError(
-            "FAISS is not installed.",
-            why="It is what finds documents.",
-            hint="Install it: pip install 'cryoflux[index]'.",
-        )
 
 
 class Hit(NamedTuple):
@@ -47,8 +29,27 @@ class Hit(NamedTuple):
     score: int
 
 
+def nearest(shelf: Shelf, query: Vectors, most: int) -> list[Hit]:
+    """The documents of the largest scores for one query, equal scores by name; nothing is built for it.
+
+    Args:
+        shelf: the index.
+        query: (1, dimensions).
+        most: documents.
+    """
+    best: list[Hit] = []
+    for start, scores in scores_by_block(shelf, query.astype(np.float32)):
+        some = scores[0]
+        # what comes later has to be better, for it has the higher name
+        rows = np.flatnonzero(some > best[-1].score) if len(best) == most else np.arange(len(some))
+        rows = rows[np.argsort(-some[rows], kind="stable")][:most]
+        best += [Hit(start + int(row), int(some[row])) for row in rows]
+        best = sorted(best, key=_order)[:most]
+    return best
+
+
 class Served:
-    """An index that answers."""
+    """An index that FAISS keeps in memory."""
 
     def __init__(self, shelf: Shelf) -> None:
         """Hand the vectors of a version over to FAISS."""
@@ -89,14 +90,3 @@ class Served:
 
 def _order(hit: Hit) -> tuple[int, int]:
     return -hit.score, hit.row
-
-
-def ranks_of(
-    served: Served, shelf: Shelf, queries: Vectors, wanted: Sequence[bytes], first: int
-) -> list[int]:
-    """The rank of each query's document among the first ones; 0 where it is not there."""
-    rows = [shelf.place_of.get(name, -1) for name in wanted]
-    return [
-        next((rank for rank, hit in enumerate(hits, 1) if hit.row == row), 0)
-        for row, hits in zip(rows, served.top(queries, first), strict=True)
-    ]

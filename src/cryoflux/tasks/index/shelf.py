@@ -22,12 +22,13 @@ __all__ = [
     "loss_of",
     "read_manifest",
     "save_empty",
+    "scores_by_block",
     "with_pinned",
     "write_manifest",
 ]
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,18 +39,20 @@ from msgspec import Struct, ValidationError, convert
 from cryoflux.errors import ModelError
 from cryoflux.files import MOST_DOCUMENT_BYTES, open_regular, read_regular
 from cryoflux.quantities import NANO
+from cryoflux.tasks.index.names import Names, as_digests
 
 FORMAT = "index/v1"
 MANIFEST, DOCUMENTS, VECTORS = "index.json", "documents.jsonl", "vectors.i8"
 QUERIES = "queries.i8"
 FIRST = 10
 """a document that is found later than so is not found: MRR@10, recall@10"""
-_BLOCK = 16_384
+_BLOCK = 4096
 """documents whose scores are in memory together"""
 _LONGEST_LINE = 100_000
 
 Vectors = np.ndarray[Any, np.dtype[np.int8]]
-Ranks = np.ndarray[Any, np.dtype[np.int64]]
+BlockScores = np.ndarray[Any, np.dtype[np.float32]]
+"""whole numbers, below 2²⁴"""
 
 
 class Manifest(Struct, frozen=True):
@@ -140,15 +143,35 @@ class Shelf:
             while line := stream.readline(_LONGEST_LINE):
                 yield json.loads(line)
 
-    @cached_property
-    def names(self) -> list[bytes]:
-        """The documents' names, in order."""
-        return [bytes.fromhex(row["document"]) for row in self.rows()]
+    def rows_at(self, places: Sequence[int]) -> list[dict[str, Any]]:
+        """What is known of some documents, in the order of the places that are asked for."""
+        found: dict[int, dict[str, Any]] = {}
+        wanted, last = set(places), max(places, default=-1)
+        with open_regular(self.folder / DOCUMENTS) as stream:
+            for at in range(last + 1):
+                line = stream.readline(_LONGEST_LINE)
+                if at in wanted:
+                    found[at] = json.loads(line)
+        return [found[at] for at in places]
 
     @cached_property
-    def place_of(self) -> Mapping[bytes, int]:
-        """Name of a document → its row."""
-        return {name: row for row, name in enumerate(self.names)}
+    def names(self) -> Names:
+        """The documents' names, in order.
+
+        Raises:
+            ModelError: they are in no order, or others than there are vectors.
+        """
+        content = bytearray()
+        for row in self.rows():
+            content += bytes.fromhex(row["document"])
+        found = as_digests(content)
+        if len(found) != self.manifest.documents or not bool((found[:-1] < found[1:]).all()):
+            raise ModelError(
+                f"{self.folder} names {len(found)} documents, not {self.manifest.documents} in their order.",
+                why="A vector would be taken for that of another document.",
+                hint="`cryoflux verify` names what is damaged.",
+            )
+        return Names(found)
 
     def queries(self, part: str) -> Vectors:
         """The vectors of a query set."""
@@ -168,23 +191,27 @@ def exact_ranks(shelf: Shelf, queries: Vectors, wanted: Sequence[bytes]) -> list
         queries: (queries, dimensions).
         wanted: the documents' names.
     """
-    here = [(at, row) for at, name in enumerate(wanted) if (row := shelf.place_of.get(name)) is not None]
-    ranks = [0] * len(wanted)
-    if not here:
-        return ranks
-    asked = queries[[at for at, _ in here]].astype(np.float32)
-    own = np.array([row for _, row in here])
-    scores = (asked * shelf.vectors[own].astype(np.float32)).sum(1)
+    places = shelf.names.places(as_digests(b"".join(wanted)))
+    here = np.flatnonzero(places >= 0)
+    ranks = np.zeros(len(wanted), np.int64)
+    if not len(here):
+        return ranks.tolist()
+    own, asked = places[here][:, None], queries[here].astype(np.float32)
+    score = (asked * shelf.vectors[places[here]].astype(np.float32)).sum(1)[:, None]
     before = np.zeros(len(here), np.int64)
+    for start, scores in scores_by_block(shelf, asked):
+        before += np.count_nonzero(scores > score, axis=1)
+        if (same := scores == score).any():
+            rows = np.arange(start, start + scores.shape[1])
+            before += np.count_nonzero(same & (rows < own), axis=1)
+    ranks[here] = before + 1
+    return ranks.tolist()
+
+
+def scores_by_block(shelf: Shelf, asked: BlockScores) -> Iterator[tuple[int, BlockScores]]:
+    """The scores of some documents at a time, (queries, documents), with the row of the first of them."""
     for start in range(0, len(shelf.vectors), _BLOCK):
-        some = shelf.vectors[start : start + _BLOCK].astype(np.float32)
-        found = asked @ some.T
-        rows = np.arange(start, start + len(some))
-        before += (found > scores[:, None]).sum(1)
-        before += ((found == scores[:, None]) & (rows[None, :] < own[:, None])).sum(1)
-    for (at, _), count in zip(here, before.tolist(), strict=True):
-        ranks[at] = count + 1
-    return ranks
+        yield start, asked @ shelf.vectors[start : start + _BLOCK].astype(np.float32).T
 
 
 def with_pinned(shelf: Shelf, part: str, indices: Sequence[int], ranks: Sequence[int]) -> list[int]:

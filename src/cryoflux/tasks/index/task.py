@@ -15,6 +15,7 @@ __all__ = ["IndexTask"]
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -24,22 +25,31 @@ from cryoflux.config import Settings, Sourced
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.rules import NO_WORSE
 from cryoflux.digests import file_digest, sha256_hex
-from cryoflux.errors import DataError, ModelError, StateError
-from cryoflux.evaluation.scoring import LossesAndHits, Scorer
+from cryoflux.errors import CryoFluxError, ModelError, StateError
+from cryoflux.evaluation.scoring import Scorer
 from cryoflux.files import write_atomic
 from cryoflux.quantities import NANO, parse_energy
 from cryoflux.receipts.statement import Metric, Rule, Section
 from cryoflux.registry.cuts import tokens_of
 from cryoflux.registry.versions import Version
 from cryoflux.tasks.index.documents import Folder
-from cryoflux.tasks.index.embedding import Embedded, Wanted, embed_documents, embed_queries
-from cryoflux.tasks.index.encoding import EncoderName, TextEncoder, open_encoder
-from cryoflux.tasks.index.inputs import documents_folder, encoder_of, make_beginning, used_encoder
+from cryoflux.tasks.index.embedding import (
+    Embedded,
+    Purse,
+    Wanted,
+    embed_documents,
+    embed_queries,
+    name_of_query,
+)
+from cryoflux.tasks.index.encoders import Encoders
+from cryoflux.tasks.index.encoding import EncoderName, dimensions_of
+from cryoflux.tasks.index.inputs import documents_folder, make_beginning
 from cryoflux.tasks.index.known_items import Query, read_query
+from cryoflux.tasks.index.names import Names
+from cryoflux.tasks.index.news import News
+from cryoflux.tasks.index.ranking import RankScorer
 from cryoflux.tasks.index.section import SECTION, SECTIONS
-from cryoflux.tasks.index.serving import Served, ranks_of, require_faiss
-from cryoflux.tasks.index.shelf import FIRST, Manifest, Shelf, Vectors, loss_of, with_pinned
-from cryoflux.tasks.index.store import EmbeddingStore
+from cryoflux.tasks.index.shelf import FIRST, Manifest, Shelf, Vectors, exact_ranks, loss_of, with_pinned
 from cryoflux.tasks.index.updating import FILES, Adding, UpdateSaid, apply_update, write_update
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.libraries import quieten, require_training
@@ -49,9 +59,10 @@ from cryoflux.verification.sections import Sections
 REFRESH, REEMBED = "refresh", "reembed-"
 _SETS_FIRST = ("holdout", "audit")
 _Z_MILLI = 3090
+_SPARE = 1.5
+"""an attempt that has to embed the queries reserves so many times as much: documents come then"""
 _UJ_PER_DOCUMENT = 60_000
 """what embedding one should cost before any was: a guess for a busy CPU core"""
-_BATCH = 64
 _GOING_ON = "index-working"
 
 
@@ -61,29 +72,29 @@ class IndexTask(Task):
     name: ClassVar[str] = "index_refresh"
     metric: ClassVar[Metric] = Metric(name="reciprocal-rank", unit="MRR")
     hits: ClassVar[bool] = True
-    libraries: ClassVar[tuple[str, ...]] = ("faiss-cpu", "numpy", "torch")
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "torch")
     sections: ClassVar[Sections] = SECTIONS
 
     def __init__(self, sourced: Sourced) -> None:
         self._settings = sourced.settings
         self._sourced = sourced
         self._folder = Folder(documents_folder(sourced.settings))
+        self._news = News(self._folder)
         self._cut = sourced.settings.index.document_tokens
-        self._encoders: dict[str, EncoderName] = {}
-        self._loaded: tuple[str, TextEncoder] | None = None
-        self._stores: dict[str, EmbeddingStore] = {}
         self._shelves: dict[str, Shelf] = {}
-        self._document_uj = _UJ_PER_DOCUMENT
+        self._document_uj: int | None = None
+        """what embedding one cost when some were; none before that"""
+        self._screen_uj = 0
+        """what trying an update cost when it was last done"""
 
     @classmethod
     def from_settings(cls, sourced: Sourced) -> Self:
         """The task that some settings describe.
 
         Raises:
-            UsageError: no folder is named, or FAISS or the training libraries are not installed.
+            UsageError: no folder is named, or the training libraries are not installed.
         """
         require_training()
-        require_faiss()
         return cls(sourced)
 
     @classmethod
@@ -130,6 +141,7 @@ class IndexTask(Task):
         """Get ready to work in a state."""
         quieten()
         super().open(place, head)
+        self._encoders = Encoders(self._settings, place, self._cut)
 
     @cached_property
     def _queries(self) -> dict[str, list[Query]]:
@@ -150,45 +162,30 @@ class IndexTask(Task):
 
     def warm_up(self, part: str) -> None:  # noqa: ARG002 - the same for every set
         """Read the folder and load what embeds."""
-        self._folder.look()
-        import faiss  # noqa: F401
-
-        self._open_encoder(self._wanted())
-
-    def _wanted(self) -> EncoderName:
-        return encoder_of(self._settings, self.place.versions, self._cut, self._encoders)
-
-    def _open_encoder(self, name: EncoderName) -> TextEncoder:
-        if self._loaded is None or self._loaded[0] != name.digest:
-            self._loaded = name.digest, open_encoder(name, self._cut)
-        return self._loaded[1]
-
-    def _store(self, name: EncoderName) -> EmbeddingStore:
-        if name.digest not in self._stores:
-            path = self.place.state.cache / "embeddings" / f"{name.digest}.bin"
-            self._stores[name.digest] = EmbeddingStore(path, self._open_encoder(name).dimensions)
-        return self._stores[name.digest]
+        self._news.begin()
+        self._encoders.open(self._encoders.wanted())
 
     def arms(self, drawn: int, part: str) -> list[Offer]:  # noqa: ARG002
         """``refresh`` where documents came or went, ``reembed-…`` where another model should embed."""
-        self._folder.look()
-        shelf, wanted = self._shelf(self.head), self._wanted()
-        used = used_encoder(shelf.manifest, self.place.versions, self._encoders) if shelf.names else wanted
-        new = sum(digest not in shelf.place_of for digest in self._folder.digests())
-        gone = sum(name not in self._folder for name in shelf.names)
+        shelf, wanted = self._shelf(self.head), self._encoders.wanted()
+        new, gone = self._news.count(shelf)
+        if self._folder.away or not len(self._folder):
+            return []
+        used = self._encoders.used(shelf) or (None if shelf.manifest.documents else wanted)
         offers = []
         if (new or gone) and used is not None:
             offers.append(self._offer(REFRESH, used, new))
-        if shelf.manifest.encoder and wanted.digest != shelf.manifest.encoder and len(self._folder):
+        if shelf.manifest.encoder and wanted.digest != shelf.manifest.encoder:
             offers.append(self._offer(f"{REEMBED}{wanted.digest[:8]}", wanted, len(self._folder)))
         return offers
 
     def has_news(self) -> bool:
         """Whether the folder is another one than `arms` looked at; one that is away for now brings none."""
-        try:
-            return self._folder.has_changed()
-        except DataError:
-            return False
+        return self._news.has_come()
+
+    def troubles(self) -> list[tuple[str, str]]:
+        """Each file that could not be read since this was asked for last, and what is wrong with it."""
+        return self._news.troubles()
 
     def _offer(self, arm: str, name: EncoderName, count: int) -> Offer:
         carries = arm != REFRESH
@@ -198,28 +195,36 @@ class IndexTask(Task):
             "screen_size": len(self._queries["train"]),
             "carry": int(carries),
         }
-        prior_uj = max(1, count) * self._document_uj
-        return Offer(arm, recipe, prior_uj, screens=True, carries=carries)
+        prior_uj = max(1, count) * (self._document_uj or _UJ_PER_DOCUMENT)
+        least_uj = round(_SPARE * self._queries_uj(name)) if count else 0
+        return Offer(arm, recipe, prior_uj, screens=True, carries=carries, least_uj=least_uj)
+
+    def _queries_uj(self, name: EncoderName) -> int:
+        """What embedding the queries should cost; 0 where their vectors are there."""
+        if self._shelf(self.head).manifest.encoder == name.digest:
+            return 0
+        if self._document_uj is None:  # nothing is known yet
+            return 0
+        store, queries = self._encoders.store(name), chain.from_iterable(self._queries.values())
+        return self._document_uj * sum(name_of_query(query.text) not in store for query in queries)
 
     def train(self, order: WorkOrder, into: Path, limits: Limits, watch: Watch) -> Update:
         """Embed until the joules end, and write what makes the next index of this one."""
+        self._news.over()
+        limits = limits.less(self._screen_uj)
         fresh = order.arm != REFRESH
         base = self._shelf(self.head)
-        name = self._named(str(order.recipe["encoder"]), base)
-        pending = self._folder.digests()
-        if not fresh:
-            pending = [digest for digest in pending if digest not in base.place_of]
-        queries = self._query_vectors(base, name)
+        name = self._encoders.announced(str(order.recipe["encoder"]), base)
+        pending = self._folder.names if fresh else self._folder.names.without(base.names)
+        gone = Names.of() if fresh else base.names.without(self._folder.names)
+        purse = Purse(limits)
+        queries = self._query_vectors(base, name, limits, purse)
         limits.check()
         with Adding(into) as adding:
-            found = self._embed(order, name, pending, limits, watch, adding)
-        if pending and not found.count:
-            raise JoulesEndedError(
-                "The joules were used up before a document was embedded.",
-                why="Loading the model and embedding the queries is paid from the same reservation.",
-                hint="Raise --index-reserve.",
-            )
-        said = self._said(base, name, found, fresh=fresh)
+            found = self._embed(order, name, pending, limits, purse, watch, adding)
+        if not found.count and not len(gone):
+            raise _nothing_embedded(found)
+        said = self._said(base, name, found, gone, fresh=fresh)
         write_update(into, said, queries if base.manifest.encoder != name.digest else None)
         left = ""
         if fresh and found.ended_by != "steps":
@@ -232,65 +237,63 @@ class IndexTask(Task):
             "pending": len(pending) - found.count,
             "computed": found.computed,
         }
+        start_uj = limits.spent_uj()
+        screening = self._screened(base, into)
+        self._screen_uj = limits.spent_uj() - start_uj
         return Update(
             files=FILES,
             section=Section(kind=SECTION, fields=fields),
             steps=found.computed,
             stopped_by=found.ended_by,
-            screening=self._screened(base, into),
+            screening=screening,
             threads=_threads(),
             working=left,
         )
 
-    def _named(self, digest: str, base: Shelf) -> EncoderName:
-        known = [
-            self._wanted(),
-            used_encoder(base.manifest, self.place.versions, self._encoders) if base.names else None,
-        ]
-        for name in known:
-            if name is not None and name.digest == digest:
-                return name
-        raise TrainingFailedError(
-            "What embeds is another model than was announced.",
-            why="The head of lora_delta moved meanwhile.",
-            hint="Run again.",
-        )
-
-    def _query_vectors(self, base: Shelf, name: EncoderName) -> Vectors:
+    def _query_vectors(self, base: Shelf, name: EncoderName, limits: Limits, purse: Purse) -> Vectors:
         if base.manifest.encoder == name.digest:
             return np.concatenate([base.queries(part) for part in self._queries])
         texts = [query.text for some in self._queries.values() for query in some]
-        store = self._store(name)
-        return embed_queries(
-            texts, lambda: self._open_encoder(name), store, self._open_encoder(name).dimensions
-        )
+        store, encoder = self._encoders.store(name), partial(self._encoders.open, name)
+        known, start_uj = len(store), limits.spent_uj()
+        try:
+            return embed_queries(texts, encoder, store, dimensions_of(name.folder), purse)
+        finally:
+            self._learn(limits.spent_uj() - start_uj, len(store) - known)
+
+    def _learn(self, uj: int, count: int) -> None:
+        """So many texts have cost so much."""
+        if count:
+            self._document_uj = max(1, uj // count)
 
     def _embed(
         self,
         order: WorkOrder,
         name: EncoderName,
-        pending: Sequence[bytes],
+        pending: Names,
         limits: Limits,
+        purse: Purse,
         watch: Watch,
         adding: Adding,
     ) -> Embedded:
-        store, start_uj, before = self._store(name), limits.spent_uj(), len(pending)
+        store, start_uj, before = self._encoders.store(name), limits.spent_uj(), len(pending)
 
         def done(count: int) -> None:
             watch.trained(Progress(count, before, 0.0, limits.spent_uj()), order.reserve_microjoules)
 
         wanted = Wanted(pending, self._stripped, self._cut)
-        encoder = partial(self._open_encoder, name)
-        found = embed_documents(wanted, self._folder, encoder, store, limits, done, adding.put)
+        encoder = partial(self._encoders.open, name)
+        found = embed_documents(wanted, self._folder, encoder, store, purse, done, adding.put)
         if found.computed:
             store.sync()
-            self._document_uj = max(1, (limits.spent_uj() - start_uj) // found.computed)
+            self._learn(limits.spent_uj() - start_uj, found.computed)
         return found
 
-    def _said(self, base: Shelf, name: EncoderName, found: Embedded, *, fresh: bool) -> UpdateSaid:
-        gone = [] if fresh else [digest for digest in base.names if digest not in self._folder]
+    def _said(
+        self, base: Shelf, name: EncoderName, found: Embedded, gone: Names, *, fresh: bool
+    ) -> UpdateSaid:
         kept = 0 if fresh else len(base.names) - len(gone)
-        dimensions = self._open_encoder(name).dimensions
+        dimensions = dimensions_of(name.folder)
         manifest = Manifest(
             encoder=name.digest,
             model=name.name,
@@ -306,23 +309,12 @@ class IndexTask(Task):
     def _pinned(self, base: Shelf) -> dict[str, int]:
         """The rank of each query whose document is not in the folder: the one that it has in the base."""
         pinned: dict[str, int] = {}
-        served = self._served(base)
         for part, some in self._queries.items():
             away = [at for at, query in enumerate(some) if query.document not in self._folder]
             if away:
-                ranks = self._ranks(base, served, part, away)
+                ranks = self.ranks(base, part, away)
                 pinned |= {f"{part}/{at}": rank for at, rank in zip(away, ranks, strict=True)}
         return pinned
-
-    def _served(self, shelf: Shelf) -> Served:
-        return Served(shelf)
-
-    def _ranks(self, shelf: Shelf, served: Served, part: str, indices: Sequence[int]) -> list[int]:
-        wanted = [self._queries[part][at].document for at in indices]
-        if not shelf.names:
-            return with_pinned(shelf, part, indices, [0] * len(indices))
-        asked = shelf.queries(part)[list(indices)]
-        return with_pinned(shelf, part, indices, ranks_of(served, shelf, asked, wanted, FIRST))
 
     def _screened(self, base: Shelf, capsule: Path) -> Evidence:
         """The candidate against the base, on the queries that are set aside for it."""
@@ -330,7 +322,7 @@ class IndexTask(Task):
         draft = self.place.versions.draft(lambda folder: apply_update(base, capsule, folder))
         try:
             shelves = base, Shelf(draft.folder)
-            ranks = [self._ranks(shelf, self._served(shelf), "train", everything) for shelf in shelves]
+            ranks = [self.ranks(shelf, "train", everything) for shelf in shelves]
         finally:
             self.place.versions.discard(draft)
         losses = [[loss_of(rank) for rank in some] for some in ranks]
@@ -364,11 +356,15 @@ class IndexTask(Task):
 
     def scorer(self, version: Version, part: str) -> Scorer:
         """What ranks the documents of a set's queries."""
-        return _RankScorer(self, Shelf(version.folder), part)
+        return RankScorer(partial(self.ranks, Shelf(version.folder), part))
 
-    def ranks(self, shelf: Shelf, served: Served, part: str, indices: Sequence[int]) -> list[int]:
+    def ranks(self, shelf: Shelf, part: str, indices: Sequence[int]) -> list[int]:
         """The ranks of some queries of a set in a version; 0 where a document is not among the first ones."""
-        return self._ranks(shelf, served, part, indices)
+        if not shelf.manifest.documents:
+            return with_pinned(shelf, part, indices, [0] * len(indices))
+        wanted = [self._queries[part][at].document for at in indices]
+        exact = exact_ranks(shelf, shelf.queries(part)[list(indices)], wanted)
+        return with_pinned(shelf, part, indices, [rank if rank <= FIRST else 0 for rank in exact])
 
     def facts(self) -> dict[str, Any]:
         """How many documents there are, in the folder and in the index."""
@@ -376,23 +372,18 @@ class IndexTask(Task):
         return {"documents": len(self._folder), "indexed": shelf.manifest.documents}
 
 
-class _RankScorer:
-    """Scores queries by the rank of their document."""
-
-    def __init__(self, task: IndexTask, shelf: Shelf, part: str) -> None:
-        self._task, self._shelf, self._part = task, shelf, part
-        self._served = Served(shelf)
-
-    def score(self, indices: Sequence[int], between: Callable[[int], None]) -> LossesAndHits:
-        """Losses and hits of some queries."""
-        losses: list[int] = []
-        right: list[bool] = []
-        for start in range(0, len(indices), _BATCH):
-            between(start)
-            ranks = self._task.ranks(self._shelf, self._served, self._part, indices[start : start + _BATCH])
-            losses += [loss_of(rank) for rank in ranks]
-            right += [rank > 0 for rank in ranks]
-        return losses, right
+def _nothing_embedded(found: Embedded) -> CryoFluxError:
+    if found.ended_by == "steps":
+        return TrainingFailedError(
+            "None of the new documents could be read.",
+            why="They were taken away or changed since the folder was looked at.",
+            hint="Nothing needs to be done: the next attempt looks again.",
+        )
+    return JoulesEndedError(
+        "The joules were used up before a document was embedded.",
+        why="Loading the model and embedding the queries is paid from the same reservation.",
+        hint="Raise --index-reserve.",
+    )
 
 
 def _threads() -> int:

@@ -21,6 +21,7 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 from cryoflux.digests import file_digest
 from cryoflux.errors import ModelError
 from cryoflux.files import MOST_FILE_BYTES, open_regular, read_regular
+from cryoflux.tasks.index.names import Names
 from cryoflux.tasks.index.shelf import (
     DOCUMENTS,
     QUERIES,
@@ -65,11 +66,11 @@ class Adding:
         self._lines.close()
         self._vectors.close()
 
-    def put(self, rows: Sequence[dict[str, str]], vectors: Sequence[Vectors]) -> None:
-        """Write some documents with their vectors."""
+    def put(self, rows: Sequence[dict[str, str]], vectors: Sequence[bytes]) -> None:
+        """Write some documents with their vectors, each as its bytes."""
         for at in sorted(range(len(rows)), key=lambda at: rows[at]["document"]):
             self._lines.write(_line(rows[at]))
-            self._vectors.write(vectors[at].tobytes())
+            self._vectors.write(vectors[at])
 
 
 def write_update(into: Path, said: UpdateSaid, queries: Vectors | None) -> None:
@@ -119,25 +120,19 @@ def apply_update(base: Shelf, capsule: Path, into: Path) -> None:
     """
     said = read_update(capsule)
     manifest = said.manifest
-    gone = {bytes.fromhex(name) for name in said.removed}
+    gone = Names.of(map(bytes.fromhex, said.removed))
     count = (capsule / ADDED_VECTORS).stat().st_size // max(1, manifest.dimensions)
     vectors: Vectors = np.zeros((0, manifest.dimensions), np.int8)
     if count:
         vectors = np.memmap(capsule / ADDED_VECTORS, np.int8, "r", shape=(count, manifest.dimensions))
-    kept = [] if said.fresh else [(name, row) for row, name in enumerate(base.names) if name not in gone]
     with (into / DOCUMENTS).open("wb") as lines, (into / VECTORS).open("wb") as stream:
-        here = ((name, line, base.vectors[row]) for (name, row), line in _with_lines(base, kept))
+        here = iter(()) if said.fresh else _staying(base, gone)
         there = ((name, line, vectors[at]) for at, (name, line) in enumerate(_named(capsule / ADDED)))
         _merge(here, there, lines, stream)
     source = capsule if (capsule / QUERIES).stat().st_size else base.folder
     (into / QUERIES).write_bytes(read_regular(source / QUERIES, MOST_FILE_BYTES))
     write_manifest(into, manifest)
-    if (found := Shelf(into)).manifest.documents != len(found.names):
-        raise ModelError(
-            f"{capsule} is not an update of this index.",
-            why="What it makes has another number of documents than it says.",
-            hint="`cryoflux verify` names what is damaged.",
-        )
+    _ = Shelf(into).names  # raises, where the update was made for another base
 
 
 def _named(path: Path) -> Iterator[tuple[bytes, bytes]]:
@@ -146,13 +141,11 @@ def _named(path: Path) -> Iterator[tuple[bytes, bytes]]:
             yield bytes.fromhex(json.loads(line)["document"]), line
 
 
-def _with_lines(base: Shelf, kept: Sequence[tuple[bytes, int]]) -> Iterator[tuple[tuple[bytes, int], bytes]]:
-    wanted = iter(kept)
-    one = next(wanted, None)
-    for row, (_, line) in enumerate(_named(base.folder / DOCUMENTS)):
-        if one is not None and one[1] == row:
-            yield one, line
-            one = next(wanted, None)
+def _staying(base: Shelf, gone: Names) -> Iterator[tuple[bytes, bytes, Vectors]]:
+    stays = gone.places(base.names.digests) < 0
+    for row, (name, line) in enumerate(_named(base.folder / DOCUMENTS)):
+        if stays[row]:
+            yield name, line, base.vectors[row]
 
 
 def _merge(

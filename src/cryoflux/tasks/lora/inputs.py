@@ -15,18 +15,19 @@ __all__ = [
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data import stdlib_docs
 from cryoflux.data.formats import read_examples
 from cryoflux.data.frequencies import log_frequencies
 from cryoflux.data.lowest_hash import LOWEST_HASH
-from cryoflux.data.prepared import render
+from cryoflux.data.prepared import SIMILAR_FILE, load_examples, render
 from cryoflux.data.split import Splits, hiding_texts, near_train, rules_of, split
 from cryoflux.errors import DataError, StateError
 from cryoflux.quantities import parse_energy
 from cryoflux.registry.cuts import Cut, cut_words, make_cut, reading_of, tokens_of
+from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Beginning, Origin
 from cryoflux.tasks.lora.base_model import (
     BaseModel,
@@ -41,6 +42,9 @@ from cryoflux.tasks.lora.libraries import quieten, quieten_transformers
 from cryoflux.tasks.lora.recipe import ALL_LAYERS, USED_TO_BE
 from cryoflux.tasks.lora.targets import attention_projections
 from cryoflux.tasks.lora.token_limit import Preparing, choose_limit, measure_lengths, parameters_of
+
+if TYPE_CHECKING:
+    from cryoflux.tasks.index.guard import LeakGuard
 
 _Progress = Callable[[str, int, int], None]
 
@@ -58,6 +62,8 @@ class FirstInputs:
     cut: Cut
     longer_ppm: int
     """share of the training texts that are longer, in millionths"""
+    guard: LeakGuard | None = None
+    """by which training texts were left out"""
 
 
 def first_inputs(settings: Settings, progress: _Progress | None = None) -> FirstInputs:
@@ -70,8 +76,38 @@ def first_inputs(settings: Settings, progress: _Progress | None = None) -> First
     """
     quieten()
     name, splits = read_splits(settings, progress)
+    guard = None
+    if settings.data.leak_guard:
+        guard, splits = _guarded(settings, splits, progress)
     base, config = _load(settings, splits)
-    return FirstInputs(name, splits, base, config, *_first_cut(settings, splits, base.folder, config))
+    return FirstInputs(name, splits, base, config, *_first_cut(settings, splits, base.folder, config), guard)
+
+
+def _guarded(settings: Settings, splits: Splits, progress: _Progress | None) -> tuple[LeakGuard, Splits]:
+    """The leak guard, and the sets without training texts that are like one that judges.
+
+    Raises:
+        DataError: nothing is left to train a class on.
+    """
+    import torch
+
+    from cryoflux.encoder.threads import torch_as_before
+    from cryoflux.tasks.index.guard import LeakGuard, TextVectors
+
+    def told(done: int, count: int) -> None:
+        if progress is not None:
+            progress("embedding the texts for the leak guard", done, count)
+
+    guard = LeakGuard(_milli(settings), TextVectors())
+    judging = {name: [example.text for example in those] for name, those in splits.judging.items()}
+    with torch_as_before():
+        torch.set_num_threads(settings.model.threads or 1)
+        near = guard.near([example.text for example in splits.train], judging, told)
+    return guard, splits.without(near)
+
+
+def _milli(settings: Settings) -> int:
+    return round(settings.data.leak_guard * 1000)
 
 
 def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
@@ -83,6 +119,9 @@ def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
     found = first_inputs(settings, progress)
     splits, base = found.splits, found.base
     files, digest = render(splits)
+    guard = found.guard
+    similar = {"similar": guard.rule(len(splits.similar))} if guard is not None else {}
+    given = {"holdout_given": bool(settings.data.holdout), "audit_given": bool(settings.data.audit)}
     return Beginning(
         data_name=found.name,
         data_digest=digest,
@@ -91,7 +130,9 @@ def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
         model_name=base.name,
         model_source=base.source_digest,
         dropped=splits.dropped,
-        rules=rules_of(holdout_given=bool(settings.data.holdout), audit_given=bool(settings.data.audit)),
+        rules=rules_of(**given) | similar,
+        similar=splits.similar_to,
+        keep=guard.vectors.keep_in if guard is not None else lambda _cache: None,
         near=near_train(splits),
         hiding=hiding_texts(splits),
         cut=found.cut,
@@ -175,16 +216,45 @@ def check_same(sourced: Sourced, origin: Origin) -> None:
         StateError: they name another, or another limit of tokens.
     """
     kept_cut(sourced, origin)
+    _kept_guard(sourced, origin)
     settings, state = sourced.settings, Path(sourced.settings.run.state)
     if any(sourced.origins[f"data.{key}"] != "default" for key in ("train", "holdout", "audit")):
         name, splits = read_splits(settings, rules=origin.rules)
-        _, digest = render(splits)
+        digest = _digest_here(splits, StateFolder(state), origin)
         if digest != origin.data_digest:
             raise _mismatch(state, "data set", origin.data_name, origin.data_digest, name, digest)
     if sourced.origins["model.model"] != "default":
         wanted = settings.model.model
         if (found := source_digest(wanted)) != origin.model_source:
             raise _mismatch(state, "model", origin.model_name, origin.model_source, wanted, found)
+
+
+def _kept_guard(sourced: Sourced, origin: Origin) -> None:
+    had, asked = origin.rules.get("similar", {}).get("least_milli", 0), _milli(sourced.settings)
+    if sourced.origins["data.leak_guard"] != "default" and asked != had:
+        words = [f"a leak guard of {milli / 1000:g}" if milli else "no leak guard" for milli in (had, asked)]
+        raise StateError(
+            f"{sourced.settings.run.state} has {words[0]}, not {words[1]}.",
+            why="It was made with it: what is trained on was settled then, and the log names it.",
+            hint="Give this one its own folder with --state DIR, or leave the option out to continue.",
+        )
+
+
+def _digest_here(splits: Splits, state: StateFolder, origin: Origin) -> str:
+    """The digest of sets made again, less what the state's guard left out, which need not be embedded again.
+
+    A folder of a grown set has what was left out as well; only what gives the state's digest counts.
+    """
+    _, digest = render(splits)
+    if "similar" not in origin.rules:
+        return digest
+    for path in sorted(state.data(origin.data_digest).parent.glob(f"*/{SIMILAR_FILE}")):
+        left_out = set(load_examples(path))
+        near = {place: "" for place, example in enumerate(splits.train) if example in left_out}
+        _, found = render(splits.without(near))
+        if found == origin.data_digest:
+            return found
+    return digest
 
 
 def read_splits(

@@ -97,7 +97,7 @@ def train_again(
     """
     training = plan.drawn.training
     # what is set aside is the same for every recipe, but none at all is where the recipe says so
-    pool = make_pool(plan.drawn.counts or data.count("train"), plan.pool_seed)
+    pool = _pool(plan, data)
     seen, fresh = _slice(pool, recipe, plan.drawn)
     if slice_digest([*seen, *fresh]) != training.slice_sha256:
         raise CannotRetrainError("The examples that it drew do not follow from the log.")
@@ -149,7 +149,7 @@ def train_chain_again(plan: Plan, data: PreparedData, version: Version, cache: P
     import torch
 
     recipes = [recipe_of(played.recipe) for played in plan.chain]
-    pool = make_pool(plan.drawn.counts or data.count("train"), plan.pool_seed)
+    pool = _pool(plan, data)
     loaded: dict[str, HeadModel] = {}
 
     def material(training: Training, recipe: Recipe) -> ChainMaterial:
@@ -160,6 +160,11 @@ def train_chain_again(plan: Plan, data: PreparedData, version: Version, cache: P
         return _chain_material(loaded[device], training, recipe)
 
     return play_back(plan.chain, recipes, plan.intent.seed, material, into)
+
+
+def _pool(plan: Plan, data: PreparedData) -> Pool:
+    pool = plan.drawn.pool
+    return make_pool(pool if pool.counts else data.count("train"), plan.pool_seed)
 
 
 def _loaded(
@@ -249,7 +254,7 @@ def _prepare_as_then(plan: Plan, recipe: Recipe, material: TrainingMaterial, loa
         source = Activations(
             material.encoder, material.entries, material.sets, layers - min(other.layers, layers)
         )
-        pool = loaded.pool.first(drawn.counts[-1]) if drawn.counts else loaded.pool
+        pool = make_pool(drawn.pool, plan.pool_seed) if drawn.pool.counts else loaded.pool
         seen, fresh = pool.draw(drawn.before, fresh=other.fresh_size, most=other.slice_size)
         reached = -(-drawn.training.fresh_count // _CHUNK) * _CHUNK
         for wanted in (list(loaded.pool.screen[: other.screen_size]), seen, fresh[:reached]):

@@ -140,10 +140,9 @@ class LoraTask(Task):
         self._sums = HeadSums(self._genesis, place.state.capsule)
         config = json.loads(read_regular(head.folder / "config.json", MOST_DOCUMENT_BYTES))
         check_tokens(config, tokens_of(self.cut))
-        counts = place.pools or (place.data.count("train"),)
         known = read_layout(head.folder) is not None  # by the first count: arms are the same for good
-        recipes = chosen_recipes(self._settings, known=known, count=counts[0], cut=self.cut)
-        pool = make_pool(counts, place.pool_seed)
+        recipes = chosen_recipes(self._settings, known=known, count=place.parts.counts[0], cut=self.cut)
+        pool = make_pool(place.parts, place.pool_seed)
         if not pool.screen:  # too few examples to set any aside
             recipes = {name: replace(recipe, screen_size=0) for name, recipe in recipes.items()}
         self._model = HeadModel(
@@ -279,7 +278,7 @@ class LoraTask(Task):
         self._changed_since = self.head.differing(start)
         working = read_working(self.place.state.working(link.working), link.working) if link.working else None
         done = train_chain(
-            self.model.chain_material(start, recipe, order.pool[-1] if order.pool else 0),
+            self.model.chain_material(start, recipe, order.pool.count),
             recipe,
             limits,
             into,

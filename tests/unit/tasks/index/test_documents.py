@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from cryoflux.errors import DataError
-from cryoflux.tasks.index import documents
+from cryoflux.tasks.index import documents, formats
 from cryoflux.tasks.index.documents import Folder, digest_of, tidy
 
 
 def texts_of(folder: Path) -> dict[str, str]:
     found = Folder(folder)
     found.look()
-    return {place: text for _, place, text in found.texts(found.digests())}
+    return {place: text for _, place, text in found.everything()}
 
 
 def test_every_format_gives_its_documents_with_their_places(tmp_path: Path) -> None:
@@ -48,13 +48,13 @@ def test_a_document_is_what_it_says_wherever_it_lies(tmp_path: Path) -> None:
     (tmp_path / "b.md").write_text("\nthe same")
     folder = Folder(tmp_path)
     assert folder.look()
-    assert folder.digests() == [digest_of("the same")]
+    assert list(folder.names) == [digest_of("the same")]
     (tmp_path / "a.txt").unlink()
     assert folder.look()
     assert digest_of("the same") in folder
     (tmp_path / "b.md").write_text("another")
     assert folder.look()
-    assert folder.digests() == [digest_of("another")]
+    assert list(folder.names) == [digest_of("another")]
     assert not folder.look()
 
 
@@ -64,8 +64,8 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest
     folder.look()
     (tmp_path / "b.txt").write_text("two")
     read: list[str] = []
-    whole = documents._whole
-    monkeypatch.setattr(documents, "_whole", lambda path: read.append(path.name) or whole(path))
+    texts = formats.read_texts
+    monkeypatch.setattr(documents, "read_texts", lambda path: read.append(path.name) or texts(path))
     folder.look()
     assert read == ["b.txt"]
 
@@ -78,6 +78,7 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest
         ("a.jsonl", b'{"text": "fine"}\n{"words": 1}\n', "line 2 has no field called text"),
         ("a.jsonl", b"not json\n", "Expecting value"),
         ("a.parquet", b"PAR1", "a.parquet"),
+        ("a.jsonl", b"[" * 100_000, "recursion"),
     ],
 )
 def test_what_cannot_be_read_is_named_and_not_left_out(
@@ -92,7 +93,7 @@ def test_what_cannot_be_read_is_named_and_not_left_out(
 
 def test_a_parquet_file_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
-    monkeypatch.setattr(documents, "find_spec", lambda _: None)
+    monkeypatch.setattr(formats, "find_spec", lambda _: None)
     with pytest.raises(DataError) as refused:
         Folder(tmp_path).look()
     assert "pip install 'cryoflux[index]'" in refused.value.hint

@@ -16,9 +16,11 @@ from cryoflux.tasks.index.known_items import (
     given_queries,
     known_items,
     make_sets,
+    read_given,
     read_query,
     split_title,
 )
+from cryoflux.tasks.index.names import Names
 
 REST = "It goes on with more than enough words for anybody to find it again."
 
@@ -83,10 +85,10 @@ def test_a_query_is_read_back_and_anything_else_is_refused() -> None:
 
 def test_queries_of_ones_own_name_a_place_a_digest_or_the_whole_text(tmp_path: Path) -> None:
     file = tmp_path / "queries.csv"
-    texts = frozenset(map(digest_of, ("a", "b", "c")))
+    names = Names.of(map(digest_of, ("a", "b", "c")))
     file.write_text(f"query,document\nwhere is a?,a.md\nand b?,b\nand c?,{digest_of('c').hex()}\n")
-    found = given_queries(file, {"a.md": digest_of("a")}, texts)
+    found = given_queries(file, read_given(file), {"a.md": digest_of("a")}, names)
     assert [(q.document, q.part) for q in found] == [(digest_of(name), False) for name in "abc"]
     file.write_text("query,document\nwhere is d?,d.md\n")
     with pytest.raises(DataError, match=r"line 2: there is no document 'd\.md'"):
-        given_queries(file, {}, texts)
+        given_queries(file, read_given(file), {}, names)

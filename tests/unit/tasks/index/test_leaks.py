@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from cryoflux.data.prepared import open_prepared, render_sets, store
 from cryoflux.state import StateFolder
-from cryoflux.tasks.index.leaks import find_leaks, nearest_texts
+from cryoflux.tasks.index.leaks import find_leaks
 
 TRAIN = [
     "The bucket holds the joules that were granted and not spent yet.",
@@ -27,18 +26,13 @@ def line(text: str) -> bytes:
 
 @pytest.mark.slow
 def test_a_paraphrase_is_found_with_its_row_and_that_of_the_original(tmp_path: Path) -> None:
-    sets = {"train": TRAIN, "holdout": [HONEST, PARAPHRASE], "audit": [HONEST]}
+    sets = {"train": TRAIN, "holdout": [HONEST, PARAPHRASE], "audit": [HONEST], "monitor": [PARAPHRASE]}
     files, digest = render_sets({name: [line(text) for text in texts] for name, texts in sets.items()})
     state = StateFolder(tmp_path)
     data = open_prepared(store(files, digest, state.data(digest).parent), "planted")
     counts, leaks = find_leaks(state, data, 0.75)
-    assert {one.part: one.near for one in counts} == {"holdout": 1, "audit": 0}
-    assert [(leak.part, leak.row, leak.train_row) for leak in leaks] == [("holdout", 2, 2)]
-
-
-def test_the_nearest_of_all_blocks_is_found() -> None:
-    rng = np.random.default_rng(0)
-    among = rng.integers(-50, 50, (20_000, 16)).astype(np.int8)
-    wanted = [3, 8191, 8192, 19_999]
-    assert [row for row, _ in nearest_texts(among[wanted], among)] == wanted
-    assert all(score > 0.999 for _, score in nearest_texts(among[wanted], among))
+    assert {one.part: one.near for one in counts} == {"holdout": 1, "audit": 0, "monitor": 1}
+    assert [(leak.part, leak.row, leak.train_row) for leak in leaks] == [
+        ("holdout", 2, 2),
+        ("monitor", 1, 2),
+    ]

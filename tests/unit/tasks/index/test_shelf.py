@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cryoflux.errors import ModelError
-from cryoflux.tasks.index.serving import Served, ranks_of
+from cryoflux.tasks.index import searching
+from cryoflux.tasks.index.serving import Hit, Served, nearest
 from cryoflux.tasks.index.shelf import Manifest, Shelf, exact_ranks, loss_of, save_empty
 from cryoflux.tasks.index.store import EmbeddingStore
 from cryoflux.tasks.index.updating import Adding, UpdateSaid, apply_update, write_update
@@ -50,7 +51,7 @@ def update(
     )
     with Adding(into) as adding:
         rows = [{"document": name(n).hex(), "place": f"{n}.md", "title": str(n)} for n in numbers]
-        adding.put(rows, list(those))
+        adding.put(rows, [one.tobytes() for one in those])
     write_update(into, said, queries)
     return into
 
@@ -81,9 +82,9 @@ def same(one: Shelf, other: Shelf) -> bool:
 
 
 def test_documents_stand_in_the_order_of_their_names_with_their_vectors(some: Shelf) -> None:
-    assert some.names == sorted(map(name, range(40)))
+    assert list(some.names) == sorted(map(name, range(40)))
     for number in range(40):
-        assert (some.vectors[some.place_of[name(number)]] == vectors(40)[number]).all()
+        assert (some.vectors[some.names.place(name(number))] == vectors(40)[number]).all()
 
 
 def test_adding_in_two_updates_gives_the_bytes_of_one(tmp_path: Path, empty: Shelf, some: Shelf) -> None:
@@ -95,7 +96,7 @@ def test_adding_in_two_updates_gives_the_bytes_of_one(tmp_path: Path, empty: She
 
 def test_what_is_gone_is_gone_from_every_file(tmp_path: Path, some: Shelf) -> None:
     left = applied(some, update(tmp_path / "u", some, [], vectors(0), removed=[3, 4]), tmp_path / "v2")
-    assert left.names == sorted({name(n) for n in range(40)} - {name(3), name(4)})
+    assert list(left.names) == sorted({name(n) for n in range(40)} - {name(3), name(4)})
     assert not any(name(3).hex() in file.read_text("latin1") for file in left.folder.iterdir())
     again = applied(left, update(tmp_path / "w", left, [3, 4], vectors(40)[3:5]), tmp_path / "v3")
     assert same(again, some)
@@ -121,26 +122,56 @@ def test_an_update_of_another_base_is_refused(tmp_path: Path, empty: Shelf, some
         applied(empty, capsule, tmp_path / "v2")
 
 
-def test_faiss_serves_the_ranks_that_are_counted_without_it(tmp_path: Path, empty: Shelf) -> None:
+@pytest.mark.parametrize(("count", "most"), [(9000, 1), (9000, 127), (7, 1)])
+def test_ranks_nearest_and_faiss_say_the_same(count: int, most: int, tmp_path: Path, empty: Shelf) -> None:
     # components of -1, 0 and 1 make many equal scores, far beyond what is asked for at once
-    capsule = update(tmp_path / "u", empty, range(3000), vectors(3000, 1, most=1), queries=vectors(5, 2, 1))
+    capsule = update(tmp_path / "u", empty, range(count), vectors(count, 1, most), queries=vectors(5, 2, 1))
     shelf = applied(empty, capsule, tmp_path / "v")
-    asked, wanted = vectors(300, 3, most=1), [name(n) for n in range(300)]
-    exact = exact_ranks(shelf, asked, wanted)
-    served = ranks_of(Served(shelf), shelf, asked, wanted, 50)
-    assert served == [rank if rank <= 50 else 0 for rank in exact]
-    assert sum(0 < rank <= 50 for rank in exact) > 3
+    asked, wanted = vectors(60, 3, most), [name(n) for n in range(60)]
+    scores = asked.astype(int) @ shelf.vectors.astype(int).T
+    order = np.lexsort((np.arange(count)[None, :].repeat(60, 0), -scores), axis=1)
+    expected = [[Hit(int(r), int(scores[at, r])) for r in rows[:50]] for at, rows in enumerate(order)]
+    assert Served(shelf).top(asked, 50) == expected
+    assert [nearest(shelf, asked[at : at + 1], 50) for at in range(60)] == expected
+    places = [shelf.names.place(one) for one in wanted]
+    found = [0 if row < 0 else rows.tolist().index(row) + 1 for rows, row in zip(order, places, strict=True)]
+    assert exact_ranks(shelf, asked, wanted) == found
 
 
-def test_faiss_and_numpy_agree_on_vectors_of_full_range(some: Shelf) -> None:
-    asked, wanted = vectors(200, 5), [name(n % 50) for n in range(200)]
-    assert ranks_of(Served(some), some, asked, wanted, 40) == exact_ranks(some, asked, wanted)
+def test_a_process_that_goes_on_asking_is_answered_by_faiss_and_alike(
+    some: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Encoder:
+        def embed(self, texts: Sequence[str]) -> Iterator[tuple[list[int], np.ndarray]]:
+            yield [0], vectors(1, int(texts[0]))
+
+    built: list[Shelf] = []
+    monkeypatch.setattr(searching, "Served", lambda shelf: built.append(shelf) or Served(shelf))
+    searcher = searching.Searcher(some, Encoder(), "version")  # type: ignore[arg-type]
+    first = [searcher.find(str(seed), 5) for seed in range(searching._FEW)]
+    assert not built
+    assert [searcher.find(str(seed), 5) for seed in range(searching._FEW)] == first
+    assert built == [some]
+    assert [found.place for found in first[0]] == [
+        f"{some.rows_at([hit.row])[0]['title']}.md" for hit in nearest(some, vectors(1, 0), 5)
+    ]
 
 
 def test_a_loss_is_one_less_the_reciprocal_rank_and_one_beyond_the_tenth() -> None:
     assert [loss_of(rank) for rank in (1, 2, 3, 10, 11, 0)] == [
         0, 500_000_000, 666_666_667, 900_000_000, 10**9, 10**9,
     ]  # fmt: skip
+
+
+def test_documents_that_stand_in_no_order_are_refused(some: Shelf) -> None:
+    path = some.folder / "documents.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[1], lines[0], *lines[2:]]))
+    with pytest.raises(ModelError, match="not 40 in their order"):
+        exact_ranks(Shelf(some.folder), vectors(1), [name(1)])
+    path.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(ModelError, match="names 39 documents, not 40"):
+        exact_ranks(Shelf(some.folder), vectors(1), [name(1)])
 
 
 def test_a_file_that_is_too_short_is_refused(some: Shelf) -> None:
