@@ -43,6 +43,7 @@ from cryoflux.verification.beginning import beginnings
 from cryoflux.verification.datasets import DataSets, holdout_path
 from cryoflux.verification.disjoint import compared
 from cryoflux.verification.exactness import needless_tolerance
+from cryoflux.verification.facts import FactsOfUpdates
 from cryoflux.verification.folders import FolderState, compare_folder, folders_in
 from cryoflux.verification.freed import AbsentVersions
 from cryoflux.verification.index import INDEX, index_complaint
@@ -119,6 +120,7 @@ class Artefacts(Fold):
         """file of losses → in how many ways it was read for them"""
         self._shown: dict[tuple[str, int, bool], LossesShown | str] = {}
         """file of losses of a rollback, its examples, hits or none → what it shows, or what is wrong"""
+        self._facts = FactsOfUpdates()
         self._whole: dict[tuple[Subject, ...], None] = {}
         """subjects of the newest updates whose files are here, as they were signed"""
 
@@ -265,6 +267,9 @@ class Artefacts(Fold):
         self.tally.updates += state.capsule(paired.statement.subject[0].digest.sha256).is_dir()
         if tuple(paired.statement.subject) not in self._whole:
             self._files(state, paired, digests)
+        if (kept := tuple(paired.statement.subject)) in self._whole:
+            folder, section = state.capsule(kept[0].digest.sha256), receipt.training.section
+            self.findings.fail(paired, self._facts.complaints(check, folder, kept, section))
 
     def _files(self, state: StateFolder, paired: Paired, digests: dict[str, str]) -> None:
         first = paired.statement.subject[0].digest.sha256
