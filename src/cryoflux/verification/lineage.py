@@ -26,7 +26,7 @@ from cryoflux.task_state import TaskState, chain_start
 from cryoflux.task_tallies import HoldoutTally
 from cryoflux.verification.composed import ListsNamed, list_findings
 from cryoflux.verification.forked import fork_complaints, parent_in_words
-from cryoflux.verification.freed import KnownVersions, prune_complaints
+from cryoflux.verification.freed import KnownVersions, prune_complaints, prune_questions
 from cryoflux.verification.looks import Looks
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep, unknown
@@ -115,6 +115,7 @@ class Lineage(Fold):
         if self._past:
             self.findings.fail(seen, self._moved(move, known))
             self.findings.fail(seen, prune_complaints(move, self.tally.known))
+            self.findings.ask(seen, prune_questions(move, known))
         self.findings.fail(seen, rollback_complaints(move, known, past=self._past))
         self.findings.ask(seen, rollback_questions(move))
 
