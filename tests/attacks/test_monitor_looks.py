@@ -9,7 +9,7 @@ import pytest
 
 from cryoflux.decision.monitor import needed_milli
 from cryoflux.quantities import NANO
-from cryoflux.receipts.session import CheckedAgainst, MonitorCheck
+from cryoflux.receipts.session import BaseCharge, CheckedAgainst, MonitorCheck
 from cryoflux.receipts.statement import Base
 from cryoflux.verification.result import Status
 from rolled_back import WORSE, Rollback
@@ -148,6 +148,43 @@ def test_a_version_that_was_not_looked_at_though_nothing_freed_it_is_asked_about
     look = watched.look()
     watched.end(watched.look(against=look.against[:1]))
     assert any("does not say how it compares with" in d for d in watched.found(Status.UNKNOWN))
+
+
+@pytest.mark.parametrize(("uj", "asked"), [(30_000_000, False), (30_000_001, True)])
+def test_looks_do_not_cost_more_than_their_session(watched: Watched, uj: int, asked: bool) -> None:
+    watched.end(watched.look(microjoules=uj))
+    report = verify_target(watched.made.finish())
+    found = [c for c in report.checks if c.number == 10 and c.status is Status.UNKNOWN]
+    assert any("of measurements and looks" in c.detail for c in found) == asked
+    assert report.ok
+
+
+def measured(made: SyntheticState, **changes: object) -> BaseCharge:
+    """What a session says that it measured of the head; ``changes`` forge fields of it."""
+    known, signed = made.memory.tasks[made.task], made.entries[-1].receipt.evaluation
+    said = {"task": made.task, "base": known.head, "holdout": known.holdout, "count": 64}
+    said |= {"profile": signed.profile, "loss_sum": signed.new_loss_sum, "microjoules": 1}
+    return BaseCharge(**{**said, **changes})
+
+
+def test_a_measurement_of_the_head_is_no_question(watched: Watched) -> None:
+    watched.made.session(bases=[measured(watched.made)])
+    assert watched.found() == watched.found(Status.UNKNOWN) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"base": Base(digest="1" * 64, files="2" * 64)}, "was no head while the session went on"),
+        ({"count": 65}, "measured 65 examples of a holdout that has 64"),
+        ({"loss_sum": 1}, "of which receipts sign"),
+    ],
+)
+def test_a_measurement_that_the_log_contradicts(
+    watched: Watched, changes: dict[str, object], words: str
+) -> None:
+    watched.made.session(bases=[measured(watched.made, **changes)])
+    assert any(words in detail for detail in watched.found())
 
 
 DUE = {"evidence_milli": 60_000}
