@@ -12,6 +12,7 @@ from cryoflux.quantities import NANO
 from cryoflux.receipts.session import BaseCharge, CheckedAgainst, MonitorCheck
 from cryoflux.receipts.statement import Base
 from cryoflux.verification.result import Status
+from cryoflux.verification.verified import Trust
 from rolled_back import WORSE, Rollback
 from synthetic_parts import digest_of
 from synthetic_state import SyntheticState, open_state
@@ -208,6 +209,22 @@ def test_nor_does_a_promotion_do_for_one(watched: Watched) -> None:
     watched.made.move(first(watched.made))
     watched.end(look)
     assert any("and it was not left" in detail for detail in watched.found(Status.UNKNOWN))
+
+
+@pytest.mark.parametrize("trust", [Trust.JUDGED, Trust.READ])
+def test_what_was_verified_before_is_not_forgotten(watched: Watched, tmp_path: Path, trust: Trust) -> None:
+    """A head since then, a rollback that is due, and the error budget that was promised."""
+    made, heads = watched.made, tmp_path / "heads"
+    watched.end(watched.look(), due(watched))
+    assert verify_target(made.path, heads=heads).ok
+    wide = {"alpha_ppm": 50_000, "needed_milli": needed_milli(50_000, 3, 2)}
+    watched.end(watched.look(), watched.look(**wide))
+    report = verify_target(made.path, heads=heads, trust=trust)
+    assert any("may be tightened, never widened" in c.detail for c in report.checks)
+    made.session(checks=[watched.look(head=Base(digest="1" * 64, files="2" * 64))])
+    asked = [c.detail for c in verify_target(made.path, heads=heads, trust=trust).checks]
+    assert sum("and it was not left" in detail for detail in asked) == 1
+    made.finish()
 
 
 # With the rollback that a look led to

@@ -10,8 +10,10 @@ from cryoflux.decision.monitor import needed_milli
 from cryoflux.decision.reason import Reason
 from cryoflux.digests import sha256_hex
 from cryoflux.quantities import NANO
-from cryoflux.receipts.statement import HeadMove, Move
+from cryoflux.receipts.statement import Base, HeadMove, Move
 from cryoflux.state import StateFolder
+from cryoflux.verification import rollbacks
+from cryoflux.verification.pairing import Pairing, read_losses
 from cryoflux.verification.result import Status
 from cryoflux.verification.rollbacks import rollback_complaints
 from rolled_back import ALPHA_PPM, COUNT, WORSE, Rollback
@@ -27,6 +29,10 @@ def rollback(tmp_path: Path) -> Rollback:
     made.attempt(0.02)
     to = made.entries[1].receipt.result
     return Rollback(made, WORSE, [loss - NANO for loss in WORSE], to)
+
+
+def results(made: SyntheticState) -> list[Base]:
+    return [entry.receipt.result for entry in made.entries if entry.receipt is not None]
 
 
 def found(made: SyntheticState, status: Status = Status.FAIL) -> list[tuple[int, str]]:
@@ -120,6 +126,30 @@ def test_a_test_without_losses_is_named(rollback: Rollback) -> None:
 def test_a_promotion_does_not_borrow_a_test(rollback: Rollback) -> None:
     rollback.write(move=Move.PROMOTION)
     assert any("is a promotion" in detail for _, detail in found(rollback.made))
+
+
+def test_losses_that_a_promotion_shows_are_asked_about(rollback: Rollback) -> None:
+    rollback.made.move(rollback.to, evidence=[rollback.measurement(base_loss_sum=1)])
+    assert any("they are not looked at" in detail for _, detail in found(rollback.made, Status.UNKNOWN))
+
+
+def test_losses_that_many_entries_name_are_read_once(
+    rollback: Rollback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a log of short entries would cost its auditor the arithmetic of a large file for each of them."""
+    read: list[str] = []
+
+    def reads(path: Path, digest: str, count: int) -> Pairing:
+        read.append(digest)
+        return read_losses(path, digest, count)
+
+    monkeypatch.setattr(rollbacks, "read_losses", reads)
+    made, back = rollback.made, rollback.to
+    for _ in range(4):
+        rollback.write()
+        made.move(next(one for one in results(made) if one != back))
+    verify_target(made.finish())
+    assert read == [sha256_hex(rollback.content)]
 
 
 def test_an_error_budget_is_not_widened(rollback: Rollback) -> None:

@@ -30,6 +30,8 @@ from cryoflux.verification.topics import Topic
 
 _MOST_HEADS = 64
 """heads, the newest ones, whose examples are looked at; of a fed file each reads the training set once"""
+_MOST_SEARCHED = 2
+"""files, the newest ones, in which near copies of training examples are searched for: each costs seconds"""
 _MOST_FILES = 4096
 """of one head"""
 _LONGEST_LINE = 8_000_000
@@ -102,7 +104,7 @@ class Monitored(Struct):
             hashing: what was hashed of other files before.
         """
         looked_at: set[tuple[str, str, int]] = set()
-        for held in self.heads:
+        for held in reversed(self.heads):
             known = memory.tasks.get(held.task)
             folder = state.data(known.latest.digest) if known is not None else None
             where = folder.relative_to(state.path).as_posix() if folder is not None else ""
@@ -113,11 +115,11 @@ class Monitored(Struct):
             place = (held.task, last.sha256, last.count)
             if place not in looked_at:
                 looked_at.add(place)
-                yield from _examined(state, last, sets, hashing)
+                yield from _examined(state, last, sets, hashing, near=len(looked_at) <= _MOST_SEARCHED)
 
 
 def _examined(
-    state: StateFolder, shown: _Shown, sets: ReadSets | None, hashing: Hashing
+    state: StateFolder, shown: _Shown, sets: ReadSets | None, hashing: Hashing, *, near: bool
 ) -> Iterator[Finding]:
     """What is wrong with the examples of one look."""
     if sets is not None and shown.sha256 == sets.digests.get(MONITOR):
@@ -139,6 +141,7 @@ def _examined(
             yield failed(where, f"holds {len(lines)} examples, not {shown.count} as {shown.name} says")
         if sets is not None:
             yield from _fresh(where, lines, shown, sets)
+            yield from _near(where, lines, shown, sets) if near else ()
 
 
 def _signed(path: Path, digest: str, hashing: Hashing) -> list[TextLine] | str:
@@ -180,6 +183,10 @@ def _fresh(where: str, lines: Sequence[TextLine], shown: _Shown, sets: ReadSets)
         elif file == TRAIN and (copies := len({*known[shown.trained : shown.at_most]} & {*folds})):
             detail = f"{copies} of its {len(lines)} texts joined {file} while {shown.name} went on"
             yield unknown(where, detail, Topic.HOLDOUT)
+
+
+def _near(where: str, lines: Sequence[TextLine], shown: _Shown, sets: ReadSets) -> Iterator[Finding]:
+    """Whether many of them are near to what was trained on."""
     trained = sets.lines.get(TRAIN, ())[: shown.trained]
     for finding in in_training(ReadSets(where, None, {TRAIN: trained, MONITOR: lines}, {})):
         yield unknown(finding.subject, finding.detail, Topic.HOLDOUT)

@@ -34,6 +34,8 @@ def rollback_questions(move: HeadMove) -> Iterator[str]:
     if move.move is Move.ROLLBACK and move.test is None:
         what = "losses, and no test that they passed" if move.evidence else "no evidence"
         yield f"goes back with {what}: whether the head was worse is open"
+    elif move.move is Move.PROMOTION and move.evidence:
+        yield "shows losses, which nobody asks of what somebody chose: they are not looked at"
     elif move.test is not None and move.test.rule != MONITOR:
         yield f"goes back by the test {move.test.rule!r}, which is not known here"
 
