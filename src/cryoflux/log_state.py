@@ -28,6 +28,7 @@ from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.fork_parts import ForkedTask
 from cryoflux.receipts.paid import Paid
+from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import (
     ZERO_HASH,
     Bar,
@@ -133,8 +134,8 @@ class LogState:
             self._close(entry, receipt)
         elif (move := entry.move) is not None:
             self._move(move)
-        elif entry.session is not None:
-            self.accounted, self.session_end = self.attempts, self.size + 1
+        elif (session := entry.session) is not None:
+            self._end(session)
         elif (fork := entry.fork) is not None:
             self.tasks = {said.task: TaskState.taken_up(said, entry.leaf_hash) for said in fork.tasks}
             for known in self.tasks.values():
@@ -163,6 +164,12 @@ class LogState:
         opened, known = self.open.get(receipt.intent), self.tasks.get(receipt.task.name)
         chain = known.begin_chain(opened.intent) if opened is not None and known is not None else None
         return chain.paid(receipt) if chain is not None else Paid.alone(receipt)
+
+    def _end(self, session: Session) -> None:
+        self.accounted, self.session_end = self.attempts, self.size + 1
+        for check in session.checks:
+            if (known := self.tasks.get(check.task)) is not None:
+                known.promise(check.alpha_ppm)
 
     def _announce(self, entry: Entry, intent: Intent) -> None:
         self.attempts += 1
@@ -236,9 +243,7 @@ class LogState:
             if move.quarantined:
                 self._renew(move.task)
             if move.test is not None:
-                known.monitor_alpha_ppm = min(
-                    move.test.alpha_ppm, known.monitor_alpha_ppm or move.test.alpha_ppm
-                )
+                known.promise(move.test.alpha_ppm)
             known.chains.clear()  # whoever goes back does not want to be led to the same place again
 
     def head(self, task: str) -> Base | None:

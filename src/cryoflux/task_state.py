@@ -146,7 +146,7 @@ class TaskState:
     gone_back: str = ""
     """digest of the train set that led to a head that was left; empty where none was, or one was chosen"""
     monitor_alpha_ppm: int | None = None
-    """smallest error budget under which a head was ever left, ppm"""
+    """smallest error budget under which a head was ever looked at, or left, ppm"""
     made: dict[str, MadeVersion] = field(default_factory=dict)
     """digest of a version → how it was composed, of the newest ones"""
     chains: dict[str, Chain] = field(default_factory=dict)
@@ -225,6 +225,11 @@ class TaskState:
         if len(self.makers) > _MOST_MADE:
             oldest = next(digest for digest in self.makers if digest != self.start.digest)
             del self.makers[oldest]
+
+    def promise(self, alpha_ppm: int) -> None:
+        """An error budget of the monitor was named: one may be tightened, never widened; 0 names none."""
+        if alpha_ppm:
+            self.monitor_alpha_ppm = min(alpha_ppm, self.monitor_alpha_ppm or alpha_ppm)
 
     def before_head(self) -> list[MadeBy]:
         """Versions that a monitor compares the head with: the newest others, and what the log began with."""

@@ -49,6 +49,56 @@ def test_a_smaller_z_is_said(tmp_path: Path) -> None:
     assert [said[:27] for *_, said in questions(report)] == ["goes down from z > 3090/100"]
 
 
+NO_WORSE = {"name": "no-worse/v1", "alpha_ppm": 0, "screen": ""}
+BARE = {"name": "whitepaper/v1", "alpha_ppm": 0, "screen": ""}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "words"),
+    [
+        (BARE, NO_WORSE, "goes down from the rule whitepaper/v1 to no-worse/v1"),
+        (
+            {**NO_WORSE, "min_delta": 0},
+            {**NO_WORSE, "min_delta": 10**9},
+            "allows a larger loss under no-worse/v1",
+        ),
+        (
+            {**NO_WORSE, "min_delta": 10**7},
+            {**NO_WORSE, "min_delta": 10**8},
+            "allows a larger loss under no-worse/v1",
+        ),
+        ({**NO_WORSE, "min_delta": 0}, {**NO_WORSE, "min_delta": 0, "z_milli": 0}, "asks for a smaller z"),
+    ],
+)
+def test_a_loss_that_is_allowed_afterwards_is_said(
+    tmp_path: Path, first: dict[str, object], then: dict[str, object], words: str
+) -> None:
+    made = open_state(tmp_path / "state")
+    under(made, **first)
+    under(made, **then)
+    report = verify_target(made.finish())
+    assert report.ok
+    assert any(words in said for *_, said in questions(report))
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (NO_WORSE, NO_WORSE),
+        ({**NO_WORSE, "min_delta": 10**8}, {**NO_WORSE, "min_delta": 0}),
+        (NO_WORSE, BARE),
+        (NO_WORSE, {}),
+    ],
+)
+def test_a_rule_that_stays_or_asks_for_more_is_no_question(
+    tmp_path: Path, first: dict[str, object], then: dict[str, object]
+) -> None:
+    made = open_state(tmp_path / "state")
+    under(made, **first)
+    under(made, **then)
+    assert questions(verify_target(made.finish())) == []
+
+
 def test_the_first_form_after_the_second_is_said(tmp_path: Path) -> None:
     made = open_state(tmp_path / "state")
     made.attempt(0.05)

@@ -136,6 +136,7 @@ def test_what_is_freed_and_made_again_has_to_be_there_again(made: SyntheticState
             lambda made: made.move(results(made)[1], pruned=[results(made)[0]]),
             "moves a head and frees versions in one",
         ),
+        (lambda made: prune(made, *2 * [results(made)[0]], delete=False), "frees a version twice"),
         (
             lambda made: prune(made, results(made)[0], evidence=[measured(made)], delete=False),
             "frees versions, and shows losses as if it had judged them",
@@ -147,6 +148,15 @@ def test_a_prune_does_nothing_else(
 ) -> None:
     forge(made)
     assert (8, detail) in [(c.number, c.detail) for c in wrong(made) if c.status is Status.FAIL]
+
+
+def test_what_others_begin_at_is_not_freed_without_a_question(made: SyntheticState) -> None:
+    """A freed version can be made again from its genesis and the updates: as long as that is there."""
+    first = made.memory.tasks[made.task].first
+    prune(made, first)
+    (asked,) = wrong(made)
+    assert (asked.number, asked.status) == (8, Status.UNKNOWN)
+    assert "which others begin at" in asked.detail
 
 
 def measured(made: SyntheticState) -> Measurement:
@@ -177,7 +187,9 @@ def test_a_version_that_was_freed_and_is_here_is_still_held_to_its_digest(made: 
 
 
 @needs_tools
-@pytest.mark.parametrize("lie", ["", "the head", "not made", "moves", "names none", "a rollback frees"])
+@pytest.mark.parametrize(
+    "lie", ["", "the head", "not made", "moves", "names none", "a rollback frees", "twice"]
+)
 def test_stock_tools_hold_a_prune_to_the_same(tmp_path: Path, lie: str) -> None:
     log = plain_log()
     task = "lora_delta"
@@ -192,6 +204,8 @@ def test_stock_tools_hold_a_prune_to_the_same(tmp_path: Path, lie: str) -> None:
         freed = [model("strange")]
     elif lie == "names none":
         freed = []
+    elif lie == "twice":
+        freed = [made.result, made.result]
     elif lie == "a rollback frees":
         forged = {"move": Move.ROLLBACK}
     to, by = (made.result, last) if lie in {"moves", "a rollback frees"} else (log.head(task), other)

@@ -2,78 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from cryoflux.decision.evidence import pair_losses
-from cryoflux.decision.monitor import MONITOR, cap_of, evidence_milli, needed_milli
+from cryoflux.decision.monitor import needed_milli
 from cryoflux.decision.reason import Reason
 from cryoflux.digests import sha256_hex
-from cryoflux.evaluation.losses import Losses, write_evidence
-from cryoflux.quantities import NANO, NATS
-from cryoflux.receipts.profiles import PROFILE
-from cryoflux.receipts.statement import CROSS_ENTROPY, Base, HeadMove, Measurement, MonitorTest, Move
-from cryoflux.receipts.sums import sums_of
+from cryoflux.quantities import NANO
+from cryoflux.receipts.statement import Base, HeadMove, Move
 from cryoflux.state import StateFolder
+from cryoflux.verification import rollbacks
+from cryoflux.verification.pairing import Pairing, read_losses
 from cryoflux.verification.result import Status
 from cryoflux.verification.rollbacks import rollback_complaints
+from rolled_back import ALPHA_PPM, COUNT, WORSE, Rollback
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
-
-COUNT, ALPHA_PPM = 64, 10_000
-WORSE = [2 * NANO + 1000 * n for n in range(COUNT)]
-"""losses of a head that does worse by one nat"""
-
-
-@dataclass
-class Rollback:
-    """A rollback of a state whose head is its third: what it says, to be forged field by field."""
-
-    made: SyntheticState
-    head: list[int]
-    other: list[int]
-    to: Base
-
-    @property
-    def content(self) -> bytes:
-        flags = tuple([False] * COUNT), tuple([True] * COUNT)
-        return write_evidence(Losses(tuple(self.head), flags[0]), Losses(tuple(self.other), flags[1]))
-
-    def measurement(self, **changes: object) -> Measurement:
-        hits = [False] * COUNT, [True] * COUNT
-        said = {
-            "profile": PROFILE,
-            "metric": CROSS_ENTROPY,
-            "sha256": "5" * 64,
-            "count": COUNT,
-            "per_example": sha256_hex(self.content),
-            **sums_of(pair_losses(self.head, self.other, *hits)),
-        }
-        return Measurement(**{**said, **changes})
-
-    def test(self, **changes: object) -> MonitorTest:
-        known = self.made.memory.tasks[self.made.task]
-        heads, among = known.heads, len(known.before_head())
-        said = {
-            "rule": MONITOR,
-            "alpha_ppm": ALPHA_PPM,
-            "head_number": heads,
-            "compared": among,
-            "cap_nano": cap_of(NATS),
-            "needed_milli": needed_milli(ALPHA_PPM, heads, among),
-            "evidence_milli": evidence_milli(self.head, self.other, cap_of(NATS)),
-        }
-        return MonitorTest(**{**said, **changes})
-
-    def write(self, /, **changes: object) -> None:
-        path = StateFolder(self.made.path).losses(sha256_hex(self.content))
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(self.content)
-        reason = Reason(code="said", numbers={"sentence": "Gone back."})
-        said = {"move": Move.ROLLBACK, "evidence": [self.measurement()], "test": self.test()}
-        self.made.move(self.to, **{"reason": reason, **said, **changes})
 
 
 @pytest.fixture
@@ -84,6 +29,10 @@ def rollback(tmp_path: Path) -> Rollback:
     made.attempt(0.02)
     to = made.entries[1].receipt.result
     return Rollback(made, WORSE, [loss - NANO for loss in WORSE], to)
+
+
+def results(made: SyntheticState) -> list[Base]:
+    return [entry.receipt.result for entry in made.entries if entry.receipt is not None]
 
 
 def found(made: SyntheticState, status: Status = Status.FAIL) -> list[tuple[int, str]]:
@@ -152,6 +101,23 @@ def test_a_sentence_about_other_losses_is_named(rollback: Rollback) -> None:
     assert any("of the sentence" in detail for _, detail in found(rollback.made))
 
 
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("monitor-worse", {"alpha_ppm": 1}),
+        ("monitor-worse", {"unit": "votes"}),
+        ("monitor-worse", {"count": 1_000_000}),
+        ("promoted", {}),
+    ],
+)
+def test_a_sentence_that_its_test_does_not_bear_out(
+    rollback: Rollback, code: str, changes: dict[str, int | str]
+) -> None:
+    numbers = {"count": COUNT, "worse": COUNT * NANO, "unit": "nats", "alpha_ppm": ALPHA_PPM, **changes}
+    rollback.write(reason=Reason(code=code, numbers=numbers))
+    assert any("gives another reason than its test" in detail for _, detail in found(rollback.made))
+
+
 def test_a_test_without_losses_is_named(rollback: Rollback) -> None:
     rollback.write(evidence=[])
     assert any("shows the losses of 0" in detail for _, detail in found(rollback.made))
@@ -160,6 +126,30 @@ def test_a_test_without_losses_is_named(rollback: Rollback) -> None:
 def test_a_promotion_does_not_borrow_a_test(rollback: Rollback) -> None:
     rollback.write(move=Move.PROMOTION)
     assert any("is a promotion" in detail for _, detail in found(rollback.made))
+
+
+def test_losses_that_a_promotion_shows_are_asked_about(rollback: Rollback) -> None:
+    rollback.made.move(rollback.to, evidence=[rollback.measurement(base_loss_sum=1)])
+    assert any("they are not looked at" in detail for _, detail in found(rollback.made, Status.UNKNOWN))
+
+
+def test_losses_that_many_entries_name_are_read_once(
+    rollback: Rollback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a log of short entries would cost its auditor the arithmetic of a large file for each of them."""
+    read: list[str] = []
+
+    def reads(path: Path, digest: str, count: int) -> Pairing:
+        read.append(digest)
+        return read_losses(path, digest, count)
+
+    monkeypatch.setattr(rollbacks, "read_losses", reads)
+    made, back = rollback.made, rollback.to
+    for _ in range(4):
+        rollback.write()
+        made.move(next(one for one in results(made) if one != back))
+    verify_target(made.finish())
+    assert read == [sha256_hex(rollback.content)]
 
 
 def test_an_error_budget_is_not_widened(rollback: Rollback) -> None:

@@ -105,6 +105,12 @@ def test_a_head_that_is_worse_is_left_by_itself_and_its_evidence_is_computed_aga
     again = [c for c in report["checks"] if c["name"] == "losses of a rollback evaluated again"]
     assert [c["status"] for c in again] == ["ok"]
     assert "reproduced exactly" in again[0]["detail"]
+    looked = [c for c in report["checks"] if c["name"] == "a look at the monitor evaluated again"]
+    assert [c["status"] for c in looked] == ["ok"]
+    assert "reproduced exactly" in looked[0]["detail"]
+    asked = [c["detail"] for c in report["checks"] if c["status"] == "unknown" and c["number"] in {8, 9}]
+    assert [detail for detail in asked if "it was held against before" not in detail] == []
+    assert len(asked) == 1, "the sealed slice was taken for the same head"
 
 
 def test_examples_that_agree_leave_the_head_where_it_is(state: Path, tmp_path: Path) -> None:

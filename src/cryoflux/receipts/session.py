@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "SESSION_TYPE",
     "BaseCharge",
+    "CheckedAgainst",
     "MonitorCheck",
     "Session",
     "SessionEnd",
@@ -30,6 +31,7 @@ from cryoflux.signing.fields import (
     Document,
     Positive,
     Sha256,
+    Share,
     Signed,
     TaskName,
     Text,
@@ -80,6 +82,17 @@ class BaseCharge(Document, frozen=True):
     """of what the session was charged"""
 
 
+class CheckedAgainst(Document, frozen=True):
+    """A version that a head was held against, and what that has shown."""
+
+    version: Sha256
+    """its digest"""
+    evidence_milli: Signed
+    """natural logarithm of the evidence against the head, thousandths"""
+    worse_nano: Signed
+    """by how much the head does worse in the mean, differences cut off, billionths of the task's unit"""
+
+
 class MonitorCheck(Document, frozen=True):
     """What holding a head against versions before it has shown, and what that cost beside all attempts."""
 
@@ -97,6 +110,14 @@ class MonitorCheck(Document, frozen=True):
     """of the strongest evidence against it"""
     microjoules: Count
     """of what the session was charged"""
+    alpha_ppm: Share = 0
+    """most probability of ever going back without a reason, parts per million; 0 in older logs"""
+    head_number: Count = 0
+    """which head of its task it was, k, counted from 1: α/(k(k + 1)) is what it has of the error budget α"""
+    profile: Text = ""
+    """in which arithmetic its losses were computed; empty in older logs"""
+    against: Annotated[list[CheckedAgainst], at_most(8)] = msgspec.field(default_factory=list)
+    """of the versions that it was compared with those that were there; none in older logs"""
 
 
 class Session(Document, frozen=True):

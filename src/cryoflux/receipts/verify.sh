@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=fc60ea309628917a48fd0a26064b7c0194d89e1f23a0fb9235277404bc286869
+schema_digest=7746dee153e9f6553584759b568c3eba8c18e1e0273e0de497ae84d83b3a3d48
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -429,10 +429,16 @@ def move($log):
     | need($made != null and $made.leaf == .madeBy and $made.heads[.task] == .result;
     "moves a head to a version that the entry it names did not make")),
   (.task as $task | (.pruned // []) as $gone
-    | if .move != "prune" then need($gone == []; "moves a head and frees versions in one")
+    | if .move != "prune" then need($gone == []; "moves a head and frees versions in one"),
+        need((.quarantined // []) == [] or .test != null;
+          "quarantines training examples without a test that its head was worse"),
+        need(.test == null or .move == "rollback"; "names a test as if it went back"),
+        need(.test == null or (.evidence // [] | length) == 1; "names a test, and not the losses of one set")
       else
         need(.result == .base; "frees versions, and moves the head by the way"),
         need($gone != []; "frees versions, and names none"),
+        need($gone | length == (map(.digest) | unique | length); "frees a version twice"),
+        need((.quarantined // []) == []; "frees versions, and quarantines training examples by the way"),
         need((.evidence // []) == [] and .test == null;
           "frees versions, and shows losses as if it had judged them"),
         need((.quarantined // []) == []; "frees versions, and quarantines training examples by the way"),
@@ -750,6 +756,6 @@ else
 fi
 while read -r task head _; do echo "Head of $task: $head"; done < heads.txt
 echo "Not checked here: how high a bar has to be, and what follows from it (when a holdout is spent, stakes,"
-echo "screens, early stops); what chains go on from; the choice of arms; sentences of the first form; losses"
-echo "against the model; the digest of its tensors; sections of a task; what a fork says of the log before it;"
-echo "what the meter signed; cosignatures of witnesses; joules."
+echo "screens, early stops; whether a rollback was due, and looks at a monitor); what chains go on from; the choice"
+echo "of arms; sentences of the first form; losses against the model; the digest of its tensors; sections of a task;"
+echo "what a fork says of the log before it; what the meter signed; cosignatures of witnesses; joules."

@@ -29,7 +29,7 @@ from cryoflux.evaluation.losses import Losses, write_evidence
 from cryoflux.evaluation.scoring import score
 from cryoflux.files import write_atomic
 from cryoflux.quantities import MICRO
-from cryoflux.receipts.session import MonitorCheck
+from cryoflux.receipts.session import CheckedAgainst, MonitorCheck
 from cryoflux.receipts.statement import Measurement, MonitorTest, Move
 from cryoflux.receipts.sums import sums_of
 from cryoflux.registry.versions import Version
@@ -164,7 +164,7 @@ class Monitoring:
         )
         spent_uj = session.spent().uj - start_uj
         self.foreseen_uj = max(self.foreseen_uj, spent_uj)
-        session.checked(self._charge(opened, examples, found, among, spent_uj))
+        session.checked(self._charge(opened, examples, found, (among, alpha_ppm, known.heads), spent_uj))
         if found.back_to is None:
             return Checked(opened.task.name, head.digest, 0, examples, found, None, alpha_ppm, unit)
         other = others[found.back_to.version]
@@ -214,9 +214,10 @@ class Monitoring:
         return losses
 
     def _charge(
-        self, opened: Opened, examples: MonitorSet, found: Degradation, among: int, uj: int
+        self, opened: Opened, examples: MonitorSet, found: Degradation, by: tuple[int, int, int], uj: int
     ) -> MonitorCheck:
         strongest = found.strongest
+        among, alpha_ppm, head_number = by
         return MonitorCheck(
             task=opened.task.name,
             head=opened.base,
@@ -226,6 +227,15 @@ class Monitoring:
             needed_milli=found.needed_milli,
             evidence_milli=strongest.evidence_milli if strongest else 0,
             microjoules=max(0, uj),
+            alpha_ppm=alpha_ppm,
+            head_number=head_number,
+            profile=opened.task.profile(examples.part),
+            against=[
+                CheckedAgainst(
+                    version=one.version, evidence_milli=one.evidence_milli, worse_nano=one.worse_nano
+                )
+                for one in found.compared
+            ],
         )
 
     def _go_back(

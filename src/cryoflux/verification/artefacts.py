@@ -43,14 +43,16 @@ from cryoflux.verification.beginning import beginnings
 from cryoflux.verification.datasets import DataSets, holdout_path
 from cryoflux.verification.disjoint import compared
 from cryoflux.verification.exactness import needless_tolerance
+from cryoflux.verification.facts import FactsOfUpdates
 from cryoflux.verification.folders import FolderState, compare_folder, folders_in
 from cryoflux.verification.freed import AbsentVersions
 from cryoflux.verification.index import INDEX, index_complaint
 from cryoflux.verification.locating import Searching, said_where
 from cryoflux.verification.material import Material
+from cryoflux.verification.monitors import Monitored
 from cryoflux.verification.pairing import MOST_EXAMPLES, order_of, read_losses
 from cryoflux.verification.result import Check, Finding, NumberedStep, conclude, failed, unknown
-from cryoflux.verification.rollbacks import evidence_findings
+from cryoflux.verification.rollbacks import LossesShown, evidence_findings
 from cryoflux.verification.sections import Sections
 from cryoflux.verification.settings import BesideWeights
 from cryoflux.verification.topics import Topic
@@ -87,6 +89,7 @@ class _Named(Tally):
     settings: BesideWeights = field(default_factory=BesideWeights)
     needless: dict[str, None] = field(default_factory=dict)
     """tasks of which it was asked why they are read in float32"""
+    monitored: Monitored = field(default_factory=Monitored)
     behind: Base | None = None
     """base of the last entry, where that moved a head"""
 
@@ -115,6 +118,9 @@ class Artefacts(Fold):
         """file of losses, examples read, hits or none, and of which holdout → its sums and its Merkle root"""
         self._times = Counter[str]()
         """file of losses → in how many ways it was read for them"""
+        self._shown: dict[tuple[str, int, bool], LossesShown | str] = {}
+        """file of losses of a rollback, its examples, hits or none → what it shows, or what is wrong"""
+        self._facts = FactsOfUpdates()
         self._whole: dict[tuple[Subject, ...], None] = {}
         """subjects of the newest updates whose files are here, as they were signed"""
 
@@ -123,6 +129,7 @@ class Artefacts(Fold):
         state = self._state
         if state is None or seen.entry is None:
             return
+        self.tally.monitored.take(seen.entry, memory)
         if seen.entry.session is None:  # it says what a run cost, and moves no head
             self.tally.behind = None
         if (intent := seen.entry.intent) is not None:
@@ -137,7 +144,7 @@ class Artefacts(Fold):
         elif (move := seen.entry.move) is not None:
             self._version(move.result, needed=True)
             self.tally.absent.move(seen.index, move)
-            self.findings.extend(evidence_findings(state.path, move))
+            self.findings.extend(evidence_findings(state.path, move, self._shown))
             self.tally.behind = move.base
         elif (fork := seen.entry.fork) is not None:
             self._take_up(seen, fork)
@@ -260,6 +267,9 @@ class Artefacts(Fold):
         self.tally.updates += state.capsule(paired.statement.subject[0].digest.sha256).is_dir()
         if tuple(paired.statement.subject) not in self._whole:
             self._files(state, paired, digests)
+        if (kept := tuple(paired.statement.subject)) in self._whole:
+            folder, section = state.capsule(kept[0].digest.sha256), receipt.training.section
+            self.findings.fail(paired, self._facts.complaints(check, folder, kept, section))
 
     def _files(self, state: StateFolder, paired: Paired, digests: dict[str, str]) -> None:
         first = paired.statement.subject[0].digest.sha256
@@ -348,6 +358,7 @@ class Artefacts(Fold):
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
         read_sets = self.tally.data.read(self._state.path, self._sections, self.findings, self._hashing)
+        self.findings.extend(self.tally.monitored.findings(self._state, memory, read_sets, self._hashing))
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
         freed = self.tally.absent.words(self._here)
         said = f"{self._here_in_words(memory)} have the signed digests{roots}{freed}"

@@ -6,8 +6,8 @@ step down of each kind is a question, and each widening of the error budget. Eve
 
 - To a weaker rule (``evidence/v1`` after ``evidence/v2``), or to a smaller z: a question. It is legal, but
   fewer doubts stop an update.
-- Under ``no-worse/v1`` to a larger loss that is ruled out, or a smaller z: a question. From any rule of
-  evidence to it: a question, because it does not ask for a gain.
+- Under ``no-worse/v1`` to a larger loss that is ruled out, or a smaller z: a question. From any other rule to
+  it: a question, because it does not ask for a gain.
 - From ``evidence/v3`` to ``evidence/v2``, on a holdout that it looked at: a question. Both promise the same,
   but the counts of looks from which v2 takes its bar say nothing of what was staked. (From v2 to v3 what is
   left follows from the counts: `decision.stakes.left_of_counted`.)
@@ -41,7 +41,7 @@ from cryoflux.receipts.statement import Intent, Rule
 from cryoflux.registry.cuts import cut_words_of
 from cryoflux.task_state import TaskState
 
-_STRENGTH = {BARE: 0, NO_WORSE: 0, "evidence/v1": 1, BUDGETED: 2, STAKED: 2}
+_STRENGTH = {NO_WORSE: 0, BARE: 1, "evidence/v1": 2, BUDGETED: 3, STAKED: 3}
 """rule → how much evidence it asks for, as a rank"""
 
 
@@ -58,8 +58,8 @@ class _Asked(Struct, array_like=True):
     """error budget that was announced last, ppm"""
     unstaked: bool = False
     """whether it was said that what was staked is forgotten"""
-    margin: int = 0
-    """loss that ``no-worse/v1`` rules out; 0 under another rule"""
+    margin: int = -1
+    """loss that ``no-worse/v1`` rules out; -1 under another rule"""
     cut: int | str = 0
     """tokens that texts were cut to last; 0 where nothing says so"""
 
@@ -67,7 +67,7 @@ class _Asked(Struct, array_like=True):
     def of(cls, rule: Rule) -> _Asked:
         """What a rule asks for."""
         bare = (rule.min_delta, rule.min_accuracy_gain_ppm) if rule.name == BARE else (0, 0)
-        margin = rule.min_delta if rule.name == NO_WORSE else 0
+        margin = rule.min_delta if rule.name == NO_WORSE else -1
         return cls(rule.name, rule.z_milli, *bare, margin=margin)
 
 
@@ -115,7 +115,7 @@ class Downgrades(Struct):
             known.rule = asked.rule
         known.z_milli = max(known.z_milli, asked.z_milli)
         known.min_delta = max(known.min_delta, asked.min_delta)
-        known.margin = min(known.margin or asked.margin, asked.margin or known.margin)
+        known.margin = min((one for one in (known.margin, asked.margin) if one >= 0), default=-1)
         known.min_accuracy_gain_ppm = max(known.min_accuracy_gain_ppm, asked.min_accuracy_gain_ppm)
         if rule.name == BUDGETED and before is not None:
             left = before.tally(intent.data.holdout.sha256).left
@@ -155,7 +155,7 @@ def _less(asked: _Asked, known: _Asked) -> str:
     if asked.rule == "evidence/v1" and asked.z_milli < known.z_milli:
         return f"goes down from z > {known.z_milli}/1000 to {asked.z_milli}/1000: it asks for less evidence"
     if asked.rule == known.rule == NO_WORSE and (
-        asked.z_milli < known.z_milli or asked.margin > known.margin > 0
+        asked.z_milli < known.z_milli or asked.margin > known.margin >= 0
     ):
         return f"allows a larger loss under {NO_WORSE}, or asks for a smaller z: it asks for less evidence"
     if asked.rule == BARE and (

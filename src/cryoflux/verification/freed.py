@@ -7,7 +7,7 @@ never a head.
 
 from __future__ import annotations
 
-__all__ = ["AbsentVersions", "KnownVersions", "prune_complaints"]
+__all__ = ["AbsentVersions", "KnownVersions", "prune_complaints", "prune_questions"]
 
 from collections.abc import Collection, Iterator
 
@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from cryoflux.digests import sha256_hex
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Base, HeadMove, Move, Outcome
+from cryoflux.task_state import TaskState
 from cryoflux.verification.result import Finding, failed, unknown
 
 _MOST_MISSING = 4096
@@ -79,7 +80,26 @@ def _beside(move: HeadMove) -> Iterator[str]:
         yield "frees versions, and names none"
 
 
+def prune_questions(move: HeadMove, known: TaskState | None) -> Iterator[str]:
+    """What stays open about the versions that an entry frees: what others begin at is never freed.
+
+    Args:
+        move: what it says.
+        known: what the log had come to for its task by then.
+    """
+    if known is None:
+        return
+    begins = {known.first.digest, known.start.digest, known.composition.genesis}
+    for chain in known.chains.values():
+        begins |= {chain.start.digest, chain.composed.genesis}
+    for version in move.pruned:
+        if version.digest in begins and version.digest != known.head.digest:
+            yield f"frees {version.digest[:16]}…, which others begin at: without it they cannot be made again"
+
+
 def _named(move: HeadMove, known: KnownVersions) -> Iterator[str]:
+    if len({version.digest for version in move.pruned}) < len(move.pruned):
+        yield "frees a version twice"
     for version in move.pruned:
         if version.digest in {move.base.digest, move.result.digest}:
             yield "frees the version that is the head"

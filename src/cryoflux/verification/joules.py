@@ -120,6 +120,7 @@ class Joules(Fold):
         tally.recorded = entry.index + 1
         tally.shared |= session.meter == "daemon"
         self.findings.fail(entry, _impossible(figure))
+        self.findings.ask(entry, _more_than_all(session))
         window_ns = self._settlements.take(said, tally.signed)
         self.findings.extend(beyond_sources(said.name, figure, window_ns=window_ns))
         if not said.cut_short:
@@ -267,6 +268,14 @@ class Joules(Fold):
         """Whether a run may have died between its last charge and its last entry."""
         opened_at = session.rpartition("_")[2]
         return opened_at.isascii() and opened_at.isdigit() and int(opened_at) >= self.tally.recorded
+
+
+def _more_than_all(session: Session) -> Iterator[str]:
+    """Whether what a session names one by one costs more than all of it."""
+    energy = session.energy
+    cost = sum(one.microjoules for one in session.bases) + sum(one.microjoules for one in session.checks)
+    if cost > energy.hi_microjoules and not energy.unmetered:
+        yield f"names {cost} µJ of measurements and looks, though it was charged {energy.microjoules} in all"
 
 
 def _impossible(figure: EnergyFigure) -> Iterator[str]:

@@ -20,19 +20,22 @@ from msgspec import field
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
-from cryoflux.receipts.entry import parse_entry
+from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.statement import Base, Data, Fork, HeadMove, Intent, Move, Outcome, Receipt, Rule
 from cryoflux.task_state import TaskState, chain_start
 from cryoflux.task_tallies import HoldoutTally
 from cryoflux.verification.composed import ListsNamed, list_findings
 from cryoflux.verification.forked import fork_complaints, parent_in_words
-from cryoflux.verification.freed import KnownVersions, prune_complaints
+from cryoflux.verification.freed import KnownVersions, prune_complaints, prune_questions
+from cryoflux.verification.looks import Looks
 from cryoflux.verification.material import Material
-from cryoflux.verification.result import Check, NumberedStep
+from cryoflux.verification.result import Check, NumberedStep, unknown
 from cryoflux.verification.rollbacks import rollback_complaints, rollback_questions
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 LINEAGE = NumberedStep(8, "models and holdout follow one another")
+_PER_CENT = 10_000
+"""parts per million"""
 _MOST_SPELT = 8
 """holdouts whose verdicts are said one by one"""
 
@@ -44,6 +47,7 @@ class _Versions(Tally):
     """versions whose files were freed"""
     known: KnownVersions = field(default_factory=KnownVersions)
     lists: ListsNamed = field(default_factory=ListsNamed)
+    looks: Looks = field(default_factory=Looks)
     fork: Fork | None = None
     """the first entry, where the log goes on from another one"""
 
@@ -75,6 +79,8 @@ class Lineage(Fold):
         """Look at versions and data of the next entry."""
         if (entry := seen.entry) is None:
             return
+        if self._past:
+            self._looks(seen, entry, memory)
         if (intent := entry.intent) is not None:
             known = memory.tasks.get(intent.task.name)
             self.tally.made += known is None
@@ -94,6 +100,14 @@ class Lineage(Fold):
             self.findings.fail(seen, fork_complaints(entry, fork, self._material.key))
         self.tally.known.take(entry)
 
+    def _looks(self, seen: Seen, entry: Entry, memory: LogState) -> None:
+        """Follow the heads, and ask whether a session tells of looks that they can have had."""
+        looks = self.tally.looks
+        self.findings.extend(unknown(*question) for question in looks.before(entry, memory))
+        if (session := entry.session) is not None:
+            self.findings.fail(seen, looks.complaints(session, memory))
+            self.findings.ask(seen, looks.questions(seen.name, session))
+
     def _move(self, seen: Seen, move: HeadMove, known: TaskState | None) -> None:
         self.tally.moves += move.move is not Move.PRUNE
         self.tally.pruned += len(move.pruned)
@@ -101,6 +115,7 @@ class Lineage(Fold):
         if self._past:
             self.findings.fail(seen, self._moved(move, known))
             self.findings.fail(seen, prune_complaints(move, self.tally.known))
+            self.findings.ask(seen, prune_questions(move, known))
         self.findings.fail(seen, rollback_complaints(move, known, past=self._past))
         self.findings.ask(seen, rollback_questions(move))
 
@@ -142,12 +157,27 @@ class Lineage(Fold):
         judged = f"{which}, {looks} verdicts in {sum(tally.uses for tally in tallies)} attempts"
         moved = f", moved {self.tally.moves} times besides" if self.tally.moves else ""
         moved += f", {self.tally.pruned} freed" if self.tally.pruned else ""
+        moved += _monitored(memory)
+        self.findings.extend(unknown(*question) for question in self.tally.looks.open())
         line = "one line" if len(memory.tasks) < 2 else f"{len(memory.tasks)} lines"
         summary = f"{self.tally.made} model versions in {line}{moved}; {judged}"
         if self.tally.fork is not None:
             summary = f"goes on from {parent_in_words(self.tally.fork)}: {summary}, there included"
         nothing = "" if memory.tasks or self.tally.fork is not None else "no entry names a version"
         return self.findings.conclude(LINEAGE, summary, nothing=nothing)
+
+
+def _monitored(memory: LogState) -> str:
+    """What part of their error budgets the monitors of a log have given away, in words; empty without any."""
+    said = []
+    for name, known in memory.tasks.items():
+        if (alpha := known.monitor_alpha_ppm) is not None:
+            spent = alpha * known.heads / (known.heads + 1) / _PER_CENT
+            whose = f" of {name}" if len(memory.tasks) > 1 else ""
+            heads = "one head" if known.heads == 1 else f"{known.heads} heads"
+            share = f"{alpha / _PER_CENT:g} % over its life, {spent:.3g} % of that went to {heads}"
+            said.append(f"; the monitor{whose} may err in {share}")
+    return "".join(said[:_MOST_SPELT])
 
 
 def _base(said: Base, known: TaskState | None) -> Iterator[str]:

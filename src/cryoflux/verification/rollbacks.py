@@ -6,20 +6,25 @@ log; the evidence follows from the losses of each example, which lie beside it. 
 
 from __future__ import annotations
 
-__all__ = ["evidence_findings", "rollback_complaints", "rollback_questions"]
+__all__ = ["LossesShown", "evidence_findings", "read_before", "rollback_complaints", "rollback_questions"]
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.monitor import MONITOR, cap_of, evidence_milli, needed_milli
+from cryoflux.decision.reason import Reason
 from cryoflux.receipts.statement import HeadMove, Measurement, MonitorTest, Move
 from cryoflux.receipts.sums import evidence_of
+from cryoflux.sentences import say
 from cryoflux.state import StateFolder
 from cryoflux.task_state import TaskState
 from cryoflux.task_tallies import PoolParts
-from cryoflux.verification.pairing import MOST_EXAMPLES, Pairing, read_losses
+from cryoflux.verification.pairing import MOST_EXAMPLES, read_losses
 from cryoflux.verification.result import Finding, failed, unknown
 
+_MOST_KNOWN = 1024
 _ROUNDING = 1
 """thousandths by which libraries of mathematics may round a logarithm differently"""
 
@@ -29,6 +34,8 @@ def rollback_questions(move: HeadMove) -> Iterator[str]:
     if move.move is Move.ROLLBACK and move.test is None:
         what = "losses, and no test that they passed" if move.evidence else "no evidence"
         yield f"goes back with {what}: whether the head was worse is open"
+    elif move.move is Move.PROMOTION and move.evidence:
+        yield "shows losses, which nobody asks of what somebody chose: they are not looked at"
     elif move.test is not None and move.test.rule != MONITOR:
         yield f"goes back by the test {move.test.rule!r}, which is not known here"
 
@@ -54,7 +61,7 @@ def rollback_complaints(move: HeadMove, known: TaskState | None, *, past: bool) 
         return
     if known is not None and past:
         yield from _by_the_log(move, test, known)
-    yield from _by_itself(test, move.evidence[:1])
+    yield from _by_itself(move, test, move.evidence[:1])
 
 
 def _by_the_log(move: HeadMove, test: MonitorTest, known: TaskState) -> Iterator[str]:
@@ -70,6 +77,22 @@ def _by_the_log(move: HeadMove, test: MonitorTest, known: TaskState) -> Iterator
             f"allows itself {test.alpha_ppm} ppm of error, where {known.monitor_alpha_ppm} were promised: "
             "an error budget may be tightened, never widened"
         )
+    for one in move.evidence:
+        if one.metric != known.metric:
+            yield "shows losses by another metric than its task has"
+        yield from read_before(one.sha256, known)
+
+
+def read_before(examples: str, known: TaskState) -> Iterator[str]:
+    """Whether a monitor is a set that its task reads for something else.
+
+    Args:
+        examples: SHA-256 of its file.
+        known: what the log had come to for the task.
+    """
+    data = known.data, known.latest
+    if examples in {*known.holdouts, *(one.train for one in data), *(one.audit for one in data)}:
+        yield "holds its head against examples that are no monitor: what training or decisions have read"
 
 
 def _quarantined(move: HeadMove, known: TaskState) -> Iterator[str]:
@@ -80,7 +103,7 @@ def _quarantined(move: HeadMove, known: TaskState) -> Iterator[str]:
         yield f"quarantines {parts.examples_quarantined} training examples, unlike its sentence"
 
 
-def _by_itself(test: MonitorTest, measured: list[Measurement]) -> Iterator[str]:
+def _by_itself(move: HeadMove, test: MonitorTest, measured: list[Measurement]) -> Iterator[str]:
     if not test.alpha_ppm:
         yield "names an error budget of nothing"
         return
@@ -92,10 +115,44 @@ def _by_itself(test: MonitorTest, measured: list[Measurement]) -> Iterator[str]:
     for one in measured:
         if test.cap_nano != cap_of(one.metric.unit):
             yield f"cuts differences off at {test.cap_nano} billionths, not at {cap_of(one.metric.unit)}"
+        if move.reason != (reason := _reason(move, test, one)):
+            yield f"gives another reason than its test, which is: {say(reason)}"
 
 
-def evidence_findings(state: Path, move: HeadMove) -> Iterator[Finding]:
-    """What is wrong with the losses that a rollback names, as they lie here."""
+def _reason(move: HeadMove, test: MonitorTest, said: Measurement) -> Reason:
+    worse = said.base_loss_sum - said.new_loss_sum
+    numbers: dict[str, int | str] = {
+        "count": said.count,
+        "worse": worse,
+        "unit": said.metric.unit,
+        "alpha_ppm": test.alpha_ppm,
+    }
+    if "quarantined" in move.reason.numbers:  # `_quarantined` says whether it is so
+        numbers["quarantined"] = move.reason.numbers["quarantined"]
+    return Reason(code="monitor-worse", numbers=numbers)
+
+
+class LossesShown(NamedTuple):
+    """What the losses of a rollback show."""
+
+    evidence: Evidence
+    milli: int
+    """natural logarithm of the evidence against the head, thousandths"""
+    worse: int
+    """by how much the head does worse in all, billionths of the unit"""
+
+
+def evidence_findings(
+    state: Path, move: HeadMove, known: dict[tuple[str, int, bool], LossesShown | str]
+) -> Iterator[Finding]:
+    """What is wrong with the losses that a rollback names, as they lie here.
+
+    Args:
+        state: where they lie.
+        move: what the entry says.
+        known: what files of losses were found to show, or why they cannot be read; is added to. Many entries
+            may name one large file.
+    """
     test = move.test
     if test is None or test.rule != MONITOR or not move.evidence:
         return
@@ -104,21 +161,33 @@ def evidence_findings(state: Path, move: HeadMove) -> Iterator[Finding]:
     if said.count > MOST_EXAMPLES:
         yield unknown(where, f"is of more than {MOST_EXAMPLES} examples, which are not read here")
         return
-    try:
-        losses = read_losses(StateFolder(state).losses(said.per_example), said.per_example, said.count)
-    except ValueError as error:
-        yield failed(where, f"{error} (a rollback of {move.task})")
+    if test.cap_nano != cap_of(said.metric.unit):
+        return  # step 8 names it
+    asked = (said.per_example, said.count, said.hits is not None)
+    if asked not in known:
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[asked] = _shown(state, said, test.cap_nano)
+    if isinstance(found := known[asked], str):
+        yield failed(where, f"{found} (a rollback of {move.task})")
         return
-    for complaint in _complaints(losses, said, move, test):
+    for complaint in _complaints(found, said, move, test):
         yield failed(where, complaint)
 
 
-def _complaints(losses: Pairing, said: Measurement, move: HeadMove, test: MonitorTest) -> Iterator[str]:
-    if losses.evidence(hits=said.hits is not None) != evidence_of(said):
+def _shown(state: Path, said: Measurement, cap_nano: int) -> LossesShown | str:
+    try:
+        losses = read_losses(StateFolder(state).losses(said.per_example), said.per_example, said.count)
+    except ValueError as error:
+        return str(error)
+    milli = evidence_milli(losses.base, losses.new, cap_nano)
+    return LossesShown(losses.evidence(hits=said.hits is not None), milli, sum(losses.base) - sum(losses.new))
+
+
+def _complaints(found: LossesShown, said: Measurement, move: HeadMove, test: MonitorTest) -> Iterator[str]:
+    if found.evidence != evidence_of(said):
         yield "its losses do not add up to the sums that the rollback signs"
-    found = evidence_milli(losses.base, losses.new, test.cap_nano)
-    if abs(found - test.evidence_milli) > _ROUNDING:
-        yield f"its losses are evidence of {found}, not of {test.evidence_milli} as the rollback says"
-    numbers, worse = move.reason.numbers, sum(losses.base) - sum(losses.new)
-    if numbers.get("worse", worse) != worse or numbers.get("count", said.count) != said.count:
+    if abs(found.milli - test.evidence_milli) > _ROUNDING:
+        yield f"its losses are evidence of {found.milli}, not of {test.evidence_milli} as the rollback says"
+    if move.reason.numbers.get("worse", found.worse) != found.worse:
         yield "its losses are not those of the sentence that the rollback signs"

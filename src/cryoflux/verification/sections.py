@@ -6,9 +6,10 @@ names it.
 
 from __future__ import annotations
 
-__all__ = ["ExampleCheck", "SectionCheck", "Sections"]
+__all__ = ["ExampleCheck", "FactCheck", "SectionCheck", "Sections"]
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from cryoflux.receipts.statement import Intent, Receipt, Section
@@ -39,6 +40,21 @@ class ExampleCheck(Protocol):
 
     def is_example(self, row: object) -> bool:
         """Whether a line of a data set, read as JSON, is something that its training can read."""
+
+
+@runtime_checkable
+class FactCheck(Protocol):
+    """Knows what the files of an update say of it that its section says, too."""
+
+    def facts(self, folder: Path) -> Mapping[str, str | int]:
+        """Fields of the section with the values that follow from the files.
+
+        Args:
+            folder: of the update; its files are those that were signed.
+
+        Raises:
+            ValueError, LookupError, TypeError, OSError: they are no such update.
+        """
 
 
 Sections = Mapping[str, SectionCheck]

@@ -6,9 +6,14 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
+from cryoflux.attempt.context import Opened
+from cryoflux.attempt.moving import move_head
 from cryoflux.attempt.watch import Observer, Phases, Step
+from cryoflux.data.examples import Example
+from cryoflux.data.growing import grow
+from cryoflux.decision.reason import Reason
 from cryoflux.log_state import LogState
-from cryoflux.receipts.statement import Bar
+from cryoflux.receipts.statement import Bar, Move
 from small_context import BETTER, RULE, WORSE, SmallRun, ToyTask
 
 QUICKLY_SPENT = RULE.but(alpha_ppm=1_000_000)
@@ -121,3 +126,46 @@ def test_a_step_that_fails_has_begun_and_not_ended(run) -> None:
         raise OSError
     assert seen == ["begin"]
     assert list(phases.seconds) == ["train"]
+
+
+def joined(run: SmallRun, text: str) -> Opened:
+    """The task with one more training example."""
+    opened = replace(run.opened, data=grow(run.opened.data, [Example(text, "a")]))
+    run.change(tasks={opened.task.name: opened})
+    return opened
+
+
+def leave(run: SmallRun, move: Move) -> None:
+    """The head goes to the version that the log began with."""
+    known = run.opened.known()
+    assert known is not None
+    made = known.makers[known.start.digest]
+    to = run.context.versions.open(made.version.digest)
+    why = Reason(code="said", numbers={"sentence": "Elsewhere."})
+    move_head(run.context, run.opened, move, to, made, why)
+
+
+def test_after_going_back_it_waits_for_other_examples_than_those_that_have_joined(run: SmallRun) -> None:
+    before = run.opened
+    joined(run, "a first one")
+    run.attempt(BETTER)
+    assert not run.opened.waits
+    leave(run, Move.ROLLBACK)
+    assert run.opened.waits, "these examples, the joined one included, led to the head that was left"
+    assert not replace(run.opened, data=before.data).waits
+    joined(run, "a second one")
+    assert not run.opened.waits, "others have come since"
+    run.attempt(WORSE)
+    assert not run.opened.waits
+    run.attempt(BETTER)
+    leave(run, Move.ROLLBACK)
+    assert run.opened.waits
+    run.reopen()
+    assert run.opened.known().gone_back == run.opened.known().latest.train, "the next run knows it, too"
+
+
+def test_what_somebody_chose_waits_for_nothing(run: SmallRun) -> None:
+    joined(run, "a first one")
+    run.attempt(BETTER)
+    leave(run, Move.PROMOTION)
+    assert not run.opened.waits

@@ -35,7 +35,7 @@ class Fed:
         context: Any = SimpleNamespace(state=StateFolder(folder / "state"))
         settings = MonitorSettings(monitor=str(self.file))
         self.monitoring = Monitoring(
-            context, settings, lambda *_: None, lambda _task, why: self.told.append(why)
+            context, settings, lambda *_: None, lambda _: None, lambda _task, why: self.told.append(why)
         )
         self._written = 0
 

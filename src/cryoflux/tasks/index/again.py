@@ -11,7 +11,7 @@ from __future__ import annotations
 
 __all__ = ["IndexRecomputer", "TextEmbedder"]
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,8 +28,9 @@ from cryoflux.tasks.index.guard import TextVectors
 from cryoflux.tasks.index.inputs import used_encoder
 from cryoflux.tasks.index.known_items import Query, read_query
 from cryoflux.tasks.index.likeness import ROUNDING_MILLI, nearest_texts
+from cryoflux.tasks.index.names import Names
 from cryoflux.tasks.index.shelf import FIRST, Shelf, exact_ranks, loss_of
-from cryoflux.tasks.index.updating import apply_update
+from cryoflux.tasks.index.updating import added_names, apply_update, read_update
 from cryoflux.tasks.lora.libraries import quieten
 from cryoflux.verification.loss_comparison import Found
 from cryoflux.verification.open_question import OpenQuestion
@@ -77,11 +78,16 @@ class IndexRecomputer:
                 raise ValueError(f"it has no vectors of the {len(asked)} queries of {part}")
             ranks = exact_ranks(shelf, shelf.queries(part), [query.document for query in asked])
         before = self._base.get(part)
-        for name, rank in shelf.manifest.pinned.items():
-            where, _, place = name.partition("/")
-            if where == part and place.isdecimal() and int(place) < len(asked):
-                at = int(place)
-                ranks[at] = rank if before is None else before[at]
+        for at, rank in _pinned(shelf, part, len(asked)):
+            if asked[at].document in shelf.names:
+                raise VerificationError(
+                    f"refuted: it keeps the rank of query {at} of {part}, and has its document"
+                )
+            if before is not None and loss_of(before[at]) != loss_of(rank):
+                raise VerificationError(
+                    f"refuted: it keeps another rank of query {at} of {part} than its base has"
+                )
+            ranks[at] = rank
         return ranks
 
     def _same_vectors(self, shelf: Shelf, part: str, asked: Sequence[Query]) -> None:
@@ -93,7 +99,15 @@ class IndexRecomputer:
         """
         if not shelf.manifest.documents:
             return
-        name = used_encoder(shelf.manifest, self._versions, self._encoders)
+        manifest = shelf.manifest
+        if manifest.tokens != self._tokens:
+            raise VerificationError(
+                f"refuted: it was embedded by {manifest.tokens} tokens of a text, not by {self._tokens}"
+            )
+        try:
+            name = used_encoder(manifest, self._versions, self._encoders)
+        except ModelError:
+            name = None
         if name is None:
             raise OpenQuestion("what embedded it is not kept here, so its queries cannot be embedded again")
         encoder, signed = open_encoder(name, self._tokens), shelf.queries(part)
@@ -111,7 +125,10 @@ class IndexRecomputer:
     def merge(self, base: Path, capsule: Path, into: Path) -> Path:
         """The index that an update makes of a base."""
         try:
-            apply_update(Shelf(base), capsule, into)
+            shelf = Shelf(base)
+            if complaint := _not_of(shelf, capsule):
+                raise ValueError(complaint)
+            apply_update(shelf, capsule, into)
         except (ModelError, ValueError, LookupError, TypeError) as error:
             raise VerificationError(f"its update makes no index of its base: {error}") from error
         write_checksums(into)
@@ -127,6 +144,30 @@ class IndexRecomputer:
     def fit(self, base: Path, model: Path, train: Path, **how: Any) -> Fit:  # noqa: ARG002
         """An index has no temperature."""
         raise OpenQuestion("an index has no temperature")
+
+
+def _pinned(shelf: Shelf, part: str, count: int) -> Iterator[tuple[int, int]]:
+    """The queries of a set whose ranks an index keeps from before, each with that rank."""
+    for name, rank in shelf.manifest.pinned.items():
+        where, _, place = name.partition("/")
+        if where == part and place.isdecimal() and int(place) < count:
+            yield int(place), rank
+
+
+def _not_of(base: Shelf, capsule: Path) -> str:
+    """What an update does that no update of an index can; empty where nothing is."""
+    said = read_update(capsule)
+    if said.fresh:
+        return "it embeds everything anew, and takes something out" if said.removed else ""
+    removed = Names.of(map(bytes.fromhex, said.removed))
+    if len(removed) != len(said.removed) or removed.count_without(base.names):
+        return "it takes out what is not there, or twice"
+    stays = base.names.without(removed)
+    if len(stays) and said.manifest.encoder != base.manifest.encoder:
+        return "it keeps documents that another model has embedded"
+    if any(name in base.names for name in added_names(capsule)):
+        return "it adds what is there"
+    return ""
 
 
 class TextEmbedder:

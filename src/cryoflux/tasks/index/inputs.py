@@ -128,6 +128,8 @@ def _of_version(version: Version, tokens: int) -> EncoderName:
 def used_encoder(manifest: Manifest, versions: Versions, known: dict[str, EncoderName]) -> EncoderName | None:
     """What embedded an index; none where it is not here any more.
 
+    Nothing is fetched: the state may be that of a stranger, who has chosen the name.
+
     Args:
         manifest: of the index.
         versions: of the state.
@@ -140,7 +142,8 @@ def used_encoder(manifest: Manifest, versions: Versions, known: dict[str, Encode
     if place not in known:
         if manifest.version and not versions.folder(manifest.version).is_dir():
             return None
-        folder = versions.folder(manifest.version) if manifest.version else resolve(manifest.model)
+        own = versions.folder(manifest.version) if manifest.version else None
+        folder = own if own is not None else resolve(manifest.model, fetch=False)
         digest = encoder_digest(folder, manifest.tokens)
         known[place] = EncoderName(digest, manifest.model, manifest.version, folder)
     found = known[place]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 __all__ = ["SECTION", "SECTIONS", "IndexSection"]
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+from cryoflux.files import read_lines, read_regular
 from cryoflux.receipts.statement import Intent, Receipt, Section
 from cryoflux.verification.sections import Sections
 
 SECTION = "index/v1"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOST_BYTES, _LONGEST_LINE = 200_000_000, 100_000
 _COUNTS = ("documents", "added", "removed", "pending")
 
 
@@ -42,6 +46,20 @@ class IndexSection:
             and isinstance(row.get("text"), str)
             and isinstance(row.get("document"), str)
         )
+
+    def facts(self, folder: Path) -> Mapping[str, str | int]:
+        """What the files of an update say of encoder and documents."""
+        said = json.loads(read_regular(folder / "update.json", _MOST_BYTES))
+        manifest, removed = said["manifest"], said["removed"]
+        if not isinstance(removed, list):
+            raise TypeError("what is gone is no list")
+        added = sum(bool(line) for line, _ in read_lines(folder / "added.jsonl", _LONGEST_LINE))
+        return {
+            "encoder": manifest["encoder"],
+            "documents": manifest["documents"],
+            "added": added,
+            "removed": len(removed),
+        }
 
     def trained(self, section: Section) -> tuple[int, tuple[str, ...]]:  # noqa: ARG002
         """An index has no trained parameters."""

@@ -7,7 +7,16 @@ another one, and is empty elsewhere. What is made of a base and an update is the
 
 from __future__ import annotations
 
-__all__ = ["FILES", "UPDATE", "Adding", "UpdateSaid", "apply_update", "read_update", "write_update"]
+__all__ = [
+    "FILES",
+    "UPDATE",
+    "Adding",
+    "UpdateSaid",
+    "added_names",
+    "apply_update",
+    "read_update",
+    "write_update",
+]
 
 import heapq
 import json
@@ -133,6 +142,15 @@ def apply_update(base: Shelf, capsule: Path, into: Path) -> None:
     (into / QUERIES).write_bytes(read_regular(source / QUERIES, MOST_FILE_BYTES))
     write_manifest(into, manifest)
     _ = Shelf(into).names  # raises, where the update was made for another base
+
+
+def added_names(capsule: Path) -> Iterator[bytes]:
+    """Names of the documents that an update adds.
+
+    Raises:
+        ValueError, LookupError, OSError: they cannot be read.
+    """
+    return (name for name, _ in _named(capsule / ADDED))
 
 
 def _named(path: Path) -> Iterator[tuple[bytes, bytes]]:

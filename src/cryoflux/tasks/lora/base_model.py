@@ -126,8 +126,12 @@ def is_embedded(name: str) -> bool:
     return name in {EMBEDDED, f"sentence-transformers/{EMBEDDED}"}
 
 
-def resolve(name: str) -> Path:
+def resolve(name: str, *, fetch: bool = True) -> Path:
     """The folder with the files of a model: installed, given, or fetched from the hub.
+
+    Args:
+        name: of the model.
+        fetch: whether one that is not here is fetched; else it has to have been before.
 
     Raises:
         ModelError: it is unknown or unreachable.
@@ -142,7 +146,7 @@ def resolve(name: str) -> Path:
             why="Without a base model there is nothing to improve.",
             hint=f"Check the path, or use the embedded model: --model {EMBEDDED}.",
         )
-    return _download(name)
+    return _download(name, fetch=fetch)
 
 
 def _embedded() -> Path:
@@ -163,13 +167,13 @@ def _embedded() -> Path:
     return folder
 
 
-def _download(name: str) -> Path:
+def _download(name: str, *, fetch: bool) -> Path:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=not fetch))
     except Exception as error:  # the hub client raises its own, httpx's and the OS's errors
         raise ModelError(
             f"The model {name!r} is neither a folder here nor reachable on the hub ({type(error).__name__}).",
