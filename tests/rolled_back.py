@@ -13,7 +13,7 @@ from cryoflux.digests import sha256_hex
 from cryoflux.evaluation.losses import Losses, write_evidence
 from cryoflux.quantities import NANO, NATS
 from cryoflux.receipts.profiles import PROFILE
-from cryoflux.receipts.statement import CROSS_ENTROPY, Base, Measurement, MonitorTest, Move
+from cryoflux.receipts.statement import CROSS_ENTROPY, Base, CheckedAgainst, Measurement, MonitorTest, Move
 from cryoflux.receipts.sums import sums_of
 from cryoflux.state import StateFolder
 from synthetic_state import SyntheticState
@@ -61,7 +61,22 @@ class Rollback:
             "needed_milli": needed_milli(ALPHA_PPM, heads, among),
             "evidence_milli": evidence_milli(self.head, self.other, cap_of(NATS)),
         }
-        return MonitorTest(**{**said, **changes})
+        said |= changes
+        if "against" not in changes:
+            said["against"] = self.listed(said["evidence_milli"])
+        return MonitorTest(**said)
+
+    def listed(self, evidence: int) -> list[CheckedAgainst]:
+        """What each version has shown: the one gone back to as it says, all others less."""
+        known = self.made.memory.tasks[self.made.task]
+        return [
+            CheckedAgainst(
+                version=made.version.digest,
+                evidence_milli=evidence if made.version == self.to else evidence - 1,
+                worse_nano=NANO if made.version == self.to else 7,
+            )
+            for made in known.before_head()
+        ]
 
     def write(self, /, **changes: object) -> None:
         path = StateFolder(self.made.path).losses(sha256_hex(self.content))

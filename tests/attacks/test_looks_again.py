@@ -162,10 +162,21 @@ def test_a_rollback_and_its_look_after_the_data_grew(real: Real) -> None:
     assert "reproduced exactly, 128 losses on 64 examples of the monitor" in lines[0].detail
 
 
+@pytest.mark.parametrize("lie", [False, True])
+def test_what_a_rollback_lists_is_evaluated_again_where_no_session_tells_of_it(real: Real, lie: bool) -> None:
+    """The run died before its session's entry."""
+    look, rollback = real.look(), real.rollback(best(real))
+    listed = [one.but(worse_nano=one.worse_nano - 9 * lie) for one in look.against]
+    rollback.write(evidence=[rollback.measurement(sha256=real.sha256)], test=rollback.test(against=listed))
+    line = real.again()[1]
+    assert line.status is (Status.FAIL if lie else Status.OK)
+    assert line.name == "a look at the monitor evaluated again"
+
+
 def test_a_rollback_of_other_losses_after_the_data_grew_is_refuted(real: Real) -> None:
     rollback = real.rollback(best(real))
     rollback = replace(rollback, other=[loss - 5 for loss in rollback.other])
-    rollback.write(evidence=[rollback.measurement(sha256=real.sha256)])
+    rollback.write(evidence=[rollback.measurement(sha256=real.sha256)], test=rollback.test(against=[]))
     real.made.data = regrown(real.made, added(3))
     real.made.attempt(0.03)
     line = real.again()[0]

@@ -9,8 +9,8 @@ import pytest
 
 from cryoflux.decision.monitor import needed_milli
 from cryoflux.quantities import NANO
-from cryoflux.receipts.session import BaseCharge, CheckedAgainst, MonitorCheck
-from cryoflux.receipts.statement import Base
+from cryoflux.receipts.session import BaseCharge, MonitorCheck
+from cryoflux.receipts.statement import Base, CheckedAgainst
 from cryoflux.verification.result import Status
 from cryoflux.verification.verified import Trust
 from rolled_back import WORSE, Rollback
@@ -239,10 +239,8 @@ def left(watched: Watched) -> Rollback:
 def led_to(watched: Watched, left: Rollback, **changes: object) -> MonitorCheck:
     """The look that led to a rollback: the version gone back to, and the first one, which is less good."""
     test, said = left.test(), left.measurement()
-    other = watched.made.entries[0].intent.base.digest
-    listed = [against(left.to.digest, test.evidence_milli, NANO), against(other, test.evidence_milli, 7)]
     fields = {"evidence_milli": test.evidence_milli, "sha256": said.sha256, "count": said.count}
-    return watched.look(**{"against": listed, **fields, **changes})
+    return watched.look(**{"against": test.against, **fields, **changes})
 
 
 @pytest.mark.parametrize("sessions", [1, 2])
@@ -260,10 +258,19 @@ def test_a_rollback_that_was_due_and_was_made_is_no_question(
 def test_a_rollback_to_another_version_than_the_best_one(watched: Watched, left: Rollback) -> None:
     look = led_to(watched, left)
     one, two = look.against
-    look = look.but(against=[one.but(worse_nano=7), two.but(worse_nano=NANO)])
+    turned = [one.but(worse_nano=two.worse_nano), two.but(worse_nano=one.worse_nano)]
+    look = look.but(against=[item.but(evidence_milli=look.evidence_milli) for item in turned])
     left.write()
     watched.end(look)
     assert any("for another version than the best one" in detail for detail in watched.found())
+
+
+def test_a_rollback_that_lists_what_its_look_does_not(watched: Watched, left: Rollback) -> None:
+    look = led_to(watched, left)
+    moved = [one.but(worse_nano=one.worse_nano - 1) for one in look.against]
+    left.write()
+    watched.end(look.but(against=moved))
+    assert any("lists other versions, or what they have not shown" in detail for detail in watched.found())
 
 
 @pytest.mark.parametrize("changes", [{"sha256": digest_of("others")}, {"evidence_milli": 99_999}])

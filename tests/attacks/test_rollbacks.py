@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from cryoflux.decision.monitor import needed_milli
 from cryoflux.decision.reason import Reason
 from cryoflux.digests import sha256_hex
 from cryoflux.quantities import NANO
-from cryoflux.receipts.statement import Base, HeadMove, Move
+from cryoflux.receipts.statement import Base, CheckedAgainst, HeadMove, Move
 from cryoflux.state import StateFolder
 from cryoflux.verification import rollbacks
 from cryoflux.verification.pairing import Pairing, read_losses
@@ -128,6 +131,52 @@ def test_a_promotion_does_not_borrow_a_test(rollback: Rollback) -> None:
     assert any("is a promotion" in detail for _, detail in found(rollback.made))
 
 
+@pytest.mark.parametrize(
+    ("forge", "words"),
+    [
+        (
+            lambda one, two: [one.but(worse_nano=7), two.but(worse_nano=NANO)],
+            "another version than the best one",
+        ),
+        (lambda one, two: [one, one], "lists a version twice"),
+        (lambda one, two: [one, two.but(version="1" * 64)], "which the log does not compare it with"),
+        (lambda one, two: [one.but(evidence_milli=0), two], "another version than the best one"),
+    ],
+)
+def test_a_rollback_to_another_version_than_the_best_that_it_lists(
+    rollback: Rollback, forge: Callable[..., list[CheckedAgainst]], words: str
+) -> None:
+    listed = sorted(rollback.test().against, key=lambda one: one.version != rollback.to.digest)
+    evidence = rollback.test().evidence_milli
+    forged = forge(*(one.but(evidence_milli=evidence) for one in listed))
+    rollback.write(test=rollback.test(against=forged))
+    assert any(re.search(words, detail) for _, detail in found(rollback.made))
+
+
+def test_a_rollback_that_leaves_a_version_out_is_asked_about(rollback: Rollback) -> None:
+    rollback.write(test=rollback.test(against=rollback.test().against[-1:]))
+    assert any("does not say how it compares" in d for _, d in found(rollback.made, Status.UNKNOWN))
+
+
+def test_what_was_freed_may_be_left_out(rollback: Rollback) -> None:
+    made = rollback.made
+    made.attempt(0.03)
+    first, second = results(made)[:2]
+    made.move(made.head, move=Move.PRUNE, pruned=[second])
+    shutil.rmtree(made.path / "models" / second.digest)
+    listed = [one for one in rollback.test().against if one.version != second.digest]
+    assert rollback.to == first
+    rollback.write(test=rollback.test(against=listed))
+    assert found(made) == []
+    assert not any("how it compares" in detail for _, detail in found(made, Status.UNKNOWN))
+
+
+def test_a_rollback_of_an_older_log_lists_nothing_and_is_asked_about(rollback: Rollback) -> None:
+    rollback.write(test=rollback.test(against=[]))
+    assert found(rollback.made) == []
+    assert any("the best one is open" in detail for _, detail in found(rollback.made, Status.UNKNOWN))
+
+
 def test_losses_that_a_promotion_shows_are_asked_about(rollback: Rollback) -> None:
     rollback.made.move(rollback.to, evidence=[rollback.measurement(base_loss_sum=1)])
     assert any("they are not looked at" in detail for _, detail in found(rollback.made, Status.UNKNOWN))
@@ -183,7 +232,7 @@ def test_of_a_part_of_a_log_only_what_the_entry_itself_says_is_asked(rollback: R
     move = rollback.made.entries[-1].move
     assert isinstance(move, HeadMove)
     assert list(rollback_complaints(move, None, past=False)) == []
-    worse = move.but(test=move.test.but(evidence_milli=0))
+    worse = move.but(test=move.test.but(evidence_milli=0, against=[]))
     assert len(list(rollback_complaints(worse, None, past=False))) == 1
 
 

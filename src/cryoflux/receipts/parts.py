@@ -21,7 +21,6 @@ __all__ = [
     "Holdout",
     "Measurement",
     "Metric",
-    "MonitorTest",
     "Move",
     "Outcome",
     "Rule",
@@ -356,25 +355,6 @@ class Move(StrEnum):
     """somebody chose it"""
     PRUNE = "prune"
     """the head stays; the files of other versions are freed"""
-
-
-class MonitorTest(Document, frozen=True):
-    """By which a head was found to be worse than versions before it (`cryoflux.decision.monitor`)."""
-
-    rule: Text
-    """``monitor/v1``"""
-    alpha_ppm: Share
-    """most probability of ever going back without a reason, parts per million"""
-    head_number: Positive
-    """which head of the task this is, counted from 1 over the log: it says what is spent of α on it"""
-    compared: Positive
-    """versions that it was compared with"""
-    cap_nano: Positive
-    """where the difference of an example's losses is cut off, billionths of the metric's unit"""
-    needed_milli: Count
-    """natural logarithm of the evidence that was needed against the version gone back to, thousandths"""
-    evidence_milli: Signed
-    """the same of the evidence that there is"""
 
 
 class Measurement(Document, frozen=True):

@@ -10,7 +10,6 @@ from __future__ import annotations
 __all__ = [
     "SESSION_TYPE",
     "BaseCharge",
-    "CheckedAgainst",
     "MonitorCheck",
     "Session",
     "SessionEnd",
@@ -24,6 +23,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from cryoflux.receipts.charged import EnergyFigure
+from cryoflux.receipts.monitor_parts import CheckedAgainst
 from cryoflux.receipts.parts import Base
 from cryoflux.receipts.statement import InTotoStatement
 from cryoflux.signing.fields import (
@@ -80,17 +80,6 @@ class BaseCharge(Document, frozen=True):
     """billionths of the task's unit"""
     microjoules: Count
     """of what the session was charged"""
-
-
-class CheckedAgainst(Document, frozen=True):
-    """A version that a head was held against, and what that has shown."""
-
-    version: Sha256
-    """its digest"""
-    evidence_milli: Signed
-    """natural logarithm of the evidence against the head, thousandths"""
-    worse_nano: Signed
-    """by how much the head does worse in the mean, differences cut off, billionths of the task's unit"""
 
 
 class MonitorCheck(Document, frozen=True):

@@ -29,6 +29,7 @@ __all__ = [
     "BatchJob",
     "Cause",
     "ChainLink",
+    "CheckedAgainst",
     "Data",
     "Decision",
     "EnergyFigure",
@@ -69,6 +70,7 @@ from msgspec import Meta
 from cryoflux.decision.reason import Reason
 from cryoflux.receipts.charged import BatchJob, EnergyFigure
 from cryoflux.receipts.fork_parts import ForkedTask, ParentLog
+from cryoflux.receipts.monitor_parts import CheckedAgainst, MonitorTest
 from cryoflux.receipts.parts import (
     CROSS_ENTROPY,
     ArmPrior,
@@ -84,7 +86,6 @@ from cryoflux.receipts.parts import (
     Holdout,
     Measurement,
     Metric,
-    MonitorTest,
     Move,
     Outcome,
     Rule,

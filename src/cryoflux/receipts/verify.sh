@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=7746dee153e9f6553584759b568c3eba8c18e1e0273e0de497ae84d83b3a3d48
+schema_digest=a6c862a5453b5b942f0829c2e57a96e32d8374c58aa7fd6ae3117b9a337b17ae
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break

@@ -29,8 +29,8 @@ from cryoflux.evaluation.losses import Losses, write_evidence
 from cryoflux.evaluation.scoring import score
 from cryoflux.files import write_atomic
 from cryoflux.quantities import MICRO
-from cryoflux.receipts.session import CheckedAgainst, MonitorCheck
-from cryoflux.receipts.statement import Measurement, MonitorTest, Move
+from cryoflux.receipts.session import MonitorCheck
+from cryoflux.receipts.statement import CheckedAgainst, Measurement, MonitorTest, Move
 from cryoflux.receipts.sums import sums_of
 from cryoflux.registry.versions import Version
 from cryoflux.runs.monitor_set import LEAST, MonitorSet, file_signature, monitor_set
@@ -230,12 +230,7 @@ class Monitoring:
             alpha_ppm=alpha_ppm,
             head_number=head_number,
             profile=opened.task.profile(examples.part),
-            against=[
-                CheckedAgainst(
-                    version=one.version, evidence_milli=one.evidence_milli, worse_nano=one.worse_nano
-                )
-                for one in found.compared
-            ],
+            against=_listed(found),
         )
 
     def _go_back(
@@ -270,6 +265,7 @@ class Monitoring:
             cap_nano=cap_of(opened.task.metric.unit),
             needed_milli=found.needed_milli,
             evidence_milli=back.evidence_milli,
+            against=_listed(found),
         )
         numbers: dict[str, int | str] = {
             "count": examples.count,
@@ -295,3 +291,10 @@ class Monitoring:
 def _too_few(found: MonitorSet) -> str:
     beside = f"{found.known} are copies of texts that are known, {found.strange} of no class of the model"
     return f"{found.count} examples count, and {LEAST} are needed ({beside}): heads are held against nothing."
+
+
+def _listed(found: Degradation) -> list[CheckedAgainst]:
+    return [
+        CheckedAgainst(version=one.version, evidence_milli=one.evidence_milli, worse_nano=one.worse_nano)
+        for one in found.compared
+    ]

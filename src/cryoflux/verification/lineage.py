@@ -117,7 +117,8 @@ class Lineage(Fold):
             self.findings.fail(seen, prune_complaints(move, self.tally.known))
             self.findings.ask(seen, prune_questions(move, known))
         self.findings.fail(seen, rollback_complaints(move, known, past=self._past))
-        self.findings.ask(seen, rollback_questions(move))
+        before = known if self._past else None
+        self.findings.ask(seen, rollback_questions(move, before, self.tally.looks.freed))
 
     def _receipt(self, seen: Seen, paired: Paired, known: TaskState | None) -> None:
         self.tally.made += paired.receipt.outcome is Outcome.ACCEPTED

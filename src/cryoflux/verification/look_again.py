@@ -7,7 +7,7 @@ version to be the best. What is not here any more is left out; a look of which n
 
 from __future__ import annotations
 
-__all__ = ["LOOK_AGAIN", "SignedLook", "check_look_again", "look_in"]
+__all__ = ["LOOK_AGAIN", "SignedLook", "check_look_again", "look_in", "looks_of"]
 
 import math
 import tempfile
@@ -18,8 +18,9 @@ from pathlib import Path
 
 from cryoflux.decision.monitor import cap_of, cut_mean_nano, evidence_milli
 from cryoflux.log_state import LogState
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.profiles import PROFILE, TOLERANCES
-from cryoflux.receipts.session import MonitorCheck, Session
+from cryoflux.receipts.session import MonitorCheck
 from cryoflux.receipts.statement import Base, Data
 from cryoflux.registry.cuts import Cut
 from cryoflux.state import StateFolder
@@ -52,20 +53,42 @@ class SignedLook:
     unit: str
 
 
-def look_in(
-    name: str, session: Session, memory: LogState, cuts: Mapping[str, Cut], state: Path
-) -> SignedLook | None:
-    """The last look of a session of which something can be evaluated again; none where there is none.
+def looks_of(entry: Entry) -> list[MonitorCheck]:
+    """What an entry says of heads that were held against others, a rollback included, in order."""
+    if (session := entry.session) is not None:
+        return session.checks
+    move = entry.move
+    if move is None or move.test is None or not move.evidence:
+        return []
+    test, said = move.test, move.evidence[0]
+    look = MonitorCheck(
+        task=move.task,
+        head=move.base,
+        sha256=said.sha256,
+        count=said.count,
+        compared=test.compared,
+        needed_milli=test.needed_milli,
+        evidence_milli=test.evidence_milli,
+        microjoules=0,
+        alpha_ppm=test.alpha_ppm,
+        head_number=test.head_number,
+        profile=said.profile,
+        against=test.against,
+    )
+    return [look]
+
+
+def look_in(entry: Entry, memory: LogState, cuts: Mapping[str, Cut], state: Path) -> SignedLook | None:
+    """The last look of an entry of which something can be evaluated again; none where there is none.
 
     Args:
-        name: of its entry.
-        session: what it says.
+        entry: of the log.
         memory: the log before it.
         cuts: task → how much of a text it reads.
         state: where versions lie.
     """
     folder = StateFolder(state)
-    for check in reversed(session.checks):
+    for check in reversed(looks_of(entry)):
         known = memory.tasks.get(check.task)
         if known is None or not check.profile or not folder.model(check.head.digest).is_dir():
             continue
@@ -74,7 +97,7 @@ def look_in(
             one.version.digest: one.version for one in listed if folder.model(one.version.digest).is_dir()
         }
         if here:
-            return SignedLook(name, check, here, cuts.get(check.task, 0), known.data, known.metric.unit)
+            return SignedLook(entry.name, check, here, cuts.get(check.task, 0), known.data, known.metric.unit)
     return None
 
 

@@ -22,14 +22,19 @@ from cryoflux.log_state import LogState
 from cryoflux.quantities import MICRO
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.profiles import PROFILE
-from cryoflux.receipts.session import BaseCharge, CheckedAgainst, MonitorCheck, Session
+from cryoflux.receipts.session import BaseCharge, MonitorCheck, Session
 from cryoflux.receipts.statement import Base, HeadMove, Move
 from cryoflux.task_state import TaskState
+from cryoflux.verification.compared import (
+    best_of,
+    digest_of_list,
+    list_complaints,
+    not_listed,
+    short_version,
+)
 from cryoflux.verification.rollbacks import read_before
 
 _MILLI = 1000
-_DIGITS = 15
-"""of a digest that are remembered, as a number"""
 
 
 class _Stay(Struct, array_like=True):
@@ -46,6 +51,8 @@ class _Stay(Struct, array_like=True):
     """the version that a rollback left it for; 0 where none did"""
     back_by: str = ""
     """what that rollback says of its evidence: examples, and how much of it"""
+    back_list: str = ""
+    """which versions it lists, and what each has shown; empty where it lists none"""
 
 
 class Looks(Struct):
@@ -77,7 +84,7 @@ class Looks(Struct):
         stays = self.stays.setdefault(task, [])
         if stays and stays[-1].number == known.heads:
             return
-        before = [_short(made.version.digest) for made in known.before_head()]
+        before = [short_version(made.version.digest) for made in known.before_head()]
         stays.append(_Stay(size, _of(known.head), known.heads, before))
         number, name = self.due.get(task, (0, ""))
         if number and number != known.heads:
@@ -85,13 +92,14 @@ class Looks(Struct):
             yield name, _not_left(task)
 
     def _moves(self, move: HeadMove) -> None:
-        self.freed |= dict.fromkeys(_short(version.digest) for version in move.pruned)
+        self.freed |= dict.fromkeys(short_version(version.digest) for version in move.pruned)
         stays = self.stays.get(move.task)
         if move.move is Move.ROLLBACK and stays:
             self.due.pop(move.task, None)
-            stays[-1].back_to = _short(move.result.digest)
+            stays[-1].back_to = short_version(move.result.digest)
             if move.test is not None and move.evidence:
                 stays[-1].back_by = _evidence(move.evidence[0].sha256, move.test.evidence_milli)
+                stays[-1].back_list = digest_of_list(move.test.against)
 
     def open(self) -> Iterator[tuple[str, str]]:
         """Questions about what is due at the end of the log, each with the entry that it is about."""
@@ -158,10 +166,7 @@ class Looks(Struct):
             self.stays[task] = stays[-1:]
 
     def _left_open(self, name: str, check: MonitorCheck, stay: _Stay) -> Iterator[str]:
-        listed = {_short(one.version) for one in check.against}
-        missing = [one for one in stay.before if one not in listed and one not in self.freed]
-        if check.against and missing:
-            yield (f"does not say how it compares with {missing[0]:0{_DIGITS}x}…, which no entry has freed")
+        yield from not_listed(check.against, stay.before, self.freed)
         if check.evidence_milli >= check.needed_milli and not stay.back_to:
             if stay is self.stays[check.task][-1]:
                 self.due[check.task] = (stay.number, name)
@@ -188,12 +193,8 @@ def _touched(entry: Entry) -> list[str]:
     return [said.task for said in entry.fork.tasks] if entry.fork is not None else []
 
 
-def _short(digest: str) -> int:
-    return int(digest[:_DIGITS], 16)
-
-
 def _of(version: Base) -> int:
-    return int(sha256_hex(f"{version.digest} {version.files}".encode())[:_DIGITS], 16)
+    return short_version(sha256_hex(f"{version.digest} {version.files}".encode()))
 
 
 def _evidence(examples: str, milli: int) -> str:
@@ -232,26 +233,20 @@ def _is_a_bar(needed: int, number: int, compared: int) -> bool:
 
 
 def _listed(stay: _Stay, check: MonitorCheck) -> Iterator[str]:
-    versions = [_short(one.version) for one in check.against]
-    if not versions:
+    if not check.against:
         yield "says that it compared versions, and lists none"
         return
-    if len(set(versions)) < len(versions):
-        yield "lists a version twice"
-    if not set(versions) <= set(stay.before):
-        yield "lists a version which the log does not compare it with"
+    yield from list_complaints(check.against, stay.before)
     if (strongest := max(one.evidence_milli for one in check.against)) != check.evidence_milli:
         yield f"says that its evidence is {check.evidence_milli}; the strongest that it lists is {strongest}"
 
 
 def _gone_back(stay: _Stay, check: MonitorCheck) -> Iterator[str]:
     """What a rollback says otherwise than the look that led to it."""
-
-    def order(one: CheckedAgainst) -> tuple[int, str]:
-        return one.worse_nano, one.version
-
-    best = max((one for one in check.against if one.evidence_milli >= check.needed_milli), key=order)
-    if _short(best.version) != stay.back_to:
-        yield f"the head was left for another version than the best one, {best.version[:16]}…"
+    best = best_of(check.against, check.needed_milli)
+    if best is None or short_version(best.version) != stay.back_to:
+        yield "the head was left for another version than the best one that it lists"
     elif stay.back_by and stay.back_by != _evidence(check.sha256, best.evidence_milli):
         yield "the rollback that left the head shows other evidence, or of other examples"
+    elif stay.back_list and stay.back_list != digest_of_list(check.against):
+        yield "the rollback that left the head lists other versions, or what they have not shown"

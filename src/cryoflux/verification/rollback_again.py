@@ -78,9 +78,8 @@ def _newest(walked: Walked) -> tuple[_Rollback | None, SignedLook | None]:
         known = memory.tasks.get(move.task) if move is not None else None
         if move is not None and move.evidence and known is not None:
             rollback = _Rollback(seen.name, move, move.evidence[0], cuts.get(move.task, 0), known.data)
-        session = entry.session if entry is not None else None
-        if session is not None and session.checks and state is not None:
-            look = look_in(seen.name, session, memory, cuts, state) or look
+        if entry is not None and state is not None:
+            look = look_in(entry, memory, cuts, state) or look
         follow(seen, memory)  # what is wrong with it was said in the first pass
     return rollback, look
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __all__ = ["LossesShown", "evidence_findings", "read_before", "rollback_complaints", "rollback_questions"]
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from cryoflux.sentences import say
 from cryoflux.state import StateFolder
 from cryoflux.task_state import TaskState
 from cryoflux.task_tallies import PoolParts
+from cryoflux.verification.compared import best_of, list_complaints, not_listed, short_version
 from cryoflux.verification.pairing import MOST_EXAMPLES, read_losses
 from cryoflux.verification.result import Finding, failed, unknown
 
@@ -29,15 +30,27 @@ _ROUNDING = 1
 """thousandths by which libraries of mathematics may round a logarithm differently"""
 
 
-def rollback_questions(move: HeadMove) -> Iterator[str]:
-    """What stays open about it: a version that was found to be worse was found so by something."""
-    if move.move is Move.ROLLBACK and move.test is None:
+def rollback_questions(move: HeadMove, known: TaskState | None, freed: Collection[int]) -> Iterator[str]:
+    """What stays open about it: a version that was found to be worse was found so by something.
+
+    Args:
+        move: what it says.
+        known: what the log had come to for its task by then; none where that is not known.
+        freed: versions that entries freed by then.
+    """
+    test = move.test
+    if move.move is Move.ROLLBACK and test is None:
         what = "losses, and no test that they passed" if move.evidence else "no evidence"
         yield f"goes back with {what}: whether the head was worse is open"
     elif move.move is Move.PROMOTION and move.evidence:
         yield "shows losses, which nobody asks of what somebody chose: they are not looked at"
-    elif move.test is not None and move.test.rule != MONITOR:
-        yield f"goes back by the test {move.test.rule!r}, which is not known here"
+    elif test is not None and test.rule != MONITOR:
+        yield f"goes back by the test {test.rule!r}, which is not known here"
+    elif test is not None and not test.against:
+        yield "does not list what each version has shown: whether it goes back to the best one is open"
+    elif test is not None and known is not None:
+        due = [short_version(made.version.digest) for made in known.before_head()]
+        yield from not_listed(test.against, due, freed)
 
 
 def rollback_complaints(move: HeadMove, known: TaskState | None, *, past: bool) -> Iterator[str]:
@@ -77,6 +90,7 @@ def _by_the_log(move: HeadMove, test: MonitorTest, known: TaskState) -> Iterator
             f"allows itself {test.alpha_ppm} ppm of error, where {known.monitor_alpha_ppm} were promised: "
             "an error budget may be tightened, never widened"
         )
+    yield from list_complaints(test.against, [short_version(m.version.digest) for m in known.before_head()])
     for one in move.evidence:
         if one.metric != known.metric:
             yield "shows losses by another metric than its task has"
@@ -112,11 +126,22 @@ def _by_itself(move: HeadMove, test: MonitorTest, measured: list[Measurement]) -
         yield f"says that it needed {test.needed_milli}; by its error budget it needed {due}"
     if test.evidence_milli < due:
         yield f"goes back on evidence of {test.evidence_milli}, where {due} are needed"
+    yield from _not_the_best(move, test)
     for one in measured:
         if test.cap_nano != cap_of(one.metric.unit):
             yield f"cuts differences off at {test.cap_nano} billionths, not at {cap_of(one.metric.unit)}"
         if move.reason != (reason := _reason(move, test, one)):
             yield f"gives another reason than its test, which is: {say(reason)}"
+
+
+def _not_the_best(move: HeadMove, test: MonitorTest) -> Iterator[str]:
+    if not test.against:
+        return
+    best = best_of(test.against, test.needed_milli)
+    if best is None or best.version != move.result.digest:
+        yield "goes back to another version than the best one that it lists"
+    elif best.evidence_milli != test.evidence_milli:
+        yield "names other evidence than it lists of the version that it goes back to"
 
 
 def _reason(move: HeadMove, test: MonitorTest, said: Measurement) -> Reason:
