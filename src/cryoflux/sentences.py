@@ -294,7 +294,10 @@ _BRIEF: dict[str, Callable[[_Numbers], str]] = {
     "screen.below-smallest": lambda n: f"screen: Δ is below {_smallest(n)} on {_ASIDE}",
     "screen.not-worth-a-look": _not_worth,
     "no-worse.shown": lambda n: f"shown to lose less than {_smallest(n)} (z > {_z(n)})",
-    "no-worse.not-shown": lambda n: f"a loss of {_smallest(n)} is not ruled out (z > {_z(n)} needed)",
+    "no-worse.not-shown": lambda n: (
+        f"a loss of {_smallest(n)} is not ruled out (z > {_z(n)} needed): more "
+        "queries tell more, or allow a larger one: --min-delta-mrr"
+    ),
     "screen.worse": lambda n: f"screen: it loses more than {_smallest(n)} on {_ASIDE}",
 }
 _SIGNED: dict[str, Callable[[_Numbers], str]] = {

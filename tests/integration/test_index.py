@@ -310,3 +310,21 @@ def test_a_model_that_reads_little_embeds_the_beginning_of_a_text(tmp_path: Path
     long, beginning = ("cat dog " * 50).strip(), ("cat dog " * 31).strip()
     ((_, vectors),) = encoder.embed([long, beginning])
     assert vectors[0].tolist() == vectors[1].tolist()
+
+
+def test_a_refusal_says_nothing_of_what_the_folder_holds_later(place: Path, texts: list[str]) -> None:
+    def arms(outcome: Outcome) -> set[str]:
+        return {event["arm"] for event in outcome.of("attempt") if not event["accepted"]}
+
+    # What says the same as a query, in front of the document that it asks for.
+    beginnings = [" ".join(text.split()[:16]) for text in texts]
+    (place / "pages" / "first.jsonl").write_text(
+        "".join(json.dumps({"text": f"{words} once"}) + "\n" for words in beginnings)
+    )
+    refused = went_on(place)
+    assert (refused.summary["kept"], refused.summary["ended"]) == (0, "plateau")
+    assert went_on(place).summary["attempts"] == 0, "it is refused for good"
+    (place / "pages" / "second.jsonl").write_text(json.dumps({"text": "another one"}) + "\n")
+    again = went_on(place)
+    assert again.summary["attempts"] >= 1
+    assert len(arms(refused) | arms(again)) == 2

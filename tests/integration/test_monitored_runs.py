@@ -179,3 +179,12 @@ def test_copies_and_strange_classes_count_for_nothing(state: Path, tmp_path: Pat
     assert look["examples"] <= 200
     assert look["examples_known"] >= 100
     assert look["examples_of_strange_classes"] == 1
+
+
+def test_what_was_gone_back_from_gained_nothing(tmp_path: Path, inputs: list[str]) -> None:
+    options = ["--budget", "48J", "--attempts", "2", "--monitor", fed(tmp_path, changed=True)]
+    ended = cryoflux("run", *inputs, *QUICK, *options, "--state", tmp_path / "new", "--json")
+    assert [one for one in ended.of("monitored") if one["back_to"]]
+    assert ended.summary["kept"] >= 1
+    assert ended.summary["delta"] == 0
+    assert ended.summary["holdout"]["loss_after"] == ended.summary["holdout"]["loss_before"]

@@ -40,7 +40,7 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
     effects = ", ".join(f"{delta:.3f} at {spread}" for spread, delta in plan.detectable_nats.items())
     goes_on = f"{plan.state} goes on from #{plan.attempts + 1}, head {(plan.head or '')[:16]}…"
     left = f"; its account holds {format_energy(round(plan.account_joules * MICRO))} from before"
-    state = f"{goes_on}{left}" if plan.head is not None else f"{plan.state} is begun"
+    state = f"{goes_on}{left}" if plan.head is not None else f"{plan.state} would be begun"
     dropped = sum(count for name, count in plan.dropped.items() if name != "conflicting")
     evaluation = f"about {plan.evaluation_cpu_seconds:.0f} CPU-s, {plan.evaluation_joules:.0f} J"
     bound = "as many as the account pays for"
@@ -74,7 +74,7 @@ def show_index_plan(plan: IndexPlan, *, as_json: bool) -> None:
     sets = ", ".join(f"{count} {name}" for name, count in plan.queries.items())
     for line in (
         f"meter      {plan.tier} ({', '.join(plan.sources)})",
-        f"state      {goes_on if plan.head is not None else f'{plan.state} is begun'}",
+        f"state      {goes_on if plan.head is not None else f'{plan.state} would be begun'}",
         f"documents  {plan.documents} in {plan.folder}, {plan.indexed} in the index: {_to_do(plan)}",
         f"queries    {sets}",
         f"encoder    {plan.encoder}, {plan.tokens} tokens of a document",

@@ -351,8 +351,9 @@ class LiveView(PlainView):
     def trained(self, progress: Progress, reserved_uj: int) -> None:
         """Name the training step, its loss and what it has used."""
         self._attempt_uj = progress.spent_uj
+        of_all = f" of {progress.planned}" if progress.planned else ""
         self._doing = self._where(
-            f"step {progress.step} of {progress.planned} · loss {progress.loss:.3f} · "
+            f"step {progress.step}{of_all} · loss {progress.loss:.3f} · "
             f"{format_energy(progress.spent_uj)} of {format_energy(reserved_uj)}"
         )
         self._draw(now=progress.step == 1)  # a quick training is over before the next picture

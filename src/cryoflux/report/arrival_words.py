@@ -33,9 +33,9 @@ def joined_line(joined: Joined) -> str:
 def waiting_line(why: str) -> str:
     """What a run sleeps for."""
     if why == "agent":
-        return "waiting  the JouleAgent does not answer any more: for it to come back; see: cryoflux agent"
+        return "waiting  for the JouleAgent, which does not answer any more: see cryoflux agent"
     what = "no recipe is expected to pay" if why == "plateau" else "the bucket pays for no attempt"
-    return f"waiting  {what}: for new data or energy"
+    return f"waiting  for new data or energy: {what}"
 
 
 def joined_document(joined: Joined) -> dict[str, Any]:

@@ -359,11 +359,15 @@ def summary_lines(summary: Summary) -> list[str]:
         if len(summary.tasks) > 1:
             lines.append(f"task     {task.name}")
         lines += _result_lines(task, summary)
+    commands = [f"verify {quoted} --recompute 1", f"receipts list --state {quoted}"]
+    if any(task.metric.unit == MRR for task in summary.tasks):
+        commands.insert(0, f"search WORDS --state {quoted}")
+    first, *others = (unbroken(f"cryoflux {command}") for command in commands)
     return [
         *lines,
         f"receipts {state}/receipts.db",
-        f"next     {unbroken(f'cryoflux verify {quoted} --recompute 1')}",
-        f"         {unbroken(f'cryoflux receipts list --state {quoted}')}",
+        f"next     {first}",
+        *(f"         {command}" for command in others),
     ]
 
 
@@ -373,7 +377,10 @@ def _advice(summary: Summary) -> list[str]:
         return ["         no attempt had joules enough: raise --reserve, or lower --max-tokens"]
     if summary.ended == "plateau":
         left = format_energy(summary.unspent_uj)
+        indexes = all(task.metric.unit == MRR for task in summary.tasks)
         more = "go on with other --recipes, or regardless: --policy uniform/v1"
+        if indexes:
+            more = "the index goes on when documents come or go: run again, or stay: --watch DIR"
         if summary.waits:
             more = "add examples; or choose a version regardless: cryoflux models promote VERSION"
         return [f"unspent  {left}; {more}"]

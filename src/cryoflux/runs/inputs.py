@@ -147,13 +147,14 @@ def check_origin(state: StateFolder, origins: Mapping[str, Origin], memory: LogS
             )
 
 
-def too_small(budget_uj: int, reserve_uj: int, held_uj: int = 0) -> UsageError:
+def too_small(budget_uj: int, reserve_uj: int, held_uj: int = 0, left_uj: int = 0) -> UsageError:
     """The error about a budget that does not pay for one attempt and for starting up.
 
     Args:
         budget_uj: what was to be granted, µJ.
         reserve_uj: what an attempt reserves, µJ.
         held_uj: what may be spent on top of it, µJ; below zero where an earlier run overdrew.
+        left_uj: what the account holds besides, which nobody said may be spent, µJ.
     """
     held = ""
     if held_uj:
@@ -163,7 +164,12 @@ def too_small(budget_uj: int, reserve_uj: int, held_uj: int = 0) -> UsageError:
         f"A budget of {format_energy(budget_uj)} is smaller than what a run of one attempt costs.",
         why=f"An attempt reserves {format_energy(reserve_uj)} before it starts, and starting up is paid from "
         f"the same budget.{held}",
-        hint="Raise --budget, or lower --reserve.",
+        hint="Raise --budget, or lower --reserve"
+        + (
+            f", or spend the {format_energy(left_uj)} that are left over, too: --carry."
+            if left_uj > 0
+            else "."
+        ),
     )
 
 

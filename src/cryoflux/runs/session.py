@@ -336,7 +336,8 @@ def _grant(reserve_uj: int, agent: JouleAgent, limits: RunLimits) -> int:
     # What an earlier run overdrew is paid first.
     spendable_uj = held_uj + budget_uj if limits.carry else min(budget_uj, held_uj + budget_uj)
     if spendable_uj <= reserve_uj:
-        raise too_small(budget_uj, reserve_uj, spendable_uj - budget_uj)
+        over_uj = spendable_uj - budget_uj
+        raise too_small(budget_uj, reserve_uj, over_uj, held_uj - max(0, over_uj))
     agent.grant(budget_uj, request_id=f"run-{secrets.token_hex(8)}", note="cryoflux run --budget")
     return spendable_uj
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import enough_reserve_j, least_reserve_uj, run_attempt
 from cryoflux.attempt.recording import AttemptRecord
+from cryoflux.decision.evidence import Evidence
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO, Energy, format_energy
 from cryoflux.receipts.session import SessionEnd
@@ -203,11 +204,7 @@ def _summary(run: _Run, ended: Ended, reason: str) -> Summary:
 
 def _task_summary(run: _Run, opened: Opened, *, quick: bool) -> TaskSummary:
     name, first = opened.task.name, run.firsts[opened.task.name]
-    kept = [
-        record.evidence
-        for record in run.records
-        if record.receipt.outcome is Outcome.ACCEPTED and record.receipt.task.name == name
-    ]
+    kept = _kept_by(run, opened)
     return TaskSummary(
         name=name,
         metric=opened.task.metric,
@@ -218,6 +215,20 @@ def _task_summary(run: _Run, opened: Opened, *, quick: bool) -> TaskSummary:
         looks=_looks(opened),
         recalls=holdout_recalls(run.context, opened, run.firsts[name]),
     )
+
+
+def _kept_by(run: _Run, opened: Opened) -> list[Evidence | None]:
+    """What the run's updates gained that the head rests on; one that was gone back from gained nothing."""
+    made = {
+        record.receipt.result.digest: record
+        for record in run.records
+        if record.receipt.outcome is Outcome.ACCEPTED and record.receipt.task.name == opened.task.name
+    }
+    found, digest = [], opened.task.head.digest
+    while (record := made.pop(digest, None)) is not None:
+        found.append(record.evidence)
+        digest = record.receipt.base.digest
+    return found
 
 
 def _exhausted(record: AttemptRecord) -> bool:

@@ -216,10 +216,11 @@ def make_sets(queries: Sequence[Query], *, most: int, spares: int) -> dict[str, 
     size = min(most, max(FEWEST, int(_SHARE * len(lines))))
     if len(lines) < 3 * FEWEST:
         raise DataError(
-            f"The documents give {len(lines)} queries.",
+            f"There are {len(lines)} queries.",
             why=f"An index is judged by {3 * FEWEST} at least: {FEWEST} that decide, as many that are sealed "
-            "and as many to try an update on. A document gives one by its title or its first sentence.",
-            hint="Name a folder with more documents, or give queries of your own: --queries FILE.",
+            "and as many to try an update on. A document gives one by its title or its first sentence, "
+            "unless another one has the same, and a line of --queries one if its document is there.",
+            hint="Name a folder with more documents, or give more lines: --queries FILE.",
         )
     further = max(0, min(spares, (len(lines) - 2 * size - FEWEST) // size))
     names = ["holdout", "audit", *(f"holdout-{n}" for n in range(2, 2 + further))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["NAME_BYTES", "Digests", "Names", "Places", "as_digests"]
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -48,6 +49,10 @@ class Names:
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, bytes) and self.place(name) >= 0
+
+    def digest(self) -> str:
+        """SHA-256 of all of them: what a folder holds, by one name."""
+        return hashlib.sha256(self.digests.tobytes()).hexdigest()
 
     def between(self, start: int, end: int) -> Names:
         """Those from one place to before another one."""

@@ -29,6 +29,7 @@ class News:
         self._looked_s: float | None = None
         self._counted: tuple[Names, str, int, int] | None = None
         self._told_empty = False
+        self._named: tuple[Names, str] | None = None
         self._troubles: list[tuple[str, str]] = []
 
     def begin(self) -> None:
@@ -69,6 +70,14 @@ class News:
             new, gone = names.count_without(shelf.names), shelf.names.count_without(names)
             self._counted = names, version, new, gone
         return self._counted[2:]
+
+    @property
+    def name(self) -> str:
+        """What the folder holds, by one name: SHA-256 of the names of its documents."""
+        names = self._folder.names
+        if self._named is None or self._named[0] is not names:
+            self._named = names, names.digest()
+        return self._named[1]
 
     def troubles(self) -> list[tuple[str, str]]:
         """Each file that could not be read since this was asked for last, and what is wrong with it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["FoundDocument", "Searcher", "open_searcher"]
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -77,25 +78,28 @@ def open_searcher(state: StateFolder) -> Searcher:
     require_training()
     quieten()
     versions = Versions(state.path)
+    command = (
+        f"cryoflux run --task index_refresh --index DIR --budget 300J --state {shlex.quote(str(state.path))}"
+    )
     digest = versions.head_digest(INDEX)
     if digest is None:
         raise StateError(
             f"{state.path} keeps no index.",
             why="An index is kept by the task index_refresh.",
-            hint="Make one: cryoflux run --task index_refresh --index DIR --budget 300J.",
+            hint=f"Make one: {command}",
         )
     shelf = Shelf(versions.open(digest).folder)
     if not shelf.manifest.documents:
         raise StateError(
             "The index holds no document yet.",
             why="No update of it was kept so far.",
-            hint="Go on: cryoflux run --task index_refresh --index DIR --budget 300J.",
+            hint=f"Go on: {command}",
         )
     name = used_encoder(shelf.manifest, versions, {})
     if name is None:
         raise StateError(
             f"What embedded the index, {shelf.manifest.version[:16]}… of lora_delta, is not kept here.",
             why="A query has to be embedded as the documents were.",
-            hint="Embed it anew: cryoflux run --task index_refresh --index DIR --budget 300J.",
+            hint=f"Embed it anew: {command}",
         )
     return Searcher(shelf, open_encoder(name, shelf.manifest.tokens), digest)

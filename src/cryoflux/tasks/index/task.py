@@ -1,6 +1,6 @@
 """``index_refresh``: an index of a folder of documents, kept as the folder and the head change.
 
-Two kinds of arms. ``refresh`` embeds documents that are new, by what embedded the index, and takes out what
+Two kinds of arms. ``refresh-…`` embeds documents that are new, by what embedded the index, and takes out what
 is gone. Where what should embed is another model by now, ``reembed-…`` embeds everything anew by that one: as
 many attempts as it takes, each of which goes on from what the store has, and the old index serves until the
 new one is shown to be no worse.
@@ -56,7 +56,7 @@ from cryoflux.tasks.lora.libraries import quieten, require_training
 from cryoflux.tasks.pacing import JoulesEndedError, Limits, Progress, TrainingFailedError
 from cryoflux.verification.sections import Sections
 
-REFRESH, REEMBED = "refresh", "reembed-"
+REFRESH, REEMBED = "refresh-", "reembed-"
 _SETS_FIRST = ("holdout", "audit")
 _Z_MILLI = 3090
 _SPARE = 1.5
@@ -166,7 +166,11 @@ class IndexTask(Task):
         self._encoders.open(self._encoders.wanted())
 
     def arms(self, drawn: int, part: str) -> list[Offer]:  # noqa: ARG002
-        """``refresh`` where documents came or went, ``reembed-…`` where another model should embed."""
+        """``refresh-…`` where documents came or went, ``reembed-…`` where another model should embed.
+
+        Each is called by what the folder holds, or by what embeds: that one was not kept says nothing of the
+        next.
+        """
         shelf, wanted = self._shelf(self.head), self._encoders.wanted()
         new, gone = self._news.count(shelf)
         if self._folder.away or not len(self._folder):
@@ -174,7 +178,7 @@ class IndexTask(Task):
         used = self._encoders.used(shelf) or (None if shelf.manifest.documents else wanted)
         offers = []
         if (new or gone) and used is not None:
-            offers.append(self._offer(REFRESH, used, new))
+            offers.append(self._offer(f"{REFRESH}{self._news.name[:8]}", used, new))
         if shelf.manifest.encoder and wanted.digest != shelf.manifest.encoder:
             offers.append(self._offer(f"{REEMBED}{wanted.digest[:8]}", wanted, len(self._folder)))
         return offers
@@ -188,7 +192,7 @@ class IndexTask(Task):
         return self._news.troubles()
 
     def _offer(self, arm: str, name: EncoderName, count: int) -> Offer:
-        carries = arm != REFRESH
+        carries = arm.startswith(REEMBED)
         recipe: dict[str, str | int] = {
             "encoder": name.digest,
             "max_tokens": self._cut,
@@ -212,7 +216,7 @@ class IndexTask(Task):
         """Embed until the joules end, and write what makes the next index of this one."""
         self._news.over()
         limits = limits.less(self._screen_uj)
-        fresh = order.arm != REFRESH
+        fresh = order.arm.startswith(REEMBED)
         base = self._shelf(self.head)
         name = self._encoders.announced(str(order.recipe["encoder"]), base)
         pending = self._folder.names if fresh else self._folder.names.without(base.names)
