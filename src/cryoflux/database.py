@@ -11,6 +11,7 @@ from __future__ import annotations
 __all__ = ["SharedTransactions", "connect", "read_only", "reading", "transaction"]
 
 import os
+import shutil
 import sqlite3
 import stat
 import struct
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 _BUSY_SECONDS = 10.0
 _LOGGED = ("journal_mode=WAL", "synchronous=FULL")
+_LEAST_ROOM = 65_536
+"""bytes: the index beside a log begins with half of that"""
 _LONGEST_VALUE = 4_000_000
 """bytes of one value of a database that is only read; no entry has as many"""
 _ATTEMPTS = 3
@@ -45,9 +48,12 @@ _ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 def _explain(path: Path, error: Exception) -> Exception:
     text = str(error)
+    refused = "unable to open" in text or "disk I/O" in text
+    if refused and _is_full(path):
+        text = "the disk is full"
     if "full" in text:
-        hint = "Free some space, then run the same command again."
-    elif "readonly" in text or "unable to open" in text or "disk I/O" in text:
+        hint = "Free some space (cryoflux state clean frees a cache), then run the same command again."
+    elif "readonly" in text or refused:
         hint = "Check the disk and its permissions, or choose another folder with --state DIR."
     elif "locked" in text:
         hint = "Wait for the other process to end, then run the same command again."
@@ -58,6 +64,14 @@ def _explain(path: Path, error: Exception) -> Exception:
             hint="Restore it from a backup, or start afresh with --state DIR.",
         )
     return StorageError(f"{path}: {text}.", why="The last entry was not recorded.", hint=hint)
+
+
+def _is_full(path: Path) -> bool:
+    """Whether there is no room beside a file: SQLite takes it for a failing disk where it maps its index."""
+    try:
+        return shutil.disk_usage(path.parent).free < _LEAST_ROOM
+    except OSError:
+        return False
 
 
 def connect(

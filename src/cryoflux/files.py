@@ -342,7 +342,8 @@ def _take(descriptor: int, path: Path, holder: str) -> None:
         raise StateLockedError(
             f"{path.parent} is in use by {other}.",
             why="Two runs on one state would spend the same joules twice.",
-            hint="Wait for it to end, or give this one its own folder with --state DIR.",
+            hint="Wait for it to end, or end it (Ctrl-C, or kill and that number: what it has begun is "
+            "recorded), or give this one its own folder with --state DIR.",
         ) from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{holder} (process {os.getpid()})\n".encode(), 0)

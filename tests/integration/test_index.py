@@ -262,6 +262,14 @@ def test_without_documents_nothing_begins(options: list[str], what: str, tmp_pat
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.parametrize("query", ["", " \t", "\udcff"])
+def test_a_query_that_says_nothing_is_named(query: str, tmp_path: Path) -> None:
+    outcome = cryoflux("search", query, "--state", tmp_path)
+    assert outcome.code == 2
+    assert outcome.stderr.startswith("error: The query is")
+    assert len(outcome.stderr.strip().splitlines()) == 3
+
+
 def test_a_state_without_an_index_says_how_to_make_one(tmp_path: Path) -> None:
     outcome = cryoflux("search", "anything", "--state", tmp_path)
     assert outcome.code != 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cryoflux.digests import listed_digests, mismatched_files
-from running import cryoflux
+from running import cryoflux, python
 
 EAGER = [
     *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "lean", "--max-steps", "60"),
@@ -74,6 +74,43 @@ def test_every_version_is_made_again_to_the_byte_whether_its_files_are_here_or_n
     assert said(state, "rebuild", "head")["digest"] == head
     assert bytes_of(state / "models" / head) == before[head]
     verdict(state)
+
+
+def test_a_version_that_is_made_again_can_be_named_and_become_the_head(state: Path) -> None:
+    kept = [one["digest"] for one in said(state, "list")["versions"] if one["origin"] == "receipt"]
+    first, second, *_, head = kept
+    said(state, "prune", "--keep", "1", "--yes")
+    said(state, "rebuild", first)
+    said(state, "rebuild", second)
+    assert said(state, "alias", "old", first)["digest"] == first, "naming one frees no other one"
+    assert said(state, "promote", second, "--yes")["base"] == head
+    said(state, "promote", head, "--yes")
+    assert said(state, "prune", "--keep", "1", "--yes")["pruned"] == [second], "the move took the entry back"
+    assert said(state, "rebuild", second)["was_here"] is False
+    planned = said(state, "prune", "--keep", "1", "--dry-run")
+    assert (planned["pruned"], planned["freed_bytes"] > 0) == ([second], True)
+    done = said(state, "prune", "--keep", "1", "--yes")
+    assert (done["pruned"], done["by_entries"]) == ([second], []), "an entry has said so before"
+    assert not (state / "models" / second).exists()
+    verdict(state)
+
+
+def test_a_folder_of_ones_own_is_filled_or_left_empty(state: Path, tmp_path: Path) -> None:
+    into = tmp_path / "mine"
+    program = (
+        "import errno, shutil, os; from cryoflux.cli.main import main; copy = shutil.copyfile\n"
+        "def full(source, target):\n"
+        "    if source.name == 'config.json': raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "    return copy(source, target)\n"
+        "shutil.copyfile = full; main()"
+    )
+    process = python("-c", program, "models", "rebuild", "head", "--into", into, "--state", state, light=True)
+    _, stderr = process.communicate()
+    assert process.returncode == 5, stderr
+    assert len(stderr.strip().splitlines()) == 3, stderr
+    assert "Free some space" in stderr
+    assert [*into.iterdir()] == []
+    assert said(state, "rebuild", "head", "--into", into)["same_files"]
 
 
 def test_what_is_freed_is_no_damage_and_its_losses_are_recomputed_all_the_same(state: Path) -> None:

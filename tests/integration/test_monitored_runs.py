@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -60,6 +61,34 @@ def verified(state: Path, *options: str) -> tuple[Outcome, dict[str, Any]]:
 
 def head(state: Path) -> str:
     return (state / "base_model").readlink().name
+
+
+@pytest.mark.parametrize("wrong", ["missing", "half", "pipe"])
+def test_a_file_that_cannot_be_read_is_refused_before_anything_is_spent(
+    state: Path, tmp_path: Path, wrong: str
+) -> None:
+    file, entries = tmp_path / "fed.csv", len(looks(state))
+    if wrong == "half":
+        file.write_text(fed(tmp_path, changed=False).read_text() + '"half a ro')
+    elif wrong == "pipe":
+        os.mkfifo(file)
+    refused = run(state, "--monitor", file)
+    assert refused.code == 2, refused.stdout
+    assert "fed.csv" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 3
+    assert refused.of("opened") == []
+    assert len(looks(state)) == entries
+
+
+def test_too_little_that_counts_is_said(state: Path, inputs: list[str], tmp_path: Path) -> None:
+    known = Path(inputs[inputs.index("--train") + 1]).read_text().splitlines()[:50]
+    strange = [f"something new {n},of no class" for n in range(40)]
+    file = tmp_path / "fed.csv"
+    file.write_text("\n".join([*known, *strange, "one fresh row beside,animals"]) + "\n")
+    (said,) = run(state, "--monitor", file).of("unmonitored")
+    assert said["problem"].startswith("1 examples count, and 30 are needed")
+    assert "49 are copies" in said["problem"]
+    assert "40 of no class" in said["problem"]
 
 
 def test_a_head_that_is_worse_is_left_by_itself_and_its_evidence_is_computed_again(

@@ -6,15 +6,18 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tiny
+from cryoflux.agent.client import AgentClient
 from cryoflux.digests import write_checksums
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Intent
@@ -138,6 +141,40 @@ def test_a_log_file_that_was_moved_away_is_opened_anew(watched: Watched) -> None
     watched.until(lambda: len(watched.events("attempt")) > count, "SIGHUP has stopped it")
     assert watched.stop(signal.SIGINT) == 0
     assert all(event["at"].endswith("Z") for event in watched.events("attempt"))
+
+
+def test_a_run_outlasts_its_daemon_and_an_empty_bucket(watched: Watched, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url, account = f"http://127.0.0.1:{port}", tmp_path / "agent"
+    words = ["agent", "--port", port, "--state", account, "--credit", "grant"]
+    daemon = start(*words)
+    try:
+        assert daemon.stdout is not None
+        assert url in daemon.stdout.readline()
+        watched.start("--agent", url)
+        watched.until(lambda: bool(watched.events("waiting")), "it waits for no energy")
+        assert [event["reason"] for event in watched.events("waiting")] == ["budget"]
+        with closing(AgentClient(url)) as client:
+            client.grant(400_000_000, request_id="first", note="a test")
+        watched.until(lambda: bool(watched.events("attempt")), "no attempt")
+        daemon.send_signal(signal.SIGKILL)
+        daemon.communicate()
+        watched.until(lambda: len(watched.events("waiting")) > 1, "nothing of the daemon's end was said")
+        assert watched.events("waiting")[-1]["reason"] == "agent"
+        count = len(watched.events("attempt"))
+        daemon = start(*words)
+        watched.until(lambda: len(watched.events("attempt")) > count, "no attempt with the next daemon")
+        assert watched.stop() == 0
+        with closing(AgentClient(url)) as client:
+            spent_uj = 400_000_000 - client.bucket_uj()
+        all_in = watched.events("summary")[-1]["all_in_joules"]
+        assert round(all_in * 1_000_000) == spent_uj, "account and receipts agree"
+    finally:
+        daemon.send_signal(signal.SIGTERM)
+        daemon.communicate()
+    assert watched.failures() == []
 
 
 def test_what_a_crash_leaves_of_a_grown_set_is_thrown_away_and_joins_again(watched: Watched) -> None:

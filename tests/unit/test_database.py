@@ -307,6 +307,18 @@ def test_a_full_disk_is_called_one_and_takes_everything_back(size: int, path: Pa
     assert names_in(path) == ["before", "after"]
 
 
+@pytest.mark.parametrize(("free", "said"), [(0, "the disk is full"), (10**9, "disk I/O error")])
+def test_a_disk_without_room_for_the_index_of_a_log_is_called_full(
+    free: int, said: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(connect(path, SCHEMA, VERSION)) as connection:
+        usage = shutil.disk_usage(path.parent)._replace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+        with pytest.raises(StorageError, match=said) as caught, transaction(connection, path):
+            raise sqlite3.OperationalError("disk I/O error")  # what SQLite says where it maps the index
+        assert ("Free some space" in caught.value.hint) == (free == 0)
+
+
 def test_a_second_writer_is_told_to_wait(path: Path) -> None:
     make(path)
     with closing(connect(path, SCHEMA, VERSION)) as first, closing(connect(path, SCHEMA, VERSION)) as second:

@@ -11,6 +11,7 @@ __all__ = ["AgentClient"]
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -74,6 +75,9 @@ class AgentClient:
         timeout: how long an answer is waited for, s.
         attempts: how often a request is tried in all.
 
+    A run that is to last for weeks sets ``patience``: it is asked where the daemon does not answer any more,
+    and says whether to try again, as often as it likes.
+
     Raises:
         AgentError: the URL cannot be used.
         ConfigError: the token cannot be sent.
@@ -103,6 +107,7 @@ class AgentClient:
         self._boot_id = clock.boot_id
         self._self = find_owner(os.getpid(), clock.boot_id)
         self._spending: dict[str, _Spending] = {}
+        self.patience: Callable[[], bool] = lambda: False
 
     def _fail(self, what: str, error: Exception | None = None) -> NoReturn:
         raise AgentError(
@@ -142,14 +147,7 @@ class AgentClient:
         return content
 
     def _ask(self, kind: type[_Body], method: str, path: str, body: dict[str, Any] | None = None) -> _Body:
-        try:
-            response = self._send(method, path, body)
-        except httpx2.TimeoutException as error:
-            self._fail(f"The JouleAgent at {self._url} does not answer in time", error)
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-            self._fail(f"The JouleAgent at {self._url} cannot be reached ({type(error).__name__})", error)
-        except _PassingError as error:
-            self._fail(f"The JouleAgent at {self._url} cannot do that now: {error}", error)
+        response = self._answer(method, path, body)
         if response.status_code != httpx2.codes.OK:
             reason = _explanation(response.content) or f"status {response.status_code}"
             self._fail(f"The JouleAgent at {self._url} refused: {reason.rstrip('.')}")
@@ -157,6 +155,21 @@ class AgentClient:
             return kind.model_validate_json(response.content)
         except ValidationError as error:
             self._fail(f"What answers at {self._url}{path} is not a JouleAgent", error)
+
+    def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Response:
+        cause: Exception
+        while True:
+            try:
+                return self._send(method, path, body)
+            except httpx2.TimeoutException as error:
+                what, passes, cause = "does not answer in time", True, error
+            except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+                what, cause = f"cannot be reached ({type(error).__name__})", error
+                passes = isinstance(error, httpx2.TransportError)
+            except _PassingError as error:
+                what, passes, cause = f"cannot do that now: {error}", True, error
+            if not (passes and self.patience()):
+                self._fail(f"The JouleAgent at {self._url} {what}", cause)
 
     def _value(self, reply: BaseModel, method: str) -> Any:
         # An interval that does not hold its estimate passes the types, and is nonsense all the same.

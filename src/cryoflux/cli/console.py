@@ -146,7 +146,8 @@ def as_json_line(schema: str, document: Mapping[str, Any]) -> str:
         text = json.dumps(said, ensure_ascii=False, allow_nan=False)
     except ValueError:  # JSON has no infinity: what has no bound, or is no number, is not there
         text = json.dumps(_finite(said), ensure_ascii=False)
-    return text + "\n"
+    # A file name may have bytes that are no UTF-8; JSON spells those as the half of a pair that Python has.
+    return text.encode(errors="backslashreplace").decode() + "\n"
 
 
 def _finite(value: Any) -> Any:

@@ -73,6 +73,33 @@ def _words(version: CataloguedVersion) -> str:
     return f"{version.digest[:16]}… ({made}, Σ Δ {format_nats(version.total_delta)})"
 
 
+def _command(words: list[str], folder: Path, task: str | None, reason: str) -> str:
+    """What moves the head without asking, with all that was typed."""
+    of = ["--task", task] if task else []
+    why = ["--reason", reason] if reason else []
+    return shlex.join(["cryoflux", "models", *words, "--yes", *of, *why, "--state", str(folder)])
+
+
+def _said(reason: str) -> str:
+    """A reason that an entry can hold.
+
+    Raises:
+        UsageError: it is longer than that, or no Unicode.
+    """
+    from cryoflux.signing.fields import MOST_TEXT
+
+    whole = reason.encode(errors="replace").decode() == reason
+    if len(reason) > MOST_TEXT or not whole:
+        raise UsageError(
+            "The log cannot hold this --reason.",
+            why=f"It has {len(reason)} characters, and a reason has at most {MOST_TEXT}."
+            if whole
+            else "It has bytes that are no UTF-8. Nothing was changed.",
+            hint="Say it in other words, or leave it out.",
+        )
+    return reason.strip() or _CHOSEN
+
+
 def _move(
     opened: VersionsByHand,
     to: CataloguedVersion,
@@ -119,11 +146,12 @@ def promote(
     from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.version_names import find_version
 
+    why = _said(reason)
     settings, folder = _settings(state)
     with versions_by_hand(folder, settings, "cryoflux models promote") as opened:
         to = find_version(opened.catalogue, version, task)
-        command = f"cryoflux models promote {shlex.quote(version)} --yes --state {shlex.quote(str(folder))}"
-        _move(opened, to, ("promoted", reason or _CHOSEN), command, yes=yes, as_json=as_json)
+        command = _command(["promote", version], folder, task, reason)
+        _move(opened, to, ("promoted", why), command, yes=yes, as_json=as_json)
 
 
 def rollback(
@@ -140,6 +168,7 @@ def rollback(
     from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.version_names import find_version, task_of
 
+    why = _said(reason)
     settings, folder = _settings(state)
     with versions_by_hand(folder, settings, "cryoflux models rollback") as opened:
         to = find_version(opened.catalogue, version or "head~1", task)
@@ -150,9 +179,8 @@ def rollback(
                 why="Going back leads to a version that the head was made from.",
                 hint=f"To make it the head all the same: cryoflux models promote {to.digest[:16]}.",
             )
-        said = f" {shlex.quote(version)}" if version else ""
-        command = f"cryoflux models rollback{said} --yes --state {shlex.quote(str(folder))}"
-        _move(opened, to, ("taken-back", reason or _CHOSEN), command, yes=yes, as_json=as_json)
+        command = _command(["rollback", version] if version else ["rollback"], folder, task, reason)
+        _move(opened, to, ("taken-back", why), command, yes=yes, as_json=as_json)
 
 
 def alias(
@@ -258,7 +286,9 @@ def _tell_pruned(plan: PrunePlan, written: list[int], *, dry_run: bool, as_json:
         stdout.print(f"{count} versions would be freed, {size}; {plan.staying} stay")
     else:
         entries = ", ".join(map(str, written))
-        stdout.print(f"freed {size} of {count} versions, by entry {entries} of the log; {plan.staying} stay")
+        by = f"by entry {entries} of the log" if written else "as an entry said before"
+        what = "1 version" if count == 1 else f"{count} versions"
+        stdout.print(f"freed {size} of {what}, {by}; {plan.staying} stay")
 
 
 def rebuild(
@@ -309,7 +339,7 @@ def _tell_rebuilt(made: Rebuilt, in_place: bool, *, as_json: bool) -> None:
         stdout.print("its files were here, and are the same to the byte")
     elif in_place:
         stdout.print(f"its files are in {made.folder}")
-        stdout.print("they stay if it is promoted, or has an alias; else the next run frees them again")
+        stdout.print("they stay if it is promoted or gets an alias; else the next run or prune frees them")
     else:
         files = "every file is the one that was signed" if made.same_files else "its tensors are those signed"
         stdout.print(f"{files}: {made.folder}")

@@ -70,8 +70,11 @@ def list_versions(
         version_note,
     )
     from cryoflux.runs.version_facts import version_facts
+    from cryoflux.runs.version_names import task_of
 
     catalogue = _catalogue(state)
+    if task is not None:
+        task_of(catalogue, task)
     facts = version_facts(catalogue)
     wanted = [
         one
@@ -90,7 +93,8 @@ def list_versions(
             stdout.print(f"{name}:")
         cells = [version_cells(catalogue, one, facts[one.task, one.digest]) for one in some]
         stdout.table([VERSION_HEADING, *cells], VERSION_RIGHT, ["", *map(version_note, some)])
-    if hidden := sum(one.digest not in catalogue.present for one in catalogue.versions()) * (not every):
+    gone = [one for one in catalogue.versions() if one.digest not in catalogue.present]
+    if hidden := sum(task is None or one.task == task for one in gone) * (not every):
         stdout.print(f"{hidden} more are freed: cryoflux models list --all")
 
 

@@ -19,7 +19,8 @@ from cryoflux.errors import ExitCode, UsageError
 from cryoflux.quantities import parse_duration, parse_energy
 
 if TYPE_CHECKING:
-    from cryoflux.cli.run_view import FileView, RunView
+    from cryoflux.cli.log_file import FileView
+    from cryoflux.cli.run_view import RunView
     from cryoflux.runs.summary import Summary
     from cryoflux.runs.watching import Watching
 
@@ -64,10 +65,9 @@ def _log_views(path: str | None) -> list[FileView]:
     """What writes events to a file; SIGHUP opens it anew, as logrotate's signal does."""
     if path is None:
         return []
-    from cryoflux.cli.log_file import LogFile
-    from cryoflux.cli.run_view import FileView
+    from cryoflux.cli.log_file import FileView, LogFile
 
-    file = LogFile(Path(path))
+    file = LogFile(Path(path), stderr.print)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda _signal, _frame: file.ask_reopen())
     return [FileView(file)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FileView", "RunView", "Shown", "view_for"]
+__all__ = ["JsonView", "RunView", "Shown", "utc_now", "view_for"]
 
 import time
 from abc import abstractmethod
@@ -20,13 +20,12 @@ from rich.text import Text
 from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.attempt.watch import Step
 from cryoflux.cli.console import emit_json, stderr, stdout
-from cryoflux.cli.log_file import LogFile
 from cryoflux.cli.witness_words import WitnessWords, witness_document
 from cryoflux.energy.derived import Rates, derived_line
 from cryoflux.energy.interface import Sample
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
-from cryoflux.report.arrival_words import joined_document, joined_line
+from cryoflux.report.arrival_words import joined_document, joined_line, waiting_line
 from cryoflux.report.attempt_words import attempt_document, attempt_text
 from cryoflux.report.monitor_words import monitored_document, monitored_line
 from cryoflux.report.version_words import byte_text
@@ -155,6 +154,10 @@ class RunView(RunObserver):
         if checked.worse is not None or self.verbose:
             self.lines([monitored_line(checked)])
 
+    def unmonitored(self, task: str, why: str) -> None:
+        """Say that a file that is fed speaks for no head, or no longer."""
+        self.lines([f"monitor  of {task}: {why}"])
+
     def plateau(self, plateau: Plateau) -> None:
         """Say what was expected of each arm, if somebody asked; why the run ends is in its summary."""
         if self.explain:
@@ -166,8 +169,7 @@ class RunView(RunObserver):
 
     def waiting(self, why: str) -> None:
         """Say that nothing can be tried for now."""
-        what = "no recipe is expected to pay" if why == "plateau" else "the bucket pays for no attempt"
-        self.lines([f"waiting  {what}: for new data or energy"])
+        self.lines([waiting_line(why)])
 
     def summary(self, summary: Summary) -> None:
         """What the run came to."""
@@ -250,6 +252,10 @@ class JsonView(RunView):
         """What holding a head against versions before it has shown."""
         self.emit({"event": "monitored", **monitored_document(checked)})
 
+    def unmonitored(self, task: str, why: str) -> None:
+        """What is wrong with the file that is fed."""
+        self.emit({"event": "unmonitored", "task_name": task, "problem": why})
+
     def plateau(self, plateau: Plateau) -> None:
         """Why the run ends."""
         self.emit({"event": "plateau", **choice_document(plateau)})
@@ -290,18 +296,6 @@ class JsonView(RunView):
 
     def show(self, lines: list[str], indent: int) -> None:
         """Nothing: every line has its own event."""
-
-
-class FileView(JsonView):
-    """The same events in a file, beside what the run shows."""
-
-    def __init__(self, file: LogFile) -> None:
-        super().__init__(lambda: None, Shown())
-        self._file = file
-
-    def emit(self, document: dict[str, Any]) -> None:
-        """One JSON object on a line."""
-        self._file.write("run/1", {"at": utc_now(), **document})
 
 
 def utc_now() -> str:

@@ -27,6 +27,12 @@ def search(
             why="Documents are found by what a query says.",
             hint='Give some words: cryoflux search "how is idle power learned".',
         )
+    if query.encode(errors="replace").decode() != query:
+        raise UsageError(
+            "The query is no UTF-8 text.",
+            why="Documents are found by what a query says.",
+            hint="Type it in a terminal that is set to UTF-8.",
+        )
     from cryoflux.config import load_settings
     from cryoflux.state import StateFolder
     from cryoflux.tasks.index.searching import open_searcher

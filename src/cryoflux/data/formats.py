@@ -9,7 +9,7 @@ Every refusal names the file and the line.
 
 from __future__ import annotations
 
-__all__ = ["read_examples", "read_numbered"]
+__all__ = ["read_arrived", "read_examples"]
 
 import csv
 import io
@@ -20,7 +20,10 @@ from typing import Any
 
 from cryoflux.data.examples import Example
 from cryoflux.errors import DataError
+from cryoflux.files import read_regular
 
+_MOST_ARRIVING_BYTES = 2**26
+"""of a file that came while a run goes on: its rows take many times as much memory"""
 _MAX_TEXT = 1_000_000
 _SHAPE_HINT = "Give a CSV file with the columns text,label, or JSONL with those two keys."
 
@@ -31,16 +34,24 @@ def read_examples(path: Path) -> list[Example]:
     Raises:
         DataError: the file is missing, empty, binary, not UTF-8, ragged, or lacks texts or labels.
     """
-    return [example for _, example in read_numbered(path)]
+    return [example for _, example in _numbered(path, _read_named(path))]
 
 
-def read_numbered(path: Path) -> list[tuple[int, Example]]:
-    """All examples of a file, in order, each with its line.
+def read_arrived(path: Path) -> list[tuple[int, Example]]:
+    """All examples of a file that anybody may have put there, in order, each with its line.
 
     Raises:
-        DataError: as `read_examples`.
+        DataError: as `read_examples`; or it is no regular file, or larger than 64 MiB.
     """
-    text = _decode(path)
+    try:
+        content = read_regular(path, _MOST_ARRIVING_BYTES)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return _numbered(path, content)
+
+
+def _numbered(path: Path, content: bytes) -> list[tuple[int, Example]]:
+    text = _decode(path, content)
     is_json = path.suffix in {".jsonl", ".ndjson", ".json"} or text.lstrip().startswith("{")
     rows = _json_rows(path, text) if is_json else _csv_rows(path, text)
     examples = [(line, _example(path, line, value, label)) for line, value, label in rows]
@@ -51,15 +62,22 @@ def read_numbered(path: Path) -> list[tuple[int, Example]]:
     return examples
 
 
-def _decode(path: Path) -> str:
+def _read_named(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}.",
-            why="Without its examples there is nothing to train or judge on.",
-            hint="Check the path. " + _SHAPE_HINT,
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{path} cannot be read: {error.strerror}.",
+        why="Without its examples there is nothing to train or judge on.",
+        hint="Check the path. " + _SHAPE_HINT,
+    )
+
+
+def _decode(path: Path, content: bytes) -> str:
     if not content.strip():
         raise DataError(f"{path} is empty.", why="There is nothing to learn from.", hint=_SHAPE_HINT)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["joined_document", "joined_line"]
+__all__ = ["joined_document", "joined_line", "waiting_line"]
 
 from typing import Any
 
@@ -28,6 +28,14 @@ def joined_line(joined: Joined) -> str:
         lines = ", ".join(map(str, joined.lines.get(why, ())))
         parts.append(f"{count} do not: {_REFUSALS[why]} (line {lines}{', …' if count > 10 else ''})")
     return f"arrived  {joined.file}: {'; '.join(parts)}"
+
+
+def waiting_line(why: str) -> str:
+    """What a run sleeps for."""
+    if why == "agent":
+        return "waiting  the JouleAgent does not answer any more: for it to come back; see: cryoflux agent"
+    what = "no recipe is expected to pay" if why == "plateau" else "the bucket pays for no attempt"
+    return f"waiting  {what}: for new data or energy"
 
 
 def joined_document(joined: Joined) -> dict[str, Any]:

@@ -34,11 +34,22 @@ class Arrivals:
         self._now_ns = now_ns
         self._read: dict[str, tuple[int, int, int]] = {}
         """name → inode, size and time of writing, when it was read"""
+        self.problem = ""
+        """why not everything that lies there was looked at, the last time"""
 
     def finished(self) -> list[Path]:
         """Files to read, by name; each is given once, until it changes."""
         now_ns, here, found = self._now_ns(), set[str](), list[Path]()
-        for name, seen in self._look():
+        try:
+            there = self._look()
+        except OSError as error:
+            # It may come back as it was: what was read is not forgotten.
+            self.problem = f"{self.folder} cannot be read: {error.strerror}."
+            return []
+        self.problem = ""
+        if len(there) > _MOST_FILES:
+            self.problem = f"{self.folder} holds more than {_MOST_FILES} files: only so many are looked at."
+        for name, seen in there[:_MOST_FILES]:
             here.add(name)
             if self._read.get(name) != seen and not 0 <= now_ns - seen[2] < _STILL_NS:
                 self._read[name] = seen
@@ -53,19 +64,16 @@ class Arrivals:
 
     def _look(self) -> list[tuple[str, tuple[int, int, int]]]:
         found = []
-        try:
-            with os.scandir(self.folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith(".") or not entry.name.endswith(_SUFFIXES):
-                        continue
-                    try:
-                        said = entry.stat()
-                    except OSError:
-                        continue
-                    if stat.S_ISREG(said.st_mode):  # a pipe would be waited for without end
-                        found.append((entry.name, (said.st_ino, said.st_size, said.st_mtime_ns)))
-                    if len(found) >= _MOST_FILES:
-                        break
-        except OSError:
-            return []
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or not entry.name.endswith(_SUFFIXES):
+                    continue
+                try:
+                    said = entry.stat()
+                except OSError:
+                    continue
+                if stat.S_ISREG(said.st_mode):  # a pipe would be waited for without end
+                    found.append((entry.name, (said.st_ino, said.st_size, said.st_mtime_ns)))
+                if len(found) > _MOST_FILES:
+                    break
         return found

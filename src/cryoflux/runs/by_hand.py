@@ -31,7 +31,7 @@ from cryoflux.receipts.statement import Base, HeadStatement, Move
 from cryoflux.registry.aliases import set_alias
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, catalogue_of
-from cryoflux.runs.pruning import PrunePlan, prune_entries, unfinished_prunes
+from cryoflux.runs.pruning import PrunePlan, prune_entries
 from cryoflux.state import StateFolder
 from cryoflux.task_tallies import MadeBy
 
@@ -224,10 +224,11 @@ def _witnesses(settings: Settings, path: Path) -> Iterator[Witnessing | None]:
 
 
 def _repair(catalogue: Catalogue, versions: Versions) -> None:
-    """Let links and files follow the log, as the next run would."""
+    """Let links follow the log, as the next run would.
+
+    What an entry freed and is here stays: a dead prune left it, or somebody made it again to use it.
+    """
     versions.discard_drafts()
-    for digest in unfinished_prunes(catalogue):
-        versions.free(digest)
     for task, known in catalogue.memory.tasks.items():
         if known.head.digest in catalogue.present:
             versions.point_head(known.head.digest, task)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 __all__ = ["CheckedStart", "check_start", "daemon_of", "least_reserve_uj", "task_list"]
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.config import Settings, Sourced
+from cryoflux.data.formats import read_arrived
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.errors import UsageError
 from cryoflux.runs.inputs import check_folder, stored_origins, too_small
@@ -53,6 +54,8 @@ def check_start(
     tasks = [kind.from_settings(sourced) for kind in _kinds(settings)]
     origins = stored_origins(state)
     _check_budget(settings, tasks, budget_uj, carry=carry, needed=not origins and not plans)
+    if settings.monitor.monitor:
+        read_arrived(Path(settings.monitor.monitor))  # later it may be written to; to begin with it is there
     policy = read_policy(Path(settings.witness.trust)) if settings.witness.trust else None
     if not origins:
         check_folder(state)
@@ -60,8 +63,12 @@ def check_start(
 
 
 @contextmanager
-def daemon_of(settings: Settings) -> Iterator[JouleAgent]:
+def daemon_of(settings: Settings, patience: Callable[[], bool] | None = None) -> Iterator[JouleAgent]:
     """The daemon that the settings name; that it answers is known.
+
+    Args:
+        settings: which one it is.
+        patience: asked where it does not answer any more, whether to try again; without, it is not.
 
     Raises:
         CryoFluxError: it does not, or not to us.
@@ -71,6 +78,7 @@ def daemon_of(settings: Settings) -> Iterator[JouleAgent]:
     chosen = settings.agent
     with closing(AgentClient(chosen.agent, token=chosen.token, timeout=chosen.timeout)) as agent:
         agent.sample()
+        agent.patience = patience or agent.patience
         yield agent
 
 
@@ -107,7 +115,7 @@ def _check_budget(
     settings: Settings, tasks: Sequence[Task], budget_uj: int | None, *, carry: bool, needed: bool
 ) -> None:
     reserve_uj, credit = least_reserve_uj(settings, tasks), settings.energy.credit
-    # A daemon's bucket is filled by whom it trusts, not by the run that spends from it.
+    # What a daemon holds nobody knows but the daemon.
     if budget_uj is None and needed and credit == "grant" and not settings.agent.agent:
         raise UsageError(
             "No budget was given.",

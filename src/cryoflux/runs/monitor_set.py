@@ -15,7 +15,7 @@ from pathlib import Path
 from cryoflux.attempt.context import Opened
 from cryoflux.data.examples import Example
 from cryoflux.data.fold import fold
-from cryoflux.data.formats import read_examples
+from cryoflux.data.formats import read_arrived
 from cryoflux.data.prepared import MONITOR_SET, PreparedData, example_line
 from cryoflux.files import storage_errors, write_atomic
 from cryoflux.settings import MonitorSettings
@@ -50,7 +50,9 @@ def file_signature(name: str) -> tuple[int, int, int] | None:
 
 
 def monitor_set(opened: Opened, settings: MonitorSettings, state: StateFolder) -> MonitorSet | None:
-    """The examples that the head of a task is held against now; none where there are too few, or none.
+    """The examples that the head of a task is held against now; none where there is no monitor.
+
+    Fewer than `LEAST` tell nothing: whoever asks leaves them alone.
 
     Args:
         opened: the task.
@@ -68,14 +70,14 @@ def monitor_set(opened: Opened, settings: MonitorSettings, state: StateFolder) -
         found = MonitorSet(MONITOR_SET, data.file_digests[MONITOR_SET], data.count(MONITOR_SET))
     else:
         return None
-    return found if found.count >= LEAST else None
+    return found
 
 
 def _fed(data: PreparedData, path: Path, state: StateFolder) -> MonitorSet:
     taken = {fold(e.text) for name in data.sets if not _is_fed(name) for e in data.examples(name)}
     classes, lines = set(data.labels), list[bytes]()
     known = strange = 0
-    for example in read_examples(path):
+    for _, example in read_arrived(path):
         copied = fold(example.text)
         if copied in taken:
             known += 1

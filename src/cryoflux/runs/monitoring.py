@@ -23,7 +23,7 @@ from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.monitor import MONITOR, Degradation, cap_of, find_degradation
 from cryoflux.decision.reason import Reason
 from cryoflux.digests import sha256_hex
-from cryoflux.errors import StateTamperedError
+from cryoflux.errors import DataError, StateTamperedError
 from cryoflux.evaluation.cache import KnownLosses
 from cryoflux.evaluation.losses import Losses, write_evidence
 from cryoflux.evaluation.scoring import score
@@ -33,7 +33,7 @@ from cryoflux.receipts.session import MonitorCheck
 from cryoflux.receipts.statement import CheckedAgainst, Measurement, MonitorTest, Move
 from cryoflux.receipts.sums import sums_of
 from cryoflux.registry.versions import Version
-from cryoflux.runs.monitor_set import MonitorSet, file_signature, monitor_set
+from cryoflux.runs.monitor_set import LEAST, MonitorSet, file_signature, monitor_set
 from cryoflux.runs.open_session import OpenSession
 from cryoflux.settings import MonitorSettings
 from cryoflux.task_state import TaskState
@@ -71,6 +71,7 @@ class Monitoring:
         settings: which examples, and how often it may err.
         progress: called with what is done, examples done, examples in all.
         reopen: opens a task again, once it draws from other training examples.
+        tell: called with a task and a sentence, where the file that is fed does not speak for its head.
     """
 
     def __init__(
@@ -79,9 +80,10 @@ class Monitoring:
         settings: MonitorSettings,
         progress: _Progress,
         reopen: Callable[[Opened], None],
+        tell: Callable[[str, str], None],
     ) -> None:
         self._context, self._settings, self._progress = context, settings, progress
-        self._reopen = reopen
+        self._reopen, self._tell = reopen, tell
         self._done: dict[str, tuple[str, str]] = {}
         """task → head and examples of its last check: the same two tell nothing new"""
         self._fed: dict[str, tuple[object, MonitorSet | None]] = {}
@@ -99,7 +101,6 @@ class Monitoring:
             what was compared; nothing for a task whose head and examples are those of its last check.
 
         Raises:
-            DataError: the file that is fed cannot be read.
             EvaluationFailedError: a loss is no number.
             StateError: a quorum of witnesses is required, and has not seen that the head moved.
             StateTamperedError: a version is not what its name says.
@@ -120,11 +121,28 @@ class Monitoring:
     def _examples(self, opened: Opened) -> MonitorSet | None:
         # It is asked for before each attempt: a file that is the same is not read again.
         seen = (file_signature(self._settings.monitor), opened.data.digest)
-        known = self._fed.get(opened.task.name)
+        name = opened.task.name
+        known = self._fed.get(name)
         if known is None or known[0] != seen:
-            known = seen, monitor_set(opened, self._settings, self._context.state)
-            self._fed[opened.task.name] = known
+            known = seen, self._read(opened, known[1] if known is not None else None)
+            self._fed[name] = known
         return known[1]
+
+    def _read(self, opened: Opened, before: MonitorSet | None) -> MonitorSet | None:
+        """What counts now; of a file that cannot be read, for somebody writes to it, what did before."""
+        name = opened.task.name
+        try:
+            found = monitor_set(opened, self._settings, self._context.state)
+        except DataError as error:
+            if before is not None and before.part not in opened.data.sets:
+                before = None  # the data set has grown meanwhile, and has not taken it up
+            until = "what was read before counts" if before is not None else "heads are held against nothing"
+            self._tell(name, f"{error.what} Until it can be read {until}.")
+            return before
+        if found is None or found.count >= LEAST:
+            return found
+        self._tell(name, _too_few(found))
+        return None
 
     def _check(self, opened: Opened, examples: MonitorSet, session: OpenSession) -> Checked | None:
         known = opened.known()
@@ -268,6 +286,11 @@ class Monitoring:
             test=test,
             quarantined=quarantined,
         )
+
+
+def _too_few(found: MonitorSet) -> str:
+    beside = f"{found.known} are copies of texts that are known, {found.strange} of no class of the model"
+    return f"{found.count} examples count, and {LEAST} are needed ({beside}): heads are held against nothing."
 
 
 def _listed(found: Degradation) -> list[CheckedAgainst]:

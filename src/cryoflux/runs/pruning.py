@@ -5,8 +5,9 @@ an alias, what a chain goes on from, what embedded an index that stays, and the 
 updates that one of these is the sum of. So each version that stays can be used, and each that goes can be
 made again from its genesis and the updates, which are not touched (`cryoflux.runs.rebuilding`).
 
-A crash between the entry and the last file leaves files that nobody needs; the next run, or the next command
-that changes versions, frees them.
+A crash between the entry and the last file leaves files that nobody needs; the next run, or the next prune,
+frees them, without another entry. No other command does: a version that was made again to become the head
+looks the same until it is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ __all__ = [
     "plan_prune",
     "protected_versions",
     "prune_entries",
-    "unfinished_prunes",
 ]
 
 from collections import Counter
@@ -71,7 +71,7 @@ def protected_versions(catalogue: Catalogue, keep: int) -> set[str]:
 
     Args:
         catalogue: of the state.
-        keep: newest versions of each task, of those whose files are here.
+        keep: newest versions of each task, of those whose files are here and that no entry freed.
     """
     found = _protected_for_themselves(catalogue, keep)
     return _with_genesis(catalogue, found | embedders_of(catalogue, found))
@@ -95,7 +95,7 @@ def embedders_of(catalogue: Catalogue, versions: Iterable[str]) -> set[str]:
 def _protected_for_themselves(catalogue: Catalogue, keep: int) -> set[str]:
     found = set(catalogue.aliases.values())
     for task, of in catalogue.tasks.items():
-        here = [digest for digest in of.versions if digest in catalogue.present]
+        here = [d for d, one in of.versions.items() if d in catalogue.present and one.pruned is None]
         found |= {*here[-keep:], of.head, catalogue.champion(task)}
         found |= {one.digest for one in of.versions.values() if one.origin != "receipt"}
         if (known := catalogue.memory.tasks.get(task)) is not None:
@@ -158,13 +158,15 @@ def prune_entries(
 ) -> Iterator[Callable[[int, str], HeadStatement]]:
     """What makes the entries that say which versions go: one a task, or several where they are many.
 
+    Of a version that an entry has freed, whose files are here all the same, nothing more is to be said.
+
     Args:
         catalogue: of the state.
         plan: what goes.
         at: when the next one is written, as receipts say it.
     """
     for task, of in catalogue.tasks.items():
-        going = [one for one in plan.going if one.task == task]
+        going = [one for one in plan.going if one.task == task and one.pruned is None]
         for start in range(0, len(going), _MOST):
             yield _entry(of.versions[of.head], going[start : start + _MOST], plan.keep, at())
 
@@ -227,14 +229,3 @@ class AfterMerges:
         for one in plan.going:
             context.versions.free(one.digest)
         return plan
-
-
-def unfinished_prunes(catalogue: Catalogue) -> list[str]:
-    """Digests of versions that an entry freed, whose files are here all the same and that nobody uses."""
-    used = set(catalogue.aliases.values()) | {of.head for of in catalogue.tasks.values()}
-    used |= embedders_of(catalogue, used)
-    return [
-        one.digest
-        for one in catalogue.versions()
-        if one.pruned is not None and one.digest in catalogue.present and one.digest not in used
-    ]

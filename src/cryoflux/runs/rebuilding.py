@@ -100,7 +100,7 @@ def rebuild_into(catalogue: Catalogue, wanted: CataloguedVersion, into: Path) ->
         write_model(genesis.folder, genesis.folder, _changed(catalogue, composed, genesis.folder), made)
         files = write_checksums(made)
         _compare(wanted, _digest(made))
-        shutil.copytree(made, into, dirs_exist_ok=True)
+        _copy(made, into)
     return Rebuilt(
         digest=wanted.digest,
         updates=len(composed.terms),
@@ -109,6 +109,18 @@ def rebuild_into(catalogue: Catalogue, wanted: CataloguedVersion, into: Path) ->
         was_here=wanted.digest in catalogue.present,
         folder=into,
     )
+
+
+def _copy(made: Path, into: Path) -> None:
+    """All files of a folder, or none of them."""
+    into.mkdir(parents=True, exist_ok=True)
+    try:
+        for path in sorted(made.iterdir()):
+            shutil.copyfile(path, into / path.name)
+    except OSError:
+        for path in made.iterdir():
+            (into / path.name).unlink(missing_ok=True)
+        raise
 
 
 def _composition(wanted: CataloguedVersion) -> Composition:

@@ -48,7 +48,7 @@ from cryoflux.runs.recovery import read_log, recover
 from cryoflux.runs.spending import RunLimits, closing_uj, spend
 from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
-from cryoflux.runs.watching import Watching, await_energy, keep_watching
+from cryoflux.runs.watching import Watching, first_session, keep_watching, patience_of
 from cryoflux.scheduling.policy import ACROSS_UNITS, POLICY
 from cryoflux.state import StateFolder
 from cryoflux.task_tallies import EVERYTHING
@@ -91,7 +91,8 @@ def run(
     beginnings = _beginnings(tasks, checked.origins, observer)
     with ExitStack() as opened:
         # A daemon is asked before the state is touched.
-        daemon = opened.enter_context(daemon_of(settings)) if settings.agent.agent else None
+        patience = patience_of(watching, stop, observer) if watching is not None else None
+        daemon = opened.enter_context(daemon_of(settings, patience)) if settings.agent.agent else None
         opened.enter_context(lock_exclusively(state.lock, holder="cryoflux run"))
         agent = daemon or opened.enter_context(_embedded(settings, state, observer))
         origins = _origins(state, tasks, beginnings)
@@ -108,15 +109,21 @@ def run(
             state, agent, log, memory, versions, losses, at_work, terms, observer, stop, now, witnessing
         )
         _recover(context, named, observer)
-        session = _first_session(context, limits, started, observer, watching)
-        reopen = partial(_reopen, at_work, open_task)
-        monitoring = Monitoring(context, settings.monitor, observer.preparing, reopen)
+        waits = watching if daemon is not None or settings.energy.credit == "net" else None
+        session = first_session(context, partial(_first, context, limits, started), observer, waits)
+        monitoring = _monitoring(context, settings, observer, partial(_reopen, at_work, open_task))
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
             again = partial(_again, context)
             keeping = partial(keep_watching, context, at_work, limits, observer, watching)
             spending = partial(keeping, session=session, again=again, reopen=open_task, monitoring=monitoring)
         return _spend(context, spending, observer, session, origins)
+
+
+def _monitoring(
+    context: Context, settings: Settings, observer: RunObserver, reopen: Callable[[Opened], None]
+) -> Monitoring:
+    return Monitoring(context, settings.monitor, observer.preparing, reopen, observer.unmonitored)
 
 
 def _reopen(
@@ -126,21 +133,7 @@ def _reopen(
     at_work[one.task.name] = open_task(one.task, one.data)
 
 
-def _first_session(
-    context: Context,
-    limits: RunLimits,
-    started: Started,
-    observer: RunObserver,
-    watching: Watching | None,
-) -> OpenSession | None:
-    """A session with what is granted; none where somebody asked to stop.
-
-    A run that watches and is granted nothing of its own waits until the bucket holds enough.
-    """
-    if watching is not None and limits.budget_uj is None:
-        await_energy(context, observer, watching, limits.seconds)
-    if context.stop():
-        return None
+def _first(context: Context, limits: RunLimits, started: Started) -> OpenSession:
     return OpenSession(context, _grant(context.terms.reserve_uj, context.agent, limits), started)
 
 

@@ -40,8 +40,10 @@ def find_version(catalogue: Catalogue, name: str, task: str | None = None) -> Ca
         task: that ``head`` and ``champion`` are about; the first of ours, or the only one, where it is none.
 
     Raises:
-        UsageError: none has that name, or several do.
+        UsageError: none has that name, or several do, or the state has no such task.
     """
+    if task is not None:
+        task_of(catalogue, task)
     back = _BACK.fullmatch(name)
     if back is None:
         return _one(catalogue, name, task)

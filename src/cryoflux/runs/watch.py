@@ -127,6 +127,9 @@ class RunObserver(Observer):
     def monitored(self, checked: Checked) -> None:
         """A head was held against versions before it; it was left where it is worse."""
 
+    def unmonitored(self, task: str, why: str) -> None:
+        """The file that is fed cannot be read now, or too little of it counts."""
+
     def joined(self, joined: Joined) -> None:
         """A file has arrived in the watched folder, and was read."""
 
@@ -219,6 +222,11 @@ class Observers(RunObserver):
         """Tell all of them."""
         for one in self._all:
             one.monitored(checked)
+
+    def unmonitored(self, task: str, why: str) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.unmonitored(task, why)
 
     def joined(self, joined: Joined) -> None:
         """Tell all of them."""

@@ -13,10 +13,10 @@ somebody to stop it. What has joined is known from the state alone, so that a ru
 
 from __future__ import annotations
 
-__all__ = ["Watching", "await_energy", "keep_watching"]
+__all__ = ["Watching", "first_session", "keep_watching", "patience_of"]
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import least_reserve_uj
-from cryoflux.data.formats import read_numbered
-from cryoflux.data.growing import Joining, Refused, Similar, drop_others, grow
+from cryoflux.data.arriving import Arrived, Offered, offer_together
+from cryoflux.data.formats import read_arrived
+from cryoflux.data.growing import Joining, Similar, drop_others, grow
 from cryoflux.data.prepared import PreparedData
-from cryoflux.errors import CryoFluxError, DataError, ModelError, StorageError
+from cryoflux.errors import BudgetError, CryoFluxError, DataError, ModelError, StorageError
 from cryoflux.runs.arrivals import Arrivals
 from cryoflux.runs.between import Ended
 from cryoflux.runs.monitoring import Monitoring
@@ -49,8 +50,14 @@ _LOOK_S = 1.0
 """between two looks at the folder"""
 _LOOKS_APART = 100
 """times as long as a task's look takes, until the next one: 1 % of a core for a folder of any size"""
+_MOST_CHARACTERS = 10_000_000
+"""of texts that join together; what else has arrived joins after the next attempt"""
 _ENERGY_S = 10.0
 """between two looks at the bucket; a daemon is asked over HTTP"""
+_AGAIN_S = 5.0
+"""between two tries to reach a daemon that is away"""
+_AWAY_S = 60.0
+"""after the last such try it has been there meanwhile: that it is away is said again"""
 _CHECK_S = 600.0
 """between two looks at the monitor while nothing is tried: its file may have been fed"""
 _LATER_S = 60.0
@@ -68,6 +75,13 @@ class Watching:
     sleep: Callable[[float], None] = time.sleep
     session_attempts: int = _SESSION_ATTEMPTS
     session_s: float = _DAY_S
+
+    def pause(self, seconds: float, stop: Callable[[], bool]) -> bool:
+        """Sleep so long; whether nobody has asked to stop meanwhile."""
+        until = time.monotonic() + seconds
+        while not stop() and time.monotonic() < until:
+            self.sleep(_LOOK_S)
+        return not stop()
 
 
 class _Pause:
@@ -90,6 +104,10 @@ class _Pause:
         """when the disk is tried again, monotonic"""
         self._news_at = 0.0
         """when tasks are asked again whether something has come, monotonic"""
+        self._look_at = 0.0
+        """when the folder is looked at again, monotonic"""
+        self._problem = ""
+        """what was said last that is wrong with the folder"""
         self._waits_for = ""
         """what was said last that it waits for; empty once something has come"""
         self._guards: dict[str, LeakGuard] = {}
@@ -149,12 +167,22 @@ class _Pause:
         return [one for one in self._tasks.values() if one.known() is not None and one.data.labels]
 
     def _has_arrived(self) -> bool:
-        if time.monotonic() < self._not_before or not self._can_grow():
+        """Whether there are files to read; looked for the less often, the longer a look takes."""
+        if time.monotonic() < max(self._not_before, self._look_at) or not self._can_grow():
             return False
-        found = self._arrivals.finished()
+        found = self._finished()
         for path in found:
             self._arrivals.again(path)
         return bool(found)
+
+    def _finished(self) -> list[Path]:
+        began = time.monotonic()
+        found = self._arrivals.finished()
+        self._look_at = time.monotonic() + (time.monotonic() - began) * _LOOKS_APART
+        if (problem := self._arrivals.problem) != self._problem and problem:
+            self._observer.joined(Joined("", problem=problem))
+        self._problem = problem
+        return found
 
     def _tidy(self) -> None:
         """The log has named a grown set: what it was before goes."""
@@ -169,19 +197,29 @@ class _Pause:
 
     def _join(self) -> None:
         growing = self._can_grow()
-        if not growing or time.monotonic() < self._not_before or not (paths := self._arrivals.finished()):
+        if not growing or time.monotonic() < self._not_before:
             return
-        joinings = self._read_all(paths, growing)
+        read = self._read(self._finished())
+        if not read or self._context.stop():
+            return  # they are read again by the next run
         try:
-            for name, joining in joinings.items():
-                if joining.joined:
-                    self._grow(name, joining)
+            for opened in growing:
+                self._offer(opened, read)
+        except ModelError as error:  # nothing joins that cannot be held to its guard
+            self._observer.joined(Joined("", problem=error.what))
         except StorageError as error:
             # Nothing has changed, and what lies in the folder is still there.
             self._observer.joined(Joined("", problem=error.what))
             self._not_before = time.monotonic() + _LATER_S
-            for path in paths:
-                self._arrivals.again(path)
+            for one in read:
+                self._arrivals.again(one.path)
+
+    def _offer(self, opened: Opened, read: Sequence[Arrived]) -> None:
+        joining, offers = offer_together(partial(self._joining, opened), read)
+        if joining.joined:
+            self._grow(opened.task.name, joining)
+        for offer in offers:
+            self._observer.joined(_said(offer, opened.task.name))
 
     def _joining(self, opened: Opened) -> Joining:
         known = opened.known()
@@ -200,27 +238,21 @@ class _Pause:
         told = partial(self._observer.preparing, "embedding what has arrived for the leak guard")
         return partial(guard.near, told=told)
 
-    def _read_all(self, paths: Sequence[Path], growing: Sequence[Opened]) -> dict[str, Joining]:
-        """What may join of files, by task."""
-        try:
-            joinings = {one.task.name: self._joining(one) for one in growing}
-        except ModelError as error:  # nothing joins that cannot be held to its guard
-            for path in paths:
-                self._observer.joined(Joined(path.name, problem=error.what))
-            return {}
+    def _read(self, paths: Sequence[Path]) -> list[Arrived]:
+        """The examples of files, as many as are taken together; the others are given again."""
+        found, left = list[Arrived](), _MOST_CHARACTERS
         for path in paths:
-            self._read(path, joinings)
-        return joinings
-
-    def _read(self, path: Path, joinings: Mapping[str, Joining]) -> None:
-        try:
-            numbered = read_numbered(path)
-        except DataError as error:
-            self._observer.joined(Joined(path.name, problem=error.what))
-            return
-        for name, joining in joinings.items():
-            count, refused = joining.offer(path.name, numbered)
-            self._observer.joined(_said(path.name, name, count, refused))
+            if left <= 0 or self._context.stop():
+                self._arrivals.again(path)
+                continue
+            try:
+                numbered = read_arrived(path)
+            except DataError as error:
+                self._observer.joined(Joined(path.name, problem=error.what))
+                continue
+            left -= sum(len(example.text) for _, example in numbered)
+            found.append(Arrived(path, numbered))
+        return found
 
     def _grow(self, name: str, joining: Joining) -> None:
         opened = self._tasks[name]
@@ -229,39 +261,62 @@ class _Pause:
         self._uncommitted.add(name)
 
 
-def _said(file: str, task: str, count: int, refused: Sequence[Refused]) -> Joined:
-    reasons = [one.why.value for one in refused]
+def _said(offer: Offered, task: str) -> Joined:
+    reasons = [one.why.value for one in offer.refused]
     return Joined(
-        file,
+        offer.path.name,
         task=task,
-        joined=count,
+        joined=offer.joined,
         refused={why: reasons.count(why) for why in sorted(set(reasons))},
-        lines={why: [r.line for r in refused if r.why == why][:10] for why in sorted(set(reasons))},
+        lines={why: [r.line for r in offer.refused if r.why == why][:10] for why in sorted(set(reasons))},
     )
 
 
-def await_energy(
-    context: Context, observer: RunObserver, watching: Watching, seconds: float | None = None
-) -> None:
-    """Sleep until the bucket holds more than an attempt reserves.
+def first_session(
+    context: Context, open_it: Callable[[], OpenSession], observer: RunObserver, watching: Watching | None
+) -> OpenSession | None:
+    """The first session of a run, once the bucket pays for it; none where somebody asked to stop.
 
     Args:
-        context: the run; where somebody asks it to stop, the sleep ends.
+        context: the run.
+        open_it: opens it.
         observer: is told that it waits.
-        watching: how it sleeps.
-        seconds: most that it sleeps; for ever, without.
+        watching: where energy comes by itself, and is waited for; none where too little is an error.
+
+    Raises:
+        BudgetError: the bucket does not pay for it.
     """
-    least_uj = context.terms.reserve_uj
-    if context.agent.bucket_uj() <= least_uj:
-        observer.waiting("budget")
-    asked = time.monotonic()
-    until = asked + seconds if seconds is not None else float("inf")
-    while not context.stop() and time.monotonic() < until:
-        if time.monotonic() >= asked:
-            if context.agent.bucket_uj() > least_uj:
-                return
-            asked = time.monotonic() + _ENERGY_S
-        watching.sleep(_LOOK_S)
+    told = False
+    while not context.stop():
+        try:
+            return open_it()
+        except BudgetError:
+            if watching is None:
+                raise
+        if not told:
+            observer.waiting("budget")
+        told = True
+        watching.pause(_ENERGY_S, context.stop)
+    return None
+
+
+def patience_of(watching: Watching, stop: Callable[[], bool], observer: RunObserver) -> Callable[[], bool]:
+    """What waits for a daemon that does not answer any more, and says whether to ask again.
+
+    Nothing is lost by asking: every request may be repeated, and the next daemon of the same state meters on
+    what was reserved. So it ends only where somebody asks to stop.
+    """
+    told = -_AWAY_S
+
+    def wait() -> bool:
+        nonlocal told
+        if time.monotonic() - told >= _AWAY_S:
+            observer.waiting("agent")
+        on = watching.pause(_AGAIN_S, stop)
+        told = time.monotonic()
+        return on
+
+    return wait
 
 
 def keep_watching(
@@ -327,5 +382,5 @@ def _opened(context: Context, watching: Watching, again: Callable[[], OpenSessio
         except CryoFluxError:
             if context.agent.bucket_uj() > 0:
                 raise
-            watching.sleep(_ENERGY_S)
+            watching.pause(_ENERGY_S, context.stop)
     return None

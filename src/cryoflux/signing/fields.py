@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "END_OF_TEXT",
+    "MOST_TEXT",
     "SAFE",
     "BigInteger",
     "Code",
@@ -50,7 +51,9 @@ Timestamp = Annotated[
     Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z" + END_OF_TEXT),
 ]
 """UTC wall time; a label, never used in arithmetic."""
-Text = Annotated[str, Meta(max_length=2000)]
+MOST_TEXT = 2000
+"""characters of a `Text`"""
+Text = Annotated[str, Meta(max_length=MOST_TEXT)]
 """Any text: what was signed once is read for ever. Whoever prints one escapes what a terminal would obey."""
 TaskName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}" + END_OF_TEXT)]
 """Whose head, data and losses something is about; part of a path, so it is made of few characters."""

@@ -136,6 +136,26 @@ def test_nobody_there_is_tried_again_and_then_named():
             assert "cannot be reached" in refused(call)
 
 
+def test_who_has_patience_is_asked_again_and_again_about_what_passes_and_about_nothing_else():
+    good = json.dumps({"ok": True, "remaining_j": 1.0, "remaining_uj": 1, "reservation": "r1"}).encode()
+    rounds = []
+    with (
+        answering(lambda n, _: (503, b"") if n < 10 else (200, good)) as (url, asked),
+        client_of(url) as client,
+    ):
+        client.patience = lambda: rounds.append(len(asked)) is None
+        assert client.take(120_000_000, request_id="a").id == "r1"
+        assert rounds == [3, 6, 9]
+        assert {body["request_id"] for _, _, body in asked} == {"a"}
+        assert "not a JouleAgent" in refused(client.sample)
+        assert len(rounds) == 3, "nonsense does not pass"
+    with client_of(url) as client:
+        client.patience = lambda: bool(rounds.pop())
+        rounds[0] = 0
+        assert "cannot be reached" in refused(client.sample)
+        assert rounds == []
+
+
 def test_a_slow_agent_is_not_waited_for_for_ever():
     hold = threading.Event()
 

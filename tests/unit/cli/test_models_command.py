@@ -121,6 +121,10 @@ def test_where_nobody_can_be_asked_nothing_is_changed(
     assert "nobody can be asked" in typed.err
     assert f"cryoflux models {words[0]}" in typed.err
     assert "--yes" in typed.err
+    if words[0] != "prune" and not as_json:
+        assert typed.run(*words, "--reason", "it's bad", "--task", "lora_delta") == 2
+        assert "--reason 'it'\"'\"'s bad'" in " ".join(typed.err.split()), "what is typed next says the same"
+        assert "--task lora_delta" in " ".join(typed.err.split())
     assert typed.said("show")["digest"] == digests(made)[-1]
     assert sorted(path.name for path in (made.path / "models").iterdir()) == before
 
@@ -150,6 +154,22 @@ def test_what_is_no_way_back_or_no_move_is_refused(made: SyntheticState, typed: 
     assert f"models promote {head[:16]}" in typed.err
     typed.said("rollback", "--yes")
     assert typed.run("rollback", "--yes") == 2, "version 0 is where it ends"
+
+
+@pytest.mark.parametrize("reason", ["x" * 2001, "\udcff"])
+def test_a_reason_that_no_entry_can_hold_is_refused_before(
+    made: SyntheticState, typed: Typed, reason: str
+) -> None:
+    for words in (["promote", "#1"], ["rollback"]):
+        assert typed.run(*words, "--yes", "--reason", reason) == 2
+        assert "--reason" in typed.err
+    assert typed.said("show")["digest"] == digests(made)[-1]
+
+
+def test_a_task_that_is_none_is_said_to_be_none(made: SyntheticState, typed: Typed) -> None:
+    for words in (["list"], ["show", "#1"], ["promote", "#1", "--yes"], ["alias", "mine", "#1"]):
+        assert typed.run(*words, "--task", "nobody") == 2, words
+        assert "has no task 'nobody'" in typed.err
 
 
 def test_pruning_says_what_it_would_do_and_does_that(made: SyntheticState, typed: Typed) -> None:
