@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -189,6 +190,23 @@ def test_what_is_no_example_is_no_traceback(rollback: Rollback, content: bytes) 
     path.write_bytes(content)
     gone_back(rollback, path.stem)
     assert "holds a line that is no example" in said(rollback.made, Status.FAIL)
+
+
+@pytest.mark.parametrize("what", ["pipe", "/dev/zero", "folder", "hollow"])
+def test_what_is_no_file_is_neither_waited_for_nor_read_without_end(rollback: Rollback, what: str) -> None:
+    path = StateFolder(rollback.made.path).monitor("7" * 64)
+    path.parent.mkdir()
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    elif what == "hollow":
+        path.touch()
+        os.truncate(path, 2**40)
+    else:
+        path.symlink_to(what)
+    gone_back(rollback, path.stem)
+    assert f"monitor/{path.name} cannot be read" in said(rollback.made, Status.FAIL)
 
 
 def test_a_file_that_is_fed_goes_on_from_what_it_was(watched: Watched) -> None:

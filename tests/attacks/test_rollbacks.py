@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from cryoflux.decision.monitor import needed_milli
+from cryoflux.decision.monitor import MONITOR, needed_milli
 from cryoflux.decision.reason import Reason
 from cryoflux.digests import sha256_hex
 from cryoflux.quantities import NANO
-from cryoflux.receipts.statement import Base, CheckedAgainst, HeadMove, Move
+from cryoflux.receipts.statement import Base, CheckedAgainst, HeadMove, MonitorTest, Move
 from cryoflux.state import StateFolder
 from cryoflux.verification import rollbacks
 from cryoflux.verification.pairing import Pairing, read_losses
 from cryoflux.verification.result import Status
 from cryoflux.verification.rollbacks import rollback_complaints
+from plain_log import KEY, model, plain_log
 from rolled_back import ALPHA_PPM, COUNT, WORSE, Rollback
+from shell_bundles import bare_tools, bundle_of, needs_tools, run_shell, run_verify
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
 
@@ -247,3 +249,38 @@ def test_a_sentence_quarantines_what_the_entry_does(rollback: Rollback) -> None:
     said = {"count": COUNT, "worse": NANO * COUNT, "unit": "nats", "alpha_ppm": ALPHA_PPM}
     rollback.write(reason=Reason(code="monitor-worse", numbers={**said, "quarantined": 5}))
     assert any("unlike its sentence" in detail for _, detail in found(rollback.made))
+
+
+BORROWED = MonitorTest(
+    rule=MONITOR,
+    alpha_ppm=ALPHA_PPM,
+    head_number=2,
+    compared=1,
+    cap_nano=4 * NANO,
+    needed_milli=needed_milli(ALPHA_PPM, 2, 1),
+    evidence_milli=20_000,
+)
+
+
+@needs_tools
+@pytest.mark.parametrize("lie", ["", "a promotion borrows a test", "no losses", "quarantine without a test"])
+def test_stock_tools_hold_a_move_to_the_same(tmp_path: Path, lie: str) -> None:
+    """But for whether its test was due, which takes a logarithm: the script's last words say so."""
+    log = plain_log()
+    task = "lora_delta"
+    log.conclude(log.announce())
+    began = log.entries[0]
+    forged = {
+        "": {"move": Move.PROMOTION},
+        "a promotion borrows a test": {"move": Move.PROMOTION, "test": BORROWED},
+        "no losses": {"move": Move.ROLLBACK, "test": BORROWED},
+        "quarantine without a test": {"move": Move.ROLLBACK, "quarantined": [9]},
+    }[lie]
+    log.move(task, model(f"first {task}"), began, **forged)
+    entries = [entry.envelope for entry in log.entries]
+    (tools := tmp_path / "tools").mkdir()
+    shell = run_shell(bundle_of(tmp_path / "bundle", entries, KEY.public_key()), bare_tools(tools))
+    verify = run_verify(tmp_path / "log.jsonl", entries, KEY.public_key())
+    assert (shell.holds, verify.holds) == (not lie, not lie), (shell.said, verify.said)
+    assert min(shell.entries, default=-1) == min(verify.entries, default=-1)
+    assert not shell.holds or "whether a rollback was due, and looks at a monitor" in shell.said

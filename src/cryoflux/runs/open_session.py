@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -38,11 +38,14 @@ from cryoflux.receipts.session import BaseCharge, MonitorCheck, Session, Session
 from cryoflux.receipts.statement import Sha256Digest, Subject
 from cryoflux.state import HEAD
 
+_Part = TypeVar("_Part", BaseCharge, MonitorCheck)
 _SHARE = 4
 """a session reserves the share of what an attempt does; what it spends beyond that is charged all the same"""
 _MOST_BASES = 64
 """newest ones that its entry names"""
 _MOST_CHECKS = 64
+_BYTES_OF_BASES, _BYTES_OF_CHECKS = 10_000, 20_000
+"""most that these take of an entry, which may have 60,000 bytes in base64; the newest stay"""
 _MOST_SUBJECTS = 15
 """one less than a statement may have: where a session is the first entry, it vouches for the log key too"""
 
@@ -216,6 +219,17 @@ def _forget(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _newest(parts: Sequence[_Part], most: int) -> list[_Part]:
+    """The newest of some parts of an entry that together take so many bytes at most."""
+    left, found = most, list[_Part]()
+    for part in reversed(parts):
+        left -= len(msgspec.json.encode(part))
+        if left < 0:
+            break
+        found.append(part)
+    return found[::-1]
+
+
 def _record(
     context: Context,
     said: _Opened,
@@ -240,8 +254,8 @@ def _record(
         energy=figure,
         began_at=said.began_at,
         ended_at=context.timestamp(),
-        bases=list(bases),
-        checks=list(checks),
+        bases=_newest(bases, _BYTES_OF_BASES),
+        checks=_newest(checks, _BYTES_OF_CHECKS),
     )
     heads = [opened.base.files for opened in context.tasks.values()][:_MOST_SUBJECTS]
     subject = [Subject(name=HEAD, digest=Sha256Digest(sha256=files)) for files in heads]

@@ -11,7 +11,8 @@ import pytest
 from cryoflux.attempt.watch import Step
 from cryoflux.errors import BudgetError, StateTamperedError, StorageError
 from cryoflux.quantities import MICRO
-from cryoflux.receipts.session import Session, SessionEnd
+from cryoflux.receipts.session import BaseCharge, MonitorCheck, Session, SessionEnd
+from cryoflux.receipts.statement import CheckedAgainst
 from cryoflux.runs import open_session
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.runs.open_session import OpenSession, Started
@@ -192,3 +193,41 @@ def test_an_end_that_fails_is_not_written_twice(run, monkeypatch) -> None:
 
 def _refuse(path) -> None:
     raise StorageError(f"{path} could not be removed.")
+
+
+@pytest.mark.parametrize("kind", ["looks", "measurements", "both"])
+def test_a_session_of_very_many_looks_is_an_entry_that_can_be_read(run, kind: str) -> None:
+    """The newest are told; an entry that is too long would be malformed for ever."""
+    head = run.opened.base
+    session = OpenSession(run.context, 500 * MICRO, Started.now())
+    for number in range(1, 101):
+        if kind != "measurements":
+            listed = [
+                CheckedAgainst(version=f"{n:064x}", evidence_milli=-(10**9), worse_nano=-(10**12))
+                for n in range(5)
+            ]
+            session.checked(
+                MonitorCheck(
+                    task="toy",
+                    head=head,
+                    sha256="5" * 64,
+                    count=10**9,
+                    compared=5,
+                    needed_milli=10**9,
+                    evidence_milli=-(10**9),
+                    microjoules=number,
+                    alpha_ppm=10_000,
+                    head_number=10**6,
+                    profile="f64-nanonat/v1",
+                    against=listed,
+                )
+            )
+        if kind != "looks":
+            measured = {"task": "toy", "base": head, "holdout": "6" * 64, "count": 9, "profile": "p"}
+            session.paid_for(BaseCharge(**measured, loss_sum=10**15, microjoules=number))
+    session.end(SessionEnd.TIME)
+    (said,) = sessions(run)
+    told = [[one.microjoules for one in parts] for parts in (said.checks, said.bases)]
+    for parts in told:
+        assert parts == list(range(101 - len(parts), 101))
+    assert [len(parts) > 15 for parts in told] == [kind != "measurements", kind != "looks"]
