@@ -231,7 +231,9 @@ def _in_short(check: Check) -> str:
     between = ": " if detail.partition(" ")[0] in _OF_ITS_OWN else " "
     said = f"{check.subject}{between}{detail}" if check.subject else detail
     said = _DIGEST.sub(r"\1…", said)  # whose other digits would leave no room for the question
-    return said if len(said) <= _MOST_IN_SHORT else f"{said[: _MOST_IN_SHORT - 1]}…"
+    # Between two words, where there is a blank not far before the end.
+    cut = max(said.rfind(" ", _MOST_IN_SHORT * 2 // 3, _MOST_IN_SHORT), 0) or _MOST_IN_SHORT - 1
+    return said if len(said) <= _MOST_IN_SHORT else f"{said[:cut]}…"
 
 
 def _printable(text: str) -> str:
