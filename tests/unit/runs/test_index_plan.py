@@ -79,5 +79,5 @@ def test_what_ends_a_run_ends_its_plan(name: str, content: bytes, what: str, giv
 
 def test_a_folder_without_documents_gives_no_plan(given: Given, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CryoFluxError, match="The documents give 0 queries"):
+    with pytest.raises(CryoFluxError, match="There are 0 queries"):
         planned(given | {"index": str(tmp_path / "empty")})
