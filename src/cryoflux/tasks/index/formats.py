@@ -55,10 +55,12 @@ def _readable(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except (OSError, ValueError, RecursionError, csv.Error) as error:
+        kind = path.suffix.lower()
+        mend = "Mend it" if kind == ".parquet" else "Mend it, convert it to UTF-8"
         raise DataError(
             f"{path} cannot be indexed: {str(error).strip()[:200]}.",
             why="A document that is left out in silence could not be found, and nobody would know.",
-            hint=f"Mend it, convert it to UTF-8, or move it out of the folder. {_SHAPE}",
+            hint=f"{mend}, or move it out of the folder.{'' if kind in {'.txt', '.md'} else f' {_SHAPE}'}",
         ) from error
 
 
