@@ -71,7 +71,7 @@ def test_only_the_lowest_hashes_are_held_in_memory_and_they_are_the_same_ones() 
 
 
 def test_too_few_queries_are_refused_with_how_many_there_are() -> None:
-    with pytest.raises(DataError, match="give 40 queries"):
+    with pytest.raises(DataError, match="There are 40 queries"):
         make_sets(known_items(documents(40), 100), most=30, spares=0)
 
 
