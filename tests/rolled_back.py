@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["ALPHA_PPM", "COUNT", "WORSE", "Rollback"]
+__all__ = ["ALPHA_PPM", "COUNT", "WORSE", "Rollback", "three_heads"]
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.decision.monitor import MONITOR, cap_of, evidence_milli, needed_milli
@@ -16,11 +17,20 @@ from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import CROSS_ENTROPY, Base, CheckedAgainst, Measurement, MonitorTest, Move
 from cryoflux.receipts.sums import sums_of
 from cryoflux.state import StateFolder
-from synthetic_state import SyntheticState
+from synthetic_state import SyntheticState, open_state
 
 COUNT, ALPHA_PPM = 64, 10_000
 WORSE = [2 * NANO + 1000 * n for n in range(COUNT)]
 """losses of a head that does worse by one nat"""
+
+
+def three_heads(place: Path) -> SyntheticState:
+    """A state that has kept two updates."""
+    made = open_state(place)
+    made.policy = "uniform/v1"
+    made.attempt(0.05)
+    made.attempt(0.02)
+    return made
 
 
 @dataclass

@@ -16,7 +16,7 @@ from cryoflux.quantities import NANO
 from cryoflux.receipts.statement import Metric
 from cryoflux.state import StateFolder
 from cryoflux.verification.result import Check, Status
-from rolled_back import COUNT, WORSE, Rollback
+from rolled_back import COUNT, WORSE, Rollback, three_heads
 from synthetic_parts import label_of
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
@@ -52,11 +52,7 @@ def texts_in(made: SyntheticState, name: str) -> list[str]:
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Watched:
-    made = open_state(tmp_path / "state")
-    made.policy = "uniform/v1"
-    made.attempt(0.05)
-    made.attempt(0.02)
-    return Watched(made)
+    return Watched(three_heads(tmp_path / "state"))
 
 
 @pytest.fixture

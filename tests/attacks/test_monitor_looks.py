@@ -13,9 +13,9 @@ from cryoflux.receipts.session import BaseCharge, MonitorCheck
 from cryoflux.receipts.statement import Base, CheckedAgainst
 from cryoflux.verification.result import Status
 from cryoflux.verification.verified import Trust
-from rolled_back import WORSE, Rollback
+from rolled_back import WORSE, Rollback, three_heads
 from synthetic_parts import digest_of
-from synthetic_state import SyntheticState, open_state
+from synthetic_state import SyntheticState
 from verifying import verify_target
 
 ALPHA_PPM = 10_000
@@ -60,11 +60,7 @@ class Watched:
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Watched:
-    made = open_state(tmp_path / "state")
-    made.policy = "uniform/v1"
-    made.attempt(0.05)
-    made.attempt(0.02)
-    return Watched(made)
+    return Watched(three_heads(tmp_path / "state"))
 
 
 def first(made: SyntheticState) -> Base:

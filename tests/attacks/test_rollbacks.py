@@ -20,18 +20,15 @@ from cryoflux.verification.pairing import Pairing, read_losses
 from cryoflux.verification.result import Status
 from cryoflux.verification.rollbacks import rollback_complaints
 from plain_log import KEY, model, plain_log
-from rolled_back import ALPHA_PPM, COUNT, WORSE, Rollback
+from rolled_back import ALPHA_PPM, COUNT, WORSE, Rollback, three_heads
 from shell_bundles import bare_tools, bundle_of, needs_tools, run_shell, run_verify
-from synthetic_state import SyntheticState, open_state
+from synthetic_state import SyntheticState
 from verifying import verify_target
 
 
 @pytest.fixture
 def rollback(tmp_path: Path) -> Rollback:
-    made = open_state(tmp_path / "state")
-    made.policy = "uniform/v1"
-    made.attempt(0.05)
-    made.attempt(0.02)
+    made = three_heads(tmp_path / "state")
     to = made.entries[1].receipt.result
     return Rollback(made, WORSE, [loss - NANO for loss in WORSE], to)
 

@@ -159,18 +159,23 @@ class Joining:
             found |= dict.fromkeys((left[place] for place in alike), Refusal.SIMILAR)
         for place in find_near(texts, [*self._learned, *(e.text for e in self.joined)]).near:
             found.setdefault(place, Refusal.KNOWN)
-        spoiled = self._spoiled
-        said_so = find_near(
-            texts,
-            [example.text for example in spoiled],
-            lambda place, other: examples[place].label == spoiled[other].label,
-        )
-        for place in said_so.near:
+        for place in self._quarantined_before(examples):
             found.setdefault(place, Refusal.KNOWN)
         among = find_near(texts, texts, lambda place, other: other < place and other not in found)
         for place in among.near:
             found.setdefault(place, Refusal.KNOWN)
         return found
+
+    def _quarantined_before(self, examples: Sequence[Example]) -> Collection[int]:
+        """Places of examples that are near to a quarantined one and have its label."""
+        spoiled = self._spoiled
+        if not spoiled:  # as nearly always: the search would read all texts for nothing
+            return ()
+        return find_near(
+            [example.text for example in examples],
+            [example.text for example in spoiled],
+            lambda place, other: examples[place].label == spoiled[other].label,
+        ).near
 
 
 def _is_left(found: Mapping[int, Refusal], _wanted: int, place: int) -> bool:

@@ -7,7 +7,7 @@ from the size of the model, so each figure says so.
 
 from __future__ import annotations
 
-__all__ = ["RunPlan", "make_plan", "make_plans"]
+__all__ = ["RunPlan", "make_plans"]
 
 import json
 from collections.abc import Callable, Mapping
@@ -94,26 +94,6 @@ class RunPlan:
 
 
 _Progress = Callable[[str, int, int], None]
-
-
-def make_plan(
-    sourced: Sourced, budget_uj: int | None, *, carry: bool = False, progress: _Progress | None = None
-) -> RunPlan:
-    """Work out what a run of ``lora_delta`` with these settings would do.
-
-    Args:
-        sourced: the settings and where each came from.
-        budget_uj: what it may spend, µJ; none for what its account holds.
-        carry: whether what earlier runs left over may be spent, too.
-        progress: called with what takes a while, how much of it is done, and of how much.
-
-    Raises:
-        CryoFluxError: as the run itself would; or there is another task.
-    """
-    state = StateFolder(Path(sourced.settings.run.state))
-    checked = check_start(sourced, state, budget_uj=budget_uj, carry=carry, plans=True)
-    _check_tasks([task.name for task in checked.tasks], {FIRST_TASK})
-    return _learning(sourced, state, budget_uj, carry=carry, progress=progress)
 
 
 def make_plans(

@@ -169,9 +169,8 @@ class Monitoring:
             return Checked(opened.task.name, head.digest, 0, examples, found, None, alpha_ppm, unit)
         other = others[found.back_to.version]
         worse = pair_losses(losses.nano_nats, other.nano_nats, losses.correct, other.correct)
-        before = known.parts.examples_quarantined
-        self._go_back(opened, known, examples, found, (losses, other), alpha_ppm)
-        if quarantined := known.parts.examples_quarantined - before:
+        quarantined = self._go_back(opened, known, examples, found, (losses, other), alpha_ppm)
+        if quarantined:
             self._reopen(opened)
         return Checked(opened.task.name, head.digest, quarantined, examples, found, worse, alpha_ppm, unit)
 
@@ -241,7 +240,8 @@ class Monitoring:
         found: Degradation,
         losses: tuple[Losses, Losses],
         alpha_ppm: int,
-    ) -> None:
+    ) -> int:
+        """Leave the head; how many training examples are quarantined for it."""
         context, back = self._context, found.back_to
         if back is None:
             raise ValueError("there is nothing to go back to")
@@ -273,8 +273,9 @@ class Monitoring:
             "unit": opened.task.metric.unit,
             "alpha_ppm": alpha_ppm,
         }
-        if quarantined := known.since(back.version):
-            numbers["quarantined"] = PoolParts(known.counts, quarantined).examples_quarantined
+        quarantined = known.since(back.version)
+        if count := PoolParts(known.counts, quarantined).examples_quarantined:
+            numbers["quarantined"] = count
         move_head(
             context,
             opened,
@@ -286,6 +287,7 @@ class Monitoring:
             test=test,
             quarantined=quarantined,
         )
+        return count
 
 
 def _too_few(found: MonitorSet) -> str:

@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from cryoflux.config import load_settings
 from cryoflux.errors import CryoFluxError, ExitCode
-from cryoflux.runs.dry_run import make_plan
+from cryoflux.runs.dry_run import make_plans
 from cryoflux.runs.session import run
 from cryoflux.runs.spending import RunLimits
 from cryoflux.tasks.lora import libraries
@@ -71,7 +71,7 @@ def test_a_run_and_its_plan_are_refused_alike_and_write_nothing(
     before = sorted(tmp_path.rglob("*"))
     sourced, budget_uj = load_settings(given), 90 * 10**6
     refusals = []
-    for start in (lambda: make_plan(sourced, budget_uj), lambda: run(sourced, RunLimits(budget_uj))):
+    for start in (lambda: make_plans(sourced, budget_uj), lambda: run(sourced, RunLimits(budget_uj))):
         with pytest.raises(CryoFluxError) as caught:
             start()
         refusals.append((type(caught.value), *caught.value.args, caught.value.why, caught.value.hint))
@@ -85,7 +85,7 @@ def test_a_run_and_its_plan_are_refused_alike_and_write_nothing(
 def test_what_others_count_on_is_carried_neither_by_a_run_nor_by_its_plan(more: Given, given: Given) -> None:
     sourced = load_settings(given | more)
     for start in (
-        lambda: make_plan(sourced, 90 * 10**6, carry=True),
+        lambda: make_plans(sourced, 90 * 10**6, carry=True),
         lambda: run(sourced, RunLimits(90 * 10**6, carry=True)),
     ):
         with pytest.raises(CryoFluxError, match="--carry is for the account of a state"):
@@ -98,10 +98,10 @@ def test_no_plan_without_the_libraries_that_the_run_needs(
 ) -> None:
     monkeypatch.setattr(libraries, "LIBRARIES", ("no_such_library",))
     with pytest.raises(CryoFluxError, match="missing: no_such_library"):
-        make_plan(load_settings(given), 90 * 10**6)
+        make_plans(load_settings(given), 90 * 10**6)
 
 
 def test_a_plan_may_be_asked_for_before_there_is_a_budget(given: Given) -> None:
-    plan = make_plan(load_settings(given), None)
+    (plan,) = make_plans(load_settings(given), None)
     assert (plan.budget_joules, plan.most_attempts) == (None, None)
     assert not Path(given["state"]).exists()
