@@ -15,7 +15,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Cause, Outcome, Receipt, ReceiptStatement
 from cryoflux.receipts.sums import anytime_ends, evidence_of
-from cryoflux.sentences import say
+from cryoflux.sentences import brief, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Attempt:
     """why it ended without a verdict; empty where there is one"""
     reason: str
     """why it was kept or not, as a sentence"""
+    brief: str
+    """the point of that in a few words, beside the numbers"""
     code: str
     """the same as a word that programs compare: ``evidence.delta``"""
     unit: str | None
@@ -129,6 +131,7 @@ def attempt_of(entry: Entry, number: int, paid: Paid | None = None) -> Attempt |
         outcome=receipt.outcome.word,
         cause=receipt.cause,
         reason=say(receipt.reason),
+        brief=brief(receipt.reason),
         code=receipt.reason.code,
         unit=evaluation.metric.unit if evaluation is not None else None,
         **judged,
