@@ -148,8 +148,12 @@ class Log(Sequence[Attempt]):
             self._sessions.append(entry.session)
         if (said := entry.receipt or entry.move) is not None:
             self._lines.take(said)
-        attempt = attempt_of(entry, self._numbers.take(entry) or 0, paid)
-        if attempt is None or (receipt := entry.receipt) is None:
+        number = self._numbers.take(entry) or 0
+        if (receipt := entry.receipt) is None:
+            return
+        known = self._memory.tasks.get(receipt.task.name)
+        attempt = attempt_of(entry, number, paid, known.metric.unit if known is not None else None)
+        if attempt is None:
             return
         self._attempts.append(attempt)
         self._places.append(receipt.sequence)
@@ -212,7 +216,7 @@ class Log(Sequence[Attempt]):
         )
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame, one row an attempt, one column a field of `Attempt`.
+        """A pandas DataFrame, one row an attempt, with the columns of `Attempt.row`.
 
         Raises:
             UsageError: pandas is not installed.
