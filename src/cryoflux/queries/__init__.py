@@ -1,0 +1,1 @@
+"""What pages, commands, export and report show of a state, as frozen values; it changes nothing."""
