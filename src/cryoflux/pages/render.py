@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from cryoflux import __version__
 from cryoflux.pages.look import Look, Page
 from cryoflux.quantities import MICRO, Energy, format_energy
+from cryoflux.report.version_words import byte_text
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
@@ -59,6 +60,7 @@ def _environment() -> Environment:
         "moment": _moment,
         "stamp": _stamp,
         "short": _short,
+        "bytes": _bytes,
         "unitless": _unit_apart,
     }
     return made
@@ -112,6 +114,11 @@ def _stamp(label: str) -> str:
         return _moment(datetime.fromisoformat(label))
     except ValueError:
         return "time unknown"
+
+
+def _bytes(count: int) -> Markup:
+    """``3.0 MB``."""
+    return _unit_apart(byte_text(count))
 
 
 def _short(digest: str) -> Markup:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 __all__ = ["VersionFacts", "version_facts"]
 
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
 
 from cryoflux.cache_files import bytes_on_disk
 from cryoflux.errors import CryoFluxError
 from cryoflux.evaluation.cache import LossCache
+from cryoflux.evaluation.losses import Losses
 from cryoflux.files import files_below
 from cryoflux.receipts.profiles import F32, PROFILE, REPEATABLE
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
@@ -33,33 +35,46 @@ class VersionFacts:
     """on the disk, of files that no other version has"""
     shared_bytes: int
     """of those that another one has too"""
+    audit_accuracy: float | None = None
+    """share of the audit set that it gets right, 0 to 1; none too where it gets none right, or nothing can be"""
 
 
-def version_facts(catalogue: Catalogue) -> dict[tuple[str, str], VersionFacts]:
-    """(task, digest) → what is known of each version."""
+def version_facts(
+    catalogue: Catalogue, only: Container[str] | None = None
+) -> dict[tuple[str, str], VersionFacts]:
+    """(task, digest) → what is known of each version.
+
+    Args:
+        catalogue: of the state.
+        only: digests of those that are asked about; none for all.
+    """
     origins: dict[str, Origin] = {}
     with suppress(CryoFluxError):  # without that file, how much of a text was read is not known
         origins = stored_origins(catalogue.state)
     cache, found = LossCache(catalogue.state.cache / "losses"), {}
     for one in catalogue.versions():
-        loss = _audit_loss(catalogue, cache, origins, one.task, one.digest)
+        if only is not None and one.digest not in only:
+            continue
+        losses = _audit_losses(catalogue, cache, origins, one.task, one.digest)
         known = catalogue.memory.tasks.get(one.task)
-        first = _audit_loss(catalogue, cache, origins, one.task, known.first.digest) if known else None
-        delta = first - loss if first is not None and loss is not None else None
-        found[one.task, one.digest] = VersionFacts(loss, delta, *_sizes(catalogue, one))
+        first = _audit_losses(catalogue, cache, origins, one.task, known.first.digest) if known else None
+        delta = first.mean - losses.mean if first is not None and losses is not None else None
+        loss = losses.mean if losses is not None else None
+        accuracy = losses.accuracy if losses is not None and any(losses.correct) else None
+        found[one.task, one.digest] = VersionFacts(loss, delta, *_sizes(catalogue, one), accuracy)
     return found
 
 
-def _audit_loss(
+def _audit_losses(
     catalogue: Catalogue, cache: LossCache, origins: dict[str, Origin], task: str, digest: str
-) -> float | None:
+) -> Losses | None:
     known, origin = catalogue.memory.tasks.get(task), origins.get(task)
     if known is None or origin is None:
         return None
     audit, count = known.data.audit, known.data.audit_count
     for profile in (PROFILE, F32, REPEATABLE):
         if (losses := cache.get(digest, audit, origin.cut, count, profile)) is not None:
-            return losses.losses.mean
+            return losses.losses
     return None
 
 
