@@ -99,7 +99,7 @@ class Site:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event) -> Site:
+def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event, *, writable: bool = True) -> Site:
     """The states of some folders, each called as its folder is; where two share a name, by their numbers."""
     states: dict[str, Followed] = {}
     for folder in folders:
@@ -107,7 +107,7 @@ def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event) -> S
         while name in states:
             name += "-2"
         states[name] = Followed(folder)
-    return Site(states, rates, stopping=stopping)
+    return Site(states, rates, writable, stopping=stopping)
 
 
 def create_app(site: Site, *, token: str = "") -> App:
@@ -233,7 +233,14 @@ class _Surface(_Answers):
         return await self._page(request, models.page)
 
     async def version(self, request: Request) -> Reply:
-        return await self._page(request, lambda look: version.page(look, request.named))
+        def made() -> tuple[Page, Look]:
+            look = self._look(self._followed, self._name, self._root, request.query)
+            with self._followed.lock:
+                self._followed.refresh()
+                page, about = version.page(look, request.named)
+            return version.with_difference(page, about), look
+
+        return await self._html(made, request)
 
     async def moving(self, request: Request) -> Reply:
         return await self._page(request, lambda look: moving.form_page(look, request.named))

@@ -16,7 +16,7 @@ from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
 from cryoflux.runs.version_facts import VersionFacts, version_facts
 from cryoflux.state import FIRST_TASK
 
-_MOST = 40
+_MOST = 25
 """rows of a task"""
 _MOST_DIGITS = 12
 
@@ -28,6 +28,8 @@ class TaskOfModels:
     name: str
     head: CataloguedVersion
     facts: VersionFacts | None
+    began: VersionFacts | None
+    """of the first version"""
     made_by: Attempt | None
     """the attempt that made the head"""
     first: Attempt | None
@@ -75,8 +77,8 @@ def _task(look: Look, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
     rows = lineage(line)
     begin = _begin(look, line.task, len(rows))
     shown = rows[begin : begin + _MOST]
-    seen = {row.version.digest for row in shown if row.version is not None} | {head.digest}
-    sizes = version_facts_of(catalogue, seen)
+    seen = {row.version.digest for row in shown if row.version is not None}
+    sizes = version_facts_of(catalogue, seen | {head.digest, line.first.digest})
     judged = (one for one in followed.attempts if one.task == line.task and one.base_loss is not None)
     moved = next((one for one in reversed(line.moves) if one.result == head.digest), None)
     if moved is not None and head.made_at is not None and moved.entry < head.made_at:
@@ -85,6 +87,7 @@ def _task(look: Look, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
         name=line.task,
         head=head,
         facts=sizes.get(head.digest),
+        began=sizes.get(line.first.digest),
         made_by=followed.attempt(head.attempt) if head.attempt is not None else None,
         first=next(judged, None),
         since=moved.at if moved is not None else head.said_at,

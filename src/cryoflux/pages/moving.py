@@ -49,7 +49,7 @@ def form_page(look: Look, named: str) -> Page:
         UsageError: there is no such version, or it is of no task.
     """
     catalogue = look.followed.catalogue()
-    plan = _plan(catalogue, look, named, look.query.get("task", ""))
+    plan = _plan(catalogue, named, look.query.get("task", ""))
     verb = "Roll back" if plan.back else "Promote"
     values = {
         "plan": plan,
@@ -61,8 +61,8 @@ def form_page(look: Look, named: str) -> Page:
     return Page("moving.html", f"{verb} {named[:12]}", section="models", values=values, live=False)
 
 
-def _plan(catalogue: Catalogue, look: Look, named: str, task: str) -> HeadPlan:
-    plan = plan_head(catalogue, found_version(look, catalogue, named, task))
+def _plan(catalogue: Catalogue, named: str, task: str) -> HeadPlan:
+    plan = plan_head(catalogue, found_version(catalogue, named, task))
     if plan is None:
         raise UsageError(
             "No entry of the log says which task this version is of.", hint="Choose another one."

@@ -30,7 +30,9 @@ def require_page_token(host: str, token: str) -> None:
         )
 
 
-def serve(folders: Sequence[Path], listener: socket.socket, *, rates: Rates, token: str = "") -> None:
+def serve(
+    folders: Sequence[Path], listener: socket.socket, *, rates: Rates, token: str = "", writable: bool = True
+) -> None:
     """Answer requests until a signal comes.
 
     Args:
@@ -38,6 +40,9 @@ def serve(folders: Sequence[Path], listener: socket.socket, *, rates: Rates, tok
         listener: a listening socket; the caller closes it.
         rates: what a kilowatt-hour emits and costs.
         token: that a browser has to know; empty on loopback.
+        writable: whether heads may be moved from pages.
     """
     stopping = asyncio.Event()
-    server.serve(create_app(site_of(folders, rates, stopping), token=token), listener, stopping)
+    server.serve(
+        create_app(site_of(folders, rates, stopping, writable=writable), token=token), listener, stopping
+    )

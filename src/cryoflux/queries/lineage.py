@@ -67,6 +67,11 @@ class TaskLine:
         return self.of.versions[self.of.head]
 
     @property
+    def first(self) -> CataloguedVersion:
+        """The version that it began with."""
+        return next(iter(self.of.versions.values()))
+
+    @property
     def unit(self) -> str:
         """Of Δ; empty before the first attempt."""
         return next((one.unit for one in self.of.versions.values() if one.unit), "")

@@ -41,8 +41,8 @@ def entry_sentence(entry: Entry, number: int | None) -> str:
 def _announced(intent: Intent, name: str) -> str:
     reserved = format_energy(intent.reserved_microjoules)
     return (
-        f"{name} is announced, before it is tried: the recipe {intent.task.arm} of {intent.task.name}, with at "
-        f"most {reserved} reserved. It can no longer be left out."
+        f"{name} is announced, before it is tried: the recipe {intent.task.arm} of {intent.task.name}, with "
+        f"at most {reserved} reserved. It can no longer be left out."
     )
 
 
@@ -58,8 +58,8 @@ def _finished(receipt: Receipt, name: str) -> str:
 
 def _moved(move: HeadMove) -> str:
     if move.move is Move.PRUNE:
-        count = len(move.pruned)
-        return f"The files of {count} version{'s' if count != 1 else ''} of {move.task} were freed; the head stays."
+        count = "1 version" if len(move.pruned) == 1 else f"{len(move.pruned)} versions"
+        return f"The files of {count} of {move.task} were freed; the head stays."
     ends = f"from {move.base.digest[:12]}… to {move.result.digest[:12]}…"
     return f"{_MOVED[move.move].format(task=move.task)}: {ends}. {say(move.reason)}"
 
@@ -68,8 +68,8 @@ def _session(session: Session) -> str:
     beside = format_energy(session.energy.microjoules)
     plural = "" if session.attempts == 1 else "s"
     return (
-        f"A run ended ({session.ended.value}) after {session.attempts} attempt{plural}; beside them it was charged "
-        f"{beside} ({session.energy.tier.value})."
+        f"A run ended ({session.ended.value}) after {session.attempts} attempt{plural}; beside them it was "
+        f"charged {beside} ({session.energy.tier.value})."
     )
 
 

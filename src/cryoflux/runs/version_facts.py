@@ -36,7 +36,7 @@ class VersionFacts:
     shared_bytes: int
     """of those that another one has too"""
     audit_accuracy: float | None = None
-    """share of the audit set that it gets right, 0 to 1; none too where it gets none right, or nothing can be"""
+    """share of the audit set that it gets right, 0 to 1; none too where none is, or can be"""
 
 
 def version_facts(

@@ -78,20 +78,24 @@ class _Columns:
         self._waits: dict[int, str] = {0: head}
         """column → digest of the version that its line leads down to"""
         self.widest = 1
+        self._began = False
 
     def passing(self) -> Markup:
         """The piece of a row that is a move: a ring on the line of the head."""
+        self._began = True
         ring = element("circle", class_="turn", cx=str(_x(0)), cy=str(_NODE_Y), r="5")
         return _drawn([*self._through(self._waits), ring])
 
     def version(self, one: CataloguedVersion, *, on_line: bool) -> Markup:
         """The piece of a row that is a version."""
+        newest, self._began = not self._began, True
         ending = [column for column, digest in self._waits.items() if digest == one.digest]
+        from_above = [] if newest else ending
         mine = min(ending) if ending else self._free()
         self.widest = max(self.widest, mine + 1)
         passing = {column: digest for column, digest in self._waits.items() if column not in ending}
         parts = self._through(passing)
-        parts += [_segment(column, (_x(column), "0"), (_x(mine), str(_NODE_Y))) for column in ending]
+        parts += [_segment(column, (_x(column), "0"), (_x(mine), str(_NODE_Y))) for column in from_above]
         self._waits = passing
         if one.parent:
             self._waits[mine] = one.parent
