@@ -74,7 +74,7 @@ class Site:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event) -> Site:
+def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event, *, writable: bool = True) -> Site:
     """The states of some folders, each called as its folder is; where two share a name, by their numbers."""
     states: dict[str, Followed] = {}
     for folder in folders:
@@ -82,7 +82,7 @@ def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event) -> S
         while name in states:
             name += "-2"
         states[name] = Followed(folder)
-    return Site(states, rates, stopping=stopping)
+    return Site(states, rates, writable, stopping=stopping)
 
 
 def create_app(site: Site, *, token: str = "") -> App:
