@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["envelope", "page"]
 
 import json
-import shlex
 from typing import Any
 
 from cryoflux.errors import UsageError
@@ -61,7 +60,6 @@ def page(look: Look, named: str) -> Page:
         "text": text[:_MOST_SHOWN],
         "cut": len(text) - _MOST_SHOWN if len(text) > _MOST_SHOWN else 0,
         "size": look.followed.size,
-        "state_word": shlex.quote(str(look.followed.state)),
     }
     return Page("entry.html", f"Entry {entry.index}", section="receipts", values=values)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["TaskOfModels", "page", "version_facts_of"]
 
+import json
 from dataclasses import dataclass
 
 from cryoflux.pages.charts.curve import Curve, curve
@@ -16,7 +17,7 @@ from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
 from cryoflux.runs.version_facts import VersionFacts, version_facts
 from cryoflux.state import FIRST_TASK
 
-_MOST = 25
+_MOST = 20
 """rows of a task"""
 _MOST_DIGITS = 12
 
@@ -41,7 +42,7 @@ class TaskOfModels:
     before: CataloguedVersion | None
     """the version that it followed: where going back leads"""
     loads: str
-    """the path that a program loads; empty where its files are no model of their own"""
+    """the path that a program loads, as Python has it; empty where its files are no model of their own"""
     picture: Curve | None
     rows: list[LineageRow]
     sizes: dict[str, VersionFacts]
@@ -116,7 +117,7 @@ def _begin(look: Look, task: str, rows: int) -> int:
 def _loads(look: Look, task: str) -> str:
     """The link that leads to the head of a task, where its files are a model of their own."""
     folder = look.followed.state / ("base_model" if task == FIRST_TASK else f"heads/{task}")
-    return str(folder) if (folder / "config.json").is_file() else ""
+    return json.dumps(str(folder), ensure_ascii=False) if (folder / "config.json").is_file() else ""
 
 
 def _just_moved(look: Look) -> int | None:

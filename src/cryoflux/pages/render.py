@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["STATIC", "render"]
 
 import functools
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def _environment() -> Environment:
         "stamp": _stamp,
         "short": _short,
         "bytes": _bytes,
+        "shell": _shell,
         "unitless": _unit_apart,
     }
     return made
@@ -122,6 +124,11 @@ def _stamp(label: str) -> str:
         return _moment(datetime.fromisoformat(label))
     except ValueError:
         return "time unknown"
+
+
+def _shell(word: object) -> str:
+    """A word as a shell takes it, such as the path of a state."""
+    return shlex.quote(str(word))
 
 
 def _bytes(count: int) -> Markup:

@@ -17,7 +17,7 @@ from cryoflux.pages.charts.axes import short_number
 from cryoflux.pages.charts.svg import Element, draw, element, percent
 from cryoflux.queries.lineage import HeadStep, TaskLine
 
-_MOST_MARKS = 60
+_MOST_MARKS = 24
 """steps with a mark and a link; the line has all of them"""
 
 
