@@ -69,6 +69,8 @@ def _worth_showing(name: str, value: object) -> bool:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.9g}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

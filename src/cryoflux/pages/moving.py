@@ -7,7 +7,7 @@ server know, and the head that its page was made from: a page that is older than
 
 from __future__ import annotations
 
-__all__ = ["Form", "form_page", "move_head", "read_form"]
+__all__ = ["MoveForm", "form_page", "move_head", "read_form"]
 
 import hmac
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _OTHER_SITES = frozenset({b"cross-site", b"same-site"})
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class MoveForm:
     """What was sent."""
 
     task: str
@@ -70,7 +70,7 @@ def _plan(catalogue: Catalogue, named: str, task: str) -> HeadPlan:
     return plan
 
 
-def read_form(request: Request, token: str) -> Form:
+def read_form(request: Request, token: str) -> MoveForm:
     """The form of a request.
 
     Args:
@@ -94,10 +94,10 @@ def read_form(request: Request, token: str) -> Form:
         raise NotServedError(
             403, "The form is of no page of this server as it runs now. Nothing was changed: open it again."
         )
-    return Form(said.get("task", ""), said.get("head", ""), said.get("why", "").strip())
+    return MoveForm(said.get("task", ""), said.get("head", ""), said.get("why", "").strip())
 
 
-def move_head(look: Look, named: str, form: Form) -> str:
+def move_head(look: Look, named: str, form: MoveForm) -> str:
     """Make a version the head, and return where its page is then.
 
     Raises:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryoflux.digests import sha256_hex
+from cryoflux.digests import file_digest
 from cryoflux.errors import CryoFluxError, StateTamperedError, UsageError
 from cryoflux.files import read_beginning
 from cryoflux.pages.look import Look, Page
@@ -57,7 +57,7 @@ def page(look: Look, checking: CheckingNow, trouble: CryoFluxError | None) -> Pa
         "checking": checking,
         "trouble": trouble,
         **_verified(checking),
-        "script": sha256_hex((STATIC / "check.js").read_bytes()),
+        "script": file_digest(STATIC / "check.js"),
     }
     return Page("receipts.html", "Receipts", section="receipts", values=values)
 

@@ -9,7 +9,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Fork, HeadMove, Intent, Move, Receipt
-from cryoflux.sentences import say
+from cryoflux.sentences import brief, say
 
 _MOVED = {
     Move.ROLLBACK: "The head of {task} went back, since it was found to be worse",
@@ -52,8 +52,8 @@ def _finished(receipt: Receipt, name: str) -> str:
     if judged is None:
         return f"{name} ended {receipt.outcome.word}. {say(receipt.reason)} {spent}"
     gained = format_nats(judged.delta_sum / judged.read / 1e9)
-    change = f"Δ is {gained} {judged.metric.unit} per example, over {judged.read} examples of the holdout."
-    return f"{name} was {receipt.outcome.word}. {change} {spent} {say(receipt.reason)}"
+    change = f"Δ is {gained} {judged.metric.unit} per example, over {judged.read} examples of the holdout"
+    return f"{name} was {receipt.outcome.word}. {change}; {brief(receipt.reason).rstrip('.')}. {spent}"
 
 
 def _moved(move: HeadMove) -> str:
