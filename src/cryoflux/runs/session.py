@@ -88,7 +88,7 @@ def run(
     settings = sourced.settings
     state = StateFolder(Path(settings.run.state))
     activity = ActivityObserver(state, limits.seconds)
-    observer = Observers([*observers, activity])
+    observer = Observers([activity, *observers])
     checked = check_start(sourced, state, budget_uj=limits.budget_uj, carry=limits.carry)
     tasks, policy = checked.tasks, checked.policy
     beginnings = _beginnings(tasks, checked.origins, observer)
