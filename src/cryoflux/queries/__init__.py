@@ -1,1 +1,1 @@
-"""What pages, commands, export and report show of a state, as frozen values; it changes nothing."""
+"""What pages, commands, exports and reports all show: asked for once, in one place."""
