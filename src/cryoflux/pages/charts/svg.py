@@ -53,7 +53,5 @@ def _length(value: str | float) -> str:
 
 def visible(text: str) -> str:
     """Text without what no page has a place for: control characters, and those that turn its direction."""
-    return "".join(
-        char if char.isprintable() or char in "\n\t\N{NO-BREAK SPACE}" else "\N{REPLACEMENT CHARACTER}"
-        for char in text
-    )
+    unknown, kept = "\N{REPLACEMENT CHARACTER}", "\n\t\N{NO-BREAK SPACE}"
+    return "".join(char if char.isprintable() or char in kept else unknown for char in text)
