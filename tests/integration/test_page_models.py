@@ -80,7 +80,9 @@ def test_what_a_rollback_left_is_off_the_line_and_says_by_which_entry(rolled: Pa
     assert line.on_line == {versions[0], versions[1], versions[3]}
     assert set(line.left) == {versions[2]}
     assert line.left[versions[2]].move is Move.ROLLBACK
-    rows = lineage(line)
+    rows, count = lineage(line)
+    assert count == len(rows)
+    assert [row.strip for row in lineage(line, 2, 4)[0]] == [row.strip for row in rows[2:4]]
     assert [row.version.digest if row.version else "moved" for row in rows] == [
         *(versions[3], "moved"),
         *versions[2::-1],

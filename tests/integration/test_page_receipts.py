@@ -14,7 +14,7 @@ import pytest
 from browser import Dashboard, dashboard
 from cryoflux.digests import file_digest
 from cryoflux.errors import UsageError
-from cryoflux.log_view import verify
+from cryoflux.log_check import verify
 from cryoflux.pages.render import STATIC
 from cryoflux.queries import checking
 from cryoflux.queries.checking import Checking
@@ -78,7 +78,7 @@ def test_a_log_that_cannot_be_read_on_has_a_page_too(tmp_path: Path) -> None:
     rewrite(place, 3, lambda envelope: envelope.replace(b"payloadType", b"payloadTypo"))
     with dashboard(place) as running:
         page = verified(running)
-        assert "as far as the log could be read" in page
+        assert "shown as far as the log could be read" in page
         assert "✗ This log does not hold." in page
         assert 'id="check-form"' in page
         assert running.get("/receipts/entries?from=0").headers["x-entries"] == "8"

@@ -7,7 +7,7 @@ __all__ = ["TaskOfModels", "page", "version_facts_of"]
 import json
 from dataclasses import dataclass
 
-from cryoflux.pages.charts.curve import Curve, curve
+from cryoflux.pages.charts.curve import StepCurve, curve
 from cryoflux.pages.charts.lineage import LineageRow, lineage
 from cryoflux.pages.look import Look, Page
 from cryoflux.queries.lineage import HeadMoved, TaskLine, task_lines
@@ -43,7 +43,7 @@ class TaskOfModels:
     """the version that it followed: where going back leads"""
     loads: str
     """the path that a program loads, as Python has it; empty where its files are no model of their own"""
-    picture: Curve | None
+    picture: StepCurve | None
     rows: list[LineageRow]
     sizes: dict[str, VersionFacts]
     older: int
@@ -75,9 +75,8 @@ def page(look: Look) -> Page:
 
 def _task(look: Look, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
     head, followed = line.head, look.followed
-    rows = lineage(line)
-    begin = _begin(look, line.task, len(rows))
-    shown = rows[begin : begin + _MOST]
+    begin = _begin(look, line)
+    shown, count = lineage(line, begin, begin + _MOST)
     seen = {row.version.digest for row in shown if row.version is not None}
     sizes = version_facts_of(catalogue, seen | {head.digest, line.first.digest})
     judged = (one for one in followed.attempts if one.task == line.task and one.base_loss is not None)
@@ -98,7 +97,7 @@ def _task(look: Look, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
         picture=curve(line, lambda number: look.link(f"/attempts/{number}")),
         rows=shown,
         sizes=sizes,
-        older=begin + _MOST if begin + _MOST < len(rows) else 0,
+        older=begin + _MOST if begin + _MOST < count else 0,
         versions=len(line.of.versions),
         unit=line.unit,
         joules=line.joules,
@@ -106,12 +105,12 @@ def _task(look: Look, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
     )
 
 
-def _begin(look: Look, task: str, rows: int) -> int:
+def _begin(look: Look, line: TaskLine) -> int:
     """Place of the first row to show: another one only for the task that was asked about."""
     said = look.query.get("from", "")
-    if look.query.get("task") != task or not (said.isascii() and said.isdecimal()):
+    if look.query.get("task") != line.task or not (said.isascii() and said.isdecimal()):
         return 0
-    return min(int(said[:_MOST_DIGITS]), max(0, rows - 1))
+    return min(int(said[:_MOST_DIGITS]), len(line.of.versions) - 1)
 
 
 def _loads(look: Look, task: str) -> str:

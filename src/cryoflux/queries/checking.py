@@ -7,7 +7,7 @@ nothing is written. While one goes on, the result of the one before stays.
 
 from __future__ import annotations
 
-__all__ = ["Checked", "Checking", "CheckingNow"]
+__all__ = ["Checking", "CheckingNow", "EndedCheck"]
 
 import threading
 import time
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.errors import CryoFluxError
-from cryoflux.log_view import verify
+from cryoflux.log_check import verify
 from cryoflux.state import StateFolder
 from cryoflux.verification.result import Report
 
@@ -29,7 +29,7 @@ _STALE_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class EndedCheck:
     """A verification that came to its end."""
 
     report: Report | None
@@ -44,7 +44,7 @@ class Checked:
 class CheckingNow:
     """What is known of a state, and whether somebody is at it."""
 
-    last: Checked | None
+    last: EndedCheck | None
     running: bool
     done: int
     """entries that the one that goes on has been through"""
@@ -64,7 +64,7 @@ class Checking:
         self._lock = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
-        self._last: Checked | None = None
+        self._last: EndedCheck | None = None
         self._mark: _Mark = ()
         self._ended_s = -_STALE_S
         self._progress = (0, 0)
@@ -97,7 +97,7 @@ class Checking:
             with self._lock:
                 self._ended_s = time.monotonic()
                 if report is not None or error is not None:
-                    self._last = Checked(report, error, at, self._ended_s - began_s)
+                    self._last = EndedCheck(report, error, at, self._ended_s - began_s)
                 self._idle.set()
 
     def _tell(self, done: int, total: int) -> None:

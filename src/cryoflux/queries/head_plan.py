@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HeadPlan", "Refused", "plan_head"]
+__all__ = ["CannotMove", "HeadPlan", "plan_head"]
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _NAME_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class CannotMove:
     """Why a head cannot go to a version from a page, and what to do instead."""
 
     what: str
@@ -38,7 +38,7 @@ class HeadPlan:
     """versions that the head would not rest on any more, newest first"""
     regained: tuple[CataloguedVersion, ...]
     """those that it would rest on again, oldest first"""
-    refused: Refused | None
+    refused: CannotMove | None
 
     @property
     def delta(self) -> float:
@@ -74,24 +74,24 @@ def plan_head(catalogue: Catalogue, to: CataloguedVersion) -> HeadPlan | None:
     )
 
 
-def _refused(catalogue: Catalogue, to: CataloguedVersion, head: str) -> Refused | None:
+def _refused(catalogue: Catalogue, to: CataloguedVersion, head: str) -> CannotMove | None:
     short = to.digest[:16]
     if to.digest == head:
-        return Refused("It is the head already.", "There is nothing to move.", "Choose another version.")
+        return CannotMove("It is the head already.", "There is nothing to move.", "Choose another version.")
     if to.made_at is None:
-        return Refused(
+        return CannotMove(
             "No entry of this log made it.",
             "A move names the entry that made the version, so that anybody can follow it.",
             "Choose a version that a receipt of this log made.",
         )
     if to.digest not in catalogue.present:
-        return Refused(
+        return CannotMove(
             "Its files were freed.",
             "A head has to be there to be used.",
             f"Make it again first: cryoflux models rebuild {short}",
         )
     if to.worse:
-        return Refused(
+        return CannotMove(
             "A rollback left it behind: it was found to be worse, or rests on what was.",
             "Taking it back undoes what a test has found, so it is not one click away.",
             f"If you know better: cryoflux models promote {short}",
@@ -99,15 +99,15 @@ def _refused(catalogue: Catalogue, to: CataloguedVersion, head: str) -> Refused 
     return _busy(catalogue)
 
 
-def _busy(catalogue: Catalogue) -> Refused | None:
+def _busy(catalogue: Catalogue) -> CannotMove | None:
     if holder := _holder(catalogue.state.lock):
-        return Refused(
+        return CannotMove(
             f"The state is in use by {holder}.",
             "A head that moves under a run would be another one than its attempts were announced on.",
             "Wait for it to end, or end it with Ctrl-C; then come back to this page.",
         )
     if catalogue.memory.open:
-        return Refused(
+        return CannotMove(
             "An attempt of this state has no receipt yet.",
             "Its receipt would name another head than the one it was announced on.",
             "Wait for the run to end. If it has died, the next cryoflux run closes what it left.",

@@ -5,7 +5,7 @@ A head that goes back takes the curve down with it: joules are spent whether or 
 
 from __future__ import annotations
 
-__all__ = ["Curve", "curve"]
+__all__ = ["StepCurve", "curve"]
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,11 +18,13 @@ from cryoflux.pages.charts.svg import Element, draw, element, percent
 from cryoflux.queries.lineage import HeadStep, TaskLine
 
 _MOST_MARKS = 24
-"""steps with a mark and a link; the line has all of them"""
+"""steps with a mark and a link, the newest"""
+_MOST_STEPS = 120
+"""of the line"""
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class StepCurve:
     """The picture with its axes' labels."""
 
     plot: Markup
@@ -48,7 +50,7 @@ class _Axis:
         return [number * self.step for number in range(first, last + 1)]
 
 
-def curve(line: TaskLine, link: Callable[[int], str]) -> Curve | None:
+def curve(line: TaskLine, link: Callable[[int], str]) -> StepCurve | None:
     """The picture of a task; none where nothing was kept, or nothing charged.
 
     Args:
@@ -68,7 +70,7 @@ def curve(line: TaskLine, link: Callable[[int], str]) -> Curve | None:
         *_marks(steps[1:], across, up, line.unit, link),
     ]
     plot = element("svg", element("title", text=title), *drawn, class_="plot", role="group", aria_label=title)
-    return Curve(
+    return StepCurve(
         plot=draw(plot),
         rows=tuple((percent(1 - up.share(value)), short_number(round(value, 9))) for value in up.ticks()),
         columns=tuple((percent(across.share(value)), short_number(value)) for value in across.ticks()),
@@ -94,7 +96,7 @@ def _line(name: str, x1: float, y1: float, x2: float, y2: float) -> Element:
 def _stairs(steps: Sequence[HeadStep], spent: float, across: _Axis, up: _Axis) -> list[Element]:
     """The line, in a frame of its own that is stretched; its width is not."""
     path = f"M0 {_round(up.share(steps[0].total_delta), flip=True)}"
-    for step in steps[1:]:
+    for step in _thinned(steps[1:]):
         path += f"H{_round(across.share(step.joules))}V{_round(up.share(step.total_delta), flip=True)}"
     end = _round(across.share(spent))
     floor = _round(up.share(0.0), flip=True)
@@ -104,6 +106,14 @@ def _stairs(steps: Sequence[HeadStep], spent: float, across: _Axis, up: _Axis) -
     )
     frame = {"viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "width": "100%", "height": "100%"}
     return [element("svg", *shapes, **frame)]
+
+
+def _thinned(steps: Sequence[HeadStep]) -> Sequence[HeadStep]:
+    """So many that a page stays light: all of them, or some evenly, the last one among them."""
+    if len(steps) <= _MOST_STEPS:
+        return steps
+    places = {round(n * (len(steps) - 1) / (_MOST_STEPS - 1)) for n in range(_MOST_STEPS)}
+    return [steps[place] for place in sorted(places)]
 
 
 def _round(share: float, *, flip: bool = False) -> str:

@@ -39,12 +39,21 @@ class LineageRow:
     """the move that left it behind; none where the head rests on it, or no move says so"""
 
 
-def lineage(line: TaskLine) -> list[LineageRow]:
-    """The versions of a task and the moves of its head, newest first."""
+def lineage(line: TaskLine, begin: int = 0, end: int | None = None) -> tuple[list[LineageRow], int]:
+    """The versions of a task and the moves of its head, newest first; and how many there are.
+
+    Args:
+        line: the heads of the task.
+        begin: the first row that is drawn.
+        end: the one after the last; none for all.
+    """
     drawn = _Columns(line.of.head)
     on_line = line.on_line
     rows = []
-    for item in _newest_first(line):
+    items = _newest_first(line)
+    for item in items[:begin]:
+        drawn.skip(item)
+    for item in items[begin:end]:
         if isinstance(item, HeadMoved):
             rows.append(LineageRow(drawn.passing(), None, item, on_line=True, left=None))
         else:
@@ -52,7 +61,7 @@ def lineage(line: TaskLine) -> list[LineageRow]:
             strip = drawn.version(item, on_line=item.digest in on_line)
             rows.append(LineageRow(strip, item, None, item.digest in on_line, left))
     width = _FIRST + _STEP * drawn.widest
-    return [_widened(row, width) for row in rows]
+    return [_widened(row, width) for row in rows], len(items)
 
 
 def _newest_first(line: TaskLine) -> list[CataloguedVersion | HeadMoved]:
@@ -80,6 +89,19 @@ class _Columns:
         self.widest = 1
         self._began = False
 
+    def skip(self, item: CataloguedVersion | HeadMoved) -> None:
+        """Go on by a row that is not drawn."""
+        self._began = True
+        if isinstance(item, CataloguedVersion):
+            mine, waits = self._place(item)
+            self._waits = {**waits, **({mine: item.parent} if item.parent else {})}
+
+    def _place(self, one: CataloguedVersion) -> tuple[int, dict[int, str]]:
+        """The column of a version, and what the others wait for."""
+        ending = [column for column, digest in self._waits.items() if digest == one.digest]
+        waits = {column: digest for column, digest in self._waits.items() if column not in ending}
+        return min(ending) if ending else self._free(), waits
+
     def passing(self) -> Markup:
         """The piece of a row that is a move: a ring on the line of the head."""
         self._began = True
@@ -91,9 +113,8 @@ class _Columns:
         newest, self._began = not self._began, True
         ending = [column for column, digest in self._waits.items() if digest == one.digest]
         from_above = [] if newest else ending
-        mine = min(ending) if ending else self._free()
+        mine, passing = self._place(one)
         self.widest = max(self.widest, mine + 1)
-        passing = {column: digest for column, digest in self._waits.items() if column not in ending}
         parts = self._through(passing)
         parts += [_segment(column, (_x(column), "0"), (_x(mine), str(_NODE_Y))) for column in from_above]
         self._waits = passing
