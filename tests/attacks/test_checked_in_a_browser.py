@@ -145,7 +145,7 @@ def test_an_honest_log_holds_and_whose_it_is_stays_open_until_somebody_says(
     browser: Browser, honest: Path
 ) -> None:
     verdict, found = checked(browser, honest)
-    assert verdict == "Nothing is wrong, and 1 of 8 questions stay open (?)."
+    assert verdict == "Nothing wrong was found; 1 of 8 questions stays open (?)."
     assert [number for number, (status, _) in found.items() if status != "ok"] == [NOTHING_GIVEN]
     note = parse_note((honest / "log/checkpoint").read_bytes())
     for known in (key_id(load_public_key(honest / "keys/receipt.pub")), note.checkpoint.origin):
@@ -205,7 +205,7 @@ def test_a_browser_that_cannot_check_signatures_passes_none(
     browser: Browser, honest: Path, lacking: str
 ) -> None:
     verdict, found = checked(browser, honest, before=lacking)
-    assert verdict.startswith("Nothing is wrong, and 3 of 8 questions stay open")
+    assert verdict.startswith("Nothing wrong was found; 3 of 8 questions stay open")
     assert {found[number][0] for number in (4, 5)} == {"unknown"}
     assert found[3][0] == "ok"
 

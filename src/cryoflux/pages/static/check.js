@@ -498,7 +498,9 @@ function verdictOf({ checks, size }) {
   const left = checks.filter((check) => check.status === "unknown").length;
   if (failed) return `✗ It does not hold: ${failed} of ${checks.length} checks failed.`;
   if (!size) return "There is nothing to check yet.";
-  if (left) return `Nothing is wrong, and ${left} of ${checks.length} questions stay open (?).`;
+  if (left) {
+    return `Nothing wrong was found; ${left} of ${checks.length} questions ${left === 1 ? "stays" : "stay"} open (?).`;
+  }
   return `✓ All ${checks.length} checks hold, for ${size} entries.`;
 }
 
