@@ -61,6 +61,11 @@ class Attempt:
     """the second less the first"""
     examples: int | None
     """of the holdout that were read"""
+    screen_delta: float | None
+    """mean Δ on the examples that its screen set aside from training; none where nothing was screened"""
+    screen_delta_lo: float | None
+    """lower end of its fixed interval: 95 %"""
+    screen_delta_hi: float | None
     joules: float
     """that it was charged"""
     joules_lo: float
@@ -94,6 +99,11 @@ class Attempt:
     def kept(self) -> bool:
         """Whether the update was kept."""
         return self.outcome == Outcome.ACCEPTED.word
+
+    @property
+    def screened_out(self) -> bool:
+        """Whether its screen refused the update, so that the holdout never judged it."""
+        return self.outcome == Outcome.REJECTED.word and self.delta is None
 
     @property
     def paid(self) -> Paid:
@@ -133,6 +143,7 @@ def attempt_of(entry: Entry, number: int, paid: Paid | None = None) -> Attempt |
         unit=evaluation.metric.unit if evaluation is not None else None,
         **judged,
         examples=evaluation.read if evaluation is not None else None,
+        **_screened(receipt),
         joules=figure.microjoules / MICRO,
         joules_lo=figure.lo_microjoules / MICRO,
         joules_hi=figure.hi_microjoules / MICRO,
@@ -169,6 +180,14 @@ def _judged(receipt: Receipt) -> dict[str, float | None]:
     losses = (found.base_loss / found.count / NANO, found.new_loss / found.count / NANO)
     ends = (*fixed_interval(found), *anytime_ends(receipt))
     return dict(zip(_OF_HOLDOUT, (*losses, found.delta_mean, *ends, *accuracies), strict=True))
+
+
+def _screened(receipt: Receipt) -> dict[str, float | None]:
+    names = ("screen_delta", "screen_delta_lo", "screen_delta_hi")
+    if receipt.training is None or (screen := receipt.training.screen) is None:
+        return dict.fromkeys(names)
+    found = evidence_of(screen)
+    return dict(zip(names, (found.delta_mean, *fixed_interval(found)), strict=True))
 
 
 def _time(label: str) -> datetime | None:
