@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from cryoflux.decision.interval import fixed_interval
-from cryoflux.quantities import MICRO, NANO, RangeKind, Tier, efficiency
+from cryoflux.quantities import MICRO, NANO, Energy, RangeKind, Tier, efficiency
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Cause, Outcome, Receipt, ReceiptStatement
@@ -99,6 +99,12 @@ class Attempt:
     def kept(self) -> bool:
         """Whether the update was kept."""
         return self.outcome == Outcome.ACCEPTED.word
+
+    @property
+    def energy(self) -> Energy:
+        """What it was charged."""
+        uj, lo_uj, hi_uj = (round(end * MICRO) for end in (self.joules, self.joules_lo, self.joules_hi))
+        return Energy(uj, lo_uj, hi_uj, self.tier)
 
     @property
     def screened_out(self) -> bool:
