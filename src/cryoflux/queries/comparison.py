@@ -160,7 +160,9 @@ def _head_to_head(
     if first.unit != second.unit or first.metric != second.metric:
         return
     if first.audit.sha256 == second.audit.sha256:
-        both = [audit_losses(log, task) for (log, _), task in zip(known, (first, second), strict=True)]
+        both = [
+            audit_losses(log, task, task.head) for (log, _), task in zip(known, (first, second), strict=True)
+        ]
         yield from _paired("audit", *both)
     if first.holdout.sha256 == second.holdout.sha256:
         both = [

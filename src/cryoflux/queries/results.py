@@ -10,7 +10,16 @@ update has the interval that decided, and all of them are at once rightly above 
 
 from __future__ import annotations
 
-__all__ = ["Gained", "NotKept", "Results", "Spent", "TaskResults", "audit_losses", "results_of"]
+__all__ = [
+    "Gained",
+    "NotKept",
+    "Results",
+    "Spent",
+    "TaskResults",
+    "audit_losses",
+    "gained",
+    "results_of",
+]
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -248,10 +257,10 @@ def results_of(log: Log, rates: Rates) -> Results:
     )
 
 
-def audit_losses(log: Log, task: TaskResults) -> Losses | None:
-    """Losses of the head of a task on its audit set, in its order; none where they are not known here."""
+def audit_losses(log: Log, task: TaskResults, version: str) -> Losses | None:
+    """Losses of a version on the audit set of its task, in its order; none where they are not known here."""
     cache, data = LossCache(StateFolder(log.state).cache / "losses"), log.memory.tasks[task.name].data
-    return known_audit_losses(cache, task.cut, data, task.head)
+    return known_audit_losses(cache, task.cut, data, version)
 
 
 def _spent(summary: LogSummary, rates: Rates) -> Spent:
@@ -324,14 +333,26 @@ def _audit(state: StateFolder, facts: _Facts, task: str, known: TaskState, origi
         return Gained(data.audit, data.audit_count)
     cache, versions = LossCache(state.cache / "losses"), (known.first.digest, known.head.digest)
     before, after = (known_audit_losses(cache, origin.cut, data, version) for version in versions)
-    curve = facts.progress.curves.get(task, ())
-    hits = any(point.accuracy is not None for point in curve)
-    ends = _ends(before, after)
-    return Gained(data.audit, data.audit_count, _scored(before, hits), _scored(after, hits), *ends)
+    hits = any(point.accuracy is not None for point in facts.progress.curves.get(task, ()))
+    return gained(Gained(data.audit, data.audit_count), before, after, hits=hits)
 
 
-def _scored(losses: Losses | None, hits: bool) -> Scores | None:  # noqa: FBT001 - two lines above
-    return Scores(losses.mean, losses.accuracy if hits else None) if losses is not None else None
+def gained(on: Gained, before: Losses | None, after: Losses | None, *, hits: bool) -> Gained:
+    """What two versions score on a set, by their losses.
+
+    Args:
+        on: the set.
+        before: losses of the one; none where they are not known.
+        after: of the other.
+        hits: whether an example can be right or wrong.
+    """
+    low, high = _ends(before, after)
+    scores = (
+        Scores(losses.mean, losses.accuracy if hits else None) if losses is not None else None
+        for losses in (before, after)
+    )
+    first, second = scores
+    return Gained(on.sha256, on.count, first, second, low, high)
 
 
 def _ends(before: Losses | None, after: Losses | None) -> tuple[float | None, float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["markdown_text", "write_markdown"]
+__all__ = ["markdown_part", "markdown_text", "write_markdown"]
 
 import re
 
@@ -42,8 +42,13 @@ def write_markdown(document: ReportDocument) -> str:
     """The document, ending in a line feed."""
     lines = [f"# {markdown_text(document.title)}", "", f"**{markdown_text(document.headline)}**"]
     for part in document.parts:
-        lines += ["", f"## {markdown_text(part.title)}", *_part(part)]
+        lines += ["", markdown_part(part, level=2)]
     return "\n".join(lines) + "\n"
+
+
+def markdown_part(part: ReportPart, *, level: int) -> str:
+    """A part with its heading of a level, without a line feed at its end."""
+    return "\n".join([f"{'#' * level} {markdown_text(part.title)}", *_part(part)])
 
 
 def _part(part: ReportPart) -> list[str]:

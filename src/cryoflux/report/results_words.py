@@ -5,9 +5,18 @@ The same parts are a Markdown, an HTML and a PDF document, and some lines end wh
 
 from __future__ import annotations
 
-__all__ = ["cost_text", "gain_text", "headline", "results_report", "sure_text"]
+__all__ = [
+    "cost_text",
+    "energy_row",
+    "gain_row",
+    "gain_text",
+    "headline",
+    "kept_table",
+    "results_report",
+    "sure_text",
+]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cryoflux.decision.rules import NO_WORSE, WITH_BUDGET
 from cryoflux.energy.derived import Rates, derived_line
@@ -155,12 +164,13 @@ def _cost_table(results: Results) -> ReportTable:
     )
     return ReportTable(
         ("what", "energy", "range", "kWh", "tier"),
-        tuple(_energy_row(name, energy) for name, energy in rows if results.attempts or energy is not None),
+        tuple(energy_row(name, energy) for name, energy in rows if results.attempts or energy is not None),
         (False, True, True, True, False),
     )
 
 
-def _energy_row(name: str, energy: Energy | None) -> Cells:
+def energy_row(name: str, energy: Energy | None) -> Cells:
+    """An energy as a row: what it is of, the figure, its range, kilowatt-hours, tier."""
     if energy is None:
         return (name, "not on the log", "", "", "")
     low, high = (format_energy(end) for end in (energy.lo_uj, energy.hi_uj))
@@ -178,14 +188,14 @@ def _gains(results: Results) -> Iterator[ReportTable]:
         name = f"{task.name}: " if len(results.tasks) > 1 else ""
         hits = hit_words(task.unit)
         rows = [
-            _gain_row(f"{name}{part}", one)
-            for part, one in (("audit", task.audit), ("holdout", task.holdout))
+            gain_row(f"{name}{part}", one) for part, one in (("audit", task.audit), ("holdout", task.holdout))
         ]
         heading = ("set", "examples", f"loss ({task.unit})", f"Δ ({task.unit})", "95 % of Δ", hits)
         yield ReportTable(heading, tuple(rows), (False, True, True, True, True, True))
 
 
-def _gain_row(name: str, gained: Gained) -> Cells:
+def gain_row(name: str, gained: Gained) -> Cells:
+    """A set as a row: its name, examples, losses, Δ, its interval, accuracies."""
     ends = _ends_text(gained).removeprefix(", 95 % ")
     return (
         name,
@@ -265,16 +275,24 @@ def _attempts(results: Results) -> ReportPart:
 
 def _kept(results: Results) -> ReportPart:
     kept = results.kept
-    several = len(results.tasks) > 1
-    rows = tuple(_kept_row(attempt, several=several) for attempt in kept[-_MOST_KEPT:])
-    heading = ("#", "recipe", "Δ", "interval that decided", "right", "energy", "η per kJ", "receipt")
+    table = kept_table(kept[-_MOST_KEPT:], several=len(results.tasks) > 1)
     more = f"The newest {_MOST_KEPT} of {len(kept)}; the export has all." if len(kept) > _MOST_KEPT else ""
     note = "An interval is the anytime one of the bar where there is one, else 95 % for one look."
     return ReportPart(
-        "What was kept",
-        tables=(ReportTable(heading, rows, (True, False, True, True, True, True, True, False)),),
-        after=tuple(filter(None, (more, note if kept else ""))),
+        "What was kept", tables=(table,), after=tuple(filter(None, (more, note if kept else "")))
     )
+
+
+def kept_table(kept: Sequence[Attempt], *, several: bool) -> ReportTable:
+    """Kept updates as a table.
+
+    Args:
+        kept: their attempts.
+        several: more than one task is at work, so the task is named.
+    """
+    rows = tuple(_kept_row(attempt, several=several) for attempt in kept)
+    heading = ("#", "recipe", "Δ", "interval that decided", "right", "energy", "η per kJ", "receipt")
+    return ReportTable(heading, rows, (True, False, True, True, True, True, True, False))
 
 
 def _kept_row(attempt: Attempt, *, several: bool) -> Cells:
