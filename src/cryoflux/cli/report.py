@@ -23,14 +23,14 @@ _ONE_SCHEMA = "report/2"
 _TWO_SCHEMA = "report.compare/1"
 
 
-class Figures(StrEnum):
+class ReportFigure(StrEnum):
     """Which picture an SVG is."""
 
     ATTEMPTS = "attempts"
     PROGRESS = "progress"
 
 
-class Columns(StrEnum):
+class PaperColumns(StrEnum):
     """How wide a picture is."""
 
     ONE = "1"
@@ -51,11 +51,11 @@ def report(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it there.")
     ] = None,
     figure: Annotated[
-        Figures, typer.Option(help="Of --svg: energy against Δ, or loss and accuracy over joules.")
-    ] = Figures.ATTEMPTS,
+        ReportFigure, typer.Option(help="Of --svg: energy against Δ, or loss and accuracy over joules.")
+    ] = ReportFigure.ATTEMPTS,
     columns: Annotated[
-        Columns, typer.Option(help="Of --svg: as wide as one column of a paper (3.5 in) or two (7.2 in).")
-    ] = Columns.TWO,
+        PaperColumns, typer.Option(help="Of --svg: as wide as one column of a paper (3.5 in) or two (7.2 in).")
+    ] = PaperColumns.TWO,
     state: StateOption = None,
 ) -> None:
     """What a state cost and gained, how sure that is, and what next; two states side by side.
@@ -113,7 +113,7 @@ def _only(kinds: dict[str, bool], states: list[Path], output: Path | None) -> st
     return asked[0] if asked else ""
 
 
-def _made(logs: list[Log], rates: Rates, kind: str, figure: Figures, columns: Columns) -> bytes:
+def _made(logs: list[Log], rates: Rates, kind: str, figure: ReportFigure, columns: PaperColumns) -> bytes:
     """A document or a picture of one state, or of two, in one format."""
     from cryoflux.report.made import Reported
 

@@ -8,7 +8,7 @@ attempts (start-up, data, the audit set) has no place on the axis: it is told ap
 
 from __future__ import annotations
 
-__all__ = ["CurvePoint", "Progress"]
+__all__ = ["CurvePoint", "ProgressFold"]
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ class _Charged:
     hi_uj: int = 0
 
 
-class Progress:
+class ProgressFold:
     """The curves of all tasks, entry after entry."""
 
     def __init__(self) -> None:

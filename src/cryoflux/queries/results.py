@@ -38,7 +38,7 @@ from cryoflux.evaluation.recall import ClassRecall
 from cryoflux.log_view import Log, LogSummary, TaskTotal
 from cryoflux.quantities import MICRO, Energy, worst_tier
 from cryoflux.queries.advice import Advice, LastSession, advised, checks_of
-from cryoflux.queries.progress import CurvePoint, Progress
+from cryoflux.queries.progress import CurvePoint, ProgressFold
 from cryoflux.queries.read_losses import ReadLosses
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Entry
@@ -194,7 +194,7 @@ class _Facts:
     """What results need of the entries, in one pass."""
 
     def __init__(self) -> None:
-        self.numbers, self.progress, self.read = AttemptNumbers(), Progress(), ReadLosses()
+        self.numbers, self.progress, self.read = AttemptNumbers(), ProgressFold(), ReadLosses()
         self.sessions: list[Session] = []
         self.signers: dict[str, None] = {}
         self.rules: dict[str, Rule] = {}
