@@ -18,6 +18,7 @@ from cryoflux.errors import UsageError
 if TYPE_CHECKING:
     from cryoflux.energy.derived import Rates
     from cryoflux.log_view import Log
+    from cryoflux.report.made import Reported
 
 _ONE_SCHEMA = "report/2"
 _TWO_SCHEMA = "report.compare/1"
@@ -54,7 +55,8 @@ def report(
         ReportFigure, typer.Option(help="Of --svg: energy against Δ, or loss and accuracy over joules.")
     ] = ReportFigure.ATTEMPTS,
     columns: Annotated[
-        PaperColumns, typer.Option(help="Of --svg: as wide as one column of a paper (3.5 in) or two (7.2 in).")
+        PaperColumns,
+        typer.Option(help="Of --svg: one column of a paper (3.5 in), or two (7.2 in)."),
     ] = PaperColumns.TWO,
     state: StateOption = None,
 ) -> None:
@@ -122,7 +124,15 @@ def _made(logs: list[Log], rates: Rates, kind: str, figure: ReportFigure, column
         return as_json_line(_TWO_SCHEMA if len(logs) > 1 else _ONE_SCHEMA, made.document()).encode()
     if kind == "svg":
         return made.svg(figure.value, int(columns))
-    return made.pdf() if kind == "pdf" else made.text(kind)
+    if kind == "html":
+        return _html(made, rates, two=len(logs) > 1).encode()
+    return made.pdf() if kind == "pdf" else made.markdown()
+
+
+def _html(made: Reported, rates: Rates, *, two: bool) -> str:
+    from cryoflux.pages.document import comparison_html, results_html
+
+    return comparison_html(made.comparison(), rates) if two else results_html(made.results(), rates)
 
 
 def _print_lines(logs: list[Log], rates: Rates) -> None:

@@ -133,10 +133,12 @@ def attempt_rows(states: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
         for entry in each_entry(state):
             paid = memory.paid(entry)
             memory.take(entry)
-            attempt = attempt_of(entry, numbers.take(entry) or 0, paid)
+            receipt, number = entry.receipt, numbers.take(entry) or 0
+            known = memory.tasks.get(receipt.task.name) if receipt is not None else None
+            unit = known.metric.unit if known is not None else None
+            attempt = attempt_of(entry, number, paid, unit)
             if attempt is not None:
-                known = memory.tasks.get(attempt.task)
-                yield _attempt_row(str(state), attempt, known.metric.unit if known is not None else None)
+                yield _attempt_row(str(state), attempt, unit)
 
 
 def _attempt_row(state: str, attempt: Attempt, unit: str | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Reported"]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from cryoflux.energy.derived import Rates
@@ -56,10 +56,9 @@ class Reported:
             return comparison_report(self.comparison(), self._rates)
         return results_report(self.results(), self._rates)
 
-    def text(self, kind: str) -> bytes:
-        """A document that is text: ``md``."""
-        writers: dict[str, Callable[[ReportDocument], str]] = {"md": write_markdown}
-        return writers[kind](self.parts()).encode()
+    def markdown(self) -> bytes:
+        """Text for a repository or an issue."""
+        return write_markdown(self.parts()).encode()
 
     def svg(self, figure: str, columns: int) -> bytes:
         """A picture.

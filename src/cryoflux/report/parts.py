@@ -38,7 +38,8 @@ class ReportPart:
     after: tuple[str, ...] = ()
     """paragraphs below all that"""
     figure: str = ""
-    """name of the picture that stands here where a format has pictures: ``attempts``, ``progress``"""
+    """the picture that stands here where a format has pictures: ``attempts``, ``progress`` of all tasks, or
+    ``progress:TASK``"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -349,7 +349,9 @@ def _progress(task: TaskResults, several: bool) -> ReportPart:  # noqa: FBT001 -
     heading = ("after", "joules of attempts", "range", f"loss ({task.unit})", hits)
     table = ReportTable(heading, rows, (False, True, True, True, True))
     text = ("On the holdout, by the joules of all attempts of the task so far, refused ones included.",)
-    return ReportPart(f"{name}{hits.capitalize()} and loss over joules", text, (table,), figure="progress")
+    return ReportPart(
+        f"{name}{hits.capitalize()} and loss over joules", text, (table,), figure=f"progress:{task.name}"
+    )
 
 
 def _recalls(task: TaskResults) -> ReportPart:
