@@ -45,7 +45,7 @@ def card_front_matter(facts: CardFacts, names: CardNames) -> dict[str, Any]:
     """The fields that the Hub reads."""
     task = facts.task
     classifies = task.name == FIRST_TASK and task.unit == NATS
-    front: dict[str, Any] = {"license": names.licence or "unknown"}
+    front: dict[str, Any] = {"license": visible(names.licence) or "unknown"}
     if classifies:
         front |= {"library_name": "transformers", "pipeline_tag": "text-classification"}
     base = _EMBEDDED.get(task.model_name, task.model_name)
@@ -60,7 +60,7 @@ def card_front_matter(facts: CardFacts, names: CardNames) -> dict[str, Any]:
     if "carbon_g" in facts.derived:
         front["co2_eq_emissions"] = _emissions(facts, names)
     if results := _eval_results(facts, "text-classification" if classifies else "other"):
-        front["model-index"] = [{"name": names.name or model_name(facts), "results": results}]
+        front["model-index"] = [{"name": visible(names.name) or model_name(facts), "results": results}]
     return front
 
 
@@ -164,7 +164,8 @@ def _scalar(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS_OF_YAML:
         return value
     if isinstance(value, float):
-        return f"{value:.10f}".rstrip("0").rstrip(".") if abs(value) >= 1e-6 else f"{value:.12f}"
+        said = repr(value)  # YAML 1.1 takes a number for one only where it has a point
+        return said if "." in said else said.replace("e", ".0e")
     return json.dumps(visible(value) if isinstance(value, str) else value, ensure_ascii=False)
 
 

@@ -74,6 +74,8 @@ def _pair_verdict(pair: TaskPair) -> str:
     name = f"{pair.name}: "
     if not pair.comparable:
         return f"{name}does not compare"
+    if pair.first.head == pair.second.head:
+        return f"{name}both heads are the same version"
     if not pair.head_to_head:
         return f"{name}Σ Δ {format_nats(pair.first.total.delta)} and {format_nats(pair.second.total.delta)}"
     best = pair.head_to_head[0]
@@ -93,6 +95,8 @@ def _cost_verdict(comparison: Comparison) -> str:
     ours, theirs = comparison.first.spent.known, comparison.second.spent.known
     if apart is None or ours is None or theirs is None:
         return "what they cost does not compare"
+    if ours == theirs:
+        return "both cost the same"
     cheaper = "A" if ours.uj <= theirs.uj else "B"
     if not apart:
         return f"{cheaper} cost less by the estimate, within the ranges of both"

@@ -50,7 +50,7 @@ def steps(lines: Sequence[StepLine], title: str) -> Steps:
         lines: each with at least one point.
         title: for who cannot see it.
     """
-    most = max(max(line.end, line.points[-1][0]) for line in lines) or 1.0
+    most = 1.02 * max(max(line.end, line.points[-1][0]) for line in lines) or 1.0
     values = [value for line in lines for _, value, _ in line.points]
     low, high = min(values), max(values)
     if high == low:
@@ -117,7 +117,7 @@ def _line(line: StepLine, number: int, place: _Area) -> Iterator[Element]:
             x=place.x(max(line.end, line.points[-1][0])),
             y=place.y(last),
             dx="-4",
-            dy="-8",
+            dy="-8" if not number else "18",
         )
 
 
