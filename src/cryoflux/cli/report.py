@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["report"]
 
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -71,6 +72,7 @@ def report(
 
     kinds = {"html": html, "md": md, "json": as_json, "svg": svg, "pdf": pdf}
     kind = _only(kinds, states or [], output)
+    _once(states, state)
     named = output is not None
     if output is None and kind in {"html", "svg", "pdf"}:
         output = Path(f"report.{kind}")
@@ -89,6 +91,16 @@ def report(
         sys.stdout.flush()
     else:
         write_report(output, content)
+
+
+def _once(states: list[Path] | None, state: str | None) -> None:
+    """Refuse a state that is named in both ways."""
+    if states and state is not None:
+        raise UsageError(
+            f"A state was named twice: {states[0]} and --state {state}.",
+            why="A report is about what is named, and one name is enough.",
+            hint=f"Leave one out: cryoflux report {shlex.quote(str(states[0]))}",
+        )
 
 
 def _only(kinds: dict[str, bool], states: list[Path], output: Path | None) -> str:

@@ -17,6 +17,8 @@ from cryoflux.report.scales import crossing_lines, number_text, round_ticks
 
 _MOST_NAMED = 24
 """attempts, up to which each has its number beside it; of more only what was kept has, where there is room"""
+_MOST_NAMES = 60
+"""newest of them that are tried"""
 _MOST_BARS = 60
 """attempts, up to which intervals are drawn in full strength"""
 _BESIDE = ((4, 3), (4, -8), (-4, 3), (-4, -8), (0, 6), (0, -11), (9, -2), (-9, -2))
@@ -149,9 +151,11 @@ class DrawnPanel:
             spans = [(max(mark.joules[1], left), mark.joules[2]) for mark in some]
             axes.hlines(ys, *zip(*spans, strict=True), color=kind.colour, **bars)
             if axes is self.axes:
-                tall = [(x, mark.ends) for x, mark in zip(xs, some, strict=True) if mark.ends is not None]
-                for x, (bottom, top) in tall:
-                    axes.vlines(x, max(bottom, low), max(top, low), color=kind.colour, **bars)
+                tall = [(x, *mark.ends) for x, mark in zip(xs, some, strict=True) if mark.ends is not None]
+                if tall:
+                    places, bottoms, tops = zip(*tall, strict=True)
+                    ends = ([max(end, low) for end in some_ends] for some_ends in (bottoms, tops))
+                    axes.vlines(places, *ends, color=kind.colour, **bars)
             axes.plot(xs, ys, clip_on=False, zorder=4, **style_of(kind, small=self.faint))
             self._take(axes, xs, ys)
         self._name(axes, marks, heights)
@@ -164,9 +168,8 @@ class DrawnPanel:
         """Numbers beside marks: of all where they are few, else of what was kept, where there is room."""
         few = len(self.marks) <= _MOST_NAMED
         left, low = self.limits.joules.low, self.limits.delta.low if self.limits.delta is not None else 0.0
-        for mark in marks:
-            if not few and mark.kind is not DrawnAs.KEPT:
-                continue
+        kept = [mark for mark in marks if mark.kind is DrawnAs.KEPT]
+        for mark in marks if few else kept[-_MOST_NAMES:]:
             height = max(heights[mark.number], low) if axes is self.axes else heights[mark.number]
             at = (max(mark.joules[0], left), height)
             x, y = axes.transData.transform(at)

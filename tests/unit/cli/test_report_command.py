@@ -135,6 +135,7 @@ def test_two_states_stand_side_by_side_in_every_format(
         (["a", "b", "c"], "3 states were named."),
         (["-o", "x.md"], "x.md was named, and no format."),
         (["nowhere"], "nowhere"),
+        (["state", "--state", "state"], "A state was named twice"),
     ],
 )
 def test_slips_are_said_as_such(
