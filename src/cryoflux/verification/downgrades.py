@@ -121,7 +121,8 @@ class Downgrades(Struct):
             left = before.tally(intent.data.holdout.sha256).left
             if left is not None and not known.unstaked:
                 known.unstaked = True
-                yield f"goes from {STAKED} back to {BUDGETED} on a holdout of whose error budget it staked some"
+                where = "on a holdout of whose error budget that staked a part"
+                yield f"goes from {STAKED} back to {BUDGETED} {where}"
         if rule.name in WITH_BUDGET:
             lowest = before.alpha_ppm if before is not None else None
             if lowest is not None and rule.alpha_ppm > lowest and rule.alpha_ppm != known.alpha_ppm:
