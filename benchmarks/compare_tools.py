@@ -29,6 +29,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+HERE = "127.0.0.1"
 JOBS = Path(__file__).with_name("compare_jobs.py")
 PACKAGES = {
     "cryoflux": [str(ROOT)],
@@ -89,7 +90,7 @@ def install(tool: str, env: Path) -> Installed | None:
 def refusing_proxy() -> Iterator[tuple[int, list[str]]]:
     """A proxy that connects nobody: its port, and the hosts that it was asked for."""
     asked: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server((HERE, 0)) as server:
 
         def serve() -> None:
             while True:
@@ -133,7 +134,8 @@ def follow(tool: str, python: Path, folder: Path) -> Followed:
     home.mkdir(parents=True)
     work.mkdir()
     with refusing_proxy() as (port, asked):
-        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), f"http://127.0.0.1:{port}")
+        refusing = f"http://{HERE}:{port}"
+        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), refusing)
         env = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
@@ -141,7 +143,7 @@ def follow(tool: str, python: Path, folder: Path) -> Followed:
             "OPENBLAS_NUM_THREADS": "1",
             **proxies,
             **{name.lower(): url for name, url in proxies.items()},
-            "NO_PROXY": "127.0.0.1,localhost",
+            "NO_PROXY": HERE,
         }
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         child = subprocess.Popen(
