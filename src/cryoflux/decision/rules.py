@@ -11,8 +11,8 @@
   often it is used. It also tells "rejected" from "undecided": not kept, yet the 95 % interval of Δ still
   reaches the smallest Δ that is wanted. For the model both are the same: not kept.
 - ``evidence/v3`` (default): Δ ≥ 0.002, and its evidence exceeds the bar of what was staked of the holdout's
-  error budget (`decision.stakes`). Accuracy is measured and decides nothing. It makes the same promise, α over
-  a holdout's life, at a lower bar: what was staked comes back where the update is kept.
+  error budget (`decision.stakes`). Accuracy is measured and decides nothing. It makes the same promise, α
+  over a holdout's life, at a lower bar: what was staked comes back where the update is kept.
 - ``no-worse/v1``: for what grows with its documents, such as an index, and has to be kept unless it serves
   worse. Δ must lie more than z standard errors above −``min_delta``: the least loss that counts is ruled out.
   With z > 3.09 an update that loses as much as that is kept at most 1 time in 1,000. It shows no improvement.
