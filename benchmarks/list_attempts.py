@@ -5,9 +5,10 @@
 Each tool has one log of so many runs, each with its outcome, Δ and joules, and is asked for the 100 newest
 and for all of them, as its own pages and clients ask: of MLflow ``search_runs`` through its client, from
 sqlite and from its HTTP server (pages of 100 and 1,000); of trackio the list of runs that its dashboard asks
-for, which has no pages and no figures. Said are wall milliseconds of the first answer, their median over
-``--times`` later ones, and the CPU milliseconds of those, the server's among them. The tools are asked in
-turns, so that a busy machine is busy for all. The environments are those of `compare_tools.py`.
+for, which has no pages and no figures; of ours the page of attempts from its server, and `open_log`, which
+reads the log anew. Said are wall milliseconds of the first answer, their median over ``--times`` later ones,
+and the CPU milliseconds of those, the server's among them. The tools are asked in turns, so that a busy
+machine is busy for all. The environments are those of `compare_tools.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import socket
 import statistics
 import subprocess
@@ -101,8 +103,16 @@ def fill_cryoflux(folder: Path, runs: int) -> None:
     importlib.import_module("long_state").grow(folder / "state", 2 * runs)
 
 
-def ask_cryoflux(folder: Path, _address: str) -> dict[str, Question]:
-    """Every attempt with its outcome, Δ and joules, the log read anew each time."""
+def ask_cryoflux(folder: Path, address: str) -> dict[str, Question]:
+    """The page of attempts over HTTP; without a server every attempt, the log read anew each time."""
+    if address:
+        client: Any = importlib.import_module("httpx2").Client(base_url=address, timeout=600)
+
+        def listed() -> int:
+            answer = client.get("/attempts").raise_for_status()
+            return len(set(re.findall(r'href="/attempts/([0-9]+)"', answer.text)))
+
+        return {"page of attempts": listed}
     open_log = importlib.import_module("cryoflux").open_log
 
     def every() -> int:
@@ -172,23 +182,31 @@ def _python(env: Path, tool: str) -> Path:
     return Path(sys.executable) if tool == "cryoflux" else (env / tool / "bin" / "python").absolute()
 
 
-def _server(env: Path, folder: Path, variables: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:
-    """MLflow's own server over the same database, one worker."""
+def _serving(tool: str, python: Path, folder: Path) -> list[str]:
+    """The command of a tool's own server over what was written; one worker, and the port comes behind it."""
+    if tool == "mlflow":
+        database = f"sqlite:///{folder}/mlflow.db"
+        return [str(python), "-m", "mlflow", "server", "--backend-store-uri", database, "--workers", "1"]
+    return [str(python), "-m", "cryoflux", "dashboard", "--no-open", "--state", str(folder / "state")]
+
+
+def _serve(
+    command: list[str], folder: Path, variables: dict[str, str]
+) -> tuple[subprocess.Popen[bytes], str]:
+    """A server that listens, and its address."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
-    database = f"sqlite:///{folder}/mlflow.db"
-    command = [str(_python(env, "mlflow")), "-m", "mlflow", "server", "--backend-store-uri", database]
-    command += ["--port", str(port), "--workers", "1"]
     log = (folder / "server.log").open("wb")
-    process = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
+    process = subprocess.Popen([*command, "--port", str(port)], env=variables, stdout=log, stderr=log)
     for _ in range(600):
         try:
             socket.create_connection(("127.0.0.1", port), 0.2).close()
         except OSError:
             time.sleep(0.2)
         else:
+            time.sleep(5)  # its workers begin
             return process, f"http://127.0.0.1:{port}"
-    raise SystemExit("MLflow's server does not listen")
+    raise SystemExit(f"{command} does not listen")
 
 
 def compare(options: argparse.Namespace, folder: Path, stack: ExitStack) -> None:
@@ -208,12 +226,11 @@ def compare(options: argparse.Namespace, folder: Path, stack: ExitStack) -> None
         )  # fmt: skip
         print(f"{tool}: {options.runs} runs written in {time.perf_counter() - began:.0f} s", flush=True)
         asked.append(Asked(tool, python, [tool, str(own)], variables))
-        if tool == "mlflow":
-            server, address = _server(options.env, own, variables)
+        if tool != "trackio":  # its server is a program of its own, and answers what is asked here
+            server, address = _serve(_serving(tool, python, own), own, variables)
             stack.callback(server.terminate)
-            time.sleep(5)  # its workers begin
             arguments = [tool, str(own), "--address", address, "--server", str(server.pid)]
-            asked.append(Asked("mlflow over HTTP", python, arguments, variables))
+            asked.append(Asked(f"{tool} over HTTP", python, arguments, variables))
     for _ in range(1 + options.times):
         for one in asked:
             for question in one.questions:
