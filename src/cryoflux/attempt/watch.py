@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from cryoflux.attempt.phase_joules import PhaseJoules
 from cryoflux.decision.reason import Reason
-from cryoflux.energy.interface import Sample
+from cryoflux.energy.interface import Reservation, Sample
+from cryoflux.errors import AgentError
 from cryoflux.receipts.statement import Cause
 from cryoflux.scheduling.policy import Choice
 from cryoflux.sentences import say
@@ -58,6 +59,9 @@ class Observer:
     def chosen(self, choice: Choice) -> None:
         """An arm was chosen."""
 
+    def reserved(self, reservation: Reservation) -> None:
+        """Joules were taken for the attempt; it is charged to them."""
+
     def prepared(self, done: int, count: int) -> None:
         """Something that is computed before the first training step is done for so many examples."""
 
@@ -95,10 +99,8 @@ class Phases:
         self._open.append(phase)
         try:
             yield
-        except AttemptStopped:
-            raise
-        except BaseException:
-            self.joules.give_up()  # the attempt gets no receipt here, and the meter may be what is gone
+        except AgentError:
+            self.joules.give_up()  # the meter is away: asking again would only take as long again
             raise
         finally:
             self._charge()
