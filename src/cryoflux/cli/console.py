@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryoflux.errors import CryoFluxError
-from cryoflux.report.layout import Cells, plain, table, wrap
+from cryoflux.report.layout import Cells, plain, table, visible, wrap
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +86,7 @@ class _Output:
         """
         from rich.text import Text
 
-        said = plain(_escaped(text), self.console.encoding)
+        said = plain(visible(text), self.console.encoding)
         lines = [said.replace("\N{NO-BREAK SPACE}", " ")]
         if (width := self.width) is not None:
             lead = len(said) - len(said.lstrip(" "))
@@ -111,7 +111,7 @@ class _Output:
             below: by row, what stands under it, or beside it where there is room; empty for nothing.
             spare: columns that are left out where a line would be broken, in this order, until none is.
         """
-        spelt = [[plain(_escaped(cell), self.console.encoding) for cell in row] for row in rows]
+        spelt = [[plain(visible(cell), self.console.encoding) for cell in row] for row in rows]
         if len(spelt) < 2:
             return []
         lines, left_out = table(spelt, right), set[int]()
@@ -127,13 +127,6 @@ class _Output:
             if more and not short:
                 self.print(f"    {more}", indent=4)
         return [rows[0][i] for i in sorted(left_out) if any(row[i] for row in rows[1:])]
-
-
-def _escaped(value: str) -> str:
-    if value.isprintable():
-        return value
-    tie = "\N{NO-BREAK SPACE}"
-    return "".join(c if c.isprintable() or c == tie else f"\\x{ord(c):02x}" for c in value)
 
 
 stdout = _Output(stderr=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["EntryRow", "Followed"]
 
+import shlex
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -138,7 +139,7 @@ class Followed:
             raise UsageError(
                 f"{self.state} holds no receipts yet.",
                 why="No run has announced an attempt in it.",
-                hint=f"Make some: cryoflux run --budget 2kJ --state {self.state}.",
+                hint=f"Make some: cryoflux run --budget 2kJ --state {shlex.quote(str(self.state))}.",
             )
         return self._log
 
