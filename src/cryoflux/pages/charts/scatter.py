@@ -119,7 +119,8 @@ def scatter(marks: Sequence[Mark], link: Callable[[int], str], title: str) -> Sc
 
 def _axes(marks: Sequence[Mark]) -> tuple[LogScale, LogScale | None]:
     joules = [mark.joules for mark in marks]
-    lows = [mark.joules_lo for mark in marks if mark.joules_lo > min(joules) / 10]
+    least = min(joules) / 10
+    lows = [mark.joules_lo for mark in marks if mark.joules_lo > least]
     across = LogScale.around(min([*joules, *lows]), max(joules + [mark.joules_hi for mark in marks]), air=1.1)
     above = [mark.delta for mark in marks if mark.helped and mark.delta is not None]
     if not above:
