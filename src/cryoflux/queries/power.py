@@ -197,8 +197,8 @@ def _with_one_before(
     rows: Sequence[SampleRow], wanted: Callable[[SampleRow], bool]
 ) -> list[tuple[SampleRow | None, SampleRow]]:
     """The rows that are wanted, each with the one before it."""
-    before: list[SampleRow | None] = [None, *rows[:-1]]
-    return [(earlier, row) for earlier, row in zip(before, rows, strict=True) if wanted(row)]
+    before: list[SampleRow | None] = [None, *rows]
+    return [(earlier, row) for earlier, row in zip(before, rows, strict=False) if wanted(row)]
 
 
 def _differences(
