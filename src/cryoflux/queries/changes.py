@@ -13,7 +13,8 @@ from cryoflux.verification.pairing import Pairing
 
 HARDLY = 0.01
 """an example whose loss moved by less, in its unit, hardly moved"""
-_BINS = 40
+_BINS = 56
+"""bins at most; a round step leaves at least a third of them"""
 _STEPS = (1.0, 2.0, 2.5, 5.0)
 _TAIL = 0.01
 """share of the examples at each end that is counted in one bin there"""

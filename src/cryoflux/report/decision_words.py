@@ -110,9 +110,7 @@ def _of_screen(attempt: Attempt) -> list[str]:
 def _without_a_look(kind: DrawnAs) -> str:
     if kind is DrawnAs.CARRIED:
         return "That is not yet worth a look at the holdout; the next attempt of its chain goes on from it."
-    return (
-        "That is too little for a look at the holdout, so the holdout was not read and none of it is used up."
-    )
+    return "That is too little for a look at the holdout, so the holdout was not read."
 
 
 def _sentence(text: str) -> str:
