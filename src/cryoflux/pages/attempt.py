@@ -20,7 +20,7 @@ from cryoflux.quantities import MICRO, Energy
 from cryoflux.queries.attempt_detail import AttemptDetail, OpenAttempt, attempt_detail, open_attempt
 from cryoflux.queries.power import power_of_attempt
 from cryoflux.report.decision_words import attempt_headline, attempt_lede
-from cryoflux.report.picture import DrawnAs, drawn_as
+from cryoflux.report.picture import drawn_as
 from cryoflux.report.training_words import training_facts
 from cryoflux.report.trust_words import trust_in
 from cryoflux.state import StateFolder
@@ -84,7 +84,7 @@ def _finished(look: Look, detail: AttemptDetail) -> dict[str, Any]:
         "digests": _digests(detail),
         "trust": trust_in(receipt, losses_here=detail.changes is not None),
         "commands": _commands(detail, state),
-        "aborted": drawn_as(attempt) is DrawnAs.ABORTED,
+        "worth": attempt.eta_per_kj is not None and attempt.eta_per_kj > 0,
         "to": _to(look),
     }
 

@@ -1,4 +1,4 @@
-"""What something was charged as a bar with its range, against what was reserved for it or against its like."""
+"""What something was charged, as a bar with its range; beside what was reserved for it, or its like."""
 
 from __future__ import annotations
 

@@ -17,6 +17,8 @@ _TALLEST = 0.86
 """share of the height that the tallest bar takes; the mean's words stand above"""
 _TICKS = (1, 2, 5, 10, 20)
 _MOST_TICKS = 7
+_ROOM = 0.22
+"""share of the width that the words at an end may take on a narrow screen"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +90,22 @@ def _ticks(changes: Changes) -> list[tuple[str, str, str]]:
     every = next((one for one in _TICKS if count / one <= _MOST_TICKS), _TICKS[-1])
     inner = [at for at in range(first, first + count + 1) if at % every == 0]
     inner = [at for at in inner if 0.09 < (at - first) / count < 0.91 or (at == 0 and 0 < at - first < count)]
-    found = [(percent((at - first) / count), _number(at * changes.step), "middle") for at in inner]
+    found = [
+        (percent((at - first) / count), _number(at * changes.step), _how(place, at, (at - first) / count))
+        for place, at in enumerate(inner)
+    ]
     low, high = _number(first * changes.step), _number((first + count) * changes.step)
     if changes.below:
         low = f"≤ {_number((first + 1) * changes.step)}"
     if changes.above:
         high = f"≥ {_number((first + count - 1) * changes.step)}"
     return [("0%", low, "start"), *found, ("100%", high, "end")]
+
+
+def _how(place: int, at: int, share: float) -> str:
+    """In the middle; on a wide screen alone where it is every other one, or near the words at an end."""
+    narrow_too = at == 0 or place % 2 == 0
+    return "middle" if narrow_too and _ROOM < share < 1 - _ROOM else "middle wide"
 
 
 def _number(value: float) -> str:

@@ -7,6 +7,7 @@ __all__ = ["Trace", "trace"]
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -102,7 +103,7 @@ class _Across:
 def _pieces(points: Sequence[PowerPoint], gaps: Sequence[PowerGap]) -> list[list[PowerPoint]]:
     """The points between two gaps each."""
     pieces = [[points[0]]]
-    for before, point in zip(points, points[1:], strict=False):
+    for before, point in pairwise(points):
         if any(before.at <= gap.began_at < point.at for gap in gaps):
             pieces.append([])
         pieces[-1].append(point)
