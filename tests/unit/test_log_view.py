@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from cryoflux.errors import StateTamperedError, UsageError
-from cryoflux.log_view import open_log, verify
+from cryoflux.log_check import verify
+from cryoflux.log_view import open_log
 from cryoflux.receipts.statement import Cause
 from cryoflux.state import StateFolder
 from cryoflux.verification.result import Status

@@ -11,7 +11,7 @@ from cryoflux.pages.charts.svg import Element, element
 
 _GRIDS = ((90, 45), (60, 30), (40, 20), (24, 12))
 """cells across and down, the finest that is not too many first"""
-_MOST_CELLS = 260
+_MOST_CELLS = 420
 _LEVELS = (1, 3, 10, 40)
 """least number of marks in a dot of each size"""
 

@@ -35,7 +35,7 @@ class _Placed(Protocol):
     def delta_hi(self) -> float | None: ...
 
 
-def line(name: str, x1: float, y1: float, x2: float, y2: float) -> Element:
+def line(name: str | None, x1: float, y1: float, x2: float, y2: float) -> Element:
     """A line between two places, shares of the frame."""
     return element("line", class_=name, x1=percent(x1), y1=percent(y1), x2=percent(x2), y2=percent(y2))
 
@@ -54,9 +54,10 @@ class Plane:
     def around(cls, marks: Sequence[_Placed]) -> Plane:
         """The plane that holds some marks."""
         joules = [mark.joules for mark in marks]
-        lows = [mark.joules_lo for mark in marks if mark.joules_lo > min(joules) / 10]
+        least = min(joules)
+        lows = [mark.joules_lo for mark in marks if mark.joules_lo > least / 10]
         highs = [mark.joules_hi for mark in marks]
-        across = LogScale.around(min([*joules, *lows]), max([*joules, *highs]), air=1.1)
+        across = LogScale.around(min([least, *lows]), max([*joules, *highs]), air=1.1)
         lanes = ["≤ 0"] if any(mark.delta is not None and mark.delta <= 0 for mark in marks) else []
         lanes += ["no Δ"] if any(mark.delta is None for mark in marks) else []
         return cls(across, _upward(marks), tuple(lanes))

@@ -25,7 +25,7 @@ from cryoflux.report.picture import DrawnAs, drawn_as
 
 _MOST_IN_FULL = 40
 """marks with intervals and links, where there are no more"""
-_IN_FULL_OF_MANY = 20
+_IN_FULL_OF_MANY = 16
 """the same where there are more; the others are dots"""
 
 
@@ -134,7 +134,11 @@ def _in_full(marks: Sequence[Mark]) -> list[Mark]:
 def _marks(marks: Sequence[Mark], plane: Plane, words: Words, link: Callable[[int], str]) -> list[Element]:
     ordered = sorted(marks, key=lambda one: (one.kind is DrawnAs.KEPT, one.delta or 0.0))
     labels = {mark.number: _label(mark, plane, words) for mark in reversed(ordered)}
-    bars = [bar for mark in ordered for bar in _bars(mark, plane)]
+    bars = [
+        element("g", *lines, class_=f"bar {kind.name.lower()}")
+        for kind in DrawnAs
+        if (lines := [bar for mark in ordered if mark.kind is kind for bar in _bars(mark, plane)])
+    ]
     return [*bars, *(_mark(mark, plane, labels[mark.number], link) for mark in ordered)]
 
 
@@ -143,7 +147,7 @@ def _mark(mark: Mark, plane: Plane, label: Element | None, link: Callable[[int],
     x, y = percent(plane.x(mark.joules)), percent(plane.y(mark.delta))
     shape = element("use", href=f"#m-{kind}", class_=f"mark {kind}", x=x, y=y)
     inside = [element("title", text=mark.says), shape, *([label] if label is not None else [])]
-    return element("a", *inside, href=link(mark.number), aria_label=mark.says)
+    return element("a", *inside, href=link(mark.number), aria_label=f"#{mark.number} {mark.kind.word}")
 
 
 def _label(mark: Mark, plane: Plane, words: Words) -> Element | None:
@@ -162,9 +166,9 @@ def _label(mark: Mark, plane: Plane, words: Words) -> Element | None:
 
 
 def _bars(mark: Mark, plane: Plane) -> list[Element]:
-    name, y = f"bar {mark.kind.name.lower()}", plane.y(mark.delta)
-    found = [line(name, plane.x(mark.joules_lo), y, plane.x(mark.joules_hi), y)]
+    y = plane.y(mark.delta)
+    found = [line(None, plane.x(mark.joules_lo), y, plane.x(mark.joules_hi), y)]
     if mark.delta_lo is not None and mark.delta_hi is not None and mark.delta_hi > 0:
         x = plane.x(mark.joules)
-        found.append(line(name, x, plane.y(mark.delta_lo), x, plane.y(mark.delta_hi)))
+        found.append(line(None, x, plane.y(mark.delta_lo), x, plane.y(mark.delta_hi)))
     return found
