@@ -15,13 +15,17 @@ from cryoflux.pages.look import Look, Page
 from cryoflux.queries.attempt_list import AskedList, AttemptPage, chosen, page_of
 from cryoflux.queries.followed import Followed
 from cryoflux.receipts.attempts import Attempt
-from cryoflux.report.decision_words import short_why
+from cryoflux.report.decision_words import best_deal, short_why
 from cryoflux.report.picture import DrawnAs, drawn_as
 
 _MOST = 20
 """rows of a page"""
-_MOST_OPTIONS = 50
+_MOST_OPTIONS = 30
 """names in a choice"""
+_MOST_NAME = 100
+"""characters of one"""
+_MOST_TASKS = 3
+"""tasks whose best deal is told"""
 _COLUMNS = (("number", "#"), ("delta", "Δ"), ("energy", "energy"), ("eta", "η"))
 _Pictures = list[tuple[str, Scatter]]
 _DRAWN: WeakKeyDictionary[Followed, tuple[str, str, _Pictures]] = WeakKeyDictionary()
@@ -71,6 +75,7 @@ def page(look: Look) -> Page:
         "asked": asked,
         "found": found,
         "rows": rows_of(look, found.rows),
+        "best": _best(look, attempts),
         "pictures": signature(look, attempts, asked) if attempts else [],
         "headings": _headings(look, asked),
         "filters": _filters(look, asked, found),
@@ -105,7 +110,7 @@ def signature(look: Look, attempts: Sequence[Attempt], asked: AskedList | None =
     key = f"{look.root}?{urlencode(asked.filters)}"
     head, was, drawn = _DRAWN.get(look.followed, ("", "", []))
     if (head, was) != (look.followed.head, key):
-        drawn = _pictures(look, chosen(attempts, asked, [_name(one) for one in attempts]))
+        drawn = _pictures(look, chosen(attempts, asked, _name))
         _DRAWN[look.followed] = (look.followed.head, key, drawn)
     return drawn
 
@@ -150,4 +155,17 @@ def _filters(look: Look, asked: AskedList, found: AttemptPage) -> list[_Filter]:
 
 
 def _options(counted: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-    return sorted(counted, key=lambda one: -one[1])[:_MOST_OPTIONS]
+    """The names that most have; a page has no room for all that a stranger could think of."""
+    short = [(name, count) for name, count in counted if len(name) <= _MOST_NAME]
+    return sorted(short, key=lambda one: -one[1])[:_MOST_OPTIONS]
+
+
+def _best(look: Look, attempts: Sequence[Attempt]) -> list[tuple[str, int, str, str]]:
+    """Task, number, address and words of the best deal of each task."""
+    tasks = list(dict.fromkeys(one.task for one in attempts))[:_MOST_TASKS]
+    deals = [(task, best_deal(one for one in attempts if one.task == task)) for task in tasks]
+    return [
+        (task, deal[0].number, look.link(f"/attempts/{deal[0].number}"), deal[1])
+        for task, deal in deals
+        if deal is not None
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["SORTS", "AskedList", "AttemptPage", "Choices", "chosen", "page_of"]
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -129,8 +130,7 @@ def page_of(
         kind_of: the name of an attempt's outcome.
         most: rows.
     """
-    kinds = [kind_of(attempt) for attempt in attempts]
-    found = _sorted(chosen(attempts, asked, kinds), asked)
+    found = _sorted(chosen(attempts, asked, kind_of), asked)
     begin = _begin(found, asked, most)
     rows = tuple(found[begin : begin + most])
     return AttemptPage(
@@ -140,20 +140,20 @@ def page_of(
         total=len(attempts),
         before=rows[0].number if rows and begin > 0 else 0,
         after=rows[-1].number if begin + most < len(found) else 0,
-        choices=_choices(attempts, kinds),
+        choices=_choices(attempts, kind_of),
     )
 
 
-def chosen(attempts: Sequence[Attempt], asked: AskedList, kinds: Sequence[str]) -> list[Attempt]:
-    """Those of some attempts that are asked for, in the order that they come in."""
+def chosen(attempts: Sequence[Attempt], asked: AskedList, kind_of: Callable[[Attempt], str]) -> list[Attempt]:
+    """Those of some attempts that are asked for, in the order that they come in; as `page_of`."""
     if not asked.filters:
         return list(attempts)
     return [
         attempt
-        for attempt, kind in zip(attempts, kinds, strict=True)
-        if asked.outcome in {"", kind}
-        and asked.task in {"", attempt.task}
-        and asked.recipe in {"", attempt.arm}
+        for attempt in attempts
+        if (not asked.task or attempt.task == asked.task)
+        and (not asked.recipe or attempt.arm == asked.recipe)
+        and (not asked.outcome or kind_of(attempt) == asked.outcome)
     ]
 
 
@@ -175,13 +175,13 @@ def _begin(found: Sequence[Attempt], asked: AskedList, most: int) -> int:
     return place + 1 if asked.after else max(0, place - most)
 
 
-def _choices(attempts: Sequence[Attempt], kinds: Sequence[str]) -> Choices:
-    outcomes, tasks, recipes = dict[str, int](), dict[str, int](), dict[str, int]()
-    for attempt, kind in zip(attempts, kinds, strict=True):
-        outcomes[kind] = outcomes.get(kind, 0) + 1
-        tasks[attempt.task] = tasks.get(attempt.task, 0) + 1
-        recipes[attempt.arm] = recipes.get(attempt.arm, 0) + 1
-    return Choices(*(tuple(found.items()) for found in (outcomes, tasks, recipes)))
+def _choices(attempts: Sequence[Attempt], kind_of: Callable[[Attempt], str]) -> Choices:
+    counted = (
+        Counter(kind_of(attempt) for attempt in attempts),
+        Counter(attempt.task for attempt in attempts),
+        Counter(attempt.arm for attempt in attempts),
+    )
+    return Choices(*(tuple(found.items()) for found in counted))
 
 
 def _number(text: str) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["attempt_headline", "attempt_lede", "short_why"]
+__all__ = ["attempt_headline", "attempt_lede", "best_deal", "short_why"]
+
+from collections.abc import Iterable
 
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.quantities import MICRO, format_energy, hit_words
@@ -14,11 +16,11 @@ from cryoflux.report.picture import DrawnAs, drawn_as
 _MOST = 84
 """characters of a reason in a list: two lines"""
 _SHORT = {
-    "stake.too-little": "too little on examples set aside from training; the holdout was not read",
+    "stake.too-little": "too little on examples set aside; the holdout was not read",
     "stake.not-yet": "not yet worth a look at the holdout; the next one goes on from it",
-    "screen.below-smallest": "too little on examples set aside from training; the holdout was not read",
-    "screen.not-worth-a-look": "too little on examples set aside from training; the holdout was not read",
-    "screen.worse": "worse on examples set aside from training; the holdout was not read",
+    "screen.below-smallest": "too little on examples set aside; the holdout was not read",
+    "screen.not-worth-a-look": "too little on examples set aside; the holdout was not read",
+    "screen.worse": "worse on examples set aside; the holdout was not read",
     "interrupted.preparing": "interrupted before training",
     "interrupted.training": "interrupted during training",
     "interrupted.evaluating": "interrupted during evaluation",
@@ -41,6 +43,16 @@ def short_why(attempt: Attempt) -> str:
     """The reason in at most two lines of a table, without what stands in the other columns."""
     said = _SHORT.get(attempt.code) or attempt.brief or attempt.reason
     return said if len(said) <= _MOST else said[: _MOST - 1].rstrip() + "…"
+
+
+def best_deal(attempts: Iterable[Attempt]) -> tuple[Attempt, str] | None:
+    """The kept attempt whose η is highest at the upper end of its joules, and that in words."""
+    best = max((one for one in attempts if one.kept), key=lambda one: one.eta_low_per_kj or 0.0, default=None)
+    if best is None or not best.eta_per_kj or best.eta_low_per_kj is None:
+        return None
+    cost, least = format_energy(round(best.chain_joules * MICRO)), f"{best.eta_low_per_kj:,.3g}"
+    range_ = f"{_signed(best.delta)} {best.unit} (95 % {_signed(best.delta_lo)} to {_signed(best.delta_hi)})"
+    return best, f"{range_} for {cost}, so at least {least} {best.unit}/kJ by the upper end of its joules."
 
 
 def attempt_headline(attempt: Attempt) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 
 from cryoflux.pages.charts.svg import Element, element
 
-_GRIDS = ((90, 45), (60, 30), (40, 20), (24, 12))
+_GRIDS = ((90, 45), (60, 30), (40, 20), (32, 16), (24, 12))
 """cells across and down, the finest that is not too many first"""
-_MOST_CELLS = 420
+_MOST_CELLS = 440
 _LEVELS = (1, 3, 10, 40)
 """least number of marks in a dot of each size"""
 
@@ -46,10 +46,16 @@ def _paths(name: str, counted: Counter[tuple[int, int]]) -> list[Element]:
     found = list[Element]()
     for level, least in enumerate(_LEVELS):
         most = _LEVELS[level + 1] if level + 1 < len(_LEVELS) else None
-        here = sorted(
-            at for at, count in counted.items() if count >= least and (most is None or count < most)
-        )
+        here = [at for at, count in counted.items() if count >= least and (most is None or count < most)]
         if here:
-            path = "".join(f"M{x} {y}h0" for x, y in here)
-            found.append(element("path", class_=f"dots {name} d{level + 1}", d=path))
+            found.append(element("path", class_=f"dots {name} d{level + 1}", d=_path(here)))
+    return found
+
+
+def _path(cells: Sequence[tuple[int, int]]) -> str:
+    """A dot in each cell: row by row, each by its distance from the one before, which is short."""
+    found, was_x, was_y = "", 0, 0
+    for y, x in sorted((y, x) for x, y in cells):
+        found += f"{'m' if found else 'M'}{x - was_x} {y - was_y}h0"
+        was_x, was_y = x, y
     return found

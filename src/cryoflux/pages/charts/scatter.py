@@ -25,7 +25,7 @@ from cryoflux.report.picture import DrawnAs, drawn_as
 
 _MOST_IN_FULL = 40
 """marks with intervals and links, where there are no more"""
-_IN_FULL_OF_MANY = 16
+_IN_FULL_OF_MANY = 14
 """the same where there are more; the others are dots"""
 
 
