@@ -15,6 +15,7 @@ UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "mrr", "bytes", "g"}
 """one of them is a word of the key of a number that has a unit"""
 OF_THE_TASK = """
 base_loss new_loss delta delta_lo_95 delta_hi_95 delta_lo_anytime delta_hi_anytime delta_se screen_delta
+screen_delta_lo_95 screen_delta_hi_95
 holdout_loss loss_before loss_after holdout_delta audit_delta drift expected_delta
 eta_per_kj eta_low_per_kj all_in_eta_per_kj expected_eta_per_kj total_delta audit_loss
 """
@@ -25,7 +26,7 @@ uncovered parent_entries looks examples dropped classes examples_read steps slic
 near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
 in_use_files taken_back joined refused lines keep same_tensors updates versions_freed
 similar_dropped by_entries chain_attempts exhausted task_count reading_count max_tokens
-documents indexed new gone queries tokens attempts_needed
+documents indexed new gone queries tokens attempts_needed screen_examples
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"
