@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Trust", "trust_in"]
+__all__ = ["Grounds", "trust_in"]
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from cryoflux.receipts.statement import Receipt
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class Grounds:
     """Sentences for each of the three."""
 
     proven: tuple[str, ...]
@@ -21,14 +21,14 @@ class Trust:
     """by somebody; no check can replace it"""
 
 
-def trust_in(receipt: Receipt, *, losses_here: bool) -> Trust:
+def trust_in(receipt: Receipt, *, losses_here: bool) -> Grounds:
     """What applies to one receipt.
 
     Args:
         receipt: of an attempt.
         losses_here: whether its per-example losses are at hand.
     """
-    return Trust(_proven(receipt), _recomputable(receipt, losses_here=losses_here), _attested(receipt))
+    return Grounds(_proven(receipt), _recomputable(receipt, losses_here=losses_here), _attested(receipt))
 
 
 def _proven(receipt: Receipt) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ outcomes apart, colour only helps. A screened attempt is hollow: its Δ is on ot
 
 from __future__ import annotations
 
-__all__ = ["Mark", "Scatter", "mark_of", "scatter"]
+__all__ = ["PlotMark", "Scatter", "mark_of", "scatter"]
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ _IN_FULL_OF_MANY = 14
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class PlotMark:
     """An attempt as the picture has it."""
 
     number: int
@@ -52,7 +52,7 @@ class Mark:
         return f"#{self.number} {self.kind.word}{gained}{aside}, {self.joules:.3g} J"
 
 
-def mark_of(attempt: Attempt) -> Mark:
+def mark_of(attempt: Attempt) -> PlotMark:
     """An attempt as the picture has it: by what paid for its Δ, or what it was charged where it has none."""
     kind, delta = drawn_as(attempt), attempt.delta
     ends = attempt.delta_lo, attempt.delta_hi
@@ -63,7 +63,7 @@ def mark_of(attempt: Attempt) -> Mark:
         if attempt.delta is not None
         else (attempt.joules, attempt.joules_lo, attempt.joules_hi)
     )
-    return Mark(attempt.number, kind, *paid, delta, *ends, attempt.unit or "")
+    return PlotMark(attempt.number, kind, *paid, delta, *ends, attempt.unit or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Scatter:
     """marks with intervals; the others are dots"""
 
 
-def scatter(marks: Sequence[Mark], link: Callable[[int], str], title: str) -> Scatter | None:
+def scatter(marks: Sequence[PlotMark], link: Callable[[int], str], title: str) -> Scatter | None:
     """The picture of some attempts of one unit; none where none was charged anything.
 
     Args:
@@ -116,11 +116,11 @@ def scatter(marks: Sequence[Mark], link: Callable[[int], str], title: str) -> Sc
     return Scatter(draw(plot), plane.row_labels(), tuple(columns), unit, kinds, len(full))
 
 
-def _is(mark: Mark, group: str) -> bool:
+def _is(mark: PlotMark, group: str) -> bool:
     return (mark.kind is DrawnAs.KEPT) == (group == "kept")
 
 
-def _in_full(marks: Sequence[Mark]) -> list[Mark]:
+def _in_full(marks: Sequence[PlotMark]) -> list[PlotMark]:
     """Those that are drawn with intervals: all of a few; of many the best deals and the newest."""
     if len(marks) <= _MOST_IN_FULL:
         return list(marks)
@@ -131,7 +131,9 @@ def _in_full(marks: Sequence[Mark]) -> list[Mark]:
     return [*newest[: _IN_FULL_OF_MANY - len(best)], *best]
 
 
-def _marks(marks: Sequence[Mark], plane: Plane, words: Words, link: Callable[[int], str]) -> list[Element]:
+def _marks(
+    marks: Sequence[PlotMark], plane: Plane, words: Words, link: Callable[[int], str]
+) -> list[Element]:
     ordered = sorted(marks, key=lambda one: (one.kind is DrawnAs.KEPT, one.delta or 0.0))
     labels = {mark.number: _label(mark, plane, words) for mark in reversed(ordered)}
     bars = [
@@ -142,7 +144,7 @@ def _marks(marks: Sequence[Mark], plane: Plane, words: Words, link: Callable[[in
     return [*bars, *(_mark(mark, plane, labels[mark.number], link) for mark in ordered)]
 
 
-def _mark(mark: Mark, plane: Plane, label: Element | None, link: Callable[[int], str]) -> Element:
+def _mark(mark: PlotMark, plane: Plane, label: Element | None, link: Callable[[int], str]) -> Element:
     kind = mark.kind.name.lower()
     x, y = percent(plane.x(mark.joules)), percent(plane.y(mark.delta))
     shape = element("use", href=f"#m-{kind}", class_=f"mark {kind}", x=x, y=y)
@@ -150,7 +152,7 @@ def _mark(mark: Mark, plane: Plane, label: Element | None, link: Callable[[int],
     return element("a", *inside, href=link(mark.number), aria_label=f"#{mark.number} {mark.kind.word}")
 
 
-def _label(mark: Mark, plane: Plane, words: Words) -> Element | None:
+def _label(mark: PlotMark, plane: Plane, words: Words) -> Element | None:
     x, y = plane.x(mark.joules), plane.y(mark.delta)
     if (put := words.put(x, y, str(mark.number))) is None:
         return None
@@ -165,7 +167,7 @@ def _label(mark: Mark, plane: Plane, words: Words) -> Element | None:
     )
 
 
-def _bars(mark: Mark, plane: Plane) -> list[Element]:
+def _bars(mark: PlotMark, plane: Plane) -> list[Element]:
     y = plane.y(mark.delta)
     found = [line(None, plane.x(mark.joules_lo), y, plane.x(mark.joules_hi), y)]
     if mark.delta_lo is not None and mark.delta_hi is not None and mark.delta_hi > 0:

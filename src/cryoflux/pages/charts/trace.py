@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Trace", "trace"]
+__all__ = ["PowerTrace", "trace"]
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _BESIDE = ((5, 13, 1),)
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class PowerTrace:
     """The picture with its labels."""
 
     plot: Markup
@@ -33,7 +33,7 @@ class Trace:
     gaps: int
 
 
-def trace(series: PowerSeries, title: str) -> Trace | None:
+def trace(series: PowerSeries, title: str) -> PowerTrace | None:
     """The net power of a series; none where it has fewer than two points.
 
     Args:
@@ -68,7 +68,7 @@ def trace(series: PowerSeries, title: str) -> Trace | None:
     rows = tuple((percent(1 - share), f"{top * share:.4g} W") for share in (0.0, 0.5, 1.0))
     span = end - begin
     columns = tuple((percent(share), f"{span * share:.3g} s") for share in (0.0, 0.5, 1.0))
-    return Trace(draw(plot), rows, columns, len(gaps))
+    return PowerTrace(draw(plot), rows, columns, len(gaps))
 
 
 @dataclass(frozen=True, slots=True)
