@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import html
+import json
 import re
+import time
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from cryoflux.attempt.watch import Step
 from cryoflux.decision.reason import Reason
 from cryoflux.energy.derived import Rates
 from cryoflux.pages.app import create_app, site_of
 from cryoflux.pages.attempts import signature
 from cryoflux.pages.look import Look
+from cryoflux.quantities import Energy, Tier
 from cryoflux.queries.attempt_detail import attempt_detail
 from cryoflux.queries.comparison import comparison_of
 from cryoflux.queries.followed import Followed
 from cryoflux.receipts.statement import Cause
+from cryoflux.runs.activity_form import NOW, ROWS, SampleRow, pack_row
 from cryoflux.state import StateFolder
 from rolled_back import WORSE, Rollback, three_heads
 from synthetic_state import SyntheticState, open_state
@@ -163,6 +168,52 @@ def test_one_without_a_receipt_says_what_comes_next(state: Path) -> None:
     assert "Attempt #8 has no receipt." in words
     assert "most likely its run died" in words
     assert got(state, "/attempts/9").status_code == 404
+
+
+def test_one_that_is_tried_now_says_how_far_it_is(tmp_path: Path) -> None:
+    state = of_all_kinds(tmp_path / "state").finish()
+    activity = StateFolder(state).activity
+    activity.mkdir()
+    steps = [{"step": "sample", "began_at": 1.0, "ended_at": 2.0}, {"step": "train", "began_at": 2.0}]
+    training = {"step": 12, "planned": 300, "loss": 1.5, "spent_uj": 7, "reserved_uj": 9}
+    attempt = {"number": 8, "began_at": 1.0, "steps": steps, "spent_uj": 7_000_000, "training": training}
+    nobody = {"pid": 0, "start_ticks": 0, "boot_id": "another machine", "namespace": ""}
+    said = {"schema": "cryoflux.activity/1", "written_at": time.time(), "process": nobody, "began_at": 1.0}
+    (activity / NOW).write_text(json.dumps({**said, "phase": "attempting", "attempt": attempt}))
+    words = text_of(got(state, "/attempts/8"))
+    assert "Attempt #8 goes on." in words
+    assert "7.0 J spent of 120.0 J reserved; step 12 of about 300." in words
+    stale = {**said, "written_at": 1.0, "phase": "attempting", "attempt": attempt}
+    (activity / NOW).write_text(json.dumps(stale))
+    assert "most likely its run died" in text_of(got(state, "/attempts/8"))
+
+
+def test_the_power_while_it_was_tried_is_drawn_with_its_gaps(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    made.finish()
+    activity = StateFolder(made.path).activity
+    activity.mkdir()
+    seconds = [*range(10), *range(30, 40)]
+    energies = [Energy(5 * 10**6 * at, 4 * 10**6 * at, 8 * 10**6 * at, Tier.MODELLED) for at in seconds]
+    told = [
+        SampleRow(
+            sequence=place + 1,
+            at_us=10**15 + at * 10**6,
+            first=place == 0,
+            attempt=1,
+            step=Step.TRAIN if at < 20 else Step.EVALUATE,
+            net=energy,
+            gross=energy,
+            bucket_uj=0,
+        )
+        for place, (at, energy) in enumerate(zip(seconds, energies, strict=True))
+    ]
+    (activity / ROWS).write_bytes(b"".join(map(pack_row, told)))
+    answer = got(made.path, "/attempts/1")
+    assert answer.text.count('class="power"') == 2, "the line is cut where nothing is known"
+    assert answer.text.count('class="gap"') == 1
+    assert "it is no evidence, the receipt is" in text_of(answer)
 
 
 def test_a_kept_update_that_was_taken_back_says_so(tmp_path: Path) -> None:

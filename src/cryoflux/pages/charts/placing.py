@@ -16,6 +16,8 @@ _WIDE, _NARROW = (620.0, 420.0), (270.0, 320.0)
 _EM = 7.2
 """mean width of a character, pixels"""
 _HIGH = 13.0
+_SHORT = 6
+"""characters of a mark's number, which may stand on a line; longer words keep clear of them"""
 _SIDES = ((9, -7, 1), (-9, -7, -1), (9, 15, 1), (-9, 15, -1), (0, -12, 0), (0, 20, 0))
 """shift of the words against their place, pixels, and whether they begin, end or are centred there"""
 
@@ -45,12 +47,18 @@ class Words:
 
     def __init__(self) -> None:
         self._taken: dict[tuple[float, float], list[_Box]] = {_WIDE: [], _NARROW: []}
+        self._lines: dict[tuple[float, float], list[_Box]] = {_WIDE: [], _NARROW: []}
 
     def mark(self, x: float, y: float) -> None:
         """Take the place of a mark."""
         for size, taken in self._taken.items():
             at_x, at_y = x * size[0], y * size[1]
             taken.append((at_x - 5, at_y - 5, at_x + 5, at_y + 5))
+
+    def bar(self, x1: float, y1: float, x2: float, y2: float) -> None:
+        """Note a level or an upright line, which long words do not cross."""
+        for size, lines in self._lines.items():
+            lines.append((x1 * size[0], y1 * size[1] - 1, x2 * size[0] + 1, y2 * size[1]))
 
     def put(
         self, x: float, y: float, text: str, sides: Sequence[tuple[int, int, int]] = _SIDES
@@ -74,7 +82,7 @@ class Words:
             return False
         return not any(
             left < there[2] and there[0] < right and top < there[3] and there[1] < bottom
-            for there in self._taken[size]
+            for there in (*self._taken[size], *(self._lines[size] if len(text) > _SHORT else ()))
         )
 
 

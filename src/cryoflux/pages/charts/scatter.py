@@ -99,7 +99,7 @@ def scatter(marks: Sequence[PlotMark], link: Callable[[int], str], title: str) -
     chosen = {mark.number for mark in full}
     many = [mark for mark in marks if mark.number not in chosen]
     for mark in full:
-        words.mark(plane.x(mark.joules), plane.y(mark.delta))
+        _take(words, mark, plane)
     drawn = [
         *plane.grid(),
         *plane.equal_eta(words, unit),
@@ -114,6 +114,14 @@ def scatter(marks: Sequence[PlotMark], link: Callable[[int], str], title: str) -
     counts = Counter(mark.kind for mark in marks)
     kinds = tuple((kind.name.lower(), kind.word, counts[kind]) for kind in DrawnAs if counts[kind])
     return Scatter(draw(plot), plane.row_labels(), tuple(columns), unit, kinds, len(full))
+
+
+def _take(words: Words, mark: PlotMark, plane: Plane) -> None:
+    x, y = plane.x(mark.joules), plane.y(mark.delta)
+    words.mark(x, y)
+    words.bar(plane.x(mark.joules_lo), y, plane.x(mark.joules_hi), y)
+    if mark.delta_lo is not None and mark.delta_hi is not None:
+        words.bar(x, plane.y(mark.delta_hi), x, plane.y(mark.delta_lo))
 
 
 def _is(mark: PlotMark, group: str) -> bool:
