@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import html
+import io
 import json
 import re
 import time
@@ -20,8 +22,8 @@ from cryoflux.pages.attempts import signature
 from cryoflux.pages.look import Look
 from cryoflux.quantities import Energy, Tier
 from cryoflux.queries.attempt_detail import attempt_detail
-from cryoflux.queries.comparison import comparison_of
 from cryoflux.queries.followed import Followed
+from cryoflux.queries.side_by_side import side_by_side
 from cryoflux.receipts.statement import Cause
 from cryoflux.runs.activity_form import NOW, ROWS, SampleRow, pack_row
 from cryoflux.state import StateFolder
@@ -108,6 +110,18 @@ def test_the_column_that_sorts_says_so(state: Path) -> None:
     answer = got(state, "/attempts?sort=eta&order=rising").text
     assert re.search(r'aria-sort="ascending"><a href="/attempts\?sort=eta">', answer)
     assert answer.count("aria-sort") == 1
+
+
+def test_what_is_shown_can_be_had_as_a_table(state: Path, followed: Followed) -> None:
+    link = re.search(r'href="(/attempts.csv[^"]*)"', got(state, "/attempts?sort=eta&outcome=kept").text)
+    assert link is not None
+    answer = got(state, html.unescape(link[1]))
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    table = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [int(row["number"]) for row in table] == [1, 4]
+    deltas = [one.delta for number in (1, 4) if (one := followed.attempt(number)) is not None]
+    assert [float(row["delta"]) for row in table] == deltas
+    assert len(list(csv.DictReader(io.StringIO(got(state, "/attempts.csv").text)))) == 7
 
 
 def test_what_a_state_says_stays_text_and_turns_nothing_round(state: Path) -> None:
@@ -261,7 +275,7 @@ def test_what_differs_from_the_recipe_of_the_kept_one_is_marked(tmp_path: Path) 
 
 
 def test_some_are_compared_and_what_is_unfair_about_it_is_said(state: Path, followed: Followed) -> None:
-    found = comparison_of(followed, [4, 2, 99])
+    found = side_by_side(followed, [4, 2, 99])
     assert [one.number for one in found.attempts] == [2, 4]
     assert not found.unlike, "both set out from the same version"
     (gap,) = found.gaps

@@ -20,7 +20,7 @@ from cryoflux.quantities import MICRO, Energy
 from cryoflux.queries.attempt_detail import AttemptDetail, OpenAttempt, attempt_detail, open_attempt
 from cryoflux.queries.power import power_of_attempt
 from cryoflux.report.decision_words import attempt_headline, attempt_lede
-from cryoflux.report.picture import drawn_as
+from cryoflux.report.marks import drawn_as
 from cryoflux.report.training_words import training_facts
 from cryoflux.report.trust_words import trust_in
 from cryoflux.state import StateFolder

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["AttemptRow", "page", "rows_of", "signature"]
+__all__ = ["AttemptRow", "page", "rows_of", "rows_to_export", "signature"]
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
 from cryoflux.pages import comparing
 from cryoflux.pages.charts.scatter import Scatter, mark_of, scatter
 from cryoflux.pages.look import Look, Page
-from cryoflux.queries.attempt_list import AskedList, AttemptPage, chosen, page_of
+from cryoflux.queries.attempt_list import AskedList, AttemptPage, chosen, in_order, page_of
 from cryoflux.queries.followed import Followed
+from cryoflux.queries.rows import attempt_row
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.decision_words import best_deal, short_why
-from cryoflux.report.picture import DrawnAs, drawn_as
+from cryoflux.report.marks import DrawnAs, drawn_as
 
 _MOST = 20
 """rows of a page"""
@@ -85,6 +87,7 @@ def page(look: Look) -> Page:
         "modelled": any(one.tier.value == "modelled" for one in found.rows),
         "earlier": _link(look, asked, until=found.before) if found.before else "",
         "later": _link(look, asked, after=found.after) if found.after else "",
+        "csv": look.link("/attempts.csv") + (f"?{urlencode(asked.query)}" if asked.query else ""),
         "going": [(number, look.link(f"/attempts/{number}")) for number in look.followed.open_attempts[-3:]],
     }
     return Page("attempts.html", "Attempts", section="attempts", values=values)
@@ -96,6 +99,14 @@ def rows_of(look: Look, attempts: Sequence[Attempt]) -> list[AttemptRow]:
         AttemptRow(one, drawn_as(one), look.link(f"/attempts/{one.number}"), short_why(one))
         for one in attempts
     ]
+
+
+def rows_to_export(look: Look) -> Iterator[Mapping[str, Any]]:
+    """All attempts that an address asks for, in its order, as rows of an export; made one at a time."""
+    found = in_order(look.followed.attempts, AskedList.of(look.query), _name)
+    summary, state = look.followed.summary(), str(look.followed.state)
+    units = {total.name: total.unit for total in summary.tasks} if summary is not None else {}
+    return (attempt_row(state, one, units.get(one.task)) for one in found)
 
 
 def signature(look: Look, attempts: Sequence[Attempt], asked: AskedList | None = None) -> _Pictures:

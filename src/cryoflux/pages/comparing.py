@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from cryoflux.errors import UsageError
 from cryoflux.pages.charts.forest import Forest, Interval, forest
 from cryoflux.pages.look import Look, Page
-from cryoflux.queries.comparison import MOST_COMPARED, Comparison, comparison_of
+from cryoflux.queries.side_by_side import MOST_COMPARED, SideBySide, side_by_side
 from cryoflux.receipts.attempts import Attempt
-from cryoflux.report.picture import drawn_as
+from cryoflux.report.marks import drawn_as
 
 _TICKED = "n"
 """what the name of a ticked box begins with; its attempt's number follows"""
@@ -35,7 +35,7 @@ def page(look: Look) -> Page:
             why=f"More than {MOST_COMPARED} side by side cannot be read.",
             hint=f"Tick two to {MOST_COMPARED} under Attempts.",
         )
-    found = comparison_of(look.followed, numbers)
+    found = side_by_side(look.followed, numbers)
     if len(found.attempts) < 2:
         raise UsageError(
             "There is nothing to compare.",
@@ -65,7 +65,7 @@ def _numbers(query: Mapping[str, str]) -> list[int]:
     return sorted(found)
 
 
-def _one_unit(found: Comparison) -> bool:
+def _one_unit(found: SideBySide) -> bool:
     return len({one.unit for one in found.attempts if one.unit}) == 1
 
 
@@ -80,7 +80,7 @@ def _cost(attempt: Attempt) -> Interval:
     return Interval(_kind(attempt), attempt.joules, attempt.joules_lo, attempt.joules_hi)
 
 
-def _worths(found: Comparison) -> Forest | None:
+def _worths(found: SideBySide) -> Forest | None:
     """η, from its lower bound to the same figure: what it is at most is not said."""
     return forest([_worth(one) for one in found.attempts]) if _one_unit(found) else None
 

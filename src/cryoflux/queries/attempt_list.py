@@ -6,7 +6,7 @@ attempts come in.
 
 from __future__ import annotations
 
-__all__ = ["SORTS", "AskedList", "AttemptPage", "Choices", "chosen", "page_of"]
+__all__ = ["SORTS", "AskedList", "AttemptPage", "Choices", "chosen", "in_order", "page_of"]
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -130,7 +130,7 @@ def page_of(
         kind_of: the name of an attempt's outcome.
         most: rows.
     """
-    found = _sorted(chosen(attempts, asked, kind_of), asked)
+    found = in_order(attempts, asked, kind_of)
     begin = _begin(found, asked, most)
     rows = tuple(found[begin : begin + most])
     return AttemptPage(
@@ -142,6 +142,13 @@ def page_of(
         after=rows[-1].number if begin + most < len(found) else 0,
         choices=_choices(attempts, kind_of),
     )
+
+
+def in_order(
+    attempts: Sequence[Attempt], asked: AskedList, kind_of: Callable[[Attempt], str]
+) -> list[Attempt]:
+    """All parts of a list, one after the other; as `page_of`."""
+    return _sorted(chosen(attempts, asked, kind_of), asked)
 
 
 def chosen(attempts: Sequence[Attempt], asked: AskedList, kind_of: Callable[[Attempt], str]) -> list[Attempt]:

@@ -1,128 +1,179 @@
-"""Some attempts side by side: what they gained and cost, in what they differ, and whether that is fair."""
+"""Two states side by side: what each gained and cost, what of that compares, and by how much they differ.
+
+Where both have losses of their heads on the same examples, the heads are compared example by example: that
+interval is far narrower than what two intervals side by side can tell. Where they have not, it is said why.
+"""
 
 from __future__ import annotations
 
-__all__ = ["MOST_COMPARED", "Comparison", "PairedGap", "comparison_of"]
+__all__ = ["Comparison", "Difference", "HeadToHead", "TaskPair", "compare"]
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.decision.interval import fixed_interval
-from cryoflux.queries.followed import Followed
-from cryoflux.receipts.attempts import Attempt
-from cryoflux.receipts.statement import Intent, Receipt
+from cryoflux.energy.derived import Rates
+from cryoflux.evaluation.losses import Losses
+from cryoflux.log_view import Log
+from cryoflux.quantities import worst_tier
+from cryoflux.queries.read_losses import ReadLosses
+from cryoflux.queries.results import Results, TaskResults, audit_losses, results_of
 from cryoflux.state import StateFolder
-from cryoflux.verification.pairing import Pairing, read_losses
-
-MOST_COMPARED = 5
-_MOST_PAIRED = 50_000
-"""examples that are paired for a page"""
 
 
 @dataclass(frozen=True, slots=True)
-class PairedGap:
-    """How much better what one attempt made does than what another made, on the same examples."""
+class HeadToHead:
+    """How much lower the losses of the second state's head are than those of the first's, on one set."""
 
-    better: int
-    """number of the attempt whose version has the lower loss"""
-    worse: int
-    mean: float
-    """in the unit of the losses, not below zero"""
-    low: float
-    """lower end of its 95 % interval, for this comparison alone"""
-    high: float
+    part: str
+    """``audit`` or ``holdout``"""
     count: int
+    """examples, the same for both"""
+    delta: float
+    """mean, in the unit of the task; above zero where the second is better"""
+    lo_95: float
+    """lower end of its paired 95 % interval, for one look"""
+    hi_95: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something in which both differ, so that a number of one says little beside the same of the other."""
+
+    code: str
+    """a word that programs compare: ``holdout``"""
+    said: str
+    spoils: str
+    """what cannot be compared for it: ``delta``, ``joules``, or nothing of both"""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPair:
+    """One task of two states."""
+
+    name: str
+    first: TaskResults
+    second: TaskResults
+    differences: tuple[Difference, ...]
+    head_to_head: tuple[HeadToHead, ...]
+    """the audit set first; nothing where sets differ, or losses by example are not here"""
 
     @property
-    def shown(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low > 0
+    def comparable(self) -> bool:
+        """Whether Δ of one can be held against Δ of the other."""
+        return not any(one.spoils == "delta" for one in self.differences)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Attempts side by side."""
+    """Two states side by side."""
 
-    attempts: tuple[Attempt, ...]
-    differing: tuple[tuple[str, tuple[str | int | None, ...]], ...]
-    """settings of the recipes that are not the same everywhere: name, and each attempt's value"""
-    alike: int
-    """settings that are"""
-    unlike: tuple[str, ...]
-    """what makes the gains no fair comparison, in words; empty where nothing does"""
-    gaps: tuple[PairedGap, ...]
-    """the best version beside each other one, where their losses are of the same examples and are here"""
+    first: Results
+    second: Results
+    tasks: tuple[TaskPair, ...]
+    """those that both have"""
+    differences: tuple[Difference, ...]
+    """between the states as a whole"""
+
+    @property
+    def comparable(self) -> bool:
+        """Whether there is anything whose Δ can be compared."""
+        return any(task.comparable for task in self.tasks)
+
+    @property
+    def joules_comparable(self) -> bool:
+        """Whether joules of one can be held against joules of the other."""
+        return not any(one.spoils == "joules" for one in self.differences)
+
+    @property
+    def joules_told_apart(self) -> bool | None:
+        """Whether the ranges of what both cost have nothing in common; none where joules do not compare."""
+        ours, theirs = self.first.spent.known, self.second.spent.known
+        if not self.joules_comparable or ours is None or theirs is None:
+            return None
+        return ours.hi_uj < theirs.lo_uj or theirs.hi_uj < ours.lo_uj
 
 
-def comparison_of(followed: Followed, numbers: Sequence[int]) -> Comparison:
-    """The finished attempts among some numbers, at most `MOST_COMPARED`, in the order that they were made.
+def compare(first: Log, second: Log, rates: Rates) -> Comparison:
+    """Two logs side by side.
 
-    Raises:
-        StateTamperedError: an entry is not there any more, or not well formed.
+    Args:
+        first: the one.
+        second: the other; differences are its own less those of the first.
+        rates: what a kilowatt-hour emits and costs, as it is set.
     """
-    wanted = sorted(set(numbers))
-    attempts = [one for number in wanted if (one := followed.attempt(number)) is not None][:MOST_COMPARED]
-    intents = [followed.intent_of(one.number) for one in attempts]
-    found = [followed.receipt_of(one.number) for one in attempts]
-    receipts = [one[1] for one in found if one is not None]
-    recipes = [intent.recipe if intent is not None else {} for intent in intents]
-    names = sorted({name for recipe in recipes for name in recipe})
-    rows = [(name, tuple(recipe.get(name) for recipe in recipes)) for name in names]
-    differing = tuple(row for row in rows if len(set(row[1])) > 1)
+    ours, theirs = results_of(first, rates), results_of(second, rates)
+    others = {task.name: task for task in theirs.tasks}
+    known = tuple((log, _read(log)) for log in (first, second))
+    pairs = [(task, others[task.name]) for task in ours.tasks if task.name in others]
     return Comparison(
-        attempts=tuple(attempts),
-        differing=differing,
-        alike=len(rows) - len(differing),
-        unlike=tuple(_unlike(attempts, receipts, intents)),
-        gaps=tuple(_gaps(followed, attempts, receipts)),
+        ours,
+        theirs,
+        tuple(
+            TaskPair(a.name, a, b, tuple(_of_task(a, b)), tuple(_head_to_head(known, a, b))) for a, b in pairs
+        ),
+        tuple(_of_states(ours, theirs)),
     )
 
 
-def _unlike(
-    attempts: Sequence[Attempt], receipts: Sequence[Receipt], intents: Sequence[Intent | None]
-) -> list[str]:
-    said = []
-    if len({one.task for one in attempts}) > 1:
-        said.append("they are of different tasks, so their Δ measure different things")
-    elif len({intent.metric.unit for intent in intents if intent is not None}) > 1:
-        said.append("their losses have different units")
-    if len({one.holdout.sha256 for one in receipts}) > 1:
-        said.append("they were judged on different holdouts")
-    if len({one.base for one in attempts}) > 1:
-        said.append("they set out from different versions: who comes later has less left to gain")
-    if len({one.delta is None for one in attempts}) > 1:
-        said.append("not all of them were judged on the holdout")
-    if len({one.tier for one in attempts}) > 1:
-        said.append("their joules were not told in the same way")
-    return said
+def _read(log: Log) -> ReadLosses:
+    read = ReadLosses()
+    for entry in log.entries():
+        read.take(entry)
+    return read
 
 
-def _gaps(followed: Followed, attempts: Sequence[Attempt], receipts: Sequence[Receipt]) -> list[PairedGap]:
-    """The best version beside each other, where all that are judged read the same examples."""
-    read = [
-        (one, receipt, losses)
-        for one, receipt in zip(attempts, receipts, strict=False)
-        if (losses := _losses(followed, receipt)) is not None
-    ]
-    same = {(receipt.holdout.sha256, len(losses.new)) for _, receipt, losses in read}
-    if len(read) < 2 or len(same) > 1:
-        return []
-    best = min(read, key=lambda row: sum(row[2].new))
-    return [_gap(best[0], one, best[2], losses) for one, _, losses in read if one.number != best[0].number]
+def _of_task(first: TaskResults, second: TaskResults) -> Iterator[Difference]:
+    if first.unit != second.unit or first.metric != second.metric:
+        said = f"Losses are {first.metric} in {first.unit}, and {second.metric} in {second.unit}."
+        yield Difference("unit", said, "delta")
+    if first.data_hash != second.data_hash:
+        said = f"The data sets differ: {first.data_name} and {second.data_name}, by their digests."
+        yield Difference("data", said, "delta")
+    if first.holdout.sha256 != second.holdout.sha256:
+        yield Difference("holdout", "Δ was measured on different holdouts.", "delta")
+    if first.first != second.first:
+        said = "They began with different versions: losses compare, and how far each has come does not."
+        yield Difference("first", said, "")
+    if first.cut != second.cut:
+        yield Difference("reading", "They read different parts of long texts.", "")
 
 
-def _gap(best: Attempt, other: Attempt, ours: Pairing, theirs: Pairing) -> PairedGap:
-    found = pair_losses(theirs.new, ours.new)
-    return PairedGap(best.number, other.number, found.delta_mean, *fixed_interval(found), found.count)
+def _of_states(first: Results, second: Results) -> Iterator[Difference]:
+    names = [{task.name for task in one.tasks} for one in (first, second)]
+    if not names[0] & names[1]:
+        yield Difference("task", "They have no task in common.", "delta")
+    tiers = [worst_tier(a.tier for a in one.attempts) if one.attempts else None for one in (first, second)]
+    if None not in tiers and tiers[0] is not tiers[1]:
+        said = f"Joules are {tiers[0]} in the one and {tiers[1]} in the other: they do not compare."
+        yield Difference("tier", said, "joules")
+    missing = [str(one.state) for one in (first, second) if one.spent.all_in is None]
+    if missing:
+        said = f"What it cost all-in is not on the log of {' and '.join(missing)}."
+        yield Difference("all-in", said, "joules" if len(missing) == 1 else "")
 
 
-def _losses(followed: Followed, receipt: Receipt) -> Pairing | None:
-    """Its losses on the whole holdout; of a part of it the examples may be others."""
-    said = receipt.evaluation
-    if said is None or said.read != receipt.holdout.count or said.read > _MOST_PAIRED:
-        return None
-    try:
-        return read_losses(StateFolder(followed.state).losses(said.per_example), said.per_example, said.read)
-    except ValueError:
-        return None
+def _head_to_head(
+    known: tuple[tuple[Log, ReadLosses], ...], first: TaskResults, second: TaskResults
+) -> Iterator[HeadToHead]:
+    if first.unit != second.unit or first.metric != second.metric:
+        return
+    if first.audit.sha256 == second.audit.sha256:
+        both = [
+            audit_losses(log, task, task.head) for (log, _), task in zip(known, (first, second), strict=True)
+        ]
+        yield from _paired("audit", *both)
+    if first.holdout.sha256 == second.holdout.sha256:
+        both = [
+            read.of(StateFolder(log.state), task.name, task.holdout.sha256, task.head)
+            for (log, read), task in zip(known, (first, second), strict=True)
+        ]
+        yield from _paired("holdout", *both)
+
+
+def _paired(part: str, first: Losses | None, second: Losses | None) -> Iterator[HeadToHead]:
+    if first is None or second is None or len(first.nano_nats) != len(second.nano_nats):
+        return
+    found = pair_losses(first.nano_nats, second.nano_nats)
+    yield HeadToHead(part, found.count, found.delta_mean, *fixed_interval(found))

@@ -11,7 +11,7 @@ from cryoflux.quantities import MICRO, format_energy, hit_words
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.statement import Cause, Receipt
 from cryoflux.receipts.sums import evidence_of
-from cryoflux.report.picture import DrawnAs, drawn_as
+from cryoflux.report.marks import DrawnAs, drawn_as
 
 _MOST = 84
 """characters of a reason in a list: two lines"""

@@ -21,7 +21,7 @@ from cryoflux.pages.charts.placing import Words
 from cryoflux.pages.charts.plane import Plane, line
 from cryoflux.pages.charts.svg import Element, draw, element, percent
 from cryoflux.receipts.attempts import Attempt
-from cryoflux.report.picture import DrawnAs, drawn_as
+from cryoflux.report.marks import DrawnAs, drawn_as
 
 _MOST_IN_FULL = 40
 """marks with intervals and links, where there are no more"""
