@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 _WIDE, _NARROW = (620.0, 420.0), (270.0, 320.0)
 """least width and height of a plot on a wide screen, and on a narrow one, pixels"""
-_EM = 7.2
+_EM = 8.2
 """mean width of a character, pixels"""
 _HIGH = 13.0
 _SHORT = 6

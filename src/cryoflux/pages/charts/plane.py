@@ -20,6 +20,10 @@ _INSIDE = ((-8, -6, -1), (-8, 15, -1), (-14, 14, -1))
 """where the words of a line of equal η stand against its upper end, pixels"""
 
 
+_ALONG = (0.0, 0.15, 0.3, 0.5)
+"""where they are tried, as shares of the line from its upper end"""
+
+
 class _Placed(Protocol):
     """What the plane has to hold."""
 
@@ -107,7 +111,7 @@ class Plane:
         return found + [line("grid", 0, self.y(value), 1, self.y(value)) for value in self._ticks()]
 
     def equal_eta(self, words: Words, unit: str) -> list[Element]:
-        """Lines of equal η at powers of ten, each labelled where it leaves the picture."""
+        """Lines of equal η at powers of ten, each labelled near where it leaves the picture."""
         if (up := self.up) is None:
             return []
         across = self.across
@@ -122,9 +126,18 @@ class Plane:
             x, y = self.x(right), self.y(per_joule * right)
             found.append(line("eta", self.x(left), self.y(per_joule * left), x, y))
             said = f"{short_number(10.0**power)} {unit}/kJ" if unit else f"{short_number(10.0**power)}/kJ"
-            if (put := words.put(x, y, said, _INSIDE)) is not None:
-                found.append(_words(said, x, y, (put.dx, put.dy), f"eta-label{put.class_name}"))
+            found += self._eta_words(words, said, (self.x(left), self.y(per_joule * left)), (x, y))
         return found
+
+    def _eta_words(
+        self, words: Words, said: str, lower: tuple[float, float], upper: tuple[float, float]
+    ) -> list[Element]:
+        """The words of a line, at its upper end or, where that is taken, further down."""
+        for share in _ALONG:
+            x, y = (end + share * (begin - end) for begin, end in zip(lower, upper, strict=True))
+            if (put := words.put(x, y, said, _INSIDE)) is not None:
+                return [_words(said, x, y, (put.dx, put.dy), f"eta-label{put.class_name}")]
+        return []
 
 
 def _words(said: str, x: float, y: float, shift: tuple[int, int], name: str) -> Element:
