@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 from cryoflux.energy.derived import Rates
@@ -26,6 +27,8 @@ from cryoflux.pages.look import Look, Page
 from cryoflux.pages.render import STATIC, render
 from cryoflux.pages.stream import EVENT_STREAM, News
 from cryoflux.queries.followed import Followed
+from cryoflux.queries.rows import ATTEMPT_COLUMNS
+from cryoflux.report.exporting import write_csv
 from cryoflux.serving.openapi import Operation
 from cryoflux.serving.routing import (
     App,
@@ -42,6 +45,7 @@ from cryoflux.serving.routing import (
 
 _LOG = logging.getLogger(__name__)
 _HTML = "text/html; charset=utf-8"
+_CSV = "text/csv; charset=utf-8"
 _PREFIX = "/s/"
 _MEDIA = {
     ".css": "text/css; charset=utf-8",
@@ -52,6 +56,7 @@ _MEDIA = {
 OPERATIONS = (
     Operation("GET", "/", "live", "What happens now, and what the budget has bought", media=_HTML),
     Operation("GET", "/attempts", "attempts", "Every attempt, as a picture and a table", media=_HTML),
+    Operation("GET", "/attempts.csv", "attempts_csv", "The same as a table for spreadsheets", media=_CSV),
     Operation("GET", "/attempts/{number}", "attempt", "One attempt", media=_HTML, refusals=(404,)),
     Operation("GET", "/models", "models", "Versions, and how to go back", media=_HTML),
     Operation("GET", "/receipts", "receipts", "The log, and whether it holds", media=_HTML),
@@ -196,6 +201,21 @@ class _Surface(_Answers):
 
     async def attempts(self, request: Request) -> Reply:
         return await self._page(request, attempts.page)
+
+    async def attempts_csv(self, request: Request) -> Reply:
+        def made() -> bytes:
+            with self._followed.lock:
+                self._followed.refresh()
+                shown = attempts.rows_to_export(
+                    self._look(self._followed, self._name, self._root, request.query)
+                )
+            stream = BytesIO()
+            write_csv(stream, ATTEMPT_COLUMNS, shown)
+            return stream.getvalue()
+
+        body = await asyncio.get_running_loop().run_in_executor(self._pool, made)
+        named = (b"content-disposition", b'attachment; filename="attempts.csv"')
+        return Reply(body, media=_CSV, headers=(named, (b"cache-control", b"no-cache")))
 
     async def attempt(self, request: Request) -> Reply:
         return await self._page(request, lambda look: attempt.page(look, request.named))

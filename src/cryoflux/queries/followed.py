@@ -167,6 +167,11 @@ class Followed:
         """Whether an attempt of that number was announced."""
         return number in self._intents
 
+    @property
+    def open_attempts(self) -> list[int]:
+        """Numbers of the attempts that were announced and have no receipt yet."""
+        return [number for number in self._intents if number not in self._receipts]
+
     def entry(self, index: int) -> Entry:
         """An entry with its exact signed bytes, read again.
 
