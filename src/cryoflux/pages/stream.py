@@ -12,7 +12,9 @@ __all__ = ["EVENT_STREAM", "News"]
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
+from cryoflux.errors import CryoFluxError
 from cryoflux.queries.followed import Followed
 
 EVENT_STREAM = "text/event-stream"
@@ -69,7 +71,8 @@ class News:
 
     def _size(self) -> int:
         with self._followed.lock:
-            self._followed.refresh()
+            with suppress(CryoFluxError):  # how far a damaged log can be read, pages say; the server is there
+                self._followed.refresh()
             return self._followed.size
 
     def _told(self, seen: int, size: int) -> str:

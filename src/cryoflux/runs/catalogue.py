@@ -96,12 +96,12 @@ class TaskVersions:
 
     def line(self, digest: str) -> list[CataloguedVersion]:
         """The versions from where the log began to one of them, that one last."""
-        found: list[CataloguedVersion] = []
+        found: dict[str, CataloguedVersion] = {}
         at = self.versions.get(digest)
-        while at is not None and at not in found:
-            found.append(at)
+        while at is not None and at.digest not in found:
+            found[at.digest] = at
             at = self.versions.get(at.parent)
-        return found[::-1]
+        return [*found.values()][::-1]
 
 
 class VersionFold:
