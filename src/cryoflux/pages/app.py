@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryoflux.energy.derived import Rates
+from cryoflux.energy.interface import Sample
 from cryoflux.errors import CryoFluxError
 from cryoflux.pages import attempt, attempts, energy, live, models, overview, receipts, refusals
 from cryoflux.pages.door import Door
@@ -72,6 +73,10 @@ class Site:
     """whether heads may be moved from here"""
     form_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    daemon: Callable[[], Sample] | None = None
+    """asks a meter that runs by itself; none where there is none"""
+    closing: str = ""
+    """said to browsers once the pages end with the run that they were opened for"""
 
 
 def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event) -> Site:
@@ -180,7 +185,12 @@ class _Surface(_Answers):
         super().__init__(site, pool)
         self._name, self._root = name, root
         self._followed = site.states[name]
-        self._news = News(self._followed, site.stopping)
+        self.news = News(
+            self._followed,
+            site.stopping,
+            daemon=site.daemon is not None,
+            closing=lambda: site.closing,
+        )
 
     async def _page(self, request: Request, make: Callable[[Look], Page]) -> Reply:
         def made() -> tuple[Page, Look]:
@@ -210,10 +220,10 @@ class _Surface(_Answers):
         return await self._page(request, energy.page)
 
     async def events(self, request: Request) -> Reply | Stream:
-        if self._news.full:
+        if self.news.full:
             return Reply(b"Too many event streams are open.", 503, "text/plain; charset=utf-8")
         since = request.headers.get(b"last-event-id", b"").decode("latin-1")
-        return Stream(EVENT_STREAM, self._news.stream(since or request.query.get("since", "")))
+        return Stream(EVENT_STREAM, self.news.stream(since or request.query.get("since", "")))
 
     def refuse(self, error: Exception) -> Reply:
         """An error as a page that says what happened, why, and what to do next."""
