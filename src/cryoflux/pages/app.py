@@ -73,7 +73,7 @@ class Site:
     """whether heads may be moved from here"""
     form_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    daemon: Callable[[], Sample] | None = None
+    daemon: Callable[[], Sample | None] | None = None
     """asks a meter that runs by itself; none where there is none"""
     closing: str = ""
     """said to browsers once the pages end with the run that they were opened for"""
@@ -202,7 +202,17 @@ class _Surface(_Answers):
         return await self._html(made, request)
 
     async def live(self, request: Request) -> Reply:
-        return await self._page(request, live.page)
+        def made() -> tuple[Page, Look]:
+            look = self._look(self._followed, self._name, self._root, request.query)
+            trouble, sample = None, self._site.daemon() if self._site.daemon is not None else None
+            with self._followed.lock:
+                try:
+                    self._followed.refresh()
+                except CryoFluxError as error:  # what happens now is told all the same
+                    trouble = error
+                return live.page(look, sample, trouble), look
+
+        return await self._html(made, request)
 
     async def attempts(self, request: Request) -> Reply:
         return await self._page(request, attempts.page)
