@@ -79,7 +79,7 @@ class Site:
     """said to browsers once the pages end with the run that they were opened for"""
 
 
-def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event) -> Site:
+def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event, *, writable: bool = True) -> Site:
     """The states of some folders, each called as its folder is; where two share a name, by their numbers."""
     states: dict[str, Followed] = {}
     for folder in folders:
@@ -87,7 +87,7 @@ def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event) -> S
         while name in states:
             name += "-2"
         states[name] = Followed(folder)
-    return Site(states, rates, stopping=stopping)
+    return Site(states, rates, writable, stopping=stopping)
 
 
 def create_app(site: Site, *, token: str = "") -> App:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = ["Door"]
 
+import hashlib
 import hmac
 from collections.abc import MutableMapping
 from http.cookies import CookieError, SimpleCookie
@@ -47,6 +48,8 @@ class Door:
 
     def __init__(self, app: App, token: str = "") -> None:
         self._token = token
+        # Neither the token itself lies in the browser, nor what a cookie could not carry of it.
+        self._kept = hashlib.sha256(b"cryoflux pages: " + token.encode()).hexdigest()
         self._guarded = Guard(app, token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,15 +62,15 @@ class Door:
             return
         given = self._given(scope)
         if given is not None and _same(given, self._token):
-            await _redirect(scope, _saying(send), self._token)
+            await _redirect(scope, _saying(send), self._kept)
             return
         headers = dict(scope["headers"])
         if b"authorization" not in headers:
-            kept = _kept(headers)
-            if not _same(kept, self._token):
+            if not _same(_cookie(headers), self._kept):
                 await _answer(_saying(send), 401, _LOCKED.encode(), ())
                 return
-            scope = {**scope, "headers": [*scope["headers"], (b"authorization", b"Bearer " + kept.encode())]}
+            bearer = (b"authorization", b"Bearer " + self._token.encode())
+            scope = {**scope, "headers": [*scope["headers"], bearer]}
         await self._guarded(scope, receive, _saying(send))
 
     def _given(self, scope: Scope) -> str | None:
@@ -78,7 +81,7 @@ def _same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
 
 
-def _kept(headers: dict[bytes, bytes]) -> str:
+def _cookie(headers: dict[bytes, bytes]) -> str:
     try:
         found = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(_COOKIE)
     except CookieError:
@@ -97,13 +100,13 @@ def _saying(send: Send) -> Send:
     return said
 
 
-async def _redirect(scope: Scope, send: Send, token: str) -> None:
-    """The same address without the token, which the browser keeps from now on."""
+async def _redirect(scope: Scope, send: Send, kept: str) -> None:
+    """The same address without the token; what the browser keeps from now on lets it in."""
     query = [pair for pair in parse_qsl(scope["query_string"].decode("latin-1")) if pair[0] != "token"]
     where = scope["path"] + (f"?{urlencode(query)}" if query else "")
     if where.startswith("//"):  # would be another host
         where = "/"
-    cookie = f"{_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
+    cookie = f"{_COOKIE}={kept}; Path=/; HttpOnly; SameSite=Strict"
     headers = ((b"location", where.encode("ascii", "replace")), (b"set-cookie", cookie.encode()))
     await _answer(send, 303, b"", headers)
 

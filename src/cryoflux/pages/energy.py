@@ -4,9 +4,135 @@ from __future__ import annotations
 
 __all__ = ["page"]
 
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from cryoflux.energy.baseline import Baseline, Idle
+from cryoflux.energy.derived import Rates, carbon_g, cost
+from cryoflux.pages.charts.bars import BarRow, bar_rows, stack
 from cryoflux.pages.look import Look, Page
+from cryoflux.quantities import MICRO, Energy, Tier, format_energy
+from cryoflux.queries.joules import Joules
+from cryoflux.receipts.session import SessionEnd
+from cryoflux.report.flag_words import flag_words
+
+_MOST_SESSIONS = 20
+_HEADLINE = {
+    Tier.COUNTER: "was read off hardware counters.",
+    Tier.POWER_INTEGRATED: "was measured as power over time.",
+    Tier.MODELLED: "was modelled, not measured.",
+}
+_ENDED = {
+    SessionEnd.BUDGET: "what was left paid for no further attempt",
+    SessionEnd.ATTEMPTS: "as many attempts as were asked for",
+    SessionEnd.TIME: "its time was over",
+    SessionEnd.INTERRUPTED: "somebody stopped it",
+    SessionEnd.PLATEAU: "no recipe was expected to pay any more",
+    SessionEnd.FAILED: "an error",
+    SessionEnd.CRASHED: "it died; the next run settled it",
+}
+_LEDE = {
+    Tier.COUNTER: "The ends of a range hold the truth with 95 %. An idle baseline is taken off, so that what "
+    "the machine would have drawn anyway is nobody's.",
+    Tier.POWER_INTEGRATED: "Some of it by adding up power readings, which miss what happens between them; "
+    "the ends of a range hold the truth with 95 %.",
+    Tier.MODELLED: "No counter of this machine could be read for all of it. Joules follow from CPU time by a "
+    "power curve; a range says what is plausible, and how often the truth lies outside was never counted.",
+}
 
 
 def page(look: Look) -> Page:
     """The page of a state as it is."""
-    return Page("energy.html", "Energy", section="energy", values={"summary": look.followed.summary()})
+    found = look.followed.joules() if look.followed.size else None
+    if found is None or found.told is None:
+        return Page("energy.html", "Energy", section="energy", values={"found": None})
+    summary = look.followed.summary()
+    values: dict[str, Any] = {
+        "found": found,
+        "whole": summary is not None and summary.all_in is not None,
+        "headline": f"{format_energy(found.told.uj)} {_HEADLINE[found.tier]}",
+        "lede": _LEDE[found.tier],
+        "shares": _shares(found),
+        "split": _split(found),
+        "outcomes": bar_rows([(word, "", word, energy) for word, energy in found.outcomes]),
+        "phases": bar_rows([(name.replace("-", " "), "", "kept", energy) for name, energy in found.phases]),
+        "flags": [(flag, flag_words(flag), count) for flag, count in found.flags],
+        "idles": [(idle, _age(idle, look.now)) for idle in _idles(found.baseline)],
+        "sessions": [(row, _ENDED[row.why]) for row in found.sessions[:_MOST_SESSIONS]],
+        "derived": _derived(found.told, look.rates),
+    }
+    return Page("energy.html", "Energy", section="energy", values=values)
+
+
+def _parts(found: Joules) -> list[tuple[str, str, str, Energy]]:
+    parts = []
+    if found.attempts is not None:
+        parts.append(("learning", "charged to attempts, kept or not", "kept", found.attempts))
+    if found.beside is not None:
+        words = "charged to runs beside their attempts: starting up, base losses, the audit set"
+        parts.append(("overhead", words, "undecided", found.beside))
+    if found.others is not None and found.others.uj > 0:
+        words = "what else this machine did meanwhile; charged to nobody here"
+        parts.append(("others", words, "rejected", found.others))
+    return parts
+
+
+def _shares(found: Joules) -> list[BarRow]:
+    rows = _parts(found)
+    if found.idle_uj is not None and found.baseline is not None:
+        error_uw = sum(idle.error_uw for idle in found.baseline.idles)
+        spread = round(error_uw * found.window_s)
+        tier = max((idle.tier for idle in found.baseline.idles), key=list(Tier).index)
+        idle = Energy(found.idle_uj, found.idle_uj - spread, found.idle_uj + spread, tier)
+        words = f"what it draws at rest, over {_span(found.window_s)} of runs; taken off beforehand"
+        rows.append(("idle", words, "idle", idle))
+    return bar_rows(rows)
+
+
+def _split(found: Joules) -> Markup:
+    parts = [
+        (f"{name} {format_energy(energy.uj)}", tone, energy.uj) for name, _, tone, energy in _parts(found)
+    ]
+    if found.idle_uj:
+        parts.append((f"idle {format_energy(found.idle_uj)}", "idle", found.idle_uj))
+    return stack(parts)
+
+
+def _idles(baseline: Baseline | None) -> tuple[Idle, ...]:
+    return baseline.idles if baseline is not None else ()
+
+
+def _age(idle: Idle, now: float) -> str:
+    """How long ago a baseline was learned."""
+    try:
+        learned = datetime.fromisoformat(idle.learned_at)
+    except ValueError:
+        return "at an unknown time"
+    since_s = now - learned.replace(tzinfo=learned.tzinfo or UTC).timestamp()
+    return "in the future, by this clock" if since_s < -60 else f"{_span(max(0.0, since_s))} ago"
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _derived(energy: Energy, rates: Rates) -> list[tuple[str, str, str]]:
+    """Name, figure with its range, and by which factor."""
+    kwh = [uj / MICRO / 3_600_000 for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
+    rows = [("electricity", f"{kwh[0]:.3g} kWh ({kwh[1]:.3g} to {kwh[2]:.3g})", "3.6 MJ are one kWh")]
+    if (price := rates.price_per_kwh) is not None:
+        money = [cost(uj, price) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
+        currency = rates.currency or "(currency not named)"
+        figure = f"{money[0]:.3g} {currency} ({money[1]:.3g} to {money[2]:.3g})"
+        rows.append(("price", figure, f"{price:g} {currency} a kWh, as set"))
+    if (grams := rates.carbon_g_per_kwh) is not None:
+        emitted = [carbon_g(uj, grams) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
+        source = rates.carbon_source or "source not named"
+        figure = f"{emitted[0]:.3g} g CO₂e ({emitted[1]:.3g} to {emitted[2]:.3g})"
+        rows.append(("emissions", figure, f"{grams:g} g a kWh: {source}"))
+    return rows

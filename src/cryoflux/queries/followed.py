@@ -10,15 +10,18 @@ __all__ = ["EntryRow", "Followed"]
 
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from threading import RLock
 
 from cryoflux.collector import uncollected
 from cryoflux.errors import StateTamperedError, UsageError
 from cryoflux.log_view import Log, LogSummary
+from cryoflux.queries.joules import Joules, JoulesFold
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Entry, Kind, parse_entry
 from cryoflux.receipts.numbering import AttemptNumbers
+from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Intent, Receipt
 from cryoflux.receipts.store import StoredRows
@@ -60,6 +63,7 @@ class Followed:
         self._versions, self._numbers = VersionFold(), AttemptNumbers()
         self.rows: list[EntryRow] = []
         self.sessions: list[Session] = []
+        self._joules = JoulesFold()
         self._receipts: dict[int, int] = {}
         self._intents: dict[int, int] = {}
         self._places: dict[int, int] = {}
@@ -145,6 +149,13 @@ class Followed:
     def catalogue(self) -> Catalogue:
         """All versions of the state; what the folder itself says is read now."""
         return catalogue_from(StateFolder(self.state), self._versions)
+
+    def joules(self) -> Joules:
+        """Where the joules went; folded when it is asked for, since most pages do not ask."""
+        if self._joules.size < self.size:
+            entries = each_entry(self.state, self._joules.size)
+            self._joules.take(islice(entries, self.size - self._joules.size))
+        return self._joules.joules(self.state)
 
     def attempt(self, number: int) -> Attempt | None:
         """The finished attempt of a number, where there is one."""
