@@ -232,6 +232,7 @@ class AgentClient:
             reply = self._ask(ReservationReply, "GET", f"/v1/reservations/{reservation_id}")
             spending.figure = self._value(reply.spent, "energy")
             spending.asked_s, spending.stands_for_s = time.monotonic(), reply.cpu_us / MICRO
+            spending.session = reply.request_id.startswith(SESSION)  # another client may have taken it
             # The daemon counts what was started too, and this process may have come to it later.
             spending.taken_cpu_s = min(spending.taken_cpu_s, time.process_time() - spending.stands_for_s)
         if spending.session:

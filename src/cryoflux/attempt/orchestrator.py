@@ -74,6 +74,7 @@ def run_attempt(context: Context, left_uj: int | None = None) -> AttemptRecord |
     with context.step(Step.RESERVE, phases):  # 4
         reservation = _reserve(context, opened, announced, started_at)
     phases.joules = PhaseJoules(lambda: context.agent.spent(reservation.id))
+        context.observer.reserved(reservation)
     try:
         return _try(context, opened, announced, reservation, started_at, phases)
     except AttemptStopped as stopped:

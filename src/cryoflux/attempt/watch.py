@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cryoflux.attempt.phase_joules import PhaseJoules
 from cryoflux.decision.reason import Reason
-from cryoflux.energy.interface import Sample
+from cryoflux.energy.interface import Reservation, Sample
 from cryoflux.receipts.statement import Cause
 from cryoflux.scheduling.policy import Choice
 from cryoflux.sentences import say
@@ -57,6 +57,9 @@ class Observer:
 
     def chosen(self, choice: Choice) -> None:
         """An arm was chosen."""
+
+    def reserved(self, reservation: Reservation) -> None:
+        """Joules were taken for the attempt; it is charged to them."""
 
     def prepared(self, done: int, count: int) -> None:
         """Something that is computed before the first training step is done for so many examples."""

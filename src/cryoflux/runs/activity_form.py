@@ -13,7 +13,10 @@ from __future__ import annotations
 __all__ = [
     "FLAGS",
     "FURTHER_FLAG",
+    "LONGEST_LINE",
+    "LONGEST_WORD",
     "MOST_NOW_BYTES",
+    "MOST_WORDS",
     "NOW",
     "OLDER_ROWS",
     "ROWS",
@@ -32,20 +35,22 @@ __all__ = [
     "SaidTraining",
     "SampleRow",
     "pack_row",
+    "said_line",
+    "said_word",
     "unpack_row",
 ]
 
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 from cryoflux.attempt.watch import Step
 from cryoflux.quantities import MICRO, Energy, Tier
 
-SCHEMA = "cryoflux.activity/1"
+SCHEMA: Final = "cryoflux.activity/1"
 NOW = "now.json"
 ROWS, OLDER_ROWS = "meter.rows", "meter-older.rows"
 """the series goes on in the first; once it is full it takes the place of the second"""
@@ -69,13 +74,29 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _LATEST_US = 253_402_300_799 * MICRO
 """the end of the year 9999, which calendars know"""
 
-_Word = Annotated[str, Meta(max_length=200)]
-_Line = Annotated[str, Meta(max_length=2000)]
+LONGEST_WORD, LONGEST_LINE, MOST_WORDS = 200, 2000, 50
+"""characters, and words or sources in a list: a reader takes no more"""
+_Word = Annotated[str, Meta(max_length=LONGEST_WORD)]
+_Line = Annotated[str, Meta(max_length=LONGEST_LINE)]
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
 _Uj = Annotated[int, Meta(ge=_LEAST, le=_MOST)]
 _Time = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 """seconds since 1970, at most to the end of the year 9999"""
-_Flags = Annotated[list[_Word], Meta(max_length=100)]
+_Flags = Annotated[list[_Word], Meta(max_length=MOST_WORDS)]
+
+
+def said_word(text: str) -> str:
+    """As much of a name as a reader takes."""
+    return _clean(text)[:LONGEST_WORD]
+
+
+def said_line(text: str) -> str:
+    """As much of a sentence as a reader takes."""
+    return _clean(text)[:LONGEST_LINE]
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class SaidProcess(Struct, frozen=True):
@@ -173,7 +194,7 @@ class SaidMeter(Struct, frozen=True):
     net: SaidEnergy
     baseline_state: _Word
     flags: _Flags
-    sources: Annotated[list[SaidSource], Meta(max_length=200)]
+    sources: Annotated[list[SaidSource], Meta(max_length=MOST_WORDS)]
 
 
 class SaidEnd(Struct, frozen=True):

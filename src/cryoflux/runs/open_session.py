@@ -117,7 +117,7 @@ class OpenSession:
             began_at=context.timestamp(),
         )
         write_atomic(context.state.session, msgspec.json.encode(self._said))
-        self._reservation = self._reserve(started)
+        self.reservation = self._reserve(started)
 
     def _reserve(self, started: Started) -> Reservation:
         said, context = self._said, self._context
@@ -131,7 +131,7 @@ class OpenSession:
 
     def spent(self) -> Energy:
         """What was spent beside the attempts up to now."""
-        return self._context.agent.spent(self._reservation.id)
+        return self._context.agent.spent(self.reservation.id)
 
     def extend(self, attempts_uj: int) -> None:
         """The account holds more by now: allow all of it.
@@ -164,7 +164,7 @@ class OpenSession:
         """
         self.ended = True
         session = _record(
-            self._context, self._said, self._reservation, ended, bases=self._bases, checks=self._checks
+            self._context, self._said, self.reservation, ended, bases=self._bases, checks=self._checks
         )
         self._context.published(binding=False)
         return session.energy.energy

@@ -34,6 +34,7 @@ from cryoflux.quantities import MICRO, NANO, Tier
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Rule
 from cryoflux.registry.versions import Versions
+from cryoflux.runs.activity import ActivityObserver
 from cryoflux.runs.checks import check_start, daemon_of, least_reserve_uj
 from cryoflux.runs.inputs import (
     begin,
@@ -84,8 +85,10 @@ def run(
         CryoFluxError: the run cannot start or cannot go on; what happened until then is recorded.
     """
     started, began = started or Started.now(), time.monotonic()
-    settings, observer = sourced.settings, Observers(observers)
+    settings = sourced.settings
     state = StateFolder(Path(settings.run.state))
+    activity = ActivityObserver(state, limits.seconds)
+    observer = Observers([*observers, activity])
     checked = check_start(sourced, state, budget_uj=limits.budget_uj, carry=limits.carry)
     tasks, policy = checked.tasks, checked.policy
     beginnings = _beginnings(tasks, checked.origins, observer)
@@ -94,7 +97,9 @@ def run(
         patience = patience_of(watching, stop, observer) if watching is not None else None
         daemon = opened.enter_context(daemon_of(settings, patience)) if settings.agent.agent else None
         opened.enter_context(lock_exclusively(state.lock, holder="cryoflux run"))
+        opened.enter_context(activity)
         agent = daemon or opened.enter_context(_embedded(settings, state, observer))
+        opened.enter_context(activity.metering(settings, agent))
         origins = _origins(state, tasks, beginnings)
         log = opened.enter_context(closing(ReceiptLog.open(state.path)))
         memory, named = read_log(log)
@@ -110,14 +115,15 @@ def run(
         )
         _recover(context, named, observer)
         waits = watching if daemon is not None or settings.energy.credit == "net" else None
-        session = first_session(context, partial(_first, context, limits, started), observer, waits)
+        first = partial(_first, context, limits, started, observer)
+        session = first_session(context, first, observer, waits)
         monitoring = _monitoring(context, settings, observer, partial(_reopen, at_work, open_task))
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
-            again = partial(_again, context)
+            again = partial(_again, context, observer)
             keeping = partial(keep_watching, context, at_work, limits, observer, watching)
             spending = partial(keeping, session=session, again=again, reopen=open_task, monitoring=monitoring)
-        return _spend(context, spending, observer, session, origins)
+        return activity.ended(_spend(context, spending, observer, session, origins))
 
 
 def _monitoring(
@@ -133,13 +139,19 @@ def _reopen(
     at_work[one.task.name] = open_task(one.task, one.data)
 
 
-def _first(context: Context, limits: RunLimits, started: Started) -> OpenSession:
-    return OpenSession(context, _grant(context.terms.reserve_uj, context.agent, limits), started)
+def _first(context: Context, limits: RunLimits, started: Started, observer: RunObserver) -> OpenSession:
+    return _session(context, _grant(context.terms.reserve_uj, context.agent, limits), started, observer)
 
 
-def _again(context: Context) -> OpenSession:
+def _again(context: Context, observer: RunObserver) -> OpenSession:
     """Another session of a run that goes on: it may spend all that the account holds."""
-    return OpenSession(context, context.agent.bucket_uj(), Started.now())
+    return _session(context, context.agent.bucket_uj(), Started.now(), observer)
+
+
+def _session(context: Context, budget_uj: int, started: Started, observer: RunObserver) -> OpenSession:
+    session = OpenSession(context, budget_uj, started)
+    observer.funded(session.reservation, session.budget_uj)
+    return session
 
 
 def _recover(context: Context, named: set[str], observer: RunObserver) -> None:

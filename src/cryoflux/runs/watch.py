@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.attempt.watch import Observer, Step
 from cryoflux.decision.rules import Thresholds
-from cryoflux.energy.interface import Sample
+from cryoflux.energy.interface import Reservation, Sample
 from cryoflux.quantities import Energy
 from cryoflux.receipts.statement import Metric, Receipt, Rule
 from cryoflux.runs.monitoring import Checked
@@ -106,6 +106,14 @@ class RunObserver(Observer):
     def opened(self, opening: Opening) -> None:
         """The state is open and the budget granted."""
 
+    def funded(self, reservation: Reservation, spendable_uj: int) -> None:
+        """A session has begun, or the account holds more by now.
+
+        Args:
+            reservation: pays for what the session spends beside its attempts.
+            spendable_uj: what it may spend, everything counted, µJ.
+        """
+
     def recovered(self, receipt: Receipt) -> None:
         """An attempt of a dead run got its receipt."""
 
@@ -158,6 +166,11 @@ class Observers(RunObserver):
         for one in self._all:
             one.chosen(choice)
 
+    def reserved(self, reservation: Reservation) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.reserved(reservation)
+
     def prepared(self, done: int, count: int) -> None:
         """Tell all of them."""
         for one in self._all:
@@ -187,6 +200,11 @@ class Observers(RunObserver):
         """Tell all of them."""
         for one in self._all:
             one.opened(opening)
+
+    def funded(self, reservation: Reservation, spendable_uj: int) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.funded(reservation, spendable_uj)
 
     def recovered(self, receipt: Receipt) -> None:
         """Tell all of them."""

@@ -144,6 +144,7 @@ class _Pause:
                 asked = time.monotonic()
                 if (now_uj := self._context.agent.bucket_uj()) >= held_uj + self._step_uj(now_uj):
                     session.extend(spent_uj)
+                    self._observer.funded(session.reservation, session.budget_uj)
                     self._waits_for = ""
                     return True
             self._watching.sleep(_LOOK_S)

@@ -123,7 +123,7 @@ def test_a_run_that_dies_between_its_entry_and_the_end_writes_it_once(run) -> No
 def test_a_run_that_dies_between_charge_and_entry_is_charged_once(run) -> None:
     session = OpenSession(run.context, 100 * MICRO, Started.now())
     run.machine.spend(5)
-    run.agent.settle(session._reservation.id)
+    run.agent.settle(session.reservation.id)
     run.reopen()
     (written,) = sessions(run)
     assert run.charges() == [written.energy.microjoules] == [5 * MICRO]
