@@ -73,8 +73,8 @@ def run_attempt(context: Context, left_uj: int | None = None) -> AttemptRecord |
         announced = recording.announce(context, opened, choice, offer, sample.bucket_uj)
     with context.step(Step.RESERVE, phases):  # 4
         reservation = _reserve(context, opened, announced, started_at)
-    phases.joules = PhaseJoules(lambda: context.agent.spent(reservation.id))
         context.observer.reserved(reservation)
+    phases.joules = PhaseJoules(lambda: context.agent.spent(reservation.id))
     try:
         return _try(context, opened, announced, reservation, started_at, phases)
     except AttemptStopped as stopped:

@@ -77,6 +77,8 @@ class Site:
     """asks a meter that runs by itself; none where there is none"""
     closing: str = ""
     """said to browsers once the pages end with the run that they were opened for"""
+    news: list[News] = field(default_factory=list)
+    """the streams of each state"""
 
 
 def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event, *, writable: bool = True) -> Site:
@@ -185,12 +187,13 @@ class _Surface(_Answers):
         super().__init__(site, pool)
         self._name, self._root = name, root
         self._followed = site.states[name]
-        self.news = News(
+        self._news = News(
             self._followed,
             site.stopping,
             daemon=site.daemon is not None,
             closing=lambda: site.closing,
         )
+        site.news.append(self._news)
 
     async def _page(self, request: Request, make: Callable[[Look], Page]) -> Reply:
         def made() -> tuple[Page, Look]:
@@ -230,10 +233,10 @@ class _Surface(_Answers):
         return await self._page(request, energy.page)
 
     async def events(self, request: Request) -> Reply | Stream:
-        if self.news.full:
+        if self._news.full:
             return Reply(b"Too many event streams are open.", 503, "text/plain; charset=utf-8")
         since = request.headers.get(b"last-event-id", b"").decode("latin-1")
-        return Stream(EVENT_STREAM, self.news.stream(since or request.query.get("since", "")))
+        return Stream(EVENT_STREAM, self._news.stream(since or request.query.get("since", "")))
 
     def refuse(self, error: Exception) -> Reply:
         """An error as a page that says what happened, why, and what to do next."""

@@ -63,12 +63,17 @@ class News:
     @property
     def full(self) -> bool:
         """Whether there is no room for one more stream."""
-        return len(self._open) >= _MOST_STREAMS
+        return self.listeners >= _MOST_STREAMS
+
+    @property
+    def listeners(self) -> int:
+        """How many streams are open."""
+        return len(self._open)
 
     @property
     def all_told(self) -> bool:
         """Whether every stream that is open has said that the pages end."""
-        return all(one.closed for one in self._open)
+        return all(one.closed for one in tuple(self._open))
 
     async def stream(self, since: str) -> AsyncIterator[str]:
         """The text of the stream, until the server ends or the reader goes away.

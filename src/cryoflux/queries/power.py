@@ -197,7 +197,7 @@ def _with_one_before(
     rows: Sequence[SampleRow], wanted: Callable[[SampleRow], bool]
 ) -> list[tuple[SampleRow | None, SampleRow]]:
     """The rows that are wanted, each with the one before it."""
-    before: list[SampleRow | None] = [None, *rows[:-1]]
+    before: list[SampleRow | None] = [None, *rows[:-1]] if rows else []
     return [(earlier, row) for earlier, row in zip(before, rows, strict=True) if wanted(row)]
 
 
