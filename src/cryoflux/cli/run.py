@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["run"]
 
-import os
 import shlex
 import signal
 import sys
@@ -95,12 +94,11 @@ def _watching(folder: str | None, views: Sequence[RunView]) -> Watching | None:
 
 
 def _pages(state: Path, *, as_json: bool) -> AbstractContextManager[object]:
-    """Live pages beside the run; a browser is opened where a person can see it."""
+    """Live pages beside the run; a browser is opened where a person sees it."""
+    from cryoflux.cli.dashboard import seen_by_somebody
     from cryoflux.cli.run_pages import open_pages
 
-    seen = stderr.is_terminal and not as_json
-    screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    return open_pages(state, open_browser=bool(seen and screen))
+    return open_pages(state, open_browser=not as_json and seen_by_somebody())
 
 
 def run(

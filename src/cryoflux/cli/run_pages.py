@@ -12,33 +12,29 @@ __all__ = ["RunPages", "open_pages"]
 
 import os
 import select
+import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from cryoflux.cli.console import stderr
-from cryoflux.errors import StorageError
-
-_READY_S = 30.0
-"""until the address is there; a loaded machine takes seconds to import"""
+from cryoflux.cli.dashboard import listen, url_of
 
 
 class RunPages:
     """Pages that run beside this process.
 
     Args:
-        url: where they are.
-        held: the end of the pipe whose closing ends them.
+        held: the end of a pipe whose closing ends them.
     """
 
-    def __init__(self, url: str, held: int) -> None:
-        self.url = url
+    def __init__(self, held: int) -> None:
         self._held = held
 
     @property
     def gone(self) -> bool:
-        """Whether they have ended already."""
+        """Whether they have ended already, or have never begun."""
         poll = select.poll()
         poll.register(self._held, 0)
         return bool(poll.poll(0))
@@ -49,50 +45,40 @@ class RunPages:
 
 
 @contextmanager
-def open_pages(state: Path, *, open_browser: bool) -> Iterator[RunPages | None]:
-    """Pages of a state for as long as the block lasts; none where they do not begin, which is said.
+def open_pages(state: Path, *, open_browser: bool) -> Iterator[RunPages]:
+    """Pages of a state for as long as the block lasts; it is said where they are, and where they failed.
+
+    The run does not wait for them: the address is taken here, and who asks before they are ready is answered
+    once they are.
 
     Args:
         state: the state directory; it may not be there yet.
         open_browser: whether to show them.
     """
-    pages = _begin(state, open_browser=open_browser)
-    if pages is None:
-        stderr.print(f"no pages: they did not begin. See them with cryoflux dashboard --state {state}")
-        yield None
-        return
-    stderr.print(f"dashboard on {pages.url}")
+    with closing(listen("127.0.0.1", None)) as listener:
+        url = url_of(listener)
+        pages = _begin(state, listener.fileno(), url if open_browser else "")
+    stderr.print(f"dashboard on {url}")
     try:
         yield pages
     finally:
         if pages.gone:
-            stderr.print(f"the pages had ended before the run: cryoflux dashboard --state {state} shows them")
+            again = f"cryoflux dashboard --state {shlex.quote(str(state))}"
+            stderr.print(f"the pages had ended before the run did: {again} shows them")
         pages.close()
 
 
-def _begin(state: Path, *, open_browser: bool) -> RunPages | None:
-    command = [sys.executable, "-m", "cryoflux.pages.with_run", str(state)]
-    command += ["--open"] if open_browser else []
-    theirs_in, held = os.pipe()
-    heard, theirs_out = os.pipe()
+def _begin(state: Path, listener: int, open_at: str) -> RunPages:
+    command = [sys.executable, "-m", "cryoflux.pages.with_run", str(state), str(listener), open_at]
+    theirs, held = os.pipe()
     try:
-        _hand_over(command, theirs_in, theirs_out)
-    except OSError as error:
-        os.close(held)
-        os.close(heard)
-        raise StorageError(f"The pages cannot be begun: {error}.") from error
+        _hand_over(command, theirs, listener)
     finally:
-        os.close(theirs_in)
-        os.close(theirs_out)
-    url = _line(heard)
-    os.close(heard)
-    if not url:
-        os.close(held)
-        return None
-    return RunPages(url, held)
+        os.close(theirs)
+    return RunPages(held)
 
 
-def _hand_over(command: list[str], its_in: int, its_out: int) -> None:
+def _hand_over(command: list[str], its_input: int, kept_open: int) -> None:
     """Start a command that is no child of this process, but of the system's first one."""
     between = os.fork()
     if between == 0:
@@ -100,20 +86,9 @@ def _hand_over(command: list[str], its_in: int, its_out: int) -> None:
             os.setsid()
             if os.fork() == 0:
                 nowhere = os.open(os.devnull, os.O_RDWR)
-                for made, place in ((its_in, 0), (its_out, 1), (nowhere, 2)):
+                for made, place in ((its_input, 0), (nowhere, 1), (nowhere, 2)):
                     os.dup2(made, place)
+                os.set_inheritable(kept_open, True)
                 os.execv(command[0], command)  # noqa: S606 - this interpreter, with our words
         os._exit(0)
     os.waitpid(between, 0)
-
-
-def _line(source: int) -> str:
-    """The first line; empty where it ends without one, or takes too long."""
-    found = b""
-    while b"\n" not in found:
-        ready, _, _ = select.select([source], [], [], _READY_S)
-        part = os.read(source, 4096) if ready else b""
-        if not part:
-            return ""
-        found += part
-    return found.split(b"\n")[0].decode("ascii", "replace")

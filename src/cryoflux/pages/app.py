@@ -25,7 +25,8 @@ from cryoflux.pages import attempt, attempts, energy, live, models, overview, re
 from cryoflux.pages.door import Door
 from cryoflux.pages.look import Look, Page
 from cryoflux.pages.render import STATIC, render
-from cryoflux.pages.stream import EVENT_STREAM, News
+from cryoflux.pages.stream import EVENT_STREAM, News, NewsOfAll
+from cryoflux.pages.watcher import Watcher
 from cryoflux.queries.followed import Followed
 from cryoflux.serving.openapi import Operation
 from cryoflux.serving.routing import (
@@ -109,8 +110,12 @@ class _Paths:
         pool = ThreadPoolExecutor(4, "pages")
         several = len(site.states) > 1
         roots = {name: f"{_PREFIX}{name}" if several else "" for name in site.states}
-        self._routers = {root: _router(_Surface(site, name, root, pool)) for name, root in roots.items()}
-        self._overview = _Overview(site, pool) if several else None
+        daemon = site.daemon is not None
+        watchers = {name: Watcher(one, site.stopping, daemon=daemon) for name, one in site.states.items()}
+        self._routers = {
+            root: _router(_Surface(site, name, root, pool, watchers[name])) for name, root in roots.items()
+        }
+        self._overview = _Overview(site, pool, list(watchers.values())) if several else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -183,16 +188,11 @@ _FILES: Mapping[str, tuple[bytes, str]] | None = None
 class _Surface(_Answers):
     """One function for each row of the table, of the same name, over one state."""
 
-    def __init__(self, site: Site, name: str, root: str, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, site: Site, name: str, root: str, pool: ThreadPoolExecutor, watcher: Watcher) -> None:
         super().__init__(site, pool)
         self._name, self._root = name, root
         self._followed = site.states[name]
-        self._news = News(
-            self._followed,
-            site.stopping,
-            daemon=site.daemon is not None,
-            closing=lambda: site.closing,
-        )
+        self._news = News(watcher, site.stopping, closing=lambda: site.closing)
         site.news.append(self._news)
 
     async def _page(self, request: Request, make: Callable[[Look], Page]) -> Reply:
@@ -233,10 +233,7 @@ class _Surface(_Answers):
         return await self._page(request, energy.page)
 
     async def events(self, request: Request) -> Reply | Stream:
-        if self._news.full:
-            return Reply(b"Too many event streams are open.", 503, "text/plain; charset=utf-8")
-        since = request.headers.get(b"last-event-id", b"").decode("latin-1")
-        return Stream(EVENT_STREAM, self._news.stream(since or request.query.get("since", "")))
+        return _events(self._news, request)
 
     def refuse(self, error: Exception) -> Reply:
         """An error as a page that says what happened, why, and what to do next."""
@@ -247,9 +244,10 @@ class _Surface(_Answers):
 class _Overview(_Answers):
     """Several states side by side, at ``/``."""
 
-    def __init__(self, site: Site, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, site: Site, pool: ThreadPoolExecutor, watchers: Sequence[Watcher]) -> None:
         super().__init__(site, pool)
-        rows = [OPERATIONS[0], OPERATIONS[-1]]
+        self._news = NewsOfAll(watchers, site.stopping)
+        rows = [row for row in OPERATIONS if row.name in {"live", "events", "static"}]
         self.router = Router(((row, getattr(self, row.name)) for row in rows), self._refuse)
 
     def _first(self, query: Mapping[str, str]) -> Look:
@@ -269,8 +267,19 @@ class _Overview(_Answers):
 
         return await self._html(made, request)
 
+    async def events(self, request: Request) -> Reply | Stream:
+        """What is new in any of them."""
+        return _events(self._news, request)
+
     def _refuse(self, error: Exception) -> Reply:
         return _refusal(error, self._first({}))
+
+
+def _events(news: News | NewsOfAll, request: Request) -> Reply | Stream:
+    if news.full:
+        return Reply(b"Too many event streams are open.", 503, "text/plain; charset=utf-8")
+    since = request.headers.get(b"last-event-id", b"").decode("latin-1")
+    return Stream(EVENT_STREAM, news.stream(since or request.query.get("since", "")))
 
 
 def _refusal(error: Exception, look: Look) -> Reply:

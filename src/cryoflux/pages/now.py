@@ -19,6 +19,8 @@ from cryoflux.report.now_words import STEP_WORDS, clock_time, duration_words, en
 from cryoflux.state import StateFolder
 
 _SHOWN_S = 300.0
+_LEAST_S = 60.0
+"""what has just begun is not shown across the whole picture"""
 _NOW_S = 5.0
 """the watts of now are those of the last seconds that were noted"""
 
@@ -40,6 +42,8 @@ class WattsNow:
     chart: WattsChart | None
     since: int
     """sequence number before the first point of the chart"""
+    to_come: bool = False
+    """whether a run goes on whose meter has not begun"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,8 @@ def watts_of(look: Look, activity: Activity | None, sample: Sample | None) -> Wa
     series = power_since(StateFolder(look.followed.state), 0, most=round(_SHOWN_S) + 1)
     if not alive and series.points:
         end_at = series.points[-1].at
-    begin_at = end_at - _SHOWN_S
-    points = [point for point in series.points if point.at >= begin_at]
+    points = [point for point in series.points if point.at >= end_at - _SHOWN_S]
+    begin_at = max(end_at - _SHOWN_S, min(end_at - _LEAST_S, points[0].at - 1)) if points else end_at - 1
     chart = watts_chart(points, series.gaps, begin_at, end_at)
     since = points[0].sequence - 1 if points else series.newest
     if not alive and sample is not None:
@@ -97,8 +101,9 @@ def watts_of(look: Look, activity: Activity | None, sample: Sample | None) -> Wa
         return _of_points(lately, chart, since)
     if chart is None and not alive:
         return None
-    by = "the run's meter" if alive else ""
-    return WattsNow(None, None, None, None, None, None, by, chart, since)
+    begun = activity is not None and activity.meter is not None
+    by = "the run's meter" if alive and begun else ""
+    return WattsNow(None, None, None, None, None, None, by, chart, since, alive)
 
 
 def _of_points(points: Sequence[PowerPoint], chart: WattsChart | None, since: int) -> WattsNow:

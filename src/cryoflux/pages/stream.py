@@ -13,18 +13,17 @@ a second.
 
 from __future__ import annotations
 
-__all__ = ["EVENT_STREAM", "News"]
+__all__ = ["EVENT_STREAM", "News", "NewsOfAll"]
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from cryoflux.pages.watcher import Looked, Watcher
 from cryoflux.queries.activity import Activity
-from cryoflux.queries.followed import Followed
 from cryoflux.queries.power import PowerPoint, Watts
 
 EVENT_STREAM = "text/event-stream"
@@ -38,61 +37,37 @@ _MOST_POINTS = 300
 """of one event: about 20 kB"""
 
 
-class News:
-    """The events of a state.
+class _Streams:
+    """Streams that are open: so many at most, and each is told of what its watchers see."""
 
-    Args:
-        followed: the state.
-        stopping: set when open streams should end.
-        daemon: whether watts come from a daemon where no run goes on.
-        closing: what is said of the pages once they end with the run; empty until then.
-    """
-
-    def __init__(
-        self,
-        followed: Followed,
-        stopping: asyncio.Event,
-        *,
-        daemon: bool = False,
-        closing: Callable[[], str] = lambda: "",
-    ) -> None:
-        self._followed, self._stopping, self._closing = followed, stopping, closing
-        self._watcher = Watcher(followed, stopping, daemon=daemon)
-        self._open: set[_Telling] = set()
-
-    @property
-    def full(self) -> bool:
-        """Whether there is no room for one more stream."""
-        return self.listeners >= _MOST_STREAMS
+    def __init__(self, watchers: Sequence[Watcher], stopping: asyncio.Event) -> None:
+        self._watchers, self._stopping = watchers, stopping
+        self._open: set[Callable[[], str]] = set()
 
     @property
     def listeners(self) -> int:
-        """How many streams are open."""
+        """How many are open."""
         return len(self._open)
 
     @property
-    def all_told(self) -> bool:
-        """Whether every stream that is open has said that the pages end."""
-        return all(one.closed for one in tuple(self._open))
+    def full(self) -> bool:
+        """Whether there is no room for one more."""
+        return self.listeners >= _MOST_STREAMS
 
-    async def stream(self, since: str) -> AsyncIterator[str]:
-        """The text of the stream, until the server ends or the reader goes away.
-
-        Args:
-            since: number of the last event that the reader has seen; empty for none.
-        """
+    async def _pour(self, next_event: Callable[[], str]) -> AsyncIterator[str]:
         if self.full:
             return
-        telling = _Telling(_Place.read(since), self._told_log, self._closing)
-        self._open.add(telling)
+        self._open.add(next_event)
         loop = asyncio.get_running_loop()
         spoke = loop.time()
         try:
-            with self._watcher.listening() as news:
+            with ExitStack() as stack:
+                news = asyncio.Event()
+                for watcher in self._watchers:
+                    stack.enter_context(watcher.listening(news))
                 yield "retry: 1000\n\n"
                 while not self._stopping.is_set():
-                    looked = self._watcher.looked
-                    said = telling.next(looked) if looked is not None else ""
+                    said = next_event()
                     if said or loop.time() - spoke > _QUIET_S:
                         yield said or ": still here\n\n"
                         spoke = loop.time()
@@ -102,7 +77,7 @@ class News:
                         news.clear()
                         await self._until(news)
         finally:
-            self._open.discard(telling)
+            self._open.discard(next_event)
 
     @staticmethod
     async def _until(event: asyncio.Event) -> None:
@@ -110,10 +85,93 @@ class News:
             async with asyncio.timeout(_APART_S):
                 await event.wait()
 
+
+class News(_Streams):
+    """The events of a state.
+
+    Args:
+        watcher: of the state.
+        stopping: set when open streams should end.
+        closing: what is said of the pages once they end with the run; empty until then.
+    """
+
+    def __init__(
+        self, watcher: Watcher, stopping: asyncio.Event, *, closing: Callable[[], str] = lambda: ""
+    ) -> None:
+        super().__init__((watcher,), stopping)
+        self._watcher, self._closing = watcher, closing
+        self._told: set[_Telling] = set()
+
+    @property
+    def all_told(self) -> bool:
+        """Whether every stream that is open has said that the pages end."""
+        return all(one.closed for one in tuple(self._told))
+
+    async def stream(self, since: str) -> AsyncIterator[str]:
+        """The text of the stream, until the server ends or the reader goes away.
+
+        Args:
+            since: number of the last event that the reader has seen; empty for none.
+        """
+        telling = _Telling(_Place.read(since), self._told_log, self._closing)
+        self._told.add(telling)
+
+        def next_event() -> str:
+            looked = self._watcher.looked
+            return telling.next(looked) if looked is not None else ""
+
+        try:
+            async for part in self._pour(next_event):
+                yield part
+        finally:
+            self._told.discard(telling)
+
     def _told_log(self, seen: int, size: int) -> dict[str, Any]:
-        rows = self._followed.rows[seen:size]
+        rows = self._watcher.followed.rows[seen:size]
         finished = [row.number for row in rows if row.kind.value == "receipt" and row.number]
         return {"entries": size, "attempts": finished[-_MOST_NUMBERS:]}
+
+
+class NewsOfAll(_Streams):
+    """That something has happened in one of several states: entries, or that a run has begun or ended.
+
+    Each event's number is the sizes of all logs, ``12.0.7``, in the order of the states.
+
+    Args:
+        watchers: of the states.
+        stopping: set when open streams should end.
+    """
+
+    async def stream(self, since: str) -> AsyncIterator[str]:
+        """The text of the stream, until the server ends or the reader goes away.
+
+        Args:
+            since: number of the last event that the reader has seen; empty for none.
+        """
+        known, states = since, ""
+
+        def next_event() -> str:
+            nonlocal known, states
+            looked = [watcher.looked for watcher in self._watchers]
+            seen = [one for one in looked if one is not None]
+            if len(seen) < len(looked):
+                return ""
+            sizes = ".".join(str(one.size) for one in seen)
+            now = " ".join(_state_of(one) for one in seen)
+            if sizes == known and now == (states or now):
+                states = now
+                return ""
+            known, states = sizes, now
+            data = json.dumps({"entries": sum(one.size for one in seen)})
+            return f"id: {sizes}\nevent: log\ndata: {data}\n\n"
+
+        async for part in self._pour(next_event):
+            yield part
+
+
+def _state_of(looked: Looked) -> str:
+    activity = looked.activity
+    return f"{activity.phase},{activity.alive}" if activity is not None else "-"
 
 
 @dataclass(slots=True)

@@ -60,7 +60,7 @@ class Watcher:
     """
 
     def __init__(self, followed: Followed, stopping: asyncio.Event, *, daemon: bool = False) -> None:
-        self._followed, self._stopping, self._daemon = followed, stopping, daemon
+        self.followed, self._stopping, self._daemon = followed, stopping, daemon
         self._folder = StateFolder(followed.state)
         self._listeners: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
@@ -71,23 +71,21 @@ class Watcher:
         self.looked: Looked | None = None
         """what the last look has seen; none before the first"""
 
-    @property
-    def listeners(self) -> int:
-        """How many listen."""
-        return len(self._listeners)
-
     @contextmanager
-    def listening(self) -> Iterator[asyncio.Event]:
-        """An event that is set after each look, for as long as it is listened to; and when all ends."""
-        mine = asyncio.Event()
-        self._listeners.add(mine)
+    def listening(self, news: asyncio.Event) -> Iterator[None]:
+        """Look for as long as this lasts.
+
+        Args:
+            news: is set after each look, and when all ends.
+        """
+        self._listeners.add(news)
         if self._task is None or self._task.done():
             self.looked = None
             self._task = asyncio.create_task(self._watch())
         try:
-            yield mine
+            yield
         finally:
-            self._listeners.discard(mine)
+            self._listeners.discard(news)
 
     async def _watch(self) -> None:
         try:
@@ -104,7 +102,7 @@ class Watcher:
         try:
             self.looked = await asyncio.to_thread(self.look)
         except Exception:  # noqa: BLE001 - who listens is not left alone for one look that failed
-            _LOG.exception("a look at %s failed", self._followed.state)
+            _LOG.exception("a look at %s failed", self.followed.state)
 
     def _tell(self) -> None:
         for listener in self._listeners:
@@ -114,14 +112,14 @@ class Watcher:
         """What the state is now."""
         trouble = ""
         try:
-            with self._followed.lock:
-                self._followed.refresh()
+            with self.followed.lock:
+                self.followed.refresh()
         except CryoFluxError as error:
             trouble = error.what
         activity = read_activity(self._folder)
         self._read_rows()
         return Looked(
-            size=self._followed.size,
+            size=self.followed.size,
             trouble=trouble,
             activity=activity,
             told=(trouble, _compared(activity), self._daemon_tick(activity)),

@@ -7,7 +7,7 @@ run.
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_PORT", "main"]
+__all__ = ["main"]
 
 import asyncio
 import os
@@ -23,14 +23,11 @@ from socket import socket
 
 from cryoflux.config import load_settings
 from cryoflux.energy.derived import rates_of
-from cryoflux.errors import UsageError
 from cryoflux.pages.app import Site, create_app, site_of
 from cryoflux.queries.activity import read_activity
 from cryoflux.serving import server
-from cryoflux.serving.listening import bind
 from cryoflux.state import StateFolder
 
-DEFAULT_PORT = 8790
 _GONE_S = 3.0
 """a run that has let go of this process is gone so soon"""
 _TOLD_S = 10.0
@@ -44,28 +41,23 @@ def main(arguments: Sequence[str]) -> None:
     """Serve the pages of one state until the input ends.
 
     Args:
-        arguments: the state directory, and ``--open`` where a browser is to be opened.
+        arguments: the state directory, the number of a listening socket that is open here, and the address
+            to show in a browser; that is empty where none is to be opened.
     """
-    folder = Path(arguments[0])
-    with closing(_listener()) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        sys.stdout.write(url + "\n")
-        sys.stdout.flush()
-        if "--open" in arguments[1:]:
-            import webbrowser
-
-            webbrowser.open(url)
-        site = site_of([folder], rates_of(load_settings({}).settings.energy), asyncio.Event())
-        app = create_app(site)
+    folder, listener, open_at = Path(arguments[0]), int(arguments[1]), arguments[2]
+    site = site_of([folder], rates_of(load_settings({}).settings.energy), asyncio.Event())
+    app = create_app(site)
+    with closing(socket(fileno=listener)) as opened:
         threading.Thread(target=_end_with_run, args=(site, folder), daemon=True).start()
-        server.serve(app, listener, site.stopping)
+        if open_at:
+            threading.Thread(target=_show, args=(open_at,), daemon=True).start()
+        server.serve(app, opened, site.stopping)
 
 
-def _listener() -> socket:
-    try:
-        return bind("127.0.0.1", DEFAULT_PORT)
-    except UsageError:
-        return bind("127.0.0.1", 0)
+def _show(url: str) -> None:
+    import webbrowser
+
+    webbrowser.open(url)
 
 
 def _end_with_run(site: Site, folder: Path) -> None:
@@ -75,8 +67,8 @@ def _end_with_run(site: Site, folder: Path) -> None:
     _until(lambda: (found := read_activity(StateFolder(folder))) is None or not found.alive, _GONE_S)
     shown = f"cryoflux dashboard --state {shlex.quote(str(folder))}"
     site.closing = f"The run is over, and these pages end with it. To see them again: {shown}"
-    _until(lambda: all(news.all_told for news in site.news), _TOLD_S)
     if any(news.listeners for news in site.news):
+        _until(lambda: all(news.all_told for news in site.news), _TOLD_S)
         time.sleep(_LAST_LOOK_S)
     os.kill(os.getpid(), signal.SIGTERM)
 

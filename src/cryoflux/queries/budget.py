@@ -135,7 +135,7 @@ def _going(activity: Activity, budget: BudgetNow, attempts: Sequence[Attempt], n
         parts.append(BudgetPart("closing", max(0, min(budget.closing_uj, _free(parts, budget)))))
     parts.append(BudgetPart("left", max(0, _free(parts, budget))))
     projection = None
-    if activity.alive and activity.phase != "waiting":
+    if activity.alive and activity.phase == "attempting":
         began_at = attempt.began_at if going and attempt is not None else None
         projection = project(budget, attempts, now, began_at, activity.deadline_at)
     kept = tuple(part for part in parts if part.uj > 0)

@@ -162,18 +162,18 @@ def _path(points: Sequence[tuple[float, float]], place: _Place) -> str:
 
 
 def _attempts(points: Sequence[PowerPoint], place: _Place) -> list[Element]:
-    """Where an attempt began, with its number."""
+    """Where attempts began, each with its number where there is room before the next."""
+    began = [
+        (place.x(point.at - point.seconds), point.attempt)
+        for before, point in pairwise(points)
+        if point.attempt not in {0, before.attempt}
+    ]
     found: list[Element] = []
-    before, last_x = points[0].attempt, -1.0
-    for point in points:
-        if point.attempt != before and point.attempt:
-            x = place.x(point.at - point.seconds)
-            found.append(element("line", class_="begin", x1=percent(x), x2=percent(x), y1="0", y2="100%"))
-            if x - last_x >= _LABEL_APART and x < 1 - _LABEL_APART:
-                where = {"x": percent(x), "y": "0", "dx": "5", "dy": "12"}
-                found.append(element("text", text=f"#{point.attempt}", class_="begin-label", **where))
-                last_x = x
-        before = point.attempt
+    for (x, number), (next_x, _) in pairwise([*began, (1.0, 0)]):
+        found.append(element("line", class_="begin", x1=percent(x), x2=percent(x), y1="0", y2="100%"))
+        if next_x - x >= _LABEL_APART:
+            where = {"x": percent(x), "y": "0", "dx": "5", "dy": "12"}
+            found.append(element("text", text=f"#{number}", class_="begin-label", **where))
     return found
 
 

@@ -1,6 +1,7 @@
 // The series of watts while it goes on: the same picture as the server's, second by second.
 
 const SHOWN_S = 300;
+const LEAST_S = 60;
 const APART_S = 0.5;
 const columns = [[], [], [], [], []]; // time, gross, net's upper end, its lower end, net
 let begins = []; // where attempts began: [time, number]
@@ -45,7 +46,7 @@ function begun() {
   plot = null;
   figure = now;
   const frame = figure?.querySelector(".frame");
-  if (!frame || !window.uPlot) return;
+  if (!frame || !window.uPlot || !last) return;
   figure.parentElement.dataset.own = "";
   const height = frame.clientHeight;
   frame.replaceChildren();
@@ -67,7 +68,7 @@ function options(width, height) {
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
     scales: {
-      x: { time: true, range: () => [(last?.at ?? 0) - SHOWN_S, last?.at ?? 1] },
+      x: { time: true, range: () => [Math.max(last.at - SHOWN_S, Math.min(last.at - LEAST_S, columns[0][0] - 1)), last.at] },
       y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 1) * 1.08)] },
     },
     axes: [
@@ -124,22 +125,21 @@ function numbered(made, soft, font) {
   ctx.font = font.replace("12.5px", `${12.5 * devicePixelRatio}px`);
   ctx.textBaseline = "top";
   ctx.textAlign = "left";
-  let free = -Infinity;
-  for (const [at, number] of begins) {
-    const x = made.valToPos(at, "x", true);
-    if (x < bbox.left) continue;
+  ctx.lineWidth = devicePixelRatio;
+  ctx.globalAlpha = 0.8;
+  const places = begins.map(([at]) => made.valToPos(at, "x", true));
+  begins.forEach(([, number], n) => {
+    if (places[n] < bbox.left) return;
     ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
     ctx.beginPath();
-    ctx.moveTo(x, bbox.top);
-    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.moveTo(places[n], bbox.top);
+    ctx.lineTo(places[n], bbox.top + bbox.height);
     ctx.stroke();
-    const text = `#${number}`;
-    const wide = ctx.measureText(text).width;
-    if (x > free && x + wide + 10 < bbox.left + bbox.width) {
-      ctx.fillText(text, x + 5 * devicePixelRatio, bbox.top + 2);
-      free = x + wide + 12 * devicePixelRatio;
+    const room = (places[n + 1] ?? bbox.left + bbox.width) - places[n];
+    if (ctx.measureText(`#${number}`).width + 10 * devicePixelRatio < room) {
+      ctx.fillText(`#${number}`, places[n] + 5 * devicePixelRatio, bbox.top + 2);
     }
-  }
+  });
   ctx.restore();
 }
 
