@@ -59,6 +59,7 @@ bench: .venv-bench/stamp
 	.venv-bench/bin/python benchmarks/meter_accuracy.py
 	.venv-bench/bin/python benchmarks/children_coverage.py
 	.venv-bench/bin/python benchmarks/meter_overhead.py
+	.venv-bench/bin/python benchmarks/activity_cost.py
 	.venv-bench/bin/python benchmarks/account_storm.py
 	.venv-bench/bin/python benchmarks/account_storm.py --kills 1000
 	.venv-bench/bin/python benchmarks/ed25519.py

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from statistics import mean
 
-from cryoflux.attempt.phase_joules import EVALUATE_BASE
+from cryoflux.attempt.phase_joules import EVALUATE_BASE, PREPARE
 from cryoflux.attempt.watch import Step
 
 
@@ -31,10 +31,10 @@ def main() -> None:
     total = mean(a["cpu_seconds"] for a in attempts)
     print(f"{len(attempts)} attempts on the embedded defaults, mean CPU-seconds of one:\n")
     print("| phase | CPU-s | share |\n|---|---:|---:|")
-    for phase in (EVALUATE_BASE, *Step):
+    for phase in (EVALUATE_BASE, PREPARE, *Step):
         seconds = mean(a["phases_cpu_seconds"].get(phase, 0.0) for a in attempts)
         print(f"| {phase} | {seconds:.3f} | {100 * seconds / total:.2f} % |")
-    named = (EVALUATE_BASE, Step.TRAIN, Step.EVALUATE)
+    named = (EVALUATE_BASE, PREPARE, Step.TRAIN, Step.EVALUATE)
     work = mean(sum(a["phases_cpu_seconds"].get(phase, 0.0) for phase in named) for a in attempts)
     print(f"| **total** | {total:.3f} | 100 % |")
     print(f"\nneither training nor evaluation: {100 * (1 - work / total):.2f} %")

@@ -18,7 +18,8 @@ from cryoflux.decision.screening import SCREEN
 from cryoflux.decision.sequential import decide_partial, reading_order
 from cryoflux.digests import file_digest, read_tensor_entries, tensors_digest, write_checksums
 from cryoflux.evaluation.losses import Losses
-from cryoflux.quantities import Tier
+from cryoflux.quantities import MICRO, Tier
+from cryoflux.receipts.charged import PhaseFigure
 from cryoflux.receipts.lifting import SECTION
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
 from cryoflux.receipts.statement import (
@@ -221,6 +222,14 @@ def figure(**changes: object) -> EnergyFigure:
         "cpu_microseconds": 12_000_000,
     }
     return EnergyFigure(**{**fields, **changes})
+
+
+def phases(**joules: tuple[int, int, int]) -> list[PhaseFigure]:
+    """Phases by name, each with its joules and both their ends, J."""
+    return [
+        PhaseFigure(name=name, microjoules=j * MICRO, lo_microjoules=low * MICRO, hi_microjoules=high * MICRO)
+        for name, (j, low, high) in joules.items()
+    ]
 
 
 def _with_hits(fields: dict[str, object], changes: dict[str, object]) -> dict[str, object]:

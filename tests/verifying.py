@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from cryoflux.log_view import sections_of
+from cryoflux.log_check import sections_of
 from cryoflux.verification import steps
 from cryoflux.verification.artefacts import Artefacts
 from cryoflux.verification.form import Form

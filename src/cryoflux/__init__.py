@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from cryoflux.energy.of_work import measure_energy
     from cryoflux.errors import CryoFluxError
     from cryoflux.evaluation.scoring import Scorer
-    from cryoflux.log_view import Log, open_log, verify
+    from cryoflux.log_check import verify
+    from cryoflux.log_view import Log, open_log
     from cryoflux.quantities import Energy, Tier
     from cryoflux.receipts.attempts import Attempt
     from cryoflux.runs.calling import run
@@ -73,7 +74,7 @@ _PLACES = {
     "measure_energy": "energy.of_work",
     "open_log": "log_view",
     "run": "runs.calling",
-    "verify": "log_view",
+    "verify": "log_check",
 }
 """public name → the module that has it"""
 

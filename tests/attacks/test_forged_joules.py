@@ -8,15 +8,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cryoflux.decision.reason import Reason
 from cryoflux.energy.account.settlement import SettlementStatement, read_settlement
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import Tier
-from cryoflux.receipts.statement import EnergyFigure
+from cryoflux.receipts.statement import Cause, EnergyFigure
 from cryoflux.signing.envelope import METER_PAYLOAD, STATEMENT_PAYLOAD, parse_envelope, sign_document
 from cryoflux.signing.keys import KEYS_FOLDER, METER_KEY, load_key, raw_public_key
 from cryoflux.verification.result import Check, Status
 from metering import sign
-from synthetic_parts import RESERVED_UJ, digest_of, figure
+from synthetic_parts import RESERVED_UJ, digest_of, figure, phases
 from synthetic_state import open_state
 from verifying import verify_target
 
@@ -130,3 +131,57 @@ def test_what_was_signed_for_the_log_is_no_statement_of_a_meter(tmp_path: Path) 
 
 def test_the_same_charge_is_always_the_same_statement(tmp_path: Path) -> None:
     assert signed(tmp_path, "a0001_0") == signed(tmp_path, "a0001_0")
+
+
+TORN = {
+    "less than was charged": (phases(train=(99, 90, 110)), "add up to 99000000"),
+    "more than was charged": (phases(train=(90, 85, 100), settle=(11, 5, 10)), "add up to 101000000"),
+    "another lower end": (phases(train=(100, 80, 110)), "[80000000, 110000000]"),
+    "another upper end": (phases(train=(100, 90, 120)), "[90000000, 120000000]"),
+    "one phase twice": (phases(train=(60, 50, 70)) + phases(train=(40, 40, 40)), "tells a phase twice"),
+    "a phase beside its interval": (
+        phases(train=(60, 70, 70), settle=(40, 20, 40)),
+        "a phase whose joules lie outside",
+    ),
+}
+
+
+def of_phases(folder: Path, **changes: object) -> Path:
+    """A log of one attempt whose meter signed what it was charged, and whose owner tells phases."""
+    made = open_state(folder / "state")
+    made.attempt(0.05, energy=metered(made.path, "a0001_0", **changes))
+    return made.finish()
+
+
+@pytest.mark.parametrize("lie", TORN)
+def test_phases_that_tell_another_sum_than_the_charge_are_refused(tmp_path: Path, lie: str) -> None:
+    told, complaint = TORN[lie]
+    found = of_energy(of_phases(tmp_path, phases=told))
+    assert any(complaint in check.detail for check in found), found
+
+
+def test_phases_that_add_up_are_taken_as_they_are(tmp_path: Path) -> None:
+    told = phases(prepare=(60, 54, 66), train=(30, 27, 33), settle=(10, 9, 11))
+    one, other = (
+        verify_target(of_phases(tmp_path / name, phases=said)).checks
+        for name, said in (("told", told), ("not told", []))
+    )
+    assert all(check.status is not Status.FAIL for check in one)
+    assert [c.detail for c in one if c.number == 10] == [c.detail for c in other if c.number == 10]
+
+
+def test_phases_of_what_nobody_metered_are_refused(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    nothing = {"microjoules": 0, "lo_microjoules": 0, "hi_microjoules": 0, "cpu_microseconds": 0}
+    told = figure(**nothing, flags=["never-reserved"], phases=phases(train=(0, 0, 0)))
+    intent = made.announce(meter="daemon")
+    made.abort(intent, energy=told, cause=Cause.UNRESERVED, reason=Reason(code="unreserved"), settles=False)
+    (found,) = of_energy(made.finish())
+    assert "tells the phases of what nobody here metered" in found.detail
+
+
+def test_a_phase_that_is_not_known_here_is_a_question(tmp_path: Path) -> None:
+    state = of_phases(tmp_path, phases=phases(train=(60, 54, 66), dream=(40, 36, 44)))
+    assert not of_energy(state)
+    asked = [c for c in verify_target(state).checks if c.number == 10 and c.status is Status.UNKNOWN]
+    assert [c.subject for c in asked if "is not known here" in c.detail] == ["phase 'dream'"]

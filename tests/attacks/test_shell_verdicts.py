@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from test_defences import LIES
 
 from cryoflux.errors import VerificationError
+from cryoflux.quantities import MICRO
 from cryoflux.receipts.checkpoint import NoteSignature, origin_of, parse_checkpoint, verifier_key
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.signing.envelope import pae
@@ -209,6 +210,45 @@ def test_other_bytes_get_the_verdict_of_verify(lie: str, tmp_path: Path, tools: 
     shell, verify = both(tmp_path, tools, LIES_IN_BYTES[lie], KEY.public_key())
     assert not shell.holds
     assert 1 in shell.entries
+    agree(shell, verify)
+
+
+GOOD = {"prepare": (60, 54, 66), "train": (30, 27, 33), "settle": (10, 9, 11)}
+TOLD_PHASES: dict[str, tuple[bool, dict[str, tuple[int, int, int]]]] = {
+    "that add up": (True, GOOD),
+    "that do not": (False, {**GOOD, "settle": (9, 9, 11)}),
+    "whose lower ends do not": (False, {**GOOD, "settle": (10, 8, 11)}),
+    "whose upper ends do not": (False, {**GOOD, "settle": (10, 9, 12)}),
+    "of which one is below nothing": (False, {**GOOD, "settle": (20, 19, 21), "merge": (-10, -10, -10)}),
+    "of which one lies beside its interval": (
+        False,
+        {**GOOD, "train": (30, 31, 33), "settle": (10, 5, 11)},
+    ),
+    "beyond what is added up exactly": (False, {**GOOD, "merge": (2**53 // MICRO,) * 3}),
+    "of which none is told": (False, {}),
+}
+
+
+@pytest.mark.parametrize("kind", TOLD_PHASES)
+def test_phases_get_the_verdict_of_verify(kind: str, tmp_path: Path, tools: Path) -> None:
+    holds, told = TOLD_PHASES[kind]
+    names = ("microjoules", "loMicrojoules", "hiMicrojoules")
+    phases = [
+        {"name": name, **{end: joules * MICRO for end, joules in zip(names, ends, strict=True)}}
+        for name, ends in told.items()
+    ]
+    log = with_last(lambda said: said["predicate"]["energy"].update(phases=phases))
+    shell, verify = both(tmp_path, tools, log, KEY.public_key())
+    assert verify.holds == holds, verify.said
+    agree(shell, verify)
+
+
+def test_a_phase_that_is_told_twice_is_refused_by_both(tmp_path: Path, tools: Path) -> None:
+    half = {"microjoules": 50 * MICRO, "loMicrojoules": 45 * MICRO, "hiMicrojoules": 55 * MICRO}
+    twice = [{"name": "train", **half}, {"name": "train", **half}]
+    log = with_last(lambda said: said["predicate"]["energy"].update(phases=twice))
+    shell, verify = both(tmp_path, tools, log, KEY.public_key())
+    assert not verify.holds
     agree(shell, verify)
 
 

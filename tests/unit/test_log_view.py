@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from cryoflux.errors import StateTamperedError, UsageError
-from cryoflux.log_view import open_log, verify
+from cryoflux.log_check import verify
+from cryoflux.log_view import open_log
 from cryoflux.receipts.statement import Cause
+from cryoflux.receipts.sums import evidence_of
 from cryoflux.state import StateFolder
 from cryoflux.verification.result import Status
+from synthetic_parts import figure, phases
 from synthetic_state import SyntheticState, open_state
 
 
@@ -40,6 +44,46 @@ def test_what_has_no_verdict_has_a_cause_and_no_delta(pristine: SyntheticState) 
     assert aborted.cause is not Cause.NONE
     assert (aborted.delta, aborted.eta_per_kj, aborted.unit, aborted.examples) == (None, None, None, None)
     assert aborted.reason.startswith("Aborted")
+
+
+def test_what_a_screen_measured_is_told_with_its_interval_and_unit(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    made.screen_out()
+    kept, screened = open_log(made.finish())
+    assert (screened.delta, screened.unit, screened.screen_examples) == (None, "nats", 16)
+    screen = made.entries[3].receipt.training.screen
+    assert screened.screen_delta == (screen.base_loss_sum - screen.new_loss_sum) / screen.count / 1e9
+    half = 1.96 * evidence_of(screen).delta_se
+    assert screened.screen_delta_hi - screened.screen_delta == pytest.approx(half, rel=1e-3)
+    assert kept.screen_delta_lo < kept.screen_delta < kept.screen_delta_hi
+
+
+def test_where_there_was_no_screen_nothing_is_told_of_one(pristine: SyntheticState) -> None:
+    aborted = open_log(pristine.path)[2]
+    assert aborted.screen_delta is aborted.screen_delta_lo is aborted.screen_delta_hi is None
+    assert aborted.screen_examples is None
+
+
+def test_phases_are_values_of_an_attempt_and_columns_of_a_table(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    told = phases(**{"evaluate-base": (30, 27, 33), "train": (60, 54, 66), "dream": (10, 9, 11)})
+    made.attempt(0.05, energy=figure(phases=told))
+    made.attempt(0.02)
+    first, second = open_log(made.finish())
+    assert [(one.phase, one.joules, one.joules_lo, one.joules_hi) for one in first.phases] == [
+        ("evaluate-base", 30.0, 27.0, 33.0),
+        ("train", 60.0, 54.0, 66.0),
+        ("dream", 10.0, 9.0, 11.0),
+    ]
+    assert second.phases == ()
+    rows = [first.row(), second.row()]
+    assert [row["joules_evaluate_base"] for row in rows] == [30.0, None]
+    assert [row["joules_train"] for row in rows] == [60.0, None]
+    assert rows[0].keys() == rows[1].keys()
+    assert not [name for name in rows[0] if "dream" in name or name == "phases"], "columns have known names"
+    plain = (str, int, float, bool, datetime, type(None))
+    assert all(isinstance(value, plain) for row in rows for value in row.values())
 
 
 def test_a_summary_adds_up(pristine: SyntheticState) -> None:

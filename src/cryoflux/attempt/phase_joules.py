@@ -5,7 +5,7 @@ Nothing depends on it, so it never fails an attempt: where the meter cannot say,
 
 from __future__ import annotations
 
-__all__ = ["EVALUATE_BASE", "PhaseJoules", "shares_of"]
+__all__ = ["EVALUATE_BASE", "PREPARE", "PhaseJoules", "shares_of"]
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.quantities import Energy
 from cryoflux.receipts.charged import PHASES, PhaseFigure
 
-EVALUATE_BASE, *_, _REST = PHASES
+EVALUATE_BASE, PREPARE, *_, _REST = PHASES
 _READ = frozenset(PHASES[:-1])
 """the meter is asked at the end of these; the last one has what is left"""
 
@@ -75,7 +75,7 @@ def shares_of(ends: Sequence[tuple[str, Energy]], whole: Energy) -> list[PhaseFi
         uj, lo_uj, hi_uj = next_uj, next_lo_uj, next_hi_uj
     return [
         PhaseFigure(name=phase, microjoules=of[0], lo_microjoules=of[1], hi_microjoules=of[2])
-        for phase, of in shares.items()
+        for phase, of in sorted(shares.items(), key=lambda share: PHASES.index(share[0]))
     ]
 
 

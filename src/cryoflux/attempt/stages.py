@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
-from cryoflux.attempt.phase_joules import EVALUATE_BASE
+from cryoflux.attempt.phase_joules import EVALUATE_BASE, PREPARE
 from cryoflux.attempt.watch import AttemptStopped, Phases, Step
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.looking import Look, is_at_its_end, judged_before
@@ -191,7 +191,7 @@ def train(
     """Train on what the reservation leaves after evaluation; screen, where that was announced, and merge."""
     order = work_order(opened, intent, opened.task.place.pool_seed)
     with context.versions.capsule_draft() as folder:
-        update = _trained(context, opened, order, reservation, folder)
+        update = _trained(context, opened, order, reservation, folder, phases)
         if update.stopped_by == "interrupt" and not update.working:
             raise AttemptStopped(Cause.INTERRUPTED, "interrupted.training", steps=update.steps)
         with phases.measure(Step.MERGE):
@@ -232,12 +232,17 @@ def _applied(opened: Opened, capsule: Path, update: Update) -> Version:
 
 
 def _trained(
-    context: Context, opened: Opened, order: WorkOrder, reservation: Reservation, folder: Path
+    context: Context,
+    opened: Opened,
+    order: WorkOrder,
+    reservation: Reservation,
+    folder: Path,
+    phases: Phases,
 ) -> Update:
     def spent_uj() -> int:
         return context.agent.spent(reservation.id).uj
 
-    limits = Limits(order.limit_microjoules, spent_uj, context.stop)
+    limits = Limits(order.limit_microjoules, spent_uj, context.stop, lambda: phases.measure(PREPARE))
     try:
         limits.check()
         return opened.task.train(order, folder, limits, context.observer)

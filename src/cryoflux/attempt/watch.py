@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from cryoflux.attempt.phase_joules import PhaseJoules
 from cryoflux.decision.reason import Reason
 from cryoflux.energy.interface import Reservation, Sample
+from cryoflux.errors import AgentError
 from cryoflux.receipts.statement import Cause
 from cryoflux.scheduling.policy import Choice
 from cryoflux.sentences import say
@@ -98,10 +99,8 @@ class Phases:
         self._open.append(phase)
         try:
             yield
-        except AttemptStopped:
-            raise
-        except BaseException:
-            self.joules.give_up()  # the attempt gets no receipt here, and the meter may be what is gone
+        except AgentError:
+            self.joules.give_up()  # the meter is away: asking again would only take as long again
             raise
         finally:
             self._charge()

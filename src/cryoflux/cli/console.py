@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryoflux.errors import CryoFluxError
-from cryoflux.report.layout import Cells, plain, table, wrap
+from cryoflux.report.layout import Cells, plain, table, visible, wrap
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +86,7 @@ class _Output:
         """
         from rich.text import Text
 
-        said = plain(_escaped(text), self.console.encoding)
+        said = plain(visible(text), self.console.encoding)
         lines = [said.replace("\N{NO-BREAK SPACE}", " ")]
         if (width := self.width) is not None:
             lead = len(said) - len(said.lstrip(" "))
@@ -104,7 +104,7 @@ class _Output:
             right: by column, whether it is set to the right.
             below: by row, what stands under it, or beside it where there is room; empty for nothing.
         """
-        spelt = [[plain(_escaped(cell), self.console.encoding) for cell in row] for row in rows]
+        spelt = [[plain(visible(cell), self.console.encoding) for cell in row] for row in rows]
         if len(spelt) < 2:
             return
         lines = table(spelt, right)
@@ -114,13 +114,6 @@ class _Output:
             self.print(line.ljust(beside) + more if short else line, indent=4)
             if more and not short:
                 self.print(f"    {more}", indent=4)
-
-
-def _escaped(value: str) -> str:
-    if value.isprintable():
-        return value
-    tie = "\N{NO-BREAK SPACE}"
-    return "".join(c if c.isprintable() or c == tie else f"\\x{ord(c):02x}" for c in value)
 
 
 stdout = _Output(stderr=False)

@@ -223,7 +223,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check every receipt, or a claim; exit 1 if one is not what it claims to be."""
-    from cryoflux.log_view import asked_again, demand_of, sections_of
+    from cryoflux.log_check import asked_again, demand_of, sections_of
     from cryoflux.signing.keys import load_public_key
     from cryoflux.verification.steps import verify_target
     from cryoflux.verification.verified import trust_in

@@ -14,7 +14,7 @@ from cryoflux.energy.derived import Rates, carbon_g, cost
 from cryoflux.pages.charts.bars import BarRow, bar_rows, stack
 from cryoflux.pages.look import Look, Page
 from cryoflux.quantities import MICRO, Energy, Tier, format_energy
-from cryoflux.queries.joules import Joules
+from cryoflux.queries.joules import JoulesOfLog
 from cryoflux.receipts.session import SessionEnd
 from cryoflux.report.flag_words import flag_words
 
@@ -66,7 +66,7 @@ def page(look: Look) -> Page:
     return Page("energy.html", "Energy", section="energy", values=values)
 
 
-def _parts(found: Joules) -> list[tuple[str, str, str, Energy]]:
+def _parts(found: JoulesOfLog) -> list[tuple[str, str, str, Energy]]:
     parts = []
     if found.attempts is not None:
         parts.append(("learning", "charged to attempts, kept or not", "kept", found.attempts))
@@ -79,7 +79,7 @@ def _parts(found: Joules) -> list[tuple[str, str, str, Energy]]:
     return parts
 
 
-def _shares(found: Joules) -> list[BarRow]:
+def _shares(found: JoulesOfLog) -> list[BarRow]:
     rows = _parts(found)
     if found.idle_uj is not None and found.baseline is not None:
         error_uw = sum(idle.error_uw for idle in found.baseline.idles)
@@ -91,7 +91,7 @@ def _shares(found: Joules) -> list[BarRow]:
     return bar_rows(rows)
 
 
-def _split(found: Joules) -> Markup:
+def _split(found: JoulesOfLog) -> Markup:
     parts = [
         (f"{name} {format_energy(energy.uj)}", tone, energy.uj) for name, _, tone, energy in _parts(found)
     ]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["STATIC", "render"]
+__all__ = ["STATIC", "fill", "render"]
 
 import functools
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from cryoflux import __version__
+from cryoflux.pages.charts.svg import visible
 from cryoflux.pages.look import Look, Page
 from cryoflux.quantities import MICRO, Energy, format_energy
 
@@ -41,12 +43,18 @@ def render(page: Page, look: Look) -> str:
     )
 
 
+def fill(template: str, **values: object) -> str:
+    """The HTML of a template that is no page of a server."""
+    return _environment().get_template(template).render(**values, version=__version__)
+
+
 @functools.cache
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -62,6 +70,11 @@ def _environment() -> Environment:
         "unitless": _unit_apart,
     }
     return made
+
+
+def _shown(value: Any) -> Any:
+    """A value as it stands in a page: strangers write many of them."""
+    return visible(value) if type(value) is str else value
 
 
 def _unit_apart(text: str) -> Markup:

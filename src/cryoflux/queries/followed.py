@@ -17,7 +17,7 @@ from threading import RLock
 from cryoflux.collector import uncollected
 from cryoflux.errors import StateTamperedError, UsageError
 from cryoflux.log_view import Log, LogSummary
-from cryoflux.queries.joules import Joules, JoulesFold
+from cryoflux.queries.joules import JoulesFold, JoulesOfLog
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Entry, Kind, parse_entry
 from cryoflux.receipts.numbering import AttemptNumbers
@@ -150,7 +150,7 @@ class Followed:
         """All versions of the state; what the folder itself says is read now."""
         return catalogue_from(StateFolder(self.state), self._versions)
 
-    def joules(self) -> Joules:
+    def joules(self) -> JoulesOfLog:
         """Where the joules went; folded when it is asked for, since most pages do not ask."""
         if self._joules.size < self.size:
             entries = each_entry(self.state, self._joules.size)

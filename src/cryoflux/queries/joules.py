@@ -7,7 +7,7 @@ statements. Nothing here is verified; `cryoflux verify` does that.
 
 from __future__ import annotations
 
-__all__ = ["Joules", "JoulesFold", "SessionRow", "SourceRow"]
+__all__ = ["JoulesFold", "JoulesOfLog", "SessionRow", "SourceRow"]
 
 from collections import Counter
 from collections.abc import Iterable
@@ -56,7 +56,7 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Joules:
+class JoulesOfLog:
     """What a log says about its joules."""
 
     attempts: Energy | None
@@ -189,12 +189,12 @@ class JoulesFold:
             self._counters[counter.source] = (counter.first_microjoules, counter.last_microjoules)
         return told
 
-    def joules(self, state: Path) -> Joules:
+    def joules(self, state: Path) -> JoulesOfLog:
         """What they come to; the baseline is read as it is stored now."""
         stored, problem = _baseline(state)
         window_s = self._window_ns / NANO
         rest_uw = sum(idle.idle_uw for idle in stored.idles) if stored is not None else None
-        return Joules(
+        return JoulesOfLog(
             attempts=Energy.total(self._outcomes.values()),
             beside=self._beside,
             outcomes=tuple(self._outcomes.items()),

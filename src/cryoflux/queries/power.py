@@ -30,9 +30,10 @@ from cryoflux.state import StateFolder
 
 _GAP_US = 5 * MICRO
 """longer than that between two rows is a gap"""
-_CHUNK_ROWS = 1024
+_FEW_ROWS, _MANY_ROWS = 64, 4096
+"""read at once: what comes each second asks for few, and a day for many"""
 _MOST_ROWS = 200_000
-"""of both files; a run keeps fewer"""
+"""of a file; a run keeps fewer"""
 _SHOWN = 4
 """rows that a part of a long series can need: the least and the greatest, gross and net"""
 
@@ -158,12 +159,10 @@ def power_of_attempt(state: StateFolder, number: int, *, points: int = 600) -> P
 def _chunks_back(state: StateFolder) -> Iterator[list[SampleRow]]:
     """The rows of both files, from the newest on, in parts that are in order within."""
     before: int | None = None
-    left = _MOST_ROWS
     # The newer file first: if it becomes the older one meanwhile, rows are met twice and none is missed.
     for name in (ROWS, OLDER_ROWS):
         with suppress(OSError):
-            for chunk in _of_file(state.activity / name, left):
-                left -= _CHUNK_ROWS
+            for chunk in _of_file(state.activity / name, _MOST_ROWS):
                 # What stands behind its successor is no part of the series.
                 rows = [row for row in chunk if before is None or row.sequence < before]
                 rows = _rising(rows)
@@ -181,11 +180,12 @@ def _rising(rows: Sequence[SampleRow]) -> list[SampleRow]:
 
 
 def _of_file(path: Path, most: int) -> Iterator[list[SampleRow]]:
+    count = _FEW_ROWS
     with open_regular(path) as stream:
         end = os.fstat(stream.fileno()).st_size // ROW_BYTES
         least = max(0, end - most)
         while end > least:
-            begin = max(least, end - _CHUNK_ROWS)
+            begin, count = max(least, end - count), min(2 * count, _MANY_ROWS)
             stream.seek(begin * ROW_BYTES)
             content = stream.read((end - begin) * ROW_BYTES)
             cut = (content[at : at + ROW_BYTES] for at in range(0, len(content), ROW_BYTES))
@@ -197,8 +197,8 @@ def _with_one_before(
     rows: Sequence[SampleRow], wanted: Callable[[SampleRow], bool]
 ) -> list[tuple[SampleRow | None, SampleRow]]:
     """The rows that are wanted, each with the one before it."""
-    before: list[SampleRow | None] = [None, *rows[:-1]] if rows else []
-    return [(earlier, row) for earlier, row in zip(before, rows, strict=True) if wanted(row)]
+    before: list[SampleRow | None] = [None, *rows]
+    return [(earlier, row) for earlier, row in zip(before, rows, strict=False) if wanted(row)]
 
 
 def _differences(

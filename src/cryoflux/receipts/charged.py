@@ -33,8 +33,8 @@ SETTLED_ELSEWHERE = "settled-elsewhere"
 """flag: another meter than the one that closed the attempt has its joules; up to all of them were spent"""
 
 
-PHASES = ("evaluate-base", "train", "merge", "evaluate", "decide", "settle")
-"""what an attempt is charged for, in the order in which it comes to them first"""
+PHASES = ("evaluate-base", "prepare", "train", "merge", "evaluate", "decide", "settle")
+"""what an attempt is charged for, in about the order in which it comes to them"""
 
 
 class PhaseFigure(Document, frozen=True):
@@ -46,8 +46,9 @@ class PhaseFigure(Document, frozen=True):
     """
 
     name: Text
-    """``evaluate-base`` (the head's losses, where nobody had measured them), ``train`` (with
-    preparing examples, and the screen), ``merge``, ``evaluate``, ``decide``; ``settle`` has what is left"""
+    """``evaluate-base`` (the head's losses, where nobody had measured them), ``prepare`` (what frozen layers
+    make of examples), ``train`` (with the screen), ``merge``, ``evaluate``, ``decide``; ``settle`` has what
+    is left"""
     microjoules: Count
     lo_microjoules: Count
     hi_microjoules: Count
@@ -76,7 +77,7 @@ class EnergyFigure(Document, frozen=True):
     job: BatchJob | None = None
     """left out where the run was part of none"""
     phases: Annotated[list[PhaseFigure], at_most(16)] = field(default_factory=list)
-    """of an attempt, in the order in which it came to them; none where the meter did not say, as of what a
+    """of an attempt, those that it came to; none where the meter did not say, as of what a
     run that died left open, and of a session, which is a remainder; only whoever signs the receipt says so"""
 
     @property

@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=f180334da7519b009501164fbab84482242ec90ed734efc66c31c9cc7a7a70bd
+schema_digest=c072b0484cb7a9601fa09e543ec9452ad6c9af3bfa6bb20694baa9a49f09517d
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -333,7 +333,7 @@ def energy: need(.loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoul
       need(all(.[]; .loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules);
         "interval of a phase is out of order")),
   need(.phases == null or (. as $all | all("microjoules", "loMicrojoules", "hiMicrojoules";
-    . as $end | [$all.phases[][$end]] | add == $all[$end])); "phases do not add up to its joules");
+    . as $of | [$all.phases[][$of]] | add == $all[$of])); "phases do not add up to its joules");
 def follows($log; $task): need(.base == ($log.tasks[$task].head // .base);
   "its base is not the head of its task before it");
 def open_at($log; $hash): [$log.open[] | select(.leaf == $hash)][0];

@@ -128,10 +128,16 @@ class ActivityObserver(RunObserver):
             agent: what the run spends from.
         """
         with meter_beside(settings, agent) as meter, self._series.of(meter):
+            self._second()
             yield
 
     def ended(self, summary: Summary) -> Summary:
         """Say why the run has ended; returns what it was given."""
+        budget = self._now.budget
+        if budget is not None and summary.overhead is not None:
+            spent_uj = summary.spent.uj if summary.spent is not None else 0
+            charged = replace(budget, attempts_uj=spent_uj, session_uj=max(0, summary.overhead.uj))
+            self._change(budget=charged)
         self._end(summary.ended, summary.reason)
         return summary
 
@@ -155,7 +161,10 @@ class ActivityObserver(RunObserver):
         """Say what ending will take, and what an attempt reserves."""
         self._logged = opening.attempts
         budget = self._now.budget or SaidBudget(opening.spendable_uj, 0, 0, 0, 0)
-        known = replace(budget, closing_uj=opening.closing_uj, reserve_uj=opening.reserve_uj)
+        begun_uj = max(0, opening.startup.uj) if opening.startup is not None else budget.session_uj
+        known = replace(
+            budget, session_uj=begun_uj, closing_uj=opening.closing_uj, reserve_uj=opening.reserve_uj
+        )
         self._change(at_once=True, budget=known)
 
     def step(self, step: Step, moment: Literal["begin", "end"]) -> None:
@@ -244,12 +253,15 @@ class ActivityObserver(RunObserver):
 
     def _beat(self) -> None:
         while not self._left.wait(_PERIOD_S):
-            try:
-                self._note()
-            except (CryoFluxError, OSError):
-                _LOG.debug("a second is missing", exc_info=True)
-            except Exception:  # noqa: BLE001 - whoever watches must not end the run that is watched
-                _LOG.warning("the thread that notes what a run does stumbled", exc_info=True)
+            self._second()
+
+    def _second(self) -> None:
+        try:
+            self._note()
+        except (CryoFluxError, OSError):
+            _LOG.debug("a second is missing", exc_info=True)
+        except Exception:  # noqa: BLE001 - whoever watches must not end the run that is watched
+            _LOG.warning("what a run does could not be noted", exc_info=True)
 
     def _note(self) -> None:
         """Note what the meter shows and what was spent, and write both down."""

@@ -43,6 +43,7 @@ __all__ = [
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
@@ -263,6 +264,12 @@ def pack_row(row: SampleRow) -> bytes:
     return body + _CHECK.pack(zlib.crc32(body) & 0xFFFF)
 
 
+@lru_cache(maxsize=256)
+def _flags_of(bits: int) -> tuple[str, ...]:
+    flags = sorted(flag for place, flag in enumerate(FLAGS) if bits & 1 << place)
+    return (*flags, FURTHER_FLAG) if bits & _FURTHER else tuple(flags)
+
+
 def unpack_row(content: bytes) -> SampleRow | None:
     """The row that some bytes are; none where they are no row."""
     if len(content) != ROW_BYTES:
@@ -274,8 +281,7 @@ def unpack_row(content: bytes) -> SampleRow | None:
     gross, gross_lo, gross_hi, net, net_lo, net_hi, bucket = amounts
     if not 0 <= at_us <= _LATEST_US:
         return None
-    flags = [flag for place, flag in enumerate(FLAGS) if bits & 1 << place]
-    told = (*sorted(flags), FURTHER_FLAG) if bits & _FURTHER else tuple(sorted(flags))
+    told = _flags_of(bits & ~_FIRST)
     try:
         return SampleRow(
             sequence,

@@ -24,6 +24,7 @@ _PLACES = {
     "log": "checkpoint and tiles",
     "account": "the joule account: keep it",
     "keys": "private keys: keep them, and show them to nobody",
+    "activity": "what the last run does or did, for who watches: may be deleted",
     "cache": "can be computed again",
     "other": "settings of this state",
 }

@@ -85,26 +85,22 @@ def run(
         CryoFluxError: the run cannot start or cannot go on; what happened until then is recorded.
     """
     started, began = started or Started.now(), time.monotonic()
-    settings = sourced.settings
-    state = StateFolder(Path(settings.run.state))
-    activity = ActivityObserver(state, limits.seconds)
-    observer = Observers([*observers, activity])
+    settings, state = sourced.settings, StateFolder(Path(sourced.settings.run.state))
+    observer = Observers([activity := ActivityObserver(state, limits.seconds), *observers])
     checked = check_start(sourced, state, budget_uj=limits.budget_uj, carry=limits.carry)
-    tasks, policy = checked.tasks, checked.policy
-    beginnings = _beginnings(tasks, checked.origins, observer)
+    beginnings = _beginnings(tasks := checked.tasks, checked.origins, observer)
     with ExitStack() as opened:
         # A daemon is asked before the state is touched.
         patience = patience_of(watching, stop, observer) if watching is not None else None
         daemon = opened.enter_context(daemon_of(settings, patience)) if settings.agent.agent else None
         opened.enter_context(lock_exclusively(state.lock, holder="cryoflux run"))
         opened.enter_context(activity)
-        agent = daemon or opened.enter_context(_embedded(settings, state, observer))
-        opened.enter_context(activity.metering(settings, agent))
+        agent = opened.enter_context(_meter(settings, state, observer, activity, daemon))
         origins = _origins(state, tasks, beginnings)
         log = opened.enter_context(closing(ReceiptLog.open(state.path)))
         memory, named = read_log(log)
         check_origin(state, origins, memory)
-        witnessing = opened.enter_context(_witnesses(settings, state, policy, observer))
+        witnessing = opened.enter_context(_witnesses(settings, state, checked.policy, observer))
         opened.enter_context(_threads(settings, agent, tasks, observer))
         versions = Versions(state.path)
         open_task = partial(_open, settings, state, versions, memory, observer, origins)
@@ -115,8 +111,8 @@ def run(
         )
         _recover(context, named, observer)
         waits = watching if daemon is not None or settings.energy.credit == "net" else None
-        first = partial(_first, context, limits, started, observer)
-        session = first_session(context, first, observer, waits)
+        opens = partial(_first, context, limits, started, observer)
+        session = first_session(context, opens, observer, waits)
         monitoring = _monitoring(context, settings, observer, partial(_reopen, at_work, open_task))
         spending = partial(spend, context, limits, observer, began, session, monitoring)
         if watching is not None:
@@ -220,9 +216,18 @@ def _origins(
 
 
 @contextmanager
-def _embedded(settings: Settings, state: StateFolder, observer: RunObserver) -> Iterator[JouleAgent]:
+def _meter(
+    settings: Settings,
+    state: StateFolder,
+    observer: RunObserver,
+    activity: ActivityObserver,
+    daemon: JouleAgent | None,
+) -> Iterator[JouleAgent]:
+    """The daemon, or a meter in this process; what it shows is noted for who watches."""
     progress = partial(observer.preparing, "learning the idle baseline")
-    with closing(LocalAgent(settings, state.path, progress=progress)) as agent:
+    with ExitStack() as opened:
+        agent = daemon or opened.enter_context(closing(LocalAgent(settings, state.path, progress=progress)))
+        opened.enter_context(activity.metering(settings, agent))
         yield agent
 
 

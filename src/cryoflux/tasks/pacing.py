@@ -15,6 +15,7 @@ __all__ = [
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from cryoflux.errors import CryoFluxError
@@ -58,6 +59,9 @@ class Limits:
     """joules of the attempt so far, µJ"""
     stop: Callable[[], bool]
     """whether somebody asked to stop"""
+    preparing: Callable[[], AbstractContextManager[object]] = nullcontext
+    """is open while examples are prepared for training, in as few pieces as they are computed in: what that
+    costs is told apart"""
 
     def less(self, uj: int) -> Limits:
         """The same, with some joules set aside for what comes after training, µJ."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from running import exit_code_of as run
+from synthetic_parts import figure, phases
 from synthetic_state import SyntheticState, open_state
 
 
@@ -67,6 +68,28 @@ def test_show_for_people(
     for name, words in (("5", "aborted"), ("0", "announced")):
         assert run(monkeypatch, "receipts", "show", name, "--state", pristine.path) == 0
         assert words in capsys.readouterr().out
+
+
+def test_phases_are_shown_with_their_ranges_and_how_they_came_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = open_state(tmp_path / "state")
+    told = phases(train=(98, 89, 107), settle=(2, 1, 3))
+    made.attempt(0.05, energy=figure(phases=told))
+    made.attempt(0.02)
+    made.finish()
+    shown = "phases          train 98.0 J [89.0, 107], settle 2.0 J [1.0, 3.0]; modelled"
+    for name, line in (("#1", shown), ("#2", "phases          –")):
+        assert run(monkeypatch, "receipts", "show", name, "--state", made.path) == 0
+        assert line in capsys.readouterr().out.splitlines()
+    for number, found in ((1, [98.0, 2.0]), (2, None)):
+        assert run(monkeypatch, "receipts", "show", f"#{number}", "--json", "--state", made.path) == 0
+        view = json.loads(capsys.readouterr().out)
+        assert (view["phases"] and [one["joules"] for one in view["phases"]]) == found
+    assert run(monkeypatch, "report", "--json", "--state", made.path) == 0
+    first, second = json.loads(capsys.readouterr().out)["attempts"]
+    assert [one["phase"] for one in first["phases"]] == ["train", "settle"]
+    assert second["phases"] is None
 
 
 def test_what_is_exported_can_be_verified(

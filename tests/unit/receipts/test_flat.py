@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cryoflux.errors import UsageError
+from cryoflux.receipts.charged import PhaseFigure
 from cryoflux.receipts.flat import flat_receipt, flat_view
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.reading import find_entry, read_entries
@@ -71,6 +72,20 @@ def test_no_joules_give_no_efficiency(log: PlainLog) -> None:
     free = statement.predicate.but(energy=figure(microjoules=0, lo_microjoules=-1))
     view = flat_receipt(statement.but(predicate=free), "00")
     assert view["eta_nats_per_kj"] is None
+
+
+def test_phases_are_told_in_joules_and_unknown_ones_as_unknown(log: PlainLog) -> None:
+    statement = receipt_of(log, 1)
+    assert flat_receipt(statement, "00")["phases"] is None
+    parts = [
+        PhaseFigure(name=name, microjoules=uj, lo_microjoules=uj - 1, hi_microjoules=uj + 2)
+        for name, uj in (("train", 60_000_000), ("settle", 40_000_000))
+    ]
+    told = statement.predicate.but(energy=figure(phases=parts))
+    assert flat_receipt(statement.but(predicate=told), "00")["phases"] == [
+        {"phase": "train", "joules": 60.0, "joules_lo": 59.999999, "joules_hi": 60.000002},
+        {"phase": "settle", "joules": 40.0, "joules_lo": 39.999999, "joules_hi": 40.000002},
+    ]
 
 
 def test_an_impossible_time_is_no_time(log: PlainLog) -> None:

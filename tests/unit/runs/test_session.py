@@ -245,14 +245,14 @@ def test_a_later_run_asks_the_task_whether_it_goes_on_with_the_same(state) -> No
 def test_a_state_that_another_run_began_meanwhile_is_gone_on_with_only_if_it_is_the_same(
     state, monkeypatch
 ) -> None:
-    whole = session._embedded
+    whole = session._meter
 
-    def meanwhile(settings, folder, observer):
+    def meanwhile(settings, folder, *others):
         if not folder.origin.exists():
             begin(folder, "particular", Particular().beginning(lambda *_: None), {})
-        return whole(settings, folder, observer)
+        return whole(settings, folder, *others)
 
-    monkeypatch.setattr(session, "_embedded", meanwhile)
+    monkeypatch.setattr(session, "_meter", meanwhile)
     with pytest.raises(StateError, match="something else"):
         ran(state, f"{__name__}:Particular")
 

@@ -7,7 +7,7 @@ names alone, so that pages need no inline style.
 
 from __future__ import annotations
 
-__all__ = ["Element", "draw", "element", "percent"]
+__all__ = ["Element", "draw", "element", "percent", "visible"]
 
 from typing import TypeAlias
 from xml.etree import ElementTree as ET
@@ -33,7 +33,7 @@ def element(name: str, /, *children: Element, text: str = "", **attributes: str 
     """
     said = {_name(key): _length(value) for key, value in attributes.items() if value is not None}
     made = ET.Element(name, said)
-    made.text = _visible(text) or None
+    made.text = visible(text) or None
     made.extend(children)
     return made
 
@@ -48,11 +48,10 @@ def _name(key: str) -> str:
 
 
 def _length(value: str | float) -> str:
-    return _visible(value) if isinstance(value, str) else f"{value:.4g}"
+    return visible(value) if isinstance(value, str) else f"{value:.4g}"
 
 
-def _visible(text: str) -> str:
-    """Text without what XML has no place for: such a character is shown as one that is not known."""
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
+def visible(text: str) -> str:
+    """Text without what no page has a place for: control characters, and those that turn its direction."""
+    unknown, kept = "\N{REPLACEMENT CHARACTER}", "\n\t\N{NO-BREAK SPACE}"
+    return "".join(char if char.isprintable() or char in kept else unknown for char in text)

@@ -194,7 +194,8 @@ def train_chain(
     candidates = chain.candidates
     if working is not None:
         candidates.restore(working, judged, into)
-    candidates.prepare(preparing)
+    with limits.preparing():
+        candidates.prepare(preparing)
     limits.check()
     stopped_by, steps, loss = chain.run(limits, _Asked(is_due, at_its_end), progress)
     best = candidates.best
@@ -274,7 +275,7 @@ class _Chain:
         coming = islice(_rungs(self._recipe.fixed_steps), passed, None)
         rung, early = next(coming), early_looks(self._recipe)
         while not ended:
-            loss = self._train_step()
+            loss = self._train_step(limits)
             spent_uj = limits.spent_uj()
             progress(Progress(self._step - first, 0, loss, spent_uj))
             if self._step == rung:
@@ -314,8 +315,8 @@ class _Chain:
             return ""
         return "look" if is_due(screened, gained_nano, last=last) else ""
 
-    def _train_step(self) -> float:
-        batch = self._next_batch()
+    def _train_step(self, limits: Limits) -> float:
+        batch = self._next_batch(limits)
         seed_torch((self._seed * _SEEDS + self._step) % 2**63, self._material.encoder.device)
         rate = self._recipe.learning_rate * min(1.0, (self._step + 1) / self._recipe.rising_steps)
         logits = logits_of(
@@ -336,20 +337,21 @@ class _Chain:
             )
         return loss
 
-    def _next_batch(self) -> list[int]:
+    def _next_batch(self, limits: Limits) -> list[int]:
         positions, order = next(self._batches), self._material.order
-        self._prepare(max(positions))
+        self._prepare(max(positions), limits)
         batch = [order[position] for position in positions]
         self.drawn += batch
         self.reached = max(self.reached, max(positions) + 1)
         return batch
 
-    def _prepare(self, position: int) -> None:
+    def _prepare(self, position: int, limits: Limits) -> None:
         """Activations of the pool, in groups, as far as a position."""
         order = self._material.order
         while self._ready <= position:
             # No group holds examples of two batches: it is the same whether the second has joined or not.
             end = next((end for end in self._material.ends if end > self._ready), len(order))
             group = order[self._ready : min(self._ready + _GROUP, end)]
-            self._source.prepare(group, lambda _done, _count: None)
+            with limits.preparing():
+                self._source.prepare(group, lambda _done, _count: None)
             self._ready += len(group)

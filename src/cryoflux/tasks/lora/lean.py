@@ -105,7 +105,8 @@ def train_lean(
     torch.manual_seed(seed)
     update = Learning(material.encoder, recipe, seed)
     source = Activations(material.encoder, material.entries, material.sets, update.depth)
-    material = _prepare(source, material, limits, preparing)
+    with limits.preparing():
+        material = _prepare(source, material, limits, preparing)
     drawn = [*material.seen, *material.fresh]
     if not drawn:
         raise _nothing_ready()
