@@ -3,8 +3,8 @@
     python docs/make_docs.py [--budget 2kJ] [--into DIR]
 
 A run is made in an empty folder, by somebody without a home, settings or a past, on a screen of 80 columns.
-What it printed, and what others say of its state, goes where the README has a mark; the picture of its
-attempts goes into docs/images.
+What it printed, and what others say of its state, goes where the README has a mark; pictures of its
+attempts go into docs/images.
 
     <!-- docs: run keep=meter,data,#1,all-in -->
     …
@@ -37,7 +37,11 @@ COMMANDS = {
     "claim": 'cryoflux claim "delta >= 0.05 and all_in_joules_estimate <= 2 kJ"',
 }
 """name of a block → what is typed once the run is over"""
-PICTURE = "cryoflux report --plot attempts.svg"
+PICTURES = {
+    "attempts.svg": "cryoflux report --svg -o attempts.svg",
+    "progress.svg": "cryoflux report --svg --figure progress -o progress.svg",
+}
+"""file in docs/images → what draws it"""
 _BLOCK = re.compile(r"<!-- docs: (?P<name>\w+)(?: keep=(?P<keep>\S+))? -->\n.*?<!-- docs end -->", re.DOTALL)
 _SIGNS = {"✓", "✗", "?", "·"}
 
@@ -120,9 +124,11 @@ def make_pages(budget: str, root: Path) -> None:
         env = clean_environment(folder / "home")
         said = {"run": ("make run", _printed(f"cryoflux run --budget {budget}", folder, env))}
         said |= {name: (command, _printed(command, folder, env)) for name, command in COMMANDS.items()}
-        _printed(PICTURE, folder, env)
-        picture = (folder / "attempts.svg").read_bytes()
-    (root / "docs/images/attempts.svg").write_bytes(picture)
+        for command in PICTURES.values():
+            _printed(command, folder, env)
+        pictures = {name: (folder / name).read_bytes() for name in PICTURES}
+    for name, picture in pictures.items():
+        (root / "docs/images" / name).write_bytes(picture)
     page = root / "README.md"
     page.write_text(filled(page.read_text("utf-8"), said), "utf-8")
 

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any
 
 SCHEMA = re.compile(r"cryoflux\.[a-z-]+(\.[a-z-]+)?/[1-9][0-9]*")
-UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "mrr", "bytes", "g"}
+UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "mrr", "bytes", "g", "kwh"}
 """one of them is a word of the key of a number that has a unit"""
 OF_THE_TASK = """
 base_loss new_loss delta delta_lo_95 delta_hi_95 delta_lo_anytime delta_hi_anytime delta_se screen_delta
-screen_delta_lo_95 screen_delta_hi_95
+screen_delta_lo_95 screen_delta_hi_95 loss
 holdout_loss loss_before loss_after holdout_delta audit_delta drift expected_delta
 eta_per_kj eta_low_per_kj all_in_eta_per_kj expected_eta_per_kj total_delta audit_loss
 """
@@ -26,6 +26,7 @@ uncovered parent_entries looks examples dropped classes examples_read steps slic
 near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
 in_use_files taken_back joined refused lines keep same_tensors updates versions_freed
 similar_dropped by_entries chain_attempts exhausted task_count reading_count max_tokens
+sessions unrecorded newest_attempt
 documents indexed new gone queries tokens attempts_needed screen_examples
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
@@ -33,14 +34,14 @@ IN_A_JOB = "pids id step rank local_rank"
 SHARES = (
     "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share "
     "leak_guard "
-    "relative_norm"
+    "relative_norm accuracy alpha"
 )
 OTHERS = "value timestamp cost cost_lo cost_hi price_per_kwh"
 """of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``; in ``currency``"""
 UNITLESS = {*COUNTS.split(), *WHICH_ONE.split(), *IN_A_JOB.split(), *SHARES.split(), *OTHERS.split()}
 WITH_UNIT = set(OF_THE_TASK.split())
-AS_SIGNED = "statement"
-"""what somebody signed keeps the names that it was signed with"""
+AS_OTHERS_NAME_IT = {"statement", "front_matter"}
+"""what somebody signed keeps the names that it was signed with, and a model card those of the Hub"""
 NAMED_BY_DATA = {
     *(
         "examples",
@@ -56,7 +57,7 @@ NAMED_BY_DATA = {
         "lines",
         "queries",
     ),
-    *("settings", "recipes", "value"),
+    *("settings", "recipes", "value", "software"),
 }
 """the keys in these are names of parts, tasks, settings and the like"""
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -92,7 +93,7 @@ def _below(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif key in NAMED_BY_DATA:
         yield from (("" if isinstance(part, dict) else key, part) for part in value.values())
     else:
-        yield from ((name, part) for name, part in value.items() if name != AS_SIGNED)
+        yield from ((name, part) for name, part in value.items() if name not in AS_OTHERS_NAME_IT)
 
 
 def _wrong(key: str, value: Any, *, units: bool) -> Iterator[str]:

@@ -25,6 +25,7 @@ __all__ = [
     "read_lines",
     "read_regular",
     "replace_symlink",
+    "replacing",
     "require_regular",
     "storage_errors",
     "sync_folder",
@@ -270,8 +271,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Write ``content`` so that readers see the old file or the new one, never a part.
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A stream whose content becomes the file once all of it is written: never half a file.
 
     Raises:
         StorageError: the disk is full, read-only, or refuses.
@@ -282,14 +284,24 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
-        except OSError:
+        except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write ``content`` so that readers see the old file or the new one, never a part.
+
+    Raises:
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    with replacing(path, mode=mode) as stream:
+        stream.write(content)
 
 
 def replace_symlink(link: Path, target: str) -> None:

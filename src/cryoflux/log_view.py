@@ -172,6 +172,11 @@ class Log(Sequence[Attempt]):
         """Every entry with its exact signed bytes, read again: intents and moves of heads too."""
         return islice(each_entry(self.state), self._memory.size)
 
+    @property
+    def memory(self) -> LogState:
+        """What its entries have come to: heads, data and looks, task by task."""
+        return self._memory
+
     def summary(self) -> LogSummary:
         """What it has come to."""
         outcomes = Counter(attempt.outcome for attempt in self._attempts)

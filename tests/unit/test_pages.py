@@ -66,7 +66,7 @@ def test_the_picture_and_the_transcript_of_the_readme_are_of_one_run() -> None:
     page = (ROOT / "README.md").read_text("utf-8")
     picture = (ROOT / "docs/images/attempts.svg").read_text("utf-8")
     run = " ".join(page.partition("<!-- docs: run")[2].partition("<!-- docs end -->")[0].split())
-    caption = " ".join(re.findall(r"<dc:description>(.*?)</dc:description>", picture, re.DOTALL)[0].split())
+    caption = " ".join(re.findall(r"<desc[^>]*>(.*?)</desc>", picture, re.DOTALL)[0].split())
     count, kept, rejected = re.findall(r"attempts (\d+): (\d+) kept, (\d+) rejected", run)[0]
     assert re.findall(r"(\d+) attempts: (\d+) kept", caption)[0] == (count, kept)
     others = sum(int(n) for n in re.findall(r"(\d+) (?:rejected|stopped by the screen)", caption))

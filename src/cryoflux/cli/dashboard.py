@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["dashboard"]
+__all__ = ["dashboard", "listen", "seen_by_somebody", "url_of"]
 
 import os
 import shlex
@@ -52,6 +52,7 @@ def dashboard(
     """Show pages of what runs do and did; they follow a run that goes on, and end with Ctrl-C."""
     from cryoflux.config import load_settings
     from cryoflux.energy.derived import rates_of
+    from cryoflux.pages.daemon import DaemonMeter
     from cryoflux.pages.server import require_page_token, serve
 
     settings = load_settings({"token": token}).settings
@@ -60,13 +61,15 @@ def dashboard(
     folders = [Path(name) for name in dict.fromkeys(state or [settings.run.state])]
     for folder in folders:
         _require_folder(folder)
-    with closing(_listener(host, port)) as listener:
-        url = _url(listener)
+    with closing(listen(host, port)) as listener:
+        url = url_of(listener)
         opened = f"{url}/?token={quote(secret, safe='')}" if secret else f"{url}/"
         _announce(url, opened, folders, as_json=as_json)
         if not no_open and not as_json:
             _open(opened)
-        serve(folders, listener, rates=rates_of(settings.energy), token=secret, writable=not read_only)
+        meter = DaemonMeter(settings.agent.agent, secret) if settings.agent.agent else None
+        rates = rates_of(settings.energy)
+        serve(folders, listener, rates=rates, token=secret, writable=not read_only, daemon=meter)
 
 
 def _require_folder(folder: Path) -> None:
@@ -79,7 +82,8 @@ def _require_folder(folder: Path) -> None:
         )
 
 
-def _listener(host: str, port: int | None) -> socket.socket:
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket for pages: at a port, or at the usual one, or a free one where that is taken."""
     from cryoflux.serving.listening import bind
 
     if port is not None:
@@ -90,7 +94,8 @@ def _listener(host: str, port: int | None) -> socket.socket:
         return bind(host, 0)
 
 
-def _url(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
+    """Where it is."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -105,12 +110,15 @@ def _announce(url: str, opened: str, folders: list[Path], *, as_json: bool) -> N
         stderr.print("Ctrl-C ends it; what it shows stays as it is")
 
 
-def _open(url: str) -> None:
-    """A browser, where there is a person who sees it."""
+def seen_by_somebody() -> bool:
+    """Whether a browser that is opened here is seen: there is a terminal, and a screen."""
     if not stdout.is_terminal:
-        return
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return
-    import webbrowser
+        return False
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
-    webbrowser.open(url)
+
+def _open(url: str) -> None:
+    if seen_by_somebody():
+        import webbrowser
+
+        webbrowser.open(url)

@@ -35,7 +35,7 @@ PACKAGES = {
 _NEEDED_FOR = {
     "cryoflux[train]": "to train, and to verify --recompute",
     "cryoflux[index]": "to keep an index of documents, and to search it",
-    "cryoflux[report]": "to draw: report --plot",
+    "cryoflux[report]": "to draw: report --svg, --pdf",
     "cryoflux[zeus]": "to meter by zeus, on boards that nothing else here reads",
 }
 _TDP_SOURCES = {"setting": "as set", "guess": "a rough guess of 6 W per logical CPU"}

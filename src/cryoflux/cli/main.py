@@ -20,6 +20,7 @@ from cryoflux.cli import (
     dashboard,
     doctor,
     energy,
+    export,
     fork,
     keys,
     leaks,
@@ -56,6 +57,7 @@ app.command("search", rich_help_panel=_LEARN)(search.search)
 app.command("dashboard", rich_help_panel=_LEARN)(dashboard.dashboard)
 app.command("leaks", rich_help_panel=_LEARN)(leaks.leaks)
 app.command("report", rich_help_panel=_LEARN)(report.report)
+app.command("export", rich_help_panel=_LEARN)(export.export)
 app.command("fork", rich_help_panel=_LEARN)(fork.fork)
 app.add_typer(models.app, name="models", rich_help_panel=_LEARN)
 app.add_typer(state.app, name="state", rich_help_panel=_LEARN)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["require_output"]
+__all__ = ["require_output", "say_what_goes", "write_report"]
 
 import shlex
 from pathlib import Path
 
+from cryoflux.cli.console import stderr
 from cryoflux.errors import UsageError
+from cryoflux.files import open_regular, write_atomic
+
+_OURS = (b"CryoFlux", b'{"schema": "cryoflux.')
+"""one of them stands in every document of ours, near its beginning or its end"""
+_ENDS = 65_536
+"""bytes at either end that are searched for it"""
 
 
 def require_output(path: Path) -> None:
@@ -29,3 +36,39 @@ def require_output(path: Path) -> None:
             why="What is written is one file.",
             hint=f"Name a file in it: {shlex.quote(str(path / 'NAME'))}",
         )
+
+
+def _is_ours(path: Path) -> bool:
+    with open_regular(path) as stream:
+        begun = stream.read(_ENDS)
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - _ENDS))
+        ended = stream.read(_ENDS)
+    return any(mark in begun or mark in ended for mark in _OURS)
+
+
+def say_what_goes(path: Path, *, named: bool) -> None:
+    """Before a file is written: say so where another one goes for it that is none of ours.
+
+    Args:
+        path: of the file.
+        named: whether somebody typed that name; by a default, only what is ours is replaced.
+
+    Raises:
+        UsageError: a file is there that is none of ours, and nobody named it.
+    """
+    if not path.exists() or not path.is_file() or _is_ours(path):
+        return
+    if not named:
+        raise UsageError(
+            f"{path} is there, and is no document of CryoFlux.",
+            why="Only what CryoFlux wrote is replaced without being asked.",
+            hint=f"Name another file, or this one: -o {shlex.quote(str(path))}",
+        )
+    stderr.print(f"{path} is replaced: it was no document of CryoFlux.")
+
+
+def write_report(path: Path, content: bytes) -> None:
+    """Write a document whole or not at all, and say where it is."""
+    write_atomic(path, content)
+    stderr.print(f"written: {path}")

@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +57,7 @@ def _said(what: str, done: int, count: int) -> None:
 
 _OF_THE_RUN = {
     *("budget", "carry", "duration", "attempts", "watch", "log"),
-    *("explain", "verbose", "dry_run", "as_json"),
+    *("explain", "verbose", "dry_run", "as_json", "dashboard"),
 }
 """options that are no settings"""
 
@@ -90,6 +91,14 @@ def _watching(folder: str | None, views: Sequence[RunView]) -> Watching | None:
             view.summary(summary)
 
     return Watching(Path(folder), settled)
+
+
+def _pages(state: Path, *, as_json: bool) -> AbstractContextManager[object]:
+    """Live pages beside the run; a browser is opened where a person sees it."""
+    from cryoflux.cli.dashboard import seen_by_somebody
+    from cryoflux.cli.run_pages import open_pages
+
+    return open_pages(state, open_browser=not as_json and seen_by_somebody())
 
 
 def run(
@@ -209,6 +218,9 @@ def run(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show rule, model, recipes and evidence too.")
     ] = False,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Show live pages of it, for as long as it goes on.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan; write and spend nothing.")
     ] = False,
@@ -216,8 +228,8 @@ def run(
 ) -> None:
     """Spend an energy budget on LoRA updates; keep what measurably helps; leave a receipt for each.
 
-    Every option from --train on, but for --explain, --verbose, --dry-run and --json, is a setting too: a
-    CRYOFLUX_* variable and a line of cryoflux.toml; `cryoflux config show` lists them with their values.
+    Every option from --train on, but for --explain, --verbose, --dashboard, --dry-run and --json, is a
+    setting too: a CRYOFLUX_* variable and a line of cryoflux.toml; `cryoflux config show` lists them.
     """
     flags = {key: value for key, value in locals().items() if key not in _OF_THE_RUN}
     flags["task"] = ",".join(task) if task else None
@@ -252,7 +264,11 @@ def run(
     on_closed = interrupts.output_closed
     terminal = stderr.is_terminal
     show = Shown(explain=explain, verbose=verbose)
-    with view_for(as_json=as_json, show=show, terminal=terminal, on_closed=on_closed) as view:
+    state_folder = Path(sourced.settings.run.state)
+    with (
+        _pages(state_folder, as_json=as_json) if dashboard else nullcontext(),
+        view_for(as_json=as_json, show=show, terminal=terminal, on_closed=on_closed) as view,
+    ):
         view.rates, view.stamped = rates_of(sourced.settings.energy), watch is not None
         limits = RunLimits(budget_uj, seconds, attempts, carry)
         summary = spend(

@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
 from cryoflux.energy.derived import Rates
+from cryoflux.energy.interface import Sample
 from cryoflux.errors import CryoFluxError
 from cryoflux.pages import (
     attempt,
@@ -37,9 +39,12 @@ from cryoflux.pages import (
 from cryoflux.pages.door import Door
 from cryoflux.pages.look import Look, Page
 from cryoflux.pages.render import STATIC, render
-from cryoflux.pages.stream import EVENT_STREAM, News
+from cryoflux.pages.stream import EVENT_STREAM, News, NewsOfAll
+from cryoflux.pages.watcher import Watcher
 from cryoflux.queries.checking import Checking
 from cryoflux.queries.followed import Followed
+from cryoflux.queries.rows import ATTEMPT_COLUMNS
+from cryoflux.report.exporting import write_csv
 from cryoflux.serving.openapi import JSON, Operation
 from cryoflux.serving.routing import (
     App,
@@ -56,6 +61,7 @@ from cryoflux.serving.routing import (
 
 _LOG = logging.getLogger(__name__)
 _HTML = "text/html; charset=utf-8"
+_CSV = "text/csv; charset=utf-8"
 _LINES = "application/x-ndjson"
 _PREFIX = "/s/"
 _MOMENT_S = 1.5
@@ -71,6 +77,7 @@ _MEDIA = {
 OPERATIONS = (
     Operation("GET", "/", "live", "What happens now, and what the budget has bought", media=_HTML),
     Operation("GET", "/attempts", "attempts", "Every attempt, as a picture and a table", media=_HTML),
+    Operation("GET", "/attempts.csv", "attempts_csv", "The same as a table for spreadsheets", media=_CSV),
     Operation("GET", "/attempts/{number}", "attempt", "One attempt", media=_HTML, refusals=(404,)),
     Operation("GET", "/models", "models", "Versions, and how to go back", media=_HTML),
     Operation("GET", "/models/{digest}", "version", "One version", media=_HTML, refusals=(404,)),
@@ -97,6 +104,12 @@ class Site:
     """whether heads may be moved from here"""
     form_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    daemon: Callable[[], Sample | None] | None = None
+    """asks a meter that runs by itself; none where there is none"""
+    closing: str = ""
+    """said to browsers once the pages end with the run that they were opened for"""
+    news: list[News] = field(default_factory=list)
+    """the streams of each state"""
 
 
 def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event, *, writable: bool = True) -> Site:
@@ -127,8 +140,12 @@ class _Paths:
         pool = ThreadPoolExecutor(4, "pages")
         several = len(site.states) > 1
         roots = {name: f"{_PREFIX}{name}" if several else "" for name in site.states}
-        self._routers = {root: _router(_Surface(site, name, root, pool)) for name, root in roots.items()}
-        self._overview = _Overview(site, pool) if several else None
+        daemon = site.daemon is not None
+        watchers = {name: Watcher(one, site.stopping, daemon=daemon) for name, one in site.states.items()}
+        self._routers = {
+            root: _router(_Surface(site, name, root, pool, watchers[name])) for name, root in roots.items()
+        }
+        self._overview = _Overview(site, pool, list(watchers.values())) if several else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -204,11 +221,12 @@ _FILES: Mapping[str, tuple[bytes, str]] | None = None
 class _Surface(_Answers):
     """One function for each row of the table, of the same name, over one state."""
 
-    def __init__(self, site: Site, name: str, root: str, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, site: Site, name: str, root: str, pool: ThreadPoolExecutor, watcher: Watcher) -> None:
         super().__init__(site, pool)
         self._name, self._root = name, root
         self._followed = site.states[name]
-        self._news = News(self._followed, site.stopping)
+        self._news = News(watcher, site.stopping, closing=lambda: site.closing)
+        site.news.append(self._news)
         self._checking = Checking(self._followed.state)
 
     async def _page(self, request: Request, make: Callable[[Look], Page]) -> Reply:
@@ -221,10 +239,35 @@ class _Surface(_Answers):
         return await self._html(made, request)
 
     async def live(self, request: Request) -> Reply:
-        return await self._page(request, live.page)
+        def made() -> tuple[Page, Look]:
+            look = self._look(self._followed, self._name, self._root, request.query)
+            trouble, sample = None, self._site.daemon() if self._site.daemon is not None else None
+            with self._followed.lock:
+                try:
+                    self._followed.refresh()
+                except CryoFluxError as error:  # what happens now is told all the same
+                    trouble = error
+                return live.page(look, sample, trouble), look
+
+        return await self._html(made, request)
 
     async def attempts(self, request: Request) -> Reply:
         return await self._page(request, attempts.page)
+
+    async def attempts_csv(self, request: Request) -> Reply:
+        def made() -> bytes:
+            with self._followed.lock:
+                self._followed.refresh()
+                shown = attempts.rows_to_export(
+                    self._look(self._followed, self._name, self._root, request.query)
+                )
+            stream = BytesIO()
+            write_csv(stream, ATTEMPT_COLUMNS, shown)
+            return stream.getvalue()
+
+        body = await asyncio.get_running_loop().run_in_executor(self._pool, made)
+        named = (b"content-disposition", b'attachment; filename="attempts.csv"')
+        return Reply(body, media=_CSV, headers=(named, (b"cache-control", b"no-cache")))
 
     async def attempt(self, request: Request) -> Reply:
         return await self._page(request, lambda look: attempt.page(look, request.named))
@@ -286,10 +329,7 @@ class _Surface(_Answers):
         return await self._page(request, energy.page)
 
     async def events(self, request: Request) -> Reply | Stream:
-        if self._news.full:
-            return Reply(b"Too many event streams are open.", 503, "text/plain; charset=utf-8")
-        since = request.headers.get(b"last-event-id", b"").decode("latin-1")
-        return Stream(EVENT_STREAM, self._news.stream(since or request.query.get("since", "")))
+        return _events(self._news, request)
 
     def refuse(self, error: Exception) -> Reply:
         """An error as a page that says what happened, why, and what to do next."""
@@ -300,9 +340,10 @@ class _Surface(_Answers):
 class _Overview(_Answers):
     """Several states side by side, at ``/``."""
 
-    def __init__(self, site: Site, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, site: Site, pool: ThreadPoolExecutor, watchers: Sequence[Watcher]) -> None:
         super().__init__(site, pool)
-        rows = [OPERATIONS[0], OPERATIONS[-1]]
+        self._news = NewsOfAll(watchers, site.stopping)
+        rows = [row for row in OPERATIONS if row.name in {"live", "events", "static"}]
         self.router = Router(((row, getattr(self, row.name)) for row in rows), self._refuse)
 
     def _first(self, query: Mapping[str, str]) -> Look:
@@ -322,8 +363,19 @@ class _Overview(_Answers):
 
         return await self._html(made, request)
 
+    async def events(self, request: Request) -> Reply | Stream:
+        """What is new in any of them."""
+        return _events(self._news, request)
+
     def _refuse(self, error: Exception) -> Reply:
         return _refusal(error, self._first({}))
+
+
+def _events(news: News | NewsOfAll, request: Request) -> Reply | Stream:
+    if news.full:
+        return Reply(b"Too many event streams are open.", 503, "text/plain; charset=utf-8")
+    since = request.headers.get(b"last-event-id", b"").decode("latin-1")
+    return Stream(EVENT_STREAM, news.stream(since or request.query.get("since", "")))
 
 
 def _refusal(error: Exception, look: Look) -> Reply:

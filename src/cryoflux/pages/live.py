@@ -4,22 +4,91 @@ from __future__ import annotations
 
 __all__ = ["page"]
 
+from collections.abc import Sequence
+from typing import Any
+
+from cryoflux.energy.interface import Sample
+from cryoflux.errors import CryoFluxError
 from cryoflux.pages.attempts import rows_of, signature
+from cryoflux.pages.charts.budget import budget_bar
 from cryoflux.pages.look import Look, Page
+from cryoflux.pages.now import ended_of, steps_of, watts_of
 from cryoflux.quantities import RangeKind
+from cryoflux.queries.activity import Activity, read_activity
+from cryoflux.queries.budget import budget_of
 from cryoflux.report.headline import headline, lede
+from cryoflux.report.now_words import (
+    clock_time,
+    doing_words,
+    duration_words,
+    projection_words,
+    state_words,
+)
+from cryoflux.state import StateFolder
 
 _LAST = 5
+_SILENT_S = 5.0
+"""a meter is asked once a second: after so long it is silent"""
 
 
-def page(look: Look) -> Page:
-    """The page of a state as it is."""
+def page(look: Look, sample: Sample | None = None, trouble: CryoFluxError | None = None) -> Page:
+    """The page of a state as it is.
+
+    Args:
+        look: at it.
+        sample: of a meter that runs by itself; none where there is none, or a run has its own.
+        trouble: why the log cannot be read, or not to its end; none where it can.
+    """
+    activity = read_activity(StateFolder(look.followed.state), now=look.now)
     attempts, summary = look.followed.attempts, look.followed.summary()
-    values = {
-        "headline": headline(summary) if summary is not None else "",
-        "lede": lede(summary, attempts) if summary is not None else "",
+    values: dict[str, Any] = {
+        "empty": activity is None and summary is None and trouble is None,
+        "headline": headline(summary) if summary is not None else "Nothing judged yet.",
+        "lede": lede(summary, attempts) if summary is not None else "No attempt has ended yet.",
         "modelled": any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in attempts),
         "pictures": signature(look, attempts),
         "rows": rows_of(look, attempts[: -_LAST - 1 : -1]),
+        "warnings": list(_warnings(activity, trouble)),
+        "activity": activity,
+        "chip": _chip(activity),
+        "watts": watts_of(look, activity, sample),
+        "steps": steps_of(activity, look.now),
+        "ended": ended_of(look, activity),
+        **_budget(look, activity),
     }
     return Page("live.html", "Live", section="live", values=values)
+
+
+def _warnings(activity: Activity | None, trouble: CryoFluxError | None) -> Sequence[tuple[str, str]]:
+    """What somebody has to know first: in a few words, and what to do about it."""
+    found = []
+    if trouble is not None:
+        found.append((f"The log cannot be read: {trouble.what}", trouble.hint or trouble.why))
+    if activity is not None and activity.died:
+        what = f"The run has died (process {activity.pid})."
+        found.append((what, "The next run on this state records what it had begun, and goes on."))
+    if activity is not None and activity.silent_s is not None and activity.silent_s > _SILENT_S:
+        what = f"The meter has been silent for {duration_words(activity.silent_s)}."
+        found.append((what, "No watts are known since; what was shown last is no figure of now."))
+    return found
+
+
+def _chip(activity: Activity | None) -> dict[str, str] | None:
+    if activity is None:
+        return None
+    word, doing = state_words(activity), doing_words(activity)
+    return {"name": word.split()[0], "word": word, "doing": doing}
+
+
+def _budget(look: Look, activity: Activity | None) -> dict[str, Any]:
+    view = budget_of(look.followed, activity, look.now)
+    if view is None:
+        return {"budget": None}
+    projected = projection_words(view.projection, look.now) if view.projection is not None else ""
+    deadline = activity.deadline_at if activity is not None and activity.alive else None
+    return {
+        "budget": view,
+        "bar": budget_bar(view, lambda number: look.link(f"/attempts/{number}")),
+        "projected": projected,
+        "deadline": clock_time(deadline, look.now) if deadline is not None else "",
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["STATIC", "render"]
+__all__ = ["STATIC", "fill", "render"]
 
 import functools
 import shlex
@@ -43,6 +43,11 @@ def render(page: Page, look: Look) -> str:
             version=__version__,
         )
     )
+
+
+def fill(template: str, **values: object) -> str:
+    """The HTML of a template that is no page of a server."""
+    return _environment().get_template(template).render(**values, version=__version__)
 
 
 @functools.cache

@@ -6,11 +6,12 @@ __all__ = ["require_page_token", "serve"]
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cryoflux.agent.token import require_sendable
 from cryoflux.energy.derived import Rates
+from cryoflux.energy.interface import Sample
 from cryoflux.errors import ConfigError
 from cryoflux.pages.app import create_app, site_of
 from cryoflux.serving import server
@@ -33,7 +34,13 @@ def require_page_token(host: str, token: str) -> None:
 
 
 def serve(
-    folders: Sequence[Path], listener: socket.socket, *, rates: Rates, token: str = "", writable: bool = True
+    folders: Sequence[Path],
+    listener: socket.socket,
+    *,
+    rates: Rates,
+    token: str = "",
+    writable: bool = True,
+    daemon: Callable[[], Sample | None] | None = None,
 ) -> None:
     """Answer requests until a signal comes.
 
@@ -43,7 +50,9 @@ def serve(
         rates: what a kilowatt-hour emits and costs.
         token: that a browser has to know; empty on loopback.
         writable: whether heads may be moved from the pages.
+        daemon: asks a meter that runs by itself; none where there is none.
     """
     stopping = asyncio.Event()
     site = site_of(folders, rates, stopping, writable=writable)
+    site.daemon = daemon
     server.serve(create_app(site, token=token), listener, stopping)

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, TypedDict
 
 from cryoflux.decision.interval import fixed_interval
-from cryoflux.quantities import MICRO, NANO, RangeKind, Tier, efficiency
+from cryoflux.quantities import MICRO, NANO, Energy, RangeKind, Tier, efficiency
 from cryoflux.receipts.charged import PHASES, EnergyFigure
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.paid import Paid
@@ -117,6 +117,17 @@ class Attempt:
     def kept(self) -> bool:
         """Whether the update was kept."""
         return self.outcome == Outcome.ACCEPTED.word
+
+    @property
+    def energy(self) -> Energy:
+        """What it was charged."""
+        uj, lo_uj, hi_uj = (round(end * MICRO) for end in (self.joules, self.joules_lo, self.joules_hi))
+        return Energy(uj, lo_uj, hi_uj, self.tier)
+
+    @property
+    def screened_out(self) -> bool:
+        """Whether its screen refused the update, so that the holdout never judged it."""
+        return self.outcome == Outcome.REJECTED.word and self.delta is None
 
     @property
     def paid(self) -> Paid:

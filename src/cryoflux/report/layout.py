@@ -6,7 +6,7 @@ beside its unit, and so do words with a no-break space between them, such as a c
 
 from __future__ import annotations
 
-__all__ = ["Cells", "plain", "table", "unbroken", "wrap"]
+__all__ = ["Cells", "plain", "table", "unbroken", "visible", "wrap"]
 
 import re
 import unicodedata
@@ -43,6 +43,13 @@ _PLAIN = {
     "“": '"',
     "”": '"',
 }
+
+
+def visible(text: str) -> str:
+    """The same text with whatever a terminal would obey, and nobody would see, spelt out by its number."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == _TIE else f"\\x{ord(c):02x}" for c in text)
 
 
 def plain(text: str, encoding: str) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 from cryoflux.energy.derived import Rates, derived_fields
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_view import Log, LogSummary, TaskTotal
-from cryoflux.quantities import MICRO, Energy, efficiency_name, format_energy, format_nats
+from cryoflux.quantities import Energy, efficiency_name, format_energy, format_nats
+from cryoflux.queries.read_losses import recalls_of
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_line
-from cryoflux.report.log_recalls import recalls_of
 from cryoflux.report.picture import DrawnAs, drawn_as
 from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.inputs import stored_origins
@@ -127,14 +127,8 @@ def _attempt(attempt: Attempt, rates: Rates) -> dict[str, Any]:
         efficiency_name("eta_low", attempt.unit): attempt.eta_low_per_kj,
         "examples_read": attempt.examples,
         "finished_at": f"{attempt.finished:%Y-%m-%dT%H:%M:%SZ}" if attempt.finished is not None else None,
-        **_derived(_charged(attempt), rates),
+        **_derived(attempt.energy, rates),
     }
-
-
-def _charged(attempt: Attempt) -> Energy:
-    said = (attempt.joules, attempt.joules_lo, attempt.joules_hi)
-    uj, lo_uj, hi_uj = (round(joules * MICRO) for joules in said)
-    return Energy(uj, lo_uj, hi_uj, attempt.tier)
 
 
 def _derived(energy: Energy, rates: Rates) -> dict[str, Any]:

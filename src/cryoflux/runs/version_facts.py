@@ -6,7 +6,7 @@ that no run has evaluated, or whose cache was freed, it is not known.
 
 from __future__ import annotations
 
-__all__ = ["VersionFacts", "version_facts"]
+__all__ = ["VersionFacts", "known_audit_losses", "version_facts"]
 
 from collections.abc import Container
 from contextlib import suppress
@@ -18,6 +18,8 @@ from cryoflux.evaluation.cache import LossCache
 from cryoflux.evaluation.losses import Losses
 from cryoflux.files import files_below
 from cryoflux.receipts.profiles import F32, PROFILE, REPEATABLE
+from cryoflux.receipts.statement import Data
+from cryoflux.registry.cuts import Cut
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.tasks.interface import Origin
@@ -65,17 +67,28 @@ def version_facts(
     return found
 
 
+def known_audit_losses(cache: LossCache, cut: Cut, data: Data, digest: str) -> Losses | None:
+    """Losses of a version on the audit set, in its order; none where no run has evaluated it.
+
+    Args:
+        cache: of the state.
+        cut: how much of a text is read there.
+        data: the data set that the audit set is of.
+        digest: of the version.
+    """
+    for profile in (PROFILE, F32, REPEATABLE):
+        if (known := cache.get(digest, data.audit, cut, data.audit_count, profile)) is not None:
+            return known.losses
+    return None
+
+
 def _audit_losses(
     catalogue: Catalogue, cache: LossCache, origins: dict[str, Origin], task: str, digest: str
 ) -> Losses | None:
     known, origin = catalogue.memory.tasks.get(task), origins.get(task)
     if known is None or origin is None:
         return None
-    audit, count = known.data.audit, known.data.audit_count
-    for profile in (PROFILE, F32, REPEATABLE):
-        if (losses := cache.get(digest, audit, origin.cut, count, profile)) is not None:
-            return losses.losses
-    return None
+    return known_audit_losses(cache, origin.cut, known.data, digest)
 
 
 def _sizes(catalogue: Catalogue, version: CataloguedVersion) -> tuple[int, int]:

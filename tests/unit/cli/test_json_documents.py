@@ -81,6 +81,10 @@ def test_what_is_read_of_a_state(state: Path, said: Said) -> None:
         assert {name: shown[name] for name in entry} == entry
     (report,) = said("report")
     assert [one["number"] for one in report["attempts"]] == [1, 2, 3]
+    (both,) = said("report", state, state)
+    assert (both["comparable"], both["joules_comparable"]) == (True, True)
+    (card,) = said("models", "card")
+    assert card["text"].startswith("---\nlicense: unknown\n")
     (ledger,) = said("energy", "ledger")
     assert ledger["identity"]["holds"] is True
     (versions,) = said("models", "list")
@@ -94,6 +98,19 @@ def test_what_is_read_of_a_state(state: Path, said: Said) -> None:
     said("state", "size")
     said("state", "clean", "--yes")
     said("verify", state)
+
+
+@pytest.mark.parametrize("what", ["attempts", "versions"])
+def test_rows_for_other_programs_are_documents_too(
+    state: Path, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("export", "--format", "jsonl", "--what", what, "--state", state, "-o", "rows.jsonl")
+    assert exit_code_of(monkeypatch, *words) == 0
+    capsys.readouterr()
+    print(Path("rows.jsonl").read_text("utf-8"), end="")  # noqa: T201 - as it goes to a pipe
+    rows = held(capsys)
+    assert {row["schema"] for row in rows} == {f"cryoflux.export.{what}/1"}
+    assert len(rows) == 3
 
 
 def test_what_is_done_to_versions(state: Path, said: Said) -> None:

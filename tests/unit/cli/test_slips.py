@@ -33,7 +33,9 @@ def said(
 
 
 WRITES = {
-    "report": ("--plot",),
+    "report": ("--svg", "-o"),
+    "models card": ("-o",),
+    "export": ("-o",),
     "claim": ("kept >= 1", "-o"),
     "receipts export": ("-o",),
     "receipts proof": ("1", "-o"),
@@ -65,7 +67,7 @@ def test_a_file_that_cannot_be_made_is_a_slip_and_no_fault_of_the_disk(
 @pytest.mark.parametrize(
     ("words", "command"),
     [
-        ("report --plot", "cryoflux report"),
+        ("report --svg -o", "cryoflux report"),
         ("report --plto x", "cryoflux report"),
         ("receipts show", "cryoflux receipts show"),
         ("receipts shw", "cryoflux receipts"),

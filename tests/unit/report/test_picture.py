@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -10,10 +11,16 @@ from cryoflux.energy.derived import Rates
 from cryoflux.errors import UsageError
 from cryoflux.log_view import Log, open_log
 from cryoflux.receipts.statement import Outcome
+from cryoflux.report.figures import ONE_COLUMN, TWO_COLUMNS, drawing, saved
 from cryoflux.report.log_words import attempts_document, log_lines
-from cryoflux.report.picture import DrawnAs, draw_attempts, drawn_as
-from running import exit_code_of as run
+from cryoflux.report.made import Reported
+from cryoflux.report.marks import limits_of, mark_of
+from cryoflux.report.picture import AttemptsPanel, DrawnAs, draw_attempts, drawn_as
+from cryoflux.report.scales import Ends, crossing_lines, number_text, round_below, round_ticks
 from synthetic_state import SyntheticState, open_state
+
+pytest.importorskip("matplotlib")
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture
@@ -28,68 +35,114 @@ def varied(tmp_path: Path) -> Log:
     return open_log(made.path)
 
 
-def drawn(log: Log, monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[tuple[str, str, list[float]]]:
-    """What is drawn with error bars: axis, label, and where on the axis of joules."""
-    from matplotlib.axes import Axes
-
-    found = []
-    real = Axes.errorbar
-
-    def watched(axes, *arguments, **named):
-        found.append((named["label"], named["x"], named["y"], named["xerr"]))
-        return real(axes, *arguments, **named)
-
-    monkeypatch.setattr(Axes, "errorbar", watched)
-    draw_attempts(log, folder / "all.svg", caption=log_lines(log))
-    return found
+def svg_of(log: Log, figure: str = "attempts", columns: int = 2) -> ET.Element:
+    return ET.fromstring(Reported([log], Rates()).svg(figure, columns))
 
 
-def test_every_attempt_is_drawn_with_the_interval_of_its_joules(
-    varied: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    pytest.importorskip("matplotlib")
-    found = {label: (x, y, err) for label, x, y, err in drawn(varied, monkeypatch, tmp_path)}
-    assert list(found) == ["kept (1)", "undecided (1)", "rejected (1)", "stopped by the screen (1)"]
-    assert sum(len(x) for x, _, _ in found.values()) == len(varied)
-    assert found["kept (1)"] == ([100.0], [varied[0].delta], [[10.0], [10.0]])
-    assert found["stopped by the screen (1)"][2] == [[10.0], [10.0]]
+def test_every_attempt_has_a_mark_and_no_two_outcomes_have_one_shape(varied: Log) -> None:
+    kinds = [drawn_as(attempt) for attempt in varied]
+    assert kinds == [DrawnAs.KEPT, DrawnAs.SCREENED, DrawnAs.REJECTED, DrawnAs.UNDECIDED]
+    assert len({kind.marker for kind in DrawnAs}) == len(DrawnAs)
+    marks = [mark_of(attempt) for attempt in varied]
+    assert marks[0].joules == (100.0, 90.0, 110.0)
+    assert (marks[0].delta, marks[0].ends) == (
+        varied[0].delta,
+        (varied[0].delta_lo_anytime, varied[0].delta_hi_anytime),
+    )
+    # what its screen stopped is drawn by what the screen measured
+    assert marks[1].delta == varied[1].screen_delta is not None
 
 
-def test_the_caption_of_a_picture_says_what_the_report_says(
-    varied: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("matplotlib")
-    picture = tmp_path / "a.svg"
-    assert run(monkeypatch, "report", "--state", varied.state, "--plot", picture) == 0
-    said = capsys.readouterr().out
-    first, second = log_lines(varied)
-    assert first == "4 attempts: 1 kept, 1 undecided, 1 rejected, 1 stopped by the screen"
-    assert second == ("Δ total +0.0549 nats for 400.0 J [360, 440], modelled, in attempts, η +0.137 nats/kJ")
-    for text in (said, picture.read_text()):
-        assert first in text
-        assert second in text
+def test_a_picture_says_in_words_what_it_shows(varied: Log) -> None:
+    picture = svg_of(varied)
+    assert (picture.get("role"), picture.get("aria-labelledby")) == ("img", "title desc")
+    title, said = (picture.findtext(f"{SVG}{name}") for name in ("title", "desc"))
+    assert title == "CryoFlux: energy against improvement, lora_delta"
+    assert said is not None
+    assert said.split("\n")[:2] == log_lines(varied)
+    assert "1 kept, 1 undecided, 1 rejected, 1 stopped by the screen" in said
+    assert "The best deal is #1: Δ +0.0549 nats for 100.0 J" in said
+    assert picture.find(f"{SVG}title") is picture[0]
 
 
-def test_the_document_has_every_attempt_with_recipe_and_efficiency(
-    varied: Log, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, "report", "--state", varied.state, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [one["number"] for one in found["attempts"]] == [1, 2, 3, 4]
-    assert [one["screened_out"] for one in found["attempts"]] == [False, True, False, False]
-    first, screened = found["attempts"][:2]
-    assert first["arm"] == "r8"
-    assert first["eta_nats_per_kj"] == pytest.approx(1000 * first["delta"] / 100)
-    assert (screened["delta"], screened["eta_nats_per_kj"]) == (None, None)
-    assert "screen" in screened["reason"]
-    assert found["total"] == attempts_document(varied, Rates())["total"]
-    assert found["total"]["energy"]["joules"] == sum(one["joules"] for one in found["attempts"])
+def test_widths_are_those_of_a_paper(varied: Log) -> None:
+    for columns, inches in ((1, ONE_COLUMN), (2, TWO_COLUMNS)):
+        for figure in ("attempts", "progress"):
+            width = svg_of(varied, figure, columns).get("width")
+            assert width == f"{72 * inches:g}pt"
 
 
-def test_of_an_aborted_attempt_only_the_joules_are_drawn(
-    pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    pytest.importorskip("matplotlib")
+def test_the_same_state_gives_the_same_picture(varied: Log) -> None:
+    first, again = (Reported([varied], Rates()).svg("attempts", 2) for _ in range(2))
+    assert first == again
+    assert re.search(rb"<dc:date>", first) is None
+
+
+def test_progress_is_told_by_its_ends(varied: Log) -> None:
+    said = svg_of(varied, "progress").findtext(f"{SVG}desc")
+    assert said is not None
+    assert said.startswith("Loss on the holdout goes from 0.9295 to 0.8746 nats, accuracy from 0.0 to 85.9 %")
+    assert said.endswith("in one kept update over 400.0 J of attempts.")
+
+
+def test_no_two_numbers_or_values_stand_on_one_another(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    for number in range(12):
+        made.attempt(0.004 + 0.001 * (number % 3))
+    made.finish()
+    with drawing():
+        panel = AttemptsPanel("", "nats", open_log(made.path))
+        figure = draw_attempts([panel], width=ONE_COLUMN, title="t", caption=()).figure
+        figure.canvas.draw()
+        boxes = [
+            text.get_window_extent()
+            for axes in figure.axes
+            for text in axes.texts
+            if text.get_rotation() == 0 and text.get_text()
+        ]
+    assert len(boxes) > 3
+    assert not [(a, b) for n, a in enumerate(boxes) for b in boxes[:n] if a.shrunk(0.8, 0.8).overlaps(b)]
+
+
+def test_three_hundred_attempts_are_drawn_in_full(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    made.screen_out()
+    made.finish()
+    two = list(open_log(made.path))
+    many = [replace(two[n % 2], number=n + 1, joules=1.0 + n, chain_joules=1.0 + n) for n in range(300)]
+    with drawing():
+        picture = draw_attempts([AttemptsPanel("", "nats", many)], width=TWO_COLUMNS, title="t", caption=())
+        content = saved([picture], "svg", "t")
+    assert "150 kept, 150 stopped by the screen" in picture.description
+    assert len(content) < 600_000
+
+
+def test_what_did_not_help_lies_in_a_band_and_what_hardly_did_too(varied: Log) -> None:
+    marks = [mark_of(attempt) for attempt in varied]
+    limits = limits_of(marks)
+    assert limits.delta is not None
+    best = max(mark.delta for mark in marks if mark.delta is not None)
+    assert limits.delta.low <= 0.001 * best * 1000
+    tiny = replace(marks[2], delta=best / 10_000)
+    with_tiny = limits_of([marks[0], tiny])
+    assert not tiny.above(with_tiny.floor)
+    assert marks[0].above(with_tiny.floor)
+    assert limits_of([replace(marks[1], delta=-0.1)]).delta is None
+
+
+def test_a_log_without_a_verdict_has_a_picture_too(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.screen_out()
+    made.finish()
+    said = svg_of(open_log(made.path)).findtext(f"{SVG}desc")
+    assert said is not None
+    assert "1 stopped by the screen" in said
+    with pytest.raises(UsageError, match="nothing to draw"):
+        svg_of(open_log(made.path), "progress")
+
+
+def test_of_an_aborted_attempt_only_the_joules_are_drawn(pristine: SyntheticState) -> None:
     log = open_log(pristine.path)
     assert [drawn_as(attempt) for attempt in log] == [
         DrawnAs.KEPT,
@@ -97,32 +150,44 @@ def test_of_an_aborted_attempt_only_the_joules_are_drawn(
         DrawnAs.ABORTED,
         DrawnAs.KEPT,
     ]
-    assert [label for label, *_ in drawn(log, monkeypatch, tmp_path)] == [
-        "kept (2)",
-        "rejected (1)",
-        "aborted (1)",
-    ]
-
-
-def test_a_log_without_a_verdict_has_a_picture_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("matplotlib")
-    made = open_state(tmp_path / "state")
-    made.screen_out()
-    made.finish()
-    assert [x for _, x, _, _ in drawn(open_log(made.path), monkeypatch, tmp_path)] == [[100.0]]
-
-
-def test_what_no_picture_can_be_is_refused(pristine: SyntheticState, tmp_path: Path) -> None:
-    log = open_log(pristine.path)
-    with pytest.raises(UsageError, match=r"cannot be a \.xyz file"):
-        draw_attempts(log, tmp_path / "a.xyz", caption=[])
-    with pytest.raises(UsageError, match="No attempt"):
-        draw_attempts([], tmp_path / "none.svg", caption=[])
-    assert draw_attempts(log, tmp_path / "plot", caption=["four"]) == tmp_path / "plot.svg"
-    assert [path.name for path in tmp_path.iterdir()] == ["plot.svg"]
+    aborted = mark_of(log[2])
+    assert (aborted.delta, aborted.joules[0]) == (None, log[2].joules)
 
 
 def test_a_carried_attempt_is_drawn_as_one_whether_the_holdout_saw_it_or_not(varied: Log) -> None:
     for attempt in varied:
         carried = replace(attempt, outcome="carried")
         assert drawn_as(carried) is DrawnAs.CARRIED
+
+
+def test_the_document_has_every_attempt_with_recipe_and_efficiency(varied: Log) -> None:
+    found = attempts_document(varied, Rates())
+    assert [one["number"] for one in found["attempts"]] == [1, 2, 3, 4]
+    assert [one["screened_out"] for one in found["attempts"]] == [False, True, False, False]
+    first, screened = found["attempts"][:2]
+    assert first["arm"] == "r8"
+    assert first["eta_nats_per_kj"] == pytest.approx(1000 * first["delta"] / 100)
+    assert (screened["delta"], screened["eta_nats_per_kj"]) == (None, None)
+    assert "screen" in screened["reason"]
+    assert found["total"]["energy"]["joules"] == sum(one["joules"] for one in found["attempts"])
+
+
+def test_lines_of_equal_efficiency_are_at_round_values_that_cross_the_panel() -> None:
+    joules, delta = Ends(1.0, 1000.0), Ends(0.001, 1.0)
+    lines = crossing_lines(joules, delta, 400, 200)
+    assert 3 <= len(lines) <= 6
+    for eta, right in lines:
+        assert f"{eta:.0e}"[0] in "1235"
+        at_right = eta / 1000 * joules.high
+        assert (at_right <= delta.high) is right
+        assert at_right > delta.low
+
+
+def test_ticks_are_few_round_and_inside() -> None:
+    for ends in (Ends(0.9, 4.0), Ends(1e-5, 1.0), Ends(3.0, 3e6)):
+        ticks = round_ticks(ends, 6)
+        assert 2 <= len(ticks) <= 6
+        assert all(ends.low <= tick <= ends.high for tick in ticks)
+    spelt = {0.05: "0.05", 20: "20", 5000: "5k", 1e-5: "10⁻⁵", 2e-4: "2·10⁻⁴"}
+    assert {value: number_text(value) for value in spelt} == spelt
+    assert [round_below(value) for value in (0.03, 1.0, 7.0)] == pytest.approx([0.02, 1.0, 5.0])

@@ -1,0 +1,148 @@
+"""What to do next with a state, and how to check it: short and honest, each with what to type."""
+
+from __future__ import annotations
+
+__all__ = ["Advice", "LastSession", "advised", "checks_of"]
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from cryoflux.log_view import LogSummary
+from cryoflux.quantities import MRR, Tier, format_energy
+from cryoflux.receipts.session import Session, SessionEnd
+
+if TYPE_CHECKING:
+    from cryoflux.queries.results import TaskResults
+
+
+@dataclass(frozen=True, slots=True)
+class LastSession:
+    """How the last recorded run of a state ended."""
+
+    ended: SessionEnd
+    budget_uj: int
+    """what it was allowed to spend, µJ; 0 where nothing was granted"""
+    began_at: str
+    ended_at: str
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """What of a session is shown."""
+        return cls(session.ended, session.budget_microjoules, session.began_at, session.ended_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Something that is open, and what to type about it."""
+
+    code: str
+    """a word that programs compare: ``budget``"""
+    said: str
+    command: str
+    """what to type; empty where there is nothing"""
+
+
+def checks_of(state: Path, judged: bool) -> tuple[str, ...]:  # noqa: FBT001 - of our own callers
+    """Commands that check a state without trusting whoever made it.
+
+    Args:
+        state: the folder.
+        judged: whether a holdout gave a verdict, so that losses can be computed again.
+    """
+    quoted = shlex.quote(str(state))
+    again = (f"cryoflux verify {quoted} --recompute 1", f"cryoflux verify {quoted} --spot-check 64")
+    bundle = f"cryoflux receipts bundle --state {quoted} -o bundle"
+    return (f"cryoflux verify {quoted}", *(again if judged else ()), bundle)
+
+
+def advised(
+    state: Path,
+    summary: LogSummary,
+    last: LastSession | None,
+    tasks: Sequence[TaskResults],
+    tier: Tier | None,
+) -> tuple[Advice, ...]:
+    """What is open, the most pressing first; a state of which nothing is has nothing here.
+
+    Args:
+        state: the folder.
+        summary: what its log has come to.
+        last: how the last recorded run ended.
+        tasks: what it has come to for each task.
+        tier: the least trustworthy one of the joules; none before the first attempt.
+    """
+    quoted = shlex.quote(str(state))
+    found = _of_runs(quoted, summary, last, [task.unit for task in tasks])
+    for task in tasks:
+        name = f"{task.name}: " if len(tasks) > 1 else ""
+        found += [Advice(one.code, name + one.said, one.command) for one in _of_task(quoted, summary, task)]
+    if tier is Tier.MODELLED:
+        found.append(
+            Advice(
+                "modelled",
+                "The joules are modelled from CPU time: their range is what is plausible, and nothing "
+                "measured the watts. doctor says whether this machine has a counter.",
+                "cryoflux doctor",
+            )
+        )
+    return tuple(found)
+
+
+def _of_runs(
+    quoted: str, summary: LogSummary, last: LastSession | None, units: Sequence[str]
+) -> list[Advice]:
+    budget = format_energy(last.budget_uj).replace(" ", "") if last and last.budget_uj else "2kJ"
+    again = f"cryoflux run --budget {budget} --state {quoted}"
+    if summary.session_open:
+        return [
+            Advice("open", "A run goes on, or has died: the next run closes what a dead one left open.", "")
+        ]
+    if not summary.attempts:
+        return [Advice("nothing", "No attempt has ended yet.", again)]
+    if summary.aborted == summary.attempts:
+        said = "Every attempt was aborted: an attempt had too few joules, or could not be made."
+        return [Advice("aborted", said, f"{again} --reserve 240J")]
+    if last is None:
+        return []
+    said = _ENDS.get(last.ended, "")
+    if last.ended is SessionEnd.PLATEAU and all(unit == MRR for unit in units):
+        said = "The last run ended because the index was up to date: it goes on when documents come or go."
+    command = f"{again} --policy uniform/v1" if last.ended is SessionEnd.PLATEAU else again
+    return [Advice(last.ended.value, said, command)] if said else []
+
+
+_ENDS = {
+    SessionEnd.BUDGET: "The last run ended because its joules were spent, not because nothing paid any more: "
+    "more of them may gain more.",
+    SessionEnd.ATTEMPTS: "The last run made as many attempts as were asked for; more may gain more.",
+    SessionEnd.TIME: "The last run ended because its time was over; more may gain more.",
+    SessionEnd.INTERRUPTED: "The last run was interrupted; it can go on.",
+    SessionEnd.PLATEAU: "The last run ended because no recipe was expected to pay any more: other "
+    "examples or other recipes may, or go on regardless.",
+    SessionEnd.FAILED: "The last run ended with an error.",
+    SessionEnd.CRASHED: "The last run died; the next one goes on from where it was.",
+}
+
+
+def _of_task(quoted: str, summary: LogSummary, task: TaskResults) -> list[Advice]:
+    found, audit, holdout = [], task.audit, task.holdout
+    if summary.undecided and len(summary.tasks) == 1:
+        updates = "One update was" if summary.undecided == 1 else f"{summary.undecided} updates were"
+        said = f"{updates} neither shown to help nor ruled out: a larger holdout, in a new state, tells more."
+        found.append(Advice("undecided", said, ""))
+    if task.first == task.head:
+        return found
+    if audit.delta is None:
+        said = "The head has no losses on the audit set here: a run evaluates it when it ends."
+        return [*found, Advice("no-audit", said, f"cryoflux run --budget 200J --state {quoted}")]
+    if audit.delta_lo_95 is not None and audit.delta_hi_95 is not None:
+        if audit.delta_lo_95 <= 0:
+            said = "On the audit set, which decided nothing, the gain is not told from zero."
+            found.append(Advice("uncertain", said, ""))
+        elif holdout.delta is not None and audit.delta_hi_95 < holdout.delta:
+            said = "The holdout, which is looked at, shows more than the audit set: believe the audit set."
+            found.append(Advice("drift", said, ""))
+    return found

@@ -1,0 +1,391 @@
+"""The results of a state in words: what it cost, what was gained, how sure that is, what next.
+
+The same parts are a Markdown, an HTML and a PDF document, and some lines end what the terminal shows.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "cost_text",
+    "energy_row",
+    "gain_row",
+    "gain_text",
+    "headline",
+    "kept_table",
+    "results_report",
+    "sure_text",
+]
+
+from collections.abc import Iterator, Sequence
+
+from cryoflux.decision.rules import NO_WORSE, WITH_BUDGET
+from cryoflux.energy.derived import Rates, derived_line
+from cryoflux.quantities import (
+    MRR,
+    NANO,
+    Energy,
+    RangeKind,
+    efficiency,
+    format_energy,
+    format_nats,
+    hit_words,
+)
+from cryoflux.queries.results import Gained, Results, TaskResults
+from cryoflux.receipts.attempts import Attempt
+from cryoflux.report.attempt_words import energy_text
+from cryoflux.report.layout import Cells
+from cryoflux.report.parts import ReportDocument, ReportPart, ReportTable
+from cryoflux.runs.scores import Scores
+
+_MOST_KEPT = 40
+"""kept updates in a table; JSON and export have them all"""
+_NO_FACTOR = (
+    "No CO₂e and no cost are said: no factor is set (cryoflux config show lists carbon_g_per_kwh and "
+    "price_per_kwh)."
+)
+
+
+def results_report(results: Results, rates: Rates) -> ReportDocument:
+    """The document about a state.
+
+    Args:
+        results: what it has come to.
+        rates: what a kilowatt-hour emits and costs, as it is set.
+    """
+    names = ", ".join(task.name for task in results.tasks) or "no task yet"
+    parts = [
+        ReportPart("What it is about", tuple(map(_about, results.tasks))),
+        ReportPart("What it cost", tuple(_cost_lines(results, rates)), (_cost_table(results),)),
+        ReportPart("What was gained", tables=tuple(_gains(results)), after=tuple(_gain_notes(results))),
+        ReportPart("How sure that is", tuple(_sure_lines(results))),
+        _attempts(results),
+        _kept(results),
+        _refused(results),
+        *(_progress(task, len(results.tasks) > 1) for task in results.tasks if task.curve),
+        *(_recalls(task) for task in results.tasks if task.recalls),
+        _next(results),
+        _checks(results),
+    ]
+    title = f"CryoFlux report: {names}"
+    return ReportDocument(title, headline(results), tuple(part for part in parts if _says_something(part)))
+
+
+def _about(task: TaskResults) -> str:
+    model = f"model {task.model_name}" if task.model_name else "a model that the state does not name"
+    return f"{task.name}: {model}, data set {task.data_name}, head version {task.head}."
+
+
+def _says_something(part: ReportPart) -> bool:
+    tables = any(table.rows for table in part.tables)
+    return bool(part.text or tables or part.points or part.commands or part.after)
+
+
+def headline(results: Results) -> str:
+    """The result in one sentence."""
+    cost = cost_text(results)
+    gains = [gain_text(task) for task in results.tasks if task.holdout.after is not None]
+    if not gains:
+        return f"Nothing has been judged yet; {cost}." if results.attempts else "Nothing has been tried yet."
+    names = [f"{task.name}: " if len(results.tasks) > 1 else "" for task in results.tasks]
+    gained = "; ".join(f"{name}{gain}" for name, gain in zip(names, gains, strict=False))
+    return f"{gained}, for {cost}."
+
+
+def cost_text(results: Results) -> str:
+    """What all of it cost: ``182.7 J [73.1, 418], modelled, all-in``."""
+    spent = results.spent
+    if spent.all_in is not None:
+        return f"{energy_text(spent.all_in)}, all-in"
+    if spent.known is None:
+        return "nothing that is on the log"
+    return f"at least {energy_text(spent.known)} (what is on the log)"
+
+
+def gain_text(task: TaskResults) -> str:
+    """How much better the head is, by the set that decided nothing where that was measured."""
+    if task.first == task.head:
+        return "no update was kept"
+    audit = task.audit
+    if audit.delta is not None:
+        return (
+            f"{_better(task, audit.delta)} on the audit set{_ends_text(audit)}{_accuracy_move(task, audit)}"
+        )
+    if task.holdout.delta is not None:
+        return f"{_better(task, task.holdout.delta)} on the holdout{_accuracy_move(task, task.holdout)}"
+    return f"Δ {format_nats(task.total.delta)} {task.unit} in all kept updates"
+
+
+def _better(task: TaskResults, delta: float) -> str:
+    word = "better" if delta >= 0 else "worse"
+    if task.unit == MRR:
+        return f"MRR@10 {abs(delta):.4f} {word}"
+    return f"{abs(delta):.4f} {task.unit} {word}"
+
+
+def _ends_text(gained: Gained) -> str:
+    if gained.delta_lo_95 is None or gained.delta_hi_95 is None:
+        return ""
+    return f", 95 % [{gained.delta_lo_95:+.4f}, {gained.delta_hi_95:+.4f}]"
+
+
+def _accuracy_move(task: TaskResults, gained: Gained) -> str:
+    before, after = gained.before, gained.after
+    if before is None or after is None or before.accuracy is None or after.accuracy is None:
+        return ""
+    return f", {hit_words(task.unit)} {100 * before.accuracy:.1f} → {100 * after.accuracy:.1f} %"
+
+
+def _cost_lines(results: Results, rates: Rates) -> Iterator[str]:
+    spent = results.spent
+    if spent.known is None:
+        yield "Nothing was charged yet."
+        return
+    kind = spent.known.range_kind
+    what = (
+        "the range is what is plausible, no 95 % interval"
+        if kind is RangeKind.PLAUSIBLE
+        else "the range is a 95 % interval"
+    )
+    tier = spent.known.tier.value
+    yield f"Joules are net of what the machine draws at rest, their tier is {tier}, and {what}."
+    if spent.beside is not None:
+        yield "Beside attempts there are start-up, data and the audit set."
+    if spent.session_open:
+        yield "A run goes on, or has died: what it spends beside its attempts is not on the log yet."
+    elif spent.unrecorded:
+        yield f"Of {spent.unrecorded} attempts the log does not say what was spent beside them."
+    yield derived_line(spent.known, rates) or _NO_FACTOR
+
+
+def _cost_table(results: Results) -> ReportTable:
+    spent = results.spent
+    rows = (
+        ("attempts", spent.attempts),
+        ("beside them", spent.beside),
+        ("all-in", spent.all_in),
+    )
+    return ReportTable(
+        ("what", "energy", "range", "kWh", "tier"),
+        tuple(energy_row(name, energy) for name, energy in rows if results.attempts or energy is not None),
+        (False, True, True, True, False),
+    )
+
+
+def energy_row(name: str, energy: Energy | None) -> Cells:
+    """An energy as a row: what it is of, the figure, its range, kilowatt-hours, tier."""
+    if energy is None:
+        return (name, "not on the log", "", "", "")
+    low, high = (format_energy(end) for end in (energy.lo_uj, energy.hi_uj))
+    return (
+        name,
+        format_energy(energy.uj),
+        f"{low} to {high}",
+        f"{energy.joules / 3_600_000:.3g}",
+        energy.tier.value,
+    )
+
+
+def _gains(results: Results) -> Iterator[ReportTable]:
+    for task in results.tasks:
+        name = f"{task.name}: " if len(results.tasks) > 1 else ""
+        hits = hit_words(task.unit)
+        rows = [
+            gain_row(f"{name}{part}", one) for part, one in (("audit", task.audit), ("holdout", task.holdout))
+        ]
+        heading = ("set", "examples", f"loss ({task.unit})", f"Δ ({task.unit})", "95 % of Δ", hits)
+        yield ReportTable(heading, tuple(rows), (False, True, True, True, True, True))
+
+
+def gain_row(name: str, gained: Gained) -> Cells:
+    """A set as a row: its name, examples, losses, Δ, its interval, accuracies."""
+    ends = _ends_text(gained).removeprefix(", 95 % ")
+    return (
+        name,
+        f"{gained.count:,}",
+        _arrow(*(f"{one.loss:.4f}" if one else "" for one in (gained.before, gained.after))),
+        format_nats(gained.delta) if gained.delta is not None else "not measured",
+        ends or "not known",
+        _arrow(_percent(gained.before), _percent(gained.after, " %")),
+    )
+
+
+def _percent(scores: Scores | None, unit: str = "") -> str:
+    return f"{100 * scores.accuracy:.1f}{unit}" if scores and scores.accuracy is not None else ""
+
+
+def _arrow(before: str, after: str) -> str:
+    if not after:
+        return "not measured"
+    return f"{before} → {after}" if before else f"{after} at the end"
+
+
+def _gain_notes(results: Results) -> Iterator[str]:
+    if any(task.audit.delta is not None for task in results.tasks):
+        yield (
+            "No decision ever looked at the audit set; its interval is one for a single look. Its losses are "
+            "what the run computed and are not signed. Those of the holdout are signed, example by example."
+        )
+    for task in results.tasks:
+        if task.total.taken_back:
+            yield f"{task.name}: {task.total.taken_back} kept updates were taken back, and do not count."
+        spent = results.spent.all_in
+        if spent is not None and len(results.tasks) == 1:
+            eta = efficiency(task.total.delta, spent.uj)
+            if eta is not None:
+                yield f"η is {eta:+.3f} {task.unit} per kJ all-in, by Σ Δ {format_nats(task.total.delta)}."
+
+
+def _sure_lines(results: Results) -> Iterator[str]:
+    for task in results.tasks:
+        name = f"{task.name}: " if len(results.tasks) > 1 else ""
+        yield name + sure_text(task)
+    if results.attempts:
+        yield (
+            "This report is derived from the log and has verified nothing: bytes, order, arithmetic and "
+            "decisions can be proven, losses computed again (see How to check it); joules, hardware and that "
+            "nothing else was tried are attested by whoever ran it."
+        )
+
+
+def sure_text(task: TaskResults) -> str:
+    """How sure the improvement is, by the rule that decided."""
+    rule, looks = task.rule, task.total.looks
+    looked = "one look" if looks == 1 else f"{looks} looks"
+    if rule is None:
+        return "No rule has decided anything yet."
+    if rule.name == NO_WORSE:
+        lost = f"{rule.min_delta / NANO:g} {task.unit}"
+        return f"Rule {rule.name}: an update is kept where a loss of {lost} is ruled out; {looked} so far."
+    if rule.name in WITH_BUDGET and task.alpha:
+        return (
+            f"Rule {rule.name}: that this holdout ever keeps an update which is no improvement has a "
+            f"probability of at most {100 * task.alpha:g} %, however often it is looked at; {looked} so far."
+        )
+    return f"Rule {rule.name}: each look errs by itself, and {looked} add up; no error budget bounds them."
+
+
+def _attempts(results: Results) -> ReportPart:
+    summary = results.summary
+    words = ("kept", "rejected", "undecided", "carried", "aborted", "open")
+    counts = [(word, getattr(summary, word)) for word in words]
+    said = ", ".join(f"{count} {word}" for word, count in counts if count)
+    screened = sum(attempt.screened_out for attempt in results.attempts)
+    aside = f" {screened} of the rejected were stopped by their screen." if screened else ""
+    text = (f"{summary.attempts} attempts: {said}.{aside}",) if results.attempts else ()
+    return ReportPart("What was tried", text, figure="attempts")
+
+
+def _kept(results: Results) -> ReportPart:
+    kept = results.kept
+    table = kept_table(kept[-_MOST_KEPT:], several=len(results.tasks) > 1)
+    more = f"The newest {_MOST_KEPT} of {len(kept)}; the export has all." if len(kept) > _MOST_KEPT else ""
+    note = "An interval is the anytime one of the bar where there is one, else 95 % for one look."
+    return ReportPart(
+        "What was kept", tables=(table,), after=tuple(filter(None, (more, note if kept else "")))
+    )
+
+
+def kept_table(kept: Sequence[Attempt], *, several: bool) -> ReportTable:
+    """Kept updates as a table.
+
+    Args:
+        kept: their attempts.
+        several: more than one task is at work, so the task is named.
+    """
+    rows = tuple(_kept_row(attempt, several=several) for attempt in kept)
+    heading = ("#", "recipe", "Δ", "interval that decided", "right", "energy", "η per kJ", "receipt")
+    return ReportTable(heading, rows, (True, False, True, True, True, True, True, False))
+
+
+def _kept_row(attempt: Attempt, *, several: bool) -> Cells:
+    low, high = attempt.delta_lo_anytime, attempt.delta_hi_anytime
+    if low is None or high is None:
+        low, high = attempt.delta_lo, attempt.delta_hi
+    interval = f"[{low:+.4f}, {high:+.4f}]" if low is not None and high is not None else ""
+    right = ""
+    if attempt.accuracy_before is not None and attempt.accuracy_after is not None:
+        right = f"{100 * attempt.accuracy_before:.1f} → {100 * attempt.accuracy_after:.1f} %"
+    return (
+        str(attempt.number),
+        f"{attempt.task}/{attempt.arm}" if several else attempt.arm,
+        f"{attempt.delta:+.4f}" if attempt.delta is not None else "",
+        interval,
+        right,
+        energy_text(attempt.energy).rpartition(",")[0],
+        f"{attempt.eta_per_kj:+.3f}" if attempt.eta_per_kj is not None else "",
+        f"{attempt.receipt_hash[:16]}…",
+    )
+
+
+def _refused(results: Results) -> ReportPart:
+    rows = tuple(
+        (
+            str(one.count),
+            "stopped by the screen" if one.screened else one.outcome,
+            energy_text(one.energy).rpartition(",")[0],
+            f"#{one.newest}",
+            one.said,
+        )
+        for one in results.not_kept
+    )
+    heading = ("how many", "outcome", "energy", "newest", "why that one")
+    table = ReportTable(heading, rows, (True, False, True, True, False))
+    text = () if rows or not results.attempts else ("Nothing was refused.",)
+    return ReportPart("What was refused, and why", text, (table,))
+
+
+def _progress(task: TaskResults, several: bool) -> ReportPart:  # noqa: FBT001 - of our own caller
+    name = f"{task.name}: " if several else ""
+    hits = hit_words(task.unit)
+    points = task.curve if len(task.curve) <= _MOST_KEPT else (task.curve[0], *task.curve[1 - _MOST_KEPT :])
+    rows = tuple(
+        (
+            f"#{point.attempt}" if point.attempt else ("begin" if not point.joules else "moved"),
+            f"{point.joules:.1f}",
+            f"{point.joules_lo:.1f} to {point.joules_hi:.1f}",
+            f"{point.loss:.4f}",
+            f"{100 * point.accuracy:.1f} %" if point.accuracy is not None else "",
+        )
+        for point in points
+    )
+    heading = ("after", "joules of attempts", "range", f"loss ({task.unit})", hits)
+    table = ReportTable(heading, rows, (False, True, True, True, True))
+    text = ("On the holdout, by the joules of all attempts of the task so far, refused ones included.",)
+    return ReportPart(
+        f"{name}{hits.capitalize()} and loss over joules", text, (table,), figure=f"progress:{task.name}"
+    )
+
+
+def _recalls(task: TaskResults) -> ReportPart:
+    rows = tuple(
+        (
+            one.label,
+            f"{one.count:,}",
+            f"{100 * one.before:.1f} %" if one.before is not None else "",
+            f"{100 * one.after:.1f} %",
+        )
+        for one in task.recalls
+    )
+    table = ReportTable(("class", "examples", "before", "after"), rows, (False, True, True, True))
+    text = ("Classes are uneven, so that a mean may hide one that is never right; the worst first.",)
+    return ReportPart(f"{task.name}: recall by class on the holdout", text, (table,))
+
+
+def _next(results: Results) -> ReportPart:
+    points = tuple((one.said, one.command) for one in results.next)
+    return ReportPart("What next", () if points else ("Nothing is open.",), points=points)
+
+
+def _checks(results: Results) -> ReportPart:
+    if not results.entries:
+        return ReportPart("How to check it")
+    signed = ", ".join(results.signers)
+    return ReportPart(
+        "How to check it",
+        (
+            f"The log has {results.entries:,} entries; its last one is {results.last_entry}.",
+            f"They are signed by the key {signed}: whose it is, you have to know (--key FILE).",
+        ),
+        commands=results.checks,
+        after=("The last command makes a folder that can be checked with openssl, jq and sha256sum alone.",),
+    )

@@ -1,0 +1,112 @@
+"""Logarithmic axes: their ends, round values on them, and the lines of equal η that cross them."""
+
+from __future__ import annotations
+
+__all__ = ["Ends", "crossing_lines", "number_text", "round_below", "round_ticks"]
+
+import math
+from dataclasses import dataclass
+
+_LEAST_APART = 11
+"""points between two values on the frame"""
+_MOST_LINES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Both ends of a logarithmic axis."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, low: float, high: float, *, air: float = 1.3) -> Ends:
+        """Ends that hold two positive values with some air, and span a factor of 4 at least."""
+        low, high = min(low, high) / air, max(low, high) * air
+        if high / low < 4:
+            middle = math.sqrt(low * high)
+            low, high = middle / 2, middle * 2
+        return cls(low, high)
+
+    def share(self, value: float) -> float:
+        """Where a value lies: 0 at the low end, 1 at the high one."""
+        return math.log(value / self.low) / math.log(self.high / self.low)
+
+
+def _round_values(ends: Ends, steps: tuple[float, ...]) -> list[float]:
+    first, last = math.floor(math.log10(ends.low)), math.ceil(math.log10(ends.high))
+    found = (step * 10.0**power for power in range(first, last + 1) for step in steps)
+    return [value for value in found if ends.low <= value <= ends.high]
+
+
+def round_ticks(ends: Ends, most: int) -> list[float]:
+    """Round values on an axis, rising: 1, 2 and 5 in each decade, or fewer where they would be many."""
+    for steps in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
+        if len(found := _round_values(ends, steps)) <= most:
+            return found
+    return found[:: math.ceil(len(found) / most)]
+
+
+def crossing_lines(joules: Ends, delta: Ends, width: float, height: float) -> list[tuple[float, bool]]:
+    """Round values of η per kJ whose lines cross a panel, and whether each leaves it on the right, or on top.
+
+    Args:
+        joules: of the axis across.
+        delta: of the axis up.
+        width: of the panel, points.
+        height: of the panel, points.
+    """
+    span = Ends(1000 * delta.low / joules.high, 1000 * delta.high / joules.low)
+    for steps in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
+        found = [line for eta in _round_values(span, steps) if (line := _leaves(eta, joules, delta))]
+        kept = _apart(found, width, height)
+        if len(kept) <= _MOST_LINES:
+            return [(eta, right) for eta, right, _ in kept]
+    return [(eta, right) for eta, right, _ in kept[:: math.ceil(len(kept) / _MOST_LINES)]]
+
+
+def _leaves(eta: float, joules: Ends, delta: Ends) -> tuple[float, bool, float] | None:
+    """η, whether its line leaves on the right, and where there; none where hardly any of it is seen."""
+    at_right = eta / 1000 * joules.high
+    enters = max(joules.low, 1000 * delta.low / eta)
+    leaves = min(joules.high, 1000 * delta.high / eta)
+    if joules.share(leaves) - joules.share(enters) < 0.12:
+        return None
+    if at_right <= delta.high:
+        return eta, True, delta.share(at_right)
+    return eta, False, joules.share(leaves)
+
+
+def _apart(
+    found: list[tuple[float, bool, float]], width: float, height: float
+) -> list[tuple[float, bool, float]]:
+    """Those whose values on the frame stand clear of one another, and of the corner."""
+    kept: list[tuple[float, bool, float]] = []
+    for eta, right, share in found:
+        long, needed = (height, _LEAST_APART) if right else (width, 2.4 * _LEAST_APART)
+        clear = (1 - share) * long > needed / 2
+        before = [other for _, side, other in kept if side is right]
+        if clear and all(abs(share - other) * long > needed for other in before):
+            kept.append((eta, right, share))
+    return kept
+
+
+def number_text(value: float) -> str:
+    """A round value as an axis shows it: ``0.05``, ``20``, ``5k``."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{unit}"
+    if abs(value) >= 1e-3 or value == 0:
+        return f"{value:.12g}"
+    first, _, power = f"{value:.0e}".partition("e")
+    times = "" if first == "1" else f"{first}·"
+    return f"{times}10{str(int(power)).translate(_RAISED)}"
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def round_below(value: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is not above a positive value."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return max(step * power for step in (1.0, 2.0, 5.0) if step * power <= value)
