@@ -14,6 +14,7 @@ import sys
 import tempfile
 from statistics import mean
 
+from cryoflux.attempt.phase_joules import EVALUATE_BASE
 from cryoflux.attempt.watch import Step
 
 
@@ -30,10 +31,11 @@ def main() -> None:
     total = mean(a["cpu_seconds"] for a in attempts)
     print(f"{len(attempts)} attempts on the embedded defaults, mean CPU-seconds of one:\n")
     print("| phase | CPU-s | share |\n|---|---:|---:|")
-    for phase in Step:
+    for phase in (EVALUATE_BASE, *Step):
         seconds = mean(a["phases_cpu_seconds"].get(phase, 0.0) for a in attempts)
         print(f"| {phase} | {seconds:.3f} | {100 * seconds / total:.2f} % |")
-    work = mean(a["phases_cpu_seconds"]["train"] + a["phases_cpu_seconds"]["evaluate"] for a in attempts)
+    named = (EVALUATE_BASE, Step.TRAIN, Step.EVALUATE)
+    work = mean(sum(a["phases_cpu_seconds"].get(phase, 0.0) for phase in named) for a in attempts)
     print(f"| **total** | {total:.3f} | 100 % |")
     print(f"\nneither training nor evaluation: {100 * (1 - work / total):.2f} %")
     tier, joules = attempts[0]["tier"], mean(a["joules_spent"] for a in attempts)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from contenders.data import Task, Text, encode
+from cryoflux.attempt.phase_joules import EVALUATE_BASE
 from cryoflux.attempt.watch import Step
 
 _KEPT_CACHES = ("tokens", "prefix")
@@ -155,7 +156,8 @@ def _curve(
     for event in events:
         if event["event"] != "attempt":
             continue
-        evaluating = event["phases_cpu_seconds"].get(Step.EVALUATE.value, 0.0)
+        phases = event["phases_cpu_seconds"]
+        evaluating = phases.get(Step.EVALUATE.value, 0.0) + phases.get(EVALUATE_BASE, 0.0)
         evaluation += evaluating
         train += event["cpu_seconds"] - evaluating
         steps += event["steps"] or 0

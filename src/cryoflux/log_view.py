@@ -97,12 +97,16 @@ class LogSummary:
 
 
 class Log(Sequence[Attempt]):
-    """The log of a state as it was when it was opened: its finished attempts, oldest first.
+    """The log of a state as it was when it was last read: its finished attempts, oldest first.
 
     Nothing about it has been verified; `verify` does that.
+
+    Args:
+        state: the state directory.
+        read: whether to read it now; else whoever follows it hands it the entries, `follow` and `take`.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *, read: bool = True) -> None:
         self.state = state
         self._memory = LogState()
         self._attempts: list[Attempt] = []
@@ -110,19 +114,46 @@ class Log(Sequence[Attempt]):
         self._numbers, self._lines = AttemptNumbers(), Lines()
         self._spent: dict[str, Energy] = {}
         self._sessions: list[Session] = []
-        self._session_open = StateFolder(state).session.exists()
-        for entry in each_entry(state):
-            paid = self._memory.paid(entry)
-            self._memory.take(entry)
-            self._note(entry, paid)
+        self._session_open = False
+        for entry in self.follow() if read else ():
+            self.take(entry)
+
+    @property
+    def size(self) -> int:
+        """Entries that were read."""
+        return self._memory.size
+
+    @property
+    def last(self) -> str:
+        """Leaf hash of the last of them; 64 zeros where there is none."""
+        return self._memory.last
+
+    def follow(self) -> Iterator[Entry]:
+        """Entries that were written since it was last read; each is to be handed to `take`.
+
+        Raises:
+            UsageError, StateTamperedError, StateError: as for `open_log`.
+        """
+        self._session_open = StateFolder(self.state).session.exists()
+        yield from each_entry(self.state, self._memory.size)
+
+    def take(self, entry: Entry) -> None:
+        """Go on by one entry."""
+        paid = self._memory.paid(entry)
+        self._memory.take(entry)
+        self._note(entry, paid)
 
     def _note(self, entry: Entry, paid: Paid | None) -> None:
         if entry.session is not None:
             self._sessions.append(entry.session)
         if (said := entry.receipt or entry.move) is not None:
             self._lines.take(said)
-        attempt = attempt_of(entry, self._numbers.take(entry) or 0, paid)
-        if attempt is None or (receipt := entry.receipt) is None:
+        number = self._numbers.take(entry) or 0
+        if (receipt := entry.receipt) is None:
+            return
+        known = self._memory.tasks.get(receipt.task.name)
+        attempt = attempt_of(entry, number, paid, known.metric.unit if known is not None else None)
+        if attempt is None:
             return
         self._attempts.append(attempt)
         self._places.append(receipt.sequence)
@@ -185,7 +216,7 @@ class Log(Sequence[Attempt]):
         )
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame, one row an attempt, one column a field of `Attempt`.
+        """A pandas DataFrame, one row an attempt, with the columns of `Attempt.row`.
 
         Raises:
             UsageError: pandas is not installed.

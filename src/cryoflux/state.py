@@ -18,7 +18,17 @@ ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 OURS = frozenset(
     {
-        *("account.db", "aliases", "baseline.json", "base_model", "cache", "capsules", "data", "evidence"),
+        *(
+            "account.db",
+            "activity",
+            "aliases",
+            "baseline.json",
+            "base_model",
+            "cache",
+            "capsules",
+            "data",
+            "evidence",
+        ),
         *("heads", "keys", "lock", "log", "meter.lock", "models", "monitor", "origin.json", "receipts.db"),
         *("session.json", "working"),
     }
@@ -81,6 +91,11 @@ class StateFolder:
     def session(self) -> Path:
         """Whose session is open; there while a run goes on, or has died."""
         return self.path / "session.json"
+
+    @property
+    def activity(self) -> Path:
+        """What a run does now, for whoever watches it; no evidence of anything, and may be deleted."""
+        return self.path / "activity"
 
     @property
     def cache(self) -> Path:

@@ -11,6 +11,7 @@ __all__ = ["enough_reserve_j", "least_reserve_uj", "run_attempt"]
 
 from cryoflux.attempt import recording, stages
 from cryoflux.attempt.context import Context, Opened
+from cryoflux.attempt.phase_joules import PhaseJoules
 from cryoflux.attempt.recording import Announced, AttemptRecord, Ending
 from cryoflux.attempt.stages import Candidate
 from cryoflux.attempt.watch import AttemptStopped, Phases, Step
@@ -72,6 +73,7 @@ def run_attempt(context: Context, left_uj: int | None = None) -> AttemptRecord |
         announced = recording.announce(context, opened, choice, offer, sample.bucket_uj)
     with context.step(Step.RESERVE, phases):  # 4
         reservation = _reserve(context, opened, announced, started_at)
+    phases.joules = PhaseJoules(lambda: context.agent.spent(reservation.id))
     try:
         return _try(context, opened, announced, reservation, started_at, phases)
     except AttemptStopped as stopped:
@@ -157,8 +159,7 @@ def _try(
     phases: Phases,
 ) -> AttemptRecord:
     # A base that was never evaluated is evaluated first: so the attempt knows what evaluation costs.
-    with phases.measure(Step.EVALUATE):
-        base = stages.base_losses(context, opened, reservation)
+    base = stages.base_losses(context, opened, reservation, phases)
 
     with context.step(Step.TRAIN, phases):  # 5
         candidate = stages.train(context, opened, announced.intent, reservation, phases)
@@ -198,7 +199,8 @@ def _judge(
     with context.step(Step.SETTLE, phases):  # 9
         settlement = context.agent.settle(reservation.id)
     with context.step(Step.RECORD, phases):  # 10
-        ending = Ending(candidate=candidate, judged=judged, result=result)
+        told = phases.joules.of(settlement)
+        ending = Ending(candidate=candidate, judged=judged, result=result, phases=told)
         chain = opened.chain_of(announced.intent)
         statement, leaf_hash = recording.record(context, opened, announced, settlement, started_at, ending)
         context.published(binding=verdict.accepted)
@@ -231,7 +233,7 @@ def _abort(
     with context.step(Step.SETTLE, phases):
         settlement = context.agent.settle(reservation.id)
     with context.step(Step.RECORD, phases):
-        ending = Ending(stopped=stopped, candidate=left)
+        ending = Ending(stopped=stopped, candidate=left, phases=phases.joules.of(settlement))
         chain = opened.chain_of(announced.intent)
         statement, leaf_hash = recording.record(context, opened, announced, settlement, started_at, ending)
         context.published(binding=False)

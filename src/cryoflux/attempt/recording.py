@@ -7,7 +7,7 @@ from __future__ import annotations
 
 __all__ = ["Announced", "AttemptRecord", "Ending", "announce", "energy_figure", "figure_of", "record"]
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from cryoflux.attempt.context import Context, Opened
@@ -23,7 +23,7 @@ from cryoflux.energy.interface import Settlement
 from cryoflux.energy.jobs import job_here
 from cryoflux.errors import VerificationError
 from cryoflux.evaluation.machine import software
-from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE
+from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE, PhaseFigure
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import (
     ArmPrior,
@@ -77,6 +77,8 @@ class Ending:
     judged: Judgement | None = None
     result: Version | None = None
     """the head afterwards, where it is another one"""
+    phases: list[PhaseFigure] = field(default_factory=list)
+    """what it was charged by phase; none where that is not known"""
 
     @property
     def verdict(self) -> Verdict | None:
@@ -228,7 +230,7 @@ def record(
         training=_training(ending.candidate, opened, intent) if ending.candidate else None,
         evaluation=_evaluation(opened, ending),
         decision=_decision(intent, ending),
-        energy=energy_figure(context, settlement, intent).but(job=_job(ending)),
+        energy=energy_figure(context, settlement, intent).but(job=_job(ending), phases=ending.phases),
         software=software(opened.task.libraries),
         started_at=started_at,
         finished_at=context.timestamp(),

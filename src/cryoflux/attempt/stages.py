@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
+from cryoflux.attempt.phase_joules import EVALUATE_BASE
 from cryoflux.attempt.watch import AttemptStopped, Phases, Step
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.looking import Look, is_at_its_end, judged_before
@@ -116,19 +117,25 @@ def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
     )
 
 
-def base_losses(context: Context, opened: Opened, reservation: Reservation) -> Losses:
+def base_losses(context: Context, opened: Opened, reservation: Reservation, phases: Phases) -> Losses:
     """Losses of the head on the holdout: remembered, or measured once."""
     known = _remembered(context, opened)
     if known is None:
-        task, part = opened.task, opened.part
-        start = context.agent.spent(reservation.id).uj
-        everything, share = list(range(opened.count)), task.share_to_compute(part)
-        scores = _score(context, opened, reservation, task.scorer(task.head, part), everything, 0)
-        cost = _spent_since(context, reservation, start)
-        known = KnownLosses(Losses(tuple(scores[0]), tuple(scores[1])), cost)
-        task.evaluated("", part, cost, share)
-        context.losses.put(task.head.digest, opened.holdout, task.cut, known, task.profile(part))
+        with phases.measure(EVALUATE_BASE):
+            known = _measured(context, opened, reservation)
     return known.losses
+
+
+def _measured(context: Context, opened: Opened, reservation: Reservation) -> KnownLosses:
+    task, part = opened.task, opened.part
+    start = context.agent.spent(reservation.id).uj
+    everything, share = list(range(opened.count)), task.share_to_compute(part)
+    scores = _score(context, opened, reservation, task.scorer(task.head, part), everything, 0)
+    cost = _spent_since(context, reservation, start)
+    known = KnownLosses(Losses(tuple(scores[0]), tuple(scores[1])), cost)
+    task.evaluated("", part, cost, share)
+    context.losses.put(task.head.digest, opened.holdout, task.cut, known, task.profile(part))
+    return known
 
 
 def _spent_since(context: Context, reservation: Reservation, start_uj: int) -> int:

@@ -1,4 +1,4 @@
-"""How far an attempt is, for whoever watches: steps, progress, and what each phase cost in CPU time."""
+"""How far an attempt is, for whoever watches: steps, progress, and what each phase cost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
+from cryoflux.attempt.phase_joules import PhaseJoules
 from cryoflux.decision.reason import Reason
 from cryoflux.energy.interface import Sample
 from cryoflux.receipts.statement import Cause
@@ -71,10 +72,12 @@ class Observer:
 
 
 class Phases:
-    """CPU-seconds of this process by phase of one attempt; a phase within a phase counts once."""
+    """CPU-seconds of this process and joules by phase of one attempt; a phase within a phase counts once."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.joules = PhaseJoules()
+        """of the attempt's reservation, once there is one"""
         self._open: list[str] = []
         self._since = time.process_time()
 
@@ -82,6 +85,7 @@ class Phases:
         now = time.process_time()
         if self._open:
             self.seconds[self._open[-1]] = self.seconds.get(self._open[-1], 0.0) + now - self._since
+            self.joules.ended(self._open[-1])
         self._since = now
 
     @contextmanager
@@ -91,6 +95,11 @@ class Phases:
         self._open.append(phase)
         try:
             yield
+        except AttemptStopped:
+            raise
+        except BaseException:
+            self.joules.give_up()  # the attempt gets no receipt here, and the meter may be what is gone
+            raise
         finally:
             self._charge()
             self._open.pop()

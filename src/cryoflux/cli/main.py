@@ -17,6 +17,7 @@ from cryoflux.cli import (
     agent,
     claim,
     config,
+    dashboard,
     doctor,
     energy,
     fork,
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.command("run", cls=SettingsCommand, rich_help_panel=_LEARN)(run.run)
 app.command("search", rich_help_panel=_LEARN)(search.search)
+app.command("dashboard", rich_help_panel=_LEARN)(dashboard.dashboard)
 app.command("leaks", rich_help_panel=_LEARN)(leaks.leaks)
 app.command("report", rich_help_panel=_LEARN)(report.report)
 app.command("fork", rich_help_panel=_LEARN)(fork.fork)

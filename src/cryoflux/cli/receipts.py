@@ -128,6 +128,7 @@ def show_receipt(
 ) -> None:
     """Show one entry: the flat view, and with --json the statement exactly as it was signed too."""
     from cryoflux.receipts.reading import find_entry, read_entries
+    from cryoflux.report.attempt_words import phases_text
 
     entries = read_entries(_state(state))
     entry = find_entry(entries, entry_id)
@@ -137,6 +138,8 @@ def show_receipt(
         return
     number = f"attempt #{view['attempt']}, " if view["attempt"] else ""
     stdout.print(f"{number}entry {entry.index}, {view['outcome']}")
+    if entry.receipt is not None:
+        view["phases"] = phases_text(entry.receipt.energy) or None
     for name, value in view.items():
         stdout.print(f"{name:<15} {_spelt(value)}", indent=16)
 

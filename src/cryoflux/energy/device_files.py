@@ -6,7 +6,7 @@ uses it, and `nvidia-smi`) has others: ``/dev/nvidiactl`` and ``/dev/nvidia0``, 
 
 from __future__ import annotations
 
-__all__ = ["INITIAL_PID_NAMESPACE", "GpuOpeners", "in_initial_pid_namespace", "open_files"]
+__all__ = ["INITIAL_PID_NAMESPACE", "GpuOpeners", "in_initial_pid_namespace", "open_files", "pid_namespace"]
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,12 +26,17 @@ def open_files(pid: int, proc_root: str | Path) -> list[str] | None:
         return None
 
 
+def pid_namespace(proc_root: str | Path = "/proc") -> str:
+    """Among which processes a number of one means it here; empty where that is not told."""
+    try:
+        return str((Path(proc_root) / "self" / "ns" / "pid").readlink())
+    except OSError:
+        return ""
+
+
 def in_initial_pid_namespace(proc_root: str | Path) -> bool:
     """Whether process numbers here are those of the machine, which a driver tells, and not of a container."""
-    try:
-        return str((Path(proc_root) / "self" / "ns" / "pid").readlink()) == INITIAL_PID_NAMESPACE
-    except OSError:
-        return False
+    return pid_namespace(proc_root) == INITIAL_PID_NAMESPACE
 
 
 class GpuOpeners:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-__all__ = ["Attempt", "attempt_of"]
+__all__ = ["Attempt", "PhaseEnergy", "attempt_of"]
 
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, TypedDict
 
 from cryoflux.decision.interval import fixed_interval
 from cryoflux.quantities import MICRO, NANO, RangeKind, Tier, efficiency
+from cryoflux.receipts.charged import PHASES, EnergyFigure
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Cause, Outcome, Receipt, ReceiptStatement
 from cryoflux.receipts.sums import anytime_ends, evidence_of
-from cryoflux.sentences import say
+from cryoflux.sentences import brief, say
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnergy:
+    """What of its joules an attempt was charged for one of its phases, by their tier and kind of range."""
+
+    phase: str
+    """``evaluate-base``, ``train``, ``merge``, ``evaluate``, ``decide`` or ``settle``"""
+    joules: float
+    joules_lo: float
+    joules_hi: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +51,12 @@ class Attempt:
     """why it ended without a verdict; empty where there is one"""
     reason: str
     """why it was kept or not, as a sentence"""
+    brief: str
+    """the point of that in a few words, beside the numbers"""
     code: str
     """the same as a word that programs compare: ``evidence.delta``"""
     unit: str | None
-    """of losses and Δ: ``nats``"""
+    """of losses and Δ: ``nats``; none too where there are none, not even of a screen"""
     base_loss: float | None
     new_loss: float | None
     delta: float | None
@@ -61,11 +75,20 @@ class Attempt:
     """the second less the first"""
     examples: int | None
     """of the holdout that were read"""
+    screen_delta: float | None
+    """the same mean on training-side examples that the update never trained on, which decide whether the
+    holdout is worth a look; none where there was no screen"""
+    screen_delta_lo: float | None
+    """lower end of its fixed 95 % interval"""
+    screen_delta_hi: float | None
+    screen_examples: int | None
     joules: float
     """that it was charged"""
     joules_lo: float
     """lower end of their range"""
     joules_hi: float
+    phases: tuple[PhaseEnergy, ...]
+    """what went into which phase, in order, adding up to these; empty where the receipt does not say"""
     chain_attempts: int
     """that paid for its Δ: this one, and those of its chain since it began or an update of it was kept"""
     chain_joules: float
@@ -102,18 +125,27 @@ class Attempt:
         return Paid(self.chain_attempts, *(round(end * MICRO) for end in joules))
 
     def row(self) -> dict[str, Any]:
-        """The attempt as a row of a table: name → plain value."""
+        """The attempt as a row of a table: name → plain value.
+
+        In place of ``phases`` it has the joules of each phase that is known here: ``joules_evaluate_base``,
+        ``joules_train`` and so on, none where the attempt had no such phase or its receipt does not say.
+        """
         found = {field.name: getattr(self, field.name) for field in fields(self)}
+        told = {one.phase: one.joules for one in found.pop("phases")}
+        found |= {f"joules_{phase.replace('-', '_')}": told.get(phase) for phase in PHASES}
         return {name: value.value if isinstance(value, Enum) else value for name, value in found.items()}
 
 
-def attempt_of(entry: Entry, number: int, paid: Paid | None = None) -> Attempt | None:
+def attempt_of(
+    entry: Entry, number: int, paid: Paid | None = None, unit: str | None = None
+) -> Attempt | None:
     """The attempt that an entry finishes; none where the entry is no receipt.
 
     Args:
         entry: of a log.
         number: of the attempt in that log, from 1.
         paid: what paid for it, where it is of a chain; none for itself alone.
+        unit: of its task, as its intent says; a receipt says it only beside an evaluation.
     """
     if not isinstance(entry.statement, ReceiptStatement):
         return None
@@ -129,13 +161,16 @@ def attempt_of(entry: Entry, number: int, paid: Paid | None = None) -> Attempt |
         outcome=receipt.outcome.word,
         cause=receipt.cause,
         reason=say(receipt.reason),
+        brief=brief(receipt.reason),
         code=receipt.reason.code,
-        unit=evaluation.metric.unit if evaluation is not None else None,
+        unit=_unit(receipt, unit),
         **judged,
         examples=evaluation.read if evaluation is not None else None,
+        **_screened(receipt),
         joules=figure.microjoules / MICRO,
         joules_lo=figure.lo_microjoules / MICRO,
         joules_hi=figure.hi_microjoules / MICRO,
+        phases=_phases(figure),
         chain_attempts=paid.attempts,
         chain_joules=paid.microjoules / MICRO,
         chain_joules_lo=paid.lo_microjoules / MICRO,
@@ -169,6 +204,45 @@ def _judged(receipt: Receipt) -> dict[str, float | None]:
     losses = (found.base_loss / found.count / NANO, found.new_loss / found.count / NANO)
     ends = (*fixed_interval(found), *anytime_ends(receipt))
     return dict(zip(_OF_HOLDOUT, (*losses, found.delta_mean, *ends, *accuracies), strict=True))
+
+
+def _unit(receipt: Receipt, announced: str | None) -> str | None:
+    if receipt.evaluation is not None:
+        return receipt.evaluation.metric.unit
+    screened = receipt.training is not None and receipt.training.screen is not None
+    return announced if screened else None
+
+
+class _OfScreen(TypedDict):
+    screen_delta: float | None
+    screen_delta_lo: float | None
+    screen_delta_hi: float | None
+    screen_examples: int | None
+
+
+def _screened(receipt: Receipt) -> _OfScreen:
+    if receipt.training is None or receipt.training.screen is None:
+        return _OfScreen(screen_delta=None, screen_delta_lo=None, screen_delta_hi=None, screen_examples=None)
+    found = evidence_of(receipt.training.screen)
+    low, high = fixed_interval(found)
+    return _OfScreen(
+        screen_delta=found.delta_mean,
+        screen_delta_lo=low,
+        screen_delta_hi=high,
+        screen_examples=found.count,
+    )
+
+
+def _phases(figure: EnergyFigure) -> tuple[PhaseEnergy, ...]:
+    return tuple(
+        PhaseEnergy(
+            phase=said.name,
+            joules=said.microjoules / MICRO,
+            joules_lo=said.lo_microjoules / MICRO,
+            joules_hi=said.hi_microjoules / MICRO,
+        )
+        for said in figure.phases
+    )
 
 
 def _time(label: str) -> datetime | None:

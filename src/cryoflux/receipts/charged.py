@@ -5,14 +5,14 @@ Figures are integer microjoules.
 
 from __future__ import annotations
 
-__all__ = ["NEVER_RESERVED", "SETTLED_ELSEWHERE", "BatchJob", "EnergyFigure"]
+__all__ = ["NEVER_RESERVED", "PHASES", "SETTLED_ELSEWHERE", "BatchJob", "EnergyFigure", "PhaseFigure"]
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from cryoflux.quantities import Energy, Tier
-from cryoflux.signing.fields import Count, Document, Sha256, Signed, Text
+from cryoflux.signing.fields import Count, Document, Sha256, Signed, Text, at_most
 
 
 class BatchJob(Document, frozen=True):
@@ -31,6 +31,26 @@ NEVER_RESERVED = "never-reserved"
 """flag: the attempt ended before joules were taken for it"""
 SETTLED_ELSEWHERE = "settled-elsewhere"
 """flag: another meter than the one that closed the attempt has its joules; up to all of them were spent"""
+
+
+PHASES = ("evaluate-base", "train", "merge", "evaluate", "decide", "settle")
+"""what an attempt is charged for, in the order in which it comes to them first"""
+
+
+class PhaseFigure(Document, frozen=True):
+    """What of an attempt's joules went into one of its phases; the phases add up to the figure.
+
+    Each is what the meter's figure grew by while the phase went on, and so are both ends, which err together.
+    None is negative: what the meter took back later, up to its settlement, is left out where it was told, so
+    that it lies with the newest phases before the correction and nothing is told twice.
+    """
+
+    name: Text
+    """``evaluate-base`` (the head's losses, where nobody had measured them), ``train`` (with
+    preparing examples, and the screen), ``merge``, ``evaluate``, ``decide``; ``settle`` has what is left"""
+    microjoules: Count
+    lo_microjoules: Count
+    hi_microjoules: Count
 
 
 class EnergyFigure(Document, frozen=True):
@@ -55,6 +75,9 @@ class EnergyFigure(Document, frozen=True):
     """the same figures signed by the meter: a DSSE envelope of its own (energy.account.settlement)"""
     job: BatchJob | None = None
     """left out where the run was part of none"""
+    phases: Annotated[list[PhaseFigure], at_most(16)] = field(default_factory=list)
+    """of an attempt, in the order in which it came to them; none where the meter did not say, as of what a
+    run that died left open, and of a session, which is a remainder; only whoever signs the receipt says so"""
 
     @property
     def unmetered(self) -> bool:

@@ -22,6 +22,7 @@ from typing import Any
 from cryoflux.decision.interval import fixed_interval
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import MICRO, NANO, efficiency, efficiency_name
+from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
@@ -61,9 +62,12 @@ def _losses(receipt: Receipt) -> dict[str, Any]:
 
 
 def _training(training: Training | None) -> dict[str, float]:
-    found = {}
-    if training is not None and (screen := training.screen) is not None:
-        found["screen_delta"] = (screen.base_loss_sum - screen.new_loss_sum) / (screen.count * NANO)
+    found: dict[str, float] = {}
+    if training is not None and training.screen is not None:
+        screened = evidence_of(training.screen)
+        low, high = fixed_interval(screened)
+        found |= {"screen_delta": screened.delta_mean, "screen_delta_lo_95": low, "screen_delta_hi_95": high}
+        found["screen_examples"] = screened.count
     if training is not None and training.saved_microjoules:
         found["training_saved_joules_modelled"] = training.saved_microjoules / MICRO
     return found
@@ -76,7 +80,21 @@ def _energy(receipt: Receipt) -> dict[str, Any]:
         "joules_lo": figure.lo_microjoules / MICRO,
         "joules_hi": figure.hi_microjoules / MICRO,
         "range_kind": figure.tier.range_kind.value,
+        "phases": _phases(figure),
     }
+
+
+def _phases(figure: EnergyFigure) -> list[dict[str, Any]] | None:
+    """What went into which phase, in order; none where the receipt does not say."""
+    return [
+        {
+            "phase": said.name,
+            "joules": said.microjoules / MICRO,
+            "joules_lo": said.lo_microjoules / MICRO,
+            "joules_hi": said.hi_microjoules / MICRO,
+        }
+        for said in figure.phases
+    ] or None
 
 
 def _efficiency(receipt: Receipt, paid: Paid, delta: float | None) -> dict[str, float | None]:

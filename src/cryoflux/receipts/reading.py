@@ -32,8 +32,12 @@ def read_entries(state: Path) -> list[Entry]:
         return list(each_entry(state))
 
 
-def each_entry(state: Path) -> Iterator[Entry]:
+def each_entry(state: Path, start: int = 0) -> Iterator[Entry]:
     """The same, one at a time: the log as it was when the first one was asked for.
+
+    Args:
+        state: the state directory.
+        start: place of the first one in the log, so that whoever follows it reads nothing twice.
 
     Raises:
         UsageError, StateTamperedError, StateError: as for `read_entries`.
@@ -46,6 +50,9 @@ def each_entry(state: Path) -> Iterator[Entry]:
             hint="Name another one with --state DIR, or make one with cryoflux run.",
         )
     with closing(StoredRows(path)) as rows:
+        if start:
+            yield from (_parse(path, row.index, row) for row in rows.since(start))
+            return
         for index, row in enumerate(rows):
             yield _parse(path, index, row)
 

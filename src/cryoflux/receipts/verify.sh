@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=a6c862a5453b5b942f0829c2e57a96e32d8374c58aa7fd6ae3117b9a337b17ae
+schema_digest=f180334da7519b009501164fbab84482242ec90ed734efc66c31c9cc7a7a70bd
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -327,7 +327,13 @@ def looks($count): [(($count + 511) / 512 | floor)
 # What is wrong with an entry, after a log that has come to $log.
 def of_key: .root.keyid // .successor.keyid // .revoked;
 def energy: need(.loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules;
-  "energy interval is out of order"), need(.microjoules >= 0 and .loMicrojoules >= 0; "gave energy back");
+  "energy interval is out of order"), need(.microjoules >= 0 and .loMicrojoules >= 0; "gave energy back"),
+  (.phases | select(.) # none of them is negative, so that a sum which is no longer exact is too large
+    | need((map(.name) | unique | length) == length; "tells a phase twice"),
+      need(all(.[]; .loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules);
+        "interval of a phase is out of order")),
+  need(.phases == null or (. as $all | all("microjoules", "loMicrojoules", "hiMicrojoules";
+    . as $end | [$all.phases[][$end]] | add == $all[$end])); "phases do not add up to its joules");
 def follows($log; $task): need(.base == ($log.tasks[$task].head // .base);
   "its base is not the head of its task before it");
 def open_at($log; $hash): [$log.open[] | select(.leaf == $hash)][0];

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["attempt_document", "attempt_text", "energy_document", "energy_text", "outcome_mark"]
+__all__ = [
+    "attempt_document",
+    "attempt_text",
+    "energy_document",
+    "energy_text",
+    "outcome_mark",
+    "phases_text",
+]
 
 from typing import Any
 
@@ -10,12 +17,15 @@ from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.interval import fixed_interval
 from cryoflux.quantities import MICRO, NATS, Energy, format_efficiency, format_energy, format_nats, hit_words
+from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.flat import flat_receipt
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Outcome, Receipt
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import brief, deciding_interval
 
+_DEAREST = 2
+"""so many phases are named on one line; the others are told together"""
 _SIGN = {
     Outcome.ACCEPTED: "✓",
     Outcome.REJECTED: "✗",
@@ -46,10 +56,31 @@ def energy_document(energy: Energy | None) -> dict[str, Any] | None:
 
 def energy_text(energy: Energy) -> str:
     """A figure with its interval in the same unit: ``73.8 J [41.2, 160], modelled``."""
-    figure = format_energy(energy.uj)
+    return f"{_with_range(energy.uj, energy.lo_uj, energy.hi_uj)}, {energy.tier.value}"
+
+
+def phases_text(figure: EnergyFigure) -> str:
+    """What went into which phase: ``train 70.1 J [39.0, 152], …; modelled``; empty where nobody knows."""
+    said = (
+        f"{phase.name} " + _with_range(phase.microjoules, phase.lo_microjoules, phase.hi_microjoules)
+        for phase in figure.phases
+    )
+    return f"{', '.join(said)}; {figure.tier.value}" if figure.phases else ""
+
+
+def _dearest(figure: EnergyFigure) -> str:
+    """The phases that took most of it, and what all others took."""
+    first = sorted(figure.phases, key=lambda phase: -phase.microjoules)[:_DEAREST]
+    rest_uj = figure.microjoules - sum(phase.microjoules for phase in first)
+    named = [f"{phase.name} {format_energy(phase.microjoules)}" for phase in first]
+    return f"of it {', '.join(named)}, the rest {format_energy(rest_uj)}"
+
+
+def _with_range(uj: int, lo_uj: int, hi_uj: int) -> str:
+    figure = format_energy(uj)
     scale = {"J": MICRO, "kJ": 1000 * MICRO, "MJ": MICRO * MICRO}[figure.rpartition(" ")[2]]
-    low, high = (_short(end / scale) for end in (energy.lo_uj, energy.hi_uj))
-    return f"{figure} [{low}, {high}], {energy.tier.value}"
+    low, high = (_short(end / scale) for end in (lo_uj, hi_uj))
+    return f"{figure} [{low}, {high}]"
 
 
 def _short(value: float) -> str:
@@ -70,14 +101,15 @@ def attempt_text(
         number: of the attempt in its log.
         receipt: of it.
         paid: what paid for its Δ; none for itself alone.
-        verbose: say the evidence and what it had to exceed, too.
+        verbose: say the evidence and what it had to exceed, and where the joules went, too.
         several: more than one task is at work, so the task is named.
     """
     e = evidence_of(receipt.evaluation) if receipt.evaluation is not None else None
     arm = f"{receipt.task.name}/{receipt.task.arm}" if several else receipt.task.arm
     begun = f"#{number:<3} {outcome_mark(receipt.outcome):<11}  {arm:<10}"
+    went = [_dearest(receipt.energy)] if verbose and receipt.energy.phases else []
     if e is None:
-        return "  ".join([begun, energy_text(receipt.energy.energy), brief(receipt.reason)])
+        return "  ".join([begun, energy_text(receipt.energy.energy), brief(receipt.reason), *went])
     unit = receipt.evaluation.metric.unit if receipt.evaluation is not None else NATS
     pieces = [
         begun,
@@ -92,7 +124,7 @@ def attempt_text(
     pieces.append(brief(receipt.reason))
     if verbose and receipt.decision is not None and (needed := receipt.decision.bar.needed_milli):
         pieces.append(f"evidence {e.delta_weight:.1f}, needed > {needed / 1000:.1f}")
-    return "  ".join(pieces)
+    return "  ".join(pieces + went)
 
 
 def _chain_text(paid: Paid | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["attempts_document", "by_class_lines", "log_lines"]
 
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from cryoflux.energy.derived import Rates, derived_fields
@@ -25,6 +26,7 @@ _AS_THEY_ARE = (
     *("number", "task_id", "arm", "outcome", "kept", "reason", "unit", "base_loss", "new_loss", "delta"),
     *("accuracy_before", "accuracy_after", "joules", "joules_lo", "joules_hi", "receipt_hash"),
     *("chain_attempts", "chain_joules", "chain_joules_lo", "chain_joules_hi"),
+    *("screen_delta", "screen_examples"),
 )
 
 _COUNTS = ("kept", "rejected", "undecided", "carried", "aborted", "open")
@@ -114,6 +116,9 @@ def _attempt(attempt: Attempt, rates: Rates) -> dict[str, Any]:
         "screened_out": drawn_as(attempt) is DrawnAs.SCREENED,
         "tier": attempt.tier.value,
         "range_kind": attempt.range_kind.value,
+        "phases": [asdict(phase) for phase in attempt.phases] or None,
+        "screen_delta_lo_95": attempt.screen_delta_lo,
+        "screen_delta_hi_95": attempt.screen_delta_hi,
         "delta_lo_95": attempt.delta_lo,
         "delta_hi_95": attempt.delta_hi,
         "delta_lo_anytime": attempt.delta_lo_anytime,

@@ -12,6 +12,7 @@ __all__ = [
     "Pruned",
     "TaskVersions",
     "VersionFold",
+    "catalogue_from",
     "catalogue_of",
     "default_task",
     "read_catalogue",
@@ -262,22 +263,29 @@ def read_catalogue(state: StateFolder) -> Catalogue:
 
 def catalogue_of(state: StateFolder, entries: Iterable[Entry]) -> Catalogue:
     """The same of entries that are at hand."""
-    fold, kept = VersionFold(), Versions(state.path).kept()
+    fold = VersionFold()
     for entry in entries:
         fold.take(entry)
-    _begun(state, fold)
-    named = {digest for of in fold.tasks.values() for digest in of.versions}
+    return catalogue_from(state, fold)
+
+
+def catalogue_from(state: StateFolder, fold: VersionFold) -> Catalogue:
+    """The same of entries that were folded; what the folder itself says is read now."""
+    kept, tasks = Versions(state.path).kept(), {**fold.tasks, **_begun(state, fold)}
+    named = {digest for of in tasks.values() for digest in of.versions}
     strange = tuple(CataloguedVersion(one, "", "", "unknown") for one in kept if one not in named)
-    return Catalogue(state, fold.memory, fold.tasks, strange, read_aliases(state), frozenset(kept))
+    return Catalogue(state, fold.memory, tasks, strange, read_aliases(state), frozenset(kept))
 
 
-def _begun(state: StateFolder, fold: VersionFold) -> None:
+def _begun(state: StateFolder, fold: VersionFold) -> dict[str, TaskVersions]:
     """Tasks that were begun and have no entry yet: version 0 is there, and is the head."""
+    found: dict[str, TaskVersions] = {}
     with suppress(CryoFluxError):  # without that file, versions are unknown
         for task, origin in stored_origins(state).items():
             if task not in fold.tasks and state.head(task).is_symlink():
                 first = CataloguedVersion(origin.version, "", task, "version 0")
-                fold.tasks[task] = TaskVersions({origin.version: first}, origin.version)
+                found[task] = TaskVersions({origin.version: first}, origin.version)
+    return found
 
 
 def default_task(catalogue: Catalogue) -> str:

@@ -57,6 +57,8 @@ class Request:
     query: Mapping[str, str]
     named: str
     """the part of the path that the table has in braces"""
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    """by name in small letters; the last where one comes twice"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class Router:
         if operation.body and not _may_be_json(scope["headers"]):
             raise NotServedError(415, f"The body has to be JSON, with Content-Type: {JSON} or none.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        return await answer(Request(body, query, named))
+        return await answer(Request(body, query, named, dict(scope["headers"])))
 
     def _find(self, path: str) -> tuple[dict[str, tuple[Operation, _Answer]], str]:
         if path in self._fixed and "{" not in path:

@@ -22,7 +22,7 @@ from cryoflux.energy.interface import SESSION
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.quantities import format_energy
-from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE
+from cryoflux.receipts.charged import NEVER_RESERVED, PHASES, SETTLED_ELSEWHERE, PhaseFigure
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.session import Session, sessions_of
@@ -46,6 +46,7 @@ from cryoflux.verification.settlements import (
     of_session,
 )
 from cryoflux.verification.signature_pool import SignaturePool
+from cryoflux.verification.strangers import Strangers, spelt
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
 
 ENERGY = NumberedStep(10, "energy figures", Knowledge.ATTESTED)
@@ -74,6 +75,8 @@ class _Spent(Tally):
     shared: bool = False
     """whether an attempt was paid by a daemon, whose account serves others too"""
     signed: SignedStatements = field(default_factory=SignedStatements)
+    strange: Strangers = field(default_factory=Strangers)
+    """names of phases that are not known here → figures"""
 
 
 class Joules(Fold):
@@ -134,6 +137,7 @@ class Joules(Fold):
         tally.total_uj += figure.microjoules
         tally.tiers[figure.tier.value] = tally.tiers.get(figure.tier.value, 0) + 1
         self.findings.fail(paired, _impossible(figure))
+        self._ask_names(figure.phases)
         self.findings.ask(paired, _odd(receipt))
         window_ns = self._settlements.take(said, tally.signed)
         parameters, weights = self._work(receipt)
@@ -141,6 +145,10 @@ class Joules(Fold):
         self.findings.extend(box)
         self.findings.ask(paired, unmetered_time(receipt, window_ns))
         self._compare(said)
+
+    def _ask_names(self, phases: list[PhaseFigure]) -> None:
+        for name in {phase.name for phase in phases}.difference(PHASES):
+            self.tally.strange.add(spelt("phase", name))
 
     def _work(self, receipt: Receipt) -> tuple[int, int]:
         """Trained parameters, and weights of the modules that were trained."""
@@ -210,6 +218,9 @@ class Joules(Fold):
         self.findings.extend(self._settlements.conclude(tally.signed))
         self.findings.extend(self._unexplained(memory))
         self.findings.extend(self._without_session(memory))
+        for name, count in tally.strange.counted():
+            of = "one attempt" if count == 1 else f"{count} attempts"
+            self.findings.add(unknown(name, f"is not known here: what {of} spent on it is open"))
         total = format_energy(tally.total_uj)
         measured = ", ".join(f"{count} {tier}" for tier, count in sorted(tally.tiers.items()))
         if tally.sessions:
@@ -283,6 +294,24 @@ def _impossible(figure: EnergyFigure) -> Iterator[str]:
         yield "its joules lie outside their own interval"
     if figure.microjoules < 0 or figure.lo_microjoules < 0:
         yield "says that it gave energy back; nobody is paid for having run"
+    if figure.phases:
+        yield from _torn(figure, figure.phases)
+
+
+def _torn(figure: EnergyFigure, phases: list[PhaseFigure]) -> Iterator[str]:
+    """Whether the phases are another story than the figure."""
+    if figure.unmetered:
+        yield "tells the phases of what nobody here metered"
+    if len({phase.name for phase in phases}) != len(phases):
+        yield "tells a phase twice"
+    if any(not p.lo_microjoules <= p.microjoules <= p.hi_microjoules for p in phases):
+        yield "has a phase whose joules lie outside their own interval"
+    ends = ((p.microjoules, p.lo_microjoules, p.hi_microjoules) for p in phases)
+    uj, lo_uj, hi_uj = map(sum, zip(*ends, strict=True))
+    charged = (figure.microjoules, figure.lo_microjoules, figure.hi_microjoules)
+    if (uj, lo_uj, hi_uj) != charged:
+        found = "has phases that add up to {} [{}, {}] µJ, but was charged {} [{}, {}] µJ"
+        yield found.format(uj, lo_uj, hi_uj, *charged)
 
 
 def _odd(receipt: Receipt) -> Iterator[str]:

@@ -1,0 +1,258 @@
+"""What the pages answer: a table of paths, and one thin function for each of its rows.
+
+A page is made anew for each request, from what the log has come to by then, in a thread: reading what was
+written since takes a moment. Where several states are shown, each has its pages below ``/s/NAME``.
+"""
+
+from __future__ import annotations
+
+__all__ = ["OPERATIONS", "Site", "create_app"]
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryoflux.energy.derived import Rates
+from cryoflux.errors import CryoFluxError
+from cryoflux.pages import attempt, attempts, energy, live, models, overview, receipts, refusals
+from cryoflux.pages.door import Door
+from cryoflux.pages.look import Look, Page
+from cryoflux.pages.render import STATIC, render
+from cryoflux.pages.stream import EVENT_STREAM, News
+from cryoflux.queries.followed import Followed
+from cryoflux.serving.openapi import Operation
+from cryoflux.serving.routing import (
+    App,
+    Headers,
+    NotServedError,
+    Receive,
+    Reply,
+    Request,
+    Router,
+    Scope,
+    Send,
+    Stream,
+)
+
+_LOG = logging.getLogger(__name__)
+_HTML = "text/html; charset=utf-8"
+_PREFIX = "/s/"
+_MEDIA = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+OPERATIONS = (
+    Operation("GET", "/", "live", "What happens now, and what the budget has bought", media=_HTML),
+    Operation("GET", "/attempts", "attempts", "Every attempt, as a picture and a table", media=_HTML),
+    Operation("GET", "/attempts/{number}", "attempt", "One attempt", media=_HTML, refusals=(404,)),
+    Operation("GET", "/models", "models", "Versions, and how to go back", media=_HTML),
+    Operation("GET", "/receipts", "receipts", "The log, and whether it holds", media=_HTML),
+    Operation("GET", "/energy", "energy", "Whether the joules are real", media=_HTML),
+    Operation("GET", "/events", "events", "What is new, as server-sent events", media=EVENT_STREAM),
+    Operation("GET", "/static/{name}", "static", "Stylesheet, scripts, pictures", media="*/*"),
+)
+
+
+@dataclass(slots=True)
+class Site:
+    """The states that are shown, and what is needed to show them."""
+
+    states: Mapping[str, Followed]
+    """by name, at least one"""
+    rates: Rates = field(default_factory=Rates)
+    writable: bool = True
+    """whether heads may be moved from here"""
+    form_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event, *, writable: bool = True) -> Site:
+    """The states of some folders, each called as its folder is; where two share a name, by their numbers."""
+    states: dict[str, Followed] = {}
+    for folder in folders:
+        name = folder.resolve().name or "state"
+        while name in states:
+            name += "-2"
+        states[name] = Followed(folder)
+    return Site(states, rates, writable, stopping=stopping)
+
+
+def create_app(site: Site, *, token: str = "") -> App:
+    """The ASGI application over some states.
+
+    Args:
+        site: what is shown.
+        token: that a browser has to know; empty on loopback.
+    """
+    return Door(_Paths(site), token)
+
+
+class _Paths:
+    """One state's pages below ``/``, or several states' below ``/s/NAME`` with an overview at ``/``."""
+
+    def __init__(self, site: Site) -> None:
+        pool = ThreadPoolExecutor(4, "pages")
+        several = len(site.states) > 1
+        roots = {name: f"{_PREFIX}{name}" if several else "" for name in site.states}
+        self._routers = {root: _router(_Surface(site, name, root, pool)) for name, root in roots.items()}
+        self._overview = _Overview(site, pool) if several else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if self._overview is None:
+            await self._routers[""](scope, receive, send)
+            return
+        _, _, rest = path.partition(_PREFIX) if path.startswith(_PREFIX) else ("", "", "")
+        name, slash, below = rest.partition("/")
+        router = self._routers.get(f"{_PREFIX}{name}") if name else None
+        if router is not None:
+            await router({**scope, "path": slash + below or "/"}, receive, send)
+            return
+        await self._overview.router(scope, receive, send)
+
+
+def _router(surface: _Surface) -> Router:
+    return Router(((operation, getattr(surface, operation.name)) for operation in OPERATIONS), surface.refuse)
+
+
+class _Answers:
+    """What both kinds of surfaces have: HTML made in a thread, files, refusals as pages."""
+
+    def __init__(self, site: Site, pool: ThreadPoolExecutor) -> None:
+        self._site, self._pool = site, pool
+
+    def _look(self, followed: Followed, name: str, root: str, query: Mapping[str, str]) -> Look:
+        return Look(
+            followed=followed,
+            name=name,
+            root=root,
+            states=tuple(self._site.states),
+            rates=self._site.rates,
+            query=query,
+            form_token=self._site.form_token if self._site.writable else "",
+            now=time.time(),
+        )
+
+    async def _html(self, make: Callable[[], tuple[Page, Look]], asked: Request | None = None) -> Reply:
+        def work() -> tuple[bytes, int]:
+            page, look = make()
+            return render(page, look).encode(), page.status
+
+        body, status = await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        tag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
+        headers: Headers = ((b"etag", tag), (b"cache-control", b"no-cache"))
+        if asked is not None and asked.headers.get(b"if-none-match") == tag:
+            return Reply(b"", 304, _HTML, headers)
+        return Reply(body, status, _HTML, headers)
+
+    async def static(self, request: Request) -> Reply:
+        """A file of ours by its name; none lies elsewhere."""
+        found = _static_files().get(request.named)
+        if found is None:
+            raise NotServedError(404, "There is no such file.")
+        body, media = found
+        return Reply(body, media=media, headers=((b"cache-control", b"public, max-age=3600"),))
+
+
+def _static_files() -> Mapping[str, tuple[bytes, str]]:
+    global _FILES  # noqa: PLW0603 - read once
+    if _FILES is None:
+        paths = [path for path in STATIC.rglob("*") if path.suffix in _MEDIA]
+        _FILES = {path.name: (path.read_bytes(), _MEDIA[path.suffix]) for path in paths}
+    return _FILES
+
+
+_FILES: Mapping[str, tuple[bytes, str]] | None = None
+
+
+class _Surface(_Answers):
+    """One function for each row of the table, of the same name, over one state."""
+
+    def __init__(self, site: Site, name: str, root: str, pool: ThreadPoolExecutor) -> None:
+        super().__init__(site, pool)
+        self._name, self._root = name, root
+        self._followed = site.states[name]
+        self._news = News(self._followed, site.stopping)
+
+    async def _page(self, request: Request, make: Callable[[Look], Page]) -> Reply:
+        def made() -> tuple[Page, Look]:
+            look = self._look(self._followed, self._name, self._root, request.query)
+            with self._followed.lock:
+                self._followed.refresh()
+                return make(look), look
+
+        return await self._html(made, request)
+
+    async def live(self, request: Request) -> Reply:
+        return await self._page(request, live.page)
+
+    async def attempts(self, request: Request) -> Reply:
+        return await self._page(request, attempts.page)
+
+    async def attempt(self, request: Request) -> Reply:
+        return await self._page(request, lambda look: attempt.page(look, request.named))
+
+    async def models(self, request: Request) -> Reply:
+        return await self._page(request, models.page)
+
+    async def receipts(self, request: Request) -> Reply:
+        return await self._page(request, receipts.page)
+
+    async def energy(self, request: Request) -> Reply:
+        return await self._page(request, energy.page)
+
+    async def events(self, request: Request) -> Reply | Stream:
+        if self._news.full:
+            return Reply(b"Too many event streams are open.", 503, "text/plain; charset=utf-8")
+        since = request.headers.get(b"last-event-id", b"").decode("latin-1")
+        return Stream(EVENT_STREAM, self._news.stream(since or request.query.get("since", "")))
+
+    def refuse(self, error: Exception) -> Reply:
+        """An error as a page that says what happened, why, and what to do next."""
+        look = self._look(self._followed, self._name, self._root, {})
+        return _refusal(error, look)
+
+
+class _Overview(_Answers):
+    """Several states side by side, at ``/``."""
+
+    def __init__(self, site: Site, pool: ThreadPoolExecutor) -> None:
+        super().__init__(site, pool)
+        rows = [OPERATIONS[0], OPERATIONS[-1]]
+        self.router = Router(((row, getattr(self, row.name)) for row in rows), self._refuse)
+
+    def _first(self, query: Mapping[str, str]) -> Look:
+        name, followed = next(iter(self._site.states.items()))
+        return self._look(followed, name, "", query)
+
+    async def live(self, request: Request) -> Reply:
+        """All of them."""
+
+        def made() -> tuple[Page, Look]:
+            looks = []
+            for name, followed in self._site.states.items():
+                with followed.lock:
+                    followed.refresh()
+                looks.append(self._look(followed, name, f"{_PREFIX}{name}", request.query))
+            return overview.page(looks), self._first(request.query)
+
+        return await self._html(made, request)
+
+    def _refuse(self, error: Exception) -> Reply:
+        return _refusal(error, self._first({}))
+
+
+def _refusal(error: Exception, look: Look) -> Reply:
+    page = refusals.page(error)
+    if page.status == 500 and not isinstance(error, CryoFluxError):
+        _LOG.error("a page failed", exc_info=error)
+    headers = error.headers if isinstance(error, NotServedError) else ()
+    return Reply(render(page, look).encode(), page.status, _HTML, headers)

@@ -1,0 +1,49 @@
+"""What a page is made from, and what one is."""
+
+from __future__ import annotations
+
+__all__ = ["Look", "Page"]
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryoflux.energy.derived import Rates
+from cryoflux.queries.followed import Followed
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a state, for one request."""
+
+    followed: Followed
+    name: str
+    """of the state, as its folder is called"""
+    root: str
+    """what paths of its pages begin with: empty, or ``/s/NAME`` where there are several states"""
+    states: Sequence[str]
+    """names of all states that are shown"""
+    rates: Rates
+    query: Mapping[str, str]
+    form_token: str
+    """what a form has to send back; empty where nothing may be changed"""
+    now: float
+    """wall time, seconds since 1970"""
+
+    def link(self, path: str) -> str:
+        """The address of a page of this state."""
+        return self.root + path
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is to be rendered."""
+
+    template: str
+    title: str
+    section: str
+    """name of the page in the navigation"""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+    live: bool = True
+    """whether it follows what happens, where there is a script"""

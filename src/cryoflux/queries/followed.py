@@ -1,0 +1,187 @@
+"""A state that is looked at again and again: its log is read once and followed from there.
+
+A page of ten thousand attempts must not read the log each time that somebody opens it. Nothing here writes;
+a run may go on meanwhile.
+"""
+
+from __future__ import annotations
+
+__all__ = ["EntryRow", "Followed"]
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+
+from cryoflux.collector import uncollected
+from cryoflux.errors import StateTamperedError, UsageError
+from cryoflux.log_view import Log, LogSummary
+from cryoflux.receipts.attempts import Attempt
+from cryoflux.receipts.entry import Entry, Kind, parse_entry
+from cryoflux.receipts.numbering import AttemptNumbers
+from cryoflux.receipts.session import Session
+from cryoflux.receipts.statement import Intent, Receipt
+from cryoflux.receipts.store import StoredRows
+from cryoflux.runs.catalogue import Catalogue, VersionFold, catalogue_from
+from cryoflux.state import StateFolder
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """An entry of the log in one line."""
+
+    index: int
+    """place in the log, from 0"""
+    kind: Kind
+    number: int | None
+    """of the attempt that it is about"""
+    leaf_hash: str
+    at: str
+    """when, as the entry says it; empty where it does not"""
+
+
+class Followed:
+    """A state's log with all that follows from it, as it was when `refresh` was last called.
+
+    One lock holds over a refresh and over each question, so that several threads may ask.
+
+    Args:
+        state: the state directory; it may not hold a log yet.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.lock = RLock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._log: Log | None = None
+        self._first = ""
+        self._versions, self._numbers = VersionFold(), AttemptNumbers()
+        self.rows: list[EntryRow] = []
+        self.sessions: list[Session] = []
+        self._receipts: dict[int, int] = {}
+        self._intents: dict[int, int] = {}
+        self._places: dict[int, int] = {}
+
+    def refresh(self) -> bool:
+        """Read what was written since the last time, and return whether there was anything.
+
+        Raises:
+            StateTamperedError: an entry is not well formed.
+            StateError: a newer version wrote one.
+        """
+        with self.lock:
+            if not StateFolder(self.state).receipts.is_file():
+                was = self._log is not None
+                if was:
+                    self._begin()
+                return was
+            self._start_over_if_replaced()
+            before = self.size
+            with uncollected():
+                if self._log is None:
+                    self._log = Log(self.state, read=False)
+                for entry in self._log.follow():
+                    self._take(entry, self._log)
+            return self.size != before
+
+    def _start_over_if_replaced(self) -> None:
+        """Begin anew where another log lies here now: it is shorter, or began otherwise."""
+        with closing(StoredRows(StateFolder(self.state).receipts)) as rows:
+            replaced = self.size and (len(rows) < self.size or rows[0].leaf != self._first)
+        if replaced:
+            self._begin()
+
+    def _take(self, entry: Entry, log: Log) -> None:
+        log.take(entry)
+        self._versions.take(entry)
+        number = self._numbers.take(entry)
+        if not self.rows:
+            self._first = entry.leaf_hash
+        if entry.session is not None:
+            self.sessions.append(entry.session)
+        if number is not None and entry.intent is not None:
+            self._intents[number] = entry.index
+        elif number is not None:
+            self._receipts[number] = entry.index
+            self._places[number] = len(log) - 1
+        self.rows.append(EntryRow(entry.index, entry.kind, number, entry.leaf_hash, _when(entry)))
+
+    @property
+    def size(self) -> int:
+        """Entries of the log."""
+        return len(self.rows)
+
+    @property
+    def head(self) -> str:
+        """Leaf hash of the last entry; empty before the first."""
+        return self.rows[-1].leaf_hash if self.rows else ""
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The finished attempts, oldest first."""
+        return self._log[:] if self._log is not None else []
+
+    @property
+    def log(self) -> Log:
+        """The log as Python sees it.
+
+        Raises:
+            UsageError: there is none yet.
+        """
+        if self._log is None:
+            raise UsageError(
+                f"{self.state} holds no receipts yet.",
+                why="No run has announced an attempt in it.",
+                hint=f"Make some: cryoflux run --budget 2kJ --state {self.state}.",
+            )
+        return self._log
+
+    def summary(self) -> LogSummary | None:
+        """What the log has come to; none before its first entry."""
+        return self._log.summary() if self._log is not None else None
+
+    def catalogue(self) -> Catalogue:
+        """All versions of the state; what the folder itself says is read now."""
+        return catalogue_from(StateFolder(self.state), self._versions)
+
+    def attempt(self, number: int) -> Attempt | None:
+        """The finished attempt of a number, where there is one."""
+        place = self._places.get(number)
+        return self.log[place] if place is not None else None
+
+    def announced(self, number: int) -> bool:
+        """Whether an attempt of that number was announced."""
+        return number in self._intents
+
+    def entry(self, index: int) -> Entry:
+        """An entry with its exact signed bytes, read again.
+
+        Raises:
+            StateTamperedError: it is not there any more, or not well formed.
+        """
+        with closing(StoredRows(StateFolder(self.state).receipts)) as rows:
+            try:
+                return parse_entry(index, rows[index].envelope)
+            except IndexError as error:
+                raise StateTamperedError(f"Entry {index} of {self.state} is gone.") from error
+
+    def intent_of(self, number: int) -> Intent | None:
+        """What announced an attempt."""
+        place = self._intents.get(number)
+        return self.entry(place).intent if place is not None else None
+
+    def receipt_of(self, number: int) -> tuple[Entry, Receipt] | None:
+        """The entry that finished an attempt, and its receipt; none while it goes on."""
+        place = self._receipts.get(number)
+        if place is None:
+            return None
+        entry = self.entry(place)
+        return (entry, entry.receipt) if entry.receipt is not None else None
+
+
+def _when(entry: Entry) -> str:
+    said = entry.intent or entry.receipt or entry.move or entry.session or entry.fork
+    names = ("announced_at", "finished_at", "moved_at", "ended_at", "forked_at")
+    return next((str(found) for name in names if (found := getattr(said, name, ""))), "")

@@ -1,0 +1,62 @@
+"""The one line that a state is told by, and the sentence under it."""
+
+from __future__ import annotations
+
+__all__ = ["headline", "lede"]
+
+from collections.abc import Sequence
+
+from cryoflux.log_view import LogSummary, TaskTotal
+from cryoflux.quantities import RangeKind, format_energy, hit_words
+from cryoflux.receipts.attempts import Attempt
+
+_KINDS = ("kept", "undecided", "rejected", "carried", "aborted")
+
+
+def headline(summary: LogSummary) -> str:
+    """``1.49 nats better for 810 J.``: what all of it brought, and cost where that is known."""
+    spent = summary.all_in or summary.energy
+    cost = f" for {format_energy(spent.uj)}" if spent is not None else ""
+    if not summary.tasks:
+        return f"Nothing judged yet{cost}."
+    gained = [total for total in summary.tasks if total.delta > 0]
+    if not gained:
+        return f"Nothing gained yet{cost}."
+    said = " and ".join(_gain(total, named=len(summary.tasks) > 1) for total in gained)
+    return f"{said}{cost}."
+
+
+def _gain(total: TaskTotal, *, named: bool) -> str:
+    figure = f"{total.delta:.3g} {total.unit} better"
+    return f"{total.name} {figure}" if named else figure
+
+
+def lede(summary: LogSummary, attempts: Sequence[Attempt]) -> str:
+    """How many attempts became what, how accuracy moved, and what the joules are worth."""
+    counts = [(kind, getattr(summary, kind)) for kind in _KINDS]
+    said = ", ".join(f"{count} {kind}" for kind, count in counts if count)
+    plural = "" if summary.attempts == 1 else "s"
+    parts = [f"{summary.attempts} attempt{plural}: {said}." if said else "No attempt has ended yet."]
+    parts += [_accuracy(total, attempts, named=len(summary.tasks) > 1) for total in summary.tasks]
+    spent = summary.all_in or summary.energy
+    if spent is not None:
+        low, high = format_energy(spent.lo_uj), format_energy(spent.hi_uj)
+        if spent.range_kind is RangeKind.PLAUSIBLE:
+            parts.append(f"Joules are modelled from CPU time; plausible is {low} to {high}.")
+        else:
+            parts.append(f"The joules were measured: 95 % between {low} and {high}.")
+    if summary.all_in is None and summary.energy is not None:
+        parts.append("What the run spends beside its attempts is not in the log yet.")
+    return " ".join(part for part in parts if part)
+
+
+def _accuracy(total: TaskTotal, attempts: Sequence[Attempt], *, named: bool) -> str:
+    kept = [
+        one for one in attempts if one.task == total.name and one.kept and one.accuracy_before is not None
+    ]
+    if not kept or total.taken_back:
+        return ""
+    before, after = kept[0].accuracy_before or 0.0, kept[-1].accuracy_after or 0.0
+    whose = f" of {total.name}" if named else ""
+    word = hit_words(total.unit)
+    return f"{word.capitalize()}{whose} on the holdout went from {100 * before:.1f} to {100 * after:.1f} %."

@@ -1,0 +1,270 @@
+"""The forms of what a run leaves for whoever watches it: one document of now, and rows of the meter.
+
+Both are read by another process while they are written, and by anybody who finds them: a document is checked
+against its types and bounds, and a row against its sum of check.
+
+A row has 80 bytes, so that a place in a file is a multiplication: sequence number and attempt (u32), time
+(i64 µs since 1970, steady within a run), gross and net energy with both ends and the bucket (i64 µJ), tiers
+and step (u8), flags (u32, a bit each) and the lower half of the CRC-32 of all that.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "FLAGS",
+    "FURTHER_FLAG",
+    "MOST_NOW_BYTES",
+    "NOW",
+    "OLDER_ROWS",
+    "ROWS",
+    "ROW_BYTES",
+    "SCHEMA",
+    "SaidAttempt",
+    "SaidBudget",
+    "SaidCount",
+    "SaidEnd",
+    "SaidEnergy",
+    "SaidMeter",
+    "SaidNow",
+    "SaidProcess",
+    "SaidSource",
+    "SaidStep",
+    "SaidTraining",
+    "SampleRow",
+    "pack_row",
+    "unpack_row",
+]
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from cryoflux.attempt.watch import Step
+from cryoflux.quantities import MICRO, Energy, Tier
+
+SCHEMA = "cryoflux.activity/1"
+NOW = "now.json"
+ROWS, OLDER_ROWS = "meter.rows", "meter-older.rows"
+"""the series goes on in the first; once it is full it takes the place of the second"""
+MOST_NOW_BYTES = 65_536
+FLAGS = (
+    *("above-power-limit", "baseline-drift", "baseline-relearned", "baseline-too-high"),
+    *("baseline-unsettled", "counter-against-power", "counter-reset", "cpu-time-unplaced"),
+    *("epoch-changed", "failed-read", "gpu-found-late", "gpu-shared", "gpu-users-hidden"),
+    *("impossible-jump", "metered-across-restart", "meter-stumbled", "not-written", "own-time-only"),
+    *("process-gone", "several-wraps", "start-unmetered", "no-source", "face-value"),
+)
+"""what the bits of a row mean, from the lowest on; never reordered"""
+FURTHER_FLAG = "further-flag"
+"""stands for any other one"""
+_FURTHER, _FIRST = 1 << 30, 1 << 31
+_ROW = struct.Struct("<IIqqqqqqqqBBI")
+_CHECK = struct.Struct("<H")
+ROW_BYTES = _ROW.size + _CHECK.size
+_TIERS, _STEPS = tuple(Tier), tuple(Step)
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_LATEST_US = 253_402_300_799 * MICRO
+"""the end of the year 9999, which calendars know"""
+
+_Word = Annotated[str, Meta(max_length=200)]
+_Line = Annotated[str, Meta(max_length=2000)]
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Uj = Annotated[int, Meta(ge=_LEAST, le=_MOST)]
+_Time = Annotated[float, Meta(ge=0, le=253_402_300_799)]
+"""seconds since 1970, at most to the end of the year 9999"""
+_Flags = Annotated[list[_Word], Meta(max_length=100)]
+
+
+class SaidProcess(Struct, frozen=True):
+    """Which process a run is."""
+
+    pid: _Count
+    start_ticks: _Count
+    """when it began, in ticks since boot; 0 where that is not told"""
+    boot_id: _Word
+    namespace: _Word
+    """in which its number means it; empty where that is not told"""
+
+
+class SaidCount(Struct, frozen=True):
+    """How far something is."""
+
+    what: _Line
+    done: _Count
+    total: _Count
+
+
+class SaidStep(Struct, frozen=True):
+    """One of the ten steps; it has begun, or was passed by."""
+
+    step: Step
+    began_at: _Time | None = None
+    ended_at: _Time | None = None
+
+
+class SaidTraining(Struct, frozen=True):
+    """The last training step."""
+
+    step: _Count
+    planned: _Count
+    loss: float | None
+    spent_uj: _Uj
+    reserved_uj: _Uj
+
+
+class SaidAttempt(Struct, frozen=True):
+    """The attempt that goes on, or the last one until the next begins."""
+
+    number: _Count
+    began_at: _Time
+    steps: Annotated[list[SaidStep], Meta(max_length=len(_STEPS))]
+    task: _Word = ""
+    arm: _Word = ""
+    why: _Line = ""
+    finished: bool = False
+    outcome: _Word = ""
+    spent_uj: _Uj = 0
+    preparing: SaidCount | None = None
+    training: SaidTraining | None = None
+    evaluation: SaidCount | None = None
+
+
+class SaidBudget(Struct, frozen=True):
+    """What the run may spend and has spent."""
+
+    spendable_uj: _Uj
+    attempts_uj: _Uj
+    """charged to the attempts that are finished"""
+    session_uj: _Uj
+    """spent beside attempts"""
+    closing_uj: _Uj
+    reserve_uj: _Uj
+
+
+class SaidEnergy(Struct, frozen=True):
+    """An energy and its ends."""
+
+    uj: _Uj
+    lo_uj: _Uj
+    hi_uj: _Uj
+    tier: Tier
+
+
+class SaidSource(Struct, frozen=True):
+    """What one source of the meter shows."""
+
+    name: _Word
+    kind: _Word
+    tier: Tier
+    power_w: float
+    idle_w: float
+
+
+class SaidMeter(Struct, frozen=True):
+    """The last sample of the meter."""
+
+    at: _Time
+    net_w: float
+    bucket_uj: _Uj
+    gross: SaidEnergy
+    net: SaidEnergy
+    baseline_state: _Word
+    flags: _Flags
+    sources: Annotated[list[SaidSource], Meta(max_length=200)]
+
+
+class SaidEnd(Struct, frozen=True):
+    """Why a run has ended."""
+
+    at: _Time
+    word: _Word
+    sentence: _Line
+
+
+class SaidNow(Struct, frozen=True):
+    """What happens now."""
+
+    schema: Literal["cryoflux.activity/1"]
+    written_at: _Time
+    process: SaidProcess
+    began_at: _Time
+    phase: Literal["preparing", "attempting", "waiting", "ended"]
+    deadline_at: _Time | None = None
+    doing: SaidCount | None = None
+    waiting_for: _Word = ""
+    budget: SaidBudget | None = None
+    attempt: SaidAttempt | None = None
+    meter: SaidMeter | None = None
+    end: SaidEnd | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """The meter at one moment."""
+
+    sequence: int
+    """goes on over all runs of a state"""
+    at_us: int
+    """µs since 1970, by a clock that is steady within a run"""
+    gross: Energy
+    """since the meter started"""
+    net: Energy
+    """since the meter started, signed"""
+    bucket_uj: int
+    attempt: int
+    """that went on; 0 where none did"""
+    step: Step | None
+    first: bool
+    """whether nothing before it comes from the same meter"""
+
+
+def pack_row(row: SampleRow) -> bytes:
+    """The bytes of a row."""
+    bits = _FIRST if row.first else 0
+    for flag in {*row.gross.flags, *row.net.flags}:
+        bits |= 1 << FLAGS.index(flag) if flag in FLAGS else _FURTHER
+    amounts = (
+        *(row.gross.uj, row.gross.lo_uj, row.gross.hi_uj),
+        *(row.net.uj, row.net.lo_uj, row.net.hi_uj, row.bucket_uj),
+    )
+    body = _ROW.pack(
+        row.sequence & 0xFFFFFFFF,
+        row.attempt & 0xFFFFFFFF,
+        row.at_us,
+        *(min(max(amount, _LEAST), _MOST) for amount in amounts),
+        _TIERS.index(row.gross.tier) << 4 | _TIERS.index(row.net.tier),
+        _STEPS.index(row.step) + 1 if row.step is not None else 0,
+        bits,
+    )
+    return body + _CHECK.pack(zlib.crc32(body) & 0xFFFF)
+
+
+def unpack_row(content: bytes) -> SampleRow | None:
+    """The row that some bytes are; none where they are no row."""
+    if len(content) != ROW_BYTES:
+        return None
+    body = content[: _ROW.size]
+    if _CHECK.unpack(content[_ROW.size :])[0] != zlib.crc32(body) & 0xFFFF:
+        return None
+    sequence, attempt, at_us, *amounts, tiers, step, bits = _ROW.unpack(body)
+    gross, gross_lo, gross_hi, net, net_lo, net_hi, bucket = amounts
+    if not 0 <= at_us <= _LATEST_US:
+        return None
+    flags = [flag for place, flag in enumerate(FLAGS) if bits & 1 << place]
+    told = (*sorted(flags), FURTHER_FLAG) if bits & _FURTHER else tuple(sorted(flags))
+    try:
+        return SampleRow(
+            sequence,
+            at_us,
+            Energy(gross, gross_lo, gross_hi, _TIERS[tiers >> 4], told),
+            Energy(net, net_lo, net_hi, _TIERS[tiers & 15], told),
+            bucket,
+            attempt,
+            _STEPS[step - 1] if step else None,
+            bool(bits & _FIRST),
+        )
+    except (IndexError, ValueError):  # the sum of check agrees by chance, or by intent
+        return None
