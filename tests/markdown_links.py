@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Link", "anchors_of", "links_of", "prose_of"]
+__all__ = ["Link", "anchors_of", "links_of", "prose_of", "target_of"]
 
 import re
 from dataclasses import dataclass
@@ -53,3 +53,12 @@ def anchors_of(page: Path) -> frozenset[str]:
         found.add(f"{name}-{seen[name]}" if name in seen else name)
         seen[name] = seen.get(name, 0) + 1
     return frozenset(found)
+
+
+def target_of(page: Path, link: Link) -> Path | None:
+    """The file that a link leads to, none where it or its anchor is not there; of a web address the page."""
+    if re.match(r"[a-z]+:", link.target):
+        return page
+    target = (page.parent / link.path).resolve() if link.path else page
+    there = target.exists() and (not link.anchor or link.anchor in anchors_of(target))
+    return target if there else None
