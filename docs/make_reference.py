@@ -16,6 +16,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from reference_from.blocks import unrun_list
 from reference_from.commands import commands_page
 from reference_from.contents import contents, decisions, llms_text
 from reference_from.failures import error_classes, exit_codes, messages_list
@@ -43,6 +44,7 @@ def parts() -> dict[str, str]:
         "error-classes": error_classes(),
         "messages": messages_list(),
         "contents": contents(),
+        "unrun-blocks": unrun_list(),
     }
 
 

@@ -333,7 +333,7 @@ def energy: need(.loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoul
       need(all(.[]; .loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules);
         "interval of a phase is out of order")),
   need(.phases == null or (. as $all | all("microjoules", "loMicrojoules", "hiMicrojoules";
-    . as $end | [$all.phases[][$end]] | add == $all[$end])); "phases do not add up to its joules");
+    . as $figure | [$all.phases[][$figure]] | add == $all[$figure])); "phases do not add up to its joules");
 def follows($log; $task): need(.base == ($log.tasks[$task].head // .base);
   "its base is not the head of its task before it");
 def open_at($log; $hash): [$log.open[] | select(.leaf == $hash)][0];
