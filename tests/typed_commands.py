@@ -1,8 +1,8 @@
-"""A shell in which ``cryoflux`` is quick: what is typed in it is forked from a process that has imported everything.
+"""A shell in which ``cryoflux`` is quick: it is forked from a process that has imported everything.
 
-On its PATH lie small programs that hand their arguments, folder, variables and streams to the test process. That
-one starts the command (`running.python`), waits, and hands its exit code back. ``make`` is there too: ``make run``
-is the run that it stands for, any other target is looked up and not made.
+On its PATH lie small programs that hand arguments, folder, variables and streams to the test process. That
+one starts the command (`running.python`), waits, and hands its exit code back. ``make`` is there too:
+``make run`` is the run that it stands for, any other target is looked up and not made.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from running import environment, python
 
@@ -58,7 +58,7 @@ class TypedShell:
         self._listening.listen()
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def __enter__(self) -> TypedShell:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -112,13 +112,11 @@ def _done(asked: dict[str, Any], streams: list[int]) -> int:
     kept = {name: value for name, value in asked["env"].items() if name not in _SHELLS_OWN}
     env = {**{name: own[name] for name in _SHELLS_OWN & set(own)}, **kept}
     options: dict[str, Any] = {
-        **{
-            "cwd": asked["folder"],
-            "env": env,
-            "stdin": streams[0],
-            "stdout": streams[1],
-            "stderr": streams[2],
-        },
+        "cwd": asked["folder"],
+        "env": env,
+        "stdin": streams[0],
+        "stdout": streams[1],
+        "stderr": streams[2],
     }
     inline = asked["program"] == "cryoflux-python"
     program = ["-c", *words] if inline else ["-m", "cryoflux", *shortened(words)]
