@@ -101,7 +101,7 @@ def _stairs(steps: Sequence[HeadStep], spent: float, across: _Axis, up: _Axis) -
     end = _round(across.share(spent))
     floor = _round(up.share(0.0), flip=True)
     shapes = (
-        element("path", class_="under", d=f"{path}H{end}V{floor}H0z"),
+        element("path", class_="stairs-area", d=f"{path}H{end}V{floor}H0z"),
         element("path", class_="stairs", d=f"{path}H{end}"),
     )
     frame = {"viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "width": "100%", "height": "100%"}
