@@ -26,7 +26,19 @@ def serves(url: str) -> bool:
 
 @pytest.fixture
 def options(inputs: list[str], tmp_path: Path) -> list[object]:
-    return ["run", *inputs, *QUICK, "--budget", "24J", "--json", "--dashboard", "--state", tmp_path / "state"]
+    return [
+        "run",
+        *inputs,
+        *QUICK,
+        "--budget",
+        "24J",
+        "--attempts",
+        "1",
+        "--json",
+        "--dashboard",
+        "--state",
+        tmp_path / "state",
+    ]
 
 
 def test_pages_follow_a_run_to_its_end_and_end_after_it(options: list[object]) -> None:
