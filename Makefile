@@ -2,7 +2,9 @@
 # make demo-rollback   poisoned labels arrive, the monitor finds what they did, the head goes back
 # make test   lint, strict types, the import contract, then the tests
 # make quick  ruff, and the tests that together take less than a minute
-# make docs   the README's transcripts and picture, all from one run
+# make docs   the site of the docs, into site/; what builds it lies in .venv-docs
+# make reference   what of the docs follows from the code
+# make readme   the README's transcripts and picture, all from one run
 # All build .venv from the locked requirements when it is missing or stale, and nothing else.
 
 PYTHON ?= python3
@@ -13,7 +15,7 @@ BUDGET ?= 2kJ
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo-rollback run test quick lint docs bench lock clean
+.PHONY: help demo-rollback run test quick lint docs reference readme bench lock clean
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -39,8 +41,14 @@ lint: .venv/dev.stamp
 	$(BIN)/mypy --config-file benchmarks/mypy.toml
 	$(BIN)/lint-imports --no-logo
 
-docs: .venv/run.stamp
-	$(BIN)/python docs/make_docs.py --budget $(BUDGET)
+docs: .venv-docs/stamp
+	.venv-docs/bin/python docs/make_site.py --into site
+
+reference: .venv/run.stamp
+	$(BIN)/python docs/make_reference.py
+
+readme: .venv/run.stamp
+	$(BIN)/python docs/make_readme.py --budget $(BUDGET)
 
 # Slow, and in an environment of its own: SetFit and the like do not belong beside the tests.
 bench: .venv-bench/stamp
@@ -56,6 +64,8 @@ bench: .venv-bench/stamp
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --report bench
 	.venv-bench/bin/python benchmarks/fault_matrix.py --env bench/anchors
 	.venv-bench/bin/python benchmarks/fault_matrix.py --schedules 1000000 --jobs 2
+	.venv-bench/bin/python benchmarks/compare_tools.py --env bench/compare
+	.venv-bench/bin/python benchmarks/list_attempts.py --env bench/compare
 	.venv-bench/bin/python benchmarks/meter_accuracy.py
 	.venv-bench/bin/python benchmarks/children_coverage.py
 	.venv-bench/bin/python benchmarks/meter_overhead.py
@@ -75,6 +85,11 @@ bench: .venv-bench/stamp
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install --quiet -r requirements/bench.txt
 	.venv-bench/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-docs/stamp: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/docs.txt
 	@touch $@
 
 .venv/bin/python:
@@ -98,5 +113,5 @@ lock:
 	$(PYTHON) requirements/lock.py
 
 clean:
-	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .venv-docs site .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Writes what follows from the form of entries: schema, its digest in `verify.sh`, that one's in the docs.
+"""Writes what follows from the form of entries: schema, and the digests of it and of both scripts.
 
 Run it from the root of the repository after a change of the form or of the script:
 ``python docs/publish_script.py``.
@@ -15,6 +15,8 @@ from cryoflux.receipts.schema import schema_bytes
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "src/cryoflux/receipts/verify.sh"
+BROWSER_SCRIPT = ROOT / "src/cryoflux/pages/static/check.js"
+BROWSER_PAGE = ROOT / "docs/how-to/check-in-a-browser.md"
 PAGES = ("docs/how-to/check-a-receipt-without-us.md", "docs/reference/receipts.md")
 
 
@@ -31,6 +33,7 @@ def main() -> None:
     schema = schema_bytes()
     (ROOT / "docs/reference/receipt.schema.json").write_bytes(schema)
     put(SCRIPT, r"schema_digest=[0-9a-f]{64}\n", f"schema_digest={sha256_hex(schema)}\n")
+    put(BROWSER_PAGE, r"`[0-9a-f]{64}`", f"`{file_digest(BROWSER_SCRIPT)}`")
     for page in PAGES:
         put(ROOT / page, r"`[0-9a-f]{64}`", f"`{file_digest(SCRIPT)}`")
 

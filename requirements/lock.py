@@ -1,4 +1,4 @@
-"""Writes run.txt and dev.txt: every package that pyproject.toml asks for, at the version pip resolves now.
+"""Writes run.txt, dev.txt and docs.txt: what pyproject.toml asks for, at the versions that pip finds now.
 
 Run it with ``make lock``. It resolves in throw-away environments, so nothing here is touched.
 """
@@ -17,12 +17,14 @@ TORCH = "torch==2.13.0"
 HEADER = "# Written by requirements/lock.py (make lock): edit pyproject.toml instead.\n"
 
 
-def resolve(wanted: list[str], given: list[str]) -> list[str]:
+def resolve(wanted: list[str], given: list[str], *, torch: str = TORCH) -> list[str]:
     """Pins for ``wanted`` and all they need, with ``given`` pins kept."""
+    first = [*filter(None, [torch]), *given]
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         pip = [f"{folder}/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", TORCH, *given], check=True)
+        if first:
+            subprocess.run([*pip, "install", *first], check=True)
         subprocess.run([*pip, "install", *wanted, *given], check=True)
         frozen = subprocess.run([*pip, "freeze"], check=True, capture_output=True, text=True).stdout
     # a local version such as +cpu names the build that was at hand, which other machines may lack
@@ -30,7 +32,7 @@ def resolve(wanted: list[str], given: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the files."""
     document = tomllib.loads((HERE.parent / "pyproject.toml").read_text())
     project = document["project"]
     extras = project["optional-dependencies"]
@@ -42,6 +44,8 @@ def main() -> None:
     dev = resolve(document["dependency-groups"]["dev"], run)
     added = [pin for pin in dev if pin not in run]
     (HERE / "dev.txt").write_text(HEADER + "-r run.txt\n" + "\n".join(added) + "\n")
+    docs = resolve(document["dependency-groups"]["docs"], [], torch="")
+    (HERE / "docs.txt").write_text(HEADER + "\n".join(docs) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -24,3 +25,10 @@ def flip_signature(state: Path, index: int) -> None:
         changed = envelope[:at] + (b"B" if envelope[at : at + 1] == b"A" else b"A") + envelope[at + 1 :]
         values = (changed, leaf_hash(changed).hex(), index)
         connection.execute("UPDATE entries SET envelope = ?, leaf = ? WHERE idx = ?", values)
+
+
+def rewrite(state: Path, index: int, change: Callable[[bytes], bytes]) -> None:
+    """Other bytes in the place of an entry; what the table says beside them stays."""
+    with closing(without_triggers(state)) as connection:
+        (envelope,) = connection.execute("SELECT envelope FROM entries WHERE idx = ?", (index,)).fetchone()
+        connection.execute("UPDATE entries SET envelope = ? WHERE idx = ?", (change(envelope), index))

@@ -252,7 +252,7 @@ class LogState:
         return known.head if known is not None else None
 
     def bar(self, task: str, holdout: str, rule: Rule) -> Bar:
-        """The evidence that the next look at a holdout needs; nothing under a rule without a budget.
+        """The evidence that the next look at a holdout needs; nothing under a rule without an error budget.
 
         Under ``evidence/v3`` it is that of the largest stake: what is staked, the screen decides.
 

@@ -1,15 +1,18 @@
 """The names of what lies in a state directory: each is spelled here and nowhere else.
 
-`StateFolder` gives paths; it opens, makes and checks nothing.
+`StateFolder` gives paths, and the flag that names it; it opens, makes and checks nothing.
 """
 
 from __future__ import annotations
 
-__all__ = ["ADAPTER", "ADAPTER_CONFIG", "FIRST_TASK", "HEAD", "OURS", "StateFolder"]
+__all__ = ["ADAPTER", "ADAPTER_CONFIG", "DEFAULT_STATE", "FIRST_TASK", "HEAD", "OURS", "StateFolder"]
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+DEFAULT_STATE = "state"
+"""the folder where no other is named"""
 HEAD = "base_model"
 """the link to the head version of the first task"""
 FIRST_TASK = "lora_delta"
@@ -41,6 +44,10 @@ class StateFolder:
     """A state directory."""
 
     path: Path
+
+    def flag(self) -> str:
+        """What a command needs to mean this state: `` --state mine``; nothing for the default."""
+        return f" --state {shlex.quote(str(self.path))}" if str(self.path) != DEFAULT_STATE else ""
 
     @property
     def receipts(self) -> Path:

@@ -119,7 +119,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(served: Dashboard) -> N
         assert "unsafe" not in said["content-security-policy"]
         assert "frame-ancestors 'none'" in said["content-security-policy"]
         assert said["x-content-type-options"] == "nosniff"
-        assert said["referrer-policy"] == "no-referrer"
+        assert said["referrer-policy"] == "same-origin"
 
 
 def test_a_name_of_somebody_else_for_this_address_is_not_answered(served: Dashboard) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cryoflux.cli.verdict import verdict
+from cryoflux.report.verdict_words import verdict
 from cryoflux.verification.apart import FAR, NOTHING_LEARNED, length
 from cryoflux.verification.result import Check, Knowledge, Report, Status
 from cryoflux.verification.topics import Topic

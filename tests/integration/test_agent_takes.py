@@ -92,7 +92,7 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 def test_the_first_calls_of_the_how_to_work_as_they_stand(tmp_path):
     text = HOW_TO.read_text("utf-8")
     part = text[text.index("## From any language") :].partition("\n## ")[0]
-    commands = re.findall(r"^    (curl .+)$", part, re.MULTILINE)
+    commands = re.findall(r"^(curl .+)$", part, re.MULTILINE)
     assert "Content-Type" not in part
     with daemon(tmp_path) as agent:
         sample, granted, taken, reserved = (typed(agent, command) for command in commands[:4])

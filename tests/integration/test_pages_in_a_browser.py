@@ -14,7 +14,10 @@ from browser import SCHEMES, SIZES, Dashboard, dashboard, look, open_browser
 from synthetic_state import make_state, open_state
 from waiting import until
 
-PATHS = ("/", "/attempts", "/attempts/1", "/attempts/2", "/attempts/3", "/models", "/receipts", "/energy")
+PATHS = (
+    *("/", "/attempts", "/attempts?sort=eta&outcome=kept", "/attempts?compare=1,2,4"),
+    *("/attempts/1", "/attempts/2", "/attempts/3", "/models", "/receipts", "/receipts/1", "/energy"),
+)
 MOST_HTML = 30_000
 MOST_ASSETS = 120_000
 

@@ -26,7 +26,7 @@ attempts 2: 1 kept, 1 rejected, 0 aborted; 3.0 J [2.0, 4.0], modelled
 
 @pytest.fixture(scope="module")
 def maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "docs/make_docs.py")
+    spec = importlib.util.spec_from_file_location("make_readme", ROOT / "docs/make_readme.py")
     assert spec is not None
     assert spec.loader is not None
     found = importlib.util.module_from_spec(spec)
@@ -57,9 +57,9 @@ def test_only_what_is_marked_is_made_again(maker: ModuleType) -> None:
         maker.filled(page.replace("run keep", "rum keep"), {"run": ("make run", PRINTED)})
 
 
-def test_make_docs_runs_the_script() -> None:
-    shown = subprocess.run(["make", "-n", "-C", ROOT, "docs"], capture_output=True, text=True, check=True)
-    assert "docs/make_docs.py --budget 2kJ" in shown.stdout
+def test_make_readme_runs_the_script() -> None:
+    shown = subprocess.run(["make", "-n", "-C", ROOT, "readme"], capture_output=True, text=True, check=True)
+    assert "docs/make_readme.py --budget 2kJ" in shown.stdout
 
 
 def test_the_picture_and_the_transcript_of_the_readme_are_of_one_run() -> None:

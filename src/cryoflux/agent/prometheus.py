@@ -21,27 +21,45 @@ from cryoflux.quantities import MICRO, Energy
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-METRICS: Mapping[str, tuple[str, str]] = {
-    "cryoflux_energy_joules_total": ("counter", "Gross energy of a device since the daemon started."),
-    "cryoflux_net_energy_joules": ("gauge", "Energy of a device above its idle baseline, signed."),
+METRICS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "cryoflux_energy_joules_total": (
+        "counter",
+        "Gross energy of a device since the daemon started.",
+        ("device", "tier"),
+    ),
+    "cryoflux_net_energy_joules": (
+        "gauge",
+        "Energy of a device above its idle baseline, signed.",
+        ("device", "tier"),
+    ),
     "cryoflux_owner_net_energy_joules": (
         "gauge",
         "Net energy by control group or process group, of those that caused most, and of all others.",
+        ("kind", "owner", "command"),
     ),
-    "cryoflux_power_watts": ("gauge", "Gross power of a device over the last second or two."),
-    "cryoflux_idle_power_watts": ("gauge", "Frozen idle power of a device."),
+    "cryoflux_power_watts": (
+        "gauge",
+        "Gross power of a device over the last second or two.",
+        ("device", "tier"),
+    ),
+    "cryoflux_idle_power_watts": ("gauge", "Frozen idle power of a device.", ("device", "tier")),
     "cryoflux_net_energy_bound_joules": (
         "gauge",
         "Both ends of the net energy of all devices: 95 %, or only plausible where one is modelled.",
+        ("end",),
     ),
-    "cryoflux_bucket_joules": ("gauge", "What can be taken now."),
-    "cryoflux_reserved_joules": ("gauge", "What open reservations hold."),
-    "cryoflux_reservations_open": ("gauge", "Open reservations."),
-    "cryoflux_self_energy_joules_total": ("counter", "Net energy that the daemon itself is charged."),
-    "cryoflux_meter_flags": ("gauge", "1 for each thing that is wrong with the figures."),
-    "cryoflux_build_info": ("gauge", "1, with the version."),
+    "cryoflux_bucket_joules": ("gauge", "What can be taken now.", ()),
+    "cryoflux_reserved_joules": ("gauge", "What open reservations hold.", ()),
+    "cryoflux_reservations_open": ("gauge", "Open reservations.", ()),
+    "cryoflux_self_energy_joules_total": (
+        "counter",
+        "Net energy that the daemon itself is charged.",
+        ("tier",),
+    ),
+    "cryoflux_meter_flags": ("gauge", "1 for each thing that is wrong with the figures.", ("flag",)),
+    "cryoflux_build_info": ("gauge", "1, with the version.", ("version",)),
 }
-"""Name → type and help text."""
+"""Name → type, help text and labels."""
 
 _Row = tuple[Mapping[str, str], float]
 
@@ -103,7 +121,7 @@ def _of_account(sample: Sample, standing: Standing) -> dict[str, list[_Row]]:
 
 
 def _family(name: str, rows: Iterable[_Row]) -> str:
-    kind, help_text = METRICS[name]
+    kind, help_text, _ = METRICS[name]
     lines = [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
     lines += [f"{name}{_labels(labels)} {value:.6f}" for labels, value in rows]
     return "\n".join(lines) + "\n"

@@ -12,8 +12,8 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.outputs import require_output
-from cryoflux.cli.verdict import key_in_words, open_in_words, proven_in_words
 from cryoflux.report.layout import unbroken
+from cryoflux.report.verdict_words import key_in_words, open_in_words, proven_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

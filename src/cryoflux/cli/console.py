@@ -96,24 +96,37 @@ class _Output:
             shown.highlight_regex(pattern, colour)
         self.console.print(shown)
 
-    def table(self, rows: Sequence[Cells], right: Sequence[bool], below: Sequence[str] = ()) -> None:
-        """Print rows of cells, the heading first.
+    def table(
+        self,
+        rows: Sequence[Cells],
+        right: Sequence[bool],
+        below: Sequence[str] = (),
+        spare: Sequence[int] = (),
+    ) -> list[str]:
+        """Print rows of cells, the heading first, and return the headings that were left out.
 
         Args:
             rows: each with as many cells.
             right: by column, whether it is set to the right.
             below: by row, what stands under it, or beside it where there is room; empty for nothing.
+            spare: columns that are left out where a line would be broken, in this order, until none is.
         """
         spelt = [[plain(visible(cell), self.console.encoding) for cell in row] for row in rows]
         if len(spelt) < 2:
-            return
-        lines = table(spelt, right)
+            return []
+        lines, left_out = table(spelt, right), set[int]()
+        for column in spare:
+            if self.width is None or max(map(len, lines)) <= self.width:
+                break
+            left_out.add(column)
+            lines = table([["" if i in left_out else c for i, c in enumerate(row)] for row in spelt], right)
         beside = max(map(len, lines)) + 2
         short = self.width is not None and beside + max(map(len, below), default=0) <= self.width
         for line, more in zip_longest(lines, below, fillvalue=""):
             self.print(line.ljust(beside) + more if short else line, indent=4)
             if more and not short:
                 self.print(f"    {more}", indent=4)
+        return [rows[0][i] for i in sorted(left_out) if any(row[i] for row in rows[1:])]
 
 
 stdout = _Output(stderr=False)

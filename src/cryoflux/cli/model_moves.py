@@ -174,10 +174,11 @@ def rollback(
         to = find_version(opened.catalogue, version or "head~1", task)
         of = opened.catalogue.tasks[task_of(opened.catalogue, to.task or task)]
         if to.digest != of.head and to not in of.line(of.head):
+            flag = opened.state.flag()
             raise UsageError(
                 f"The head does not rest on {to.digest[:16]}….",
                 why="Going back leads to a version that the head was made from.",
-                hint=f"To make it the head all the same: cryoflux models promote {to.digest[:16]}.",
+                hint=f"To make it the head all the same: cryoflux models promote {to.digest[:16]}{flag}.",
             )
         command = _command(["rollback", version] if version else ["rollback"], folder, task, reason)
         _move(opened, to, ("taken-back", why), command, yes=yes, as_json=as_json)

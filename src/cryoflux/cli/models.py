@@ -66,6 +66,7 @@ def list_versions(
     from cryoflux.report.version_words import (
         VERSION_HEADING,
         VERSION_RIGHT,
+        VERSION_SPARE,
         version_cells,
         version_document,
         version_note,
@@ -93,10 +94,14 @@ def list_versions(
         if len(tasks) > 1:
             stdout.print(f"{name}:")
         cells = [version_cells(catalogue, one, facts[one.task, one.digest]) for one in some]
-        stdout.table([VERSION_HEADING, *cells], VERSION_RIGHT, ["", *map(version_note, some)])
+        left_out = stdout.table(
+            [VERSION_HEADING, *cells], VERSION_RIGHT, ["", *map(version_note, some)], VERSION_SPARE
+        )
+        if left_out:
+            stdout.print(f"The screen is too narrow for: {', '.join(left_out)}; models show has them.")
     gone = [one for one in catalogue.versions() if one.digest not in catalogue.present]
     if hidden := sum(task is None or one.task == task for one in gone) * (not every):
-        stdout.print(f"{hidden} more are freed: cryoflux models list --all")
+        stdout.print(f"{hidden} more are freed: cryoflux models list --all{catalogue.state.flag()}")
 
 
 @app.command("show")
@@ -107,18 +112,18 @@ def show_version(
     as_json: JsonOption = False,
 ) -> None:
     """One version: where it lies, what made it, what it scores, what it cost."""
-    from cryoflux.report.version_words import shown_value, version_document
+    from cryoflux.report.version_words import version_document, version_lines
     from cryoflux.runs.version_facts import version_facts
     from cryoflux.runs.version_names import find_version
 
     catalogue = _catalogue(state)
     found = find_version(catalogue, version, task)
-    document = version_document(catalogue, found, version_facts(catalogue)[found.task, found.digest])
+    facts = version_facts(catalogue)[found.task, found.digest]
     if as_json:
-        emit_json("models.show/1", document)
+        emit_json("models.show/1", version_document(catalogue, found, facts))
         return
-    for key, value in document.items():
-        stdout.print(f"{key:<13} {shown_value(key, value)}", indent=14)
+    for label, text in version_lines(catalogue, found, facts):
+        stdout.print(f"{label:<8} {text}", indent=9)
 
 
 @app.command("diff")

@@ -11,8 +11,8 @@ from cryoflux.cli.console import stderr
 from cryoflux.errors import UsageError
 from cryoflux.files import open_regular, write_atomic
 
-OURS = b"CryoFlux"
-"""stands in every document of ours, near its beginning or its end"""
+_OURS = (b"CryoFlux", b'{"schema": "cryoflux.')
+"""one of them stands in every document of ours, near its beginning or its end"""
 _ENDS = 65_536
 """bytes at either end that are searched for it"""
 
@@ -43,7 +43,8 @@ def _is_ours(path: Path) -> bool:
         begun = stream.read(_ENDS)
         size = stream.seek(0, 2)
         stream.seek(max(0, size - _ENDS))
-        return OURS in begun or OURS in stream.read(_ENDS)
+        ended = stream.read(_ENDS)
+    return any(mark in begun or mark in ended for mark in _OURS)
 
 
 def say_what_goes(path: Path, *, named: bool) -> None:

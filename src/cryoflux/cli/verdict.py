@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "exit_code",
-    "key_in_words",
-    "open_in_words",
-    "print_check",
-    "print_report",
-    "proven_in_words",
-    "recomputed_in_words",
-    "verdict",
-]
+__all__ = ["exit_code", "print_check", "print_report"]
 
 from typing import TYPE_CHECKING
 
 from cryoflux.cli.console import stdout
 from cryoflux.errors import ExitCode
 from cryoflux.report.layout import unbroken
-from cryoflux.verification.topics import CLAIMED, Topic
+from cryoflux.report.verdict_words import MARKS, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cryoflux.verification.result import Check, Report
 
-_MARKS = {"ok": "✓", "fail": "✗", "unknown": "?", "nothing": "–"}
 _FOLDED = {1, 2, 3, 4, 5, 6, 7, 8, 10}
 """steps that go on from what is remembered, where that is asked for"""
 _ALWAYS = {9, 10}
@@ -36,8 +24,6 @@ _ON_REQUEST = {
     15: "--retrain N",
 }
 """steps that are gone through only if an option asks for it"""
-_MOST_NAMED = 5
-"""things that are wrong, named in one line"""
 
 
 def exit_code(report: Report, *, strict: bool) -> ExitCode | None:
@@ -53,7 +39,7 @@ def exit_code(report: Report, *, strict: bool) -> ExitCode | None:
 
 def print_check(check: Check, *, before: str = "") -> None:
     """One line; ``before`` says how much of it goes by memory."""
-    mark, where = _MARKS[check.status.value], f"{check.subject}: " if check.subject else ""
+    mark, where = MARKS[check.status.value], f"{check.subject}: " if check.subject else ""
     by_memory = f", {before}" if before and check.status.value == "ok" and check.number in _FOLDED else ""
     known = f"({check.knowledge.value}{by_memory})"
     stdout.print(f"{mark} {check.number:>2}  {check.name} {known}: {where}{check.detail}", indent=6)
@@ -69,93 +55,3 @@ def print_report(report: Report, *, strict: bool = False) -> None:
         options = ", ".join(unbroken(f"{number} {_ON_REQUEST[number]}") for number in unasked)
         stdout.print(f"–     not asked for: {options}", indent=6)
     stdout.print(verdict(report, strict=strict))
-
-
-def verdict(report: Report, *, strict: bool = False) -> str:
-    """One line: what was checked and holds, and what is left out of that."""
-    statuses = [check.status.value for check in report.checks]
-    if not report.ok:
-        bad = dict.fromkeys(check.subject for check in report.checks if check.status.value == "fail")
-        return f"✗ NOT VERIFIED. Failed ({statuses.count('fail')}): {', '.join(list(bad)[:_MOST_NAMED])}."
-    if strict and not report.complete:
-        none = "" if report.receipts else " The log holds no receipt."
-        left = f" Nothing failed; open: {open_in_words(report)}." if report.open else ""
-        return f"✗ NOT VERIFIED, as --strict asks for.{none}{left}"
-    still_open = f" Still open (?): {statuses.count('unknown')}." if "unknown" in statuses else ""
-    if not report.entries:
-        named = f" Open: {'; '.join(report.exceptions)}." if report.exceptions else ""
-        return f"There is nothing to verify yet: the log has no entries.{named}"
-    left_out = f", except: {'; '.join(report.exceptions)}" if report.exceptions else ""
-    before = f" Of {report.entries} entries, {report.remembered} by memory." if report.remembered else ""
-    among = "" if report.receipts else f" in {report.entries} entries"
-    return (
-        f"✓ VERIFIED {report.receipts} receipts{among}{left_out}.{before} "
-        f"Proven: {proven_in_words(report)}. {key_in_words(report)} "
-        f"Recomputed: {recomputed_in_words(report)}. "
-        f"Attested, not proven: joules, hardware, and that nothing else was tried.{still_open}"
-    )
-
-
-def proven_in_words(report: Report, *more: str) -> str:
-    """What was checked of every receipt, and holds; ``more`` is said behind bytes and order."""
-    names = [topic.value for topic in report.proven]
-    at = sum(name in {"bytes", "order"} for name in names)
-    return _and([*names[:at], *more, *names[at:]]) or "nothing"
-
-
-def key_in_words(report: Report) -> str:
-    """Whose signatures these are, as far as whoever verifies knows."""
-    if report.pinned:
-        return "Signed by the key that you named."
-    if report.signer:
-        return "By whom, this does not know: the key is the one that it brings itself (pin it with --key)."
-    return "By whom, this does not know: no signature was checked (name the key with --key)."
-
-
-def open_in_words(report: Report) -> str:
-    """Everything that is open: what a verdict leaves out, and what else ``--strict`` asks for."""
-    said = list(report.exceptions)
-    for topic in report.open:
-        if topic is Topic.SIGNER and not report.pinned:
-            why = "it brings the key itself: pin it" if report.signer else "no signature was checked: name it"
-            said.append(f"{topic.words} ({why} with --key)")
-        elif topic not in CLAIMED:
-            said.append(topic.words)
-    return "; ".join(said)
-
-
-def _and(names: Sequence[str]) -> str:
-    *most, last = names or [""]
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def recomputed_in_words(report: Report) -> str:
-    """What was computed again and came out, and what did not."""
-    from cryoflux.verification.apart import furthest_in_words
-    from cryoflux.verification.levels import Level, Word
-
-    said = [(Level(level), Word(word)) for one in report.levels for level, word in one["levels"].items()]
-    done = [level for level, word in said if word.reproduced]
-    others = [one["trained_again"] for one in report.levels if "trained_again" in one]
-    but = f"; training again gave another adapter, {furthest_in_words(others)}" if others else ""
-    parts = []
-    if report.recomputed:
-        parts.append(f"losses and Δ of {report.recomputed} of {report.evaluated} evaluated receipts")
-        if near := said.count((Level.LOSSES, Word.TOLERATED)):
-            parts[-1] += f" ({near} within a tolerance)"
-    if spots := done.count(Level.SPOT_CHECK):
-        weaker = _weaker_draw(report)
-        parts.append(f"drawn examples of {spots} of {report.evaluated} evaluated receipts{weaker}")
-    if trained := done.count(Level.RETRAINING):
-        parts.append(f"the training of {trained} of the kept updates")
-    if near := said.count((Level.MERGE, Word.TOLERATED)):
-        but = f"; {near} of the candidates, up to what float32 rounds away, from base and adapter{but}"
-    if parts:
-        return f"{', '.join(parts)}{but}"
-    asked = any(check.knowledge.value == "recomputed" for check in report.checks)
-    return f"nothing{but}" if asked or not report.evaluated else "nothing (add --recompute 1)"
-
-
-def _weaker_draw(report: Report) -> str:
-    by = {one["draw"]["by"] for one in report.levels if "draw" in one}
-    return "" if by == {"verifier"} else " (the draw was not made at random here)"

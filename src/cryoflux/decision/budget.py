@@ -120,7 +120,7 @@ class ErrorBudget(Struct, frozen=True):
         return self.needed_milli >= _WORN * ErrorBudget(self.alpha_ppm).needed_milli
 
     def after(self, *, accepted: bool) -> ErrorBudget:
-        """The budget of the look that follows a verdict."""
+        """The error budget of the look that follows a verdict."""
         return ErrorBudget(self.alpha_ppm, self.looks + 1, self.kept + accepted)
 
 

@@ -8,8 +8,8 @@
   more; on fewer it stays four fifths (`decision.stakes.least_stake`).
 - ``screen/no-worse`` belongs to ``no-worse/v1``: a candidate that loses more than the least loss that counts
   on the screening examples is not shown.
-- Without screening examples every candidate is shown; ``evidence/v3`` then stakes half of its budget, or
-  four fifths where no less may be staked.
+- Without screening examples every candidate is shown; ``evidence/v3`` then stakes half of its error budget,
+  or four fifths where no less may be staked.
 
 Run and verifier call the same function on the same integers: neither a look nor its bar can be chosen later.
 """

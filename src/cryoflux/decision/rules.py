@@ -5,15 +5,14 @@
   statistical noise. Δ must lie more than z standard errors above zero; the accuracy half needs a
   significant gain too and a Δ that is not negative. z > 3.09 is a one-sided error of 1 in 1,000 an
   attempt, so a holdout that has judged k attempts has spent at most k/1,000 of false acceptance.
-- ``evidence/v2`` (default): the same two thresholds, and each half counts only where its evidence, S²/V,
+- ``evidence/v2``: the same two thresholds, and each half counts only where its evidence, S²/V,
   exceeds the bar that the holdout's error budget sets for this look (``decision.budget``). The
   probability that one holdout ever keeps an update that is no improvement is then at most α, however
   often it is used. It also tells "rejected" from "undecided": not kept, yet the 95 % interval of Δ still
   reaches the smallest Δ that is wanted. For the model both are the same: not kept.
-- ``evidence/v3``: Δ ≥ 0.002, and its evidence exceeds the bar of what was staked of the holdout's error
-  budget (`decision.stakes`). Accuracy is measured and decides nothing. It makes the same promise, α over a
-  holdout's life, at a lower bar: what was staked comes back where the update is kept.
-
+- ``evidence/v3`` (default): Δ ≥ 0.002, and its evidence exceeds the bar of what was staked of the holdout's
+  error budget (`decision.stakes`). Accuracy is measured and decides nothing. It makes the same promise, α
+  over a holdout's life, at a lower bar: what was staked comes back where the update is kept.
 - ``no-worse/v1``: for what grows with its documents, such as an index, and has to be kept unless it serves
   worse. Δ must lie more than z standard errors above −``min_delta``: the least loss that counts is ruled out.
   With z > 3.09 an update that loses as much as that is kept at most 1 time in 1,000. It shows no improvement.

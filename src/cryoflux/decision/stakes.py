@@ -1,6 +1,6 @@
 """``evidence/v3``: what a look at a holdout may err is staked, and comes back where the update is kept.
 
-A holdout begins with the budget b₁ = α. Before look k a share f of the budget that is left is staked, and
+A holdout begins with the error budget b₁ = α. Before look k a share f of what is left of it is staked, and
 the candidate is tested at the level f·bₖ. Kept: what was staked is the next budget, bₖ₊₁ = f·bₖ. Not kept:
 it is gone, bₖ₊₁ = (1 − f)·bₖ. So a series of acceptances costs little: only what was *not* staked is lost
 with each of them. It is the idea of alpha-investing (Foster and Stine 2008) and of recycling error between
@@ -17,7 +17,7 @@ number of examples read. (What else would leak is said in `cryoflux.decision.bud
 - *Early stops* can only make "not kept" of "kept": the passing candidates are a subset of the proof's. But
   how far was read is no bit of the tree, and the joules that a stop saved are spent by later attempts: **the
   claim takes it that this tells training nothing**. No run makes sure of it.
-- *Aborts.* A reading that is aborted gives no verdict and costs no budget. Where that has nothing to do
+- *Aborts.* A reading that is aborted gives no verdict and costs no error budget. Where that has nothing to do
   with losses (a power cut), the claim holds: with the aborts settled beforehand, the tree without their nodes
   is as good. It stops for energy or a signal, never for losses; yet a candidate that is not hopeless reads on
   longer, so that an abort is likelier. That too is taken to tell nothing: no loss and no count is kept of it.
@@ -27,8 +27,8 @@ number of examples read. (What else would leak is said in `cryoflux.decision.bud
   unlawful one: it is no part of the holdout. Copies of holdout texts among its examples would make it one.
 - *Rotation.* The next holdout's tree hangs on the bits of those before it, which are settled before it is
   drawn. Each has its own α: the first m of them err at most m·α in all.
-- *Forks.* Each goes on with what was left at its root, and no budget is shared among them: n forks of one
-  head err at most n times that.
+- *Forks.* Each goes on with what was left at its root, and no error budget is shared among them: n forks of
+  one head err at most n times that.
 - *Attempts at once.* Their looks are ordered by their verdicts. Where that order hangs on how long a reading
   took, the same is taken as of early stops.
 
@@ -96,11 +96,11 @@ from msgspec import Struct
 from cryoflux.decision.evidence import Evidence
 
 STAKED = "evidence/v3"
-"""the rule whose bar comes from a stake of the holdout's budget"""
+"""the rule whose bar comes from a stake of the holdout's error budget"""
 WHOLE = 10**15
-"""budgets and levels are counted in units of 1/WHOLE"""
+"""error budgets and levels are counted in units of 1/WHOLE"""
 STAKES = (950, 900, 800, 650, 500, 350, 200)
-"""shares of a budget that may be staked, thousandths, largest first"""
+"""shares of an error budget that may be staked, thousandths, largest first"""
 ENOUGH = 256
 """examples of a holdout from which on a look is tested at all that it stakes"""
 _LEAST = ((1000, 200), (500, 350), (0, 800))
@@ -118,7 +118,7 @@ _DIGITS = Context(prec=80)
 """a tail of 10⁻²³ is one minus a sum of 57 digits that all count"""
 _PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
 MOST_NEEDED = 100_000
-"""beyond x² = 100 the tail is below one unit of the budget: a bar that stands for none"""
+"""beyond x² = 100 the tail is below one unit of the error budget: a bar that stands for none"""
 
 
 class StakedBudget(Struct, frozen=True):
@@ -133,11 +133,11 @@ class StakedBudget(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not 0 <= self.left <= WHOLE:
-            raise ValueError(f"a budget is 0 to {WHOLE}, not {self.left}")
+            raise ValueError(f"an error budget is 0 to {WHOLE}, not {self.left}")
 
     @classmethod
     def fresh(cls, alpha_ppm: int) -> StakedBudget:
-        """The budget of a holdout that was never looked at.
+        """The error budget of a holdout that was never looked at.
 
         Args:
             alpha_ppm: error over its whole life, parts per million.
@@ -155,12 +155,12 @@ class StakedBudget(Struct, frozen=True):
         """What S²/V must exceed with a stake, thousandths, rounded up.
 
         Raises:
-            ValueError: the budget is too small for any look.
+            ValueError: the error budget is too small for any look.
         """
         return needed_at(self.level(stake_milli, holdout_count))
 
     def after(self, stake_milli: int, *, accepted: bool) -> StakedBudget:
-        """The budget of the look that follows a verdict."""
+        """The error budget of the look that follows a verdict."""
         share = stake_milli if accepted else _MILLI - stake_milli
         return StakedBudget(self.left * share // _MILLI)
 
@@ -246,7 +246,7 @@ def _tail(square: Decimal) -> Decimal:
 
 
 def chosen_stake(budget: StakedBudget, screened: Evidence, holdout_count: int, min_delta: int) -> int:
-    """The share of the budget that the next look stakes, thousandths; 0 where it is not worth a look.
+    """The share of the error budget that the next look stakes, thousandths; 0 where it is not worth a look.
 
     The evidence x of the holdout is predicted from the screen's z: its mean is 0.9·z·√r and its variance
     1 + 0.81·r, with r holdout examples for each that was screened. In decimals, whose roots every machine

@@ -16,19 +16,36 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 from cryoflux.energy.derived import Rates
 from cryoflux.energy.interface import Sample
 from cryoflux.errors import CryoFluxError
-from cryoflux.pages import attempt, attempts, energy, live, models, overview, receipts, refusals
+from cryoflux.pages import (
+    attempt,
+    attempts,
+    energy,
+    entry,
+    live,
+    models,
+    moving,
+    overview,
+    receipts,
+    refusals,
+    version,
+)
 from cryoflux.pages.door import Door
 from cryoflux.pages.look import Look, Page
 from cryoflux.pages.render import STATIC, render
 from cryoflux.pages.stream import EVENT_STREAM, NewsOfAll, StateNews
 from cryoflux.pages.watcher import Watcher
+from cryoflux.queries.checking import Checking
 from cryoflux.queries.followed import Followed
-from cryoflux.serving.openapi import Operation
+from cryoflux.queries.rows import ATTEMPT_COLUMNS
+from cryoflux.report.exporting import write_csv
+from cryoflux.serving.openapi import JSON, Operation
 from cryoflux.serving.routing import (
     App,
     Headers,
@@ -44,7 +61,13 @@ from cryoflux.serving.routing import (
 
 _LOG = logging.getLogger(__name__)
 _HTML = "text/html; charset=utf-8"
+_CSV = "text/csv; charset=utf-8"
+_LINES = "application/x-ndjson"
 _PREFIX = "/s/"
+_MOMENT_S = 1.5
+"""that a page waits for a verification, so that of a small log it shows this one"""
+_NOT_KEPT: Headers = ((b"cache-control", b"no-store"),)
+_Made = TypeVar("_Made")
 _MEDIA = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -54,9 +77,16 @@ _MEDIA = {
 OPERATIONS = (
     Operation("GET", "/", "live", "What happens now, and what the budget has bought", media=_HTML),
     Operation("GET", "/attempts", "attempts", "Every attempt, as a picture and a table", media=_HTML),
+    Operation("GET", "/attempts.csv", "attempts_csv", "The same as a table for spreadsheets", media=_CSV),
     Operation("GET", "/attempts/{number}", "attempt", "One attempt", media=_HTML, refusals=(404,)),
     Operation("GET", "/models", "models", "Versions, and how to go back", media=_HTML),
+    Operation("GET", "/models/{digest}", "version", "One version", media=_HTML, refusals=(404,)),
+    Operation("GET", "/models/{digest}/move", "moving", "What moving the head would do", media=_HTML),
+    Operation("POST", "/models/{digest}/move", "move", "Move the head", media=_HTML, raw=True),
     Operation("GET", "/receipts", "receipts", "The log, and whether it holds", media=_HTML),
+    Operation("GET", "/receipts/head", "signed_head", "Signed head and keys, unverified"),
+    Operation("GET", "/receipts/entries", "entries", "Exact envelopes, one a line", media=_LINES),
+    Operation("GET", "/receipts/{index}", "entry", "One entry, or INDEX.json", media=_HTML, refusals=(404,)),
     Operation("GET", "/energy", "energy", "Whether the joules are real", media=_HTML),
     Operation("GET", "/events", "events", "What is new, as server-sent events", media=EVENT_STREAM),
     Operation("GET", "/static/{name}", "static", "Stylesheet, scripts, pictures", media="*/*"),
@@ -165,6 +195,9 @@ class _Answers:
             return Reply(b"", 304, _HTML, headers)
         return Reply(body, status, _HTML, headers)
 
+    async def _in_thread(self, work: Callable[[], _Made]) -> _Made:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
     async def static(self, request: Request) -> Reply:
         """A file of ours by its name; none lies elsewhere."""
         found = _static_files().get(request.named)
@@ -194,6 +227,7 @@ class _Surface(_Answers):
         self._followed = site.states[name]
         self._news = StateNews(watcher, site.stopping, closing=lambda: site.closing)
         site.news.append(self._news)
+        self._checking = Checking(self._followed.state)
 
     async def _page(self, request: Request, make: Callable[[Look], Page]) -> Reply:
         def made() -> tuple[Page, Look]:
@@ -220,14 +254,76 @@ class _Surface(_Answers):
     async def attempts(self, request: Request) -> Reply:
         return await self._page(request, attempts.page)
 
+    async def attempts_csv(self, request: Request) -> Reply:
+        def made() -> bytes:
+            with self._followed.lock:
+                self._followed.refresh()
+                shown = attempts.rows_to_export(
+                    self._look(self._followed, self._name, self._root, request.query)
+                )
+            stream = BytesIO()
+            write_csv(stream, ATTEMPT_COLUMNS, shown)
+            return stream.getvalue()
+
+        body = await asyncio.get_running_loop().run_in_executor(self._pool, made)
+        named = (b"content-disposition", b'attachment; filename="attempts.csv"')
+        return Reply(body, media=_CSV, headers=(named, (b"cache-control", b"no-cache")))
+
     async def attempt(self, request: Request) -> Reply:
         return await self._page(request, lambda look: attempt.page(look, request.named))
 
     async def models(self, request: Request) -> Reply:
         return await self._page(request, models.page)
 
+    async def version(self, request: Request) -> Reply:
+        def made() -> tuple[Page, Look]:
+            look = self._look(self._followed, self._name, self._root, request.query)
+            with self._followed.lock:
+                self._followed.refresh()
+                page, about = version.page(look, request.named)
+            return version.with_difference(page, about), look
+
+        return await self._html(made, request)
+
+    async def moving(self, request: Request) -> Reply:
+        return await self._page(request, lambda look: moving.form_page(look, request.named))
+
+    async def move(self, request: Request) -> Reply:
+        look = self._look(self._followed, self._name, self._root, request.query)
+        form = moving.read_form(request, look.form_token)
+        where = await self._in_thread(lambda: moving.move_head(look, request.named, form))
+        return Reply(b"", 303, _HTML, ((b"location", where.encode()),))
+
     async def receipts(self, request: Request) -> Reply:
-        return await self._page(request, receipts.page)
+        def made() -> tuple[Page, Look]:
+            checking = self._checking.ask(_MOMENT_S) if self._followed.size else self._checking.ask(0)
+            look, trouble = self._look(self._followed, self._name, self._root, request.query), None
+            with self._followed.lock:
+                try:
+                    self._followed.refresh()
+                except CryoFluxError as error:  # a log that is not well formed is what this page is for
+                    trouble = error
+                return receipts.page(look, checking, trouble), look
+
+        return await self._html(made, request)
+
+    async def signed_head(self, request: Request) -> Reply:  # noqa: ARG002
+        body = await self._in_thread(lambda: receipts.signed_head(self._followed.state))
+        return Reply(body, headers=_NOT_KEPT)
+
+    async def entries(self, request: Request) -> Reply:
+        since = request.query.get("from", "0")
+        body, count = await self._in_thread(lambda: receipts.stored_entries(self._followed.state, since))
+        return Reply(body, media=_LINES, headers=(*_NOT_KEPT, (b"x-entries", str(count).encode())))
+
+    async def entry(self, request: Request) -> Reply:
+        if not request.named.endswith(".json"):
+            return await self._page(request, lambda look: entry.page(look, request.named))
+        index = request.named.removesuffix(".json")
+        look = self._look(self._followed, self._name, self._root, request.query)
+        body = await self._in_thread(lambda: entry.envelope(look, index))
+        saved = f'attachment; filename="entry-{int(index)}.json"'.encode()
+        return Reply(body, media=JSON, headers=((b"content-disposition", saved), *_NOT_KEPT))
 
     async def energy(self, request: Request) -> Reply:
         return await self._page(request, energy.page)

@@ -4,11 +4,38 @@ from __future__ import annotations
 
 __all__ = ["page"]
 
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
 from cryoflux.errors import UsageError
+from cryoflux.pages.charts.charge import charge_bar
+from cryoflux.pages.charts.histogram import histogram
+from cryoflux.pages.charts.trace import trace
 from cryoflux.pages.look import Look, Page
-from cryoflux.report.picture import drawn_as
+from cryoflux.quantities import MICRO, Energy
+from cryoflux.queries.attempt_detail import AttemptDetail, OpenAttempt, attempt_detail, open_attempt
+from cryoflux.queries.power import power_of_attempt
+from cryoflux.report.decision_words import attempt_headline, attempt_lede
+from cryoflux.report.marks import drawn_as
+from cryoflux.report.training_words import training_facts
+from cryoflux.report.trust_words import trust_in
+from cryoflux.state import StateFolder
 
 _MOST_DIGITS = 9
+_HEAD = "attempts"
+
+
+@dataclass(frozen=True, slots=True)
+class _PhaseRow:
+    """What one phase was charged."""
+
+    name: str
+    energy: Energy
+    drawn: Markup
 
 
 def page(look: Look, named: str) -> Page:
@@ -18,8 +45,108 @@ def page(look: Look, named: str) -> Page:
         UsageError: there is no such attempt.
     """
     number = int(named) if named.isascii() and named.isdecimal() and len(named) <= _MOST_DIGITS else 0
-    found = look.followed.attempt(number)
-    if found is None:
-        raise UsageError(f"There is no finished attempt #{number}.", hint="Choose one under Attempts.")
-    values = {"attempt": found, "kind": drawn_as(found)}
-    return Page("attempt.html", f"Attempt #{number}", section="attempts", values=values)
+    title = f"Attempt #{number}"
+    if (detail := attempt_detail(look.followed, number)) is not None:
+        return Page("attempt.html", title, section=_HEAD, values=_finished(look, detail))
+    if (unfinished := open_attempt(look.followed, number)) is not None:
+        return Page("attempt_open.html", title, section=_HEAD, values=_unfinished(look, unfinished))
+    raise UsageError(f"There is no attempt #{number}.", hint="Choose one under Attempts.")
+
+
+def _to(look: Look) -> Callable[[int], str]:
+    return lambda number: look.link(f"/attempts/{number}")
+
+
+def _unfinished(look: Look, found: OpenAttempt) -> dict[str, Any]:
+    return {"found": found, "to": _to(look), "state": shlex.quote(str(look.followed.state))}
+
+
+def _finished(look: Look, detail: AttemptDetail) -> dict[str, Any]:
+    attempt, receipt = detail.attempt, detail.receipt
+    series = power_of_attempt(StateFolder(look.followed.state), attempt.number)
+    state = shlex.quote(str(look.followed.state))
+    return {
+        "detail": detail,
+        "attempt": attempt,
+        "receipt": receipt,
+        "kind": drawn_as(attempt),
+        "headline": attempt_headline(attempt),
+        "lede": attempt_lede(attempt, receipt),
+        "drawn": _histogram(detail),
+        "energy": receipt.energy.energy,
+        "reserved_uj": receipt.energy.reserved_microjoules,
+        "charge": _charge(detail),
+        "phases": _phases(detail),
+        "power": trace(series, f"Net power during attempt #{attempt.number}"),
+        "facts": training_facts(receipt),
+        "changed": [row for row in detail.recipe if row.changed],
+        "same": [row for row in detail.recipe if not row.changed],
+        "digests": _digests(detail),
+        "trust": trust_in(receipt, losses_here=detail.changes is not None),
+        "commands": _commands(detail, state),
+        "worth": attempt.eta_per_kj is not None and attempt.eta_per_kj > 0,
+        "to": _to(look),
+    }
+
+
+def _histogram(detail: AttemptDetail) -> object:
+    attempt, changes = detail.attempt, detail.changes
+    if changes is None or attempt.delta is None or attempt.delta_lo is None or attempt.delta_hi is None:
+        return None
+    title = (
+        f"{changes.count} examples by how their loss changed: {changes.better} better, "
+        f"{changes.worse} worse, {changes.hardly} hardly moved"
+    )
+    return histogram(changes, (attempt.delta, attempt.delta_lo, attempt.delta_hi), title)
+
+
+def _ends(energy: Energy) -> tuple[float, float, float]:
+    return energy.uj / MICRO, energy.lo_uj / MICRO, energy.hi_uj / MICRO
+
+
+def _charge(detail: AttemptDetail) -> Markup:
+    figure = detail.receipt.energy
+    reserved = figure.reserved_microjoules / MICRO
+    ends = _ends(figure.energy)
+    return charge_bar(ends, 1.02 * max(reserved, *ends), reserved=reserved)
+
+
+def _phases(detail: AttemptDetail) -> list[_PhaseRow]:
+    figure = detail.receipt.energy
+    energies = [
+        (one.name, Energy(one.microjoules, one.lo_microjoules, one.hi_microjoules, figure.tier))
+        for one in figure.phases
+    ]
+    whole = max((energy.hi_uj / MICRO for _, energy in energies), default=0.0)
+    return [_PhaseRow(name, energy, charge_bar(_ends(energy), whole)) for name, energy in energies]
+
+
+def _digests(detail: AttemptDetail) -> list[tuple[str, str, str]]:
+    """Names, digests, and what each is."""
+    receipt = detail.receipt
+    made = next((one.digest.sha256 for one in detail.entry.statement.subject), "")
+    found = [
+        ("this receipt", detail.entry.leaf_hash, f"leaf hash of entry {detail.entry.index}"),
+        (
+            "announced by",
+            receipt.intent,
+            f"leaf hash of entry {detail.intent.sequence}" if detail.intent else "",
+        ),
+    ]
+    if receipt.training is not None:
+        found.append(("adapter", made, "SHA-256 of the file"))
+    found.append(("model before", receipt.base.digest, "of its tensors"))
+    if receipt.result != receipt.base:
+        found.append(("model after", receipt.result.digest, "of its tensors"))
+    found.append(("holdout", receipt.holdout.sha256, f"{receipt.holdout.count:,} examples"))
+    if receipt.evaluation is not None:
+        found.append(("losses", receipt.evaluation.per_example, "of each example, before and after"))
+    return found
+
+
+def _commands(detail: AttemptDetail, state: str) -> list[str]:
+    again = " --recompute all" if detail.receipt.evaluation is not None else ""
+    return [
+        f"cryoflux verify {state}{again}",
+        f"cryoflux receipts show '#{detail.attempt.number}' --state {state}",
+    ]

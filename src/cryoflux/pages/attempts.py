@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-__all__ = ["AttemptRow", "page", "rows_of", "signature"]
+__all__ = ["AttemptRow", "page", "rows_of", "rows_to_export", "signature"]
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+from weakref import WeakKeyDictionary
 
+from cryoflux.pages import comparing
 from cryoflux.pages.charts.scatter import Scatter, mark_of, scatter
 from cryoflux.pages.look import Look, Page
+from cryoflux.queries.attempt_list import AskedList, AttemptPage, chosen, in_order, page_of
+from cryoflux.queries.followed import Followed
+from cryoflux.queries.rows import attempt_row
 from cryoflux.receipts.attempts import Attempt
-from cryoflux.report.picture import DrawnAs, drawn_as
+from cryoflux.report.decision_words import best_deal, short_why
+from cryoflux.report.marks import DrawnAs, drawn_as
 
-_MOST = 40
+_MOST = 20
 """rows of a page"""
+_MOST_OPTIONS = 30
+"""names in a choice"""
+_MOST_NAME = 100
+"""characters of one"""
+_MOST_TASKS = 3
+"""tasks whose best deal is told"""
+_COLUMNS = (("number", "#"), ("delta", "Δ"), ("energy", "energy"), ("eta", "η"))
+_Pictures = list[tuple[str, Scatter]]
+_DRAWN: WeakKeyDictionary[Followed, tuple[str, str, _Pictures]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +44,51 @@ class AttemptRow:
     """its reason, without what stands in the other columns"""
 
 
+@dataclass(frozen=True, slots=True)
+class _Heading:
+    """The head of a column that can be sorted by."""
+
+    word: str
+    href: str
+    sorted: str
+    """``ascending`` or ``descending`` for who cannot see it; empty where the table is not by this one"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """One way to see fewer of them."""
+
+    word: str
+    name: str
+    """of the outcome's mark; empty for all"""
+    count: int
+    href: str
+    chosen: bool
+
+
 def page(look: Look) -> Page:
-    """The page of a state as it is."""
-    attempts = look.followed.attempts
+    """The page of a state as it is, or the comparison of some attempts where they are named."""
+    if comparing.asked(look.query):
+        return comparing.page(look)
+    attempts, asked = look.followed.attempts, AskedList.of(look.query)
+    found = page_of(attempts, asked, _name, most=_MOST)
+    several = len(found.choices.tasks) > 1
     values = {
-        "pictures": signature(look, attempts),
-        "rows": rows_of(look, attempts[: -_MOST - 1 : -1]),
-        "count": len(attempts),
+        "asked": asked,
+        "found": found,
+        "rows": rows_of(look, found.rows),
+        "best": _best(look, attempts),
+        "pictures": signature(look, attempts, asked) if attempts else [],
+        "headings": _headings(look, asked),
+        "filters": _filters(look, asked, found),
+        "tasks": _options(found.choices.tasks) if several else [],
+        "recipes": _options(found.choices.recipes) if len(found.choices.recipes) > 1 else [],
+        "several": several,
+        "modelled": any(one.tier.value == "modelled" for one in found.rows),
+        "earlier": _link(look, asked, until=found.before) if found.before else "",
+        "later": _link(look, asked, after=found.after) if found.after else "",
+        "csv": look.link("/attempts.csv") + (f"?{urlencode(asked.query)}" if asked.query else ""),
+        "going": [(number, look.link(f"/attempts/{number}")) for number in look.followed.open_attempts[-3:]],
     }
     return Page("attempts.html", "Attempts", section="attempts", values=values)
 
@@ -41,13 +96,37 @@ def page(look: Look) -> Page:
 def rows_of(look: Look, attempts: Sequence[Attempt]) -> list[AttemptRow]:
     """Attempts as lines of a table, in the order that they come in."""
     return [
-        AttemptRow(one, drawn_as(one), look.link(f"/attempts/{one.number}"), one.brief or one.reason)
+        AttemptRow(one, drawn_as(one), look.link(f"/attempts/{one.number}"), short_why(one))
         for one in attempts
     ]
 
 
-def signature(look: Look, attempts: Sequence[Attempt]) -> list[tuple[str, Scatter]]:
-    """The project's picture of each task, since each has its own unit."""
+def rows_to_export(look: Look) -> Iterator[Mapping[str, Any]]:
+    """All attempts that an address asks for, in its order, as rows of an export; made one at a time."""
+    found = in_order(look.followed.attempts, AskedList.of(look.query), _name)
+    summary, state = look.followed.summary(), str(look.followed.state)
+    units = {total.name: total.unit for total in summary.tasks} if summary is not None else {}
+    return (attempt_row(state, one, units.get(one.task)) for one in found)
+
+
+def signature(look: Look, attempts: Sequence[Attempt], asked: AskedList | None = None) -> _Pictures:
+    """The project's picture of each task, since each has its own unit; drawn once while nothing is new.
+
+    Args:
+        look: at which state.
+        attempts: all of it.
+        asked: which of them; all where it is none.
+    """
+    asked = asked or AskedList()
+    key = f"{look.root}?{urlencode(asked.filters)}"
+    head, was, drawn = _DRAWN.get(look.followed, ("", "", []))
+    if (head, was) != (look.followed.head, key):
+        drawn = _pictures(look, chosen(attempts, asked, _name))
+        _DRAWN[look.followed] = (look.followed.head, key, drawn)
+    return drawn
+
+
+def _pictures(look: Look, attempts: Sequence[Attempt]) -> _Pictures:
     found = []
     for task in dict.fromkeys(one.task for one in attempts):
         marks = [mark_of(one) for one in attempts if one.task == task]
@@ -56,3 +135,48 @@ def signature(look: Look, attempts: Sequence[Attempt]) -> list[tuple[str, Scatte
         if drawn is not None:
             found.append((task, drawn))
     return found
+
+
+def _name(attempt: Attempt) -> str:
+    return drawn_as(attempt).name.lower()
+
+
+def _link(look: Look, asked: AskedList, **more: int) -> str:
+    query = {**asked.query, **{name: str(number) for name, number in more.items()}}
+    return look.link("/attempts") + (f"?{urlencode(query)}" if query else "")
+
+
+def _headings(look: Look, asked: AskedList) -> dict[str, _Heading]:
+    found = {}
+    for name, word in _COLUMNS:
+        by_it = ("ascending" if asked.rising else "descending") if asked.sort == name else ""
+        found[name] = _Heading(word, _link(look, asked.sorted_by(name)), by_it)
+    return found
+
+
+def _filters(look: Look, asked: AskedList, found: AttemptPage) -> list[_Filter]:
+    counts = dict(found.choices.outcomes)
+    kinds = [(kind.name.lower(), kind.word) for kind in DrawnAs if kind.name.lower() in counts]
+    everything = [("", "all")] if len(kinds) > 1 or asked.outcome else []
+    made = []
+    for name, word in [*everything, *(kinds if everything else [])]:
+        href = _link(look, asked.with_outcome(name))
+        made.append(_Filter(word, name, counts.get(name, found.total), href, asked.outcome == name))
+    return made
+
+
+def _options(counted: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The names that most have; a page has no room for all that a stranger could think of."""
+    short = [(name, count) for name, count in counted if len(name) <= _MOST_NAME]
+    return sorted(short, key=lambda one: -one[1])[:_MOST_OPTIONS]
+
+
+def _best(look: Look, attempts: Sequence[Attempt]) -> list[tuple[str, int, str, str]]:
+    """Task, number, address and words of the best deal of each task."""
+    tasks = list(dict.fromkeys(one.task for one in attempts))[:_MOST_TASKS]
+    deals = [(task, best_deal(one for one in attempts if one.task == task)) for task in tasks]
+    return [
+        (task, deal[0].number, look.link(f"/attempts/{deal[0].number}"), deal[1])
+        for task, deal in deals
+        if deal is not None
+    ]

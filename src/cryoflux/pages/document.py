@@ -20,8 +20,8 @@ from cryoflux.queries.comparison import Comparison
 from cryoflux.queries.results import Results, TaskResults
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.comparison_words import comparison_report
+from cryoflux.report.marks import DrawnAs, drawn_as
 from cryoflux.report.parts import ReportDocument
-from cryoflux.report.picture import DrawnAs, drawn_as
 from cryoflux.report.results_words import results_report
 
 _MOST_ROWS = 60

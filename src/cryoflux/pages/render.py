@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["STATIC", "fill", "render"]
 
 import functools
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cryoflux import __version__
 from cryoflux.pages.charts.svg import visible
 from cryoflux.pages.look import Look, Page
 from cryoflux.quantities import MICRO, Energy, format_energy
+from cryoflux.report.version_words import byte_text
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
@@ -67,6 +69,8 @@ def _environment() -> Environment:
         "moment": _moment,
         "stamp": _stamp,
         "short": _short,
+        "bytes": _bytes,
+        "shell": _shell,
         "unitless": _unit_apart,
     }
     return made
@@ -125,6 +129,16 @@ def _stamp(label: str) -> str:
         return _moment(datetime.fromisoformat(label))
     except ValueError:
         return "time unknown"
+
+
+def _shell(word: object) -> str:
+    """A word as a shell takes it, such as the path of a state."""
+    return shlex.quote(str(word))
+
+
+def _bytes(count: int) -> Markup:
+    """``3.0 MB``."""
+    return _unit_apart(byte_text(count))
 
 
 def _short(digest: str) -> Markup:

@@ -144,6 +144,9 @@ def _of_states(first: Results, second: Results) -> Iterator[Difference]:
     names = [{task.name for task in one.tasks} for one in (first, second)]
     if not names[0] & names[1]:
         yield Difference("task", "They have no task in common.", "delta")
+    elif names[0] != names[1]:
+        said = "One has tasks that the other has not, and what they cost is in its joules."
+        yield Difference("tasks", said, "joules")
     tiers = [worst_tier(a.tier for a in one.attempts) if one.attempts else None for one in (first, second)]
     if None not in tiers and tiers[0] is not tiers[1]:
         said = f"Joules are {tiers[0]} in the one and {tiers[1]} in the other: they do not compare."

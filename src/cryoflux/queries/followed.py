@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["EntryRow", "Followed"]
 
+import shlex
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -138,7 +139,7 @@ class Followed:
             raise UsageError(
                 f"{self.state} holds no receipts yet.",
                 why="No run has announced an attempt in it.",
-                hint=f"Make some: cryoflux run --budget 2kJ --state {self.state}.",
+                hint=f"Make some: cryoflux run --budget 2kJ --state {shlex.quote(str(self.state))}.",
             )
         return self._log
 
@@ -165,6 +166,11 @@ class Followed:
     def announced(self, number: int) -> bool:
         """Whether an attempt of that number was announced."""
         return number in self._intents
+
+    @property
+    def open_attempts(self) -> list[int]:
+        """Numbers of the attempts that were announced and have no receipt yet."""
+        return [number for number in self._intents if number not in self._receipts]
 
     def entry(self, index: int) -> Entry:
         """An entry with its exact signed bytes, read again.

@@ -6,7 +6,7 @@ A change of their names or meanings is a new version of their form.
 
 from __future__ import annotations
 
-__all__ = ["ATTEMPT_COLUMNS", "VERSION_COLUMNS", "RowColumn", "attempt_rows", "version_rows"]
+__all__ = ["ATTEMPT_COLUMNS", "VERSION_COLUMNS", "RowColumn", "attempt_row", "attempt_rows", "version_rows"]
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,10 +138,17 @@ def attempt_rows(states: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
             unit = known.metric.unit if known is not None else None
             attempt = attempt_of(entry, number, paid, unit)
             if attempt is not None:
-                yield _attempt_row(str(state), attempt, unit)
+                yield attempt_row(str(state), attempt, unit)
 
 
-def _attempt_row(state: str, attempt: Attempt, unit: str | None) -> dict[str, Any]:
+def attempt_row(state: str, attempt: Attempt, unit: str | None) -> dict[str, Any]:
+    """One finished attempt: column → plain value.
+
+    Args:
+        state: as its column says it.
+        attempt: of a log.
+        unit: of its task, where that is known.
+    """
     special = {
         "state": state,
         "cause": attempt.cause.value,

@@ -3,7 +3,7 @@
 ``f64-nanonat/v1`` widens the saved float32 weights to float64 and rounds each loss once: noise is five
 orders of magnitude below the unit, so integers agree but for a value on a rounding boundary. ``f32/v1``
 computes in float32, for models whose size makes float64 too dear: there batch, threads and instruction set
-do show, and a tolerance has to allow for them. A tolerance is a budget for lies, so it is about as tight as
+do show, and a tolerance has to allow for them. A tolerance is room for lies, so it is about as tight as
 what was measured lets it be (docs/reference/recomputing.md, by ``benchmarks/recompute_identity.py``).
 """
 

@@ -105,7 +105,7 @@ def remove_alias(state: StateFolder, name: str) -> str:
         raise UsageError(
             f"There is no alias {name!r}.",
             why=f"There are {len(known)}{': ' + ', '.join(known) if known else ''}.",
-            hint="They are listed by: cryoflux models list.",
+            hint=f"They are listed by: cryoflux models list{state.flag()}.",
         )
     link = _own(state) / name
     with storage_errors(link):

@@ -42,11 +42,14 @@ class DrawnAs(Enum):
         return self.value[2]
 
 
+_BY_WORD = {kind.word: kind for kind in DrawnAs}
+
+
 def drawn_as(attempt: Attempt) -> DrawnAs:
     """What became of an attempt; what its screen rejected is told apart from what the holdout did."""
     if attempt.outcome == Outcome.REJECTED.word and attempt.delta is None:
         return DrawnAs.SCREENED
-    return next((kind for kind in DrawnAs if kind.word == attempt.outcome), DrawnAs.ABORTED)
+    return _BY_WORD.get(attempt.outcome, DrawnAs.ABORTED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,8 @@ def _cost_lines(results: Results, rates: Rates) -> Iterator[str]:
     )
     tier = spent.known.tier.value
     yield f"Joules are net of what the machine draws at rest, their tier is {tier}, and {what}."
+    if spent.beside is not None:
+        yield "Beside attempts there are start-up, data and the audit set."
     if spent.session_open:
         yield "A run goes on, or has died: what it spends beside its attempts is not on the log yet."
     elif spent.unrecorded:
@@ -159,7 +161,7 @@ def _cost_table(results: Results) -> ReportTable:
     spent = results.spent
     rows = (
         ("attempts", spent.attempts),
-        ("beside them: start-up, data, audit set", spent.beside),
+        ("beside them", spent.beside),
         ("all-in", spent.all_in),
     )
     return ReportTable(

@@ -5,22 +5,25 @@ from __future__ import annotations
 __all__ = [
     "VERSION_HEADING",
     "VERSION_RIGHT",
+    "VERSION_SPARE",
     "byte_text",
-    "shown_value",
     "version_cells",
     "version_document",
+    "version_lines",
     "version_note",
 ]
 
 from typing import Any
 
 from cryoflux.quantities import format_energy, format_nats
-from cryoflux.report.attempt_words import energy_document
+from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
 from cryoflux.runs.version_facts import VersionFacts
 
-VERSION_HEADING = ("", "version", "made by", "recipe", "Δ", "Σ Δ", "holdout loss", "spent", "own", "names")
+VERSION_HEADING = ("", "version", "made by", "recipe", "Δ", "Σ Δ", "loss", "spent", "own", "names")
 VERSION_RIGHT = (False, False, False, False, True, True, True, True, True, False)
+VERSION_SPARE = (8, 3, 4, 7)
+"""columns that a narrow screen does without, in this order: `cryoflux models show` has them"""
 _ORIGINS = {"parent": "from parent"}
 """what the list says of versions that no receipt made"""
 
@@ -67,24 +70,52 @@ def version_document(catalogue: Catalogue, one: CataloguedVersion, facts: Versio
     }
 
 
-def shown_value(key: str, value: Any) -> str:
-    """What such a document says under a key, for a person."""
-    if key == "aliases":
-        return ", ".join(value) or "none"
-    if key == "pruned":
-        return f"on {value['at'][:10]}, by entry {value['entry']}" if value is not None else "no"
-    if key == "parent" and value is None:
-        return "none"
-    if key == "spent" and value is not None:
-        low, high = value["joules_lo"], value["joules_hi"]
-        return f"{value['joules']:.1f} J [{low:.1f}, {high:.1f}], {value['tier']}"
-    return "unknown" if value is None else str(value)
+def version_lines(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFacts) -> list[tuple[str, str]]:
+    """A version for a person, as what a line is about and what it says; what nobody knows is left out."""
+    said = [
+        ("version", one.digest),
+        ("task", one.task),
+        ("names", ", ".join(catalogue.names(one.digest)) or "none"),
+        ("made by", _maker(one)),
+        ("made at", f"{one.said_at[:19]}Z" if one.said_at else ""),
+        ("receipt", one.made_by if one.origin == "receipt" else ""),
+        ("parent", one.parent or ("" if one.origin == "unknown" else "none")),
+        ("holdout", _scored(one.holdout_loss, one.delta, one)),
+        ("in all", f"Σ Δ {format_nats(one.total_delta)} {one.unit}" if one.origin == "receipt" else ""),
+        ("audit", _scored(facts.audit_loss, facts.audit_delta, one, against=" to the first version")),
+        ("spent", energy_text(one.energy) if one.energy is not None else ""),
+        ("disk", _on_disk(catalogue, one, facts)),
+        ("folder", str(catalogue.state.model(one.digest)) if one.digest in catalogue.present else ""),
+    ]
+    return [(label, text) for label, text in said if text]
+
+
+def _maker(one: CataloguedVersion) -> str:
+    if one.origin != "receipt":
+        return version_note(one) if one.origin == "unknown" else _ORIGINS.get(one.origin, one.origin)
+    number = f"attempt #{one.attempt}" if one.attempt else "an attempt"
+    return f"{number}, recipe {one.arm}  ({one.task_id})"
+
+
+def _scored(
+    loss: float | None, delta: float | None, one: CataloguedVersion, against: str = " to its parent"
+) -> str:
+    if loss is None:
+        return ""
+    gained = f"  Δ {format_nats(delta)}{against}" if delta is not None else ""
+    return f"loss {loss:.4f} {one.unit}{gained}"
+
+
+def _on_disk(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFacts) -> str:
+    if one.digest in catalogue.present:
+        return f"{byte_text(facts.own_bytes)} of its own, {byte_text(facts.shared_bytes)} shared with others"
+    return f"freed: {version_note(one)}" if one.pruned is not None else "its files are not here"
 
 
 def version_cells(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFacts) -> list[str]:
     """A version as a row of the list."""
     names = catalogue.names(one.digest)
-    begun = ["→" if "head" in names else "", f"{one.digest[:16]}…"]
+    begun = ["→" if "head" in names else "", f"{one.digest[:12]}…"]
     own = byte_text(facts.own_bytes) if one.digest in catalogue.present else "freed"
     named = ", ".join(names)
     if one.origin != "receipt":

@@ -79,20 +79,21 @@ class VersionsByHand:
         """
         known = self.catalogue.memory.tasks.get(to.task)
         self.refuse_open()
+        listing = f"cryoflux models list{self.state.flag()}"
         if known is None or to.made_at is None:
             raise UsageError(
                 f"No entry of this log made {to.digest[:16]}….",
                 why="A move names the entry that made the version, so that anybody can follow it.",
-                hint="Versions that can become the head are listed by: cryoflux models list.",
+                hint=f"Versions that can become the head are listed by: {listing}.",
             )
         if to.digest == known.head.digest:
             raise UsageError(
                 f"{to.digest[:16]}… is the head of {to.task} already.",
                 why="Nothing was changed.",
-                hint="What is what is listed by: cryoflux models list.",
+                hint=f"What is what is listed by: {listing}.",
             )
         if to.digest not in self.catalogue.present:
-            raise _absent(to)
+            raise _absent(to, self.state)
         return known.head
 
     def refuse_open(self) -> None:
@@ -105,7 +106,7 @@ class VersionsByHand:
             raise StateError(
                 "An attempt of this state has no receipt yet: the run that announced it has died.",
                 why="Its receipt would name another head than the one it was announced on.",
-                hint="The next run writes it: type cryoflux run once, and then the same command again.",
+                hint=f"The next run writes it: type cryoflux run{self.state.flag()} once, then this again.",
             )
 
     def prune(self, plan: PrunePlan) -> list[Entry]:
@@ -131,7 +132,7 @@ class VersionsByHand:
             StateError, StorageError: it cannot be written.
         """
         if to.digest not in self.catalogue.present:
-            raise _absent(to)
+            raise _absent(to, self.state)
         set_alias(self.state, name, to.digest)
 
     @property
@@ -159,13 +160,13 @@ class VersionsByHand:
         return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _absent(version: CataloguedVersion) -> UsageError:
+def _absent(version: CataloguedVersion, state: StateFolder) -> UsageError:
     gone = version.pruned
     how = f"was pruned on {gone.at[:10]}, by entry {gone.entry}" if gone is not None else "is not here"
     return UsageError(
         f"{version.digest[:16]}… {how}.",
         why="Its files would be needed.",
-        hint=f"Make it again first: cryoflux models rebuild {version.digest[:16]}.",
+        hint=f"Make it again first: cryoflux models rebuild {version.digest[:16]}{state.flag()}.",
     )
 
 

@@ -96,12 +96,12 @@ class TaskVersions:
 
     def line(self, digest: str) -> list[CataloguedVersion]:
         """The versions from where the log began to one of them, that one last."""
-        found: list[CataloguedVersion] = []
+        found: dict[str, CataloguedVersion] = {}
         at = self.versions.get(digest)
-        while at is not None and at not in found:
-            found.append(at)
+        while at is not None and at.digest not in found:
+            found[at.digest] = at
             at = self.versions.get(at.parent)
-        return found[::-1]
+        return [*found.values()][::-1]
 
 
 class VersionFold:
@@ -110,6 +110,7 @@ class VersionFold:
     def __init__(self) -> None:
         self.memory = LogState()
         self.tasks: dict[str, TaskVersions] = {}
+        self.parent = ""
         self._numbers = AttemptNumbers()
 
     def take(self, entry: Entry) -> None:
@@ -147,6 +148,7 @@ class VersionFold:
         )
 
     def _take_up(self, entry: Entry, fork: Fork) -> None:
+        self.parent = fork.parent.checkpoint.partition("\n")[0]
         for said in fork.tasks:
             when = (fork.forked_at, said.metric.unit)
             self._first(said.task, said.first, "version 0", entry, when)
@@ -223,6 +225,8 @@ class Catalogue:
     """own alias → digest"""
     present: frozenset[str]
     """digests of the versions whose files are here"""
+    parent: str = ""
+    """name of the log that this one was forked from; empty where it was not"""
 
     def champion(self, task: str) -> str:
         """Digest of the best version of a task whose files are here.
@@ -274,7 +278,8 @@ def catalogue_from(state: StateFolder, fold: VersionFold) -> Catalogue:
     kept, tasks = Versions(state.path).kept(), {**fold.tasks, **_begun(state, fold)}
     named = {digest for of in tasks.values() for digest in of.versions}
     strange = tuple(CataloguedVersion(one, "", "", "unknown") for one in kept if one not in named)
-    return Catalogue(state, fold.memory, tasks, strange, read_aliases(state), frozenset(kept))
+    own, here = read_aliases(state), frozenset(kept)
+    return Catalogue(state, fold.memory, tasks, strange, own, here, fold.parent)
 
 
 def _begun(state: StateFolder, fold: VersionFold) -> dict[str, TaskVersions]:

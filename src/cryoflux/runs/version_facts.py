@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["VersionFacts", "known_audit_losses", "version_facts"]
 
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -36,20 +37,33 @@ class VersionFacts:
     """on the disk, of files that no other version has"""
     shared_bytes: int
     """of those that another one has too"""
+    audit_accuracy: float | None = None
+    """share of the audit set that it gets right, 0 to 1; none too where none is, or can be"""
 
 
-def version_facts(catalogue: Catalogue) -> dict[tuple[str, str], VersionFacts]:
-    """(task, digest) → what is known of each version."""
+def version_facts(
+    catalogue: Catalogue, only: Container[str] | None = None
+) -> dict[tuple[str, str], VersionFacts]:
+    """(task, digest) → what is known of each version.
+
+    Args:
+        catalogue: of the state.
+        only: digests of those that are asked about; none for all.
+    """
     origins: dict[str, Origin] = {}
     with suppress(CryoFluxError):  # without that file, how much of a text was read is not known
         origins = stored_origins(catalogue.state)
     cache, found = LossCache(catalogue.state.cache / "losses"), {}
     for one in catalogue.versions():
-        loss = _audit_loss(catalogue, cache, origins, one.task, one.digest)
+        if only is not None and one.digest not in only:
+            continue
+        losses = _audit_losses(catalogue, cache, origins, one.task, one.digest)
         known = catalogue.memory.tasks.get(one.task)
-        first = _audit_loss(catalogue, cache, origins, one.task, known.first.digest) if known else None
-        delta = first - loss if first is not None and loss is not None else None
-        found[one.task, one.digest] = VersionFacts(loss, delta, *_sizes(catalogue, one))
+        first = _audit_losses(catalogue, cache, origins, one.task, known.first.digest) if known else None
+        delta = first.mean - losses.mean if first is not None and losses is not None else None
+        loss = losses.mean if losses is not None else None
+        accuracy = losses.accuracy if losses is not None and any(losses.correct) else None
+        found[one.task, one.digest] = VersionFacts(loss, delta, *_sizes(catalogue, one), accuracy)
     return found
 
 
@@ -68,14 +82,13 @@ def known_audit_losses(cache: LossCache, cut: Cut, data: Data, digest: str) -> L
     return None
 
 
-def _audit_loss(
+def _audit_losses(
     catalogue: Catalogue, cache: LossCache, origins: dict[str, Origin], task: str, digest: str
-) -> float | None:
+) -> Losses | None:
     known, origin = catalogue.memory.tasks.get(task), origins.get(task)
     if known is None or origin is None:
         return None
-    losses = known_audit_losses(cache, origin.cut, known.data, digest)
-    return losses.mean if losses is not None else None
+    return known_audit_losses(cache, origin.cut, known.data, digest)
 
 
 def _sizes(catalogue: Catalogue, version: CataloguedVersion) -> tuple[int, int]:

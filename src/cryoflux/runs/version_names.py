@@ -11,7 +11,6 @@ from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, default_task
 
 _BACK = re.compile(r"(.+?)~([0-9]{1,6})?")
 _NUMBER = re.compile(r"#([0-9]{1,9})")
-_HINT = "Give one that is listed by: cryoflux models list."
 
 
 def task_of(catalogue: Catalogue, task: str | None) -> str:
@@ -25,7 +24,8 @@ def task_of(catalogue: Catalogue, task: str | None) -> str:
         raise UsageError(
             f"{catalogue.state.path} has no task {name!r}.",
             why=f"It has: {', '.join(catalogue.tasks) or 'none yet'}.",
-            hint="Name one of these with --task, or begin one: cryoflux run --budget 2kJ.",
+            hint="Name one of these with --task, or begin one: cryoflux run --budget 2kJ"
+            f"{catalogue.state.flag()}.",
         )
     return name
 
@@ -53,7 +53,7 @@ def find_version(catalogue: Catalogue, name: str, task: str | None = None) -> Ca
         raise UsageError(
             f"{name!r} goes back behind the first version.",
             why=f"{len(line) - 1} versions lie before {back[1]}.",
-            hint=_HINT,
+            hint=f"Give one that is listed by: {_listing(catalogue)}.",
         )
     return line[-1 - steps]
 
@@ -73,21 +73,39 @@ def _one(catalogue: Catalogue, name: str, task: str | None) -> CataloguedVersion
     named = [one for one in found if task is None or one.task == task]
     if len({one.digest for one in named}) == 1:
         return named[0]
-    raise _not_one(name, len(named), len(every))
+    raise _not_one(catalogue, name, len(named), len(every))
 
 
-def _not_one(name: str, found: int, of: int) -> UsageError:
+def _listing(catalogue: Catalogue) -> str:
+    return f"cryoflux models list{catalogue.state.flag()}"
+
+
+def _not_one(catalogue: Catalogue, name: str, found: int, of: int) -> UsageError:
     if found:
         return UsageError(
             f"{name!r} names {found} versions.",
             why="Exactly one can be meant.",
-            hint="Give more digits; they are listed by: cryoflux models list.",
+            hint=f"Give more digits; they are listed by: {_listing(catalogue)}.",
         )
-    if _NUMBER.fullmatch(name):
-        why = "That attempt made none: only an update that was kept is a version."
+    if (number := _NUMBER.fullmatch(name)) is not None:
+        why = _no_version(catalogue, int(number[1]))
     else:
         why = (
             "A version is called by the first digits of its digest, the attempt that made it, head, champion "
             "or an alias."
         )
-    return UsageError(f"{name!r} names none of the {of} versions.", why=why, hint=_HINT)
+    hint = f"Give one that is listed by: {_listing(catalogue)}."
+    return UsageError(f"{name!r} names none of the {of} versions.", why=why, hint=hint)
+
+
+def _no_version(catalogue: Catalogue, number: int) -> str:
+    """Why an attempt of that number names no version."""
+    if number <= catalogue.memory.attempts:
+        return "That attempt made none: only an update that was kept is a version."
+    its = f"This log has {catalogue.memory.attempts} attempts, numbered from #1"
+    if catalogue.parent:
+        return (
+            f"{its}. What {catalogue.parent} tried before this state was forked from it is counted there; of "
+            "its versions the head and the first are here."
+        )
+    return f"{its}."

@@ -103,7 +103,7 @@ class Downgrades(Struct):
         before, asked = memory.tasks.get(task), _Asked.of(rule)
         known = self.tasks.get(task)
         if known is None:
-            # Before its first intent a log knows a task only by a fork, with the budget of its parent's rule.
+            # Before its first intent a log knows a task only by a fork, with its parent's error budget.
             of_parent = before is not None and before.alpha_ppm
             known = self.tasks[task] = _Asked(BUDGETED, 0) if of_parent else asked
             known.cut = _cut_before(before) or cut_of(intent)
@@ -121,7 +121,8 @@ class Downgrades(Struct):
             left = before.tally(intent.data.holdout.sha256).left
             if left is not None and not known.unstaked:
                 known.unstaked = True
-                yield f"goes from {STAKED} back to {BUDGETED} on a holdout of whose budget that staked a part"
+                where = "on a holdout of whose error budget that staked a part"
+                yield f"goes from {STAKED} back to {BUDGETED} {where}"
         if rule.name in WITH_BUDGET:
             lowest = before.alpha_ppm if before is not None else None
             if lowest is not None and rule.alpha_ppm > lowest and rule.alpha_ppm != known.alpha_ppm:

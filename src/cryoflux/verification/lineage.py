@@ -291,7 +291,7 @@ def _overtaken(paired: Paired, known: TaskState | None) -> Iterator[str]:
 
 
 def _shared(intent: Intent, known: TaskState | None, memory: LogState) -> Iterator[str]:
-    """Whether another task looks at the same examples: each counts its own looks, and has its own budget."""
+    """Whether another task looks at the same examples: each counts its own looks and has an error budget."""
     holdout = intent.data.holdout.sha256
     if known is not None and known.holdout == holdout:
         return  # asked about when the task came to it

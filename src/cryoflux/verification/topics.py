@@ -64,7 +64,7 @@ PROVABLE = (
 )
 """what a verdict says to be proven, where all of it was checked"""
 CLAIMED = tuple(topic for topic in Topic if topic not in {Topic.SIGNER, Topic.CLAIM})
-"""what a verdict leaves out by name, where something of it is open; `cli.verdict` says whose key it is"""
+"""what a verdict leaves out by name, where something of it is open; a verdict says whose key it is"""
 _OF_STEP = {
     1: Topic.BYTES,
     2: Topic.SIGNER,

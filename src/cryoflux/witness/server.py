@@ -7,7 +7,7 @@ of its own.
 
 from __future__ import annotations
 
-__all__ = ["create_app"]
+__all__ = ["OPERATIONS", "create_app"]
 
 import asyncio
 import logging
@@ -43,6 +43,7 @@ _HEADS = Operation(
     "GET", "/heads", "heads", "The heads of all logs that were cosigned last", media=TEXT, query=("after",)
 )
 _KEY = Operation("GET", "/key", "key", "The key of this witness", media=TEXT)
+OPERATIONS = (_ADD_CHECKPOINT, _CHECKPOINT, _HEADS, _ADD_LOG, _KEY)
 
 
 def create_app(witness: Witness, *, only_loopback: bool = True) -> App:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,67 @@ def test_each_version_is_called_by_many_names(made: SyntheticState, typed: Typed
     for nothing in ("#3", "#9", "head~5", "nobody", "", "head~x", "~1", "zz"):
         assert typed.run("show", nothing) == 2, nothing
         assert "cryoflux models list" in typed.err
+
+
+def lines_of(typed: Typed, digest: str) -> list[str]:
+    assert typed.run("list") == 0
+    return [line for line in typed.out.splitlines() if digest[:12] in line]
+
+
+def test_a_version_is_one_line_of_a_narrow_screen_too_and_what_is_left_out_is_named(
+    made: SyntheticState, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = digests(made)[-1]
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert "r8" in lines_of(typed, head)[0].split(), "its recipe, where there is room"
+    assert "too narrow" not in typed.out
+    for width, missing in ((80, "recipe, own"), (70, "recipe, Δ, own")):
+        monkeypatch.setenv("COLUMNS", str(width))
+        (line,) = lines_of(typed, head)
+        assert len(line) <= width
+        assert line.split()[-2:] == ["head,", "champion"]
+        assert f"The screen is too narrow for: {missing}; models show has them." in " ".join(
+            typed.out.split()
+        )
+
+
+def test_a_version_is_shown_in_words_and_short_numbers(made: SyntheticState, typed: Typed) -> None:
+    assert typed.run("show", "#5") == 0
+    said = dict(line.split(maxsplit=1) for line in typed.out.splitlines())
+    assert said["names"] == "head, champion"
+    assert said["holdout"].endswith("to its parent")
+    assert not re.search(r"\d\.\d{5}|_bytes|True|None|unknown", typed.out), typed.out
+    assert typed.run("show", digests(made)[0]) == 0
+    assert "spent" not in typed.out, "version 0 was not made by an attempt"
+
+
+def test_what_is_typed_next_names_the_state_that_was_named(
+    made: SyntheticState, typed: Typed, tmp_path: Path
+) -> None:
+    other = made.path.rename(tmp_path / "my state")
+    for words in (
+        ["show", "#9"],
+        ["promote", "head", "--yes"],
+        ["rollback", "zz"],
+        ["alias", "x", "--remove"],
+    ):
+        assert typed.run(*words, "--state", other) == 2
+        assert f"models list --state '{other}'" in " ".join(typed.err.split()), words
+
+
+def test_a_number_of_the_parent_is_said_to_be_the_parents(
+    made: SyntheticState, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert exit_code_of(monkeypatch, "fork", "state", "mine") == 0
+    parent = (made.path / "log" / "checkpoint").read_text().partition("\n")[0]
+    assert typed.run("promote", "#4", "--yes", "--state", "mine") == 2
+    said = " ".join(typed.err.split())
+    assert "This log has 0 attempts" in said
+    assert f"What {parent} tried before this state was forked from it is counted there" in said
+    assert typed.run("show", "#3") == 2
+    assert "That attempt made none" in typed.err
+    assert typed.run("show", "#9") == 2
+    assert "This log has 5 attempts" in typed.err
 
 
 def test_a_version_says_what_it_gained_and_cost_along_its_line(made: SyntheticState, typed: Typed) -> None:

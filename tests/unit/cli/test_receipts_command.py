@@ -247,7 +247,7 @@ def test_verify_without_its_database_is_a_negative_verdict(
 def test_verify_says_how_many_receipts_were_evaluated_again(
     pristine: SyntheticState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from cryoflux.cli.verdict import verdict
+    from cryoflux.report.verdict_words import verdict
     from verifying import verify_target
 
     report = verify_target(pristine.path)

@@ -75,6 +75,8 @@ def test_text_goes_to_stdout_and_files_say_where_they_are(
     out, err = printed(monkeypatch, capsys, "report", "--json", "-o", "r.json")
     assert (out, err) == ("", "written: r.json\n")
     assert json.loads(Path("r.json").read_text("utf-8"))["schema"] == "cryoflux.report/2"
+    assert printed(monkeypatch, capsys, "report", "--json", "-o", "r.json")[1] == "written: r.json\n"
+    printed(monkeypatch, capsys, "report", "--pdf")
 
 
 def test_every_format_says_the_same(

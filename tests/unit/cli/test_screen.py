@@ -55,7 +55,6 @@ def too_long(text: str, width: int) -> list[str]:
         "receipts list",
         "receipts list --intents",
         "receipts show #2",
-        "models list",
         "models show #1",
         "report",
         "keys show",

@@ -121,7 +121,8 @@ def test_a_report_gives_each_attempt_in_the_unit_of_its_task(
 ) -> None:
     assert exit_code_of(monkeypatch, "report") == 0
     said = capsys.readouterr().out
-    first, second, third = " ".join(said.split()).split("#")[1:]
+    attempts, _, _ = " ".join(said.split()).partition(" 3 attempts: ")
+    first, second, third = attempts.split("#")[1:]
     assert ("+0.0500 nats, anytime" in first, "+0.0500 bits, anytime" in third) == (True, True)
     assert (" nats/kJ" in first, " bits/kJ" in third) == (True, True)
     assert ("Δ" in second, "before one training example" in second) == (False, True)

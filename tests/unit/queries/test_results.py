@@ -193,3 +193,16 @@ def test_a_state_beside_itself_is_the_same(made: SyntheticState, tmp_path: Path)
     found = compare(open_log(made.path), open_log(copy), Rates())
     assert found.joules_told_apart is False
     assert verdict_text(found) == "lora_delta: both heads are the same version; both cost the same."
+
+
+def test_joules_of_another_task_are_no_cost_of_this_one(made: SyntheticState, tmp_path: Path) -> None:
+    other = made.fork(tmp_path / "fork")
+    other.policy = "uniform/v1"
+    other.begin("other")
+    other.attempt(0.02)
+    other.session()
+    other.finish()
+    found = compare(open_log(made.path), open_log(other.path), Rates())
+    assert {one.code for one in found.differences} == {"tasks"}
+    assert (found.comparable, found.joules_comparable, found.joules_told_apart) == (True, False, None)
+    assert "what they cost does not compare" in verdict_text(found)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cryoflux.cli.verdict import recomputed_in_words
 from cryoflux.digests import read_tensor_entries
 from cryoflux.errors import CryoFluxError
+from cryoflux.report.verdict_words import recomputed_in_words
 from cryoflux.verification.again import Again
 from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.binding import Binding

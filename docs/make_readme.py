@@ -1,6 +1,6 @@
 """Makes the pictures and the transcripts of the README from one run, so that they tell of the same state.
 
-    python docs/make_docs.py [--budget 2kJ] [--into DIR]
+    python docs/make_readme.py [--budget 2kJ] [--into DIR]
 
 A run is made in an empty folder, by somebody without a home, settings or a past, on a screen of 80 columns.
 What it printed, and what others say of its state, goes where the README has a mark; pictures of its

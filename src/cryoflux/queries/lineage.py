@@ -1,0 +1,142 @@
+"""How the heads of a log came about: what followed what, what was left behind and why, and what Σ Δ cost."""
+
+from __future__ import annotations
+
+__all__ = ["HeadMoved", "HeadStep", "TaskLine", "task_lines"]
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cryoflux.queries.followed import Followed
+from cryoflux.receipts.entry import Kind
+from cryoflux.receipts.statement import HeadMove, Move
+from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, TaskVersions
+from cryoflux.sentences import say
+
+_MOST_MOVES = 200
+"""the newest ones; of older ones only what they led to is shown"""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMoved:
+    """An entry by which a head went to a version that was there before."""
+
+    entry: int
+    leaf_hash: str
+    at: str
+    task: str
+    move: Move
+    base: str
+    """digest of the head before"""
+    result: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeadStep:
+    """A place where the head of a task changed."""
+
+    joules: float
+    """charged to the attempts of the task until then"""
+    total_delta: float
+    """Σ Δ of the head from here on"""
+    digest: str
+    attempt: int | None
+    """that made it; none where a head was moved by hand or by a monitor"""
+    moved: HeadMoved | None = None
+
+
+@dataclass(slots=True)
+class TaskLine:
+    """The heads of a task, one after another."""
+
+    task: str
+    of: TaskVersions
+    moves: list[HeadMoved] = field(default_factory=list)
+    """oldest first; what only freed files is not among them"""
+    left: dict[str, HeadMoved] = field(default_factory=dict)
+    """digest of a version that the head does not rest on any more → the move that left it behind"""
+    steps: list[HeadStep] = field(default_factory=list)
+    joules: float = 0.0
+    """charged to all of its attempts"""
+    modelled: bool = False
+
+    @property
+    def head(self) -> CataloguedVersion:
+        """The version that is the head."""
+        return self.of.versions[self.of.head]
+
+    @property
+    def first(self) -> CataloguedVersion:
+        """The version that it began with."""
+        return next(iter(self.of.versions.values()))
+
+    @property
+    def unit(self) -> str:
+        """Of Δ; empty before the first attempt."""
+        return next((one.unit for one in self.of.versions.values() if one.unit), "")
+
+    @property
+    def on_line(self) -> frozenset[str]:
+        """Digests of the versions that the head rests on, itself among them."""
+        return frozenset(one.digest for one in self.of.line(self.of.head))
+
+
+def task_lines(followed: Followed, catalogue: Catalogue) -> dict[str, TaskLine]:
+    """The heads of each task, in the order in which tasks began."""
+    lines = {name: TaskLine(name, of) for name, of in catalogue.tasks.items() if of.head in of.versions}
+    moves = _moves(followed)
+    heads = {name: next(iter(line.of.versions)) for name, line in lines.items()}
+    for line in lines.values():
+        line.steps.append(HeadStep(0.0, 0.0, heads[line.task], None))
+    for row in followed.rows:
+        if row.kind is Kind.RECEIPT and row.number is not None:
+            _attempted(followed, lines, heads, row.number)
+        elif (moved := moves.get(row.index)) is not None and moved.task in lines:
+            _moved(lines[moved.task], heads, moved)
+    return lines
+
+
+def _moves(followed: Followed) -> Mapping[int, HeadMoved]:
+    places = [row.index for row in followed.rows if row.kind is Kind.HEAD][-_MOST_MOVES:]
+    return dict(_read(followed, places))
+
+
+def _read(followed: Followed, places: list[int]) -> Iterator[tuple[int, HeadMoved]]:
+    for place in places:
+        entry = followed.entry(place)
+        said: HeadMove | None = entry.move
+        if said is not None and said.move is not Move.PRUNE:
+            ends = said.base.digest, said.result.digest
+            yield (
+                place,
+                HeadMoved(
+                    place, entry.leaf_hash, said.moved_at, said.task, said.move, *ends, say(said.reason)
+                ),
+            )
+
+
+def _attempted(followed: Followed, lines: Mapping[str, TaskLine], heads: dict[str, str], number: int) -> None:
+    attempt = followed.attempt(number)
+    if attempt is None or (line := lines.get(attempt.task)) is None:
+        return
+    line.joules += attempt.joules
+    line.modelled |= attempt.tier.value == "modelled"
+    if attempt.kept and attempt.result in line.of.versions:
+        heads[line.task] = attempt.result
+        delta = line.of.versions[attempt.result].total_delta
+        line.steps.append(HeadStep(line.joules, delta, attempt.result, number))
+
+
+def _moved(line: TaskLine, heads: dict[str, str], moved: HeadMoved) -> None:
+    line.moves.append(moved)
+    before = {one.digest for one in line.of.line(moved.base)}
+    after = {one.digest for one in line.of.line(moved.result)}
+    for digest in before - after:
+        line.left[digest] = moved
+    for digest in after:
+        line.left.pop(digest, None)
+    heads[line.task] = moved.result
+    known = line.of.versions.get(moved.result)
+    delta = known.total_delta if known is not None else 0.0
+    line.steps.append(HeadStep(line.joules, delta, moved.result, None, moved))

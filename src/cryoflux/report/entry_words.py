@@ -1,0 +1,90 @@
+"""What an entry of the log says, in a sentence or two for somebody who has never seen one."""
+
+from __future__ import annotations
+
+__all__ = ["entry_sentence"]
+
+from cryoflux.quantities import format_energy, format_nats
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
+from cryoflux.receipts.session import Session
+from cryoflux.receipts.statement import Fork, HeadMove, Intent, Move, Receipt
+from cryoflux.sentences import brief, say
+
+_MOVED = {
+    Move.ROLLBACK: "The head of {task} went back, since it was found to be worse",
+    Move.PROMOTION: "The head of {task} was moved, since somebody chose another version",
+}
+
+
+def entry_sentence(entry: Entry, number: int | None) -> str:
+    """What an entry says, in plain language.
+
+    Args:
+        entry: it.
+        number: of the attempt that it is about; none where it is about none.
+    """
+    name = f"Attempt #{number}" if number is not None else "An attempt"
+    if entry.intent is not None:
+        return _announced(entry.intent, name)
+    if entry.receipt is not None:
+        return _finished(entry.receipt, name)
+    if entry.move is not None:
+        return _moved(entry.move)
+    if entry.session is not None:
+        return _session(entry.session)
+    if entry.fork is not None:
+        return _forked(entry.fork)
+    return _key(entry.key) if entry.key is not None else ""
+
+
+def _announced(intent: Intent, name: str) -> str:
+    reserved = format_energy(intent.reserved_microjoules)
+    return (
+        f"{name} is announced, before it is tried: the recipe {intent.task.arm} of {intent.task.name}, with "
+        f"at most {reserved} reserved. It can no longer be left out."
+    )
+
+
+def _finished(receipt: Receipt, name: str) -> str:
+    energy, judged = receipt.energy, receipt.evaluation
+    spent = f"It was charged {format_energy(energy.microjoules)} ({energy.tier.value})."
+    if judged is None:
+        return f"{name} ended {receipt.outcome.word}. {say(receipt.reason)} {spent}"
+    gained = format_nats(judged.delta_sum / judged.read / 1e9)
+    change = f"Δ is {gained} {judged.metric.unit} per example, over {judged.read} examples of the holdout"
+    return f"{name} was {receipt.outcome.word}. {change}; {brief(receipt.reason).rstrip('.')}. {spent}"
+
+
+def _moved(move: HeadMove) -> str:
+    if move.move is Move.PRUNE:
+        count = "1 version" if len(move.pruned) == 1 else f"{len(move.pruned)} versions"
+        return f"The files of {count} of {move.task} were freed; the head stays."
+    ends = f"from {move.base.digest[:12]}… to {move.result.digest[:12]}…"
+    return f"{_MOVED[move.move].format(task=move.task)}: {ends}. {say(move.reason)}"
+
+
+def _session(session: Session) -> str:
+    beside = format_energy(session.energy.microjoules)
+    plural = "" if session.attempts == 1 else "s"
+    return (
+        f"A run ended ({session.ended.value}) after {session.attempts} attempt{plural}; beside them it was "
+        f"charged {beside} ({session.energy.tier.value})."
+    )
+
+
+def _forked(fork: Fork) -> str:
+    tasks = ", ".join(said.task for said in fork.tasks) or "no task yet"
+    return f"This log goes on from another one, whose signed head it names: {tasks}."
+
+
+def _key(said: KeyStatement) -> str:
+    match said.predicate:
+        case KeyRoot(root=root):
+            return (
+                f"The root key of this log is named: {root.keyid[:16]}…. It alone may replace receipt keys."
+            )
+        case KeyRotation(successor=successor, retired=retired):
+            return f"Key {retired[:16]}… signs no more entries; {successor.keyid[:16]}… does from here on."
+        case KeyRevocation(revoked=revoked):
+            return f"Key {revoked[:16]}… is revoked: nothing that it signs after this entry counts."

@@ -1,0 +1,218 @@
+"""A server that shows a log which is not the one that was signed, and the browser that checks it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from playwright.sync_api import Browser
+
+from browser import dashboard, look, open_browser
+from cryoflux.receipts.checkpoint import Checkpoint, parse_note, sign_checkpoint
+from cryoflux.receipts.merkle import root_hash
+from cryoflux.receipts.reading import read_entries
+from cryoflux.receipts.rotation import enrol_root, revoke_key, rotate_key
+from cryoflux.signing.keys import key_id, load_public_key, public_pem
+from rewriting import flip_signature, rewrite, without_triggers
+from synthetic_state import make_state, open_state
+
+NOW = "2026-11-23T02:00:00Z"
+ROOT = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
+STRANGER = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
+Found = dict[int, tuple[str, str]]
+"""number of a check → its status and what it says"""
+NOTHING_GIVEN = 8
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_state(tmp_path_factory.mktemp("honest") / "state").path
+
+
+@pytest.fixture
+def state(honest: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(honest, tmp_path / "state", symlinks=True))
+
+
+def checked(browser: Browser, state: Path, *, known: str = "", before: str = "") -> tuple[str, Found]:
+    """The verdict of the browser, and each of its checks.
+
+    Args:
+        browser: it.
+        state: what the server shows.
+        known: what whoever checks knows from elsewhere.
+        before: script that makes another browser of it.
+    """
+    with dashboard(state) as running, look(browser) as seen:
+        if before:
+            seen.page.add_init_script(before)
+        seen.page.goto(running.url + "/receipts")
+        seen.page.fill("#known", known)
+        seen.page.click("#check-form button")
+        seen.page.wait_for_selector("#check-result h3")
+        found: Found = {}
+        for row in seen.page.locator("#check-result .check").all():
+            status = (row.get_attribute("class") or "").split()[-1]
+            found[int(row.locator(".number").inner_text())] = status, row.locator("div").inner_text()
+        return seen.page.locator("#check-result h3").inner_text(), found
+
+
+def failures(found: Found) -> set[int]:
+    return {number for number, (status, _) in found.items() if status == "fail"}
+
+
+def swap(state: Path) -> None:
+    one, other = (read_entries(state)[index].envelope for index in (1, 3))
+    rewrite(state, 1, lambda _: other)
+    rewrite(state, 3, lambda _: one)
+
+
+def cut(state: Path) -> None:
+    with closing(without_triggers(state)) as connection:
+        connection.execute("DELETE FROM entries WHERE idx > 5")
+
+
+def cut_and_sign_again(state: Path) -> None:
+    """Without the last attempt, under a head that a stranger signed; it names the right log."""
+    cut(state)
+    note = parse_note((state / "log/checkpoint").read_bytes())
+    root = root_hash([bytes.fromhex(entry.leaf_hash) for entry in read_entries(state)])
+    shorter = Checkpoint(note.checkpoint.origin, 6, root)
+    (state / "log/checkpoint").write_bytes(sign_checkpoint(shorter, STRANGER))
+
+
+def foreign_receipt_key(state: Path) -> None:
+    (state / "keys/receipt.pub").write_bytes(public_pem(STRANGER.public_key()))
+
+
+def foreign_log_key(state: Path) -> None:
+    note = parse_note((state / "log/checkpoint").read_bytes())
+    (state / "log/checkpoint").write_bytes(sign_checkpoint(note.checkpoint, STRANGER))
+    (state / "keys/log.pub").write_bytes(public_pem(STRANGER.public_key()))
+
+
+def no_head(state: Path) -> None:
+    (state / "log/checkpoint").unlink()
+
+
+def a_line_break(state: Path) -> None:
+    rewrite(state, 2, lambda envelope: envelope[:40] + b"\n" + envelope[40:])
+
+
+def flipped(state: Path) -> None:
+    rewrite(state, 3, lambda envelope: envelope[:60] + bytes([envelope[60] ^ 1]) + envelope[61:])
+
+
+@pytest.mark.parametrize(
+    ("lie", "numbers", "says"),
+    [
+        (flipped, {2, 3, 5}, "entry 3 (receipt): the signature does not match the payload"),
+        (
+            lambda state: flip_signature(state, 3),
+            {2, 3, 5},
+            "entry 3 (receipt): the signature does not match",
+        ),
+        (swap, {2, 3, 6}, "entry 1 (receipt): says that it is number 3"),
+        (cut, {3}, "the signed head covers 8 entries, and only 6 are here"),
+        (foreign_receipt_key, {4, 5}, "entry 0 (intent): names key"),
+        (foreign_log_key, {4}, "is another one than the first entry vouches for"),
+        (no_head, {3, 4}, "is missing, or no signed note"),
+        (cut_and_sign_again, {4}, "is signed by another key than the log key"),
+        (a_line_break, {1, 2, 3, 6}, "has a line break in it"),
+    ],
+)
+def test_a_browser_names_what_is_not_as_it_was_signed(
+    browser: Browser, state: Path, lie: Callable[[Path], None], numbers: set[int], says: str
+) -> None:
+    lie(state)
+    verdict, found = checked(browser, state)
+    assert verdict.startswith("✗ It does not hold")
+    assert failures(found) == numbers
+    assert says in " ".join(said for _, said in found.values())
+
+
+def test_an_honest_log_holds_and_whose_it_is_stays_open_until_somebody_says(
+    browser: Browser, honest: Path
+) -> None:
+    verdict, found = checked(browser, honest)
+    assert verdict == "Nothing is wrong, and 1 of 8 questions stay open (?)."
+    assert [number for number, (status, _) in found.items() if status != "ok"] == [NOTHING_GIVEN]
+    note = parse_note((honest / "log/checkpoint").read_bytes())
+    for known in (key_id(load_public_key(honest / "keys/receipt.pub")), note.checkpoint.origin):
+        assert checked(browser, honest, known=known)[0] == "✓ All 8 checks hold, for 8 entries."
+
+
+def test_a_head_that_is_known_from_before_has_to_be_continued(browser: Browser, tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    earlier = (made.path / "log/checkpoint").read_text()
+    made.attempt(0.02)
+    made.finish()
+    verdict, found = checked(browser, made.path, known=earlier)
+    assert verdict.startswith("✓ All 8")
+    assert "this log continues the head of 2 entries" in found[NOTHING_GIVEN][1]
+    forged = earlier.splitlines()
+    forged[2] = "A" * 43 + "="
+    for known in ("\n".join(forged) + "\n", "0" * 64, earlier.replace("\n2\n", "\n99\n")):
+        verdict, found = checked(browser, made.path, known=known)
+        assert verdict.startswith("✗")
+        assert failures(found) == {NOTHING_GIVEN}
+
+
+def test_a_log_whose_keys_changed_holds_and_one_under_a_retired_key_does_not(
+    browser: Browser, tmp_path: Path
+) -> None:
+    made = open_state(tmp_path / "state")
+    made.policy = "uniform/v1"
+    made.attempt(0.05)
+    enrol_root(made.log, made.path, ROOT.public_key(), NOW)
+    rotate_key(made.log, made.path, ROOT, "a new machine", NOW)
+    made.entries[:] = read_entries(made.path)
+    for entry in made.entries[2:]:
+        made.memory.take(entry)
+    made.attempt(0.02)
+    first = key_id(load_public_key(made.path / "keys/receipt.pub"))
+    revoke_key(made.log, ROOT, first, "lost", NOW)
+    made.finish()
+    verdict, found = checked(browser, made.path, known=first)
+    assert verdict.startswith("✓ All 8 checks hold")
+    assert "1 that followed by rotation" in found[5][1]
+    rewrite(made.path, 3, lambda _: read_entries(made.path)[2].envelope)  # the rotation is left out
+    verdict, found = checked(browser, made.path)
+    assert {2, 3, 5} <= failures(found)
+
+
+NO_ED25519 = """
+const real = crypto.subtle.importKey.bind(crypto.subtle);
+crypto.subtle.importKey = (form, raw, name, ...rest) => String(name.name ?? name) === "Ed25519"
+  ? Promise.reject(new DOMException("no", "NotSupportedError")) : real(form, raw, name, ...rest);
+"""
+BELIEVES_ALL = "crypto.subtle.verify = async () => true;"
+
+
+@pytest.mark.parametrize("lacking", [NO_ED25519, BELIEVES_ALL])
+def test_a_browser_that_cannot_check_signatures_passes_none(
+    browser: Browser, honest: Path, lacking: str
+) -> None:
+    verdict, found = checked(browser, honest, before=lacking)
+    assert verdict.startswith("Nothing is wrong, and 3 of 8 questions stay open")
+    assert {found[number][0] for number in (4, 5)} == {"unknown"}
+    assert found[3][0] == "ok"
+
+
+def test_where_a_browser_may_not_check_it_says_what_to_type(browser: Browser, honest: Path) -> None:
+    with dashboard(honest) as running, look(browser) as seen:
+        seen.page.add_init_script("Object.defineProperty(crypto, 'subtle', { value: undefined });")
+        seen.page.goto(running.url + "/receipts")
+        assert f"cryoflux verify {honest}" in seen.page.locator("#check-result").inner_text()
+        assert seen.page.locator("#check-form button").is_disabled()
