@@ -58,7 +58,12 @@ def acting(state: Path) -> Iterator[ActingRun]:
 
 def serious(page: Any) -> list[str]:
     found = Axe().run(page).response["violations"]
-    return [one["id"] for one in found if one["impact"] in {"serious", "critical"}]
+    return [
+        f"{one['id']}: {node['html'][:160]}"
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+        for node in one["nodes"]
+    ]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -94,7 +99,7 @@ def test_steps_go_on_by_themselves_and_the_keyboard_stays_where_it_was(
         seen.page.goto(running.url + "/")
         link = seen.page.locator("table.attempts a").first
         link.focus()
-        detail = seen.page.locator(".steps li.now .step-detail")
+        detail = seen.page.locator(".ten-steps li.now .step-detail")
         before = detail.inner_text()
         until(lambda: detail.inner_text() != before, "another step is shown")
         assert seen.page.evaluate("document.activeElement.getAttribute('href')") == link.get_attribute("href")
