@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Iterator
@@ -17,10 +16,9 @@ from acting_run import ActingRun
 from browser import Dashboard, dashboard
 from cryoflux.attempt.watch import Step
 from cryoflux.runs.activity_form import SaidEnd
+from hearing import Event, events_of
 from synthetic_state import make_state, open_state
 from waiting import CEILING_S
-
-Event = dict[str, Any]
 
 
 @contextmanager
@@ -29,18 +27,7 @@ def stream(running: Dashboard, since: str = "", **headers: str) -> Iterator[Iter
     client = httpx2.Client(trust_env=False, timeout=CEILING_S)
     with client, client.stream("GET", f"{running.url}/events?since={since}", headers=headers) as answer:
         assert answer.status_code == 200
-        yield _events(answer.iter_lines())
-
-
-def _events(lines: Iterator[str]) -> Iterator[Event]:
-    event: Event = {}
-    for line in lines:
-        name, _, value = line.partition(": ")
-        if name in {"id", "event", "data"}:
-            event[name] = value
-        elif not line and "data" in event:
-            yield {"id": event["id"], "kind": event["event"], **json.loads(event["data"])}
-            event = {}
+        yield events_of(answer.iter_lines())
 
 
 def first(events: Iterator[Event], kind: str) -> Event:

@@ -145,7 +145,7 @@ def test_a_run_that_died_is_said_to_have(state: Path) -> None:
             "baseline, 12 of 30",
         ),
         ({"phase": "waiting", "waiting_for": "budget"}, "for energy or data: the bucket pays for no attempt"),
-        ({"phase": "ended", "end": SaidEnd(NOW - 5, "time", "Its time was over.")}, "its time was over"),
+        ({"phase": "ended", "end": SaidEnd(NOW - 5, "time", "Its time was over.")}, "Its time was over."),
     ],
 )
 def test_the_state_of_the_run_is_said(state: Path, changes: dict[str, object], said: str) -> None:

@@ -39,7 +39,7 @@ from cryoflux.pages import (
 from cryoflux.pages.door import Door
 from cryoflux.pages.look import Look, Page
 from cryoflux.pages.render import STATIC, render
-from cryoflux.pages.stream import EVENT_STREAM, News, NewsOfAll
+from cryoflux.pages.stream import EVENT_STREAM, NewsOfAll, StateNews
 from cryoflux.pages.watcher import Watcher
 from cryoflux.queries.checking import Checking
 from cryoflux.queries.followed import Followed
@@ -108,7 +108,7 @@ class Site:
     """asks a meter that runs by itself; none where there is none"""
     closing: str = ""
     """said to browsers once the pages end with the run that they were opened for"""
-    news: list[News] = field(default_factory=list)
+    news: list[StateNews] = field(default_factory=list)
     """the streams of each state"""
 
 
@@ -225,7 +225,7 @@ class _Surface(_Answers):
         super().__init__(site, pool)
         self._name, self._root = name, root
         self._followed = site.states[name]
-        self._news = News(watcher, site.stopping, closing=lambda: site.closing)
+        self._news = StateNews(watcher, site.stopping, closing=lambda: site.closing)
         site.news.append(self._news)
         self._checking = Checking(self._followed.state)
 
@@ -371,7 +371,7 @@ class _Overview(_Answers):
         return _refusal(error, self._first({}))
 
 
-def _events(news: News | NewsOfAll, request: Request) -> Reply | Stream:
+def _events(news: StateNews | NewsOfAll, request: Request) -> Reply | Stream:
     if news.full:
         return Reply(b"Too many event streams are open.", 503, "text/plain; charset=utf-8")
     since = request.headers.get(b"last-event-id", b"").decode("latin-1")

@@ -76,7 +76,8 @@ def _warnings(activity: Activity | None, trouble: CryoFluxError | None) -> Seque
 def _chip(activity: Activity | None) -> dict[str, str] | None:
     if activity is None:
         return None
-    word, doing = state_words(activity), doing_words(activity)
+    word = state_words(activity)
+    doing = doing_words(activity) if activity.end is None else ""  # why it has ended stands below
     return {"name": word.split()[0], "word": word, "doing": doing}
 
 

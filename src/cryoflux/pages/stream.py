@@ -13,7 +13,7 @@ a second.
 
 from __future__ import annotations
 
-__all__ = ["EVENT_STREAM", "News", "NewsOfAll"]
+__all__ = ["EVENT_STREAM", "NewsOfAll", "StateNews"]
 
 import asyncio
 import json
@@ -86,7 +86,7 @@ class _Streams:
                 await event.wait()
 
 
-class News(_Streams):
+class StateNews(_Streams):
     """The events of a state.
 
     Args:

@@ -72,7 +72,7 @@ function options(width, height) {
       y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 1) * 1.08)] },
     },
     axes: [
-      { ...axis, size: 26, gap: 6, space: 70, grid: { show: false }, values: (_plot, times) => times.map(clock) },
+      { ...axis, size: 26, gap: 6, space: 50, incrs: [60, 120, 300], grid: { show: false }, values: clocks },
       { ...axis, size: left, gap: 8, space: 52, values: (_plot, watts) => watts.map((w, n) => (n === watts.length - 1 ? `${w} W` : `${w}`)) },
     ],
     series: [
@@ -91,7 +91,14 @@ function options(width, height) {
   };
 }
 
-const clock = (at) => new Date(at * 1000).toISOString().slice(11, 16);
+// Whole minutes, but for those that stand half outside.
+function clocks(made, times) {
+  const { min, max } = made.scales.x;
+  return times.map((at) => {
+    const share = (at - min) / (max - min);
+    return share > 0.03 && share < 0.95 ? new Date(at * 1000).toISOString().slice(11, 16) : "";
+  });
+}
 
 function hatched(made, line) {
   const { ctx, bbox } = made;
