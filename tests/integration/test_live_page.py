@@ -16,8 +16,8 @@ from browser import dashboard
 from cryoflux.attempt.watch import Step
 from cryoflux.energy.derived import Rates
 from cryoflux.pages import live
-from cryoflux.pages.look import Look
 from cryoflux.pages.render import render
+from cryoflux.pages.scene import Scene
 from cryoflux.quantities import MICRO
 from cryoflux.queries.followed import Followed
 from cryoflux.runs.activity_form import SaidCount, SaidEnd, SaidTraining
@@ -51,7 +51,7 @@ def shown(state: Path, *, now: float = NOW, root: str = "") -> str:
 def html(state: Path, *, now: float = NOW, root: str = "") -> str:
     followed = Followed(state)
     followed.refresh()
-    look = Look(followed, "state", root, ("state",), Rates(), {}, "", now)
+    look = Scene(followed, "state", root, ("state",), Rates(), {}, "", now)
     return render(live.page(look), look)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from cryoflux.energy.derived import Rates
 from cryoflux.pages import attempts
-from cryoflux.pages.look import Look
 from cryoflux.pages.render import render
+from cryoflux.pages.scene import Scene
 from cryoflux.queries.followed import Followed
 from cryoflux.receipts.attempts import Attempt
 from synthetic_state import open_state
@@ -71,7 +71,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Many:
 def test_a_page_of_ten_thousand_is_small_and_has_all_of_them_in_its_picture(
     many: Many, query: dict[str, str]
 ) -> None:
-    look = Look(many, "many", "", ("many",), Rates(), query, "", 0.0)
+    look = Scene(many, "many", "", ("many",), Rates(), query, "", 0.0)
     page = attempts.page(look)
     assert len(render(page, look).encode()) <= _MOST_HTML
     ((_, scatter),) = page.values["pictures"]

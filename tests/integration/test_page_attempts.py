@@ -19,7 +19,7 @@ from cryoflux.decision.reason import Reason
 from cryoflux.energy.derived import Rates
 from cryoflux.pages.app import create_app, site_of
 from cryoflux.pages.attempts import signature
-from cryoflux.pages.look import Look
+from cryoflux.pages.scene import Scene
 from cryoflux.quantities import Energy, Tier
 from cryoflux.queries.attempt_detail import attempt_detail
 from cryoflux.queries.followed import Followed
@@ -304,7 +304,7 @@ def test_a_picture_is_drawn_once_until_there_is_something_new(tmp_path: Path) ->
     state = open_state(tmp_path / "state")
     state.attempt(0.05)
     followed = Followed(state.path)
-    look = Look(followed, "state", "", ("state",), Rates(), {}, "", 0.0)
+    look = Scene(followed, "state", "", ("state",), Rates(), {}, "", 0.0)
     followed.refresh()
     first = signature(look, followed.attempts)
     assert signature(look, followed.attempts) is first

@@ -37,8 +37,8 @@ from cryoflux.pages import (
     version,
 )
 from cryoflux.pages.door import Door
-from cryoflux.pages.look import Look, Page
 from cryoflux.pages.render import STATIC, render
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.pages.stream import EVENT_STREAM, NewsOfAll, StateNews
 from cryoflux.pages.watcher import Watcher
 from cryoflux.queries.checking import Checking
@@ -171,8 +171,8 @@ class _Answers:
     def __init__(self, site: Site, pool: ThreadPoolExecutor) -> None:
         self._site, self._pool = site, pool
 
-    def _look(self, followed: Followed, name: str, root: str, query: Mapping[str, str]) -> Look:
-        return Look(
+    def _scene(self, followed: Followed, name: str, root: str, query: Mapping[str, str]) -> Scene:
+        return Scene(
             followed=followed,
             name=name,
             root=root,
@@ -183,10 +183,10 @@ class _Answers:
             now=time.time(),
         )
 
-    async def _html(self, make: Callable[[], tuple[Page, Look]], asked: Request | None = None) -> Reply:
+    async def _html(self, make: Callable[[], tuple[Page, Scene]], asked: Request | None = None) -> Reply:
         def work() -> tuple[bytes, int]:
-            page, look = make()
-            return render(page, look).encode(), page.status
+            page, scene = make()
+            return render(page, scene).encode(), page.status
 
         body, status = await asyncio.get_running_loop().run_in_executor(self._pool, work)
         tag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
@@ -229,25 +229,25 @@ class _Surface(_Answers):
         site.news.append(self._news)
         self._checking = Checking(self._followed.state)
 
-    async def _page(self, request: Request, make: Callable[[Look], Page]) -> Reply:
-        def made() -> tuple[Page, Look]:
-            look = self._look(self._followed, self._name, self._root, request.query)
+    async def _page(self, request: Request, make: Callable[[Scene], Page]) -> Reply:
+        def made() -> tuple[Page, Scene]:
+            scene = self._scene(self._followed, self._name, self._root, request.query)
             with self._followed.lock:
                 self._followed.refresh()
-                return make(look), look
+                return make(scene), scene
 
         return await self._html(made, request)
 
     async def live(self, request: Request) -> Reply:
-        def made() -> tuple[Page, Look]:
-            look = self._look(self._followed, self._name, self._root, request.query)
+        def made() -> tuple[Page, Scene]:
+            scene = self._scene(self._followed, self._name, self._root, request.query)
             trouble, sample = None, self._site.daemon() if self._site.daemon is not None else None
             with self._followed.lock:
                 try:
                     self._followed.refresh()
                 except CryoFluxError as error:  # what happens now is told all the same
                     trouble = error
-                return live.page(look, sample, trouble), look
+                return live.page(scene, sample, trouble), scene
 
         return await self._html(made, request)
 
@@ -259,7 +259,7 @@ class _Surface(_Answers):
             with self._followed.lock:
                 self._followed.refresh()
                 shown = attempts.rows_to_export(
-                    self._look(self._followed, self._name, self._root, request.query)
+                    self._scene(self._followed, self._name, self._root, request.query)
                 )
             stream = BytesIO()
             write_csv(stream, ATTEMPT_COLUMNS, shown)
@@ -270,40 +270,40 @@ class _Surface(_Answers):
         return Reply(body, media=_CSV, headers=(named, (b"cache-control", b"no-cache")))
 
     async def attempt(self, request: Request) -> Reply:
-        return await self._page(request, lambda look: attempt.page(look, request.named))
+        return await self._page(request, lambda scene: attempt.page(scene, request.named))
 
     async def models(self, request: Request) -> Reply:
         return await self._page(request, models.page)
 
     async def version(self, request: Request) -> Reply:
-        def made() -> tuple[Page, Look]:
-            look = self._look(self._followed, self._name, self._root, request.query)
+        def made() -> tuple[Page, Scene]:
+            scene = self._scene(self._followed, self._name, self._root, request.query)
             with self._followed.lock:
                 self._followed.refresh()
-                page, about = version.page(look, request.named)
-            return version.with_difference(page, about), look
+                page, about = version.page(scene, request.named)
+            return version.with_difference(page, about), scene
 
         return await self._html(made, request)
 
     async def moving(self, request: Request) -> Reply:
-        return await self._page(request, lambda look: moving.form_page(look, request.named))
+        return await self._page(request, lambda scene: moving.form_page(scene, request.named))
 
     async def move(self, request: Request) -> Reply:
-        look = self._look(self._followed, self._name, self._root, request.query)
-        form = moving.read_form(request, look.form_token)
-        where = await self._in_thread(lambda: moving.move_head(look, request.named, form))
+        scene = self._scene(self._followed, self._name, self._root, request.query)
+        form = moving.read_form(request, scene.form_token)
+        where = await self._in_thread(lambda: moving.move_head(scene, request.named, form))
         return Reply(b"", 303, _HTML, ((b"location", where.encode()),))
 
     async def receipts(self, request: Request) -> Reply:
-        def made() -> tuple[Page, Look]:
+        def made() -> tuple[Page, Scene]:
             checking = self._checking.ask(_MOMENT_S) if self._followed.size else self._checking.ask(0)
-            look, trouble = self._look(self._followed, self._name, self._root, request.query), None
+            scene, trouble = self._scene(self._followed, self._name, self._root, request.query), None
             with self._followed.lock:
                 try:
                     self._followed.refresh()
                 except CryoFluxError as error:  # a log that is not well formed is what this page is for
                     trouble = error
-                return receipts.page(look, checking, trouble), look
+                return receipts.page(scene, checking, trouble), scene
 
         return await self._html(made, request)
 
@@ -318,10 +318,10 @@ class _Surface(_Answers):
 
     async def entry(self, request: Request) -> Reply:
         if not request.named.endswith(".json"):
-            return await self._page(request, lambda look: entry.page(look, request.named))
+            return await self._page(request, lambda scene: entry.page(scene, request.named))
         index = request.named.removesuffix(".json")
-        look = self._look(self._followed, self._name, self._root, request.query)
-        body = await self._in_thread(lambda: entry.envelope(look, index))
+        scene = self._scene(self._followed, self._name, self._root, request.query)
+        body = await self._in_thread(lambda: entry.envelope(scene, index))
         saved = f'attachment; filename="entry-{int(index)}.json"'.encode()
         return Reply(body, media=JSON, headers=((b"content-disposition", saved), *_NOT_KEPT))
 
@@ -333,8 +333,8 @@ class _Surface(_Answers):
 
     def refuse(self, error: Exception) -> Reply:
         """An error as a page that says what happened, why, and what to do next."""
-        look = self._look(self._followed, self._name, self._root, {})
-        return _refusal(error, look)
+        scene = self._scene(self._followed, self._name, self._root, {})
+        return _refusal(error, scene)
 
 
 class _Overview(_Answers):
@@ -346,19 +346,19 @@ class _Overview(_Answers):
         rows = [row for row in OPERATIONS if row.name in {"live", "events", "static"}]
         self.router = Router(((row, getattr(self, row.name)) for row in rows), self._refuse)
 
-    def _first(self, query: Mapping[str, str]) -> Look:
+    def _first(self, query: Mapping[str, str]) -> Scene:
         name, followed = next(iter(self._site.states.items()))
-        return self._look(followed, name, "", query)
+        return self._scene(followed, name, "", query)
 
     async def live(self, request: Request) -> Reply:
         """All of them."""
 
-        def made() -> tuple[Page, Look]:
+        def made() -> tuple[Page, Scene]:
             looks = []
             for name, followed in self._site.states.items():
                 with followed.lock:
                     followed.refresh()
-                looks.append(self._look(followed, name, f"{_PREFIX}{name}", request.query))
+                looks.append(self._scene(followed, name, f"{_PREFIX}{name}", request.query))
             return overview.page(looks), self._first(request.query)
 
         return await self._html(made, request)
@@ -378,9 +378,9 @@ def _events(news: StateNews | NewsOfAll, request: Request) -> Reply | Stream:
     return Stream(EVENT_STREAM, news.stream(since or request.query.get("since", "")))
 
 
-def _refusal(error: Exception, look: Look) -> Reply:
+def _refusal(error: Exception, scene: Scene) -> Reply:
     page = refusals.page(error)
     if page.status == 500 and not isinstance(error, CryoFluxError):
         _LOG.error("a page failed", exc_info=error)
     headers = error.headers if isinstance(error, NotServedError) else ()
-    return Reply(render(page, look).encode(), page.status, _HTML, headers)
+    return Reply(render(page, scene).encode(), page.status, _HTML, headers)

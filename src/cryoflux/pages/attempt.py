@@ -15,7 +15,7 @@ from cryoflux.errors import UsageError
 from cryoflux.pages.charts.charge import charge_bar
 from cryoflux.pages.charts.histogram import histogram
 from cryoflux.pages.charts.trace import trace
-from cryoflux.pages.look import Look, Page
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.quantities import MICRO, Energy
 from cryoflux.queries.attempt_detail import AttemptDetail, OpenAttempt, attempt_detail, open_attempt
 from cryoflux.queries.power import power_of_attempt
@@ -38,7 +38,7 @@ class _PhaseRow:
     drawn: Markup
 
 
-def page(look: Look, named: str) -> Page:
+def page(scene: Scene, named: str) -> Page:
     """The page of an attempt.
 
     Raises:
@@ -46,25 +46,25 @@ def page(look: Look, named: str) -> Page:
     """
     number = int(named) if named.isascii() and named.isdecimal() and len(named) <= _MOST_DIGITS else 0
     title = f"Attempt #{number}"
-    if (detail := attempt_detail(look.followed, number)) is not None:
-        return Page("attempt.html", title, section=_HEAD, values=_finished(look, detail))
-    if (unfinished := open_attempt(look.followed, number)) is not None:
-        return Page("attempt_open.html", title, section=_HEAD, values=_unfinished(look, unfinished))
+    if (detail := attempt_detail(scene.followed, number)) is not None:
+        return Page("attempt.html", title, section=_HEAD, values=_finished(scene, detail))
+    if (unfinished := open_attempt(scene.followed, number)) is not None:
+        return Page("attempt_open.html", title, section=_HEAD, values=_unfinished(scene, unfinished))
     raise UsageError(f"There is no attempt #{number}.", hint="Choose one under Attempts.")
 
 
-def _to(look: Look) -> Callable[[int], str]:
-    return lambda number: look.link(f"/attempts/{number}")
+def _to(scene: Scene) -> Callable[[int], str]:
+    return lambda number: scene.link(f"/attempts/{number}")
 
 
-def _unfinished(look: Look, found: OpenAttempt) -> dict[str, Any]:
-    return {"found": found, "to": _to(look), "state": shlex.quote(str(look.followed.state))}
+def _unfinished(scene: Scene, found: OpenAttempt) -> dict[str, Any]:
+    return {"found": found, "to": _to(scene), "state": shlex.quote(str(scene.followed.state))}
 
 
-def _finished(look: Look, detail: AttemptDetail) -> dict[str, Any]:
+def _finished(scene: Scene, detail: AttemptDetail) -> dict[str, Any]:
     attempt, receipt = detail.attempt, detail.receipt
-    series = power_of_attempt(StateFolder(look.followed.state), attempt.number)
-    state = shlex.quote(str(look.followed.state))
+    series = power_of_attempt(StateFolder(scene.followed.state), attempt.number)
+    state = shlex.quote(str(scene.followed.state))
     return {
         "detail": detail,
         "attempt": attempt,
@@ -85,7 +85,7 @@ def _finished(look: Look, detail: AttemptDetail) -> dict[str, Any]:
         "trust": trust_in(receipt, losses_here=detail.changes is not None),
         "commands": _commands(detail, state),
         "worth": attempt.eta_per_kj is not None and attempt.eta_per_kj > 0,
-        "to": _to(look),
+        "to": _to(scene),
     }
 
 

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from cryoflux.pages import comparing
 from cryoflux.pages.charts.scatter import Scatter, mark_of, scatter
-from cryoflux.pages.look import Look, Page
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.queries.attempt_list import AskedList, AttemptPage, chosen, in_order, page_of
 from cryoflux.queries.followed import Followed
 from cryoflux.queries.rows import attempt_row
@@ -66,72 +66,74 @@ class _Filter:
     chosen: bool
 
 
-def page(look: Look) -> Page:
+def page(scene: Scene) -> Page:
     """The page of a state as it is, or the comparison of some attempts where they are named."""
-    if comparing.asked(look.query):
-        return comparing.page(look)
-    attempts, asked = look.followed.attempts, AskedList.of(look.query)
+    if comparing.asked(scene.query):
+        return comparing.page(scene)
+    attempts, asked = scene.followed.attempts, AskedList.of(scene.query)
     found = page_of(attempts, asked, _name, most=_MOST)
     several = len(found.choices.tasks) > 1
     values = {
         "asked": asked,
         "found": found,
-        "rows": rows_of(look, found.rows),
-        "best": _best(look, attempts),
-        "pictures": signature(look, attempts, asked) if attempts else [],
-        "headings": _headings(look, asked),
-        "filters": _filters(look, asked, found),
+        "rows": rows_of(scene, found.rows),
+        "best": _best(scene, attempts),
+        "pictures": signature(scene, attempts, asked) if attempts else [],
+        "headings": _headings(scene, asked),
+        "filters": _filters(scene, asked, found),
         "tasks": _options(found.choices.tasks) if several else [],
         "recipes": _options(found.choices.recipes) if len(found.choices.recipes) > 1 else [],
         "several": several,
         "modelled": any(one.tier.value == "modelled" for one in found.rows),
-        "earlier": _link(look, asked, until=found.before) if found.before else "",
-        "later": _link(look, asked, after=found.after) if found.after else "",
-        "csv": look.link("/attempts.csv") + (f"?{urlencode(asked.query)}" if asked.query else ""),
-        "going": [(number, look.link(f"/attempts/{number}")) for number in look.followed.open_attempts[-3:]],
+        "earlier": _link(scene, asked, until=found.before) if found.before else "",
+        "later": _link(scene, asked, after=found.after) if found.after else "",
+        "csv": scene.link("/attempts.csv") + (f"?{urlencode(asked.query)}" if asked.query else ""),
+        "going": [
+            (number, scene.link(f"/attempts/{number}")) for number in scene.followed.open_attempts[-3:]
+        ],
     }
     return Page("attempts.html", "Attempts", section="attempts", values=values)
 
 
-def rows_of(look: Look, attempts: Sequence[Attempt]) -> list[AttemptRow]:
+def rows_of(scene: Scene, attempts: Sequence[Attempt]) -> list[AttemptRow]:
     """Attempts as lines of a table, in the order that they come in."""
     return [
-        AttemptRow(one, drawn_as(one), look.link(f"/attempts/{one.number}"), short_why(one))
+        AttemptRow(one, drawn_as(one), scene.link(f"/attempts/{one.number}"), short_why(one))
         for one in attempts
     ]
 
 
-def rows_to_export(look: Look) -> Iterator[Mapping[str, Any]]:
+def rows_to_export(scene: Scene) -> Iterator[Mapping[str, Any]]:
     """All attempts that an address asks for, in its order, as rows of an export; made one at a time."""
-    found = in_order(look.followed.attempts, AskedList.of(look.query), _name)
-    summary, state = look.followed.summary(), str(look.followed.state)
+    found = in_order(scene.followed.attempts, AskedList.of(scene.query), _name)
+    summary, state = scene.followed.summary(), str(scene.followed.state)
     units = {total.name: total.unit for total in summary.tasks} if summary is not None else {}
     return (attempt_row(state, one, units.get(one.task)) for one in found)
 
 
-def signature(look: Look, attempts: Sequence[Attempt], asked: AskedList | None = None) -> _Pictures:
+def signature(scene: Scene, attempts: Sequence[Attempt], asked: AskedList | None = None) -> _Pictures:
     """The project's picture of each task, since each has its own unit; drawn once while nothing is new.
 
     Args:
-        look: at which state.
+        scene: at which state.
         attempts: all of it.
         asked: which of them; all where it is none.
     """
     asked = asked or AskedList()
-    key = f"{look.root}?{urlencode(asked.filters)}"
-    head, was, drawn = _DRAWN.get(look.followed, ("", "", []))
-    if (head, was) != (look.followed.head, key):
-        drawn = _pictures(look, chosen(attempts, asked, _name))
-        _DRAWN[look.followed] = (look.followed.head, key, drawn)
+    key = f"{scene.root}?{urlencode(asked.filters)}"
+    head, was, drawn = _DRAWN.get(scene.followed, ("", "", []))
+    if (head, was) != (scene.followed.head, key):
+        drawn = _pictures(scene, chosen(attempts, asked, _name))
+        _DRAWN[scene.followed] = (scene.followed.head, key, drawn)
     return drawn
 
 
-def _pictures(look: Look, attempts: Sequence[Attempt]) -> _Pictures:
+def _pictures(scene: Scene, attempts: Sequence[Attempt]) -> _Pictures:
     found = []
     for task in dict.fromkeys(one.task for one in attempts):
         marks = [mark_of(one) for one in attempts if one.task == task]
         title = f"{task}: energy against improvement, {len(marks)} attempts"
-        drawn = scatter(marks, lambda number: look.link(f"/attempts/{number}"), title)
+        drawn = scatter(marks, lambda number: scene.link(f"/attempts/{number}"), title)
         if drawn is not None:
             found.append((task, drawn))
     return found
@@ -141,26 +143,26 @@ def _name(attempt: Attempt) -> str:
     return drawn_as(attempt).name.lower()
 
 
-def _link(look: Look, asked: AskedList, **more: int) -> str:
+def _link(scene: Scene, asked: AskedList, **more: int) -> str:
     query = {**asked.query, **{name: str(number) for name, number in more.items()}}
-    return look.link("/attempts") + (f"?{urlencode(query)}" if query else "")
+    return scene.link("/attempts") + (f"?{urlencode(query)}" if query else "")
 
 
-def _headings(look: Look, asked: AskedList) -> dict[str, _Heading]:
+def _headings(scene: Scene, asked: AskedList) -> dict[str, _Heading]:
     found = {}
     for name, word in _COLUMNS:
         by_it = ("ascending" if asked.rising else "descending") if asked.sort == name else ""
-        found[name] = _Heading(word, _link(look, asked.sorted_by(name)), by_it)
+        found[name] = _Heading(word, _link(scene, asked.sorted_by(name)), by_it)
     return found
 
 
-def _filters(look: Look, asked: AskedList, found: AttemptPage) -> list[_Filter]:
+def _filters(scene: Scene, asked: AskedList, found: AttemptPage) -> list[_Filter]:
     counts = dict(found.choices.outcomes)
     kinds = [(kind.name.lower(), kind.word) for kind in DrawnAs if kind.name.lower() in counts]
     everything = [("", "all")] if len(kinds) > 1 or asked.outcome else []
     made = []
     for name, word in [*everything, *(kinds if everything else [])]:
-        href = _link(look, asked.with_outcome(name))
+        href = _link(scene, asked.with_outcome(name))
         made.append(_Filter(word, name, counts.get(name, found.total), href, asked.outcome == name))
     return made
 
@@ -171,12 +173,12 @@ def _options(counted: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
     return sorted(short, key=lambda one: -one[1])[:_MOST_OPTIONS]
 
 
-def _best(look: Look, attempts: Sequence[Attempt]) -> list[tuple[str, int, str, str]]:
+def _best(scene: Scene, attempts: Sequence[Attempt]) -> list[tuple[str, int, str, str]]:
     """Task, number, address and words of the best deal of each task."""
     tasks = list(dict.fromkeys(one.task for one in attempts))[:_MOST_TASKS]
     deals = [(task, best_deal(one for one in attempts if one.task == task)) for task in tasks]
     return [
-        (task, deal[0].number, look.link(f"/attempts/{deal[0].number}"), deal[1])
+        (task, deal[0].number, scene.link(f"/attempts/{deal[0].number}"), deal[1])
         for task, deal in deals
         if deal is not None
     ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from cryoflux.errors import UsageError
 from cryoflux.pages.charts.forest import Forest, Interval, forest
-from cryoflux.pages.look import Look, Page
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.queries.side_by_side import MOST_COMPARED, SideBySide, side_by_side
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.marks import drawn_as
@@ -22,20 +22,20 @@ def asked(query: Mapping[str, str]) -> bool:
     return "compare" in query
 
 
-def page(look: Look) -> Page:
+def page(scene: Scene) -> Page:
     """The comparison of what was named.
 
     Raises:
         UsageError: it names fewer than two finished attempts, or too many.
     """
-    numbers = _numbers(look.query)
+    numbers = _numbers(scene.query)
     if len(numbers) > MOST_COMPARED:
         raise UsageError(
             f"{len(numbers)} attempts are too many to compare.",
             why=f"More than {MOST_COMPARED} side by side cannot be read.",
             hint=f"Tick two to {MOST_COMPARED} under Attempts.",
         )
-    found = side_by_side(look.followed, numbers)
+    found = side_by_side(scene.followed, numbers)
     if len(found.attempts) < 2:
         raise UsageError(
             "There is nothing to compare.",
@@ -46,11 +46,11 @@ def page(look: Look) -> Page:
     values = {
         "found": found,
         "kinds": [drawn_as(one) for one in found.attempts],
-        "links": [look.link(f"/attempts/{one.number}") for one in found.attempts],
+        "links": [scene.link(f"/attempts/{one.number}") for one in found.attempts],
         "gains": forest([_gain(one) for one in found.attempts]) if _one_unit(found) else None,
         "costs": forest([_cost(one) for one in found.attempts]),
         "worths": _worths(found),
-        "address": look.link(f"/attempts?compare={','.join(str(one.number) for one in found.attempts)}"),
+        "address": scene.link(f"/attempts?compare={','.join(str(one.number) for one in found.attempts)}"),
         "unit": next((one.unit for one in found.attempts if one.unit), ""),
         "modelled": any(one.tier.value == "modelled" for one in found.attempts),
     }

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from cryoflux.energy.baseline import Baseline, Idle
 from cryoflux.energy.derived import Rates, carbon_g, cost
 from cryoflux.pages.charts.bars import BarRow, bar_rows, stack
-from cryoflux.pages.look import Look, Page
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.quantities import MICRO, Energy, Tier, format_energy
 from cryoflux.queries.joules import JoulesOfLog
 from cryoflux.receipts.session import SessionEnd
@@ -43,12 +43,12 @@ _LEDE = {
 }
 
 
-def page(look: Look) -> Page:
+def page(scene: Scene) -> Page:
     """The page of a state as it is."""
-    found = look.followed.joules() if look.followed.size else None
+    found = scene.followed.joules() if scene.followed.size else None
     if found is None or found.told is None:
         return Page("energy.html", "Energy", section="energy", values={"found": None})
-    summary = look.followed.summary()
+    summary = scene.followed.summary()
     values: dict[str, Any] = {
         "found": found,
         "whole": summary is not None and summary.all_in is not None,
@@ -59,9 +59,9 @@ def page(look: Look) -> Page:
         "outcomes": bar_rows([(word, "", word, energy) for word, energy in found.outcomes]),
         "phases": bar_rows([(name.replace("-", " "), "", "kept", energy) for name, energy in found.phases]),
         "flags": [(flag, flag_words(flag), count) for flag, count in found.flags],
-        "idles": [(idle, _age(idle, look.now)) for idle in _idles(found.baseline)],
+        "idles": [(idle, _age(idle, scene.now)) for idle in _idles(found.baseline)],
         "sessions": [(row, _ENDED[row.why]) for row in found.sessions[:_MOST_SESSIONS]],
-        "derived": _derived(found.told, look.rates),
+        "derived": _derived(found.told, scene.rates),
     }
     return Page("energy.html", "Energy", section="energy", values=values)
 

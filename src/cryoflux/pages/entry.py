@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from cryoflux.errors import UsageError
-from cryoflux.pages.look import Look, Page
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.flat import flat_view
 from cryoflux.report.entry_words import entry_sentence
@@ -20,35 +20,35 @@ _LATER = frozenset({"index", "kind", "receipt_hash", "attempt", "timestamp", "ph
 """fields that the page says elsewhere"""
 
 
-def _entry(look: Look, named: str) -> Entry:
+def _entry(scene: Scene, named: str) -> Entry:
     said = named if named.isascii() and named.isdecimal() and len(named) <= _MOST_DIGITS else ""
-    if not said or int(said) >= look.followed.size:
+    if not said or int(said) >= scene.followed.size:
         raise UsageError(
             f"The log has no entry {named[:_MOST_DIGITS]}.",
-            why=f"It has {look.followed.size}, counted from 0.",
+            why=f"It has {scene.followed.size}, counted from 0.",
             hint="Choose one under Receipts.",
         )
-    return look.followed.entry(int(said))
+    return scene.followed.entry(int(said))
 
 
-def envelope(look: Look, named: str) -> bytes:
+def envelope(scene: Scene, named: str) -> bytes:
     """The exact signed bytes of an entry.
 
     Raises:
         UsageError: there is no such entry.
         StateTamperedError: it cannot be read any more.
     """
-    return _entry(look, named).envelope
+    return _entry(scene, named).envelope
 
 
-def page(look: Look, named: str) -> Page:
+def page(scene: Scene, named: str) -> Page:
     """The page of an entry.
 
     Raises:
         UsageError, StateTamperedError: as for `envelope`.
     """
-    entry = _entry(look, named)
-    row = look.followed.rows[entry.index]
+    entry = _entry(scene, named)
+    row = scene.followed.rows[entry.index]
     view = flat_view(entry, row.number)
     text = json.dumps(json.loads(entry.signed.payload), indent=2, ensure_ascii=False)
     values: dict[str, Any] = {
@@ -59,7 +59,7 @@ def page(look: Look, named: str) -> Page:
         "fields": [(name, _shown(value)) for name, value in view.items() if _worth_showing(name, value)],
         "text": text[:_MOST_SHOWN],
         "cut": len(text) - _MOST_SHOWN if len(text) > _MOST_SHOWN else 0,
-        "size": look.followed.size,
+        "size": scene.followed.size,
     }
     return Page("entry.html", f"Entry {entry.index}", section="receipts", values=values)
 

@@ -11,8 +11,8 @@ from cryoflux.energy.interface import Sample
 from cryoflux.errors import CryoFluxError
 from cryoflux.pages.attempts import rows_of, signature
 from cryoflux.pages.charts.budget import budget_bar
-from cryoflux.pages.look import Look, Page
 from cryoflux.pages.now import ended_of, steps_of, watts_of
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.quantities import RangeKind
 from cryoflux.queries.activity import Activity, read_activity
 from cryoflux.queries.budget import budget_of
@@ -31,30 +31,30 @@ _SILENT_S = 5.0
 """a meter is asked once a second: after so long it is silent"""
 
 
-def page(look: Look, sample: Sample | None = None, trouble: CryoFluxError | None = None) -> Page:
+def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | None = None) -> Page:
     """The page of a state as it is.
 
     Args:
-        look: at it.
+        scene: at it.
         sample: of a meter that runs by itself; none where there is none, or a run has its own.
         trouble: why the log cannot be read, or not to its end; none where it can.
     """
-    activity = read_activity(StateFolder(look.followed.state), now=look.now)
-    attempts, summary = look.followed.attempts, look.followed.summary()
+    activity = read_activity(StateFolder(scene.followed.state), now=scene.now)
+    attempts, summary = scene.followed.attempts, scene.followed.summary()
     values: dict[str, Any] = {
         "empty": activity is None and summary is None and trouble is None,
         "headline": headline(summary) if summary is not None else "Nothing judged yet.",
         "lede": lede(summary, attempts) if summary is not None else "No attempt has ended yet.",
         "modelled": any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in attempts),
-        "pictures": signature(look, attempts),
-        "rows": rows_of(look, attempts[: -_LAST - 1 : -1]),
+        "pictures": signature(scene, attempts),
+        "rows": rows_of(scene, attempts[: -_LAST - 1 : -1]),
         "warnings": list(_warnings(activity, trouble)),
         "activity": activity,
         "chip": _chip(activity),
-        "watts": watts_of(look, activity, sample),
-        "steps": steps_of(activity, look.now),
-        "ended": ended_of(look, activity),
-        **_budget(look, activity),
+        "watts": watts_of(scene, activity, sample),
+        "steps": steps_of(activity, scene.now),
+        "ended": ended_of(scene, activity),
+        **_budget(scene, activity),
     }
     return Page("live.html", "Live", section="live", values=values)
 
@@ -81,15 +81,15 @@ def _chip(activity: Activity | None) -> dict[str, str] | None:
     return {"name": word.split()[0], "word": word, "doing": doing}
 
 
-def _budget(look: Look, activity: Activity | None) -> dict[str, Any]:
-    view = budget_of(look.followed, activity, look.now)
+def _budget(scene: Scene, activity: Activity | None) -> dict[str, Any]:
+    view = budget_of(scene.followed, activity, scene.now)
     if view is None:
         return {"budget": None}
-    projected = projection_words(view.projection, look.now) if view.projection is not None else ""
+    projected = projection_words(view.projection, scene.now) if view.projection is not None else ""
     deadline = activity.deadline_at if activity is not None and activity.alive else None
     return {
         "budget": view,
-        "bar": budget_bar(view, lambda number: look.link(f"/attempts/{number}")),
+        "bar": budget_bar(view, lambda number: scene.link(f"/attempts/{number}")),
         "projected": projected,
-        "deadline": clock_time(deadline, look.now) if deadline is not None else "",
+        "deadline": clock_time(deadline, scene.now) if deadline is not None else "",
     }

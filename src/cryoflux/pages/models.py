@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cryoflux.pages.charts.curve import StepCurve, curve
 from cryoflux.pages.charts.lineage import LineageRow, lineage
-from cryoflux.pages.look import Look, Page
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.queries.lineage import HeadMoved, TaskLine, task_lines
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Kind
@@ -59,23 +59,23 @@ def version_facts_of(catalogue: Catalogue, digests: set[str]) -> dict[str, Versi
     return {digest: facts for (_, digest), facts in version_facts(catalogue, digests).items()}
 
 
-def page(look: Look) -> Page:
+def page(scene: Scene) -> Page:
     """The page of a state as it is."""
-    catalogue = look.followed.catalogue()
-    lines = task_lines(look.followed, catalogue)
-    tasks = [_task(look, catalogue, line) for line in lines.values()]
+    catalogue = scene.followed.catalogue()
+    lines = task_lines(scene.followed, catalogue)
+    tasks = [_task(scene, catalogue, line) for line in lines.values()]
     values = {
         "catalogue": catalogue,
         "tasks": tasks,
-        "moved": _just_moved(look),
+        "moved": _just_moved(scene),
         "strange": catalogue.strange,
     }
     return Page("models.html", "Models", section="models", values=values)
 
 
-def _task(look: Look, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
-    head, followed = line.head, look.followed
-    begin = _begin(look, line)
+def _task(scene: Scene, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
+    head, followed = line.head, scene.followed
+    begin = _begin(scene, line)
     shown, count = lineage(line, begin, begin + _MOST)
     seen = {row.version.digest for row in shown if row.version is not None}
     sizes = version_facts_of(catalogue, seen | {head.digest, line.first.digest})
@@ -93,8 +93,8 @@ def _task(look: Look, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
         since=moved.at if moved is not None else head.said_at,
         moved=moved,
         before=line.of.versions.get(head.parent),
-        loads=_loads(look, line.task),
-        picture=curve(line, lambda number: look.link(f"/attempts/{number}")),
+        loads=_loads(scene, line.task),
+        picture=curve(line, lambda number: scene.link(f"/attempts/{number}")),
         rows=shown,
         sizes=sizes,
         older=begin + _MOST if begin + _MOST < count else 0,
@@ -105,25 +105,25 @@ def _task(look: Look, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
     )
 
 
-def _begin(look: Look, line: TaskLine) -> int:
+def _begin(scene: Scene, line: TaskLine) -> int:
     """Place of the first row to show: another one only for the task that was asked about."""
-    said = look.query.get("from", "")
-    if look.query.get("task") != line.task or not (said.isascii() and said.isdecimal()):
+    said = scene.query.get("from", "")
+    if scene.query.get("task") != line.task or not (said.isascii() and said.isdecimal()):
         return 0
     return min(int(said[:_MOST_DIGITS]), len(line.of.versions) - 1)
 
 
-def _loads(look: Look, task: str) -> str:
+def _loads(scene: Scene, task: str) -> str:
     """The link that leads to the head of a task, where its files are a model of their own."""
-    folder = look.followed.state / ("base_model" if task == FIRST_TASK else f"heads/{task}")
+    folder = scene.followed.state / ("base_model" if task == FIRST_TASK else f"heads/{task}")
     return json.dumps(str(folder), ensure_ascii=False) if (folder / "config.json").is_file() else ""
 
 
-def _just_moved(look: Look) -> int | None:
+def _just_moved(scene: Scene) -> int | None:
     """The entry that moved a head just now, where the address names one that did."""
-    said = look.query.get("moved", "")
+    said = scene.query.get("moved", "")
     if not (said.isascii() and said.isdecimal() and len(said) <= _MOST_DIGITS):
         return None
     place = int(said)
-    rows = look.followed.rows
+    rows = scene.followed.rows
     return place if place < len(rows) and rows[place].kind is Kind.HEAD else None

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from cryoflux.config import load_settings
 from cryoflux.errors import StateError, UsageError
-from cryoflux.pages.look import Look, Page
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.pages.version import found_version
 from cryoflux.queries.head_plan import HeadPlan, plan_head
 from cryoflux.runs.by_hand import versions_by_hand
@@ -42,21 +42,21 @@ class MoveForm:
     why: str
 
 
-def form_page(look: Look, named: str) -> Page:
+def form_page(scene: Scene, named: str) -> Page:
     """What moving the head to a version would do, with the form that does it.
 
     Raises:
         UsageError: there is no such version, or it is of no task.
     """
-    catalogue = look.followed.catalogue()
-    plan = _plan(catalogue, named, look.query.get("task", ""))
+    catalogue = scene.followed.catalogue()
+    plan = _plan(catalogue, named, scene.query.get("task", ""))
     verb = "Roll back" if plan.back else "Promote"
     values = {
         "plan": plan,
         "verb": verb,
         "most": min(_MOST_REASON, MOST_TEXT),
-        "writable": bool(look.form_token),
-        "folder": look.followed.state,
+        "writable": bool(scene.form_token),
+        "folder": scene.followed.state,
     }
     return Page("moving.html", f"{verb} {named[:12]}", section="models", values=values, live=False)
 
@@ -97,7 +97,7 @@ def read_form(request: Request, token: str) -> MoveForm:
     return MoveForm(said.get("task", ""), said.get("head", ""), said.get("why", "").strip())
 
 
-def move_head(look: Look, named: str, form: MoveForm) -> str:
+def move_head(scene: Scene, named: str, form: MoveForm) -> str:
     """Make a version the head, and return where its page is then.
 
     Raises:
@@ -111,14 +111,14 @@ def move_head(look: Look, named: str, form: MoveForm) -> str:
             why="Nothing was changed.",
             hint="Say it in fewer words.",
         )
-    state = look.followed.state
+    state = scene.followed.state
     settings = load_settings({"state": str(state)}).settings
     with versions_by_hand(state, settings, "the page of models") as opened:
         task = form.task if form.task in opened.catalogue.tasks else None
         to = find_version(opened.catalogue, named, task)
         of = opened.catalogue.tasks.get(to.task)
         if of is not None and of.head == to.digest:  # sent twice: it is done
-            return look.link("/models")
+            return scene.link("/models")
         _refuse_stale(of.head if of is not None else "", form.head)
         plan = plan_head(opened.catalogue, to)
         # That this very server holds the lock is no reason; all others are asked for again.
@@ -127,7 +127,7 @@ def move_head(look: Look, named: str, form: MoveForm) -> str:
             raise StateError(said.what, why=said.why, hint=said.hint)
         back = plan is not None and plan.back
         entry = opened.move(to, "taken-back" if back else "promoted", form.why or _CHOSEN)
-    return look.link(f"/models?moved={entry.index}")
+    return scene.link(f"/models?moved={entry.index}")
 
 
 def _refuse_stale(head: str, said: str) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from cryoflux.attempt.watch import Step
 from cryoflux.energy.interface import Sample
 from cryoflux.pages.charts.watts import WattsChart, watts_chart
-from cryoflux.pages.look import Look
+from cryoflux.pages.scene import Scene
 from cryoflux.quantities import Tier, worst_tier
 from cryoflux.queries.activity import Activity, AttemptNow, StepMark
 from cryoflux.queries.power import PowerPoint, power_since
@@ -77,17 +77,17 @@ class EndShown:
     at: str
 
 
-def watts_of(look: Look, activity: Activity | None, sample: Sample | None) -> WattsNow | None:
+def watts_of(scene: Scene, activity: Activity | None, sample: Sample | None) -> WattsNow | None:
     """The power of now; none where the state holds none and no meter runs.
 
     Args:
-        look: at the state.
+        scene: at the state.
         activity: of its run.
         sample: of a daemon, asked just now.
     """
     alive = activity is not None and activity.alive
-    end_at = look.now
-    series = power_since(StateFolder(look.followed.state), 0, most=round(_SHOWN_S) + 1)
+    end_at = scene.now
+    series = power_since(StateFolder(scene.followed.state), 0, most=round(_SHOWN_S) + 1)
     if not alive and series.points:
         end_at = series.points[-1].at
     points = [point for point in series.points if point.at >= end_at - _SHOWN_S]
@@ -96,7 +96,7 @@ def watts_of(look: Look, activity: Activity | None, sample: Sample | None) -> Wa
     since = points[0].sequence - 1 if points else series.newest
     if not alive and sample is not None:
         return _of_daemon(sample, chart, since)
-    lately = [point for point in points if alive and point.at > look.now - _NOW_S]
+    lately = [point for point in points if alive and point.at > scene.now - _NOW_S]
     if lately:
         return _of_points(lately, chart, since)
     if chart is None and not alive:
@@ -180,14 +180,14 @@ def _progress(mark: StepMark, attempt: AttemptNow) -> tuple[str, int, int]:
     return "", 0, 0
 
 
-def ended_of(look: Look, activity: Activity | None) -> EndShown | None:
+def ended_of(scene: Scene, activity: Activity | None) -> EndShown | None:
     """How the last run ended; none while one goes on, or where there was none, or it died."""
     if activity is not None and (activity.alive or activity.died):
         return None
     if activity is not None and activity.end is not None:
         sentence = activity.end.sentence or f"{end_words(activity.end.word).capitalize()}."
-        return EndShown(sentence, clock_time(activity.end.at, look.now))
-    sessions = look.followed.sessions
+        return EndShown(sentence, clock_time(activity.end.at, scene.now))
+    sessions = scene.followed.sessions
     if not sessions:
         return None
     said = f"{end_words(sessions[-1].ended).capitalize()}."
@@ -195,4 +195,4 @@ def ended_of(look: Look, activity: Activity | None) -> EndShown | None:
         at = datetime.fromisoformat(sessions[-1].ended_at).timestamp()
     except ValueError:
         return EndShown(said, "a time that is not known")
-    return EndShown(said, clock_time(at, look.now))
+    return EndShown(said, clock_time(at, scene.now))

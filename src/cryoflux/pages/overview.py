@@ -6,10 +6,10 @@ __all__ = ["page"]
 
 from collections.abc import Sequence
 
-from cryoflux.pages.look import Look, Page
+from cryoflux.pages.scene import Page, Scene
 
 
-def page(looks: Sequence[Look]) -> Page:
+def page(scenes: Sequence[Scene]) -> Page:
     """The page of some states as they are."""
-    values = {"rows": [(look, look.followed.summary()) for look in looks]}
+    values = {"rows": [(scene, scene.followed.summary()) for scene in scenes]}
     return Page("overview.html", "States", section="", values=values)

@@ -14,8 +14,8 @@ from typing import Any
 from cryoflux.digests import file_digest
 from cryoflux.errors import CryoFluxError, StateTamperedError, UsageError
 from cryoflux.files import read_beginning
-from cryoflux.pages.look import Look, Page
 from cryoflux.pages.render import STATIC
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.queries.checking import CheckingNow
 from cryoflux.queries.followed import EntryRow
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note, parse_note
@@ -32,18 +32,18 @@ _MOST_BYTES = 4_000_000
 _WORDS = {"ok": "holds", "fail": "fails", "unknown": "open", "nothing": "nothing to check"}
 
 
-def page(look: Look, checking: CheckingNow, trouble: CryoFluxError | None) -> Page:
+def page(scene: Scene, checking: CheckingNow, trouble: CryoFluxError | None) -> Page:
     """The page of a state as it is.
 
     Args:
-        look: at the state.
+        scene: at the state.
         checking: what the server has verified.
         trouble: why the log cannot be followed any further; none where it can.
     """
-    rows = look.followed.rows
-    end = _number(look.query.get("before", ""), len(rows))
+    rows = scene.followed.rows
+    end = _number(scene.query.get("before", ""), len(rows))
     shown = rows[max(0, end - _MOST) : end][::-1]
-    note = _note(StateFolder(look.followed.state))
+    note = _note(StateFolder(scene.followed.state))
     values = {
         "rows": shown,
         "older": shown[-1].index if shown and shown[-1].index > 0 else None,
@@ -53,7 +53,7 @@ def page(look: Look, checking: CheckingNow, trouble: CryoFluxError | None) -> Pa
         "origin": note.checkpoint.origin if note is not None else "",
         "root": base64.b64encode(note.checkpoint.root).decode() if note is not None else "",
         "witnesses": _witnesses(note),
-        "keys": _keys(StateFolder(look.followed.state)),
+        "keys": _keys(StateFolder(scene.followed.state)),
         "checking": checking,
         "trouble": trouble,
         **_verified(checking),

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["page"]
 
 from cryoflux.errors import CryoFluxError, StateError, UsageError
-from cryoflux.pages.look import Page
+from cryoflux.pages.scene import Page
 from cryoflux.serving.routing import NotServedError
 
 

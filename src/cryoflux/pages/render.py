@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from cryoflux import __version__
 from cryoflux.pages.charts.svg import visible
-from cryoflux.pages.look import Look, Page
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.quantities import MICRO, Energy, format_energy
 from cryoflux.report.version_words import byte_text
 
@@ -30,7 +30,7 @@ _NAVIGATION = (
 )
 
 
-def render(page: Page, look: Look) -> str:
+def render(page: Page, scene: Scene) -> str:
     """The HTML of a page."""
     return (
         _environment()
@@ -38,7 +38,7 @@ def render(page: Page, look: Look) -> str:
         .render(
             **page.values,
             page=page,
-            look=look,
+            scene=scene,
             navigation=_NAVIGATION,
             version=__version__,
         )

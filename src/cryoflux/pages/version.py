@@ -11,8 +11,8 @@ from typing import Any
 
 from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.files import files_below
-from cryoflux.pages.look import Look, Page
 from cryoflux.pages.models import version_facts_of
+from cryoflux.pages.scene import Page, Scene
 from cryoflux.queries.head_plan import plan_head
 from cryoflux.queries.lineage import task_lines
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
@@ -43,25 +43,25 @@ def found_version(catalogue: Catalogue, named: str, task: str) -> CataloguedVers
     return find_version(catalogue, named, task if task in catalogue.tasks else None)
 
 
-def page(look: Look, named: str) -> tuple[Page, _About]:
+def page(scene: Scene, named: str) -> tuple[Page, _About]:
     """The page of a version, without what `with_difference` puts in, and what that is about.
 
     Raises:
         UsageError: there is no such version.
     """
-    catalogue = look.followed.catalogue()
-    one = found_version(catalogue, named, look.query.get("task", ""))
+    catalogue = scene.followed.catalogue()
+    one = found_version(catalogue, named, scene.query.get("task", ""))
     of = catalogue.tasks.get(one.task)
     head = of.versions.get(of.head) if of is not None else None
     line = of.line(one.digest)[::-1] if of is not None else []
-    lines = task_lines(look.followed, catalogue)
+    lines = task_lines(scene.followed, catalogue)
     values: dict[str, Any] = {
         "one": one,
         "names": catalogue.names(one.digest),
         "here": one.digest in catalogue.present,
         "folder": catalogue.state.model(one.digest),
         "facts": version_facts_of(catalogue, {one.digest}).get(one.digest),
-        "attempt": look.followed.attempt(one.attempt) if one.attempt is not None else None,
+        "attempt": scene.followed.attempt(one.attempt) if one.attempt is not None else None,
         "line": line[:_MOST_ON_LINE],
         "deeper": max(0, len(line) - _MOST_ON_LINE),
         "left": lines[one.task].left.get(one.digest) if one.task in lines else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Look", "Page"]
+__all__ = ["Page", "Scene"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ from cryoflux.queries.followed import Followed
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look at a state, for one request."""
+class Scene:
+    """A state at a moment, for one request."""
 
     followed: Followed
     name: str
