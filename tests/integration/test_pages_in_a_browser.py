@@ -16,7 +16,8 @@ from waiting import until
 
 PATHS = (
     *("/", "/attempts", "/attempts?sort=eta&outcome=kept", "/attempts?compare=1,2,4"),
-    *("/attempts/1", "/attempts/2", "/attempts/3", "/models", "/receipts", "/receipts/1", "/energy"),
+    *("/attempts/1", "/attempts/2", "/attempts/3"),
+    *("/models", "/receipts", "/receipts/1", "/energy"),
 )
 MOST_HTML = 30_000
 MOST_ASSETS = 120_000
