@@ -354,12 +354,14 @@ class _Overview(_Answers):
         """All of them."""
 
         def made() -> tuple[Page, Scene]:
-            looks = []
+            scenes, problems = [], {}
             for name, followed in self._site.states.items():
-                with followed.lock:
+                try:
                     followed.refresh()
-                looks.append(self._scene(followed, name, f"{_PREFIX}{name}", request.query))
-            return overview.page(looks), self._first(request.query)
+                except CryoFluxError as error:  # the others are told all the same
+                    problems[name] = error.what
+                scenes.append(self._scene(followed, name, f"{_PREFIX}{name}", request.query))
+            return overview.page(scenes, problems), self._first(request.query)
 
         return await self._html(made, request)
 

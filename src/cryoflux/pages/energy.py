@@ -15,23 +15,14 @@ from cryoflux.pages.charts.bars import BarRow, bar_rows, stack
 from cryoflux.pages.scene import Page, Scene
 from cryoflux.quantities import MICRO, Energy, Tier, format_energy
 from cryoflux.queries.joules import JoulesOfLog
-from cryoflux.receipts.session import SessionEnd
 from cryoflux.report.flag_words import flag_words
+from cryoflux.report.now_words import end_words
 
 _MOST_SESSIONS = 20
 _HEADLINE = {
     Tier.COUNTER: "was read off hardware counters.",
     Tier.POWER_INTEGRATED: "was measured as power over time.",
     Tier.MODELLED: "was modelled, not measured.",
-}
-_ENDED = {
-    SessionEnd.BUDGET: "what was left paid for no further attempt",
-    SessionEnd.ATTEMPTS: "as many attempts as were asked for",
-    SessionEnd.TIME: "its time was over",
-    SessionEnd.INTERRUPTED: "somebody stopped it",
-    SessionEnd.PLATEAU: "no recipe was expected to pay any more",
-    SessionEnd.FAILED: "an error",
-    SessionEnd.CRASHED: "it died; the next run settled it",
 }
 _LEDE = {
     Tier.COUNTER: "The ends of a range hold the truth with 95 %. An idle baseline is taken off, so that what "
@@ -60,7 +51,7 @@ def page(scene: Scene) -> Page:
         "phases": bar_rows([(name.replace("-", " "), "", "kept", energy) for name, energy in found.phases]),
         "flags": [(flag, flag_words(flag), count) for flag, count in found.flags],
         "idles": [(idle, _age(idle, scene.now)) for idle in _idles(found.baseline)],
-        "sessions": [(row, _ENDED[row.why]) for row in found.sessions[:_MOST_SESSIONS]],
+        "sessions": [(row, end_words(row.why)) for row in found.sessions[:_MOST_SESSIONS]],
         "derived": _derived(found.told, scene.rates),
     }
     return Page("energy.html", "Energy", section="energy", values=values)

@@ -27,7 +27,7 @@ def headline(summary: LogSummary) -> str:
 
 
 def _gain(total: TaskTotal, *, named: bool) -> str:
-    figure = f"{total.delta:.3g} {total.unit} better"
+    figure = f"{_figure(total.delta)} {total.unit} better"
     return f"{total.name} {figure}" if named else figure
 
 
@@ -60,3 +60,8 @@ def _accuracy(total: TaskTotal, attempts: Sequence[Attempt], *, named: bool) -> 
     whose = f" of {total.name}" if named else ""
     word = hit_words(total.unit)
     return f"{word.capitalize()}{whose} on the holdout went from {100 * before:.1f} to {100 * after:.1f} %."
+
+
+def _figure(value: float) -> str:
+    """Three digits that count: ``1.50``, ``0.0549``, ``165``."""
+    return f"{value:#.3g}".rstrip(".")
