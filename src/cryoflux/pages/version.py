@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["found_version", "page", "with_difference"]
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from cryoflux.pages.models import version_facts_of
 from cryoflux.pages.scene import Page, Scene
 from cryoflux.queries.head_plan import plan_head
 from cryoflux.queries.lineage import task_lines
+from cryoflux.registry.shards import TensorFolder
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
 from cryoflux.runs.version_diff import VersionDiff, diff_versions
 from cryoflux.runs.version_names import find_version
@@ -24,6 +26,8 @@ _MOST_ON_LINE = 40
 _MOST_TERMS = 64
 _MOST_COMPARED = 600_000_000
 """bytes of two versions together"""
+_MOST_TENSORS = 8192
+"""of two versions together"""
 _MOST_KEPT = 64
 _COMPARED: dict[tuple[str, str, str], VersionDiff] = {}
 """state, head, version: neither of them ever changes"""
@@ -87,16 +91,17 @@ def with_difference(page: Page, about: _About) -> Page:
         return page
     pair = (str(catalogue.state.path), head.digest, one.digest)
     if pair not in _COMPARED:
-        if _bytes_of(catalogue, head) + _bytes_of(catalogue, one) > _MOST_COMPARED:
-            return replace(page, values={**page.values, "too_large": True})
         with suppress(CryoFluxError, OSError):  # weights that cannot be read: what the log says stands above
+            if _are_large(catalogue, (head, one)):
+                return replace(page, values={**page.values, "too_large": True})
             while len(_COMPARED) >= _MOST_KEPT:
                 _COMPARED.pop(next(iter(_COMPARED)), None)
             _COMPARED[pair] = diff_versions(catalogue, head, one)
     return replace(page, values={**page.values, "difference": _COMPARED.get(pair)})
 
 
-def _bytes_of(catalogue: Catalogue, one: CataloguedVersion) -> int:
-    if one.digest not in catalogue.present:
-        return 0
-    return sum(path.stat().st_size for path in files_below(catalogue.state.model(one.digest)).values())
+def _are_large(catalogue: Catalogue, versions: Sequence[CataloguedVersion]) -> bool:
+    """Whether to compare them would take long: each tensor is looked for in its file by itself."""
+    folders = [catalogue.state.model(one.digest) for one in versions if one.digest in catalogue.present]
+    held = [path.stat().st_size for folder in folders for path in files_below(folder).values()]
+    return sum(held) > _MOST_COMPARED or sum(map(len, map(TensorFolder, folders))) > _MOST_TENSORS

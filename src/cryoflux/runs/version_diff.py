@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["TensorChange", "VersionDiff", "diff_versions"]
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from cryoflux.digests import listed_digests
 from cryoflux.quantities import Energy
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
+
+_AT_ONCE = 1 << 20
+"""elements of a tensor that are compared at once"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,16 @@ def _between(first: CataloguedVersion, second: CataloguedVersion) -> Energy | No
     return Energy(b.uj - a.uj, b.lo_uj - a.lo_uj, b.hi_uj - a.hi_uj, b.tier, b.flags)
 
 
+def _squares(a: Any, b: Any) -> tuple[float, float]:
+    """‖b - a‖² and ‖a‖², in parts: as float64, a tensor of bytes is eight times as large."""
+    far = long = 0.0
+    for at in range(0, len(a), _AT_ONCE):
+        wide = a[at : at + _AT_ONCE].astype(np.float64)
+        apart = b[at : at + _AT_ONCE].astype(np.float64) - wide
+        far, long = far + float(apart @ apart), long + float(wide @ wide)
+    return far, long
+
+
 def _of_files(
     catalogue: Catalogue, first: CataloguedVersion, second: CataloguedVersion
 ) -> tuple[tuple[TensorChange, ...] | None, int, float | None, tuple[str, ...] | None]:
@@ -105,10 +119,9 @@ def _of_files(
         if a.shape != b.shape:
             changes.append(TensorChange(name, None))
             continue
-        wide = a.astype(np.float64)
-        far, long = float(np.linalg.norm(b.astype(np.float64) - wide)), float(np.linalg.norm(wide))
-        moved, length = moved + far**2, length + long**2
-        changes.append(TensorChange(name, far / long if long else None))
+        far, long = _squares(a.reshape(-1), b.reshape(-1))
+        moved, length = moved + far, length + long
+        changes.append(TensorChange(name, (far / long) ** 0.5 if long else None))
     overall = (moved / length) ** 0.5 if length else None
     same = len(before.keys() | after.keys()) - len(changes)
     return tuple(changes), same, overall, settings
