@@ -34,7 +34,7 @@ _DAEMON_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a state was at one scene."""
+    """What a state was when it was last seen."""
 
     size: int
     """entries of its log"""
@@ -76,7 +76,7 @@ class Watcher:
         """Look for as long as this lasts.
 
         Args:
-            news: is set after each scene, and when all ends.
+            news: is set each time, and when all ends.
         """
         self._listeners.add(news)
         if self._task is None or self._task.done():
