@@ -20,6 +20,7 @@ from cryoflux.pages.charts.density import dots
 from cryoflux.pages.charts.placing import Words
 from cryoflux.pages.charts.plane import Plane, line
 from cryoflux.pages.charts.svg import Element, draw, element, percent
+from cryoflux.quantities import MICRO, format_energy
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.marks import DrawnAs, drawn_as
 
@@ -49,7 +50,7 @@ class PlotMark:
         """The same in words."""
         gained = "" if self.delta is None else f", Δ {self.delta:+.3g} {self.unit}".rstrip()
         aside = " on examples set aside" if self.kind is DrawnAs.SCREENED and gained else ""
-        return f"#{self.number} {self.kind.word}{gained}{aside}, {self.joules:.3g} J"
+        return f"#{self.number} {self.kind.word}{gained}{aside}, {format_energy(round(self.joules * MICRO))}"
 
 
 def mark_of(attempt: Attempt) -> PlotMark:
