@@ -9,13 +9,16 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx2
+import pytest
 
 from cryoflux.energy.derived import Rates
+from cryoflux.log_view import open_log
 from cryoflux.pages import models
 from cryoflux.pages.app import create_app, site_of
 from cryoflux.pages.render import render
 from cryoflux.pages.scene import Scene
 from cryoflux.queries.followed import Followed
+from cryoflux.queries.results import results_of
 from cryoflux.receipts.reading import read_entries
 from rewriting import flip_signature
 from synthetic_state import make_state, open_state
@@ -89,3 +92,32 @@ def test_another_log_that_begins_alike_is_read_anew(tmp_path: Path) -> None:
     assert followed.size == size
     assert followed.head != head
     assert followed.head == read_entries(state)[-1].leaf_hash
+
+
+def scores(state: Path) -> list[str]:
+    """The holdout losses that the page of models says: where it began, and now."""
+    (answer,) = answers([state], "/models")
+    row = answer.text.partition("holdout loss</th>")[2].partition("</tr>")[0]
+    return re.findall(r'class="num">([0-9.]+|unknown)', row)
+
+
+@pytest.mark.parametrize("made", [["parts", "whole"], ["whole", "parts"]])
+def test_losses_stand_beside_each_other_only_on_the_same_examples(tmp_path: Path, made: list[str]) -> None:
+    """An attempt that was read in part, or on another holdout, says nothing of where the log began."""
+    state = open_state(tmp_path / "state", spares=2)
+    for how in made:
+        gain, read = (0.05, 0) if how == "whole" else (-0.3, 32)
+        state.conclude_attempt(state.announce(), gain, read=read)
+    followed = Followed(state.path)
+    followed.refresh()
+    first, head = followed.head_scores(state.task)
+    assert first is not None
+    assert head is not None
+    results = results_of(open_log(state.path), Rates()).tasks[0]
+    assert (first, head) == (results.holdout.before, results.holdout.after)
+    assert scores(state.path) == [f"{one.loss:,.4f}" for one in (first, head)]
+    state.rotate()
+    state.attempt(0.05)
+    assert scores(state.path)[0] == "unknown"
+    assert results_of(open_log(state.path), Rates()).tasks[0].holdout.before is None
+    state.finish()

@@ -19,6 +19,7 @@ from cryoflux.collector import uncollected
 from cryoflux.errors import CryoFluxError, StateTamperedError, UsageError
 from cryoflux.log_view import Log, LogSummary
 from cryoflux.queries.joules import JoulesFold, JoulesOfLog
+from cryoflux.queries.progress import ProgressFold
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Entry, Kind, parse_entry
 from cryoflux.receipts.numbering import AttemptNumbers
@@ -27,6 +28,7 @@ from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import HeadMove, Intent, Receipt
 from cryoflux.receipts.store import StoredRows
 from cryoflux.runs.catalogue import Catalogue, VersionFold, catalogue_from
+from cryoflux.runs.scores import Change
 from cryoflux.state import StateFolder
 
 
@@ -65,7 +67,7 @@ class Followed:
         self.sessions: list[Session] = []
         self.moves: dict[int, HeadMove] = {}
         """place in the log → move of a head, in their order"""
-        self._joules = JoulesFold()
+        self._joules, self._progress = JoulesFold(), ProgressFold()
         self._receipts: dict[int, int] = {}
         self._intents: dict[int, int] = {}
         self._places: dict[int, int] = {}
@@ -114,6 +116,7 @@ class Followed:
         log.take(entry)
         self._versions.take(entry)
         number = self._numbers.take(entry)
+        self._progress.take(entry, number)
         if entry.session is not None:
             self.sessions.append(entry.session)
         if entry.move is not None:
@@ -165,6 +168,11 @@ class Followed:
         # A page is written after the lock is let go, when the fold may have gone on.
         tasks = {name: replace(of, versions=dict(of.versions)) for name, of in found.tasks.items()}
         return replace(found, tasks=tasks)
+
+    def head_scores(self, task: str) -> Change:
+        """What a task's first version and its head score on the holdout in use; none where unknown."""
+        known = self._log.memory.tasks.get(task) if self._log is not None else None
+        return self._progress.of_head(task, known) if known is not None else (None, None)
 
     def joules(self) -> JoulesOfLog:
         """Where the joules went; folded when it is asked for, since most pages do not ask."""

@@ -319,8 +319,7 @@ def _task(log: Log, facts: _Facts, total: TaskTotal, known: TaskState, origin: O
 
 def _holdout(state: StateFolder, facts: _Facts, task: str, known: TaskState) -> Gained:
     versions = (known.first.digest, known.head.digest)
-    said = [facts.progress.scores(task, known.holdout, version) for version in versions]
-    before, after = (Scores(*scores) if scores is not None else None for scores in said)
+    before, after = facts.progress.of_head(task, known)
     losses = (facts.read.of(state, task, known.holdout, version) for version in versions)
     return Gained(known.holdout, known.tally(known.holdout).count, before, after, *_ends(*losses))
 
