@@ -30,7 +30,9 @@ _MOST_TASKS = 3
 """tasks whose best deal is told"""
 _COLUMNS = (("number", "#"), ("delta", "Δ"), ("energy", "energy"), ("eta", "η"))
 _Pictures = list[tuple[str, Scatter]]
-_DRAWN: WeakKeyDictionary[Followed, tuple[str, str, _Pictures]] = WeakKeyDictionary()
+_DRAWN: WeakKeyDictionary[Followed, tuple[str, dict[str, _Pictures]]] = WeakKeyDictionary()
+"""pictures of a log that ends with an entry, by what was asked for"""
+_MOST_DRAWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,29 +113,34 @@ def rows_to_export(scene: Scene) -> Iterator[Mapping[str, Any]]:
     return (attempt_row(state, one, units.get(one.task)) for one in found)
 
 
-def signature(scene: Scene, attempts: Sequence[Attempt], asked: AskedList | None = None) -> _Pictures:
+def signature(
+    scene: Scene, attempts: Sequence[Attempt], asked: AskedList | None = None, *, in_full: int = 40
+) -> _Pictures:
     """The project's picture of each task, since each has its own unit; drawn once while nothing is new.
 
     Args:
         scene: at which state.
         attempts: all of it.
         asked: which of them; all where it is none.
+        in_full: of more marks than so many only some have intervals and links.
     """
     asked = asked or AskedList()
-    key = f"{scene.root}?{urlencode(asked.filters)}"
-    head, was, drawn = _DRAWN.get(scene.followed, ("", "", []))
-    if (head, was) != (scene.followed.head, key):
-        drawn = _pictures(scene, chosen(attempts, asked, _name))
-        _DRAWN[scene.followed] = (scene.followed.head, key, drawn)
-    return drawn
+    key = f"{scene.root}?{urlencode(asked.filters)} {in_full}"
+    head, drawn = _DRAWN.get(scene.followed, ("", {}))
+    if head != scene.followed.head or len(drawn) >= _MOST_DRAWN:
+        drawn = {}
+        _DRAWN[scene.followed] = (scene.followed.head, drawn)
+    if key not in drawn:
+        drawn[key] = _pictures(scene, chosen(attempts, asked, _name), in_full)
+    return drawn[key]
 
 
-def _pictures(scene: Scene, attempts: Sequence[Attempt]) -> _Pictures:
+def _pictures(scene: Scene, attempts: Sequence[Attempt], in_full: int) -> _Pictures:
     found = []
     for task in dict.fromkeys(one.task for one in attempts):
         marks = [mark_of(one) for one in attempts if one.task == task]
         title = f"{task}: energy against improvement, {len(marks)} attempts"
-        drawn = scatter(marks, lambda number: scene.link(f"/attempts/{number}"), title)
+        drawn = scatter(marks, lambda number: scene.link(f"/attempts/{number}"), title, in_full=in_full)
         if drawn is not None:
             found.append((task, drawn))
     return found

@@ -27,6 +27,7 @@ from cryoflux.report.now_words import (
 from cryoflux.state import StateFolder
 
 _LAST = 5
+_MARKS = 12
 _SILENT_S = 5.0
 """a meter is asked once a second: after so long it is silent"""
 
@@ -41,12 +42,15 @@ def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | No
     """
     activity = read_activity(StateFolder(scene.followed.state), now=scene.now)
     attempts, summary = scene.followed.attempts, scene.followed.summary()
+    pictures = signature(scene, attempts, in_full=_MARKS)
     values: dict[str, Any] = {
+        "screened": any(name == "screened" for _, drawn in pictures for name, *_ in drawn.kinds),
+        "crowded": any(sum(count for *_, count in drawn.kinds) > drawn.shown for _, drawn in pictures),
         "empty": activity is None and summary is None and trouble is None,
         "headline": headline(summary) if summary is not None else "Nothing judged yet.",
         "lede": lede(summary, attempts) if summary is not None else "No attempt has ended yet.",
         "modelled": any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in attempts),
-        "pictures": signature(scene, attempts),
+        "pictures": pictures,
         "rows": rows_of(scene, attempts[: -_LAST - 1 : -1]),
         "warnings": list(_warnings(activity, trouble)),
         "activity": activity,

@@ -39,6 +39,13 @@ class Scene:
         object.__setattr__(self, "size", self.followed.size)
         object.__setattr__(self, "head", self.followed.head)
 
+    @property
+    def about(self) -> str:
+        """Names of model and data of its tasks, for the line over a headline; empty where it says none."""
+        origins = self.followed.origins().values()
+        said = (" on ".join(filter(None, (one.model_name, one.data_name))) for one in origins)
+        return ", ".join(dict.fromkeys(filter(None, said)))
+
     def link(self, path: str) -> str:
         """The address of a page of this state."""
         return self.root + path

@@ -20,7 +20,7 @@ from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.session import Session
 
 PartKind = Literal["beside", "earlier", "attempt", "under way", "reserved", "closing", "left"]
-_SHOWN = 14
+_SHOWN = 10
 """attempts with a part of their own; the ones before them share one"""
 _LATELY = 10
 """attempts that a projection goes by"""

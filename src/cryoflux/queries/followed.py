@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["EntryRow", "Followed"]
 
 import shlex
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -28,8 +28,10 @@ from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import HeadMove, Intent, Receipt
 from cryoflux.receipts.store import StoredRows
 from cryoflux.runs.catalogue import Catalogue, VersionFold, catalogue_from
+from cryoflux.runs.inputs import stored_origins
 from cryoflux.runs.scores import Change
 from cryoflux.state import StateFolder
+from cryoflux.tasks.interface import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,12 @@ class Followed:
         """What a task's first version and its head score on the holdout in use; none where unknown."""
         known = self._log.memory.tasks.get(task) if self._log is not None else None
         return self._progress.of_head(task, known) if known is not None else (None, None)
+
+    def origins(self) -> dict[str, Origin]:
+        """What each task of the state was begun with; nothing where the state does not say."""
+        with suppress(CryoFluxError):  # a log can be read without the file that a run would need
+            return stored_origins(StateFolder(self.state))
+        return {}
 
     def joules(self) -> JoulesOfLog:
         """Where the joules went; folded when it is asked for, since most pages do not ask."""

@@ -33,7 +33,7 @@ class LegendRow:
     """One kind of part."""
 
     name: str
-    """of its look"""
+    """of its tone and its pattern"""
     words: str
     uj: int
     count: int
@@ -42,7 +42,7 @@ class LegendRow:
 
 @dataclass(frozen=True, slots=True)
 class BudgetBar:
-    """The bar, and what its looks mean."""
+    """The bar, and what its patterns mean."""
 
     plot: Markup
     legend: tuple[LegendRow, ...]
@@ -72,30 +72,28 @@ def budget_bar(view: BudgetView, link: Callable[[int], str]) -> BudgetBar:
     return BudgetBar(draw(plot), tuple(_legend(view)), percent(over) if over is not None else "")
 
 
-def _look(part: BudgetPart) -> str:
+def _tone(part: BudgetPart) -> str:
     return drawn_as(part.attempt).name.lower() if part.attempt is not None else part.kind.replace(" ", "-")
 
 
 def _part(part: BudgetPart, begin: float, share: float, link: Callable[[int], str]) -> Element:
-    look = _look(part)
-    # A ground behind the pattern, so that the bar is whole where a pattern lets through.
-    area = {"x": percent(begin), "y": "0", "width": percent(share), "height": "100%"}
+    tone = _tone(part)
+    # A frame of its own, whose shapes fill it: a page is to be small. A ground lies behind the pattern, so
+    # that the bar is whole where a pattern lets through.
     inside = [
         element("title", text=f"{_said(part)}: {format_energy(part.uj)}"),
-        element("rect", class_=f"ground {look}", **area),
-        element("rect", class_="pattern", fill=f"url(#p-{look})", **area),
-        element(
-            "line", class_="cut", x1=percent(begin + share), x2=percent(begin + share), y1="0", y2="100%"
-        ),
+        element("rect", class_=f"ground {tone}"),
+        element("rect", fill=f"url(#p-{tone})"),
     ]
-    if part.attempt is None:
-        return element("g", *inside)
-    number = part.attempt.number
-    if share >= _NUMBERED:
+    number = part.attempt.number if part.attempt is not None else None
+    if number is not None and share >= _NUMBERED:
         small = " small" if share < _NUMBERED_NARROW else ""
-        where = {"x": percent(begin + share / 2), "y": "50%", "dy": "4.5"}
-        inside.append(element("text", text=f"#{number}", class_=f"middle part-{look}{small}", **where))
-    return element("a", *inside, href=link(number), aria_label=f"{_said(part)}, {format_energy(part.uj)}")
+        said = {"x": "50%", "y": "50%", "dy": "4.5"}
+        inside.append(element("text", text=f"#{number}", class_=f"part-{tone}{small}", **said))
+    frame = element("svg", *inside, x=percent(begin), width=percent(share))
+    if number is None:
+        return frame
+    return element("a", frame, href=link(number), aria_label=f"{_said(part)}, {format_energy(part.uj)}")
 
 
 def _said(part: BudgetPart) -> str:
@@ -108,11 +106,11 @@ def _legend(view: BudgetView) -> list[LegendRow]:
     """Kinds in the order in which they are met."""
     found: dict[str, LegendRow] = {}
     for part in view.parts:
-        look = _look(part)
+        tone = _tone(part)
         words = drawn_as(part.attempt).word if part.attempt is not None else _WORDS[part.kind]
         count = part.count if part.attempt is not None or part.kind == "earlier" else 0
-        was = found.get(look, LegendRow(look, words, 0, 0))
-        found[look] = LegendRow(look, words, was.uj + part.uj, was.count + count)
+        was = found.get(tone, LegendRow(tone, words, 0, 0))
+        found[tone] = LegendRow(tone, words, was.uj + part.uj, was.count + count)
     order = [kind.name.lower() for kind in DrawnAs]
     return sorted(found.values(), key=lambda row: order.index(row.name) if row.name in order else _place(row))
 

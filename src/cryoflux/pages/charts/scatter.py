@@ -84,20 +84,23 @@ class Scatter:
     """marks with intervals; the others are dots"""
 
 
-def scatter(marks: Sequence[PlotMark], link: Callable[[int], str], title: str) -> Scatter | None:
+def scatter(
+    marks: Sequence[PlotMark], link: Callable[[int], str], title: str, *, in_full: int = _MOST_IN_FULL
+) -> Scatter | None:
     """The picture of some attempts of one unit; none where none was charged anything.
 
     Args:
         marks: oldest first.
         link: where an attempt's own page is.
         title: of the picture, for who cannot see it.
+        in_full: of more marks than so many only some have intervals and links.
     """
     marks = [mark for mark in marks if mark.joules > 0]
     if not marks:
         return None
     unit = next((mark.unit for mark in marks if mark.unit), "")
     plane, words = Plane.around(marks), Words()
-    full = _in_full(marks)
+    full = _in_full(marks, in_full)
     chosen = {mark.number for mark in full}
     many = [mark for mark in marks if mark.number not in chosen]
     for mark in full:
@@ -130,9 +133,9 @@ def _is(mark: PlotMark, group: str) -> bool:
     return (mark.kind is DrawnAs.KEPT) == (group == "kept")
 
 
-def _in_full(marks: Sequence[PlotMark]) -> list[PlotMark]:
+def _in_full(marks: Sequence[PlotMark], most: int) -> list[PlotMark]:
     """Those that are drawn with intervals: all of a few; of many the best deals and the newest."""
-    if len(marks) <= _MOST_IN_FULL:
+    if len(marks) <= most:
         return list(marks)
     kept = [mark for mark in marks if mark.kind is DrawnAs.KEPT]
     best = sorted(kept, key=lambda mark: (mark.delta or 0.0) / mark.joules)[-_IN_FULL_OF_MANY // 2 :]

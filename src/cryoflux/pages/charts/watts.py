@@ -155,10 +155,17 @@ def _band(run: Sequence[PowerPoint], place: _Place) -> str:
 
 
 def _path(points: Sequence[tuple[float, float]], place: _Place) -> str:
-    """A line through some points, each said by how far it is from the one before: a page is to be small."""
+    """A line through some points, said in steps, and what is level in one: a page is to be small."""
     spots = [(round(_WIDE * place.x(at)), round(_HIGH * place.y(watts))) for at, watts in points]
-    steps = [(x - before_x, y - before_y) for (before_x, before_y), (x, y) in pairwise(spots)]
-    return f"M{spots[0][0]} {spots[0][1]}" + "".join(f"l{x} {y}" if y >= 0 else f"l{x}{y}" for x, y in steps)
+    said, level = [f"M{spots[0][0]} {spots[0][1]}"], 0
+    for (before_x, before_y), (x, y) in pairwise(spots):
+        if y == before_y:
+            level += x - before_x
+            continue
+        said += [f"h{level}"] if level else []
+        said.append(f"l{x - before_x}{y - before_y: d}")
+        level = 0
+    return "".join([*said, *([f"h{level}"] if level else [])])
 
 
 def _attempts(points: Sequence[PowerPoint], place: _Place) -> list[Element]:
