@@ -5,7 +5,7 @@ They are of *net* energy: what the machine draws at rest, it would have drawn an
 
 from __future__ import annotations
 
-__all__ = ["Rates", "carbon_g", "cost", "derived_fields", "derived_line", "rates_of"]
+__all__ = ["Rates", "carbon_g", "cost", "derived_fields", "derived_line", "kilowatt_hours", "rates_of"]
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,11 @@ class Rates:
 def rates_of(settings: EnergySettings) -> Rates:
     """The rates that are set."""
     return Rates(settings.carbon_g_per_kwh, settings.carbon_source, settings.price_per_kwh, settings.currency)
+
+
+def kilowatt_hours(energy_uj: int) -> float:
+    """So much energy in kilowatt-hours."""
+    return energy_uj / _UJ_PER_KWH
 
 
 def carbon_g(energy_uj: int, carbon_g_per_kwh: float) -> float:

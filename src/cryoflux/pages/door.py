@@ -1,6 +1,6 @@
 """Who may see pages, and what a browser may do with them.
 
-On loopback everybody on this machine may scene, as everybody there may read the state. Beyond it a token is
+On loopback everybody on this machine may look, as everybody there may read the state. Beyond it a token is
 asked for: given once in the address that is printed, then kept by the browser in a cookie that no script
 reads and no other site sends. The guard of every server of ours stands behind: it refuses other hosts' names,
 pages of other sites, and large bodies.

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["found_version", "page", "with_difference"]
 
 import re
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -31,6 +32,8 @@ _MOST_TENSORS = 8192
 _MOST_KEPT = 64
 _COMPARED: dict[tuple[str, str, str], VersionDiff] = {}
 """state, head, version: neither of them ever changes"""
+_COMPARING = threading.Lock()
+"""one comparison at a time, so that none is made twice, and pages of other versions find a thread"""
 _About = tuple[Catalogue, CataloguedVersion, CataloguedVersion | None]
 
 
@@ -83,21 +86,23 @@ def page(scene: Scene, named: str) -> tuple[Page, _About]:
 def with_difference(page: Page, about: _About) -> Page:
     """The same page with what lies between the version and the head.
 
-    Comparing weights reads all of them, so nobody waits for it: it is done once a pair, without a lock, and
-    not at all where they are large; then there is a command.
+    Comparing weights reads all of them: it is done once a pair, outside the log's lock, and not at all where
+    they are large; then there is a command.
     """
     catalogue, one, head = about
     if head is None or head.digest == one.digest:
         return page
     pair = (str(catalogue.state.path), head.digest, one.digest)
-    if pair not in _COMPARED:
-        with suppress(CryoFluxError, OSError):  # weights that cannot be read: what the log says stands above
+    found = None
+    with suppress(CryoFluxError, OSError), _COMPARING:  # what cannot be read: what the log says stands above
+        if pair not in _COMPARED:
             if _are_large(catalogue, (head, one)):
                 return replace(page, values={**page.values, "too_large": True})
             while len(_COMPARED) >= _MOST_KEPT:
-                _COMPARED.pop(next(iter(_COMPARED)), None)
+                del _COMPARED[next(iter(_COMPARED))]
             _COMPARED[pair] = diff_versions(catalogue, head, one)
-    return replace(page, values={**page.values, "difference": _COMPARED.get(pair)})
+        found = _COMPARED[pair]
+    return replace(page, values={**page.values, "difference": found})
 
 
 def _are_large(catalogue: Catalogue, versions: Sequence[CataloguedVersion]) -> bool:

@@ -19,7 +19,7 @@ __all__ = [
 from collections.abc import Iterator, Sequence
 
 from cryoflux.decision.rules import NO_WORSE, WITH_BUDGET
-from cryoflux.energy.derived import Rates, derived_line
+from cryoflux.energy.derived import Rates, derived_line, kilowatt_hours
 from cryoflux.quantities import (
     MRR,
     NANO,
@@ -180,7 +180,7 @@ def energy_row(name: str, energy: Energy | None) -> Cells:
         name,
         format_energy(energy.uj),
         f"{low} to {high}",
-        f"{energy.joules / 3_600_000:.3g}",
+        f"{kilowatt_hours(energy.uj):.3g}",
         energy.tier.value,
     )
 
