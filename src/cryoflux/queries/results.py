@@ -122,7 +122,7 @@ class TaskResults:
     cut: Cut
     """how much of a text is read; 0 where the state does not say"""
     first: str
-    """digest of the version that the log began with"""
+    """digest of the version that the log began with; in a fork the one that it took over"""
     head: str
     total: TaskTotal
     """Σ Δ of the kept updates that the head rests on, η, looks, what was taken back"""
@@ -171,6 +171,8 @@ class Results:
     """of the log"""
     last_entry: str
     """leaf hash of its last entry"""
+    parent: str
+    """name of the log that it goes on from; empty where it is no fork"""
     signers: tuple[str, ...]
     """ids of the keys that signed entries, in order of their first; whose they are, this does not know"""
     software: Mapping[str, str]
@@ -199,6 +201,7 @@ class _Facts:
         self.signers: dict[str, None] = {}
         self.rules: dict[str, Rule] = {}
         self.software: Mapping[str, str] = {}
+        self.parent = ""
         self.not_kept: dict[tuple[str, bool, str], list[tuple[int, Receipt]]] = {}
 
     def take(self, entry: Entry) -> None:
@@ -208,6 +211,8 @@ class _Facts:
         self.signers.setdefault(entry.signed.keyid)
         if entry.session is not None:
             self.sessions.append(entry.session)
+        if entry.fork is not None:
+            self.parent = entry.fork.parent.checkpoint.partition("\n")[0]
         if (receipt := entry.receipt) is None:
             return
         self.software = receipt.software
@@ -250,6 +255,7 @@ def results_of(log: Log, rates: Rates) -> Results:
         last_session=last,
         entries=log.memory.size,
         last_entry=log.memory.last,
+        parent=facts.parent,
         signers=tuple(facts.signers),
         software=facts.software,
         next=advised(log.state, summary, last, tasks, worst_tier(a.tier for a in log) if len(log) else None),
@@ -264,7 +270,7 @@ def audit_losses(log: Log, task: TaskResults, version: str) -> Losses | None:
 
 
 def _spent(summary: LogSummary, rates: Rates) -> Spent:
-    known = Energy.total(part for part in (summary.energy, summary.beside) if part is not None)
+    known = summary.known
     return Spent(
         attempts=summary.energy,
         beside=summary.beside,
@@ -284,7 +290,7 @@ def _not_kept(facts: _Facts) -> tuple[NotKept, ...]:
             count=len(some),
             energy=_sum_of(receipt for _, receipt in some),
             newest=some[-1][0],
-            said=brief(some[-1][1].reason),
+            said=brief(some[-1][1].reason).removeprefix("screen: "),
         )
         for (outcome, screened, code), some in facts.not_kept.items()
     ]
@@ -308,7 +314,7 @@ def _task(log: Log, facts: _Facts, total: TaskTotal, known: TaskState, origin: O
         data_hash=known.data.digest,
         rule=facts.rules.get(name),
         cut=origin.cut if origin is not None else 0,
-        first=known.first.digest,
+        first=known.start.digest,
         head=total.head,
         total=total,
         holdout=_holdout(state, facts, name, known),
@@ -320,7 +326,7 @@ def _task(log: Log, facts: _Facts, total: TaskTotal, known: TaskState, origin: O
 
 
 def _holdout(state: StateFolder, facts: _Facts, task: str, known: TaskState) -> Gained:
-    versions = (known.first.digest, known.head.digest)
+    versions = (known.start.digest, known.head.digest)
     said = [facts.progress.scores(task, known.holdout, version) for version in versions]
     before, after = (Scores(*scores) if scores is not None else None for scores in said)
     losses = (facts.read.of(state, task, known.holdout, version) for version in versions)
@@ -331,7 +337,7 @@ def _audit(state: StateFolder, facts: _Facts, task: str, known: TaskState, origi
     data = known.data
     if origin is None:
         return Gained(data.audit, data.audit_count)
-    cache, versions = LossCache(state.cache / "losses"), (known.first.digest, known.head.digest)
+    cache, versions = LossCache(state.cache / "losses"), (known.start.digest, known.head.digest)
     before, after = (known_audit_losses(cache, origin.cut, data, version) for version in versions)
     hits = any(point.accuracy is not None for point in facts.progress.curves.get(task, ()))
     return gained(Gained(data.audit, data.audit_count), before, after, hits=hits)

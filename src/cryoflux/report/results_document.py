@@ -29,6 +29,7 @@ def results_document(results: Results) -> dict[str, Any]:
             "entries": results.entries,
             "last_entry": results.last_entry,
             "signers": list(results.signers),
+            "parent": results.parent or None,
         },
         "software": dict(results.software),
         "next": [asdict(one) for one in results.next],

@@ -5,8 +5,7 @@ from __future__ import annotations
 __all__ = ["TensorChange", "VersionDiff", "diff_versions"]
 
 from dataclasses import dataclass
-
-import numpy as np
+from importlib.util import find_spec
 
 from cryoflux.digests import listed_digests
 from cryoflux.quantities import Energy
@@ -30,7 +29,8 @@ class VersionDiff:
     first: CataloguedVersion
     second: CataloguedVersion
     tensors: tuple[TensorChange, ...] | None
-    """that differ, by name; none where files of one of them are not here, or are no tensors"""
+    """that differ, by name; none where files of one of them are not here, or are no tensors, and where what
+    reads them is not installed"""
     same: int
     """tensors that are the same"""
     relative_norm: float | None
@@ -90,9 +90,17 @@ def _of_files(
     old, new = (listed_digests(folder) for folder in folders)
     differ = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
     settings = tuple(sorted(name for name in differ if not name.endswith(".safetensors")))
-    if not any(name.endswith(".safetensors") for name in old.keys() | new.keys()):
+    weights = any(name.endswith(".safetensors") for name in old.keys() | new.keys())
+    if not weights or find_spec("numpy") is None or find_spec("safetensors") is None:
         return None, 0, None, settings
-    before, after = (TensorFolder(folder) for folder in folders)
+    return (*_of_tensors(*map(TensorFolder, folders)), settings)
+
+
+def _of_tensors(
+    before: TensorFolder, after: TensorFolder
+) -> tuple[tuple[TensorChange, ...], int, float | None]:
+    import numpy as np
+
     changes: list[TensorChange] = []
     moved = length = 0.0
     for name in sorted(before.keys() | after.keys()):
@@ -111,4 +119,4 @@ def _of_files(
         changes.append(TensorChange(name, far / long if long else None))
     overall = (moved / length) ** 0.5 if length else None
     same = len(before.keys() | after.keys()) - len(changes)
-    return tuple(changes), same, overall, settings
+    return tuple(changes), same, overall
