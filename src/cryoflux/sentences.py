@@ -160,7 +160,7 @@ def _too_small(n: _Numbers) -> str:
 
 def _z_delta(n: _Numbers) -> str:
     percent = 100 * NormalDist().cdf(-_number(n, "z_milli") / 1000)
-    passes = f"one that does not would pass about {percent:.2g} % of its looks"
+    passes = f"a useless one would pass about {percent:.2g} % of its looks"
     return f"shown to help (z = {_evidence(n).z:.2f} > {_z(n)}): {passes}"
 
 
@@ -229,7 +229,7 @@ def _signed_hopeless(n: _Numbers) -> str:
 
 def _chosen(n: _Numbers) -> str:
     rivals = _number(n, "rivals")
-    place = f"best of {rivals} arms that may pay" if rivals > 1 else "the only arm that may pay"
+    place = f"best of {rivals} recipes that may pay" if rivals > 1 else "the only recipe that may pay"
     news = ", never tried" if n.get("untried") else ""
     if n.get("carried"):
         place, news = "goes on from what it has carried so far", ""
@@ -242,7 +242,7 @@ def _chosen(n: _Numbers) -> str:
 
 
 def _arms(count: int) -> str:
-    return f"{count} arms" if count != 1 else "1 arm"
+    return f"{count} recipes" if count != 1 else "1 recipe"
 
 
 def _pruned(n: _Numbers) -> str:
@@ -258,7 +258,7 @@ def _plateau(n: _Numbers) -> str:
     if not _number(n, "spent") and "dear_uj" not in n:
         return "There is nothing to do: no task offers an attempt."
     dear = f", another reserves {format_energy(_number(n, 'dear_uj'))}" if "dear_uj" in n else ""
-    return f"No arm is expected to pay: {_arms(_number(n, 'spent'))} spent{dear}."
+    return f"No recipe is expected to pay: {_arms(_number(n, 'spent'))} spent{dear}."
 
 
 _ASIDE = "examples set aside from training"
@@ -281,10 +281,10 @@ _BRIEF: dict[str, Callable[[_Numbers], str]] = {
     "z.delta": _z_delta,
     "z.accuracy": lambda n: f"shown to be right more often (z > {_z(n)}), and Δ is not negative",
     "z.noise": lambda n: f"not proven: it may be noise (z = {_evidence(n).z:.2f}, needed > {_z(n)})",
-    "evidence.delta": lambda n: f"shown to help: one that does not would pass {_odds(n)}",
+    "evidence.delta": lambda n: f"shown to help: a useless one would pass {_odds(n)}",
     "evidence.accuracy": _kept_accuracy,
     "evidence.undecided": _undecided,
-    "staked.delta": lambda n: f"shown to help: one that does not would pass {_odds(n, odds_at)}",
+    "staked.delta": lambda n: f"shown to help: a useless one would pass {_odds(n, odds_at)}",
     "staked.missed": _undecided,
     "stake.not-yet": lambda n: _stake(n, "not yet worth a look at the holdout"),
     "stake.too-little": lambda n: _stake(n, "screen: too little for a look at the holdout"),

@@ -105,7 +105,7 @@ def test_watts_come_with_tier_range_and_what_the_machine_draws_at_rest(state: Pa
     text = shown(state)
     assert re.search(r"8\.0 W net", text)
     assert "6.4 to 10.0 W is plausible; modelled from CPU time" in text
-    assert "The machine draws 18.0 W (gross); 10.0 W of that it draws at rest." in text
+    assert "Of the whole machine, whoever uses it: it draws 18.00 W, 10.00 W of that at rest." in text
 
 
 def test_a_silent_meter_is_said_and_its_last_figure_is_not_shown_as_of_now(state: Path) -> None:

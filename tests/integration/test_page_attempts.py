@@ -161,7 +161,7 @@ def test_one_that_was_judged_shows_its_examples_and_what_can_be_checked(state: P
 
 def test_one_that_was_not_judged_claims_nothing_of_the_holdout(state: Path) -> None:
     screened, aborted = text_of(got(state, "/attempts/5")), text_of(got(state, "/attempts/3"))
-    assert "so the holdout was not read" in screened
+    assert "The holdout was not read" in screened
     assert "hardly moved" not in screened
     assert "--recompute" not in screened + aborted
     assert "Nothing: no update was made." in aborted

@@ -19,6 +19,7 @@ from cryoflux.pages.scene import Page, Scene
 from cryoflux.quantities import MICRO, Energy
 from cryoflux.queries.attempt_detail import AttemptDetail, OpenAttempt, attempt_detail, open_attempt
 from cryoflux.queries.power import power_of_attempt
+from cryoflux.receipts.statement import Receipt
 from cryoflux.report.decision_words import attempt_headline, attempt_lede
 from cryoflux.report.marks import drawn_as
 from cryoflux.report.training_words import training_facts
@@ -73,6 +74,7 @@ def _finished(scene: Scene, detail: AttemptDetail) -> dict[str, Any]:
         "headline": attempt_headline(attempt),
         "lede": attempt_lede(attempt, receipt),
         "drawn": _histogram(detail),
+        "near": _near(scene, receipt),
         "energy": receipt.energy.energy,
         "reserved_uj": receipt.energy.reserved_microjoules,
         "charge": _charge(detail),
@@ -87,6 +89,16 @@ def _finished(scene: Scene, detail: AttemptDetail) -> dict[str, Any]:
         "worth": attempt.eta_per_kj is not None and attempt.eta_per_kj > 0,
         "to": _to(scene),
     }
+
+
+def _near(scene: Scene, receipt: Receipt) -> int:
+    """Examples of its holdout with a near duplicate in train, as the state counted them when it began.
+
+    They were counted for the first holdout and the texts of that moment: 0 for any other.
+    """
+    origin, first = scene.followed.origins().get(receipt.task.name), scene.followed.intent_of(1)
+    counted = first is not None and first.data.holdout.sha256 == receipt.holdout.sha256
+    return origin.near if origin is not None and counted else 0
 
 
 def _histogram(detail: AttemptDetail) -> object:

@@ -44,6 +44,7 @@ def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | No
     attempts, summary = scene.followed.attempts, scene.followed.summary()
     pictures = signature(scene, attempts, in_full=_MARKS)
     values: dict[str, Any] = {
+        "screened": any(name == "screened" for _, drawn in pictures for name, *_ in drawn.kinds),
         "crowded": any(sum(count for *_, count in drawn.kinds) > drawn.shown for _, drawn in pictures),
         "empty": activity is None and summary is None and trouble is None,
         "headline": headline(summary) if summary is not None else "Nothing judged yet.",

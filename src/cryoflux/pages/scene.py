@@ -30,6 +30,13 @@ class Scene:
     now: float
     """wall time, seconds since 1970"""
 
+    @property
+    def about(self) -> str:
+        """Names of model and data of its tasks, for the line over a headline; empty where it says none."""
+        origins = self.followed.origins().values()
+        said = (" on ".join(filter(None, (one.model_name, one.data_name))) for one in origins)
+        return ", ".join(dict.fromkeys(filter(None, said)))
+
     def link(self, path: str) -> str:
         """The address of a page of this state."""
         return self.root + path

@@ -9,14 +9,14 @@ from __future__ import annotations
 __all__ = ["EntryRow", "Followed"]
 
 import shlex
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import RLock
 
 from cryoflux.collector import uncollected
-from cryoflux.errors import StateTamperedError, UsageError
+from cryoflux.errors import CryoFluxError, StateTamperedError, UsageError
 from cryoflux.log_view import Log, LogSummary
 from cryoflux.queries.joules import JoulesFold, JoulesOfLog
 from cryoflux.receipts.attempts import Attempt
@@ -27,7 +27,9 @@ from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Intent, Receipt
 from cryoflux.receipts.store import StoredRows
 from cryoflux.runs.catalogue import Catalogue, VersionFold, catalogue_from
+from cryoflux.runs.inputs import stored_origins
 from cryoflux.state import StateFolder
+from cryoflux.tasks.interface import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,12 @@ class Followed:
     def catalogue(self) -> Catalogue:
         """All versions of the state; what the folder itself says is read now."""
         return catalogue_from(StateFolder(self.state), self._versions)
+
+    def origins(self) -> dict[str, Origin]:
+        """What each task of the state was begun with; nothing where the state does not say."""
+        with suppress(CryoFluxError):  # a log can be read without the file that a run would need
+            return stored_origins(StateFolder(self.state))
+        return {}
 
     def joules(self) -> JoulesOfLog:
         """Where the joules went; folded when it is asked for, since most pages do not ask."""

@@ -300,7 +300,7 @@ class Training(Document, frozen=True):
     """``joules``, ``steps``, ``interrupt``, ``hopeless``, or the task's own word"""
     section: Section
     fresh_count: Count = 0
-    """training examples that no attempt of the task had drawn before"""
+    """training examples that were next in the drawing order, which begins again once all were drawn"""
     steps: Count = 0
     saved_microjoules: Count = 0
     """what stopping early saved, by the cost of the steps that were made; modelled"""

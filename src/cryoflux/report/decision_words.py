@@ -16,7 +16,7 @@ from cryoflux.report.marks import DrawnAs, drawn_as
 _MOST = 84
 """characters of a reason in a list: two lines"""
 _SHORT = {
-    "stake.too-little": "too little on examples set aside; the holdout was not read",
+    "stake.too-little": "too little on examples set aside to spend a look at the holdout",
     "stake.not-yet": "not yet worth a look at the holdout; the next one goes on from it",
     "screen.below-smallest": "too little on examples set aside; the holdout was not read",
     "screen.not-worth-a-look": "too little on examples set aside; the holdout was not read",
@@ -52,7 +52,7 @@ def best_deal(attempts: Iterable[Attempt]) -> tuple[Attempt, str] | None:
         return None
     cost, least = format_energy(round(best.chain_joules * MICRO)), f"{best.eta_low_per_kj:,.3g}"
     range_ = f"{_signed(best.delta)} {best.unit} (95 % {_signed(best.delta_lo)} to {_signed(best.delta_hi)})"
-    return best, f"{range_} for {cost}, so at least {least} {best.unit}/kJ by the upper end of its joules."
+    return best, f"{range_} for {cost}; {least} {best.unit}/kJ by the upper end of its joules."
 
 
 def attempt_headline(attempt: Attempt) -> str:
@@ -76,8 +76,11 @@ def attempt_lede(attempt: Attempt, receipt: Receipt) -> list[str]:
     """Sentences with the numbers that decided it."""
     kind = drawn_as(attempt)
     if kind is DrawnAs.ABORTED:
-        return [_sentence(attempt.reason.removeprefix("Aborted: ")), "Its joules are charged all the same."]
+        return [_sentence(attempt.brief), "Its joules are charged all the same."]
     if attempt.delta is None:
+        stopped = attempt.brief if kind is DrawnAs.SCREENED else ""
+        if stopped:
+            return [*_of_screen(attempt), _sentence(stopped), "The holdout was not read."]
         return [*_of_screen(attempt), _without_a_look(kind)]
     said = [_of_holdout(attempt), *_accuracy(attempt), *_evidence(receipt)]
     return [*said, _sentence(attempt.brief or attempt.reason)]
@@ -122,7 +125,7 @@ def _of_screen(attempt: Attempt) -> list[str]:
 def _without_a_look(kind: DrawnAs) -> str:
     if kind is DrawnAs.CARRIED:
         return "That is not yet worth a look at the holdout; the next attempt of its chain goes on from it."
-    return "That is too little for a look at the holdout, so the holdout was not read."
+    return "That is too little to spend a look at the holdout on, so the holdout was not read."
 
 
 def _sentence(text: str) -> str:

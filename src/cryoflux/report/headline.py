@@ -5,19 +5,23 @@ from __future__ import annotations
 __all__ = ["headline", "lede"]
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from cryoflux.log_view import LogSummary, TaskTotal
-from cryoflux.quantities import RangeKind, format_energy, hit_words
+from cryoflux.quantities import MICRO, RangeKind, format_energy, hit_words
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.layout import counted
 
+_SEVERAL = 3
 _KINDS = ("kept", "undecided", "rejected", "carried", "aborted")
 
 
 def headline(summary: LogSummary) -> str:
-    """``1.49 nats better for 810 J.``: what all of it brought, and cost where that is known."""
-    spent, least = summary.known, "" if summary.all_in is not None else "at least "
-    cost = f" for {least}{format_energy(spent.uj)}" if spent is not None else ""
+    """``1.49 nats better on the holdout for 810 J.``: what all of it brought and cost."""
+    spent = summary.known
+    cost = f" for {format_energy(spent.uj)}" if spent is not None else ""
+    if summary.all_in is None and cost:
+        cost += " in attempts so far" if summary.beside is None else " so far"
     if not summary.tasks:
         return f"Nothing judged yet{cost}."
     gained = [total for total in summary.tasks if total.delta > 0]
@@ -28,7 +32,7 @@ def headline(summary: LogSummary) -> str:
 
 
 def _gain(total: TaskTotal, *, named: bool) -> str:
-    figure = f"{_figure(total.delta)} {total.unit} better"
+    figure = f"{_figure(total.delta)} {total.unit} better on the holdout"
     return f"{total.name} {figure}" if named else figure
 
 
@@ -38,6 +42,7 @@ def lede(summary: LogSummary, attempts: Sequence[Attempt]) -> str:
     said = ", ".join(f"{count} {kind}" for kind, count in counts if count)
     parts = [f"{counted(summary.attempts, 'attempt')}: {said}." if said else "No attempt has ended yet."]
     parts += [_accuracy(total, attempts, named=len(summary.tasks) > 1) for total in summary.tasks]
+    parts += _since_the_last_kept(attempts)
     spent = summary.known
     if spent is not None:
         low, high = format_energy(spent.lo_uj), format_energy(spent.hi_uj)
@@ -48,6 +53,15 @@ def lede(summary: LogSummary, attempts: Sequence[Attempt]) -> str:
     if summary.all_in is None and summary.energy is not None:
         parts.append("What the run spends beside its attempts is not in the log yet.")
     return " ".join(part for part in parts if part)
+
+
+def _since_the_last_kept(attempts: Sequence[Attempt]) -> list[str]:
+    """What was spent since something was kept, where that was several attempts ago."""
+    since = list(takewhile(lambda one: not one.kept, reversed(attempts)))
+    if len(since) < _SEVERAL or len(since) == len(attempts):
+        return []
+    joules = format_energy(sum(round(one.joules * MICRO) for one in since))
+    return [f"Nothing was kept since #{attempts[-len(since) - 1].number}: {joules} in {len(since)} attempts."]
 
 
 def _accuracy(total: TaskTotal, attempts: Sequence[Attempt], *, named: bool) -> str:

@@ -26,7 +26,7 @@ STEP_WORDS: Mapping[Step, str] = {
     Step.SCHEDULE: "Choose a recipe",
     Step.ANNOUNCE: "Announce it in the log",
     Step.RESERVE: "Reserve joules",
-    Step.TRAIN: "Train",
+    Step.TRAIN: "Train and screen",
     Step.EVALUATE: "Evaluate on the holdout",
     Step.DECIDE: "Decide",
     Step.MERGE: "Merge into the head",

@@ -39,4 +39,4 @@ def training_facts(receipt: Receipt) -> list[tuple[str, str]]:
 
 
 def _fresh(count: int) -> str:
-    return f", {count:,} of them never drawn before" if count else ", all drawn before"
+    return f", {count:,} of them next in the drawing order" if count else ", all drawn lately"

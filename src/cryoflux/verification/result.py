@@ -39,7 +39,8 @@ from cryoflux.verification.topics import CLAIMED, PROVABLE, Topic, topic_of_step
 _MOST_LINES = 20
 _MOST_NAMED = 5
 """things that are wrong, named in one line"""
-_MOST_CHARACTERS = 500
+_MOST_CHARACTERS = 1000
+"""of a detail; what is cut off says so"""
 _OF_ITS_OWN = {"the", "it", "its", "only", "how", "all", "no", "a", "an"}
 """first words of a detail that is a sentence of its own, and does not go on from its subject"""
 _MOST_IN_SHORT = 120
@@ -238,7 +239,8 @@ def _in_short(check: Check) -> str:
 
 def _printable(text: str) -> str:
     # Details quote what a stranger wrote; it must not steer the terminal that shows them.
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)[:_MOST_CHARACTERS]
+    shown = text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
 class Named(Protocol):

@@ -117,7 +117,7 @@ def test_the_sentences_that_the_first_form_signed_never_change() -> None:
 
 def test_the_sentences_of_the_budgeted_rule_say_what_it_bounds() -> None:
     kept = say(decide(RULE, spread(23_500_000, 50_000_000), USUAL).reason)
-    assert kept.endswith("; shown to help: one that does not would pass at most 1 time in 4,000.")
+    assert kept.endswith("; shown to help: a useless one would pass at most 1 time in 4,000.")
     right = say(decide(RULE, spread(0, 100_000_000, gained=20), USUAL).reason)
     assert "; shown to be right more often (gained 20, lost 0): one that is not would pass at most" in right
     assert say(decide(RULE, spread(5_000_000, 100_000_000), USUAL).reason).endswith(
