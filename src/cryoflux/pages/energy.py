@@ -13,7 +13,7 @@ from cryoflux.energy.baseline import Baseline, Idle
 from cryoflux.energy.derived import Rates, carbon_g, cost
 from cryoflux.pages.charts.bars import BarRow, bar_rows, stack
 from cryoflux.pages.scene import Page, Scene
-from cryoflux.quantities import MICRO, Energy, Tier, format_energy
+from cryoflux.quantities import Energy, Tier, format_energy, format_kwh
 from cryoflux.queries.joules import JoulesOfLog
 from cryoflux.report.flag_words import flag_words
 from cryoflux.report.now_words import end_words
@@ -114,8 +114,8 @@ def _span(seconds: float) -> str:
 
 def _derived(energy: Energy, rates: Rates) -> list[tuple[str, str, str]]:
     """Name, figure with its range, and by which factor."""
-    kwh = [uj / MICRO / 3_600_000 for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
-    rows = [("electricity", f"{kwh[0]:.3g} kWh ({kwh[1]:.3g} to {kwh[2]:.3g})", "3.6 MJ are one kWh")]
+    kwh = [format_kwh(uj) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
+    rows = [("electricity", f"{kwh[0]} kWh ({kwh[1]} to {kwh[2]})", "3.6 MJ are one kWh")]
     if (price := rates.price_per_kwh) is not None:
         money = [cost(uj, price) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
         currency = rates.currency or "(currency not named)"

@@ -22,9 +22,10 @@ __all__ = [
 ]
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,11 @@ class Results:
     not_kept: tuple[NotKept, ...]
     """why updates were refused and attempts ended, the most frequent reason first"""
     sessions: int
+    """runs that ended, or that a later one has closed"""
+    began_at: str
+    """when the first of them began, by the wall clock, which is only a label; empty without one"""
+    wall_s: float | None
+    """how long all of them took, by the same clock; none without one, or where the clock went back"""
     last_session: LastSession | None
     entries: int
     """of the log"""
@@ -252,6 +258,8 @@ def results_of(log: Log, rates: Rates) -> Results:
         tasks=tasks,
         not_kept=not_kept,
         sessions=len(facts.sessions),
+        began_at=facts.sessions[0].began_at if facts.sessions else "",
+        wall_s=_wall_s(facts.sessions),
         last_session=last,
         entries=log.memory.size,
         last_entry=log.memory.last,
@@ -279,6 +287,15 @@ def _spent(summary: LogSummary, rates: Rates) -> Spent:
         session_open=summary.session_open,
         derived=derived_fields(known, rates) if known is not None else {},
     )
+
+
+def _wall_s(sessions: Sequence[Session]) -> float | None:
+    try:
+        ends = [[datetime.fromisoformat(at) for at in (one.began_at, one.ended_at)] for one in sessions]
+        took = [(ended - began).total_seconds() for began, ended in ends]
+    except (TypeError, ValueError):  # a label that is no time
+        return None
+    return sum(took) if took and min(took) >= 0 else None
 
 
 def _not_kept(facts: _Facts) -> tuple[NotKept, ...]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 __all__ = ["progress_part", "recalls_part"]
 
+from collections.abc import Sequence
+
+from cryoflux.evaluation.recall import ClassRecall
 from cryoflux.quantities import hit_words
 from cryoflux.queries.progress import CurvePoint
 from cryoflux.queries.results import TaskResults
@@ -64,5 +67,16 @@ def recalls_part(task: TaskResults) -> ReportPart:
         for one in task.recalls
     )
     table = ReportTable(("class", "examples", "before", "after"), rows, (False, True, True, True))
-    text = ("Classes are uneven, so that a mean may hide one that is never right; the worst first.",)
+    text: tuple[str, ...] = (
+        "Classes are uneven, so that a mean may hide one that is never right; the worst first.",
+    )
+    if (only := _only_class(task.recalls)) is not None:
+        text += (f"The first version calls everything {only}: accuracy and Δ count from that.",)
     return ReportPart(f"{task.name}: recall by class on the holdout", text, (table,))
+
+
+def _only_class(recalls: Sequence[ClassRecall]) -> str | None:
+    """The class that a first version calls everything; none where it tells some apart, or nobody knows."""
+    always = [one.label for one in recalls if one.before == 1]
+    never = sum(one.before == 0 for one in recalls)
+    return always[0] if len(always) == 1 and never == len(recalls) - 1 else None

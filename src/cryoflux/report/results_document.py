@@ -24,6 +24,8 @@ def results_document(results: Results) -> dict[str, Any]:
         "tasks": [_task(task) for task in results.tasks],
         "not_kept": [_not_kept(one) for one in results.not_kept],
         "sessions": results.sessions,
+        "began_at": results.began_at or None,
+        "wall_seconds": results.wall_s,
         "last_session": asdict(last) | {"ended": last.ended.value} if last is not None else None,
         "log": {
             "entries": results.entries,

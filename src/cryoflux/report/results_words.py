@@ -27,6 +27,7 @@ from cryoflux.quantities import (
     RangeKind,
     efficiency,
     format_energy,
+    format_kwh,
     format_nats,
     hit_words,
 )
@@ -36,6 +37,7 @@ from cryoflux.report.attempt_words import energy_text
 from cryoflux.report.curve_words import progress_part, recalls_part
 from cryoflux.report.layout import Cells, counted
 from cryoflux.report.parts import ReportDocument, ReportPart, ReportTable
+from cryoflux.report.run_words import run_lines
 from cryoflux.runs.scores import Scores
 
 _MOST_KEPT = 40
@@ -58,7 +60,7 @@ def results_report(results: Results, rates: Rates) -> ReportDocument:
     """
     names = ", ".join(task.name for task in results.tasks) or "no task yet"
     parts = [
-        ReportPart("What it is about", (*map(_about, results.tasks), *_forked(results))),
+        ReportPart("What it is about", (*map(_about, results.tasks), *run_lines(results), *_forked(results))),
         ReportPart("What it cost", tuple(_cost_lines(results, rates)), (_cost_table(results),)),
         ReportPart("What was gained", tables=tuple(_gains(results)), after=tuple(_gain_notes(results))),
         ReportPart("How sure that is", tuple(_sure_lines(results))),
@@ -192,7 +194,7 @@ def energy_row(name: str, energy: Energy | None) -> Cells:
         name,
         format_energy(energy.uj),
         f"{low} to {high}",
-        f"{energy.joules / 3_600_000:.3g}",
+        format_kwh(energy.uj),
         energy.tier.value,
     )
 

@@ -13,6 +13,7 @@ import pytest
 from cryoflux.energy.derived import Rates
 from cryoflux.evaluation.cache import KnownLosses, LossCache
 from cryoflux.evaluation.losses import Losses
+from cryoflux.evaluation.recall import ClassRecall
 from cryoflux.log_view import open_log
 from cryoflux.queries.comparison import compare
 from cryoflux.queries.results import Results, results_of
@@ -64,6 +65,18 @@ def test_what_was_spent_is_attempts_and_what_is_beside_them(made: SyntheticState
     assert spent.kwh == pytest.approx(530 / 3.6e6)
     assert spent.derived["carbon_g"] == pytest.approx(530 / 3.6e6 * 360)
     assert spent.derived["carbon_source"] == "a grid"
+
+
+def test_a_report_says_when_where_and_what_a_gain_counts_from(made: SyntheticState) -> None:
+    found = of(made.path)
+    found = replace(found, began_at="2026-11-28T23:59:00Z", wall_s=96.0, software={"processor": "X 5, avx"})
+    classes = (ClassRecall("a", 9, 0.0, 0.5), ClassRecall("b", 40, 1.0, 0.9))
+    tasks = tuple(replace(task, recalls=classes) for task in found.tasks)
+    said = write_markdown(results_report(replace(found, tasks=tasks), Rates()))
+    assert re.search(r"1 run from 2026-11-28 to 20\d\d-\d\d-\d\d, 96 s in all, by the wall clock", said)
+    assert "computed on X 5, by CryoFlux of an unknown version: attested, not proven" in said
+    assert "The first version calls everything b:" in said
+    assert re.search(r"\| 530\.0 J \| 480\.0 J to 580\.0 J \| 0\.000147 \|", said)
 
 
 def test_without_its_session_what_it_cost_is_not_known(tmp_path: Path) -> None:
