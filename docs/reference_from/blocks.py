@@ -5,7 +5,7 @@
     <!-- output varies -->                        what a console shows is not compared with what comes
 
 Every other block is run: ``sh`` and ``console`` in a shell, ``python`` by Python; ``json`` and ``toml`` are
-read, and ``text`` is no code.
+read, ``diff`` is applied by tests/unit/test_worked_diffs.py where it is a whole one, and ``text`` is no code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from reference_from.markdown import worded
 
 ROOT = Path(__file__).parents[2]
 RUN_LANGUAGES = {"sh", "console", "python"}
-LANGUAGES = RUN_LANGUAGES | {"json", "toml", "text"}
+LANGUAGES = RUN_LANGUAGES | {"diff", "json", "toml", "text"}
 _QUOTED = {"docs/whitepaper.md"}
 """what is shown as it was written, before there was any of this"""
 _FENCE = re.compile(

@@ -84,6 +84,11 @@ class LogSummary:
         return self.energy + self.beside
 
     @property
+    def known(self) -> Energy | None:
+        """All that is on the log: all-in, or at least so much."""
+        return Energy.total(part for part in (self.energy, self.beside) if part is not None)
+
+    @property
     def all_in_eta_per_kj(self) -> float | None:
         """Δ per kilojoule of all of that; none where it is not known, or several tasks share it."""
         if self.all_in is None or len(self.tasks) != 1:

@@ -21,7 +21,7 @@ def require_output(path: Path) -> None:
     """Make sure that a file can have that name.
 
     Raises:
-        UsageError: its folder is not there, or it is a folder itself.
+        UsageError: its folder is not there, or it is a folder itself, a device or a pipe.
     """
     folder = path.absolute().parent
     if not folder.is_dir():
@@ -35,6 +35,12 @@ def require_output(path: Path) -> None:
             f"{path} is a folder.",
             why="What is written is one file.",
             hint=f"Name a file in it: {shlex.quote(str(path / 'NAME'))}",
+        )
+    if path.exists() and not path.is_file():
+        raise UsageError(
+            f"{path} is no regular file.",
+            why="A file is written beside it and takes its name, so a device or a pipe would be gone.",
+            hint="Name a file; what goes to stdout without -o can be redirected there.",
         )
 
 

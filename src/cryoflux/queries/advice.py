@@ -135,6 +135,8 @@ def _of_task(quoted: str, summary: LogSummary, task: TaskResults) -> list[Advice
         found.append(Advice("undecided", said, ""))
     if task.first == task.head:
         return found
+    if audit.delta is None and summary.session_open:
+        return found
     if audit.delta is None:
         said = "The head has no losses on the audit set here: a run evaluates it when it ends."
         return [*found, Advice("no-audit", said, f"cryoflux run --budget 200J --state {quoted}")]

@@ -130,7 +130,8 @@ def _of_task(first: TaskResults, second: TaskResults) -> Iterator[Difference]:
         yield Difference("unit", said, "delta")
     if first.data_hash != second.data_hash:
         said = f"The data sets differ: {first.data_name} and {second.data_name}, by their digests."
-        yield Difference("data", said, "delta")
+        # One that has grown is another one, and judges by the same examples.
+        yield Difference("data", said, "delta" if first.holdout.sha256 != second.holdout.sha256 else "")
     if first.holdout.sha256 != second.holdout.sha256:
         yield Difference("holdout", "Δ was measured on different holdouts.", "delta")
     if first.first != second.first:
@@ -151,6 +152,9 @@ def _of_states(first: Results, second: Results) -> Iterator[Difference]:
     if None not in tiers and tiers[0] is not tiers[1]:
         said = f"Joules are {tiers[0]} in the one and {tiers[1]} in the other: they do not compare."
         yield Difference("tier", said, "joules")
+    if first.parent != second.parent:
+        said = "One goes on from another log, whose joules for what it took over are not in its own."
+        yield Difference("fork", said, "joules")
     missing = [str(one.state) for one in (first, second) if one.spent.all_in is None]
     if missing:
         said = f"What it cost all-in is not on the log of {' and '.join(missing)}."

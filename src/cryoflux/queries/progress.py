@@ -72,13 +72,13 @@ class ProgressFold:
         return self._scores.get((task, holdout, version))
 
     def of_head(self, task: str, known: TaskState) -> Change:
-        """What a task's first version and its head score on the holdout in use; none where unknown.
+        """What a task's first version here and its head score on the holdout in use; none where unknown.
 
         Args:
             task: its name.
             known: what the log has come to for it.
         """
-        versions = (known.first.digest, known.head.digest)
+        versions = (known.start.digest, known.head.digest)
         said = [self.scores(task, known.holdout, version) for version in versions]
         first, head = (Scores(*scores) if scores is not None else None for scores in said)
         return first, head

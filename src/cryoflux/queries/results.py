@@ -22,9 +22,10 @@ __all__ = [
 ]
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class TaskResults:
     cut: Cut
     """how much of a text is read; 0 where the state does not say"""
     first: str
-    """digest of the version that the log began with"""
+    """digest of the version that the log began with; in a fork the one that it took over"""
     head: str
     total: TaskTotal
     """Σ Δ of the kept updates that the head rests on, η, looks, what was taken back"""
@@ -164,11 +165,18 @@ class Results:
     not_kept: tuple[NotKept, ...]
     """why updates were refused and attempts ended, the most frequent reason first"""
     sessions: int
+    """runs that ended, or that a later one has closed"""
+    began_at: str
+    """when the first of them began, by the wall clock, which is only a label; empty without one"""
+    wall_s: float | None
+    """how long all of them took, by the same clock; none without one, or where the clock went back"""
     last_session: LastSession | None
     entries: int
     """of the log"""
     last_entry: str
     """leaf hash of its last entry"""
+    parent: str
+    """name of the log that it goes on from; empty where it is no fork"""
     signers: tuple[str, ...]
     """ids of the keys that signed entries, in order of their first; whose they are, this does not know"""
     software: Mapping[str, str]
@@ -197,6 +205,7 @@ class _Facts:
         self.signers: dict[str, None] = {}
         self.rules: dict[str, Rule] = {}
         self.software: Mapping[str, str] = {}
+        self.parent = ""
         self.not_kept: dict[tuple[str, bool, str], list[tuple[int, Receipt]]] = {}
 
     def take(self, entry: Entry) -> None:
@@ -206,6 +215,8 @@ class _Facts:
         self.signers.setdefault(entry.signed.keyid)
         if entry.session is not None:
             self.sessions.append(entry.session)
+        if entry.fork is not None:
+            self.parent = entry.fork.parent.checkpoint.partition("\n")[0]
         if (receipt := entry.receipt) is None:
             return
         self.software = receipt.software
@@ -245,9 +256,12 @@ def results_of(log: Log, rates: Rates) -> Results:
         tasks=tasks,
         not_kept=not_kept,
         sessions=len(facts.sessions),
+        began_at=facts.sessions[0].began_at if facts.sessions else "",
+        wall_s=_wall_s(facts.sessions),
         last_session=last,
         entries=log.memory.size,
         last_entry=log.memory.last,
+        parent=facts.parent,
         signers=tuple(facts.signers),
         software=facts.software,
         next=advised(log.state, summary, last, tasks, worst_tier(a.tier for a in log) if len(log) else None),
@@ -262,7 +276,7 @@ def audit_losses(log: Log, task: TaskResults, version: str) -> Losses | None:
 
 
 def _spent(summary: LogSummary, rates: Rates) -> Spent:
-    known = Energy.total(part for part in (summary.energy, summary.beside) if part is not None)
+    known = summary.known
     return Spent(
         attempts=summary.energy,
         beside=summary.beside,
@@ -271,6 +285,15 @@ def _spent(summary: LogSummary, rates: Rates) -> Spent:
         session_open=summary.session_open,
         derived=derived_fields(known, rates) if known is not None else {},
     )
+
+
+def _wall_s(sessions: Sequence[Session]) -> float | None:
+    try:
+        ends = [[datetime.fromisoformat(at) for at in (one.began_at, one.ended_at)] for one in sessions]
+        took = [(ended - began).total_seconds() for began, ended in ends]
+    except (TypeError, ValueError):  # a label that is no time
+        return None
+    return sum(took) if took and min(took) >= 0 else None
 
 
 def _not_kept(facts: _Facts) -> tuple[NotKept, ...]:
@@ -282,7 +305,7 @@ def _not_kept(facts: _Facts) -> tuple[NotKept, ...]:
             count=len(some),
             energy=_sum_of(receipt for _, receipt in some),
             newest=some[-1][0],
-            said=brief(some[-1][1].reason),
+            said=brief(some[-1][1].reason).removeprefix("screen: "),
         )
         for (outcome, screened, code), some in facts.not_kept.items()
     ]
@@ -306,7 +329,7 @@ def _task(log: Log, facts: _Facts, total: TaskTotal, known: TaskState, origin: O
         data_hash=known.data.digest,
         rule=facts.rules.get(name),
         cut=origin.cut if origin is not None else 0,
-        first=known.first.digest,
+        first=known.start.digest,
         head=total.head,
         total=total,
         holdout=_holdout(state, facts, name, known),
@@ -318,7 +341,7 @@ def _task(log: Log, facts: _Facts, total: TaskTotal, known: TaskState, origin: O
 
 
 def _holdout(state: StateFolder, facts: _Facts, task: str, known: TaskState) -> Gained:
-    versions = (known.first.digest, known.head.digest)
+    versions = (known.start.digest, known.head.digest)
     before, after = facts.progress.of_head(task, known)
     losses = (facts.read.of(state, task, known.holdout, version) for version in versions)
     return Gained(known.holdout, known.tally(known.holdout).count, before, after, *_ends(*losses))
@@ -328,7 +351,7 @@ def _audit(state: StateFolder, facts: _Facts, task: str, known: TaskState, origi
     data = known.data
     if origin is None:
         return Gained(data.audit, data.audit_count)
-    cache, versions = LossCache(state.cache / "losses"), (known.first.digest, known.head.digest)
+    cache, versions = LossCache(state.cache / "losses"), (known.start.digest, known.head.digest)
     before, after = (known_audit_losses(cache, origin.cut, data, version) for version in versions)
     hits = any(point.accuracy is not None for point in facts.progress.curves.get(task, ()))
     return gained(Gained(data.audit, data.audit_count), before, after, hits=hits)

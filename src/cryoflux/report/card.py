@@ -176,7 +176,12 @@ def _parts(facts: CardFacts, names: CardNames) -> Iterator[ReportPart]:
         f"Version {version.digest} of {task.name}, fine-tuned{base} on {task.data_name} by CryoFlux under a "
         "budget of joules: an update is kept only where a sealed holdout shows that it helps."
     )
-    if version.attempt is None:
+    if version.origin == "parent":
+        made = (
+            f"Version {version.digest} of {task.name}{base}, as its log took it over from another one, "
+            f"{facts.results.parent}: what made it, and what that cost, stands there."
+        )
+    elif version.attempt is None:
         made = f"Version {version.digest} of {task.name}{base}, as its log began with it: nothing was tuned."
     yield ReportPart("What it is", (made, *_left_out(facts, names)))
     yield ReportPart("What it cost", tuple(_cost_text(facts)), (_cost(facts),))
@@ -223,6 +228,11 @@ def _cost_text(facts: CardFacts) -> Iterator[str]:
         else "the attempts of its task until it was made; start-up, data and the audit set are not in it"
     )
     range_words = facts.energy.range_kind.words
+    if facts.results.parent:
+        yield (
+            f"Its log goes on from another one, {facts.results.parent}: gains and joules here are those "
+            "since then alone."
+        )
     yield f"Net of what the machine draws at rest; {facts.energy.tier.value}, with its {range_words}; {what}."
     if "carbon_g" in facts.derived:
         said = facts.derived

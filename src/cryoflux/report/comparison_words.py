@@ -76,6 +76,10 @@ def _pair_verdict(pair: TaskPair) -> str:
         return f"{name}does not compare"
     if pair.first.head == pair.second.head:
         return f"{name}both heads are the same version"
+    if not pair.head_to_head and pair.first.first != pair.second.first:
+        return (
+            f"{name}not compared, for they began with different versions, and have no losses by example here"
+        )
     if not pair.head_to_head:
         return f"{name}Σ Δ {format_nats(pair.first.total.delta)} and {format_nats(pair.second.total.delta)}"
     best = pair.head_to_head[0]

@@ -9,6 +9,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Fork, HeadMove, Intent, Move, Receipt
+from cryoflux.report.layout import counted
 from cryoflux.sentences import brief, say
 
 _MOVED = {
@@ -66,10 +67,9 @@ def _moved(move: HeadMove) -> str:
 
 def _session(session: Session) -> str:
     beside = format_energy(session.energy.microjoules)
-    plural = "" if session.attempts == 1 else "s"
     return (
-        f"A run ended ({session.ended.value}) after {session.attempts} attempt{plural}; beside them it was "
-        f"charged {beside} ({session.energy.tier.value})."
+        f"A run ended ({session.ended.value}) after {counted(session.attempts, 'attempt')}; beside them it "
+        f"was charged {beside} ({session.energy.tier.value})."
     )
 
 

@@ -10,6 +10,7 @@ from itertools import takewhile
 from cryoflux.log_view import LogSummary, TaskTotal
 from cryoflux.quantities import MICRO, RangeKind, format_energy, hit_words
 from cryoflux.receipts.attempts import Attempt
+from cryoflux.report.layout import counted
 
 _SEVERAL = 3
 _KINDS = ("kept", "undecided", "rejected", "carried", "aborted")
@@ -17,10 +18,10 @@ _KINDS = ("kept", "undecided", "rejected", "carried", "aborted")
 
 def headline(summary: LogSummary) -> str:
     """``1.49 nats better on the holdout for 810 J.``: what all of it brought and cost."""
-    spent = summary.all_in or summary.energy
+    spent = summary.known
     cost = f" for {format_energy(spent.uj)}" if spent is not None else ""
     if summary.all_in is None and cost:
-        cost += " in attempts so far"
+        cost += " in attempts so far" if summary.beside is None else " so far"
     if not summary.tasks:
         return f"Nothing judged yet{cost}."
     gained = [total for total in summary.tasks if total.delta > 0]
@@ -39,11 +40,10 @@ def lede(summary: LogSummary, attempts: Sequence[Attempt]) -> str:
     """How many attempts became what, how accuracy moved, and what the joules are worth."""
     counts = [(kind, getattr(summary, kind)) for kind in _KINDS]
     said = ", ".join(f"{count} {kind}" for kind, count in counts if count)
-    plural = "" if summary.attempts == 1 else "s"
-    parts = [f"{summary.attempts} attempt{plural}: {said}." if said else "No attempt has ended yet."]
+    parts = [f"{counted(summary.attempts, 'attempt')}: {said}." if said else "No attempt has ended yet."]
     parts += [_accuracy(total, attempts, named=len(summary.tasks) > 1) for total in summary.tasks]
     parts += _since_the_last_kept(attempts)
-    spent = summary.all_in or summary.energy
+    spent = summary.known
     if spent is not None:
         low, high = format_energy(spent.lo_uj), format_energy(spent.hi_uj)
         if spent.range_kind is RangeKind.PLAUSIBLE:

@@ -16,6 +16,7 @@ from cryoflux.queries.read_losses import recalls_of
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_line
+from cryoflux.report.layout import counted
 from cryoflux.report.picture import DrawnAs, drawn_as
 from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.inputs import stored_origins
@@ -37,8 +38,7 @@ def log_lines(log: Log) -> list[str]:
     summary = log.summary()
     counts = [(kind, sum(drawn_as(attempt) is kind for attempt in log)) for kind in DrawnAs]
     said = ", ".join(f"{count} {kind.word}" for kind, count in counts if count)
-    plural = "" if summary.attempts == 1 else "s"
-    lines = [f"{summary.attempts} attempt{plural}{f': {said}' if said else ''}"]
+    lines = [f"{counted(summary.attempts, 'attempt')}{f': {said}' if said else ''}"]
     if summary.session_open:
         lines.append("A run goes on, or has died: what it spends beside its attempts is not on the log yet.")
     for total in summary.tasks:

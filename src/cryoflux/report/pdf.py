@@ -20,6 +20,7 @@ _WIDTH, _HEIGHT = 8.27, 11.69
 _MARGIN = 0.75
 _COLUMNS = 94
 _TABLE_COLUMNS = 108
+_COMMAND_COLUMNS = 100
 _LEADING = 1.4
 """times the height of its letters that a line is high"""
 
@@ -73,9 +74,9 @@ def _part(part: ReportPart) -> Iterator[_Line]:
     for said, command in part.points:
         yield from _paragraph(f"•  {said}", indent=3)
         if command:
-            yield _Line(f"   {command}", 7.5, mono=True, before=1)
+            yield from _command(f"   {command}", before=1)
     for number, command in enumerate(part.commands):
-        yield _Line(f"$ {command}", 7.5, mono=True, before=4 if not number else 0)
+        yield from _command(f"$ {command}", before=4 if not number else 0)
     for paragraph in part.after:
         yield from _paragraph(paragraph)
 
@@ -83,6 +84,17 @@ def _part(part: ReportPart) -> Iterator[_Line]:
 def _paragraph(text: str, indent: int = 0) -> Iterator[_Line]:
     for number, line in enumerate(wrap(text, _COLUMNS, indent)):
         yield _Line(line, before=4 if not number else 0)
+
+
+def _command(text: str, *, before: float) -> Iterator[_Line]:
+    """What to type; what is wider than the page goes on below, and not beyond its edge."""
+    for number, line in enumerate(_cut(text)):
+        yield _Line(line if not number else f"    {line}", 7.5, mono=True, before=0 if number else before)
+
+
+def _cut(text: str) -> Iterator[str]:
+    for line in wrap(text, _COMMAND_COLUMNS, 0):
+        yield from (line[at : at + _COMMAND_COLUMNS] for at in range(0, len(line), _COMMAND_COLUMNS))
 
 
 def _rows(rows: Sequence[str]) -> Iterator[_Line]:

@@ -117,7 +117,8 @@ def _said(marks: Sequence[AttemptMark], panels: Sequence[AttemptsPanel]) -> list
     kinds = ", ".join(f"{count} {kind.word}" for kind, count in _kinds([marks]))
     lines = [f"Energy against Δ on logarithmic axes, an attempt a mark: {kinds}."]
     kept = [mark for mark in marks if mark.kind is DrawnAs.KEPT and mark.above(0) and mark.joules[0] > 0]
-    best = max(kept, key=lambda mark: (mark.delta or 0.0) / mark.joules[0], default=None)
+    # By the upper end of its joules, as everywhere.
+    best = max(kept, key=lambda mark: (mark.delta or 0.0) / mark.joules[2], default=None)
     if best is not None and len(panels) == 1:
         eta = 1000 * (best.delta or 0.0) / best.joules[0]
         unit = shown(panels[0].unit)

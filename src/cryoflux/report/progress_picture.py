@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from cryoflux.quantities import hit_words
+from cryoflux.quantities import hit_words, worst_tier
 from cryoflux.queries.progress import CurvePoint
 from cryoflux.queries.results import Results, TaskResults
+from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.figures import ONE_COLUMN, Picture, one_line, shown
 
 _LOOKS = (("#0072B2", "-", "o"), ("#D55E00", (0, (4, 1.5)), "s"))
@@ -32,9 +33,14 @@ class ProgressLine:
     task: TaskResults
 
     @property
+    def attempts(self) -> list[Attempt]:
+        """All of the task."""
+        return [attempt for attempt in self.results.attempts if attempt.task == self.task.name]
+
+    @property
     def joules(self) -> float:
-        """Charged to all attempts of the task."""
-        return sum(attempt.joules for attempt in self.results.attempts if attempt.task == self.task.name)
+        """Charged to them."""
+        return sum(attempt.joules for attempt in self.attempts)
 
 
 def draw_progress(
@@ -64,7 +70,7 @@ def draw_progress(
     for axes in more:
         _draw(axes, lines, accuracy=True)
         axes.set_ylabel(f"holdout {hit_words(unit)} (%)")
-    tier = next((a.tier.value for line in lines for a in line.results.attempts[-1:]), "")
+    tier = worst_tier(attempt.tier for line in lines for attempt in line.attempts).value
     below = panels[-1] if beside else panels[-1][:1]
     for axes in below:
         axes.set_xlabel(f"energy of attempts so far (J, {tier})")

@@ -19,7 +19,7 @@ __all__ = [
 from collections.abc import Iterator, Sequence
 
 from cryoflux.decision.rules import NO_WORSE, WITH_BUDGET
-from cryoflux.energy.derived import Rates, derived_line, kilowatt_hours
+from cryoflux.energy.derived import Rates, derived_line
 from cryoflux.quantities import (
     MRR,
     NANO,
@@ -27,18 +27,24 @@ from cryoflux.quantities import (
     RangeKind,
     efficiency,
     format_energy,
+    format_kwh,
     format_nats,
     hit_words,
 )
 from cryoflux.queries.results import Gained, Results, TaskResults
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.attempt_words import energy_text
-from cryoflux.report.layout import Cells
+from cryoflux.report.curve_words import progress_part, recalls_part
+from cryoflux.report.layout import Cells, counted
 from cryoflux.report.parts import ReportDocument, ReportPart, ReportTable
+from cryoflux.report.run_words import run_lines
 from cryoflux.runs.scores import Scores
 
 _MOST_KEPT = 40
 """kept updates in a table; JSON and export have them all"""
+_CHAINED = (
+    "Energy is what the attempt itself was charged; η counts all attempts of its chain that paid for its Δ."
+)
 _NO_FACTOR = (
     "No CO₂e and no cost are said: no factor is set (cryoflux config show lists carbon_g_per_kwh and "
     "price_per_kwh)."
@@ -54,15 +60,15 @@ def results_report(results: Results, rates: Rates) -> ReportDocument:
     """
     names = ", ".join(task.name for task in results.tasks) or "no task yet"
     parts = [
-        ReportPart("What it is about", tuple(map(_about, results.tasks))),
+        ReportPart("What it is about", (*map(_about, results.tasks), *run_lines(results), *_forked(results))),
         ReportPart("What it cost", tuple(_cost_lines(results, rates)), (_cost_table(results),)),
         ReportPart("What was gained", tables=tuple(_gains(results)), after=tuple(_gain_notes(results))),
         ReportPart("How sure that is", tuple(_sure_lines(results))),
         _attempts(results),
         _kept(results),
         _refused(results),
-        *(_progress(task, len(results.tasks) > 1) for task in results.tasks if task.curve),
-        *(_recalls(task) for task in results.tasks if task.recalls),
+        *(progress_part(task, several=len(results.tasks) > 1) for task in results.tasks if task.curve),
+        *(recalls_part(task) for task in results.tasks if task.recalls),
         _next(results),
         _checks(results),
     ]
@@ -75,6 +81,14 @@ def _about(task: TaskResults) -> str:
     return f"{task.name}: {model}, data set {task.data_name}, head version {task.head}."
 
 
+def _forked(results: Results) -> Iterator[str]:
+    if results.parent:
+        yield (
+            f"This log goes on from another one, {results.parent}: what that gained and cost is not counted "
+            "here, and the head that it took over is the first version here."
+        )
+
+
 def _says_something(part: ReportPart) -> bool:
     tables = any(table.rows for table in part.tables)
     return bool(part.text or tables or part.points or part.commands or part.after)
@@ -83,11 +97,11 @@ def _says_something(part: ReportPart) -> bool:
 def headline(results: Results) -> str:
     """The result in one sentence."""
     cost = cost_text(results)
-    gains = [gain_text(task) for task in results.tasks if task.holdout.after is not None]
-    if not gains:
+    judged = [task for task in results.tasks if task.holdout.after is not None]
+    if not judged:
         return f"Nothing has been judged yet; {cost}." if results.attempts else "Nothing has been tried yet."
-    names = [f"{task.name}: " if len(results.tasks) > 1 else "" for task in results.tasks]
-    gained = "; ".join(f"{name}{gain}" for name, gain in zip(names, gains, strict=False))
+    several = len(results.tasks) > 1
+    gained = "; ".join(f"{task.name}: {gain_text(task)}" if several else gain_text(task) for task in judged)
     return f"{gained}, for {cost}."
 
 
@@ -153,7 +167,7 @@ def _cost_lines(results: Results, rates: Rates) -> Iterator[str]:
     if spent.session_open:
         yield "A run goes on, or has died: what it spends beside its attempts is not on the log yet."
     elif spent.unrecorded:
-        yield f"Of {spent.unrecorded} attempts the log does not say what was spent beside them."
+        yield f"Of {counted(spent.unrecorded, 'attempt')} the log does not say what was spent beside."
     yield derived_line(spent.known, rates) or _NO_FACTOR
 
 
@@ -180,7 +194,7 @@ def energy_row(name: str, energy: Energy | None) -> Cells:
         name,
         format_energy(energy.uj),
         f"{low} to {high}",
-        f"{kilowatt_hours(energy.uj):.3g}",
+        format_kwh(energy.uj),
         energy.tier.value,
     )
 
@@ -227,7 +241,7 @@ def _gain_notes(results: Results) -> Iterator[str]:
         )
     for task in results.tasks:
         if task.total.taken_back:
-            yield f"{task.name}: {task.total.taken_back} kept updates were taken back, and do not count."
+            yield f"{task.name}: without {counted(task.total.taken_back, 'kept update')} taken back."
         spent = results.spent.all_in
         if spent is not None and len(results.tasks) == 1:
             eta = efficiency(task.total.delta, spent.uj)
@@ -270,8 +284,8 @@ def _attempts(results: Results) -> ReportPart:
     counts = [(word, getattr(summary, word)) for word in words]
     said = ", ".join(f"{count} {word}" for word, count in counts if count)
     screened = sum(attempt.screened_out for attempt in results.attempts)
-    aside = f" {screened} of the rejected were stopped by their screen." if screened else ""
-    text = (f"{summary.attempts} attempts: {said}.{aside}",) if results.attempts else ()
+    aside = f" Of the rejected, screens stopped {screened}." if screened else ""
+    text = (f"{counted(summary.attempts, 'attempt')}: {said}.{aside}",) if results.attempts else ()
     return ReportPart("What was tried", text, figure="attempts")
 
 
@@ -280,9 +294,9 @@ def _kept(results: Results) -> ReportPart:
     table = kept_table(kept[-_MOST_KEPT:], several=len(results.tasks) > 1)
     more = f"The newest {_MOST_KEPT} of {len(kept)}; the export has all." if len(kept) > _MOST_KEPT else ""
     note = "An interval is the anytime one of the bar where there is one, else 95 % for one look."
-    return ReportPart(
-        "What was kept", tables=(table,), after=tuple(filter(None, (more, note if kept else "")))
-    )
+    chained = _CHAINED if any(attempt.chain_attempts > 1 for attempt in kept) else ""
+    notes = (more, note if kept else "", chained)
+    return ReportPart("What was kept", tables=(table,), after=tuple(filter(None, notes)))
 
 
 def kept_table(kept: Sequence[Attempt], *, several: bool) -> ReportTable:
@@ -334,43 +348,6 @@ def _refused(results: Results) -> ReportPart:
     return ReportPart("What was refused, and why", text, (table,))
 
 
-def _progress(task: TaskResults, several: bool) -> ReportPart:  # noqa: FBT001 - of our own caller
-    name = f"{task.name}: " if several else ""
-    hits = hit_words(task.unit)
-    points = task.curve if len(task.curve) <= _MOST_KEPT else (task.curve[0], *task.curve[1 - _MOST_KEPT :])
-    rows = tuple(
-        (
-            f"#{point.attempt}" if point.attempt else ("begin" if not point.joules else "moved"),
-            f"{point.joules:.1f}",
-            f"{point.joules_lo:.1f} to {point.joules_hi:.1f}",
-            f"{point.loss:.4f}",
-            f"{100 * point.accuracy:.1f} %" if point.accuracy is not None else "",
-        )
-        for point in points
-    )
-    heading = ("after", "joules of attempts", "range", f"loss ({task.unit})", hits)
-    table = ReportTable(heading, rows, (False, True, True, True, True))
-    text = ("On the holdout, by the joules of all attempts of the task so far, refused ones included.",)
-    return ReportPart(
-        f"{name}{hits.capitalize()} and loss over joules", text, (table,), figure=f"progress:{task.name}"
-    )
-
-
-def _recalls(task: TaskResults) -> ReportPart:
-    rows = tuple(
-        (
-            one.label,
-            f"{one.count:,}",
-            f"{100 * one.before:.1f} %" if one.before is not None else "",
-            f"{100 * one.after:.1f} %",
-        )
-        for one in task.recalls
-    )
-    table = ReportTable(("class", "examples", "before", "after"), rows, (False, True, True, True))
-    text = ("Classes are uneven, so that a mean may hide one that is never right; the worst first.",)
-    return ReportPart(f"{task.name}: recall by class on the holdout", text, (table,))
-
-
 def _next(results: Results) -> ReportPart:
     points = tuple((one.said, one.command) for one in results.next)
     return ReportPart("What next", () if points else ("Nothing is open.",), points=points)
@@ -383,7 +360,7 @@ def _checks(results: Results) -> ReportPart:
     return ReportPart(
         "How to check it",
         (
-            f"The log has {results.entries:,} entries; its last one is {results.last_entry}.",
+            f"The log has {counted(results.entries, 'entry', 'entries')}; the last is {results.last_entry}.",
             f"They are signed by the key {signed}: whose it is, you have to know (--key FILE).",
         ),
         commands=results.checks,

@@ -11,6 +11,10 @@ from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.runs.catalogue import CataloguedVersion
 from cryoflux.runs.version_diff import VersionDiff
 
+_NOT_COMPARED = (
+    "tensors: not compared, for files of one of them are not here or are none, or cryoflux[train], which "
+    "reads them, is not installed"
+)
 _MOST_TENSORS = 12
 """tensors that are shown one by one"""
 
@@ -73,7 +77,7 @@ def _words(one: CataloguedVersion) -> str:
 
 def _tensor_lines(found: VersionDiff) -> list[str]:
     if found.tensors is None:
-        return ["tensors: not compared, for files of one of them are not here, or are none"]
+        return [_NOT_COMPARED]
     if not found.tensors:
         return [f"tensors: all {found.same} are the same"]
     whole = f", ‖change‖ / ‖before‖ = {found.relative_norm:.2e}" if found.relative_norm is not None else ""

@@ -5,9 +5,8 @@ from __future__ import annotations
 __all__ = ["TensorChange", "VersionDiff", "diff_versions"]
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
-
-import numpy as np
 
 from cryoflux.digests import listed_digests
 from cryoflux.quantities import Energy
@@ -34,7 +33,8 @@ class VersionDiff:
     first: CataloguedVersion
     second: CataloguedVersion
     tensors: tuple[TensorChange, ...] | None
-    """that differ, by name; none where files of one of them are not here, or are no tensors"""
+    """that differ, by name; none where files of one of them are not here, or are no tensors, and where what
+    reads them is not installed"""
     same: int
     """tensors that are the same"""
     relative_norm: float | None
@@ -87,6 +87,8 @@ def _between(first: CataloguedVersion, second: CataloguedVersion) -> Energy | No
 
 def _squares(a: Any, b: Any) -> tuple[float, float]:
     """‖b - a‖² and ‖a‖², in parts: as float64, a tensor of bytes is eight times as large."""
+    import numpy as np
+
     far = long = 0.0
     for at in range(0, len(a), _AT_ONCE):
         wide = a[at : at + _AT_ONCE].astype(np.float64)
@@ -104,9 +106,15 @@ def _of_files(
     old, new = (listed_digests(folder) for folder in folders)
     differ = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
     settings = tuple(sorted(name for name in differ if not name.endswith(".safetensors")))
-    if not any(name.endswith(".safetensors") for name in old.keys() | new.keys()):
+    weights = any(name.endswith(".safetensors") for name in old.keys() | new.keys())
+    if not weights or find_spec("numpy") is None or find_spec("safetensors") is None:
         return None, 0, None, settings
-    before, after = (TensorFolder(folder) for folder in folders)
+    return (*_of_tensors(*map(TensorFolder, folders)), settings)
+
+
+def _of_tensors(
+    before: TensorFolder, after: TensorFolder
+) -> tuple[tuple[TensorChange, ...], int, float | None]:
     changes: list[TensorChange] = []
     moved = length = 0.0
     for name in sorted(before.keys() | after.keys()):
@@ -124,4 +132,4 @@ def _of_files(
         changes.append(TensorChange(name, (far / long) ** 0.5 if long else None))
     overall = (moved / length) ** 0.5 if length else None
     same = len(before.keys() | after.keys()) - len(changes)
-    return tuple(changes), same, overall, settings
+    return tuple(changes), same, overall

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -48,7 +49,7 @@ def test_lines_answer_what_it_cost_what_was_gained_how_sure_and_what_next(
     assert "330.0 J [300, 360], modelled, all-in" in out
     assert "holdout  loss 0.9295 → 0.8746 nats, accuracy 0.0 → 85.9 %; Δ +0.0549, 95 % [" in out
     assert "probability of at most 5 %, however often it is looked at; 2 looks so far" in out
-    assert "refused  1 stopped by the screen, such as #2: screen: " in out
+    assert "refused  1 stopped by the screen, such as #2: Δ " in out
     assert "next     The last run ended because its joules were spent" in out
     assert out.endswith("check    cryoflux verify state\n")
 
@@ -157,3 +158,14 @@ def test_without_matplotlib_text_is_written_all_the_same(
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     assert "pip install 'cryoflux[report]'" in printed(monkeypatch, capsys, "report", "--svg", code=2)[1]
     assert printed(monkeypatch, capsys, "report", "--md")[0]
+
+
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(
+    state: SyntheticState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for command in (["report", "--md"], ["export"], ["models", "card"]):
+        _, err = printed(monkeypatch, capsys, *command, "-o", pipe, code=2)
+        assert "is no regular file" in err
+    assert pipe.is_fifo()

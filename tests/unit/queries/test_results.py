@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,13 +13,16 @@ import pytest
 from cryoflux.energy.derived import Rates
 from cryoflux.evaluation.cache import KnownLosses, LossCache
 from cryoflux.evaluation.losses import Losses
+from cryoflux.evaluation.recall import ClassRecall
 from cryoflux.log_view import open_log
 from cryoflux.queries.comparison import compare
 from cryoflux.queries.results import Results, results_of
 from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Outcome
 from cryoflux.report.comparison_words import verdict_text
-from cryoflux.report.results_words import headline
+from cryoflux.report.markdown import write_markdown
+from cryoflux.report.results_words import headline, results_report
+from cryoflux.runs.fork import fork_state
 from cryoflux.state import StateFolder
 from synthetic_parts import COUNT, losses_of
 from synthetic_state import SyntheticState, open_state
@@ -59,6 +65,18 @@ def test_what_was_spent_is_attempts_and_what_is_beside_them(made: SyntheticState
     assert spent.kwh == pytest.approx(530 / 3.6e6)
     assert spent.derived["carbon_g"] == pytest.approx(530 / 3.6e6 * 360)
     assert spent.derived["carbon_source"] == "a grid"
+
+
+def test_a_report_says_when_where_and_what_a_gain_counts_from(made: SyntheticState) -> None:
+    found = of(made.path)
+    found = replace(found, began_at="2026-11-28T23:59:00Z", wall_s=96.0, software={"processor": "X 5, avx"})
+    classes = (ClassRecall("a", 9, 0.0, 0.5), ClassRecall("b", 40, 1.0, 0.9))
+    tasks = tuple(replace(task, recalls=classes) for task in found.tasks)
+    said = write_markdown(results_report(replace(found, tasks=tasks), Rates()))
+    assert re.search(r"1 run from 2026-11-28 to 20\d\d-\d\d-\d\d, 96 s in all, by the wall clock", said)
+    assert "computed on X 5, by CryoFlux of an unknown version: attested, not proven" in said
+    assert "The first version calls everything b:" in said
+    assert re.search(r"\| 530\.0 J \| 480\.0 J to 580\.0 J \| 0\.000147 \|", said)
 
 
 def test_without_its_session_what_it_cost_is_not_known(tmp_path: Path) -> None:
@@ -110,6 +128,10 @@ def test_another_holdout_begins_a_line_of_its_own(tmp_path: Path) -> None:
     assert [point.attempt for point in task.curve] == [None, 1, None, 2]
     assert task.curve[1].holdout != task.curve[2].holdout
     assert task.holdout.before is None  # the first version was never judged on it
+    document = write_markdown(results_report(of(state.path), Rates()))
+    assert re.findall(r"^\| (\S.*?) \| \d", document.partition("over joules")[2], re.MULTILINE)[:4] == [
+        *("begin", r"\#1", "new holdout", r"\#2"),
+    ]
 
 
 def test_the_audit_set_is_known_where_a_run_has_left_its_losses(made: SyntheticState) -> None:
@@ -174,6 +196,35 @@ def test_states_of_the_same_data_are_compared_example_by_example(
     assert holdout.delta == pytest.approx(0.033, rel=0.01)
     assert holdout.lo_95 < holdout.delta < holdout.hi_95
     assert "B's head is better on the holdout set" in verdict_text(found)
+
+
+def test_a_fork_counts_from_what_it_took_over(made: SyntheticState, tmp_path: Path) -> None:
+    audited(made, 0.06)
+    fork_state(made.path, tmp_path / "fork", datetime(2026, 11, 29, tzinfo=UTC))
+    found = of(tmp_path / "fork")
+    (task,) = found.tasks
+    assert task.first == task.head == made.head.digest
+    assert (task.audit.delta, found.parent) == (0.0, made.log.origin)
+    assert f"goes on from another one, {found.parent}" in write_markdown(results_report(found, Rates()))
+    both = compare(open_log(made.path), open_log(tmp_path / "fork"), Rates())
+    assert "fork" in {one.code for one in both.differences}
+    assert (both.joules_comparable, both.tasks[0].differences[0].code) == (False, "first")
+
+
+def test_a_gain_stands_beside_the_name_of_its_task(made: SyntheticState) -> None:
+    found = of(made.path)
+    (task,) = found.tasks
+    other = replace(task, name="never_judged", holdout=replace(task.holdout, after=None))
+    said = headline(replace(found, tasks=(other, task)))
+    assert said.startswith("lora_delta: ")
+    assert "never_judged" not in said
+
+
+def test_nobody_is_sent_to_begin_a_run_beside_one_that_goes_on(made: SyntheticState) -> None:
+    StateFolder(made.path).session.write_text("{}")
+    advice = {one.code for one in of(made.path).next}
+    assert "open" in advice
+    assert "no-audit" not in advice
 
 
 def test_what_does_not_compare_is_said_to_be_so(made: SyntheticState, tmp_path: Path) -> None:

@@ -10,12 +10,15 @@ import pytest
 from cryoflux.energy.derived import Rates
 from cryoflux.errors import UsageError
 from cryoflux.log_view import Log, open_log
+from cryoflux.quantities import Tier
+from cryoflux.queries.results import results_of
 from cryoflux.receipts.statement import Outcome
 from cryoflux.report.figures import ONE_COLUMN, TWO_COLUMNS, drawing, saved
 from cryoflux.report.log_words import attempts_document, log_lines
 from cryoflux.report.made import Reported
 from cryoflux.report.marks import limits_of, mark_of
 from cryoflux.report.picture import AttemptsPanel, DrawnAs, draw_attempts, drawn_as
+from cryoflux.report.progress_picture import ProgressLine, draw_progress
 from cryoflux.report.scales import Ends, crossing_lines, number_text, round_below, round_ticks
 from synthetic_state import SyntheticState, open_state
 
@@ -191,3 +194,13 @@ def test_ticks_are_few_round_and_inside() -> None:
     spelt = {0.05: "0.05", 20: "20", 5000: "5k", 1e-5: "10⁻⁵", 2e-4: "2·10⁻⁴"}
     assert {value: number_text(value) for value in spelt} == spelt
     assert [round_below(value) for value in (0.03, 1.0, 7.0)] == pytest.approx([0.02, 1.0, 5.0])
+
+
+def test_an_axis_over_modelled_and_measured_joules_says_modelled(varied: Log) -> None:
+    results = results_of(varied, Rates())
+    (task,) = results.tasks
+    counted = replace(results.attempts[-1], tier=Tier.COUNTER)
+    mixed = replace(results, attempts=(*results.attempts[:-1], counted))
+    with drawing():
+        (axes, *_) = draw_progress([ProgressLine("", mixed, task)], width=TWO_COLUMNS, title="t").figure.axes
+    assert axes.get_xlabel() == "energy of attempts so far (J, modelled)"
