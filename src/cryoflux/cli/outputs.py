@@ -21,7 +21,8 @@ def require_output(path: Path) -> None:
     """Make sure that a file can have that name.
 
     Raises:
-        UsageError: its folder is not there, or it is a folder itself.
+        UsageError: its folder is not there, or it is a folder itself, a pipe or a device: a file takes the
+            place of what has its name, and with the rights for it even that of ``/dev/null``.
     """
     folder = path.absolute().parent
     if not folder.is_dir():
@@ -35,6 +36,12 @@ def require_output(path: Path) -> None:
             f"{path} is a folder.",
             why="What is written is one file.",
             hint=f"Name a file in it: {shlex.quote(str(path / 'NAME'))}",
+        )
+    if path.exists() and not path.is_file():
+        raise UsageError(
+            f"{path} is a pipe or a device.",
+            why="A file would take its place, and whoever uses it would find that.",
+            hint="Name a file; or leave it away and use stdout, where the command has such an output.",
         )
 
 
