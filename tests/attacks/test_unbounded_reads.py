@@ -132,7 +132,7 @@ ALLOWED = {
     "energy/sources/power_bounds.py",
     "energy/sources/rapl.py",
     "evaluation/machine.py",
-    "pages/app.py",
+    "pages/static_files.py",
     "pages/document.py",
     "receipts/bundle.py",
     "tasks/lora/embedded.py",

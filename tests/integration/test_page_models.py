@@ -111,7 +111,7 @@ def test_the_pages_say_what_is_run_and_what_each_version_is(rolled: Path) -> Non
     with dashboard(rolled) as running:
         page = running.get("/models").text
         assert line.head.digest[:12] in page
-        assert f"from_pretrained(&#34;{rolled}/base_model&#34;)" in page
+        assert f"model=&#34;{rolled}/base_model&#34;)" in page
         assert page.count("off the line: found worse") == 1
         assert len(page.encode()) <= 30_000
         for one in line.of.versions.values():

@@ -39,8 +39,9 @@ from cryoflux.pages import (
     version,
 )
 from cryoflux.pages.door import Door
-from cryoflux.pages.render import STATIC, render
+from cryoflux.pages.render import render
 from cryoflux.pages.scene import Page, Scene
+from cryoflux.pages.static_files import static_files
 from cryoflux.pages.stream import EVENT_STREAM, NewsOfAll, StateNews
 from cryoflux.pages.watcher import Watcher
 from cryoflux.queries.checking import Checking
@@ -71,11 +72,6 @@ _MOMENT_S = 1.5
 _NO_PART_OF_A_PATH = re.compile(r"[^\w. -]")
 _NOT_KEPT: Headers = ((b"cache-control", b"no-store"),)
 _Made = TypeVar("_Made")
-_MEDIA = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 
 OPERATIONS = (
     Operation("GET", "/", "live", "What happens now, and what the budget has bought", media=_HTML),
@@ -212,22 +208,11 @@ class _Answers:
 
     async def static(self, request: Request) -> Reply:
         """A file of ours by its name; none lies elsewhere."""
-        found = _static_files().get(request.named)
+        found = static_files().get(request.named)
         if found is None:
             raise NotServedError(404, "There is no such file.")
         body, media = found
         return Reply(body, media=media, headers=((b"cache-control", b"public, max-age=3600"),))
-
-
-def _static_files() -> Mapping[str, tuple[bytes, str]]:
-    global _FILES  # noqa: PLW0603 - read once
-    if _FILES is None:
-        paths = [path for path in STATIC.rglob("*") if path.suffix in _MEDIA]
-        _FILES = {path.name: (path.read_bytes(), _MEDIA[path.suffix]) for path in paths}
-    return _FILES
-
-
-_FILES: Mapping[str, tuple[bytes, str]] | None = None
 
 
 class _Surface(_Answers):
