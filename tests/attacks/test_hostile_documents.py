@@ -19,9 +19,9 @@ from cryoflux.log_view import Log, open_log
 from cryoflux.pages.document import results_html
 from cryoflux.queries.card import card_facts
 from cryoflux.queries.results import results_of
-from cryoflux.queries.rows import ATTEMPT_COLUMNS, attempt_rows
+from cryoflux.queries.rows import ATTEMPT_COLUMNS, RowColumn, attempt_rows
 from cryoflux.report.card import CardNames, card_front_matter, write_card
-from cryoflux.report.exporting import write_csv
+from cryoflux.report.exporting import csv_text, write_csv
 from cryoflux.report.made import Reported
 from cryoflux.report.markdown import markdown_text, write_markdown
 from cryoflux.report.results_words import results_report
@@ -131,9 +131,38 @@ def test_csv_has_no_formula_and_nothing_that_a_terminal_obeys(hostile: tuple[str
     write_csv(stream, ATTEMPT_COLUMNS, attempt_rows([log.state]))
     text = stream.getvalue().decode()
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
-    assert row["arm"].removeprefix("'") == visible(name)
+    assert row["arm"].removeprefix("'").replace("|'", "|").replace(";'", ";") == visible(name).replace(
+        "|'", "|"
+    )
     assert row["arm"][:1] not in set('=+-@"')
     assert all(line.replace("\N{NO-BREAK SPACE}", "").isprintable() for line in text.split("\r\n"))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x;=1+1;y",
+        "x; \t=1+1",
+        "x|@SUM(1)|y",
+        'x;"=1+1;y',
+        "x\t=1+1\ty",
+        "x\r\n=1+1\n=1+1",
+        "x;\uff1d1+1",
+        "=1+1",
+    ],
+)
+def test_no_spreadsheet_finds_a_formula_at_whatever_it_begins_cells(separator: str, text: str) -> None:
+    columns = [RowColumn("a", "text", "", ""), RowColumn("b", "text", "", "")]
+    stream = io.BytesIO()
+    write_csv(stream, columns, [{"a": "plain", "b": text}])
+    for row in csv.reader(io.StringIO(stream.getvalue().decode(), newline=""), delimiter=separator):
+        assert not any(cell.strip(' "')[:1] in set("=+-@\uff1d") for cell in row if cell.strip(' "'))
+
+
+def test_an_innocent_text_is_the_same_in_a_cell() -> None:
+    for text in ("prefix-1,lean", "a; b | c", "[+0.1, -0.2]", "x = 1; y = 2", 'say "so"; then'):
+        assert csv_text(text) == text
 
 
 def test_pictures_are_well_formed_and_run_nothing(hostile: tuple[str, Log]) -> None:

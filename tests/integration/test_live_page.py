@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import time
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,14 @@ from browser import dashboard
 from cryoflux.attempt.watch import Step
 from cryoflux.energy.derived import Rates
 from cryoflux.pages import live
+from cryoflux.pages.charts.trace import trace
 from cryoflux.pages.render import render
 from cryoflux.pages.scene import Scene
-from cryoflux.quantities import MICRO
+from cryoflux.quantities import MICRO, Energy, Tier
 from cryoflux.queries.followed import Followed
-from cryoflux.runs.activity_form import SaidCount, SaidEnd, SaidTraining
+from cryoflux.queries.power import power_of_attempt
+from cryoflux.runs.activity_form import ROWS, SaidCount, SaidEnd, SaidTraining, SampleRow, pack_row
+from cryoflux.state import StateFolder
 from synthetic_state import make_state, open_state
 
 NOW = 1_795_953_000.0
@@ -68,6 +73,8 @@ def test_a_log_that_does_not_say_how_its_run_ended_has_none_that_goes_on(tmp_pat
 
 def test_nothing_yet_is_said_as_nothing(tmp_path: Path) -> None:
     assert "Nothing has been tried yet." in shown(tmp_path)
+    (odd := tmp_path / "it's here; yes").mkdir()
+    assert f"--state {shlex.quote(str(odd))}" in unescape(shown(odd))
 
 
 def test_the_run_that_goes_on_is_shown_with_its_steps(state: Path) -> None:
@@ -125,6 +132,25 @@ def test_a_gap_in_the_series_is_a_gap_in_the_picture(state: Path) -> None:
     page = html(state)
     assert page.count('class="net-line" d="M') == 2 + 1  # two parts, and the legend's
     assert page.count('class="gap"') == 1
+
+
+@pytest.mark.parametrize("step_us", [1, 1_000_000])
+def test_a_series_that_claims_the_power_of_suns_is_drawn_all_the_same(state: Path, step_us: int) -> None:
+    run = ActingRun(state, NOW - 60)
+    run.sample(NOW - 10, 8.0, first=True)
+    most = 2**63 - 1
+    with (state / "activity" / ROWS).open("wb") as stream:
+        for n in range(4):
+            amount = most if n % 2 else -most
+            energy = Energy(amount, amount, amount, Tier.MODELLED)
+            at_us = round((NOW - 10) * MICRO) + n * step_us
+            row = SampleRow(n + 1, at_us, energy, energy, 0, 1, Step.TRAIN, first=n == 0)
+            stream.write(pack_row(row))
+    assert "Watts now" in shown(state)
+    series = power_of_attempt(StateFolder(state), 1)
+    drawn = trace(series, "power")
+    assert drawn is not None
+    assert len(series.points) == 3
 
 
 def test_a_run_that_died_is_said_to_have(state: Path) -> None:

@@ -192,6 +192,26 @@ def test_one_verification_at_a_time_and_the_old_result_stays(
     assert fake.most == 1
 
 
+def test_a_check_that_fails_by_itself_takes_the_place_of_the_verdict_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(checking, "_REST_S", 0.0)
+    monkeypatch.setattr(checking, "verify", lambda *_, **__: "a report")
+    of = Checking(tmp_path)
+    of.ask(0)
+    until(lambda: of.ask(0).last is not None, "the first ends")
+    monkeypatch.setattr(checking, "verify", broken)
+    (tmp_path / "receipts.db").write_bytes(b"changed")
+    until(lambda: of.ask(0).last.report is None, "the second fails")  # type: ignore[union-attr]
+    last = of.ask(0).last
+    assert last is not None
+    assert "The check itself failed (ZeroDivisionError)" in str(last.error)
+    assert not of.ask(0).running
+
+
 def test_between_two_verifications_there_is_a_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = Verifications()
     monkeypatch.setattr(checking, "verify", fake)

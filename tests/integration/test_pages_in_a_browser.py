@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,7 +11,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
+from acting_run import ActingRun
 from browser import SCHEMES, SIZES, Dashboard, dashboard, look, open_browser
+from cryoflux.energy.derived import Rates
+from cryoflux.log_view import open_log
+from cryoflux.pages.document import results_html
+from cryoflux.queries.results import results_of
 from synthetic_state import make_state, open_state
 from waiting import until
 
@@ -143,6 +149,32 @@ def test_several_states_stand_side_by_side(browser: Browser, tmp_path: Path) -> 
         assert urlsplit(seen.page.url).path == "/s/two/attempts"
         assert running.get("/s/three/").status_code == 404
         assert seen.complaints == []
+
+
+def test_a_figure_of_a_report_is_as_wide_as_its_text(browser: Browser, tmp_path: Path) -> None:
+    state = make_state(tmp_path / "state").path
+    report = tmp_path / "report.html"
+    report.write_text(results_html(results_of(open_log(state), Rates()), Rates()), "utf-8")
+    widths = "[...document.querySelectorAll('figure')].map(f => [f, f.parentElement].map(e => e.clientWidth))"
+    with look(browser) as seen:
+        seen.page.goto(report.as_uri())
+        found = seen.page.evaluate(widths)
+        frames = seen.page.evaluate(widths.replace("'figure'", "'figure .frame'"))
+    assert len(found) >= 2
+    assert all(inner == outer for inner, outer in [*found, *frames])
+
+
+def test_what_the_meter_did_not_see_is_hatched(browser: Browser, tmp_path: Path) -> None:
+    state = make_state(tmp_path / "state").path
+    run, now = ActingRun(state, time.time() - 60), time.time()
+    for n in (*range(10), *range(30, 40)):
+        run.sample(now - 39 + n, 8.0, first=n == 0)
+    with dashboard(state) as running, look(browser, script=False) as seen:
+        seen.page.goto(running.url + "/")
+        filled = seen.page.locator(".watts .gap").evaluate_all(
+            "all => all.map(e => getComputedStyle(e).fill)"
+        )
+    assert filled == ['url("#p-gap")']
 
 
 def test_beyond_loopback_a_token_lets_in_and_is_kept_in_a_cookie(browser: Browser, tmp_path: Path) -> None:

@@ -128,6 +128,29 @@ def test_none_begins_after_the_deadline() -> None:
     assert (found.attempts, found.ends_at, found.by_deadline) == (3, NOW + 120, True)
 
 
+@pytest.mark.parametrize("deadline", [None, 253_402_300_799.0])
+def test_of_attempts_that_cost_next_to_nothing_no_year_is_projected(deadline: float | None) -> None:
+    assert project(budget(80), attempts(1e-6), NOW, None, deadline) is None
+
+
+def test_a_run_that_has_finished_nothing_shows_no_attempt_of_the_one_before(tmp_path: Path) -> None:
+    state = open_state(tmp_path / "state")
+    state.attempt(0.05)
+    state.session()
+    state.finish()
+    followed = Followed(state.path)
+    followed.refresh()
+    ended_at = datetime.fromisoformat(followed.sessions[-1].ended_at).timestamp()
+    run = ActingRun(state.path, ended_at + 1)  # as where one run follows the other in a script
+    run.budget(500, 0, 3)
+    activity = read_activity(StateFolder(state.path), now=ended_at + 2)
+    assert activity is not None
+    view = budget_of(followed, activity, ended_at + 2)
+    assert view is not None
+    assert {part.kind for part in view.parts} <= {"beside", "closing", "left"}
+    assert view.whole_uj == view.spendable_uj
+
+
 def test_a_projection_says_that_it_is_one_and_what_it_goes_by() -> None:
     found = project(budget(80), attempts(40.0, 60.0), NOW, None, None)
     assert found is not None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = ["RunPages", "open_pages"]
 
+import fcntl
 import os
 import select
 import shlex
@@ -20,6 +21,9 @@ from pathlib import Path
 
 from cryoflux.cli.console import stderr
 from cryoflux.cli.dashboard import listen, url_of
+
+_BEYOND_STREAMS = 3
+"""the first number that is neither input, output nor errors"""
 
 
 class RunPages:
@@ -69,13 +73,24 @@ def open_pages(state: Path, *, open_browser: bool) -> Iterator[RunPages]:
 
 
 def _begin(state: Path, listener: int, open_at: str) -> RunPages:
-    command = [sys.executable, "-m", "cryoflux.pages.with_run", str(state), str(listener), open_at]
-    theirs, held = os.pipe()
+    # Where this process was started without its three streams, their numbers go to the first that are opened.
+    kept_open = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, _BEYOND_STREAMS)
+    theirs, held = map(_lifted, os.pipe())
+    # Without -P, files of the folder that somebody stands in would be run in place of modules.
+    module = ["-P", "-m", "cryoflux.pages.with_run"]
     try:
-        _hand_over(command, theirs, listener)
+        _hand_over([sys.executable, *module, str(state), str(kept_open), open_at], theirs, kept_open)
     finally:
         os.close(theirs)
+        os.close(kept_open)
     return RunPages(held)
+
+
+def _lifted(number: int) -> int:
+    """The same open file under a number that is no stream's."""
+    lifted = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _BEYOND_STREAMS)
+    os.close(number)
+    return lifted
 
 
 def _hand_over(command: list[str], its_input: int, kept_open: int) -> None:
@@ -85,7 +100,7 @@ def _hand_over(command: list[str], its_input: int, kept_open: int) -> None:
         with suppress(BaseException):
             os.setsid()
             if os.fork() == 0:
-                nowhere = os.open(os.devnull, os.O_RDWR)
+                nowhere = _lifted(os.open(os.devnull, os.O_RDWR))
                 for made, place in ((its_input, 0), (nowhere, 1), (nowhere, 2)):
                     os.dup2(made, place)
                 os.set_inheritable(kept_open, True)

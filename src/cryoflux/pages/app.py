@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 from cryoflux.energy.derived import Rates
 from cryoflux.energy.interface import Sample
@@ -139,26 +140,32 @@ class _Paths:
     def __init__(self, site: Site) -> None:
         pool = ThreadPoolExecutor(4, "pages")
         several = len(site.states) > 1
-        roots = {name: f"{_PREFIX}{name}" if several else "" for name in site.states}
         daemon = site.daemon is not None
         watchers = {name: Watcher(one, site.stopping, daemon=daemon) for name, one in site.states.items()}
         self._routers = {
-            root: _router(_Surface(site, name, root, pool, watchers[name])) for name, root in roots.items()
+            name: _router(_Surface(site, name, _root(name) if several else "", pool, watcher))
+            for name, watcher in watchers.items()
         }
         self._overview = _Overview(site, pool, list(watchers.values())) if several else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if self._overview is None:
-            await self._routers[""](scope, receive, send)
+            (only,) = self._routers.values()
+            await only(scope, receive, send)
             return
-        _, _, rest = path.partition(_PREFIX) if path.startswith(_PREFIX) else ("", "", "")
+        rest = path.removeprefix(_PREFIX) if path.startswith(_PREFIX) else ""
         name, slash, below = rest.partition("/")
-        router = self._routers.get(f"{_PREFIX}{name}") if name else None
+        router = self._routers.get(name)
         if router is not None:
             await router({**scope, "path": slash + below or "/"}, receive, send)
             return
         await self._overview.router(scope, receive, send)
+
+
+def _root(name: str) -> str:
+    """What addresses of a state's pages begin with, as a browser takes them; a scope has them unquoted."""
+    return _PREFIX + quote(name, safe="")
 
 
 def _router(surface: _Surface) -> Router:
@@ -188,7 +195,7 @@ class _Answers:
             page, scene = make()
             return render(page, scene).encode(), page.status
 
-        body, status = await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        body, status = await self._in_thread(work)
         tag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
         headers: Headers = ((b"etag", tag), (b"cache-control", b"no-cache"))
         if asked is not None and asked.headers.get(b"if-none-match") == tag:
@@ -229,24 +236,24 @@ class _Surface(_Answers):
         site.news.append(self._news)
         self._checking = Checking(self._followed.state)
 
+    def _here(self, query: Mapping[str, str]) -> Scene:
+        return self._scene(self._followed, self._name, self._root, query)
+
     async def _page(self, request: Request, make: Callable[[Scene], Page]) -> Reply:
         def made() -> tuple[Page, Scene]:
-            scene = self._scene(self._followed, self._name, self._root, request.query)
             with self._followed.lock:
                 self._followed.refresh()
+                scene = self._here(request.query)
                 return make(scene), scene
 
         return await self._html(made, request)
 
     async def live(self, request: Request) -> Reply:
         def made() -> tuple[Page, Scene]:
-            scene = self._scene(self._followed, self._name, self._root, request.query)
-            trouble, sample = None, self._site.daemon() if self._site.daemon is not None else None
+            sample = self._site.daemon() if self._site.daemon is not None else None
             with self._followed.lock:
-                try:
-                    self._followed.refresh()
-                except CryoFluxError as error:  # what happens now is told all the same
-                    trouble = error
+                trouble = self._followed.trouble()  # what happens now is told all the same
+                scene = self._here(request.query)
                 return live.page(scene, sample, trouble), scene
 
         return await self._html(made, request)
@@ -258,14 +265,12 @@ class _Surface(_Answers):
         def made() -> bytes:
             with self._followed.lock:
                 self._followed.refresh()
-                shown = attempts.rows_to_export(
-                    self._scene(self._followed, self._name, self._root, request.query)
-                )
+                shown = attempts.rows_to_export(self._here(request.query))
             stream = BytesIO()
             write_csv(stream, ATTEMPT_COLUMNS, shown)
             return stream.getvalue()
 
-        body = await asyncio.get_running_loop().run_in_executor(self._pool, made)
+        body = await self._in_thread(made)
         named = (b"content-disposition", b'attachment; filename="attempts.csv"')
         return Reply(body, media=_CSV, headers=(named, (b"cache-control", b"no-cache")))
 
@@ -277,9 +282,9 @@ class _Surface(_Answers):
 
     async def version(self, request: Request) -> Reply:
         def made() -> tuple[Page, Scene]:
-            scene = self._scene(self._followed, self._name, self._root, request.query)
             with self._followed.lock:
                 self._followed.refresh()
+                scene = self._here(request.query)
                 page, about = version.page(scene, request.named)
             return version.with_difference(page, about), scene
 
@@ -289,7 +294,7 @@ class _Surface(_Answers):
         return await self._page(request, lambda scene: moving.form_page(scene, request.named))
 
     async def move(self, request: Request) -> Reply:
-        scene = self._scene(self._followed, self._name, self._root, request.query)
+        scene = self._here(request.query)
         form = moving.read_form(request, scene.form_token)
         where = await self._in_thread(lambda: moving.move_head(scene, request.named, form))
         return Reply(b"", 303, _HTML, ((b"location", where.encode()),))
@@ -297,12 +302,9 @@ class _Surface(_Answers):
     async def receipts(self, request: Request) -> Reply:
         def made() -> tuple[Page, Scene]:
             checking = self._checking.ask(_MOMENT_S) if self._followed.size else self._checking.ask(0)
-            scene, trouble = self._scene(self._followed, self._name, self._root, request.query), None
             with self._followed.lock:
-                try:
-                    self._followed.refresh()
-                except CryoFluxError as error:  # a log that is not well formed is what this page is for
-                    trouble = error
+                trouble = self._followed.trouble()  # a log that is not well formed is what this page is for
+                scene = self._here(request.query)
                 return receipts.page(scene, checking, trouble), scene
 
         return await self._html(made, request)
@@ -320,8 +322,13 @@ class _Surface(_Answers):
         if not request.named.endswith(".json"):
             return await self._page(request, lambda scene: entry.page(scene, request.named))
         index = request.named.removesuffix(".json")
-        scene = self._scene(self._followed, self._name, self._root, request.query)
-        body = await self._in_thread(lambda: entry.envelope(scene, index))
+
+        def made() -> bytes:
+            with self._followed.lock:
+                self._followed.refresh()
+                return entry.envelope(self._here(request.query), index)
+
+        body = await self._in_thread(made)
         saved = f'attachment; filename="entry-{int(index)}.json"'.encode()
         return Reply(body, media=JSON, headers=((b"content-disposition", saved), *_NOT_KEPT))
 
@@ -333,8 +340,7 @@ class _Surface(_Answers):
 
     def refuse(self, error: Exception) -> Reply:
         """An error as a page that says what happened, why, and what to do next."""
-        scene = self._scene(self._followed, self._name, self._root, {})
-        return _refusal(error, scene)
+        return _refusal(error, self._here({}))
 
 
 class _Overview(_Answers):
@@ -354,16 +360,16 @@ class _Overview(_Answers):
         """All of them."""
 
         def made() -> tuple[Page, Scene]:
-            scenes, problems = [], {}
-            for name, followed in self._site.states.items():
-                try:
-                    followed.refresh()
-                except CryoFluxError as error:  # the others are told all the same
-                    problems[name] = error.what
-                scenes.append(self._scene(followed, name, f"{_PREFIX}{name}", request.query))
-            return overview.page(scenes, problems), self._first(request.query)
+            seen = [self._seen(name, followed, request.query) for name, followed in self._site.states.items()]
+            return overview.page(seen), self._first(request.query)
 
         return await self._html(made, request)
+
+    def _seen(self, name: str, followed: Followed, query: Mapping[str, str]) -> overview.StateSeen:
+        with followed.lock:
+            trouble = followed.trouble()  # the others are told all the same
+            scene = self._scene(followed, name, _root(name), query)
+            return overview.StateSeen(scene, followed.summary(), trouble.what if trouble is not None else "")
 
     async def events(self, request: Request) -> Reply | Stream:
         """What is new in any of them."""

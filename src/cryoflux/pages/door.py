@@ -1,6 +1,6 @@
 """Who may see pages, and what a browser may do with them.
 
-On loopback everybody on this machine may scene, as everybody there may read the state. Beyond it a token is
+On loopback everybody on this machine may look, as everybody there may read the state. Beyond it a token is
 asked for: given once in the address that is printed, then kept by the browser in a cookie that no script
 reads and no other site sends. The guard of every server of ours stands behind: it refuses other hosts' names,
 pages of other sites, and large bodies.
@@ -13,14 +13,14 @@ __all__ = ["Door"]
 import hashlib
 import hmac
 from collections.abc import MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from cryoflux.serving.guard import Guard
 from cryoflux.serving.routing import App, Receive, Scope, Send
 
 _COOKIE = "cryoflux"
+_OTHER_SITES = frozenset({b"cross-site", b"same-site"})
 _SECURITY = (
     (
         b"content-security-policy",
@@ -36,6 +36,9 @@ _LOCKED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>CryoFlu
 <p>These pages are shown beyond this machine, so they ask for one. Open the address that
 <code>cryoflux dashboard</code> has printed, with its <code>?token=…</code>.</p>
 """
+_FOREIGN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>CryoFlux: not shown there</title>
+<h1>Not shown inside a page of another site.</h1>
+"""
 
 
 class Door:
@@ -50,6 +53,8 @@ class Door:
         self._token = token
         # Neither the token itself lies in the browser, nor what a cookie could not carry of it.
         self._kept = hashlib.sha256(b"cryoflux pages: " + token.encode()).hexdigest()
+        # A browser keeps cookies by host, whatever the port: pages of another token have another name.
+        self._name = f"{_COOKIE}-{hashlib.sha256(self._kept.encode()).hexdigest()[:8]}"
         self._guarded = Guard(app, token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,16 +62,19 @@ class Door:
         if scope["type"] != "http":
             await self._guarded(scope, receive, send)
             return
+        if _is_part_of_another_site(scope):
+            await _answer(_saying(send), 403, _FOREIGN.encode(), ())
+            return
         if not self._token:
             await self._guarded(scope, receive, _saying(send))
             return
         given = self._given(scope)
         if given is not None and _same(given, self._token):
-            await _redirect(scope, _saying(send), self._kept)
+            await _redirect(scope, _saying(send), f"{self._name}={self._kept}")
             return
         headers = dict(scope["headers"])
         if b"authorization" not in headers:
-            if not _same(_cookie(headers), self._kept):
+            if not any(_same(one, self._kept) for one in _cookies(headers, self._name)):
                 await _answer(_saying(send), 401, _LOCKED.encode(), ())
                 return
             bearer = (b"authorization", b"Bearer " + self._token.encode())
@@ -81,12 +89,21 @@ def _same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
 
 
-def _cookie(headers: dict[bytes, bytes]) -> str:
-    try:
-        found = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(_COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
+def _is_part_of_another_site(scope: Scope) -> bool:
+    """Whether a browser wants it for a picture, a frame or a script of a page elsewhere.
+
+    Such a page sees nothing of it, but could hold all event streams, or have dear pages made. A link may be
+    followed.
+    """
+    headers = dict(scope["headers"])
+    elsewhere = headers.get(b"sec-fetch-site", b"") in _OTHER_SITES
+    return elsewhere and headers.get(b"sec-fetch-dest", b"document") != b"document"
+
+
+def _cookies(headers: dict[bytes, bytes], name: str) -> list[str]:
+    """What a browser has kept under a name: other servers of this host may have set any cookies beside."""
+    pairs = (pair.strip().partition("=") for pair in headers.get(b"cookie", b"").decode("latin-1").split(";"))
+    return [value for said, _, value in pairs if said == name]
 
 
 def _saying(send: Send) -> Send:
@@ -100,14 +117,14 @@ def _saying(send: Send) -> Send:
     return said
 
 
-async def _redirect(scope: Scope, send: Send, kept: str) -> None:
+async def _redirect(scope: Scope, send: Send, cookie: str) -> None:
     """The same address without the token; what the browser keeps from now on lets it in."""
     query = [pair for pair in parse_qsl(scope["query_string"].decode("latin-1")) if pair[0] != "token"]
-    where = scope["path"] + (f"?{urlencode(query)}" if query else "")
-    if where.startswith("//"):  # would be another host
-        where = "/"
-    cookie = f"{_COOKIE}={kept}; Path=/; HttpOnly; SameSite=Strict"
-    headers = ((b"location", where.encode("ascii", "replace")), (b"set-cookie", cookie.encode()))
+    # A path that begins with two slashes, either way they lean, would be another host; no line may end in it.
+    path = "/" + quote(scope["path"].lstrip("/\\"))
+    where = path + (f"?{urlencode(query)}" if query else "")
+    kept = f"{cookie}; Path=/; HttpOnly; SameSite=Strict"
+    headers = ((b"location", where.encode()), (b"set-cookie", kept.encode()))
     await _answer(send, 303, b"", headers)
 
 

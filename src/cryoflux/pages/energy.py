@@ -10,13 +10,13 @@ from typing import Any
 from markupsafe import Markup
 
 from cryoflux.energy.baseline import Baseline, Idle
-from cryoflux.energy.derived import Rates, carbon_g, cost
+from cryoflux.energy.derived import Rates, carbon_g, cost, kwh_text
 from cryoflux.pages.charts.bars import BarRow, bar_rows, stack
 from cryoflux.pages.scene import Page, Scene
-from cryoflux.quantities import Energy, Tier, format_energy, format_kwh
+from cryoflux.quantities import Energy, Tier, format_energy, worst_tier
 from cryoflux.queries.joules import JoulesOfLog
 from cryoflux.report.flag_words import flag_words
-from cryoflux.report.now_words import end_words
+from cryoflux.report.now_words import duration_words, end_words
 
 _MOST_SESSIONS = 20
 _HEADLINE = {
@@ -75,9 +75,9 @@ def _shares(found: JoulesOfLog) -> list[BarRow]:
     if found.idle_uj is not None and found.baseline is not None:
         error_uw = sum(idle.error_uw for idle in found.baseline.idles)
         spread = round(error_uw * found.window_s)
-        tier = max((idle.tier for idle in found.baseline.idles), key=list(Tier).index)
+        tier = worst_tier(idle.tier for idle in found.baseline.idles)
         idle = Energy(found.idle_uj, found.idle_uj - spread, found.idle_uj + spread, tier)
-        words = f"what it draws at rest, over {_span(found.window_s)} of runs; taken off beforehand"
+        words = f"what it draws at rest, over {duration_words(found.window_s)} of runs; taken off beforehand"
         rows.append(("idle", words, "idle", idle))
     return bar_rows(rows)
 
@@ -102,19 +102,12 @@ def _age(idle: Idle, now: float) -> str:
     except ValueError:
         return "at an unknown time"
     since_s = now - learned.replace(tzinfo=learned.tzinfo or UTC).timestamp()
-    return "in the future, by this clock" if since_s < -60 else f"{_span(max(0.0, since_s))} ago"
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return "in the future, by this clock" if since_s < -60 else f"{duration_words(max(0.0, since_s))} ago"
 
 
 def _derived(energy: Energy, rates: Rates) -> list[tuple[str, str, str]]:
     """Name, figure with its range, and by which factor."""
-    kwh = [format_kwh(uj) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
+    kwh = [kwh_text(uj) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
     rows = [("electricity", f"{kwh[0]} kWh ({kwh[1]} to {kwh[2]})", "3.6 MJ are one kWh")]
     if (price := rates.price_per_kwh) is not None:
         money = [cost(uj, price) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]

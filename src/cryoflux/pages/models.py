@@ -14,6 +14,7 @@ from cryoflux.queries.lineage import HeadMoved, TaskLine, task_lines
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Kind
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
+from cryoflux.runs.scores import Change
 from cryoflux.runs.version_facts import VersionFacts, version_facts
 from cryoflux.state import FIRST_TASK
 
@@ -33,8 +34,8 @@ class TaskOfModels:
     """of the first version"""
     made_by: Attempt | None
     """the attempt that made the head"""
-    first: Attempt | None
-    """the oldest attempt that was judged: where it began"""
+    scored: Change
+    """what the first version and the head score on the holdout in use; none where unknown"""
     since: str
     """when it became the head, as the entry says it"""
     moved: HeadMoved | None
@@ -79,7 +80,6 @@ def _task(scene: Scene, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
     shown, count = lineage(line, begin, begin + _MOST)
     seen = {row.version.digest for row in shown if row.version is not None}
     sizes = version_facts_of(catalogue, seen | {head.digest, line.first.digest})
-    judged = (one for one in followed.attempts if one.task == line.task and one.base_loss is not None)
     moved = next((one for one in reversed(line.moves) if one.result == head.digest), None)
     if moved is not None and head.made_at is not None and moved.entry < head.made_at:
         moved = None
@@ -89,7 +89,7 @@ def _task(scene: Scene, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
         facts=sizes.get(head.digest),
         began=sizes.get(line.first.digest),
         made_by=followed.attempt(head.attempt) if head.attempt is not None else None,
-        first=next(judged, None),
+        scored=followed.head_scores(line.task),
         since=moved.at if moved is not None else head.said_at,
         moved=moved,
         before=line.of.versions.get(head.parent),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["StateShown", "page"]
+__all__ = ["StateSeen", "StateShown", "page"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryoflux.log_view import LogSummary
@@ -15,6 +15,17 @@ from cryoflux.queries.activity import read_activity
 from cryoflux.report.headline import headline
 from cryoflux.report.now_words import state_words
 from cryoflux.state import StateFolder
+
+
+@dataclass(frozen=True, slots=True)
+class StateSeen:
+    """One of the states, as its log was when it was read."""
+
+    scene: Scene
+    summary: LogSummary | None
+    """none before its first entry"""
+    problem: str
+    """why its log cannot be read, or not to its end; empty where it can"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +47,15 @@ class StateShown:
     """why its log cannot be read, or not to its end; empty where it can"""
 
 
-def page(scenes: Sequence[Scene], problems: Mapping[str, str]) -> Page:
-    """The page of some states as they are.
-
-    Args:
-        scenes: of the states.
-        problems: name of a state → why its log cannot be read.
-    """
-    summaries = [scene.followed.summary() for scene in scenes]
-    spent = [_spent(summary) for summary in summaries]
+def page(states: Sequence[StateSeen]) -> Page:
+    """The page of some states as they are."""
+    spent = [_spent(seen.summary) for seen in states]
     bars = iter(bar_rows([("", "", "kept", energy) for energy in spent if energy is not None]))
     rows = [
-        _shown(scene, summary, next(bars) if energy is not None else None, problems.get(scene.name, ""))
-        for scene, summary, energy in zip(scenes, summaries, spent, strict=True)
+        _shown(seen, next(bars) if energy is not None else None)
+        for seen, energy in zip(states, spent, strict=True)
     ]
-    units = {total.unit for summary in summaries if summary is not None for total in summary.tasks}
+    units = {total.unit for seen in states if seen.summary is not None for total in seen.summary.tasks}
     values = {"rows": rows, "one_unit": len(units) <= 1}
     return Page("overview.html", "States", section="", values=values)
 
@@ -59,7 +64,8 @@ def _spent(summary: LogSummary | None) -> Energy | None:
     return (summary.all_in or summary.energy) if summary is not None else None
 
 
-def _shown(scene: Scene, summary: LogSummary | None, charged: BarRow | None, problem: str) -> StateShown:
+def _shown(seen: StateSeen, charged: BarRow | None) -> StateShown:
+    scene, summary = seen.scene, seen.summary
     activity = read_activity(StateFolder(scene.followed.state), now=scene.now)
     return StateShown(
         name=scene.name,
@@ -70,5 +76,5 @@ def _shown(scene: Scene, summary: LogSummary | None, charged: BarRow | None, pro
         summary=summary,
         charged=charged,
         whole=summary is not None and summary.all_in is not None,
-        problem=problem,
+        problem=seen.problem,
     )

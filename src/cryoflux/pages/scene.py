@@ -14,7 +14,7 @@ from cryoflux.queries.followed import Followed
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A state at a moment, for one request."""
+    """A state at a moment, for one request; made while nobody else reads its log further."""
 
     followed: Followed
     name: str
@@ -29,6 +29,15 @@ class Scene:
     """what a form has to send back; empty where nothing may be changed"""
     now: float
     """wall time, seconds since 1970"""
+    size: int = field(init=False)
+    """entries that the log had when this was made"""
+    head: str = field(init=False)
+    """leaf hash of the last of them; empty before the first"""
+
+    def __post_init__(self) -> None:
+        # A page is written after the log's lock is let go: what it says of the log is what it was made from.
+        object.__setattr__(self, "size", self.followed.size)
+        object.__setattr__(self, "head", self.followed.head)
 
     @property
     def about(self) -> str:

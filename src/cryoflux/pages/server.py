@@ -22,7 +22,7 @@ def require_page_token(host: str, token: str) -> None:
     """Refuse to show pages beyond this machine without a token.
 
     Raises:
-        ConfigError: anyone on the network could scene, and move heads; or no browser could send the token.
+        ConfigError: anyone on the network could look, and move heads; or no browser could send the token.
     """
     require_sendable(token)
     if not token and not is_loopback(host):

@@ -17,8 +17,8 @@ __all__ = ["EVENT_STREAM", "NewsOfAll", "StateNews"]
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class _Streams:
         """Whether there is no room for one more."""
         return self.listeners >= _MOST_STREAMS
 
-    async def _pour(self, next_event: Callable[[], str]) -> AsyncIterator[str]:
+    async def _pour(self, next_event: Callable[[], str]) -> AsyncGenerator[str, None]:
         if self.full:
             return
         self._open.add(next_event)
@@ -121,8 +121,9 @@ class StateNews(_Streams):
             return telling.next(looked) if looked is not None else ""
 
         try:
-            async for part in self._pour(next_event):
-                yield part
+            async with aclosing(self._pour(next_event)) as parts:
+                async for part in parts:
+                    yield part
         finally:
             self._told.discard(telling)
 
@@ -165,8 +166,9 @@ class NewsOfAll(_Streams):
             data = json.dumps({"entries": sum(one.size for one in seen)})
             return f"id: {sizes}\nevent: log\ndata: {data}\n\n"
 
-        async for part in self._pour(next_event):
-            yield part
+        async with aclosing(self._pour(next_event)) as parts:
+            async for part in parts:
+                yield part
 
 
 def _state_of(looked: Looked) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["found_version", "page", "with_difference"]
 
 import re
+import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,6 +17,7 @@ from cryoflux.pages.models import version_facts_of
 from cryoflux.pages.scene import Page, Scene
 from cryoflux.queries.head_plan import plan_head
 from cryoflux.queries.lineage import task_lines
+from cryoflux.registry.shards import TensorFolder
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
 from cryoflux.runs.version_diff import VersionDiff, diff_versions
 from cryoflux.runs.version_names import find_version
@@ -24,9 +27,13 @@ _MOST_ON_LINE = 40
 _MOST_TERMS = 64
 _MOST_COMPARED = 600_000_000
 """bytes of two versions together"""
+_MOST_TENSORS = 8192
+"""of two versions together"""
 _MOST_KEPT = 64
 _COMPARED: dict[tuple[str, str, str], VersionDiff] = {}
 """state, head, version: neither of them ever changes"""
+_COMPARING = threading.Lock()
+"""one comparison at a time, so that none is made twice, and pages of other versions find a thread"""
 _About = tuple[Catalogue, CataloguedVersion, CataloguedVersion | None]
 
 
@@ -79,24 +86,27 @@ def page(scene: Scene, named: str) -> tuple[Page, _About]:
 def with_difference(page: Page, about: _About) -> Page:
     """The same page with what lies between the version and the head.
 
-    Comparing weights reads all of them, so nobody waits for it: it is done once a pair, without a lock, and
-    not at all where they are large; then there is a command.
+    Comparing weights reads all of them: it is done once a pair, outside the log's lock, and not at all where
+    they are large; then there is a command.
     """
     catalogue, one, head = about
     if head is None or head.digest == one.digest:
         return page
     pair = (str(catalogue.state.path), head.digest, one.digest)
-    if pair not in _COMPARED:
-        if _bytes_of(catalogue, head) + _bytes_of(catalogue, one) > _MOST_COMPARED:
-            return replace(page, values={**page.values, "too_large": True})
-        with suppress(CryoFluxError, OSError):  # weights that cannot be read: what the log says stands above
+    found = None
+    with suppress(CryoFluxError, OSError), _COMPARING:  # what cannot be read: what the log says stands above
+        if pair not in _COMPARED:
+            if _are_large(catalogue, (head, one)):
+                return replace(page, values={**page.values, "too_large": True})
             while len(_COMPARED) >= _MOST_KEPT:
-                _COMPARED.pop(next(iter(_COMPARED)), None)
+                del _COMPARED[next(iter(_COMPARED))]
             _COMPARED[pair] = diff_versions(catalogue, head, one)
-    return replace(page, values={**page.values, "difference": _COMPARED.get(pair)})
+        found = _COMPARED[pair]
+    return replace(page, values={**page.values, "difference": found})
 
 
-def _bytes_of(catalogue: Catalogue, one: CataloguedVersion) -> int:
-    if one.digest not in catalogue.present:
-        return 0
-    return sum(path.stat().st_size for path in files_below(catalogue.state.model(one.digest)).values())
+def _are_large(catalogue: Catalogue, versions: Sequence[CataloguedVersion]) -> bool:
+    """Whether to compare them would take long: each tensor is looked for in its file by itself."""
+    folders = [catalogue.state.model(one.digest) for one in versions if one.digest in catalogue.present]
+    held = [path.stat().st_size for folder in folders for path in files_below(folder).values()]
+    return sum(held) > _MOST_COMPARED or sum(map(len, map(TensorFolder, folders))) > _MOST_TENSORS

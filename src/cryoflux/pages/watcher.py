@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from cryoflux.errors import CryoFluxError
 from cryoflux.queries.activity import Activity, read_activity
 from cryoflux.queries.followed import Followed
 from cryoflux.queries.power import PowerGap, PowerPoint, power_since
@@ -34,7 +33,7 @@ _DAEMON_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a state was at one scene."""
+    """What a state was when it was last seen."""
 
     size: int
     """entries of its log"""
@@ -76,7 +75,7 @@ class Watcher:
         """Look for as long as this lasts.
 
         Args:
-            news: is set after each scene, and when all ends.
+            news: is set each time, and when all ends.
         """
         self._listeners.add(news)
         if self._task is None or self._task.done():
@@ -110,19 +109,16 @@ class Watcher:
 
     def look(self) -> Looked:
         """What the state is now."""
-        trouble = ""
-        try:
-            with self.followed.lock:
-                self.followed.refresh()
-        except CryoFluxError as error:
-            trouble = error.what
+        with self.followed.lock:
+            trouble, size = self.followed.trouble(), self.followed.size
+        said = trouble.what if trouble is not None else ""
         activity = read_activity(self._folder)
         self._read_rows()
         return Looked(
-            size=self.followed.size,
-            trouble=trouble,
+            size=size,
+            trouble=said,
             activity=activity,
-            told=(trouble, _compared(activity), self._daemon_tick(activity)),
+            told=(said, _compared(activity), self._daemon_tick(activity)),
             points=self._points,
             gaps=self._gaps,
             newest=self._newest,

@@ -18,7 +18,7 @@ from cryoflux.queries.activity import AttemptNow, read_activity
 from cryoflux.queries.changes import Changes, changes_of
 from cryoflux.queries.followed import Followed
 from cryoflux.receipts.attempts import Attempt
-from cryoflux.receipts.entry import Entry, Kind
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Intent, Move, Receipt
 from cryoflux.state import StateFolder
 from cryoflux.verification.pairing import read_losses
@@ -175,16 +175,15 @@ def _changes(followed: Followed, receipt: Receipt) -> tuple[Changes | None, str]
 def _taken_back(followed: Followed, entry: Entry, receipt: Receipt) -> TakenBack | None:
     """The last move after which the head no longer rests on what a receipt kept."""
     made, task = receipt.result.digest, receipt.task.name
-    moves = [row for row in followed.rows[entry.index + 1 :] if row.kind is Kind.HEAD]
+    moves = [(place, move) for place, move in followed.moves.items() if place > entry.index]
     if made == receipt.base.digest or not moves:
         return None
     versions = followed.catalogue().tasks[task]
     if made in {one.digest for one in versions.line(versions.head)}:
         return None
-    for row in reversed(moves):
-        move = followed.entry(row.index).move
-        if move is None or move.task != task or move.move is Move.PRUNE:
+    for place, move in reversed(moves):
+        if move.task != task or move.move is Move.PRUNE:
             continue
         if made in {one.digest for one in versions.line(move.base.digest)}:
-            return TakenBack(row.index, move.moved_at, move.move is Move.ROLLBACK)
+            return TakenBack(place, move.moved_at, move.move is Move.ROLLBACK)
     return None

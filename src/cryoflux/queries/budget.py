@@ -24,6 +24,8 @@ _SHOWN = 10
 """attempts with a part of their own; the ones before them share one"""
 _LATELY = 10
 """attempts that a projection goes by"""
+_LONGEST_S = 10 * 365 * 86_400.0
+"""beyond ten years nothing is projected: attempts that were charged next to nothing say nothing"""
 _SAME_RUN_S = 2.0
 """the clock of the activity and that of the session's entry are read one after the other"""
 
@@ -113,7 +115,9 @@ def _of_run(followed: Followed, last: Session | None, activity: Activity) -> lis
     since = [one for one in followed.attempts if one.number >= first]
     if since or last is None:
         return since
-    of_it = _seconds(last.ended_at) >= activity.began_at - _SAME_RUN_S
+    # A run that was charged for none has none, however shortly before it another one ended.
+    charged_uj = activity.budget.attempts_uj if activity.budget is not None else 0
+    of_it = charged_uj > 0 and _seconds(last.ended_at) >= activity.began_at - _SAME_RUN_S
     return _of_session(followed, last) if of_it else []
 
 
@@ -197,4 +201,6 @@ def project(
     fit = more
     if deadline_at is not None:  # the last one begins before it
         fit = min(more, max(0, int((deadline_at - now - rest_s) // each_s) + 1))
-    return Projection(fit + going, now + rest_s + fit * each_s, each_uj, each_s, len(lately), fit < more)
+    if (lasts_s := rest_s + fit * each_s) > _LONGEST_S:
+        return None
+    return Projection(fit + going, now + lasts_s, each_uj, each_s, len(lately), fit < more)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["Checking", "CheckingNow", "EndedCheck"]
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,11 +17,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryoflux.errors import CryoFluxError
+from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.log_check import verify
 from cryoflux.state import StateFolder
 from cryoflux.verification.result import Report
 
+_LOG = logging.getLogger(__name__)
 _Mark = tuple[tuple[int, int], ...]
 _REST_S = 5.0
 """between two verifications"""
@@ -84,7 +86,11 @@ class Checking:
                 return
             self._idle.clear()
             self._mark, self._progress = mark, (0, 0)
-        threading.Thread(target=self._run, name="verifying", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="verifying", daemon=True).start()
+        except RuntimeError:  # no thread can be started now: the next one who asks tries again
+            self._mark = ()
+            self._idle.set()
 
     def _run(self) -> None:
         began_s, at = time.monotonic(), self._now()
@@ -93,12 +99,17 @@ class Checking:
             report = verify(self._state, progress=self._tell)
         except CryoFluxError as refused:
             error = refused
-        finally:
-            with self._lock:
-                self._ended_s = time.monotonic()
-                if report is not None or error is not None:
-                    self._last = EndedCheck(report, error, at, self._ended_s - began_s)
-                self._idle.set()
+        except Exception as failed:  # noqa: BLE001 - an old verdict must not stand for what could not be checked
+            _LOG.exception("a verification of %s failed", self._state)
+            error = VerificationError(
+                f"The check itself failed ({type(failed).__name__}), which is a mistake of ours.",
+                why="Nothing is known of this log for it.",
+                hint="Type cryoflux verify to see more.",
+            )
+        with self._lock:
+            self._ended_s = time.monotonic()
+            self._last = EndedCheck(report, error, at, self._ended_s - began_s)
+            self._idle.set()
 
     def _tell(self, done: int, total: int) -> None:
         self._progress = done, total

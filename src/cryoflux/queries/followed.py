@@ -10,7 +10,7 @@ __all__ = ["EntryRow", "Followed"]
 
 import shlex
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from threading import RLock
@@ -19,15 +19,17 @@ from cryoflux.collector import uncollected
 from cryoflux.errors import CryoFluxError, StateTamperedError, UsageError
 from cryoflux.log_view import Log, LogSummary
 from cryoflux.queries.joules import JoulesFold, JoulesOfLog
+from cryoflux.queries.progress import ProgressFold
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Entry, Kind, parse_entry
 from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
-from cryoflux.receipts.statement import Intent, Receipt
+from cryoflux.receipts.statement import HeadMove, Intent, Receipt
 from cryoflux.receipts.store import StoredRows
 from cryoflux.runs.catalogue import Catalogue, VersionFold, catalogue_from
 from cryoflux.runs.inputs import stored_origins
+from cryoflux.runs.scores import Change
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Origin
 
@@ -49,7 +51,7 @@ class EntryRow:
 class Followed:
     """A state's log with all that follows from it, as it was when `refresh` was last called.
 
-    One lock holds over a refresh and over each question, so that several threads may ask.
+    Several threads may ask: each holds `lock` from the refresh to its last question.
 
     Args:
         state: the state directory; it may not hold a log yet.
@@ -62,11 +64,12 @@ class Followed:
 
     def _begin(self) -> None:
         self._log: Log | None = None
-        self._first = ""
         self._versions, self._numbers = VersionFold(), AttemptNumbers()
         self.rows: list[EntryRow] = []
         self.sessions: list[Session] = []
-        self._joules = JoulesFold()
+        self.moves: dict[int, HeadMove] = {}
+        """place in the log → move of a head, in their order"""
+        self._joules, self._progress = JoulesFold(), ProgressFold()
         self._receipts: dict[int, int] = {}
         self._intents: dict[int, int] = {}
         self._places: dict[int, int] = {}
@@ -93,21 +96,33 @@ class Followed:
                     self._take(entry, self._log)
             return self.size != before
 
+    def trouble(self) -> CryoFluxError | None:
+        """Refresh, and return why the log cannot be read, or not to its end; none where it can."""
+        try:
+            self.refresh()
+        except CryoFluxError as error:
+            return error
+        return None
+
     def _start_over_if_replaced(self) -> None:
-        """Begin anew where another log lies here now: it is shorter, or began otherwise."""
+        """Begin anew where another log lies here now: it is shorter, or one of its ends is another."""
+        if not self.rows:
+            return
+        ends = (self.rows[0], self.rows[-1])
         with closing(StoredRows(StateFolder(self.state).receipts)) as rows:
-            replaced = self.size and (len(rows) < self.size or rows[0].leaf != self._first)
-        if replaced:
+            same = len(rows) >= self.size and all(rows[one.index].leaf == one.leaf_hash for one in ends)
+        if not same:
             self._begin()
 
     def _take(self, entry: Entry, log: Log) -> None:
         log.take(entry)
         self._versions.take(entry)
         number = self._numbers.take(entry)
-        if not self.rows:
-            self._first = entry.leaf_hash
+        self._progress.take(entry, number)
         if entry.session is not None:
             self.sessions.append(entry.session)
+        if entry.move is not None:
+            self.moves[entry.index] = entry.move
         if number is not None and entry.intent is not None:
             self._intents[number] = entry.index
         elif number is not None:
@@ -147,11 +162,19 @@ class Followed:
 
     def summary(self) -> LogSummary | None:
         """What the log has come to; none before its first entry."""
-        return self._log.summary() if self._log is not None else None
+        return self._log.summary() if self._log is not None and self.rows else None
 
     def catalogue(self) -> Catalogue:
         """All versions of the state; what the folder itself says is read now."""
-        return catalogue_from(StateFolder(self.state), self._versions)
+        found = catalogue_from(StateFolder(self.state), self._versions)
+        # A page is written after the lock is let go, when the fold may have gone on.
+        tasks = {name: replace(of, versions=dict(of.versions)) for name, of in found.tasks.items()}
+        return replace(found, tasks=tasks)
+
+    def head_scores(self, task: str) -> Change:
+        """What a task's first version and its head score on the holdout in use; none where unknown."""
+        known = self._log.memory.tasks.get(task) if self._log is not None else None
+        return self._progress.of_head(task, known) if known is not None else (None, None)
 
     def origins(self) -> dict[str, Origin]:
         """What each task of the state was begun with; nothing where the state does not say."""

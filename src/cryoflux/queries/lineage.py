@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["HeadMoved", "HeadStep", "TaskLine", "task_lines"]
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cryoflux.queries.followed import Followed
@@ -86,49 +86,46 @@ def task_lines(followed: Followed, catalogue: Catalogue) -> dict[str, TaskLine]:
     """The heads of each task, in the order in which tasks began."""
     lines = {name: TaskLine(name, of) for name, of in catalogue.tasks.items() if of.head in of.versions}
     moves = _moves(followed)
-    heads = {name: next(iter(line.of.versions)) for name, line in lines.items()}
     for line in lines.values():
-        line.steps.append(HeadStep(0.0, 0.0, heads[line.task], None))
+        line.steps.append(HeadStep(0.0, 0.0, line.first.digest, None))
     for row in followed.rows:
         if row.kind is Kind.RECEIPT and row.number is not None:
-            _attempted(followed, lines, heads, row.number)
+            _attempted(followed, lines, row.number)
         elif (moved := moves.get(row.index)) is not None and moved.task in lines:
-            _moved(lines[moved.task], heads, moved)
+            _moved(lines[moved.task], moved)
     return lines
 
 
 def _moves(followed: Followed) -> Mapping[int, HeadMoved]:
-    places = [row.index for row in followed.rows if row.kind is Kind.HEAD][-_MOST_MOVES:]
-    return dict(_read(followed, places))
+    newest = [(place, said) for place, said in followed.moves.items() if said.move is not Move.PRUNE]
+    return {place: _moved_by(followed, place, said) for place, said in newest[-_MOST_MOVES:]}
 
 
-def _read(followed: Followed, places: list[int]) -> Iterator[tuple[int, HeadMoved]]:
-    for place in places:
-        entry = followed.entry(place)
-        said: HeadMove | None = entry.move
-        if said is not None and said.move is not Move.PRUNE:
-            ends = said.base.digest, said.result.digest
-            yield (
-                place,
-                HeadMoved(
-                    place, entry.leaf_hash, said.moved_at, said.task, said.move, *ends, say(said.reason)
-                ),
-            )
+def _moved_by(followed: Followed, place: int, said: HeadMove) -> HeadMoved:
+    return HeadMoved(
+        entry=place,
+        leaf_hash=followed.rows[place].leaf_hash,
+        at=said.moved_at,
+        task=said.task,
+        move=said.move,
+        base=said.base.digest,
+        result=said.result.digest,
+        why=say(said.reason),
+    )
 
 
-def _attempted(followed: Followed, lines: Mapping[str, TaskLine], heads: dict[str, str], number: int) -> None:
+def _attempted(followed: Followed, lines: Mapping[str, TaskLine], number: int) -> None:
     attempt = followed.attempt(number)
     if attempt is None or (line := lines.get(attempt.task)) is None:
         return
     line.joules += attempt.joules
     line.modelled |= attempt.tier.value == "modelled"
     if attempt.kept and attempt.result in line.of.versions:
-        heads[line.task] = attempt.result
         delta = line.of.versions[attempt.result].total_delta
         line.steps.append(HeadStep(line.joules, delta, attempt.result, number))
 
 
-def _moved(line: TaskLine, heads: dict[str, str], moved: HeadMoved) -> None:
+def _moved(line: TaskLine, moved: HeadMoved) -> None:
     line.moves.append(moved)
     before = {one.digest for one in line.of.line(moved.base)}
     after = {one.digest for one in line.of.line(moved.result)}
@@ -136,7 +133,6 @@ def _moved(line: TaskLine, heads: dict[str, str], moved: HeadMoved) -> None:
         line.left[digest] = moved
     for digest in after:
         line.left.pop(digest, None)
-    heads[line.task] = moved.result
     known = line.of.versions.get(moved.result)
     delta = known.total_delta if known is not None else 0.0
     line.steps.append(HeadStep(line.joules, delta, moved.result, None, moved))

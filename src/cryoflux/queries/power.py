@@ -11,7 +11,6 @@ __all__ = [
     "PowerPoint",
     "PowerSeries",
     "Watts",
-    "power_between",
     "power_of_attempt",
     "power_since",
 ]
@@ -111,37 +110,16 @@ def power_since(state: StateFolder, sequence: int, *, most: int = 600) -> PowerS
     return _series(shown, gaps, newest, len(points) - len(shown))
 
 
-def power_between(state: StateFolder, begin: float, end: float, *, points: int = 600) -> PowerSeries:
-    """What was drawn between two times, in at most so many points.
+def power_of_attempt(state: StateFolder, number: int, *, points: int = 600) -> PowerSeries:
+    """What was drawn while an attempt went on, in at most so many points; nothing where it is too long ago.
 
     Where there are more, the time is cut into equal parts, and of each its lowest and highest point stay,
     gross and net: a peak of one second is seen in the picture of a day.
 
     Args:
         state: whose run.
-        begin: seconds since 1970.
-        end: the same.
-        points: so many at most, four at least.
-    """
-    found = list[SampleRow]()
-    newest = 0
-    for chunk in _chunks_back(state):
-        newest = newest or chunk[-1].sequence
-        found[:0] = chunk
-        if all(row.at_us < begin * MICRO for row in chunk):
-            break
-    kept = _with_one_before(found, lambda row: begin * MICRO <= row.at_us <= end * MICRO)
-    all_points, gaps = _differences(kept)
-    return _thinned(all_points, gaps, newest, points)
-
-
-def power_of_attempt(state: StateFolder, number: int, *, points: int = 600) -> PowerSeries:
-    """What was drawn while an attempt went on, in at most so many points; nothing where it is too long ago.
-
-    Args:
-        state: whose run.
         number: of the attempt, from 1 on.
-        points: as for `power_between`.
+        points: so many at most, four at least.
     """
     found = list[SampleRow]()
     newest = 0

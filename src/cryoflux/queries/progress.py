@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from cryoflux.quantities import MICRO, NANO
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import HeadMove, Move, Outcome, Receipt
+from cryoflux.runs.scores import Change, Scores
+from cryoflux.task_state import TaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,20 @@ class ProgressFold:
     def scores(self, task: str, holdout: str, version: str) -> tuple[float, float | None] | None:
         """Mean loss and accuracy of a version on a whole holdout; none where no receipt says them."""
         return self._scores.get((task, holdout, version))
+
+    def of_head(self, task: str, known: TaskState) -> Change:
+        """What a log's first version of a task and its head score on the holdout in use; none where unknown.
+
+        The first one of a fork is what it took over.
+
+        Args:
+            task: its name.
+            known: what the log has come to for it.
+        """
+        versions = (known.start.digest, known.head.digest)
+        said = [self.scores(task, known.holdout, version) for version in versions]
+        first, head = (Scores(*scores) if scores is not None else None for scores in said)
+        return first, head
 
     def _receipt(self, receipt: Receipt, attempt: int | None) -> None:
         task, holdout = receipt.task.name, receipt.holdout.sha256

@@ -31,7 +31,7 @@ from typing import Any
 
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.decision.interval import fixed_interval
-from cryoflux.energy.derived import Rates, derived_fields
+from cryoflux.energy.derived import Rates, derived_fields, kilowatt_hours
 from cryoflux.errors import CryoFluxError
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.evaluation.losses import Losses
@@ -54,8 +54,6 @@ from cryoflux.sentences import brief
 from cryoflux.state import StateFolder
 from cryoflux.task_state import TaskState
 from cryoflux.tasks.interface import Origin
-
-_JOULES_PER_KWH = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class Spent:
     @property
     def kwh(self) -> float | None:
         """The same in kilowatt-hours."""
-        return self.known.joules / _JOULES_PER_KWH if self.known is not None else None
+        return kilowatt_hours(self.known.uj) if self.known is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,8 +342,7 @@ def _task(log: Log, facts: _Facts, total: TaskTotal, known: TaskState, origin: O
 
 def _holdout(state: StateFolder, facts: _Facts, task: str, known: TaskState) -> Gained:
     versions = (known.start.digest, known.head.digest)
-    said = [facts.progress.scores(task, known.holdout, version) for version in versions]
-    before, after = (Scores(*scores) if scores is not None else None for scores in said)
+    before, after = facts.progress.of_head(task, known)
     losses = (facts.read.of(state, task, known.holdout, version) for version in versions)
     return Gained(known.holdout, known.tally(known.holdout).count, before, after, *_ends(*losses))
 

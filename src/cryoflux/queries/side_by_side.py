@@ -62,10 +62,10 @@ def side_by_side(followed: Followed, numbers: Sequence[int]) -> SideBySide:
         StateTamperedError: an entry is not there any more, or not well formed.
     """
     wanted = sorted(set(numbers))
-    attempts = [one for number in wanted if (one := followed.attempt(number)) is not None][:MOST_COMPARED]
+    known = [one for number in wanted if (one := followed.attempt(number)) is not None][:MOST_COMPARED]
+    found = [(one, said[1]) for one in known if (said := followed.receipt_of(one.number)) is not None]
+    attempts, receipts = [one for one, _ in found], [receipt for _, receipt in found]
     intents = [followed.intent_of(one.number) for one in attempts]
-    found = [followed.receipt_of(one.number) for one in attempts]
-    receipts = [one[1] for one in found if one is not None]
     recipes = [intent.recipe if intent is not None else {} for intent in intents]
     names = sorted({name for recipe in recipes for name in recipe})
     rows = [(name, tuple(recipe.get(name) for recipe in recipes)) for name in names]
@@ -75,7 +75,7 @@ def side_by_side(followed: Followed, numbers: Sequence[int]) -> SideBySide:
         differing=differing,
         alike=len(rows) - len(differing),
         unlike=tuple(_unlike(attempts, receipts, intents)),
-        gaps=tuple(_gaps(followed, attempts, receipts)),
+        gaps=tuple(_gaps(followed, found)),
     )
 
 
@@ -98,12 +98,10 @@ def _unlike(
     return said
 
 
-def _gaps(followed: Followed, attempts: Sequence[Attempt], receipts: Sequence[Receipt]) -> list[PairedGap]:
+def _gaps(followed: Followed, found: Sequence[tuple[Attempt, Receipt]]) -> list[PairedGap]:
     """The best version beside each other, where all that are judged read the same examples."""
     read = [
-        (one, receipt, losses)
-        for one, receipt in zip(attempts, receipts, strict=False)
-        if (losses := _losses(followed, receipt)) is not None
+        (one, receipt, losses) for one, receipt in found if (losses := _losses(followed, receipt)) is not None
     ]
     same = {(receipt.holdout.sha256, len(losses.new)) for _, receipt, losses in read}
     if len(read) < 2 or len(same) > 1:

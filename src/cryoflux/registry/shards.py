@@ -98,20 +98,33 @@ class TensorFolder(Mapping[str, Any]):
         """Look into a folder; it must not change as long as this is used.
 
         Raises:
-            ModelError: its index names a file that does not lie in it.
+            ModelError: its index cannot be read, or names a file that does not lie in it.
         """
-        self._folder, self._where = folder, _inside(shard_names(folder))
+        self._folder, self._where = folder, _inside(_names_in(folder))
+        self._looked_at: set[str] = set()
 
     def __getitem__(self, name: str) -> Any:
         """A tensor; another one each time.
 
         Raises:
             KeyError: there is none of that name.
+            ModelError: its file is no well-formed safetensors file, or holds no such tensor.
         """
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(self._folder / self._where[name], framework="numpy") as stream:
-            return stream.get_tensor(name)
+        file = self._where[name]
+        if file not in self._looked_at:  # the library would wait for a pipe, and everything with it
+            tensor_shapes(self._folder / file)
+            self._looked_at.add(file)
+        try:
+            with safe_open(self._folder / file, framework="numpy") as stream:
+                return stream.get_tensor(name)
+        except (SafetensorError, TypeError, AttributeError) as error:  # none of that name, or of a type
+            raise ModelError(
+                f"{name} cannot be read from {self._folder / file}.",
+                why=str(error),
+                hint="Restore the file from where it came; cryoflux verify names what is damaged.",
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         """All names."""
@@ -120,6 +133,17 @@ class TensorFolder(Mapping[str, Any]):
     def __len__(self) -> int:
         """How many there are."""
         return len(self._where)
+
+
+def _names_in(folder: Path) -> dict[str, str]:
+    try:
+        return shard_names(folder)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(
+            f"{folder / INDEX} is no index of weights.",
+            why=f"Which file holds which tensor is not known ({error}).",
+            hint="Restore the file from where it came; cryoflux verify names what is damaged.",
+        ) from error
 
 
 def _inside(where: dict[str, str]) -> dict[str, str]:

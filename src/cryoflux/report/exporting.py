@@ -2,8 +2,9 @@
 
 A CSV file is opened by spreadsheets, which take some texts for formulas, and shown on terminals, which obey
 some. So in CSV a text that begins with one of ``= + - @``, their full-width forms, a quote, an apostrophe or
-white space gets an apostrophe in front (as OWASP has it), and a character that shows nothing is spelt out by
-its number. Only texts are; a number stays one. JSON lines and Parquet carry the exact text.
+white space gets an apostrophe in front (as OWASP has it), and so does what comes after a semicolon or a bar,
+at which a spreadsheet of another country may begin a cell. A character that shows nothing is spelt out by its
+number. Only texts are; a number stays one. JSON lines and Parquet carry the exact text.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ __all__ = ["csv_text", "write_csv", "write_jsonl", "write_parquet"]
 
 import csv
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import TextIOWrapper
 from itertools import islice
@@ -22,13 +24,14 @@ from cryoflux.queries.rows import RowColumn
 from cryoflux.report.layout import visible
 
 _FORMULAS = frozenset("=+-@＝＋－＠'\"")
+_LATER_CELL = re.compile(r"""(?<=[;|])(?=\s*[=+\-@＝＋－＠"])""")
 _BATCH = 1024
 """rows of a row group that are in memory at once"""
 
 
 def csv_text(text: str) -> str:
     """A text as it stands in a cell of CSV."""
-    shown = visible(text)
+    shown = _LATER_CELL.sub("'", visible(text))
     begins = text[:1]
     return f"'{shown}" if (begins in _FORMULAS and begins) or begins.isspace() else shown
 

@@ -47,7 +47,7 @@ _ENDS: Mapping[str, str] = {
     SessionEnd.FAILED: "an error ended it",
     SessionEnd.CRASHED: "it died, and the next run has recorded it",
 }
-_MINUTE_S, _HOUR_S = 60, 3600
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
 def state_words(activity: Activity) -> str:
@@ -90,12 +90,14 @@ def clock_time(at: float, now: float) -> str:
 
 
 def duration_words(seconds: float) -> str:
-    """``42 s``, ``7 min``, ``3.5 h``."""
+    """``42 s``, ``7 min``, ``3.5 h``, ``12 days``."""
     if seconds < 2 * _MINUTE_S:
         return f"{max(0.0, seconds):.0f} s"
     if seconds < 2 * _HOUR_S:
         return f"{seconds / _MINUTE_S:.0f} min"
-    return f"{seconds / _HOUR_S:.1f} h"
+    if seconds < 2 * _DAY_S:
+        return f"{seconds / _HOUR_S:.1f} h"
+    return f"{seconds / _DAY_S:.0f} days"
 
 
 def projection_words(projection: Projection, now: float) -> str:

@@ -83,7 +83,8 @@ class ActivityFiles:
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise OSError(f"{path} is no regular file")
-            os.write(descriptor, content)
+            if os.write(descriptor, content) < len(content):  # a full disk took some of it
+                raise OSError(f"{path} could not be written to its end")
         finally:
             os.close(descriptor)
 

@@ -6,11 +6,15 @@ __all__ = ["TensorChange", "VersionDiff", "diff_versions"]
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 from cryoflux.digests import listed_digests
 from cryoflux.quantities import Energy
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
+
+_AT_ONCE = 1 << 20
+"""elements of a tensor that are compared at once"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,18 @@ def _between(first: CataloguedVersion, second: CataloguedVersion) -> Energy | No
     return Energy(b.uj - a.uj, b.lo_uj - a.lo_uj, b.hi_uj - a.hi_uj, b.tier, b.flags)
 
 
+def _squares(a: Any, b: Any) -> tuple[float, float]:
+    """‖b - a‖² and ‖a‖², in parts: as float64, a tensor of bytes is eight times as large."""
+    import numpy as np
+
+    far = long = 0.0
+    for at in range(0, len(a), _AT_ONCE):
+        wide = a[at : at + _AT_ONCE].astype(np.float64)
+        apart = b[at : at + _AT_ONCE].astype(np.float64) - wide
+        far, long = far + float(apart @ apart), long + float(wide @ wide)
+    return far, long
+
+
 def _of_files(
     catalogue: Catalogue, first: CataloguedVersion, second: CataloguedVersion
 ) -> tuple[tuple[TensorChange, ...] | None, int, float | None, tuple[str, ...] | None]:
@@ -99,8 +115,6 @@ def _of_files(
 def _of_tensors(
     before: TensorFolder, after: TensorFolder
 ) -> tuple[tuple[TensorChange, ...], int, float | None]:
-    import numpy as np
-
     changes: list[TensorChange] = []
     moved = length = 0.0
     for name in sorted(before.keys() | after.keys()):
@@ -113,10 +127,9 @@ def _of_tensors(
         if a.shape != b.shape:
             changes.append(TensorChange(name, None))
             continue
-        wide = a.astype(np.float64)
-        far, long = float(np.linalg.norm(b.astype(np.float64) - wide)), float(np.linalg.norm(wide))
-        moved, length = moved + far**2, length + long**2
-        changes.append(TensorChange(name, far / long if long else None))
+        far, long = _squares(a.reshape(-1), b.reshape(-1))
+        moved, length = moved + far, length + long
+        changes.append(TensorChange(name, (far / long) ** 0.5 if long else None))
     overall = (moved / length) ** 0.5 if length else None
     same = len(before.keys() | after.keys()) - len(changes)
     return tuple(changes), same, overall

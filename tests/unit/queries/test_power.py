@@ -16,7 +16,6 @@ from cryoflux.queries.power import (
     PowerPoint,
     Watts,
     _thinned,
-    power_between,
     power_of_attempt,
     power_since,
 )
@@ -144,24 +143,21 @@ def test_torn_and_foreign_rows_are_passed_over(state) -> None:
     left(state, rows, after=b"\0" * ROW_BYTES + b"<script>" + b"x" * 30)
     assert [one.sequence for one in power_since(state, 0).points] == [2, 3, 4, 5]
     (state.activity / ROWS).write_bytes(os.urandom(50_001))
-    assert power_since(state, 0) == power_between(state, 0, 1e12) == power_of_attempt(state, 1)
+    assert power_since(state, 0) == power_of_attempt(state, 1)
     assert power_since(state, 0).points == ()
 
 
-def test_a_time_and_an_attempt_are_cut_out(state) -> None:
+def test_an_attempt_is_cut_out(state) -> None:
     left(state, [row(i, i, i, first=i == 1, attempt=i // 1000) for i in range(1, 3001)])
-    cut = power_between(state, BEGAN + 10, BEGAN + 20)
-    assert [one.sequence for one in cut.points] == list(range(10, 21))
     one = power_of_attempt(state, 1, points=5000)
     assert [point.sequence for point in one.points] == list(range(1000, 2000))
     assert {point.step for point in one.points} == {Step.TRAIN}
     assert power_of_attempt(state, 0).points == power_of_attempt(state, 77).points == ()
-    assert power_between(state, BEGAN + 20, BEGAN + 10).points == ()
 
 
 def test_where_nothing_is_there_is_nothing(state) -> None:
     assert (power_since(state, 0).points, power_since(state, 0).newest) == ((), 0)
-    assert power_between(state, 0, 1).points == power_of_attempt(state, 1).points == ()
+    assert power_of_attempt(state, 1).points == ()
 
 
 def points_of(watts: list[tuple[int, int]]) -> list[PowerPoint]:

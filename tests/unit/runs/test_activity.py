@@ -319,6 +319,16 @@ def test_a_document_that_cannot_be_written_leaves_the_one_before(tmp_path, monke
     assert [(path.name, path.read_bytes()) for path in (tmp_path / "activity").iterdir()] == [(NOW, b"one")]
 
 
+def test_a_document_of_which_the_disk_takes_a_part_leaves_the_one_before(tmp_path, monkeypatch) -> None:
+    files, write = ActivityFiles(tmp_path / "activity"), os.write
+    files.write_now(b"the one before")
+    monkeypatch.setattr(activity_files.os, "write", lambda number, content: write(number, content[:3]))
+    with pytest.raises(OSError, match="to its end"):
+        files.write_now(b"the next one")
+    monkeypatch.undo()
+    assert [path.read_bytes() for path in (tmp_path / "activity").iterdir()] == [b"the one before"]
+
+
 def test_nothing_is_written_before_the_lock_is_held_or_after(run) -> None:
     activity = ActivityObserver(run.state)
     activity.preparing("reading", 1, 2)

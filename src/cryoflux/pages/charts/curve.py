@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from cryoflux.pages.charts.axes import short_number
 from cryoflux.pages.charts.svg import Element, draw, element, percent
+from cryoflux.quantities import MICRO, format_energy
 from cryoflux.queries.lineage import HeadStep, TaskLine
 
 _MOST_MARKS = 24
@@ -134,7 +135,8 @@ def _marks(
             ring = element("circle", turn, class_="turn", cx=percent(x), cy=percent(y), r="5.5")
             found.append(ring)
             continue
-        says = f"#{step.attempt} kept: Σ Δ {step.total_delta:+.3g} {unit} at {step.joules:.3g} J"
+        spent = format_energy(round(step.joules * MICRO))
+        says = f"#{step.attempt} kept: Σ Δ {step.total_delta:+.3g} {unit} at {spent}"
         mark = element("use", href="#m-kept", class_="mark kept", **place)
         inside = [element("title", text=says), mark]
         if x - labelled > 0.035:

@@ -20,7 +20,7 @@ def dots(groups: Iterable[tuple[str, Sequence[tuple[float, float]]]]) -> list[El
     """Elements for some groups of places, each place a share of the frame.
 
     Args:
-        groups: the name of a group's scene, and where its marks lie.
+        groups: the class of a group, and where its marks lie.
     """
     named = [(name, places) for name, places in groups if places]
     if not named:

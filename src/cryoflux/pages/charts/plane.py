@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cryoflux.pages.charts.axes import LogScale, decades, short_number
+from cryoflux.pages.charts.axes import share_within, short_number
 from cryoflux.pages.charts.placing import Words
 from cryoflux.pages.charts.svg import Element, element, percent
+from cryoflux.report.scales import Ends, round_ticks
 
 _LANE = 0.09
 """share of the height that a lane takes"""
@@ -48,8 +49,8 @@ def line(name: str | None, x1: float, y1: float, x2: float, y2: float) -> Elemen
 class Plane:
     """Where things lie, as shares of the picture."""
 
-    across: LogScale
-    up: LogScale | None
+    across: Ends
+    up: Ends | None
     """none where nothing helped"""
     lanes: tuple[str, ...]
     """below: ``≤ 0`` for what did not help, ``no Δ`` for what was not measured"""
@@ -61,7 +62,7 @@ class Plane:
         least = min(joules)
         lows = [mark.joules_lo for mark in marks if mark.joules_lo > least / 10]
         highs = [mark.joules_hi for mark in marks]
-        across = LogScale.around(min([least, *lows]), max([*joules, *highs]), air=1.1)
+        across = Ends.around(min([least, *lows]), max([*joules, *highs]), air=1.1)
         lanes = ["≤ 0"] if any(mark.delta is not None and mark.delta <= 0 for mark in marks) else []
         lanes += ["no Δ"] if any(mark.delta is None for mark in marks) else []
         return cls(across, _upward(marks), tuple(lanes))
@@ -79,7 +80,7 @@ class Plane:
 
     def x(self, joules: float) -> float:
         """Where some joules lie, from the left."""
-        return self.across.share(joules)
+        return share_within(self.across, joules)
 
     def y(self, delta: float | None) -> float:
         """Where a Δ lies, from the top."""
@@ -87,7 +88,7 @@ class Plane:
             return self._lane("no Δ")
         if delta <= 0 or self.up is None:
             return self._lane("≤ 0")
-        return self._floor * (1 - self.up.share(delta))
+        return self._floor * (1 - share_within(self.up, delta))
 
     def row_labels(self) -> tuple[tuple[str, str], ...]:
         """Position from the top and words of each label beside the picture."""
@@ -98,7 +99,7 @@ class Plane:
         )
 
     def _ticks(self) -> list[float]:
-        return decades(self.up, 5) if self.up is not None else []
+        return round_ticks(self.up, 5) if self.up is not None else []
 
     def grid(self) -> list[Element]:
         """The lanes, and a line at each round value."""
@@ -107,7 +108,7 @@ class Plane:
         if self.lanes:
             height = percent(1 - floor)
             found.append(element("rect", class_="band", x="0", y=percent(floor), width="100%", height=height))
-        found += [line("grid", self.x(value), 0, self.x(value), 1) for value in decades(self.across, 6)]
+        found += [line("grid", self.x(value), 0, self.x(value), 1) for value in round_ticks(self.across, 6)]
         return found + [line("grid", 0, self.y(value), 1, self.y(value)) for value in self._ticks()]
 
     def equal_eta(self, words: Words, unit: str) -> list[Element]:
@@ -121,7 +122,7 @@ class Plane:
         for power in list(powers)[-_MOST_LINES:]:
             per_joule = 10.0**power / 1000
             left, right = max(across.low, up.low / per_joule), min(across.high, up.high / per_joule)
-            if across.share(right) - across.share(left) < 0.12:
+            if self.x(right) - self.x(left) < 0.12:
                 continue
             x, y = self.x(right), self.y(per_joule * right)
             found.append(line("eta", self.x(left), self.y(per_joule * left), x, y))
@@ -144,9 +145,9 @@ def _words(said: str, x: float, y: float, shift: tuple[int, int], name: str) -> 
     return element("text", text=said, class_=name, x=percent(x), y=percent(y), dx=shift[0], dy=shift[1])
 
 
-def _upward(marks: Sequence[_Placed]) -> LogScale | None:
+def _upward(marks: Sequence[_Placed]) -> Ends | None:
     above = [mark.delta for mark in marks if mark.delta is not None and mark.delta > 0]
     if not above:
         return None
     highs = [mark.delta_hi for mark in marks if mark.delta_hi is not None and (mark.delta or 0) > 0]
-    return LogScale.around(max(min(above), max(above) / 10_000), max([*above, *highs]))
+    return Ends.around(max(min(above), max(above) / 10_000), max([*above, *highs]), air=1.25)

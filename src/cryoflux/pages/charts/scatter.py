@@ -15,13 +15,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from cryoflux.pages.charts.axes import decades, short_number
+from cryoflux.pages.charts.axes import short_number
 from cryoflux.pages.charts.density import dots
 from cryoflux.pages.charts.placing import Words
 from cryoflux.pages.charts.plane import Plane, line
 from cryoflux.pages.charts.svg import Element, draw, element, percent
+from cryoflux.quantities import MICRO, format_energy
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.marks import DrawnAs, drawn_as
+from cryoflux.report.scales import round_ticks
 
 _MOST_IN_FULL = 40
 """marks with intervals and links, where there are no more"""
@@ -49,7 +51,7 @@ class PlotMark:
         """The same in words."""
         gained = "" if self.delta is None else f", Δ {self.delta:+.3g} {self.unit}".rstrip()
         aside = " on examples set aside" if self.kind is DrawnAs.SCREENED and gained else ""
-        return f"#{self.number} {self.kind.word}{gained}{aside}, {self.joules:.3g} J"
+        return f"#{self.number} {self.kind.word}{gained}{aside}, {format_energy(round(self.joules * MICRO))}"
 
 
 def mark_of(attempt: Attempt) -> PlotMark:
@@ -113,7 +115,7 @@ def scatter(
         *_marks(full, plane, words, link),
     ]
     plot = element("svg", element("title", text=title), *drawn, class_="plot", role="group", aria_label=title)
-    columns = [(percent(plane.x(value)), short_number(value)) for value in decades(plane.across, 6)]
+    columns = [(percent(plane.x(value)), short_number(value)) for value in round_ticks(plane.across, 6)]
     counts = Counter(mark.kind for mark in marks)
     kinds = tuple((kind.name.lower(), kind.word, counts[kind]) for kind in DrawnAs if counts[kind])
     return Scatter(draw(plot), plane.row_labels(), tuple(columns), unit, kinds, len(full))

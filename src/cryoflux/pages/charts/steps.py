@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from cryoflux.pages.charts.axes import short_number
 from cryoflux.pages.charts.svg import Element, draw, element, percent
+from cryoflux.quantities import MICRO, format_energy
 
 _AIR = 0.06
 
@@ -124,4 +125,5 @@ def _line(line: StepLine, number: int, place: _Area) -> Iterator[Element]:
 def _said(line: StepLine) -> str:
     first, last = line.points[0][1], line.points[-1][1]
     name = f"{line.name} goes " if line.name else "it goes "
-    return f"{name}from {first:.4g} to {last:.4g} in {len(line.points)} points over {line.end:.4g} J"
+    over = format_energy(round(line.end * MICRO))
+    return f"{name}from {first:.4g} to {last:.4g} in {len(line.points)} points over {over}"

@@ -93,7 +93,7 @@ def _ticks(points: Sequence[PowerPoint]) -> list[float]:
     # One second with a range beyond all others must not press the rest flat.
     top = max(highs[round(0.98 * (len(highs) - 1))], highs[-1] if highs[-1] < 3 * highs[0] else 0.0, 1.0)
     low = min(0.0, *(point.net.value for point in points))
-    step = next(one for one in _steps() if (top - low) / one <= 4)
+    step = next((one for one in _steps() if (top - low) / one <= 4), top - low)
     return [step * n for n in range(math.floor(low / step), math.ceil(top / step) + 1)]
 
 

@@ -9,6 +9,7 @@ let gaps = [];
 let plot = null;
 let figure = null;
 let last = null;
+const sized = new ResizeObserver(([{ target }]) => plot?.setSize({ width: target.clientWidth, height: plot.height }));
 
 function colour(name) {
   const probe = document.body.appendChild(document.createElement("i"));
@@ -52,7 +53,8 @@ function begun() {
   frame.replaceChildren();
   plot = new uPlot(options(frame.clientWidth, height), columns, frame);
   plot.root.setAttribute("aria-hidden", "true");
-  new ResizeObserver(() => plot?.setSize({ width: frame.clientWidth, height })).observe(frame);
+  sized.disconnect();
+  sized.observe(frame);
 }
 
 function options(width, height) {
