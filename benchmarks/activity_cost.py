@@ -71,7 +71,6 @@ def cost_of_reading(folder: Path) -> None:
         ("what happens now", lambda: read_activity(state)),
         ("the last second", lambda: power_since(state, newest - 1)),
         ("the last ten minutes", lambda: power_since(state, newest - 600)),
-        ("twenty hours in 600 points", lambda: power_since(state, 0)),
     ):
         costs = []
         for _ in range(5):

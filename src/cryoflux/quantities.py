@@ -229,6 +229,11 @@ def format_energy(uj: int) -> str:
     return f"{joules:.1f} J"
 
 
+def format_kwh(uj: int) -> str:
+    """A figure in kilowatt-hours, three digits that count, without a power of ten: ``0.0000281``."""
+    return f"{Decimal(f'{uj / MICRO / 3_600_000:.3g}'):f}"
+
+
 def efficiency(delta: float, uj: int) -> float | None:
     """η, the change of a loss per kilojoule: in nats, nats/kJ; none where no energy was charged."""
     return 1000 * delta * MICRO / uj if uj > 0 else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,10 +15,11 @@ from playwright.sync_api import Browser
 
 from browser import dashboard, look, open_browser
 from cryoflux.receipts.checkpoint import Checkpoint, parse_note, sign_checkpoint
-from cryoflux.receipts.merkle import root_hash
+from cryoflux.receipts.merkle import leaf_hash, root_hash
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.rotation import enrol_root, revoke_key, rotate_key
-from cryoflux.signing.keys import key_id, load_public_key, public_pem
+from cryoflux.signing.envelope import pae
+from cryoflux.signing.keys import key_id, load_key, load_public_key, public_pem
 from rewriting import flip_signature, rewrite, without_triggers
 from synthetic_state import make_state, open_state
 
@@ -150,6 +153,40 @@ def test_an_honest_log_holds_and_whose_it_is_stays_open_until_somebody_says(
     note = parse_note((honest / "log/checkpoint").read_bytes())
     for known in (key_id(load_public_key(honest / "keys/receipt.pub")), note.checkpoint.origin):
         assert checked(browser, honest, known=known)[0] == "✓ All 8 checks hold, for 8 entries."
+
+
+def under_other_names(state: Path) -> None:
+    """The same log with forms that nobody knows, hashed and signed again with its owner's own keys."""
+    envelopes = [entry.envelope for entry in read_entries(state)]
+    leaves: list[bytes] = []
+    for index, envelope in enumerate(envelopes):
+        outer = json.loads(envelope)
+        said = json.loads(base64.b64decode(outer["payload"]))
+        said["predicateType"] = (
+            said["predicateType"].replace("/receipt/", "/receipts/").replace("/intent/", "/i/")
+        )
+        said["predicate"]["prev"] = leaves[-1].hex() if leaves else said["predicate"]["prev"]
+        payload = json.dumps(said, separators=(",", ":"), sort_keys=True).encode()
+        outer["payload"] = base64.b64encode(payload).decode()
+        signature = load_key(state / "keys", "receipt", create=False).sign(pae(payload))
+        outer["signatures"][0]["sig"] = base64.b64encode(signature).decode()
+        content = json.dumps(outer, separators=(",", ":"), sort_keys=True).encode()
+        leaves.append(leaf_hash(content))
+        rewrite(state, index, lambda _, content=content: content)  # type: ignore[misc]
+    origin = parse_note((state / "log/checkpoint").read_bytes()).checkpoint.origin
+    head = Checkpoint(origin, len(leaves), root_hash(leaves))
+    note = sign_checkpoint(head, load_key(state / "keys", "log", create=False))
+    (state / "log/checkpoint").write_bytes(note)
+
+
+def test_a_log_of_forms_that_nobody_knows_is_not_said_to_hold(browser: Browser, state: Path) -> None:
+    under_other_names(state)
+    name = parse_note((state / "log/checkpoint").read_bytes()).checkpoint.origin
+    verdict, found = checked(browser, state, known=name)
+    assert not failures(found)
+    assert verdict.startswith("Nothing wrong was found; 1 of 8 questions stays open")
+    assert found[1][0] == "unknown"
+    assert "is of a form that is not known here" in found[1][1]
 
 
 def test_a_head_that_is_known_from_before_has_to_be_continued(browser: Browser, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ The innocent twins are a link that is followed, a browser that lets itself in, a
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -12,7 +14,11 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from browser import Dashboard, dashboard
+from cryoflux.pages.receipts import verified_soon
+from cryoflux.queries import checking
+from cryoflux.queries.checking import Checking, CheckingNow
 from synthetic_state import make_state
+from waiting import CEILING_S
 
 SECRET = "the-secret"
 
@@ -85,3 +91,22 @@ def test_two_dashboards_of_a_host_do_not_take_each_others_cookie(state: Path, lo
         for running in (locked, other):
             both = {"Cookie": f"{cookie_of(locked)}; {theirs}"}
             assert running.get("/", headers=both).status_code == 200
+
+
+def test_who_waits_for_a_verification_holds_up_nobody_else(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More wait than there are threads, for what ends only once somebody else was answered."""
+    answered, verify = threading.Event(), checking.verify
+    monkeypatch.setattr(checking, "verify", lambda *some, **named: answered.wait() and verify(*some, **named))
+    asked = Checking(state)
+
+    async def all_of_them() -> list[CheckingNow]:
+        waiting = [asyncio.ensure_future(verified_soon(asked, CEILING_S)) for _ in range(100)]
+        assert (await verified_soon(asked, 0)).running
+        await asyncio.to_thread(answered.set)
+        return await asyncio.gather(*waiting)
+
+    for known in asyncio.run(all_of_them()):
+        assert known.last is not None
+        assert known.last.report is not None

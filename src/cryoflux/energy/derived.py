@@ -5,19 +5,9 @@ They are of *net* energy: what the machine draws at rest, it would have drawn an
 
 from __future__ import annotations
 
-__all__ = [
-    "Rates",
-    "carbon_g",
-    "cost",
-    "derived_fields",
-    "derived_line",
-    "kilowatt_hours",
-    "kwh_text",
-    "rates_of",
-]
+__all__ = ["Rates", "carbon_g", "cost", "derived_fields", "derived_line", "kilowatt_hours", "rates_of"]
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from cryoflux.quantities import MICRO, Energy
@@ -45,11 +35,6 @@ def rates_of(settings: EnergySettings) -> Rates:
 def kilowatt_hours(energy_uj: int) -> float:
     """So much energy in kilowatt-hours."""
     return energy_uj / _UJ_PER_KWH
-
-
-def kwh_text(energy_uj: int) -> str:
-    """The same in three digits that count, without a power of ten: ``0.0000281``."""
-    return f"{Decimal(f'{kilowatt_hours(energy_uj):.3g}'):f}"
 
 
 def carbon_g(energy_uj: int, carbon_g_per_kwh: float) -> float:

@@ -11,6 +11,7 @@ __all__ = ["OPERATIONS", "Site", "create_app"]
 import asyncio
 import hashlib
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -67,6 +68,7 @@ _LINES = "application/x-ndjson"
 _PREFIX = "/s/"
 _MOMENT_S = 1.5
 """that a page waits for a verification, so that of a small log it shows this one"""
+_NO_PART_OF_A_PATH = re.compile(r"[^\w. -]")
 _NOT_KEPT: Headers = ((b"cache-control", b"no-store"),)
 _Made = TypeVar("_Made")
 _MEDIA = {
@@ -114,10 +116,13 @@ class Site:
 
 
 def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event, *, writable: bool = True) -> Site:
-    """The states of some folders, each called as its folder is; where two share a name, by their numbers."""
+    """The states of some folders, each called as its folder is; where two share a name, by their numbers.
+
+    Whoever hands over a folder names it: of that only what is a part of an address as it stands is kept.
+    """
     states: dict[str, Followed] = {}
     for folder in folders:
-        name = folder.resolve().name or "state"
+        name = _NO_PART_OF_A_PATH.sub("-", folder.resolve().name) or "state"
         while name in states:
             name += "-2"
         states[name] = Followed(folder)
@@ -193,7 +198,7 @@ class _Answers:
     async def _html(self, make: Callable[[], tuple[Page, Scene]], asked: Request | None = None) -> Reply:
         def work() -> tuple[bytes, int]:
             page, scene = make()
-            return render(page, scene).encode(), page.status
+            return _utf8(render(page, scene)), page.status
 
         body, status = await self._in_thread(work)
         tag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
@@ -297,11 +302,12 @@ class _Surface(_Answers):
         scene = self._here(request.query)
         form = moving.read_form(request, scene.form_token)
         where = await self._in_thread(lambda: moving.move_head(scene, request.named, form))
-        return Reply(b"", 303, _HTML, ((b"location", where.encode()),))
+        return Reply(b"", 303, _HTML, ((b"location", quote(where, safe="/?=&").encode()),))
 
     async def receipts(self, request: Request) -> Reply:
+        checking = await receipts.verified_soon(self._checking, _MOMENT_S if self._followed.size else 0)
+
         def made() -> tuple[Page, Scene]:
-            checking = self._checking.ask(_MOMENT_S) if self._followed.size else self._checking.ask(0)
             with self._followed.lock:
                 trouble = self._followed.trouble()  # a log that is not well formed is what this page is for
                 scene = self._here(request.query)
@@ -386,9 +392,14 @@ def _events(news: StateNews | NewsOfAll, request: Request) -> Reply | Stream:
     return Stream(EVENT_STREAM, news.stream(since or request.query.get("since", "")))
 
 
+def _utf8(text: str) -> bytes:
+    """The bytes of a page; what of a file's name is no UTF-8 is a question mark."""
+    return text.encode(errors="replace")
+
+
 def _refusal(error: Exception, scene: Scene) -> Reply:
     page = refusals.page(error)
     if page.status == 500 and not isinstance(error, CryoFluxError):
         _LOG.error("a page failed", exc_info=error)
     headers = error.headers if isinstance(error, NotServedError) else ()
-    return Reply(render(page, scene).encode(), page.status, _HTML, headers)
+    return Reply(_utf8(render(page, scene)), page.status, _HTML, headers)

@@ -10,10 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from cryoflux.energy.baseline import Baseline, Idle
-from cryoflux.energy.derived import Rates, carbon_g, cost, kwh_text
+from cryoflux.energy.derived import Rates, carbon_g, cost
 from cryoflux.pages.charts.bars import BarRow, bar_rows, stack
 from cryoflux.pages.scene import Page, Scene
-from cryoflux.quantities import Energy, Tier, format_energy, worst_tier
+from cryoflux.quantities import Energy, Tier, format_energy, format_kwh, worst_tier
 from cryoflux.queries.joules import JoulesOfLog
 from cryoflux.report.flag_words import flag_words
 from cryoflux.report.now_words import duration_words, end_words
@@ -107,7 +107,7 @@ def _age(idle: Idle, now: float) -> str:
 
 def _derived(energy: Energy, rates: Rates) -> list[tuple[str, str, str]]:
     """Name, figure with its range, and by which factor."""
-    kwh = [kwh_text(uj) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
+    kwh = [format_kwh(uj) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
     rows = [("electricity", f"{kwh[0]} kWh ({kwh[1]} to {kwh[2]})", "3.6 MJ are one kWh")]
     if (price := rates.price_per_kwh) is not None:
         money = [cost(uj, price) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["page", "signed_head", "stored_entries"]
+__all__ = ["page", "signed_head", "stored_entries", "verified_soon"]
 
+import asyncio
 import base64
 import json
+import time
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +18,7 @@ from cryoflux.errors import CryoFluxError, StateTamperedError, UsageError
 from cryoflux.files import read_beginning
 from cryoflux.pages.render import STATIC
 from cryoflux.pages.scene import Page, Scene
-from cryoflux.queries.checking import CheckingNow
+from cryoflux.queries.checking import Checking, CheckingNow
 from cryoflux.queries.followed import EntryRow
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note, parse_note
 from cryoflux.receipts.store import StoredRows
@@ -30,6 +32,15 @@ _MOST_ENTRIES = 512
 _MOST_BYTES = 4_000_000
 """of one answer with entries"""
 _WORDS = {"ok": "holds", "fail": "fails", "unknown": "open", "nothing": "nothing to check"}
+_LOOK_S = 0.05
+
+
+async def verified_soon(checking: Checking, wait_s: float) -> CheckingNow:
+    """What is known of a state after waiting a moment for a verification; nobody who waits holds a thread."""
+    end_s = time.monotonic() + wait_s
+    while (known := await asyncio.to_thread(checking.ask, 0)).running and time.monotonic() < end_s:  # noqa: ASYNC110 - a thread ends it
+        await asyncio.sleep(_LOOK_S)
+    return known
 
 
 def page(scene: Scene, checking: CheckingNow, trouble: CryoFluxError | None) -> Page:

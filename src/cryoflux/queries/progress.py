@@ -72,9 +72,7 @@ class ProgressFold:
         return self._scores.get((task, holdout, version))
 
     def of_head(self, task: str, known: TaskState) -> Change:
-        """What a log's first version of a task and its head score on the holdout in use; none where unknown.
-
-        The first one of a fork is what it took over.
+        """What a task's first version here and its head score on the holdout in use; none where unknown.
 
         Args:
             task: its name.

@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=c072b0484cb7a9601fa09e543ec9452ad6c9af3bfa6bb20694baa9a49f09517d
+schema_digest=4c59bae7502fa92c645957d6c23b8eb8337425f8364b8f5e5f24c0bb012dbd61
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break

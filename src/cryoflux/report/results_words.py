@@ -19,7 +19,7 @@ __all__ = [
 from collections.abc import Iterator, Sequence
 
 from cryoflux.decision.rules import NO_WORSE, WITH_BUDGET
-from cryoflux.energy.derived import Rates, derived_line, kwh_text
+from cryoflux.energy.derived import Rates, derived_line
 from cryoflux.quantities import (
     MRR,
     NANO,
@@ -27,6 +27,7 @@ from cryoflux.quantities import (
     RangeKind,
     efficiency,
     format_energy,
+    format_kwh,
     format_nats,
     hit_words,
 )
@@ -193,7 +194,7 @@ def energy_row(name: str, energy: Energy | None) -> Cells:
         name,
         format_energy(energy.uj),
         f"{low} to {high}",
-        kwh_text(energy.uj),
+        format_kwh(energy.uj),
         energy.tier.value,
     )
 

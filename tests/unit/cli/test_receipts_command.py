@@ -267,10 +267,10 @@ def test_models_are_listed_by_where_they_came_from(
     first = pristine.entries[0].statement.predicate.base.digest
     rejected = pristine.entries[3].statement.predicate.evaluation.candidate.digest
     origins = listed()
-    assert origins[first[:16]].startswith("version 0 ")
-    assert origins[accepted[:16]].split()[:2] == ["#1", "r8"]
-    assert origins[rejected[:16]].startswith("unknown")
-    assert run(monkeypatch, "models", "show", first[:16], "--state", state) == 0
+    assert origins[first[:12]].startswith("version 0 ")
+    assert origins[accepted[:12]].split()[:2] == ["#1", "r8"]
+    assert origins[rejected[:12]].startswith("unknown")
+    assert run(monkeypatch, "models", "show", first[:12], "--state", state) == 0
     assert "version 0" in capsys.readouterr().out
     (state / "receipts.db").unlink()
     assert all(origin.startswith("unknown") for origin in listed().values())

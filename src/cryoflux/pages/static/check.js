@@ -4,6 +4,8 @@
 
 const IN_TOTO = "application/vnd.in-toto+json";
 const TYPES = "https://cryoflux.dev/";
+const KNOWN = new Set(["intent/v1", "intent/v2", "receipt/v1", "receipt/v2", "head/v1", "session/v1", "fork/v1",
+  "key-root/v1", "key-rotation/v1", "key-revocation/v1"]);
 const ZEROS = "0".repeat(64);
 const SPKI = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00]; // before a key (RFC 8410)
 const MOST_NAMED = 5;
@@ -181,8 +183,9 @@ function readEntry(bytes) {
   const said = JSON.parse(text.decode(payload));
   const type = String(said.predicateType ?? "");
   if (!type.startsWith(TYPES) || typeof said.predicate !== "object") throw new Error("says nothing that is known here");
-  const kind = type.slice(TYPES.length).split("/")[0];
-  return { payload, signature, keyid: String(signed.keyid), kind, said: said.predicate, subject: said.subject ?? [] };
+  const form = type.slice(TYPES.length);
+  const kind = form.split("/")[0];
+  return { payload, signature, keyid: String(signed.keyid), kind, known: KNOWN.has(form), said: said.predicate, subject: said.subject ?? [] };
 }
 
 function pae(payload) {
@@ -304,6 +307,7 @@ export async function checkLog(source, { known = "", progress = () => {} } = {})
       return;
     }
     const where = `entry ${index} (${entry.kind})`;
+    if (!entry.known) form.open.push(`${where} is of a form that is not known here: what it says was not checked`);
     if (entry.said.sequence !== index) order.fail(where, `says that it is number ${entry.said.sequence}`);
     if (entry.said.prev !== log.last) order.fail(where, "names another entry before it");
     if (!index) log.logKey = entry.subject.find((one) => one.name === "log-public-key.der")?.digest?.sha256 ?? "";
