@@ -66,6 +66,8 @@ bench: .venv-bench/stamp
 	.venv-bench/bin/python benchmarks/fault_matrix.py --schedules 1000000 --jobs 2
 	.venv-bench/bin/python benchmarks/compare_tools.py --env bench/compare
 	.venv-bench/bin/python benchmarks/list_attempts.py --env bench/compare
+	.venv-bench/bin/cryoflux run --budget $(BUDGET) --state bench/state
+	.venv-bench/bin/python benchmarks/first_paint.py --state bench/state
 	.venv-bench/bin/python benchmarks/meter_accuracy.py
 	.venv-bench/bin/python benchmarks/children_coverage.py
 	.venv-bench/bin/python benchmarks/meter_overhead.py

@@ -21,7 +21,7 @@ from cryoflux.energy.interface import SESSION
 from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.quantities import MICRO, Energy, Tier
 from cryoflux.queries.activity import read_activity
-from cryoflux.queries.power import power_between, power_since
+from cryoflux.queries.power import power_since
 from cryoflux.runs.activity import ActivityObserver
 from cryoflux.runs.activity_files import ROWS_A_FILE
 from cryoflux.runs.activity_form import OLDER_ROWS, ROWS, SampleRow, pack_row
@@ -71,7 +71,6 @@ def cost_of_reading(folder: Path) -> None:
         ("what happens now", lambda: read_activity(state)),
         ("the last second", lambda: power_since(state, newest - 1)),
         ("the last ten minutes", lambda: power_since(state, newest - 600)),
-        ("twenty hours in 600 points", lambda: power_between(state, 0, newest)),
     ):
         costs = []
         for _ in range(5):
