@@ -8,7 +8,6 @@ from __future__ import annotations
 
 __all__ = ["CachedFile", "bytes_on_disk", "cached_files", "hold", "remove_unused"]
 
-import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +49,8 @@ def cached_files(folder: Path) -> list[CachedFile]:
 def hold(descriptor: int) -> bool:
     """Take the lock of an open file, unless another process has it; closing the file gives it back."""
     try:
+        import fcntl  # what only reads needs no lock, and works where there are none
+
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
