@@ -14,6 +14,7 @@ from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.errors import ConfigError
 from cryoflux.serving import server
 from cryoflux.serving.guard import is_loopback
+from cryoflux.serving.listening import url_of
 
 
 def require_token(host: str, token: str) -> None:
@@ -46,5 +47,4 @@ def _curl(listener: socket.socket, *, asks_token: bool) -> str:
     token = ' -H "Authorization: Bearer $CRYOFLUX_TOKEN"' if asks_token else ""
     if listener.family == socket.AF_UNIX:
         return f"curl -s{token} --unix-socket {shlex.quote(str(listener.getsockname()))} http://localhost"
-    host, port = listener.getsockname()[:2]
-    return f"curl -s{token} http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"curl -s{token} {url_of(listener)}"

@@ -61,7 +61,7 @@ def agent(
 
 @contextmanager
 def _listening(chosen: AgentSettings) -> Iterator[tuple[sockets.socket, str]]:
-    from cryoflux.serving.listening import bind, listen_on_file
+    from cryoflux.serving.listening import bind, listen_on_file, url_of
 
     if chosen.socket:
         path = Path(chosen.socket).absolute()
@@ -69,8 +69,7 @@ def _listening(chosen: AgentSettings) -> Iterator[tuple[sockets.socket, str]]:
             yield listener, f"unix://{path}"
         return
     with closing(bind(chosen.host, chosen.port)) as listener:
-        host, port = listener.getsockname()[:2]
-        yield listener, f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        yield listener, url_of(listener)
 
 
 def _serve(sourced: Sourced, listener: sockets.socket, url: str, *, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["dashboard", "listen", "seen_by_somebody", "url_of"]
+__all__ = ["dashboard", "listen", "seen_by_somebody"]
 
 import os
 import shlex
@@ -54,6 +54,7 @@ def dashboard(
     from cryoflux.energy.derived import rates_of
     from cryoflux.pages.daemon import DaemonMeter
     from cryoflux.pages.server import require_page_token, serve
+    from cryoflux.serving.listening import url_of
 
     settings = load_settings({"token": token}).settings
     secret = settings.agent.token
@@ -92,12 +93,6 @@ def listen(host: str, port: int | None) -> socket.socket:
         return bind(host, _PORT)
     except UsageError:
         return bind(host, 0)
-
-
-def url_of(listener: socket.socket) -> str:
-    """Where it is."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _announce(url: str, opened: str, folders: list[Path], *, as_json: bool) -> None:

@@ -20,7 +20,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from cryoflux.cli.console import stderr
-from cryoflux.cli.dashboard import listen, url_of
+from cryoflux.cli.dashboard import listen
+from cryoflux.serving.listening import url_of
 
 _BEYOND_STREAMS = 3
 """the first number that is neither input, output nor errors"""

@@ -6,7 +6,7 @@ __all__ = ["app"]
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -77,7 +77,7 @@ def serve_witness(
 ) -> None:
     """Remember the newest head of each log, and cosign what continues it."""
     from cryoflux.serving.guard import is_loopback
-    from cryoflux.serving.listening import bind
+    from cryoflux.serving.listening import bind, url_of
     from cryoflux.serving.server import serve
     from cryoflux.witness.server import create_app
     from cryoflux.witness.service import open_witness
@@ -93,7 +93,7 @@ def serve_witness(
     with closing(bind(host, port)) as listener:
         witness, heads = open_witness(folder, name=name, logs=keys, accept_new=accept_new)
         with closing(heads):
-            _announce(witness, listener.getsockname(), len(keys), as_json=as_json)
+            _announce(witness, url_of(listener), len(keys), as_json=as_json)
             serve(create_app(witness, only_loopback=is_loopback(host)), listener)
 
 
@@ -106,9 +106,7 @@ def _check_name(name: str) -> None:
         )
 
 
-def _announce(witness: Witness, address: tuple[Any, ...], count: int, *, as_json: bool) -> None:
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    url = f"http://{host}:{address[1]}"
+def _announce(witness: Witness, url: str, count: int, *, as_json: bool) -> None:
     foreign = witness.foreign_heads()
     for head in foreign:
         stderr.print(_foreign(head), markup=False)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
 from cryoflux.pages import comparing
-from cryoflux.pages.charts.scatter import Scatter, mark_of, scatter
+from cryoflux.pages.charts.scatter import MOST_IN_FULL, Scatter, mark_of, scatter
 from cryoflux.pages.scene import Page, Scene
 from cryoflux.queries.attempt_list import AskedList, AttemptPage, chosen, in_order, page_of
 from cryoflux.queries.followed import Followed
@@ -114,7 +114,7 @@ def rows_to_export(scene: Scene) -> Iterator[Mapping[str, Any]]:
 
 
 def signature(
-    scene: Scene, attempts: Sequence[Attempt], asked: AskedList | None = None, *, in_full: int = 40
+    scene: Scene, attempts: Sequence[Attempt], asked: AskedList | None = None, *, in_full: int = MOST_IN_FULL
 ) -> _Pictures:
     """The project's picture of each task, since each has its own unit; drawn once while nothing is new.
 

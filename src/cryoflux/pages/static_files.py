@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["static_files"]
 
+import functools
 from collections.abc import Mapping
 
 from cryoflux.pages.render import STATIC
@@ -15,13 +16,8 @@ _MEDIA = {
 }
 
 
+@functools.cache
 def static_files() -> Mapping[str, tuple[bytes, str]]:
     """Name of a file → its bytes and their type; read once."""
-    global _FILES  # noqa: PLW0603 - read once
-    if _FILES is None:
-        paths = [path for path in STATIC.rglob("*") if path.suffix in _MEDIA]
-        _FILES = {path.name: (path.read_bytes(), _MEDIA[path.suffix]) for path in paths}
-    return _FILES
-
-
-_FILES: Mapping[str, tuple[bytes, str]] | None = None
+    paths = [path for path in STATIC.rglob("*") if path.suffix in _MEDIA]
+    return {path.name: (path.read_bytes(), _MEDIA[path.suffix]) for path in paths}

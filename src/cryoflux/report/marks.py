@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["AttemptMark", "AttemptsPanel", "DrawnAs", "PanelLimits", "drawn_as", "limits_of", "mark_of"]
+__all__ = [
+    "AttemptMark",
+    "AttemptsPanel",
+    "DrawnAs",
+    "PanelLimits",
+    "drawn_as",
+    "limits_of",
+    "mark_of",
+    "paid_joules",
+]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,19 +87,24 @@ class AttemptMark:
         return self.delta is not None and self.delta > floor
 
 
+def paid_joules(attempt: Attempt) -> tuple[float, float, float]:
+    """Joules that paid for its Δ, or its own where it has none: estimate and both ends."""
+    if attempt.delta is None:
+        return attempt.joules, attempt.joules_lo, attempt.joules_hi
+    return attempt.chain_joules, attempt.chain_joules_lo, attempt.chain_joules_hi
+
+
 def mark_of(attempt: Attempt) -> AttemptMark:
     """An attempt as the picture has it: by what paid for its Δ, or by its own joules where it has none."""
-    kind = drawn_as(attempt)
-    own = (attempt.joules, attempt.joules_lo, attempt.joules_hi)
+    kind, paid = drawn_as(attempt), paid_joules(attempt)
     if kind is DrawnAs.SCREENED:
         screened = _pair(attempt.screen_delta_lo, attempt.screen_delta_hi)
-        return AttemptMark(attempt.number, kind, own, attempt.screen_delta, screened)
+        return AttemptMark(attempt.number, kind, paid, attempt.screen_delta, screened)
     if attempt.delta is None:
-        return AttemptMark(attempt.number, kind, own, None, None)
-    chain = (attempt.chain_joules, attempt.chain_joules_lo, attempt.chain_joules_hi)
+        return AttemptMark(attempt.number, kind, paid, None, None)
     ends = _pair(attempt.delta_lo_anytime, attempt.delta_hi_anytime)
     return AttemptMark(
-        attempt.number, kind, chain, attempt.delta, ends or _pair(attempt.delta_lo, attempt.delta_hi)
+        attempt.number, kind, paid, attempt.delta, ends or _pair(attempt.delta_lo, attempt.delta_hi)
     )
 
 

@@ -5,7 +5,7 @@ It is made before anything else is begun, so that an address that is taken is sa
 
 from __future__ import annotations
 
-__all__ = ["ACCEPTED_AT_ONCE", "BACKLOG", "bind", "listen_on_file", "make_room"]
+__all__ = ["ACCEPTED_AT_ONCE", "BACKLOG", "bind", "listen_on_file", "make_room", "url_of"]
 
 import errno
 import os
@@ -60,6 +60,12 @@ def bind(host: str, port: int) -> socket.socket:
             hint="Choose another port with --port N, or 0 for any free one.",
         ) from error
     return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address of a socket that listens on a port: ``http://127.0.0.1:8787``."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextmanager

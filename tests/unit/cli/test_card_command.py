@@ -13,13 +13,9 @@ from running import exit_code_of
 from synthetic_parts import losses_of
 from synthetic_state import SyntheticState, open_state
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 hub = pytest.importorskip("huggingface_hub")
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
 
 @pytest.fixture

@@ -8,11 +8,7 @@ import pytest
 from running import exit_code_of as run
 from synthetic_state import SyntheticState
 
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def options(state: Path) -> list[object]:

@@ -16,13 +16,9 @@ from cryoflux.report.exporting import write_csv
 from running import exit_code_of
 from synthetic_state import SyntheticState, open_state
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 PAGE = (Path(__file__).parents[3] / "docs/reference/export.md").read_text("utf-8")
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
 
 def test_the_page_has_every_column_with_its_unit() -> None:

@@ -28,15 +28,11 @@ from plain_log import PlainLog, evaluation, model
 from running import exit_code_of
 from synthetic_state import SyntheticState, open_state
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/reference/json.md").read_text("utf-8")
 Said = Callable[..., list[dict[str, Any]]]
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
 
 @pytest.fixture
@@ -181,7 +177,7 @@ def test_a_fitted_curve_a_plan_and_what_listens(tmp_path: Path, capsys: pytest.C
         agent_command._announce(opened, "http://127.0.0.1:1", as_json=True)
     agent_command._progress(as_json=True)(1, 20)
     witness, heads = open_witness(tmp_path / "witness", name="w", logs=[], accept_new=True)
-    witness_command._announce(witness, ("127.0.0.1", 1), 0, as_json=True)
+    witness_command._announce(witness, "http://127.0.0.1:1", 0, as_json=True)
     heads.close()
     assert [document["schema"] for document in held(capsys)] == [
         "cryoflux.agent/1",

@@ -19,11 +19,7 @@ from running import exit_code_of
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
 
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture

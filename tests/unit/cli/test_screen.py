@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -24,16 +23,12 @@ from small_context import NOISY, WORSE, Made, ToyTask, gained
 from small_runs import no_power_cuts, run, small
 from synthetic_state import SyntheticState
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 __all__ = ["no_power_cuts", "run", "small"]
 
 WIDTHS = [80, 100]
 WORD = st.text(st.characters(codec="ascii", categories=("L", "N", "P")), min_size=1, max_size=12)
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
 
 def too_long(text: str, width: int) -> list[str]:

@@ -14,13 +14,9 @@ from cryoflux.receipts.statement import Cause
 from plain_log import PlainLog, evaluation, model
 from running import exit_code_of
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 OLD = Path(__file__).parents[2] / "vectors" / "state-v1.tar.xz"
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
 
 @pytest.fixture

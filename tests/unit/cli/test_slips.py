@@ -15,14 +15,10 @@ from cryoflux.cli.doctor import PACKAGES
 from running import exit_code_of
 from synthetic_state import SyntheticState
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 ROOT = Path(__file__).parents[3]
 PLACE = re.compile(r"\b\w*(?:path|folder|state|file|output|target|root|socket|public|trace)\w*\b")
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
 
 def said(

@@ -35,6 +35,8 @@ class StepCurve:
     """the same below it"""
     unit: str
     modelled: bool
+    moved: bool
+    """whether a move of the head is in it, as a ring"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ def curve(line: TaskLine, link: Callable[[int], str]) -> StepCurve | None:
         columns=tuple((percent(across.share(value)), short_number(value)) for value in across.ticks()),
         unit=line.unit,
         modelled=line.modelled,
+        moved=any(step.attempt is None for step in steps[1:][-_MOST_MARKS:]),
     )
 
 

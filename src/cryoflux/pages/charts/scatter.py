@@ -7,7 +7,7 @@ outcomes apart, colour only helps. A screened attempt is hollow: its Δ is on ot
 
 from __future__ import annotations
 
-__all__ = ["PlotMark", "Scatter", "mark_of", "scatter"]
+__all__ = ["MOST_IN_FULL", "PlotMark", "Scatter", "mark_of", "scatter"]
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,10 +22,10 @@ from cryoflux.pages.charts.plane import Plane, line
 from cryoflux.pages.charts.svg import Element, draw, element, percent
 from cryoflux.quantities import MICRO, format_energy
 from cryoflux.receipts.attempts import Attempt
-from cryoflux.report.marks import DrawnAs, drawn_as
+from cryoflux.report.marks import DrawnAs, drawn_as, paid_joules
 from cryoflux.report.scales import round_ticks
 
-_MOST_IN_FULL = 40
+MOST_IN_FULL = 40
 """marks with intervals and links, where there are no more"""
 _IN_FULL_OF_MANY = 14
 """the same where there are more; the others are dots"""
@@ -60,12 +60,7 @@ def mark_of(attempt: Attempt) -> PlotMark:
     ends = attempt.delta_lo, attempt.delta_hi
     if kind is DrawnAs.SCREENED:
         delta, ends = attempt.screen_delta, (attempt.screen_delta_lo, attempt.screen_delta_hi)
-    paid = (
-        (attempt.chain_joules, attempt.chain_joules_lo, attempt.chain_joules_hi)
-        if attempt.delta is not None
-        else (attempt.joules, attempt.joules_lo, attempt.joules_hi)
-    )
-    return PlotMark(attempt.number, kind, *paid, delta, *ends, attempt.unit or "")
+    return PlotMark(attempt.number, kind, *paid_joules(attempt), delta, *ends, attempt.unit or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +80,7 @@ class Scatter:
 
 
 def scatter(
-    marks: Sequence[PlotMark], link: Callable[[int], str], title: str, *, in_full: int = _MOST_IN_FULL
+    marks: Sequence[PlotMark], link: Callable[[int], str], title: str, *, in_full: int = MOST_IN_FULL
 ) -> Scatter | None:
     """The picture of some attempts of one unit; none where none was charged anything.
 
