@@ -229,7 +229,7 @@ def _signed_hopeless(n: _Numbers) -> str:
 
 def _chosen(n: _Numbers) -> str:
     rivals = _number(n, "rivals")
-    place = f"best of {rivals} recipes that may pay" if rivals > 1 else "the only recipe that may pay"
+    place = f"best of {rivals} arms that may pay" if rivals > 1 else "the only arm that may pay"
     news = ", never tried" if n.get("untried") else ""
     if n.get("carried"):
         place, news = "goes on from what it has carried so far", ""
@@ -242,7 +242,7 @@ def _chosen(n: _Numbers) -> str:
 
 
 def _arms(count: int) -> str:
-    return f"{count} recipes" if count != 1 else "1 recipe"
+    return f"{count} arms" if count != 1 else "1 arm"
 
 
 def _pruned(n: _Numbers) -> str:
@@ -258,7 +258,7 @@ def _plateau(n: _Numbers) -> str:
     if not _number(n, "spent") and "dear_uj" not in n:
         return "There is nothing to do: no task offers an attempt."
     dear = f", another reserves {format_energy(_number(n, 'dear_uj'))}" if "dear_uj" in n else ""
-    return f"No recipe is expected to pay: {_arms(_number(n, 'spent'))} spent{dear}."
+    return f"No arm is expected to pay: {_arms(_number(n, 'spent'))} spent{dear}."
 
 
 _ASIDE = "examples set aside from training"

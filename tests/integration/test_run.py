@@ -163,7 +163,7 @@ def test_a_run_that_begins_at_the_plateau_says_so_and_only_pays_for_its_start(fi
     assert (again.summary["ended"], again.summary["attempts"]) == ("plateau", 0)
     left = first[1].summary["remaining_joules"] + 24 - again.summary["overhead"]["joules"]
     assert again.summary["remaining_joules"] == pytest.approx(left, abs=1e-5)
-    assert "No recipe is expected to pay" in again.of("plateau")[0]["reason"]
+    assert "No arm is expected to pay" in again.of("plateau")[0]["reason"]
 
 
 def test_a_state_is_not_continued_with_other_data_or_another_model(

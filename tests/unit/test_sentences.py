@@ -80,9 +80,9 @@ def test_the_numbers_of_a_sentence_are_those_of_its_reason() -> None:
         "Kept: Δ = +0.0235 ± 0.0049 nats, accuracy +1.0 points; Δ reaches 0.002, evidence 72.4 > 16.6."
     )
     assert say(Reason(code="exhausted.preparing")).startswith("Aborted: the reservation was used up before")
-    assert "3 recipes" in say(Reason(code="chosen", numbers=NUMBERS["chosen"]))
+    assert "3 arms" in say(Reason(code="chosen", numbers=NUMBERS["chosen"]))
     dear = say(Reason(code="plateau", numbers=NUMBERS["plateau"] | {"dear_uj": 40_000_000}))
-    assert dear == "No recipe is expected to pay: 2 recipes spent, another reserves 40.0 J."
+    assert dear == "No arm is expected to pay: 2 arms spent, another reserves 40.0 J."
 
 
 def test_delta_is_shown_with_the_interval_that_decided() -> None:

@@ -115,7 +115,7 @@ def test_it_ends_at_a_plateau_and_says_why(small) -> None:
     run, log = small(policy="prior-eta/v1"), Log()
     summary = spent(run, *[WORSE] * 9, observer=log, attempts=9)
     assert summary.ended == "plateau"
-    assert summary.reason.startswith("No recipe is expected to pay")
+    assert summary.reason.startswith("No arm is expected to pay")
     assert log.seen == [*["rejected"] * summary.attempts, "plateau"]
 
 

@@ -271,7 +271,7 @@ def test_at_the_plateau_an_untried_arm_is_tried_once_and_no_more() -> None:
     answer = pick([*log, failure("lean")], bucket=1500)
     assert isinstance(answer, Plateau)
     assert state_of(answer, "lean") is ArmState.SPENT
-    assert say(answer.reason) == "No recipe is expected to pay: 5 recipes spent."
+    assert say(answer.reason) == "No arm is expected to pay: 5 arms spent."
 
 
 def test_one_rejection_does_not_end_an_arm_that_has_paid() -> None:
@@ -295,7 +295,7 @@ def test_an_arm_beyond_the_bucket_does_not_hide_the_plateau() -> None:
     log = [failure(name) for name in ("head-first", "prefix-1", "prefix-2", "prefix-3") for _ in range(2)]
     answer = pick(log, bucket=100)
     assert isinstance(answer, Plateau)
-    assert say(answer.reason) == ("No recipe is expected to pay: 4 recipes spent, another reserves 180.0 J.")
+    assert say(answer.reason) == ("No arm is expected to pay: 4 arms spent, another reserves 180.0 J.")
 
 
 def test_gains_elsewhere_revive_a_spent_arm_and_each_time_it_takes_more() -> None:
@@ -341,12 +341,12 @@ def test_the_reason_says_what_was_expected() -> None:
     answer = pick([])
     assert isinstance(answer, Choice)
     assert say(answer.reason) == (
-        "head-first is best of 5 recipes that may pay, never tried: "
+        "head-first is best of 5 arms that may pay, never tried: "
         "expected Δ 0.1000 nats for 4.0 J, η = 25.0000 nats/kJ."
     )
     alone = pick([kept("lean", 0.02)], arms=[ARMS[4]])
     assert isinstance(alone, Choice)
-    assert say(alone.reason).startswith("lean is the only recipe that may pay: expected Δ")
+    assert say(alone.reason).startswith("lean is the only arm that may pay: expected Δ")
 
 
 def test_uniform_draws_from_all_that_can_be_paid_for_and_never_stops() -> None:
@@ -361,7 +361,7 @@ def test_uniform_draws_from_all_that_can_be_paid_for_and_never_stops() -> None:
     assert {arm_of(answer) for answer in answers} == {"head-first", "prefix-1", "prefix-2", "prefix-3"}
     first = answers[0]
     assert isinstance(first, Choice)
-    assert say(first.reason) == f"{first.arm.name} was drawn from 4 recipes."
+    assert say(first.reason) == f"{first.arm.name} was drawn from 4 arms."
 
 
 def test_an_unknown_policy_is_an_error() -> None:

@@ -70,7 +70,7 @@ def test_going_on_after_the_plateau_is_named(tmp_path: Path) -> None:
         c for c in found(made) if c[1] == f"entry {last.index - 1} (intent a{made.uses:04}_{last.index - 1})"
     ]
     assert [number for number, *_ in bad] == [7]
-    assert "No recipe is expected to pay" in bad[0][2]
+    assert "No arm is expected to pay" in bad[0][2]
 
 
 def test_a_gain_of_the_screen_that_was_made_up_moves_what_follows(tmp_path: Path) -> None:
