@@ -39,7 +39,7 @@ from cryoflux.verification.topics import CLAIMED, PROVABLE, Topic, topic_of_step
 _MOST_LINES = 20
 _MOST_NAMED = 5
 """things that are wrong, named in one line"""
-_MOST_CHARACTERS = 1000
+_MOST_CHARACTERS = 500
 """of a detail; what is cut off says so"""
 _OF_ITS_OWN = {"the", "it", "its", "only", "how", "all", "no", "a", "an"}
 """first words of a detail that is a sentence of its own, and does not go on from its subject"""
