@@ -38,7 +38,7 @@ def require_output(path: Path) -> None:
         )
     if path.exists() and not path.is_file():
         raise UsageError(
-            f"{path} is no regular file.",
+            f"{path} is no regular file: it is a pipe or a device.",
             why="A file is written beside it and takes its name, so a device or a pipe would be gone.",
             hint="Name a file; what goes to stdout without -o can be redirected there.",
         )

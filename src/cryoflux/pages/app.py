@@ -11,7 +11,7 @@ __all__ = ["OPERATIONS", "Site", "create_app"]
 import asyncio
 import hashlib
 import logging
-import re
+import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -69,7 +69,6 @@ _LINES = "application/x-ndjson"
 _PREFIX = "/s/"
 _MOMENT_S = 1.5
 """that a page waits for a verification, so that of a small log it shows this one"""
-_NO_PART_OF_A_PATH = re.compile(r"[^\w. -]")
 _NOT_KEPT: Headers = ((b"cache-control", b"no-store"),)
 _Made = TypeVar("_Made")
 
@@ -114,11 +113,11 @@ class Site:
 def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event, *, writable: bool = True) -> Site:
     """The states of some folders, each called as its folder is; where two share a name, by their numbers.
 
-    Whoever hands over a folder names it: of that only what is a part of an address as it stands is kept.
+    Whoever hands over a folder names it: addresses quote the name, and of bytes that are no text it says so.
     """
     states: dict[str, Followed] = {}
     for folder in folders:
-        name = _NO_PART_OF_A_PATH.sub("-", folder.resolve().name) or "state"
+        name = os.fsencode(folder.resolve().name).decode("utf-8", "replace") or "state"
         while name in states:
             name += "-2"
         states[name] = Followed(folder)
@@ -287,7 +286,7 @@ class _Surface(_Answers):
         scene = self._here(request.query)
         form = moving.read_form(request, scene.form_token)
         where = await self._in_thread(lambda: moving.move_head(scene, request.named, form))
-        return Reply(b"", 303, _HTML, ((b"location", quote(where, safe="/?=&").encode()),))
+        return Reply(b"", 303, _HTML, ((b"location", quote(where, safe="/?=&%").encode()),))
 
     async def receipts(self, request: Request) -> Reply:
         checking = await receipts.verified_soon(self._checking, _MOMENT_S if self._followed.size else 0)
