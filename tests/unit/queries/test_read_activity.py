@@ -153,7 +153,7 @@ def test_what_is_out_of_bounds_is_nothing(state, changes) -> None:
         b'{"began_at": NaN}',
         b"\xff\xfe",
     ],
-    ids=len,
+    ids=["empty", "bracket", "null", "brackets", "nested", "too long", "cut off", "no number", "no text"],
 )
 def test_what_is_no_document_is_nothing(state, content) -> None:
     (state.activity / NOW).write_bytes(content)
