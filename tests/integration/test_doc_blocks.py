@@ -183,6 +183,13 @@ def test_what_is_not_run_has_a_reason_and_nothing_else_is_passed_over() -> None:
     assert {b.page for b in ALL if b.language == "python" and ">>>" in b.text} <= DOCTESTS
 
 
+def test_no_block_that_is_run_asks_whoever_listens_on_this_machine() -> None:
+    asks = re.compile(r"(curl|--agent|--connect).*(localhost|127\.0\.0\.1)")
+    assert [
+        b.name for b in ALL if b.language in {*TYPED, "python"} and not b.not_run and asks.search(b.text)
+    ] == []
+
+
 @pytest.mark.parametrize("block", [b for b in ALL if b.language in {"json", "toml"}], ids=lambda b: b.name)
 def test_what_is_data_can_be_read(block: Block) -> None:
     assert (json.loads if block.language == "json" else tomllib.loads)(block.text)
