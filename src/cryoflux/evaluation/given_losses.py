@@ -7,7 +7,7 @@ nothing. Each loss is rounded once to a billionth of its unit; from there on eve
 
 from __future__ import annotations
 
-__all__ = ["GivenLosses", "PairedLosses", "given_losses", "pair_given", "read_given_losses"]
+__all__ = ["GivenLosses", "PairedLosses", "given_losses", "pair_given", "read_given_losses", "require_sum"]
 
 import json
 import math
@@ -46,19 +46,19 @@ class GivenLosses:
 
 @dataclass(frozen=True, slots=True)
 class PairedLosses:
-    """Losses of two on the same examples, in the order of their ids."""
+    """Losses of two on the same examples, in one order."""
 
     base: Losses
     new: Losses
     hits: bool
     """whether both say of every example whether it was right"""
-    ids: bytes
-    """the ids, one a line, as JSON: what the holdout is called by"""
+    holdout: bytes
+    """the examples, one a line, as JSON; where losses were handed over, their ids"""
 
     @property
     def sha256(self) -> str:
-        """The digest of the ids."""
-        return sha256_hex(self.ids)
+        """What the holdout is called by: the digest of its lines."""
+        return sha256_hex(self.holdout)
 
 
 def read_given_losses(path: Path) -> GivenLosses:
@@ -107,7 +107,7 @@ def given_losses(
 
 
 def pair_given(base: GivenLosses, new: GivenLosses) -> PairedLosses:
-    """Both on the same examples.
+    """Both on the same examples, in the order of their ids.
 
     Raises:
         DataError: they are not of the same examples, or add up to more than a receipt can hold.
@@ -123,14 +123,23 @@ def pair_given(base: GivenLosses, new: GivenLosses) -> PairedLosses:
         for side in (base, new)
     ]
     for side, found in zip((base, new), losses, strict=True):
-        if sum(found.nano_nats) > SAFE:
-            raise DataError(
-                f"The losses of {side.name} add up to {sum(found.nano_nats) / NANO:,.0f}.",
-                why=f"A receipt holds sums of up to {SAFE / NANO:,.0f}.",
-                hint="Judge on fewer examples, or hand over losses in a larger unit.",
-            )
+        require_sum(side.name, found)
     lines = "".join(json.dumps(key, ensure_ascii=False) + "\n" for key in ids)
     return PairedLosses(losses[0], losses[1], hits, lines.encode())
+
+
+def require_sum(name: str, losses: Losses) -> None:
+    """Make sure that losses add up to what a receipt can hold.
+
+    Raises:
+        DataError: they do not.
+    """
+    if (total := sum(losses.nano_nats)) > SAFE:
+        raise DataError(
+            f"The losses of {name} add up to {total / NANO:,.0f}.",
+            why=f"A receipt holds sums of up to {SAFE / NANO:,.0f}.",
+            hint="Judge on fewer examples, or hand over losses in a larger unit.",
+        )
 
 
 def _require_same(base: GivenLosses, new: GivenLosses) -> None:

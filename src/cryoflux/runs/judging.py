@@ -8,7 +8,16 @@ state has seen them, and the receipt says so.
 
 from __future__ import annotations
 
-__all__ = ["Judged", "Terms", "judge_losses", "judge_paired", "stated_energy"]
+__all__ = [
+    "Judged",
+    "StatedJoules",
+    "Terms",
+    "judge_given",
+    "judge_losses",
+    "judge_paired",
+    "stated_energy",
+    "with_settings",
+]
 
 import math
 import os
@@ -62,7 +71,7 @@ from cryoflux.state import StateFolder
 
 _Place = str | os.PathLike[str]
 _Losses = _Place | Mapping[str, float] | Sequence[float]
-_Joules = Measured | Energy | _Place | float | None
+StatedJoules = Measured | Energy | _Place | float | None
 _MOST_MEASUREMENT_BYTES = 1 << 20
 
 
@@ -128,7 +137,7 @@ def judge_losses(
     *,
     state: _Place | None = None,
     name: str = "",
-    energy: _Joules = None,
+    energy: StatedJoules = None,
     metric: str = "loss",
     unit: str = NATS,
     min_delta: float | None = None,
@@ -159,14 +168,31 @@ def judge_losses(
         for side, which, right in zip((base, new), ("base", "new"), hits, strict=True)
     ]
     settings = load_settings({"state": state if state is None else str(state)}).settings
+    given = Metric(name=metric, unit=unit)
+    return judge_given(
+        sides[0], sides[1], settings, name=name, energy=energy, metric=given, min_delta=min_delta
+    )
+
+
+def judge_given(
+    base: GivenLosses,
+    new: GivenLosses,
+    settings: Settings,
+    *,
+    name: str,
+    energy: StatedJoules,
+    metric: Metric,
+    min_delta: float | None,
+) -> Judged:
+    """The same of losses that were read, by the settings of a command; see `judge_losses`."""
     terms = Terms(
-        name=name or sides[1].name,
-        base=JudgedSide(name=sides[0].name, sha256=sides[0].sha256),
-        new=JudgedSide(name=sides[1].name, sha256=sides[1].sha256),
-        metric=Metric(name=metric, unit=unit),
+        name=name or new.name,
+        base=JudgedSide(name=base.name, sha256=base.sha256),
+        new=JudgedSide(name=new.name, sha256=new.sha256),
+        metric=metric,
         energy=stated_energy(energy),
     )
-    return judge_paired(pair_given(*sides), with_settings(terms, settings, min_delta), settings)
+    return judge_paired(pair_given(base, new), with_settings(terms, settings, min_delta), settings)
 
 
 def with_settings(terms: Terms, settings: Settings, min_delta: float | None) -> Terms:
@@ -203,7 +229,7 @@ def _given(losses: _Losses, which: str, correct: Mapping[str, bool] | None) -> G
     return given_losses(which, {str(number): loss for number, loss in enumerate(losses)}, correct)
 
 
-def stated_energy(joules: _Joules) -> StatedEnergy | None:
+def stated_energy(joules: StatedJoules) -> StatedEnergy | None:
     """What somebody states that something has cost.
 
     Args:
@@ -298,7 +324,7 @@ def judge_paired(paired: PairedLosses, terms: Terms, settings: Settings) -> Judg
         made = _verdict(paired, terms, memory)
         # What the entry names lies there before it: a crash in between leaves files that nobody names.
         _store(state.losses(made.per_example), _evidence_file(paired))
-        _store(state.judged(paired.sha256), paired.ids)
+        _store(state.judged(paired.sha256), paired.holdout)
         entry = log.append(lambda sequence, prev: _statement(paired, terms, made, sequence, prev))
         if witnessing is not None:
             witnessing.published(binding=False)
