@@ -107,7 +107,11 @@ def list_receipts(
     from cryoflux.receipts.reading import read_entries
 
     entries = read_entries(_state(state))
-    shown = [(e, view) for e, view in zip(entries, _views(entries), strict=True) if intents or e.receipt or e.judgement]
+    shown = [
+        (e, view)
+        for e, view in zip(entries, _views(entries), strict=True)
+        if intents or e.receipt or e.judgement
+    ]
     if as_json:
         emit_json("receipts.list/1", {"entries": [view for _, view in shown]})
         return
