@@ -65,6 +65,7 @@ from cryoflux.runs.stated_energy import StatedJoules, stated_energy
 from cryoflux.sentences import brief, say
 from cryoflux.state import StateFolder
 
+_LONGEST_NAME = 500
 _Place = str | os.PathLike[str]
 _Losses = _Place | Mapping[str, float] | Sequence[float]
 
@@ -236,6 +237,7 @@ def judge_paired(paired: PairedLosses, terms: Terms, settings: Settings) -> Judg
         StateError: something is at work in the state, or it cannot be continued.
         StorageError: the disk is full, read-only, or refuses.
     """
+    _refuse_long_names(terms)
     path = Path(settings.run.state)
     state = StateFolder(path)
     with storage_errors(path):
@@ -279,6 +281,16 @@ def _is_same(said: Judgement, paired: PairedLosses, terms: Terms) -> bool:
 
 def _evidence_file(paired: PairedLosses) -> bytes:
     return write_evidence(paired.base, paired.new)
+
+
+def _refuse_long_names(terms: Terms) -> None:
+    for name in (terms.name, terms.base.name, terms.new.name, terms.metric.name, terms.metric.unit):
+        if len(name) > _LONGEST_NAME:
+            raise UsageError(
+                f"The name {name[:20]!r}… has {len(name):,} characters.",
+                why=f"A receipt holds names of up to {_LONGEST_NAME}.",
+                hint="Give a shorter one: --name NAME.",
+            )
 
 
 def _store(path: Path, content: bytes) -> None:
