@@ -264,7 +264,14 @@ class _Surface(_Answers):
         return Reply(body, media=_CSV, headers=(named, (b"cache-control", b"no-cache")))
 
     async def attempt(self, request: Request) -> Reply:
-        return await self._page(request, lambda scene: attempt.page(scene, request.named))
+        def made() -> tuple[Page, Scene]:
+            with self._followed.lock:
+                self._followed.refresh()
+                scene = self._here(request.query)
+                page = attempt.page(scene, request.named)
+            return attempt.with_power(page, scene), scene
+
+        return await self._html(made, request)
 
     async def models(self, request: Request) -> Reply:
         return await self._page(request, models.page)
