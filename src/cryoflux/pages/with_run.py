@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
             to show in a browser; that is empty where none is to be opened.
     """
     folder, listener, open_at = Path(arguments[0]), int(arguments[1]), arguments[2]
-    site = site_of([folder], rates_of(load_settings({}).settings.energy), asyncio.Event())
+    site = site_of([folder], rates_of(load_settings({}).settings.energy), asyncio.Event(), writable=False)
     app = create_app(site)
     with closing(socket(fileno=listener)) as opened:
         threading.Thread(target=_end_with_run, args=(site, folder), daemon=True).start()
