@@ -118,6 +118,6 @@ def seen_by_somebody() -> bool:
 
 def _open(url: str) -> None:
     if seen_by_somebody():
-        import webbrowser
+        from cryoflux.pages.opening import show
 
-        webbrowser.open(url)
+        show(url)
