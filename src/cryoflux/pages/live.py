@@ -11,10 +11,10 @@ from cryoflux.energy.interface import Sample
 from cryoflux.errors import CryoFluxError
 from cryoflux.pages.attempts import rows_of, signature
 from cryoflux.pages.charts.budget import budget_bar
+from cryoflux.pages.comparing import joules_bars
 from cryoflux.pages.now import ended_of, steps_of, watts_of
-from cryoflux.pages.scene import Page, Scene
-from cryoflux.quantities import RangeKind
-from cryoflux.queries.activity import Activity, read_activity
+from cryoflux.pages.scene import STARTING, Page, Scene
+from cryoflux.queries.activity import Activity
 from cryoflux.queries.budget import budget_of
 from cryoflux.report.headline import headline, lede
 from cryoflux.report.now_words import (
@@ -24,12 +24,13 @@ from cryoflux.report.now_words import (
     projection_words,
     state_words,
 )
-from cryoflux.state import StateFolder
 
 _LAST = 5
 _MARKS = 12
 _SILENT_S = 5.0
 """a meter is asked once a second: after so long it is silent"""
+
+_STARTING = {"name": "preparing", "word": "starting", "doing": STARTING}
 
 
 def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | None = None) -> Page:
@@ -40,24 +41,26 @@ def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | No
         sample: of a meter that runs by itself; none where there is none, or a run has its own.
         trouble: why the log cannot be read, or not to its end; none where it can.
     """
-    activity = read_activity(StateFolder(scene.followed.state), now=scene.now)
+    activity = scene.activity
+    starting = scene.starting(activity)
     attempts, summary = scene.followed.attempts, scene.followed.summary()
     pictures = signature(scene, attempts, in_full=_MARKS)
     values: dict[str, Any] = {
         "screened": any(name == "screened" for _, drawn in pictures for name, *_ in drawn.kinds),
         "crowded": any(sum(count for *_, count in drawn.kinds) > drawn.shown for _, drawn in pictures),
-        "empty": activity is None and summary is None and trouble is None,
+        "empty": not starting and activity is None and summary is None and trouble is None,
         "headline": headline(summary) if summary is not None else "Nothing judged yet.",
         "lede": lede(summary, attempts) if summary is not None else "No attempt has ended yet.",
-        "modelled": any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in attempts),
+        "joules_bars": joules_bars(attempts),
         "pictures": pictures,
         "rows": rows_of(scene, attempts[: -_LAST - 1 : -1]),
-        "warnings": list(_warnings(activity, trouble)),
+        "warnings": list(_warnings(None if starting else activity, trouble)),
         "activity": activity,
-        "chip": _chip(activity),
+        "starting": starting,
+        "chip": _STARTING if starting else _chip(activity),
         "watts": watts_of(scene, activity, sample),
-        "steps": steps_of(activity, scene.now),
-        "ended": ended_of(scene, activity),
+        "steps": steps_of(scene, activity),
+        "ended": None if starting else ended_of(scene, activity),
         **_budget(scene, activity),
     }
     return Page("live.html", "Live", section="live", values=values)
@@ -82,7 +85,7 @@ def _chip(activity: Activity | None) -> dict[str, str] | None:
         return None
     word = state_words(activity)
     doing = doing_words(activity) if activity.end is None else ""  # why it has ended stands below
-    return {"name": word.split()[0], "word": word, "doing": doing}
+    return {"name": "died" if activity.died else activity.phase, "word": word, "doing": doing}
 
 
 def _budget(scene: Scene, activity: Activity | None) -> dict[str, Any]:

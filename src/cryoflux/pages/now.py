@@ -15,6 +15,7 @@ from cryoflux.pages.scene import Scene
 from cryoflux.quantities import Tier, worst_tier
 from cryoflux.queries.activity import Activity, AttemptNow, StepMark
 from cryoflux.queries.power import PowerPoint, power_since
+from cryoflux.report.marks import drawn_as
 from cryoflux.report.now_words import STEP_WORDS, clock_time, duration_words, end_words
 from cryoflux.state import StateFolder
 
@@ -43,7 +44,7 @@ class WattsNow:
     since: int
     """sequence number before the first point of the chart"""
     to_come: bool = False
-    """whether a run goes on whose meter has not begun"""
+    """whether a run goes on whose meter has told of no second yet"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class StepsShown:
     attempt: AttemptNow
     rows: tuple[StepRow, ...]
     goes_on: bool
+    became: str
+    """what became of it, in the word of the list; empty while that is not known"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,13 @@ def watts_of(scene: Scene, activity: Activity | None, sample: Sample | None) -> 
         return None
     begun = activity is not None and activity.meter is not None
     by = "the run's meter" if alive and begun else ""
-    return WattsNow(None, None, None, None, None, None, by, chart, since, alive)
+    return WattsNow(None, None, None, None, None, None, by, chart, since, _is_to_come(activity, points))
+
+
+def _is_to_come(activity: Activity | None, points: Sequence[PowerPoint]) -> bool:
+    if activity is None or not activity.alive or activity.silent_s is None:
+        return activity is not None and activity.alive
+    return activity.silent_s <= _NOW_S and not any(point.at > activity.began_at for point in points)
 
 
 def _of_points(points: Sequence[PowerPoint], chart: WattsChart | None, since: int) -> WattsNow:
@@ -141,14 +150,16 @@ def _of_daemon(sample: Sample, chart: WattsChart | None, since: int) -> WattsNow
     )
 
 
-def steps_of(activity: Activity | None, now: float) -> StepsShown | None:
+def steps_of(scene: Scene, activity: Activity | None) -> StepsShown | None:
     """The ten steps of the attempt that goes on, or of the last one; none where there was none."""
     if activity is None or activity.attempt is None:
         return None
     attempt = activity.attempt
     goes_on = activity.alive and not attempt.finished
-    rows = tuple(_step(mark, attempt, now if goes_on else None) for mark in attempt.steps)
-    return StepsShown(attempt, rows, goes_on)
+    rows = tuple(_step(mark, attempt, scene.now if goes_on else None) for mark in attempt.steps)
+    recorded = scene.followed.attempt(attempt.number) if attempt.finished else None
+    became = drawn_as(recorded).word if recorded is not None else attempt.outcome
+    return StepsShown(attempt, rows, goes_on, became)
 
 
 def _step(mark: StepMark, attempt: AttemptNow, now: float | None) -> StepRow:

@@ -46,6 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     folder, listener, open_at = Path(arguments[0]), int(arguments[1]), arguments[2]
     site = site_of([folder], rates_of(load_settings({}).settings.energy), asyncio.Event())
+    site.beside_since = time.time()
     app = create_app(site)
     with closing(socket(fileno=listener)) as opened:
         threading.Thread(target=_end_with_run, args=(site, folder), daemon=True).start()
@@ -64,6 +65,7 @@ def _end_with_run(site: Site, folder: Path) -> None:
     with suppress(OSError):
         while os.read(0, 4096):
             pass
+    site.beside_since = None
     _until(lambda: (found := read_activity(StateFolder(folder))) is None or not found.alive, _GONE_S)
     shown = f"cryoflux dashboard --state {shlex.quote(str(folder))}"
     site.closing = f"The run is over, and these pages end with it. To see them again: {shown}"

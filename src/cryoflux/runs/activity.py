@@ -96,7 +96,7 @@ class ActivityObserver(RunObserver):
     def __enter__(self) -> Self:
         """Begin to say it."""
         self._entered = True
-        self._change(at_once=True)
+        self._change(at_once=True, doing=None)  # what was said before that is over
         try:
             self._thread = threading.Thread(target=self._beat, name="cryoflux-activity", daemon=True)
             self._thread.start()
@@ -155,7 +155,7 @@ class ActivityObserver(RunObserver):
             self._session = reservation.id
             kept = (budget.closing_uj, budget.reserve_uj) if budget is not None else (0, 0)
             budget = SaidBudget(spendable_uj, 0, 0, *kept)
-        self._change(budget=replace(budget, spendable_uj=spendable_uj))
+        self._change(budget=replace(budget, spendable_uj=spendable_uj), closing=False)
 
     def opened(self, opening: Opening) -> None:
         """Say what ending will take, and what an attempt reserves."""
@@ -222,6 +222,10 @@ class ActivityObserver(RunObserver):
     def waiting(self, why: str) -> None:
         """Say what is waited for."""
         self._change(at_once=True, phase="waiting", doing=None, waiting_for=said_word(why))
+
+    def closing(self) -> None:
+        """Say that no attempt follows."""
+        self._change(at_once=True, phase="preparing", doing=None, waiting_for="", closing=True)
 
     def _end(self, word: str, sentence: str) -> None:
         end = SaidEnd(time.time(), said_word(word), said_line(sentence))

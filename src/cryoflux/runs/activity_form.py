@@ -221,6 +221,8 @@ class SaidNow(Struct, frozen=True):
     attempt: SaidAttempt | None = None
     meter: SaidMeter | None = None
     end: SaidEnd | None = None
+    closing: bool = False
+    """whether no attempt follows in this session; its phase is ``preparing`` for who does not know it"""
 
 
 @dataclass(frozen=True, slots=True)
