@@ -176,6 +176,20 @@ def test_watts_come_with_tier_range_and_what_the_machine_draws_at_rest(state: Pa
     assert "Of the whole machine, whoever uses it: it draws 18.00 W, 10.00 W of that at rest." in text
 
 
+def test_watts_of_a_daemon_are_its_own_and_tell_how_long_the_budget_lasts(state: Path) -> None:
+    run = ActingRun(state, NOW - 60)
+    for n in range(30):
+        run.sample(NOW - 29 + n, 8.0, first=n == 0)
+    run.budget(500, 12, 40)
+    run.say(meter=replace(run.now.meter, daemon=True), phase="attempting")  # type: ignore[type-var]
+    text = shown(state)
+    assert "modelled from CPU time, by the JouleAgent." in text
+    assert "At the 8.0 W net of now, 448.0 J last until about" in text
+    run.say(phase="waiting", waiting_for="agent")
+    assert "448.0 J last until" not in text.replace(text, shown(state))
+    assert "The JouleAgent has been silent for 30 s." in shown(state, now=NOW + 30)
+
+
 def test_a_silent_meter_is_said_and_its_last_figure_is_not_shown_as_of_now(state: Path) -> None:
     run = ActingRun(state, NOW - 60)
     for n in range(10):

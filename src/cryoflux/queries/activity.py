@@ -160,6 +160,8 @@ class MeterNow:
     """since the meter started, signed"""
     baseline_state: str
     sources: tuple[SourceNow, ...]
+    daemon: bool
+    """whether it is a JouleAgent's, and not in the run's process"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +271,7 @@ def _meter(said: SaidMeter) -> MeterNow:
         sources=tuple(
             SourceNow(one.name, one.kind, one.tier, one.power_w, one.idle_w) for one in said.sources
         ),
+        daemon=said.daemon,
     )
 
 

@@ -8,6 +8,7 @@ __all__ = [
     "doing_words",
     "duration_words",
     "end_words",
+    "lasting_words",
     "projection_words",
     "state_words",
 ]
@@ -19,7 +20,7 @@ from cryoflux.attempt.watch import Step
 from cryoflux.quantities import format_energy
 from cryoflux.queries.activity import Activity, CountNow
 from cryoflux.queries.advice import END_CLAUSES
-from cryoflux.queries.budget import Projection
+from cryoflux.queries.budget import Lasting, Projection
 
 STEP_WORDS: Mapping[Step, str] = {
     Step.SAMPLE: "Sample the bucket",
@@ -95,6 +96,15 @@ def duration_words(seconds: float) -> str:
     if seconds < 2 * _DAY_S:
         return f"{seconds / _HOUR_S:.1f} h"
     return f"{seconds / _DAY_S:.0f} days"
+
+
+def lasting_words(lasts: Lasting, now: float) -> str:
+    """How long what is left lasts at the watts of now, as a sentence that says that it is an estimate."""
+    until = f"{clock_time(lasts.ends_at, now)}, in {duration_words(lasts.ends_at - now)}"
+    return (
+        f"At the {lasts.net_w:.1f} W net of now, {format_energy(lasts.left_uj)} last until about {until}: "
+        "an estimate, as if the run were charged all that the machine draws above rest."
+    )
 
 
 def projection_words(projection: Projection, now: float) -> str:

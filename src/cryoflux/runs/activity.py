@@ -127,7 +127,8 @@ class ActivityObserver(RunObserver):
             settings: where the meter is.
             agent: what the run spends from.
         """
-        with meter_beside(settings, agent) as meter, self._series.of(meter):
+        apart = bool(settings.agent.agent)
+        with meter_beside(settings, agent) as meter, self._series.of(meter, apart=apart):
             self._second()
             yield
 

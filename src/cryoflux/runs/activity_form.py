@@ -196,6 +196,8 @@ class SaidMeter(Struct, frozen=True):
     baseline_state: _Word
     flags: _Flags
     sources: Annotated[list[SaidSource], Meta(max_length=MOST_WORDS)]
+    daemon: bool = False
+    """whether it is a JouleAgent's, and not in the run's process"""
 
 
 class SaidEnd(Struct, frozen=True):
