@@ -32,9 +32,9 @@ _GONE_S = 3.0
 """a run that has let go of this process is gone so soon"""
 _TOLD_S = 10.0
 """as long as that browsers are waited for"""
-_LAST_LOOK_S = 2.0
+_LAST_ASK_S = 2.0
 """so long a browser that was told has time to ask for the page once more"""
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -71,14 +71,14 @@ def _end_with_run(site: Site, folder: Path) -> None:
     site.closing = f"The run is over, and these pages end with it. To see them again: {shown}"
     if any(news.listeners for news in site.news):
         _until(lambda: all(news.all_told for news in site.news), _TOLD_S)
-        time.sleep(_LAST_LOOK_S)
+        time.sleep(_LAST_ASK_S)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _until(done: Callable[[], bool], most_s: float) -> None:
     end_s = time.monotonic() + most_s
     while not done() and time.monotonic() < end_s:
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
 if __name__ == "__main__":

@@ -195,6 +195,23 @@ def test_what_it_waits_for_and_prepares_is_told_as_text(run) -> None:
         assert read_activity(run.state).waiting_for == "x" * 200
 
 
+@pytest.mark.usefixtures("by_hand")
+def test_a_daemon_is_waited_for_until_it_answers_again(run) -> None:
+    activity = ActivityObserver(run.state)
+    with activity, activity.metering(run.machine.settings, run.agent):
+        activity.waiting("plateau")
+        for _ in range(2):  # it is said again and again
+            activity.waiting("agent")
+        assert read_activity(run.state).waiting_for == "agent"
+        activity._note()
+        found = read_activity(run.state)
+        assert (found.phase, found.waiting_for) == ("waiting", "plateau")
+        activity.waiting("agent")
+        activity.step(Step.SAMPLE, "begin")
+        activity._note()
+        assert read_activity(run.state).phase == "attempting", "what it does by now is not taken back"
+
+
 def test_the_thread_notes_by_itself_and_survives_a_meter_that_does_not_answer(run, monkeypatch) -> None:
     monkeypatch.setattr("cryoflux.runs.activity._PERIOD_S", 0.001)
     sample, asked = run.agent.sample, []
