@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Advice", "LastSession", "advised", "checks_of"]
+__all__ = ["END_CLAUSES", "Advice", "LastSession", "advised", "checks_of"]
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -16,6 +16,17 @@ from cryoflux.receipts.session import Session, SessionEnd
 
 if TYPE_CHECKING:
     from cryoflux.queries.results import TaskResults
+
+END_CLAUSES: Mapping[str, str] = {
+    SessionEnd.BUDGET: "what was left did not pay for another attempt",
+    SessionEnd.ATTEMPTS: "it had made as many attempts as were asked for",
+    SessionEnd.TIME: "its time was over",
+    SessionEnd.INTERRUPTED: "somebody asked it to stop",
+    SessionEnd.PLATEAU: "no recipe was expected to pay any more",
+    SessionEnd.FAILED: "an error ended it",
+    SessionEnd.CRASHED: "it died, and the next run has recorded it",
+}
+"""why a run has ended, wherever that is said"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +118,21 @@ def _of_runs(
         return [Advice("aborted", said, f"{again} --reserve 240J")]
     if last is None:
         return []
-    said = _ENDS.get(last.ended, "")
+    said = f"The last run is over: {END_CLAUSES[last.ended]}. {_THEN[last.ended]}"
     if last.ended is SessionEnd.PLATEAU and all(unit == MRR for unit in units):
-        said = "The last run ended because the index was up to date: it goes on when documents come or go."
+        said = "The last run is over: the index was up to date. It goes on when documents come or go."
     command = f"{again} --policy uniform/v1" if last.ended is SessionEnd.PLATEAU else again
-    return [Advice(last.ended.value, said, command)] if said else []
+    return [Advice(last.ended.value, said, command)]
 
 
-_ENDS = {
-    SessionEnd.BUDGET: "The last run ended because its joules were spent, not because nothing paid any more: "
-    "more of them may gain more.",
-    SessionEnd.ATTEMPTS: "The last run made as many attempts as were asked for; more may gain more.",
-    SessionEnd.TIME: "The last run ended because its time was over; more may gain more.",
-    SessionEnd.INTERRUPTED: "The last run was interrupted; it can go on.",
-    SessionEnd.PLATEAU: "The last run ended because no recipe was expected to pay any more: other "
-    "examples or other recipes may, or go on regardless.",
-    SessionEnd.FAILED: "The last run ended with an error.",
-    SessionEnd.CRASHED: "The last run died; the next one goes on from where it was.",
+_THEN = {
+    SessionEnd.BUDGET: "More joules may gain more.",
+    SessionEnd.ATTEMPTS: "More may gain more.",
+    SessionEnd.TIME: "More may gain more.",
+    SessionEnd.INTERRUPTED: "Another one goes on from there.",
+    SessionEnd.PLATEAU: "Other examples or other recipes may, or go on regardless.",
+    SessionEnd.FAILED: "Another one goes on from there.",
+    SessionEnd.CRASHED: "Another one goes on from there.",
 }
 
 
