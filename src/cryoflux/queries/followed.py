@@ -86,10 +86,10 @@ class Followed:
             StateError: a newer version wrote one.
         """
         with self.lock:
-            receipts, was = StateFolder(self.state).receipts, self._log is not None
-            if not receipts.is_file():
-                _require_never_begun(StateFolder(self.state))
-            if not receipts.is_file() or (not was and is_blank(receipts)):
+            folder, was = StateFolder(self.state), self._log is not None
+            if not folder.receipts.is_file():
+                _require_never_begun(folder)
+            if not folder.receipts.is_file() or (not was and _is_being_made(folder)):
                 if was:
                     self._begin()
                 return was
@@ -240,6 +240,11 @@ class Followed:
             return None
         entry = self.entry(place)
         return (entry, entry.receipt) if entry.receipt is not None else None
+
+
+def _is_being_made(folder: StateFolder) -> bool:
+    """Whether a run is about to make the log: its database has no table, and nobody has signed a head."""
+    return not os.path.lexists(folder.checkpoint) and is_blank(folder.receipts)
 
 
 def _require_never_begun(folder: StateFolder) -> None:
