@@ -84,7 +84,12 @@ def test_a_recorded_run_is_not_run_again_and_leaves_the_readme_as_it_is(
 
 def test_the_readme_says_of_an_attempt_what_a_run_says() -> None:
     page = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    numbers = {"count": 1024, "delta": 878_322_924_544, "squared": "4" + 21 * "0", "needed_milli": 7_724}
+    numbers: dict[str, int | str] = {
+        "count": 1024,
+        "delta": 878_322_924_544,
+        "squared": "4" + 21 * "0",
+        "needed_milli": 7_724,
+    }
     words = brief(Reason(code="staked.delta", numbers=numbers))
     assert re.sub(r"[\d,]+", "N", words) in re.sub(r"[\d,]+", "N", page)
 
