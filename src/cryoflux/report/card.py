@@ -193,7 +193,8 @@ def _parts(facts: CardFacts, names: CardNames) -> Iterator[ReportPart]:
 
 _GAIN_NOTE = (
     "The audit set decided nothing; its 95 % interval is for one look, and its losses are not signed. "
-    "The holdout decided; its losses are signed, example by example."
+    "The holdout chose what was kept, so that no such interval holds on it: each update has the one that "
+    "decided. Its losses are signed, example by example."
 )
 _CHECK_NOTE = (
     "With the state, or with a bundle of its receipts; whose keys they are has to be known (--key FILE)."
@@ -251,8 +252,8 @@ def _cost(facts: CardFacts) -> ReportTable:
 
 def _gains(facts: CardFacts) -> ReportTable:
     unit, hits = facts.task.unit, hit_words(facts.task.unit)
-    heading = ("set", "examples", f"loss ({unit})", f"Δ ({unit})", "95 % of Δ", hits)
-    rows = (gain_row("audit", facts.audit), gain_row("holdout", facts.holdout))
+    heading = ("set", "examples", f"loss ({unit})", f"Δ ({unit})", "95 % of Δ, one look", hits)
+    rows = (gain_row("audit", facts.audit, one_look=True), gain_row("holdout", facts.holdout, one_look=False))
     return ReportTable(heading, rows, (False, True, True, True, True, True))
 
 

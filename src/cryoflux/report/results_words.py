@@ -45,6 +45,7 @@ _MOST_KEPT = 40
 _CHAINED = (
     "Energy is what the attempt itself was charged; η counts all attempts of its chain that paid for its Δ."
 )
+_MANY_LOOKS = "none: it chose"
 _NO_FACTOR = (
     "No CO₂e and no cost are said: no factor is set (cryoflux config show lists carbon_g_per_kwh and "
     "price_per_kwh)."
@@ -204,15 +205,22 @@ def _gains(results: Results) -> Iterator[ReportTable]:
         name = f"{task.name}: " if len(results.tasks) > 1 else ""
         hits = hit_words(task.unit)
         rows = [
-            gain_row(f"{name}{part}", one) for part, one in (("audit", task.audit), ("holdout", task.holdout))
+            gain_row(f"{name}audit", task.audit, one_look=True),
+            gain_row(f"{name}holdout", task.holdout, one_look=False),
         ]
-        heading = ("set", "examples", f"loss ({task.unit})", f"Δ ({task.unit})", "95 % of Δ", hits)
+        heading = ("set", "examples", f"loss ({task.unit})", f"Δ ({task.unit})", "95 % of Δ, one look", hits)
         yield ReportTable(heading, tuple(rows), (False, True, True, True, True, True))
 
 
-def gain_row(name: str, gained: Gained) -> Cells:
-    """A set as a row: its name, examples, losses, Δ, its interval, accuracies."""
-    ends = _ends_text(gained).removeprefix(", 95 % ")
+def gain_row(name: str, gained: Gained, *, one_look: bool) -> Cells:
+    """A set as a row: its name, examples, losses, Δ, its interval, accuracies.
+
+    Args:
+        name: of the set.
+        gained: on it.
+        one_look: nothing was chosen by the set, so that its fixed interval holds what it says.
+    """
+    ends = _ends_text(gained).removeprefix(", 95 % ") if one_look else _MANY_LOOKS
     return (
         name,
         f"{gained.count:,}",
@@ -237,7 +245,8 @@ def _gain_notes(results: Results) -> Iterator[str]:
     if any(task.audit.delta is not None for task in results.tasks):
         yield (
             "No decision ever looked at the audit set; its interval is one for a single look. Its losses are "
-            "what the run computed and are not signed. Those of the holdout are signed, example by example."
+            "what the run computed and are not signed. Those of the holdout are signed, example by example. "
+            "It chose what was kept, so no such interval holds on it: each update has the one that decided."
         )
     for task in results.tasks:
         if task.total.taken_back:
@@ -293,9 +302,10 @@ def _kept(results: Results) -> ReportPart:
     kept = results.kept
     table = kept_table(kept[-_MOST_KEPT:], several=len(results.tasks) > 1)
     more = f"The newest {_MOST_KEPT} of {len(kept)}; the export has all." if len(kept) > _MOST_KEPT else ""
-    note = "An interval is the anytime one of the bar where there is one, else 95 % for one look."
+    names = dict.fromkeys(one.delta_interval.name for one in kept if one.delta_interval is not None)
+    note = f"The interval of Δ is the one that decided: {' or '.join(names)}." if names else ""
     chained = _CHAINED if any(attempt.chain_attempts > 1 for attempt in kept) else ""
-    notes = (more, note if kept else "", chained)
+    notes = (more, note, chained)
     return ReportPart("What was kept", tables=(table,), after=tuple(filter(None, notes)))
 
 
@@ -312,10 +322,8 @@ def kept_table(kept: Sequence[Attempt], *, several: bool) -> ReportTable:
 
 
 def _kept_row(attempt: Attempt, *, several: bool) -> Cells:
-    low, high = attempt.delta_lo_anytime, attempt.delta_hi_anytime
-    if low is None or high is None:
-        low, high = attempt.delta_lo, attempt.delta_hi
-    interval = f"[{low:+.4f}, {high:+.4f}]" if low is not None and high is not None else ""
+    one = attempt.delta_interval
+    interval = f"[{one.low:+.4f}, {one.high:+.4f}]" if one is not None else ""
     right = ""
     if attempt.accuracy_before is not None and attempt.accuracy_after is not None:
         right = f"{100 * attempt.accuracy_before:.1f} → {100 * attempt.accuracy_after:.1f} %"

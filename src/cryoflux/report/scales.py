@@ -98,8 +98,8 @@ def number_text(value: float) -> str:
             return f"{value / size:g}{unit}"
     if abs(value) >= 1e-3 or value == 0:
         return f"{value:.12g}"
-    first, _, power = f"{value:.0e}".partition("e")
-    times = "" if first == "1" else f"{first}·"
+    first, _, power = f"{value:.2e}".partition("e")
+    times = {"1": "", "-1": "-"}.get(first := f"{float(first):g}", f"{first}·")
     return f"{times}10{str(int(power)).translate(_RAISED)}"
 
 
