@@ -20,7 +20,14 @@ from cryoflux.report.made import Reported
 from cryoflux.report.marks import AttemptsPanel, bar_words, colour_of, limits_of, marker_of
 from cryoflux.report.picture import draw_attempts
 from cryoflux.report.progress_picture import ProgressLine, draw_progress
-from cryoflux.report.scales import Ends, crossing_lines, number_text, round_below, round_ticks
+from cryoflux.report.scales import (
+    Ends,
+    crossing_lines,
+    crossing_powers,
+    number_text,
+    round_below,
+    round_ticks,
+)
 from synthetic_state import SyntheticState, open_state
 
 pytest.importorskip("matplotlib")
@@ -192,6 +199,15 @@ def test_lines_of_equal_efficiency_are_at_round_values_that_cross_the_panel() ->
         at_right = eta / 1000 * joules.high
         assert (at_right <= delta.high) is right
         assert at_right > delta.low
+
+
+def test_a_power_of_ten_is_drawn_even_where_its_line_ends_in_the_corner() -> None:
+    joules = Ends(4.0, 140.0)
+    for high in (1.38, 1.4, 1.42):  # 10 per kJ leaves at 1.4: on the right, in the corner, on top
+        delta = Ends(0.03, high)
+        drawn = [eta for eta, _ in crossing_lines(joules, delta, 400, 200)]
+        assert crossing_powers(joules, delta) == [1.0, 10.0, 100.0]
+        assert {1.0, 10.0, 100.0} <= set(drawn)
 
 
 def test_ticks_are_few_round_and_inside() -> None:
