@@ -9,6 +9,7 @@ from typing import Any
 
 from cryoflux.energy.interface import Sample
 from cryoflux.errors import CryoFluxError
+from cryoflux.log_view import LogSummary
 from cryoflux.pages.attempts import rows_of, signature
 from cryoflux.pages.charts.budget import budget_bar
 from cryoflux.pages.now import ended_of, steps_of, watts_of
@@ -32,6 +33,13 @@ _SILENT_S = 5.0
 """a meter is asked once a second: after so long it is silent"""
 
 
+def _lede(scene: Scene, summary: LogSummary | None) -> str:
+    if summary is None:
+        return "No attempt has ended yet."
+    scores = {total.name: scene.followed.head_scores(total.name) for total in summary.tasks}
+    return lede(summary, scene.followed.attempts, scores)
+
+
 def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | None = None) -> Page:
     """The page of a state as it is.
 
@@ -48,7 +56,7 @@ def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | No
         "crowded": any(sum(count for *_, count in drawn.kinds) > drawn.shown for _, drawn in pictures),
         "empty": activity is None and summary is None and trouble is None,
         "headline": headline(summary) if summary is not None else "Nothing judged yet.",
-        "lede": lede(summary, attempts) if summary is not None else "No attempt has ended yet.",
+        "lede": _lede(scene, summary),
         "modelled": any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in attempts),
         "pictures": pictures,
         "rows": rows_of(scene, attempts[: -_LAST - 1 : -1]),

@@ -334,8 +334,8 @@ def _kept_row(attempt: Attempt, *, several: bool) -> Cells:
         interval,
         right,
         energy_text(attempt.energy).rpartition(",")[0],
-        f"{attempt.eta_per_kj:+.3f}" if attempt.eta_per_kj is not None else "",
-        f"{attempt.receipt_hash[:16]}…",
+        f"{attempt.eta_per_kj:+.3g}" if attempt.eta_per_kj is not None else "",
+        f"{attempt.receipt_hash[:8]}…",
     )
 
 
