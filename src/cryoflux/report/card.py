@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cryoflux.energy.derived import carbon_text
 from cryoflux.quantities import NATS, hit_words
 from cryoflux.queries.card import CardFacts
 from cryoflux.queries.results import Gained
@@ -238,16 +239,17 @@ def _cost_text(facts: CardFacts) -> Iterator[str]:
     if "carbon_g" in facts.derived:
         said = facts.derived
         source = said["carbon_source"] or "source not named"
-        ends = f"[{said['carbon_lo_g']:.3g}, {said['carbon_hi_g']:.3g}]"
         yield (
-            f"{said['carbon_g']:.3g} g CO₂e {ends}, derived at "
+            f"{carbon_text(said['carbon_g'], (said['carbon_lo_g'], said['carbon_hi_g']))}, derived at "
             f"{said['carbon_g_per_kwh']:g} g/kWh ({source}), not measured."
         )
 
 
 def _cost(facts: CardFacts) -> ReportTable:
     rows = (energy_row("all-in" if facts.all_in else "attempts", facts.energy),)
-    return ReportTable(("what", "energy", "range", "kWh", "tier"), rows, (False, True, True, True, False))
+    return ReportTable(
+        ("what", "energy", "range", "electricity", "tier"), rows, (False, True, True, True, False)
+    )
 
 
 def _gains(facts: CardFacts) -> ReportTable:

@@ -54,14 +54,15 @@ def _task_lines(task: TaskResults, *, several: bool) -> Iterator[str]:
         yield f"task     {task.name}"
     for name, gained in (("holdout", task.holdout), ("audit", task.audit)):
         if gained.after is not None:
-            yield f"{name:<8} {_gained(task, gained)}{_ends(gained) if gained is task.audit else ''}"
+            shown = gained is task.audit and task.first != task.head
+            yield f"{name:<8} {_gained(task, gained)}{_ends(gained) if shown else ''}"
     yield from recall_lines(task.recalls)
     if task.rule is not None:
         yield f"sure     {sure_text(task)}"
 
 
 def _gained(task: TaskResults, gained: Gained) -> str:
-    after, before = gained.after, gained.before
+    after, before = gained.after, gained.before if task.first != task.head else None
     if after is None:
         return "not measured"
     first = f"{before.loss:.4f} → " if before is not None else ""
@@ -70,7 +71,7 @@ def _gained(task: TaskResults, gained: Gained) -> str:
         known = before.accuracy if before is not None else None
         begun = f"{100 * known:.1f} → " if known is not None else ""
         text += f", {hit_words(task.unit)} {begun}{100 * after.accuracy:.1f} %"
-    return f"{text}; Δ {gained.delta:+.4f}" if gained.delta is not None else text
+    return f"{text}; Δ {gained.delta:+.4f}" if before is not None and gained.delta is not None else text
 
 
 def _ends(gained: Gained) -> str:

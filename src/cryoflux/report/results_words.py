@@ -27,8 +27,8 @@ from cryoflux.quantities import (
     RangeKind,
     efficiency,
     format_energy,
-    format_kwh,
     format_nats,
+    format_watt_hours,
     hit_words,
 )
 from cryoflux.queries.results import Gained, Results, TaskResults
@@ -100,7 +100,9 @@ def headline(results: Results) -> str:
     cost = cost_text(results)
     judged = [task for task in results.tasks if task.holdout.after is not None]
     if not judged:
-        return f"Nothing has been judged yet; {cost}." if results.attempts else "Nothing has been tried yet."
+        if results.attempts:
+            return f"Nothing has been judged yet; {cost}."
+        return f"Nothing has been tried {'since the fork' if results.parent else 'yet'}."
     several = len(results.tasks) > 1
     gained = "; ".join(f"{task.name}: {gain_text(task)}" if several else gain_text(task) for task in judged)
     return f"{gained}, for {cost}."
@@ -180,7 +182,7 @@ def _cost_table(results: Results) -> ReportTable:
         ("all-in", spent.all_in),
     )
     return ReportTable(
-        ("what", "energy", "range", "kWh", "tier"),
+        ("what", "energy", "range", "electricity", "tier"),
         tuple(energy_row(name, energy) for name, energy in rows if results.attempts or energy is not None),
         (False, True, True, True, False),
     )
@@ -195,7 +197,7 @@ def energy_row(name: str, energy: Energy | None) -> Cells:
         name,
         format_energy(energy.uj),
         f"{low} to {high}",
-        format_kwh(energy.uj),
+        format_watt_hours(energy.uj),
         energy.tier.value,
     )
 
@@ -204,9 +206,10 @@ def _gains(results: Results) -> Iterator[ReportTable]:
     for task in results.tasks:
         name = f"{task.name}: " if len(results.tasks) > 1 else ""
         hits = hit_words(task.unit)
+        row = gain_row if task.first != task.head else _unmoved_row
         rows = [
-            gain_row(f"{name}audit", task.audit, one_look=True),
-            gain_row(f"{name}holdout", task.holdout, one_look=False),
+            row(f"{name}audit", task.audit, one_look=True),
+            row(f"{name}holdout", task.holdout, one_look=False),
         ]
         heading = ("set", "examples", f"loss ({task.unit})", f"Δ ({task.unit})", "95 % of Δ, one look", hits)
         yield ReportTable(heading, tuple(rows), (False, True, True, True, True, True))
@@ -231,6 +234,13 @@ def gain_row(name: str, gained: Gained, *, one_look: bool) -> Cells:
     )
 
 
+def _unmoved_row(name: str, gained: Gained, *, one_look: bool) -> Cells:
+    """The same where no update was kept: a version has no gain over itself."""
+    count, loss = f"{gained.count:,}", f"{gained.after.loss:.4f}" if gained.after else "not measured"
+    del one_look  # there is no interval either
+    return (name, count, loss, "no update kept", "", _percent(gained.after, " %") or "not known")
+
+
 def _percent(scores: Scores | None, unit: str = "") -> str:
     return f"{100 * scores.accuracy:.1f}{unit}" if scores and scores.accuracy is not None else ""
 
@@ -242,7 +252,7 @@ def _arrow(before: str, after: str) -> str:
 
 
 def _gain_notes(results: Results) -> Iterator[str]:
-    if any(task.audit.delta is not None for task in results.tasks):
+    if any(task.audit.delta is not None and task.first != task.head for task in results.tasks):
         yield (
             "No decision ever looked at the audit set; its interval is one for a single look. Its losses are "
             "what the run computed and are not signed. Those of the holdout are signed, example by example. "
@@ -275,7 +285,8 @@ def sure_text(task: TaskResults) -> str:
     rule, looks = task.rule, task.total.looks
     looked = "one look" if looks == 1 else f"{looks} looks"
     if rule is None:
-        return "No rule has decided anything yet."
+        before = f" The log that it goes on from took {looked} at this holdout, which count here too."
+        return f"No rule has decided anything here yet.{before if looks else ''}"
     if rule.name == NO_WORSE:
         lost = f"{rule.min_delta / NANO:g} {task.unit}"
         return f"Rule {rule.name}: an update is kept where a loss of {lost} is ruled out; {looked} so far."
