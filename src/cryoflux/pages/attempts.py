@@ -11,14 +11,14 @@ from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
 from cryoflux.pages import comparing
-from cryoflux.pages.charts.scatter import MOST_IN_FULL, Scatter, mark_of, scatter
+from cryoflux.pages.charts.scatter import MOST_IN_FULL, Scatter, scatter
 from cryoflux.pages.scene import Page, Scene
 from cryoflux.queries.attempt_list import AskedList, AttemptPage, chosen, in_order, page_of
 from cryoflux.queries.followed import Followed
+from cryoflux.queries.marks import DrawnAs, drawn_as, mark_of
 from cryoflux.queries.rows import attempt_row
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.decision_words import best_deal, short_why
-from cryoflux.report.marks import DrawnAs, drawn_as
 
 _MOST = 20
 """rows of a page"""

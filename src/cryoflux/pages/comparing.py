@@ -10,9 +10,10 @@ from cryoflux.errors import UsageError
 from cryoflux.pages.charts.forest import Forest, Interval, forest
 from cryoflux.pages.scene import Page, Scene
 from cryoflux.quantities import RangeKind
+from cryoflux.queries.marks import drawn_as, mark_of
 from cryoflux.queries.side_by_side import MOST_COMPARED, SideBySide, side_by_side
 from cryoflux.receipts.attempts import Attempt
-from cryoflux.report.marks import drawn_as
+from cryoflux.report.marks import bar_words
 
 _TICKED = "n"
 """what the name of a ticked box begins with; its attempt's number follows"""
@@ -53,6 +54,7 @@ def page(scene: Scene) -> Page:
         "worths": _worths(found),
         "address": scene.link(f"/attempts?compare={','.join(str(one.number) for one in found.attempts)}"),
         "unit": next((one.unit for one in found.attempts if one.unit), ""),
+        "bars": bar_words([mark_of(one) for one in found.attempts if one.delta is not None]),
         "joules_bars": joules_bars(found.attempts),
     }
     return Page("comparing.html", f"Attempts {named}", section="attempts", values=values)
@@ -81,10 +83,12 @@ def _one_unit(found: SideBySide) -> bool:
 
 
 def _gain(attempt: Attempt) -> Interval | None:
-    ends = attempt.delta_lo, attempt.delta_hi
-    if attempt.delta is None or ends[0] is None or ends[1] is None:
+    """Δ with the interval that decided; without a bar where none holds."""
+    if attempt.delta is None:
         return None
-    return Interval(_kind(attempt), attempt.delta, ends[0], ends[1])
+    one = attempt.delta_interval
+    ends = (one.low, one.high) if one is not None else (attempt.delta, attempt.delta)
+    return Interval(_kind(attempt), attempt.delta, *ends)
 
 
 def _cost(attempt: Attempt) -> Interval:

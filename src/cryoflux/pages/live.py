@@ -17,7 +17,6 @@ from cryoflux.pages.now import BY_DAEMON, WattsNow, ended_of, steps_of, watts_of
 from cryoflux.pages.scene import STARTING, Page, Scene
 from cryoflux.queries.activity import Activity
 from cryoflux.queries.budget import budget_of, lasting
-from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.headline import headline, lede
 from cryoflux.report.now_words import (
     clock_time,
@@ -53,7 +52,7 @@ def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | No
         "screened": any(name == "screened" for _, drawn in pictures for name, *_ in drawn.kinds),
         "crowded": any(sum(count for *_, count in drawn.kinds) > drawn.shown for _, drawn in pictures),
         "empty": not starting and activity is None and summary is None and trouble is None,
-        **_come_to(summary, attempts, unknown=trouble is not None),
+        **_come_to(scene, summary, unknown=trouble is not None),
         "joules_bars": joules_bars(attempts),
         "pictures": pictures,
         "rows": rows_of(scene, attempts[: -_LAST - 1 : -1]),
@@ -69,9 +68,10 @@ def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | No
     return Page("live.html", "Live", section="live", values=values)
 
 
-def _come_to(summary: LogSummary | None, attempts: Sequence[Attempt], *, unknown: bool) -> dict[str, str]:
+def _come_to(scene: Scene, summary: LogSummary | None, *, unknown: bool) -> dict[str, str]:
     if summary is not None:
-        return {"headline": headline(summary), "lede": lede(summary, attempts)}
+        scores = {total.name: scene.followed.head_scores(total.name) for total in summary.tasks}
+        return {"headline": headline(summary), "lede": lede(summary, scene.followed.attempts, scores)}
     if unknown:
         return {"headline": "What was judged is not known.", "lede": "Its log cannot be read."}
     return {"headline": "Nothing judged yet.", "lede": "No attempt has ended yet."}

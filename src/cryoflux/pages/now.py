@@ -14,8 +14,8 @@ from cryoflux.pages.charts.watts import WattsChart, watts_chart
 from cryoflux.pages.scene import Scene
 from cryoflux.quantities import Tier, worst_tier
 from cryoflux.queries.activity import Activity, AttemptNow, StepMark
+from cryoflux.queries.marks import drawn_as
 from cryoflux.queries.power import PowerPoint, power_since
-from cryoflux.report.marks import drawn_as
 from cryoflux.report.now_words import STEP_WORDS, clock_time, duration_words, end_words
 from cryoflux.state import StateFolder
 
