@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from cryoflux.log_view import LogSummary
 from cryoflux.quantities import MRR, Tier, format_energy
 from cryoflux.receipts.session import Session, SessionEnd
+from cryoflux.state import FIRST_TASK, HEAD
 
 if TYPE_CHECKING:
     from cryoflux.queries.results import TaskResults
@@ -137,23 +138,40 @@ _THEN = {
 
 
 def _of_task(quoted: str, summary: LogSummary, task: TaskResults) -> list[Advice]:
-    found, audit, holdout = [], task.audit, task.holdout
+    found = []
     if summary.undecided and len(summary.tasks) == 1:
-        updates = "One update was" if summary.undecided == 1 else f"{summary.undecided} updates were"
-        said = f"{updates} neither shown to help nor ruled out: a larger holdout, in a new state, tells more."
-        found.append(Advice("undecided", said, ""))
+        found.append(_undecided(summary.undecided, task))
     if task.first == task.head:
         return found
-    if audit.delta is None and summary.session_open:
-        return found
+    if task.name == FIRST_TASK:
+        said = (
+            f"The head is a model folder, {quoted}/{HEAD}, that from_pretrained opens. A card for it, with "
+            "what it cost and gained:"
+        )
+        found.append(Advice("use", said, f"cryoflux models card --state {quoted}"))
+    return [*found, *_of_audit(quoted, summary, task)]
+
+
+def _undecided(count: int, task: TaskResults) -> Advice:
+    updates = "One update was" if count == 1 else f"{count} updates were"
+    larger = f" (--holdout-size {2 * task.holdout.count})" if task.name == FIRST_TASK else ""
+    tells = f"a larger holdout{larger}, in a new state, tells more."
+    return Advice("undecided", f"{updates} neither shown to help nor ruled out: {tells}", "")
+
+
+def _of_audit(quoted: str, summary: LogSummary, task: TaskResults) -> list[Advice]:
+    audit, holdout = task.audit, task.holdout
     if audit.delta is None:
+        if summary.session_open:
+            return []
         said = "The head has no losses on the audit set here: a run evaluates it when it ends."
-        return [*found, Advice("no-audit", said, f"cryoflux run --budget 200J --state {quoted}")]
-    if audit.delta_lo_95 is not None and audit.delta_hi_95 is not None:
-        if audit.delta_lo_95 <= 0:
-            said = "On the audit set, which decided nothing, the gain is not told from zero."
-            found.append(Advice("uncertain", said, ""))
-        elif holdout.delta is not None and audit.delta_hi_95 < holdout.delta:
-            said = "The holdout, which is looked at, shows more than the audit set: believe the audit set."
-            found.append(Advice("drift", said, ""))
-    return found
+        return [Advice("no-audit", said, f"cryoflux run --budget 200J --state {quoted}")]
+    if audit.delta_lo_95 is None or audit.delta_hi_95 is None:
+        return []
+    if audit.delta_lo_95 <= 0:
+        said = "On the audit set, which decided nothing, the gain is not told from zero."
+        return [Advice("uncertain", said, "")]
+    if holdout.delta is not None and audit.delta_hi_95 < holdout.delta:
+        said = "The holdout, which is looked at, shows more than the audit set: believe the audit set."
+        return [Advice("drift", said, "")]
+    return []
