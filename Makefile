@@ -1,3 +1,4 @@
+# make install   what a run takes, into .venv: type .venv/bin/cryoflux
 # make run    the main job on the embedded defaults
 # make demo-rollback   poisoned labels arrive, the monitor finds what they did, the head goes back
 # make test   lint, strict types, the import contract, then the tests
@@ -15,10 +16,12 @@ BUDGET ?= 2kJ
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo-rollback run test quick lint docs reference readme bench lock clean
+.PHONY: help install demo-rollback run test quick lint docs reference readme bench lock clean
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
+
+install: .venv/run.stamp
 
 run: .venv/run.stamp
 	$(BIN)/cryoflux run --budget $(BUDGET)

@@ -1,10 +1,11 @@
 """Makes the pictures and the transcripts of the README from one run, so that they tell of the same state.
 
-    python docs/make_readme.py [--budget 2kJ] [--into DIR]
+    python docs/make_readme.py [--budget 2kJ] [--into DIR] [--recorded DIR]
 
 A run is made in an empty folder, by somebody without a home, settings or a past, on a screen of 80 columns.
 What it printed, and what others say of its state, goes where the README has a mark; pictures of its
-attempts go into docs/images.
+attempts go into docs/images. With ``--recorded`` the folder is that one and stays, with what each command
+printed; a command whose ``NAME.txt`` lies there is not run again, so that no new run is needed.
 
     <!-- docs: run keep=meter,data,#1,all-in -->
     …
@@ -116,19 +117,25 @@ def filled(page: str, said: Mapping[str, tuple[str, str]]) -> str:
     return _BLOCK.sub(again, page)
 
 
-def make_pages(budget: str, root: Path) -> None:
-    """Make the run, then the README and the pictures under ``root`` from it."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        (folder / "home").mkdir()
-        env = clean_environment(folder / "home")
-        said = {"run": ("make run", _printed(f"cryoflux run --budget {budget}", folder, env))}
-        said |= {name: (command, _printed(command, folder, env)) for name, command in COMMANDS.items()}
-        for command in PICTURES.values():
+def _recorded(name: str, command: str, folder: Path, env: Mapping[str, str]) -> str:
+    """What a command printed in a folder: what lies there of it, else what it prints now, which is kept."""
+    place = folder / f"{name}.txt"
+    if not place.is_file():
+        place.write_text(_printed(command, folder, env), "utf-8")
+    return place.read_text("utf-8")
+
+
+def make_pages(budget: str, root: Path, folder: Path) -> None:
+    """Make the run in a folder, unless it lies there; then README and pictures under ``root`` from it."""
+    (folder / "home").mkdir(parents=True, exist_ok=True)
+    env = clean_environment(folder / "home")
+    said = {"run": ("make run", _recorded("run", f"cryoflux run --budget {budget}", folder, env))}
+    said |= {name: (typed, _recorded(name, typed, folder, env)) for name, typed in COMMANDS.items()}
+    for name, command in PICTURES.items():
+        if not (folder / name).is_file():
             _printed(command, folder, env)
-        pictures = {name: (folder / name).read_bytes() for name in PICTURES}
-    for name, picture in pictures.items():
-        (root / "docs/images" / name).write_bytes(picture)
+    for name in PICTURES:
+        (root / "docs/images" / name).write_bytes((folder / name).read_bytes())
     page = root / "README.md"
     page.write_text(filled(page.read_text("utf-8"), said), "utf-8")
 
@@ -138,8 +145,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--budget", default="2kJ", help="of the run")
     parser.add_argument("--into", type=Path, default=ROOT, help="where README.md and docs/images are")
+    parser.add_argument("--recorded", type=Path, help="where the run is kept, or was kept before")
     options = parser.parse_args()
-    make_pages(options.budget, options.into)
+    with tempfile.TemporaryDirectory() as place:
+        make_pages(options.budget, options.into, (options.recorded or Path(place)).resolve())
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def man_page() -> str:
         ".SH DESCRIPTION",
         _roff(program.help_text),
         ".PP",
-        "Every command takes \\-\\-json, and \\-\\-help.",
+        "Every command takes \\-\\-help, and all but export take \\-\\-json.",
         ".SH OPTIONS",
         *_options(program),
         ".SH COMMANDS",

@@ -43,7 +43,7 @@ def settings_page() -> str:
 
 
 def _flags() -> Iterator[tuple[str, str]]:
-    """Setting → the commands that have it as a flag."""
+    """Setting → the commands that have it as an option."""
     found: dict[str, list[str]] = {}
     for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
         if isinstance(command, SettingsCommand):
@@ -68,7 +68,7 @@ def _section(section: type[SettingsSection], flags: dict[str, str]) -> str:
         )
         for name, field in section.model_fields.items()
     ]
-    return table(("setting", "default", "range", "unit", "meaning", "variable", "flag"), rows)
+    return table(("setting", "default", "range", "unit", "meaning", "variable", "option"), rows)
 
 
 def _default(value: object) -> str:

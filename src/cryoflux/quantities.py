@@ -19,6 +19,7 @@ __all__ = [
     "format_efficiency",
     "format_energy",
     "format_nats",
+    "format_watt_hours",
     "hit_words",
     "named_ranges",
     "parse_duration",
@@ -229,9 +230,13 @@ def format_energy(uj: int) -> str:
     return f"{joules:.1f} J"
 
 
-def format_kwh(uj: int) -> str:
-    """A figure in kilowatt-hours, three digits that count, without a power of ten: ``0.0000281``."""
-    return f"{Decimal(f'{uj / MICRO / 3_600_000:.3g}'):f}"
+def format_watt_hours(uj: int) -> str:
+    """A figure in the unit of a bill that keeps it readable, three digits: ``28.1 mWh``, ``1.36 kWh``."""
+    hours = uj / MICRO / 3600
+    for size, unit in ((1_000_000, "MWh"), (1000, "kWh"), (1, "Wh")):
+        if abs(hours) >= size:
+            return f"{Decimal(f'{hours / size:.3g}'):f} {unit}"
+    return f"{Decimal(f'{1000 * hours:.3g}'):f} mWh"
 
 
 def efficiency(delta: float, uj: int) -> float | None:

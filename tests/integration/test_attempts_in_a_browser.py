@@ -45,6 +45,22 @@ def test_what_is_ticked_is_compared_and_stays_ticked_when_a_receipt_comes(
     state.finish()
 
 
+@pytest.mark.parametrize("width", [1440, 768, 360])
+def test_the_words_of_an_axis_stand_at_its_lines(browser: Browser, tmp_path: Path, width: int) -> None:
+    state = make_state(tmp_path / "state").path
+    with dashboard(state) as running, look(browser, width=width) as seen:
+        seen.page.goto(running.url + "/attempts?compare=1,2,4")
+        panels = seen.page.locator(".forests")
+        assert panels.count() == 3
+        for panel in panels.all():
+            ticks = panel.locator(".ticks").bounding_box()
+            assert ticks is not None
+            for drawn in panel.locator(".forest").all():
+                box = drawn.bounding_box()
+                assert box is not None
+                assert (box["x"], box["width"]) == pytest.approx((ticks["x"], ticks["width"]), abs=0.5)
+
+
 def test_without_a_script_the_same_form_compares(browser: Browser, tmp_path: Path) -> None:
     state = make_state(tmp_path / "state").path
     with dashboard(state) as running, look(browser, script=False) as seen:

@@ -134,6 +134,50 @@ def test_a_log_that_cannot_be_read_is_told_as_trouble(tmp_path: Path) -> None:
         assert first(events, "activity")["trouble"]
 
 
+@pytest.mark.parametrize("count", [1, 2, 5], ids=["shorter", "as long", "longer"])
+def test_another_state_that_lies_there_now_is_told_and_shown_whole(
+    state: Any, tmp_path: Path, count: int
+) -> None:
+    state.attempt(0.02)
+    run = ActingRun(state.path, time.time())
+    for n in range(20):
+        run.sample(time.time() - 20 + n, 5.0, first=n == 0)
+    other = open_state(tmp_path / "other")
+    for _ in range(count):
+        other.attempt(0.04)
+    other.finish()
+    run = ActingRun(other.path, time.time())
+    for n in range(30):
+        run.sample(time.time() - 30 + n, 3.0, first=n == 0)
+    with dashboard(state.path) as running, stream(running, "4.20") as events:
+        first(events, "activity")
+        state.path.rename(tmp_path / "before")
+        other.path.rename(state.path)
+        told = next(event for event in events if event.get("anew"))
+        assert (told["kind"], told["entries"]) == ("log", 2 * count)
+        assert {round(point[2]) for point in first(events, "power")["points"]} == {3}
+        rows = running.get("/attempts").text
+        assert f"<h1>{count} attempt" in rows
+        assert rows.count('aria-label="compare #') == count
+        assert "0.020" not in rows
+        made = running.get("/receipts").text
+        assert f"log of {2 * count} entries" in made
+
+
+def test_a_state_that_is_gone_and_comes_as_a_new_one_is_told(state: Any, tmp_path: Path) -> None:
+    with dashboard(state.path) as running, stream(running, "2.0") as events:
+        ActingRun(state.path, time.time())
+        first(events, "activity")
+        state.path.rename(tmp_path / "before")
+        state.path.mkdir()
+        assert first(events, "log")["entries"] == 0
+        assert "Nothing has been tried yet." in running.get("/").text
+        (tmp_path / "new").mkdir()
+        state.path.rmdir()
+        (tmp_path / "before").rename(state.path)  # the fixture closes what lies there
+        assert first(events, "log")["entries"] == 2
+
+
 def test_only_so_many_listen_at_once(state: Any) -> None:
     with dashboard(state.path) as running:
         opened = [stream(running) for _ in range(64)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -80,6 +82,15 @@ def test_what_a_page_says_of_the_log_is_what_it_was_made_from(tmp_path: Path) ->
     assert followed.head[:12] not in text
     assert len(page.values["catalogue"].versions()) == versions
     assert len(followed.catalogue().versions()) == versions + 1
+
+
+def test_a_log_whose_table_is_not_made_yet_is_none_and_no_trouble(tmp_path: Path) -> None:
+    followed = Followed(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "receipts.db")) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        assert followed.trouble() is None
+        connection.execute("CREATE TABLE other (name)")
+        assert followed.trouble() is not None
 
 
 def test_another_log_that_begins_alike_is_read_anew(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import time
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from acting_run import ActingRun
 from browser import dashboard
 from cryoflux.attempt.watch import Step
 from cryoflux.energy.derived import Rates
-from cryoflux.pages import live
+from cryoflux.pages import attempts, live
 from cryoflux.pages.charts.trace import trace
 from cryoflux.pages.render import render
 from cryoflux.pages.scene import Scene
@@ -48,15 +49,15 @@ def state(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "state", symlinks=True)
 
 
-def shown(state: Path, *, now: float = NOW, root: str = "") -> str:
+def shown(state: Path, **options: Any) -> str:
     """The text of the page, without its tags."""
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html(state, now=now, root=root)))
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html(state, **options)))
 
 
-def html(state: Path, *, now: float = NOW, root: str = "") -> str:
+def html(state: Path, *, now: float = NOW, root: str = "", beside_since: float | None = None) -> str:
     followed = Followed(state)
     followed.refresh()
-    look = Scene(followed, "state", root, ("state",), Rates(), {}, "", now)
+    look = Scene(followed, "state", root, ("state",), Rates(), {}, "", now, beside_since)
     return render(live.page(look), look)
 
 
@@ -94,6 +95,66 @@ def test_the_run_that_goes_on_is_shown_with_its_steps(state: Path) -> None:
     assert re.search(r"53\.0 J of 500\.0 J spent, 447\.0 J left", text)
 
 
+def test_what_comes_after_the_last_attempt_is_not_called_preparing(state: Path) -> None:
+    run = ActingRun(state, NOW - 60)
+    run.budget(500, 12, 40)
+    doing = SaidCount("evaluating the audit set", 64, 1024)
+    run.say(doing=doing)
+    assert "between attempts evaluating the audit set, 64 of 1024" in shown(state)
+    run.say(doing=doing, closing=True)
+    assert "closing evaluating the audit set, 64 of 1024" in shown(state)
+    run.budget(500, 0, 40)
+    run.say(doing=SaidCount("loading the training libraries", 0, 1), closing=False)
+    assert "preparing loading the training libraries" in shown(state)
+
+
+def test_pages_beside_a_run_say_that_it_starts_before_it_has_said_a_word(state: Path, tmp_path: Path) -> None:
+    starting = "starting checking its settings, its model and its data"
+    (empty := tmp_path / "new").mkdir()
+    for folder in (empty, state):
+        text = shown(folder, beside_since=NOW - 2)
+        assert starting in text
+        assert "No run goes on." not in text
+        assert "Nothing has been tried yet." not in text
+    run = ActingRun(state, NOW - 60)
+    run.say(end=SaidEnd(NOW - 50, "budget", "All was spent."), phase="ended")
+    assert starting in shown(state, beside_since=NOW - 2), "what is there is of the run before"
+    run.say(end=None, phase="preparing", written_at=NOW - 1)
+    assert starting not in shown(state, beside_since=NOW - 2)
+
+
+def test_pages_without_attempts_say_what_the_run_does_and_not_to_begin_one(tmp_path: Path) -> None:
+    run = ActingRun(tmp_path, NOW - 60)
+    run.say(doing=SaidCount("evaluating the head", 64, 1024))
+    followed = Followed(tmp_path)
+    look = Scene(followed, "state", "", ("state",), Rates(), {}, "", NOW)
+    text = render(attempts.page(look), look)
+    assert "A run has begun, and is preparing: evaluating the head, 64 of 1024." in text
+    assert "cryoflux run --budget" not in text
+
+
+def test_a_meter_that_has_just_begun_is_not_called_one_that_has_noted_nothing(state: Path) -> None:
+    run = ActingRun(state, NOW - 2)
+    run.sample(NOW - 1, 8.0, first=True)
+    text = shown(state)
+    assert "The meter has just begun" in text
+    assert "The meter has noted nothing in the last seconds." not in text
+
+
+def test_what_became_of_an_attempt_is_said_in_the_words_of_the_list(tmp_path: Path) -> None:
+    made = open_state(tmp_path / "state")
+    made.attempt(0.05)
+    made.screen_out()
+    made.attempt(0.0005)
+    made.abort(made.announce())
+    made.finish()
+    run = ActingRun(made.path, NOW - 60)
+    words = {1: "kept", 2: "stopped by the screen", 3: "rejected", 4: "aborted", 5: "kept"}
+    for number, word in words.items():  # the last one is not in the log yet
+        run.attempt(number, Step.RECORD, NOW - 20, finished=True, outcome="accepted")
+        assert f"Attempt #{number}, {word} " in shown(made.path)
+
+
 def test_a_step_that_is_passed_by_is_told_from_one_that_is_done(state: Path) -> None:
     run = ActingRun(state, NOW - 60)
     run.attempt(5, Step.RECORD, NOW - 20, arm="lean")
@@ -113,6 +174,20 @@ def test_watts_come_with_tier_range_and_what_the_machine_draws_at_rest(state: Pa
     assert re.search(r"8\.0 W net", text)
     assert "6.4 to 10.0 W is plausible; modelled from CPU time" in text
     assert "Of the whole machine, whoever uses it: it draws 18.00 W, 10.00 W of that at rest." in text
+
+
+def test_watts_of_a_daemon_are_its_own_and_tell_how_long_the_budget_lasts(state: Path) -> None:
+    run = ActingRun(state, NOW - 60)
+    for n in range(30):
+        run.sample(NOW - 29 + n, 8.0, first=n == 0)
+    run.budget(500, 12, 40)
+    run.say(meter=replace(run.now.meter, daemon=True), phase="attempting")  # type: ignore[type-var]
+    text = shown(state)
+    assert "modelled from CPU time, by the JouleAgent." in text
+    assert "At the 8.0 W net of now, 448.0 J last until about" in text
+    run.say(phase="waiting", waiting_for="agent")
+    assert "448.0 J last until" not in text.replace(text, shown(state))
+    assert "The JouleAgent has been silent for 30 s." in shown(state, now=NOW + 30)
 
 
 def test_a_silent_meter_is_said_and_its_last_figure_is_not_shown_as_of_now(state: Path) -> None:

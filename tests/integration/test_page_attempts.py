@@ -97,6 +97,7 @@ def test_all_are_listed_newest_first_and_what_goes_on_is_said(state: Path) -> No
         ("sort=delta&order=rising", [6, 2, 4, 1, 7, 5, 3]),
         ("sort=number&order=rising", [1, 2, 3, 4, 5, 6, 7]),
         ("outcome=kept", [4, 1]),
+        ("outcome=stopped-by-the-screen", [5]),
         ("outcome=screened", [5]),
         ("outcome=rejected&sort=eta", [2, 6]),
         ("task=nothing", []),

@@ -17,10 +17,13 @@ from typing import Any
 import pytest
 
 import tiny
+from browser import dashboard
 from cryoflux.agent.client import AgentClient
 from cryoflux.digests import write_checksums
+from cryoflux.queries.activity import read_activity
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Intent
+from cryoflux.state import StateFolder
 from running import cryoflux, start
 from waiting import until
 
@@ -143,10 +146,36 @@ def test_a_log_file_that_was_moved_away_is_opened_anew(watched: Watched) -> None
     assert all(event["at"].endswith("Z") for event in watched.events("attempt"))
 
 
-def test_a_run_outlasts_its_daemon_and_an_empty_bucket(watched: Watched, tmp_path: Path) -> None:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+class Waiting:
+    """What pages know of a run and of its daemon."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = StateFolder(state)
+
+    @property
+    def for_the_agent(self) -> bool:
+        found = read_activity(self._state)
+        return found is not None and found.waiting_for == "agent"
+
+    @property
+    def seconds(self) -> float:
+        found = read_activity(self._state)
+        return found.silent_s or 0.0 if found is not None else 0.0
+
+    @property
+    def by_daemon(self) -> bool:
+        found = read_activity(self._state)
+        return found is not None and found.meter is not None and found.meter.daemon
+
+
+def test_a_run_outlasts_its_daemon_and_an_empty_bucket(watched: Watched, tmp_path: Path) -> None:
+    port = free_port()
     url, account = f"http://127.0.0.1:{port}", tmp_path / "agent"
     words = ["agent", "--port", port, "--state", account, "--credit", "grant"]
     daemon = start(*words)
@@ -164,7 +193,16 @@ def test_a_run_outlasts_its_daemon_and_an_empty_bucket(watched: Watched, tmp_pat
         watched.until(lambda: len(watched.events("waiting")) > 1, "nothing of the daemon's end was said")
         assert watched.events("waiting")[-1]["reason"] == "agent"
         count = len(watched.events("attempt"))
+        silent = Waiting(watched.state)
+        watched.until(lambda: silent.for_the_agent, "the pages do not know that the daemon is away")
+        with dashboard(watched.state) as running:
+            watched.until(lambda: silent.seconds > 5, "its silence is no news")
+            page = running.get("/").text
+        assert "for the JouleAgent, which does not answer" in page
+        assert "The JouleAgent has been silent for" in page
         daemon = start(*words)
+        watched.until(lambda: not silent.for_the_agent, "it is still waited for, though it is back")
+        assert silent.by_daemon
         watched.until(lambda: len(watched.events("attempt")) > count, "no attempt with the next daemon")
         assert watched.stop() == 0
         with closing(AgentClient(url)) as client:

@@ -15,9 +15,10 @@ from acting_run import ActingRun
 from cryoflux.attempt.watch import Step
 from cryoflux.quantities import MICRO
 from cryoflux.queries.activity import BudgetNow, read_activity
-from cryoflux.queries.budget import budget_of, project
+from cryoflux.queries.budget import budget_of, lasting, project
 from cryoflux.queries.followed import Followed
-from cryoflux.report.now_words import projection_words
+from cryoflux.report.now_words import lasting_words, projection_words
+from cryoflux.runs.activity_form import SaidEnd
 from cryoflux.state import StateFolder
 from synthetic_state import open_state
 
@@ -68,6 +69,24 @@ def test_a_run_that_goes_on_has_its_finished_attempts_and_the_rest_is_unspent(tm
     }
     assert view.projection is not None
     assert view.goes_on
+
+
+def test_what_is_left_lasts_as_long_as_the_watts_of_now_let_it(tmp_path: Path) -> None:
+    run = ActingRun(tmp_path, NOW - 60)
+    run.budget(500, 100, 100)
+    run.say(phase="attempting")
+    view = budget_of(Followed(tmp_path), read_activity(StateFolder(tmp_path), now=NOW), NOW)
+    assert view is not None
+    lasts = lasting(view, 5.0, NOW)
+    assert lasts is not None
+    assert (lasts.left_uj, lasts.ends_at) == (300 * MICRO, NOW + 60)
+    said = "At the 5.0 W net of now, 300.0 J last until about 11:51 UTC, in 60 s: an estimate"
+    assert said in lasting_words(lasts, NOW)
+    assert [lasting(view, watts, NOW) for watts in (None, 0.0, -1.0, 1e-12)] == [None] * 4
+    run.say(end=SaidEnd(NOW, "budget", ""), phase="ended")
+    over = budget_of(Followed(tmp_path), read_activity(StateFolder(tmp_path), now=NOW), NOW)
+    assert over is not None
+    assert lasting(over, 5.0, NOW) is None
 
 
 amounts = st.integers(-(10**9), 10**12)

@@ -11,6 +11,9 @@ from types import ModuleType
 
 import pytest
 
+from cryoflux.decision.reason import Reason
+from cryoflux.sentences import brief
+
 ROOT = Path(__file__).parents[2]
 PRINTED = """\
 meter    modelled
@@ -55,6 +58,40 @@ def test_only_what_is_marked_is_made_again(maker: ModuleType) -> None:
     assert maker.filled(made, {"run": ("make run", PRINTED)}) == made
     with pytest.raises(SystemExit, match="no block rum"):
         maker.filled(page.replace("run keep", "rum keep"), {"run": ("make run", PRINTED)})
+
+
+def test_a_recorded_run_is_not_run_again_and_leaves_the_readme_as_it_is(
+    maker: ModuleType, tmp_path: Path
+) -> None:
+    """The README shows what the script shows of the same output: no line and no word by hand."""
+    page = (ROOT / "README.md").read_text("utf-8")
+    said = re.findall(r"<!-- docs: (\w+)[^\n]*-->\n```console\n\$ ([^\n]+)\n(.*?)```", page, re.DOTALL)
+    assert [command for name, command, _ in said if name != "run"] == [
+        maker.COMMANDS[n] for n, *_ in said[1:]
+    ]
+    folder, root = tmp_path / "recorded", tmp_path / "root"
+    (root / "docs/images").mkdir(parents=True)
+    (root / "README.md").write_text(page, "utf-8")
+    folder.mkdir()
+    for name in (*maker.COMMANDS, *maker.PICTURES):
+        (folder / (name if "." in name else f"{name}.txt")).write_text("recorded before", "utf-8")
+    for name, _, text in said:
+        (folder / f"{name}.txt").write_text(text, "utf-8")
+    maker.make_pages("1 J", root, folder)
+    assert (root / "README.md").read_text("utf-8") == page
+    assert (root / "docs/images/attempts.svg").read_text("utf-8") == "recorded before"
+
+
+def test_the_readme_says_of_an_attempt_what_a_run_says() -> None:
+    page = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    numbers: dict[str, int | str] = {
+        "count": 1024,
+        "delta": 878_322_924_544,
+        "squared": "4" + 21 * "0",
+        "needed_milli": 7_724,
+    }
+    words = brief(Reason(code="staked.delta", numbers=numbers))
+    assert re.sub(r"[\d,]+", "N", words) in re.sub(r"[\d,]+", "N", page)
 
 
 def test_make_readme_runs_the_script() -> None:

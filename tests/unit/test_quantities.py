@@ -15,6 +15,7 @@ from cryoflux.quantities import (
     Tier,
     format_energy,
     format_nats,
+    format_watt_hours,
     named_ranges,
     parse_duration,
     parse_energy,
@@ -268,3 +269,19 @@ def test_only_what_was_measured_has_a_95_percent_interval_and_a_sum_is_as_good_a
     assert document["energy"]["range_kind"] == "interval-95"
     assert document["sources"][0]["net"]["range_kind"] == "plausible"
     assert "range_kind" not in document["sources"][0], "which has a tier and no ends"
+
+
+@pytest.mark.parametrize(
+    ("joules", "text"),
+    [
+        (0, "0 mWh"),
+        (0.09, "0.025 mWh"),
+        (185.8, "51.6 mWh"),
+        (-185.8, "-51.6 mWh"),
+        (3600, "1 Wh"),
+        (4.9e6, "1.36 kWh"),
+        (3.6e9, "1 MWh"),
+    ],
+)
+def test_watt_hours_have_a_unit_that_needs_no_row_of_zeros(joules: float, text: str) -> None:
+    assert format_watt_hours(round(joules * MICRO)) == text

@@ -48,6 +48,27 @@ def test_what_llms_txt_names_lies_beside_it_in_the_site(pages: Path) -> None:
     assert [target for target in targets if not (pages / target).is_file() and target not in outside] == []
 
 
+def test_every_page_begins_with_words_that_say_what_it_is_for() -> None:
+    """No block, table or heading comes before them; the whitepaper is quoted, decisions have a form."""
+    bare = []
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        if "adr" not in page.parts and page.name != "whitepaper.md":
+            first = page.read_text("utf-8").split("\n\n")[1].lstrip()
+            if first.startswith(("#", "```", "|", "<!--", "- ", "![")):
+                bare.append(page.name)
+    assert bare == []
+
+
+def test_what_is_unreleased_is_told_in_one_screen_first() -> None:
+    """What is new, what changed and what to do; behind that, every entry by its area."""
+    unreleased = (ROOT / "CHANGELOG.md").read_text("utf-8").partition("## [Unreleased]\n")[2]
+    told, _, entries = unreleased.partition("\n## ")[0].partition("### All of it, by area\n")
+    assert re.findall(r"^### (.+)$", told, re.MULTILINE) == ["New", "Changed for you", "What you have to do"]
+    assert len(told.splitlines()) < 50
+    found = re.findall(r"^- .+(?:\n  .+)*", entries, re.MULTILINE)
+    assert len(found) == len(set(found))
+
+
 def test_nothing_is_overwritten_that_is_no_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     monkeypatch.setattr("sys.argv", ["make_site.py", "--into", str(tmp_path)])

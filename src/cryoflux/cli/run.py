@@ -253,6 +253,7 @@ def run(
 
     from cryoflux.cli.run_view import Shown, view_for
     from cryoflux.energy.derived import rates_of
+    from cryoflux.report.monitor_words import watched_lines
     from cryoflux.runs.open_session import Started
     from cryoflux.runs.session import run as spend
     from cryoflux.runs.spending import RunLimits
@@ -263,7 +264,7 @@ def run(
     observers = _log_views(log)
     on_closed = interrupts.output_closed
     terminal = stderr.is_terminal
-    show = Shown(explain=explain, verbose=verbose)
+    show = Shown(explain, verbose, watched_lines(watch, sourced.settings.monitor.monitor))
     state_folder = Path(sourced.settings.run.state)
     with (
         _pages(state_folder, as_json=as_json) if dashboard else nullcontext(),

@@ -60,6 +60,8 @@ class Shown:
     """why each recipe was chosen"""
     verbose: bool = False
     """rule, model, recipes, evidence"""
+    begins: tuple[str, ...] = ()
+    """lines on what the run watches from its beginning on"""
 
 
 class RunView(RunObserver):
@@ -67,7 +69,7 @@ class RunView(RunObserver):
 
     def __init__(self, on_closed: Callable[[], None], show: Shown) -> None:
         self._on_closed = on_closed
-        self.explain, self.verbose = show.explain, show.verbose
+        self.explain, self.verbose, self._begins = show.explain, show.verbose, show.begins
         self.rates = Rates()
         self.stamped = False
         """whether each event says when it was"""
@@ -117,7 +119,7 @@ class RunView(RunObserver):
     def opened(self, opening: Opening) -> None:
         """Say how joules are measured, and how updates will be judged."""
         self._begin(opening)
-        self.lines(opening_lines(opening, verbose=self.verbose))
+        self.lines([*opening_lines(opening, verbose=self.verbose), *self._begins])
 
     def _begin(self, opening: Opening) -> None:
         self.sample, self.spendable_uj = opening.sample, opening.spendable_uj
@@ -150,9 +152,8 @@ class RunView(RunObserver):
         self.lines([f"models   freed {byte_text(size_bytes)} of {what}"])
 
     def monitored(self, checked: Checked) -> None:
-        """Say that a head was left; that it stays, if somebody asked."""
-        if checked.worse is not None or self.verbose:
-            self.lines([monitored_line(checked)])
+        """Say that a head was left, or that it stays: once for each head and each set of examples."""
+        self.lines([monitored_line(checked)])
 
     def unmonitored(self, task: str, why: str) -> None:
         """Say that a file that is fed speaks for no head, or no longer."""

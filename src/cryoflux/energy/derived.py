@@ -5,9 +5,20 @@ They are of *net* energy: what the machine draws at rest, it would have drawn an
 
 from __future__ import annotations
 
-__all__ = ["Rates", "carbon_g", "cost", "derived_fields", "derived_line", "kilowatt_hours", "rates_of"]
+__all__ = [
+    "Rates",
+    "carbon_g",
+    "carbon_text",
+    "cost",
+    "derived_fields",
+    "derived_line",
+    "kilowatt_hours",
+    "price_text",
+    "rates_of",
+]
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from cryoflux.quantities import MICRO, Energy
@@ -76,17 +87,31 @@ def derived_line(energy: Energy, rates: Rates) -> str:
     if "carbon_g" in said:
         source = said["carbon_source"] or "source not named, see carbon_source"
         parts.append(
-            f"{_interval(said, 'carbon_g', 'carbon_lo_g', 'carbon_hi_g')} g CO₂e"
+            f"{carbon_text(said['carbon_g'], (said['carbon_lo_g'], said['carbon_hi_g']))}"
             f" at {said['carbon_g_per_kwh']:g} g/kWh ({source})"
         )
     if "cost" in said:
         currency = said["currency"] or "(currency not named)"
         parts.append(
-            f"{_interval(said, 'cost', 'cost_lo', 'cost_hi')} {currency}"
+            f"{price_text(said['cost'], (said['cost_lo'], said['cost_hi']), currency)}"
             f" at {said['price_per_kwh']:g} {currency}/kWh"
         )
     return f"Derived from the net joules, not measured: {'; '.join(parts)}." if parts else ""
 
 
-def _interval(said: dict[str, Any], best: str, low: str, high: str) -> str:
-    return f"{said[best]:.3g} [{said[low]:.3g}, {said[high]:.3g}]"
+def carbon_text(grams: float, ends: tuple[float, float]) -> str:
+    """An emission with its range, in the unit that keeps it readable: ``19.6 [7.8, 44.9] mg CO₂e``."""
+    sizes = ((1000.0, "kg"), (1.0, "g"), (1e-3, "mg"))
+    size, unit = next((one for one in sizes if abs(grams) >= one[0]), sizes[-1])
+    return f"{_with_ends(grams / size, (ends[0] / size, ends[1] / size))} {unit} CO₂e"
+
+
+def price_text(amount: float, ends: tuple[float, float], currency: str) -> str:
+    """A price with its range: ``0.125 [-0.025, 0.25] EUR``."""
+    return f"{_with_ends(amount, ends)} {currency}"
+
+
+def _with_ends(best: float, ends: tuple[float, float]) -> str:
+    """Three digits of each that count, never as a power of ten."""
+    figure, low, high = (f"{Decimal(f'{value:.3g}'):f}" for value in (best, *ends))
+    return f"{figure} [{low}, {high}]"

@@ -106,6 +106,8 @@ class Site:
     """asks a meter that runs by itself; none where there is none"""
     closing: str = ""
     """said to browsers once the pages end with the run that they were opened for"""
+    beside_since: float | None = None
+    """when the pages were opened beside a run; none where they are beside none, or it is over"""
     news: list[StateNews] = field(default_factory=list)
     """the streams of each state"""
 
@@ -189,6 +191,7 @@ class _Answers:
             query=query,
             form_token=self._site.form_token if self._site.writable else "",
             now=time.time(),
+            beside_since=self._site.beside_since,
         )
 
     async def _html(self, make: Callable[[], tuple[Page, Scene]], asked: Request | None = None) -> Reply:

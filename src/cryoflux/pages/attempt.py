@@ -18,10 +18,10 @@ from cryoflux.pages.charts.trace import trace
 from cryoflux.pages.scene import Page, Scene
 from cryoflux.quantities import MICRO, Energy
 from cryoflux.queries.attempt_detail import AttemptDetail, OpenAttempt, attempt_detail, open_attempt
+from cryoflux.queries.marks import drawn_as
 from cryoflux.queries.power import power_of_attempt
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.decision_words import attempt_headline, attempt_lede
-from cryoflux.report.marks import drawn_as
 from cryoflux.report.training_words import training_facts
 from cryoflux.report.trust_words import trust_in
 from cryoflux.state import StateFolder
@@ -83,6 +83,7 @@ def _finished(scene: Scene, detail: AttemptDetail) -> dict[str, Any]:
         "headline": attempt_headline(attempt),
         "lede": attempt_lede(attempt, receipt),
         "drawn": _histogram(detail),
+        "interval": attempt.delta_interval,
         "near": _near(scene, receipt),
         "energy": receipt.energy.energy,
         "reserved_uj": receipt.energy.reserved_microjoules,
@@ -112,13 +113,14 @@ def _near(scene: Scene, receipt: Receipt) -> int:
 
 def _histogram(detail: AttemptDetail) -> object:
     attempt, changes = detail.attempt, detail.changes
-    if changes is None or attempt.delta is None or attempt.delta_lo is None or attempt.delta_hi is None:
+    if changes is None or attempt.delta is None:
         return None
     title = (
         f"{changes.count} examples by how their loss changed: {changes.better} better, "
         f"{changes.worse} worse, {changes.hardly} hardly moved"
     )
-    return histogram(changes, (attempt.delta, attempt.delta_lo, attempt.delta_hi), title)
+    one = attempt.delta_interval
+    return histogram(changes, attempt.delta, (one.low, one.high) if one is not None else None, title)
 
 
 def _ends(energy: Energy) -> tuple[float, float, float]:

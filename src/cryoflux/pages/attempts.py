@@ -5,20 +5,20 @@ from __future__ import annotations
 __all__ = ["AttemptRow", "page", "rows_of", "rows_to_export", "signature"]
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
 from cryoflux.pages import comparing
-from cryoflux.pages.charts.scatter import MOST_IN_FULL, Scatter, mark_of, scatter
+from cryoflux.pages.charts.scatter import MOST_IN_FULL, Scatter, scatter
 from cryoflux.pages.scene import Page, Scene
 from cryoflux.queries.attempt_list import AskedList, AttemptPage, chosen, in_order, page_of
 from cryoflux.queries.followed import Followed
+from cryoflux.queries.marks import DrawnAs, drawn_as, mark_of
 from cryoflux.queries.rows import attempt_row
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.decision_words import best_deal, short_why
-from cryoflux.report.marks import DrawnAs, drawn_as
 
 _MOST = 20
 """rows of a page"""
@@ -72,7 +72,7 @@ def page(scene: Scene) -> Page:
     """The page of a state as it is, or the comparison of some attempts where they are named."""
     if comparing.asked(scene.query):
         return comparing.page(scene)
-    attempts, asked = scene.followed.attempts, AskedList.of(scene.query)
+    attempts, asked = scene.followed.attempts, _asked(scene.query)
     found = page_of(attempts, asked, _name, most=_MOST)
     several = len(found.choices.tasks) > 1
     values = {
@@ -86,7 +86,7 @@ def page(scene: Scene) -> Page:
         "tasks": _options(found.choices.tasks) if several else [],
         "recipes": _options(found.choices.recipes) if len(found.choices.recipes) > 1 else [],
         "several": several,
-        "modelled": any(one.tier.value == "modelled" for one in found.rows),
+        "joules_bars": comparing.joules_bars(chosen(attempts, asked, _name) or attempts),
         "earlier": _link(scene, asked, until=found.before) if found.before else "",
         "later": _link(scene, asked, after=found.after) if found.after else "",
         "csv": scene.link("/attempts.csv") + (f"?{urlencode(asked.query)}" if asked.query else ""),
@@ -107,7 +107,7 @@ def rows_of(scene: Scene, attempts: Sequence[Attempt]) -> list[AttemptRow]:
 
 def rows_to_export(scene: Scene) -> Iterator[Mapping[str, Any]]:
     """All attempts that an address asks for, in its order, as rows of an export; made one at a time."""
-    found = in_order(scene.followed.attempts, AskedList.of(scene.query), _name)
+    found = in_order(scene.followed.attempts, _asked(scene.query), _name)
     summary, state = scene.followed.summary(), str(scene.followed.state)
     units = {total.name: total.unit for total in summary.tasks} if summary is not None else {}
     return (attempt_row(state, one, units.get(one.task)) for one in found)
@@ -147,7 +147,21 @@ def _pictures(scene: Scene, attempts: Sequence[Attempt], in_full: int) -> _Pictu
 
 
 def _name(attempt: Attempt) -> str:
-    return drawn_as(attempt).name.lower()
+    return _slug(drawn_as(attempt))
+
+
+def _slug(kind: DrawnAs) -> str:
+    """How addresses name what became of an attempt: by the words of the list."""
+    return kind.word.replace(" ", "-")
+
+
+_NAMED = {name: _slug(kind) for kind in DrawnAs for name in (kind.word, kind.name.lower())}
+"""other names of outcomes in addresses: as it is read, and as its mark is called"""
+
+
+def _asked(query: Mapping[str, str]) -> AskedList:
+    asked = AskedList.of(query)
+    return replace(asked, outcome=_NAMED.get(asked.outcome, asked.outcome))
 
 
 def _link(scene: Scene, asked: AskedList, **more: int) -> str:
@@ -165,13 +179,17 @@ def _headings(scene: Scene, asked: AskedList) -> dict[str, _Heading]:
 
 def _filters(scene: Scene, asked: AskedList, found: AttemptPage) -> list[_Filter]:
     counts = dict(found.choices.outcomes)
-    kinds = [(kind.name.lower(), kind.word) for kind in DrawnAs if kind.name.lower() in counts]
-    everything = [("", "all")] if len(kinds) > 1 or asked.outcome else []
-    made = []
-    for name, word in [*everything, *(kinds if everything else [])]:
-        href = _link(scene, asked.with_outcome(name))
-        made.append(_Filter(word, name, counts.get(name, found.total), href, asked.outcome == name))
-    return made
+    kinds = [kind for kind in DrawnAs if _slug(kind) in counts]
+    if len(kinds) < 2 and not asked.outcome:
+        return []
+    everything = _Filter("all", "", found.total, _link(scene, asked.with_outcome("")), not asked.outcome)
+    return [everything, *(_filter(scene, asked, kind, counts[_slug(kind)]) for kind in kinds)]
+
+
+def _filter(scene: Scene, asked: AskedList, kind: DrawnAs, count: int) -> _Filter:
+    name = _slug(kind)
+    href = _link(scene, asked.with_outcome(name))
+    return _Filter(kind.word, kind.name.lower(), count, href, asked.outcome == name)
 
 
 def _options(counted: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["asked", "page"]
+__all__ = ["asked", "joules_bars", "page"]
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cryoflux.errors import UsageError
 from cryoflux.pages.charts.forest import Forest, Interval, forest
 from cryoflux.pages.scene import Page, Scene
+from cryoflux.quantities import RangeKind
+from cryoflux.queries.marks import drawn_as, mark_of
 from cryoflux.queries.side_by_side import MOST_COMPARED, SideBySide, side_by_side
 from cryoflux.receipts.attempts import Attempt
-from cryoflux.report.marks import drawn_as
+from cryoflux.report.marks import bar_words
 
 _TICKED = "n"
 """what the name of a ticked box begins with; its attempt's number follows"""
@@ -52,9 +54,20 @@ def page(scene: Scene) -> Page:
         "worths": _worths(found),
         "address": scene.link(f"/attempts?compare={','.join(str(one.number) for one in found.attempts)}"),
         "unit": next((one.unit for one in found.attempts if one.unit), ""),
-        "modelled": any(one.tier.value == "modelled" for one in found.attempts),
+        "bars": bar_words([mark_of(one) for one in found.attempts if one.delta is not None]),
+        "joules_bars": joules_bars(found.attempts),
     }
     return Page("comparing.html", f"Attempts {named}", section="attempts", values=values)
+
+
+def joules_bars(attempts: Sequence[Attempt]) -> str:
+    """What the bars of some attempts' joules are, as a clause: it goes by how each came about."""
+    kinds = {one.range_kind for one in attempts}
+    if kinds == {RangeKind.INTERVAL_95}:
+        return "95 % of the joules, which were measured"
+    if RangeKind.INTERVAL_95 in kinds:
+        return "95 % of the joules where these were measured, what is plausible where they are modelled"
+    return "what is plausible of the joules, which are modelled"
 
 
 def _numbers(query: Mapping[str, str]) -> list[int]:
@@ -70,10 +83,12 @@ def _one_unit(found: SideBySide) -> bool:
 
 
 def _gain(attempt: Attempt) -> Interval | None:
-    ends = attempt.delta_lo, attempt.delta_hi
-    if attempt.delta is None or ends[0] is None or ends[1] is None:
+    """Δ with the interval that decided; without a bar where none holds."""
+    if attempt.delta is None:
         return None
-    return Interval(_kind(attempt), attempt.delta, ends[0], ends[1])
+    one = attempt.delta_interval
+    ends = (one.low, one.high) if one is not None else (attempt.delta, attempt.delta)
+    return Interval(_kind(attempt), attempt.delta, *ends)
 
 
 def _cost(attempt: Attempt) -> Interval:

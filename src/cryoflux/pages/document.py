@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from cryoflux.energy.derived import Rates
-from cryoflux.pages.charts.scatter import Scatter, mark_of, scatter
+from cryoflux.pages.charts.scatter import Scatter, scatter
 from cryoflux.pages.charts.steps import StepLine, Steps, steps
 from cryoflux.pages.render import STATIC, fill
 from cryoflux.queries.comparison import Comparison
+from cryoflux.queries.marks import DrawnAs, drawn_as, mark_of
 from cryoflux.queries.results import Results, TaskResults
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.comparison_words import comparison_report
-from cryoflux.report.marks import DrawnAs, drawn_as
 from cryoflux.report.parts import ReportDocument
 from cryoflux.report.results_words import results_report
 

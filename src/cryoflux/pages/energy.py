@@ -10,10 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from cryoflux.energy.baseline import Baseline, Idle
-from cryoflux.energy.derived import Rates, carbon_g, cost
+from cryoflux.energy.derived import Rates, carbon_g, carbon_text, cost, price_text
 from cryoflux.pages.charts.bars import BarRow, bar_rows, stack
 from cryoflux.pages.scene import Page, Scene
-from cryoflux.quantities import Energy, Tier, format_energy, format_kwh, worst_tier
+from cryoflux.quantities import Energy, Tier, format_energy, format_watt_hours, worst_tier
 from cryoflux.queries.joules import JoulesOfLog
 from cryoflux.report.flag_words import flag_words
 from cryoflux.report.now_words import duration_words, end_words
@@ -107,16 +107,16 @@ def _age(idle: Idle, now: float) -> str:
 
 def _derived(energy: Energy, rates: Rates) -> list[tuple[str, str, str]]:
     """Name, figure with its range, and by which factor."""
-    kwh = [format_kwh(uj) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
-    rows = [("electricity", f"{kwh[0]} kWh ({kwh[1]} to {kwh[2]})", "3.6 MJ are one kWh")]
+    hours = [format_watt_hours(uj) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
+    rows = [("electricity", f"{hours[0]} [{hours[1]}, {hours[2]}]", "3.6 kJ are one Wh")]
     if (price := rates.price_per_kwh) is not None:
         money = [cost(uj, price) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
         currency = rates.currency or "(currency not named)"
-        figure = f"{money[0]:.3g} {currency} ({money[1]:.3g} to {money[2]:.3g})"
+        figure = price_text(money[0], (money[1], money[2]), currency)
         rows.append(("price", figure, f"{price:g} {currency} a kWh, as set"))
     if (grams := rates.carbon_g_per_kwh) is not None:
         emitted = [carbon_g(uj, grams) for uj in (energy.uj, energy.lo_uj, energy.hi_uj)]
         source = rates.carbon_source or "source not named"
-        figure = f"{emitted[0]:.3g} g CO₂e ({emitted[1]:.3g} to {emitted[2]:.3g})"
+        figure = carbon_text(emitted[0], (emitted[1], emitted[2]))
         rows.append(("emissions", figure, f"{grams:g} g a kWh: {source}"))
     return rows

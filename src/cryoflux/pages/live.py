@@ -12,26 +12,27 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.log_view import LogSummary
 from cryoflux.pages.attempts import rows_of, signature
 from cryoflux.pages.charts.budget import budget_bar
-from cryoflux.pages.now import ended_of, steps_of, watts_of
-from cryoflux.pages.scene import Page, Scene
-from cryoflux.quantities import RangeKind
-from cryoflux.queries.activity import Activity, read_activity
-from cryoflux.queries.budget import budget_of
-from cryoflux.receipts.attempts import Attempt
+from cryoflux.pages.comparing import joules_bars
+from cryoflux.pages.now import BY_DAEMON, WattsNow, ended_of, steps_of, watts_of
+from cryoflux.pages.scene import STARTING, Page, Scene
+from cryoflux.queries.activity import Activity
+from cryoflux.queries.budget import budget_of, lasting
 from cryoflux.report.headline import headline, lede
 from cryoflux.report.now_words import (
     clock_time,
     doing_words,
     duration_words,
+    lasting_words,
     projection_words,
     state_words,
 )
-from cryoflux.state import StateFolder
 
 _LAST = 5
 _MARKS = 12
 _SILENT_S = 5.0
 """a meter is asked once a second: after so long it is silent"""
+
+_STARTING = {"name": "preparing", "word": "starting", "doing": STARTING}
 
 
 def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | None = None) -> Page:
@@ -42,31 +43,35 @@ def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | No
         sample: of a meter that runs by itself; none where there is none, or a run has its own.
         trouble: why the log cannot be read, or not to its end; none where it can.
     """
-    activity = read_activity(StateFolder(scene.followed.state), now=scene.now)
+    activity = scene.activity
+    starting = scene.starting(activity)
     attempts, summary = scene.followed.attempts, scene.followed.summary()
+    watts = watts_of(scene, activity, sample)
     pictures = signature(scene, attempts, in_full=_MARKS)
     values: dict[str, Any] = {
         "screened": any(name == "screened" for _, drawn in pictures for name, *_ in drawn.kinds),
         "crowded": any(sum(count for *_, count in drawn.kinds) > drawn.shown for _, drawn in pictures),
-        "empty": activity is None and summary is None and trouble is None,
-        **_come_to(summary, attempts, unknown=trouble is not None),
-        "modelled": any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in attempts),
+        "empty": not starting and activity is None and summary is None and trouble is None,
+        **_come_to(scene, summary, unknown=trouble is not None),
+        "joules_bars": joules_bars(attempts),
         "pictures": pictures,
         "rows": rows_of(scene, attempts[: -_LAST - 1 : -1]),
-        "warnings": list(_warnings(activity, trouble)),
+        "warnings": list(_warnings(None if starting else activity, trouble)),
         "activity": activity,
-        "chip": _chip(activity),
-        "watts": watts_of(scene, activity, sample),
-        "steps": steps_of(activity, scene.now),
-        "ended": ended_of(scene, activity),
-        **_budget(scene, activity),
+        "starting": starting,
+        "chip": _STARTING if starting else _chip(activity),
+        "watts": watts,
+        "steps": steps_of(scene, activity),
+        "ended": None if starting else ended_of(scene, activity),
+        **_budget(scene, activity, watts),
     }
     return Page("live.html", "Live", section="live", values=values)
 
 
-def _come_to(summary: LogSummary | None, attempts: Sequence[Attempt], *, unknown: bool) -> dict[str, str]:
+def _come_to(scene: Scene, summary: LogSummary | None, *, unknown: bool) -> dict[str, str]:
     if summary is not None:
-        return {"headline": headline(summary), "lede": lede(summary, attempts)}
+        scores = {total.name: scene.followed.head_scores(total.name) for total in summary.tasks}
+        return {"headline": headline(summary), "lede": lede(summary, scene.followed.attempts, scores)}
     if unknown:
         return {"headline": "What was judged is not known.", "lede": "Its log cannot be read."}
     return {"headline": "Nothing judged yet.", "lede": "No attempt has ended yet."}
@@ -81,7 +86,8 @@ def _warnings(activity: Activity | None, trouble: CryoFluxError | None) -> Seque
         what = f"The run has died (process {activity.pid})."
         found.append((what, "The next run on this state records what it had begun, and goes on."))
     if activity is not None and activity.silent_s is not None and activity.silent_s > _SILENT_S:
-        what = f"The meter has been silent for {duration_words(activity.silent_s)}."
+        whose = BY_DAEMON if activity.meter is not None and activity.meter.daemon else "the meter"
+        what = f"{whose[0].upper()}{whose[1:]} has been silent for {duration_words(activity.silent_s)}."
         found.append((what, "No watts are known since; what was shown last is no figure of now."))
     return found
 
@@ -91,18 +97,21 @@ def _chip(activity: Activity | None) -> dict[str, str] | None:
         return None
     word = state_words(activity)
     doing = doing_words(activity) if activity.end is None else ""  # why it has ended stands below
-    return {"name": word.split()[0], "word": word, "doing": doing}
+    return {"name": "died" if activity.died else activity.phase, "word": word, "doing": doing}
 
 
-def _budget(scene: Scene, activity: Activity | None) -> dict[str, Any]:
+def _budget(scene: Scene, activity: Activity | None, watts: WattsNow | None) -> dict[str, Any]:
     view = budget_of(scene.followed, activity, scene.now)
     if view is None:
         return {"budget": None}
     projected = projection_words(view.projection, scene.now) if view.projection is not None else ""
+    spends = activity is not None and activity.phase != "waiting"
+    lasts = lasting(view, watts.net_w if watts is not None and spends else None, scene.now)
     deadline = activity.deadline_at if activity is not None and activity.alive else None
     return {
         "budget": view,
         "bar": budget_bar(view, lambda number: scene.link(f"/attempts/{number}")),
         "projected": projected,
+        "lasts": lasting_words(lasts, scene.now) if lasts is not None else "",
         "deadline": clock_time(deadline, scene.now) if deadline is not None else "",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EndShown", "StepRow", "StepsShown", "WattsNow", "ended_of", "steps_of", "watts_of"]
+__all__ = ["BY_DAEMON", "EndShown", "StepRow", "StepsShown", "WattsNow", "ended_of", "steps_of", "watts_of"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from cryoflux.pages.charts.watts import WattsChart, watts_chart
 from cryoflux.pages.scene import Scene
 from cryoflux.quantities import Tier, worst_tier
 from cryoflux.queries.activity import Activity, AttemptNow, StepMark
+from cryoflux.queries.marks import drawn_as
 from cryoflux.queries.power import PowerPoint, power_since
 from cryoflux.report.now_words import STEP_WORDS, clock_time, duration_words, end_words
 from cryoflux.state import StateFolder
@@ -24,6 +25,8 @@ _LEAST_S = 60.0
 _LARGE = 1e6
 _NOW_S = 5.0
 """the watts of now are those of the last seconds that were noted"""
+
+BY_DAEMON = "the JouleAgent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,10 @@ class WattsNow:
     chart: WattsChart | None
     since: int
     """sequence number before the first point of the chart"""
+    past: bool
+    """whether the chart is of a run that is over"""
     to_come: bool = False
-    """whether a run goes on whose meter has not begun"""
+    """whether a run goes on whose meter has told of no second yet"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class StepsShown:
     attempt: AttemptNow
     rows: tuple[StepRow, ...]
     goes_on: bool
+    became: str
+    """what became of it, in the word of the list; empty while that is not known"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +103,32 @@ def watts_of(scene: Scene, activity: Activity | None, sample: Sample | None) -> 
     begin_at = max(end_at - _SHOWN_S, min(end_at - _LEAST_S, points[0].at - 1)) if points else end_at - 1
     chart = watts_chart(points, series.gaps, begin_at, end_at)
     since = points[0].sequence - 1 if points else series.newest
+    past = chart is not None and not alive
     if not alive and sample is not None:
-        return _of_daemon(sample, chart, since)
+        return _of_daemon(sample, chart, since, past=past)
     lately = [point for point in points if alive and point.at > scene.now - _NOW_S]
     if lately:
-        return _of_points(lately, chart, since)
+        return _of_points(lately, chart, since, _whose(activity))
     if chart is None and not alive:
         return None
     begun = activity is not None and activity.meter is not None
-    by = "the run's meter" if alive and begun else ""
-    return WattsNow(None, None, None, None, None, None, by, chart, since, alive)
+    by = _whose(activity) if alive and begun else ""
+    to_come = _is_to_come(activity, points)
+    return WattsNow(None, None, None, None, None, None, by, chart, since, past, to_come)
 
 
-def _of_points(points: Sequence[PowerPoint], chart: WattsChart | None, since: int) -> WattsNow:
+def _is_to_come(activity: Activity | None, points: Sequence[PowerPoint]) -> bool:
+    if activity is None or not activity.alive or activity.silent_s is None:
+        return activity is not None and activity.alive
+    return activity.silent_s <= _NOW_S and not any(point.at > activity.began_at for point in points)
+
+
+def _whose(activity: Activity | None) -> str:
+    daemon = activity is not None and activity.meter is not None and activity.meter.daemon
+    return BY_DAEMON if daemon else "the run's meter"
+
+
+def _of_points(points: Sequence[PowerPoint], chart: WattsChart | None, since: int, by: str) -> WattsNow:
     seconds = sum(point.seconds for point in points)
 
     def mean(values: Sequence[float]) -> float:
@@ -123,13 +143,14 @@ def _of_points(points: Sequence[PowerPoint], chart: WattsChart | None, since: in
         gross_w=gross_w,
         idle_w=gross_w - net_w,
         tier=worst_tier(one.net.tier for one in points),
-        by="the run's meter",
+        by=by,
         chart=chart,
         since=since,
+        past=False,
     )
 
 
-def _of_daemon(sample: Sample, chart: WattsChart | None, since: int) -> WattsNow:
+def _of_daemon(sample: Sample, chart: WattsChart | None, since: int, *, past: bool) -> WattsNow:
     return WattsNow(
         net_w=sample.net_w,
         low_w=None,
@@ -137,20 +158,23 @@ def _of_daemon(sample: Sample, chart: WattsChart | None, since: int) -> WattsNow
         gross_w=sample.cpu_w + sample.gpu_w,
         idle_w=sample.idle_cpu_w + sample.idle_gpu_w,
         tier=worst_tier(source.tier for source in sample.sources),
-        by="the JouleAgent",
+        by=BY_DAEMON,
         chart=chart,
         since=since,
+        past=past,
     )
 
 
-def steps_of(activity: Activity | None, now: float) -> StepsShown | None:
+def steps_of(scene: Scene, activity: Activity | None) -> StepsShown | None:
     """The ten steps of the attempt that goes on, or of the last one; none where there was none."""
     if activity is None or activity.attempt is None:
         return None
     attempt = activity.attempt
     goes_on = activity.alive and not attempt.finished
-    rows = tuple(_step(mark, attempt, now if goes_on else None) for mark in attempt.steps)
-    return StepsShown(attempt, rows, goes_on)
+    rows = tuple(_step(mark, attempt, scene.now if goes_on else None) for mark in attempt.steps)
+    recorded = scene.followed.attempt(attempt.number) if attempt.finished else None
+    became = drawn_as(recorded).word if recorded is not None else attempt.outcome
+    return StepsShown(attempt, rows, goes_on, became)
 
 
 def _step(mark: StepMark, attempt: AttemptNow, now: float | None) -> StepRow:

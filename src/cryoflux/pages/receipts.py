@@ -32,14 +32,14 @@ _MOST_ENTRIES = 512
 _MOST_BYTES = 4_000_000
 """of one answer with entries"""
 _WORDS = {"ok": "holds", "fail": "fails", "unknown": "open", "nothing": "nothing to check"}
-_LOOK_S = 0.05
+_POLL_S = 0.05
 
 
 async def verified_soon(checking: Checking, wait_s: float) -> CheckingNow:
     """What is known of a state after waiting a moment for a verification; nobody who waits holds a thread."""
     end_s = time.monotonic() + wait_s
     while (known := await asyncio.to_thread(checking.ask, 0)).running and time.monotonic() < end_s:  # noqa: ASYNC110 - a thread ends it
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
     return known
 
 

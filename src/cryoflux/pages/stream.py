@@ -1,6 +1,6 @@
 """What is new in a state, as server-sent events.
 
-- ``log``: entries were written.
+- ``log``: entries were written; ``anew`` says that another state lies there by now.
 - ``activity``: something of what the run does has changed, or the log cannot be read.
 - ``power``: what the meter has noted since, second by second, with both ends.
 - ``ended``: the run is over.
@@ -173,7 +173,8 @@ class NewsOfAll(_Streams):
 
 def _state_of(looked: Looked) -> str:
     activity = looked.activity
-    return f"{activity.phase},{activity.alive}" if activity is not None else "-"
+    said = f"{activity.phase},{activity.alive}" if activity is not None else "-"
+    return f"{said} {looked.whole}"
 
 
 @dataclass(slots=True)
@@ -202,16 +203,17 @@ class _Telling:
         self._place, self._log, self._closing = place, log, closing
         self._told: object = None
         self._first = self._power_last = True
-        self._lived = False
+        self._lived = self._anew = False
+        self._whole: object = None
         self.closed = False
         """whether it has been told that the pages end"""
 
     def next(self, looked: Looked) -> str:
         """The event that comes next, if there is anything new; the log before the rest."""
         self._settle(looked)
-        if self._place.log is not None and looked.size > self._place.log:
-            data = self._log(self._place.log, looked.size)
-            self._place.log = looked.size
+        if self._place.log is not None and (self._anew or looked.size > self._place.log):
+            data = self._log(self._place.log, looked.size) | ({"anew": True} if self._anew else {})
+            self._place.log, self._anew = looked.size, False
             return self._event("log", data)
         if (over := self._over(looked.activity)) is not None:
             return self._event("ended", over)
@@ -221,6 +223,9 @@ class _Telling:
     def _settle(self, looked: Looked) -> None:
         """Begin where the reader is; a state that was begun anew has smaller numbers."""
         place = self._place
+        if self._whole not in (None, looked.whole):  # another state lies there: all of it is news
+            place.log, place.power, self._anew = 0, 0, True
+        self._whole = looked.whole
         if place.log is None or looked.size < place.log:
             place.log = looked.size
         if place.power is None or looked.newest < place.power:

@@ -47,6 +47,8 @@ class Looked:
     gaps: tuple[PowerGap, ...]
     newest: int
     """sequence number of the newest row of the meter"""
+    whole: object
+    """differs where another state, or another log, lies there now"""
 
 
 class Watcher:
@@ -67,6 +69,7 @@ class Watcher:
         self._gaps: tuple[PowerGap, ...] = ()
         self._newest = 0
         self._rows_as: tuple[int, ...] = ()
+        self._whole: object = None
         self.looked: Looked | None = None
         """what the last look has seen; none before the first"""
 
@@ -110,7 +113,10 @@ class Watcher:
     def look(self) -> Looked:
         """What the state is now."""
         with self.followed.lock:
-            trouble, size = self.followed.trouble(), self.followed.size
+            trouble, size, begun = self.followed.trouble(), self.followed.size, self.followed.begun
+        if (whole := (begun, *self._folder_as())) != self._whole:  # nothing of another state is kept
+            self._whole, self._rows_as = whole, ()
+            self._points, self._gaps, self._newest = (), (), 0
         said = trouble.what if trouble is not None else ""
         activity = read_activity(self._folder)
         self._read_rows()
@@ -122,7 +128,15 @@ class Watcher:
             points=self._points,
             gaps=self._gaps,
             newest=self._newest,
+            whole=whole,
         )
+
+    def _folder_as(self) -> tuple[int, ...]:
+        try:
+            found = self.followed.state.stat()
+        except OSError:
+            return ()
+        return (found.st_dev, found.st_ino)
 
     def _daemon_tick(self, activity: Activity | None) -> int:
         alive = activity is not None and activity.alive

@@ -33,9 +33,9 @@ _GONE_S = 3.0
 """a run that has let go of this process is gone so soon"""
 _TOLD_S = 10.0
 """as long as that browsers are waited for"""
-_LAST_LOOK_S = 2.0
+_LAST_ASK_S = 2.0
 """so long a browser that was told has time to ask for the page once more"""
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     folder, listener, open_at = Path(arguments[0]), int(arguments[1]), arguments[2]
     site = site_of([folder], rates_of(load_settings({}).settings.energy), asyncio.Event(), writable=False)
+    site.beside_since = time.time()
     app = create_app(site)
     with closing(socket(fileno=listener)) as opened:
         threading.Thread(target=_end_with_run, args=(site, folder), daemon=True).start()
@@ -59,19 +60,20 @@ def _end_with_run(site: Site, folder: Path) -> None:
     with suppress(OSError):
         while os.read(0, 4096):
             pass
+    site.beside_since = None
     _until(lambda: (found := read_activity(StateFolder(folder))) is None or not found.alive, _GONE_S)
     shown = f"cryoflux dashboard --state {shlex.quote(str(folder))}"
     site.closing = f"The run is over, and these pages end with it. To see them again: {shown}"
     if any(news.listeners for news in site.news):
         _until(lambda: all(news.all_told for news in site.news), _TOLD_S)
-        time.sleep(_LAST_LOOK_S)
+        time.sleep(_LAST_ASK_S)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _until(done: Callable[[], bool], most_s: float) -> None:
     end_s = time.monotonic() + most_s
     while not done() and time.monotonic() < end_s:
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from cryoflux.energy.device_files import pid_namespace
 from cryoflux.energy.processes import find_owner
 from cryoflux.files import read_regular
 from cryoflux.quantities import Energy, Tier
+from cryoflux.receipts.statement import Outcome
 from cryoflux.runs.activity_form import (
     MOST_NOW_BYTES,
     NOW,
@@ -49,7 +50,7 @@ _FRESH_S = 10.0
 """a run of another machine, whose process cannot be asked for, lives while its document is no older"""
 
 StepState = Literal["done", "now", "to come", "skipped"]
-Phase = Literal["preparing", "attempting", "waiting", "ended"]
+Phase = Literal["preparing", "attempting", "waiting", "closing", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class AttemptNow:
     finished: bool
     """whether it has its receipt"""
     outcome: str
-    """of its receipt; empty until then"""
+    """of its receipt, in the word that people are shown; empty until then"""
     spent_uj: int
     """up to now"""
     steps: tuple[StepMark, ...]
@@ -160,6 +161,8 @@ class MeterNow:
     """since the meter started, signed"""
     baseline_state: str
     sources: tuple[SourceNow, ...]
+    daemon: bool
+    """whether it is a JouleAgent's, and not in the run's process"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +191,7 @@ class Activity:
     deadline_at: float | None
     """no attempt begins after it"""
     doing: CountNow | None
-    """what takes a while, while it is preparing"""
+    """what takes a while, while it is preparing or closing"""
     waiting_for: str
     """why it waits: ``budget``, ``plateau``, ``agent``; empty where it does not"""
     budget: BudgetNow | None
@@ -227,7 +230,7 @@ def _told(said: SaidNow, now: float) -> Activity:
     return Activity(
         pid=said.process.pid,
         alive=alive,
-        phase=said.phase,
+        phase="closing" if said.closing and said.phase == "preparing" else said.phase,
         began_at=said.began_at,
         written_at=said.written_at,
         deadline_at=said.deadline_at,
@@ -269,6 +272,7 @@ def _meter(said: SaidMeter) -> MeterNow:
         sources=tuple(
             SourceNow(one.name, one.kind, one.tier, one.power_w, one.idle_w) for one in said.sources
         ),
+        daemon=said.daemon,
     )
 
 
@@ -299,7 +303,7 @@ def _attempt(said: SaidAttempt) -> AttemptNow:
         why=said.why,
         began_at=said.began_at,
         finished=said.finished,
-        outcome=said.outcome,
+        outcome=_word(said.outcome),
         spent_uj=said.spent_uj,
         steps=_marks({one.step: one for one in said.steps}, finished=said.finished),
         preparing=_count(said.preparing),
@@ -310,6 +314,10 @@ def _attempt(said: SaidAttempt) -> AttemptNow:
         else None,
         evaluation=_count(said.evaluation),
     )
+
+
+def _word(outcome: str) -> str:
+    return Outcome(outcome).word if outcome in set(Outcome) else outcome
 
 
 def _marks(said: Mapping[Step, SaidStep], *, finished: bool) -> tuple[StepMark, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Advice", "LastSession", "advised", "checks_of"]
+__all__ = ["END_CLAUSES", "Advice", "LastSession", "advised", "checks_of"]
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING, Self
 from cryoflux.log_view import LogSummary
 from cryoflux.quantities import MRR, Tier, format_energy
 from cryoflux.receipts.session import Session, SessionEnd
+from cryoflux.state import FIRST_TASK, HEAD
 
 if TYPE_CHECKING:
     from cryoflux.queries.results import TaskResults
+
+END_CLAUSES: Mapping[str, str] = {
+    SessionEnd.BUDGET: "what was left did not pay for another attempt",
+    SessionEnd.ATTEMPTS: "it had made as many attempts as were asked for",
+    SessionEnd.TIME: "its time was over",
+    SessionEnd.INTERRUPTED: "somebody asked it to stop",
+    SessionEnd.PLATEAU: "no recipe was expected to pay any more",
+    SessionEnd.FAILED: "an error ended it",
+    SessionEnd.CRASHED: "it died, and the next run has recorded it",
+}
+"""why a run has ended, wherever that is said"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,44 +119,59 @@ def _of_runs(
         return [Advice("aborted", said, f"{again} --reserve 240J")]
     if last is None:
         return []
-    said = _ENDS.get(last.ended, "")
+    said = f"The last run is over: {END_CLAUSES[last.ended]}. {_THEN[last.ended]}"
     if last.ended is SessionEnd.PLATEAU and all(unit == MRR for unit in units):
-        said = "The last run ended because the index was up to date: it goes on when documents come or go."
+        said = "The last run is over: the index was up to date. It goes on when documents come or go."
     command = f"{again} --policy uniform/v1" if last.ended is SessionEnd.PLATEAU else again
-    return [Advice(last.ended.value, said, command)] if said else []
+    return [Advice(last.ended.value, said, command)]
 
 
-_ENDS = {
-    SessionEnd.BUDGET: "The last run ended because its joules were spent, not because nothing paid any more: "
-    "more of them may gain more.",
-    SessionEnd.ATTEMPTS: "The last run made as many attempts as were asked for; more may gain more.",
-    SessionEnd.TIME: "The last run ended because its time was over; more may gain more.",
-    SessionEnd.INTERRUPTED: "The last run was interrupted; it can go on.",
-    SessionEnd.PLATEAU: "The last run ended because no recipe was expected to pay any more: other "
-    "examples or other recipes may, or go on regardless.",
-    SessionEnd.FAILED: "The last run ended with an error.",
-    SessionEnd.CRASHED: "The last run died; the next one goes on from where it was.",
+_THEN = {
+    SessionEnd.BUDGET: "More joules may gain more.",
+    SessionEnd.ATTEMPTS: "More may gain more.",
+    SessionEnd.TIME: "More may gain more.",
+    SessionEnd.INTERRUPTED: "Another one goes on from there.",
+    SessionEnd.PLATEAU: "Other examples or other recipes may, or go on regardless.",
+    SessionEnd.FAILED: "Another one goes on from there.",
+    SessionEnd.CRASHED: "Another one goes on from there.",
 }
 
 
 def _of_task(quoted: str, summary: LogSummary, task: TaskResults) -> list[Advice]:
-    found, audit, holdout = [], task.audit, task.holdout
+    found = []
     if summary.undecided and len(summary.tasks) == 1:
-        updates = "One update was" if summary.undecided == 1 else f"{summary.undecided} updates were"
-        said = f"{updates} neither shown to help nor ruled out: a larger holdout, in a new state, tells more."
-        found.append(Advice("undecided", said, ""))
+        found.append(_undecided(summary.undecided, task))
     if task.first == task.head:
         return found
-    if audit.delta is None and summary.session_open:
-        return found
+    if task.name == FIRST_TASK:
+        said = (
+            f"The head is a model folder, {quoted}/{HEAD}, that from_pretrained opens. A card for it, with "
+            "what it cost and gained:"
+        )
+        found.append(Advice("use", said, f"cryoflux models card --state {quoted}"))
+    return [*found, *_of_audit(quoted, summary, task)]
+
+
+def _undecided(count: int, task: TaskResults) -> Advice:
+    updates = "One update was" if count == 1 else f"{count} updates were"
+    larger = f" (--holdout-size {2 * task.holdout.count})" if task.name == FIRST_TASK else ""
+    tells = f"a larger holdout{larger}, in a new state, tells more."
+    return Advice("undecided", f"{updates} neither shown to help nor ruled out: {tells}", "")
+
+
+def _of_audit(quoted: str, summary: LogSummary, task: TaskResults) -> list[Advice]:
+    audit, holdout = task.audit, task.holdout
     if audit.delta is None:
+        if summary.session_open:
+            return []
         said = "The head has no losses on the audit set here: a run evaluates it when it ends."
-        return [*found, Advice("no-audit", said, f"cryoflux run --budget 200J --state {quoted}")]
-    if audit.delta_lo_95 is not None and audit.delta_hi_95 is not None:
-        if audit.delta_lo_95 <= 0:
-            said = "On the audit set, which decided nothing, the gain is not told from zero."
-            found.append(Advice("uncertain", said, ""))
-        elif holdout.delta is not None and audit.delta_hi_95 < holdout.delta:
-            said = "The holdout, which is looked at, shows more than the audit set: believe the audit set."
-            found.append(Advice("drift", said, ""))
-    return found
+        return [Advice("no-audit", said, f"cryoflux run --budget 200J --state {quoted}")]
+    if audit.delta_lo_95 is None or audit.delta_hi_95 is None:
+        return []
+    if audit.delta_lo_95 <= 0:
+        said = "On the audit set, which decided nothing, the gain is not told from zero."
+        return [Advice("uncertain", said, "")]
+    if holdout.delta is not None and audit.delta_hi_95 < holdout.delta:
+        said = "The holdout, which is looked at, shows more than the audit set: believe the audit set."
+        return [Advice("drift", said, "")]
+    return []

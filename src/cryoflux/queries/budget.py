@@ -6,7 +6,7 @@ projection: what is left, by what its attempts have cost so far. Nothing is proj
 
 from __future__ import annotations
 
-__all__ = ["BudgetPart", "BudgetView", "PartKind", "Projection", "budget_of", "project"]
+__all__ = ["BudgetPart", "BudgetView", "Lasting", "PartKind", "Projection", "budget_of", "lasting", "project"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,6 +58,16 @@ class Projection:
 
 
 @dataclass(frozen=True, slots=True)
+class Lasting:
+    """How long what is left lasts at the power of now."""
+
+    left_uj: int
+    net_w: float
+    ends_at: float
+    """seconds since 1970"""
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetView:
     """A budget and what it went into."""
 
@@ -94,6 +104,20 @@ def budget_of(followed: Followed, activity: Activity | None, now: float) -> Budg
     if activity is not None and activity.alive:
         return None  # it has not been granted yet
     return _recorded(followed, last) if last is not None and last.budget_microjoules else None
+
+
+def lasting(view: BudgetView, net_w: float | None, now: float) -> Lasting | None:
+    """How long what is left of a budget lasts, were all net power charged to it; none where nobody knows.
+
+    Args:
+        view: the budget.
+        net_w: of the machine now, W; none where it is not known.
+        now: seconds since 1970.
+    """
+    if not view.goes_on or net_w is None or net_w <= 0 or not view.left_uj:
+        return None
+    lasts_s = view.left_uj / MICRO / net_w
+    return Lasting(view.left_uj, net_w, now + lasts_s) if lasts_s <= _LONGEST_S else None
 
 
 def _is_older(activity: Activity, followed: Followed) -> bool:

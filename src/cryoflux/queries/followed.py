@@ -27,7 +27,7 @@ from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import HeadMove, Intent, Receipt
-from cryoflux.receipts.store import StoredRows
+from cryoflux.receipts.store import StoredRows, is_blank
 from cryoflux.runs.catalogue import Catalogue, VersionFold, catalogue_from
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.runs.scores import Change
@@ -61,9 +61,12 @@ class Followed:
     def __init__(self, state: Path) -> None:
         self.state = state
         self.lock = RLock()
+        self.begun = 0
+        """how often a log was begun to be read: another number says that another one lies here"""
         self._begin()
 
     def _begin(self) -> None:
+        self.begun += 1
         self._log: Log | None = None
         self._versions, self._numbers = VersionFold(), AttemptNumbers()
         self.rows: list[EntryRow] = []
@@ -83,9 +86,10 @@ class Followed:
             StateError: a newer version wrote one.
         """
         with self.lock:
-            if not StateFolder(self.state).receipts.is_file():
-                _require_never_begun(StateFolder(self.state))
-                was = self._log is not None
+            folder, was = StateFolder(self.state), self._log is not None
+            if not folder.receipts.is_file():
+                _require_never_begun(folder)
+            if not folder.receipts.is_file() or (not was and _is_being_made(folder)):
                 if was:
                     self._begin()
                 return was
@@ -236,6 +240,11 @@ class Followed:
             return None
         entry = self.entry(place)
         return (entry, entry.receipt) if entry.receipt is not None else None
+
+
+def _is_being_made(folder: StateFolder) -> bool:
+    """Whether a run is about to make the log: its database has no table, and nobody has signed a head."""
+    return not os.path.lexists(folder.checkpoint) and is_blank(folder.receipts)
 
 
 def _require_never_begun(folder: StateFolder) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Attempt", "PhaseEnergy", "attempt_of"]
+__all__ = ["Attempt", "DeltaInterval", "PhaseEnergy", "attempt_of"]
 
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, TypedDict
 
 from cryoflux.decision.interval import fixed_interval
+from cryoflux.decision.rules import BARE, WITH_BUDGET
 from cryoflux.quantities import MICRO, NANO, Energy, RangeKind, Tier, efficiency
 from cryoflux.receipts.charged import PHASES, EnergyFigure
 from cryoflux.receipts.entry import Entry
@@ -28,6 +29,16 @@ class PhaseEnergy:
     joules: float
     joules_lo: float
     joules_hi: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaInterval:
+    """An interval of a mean Δ that holds what its name says."""
+
+    low: float
+    high: float
+    name: str
+    """``anytime``; ``3.09 standard errors``; ``95 %``, for one look alone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,10 @@ class Attempt:
     """lower end of its anytime interval, above zero where the evidence passes the bar; none too under rules
     without a bar, where the bar rules nothing out, and where the reading stopped early"""
     delta_hi_anytime: float | None
+    delta_interval: DeltaInterval | None
+    """the interval that decided, which is what is shown: under rules with a bar the anytime one, under those
+    with a z so many standard errors, 95 % where thresholds alone decided; none where none holds, as of a
+    reading that stopped early"""
     accuracy_before: float | None
     """of the base on the examples that were read, 0 to 1; none too where none is right or wrong"""
     accuracy_after: float | None
@@ -140,9 +155,11 @@ class Attempt:
 
         In place of ``phases`` it has the joules of each phase that is known here: ``joules_evaluate_base``,
         ``joules_train`` and so on, none where the attempt had no such phase or its receipt does not say.
+        ``delta_interval`` is left out: both ends of each interval have names of their own.
         """
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         told = {one.phase: one.joules for one in found.pop("phases")}
+        found.pop("delta_interval")
         found |= {f"joules_{phase.replace('-', '_')}": told.get(phase) for phase in PHASES}
         return {name: value.value if isinstance(value, Enum) else value for name, value in found.items()}
 
@@ -176,6 +193,7 @@ def attempt_of(
         code=receipt.reason.code,
         unit=_unit(receipt, unit),
         **judged,
+        delta_interval=_interval(receipt),
         examples=evaluation.read if evaluation is not None else None,
         **_screened(receipt),
         joules=figure.microjoules / MICRO,
@@ -215,6 +233,20 @@ def _judged(receipt: Receipt) -> dict[str, float | None]:
     losses = (found.base_loss / found.count / NANO, found.new_loss / found.count / NANO)
     ends = (*fixed_interval(found), *anytime_ends(receipt))
     return dict(zip(_OF_HOLDOUT, (*losses, found.delta_mean, *ends, *accuracies), strict=True))
+
+
+def _interval(receipt: Receipt) -> DeltaInterval | None:
+    said, decision = receipt.evaluation, receipt.decision
+    if said is None or decision is None or said.read != receipt.holdout.count:
+        return None  # how far a reading went that stopped early depends on what it showed
+    if decision.rule.name in WITH_BUDGET:
+        low, high = anytime_ends(receipt)
+        return DeltaInterval(low, high, "anytime") if low is not None and high is not None else None
+    found = evidence_of(said)
+    if decision.rule.name == BARE:
+        return DeltaInterval(*fixed_interval(found), "95 %")
+    z = decision.rule.z_milli / 1000
+    return DeltaInterval(*fixed_interval(found, z), f"{z:g} standard errors")
 
 
 def _unit(receipt: Receipt, announced: str | None) -> str | None:

@@ -8,11 +8,11 @@ stopped by hashes and signatures.
 
 from __future__ import annotations
 
-__all__ = ["DATABASE", "Columns", "ReceiptStore", "Row", "StoredRows", "columns_of"]
+__all__ = ["DATABASE", "Columns", "ReceiptStore", "Row", "StoredRows", "columns_of", "is_blank"]
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -202,6 +202,20 @@ class _Reading:
         except (sqlite3.Error, UnicodeDecodeError) as error:
             return Row(self._place, None, None, b"", str(error))
         return Row(self._place, None, None, b"", lost) if values is None else _remains(values)
+
+
+def is_blank(path: Path) -> bool:
+    """Whether a database has no table at all yet: a run is about to make its log.
+
+    Raises:
+        StateTamperedError: it is no database, or damaged.
+        StorageError: it cannot be opened.
+    """
+    with closing(database.read_only(path)) as connection:
+        try:
+            return connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise StateTamperedError(f"{path} cannot be read: {error}.") from error
 
 
 class StoredRows(Sequence[Row]):

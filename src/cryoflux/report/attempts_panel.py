@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from cryoflux.quantities import worst_tier
+from cryoflux.queries.marks import AttemptMark, DrawnAs
 from cryoflux.report.figures import GREY, INK, one_line
-from cryoflux.report.marks import AttemptMark, AttemptsPanel, DrawnAs, PanelLimits
+from cryoflux.report.marks import AttemptsPanel, PanelLimits, colour_of, marker_of
 from cryoflux.report.scales import crossing_lines, number_text, round_ticks
 
 _MOST_NAMED = 24
@@ -146,16 +147,20 @@ class DrawnPanel:
             some = [mark for mark in marks if mark.kind is kind]
             if not some:
                 continue
-            xs = [max(mark.joules[0], left) for mark in some]
+            xs = [max(mark.joules, left) for mark in some]
             ys = [max(heights[mark.number], low) for mark in some]
-            spans = [(max(mark.joules[1], left), mark.joules[2]) for mark in some]
-            axes.hlines(ys, *zip(*spans, strict=True), color=kind.colour, **bars)
+            spans = [(max(mark.joules_lo, left), mark.joules_hi) for mark in some]
+            axes.hlines(ys, *zip(*spans, strict=True), color=colour_of(kind), **bars)
             if axes is self.axes:
-                tall = [(x, *mark.ends) for x, mark in zip(xs, some, strict=True) if mark.ends is not None]
+                tall = [
+                    (x, mark.interval.low, mark.interval.high)
+                    for x, mark in zip(xs, some, strict=True)
+                    if mark.interval is not None
+                ]
                 if tall:
                     places, bottoms, tops = zip(*tall, strict=True)
                     ends = ([max(end, low) for end in some_ends] for some_ends in (bottoms, tops))
-                    axes.vlines(places, *ends, color=kind.colour, **bars)
+                    axes.vlines(places, *ends, color=colour_of(kind), **bars)
             axes.plot(xs, ys, clip_on=False, zorder=4, **style_of(kind, small=self.faint))
             self._take(axes, xs, ys)
         self._name(axes, marks, heights)
@@ -171,7 +176,7 @@ class DrawnPanel:
         kept = [mark for mark in marks if mark.kind is DrawnAs.KEPT]
         for mark in marks if few else kept[-_MOST_NAMES:]:
             height = max(heights[mark.number], low) if axes is self.axes else heights[mark.number]
-            at = (max(mark.joules[0], left), height)
+            at = (max(mark.joules, left), height)
             x, y = axes.transData.transform(at)
             wide = 4.2 * len(str(mark.number))
             for dx, dy in _BESIDE:
@@ -206,9 +211,9 @@ def style_of(kind: DrawnAs, *, small: bool = False) -> dict[str, Any]:
     hollow = kind is DrawnAs.SCREENED
     return {
         "linestyle": "none",
-        "marker": kind.marker,
+        "marker": marker_of(kind),
         "markersize": (3.2 if small else 5.0) * _SIZES.get(kind, 1.0),
-        "markerfacecolor": "white" if hollow else kind.colour,
-        "markeredgecolor": kind.colour if hollow else "white",
+        "markerfacecolor": "white" if hollow else colour_of(kind),
+        "markeredgecolor": colour_of(kind) if hollow else "white",
         "markeredgewidth": 0.9 if hollow else 0.4,
     }

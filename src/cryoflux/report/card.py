@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cryoflux.energy.derived import carbon_text
 from cryoflux.quantities import NATS, hit_words
 from cryoflux.queries.card import CardFacts
 from cryoflux.queries.results import Gained
@@ -193,7 +194,8 @@ def _parts(facts: CardFacts, names: CardNames) -> Iterator[ReportPart]:
 
 _GAIN_NOTE = (
     "The audit set decided nothing; its 95 % interval is for one look, and its losses are not signed. "
-    "The holdout decided; its losses are signed, example by example."
+    "The holdout chose what was kept, so that no such interval holds on it: each update has the one that "
+    "decided. Its losses are signed, example by example."
 )
 _CHECK_NOTE = (
     "With the state, or with a bundle of its receipts; whose keys they are has to be known (--key FILE)."
@@ -237,22 +239,23 @@ def _cost_text(facts: CardFacts) -> Iterator[str]:
     if "carbon_g" in facts.derived:
         said = facts.derived
         source = said["carbon_source"] or "source not named"
-        ends = f"[{said['carbon_lo_g']:.3g}, {said['carbon_hi_g']:.3g}]"
         yield (
-            f"{said['carbon_g']:.3g} g CO₂e {ends}, derived at "
+            f"{carbon_text(said['carbon_g'], (said['carbon_lo_g'], said['carbon_hi_g']))}, derived at "
             f"{said['carbon_g_per_kwh']:g} g/kWh ({source}), not measured."
         )
 
 
 def _cost(facts: CardFacts) -> ReportTable:
     rows = (energy_row("all-in" if facts.all_in else "attempts", facts.energy),)
-    return ReportTable(("what", "energy", "range", "kWh", "tier"), rows, (False, True, True, True, False))
+    return ReportTable(
+        ("what", "energy", "range", "electricity", "tier"), rows, (False, True, True, True, False)
+    )
 
 
 def _gains(facts: CardFacts) -> ReportTable:
     unit, hits = facts.task.unit, hit_words(facts.task.unit)
-    heading = ("set", "examples", f"loss ({unit})", f"Δ ({unit})", "95 % of Δ", hits)
-    rows = (gain_row("audit", facts.audit), gain_row("holdout", facts.holdout))
+    heading = ("set", "examples", f"loss ({unit})", f"Δ ({unit})", "95 % of Δ, one look", hits)
+    rows = (gain_row("audit", facts.audit, one_look=True), gain_row("holdout", facts.holdout, one_look=False))
     return ReportTable(heading, rows, (False, True, True, True, True, True))
 
 

@@ -72,6 +72,13 @@ def recalls_part(task: TaskResults) -> ReportPart:
     )
     if (only := _only_class(task.recalls)) is not None:
         text += (f"The first version calls everything {only}: accuracy and Δ count from that.",)
+    worse = [
+        f"{one.label} ({100 * one.before:.1f} → {100 * one.after:.1f} %)"
+        for one in task.recalls
+        if one.before is not None and one.after < one.before
+    ]
+    if worse:
+        text += (f"Less often right than at the start: {', '.join(worse)}.",)
     return ReportPart(f"{task.name}: recall by class on the holdout", text, (table,))
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["attempt_headline", "attempt_lede", "best_deal", "short_why"]
+__all__ = ["attempt_headline", "attempt_lede", "best_deal", "interval_words", "short_why"]
 
 from collections.abc import Iterable
 
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.quantities import MICRO, format_energy, hit_words
+from cryoflux.queries.marks import DrawnAs, drawn_as
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.statement import Cause, Receipt
 from cryoflux.receipts.sums import evidence_of
-from cryoflux.report.marks import DrawnAs, drawn_as
 
 _MOST = 84
 """characters of a reason in a list: two lines"""
@@ -51,8 +51,15 @@ def best_deal(attempts: Iterable[Attempt]) -> tuple[Attempt, str] | None:
     if best is None or not best.eta_per_kj or best.eta_low_per_kj is None:
         return None
     cost, least = format_energy(round(best.chain_joules * MICRO)), f"{best.eta_low_per_kj:,.3g}"
-    range_ = f"{_signed(best.delta)} {best.unit} (95 % {_signed(best.delta_lo)} to {_signed(best.delta_hi)})"
-    return best, f"{range_} for {cost}; {least} {best.unit}/kJ by the upper end of its joules."
+    gained = f"{_signed(best.delta)} {best.unit}{interval_words(best)}"
+    return best, f"{gained} for {cost}; {least} {best.unit}/kJ by the upper end of its joules."
+
+
+def interval_words(attempt: Attempt) -> str:
+    """The interval that decided, with its name: `` (anytime +0.749 to +0.966)``; empty without one."""
+    if (one := attempt.delta_interval) is None:
+        return ""
+    return f" ({one.name} {_signed(one.low)} to {_signed(one.high)})"
 
 
 def attempt_headline(attempt: Attempt) -> str:

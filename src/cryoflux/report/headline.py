@@ -4,13 +4,14 @@ from __future__ import annotations
 
 __all__ = ["headline", "lede"]
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from cryoflux.log_view import LogSummary, TaskTotal
 from cryoflux.quantities import MICRO, RangeKind, format_energy, hit_words
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.layout import counted
+from cryoflux.runs.scores import Change
 
 _SEVERAL = 3
 _KINDS = ("kept", "undecided", "rejected", "carried", "aborted")
@@ -36,12 +37,18 @@ def _gain(total: TaskTotal, *, named: bool) -> str:
     return f"{total.name} {figure}" if named else figure
 
 
-def lede(summary: LogSummary, attempts: Sequence[Attempt]) -> str:
-    """How many attempts became what, how accuracy moved, and what the joules are worth."""
+def lede(summary: LogSummary, attempts: Sequence[Attempt], scores: Mapping[str, Change]) -> str:
+    """How many attempts became what, how accuracy moved, and what the joules are worth.
+
+    Args:
+        summary: of the log.
+        attempts: finished ones.
+        scores: task → what its first version and its head score on the holdout in use.
+    """
     counts = [(kind, getattr(summary, kind)) for kind in _KINDS]
     said = ", ".join(f"{count} {kind}" for kind, count in counts if count)
     parts = [f"{counted(summary.attempts, 'attempt')}: {said}." if said else "No attempt has ended yet."]
-    parts += [_accuracy(total, attempts, named=len(summary.tasks) > 1) for total in summary.tasks]
+    parts += [_accuracy(total, scores, named=len(summary.tasks) > 1) for total in summary.tasks]
     parts += _since_the_last_kept(attempts)
     spent = summary.known
     if spent is not None:
@@ -64,13 +71,12 @@ def _since_the_last_kept(attempts: Sequence[Attempt]) -> list[str]:
     return [f"Nothing was kept since #{attempts[-len(since) - 1].number}: {joules} in {len(since)} attempts."]
 
 
-def _accuracy(total: TaskTotal, attempts: Sequence[Attempt], *, named: bool) -> str:
-    kept = [
-        one for one in attempts if one.task == total.name and one.kept and one.accuracy_before is not None
-    ]
-    if not kept or total.taken_back:
+def _accuracy(total: TaskTotal, scores: Mapping[str, Change], *, named: bool) -> str:
+    """How accuracy moved on the holdout in use; another one has other examples."""
+    first, head = scores.get(total.name, (None, None))
+    before, after = (one.accuracy if one is not None else None for one in (first, head))
+    if before is None or after is None or first == head:
         return ""
-    before, after = kept[0].accuracy_before or 0.0, kept[-1].accuracy_after or 0.0
     whose = f" of {total.name}" if named else ""
     word = hit_words(total.unit)
     return f"{word.capitalize()}{whose} on the holdout went from {100 * before:.1f} to {100 * after:.1f} %."

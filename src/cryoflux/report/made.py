@@ -16,9 +16,10 @@ from cryoflux.report.comparison_words import comparison_report
 from cryoflux.report.figures import ONE_COLUMN, TWO_COLUMNS, Picture, drawing, saved
 from cryoflux.report.log_words import attempts_document, log_lines
 from cryoflux.report.markdown import write_markdown
+from cryoflux.report.marks import AttemptsPanel
 from cryoflux.report.parts import ReportDocument
 from cryoflux.report.pdf import write_pdf
-from cryoflux.report.picture import AttemptsPanel, draw_attempts
+from cryoflux.report.picture import draw_attempts
 from cryoflux.report.progress_picture import ProgressLine, draw_progress
 from cryoflux.report.results_document import comparison_document, results_document
 from cryoflux.report.results_words import results_report

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["monitored_document", "monitored_line"]
+__all__ = ["monitored_document", "monitored_line", "watched_lines"]
 
 import math
 from typing import Any
@@ -11,6 +11,21 @@ from cryoflux.quantities import MICRO
 from cryoflux.runs.monitoring import Checked
 
 _MILLI = 1000
+
+
+def watched_lines(folder: str | None, monitor: str) -> tuple[str, ...]:
+    """What a run watches from its beginning on, one line each; nothing of what it does not.
+
+    Args:
+        folder: where labelled files arrive; none where nothing is waited for.
+        monitor: the file that heads are held against; empty for none.
+    """
+    said = []
+    if folder is not None:
+        said.append(f"watches  {folder}: a file is said once it is read; Ctrl-C ends the run in order")
+    if monitor:
+        said.append(f"monitor  {monitor}: each head is held against versions before it, and said once")
+    return tuple(said)
 
 
 def monitored_document(checked: Checked) -> dict[str, Any]:

@@ -8,6 +8,7 @@ __all__ = [
     "doing_words",
     "duration_words",
     "end_words",
+    "lasting_words",
     "projection_words",
     "state_words",
 ]
@@ -18,8 +19,8 @@ from datetime import UTC, datetime
 from cryoflux.attempt.watch import Step
 from cryoflux.quantities import format_energy
 from cryoflux.queries.activity import Activity, CountNow
-from cryoflux.queries.budget import Projection
-from cryoflux.receipts.session import SessionEnd
+from cryoflux.queries.advice import END_CLAUSES
+from cryoflux.queries.budget import Lasting, Projection
 
 STEP_WORDS: Mapping[Step, str] = {
     Step.SAMPLE: "Sample the bucket",
@@ -38,15 +39,6 @@ _WAITS = {
     "plateau": "for data or energy: no recipe is expected to pay",
     "agent": "for the JouleAgent, which does not answer",
 }
-_ENDS: Mapping[str, str] = {
-    SessionEnd.BUDGET: "what was left did not pay for another attempt",
-    SessionEnd.ATTEMPTS: "it had made as many attempts as were asked for",
-    SessionEnd.TIME: "its time was over",
-    SessionEnd.INTERRUPTED: "somebody asked it to stop",
-    SessionEnd.PLATEAU: "no recipe was expected to pay any more",
-    SessionEnd.FAILED: "an error ended it",
-    SessionEnd.CRASHED: "it died, and the next run has recorded it",
-}
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
@@ -58,7 +50,13 @@ def state_words(activity: Activity) -> str:
         return "ended"
     if activity.phase == "attempting" and activity.attempt is not None:
         return f"attempting #{activity.attempt.number}"
-    return activity.phase
+    return "between attempts" if _is_between(activity) else activity.phase
+
+
+def _is_between(activity: Activity) -> bool:
+    """Whether what takes a while comes after an attempt of the run, and before another one."""
+    made = activity.attempt is not None or (activity.budget is not None and activity.budget.attempts_uj > 0)
+    return activity.phase == "preparing" and made
 
 
 def doing_words(activity: Activity) -> str:
@@ -67,7 +65,7 @@ def doing_words(activity: Activity) -> str:
         return "it is gone without a word; the next run records what it had begun"
     if activity.end is not None:
         return end_words(activity.end.word)
-    if activity.phase == "preparing" and activity.doing is not None:
+    if activity.phase in {"preparing", "closing"} and activity.doing is not None:
         return _counted(activity.doing)
     if activity.phase == "waiting":
         return _WAITS.get(activity.waiting_for, activity.waiting_for)
@@ -80,7 +78,7 @@ def _counted(count: CountNow) -> str:
 
 def end_words(word: str) -> str:
     """Why a run has ended, as a clause."""
-    return _ENDS.get(word, word)
+    return END_CLAUSES.get(word, word)
 
 
 def clock_time(at: float, now: float) -> str:
@@ -98,6 +96,15 @@ def duration_words(seconds: float) -> str:
     if seconds < 2 * _DAY_S:
         return f"{seconds / _HOUR_S:.1f} h"
     return f"{seconds / _DAY_S:.0f} days"
+
+
+def lasting_words(lasts: Lasting, now: float) -> str:
+    """How long what is left lasts at the watts of now, as a sentence that says that it is an estimate."""
+    until = f"{clock_time(lasts.ends_at, now)}, in {duration_words(lasts.ends_at - now)}"
+    return (
+        f"At the {lasts.net_w:.1f} W net of now, {format_energy(lasts.left_uj)} last until about {until}: "
+        "an estimate, as if the run were charged all that the machine draws above rest."
+    )
 
 
 def projection_words(projection: Projection, now: float) -> str:

@@ -8,15 +8,17 @@ apart, and colour only helps: the colours are Okabe and Ito's.
 
 from __future__ import annotations
 
-__all__ = ["AttemptsPanel", "DrawnAs", "draw_attempts", "drawn_as"]
+__all__ = ["draw_attempts"]
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
+from cryoflux.queries.marks import AttemptMark, DrawnAs, mark_of
 from cryoflux.report.attempts_panel import DrawnPanel, style_of
 from cryoflux.report.figures import ONE_COLUMN, Picture, shown
-from cryoflux.report.marks import AttemptMark, AttemptsPanel, DrawnAs, drawn_as, limits_of, mark_of
+from cryoflux.report.marks import AttemptsPanel, bar_words, limits_of
 
 
 def draw_attempts(
@@ -36,7 +38,8 @@ def draw_attempts(
     marks = [[mark_of(attempt) for attempt in panel.attempts] for panel in panels]
     beside = shared and width > ONE_COLUMN
     rows, columns = (1, len(panels)) if beside else (len(panels), 1)
-    below = 0.62 + 0.17 * _legend_rows(marks, width)
+    notes = len(_note_lines(marks, width))
+    below = 0.52 + 0.1 * notes + 0.17 * _legend_rows(marks, width)
     height = (3.1 if width > ONE_COLUMN else 2.5) * rows + below
     figure = Figure(figsize=(width, height))
     everything = [mark for some in marks for mark in some]
@@ -85,11 +88,12 @@ def _legend_rows(marks: Sequence[Sequence[AttemptMark]], width: float) -> int:
 def _legend(figure: Any, marks: Sequence[Sequence[AttemptMark]], width: float, height: float) -> None:
     from matplotlib.lines import Line2D
 
+    note = _note_lines(marks, width)
     handles = [Line2D([], [], label=f"{k.word} ({n})", **style_of(k)) for k, n in _kinds(marks)]
     figure.legend(
         handles=handles,
         loc="lower left",
-        bbox_to_anchor=(0.0, 0.17 / height),
+        bbox_to_anchor=(0.0, (0.07 + 0.1 * len(note)) / height),
         ncols=_columns(width),
         frameon=False,
         fontsize=7,
@@ -98,32 +102,28 @@ def _legend(figure: Any, marks: Sequence[Sequence[AttemptMark]], width: float, h
         borderaxespad=0.1,
         labelspacing=0.3,
     )
-    every = [mark for some in marks for mark in some]
-    figure.text(0.01, 0.05 / height, _note(every, width), fontsize=6, color="#666666", va="bottom")
+    figure.text(0.01, 0.05 / height, "\n".join(note), fontsize=6, color="#666666", va="bottom")
 
 
-def _note(marks: Sequence[AttemptMark], width: float) -> str:
-    """What the bars and the hollow marks say, as much as there is room for."""
-    if width <= ONE_COLUMN:
-        return "bars: anytime interval of Δ, range of joules"
-    said = "bars: the interval of Δ that decided (anytime, or 95 %), and the range of joules"
-    if any(mark.kind is DrawnAs.SCREENED for mark in marks):
-        said += "; hollow: Δ on the screen's own examples"
-    return said
+def _note_lines(marks: Sequence[Sequence[AttemptMark]], width: float) -> list[str]:
+    """What the bars and the hollow marks say, in lines that have room."""
+    said = bar_words(mark for some in marks for mark in some)
+    upright = f"upright bars: {said}; " if said else ""
+    return wrap(f"{upright}level bars: the range of joules", 140 if width > ONE_COLUMN else 68)
 
 
 def _said(marks: Sequence[AttemptMark], panels: Sequence[AttemptsPanel]) -> list[str]:
     """The picture in words, for who cannot see it."""
     kinds = ", ".join(f"{count} {kind.word}" for kind, count in _kinds([marks]))
     lines = [f"Energy against Δ on logarithmic axes, an attempt a mark: {kinds}."]
-    kept = [mark for mark in marks if mark.kind is DrawnAs.KEPT and mark.above(0) and mark.joules[0] > 0]
+    kept = [mark for mark in marks if mark.kind is DrawnAs.KEPT and mark.above(0) and mark.joules > 0]
     # By the upper end of its joules, as everywhere.
-    best = max(kept, key=lambda mark: (mark.delta or 0.0) / mark.joules[2], default=None)
+    best = max(kept, key=lambda mark: (mark.delta or 0.0) / mark.joules_hi, default=None)
     if best is not None and len(panels) == 1:
-        eta = 1000 * (best.delta or 0.0) / best.joules[0]
+        eta = 1000 * (best.delta or 0.0) / best.joules
         unit = shown(panels[0].unit)
         lines.append(
-            f"The best deal is #{best.number}: Δ {best.delta:+.4f} {unit} for {best.joules[0]:.1f} J, "
+            f"The best deal is #{best.number}: Δ {best.delta:+.4f} {unit} for {best.joules:.1f} J, "
             f"η {eta:.3g} {unit}/kJ."
         )
     return lines

@@ -54,14 +54,15 @@ def _task_lines(task: TaskResults, *, several: bool) -> Iterator[str]:
         yield f"task     {task.name}"
     for name, gained in (("holdout", task.holdout), ("audit", task.audit)):
         if gained.after is not None:
-            yield f"{name:<8} {_gained(task, gained)}"
+            shown = gained is task.audit and task.first != task.head
+            yield f"{name:<8} {_gained(task, gained)}{_ends(gained) if shown else ''}"
     yield from recall_lines(task.recalls)
     if task.rule is not None:
         yield f"sure     {sure_text(task)}"
 
 
 def _gained(task: TaskResults, gained: Gained) -> str:
-    after, before = gained.after, gained.before
+    after, before = gained.after, gained.before if task.first != task.head else None
     if after is None:
         return "not measured"
     first = f"{before.loss:.4f} → " if before is not None else ""
@@ -70,9 +71,14 @@ def _gained(task: TaskResults, gained: Gained) -> str:
         known = before.accuracy if before is not None else None
         begun = f"{100 * known:.1f} → " if known is not None else ""
         text += f", {hit_words(task.unit)} {begun}{100 * after.accuracy:.1f} %"
-    if gained.delta is not None and gained.delta_lo_95 is not None and gained.delta_hi_95 is not None:
-        text += f"; Δ {gained.delta:+.4f}, 95 % [{gained.delta_lo_95:+.4f}, {gained.delta_hi_95:+.4f}]"
-    return text
+    return f"{text}; Δ {gained.delta:+.4f}" if before is not None and gained.delta is not None else text
+
+
+def _ends(gained: Gained) -> str:
+    """The interval of a set that chose nothing; on the holdout, which chose, it does not hold."""
+    if gained.delta_lo_95 is None or gained.delta_hi_95 is None:
+        return ""
+    return f", 95 % [{gained.delta_lo_95:+.4f}, {gained.delta_hi_95:+.4f}]"
 
 
 def _closing(results: Results) -> Iterator[str]:

@@ -27,8 +27,8 @@ from cryoflux.quantities import (
     RangeKind,
     efficiency,
     format_energy,
-    format_kwh,
     format_nats,
+    format_watt_hours,
     hit_words,
 )
 from cryoflux.queries.results import Gained, Results, TaskResults
@@ -45,6 +45,7 @@ _MOST_KEPT = 40
 _CHAINED = (
     "Energy is what the attempt itself was charged; η counts all attempts of its chain that paid for its Δ."
 )
+_MANY_LOOKS = "none: it chose"
 _NO_FACTOR = (
     "No CO₂e and no cost are said: no factor is set (cryoflux config show lists carbon_g_per_kwh and "
     "price_per_kwh)."
@@ -99,7 +100,9 @@ def headline(results: Results) -> str:
     cost = cost_text(results)
     judged = [task for task in results.tasks if task.holdout.after is not None]
     if not judged:
-        return f"Nothing has been judged yet; {cost}." if results.attempts else "Nothing has been tried yet."
+        if results.attempts:
+            return f"Nothing has been judged yet; {cost}."
+        return f"Nothing has been tried {'since the fork' if results.parent else 'yet'}."
     several = len(results.tasks) > 1
     gained = "; ".join(f"{task.name}: {gain_text(task)}" if several else gain_text(task) for task in judged)
     return f"{gained}, for {cost}."
@@ -179,7 +182,7 @@ def _cost_table(results: Results) -> ReportTable:
         ("all-in", spent.all_in),
     )
     return ReportTable(
-        ("what", "energy", "range", "kWh", "tier"),
+        ("what", "energy", "range", "electricity", "tier"),
         tuple(energy_row(name, energy) for name, energy in rows if results.attempts or energy is not None),
         (False, True, True, True, False),
     )
@@ -194,7 +197,7 @@ def energy_row(name: str, energy: Energy | None) -> Cells:
         name,
         format_energy(energy.uj),
         f"{low} to {high}",
-        format_kwh(energy.uj),
+        format_watt_hours(energy.uj),
         energy.tier.value,
     )
 
@@ -203,16 +206,24 @@ def _gains(results: Results) -> Iterator[ReportTable]:
     for task in results.tasks:
         name = f"{task.name}: " if len(results.tasks) > 1 else ""
         hits = hit_words(task.unit)
+        row = gain_row if task.first != task.head else _unmoved_row
         rows = [
-            gain_row(f"{name}{part}", one) for part, one in (("audit", task.audit), ("holdout", task.holdout))
+            row(f"{name}audit", task.audit, one_look=True),
+            row(f"{name}holdout", task.holdout, one_look=False),
         ]
-        heading = ("set", "examples", f"loss ({task.unit})", f"Δ ({task.unit})", "95 % of Δ", hits)
+        heading = ("set", "examples", f"loss ({task.unit})", f"Δ ({task.unit})", "95 % of Δ, one look", hits)
         yield ReportTable(heading, tuple(rows), (False, True, True, True, True, True))
 
 
-def gain_row(name: str, gained: Gained) -> Cells:
-    """A set as a row: its name, examples, losses, Δ, its interval, accuracies."""
-    ends = _ends_text(gained).removeprefix(", 95 % ")
+def gain_row(name: str, gained: Gained, *, one_look: bool) -> Cells:
+    """A set as a row: its name, examples, losses, Δ, its interval, accuracies.
+
+    Args:
+        name: of the set.
+        gained: on it.
+        one_look: nothing was chosen by the set, so that its fixed interval holds what it says.
+    """
+    ends = _ends_text(gained).removeprefix(", 95 % ") if one_look else _MANY_LOOKS
     return (
         name,
         f"{gained.count:,}",
@@ -221,6 +232,13 @@ def gain_row(name: str, gained: Gained) -> Cells:
         ends or "not known",
         _arrow(_percent(gained.before), _percent(gained.after, " %")),
     )
+
+
+def _unmoved_row(name: str, gained: Gained, *, one_look: bool) -> Cells:
+    """The same where no update was kept: a version has no gain over itself."""
+    count, loss = f"{gained.count:,}", f"{gained.after.loss:.4f}" if gained.after else "not measured"
+    del one_look  # there is no interval either
+    return (name, count, loss, "no update kept", "", _percent(gained.after, " %") or "not known")
 
 
 def _percent(scores: Scores | None, unit: str = "") -> str:
@@ -234,10 +252,11 @@ def _arrow(before: str, after: str) -> str:
 
 
 def _gain_notes(results: Results) -> Iterator[str]:
-    if any(task.audit.delta is not None for task in results.tasks):
+    if any(task.audit.delta is not None and task.first != task.head for task in results.tasks):
         yield (
             "No decision ever looked at the audit set; its interval is one for a single look. Its losses are "
-            "what the run computed and are not signed. Those of the holdout are signed, example by example."
+            "what the run computed and are not signed. Those of the holdout are signed, example by example. "
+            "It chose what was kept, so no such interval holds on it: each update has the one that decided."
         )
     for task in results.tasks:
         if task.total.taken_back:
@@ -266,7 +285,8 @@ def sure_text(task: TaskResults) -> str:
     rule, looks = task.rule, task.total.looks
     looked = "one look" if looks == 1 else f"{looks} looks"
     if rule is None:
-        return "No rule has decided anything yet."
+        before = f" The log that it goes on from took {looked} at this holdout, which count here too."
+        return f"No rule has decided anything here yet.{before if looks else ''}"
     if rule.name == NO_WORSE:
         lost = f"{rule.min_delta / NANO:g} {task.unit}"
         return f"Rule {rule.name}: an update is kept where a loss of {lost} is ruled out; {looked} so far."
@@ -293,9 +313,10 @@ def _kept(results: Results) -> ReportPart:
     kept = results.kept
     table = kept_table(kept[-_MOST_KEPT:], several=len(results.tasks) > 1)
     more = f"The newest {_MOST_KEPT} of {len(kept)}; the export has all." if len(kept) > _MOST_KEPT else ""
-    note = "An interval is the anytime one of the bar where there is one, else 95 % for one look."
+    names = dict.fromkeys(one.delta_interval.name for one in kept if one.delta_interval is not None)
+    note = f"The interval of Δ is the one that decided: {' or '.join(names)}." if names else ""
     chained = _CHAINED if any(attempt.chain_attempts > 1 for attempt in kept) else ""
-    notes = (more, note if kept else "", chained)
+    notes = (more, note, chained)
     return ReportPart("What was kept", tables=(table,), after=tuple(filter(None, notes)))
 
 
@@ -312,10 +333,8 @@ def kept_table(kept: Sequence[Attempt], *, several: bool) -> ReportTable:
 
 
 def _kept_row(attempt: Attempt, *, several: bool) -> Cells:
-    low, high = attempt.delta_lo_anytime, attempt.delta_hi_anytime
-    if low is None or high is None:
-        low, high = attempt.delta_lo, attempt.delta_hi
-    interval = f"[{low:+.4f}, {high:+.4f}]" if low is not None and high is not None else ""
+    one = attempt.delta_interval
+    interval = f"[{one.low:+.4f}, {one.high:+.4f}]" if one is not None else ""
     right = ""
     if attempt.accuracy_before is not None and attempt.accuracy_after is not None:
         right = f"{100 * attempt.accuracy_before:.1f} → {100 * attempt.accuracy_after:.1f} %"
@@ -326,8 +345,8 @@ def _kept_row(attempt: Attempt, *, several: bool) -> Cells:
         interval,
         right,
         energy_text(attempt.energy).rpartition(",")[0],
-        f"{attempt.eta_per_kj:+.3f}" if attempt.eta_per_kj is not None else "",
-        f"{attempt.receipt_hash[:16]}…",
+        f"{attempt.eta_per_kj:+.3g}" if attempt.eta_per_kj is not None else "",
+        f"{attempt.receipt_hash[:8]}…",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Ends", "crossing_lines", "number_text", "round_below", "round_ticks"]
+__all__ = ["Ends", "crossing_lines", "crossing_powers", "number_text", "round_below", "round_ticks"]
 
 import math
 from dataclasses import dataclass
@@ -47,8 +47,18 @@ def round_ticks(ends: Ends, most: int) -> list[float]:
     return found[:: math.ceil(len(found) / most)]
 
 
+def crossing_powers(joules: Ends, delta: Ends) -> list[float]:
+    """The powers of ten of η per kJ whose lines are seen in a panel, rising."""
+    low, high = _span(joules, delta)
+    powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
+    return [10.0**power for power in powers if _leaves(10.0**power, joules, delta) is not None]
+
+
 def crossing_lines(joules: Ends, delta: Ends, width: float, height: float) -> list[tuple[float, bool]]:
     """Round values of η per kJ whose lines cross a panel, and whether each leaves it on the right, or on top.
+
+    Powers of ten come first, wherever they leave it; what is between them is there where its value stands
+    clear of all others, and of the corner.
 
     Args:
         joules: of the axis across.
@@ -56,13 +66,25 @@ def crossing_lines(joules: Ends, delta: Ends, width: float, height: float) -> li
         width: of the panel, points.
         height: of the panel, points.
     """
-    span = Ends(1000 * delta.low / joules.high, 1000 * delta.high / joules.low)
-    for steps in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
-        found = [line for eta in _round_values(span, steps) if (line := _leaves(eta, joules, delta))]
-        kept = _apart(found, width, height)
-        if len(kept) <= _MOST_LINES:
-            return [(eta, right) for eta, right, _ in kept]
-    return [(eta, right) for eta, right, _ in kept[:: math.ceil(len(kept) / _MOST_LINES)]]
+    powers = crossing_powers(joules, delta)
+    kept = [
+        line
+        for eta in powers[:: math.ceil(len(powers) / _MOST_LINES) or 1]
+        if (line := _leaves(eta, joules, delta))
+    ]
+    for steps in ((2.0, 5.0), (3.0,)):
+        between = _round_values(Ends(*_span(joules, delta)), steps)
+        found = [line for eta in between if (line := _leaves(eta, joules, delta))]
+        more = _apart(found, kept, width, height)
+        if len(more) <= _MOST_LINES:
+            kept = more
+            break
+    return sorted((eta, right) for eta, right, _ in kept)
+
+
+def _span(joules: Ends, delta: Ends) -> tuple[float, float]:
+    """η per kJ in the lower right corner of a panel, and in the upper left one."""
+    return 1000 * delta.low / joules.high, 1000 * delta.high / joules.low
 
 
 def _leaves(eta: float, joules: Ends, delta: Ends) -> tuple[float, bool, float] | None:
@@ -78,15 +100,18 @@ def _leaves(eta: float, joules: Ends, delta: Ends) -> tuple[float, bool, float] 
 
 
 def _apart(
-    found: list[tuple[float, bool, float]], width: float, height: float
+    found: list[tuple[float, bool, float]],
+    before: list[tuple[float, bool, float]],
+    width: float,
+    height: float,
 ) -> list[tuple[float, bool, float]]:
-    """Those whose values on the frame stand clear of one another, and of the corner."""
-    kept: list[tuple[float, bool, float]] = []
+    """Those before, and those whose values stand clear of them, of each other and of the corner."""
+    kept = list(before)
     for eta, right, share in found:
         long, needed = (height, _LEAST_APART) if right else (width, 2.4 * _LEAST_APART)
         clear = (1 - share) * long > needed / 2
-        before = [other for _, side, other in kept if side is right]
-        if clear and all(abs(share - other) * long > needed for other in before):
+        others = [other for _, side, other in kept if side is right]
+        if clear and all(abs(share - other) * long > needed for other in others):
             kept.append((eta, right, share))
     return kept
 
@@ -98,8 +123,8 @@ def number_text(value: float) -> str:
             return f"{value / size:g}{unit}"
     if abs(value) >= 1e-3 or value == 0:
         return f"{value:.12g}"
-    first, _, power = f"{value:.0e}".partition("e")
-    times = "" if first == "1" else f"{first}·"
+    first, _, power = f"{value:.2e}".partition("e")
+    times = {"1": "", "-1": "-"}.get(first := f"{float(first):g}", f"{first}·")
     return f"{times}10{str(int(power)).translate(_RAISED)}"
 
 

@@ -87,6 +87,8 @@ class ActivityObserver(RunObserver):
         """attempts that the log holds"""
         self._session = self._reserved = ""
         """ids of the session's reservation, and of the attempt's"""
+        self._before_silence: dict[str, Any] | None = None
+        """what the run did when its daemon did not answer any more; none while it does"""
         self._changing = threading.RLock()
         self._entered = False
         self._said_at = -math.inf
@@ -96,7 +98,7 @@ class ActivityObserver(RunObserver):
     def __enter__(self) -> Self:
         """Begin to say it."""
         self._entered = True
-        self._change(at_once=True)
+        self._change(at_once=True, doing=None)  # what was said before that is over
         try:
             self._thread = threading.Thread(target=self._beat, name="cryoflux-activity", daemon=True)
             self._thread.start()
@@ -127,7 +129,8 @@ class ActivityObserver(RunObserver):
             settings: where the meter is.
             agent: what the run spends from.
         """
-        with meter_beside(settings, agent) as meter, self._series.of(meter):
+        apart = bool(settings.agent.agent)
+        with meter_beside(settings, agent) as meter, self._series.of(meter, apart=apart):
             self._second()
             yield
 
@@ -155,7 +158,7 @@ class ActivityObserver(RunObserver):
             self._session = reservation.id
             kept = (budget.closing_uj, budget.reserve_uj) if budget is not None else (0, 0)
             budget = SaidBudget(spendable_uj, 0, 0, *kept)
-        self._change(budget=replace(budget, spendable_uj=spendable_uj))
+        self._change(budget=replace(budget, spendable_uj=spendable_uj), closing=False)
 
     def opened(self, opening: Opening) -> None:
         """Say what ending will take, and what an attempt reserves."""
@@ -220,8 +223,15 @@ class ActivityObserver(RunObserver):
         self._change(attempt=None)
 
     def waiting(self, why: str) -> None:
-        """Say what is waited for."""
+        """Say what is waited for; of a daemon, until it answers again."""
+        if why == "agent" and self._before_silence is None:
+            now = self._now
+            self._before_silence = {"phase": now.phase, "doing": now.doing, "waiting_for": now.waiting_for}
         self._change(at_once=True, phase="waiting", doing=None, waiting_for=said_word(why))
+
+    def closing(self) -> None:
+        """Say that no attempt follows."""
+        self._change(at_once=True, phase="preparing", doing=None, waiting_for="", closing=True)
 
     def _end(self, word: str, sentence: str) -> None:
         end = SaidEnd(time.time(), said_word(word), said_line(sentence))
@@ -263,6 +273,12 @@ class ActivityObserver(RunObserver):
         except Exception:  # noqa: BLE001 - whoever watches must not end the run that is watched
             _LOG.warning("what a run does could not be noted", exc_info=True)
 
+    def _answered(self) -> None:
+        """The meter answers: a run that waited for it goes on with what it did."""
+        before, self._before_silence = self._before_silence, None
+        if before is not None and self._now.waiting_for == "agent":
+            self._now = replace(self._now, **before)
+
     def _note(self) -> None:
         """Note what the meter shows and what was spent, and write both down."""
         attempt, session, reserved = self._now.attempt, self._session, self._reserved
@@ -274,6 +290,7 @@ class ActivityObserver(RunObserver):
             with self._changing:
                 if shown is not None:
                     self._now = replace(self._now, meter=shown)
+                    self._answered()
                 budget = self._now.budget
                 if session_uj is not None and budget is not None and session == self._session:
                     self._now = replace(self._now, budget=replace(budget, session_uj=max(0, session_uj)))

@@ -199,6 +199,8 @@ class SaidMeter(Struct, frozen=True):
     baseline_state: _Word
     flags: _Flags
     sources: Annotated[list[SaidSource], Meta(max_length=MOST_WORDS)]
+    daemon: bool = False
+    """whether it is a JouleAgent's, and not in the run's process"""
 
 
 class SaidEnd(Struct, frozen=True):
@@ -224,6 +226,8 @@ class SaidNow(Struct, frozen=True):
     attempt: SaidAttempt | None = None
     meter: SaidMeter | None = None
     end: SaidEnd | None = None
+    closing: bool = False
+    """whether no attempt follows in this session; its phase is ``preparing`` for who does not know it"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,14 +66,21 @@ class MeterSeries:
         self._wall_less_steady = clock() - steady()
         self._asking = threading.Lock()
         self._meter: JouleAgent | None = None
+        self._apart = False
+        """whether it is a daemon's"""
         self._noted: Energy | None = None
         """gross energy of the last row; none before the first of this meter"""
 
     @contextmanager
-    def of(self, meter: JouleAgent) -> Iterator[None]:
-        """Ask this one; nobody is in the middle of it once the block is over."""
+    def of(self, meter: JouleAgent, *, apart: bool = False) -> Iterator[None]:
+        """Ask this one; nobody is in the middle of it once the block is over.
+
+        Args:
+            meter: that is asked.
+            apart: whether it is a daemon's, and none in this process.
+        """
         with self._asking:
-            self._meter, self._noted = meter, None
+            self._meter, self._noted, self._apart = meter, None, apart
         try:
             yield
         finally:
@@ -99,7 +106,7 @@ class MeterSeries:
             if self._noted is None or sample.gross.uj != self._noted.uj:
                 self._append(sample, at_s, attempt, step)
                 self._noted = sample.gross
-            return _said_meter(sample, at_s)
+            return _said_meter(sample, at_s, daemon=self._apart)
 
     def spent_uj(self, reservation: str) -> int | None:
         """What was spent of an open reservation, µJ; none where there is no meter.
@@ -124,7 +131,7 @@ class MeterSeries:
         self._files.append(pack_row(row))
 
 
-def _said_meter(sample: Sample, at_s: float) -> SaidMeter:
+def _said_meter(sample: Sample, at_s: float, *, daemon: bool) -> SaidMeter:
     return SaidMeter(
         at=at_s,
         net_w=sample.net_w,
@@ -137,6 +144,7 @@ def _said_meter(sample: Sample, at_s: float) -> SaidMeter:
             SaidSource(said_word(one.name), one.kind, one.tier, one.power_w, one.idle_w)
             for one in sample.sources[:MOST_WORDS]
         ],
+        daemon=daemon,
     )
 
 

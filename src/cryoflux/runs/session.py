@@ -1,9 +1,9 @@
 """One run: opens the state, grants the budget, and has it spent.
 
-The order of opening is the order of trust: inputs are checked before anything is written; the state
-is locked; the meter starts; the log is checked; witnesses, where they are required, have seen it; what a
-dead run left open is closed; only then are joules granted and spent. What it spends beside its attempts is
-charged to its session (`open_session`), from its start on.
+The order of opening is the order of trust: inputs are checked before anything is written (in a folder that is
+there: but its lock and activity); the state is locked; the meter starts; the log is checked; witnesses, where
+they are required, have seen it; what a dead run left open is closed; only then are joules granted and spent.
+What it spends beside its attempts is charged to its session (`open_session`), from its start on.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Rule
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.activity import ActivityObserver
-from cryoflux.runs.checks import check_start, daemon_of, least_reserve_uj
+from cryoflux.runs.checks import CheckedStart, check_start, daemon_of, least_reserve_uj
 from cryoflux.runs.inputs import (
     begin,
     check_origin,
@@ -45,10 +45,11 @@ from cryoflux.runs.inputs import (
 )
 from cryoflux.runs.monitoring import Monitoring
 from cryoflux.runs.open_session import OpenSession, Started, end_failed
+from cryoflux.runs.opening import opening_of
 from cryoflux.runs.recovery import read_log, recover
-from cryoflux.runs.spending import RunLimits, closing_uj, spend
+from cryoflux.runs.spending import RunLimits, spend
 from cryoflux.runs.summary import Summary
-from cryoflux.runs.watch import Begun, Observers, Opening, RunObserver, Witnesses
+from cryoflux.runs.watch import Observers, RunObserver
 from cryoflux.runs.watching import Watching, first_session, keep_watching, patience_of
 from cryoflux.scheduling.policy import ACROSS_UNITS, POLICY
 from cryoflux.state import StateFolder
@@ -88,15 +89,11 @@ def run(
     settings, state = sourced.settings, StateFolder(Path(sourced.settings.run.state))
     observer = Observers([activity := ActivityObserver(state, limits.seconds), *observers])
     checked = check_start(sourced, state, budget_uj=limits.budget_uj, carry=limits.carry)
-    beginnings = _beginnings(tasks := checked.tasks, checked.origins, observer)
     with ExitStack() as opened:
-        # A daemon is asked before the state is touched.
         patience = patience_of(watching, stop, observer) if watching is not None else None
-        daemon = opened.enter_context(daemon_of(settings, patience)) if settings.agent.agent else None
-        opened.enter_context(lock_exclusively(state.lock, holder="cryoflux run"))
-        opened.enter_context(activity)
+        beginnings, daemon = _inputs(checked, settings, state, activity, observer, opened, patience)
         agent = opened.enter_context(_meter(settings, state, observer, activity, daemon))
-        origins = _origins(state, tasks, beginnings)
+        origins = _origins(state, tasks := checked.tasks, beginnings)
         log = opened.enter_context(closing(ReceiptLog.open(state.path)))
         memory, named = read_log(log)
         check_origin(state, origins, memory)
@@ -120,6 +117,31 @@ def run(
             keeping = partial(keep_watching, context, at_work, limits, observer, watching)
             spending = partial(keeping, session=session, again=again, reopen=open_task, monitoring=monitoring)
         return activity.ended(_spend(context, spending, observer, session, origins))
+
+
+def _inputs(
+    checked: CheckedStart,
+    settings: Settings,
+    state: StateFolder,
+    activity: ActivityObserver,
+    observer: RunObserver,
+    opened: ExitStack,
+    patience: Callable[[], bool] | None,
+) -> tuple[dict[str, Beginning], JouleAgent | None]:
+    """What new tasks start from, and the daemon that answers; from then on the state is this run's alone."""
+
+    def enter() -> None:
+        opened.enter_context(lock_exclusively(state.lock, holder="cryoflux run"))
+        opened.enter_context(activity)
+
+    if was_there := state.path.is_dir():  # who looks at it sees from here on what happens
+        enter()
+    beginnings = _beginnings(checked.tasks, checked.origins, observer)
+    # A daemon is asked before the folder of a new state is made.
+    daemon = opened.enter_context(daemon_of(settings, patience)) if settings.agent.agent else None
+    if not was_there:
+        enter()
+    return beginnings, daemon
 
 
 def _monitoring(
@@ -166,7 +188,7 @@ def _spend(
     try:
         for one in context.tasks.values():
             one.task.warm_up(one.part)
-        observer.opened(_opening(context, origins, session))
+        observer.opened(opening_of(context, origins, session))
         summary = spending()
     except CryoFluxError:
         end_failed(context, session)
@@ -357,38 +379,3 @@ def _grant(reserve_uj: int, agent: JouleAgent, limits: RunLimits) -> int:
         raise too_small(budget_uj, reserve_uj, over_uj, held_uj - max(0, over_uj))
     agent.grant(budget_uj, request_id=f"run-{secrets.token_hex(8)}", note="cryoflux run --budget")
     return spendable_uj
-
-
-def _opening(context: Context, origins: Mapping[str, Origin], session: OpenSession | None) -> Opening:
-    seen = context.witnessing
-    firsts = {name: opened.task.head for name, opened in context.tasks.items()}
-    return Opening(
-        state=context.state.path,
-        sample=context.agent.sample(),
-        spendable_uj=session.budget_uj if session is not None else 0,
-        startup=session.spent() if session is not None else None,
-        closing_uj=closing_uj(context, firsts),
-        reserve_uj=context.terms.reserve_uj,
-        policy=context.terms.policy,
-        attempts=context.memory.attempts,
-        tasks=tuple(_begun(context, opened, origins[name]) for name, opened in context.tasks.items()),
-        witnesses=Witnesses(seen.needed, seen.mode) if seen else None,
-    )
-
-
-def _begun(context: Context, opened: Opened, origin: Origin) -> Begun:
-    task, bar, known = opened.task, context.bar(opened), opened.known()
-    return Begun(
-        name=task.name,
-        metric=task.metric,
-        origin=origin,
-        head=task.head.digest,
-        examples={name: opened.data.count(name) for name in opened.data.sets},
-        arms=tuple(offer.arm for offer in task.arms(opened.drawn, opened.part)),
-        rule=opened.rule,
-        looks=known.tally(opened.holdout).looks if known is not None else 0,
-        count=opened.count,
-        thresholds=opened.thresholds(bar),
-        compute=task.compute(),
-        facts=task.facts(),
-    )

@@ -106,6 +106,7 @@ def spend(
         if session is not None:
             session.end(SessionEnd.BUDGET)
         raise unpaid
+    observer.closing()
     return _summary(run, ended, reason or _why(run, limits, ended))
 
 

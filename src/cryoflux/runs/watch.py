@@ -144,6 +144,9 @@ class RunObserver(Observer):
     def waiting(self, why: str) -> None:
         """Nothing can be tried: the run sleeps until there is data or energy."""
 
+    def closing(self) -> None:
+        """No attempt follows in this session; what is left is to say what it came to."""
+
 
 class Observers(RunObserver):
     """Several observers, told in order."""
@@ -255,3 +258,8 @@ class Observers(RunObserver):
         """Tell all of them."""
         for one in self._all:
             one.waiting(why)
+
+    def closing(self) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.closing()

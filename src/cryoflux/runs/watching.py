@@ -46,20 +46,20 @@ if TYPE_CHECKING:
 _DAY_S = 86_400.0
 _SESSION_ATTEMPTS = 200
 """of one session: its entry is what says what it cost, and its attempts are what a run remembers"""
-_LOOK_S = 1.0
-"""between two looks at the folder"""
-_LOOKS_APART = 100
-"""times as long as a task's look takes, until the next one: 1 % of a core for a folder of any size"""
+_POLL_S = 1.0
+"""between two polls of the folder"""
+_POLLS_APART = 100
+"""times as long as a task's poll takes, until the next one: 1 % of a core for a folder of any size"""
 _MOST_CHARACTERS = 10_000_000
 """of texts that join together; what else has arrived joins after the next attempt"""
 _ENERGY_S = 10.0
-"""between two looks at the bucket; a daemon is asked over HTTP"""
+"""between two polls of the bucket; a daemon is asked over HTTP"""
 _AGAIN_S = 5.0
 """between two tries to reach a daemon that is away"""
 _AWAY_S = 60.0
 """after the last such try it has been there meanwhile: that it is away is said again"""
 _CHECK_S = 600.0
-"""between two looks at the monitor while nothing is tried: its file may have been fed"""
+"""between two polls of the monitor while nothing is tried: its file may have been fed"""
 _LATER_S = 60.0
 """until a join is tried again that the disk refused"""
 
@@ -80,7 +80,7 @@ class Watching:
         """Sleep so long; whether nobody has asked to stop meanwhile."""
         until = time.monotonic() + seconds
         while not stop() and time.monotonic() < until:
-            self.sleep(_LOOK_S)
+            self.sleep(_POLL_S)
         return not stop()
 
 
@@ -104,8 +104,8 @@ class _Pause:
         """when the disk is tried again, monotonic"""
         self._news_at = 0.0
         """when tasks are asked again whether something has come, monotonic"""
-        self._look_at = 0.0
-        """when the folder is looked at again, monotonic"""
+        self._poll_at = 0.0
+        """when the folder is polled again, monotonic"""
         self._problem = ""
         """what was said last that is wrong with the folder"""
         self._waits_for = ""
@@ -147,7 +147,7 @@ class _Pause:
                     self._observer.funded(session.reservation, session.budget_uj)
                     self._waits_for = ""
                     return True
-            self._watching.sleep(_LOOK_S)
+            self._watching.sleep(_POLL_S)
         return False
 
     def _tasks_have_news(self) -> bool:
@@ -156,11 +156,11 @@ class _Pause:
         if began < self._news_at:
             return False
         found = any(opened.task.has_news() for opened in self._tasks.values())
-        self._news_at = time.monotonic() + (time.monotonic() - began) * _LOOKS_APART
+        self._news_at = time.monotonic() + (time.monotonic() - began) * _POLLS_APART
         return found
 
     def _step_uj(self, held_uj: int) -> int:
-        """So much more in the bucket is worth another look at what can be tried, µJ."""
+        """So much more in the bucket is worth to try again, µJ."""
         return max(1, least_reserve_uj(self._context, held_uj))
 
     def _can_grow(self) -> list[Opened]:
@@ -168,8 +168,8 @@ class _Pause:
         return [one for one in self._tasks.values() if one.known() is not None and one.data.labels]
 
     def _has_arrived(self) -> bool:
-        """Whether there are files to read; looked for the less often, the longer a look takes."""
-        if time.monotonic() < max(self._not_before, self._look_at) or not self._can_grow():
+        """Whether there are files to read; polled the less often, the longer a poll takes."""
+        if time.monotonic() < max(self._not_before, self._poll_at) or not self._can_grow():
             return False
         found = self._finished()
         for path in found:
@@ -179,7 +179,7 @@ class _Pause:
     def _finished(self) -> list[Path]:
         began = time.monotonic()
         found = self._arrivals.finished()
-        self._look_at = time.monotonic() + (time.monotonic() - began) * _LOOKS_APART
+        self._poll_at = time.monotonic() + (time.monotonic() - began) * _POLLS_APART
         if (problem := self._arrivals.problem) != self._problem and problem:
             self._observer.joined(Joined("", problem=problem))
         self._problem = problem

@@ -43,10 +43,10 @@ def test_lines_answer_what_it_cost_what_was_gained_how_sure_and_what_next(
     for line in log_lines(open_log(state.path)):
         assert line in out
     assert "330.0 J [300, 360], modelled, all-in" in out
-    assert "holdout  loss 0.9295 → 0.8746 nats, accuracy 0.0 → 85.9 %; Δ +0.0549, 95 % [" in out
+    assert "holdout  loss 0.9295 → 0.8746 nats, accuracy 0.0 → 85.9 %; Δ +0.0549\n" in out
     assert "probability of at most 5 %, however often it is looked at; 2 looks so far" in out
     assert "refused  1 stopped by the screen, such as #2: Δ " in out
-    assert "next     The last run ended because its joules were spent" in out
+    assert "next     The last run is over: what was left did not pay for another attempt" in out
     assert out.endswith("check    cryoflux verify state\n")
 
 

@@ -14,9 +14,10 @@ from cryoflux.attempt.watch import Step
 from cryoflux.cli import console
 from cryoflux.cli.run_view import LiveView, PlainView, Shown
 from cryoflux.report.layout import plain, table, unbroken, wrap
+from cryoflux.report.monitor_words import watched_lines
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.runs.open_session import OpenSession, Started
-from cryoflux.runs.session import _opening
+from cryoflux.runs.opening import opening_of
 from cryoflux.runs.spending import RunLimits, spend
 from running import exit_code_of
 from small_context import NOISY, WORSE, Made, ToyTask, gained
@@ -112,7 +113,7 @@ def test_a_run_fits(
     run.task.plans += [WORSE, NOISY, Made(900_000_000, stopped_by="interrupt")]
     origins = stored_origins(run.state)
     session = OpenSession(run.context, run.agent.bucket_uj(), Started.now())
-    view.opened(_opening(run.context, origins, session))
+    view.opened(opening_of(run.context, origins, session))
     summary = spend(run.context, RunLimits(attempts=3), view, time.monotonic(), session)
     view.summary(summary)
     shown = capsys.readouterr().out
@@ -152,6 +153,13 @@ def test_a_refused_update_is_rejected_by_its_screen(small, capsys: pytest.Captur
     run = small(Screening)
     PlainView(lambda: None, Shown()).finished(run.attempt(Made(900_000_000, screening=gained(1_000))))
     assert re.search(r"✗ rejected .*screen: Δ is below 0.002", capsys.readouterr().out)
+
+
+def test_what_is_watched_is_said_when_it_begins() -> None:
+    assert watched_lines(None, "") == ()
+    folder, monitor = watched_lines("in", "fresh.csv")
+    assert folder.startswith("watches  in: ")
+    assert monitor.startswith("monitor  fresh.csv: ")
 
 
 def test_the_steps_of_a_live_run_are_the_ten_in_their_order(run, monkeypatch: pytest.MonkeyPatch) -> None:

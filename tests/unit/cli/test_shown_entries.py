@@ -148,7 +148,7 @@ def test_co2e_and_cost_are_derived_where_they_are_set(
     assert exit_code_of(monkeypatch, "report") == 0
     (derived,) = [line for line in capsys.readouterr().out.splitlines() if "CO₂e" in line]
     assert derived.startswith("Derived from the net joules, not measured: ")
-    assert derived.endswith(" g CO₂e at 360 g/kWh (a yearly mean).")
+    assert derived.endswith(" mg CO₂e at 360 g/kWh (a yearly mean).")
     assert exit_code_of(monkeypatch, "report", "--json") == 0
     for one in json.loads(capsys.readouterr().out)["attempts"]:
         assert one["derived"]["carbon_g"] == pytest.approx(one["joules"] / 10_000)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from cryoflux.energy.derived import Rates, carbon_g, cost, derived_fields, derived_line
+from cryoflux.energy.derived import (
+    Rates,
+    carbon_g,
+    carbon_text,
+    cost,
+    derived_fields,
+    derived_line,
+    price_text,
+)
 from cryoflux.quantities import Energy, Tier
 
 KWH_UJ = 3_600_000_000_000
@@ -44,3 +52,9 @@ def test_a_source_that_is_not_named_is_said_to_be_missing_and_nothing_set_says_n
     assert "currency not named" in derived_line(FIGURE, Rates(price_per_kwh=0.1))
     for unset in (Rates(), Rates(carbon_source="a source", currency="EUR")):
         assert (derived_fields(FIGURE, unset), derived_line(FIGURE, unset)) == ({}, "")
+
+
+def test_small_emissions_and_prices_are_no_powers_of_ten() -> None:
+    assert carbon_text(0.0196, (0.00784, 0.0449)) == "19.6 [7.84, 44.9] mg CO₂e"
+    assert carbon_text(1500.0, (1200.0, 1800.0)) == "1.5 [1.2, 1.8] kg CO₂e"
+    assert price_text(1.55e-5, (6.2e-6, 3.5e-5), "EUR") == "0.0000155 [0.0000062, 0.000035] EUR"

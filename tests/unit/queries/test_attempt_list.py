@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cryoflux.queries.attempt_list import SORTS, AskedList, page_of
 from cryoflux.queries.followed import Followed
+from cryoflux.queries.marks import drawn_as
 from cryoflux.receipts.attempts import Attempt
-from cryoflux.report.marks import drawn_as
 from synthetic_state import make_state
 
 _VALUES = st.none() | st.sampled_from([-1.0, 0.0, 0.5, 2.0]) | st.floats(-10, 10)

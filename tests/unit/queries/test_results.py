@@ -76,7 +76,8 @@ def test_a_report_says_when_where_and_what_a_gain_counts_from(made: SyntheticSta
     assert re.search(r"1 run from 2026-11-28 to 20\d\d-\d\d-\d\d, 96 s in all, by the wall clock", said)
     assert "computed on X 5, by CryoFlux of an unknown version: attested, not proven" in said
     assert "The first version calls everything b:" in said
-    assert re.search(r"\| 530\.0 J \| 480\.0 J to 580\.0 J \| 0\.000147 \|", said)
+    assert "Less often right than at the start: b (100.0 → 90.0 %)." in said
+    assert re.search(r"\| 530\.0 J \| 480\.0 J to 580\.0 J \| 147 mWh \|", said)
 
 
 def test_without_its_session_what_it_cost_is_not_known(tmp_path: Path) -> None:
@@ -206,6 +207,11 @@ def test_a_fork_counts_from_what_it_took_over(made: SyntheticState, tmp_path: Pa
     assert task.first == task.head == made.head.digest
     assert (task.audit.delta, found.parent) == (0.0, made.log.origin)
     assert f"goes on from another one, {found.parent}" in write_markdown(results_report(found, Rates()))
+    said = write_markdown(results_report(found, Rates()))
+    assert "Nothing has been tried since the fork." in said
+    assert "no update kept" in said
+    assert "+0.0000" not in said, "a version has no gain over itself"
+    assert "looks at this holdout, which count here too" in said
     both = compare(open_log(made.path), open_log(tmp_path / "fork"), Rates())
     assert "fork" in {one.code for one in both.differences}
     assert (both.joules_comparable, both.tasks[0].differences[0].code) == (False, "first")

@@ -11,15 +11,23 @@ from cryoflux.energy.derived import Rates
 from cryoflux.errors import UsageError
 from cryoflux.log_view import Log, open_log
 from cryoflux.quantities import Tier
+from cryoflux.queries.marks import DrawnAs, drawn_as, mark_of
 from cryoflux.queries.results import results_of
 from cryoflux.receipts.statement import Outcome
 from cryoflux.report.figures import ONE_COLUMN, TWO_COLUMNS, drawing, saved
 from cryoflux.report.log_words import attempts_document, log_lines
 from cryoflux.report.made import Reported
-from cryoflux.report.marks import limits_of, mark_of
-from cryoflux.report.picture import AttemptsPanel, DrawnAs, draw_attempts, drawn_as
+from cryoflux.report.marks import AttemptsPanel, bar_words, colour_of, limits_of, marker_of
+from cryoflux.report.picture import draw_attempts
 from cryoflux.report.progress_picture import ProgressLine, draw_progress
-from cryoflux.report.scales import Ends, crossing_lines, number_text, round_below, round_ticks
+from cryoflux.report.scales import (
+    Ends,
+    crossing_lines,
+    crossing_powers,
+    number_text,
+    round_below,
+    round_ticks,
+)
 from synthetic_state import SyntheticState, open_state
 
 pytest.importorskip("matplotlib")
@@ -45,15 +53,22 @@ def svg_of(log: Log, figure: str = "attempts", columns: int = 2) -> ET.Element:
 def test_every_attempt_has_a_mark_and_no_two_outcomes_have_one_shape(varied: Log) -> None:
     kinds = [drawn_as(attempt) for attempt in varied]
     assert kinds == [DrawnAs.KEPT, DrawnAs.SCREENED, DrawnAs.REJECTED, DrawnAs.UNDECIDED]
-    assert len({kind.marker for kind in DrawnAs}) == len(DrawnAs)
+    for told_apart in (marker_of, colour_of):
+        assert len({told_apart(kind) for kind in DrawnAs}) == len(DrawnAs)
     marks = [mark_of(attempt) for attempt in varied]
-    assert marks[0].joules == (100.0, 90.0, 110.0)
-    assert (marks[0].delta, marks[0].ends) == (
+    assert (marks[0].joules, marks[0].joules_lo, marks[0].joules_hi) == (100.0, 90.0, 110.0)
+    assert (marks[0].delta, marks[0].delta_lo, marks[0].delta_hi) == (
         varied[0].delta,
-        (varied[0].delta_lo_anytime, varied[0].delta_hi_anytime),
+        varied[0].delta_lo_anytime,
+        varied[0].delta_hi_anytime,
     )
-    # what its screen stopped is drawn by what the screen measured
+    # what its screen stopped is drawn by what the screen measured, which is one look
     assert marks[1].delta == varied[1].screen_delta is not None
+    assert (marks[1].delta_lo, marks[1].delta_hi) == (varied[1].screen_delta_lo, varied[1].screen_delta_hi)
+    assert bar_words(marks) == (
+        "the interval of Δ that decided (anytime); of hollow squares 95 % for one look, at the screen’s own "
+        "examples"
+    )
 
 
 def test_a_picture_says_in_words_what_it_shows(varied: Log) -> None:
@@ -154,7 +169,7 @@ def test_of_an_aborted_attempt_only_the_joules_are_drawn(pristine: SyntheticStat
         DrawnAs.KEPT,
     ]
     aborted = mark_of(log[2])
-    assert (aborted.delta, aborted.joules[0]) == (None, log[2].joules)
+    assert (aborted.delta, aborted.joules) == (None, log[2].joules)
 
 
 def test_a_carried_attempt_is_drawn_as_one_whether_the_holdout_saw_it_or_not(varied: Log) -> None:
@@ -184,6 +199,15 @@ def test_lines_of_equal_efficiency_are_at_round_values_that_cross_the_panel() ->
         at_right = eta / 1000 * joules.high
         assert (at_right <= delta.high) is right
         assert at_right > delta.low
+
+
+def test_a_power_of_ten_is_drawn_even_where_its_line_ends_in_the_corner() -> None:
+    joules = Ends(4.0, 140.0)
+    for high in (1.38, 1.4, 1.42):  # 10 per kJ leaves at 1.4: on the right, in the corner, on top
+        delta = Ends(0.03, high)
+        drawn = [eta for eta, _ in crossing_lines(joules, delta, 400, 200)]
+        assert crossing_powers(joules, delta) == [1.0, 10.0, 100.0]
+        assert {1.0, 10.0, 100.0} <= set(drawn)
 
 
 def test_ticks_are_few_round_and_inside() -> None:

@@ -47,6 +47,9 @@ class Looking(RunObserver):
         self._activity._note()
         self._look("trained")
 
+    def closing(self) -> None:
+        self._look("closing")
+
     def evaluated(self, done, count) -> None:
         self._activity._note()
         self._look(f"evaluated {done}")
@@ -100,10 +103,11 @@ def test_each_moment_of_a_run_is_told(run) -> None:
     assert list(states(first).values()) == [*["done"] * 4, "now", *["to come"] * 5]
     assert list(states(looking.of("decide begin")[0]).values()) == [*["done"] * 6, "now", *["to come"] * 3]
     done = looking.of("finished")[0]
-    assert (set(states(done).values()), done.attempt.outcome) == ({"done"}, "accepted")
-    assert [one.attempt.outcome for one in looking.of("finished")] == ["accepted", "rejected"]
+    assert (set(states(done).values()), done.attempt.outcome) == ({"done"}, "kept")
+    assert [one.attempt.outcome for one in looking.of("finished")] == ["kept", "rejected"]
     whose = [one.attempt.evaluation.what for name, one in looking.seen if name.startswith("evaluated 32")]
     assert set(whose) == {"candidate"}
+    assert [one.phase for one in looking.of("closing")] == ["closing"]
     assert first.meter.gross.uj > 0
     assert first.silent_s is not None
 
@@ -190,6 +194,23 @@ def test_what_it_waits_for_and_prepares_is_told_as_text(run) -> None:
         assert (found.phase, found.waiting_for, found.attempt.number) == ("attempting", "", 1)
         activity.waiting("x" * 5000)
         assert read_activity(run.state).waiting_for == "x" * 200
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_a_daemon_is_waited_for_until_it_answers_again(run) -> None:
+    activity = ActivityObserver(run.state)
+    with activity, activity.metering(run.machine.settings, run.agent):
+        activity.waiting("plateau")
+        for _ in range(2):  # it is said again and again
+            activity.waiting("agent")
+        assert read_activity(run.state).waiting_for == "agent"
+        activity._note()
+        found = read_activity(run.state)
+        assert (found.phase, found.waiting_for) == ("waiting", "plateau")
+        activity.waiting("agent")
+        activity.step(Step.SAMPLE, "begin")
+        activity._note()
+        assert read_activity(run.state).phase == "attempting", "what it does by now is not taken back"
 
 
 def test_the_thread_notes_by_itself_and_survives_a_meter_that_does_not_answer(run, monkeypatch) -> None:
@@ -337,7 +358,7 @@ def test_nothing_is_written_before_the_lock_is_held_or_after(run) -> None:
     activity.preparing("reading", 1, 2)
     assert not run.state.activity.exists()
     with activity:
-        assert read_activity(run.state).doing.done == 1
+        assert read_activity(run.state).doing is None, "what was read is read by now"
     before = (run.state.activity / NOW).read_bytes()
     activity.waiting("budget")
     assert (run.state.activity / NOW).read_bytes() == before

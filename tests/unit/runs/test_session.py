@@ -13,6 +13,7 @@ from cryoflux.config import Sourced, load_settings
 from cryoflux.errors import BudgetError, StateError, StateLockedError, StateTamperedError, UsageError
 from cryoflux.files import lock_exclusively
 from cryoflux.quantities import MICRO
+from cryoflux.queries.activity import read_activity
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Outcome
 from cryoflux.runs import session
@@ -271,6 +272,32 @@ def test_a_state_goes_on_without_its_cache(state) -> None:
     shutil.rmtree(state.cache)
     again = ran(state, attempts=1)
     assert again.tasks[0].holdout[0] == first.tasks[0].holdout[1]
+
+
+def test_a_folder_that_is_there_says_what_happens_from_the_first_check_on(state, monkeypatch) -> None:
+    seen = []
+    beginning = ToyTask.beginning
+
+    def looked(self, progress):
+        progress("reading what it begins with", 1, 2)
+        seen.append(read_activity(state))
+        return beginning(self, progress)
+
+    monkeypatch.setattr(ToyTask, "beginning", looked)
+    state.path.mkdir()
+    ran(state, attempts=1)
+    assert (seen[0].alive, seen[0].phase, seen[0].doing.what) == (
+        True,
+        "preparing",
+        "reading what it begins with",
+    )
+
+
+def test_a_new_folder_is_not_made_before_its_inputs_are_checked(state, monkeypatch) -> None:
+    monkeypatch.setattr(ToyTask, "beginning", lambda *_: (_ for _ in ()).throw(UsageError("Not like that.")))
+    with pytest.raises(UsageError, match="Not like that"):
+        ran(state)
+    assert not state.path.exists()
 
 
 def test_what_an_attempt_left_open_is_closed_before_anything_is_spent(state, monkeypatch) -> None:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from cryoflux.pages.charts.svg import Element, draw, element, percent
 from cryoflux.quantities import format_energy
 from cryoflux.queries.budget import BudgetPart, BudgetView
-from cryoflux.report.marks import DrawnAs, drawn_as
+from cryoflux.queries.marks import DrawnAs, drawn_as
 
 _NUMBERED = 0.035
 """share of the bar from which on there is room for a number"""

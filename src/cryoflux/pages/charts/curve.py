@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from cryoflux.pages.charts.axes import short_number
 from cryoflux.pages.charts.svg import Element, draw, element, percent
 from cryoflux.quantities import MICRO, format_energy
 from cryoflux.queries.lineage import HeadStep, TaskLine
+from cryoflux.report.scales import number_text
 
 _MOST_MARKS = 24
 """steps with a mark and a link, the newest"""
@@ -75,8 +75,8 @@ def curve(line: TaskLine, link: Callable[[int], str]) -> StepCurve | None:
     plot = element("svg", element("title", text=title), *drawn, class_="plot", role="group", aria_label=title)
     return StepCurve(
         plot=draw(plot),
-        rows=tuple((percent(1 - up.share(value)), short_number(round(value, 9))) for value in up.ticks()),
-        columns=tuple((percent(across.share(value)), short_number(value)) for value in across.ticks()),
+        rows=tuple((percent(1 - up.share(value)), number_text(round(value, 9))) for value in up.ticks()),
+        columns=tuple((percent(across.share(value)), number_text(value)) for value in across.ticks()),
         unit=line.unit,
         modelled=line.modelled,
         moved=any(step.attempt is None for step in steps[1:][-_MOST_MARKS:]),

@@ -30,12 +30,13 @@ class Histogram:
     """x position, words, and how they are set: ``middle``, ``end`` or nothing"""
 
 
-def histogram(changes: Changes, mean: tuple[float, float, float], title: str) -> Histogram:
+def histogram(changes: Changes, mean: float, ends: tuple[float, float] | None, title: str) -> Histogram:
     """The picture of some changes.
 
     Args:
         changes: of single examples.
-        mean: of them, with both ends of its interval.
+        mean: of them.
+        ends: of its interval; none where none holds.
         title: for who cannot see it.
     """
     count = len(changes.bins)
@@ -43,18 +44,21 @@ def histogram(changes: Changes, mean: tuple[float, float, float], title: str) ->
     def x(value: float) -> float:
         return min(1.0, max(0.0, (value / changes.step - changes.first) / count))
 
-    value, low, high = mean
-    band = element("rect", class_="mean-band", x=percent(x(low)), y="0", height="100%")
-    band.set("width", percent(max(0.002, x(high) - x(low))))
     drawn = [
-        band,
+        *([_band(x(ends[0]), x(ends[1]))] if ends is not None else []),
         *_bars(changes),
         line("zero", x(0), 0, x(0), 1),
         line("axis", 0, 1, 1, 1),
-        line("mean", x(value), 0, x(value), 1),
+        line("mean", x(mean), 0, x(mean), 1),
     ]
     plot = element("svg", element("title", text=title), *drawn, class_="plot", role="img", aria_label=title)
     return Histogram(draw(plot), tuple(_ticks(changes)))
+
+
+def _band(low: float, high: float) -> Element:
+    band = element("rect", class_="mean-band", x=percent(low), y="0", height="100%")
+    band.set("width", percent(max(0.002, high - low)))
+    return band
 
 
 def _bars(changes: Changes) -> list[Element]:

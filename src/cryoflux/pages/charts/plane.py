@@ -4,15 +4,14 @@ from __future__ import annotations
 
 __all__ = ["Plane", "line"]
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cryoflux.pages.charts.axes import share_within, short_number
+from cryoflux.pages.charts.axes import share_within
 from cryoflux.pages.charts.placing import Words
 from cryoflux.pages.charts.svg import Element, element, percent
-from cryoflux.report.scales import Ends, round_ticks
+from cryoflux.report.scales import Ends, crossing_powers, number_text, round_ticks
 
 _LANE = 0.09
 """share of the height that a lane takes"""
@@ -92,7 +91,7 @@ class Plane:
 
     def row_labels(self) -> tuple[tuple[str, str], ...]:
         """Position from the top and words of each label beside the picture."""
-        ticks = [(self.y(value), short_number(value)) for value in self._ticks()]
+        ticks = [(self.y(value), number_text(value)) for value in self._ticks()]
         rows = [(y, word) for y, word in ticks if not self.lanes or y < self._floor - 0.04]
         return tuple(
             (percent(y), word) for y, word in [*rows, *((self._lane(one), one) for one in self.lanes)]
@@ -116,17 +115,13 @@ class Plane:
         if (up := self.up) is None:
             return []
         across = self.across
-        lowest, highest = 1000 * up.low / across.high, 1000 * up.high / across.low
-        powers = range(math.ceil(math.log10(lowest)), math.floor(math.log10(highest)) + 1)
         found: list[Element] = []
-        for power in list(powers)[-_MOST_LINES:]:
-            per_joule = 10.0**power / 1000
+        for eta in crossing_powers(across, up)[-_MOST_LINES:]:
+            per_joule = eta / 1000
             left, right = max(across.low, up.low / per_joule), min(across.high, up.high / per_joule)
-            if self.x(right) - self.x(left) < 0.12:
-                continue
             x, y = self.x(right), self.y(per_joule * right)
             found.append(line("eta", self.x(left), self.y(per_joule * left), x, y))
-            said = f"{short_number(10.0**power)} {unit}/kJ" if unit else f"{short_number(10.0**power)}/kJ"
+            said = f"{number_text(eta)} {unit}/kJ" if unit else f"{number_text(eta)}/kJ"
             found += self._eta_words(words, said, (self.x(left), self.y(per_joule * left)), (x, y))
         return found
 

@@ -7,7 +7,7 @@ outcomes apart, colour only helps. A screened attempt is hollow: its Δ is on ot
 
 from __future__ import annotations
 
-__all__ = ["MOST_IN_FULL", "PlotMark", "Scatter", "mark_of", "scatter"]
+__all__ = ["MOST_IN_FULL", "Scatter", "scatter"]
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,52 +15,18 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from cryoflux.pages.charts.axes import short_number
 from cryoflux.pages.charts.density import dots
 from cryoflux.pages.charts.placing import Words
 from cryoflux.pages.charts.plane import Plane, line
 from cryoflux.pages.charts.svg import Element, draw, element, percent
-from cryoflux.quantities import MICRO, format_energy
-from cryoflux.receipts.attempts import Attempt
-from cryoflux.report.marks import DrawnAs, drawn_as, paid_joules
-from cryoflux.report.scales import round_ticks
+from cryoflux.queries.marks import AttemptMark, DrawnAs
+from cryoflux.report.marks import bar_words
+from cryoflux.report.scales import number_text, round_ticks
 
 MOST_IN_FULL = 40
 """marks with intervals and links, where there are no more"""
 _IN_FULL_OF_MANY = 14
 """the same where there are more; the others are dots"""
-
-
-@dataclass(frozen=True, slots=True)
-class PlotMark:
-    """An attempt as the picture has it."""
-
-    number: int
-    kind: DrawnAs
-    joules: float
-    joules_lo: float
-    joules_hi: float
-    delta: float | None
-    """none where nothing was measured"""
-    delta_lo: float | None
-    delta_hi: float | None
-    unit: str
-
-    @property
-    def says(self) -> str:
-        """The same in words."""
-        gained = "" if self.delta is None else f", Δ {self.delta:+.3g} {self.unit}".rstrip()
-        aside = " on examples set aside" if self.kind is DrawnAs.SCREENED and gained else ""
-        return f"#{self.number} {self.kind.word}{gained}{aside}, {format_energy(round(self.joules * MICRO))}"
-
-
-def mark_of(attempt: Attempt) -> PlotMark:
-    """An attempt as the picture has it: by what paid for its Δ, or what it was charged where it has none."""
-    kind, delta = drawn_as(attempt), attempt.delta
-    ends = attempt.delta_lo, attempt.delta_hi
-    if kind is DrawnAs.SCREENED:
-        delta, ends = attempt.screen_delta, (attempt.screen_delta_lo, attempt.screen_delta_hi)
-    return PlotMark(attempt.number, kind, *paid_joules(attempt), delta, *ends, attempt.unit or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +43,12 @@ class Scatter:
     """outcomes that are in it: name of the mark, words, how many"""
     shown: int
     """marks with intervals; the others are dots"""
+    bars: str
+    """what the upright ones are; empty where there is none"""
 
 
 def scatter(
-    marks: Sequence[PlotMark], link: Callable[[int], str], title: str, *, in_full: int = MOST_IN_FULL
+    marks: Sequence[AttemptMark], link: Callable[[int], str], title: str, *, in_full: int = MOST_IN_FULL
 ) -> Scatter | None:
     """The picture of some attempts of one unit; none where none was charged anything.
 
@@ -110,13 +78,13 @@ def scatter(
         *_marks(full, plane, words, link),
     ]
     plot = element("svg", element("title", text=title), *drawn, class_="plot", role="group", aria_label=title)
-    columns = [(percent(plane.x(value)), short_number(value)) for value in round_ticks(plane.across, 6)]
+    columns = [(percent(plane.x(value)), number_text(value)) for value in round_ticks(plane.across, 6)]
     counts = Counter(mark.kind for mark in marks)
     kinds = tuple((kind.name.lower(), kind.word, counts[kind]) for kind in DrawnAs if counts[kind])
-    return Scatter(draw(plot), plane.row_labels(), tuple(columns), unit, kinds, len(full))
+    return Scatter(draw(plot), plane.row_labels(), tuple(columns), unit, kinds, len(full), bar_words(full))
 
 
-def _take(words: Words, mark: PlotMark, plane: Plane) -> None:
+def _take(words: Words, mark: AttemptMark, plane: Plane) -> None:
     x, y = plane.x(mark.joules), plane.y(mark.delta)
     words.mark(x, y)
     words.bar(plane.x(mark.joules_lo), y, plane.x(mark.joules_hi), y)
@@ -124,11 +92,11 @@ def _take(words: Words, mark: PlotMark, plane: Plane) -> None:
         words.bar(x, plane.y(mark.delta_hi), x, plane.y(mark.delta_lo))
 
 
-def _is(mark: PlotMark, group: str) -> bool:
+def _is(mark: AttemptMark, group: str) -> bool:
     return (mark.kind is DrawnAs.KEPT) == (group == "kept")
 
 
-def _in_full(marks: Sequence[PlotMark], most: int) -> list[PlotMark]:
+def _in_full(marks: Sequence[AttemptMark], most: int) -> list[AttemptMark]:
     """Those that are drawn with intervals: all of a few; of many the best deals and the newest."""
     if len(marks) <= most:
         return list(marks)
@@ -140,7 +108,7 @@ def _in_full(marks: Sequence[PlotMark], most: int) -> list[PlotMark]:
 
 
 def _marks(
-    marks: Sequence[PlotMark], plane: Plane, words: Words, link: Callable[[int], str]
+    marks: Sequence[AttemptMark], plane: Plane, words: Words, link: Callable[[int], str]
 ) -> list[Element]:
     ordered = sorted(marks, key=lambda one: (one.kind is DrawnAs.KEPT, one.delta or 0.0))
     labels = {mark.number: _label(mark, plane, words) for mark in reversed(ordered)}
@@ -152,7 +120,7 @@ def _marks(
     return [*bars, *(_mark(mark, plane, labels[mark.number], link) for mark in ordered)]
 
 
-def _mark(mark: PlotMark, plane: Plane, label: Element | None, link: Callable[[int], str]) -> Element:
+def _mark(mark: AttemptMark, plane: Plane, label: Element | None, link: Callable[[int], str]) -> Element:
     kind = mark.kind.name.lower()
     x, y = percent(plane.x(mark.joules)), percent(plane.y(mark.delta))
     shape = element("use", href=f"#m-{kind}", class_=f"mark {kind}", x=x, y=y)
@@ -160,7 +128,7 @@ def _mark(mark: PlotMark, plane: Plane, label: Element | None, link: Callable[[i
     return element("a", *inside, href=link(mark.number), aria_label=f"#{mark.number} {mark.kind.word}")
 
 
-def _label(mark: PlotMark, plane: Plane, words: Words) -> Element | None:
+def _label(mark: AttemptMark, plane: Plane, words: Words) -> Element | None:
     x, y = plane.x(mark.joules), plane.y(mark.delta)
     if (put := words.put(x, y, str(mark.number))) is None:
         return None
@@ -175,7 +143,7 @@ def _label(mark: PlotMark, plane: Plane, words: Words) -> Element | None:
     )
 
 
-def _bars(mark: PlotMark, plane: Plane) -> list[Element]:
+def _bars(mark: AttemptMark, plane: Plane) -> list[Element]:
     y = plane.y(mark.delta)
     found = [line(None, plane.x(mark.joules_lo), y, plane.x(mark.joules_hi), y)]
     if mark.delta_lo is not None and mark.delta_hi is not None and mark.delta_hi > 0:

@@ -15,9 +15,9 @@ from itertools import groupby, pairwise
 
 from markupsafe import Markup
 
-from cryoflux.pages.charts.axes import short_number
 from cryoflux.pages.charts.svg import Element, draw, element, percent
 from cryoflux.quantities import MICRO, format_energy
+from cryoflux.report.scales import number_text
 
 _AIR = 0.06
 
@@ -66,8 +66,8 @@ def steps(lines: Sequence[StepLine], title: str) -> Steps:
     ]
     said = f"{title}: " + "; ".join(map(_said, lines))
     plot = element("svg", element("title", text=said), *drawn, class_="plot", role="img", aria_label=said)
-    rows = tuple((place.y(value), short_number(value)) for value in up)
-    columns = tuple((place.x(value), short_number(value)) for value in across)
+    rows = tuple((place.y(value), number_text(value)) for value in up)
+    columns = tuple((place.x(value), number_text(value)) for value in across)
     return Steps(draw(plot), rows, columns)
 
 

@@ -12,9 +12,9 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from cryoflux.pages.charts.axes import short_number
 from cryoflux.pages.charts.svg import Element, draw, element, percent
 from cryoflux.queries.power import PowerGap, PowerPoint, Watts
+from cryoflux.report.scales import number_text
 
 _APART_S = 0.5
 """between the end of a point and the beginning of the next one, from where on they are not joined"""
@@ -83,7 +83,7 @@ def watts_chart(
     ]
     said = _said(points)
     plot = element("svg", element("title", text=said), *drawn, class_="plot", role="img", aria_label=said)
-    rows = tuple((percent(place.y(value)), short_number(value)) for value in ticks)
+    rows = tuple((percent(place.y(value)), number_text(value)) for value in ticks)
     return WattsChart(draw(plot), rows, tuple(_times(place)), began_at, ended_at, ticks[-1], ticks[0])
 
 

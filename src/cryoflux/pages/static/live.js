@@ -130,7 +130,8 @@ function listen() {
       place = event.lastEventId;
       then(JSON.parse(event.data));
     });
-  heard("log", refresh);
+  // Of another state that lies there by now nothing is kept, neither a picture of watts.
+  heard("log", (log) => (log.anew ? location.reload() : refresh()));
   heard("activity", () => document.querySelector("[data-now]") && refresh());
   heard("power", (power) => document.dispatchEvent(new CustomEvent("cryoflux-power", { detail: power })));
   heard("ended", async (end) => {
