@@ -259,6 +259,6 @@ def _require_never_begun(folder: StateFolder) -> None:
 
 
 def _when(entry: Entry) -> str:
-    said = entry.intent or entry.receipt or entry.move or entry.session or entry.fork
-    names = ("announced_at", "finished_at", "moved_at", "ended_at", "forked_at")
+    said = entry.intent or entry.receipt or entry.move or entry.session or entry.fork or entry.judgement
+    names = ("announced_at", "finished_at", "moved_at", "ended_at", "forked_at", "judged_at")
     return next((str(found) for name in names if (found := getattr(said, name, ""))), "")
