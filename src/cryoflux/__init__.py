@@ -17,6 +17,7 @@ from __future__ import annotations
 
 __all__ = [
     "Attempt",
+    "CryoFluxCallback",
     "CryoFluxError",
     "Energy",
     "Log",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from cryoflux.energy.of_work import measure_energy
     from cryoflux.errors import CryoFluxError
     from cryoflux.evaluation.scoring import Scorer
+    from cryoflux.integrations.trainer import CryoFluxCallback
     from cryoflux.log_check import verify
     from cryoflux.log_view import Log, open_log
     from cryoflux.quantities import Energy, Tier
@@ -59,6 +61,7 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "Attempt": "receipts.attempts",
+    "CryoFluxCallback": "integrations.trainer",
     "CryoFluxError": "errors",
     "Energy": "quantities",
     "Log": "log_view",
