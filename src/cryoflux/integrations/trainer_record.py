@@ -5,7 +5,7 @@ Losses in it are the trainer's own, as it evaluates: there is no interval around
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA", "Evaluated", "TrainingRecord", "joules_fields"]
+__all__ = ["SCHEMA", "Evaluated", "TrainingRecord"]
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryoflux.integrations.beside import MeterBeside, PartCost
-from cryoflux.quantities import MICRO, Energy
+from cryoflux.quantities import MICRO
+from cryoflux.report.attempt_words import energy_document
 
 SCHEMA = "cryoflux.trainer/1"
 _AS_MEASURED = "as the trainer measured it"
@@ -113,17 +114,5 @@ def _part(one: PartCost) -> dict[str, Any]:
         "name": one.name,
         "stretches": one.stretches,
         "seconds": one.seconds,
-        **joules_fields(one.energy),
-    }
-
-
-def joules_fields(energy: Energy) -> dict[str, Any]:
-    """An amount of energy in joules with both ends, and what they are."""
-    return {
-        "joules": energy.uj / MICRO,
-        "joules_lo": energy.lo_uj / MICRO,
-        "joules_hi": energy.hi_uj / MICRO,
-        "tier": energy.tier.value,
-        "range_kind": energy.range_kind.value,
-        "flags": list(energy.flags),
+        **(energy_document(one.energy) or {}),
     }
