@@ -6,6 +6,7 @@ import pytest
 
 from cryoflux.attempt import repeats
 from cryoflux.attempt.watch import AttemptStopped
+from cryoflux.receipts.profiles import F32
 from small_context import BETTER, SmallRun, ToyTask
 
 
@@ -99,6 +100,18 @@ def test_a_task_that_lies_gets_no_verdict_and_is_charged(tmp_path, kind, said):
     assert run.task.head.digest == receipt.base.digest
     assert receipt.energy.reserved_microjoules > 0
     assert [one.name for one in receipt.energy.phases][-1] == "settle"
+
+
+class Narrow(Batched):
+    """The same, in float32, whose losses are equal within a tolerance, as its receipts say."""
+
+    def profile(self, part):
+        return F32
+
+
+def test_losses_that_promise_a_tolerance_alone_need_not_repeat(tmp_path):
+    _, receipt = last(tmp_path, Narrow)
+    assert receipt.outcome.word == "kept"
 
 
 def test_which_examples_are_read_again_is_not_to_be_foretold(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import threading
 from contextlib import contextmanager
@@ -358,3 +359,55 @@ def test_put_first_it_is_seen_by_the_trainers_own_reporters(tmp_path):
     found.train()
     assert all("cryoflux/joules" in row for row in seen)
     assert [one["name"] for one in record(tmp_path)["phases"]] == ["training", "evaluation"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trainer_of_trl_takes_it_too(tmp_path):
+    if importlib.util.find_spec("trl") is None or importlib.util.find_spec("datasets") is None:
+        pytest.skip("trl is not installed")
+    import datasets
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from trl import SFTConfig, SFTTrainer
+
+    words = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[END]", *"abcdefghij"])}
+    inner = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="[PAD]", unk_token="[UNK]", eos_token="[END]"
+    )
+    config = transformers.LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+    )
+    data = datasets.Dataset.from_list([{"text": "a b c d e f g h i j"}] * 16)
+    asked = SFTConfig(
+        output_dir=str(tmp_path / "out"),
+        max_steps=4,
+        eval_strategy="steps",
+        eval_steps=2,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        use_cpu=True,
+        bf16=False,
+        disable_tqdm=True,
+    )
+    callback = cryoflux.CryoFluxCallback(measurement=Counting)
+    found = SFTTrainer(
+        model=transformers.LlamaForCausalLM(config),
+        args=asked,
+        train_dataset=data,
+        eval_dataset=data.select(range(4)),
+        processing_class=tokenizer,
+        callbacks=[callback],
+    )
+    found.train()
+    told = record(tmp_path)
+    assert callback.problems == []
+    assert [one["name"] for one in told["phases"]] == ["training", "evaluation"]
+    assert "eval_loss" in [one["name"] for one in told["losses"]]
