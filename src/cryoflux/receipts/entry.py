@@ -1,4 +1,4 @@
-"""One entry of the log, read back from its exact bytes: of an attempt, a head, a session, a key, a fork."""
+"""One entry of the log, read back from its exact bytes: of an attempt, a head, a session, a key and so on."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from cryoflux.receipts.statement import (
     HeadStatement,
     Intent,
     IntentStatement,
+    Judgement,
+    JudgementStatement,
     Receipt,
     ReceiptStatement,
     Statement,
@@ -36,6 +38,7 @@ class Kind(StrEnum):
     SESSION = "session"
     KEY = "key"
     FORK = "fork"
+    JUDGEMENT = "judgement"
 
 
 _ASK = "cryoflux.verify(state) does that"
@@ -45,6 +48,7 @@ _KINDS: dict[type, Kind] = {
     HeadStatement: Kind.HEAD,
     SessionStatement: Kind.SESSION,
     ForkStatement: Kind.FORK,
+    JudgementStatement: Kind.JUDGEMENT,
 }
 
 
@@ -98,6 +102,11 @@ class Entry(Struct, frozen=True):
     def fork(self) -> Fork | None:
         """What its log goes on from, if it says that."""
         return self.statement.predicate if type(self.statement) is ForkStatement else None
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """Which of two it says is better, if it says that."""
+        return self.statement.predicate if type(self.statement) is JudgementStatement else None
 
     @property
     def key(self) -> KeyStatement | None:
