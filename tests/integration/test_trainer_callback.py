@@ -16,6 +16,7 @@ from cryoflux.energy.measured import Measured
 from cryoflux.integrations.beside import MeterBeside
 from cryoflux.quantities import Energy, Tier
 from json_rule import complaints, keys_of
+from running import exit_code_of
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -85,7 +86,9 @@ def examples(count):
     ]  # fmt: skip
 
 
-def trainer(folder: Path, callback, evaluating="epoch", steps=None, eval_set=True, epochs=2, others=()):
+def trainer(
+    folder: Path, callback, evaluating="epoch", steps=None, eval_set=True, epochs=2, others=(), eval_count=16
+):
     torch.manual_seed(0)
     config = transformers.BertConfig(
         vocab_size=100,
@@ -115,7 +118,7 @@ def trainer(folder: Path, callback, evaluating="epoch", steps=None, eval_set=Tru
         model=transformers.BertForSequenceClassification(config),
         args=asked,
         train_dataset=examples(32),
-        eval_dataset=examples(16) if eval_set else None,
+        eval_dataset=examples(eval_count) if eval_set else None,
         callbacks=[*others, callback],
     )
 
@@ -139,7 +142,7 @@ def test_one_line_meters_phases_and_epochs_and_says_what_the_trainer_measured(tm
     assert [one["name"] for one in told["phases"]] == ["training", "evaluation"]
     assert [one["stretches"] for one in told["phases"]] == [4, 3]
     assert [one["name"] for one in told["epochs"]] == ["1", "2"]
-    whole = told["measured"]["energy"]
+    whole = told["energy"]
     assert whole["lo_uj"] <= whole["uj"] <= whole["hi_uj"]
     assert callback.result.energy.uj == whole["uj"]
     (loss,) = told["losses"]
@@ -241,7 +244,7 @@ def test_a_meter_that_never_begins_holds_nothing_up(tmp_path, monkeypatch):
     found = trainer(tmp_path, callback)
     found.train()
     assert found.state.global_step == 8
-    assert record(tmp_path)["measured"] is None
+    assert record(tmp_path)["energy"] is None
     assert any("does not answer" in problem for problem in callback.problems)
     released.set()
 
@@ -326,6 +329,32 @@ def test_losses_example_by_example_agree_with_the_trainers_mean(tmp_path):
         assert [row["id"] for row in rows] == [str(number) for number in range(16)]
         mean = sum(row["loss"] for row in rows) / 16
         assert mean == pytest.approx(loss[f"loss_{when}"], rel=1e-5)
+
+
+def test_what_it_leaves_is_what_a_verdict_is_made_of(tmp_path, monkeypatch, capsys):
+    callback = cryoflux.CryoFluxCallback(measurement=Counting, example_losses=True)
+    trainer(tmp_path, callback, epochs=40, eval_count=256).train()
+    out = tmp_path / "out"
+    losses = [out / f"cryoflux-losses-{when}.jsonl" for when in ("before", "after")]
+    record_file = out / "cryoflux-energy.json"
+    capsys.readouterr()  # what the trainer has printed
+    code = exit_code_of(
+        monkeypatch,
+        "judge",
+        "--losses",
+        *losses,
+        "--joules",
+        record_file,
+        "--state",
+        tmp_path / "judged",
+        "--json",
+    )
+    (told,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (code == 0) == (told["outcome"] == "kept")
+    assert told["joules_stated"] == pytest.approx(callback.result.energy.uj / 1e6)
+    (loss,) = record(tmp_path)["losses"]
+    assert told["delta"] == pytest.approx(loss["delta"], rel=1e-4)
+    assert cryoflux.verify(tmp_path / "judged").ok
 
 
 def test_the_loss_of_a_language_model_is_the_sum_over_its_targets():

@@ -70,7 +70,7 @@ class TrainingRecord:
         return {name: (first, last[name]) for name, first in self.before.losses.items() if name in last}
 
     def document(self, meter: MeterBeside) -> dict[str, Any]:
-        """The whole of it in plain values."""
+        """The whole of it: a measurement, as `cryoflux judge --joules` reads one, and more."""
         seen, problems = meter.seen, list(self.problems)
         if meter.problem:
             problems.append(f"The meter ended early: {meter.problem}")
@@ -83,7 +83,7 @@ class TrainingRecord:
             "budget_joules": None if self.budget_uj is None else self.budget_uj / MICRO,
             "ended_by": "trainer" if self.stopped_at_step is None else "budget",
             "steps": self.steps,
-            "measured": None if seen.measured is None else seen.measured.to_dict(),
+            **({"energy": None} if seen.measured is None else seen.measured.to_dict()),
             "phases": [_part(one) for one in seen.parts if one.track == "phase"],
             "epochs": [_part(one) for one in seen.parts if one.track == "epoch"],
             "losses": [
