@@ -27,7 +27,7 @@ near_duplicates hiding_texts encoder_parameters most_attempts size threads neede
 in_use_files taken_back joined refused lines keep same_tensors updates versions_freed
 similar_dropped by_entries chain_attempts exhausted task_count reading_count max_tokens
 sessions unrecorded newest_attempt
-documents indexed new gone queries tokens attempts_needed screen_examples
+stretches documents indexed new gone queries tokens attempts_needed screen_examples
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"

@@ -109,6 +109,7 @@ class ToyTask(Task):
     """Its versions say what they lose; the first one loses 1 an example."""
 
     name: ClassVar[str] = "toy"
+    read_again = 0
     metric: ClassVar[Metric] = Metric(name="effort", unit="steps")
     spares: ClassVar[int] = 1
     screens: ClassVar[bool] = False

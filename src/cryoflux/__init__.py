@@ -17,6 +17,7 @@ from __future__ import annotations
 
 __all__ = [
     "Attempt",
+    "CryoFluxCallback",
     "CryoFluxError",
     "Energy",
     "Judged",
@@ -48,12 +49,14 @@ if TYPE_CHECKING:
     from cryoflux.energy.of_work import measure_energy
     from cryoflux.errors import CryoFluxError
     from cryoflux.evaluation.scoring import Scorer
+    from cryoflux.integrations.trainer import CryoFluxCallback
     from cryoflux.log_check import verify
     from cryoflux.log_view import Log, open_log
     from cryoflux.quantities import Energy, Tier
     from cryoflux.receipts.attempts import Attempt
     from cryoflux.runs.calling import run
-    from cryoflux.runs.judging import Judged, judge_losses
+    from cryoflux.runs.judgements import Judged
+    from cryoflux.runs.judging import judge_losses
     from cryoflux.runs.judging_models import judge
     from cryoflux.runs.summary import Summary
     from cryoflux.runs.watch import RunObserver
@@ -64,9 +67,10 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "Attempt": "receipts.attempts",
+    "CryoFluxCallback": "integrations.trainer",
     "CryoFluxError": "errors",
     "Energy": "quantities",
-    "Judged": "runs.judging",
+    "Judged": "runs.judgements",
     "Log": "log_view",
     "Measured": "energy.measured",
     "Report": "verification.result",

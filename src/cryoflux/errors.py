@@ -23,7 +23,7 @@ for our mistakes, never for a user's. An error of one stage is defined beside th
     ├── MeterError                   3    this machine, or the agent, cannot measure
     │   └── AgentError               3    the JouleAgent is down, slow, or answers nonsense
     ├── BudgetError                  4    the joules do not reach for one attempt
-    └── StorageError (OSError)       5    the disk is full, read-only, or refuses
+    └── StorageError (OSError)       5    the disk is full, read-only, or refuses; or a tracker does
 """
 
 from __future__ import annotations

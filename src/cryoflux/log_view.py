@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from cryoflux import log_check
 from cryoflux.errors import UsageError
+from cryoflux.html_table import html_table
 from cryoflux.log_state import LogState
 from cryoflux.quantities import Energy, efficiency
 from cryoflux.receipts.attempts import Attempt, attempt_of
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from cryoflux.verification.result import Report
 
 _Place: TypeAlias = str | os.PathLike[str]
+_SHOWN = 25
+"""attempts that a notebook shows of a log"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,19 @@ class Log(Sequence[Attempt]):
 
     def __repr__(self) -> str:
         return f"<Log {self.state}: {len(self)} attempts>"
+
+    def _repr_html_(self) -> str:
+        """Its newest attempts as a table, for a notebook."""
+        newest = self._attempts[-_SHOWN:]
+        rows = [
+            (str(one.number), one.outcome, one.delta_text, one.energy.text, one.arm, one.brief)
+            for one in newest
+        ]
+        said = f"{self.state}: {len(self)} attempts"
+        if len(newest) < len(self):
+            said += f", the newest {len(newest)} of them"
+        heading = ("attempt", "outcome", "Δ, 95 % interval", "joules", "arm", "why")
+        return html_table(f"{said}; not verified", rows, heading=heading)
 
     def entries(self) -> Iterator[Entry]:
         """Every entry with its exact signed bytes, read again: intents and moves of heads too."""

@@ -159,6 +159,12 @@ class Energy:
         return self.uj / MICRO
 
     @property
+    def text(self) -> str:
+        """With both ends, and what they are: ``12.3 J [11.7, 12.9] (counter, 95 % interval)``."""
+        ends = f"[{self.lo_uj / MICRO:.1f}, {self.hi_uj / MICRO:.1f}]"
+        return f"{self.uj / MICRO:.1f} J {ends} ({self.tier}, {self.range_kind.words})"
+
+    @property
     def range_kind(self) -> RangeKind:
         """What the two ends say."""
         return self.tier.range_kind

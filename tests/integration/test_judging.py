@@ -20,7 +20,8 @@ from cryoflux.evaluation.losses import Losses
 from cryoflux.files import lock_exclusively
 from cryoflux.receipts.judgement_parts import JudgedSide
 from cryoflux.receipts.reading import read_entries
-from cryoflux.runs.judging import Terms, judge_paired
+from cryoflux.runs.judgements import Terms
+from cryoflux.runs.judging import judge_paired
 from cryoflux.state import StateFolder
 from judged_losses import COUNT, base_losses, better_by, write_losses
 from running import Outcome, ended, environment, python

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.phase_joules import EVALUATE_BASE, PREPARE
+from cryoflux.attempt.repeats import require_repeats, require_same_bytes
 from cryoflux.attempt.watch import AttemptStopped, Phases, Step
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.looking import Look, is_at_its_end, judged_before
@@ -31,9 +32,10 @@ from cryoflux.digests import file_digest, sha256_hex
 from cryoflux.energy.interface import Reservation
 from cryoflux.evaluation.cache import KnownLosses
 from cryoflux.evaluation.losses import EvaluationFailedError, Losses, write_evidence
-from cryoflux.evaluation.scoring import Scorer, score
+from cryoflux.evaluation.scoring import LossesAndHits, Scorer, score
 from cryoflux.files import write_atomic
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
+from cryoflux.receipts.profiles import F32
 from cryoflux.receipts.statement import Bar, Cause, Intent
 from cryoflux.registry.versions import Version
 from cryoflux.task_tallies import EVERYTHING
@@ -131,6 +133,7 @@ def _measured(context: Context, opened: Opened, reservation: Reservation) -> Kno
     start = context.agent.spent(reservation.id).uj
     everything, share = list(range(opened.count)), task.share_to_compute(part)
     scores = _score(context, opened, reservation, task.scorer(task.head, part), everything, 0)
+    _hold_to_it(context, opened, reservation, task.head, everything, scores)
     cost = _spent_since(context, reservation, start)
     known = KnownLosses(Losses(tuple(scores[0]), tuple(scores[1])), cost)
     task.evaluated("", part, cost, share)
@@ -173,7 +176,7 @@ def _score(
     ceiling = round(reservation.reserved_uj * (1 + _OVERDRAFT * 0.8))
 
     def between(done: int) -> None:
-        context.observer.evaluated(before + done, opened.count)
+        context.observer.evaluated(min(before + done, opened.count), opened.count)
         if context.stop():
             raise AttemptStopped(Cause.INTERRUPTED, "interrupted.evaluating")
         if context.agent.spent(reservation.id).uj > ceiling:
@@ -183,6 +186,27 @@ def _score(
         return score(scorer, indices, between)
     except EvaluationFailedError as error:
         raise AttemptStopped(Cause.FAILED, "failed", what=error.what) from error
+
+
+def _hold_to_it(
+    context: Context,
+    opened: Opened,
+    reservation: Reservation,
+    version: Version,
+    indices: Sequence[int],
+    found: LossesAndHits,
+) -> None:
+    """Read some losses again, by a scorer that knows nothing of the first time, and the bytes of the set."""
+    task, part = opened.task, opened.part
+    if not task.read_again:
+        return
+
+    def again(some: list[int]) -> LossesAndHits:
+        return _score(context, opened, reservation, task.scorer(version, part), some, len(indices))
+
+    require_same_bytes(opened.data, part)
+    if task.profile(part) != F32:  # there, losses are equal within a tolerance alone, and say so
+        require_repeats(again, indices, found, most=task.read_again, unit=task.metric.unit)
 
 
 def train(
@@ -284,6 +308,7 @@ def _read(
         )
         if hopeless(_pair(opened, known, Losses(tuple(losses), tuple(right))), count, thresholds, rule):
             break
+    _hold_to_it(context, opened, reservation, candidate.draft or task.head, order[:read], (losses, right))
     cost = _spent_since(context, reservation, start)
     task.evaluated(candidate.arm, part, cost, read / count)
     if read < count:

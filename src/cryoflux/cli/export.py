@@ -13,6 +13,7 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from cryoflux.cli.console import as_json_line, stderr
+from cryoflux.cli.export_to import TrackerName, send
 from cryoflux.cli.outputs import require_output
 from cryoflux.errors import UsageError
 from cryoflux.files import replacing
@@ -48,13 +49,25 @@ def export(
             "--state", metavar="DIR", help="State directory; may be repeated.", show_default="./state"
         ),
     ] = None,
+    to: Annotated[
+        TrackerName | None, typer.Option(help="Hand the attempts to a tracker in place of a table.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="PLACE", help="With --to: an address, a folder, a file or a project."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="With --to: go on until it is stopped.")] = False,
 ) -> None:
     """Every attempt, or version, as a row; units are in docs/reference/export.md.
 
-    In CSV, a text that a spreadsheet would take for a formula begins with an apostrophe.
+    In CSV, a text that a spreadsheet would take for a formula begins with an apostrophe. With --to each
+    attempt is a step of a run in a tracker: docs/how-to/send-it-to-your-tracker.md.
     """
     from cryoflux.config import load_settings
 
+    if to is not None or at is not None or follow:
+        _to_tracker(to, at, state, follow=follow, tables=output is not None or what is What.VERSIONS)
+        return
     if output is not None:
         require_output(output)
     asked: list[str | None] = [*state] if state else [None]
@@ -73,6 +86,21 @@ def export(
         )
     _write(sys.stdout.buffer, form, what, places)
     sys.stdout.buffer.flush()
+
+
+def _to_tracker(
+    to: TrackerName | None, at: str | None, state: list[str] | None, *, follow: bool, tables: bool
+) -> None:
+    from cryoflux.config import load_settings
+
+    if to is None or tables or len(state or []) > 1:
+        raise UsageError(
+            "A tracker takes the attempts of one state, and no table.",
+            why="--at and --follow belong to --to; -o, --what and several states to a table.",
+            hint="For example: cryoflux export --to tensorboard --at runs --state state",
+        )
+    settings = load_settings({"state": state[0] if state else None}).settings
+    send(to, at, Path(settings.run.state), settings.energy, follow=follow)
 
 
 def _write(stream: BinaryIO, form: Format, what: What, states: list[Path]) -> int:

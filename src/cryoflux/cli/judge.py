@@ -17,7 +17,7 @@ from cryoflux.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from cryoflux.config import Settings
-    from cryoflux.runs.judging import Judged
+    from cryoflux.runs.judgements import Judged
 
 _SIGNS = {"kept": "✓", "rejected": "✗", "undecided": "?"}
 _EACH = 16

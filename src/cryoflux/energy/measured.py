@@ -20,6 +20,7 @@ from cryoflux.energy.derived import Rates, derived_fields
 from cryoflux.energy.interface import SourceKind
 from cryoflux.energy.jobs import Job
 from cryoflux.energy.meter import Meter
+from cryoflux.html_table import html_table
 from cryoflux.quantities import NANO, Energy, RangeKind, Tier, named_ranges
 
 CountedBy = Literal["cgroup", "process tree"]
@@ -85,6 +86,19 @@ class Measured:
         interval = f"[{e.lo_uj / 1e6:.1f}, {e.hi_uj / 1e6:.1f}]"
         how = e.tier if e.range_kind is RangeKind.INTERVAL_95 else f"{e.tier}, {e.range_kind.words}"
         return f"{e.joules:.1f} J {interval} ({how}) in {self.seconds:.1f} s"
+
+    def _repr_html_(self) -> str:
+        """The same as a table, for a notebook."""
+        rows = [
+            ("this work, net", self.energy.text),
+            ("the machine, net", self.machine_net.text),
+            ("the machine, gross", self.gross.text),
+            ("time", f"{self.seconds:.1f} s, {self.cpu_seconds:.1f} s of processors"),
+            ("sources", ", ".join(f"{one.name} ({one.tier})" for one in self.sources)),
+        ]
+        if self.energy.flags:
+            rows.append(("flags", ", ".join(self.energy.flags)))
+        return html_table("Energy", rows)
 
 
 @dataclass(frozen=True, slots=True)

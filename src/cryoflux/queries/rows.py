@@ -6,9 +6,17 @@ A change of their names or meanings is a new version of their form.
 
 from __future__ import annotations
 
-__all__ = ["ATTEMPT_COLUMNS", "VERSION_COLUMNS", "RowColumn", "attempt_row", "attempt_rows", "version_rows"]
+__all__ = [
+    "ATTEMPT_COLUMNS",
+    "VERSION_COLUMNS",
+    "RowColumn",
+    "attempt_row",
+    "attempt_rows",
+    "each_attempt",
+    "version_rows",
+]
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +25,7 @@ from typing import Any, Literal
 from cryoflux.log_state import LogState
 from cryoflux.quantities import MICRO
 from cryoflux.receipts.attempts import Attempt, attempt_of
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, read_catalogue
@@ -129,8 +138,25 @@ def attempt_rows(states: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
         StateError: a newer version wrote an entry.
     """
     for state in states:
-        memory, numbers = LogState(), AttemptNumbers()
-        for entry in each_entry(state):
+        for _, attempt, unit in each_attempt(state):
+            yield attempt_row(str(state), attempt, unit)
+
+
+def each_attempt(
+    state: Path, waits: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[Entry, Attempt, str | None]]:
+    """The finished attempts of a state, oldest first: its entry, the attempt, and the unit of its task.
+
+    Args:
+        state: the state directory.
+        waits: asked when all were given; waits for more, and says whether to look again.
+
+    Raises:
+        UsageError, StateTamperedError, StateError: as for `attempt_rows`.
+    """
+    memory, numbers = LogState(), AttemptNumbers()
+    while True:
+        for entry in each_entry(state, memory.size):
             paid = memory.paid(entry)
             memory.take(entry)
             receipt, number = entry.receipt, numbers.take(entry) or 0
@@ -138,7 +164,9 @@ def attempt_rows(states: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
             unit = known.metric.unit if known is not None else None
             attempt = attempt_of(entry, number, paid, unit)
             if attempt is not None:
-                yield attempt_row(str(state), attempt, unit)
+                yield entry, attempt, unit
+        if not waits():
+            return
 
 
 def attempt_row(state: str, attempt: Attempt, unit: str | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 from cryoflux.decision.interval import fixed_interval
 from cryoflux.decision.rules import BARE, WITH_BUDGET
+from cryoflux.html_table import html_table
 from cryoflux.quantities import MICRO, NANO, Energy, RangeKind, Tier, efficiency
 from cryoflux.receipts.charged import PHASES, EnergyFigure
 from cryoflux.receipts.entry import Entry
@@ -149,6 +150,27 @@ class Attempt:
         """What paid for its Δ."""
         joules = self.chain_joules, self.chain_joules_lo, self.chain_joules_hi
         return Paid(self.chain_attempts, *(round(end * MICRO) for end in joules))
+
+    @property
+    def delta_text(self) -> str:
+        """Δ with both ends of its 95 % interval; ``not measured`` where there is none."""
+        if self.delta is None:
+            return "not measured"
+        if self.delta_lo is None or self.delta_hi is None:
+            return f"{self.delta:+.4f} {self.unit}"
+        return f"{self.delta:+.4f} [{self.delta_lo:+.4f}, {self.delta_hi:+.4f}] {self.unit}"
+
+    def _repr_html_(self) -> str:
+        """The attempt as a table, for a notebook."""
+        rows = [
+            ("outcome", self.outcome),
+            ("why", self.reason),
+            ("Δ", self.delta_text),
+            ("joules", self.energy.text),
+            ("arm", f"{self.task} {self.arm}"),
+            ("receipt", self.receipt_hash),
+        ]
+        return html_table(f"Attempt {self.number} ({self.task_id})", rows)
 
     def row(self) -> dict[str, Any]:
         """The attempt as a row of a table: name → plain value.

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from cryoflux.html_table import html_table
 from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.merkle import leaf_hash
@@ -40,6 +41,7 @@ class Kind(StrEnum):
     JUDGEMENT = "judgement"
 
 
+_ASK = "cryoflux.verify(state) does that"
 _KINDS: dict[type, Kind] = {
     IntentStatement: Kind.INTENT,
     ReceiptStatement: Kind.RECEIPT,
@@ -121,6 +123,11 @@ class Entry(Struct, frozen=True):
         if (session := self.session) is not None:
             return f"entry {self.index} ({session.id})"
         return f"entry {self.index} ({self.kind})"
+
+    def _repr_html_(self) -> str:
+        """What kind of entry it is, and the text that was signed, for a notebook."""
+        rows = [("leaf hash", self.leaf_hash), ("bytes", f"{len(self.envelope):,}"), ("not verified", _ASK)]
+        return html_table(self.name, [*rows, ("signed", self.signed.payload.decode(errors="replace"))])
 
 
 def parse_entry(index: int, envelope: bytes) -> Entry:

@@ -9,8 +9,6 @@ state has seen them, and the receipt says so.
 from __future__ import annotations
 
 __all__ = [
-    "Judged",
-    "Terms",
     "judge_given",
     "judge_losses",
     "judge_paired",
@@ -44,9 +42,8 @@ from cryoflux.files import lock_exclusively, storage_errors, write_atomic
 from cryoflux.log_state import LogState
 from cryoflux.quantities import MICRO, NANO, NATS
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind, JudgedSide, StatedEnergy
+from cryoflux.receipts.judgement_parts import JudgedSide
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.receipts.profiles import HANDED_OVER
 from cryoflux.receipts.statement import (
     Bar,
     Decision,
@@ -61,6 +58,7 @@ from cryoflux.receipts.statement import (
 )
 from cryoflux.receipts.sums import evidence_of, sums_of
 from cryoflux.runs.by_hand import refuse_open, witnesses_of
+from cryoflux.runs.judgements import Judged, Terms
 from cryoflux.runs.stated_energy import StatedJoules, stated_energy
 from cryoflux.sentences import brief, say
 from cryoflux.state import StateFolder
@@ -68,62 +66,6 @@ from cryoflux.state import StateFolder
 _LONGEST_NAME = 500
 _Place = str | os.PathLike[str]
 _Losses = _Place | Mapping[str, float] | Sequence[float]
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What was said before a verdict: what is judged, in which unit, and what an improvement is."""
-
-    name: str
-    base: JudgedSide
-    new: JudgedSide
-    kind: JudgedKind = JudgedKind.LOSSES
-    profile: str = HANDED_OVER
-    metric: Metric = Metric(name="loss", unit=NATS)  # noqa: RUF009 - it is frozen
-    min_delta_nano: int = 2_000_000
-    min_accuracy_gain_ppm: int = 10_000
-    alpha_ppm: int = 50_000
-    """error over the life of a holdout, parts per million"""
-    apart: HeldApart | None = None
-    energy: StatedEnergy | None = None
-    libraries: tuple[str, ...] = ()
-    """that computed the losses, where they were computed here"""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A verdict on what others made."""
-
-    kept: bool
-    """whether the new one is better, by the rule"""
-    undecided: bool
-    """not kept, though a Δ that is large enough was not ruled out"""
-    delta: float
-    """mean of base loss − new loss over the examples, in `unit`"""
-    interval: tuple[float, float]
-    """the anytime interval that decided; infinite where the bar rules nothing out"""
-    unit: str
-    count: int
-    """examples of the holdout"""
-    accuracy: tuple[float, float] | None
-    """of base and new; none where examples are neither right nor wrong"""
-    look: int
-    """which verdict on this holdout it is, counted from 1 over the log"""
-    joules: float | None
-    """what making the new one has cost, as it was stated; none where it was not"""
-    outcome: str
-    """``kept``, ``rejected`` or ``undecided``"""
-    reason: str
-    """in a sentence"""
-    why: str
-    """the same in a few words"""
-    receipt: str
-    """its hash: the RFC 6962 leaf hash of the signed envelope"""
-    entry: int
-    """its place in the log, from 0"""
-    state: Path
-    again: bool = False
-    """whether this log had judged exactly these losses before: it is that verdict, and no look was spent"""
 
 
 def judge_losses(

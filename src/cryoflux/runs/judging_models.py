@@ -25,7 +25,8 @@ from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind
 from cryoflux.receipts.profiles import F32
 from cryoflux.receipts.statement import CROSS_ENTROPY, Metric
 from cryoflux.registry.plain_json import read_object
-from cryoflux.runs.judging import Judged, Terms, judge_paired, with_settings
+from cryoflux.runs.judgements import Judged, Terms
+from cryoflux.runs.judging import judge_paired, with_settings
 from cryoflux.runs.stated_energy import StatedJoules, stated_energy
 from cryoflux.tasks.judged.causal import CausalScores, TextDocument, causal_losses, read_documents
 from cryoflux.tasks.judged.classifying import classifier_losses

@@ -199,6 +199,9 @@ class Task(ABC):
     """of the losses that `scorer` gives"""
     hits: ClassVar[bool] = False
     """whether an example can be right or wrong, and `scorer` says which"""
+    read_again: ClassVar[int] = 16
+    """examples whose losses have to repeat exactly when they are read again after an evaluation, drawn at
+    random; 0 for ours alone, whose own tests show that all of them do"""
     libraries: ClassVar[tuple[str, ...]] = ()
     """packages that it computes with: receipts name their versions; a run sets the threads of ``torch``"""
     sections: ClassVar[Sections] = {}

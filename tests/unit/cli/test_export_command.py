@@ -84,7 +84,7 @@ def test_ten_thousand_attempts_take_no_more_memory_than_a_few(
     receipt = next(entry for entry in entries if entry.receipt is not None)
 
     def peak(count: int) -> int:
-        def many(_: Path) -> object:
+        def many(_: Path, _start: int) -> object:
             yield from entries
             for _n in range(count):
                 yield receipt

@@ -70,6 +70,7 @@ class IndexTask(Task):
     """An index of a folder of documents."""
 
     name: ClassVar[str] = "index_refresh"
+    read_again: ClassVar[int] = 0
     metric: ClassVar[Metric] = Metric(name="reciprocal-rank", unit="MRR")
     hits: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "torch")

@@ -60,6 +60,7 @@ class LoraTask(Task):
     """LoRA on a text classifier."""
 
     name: ClassVar[str] = "lora_delta"
+    read_again: ClassVar[int] = 0
     hits: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = LIBRARIES
     sections: ClassVar[Sections] = SECTIONS
