@@ -8,6 +8,7 @@ loss of a document is the same integer beside any other documents, in any order,
   a time for a *wave* of documents: memory holds the stored weights and one layer in float64.
 - Documents stand one after another without padding. Attention is computed document by document, in math
   form: scores, softmax, weighted sum.
+- What all documents begin with (the turn of the system, say) is computed once for a wave.
 - The head is computed where a token has to be said, and in blocks of the vocabulary.
 """
 
@@ -17,6 +18,7 @@ __all__ = ["Decoder", "TokenDocument"]
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -124,12 +126,16 @@ class Decoder:
         for number, document in enumerate(documents):
             self._check(number, document)
         found = [0] * len(documents)
-        lengths = [len(ids) - 1 if len(ids) > first else 0 for ids, first in documents]
+        asked = [number for number, (ids, first) in enumerate(documents) if len(ids) > first]
+        shared = _shared([documents[number] for number in asked])
+        lengths = {number: len(documents[number][0]) - 1 - len(shared) for number in asked}
         done = 0
         with torch.inference_mode():
-            for wave in _groups([n for n, length in enumerate(lengths) if length], lengths, max(rows, _WAVE)):
-                for number, nats in zip(wave, self._nats(documents, wave, rows, done, between), strict=True):
-                    found[number] = _rounded(number, nats)
+            for wave in _groups(asked, lengths, max(rows, _WAVE)):
+                own = [_without(documents[number], len(shared)) for number in wave]
+                nats = self._nats(own, shared, rows, partial(between, done))
+                for number, loss in zip(wave, nats, strict=True):
+                    found[number] = _rounded(number, loss)
                 done = wave[-1] + 1
         between(len(documents))
         return found
@@ -151,38 +157,41 @@ class Decoder:
             )
 
     def _nats(
-        self,
-        documents: Sequence[TokenDocument],
-        wave: Sequence[int],
-        rows: int,
-        done: int,
-        between: Callable[[int], None],
+        self, wave: Sequence[TokenDocument], shared: Sequence[int], rows: int, between: Callable[[], None]
     ) -> Iterator[float]:
-        """Losses of the documents of a wave, nats."""
-        lengths = {number: len(documents[number][0]) - 1 for number in wave}
-        packs = [[lengths[n] for n in pack] for pack in _groups(wave, lengths, rows)]
-        ids = [documents[number][0] for number in wave]
-        tokens = torch.cat([torch.as_tensor(one, dtype=torch.int64)[:-1] for one in ids])
-        places = torch.cat([torch.arange(len(one) - 1) for one in ids])
-        x = self._embedded(tokens, places)
+        """Losses of the documents of a wave, nats; each is what comes after what all of them share."""
+        tokens = [torch.as_tensor(ids, dtype=torch.int64) for ids, _ in wave]
+        places = [torch.arange(len(one) - 1) for one in tokens]
+        said = torch.cat([at >= first - 1 for at, (_, first) in zip(places, wave, strict=True)])
+        x = self._embedded(torch.cat([one[:-1] for one in tokens]), torch.cat(places) + len(shared))
+        x = self._through_layers(x, [len(at) for at in places], shared, rows, between)
+        targets = torch.cat([one[1:] for one in tokens])[said]
+        nats = self._head(x[said], targets, between).tolist()
+        for ids, first in wave:
+            count = len(ids) - first
+            yield math.fsum(nats[:count])
+            del nats[:count]
+
+    def _through_layers(
+        self,
+        x: torch.Tensor,
+        lengths: Sequence[int],
+        shared: Sequence[int],
+        rows: int,
+        between: Callable[[], None],
+    ) -> torch.Tensor:
+        packs = [[lengths[at] for at in pack] for pack in _groups(range(len(lengths)), lengths, rows)]
         parts = list(x.split([sum(pack) for pack in packs]))
+        begun = self._embedded(torch.as_tensor(shared, dtype=torch.int64), torch.arange(len(shared)))
+        before = None
         for index in range(self.layout.layers):
             weights = self._layer(index)
+            if shared:
+                begun, before = block(self.layout, weights, begun, [len(shared)])
             for at, pack in enumerate(packs):
-                between(done)
-                parts[at] = block(self.layout, weights, parts[at], pack)
-        x = torch.cat(parts)
-        firsts = [documents[number][1] for number in wave]
-        said = torch.cat(
-            [torch.arange(len(one) - 1) >= first - 1 for one, first in zip(ids, firsts, strict=True)]
-        )
-        targets = torch.cat([torch.as_tensor(one, dtype=torch.int64)[1:] for one in ids])[said]
-        per_token = self._head(x[said], targets, lambda: between(done)).tolist()
-        at = 0
-        for one, first in zip(ids, firsts, strict=True):
-            count = len(one) - first
-            yield math.fsum(per_token[at : at + count])
-            at += count
+                between()
+                parts[at], _ = block(self.layout, weights, parts[at], pack, before)
+        return torch.cat(parts)
 
     def _wide(self, name: str) -> torch.Tensor:
         return self._tensors[name].to(torch.float64)
@@ -225,6 +234,23 @@ def _named(layout: Layout, tensors: Mapping[str, torch.Tensor]) -> dict[str, tor
         return dict(tensors)
     head = f"{layout.head}."
     return {name if name.startswith(head) else prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _shared(documents: Sequence[TokenDocument]) -> Sequence[int]:
+    """Tokens that all documents begin with and none has to say: computed once, as nothing looks ahead."""
+    if len(documents) < 2:
+        return []
+    most = min(min(first, len(ids)) - 1 for ids, first in documents)
+    beginnings = [tuple(ids[:most]) for ids, _ in documents]
+    least, last = min(beginnings), max(beginnings)
+    return least[
+        : next((at for at, pair in enumerate(zip(least, last, strict=True)) if pair[0] != pair[1]), most)
+    ]
+
+
+def _without(document: TokenDocument, shared: int) -> TokenDocument:
+    ids, first = document
+    return ids[shared:], first - shared
 
 
 def _groups(
