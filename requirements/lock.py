@@ -1,4 +1,4 @@
-"""Writes run.txt, dev.txt, llm.txt and docs.txt: what pyproject.toml asks for, at what versions pip finds now.
+"""Writes run.txt, dev.txt, llm.txt and docs.txt: what pyproject.toml asks for, at versions that pip finds.
 
 Run it with ``make lock``. It resolves in throw-away environments, so nothing here is touched.
 """

@@ -152,7 +152,7 @@ class Decoder:
         if wrong:
             raise DataError(
                 f"Document {number} {wrong}.",
-                why="What it costs to say it would not be a loss of this model.",
+                why="A loss is counted over tokens that the model has, in documents that it reads to the end.",
                 hint="Cut documents to what the model reads, with its own tokenizer.",
             )
 
