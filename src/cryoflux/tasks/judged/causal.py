@@ -9,7 +9,7 @@ cross-entropy is summed in float64 and rounded once (``f32/v1``).
 
 from __future__ import annotations
 
-__all__ = ["CausalScores", "Document", "causal_losses", "read_documents"]
+__all__ = ["CausalScores", "TextDocument", "causal_losses", "read_documents"]
 
 import inspect
 import json
@@ -23,18 +23,20 @@ from cryoflux.errors import DataError, ModelError
 from cryoflux.evaluation.losses import EvaluationFailedError, Losses
 from cryoflux.files import read_regular
 from cryoflux.quantities import NANO
+from cryoflux.registry.plain_json import read_object
 from cryoflux.tasks.judged.sides import JudgedModel, loaded_side
 
 _SHAPES: tuple[tuple[str, ...], ...] = (("messages",), ("prompt", "completion"), ("text",))
 _MOST_BYTES = 1 << 30
 _MOST_TOKENS = 2048
 """of a document that are read, where the model has positions for more"""
+_MOST_TEMPLATE = 4_000_000
 _AT_ONCE = 64
 """targets whose scores are in float64 at once: a vocabulary is long"""
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class TextDocument:
     """A document, in the shape of its file."""
 
     said: Mapping[str, Any]
@@ -59,7 +61,7 @@ class CausalScores:
     """digest of the tokens that were read, targets told apart: two models compare where it is the same"""
 
 
-def read_documents(path: Path) -> list[Document]:
+def read_documents(path: Path) -> list[TextDocument]:
     """The documents of a JSONL file, all in one shape.
 
     Raises:
@@ -69,10 +71,10 @@ def read_documents(path: Path) -> list[Document]:
         content = read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise _no_documents(f"{path} cannot be read: {error.strerror or error}") from error
-    found: list[Document] = []
+    found: list[TextDocument] = []
     for number, line in enumerate(content.split(b"\n"), 1):
         if line.strip():
-            found.append(Document(_shaped(f"{path}, line {number}", line), number))
+            found.append(TextDocument(_shaped(f"{path}, line {number}", line), number))
             if found[0].said.keys() != found[-1].said.keys():
                 raise _no_documents(f"{path}, line {number} is of another shape than line {found[0].line}")
     if len(found) < 2:
@@ -118,7 +120,7 @@ def _is_turn(turn: Any) -> bool:
 
 
 def causal_losses(
-    model: JudgedModel, documents: Sequence[Document], progress: Callable[[int, int], None]
+    model: JudgedModel, documents: Sequence[TextDocument], progress: Callable[[int, int], None]
 ) -> CausalScores:
     """The losses of a language model, in the order of the documents.
 
@@ -164,16 +166,24 @@ def _give_template(model: JudgedModel, tokenizer: Any) -> None:
         return
     alone = model.folder / "chat_template.jinja"
     if alone.is_file():
-        tokenizer.chat_template = alone.read_text("utf-8")
+        tokenizer.chat_template = read_regular(alone, _MOST_TEMPLATE).decode("utf-8")
         return
     settings = model.folder / "tokenizer_config.json"
     if settings.is_file():
-        found = json.loads(settings.read_bytes())
-        if isinstance(found, dict) and isinstance(found.get("chat_template"), str):
+        found = read_object(settings, _MOST_TEMPLATE, lambda why: _no_template(model, why))
+        if isinstance(found.get("chat_template"), str):
             tokenizer.chat_template = found["chat_template"]
 
 
-def _encoded(tokenizer: Any, document: Document, model: JudgedModel) -> tuple[list[int], int]:
+def _no_template(model: JudgedModel, why: str) -> ModelError:
+    return ModelError(
+        f"The tokenizer of {model.name!r} has no template for conversations: {why}.",
+        why="How turns are told apart is the model's own convention.",
+        hint='Write the holdout as {"prompt": "…", "completion": "…"}.',
+    )
+
+
+def _encoded(tokenizer: Any, document: TextDocument, model: JudgedModel) -> tuple[list[int], int]:
     """The tokens of a document, and how many of them come before the first target."""
     said = document.said
     if "text" in said:
@@ -188,11 +198,7 @@ def _encoded(tokenizer: Any, document: Document, model: JudgedModel) -> tuple[li
 
 def _conversation(tokenizer: Any, turns: Any, model: JudgedModel) -> tuple[list[int], int]:
     if not getattr(tokenizer, "chat_template", None):
-        raise ModelError(
-            f"The tokenizer of {model.name!r} has no template for conversations.",
-            why="How turns are told apart is the model's own convention.",
-            hint='Write the holdout as {"prompt": "…", "completion": "…"}.',
-        )
+        raise _no_template(model, "none lies beside its weights")
     prompt = tokenizer.apply_chat_template(turns[:-1], tokenize=False, add_generation_prompt=True)
     whole = tokenizer.apply_chat_template(turns, tokenize=False)
     if not whole.startswith(prompt):
