@@ -80,6 +80,8 @@ class RunPlan:
     """how much of a text is read"""
     longer_ppm: int | None
     """share of the training texts that are longer, in millionths; none where nobody counted"""
+    found: tuple[str, ...]
+    """what was found in files that are not exactly text,label, in words"""
     detectable_nats: dict[str, float]
     """per-example spread of Δ → smallest Δ that is found with 90 % power, nats"""
     state: str
@@ -164,6 +166,7 @@ def _learning(
         evaluation_joules=evaluation_j,
         cut=inputs.cut,
         longer_ppm=inputs.longer_ppm,
+        found=inputs.found,
         detectable_nats=_detectable(settings, len(inputs.holdout), known),
         state=str(state.path),
         head=known.head if known is not None else None,
@@ -219,6 +222,7 @@ class _Inputs:
     longer_ppm: int | None
     guard: Mapping[str, Any] | None
     similar: Mapping[str, int]
+    found: tuple[str, ...]
 
 
 def _inputs(
@@ -250,6 +254,7 @@ def _inputs(
             origin.longer_ppm,
             guard,
             similar,
+            tuple(origin.found),
         )
     found = first_inputs(settings, progress)
     splits, model = found.splits, settings.model.model
@@ -272,6 +277,7 @@ def _inputs(
         found.longer_ppm,
         found.guard.rule(len(splits.similar)) if found.guard is not None else None,
         splits.similar_to,
+        found.found,
     )
 
 

@@ -26,7 +26,7 @@ OLD = {
     "dropped": {"train": 3},
 }
 """as the first version wrote it: of the one task that there was"""
-NEWER = {"rules": {}, "similar": {}, "near": 0, "hiding": 0, "cut": 0, "longer_ppm": None}
+NEWER = {"rules": {}, "similar": {}, "near": 0, "hiding": 0, "cut": 0, "longer_ppm": None, "found": []}
 """what the old form could not say"""
 
 
