@@ -10,7 +10,6 @@ from __future__ import annotations
 __all__ = ["ExampleFile", "open_examples", "read_arrived", "read_examples"]
 
 import io
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,17 +134,15 @@ class ExampleFile:
             head.see(example)
             yield number, example
         left_out = {cause: LeftOut(count, tuple(numbers)) for cause, (count, numbers) in causes.items()}
-        self._found = self._said(rows, left_out)
-        if first is not None and sum(one.count for one in left_out.values()) > self._most * rows:
-            raise self._too_many(first)
+        self._found = found = self._said(rows, left_out, first)
+        if refusal := found.too_many(self._most if found.kept else 0.0):
+            raise refusal
         head.refuse()
-        if not self._found.kept:
-            where = opened.where
-            raise DataError(
-                f"{where} holds no example.", why="There is nothing to learn from.", hint=SHAPE_HINT
-            )
+        if not found.kept:
+            what = f"{opened.where} holds no example."
+            raise DataError(what, why="There is nothing to learn from.", hint=SHAPE_HINT)
 
-    def _said(self, rows: int, left_out: dict[str, LeftOut]) -> FileFound:
+    def _said(self, rows: int, left_out: dict[str, LeftOut], first: tuple[int, Flaw] | None) -> FileFound:
         opened, table = self._opened, self._opened.table
         return FileFound(
             file=opened.where,
@@ -162,19 +159,7 @@ class ExampleFile:
             named_classes=bool(table.class_names),
             rows=rows,
             left_out=left_out,
-        )
-
-    def _too_many(self, first: tuple[int, Flaw]) -> DataError:
-        number, flaw = first
-        found = self.found
-        count = found.rows - found.kept
-        place = f"{self._opened.where}, {found.numbered} {number}"
-        allowed = min(1.0, math.ceil(100 * count / found.rows) / 100)
-        return DataError(
-            f"{place}: {flaw.said}; {count} of {found.rows} rows lack something.",
-            why=f"Up to {self._most:g} of them are left out and counted; beyond that the file is broken.",
-            hint="Mend or remove them, name other columns (--text-column, --label-column), or allow more: "
-            f"--most-dropped {allowed:g}.",
+            first_flaw=f"{table.numbered} {first[0]}: {first[1].said}" if first is not None else "",
         )
 
 
@@ -207,7 +192,7 @@ class _Head:
         raise DataError(
             f"{opened.where}, line 1: the class {first.label!r} occurs only there; is that line a header?",
             why="A header that is read as an example would become a class of its own.",
-            hint=f"If so: --text-column {first.text!r} --label-column {first.label!r}; else remove it.",
+            hint="If so, say what its columns are: --text-column NAME --label-column NAME; else remove it.",
         )
 
 

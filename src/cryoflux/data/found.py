@@ -4,11 +4,13 @@ from __future__ import annotations
 
 __all__ = ["FileFound", "LeftOut"]
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryoflux.data.columns import PAIR_MARK
+from cryoflux.errors import DataError
 
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 _CAUSES = {
@@ -54,6 +56,27 @@ class FileFound:
     rows: int
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
     """cause → rows"""
+    first_flaw: str = ""
+    """the first row that was left out, and why; empty where none was"""
+
+    def too_many(self, most: float) -> DataError | None:
+        """The refusal of a file of which more was left out than may be; none where it was not.
+
+        Args:
+            most: share of its rows that may be left out.
+        """
+        count = self.rows - self.kept
+        if count <= most * self.rows:
+            return None
+        allowed = min(1.0, math.ceil(100 * count / self.rows) / 100)
+        return DataError(
+            f"{self.file}, {self.first_flaw}; {count} of {self.rows} rows lack something.",
+            why=f"Up to {100 * most:g} % of them would be left out and counted; here something else is wrong."
+            if self.kept
+            else "There is nothing to learn from.",
+            hint="Mend or remove them, name other columns (--text-column, --label-column)"
+            + (f", or allow more: --most-dropped {allowed:g}." if self.kept else "."),
+        )
 
     @property
     def kept(self) -> int:
@@ -107,7 +130,7 @@ class FileFound:
             "file": self.file,
             "format": self.format,
             "packed": self.packed,
-            "encoding": self.encoding,
+            "encoding": "utf-8" if self.encoding == "utf-8-sig" else self.encoding,
             "encoding_how": self.encoding_how,
             "separator": self.separator,
             "headed": self.headed,

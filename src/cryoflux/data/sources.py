@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["GivenSets", "read_sets"]
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryoflux.data.balance import balanced
 from cryoflux.data.columns import Wishes
@@ -40,13 +40,19 @@ class GivenSets:
         return said
 
 
-def read_sets(data: DataSettings) -> GivenSets:
+def read_sets(data: DataSettings, *, lenient: bool = False) -> GivenSets:
     """Read the files that the settings name.
+
+    Args:
+        data: the settings.
+        lenient: whether any share of the rows may lack a text or a label, as long as one is left.
 
     Raises:
         DataError, UsageError: as `cryoflux.data.formats.read_examples`.
     """
     wishes, found = Wishes.of(data), dict[str, FileFound]()
+    if lenient:
+        wishes = replace(wishes, most_dropped=1.0)
 
     def read(name: str, path: str) -> list[Example]:
         opened = open_examples(path, wishes)

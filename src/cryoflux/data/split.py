@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FEWEST_HOLDOUT", "Splits", "hiding_texts", "near_train", "rules_of", "split"]
+__all__ = ["FEWEST_FILE", "FEWEST_HOLDOUT", "Splits", "hiding_texts", "near_train", "rules_of", "split"]
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +28,8 @@ from cryoflux.errors import DataError
 
 FEWEST_HOLDOUT = 30
 _SHARE = 0.15
+FEWEST_FILE = round(FEWEST_HOLDOUT / _SHARE)
+"""distinct texts that a holdout can be split off"""
 _Take = Callable[[dict[str, Example], int, int], dict[str, Example]]
 """takes a set out of a pool: of at most so many examples, and of a share of so many"""
 
@@ -265,8 +267,9 @@ def _check(splits: Splits) -> None:
             raise DataError(
                 f"The {name} set has {len(examples)} examples after duplicates were dropped.",
                 why=f"Below {FEWEST_HOLDOUT}, no improvement can be told from noise.",
-                hint=f"Give more distinct texts ({len(splits.train)} are left to train on{of_one}); "
-                "a set that is split off is 15 % of them.",
+                hint=f"Give more distinct texts ({len(splits.train)} are left to train on{of_one}): a set "
+                f"that is split off is 15 % of them, so {FEWEST_FILE} are enough; or give sets of "
+                f"{FEWEST_HOLDOUT} or more: --holdout FILE --audit FILE.",
             )
         unknown = sorted({e.label for e in examples} - set(splits.labels))
         if unknown:
