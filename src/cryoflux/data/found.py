@@ -140,10 +140,10 @@ class FileFound:
             "named_classes": self.named_classes,
             "rows": self.rows,
             "examples": self.kept,
-            "left_out": {
-                cause: {"rows": one.count, "numbered": self.numbered, "lines": list(one.first)}
+            "left_out": [
+                {"cause": cause, "rows": one.count, "numbered": self.numbered, "lines": list(one.first)}
                 for cause, one in self.left_out.items()
-            },
+            ],
         }
 
 

@@ -21,7 +21,10 @@ from cryoflux.data.columns import TakenColumns, Wishes, columns_of
 from cryoflux.data.tables import Table, looked_up
 from cryoflux.errors import DataError, UsageError
 
-_BATCH = 512
+_BATCH = 128
+"""rows that are unpacked together: a hostile one may have a megabyte each"""
+_BUFFER_BYTES = 2**16
+"""of a column that is read a page at a time"""
 _MARKS = ("state.json", "dataset_dict.json")
 """one of them lies in a folder that `datasets` saved"""
 _HUB = re.compile(r"(?P<name>[\w./~-]+?)(?:@(?P<part>[\w.-]+))?\[(?P<split>[\w.%:+-]+)\]\Z")
@@ -99,16 +102,14 @@ def read_parquet(source: BytesIn, wishes: Wishes) -> Table:
         with (
             _arrow_errors(source.where),
             source.opened() as stream,
-            # what repeats is held once, whatever it unpacks to
-            parquet.ParquetFile(stream, read_dictionary=[n for n in given if n in paths]) as file,
+            parquet.ParquetFile(stream, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file,
         ):
             number = 0
-            for batch in file.iter_batches(batch_size=_BATCH, columns=[*dict.fromkeys(given)]):
-                fields = [batch.column(name) for name in batch.schema.names]
-                for at in range(batch.num_rows):
+            for batch in file.iter_batches(_BATCH, columns=[*dict.fromkeys(given)]):
+                names = batch.schema.names
+                for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     number += 1
-                    row = dict(zip(batch.schema.names, (field[at].as_py() for field in fields), strict=True))
-                    yield number, *_values(row, columns)
+                    yield number, *_values(dict(zip(names, cells, strict=True)), columns)
 
     return Table("parquet", columns, rows, "row", class_names=_names_of(schema, columns.label))
 

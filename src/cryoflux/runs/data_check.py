@@ -47,7 +47,7 @@ class DataCheck:
     classes: Mapping[str, int]
     """class → training examples, the most frequent first"""
     distinct: int
-    """training texts after normalisation"""
+    """training texts, copies left out"""
     unbalanced: int
     """training examples that --balance leaves out"""
     lengths: TextLengths
@@ -79,8 +79,8 @@ def check_data(settings: Settings) -> DataCheck:
     sets = read_sets(settings.data, lenient=True)
     counts = Counter(example.label for example in sets.train)
     classes = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    distinct = len({normalise(example.text) for example in sets.train})
     splits, refusal = _split(settings, sets)
+    distinct = len(sets.train) - splits.dropped["train"] if splits is not None else _distinct(sets)
     remarks = remarks_on(classes)
     holdout = len(splits.holdout) if splits is not None else _would_hold(settings, sets, distinct)
     if splits is not None:
@@ -104,6 +104,10 @@ def check_data(settings: Settings) -> DataCheck:
         if delta > 0
         else {},
     )
+
+
+def _distinct(sets: GivenSets) -> int:
+    return len({normalise(example.text) for example in sets.train})
 
 
 def _would_hold(settings: Settings, sets: GivenSets, distinct: int) -> int:

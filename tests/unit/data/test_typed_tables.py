@@ -1,4 +1,4 @@
-"""Parquet by pyarrow, and data sets by `datasets`: by the library where it is installed, and by a stand-in."""
+"""Parquet by pyarrow, and data sets by `datasets`: by the library where it is installed, by a stand-in."""
 
 from __future__ import annotations
 
