@@ -19,6 +19,7 @@ __all__ = [
     "Attempt",
     "CryoFluxError",
     "Energy",
+    "Judged",
     "Log",
     "Measured",
     "Report",
@@ -30,6 +31,8 @@ __all__ = [
     "Tier",
     "Update",
     "__version__",
+    "judge",
+    "judge_losses",
     "measure_energy",
     "open_log",
     "run",
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
     from cryoflux.quantities import Energy, Tier
     from cryoflux.receipts.attempts import Attempt
     from cryoflux.runs.calling import run
+    from cryoflux.runs.judging import Judged, judge_losses
+    from cryoflux.runs.judging_models import judge
     from cryoflux.runs.summary import Summary
     from cryoflux.runs.watch import RunObserver
     from cryoflux.tasks.interface import Task, Update
@@ -61,6 +66,7 @@ _PLACES = {
     "Attempt": "receipts.attempts",
     "CryoFluxError": "errors",
     "Energy": "quantities",
+    "Judged": "runs.judging",
     "Log": "log_view",
     "Measured": "energy.measured",
     "Report": "verification.result",
@@ -71,6 +77,8 @@ _PLACES = {
     "Task": "tasks.interface",
     "Tier": "quantities",
     "Update": "tasks.interface",
+    "judge": "runs.judging_models",
+    "judge_losses": "runs.judging",
     "measure_energy": "energy.of_work",
     "open_log": "log_view",
     "run": "runs.calling",

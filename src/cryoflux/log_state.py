@@ -35,6 +35,7 @@ from cryoflux.receipts.statement import (
     Base,
     HeadMove,
     Intent,
+    Judgement,
     Move,
     Outcome,
     Receipt,
@@ -45,7 +46,7 @@ from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
 from cryoflux.task_state import Chain, TaskState
-from cryoflux.task_tallies import HoldoutTally, SignedLosses
+from cryoflux.task_tallies import HoldoutTally, JudgedTally, SignedLosses
 
 _NOTHING_SPENT = Bar(looks=0, kept=0, needed_milli=0)
 
@@ -124,6 +125,8 @@ class LogState:
     lessons: Lessons = field(default_factory=Lessons)
     renewed: dict[str, list[int]] = field(default_factory=dict)
     """task → how many lessons there were each time that training examples joined"""
+    judged: dict[str, JudgedTally] = field(default_factory=dict)
+    """SHA-256 of a holdout that judges what others made → what it was used for"""
     _memories: dict[str, Memory] = field(default_factory=dict)
 
     def take(self, entry: Entry) -> None:
@@ -140,6 +143,8 @@ class LogState:
             self.tasks = {said.task: TaskState.taken_up(said, entry.leaf_hash) for said in fork.tasks}
             for known in self.tasks.values():
                 known.was_made(known.start, entry.index, entry.leaf_hash, known.counts[-1])
+        elif (judgement := entry.judgement) is not None:
+            self._judge(judgement)
         self.size += 1
         self.last = entry.leaf_hash
 
@@ -170,6 +175,13 @@ class LogState:
         for check in session.checks:
             if (known := self.tasks.get(check.task)) is not None:
                 known.promise(check.alpha_ppm)
+
+    def _judge(self, said: Judgement) -> None:
+        alpha_ppm = said.decision.rule.alpha_ppm
+        tally = self.judged.setdefault(said.measured.sha256, JudgedTally(alpha_ppm))
+        tally.alpha_ppm = min(tally.alpha_ppm, alpha_ppm)
+        tally.looks += 1
+        tally.kept += said.outcome is Outcome.ACCEPTED
 
     def _announce(self, entry: Entry, intent: Intent) -> None:
         self.attempts += 1
@@ -267,6 +279,16 @@ class LogState:
             budget = tally.staked_budget(rule.alpha_ppm)
             needed = budget.needed_milli(STAKES[0]) if budget.level(STAKES[0]) else MOST_NEEDED
             return Bar(looks=tally.looks, kept=tally.kept, needed_milli=needed, left=budget.left)
+        needed = ErrorBudget(rule.alpha_ppm, tally.looks, tally.kept).needed_milli
+        return Bar(looks=tally.looks, kept=tally.kept, needed_milli=needed)
+
+    def judging_bar(self, holdout: str, rule: Rule) -> Bar:
+        """The evidence that the next verdict needs on what others made, by every one that this log has given.
+
+        Raises:
+            ValueError: the rule's error budget is none.
+        """
+        tally = self.judged.get(holdout, JudgedTally(rule.alpha_ppm))
         needed = ErrorBudget(rule.alpha_ppm, tally.looks, tally.kept).needed_milli
         return Bar(looks=tally.looks, kept=tally.kept, needed_milli=needed)
 

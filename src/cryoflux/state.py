@@ -32,8 +32,8 @@ OURS = frozenset(
             "data",
             "evidence",
         ),
-        *("heads", "keys", "lock", "log", "meter.lock", "models", "monitor", "origin.json", "receipts.db"),
-        *("session.json", "working"),
+        *("heads", "judged", "keys", "lock", "log", "meter.lock", "models", "monitor", "origin.json"),
+        *("receipts.db", "session.json", "working"),
     }
 )
 """what a state directory holds"""
@@ -156,6 +156,10 @@ class StateFolder:
     def losses(self, digest: str) -> Path:
         """The file with the losses of each example behind a Δ."""
         return self.path / "evidence" / f"{digest}.bin"
+
+    def judged(self, digest: str) -> Path:
+        """What two were judged on: the holdout's examples, or where losses were handed over their ids."""
+        return self.path / "judged" / f"{digest}.jsonl"
 
     def head(self, task: str = FIRST_TASK) -> Path:
         """The link to the head version of a task."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EVERYTHING", "HoldoutTally", "MadeBy", "PoolParts", "SignedLosses"]
+__all__ = ["EVERYTHING", "HoldoutTally", "JudgedTally", "MadeBy", "PoolParts", "SignedLosses"]
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -49,6 +49,17 @@ class HoldoutTally(Struct):
         if rule == STAKED:
             return self.staked_budget(alpha_ppm).exhausted(alpha_ppm)
         return rule == BUDGETED and ErrorBudget(alpha_ppm, self.looks, self.kept).exhausted
+
+
+class JudgedTally(Struct):
+    """What a holdout was used for that judges what others made."""
+
+    alpha_ppm: int
+    """its error budget, parts per million: a promise may be tightened, never widened"""
+    looks: int = 0
+    """verdicts that it has given"""
+    kept: int = 0
+    """how many of them were acceptances"""
 
 
 class SignedLosses(Struct, frozen=True):

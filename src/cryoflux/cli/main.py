@@ -23,6 +23,7 @@ from cryoflux.cli import (
     energy,
     export,
     fork,
+    judge,
     keys,
     leaks,
     measure,
@@ -69,6 +70,7 @@ energy.app.command("fit-curve")(replay.fit_curve)
 app.add_typer(energy.app, name="energy", rich_help_panel=_MEASURE)
 app.command("doctor", rich_help_panel=_MEASURE)(doctor.doctor)
 app.command("agent", cls=SettingsCommand, rich_help_panel=_MEASURE)(agent.agent)
+app.command("judge", rich_help_panel=_CHECK)(judge.judge)
 app.command("verify", rich_help_panel=_CHECK)(verify.verify)
 app.add_typer(receipts.app, name="receipts", rich_help_panel=_CHECK)
 app.command("claim", rich_help_panel=_CHECK)(claim.claim)

@@ -50,17 +50,19 @@ _ID_HELP = "Attempt as '#3', index, task id or receipt hash."
 def _cells(view: dict[str, Any], *, several: bool) -> list[str]:
     from cryoflux.quantities import MICRO, NATS, format_energy, format_nats
 
-    joules = view.get("joules_spent", view.get("joules_reserved", view.get("joules_beside")))
+    names = ("joules_spent", "joules_reserved", "joules_beside", "joules_stated")
+    joules = next((view[name] for name in names if name in view), None)
     arm = view.get("arm", "")
     task = view.get("task_name", "")
     delta = view.get("delta")
     unit = "" if view.get("unit") in {None, NATS} else f" {view['unit']}"
     after = view.get("accuracy_after")
+    name = task or view.get("parent") or view.get("name") or view["kind"]
     return [
         f"#{view['attempt']}" if view["attempt"] else "",
         str(view["index"]),
         view["outcome"],
-        f"{task}/{arm}" if arm and several else arm or task or view.get("parent") or view["kind"],
+        f"{task}/{arm}" if arm and several else arm or name,
         "" if delta is None else format_nats(delta) + unit,
         "" if after is None else f"{100 * after:.1f} %",
         "" if joules is None else format_energy(round(joules * MICRO)),
@@ -105,7 +107,11 @@ def list_receipts(
     from cryoflux.receipts.reading import read_entries
 
     entries = read_entries(_state(state))
-    shown = [(e, view) for e, view in zip(entries, _views(entries), strict=True) if intents or e.receipt]
+    shown = [
+        (e, view)
+        for e, view in zip(entries, _views(entries), strict=True)
+        if intents or e.receipt or e.judgement
+    ]
     if as_json:
         emit_json("receipts.list/1", {"entries": [view for _, view in shown]})
         return

@@ -11,7 +11,7 @@ __all__ = ["ExampleFile", "open_examples", "read_arrived", "read_examples"]
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,12 @@ def read_examples(path: Path | str, wishes: Wishes = _AS_ASKED) -> list[Example]
 def read_arrived(path: Path, wishes: Wishes = _AS_ASKED) -> list[tuple[int, Example]]:
     """All examples of a file that anybody may have put there, in order, each with its line.
 
+    No row is left out: nobody is there to be told of it.
+
     Raises:
-        DataError: as `read_examples`; or it is no regular file, or larger than 64 MiB.
+        DataError: as `read_examples`; or it is no regular file, larger than 64 MiB, or a row lacks something.
     """
-    return [*ExampleFile(_opened(bytes_of_arrived(path), wishes), wishes)]
+    return [*ExampleFile(_opened(bytes_of_arrived(path), wishes), replace(wishes, most_dropped=0.0))]
 
 
 def open_examples(path: Path | str, wishes: Wishes = _AS_ASKED) -> ExampleFile:

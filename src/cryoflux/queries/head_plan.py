@@ -109,7 +109,7 @@ def _busy(catalogue: Catalogue) -> CannotMove | None:
     if catalogue.memory.open:
         return CannotMove(
             "An attempt of this state has no receipt yet.",
-            "Its receipt would name another head than the one it was announced on.",
+            "Its receipt has to come before anything else is written.",
             "Wait for the run to end. If it has died, the next cryoflux run closes what it left.",
         )
     return None

@@ -174,6 +174,10 @@ def _copy_holdouts(state: Path, target: Path, entries: Iterable[Entry]) -> Itera
         elif receipt is not None and receipt.evaluation is not None:
             losses = receipt.evaluation.per_example
             yield from _copy(state / "evidence" / f"{losses}.bin", target, losses)
+        elif (judgement := entry.judgement) is not None:
+            losses, examples = judgement.measured.per_example, judgement.measured.sha256
+            yield from _copy(state / "evidence" / f"{losses}.bin", target, losses)
+            yield from _copy(state / "judged" / f"{examples}.jsonl", target, examples)
     hashing = Hashing()
     for digest, data in holdouts.items():
         paths = find_listed(state / "data", data[0], "train.jsonl", data[1]).glob("holdout*.jsonl")

@@ -30,10 +30,12 @@ from cryoflux.receipts.statement import (
     FORK_TYPE,
     HEAD_TYPE,
     INTENT_TYPE,
+    JUDGEMENT_TYPE,
     RECEIPT_TYPE,
     ForkStatement,
     HeadStatement,
     IntentStatement,
+    JudgementStatement,
     ReceiptStatement,
     Statement,
 )
@@ -43,7 +45,7 @@ _OURS = re.compile(r"https://cryoflux\.dev/[a-z][a-z-]{0,63}/v[1-9][0-9]{0,5}")
 _KNOWN = {
     *(INTENT_TYPE, RECEIPT_TYPE, HEAD_TYPE, SESSION_TYPE, v1.INTENT_V1, v1.RECEIPT_V1),
     *(ROOT_TYPE, ROTATION_TYPE, REVOCATION_TYPE),
-    FORK_TYPE,
+    *(FORK_TYPE, JUDGEMENT_TYPE),
 }
 _DECODER = msgspec.json.Decoder(
     IntentStatement
@@ -54,6 +56,7 @@ _DECODER = msgspec.json.Decoder(
     | KeyRotationStatement
     | KeyRevocationStatement
     | ForkStatement
+    | JudgementStatement
     | v1.IntentStatementV1
     | v1.ReceiptStatementV1
 )

@@ -1,4 +1,4 @@
-"""One entry of the log, read back from its exact bytes: of an attempt, a head, a session, a key, a fork."""
+"""One entry of the log, read back from its exact bytes: of an attempt, a head, a session, a key and so on."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from cryoflux.receipts.statement import (
     HeadStatement,
     Intent,
     IntentStatement,
+    Judgement,
+    JudgementStatement,
     Receipt,
     ReceiptStatement,
     Statement,
@@ -35,6 +37,7 @@ class Kind(StrEnum):
     SESSION = "session"
     KEY = "key"
     FORK = "fork"
+    JUDGEMENT = "judgement"
 
 
 _KINDS: dict[type, Kind] = {
@@ -43,6 +46,7 @@ _KINDS: dict[type, Kind] = {
     HeadStatement: Kind.HEAD,
     SessionStatement: Kind.SESSION,
     ForkStatement: Kind.FORK,
+    JudgementStatement: Kind.JUDGEMENT,
 }
 
 
@@ -96,6 +100,11 @@ class Entry(Struct, frozen=True):
     def fork(self) -> Fork | None:
         """What its log goes on from, if it says that."""
         return self.statement.predicate if type(self.statement) is ForkStatement else None
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """Which of two it says is better, if it says that."""
+        return self.statement.predicate if type(self.statement) is JudgementStatement else None
 
     @property
     def key(self) -> KeyStatement | None:

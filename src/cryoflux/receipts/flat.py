@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "flat_fork",
     "flat_intent",
+    "flat_judgement",
     "flat_key",
     "flat_move",
     "flat_receipt",
@@ -16,10 +17,11 @@ __all__ = [
     "flat_view",
 ]
 
+import math
 from datetime import datetime
 from typing import Any
 
-from cryoflux.decision.interval import fixed_interval
+from cryoflux.decision.interval import anytime_interval, fixed_interval
 from cryoflux.errors import VerificationError
 from cryoflux.quantities import MICRO, NANO, efficiency, efficiency_name
 from cryoflux.receipts.charged import EnergyFigure
@@ -28,7 +30,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.session import Session
-from cryoflux.receipts.statement import Fork, HeadMove, Intent, Receipt, ReceiptStatement, Training
+from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Receipt, ReceiptStatement, Training
 from cryoflux.receipts.sums import anytime_ends, evidence_of
 from cryoflux.sentences import say
 from cryoflux.state import ADAPTER
@@ -205,6 +207,46 @@ def flat_fork(fork: Fork) -> dict[str, Any]:
     return {**parent, "task_name": task_name, **_when(fork.forked_at), "looks": looks, "outcome": "forked"}
 
 
+def flat_judgement(said: Judgement, leaf_hash: str) -> dict[str, Any]:
+    """The same for a judgement on two that were made elsewhere; its joules are stated, not metered."""
+    measured, energy = said.measured, said.energy
+    found = evidence_of(measured)
+    low, high = fixed_interval(found)
+    needed = said.decision.bar.needed_milli
+    ends = anytime_interval(found, needed) if needed else (-math.inf, math.inf)
+    shown = ends if math.isfinite(ends[0]) else (None, None)
+    hits = (found.base_correct, found.new_correct)
+    before, after = (count / found.count if found.hits else None for count in hits)
+    return {
+        "name": said.name,
+        "judged": said.kind.value,
+        "base": said.base.name,
+        "new": said.new.name,
+        "base_loss": found.base_loss / found.count / NANO,
+        "new_loss": found.new_loss / found.count / NANO,
+        "delta": found.delta_mean,
+        "delta_lo_95": low,
+        "delta_hi_95": high,
+        "delta_lo_anytime": shown[0],
+        "delta_hi_anytime": shown[1],
+        "accuracy_before": before,
+        "accuracy_after": after,
+        "examples_read": found.count,
+        "looks_before": said.decision.bar.looks,
+        "metric": measured.metric.name,
+        "unit": measured.metric.unit,
+        "accepted": said.decision.accepted,
+        "joules_stated": energy.microjoules / MICRO if energy else None,
+        "joules_stated_lo": energy.lo_microjoules / MICRO if energy else None,
+        "joules_stated_hi": energy.hi_microjoules / MICRO if energy else None,
+        "tier_stated": energy.tier.value if energy and energy.tier else None,
+        **_when(said.judged_at),
+        "receipt_hash": leaf_hash,
+        "outcome": said.outcome.word,
+        "reason": say(said.reason),
+    }
+
+
 def flat_key(statement: KeyStatement) -> dict[str, Any]:
     """The same for a key that was named, replaced or ended."""
     match statement.predicate:
@@ -243,4 +285,6 @@ def flat_view(
         found |= flat_key(entry.key)
     elif entry.fork is not None:
         found |= flat_fork(entry.fork)
+    elif entry.judgement is not None:
+        found |= flat_judgement(entry.judgement, entry.leaf_hash)
     return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 __all__ = [
     "F32",
+    "HANDED_OVER",
     "LARGEST_F64_WORK",
     "PROFILE",
     "REPEATABLE",
@@ -30,6 +31,8 @@ F32 = "f32/v1"
 """float32 weights and products; the cross-entropy of the scores in float64, rounded once to a nano-nat"""
 REPEATABLE = "repeatable/v1"
 """a task's own arithmetic, which gives the same integers whenever it is asked"""
+HANDED_OVER = "handed-over/v1"
+"""losses that somebody handed over, rounded once to a billionth of their unit; how computed, is not said"""
 LARGEST_F64_WORK = 10**13
 """parameters outside embeddings × tokens of the holdout above which a reading is done in float32"""
 

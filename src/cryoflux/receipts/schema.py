@@ -27,7 +27,16 @@ import msgspec
 
 from cryoflux.decision.reason import Reason
 from cryoflux.quantities import Tier
-from cryoflux.receipts import charged, fork_parts, key_statement, parts, session, statement, statement_v1
+from cryoflux.receipts import (
+    charged,
+    fork_parts,
+    judgement_parts,
+    key_statement,
+    parts,
+    session,
+    statement,
+    statement_v1,
+)
 from cryoflux.signing import envelope
 from cryoflux.signing.fields import END_OF_TEXT
 
@@ -41,10 +50,21 @@ _STATEMENTS = (
     key_statement.KeyRotationStatement,
     key_statement.KeyRevocationStatement,
     statement.ForkStatement,
+    statement.JudgementStatement,
     statement_v1.IntentStatementV1,
     statement_v1.ReceiptStatementV1,
 )
-_MODULES = (charged, parts, fork_parts, statement, session, statement_v1, key_statement, envelope)
+_MODULES = (
+    charged,
+    parts,
+    fork_parts,
+    judgement_parts,
+    statement,
+    session,
+    statement_v1,
+    key_statement,
+    envelope,
+)
 
 
 def receipt_schema() -> dict[str, Any]:

@@ -5,6 +5,7 @@
 - ``head/v1`` moves the head of a task to a version that was kept before (a rollback, a promotion), or says
   which versions' files are freed while it stays (a prune).
 - ``fork/v1`` is the first entry of a log that goes on from another one, which it names with its signed head.
+- ``judgement/v1`` says which of two that were made elsewhere is better on a holdout. It moves no head.
 
 Each says which task it is about, and heads, data and losses are that task's own: one log may hold several.
 What only a task knows stands in a section behind that task's name, and is checked by that task.
@@ -20,6 +21,7 @@ __all__ = [
     "FORK_TYPE",
     "HEAD_TYPE",
     "INTENT_TYPE",
+    "JUDGEMENT_TYPE",
     "RECEIPT_TYPE",
     "ZERO_HASH",
     "ArmPrior",
@@ -43,6 +45,8 @@ __all__ = [
     "InTotoStatement",
     "Intent",
     "IntentStatement",
+    "Judgement",
+    "JudgementStatement",
     "Measurement",
     "Metric",
     "MonitorTest",
@@ -70,6 +74,7 @@ from msgspec import Meta
 from cryoflux.decision.reason import Reason
 from cryoflux.receipts.charged import BatchJob, EnergyFigure
 from cryoflux.receipts.fork_parts import ForkedTask, ParentLog
+from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind, JudgedSide, StatedEnergy
 from cryoflux.receipts.monitor_parts import CheckedAgainst, MonitorTest
 from cryoflux.receipts.parts import (
     CROSS_ENTROPY,
@@ -114,6 +119,7 @@ INTENT_TYPE = "https://cryoflux.dev/intent/v2"
 RECEIPT_TYPE = "https://cryoflux.dev/receipt/v2"
 HEAD_TYPE = "https://cryoflux.dev/head/v1"
 FORK_TYPE = "https://cryoflux.dev/fork/v1"
+JUDGEMENT_TYPE = "https://cryoflux.dev/judgement/v1"
 ZERO_HASH = "0" * 64
 _Recipe = Annotated[dict[Text, Text | Signed], Meta(max_length=256)]
 
@@ -218,6 +224,34 @@ class Fork(Document, frozen=True):
     forked_at: Timestamp
 
 
+class Judgement(Document, frozen=True):
+    """Which of two is better on a holdout; both were made elsewhere, and no head moves by it."""
+
+    sequence: Count
+    """position in the log, from 0"""
+    prev: Sha256
+    """leaf hash of the entry before; 64 zeros for the first"""
+    name: Text
+    """of what was judged"""
+    kind: JudgedKind
+    base: JudgedSide
+    new: JudgedSide
+    measured: Measurement
+    """losses of both on the holdout, all of which was read"""
+    decision: Decision
+    """its bar counts every verdict that this log has given on this holdout"""
+    outcome: Outcome
+    """``accepted``, ``rejected`` or ``undecided``"""
+    reason: Reason
+    software: Annotated[dict[Text, Text], Meta(max_length=64)]
+    """versions of what computed this"""
+    judged_at: Timestamp
+    apart: HeldApart | None = None
+    """none where no training examples were handed over"""
+    energy: StatedEnergy | None = None
+    """none where nobody stated it"""
+
+
 class InTotoStatement(
     Document,
     frozen=True,
@@ -261,5 +295,11 @@ class ForkStatement(InTotoStatement, frozen=True, kw_only=True, tag=FORK_TYPE):
     predicate: Fork
 
 
-Statement = IntentStatement | ReceiptStatement | HeadStatement | ForkStatement
+class JudgementStatement(InTotoStatement, frozen=True, kw_only=True, tag=JUDGEMENT_TYPE):
+    """A judgement; its subject is the new one of the two."""
+
+    predicate: Judgement
+
+
+Statement = IntentStatement | ReceiptStatement | HeadStatement | ForkStatement | JudgementStatement
 """What an entry says that is not about a key."""

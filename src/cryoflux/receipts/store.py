@@ -24,7 +24,7 @@ from cryoflux.errors import StateTamperedError
 from cryoflux.receipts.entry import kind_of
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.session import SessionStatement
-from cryoflux.receipts.statement import IntentStatement, ReceiptStatement, Statement
+from cryoflux.receipts.statement import IntentStatement, JudgementStatement, ReceiptStatement, Statement
 
 DATABASE = "receipts.db"
 _VERSION = 1
@@ -68,11 +68,11 @@ class Columns(Struct, frozen=True):
     """What the table says beside an envelope; only an index."""
 
     kind: str
-    """``intent``, ``receipt``, ``head``, ``key`` or ``fork``"""
+    """``intent``, ``receipt``, ``head``, ``session``, ``key``, ``fork`` or ``judgement``"""
     task_id: str
     """empty for anything else than an attempt"""
     outcome: str
-    """of a receipt; empty for anything else"""
+    """of a receipt or a judgement; empty for anything else"""
 
 
 class Row(Struct, frozen=True):
@@ -92,6 +92,8 @@ def columns_of(statement: Statement | SessionStatement | KeyStatement) -> Column
     kind = kind_of(statement).value
     if isinstance(statement, ReceiptStatement):
         return Columns(kind, statement.predicate.task.id, statement.predicate.outcome.value)
+    if isinstance(statement, JudgementStatement):
+        return Columns(kind, "", statement.predicate.outcome.value)
     return Columns(kind, statement.predicate.task.id if isinstance(statement, IntentStatement) else "", "")
 
 

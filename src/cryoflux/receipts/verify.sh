@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=4c59bae7502fa92c645957d6c23b8eb8337425f8364b8f5e5f24c0bb012dbd61
+schema_digest=05e99536ccd5c121ad7a4f899ac562d71c90281d281e179ee558c1716671888b
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -429,6 +429,28 @@ def receipt($log; $two):
           else reason($p; $two; .code; .numbers) end end)
     end);
 
+# A judgement on two that were made elsewhere.
+def judgement($log):
+  . as $p | (.measured | sums(.count)) as $e | .decision as $d | ($d.rule | rule) as $r
+  | ($d.rule as $old | $d.bar | bar($old)) as $bar
+  | ($log.judged[.measured.sha256] // {looks: 0, kept: 0, alpha: $r.alphaPpm}) as $tally
+  | possible($e; "holdout"),
+    need($r.name == "evidence/v2"; "judges what others made by another rule than evidence/v2"),
+    need((.outcome == "accepted") == $d.accepted; "outcome and decision disagree"),
+    need((.kind == "losses") == (.measured.profile == "handed-over/v1");
+      "names a profile of losses that were not computed so"),
+    need([$bar.looks, $bar.kept] == [$tally.looks, $tally.kept];
+      "counts the looks at its holdout otherwise than the log"),
+    need($r.alphaPpm <= $tally.alpha; "allows itself more error than was promised"),
+    need(.measured.sha256 as $set | any($log.tasks[]; .holdouts[$set] != null) | not;
+      "judges on a holdout that decides on updates, which does not count its verdicts"),
+    (verdict($r; $bar.neededMilli; $e; .measured.metric.unit)
+      | if . == null then "was decided by a rule that this script does not know"
+        elif .kept != $d.accepted then "decision: \($r.name | plain) gives \(.kept), not \($d.accepted)"
+        else need($p.outcome == (if .kept then "accepted" elif .code == "evidence.undecided" then "undecided"
+            else "rejected" end); "is \($p.outcome), and its rule says otherwise"),
+          reason($p; true; .code; .numbers) end);
+
 def move($log):
   follows($log; .task),
   ($log.made["\(.madeAt)"] as $made
@@ -494,6 +516,7 @@ def wrong($log; $said; $type; $two):
       elif $type == "receipt" then receipt($log; $two)
       elif $type == "head" then move($log)
       elif $type == "session" then session($log)
+      elif $type == "judgement" then judgement($log)
       elif $type == "fork" then fork($log),
         need([$said | about($log)[].name] == ["checkpoint"];
           "its subject is not the head that it goes on from")
@@ -526,6 +549,10 @@ def took($p; $type; $leaf):
               | .tasks[$task].holdouts[$p.holdout.sha256] |= ((. // ($p.holdout | unused))
                 | .looks += 1 | .kept += (if $p.outcome == "accepted" then 1 else 0 end)) end) end
     elif $type == "head" then if .tasks[$p.task] then .tasks[$p.task].head = $p.result else . end
+    elif $type == "judgement" then .receipts += 1 | $p.decision.rule.alphaPpm as $alpha
+      | .judged[$p.measured.sha256] |= ((. // {looks: 0, kept: 0, $alpha})
+        | .looks += 1 | .kept += (if $p.outcome == "accepted" then 1 else 0 end)
+        | .alpha = ([.alpha, $alpha] | min))
     elif $type == "session" then .accounted = .attempts | .closed = .n + 1
     elif $type == "fork" then
       .tasks = ([$p.tasks[]? | {key: .task, value: {data, metric, head, hits: null,
@@ -544,7 +571,7 @@ def end_of_log: . as $log
 
 kinds as $kinds
 | foreach (inputs, null) as $line (
-    {n: 0, last: ("0" * 64), open: [], tasks: {}, made: {}, attempts: 0, accounted: 0, closed: 0, receipts: 0,
+    {n: 0, last: ("0" * 64), open: [], tasks: {}, judged: {}, made: {}, attempts: 0, accounted: 0, closed: 0, receipts: 0,
       current: $first, reigns: [$first], root: null};
     if $line == null then .lines = [end_of_log] else
       ($line | split(" ")) as $it | $it[0] as $leaf | "entries/\(.n | place).json" as $name

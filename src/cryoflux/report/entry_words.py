@@ -8,7 +8,7 @@ from cryoflux.quantities import format_energy, format_nats
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
 from cryoflux.receipts.session import Session
-from cryoflux.receipts.statement import Fork, HeadMove, Intent, Move, Receipt
+from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Move, Receipt
 from cryoflux.report.layout import counted
 from cryoflux.sentences import brief, say
 
@@ -30,12 +30,18 @@ def entry_sentence(entry: Entry, number: int | None) -> str:
         return _announced(entry.intent, name)
     if entry.receipt is not None:
         return _finished(entry.receipt, name)
+    return _of_no_attempt(entry)
+
+
+def _of_no_attempt(entry: Entry) -> str:
     if entry.move is not None:
         return _moved(entry.move)
     if entry.session is not None:
         return _session(entry.session)
     if entry.fork is not None:
         return _forked(entry.fork)
+    if entry.judgement is not None:
+        return _judged(entry.judgement)
     return _key(entry.key) if entry.key is not None else ""
 
 
@@ -76,6 +82,22 @@ def _session(session: Session) -> str:
 def _forked(fork: Fork) -> str:
     tasks = ", ".join(said.task for said in fork.tasks) or "no task yet"
     return f"This log goes on from another one, whose signed head it names: {tasks}."
+
+
+def _judged(said: Judgement) -> str:
+    measured = said.measured
+    gained = format_nats((measured.base_loss_sum - measured.new_loss_sum) / measured.count / 1e9)
+    change = f"Δ is {gained} {measured.metric.unit} per example, over {measured.count} examples"
+    stated = said.energy
+    cost = (
+        "Nobody stated what it cost."
+        if stated is None
+        else f"{format_energy(stated.microjoules)} are stated."
+    )
+    return (
+        f"{said.new.name} was held against {said.base.name}, and was {said.outcome.word}. {change}; "
+        f"{brief(said.reason).rstrip('.')}. {cost}"
+    )
 
 
 def _key(said: KeyStatement) -> str:

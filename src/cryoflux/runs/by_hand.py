@@ -10,7 +10,7 @@ that a version was found to be worse, and carries the test that found it.
 
 from __future__ import annotations
 
-__all__ = ["VersionsByHand", "versions_by_hand"]
+__all__ = ["VersionsByHand", "refuse_open", "versions_by_hand", "witnesses_of"]
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -102,12 +102,7 @@ class VersionsByHand:
         Raises:
             StateError: one is.
         """
-        if self.catalogue.memory.open:
-            raise StateError(
-                "An attempt of this state has no receipt yet: the run that announced it has died.",
-                why="Its receipt would name another head than the one it was announced on.",
-                hint=f"The next run writes it: type cryoflux run{self.state.flag()} once, then this again.",
-            )
+        refuse_open(self.catalogue.memory, self.state)
 
     def prune(self, plan: PrunePlan) -> list[Entry]:
         """Free the files of some versions: the entries first.
@@ -198,7 +193,7 @@ def versions_by_hand(
     with (
         lock_exclusively(state.lock, holder=holder),
         closing(ReceiptLog.open(path)) as log,
-        _witnesses(settings, path) as witnessing,
+        witnesses_of(settings, path) as witnessing,
     ):
         versions = Versions(path)
         _repair(catalogue_of(state, log.entries()), versions)
@@ -207,8 +202,35 @@ def versions_by_hand(
             witnessing.finish()
 
 
+def refuse_open(memory: LogState, state: StateFolder) -> None:
+    """Refuse while an attempt is open: the next run closes what a dead run left.
+
+    Args:
+        memory: what the log of the state has come to.
+        state: it, unlocked for nobody else.
+
+    Raises:
+        StateError: one is.
+    """
+    if memory.open:
+        raise StateError(
+            "An attempt of this state has no receipt yet: the run that announced it has died.",
+            why="Its receipt has to come before anything else is written.",
+            hint=f"The next run writes it: type cryoflux run{state.flag()} once, then this again.",
+        )
+
+
 @contextmanager
-def _witnesses(settings: Settings, path: Path) -> Iterator[Witnessing | None]:
+def witnesses_of(settings: Settings, path: Path) -> Iterator[Witnessing | None]:
+    """The witnesses of a state's log, by the settings; none where nobody is trusted with that.
+
+    Args:
+        settings: which ones, and whether their word is required.
+        path: the state.
+
+    Raises:
+        StateError: a quorum is required for what the log says by now, and was not reached.
+    """
     chosen = settings.witness
     if not chosen.trust:
         yield None

@@ -30,6 +30,8 @@ ARITHMETIC = NumberedStep(6, "arithmetic of Δ")
 class _Sums(Tally):
     evaluated: int = 0
     screened: int = 0
+    judged: int = 0
+    """judgements on what others made"""
     hits: dict[str, bool] = field(default_factory=dict)
     """task → whether its examples can be right or wrong, as its first evaluation or screen has it"""
     profiles: dict[str, str] = field(default_factory=dict)
@@ -50,6 +52,9 @@ class Arithmetic(Fold):
 
     def take(self, seen: Seen, memory: LogState) -> None:
         """Look at the sums of the next receipt."""
+        if seen.entry is not None and (judgement := seen.entry.judgement) is not None:
+            self.tally.judged += 1
+            self.findings.fail(seen, _impossible(evidence_of(judgement.measured), "holdout"))
         if (paired := seen.paired) is None:
             return
         training, evaluation = paired.receipt.training, paired.receipt.evaluation
@@ -92,11 +97,15 @@ class Arithmetic(Fold):
             of = "one evaluation" if count == 1 else f"{count} evaluations"
             detail = f"is not known here: what the losses of {of} mean is open"
             self.findings.add(unknown(name, detail))
-        if not tally.evaluated:
-            nothing = "" if tally.screened else "no receipt carries an evaluation or a screen"
-            return self.findings.conclude(ARITHMETIC, f"{tally.screened} screens add up", nothing=nothing)
         screens = f", and so do {tally.screened} screens" if tally.screened else ""
-        return self.findings.conclude(ARITHMETIC, f"{tally.evaluated} evaluations add up{screens}")
+        judged = f", and so do {tally.judged} judgements on what others made" if tally.judged else ""
+        if not tally.evaluated:
+            nothing = "" if tally.screened or tally.judged else "no receipt carries an evaluation or a screen"
+            said = f"{tally.screened} screens add up{judged}"
+            if not tally.screened:
+                said = f"{tally.judged} judgements on what others made add up"
+            return self.findings.conclude(ARITHMETIC, said, nothing=nothing)
+        return self.findings.conclude(ARITHMETIC, f"{tally.evaluated} evaluations add up{screens}{judged}")
 
 
 _OF_CROSS_ENTROPY = {PROFILE, F32}

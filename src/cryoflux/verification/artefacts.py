@@ -44,9 +44,10 @@ from cryoflux.verification.datasets import DataSets, holdout_path
 from cryoflux.verification.disjoint import compared
 from cryoflux.verification.exactness import needless_tolerance
 from cryoflux.verification.facts import FactsOfUpdates
-from cryoflux.verification.folders import FolderState, compare_folder, folders_in
+from cryoflux.verification.folders import FolderState, compare_folder, folder_findings, folders_in
 from cryoflux.verification.freed import AbsentVersions
 from cryoflux.verification.index import INDEX, index_complaint
+from cryoflux.verification.judged import judged_files
 from cryoflux.verification.locating import Searching, said_where
 from cryoflux.verification.material import Material
 from cryoflux.verification.monitors import Monitored
@@ -90,6 +91,8 @@ class _Named(Tally):
     needless: dict[str, None] = field(default_factory=dict)
     """tasks of which it was asked why they are read in float32"""
     monitored: Monitored = field(default_factory=Monitored)
+    judged: int = 0
+    """judgements on what others made"""
     behind: Base | None = None
     """base of the last entry, where that moved a head"""
 
@@ -148,6 +151,9 @@ class Artefacts(Fold):
             self.tally.behind = move.base
         elif (fork := seen.entry.fork) is not None:
             self._take_up(seen, fork)
+        elif (judgement := seen.entry.judgement) is not None:
+            self.tally.judged += 1
+            self.findings.extend(judged_files(state.path, judgement))
 
     def _receipt(self, state: StateFolder, paired: Paired) -> None:
         receipt = paired.receipt
@@ -192,7 +198,7 @@ class Artefacts(Fold):
         folder, where = state.model(said.digest), f"models/{said.digest}"
         found = compare_folder(folder, said.files, self._hashing)
         self._checked[said.digest] = (said.files, found)
-        self.findings.extend(_folder_findings(where, folder, found, self._searching))
+        self.findings.extend(folder_findings(where, folder, found, self._searching))
         if found.intact and version_digest(folder, self._hashing) != said.digest:
             self.findings.add(failed(where, "its tensors do not have the digest that names it"))
         if found.intact and (complaint := index_complaint(folder, found.listed, self._hashing)):
@@ -284,7 +290,7 @@ class Artefacts(Fold):
         # The receipt signs the files, so their checksum file has exactly one right content.
         lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
         found = compare_folder(folder, sha256_hex(lines.encode()), self._hashing)
-        self.findings.extend(_folder_findings(where, folder, found, self._searching))
+        self.findings.extend(folder_findings(where, folder, found, self._searching))
         if found.intact:
             self._remember(tuple(paired.statement.subject))
         for name in digests:
@@ -349,8 +355,10 @@ class Artefacts(Fold):
         """The lines of the step."""
         if self._state is None:
             return conclude(ARTEFACTS, [unknown("artefacts", "an exported file does not bring them")], "")
+        judged = f"losses and holdouts of {self.tally.judged} judgements" if self.tally.judged else ""
         if not memory.tasks:
-            return self.findings.conclude(ARTEFACTS, "", nothing="no entry names an artefact")
+            nothing = "" if judged else "no entry names an artefact"
+            return self.findings.conclude(ARTEFACTS, f"{judged} have the signed digests", nothing=nothing)
         heads = {known.head.digest for known in memory.tasks.values()}
         for known in memory.tasks.values():
             self._version(known.head, needed=False)  # of an entry that was not read again, it may be
@@ -361,7 +369,8 @@ class Artefacts(Fold):
         self.findings.extend(self.tally.monitored.findings(self._state, memory, read_sets, self._hashing))
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
         freed = self.tally.absent.words(self._here)
-        said = f"{self._here_in_words(memory)} have the signed digests{roots}{freed}"
+        here = f"{self._here_in_words(memory)}, and {judged}" if judged else self._here_in_words(memory)
+        said = f"{here} have the signed digests{roots}{freed}"
         return [*self.findings.conclude(ARTEFACTS, said), *compared(read_sets), *beginnings(read_sets)]
 
     def _here_in_words(self, memory: LogState) -> str:
@@ -389,11 +398,3 @@ class Artefacts(Fold):
             yield unknown(where, detail)
         else:
             yield failed(where, f"does not point at the head model models/{head.digest}")
-
-
-def _folder_findings(where: str, folder: Path, found: FolderState, searching: Searching) -> Iterator[Finding]:
-    for name in found.different:
-        place = said_where(folder / name, found.listed[name], searching) if name in found.listed else ""
-        yield failed(f"{where}/{name}", f"is not the file that was signed{place}")
-    for name in found.missing:
-        yield failed(f"{where}/{name}", "is missing")

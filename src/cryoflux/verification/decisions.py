@@ -28,6 +28,7 @@ from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import say
 from cryoflux.verification.choices import choice_findings, is_made_again, says_the_same
 from cryoflux.verification.downgrades import Downgrades
+from cryoflux.verification.judged import wrong_judgement
 from cryoflux.verification.result import Check, NumberedStep, unknown
 from cryoflux.verification.strangers import Strangers, spelt
 from cryoflux.verification.topics import Topic
@@ -58,6 +59,8 @@ class _Decided(Tally):
     """that are not known here → choices"""
     strange: Strangers = field(default_factory=Strangers)
     """rules and screens that are not known here → receipts"""
+    judgements: int = 0
+    """on what others made"""
     downgrades: Downgrades = field(default_factory=Downgrades)
     rules: dict[str, int] = field(default_factory=dict)
     """rule, in words → receipts"""
@@ -89,6 +92,9 @@ class Decisions(Fold):
                 self._announce(seen.entry, intent, memory)
         elif seen.paired is not None:
             self._decide(seen.paired, memory)
+        elif (judgement := seen.entry.judgement) is not None:
+            self.tally.judgements += 1
+            self.findings.fail(seen, wrong_judgement(judgement, memory, past=self._past))
 
     def _announce(self, entry: Entry, intent: Intent, memory: LogState) -> None:
         self.tally.choices += 1
@@ -138,11 +144,15 @@ class Decisions(Fold):
         again = f"; {tally.again} of {tally.choices} choices made again" if tally.choices else ""
         if tally.decided < tally.judged:
             again = f"; {tally.decided} of {tally.judged} decisions made again{again}"
+        judged = f"{tally.judgements} on what others made: verdict and bar made again"
         if not tally.again and not tally.decided:
+            if tally.judgements:
+                return self.findings.conclude(DECISIONS, judged, topics=[Topic.DECISIONS])
             asked = tally.policies or tally.strange
             nothing = "" if asked else "no choice and no decision in the log"
             return self.findings.conclude(DECISIONS, "", nothing=nothing)
-        held = {Topic.CHOICES: tally.again, Topic.DECISIONS: tally.decided}
+        again += f"; {judged}" if tally.judgements else ""
+        held = {Topic.CHOICES: tally.again, Topic.DECISIONS: tally.decided + tally.judgements}
         topics = [topic for topic, count in held.items() if count]
         return self.findings.conclude(
             DECISIONS, f"{ended or 'no receipts'}; rules: {used}{again}", topics=topics

@@ -6,14 +6,17 @@ withheld is not a file that was changed.
 
 from __future__ import annotations
 
-__all__ = ["FolderState", "compare_folder", "folders_in"]
+__all__ = ["FolderState", "compare_folder", "folder_findings", "folders_in"]
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.digests import CHECKSUMS, MAX_SUMS_BYTES, Hashing, sha256_hex
 from cryoflux.files import files_below, read_beginning
+from cryoflux.verification.locating import Searching, said_where
+from cryoflux.verification.result import Finding, failed
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 _MOST_UNLISTED = 1000
@@ -94,6 +97,22 @@ def compare_folder(folder: Path, digest: str, hashing: Hashing | None = None) ->
             sorted(name for name, path in present.items() if _differs(path, listed.get(name), hashing))
         ),
     )
+
+
+def folder_findings(where: str, folder: Path, found: FolderState, searching: Searching) -> Iterator[Finding]:
+    """What is wrong with a folder, file by file.
+
+    Args:
+        where: what a finding calls it.
+        folder: itself.
+        found: how it differs from what was signed.
+        searching: for where a file of the signed digest lies instead.
+    """
+    for name in found.different:
+        place = said_where(folder / name, found.listed[name], searching) if name in found.listed else ""
+        yield failed(f"{where}/{name}", f"is not the file that was signed{place}")
+    for name in found.missing:
+        yield failed(f"{where}/{name}", "is missing")
 
 
 def folders_in(place: Path) -> set[str]:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation
-from cryoflux.receipts.statement import Intent, Receipt
+from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Receipt
 
 _TOLERATED_S = 60.0
 """that an entry may say to be older than one before it: attempts at once, and clocks that are set"""
@@ -104,15 +104,18 @@ def _said(entry: Entry) -> tuple[str, str]:
         return receipt.started_at, receipt.finished_at
     if (session := entry.session) is not None:
         return session.began_at, session.ended_at
-    if (move := entry.move) is not None:
-        return "", move.moved_at
-    if (fork := entry.fork) is not None:
-        return "", fork.forked_at
-    return "", _of_key(entry)
+    return "", _at(entry)
 
 
-def _of_key(entry: Entry) -> str:
+def _at(entry: Entry) -> str:
+    """When something was written that did not last."""
     said = entry.statement.predicate
+    if isinstance(said, HeadMove):
+        return said.moved_at
+    if isinstance(said, Fork):
+        return said.forked_at
+    if isinstance(said, Judgement):
+        return said.judged_at
     if isinstance(said, KeyRoot):
         return said.enrolled_at
     if isinstance(said, KeyRotation):

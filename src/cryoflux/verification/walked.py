@@ -64,6 +64,8 @@ class Recent(Fold):
 
     def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
         """Keep the next entry, if it is such a receipt."""
+        if seen.entry is not None and seen.entry.judgement is not None:
+            self.tally.receipts += 1
         if (paired := seen.paired) is None:
             return
         self.tally.receipts += 1

@@ -23,7 +23,6 @@ _NOTES = {"base_model_name_or_path", "revision", "peft_version", "inference_mode
 """settings from which nothing follows once an adapter is trained"""
 _PLAIN: Mapping[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
-    "task_type": ("SEQ_CLS",),
     "bias": ("none",),
     "init_lora_weights": (True, False),
     "use_dora": (False,),
@@ -38,23 +37,31 @@ _PLAIN: Mapping[str, tuple[Any, ...]] = {
 _MOST = 1_000_000
 
 
-def adapter_settings(capsule: Path) -> dict[str, Any]:
+def adapter_settings(capsule: Path, task_type: str = "SEQ_CLS") -> dict[str, Any]:
     """The settings of a plain LoRA adapter, and nothing else that its file says.
+
+    Args:
+        capsule: the adapter's folder.
+        task_type: what kind of model it is for, as PEFT calls it.
 
     Raises:
         ModelError: the file cannot be read, or asks for more than plain LoRA.
     """
     found = read_object(capsule / ADAPTER_CONFIG, _MAX_BYTES, _refused)
     for name, value in found.items():
-        if complaint := _complaint(name, value):
+        if complaint := _complaint(name, value, task_type):
             raise _refused(complaint)
     if not {"r", "lora_alpha", "target_modules"} <= found.keys():
         raise _refused("names no rank, alpha or modules")
-    known = {"r", "lora_alpha", *_TEXTS, *_PLAIN}
+    known = {"r", "lora_alpha", "task_type", *_TEXTS, *_PLAIN}
     return {name: value for name, value in found.items() if name in known} | {"inference_mode": True}
 
 
-def _complaint(name: str, value: Any) -> str:
+def _complaint(name: str, value: Any, task_type: str) -> str:
+    if name == "fan_in_fan_out" and task_type == "CAUSAL_LM":
+        return "" if isinstance(value, bool) else f"has no usable {name}"  # GPT-2 keeps weights transposed
+    if name == "task_type":
+        return "" if not value or value == task_type else f"is for {str(value)[:60]!r}, not for {task_type}"
     if name in {"r", "lora_alpha"}:
         usable = type(value) in {int, float} and 0 < value <= _MOST and (name != "r" or type(value) is int)
         return "" if usable else f"has no usable {name}"

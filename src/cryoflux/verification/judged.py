@@ -1,0 +1,127 @@
+"""What is wrong with a judgement: its verdict, by the log before it, and the files that it names.
+
+Which losses two models have on a holdout is the word of whoever judged; where models were evaluated, anybody
+who has them can evaluate them again. That the verdict follows from the losses, and the bar from the verdicts
+before, is arithmetic.
+"""
+
+from __future__ import annotations
+
+__all__ = ["judged_files", "wrong_judgement"]
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
+from cryoflux.digests import sha256_hex
+from cryoflux.errors import ConfigError
+from cryoflux.files import read_regular
+from cryoflux.log_state import LogState
+from cryoflux.receipts.profiles import HANDED_OVER
+from cryoflux.receipts.statement import Judgement, Outcome
+from cryoflux.receipts.sums import evidence_of
+from cryoflux.sentences import say
+from cryoflux.state import StateFolder
+from cryoflux.verification.pairing import MOST_EXAMPLES, read_losses
+from cryoflux.verification.result import Finding, failed, unknown
+
+_MOST_BYTES = 1 << 28
+
+
+def wrong_judgement(said: Judgement, memory: LogState, *, past: bool) -> Iterator[str]:
+    """What is wrong with a judgement's verdict.
+
+    Args:
+        said: what it says.
+        memory: what the log had come to before it.
+        past: whether the log is here from its beginning.
+    """
+    rule, bar, accepted = said.decision.rule, said.decision.bar, said.outcome is Outcome.ACCEPTED
+    if rule.name != BUDGETED:
+        yield f"judges by the rule {rule.name!r}; what others made is judged by {BUDGETED} alone"
+        return
+    if said.outcome in {Outcome.ABORTED, Outcome.CARRIED}:
+        yield f"is {said.outcome.value}, which no judgement can be"
+    if accepted != said.decision.accepted:
+        yield f"outcome {said.outcome.value} and decision accepted={said.decision.accepted} disagree"
+    if (said.kind == "losses") != (said.measured.profile == HANDED_OVER):
+        yield f"is of {said.kind.value}, and names the profile {said.measured.profile!r}"
+    if past:
+        yield from _wrong_bar(said, memory)
+    unit = said.measured.metric.unit
+    least = (rule.min_delta, rule.min_accuracy_gain_ppm, rule.z_milli)
+    try:
+        verdict = decide(rule.name, evidence_of(said.measured), Thresholds(*least, bar.needed_milli, unit))
+    except (ConfigError, ArithmeticError, ValueError) as error:
+        yield f"its verdict cannot be made again: {error}"
+        return
+    if _outcome(verdict) is not said.outcome or verdict.reason != said.reason:
+        yield f"is {said.outcome.value} ({say(said.reason)}), but {rule.name} gives: {say(verdict.reason)}"
+
+
+def _outcome(verdict: Verdict) -> Outcome:
+    if verdict.accepted:
+        return Outcome.ACCEPTED
+    return Outcome.UNDECIDED if verdict.undecided else Outcome.REJECTED
+
+
+def _wrong_bar(said: Judgement, memory: LogState) -> Iterator[str]:
+    rule, bar, holdout = said.decision.rule, said.decision.bar, said.measured.sha256
+    try:
+        due = memory.judging_bar(holdout, rule)
+    except ValueError as error:
+        yield f"its error budget is none: {error}"
+        return
+    if (bar.looks, bar.kept) != (due.looks, due.kept):
+        yield (
+            f"says that its holdout gave {bar.looks} verdicts, {bar.kept} of them acceptances; by the log it "
+            f"gave {due.looks}, {due.kept} of them acceptances"
+        )
+    elif bar != due:
+        asked = f"asks for evidence of {bar.needed_milli}/1000"
+        yield f"{asked}, but its error budget for {due.needed_milli}/1000"
+    promised = memory.judged.get(holdout)
+    if promised is not None and rule.alpha_ppm > promised.alpha_ppm:
+        yield (
+            f"allows itself {rule.alpha_ppm} ppm of error, where {promised.alpha_ppm} were promised: an "
+            "error budget may be tightened, never widened"
+        )
+    for name, known in memory.tasks.items():
+        if holdout in known.holdouts:
+            yield f"judges on a holdout that decides on updates of {name}, which does not count its verdicts"
+
+
+def judged_files(state: Path, said: Judgement) -> Iterator[Finding]:
+    """What is wrong with the losses and the holdout that a judgement names, as they lie here.
+
+    Args:
+        state: where they lie.
+        said: what it says.
+    """
+    folder, measured = StateFolder(state), said.measured
+    where = f"evidence/{measured.per_example}.bin"
+    if measured.count > MOST_EXAMPLES:
+        yield unknown(where, f"is of more than {MOST_EXAMPLES} examples, which are not read here")
+        return
+    try:
+        losses = read_losses(folder.losses(measured.per_example), measured.per_example, measured.count)
+    except ValueError as error:
+        yield failed(where, f"{error} (a judgement on {said.name})")
+    else:
+        if losses.evidence(hits=measured.hits is not None) != evidence_of(measured):
+            yield failed(where, f"its losses do not add up to the sums of the judgement on {said.name}")
+    yield from _holdout(folder, said)
+
+
+def _holdout(folder: StateFolder, said: Judgement) -> Iterator[Finding]:
+    path, measured = folder.judged(said.measured.sha256), said.measured
+    where = path.relative_to(folder.path).as_posix()
+    try:
+        content = read_regular(path, _MOST_BYTES)
+    except OSError:
+        yield unknown(where, f"is not here: on what {said.name} was judged stays open")
+        return
+    if sha256_hex(content) != measured.sha256:
+        yield failed(where, "is not the holdout that was signed")
+    elif (lines := content.count(b"\n")) != measured.count:
+        yield failed(where, f"has {lines} lines, and {measured.count} examples were signed")

@@ -1,0 +1,203 @@
+"""Two models that somebody made elsewhere: classifiers and language models, whole ones and adapters."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cryoflux
+import tiny
+from causal_families import FAMILIES, make_family, trained_adapter
+from cryoflux.errors import DataError, ModelError, UsageError
+from cryoflux.receipts.reading import read_entries
+from verifying import verify_target
+
+ROWS = [("the cat ", "sits on mat"), ("who ", "the dog"), ("hello ", "world yes")] * 25
+
+
+def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+SHAPES: dict[str, Callable[[int, str, str], dict[str, Any]]] = {
+    "text": lambda n, prompt, answer: {"text": f"{prompt}{n} {answer}"},
+    "prompt and completion": lambda n, prompt, answer: {"prompt": f"{prompt}{n} ", "completion": answer},
+    "messages": lambda n, prompt, answer: {
+        "messages": [{"role": "user", "content": f"{prompt}{n}"}, {"role": "assistant", "content": answer}]
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A tiny language model, and an adapter that has learned what the holdout asks for."""
+    folder = tmp_path_factory.mktemp("llama")
+    base = make_family("llama", folder / "base")
+    return base, trained_adapter("llama", base, folder / "adapter", "the cat 1 sits on mat</s>")
+
+
+@pytest.fixture(scope="module")
+def classifiers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path, Path]:
+    """A classifier that knows nothing, one that was fine-tuned from it, their holdout, its training file."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("classifiers")
+    base = tiny.make_classifier(folder / "base")
+    train = tiny.write_csv(folder / "train.csv", tiny.sentences(90, 3))
+    holdout = tiny.write_csv(folder / "holdout.csv", tiny.sentences(120, 11))
+    model = AutoModelForSequenceClassification.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    rows = tiny.sentences(90, 3)
+    found = tokenizer([text for text, _ in rows], padding=True, return_tensors="pt")
+    labels = torch.tensor([model.config.label2id[label] for _, label in rows])
+    for _ in range(25):
+        model(**found, labels=labels).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    model.save_pretrained(folder / "tuned")
+    tokenizer.save_pretrained(folder / "tuned")
+    return base, folder / "tuned", holdout, train
+
+
+def test_a_fine_tune_that_helped_is_kept_and_the_way_back_is_not(
+    classifiers: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    base, tuned, holdout, train = classifiers
+    state = tmp_path / "s"
+    helped = cryoflux.judge(base, tuned, holdout, state=state, train=train, energy=12.5, name="tuned")
+    assert (helped.kept, helped.look, helped.joules) == (True, 1, 12.5)
+    assert helped.accuracy is not None
+    assert helped.accuracy[1] > helped.accuracy[0] + 0.2
+    back = cryoflux.judge(tuned, base, holdout, state=state)
+    assert (back.kept, back.undecided) == (False, False)
+    again = cryoflux.judge(str(base), str(tuned), holdout, state=state)
+    assert (again.entry, again.again) == (0, True), "the same numbers, whoever evaluates once more"
+    said = read_entries(state)[0].judgement
+    assert said is not None
+    assert said.apart is not None
+    assert (said.kind, said.apart.count, said.measured.profile) == ("models", 90, "f32/v1")
+    assert verify_target(state).ok
+
+
+def test_a_holdout_that_was_learned_is_refused(
+    classifiers: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    base, tuned, _, train = classifiers
+    rows = [
+        *tiny.sentences(60, 12),
+        *[(f"  {text.upper()} ", label) for text, label in tiny.sentences(90, 3)[:2]],
+    ]
+    leaky = tiny.write_csv(tmp_path / "leaky.csv", rows)
+    with pytest.raises(UsageError, match=r"2 of the 62 examples of .* the first is number 61"):
+        cryoflux.judge(base, tuned, leaky, state=tmp_path / "s", train=train)
+    assert not (tmp_path / "s").exists()
+
+
+def test_labels_that_a_model_does_not_know_and_heads_that_are_not_there_are_refused(
+    classifiers: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    base, tuned, _, _ = classifiers
+    other = tiny.write_csv(tmp_path / "o.csv", [(f"text number {n}", "minerals") for n in range(40)])
+    with pytest.raises(ModelError, match="knows no class 'minerals'"):
+        cryoflux.judge(base, tuned, other, state=tmp_path / "s")
+    headless = tiny.make_model(tmp_path / "headless")
+    with pytest.raises(ModelError, match=r"lack|no model folder"):
+        cryoflux.judge(headless, tuned, other, state=tmp_path / "s", task="classification")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_documents_in_every_shape_that_trainers_read(
+    shape: str, llama: tuple[Path, Path], tmp_path: Path
+) -> None:
+    rows = [SHAPES[shape](n, *row) for n, row in enumerate(ROWS)]
+    holdout = jsonl(tmp_path / "h.jsonl", rows)
+    judged = cryoflux.judge(*llama, holdout, state=tmp_path / "s")
+    assert judged.kept, judged.reason
+    assert (judged.count, judged.accuracy) == (len(ROWS), None)
+    said = read_entries(tmp_path / "s")[0].judgement
+    assert said is not None
+    assert said.new.onto == said.base.sha256
+    tokens_of_a_document = said.decision.rule.min_delta / 2_000_000
+    assert tokens_of_a_document > 5, "0.002 nats a token, over the tokens that a document has to say"
+    assert verify_target(tmp_path / "s").ok
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "llama"])
+def test_every_family_is_judged(family: str, tmp_path: Path) -> None:
+    base = make_family(family, tmp_path / "base")
+    adapter = trained_adapter(family, base, tmp_path / "adapter", "the cat 1 sits on mat</s>")
+    holdout = jsonl(
+        tmp_path / "h.jsonl", [SHAPES["prompt and completion"](n, *row) for n, row in enumerate(ROWS)]
+    )
+    judged = cryoflux.judge(base, adapter, holdout, state=tmp_path / "s")
+    assert judged.delta > 0, judged.reason
+
+
+def test_a_loss_of_a_document_is_that_of_transformers(llama: tuple[Path, Path], tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from cryoflux.tasks.judged.causal import causal_losses, read_documents
+    from cryoflux.tasks.judged.sides import model_side
+
+    base, _ = llama
+    path = jsonl(
+        tmp_path / "h.jsonl", [SHAPES["prompt and completion"](n, *row) for n, row in enumerate(ROWS)]
+    )
+    scores = causal_losses(model_side(str(base)), read_documents(path), lambda *_: None)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(base), AutoTokenizer.from_pretrained(base)
+    for nano, (n, (prompt, answer)) in zip(scores.losses.nano_nats, enumerate(ROWS), strict=True):
+        before = tokenizer(f"{prompt}{n} ")["input_ids"]
+        after = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        labels = torch.tensor([[-100] * len(before) + after])
+        with torch.no_grad():
+            mean = model(input_ids=torch.tensor([[*before, *after]]), labels=labels).loss
+        assert nano / 1e9 == pytest.approx(float(mean) * len(after), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (['{"text": "a b"}', '{"prompt": "a", "completion": "b"}'], "of another shape than line 1"),
+        (['{"text": "a b"}'], "holds 1 documents"),
+        (['{"text": ""}', '{"text": "b"}'], "line 1 has none of text"),
+        (['{"messages": [{"role": "user", "content": "a"}]}'], "line 1 has none of text"),
+        (["not JSON"], "line 1 is not JSON"),
+        (["[" * 100_000], "line 1 is not JSON"),
+    ],
+    ids=["shapes", "one", "empty", "no answer", "no JSON", "deep"],
+)
+def test_what_is_no_holdout_for_a_language_model_is_refused(
+    lines: list[str], words: str, llama: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "h.jsonl"
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=words):
+        cryoflux.judge(*llama, path, state=tmp_path / "s")
+
+
+def test_an_adapter_that_asks_for_code_or_is_pickled_is_refused(
+    llama: tuple[Path, Path], tmp_path: Path
+) -> None:
+    base, adapter = llama
+    path = jsonl(tmp_path / "h.jsonl", [SHAPES["text"](n, *row) for n, row in enumerate(ROWS)])
+    evil = Path(shutil.copytree(adapter, tmp_path / "evil"))
+    config = json.loads((evil / "adapter_config.json").read_text())
+    (evil / "adapter_config.json").write_text(
+        json.dumps({**config, "auto_mapping": {"parent_library": "os"}})
+    )
+    with pytest.raises(ModelError, match="auto_mapping"):
+        cryoflux.judge(base, evil, path, state=tmp_path / "s")
+    (evil / "adapter_model.safetensors").rename(evil / "adapter_model.bin")
+    with pytest.raises(ModelError, match="has no adapter_model"):
+        cryoflux.judge(base, evil, path, state=tmp_path / "s")
+    with pytest.raises(ModelError, match="is an adapter"):
+        cryoflux.judge(adapter, adapter, path, state=tmp_path / "s")
