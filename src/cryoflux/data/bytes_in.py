@@ -5,7 +5,7 @@ What is not read is refused by its first bytes, with what makes it readable.
 
 from __future__ import annotations
 
-__all__ = ["SHAPE_HINT", "BytesIn", "bytes_of_arrived", "bytes_of_named"]
+__all__ = ["MOST_ARRIVING_BYTES", "SHAPE_HINT", "BytesIn", "bytes_of_arrived", "bytes_of_named", "too_much"]
 
 import gzip
 import io
@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 from cryoflux.errors import DataError
 from cryoflux.files import read_regular
 
-_MOST_ARRIVING_BYTES = 2**26
+MOST_ARRIVING_BYTES = 2**26
 """of a file that came while a run goes on: its rows take many times as much memory"""
 _MOST_TIMES, _LEAST_BYTES = 200, 2**28
 """gzip packs texts to a tenth, and nothing but a bomb to less than a two hundredth of so many bytes"""
@@ -87,10 +87,10 @@ def bytes_of_arrived(path: Path) -> BytesIn:
         DataError: it is not, or of a kind that is not read.
     """
     try:
-        content = read_regular(path, _MOST_ARRIVING_BYTES)
+        content = read_regular(path, MOST_ARRIVING_BYTES)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return _made(path, lambda: io.BytesIO(content), len(content), most=_MOST_ARRIVING_BYTES)
+    return _made(path, lambda: io.BytesIO(content), len(content), most=MOST_ARRIVING_BYTES)
 
 
 def _made(path: Path, opened: Callable[[], BinaryIO], size: int, most: int | None = None) -> BytesIn:
@@ -113,6 +113,15 @@ def _made(path: Path, opened: Callable[[], BinaryIO], size: int, most: int | Non
     return BytesIn(str(path), suffixes[-1] if suffixes else "", opened, packed, head)
 
 
+def too_much(where: str, most: int) -> DataError:
+    """The error about a file that unpacks to more bytes than are read of it."""
+    return DataError(
+        f"{where} unpacks to more than {most // 10**6} MB.",
+        why="Texts do not pack that well: it was made to fill the memory, or is too large to read.",
+        hint="Unpack it yourself, and give what you want to be read: gunzip -k FILE.",
+    )
+
+
 class _Unpacked(io.RawIOBase):
     """What gzip unpacks, up to a limit."""
 
@@ -132,11 +141,7 @@ class _Unpacked(io.RawIOBase):
             raise self._broken(str(error)) from error
         self._count += len(found)
         if self._count > self._most:
-            raise DataError(
-                f"{self._where} unpacks to more than {self._most // 10**6} MB.",
-                why="Texts do not pack that well: it was made to fill the memory, or is too large to read.",
-                hint="Unpack it yourself, and give what you want to be read: gunzip -k FILE.",
-            )
+            raise too_much(self._where, self._most)
         into[: len(found)] = found
         return len(found)
 

@@ -15,7 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cryoflux.data.bytes_in import SHAPE_HINT, BytesIn, bytes_of_arrived, bytes_of_named
+from cryoflux.data.bytes_in import (
+    MOST_ARRIVING_BYTES,
+    SHAPE_HINT,
+    BytesIn,
+    bytes_of_arrived,
+    bytes_of_named,
+    too_much,
+)
 from cryoflux.data.columns import PAIR_MARK, Wishes
 from cryoflux.data.encodings import Encoding, find_encoding
 from cryoflux.data.examples import Example
@@ -51,7 +58,15 @@ def read_arrived(path: Path, wishes: Wishes = _AS_ASKED) -> list[tuple[int, Exam
     Raises:
         DataError: as `read_examples`; or it is no regular file, larger than 64 MiB, or a row lacks something.
     """
-    return [*ExampleFile(_opened(bytes_of_arrived(path), wishes), replace(wishes, most_dropped=0.0))]
+    found, left = list[tuple[int, Example]](), MOST_ARRIVING_BYTES
+    for number, example in ExampleFile(
+        _opened(bytes_of_arrived(path), wishes), replace(wishes, most_dropped=0.0)
+    ):
+        left -= len(example.text)
+        if left < 0:
+            raise too_much(str(path), MOST_ARRIVING_BYTES)
+        found.append((number, example))
+    return found
 
 
 def open_examples(path: Path | str, wishes: Wishes = _AS_ASKED) -> ExampleFile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["DataCheck", "TextLengths", "check_data"]
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class TextLengths:
     def of(cls, texts: Iterable[str]) -> TextLengths:
         """The lengths of some texts, of which there is one."""
         ranked = sorted(map(len, texts))
-        return cls(ranked[len(ranked) // 2], ranked[int(0.95 * (len(ranked) - 1))], ranked[-1])
+        return cls(ranked[len(ranked) // 2], ranked[math.ceil(0.95 * len(ranked)) - 1], ranked[-1])
 
 
 @dataclass(frozen=True, slots=True)
