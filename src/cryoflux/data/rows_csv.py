@@ -34,6 +34,8 @@ _SEPARATORS = (
 _NAMED = {",": "CSV", "\t": "TSV", ";": "CSV", "|": "CSV"}
 _EXCEL = re.compile(r"sep=(.)\r?\n\Z")
 _FASTTEXT = "__label__"
+_SURELY_WHOLE = 2048
+"""characters of a beginning that is all of its file: of a longer one the last line may be cut off"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,8 @@ def _mended(row: list[str], width: int) -> bool:
 def is_fasttext(head: str) -> bool:
     """Whether the beginning of a file has a label in each line as fastText writes it."""
     lines = [line for line in head.lstrip("\ufeff").split("\n") if line.strip()]
-    return bool(lines) and all(line.startswith(_FASTTEXT) for line in lines[: max(1, len(lines) - 1)])
+    whole = lines if len(head) < _SURELY_WHOLE or len(lines) == 1 else lines[:-1]
+    return bool(whole) and all(line.startswith(_FASTTEXT) for line in whole)
 
 
 def read_fasttext(source: BytesIn, encoding: str) -> Table:
