@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 SCHEMA = re.compile(r"cryoflux\.[a-z-]+(\.[a-z-]+)?/[1-9][0-9]*")
-UNITS = {"joules", "uj", "seconds", "w", "uw", "nats", "mrr", "bytes", "g", "kwh"}
+UNITS = {"characters", "joules", "uj", "seconds", "w", "uw", "nats", "mrr", "bytes", "g", "kwh"}
 """one of them is a word of the key of a number that has a unit"""
 OF_THE_TASK = """
 base_loss new_loss delta delta_lo_95 delta_hi_95 delta_lo_anytime delta_hi_anytime delta_se screen_delta
@@ -28,6 +28,7 @@ in_use_files taken_back joined refused lines keep same_tensors updates versions_
 similar_dropped by_entries chain_attempts exhausted task_count reading_count max_tokens
 sessions unrecorded newest_attempt
 stretches documents indexed new gone queries tokens attempts_needed screen_examples
+rows distinct_texts unbalanced holdout_examples holdout_needed lacking_classes
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"
@@ -56,6 +57,8 @@ NAMED_BY_DATA = {
         "refused",
         "lines",
         "queries",
+        "lacking_classes",
+        "holdout_needed",
     ),
     *("settings", "recipes", "value", "software"),
 }

@@ -110,12 +110,23 @@ class ModelSettings(SettingsSection):
 class DataSettings(SettingsSection):
     """The examples."""
 
-    train: str = ""
-    """CSV or JSONL file; empty for the embedded data set"""
-    holdout: str = ""
-    """CSV or JSONL file; empty to split it off ``train``"""
-    audit: str = ""
-    """CSV or JSONL file; empty to split it off ``train``"""
+    train: FileText = ""
+    """file, folder of ``datasets`` or ``imdb[train]`` of the hub; empty for the embedded data set"""
+    holdout: FileText = ""
+    """likewise; empty to split it off ``train``"""
+    audit: FileText = ""
+    """likewise; empty to split it off ``train``"""
+    text_column: str = ""
+    """column of the texts, with a comma between two of a pair; a path with dots for nested fields; a number
+    where there is no header; empty for the usual names"""
+    label_column: str = ""
+    """column of the classes, likewise"""
+    encoding: str = ""
+    """of text files, as Python calls it; empty to find it"""
+    most_dropped: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """most rows of a file that are left out for lacking a text or a label, as a share"""
+    balance: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """how many times the examples of the smallest class any class of ``train`` may have; 0 for as they are"""
     holdout_size: Annotated[int, Field(ge=30)] = 1024
     """most examples of a holdout or audit set that is split off"""
     spare_holdouts: Annotated[int, Field(ge=0, le=16)] = 1

@@ -139,7 +139,7 @@ ALLOWED = {
     # what the user names and may hand over through a pipe, or wrote on this machine
     "cli/witness.py",
     "config.py",
-    "data/formats.py",
+    "data/bytes_in.py",
     "runs/rebuilding.py",
     "energy/trace_writer.py",
     "verification/verified.py",

@@ -28,6 +28,8 @@ TOO_LOW_OR_HIGH = {
     "max_tokens": (3, 8193),
     "threads": (-1, 1025),
     "holdout_size": (0, 29),
+    "most_dropped": (-0.1, 1.1),
+    "balance": (-1, 1_000_001),
     "spare_holdouts": (-1, 17),
     "leak_guard": (0.499, 1.001),
     "cache_mb": (-1, 1_000_001),
@@ -57,6 +59,9 @@ TOO_LOW_OR_HIGH = {
 }
 NO_CHOICE = {
     "device": "gpu",
+    "train": "a\0b",
+    "holdout": "a\0b",
+    "audit": "a\0b",
     "index": "a\0b",
     "queries": "a\0b",
     "reading": "tail",

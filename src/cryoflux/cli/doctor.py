@@ -28,6 +28,7 @@ PACKAGES = {
     "safetensors": "cryoflux[train]",
     "faiss": "cryoflux[index]",
     "pyarrow": "cryoflux[index]",
+    "datasets": "cryoflux[data]",
     "matplotlib": "cryoflux[report]",
     "zeus": "cryoflux[zeus]",
 }
@@ -35,6 +36,7 @@ PACKAGES = {
 _NEEDED_FOR = {
     "cryoflux[train]": "to train, and to verify --recompute",
     "cryoflux[index]": "to keep an index of documents, and to search it",
+    "cryoflux[data]": "to read parquet, and data sets of the hub",
     "cryoflux[report]": "to draw: report --svg, --pdf",
     "cryoflux[zeus]": "to meter by zeus, on boards that nothing else here reads",
 }

@@ -18,6 +18,7 @@ from cryoflux.cli import (
     claim,
     config,
     dashboard,
+    data,
     doctor,
     energy,
     export,
@@ -56,6 +57,7 @@ app = typer.Typer(
 app.command("run", cls=SettingsCommand, rich_help_panel=_LEARN)(run.run)
 app.command("search", rich_help_panel=_LEARN)(search.search)
 app.command("dashboard", rich_help_panel=_LEARN)(dashboard.dashboard)
+app.add_typer(data.app, name="data", rich_help_panel=_LEARN)
 app.command("leaks", rich_help_panel=_LEARN)(leaks.leaks)
 app.command("report", rich_help_panel=_LEARN)(report.report)
 app.command("export", rich_help_panel=_LEARN)(export.export)

@@ -52,6 +52,7 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
         f"state      {state}",
         f"model      {plan.model}, {plan.encoder_parameters / 1e6:.1f} M parameters outside embeddings",
         f"data       {plan.data}: {sets}; {plan.classes} classes; {dropped} duplicates dropped",
+        *(f"           {line}" for line in plan.found),
         *(f"           {line}" for line in guard_lines(plan.guard, plan.similar)),
         f"           {cut_line(plan.cut, plan.longer_ppm)}",
         f"reserve    {plan.reserve_joules:.0f} J an attempt, so that it can finish (modelled)",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cryoflux.cli.run_view import RunView
     from cryoflux.runs.summary import Summary
     from cryoflux.runs.watching import Watching
+    from cryoflux.settings import DataSettings
 
 
 class _Interrupts:
@@ -74,9 +75,10 @@ def _log_views(path: str | None) -> list[FileView]:
     return [FileView(file)]
 
 
-def _watching(folder: str | None, views: Sequence[RunView]) -> Watching | None:
+def _watching(folder: str | None, views: Sequence[RunView], data: DataSettings) -> Watching | None:
     if folder is None:
         return None
+    from cryoflux.data.columns import Wishes
     from cryoflux.runs.watching import Watching
 
     if not Path(folder).is_dir():
@@ -90,7 +92,7 @@ def _watching(folder: str | None, views: Sequence[RunView]) -> Watching | None:
         for view in views:
             view.summary(summary)
 
-    return Watching(Path(folder), settled)
+    return Watching(Path(folder), settled, wishes=Wishes.of(data))
 
 
 def _pages(state: Path, *, as_json: bool) -> AbstractContextManager[object]:
@@ -110,12 +112,28 @@ def run(
         str | None, typer.Option("--for", help="Start no attempt after this.", metavar="TIME, e.g. 30m")
     ] = None,
     attempts: Annotated[int | None, typer.Option(help="Make at most so many attempts.", min=1)] = None,
-    train: Annotated[str | None, _option("CSV or JSONL of text,label.", "--train", metavar="FILE")] = None,
+    train: Annotated[
+        str | None, _option("Labelled texts: CSV, JSONL, parquet, …", "--train", metavar="FILE")
+    ] = None,
     holdout: Annotated[
         str | None, _option("Examples that Δ is measured on.", "--holdout", metavar="FILE")
     ] = None,
     audit: Annotated[
         str | None, _option("Sealed examples, only reported.", "--audit", metavar="FILE")
+    ] = None,
+    text_column: Annotated[
+        str | None,
+        _option("Column of the texts; NAME,NAME for pairs.", "--text-column", metavar="NAME"),
+    ] = None,
+    label_column: Annotated[
+        str | None, _option("Column of the classes.", "--label-column", metavar="NAME")
+    ] = None,
+    encoding: Annotated[str | None, _option("Of text files; else it is found.", "--encoding")] = None,
+    most_dropped: Annotated[
+        float | None, _option("Most rows that may lack text or label, as a share.", "--most-dropped")
+    ] = None,
+    balance: Annotated[
+        int | None, _option("Cut classes to so many times the smallest; 0 for none.", "--balance")
     ] = None,
     model: Annotated[str | None, _option("Hugging Face id or folder.", "--model", metavar="ID|DIR")] = None,
     task: Annotated[
@@ -278,7 +296,7 @@ def run(
             observers=[view, *observers],
             stop=lambda: interrupts.asked,
             started=Started.with_process(),
-            watching=_watching(watch, [view, *observers]),
+            watching=_watching(watch, [view, *observers], sourced.settings.data),
         )
         for one in (view, *observers):
             one.summary(summary)

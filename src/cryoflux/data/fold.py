@@ -79,8 +79,8 @@ def fold(text: str) -> str:
         plain = _NO_GRAPHIC.sub("", text).casefold()
         shown = normalise(plain)
     else:
-        shown = normalise(normalise(text).translate(_seen()))
-        plain = _plain(text).translate(_marked())
+        shown = normalise(_translated(normalise(text), _seen()))
+        plain = _translated(_plain(text), _marked())
     joined = "".join(plain.split()).strip(_ENDS)
     return joined if len(joined) >= _FEWEST else shown
 
@@ -103,10 +103,19 @@ def bare_words(text: str) -> list[str]:
     return _WORD.findall(_plain(text).translate(_bare()).translate(_ALIKE))
 
 
+def _translated(text: str, table: _Seen) -> str:
+    """The text by a table; as it is where each of its few different characters stands for itself."""
+    if all(table[code] == code for code in map(ord, {*text})):
+        return text
+    return text.translate(table)
+
+
 def _plain(text: str) -> str:
     """A text that is not ASCII, decomposed and in small letters, capitals in Latin words as they look."""
-    text = unicodedata.normalize("NFKC", text).translate(_seen())
-    text = _LATIN_WORD.sub(lambda word: word[0].translate(_look_alikes()[0]), text)
+    text = _translated(unicodedata.normalize("NFKC", text), _seen())
+    capitals = _look_alikes()[0]
+    if any(ord(character) in capitals for character in {*text}):
+        text = _LATIN_WORD.sub(lambda word: word[0].translate(capitals), text)
     return unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text.casefold()).translate(_BY_HAND))
 
 

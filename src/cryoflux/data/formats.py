@@ -1,210 +1,246 @@
-"""Reads examples from CSV and JSONL files, and refuses whatever it would have to guess at.
+"""Reads examples from files as people have them: one reader for runs, plans, checks and watched folders.
 
-- CSV: two columns, ``text,label``; a header row with those names may put them in any order and may
-  have other columns, which are ignored.
-- JSONL: one object a line with ``text`` and ``label``; a label is a text, an integer or a boolean.
-
-Every refusal names the file and the line.
+Rows are read one at a time, whatever the format. What a file that is exactly ``text,label`` or JSONL with
+these two keys gives is what it always gave: a state finds its data set again by its bytes. What had to be
+found or guessed is said (`found`); rows without a text or a label are left out and counted, up to a share.
 """
 
 from __future__ import annotations
 
-__all__ = ["read_arrived", "read_examples"]
+__all__ = ["ExampleFile", "open_examples", "read_arrived", "read_examples"]
 
-import csv
 import io
-import json
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cryoflux.data.bytes_in import (
+    MOST_ARRIVING_BYTES,
+    SHAPE_HINT,
+    BytesIn,
+    bytes_of_arrived,
+    bytes_of_named,
+    too_much,
+)
+from cryoflux.data.columns import PAIR_MARK, Wishes
+from cryoflux.data.encodings import Encoding, find_encoding
 from cryoflux.data.examples import Example
+from cryoflux.data.found import FileFound, LeftOut
+from cryoflux.data.rows_arrow import hub_of, is_dataset_folder, read_dataset, read_parquet
+from cryoflux.data.rows_csv import is_fasttext, read_delimited, read_fasttext
+from cryoflux.data.rows_json import is_array, read_json
+from cryoflux.data.tables import Flaw, Table
 from cryoflux.errors import DataError
-from cryoflux.files import read_regular
 
-_MOST_ARRIVING_BYTES = 2**26
-"""of a file that came while a run goes on: its rows take many times as much memory"""
 _MAX_TEXT = 1_000_000
-_SHAPE_HINT = "Give a CSV file with the columns text,label, or JSONL with those two keys."
+_AS_ASKED = Wishes()
+_JSON = {".jsonl", ".ndjson", ".json"}
+_FIRST = 5
+"""numbers of rows that are remembered of each cause"""
 
 
-def read_examples(path: Path) -> list[Example]:
+def read_examples(path: Path | str, wishes: Wishes = _AS_ASKED) -> list[Example]:
     """All examples of a file, in order.
 
     Raises:
-        DataError: the file is missing, empty, binary, not UTF-8, ragged, or lacks texts or labels.
+        DataError: the file is missing, empty, binary or broken; or too many of its rows lack text or label.
+        UsageError: it takes a library that is not installed.
     """
-    return [example for _, example in _numbered(path, _read_named(path))]
+    return [example for _, example in open_examples(path, wishes)]
 
 
-def read_arrived(path: Path) -> list[tuple[int, Example]]:
+def read_arrived(path: Path, wishes: Wishes = _AS_ASKED) -> list[tuple[int, Example]]:
     """All examples of a file that anybody may have put there, in order, each with its line.
 
+    No row is left out: nobody is there to be told of it.
+
     Raises:
-        DataError: as `read_examples`; or it is no regular file, or larger than 64 MiB.
+        DataError: as `read_examples`; or it is no regular file, larger than 64 MiB, or a row lacks something.
     """
-    try:
-        content = read_regular(path, _MOST_ARRIVING_BYTES)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return _numbered(path, content)
+    found, left = list[tuple[int, Example]](), MOST_ARRIVING_BYTES
+    for number, example in ExampleFile(
+        _opened(bytes_of_arrived(path), wishes), replace(wishes, most_dropped=0.0)
+    ):
+        left -= len(example.text)
+        if left < 0:
+            raise too_much(str(path), MOST_ARRIVING_BYTES)
+        found.append((number, example))
+    return found
 
 
-def _numbered(path: Path, content: bytes) -> list[tuple[int, Example]]:
-    text = _decode(path, content)
-    is_json = path.suffix in {".jsonl", ".ndjson", ".json"} or text.lstrip().startswith("{")
-    rows = _json_rows(path, text) if is_json else _csv_rows(path, text)
-    examples = [(line, _example(path, line, value, label)) for line, value, label in rows]
-    if not is_json and len(examples) > 2:
-        _refuse_unknown_header(path, text, [example for _, example in examples])
-    if not examples:
-        raise DataError(f"{path} holds no example.", why="There is nothing to learn from.", hint=_SHAPE_HINT)
-    return examples
+def open_examples(path: Path | str, wishes: Wishes = _AS_ASKED) -> ExampleFile:
+    """A file, a folder of `datasets`, or a data set of the hub, ready to be read row by row.
+
+    Raises:
+        DataError, UsageError: as `read_examples`, as far as the first rows say it.
+    """
+    name = str(path)
+    hub = None if Path(path).exists() else hub_of(name)
+    if hub is not None or is_dataset_folder(Path(path)):
+        return ExampleFile(_Opened(name, "", None, read_dataset(hub, name, wishes)), wishes)
+    return ExampleFile(_opened(bytes_of_named(Path(path)), wishes), wishes)
 
 
-def _read_named(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    where: str
+    packed: str
+    encoding: Encoding | None
+    table: Table
+    head: str = ""
 
 
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{path} cannot be read: {error.strerror}.",
-        why="Without its examples there is nothing to train or judge on.",
-        hint="Check the path. " + _SHAPE_HINT,
-    )
+def _opened(source: BytesIn, wishes: Wishes) -> _Opened:
+    if source.is_parquet:
+        return _Opened(source.where, source.packed, None, read_parquet(source, wishes))
+    encoding = find_encoding(source.where, source.opened, wishes.encoding)
+    with io.TextIOWrapper(source.opened(), encoding=encoding.name) as text:
+        head = text.read(4096)
+    table = _table(source, encoding.name, head.lstrip(), wishes)
+    return _Opened(source.where, source.packed, encoding, table, head)
 
 
-def _decode(path: Path, content: bytes) -> str:
-    if not content.strip():
-        raise DataError(f"{path} is empty.", why="There is nothing to learn from.", hint=_SHAPE_HINT)
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(
-            f"{path} is UTF-16 text.",
-            why="Examples are read as UTF-8.",
-            hint="Convert it: iconv -f utf-16 -t utf-8 FILE > NEW.",
+def _table(source: BytesIn, encoding: str, head: str, wishes: Wishes) -> Table:
+    if source.suffix in _JSON or head.startswith("{"):
+        return read_json(source, encoding, wishes)
+    if is_fasttext(head):
+        return read_fasttext(source, encoding)
+    if source.suffix not in {".csv", ".tsv"} and is_array(head):
+        return read_json(source, encoding, wishes)
+    return read_delimited(source, encoding, wishes)
+
+
+class ExampleFile:
+    """Examples that are read one by one, each with its number; what was found is known at the end."""
+
+    def __init__(self, opened: _Opened, wishes: Wishes) -> None:
+        self._opened, self._most = opened, wishes.most_dropped
+        self._found: FileFound | None = None
+
+    @property
+    def found(self) -> FileFound:
+        """How it was read; all of it has to be read before.
+
+        Raises:
+            RuntimeError: it was not.
+        """
+        if self._found is None:
+            raise RuntimeError("the file was not read to its end")
+        return self._found
+
+    def __iter__(self) -> Iterator[tuple[int, Example]]:
+        """The examples.
+
+        Raises:
+            DataError: a row cannot be read, too many lack something, or there is none.
+        """
+        opened, table = self._opened, self._opened.table
+        causes: dict[str, tuple[int, list[int]]] = {}
+        first: tuple[int, Flaw] | None = None
+        head = _Head(opened)
+        rows = 0
+        for number, text, label in table.rows():
+            rows += 1
+            example = _example(text, label, table.class_names)
+            if isinstance(example, Flaw):
+                first = first or (number, example)
+                count, numbers = causes.get(example.code, (0, list[int]()))
+                causes[example.code] = count + 1, numbers if len(numbers) == _FIRST else [*numbers, number]
+                continue
+            head.see(example)
+            yield number, example
+        left_out = {cause: LeftOut(count, tuple(numbers)) for cause, (count, numbers) in causes.items()}
+        self._found = found = self._said(rows, left_out, first)
+        if refusal := found.too_many(self._most if found.kept else 0.0):
+            raise refusal
+        head.refuse()
+        if not found.kept:
+            what = f"{opened.where} holds no example."
+            raise DataError(what, why="There is nothing to learn from.", hint=SHAPE_HINT)
+
+    def _said(self, rows: int, left_out: dict[str, LeftOut], first: tuple[int, Flaw] | None) -> FileFound:
+        opened, table = self._opened, self._opened.table
+        return FileFound(
+            file=opened.where,
+            format=table.kind,
+            packed=opened.packed,
+            encoding=opened.encoding.name if opened.encoding else "",
+            encoding_how=opened.encoding.how if opened.encoding else "",
+            separator=table.separator,
+            headed=table.headed,
+            texts=table.columns.texts,
+            label=table.columns.label,
+            columns_how=table.columns.how,
+            numbered=table.numbered,
+            named_classes=bool(table.class_names),
+            rows=rows,
+            left_out=left_out,
+            first_flaw=f"{table.numbered} {first[0]}: {first[1].said}" if first is not None else "",
         )
-    if b"\0" in content:
+
+
+class _Head:
+    """Whether the first row of a table without a header is one all the same: its class comes nowhere else."""
+
+    def __init__(self, opened: _Opened) -> None:
+        self._opened, self._alone, self._count = opened, True, 0
+        self._first: Example | None = None
+
+    def see(self, example: Example) -> None:
+        """Another example."""
+        self._count += 1
+        if self._first is None:
+            self._first = example
+        elif example.label == self._first.label:
+            self._alone = False
+
+    def refuse(self) -> None:
+        """Raise where it is one.
+
+        Raises:
+            DataError: it is.
+        """
+        opened, first = self._opened, self._first
+        if first is None or opened.table.columns.how != "by place" or self._count <= 2 or not self._alone:
+            return
+        if not opened.head.lstrip().startswith((first.text, f'"{first.text}')):
+            return
         raise DataError(
-            f"{path} is a binary file.", why="Examples are read from text files.", hint=_SHAPE_HINT
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}, line {line}: this is not UTF-8 text.",
-            why="A text decoded wrongly would be learned wrongly.",
-            hint="Convert the file, for example: iconv -f latin1 -t utf-8 FILE > NEW.",
-        ) from error
-
-
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
-    csv.field_size_limit(_MAX_TEXT)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    columns: tuple[int, int] | None = None
-    width = 0
-    try:
-        for row in filter(None, reader):
-            if columns is None:
-                width, named = len(row), _named_columns(path, row)
-                columns = named or (0, 1)
-                if named:
-                    continue
-                width = 2
-            if len(row) != width:
-                raise _wrong_width(path, reader.line_num, len(row), width)
-            yield reader.line_num, row[columns[0]], row[columns[1]]
-    except csv.Error as error:
-        raise DataError(
-            f"{path}, line {reader.line_num}: this is not CSV ({error}).",
-            why="A row read wrongly would be learned wrongly.",
-            hint="Quote texts that hold commas, quotes or line breaks.",
-        ) from error
-
-
-def _named_columns(path: Path, row: list[str]) -> tuple[int, int] | None:
-    """Where text and label stand, if the row is a header that says so."""
-    names = [name.strip().casefold() for name in row]
-    if "text" not in names or "label" not in names:
-        return None
-    if names.count("text") + names.count("label") > 2:
-        raise DataError(
-            f"{path}, line 1: the header names a column twice: {', '.join(row)}.",
-            why="It is not clear which of them is the text or the label.",
-            hint="Leave one column text and one column label.",
-        )
-    return names.index("text"), names.index("label")
-
-
-def _refuse_unknown_header(path: Path, text: str, examples: list[Example]) -> None:
-    first = examples[0]
-    heads_the_file = text.lstrip().startswith((first.text, f'"{first.text}'))
-    if heads_the_file and all(example.label != first.label for example in examples[1:]):
-        raise DataError(
-            f"{path}, line 1: the class {first.label!r} occurs only there; is that line a header?",
+            f"{opened.where}, line 1: the class {first.label!r} occurs only there; is that line a header?",
             why="A header that is read as an example would become a class of its own.",
-            hint="Call the columns text and label, or remove that line.",
+            hint="If so, say what its columns are: --text-column NAME --label-column NAME; else remove it.",
         )
 
 
-def _wrong_width(path: Path, line: int, found: int, wanted: int) -> DataError:
-    return DataError(
-        f"{path}, line {line}: {found} columns instead of {wanted}.",
-        why="It is not clear which of them are the text and the label.",
-        hint=f"Separate with commas, not tabs or semicolons, and quote texts that hold commas. {_SHAPE_HINT}",
-    )
-
-
-def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
-    # Only a line feed ends a line: JSON strings may hold every other separator that Unicode knows.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"{path}, line {number}: this is not a JSON object.",
-                why="A row read wrongly would be learned wrongly.",
-                hint=_SHAPE_HINT,
-            ) from error
-        if isinstance(row, list):
-            raise DataError(
-                f"{path}, line {number}: a JSON array.",
-                why="JSONL has one object a line, so that a bad line can be named.",
-                hint="Convert it, for example: jq -c '.[]' FILE > NEW.jsonl.",
-            )
-        if not isinstance(row, dict) or "text" not in row or "label" not in row:
-            raise DataError(
-                f"{path}, line {number}: no text and label.",
-                why="An example needs both.",
-                hint=_SHAPE_HINT,
-            )
-        yield number, row["text"], row["label"]
-
-
-def _example(path: Path, line: int, text: Any, label: Any) -> Example:
-    if not isinstance(text, str) or not text.strip() or len(text) > _MAX_TEXT:
-        raise DataError(
-            f"{path}, line {line}: the text is empty, not a text, or longer than {_MAX_TEXT} characters.",
-            why="An example without a text teaches nothing.",
-            hint="Remove or mend that line.",
-        )
-    if not isinstance(label, str | int) or not str(label).strip():
-        raise DataError(
-            f"{path}, line {line}: the label is missing, or not a text or an integer.",
-            why="An example without a class can be neither learned nor judged.",
-            hint="Remove or mend that line.",
-        )
+def _example(text: Any, label: Any, class_names: tuple[str, ...]) -> Example | Flaw:
+    if isinstance(text, Flaw):
+        return text
+    if isinstance(text, tuple):
+        whole = all(isinstance(part, str) and part.strip() for part in text)
+        text = PAIR_MARK.join(text) if whole else None
+    if not isinstance(text, str) or not text.strip():
+        return Flaw("text", "the text is empty, or not a text")
+    if len(text) > _MAX_TEXT:
+        return Flaw("long", f"the text is longer than {_MAX_TEXT} characters")
+    named = _label(label, class_names)
+    if isinstance(named, Flaw):
+        return named
     try:
-        f"{text}{label}".encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{path}, line {line}: half of a surrogate pair, which is no character.",
-            why="It could be neither stored nor learned.",
-            hint="Remove or mend that line.",
-        ) from error
-    return Example(text, str(label).strip())
+        f"{text}{named}".encode()
+    except UnicodeEncodeError:
+        return Flaw("character", "half of a surrogate pair, which is no character")
+    return Example(text, named)
+
+
+def _label(label: Any, class_names: tuple[str, ...]) -> str | Flaw:
+    if isinstance(label, list):
+        if len(label) > 1:
+            return Flaw("several", f"the row has {len(label)} labels, and one is learned")
+        label = label[0] if label else None
+    if class_names and isinstance(label, int):
+        label = class_names[label] if 0 <= label < len(class_names) else None
+    missing = label != label or not isinstance(label, str | int | float)  # noqa: PLR0124  (not a number)
+    if missing or not str(label).strip():
+        return Flaw("label", "the label is missing, or not a text or a number")
+    return str(label).strip()

@@ -19,6 +19,8 @@ def nfkc(text: str) -> str:
     """The text in NFKC, but that marks are only put in order thirty at a time."""
     if text.isascii():
         return text
+    if not any(map(unicodedata.combining, {*text})):  # it has no marks to put in order
+        return unicodedata.normalize("NFKC", text)
     return "".join(unicodedata.normalize("NFKC", part) for part in _parts(text))
 
 

@@ -13,11 +13,12 @@
 
 from __future__ import annotations
 
-__all__ = ["FEWEST_HOLDOUT", "Splits", "hiding_texts", "near_train", "rules_of", "split"]
+__all__ = ["FEWEST_FILE", "FEWEST_HOLDOUT", "Splits", "hiding_texts", "near_train", "rules_of", "split"]
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from cryoflux.data.by_class import BY_CLASS, LEAST_OF_CLASS, DrawnText, draw, with_enough
 from cryoflux.data.examples import Example, normalise
@@ -28,6 +29,8 @@ from cryoflux.errors import DataError
 
 FEWEST_HOLDOUT = 30
 _SHARE = 0.15
+FEWEST_FILE = round(FEWEST_HOLDOUT / _SHARE)
+"""distinct texts that a holdout can be split off"""
 _Take = Callable[[dict[str, Example], int, int], dict[str, Example]]
 """takes a set out of a pool: of at most so many examples, and of a share of so many"""
 
@@ -113,15 +116,16 @@ def split(
     audited, repeats_audit = _unique(audit or (), conflicts)
     _refuse_trained(held, pool, folded=folded)
     distinct, distinct_audit = len(pool), len(audited)
-    _separate(pool, held, audited, copies=by_class)
-    take = _ByClass(pool).take if by_class else _take
+    fold_of: Callable[[str], str] = cache(fold)  # each text once: it is what takes the longest
+    _separate(pool, held, audited, fold_of if by_class else None)
+    take = _ByClass(pool, fold_of).take if by_class else _take
     before = len(pool)
     held = take(pool, holdout_size, before) if holdout is None else held
     audited = take(pool, holdout_size, before) if audit is None else audited
     monitor = take(pool, monitor_size, before) if monitor_size else {}
     spares = _spares(pool, len(held), spare_holdouts, take)
     if folded and not by_class:
-        _drop_copies([held, audited, monitor, *spares, pool])
+        _drop_copies([held, audited, monitor, *spares, pool], fold_of)
     drawn = [*([held] if holdout is None else []), *([audited] if audit is None else []), monitor, *spares]
     splits = Splits(
         tuple(pool.values()),
@@ -175,13 +179,16 @@ def _drop(pool: dict[str, Example], other: dict[str, Example]) -> None:
 
 
 def _separate(
-    pool: dict[str, Example], held: dict[str, Example], audited: dict[str, Example], *, copies: bool
+    pool: dict[str, Example],
+    held: dict[str, Example],
+    audited: dict[str, Example],
+    fold_of: Callable[[str], str] | None,
 ) -> None:
-    """Drop from the training and audit side what the other sets have."""
+    """Drop from the training and audit side what the other sets have; copies too, where they are folded."""
     for other, examples in ((pool, held), (pool, audited), (audited, held)):
         _drop(other, examples)
-    if copies:
-        _drop_copies([held, audited, pool])
+    if fold_of is not None:
+        _drop_copies([held, audited, pool], fold_of)
 
 
 def _refuse_trained(held: dict[str, Example], pool: dict[str, Example], *, folded: bool) -> None:
@@ -198,11 +205,11 @@ def _all_in(held: dict[str, Example], pool: dict[str, Example], *, folded: bool)
     return all(key in pool or fold(example.text) in known for key, example in held.items())
 
 
-def _drop_copies(sets: Sequence[dict[str, Example]]) -> None:
+def _drop_copies(sets: Sequence[dict[str, Example]], fold_of: Callable[[str], str]) -> None:
     """Drop what is a copy of a text in a set before."""
     seen = set[str]()
     for drawn in sets:
-        keys = {key: fold(example.text) for key, example in drawn.items()}
+        keys = {key: fold_of(example.text) for key, example in drawn.items()}
         copies = [key for key, folded in keys.items() if folded in seen]
         seen.update(keys.values())
         for key in copies:
@@ -212,8 +219,8 @@ def _drop_copies(sets: Sequence[dict[str, Example]]) -> None:
 class _ByClass:
     """Takes sets out of a pool by the shares of its classes."""
 
-    def __init__(self, pool: dict[str, Example]) -> None:
-        self._left = [DrawnText.of(key, example.label, fold(example.text)) for key, example in pool.items()]
+    def __init__(self, pool: dict[str, Example], fold_of: Callable[[str], str]) -> None:
+        self._left = [DrawnText.of(key, one.label, fold_of(one.text)) for key, one in pool.items()]
 
     def take(self, pool: dict[str, Example], size: int, total: int) -> dict[str, Example]:
         """A set with all classes of which there are enough; larger than its share where it has to be."""
@@ -265,8 +272,9 @@ def _check(splits: Splits) -> None:
             raise DataError(
                 f"The {name} set has {len(examples)} examples after duplicates were dropped.",
                 why=f"Below {FEWEST_HOLDOUT}, no improvement can be told from noise.",
-                hint=f"Give more distinct texts ({len(splits.train)} are left to train on{of_one}); "
-                "a set that is split off is 15 % of them.",
+                hint=f"Give more distinct texts ({len(splits.train)} are left to train on{of_one}): a set "
+                f"that is split off is 15 % of them, so {FEWEST_FILE} are enough; or give sets of "
+                f"{FEWEST_HOLDOUT} or more: --holdout FILE --audit FILE.",
             )
         unknown = sorted({e.label for e in examples} - set(splits.labels))
         if unknown:

@@ -61,6 +61,7 @@ def opening_lines(opening: Opening, *, verbose: bool = False) -> list[str]:
     for task in opening.tasks:
         lines += [f"task     {task.name}"] if several else []
         lines.append(_data_line(task))
+        lines += [f"         {line}" for line in task.origin.found]
         said = guard_lines(task.origin.rules.get("similar"), task.origin.similar)
         lines += [f"         {line}" for line in said]
         if cut := task.facts.get("cut"):

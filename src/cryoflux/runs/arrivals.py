@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-_SUFFIXES = (".csv", ".jsonl", ".ndjson", ".json")
+_TEXTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+_SUFFIXES = (*_TEXTS, ".parquet", *(f"{suffix}.gz" for suffix in _TEXTS))
 _STILL_NS = 1_000_000_000
 _MOST_FILES = 100_000
 """of a folder, that are looked at"""

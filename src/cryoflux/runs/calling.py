@@ -53,7 +53,7 @@ def run(
             what the account holds.
         state: the state directory; ``state`` by default.
         task: what is improved: ``lora_delta``, or a class of one's own as ``module:Class``.
-        train: CSV or JSONL file of text and label; the embedded data set by default.
+        train: a file of texts with classes, as ``--train`` reads it; the embedded data set by default.
         model: a folder, or the id of a model; the embedded one by default.
         observers: are told everything, in frozen values; must not raise.
         stop: asked between training steps and batches whether to end now; what has begun is recorded.

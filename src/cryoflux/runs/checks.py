@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.config import Settings, Sourced
+from cryoflux.data.columns import Wishes
 from cryoflux.data.formats import read_arrived
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.errors import UsageError
@@ -55,7 +56,8 @@ def check_start(
     origins = stored_origins(state)
     _check_budget(settings, tasks, budget_uj, carry=carry, needed=not origins and not plans)
     if settings.monitor.monitor:
-        read_arrived(Path(settings.monitor.monitor))  # later it may be written to; to begin with it is there
+        # later it may be written to; to begin with it is there
+        read_arrived(Path(settings.monitor.monitor), Wishes.of(settings.data))
     policy = read_policy(Path(settings.witness.trust)) if settings.witness.trust else None
     if not origins:
         check_folder(state)

@@ -18,10 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.examples import Example
-from cryoflux.decision.budget import ErrorBudget
-from cryoflux.decision.power import detectable
-from cryoflux.decision.rules import BUDGETED
-from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES, StakedBudget
 from cryoflux.digests import read_tensor_entries
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.sources.cpu_model import GUESSED_W_PER_CPU, CpuModelSource
@@ -32,6 +28,7 @@ from cryoflux.quantities import MICRO, Tier, parse_energy, worst_tier
 from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.checks import check_start, daemon_of
+from cryoflux.runs.detecting import detectable_by_spread
 from cryoflux.runs.inputs import too_small
 from cryoflux.runs.known_state import KnownState, read_known
 from cryoflux.state import FIRST_TASK, StateFolder
@@ -80,6 +77,8 @@ class RunPlan:
     """how much of a text is read"""
     longer_ppm: int | None
     """share of the training texts that are longer, in millionths; none where nobody counted"""
+    found: tuple[str, ...]
+    """what was found in files that are not exactly text,label, in words"""
     detectable_nats: dict[str, float]
     """per-example spread of Δ → smallest Δ that is found with 90 % power, nats"""
     state: str
@@ -164,7 +163,8 @@ def _learning(
         evaluation_joules=evaluation_j,
         cut=inputs.cut,
         longer_ppm=inputs.longer_ppm,
-        detectable_nats=_detectable(settings, len(inputs.holdout), known),
+        found=inputs.found,
+        detectable_nats=detectable_by_spread(settings, len(inputs.holdout), known),
         state=str(state.path),
         head=known.head if known is not None else None,
         attempts=known.attempts if known is not None else 0,
@@ -219,6 +219,7 @@ class _Inputs:
     longer_ppm: int | None
     guard: Mapping[str, Any] | None
     similar: Mapping[str, int]
+    found: tuple[str, ...]
 
 
 def _inputs(
@@ -250,6 +251,7 @@ def _inputs(
             origin.longer_ppm,
             guard,
             similar,
+            tuple(origin.found),
         )
     found = first_inputs(settings, progress)
     splits, model = found.splits, settings.model.model
@@ -272,6 +274,7 @@ def _inputs(
         found.longer_ppm,
         found.guard.rule(len(splits.similar)) if found.guard is not None else None,
         splits.similar_to,
+        found.found,
     )
 
 
@@ -305,17 +308,3 @@ def _encoder_parameters(folder: Path) -> int:
 def _tokens(inputs: _Inputs) -> int:
     most = tokens_of(inputs.cut)
     return sum(min(most, round(len(e.text.split()) * _TOKENS_PER_WORD) + 2) for e in inputs.holdout)
-
-
-def _detectable(settings: Settings, count: int, known: KnownState | None) -> dict[str, float]:
-    decision = settings.decision
-    needed = round(decision.z**2 * 1000)
-    alpha_ppm = max(1, round(decision.error_budget * MICRO))
-    if decision.rule == BUDGETED:
-        spent = (known.tally.looks, known.tally.kept) if known is not None else (0, 0)
-        needed = ErrorBudget(alpha_ppm, *spent).needed_milli
-    if decision.rule == STAKED:
-        budget = known.tally.staked_budget(alpha_ppm) if known is not None else StakedBudget.fresh(alpha_ppm)
-        most = (STAKES[0], count)
-        needed = budget.needed_milli(*most) if budget.level(*most) else MOST_NEEDED
-    return {str(spread): detectable(count, spread, needed) for spread in (0.1, 0.3)}

@@ -64,6 +64,8 @@ def _rules_well(rules: Mapping[str, Any]) -> bool:
 def _said_well(origin: Origin) -> bool:
     tokens_of(origin.cut)
     share = origin.longer_ppm
+    if type(origin.found) is not list or not all(type(line) is str for line in origin.found):
+        return False
     return share is None or (type(share) is int and 0 <= share <= MICRO)
 
 
@@ -93,6 +95,7 @@ def begin(state: StateFolder, task: str, beginning: Beginning, others: Mapping[s
         hiding=beginning.hiding,
         cut=beginning.cut,
         longer_ppm=beginning.longer_ppm,
+        found=list(beginning.found),
     )
     beginning.keep(state.cache)
     document = {"tasks": {name: asdict(said) for name, said in {**others, task: origin}.items()}}

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from cryoflux.config import Settings, load_settings
+from cryoflux.data.columns import Wishes
 from cryoflux.data.fold import fold
 from cryoflux.data.formats import read_examples
 from cryoflux.digests import file_digest
@@ -41,6 +42,8 @@ from cryoflux.tasks.lora.libraries import (
 
 _Place = str | os.PathLike[str]
 _MOST_CONFIG = 4_000_000
+_EVERY_ROW = Wishes(most_dropped=0.0)
+"""none is left out, since nobody would be told"""
 _DOCUMENT_SUMS = Metric(name="cross-entropy of a document", unit=NATS)
 """what a language model's losses measure: a sum over the tokens that it had to say"""
 TASKS = ("classification", "causal-lm")
@@ -176,10 +179,10 @@ def _kind_of(model: JudgedModel) -> str:
 def _classified(
     asked: ModelsToJudge, sides: Iterable[JudgedModel], progress: Callable[[str, int, int], None]
 ) -> _Evaluated:
-    examples = read_examples(asked.holdout)
+    examples = read_examples(asked.holdout, _EVERY_ROW)
     apart = None
     if asked.train is not None:
-        learned = read_examples(asked.train)
+        learned = read_examples(asked.train, _EVERY_ROW)
         _refuse_shared(asked, {fold(e.text) for e in learned}, [fold(e.text) for e in examples])
         apart = HeldApart(sha256=file_digest(asked.train), count=len(learned))
     found = []

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.attempt.context import Opened
+from cryoflux.data.columns import Wishes
 from cryoflux.data.examples import Example
 from cryoflux.data.fold import fold
 from cryoflux.data.formats import read_arrived
@@ -49,7 +50,9 @@ def file_signature(name: str) -> tuple[int, int, int] | None:
     return (found.st_mtime_ns, found.st_size, found.st_ino) if found is not None else None
 
 
-def monitor_set(opened: Opened, settings: MonitorSettings, state: StateFolder) -> MonitorSet | None:
+def monitor_set(
+    opened: Opened, settings: MonitorSettings, state: StateFolder, wishes: Wishes
+) -> MonitorSet | None:
     """The examples that the head of a task is held against now; none where there is no monitor.
 
     Fewer than `LEAST` tell nothing: whoever asks leaves them alone.
@@ -58,6 +61,7 @@ def monitor_set(opened: Opened, settings: MonitorSettings, state: StateFolder) -
         opened: the task.
         settings: which file is fed.
         state: where what counted of it is kept.
+        wishes: how it is to be read.
 
     Raises:
         DataError: the file cannot be read.
@@ -65,7 +69,7 @@ def monitor_set(opened: Opened, settings: MonitorSettings, state: StateFolder) -
     """
     data = opened.data
     if settings.monitor and data.labels:
-        found = _fed(data, Path(settings.monitor), state)
+        found = _fed(data, Path(settings.monitor), state, wishes)
     elif MONITOR_SET in data.sets:
         found = MonitorSet(MONITOR_SET, data.file_digests[MONITOR_SET], data.count(MONITOR_SET))
     else:
@@ -73,11 +77,11 @@ def monitor_set(opened: Opened, settings: MonitorSettings, state: StateFolder) -
     return found
 
 
-def _fed(data: PreparedData, path: Path, state: StateFolder) -> MonitorSet:
+def _fed(data: PreparedData, path: Path, state: StateFolder, wishes: Wishes) -> MonitorSet:
     taken = {fold(e.text) for name in data.sets if not _is_fed(name) for e in data.examples(name)}
     classes, lines = set(data.labels), list[bytes]()
     known = strange = 0
-    for _, example in read_arrived(path):
+    for _, example in read_arrived(path, wishes):
         copied = fold(example.text)
         if copied in taken:
             known += 1

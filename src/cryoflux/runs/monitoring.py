@@ -19,6 +19,7 @@ from functools import partial
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.moving import move_head
+from cryoflux.data.columns import Wishes
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.monitor import MONITOR, Degradation, cap_of, find_degradation
 from cryoflux.decision.reason import Reason
@@ -72,6 +73,7 @@ class Monitoring:
         progress: called with what is done, examples done, examples in all.
         reopen: opens a task again, once it draws from other training examples.
         tell: called with a task and a sentence, where the file that is fed does not speak for its head.
+        wishes: how that file is to be read.
     """
 
     def __init__(
@@ -81,8 +83,10 @@ class Monitoring:
         progress: _Progress,
         reopen: Callable[[Opened], None],
         tell: Callable[[str, str], None],
+        wishes: Wishes,
     ) -> None:
         self._context, self._settings, self._progress = context, settings, progress
+        self._wishes = wishes
         self._reopen, self._tell = reopen, tell
         self._done: dict[str, tuple[str, str]] = {}
         """task → head and examples of its last check: the same two tell nothing new"""
@@ -132,7 +136,7 @@ class Monitoring:
         """What counts now; of a file that cannot be read, for somebody writes to it, what did before."""
         name = opened.task.name
         try:
-            found = monitor_set(opened, self._settings, self._context.state)
+            found = monitor_set(opened, self._settings, self._context.state, self._wishes)
         except DataError as error:
             if before is not None and before.part not in opened.data.sets:
                 before = None  # the data set has grown meanwhile, and has not taken it up

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cryoflux.attempt.context import Context, Opened, RunTerms
 from cryoflux.config import Settings, Sourced
+from cryoflux.data.columns import Wishes
 from cryoflux.data.growing import drop_others
 from cryoflux.data.prepared import PreparedData, open_prepared
 from cryoflux.decision.rules import WITH_BUDGET
@@ -147,7 +148,8 @@ def _inputs(
 def _monitoring(
     context: Context, settings: Settings, observer: RunObserver, reopen: Callable[[Opened], None]
 ) -> Monitoring:
-    return Monitoring(context, settings.monitor, observer.preparing, reopen, observer.unmonitored)
+    wishes = Wishes.of(settings.data)
+    return Monitoring(context, settings.monitor, observer.preparing, reopen, observer.unmonitored, wishes)
 
 
 def _reopen(

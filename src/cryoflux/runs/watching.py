@@ -17,7 +17,7 @@ __all__ = ["Watching", "first_session", "keep_watching", "patience_of"]
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import least_reserve_uj
 from cryoflux.data.arriving import Arrived, Offered, offer_together
+from cryoflux.data.columns import Wishes
 from cryoflux.data.formats import read_arrived
 from cryoflux.data.growing import Joining, Similar, drop_others, grow
 from cryoflux.data.prepared import PreparedData
@@ -75,6 +76,8 @@ class Watching:
     sleep: Callable[[float], None] = time.sleep
     session_attempts: int = _SESSION_ATTEMPTS
     session_s: float = _DAY_S
+    wishes: Wishes = field(default_factory=Wishes)
+    """how arriving files are to be read"""
 
     def pause(self, seconds: float, stop: Callable[[], bool]) -> bool:
         """Sleep so long; whether nobody has asked to stop meanwhile."""
@@ -247,7 +250,7 @@ class _Pause:
                 self._arrivals.again(path)
                 continue
             try:
-                numbered = read_arrived(path)
+                numbered = read_arrived(path, self._watching.wishes)
             except DataError as error:
                 self._observer.joined(Joined(path.name, problem=error.what))
                 continue

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -130,6 +130,8 @@ class Origin:
     """how much of a text is read, as `Task.cut` says it; 0 where a state does not say, as older ones"""
     longer_ppm: int | None = None
     """share of the training texts that are longer, by a sample, in millionths; none where nobody counted"""
+    found: list[str] = field(default_factory=list)
+    """what was found in files that are not exactly text,label, in words; nothing in older states"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ class Beginning:
     hiding: int = 0
     cut: int | str = 0
     longer_ppm: int | None = None
+    found: Sequence[str] = ()
+    """as `Origin.found`"""
 
 
 @dataclass(frozen=True, slots=True)

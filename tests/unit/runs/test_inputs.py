@@ -26,7 +26,7 @@ OLD = {
     "dropped": {"train": 3},
 }
 """as the first version wrote it: of the one task that there was"""
-NEWER = {"rules": {}, "similar": {}, "near": 0, "hiding": 0, "cut": 0, "longer_ppm": None}
+NEWER = {"rules": {}, "similar": {}, "near": 0, "hiding": 0, "cut": 0, "longer_ppm": None, "found": []}
 """what the old form could not say"""
 
 
@@ -110,6 +110,8 @@ def test_a_task_that_is_begun_beside_the_old_form_leaves_the_first_one_as_it_was
         json.dumps(OLD | {"rules": RULES | {"similar": "cosine/v1"}}).encode(),
         json.dumps(OLD | {"rules": RULES | {"similar": {"rule": "cosine/v1", "least_milli": 850}}}).encode(),
         json.dumps(OLD | {"rules": {"similar": SIMILAR}}).encode(),
+        json.dumps(OLD | {"found": "CSV"}).encode(),
+        json.dumps(OLD | {"found": [7]}).encode(),
     ],
 )
 def test_what_cannot_be_an_origin_is_damaged(state, content) -> None:

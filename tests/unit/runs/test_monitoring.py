@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 import tiny
+from cryoflux.data.columns import Wishes
 from cryoflux.data.examples import Example
 from cryoflux.data.growing import grow
 from cryoflux.data.prepared import open_prepared, render, store
@@ -35,7 +36,12 @@ class Fed:
         context: Any = SimpleNamespace(state=StateFolder(folder / "state"))
         settings = MonitorSettings(monitor=str(self.file))
         self.monitoring = Monitoring(
-            context, settings, lambda *_: None, lambda _: None, lambda _task, why: self.told.append(why)
+            context,
+            settings,
+            lambda *_: None,
+            lambda _: None,
+            lambda _task, why: self.told.append(why),
+            Wishes(),
         )
         self._written = 0
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data import stdlib_docs
-from cryoflux.data.formats import read_examples
 from cryoflux.data.frequencies import log_frequencies
 from cryoflux.data.lowest_hash import LOWEST_HASH
 from cryoflux.data.prepared import SIMILAR_FILE, load_examples, render
+from cryoflux.data.sources import read_sets
 from cryoflux.data.split import Splits, hiding_texts, near_train, rules_of, split
 from cryoflux.errors import DataError, StateError
 from cryoflux.quantities import parse_energy
@@ -64,6 +64,8 @@ class FirstInputs:
     """share of the training texts that are longer, in millionths"""
     guard: LeakGuard | None = None
     """by which training texts were left out"""
+    found: tuple[str, ...] = ()
+    """what was found in files that are not exactly text,label, in words"""
 
 
 def first_inputs(settings: Settings, progress: _Progress | None = None) -> FirstInputs:
@@ -75,12 +77,14 @@ def first_inputs(settings: Settings, progress: _Progress | None = None) -> First
         UsageError: texts are to have more tokens than the model reads.
     """
     quieten()
-    name, splits = read_splits(settings, progress)
+    found = list[str]()
+    name, splits = read_splits(settings, progress, said=found.append)
     guard = None
     if settings.data.leak_guard:
         guard, splits = _guarded(settings, splits, progress)
     base, config = _load(settings, splits)
-    return FirstInputs(name, splits, base, config, *_first_cut(settings, splits, base.folder, config), guard)
+    cut, longer_ppm = _first_cut(settings, splits, base.folder, config)
+    return FirstInputs(name, splits, base, config, cut, longer_ppm, guard, tuple(found))
 
 
 def _guarded(settings: Settings, splits: Splits, progress: _Progress | None) -> tuple[LeakGuard, Splits]:
@@ -137,6 +141,7 @@ def make_beginning(settings: Settings, progress: _Progress) -> Beginning:
         hiding=hiding_texts(splits),
         cut=found.cut,
         longer_ppm=found.longer_ppm,
+        found=found.found,
     )
 
 
@@ -258,7 +263,11 @@ def _digest_here(splits: Splits, state: StateFolder, origin: Origin) -> str:
 
 
 def read_splits(
-    settings: Settings, progress: _Progress | None = None, *, rules: Mapping[str, str] | None = None
+    settings: Settings,
+    progress: _Progress | None = None,
+    *,
+    rules: Mapping[str, str] | None = None,
+    said: Callable[[str], None] = lambda _line: None,
 ) -> tuple[str, Splits]:
     """The name of the data set and its disjoint sets.
 
@@ -266,6 +275,7 @@ def read_splits(
         settings: which files they are made from.
         progress: called with what is done, how much of it, and how much there is.
         rules: that a state was begun by, to make its sets again; those of a new one where it is none.
+        said: called with what was found in files that are not exactly text,label.
 
     Raises:
         DataError: the examples cannot be trained or judged on.
@@ -279,18 +289,21 @@ def read_splits(
             hint="Give the training file as well: --train FILE.",
         )
     if data.train:
-        name, train = Path(data.train).name, read_examples(Path(data.train))
+        sets = read_sets(data)
+        for line in sets.lines():
+            said(line)
+        name, train, held, audited = Path(data.train).name, sets.train, sets.holdout, sets.audit
     else:
 
         def told(done: int, count: int) -> None:
             if progress is not None:
                 progress("reading the library's docstrings", done, count)
 
-        name, train = stdlib_docs.NAME, stdlib_docs.build(told)
+        name, train, held, audited = stdlib_docs.NAME, stdlib_docs.build(told), None, None
     splits = split(
         train,
-        read_examples(Path(data.holdout)) if data.holdout else None,
-        read_examples(Path(data.audit)) if data.audit else None,
+        held,
+        audited,
         holdout_size=data.holdout_size,
         # a holdout of one's own is not followed by one of another kind
         spare_holdouts=0 if data.holdout else data.spare_holdouts,
