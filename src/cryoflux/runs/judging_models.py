@@ -26,7 +26,8 @@ from cryoflux.receipts.profiles import F32
 from cryoflux.receipts.statement import CROSS_ENTROPY, Metric
 from cryoflux.registry.plain_json import read_object
 from cryoflux.runs.judging import Judged, StatedJoules, Terms, judge_paired, stated_energy, with_settings
-from cryoflux.tasks.judged.causal import CausalScores, Document, causal_losses, read_documents
+from cryoflux.tasks.causal.documents import Document, read_documents
+from cryoflux.tasks.judged.causal import CausalScores, causal_losses
 from cryoflux.tasks.judged.classifying import classifier_losses
 from cryoflux.tasks.judged.holdout import classified_lines
 from cryoflux.tasks.judged.sides import JudgedModel, model_side
