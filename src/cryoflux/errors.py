@@ -34,6 +34,7 @@ __all__ = [
     "ConfigError",
     "CryoFluxError",
     "DataError",
+    "EvaluationFailedError",
     "ExitCode",
     "MeterError",
     "ModelError",
@@ -115,6 +116,10 @@ class StateTamperedError(StateError):
     """What the state directory holds is not what was signed."""
 
     exit_code = ExitCode.NEGATIVE_VERDICT
+
+
+class EvaluationFailedError(CryoFluxError):
+    """A loss is not a number, or absurdly large."""
 
 
 class VerificationError(CryoFluxError):

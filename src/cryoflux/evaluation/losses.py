@@ -19,16 +19,12 @@ __all__ = [
 import struct
 from dataclasses import dataclass
 
-from cryoflux.errors import CryoFluxError
+from cryoflux.errors import EvaluationFailedError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
 
 LARGEST_NANO_NAT = 10**12
 """1,000 nats an example: beyond it a model is broken rather than wrong"""
-
-
-class EvaluationFailedError(CryoFluxError):
-    """A loss is not a number, or absurdly large."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,15 +92,20 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
 
 class TensorFolder(Mapping[str, Any]):
-    """The tensors of a version as numpy arrays, each read from the disk when it is asked for."""
+    """The tensors of a version, each read from the disk when it is asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, framework: str = "numpy") -> None:
         """Look into a folder; it must not change as long as this is used.
+
+        Args:
+            folder: of the version.
+            framework: ``numpy``, or ``pt`` for tensors of torch, which knows bfloat16.
 
         Raises:
             ModelError: its index cannot be read, or names a file that does not lie in it.
         """
         self._folder, self._where = folder, _inside(_names_in(folder))
+        self._framework = framework
         self._looked_at: set[str] = set()
 
     def __getitem__(self, name: str) -> Any:
@@ -117,7 +122,7 @@ class TensorFolder(Mapping[str, Any]):
             tensor_shapes(self._folder / file)
             self._looked_at.add(file)
         try:
-            with safe_open(self._folder / file, framework="numpy") as stream:
+            with safe_open(self._folder / file, framework=self._framework) as stream:
                 return stream.get_tensor(name)
         except (SafetensorError, TypeError, AttributeError) as error:  # none of that name, or of a type
             raise ModelError(

@@ -1,1 +1,1 @@
-"""``causal-lm``: LoRA on a causal language model; documents, what of them is said, training, and scoring."""
+"""Causal language models: documents and what of them is said, training, scoring, and the embedded model."""
