@@ -42,7 +42,7 @@ from typing import Any, ClassVar, Protocol, Self
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.prepared import PreparedData, render_sets
 from cryoflux.decision.evidence import Evidence
-from cryoflux.evaluation.losses import to_nano_nats
+from cryoflux.evaluation.losses import LARGEST_NANO_NAT, to_nano_nats
 from cryoflux.evaluation.scoring import Scorer
 from cryoflux.quantities import parse_energy
 from cryoflux.receipts.profiles import REPEATABLE
@@ -199,6 +199,8 @@ class Task(ABC):
     """of the losses that `scorer` gives"""
     hits: ClassVar[bool] = False
     """whether an example can be right or wrong, and `scorer` says which"""
+    largest: ClassVar[int] = LARGEST_NANO_NAT
+    """loss of an example, in billionths, beyond which a version is broken rather than wrong"""
     libraries: ClassVar[tuple[str, ...]] = ()
     """packages that it computes with: receipts name their versions; a run sets the threads of ``torch``"""
     sections: ClassVar[Sections] = {}

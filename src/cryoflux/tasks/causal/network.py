@@ -1,7 +1,7 @@
 """A causal language model in memory, by transformers, and what it scores on one document.
 
-Nothing of a model folder is run: weights are safetensors, settings those that transformers' own class declares
-(`registry.plain_model`).
+Nothing of a model folder is run: weights are safetensors, settings those that transformers' own class
+declares (`registry.plain_model`).
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class CausalRecipe:
     precision: str = ""
     """one of `PRECISIONS`; empty for what the processor multiplies fastest"""
     checkpointing: int = 0
-    """1 to compute activations again in the backward pass in place of keeping them: less memory, more joules"""
+    """1 to compute activations again in the backward pass, not to keep them: less memory, more joules"""
 
     def steps_for(self, count: int) -> int:
         """Most steps of an attempt that may draw so many documents."""

@@ -1,9 +1,9 @@
 """The sets of a causal language model's data: disjoint by document, drawn by hash, cut to what is read.
 
 A set's file has one document a line, rendered: what comes before the answer, the answer, and ``text``, which
-is all that it says without a template. By ``text`` two documents are copies of each other (`cryoflux.data.fold`),
-and by its SHA-256 a set that is not given is drawn (`cryoflux.data.lowest_hash`). Where documents say what they
-are chunks of, all chunks go where the first of them by hash goes.
+is all that it says without a template. By ``text`` two documents are copies of each other
+(`cryoflux.data.fold`), and by its SHA-256 a set that is not given is drawn (`data.lowest_hash`). Where
+documents say what they are chunks of, all chunks go where the first of them by hash goes.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ before the answer and the answer: from there on it is text, and no template is r
 
 from __future__ import annotations
 
-__all__ = ["FORMS", "Rendered", "TokenDocument", "encoded", "give_template", "rendered"]
+__all__ = ["FORMS", "Rendered", "TokenRow", "encoded", "give_template", "rendered"]
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from cryoflux.tasks.causal.documents import Document
 
 TEXT, COMPLETION, CONVERSATION = "text", "completion", "conversation"
 FORMS = frozenset({TEXT, COMPLETION, CONVERSATION})
-TokenDocument = tuple[list[int], int]
+TokenRow = tuple[list[int], int]
 """token ids, and the place of the first that is a target"""
 
 
@@ -84,7 +84,7 @@ def _not_rendered(what: str, why: str) -> ModelError:
     return ModelError(what, why=why, hint='Write the documents as {"prompt": "…", "completion": "…"}.')
 
 
-def encoded(tokenizer: Any, document: Rendered) -> TokenDocument:
+def encoded(tokenizer: Any, document: Rendered) -> TokenRow:
     """The tokens of a document, and how many of them come before the first target."""
     if document.form == TEXT:
         return list(tokenizer(document.answer)["input_ids"]), 1
