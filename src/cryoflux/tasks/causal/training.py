@@ -13,7 +13,7 @@ from __future__ import annotations
 
 __all__ = ["CausalTrained", "Lesson", "Screened", "train_causal"]
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -189,6 +189,13 @@ def _screened(adapted: Any, screen: Sequence[TokenRow], between: Callable[[], No
     return found
 
 
+def _checkpointing(adapted: Any, what: str, *how: Mapping[str, Any]) -> None:
+    """Switch it on or off, by the name that the installed transformers has for it."""
+    network = adapted.get_base_model()
+    switch = getattr(network, f"activation_checkpointing_{what}", None)
+    (switch or getattr(network, f"gradient_checkpointing_{what}"))(*how)
+
+
 class _Run:
     """The steps of one attempt."""
 
@@ -207,8 +214,7 @@ class _Run:
             self.trained, lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
         )
         if recipe.checkpointing:
-            self._adapted.enable_input_require_grads()
-            self._adapted.gradient_checkpointing_enable({"use_reentrant": False})
+            _checkpointing(self._adapted, "enable", {"use_reentrant": False})
         self._adapted.train()
         try:
             while pacer.goes_on():
@@ -222,7 +228,7 @@ class _Run:
                 progress(pacer.done(loss))
         finally:
             if recipe.checkpointing:
-                self._adapted.gradient_checkpointing_disable()
+                _checkpointing(self._adapted, "disable")
         return loss
 
     def _rows(self, step: int) -> list[TokenRow]:
