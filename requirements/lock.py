@@ -1,4 +1,4 @@
-"""Writes run.txt, dev.txt and docs.txt: what pyproject.toml asks for, at the versions that pip finds now.
+"""Writes run.txt, dev.txt, llm.txt and docs.txt: what pyproject.toml asks for, at versions that pip finds.
 
 Run it with ``make lock``. It resolves in throw-away environments, so nothing here is touched.
 """
@@ -44,6 +44,8 @@ def main() -> None:
     dev = resolve(document["dependency-groups"]["dev"], run)
     added = [pin for pin in dev if pin not in run]
     (HERE / "dev.txt").write_text(HEADER + "-r run.txt\n" + "\n".join(added) + "\n")
+    llm = [pin for pin in resolve(extras["llm"], run) if pin not in run]
+    (HERE / "llm.txt").write_text(HEADER + "-r run.txt\n" + "\n".join(llm) + "\n")
     docs = resolve(document["dependency-groups"]["docs"], [], torch="")
     (HERE / "docs.txt").write_text(HEADER + "\n".join(docs) + "\n")
 

@@ -65,6 +65,16 @@ class Dashboard:
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
+    @property
+    def token(self) -> str:
+        """What the address that was printed has; empty where it has none."""
+        return self.open.partition("?token=")[2]
+
+    @property
+    def knowing(self) -> dict[str, str]:
+        """Headers of a program that was told the token."""
+        return {"Authorization": f"Bearer {self.token}"}
+
     def get(self, path: str, **named: Any) -> httpx2.Response:
         return httpx2.get(self.url + path, trust_env=False, timeout=CEILING_S, **named)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -155,18 +157,23 @@ def test_an_honest_log_holds_and_whose_it_is_stays_open_until_somebody_says(
         assert checked(browser, honest, known=known)[0] == "✓ All 8 checks hold, for 8 entries."
 
 
-def under_other_names(state: Path) -> None:
-    """The same log with forms that nobody knows, hashed and signed again with its owner's own keys."""
+def signed_again(state: Path, spell: Callable[[int, dict[str, Any]], str]) -> None:
+    """The same log with other words, hashed and signed again with its owner's own keys.
+
+    Args:
+        state: of the log.
+        spell: gives the text of an entry's payload, by its place and what it said.
+    """
     envelopes = [entry.envelope for entry in read_entries(state)]
     leaves: list[bytes] = []
     for index, envelope in enumerate(envelopes):
         outer = json.loads(envelope)
         said = json.loads(base64.b64decode(outer["payload"]))
-        said["predicateType"] = (
-            said["predicateType"].replace("/receipt/", "/receipts/").replace("/intent/", "/i/")
-        )
-        said["predicate"]["prev"] = leaves[-1].hex() if leaves else said["predicate"]["prev"]
-        payload = json.dumps(said, separators=(",", ":"), sort_keys=True).encode()
+        predicate = said["predicate"]
+        predicate["prev"] = leaves[-1].hex() if leaves else predicate["prev"]
+        if "intent" in predicate:  # each attempt here ends before the next begins
+            predicate["intent"] = predicate["prev"]
+        payload = spell(index, said).encode()
         outer["payload"] = base64.b64encode(payload).decode()
         signature = load_key(state / "keys", "receipt", create=False).sign(pae(payload))
         outer["signatures"][0]["sig"] = base64.b64encode(signature).decode()
@@ -179,8 +186,142 @@ def under_other_names(state: Path) -> None:
     (state / "log/checkpoint").write_bytes(note)
 
 
+def spelt(said: dict[str, Any]) -> str:
+    """As an entry is spelt."""
+    return json.dumps(said, separators=(",", ":"), sort_keys=True)
+
+
+def under_other_names(index: int, said: dict[str, Any]) -> str:
+    """In forms that nobody knows."""
+    named = said["predicateType"].replace("/receipt/", "/receipts/").replace("/intent/", "/i/")
+    return spelt({**said, "predicateType": named})
+
+
+def edited(index: int, change: Callable[[dict[str, Any]], object]) -> Callable[[int, dict[str, Any]], str]:
+    """One entry with another predicate."""
+
+    def spell(place: int, said: dict[str, Any]) -> str:
+        if place == index:
+            change(said["predicate"])
+        return spelt(said)
+
+    return spell
+
+
+def respelt(index: int, old: str, new: str) -> Callable[[int, dict[str, Any]], str]:
+    """One entry in another spelling."""
+
+    def spell(place: int, said: dict[str, Any]) -> str:
+        text = spelt(said)
+        assert place != index or len(re.findall(old, text)) >= 1
+        return re.sub(old, new, text, count=1) if place == index else text
+
+    return spell
+
+
+BEYOND = 2**53 + 1
+"""a whole number that a browser's own reading of JSON gives as 2**53"""
+
+
+@pytest.mark.parametrize(
+    ("spell", "number", "says"),
+    [
+        (edited(1, lambda said: said["evaluation"].pop("deltaSum")), 7, "Σδ is missing, or no integer"),
+        (edited(1, lambda said: said["evaluation"].pop("deltaSquaredSum")), 7, "Σδ² is missing"),
+        (edited(1, lambda said: said["evaluation"].update(deltaSquaredSum="")), 7, "Σδ² is missing"),
+        (edited(1, lambda said: said["evaluation"].update(deltaSquaredSum="0x99")), 7, "Σδ² is missing"),
+        (edited(1, lambda said: said["evaluation"].update(deltaSum=None)), 7, "Σδ is missing, or no integer"),
+        (edited(1, lambda said: said["evaluation"].update(read=0)), 7, "sums are no integers"),
+        (edited(1, lambda said: said.pop("evaluation")), 7, "was kept, and says no losses"),
+        (edited(1, lambda said: said.pop("energy")), 7, "says no joules"),
+        (edited(1, lambda said: said["energy"].update(microjoules=BEYOND)), 1, "whose digits a browser"),
+        (edited(1, lambda said: said["holdout"].update(count=BEYOND)), 1, "whose digits a browser"),
+        (edited(1, lambda said: said["holdout"].update(count=2**53)), 1, "whose digits a browser"),
+        (edited(1, lambda said: said["holdout"].update(count=0.5)), 1, "whose digits a browser"),
+        (respelt(1, r'"read":(\d+)', r'"read":\1.0'), 1, "not in its one spelling"),
+        (respelt(1, r'"read":(\d+)', r'"read":\1e0'), 1, "not in its one spelling"),
+        (respelt(1, r'"read":(\d+)', r'"read":9,"read":\1'), 1, "not in its one spelling"),
+        (respelt(1, r'"read":', r'"read": '), 1, "not in its one spelling"),
+        (respelt(1, r'"read":\d+', r'"read":' + "[" * 9000 + "]" * 9000), 1, "entry 1"),
+        (respelt(1, r"^.*$", "null"), 1, "entry 1: cannot be read"),
+        (
+            respelt(1, r'"predicate":\{.*\},"predicateType"', '"predicate":null,"predicateType"'),
+            1,
+            "says nothing",
+        ),
+    ],
+)
+def test_what_an_owner_leaves_out_or_spells_so_that_a_browser_misreads_it_does_not_hold(
+    browser: Browser, state: Path, spell: Callable[[int, dict[str, Any]], str], number: int, says: str
+) -> None:
+    signed_again(state, spell)
+    verdict, found = checked(browser, state)
+    assert verdict.startswith("✗ It does not hold")
+    assert found[number][0] == "fail"
+    assert says in found[number][1]
+
+
+def test_the_same_words_signed_again_hold(browser: Browser, state: Path) -> None:
+    """The innocent twin."""
+    signed_again(state, lambda _, said: spelt(said))
+    verdict, found = checked(browser, state)
+    assert verdict == "Nothing wrong was found; 1 of 8 questions stays open (?)."
+    assert found[7][0] == "ok"
+
+
+ENDLESS = """
+const real = globalThis.fetch;
+const never = (chunk) => new ReadableStream({ async pull(to) { CHUNK; } });
+globalThis.fetch = async (url, ...rest) => {
+  if (!String(url).includes("/receipts/entries")) return real(url, ...rest);
+  ANSWER;
+};
+"""
+FIRST_AGAIN = "const answer = await real(String(url).replace(/from=.*/, 'from=0'), ...rest); return answer"
+HANGS = """
+  const signal = rest[0].signal;
+  const start = (to) => signal.addEventListener("abort", () => to.error(signal.reason));
+  return new Response(new ReadableStream({ start }), { headers: { "X-Entries": "1" } })"""
+TIMED = """
+const soon = new AbortController();
+AbortSignal.timeout = () => AbortSignal.any([soon.signal]);
+setTimeout(() => soon.abort(new DOMException("late", "TimeoutError")), 500);
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "chunk", "before", "says"),
+    [
+        (FIRST_AGAIN, "", "", "goes on with entries after 10008, beyond the 8 that it has by its own word"),
+        (
+            "return new Response(never(), { headers: { 'X-Entries': '1' } })",
+            "to.enqueue(new Uint8Array(65536))",
+            "",
+            "more than 8 MB, and was not read on",
+        ),
+        (
+            HANGS,
+            "",
+            TIMED,
+            "did not end its answer within 120 s",
+        ),
+        ("return new Response('x', { headers: { 'X-Entries': '0.5' } })", "", "", "does not say how many"),
+        ("return new Response('x', { headers: { 'X-Entries': '1e400' } })", "", "", "does not say how many"),
+        ("return new Response('x')", "", "", "does not say how many"),
+        ("return new Response('x', { headers: { 'X-Entries': '9007199254740991' } })", "", "", "cut off"),
+    ],
+)
+def test_a_server_that_never_ends_is_left_with_a_sentence(
+    browser: Browser, honest: Path, answer: str, chunk: str, before: str, says: str
+) -> None:
+    script = before + ENDLESS.replace("ANSWER", answer).replace("CHUNK", chunk)
+    verdict, found = checked(browser, honest, before=script)
+    assert verdict.startswith("✗ It does not hold")
+    assert says in found[1][1]
+
+
 def test_a_log_of_forms_that_nobody_knows_is_not_said_to_hold(browser: Browser, state: Path) -> None:
-    under_other_names(state)
+    signed_again(state, under_other_names)
     name = parse_note((state / "log/checkpoint").read_bytes()).checkpoint.origin
     verdict, found = checked(browser, state, known=name)
     assert not failures(found)

@@ -268,11 +268,17 @@ def test_logs_without_scores_are_refused(content: str, words: str, tmp_path: Pat
         ["--losses", "a", "b", "--lm-eval", "a", "b"],
         ["--losses", "a", "b", "--train", "t"],
         ["--losses", "none-a", "none-b"],
+        ["--losses", "base.jsonl", "better.jsonl", "--name", "x" * 501],
+        ["--losses", "base.jsonl", "better.jsonl", "--unit", "x" * 501],
+        ["--losses", "base.jsonl", "better.jsonl", "--min-delta", "nan"],
         ["--base", "no-model", "--new", "no-model", "--holdout", "h.csv"],
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words)[:40],
 )
-def test_what_cannot_be_judged_is_refused_without_a_trace(words: list[str], tmp_path: Path) -> None:
+def test_what_cannot_be_judged_is_refused_without_a_trace(
+    words: list[str], files: dict[str, str], tmp_path: Path
+) -> None:
+    assert files
     done = typed(tmp_path, "judge", *words)
     assert done.code == 2
     assert "Traceback" not in done.stderr

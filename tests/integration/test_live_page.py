@@ -135,7 +135,7 @@ def test_a_gap_in_the_series_is_a_gap_in_the_picture(state: Path) -> None:
 
 
 @pytest.mark.parametrize("step_us", [1, 1_000_000])
-def test_a_series_that_claims_the_power_of_suns_is_drawn_all_the_same(state: Path, step_us: int) -> None:
+def test_a_series_that_claims_the_power_of_suns_is_a_gap_and_no_figure(state: Path, step_us: int) -> None:
     run = ActingRun(state, NOW - 60)
     run.sample(NOW - 10, 8.0, first=True)
     most = 2**63 - 1
@@ -148,9 +148,8 @@ def test_a_series_that_claims_the_power_of_suns_is_drawn_all_the_same(state: Pat
             stream.write(pack_row(row))
     assert "Watts now" in shown(state)
     series = power_of_attempt(StateFolder(state), 1)
-    drawn = trace(series, "power")
-    assert drawn is not None
-    assert len(series.points) == 3
+    assert (len(series.points), len(series.gaps)) == (0, 3)
+    assert trace(series, "power") is None
 
 
 def test_a_run_that_died_is_said_to_have(state: Path) -> None:

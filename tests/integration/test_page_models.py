@@ -126,12 +126,12 @@ def test_a_form_moves_the_head_by_a_signed_entry_once(rolled: Path) -> None:
     before = line_of(rolled)
     with dashboard(rolled) as running:
         path = way_back(running, rolled)
-        page = running.get(path)
+        page = running.get(path, headers=running.knowing)
         assert "You would lose 0.033" in page.text
         form = filled(page)
-        first = running.post(path, data=form)
+        first = running.post(path, data=form, headers=running.knowing)
         assert (first.status_code, first.headers["location"]) == (303, "/models?moved=8")
-        again = running.post(path, data=form)
+        again = running.post(path, data=form, headers=running.knowing)
         assert (again.status_code, again.headers["location"]) == (303, "/models")
         assert "entry 8" in running.get("/models?moved=8").text
         for wrong in ("0", "999", "-1", "x", "<b>"):
@@ -164,10 +164,10 @@ def test_any_other_form_changes_nothing(
     before = moves_of(rolled)
     with dashboard(rolled) as running:
         path = way_back(running, rolled)
-        form = filled(running.get(path), **changes)
-        assert running.post(path, data=form, headers=headers).status_code == status
+        form = filled(running.get(path, headers=running.knowing), **changes)
+        assert running.post(path, data=form, headers={**running.knowing, **headers}).status_code == status
         many = "&".join(f"f{n}=1" for n in range(100))
-        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        kind = {**running.knowing, "Content-Type": "application/x-www-form-urlencoded"}
         assert running.post(path, content=many, headers=kind).status_code == 400
         assert running.post(path, content=b"\xff" * 50, headers=kind).status_code in {400, 403}
         assert running.post(path, content=b"a" * 70_000, headers=kind).status_code == 413
@@ -179,10 +179,11 @@ def test_a_page_that_is_older_than_the_head_moves_nothing(rolled: Path) -> None:
     line = line_of(rolled)
     zero = next(iter(line.of.versions))
     with dashboard(rolled) as running:
-        stale = filled(running.get(f"/models/{zero}/move"))
+        stale = filled(running.get(f"/models/{zero}/move", headers=running.knowing))
         back = way_back(running, rolled)
-        assert running.post(back, data=filled(running.get(back))).status_code == 303
-        refused = running.post(f"/models/{zero}/move", data=stale)
+        form = filled(running.get(back, headers=running.knowing))
+        assert running.post(back, data=form, headers=running.knowing).status_code == 303
+        refused = running.post(f"/models/{zero}/move", data=stale, headers=running.knowing)
         assert refused.status_code == 409
         assert "has moved since that page was made" in refused.text
     assert len(moves_of(rolled)) == 2
@@ -195,28 +196,81 @@ def test_what_cannot_be_done_is_said_and_has_no_form(rolled: Path) -> None:
         worse = running.get(f"/models/{versions[2]}/move")
         assert "A rollback left it behind" in worse.text
         assert "<form" not in worse.text
-        forged = filled(running.get(f"/models/{versions[1]}/move"))
-        assert running.post(f"/models/{versions[2]}/move", data=forged).status_code == 409
+        known = running.knowing
+        forged = filled(running.get(f"/models/{versions[1]}/move", headers=known))
+        assert running.post(f"/models/{versions[2]}/move", data=forged, headers=known).status_code == 409
         assert "It is the head already" in running.get(f"/models/{versions[3]}/move").text
         with lock_exclusively(StateFolder(rolled).lock, holder="cryoflux run"):
-            busy = running.get(f"/models/{versions[1]}/move")
+            busy = running.get(f"/models/{versions[1]}/move", headers=known)
             assert "is in use by cryoflux run (process" in busy.text
             assert "<form" not in busy.text
-            assert running.post(f"/models/{versions[1]}/move", data=forged).status_code == 409
-        assert "<form" in running.get(f"/models/{versions[1]}/move").text
+            assert running.post(f"/models/{versions[1]}/move", data=forged, headers=known).status_code == 409
+        assert "<form" in running.get(f"/models/{versions[1]}/move", headers=known).text
     assert len(moves_of(rolled)) == 1
 
 
 def test_where_writing_is_switched_off_there_is_no_form_and_none_is_taken(rolled: Path) -> None:
     with dashboard(rolled) as writing:
         path = way_back(writing, rolled)
-        form = filled(writing.get(path))
+        form = filled(writing.get(path, headers=writing.knowing))
     with dashboard(rolled, options=("--read-only",)) as running:
         assert "<form" not in running.get(path).text
         assert "/move" not in running.get("/models").text
         for token in (form["token"], ""):
-            assert running.post(path, data={**form, "token": token}).status_code == 403
+            for known in ({}, writing.knowing):
+                sent = running.post(path, data={**form, "token": token}, headers=known)
+                assert sent.status_code == 403
     assert len(moves_of(rolled)) == 1
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_on_loopback_everybody_looks_and_who_knows_the_address_moves(
+    browser: Browser, rolled: Path, tmp_path: Path, several: bool
+) -> None:
+    """Another user of this machine has all that pages say, but what was printed in a terminal of ours."""
+    others = (open_state(tmp_path / "other").finish(),) if several else ()
+    with dashboard(rolled, *others) as running, look(browser) as seen:
+        path = ("/s/rolled" if several else "") + way_back(running, rolled)
+        form = filled(running.get(path, headers=running.knowing))
+        assert "You would lose 0.033" in (looked := running.get(path)).text
+        assert "<form" not in looked.text
+        assert form["token"] not in looked.text
+        assert "the address that" in looked.text
+        guesses = (
+            {},
+            {"Authorization": "Bearer x"},
+            {"Cookie": "cryoflux=1"},
+            {"X-CryoFlux-May-Change": "yes"},
+        )
+        for known in guesses:
+            refused = running.post(path, data=form, headers=known)
+            assert refused.status_code == 403
+            assert "has printed" in refused.text
+            assert "<form" not in running.get(path, headers=known).text
+        assert running.get(f"/?token={form['token']}").status_code == 200, "a form's word is no key"
+        let_in = running.get(f"/?token={running.token}")
+        assert (let_in.status_code, let_in.headers["location"]) == (303, "/")
+        said = let_in.headers["set-cookie"]
+        assert "HttpOnly" in said
+        assert "SameSite=Strict" in said
+        assert running.token not in said
+        cookie = {"Cookie": said.partition(";")[0]}
+        for wrong in (
+            {"Host": "evil.example"},
+            {"Origin": "http://evil.example"},
+            {"Sec-Fetch-Site": "same-site"},
+        ):
+            assert running.post(path, data=form, headers={**cookie, **wrong}).status_code == 403
+        assert len(moves_of(rolled)) == 1
+        seen.page.goto(running.url + path)
+        assert seen.page.locator("main form").count() == 0
+        seen.page.goto(running.open)
+        assert "token" not in seen.page.url
+        seen.page.goto(running.url + path)
+        seen.page.click("main form button")
+        seen.page.wait_for_url("**/models?moved=8")
+        assert seen.complaints == []
+    assert len(moves_of(rolled)) == 2
 
 
 def test_beyond_loopback_the_token_of_the_door_is_asked_for_as_well(rolled: Path) -> None:
@@ -238,6 +292,7 @@ def test_a_head_is_moved_by_the_keyboard_alone(browser: Browser, rolled: Path, s
     before = line_of(rolled)
     with dashboard(rolled) as running, look(browser, script=script) as seen:
         page = seen.page
+        page.goto(running.open)
         page.goto(running.url + "/models")
         page.locator(".act a").first.focus()
         page.keyboard.press("Enter")

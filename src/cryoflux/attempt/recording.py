@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from cryoflux.attempt.context import Context, Opened
-from cryoflux.attempt.stages import Candidate, Judgement
+from cryoflux.attempt.stages import Candidate, CandidateVerdict
 from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.attempt.workings import forget_workings
 from cryoflux.decision.evidence import Evidence
@@ -74,7 +74,7 @@ class Ending:
 
     stopped: AttemptStopped | None = None
     candidate: Candidate | None = None
-    judged: Judgement | None = None
+    judged: CandidateVerdict | None = None
     result: Version | None = None
     """the head afterwards, where it is another one"""
     phases: list[PhaseFigure] = field(default_factory=list)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = [
     "Candidate",
+    "CandidateVerdict",
     "HoldoutReading",
-    "Judgement",
     "base_losses",
     "judge",
     "keep",
@@ -72,7 +72,7 @@ class HoldoutReading:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class CandidateVerdict:
     """The verdict on a candidate, with what it rests on."""
 
     bar: Bar
@@ -300,7 +300,9 @@ def _pair(opened: Opened, base: Losses, new: Losses) -> Evidence:
     return pair_losses(base.nano_nats, new.nano_nats, base.correct, new.correct)
 
 
-def judge(context: Context, opened: Opened, candidate: Candidate, reading: HoldoutReading) -> Judgement:
+def judge(
+    context: Context, opened: Opened, candidate: Candidate, reading: HoldoutReading
+) -> CandidateVerdict:
     """Evidence and verdict; the per-example losses go into a file that anyone can sum up again."""
     base, new, count = reading.base, reading.new, opened.count
     evidence = _pair(opened, base, new)
@@ -317,10 +319,10 @@ def judge(context: Context, opened: Opened, candidate: Candidate, reading: Holdo
         verdict = decide(rule, evidence, thresholds)
     leaves = loss_leaves(order, base.nano_nats, new.nano_nats, base.correct, new.correct)
     profile = opened.task.profile(opened.part)
-    return Judgement(bar, verdict, evidence, digest, losses_root(leaves), profile)
+    return CandidateVerdict(bar, verdict, evidence, digest, losses_root(leaves), profile)
 
 
-def refuse(context: Context, opened: Opened, candidate: Candidate) -> Judgement:
+def refuse(context: Context, opened: Opened, candidate: Candidate) -> CandidateVerdict:
     """The judgement on an update that the screen refused.
 
     Raises:
@@ -328,7 +330,7 @@ def refuse(context: Context, opened: Opened, candidate: Candidate) -> Judgement:
     """
     if candidate.look.refused is None:
         raise ValueError("the screen let the update pass")
-    return Judgement(context.bar(opened), Verdict(False, candidate.look.refused))
+    return CandidateVerdict(context.bar(opened), Verdict(False, candidate.look.refused))
 
 
 def keep(

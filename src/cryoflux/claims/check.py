@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.claims.carried import Carried, Place, Range, open_question, unpacked
 from cryoflux.claims.document import parse_claim, subject_of_head
-from cryoflux.claims.evaluation import ON_GAINS, ON_LOSSES, Figures, Judged, add_up, judge
+from cryoflux.claims.evaluation import ON_GAINS, ON_LOSSES, EvaluatedClause, Figures, add_up, judge
 from cryoflux.claims.expression import ON_JOULES, Expression, Quantity, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.claims.standing import check_seen_before, check_witnesses
@@ -126,7 +126,7 @@ def check_claim(
         checks += _guarded(WITNESSED, walked, lambda: check_witnesses(carried.material, demand))
     if heads is not None:
         checks += _guarded(REMEMBERED, walked, lambda: _seen_before(walked, heads))
-    judged: list[Judged] = []
+    judged: list[EvaluatedClause] = []
     checks += _guarded(HOLDS, walked, lambda: _check_holds(walked, judged))
     good = all(check.status is not Status.FAIL for check in checks)
     if heads is not None and carried.complete and good:
@@ -165,7 +165,7 @@ def _lines(fold: Fold, memory: LogState, carried: Carried) -> list[Check]:
 
 
 def _report(
-    checks: list[Check], target: Path, walked: _Walked | None = None, judged: tuple[Judged, ...] = ()
+    checks: list[Check], target: Path, walked: _Walked | None = None, judged: tuple[EvaluatedClause, ...] = ()
 ) -> ClaimReport:
     receipts = walked.range.receipts if walked else []
     carried = walked.carried if walked else None
@@ -242,7 +242,7 @@ def _seen_before(walked: _Walked, heads: Path) -> list[Check]:
     return check_seen_before(carried.material, walked.memory, walked.place, carried.point, heads)
 
 
-def _check_holds(walked: _Walked, judged: list[Judged]) -> list[Check]:
+def _check_holds(walked: _Walked, judged: list[EvaluatedClause]) -> list[Check]:
     """Step 22; what was judged is added to ``judged``."""
     said, figures = walked.carried.claim.predicate, walked.range.figures
     expression = _expression(said.expression)
@@ -270,7 +270,7 @@ def _metering(walked: _Walked) -> str:
     return f"{said}; {short} cut short by their own word" if short and "cut short" not in said else said
 
 
-def _values(judged: Sequence[Judged]) -> list[tuple[str, str]]:
+def _values(judged: Sequence[EvaluatedClause]) -> list[tuple[str, str]]:
     return [(found.clause.quantity.value, spelt(found.value)) for found in judged]
 
 
@@ -284,7 +284,7 @@ def _expression(text: str) -> Expression:
     return expression
 
 
-def _clause(found: Judged, by_meter: str, figures: Figures) -> list[Check]:
+def _clause(found: EvaluatedClause, by_meter: str, figures: Figures) -> list[Check]:
     quantity = found.clause.quantity
     value = in_words(found)
     step = _ATTESTED if quantity in _ON_METER else HOLDS

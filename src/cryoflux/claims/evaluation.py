@@ -15,8 +15,8 @@ from __future__ import annotations
 __all__ = [
     "ON_GAINS",
     "ON_LOSSES",
+    "EvaluatedClause",
     "Figures",
-    "Judged",
     "Told",
     "add_up",
     "judge",
@@ -96,7 +96,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EvaluatedClause:
     """One comparison, with the value that it was judged by."""
 
     clause: Clause
@@ -273,7 +273,7 @@ def values_of(figures: Figures) -> dict[Quantity, Value | None]:
     }
 
 
-def judge(figures: Figures, expression: Expression) -> list[Judged]:
+def judge(figures: Figures, expression: Expression) -> list[EvaluatedClause]:
     """Judge every comparison.
 
     Raises:
@@ -282,7 +282,7 @@ def judge(figures: Figures, expression: Expression) -> list[Judged]:
     return [_judge(figures, clause) for clause in expression.clauses]
 
 
-def _judge(figures: Figures, clause: Clause) -> Judged:
+def _judge(figures: Figures, clause: Clause) -> EvaluatedClause:
     over, tier, ends = figures.all_in, figures.tier, (figures.lo_uj, figures.hi_uj)
     if clause.quantity in _ALL_IN and over is not None:
         tier, ends = over.tier, (over.lo_uj, over.hi_uj)
@@ -308,7 +308,9 @@ def _judge(figures: Figures, clause: Clause) -> Judged:
             why=_why_none(figures, clause.quantity),
             hint="Claim something else, or another range.",
         )
-    return Judged(clause, value, _holds(value, clause), tier if clause.quantity in ON_JOULES else None, room)
+    return EvaluatedClause(
+        clause, value, _holds(value, clause), tier if clause.quantity in ON_JOULES else None, room
+    )
 
 
 def _why_none(figures: Figures, quantity: Quantity) -> str:

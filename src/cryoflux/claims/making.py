@@ -28,7 +28,7 @@ from cryoflux.claims.document import (
     format_claim,
     subject_of_head,
 )
-from cryoflux.claims.evaluation import Judged, Told, add_up, judge, told_by
+from cryoflux.claims.evaluation import EvaluatedClause, Told, add_up, judge, told_by
 from cryoflux.claims.evidence import IndexRange, outside, pack
 from cryoflux.claims.expression import ESTIMATES, Expression, parse_expression
 from cryoflux.claims.report import ClaimReport
@@ -213,7 +213,7 @@ def _fitting(entries: _Entries, span: IndexRange) -> str:
     return "--from 0"
 
 
-def _judged(entries: _Entries, expression: Expression) -> list[Judged]:
+def _judged(entries: _Entries, expression: Expression) -> list[EvaluatedClause]:
     told = [said for entry in entries if (said := told_by(entry)) is not None]
     judged = judge(add_up(told), expression)
     wrong = [found for found in judged if not found.holds]
@@ -226,7 +226,7 @@ def _judged(entries: _Entries, expression: Expression) -> list[Judged]:
     return judged
 
 
-def _instead(told: Sequence[Told], wrong: list[Judged]) -> str:
+def _instead(told: Sequence[Told], wrong: list[EvaluatedClause]) -> str:
     """What to claim in place of what does not hold: the same of the estimate, if that would be true."""
     instead = [
         clause.as_estimated() if clause.quantity in ESTIMATES else clause
@@ -242,7 +242,9 @@ def _instead(told: Sequence[Told], wrong: list[Judged]) -> str:
     return f"True as it is estimated: {said}; the claim then says so, with the tier of its joules."
 
 
-def _statement(log: _Log, span: IndexRange, expression: Expression, judged: list[Judged]) -> ClaimStatement:
+def _statement(
+    log: _Log, span: IndexRange, expression: Expression, judged: list[EvaluatedClause]
+) -> ClaimStatement:
     keys, point = log.state / KEYS_FOLDER, log.point
     predicate = ClaimPredicate(
         expression=expression.text,

@@ -7,7 +7,7 @@ __all__ = ["ClaimReport"]
 from dataclasses import dataclass
 from typing import Any
 
-from cryoflux.claims.evaluation import Judged
+from cryoflux.claims.evaluation import EvaluatedClause
 from cryoflux.claims.wording import sentence, shown, spelt
 from cryoflux.verification.result import Report
 
@@ -19,7 +19,7 @@ class ClaimReport:
     report: Report
     expression: str
     """in its one spelling; empty where the file is none"""
-    judged: tuple[Judged, ...]
+    judged: tuple[EvaluatedClause, ...]
     first: int
     end: int
     size: int

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
-from cryoflux.claims.evaluation import ON_LOSSES, Judged, Value
+from cryoflux.claims.evaluation import ON_LOSSES, EvaluatedClause, Value
 from cryoflux.claims.expression import ESTIMATES, INTERVALS, Quantity, unit_of
 from cryoflux.quantities import RangeKind, Tier, worst_tier
 from cryoflux.receipts.profiles import F32
@@ -33,7 +33,7 @@ def shown(quantity: Quantity, value: Value) -> str:
     return f"{about}{digits} {unit}".rstrip()
 
 
-def in_words(judged: Judged) -> str:
+def in_words(judged: EvaluatedClause) -> str:
     """The value that a comparison was judged by; of an interval which end that is, of joules which tier."""
     clause = judged.clause
     end = tolerated = ""
@@ -44,14 +44,14 @@ def in_words(judged: Judged) -> str:
     return f"{clause.quantity} is {end}{shown(clause.quantity, judged.value)}{tolerated}{_tier_words(judged)}"
 
 
-def _tier_words(judged: Judged) -> str:
+def _tier_words(judged: EvaluatedClause) -> str:
     if judged.tier is None:
         return ""
     plausible = judged.range_kind is RangeKind.PLAUSIBLE
     return f", {judged.tier.value}{' (plausible, not 95 %)' if plausible else ''}"
 
 
-def sentence(expression: str, judged: Sequence[Judged], tasks: int = 1, readings: int = 1) -> str:
+def sentence(expression: str, judged: Sequence[EvaluatedClause], tasks: int = 1, readings: int = 1) -> str:
     """What is claimed as a person reads it: with the tier of its joules, and whether they are a bound.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["dashboard", "listen", "seen_by_somebody"]
 
 import os
+import secrets
 import shlex
 import sys
 from contextlib import closing
@@ -64,13 +65,16 @@ def dashboard(
         _require_folder(folder)
     with closing(listen(host, port)) as listener:
         url = url_of(listener)
-        opened = f"{url}/?token={quote(secret, safe='')}" if secret else f"{url}/"
+        mover = "" if read_only else secret or secrets.token_urlsafe(24)
+        known = secret or mover
+        opened = f"{url}/?token={quote(known, safe='')}" if known else f"{url}/"
         _announce(url, opened, folders, as_json=as_json)
         if not no_open and not as_json:
-            _open(opened)
+            # All users of this machine can read how a browser was started: what moves heads is not in it.
+            _open(opened if secret else f"{url}/")
         meter = DaemonMeter(settings.agent.agent, secret) if settings.agent.agent else None
         rates = rates_of(settings.energy)
-        serve(folders, listener, rates=rates, token=secret, writable=not read_only, daemon=meter)
+        serve(folders, listener, rates=rates, token=secret, mover=mover, daemon=meter)
 
 
 def _require_folder(folder: Path) -> None:
@@ -114,6 +118,6 @@ def seen_by_somebody() -> bool:
 
 def _open(url: str) -> None:
     if seen_by_somebody():
-        import webbrowser
+        from cryoflux.pages.opening import show
 
-        webbrowser.open(url)
+        show(url)

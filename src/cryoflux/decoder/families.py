@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cryoflux.decoder.layout import Layout, Rotary
+from cryoflux.decoder.layout import DecoderLayout, Rotary
 from cryoflux.errors import ModelError
 from cryoflux.registry.plain_json import read_object
 
@@ -131,7 +131,7 @@ def _shown(value: Any) -> str:
     return repr(value)[:_SHOWN]
 
 
-def layout_of(config: Mapping[str, Any]) -> Layout:
+def layout_of(config: Mapping[str, Any]) -> DecoderLayout:
     """The layout that the settings of a model ask for.
 
     Args:
@@ -204,10 +204,10 @@ def _windowed(settings: _Settings, layers: int, positions: int) -> int:
     return min(positions, settings.whole("sliding_window")) if slides and window is not None else positions
 
 
-def _like_llama(settings: _Settings) -> Layout:
+def _like_llama(settings: _Settings) -> DecoderLayout:
     layers, hidden = settings.whole("num_hidden_layers"), settings.whole("hidden_size")
     heads = settings.whole("num_attention_heads")
-    return Layout(
+    return DecoderLayout(
         layers=layers,
         hidden=hidden,
         wide=settings.whole("intermediate_size"),
@@ -233,7 +233,7 @@ def _like_llama(settings: _Settings) -> Layout:
     )
 
 
-def _llama(settings: _Settings) -> Layout:
+def _llama(settings: _Settings) -> DecoderLayout:
     made = _like_llama(settings)
     biased = {*made.projections, made.output} if settings.flag("attention_bias", default=False) else set()
     if settings.flag("mlp_bias", default=False):
@@ -241,7 +241,7 @@ def _llama(settings: _Settings) -> Layout:
     return replace(made, biased=frozenset(biased))
 
 
-def _mistral(settings: _Settings) -> Layout:
+def _mistral(settings: _Settings) -> DecoderLayout:
     made = _like_llama(settings)
     if settings.get("layer_types") is not None:
         raise _unknown("it is a Mistral with layer_types, which have two meanings")
@@ -251,13 +251,13 @@ def _mistral(settings: _Settings) -> Layout:
     return replace(made, most_tokens=min(made.most_tokens, settings.whole("sliding_window")))
 
 
-def _qwen2(settings: _Settings) -> Layout:
+def _qwen2(settings: _Settings) -> DecoderLayout:
     made = _like_llama(settings)
     most = _windowed(settings, made.layers, made.most_tokens)
     return replace(made, biased=frozenset(made.projections), most_tokens=most)
 
 
-def _qwen3(settings: _Settings) -> Layout:
+def _qwen3(settings: _Settings) -> DecoderLayout:
     made = _like_llama(settings)
     biased = {*made.projections, made.output} if settings.flag("attention_bias", default=False) else set()
     return replace(
@@ -269,11 +269,11 @@ def _qwen3(settings: _Settings) -> Layout:
     )
 
 
-def _gpt2(settings: _Settings) -> Layout:
+def _gpt2(settings: _Settings) -> DecoderLayout:
     hidden, heads = settings.whole("n_embd"), settings.whole("n_head")
     if hidden % heads:
         raise _unknown(f"its {heads} heads do not share {hidden} numbers evenly")
-    return Layout(
+    return DecoderLayout(
         layers=settings.whole("n_layer"),
         hidden=hidden,
         wide=settings.whole("n_inner", 4 * hidden),
@@ -300,7 +300,7 @@ def _gpt2(settings: _Settings) -> Layout:
     )
 
 
-_FAMILIES: Mapping[str, tuple[Callable[[_Settings], Layout], str]] = {
+_FAMILIES: Mapping[str, tuple[Callable[[_Settings], DecoderLayout], str]] = {
     "llama": (_llama, "LlamaForCausalLM"),
     "mistral": (_mistral, "MistralForCausalLM"),
     "qwen2": (_qwen2, "Qwen2ForCausalLM"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch.nn.functional import gelu, linear, relu, silu
 
-from cryoflux.decoder.layout import Layout, Rotary
+from cryoflux.decoder.layout import DecoderLayout, Rotary
 
 Weights = Mapping[str, torch.Tensor]
 """name within a layer → float64"""
@@ -27,7 +27,7 @@ _ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-def norm(layout: Layout, weights: Weights, x: torch.Tensor, part: str) -> torch.Tensor:
+def norm(layout: DecoderLayout, weights: Weights, x: torch.Tensor, part: str) -> torch.Tensor:
     """RMSNorm over the last dimension where positions are rotary, LayerNorm elsewhere."""
     weight = weights[f"{part}.weight"]
     if layout.rotary is not None:
@@ -50,7 +50,7 @@ def turns(rotary: Rotary, width: int, count: int) -> tuple[torch.Tensor, torch.T
     return angles.cos(), angles.sin()
 
 
-def _product(layout: Layout, weights: Weights, x: torch.Tensor, part: str) -> torch.Tensor:
+def _product(layout: DecoderLayout, weights: Weights, x: torch.Tensor, part: str) -> torch.Tensor:
     weight, bias = weights[f"{part}.weight"], weights.get(f"{part}.bias")
     return linear(x, weight.T if layout.transposed else weight, bias)
 
@@ -61,7 +61,11 @@ def _turned(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.
 
 
 def block(
-    layout: Layout, weights: Weights, x: torch.Tensor, lengths: Sequence[int], before: Before | None = None
+    layout: DecoderLayout,
+    weights: Weights,
+    x: torch.Tensor,
+    lengths: Sequence[int],
+    before: Before | None = None,
 ) -> tuple[torch.Tensor, Before]:
     """One layer.
 
@@ -85,7 +89,7 @@ def block(
     return x + _product(layout, weights, wide, layout.down), found
 
 
-def _heads(layout: Layout, weights: Weights, x: torch.Tensor) -> list[torch.Tensor]:
+def _heads(layout: DecoderLayout, weights: Weights, x: torch.Tensor) -> list[torch.Tensor]:
     """Queries, keys and values: (tokens, hidden) → (tokens, heads or groups, width), not turned yet."""
     products = [_product(layout, weights, x, part) for part in layout.projections]
     if len(products) == 1:
@@ -97,7 +101,7 @@ def _heads(layout: Layout, weights: Weights, x: torch.Tensor) -> list[torch.Tens
 
 
 def _attention(
-    layout: Layout, weights: Weights, x: torch.Tensor, lengths: Sequence[int], before: Before | None
+    layout: DecoderLayout, weights: Weights, x: torch.Tensor, lengths: Sequence[int], before: Before | None
 ) -> tuple[torch.Tensor, Before]:
     """What each token makes of its document up to itself: (tokens, hidden) → (tokens, heads · width)."""
     heads = _heads(layout, weights, x)

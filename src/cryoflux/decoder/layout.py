@@ -8,7 +8,7 @@ and GPT-2's (Radford et al. 2019: LayerNorm, learned positions, one projection f
 
 from __future__ import annotations
 
-__all__ = ["Layout", "Rotary", "not_its_weights"]
+__all__ = ["DecoderLayout", "Rotary", "not_its_weights"]
 
 import re
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ class Rotary:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class DecoderLayout:
     """Sizes of a decoder, and the names of its tensors."""
 
     layers: int

@@ -26,7 +26,7 @@ from torch.nn.functional import embedding, linear
 
 from cryoflux.decoder.families import layout_of, read_settings
 from cryoflux.decoder.layers import Weights, block, norm
-from cryoflux.decoder.layout import Layout, not_its_weights
+from cryoflux.decoder.layout import DecoderLayout, not_its_weights
 from cryoflux.errors import DataError, EvaluationFailedError
 from cryoflux.quantities import NANO
 from cryoflux.registry.shards import INDEX, TensorFolder
@@ -50,7 +50,7 @@ _KNOWN = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 class Decoder:
     """A decoder's stored weights, ready to score documents."""
 
-    def __init__(self, layout: Layout, tensors: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, layout: DecoderLayout, tensors: Mapping[str, torch.Tensor]) -> None:
         """Take stored tensors by their full name.
 
         Raises:
@@ -152,7 +152,7 @@ class Decoder:
         if wrong:
             raise DataError(
                 f"Document {number} {wrong}.",
-                why="What it costs to say it would not be a loss of this model.",
+                why="A loss is counted over tokens that the model has, in documents that it reads to the end.",
                 hint="Cut documents to what the model reads, with its own tokenizer.",
             )
 
@@ -227,7 +227,7 @@ class Decoder:
         return (torch.stack(sums).logsumexp(0) - scored).clamp_min(0)
 
 
-def _named(layout: Layout, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _named(layout: DecoderLayout, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Tensors by their full name: some models were saved without the name of what lies below the head."""
     prefix = layout.embedding.partition(".")[0] + "."
     if any(name.startswith(prefix) for name in tensors):

@@ -11,6 +11,7 @@ __all__ = ["ERRORS", "read_eval_log"]
 
 import json
 import re
+import shlex
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -178,5 +179,5 @@ def _of_zip(path: Path) -> Iterator[Any]:
         raise DataError(
             f"{path} cannot be unpacked: {error}.",
             why="Newer Python and newer Inspect pack logs in a way that this one cannot read.",
-            hint=f"Convert it: inspect log convert {path} --to json --output-dir DIR",
+            hint=f"Convert it: inspect log convert {shlex.quote(str(path))} --to json --output-dir DIR",
         ) from error

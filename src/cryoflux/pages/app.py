@@ -124,14 +124,15 @@ def site_of(folders: Sequence[Path], rates: Rates, stopping: asyncio.Event, *, w
     return Site(states, rates, writable, stopping=stopping)
 
 
-def create_app(site: Site, *, token: str = "") -> App:
+def create_app(site: Site, *, token: str = "", mover: str = "") -> App:
     """The ASGI application over some states.
 
     Args:
         site: what is shown.
         token: that a browser has to know; empty on loopback.
+        mover: that who moves a head has to know, where there is no token; empty where nobody may.
     """
-    return Door(_Paths(site), token)
+    return Door(_Paths(site), token, mover)
 
 
 class _Paths:
@@ -264,7 +265,14 @@ class _Surface(_Answers):
         return Reply(body, media=_CSV, headers=(named, (b"cache-control", b"no-cache")))
 
     async def attempt(self, request: Request) -> Reply:
-        return await self._page(request, lambda scene: attempt.page(scene, request.named))
+        def made() -> tuple[Page, Scene]:
+            with self._followed.lock:
+                self._followed.refresh()
+                scene = self._here(request.query)
+                page = attempt.page(scene, request.named)
+            return attempt.with_power(page, scene), scene
+
+        return await self._html(made, request)
 
     async def models(self, request: Request) -> Reply:
         return await self._page(request, models.page)
@@ -280,7 +288,7 @@ class _Surface(_Answers):
         return await self._html(made, request)
 
     async def moving(self, request: Request) -> Reply:
-        return await self._page(request, lambda scene: moving.form_page(scene, request.named))
+        return await self._page(request, lambda scene: moving.form_page(scene, request))
 
     async def move(self, request: Request) -> Reply:
         scene = self._here(request.query)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["page"]
+__all__ = ["page", "with_power"]
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -40,7 +40,7 @@ class _PhaseRow:
 
 
 def page(scene: Scene, named: str) -> Page:
-    """The page of an attempt.
+    """The page of an attempt, without what `with_power` puts in.
 
     Raises:
         UsageError: there is no such attempt.
@@ -54,6 +54,16 @@ def page(scene: Scene, named: str) -> Page:
     raise UsageError(f"There is no attempt #{number}.", hint="Choose one under Attempts.")
 
 
+def with_power(page: Page, scene: Scene) -> Page:
+    """The same page with the watts of a finished attempt: no part of the log, so outside its lock."""
+    if page.values.get("attempt") is None:
+        return page
+    number = page.values["attempt"].number
+    series = power_of_attempt(StateFolder(scene.followed.state), number)
+    drawn = trace(series, f"Net power during attempt #{number}")
+    return replace(page, values={**page.values, "power": drawn})
+
+
 def _to(scene: Scene) -> Callable[[int], str]:
     return lambda number: scene.link(f"/attempts/{number}")
 
@@ -64,7 +74,6 @@ def _unfinished(scene: Scene, found: OpenAttempt) -> dict[str, Any]:
 
 def _finished(scene: Scene, detail: AttemptDetail) -> dict[str, Any]:
     attempt, receipt = detail.attempt, detail.receipt
-    series = power_of_attempt(StateFolder(scene.followed.state), attempt.number)
     state = shlex.quote(str(scene.followed.state))
     return {
         "detail": detail,
@@ -79,7 +88,7 @@ def _finished(scene: Scene, detail: AttemptDetail) -> dict[str, Any]:
         "reserved_uj": receipt.energy.reserved_microjoules,
         "charge": _charge(detail),
         "phases": _phases(detail),
-        "power": trace(series, f"Net power during attempt #{attempt.number}"),
+        "power": None,
         "facts": training_facts(receipt),
         "changed": [row for row in detail.recipe if row.changed],
         "same": [row for row in detail.recipe if not row.changed],

@@ -9,6 +9,7 @@ from typing import Any
 
 from cryoflux.energy.interface import Sample
 from cryoflux.errors import CryoFluxError
+from cryoflux.log_view import LogSummary
 from cryoflux.pages.attempts import rows_of, signature
 from cryoflux.pages.charts.budget import budget_bar
 from cryoflux.pages.now import ended_of, steps_of, watts_of
@@ -16,6 +17,7 @@ from cryoflux.pages.scene import Page, Scene
 from cryoflux.quantities import RangeKind
 from cryoflux.queries.activity import Activity, read_activity
 from cryoflux.queries.budget import budget_of
+from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.headline import headline, lede
 from cryoflux.report.now_words import (
     clock_time,
@@ -47,8 +49,7 @@ def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | No
         "screened": any(name == "screened" for _, drawn in pictures for name, *_ in drawn.kinds),
         "crowded": any(sum(count for *_, count in drawn.kinds) > drawn.shown for _, drawn in pictures),
         "empty": activity is None and summary is None and trouble is None,
-        "headline": headline(summary) if summary is not None else "Nothing judged yet.",
-        "lede": lede(summary, attempts) if summary is not None else "No attempt has ended yet.",
+        **_come_to(summary, attempts, unknown=trouble is not None),
         "modelled": any(attempt.range_kind is RangeKind.PLAUSIBLE for attempt in attempts),
         "pictures": pictures,
         "rows": rows_of(scene, attempts[: -_LAST - 1 : -1]),
@@ -61,6 +62,14 @@ def page(scene: Scene, sample: Sample | None = None, trouble: CryoFluxError | No
         **_budget(scene, activity),
     }
     return Page("live.html", "Live", section="live", values=values)
+
+
+def _come_to(summary: LogSummary | None, attempts: Sequence[Attempt], *, unknown: bool) -> dict[str, str]:
+    if summary is not None:
+        return {"headline": headline(summary), "lede": lede(summary, attempts)}
+    if unknown:
+        return {"headline": "What was judged is not known.", "lede": "Its log cannot be read."}
+    return {"headline": "Nothing judged yet.", "lede": "No attempt has ended yet."}
 
 
 def _warnings(activity: Activity | None, trouble: CryoFluxError | None) -> Sequence[tuple[str, str]]:

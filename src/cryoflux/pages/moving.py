@@ -2,7 +2,8 @@
 
 These are the only pages that change anything. They do it as ``cryoflux models promote`` and ``rollback`` do:
 by a signed entry of the log, under the lock of the state. A form carries a word that only pages of this
-server know, and the head that its page was made from: a page that is older than the head moves nothing.
+server know, and the head that its page was made from: a page that is older than the head moves nothing. It
+is shown to, and taken from, who knows the token of the server's address (`door`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from cryoflux.config import load_settings
 from cryoflux.errors import StateError, UsageError
+from cryoflux.pages.door import MAY_CHANGE
 from cryoflux.pages.scene import Page, Scene
 from cryoflux.pages.version import found_version
 from cryoflux.queries.head_plan import HeadPlan, plan_head
@@ -42,23 +44,24 @@ class MoveForm:
     why: str
 
 
-def form_page(scene: Scene, named: str) -> Page:
-    """What moving the head to a version would do, with the form that does it.
+def form_page(scene: Scene, request: Request) -> Page:
+    """What moving the head to a version would do, with the form that does it for who may.
 
     Raises:
         UsageError: there is no such version, or it is of no task.
     """
     catalogue = scene.followed.catalogue()
-    plan = _plan(catalogue, named, scene.query.get("task", ""))
+    plan = _plan(catalogue, request.named, scene.query.get("task", ""))
     verb = "Roll back" if plan.back else "Promote"
     values = {
         "plan": plan,
         "verb": verb,
         "most": min(_MOST_REASON, MOST_TEXT),
-        "writable": bool(scene.form_token),
+        "writable": bool(scene.form_token) and MAY_CHANGE in request.headers,
+        "locked": bool(scene.form_token) and MAY_CHANGE not in request.headers,
         "folder": scene.followed.state,
     }
-    return Page("moving.html", f"{verb} {named[:12]}", section="models", values=values, live=False)
+    return Page("moving.html", f"{verb} {request.named[:12]}", section="models", values=values, live=False)
 
 
 def _plan(catalogue: Catalogue, named: str, task: str) -> HeadPlan:
@@ -80,7 +83,7 @@ def read_form(request: Request, token: str) -> MoveForm:
     Raises:
         NotServedError: it is no form of ours, or nothing may be changed here.
     """
-    if not token:
+    if not token or MAY_CHANGE not in request.headers:
         raise NotServedError(403, "Heads are not moved from these pages: writing is switched off.")
     if request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _FORM:
         raise NotServedError(415, "A form is needed.")

@@ -21,6 +21,7 @@ from cryoflux.state import StateFolder
 _SHOWN_S = 300.0
 _LEAST_S = 60.0
 """what has just begun is not shown across the whole picture"""
+_LARGE = 1e6
 _NOW_S = 5.0
 """the watts of now are those of the last seconds that were noted"""
 
@@ -90,7 +91,8 @@ def watts_of(scene: Scene, activity: Activity | None, sample: Sample | None) -> 
     series = power_since(StateFolder(scene.followed.state), 0, most=round(_SHOWN_S) + 1)
     if not alive and series.points:
         end_at = series.points[-1].at
-    points = [point for point in series.points if point.at >= end_at - _SHOWN_S]
+    # What was noted by another clock than ours is of no time that the picture shows.
+    points = [point for point in series.points if -_NOW_S <= end_at - point.at <= _SHOWN_S]
     begin_at = max(end_at - _SHOWN_S, min(end_at - _LEAST_S, points[0].at - 1)) if points else end_at - 1
     chart = watts_chart(points, series.gaps, begin_at, end_at)
     since = points[0].sequence - 1 if points else series.newest
@@ -166,7 +168,7 @@ def _progress(mark: StepMark, attempt: AttemptNow) -> tuple[str, int, int]:
         return "", 0, 0
     training, preparing, evaluation = attempt.training, attempt.preparing, attempt.evaluation
     if mark.step is Step.TRAIN and training is not None:
-        loss = f", loss {training.loss:.3f}" if training.loss is not None else ""
+        loss = f", loss {_loss(training.loss)}" if training.loss is not None else ""
         of = f" of about {training.planned}" if training.planned > training.step else ""
         return f"step {training.step}{of}{loss}", training.step, training.planned
     if mark.state == "now" and mark.step is Step.TRAIN and preparing is not None:
@@ -178,6 +180,11 @@ def _progress(mark: StepMark, attempt: AttemptNow) -> tuple[str, int, int]:
             evaluation.total,
         )
     return "", 0, 0
+
+
+def _loss(loss: float) -> str:
+    """A training loss in few digits, also of a training that has run away."""
+    return f"{loss:.3f}" if abs(loss) < _LARGE else f"{loss:.3g}"
 
 
 def ended_of(scene: Scene, activity: Activity | None) -> EndShown | None:

@@ -16,6 +16,8 @@ from cryoflux.report.headline import headline
 from cryoflux.report.now_words import state_words
 from cryoflux.state import StateFolder
 
+_NOTHING, _NOT_KNOWN = "Nothing has been tried yet.", "What was tried is not known."
+
 
 @dataclass(frozen=True, slots=True)
 class StateSeen:
@@ -72,7 +74,7 @@ def _shown(seen: StateSeen, charged: BarRow | None) -> StateShown:
         href=scene.link("/"),
         folder=str(scene.followed.state),
         now=state_words(activity) if activity is not None else "",
-        headline=headline(summary) if summary is not None else "Nothing has been tried yet.",
+        headline=headline(summary) if summary is not None else _NOT_KNOWN if seen.problem else _NOTHING,
         summary=summary,
         charged=charged,
         whole=summary is not None and summary.all_in is not None,

@@ -39,7 +39,7 @@ def serve(
     *,
     rates: Rates,
     token: str = "",
-    writable: bool = True,
+    mover: str = "",
     daemon: Callable[[], Sample | None] | None = None,
 ) -> None:
     """Answer requests until a signal comes.
@@ -49,10 +49,10 @@ def serve(
         listener: a listening socket; the caller closes it.
         rates: what a kilowatt-hour emits and costs.
         token: that a browser has to know; empty on loopback.
-        writable: whether heads may be moved from the pages.
+        mover: that who moves a head has to know; empty where the pages move none.
         daemon: asks a meter that runs by itself; none where there is none.
     """
     stopping = asyncio.Event()
-    site = site_of(folders, rates, stopping, writable=writable)
+    site = site_of(folders, rates, stopping, writable=bool(mover))
     site.daemon = daemon
-    server.serve(create_app(site, token=token), listener, stopping)
+    server.serve(create_app(site, token=token, mover=mover), listener, stopping)

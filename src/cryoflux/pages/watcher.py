@@ -144,7 +144,7 @@ class Watcher:
         self._newest = new.newest
         self._points = (*self._points, *new.points)[-POINTS_KEPT:]
         oldest_at = self._points[0].at - self._points[0].seconds if self._points else 0.0
-        self._gaps = tuple(gap for gap in (*self._gaps, *new.gaps) if gap.ended_at > oldest_at)
+        self._gaps = tuple(gap for gap in (*self._gaps, *new.gaps)[-POINTS_KEPT:] if gap.ended_at > oldest_at)
 
 
 def _compared(activity: Activity | None) -> Activity | None:

@@ -24,6 +24,7 @@ from socket import socket
 from cryoflux.config import load_settings
 from cryoflux.energy.derived import rates_of
 from cryoflux.pages.app import Site, create_app, site_of
+from cryoflux.pages.opening import show
 from cryoflux.queries.activity import read_activity
 from cryoflux.serving import server
 from cryoflux.state import StateFolder
@@ -45,19 +46,13 @@ def main(arguments: Sequence[str]) -> None:
             to show in a browser; that is empty where none is to be opened.
     """
     folder, listener, open_at = Path(arguments[0]), int(arguments[1]), arguments[2]
-    site = site_of([folder], rates_of(load_settings({}).settings.energy), asyncio.Event())
+    site = site_of([folder], rates_of(load_settings({}).settings.energy), asyncio.Event(), writable=False)
     app = create_app(site)
     with closing(socket(fileno=listener)) as opened:
         threading.Thread(target=_end_with_run, args=(site, folder), daemon=True).start()
         if open_at:
-            threading.Thread(target=_show, args=(open_at,), daemon=True).start()
+            show(open_at)
         server.serve(app, opened, site.stopping)
-
-
-def _show(url: str) -> None:
-    import webbrowser
-
-    webbrowser.open(url)
 
 
 def _end_with_run(site: Site, folder: Path) -> None:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
+from msgspec.structs import astuple
 
 from cryoflux.attempt.watch import Step
 from cryoflux.energy.clock import SystemClock
@@ -275,7 +276,10 @@ def _budget(said: SaidNow) -> BudgetNow | None:
     if (budget := said.budget) is None:
         return None
     attempt = said.attempt
-    under_way_uj = attempt.spent_uj if attempt is not None and not attempt.finished else 0
+    # The net figure of the first moments may lie below nothing: nothing was spent then.
+    under_way_uj = max(0, attempt.spent_uj) if attempt is not None and not attempt.finished else 0
+    if min(astuple(budget)) < 0:  # no run says so: what it spends is not known
+        return None
     return BudgetNow(
         spendable_uj=budget.spendable_uj,
         spent_uj=budget.attempts_uj + budget.session_uj + under_way_uj,

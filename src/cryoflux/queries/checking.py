@@ -23,7 +23,7 @@ from cryoflux.state import StateFolder
 from cryoflux.verification.result import Report
 
 _LOG = logging.getLogger(__name__)
-_Mark = tuple[tuple[int, int], ...]
+_Mark = tuple[tuple[int, ...], ...]
 _REST_S = 5.0
 """between two verifications"""
 _STALE_S = 300.0
@@ -116,11 +116,11 @@ class Checking:
 
 
 def _mark_of(state: StateFolder) -> _Mark:
-    """Changes when the log, its signed head or its keys do."""
+    """Changes when the log, its signed head or its keys do, or others of the same age and size lie there."""
     wal = state.receipts.with_name(f"{state.receipts.name}-wal")
     found = []
     for path in (state.receipts, wal, state.checkpoint, state.keys, state.witnessed):
         with suppress(OSError):
             status = path.stat()
-            found.append((status.st_mtime_ns, status.st_size))
+            found.append((status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size))
     return tuple(found)

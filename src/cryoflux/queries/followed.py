@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["EntryRow", "Followed"]
 
+import os
 import shlex
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -78,11 +79,12 @@ class Followed:
         """Read what was written since the last time, and return whether there was anything.
 
         Raises:
-            StateTamperedError: an entry is not well formed.
+            StateTamperedError: an entry is not well formed; or the log is gone, but for a signed head.
             StateError: a newer version wrote one.
         """
         with self.lock:
             if not StateFolder(self.state).receipts.is_file():
+                _require_never_begun(StateFolder(self.state))
                 was = self._log is not None
                 if was:
                     self._begin()
@@ -211,9 +213,16 @@ class Followed:
         """
         with closing(StoredRows(StateFolder(self.state).receipts)) as rows:
             try:
-                return parse_entry(index, rows[index].envelope)
+                found = parse_entry(index, rows[index].envelope)
             except IndexError as error:
                 raise StateTamperedError(f"Entry {index} of {self.state} is gone.") from error
+        if found.leaf_hash != self.rows[index].leaf_hash:  # another log has been put here since the refresh
+            raise StateTamperedError(
+                f"Entry {index} of {self.state} is not the one that was read before.",
+                why="Somebody or something put another log in its place.",
+                hint="Open the page again: it shows the log that lies here now.",
+            )
+        return found
 
     def intent_of(self, number: int) -> Intent | None:
         """What announced an attempt."""
@@ -227,6 +236,17 @@ class Followed:
             return None
         entry = self.entry(place)
         return (entry, entry.receipt) if entry.receipt is not None else None
+
+
+def _require_never_begun(folder: StateFolder) -> None:
+    """Refuse to take for a new state what has lost its log."""
+    in_the_way = os.path.lexists(folder.receipts)
+    if in_the_way or os.path.lexists(folder.checkpoint):
+        raise StateTamperedError(
+            f"{folder.receipts} is no file." if in_the_way else f"{folder.receipts} is gone.",
+            why="It held the entries of the log: what this state has come to is not known without it.",
+            hint="Restore it from a backup; these pages go on by themselves then.",
+        )
 
 
 def _when(entry: Entry) -> str:

@@ -24,15 +24,26 @@ from pathlib import Path
 from cryoflux.attempt.watch import Step
 from cryoflux.files import open_regular
 from cryoflux.quantities import MICRO, Energy, Tier
-from cryoflux.runs.activity_form import OLDER_ROWS, ROW_BYTES, ROWS, SampleRow, unpack_row
+from cryoflux.runs.activity_form import (
+    OLDER_ROWS,
+    ROW_BYTES,
+    ROWS,
+    SampleRow,
+    rows_of_attempt,
+    unpack_row,
+)
 from cryoflux.state import StateFolder
 
 _GAP_US = 5 * MICRO
 """longer than that between two rows is a gap"""
 _FEW_ROWS, _MANY_ROWS = 64, 4096
 """read at once: what comes each second asks for few, and a day for many"""
-_MOST_ROWS = 200_000
-"""of a file; a run keeps fewer"""
+_MOST_ROWS = 40_000
+"""of a file, the newest ones; a run keeps fewer"""
+_MOST_GAPS = 50
+"""of a series; a picture of more would be nothing else"""
+_MOST_W = 1_000_000.0
+"""a machine draws less: what says more, or as much less than nothing, is no figure of one"""
 _SHOWN = 4
 """rows that a part of a long series can need: the least and the greatest, gross and net"""
 
@@ -105,7 +116,7 @@ def power_since(state: StateFolder, sequence: int, *, most: int = 600) -> PowerS
             break
     newest = found[-1].sequence if found else 0
     begin = sequence if sequence <= newest else 0
-    points, gaps = _differences(_with_one_before(found, lambda row: row.sequence > begin))
+    points, gaps = _few_gaps(*_differences(_with_one_before(found, lambda row: row.sequence > begin)))
     shown = points[-most:] if most > 0 else []
     return _series(shown, gaps, newest, len(points) - len(shown))
 
@@ -121,17 +132,36 @@ def power_of_attempt(state: StateFolder, number: int, *, points: int = 600) -> P
         number: of the attempt, from 1 on.
         points: so many at most, four at least.
     """
-    found = list[SampleRow]()
-    newest = 0
-    for chunk in _chunks_back(state):
-        newest = newest or chunk[-1].sequence
-        found[:0] = chunk
-        numbers = [row.attempt for row in chunk if row.attempt]
-        if numbers and max(numbers) < number:
-            break
-    kept = _with_one_before(found, lambda row: row.attempt == number > 0)
-    all_points, gaps = _differences(kept)
-    return _thinned(all_points, gaps, newest, points)
+    content = _newest_bytes(state.activity / ROWS)
+    # Where each row stands is a multiplication, so that only those of the attempt are read and checked.
+    places = rows_of_attempt(content, number) if number > 0 else range(0)
+    if not places.start:  # it begins in the older file, or there is nothing of it
+        content = _newest_bytes(state.activity / OLDER_ROWS) + content
+        places = rows_of_attempt(content, number) if number > 0 else range(0)
+    begin = max(0, places.start - _FEW_ROWS)
+    found = _rising(_rows(content[begin * ROW_BYTES : places.stop * ROW_BYTES]))
+    last = _rows(content[-_FEW_ROWS * ROW_BYTES :])
+    pairs = _with_one_before(found, lambda row: row.attempt == number)
+    all_points, gaps = _few_gaps(*_differences(pairs))
+    return _thinned(all_points, gaps, last[-1].sequence if last else 0, points)
+
+
+def _newest_bytes(path: Path) -> bytes:
+    """The rows of a file that a run may have left, whole and unchecked; nothing where it cannot be read."""
+    try:
+        with open_regular(path) as stream:
+            rows = os.fstat(stream.fileno()).st_size // ROW_BYTES
+            stream.seek(max(0, rows - _MOST_ROWS) * ROW_BYTES)
+            content = stream.read(min(rows, _MOST_ROWS) * ROW_BYTES)
+    except OSError:
+        return b""
+    return content[: len(content) // ROW_BYTES * ROW_BYTES]
+
+
+def _rows(content: bytes) -> list[SampleRow]:
+    """Some bytes as rows, without those that are none."""
+    cut = (content[at : at + ROW_BYTES] for at in range(0, len(content), ROW_BYTES))
+    return [row for part in cut if (row := unpack_row(part)) is not None]
 
 
 def _chunks_back(state: StateFolder) -> Iterator[list[SampleRow]]:
@@ -165,9 +195,7 @@ def _of_file(path: Path, most: int) -> Iterator[list[SampleRow]]:
         while end > least:
             begin, count = max(least, end - count), min(2 * count, _MANY_ROWS)
             stream.seek(begin * ROW_BYTES)
-            content = stream.read((end - begin) * ROW_BYTES)
-            cut = (content[at : at + ROW_BYTES] for at in range(0, len(content), ROW_BYTES))
-            yield [row for part in cut if (row := unpack_row(part)) is not None]
+            yield _rows(stream.read((end - begin) * ROW_BYTES))
             end = begin
 
 
@@ -189,8 +217,10 @@ def _differences(
         width_us = row.at_us - earlier.at_us
         if row.first or not 0 < width_us <= _GAP_US:
             gaps.append(PowerGap(*(at_us / MICRO for at_us in sorted((earlier.at_us, row.at_us)))))
+        elif _can_be((point := _point(earlier, row, width_us)).net) and _can_be(point.gross):
+            points.append(point)
         else:
-            points.append(_point(earlier, row, width_us))
+            gaps.append(PowerGap(earlier.at_us / MICRO, row.at_us / MICRO))
     return points, gaps
 
 
@@ -206,6 +236,35 @@ def _point(earlier: SampleRow, row: SampleRow, width_us: int) -> PowerPoint:
         attempt=row.attempt,
         step=row.step,
     )
+
+
+def _few_gaps(points: list[PowerPoint], gaps: list[PowerGap]) -> tuple[list[PowerPoint], list[PowerGap]]:
+    """The same with few gaps: where there are many, those of a part of the time are one, with all between."""
+    if len(gaps) <= _MOST_GAPS:
+        return points, gaps
+    begin, end = min(gap.began_at for gap in gaps), max(gap.ended_at for gap in gaps)
+
+    def part(at: float) -> int:
+        return min(int((at - begin) / max(end - begin, 1 / MICRO) * _MOST_GAPS), _MOST_GAPS - 1)
+
+    joined: dict[int, PowerGap] = {}
+    for gap in gaps:
+        known = joined.setdefault(part(gap.began_at), gap)
+        joined[part(gap.began_at)] = PowerGap(
+            min(known.began_at, gap.began_at), max(known.ended_at, gap.ended_at)
+        )
+
+    def is_known(point: PowerPoint) -> bool:
+        gap = joined.get(part(point.at))
+        return gap is None or not gap.began_at < point.at <= gap.ended_at
+
+    return [point for point in points if is_known(point)], sorted(
+        joined.values(), key=lambda one: one.began_at
+    )
+
+
+def _can_be(watts: Watts) -> bool:
+    return max(abs(watts.low), abs(watts.high)) <= _MOST_W
 
 
 def _watts(earlier: Energy, later: Energy, width_us: int) -> Watts:

@@ -43,9 +43,10 @@ class ActivityFiles:
         Raises:
             OSError: it cannot be written; the old one stays.
         """
+        self._require_own()
         new = self._folder / f".{NOW}.new"
         try:
-            self._write(new, os.O_TRUNC, content)
+            self._write(new, os.O_EXCL, content)  # what lies there is not written into, whatever it is
             new.replace(self._folder / NOW)
         except OSError:
             with suppress(OSError):
@@ -66,23 +67,28 @@ class ActivityFiles:
         Raises:
             OSError: it cannot be written; what is there stays as it is.
         """
+        self._require_own()
         sequence, path = self.next_sequence(), self._folder / ROWS
-        if (size := _size(path)) >= ROWS_A_FILE * ROW_BYTES:
+        if not _goes_on(path):
             path.replace(self._folder / OLDER_ROWS)
-        elif size % ROW_BYTES:
-            os.truncate(path, size - size % ROW_BYTES)
-        self._write(path, os.O_APPEND, row)
+        self._write(path, os.O_APPEND, row, whole=ROW_BYTES)
         self._sequence = sequence
 
-    def _write(self, path: Path, how: int, content: bytes) -> None:
+    def _require_own(self) -> None:
         if self._folder.is_symlink():  # where it leads is not ours
             raise NotADirectoryError(self._folder)
+
+    def _write(self, path: Path, how: int, content: bytes, *, whole: int = 1) -> None:
+        self._require_own()
         with suppress(FileExistsError):
             self._folder.mkdir()  # not the state itself: where that has gone, nobody watches
         descriptor = os.open(path, _WRITE | how, 0o644)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
                 raise OSError(f"{path} is no regular file")
+            if found.st_size % whole:  # of the opened file: by its name, a link would be followed
+                os.ftruncate(descriptor, found.st_size - found.st_size % whole)
             if os.write(descriptor, content) < len(content):  # a full disk took some of it
                 raise OSError(f"{path} could not be written to its end")
         finally:
@@ -106,8 +112,11 @@ class ActivityFiles:
                 (self._folder / name).unlink()
 
 
-def _size(path: Path) -> int:
+def _goes_on(path: Path) -> bool:
+    """Whether rows may be added: it is not full, no link or pipe, and of no other name that is somebody's."""
     try:
-        return path.lstat().st_size
+        found = path.lstat()
     except OSError:
-        return 0
+        return True
+    plain = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+    return plain and found.st_size < ROWS_A_FILE * ROW_BYTES

@@ -35,6 +35,7 @@ __all__ = [
     "SaidTraining",
     "SampleRow",
     "pack_row",
+    "rows_of_attempt",
     "said_line",
     "said_word",
     "unpack_row",
@@ -70,6 +71,8 @@ _FURTHER, _FIRST = 1 << 30, 1 << 31
 _ROW = struct.Struct("<IIqqqqqqqqBBI")
 _CHECK = struct.Struct("<H")
 ROW_BYTES = _ROW.size + _CHECK.size
+_ATTEMPT = struct.Struct(f"<4xI{ROW_BYTES - 8}x")
+"""a row, of which nothing but its attempt is looked at"""
 _TIERS, _STEPS = tuple(Tier), tuple(Step)
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _LATEST_US = 253_402_300_799 * MICRO
@@ -295,3 +298,14 @@ def unpack_row(content: bytes) -> SampleRow | None:
         )
     except (IndexError, ValueError):  # the sum of check agrees by chance, or by intent
         return None
+
+
+def rows_of_attempt(content: bytes, number: int) -> range:
+    """Which of some rows, by their places, begin and end with one that names an attempt.
+
+    Args:
+        content: whole rows, one after the other; none of them is checked here.
+        number: of the attempt.
+    """
+    places = [place for place, (said,) in enumerate(_ATTEMPT.iter_unpack(content)) if said == number]
+    return range(places[0], places[-1] + 1) if places else range(0)

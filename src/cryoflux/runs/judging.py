@@ -10,12 +10,10 @@ from __future__ import annotations
 
 __all__ = [
     "Judged",
-    "StatedJoules",
     "Terms",
     "judge_given",
     "judge_losses",
     "judge_paired",
-    "stated_energy",
     "with_settings",
 ]
 
@@ -27,14 +25,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from cryoflux.config import Settings, load_settings
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.decision.interval import anytime_interval
 from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
 from cryoflux.digests import sha256_hex
-from cryoflux.energy.measured import Measured
 from cryoflux.errors import ConfigError, UsageError
 from cryoflux.evaluation.given_losses import (
     GivenLosses,
@@ -45,9 +40,9 @@ from cryoflux.evaluation.given_losses import (
 )
 from cryoflux.evaluation.losses import write_evidence
 from cryoflux.evaluation.machine import software
-from cryoflux.files import lock_exclusively, read_regular, storage_errors, write_atomic
+from cryoflux.files import lock_exclusively, storage_errors, write_atomic
 from cryoflux.log_state import LogState
-from cryoflux.quantities import MICRO, NANO, NATS, Energy, Tier, parse_energy
+from cryoflux.quantities import MICRO, NANO, NATS
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind, JudgedSide, StatedEnergy
 from cryoflux.receipts.log import ReceiptLog
@@ -66,13 +61,13 @@ from cryoflux.receipts.statement import (
 )
 from cryoflux.receipts.sums import evidence_of, sums_of
 from cryoflux.runs.by_hand import refuse_open, witnesses_of
+from cryoflux.runs.stated_energy import StatedJoules, stated_energy
 from cryoflux.sentences import brief, say
 from cryoflux.state import StateFolder
 
+_LONGEST_NAME = 500
 _Place = str | os.PathLike[str]
 _Losses = _Place | Mapping[str, float] | Sequence[float]
-StatedJoules = Measured | Energy | _Place | float | None
-_MOST_MEASUREMENT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,67 +224,6 @@ def _given(losses: _Losses, which: str, correct: Mapping[str, bool] | None) -> G
     return given_losses(which, {str(number): loss for number, loss in enumerate(losses)}, correct)
 
 
-def stated_energy(joules: StatedJoules) -> StatedEnergy | None:
-    """What somebody states that something has cost.
-
-    Args:
-        joules: a measurement, its file, a number of joules or a text such as ``12kJ``; none for nothing.
-
-    Raises:
-        UsageError: it is none of these, or less than nothing.
-    """
-    if joules is None:
-        return None
-    if isinstance(joules, Measured):
-        joules = joules.energy
-    if isinstance(joules, Energy):
-        return _as_stated(joules.uj, joules.lo_uj, joules.hi_uj, joules.tier)
-    if isinstance(joules, int | float):
-        if not (math.isfinite(joules) and joules >= 0):
-            raise _no_energy(joules)
-        return _as_stated(round(joules * MICRO), round(joules * MICRO), round(joules * MICRO), None)
-    if (path := Path(joules)).is_file():
-        return _of_file(path)
-    uj = parse_energy(str(joules))
-    return _as_stated(uj, uj, uj, None)
-
-
-def _no_energy(said: object) -> UsageError:
-    return UsageError(
-        f"{said} is no energy.",
-        why="It is what making the new one has cost, and stands in the receipt.",
-        hint="Give joules (--joules 12kJ) or the file of a measurement (cryoflux energy measure --json).",
-    )
-
-
-def _as_stated(uj: int, lo_uj: int, hi_uj: int, tier: Tier | None, measurement: str = "") -> StatedEnergy:
-    if not hi_uj >= uj or hi_uj < 0:
-        raise _no_energy(f"{uj / MICRO:g} J")
-    # Signed net energy may well lie below zero on a quiet machine; what something cost does not.
-    return StatedEnergy(
-        microjoules=max(0, uj),
-        lo_microjoules=max(0, lo_uj),
-        hi_microjoules=max(0, hi_uj),
-        tier=tier,
-        measurement=measurement,
-    )
-
-
-def _of_file(path: Path) -> StatedEnergy:
-    content = read_regular(path, _MOST_MEASUREMENT_BYTES)
-    try:
-        found = msgspec.json.decode(content)["energy"]
-        uj, lo_uj, hi_uj = (int(found[name]) for name in ("uj", "lo_uj", "hi_uj"))
-        tier = Tier(found["tier"])
-    except (msgspec.DecodeError, LookupError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"{path} is no measurement.",
-            why="It should say its energy in µJ with both ends, and its tier.",
-            hint=f"Make one: cryoflux energy measure --json -- python train.py > {path.name}",
-        ) from error
-    return _as_stated(uj, lo_uj, hi_uj, tier, sha256_hex(content))
-
-
 def judge_paired(paired: PairedLosses, terms: Terms, settings: Settings) -> Judged:
     """Give the verdict on losses that are paired, and sign its receipt.
 
@@ -303,6 +237,7 @@ def judge_paired(paired: PairedLosses, terms: Terms, settings: Settings) -> Judg
         StateError: something is at work in the state, or it cannot be continued.
         StorageError: the disk is full, read-only, or refuses.
     """
+    _refuse_long_names(terms)
     path = Path(settings.run.state)
     state = StateFolder(path)
     with storage_errors(path):
@@ -346,6 +281,16 @@ def _is_same(said: Judgement, paired: PairedLosses, terms: Terms) -> bool:
 
 def _evidence_file(paired: PairedLosses) -> bytes:
     return write_evidence(paired.base, paired.new)
+
+
+def _refuse_long_names(terms: Terms) -> None:
+    for name in (terms.name, terms.base.name, terms.new.name, terms.metric.name, terms.metric.unit):
+        if len(name) > _LONGEST_NAME:
+            raise UsageError(
+                f"The name {name[:20]!r}… has {len(name):,} characters.",
+                why=f"A receipt holds names of up to {_LONGEST_NAME}.",
+                hint="Give a shorter one: --name NAME.",
+            )
 
 
 def _store(path: Path, content: bytes) -> None:

@@ -25,8 +25,9 @@ from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind
 from cryoflux.receipts.profiles import F32
 from cryoflux.receipts.statement import CROSS_ENTROPY, Metric
 from cryoflux.registry.plain_json import read_object
-from cryoflux.runs.judging import Judged, StatedJoules, Terms, judge_paired, stated_energy, with_settings
-from cryoflux.tasks.causal.documents import Document, read_documents
+from cryoflux.runs.judging import Judged, Terms, judge_paired, with_settings
+from cryoflux.runs.stated_energy import StatedJoules, stated_energy
+from cryoflux.tasks.causal.documents import TextDocument, read_documents
 from cryoflux.tasks.judged.causal import CausalScores, causal_losses
 from cryoflux.tasks.judged.classifying import classifier_losses
 from cryoflux.tasks.judged.holdout import classified_lines
@@ -219,7 +220,7 @@ def _require_same_tokens(base: CausalScores, new: CausalScores) -> None:
         )
 
 
-def _bare(document: Document) -> str:
+def _bare(document: TextDocument) -> str:
     """A document's words, so that copies are found that differ in what nobody reads."""
     said = document.said
     if "messages" in said:

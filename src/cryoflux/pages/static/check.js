@@ -9,6 +9,11 @@ const KNOWN = new Set(["intent/v1", "intent/v2", "receipt/v1", "receipt/v2", "he
 const ZEROS = "0".repeat(64);
 const SPKI = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00]; // before a key (RFC 8410)
 const MOST_NAMED = 5;
+const MOST_ENTRIES = 1_000_000; // more are for `cryoflux verify`
+const MOST_MORE = 10_000; // entries that a run may add while this goes on
+const MOST_BYTES = 8_000_000; // of one answer
+const ANSWER_MS = 120_000;
+const BIG = /^(0|[1-9][0-9]{0,77})$/;
 const utf8 = new TextEncoder();
 const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -17,7 +22,9 @@ const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 const same = (a, b) => a.length === b.length && a.every((byte, place) => byte === b[place]);
 
-function join(...parts) {
+const join = (...parts) => joined(parts);
+
+function joined(parts) {
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -167,6 +174,18 @@ class Check {
 
 // ---- an entry, read from its exact bytes
 
+// The one spelling of a document (RFC 8785), which knows whole numbers alone. JSON.parse rounds what has more than
+// 53 bits, and takes the last of two fields of one name: neither is what was signed, and this spelling shows it.
+function canonical(value) {
+  if (typeof value === "number") {
+    if (!Number.isSafeInteger(value)) throw new Error("has a number whose digits a browser does not keep");
+    return JSON.stringify(value);
+  }
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  return `{${Object.keys(value).sort().map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(",")}}`;
+}
+
 function readEntry(bytes) {
   const document = JSON.parse(text.decode(bytes));
   const signed = document.signatures?.[0];
@@ -181,11 +200,13 @@ function readEntry(bytes) {
   const signature = fromBase64(signed.sig);
   if (!payload || !signature || signature.length !== 64) throw new Error("has base64 in a spelling of its own");
   const said = JSON.parse(text.decode(payload));
+  if (!same(utf8.encode(canonical(said)), payload)) throw new Error("holds a payload that is not in its one spelling");
   const type = String(said.predicateType ?? "");
-  if (!type.startsWith(TYPES) || typeof said.predicate !== "object") throw new Error("says nothing that is known here");
+  const whole = said.predicate && typeof said.predicate === "object" && Array.isArray(said.subject);
+  if (!type.startsWith(TYPES) || !whole) throw new Error("says nothing that is known here");
   const form = type.slice(TYPES.length);
   const kind = form.split("/")[0];
-  return { payload, signature, keyid: String(signed.keyid), kind, known: KNOWN.has(form), said: said.predicate, subject: said.subject ?? [] };
+  return { payload, signature, keyid: String(signed.keyid), kind, known: KNOWN.has(form), said: said.predicate, subject: said.subject };
 }
 
 function pae(payload) {
@@ -194,20 +215,26 @@ function pae(payload) {
 
 // ---- sums
 
-function sumsComplaint(sums, count, what) {
+// A screen says no sum of differences; an evaluation has to.
+function sumsComplaint(sums, count, what, needsDelta) {
   const base = sums.baseLossSum ?? sums.baseLossNanoNatSum;
   const fresh = sums.newLossSum ?? sums.newLossNanoNatSum;
   const squared = sums.deltaSquaredSum ?? sums.deltaSquaredNanoNatSum;
   const delta = sums.deltaSum ?? sums.deltaNanoNatSum;
-  if (![base, fresh, count].every(Number.isSafeInteger)) return `${what}: sums are no integers`;
+  if (![base, fresh, count].every(Number.isSafeInteger) || count < 1) return `${what}: sums are no integers`;
+  if (typeof squared !== "string" || !BIG.test(squared)) return `${what}: Σδ² is missing, or no integer`;
+  if (needsDelta && !Number.isSafeInteger(delta)) return `${what}: Σδ is missing, or no integer`;
   const difference = BigInt(base) - BigInt(fresh);
   if (delta !== undefined && BigInt(delta) !== difference) return `${what}: Σδ is not base less new`;
-  if (squared !== undefined && difference * difference > BigInt(count) * BigInt(squared)) {
-    return `${what}: Σδ² is too small for Σδ`;
-  }
-  const hits = sums.hits;
+  if (difference * difference > BigInt(count) * BigInt(squared)) return `${what}: Σδ² is too small for Σδ`;
+  const hits = sums.hits ?? hitsOfOld(sums);
   if (hits && hits.new - hits.base !== hits.gained - hits.lost) return `${what}: hits do not add up`;
   return "";
+}
+
+// Before hits were a part of their own, they stood beside the sums.
+function hitsOfOld({ baseCorrect, newCorrect, gained, lost }) {
+  return baseCorrect === undefined ? null : { base: baseCorrect, new: newCorrect, gained, lost };
 }
 
 function energyComplaint(energy) {
@@ -280,10 +307,16 @@ export async function checkLog(source, { known = "", progress = () => {} } = {})
   const first = signers.receipt?.id ?? "";
   const counts = { receipts: 0, unchecked: 0, verified: 0 };
   const total = Math.max(head.entries, note?.size ?? 0);
+  const most = Math.min(total + MOST_MORE, MOST_ENTRIES);
 
   try {
     for await (const bytes of source.entries()) {
       const index = log.leaves.size;
+      if (index >= most) {
+        form.fail("the server", `goes on with entries after ${index}, beyond ${most < MOST_ENTRIES
+          ? `the ${total} that it has by its own word` : "what a browser checks: that is for cryoflux verify"}`);
+        break;
+      }
       const leaf = await sha256(join(new Uint8Array([0]), bytes));
       await log.leaves.add(leaf);
       if (index + 1 === note?.size) log.rootThen = await log.leaves.root();
@@ -343,8 +376,10 @@ export async function checkLog(source, { known = "", progress = () => {} } = {})
     }
     try {
       const found = [];
-      if (said.evaluation) found.push(sumsComplaint(said.evaluation, said.evaluation.read ?? said.holdout?.count, "Δ"));
-      if (said.training?.screen) found.push(sumsComplaint(said.training.screen, said.training.screen.count, "screen"));
+      if (said.evaluation) found.push(sumsComplaint(said.evaluation, said.evaluation.read ?? said.holdout?.count, "Δ", true));
+      if (said.training?.screen) found.push(sumsComplaint(said.training.screen, said.training.screen.count, "screen", false));
+      if (entry.kind === "receipt" && !said.energy) found.push("says no joules");
+      if (said.outcome === "accepted" && !said.evaluation) found.push("was kept, and says no losses");
       if (said.energy) found.push(energyComplaint(said.energy));
       sums.count += found.length;
       for (const wrong of found) if (wrong) sums.fail(where, wrong);
@@ -446,21 +481,44 @@ export async function checkLog(source, { known = "", progress = () => {} } = {})
 
 // ---- from the server
 
+// A server may send without end, or not at all: both have one.
 async function answerOf(url) {
-  const answer = await fetch(url, { cache: "no-store", credentials: "same-origin" });
-  if (!answer.ok) throw new Error(`the server cannot show it (${answer.status}): ${await said(answer)}`);
-  return answer;
+  try {
+    const wanted = { cache: "no-store", credentials: "same-origin", signal: AbortSignal.timeout(ANSWER_MS) };
+    const answer = await fetch(url, wanted);
+    const bytes = await bytesOf(answer);
+    if (!answer.ok) throw new Error(`the server cannot show it (${answer.status}): ${said(bytes)}`);
+    return { bytes, count: answer.headers.get("X-Entries") };
+  } catch (error) {
+    if (error.name !== "TimeoutError") throw error;
+    throw new Error(`the server did not end its answer within ${ANSWER_MS / 1000} s`);
+  }
 }
 
-async function said(answer) {
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+async function bytesOf(answer) {
+  const parts = [];
+  let size = 0;
+  const reader = answer.body.getReader();
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    parts.push(read.value);
+    size += read.value.length;
+    if (size > MOST_BYTES) {
+      reader.cancel();
+      throw new Error(`the server’s answer has more than ${MOST_BYTES / 1e6} MB, and was not read on`);
+    }
+  }
+  return joined(parts);
+}
+
+function said(bytes) {
+  const page = new DOMParser().parseFromString(new TextDecoder().decode(bytes), "text/html");
   return page.querySelector("h1")?.textContent ?? "no reason given";
 }
 
 export function fromServer(headUrl, entriesUrl) {
   return {
     async head() {
-      const found = await (await answerOf(headUrl)).json();
+      const found = JSON.parse(text.decode((await answerOf(headUrl)).bytes));
       const bytes = (encoded) => fromBase64(String(encoded)) ?? new Uint8Array(0);
       const keys = { receipt: bytes(found.keys.receipt), log: bytes(found.keys.log) };
       return { checkpoint: bytes(found.checkpoint), keys, entries: Number(found.entries) || 0 };
@@ -468,8 +526,9 @@ export function fromServer(headUrl, entriesUrl) {
     async *entries() {
       for (let from = 0; ; ) {
         const answer = await answerOf(`${entriesUrl}?from=${from}`);
-        const count = Number(answer.headers.get("X-Entries"));
-        const all = new Uint8Array(await answer.arrayBuffer());
+        const all = answer.bytes;
+        const count = Number(answer.count);
+        if (answer.count === null || !Number.isSafeInteger(count) || count < 0) throw new Error("the server does not say how many it sends");
         if (!count) return;
         let at = 0;
         for (let place = 0; place < count; place += 1) {

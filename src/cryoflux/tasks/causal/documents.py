@@ -6,7 +6,7 @@ the same shape. ``group`` may say what a document is a chunk of.
 
 from __future__ import annotations
 
-__all__ = ["Document", "read_documents"]
+__all__ = ["TextDocument", "read_documents"]
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class TextDocument:
     """A document, in the shape of its file."""
 
     said: Mapping[str, Any]
@@ -45,7 +45,7 @@ class Document:
         return f"{self.said['prompt']}{self.said['completion']}"
 
 
-def read_documents(path: Path) -> list[Document]:
+def read_documents(path: Path) -> list[TextDocument]:
     """The documents of a JSONL file, all in one shape.
 
     Raises:
@@ -55,12 +55,12 @@ def read_documents(path: Path) -> list[Document]:
         content = read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise _no_documents(f"{path} cannot be read: {error.strerror or error}") from error
-    found: list[Document] = []
+    found: list[TextDocument] = []
     for number, line in enumerate(content.split(b"\n"), 1):
         if line.strip():
             where = f"{path}, line {number}"
             said, group = _shaped(where, line)
-            found.append(Document(said, number, group))
+            found.append(TextDocument(said, number, group))
             if found[0].said.keys() != said.keys():
                 raise _no_documents(f"{where} is of another shape than line {found[0].line}")
     if len(found) < 2:

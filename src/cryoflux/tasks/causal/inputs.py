@@ -18,7 +18,7 @@ from cryoflux.digests import read_tensor_entries, tensors_digest
 from cryoflux.errors import DataError, ModelError, StateError, UsageError
 from cryoflux.registry.cuts import tokens_of
 from cryoflux.state import StateFolder
-from cryoflux.tasks.causal.documents import Document, read_documents
+from cryoflux.tasks.causal.documents import TextDocument, read_documents
 from cryoflux.tasks.causal.embedded import EMBEDDED_CAUSAL, embedded_causal, is_embedded_causal
 from cryoflux.tasks.causal.network import open_network, open_tokenizer
 from cryoflux.tasks.causal.scoring import MOST_SAID
@@ -121,7 +121,7 @@ def _stored(settings: Settings, which: str, tokenizer: Any, name: str) -> list[S
     return [_kept(document, tokenizer, name) for document in read_documents(Path(path))]
 
 
-def _kept(document: Document, tokenizer: Any, name: str) -> StoredDocument:
+def _kept(document: TextDocument, tokenizer: Any, name: str) -> StoredDocument:
     return StoredDocument(document.plain, rendered(tokenizer, document, name), document.group)
 
 

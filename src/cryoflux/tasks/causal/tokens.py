@@ -9,16 +9,19 @@ from __future__ import annotations
 
 __all__ = ["FORMS", "Rendered", "TokenRow", "encoded", "give_template", "rendered"]
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryoflux.errors import ModelError
-from cryoflux.tasks.causal.documents import Document
+from cryoflux.files import read_regular
+from cryoflux.registry.plain_json import read_object
+from cryoflux.tasks.causal.documents import TextDocument
 
+_MOST_TEMPLATE = 4_000_000
 TEXT, COMPLETION, CONVERSATION = "text", "completion", "conversation"
-FORMS = frozenset({TEXT, COMPLETION, CONVERSATION})
+FORMS = frozenset({_MOST_TEMPLATE = 4_000_000
+TEXT, COMPLETION, CONVERSATION})
 TokenRow = tuple[list[int], int]
 """token ids, and the place of the first that is a target"""
 
@@ -39,16 +42,16 @@ def give_template(folder: Path, tokenizer: Any) -> None:
         return
     alone = folder / "chat_template.jinja"
     if alone.is_file():
-        tokenizer.chat_template = alone.read_text("utf-8")
+        tokenizer.chat_template = read_regular(alone, _MOST_TEMPLATE).decode("utf-8")
         return
     settings = folder / "tokenizer_config.json"
     if settings.is_file():
-        found = json.loads(settings.read_bytes())
-        if isinstance(found, dict) and isinstance(found.get("chat_template"), str):
+        found = read_object(settings, _MOST_TEMPLATE, lambda why: _no_template(folder.name, why))
+        if isinstance(found.get("chat_template"), str):
             tokenizer.chat_template = found["chat_template"]
 
 
-def rendered(tokenizer: Any, document: Document, name: str) -> Rendered:
+def rendered(tokenizer: Any, document: TextDocument, name: str) -> Rendered:
     """A document as text.
 
     Args:
@@ -66,10 +69,7 @@ def rendered(tokenizer: Any, document: Document, name: str) -> Rendered:
         return Rendered(COMPLETION, said["prompt"], said["completion"])
     turns = said["messages"]
     if not getattr(tokenizer, "chat_template", None):
-        raise _not_rendered(
-            f"The tokenizer of {name!r} has no template for conversations.",
-            "How turns are told apart is the model's own convention.",
-        )
+        raise _no_template(name, "none lies beside its weights")
     before = tokenizer.apply_chat_template(turns[:-1], tokenize=False, add_generation_prompt=True)
     whole = tokenizer.apply_chat_template(turns, tokenize=False)
     if not whole.startswith(before):
@@ -78,6 +78,13 @@ def rendered(tokenizer: Any, document: Document, name: str) -> Rendered:
             "Where the answer begins could not be told.",
         )
     return Rendered(CONVERSATION, before, whole[len(before) :])
+
+
+def _no_template(name: str, why: str) -> ModelError:
+    return _not_rendered(
+        f"The tokenizer of {name!r} has no template for conversations: {why}.",
+        "How turns are told apart is the model's own convention.",
+    )
 
 
 def _not_rendered(what: str, why: str) -> ModelError:

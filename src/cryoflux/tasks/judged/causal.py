@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from cryoflux.digests import sha256_hex
 from cryoflux.evaluation.losses import EvaluationFailedError, Losses
 from cryoflux.quantities import NANO
-from cryoflux.tasks.causal.documents import Document
+from cryoflux.tasks.causal.documents import TextDocument
 from cryoflux.tasks.causal.network import check_whole, document_nats
 from cryoflux.tasks.causal.tokens import encoded, give_template, rendered
 from cryoflux.tasks.judged.sides import JudgedModel, loaded_side
@@ -39,7 +39,7 @@ class CausalScores:
 
 
 def causal_losses(
-    model: JudgedModel, documents: Sequence[Document], progress: Callable[[int, int], None]
+    model: JudgedModel, documents: Sequence[TextDocument], progress: Callable[[int, int], None]
 ) -> CausalScores:
     """The losses of a language model, in the order of the documents.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 __all__ = ["JudgedModel", "loaded_side", "model_side"]
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 
 from cryoflux.digests import checksum_lines, file_digest, sha256_hex
 from cryoflux.errors import CryoFluxError, ModelError
+from cryoflux.files import copy_regular
 from cryoflux.receipts.judgement_parts import JudgedSide
 from cryoflux.registry.plain_model import harmless
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
@@ -128,7 +128,7 @@ def _with_adapter(network: Any, adapter: Path, kind: str, lacking: set[str]) -> 
         # PEFT sees what was checked, and nothing else that lies in the folder.
         checked = json.dumps({**settings, "peft_type": "LORA", "task_type": task})
         (Path(place) / ADAPTER_CONFIG).write_text(checked)
-        shutil.copyfile(adapter / ADAPTER, Path(place) / ADAPTER)
+        copy_regular(adapter / ADAPTER, Path(place) / ADAPTER)
         merged = PeftModel.from_pretrained(network, place).merge_and_unload()
     saved = tuple(settings.get("modules_to_save") or ())
     return merged, {name for name in lacking if not name.startswith(saved)} if saved else lacking
