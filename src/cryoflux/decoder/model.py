@@ -152,7 +152,7 @@ class Decoder:
         if wrong:
             raise DataError(
                 f"Document {number} {wrong}.",
-                why="A loss is counted over tokens that the model has, in documents that it reads to the end.",
+                why="A loss is counted over tokens that the model has, in documents that it reads whole.",
                 hint="Cut documents to what the model reads, with its own tokenizer.",
             )
 

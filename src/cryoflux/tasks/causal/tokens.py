@@ -20,8 +20,7 @@ from cryoflux.tasks.causal.documents import TextDocument
 
 _MOST_TEMPLATE = 4_000_000
 TEXT, COMPLETION, CONVERSATION = "text", "completion", "conversation"
-FORMS = frozenset({_MOST_TEMPLATE = 4_000_000
-TEXT, COMPLETION, CONVERSATION})
+FORMS = frozenset({TEXT, COMPLETION, CONVERSATION})
 TokenRow = tuple[list[int], int]
 """token ids, and the place of the first that is a target"""
 
