@@ -6,13 +6,15 @@ import json
 import random
 import signal
 import string
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from causal_families import make_family
 from cryoflux.registry.shards import TensorFolder
-from running import Outcome, cryoflux
+from running import Outcome, cryoflux, environment
 
 WORDS = ["".join(random.Random(n).choices(string.ascii_lowercase, k=4)) for n in range(400)]
 QUICK = [
@@ -80,6 +82,26 @@ def test_version_and_adapter_load_as_any_other(learned: tuple[Path, Outcome], ba
     kept = outcome.of("attempt")[0]["adapter_hash"]
     adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), state / "capsules" / kept)
     assert adapted.peft_config["default"].r == 8
+
+
+def test_one_can_talk_to_a_version(learned: tuple[Path, Outcome], tmp_path: Path) -> None:
+    state, outcome = learned
+    again = [cryoflux("models", "chat", "--state", state, "--prompt", "hm", "--json", "--tokens", "4")] * 2
+    said = json.loads(again[0].stdout)
+    assert said == json.loads(again[1].stdout)
+    assert said["digest"] == outcome.summary["base_model_hash"]
+    assert (said["prompt"], said["answer_tokens"]) == ("hm", 4)
+    typed = subprocess.run(
+        [sys.executable, "-m", "cryoflux", "models", "chat", "head~1", "--state", state, "--tokens", "4"],
+        input="hm\n\nho\n",
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
+    )
+    assert len(typed.stdout.splitlines()) >= 2
+    other = cryoflux("models", "chat", "#9", "--state", state)
+    assert other.code == 2
 
 
 def test_files_that_no_update_changed_are_shared(learned: tuple[Path, Outcome]) -> None:

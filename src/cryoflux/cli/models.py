@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryoflux.cli import model_card, model_moves
+from cryoflux.cli import model_card, model_chat, model_moves
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.model_moves import TaskOption
@@ -33,6 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("card")(model_card.card)
+app.command("chat")(model_chat.chat)
 app.command("promote")(model_moves.promote)
 app.command("rollback")(model_moves.rollback)
 app.command("alias")(model_moves.alias)

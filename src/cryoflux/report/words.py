@@ -108,8 +108,7 @@ def _task_lines(task: Begun, policy: str) -> list[str]:
 def _dropped(dropped: dict[str, int]) -> str:
     conflicting, unsaid = dropped.get("conflicting", 0), dropped.get("unsaid", 0)
     said = f"{sum(dropped.values()) - conflicting - unsaid} duplicates dropped"
-    if unsaid:
-        said += f"; {unsaid} documents left out, of which nothing is said within what is read"
+    said += f"; {unsaid} documents of which nothing is left to say once cut" if unsaid else ""
     return f"{said}, {conflicting} of them with another label" if conflicting else said
 
 

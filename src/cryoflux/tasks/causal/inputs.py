@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["check_same_inputs", "make_beginning", "model_folder", "rows_of"]
+__all__ = ["check_same_inputs", "make_beginning", "model_folder", "stored_rows"]
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from cryoflux.tasks.causal.embedded import EMBEDDED_CAUSAL, embedded_causal, is_
 from cryoflux.tasks.causal.network import open_network, open_tokenizer
 from cryoflux.tasks.causal.scoring import MOST_SAID
 from cryoflux.tasks.causal.sets import CausalSets, StoredDocument, make_sets, read_stored
+from cryoflux.tasks.causal.stdlib_pairs import PAIRS, signature_pairs
 from cryoflux.tasks.causal.targets import find_targets
 from cryoflux.tasks.causal.tokens import TokenRow, encoded, rendered
 from cryoflux.tasks.interface import Beginning, Origin
@@ -41,15 +43,14 @@ UNSAID = "unsaid"
 """among what was dropped: documents of which nothing is left to say once they are cut"""
 
 
-def model_folder(settings: Settings, origins: Sourced | None = None) -> tuple[str, Path]:
-    """The name and the folder of the base model.
+def model_folder(sourced: Sourced) -> tuple[str, Path]:
+    """The name and the folder of the base model; the embedded one where none is named.
 
     Raises:
         ModelError: there is none of that name.
     """
-    name = settings.model.model
-    if origins is not None and origins.origins["model.model"] == "default":
-        name = EMBEDDED_CAUSAL
+    named = sourced.origins["model.model"] != "default"
+    name = sourced.settings.model.model if named else EMBEDDED_CAUSAL
     return name, embedded_causal() if is_embedded_causal(name) else resolve(name)
 
 
@@ -63,14 +64,14 @@ def make_beginning(sourced: Sourced, progress: _Progress) -> Beginning:
     """
     quieten_transformers()
     settings = sourced.settings
-    name, folder = model_folder(settings, sourced)
+    name, folder = model_folder(sourced)
     tokenizer = open_tokenizer(folder, name)
     network = open_network(folder, name)
     find_targets(network, "all")  # else it would be refused by each attempt
-    given = {one: _stored(settings, one, tokenizer, name) for one in ("train", "holdout", "audit")}
-    lengths = _lengths(tokenizer, given["train"] or [], progress)
+    data_name, given = _given(settings, tokenizer, name, progress)
+    lengths = [one.tokens for one in given["train"] or ()]
     cut = _cut(settings, lengths, most_tokens(network.config.to_dict()) or _MOST_TOKENS)
-    found, unsaid = _sets(sourced, given, tokenizer, cut)
+    found, unsaid = _sets(sourced, given, cut)
     files, digest = render_sets(found.lines())
     judging = [document.text for document in found.sets["holdout"]]
     texts = [document.text for documents in found.sets.values() for document in documents]
@@ -80,7 +81,7 @@ def make_beginning(sourced: Sourced, progress: _Progress) -> Beginning:
         tokenizer.save_pretrained(into)
 
     return Beginning(
-        data_name=Path(settings.data.train).name,
+        data_name=data_name,
         data_digest=digest,
         files=files,
         save=save,
@@ -106,31 +107,51 @@ def _source(folder: Path, name: str) -> str:
     return tensors_digest(entry for path in weights for entry in read_tensor_entries(path))
 
 
-def _stored(settings: Settings, which: str, tokenizer: Any, name: str) -> list[StoredDocument] | None:
-    """The documents of a file that the settings name; none where they name none."""
-    path = getattr(settings.data, which)
-    if not path:
-        if which == "train":
-            raise UsageError(
-                "No training file is named.",
-                why="A language model learns from documents: there are none that would suit everybody.",
-                hint='Name one: --train FILE.jsonl, with {"prompt": "…", "completion": "…"}, '
-                '{"messages": […]} or {"text": "…"} on each line.',
-            )
-        return None
-    return [_kept(document, tokenizer, name) for document in read_documents(Path(path))]
+def _given(
+    settings: Settings, tokenizer: Any, name: str, progress: _Progress
+) -> tuple[str, dict[str, list[_Measured] | None]]:
+    """The name of the training documents, and those of each file; none where the settings name no file."""
+    data = settings.data
+    if not data.train and (data.holdout or data.audit):
+        raise DataError(
+            "A holdout or audit file was given without a training file.",
+            why=f"The embedded documents {PAIRS} bring their own.",
+            hint="Give the training file as well: --train FILE.jsonl.",
+        )
+    files: dict[str, list[TextDocument] | None] = {
+        one: read_documents(Path(path)) if path else None
+        for one in ("train", "holdout", "audit")
+        for path in (getattr(data, one),)
+    }
+    if files["train"] is None:
+        files["train"] = signature_pairs(partial(progress, "reading the library's docstrings"))
+    found: dict[str, list[_Measured] | None] = {}
+    for which, documents in files.items():
+        told = partial(progress, f"reading the documents of {which}")
+        found[which] = _measured(documents, tokenizer, name, told) if documents is not None else None
+    return Path(data.train).name if data.train else PAIRS, found
 
 
-def _kept(document: TextDocument, tokenizer: Any, name: str) -> StoredDocument:
-    return StoredDocument(document.plain, rendered(tokenizer, document, name), document.group)
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A document, rendered, with its tokens counted."""
+
+    document: StoredDocument
+    tokens: int
+    first: int
+    """place of the first target"""
 
 
-def _lengths(tokenizer: Any, documents: Sequence[StoredDocument], progress: _Progress) -> list[int]:
+def _measured(
+    documents: Sequence[TextDocument], tokenizer: Any, name: str, progress: Callable[[int, int], None]
+) -> list[_Measured]:
     found = []
     for done, document in enumerate(documents):
         if done % 500 == 0:
-            progress("reading the documents", done, len(documents))
-        found.append(len(encoded(tokenizer, document.rendered)[0]))
+            progress(done, len(documents))
+        stored = StoredDocument(document.plain, rendered(tokenizer, document, name), document.group)
+        ids, first = encoded(tokenizer, stored.rendered)
+        found.append(_Measured(stored, len(ids), first))
     return found
 
 
@@ -155,19 +176,19 @@ def _cut(settings: Settings, lengths: Sequence[int], positions: int) -> int:
     return max(min(_FEWEST_TOKENS, positions), min(-(-longest // 8) * 8, positions, _MOST_TOKENS))
 
 
-def _sets(
-    sourced: Sourced, given: dict[str, list[StoredDocument] | None], tokenizer: Any, cut: int
-) -> tuple[CausalSets, int]:
+def _sets(sourced: Sourced, given: Mapping[str, list[_Measured] | None], cut: int) -> tuple[CausalSets, int]:
     """The sets, and how many documents were left out because nothing of them would be said."""
     data, unsaid = sourced.settings.data, 0
+    said: dict[StoredDocument, int] = {}
+    """document → its target tokens"""
     files: dict[str, list[StoredDocument] | None] = {}
     for name, documents in given.items():
-        if documents is None:
-            files[name] = None
-            continue
-        rows = rows_of(tokenizer, documents, cut)
-        files[name] = [one for one, (ids, first) in zip(documents, rows, strict=True) if len(ids) > first]
-        unsaid += len(documents) - len(files[name] or ())
+        files[name] = None
+        if documents is not None:
+            kept = [one for one in documents if min(one.tokens, cut) > one.first]
+            said |= {one.document: min(one.tokens, cut) - one.first for one in kept}
+            files[name] = [one.document for one in kept]
+            unsaid += len(documents) - len(kept)
     default = sourced.origins["data.holdout_size"] == "default"
     found = make_sets(
         files["train"] or [],
@@ -177,23 +198,13 @@ def _sets(
         spares=data.spare_holdouts,
     )
     for name, some in found.sets.items():
-        said = sum(len(ids) - first for ids, first in rows_of(tokenizer, some, cut)) if name != "train" else 0
-        if said > MOST_SAID:
+        if name != "train" and (total := sum(said[one] for one in some)) > MOST_SAID:
             raise DataError(
-                f"The {name} set has {said} tokens to say, more than {MOST_SAID}.",
+                f"The {name} set has {total} tokens to say, more than {MOST_SAID}.",
                 why="The sum of their losses could not be written down exactly.",
                 hint="Make it smaller: --holdout-size, or fewer tokens of each: --max-tokens.",
             )
     return found, unsaid
-
-
-def rows_of(tokenizer: Any, documents: Iterable[StoredDocument], cut: int) -> list[TokenRow]:
-    """The tokens of documents, as far as they are read."""
-    found = []
-    for document in documents:
-        ids, first = encoded(tokenizer, document.rendered)
-        found.append((ids[:cut], first))
-    return found
 
 
 def check_same_inputs(sourced: Sourced, origin: Origin) -> None:
@@ -208,16 +219,15 @@ def check_same_inputs(sourced: Sourced, origin: Origin) -> None:
     if settings.model.max_tokens not in {0, cut}:
         raise _other(state, f"{cut} tokens of a document", f"{settings.model.max_tokens}")
     if sourced.origins["model.model"] != "default":
-        name, folder = model_folder(settings, sourced)
+        name, folder = model_folder(sourced)
         if _source(folder, name) != origin.model_source:
             raise _other(state, f"the model {origin.model_name}", name)
     if any(sourced.origins[f"data.{key}"] != "default" for key in ("train", "holdout", "audit")):
         first = state.model(origin.version)
         quieten_transformers()
         tokenizer = open_tokenizer(first, origin.model_name)
-        read = partial(_stored, settings, tokenizer=tokenizer, name=origin.model_name)
-        given = {one: read(one) for one in ("train", "holdout", "audit")}
-        found, _ = _sets(sourced, given, tokenizer, cut)
+        _, given = _given(settings, tokenizer, origin.model_name, lambda *_: None)
+        found, _ = _sets(sourced, given, cut)
         if render_sets(found.lines())[1] != origin.data_digest:
             raise _other(state, f"the documents of {origin.data_name}", Path(settings.data.train).name)
 
@@ -232,4 +242,8 @@ def _other(state: StateFolder, had: str, asked: str) -> StateError:
 
 def stored_rows(lines: Iterable[bytes], tokenizer: Any, cut: int) -> list[TokenRow]:
     """The tokens of a set's lines, as far as they are read."""
-    return rows_of(tokenizer, map(read_stored, lines), cut)
+    found = []
+    for line in lines:
+        ids, first = encoded(tokenizer, read_stored(line).rendered)
+        found.append((ids[:cut], first))
+    return found
