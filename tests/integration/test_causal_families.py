@@ -47,7 +47,7 @@ def test_an_update_learns_and_its_version_is_what_peft_merges(family: str, tmp_p
     from cryoflux.digests import file_digest
     from cryoflux.tasks.causal.network import open_network
     from cryoflux.tasks.causal.scoring import CausalScorer, open_losses, profile_of
-    from cryoflux.tasks.causal.training import Lesson, train_causal
+    from cryoflux.tasks.causal.training import Exercise, train_causal
     from cryoflux.tasks.lora.merge import HeadSums
 
     base = make_family(family, tmp_path / "base")
@@ -56,7 +56,7 @@ def test_an_update_learns_and_its_version_is_what_peft_merges(family: str, tmp_p
     recipe = CausalRecipe("r", targets="all", learning_rate=0.02, max_steps=12, batch_size=8, precision="f32")
     limits = Limits(10**12, lambda: 0, lambda: False)
     (capsule := tmp_path / "capsule").mkdir()
-    lesson = Lesson(ROWS, ROWS[:4], 0)
+    lesson = Exercise(ROWS, ROWS[:4], 0)
     made, known = train_causal(
         network, lesson, recipe, limits, capsule, seed=0, base="b" * 64, progress=lambda _: None
     )
@@ -94,7 +94,7 @@ def test_precision_and_checkpointing_change_how_it_is_computed_not_what_is_learn
     tmp_path: Path,
 ) -> None:
     from cryoflux.tasks.causal.network import open_network
-    from cryoflux.tasks.causal.training import Lesson, train_causal
+    from cryoflux.tasks.causal.training import Exercise, train_causal
 
     network = open_network(make_family("llama", tmp_path / "base"), "llama")
     found = {}
@@ -108,7 +108,7 @@ def test_precision_and_checkpointing_change_how_it_is_computed_not_what_is_learn
         recipe = CausalRecipe("r", learning_rate=0.01, max_steps=4, **changes)  # type: ignore[arg-type]
         made, _ = train_causal(
             network,
-            Lesson(ROWS, [], 0),
+            Exercise(ROWS, [], 0),
             recipe,
             Limits(10**12, lambda: 0, lambda: False),
             into,

@@ -64,7 +64,7 @@ def opening_lines(opening: Opening, *, verbose: bool = False) -> list[str]:
         said = guard_lines(task.origin.rules.get("similar"), task.origin.similar)
         lines += [f"         {line}" for line in said]
         if cut := task.facts.get("cut"):
-            lines.append(f"         {cut_line(cut, task.origin.longer_ppm)}")
+            lines.append(f"         {cut_line(cut, task.origin.longer_ppm, ends='classes' in task.facts)}")
         lines += _task_lines(task, opening.policy) if verbose else []
     lines.append(f"budget   {_budget_words(opening)}")
     if verbose and opening.attempts:

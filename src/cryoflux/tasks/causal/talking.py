@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Answer", "Conversation"]
+__all__ = ["Conversation", "Spoken"]
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from cryoflux.tasks.lora.libraries import quieten_transformers
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Spoken:
     """What a model has said."""
 
     text: str
@@ -37,7 +37,7 @@ class Conversation:
         self._network = open_network(folder, name, device=device)
         self._turns: list[dict[str, str]] = []
 
-    def ask(self, text: str, most_tokens: int) -> Answer:
+    def ask(self, text: str, most_tokens: int) -> Spoken:
         """What the model says next.
 
         Args:
@@ -65,4 +65,4 @@ class Conversation:
             )[0, ids.shape[1] :]
         answer = self._tokenizer.decode(said, skip_special_tokens=True).strip()
         self._turns.append({"role": "assistant", "content": answer})
-        return Answer(answer, len(said))
+        return Spoken(answer, len(said))

@@ -205,14 +205,14 @@ class CausalTask(Task):
         """Train LoRA until the joules end, as the recipe says."""
         import torch
 
-        from cryoflux.tasks.causal.training import Lesson, train_causal
+        from cryoflux.tasks.causal.training import Exercise, train_causal
 
         recipe, pool, train = self.recipes[order.arm], self._pool(), self.rows("train")
         drawn = pool.fresh(order.drawn, recipe.max_steps * recipe.batch_size)
         screen = [train[at] for at in pool.screen[: recipe.screen_size]]
         pad = self._tokenizer.pad_token_id
         known = (order.base.digest, len(screen))
-        lesson = Lesson([train[at] for at in drawn], screen, 0 if pad is None else pad)
+        lesson = Exercise([train[at] for at in drawn], screen, 0 if pad is None else pad)
 
         def progress(done: Progress) -> None:
             watch.trained(done, order.reserve_microjoules)

@@ -11,7 +11,7 @@ Documents are drawn in the order of the pool, so that what an attempt has learne
 
 from __future__ import annotations
 
-__all__ = ["CausalTrained", "Lesson", "Screened", "train_causal"]
+__all__ = ["CausalTrained", "Exercise", "Screened", "train_causal"]
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ _IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class Exercise:
     """What an attempt learns from, and is tried on."""
 
     rows: Sequence[TokenRow]
@@ -74,7 +74,7 @@ class CausalTrained:
 
 def train_causal(
     network: Any,
-    lesson: Lesson,
+    lesson: Exercise,
     recipe: CausalRecipe,
     limits: Limits,
     into: Path,
@@ -113,7 +113,6 @@ def train_causal(
         run = _Run(adapted, lesson, recipe)
         loss = run.train(pacer, progress)
         after = look(lambda: None)
-        screening = pair_losses(known[0], after) if lesson.screen else None
         adapted.save_pretrained(into, save_embedding_layers=False)
         (into / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
         made = CausalTrained(
@@ -127,7 +126,7 @@ def train_causal(
             targets=targets,
             parameters=sum(one.numel() for one in run.trained),
             last_loss_nano_nat=round(loss * NANO),
-            screening=screening,
+            screening=pair_losses(known[0], after) if lesson.screen else None,
         )
         return made, known
     finally:
@@ -199,7 +198,7 @@ def _checkpointing(adapted: Any, what: str, *how: Mapping[str, Any]) -> None:
 class _Run:
     """The steps of one attempt."""
 
-    def __init__(self, adapted: Any, lesson: Lesson, recipe: CausalRecipe) -> None:
+    def __init__(self, adapted: Any, lesson: Exercise, recipe: CausalRecipe) -> None:
         self._adapted, self._lesson, self._recipe = adapted, lesson, recipe
         self._device = str(adapted.device).partition(":")[0]
         self.trained = [one for one in adapted.parameters() if one.requires_grad]
