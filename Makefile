@@ -27,7 +27,7 @@ run: .venv/run.stamp
 
 # Reading 40 documents twice in float64 costs about as much as training on what is left of 500 J.
 run-llm: .venv/llm.stamp
-	$(BIN)/cryoflux run --task causal-lm --budget $(LLM_BUDGET) --reserve 300J --recipes lora-qv \
+	$(BIN)/cryoflux run --task causal-lm --budget $(LLM_BUDGET) --reserve 280J --recipes lora-qv \
 	  --holdout-size 40 --spare-holdouts 0 --max-tokens 160 --state state-llm
 
 demo-rollback: .venv/run.stamp

@@ -19,6 +19,8 @@ from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F64
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut, tokens_of
+from cryoflux.registry.plain_json import read_object
+from cryoflux.registry.plain_tokenizer import tokenizer_complaints
 from cryoflux.registry.shards import TensorFolder, write_model
 from cryoflux.tasks.causal.inputs import stored_rows
 from cryoflux.tasks.causal.network import open_tokenizer
@@ -33,6 +35,9 @@ from cryoflux.verification.recomputer import Models
 from cryoflux.verification.temperatures import Fit
 
 _LONGEST_LINE = 8_000_000
+_MOST_BYTES = 500_000
+"""of one document; more than a novel has in a hundred pages"""
+_MOST_CONFIG_BYTES = 4_000_000
 
 
 class CausalRecomputer:
@@ -54,6 +59,7 @@ class CausalRecomputer:
         if profile not in {DOCUMENT_F32, DOCUMENT_F64}:
             raise OpenQuestion(f"documents are not read in the profile {profile!r}")
         lines = [line for line, _ in read_lines(holdout, _LONGEST_LINE) if line]
+        _ask_about(model, lines)
         try:
             chosen = lines if indices is None else [lines[index] for index in indices]
             for line in chosen:
@@ -96,3 +102,20 @@ class CausalRecomputer:
     def fit(self, base: Path, model: Path, train: Path, **how: Any) -> Fit:  # noqa: ARG002
         """A language model has no temperature here."""
         raise OpenQuestion("a language model has no temperature")
+
+
+def _ask_about(model: Path, lines: Sequence[bytes]) -> None:
+    """Leave the question open where a tokenizer may do something else here, or a document is longer than any.
+
+    Raises:
+        OpenQuestion: it says why.
+    """
+    if (longest := max(map(len, lines), default=0)) > _MOST_BYTES:
+        raise OpenQuestion(f"a document has {longest} bytes, and at most {_MOST_BYTES} are read here")
+    try:
+        config = read_object(model / "config.json", _MOST_CONFIG_BYTES, ModelError)
+        complaints = tokenizer_complaints(model, config)
+    except ModelError as error:
+        raise OpenQuestion(error.what.removesuffix(".")) from error
+    if complaints:
+        raise OpenQuestion(complaints[0])

@@ -46,7 +46,7 @@ class CausalRecipe:
     max_steps: int = 400
     passes: int = 4
     """most times that a document is seen in one attempt"""
-    screen_size: int = 64
+    screen_size: int = 32
     """training-side documents, never trained on, that an update has to help before the holdout is read"""
     precision: str = ""
     """one of `PRECISIONS`; empty for what the processor multiplies fastest"""

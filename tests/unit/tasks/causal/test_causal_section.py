@@ -34,7 +34,7 @@ FIELDS: dict[str, Any] = {
 
 
 def complaints(
-    fields: dict[str, Any], steps: int = 40, screened: int | None = 64, **intent: Any
+    fields: dict[str, Any], steps: int = 40, screened: int | None = 32, **intent: Any
 ) -> list[str]:
     screen = None if screened is None else SimpleNamespace(count=screened)
     receipt = SimpleNamespace(training=SimpleNamespace(steps=steps, screen=screen), cause=None)
@@ -68,7 +68,7 @@ def test_what_departs_from_recipe_or_sense_is_said(change: dict[str, Any], what:
 
 def test_what_departs_from_the_announcement_is_said() -> None:
     assert any("says 401 steps" in said for said in complaints(FIELDS, steps=401))
-    assert any("says 65 screening examples" in said for said in complaints(FIELDS, screened=65))
+    assert any("says 33 screening examples" in said for said in complaints(FIELDS, screened=33))
     assert any("has no screen" in said for said in complaints(FIELDS, screened=None))
     assert any("no measure of a language" in said for said in complaints(FIELDS, metric=CROSS_ENTROPY))
     assert any("is of a chain" in said for said in complaints(FIELDS, chain=object()))
