@@ -1,5 +1,6 @@
 # make install   what a run takes, into .venv: type .venv/bin/cryoflux
 # make run    the main job on the embedded defaults
+# make run-llm   LoRA on the embedded language model, into state-llm/
 # make demo-rollback   poisoned labels arrive, the monitor finds what they did, the head goes back
 # make test   lint, strict types, the import contract, then the tests
 # make quick  ruff, and the tests that together take less than a minute
@@ -12,11 +13,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUDGET ?= 2kJ
+LLM_BUDGET ?= 500J
 # Compiling tests and commands anew in each process would take longer than many of them do.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo-rollback run test quick lint docs reference readme bench lock clean
+.PHONY: help install demo-rollback run run-llm test quick lint docs reference readme bench lock clean
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -25,6 +27,11 @@ install: .venv/run.stamp
 
 run: .venv/run.stamp
 	$(BIN)/cryoflux run --budget $(BUDGET)
+
+# Reading 40 documents twice in float64 costs about as much as training on what is left of 500 J.
+run-llm: .venv/llm.stamp
+	$(BIN)/cryoflux run --task causal-lm --budget $(LLM_BUDGET) --reserve 280J --recipes lora-qv \
+	  --holdout-size 40 --spare-holdouts 0 --max-tokens 160 --state state-llm
 
 demo-rollback: .venv/run.stamp
 	$(BIN)/python examples/demo_rollback.py

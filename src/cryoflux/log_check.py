@@ -131,6 +131,8 @@ def asked_again(
     from cryoflux.tasks.lora.libraries import require_training
 
     require_training()
+    from cryoflux.tasks.causal.again import CausalRecomputer
+    from cryoflux.tasks.causal.section import SECTION as OF_CAUSAL
     from cryoflux.tasks.index.again import IndexRecomputer, TextEmbedder
     from cryoflux.tasks.index.section import SECTION as OF_INDEX
     from cryoflux.tasks.lora.again import TorchRecomputer
@@ -139,7 +141,7 @@ def asked_again(
 
     return Again(
         lambda max_tokens: TorchRecomputer(max_tokens=max_tokens, threads=1),
-        others={OF_INDEX: IndexRecomputer},
+        others={OF_INDEX: IndexRecomputer, OF_CAUSAL: CausalRecomputer},
         embedder=TextEmbedder,
         losses=losses,
         spots=spots,
@@ -155,10 +157,11 @@ def sections_of(tasks: Sequence[str]) -> Sections:
     Raises:
         UsageError: there is no such task.
     """
+    from cryoflux.tasks.causal.section import SECTIONS as OF_CAUSAL
     from cryoflux.tasks.index.section import SECTIONS as OF_INDEX
     from cryoflux.tasks.lora.section import SECTIONS
 
-    found: dict[str, SectionCheck] = {**SECTIONS, **OF_INDEX}
+    found: dict[str, SectionCheck] = {**SECTIONS, **OF_INDEX, **OF_CAUSAL}
     for name in tasks:
         from cryoflux.tasks.registry import find_task
 

@@ -87,7 +87,8 @@ class RunSettings(SettingsSection):
     state: FolderText = "state"
     """folder that holds receipts, account, keys and models"""
     task: str = "lora_delta"
-    """what is improved: names of tasks, with commas, or a class of one's own as ``module:Class``"""
+    """what is improved: ``lora_delta``, ``causal-lm``, ``index_refresh``, with commas, or a class of one's
+    own as ``module:Class``"""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """of every random choice"""
 
@@ -96,7 +97,8 @@ class ModelSettings(SettingsSection):
     """The base model."""
 
     model: str = "all-MiniLM-L6-v2"
-    """``all-MiniLM-L6-v2`` (embedded), a Hugging Face id, or a folder"""
+    """``all-MiniLM-L6-v2`` (embedded), a Hugging Face id, or a folder; ``causal-lm`` has one of its own where
+    none is named: ``SmolLM2-135M-Instruct``"""
     max_tokens: Annotated[int, Field(ge=0, le=8192), AfterValidator(_tokens)] = 0
     """texts are cut to so many tokens; 0 for what their lengths say when a state begins"""
     reading: Literal["head", "head-tail"] = "head"
@@ -111,7 +113,8 @@ class DataSettings(SettingsSection):
     """The examples."""
 
     train: FileText = ""
-    """file, folder of ``datasets`` or ``imdb[train]`` of the hub; empty for the embedded data set"""
+    """file, folder of ``datasets`` or ``imdb[train]`` of the hub; of documents for
+    ``causal-lm``; empty for the embedded data set"""
     holdout: FileText = ""
     """likewise; empty to split it off ``train``"""
     audit: FileText = ""
@@ -128,7 +131,7 @@ class DataSettings(SettingsSection):
     balance: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """how many times the examples of the smallest class any class of ``train`` may have; 0 for as they are"""
     holdout_size: Annotated[int, Field(ge=30)] = 1024
-    """most examples of a holdout or audit set that is split off"""
+    """most examples of a holdout or audit set that is split off; 512 for ``causal-lm`` if none is said"""
     spare_holdouts: Annotated[int, Field(ge=0, le=16)] = 1
     """holdouts that are split off beside the first, for when its error budget is spent"""
     leak_guard: Annotated[float, Field(ge=0, le=1), AfterValidator(_guard)] = 0.0
@@ -171,7 +174,7 @@ class DecisionSettings(SettingsSection):
     error_budget: Annotated[float, Field(ge=1e-6, le=1)] = 0.01
     """``evidence/v3`` and ``v2``: most probability that one holdout ever keeps what is no improvement"""
     min_delta: Annotated[float, Field(ge=0, le=100)] = 0.002
-    """smallest mean Δ, nats"""
+    """smallest mean Δ, nats; of ``causal-lm`` for each token that a document has to say"""
     min_accuracy_gain: Annotated[float, Field(ge=0, le=1)] = 0.01
     """smallest accuracy gain, as a fraction"""
     z: Annotated[float, Field(ge=0, le=10)] = 3.09

@@ -135,6 +135,7 @@ ALLOWED = {
     "pages/static_files.py",
     "pages/document.py",
     "receipts/bundle.py",
+    "tasks/causal/stdlib_pairs.py",
     "tasks/lora/embedded.py",
     # what the user names and may hand over through a pipe, or wrote on this machine
     "cli/witness.py",

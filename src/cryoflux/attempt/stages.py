@@ -183,7 +183,7 @@ def _score(
             raise AttemptStopped(Cause.EXHAUSTED, "exhausted.evaluating")
 
     try:
-        return score(scorer, indices, between)
+        return score(scorer, indices, between, opened.task.largest)
     except EvaluationFailedError as error:
         raise AttemptStopped(Cause.FAILED, "failed", what=error.what) from error
 

@@ -87,6 +87,7 @@ def report_claim(
     from cryoflux.claims.check import check_claim
     from cryoflux.claims.document import MAX_CLAIM_BYTES
     from cryoflux.files import read_beginning
+    from cryoflux.tasks.causal.section import SECTIONS as OF_CAUSAL
     from cryoflux.tasks.index.section import SECTIONS as OF_INDEX
     from cryoflux.tasks.lora.section import SECTIONS
 
@@ -99,7 +100,7 @@ def report_claim(
         meters=meters,
         demand=demand,
         heads=heads,
-        sections={**SECTIONS, **OF_INDEX},
+        sections={**SECTIONS, **OF_INDEX, **OF_CAUSAL},
     )
 
 

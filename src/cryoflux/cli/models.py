@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryoflux.cli import model_card, model_moves, model_push
+from cryoflux.cli import model_card, model_chat, model_moves, model_push
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.model_moves import TaskOption
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.command("card")(model_card.card)
 app.command("push")(model_push.push)
+app.command("chat")(model_chat.chat)
 app.command("promote")(model_moves.promote)
 app.command("rollback")(model_moves.rollback)
 app.command("alias")(model_moves.alias)

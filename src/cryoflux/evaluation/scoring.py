@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cryoflux.data.batching import bucketed, padded
 from cryoflux.data.examples import Example
 from cryoflux.evaluation.losses import LARGEST_NANO_NAT, EvaluationFailedError, to_nano_nats
+from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import F32, PROFILE
 from cryoflux.registry.borne_out import load_classifier
 from cryoflux.registry.cuts import Cut
@@ -55,13 +56,19 @@ class Scorer(Protocol):
         """
 
 
-def score(scorer: Scorer, indices: Sequence[int], between: Callable[[int], None]) -> LossesAndHits:
+def score(
+    scorer: Scorer,
+    indices: Sequence[int],
+    between: Callable[[int], None],
+    largest: int = LARGEST_NANO_NAT,
+) -> LossesAndHits:
     """Losses and hits of some examples, as whole numbers that can be signed, whatever a scorer counts in.
 
     Args:
         scorer: a task's.
         indices: which examples.
         between: called with how many of them are done before each batch; may raise to stop.
+        largest: loss that is not absurd, billionths.
 
     Raises:
         EvaluationFailedError: a loss is not finite or not whole, or not every example has one.
@@ -81,11 +88,11 @@ def score(scorer: Scorer, indices: Sequence[int], between: Callable[[int], None]
             why="Examples are compared one by one.",
             hint="A scorer gives a loss and a hit for each index, in the order of the indices.",
         )
-    if not all(0 <= loss <= LARGEST_NANO_NAT for loss in found[0]):
+    if not all(0 <= loss <= largest for loss in found[0]):
         raise EvaluationFailedError(
             "A loss is negative or absurdly large.",
             why="A version with such a loss cannot be compared with another.",
-            hint="Losses lie between 0 and 1,000 units.",
+            hint=f"Losses lie between 0 and {largest // NANO:,} units.",
         )
     return found
 

@@ -5,11 +5,16 @@ orders of magnitude below the unit, so integers agree but for a value on a round
 computes in float32, for models whose size makes float64 too dear: there batch, threads and instruction set
 do show, and a tolerance has to allow for them. A tolerance is room for lies, so it is about as tight as
 what was measured lets it be (docs/reference/recomputing.md, by ``benchmarks/recompute_identity.py``).
+
+``f64-document/v1`` and ``f32-document/v1`` are the same for the documents of a language model, whose loss is
+a sum over many tokens: what float32 rounds away grows with them.
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "DOCUMENT_F32",
+    "DOCUMENT_F64",
     "F32",
     "HANDED_OVER",
     "LARGEST_F64_WORK",
@@ -29,6 +34,10 @@ PROFILE = "f64-nanonat/v1"
 """float64, rounded once to a nano-nat"""
 F32 = "f32/v1"
 """float32 weights and products; the cross-entropy of the scores in float64, rounded once to a nano-nat"""
+DOCUMENT_F64 = "f64-document/v1"
+"""the loss of a document: float64 throughout, summed over its target tokens, rounded once to a nano-nat"""
+DOCUMENT_F32 = "f32-document/v1"
+"""the same sum of float32 scores; each document is read by itself, its cross-entropies are float64"""
 REPEATABLE = "repeatable/v1"
 """a task's own arithmetic, which gives the same integers whenever it is asked"""
 HANDED_OVER = "handed-over/v1"
@@ -73,6 +82,8 @@ class Tolerance:
 
 TOLERANCES = {
     PROFILE: Tolerance(each=1, mean=1, off_share=0.005, flip_share=0),
+    DOCUMENT_F64: Tolerance(each=1, mean=1, off_share=0.005, flip_share=0),
+    DOCUMENT_F32: Tolerance(each=1_000_000, mean=50_000, off_share=1.0, flip_share=0),
     REPEATABLE: Tolerance(each=0, mean=0, off_share=0, flip_share=0),
     F32: Tolerance(each=100_000, mean=1_000, off_share=1.0, flip_share=0.005),
 }

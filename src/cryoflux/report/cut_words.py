@@ -12,20 +12,21 @@ from cryoflux.registry.cuts import HEAD, Cut, cut_words, reading_of, tokens_of
 _PERCENT = MICRO // 100
 
 
-def cut_line(cut: Cut, longer_ppm: int | None) -> str:
+def cut_line(cut: Cut, longer_ppm: int | None, *, ends: bool = True) -> str:
     """How much of a text is read, of how many texts that leaves something out, and how to change it.
 
     Args:
         cut: of the state.
         longer_ppm: share of the training texts that are longer, in millionths; none where nobody counted.
+        ends: whether the ends of longer texts could be read in place of what comes before them.
     """
     said = f"texts are cut to {cut_words(cut)}"
     if longer_ppm is None:
         return said
     if longer_ppm < _PERCENT:
         return f"{said}: less than 1 % of the training texts are longer"
-    ends = ", --reading head-tail keeps their ends" if reading_of(cut) == HEAD else ""
-    more = f"in a new state --max-tokens {2 * tokens_of(cut)} reads more{ends}"
+    keeps = ", --reading head-tail keeps their ends" if ends and reading_of(cut) == HEAD else ""
+    more = f"in a new state --max-tokens {2 * tokens_of(cut)} reads more{keeps}"
     return f"{said}: about {longer_ppm / _PERCENT:.0f} % of the training texts are longer; {more}"
 
 

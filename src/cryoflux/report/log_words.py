@@ -22,6 +22,7 @@ from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Origin
+from cryoflux.tasks.registry import CAUSAL
 
 _AS_THEY_ARE = (
     *("number", "task_id", "arm", "outcome", "kept", "reason", "unit", "base_loss", "new_loss", "delta"),
@@ -54,7 +55,11 @@ def _cuts(log: Log) -> list[str]:
     origins: dict[str, Origin] = {}
     with suppress(CryoFluxError):  # a log can be read without the file that a run would need
         origins = stored_origins(StateFolder(log.state))
-    said = {name: cut_line(origin.cut, origin.longer_ppm) for name, origin in origins.items() if origin.cut}
+    said = {
+        name: cut_line(origin.cut, origin.longer_ppm, ends=name != CAUSAL)
+        for name, origin in origins.items()
+        if origin.cut
+    }
     return [f"{name}: {line}" if len(said) > 1 else f"T{line[1:]}" for name, line in said.items()]
 
 

@@ -65,7 +65,7 @@ def opening_lines(opening: Opening, *, verbose: bool = False) -> list[str]:
         said = guard_lines(task.origin.rules.get("similar"), task.origin.similar)
         lines += [f"         {line}" for line in said]
         if cut := task.facts.get("cut"):
-            lines.append(f"         {cut_line(cut, task.origin.longer_ppm)}")
+            lines.append(f"         {cut_line(cut, task.origin.longer_ppm, ends='classes' in task.facts)}")
         lines += _task_lines(task, opening.policy) if verbose else []
     lines.append(f"budget   {_budget_words(opening)}")
     if verbose and opening.attempts:
@@ -107,8 +107,9 @@ def _task_lines(task: Begun, policy: str) -> list[str]:
 
 
 def _dropped(dropped: dict[str, int]) -> str:
-    conflicting = dropped.get("conflicting", 0)
-    said = f"{sum(dropped.values()) - conflicting} duplicates dropped"
+    conflicting, unsaid = dropped.get("conflicting", 0), dropped.get("unsaid", 0)
+    said = f"{sum(dropped.values()) - conflicting - unsaid} duplicates dropped"
+    said += f"; {unsaid} documents of which nothing is left to say once cut" if unsaid else ""
     return f"{said}, {conflicting} of them with another label" if conflicting else said
 
 

@@ -29,7 +29,8 @@ from cryoflux.registry.plain_json import read_object
 from cryoflux.runs.judgements import Judged, Terms
 from cryoflux.runs.judging import judge_paired, with_settings
 from cryoflux.runs.stated_energy import StatedJoules, stated_energy
-from cryoflux.tasks.judged.causal import CausalScores, TextDocument, causal_losses, read_documents
+from cryoflux.tasks.causal.documents import TextDocument, read_documents
+from cryoflux.tasks.judged.causal import CausalScores, causal_losses
 from cryoflux.tasks.judged.classifying import classifier_losses
 from cryoflux.tasks.judged.holdout import classified_lines
 from cryoflux.tasks.judged.sides import JudgedModel, model_side

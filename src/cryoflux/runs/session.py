@@ -323,10 +323,10 @@ def _terms(settings: Settings, tasks: Sequence[Task]) -> RunTerms:
 
 
 def _policy(settings: Settings, tasks: Sequence[Task]) -> str:
-    """The policy of a run: where tasks have different units, one that does not take them for the same."""
+    """The policy of a run: where losses of tasks are no same thing, one that does not take them for it."""
     asked = settings.attempt.policy
-    units = {task.metric.unit for task in tasks}
-    return ACROSS_UNITS if asked == POLICY and len(units) > 1 else asked
+    metrics = {task.metric for task in tasks}
+    return ACROSS_UNITS if asked == POLICY and len(metrics) > 1 else asked
 
 
 @contextmanager

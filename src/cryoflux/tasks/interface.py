@@ -42,7 +42,7 @@ from typing import Any, ClassVar, Protocol, Self
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.prepared import PreparedData, render_sets
 from cryoflux.decision.evidence import Evidence
-from cryoflux.evaluation.losses import to_nano_nats
+from cryoflux.evaluation.losses import LARGEST_NANO_NAT, to_nano_nats
 from cryoflux.evaluation.scoring import Scorer
 from cryoflux.quantities import parse_energy
 from cryoflux.receipts.profiles import REPEATABLE
@@ -206,6 +206,8 @@ class Task(ABC):
     read_again: ClassVar[int] = 16
     """examples whose losses have to repeat exactly when they are read again after an evaluation, drawn at
     random; 0 for ours alone, whose own tests show that all of them do"""
+    largest: ClassVar[int] = LARGEST_NANO_NAT
+    """loss of an example, in billionths, beyond which a version is broken rather than wrong"""
     libraries: ClassVar[tuple[str, ...]] = ()
     """packages that it computes with: receipts name their versions; a run sets the threads of ``torch``"""
     sections: ClassVar[Sections] = {}

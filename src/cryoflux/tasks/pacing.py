@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "SCREEN_MARGIN",
     "JoulesEndedError",
     "Limits",
     "Pacer",
@@ -22,7 +23,7 @@ from cryoflux.errors import CryoFluxError
 
 _TRIAL = 3
 """steps after which their cost is known well enough to plan with"""
-_SCREEN_MARGIN = 1.35
+SCREEN_MARGIN = 1.35
 """how much dearer than before training screening may be after it"""
 _LOWEST_RATE = 0.02
 """of the peak: the last planned steps still move"""
@@ -158,7 +159,7 @@ def screen_before(
         return ([], []), limits
     start_uj = limits.spent_uj()
     found = screen()
-    limits = limits.less(round(_SCREEN_MARGIN * looks * (limits.spent_uj() - start_uj)))
+    limits = limits.less(round(SCREEN_MARGIN * looks * (limits.spent_uj() - start_uj)))
     limits.check()
     return found, limits
 

@@ -6,7 +6,7 @@ is asked for, and never because a state names it: whoever runs or verifies says 
 
 from __future__ import annotations
 
-__all__ = ["INDEX", "LORA", "find_task", "task_names"]
+__all__ = ["CAUSAL", "INDEX", "LORA", "find_task", "task_names"]
 
 import importlib
 from importlib.metadata import entry_points
@@ -21,7 +21,12 @@ from cryoflux.tasks.interface import Task
 GROUP = "cryoflux.tasks"
 LORA = "lora_delta"
 INDEX = "index_refresh"
-_OURS = {LORA: "cryoflux.tasks.lora.task:LoraTask", INDEX: "cryoflux.tasks.index.task:IndexTask"}
+CAUSAL = "causal-lm"
+_OURS = {
+    LORA: "cryoflux.tasks.lora.task:LoraTask",
+    INDEX: "cryoflux.tasks.index.task:IndexTask",
+    CAUSAL: "cryoflux.tasks.causal.task:CausalTask",
+}
 
 
 def task_names() -> list[str]:

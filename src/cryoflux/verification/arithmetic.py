@@ -16,7 +16,7 @@ from msgspec import field
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.sequential import looks
 from cryoflux.log_state import LogState
-from cryoflux.receipts.profiles import F32, PROFILE, TOLERANCES
+from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F64, F32, PROFILE, TOLERANCES
 from cryoflux.receipts.statement import CROSS_ENTROPY, Evaluation, Hits
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.task_tallies import SignedLosses
@@ -85,9 +85,9 @@ class Arithmetic(Fold):
                 f"{spelt('metric', metric.name)} {spelt('in', metric.unit)} of the profile {profile}"
             )
         first = self.tally.profiles.setdefault(task, profile)
-        if (first, profile) == (PROFILE, F32):
+        if (first, profile) in _PAIRS:
             self.tally.profiles[task] = ""
-            detail = f"goes down from {PROFILE} to {F32}: it tolerates more when losses are evaluated again"
+            detail = f"goes down from {first} to {profile}: it tolerates more when losses are evaluated again"
             self.findings.add(unknown(paired.name, detail))
 
     def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
@@ -108,6 +108,8 @@ class Arithmetic(Fold):
         return self.findings.conclude(ARITHMETIC, f"{tally.evaluated} evaluations add up{screens}{judged}")
 
 
+_PAIRS = ((PROFILE, F32), (DOCUMENT_F64, DOCUMENT_F32))
+"""profiles that compute the same: in float64, and as near to that as float32 comes"""
 _OF_CROSS_ENTROPY = {PROFILE, F32}
 """profiles that say how a cross-entropy in nats is computed"""
 
@@ -132,7 +134,7 @@ def _contradiction(paired: Paired, said: Evaluation, memory: LogState) -> Iterat
     found = SignedLosses(said.base_loss_sum, said.hits.base if said.hits is not None else 0)
     for profile in dict.fromkeys((said.profile, *_near(said.profile))):
         signed = known.losses.get((receipt.holdout.sha256, profile, intent.recipe.get("max_tokens", 0)))
-        wider = said.profile if profile == said.profile else F32
+        wider = said.profile if profile == said.profile else _near(profile)[-1]
         if signed is not None and signed != found and not _tolerated(said, wider, signed, found):
             yield "gives its base another loss on this holdout than an earlier receipt did"
             return
@@ -140,7 +142,7 @@ def _contradiction(paired: Paired, said: Evaluation, memory: LogState) -> Iterat
 
 def _near(profile: str) -> tuple[str, ...]:
     """Profiles that compute the same, and are as near to one another as float32 is to itself."""
-    return (PROFILE, F32) if profile in _OF_CROSS_ENTROPY else ()
+    return next((pair for pair in _PAIRS if profile in pair), ())
 
 
 def _tolerated(said: Evaluation, profile: str, one: SignedLosses, other: SignedLosses) -> bool:

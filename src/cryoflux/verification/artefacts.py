@@ -40,6 +40,7 @@ from cryoflux.receipts.statement import (
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.state import HEAD, StateFolder
 from cryoflux.verification.beginning import beginnings
+from cryoflux.verification.composed import merge_of
 from cryoflux.verification.datasets import DataSets, holdout_path
 from cryoflux.verification.disjoint import compared
 from cryoflux.verification.exactness import needless_tolerance
@@ -216,11 +217,9 @@ class Artefacts(Fold):
         self._settings(task, receipt.base)
         made = receipt.evaluation.candidate if receipt.evaluation is not None else receipt.result
         # Of what another kind of task keeps beside its weights, nothing is known.
-        if (
-            self._settings(task, made)
-            and receipt.training is not None
-            and receipt.training.section.kind == SECTION
-        ):
+        training = receipt.training
+        known = training is not None and (training.section.kind == SECTION or merge_of(receipt) is not None)
+        if self._settings(task, made) and known:
             detail = f"its settings or tokenizer are not those of its base ({paired.name})"
             self.findings.add(failed(f"models/{made.digest}", detail))
 

@@ -41,7 +41,7 @@ from cryoflux.digests import copy_listed, file_digest
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.files import copy_regular
 from cryoflux.quantities import NANO
-from cryoflux.receipts.profiles import F32, PROFILE, REPEATABLE, TOLERANCES
+from cryoflux.receipts.profiles import DOCUMENT_F32, F32, PROFILE, REPEATABLE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.registry.composition import COMPOSE
 from cryoflux.registry.cuts import Cut, tokens_of
@@ -250,7 +250,8 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         case = pinned(case, Path(folder), recomputer)
         candidate = make_candidate(case, recomputer, Path(folder), levels)
-        profile, word = case.evaluation.profile, Word.TOLERATED if candidate.loose else Word.EXACT
+        profile = case.evaluation.profile
+        word = Word.TOLERATED if candidate.loose or profile == DOCUMENT_F32 else Word.EXACT
         base, new, differences = _compared(case, recomputer, candidate, profile)
         if profile == F32:
             word = Word.ARBITRATED if differences else Word.TOLERATED

@@ -159,7 +159,7 @@ def check_retrained(
         most: receipts to train again.
         factory: makes what trains and evaluates.
         levels: is told what came of it.
-        untrained: kinds of receipts of what is embedded, and not trained.
+        untrained: kinds of receipts of what is embedded, or is not trained again here.
     """
     said = levels or Levels()
     kept = list(reversed(walked.recent.accepted))[:most]
@@ -169,7 +169,7 @@ def check_retrained(
     for paired in kept:
         try:
             if (training := paired.receipt.training) is not None and training.section.kind in untrained:
-                raise OpenQuestion("nothing of it was trained: --recompute makes it again")
+                raise OpenQuestion(_not_trained_here(training))
             findings, note = _retrain(prepare(walked, paired), plan_of(walked, paired), factory, said)
         except VerificationError as error:
             findings, note = [failed(paired.name, broken(error))], ""
@@ -183,6 +183,12 @@ def check_retrained(
             said.say(paired, Level.RETRAINING, Word.OPEN)
         checks += conclude(RETRAINED, findings, f"{paired.name}: {note}" if note else "")
     return checks
+
+
+def _not_trained_here(training: Training) -> str:
+    if "trainedParameters" in training.section.fields:
+        return "updates of its kind are not trained again: --recompute adds them up and evaluates them"
+    return "nothing of it was trained: --recompute makes it again"
 
 
 def plan_of(walked: Walked, paired: Paired) -> Plan:

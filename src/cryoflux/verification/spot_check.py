@@ -19,7 +19,7 @@ from typing import Any
 
 from cryoflux.quantities import NANO
 from cryoflux.receipts.merkle import inclusion_proof, leaf_hash, verify_inclusion
-from cryoflux.receipts.profiles import F32, PROFILE
+from cryoflux.receipts.profiles import DOCUMENT_F32, F32, PROFILE
 from cryoflux.verification.challenge import Challenge, Challenger
 from cryoflux.verification.draws import CHANCES, Draw, draw
 from cryoflux.verification.levels import Level, Levels, Word
@@ -164,7 +164,7 @@ def _evaluate(
     for arithmetic in (profile, PROFILE) if profile == F32 else (profile,):
         base, new = (recomputer.evaluate_some(m, case.holdout, indices, arithmetic) for m in models)
         if not (differences := compare(base, new, recorded, profile, loose=loose)):
-            exact = Word.EXACT if profile != F32 and not loose else Word.TOLERATED
+            exact = Word.EXACT if profile not in {F32, DOCUMENT_F32} and not loose else Word.TOLERATED
             return (exact if arithmetic == profile else Word.ARBITRATED), []
     return Word.REFUTED, differences
 

@@ -1,1 +1,1 @@
-"""LoRA on a causal language model: what it is trained from, and how."""
+"""Causal language models: documents and what of them is said, training, scoring, and the embedded model."""

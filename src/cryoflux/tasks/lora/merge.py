@@ -54,7 +54,7 @@ def read_adapter(capsule: Path, digest: str = "") -> Adapter:
     Raises:
         ModelError: it is another file, no such adapter, or of a kind that is merged in another way.
     """
-    scale, saved = _scale(capsule), _tensors(capsule, digest)
+    (scale, transposed), saved = _scale(capsule), _tensors(capsule, digest)
     matrices = {name for name in saved if name.endswith((_A, _B))}
     modules = {name.removesuffix(_A).removesuffix(_B) for name in matrices}
     if alone := {module for module in modules if not {module + _A, module + _B} <= matrices}:
@@ -62,7 +62,9 @@ def read_adapter(capsule: Path, digest: str = "") -> Adapter:
     low_rank = {}
     for module in modules:
         a, b = saved[module + _A], saved[module + _B]
-        low_rank[f"{module}.weight"] = LowRank(a, b, scale(len(a)))
+        scaled = scale(len(a))
+        # a weight that is kept as (inputs, outputs) changes by the transposed product
+        low_rank[f"{module}.weight"] = LowRank(b.T, a.T, scaled) if transposed else LowRank(a, b, scaled)
     return Adapter(low_rank, {name: tensor for name, tensor in saved.items() if name not in matrices})
 
 
@@ -82,8 +84,8 @@ def _tensors(capsule: Path, digest: str) -> dict[str, Any]:
     return {name.removeprefix(_PREFIX): tensor for name, tensor in stored.items()}
 
 
-def _scale(capsule: Path) -> Callable[[int], float]:
-    """What an adapter's configuration scales a product of some rank by."""
+def _scale(capsule: Path) -> tuple[Callable[[int], float], bool]:
+    """What an adapter's settings scale a product of some rank by, and whether weights are transposed."""
     settings = adapter_settings(capsule)
     alpha, said = settings["lora_alpha"], settings["r"]
 
@@ -92,7 +94,7 @@ def _scale(capsule: Path) -> Callable[[int], float]:
             raise cannot_compose(f"The adapter {capsule.name[:16]}… says rank {said} and has {rank}.")
         return float(alpha) / float(said)
 
-    return scale
+    return scale, settings.get("fan_in_fan_out") is True
 
 
 class HeadSums:

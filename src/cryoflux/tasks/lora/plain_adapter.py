@@ -18,6 +18,7 @@ from cryoflux.registry.plain_json import read_object
 from cryoflux.state import ADAPTER_CONFIG
 
 _MAX_BYTES = 1_000_000
+CAUSAL_LM = "CAUSAL_LM"
 _TEXTS = {"target_modules", "modules_to_save"}
 _NOTES = {"base_model_name_or_path", "revision", "peft_version", "inference_mode", "lora_dropout"}
 """settings from which nothing follows once an adapter is trained"""
@@ -37,17 +38,20 @@ _PLAIN: Mapping[str, tuple[Any, ...]] = {
 _MOST = 1_000_000
 
 
-def adapter_settings(capsule: Path, task_type: str = "SEQ_CLS") -> dict[str, Any]:
+def adapter_settings(capsule: Path, task_type: str = "") -> dict[str, Any]:
     """The settings of a plain LoRA adapter, and nothing else that its file says.
 
     Args:
         capsule: the adapter's folder.
-        task_type: what kind of model it is for, as PEFT calls it.
+        task_type: what kind of model it is for, as PEFT calls it; empty for what the file says, if that is
+            a text classifier or a causal language model.
 
     Raises:
         ModelError: the file cannot be read, or asks for more than plain LoRA.
     """
     found = read_object(capsule / ADAPTER_CONFIG, _MAX_BYTES, _refused)
+    if not task_type:
+        task_type = CAUSAL_LM if found.get("task_type") == CAUSAL_LM else "SEQ_CLS"
     for name, value in found.items():
         if complaint := _complaint(name, value, task_type):
             raise _refused(complaint)
@@ -58,7 +62,7 @@ def adapter_settings(capsule: Path, task_type: str = "SEQ_CLS") -> dict[str, Any
 
 
 def _complaint(name: str, value: Any, task_type: str) -> str:
-    if name == "fan_in_fan_out" and task_type == "CAUSAL_LM":
+    if name == "fan_in_fan_out" and task_type == CAUSAL_LM:
         return "" if isinstance(value, bool) else f"has no usable {name}"  # GPT-2 keeps weights transposed
     if name == "task_type":
         return "" if not value or value == task_type else f"is for {str(value)[:60]!r}, not for {task_type}"

@@ -1,0 +1,249 @@
+"""The documents and the base model of ``causal-lm``, checked before anything is written."""
+
+from __future__ import annotations
+
+__all__ = ["check_same_inputs", "make_beginning", "model_folder", "stored_rows"]
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cryoflux.config import Settings, Sourced
+from cryoflux.data.fold import hides_something
+from cryoflux.data.near import find_near
+from cryoflux.data.prepared import render_sets
+from cryoflux.digests import read_tensor_entries, tensors_digest
+from cryoflux.errors import DataError, ModelError, StateError, UsageError
+from cryoflux.registry.cuts import tokens_of
+from cryoflux.state import StateFolder
+from cryoflux.tasks.causal.documents import TextDocument, read_documents
+from cryoflux.tasks.causal.embedded import EMBEDDED_CAUSAL, embedded_causal, is_embedded_causal
+from cryoflux.tasks.causal.network import open_network, open_tokenizer
+from cryoflux.tasks.causal.scoring import MOST_SAID
+from cryoflux.tasks.causal.sets import CausalSets, StoredDocument, make_sets, read_stored
+from cryoflux.tasks.causal.stdlib_pairs import PAIRS, signature_pairs
+from cryoflux.tasks.causal.targets import find_targets
+from cryoflux.tasks.causal.tokens import TokenRow, encoded, rendered
+from cryoflux.tasks.interface import Beginning, Origin
+from cryoflux.tasks.lora.base_model import most_tokens, resolve
+from cryoflux.tasks.lora.libraries import quieten_transformers
+
+_Progress = Callable[[str, int, int], None]
+DEFAULT_HOLDOUT = 512
+"""documents; of classified texts it takes twice as many"""
+_MOST_TOKENS = 1024
+"""of a document that are read where nobody says it"""
+_FEWEST_TOKENS = 16
+_LONG = 0.995
+"""share of the documents that are read whole where nobody says how much is"""
+UNSAID = "unsaid"
+"""among what was dropped: documents of which nothing is left to say once they are cut"""
+
+
+def model_folder(sourced: Sourced) -> tuple[str, Path]:
+    """The name and the folder of the base model; the embedded one where none is named.
+
+    Raises:
+        ModelError: there is none of that name.
+    """
+    named = sourced.origins["model.model"] != "default"
+    name = sourced.settings.model.model if named else EMBEDDED_CAUSAL
+    return name, embedded_causal() if is_embedded_causal(name) else resolve(name)
+
+
+def make_beginning(sourced: Sourced, progress: _Progress) -> Beginning:
+    """What a new state starts from.
+
+    Raises:
+        DataError: the documents cannot be trained or judged on.
+        ModelError: the model cannot be loaded, or has nothing that LoRA could go on.
+        UsageError: documents are to have more tokens than the model reads.
+    """
+    quieten_transformers()
+    settings = sourced.settings
+    name, folder = model_folder(sourced)
+    tokenizer = open_tokenizer(folder, name)
+    network = open_network(folder, name)
+    find_targets(network, "all")  # else it would be refused by each attempt
+    data_name, given = _given(settings, tokenizer, name, progress)
+    lengths = [one.tokens for one in given["train"] or ()]
+    cut = _cut(settings, lengths, most_tokens(network.config.to_dict()) or _MOST_TOKENS)
+    found, unsaid = _sets(sourced, given, cut)
+    files, digest = render_sets(found.lines())
+    judging = [document.text for document in found.sets["holdout"]]
+    texts = [document.text for documents in found.sets.values() for document in documents]
+
+    def save(into: Path) -> None:
+        network.save_pretrained(into)
+        tokenizer.save_pretrained(into)
+
+    return Beginning(
+        data_name=data_name,
+        data_digest=digest,
+        files=files,
+        save=save,
+        model_name=name,
+        model_source=_source(folder, name),
+        dropped={**found.dropped, UNSAID: unsaid},
+        rules=found.rules,
+        near=len(find_near(judging, [one.text for one in found.sets["train"]]).near),
+        hiding=sum(map(hides_something, texts)),
+        cut=cut,
+        longer_ppm=round(1e6 * sum(length > cut for length in lengths) / max(1, len(lengths))),
+    )
+
+
+def _source(folder: Path, name: str) -> str:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise ModelError(
+            f"The model {name!r} has no safetensors weights.",
+            why="Pickled weights can run code when they are loaded, so they are refused.",
+            hint="Convert it, for example with model.save_pretrained(DIR), and give that folder.",
+        )
+    return tensors_digest(entry for path in weights for entry in read_tensor_entries(path))
+
+
+def _given(
+    settings: Settings, tokenizer: Any, name: str, progress: _Progress
+) -> tuple[str, dict[str, list[_Measured] | None]]:
+    """The name of the training documents, and those of each file; none where the settings name no file."""
+    data = settings.data
+    if not data.train and (data.holdout or data.audit):
+        raise DataError(
+            "A holdout or audit file was given without a training file.",
+            why=f"The embedded documents {PAIRS} bring their own.",
+            hint="Give the training file as well: --train FILE.jsonl.",
+        )
+    files: dict[str, list[TextDocument] | None] = {
+        one: read_documents(Path(path)) if path else None
+        for one in ("train", "holdout", "audit")
+        for path in (getattr(data, one),)
+    }
+    if files["train"] is None:
+        files["train"] = signature_pairs(partial(progress, "reading the library's docstrings"))
+    found: dict[str, list[_Measured] | None] = {}
+    for which, documents in files.items():
+        told = partial(progress, f"reading the documents of {which}")
+        found[which] = _measured(documents, tokenizer, name, told) if documents is not None else None
+    return Path(data.train).name if data.train else PAIRS, found
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A document, rendered, with its tokens counted."""
+
+    document: StoredDocument
+    tokens: int
+    first: int
+    """place of the first target"""
+
+
+def _measured(
+    documents: Sequence[TextDocument], tokenizer: Any, name: str, progress: Callable[[int, int], None]
+) -> list[_Measured]:
+    found = []
+    for done, document in enumerate(documents):
+        if done % 500 == 0:
+            progress(done, len(documents))
+        stored = StoredDocument(document.plain, rendered(tokenizer, document, name), document.group)
+        ids, first = encoded(tokenizer, stored.rendered)
+        found.append(_Measured(stored, len(ids), first))
+    return found
+
+
+def _cut(settings: Settings, lengths: Sequence[int], positions: int) -> int:
+    """Tokens of a document that are read: as the settings say, or as almost all documents need."""
+    if settings.model.reading != "head":
+        raise UsageError(
+            "The ends of long documents cannot be read alone.",
+            why="A language model reads on from the beginning.",
+            hint="Leave --reading out.",
+        )
+    asked = settings.model.max_tokens
+    if asked > positions:
+        raise UsageError(
+            f"The model reads at most {positions} tokens of a document, not {asked}.",
+            why="It has no embedding for a position beyond that.",
+            hint=f"Lower --max-tokens to {positions} or less.",
+        )
+    if asked:
+        return asked
+    longest = sorted(lengths)[math.ceil(_LONG * len(lengths)) - 1]
+    return max(min(_FEWEST_TOKENS, positions), min(-(-longest // 8) * 8, positions, _MOST_TOKENS))
+
+
+def _sets(sourced: Sourced, given: Mapping[str, list[_Measured] | None], cut: int) -> tuple[CausalSets, int]:
+    """The sets, and how many documents were left out because nothing of them would be said."""
+    data, unsaid = sourced.settings.data, 0
+    said: dict[StoredDocument, int] = {}
+    """document → its target tokens"""
+    files: dict[str, list[StoredDocument] | None] = {}
+    for name, documents in given.items():
+        files[name] = None
+        if documents is not None:
+            kept = [one for one in documents if min(one.tokens, cut) > one.first]
+            said |= {one.document: min(one.tokens, cut) - one.first for one in kept}
+            files[name] = [one.document for one in kept]
+            unsaid += len(documents) - len(kept)
+    default = sourced.origins["data.holdout_size"] == "default"
+    found = make_sets(
+        files["train"] or [],
+        files["holdout"],
+        files["audit"],
+        size=DEFAULT_HOLDOUT if default else data.holdout_size,
+        spares=data.spare_holdouts,
+    )
+    for name, some in found.sets.items():
+        if name != "train" and (total := sum(said[one] for one in some)) > MOST_SAID:
+            raise DataError(
+                f"The {name} set has {total} tokens to say, more than {MOST_SAID}.",
+                why="The sum of their losses could not be written down exactly.",
+                hint="Make it smaller: --holdout-size, or fewer tokens of each: --max-tokens.",
+            )
+    return found, unsaid
+
+
+def check_same_inputs(sourced: Sourced, origin: Origin) -> None:
+    """Make sure that the settings name no other documents or model than a state was begun with.
+
+    Raises:
+        DataError, ModelError: what they name cannot be used at all.
+        StateError: they name another, or another limit of tokens.
+    """
+    settings, state = sourced.settings, StateFolder(Path(sourced.settings.run.state))
+    cut = tokens_of(origin.cut)
+    if settings.model.max_tokens not in {0, cut}:
+        raise _other(state, f"{cut} tokens of a document", f"{settings.model.max_tokens}")
+    if sourced.origins["model.model"] != "default":
+        name, folder = model_folder(sourced)
+        if _source(folder, name) != origin.model_source:
+            raise _other(state, f"the model {origin.model_name}", name)
+    if any(sourced.origins[f"data.{key}"] != "default" for key in ("train", "holdout", "audit")):
+        first = state.model(origin.version)
+        quieten_transformers()
+        tokenizer = open_tokenizer(first, origin.model_name)
+        _, given = _given(settings, tokenizer, origin.model_name, lambda *_: None)
+        found, _ = _sets(sourced, given, cut)
+        if render_sets(found.lines())[1] != origin.data_digest:
+            raise _other(state, f"the documents of {origin.data_name}", Path(settings.data.train).name)
+
+
+def _other(state: StateFolder, had: str, asked: str) -> StateError:
+    return StateError(
+        f"{state.path} was begun with {had}, not with {asked}.",
+        why="Δ measured on one cannot be added to Δ measured on another.",
+        hint="Give this one its own folder with --state DIR, or leave the option out to continue.",
+    )
+
+
+def stored_rows(lines: Iterable[bytes], tokenizer: Any, cut: int) -> list[TokenRow]:
+    """The tokens of a set's lines, as far as they are read."""
+    found = []
+    for line in lines:
+        ids, first = encoded(tokenizer, read_stored(line).rendered)
+        found.append((ids[:cut], first))
+    return found

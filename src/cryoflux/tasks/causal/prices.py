@@ -1,0 +1,74 @@
+"""What training and evaluating a language model should cost, by its products and what one is seen to cost.
+
+All is modelled, µJ, until an evaluation was measured.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CausalPrices"]
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryoflux.digests import tensor_shapes
+from cryoflux.errors import ModelError
+from cryoflux.receipts.profiles import parameters_in
+from cryoflux.tasks.causal.recipe import CausalRecipe
+from cryoflux.tasks.causal.tokens import TokenRow
+from cryoflux.tasks.lora.prices import UJ_PER_GFLOP, Prices
+
+_TRAINING = {"attention": 2.1, "all": 3.1}
+"""targets → what a training step costs, in readings of the same documents (measured on two CPU cores)"""
+_STEPS = 16
+"""of a first attempt, as a guess"""
+_GIGA = 1e9
+
+
+class CausalPrices:
+    """Knows the size of a model, and what a product in evaluation costs here."""
+
+    def __init__(self, folder: Path) -> None:
+        shapes: dict[str, tuple[int, ...]] = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            shapes |= tensor_shapes(path)
+        if not shapes:
+            raise ModelError(f"{folder} has no safetensors weights.")
+        self.parameters = parameters_in(shapes)
+        self._head = max((shape[0] * shape[1] for shape in shapes.values() if len(shape) == 2), default=0)
+        self._prices = Prices()
+
+    def _gflop(self, rows: Sequence[TokenRow]) -> float:
+        """Products of reading documents once, the head on targets alone."""
+        tokens = sum(len(ids) for ids, _ in rows)
+        said = sum(len(ids) - first for ids, first in rows)
+        return 2 * (self.parameters * tokens + self._head * said) / _GIGA
+
+    def attempt_uj(
+        self,
+        recipe: CausalRecipe,
+        train: Sequence[TokenRow],
+        screen: Sequence[TokenRow],
+        holdout: Sequence[TokenRow],
+    ) -> int:
+        """What an attempt of a recipe should cost."""
+        few = train[:256]
+        documents = _STEPS * min(recipe.batch_size, len(train))
+        training = _TRAINING[recipe.targets] * self._gflop(few) * documents / max(1, len(few))
+        return round(UJ_PER_GFLOP * (training + 2 * self._gflop(screen))) + self.evaluation_uj(holdout)
+
+    def learn(self, rows: Sequence[TokenRow], uj: int, share: float) -> None:
+        """An evaluation of a share of some documents has cost so much."""
+        gflop = self._gflop(rows)
+        self._prices.learn(uj, share * gflop, gflop)
+
+    def least_uj(self, rows: Sequence[TokenRow], merging_uj: int) -> int:
+        """What an attempt has to reserve so that it can finish; 0 before anything was measured."""
+        return self._prices.least_reserve_uj(self._gflop(rows), merging_uj)
+
+    def aside_uj(self, rows: Sequence[TokenRow], merging_uj: int, reserve_uj: int) -> int:
+        """What is set aside of a reservation for evaluating and merging."""
+        return self._prices.aside_uj(self._gflop(rows), merging_uj, reserve_uj)
+
+    def evaluation_uj(self, rows: Sequence[TokenRow]) -> int:
+        """What evaluating documents should cost."""
+        return self._prices.evaluation_uj(self._gflop(rows))

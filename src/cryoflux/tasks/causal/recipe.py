@@ -1,0 +1,138 @@
+"""Recipes of ``causal-lm``: every number that decides what an attempt does to the weights.
+
+`RECIPES` are the built-in ones; a table ``[recipe.NAME]`` in ``cryoflux.toml`` makes another, or changes one.
+"""
+
+from __future__ import annotations
+
+__all__ = ["PRECISIONS", "RECIPES", "CausalRecipe", "causal_recipes"]
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from cryoflux.config import Settings
+from cryoflux.errors import ConfigError
+from cryoflux.tasks.causal.targets import TARGETS
+from cryoflux.tasks.pool import MOST_SCREENED
+
+PRECISIONS = ("f32", "bf16-autocast", "bf16")
+"""products in float32; in bfloat16 of float32 weights; weights and products in bfloat16"""
+_MOST = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CausalRecipe:
+    """One way of making an update."""
+
+    name: str
+    targets: str = "attention"
+    """LoRA goes on queries and values, or on ``all`` linear layers"""
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.0
+    learning_rate: float = 1e-3
+    """peak"""
+    schedule: str = "linear"
+    warm_up: float = 0.05
+    """share of the steps in which the rate rises"""
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    """longest gradient, all weights together; longer ones are shortened to it"""
+    batch_size: int = 8
+    """documents a step"""
+    batch_tokens: int = 1024
+    """most tokens that are computed at once, padding included; a step has as many such parts as it takes"""
+    max_steps: int = 400
+    passes: int = 4
+    """most times that a document is seen in one attempt"""
+    screen_size: int = 32
+    """training-side documents, never trained on, that an update has to help before the holdout is read"""
+    precision: str = ""
+    """one of `PRECISIONS`; empty for what the processor multiplies fastest"""
+    checkpointing: int = 0
+    """1 to compute activations again in the backward pass, not to keep them: less memory, more joules"""
+
+    def steps_for(self, count: int) -> int:
+        """Most steps of an attempt that may draw so many documents."""
+        return max(1, min(self.max_steps, self.passes * count // self.batch_size or 1))
+
+    def as_receipt(self) -> dict[str, str | int]:
+        """What an intent says of it: integers as they are, ratios as decimal text."""
+        return {
+            key: value if isinstance(value, int | str) else repr(value) for key, value in asdict(self).items()
+        }
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        CausalRecipe("lora-qv", batch_size=8),
+        CausalRecipe("lora-all", targets="all", learning_rate=5e-4),
+        CausalRecipe("lora-all-16", targets="all", rank=16, alpha=32, learning_rate=5e-4),
+    )
+}
+_CHANGEABLE = ("rank", "alpha", "dropout", "learning_rate", "batch_size", "max_steps")
+_TYPES = {field.name: str(field.type) for field in fields(CausalRecipe) if field.name != "name"}
+
+
+def causal_recipes(settings: Settings) -> dict[str, CausalRecipe]:
+    """The recipes of a run by name: those that the settings name, or all.
+
+    Raises:
+        ConfigError: there is no such recipe, or one cannot be used.
+    """
+    attempt = settings.attempt
+    named = [name.strip() for name in attempt.recipes.split(",") if name.strip()] or list(RECIPES)
+    changes = {key: found for key in _CHANGEABLE if (found := getattr(attempt, key)) is not None}
+    return {name: _recipe(name, settings.recipe, changes) for name in named}
+
+
+def _recipe(name: str, tables: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> CausalRecipe:
+    if name not in RECIPES and name not in tables:
+        raise ConfigError(
+            f"There is no recipe {name!r}.",
+            why="A recipe says what an attempt does to the weights.",
+            hint=f"Of causal-lm there are {', '.join(RECIPES)}; another is a table [recipe.{name}] in "
+            "cryoflux.toml.",
+        )
+    start = RECIPES.get(name) or replace(RECIPES["lora-qv"], name=name)
+    try:
+        given = {key: _typed(key, value) for key, value in {**tables.get(name, {}), **changes}.items()}
+        return _checked(replace(start, **given))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"The recipe {name!r} cannot be used: {error}.",
+            why="Training with it would fail or do something else than it says.",
+            hint="Mend its table in cryoflux.toml, or the option that changes it.",
+        ) from error
+
+
+def _typed(key: str, value: Any) -> Any:
+    if key not in _TYPES:
+        raise ValueError(f"it has no field {key!r}; its fields are {', '.join(_TYPES)}")
+    if _TYPES[key] == "float" and type(value) is int:
+        value = float(value)
+    if type(value).__name__ != _TYPES[key]:
+        raise ValueError(f"{key} is {value!r}, not of type {_TYPES[key]}")
+    return value
+
+
+def _checked(recipe: CausalRecipe) -> CausalRecipe:
+    counts = ("rank", "alpha", "batch_size", "batch_tokens", "max_steps", "passes")
+    wrong = [name for name in counts if not 1 <= getattr(recipe, name) <= _MOST]
+    wrong += [name for name in ("dropout", "warm_up") if not 0 <= getattr(recipe, name) < 1]
+    within = {
+        "learning_rate": 0 < recipe.learning_rate <= 1,
+        "weight_decay": 0 <= recipe.weight_decay <= 1,
+        "clip": recipe.clip > 0,
+        "screen_size": 0 <= recipe.screen_size <= MOST_SCREENED,
+        "targets": recipe.targets in TARGETS,
+        "schedule": recipe.schedule in {"linear", "cosine", "constant"},
+        "precision": recipe.precision in {"", *PRECISIONS},
+        "checkpointing": recipe.checkpointing in {0, 1},
+    }
+    wrong += [name for name, fits in within.items() if not fits]
+    if wrong:
+        raise ValueError(f"{wrong[0]} = {getattr(recipe, wrong[0])!r} is out of range")
+    return recipe

@@ -1,0 +1,318 @@
+"""``causal-lm``: LoRA on a causal language model of any family that transformers knows.
+
+Losses are the cross-entropy of each document, summed over the tokens that the model has to say, in float64 by
+our own decoder where it knows the layout, else in float32 (`tasks.causal.scoring`). A document is neither
+right nor wrong. What an update has to gain is asked for a target token; the rule asks a document for as many
+times that as an average one of the holdout has target tokens.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CausalTask"]
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from cryoflux.config import Sourced
+from cryoflux.digests import file_digest
+from cryoflux.errors import CryoFluxError, ModelError
+from cryoflux.evaluation.scoring import Scorer
+from cryoflux.receipts.statement import Metric, Rule, Section
+from cryoflux.registry.composition import COMPOSE, Composition
+from cryoflux.registry.cuts import tokens_of
+from cryoflux.registry.shards import TensorFolder
+from cryoflux.registry.versions import Version
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+from cryoflux.tasks.causal.inputs import check_same_inputs, make_beginning, stored_rows
+from cryoflux.tasks.causal.prices import CausalPrices
+from cryoflux.tasks.causal.recipe import CausalRecipe, causal_recipes
+from cryoflux.tasks.causal.scoring import LARGEST_DOCUMENT, CausalScorer, open_losses, profile_of
+from cryoflux.tasks.causal.section import METRIC, SECTION, SECTIONS
+from cryoflux.tasks.causal.tokens import TokenRow
+from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
+from cryoflux.tasks.lora.libraries import LIBRARIES, chosen_device, quieten_transformers, require_training
+from cryoflux.tasks.pacing import Limits, Progress, TrainingFailedError
+from cryoflux.tasks.pool import Pool, make_pool
+from cryoflux.verification.sections import Sections
+
+if TYPE_CHECKING:
+    from cryoflux.tasks.causal.training import CausalTrained
+    from cryoflux.tasks.lora.merge import HeadSums
+
+_LARGE = 2_000_000_000
+"""parameters from which on weights are rounded to bfloat16 on a GPU, to leave room"""
+
+
+class CausalTask(Task):
+    """LoRA on a causal language model."""
+
+    name: ClassVar[str] = "causal-lm"
+    metric: ClassVar[Metric] = METRIC
+    largest: ClassVar[int] = LARGEST_DOCUMENT
+    libraries: ClassVar[tuple[str, ...]] = LIBRARIES
+    sections: ClassVar[Sections] = SECTIONS
+
+    def __init__(self, sourced: Sourced) -> None:
+        causal_recipes(sourced.settings)  # a slip of the pen is refused before anything is written
+        self._sourced = sourced
+        self._cut = sourced.settings.model.max_tokens
+        self._network: Any = None
+        self._tokenizer: Any = None
+        self._rows: dict[str, list[TokenRow]] = {}
+        """set → the tokens of its documents"""
+        self._screened: dict[tuple[str, int], tuple[list[int], int]] = {}
+        """(head, documents) → what the head scores on the screen, and what that cost, µJ"""
+        self._composed: tuple[Composition, Composition] | None = None
+        """what the last update was added to, and the candidate, as lists"""
+
+    @classmethod
+    def from_settings(cls, sourced: Sourced) -> Self:
+        """The task that some settings describe.
+
+        Raises:
+            ConfigError: a recipe is unknown, or cannot be used.
+            UsageError: the training libraries are not installed, or a GPU is asked for and cannot be used.
+        """
+        require_training(sourced.settings.model.device)
+        return cls(sourced)
+
+    def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:
+        """What a new state of this task starts from."""
+        beginning = make_beginning(self._sourced, progress)
+        self._cut = tokens_of(beginning.cut)
+        return beginning
+
+    def confirm(self, origin: Origin) -> None:
+        """Make sure that the settings do not name something else than the state was begun with."""
+        check_same_inputs(self._sourced, origin)
+        self._cut = tokens_of(origin.cut)
+
+    @property
+    def cut(self) -> int:
+        """Tokens of a document that are read."""
+        return self._cut
+
+    def open(self, place: Workplace, head: Version) -> None:
+        """Read the documents' tokens, and get ready to add updates up."""
+        quieten_transformers()
+        from cryoflux.tasks.causal.network import open_tokenizer
+        from cryoflux.tasks.lora.merge import HeadSums
+
+        super().open(place, head)
+        self._device = chosen_device(self._sourced.settings.model.device)
+        self._sums: HeadSums = HeadSums(self._genesis, place.state.capsule)
+        self._tokenizer = open_tokenizer(head.folder, head.digest[:16])
+        self._prices = CausalPrices(head.folder)
+        self.recipes = self._fitting(causal_recipes(self._sourced.settings))
+
+    def _fitting(self, recipes: Mapping[str, CausalRecipe]) -> dict[str, CausalRecipe]:
+        """Recipes as they are carried out here: their precision, and no more screening than is set aside."""
+        screen = len(self._pool().screen)
+        return {
+            name: replace(
+                recipe,
+                screen_size=min(recipe.screen_size, screen),
+                precision=recipe.precision or self._precision(),
+            )
+            for name, recipe in recipes.items()
+        }
+
+    def _precision(self) -> str:
+        from cryoflux.encoder.linear import has_bf16
+
+        if not has_bf16(self._device):
+            return "f32"
+        large = self._device == "cuda" and self._prices.parameters > _LARGE
+        return "bf16" if large else "bf16-autocast"
+
+    def _pool(self) -> Pool:
+        return make_pool(self.place.parts, self.place.pool_seed)
+
+    def _genesis(self, digest: str) -> Mapping[str, Any]:
+        head = self.head if self.head.digest == digest else self.place.versions.open(digest)
+        return TensorFolder(head.folder)
+
+    def rows(self, part: str) -> list[TokenRow]:
+        """The tokens of the documents of a set."""
+        if part not in self._rows:
+            self._rows[part] = stored_rows(self.place.data.sets[part], self._tokenizer, self.cut)
+        return self._rows[part]
+
+    def _said(self, part: str) -> int:
+        """Target tokens of a set."""
+        return sum(len(ids) - first for ids, first in self.rows(part))
+
+    def judged_by(self, asked: Rule) -> Rule:
+        """The rule with its smallest Δ of a document: that of a target token, times those that one has."""
+        part = self.place.data.holdouts[0]
+        least = asked.min_delta * self._said(part) // len(self.rows(part))
+        return asked.but(min_delta=max(1, least) if asked.min_delta else 0, min_accuracy_gain_ppm=0)
+
+    def warm_up(self, part: str) -> None:
+        """Load the head, the libraries and the tokens: no attempt is charged for what a run does once."""
+        import peft  # noqa: F401 - seconds, once
+
+        if (composed := self.place.composed) is not None and composed.terms:
+            with suppress(CryoFluxError, OSError):
+                self._sums.of(composed)  # what cannot be added up here begins a list anew
+        for name in ("train", part):
+            self.rows(name)
+        self._loaded()
+
+    def _loaded(self) -> Any:
+        """The head in memory."""
+        from cryoflux.tasks.causal.network import open_network
+
+        if self._network is None:
+            bf16 = any(recipe.precision == "bf16" for recipe in self.recipes.values())
+            self._network = open_network(
+                self.head.folder, self.head.digest[:16], bf16=bf16, device=self._device
+            )
+        return self._network
+
+    def arms(self, drawn: int, part: str) -> list[Offer]:  # noqa: ARG002 - costs are the same throughout
+        """One arm a recipe."""
+        screen, train = self._pool().screen, self.rows("train")
+        return [
+            Offer(
+                name,
+                {**recipe.as_receipt(), "max_tokens": self.cut},
+                self._prices.attempt_uj(
+                    recipe, train, [train[at] for at in screen[: recipe.screen_size]], self.rows(part)
+                ),
+                screens=recipe.screen_size > 0,
+                least_uj=self._prices.least_uj(self.rows(part), self._apply_uj),
+            )
+            for name, recipe in self.recipes.items()
+        ]
+
+    def aside_uj(self, arm: str, part: str, reserve_uj: int) -> int:  # noqa: ARG002
+        """What evaluating an update should cost by its products, and merging it, µJ."""
+        return self._prices.aside_uj(self.rows(part), self._apply_uj, reserve_uj)
+
+    def evaluation_uj(self, part: str) -> int:
+        """What evaluating a version on a set should cost by its products, µJ."""
+        return self._prices.evaluation_uj(self.rows(part))
+
+    def evaluated(self, arm: str, part: str, uj: int, share: float) -> None:  # noqa: ARG002
+        """Learn what evaluations cost; a small one says little of what a whole one does."""
+        self._prices.learn(self.rows(part), uj, share)
+
+    def train(self, order: WorkOrder, into: Path, limits: Limits, watch: Watch) -> Update:
+        """Train LoRA until the joules end, as the recipe says."""
+        import torch
+
+        from cryoflux.tasks.causal.training import Exercise, train_causal
+
+        recipe, pool, train = self.recipes[order.arm], self._pool(), self.rows("train")
+        drawn = pool.fresh(order.drawn, recipe.max_steps * recipe.batch_size)
+        screen = [train[at] for at in pool.screen[: recipe.screen_size]]
+        pad = self._tokenizer.pad_token_id
+        known = (order.base.digest, len(screen))
+        lesson = Exercise([train[at] for at in drawn], screen, 0 if pad is None else pad)
+
+        def progress(done: Progress) -> None:
+            watch.trained(done, order.reserve_microjoules)
+
+        trained, self._screened[known] = train_causal(
+            self._loaded(),
+            lesson,
+            recipe,
+            limits,
+            into,
+            seed=order.seed,
+            base=self.head.digest,
+            progress=progress,
+            screened=self._screened.get(known),
+        )
+        return Update(
+            files=(ADAPTER, ADAPTER_CONFIG),
+            section=self._section(order, recipe, trained, into),
+            drawn=tuple(drawn[: trained.used]),
+            fresh=trained.used,
+            steps=trained.steps,
+            stopped_by=trained.stopped_by,
+            screening=trained.screening,
+            threads=torch.get_num_threads(),
+            device=self._device,
+        )
+
+    def _section(self, order: WorkOrder, recipe: CausalRecipe, trained: CausalTrained, into: Path) -> Section:
+        """What a receipt says of an adapter, with the list of the version that it makes."""
+        candidate = self._sums.following(order.composed, order.base.digest, file_digest(into / ADAPTER))
+        self._composed = (order.composed, candidate)
+        fields: dict[str, Any] = {
+            "rank": recipe.rank,
+            "alpha": recipe.alpha,
+            "precision": recipe.precision,
+            "targets": recipe.targets,
+            "names": list(trained.targets.names),
+            "modules": trained.targets.modules,
+            "trainedParameters": trained.parameters,
+            "tokens": trained.tokens,
+            "targetTokens": trained.said,
+            "plannedSteps": trained.planned_steps,
+            "plannedAtStep": trained.planned_at_step,
+            "lastTrainLossNanoNat": trained.last_loss_nano_nat,
+            "merge": COMPOSE,
+            "genesis": candidate.genesis,
+            "list": candidate.digest,
+        }
+        return Section(kind=SECTION, fields=fields)
+
+    def apply(self, base: Version, capsule: Path, update: Update) -> Version:  # noqa: ARG002 - all is in its files
+        """Add an adapter to the head; only the files that change are written.
+
+        Raises:
+            TrainingFailedError: its weights are no numbers, or too large.
+            RuntimeError: it is not the update that was trained last.
+        """
+        if self._composed is None:
+            raise RuntimeError("nothing was trained")
+        try:
+            changed = self._sums.candidate(*self._composed, capsule)
+        except ModelError as error:
+            raise TrainingFailedError(error.what, why=error.why, hint=error.hint) from error
+        return self.place.versions.derive(base, changed)
+
+    def scorer(self, version: Version, part: str) -> Scorer:
+        """What scores the documents of a set with a version, as it lies on the disk."""
+        losses = open_losses(version.folder, self.profile(part), device=self._device)
+        return CausalScorer(losses, self.rows(part))
+
+    def profile(self, part: str) -> str:
+        """The arithmetic that model and set are evaluated in."""
+        return profile_of(self.head.folder, sum(len(ids) for ids, _ in self.rows(part)))
+
+    def adopt(self, version: Version) -> None:
+        """Go on from another head."""
+        super().adopt(version)
+        self._network = None  # the old one goes before the new one comes
+        self._screened.clear()
+        self._loaded()
+
+    def compute(self) -> str:
+        """Device, threads, and in which precision is trained and judged."""
+        import torch
+
+        threads = int(torch.get_num_threads())
+        precisions: Sequence[str] = sorted({recipe.precision for recipe in self.recipes.values()})
+        judged = self.profile(self.place.data.holdouts[0])
+        return (
+            f"{self._device}, {threads} thread{'s' if threads > 1 else ''}, trained in "
+            f"{' and '.join(precisions)}, judged in {judged}"
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """How much is read and said, and how many threads compute."""
+        import torch
+
+        part = self.place.data.holdouts[0]
+        return {
+            "cut": self.cut,
+            "holdout_target_tokens": self._said(part),
+            "threads": int(torch.get_num_threads()),
+        }

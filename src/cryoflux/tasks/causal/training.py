@@ -1,0 +1,266 @@
+"""One LoRA attempt on a causal language model, through transformers and PEFT.
+
+1. Put LoRA on the modules that the recipe targets; the head in memory stays as it is.
+2. Read the screening documents, where the recipe has any, in float32 (unless the weights are bfloat16).
+3. Train until the joules end, the steps, or until asked to stop. The loss is the mean over the target tokens
+   of a step: prompts are read, not learned. Its documents are computed in parts of about equal length.
+4. Read the screening documents again, and save the adapter as PEFT does.
+
+Documents are drawn in the order of the pool, so that what an attempt has learned from is a stretch of it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CausalTrained", "Exercise", "Screened", "train_causal"]
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cryoflux.data.batching import bucketed, padded
+from cryoflux.decision.evidence import Evidence, pair_losses
+from cryoflux.quantities import NANO
+from cryoflux.tasks.causal.network import document_nats
+from cryoflux.tasks.causal.recipe import CausalRecipe
+from cryoflux.tasks.causal.targets import Targets, find_targets
+from cryoflux.tasks.causal.tokens import TokenRow
+from cryoflux.tasks.pacing import (
+    SCREEN_MARGIN,
+    Limits,
+    Pacer,
+    Progress,
+    TrainingFailedError,
+    rate_at,
+)
+
+Screened = tuple[list[int], int]
+"""losses of the screening documents, nano-nats, and what reading them cost, µJ"""
+_IGNORED = -100
+"""in place of a token that is not learned"""
+
+
+@dataclass(frozen=True, slots=True)
+class Exercise:
+    """What an attempt learns from, and is tried on."""
+
+    rows: Sequence[TokenRow]
+    """the documents to draw, in the order in which they are drawn"""
+    screen: Sequence[TokenRow]
+    pad: int
+    """token that shorter documents are filled up with; it is neither read nor learned"""
+
+
+@dataclass(frozen=True, slots=True)
+class CausalTrained:
+    """How an adapter came about; its files are written."""
+
+    used: int
+    """documents that it learned from: so many of the first ones"""
+    tokens: int
+    """that were read in training, padding left out"""
+    said: int
+    """of these, the targets"""
+    steps: int
+    planned_steps: int
+    planned_at_step: int
+    stopped_by: str
+    targets: Targets
+    parameters: int
+    last_loss_nano_nat: int
+    screening: Evidence | None
+
+
+def train_causal(
+    network: Any,
+    lesson: Exercise,
+    recipe: CausalRecipe,
+    limits: Limits,
+    into: Path,
+    *,
+    seed: int,
+    base: str,
+    progress: Callable[[Progress], None],
+    screened: Screened | None = None,
+) -> tuple[CausalTrained, Screened]:
+    """Train one adapter and write its files; the network is as before afterwards.
+
+    Args:
+        network: the base version, of transformers.
+        lesson: what to learn from.
+        recipe: how.
+        limits: joules, and whether to stop.
+        into: the folder for its files.
+        seed: of initial weights and dropout.
+        base: what the adapter's settings call its base: it travels, so no path of this machine.
+        progress: called after each step.
+        screened: what the base scores on the screen, where that is known.
+
+    Returns:
+        How it came about, and what the base scores on the screen.
+
+    Raises:
+        JoulesEndedError: screening before and after leaves no joules to train with.
+        TrainingFailedError: the loss stopped being finite, or the family has no modules that are known.
+    """
+    targets = find_targets(network, recipe.targets)
+    adapted = _with_lora(network, recipe, targets, seed, base)
+    try:
+        look = partial(_screened, adapted, lesson.screen)
+        known, limits = _before(limits, screened, partial(look, limits.check) if lesson.screen else None)
+        pacer = Pacer(limits, recipe.steps_for(len(lesson.rows)))
+        run = _Run(adapted, lesson, recipe)
+        loss = run.train(pacer, progress)
+        after = look(lambda: None)
+        adapted.save_pretrained(into, save_embedding_layers=False)
+        (into / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+        made = CausalTrained(
+            used=min(pacer.step * recipe.batch_size, len(lesson.rows)),
+            tokens=run.tokens,
+            said=run.said,
+            steps=pacer.step,
+            planned_steps=pacer.planned,
+            planned_at_step=pacer.planned_at,
+            stopped_by=pacer.ended_by(),
+            targets=targets,
+            parameters=sum(one.numel() for one in run.trained),
+            last_loss_nano_nat=round(loss * NANO),
+            screening=pair_losses(known[0], after) if lesson.screen else None,
+        )
+        return made, known
+    finally:
+        adapted.unload()
+        network.eval()
+
+
+def _before(
+    limits: Limits, known: Screened | None, look: Callable[[], list[int]] | None
+) -> tuple[Screened, Limits]:
+    """What the base scores on the screen, and the limits less what screening again will cost.
+
+    Raises:
+        JoulesEndedError: nothing is left to train with.
+    """
+    if look is None:
+        return ([], 0), limits
+    if known is None:
+        start_uj = limits.spent_uj()
+        losses = look()
+        known = losses, limits.spent_uj() - start_uj
+    limits = limits.less(round(SCREEN_MARGIN * known[1]))
+    limits.check()
+    return known, limits
+
+
+def _with_lora(network: Any, recipe: CausalRecipe, targets: Targets, seed: int, base: str) -> Any:
+    import torch
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules=list(targets.names),
+        fan_in_fan_out=targets.transposed,
+    )
+    adapted = get_peft_model(network, config)
+    adapted.peft_config["default"].base_model_name_or_path = base
+    return adapted
+
+
+def _screened(adapted: Any, screen: Sequence[TokenRow], between: Callable[[], None]) -> list[int]:
+    """Losses of the screening documents, nano-nats."""
+    adapted.eval()
+    found = []
+    for ids, first in screen:
+        between()
+        nats = document_nats(adapted.base_model.model, ids, first)
+        if not nats < 1e6:
+            raise TrainingFailedError(
+                f"A screening document has a loss of {nats} nats.",
+                why="From here on the weights would be worthless.",
+                hint="Lower the learning rate: --learning-rate 1e-4.",
+            )
+        found.append(round(nats * NANO))
+    return found
+
+
+def _checkpointing(adapted: Any, what: str, *how: Mapping[str, Any]) -> None:
+    """Switch it on or off, by the name that the installed transformers has for it."""
+    network = adapted.get_base_model()
+    switch = getattr(network, f"activation_checkpointing_{what}", None)
+    (switch or getattr(network, f"gradient_checkpointing_{what}"))(*how)
+
+
+class _Run:
+    """The steps of one attempt."""
+
+    def __init__(self, adapted: Any, lesson: Exercise, recipe: CausalRecipe) -> None:
+        self._adapted, self._lesson, self._recipe = adapted, lesson, recipe
+        self._device = str(adapted.device).partition(":")[0]
+        self.trained = [one for one in adapted.parameters() if one.requires_grad]
+        self.tokens = self.said = 0
+
+    def train(self, pacer: Pacer, progress: Callable[[Progress], None]) -> float:
+        """Train until the pacer says so; the loss of the last step, nats a target token."""
+        import torch
+
+        recipe, loss = self._recipe, 0.0
+        optimiser = torch.optim.AdamW(
+            self.trained, lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
+        )
+        if recipe.checkpointing:
+            _checkpointing(self._adapted, "enable", {"use_reentrant": False})
+        self._adapted.train()
+        try:
+            while pacer.goes_on():
+                rate = rate_at(pacer.step, pacer.planned, schedule=recipe.schedule, warm_up=recipe.warm_up)
+                for group in optimiser.param_groups:
+                    group["lr"] = recipe.learning_rate * rate
+                loss = self._step(self._rows(pacer.step))
+                torch.nn.utils.clip_grad_norm_(self.trained, recipe.clip)
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+                progress(pacer.done(loss))
+        finally:
+            if recipe.checkpointing:
+                _checkpointing(self._adapted, "disable")
+        return loss
+
+    def _rows(self, step: int) -> list[TokenRow]:
+        """The documents of a step; after the last one the first comes again."""
+        rows, size = self._lesson.rows, min(self._recipe.batch_size, len(self._lesson.rows))
+        return [rows[at % len(rows)] for at in range(step * size, (step + 1) * size)]
+
+    def _step(self, rows: Sequence[TokenRow]) -> float:
+        """Gradients of a step; its loss, nats a target token."""
+        import torch
+
+        said = sum(len(ids) - first for ids, first in rows)
+        total = 0.0
+        for part in self._parts(rows):
+            ids, mask, labels = (torch.tensor(one, device=self._adapted.device) for one in part)
+            precise = self._recipe.precision == "bf16-autocast"
+            with torch.autocast(self._device, dtype=torch.bfloat16, enabled=precise):
+                scores = self._adapted(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            learned = labels[:, 1:] != _IGNORED
+            loss = torch.nn.functional.cross_entropy(
+                scores[:, :-1][learned].float(), labels[:, 1:][learned], reduction="sum"
+            )
+            (loss / said).backward()
+            total += float(loss.detach())
+        self.tokens += sum(len(ids) for ids, _ in rows)
+        self.said += said
+        return total / said
+
+    def _parts(self, rows: Sequence[TokenRow]) -> Iterator[tuple[list[list[int]], ...]]:
+        """Ids, mask and labels of what is computed at once."""
+        lengths = [len(ids) for ids, _ in rows]
+        for part in bucketed(lengths, len(rows), self._recipe.batch_tokens):
+            some = [rows[at] for at in part]
+            ids, mask = padded([ids for ids, _ in some], self._lesson.pad)
+            labels, _ = padded([[_IGNORED] * first + ids[first:] for ids, first in some], _IGNORED)
+            yield ids, mask, labels

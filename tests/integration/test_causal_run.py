@@ -1,0 +1,159 @@
+"""Runs of ``causal-lm`` as a stranger would start them: a tiny model, learnable documents, and noise."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from causal_families import make_family
+from cryoflux.registry.shards import TensorFolder
+from running import Outcome, cryoflux, environment
+
+WORDS = ["".join(random.Random(n).choices(string.ascii_lowercase, k=4)) for n in range(400)]
+QUICK = [
+    *("--task", "causal-lm", "--reserve", "25J", "--learning-rate", "0.02", "--max-steps", "40"),
+    *("--holdout-size", "40", "--recipes", "lora-all", "--policy", "uniform/v1"),
+]
+
+
+def documents(path: Path, *, learnable: bool) -> Path:
+    """Prompts of random words; answers that are the same throughout, or random."""
+    rng = random.Random(5)
+    rows = []
+    for _ in range(400):
+        prompt = " ".join(rng.choices(WORDS, k=4))
+        answer = "yes yes yes" if learnable else "".join(rng.choices(string.printable[:95], k=11))
+        rows.append({"prompt": f"{prompt}: ", "completion": answer})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_family("llama", tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module")
+def learned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    folder = tmp_path_factory.mktemp("learned")
+    train = documents(folder / "train.jsonl", learnable=True)
+    state = folder / "state"
+    inputs = ["--model", base, "--train", train, "--state", state]
+    return state, cryoflux("run", *QUICK, *inputs, "--budget", "90J", "--attempts", "2", "--json")
+
+
+def test_an_update_is_kept_where_there_is_something_to_learn(learned: tuple[Path, Outcome]) -> None:
+    state, outcome = learned
+    assert outcome.summary["kept"] >= 1
+    opening = outcome.events[0]
+    assert opening["dropped"]["unsaid"] == 0
+    first = outcome.of("attempt")[0]
+    assert first["delta"] > 1
+    receipts = cryoflux("receipts", "export", "-o", "-", "--state", state).stdout
+    assert receipts.count("payload") >= 4
+
+
+def test_it_verifies_and_its_losses_come_out_the_same(learned: tuple[Path, Outcome]) -> None:
+    again = cryoflux("verify", learned[0], "--recompute", "1", "--spot-check", "8")
+    assert again.code == 0, again.stdout
+    assert "all 80 losses identical, composed again from its list of updates" in again.stdout
+    assert "reproduced exactly on 8 of 40 examples" in again.stdout
+
+
+def test_version_and_adapter_load_as_any_other(learned: tuple[Path, Outcome], base: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    state, outcome = learned
+    head = state / "models" / outcome.summary["base_model_hash"]
+    network = AutoModelForCausalLM.from_pretrained(head).eval()
+    asked = AutoTokenizer.from_pretrained(head)("word word: ", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        said = network.generate(asked, max_new_tokens=11, do_sample=False)
+    assert AutoTokenizer.from_pretrained(head).decode(said[0, asked.shape[1] :]) == "yes yes yes"
+    kept = outcome.of("attempt")[0]["adapter_hash"]
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), state / "capsules" / kept)
+    assert adapted.peft_config["default"].r == 8
+
+
+def test_one_can_talk_to_a_version(learned: tuple[Path, Outcome], tmp_path: Path) -> None:
+    state, outcome = learned
+    again = [cryoflux("models", "chat", "--state", state, "--prompt", "hm", "--json", "--tokens", "4")] * 2
+    said = json.loads(again[0].stdout)
+    assert said == json.loads(again[1].stdout)
+    assert said["digest"] == outcome.summary["base_model_hash"]
+    assert (said["prompt"], said["answer_tokens"]) == ("hm", 4)
+    typed = subprocess.run(
+        [sys.executable, "-m", "cryoflux", "models", "chat", "head~1", "--state", state, "--tokens", "4"],
+        input="hm\n\nho\n",
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
+    )
+    assert len(typed.stdout.splitlines()) >= 2
+    other = cryoflux("models", "chat", "#9", "--state", state)
+    assert other.code == 2
+
+
+def test_files_that_no_update_changed_are_shared(learned: tuple[Path, Outcome]) -> None:
+    state, outcome = learned
+    head = state / "models" / outcome.summary["base_model_hash"]
+    links = {path.name: path.stat().st_nlink for path in head.iterdir()}
+    assert links["tokenizer.json"] >= 2
+    assert links[TensorFolder(head)._where["model.embed_tokens.weight"]] >= 2
+    assert links[TensorFolder(head)._where["model.layers.0.mlp.up_proj.weight"]] == 1
+
+
+def test_a_later_run_goes_on_and_one_with_other_documents_is_refused(
+    learned: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    state = learned[0]
+    train = state.parent / "train.jsonl"
+    again = cryoflux(
+        "run", *QUICK, "--train", train, "--state", state, "--budget", "30J", "--attempts", "1", "--json"
+    )
+    assert again.code == 0, again.stderr
+    assert len(again.of("attempt")) == 1
+    other = documents(tmp_path / "other.jsonl", learnable=False)
+    refused = cryoflux("run", *QUICK, "--train", other, "--state", state, "--budget", "30J")
+    assert refused.code == 2
+    assert "was begun with the documents of train.jsonl, not with other.jsonl" in refused.stderr
+
+
+def test_nothing_is_kept_where_nothing_is_gained(base: Path, tmp_path: Path) -> None:
+    train = documents(tmp_path / "noise.jsonl", learnable=False)
+    inputs = ["--model", base, "--train", train, "--state", tmp_path / "s", "--budget", "120J"]
+    found = cryoflux("run", *QUICK, *inputs, "--learning-rate", "1e-9", "--attempts", "2", "--json")
+    assert found.summary["kept"] == 0
+    assert found.of("attempt")
+
+
+def test_a_run_that_is_killed_leaves_a_log_that_verifies(base: Path, tmp_path: Path) -> None:
+    train, state = documents(tmp_path / "train.jsonl", learnable=True), tmp_path / "s"
+    inputs = [*QUICK, "--model", base, "--train", train, "--state", state, "--json"]
+    killed = cryoflux("run", *inputs, "--budget", "60J", kill_at="train:end")
+    assert killed.code == -signal.SIGKILL, killed.stderr
+    assert cryoflux("verify", state).code == 0
+    again = cryoflux("run", *inputs, "--budget", "60J", "--attempts", "1")
+    assert again.code == 0, again.stderr
+    assert cryoflux("verify", state).code == 0
+
+
+def test_a_holdout_that_leaks_is_refused_before_anything_is_written(base: Path, tmp_path: Path) -> None:
+    train = documents(tmp_path / "train.jsonl", learnable=True)
+    held = tmp_path / "held.jsonl"
+    held.write_text("".join(train.read_text().splitlines(keepends=True)[:40]))
+    inputs = ["--model", base, "--train", train, "--holdout", held, "--state", tmp_path / "s"]
+    refused = cryoflux("run", *QUICK, *inputs, "--budget", "60J")
+    assert refused.code == 2
+    assert "40 of 40 holdout documents are in the training file" in refused.stderr
+    assert not (tmp_path / "s").exists()
