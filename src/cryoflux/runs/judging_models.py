@@ -23,7 +23,7 @@ from cryoflux.errors import ModelError, UsageError
 from cryoflux.evaluation.given_losses import PairedLosses, require_sum
 from cryoflux.quantities import NATS
 from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind
-from cryoflux.receipts.profiles import F32
+from cryoflux.receipts.profiles import DOCUMENT_F32, F32
 from cryoflux.receipts.statement import CROSS_ENTROPY, Metric
 from cryoflux.registry.plain_json import read_object
 from cryoflux.runs.judgements import Judged, Terms
@@ -136,7 +136,7 @@ def judge_models(
         base=base.side(),
         new=new.side(),
         kind=JudgedKind.MODELS,
-        profile=F32,
+        profile=evaluated.profile,
         metric=evaluated.metric,
         apart=evaluated.apart,
         energy=stated,
@@ -154,6 +154,7 @@ class _Evaluated:
     paired: PairedLosses
     metric: Metric
     apart: HeldApart | None
+    profile: str = F32
     weight: float = 1.0
     """tokens of an example that count in its loss, where that is a sum over them"""
 
@@ -212,7 +213,8 @@ def _said(
     _require_same_tokens(*found)
     lines = b"".join(document.written() for document in documents)
     paired = PairedLosses(found[0].losses, found[1].losses, hits=False, holdout=lines)
-    return _Evaluated(paired, _DOCUMENT_SUMS, apart, found[0].targets / len(documents))
+    weight = found[0].targets / len(documents)
+    return _Evaluated(paired, _DOCUMENT_SUMS, apart, DOCUMENT_F32, weight)
 
 
 def _require_same_tokens(base: CausalScores, new: CausalScores) -> None:

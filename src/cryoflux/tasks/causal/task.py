@@ -52,6 +52,7 @@ class CausalTask(Task):
     name: ClassVar[str] = "causal-lm"
     metric: ClassVar[Metric] = METRIC
     largest: ClassVar[int] = LARGEST_DOCUMENT
+    read_again: ClassVar[int] = 0
     libraries: ClassVar[tuple[str, ...]] = LIBRARIES
     sections: ClassVar[Sections] = SECTIONS
 
