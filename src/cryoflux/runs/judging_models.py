@@ -21,7 +21,6 @@ from cryoflux.data.formats import read_examples
 from cryoflux.digests import file_digest
 from cryoflux.errors import ModelError, UsageError
 from cryoflux.evaluation.given_losses import PairedLosses, require_sum
-from cryoflux.quantities import NATS
 from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind
 from cryoflux.receipts.profiles import DOCUMENT_F32, F32
 from cryoflux.receipts.statement import CROSS_ENTROPY, Metric
@@ -30,6 +29,7 @@ from cryoflux.runs.judgements import Judged, Terms
 from cryoflux.runs.judging import judge_paired, with_settings
 from cryoflux.runs.stated_energy import StatedJoules, stated_energy
 from cryoflux.tasks.causal.documents import TextDocument, read_documents
+from cryoflux.tasks.causal.section import METRIC
 from cryoflux.tasks.judged.causal import CausalScores, causal_losses
 from cryoflux.tasks.judged.classifying import classifier_losses
 from cryoflux.tasks.judged.holdout import classified_lines
@@ -45,8 +45,6 @@ _Place = str | os.PathLike[str]
 _MOST_CONFIG = 4_000_000
 _EVERY_ROW = Wishes(most_dropped=0.0)
 """none is left out, since nobody would be told"""
-_DOCUMENT_SUMS = Metric(name="cross-entropy of a document", unit=NATS)
-"""what a language model's losses measure: a sum over the tokens that it had to say"""
 TASKS = ("classification", "causal-lm")
 
 
@@ -214,7 +212,7 @@ def _said(
     lines = b"".join(document.written() for document in documents)
     paired = PairedLosses(found[0].losses, found[1].losses, hits=False, holdout=lines)
     weight = found[0].targets / len(documents)
-    return _Evaluated(paired, _DOCUMENT_SUMS, apart, DOCUMENT_F32, weight)
+    return _Evaluated(paired, METRIC, apart, DOCUMENT_F32, weight)
 
 
 def _require_same_tokens(base: CausalScores, new: CausalScores) -> None:
