@@ -6,8 +6,8 @@ computes in float32, for models whose size makes float64 too dear: there batch, 
 do show, and a tolerance has to allow for them. A tolerance is room for lies, so it is about as tight as
 what was measured lets it be (docs/reference/recomputing.md, by ``benchmarks/recompute_identity.py``).
 
-``f64-document/v1`` and ``f32-document/v1`` are the same for the documents of a language model, whose loss is a
-sum over many tokens: what float32 rounds away grows with them.
+``f64-document/v1`` and ``f32-document/v1`` are the same for the documents of a language model, whose loss is
+a sum over many tokens: what float32 rounds away grows with them.
 """
 
 from __future__ import annotations
