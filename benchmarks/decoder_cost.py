@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,13 @@ def measured(kind: str, count: int) -> dict[str, Any]:
     found = losses(some)
     cpu_s = time.process_time() - before
     apart = [abs(losses([some[n]])[0] - found[n]) for n in range(0, count, 4)]
+    columns = zip(*(ids for ids, _ in some), strict=False)
     return {
         "cpu_s": cpu_s,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "losses": found,
         "apart": apart,
+        "shared": len(list(takewhile(lambda column: len({*column}) == 1, columns))),
         "tokens": sum(len(ids) for ids, _ in some),
         "targets": sum(len(ids) - first for ids, first in some),
     }
@@ -129,7 +132,7 @@ def main() -> None:
     }
     one = found["f64"]
     nats = sum(one["losses"]) / 1e9 / one["targets"]
-    counted = f"{one['tokens']} tokens, {one['targets']} targets"
+    counted = f"{one['tokens']} tokens, {one['targets']} targets, the first {one['shared']} the same in all"
     print(f"{given.documents} documents, {counted}, {nats:.3f} nats a target")
     print("| | CPU-s for 1,000 tokens | most memory | furthest from float64 | moved by other batches |")
     print("|---|---:|---:|---:|---:|")

@@ -19,6 +19,8 @@ Before = tuple[torch.Tensor, torch.Tensor]
 
 _QUERIES = 256
 """queries of a document whose scores are in memory at once"""
+_ROWS = 1024
+"""tokens whose feed-forward part is in memory at once, in a document that has more"""
 _ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "silu": silu,
     "gelu": gelu,
@@ -82,11 +84,16 @@ def block(
     normed = norm(layout, weights, x, layout.attention_norm)
     attended, found = _attention(layout, weights, normed, lengths, before)
     x = x + _product(layout, weights, attended, layout.output)
-    normed = norm(layout, weights, x, layout.wide_norm)
+    return torch.cat([some + _widened(layout, weights, some) for some in x.split(_ROWS)]), found
+
+
+def _widened(layout: DecoderLayout, weights: Weights, x: torch.Tensor) -> torch.Tensor:
+    """What the feed-forward part adds: (tokens, hidden) → the same."""
+    x = norm(layout, weights, x, layout.wide_norm)
     act = _ACTIVATIONS[layout.activation]
-    wide = _product(layout, weights, normed, layout.up)
-    wide = wide * act(_product(layout, weights, normed, layout.gate)) if layout.gate else act(wide)
-    return x + _product(layout, weights, wide, layout.down), found
+    wide = _product(layout, weights, x, layout.up)
+    wide = wide * act(_product(layout, weights, x, layout.gate)) if layout.gate else act(wide)
+    return _product(layout, weights, wide, layout.down)
 
 
 def _heads(layout: DecoderLayout, weights: Weights, x: torch.Tensor) -> list[torch.Tensor]:

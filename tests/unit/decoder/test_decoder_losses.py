@@ -81,6 +81,7 @@ def test_documents_that_share_nothing_and_long_ones_are_the_same_function(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cryoflux.decoder.layers._QUERIES", 7)
+    monkeypatch.setattr("cryoflux.decoder.layers._ROWS", 20)
     monkeypatch.setattr("cryoflux.decoder.model._BLOCK", 100)
     monkeypatch.setattr("cryoflux.decoder.model._TARGETS", 9)
     monkeypatch.setattr("cryoflux.decoder.model._WAVE", 90)

@@ -8,7 +8,7 @@ that float32 holds as the library computes it, and neither bfloat16 nor float16 
 
 from __future__ import annotations
 
-__all__ = ["EMBEDDED_CAUSAL", "CarriedModel", "embedded_causal", "is_embedded_causal"]
+__all__ = ["EMBEDDED_CAUSAL", "CarriedModel", "embedded_causal", "is_embedded_causal", "unpacked"]
 
 import importlib.util
 import json
