@@ -14,7 +14,7 @@ import pytest
 from cryoflux.claims import making
 from cryoflux.claims.check import check_claim
 from cryoflux.claims.document import ClaimedValue, format_claim, parse_claim
-from cryoflux.claims.evaluation import Figures, Judged, add_up, judge, told_by
+from cryoflux.claims.evaluation import EvaluatedClause, Figures, add_up, judge, told_by
 from cryoflux.claims.expression import parse_expression
 from cryoflux.claims.making import ClaimScope, make_claim
 from cryoflux.claims.report import ClaimReport
@@ -219,7 +219,7 @@ def test_a_part_that_begins_behind_the_move_has_its_gain(made: SyntheticState) -
     kept_and_taken_back(made, 2)
     last = max(entry.index for entry in made.entries if entry.intent is not None)
     state = made.finish()
-    judged: tuple[Judged, ...] = make_claim(state, "delta >= 0.05", ClaimScope(first=last)).report.judged
+    judged: tuple[EvaluatedClause, ...] = make_claim(state, "delta >= 0.05", ClaimScope(first=last)).report.judged
     assert judged[0].holds
 
 

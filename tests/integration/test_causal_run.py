@@ -148,6 +148,35 @@ def test_a_run_that_is_killed_leaves_a_log_that_verifies(base: Path, tmp_path: P
     assert cryoflux("verify", state).code == 0
 
 
+SHAPES = {
+    "text": lambda asked, said: {"text": f"{asked} {said} {asked} {asked} {asked}"},
+    "messages": lambda asked, said: {
+        "messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+    },
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_other_shapes_run_and_documents_may_cost_thousands_of_nats(shape: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    base = make_family("qwen2", tmp_path / "base")
+    loud = AutoModelForCausalLM.from_pretrained(base)
+    loud.lm_head.weight.data *= 100
+    loud.save_pretrained(base)
+    rows = [json.loads(line) for line in documents(tmp_path / "d", learnable=True).read_text().splitlines()]
+    train, state = tmp_path / "train.jsonl", tmp_path / "s"
+    shaped = (SHAPES[shape](row["prompt"], row["completion"]) for row in rows)
+    train.write_text("".join(json.dumps(row) + "\n" for row in shaped))
+    inputs = ["--model", base, "--train", train, "--state", state, "--budget", "120J", "--attempts", "1"]
+    found = cryoflux("run", *QUICK, *inputs, "--json")
+    assert found.summary["kept"] == 1
+    assert found.of("attempt")[0]["base_loss"] > {"text": 1000, "messages": 100}[shape]
+    again = cryoflux("verify", state, "--recompute", "1")
+    assert again.code == 0, again.stdout
+    assert "all 80 losses identical" in again.stdout
+
+
 def test_a_holdout_that_leaks_is_refused_before_anything_is_written(base: Path, tmp_path: Path) -> None:
     train = documents(tmp_path / "train.jsonl", learnable=True)
     held = tmp_path / "held.jsonl"

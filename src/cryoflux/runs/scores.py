@@ -43,7 +43,7 @@ def _scores(opened: Opened, losses: Losses | None) -> Scores | None:
 def _known(context: Context, opened: Opened, version: Version, part: str) -> Losses | None:
     digest, count = opened.data.file_digests[part], opened.data.count(part)
     profile = opened.task.profile(part)
-    known = context.losses.get(version.digest, digest, opened.task.cut, count, profile)
+    known = context.losses.get(version.digest, digest, opened.task.cut, count, profile, opened.task.largest)
     return known.losses if known else None
 
 
@@ -108,7 +108,12 @@ def _audit(
         return known
     count, digest = opened.data.count("audit"), opened.data.file_digests["audit"]
     scorer = opened.task.scorer(version, "audit")
-    scores = score(scorer, list(range(count)), lambda done: progress("evaluating the audit set", done, count))
+    scores = score(
+        scorer,
+        list(range(count)),
+        lambda done: progress("evaluating the audit set", done, count),
+        opened.task.largest,
+    )
     losses = Losses(tuple(scores[0]), tuple(scores[1]))
     profile = opened.task.profile("audit")
     context.losses.put(version.digest, digest, opened.task.cut, KnownLosses(losses, 0), profile)
