@@ -219,7 +219,9 @@ def test_a_part_that_begins_behind_the_move_has_its_gain(made: SyntheticState) -
     kept_and_taken_back(made, 2)
     last = max(entry.index for entry in made.entries if entry.intent is not None)
     state = made.finish()
-    judged: tuple[EvaluatedClause, ...] = make_claim(state, "delta >= 0.05", ClaimScope(first=last)).report.judged
+    judged: tuple[EvaluatedClause, ...] = make_claim(
+        state, "delta >= 0.05", ClaimScope(first=last)
+    ).report.judged
     assert judged[0].holds
 
 
