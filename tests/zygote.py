@@ -57,7 +57,12 @@ _FREE_NAMES = {
     *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"),  # scikit-learn sets them where it is imported
 }
 """variables that nothing reads while it is imported"""
-_TRAINING = ("cryoflux.encoder.", "cryoflux.tasks.lora.")
+_TRAINING = (
+    "cryoflux.decoder.",
+    "cryoflux.encoder.",
+    "cryoflux.integrations.trainer",
+    "cryoflux.tasks.lora.",
+)
 _PR_SET_CHILD_SUBREAPER = 36
 
 

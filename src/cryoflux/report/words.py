@@ -61,9 +61,8 @@ def opening_lines(opening: Opening, *, verbose: bool = False) -> list[str]:
     for task in opening.tasks:
         lines += [f"task     {task.name}"] if several else []
         lines.append(_data_line(task))
-        lines += [f"         {line}" for line in task.origin.found]
         said = guard_lines(task.origin.rules.get("similar"), task.origin.similar)
-        lines += [f"         {line}" for line in said]
+        lines += [f"         {line}" for line in (*task.origin.found, *said)]
         if cut := task.facts.get("cut"):
             lines.append(f"         {cut_line(cut, task.origin.longer_ppm, ends='classes' in task.facts)}")
         lines += _task_lines(task, opening.policy) if verbose else []
