@@ -180,7 +180,7 @@ def test_a_worse_encoder_is_refused_and_the_old_index_serves_on(place: Path, tin
 
 def test_a_better_encoder_takes_over_wholly(tmp_path: Path, texts: list[str], tiny: Path) -> None:
     write_rows(tmp_path / "pages", texts[:200])
-    # What an encoder that knows nothing finds is luck, and other texts are other luck: some of it may be lost.
+    # What an encoder that knows nothing finds is luck, and of other texts it is other luck: some may be lost.
     least = ("--min-delta-mrr", "0.1")
     assert went_on(tmp_path, "--encoder", tiny, *least).summary["kept"] >= 1
     poor = shelf_of(tmp_path)
