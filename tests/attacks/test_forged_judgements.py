@@ -11,6 +11,7 @@ import pytest
 
 import cryoflux
 from cryoflux.receipts.bundle import Extras, write_bundle
+from cryoflux.receipts.judgement_parts import StatedEnergy
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.statement import Judgement, JudgementStatement, Outcome
@@ -60,6 +61,16 @@ FORGED: dict[str, tuple[Forgery, str, str]] = {
     "a wider error budget": (lambda s: ruled(s, alpha_ppm=900_000), "never widened", "more error than"),
     "another rule": (lambda s: ruled(s, name="whitepaper/v1"), "evidence/v2 alone", "another rule than"),
     "a profile of its own": (lambda s: measured(s, profile="f32/v1"), "names the profile", "names a profile"),
+    "joules outside of their range": (
+        lambda s: s.but(energy=StatedEnergy(microjoules=5, lo_microjoules=9, hi_microjoules=4)),
+        "outside of their own range",
+        "outside of their own range",
+    ),
+    "another model than its subject": (
+        lambda s: s.but(new=s.new.but(name="somebody else's")),
+        "its subject is not the new one",
+        "its subject is not the new one",
+    ),
     "sums that cannot be": (lambda s: measured(s, delta_squared_sum="1"), "too small", "too small"),
 }
 """what is said → how, what `verify` finds, what `verify.sh` finds"""

@@ -78,8 +78,13 @@ def test_a_fine_tune_that_helped_is_kept_and_the_way_back_is_not(
     assert helped.accuracy[1] > helped.accuracy[0] + 0.2
     back = cryoflux.judge(tuned, base, holdout, state=state)
     assert (back.kept, back.undecided) == (False, False)
-    again = cryoflux.judge(str(base), str(tuned), holdout, state=state)
+    again = cryoflux.judge(
+        str(base), str(tuned), holdout, state=state, train=train, energy=12.5, name="tuned"
+    )
     assert (again.entry, again.again) == (0, True), "the same numbers, whoever evaluates once more"
+    shuffled = tiny.write_csv(tmp_path / "shuffled.csv", tiny.sentences(120, 11)[::-1])
+    other = cryoflux.judge(base, tuned, shuffled, state=state, name="another question")
+    assert (other.look, other.again) == (3, False), "the order of a file makes no other holdout"
     said = read_entries(state)[0].judgement
     assert said is not None
     assert said.apart is not None
@@ -96,9 +101,37 @@ def test_a_holdout_that_was_learned_is_refused(
         *[(f"  {text.upper()} ", label) for text, label in tiny.sentences(90, 3)[:2]],
     ]
     leaky = tiny.write_csv(tmp_path / "leaky.csv", rows)
-    with pytest.raises(UsageError, match=r"2 of the 62 examples of .* the first is number 61"):
+    with pytest.raises(UsageError, match=r"2 of the 62 examples of .* are in .* too"):
         cryoflux.judge(base, tuned, leaky, state=tmp_path / "s", train=train)
     assert not (tmp_path / "s").exists()
+
+
+def test_copies_in_a_holdout_are_no_evidence_and_what_decides_elsewhere_is_refused(
+    classifiers: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    base, tuned, holdout, _ = classifiers
+    twice = tiny.write_csv(tmp_path / "twice.csv", [*tiny.sentences(60, 11), *tiny.sentences(60, 11)])
+    with pytest.raises(UsageError, match=r"60 of the 120 examples of .* are copies"):
+        cryoflux.judge(base, tuned, twice, state=tmp_path / "s")
+    deciding = tmp_path / "s" / "data" / ("0" * 64)
+    deciding.mkdir(parents=True)
+    text, label = tiny.sentences(120, 11)[7]
+    row = json.dumps({"label": label, "text": text.upper()}, separators=(",", ":"))
+    (deciding / "holdout-2.jsonl").write_text(row + "\n")
+    with pytest.raises(UsageError, match="1 of the 120 examples decide on updates"):
+        cryoflux.judge(base, tuned, holdout, state=tmp_path / "s")
+
+
+def test_a_model_without_its_tokenizer_is_not_read_as_something_else(
+    classifiers: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    base, tuned, holdout, _ = classifiers
+    bare = Path(shutil.copytree(tuned, tmp_path / "bare"))
+    for path in bare.iterdir():
+        if path.name not in {"config.json", "model.safetensors"}:
+            path.unlink()
+    with pytest.raises(ModelError, match="has no tokenizer"):
+        cryoflux.judge(base, bare, holdout, state=tmp_path / "s")
 
 
 def test_labels_that_a_model_does_not_know_and_heads_that_are_not_there_are_refused(

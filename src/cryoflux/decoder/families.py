@@ -87,16 +87,25 @@ def read_settings(folder: Path) -> dict[str, Any]:
     )
 
 
+_WINDOW = 4096
+"""tokens that attention looks back where a config.json of Mistral or Qwen does not say: transformers' own"""
+
+
 class _Settings:
     """Settings that remember which of them were read."""
 
     def __init__(self, said: Mapping[str, Any]) -> None:
         self._said = {name: value for name, value in said.items() if value is not None}
+        self._absent = {name for name, value in said.items() if value is None}
         self._read: set[str] = set()
 
     def get(self, name: str, default: Any = None) -> Any:
         self._read.add(name)
         return self._said.get(name, default)
+
+    def is_null(self, name: str) -> bool:
+        """Whether it is said that there is none; where nothing is said, transformers has a default."""
+        return name in self._absent
 
     def whole(self, name: str, default: int | None = None) -> int:
         """A positive whole number."""
@@ -159,7 +168,7 @@ def layout_of(config: Mapping[str, Any]) -> DecoderLayout:
 
 def _activation(settings: _Settings, name: str, default: str) -> str:
     said = settings.get(name, default)
-    if said not in _ACTIVATIONS:
+    if not isinstance(said, str) or said not in _ACTIVATIONS:
         raise _unknown(f"its config.json says {name} = {_shown(said)}")
     return _ACTIVATIONS[said]
 
@@ -179,7 +188,7 @@ def _rotary(settings: _Settings) -> Rotary:
     base = inner.number("rope_theta", 10_000.0 if theta is None else theta)
     if theta is not None and theta != base:
         raise _unknown("its config.json says in two ways how it turns positions")
-    if kind not in {"default", "llama3"}:
+    if not isinstance(kind, str) or kind not in {"default", "llama3"}:
         raise _unknown(f"it scales its rotary positions in the way {_shown(kind)}")
     scaled = None
     if kind == "llama3":
@@ -193,7 +202,8 @@ def _rotary(settings: _Settings) -> Rotary:
 
 def _windowed(settings: _Settings, layers: int, positions: int) -> int:
     """Most tokens of a document: within a window attention sees all of it, as if there were none."""
-    window, kinds = settings.get("sliding_window"), settings.get("layer_types")
+    kinds = settings.get("layer_types")
+    window = None if settings.is_null("sliding_window") else settings.whole("sliding_window", _WINDOW)
     settings.get("max_window_layers")
     slides = settings.flag("use_sliding_window", default=False)
     if kinds is not None:
@@ -201,7 +211,7 @@ def _windowed(settings: _Settings, layers: int, positions: int) -> int:
         if not known or not all(kind in ("full_attention", "sliding_attention") for kind in kinds):
             raise _unknown(f"its config.json says layer_types = {_shown(kinds)}")
         slides = slides or "sliding_attention" in kinds
-    return min(positions, settings.whole("sliding_window")) if slides and window is not None else positions
+    return min(positions, window) if slides and window is not None else positions
 
 
 def _like_llama(settings: _Settings) -> DecoderLayout:
@@ -245,10 +255,10 @@ def _mistral(settings: _Settings) -> DecoderLayout:
     made = _like_llama(settings)
     if settings.get("layer_types") is not None:
         raise _unknown("it is a Mistral with layer_types, which have two meanings")
-    window = settings.get("sliding_window")
-    if window is None:
+    if settings.is_null("sliding_window"):
         return made
-    return replace(made, most_tokens=min(made.most_tokens, settings.whole("sliding_window")))
+    window = settings.whole("sliding_window", _WINDOW)
+    return replace(made, most_tokens=min(made.most_tokens, window))
 
 
 def _qwen2(settings: _Settings) -> DecoderLayout:

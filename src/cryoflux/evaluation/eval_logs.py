@@ -10,9 +10,11 @@ from __future__ import annotations
 __all__ = ["ERRORS", "read_eval_log"]
 
 import json
+import lzma
 import re
 import shlex
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from cryoflux.files import files_below, read_regular
 ERRORS = "errors"
 """the unit of 1 − score"""
 _MOST_BYTES = 1 << 28
-_SAMPLES = re.compile(r"samples_(?P<task>.+)_\d{4}-\d{2}-\d{2}T[^/]*\.jsonl")
+_SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<at>\d{4}-\d{2}-\d{2}T[^/]*)\.jsonl")
 _PREFERRED = ("acc_norm", "acc", "exact_match", "f1")
 """of the metrics of an lm-eval sample, the one that is taken where nobody names one"""
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
@@ -124,7 +126,7 @@ def _lm_eval(path: Path) -> Iterator[tuple[str, Mapping[str, float]]]:
 
 
 def _is_score(value: Any) -> bool:
-    return isinstance(value, int | float)
+    return isinstance(value, int | float) and abs(value) <= 1e9
 
 
 def _metric_of(path: Path, rows: list[tuple[str, Mapping[str, float]]]) -> str:
@@ -175,7 +177,10 @@ def _of_zip(path: Path) -> Iterator[Any]:
                 with packed.open(info) as stream:
                     content = stream.read(info.file_size + 1)
                 yield _object(f"{path}, {info.filename}", content)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, RuntimeError) as error:
+    except (
+        *(zipfile.BadZipFile, NotImplementedError, OSError, EOFError, RuntimeError, ValueError),
+        *(zlib.error, lzma.LZMAError),
+    ) as error:
         raise DataError(
             f"{path} cannot be unpacked: {error}.",
             why="Newer Python and newer Inspect pack logs in a way that this one cannot read.",

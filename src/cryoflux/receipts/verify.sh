@@ -441,6 +441,8 @@ def judgement($log):
       "names a profile of losses that were not computed so"),
     need([$bar.looks, $bar.kept] == [$tally.looks, $tally.kept];
       "counts the looks at its holdout otherwise than the log"),
+    need(.energy == null or (.energy | .loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules);
+      "states joules outside of their own range"),
     need($r.alphaPpm <= $tally.alpha; "allows itself more error than was promised"),
     need(.measured.sha256 as $set | any($log.tasks[]; .holdouts[$set] != null) | not;
       "judges on a holdout that decides on updates, which does not count its verdicts"),
@@ -516,7 +518,9 @@ def wrong($log; $said; $type; $two):
       elif $type == "receipt" then receipt($log; $two)
       elif $type == "head" then move($log)
       elif $type == "session" then session($log)
-      elif $type == "judgement" then judgement($log)
+      elif $type == "judgement" then judgement($log), (.new as $new
+        | need([$said | about($log)[] | [.name, .digest.sha256]] == [[$new.name, $new.sha256]];
+          "its subject is not the new one of the two"))
       elif $type == "fork" then fork($log),
         need([$said | about($log)[].name] == ["checkpoint"];
           "its subject is not the head that it goes on from")

@@ -25,7 +25,7 @@ class Terms:
     metric: Metric = Metric(name="loss", unit=NATS)  # noqa: RUF009 - it is frozen
     min_delta_nano: int = 2_000_000
     min_accuracy_gain_ppm: int = 10_000
-    alpha_ppm: int = 50_000
+    alpha_ppm: int = 10_000
     """error over the life of a holdout, parts per million"""
     apart: HeldApart | None = None
     energy: StatedEnergy | None = None

@@ -189,13 +189,16 @@ def judge_paired(paired: PairedLosses, terms: Terms, settings: Settings) -> Judg
         closing(ReceiptLog.open(path)) as log,
         witnesses_of(settings, path) as witnessing,
     ):
-        memory, before = LogState(), None
+        memory, judged = LogState(), []
         for entry in log.entries():
             memory.take(entry)
-            if entry.judgement is not None and _is_same(entry.judgement, paired, terms):
-                before = before or entry
-        if before is not None:
-            return _judged(before, paired, path, again=True)
+            if entry.judgement is not None and entry.judgement.measured.sha256 == paired.sha256:
+                judged.append((entry, entry.judgement))
+        promised = memory.judged.get(paired.sha256)
+        promised_ppm = promised.alpha_ppm if promised is not None else terms.alpha_ppm
+        for entry, said in judged:
+            if _is_same(said, paired, terms, promised_ppm):
+                return _judged(entry, paired, path, again=True)
         refuse_open(memory, state)
         _refuse_deciding(memory, paired.sha256, state)
         made = _verdict(paired, terms, memory)
@@ -209,10 +212,16 @@ def judge_paired(paired: PairedLosses, terms: Terms, settings: Settings) -> Judg
     return _judged(entry, paired, path)
 
 
-def _is_same(said: Judgement, paired: PairedLosses, terms: Terms) -> bool:
-    """Whether the same losses were judged by the same rule: to ask that again tells nothing new."""
+def _is_same(said: Judgement, paired: PairedLosses, terms: Terms, promised_ppm: int) -> bool:
+    """Whether exactly this was asked before: to ask it again tells nothing new."""
     rule, measured = said.decision.rule, said.measured
     least = (rule.min_delta, rule.min_accuracy_gain_ppm)
+    about = (said.name, said.kind, said.base, said.new, said.apart, said.energy)
+    if about != (terms.name, terms.kind, terms.base, terms.new, terms.apart, terms.energy):
+        return False
+    # Whoever promises less error asks something else.
+    if rule.alpha_ppm > min(terms.alpha_ppm, promised_ppm):
+        return False
     return (
         (measured.sha256, measured.per_example) == (paired.sha256, sha256_hex(_evidence_file(paired)))
         and (measured.metric, measured.profile, measured.hits is not None)

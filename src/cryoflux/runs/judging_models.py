@@ -8,8 +8,9 @@ from __future__ import annotations
 
 __all__ = ["ModelsToJudge", "judge", "judge_models"]
 
+import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from cryoflux.data.formats import read_examples
 from cryoflux.digests import file_digest
 from cryoflux.errors import ModelError, UsageError
 from cryoflux.evaluation.given_losses import PairedLosses, require_sum
+from cryoflux.files import read_regular
 from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind
 from cryoflux.receipts.profiles import DOCUMENT_F32, F32
 from cryoflux.receipts.statement import CROSS_ENTROPY, Metric
@@ -28,7 +30,8 @@ from cryoflux.registry.plain_json import read_object
 from cryoflux.runs.judgements import Judged, Terms
 from cryoflux.runs.judging import judge_paired, with_settings
 from cryoflux.runs.stated_energy import StatedJoules, stated_energy
-from cryoflux.tasks.causal.documents import TextDocument, read_documents
+from cryoflux.state import StateFolder
+from cryoflux.tasks.causal.documents import read_documents
 from cryoflux.tasks.causal.section import METRIC
 from cryoflux.tasks.judged.causal import CausalScores, causal_losses
 from cryoflux.tasks.judged.classifying import classifier_losses
@@ -43,6 +46,7 @@ from cryoflux.tasks.lora.libraries import (
 
 _Place = str | os.PathLike[str]
 _MOST_CONFIG = 4_000_000
+_MOST_HOLDOUT = 1 << 30
 _EVERY_ROW = Wishes(most_dropped=0.0)
 """none is left out, since nobody would be told"""
 TASKS = ("classification", "causal-lm")
@@ -127,10 +131,11 @@ def judge_models(
             why="It says how a model is evaluated.",
             hint=f"Choose one of: {', '.join(TASKS)}.",
         )
+    _require_free_holdout(asked, kind, StateFolder(Path(settings.run.state)))
     measure = _classified if kind == "classification" else _said
     evaluated = measure(asked, (base, new), progress)
     terms = Terms(
-        name=asked.name or new.name,
+        name=asked.name or new.side().name,
         base=base.side(),
         new=new.side(),
         kind=JudgedKind.MODELS,
@@ -143,6 +148,32 @@ def judge_models(
     least = settings.decision.min_delta if min_delta is None else min_delta
     terms = with_settings(terms, settings, least * evaluated.weight)
     return judge_paired(evaluated.paired, terms, settings)
+
+
+def _require_free_holdout(asked: ModelsToJudge, kind: str, state: StateFolder) -> None:
+    """Refuse examples that decide on updates in the same state: nobody would count the look there.
+
+    Raises:
+        UsageError: one is in a holdout of a task.
+    """
+    deciding: dict[str, str] = {}
+    for path in sorted((state.path / "data").glob("*/holdout*.jsonl")):
+        for line in read_regular(path, _MOST_HOLDOUT).splitlines():
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("text"), str):
+                deciding[fold(row["text"])] = path.stem
+    if not deciding:
+        return
+    if kind == "classification":
+        texts = [example.text for example in read_examples(asked.holdout, _EVERY_ROW)]
+    else:
+        texts = [document.plain for document in read_documents(asked.holdout)]
+    if shared := sum(fold(text) in deciding for text in texts):
+        raise UsageError(
+            f"{shared:,} of the {len(texts):,} examples decide on updates in {state.path}.",
+            why="A verdict on anything else would spend their error budget, and nobody would count it there.",
+            hint="Judge in a state of its own: --state judged.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +210,9 @@ def _kind_of(model: JudgedModel) -> str:
 def _classified(
     asked: ModelsToJudge, sides: Iterable[JudgedModel], progress: Callable[[str, int, int], None]
 ) -> _Evaluated:
-    examples = read_examples(asked.holdout, _EVERY_ROW)
+    # In one order, whatever the file's: what the holdout is called by, and how often it was looked at.
+    examples = sorted(read_examples(asked.holdout, _EVERY_ROW), key=lambda e: (fold(e.text), e.label, e.text))
+    _refuse_copies(asked.holdout, [fold(e.text) for e in examples])
     apart = None
     if asked.train is not None:
         learned = read_examples(asked.train, _EVERY_ROW)
@@ -197,11 +230,13 @@ def _classified(
 def _said(
     asked: ModelsToJudge, sides: Iterable[JudgedModel], progress: Callable[[str, int, int], None]
 ) -> _Evaluated:
-    documents = read_documents(asked.holdout)
+    documents = sorted(read_documents(asked.holdout), key=lambda d: (fold(d.plain), d.written()))
+    _refuse_copies(asked.holdout, [fold(d.plain) for d in documents])
     apart = None
     if asked.train is not None:
         learned = read_documents(asked.train)
-        _refuse_shared(asked, {_bare(d) for d in learned}, [_bare(d) for d in documents])
+        _refuse_shared(asked, {fold(d.plain) for d in learned}, [fold(d.plain) for d in documents])
+        _refuse_shared(asked, {d.group for d in learned} - {""}, [d.group for d in documents])
         apart = HeldApart(sha256=file_digest(asked.train), count=len(learned))
     found: list[CausalScores] = []
     for side in sides:
@@ -224,20 +259,20 @@ def _require_same_tokens(base: CausalScores, new: CausalScores) -> None:
         )
 
 
-def _bare(document: TextDocument) -> str:
-    """A document's words, so that copies are found that differ in what nobody reads."""
-    said = document.said
-    if "messages" in said:
-        return fold("\n".join(turn["content"] for turn in said["messages"]))
-    return fold("\n".join(str(said[name]) for name in sorted(said)))
+def _refuse_copies(holdout: Path, texts: Sequence[str]) -> None:
+    """Refuse copies: each would count as evidence once more, and say nothing that is new."""
+    if copies := len(texts) - len(set(texts)):
+        raise UsageError(
+            f"{copies:,} of the {len(texts):,} examples of {holdout} are copies of others.",
+            why="What is judged twice counts twice, and chance would pass for an improvement.",
+            hint="Leave one of each in the holdout.",
+        )
 
 
 def _refuse_shared(asked: ModelsToJudge, learned: set[str], judged: list[str]) -> None:
-    shared = [number for number, text in enumerate(judged, 1) if text in learned]
-    if shared:
+    if shared := sum(text in learned for text in judged):
         raise UsageError(
-            f"{len(shared):,} of the {len(judged):,} examples of {asked.holdout} are in {asked.train} too; "
-            f"the first is number {shared[0]}.",
+            f"{shared:,} of the {len(judged):,} examples of {asked.holdout} are in {asked.train} too.",
             why="A model that has learned an example by heart is no better at others.",
             hint="Judge on examples that it never learned from; take those out of the holdout.",
         )

@@ -28,7 +28,7 @@ from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import say
 from cryoflux.verification.choices import choice_findings, is_made_again, says_the_same
 from cryoflux.verification.downgrades import Downgrades
-from cryoflux.verification.judged import wrong_judgement
+from cryoflux.verification.judged import subject_complaint, wrong_judgement
 from cryoflux.verification.result import Check, NumberedStep, unknown
 from cryoflux.verification.strangers import Strangers, spelt
 from cryoflux.verification.topics import Topic
@@ -95,6 +95,7 @@ class Decisions(Fold):
         elif (judgement := seen.entry.judgement) is not None:
             self.tally.judgements += 1
             self.findings.fail(seen, wrong_judgement(judgement, memory, past=self._past))
+            self.findings.fail(seen, filter(None, [subject_complaint(seen.entry, judgement)]))
 
     def _announce(self, entry: Entry, intent: Intent, memory: LogState) -> None:
         self.tally.choices += 1

@@ -7,7 +7,7 @@ before, is arithmetic.
 
 from __future__ import annotations
 
-__all__ = ["judged_files", "wrong_judgement"]
+__all__ = ["judged_files", "subject_complaint", "wrong_judgement"]
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,10 @@ from cryoflux.digests import sha256_hex
 from cryoflux.errors import ConfigError
 from cryoflux.files import read_regular
 from cryoflux.log_state import LogState
-from cryoflux.receipts.profiles import HANDED_OVER
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.judgement_parts import JudgedKind
+from cryoflux.receipts.log_key import other_subjects
+from cryoflux.receipts.profiles import DOCUMENT_F32, F32, HANDED_OVER
 from cryoflux.receipts.statement import Judgement, Outcome
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import say
@@ -46,6 +49,7 @@ def wrong_judgement(said: Judgement, memory: LogState, *, past: bool) -> Iterato
         yield f"outcome {said.outcome.value} and decision accepted={said.decision.accepted} disagree"
     if (said.kind == "losses") != (said.measured.profile == HANDED_OVER):
         yield f"is of {said.kind.value}, and names the profile {said.measured.profile!r}"
+    yield from _misstated(said)
     if past:
         yield from _wrong_bar(said, memory)
     unit = said.measured.metric.unit
@@ -57,6 +61,22 @@ def wrong_judgement(said: Judgement, memory: LogState, *, past: bool) -> Iterato
         return
     if _outcome(verdict) is not said.outcome or verdict.reason != said.reason:
         yield f"is {said.outcome.value} ({say(said.reason)}), but {rule.name} gives: {say(verdict.reason)}"
+
+
+def _misstated(said: Judgement) -> Iterator[str]:
+    energy = said.energy
+    if energy is not None and not energy.lo_microjoules <= energy.microjoules <= energy.hi_microjoules:
+        yield "states joules outside of their own range"
+    if said.kind is JudgedKind.LOSSES and (said.apart is not None or said.base.onto or said.new.onto):
+        yield "is of losses, and tells of models or of training examples"
+    if said.kind is JudgedKind.MODELS and said.measured.profile not in {F32, DOCUMENT_F32}:
+        yield f"names the profile {said.measured.profile!r}, in which models are not judged"
+
+
+def subject_complaint(entry: Entry, said: Judgement) -> str:
+    """Whether a judgement is about something else than the new one of its two; empty where it is not."""
+    found = [(subject.name, subject.digest.sha256) for subject in other_subjects(entry)]
+    return "" if found == [(said.new.name, said.new.sha256)] else "its subject is not the new one of the two"
 
 
 def _outcome(verdict: Verdict) -> Outcome:

@@ -87,6 +87,11 @@ def _shaped(where: str, line: bytes) -> tuple[dict[str, Any], str]:
             if all(name in found for name in names):
                 said = {name: found[name] for name in names}
                 if _is_whole(said):
+                    if "messages" in said:  # what else a turn has is read by nobody
+                        turns = [
+                            {"content": turn["content"], "role": turn["role"]} for turn in said["messages"]
+                        ]
+                        said = {"messages": turns}
                     return said, _group(where, found.get("group"))
     raise _no_documents(f"{where} has none of text, prompt with completion, or messages, that is not empty")
 

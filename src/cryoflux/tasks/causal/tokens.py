@@ -41,7 +41,10 @@ def give_template(folder: Path, tokenizer: Any) -> None:
         return
     alone = folder / "chat_template.jinja"
     if alone.is_file():
-        tokenizer.chat_template = read_regular(alone, _MOST_TEMPLATE).decode("utf-8")
+        try:
+            tokenizer.chat_template = read_regular(alone, _MOST_TEMPLATE).decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise _no_template(folder.name, "its chat_template.jinja is no text") from error
         return
     settings = folder / "tokenizer_config.json"
     if settings.is_file():
@@ -69,8 +72,16 @@ def rendered(tokenizer: Any, document: TextDocument, name: str) -> Rendered:
     turns = said["messages"]
     if not getattr(tokenizer, "chat_template", None):
         raise _no_template(name, "none lies beside its weights")
-    before = tokenizer.apply_chat_template(turns[:-1], tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template(turns, tokenize=False)
+    from jinja2 import TemplateError
+
+    try:
+        before = tokenizer.apply_chat_template(turns[:-1], tokenize=False, add_generation_prompt=True)
+        whole = tokenizer.apply_chat_template(turns, tokenize=False)
+    except (TemplateError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+        raise _not_rendered(
+            f"The template of {name!r} does not render line {document.line}: {str(error)[:200]}",
+            "How turns are told apart is the model's own convention.",
+        ) from error
     if not whole.startswith(before):
         raise _not_rendered(
             f"The template of {name!r} renders a prompt otherwise once the answer follows.",

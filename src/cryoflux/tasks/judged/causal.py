@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cryoflux.digests import sha256_hex
+from cryoflux.errors import DataError
 from cryoflux.evaluation.losses import EvaluationFailedError, Losses
 from cryoflux.quantities import NANO
 from cryoflux.tasks.causal.documents import TextDocument
@@ -57,6 +58,12 @@ def causal_losses(
             ids, first = encoded(tokenizer, rendered(tokenizer, document, model.name))
             cut += max(0, len(ids) - max(most, first))
             ids = ids[:most]
+            if len(ids) <= first:
+                raise DataError(
+                    f"Line {document.line} has nothing to say within the {most:,} tokens that are read.",
+                    why="Its loss would be none, for both, and would count as an example.",
+                    hint="Shorten its prompt, or leave it out.",
+                )
             targets += max(0, len(ids) - first)
             tokens += sha256_hex(json.dumps([ids, first]).encode()).encode()
             losses.append(_rounded(document_nats(network, ids, first)))

@@ -30,6 +30,14 @@ from cryoflux.tasks.lora.plain_adapter import adapter_settings
 _READ = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 """files of a model folder that something is read of"""
 _CONFIG = "config.json"
+_TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +51,11 @@ class JudgedModel:
 
     def side(self) -> JudgedSide:
         """What the receipt says of it; hashes its files."""
+        # Of a folder its last part: what is signed is for everybody, and tells of nobody's machine.
+        name = Path(self.name).resolve().name if Path(self.name).is_dir() else self.name
         if self.adapter is None:
-            return JudgedSide(name=self.name, sha256=_digest(self.folder))
-        return JudgedSide(name=self.name, sha256=_digest(self.adapter), onto=_digest(self.folder))
+            return JudgedSide(name=name, sha256=_digest(self.folder))
+        return JudgedSide(name=name, sha256=_digest(self.adapter), onto=_digest(self.folder))
 
 
 def model_side(name: str, base: JudgedModel | None = None) -> JudgedModel:
@@ -96,6 +106,12 @@ def loaded_side(model: JudgedModel, kind: str) -> Iterator[tuple[Any, Any, set[s
     import torch
     import transformers
 
+    if not any((model.folder / name).is_file() for name in _TOKENIZERS):
+        raise ModelError(
+            f"{model.name} has no tokenizer.",
+            why="Another one would read other tokens, and every loss would be of something else.",
+            hint="Save it beside the model: tokenizer.save_pretrained(DIR).",
+        )
     auto = getattr(transformers, f"AutoModelFor{kind}")
     how: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
