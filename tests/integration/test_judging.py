@@ -221,6 +221,21 @@ def test_samples_of_lm_eval_are_the_two_sides(tmp_path: Path) -> None:
     assert json.loads(named.stdout)["again"] is True
 
 
+def test_samples_of_another_task_are_no_pair_and_the_newest_file_is_taken(tmp_path: Path) -> None:
+    def written(folder: Path, at: str, hashed: str) -> Path:
+        folder.mkdir(parents=True)
+        lines = [json.dumps(sample(n, acc=float(n % 2), doc_hash=f"{hashed}{n}")) + "\n" for n in range(40)]
+        (folder / f"samples_arc_{at}T10-00-00.000001.jsonl").write_text("".join(lines))
+        return folder.parent
+
+    base = written(tmp_path / "a" / "model", "2026-11-28", "one")
+    other = written(tmp_path / "b" / "model", "2026-11-28", "two")
+    done = typed(tmp_path, "judge", "--lm-eval", str(base), str(other))
+    assert (done.code, "has no loss for" in done.stderr) == (2, True), done.stderr
+    written(tmp_path / "b" / "a-newer", "2026-11-29", "one")
+    assert read_eval_log(other)[0].nano.keys() == read_eval_log(base)[0].nano.keys()
+
+
 def inspect_log(path: Path, grades: dict[str, str]) -> Path:
     samples = [
         {"id": key, "epoch": 1, "scores": {"match": {"value": grade}}} for key, grade in grades.items()

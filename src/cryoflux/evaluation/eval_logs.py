@@ -74,10 +74,11 @@ def _no_samples(what: str) -> DataError:
 
 def _samples_file(folder: Path, task: str) -> Path:
     """The newest file of samples of a task in a folder of lm-eval, or in the one of its model in there."""
-    found: dict[str, Path] = {}
+    newest: dict[str, tuple[str, Path]] = {}
     for name, path in sorted(files_below(folder).items()):
         if (hit := _SAMPLES.fullmatch(Path(name).name)) and path.is_file():
-            found[hit["task"]] = path  # names end in a time, so the last one is the newest
+            newest[hit["task"]] = max(newest.get(hit["task"], ("", path)), (hit["at"], path))
+    found = {name: path for name, (_, path) in newest.items()}
     if task and task in found:
         return found[task]
     if len(found) == 1 and not task:
@@ -116,9 +117,10 @@ def _lm_eval(path: Path) -> Iterator[tuple[str, Mapping[str, float]]]:
         said = _object(f"{path}, line {number}", line)
         if "doc_id" not in said:
             raise _no_samples(f"{path}, line {number} has no doc_id")
-        # Two filters give a sample twice; which one is meant stands beside it.
-        chosen = str(said.get("filter", "none"))
-        key = str(said["doc_id"]) if chosen in {"none", "None"} else f"{said['doc_id']} ({chosen})"
+        # Numbers begin anew in every task, and two filters give a sample twice: both stand beside it.
+        beside = [str(said["doc_hash"])[:16]] if said.get("doc_hash") else []
+        beside += [str(said["filter"])] if said.get("filter") not in {None, "none", "None"} else []
+        key = " ".join([str(said["doc_id"]), *beside])
         yield (
             key,
             {name: float(value) for name, value in said.items() if _is_score(value) and name != "doc_id"},
