@@ -131,13 +131,13 @@ def judge_models(
             why="It says how a model is evaluated.",
             hint=f"Choose one of: {', '.join(TASKS)}.",
         )
-    _require_free_holdout(asked, kind, StateFolder(Path(settings.run.state)))
     measure = _classified if kind == "classification" else _said
-    evaluated = measure(asked, (base, new), progress)
+    evaluated = measure(asked, (base, new), StateFolder(Path(settings.run.state)), progress)
+    side = new.side()  # hashes every file of it
     terms = Terms(
-        name=asked.name or new.side().name,
+        name=asked.name or side.name,
         base=base.side(),
-        new=new.side(),
+        new=side,
         kind=JudgedKind.MODELS,
         profile=evaluated.profile,
         metric=evaluated.metric,
@@ -150,25 +150,15 @@ def judge_models(
     return judge_paired(evaluated.paired, terms, settings)
 
 
-def _require_free_holdout(asked: ModelsToJudge, kind: str, state: StateFolder) -> None:
-    """Refuse examples that decide on updates in the same state: nobody would count the look there.
-
-    Raises:
-        UsageError: one is in a holdout of a task.
-    """
-    deciding: dict[str, str] = {}
+def _refuse_deciding(texts: Sequence[str], state: StateFolder) -> None:
+    """Refuse examples that decide on updates in the same state: nobody would count the look there."""
+    deciding = set()
     for path in sorted((state.path / "data").glob("*/holdout*.jsonl")):
         for line in read_regular(path, _MOST_HOLDOUT).splitlines():
             row = json.loads(line)
             if isinstance(row, dict) and isinstance(row.get("text"), str):
-                deciding[fold(row["text"])] = path.stem
-    if not deciding:
-        return
-    if kind == "classification":
-        texts = [example.text for example in read_examples(asked.holdout, _EVERY_ROW)]
-    else:
-        texts = [document.plain for document in read_documents(asked.holdout)]
-    if shared := sum(fold(text) in deciding for text in texts):
+                deciding.add(fold(row["text"]))
+    if shared := sum(text in deciding for text in texts):
         raise UsageError(
             f"{shared:,} of the {len(texts):,} examples decide on updates in {state.path}.",
             why="A verdict on anything else would spend their error budget, and nobody would count it there.",
@@ -208,15 +198,20 @@ def _kind_of(model: JudgedModel) -> str:
 
 
 def _classified(
-    asked: ModelsToJudge, sides: Iterable[JudgedModel], progress: Callable[[str, int, int], None]
+    asked: ModelsToJudge,
+    sides: Iterable[JudgedModel],
+    state: StateFolder,
+    progress: Callable[[str, int, int], None],
 ) -> _Evaluated:
     # In one order, whatever the file's: what the holdout is called by, and how often it was looked at.
     examples = sorted(read_examples(asked.holdout, _EVERY_ROW), key=lambda e: (fold(e.text), e.label, e.text))
-    _refuse_copies(asked.holdout, [fold(e.text) for e in examples])
+    texts = [fold(example.text) for example in examples]
+    _refuse_copies(asked.holdout, texts)
+    _refuse_deciding(texts, state)
     apart = None
     if asked.train is not None:
         learned = read_examples(asked.train, _EVERY_ROW)
-        _refuse_shared(asked, {fold(e.text) for e in learned}, [fold(e.text) for e in examples])
+        _refuse_shared(asked, {fold(e.text) for e in learned}, texts)
         apart = HeldApart(sha256=file_digest(asked.train), count=len(learned))
     found = []
     for side in sides:
@@ -228,14 +223,19 @@ def _classified(
 
 
 def _said(
-    asked: ModelsToJudge, sides: Iterable[JudgedModel], progress: Callable[[str, int, int], None]
+    asked: ModelsToJudge,
+    sides: Iterable[JudgedModel],
+    state: StateFolder,
+    progress: Callable[[str, int, int], None],
 ) -> _Evaluated:
     documents = sorted(read_documents(asked.holdout), key=lambda d: (fold(d.plain), d.written()))
-    _refuse_copies(asked.holdout, [fold(d.plain) for d in documents])
+    texts = [fold(document.plain) for document in documents]
+    _refuse_copies(asked.holdout, texts)
+    _refuse_deciding(texts, state)
     apart = None
     if asked.train is not None:
         learned = read_documents(asked.train)
-        _refuse_shared(asked, {fold(d.plain) for d in learned}, [fold(d.plain) for d in documents])
+        _refuse_shared(asked, {fold(d.plain) for d in learned}, texts)
         _refuse_shared(asked, {d.group for d in learned} - {""}, [d.group for d in documents])
         apart = HeldApart(sha256=file_digest(asked.train), count=len(learned))
     found: list[CausalScores] = []
