@@ -10,6 +10,17 @@ from typing import Annotated
 import typer
 
 from cryoflux.cli.console import JsonOption, emit_json, stdout
+from cryoflux.cli.data_options import (
+    AuditOption,
+    BalanceOption,
+    EncodingOption,
+    HoldoutOption,
+    HoldoutSizeOption,
+    LabelColumnOption,
+    MostDroppedOption,
+    SpareHoldoutsOption,
+    TextColumnOption,
+)
 from cryoflux.cli.groups import SettingsCommand
 from cryoflux.errors import ExitCode
 
@@ -20,10 +31,6 @@ app = typer.Typer(
 )
 
 
-def _option(help_text: str, flag: str, metavar: str | None = None) -> object:
-    return typer.Option(flag, help=help_text, metavar=metavar, show_default=False)
-
-
 @app.callback()
 def _group() -> None:
     pass
@@ -32,21 +39,15 @@ def _group() -> None:
 @app.command("check", cls=SettingsCommand)
 def check(
     train: Annotated[str, typer.Argument(help="File, folder of datasets, or imdb[train].", metavar="FILE")],
-    holdout: Annotated[str | None, _option("Examples that Δ is measured on.", "--holdout", "FILE")] = None,
-    audit: Annotated[str | None, _option("Sealed examples, only reported.", "--audit", "FILE")] = None,
-    text_column: Annotated[
-        str | None, _option("Column of the texts; NAME,NAME for pairs.", "--text-column", "NAME")
-    ] = None,
-    label_column: Annotated[str | None, _option("Column of the classes.", "--label-column", "NAME")] = None,
-    encoding: Annotated[str | None, _option("Of text files; else it is found.", "--encoding")] = None,
-    most_dropped: Annotated[
-        float | None, _option("Most rows that may lack text or label, as a share.", "--most-dropped")
-    ] = None,
-    balance: Annotated[
-        int | None, _option("Cut classes to so many times the smallest; 0 for none.", "--balance")
-    ] = None,
-    holdout_size: Annotated[int | None, _option("Most holdout examples split off.", "--holdout-size")] = None,
-    spare_holdouts: Annotated[int | None, _option("Further holdouts split off.", "--spare-holdouts")] = None,
+    holdout: HoldoutOption = None,
+    audit: AuditOption = None,
+    text_column: TextColumnOption = None,
+    label_column: LabelColumnOption = None,
+    encoding: EncodingOption = None,
+    most_dropped: MostDroppedOption = None,
+    balance: BalanceOption = None,
+    holdout_size: HoldoutSizeOption = None,
+    spare_holdouts: SpareHoldoutsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a file holds, what is odd about it, and what a run would make of it.

@@ -16,6 +16,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, close_stdout, stderr
+from cryoflux.cli.data_options import (
+    AuditOption,
+    BalanceOption,
+    EncodingOption,
+    HoldoutOption,
+    HoldoutSizeOption,
+    LabelColumnOption,
+    MostDroppedOption,
+    SpareHoldoutsOption,
+    TextColumnOption,
+)
+from cryoflux.cli.data_options import setting_option as _option
 from cryoflux.errors import ExitCode, UsageError
 from cryoflux.quantities import parse_duration, parse_energy
 
@@ -43,10 +55,6 @@ class _Interrupts:
         """Nobody reads any more: end as if asked to, and write nowhere."""
         self.asked = True
         close_stdout()
-
-
-def _option(help_text: str, flag: str, *, metavar: str | None = None) -> object:
-    return typer.Option(flag, help=help_text, metavar=metavar, show_default=False)
 
 
 def _said(what: str, done: int, count: int) -> None:
@@ -115,26 +123,13 @@ def run(
     train: Annotated[
         str | None, _option("Labelled texts: CSV, JSONL, parquet, …", "--train", metavar="FILE")
     ] = None,
-    holdout: Annotated[
-        str | None, _option("Examples that Δ is measured on.", "--holdout", metavar="FILE")
-    ] = None,
-    audit: Annotated[
-        str | None, _option("Sealed examples, only reported.", "--audit", metavar="FILE")
-    ] = None,
-    text_column: Annotated[
-        str | None,
-        _option("Column of the texts; NAME,NAME for pairs.", "--text-column", metavar="NAME"),
-    ] = None,
-    label_column: Annotated[
-        str | None, _option("Column of the classes.", "--label-column", metavar="NAME")
-    ] = None,
-    encoding: Annotated[str | None, _option("Of text files; else it is found.", "--encoding")] = None,
-    most_dropped: Annotated[
-        float | None, _option("Most rows that may lack text or label, as a share.", "--most-dropped")
-    ] = None,
-    balance: Annotated[
-        int | None, _option("Cut classes to so many times the smallest; 0 for none.", "--balance")
-    ] = None,
+    holdout: HoldoutOption = None,
+    audit: AuditOption = None,
+    text_column: TextColumnOption = None,
+    label_column: LabelColumnOption = None,
+    encoding: EncodingOption = None,
+    most_dropped: MostDroppedOption = None,
+    balance: BalanceOption = None,
     model: Annotated[str | None, _option("Hugging Face id or folder.", "--model", metavar="ID|DIR")] = None,
     task: Annotated[
         list[str] | None,
@@ -190,8 +185,8 @@ def run(
     reading: Annotated[
         str | None, _option("head, or head-tail to read the ends of long texts too.", "--reading")
     ] = None,
-    holdout_size: Annotated[int | None, _option("Most holdout examples split off.", "--holdout-size")] = None,
-    spare_holdouts: Annotated[int | None, _option("Further holdouts split off.", "--spare-holdouts")] = None,
+    holdout_size: HoldoutSizeOption = None,
+    spare_holdouts: SpareHoldoutsOption = None,
     leak_guard: Annotated[
         float | None,
         _option(
