@@ -192,8 +192,9 @@ def _parse(text: str, units: dict[str, Decimal], kind: str, example: str) -> Dec
         )
     try:
         return Decimal(match[1].replace("_", "")) * units[match[2]]
-    except DecimalException as error:  # an exponent beyond all reckoning
-        raise UsageError(f"{text!r} is not {kind}.", hint=f"Write it as in {example}.") from error
+    except DecimalException as error:
+        why = "Its number is beyond all reckoning."
+        raise UsageError(f"{text!r} is not {kind}.", why=why, hint=f"Write it as in {example}.") from error
 
 
 def parse_energy(text: str) -> int:

@@ -287,7 +287,7 @@ _BRIEF: dict[str, Callable[[_Numbers], str]] = {
     "staked.delta": lambda n: f"shown to help: a useless one would pass {_odds(n, odds_at)}",
     "staked.missed": _undecided,
     "stake.not-yet": lambda n: _stake(n, "not yet worth a look at the holdout"),
-    "stake.too-little": lambda n: _stake(n, "screen: too little for a look at the holdout"),
+    "stake.too-little": lambda n: _stake(n, "not shown to the holdout: too little could be staked on it"),
     "loss-went-up": lambda _: "the holdout loss went up",
     "below-smallest": _too_small,
     "hopeless": _hopeless,

@@ -13,6 +13,7 @@ import json
 import lzma
 import re
 import shlex
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from cryoflux.digests import file_digest
-from cryoflux.errors import DataError
+from cryoflux.errors import CryoFluxError, DataError
 from cryoflux.evaluation.given_losses import GivenLosses, given_losses
 from cryoflux.files import files_below, read_regular
 
 ERRORS = "errors"
 """the unit of 1 − score"""
 _MOST_BYTES = 1 << 28
+_LONGEST_SHOWN = 80
 _SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<at>\d{4}-\d{2}-\d{2}T[^/]*)\.jsonl")
 _PREFERRED = ("acc_norm", "acc", "exact_match", "f1")
 """of the metrics of an lm-eval sample, the one that is taken where nobody names one"""
@@ -45,7 +47,10 @@ def read_eval_log(path: Path, task: str = "", metric: str = "") -> tuple[GivenLo
     Raises:
         DataError: there are no samples, or none with such a score.
     """
-    file = _samples_file(path, task) if path.is_dir() else path
+    try:
+        file = _samples_file(path, task) if path.is_dir() else path
+    except OSError as error:
+        raise _no_samples(f"{path} cannot be read: {error.strerror or error}") from error
     rows = list(_lm_eval(file) if file.suffix == ".jsonl" else _inspect(file))
     if not rows:
         raise _no_samples(f"{file} holds no sample")
@@ -54,9 +59,11 @@ def read_eval_log(path: Path, task: str = "", metric: str = "") -> tuple[GivenLo
     for key, scores in rows:
         score = scores.get(name)
         if score is None or not 0 <= score <= 1:
-            raise _no_samples(f"{file}, sample {key}: {name} is {score}, which is no score between 0 and 1")
+            raise _no_samples(
+                f"{file}, sample {key[:_LONGEST_SHOWN]}: {name} is {score}, which is no score between 0 and 1"
+            )
         if key in losses:
-            raise _no_samples(f"{file} has the sample {key} twice")
+            raise _no_samples(f"{file} has the sample {key[:_LONGEST_SHOWN]} twice")
         losses[key] = 1.0 - score
         correct[key] = score == 1
     whole = all(loss in {0.0, 1.0} for loss in losses.values())
@@ -119,7 +126,8 @@ def _lm_eval(path: Path) -> Iterator[tuple[str, Mapping[str, float]]]:
             raise _no_samples(f"{path}, line {number} has no doc_id")
         # Numbers begin anew in every task, and two filters give a sample twice: both stand beside it.
         beside = [str(said["doc_hash"])[:16]] if said.get("doc_hash") else []
-        beside += [str(said["filter"])] if said.get("filter") not in {None, "none", "None"} else []
+        kept_by = str(said.get("filter"))
+        beside += [kept_by] if kept_by not in {"none", "None"} else []
         key = " ".join([str(said["doc_id"]), *beside])
         yield (
             key,
@@ -146,7 +154,9 @@ def _metric_of(path: Path, rows: list[tuple[str, Mapping[str, float]]]) -> str:
 
 def _inspect(path: Path) -> Iterator[tuple[str, Mapping[str, float]]]:
     content = _content(path)
-    samples = _of_zip(path) if content.startswith(b"PK") else _object(str(path), content).get("samples") or ()
+    samples = _of_zip(path) if content.startswith(b"PK") else _object(str(path), content).get("samples") or []
+    if not isinstance(samples, Iterator | list):
+        raise _no_samples(f"{path} has samples that are no list")
     for sample in samples:
         scores = sample.get("scores") if isinstance(sample, dict) else None
         if not isinstance(scores, dict) or "id" not in sample:
@@ -179,9 +189,11 @@ def _of_zip(path: Path) -> Iterator[Any]:
                 with packed.open(info) as stream:
                     content = stream.read(info.file_size + 1)
                 yield _object(f"{path}, {info.filename}", content)
+    except CryoFluxError:
+        raise
     except (
         *(zipfile.BadZipFile, NotImplementedError, OSError, EOFError, RuntimeError, ValueError),
-        *(zlib.error, lzma.LZMAError),
+        *(zlib.error, lzma.LZMAError, struct.error, LookupError, ArithmeticError, MemoryError),
     ) as error:
         raise DataError(
             f"{path} cannot be unpacked: {error}.",

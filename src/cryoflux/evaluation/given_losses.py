@@ -13,6 +13,8 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from cryoflux.signing.fields import SAFE
 _MOST_BYTES = 1 << 30
 _MOST_EXAMPLES = 1_000_000
 _LONGEST_ID = 1000
+_LONGEST_SHOWN = 80
 _MOST_NAMED = 3
 _LINE = '{"id": "a-1", "loss": 0.731}'
 
@@ -70,9 +73,9 @@ def read_given_losses(path: Path) -> GivenLosses:
     """
     try:
         content = read_regular(path, _MOST_BYTES)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a path can be none at all
         raise UsageError(
-            f"{path} cannot be read: {error.strerror or error}.",
+            f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}.",
             why="It should hold a loss for each example.",
             hint=f"Name a file with lines such as {_LINE}.",
         ) from error
@@ -83,27 +86,62 @@ def read_given_losses(path: Path) -> GivenLosses:
     return _collected(path.name, sha256_hex(content), rows)
 
 
-def given_losses(
-    name: str, losses: Mapping[str, float], correct: Mapping[str, bool] | None = None
-) -> GivenLosses:
+def given_losses(name: str, losses: Mapping[Any, Any] | Iterable[Any], correct: Any = None) -> GivenLosses:
     """The same of losses that are in memory.
 
     Args:
         name: what they are of.
-        losses: id → loss.
-        correct: id → whether it was right.
+        losses: id → loss; or losses in the order of the holdout: a list, an array, a tensor.
+        correct: whether it was right, in the same form; none where that is not said.
 
     Raises:
-        DataError: a loss is none.
+        DataError: a loss is none, or they come in no form that is read.
     """
+    found = {str(key): loss for key, loss in _by_id(name, losses).items()}
+    right = {} if correct is None else {str(key): hit for key, hit in _by_id(name, correct).items()}
     rows = []
-    for key in sorted(losses, key=str):
-        said: dict[str, Any] = {"id": str(key), "loss": float(losses[key])}
-        if correct is not None and key in correct:
-            said["correct"] = bool(correct[key])
-        rows.append((f"{name}, example {key!r}", said))
+    for key in sorted(found):
+        where = f"{name}, example {key[:_LONGEST_SHOWN]!r}"
+        said: dict[str, Any] = {"id": key, "loss": _plain(found[key])}
+        _id_of(where, said), _loss_of(where, said)
+        said["loss"] = float(said["loss"])
+        if key in right:
+            said["correct"] = _hit(where, _plain(right[key]))
+        rows.append((where, said))
     lines = "".join(json.dumps(said, ensure_ascii=False, sort_keys=True) + "\n" for _, said in rows)
-    return _collected(name, sha256_hex(lines.encode("utf-8", "surrogatepass")), rows)
+    return _collected(name, sha256_hex(lines.encode()), rows)
+
+
+def _by_id(name: str, given: Mapping[Any, Any] | Iterable[Any]) -> Mapping[Any, Any]:
+    """What was given, by id; by its place where it has none."""
+    if isinstance(given, Mapping):
+        if len({str(key) for key in given}) < len(given):
+            raise _no_loss(name, "has two examples whose ids are written alike")
+        return given
+    # numpy's arrays and torch's tensors, whose elements are none of Python's numbers
+    listed = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(listed, str | bytes) or not isinstance(listed, Iterable):
+        raise DataError(
+            f"{name} is {type(given).__name__}, and no losses by example.",
+            why="Δ is measured example by example.",
+            hint="Hand over a file, id → loss, or losses in the order of the holdout.",
+        )
+    return dict(enumerate(listed))
+
+
+def _plain(value: Any) -> Any:
+    """A number as Python's own, where it is numpy's, torch's or a fraction; else what it is."""
+    if isinstance(value, bool | int | float):
+        return value
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    return float(value) if isinstance(value, Real | Decimal) else value
+
+
+def _hit(where: str, value: Any) -> bool:
+    if not isinstance(value, bool | int | float) or value not in {0, 1}:
+        raise _no_loss(where, 'says "correct" and neither true nor false')
+    return bool(value)
 
 
 def pair_given(base: GivenLosses, new: GivenLosses) -> PairedLosses:
@@ -145,7 +183,7 @@ def require_sum(name: str, losses: Losses) -> None:
 def _require_same(base: GivenLosses, new: GivenLosses) -> None:
     for have, lack in ((base, new), (new, base)):
         if missing := sorted(have.nano.keys() - lack.nano.keys()):
-            shown = ", ".join(repr(key) for key in missing[:_MOST_NAMED])
+            shown = ", ".join(repr(key[:_LONGEST_SHOWN]) for key in missing[:_MOST_NAMED])
             more = f" and {len(missing) - _MOST_NAMED:,} more" if len(missing) > _MOST_NAMED else ""
             raise DataError(
                 f"{lack.name} has no loss for {shown}{more}, which {have.name} has.",
@@ -214,8 +252,9 @@ def _loss_of(where: str, said: Mapping[str, Any]) -> int:
     if isinstance(loss, bool) or not isinstance(loss, int | float):
         raise _no_loss(where, 'has no "loss" that is a number')
     if not (isinstance(loss, int) or math.isfinite(loss)) or not 0 <= loss <= SAFE / NANO:
+        shown = "a number of many digits" if isinstance(loss, int) and abs(loss) > SAFE else loss
         raise DataError(
-            f"{where} has a loss of {loss}.",
+            f"{where} has a loss of {shown}.",
             why=f"A loss lies between 0 and {SAFE / NANO:,.0f}; the lower, the better.",
             hint="Hand over losses, such as cross-entropies in nats: for scores, 1 − score.",
         )

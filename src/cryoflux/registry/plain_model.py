@@ -14,7 +14,7 @@ model declares.
 
 from __future__ import annotations
 
-__all__ = ["complaints_about", "harmless"]
+__all__ = ["complaints_about", "harmless", "settings_complaints"]
 
 import json
 from collections.abc import Iterator, Mapping
@@ -26,8 +26,9 @@ from typing import Any
 from cryoflux.digests import tensor_shapes
 from cryoflux.errors import ModelError
 from cryoflux.registry.borne_out import class_complaint, too_large
+from cryoflux.registry.own_files import refuse_foreign_files
 from cryoflux.registry.plain_json import read_object
-from cryoflux.registry.plain_tokenizer import copy_tokenizer, is_tokenizer, tokenizer_complaints
+from cryoflux.registry.plain_tokenizer import PARTS, copy_tokenizer, is_tokenizer, tokenizer_complaints
 from cryoflux.registry.shards import INDEX
 
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
@@ -53,6 +54,8 @@ _DROPPED = frozenset(
         *("return_dict_in_generate", "encoder_no_repeat_ngram_size", "cross_attention_hidden_size"),
         *("tf_legacy_loss", "use_bfloat16", "is_composition"),
         "sinusoidal_pos_embds",  # what it computes is among the weights
+        *("n_ctx", "tie_weights_", "cache_implementation"),  # nothing in transformers reads them
+        *("transformers.js_config", "unsloth_version", "unsloth_fixed"),
     }
 )
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
@@ -69,9 +72,20 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "bos_token_id": (None,),
     "eos_token_id": (None,),
     "cls_token_id": (None,),
+    "is_llama_config": (True, False),
+    "rope_interleaved": (False,),
+    "use_mrope": (False,),
 }
 """settings that say nothing where they have one of these values, even where a kind of model lacks them"""
 _LONGEST_LIST = 1000
+_ROTARY = frozenset(
+    {
+        *("rope_theta", "rope_scaling", "partial_rotary_factor", "rotary_emb_base", "rotary_pct"),
+        *("rope_local_base_freq", "global_rope_theta", "local_rope_theta"),
+        *("sliding_window_pattern", "_sliding_window_pattern"),
+    }
+)
+"""how ``rope_parameters``, and which layers have a window, were said before transformers 5, which reads it"""
 _UNDECLARED: Mapping[str, set[str]] = {
     "deberta-v2": {
         *("attention_head_size", "conv_act", "conv_groups", "conv_kernel_size", "norm_rel_ebd"),
@@ -103,7 +117,8 @@ def _declared(folder: Path, config: Mapping[str, Any]) -> set[str]:
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING_NAMES:
         raise _unusable(folder, f"it names no kind of model that is known here ({str(kind)[:80]!r})")
     made = CONFIG_MAPPING[kind]()
-    return {*made.to_dict(), *getattr(made, "attribute_map", {}), *_UNDECLARED.get(kind, ())}
+    declared = {*made.to_dict(), *getattr(made, "attribute_map", {}), *_UNDECLARED.get(kind, ())}
+    return declared | _ROTARY if "rope_parameters" in declared else declared
 
 
 def _plain(value: Any, depth: int = 2) -> bool:
@@ -154,6 +169,17 @@ def complaints_about(folder: Path) -> list[str]:
         return [error.what.removesuffix(".")]
 
 
+def settings_complaints(folder: Path) -> list[str]:
+    """Which settings of a model and its tokenizer are not known here; `harmless` would leave them out.
+
+    Raises:
+        ModelError: it cannot be loaded at all.
+    """
+    kept, complaints = _settings(folder, _read_config(folder))
+    # A vocabulary in another form than tokenizer.json has no parts that could be unknown.
+    return [*complaints, *(tokenizer_complaints(folder, kept) if (folder / PARTS).exists() else ())]
+
+
 def _loaded(folder: Path) -> dict[str, tuple[int, ...]]:
     """The shapes of the tensors that transformers would load, which other files in the folder are not.
 
@@ -190,9 +216,10 @@ def harmless(folder: Path) -> Iterator[Path]:
     Weights are links to the files of ``folder``, whose headers are checked.
 
     Raises:
-        ModelError: it cannot be loaded at all.
+        ModelError: it cannot be loaded at all, or a file of it is a link to elsewhere.
         OSError: a file cannot be read.
     """
+    refuse_foreign_files(folder)
     settings, _ = _settings(folder, _read_config(folder))
     shapes = _weights(folder)
     if found := too_large(settings, shapes):

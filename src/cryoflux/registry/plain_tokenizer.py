@@ -6,7 +6,7 @@ ask for code, name files elsewhere and carry templates, so only what is named he
 
 from __future__ import annotations
 
-__all__ = ["copy_tokenizer", "is_tokenizer", "tokenizer_complaints"]
+__all__ = ["PARTS", "copy_tokenizer", "is_tokenizer", "tokenizer_complaints"]
 
 import json
 import re
@@ -22,10 +22,10 @@ from cryoflux.registry.plain_vocabulary import vocabulary_complaints
 
 _SETTINGS = "tokenizer_config.json"
 _SPECIAL = "special_tokens_map.json"
-_PARTS = "tokenizer.json"
+PARTS = "tokenizer.json"
 _ADDED = "added_tokens.json"
 _DATA = (
-    *(_PARTS, "vocab.txt", "vocab.json", "merges.txt", _ADDED),
+    *(PARTS, "vocab.txt", "vocab.json", "merges.txt", _ADDED),
     *("spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model", "unigram.json"),
 )
 _MAX_SETTINGS_BYTES = 4_000_000
@@ -156,15 +156,15 @@ def tokenizer_complaints(folder: Path, config: Mapping[str, Any]) -> list[str]:
         for name, value in settings.items()
         if not (name in _DROPPED or _is_kept(name, value) or (name in _EMPTY and not value))
     ]
-    parts = _object(folder, _PARTS, _MAX_DATA_BYTES)
+    parts = _object(folder, PARTS, _MAX_DATA_BYTES)
     if not parts:
-        return [*complaints, f"its tokenizer is in no {_PARTS}"]
+        return [*complaints, f"its tokenizer is in no {PARTS}"]
     if not _reads_parts(settings, config):
-        complaints.append(f"its tokenizer is of a class that does not read {_PARTS}")
+        complaints.append(f"its tokenizer is of a class that does not read {PARTS}")
     beside = [*_decoded(settings), *_object(folder, _ADDED, _MAX_SETTINGS_BYTES).items()]
     found = [*_frame_complaints(parts), *step_complaints(parts)]
     found += vocabulary_complaints(parts, ((number, text) for text, number in beside))
-    return [*complaints, *(f"its {_PARTS} has {complaint}" for complaint in found)]
+    return [*complaints, *(f"its {PARTS} has {complaint}" for complaint in found)]
 
 
 def _decoded(settings: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:

@@ -12,13 +12,14 @@ __all__ = [
     "judge_given",
     "judge_losses",
     "judge_paired",
+    "refuse_odd_names",
     "with_settings",
 ]
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +39,7 @@ from cryoflux.evaluation.given_losses import (
 )
 from cryoflux.evaluation.losses import write_evidence
 from cryoflux.evaluation.machine import software
-from cryoflux.files import lock_exclusively, storage_errors, write_atomic
+from cryoflux.files import lock_exclusively, read_regular, storage_errors, write_atomic
 from cryoflux.log_state import LogState
 from cryoflux.quantities import MICRO, NANO, NATS
 from cryoflux.receipts.entry import Entry
@@ -64,8 +65,11 @@ from cryoflux.sentences import brief, say
 from cryoflux.state import StateFolder
 
 _LONGEST_NAME = 500
+_MOST_MIN_DELTA = 1_000_000
 _Place = str | os.PathLike[str]
-_Losses = _Place | Mapping[str, float] | Sequence[float]
+_Hits = Mapping[str, bool] | Iterable[bool]
+_Losses = _Place | Mapping[str, float] | Iterable[float]
+"""a file; or id → loss; or losses in the order of the holdout: a list, an array, a tensor"""
 
 
 def judge_losses(
@@ -78,13 +82,13 @@ def judge_losses(
     metric: str = "loss",
     unit: str = NATS,
     min_delta: float | None = None,
-    correct: tuple[Mapping[str, bool], Mapping[str, bool]] | None = None,
+    correct: tuple[_Hits, _Hits] | None = None,
 ) -> Judged:
     """Say which of two is better, by the losses that somebody computed on a holdout, and sign a receipt.
 
     Args:
-        base: losses of what is there: a file with ``{"id": …, "loss": …}`` a line, id → loss, or a sequence
-            in the order of the holdout.
+        base: losses of what is there: a file with ``{"id": …, "loss": …}`` a line, id → loss, or losses in
+            the order of the holdout (a list, an array, a tensor).
         new: losses of what was made from it, on the same examples.
         state: the state whose log it goes into, made where it is not there; ``state`` by default.
         name: of what is judged.
@@ -92,23 +96,26 @@ def judge_losses(
         metric: what the losses measure.
         unit: of a loss.
         min_delta: smallest mean Δ that counts, in ``unit``; 0.002 by default.
-        correct: which examples base and new got right, by id, where losses are not in files that say so.
+        correct: which examples base and new got right, in the form of their losses, where those are not in
+            files that say so.
 
     Raises:
         DataError: the losses are none, or not of the same examples.
         UsageError: a file is missing, or the state cannot be written to.
         StateError: something is at work in the state, or it cannot be continued.
     """
-    hits = correct or (None, None)
-    sides = [
-        _given(side, which, right)
-        for side, which, right in zip((base, new), ("base", "new"), hits, strict=True)
-    ]
+    if correct is not None and not (isinstance(correct, list | tuple) and len(correct) == 2):
+        raise UsageError(
+            "What was right was not said of two.",
+            why="It is counted of base and of new, example by example.",
+            hint="Hand over correct=(of_base, of_new), each in the form of its losses.",
+        )
+    before, after = correct or (None, None)
+    sides = _given(base, "base", before), _given(new, "new", after)
+    refuse_odd_names(name, metric, unit)
     settings = load_settings({"state": state if state is None else str(state)}).settings
     given = Metric(name=metric, unit=unit)
-    return judge_given(
-        sides[0], sides[1], settings, name=name, energy=energy, metric=given, min_delta=min_delta
-    )
+    return judge_given(*sides, settings, name=name, energy=energy, metric=given, min_delta=min_delta)
 
 
 def judge_given(
@@ -144,9 +151,11 @@ def with_settings(terms: Terms, settings: Settings, min_delta: float | None) -> 
         ConfigError: it is negative or no number.
     """
     least = settings.decision.min_delta if min_delta is None else min_delta
-    if not (math.isfinite(least) and 0 <= least <= 1e6):
+    if isinstance(least, bool) or not isinstance(least, int | float) or abs(least) > _MOST_MIN_DELTA:
+        least = math.nan
+    if not (math.isfinite(least) and least >= 0):
         raise ConfigError(
-            f"The smallest Δ is {least}.",
+            f"The smallest Δ is no number from 0 to {_MOST_MIN_DELTA:,}.",
             why="An improvement is a loss that is lower by at least so much.",
             hint="Give a number from 0 on: --min-delta 0.002.",
         )
@@ -158,12 +167,10 @@ def with_settings(terms: Terms, settings: Settings, min_delta: float | None) -> 
     )
 
 
-def _given(losses: _Losses, which: str, correct: Mapping[str, bool] | None) -> GivenLosses:
+def _given(losses: _Losses, which: str, correct: _Hits | None) -> GivenLosses:
     if isinstance(losses, str | os.PathLike):
         return read_given_losses(Path(losses))
-    if isinstance(losses, Mapping):
-        return given_losses(which, losses, correct)
-    return given_losses(which, {str(number): loss for number, loss in enumerate(losses)}, correct)
+    return given_losses(which, losses, correct)
 
 
 def judge_paired(paired: PairedLosses, terms: Terms, settings: Settings) -> Judged:
@@ -179,7 +186,7 @@ def judge_paired(paired: PairedLosses, terms: Terms, settings: Settings) -> Judg
         StateError: something is at work in the state, or it cannot be continued.
         StorageError: the disk is full, read-only, or refuses.
     """
-    _refuse_long_names(terms)
+    refuse_odd_names(terms.name, terms.base.name, terms.new.name, terms.metric.name, terms.metric.unit)
     path = Path(settings.run.state)
     state = StateFolder(path)
     with storage_errors(path):
@@ -198,13 +205,13 @@ def judge_paired(paired: PairedLosses, terms: Terms, settings: Settings) -> Judg
         promised_ppm = promised.alpha_ppm if promised is not None else terms.alpha_ppm
         for entry, said in judged:
             if _is_same(said, paired, terms, promised_ppm):
+                _store(state, paired)
                 return _judged(entry, paired, path, again=True)
         refuse_open(memory, state)
         _refuse_deciding(memory, paired.sha256, state)
         made = _verdict(paired, terms, memory)
         # What the entry names lies there before it: a crash in between leaves files that nobody names.
-        _store(state.losses(made.per_example), _evidence_file(paired))
-        _store(state.judged(paired.sha256), paired.holdout)
+        _store(state, paired)
         entry = log.append(lambda sequence, prev: _statement(paired, terms, made, sequence, prev))
         if witnessing is not None:
             witnessing.published(binding=False)
@@ -234,8 +241,27 @@ def _evidence_file(paired: PairedLosses) -> bytes:
     return write_evidence(paired.base, paired.new)
 
 
-def _refuse_long_names(terms: Terms) -> None:
-    for name in (terms.name, terms.base.name, terms.new.name, terms.metric.name, terms.metric.unit):
+def refuse_odd_names(*names: str) -> None:
+    """Make sure that names can stand in a receipt.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(
+                f"A name is {type(name).__name__}, and no text.",
+                why="It stands in the receipt, for people to read.",
+                hint="Give texts for name, metric and unit.",
+            )
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"The name {name[:20]!r}… is no Unicode text.",
+                why="What is signed is read by others, on other machines.",
+                hint="Give another one: --name NAME.",
+            ) from error
         if len(name) > _LONGEST_NAME:
             raise UsageError(
                 f"The name {name[:20]!r}… has {len(name):,} characters.",
@@ -244,10 +270,14 @@ def _refuse_long_names(terms: Terms) -> None:
             )
 
 
-def _store(path: Path, content: bytes) -> None:
-    if not path.is_file():
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+def _store(state: StateFolder, paired: PairedLosses) -> None:
+    """Put down what a judgement names; what lies there under that name with other bytes is mended."""
+    evidence = write_evidence(paired.base, paired.new)
+    files = {state.losses(sha256_hex(evidence)): evidence, state.judged(paired.sha256): paired.holdout}
+    for path, content in files.items():
+        with suppress(OSError):
+            if read_regular(path, len(content)) == content:
+                continue
         write_atomic(path, content)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 __all__ = ["StatedJoules", "stated_energy"]
 
-import math
 import os
+from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,9 +18,13 @@ from cryoflux.errors import UsageError
 from cryoflux.files import read_regular
 from cryoflux.quantities import MICRO, Energy, Tier, parse_energy
 from cryoflux.receipts.judgement_parts import StatedEnergy
+from cryoflux.signing.fields import SAFE
 
 StatedJoules = Measured | Energy | str | os.PathLike[str] | float | None
 _MOST_MEASUREMENT_BYTES = 1 << 20
+_MOST_JOULES = SAFE / MICRO
+_LONGEST_TEXT = 100
+_NO_NUMBERS = (ValueError, ArithmeticError, RecursionError)
 
 
 def stated_energy(joules: StatedJoules) -> StatedEnergy | None:
@@ -36,13 +42,32 @@ def stated_energy(joules: StatedJoules) -> StatedEnergy | None:
         joules = joules.energy
     if isinstance(joules, Energy):
         return _as_stated(joules.uj, joules.lo_uj, joules.hi_uj, joules.tier)
-    if isinstance(joules, int | float):
-        if not (math.isfinite(joules) and joules >= 0):
-            raise _no_energy(joules)
-        return _as_stated(round(joules * MICRO), round(joules * MICRO), round(joules * MICRO), None)
-    if (path := Path(joules)).is_file():
-        return _of_file(path)
-    uj = parse_energy(str(joules))
+    if isinstance(joules, str | os.PathLike):
+        return _of_text(joules)
+    return _of_number(joules)
+
+
+def _of_number(joules: Any) -> StatedEnergy:
+    if isinstance(joules, Decimal) or getattr(joules, "shape", None) == ():  # numpy's numbers, and torch's
+        joules = float(joules)
+    if isinstance(joules, bool) or not isinstance(joules, int | float):
+        raise _no_energy(f"What was handed over ({type(joules).__name__})")
+    if not 0 <= joules <= _MOST_JOULES:  # nor is NaN
+        raise _no_energy("A number below zero, or of too many joules,")
+    uj = round(joules * MICRO)
+    return _as_stated(uj, uj, uj, None)
+
+
+def _of_text(joules: str | os.PathLike[str]) -> StatedEnergy:
+    path = Path(joules)
+    with suppress(OSError):  # a text may be no path at all
+        if path.exists():
+            return _of_file(path)
+    if isinstance(joules, os.PathLike):
+        raise _no_energy(f"There is no file {path}, which")
+    if len(joules) > _LONGEST_TEXT:
+        raise _no_energy(f"A text of {len(joules):,} characters")
+    uj = parse_energy(joules)
     return _as_stated(uj, uj, uj, None)
 
 
@@ -55,7 +80,7 @@ def _no_energy(said: object) -> UsageError:
 
 
 def _as_stated(uj: int, lo_uj: int, hi_uj: int, tier: Tier | None, measurement: str = "") -> StatedEnergy:
-    if not hi_uj >= uj or hi_uj < 0:
+    if not (lo_uj <= uj <= hi_uj and 0 <= hi_uj <= SAFE):
         raise _no_energy(f"{uj / MICRO:g} J")
     # Signed net energy may well lie below zero on a quiet machine; what something cost does not.
     return StatedEnergy(
@@ -68,12 +93,12 @@ def _as_stated(uj: int, lo_uj: int, hi_uj: int, tier: Tier | None, measurement: 
 
 
 def _of_file(path: Path) -> StatedEnergy:
-    content = read_regular(path, _MOST_MEASUREMENT_BYTES)
     try:
+        content = read_regular(path, _MOST_MEASUREMENT_BYTES)
         found = msgspec.json.decode(content)["energy"]
         uj, lo_uj, hi_uj = (int(found[name]) for name in ("uj", "lo_uj", "hi_uj"))
         tier = Tier(found["tier"])
-    except (msgspec.DecodeError, LookupError, TypeError, ValueError) as error:
+    except (OSError, msgspec.DecodeError, LookupError, TypeError, *_NO_NUMBERS) as error:
         raise UsageError(
             f"{path} is no measurement.",
             why="It should say its energy in µJ with both ends, and its tier.",

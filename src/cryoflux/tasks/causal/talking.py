@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.tasks.causal.network import open_network, open_tokenizer
+from cryoflux.tasks.causal.tokens import turns_rendered
 from cryoflux.tasks.lora.libraries import quieten_transformers
 
 
@@ -33,6 +34,7 @@ class Conversation:
             ModelError: it is no language model, or cannot be loaded.
         """
         quieten_transformers()
+        self._name = name
         self._tokenizer = open_tokenizer(folder, name)
         self._network = open_network(folder, name, device=device)
         self._turns: list[dict[str, str]] = []
@@ -43,14 +45,16 @@ class Conversation:
         Args:
             text: said to it.
             most_tokens: of the answer.
+
+        Raises:
+            ModelError: the model's template does not render what was said.
         """
         import torch
 
         if getattr(self._tokenizer, "chat_template", None):
             self._turns.append({"role": "user", "content": text})
-            asked = self._tokenizer.apply_chat_template(
-                self._turns, tokenize=False, add_generation_prompt=True
-            )
+            where = f"{self._name!r} does not render what was said"
+            asked = turns_rendered(self._tokenizer, self._turns, where, prompt=True)
             ids = self._tokenizer(asked, add_special_tokens=False, return_tensors="pt")["input_ids"]
         else:
             ids = self._tokenizer(text, return_tensors="pt")["input_ids"]

@@ -7,16 +7,19 @@ before the answer and the answer: from there on it is text, and no template is r
 
 from __future__ import annotations
 
-__all__ = ["FORMS", "Rendered", "TokenRow", "encoded", "give_template", "rendered"]
+__all__ = ["FORMS", "Rendered", "TokenRow", "encoded", "give_template", "rendered", "turns_rendered"]
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryoflux.errors import ModelError
 from cryoflux.files import read_regular
+from cryoflux.registry.own_files import refuse_foreign_files
 from cryoflux.registry.plain_json import read_object
 from cryoflux.tasks.causal.documents import TextDocument
+from cryoflux.tasks.causal.templates import TemplateFailedError, render_turns
 
 _MOST_TEMPLATE = 4_000_000
 TEXT, COMPLETION, CONVERSATION = "text", "completion", "conversation"
@@ -36,9 +39,10 @@ class Rendered:
 
 
 def give_template(folder: Path, tokenizer: Any) -> None:
-    """The tokenizer's own template of conversations; it is text, rendered in jinja's sandbox."""
+    """The tokenizer's own template of conversations; it is text, rendered in a sandbox and within bounds."""
     if getattr(tokenizer, "chat_template", None):
         return
+    refuse_foreign_files(folder)
     alone = folder / "chat_template.jinja"
     if alone.is_file():
         try:
@@ -72,22 +76,36 @@ def rendered(tokenizer: Any, document: TextDocument, name: str) -> Rendered:
     turns = said["messages"]
     if not getattr(tokenizer, "chat_template", None):
         raise _no_template(name, "none lies beside its weights")
-    from jinja2 import TemplateError
-
-    try:
-        before = tokenizer.apply_chat_template(turns[:-1], tokenize=False, add_generation_prompt=True)
-        whole = tokenizer.apply_chat_template(turns, tokenize=False)
-    except (TemplateError, ValueError, TypeError, ArithmeticError, LookupError) as error:
-        raise _not_rendered(
-            f"The template of {name!r} does not render line {document.line}: {str(error)[:200]}",
-            "How turns are told apart is the model's own convention.",
-        ) from error
+    where = f"{name!r} does not render line {document.line}"
+    before = turns_rendered(tokenizer, turns[:-1], where, prompt=True)
+    whole = turns_rendered(tokenizer, turns, where, prompt=False)
     if not whole.startswith(before):
         raise _not_rendered(
             f"The template of {name!r} renders a prompt otherwise once the answer follows.",
             "Where the answer begins could not be told.",
         )
     return Rendered(CONVERSATION, before, whole[len(before) :])
+
+
+def turns_rendered(tokenizer: Any, turns: Sequence[dict[str, Any]], where: str, *, prompt: bool) -> str:
+    """A conversation as text, by the tokenizer's template.
+
+    Args:
+        tokenizer: of transformers, with its template.
+        turns: what was said.
+        where: whose template does not render what, for messages.
+        prompt: whether what makes a model begin to speak comes after it.
+
+    Raises:
+        ModelError: it cannot be rendered.
+    """
+    try:
+        return render_turns(tokenizer, turns, prompt=prompt)
+    except TemplateFailedError as error:
+        raise _not_rendered(
+            f"The template of {where}: {str(error)[:200]}",
+            "How turns are told apart is the model's own convention.",
+        ) from error
 
 
 def _no_template(name: str, why: str) -> ModelError:

@@ -21,7 +21,8 @@ from cryoflux.digests import checksum_lines, file_digest, sha256_hex
 from cryoflux.errors import CryoFluxError, ModelError
 from cryoflux.files import copy_regular
 from cryoflux.receipts.judgement_parts import JudgedSide
-from cryoflux.registry.plain_model import harmless
+from cryoflux.registry.own_files import refuse_foreign_files
+from cryoflux.registry.plain_model import harmless, settings_complaints
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.lora.base_model import resolve
 from cryoflux.tasks.lora.libraries import shielded
@@ -88,6 +89,7 @@ def model_side(name: str, base: JudgedModel | None = None) -> JudgedModel:
 
 def _digest(folder: Path) -> str:
     """The digest of the list of a folder's files that are read, in the form of its ``SHA256SUMS``."""
+    refuse_foreign_files(folder)
     files = {path.name: path for pattern in _READ for path in folder.glob(pattern) if path.is_file()}
     return sha256_hex(checksum_lines({name: file_digest(path) for name, path in files.items()}))
 
@@ -111,6 +113,12 @@ def loaded_side(model: JudgedModel, kind: str) -> Iterator[tuple[Any, Any, set[s
             f"{model.name} has no tokenizer.",
             why="Another one would read other tokens, and every loss would be of something else.",
             hint="Save it beside the model: tokenizer.save_pretrained(DIR).",
+        )
+    if complaints := settings_complaints(model.folder):
+        raise ModelError(
+            f"{model.name} cannot be judged as what it says it is: {complaints[0]}.",
+            why="What is not known here would be left out, and another model judged than was trained.",
+            hint="Take it out of that file if nothing follows from it; or evaluate both yourself: --losses.",
         )
     auto = getattr(transformers, f"AutoModelFor{kind}")
     how: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -139,6 +147,7 @@ def _with_adapter(network: Any, adapter: Path, kind: str, lacking: set[str]) -> 
     from peft import PeftModel
 
     task = {"SequenceClassification": "SEQ_CLS", "CausalLM": "CAUSAL_LM"}[kind]
+    refuse_foreign_files(adapter)
     settings = adapter_settings(adapter, task)
     with TemporaryDirectory(prefix="cryoflux-adapter-") as place:
         # PEFT sees what was checked, and nothing else that lies in the folder.
