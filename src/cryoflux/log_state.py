@@ -26,7 +26,7 @@ from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.fork_parts import ForkedTask
+from cryoflux.receipts.fork_parts import ForkedTask, JudgedHoldout
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import (
@@ -141,6 +141,9 @@ class LogState:
             self._end(session)
         elif (fork := entry.fork) is not None:
             self.tasks = {said.task: TaskState.taken_up(said, entry.leaf_hash) for said in fork.tasks}
+            self.judged = {
+                said.sha256: JudgedTally(said.alpha_ppm, said.looks, said.kept) for said in fork.judged
+            }
             for known in self.tasks.values():
                 known.was_made(known.start, entry.index, entry.leaf_hash, known.counts[-1])
         elif (judgement := entry.judgement) is not None:
@@ -156,6 +159,13 @@ class LogState:
     def handed_on(self) -> list[ForkedTask]:
         """What a fork of this log goes on with, task by task."""
         return [self.tasks[name].handed_on(name) for name in sorted(self.tasks)]
+
+    def judged_handed_on(self) -> list[JudgedHoldout]:
+        """What a fork of this log goes on with of the holdouts that judged what others made."""
+        return [
+            JudgedHoldout(sha256=digest, alpha_ppm=tally.alpha_ppm, looks=tally.looks, kept=tally.kept)
+            for digest, tally in sorted(self.judged.items())
+        ]
 
     def lapsing(self, intent: Intent) -> list[OpenIntent]:
         """The open attempts that a new one leaves no room for, oldest first; they get no receipt any more."""

@@ -22,6 +22,7 @@ from cryoflux.log_state import LogState
 from cryoflux.quantities import Energy, efficiency
 from cryoflux.receipts.attempts import Attempt, attempt_of
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.judgement_total import JudgementTotal, with_judgement
 from cryoflux.receipts.lines import Lines
 from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.paid import Paid
@@ -78,6 +79,8 @@ class LogSummary:
     session_open: bool
     """whether a run goes on, or has died: what it spends beside its attempts is not in the log yet"""
     tasks: tuple[TaskTotal, ...]
+    judged: JudgementTotal | None = None
+    """what was judged that others made; none where nothing was"""
 
     @property
     def all_in(self) -> Energy | None:
@@ -118,6 +121,7 @@ class Log(Sequence[Attempt]):
         self._spent: dict[str, Energy] = {}
         self._sessions: list[Session] = []
         self._session_open = False
+        self._judged: JudgementTotal | None = None
         for entry in self.follow() if read else ():
             self.take(entry)
 
@@ -151,6 +155,7 @@ class Log(Sequence[Attempt]):
             self._sessions.append(entry.session)
         if (said := entry.receipt or entry.move) is not None:
             self._lines.take(said)
+        self._judged = with_judgement(self._judged, entry)
         number = self._numbers.take(entry) or 0
         if (receipt := entry.receipt) is None:
             return
@@ -214,6 +219,7 @@ class Log(Sequence[Attempt]):
             session_open=self._session_open,
             unrecorded=self._memory.attempts - sum(session.attempts for session in self._sessions),
             tasks=self._totals(),
+            judged=self._judged,
         )
 
     def _totals(self) -> tuple[TaskTotal, ...]:

@@ -77,6 +77,8 @@ def export(
         with replacing(output) as stream:
             count = _write(stream, form, what, places)
         stderr.print(f"written: {output}, {count} rows")
+        if what is What.ATTEMPTS:
+            _say_judgements(places)
         return
     if form is Format.PARQUET and sys.stdout.isatty():
         raise UsageError(
@@ -86,6 +88,18 @@ def export(
         )
     _write(sys.stdout.buffer, form, what, places)
     sys.stdout.buffer.flush()
+
+
+def _say_judgements(places: list[Path]) -> None:
+    """Say where the judgements of a log are, which are no attempts."""
+    from cryoflux.log_view import open_log
+    from cryoflux.report.judged_words import judgements_text
+    from cryoflux.state import StateFolder
+
+    for place in places:
+        if (judged := open_log(place).summary().judged) is not None:
+            listed = f"cryoflux receipts list --json{StateFolder(place).flag()}"
+            stderr.print(f"{judgements_text(judged)}: no attempts, so in no row; {listed}")
 
 
 def _to_tracker(

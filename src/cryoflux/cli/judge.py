@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["judge"]
+__all__ = ["OTHER_HINTS", "judge"]
 
 import math
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
-from cryoflux.errors import ExitCode, UsageError
+from cryoflux.errors import CryoFluxError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from cryoflux.config import Settings
@@ -23,6 +25,17 @@ _SIGNS = {"kept": "✓", "rejected": "✗", "undecided": "?"}
 _EACH = 16
 """examples between two lines of progress"""
 _Pair = tuple[Path, Path] | None
+OTHER_HINTS = {
+    "--model": "Name another model: --base or --new, a folder or an id of the hub.",
+    "--max-tokens": "Shorten the texts of the holdout.",
+    "--most-dropped": "Mend those rows, or take them out of the file.",
+    "-column": "Call its columns text and label.",
+    "--encoding": "Save it as UTF-8.",
+    "--separator": "Save it as CSV with commas, or as JSONL.",
+    "--learning-rate": "Look at the model: its weights may be broken.",
+    "--holdout-size": "Judge on a holdout that has examples enough.",
+}
+"""options of other commands that a hint may name → what to do here instead"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +130,30 @@ def judge(
     asked = _Asked(*sides, task, metric, unit, train, joules, min_delta, name)
     asked.refuse_two_ways()
     settings = load_settings({"state": state}).settings
-    judged = _models(asked, settings) if asked.models else _losses(asked, settings)
+    with _own_hints():
+        judged = _models(asked, settings) if asked.models else _losses(asked, settings)
     if as_json:
         emit_json("judge/1", _document(judged))
     else:
         _show(judged)
     if not judged.kept:
         raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))
+
+
+@contextmanager
+def _own_hints() -> Iterator[None]:
+    """Let an error name the options of this command, where it was written for another one.
+
+    Raises:
+        CryoFluxError: the one that came, with a hint that can be typed here.
+    """
+    try:
+        yield
+    except CryoFluxError as error:
+        for option, hint in OTHER_HINTS.items():
+            if option in error.hint:
+                error.hint = hint
+        raise
 
 
 def _models(asked: _Asked, settings: Settings) -> Judged:
@@ -183,11 +213,17 @@ def _document(judged: Judged) -> dict[str, Any]:
         "delta": judged.delta,
         "delta_lo_anytime": low,
         "delta_hi_anytime": high,
+        "delta_per_token": judged.delta_per_token,
         "unit": judged.unit,
         "examples": judged.count,
+        "examples_cut": judged.cut,
+        "most_tokens": judged.most_tokens,
+        "target_tokens": judged.targets,
         "accuracy_before": before,
         "accuracy_after": after,
         "look": judged.look,
+        "error_budget": judged.error_budget,
+        "noise_passes_once_in": judged.odds,
         "again": judged.again,
         "joules_stated": judged.joules,
         "reason": judged.reason,
@@ -198,24 +234,50 @@ def _document(judged: Judged) -> dict[str, Any]:
 
 
 def _show(judged: Judged) -> None:
-    from cryoflux.quantities import MICRO, format_efficiency, format_energy, format_nats
     from cryoflux.state import StateFolder
+
+    stdout.print(f"{_SIGNS[judged.outcome]} {judged.outcome}: {judged.why}.")
+    for name, said in _said(judged):
+        stdout.print(f"{name:<9} {said}")
+    show = f"cryoflux receipts show {judged.entry}{StateFolder(judged.state).flag()}"
+    stdout.print(f"receipt   entry {judged.entry}, {judged.receipt[:12]}…: {show}")
+    stdout.print(f"check it  cryoflux verify {shlex.quote(str(judged.state))}")
+
+
+def _said(judged: Judged) -> Iterator[tuple[str, str]]:
+    """What a verdict rests on, line by line, each with its name."""
+    from cryoflux.quantities import MICRO, format_efficiency, format_energy, format_nats
 
     low, high = judged.interval
     ends = f"anytime [{format_nats(low)}, {format_nats(high)}]"
     interval = ends if math.isfinite(low) else "so few examples rule nothing out"
-    stdout.print(f"{_SIGNS[judged.outcome]} {judged.outcome}: {judged.why}.")
-    stdout.print(f"Δ         {format_nats(judged.delta)} {judged.unit} an example, {interval}")
+    yield "Δ", f"{format_nats(judged.delta)} {judged.unit} an example, {interval}"
+    if judged.targets and judged.delta_per_token is not None:
+        a_token = format_nats(judged.delta_per_token)
+        yield "", f"{a_token} {judged.unit} a token, over the {judged.targets:,} that had to be said"
     if judged.accuracy is not None:
         before, after = (100 * share for share in judged.accuracy)
-        stdout.print(f"accuracy  {before:.1f} → {after:.1f} % ({after - before:+.1f} points)")
+        yield "accuracy", f"{before:.1f} → {after:.1f} % ({after - before:+.1f} points)"
     again = "judged before, so that no look was spent" if judged.again else "each raises the bar of the next"
-    stdout.print(f"holdout   {judged.count:,} examples; look {judged.look} of this log at it ({again})")
+    yield "holdout", f"{judged.count:,} examples; look {judged.look} of this log at it ({again})"
+    if judged.cut:
+        texts = f"{judged.cut:,} of {judged.count:,} texts were cut at {judged.most_tokens:,} tokens"
+        yield "cut", f"{texts}: what comes after was not judged"
+    yield from (("error", _at_this_look(judged)), ("", "what the error budget bounds: no p-value of this Δ"))
     stated = "not stated (--joules)"
     if judged.joules is not None:
         uj = round(judged.joules * MICRO)
         stated = f"{format_energy(uj)} as stated, {format_efficiency(judged.delta, uj, judged.unit)}"
-    stdout.print(f"energy    {stated}")
-    show = f"cryoflux receipts show {judged.entry}{StateFolder(judged.state).flag()}"
-    stdout.print(f"receipt   entry {judged.entry}, {judged.receipt[:12]}…: {show}")
-    stdout.print(f"check it  cryoflux verify {shlex.quote(str(judged.state))}")
+    yield "energy", stated
+
+
+def _at_this_look(judged: Judged) -> str:
+    """How often noise passes, at this look and at all of them together."""
+    ever = _rounded_down(round(1 / judged.error_budget))
+    look = f"mere noise is kept at most 1 time in {_rounded_down(judged.odds)} at this look"
+    return f"{look}, 1 in {ever} over all looks at this holdout:"
+
+
+def _rounded_down(count: int) -> str:
+    digits = max(0, len(str(count)) - 3)
+    return f"{count // 10**digits * 10**digits:,}"

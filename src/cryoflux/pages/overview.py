@@ -13,6 +13,7 @@ from cryoflux.pages.scene import Page, Scene
 from cryoflux.quantities import Energy
 from cryoflux.queries.activity import read_activity
 from cryoflux.report.headline import headline
+from cryoflux.report.judged_words import judgements_text
 from cryoflux.report.now_words import state_words
 from cryoflux.state import StateFolder
 
@@ -47,6 +48,8 @@ class StateShown:
     """whether it is all-in"""
     problem: str
     """why its log cannot be read, or not to its end; empty where it can"""
+    judged: str
+    """how many judgements there are on what others made; empty where there is none"""
 
 
 def page(states: Sequence[StateSeen]) -> Page:
@@ -79,4 +82,5 @@ def _shown(seen: StateSeen, charged: BarRow | None) -> StateShown:
         charged=charged,
         whole=summary is not None and summary.all_in is not None,
         problem=seen.problem,
+        judged=judgements_text(summary.judged) if summary is not None and summary.judged is not None else "",
     )

@@ -112,6 +112,9 @@ def _of_runs(
         return [
             Advice("open", "A run goes on, or has died: the next run closes what a dead one left open.", "")
         ]
+    if not summary.attempts and summary.judged is not None:
+        said = "Nothing was tried here; what others made was judged, entry by entry."
+        return [Advice("judged", said, f"cryoflux receipts list --state {quoted}")]
     if not summary.attempts:
         return [Advice("nothing", "No attempt has ended yet.", again)]
     if summary.aborted == summary.attempts:

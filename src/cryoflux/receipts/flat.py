@@ -209,7 +209,8 @@ def flat_fork(fork: Fork) -> dict[str, Any]:
 
 def flat_judgement(said: Judgement, leaf_hash: str) -> dict[str, Any]:
     """The same for a judgement on two that were made elsewhere; its joules are stated, not metered."""
-    measured, energy = said.measured, said.energy
+    measured, energy, tokens = said.measured, said.energy, said.tokens
+    targets = (tokens.targets or None) if tokens else None
     found = evidence_of(measured)
     low, high = fixed_interval(found)
     needed = said.decision.bar.needed_milli
@@ -225,6 +226,9 @@ def flat_judgement(said: Judgement, leaf_hash: str) -> dict[str, Any]:
         "base_loss": found.base_loss / found.count / NANO,
         "new_loss": found.new_loss / found.count / NANO,
         "delta": found.delta_mean,
+        "delta_per_token": found.delta_mean * found.count / tokens.targets
+        if tokens and tokens.targets
+        else None,
         "delta_lo_95": low,
         "delta_hi_95": high,
         "delta_lo_anytime": shown[0],
@@ -232,6 +236,9 @@ def flat_judgement(said: Judgement, leaf_hash: str) -> dict[str, Any]:
         "accuracy_before": before,
         "accuracy_after": after,
         "examples_read": found.count,
+        "examples_cut": tokens.cut if tokens else None,
+        "most_tokens": tokens.most if tokens else None,
+        "target_tokens": targets,
         "looks_before": said.decision.bar.looks,
         "metric": measured.metric.name,
         "unit": measured.metric.unit,

@@ -6,7 +6,7 @@ helps to choose (lessons of arms, attempts that are still open) is the parent's,
 
 from __future__ import annotations
 
-__all__ = ["ForkedTask", "HeadLosses", "ParentLog", "UsedHoldout", "subject_of_parent"]
+__all__ = ["ForkedTask", "HeadLosses", "JudgedHoldout", "ParentLog", "UsedHoldout", "subject_of_parent"]
 
 from typing import Annotated
 
@@ -57,6 +57,18 @@ class UsedHoldout(Document, frozen=True):
     """how many of them were acceptances"""
     left: Count | None = None
     """of its error budget under ``evidence/v3``, units of 10⁻¹⁵; none where it was never judged by that"""
+
+
+class JudgedHoldout(Document, frozen=True):
+    """What a holdout has been used for that judges what others made, in the parent and in the logs before."""
+
+    sha256: Sha256
+    alpha_ppm: Share
+    """smallest error budget that was ever promised for it, parts per million"""
+    looks: Positive
+    """verdicts that it has given"""
+    kept: Count
+    """how many of them were acceptances"""
 
 
 class HeadLosses(Document, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HeldApart", "JudgedKind", "JudgedSide", "StatedEnergy"]
+__all__ = ["HeldApart", "JudgedKind", "JudgedSide", "JudgedTokens", "StatedEnergy"]
 
 from enum import StrEnum
 
@@ -37,6 +37,17 @@ class HeldApart(Document, frozen=True):
     """of the file"""
     count: Positive
     """its examples"""
+
+
+class JudgedTokens(Document, frozen=True):
+    """How much of the examples two models have read."""
+
+    most: Positive
+    """tokens of an example that were read; where the two differ, the fewer"""
+    cut: Count
+    """examples of which one of the two has not read the end"""
+    targets: Count = 0
+    """tokens that a language model had to say, over all examples; 0 where losses are of whole texts"""
 
 
 class StatedEnergy(Document, frozen=True):

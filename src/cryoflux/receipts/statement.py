@@ -73,8 +73,8 @@ from msgspec import Meta
 
 from cryoflux.decision.reason import Reason
 from cryoflux.receipts.charged import BatchJob, EnergyFigure
-from cryoflux.receipts.fork_parts import ForkedTask, ParentLog
-from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind, JudgedSide, StatedEnergy
+from cryoflux.receipts.fork_parts import ForkedTask, JudgedHoldout, ParentLog
+from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind, JudgedSide, JudgedTokens, StatedEnergy
 from cryoflux.receipts.monitor_parts import CheckedAgainst, MonitorTest
 from cryoflux.receipts.parts import (
     CROSS_ENTROPY,
@@ -222,6 +222,8 @@ class Fork(Document, frozen=True):
     tasks: Annotated[list[ForkedTask], at_most(16)]
     """what the parent's log had come to; none where nothing was tried yet"""
     forked_at: Timestamp
+    judged: Annotated[list[JudgedHoldout], at_most(10_000)] = msgspec.field(default_factory=list)
+    """the holdouts that judged what others made there, by their digests; each goes on with its looks"""
 
 
 class Judgement(Document, frozen=True):
@@ -250,6 +252,8 @@ class Judgement(Document, frozen=True):
     """none where no training examples were handed over"""
     energy: StatedEnergy | None = None
     """none where nobody stated it"""
+    tokens: JudgedTokens | None = None
+    """none of losses that somebody else computed, nor before it was said"""
 
 
 class InTotoStatement(

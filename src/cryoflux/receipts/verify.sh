@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=05e99536ccd5c121ad7a4f899ac562d71c90281d281e179ee558c1716671888b
+schema_digest=77b4cf22d07e0a9470372ab9670d689dcf231f834b53fb0a3cca88a3f70c000d
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -443,6 +443,8 @@ def judgement($log):
       "counts the looks at its holdout otherwise than the log"),
     need(.energy == null or (.energy | .loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules);
       "states joules outside of their own range"),
+    need(.tokens == null or (.kind == "models" and .tokens.cut <= .measured.count);
+      "says that more was cut than it was judged on"),
     need($r.alphaPpm <= $tally.alpha; "allows itself more error than was promised"),
     need(.measured.sha256 as $set | any($log.tasks[]; .holdouts[$set] != null) | not;
       "judges on a holdout that decides on updates, which does not count its verdicts"),
@@ -490,7 +492,9 @@ def fork($log):
   (.tasks[]?.holdouts | need(map(.sha256) | length == (unique | length);
     "says twice what a holdout was used for")),
   need(all(.tasks[]?.holdouts[]; .kept <= .looks and .looks <= .uses);
-    "counts more looks at a holdout than attempts");
+    "counts more looks at a holdout than attempts"),
+  need((.judged // []) | (map(.sha256) | length == (unique | length)) and all(.kept <= .looks);
+    "counts verdicts on what others made that cannot be");
 
 def key_change($log; $type):
   if $type == "key-root" then
@@ -563,6 +567,7 @@ def took($p; $type; $leaf):
         holdouts: ([.holdouts[] | {key: .sha256, value: {count, uses, looks, kept}}] | from_entries)}}]
         | from_entries)
       | .made[$n] = {$leaf, heads: ([$p.tasks[]? | {key: .task, value: .head}] | from_entries)}
+      | .judged = ([$p.judged[]? | {key: .sha256, value: {looks, kept, alpha: .alphaPpm}}] | from_entries)
     elif $type == "key-root" then .root = $p.root.keyid
     elif $type == "key-rotation" then .current = $p.successor.keyid | .reigns += [.current]
     else if .current == $p.revoked then .current = null else . end end;

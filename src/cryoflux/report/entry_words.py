@@ -88,6 +88,11 @@ def _judged(said: Judgement) -> str:
     measured = said.measured
     gained = format_nats((measured.base_loss_sum - measured.new_loss_sum) / measured.count / 1e9)
     change = f"Δ is {gained} {measured.metric.unit} per example, over {measured.count} examples"
+    if said.tokens is not None and said.tokens.targets:
+        of_all = (measured.base_loss_sum - measured.new_loss_sum) / said.tokens.targets / 1e9
+        change += f" ({format_nats(of_all)} per token that had to be said)"
+    if said.tokens is not None and said.tokens.cut:
+        change += f", of which {said.tokens.cut} were cut at {said.tokens.most} tokens"
     stated = said.energy
     cost = (
         "Nobody stated what it cost."

@@ -10,6 +10,7 @@ from itertools import takewhile
 from cryoflux.log_view import LogSummary, TaskTotal
 from cryoflux.quantities import MICRO, RangeKind, format_energy, hit_words
 from cryoflux.receipts.attempts import Attempt
+from cryoflux.report.judged_words import judgements_text, last_judgement_text
 from cryoflux.report.layout import counted
 from cryoflux.runs.scores import Change
 
@@ -23,6 +24,8 @@ def headline(summary: LogSummary) -> str:
     cost = f" for {format_energy(spent.uj)}" if spent is not None else ""
     if summary.all_in is None and cost:
         cost += " in attempts so far" if summary.beside is None else " so far"
+    if not summary.tasks and summary.judged is not None:
+        return f"{last_judgement_text(summary.judged)}."
     if not summary.tasks:
         return f"Nothing judged yet{cost}."
     gained = [total for total in summary.tasks if total.delta > 0]
@@ -47,7 +50,9 @@ def lede(summary: LogSummary, attempts: Sequence[Attempt], scores: Mapping[str, 
     """
     counts = [(kind, getattr(summary, kind)) for kind in _KINDS]
     said = ", ".join(f"{count} {kind}" for kind, count in counts if count)
-    parts = [f"{counted(summary.attempts, 'attempt')}: {said}." if said else "No attempt has ended yet."]
+    parts = [f"{counted(summary.attempts, 'attempt')}: {said}."] if said else []
+    parts += [f"{judgements_text(summary.judged)}."] if summary.judged is not None else []
+    parts = parts or ["No attempt has ended yet."]
     parts += [_accuracy(total, scores, named=len(summary.tasks) > 1) for total in summary.tasks]
     parts += _since_the_last_kept(attempts)
     spent = summary.known

@@ -17,6 +17,7 @@ from cryoflux.queries.read_losses import recalls_of
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_line
+from cryoflux.report.judged_words import judgements_document, judgements_text, last_judgement_text
 from cryoflux.report.layout import counted
 from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.inputs import stored_origins
@@ -39,7 +40,11 @@ def log_lines(log: Log) -> list[str]:
     summary = log.summary()
     counts = [(kind, sum(drawn_as(attempt) is kind for attempt in log)) for kind in DrawnAs]
     said = ", ".join(f"{count} {kind.word}" for kind, count in counts if count)
-    lines = [f"{counted(summary.attempts, 'attempt')}{f': {said}' if said else ''}"]
+    lines = []
+    if summary.attempts or summary.judged is None:
+        lines.append(f"{counted(summary.attempts, 'attempt')}{f': {said}' if said else ''}")
+    if summary.judged is not None:
+        lines += [judgements_text(summary.judged), f"last: {last_judgement_text(summary.judged)}"]
     if summary.session_open:
         lines.append("A run goes on, or has died: what it spends beside its attempts is not on the log yet.")
     for total in summary.tasks:
@@ -105,6 +110,7 @@ def attempts_document(log: Log, rates: Rates) -> dict[str, Any]:
             "attempts": summary.attempts,
             "energy": _energy(summary.energy, rates),
             "all_in": _energy(summary.all_in, rates),
+            "judged": judgements_document(summary.judged),
             "tasks": [
                 {**_task(total, summary), "recalls": recall_documents(found.get(total.name, ()))}
                 for total in summary.tasks

@@ -35,6 +35,7 @@ from cryoflux.queries.results import Gained, Results, TaskResults
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.attempt_words import energy_text
 from cryoflux.report.curve_words import progress_part, recalls_part
+from cryoflux.report.judged_words import judgements_text, last_judgement_text
 from cryoflux.report.layout import Cells, counted
 from cryoflux.report.parts import ReportDocument, ReportPart, ReportTable
 from cryoflux.report.run_words import run_lines
@@ -59,9 +60,11 @@ def results_report(results: Results, rates: Rates) -> ReportDocument:
         results: what it has come to.
         rates: what a kilowatt-hour emits and costs, as it is set.
     """
-    names = ", ".join(task.name for task in results.tasks) or "no task yet"
+    judged = results.summary.judged
+    names = ", ".join(task.name for task in results.tasks) or ("judgements" if judged else "no task yet")
     parts = [
         ReportPart("What it is about", (*map(_about, results.tasks), *run_lines(results), *_forked(results))),
+        ReportPart("What was judged that others made", (f"{judgements_text(judged)}.",) if judged else ()),
         ReportPart("What it cost", tuple(_cost_lines(results, rates)), (_cost_table(results),)),
         ReportPart("What was gained", tables=tuple(_gains(results)), after=tuple(_gain_notes(results))),
         ReportPart("How sure that is", tuple(_sure_lines(results))),
@@ -102,6 +105,8 @@ def headline(results: Results) -> str:
     if not judged:
         if results.attempts:
             return f"Nothing has been judged yet; {cost}."
+        if results.summary.judged is not None:
+            return f"{last_judgement_text(results.summary.judged)}."
         return f"Nothing has been tried {'since the fork' if results.parent else 'yet'}."
     several = len(results.tasks) > 1
     gained = "; ".join(f"{task.name}: {gain_text(task)}" if several else gain_text(task) for task in judged)

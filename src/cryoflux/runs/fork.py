@@ -248,6 +248,7 @@ def _begin_log(parent: ForkSource, folder: Path, now: datetime) -> None:
                 parent=said,
                 tasks=parent.memory.handed_on(),
                 forked_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                judged=parent.memory.judged_handed_on(),
             )
             return ForkStatement(subject=subject_of_parent(said.checkpoint), predicate=fork)
 

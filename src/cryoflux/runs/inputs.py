@@ -20,6 +20,7 @@ from cryoflux.log_state import LogState
 from cryoflux.quantities import MICRO, format_energy
 from cryoflux.registry.cuts import tokens_of
 from cryoflux.registry.versions import Versions
+from cryoflux.runs.judged_holdouts import refuse_judged
 from cryoflux.state import FIRST_TASK, OURS, StateFolder
 from cryoflux.tasks.interface import Beginning, Origin
 
@@ -77,7 +78,11 @@ def begin(state: StateFolder, task: str, beginning: Beginning, others: Mapping[s
         task: the task's name.
         beginning: what it starts from.
         others: what the state was begun with for other tasks.
+
+    Raises:
+        UsageError: its holdout has judged what others made.
     """
+    refuse_judged(beginning.files, state)
     store(beginning.files, beginning.data_digest, state.data(beginning.data_digest).parent)
     versions = Versions(state.path)
     first = versions.keep(versions.draft(beginning.save))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.quantities import NATS
-from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind, JudgedSide, StatedEnergy
+from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind, JudgedSide, JudgedTokens, StatedEnergy
 from cryoflux.receipts.profiles import HANDED_OVER
 from cryoflux.receipts.statement import Metric
 
@@ -29,6 +29,8 @@ class Terms:
     """error over the life of a holdout, parts per million"""
     apart: HeldApart | None = None
     energy: StatedEnergy | None = None
+    tokens: JudgedTokens | None = None
+    """how much of the examples was read; none where losses were handed over"""
     libraries: tuple[str, ...] = ()
     """that computed the losses, where they were computed here"""
 
@@ -65,5 +67,20 @@ class Judged:
     entry: int
     """its place in the log, from 0"""
     state: Path
+    error_budget: float
+    """how often, over all looks at this holdout, noise may pass for an improvement, at most"""
+    odds: int
+    """noise passes the bar of this look at most one time in so many; no word on this Δ"""
+    most_tokens: int | None = None
+    """of an example that were read; none of losses that were handed over"""
+    cut: int | None = None
+    """examples whose end was not read, because they have more tokens"""
+    targets: int | None = None
+    """tokens that a language model had to say, over all examples; none of anything else"""
     again: bool = False
     """whether this log had judged exactly these losses before: it is that verdict, and no look was spent"""
+
+    @property
+    def delta_per_token(self) -> float | None:
+        """Δ a token that a language model had to say, in `unit`; none of anything else."""
+        return self.delta * self.count / self.targets if self.targets else None

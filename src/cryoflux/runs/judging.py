@@ -26,7 +26,7 @@ from pathlib import Path
 
 from cryoflux.config import Settings, load_settings
 from cryoflux.decision.evidence import Evidence, pair_losses
-from cryoflux.decision.interval import anytime_interval
+from cryoflux.decision.interval import anytime_interval, odds_against
 from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ConfigError, UsageError
@@ -353,6 +353,7 @@ def _statement(
         judged_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         apart=terms.apart,
         energy=terms.energy,
+        tokens=terms.tokens,
     )
     subject = Subject(name=terms.new.name, digest=Sha256Digest(sha256=terms.new.sha256))
     return JudgementStatement(subject=[subject], predicate=said)
@@ -364,15 +365,16 @@ def _judged(entry: Entry, paired: PairedLosses, state: Path, *, again: bool = Fa
         raise ValueError("no judgement")
     evidence, count, energy = evidence_of(said.measured), said.measured.count, said.energy
     accuracy = evidence.base_correct / count, evidence.new_correct / count
+    rule, bar, tokens = said.decision.rule, said.decision.bar, said.tokens
     return Judged(
         kept=said.decision.accepted,
         undecided=said.outcome is Outcome.UNDECIDED,
         delta=evidence.delta_mean,
-        interval=anytime_interval(evidence, said.decision.bar.needed_milli),
+        interval=anytime_interval(evidence, bar.needed_milli),
         unit=said.measured.metric.unit,
         count=count,
         accuracy=accuracy if paired.hits else None,
-        look=said.decision.bar.looks + 1,
+        look=bar.looks + 1,
         joules=energy.microjoules / MICRO if energy is not None else None,
         outcome=said.outcome.word,
         reason=say(said.reason),
@@ -380,5 +382,10 @@ def _judged(entry: Entry, paired: PairedLosses, state: Path, *, again: bool = Fa
         receipt=entry.leaf_hash,
         entry=entry.index,
         state=state,
+        error_budget=rule.alpha_ppm / MICRO,
+        odds=odds_against(bar.needed_milli),
+        most_tokens=tokens.most if tokens else None,
+        cut=tokens.cut if tokens else None,
+        targets=(tokens.targets or None) if tokens else None,
         again=again,
     )

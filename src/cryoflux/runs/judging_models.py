@@ -8,12 +8,12 @@ from __future__ import annotations
 
 __all__ = ["ModelsToJudge", "judge", "judge_models"]
 
-import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cryoflux.config import Settings, load_settings
 from cryoflux.data.columns import Wishes
@@ -22,20 +22,22 @@ from cryoflux.data.formats import read_examples
 from cryoflux.digests import file_digest
 from cryoflux.errors import ModelError, UsageError
 from cryoflux.evaluation.given_losses import PairedLosses, require_sum
-from cryoflux.files import read_regular
-from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind
+from cryoflux.files import open_regular
+from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind, JudgedTokens
 from cryoflux.receipts.profiles import DOCUMENT_F32, F32
 from cryoflux.receipts.statement import CROSS_ENTROPY, Metric
 from cryoflux.registry.plain_json import read_object
+from cryoflux.runs.judged_holdouts import refuse_deciding
 from cryoflux.runs.judgements import Judged, Terms
 from cryoflux.runs.judging import judge_paired, with_settings
 from cryoflux.runs.stated_energy import StatedJoules, stated_energy
 from cryoflux.state import StateFolder
 from cryoflux.tasks.causal.documents import read_documents
 from cryoflux.tasks.causal.section import METRIC
-from cryoflux.tasks.judged.causal import CausalScores, causal_losses
+from cryoflux.tasks.judged.causal import causal_losses
 from cryoflux.tasks.judged.classifying import classifier_losses
-from cryoflux.tasks.judged.holdout import classified_lines
+from cryoflux.tasks.judged.holdout import classified_line
+from cryoflux.tasks.judged.scores import SideScores
 from cryoflux.tasks.judged.sides import JudgedModel, model_side
 from cryoflux.tasks.lora.libraries import (
     LIBRARIES,
@@ -46,10 +48,8 @@ from cryoflux.tasks.lora.libraries import (
 
 _Place = str | os.PathLike[str]
 _MOST_CONFIG = 4_000_000
-_MOST_HOLDOUT = 1 << 30
 _EVERY_ROW = Wishes(most_dropped=0.0)
 """none is left out, since nobody would be told"""
-TASKS = ("classification", "causal-lm")
 
 
 def _silent(_what: str, _done: int, _count: int) -> None:
@@ -120,29 +120,31 @@ def judge_models(
 ) -> Judged:
     """The same by the settings of a command; the arguments are those of `judge`."""
     require_training()
+    _require_files(asked)
     stated = stated_energy(energy)  # a slip of the pen is refused before minutes of work
     quieten_transformers()
     base = model_side(asked.base)
     new = model_side(asked.new, base)
     kind = asked.task or _kind_of(base)
-    if kind not in TASKS:
+    if kind not in _WAYS:
         raise UsageError(
             f"There is no task {kind!r} to judge models by.",
             why="It says how a model is evaluated.",
-            hint=f"Choose one of: {', '.join(TASKS)}.",
+            hint=f"Choose one of: {', '.join(_WAYS)}.",
         )
-    measure = _classified if kind == "classification" else _said
-    evaluated = measure(asked, (base, new), StateFolder(Path(settings.run.state)), progress)
+    way = _WAYS[kind]
+    evaluated = _evaluated(way, asked, (base, new), StateFolder(Path(settings.run.state)), progress)
     side = new.side()  # hashes every file of it
     terms = Terms(
         name=asked.name or side.name,
         base=base.side(),
         new=side,
         kind=JudgedKind.MODELS,
-        profile=evaluated.profile,
-        metric=evaluated.metric,
+        profile=way.profile,
+        metric=way.metric,
         apart=evaluated.apart,
         energy=stated,
+        tokens=evaluated.tokens,
         libraries=LIBRARIES,
     )
     least = settings.decision.min_delta if min_delta is None else min_delta
@@ -150,20 +152,45 @@ def judge_models(
     return judge_paired(evaluated.paired, terms, settings)
 
 
-def _refuse_deciding(texts: Sequence[str], state: StateFolder) -> None:
-    """Refuse examples that decide on updates in the same state: nobody would count the look there."""
-    deciding = set()
-    for path in sorted((state.path / "data").glob("*/holdout*.jsonl")):
-        for line in read_regular(path, _MOST_HOLDOUT).splitlines():
-            row = json.loads(line)
-            if isinstance(row, dict) and isinstance(row.get("text"), str):
-                deciding.add(fold(row["text"]))
-    if shared := sum(text in deciding for text in texts):
-        raise UsageError(
-            f"{shared:,} of the {len(texts):,} examples decide on updates in {state.path}.",
-            why="A verdict on anything else would spend their error budget, and nobody would count it there.",
-            hint="Judge in a state of its own: --state judged.",
-        )
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How examples of one kind are read, and models evaluated on them."""
+
+    read: Callable[[Path], Sequence[Any]]
+    text: Callable[[Any], str]
+    group: Callable[[Any], str]
+    """what an example is a part of; empty where it is one by itself"""
+    line: Callable[[Any], bytes]
+    """an example as it stands in the holdout that is signed"""
+    score: Callable[[JudgedModel, Sequence[Any], Callable[[int, int], None]], SideScores]
+    metric: Metric
+    profile: str
+    hits: bool
+    """whether an example is right or wrong"""
+
+
+_WAYS = {
+    "classification": _Way(
+        read=lambda path: read_examples(path, _EVERY_ROW),
+        text=lambda example: str(example.text),
+        group=lambda _: "",
+        line=classified_line,
+        score=classifier_losses,
+        metric=CROSS_ENTROPY,
+        profile=F32,
+        hits=True,
+    ),
+    "causal-lm": _Way(
+        read=read_documents,
+        text=lambda document: str(document.plain),
+        group=lambda document: str(document.group),
+        line=lambda document: bytes(document.written()),
+        score=causal_losses,
+        metric=METRIC,
+        profile=DOCUMENT_F32,
+        hits=False,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +198,13 @@ class _Evaluated:
     """Losses of two models, paired."""
 
     paired: PairedLosses
-    metric: Metric
     apart: HeldApart | None
-    profile: str = F32
-    weight: float = 1.0
-    """tokens of an example that count in its loss, where that is a sum over them"""
+    tokens: JudgedTokens
+
+    @property
+    def weight(self) -> float:
+        """Tokens of an example that count in its loss, where that is a sum over them."""
+        return self.tokens.targets / len(self.paired.base.nano_nats) if self.tokens.targets else 1.0
 
 
 def _kind_of(model: JudgedModel) -> str:
@@ -197,60 +226,56 @@ def _kind_of(model: JudgedModel) -> str:
     raise refused(f"says that it is a {name[:80] or 'model of no kind'}")
 
 
-def _classified(
+def _evaluated(
+    way: _Way,
     asked: ModelsToJudge,
-    sides: Iterable[JudgedModel],
+    sides: Sequence[JudgedModel],
     state: StateFolder,
     progress: Callable[[str, int, int], None],
 ) -> _Evaluated:
     # In one order, whatever the file's: what the holdout is called by, and how often it was looked at.
-    examples = sorted(read_examples(asked.holdout, _EVERY_ROW), key=lambda e: (fold(e.text), e.label, e.text))
-    texts = [fold(example.text) for example in examples]
+    examples = sorted(way.read(asked.holdout), key=lambda one: (fold(way.text(one)), way.line(one)))
+    texts = [fold(way.text(example)) for example in examples]
     _refuse_copies(asked.holdout, texts)
-    _refuse_deciding(texts, state)
+    refuse_deciding(texts, state)
     apart = None
     if asked.train is not None:
-        learned = read_examples(asked.train, _EVERY_ROW)
-        _refuse_shared(asked, {fold(e.text) for e in learned}, texts)
+        learned = way.read(asked.train)
+        _refuse_shared(asked, {fold(way.text(one)) for one in learned}, texts)
+        _refuse_shared(asked, {way.group(one) for one in learned} - {""}, list(map(way.group, examples)))
         apart = HeldApart(sha256=file_digest(asked.train), count=len(learned))
     found = []
     for side in sides:
-        losses = classifier_losses(side, examples, partial(progress, side.name))
-        require_sum(side.name, losses)
-        found.append(losses)
-    paired = PairedLosses(found[0], found[1], hits=True, holdout=classified_lines(examples))
-    return _Evaluated(paired, CROSS_ENTROPY, apart)
-
-
-def _said(
-    asked: ModelsToJudge,
-    sides: Iterable[JudgedModel],
-    state: StateFolder,
-    progress: Callable[[str, int, int], None],
-) -> _Evaluated:
-    documents = sorted(read_documents(asked.holdout), key=lambda d: (fold(d.plain), d.written()))
-    texts = [fold(document.plain) for document in documents]
-    _refuse_copies(asked.holdout, texts)
-    _refuse_deciding(texts, state)
-    apart = None
-    if asked.train is not None:
-        learned = read_documents(asked.train)
-        _refuse_shared(asked, {fold(d.plain) for d in learned}, texts)
-        _refuse_shared(asked, {d.group for d in learned} - {""}, [d.group for d in documents])
-        apart = HeldApart(sha256=file_digest(asked.train), count=len(learned))
-    found: list[CausalScores] = []
-    for side in sides:
-        scores = causal_losses(side, documents, partial(progress, side.name))
+        scores = way.score(side, examples, partial(progress, side.name))
         require_sum(side.name, scores.losses)
         found.append(scores)
-    _require_same_tokens(*found)
-    lines = b"".join(document.written() for document in documents)
-    paired = PairedLosses(found[0].losses, found[1].losses, hits=False, holdout=lines)
-    weight = found[0].targets / len(documents)
-    return _Evaluated(paired, METRIC, apart, DOCUMENT_F32, weight)
+    base, new = found
+    _require_same_tokens(base, new)
+    lines = b"".join(map(way.line, examples))
+    tokens = JudgedTokens(
+        most=min(base.most_tokens, new.most_tokens),
+        cut=sum(one or other for one, other in zip(base.cut, new.cut, strict=True)),
+        targets=base.targets,
+    )
+    return _Evaluated(PairedLosses(base.losses, new.losses, way.hits, lines), apart, tokens)
 
 
-def _require_same_tokens(base: CausalScores, new: CausalScores) -> None:
+def _require_files(asked: ModelsToJudge) -> None:
+    """Make sure, before minutes of work, that what is read more than once can be."""
+    for option, path in (("--holdout", asked.holdout), ("--train", asked.train)):
+        if path is None:
+            continue
+        try:
+            open_regular(path).close()
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{option} {str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}.",
+                why="It has to be one file of examples: its digest is signed.",
+                hint="Write a pipe, or a folder of datasets (Dataset.to_json), into a file, and name that.",
+            ) from error
+
+
+def _require_same_tokens(base: SideScores, new: SideScores) -> None:
     if base.read_as != new.read_as:
         raise ModelError(
             "The two models read the holdout as different tokens.",

@@ -24,7 +24,7 @@ from cryoflux.receipts.checkpoint import (
     verify_log,
 )
 from cryoflux.receipts.entry import Entry, parse_entry
-from cryoflux.receipts.fork_parts import ForkedTask, ParentLog, subject_of_parent
+from cryoflux.receipts.fork_parts import ForkedTask, JudgedHoldout, ParentLog, subject_of_parent
 from cryoflux.receipts.key_statement import KeyRotationStatement
 from cryoflux.receipts.log_key import other_subjects, vouched_log_key
 from cryoflux.receipts.merkle import leaf_hash
@@ -69,9 +69,11 @@ def fork_complaints(entry: Entry, fork: Fork, key: Ed25519PublicKey | None) -> I
         return
     if other_subjects(entry) != subject_of_parent(fork.parent.checkpoint):
         yield "its subject is not the head that it goes on from"
-    if (point.size == 0) != (fork.parent.last == ZERO_HASH) or (point.size == 0 and fork.tasks):
+    told = bool(fork.tasks or fork.judged)
+    if (point.size == 0) != (fork.parent.last == ZERO_HASH) or (point.size == 0 and told):
         yield "says what a log without entries had come to"
     yield from _wrong_tasks(fork.tasks)
+    yield from _wrong_judged(fork.judged)
     if key is not None:
         yield from _wrong_keys(fork.parent, point, key)
 
@@ -97,6 +99,14 @@ def _wrong_tasks(tasks: Sequence[ForkedTask]) -> Iterator[str]:
                     f"says that a holdout of {said.task} gave {used.looks} verdicts, {used.kept} of them "
                     f"acceptances, in {used.uses} attempts"
                 )
+
+
+def _wrong_judged(judged: Sequence[JudgedHoldout]) -> Iterator[str]:
+    if len({said.sha256 for said in judged}) < len(judged):
+        yield "says twice what a holdout was used for that judges what others made"
+    for said in judged:
+        if said.kept > said.looks:
+            yield f"says that a holdout gave {said.looks} verdicts on others, {said.kept} of them acceptances"
 
 
 def parent_in_words(fork: Fork) -> str:
@@ -235,6 +245,9 @@ def _differences(fork: Fork, memory: LogState) -> Iterator[str]:
             yield f"the task {task} is only in {there}"
         elif said[task] != due[task]:
             yield f"{task}: {_first_difference(said[task], due[task])}"
+    if fork.judged != (judged := memory.judged_handed_on()):
+        looks = [sum(one.looks for one in found) for found in (fork.judged, judged)]
+        yield f"says of {looks[0]} verdicts on what others made; by its parent's log there were {looks[1]}"
 
 
 def _first_difference(said: ForkedTask, due: ForkedTask) -> str:

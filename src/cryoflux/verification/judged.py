@@ -67,10 +67,13 @@ def _misstated(said: Judgement) -> Iterator[str]:
     energy = said.energy
     if energy is not None and not energy.lo_microjoules <= energy.microjoules <= energy.hi_microjoules:
         yield "states joules outside of their own range"
-    if said.kind is JudgedKind.LOSSES and (said.apart is not None or said.base.onto or said.new.onto):
+    of_models = (said.apart, said.tokens, said.base.onto or None, said.new.onto or None)
+    if said.kind is JudgedKind.LOSSES and any(part is not None for part in of_models):
         yield "is of losses, and tells of models or of training examples"
     if said.kind is JudgedKind.MODELS and said.measured.profile not in {F32, DOCUMENT_F32}:
         yield f"names the profile {said.measured.profile!r}, in which models are not judged"
+    if said.tokens is not None and said.tokens.cut > said.measured.count:
+        yield f"says that {said.tokens.cut} of its {said.measured.count} examples were cut"
 
 
 def subject_complaint(entry: Entry, said: Judgement) -> str:

@@ -128,9 +128,11 @@ def test_arrays_tensors_and_numbers_of_other_kinds_are_losses() -> None:
     assert right.correct == {"0": True, "1": False}
 
 
-@pytest.mark.parametrize("energy", ["9" * 5000, "1e999999999J", "a\0b", "12kJ" + " " * 200, 10**400, True, [1],
-                                    Path("no-such-file"), Path("/"), float("nan"), -1, np.float64("inf")],
-                         ids=lambda e: str(type(e)))  # fmt: skip
+NO_ENERGIES = ("9" * 5000, "1e999999999J", "a\0b", "12kJ" + " " * 200, 10**400, True, [1])
+NO_ENERGIES += (Path("no-such-file"), Path("/"), float("nan"), -1, np.float64("inf"))
+
+
+@pytest.mark.parametrize("energy", NO_ENERGIES, ids=lambda energy: str(type(energy)))
 def test_odd_energies_are_refused_in_words(energy: Any) -> None:
     with pytest.raises(CryoFluxError) as found:
         stated_energy(energy)
@@ -169,8 +171,10 @@ def test_broken_zips_are_refused_in_words(
     in_words(lambda: read_eval_log(path))
 
 
-@pytest.mark.parametrize("said", [{"samples": 5}, {"samples": "x"}, {"samples": {"a": 1}}, {"samples": [[1]]},
-                                  {"samples": [{"id": 1, "scores": []}]}, [], 5, {"samples": None}])  # fmt: skip
+NO_SAMPLES = (5, "x", {"a": 1}, [[1]], [{"id": 1, "scores": []}], None)
+
+
+@pytest.mark.parametrize("said", [*({"samples": samples} for samples in NO_SAMPLES), [], 5], ids=str)
 def test_samples_that_are_none_are_named(said: Any, tmp_path: Path) -> None:
     path = tmp_path / "log.json"
     path.write_text(json.dumps(said))

@@ -7,11 +7,10 @@ document by itself; the cross-entropy is summed in float64 and rounded once (``f
 
 from __future__ import annotations
 
-__all__ = ["CausalScores", "causal_losses"]
+__all__ = ["causal_losses"]
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import DataError
@@ -20,28 +19,16 @@ from cryoflux.quantities import NANO
 from cryoflux.tasks.causal.documents import TextDocument
 from cryoflux.tasks.causal.network import check_whole, document_nats
 from cryoflux.tasks.causal.tokens import encoded, give_template, rendered
+from cryoflux.tasks.judged.scores import SideScores
 from cryoflux.tasks.judged.sides import JudgedModel, loaded_side
 
 _MOST_TOKENS = 2048
 """of a document that are read, where the model has positions for more"""
 
 
-@dataclass(frozen=True, slots=True)
-class CausalScores:
-    """What a model scored."""
-
-    losses: Losses
-    targets: int
-    """tokens that it had to say, over all documents"""
-    cut: int
-    """targets that were not read, since their document is longer than what is read of one"""
-    read_as: str
-    """digest of the tokens that were read, targets told apart: two models compare where it is the same"""
-
-
 def causal_losses(
     model: JudgedModel, documents: Sequence[TextDocument], progress: Callable[[int, int], None]
-) -> CausalScores:
+) -> SideScores:
     """The losses of a language model, in the order of the documents.
 
     Raises:
@@ -52,11 +39,11 @@ def causal_losses(
         check_whole(network, lacking, model.name)
         give_template(model.folder, tokenizer)
         most = min(_MOST_TOKENS, getattr(network.config, "max_position_embeddings", None) or _MOST_TOKENS)
-        losses, targets, cut, tokens = [], 0, 0, b""
+        losses, targets, cut, tokens = [], 0, [], b""
         for done, document in enumerate(documents):
             progress(done, len(documents))
             ids, first = encoded(tokenizer, rendered(tokenizer, document, model.name))
-            cut += max(0, len(ids) - max(most, first))
+            cut.append(len(ids) > most)
             ids = ids[:most]
             if len(ids) <= first:
                 raise DataError(
@@ -67,7 +54,8 @@ def causal_losses(
             targets += max(0, len(ids) - first)
             tokens += sha256_hex(json.dumps([ids, first]).encode()).encode()
             losses.append(_rounded(document_nats(network, ids, first)))
-    return CausalScores(Losses(tuple(losses), (False,) * len(losses)), targets, cut, sha256_hex(tokens))
+    found = Losses(tuple(losses), (False,) * len(losses))
+    return SideScores(found, tuple(cut), most, targets, sha256_hex(tokens))
 
 
 def _rounded(nats: float) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from cryoflux.data.examples import Example
 from cryoflux.errors import ModelError
 from cryoflux.evaluation.losses import Losses, to_nano_nats
+from cryoflux.tasks.judged.scores import SideScores
 from cryoflux.tasks.judged.sides import JudgedModel, loaded_side
 from cryoflux.tasks.lora.base_model import most_tokens
 
@@ -24,7 +25,7 @@ _SHOWN = 3
 
 def classifier_losses(
     model: JudgedModel, examples: Sequence[Example], progress: Callable[[int, int], None]
-) -> Losses:
+) -> SideScores:
     """The losses of a classifier, in the order of the examples.
 
     Args:
@@ -47,15 +48,17 @@ def classifier_losses(
             )
         wanted = _classes(model, network.config, examples)
         most = min(_MOST_TOKENS, most_tokens(network.config.to_dict()) or _MOST_TOKENS)
-        losses, right = [], []
+        losses, right, cut = [], [], []
         with torch.inference_mode():
             for done, (example, label) in enumerate(zip(examples, wanted, strict=True)):
                 progress(done, len(examples))
+                whole = len(tokenizer(example.text)["input_ids"])
+                cut.append(whole > most)
                 found = tokenizer(example.text, truncation=True, max_length=most, return_tensors="pt")
                 scores = network(**found).logits[0].double()
                 losses.append(to_nano_nats(max(0.0, float(-torch.log_softmax(scores, -1)[label]))))
                 right.append(int(scores.argmax()) == label)
-    return Losses(tuple(losses), tuple(right))
+    return SideScores(Losses(tuple(losses), tuple(right)), tuple(cut), most)
 
 
 def _classes(model: JudgedModel, config: Any, examples: Sequence[Example]) -> list[int]:

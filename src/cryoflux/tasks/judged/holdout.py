@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["classified_lines"]
+__all__ = ["classified_line"]
 
 import json
-from collections.abc import Iterable
 
 from cryoflux.data.examples import Example
 
 
-def classified_lines(examples: Iterable[Example]) -> bytes:
-    """Labelled texts, one a line, as JSON with sorted keys: whatever form their file had."""
-    lines = (
-        json.dumps({"label": example.label, "text": example.text}, ensure_ascii=False, sort_keys=True)
-        for example in examples
-    )
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+def classified_line(example: Example) -> bytes:
+    """A labelled text as a line of JSON with sorted keys: whatever form its file had."""
+    said = {"label": example.label, "text": example.text}
+    line = json.dumps(said, ensure_ascii=False, sort_keys=True)
+    return f"{line}\n".encode("utf-8", "surrogatepass")
