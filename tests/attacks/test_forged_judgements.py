@@ -11,13 +11,13 @@ import pytest
 
 import cryoflux
 from cryoflux.receipts.bundle import Extras, write_bundle
-from cryoflux.receipts.judgement_parts import StatedEnergy
+from cryoflux.receipts.judgement_parts import JudgedTokens, StatedEnergy
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.statement import Judgement, JudgementStatement, Outcome
 from cryoflux.state import StateFolder
 from cryoflux.verification.result import Status
-from judged_losses import base_losses, better_by
+from judged_losses import COUNT, base_losses, better_by
 from shell_bundles import bare_tools, needs_tools, run_script
 from verifying import verify_target
 
@@ -65,6 +65,11 @@ FORGED: dict[str, tuple[Forgery, str, str]] = {
         lambda s: s.but(energy=StatedEnergy(microjoules=5, lo_microjoules=9, hi_microjoules=4)),
         "outside of their own range",
         "outside of their own range",
+    ),
+    "tokens of losses": (
+        lambda s: s.but(tokens=JudgedTokens(most=5, cut=COUNT + 1)),
+        "of its 300 examples were cut",
+        "more was cut than it was judged on",
     ),
     "another model than its subject": (
         lambda s: s.but(new=s.new.but(name="somebody else's")),

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cryoflux import judge_losses
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, sign_checkpoint
 from cryoflux.receipts.fork_parts import ForkedTask
@@ -28,6 +29,7 @@ from cryoflux.signing.keys import load_key
 from cryoflux.verification import lineage
 from cryoflux.verification.result import Status
 from cryoflux.verification.verified import Trust
+from judged_losses import base_losses, better_by
 from synthetic_parts import make_model
 from synthetic_state import SyntheticState, open_state
 from verifying import verify_target
@@ -294,3 +296,35 @@ def test_a_parent_that_is_only_published_is_compared_and_one_that_is_gone_is_sai
         assert [number for number, _ in found(state, url)] == [16]
     ((number, detail),) = found(state, url)
     assert (number, "cannot be read" in detail) == (16, True)
+
+
+def judged_parent(folder: Path) -> SyntheticState:
+    """One whose log holds three verdicts on what others made, too."""
+    made = parent_of(folder)
+    made.finish()
+    for seed in range(3):
+        judge_losses(base_losses(), better_by(base_losses(), 0.0, seed), state=made.path)
+    return made
+
+
+def test_a_fork_goes_on_with_the_looks_at_what_judged_others(tmp_path: Path) -> None:
+    parent = judged_parent(tmp_path)
+    fork = tmp_path / "fork"
+    fork_state(parent.path, fork, NOW)
+    judged = judge_losses(base_losses(), better_by(base_losses(), 0.0, 9), state=fork)
+    assert judged.look == 4
+    assert verify_target(fork, parent=str(parent.path)).ok
+
+
+def test_a_fork_that_forgets_them_is_found_by_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = judged_parent(tmp_path)
+    fork = tmp_path / "fork"
+    with monkeypatch.context() as patched:
+        patched.setattr(LogState, "judged_handed_on", lambda _: [])
+        fork_state(parent.path, fork, NOW)
+    judged = judge_losses(base_losses(), better_by(base_losses(), 0.0, 9), state=fork)
+    assert judged.look == 1, "the lie"
+    checks = verify_target(fork, parent=str(parent.path)).checks
+    assert any("by its parent's log there were 3" in check.detail for check in checks)

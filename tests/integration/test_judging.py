@@ -20,6 +20,7 @@ from cryoflux.evaluation.losses import Losses
 from cryoflux.files import lock_exclusively
 from cryoflux.receipts.judgement_parts import JudgedSide
 from cryoflux.receipts.reading import read_entries
+from cryoflux.runs.judged_holdouts import refuse_judged
 from cryoflux.runs.judgements import Terms
 from cryoflux.runs.judging import judge_paired
 from cryoflux.state import StateFolder
@@ -180,6 +181,61 @@ def test_an_attempt_that_a_dead_run_left_is_closed_first(tmp_path: Path) -> None
     with pytest.raises(StateError, match="has no receipt yet"):
         cryoflux.judge_losses(base_losses(), better_by(base_losses(), 0.1), state=made.path)
     assert all(entry.judgement is None for entry in read_entries(made.path))
+
+
+def test_files_that_somebody_broke_are_mended_by_asking_again(tmp_path: Path) -> None:
+    base, state = base_losses(), StateFolder(tmp_path / "s")
+    first = cryoflux.judge_losses(base, better_by(base, 0.1), state=state.path)
+    said = read_entries(state.path)[0].judgement
+    assert said is not None
+    losses, ids = state.losses(said.measured.per_example), state.judged(said.measured.sha256)
+    whole = losses.read_bytes(), ids.read_bytes()
+    losses.write_bytes(whole[0][:100])
+    ids.write_bytes(bytes(len(whole[1])))
+    again = cryoflux.judge_losses(base, better_by(base, 0.1), state=state.path)
+    assert (again.entry, again.again) == (first.entry, True)
+    assert (losses.read_bytes(), ids.read_bytes()) == whole
+    losses.unlink()
+    losses.symlink_to(tmp_path / "elsewhere")
+    cryoflux.judge_losses(base, better_by(base, 0.1), state=state.path)
+    assert (losses.is_symlink(), losses.read_bytes()) == (False, whole[0])
+    assert verify_target(state.path).ok
+
+
+def test_a_state_that_only_judged_says_so_everywhere(files: dict[str, str], tmp_path: Path) -> None:
+    typed(tmp_path, "judge", "--losses", files["base"], files["better"], "--joules", "12kJ", "--state", "j")
+    kept = typed(tmp_path, "judge", "--losses", files["base"], files["worse"], "--state", "j")
+    assert "mere noise is kept at most 1 time in" in kept.stdout
+    assert "no p-value" in kept.stdout
+    lines = typed(tmp_path, "report", "--state", "j").stdout
+    assert "2 judgements on 1 holdout, 1 kept; 12.00 kJ stated (nothing for 1 of them)" in lines
+    assert "was rejected: Δ -0." in lines
+    assert "0 attempts" not in lines
+    total = json.loads(typed(tmp_path, "report", "--json", "--state", "j").stdout)["total"]["judged"]
+    assert (total["judgements"], total["kept"], total["looks"], total["joules_stated"]) == (2, 1, 2, 12000.0)
+    assert (total["last"]["outcome"], total["last"]["look"]) == ("rejected", 2)
+    markdown = typed(tmp_path, "report", "--md", "--state", "j").stdout
+    assert "2 judgements on 1 holdout" in markdown
+    exported = typed(tmp_path, "export", "-o", "rows.csv", "--state", "j")
+    assert "2 judgements on 1 holdout" in exported.stderr
+    cryoflux.judge_losses(base_losses(), better_by(base_losses(), 0.0), state=tmp_path / "j")
+    summary = cryoflux.open_log(tmp_path / "j").summary()
+    assert summary.judged is not None
+    assert (summary.attempts, summary.judged.count) == (0, 3)
+
+
+def test_a_task_whose_holdout_has_judged_others_does_not_begin(tmp_path: Path) -> None:
+    state, files = (
+        StateFolder(tmp_path / "s"),
+        {"holdout-2.jsonl": b'{"label":"a","text":"  The CAT  sat"}\n'},
+    )
+    refuse_judged(files, state)
+    cryoflux.judge_losses(base_losses(), better_by(base_losses(), 0.1), state=state.path)
+    refuse_judged(files, state)  # of losses only the ids are known
+    state.judged("0" * 64).write_text('{"label": "b", "text": "the cat sat"}\n')
+    with pytest.raises(UsageError, match="1 examples of the holdout have judged other models"):
+        refuse_judged(files, state)
+    refuse_judged({"train.jsonl": files["holdout-2.jsonl"]}, state)
 
 
 # Logs of other evaluations

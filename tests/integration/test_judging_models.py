@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,14 @@ import tiny
 from causal_families import FAMILIES, make_family, trained_adapter
 from cryoflux.errors import DataError, ModelError, UsageError
 from cryoflux.receipts.reading import read_entries
+from running import Outcome, ended, environment, python
 from verifying import verify_target
 
 ROWS = [("the cat ", "sits on mat"), ("who ", "the dog"), ("hello ", "world yes")] * 25
+
+
+def typed(folder: Path, *words: str) -> Outcome:
+    return ended(python("-m", "cryoflux", *words, cwd=folder, env=environment()))
 
 
 def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -235,3 +241,66 @@ def test_an_adapter_that_asks_for_code_or_is_pickled_is_refused(
         cryoflux.judge(base, evil, path, state=tmp_path / "s")
     with pytest.raises(ModelError, match="is an adapter"):
         cryoflux.judge(adapter, adapter, path, state=tmp_path / "s")
+
+
+def test_what_was_cut_and_delta_a_token_are_said_and_signed(llama: tuple[Path, Path], tmp_path: Path) -> None:
+    rows = [SHAPES["text"](n, *row) for n, row in enumerate(ROWS)]
+    rows += [{"text": f"long {n} " + "the cat sits on mat " * 20} for n in range(3)]
+    judged = cryoflux.judge(*llama, jsonl(tmp_path / "h.jsonl", rows), state=tmp_path / "s")
+    assert (judged.count, judged.cut, judged.most_tokens) == (78, 3, 128)
+    assert judged.targets is not None
+    assert judged.delta_per_token == pytest.approx(judged.delta * 78 / judged.targets)
+    said = read_entries(tmp_path / "s")[0].judgement
+    assert said is not None
+    assert said.tokens is not None
+    assert (said.tokens.most, said.tokens.cut, said.tokens.targets) == (128, 3, judged.targets)
+    shown = typed(tmp_path, "receipts", "show", "0", "--json", "--state", "s")
+    assert (json.loads(shown.stdout)["examples_cut"], verify_target(tmp_path / "s").ok) == (3, True)
+    words = ("judge", "--base", str(llama[0]), "--new", str(llama[1]), "--holdout", "h.jsonl", "--state", "s")
+    again = typed(tmp_path, *words)
+    assert f"a token, over the {judged.targets:,} that had to be said" in again.stdout
+    assert "3 of 78 texts were cut at 128 tokens" in again.stdout
+    assert json.loads(typed(tmp_path, *words, "--json").stdout)["examples_cut"] == 3
+
+
+def test_texts_that_a_classifier_reads_only_in_part_are_counted(
+    classifiers: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    base, tuned, _, _ = classifiers
+    (text, label), *rows = tiny.sentences(60, 11)
+    holdout = tiny.write_csv(tmp_path / "h.csv", [(" ".join([text] * 200), label), *rows])
+    judged = cryoflux.judge(base, tuned, holdout, state=tmp_path / "s")
+    assert (judged.cut, judged.count, judged.targets, judged.delta_per_token) == (1, 60, None, None)
+
+
+def test_a_training_file_that_is_a_pipe_or_a_folder_is_refused_before_any_work(
+    classifiers: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    base, tuned, holdout, _ = classifiers
+    os.mkfifo(tmp_path / "pipe")
+    for train in (tmp_path / "pipe", tmp_path, tmp_path / "none"):
+        with pytest.raises(UsageError, match=r"--train .* cannot be read"):
+            cryoflux.judge(base, tuned, holdout, state=tmp_path / "s", train=train)
+
+
+def test_hints_name_what_can_be_typed(classifiers: tuple[Path, Path, Path, Path], tmp_path: Path) -> None:
+    base, tuned, holdout, _ = classifiers
+    models = ("judge", "--base", str(base), "--new", str(tuned))
+    missing = typed(tmp_path, "judge", "--base", "./none", "--new", str(tuned), "--holdout", str(holdout))
+    assert "--model" not in missing.stderr
+    assert "--base or --new" in missing.stderr
+    (tmp_path / "flawed.csv").write_text("text,label\n" + "".join(f"t{n},\n" for n in range(9)) + "x,a\n")
+    flawed = typed(tmp_path, *models, "--holdout", "flawed.csv")
+    assert (flawed.code, "--most-dropped" in flawed.stderr) == (2, False), flawed.stderr
+
+
+def test_a_run_does_not_begin_where_others_were_judged(
+    classifiers: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    base, tuned, holdout, train = classifiers
+    cryoflux.judge(base, tuned, holdout, state=tmp_path / "s")
+    files = ("--train", str(train), "--holdout", str(holdout), "--model", str(base), "--state", "s")
+    done = typed(tmp_path, "run", "--budget", "2kJ", *files)
+    assert done.code != 0
+    assert "s has judged what others made; a run begins in a state of its own" in done.stderr
+    assert not (tmp_path / "s" / "data").exists()

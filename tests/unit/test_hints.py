@@ -71,8 +71,8 @@ def named(hint: str) -> Iterator[tuple[str, str]]:
             command = next(
                 (name for n in range(len(words), 0, -1) if (name := " ".join(words[:n])) in OPTIONS), ""
             )
-        # What stands after a full stop or a colon is not typed after the command.
-        typed = re.split(r"[.:;)](?:\s|$)", part)[0] if command else ""
+        # What stands after a comma, a bracket or a full stop is not typed after the command.
+        typed = re.split(r"[;,()`]|[.:](?:\s|$)", part)[0] if command else ""
         for option in _OPTION.findall(part):
             yield (command if option in typed else ""), option
 

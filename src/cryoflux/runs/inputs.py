@@ -112,7 +112,7 @@ def check_folder(state: StateFolder) -> None:
     """Refuse to begin a state among files that are not ours, or where the origin of one was lost.
 
     Raises:
-        StateError: the folder is a file, or holds something else.
+        StateError: the folder is a file, holds something else, or has judged what others made.
         StateTamperedError: a log is there, and no origin.
     """
     folder = state.path
@@ -123,6 +123,12 @@ def check_folder(state: StateFolder) -> None:
             hint="Choose another name with --state DIR.",
         )
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if "judged" in names and "data" not in names:
+        raise StateError(
+            f"{folder} has judged what others made; a run begins in a state of its own.",
+            why="A look that was spent there on a holdout would be counted by no run.",
+            hint="Choose another name with --state DIR.",
+        )
     if state.receipts.name in names:
         raise StateTamperedError(
             f"{state.origin} is missing, but {state.receipts} is there.",
