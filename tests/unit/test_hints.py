@@ -99,14 +99,14 @@ def test_an_option_in_a_hint_is_one_of_some_command() -> None:
 
 def reached(start: str) -> set[Path]:
     """The modules of a package that one imports, those that these import included."""
-    todo, found = [start], set[Path]()
-    while todo:
-        path = SOURCE.joinpath(*todo.pop().split(".")[1:]).with_suffix(".py")
+    open_ones, found = [start], set[Path]()
+    while open_ones:
+        path = SOURCE.joinpath(*open_ones.pop().split(".")[1:]).with_suffix(".py")
         if not path.is_file() or path in found:
             continue
         found.add(path)
         imports = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom))
-        todo += [str(node.module) for node in imports if (node.module or "").startswith("cryoflux.")]
+        open_ones += [str(node.module) for node in imports if (node.module or "").startswith("cryoflux.")]
     return found
 
 
