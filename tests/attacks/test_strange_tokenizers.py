@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import struct
 import time
 from collections.abc import Callable
@@ -32,7 +33,7 @@ def with_tokenizer(model: Path, folder: Path, parts: Parts, **settings: object) 
     """The model with another tokenizer; its weights stay where they are."""
     folder.mkdir()
     for name in ("config.json", "model.safetensors"):
-        (folder / name).symlink_to(model / name)
+        os.link(model / name, folder / name)
     return write_tokenizer(folder, parts, **settings)
 
 

@@ -14,8 +14,11 @@ import pytest
 import cryoflux
 import tiny
 from causal_families import FAMILIES, make_family, trained_adapter
+from cryoflux.data.formats import read_examples
 from cryoflux.errors import DataError, ModelError, UsageError
 from cryoflux.receipts.reading import read_entries
+from cryoflux.tasks.judged.classifying import classifier_losses
+from cryoflux.tasks.judged.sides import model_side
 from running import Outcome, ended, environment, python
 from verifying import verify_target
 
@@ -186,7 +189,6 @@ def test_a_loss_of_a_document_is_that_of_transformers(llama: tuple[Path, Path], 
 
     from cryoflux.tasks.causal.documents import read_documents
     from cryoflux.tasks.judged.causal import causal_losses
-    from cryoflux.tasks.judged.sides import model_side
 
     base, _ = llama
     path = jsonl(
@@ -304,3 +306,43 @@ def test_a_run_does_not_begin_where_others_were_judged(
     assert done.code != 0
     assert "s has judged what others made; a run begins in a state of its own" in done.stderr
     assert not (tmp_path / "s" / "data").exists()
+
+
+@pytest.mark.parametrize("helped", [True, False], ids=["helped", "did not"])
+def test_a_fine_tune_by_command_from_python_and_by_files_of_losses(
+    helped: bool, classifiers: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    """Three ways to ask, one answer: of one that learned, and of one whose weights were only shaken."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    base, tuned, holdout, train = classifiers
+    if not helped:
+        torch.manual_seed(3)
+        model = AutoModelForSequenceClassification.from_pretrained(base)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(torch.randn_like(weight), alpha=1e-3)
+        shaken = Path(shutil.copytree(base, tmp_path / "tuned"))
+        model.save_pretrained(shaken)
+        tuned = shaken
+    models = ("--base", str(base), "--new", str(tuned), "--holdout", str(holdout))
+    done = typed(
+        tmp_path, "judge", *models, "--train", str(train), "--joules", "250J", "--json", "--state", "c"
+    )
+    assert done.code == (0 if helped else 1), done.stderr
+    by_command = json.loads(done.stdout)
+    by_python = cryoflux.judge(base, tuned, holdout, state=tmp_path / "p", train=train, energy="250J")
+    examples = read_examples(holdout)
+    scores = [classifier_losses(model_side(str(side)), examples, lambda *_: None) for side in (base, tuned)]
+    files = []
+    for name, found in zip(("base", "new"), scores, strict=True):
+        rows = zip(examples, found.losses.nano_nats, found.losses.correct, strict=True)
+        said = [{"id": one.text, "loss": nano / 1e9, "correct": hit} for one, nano, hit in rows]
+        files.append(jsonl(tmp_path / f"{name}.jsonl", said))
+    by_losses = cryoflux.judge_losses(*files, state=tmp_path / "l", energy=250)
+    assert by_command["outcome"] == by_python.outcome == by_losses.outcome
+    assert (by_losses.kept, by_python.kept) == (helped, helped)
+    assert by_command["delta"] == by_python.delta == by_losses.delta
+    assert by_python.accuracy == by_losses.accuracy
+    assert all(verify_target(tmp_path / state).ok for state in "cpl")
