@@ -6,9 +6,9 @@
 Both fine-tune the embedded SmolLM2-135M-Instruct to write the docstring of a signature, from the same files,
 with the same recipe, in one thread. CryoFlux is its real command: base losses, screen, attempts, looks at the
 holdout, audit set, receipts. SFTTrainer (`contenders/sft_script.py`) runs once for each of ``--steps``, each
-with a schedule of that length, and evaluates the holdout at its end; and the shortest once more as it comes,
-with TRL's gradient checkpointing and four evaluations on the way. Each runs in a process of its own, one after the
-other, and its CPU-seconds are those of the process, from start to end. Joules are modelled: CPU-seconds times
+with a schedule of that length, and evaluates the holdout at its end; the shortest runs once more as it comes,
+with TRL's gradient checkpointing and four evaluations on the way. Each has a process of its own, one after
+the other; its CPU-seconds are those of the process, from start to end. Joules are modelled: CPU-seconds times
 what CryoFlux's own meter charged for one in its runs here. What both have made is judged by the same decoder
 in float64, on the same documents, and charged to nobody. What is in DIR/cells.jsonl is not run again.
 
@@ -171,7 +171,7 @@ def read_ours(lines: str, cpu_s: float, count: int, targets: int) -> Cell:
     return {
         "steps": sum(one["steps"] or 0 for one in attempts),
         "kept": summary["kept"],
-        "adapter": attempts[-1]["adapter_hash"],
+        "adapter": next((one["adapter_hash"] for one in attempts if one["accepted"]), None),
         "base_loss": summary["holdout"]["loss_before"] * count / targets,
         "loss": summary["holdout"]["loss_after"] * count / targets,
         "joules_a_cpu_s": rate,
@@ -298,9 +298,11 @@ def report(cells: Sequence[Cell]) -> Iterator[str]:
         theirs = [cell for cell in cells if cell["who"] == LEAN and cell["seed"] == own["seed"]]
         for name, cost in (("training alone", training), ("everything but the audit set", everything)):
             there, here = cost_at(theirs, own["loss"], cost), cost(own)
-            found = f"{rate * there:.0f} | {here / there:.2f}" if there else "not between two of its runs | "
+            found = (
+                f"{rate * there:.0f} | {here / there:.2f} |" if there else "not between two of its runs | |"
+            )
             where = f"seed {own['seed']}, {own['what']}: {own['loss']:.4f}, {name}"
-            yield f"| {where} | {rate * here:.0f} | {found} |"
+            yield f"| {where} | {rate * here:.0f} | {found}"
 
 
 def _parser() -> argparse.ArgumentParser:
