@@ -56,10 +56,11 @@ def test_a_run_of_ours_is_told_apart_into_what_its_process_did() -> None:
 
 def test_the_report_says_where_ours_costs_more_and_where_nothing_can_be_said() -> None:
     own = cell(OURS, 10, 2.8, joules_a_cpu_s=3.0, train=40.0, evaluate=30.0, audit=20.0)
-    *_, alone, all_of_it = report([*THEIRS, own])
+    *_, alone, but_audit, everything = report([*THEIRS, own])
     assert alone.endswith("training alone | 120 | 72 | 1.67 |")
-    assert all_of_it.endswith("everything but the audit set | 240 | 117 | 2.05 |")
-    assert list(report([THEIRS[0], own]))[-1].endswith("| 240 | not between two of its runs | |")
+    assert but_audit.endswith("all but the audit set | 240 | 117 | 2.05 |")
+    assert everything.endswith("all | 300 | 117 | 2.56 |")
+    assert list(report([THEIRS[0], own]))[-1].endswith("| 300 | not between two of its runs | |")
 
 
 def test_tokens_that_are_not_the_same_are_refused() -> None:
