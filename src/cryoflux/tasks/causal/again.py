@@ -22,7 +22,7 @@ from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.registry.plain_json import read_object
 from cryoflux.registry.plain_tokenizer import tokenizer_complaints
 from cryoflux.registry.shards import TensorFolder, write_model
-from cryoflux.tasks.causal.inputs import StoredRows
+from cryoflux.tasks.causal.inputs import stored_rows
 from cryoflux.tasks.causal.network import open_tokenizer
 from cryoflux.tasks.causal.scoring import CausalScorer, open_losses
 from cryoflux.tasks.causal.sets import read_stored
@@ -68,7 +68,7 @@ class CausalRecomputer:
             raise VerificationError("a line of its holdout is no document") from error
         try:
             with shielded():
-                rows = StoredRows(chosen, open_tokenizer(model, "its version"), self._cut)
+                rows = stored_rows(chosen, open_tokenizer(model, "its version"), self._cut)
                 scorer = CausalScorer(open_losses(model, profile), rows)
                 return scorer.score(range(len(rows)), lambda _done: None)
         except (ModelError, DataError) as error:  # another version of a library may have read it

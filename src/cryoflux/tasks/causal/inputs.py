@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["StoredRows", "check_same_inputs", "make_beginning", "model_folder"]
+__all__ = ["check_same_inputs", "make_beginning", "model_folder", "stored_rows"]
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.fold import hides_something
@@ -240,31 +240,10 @@ def _other(state: StateFolder, had: str, asked: str) -> StateError:
     )
 
 
-class StoredRows(Sequence[TokenRow]):
-    """The tokens of a set's lines, as far as they are read; each is tokenized when it is first asked for."""
-
-    def __init__(self, lines: Sequence[bytes], tokenizer: Any, cut: int) -> None:
-        self._lines, self._tokenizer, self._cut = lines, tokenizer, cut
-        self._found: dict[int, TokenRow] = {}
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    @overload
-    def __getitem__(self, at: int) -> TokenRow: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> list[TokenRow]: ...
-
-    def __getitem__(self, at: int | slice) -> TokenRow | list[TokenRow]:
-        places = range(len(self))[at]
-        if isinstance(places, range):
-            return [self[place] for place in places]
-        if places not in self._found:
-            ids, first = encoded(self._tokenizer, read_stored(self._lines[places]).rendered)
-            self._found[places] = ids[: self._cut], first
-        return self._found[places]
-
-    def picked(self, places: Sequence[int]) -> StoredRows:
-        """Some of them, in an order."""
-        return StoredRows([self._lines[at] for at in places], self._tokenizer, self._cut)
+def stored_rows(lines: Iterable[bytes], tokenizer: Any, cut: int) -> list[TokenRow]:
+    """The tokens of a set's lines, as far as they are read."""
+    found = []
+    for line in lines:
+        ids, first = encoded(tokenizer, read_stored(line).rendered)
+        found.append((ids[:cut], first))
+    return found

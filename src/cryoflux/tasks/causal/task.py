@@ -26,9 +26,10 @@ from cryoflux.registry.cuts import tokens_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
-from cryoflux.tasks.causal.inputs import StoredRows, check_same_inputs, make_beginning
+from cryoflux.tasks.causal.inputs import check_same_inputs, make_beginning
 from cryoflux.tasks.causal.prices import CausalPrices
 from cryoflux.tasks.causal.recipe import CausalRecipe, causal_recipes
+from cryoflux.tasks.causal.rows import StoredRows
 from cryoflux.tasks.causal.scoring import LARGEST_DOCUMENT, CausalScorer, open_losses, profile_of
 from cryoflux.tasks.causal.section import METRIC, SECTION, SECTIONS
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace

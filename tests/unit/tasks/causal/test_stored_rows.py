@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cryoflux.tasks.causal.inputs import StoredRows
+from cryoflux.tasks.causal.rows import StoredRows
 from cryoflux.tasks.causal.sets import StoredDocument
 from cryoflux.tasks.causal.tokens import Rendered
 
