@@ -1,8 +1,8 @@
-"""The tokens of a set's documents, each tokenized when it is first asked for: an attempt draws few of many."""
+"""The tokens of documents, each tokenized when it is first asked for: an attempt draws few of many."""
 
 from __future__ import annotations
 
-__all__ = ["StoredRows"]
+__all__ = ["TokenRows"]
 
 from collections.abc import Sequence
 from typing import Any, overload
@@ -11,7 +11,7 @@ from cryoflux.tasks.causal.inputs import stored_rows
 from cryoflux.tasks.causal.tokens import TokenRow
 
 
-class StoredRows(Sequence[TokenRow]):
+class TokenRows(Sequence[TokenRow]):
     """The tokens of a set's lines, as far as they are read."""
 
     def __init__(self, lines: Sequence[bytes], tokenizer: Any, cut: int) -> None:
@@ -35,6 +35,6 @@ class StoredRows(Sequence[TokenRow]):
             (self._found[places],) = stored_rows([self._lines[places]], self._tokenizer, self._cut)
         return self._found[places]
 
-    def picked(self, places: Sequence[int]) -> StoredRows:
+    def picked(self, places: Sequence[int]) -> TokenRows:
         """Some of them, in an order."""
-        return StoredRows([self._lines[at] for at in places], self._tokenizer, self._cut)
+        return TokenRows([self._lines[at] for at in places], self._tokenizer, self._cut)

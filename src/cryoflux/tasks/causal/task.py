@@ -29,7 +29,7 @@ from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.causal.inputs import check_same_inputs, make_beginning
 from cryoflux.tasks.causal.prices import CausalPrices
 from cryoflux.tasks.causal.recipe import CausalRecipe, causal_recipes
-from cryoflux.tasks.causal.rows import StoredRows
+from cryoflux.tasks.causal.rows import TokenRows
 from cryoflux.tasks.causal.scoring import LARGEST_DOCUMENT, CausalScorer, open_losses, profile_of
 from cryoflux.tasks.causal.section import METRIC, SECTION, SECTIONS
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
@@ -62,7 +62,7 @@ class CausalTask(Task):
         self._cut = sourced.settings.model.max_tokens
         self._network: Any = None
         self._tokenizer: Any = None
-        self._rows: dict[str, StoredRows] = {}
+        self._rows: dict[str, TokenRows] = {}
         """set → the tokens of its documents"""
         self._screened: dict[tuple[str, int], tuple[list[int], int]] = {}
         """(head, documents) → what the head scores on the screen, and what that cost, µJ"""
@@ -136,10 +136,10 @@ class CausalTask(Task):
         head = self.head if self.head.digest == digest else self.place.versions.open(digest)
         return TensorFolder(head.folder)
 
-    def rows(self, part: str) -> StoredRows:
+    def rows(self, part: str) -> TokenRows:
         """The tokens of the documents of a set."""
         if part not in self._rows:
-            self._rows[part] = StoredRows(self.place.data.sets[part], self._tokenizer, self.cut)
+            self._rows[part] = TokenRows(self.place.data.sets[part], self._tokenizer, self.cut)
         return self._rows[part]
 
     def _said(self, part: str) -> int:

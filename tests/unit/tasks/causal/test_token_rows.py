@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cryoflux.tasks.causal.rows import StoredRows
+from cryoflux.tasks.causal.rows import TokenRows
 from cryoflux.tasks.causal.sets import StoredDocument
 from cryoflux.tasks.causal.tokens import Rendered
 
@@ -24,10 +24,10 @@ class Letters:
         return {"input_ids": [ord(letter) for letter in text]}
 
 
-def rows(*answers: str, cut: int = 4) -> tuple[StoredRows, Letters]:
+def rows(*answers: str, cut: int = 4) -> tuple[TokenRows, Letters]:
     """The rows of documents that ask "?" and answer so."""
     lines = [StoredDocument(one, Rendered("completion", "?", one)).line() for one in answers]
-    return StoredRows(lines, letters := Letters(), cut), letters
+    return TokenRows(lines, letters := Letters(), cut), letters
 
 
 def test_a_line_is_tokenized_when_it_is_asked_for_and_once() -> None:
