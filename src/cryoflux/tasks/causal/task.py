@@ -26,12 +26,12 @@ from cryoflux.registry.cuts import tokens_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
-from cryoflux.tasks.causal.inputs import check_same_inputs, make_beginning, stored_rows
+from cryoflux.tasks.causal.inputs import check_same_inputs, make_beginning
 from cryoflux.tasks.causal.prices import CausalPrices
 from cryoflux.tasks.causal.recipe import CausalRecipe, causal_recipes
+from cryoflux.tasks.causal.rows import TokenRows
 from cryoflux.tasks.causal.scoring import LARGEST_DOCUMENT, CausalScorer, open_losses, profile_of
 from cryoflux.tasks.causal.section import METRIC, SECTION, SECTIONS
-from cryoflux.tasks.causal.tokens import TokenRow
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.libraries import LIBRARIES, chosen_device, quieten_transformers, require_training
 from cryoflux.tasks.pacing import Limits, Progress, TrainingFailedError
@@ -62,7 +62,7 @@ class CausalTask(Task):
         self._cut = sourced.settings.model.max_tokens
         self._network: Any = None
         self._tokenizer: Any = None
-        self._rows: dict[str, list[TokenRow]] = {}
+        self._rows: dict[str, TokenRows] = {}
         """set → the tokens of its documents"""
         self._screened: dict[tuple[str, int], tuple[list[int], int]] = {}
         """(head, documents) → what the head scores on the screen, and what that cost, µJ"""
@@ -136,10 +136,10 @@ class CausalTask(Task):
         head = self.head if self.head.digest == digest else self.place.versions.open(digest)
         return TensorFolder(head.folder)
 
-    def rows(self, part: str) -> list[TokenRow]:
+    def rows(self, part: str) -> TokenRows:
         """The tokens of the documents of a set."""
         if part not in self._rows:
-            self._rows[part] = stored_rows(self.place.data.sets[part], self._tokenizer, self.cut)
+            self._rows[part] = TokenRows(self.place.data.sets[part], self._tokenizer, self.cut)
         return self._rows[part]
 
     def _said(self, part: str) -> int:
@@ -159,8 +159,7 @@ class CausalTask(Task):
         if (composed := self.place.composed) is not None and composed.terms:
             with suppress(CryoFluxError, OSError):
                 self._sums.of(composed)  # what cannot be added up here begins a list anew
-        for name in ("train", part):
-            self.rows(name)
+        self.arms(0, part)  # tokenizes what prices go by, the screen and the set that judges
         self._loaded()
 
     def _loaded(self) -> Any:
@@ -213,7 +212,7 @@ class CausalTask(Task):
         screen = [train[at] for at in pool.screen[: recipe.screen_size]]
         pad = self._tokenizer.pad_token_id
         known = (order.base.digest, len(screen))
-        lesson = Exercise([train[at] for at in drawn], screen, 0 if pad is None else pad)
+        lesson = Exercise(train.picked(drawn), screen, 0 if pad is None else pad)
 
         def progress(done: Progress) -> None:
             watch.trained(done, order.reserve_microjoules)
