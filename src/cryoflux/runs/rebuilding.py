@@ -17,12 +17,12 @@ from typing import Any
 from cryoflux.digests import TensorEntry, read_tensor_entries, tensors_digest, write_checksums
 from cryoflux.errors import ModelError, StateTamperedError, UsageError
 from cryoflux.files import storage_errors
+from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.shards import TensorFolder, write_model
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
-from cryoflux.tasks.lora.merge import read_adapter
 
 _MOST_DEEP = 64
 """lists that begin at one another; each is of up to 64 updates"""
