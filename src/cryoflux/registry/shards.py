@@ -16,9 +16,11 @@ __all__ = [
     "link_or_copy",
     "read_tensors",
     "shard",
+    "shard_bytes",
     "shard_names",
     "write_model",
     "write_shard",
+    "write_shard_bytes",
 ]
 
 import json
@@ -197,9 +199,20 @@ def write_model(base: Path, weights: Path, changed: Mapping[str, Any], into: Pat
 
 def write_shard(path: Path, tensors: Mapping[str, Any]) -> None:
     """Write one weight file; nobody writes to it again, because other versions may share it."""
-    from safetensors.torch import save_file
+    write_shard_bytes(path, shard_bytes(tensors))
 
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
+
+def shard_bytes(tensors: Mapping[str, Any]) -> bytes:
+    """What a weight file of some torch tensors holds, to the byte."""
+    from safetensors.torch import save
+
+    content: bytes = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"format": "pt"})
+    return content
+
+
+def write_shard_bytes(path: Path, content: bytes) -> None:
+    """Write what `shard_bytes` gave."""
+    path.write_bytes(content)
     path.chmod(_READ_ONLY)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from cryoflux.errors import CryoFluxError
 from cryoflux.registry.adapters import read_adapter
-from cryoflux.registry.compose import LowRank, WeightSums, compose, low_rank_update
+from cryoflux.registry.compose import Adapter, LowRank, WeightSums, compose, low_rank_update
 from cryoflux.registry.composition import Composition, cannot_compose
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class HeadSums:
     def __init__(self, genesis: Callable[[str], Mapping[str, Any]], capsule: Callable[[str], Path]) -> None:
         self._genesis, self._capsule = genesis, capsule
         self._held: dict[Composition, WeightSums] = {}
-        """of the head, and of the candidate that was made of it last"""
+        """of the head: eight bytes a weight that changed, so of one version at a time"""
+        self._last: tuple[Composition, Composition, Adapter] | None = None
+        """the candidate that was made last, what it was added to, and the update"""
 
     def of(self, composed: Composition) -> WeightSums:
         """The sums of a version, from memory or from its genesis on.
@@ -54,6 +56,10 @@ class HeadSums:
             ModelError: an update cannot be read.
             OSError: its genesis is not here.
         """
+        if composed not in self._held and self._last is not None:
+            made, on, update = self._last
+            if made == composed and on in self._held:
+                self._held = {composed: self._held[on].adding(update)}
         if composed not in self._held:
             genesis = self._genesis(composed.genesis)
             self._held = {
@@ -96,9 +102,12 @@ class HeadSums:
         update = read_adapter(capsule)
         on = head if candidate.genesis == head.genesis else Composition(genesis=candidate.genesis)
         start = self.of(on)
-        sums = start.adding(update)
-        self._held = {on: start, candidate: sums}
-        return {name: torch.from_numpy(sums.value(name)) for name in sorted({*update.names, *also})}
+        self._last = candidate, on, update
+        # One tensor at a time: of the sums of a candidate, only what they round to is needed.
+        return {
+            name: torch.from_numpy(start.adding(update.alone(name)).value(name))
+            for name in sorted({*update.names, *also})
+        }
 
 
 def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:
