@@ -40,8 +40,8 @@ _ATTENTION = re.compile(r"attention|attn", re.IGNORECASE)
 _WEIGHTS = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.safetensors")
 _READ_ONLY = 0o444
 _MAX_INDEX_BYTES = 8_000_000
-_PLAIN = {".json", ".txt", ".model"}
-"""endings of the files beside the weights that are copied: settings and vocabularies, and no code"""
+_PLAIN = {".json", ".txt", ".model", ".jinja"}
+"""endings of the files beside the weights that are copied: settings, vocabularies, templates; no code"""
 
 
 def _group(name: str) -> tuple[int, int, int]:

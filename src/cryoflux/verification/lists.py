@@ -60,9 +60,7 @@ class VersionsAsLists:
         for digest, version in self._met.items():
             where, due = f"models/{digest}", _of_the_log(memory, version)
             if due is None:
-                yield unknown(
-                    where, "its weights are not here, and the log does not say of what they are the sum"
-                )
+                yield unknown(where, f"{_NOT_HERE}, and the log does not say what they are the sum of")
             elif not can_compose(state, due):
                 yield unknown(where, f"{_NOT_HERE}, nor is all that they are the sum of")
             elif said_in(state.model(digest)) != due:
@@ -71,8 +69,8 @@ class VersionsAsLists:
     def words(self) -> str:
         """How many there are; empty where there are none."""
         count = len(self._met)
-        said = "one version is" if count == 1 else f"{count} versions are"
-        return f"; weights of {said} composed when opened: --recompute makes them" if count else ""
+        said = "one version is kept as its list" if count == 1 else f"{count} versions are kept as lists"
+        return f"; {said} of updates, whose weights --recompute adds up" if count else ""
 
 
 def _of_the_log(memory: LogState, version: Base) -> Composition | None:
