@@ -206,3 +206,21 @@ def test_pruning_frees_a_list_and_keeps_what_it_begins_at(state: Path, made: tup
     assert proven.code == 0, proven.stdout
     assert cryoflux("models", "rebuild", head[:12], "--state", state).code == 0
     assert is_whole(state / "models" / head)
+
+
+def test_a_list_that_is_not_the_one_of_the_log_is_named(state: Path, made: tuple[Path, str, str]) -> None:
+    _, first, head = made
+    without_weights(state, head)
+    said = state / "models" / head / COMPOSED
+    said.write_text(f"{first}\n")
+    found = cryoflux("verify", state)
+    assert found.code == 1
+    assert f"models/{head}/COMPOSED: is not the list of updates that the log gives" in found.stdout
+    said.write_bytes((made[0] / "models" / head / COMPOSED).read_bytes())
+    (capsule,) = (path.parent for path in adapters(state))
+    shutil.move(capsule, state.parent / "lost")
+    found = cryoflux("verify", state)
+    assert found.code == 1
+    assert (
+        f"models/{head}: its weights are not kept here, nor is all that they are the sum of" in found.stdout
+    )

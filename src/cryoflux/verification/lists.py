@@ -51,18 +51,20 @@ class VersionsAsLists:
         return digest in self._met
 
     def findings(self, state: StateFolder, memory: LogState) -> Iterator[Finding]:
-        """Those that do not follow from what is here.
+        """Those that do not follow from what is here; a head has to.
 
         Args:
             state: where they lie.
             memory: what the log has come to.
         """
+        heads = {known.head.digest for known in memory.tasks.values()}
         for digest, version in self._met.items():
             where, due = f"models/{digest}", _of_the_log(memory, version)
+            lacks = failed if digest in heads else unknown
             if due is None:
-                yield unknown(where, f"{_NOT_HERE}, and the log does not say what they are the sum of")
+                yield lacks(where, f"{_NOT_HERE}, and the log does not say what they are the sum of")
             elif not can_compose(state, due):
-                yield unknown(where, f"{_NOT_HERE}, nor is all that they are the sum of")
+                yield lacks(where, f"{_NOT_HERE}, nor is all that they are the sum of")
             elif said_in(state.model(digest)) != due:
                 yield failed(f"{where}/COMPOSED", "is not the list of updates that the log gives")
 
