@@ -42,11 +42,11 @@ from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.proof import parse_proof
 from cryoflux.receipts.store import StoredRows
 from cryoflux.receipts.tiles import is_bundle, parse_tile_path
+from cryoflux.registry.plain_adapter import adapter_settings
 from cryoflux.registry.plain_tokenizer import tokenizer_complaints
 from cryoflux.signing.envelope import parse_envelope
 from cryoflux.signing.keys import load_public_key
 from cryoflux.state import ADAPTER_CONFIG
-from cryoflux.tasks.lora.plain_adapter import adapter_settings
 from cryoflux.tasks.lora.section import SECTIONS
 from cryoflux.verification.artefacts import read_losses
 from cryoflux.verification.folders import compare_folder

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 __all__ = [
     "CHECKSUMS",
+    "COMPOSED",
     "MAX_SUMS_BYTES",
     "Hashing",
     "TensorEntry",
@@ -28,6 +29,7 @@ __all__ = [
     "read_tensor_entries",
     "read_tensor_header",
     "sha256_hex",
+    "tensor_entries",
     "tensor_shapes",
     "tensors_digest",
     "write_checksums",
@@ -55,6 +57,8 @@ from cryoflux.files import (
 )
 
 CHECKSUMS = "SHA256SUMS"
+COMPOSED = "COMPOSED"
+"""beside a version's files: the updates that its weights are the sum of; no part of what it is called"""
 _MAX_HEADER_BYTES = 8_000_000
 """room for the names of fifty thousand tensors"""
 MAX_SUMS_BYTES = 1 << 20
@@ -110,8 +114,7 @@ class Hashing:
             one, size = _which(stream)
             if known := self._tensors.get(one):
                 return known
-            header, start = read_tensor_header(stream, size)
-            entries = tuple(_read_entry(stream, name, spec, start) for name, spec in header.items())
+            entries = tensor_entries(stream, size)
             # Hardly any file is met again: only of those that are, all this is kept.
             self._tensors[one] = entries if one in self._tensors else ()
         return entries
@@ -133,7 +136,8 @@ def _digest_of(stream: BinaryIO, left: int) -> str:
 
 
 def _listed_files(folder: Path) -> list[Path]:
-    return sorted(p for p in files_below(folder).values() if p.is_file() and p != folder / CHECKSUMS)
+    beside = {folder / CHECKSUMS, folder / COMPOSED}
+    return sorted(p for p in files_below(folder).values() if p.is_file() and p not in beside)
 
 
 def write_checksums(folder: Path) -> str:
@@ -267,6 +271,16 @@ def read_tensor_entries(path: Path) -> list[TensorEntry]:
         OSError: it cannot be read.
     """
     return [*Hashing().tensors(path)]
+
+
+def tensor_entries(stream: BinaryIO, size: int) -> tuple[TensorEntry, ...]:
+    """The tensors of a safetensors file that is open, or is in memory, hashed.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError, RecursionError: it is no well-formed one.
+    """
+    header, start = read_tensor_header(stream, size)
+    return tuple(_read_entry(stream, name, spec, start) for name, spec in header.items())
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -15,8 +15,8 @@ import synthetic_parts
 import tiny
 from cryoflux.digests import write_checksums
 from cryoflux.errors import ModelError
+from cryoflux.registry.plain_adapter import adapter_settings
 from cryoflux.registry.plain_model import complaints_about
-from cryoflux.tasks.lora.plain_adapter import adapter_settings
 from synthetic_state import open_state
 
 pytestmark = pytest.mark.slow

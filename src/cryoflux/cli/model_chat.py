@@ -38,6 +38,7 @@ def chat(
 ) -> None:
     """Talk to a version of a language model: a line in, an answer out, always the most likely words."""
     from cryoflux.config import load_settings
+    from cryoflux.registry.versions import Versions
     from cryoflux.runs.catalogue import read_catalogue
     from cryoflux.runs.version_names import find_version
     from cryoflux.state import StateFolder
@@ -59,7 +60,8 @@ def chat(
     require_training()
     from cryoflux.tasks.causal.talking import Conversation
 
-    conversation = Conversation(folder.model(found.digest), found.digest[:16])
+    with Versions(folder.path).opened(found.digest) as whole:
+        conversation = Conversation(whole, found.digest[:16])
     for said in [prompt] if prompt is not None else _lines():
         answer = conversation.ask(said, tokens)
         if as_json:

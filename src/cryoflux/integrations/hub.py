@@ -20,6 +20,7 @@ from cryoflux.integrations.tracking import missing
 from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.statement import ReceiptStatement
+from cryoflux.registry.versions import Versions
 from cryoflux.runs.catalogue import CataloguedVersion
 from cryoflux.state import StateFolder
 
@@ -68,6 +69,7 @@ def files_to_push(
             hint="Push the version itself: leave --adapter-only out.",
         )
     if not adapter_only:
+        Versions(folder.path).fill(version.digest)
         found += _listed(folder.model(version.digest), "")
     if adapter is not None:
         found += _listed(adapter, "adapter/")

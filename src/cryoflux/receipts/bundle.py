@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.digests import CHECKSUMS, Hashing, copy_listed, find_listed
+from cryoflux.digests import CHECKSUMS, Hashing, copy_listed, find_listed, listed_digests
 from cryoflux.errors import StateTamperedError, UsageError
 from cryoflux.files import copy_regular, read_beginning, storage_errors, write_atomic
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, parse_checkpoint
@@ -203,11 +203,16 @@ def _versions(entries: Iterable[Entry]) -> tuple[dict[str, Base], dict[str, Base
     return firsts, heads
 
 
+def _has_all(folder: Path) -> bool:
+    """Whether the files that a folder lists are there; weights that are composed when opened are not."""
+    return all((folder / name).exists() for name in listed_digests(folder))
+
+
 def _copy_models(state: Path, target: Path, entries: Sequence[Entry]) -> Iterator[str]:
     firsts, heads = _versions(entries)
     for model in dict.fromkeys((*firsts.values(), *heads.values())):
         source, place = state / "models" / model.digest, target / "models" / model.digest
-        if not _is(source / CHECKSUMS, model.files):
+        if not _is(source / CHECKSUMS, model.files) or not _has_all(source):
             yield model.digest
             continue
         with storage_errors(place):

@@ -65,6 +65,13 @@ class Adapter:
         """All tensors that it touches."""
         return sorted({*self.low_rank, *self.whole})
 
+    def alone(self, name: str) -> Adapter:
+        """What it does to one tensor."""
+        return Adapter(
+            {one: matrices for one, matrices in self.low_rank.items() if one == name},
+            {one: values for one, values in self.whole.items() if one == name},
+        )
+
 
 def low_rank_update(update: LowRank, name: str = "") -> F64:
     """What an update adds to a weight of shape (outputs, inputs).

@@ -16,9 +16,11 @@ __all__ = [
     "link_or_copy",
     "read_tensors",
     "shard",
+    "shard_bytes",
     "shard_names",
     "write_model",
     "write_shard",
+    "write_shard_bytes",
 ]
 
 import json
@@ -38,8 +40,8 @@ _ATTENTION = re.compile(r"attention|attn", re.IGNORECASE)
 _WEIGHTS = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.safetensors")
 _READ_ONLY = 0o444
 _MAX_INDEX_BYTES = 8_000_000
-_PLAIN = {".json", ".txt", ".model"}
-"""endings of the files beside the weights that are copied: settings and vocabularies, and no code"""
+_PLAIN = {".json", ".txt", ".model", ".jinja"}
+"""endings of the files beside the weights that are copied: settings, vocabularies, templates; no code"""
 
 
 def _group(name: str) -> tuple[int, int, int]:
@@ -197,9 +199,20 @@ def write_model(base: Path, weights: Path, changed: Mapping[str, Any], into: Pat
 
 def write_shard(path: Path, tensors: Mapping[str, Any]) -> None:
     """Write one weight file; nobody writes to it again, because other versions may share it."""
-    from safetensors.torch import save_file
+    write_shard_bytes(path, shard_bytes(tensors))
 
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
+
+def shard_bytes(tensors: Mapping[str, Any]) -> bytes:
+    """What a weight file of some torch tensors holds, to the byte."""
+    from safetensors.torch import save
+
+    content: bytes = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"format": "pt"})
+    return content
+
+
+def write_shard_bytes(path: Path, content: bytes) -> None:
+    """Write what `shard_bytes` gave."""
+    path.write_bytes(content)
     path.chmod(_READ_ONLY)
 
 

@@ -16,6 +16,7 @@ __all__ = [
 from typing import Any
 
 from cryoflux.quantities import format_energy, format_nats
+from cryoflux.registry.kept_lists import is_whole
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
 from cryoflux.runs.version_facts import VersionFacts
@@ -26,6 +27,7 @@ VERSION_SPARE = (8, 3, 4, 7)
 """columns that a narrow screen does without, in this order: `cryoflux models show` has them"""
 _ORIGINS = {"parent": "from parent"}
 """what the list says of versions that no receipt made"""
+_LISTED = "kept as its list of updates, which models rebuild --into DIR writes in full"
 
 
 def byte_text(count: int) -> str:
@@ -108,7 +110,8 @@ def _scored(
 
 def _on_disk(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFacts) -> str:
     if one.digest in catalogue.present:
-        return f"{byte_text(facts.own_bytes)} of its own, {byte_text(facts.shared_bytes)} shared with others"
+        size = f"{byte_text(facts.own_bytes)} of its own, {byte_text(facts.shared_bytes)} shared with others"
+        return size if is_whole(catalogue.state.model(one.digest)) else f"{size}; {_LISTED}"
     return f"freed: {version_note(one)}" if one.pruned is not None else "its files are not here"
 
 

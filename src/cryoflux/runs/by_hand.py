@@ -128,6 +128,7 @@ class VersionsByHand:
         """
         if to.digest not in self.catalogue.present:
             raise _absent(to, self.state)
+        self.versions.fill(to.digest)  # other programs load it by that name
         set_alias(self.state, name, to.digest)
 
     @property

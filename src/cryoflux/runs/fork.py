@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cryoflux.digests import folder_digest, mismatched_files
+from cryoflux.digests import COMPOSED, folder_digest, mismatched_files
 from cryoflux.errors import CryoFluxError, StateError, StateTamperedError, StorageError, UsageError
 from cryoflux.files import Copying, files_below, lock_exclusively, storage_errors, sync_folder
 from cryoflux.log_state import LogState
@@ -165,7 +165,8 @@ def _bring(parent: ForkSource, folder: Path) -> tuple[int, int]:
     source, made = parent.state, StateFolder(folder)
     sizes = [0, 0]
     for digest in _firsts_and_heads(parent):
-        _bring_folder(source.model(digest), made.model(digest), sizes, link=True)
+        with Versions(source.path).opened(digest) as whole:
+            _bring_folder(whole, made.model(digest), sizes, link=True)
         Versions(folder).open(digest)  # every byte of it is checked
     for task, origin in parent.origins.items():
         known = parent.memory.tasks.get(task)
@@ -191,7 +192,8 @@ def _bring_folder(source: Path, target: Path, sizes: list[int], *, link: bool) -
         )
     copying = Copying()
     for path in files_below(source).values():
-        if path.is_file() and not path.name.startswith("."):  # a write that a crash cut short
+        # a write that a crash cut short; and of what it was composed: the fork's list begins at it
+        if path.is_file() and not path.name.startswith(".") and path.name != COMPOSED:
             _bring_file(path, target / path.relative_to(source), sizes, copying, link=link)
     with storage_errors(target):
         target.mkdir(parents=True, exist_ok=True)

@@ -17,12 +17,13 @@ from typing import Any
 from cryoflux.digests import TensorEntry, read_tensor_entries, tensors_digest, write_checksums
 from cryoflux.errors import ModelError, StateTamperedError, UsageError
 from cryoflux.files import storage_errors
+from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
+from cryoflux.registry.kept_lists import is_whole
 from cryoflux.registry.shards import TensorFolder, write_model
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
-from cryoflux.tasks.lora.merge import read_adapter
 
 _MOST_DEEP = 64
 """lists that begin at one another; each is of up to 64 updates"""
@@ -55,7 +56,10 @@ def rebuild_version(catalogue: Catalogue, versions: Versions, wanted: Catalogued
         StateTamperedError: what is made is another model than was signed.
         StorageError: the disk is full, read-only, or refuses.
     """
-    composed = _composition(wanted)
+    composed, folder = _composition(wanted), versions.folder(wanted.digest)
+    if not is_whole(folder) and wanted.digest in catalogue.present:
+        versions.open(wanted.digest)  # kept as its list: what is composed has its name, or is refused
+        return _rebuilt(wanted, composed, folder, same_files=True, was_here=False)
     with tempfile.TemporaryDirectory(prefix=".draft-", dir=catalogue.state.models) as room:
         genesis = _genesis(catalogue, versions, composed.genesis, Path(room), 0)
         draft = versions.derive(genesis, _changed(catalogue, composed, genesis.folder))
@@ -70,14 +74,7 @@ def rebuild_version(catalogue: Catalogue, versions: Versions, wanted: Catalogued
             versions.discard(draft)
             raise _another(wanted, "other files beside its tensors")
         versions.keep(draft)
-    return Rebuilt(
-        digest=wanted.digest,
-        updates=len(composed.terms),
-        genesis=composed.genesis,
-        same_files=same,
-        was_here=here,
-        folder=catalogue.state.model(wanted.digest),
-    )
+    return _rebuilt(wanted, composed, folder, same_files=same, was_here=here)
 
 
 def rebuild_into(catalogue: Catalogue, wanted: CataloguedVersion, into: Path) -> Rebuilt:
@@ -101,13 +98,20 @@ def rebuild_into(catalogue: Catalogue, wanted: CataloguedVersion, into: Path) ->
         files = write_checksums(made)
         _compare(wanted, _digest(made))
         _copy(made, into)
+    here = wanted.digest in catalogue.present
+    return _rebuilt(wanted, composed, into, same_files=files == wanted.files, was_here=here)
+
+
+def _rebuilt(
+    wanted: CataloguedVersion, composed: Composition, folder: Path, *, same_files: bool, was_here: bool
+) -> Rebuilt:
     return Rebuilt(
         digest=wanted.digest,
         updates=len(composed.terms),
         genesis=composed.genesis,
-        same_files=files == wanted.files,
-        was_here=wanted.digest in catalogue.present,
-        folder=into,
+        same_files=same_files,
+        was_here=was_here,
+        folder=folder,
     )
 
 

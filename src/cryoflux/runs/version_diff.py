@@ -11,6 +11,7 @@ from typing import Any
 from cryoflux.digests import listed_digests
 from cryoflux.quantities import Energy
 from cryoflux.registry.shards import TensorFolder
+from cryoflux.registry.versions import Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
 
 _AT_ONCE = 1 << 20
@@ -109,7 +110,9 @@ def _of_files(
     weights = any(name.endswith(".safetensors") for name in old.keys() | new.keys())
     if not weights or find_spec("numpy") is None or find_spec("safetensors") is None:
         return None, 0, None, settings
-    return (*_of_tensors(*map(TensorFolder, folders)), settings)
+    versions = Versions(catalogue.state.path)
+    with versions.opened(first.digest) as before, versions.opened(second.digest) as after:
+        return (*_of_tensors(TensorFolder(before), TensorFolder(after)), settings)
 
 
 def _of_tensors(

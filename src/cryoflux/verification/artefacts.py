@@ -8,11 +8,7 @@ that an entry says was freed is no question (`freed`).
 
 from __future__ import annotations
 
-__all__ = [
-    "ARTEFACTS",
-    "Artefacts",
-    "capsule_path",
-]
+__all__ = ["ARTEFACTS", "Artefacts", "capsule_path"]
 
 from collections import Counter
 from collections.abc import Iterator
@@ -49,6 +45,7 @@ from cryoflux.verification.folders import FolderState, compare_folder, folder_fi
 from cryoflux.verification.freed import AbsentVersions
 from cryoflux.verification.index import INDEX, index_complaint
 from cryoflux.verification.judged import judged_files
+from cryoflux.verification.lists import VersionsAsLists
 from cryoflux.verification.locating import Searching, said_where
 from cryoflux.verification.material import Material
 from cryoflux.verification.monitors import Monitored
@@ -114,7 +111,7 @@ class Artefacts(Fold):
         self._material, self._sections = material, sections
         self._state = StateFolder(material.state) if material.state is not None else None
         self._here = folders_in(self._state.models) if self._state is not None else set()
-        self._searching, self._hashing = Searching(), Hashing()
+        self._searching, self._hashing, self._lists = Searching(), Hashing(), VersionsAsLists()
         self._checked: dict[str, tuple[str, FolderState]] = {}
         """digest of a version that is here → its signed files, and how its folder differs from them"""
         self.tally = _Named()
@@ -197,9 +194,11 @@ class Artefacts(Fold):
         if known is not None and known[0] == said.files:
             return
         folder, where = state.model(said.digest), f"models/{said.digest}"
-        found = compare_folder(folder, said.files, self._hashing)
+        found = self._lists.apart(said, folder, compare_folder(folder, said.files, self._hashing))
         self._checked[said.digest] = (said.files, found)
         self.findings.extend(folder_findings(where, folder, found, self._searching))
+        if self._lists.has(said.digest):
+            return
         if found.intact and version_digest(folder, self._hashing) != said.digest:
             self.findings.add(failed(where, "its tensors do not have the digest that names it"))
         if found.intact and (complaint := index_complaint(folder, found.listed, self._hashing)):
@@ -362,12 +361,13 @@ class Artefacts(Fold):
         for known in memory.tasks.values():
             self._version(known.head, needed=False)  # of an entry that was not read again, it may be
         self.findings.extend(self.tally.absent.findings(heads, self._here))
+        self.findings.extend(self._lists.findings(self._state, memory))
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
         read_sets = self.tally.data.read(self._state.path, self._sections, self.findings, self._hashing)
         self.findings.extend(self.tally.monitored.findings(self._state, memory, read_sets, self._hashing))
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
-        freed = self.tally.absent.words(self._here)
+        freed = self.tally.absent.words(self._here) + self._lists.words()
         here = f"{self._here_in_words(memory)}, and {judged}" if judged else self._here_in_words(memory)
         said = f"{here} have the signed digests{roots}{freed}"
         return [*self.findings.conclude(ARTEFACTS, said), *compared(read_sets), *beginnings(read_sets)]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryoflux.digests import CHECKSUMS, MAX_SUMS_BYTES, Hashing, sha256_hex
+from cryoflux.digests import CHECKSUMS, COMPOSED, MAX_SUMS_BYTES, Hashing, sha256_hex
 from cryoflux.files import files_below, read_beginning
 from cryoflux.verification.locating import Searching, said_where
 from cryoflux.verification.result import Finding, failed
@@ -89,7 +89,8 @@ def compare_folder(folder: Path, digest: str, hashing: Hashing | None = None) ->
     present = _present(folder, len(listed))
     if present is None:
         return FolderState(listed, different=(_FOLDER,))
-    present.pop(CHECKSUMS, None)
+    for beside in (CHECKSUMS, COMPOSED):
+        present.pop(beside, None)
     return FolderState(
         listed,
         missing=tuple(sorted(name for name in listed if name not in present)),

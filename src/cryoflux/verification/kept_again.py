@@ -12,6 +12,7 @@ from cryoflux.files import copy_regular
 from cryoflux.receipts.profiles import TOLERANCES
 from cryoflux.receipts.statement import Base, Data
 from cryoflux.registry.cuts import Cut, tokens_of
+from cryoflux.registry.kept_lists import is_whole
 from cryoflux.state import StateFolder
 from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.loss_comparison import Found
@@ -71,7 +72,7 @@ def version_again(state: StateFolder, version: Base, copy: Path) -> Path:
         OpenQuestion: it is not kept here.
         VerificationError: it is another one.
     """
-    if not (kept := state.model(version.digest)).is_dir():
+    if not is_whole(kept := state.model(version.digest)):
         raise OpenQuestion(f"models/{version.digest} is not kept here")
     copy_listed(kept, copy)
     if not compare_folder(copy, version.files).intact or version_digest(copy) != version.digest:

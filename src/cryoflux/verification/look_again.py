@@ -23,6 +23,7 @@ from cryoflux.receipts.profiles import PROFILE, TOLERANCES
 from cryoflux.receipts.session import MonitorCheck
 from cryoflux.receipts.statement import Base, Data
 from cryoflux.registry.cuts import Cut
+from cryoflux.registry.kept_lists import is_whole
 from cryoflux.state import StateFolder
 from cryoflux.verification.kept_again import examples_again, losses_again, refuse_too_much, version_again
 from cryoflux.verification.levels import Word
@@ -90,11 +91,11 @@ def look_in(entry: Entry, memory: LogState, cuts: Mapping[str, Cut], state: Path
     folder = StateFolder(state)
     for check in reversed(looks_of(entry)):
         known = memory.tasks.get(check.task)
-        if known is None or not check.profile or not folder.model(check.head.digest).is_dir():
+        if known is None or not check.profile or not is_whole(folder.model(check.head.digest)):
             continue
         listed = [known.makers[one.version] for one in check.against if one.version in known.makers]
         here = {
-            one.version.digest: one.version for one in listed if folder.model(one.version.digest).is_dir()
+            one.version.digest: one.version for one in listed if is_whole(folder.model(one.version.digest))
         }
         if here:
             return SignedLook(entry.name, check, here, cuts.get(check.task, 0), known.data, known.metric.unit)

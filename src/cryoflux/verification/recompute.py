@@ -45,6 +45,7 @@ from cryoflux.receipts.profiles import DOCUMENT_F32, F32, PROFILE, REPEATABLE, T
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.registry.composition import COMPOSE
 from cryoflux.registry.cuts import Cut, tokens_of
+from cryoflux.registry.kept_lists import can_compose, is_whole
 from cryoflux.state import StateFolder
 from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.binding import Binding
@@ -62,7 +63,7 @@ from cryoflux.verification.recomputer import (
     RecomputerFactory,
     factory_for,
 )
-from cryoflux.verification.remaking import base_again, can_be_remade
+from cryoflux.verification.remaking import base_again
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.temperatures import temperature_findings
 from cryoflux.verification.walk import Paired
@@ -185,7 +186,7 @@ def prepare(walked: Walked, paired: Paired) -> Case:
     if holdout is None:
         raise OpenQuestion(f"data/{paired.intent.data.digest} holds no file that is its holdout")
     base = StateFolder(state).model(paired.receipt.base.digest)
-    if not base.exists() and not can_be_remade(state, paired.composed):
+    if not is_whole(base) and not can_compose(StateFolder(state), paired.composed):
         raise OpenQuestion(f"{base.relative_to(state)} is not kept here, and cannot be made again")
     lists = walked.binding is Binding.ENTRY
     return Case(state, paired, evaluation, base, holdout, recorded, lists)
@@ -216,7 +217,7 @@ def pinned(case: Case, folder: Path, recomputer: Recomputer | None = None) -> Ca
     """
     said = case.paired.receipt
     base, holdout = folder / "kept" / "base", folder / "kept" / case.holdout.name
-    if case.base.exists():
+    if is_whole(case.base):
         copy_listed(case.base, base)
     else:
         base_again(case.state, case.paired, recomputer, base)
@@ -336,7 +337,7 @@ def make_candidate(case: Case, recomputer: Recomputer, folder: Path, levels: Lev
 def _kept(case: Case, why: str) -> Remade:
     """The candidate that was kept, where it cannot be made again."""
     model, due = StateFolder(case.state).model(case.evaluation.candidate.digest), case.evaluation.candidate
-    if not model.is_dir():
+    if not is_whole(model):
         raise OpenQuestion(f"{why}, and neither is the candidate")
     same = version_digest(model) == due.digest
     question = f"{why}: losses are of the kept candidate, which was not merged again"
@@ -351,7 +352,7 @@ def _composed(case: Case, recomputer: Recomputer, folder: Path) -> Remade:
     missing = [term.adapter for term in composed.terms if not state.capsule(term.adapter).is_dir()]
     if missing:
         return _kept(case, f"an update of its list, {missing[0][:16]}…, is not kept here")
-    if not (there := state.model(composed.genesis)).is_dir():
+    if not is_whole(there := state.model(composed.genesis)):
         return _kept(case, f"the genesis of its list, {composed.genesis[:16]}…, is not kept here")
     genesis, update = folder / "kept" / "genesis", pinned_update(case, folder / "update")
     copy_listed(there, genesis)
@@ -374,7 +375,7 @@ def _merged(case: Case, recomputer: Recomputer, capsule: Path, folder: Path) -> 
         return Remade(model, Word.EXACT)
     if case.evaluation.profile == REPEATABLE:  # whole numbers, which no processor rounds
         return Remade(model, Word.REFUTED)
-    if (kept := StateFolder(case.state).model(due.digest)).is_dir():
+    if is_whole(kept := StateFolder(case.state).model(due.digest)):
         copy = folder / "kept" / "candidate"
         copy_listed(kept, copy)
         same = version_digest(copy) == due.digest

@@ -6,29 +6,18 @@ model is no evidence of anything but that.
 
 from __future__ import annotations
 
-__all__ = ["base_again", "can_be_remade"]
+__all__ = ["base_again"]
 
 from pathlib import Path
 
 from cryoflux.digests import copy_listed, write_checksums
 from cryoflux.errors import VerificationError
-from cryoflux.registry.composition import Composition
+from cryoflux.registry.kept_lists import can_compose
 from cryoflux.state import StateFolder
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.recomputer import Models, Recomputer
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.weights import version_digest
-
-
-def can_be_remade(state: Path, composed: Composition | None) -> bool:
-    """Whether all that a version is the sum of is here."""
-    folder = StateFolder(state)
-    return (
-        composed is not None
-        and bool(composed.terms)
-        and folder.model(composed.genesis).is_dir()
-        and all(folder.capsule(term.adapter).is_dir() for term in composed.terms)
-    )
 
 
 def base_again(state: Path, paired: Paired, recomputer: Recomputer | None, into: Path) -> None:
@@ -39,7 +28,7 @@ def base_again(state: Path, paired: Paired, recomputer: Recomputer | None, into:
         VerificationError: its genesis is another model than the log says.
     """
     composed, folder = paired.composed, StateFolder(state)
-    if recomputer is None or composed is None or not can_be_remade(state, composed):
+    if recomputer is None or composed is None or not can_compose(folder, composed):
         raise OpenQuestion("its base is not kept here")
     genesis = into.with_name("genesis-of-base")
     copy_listed(folder.model(composed.genesis), genesis)

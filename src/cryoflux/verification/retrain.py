@@ -46,6 +46,7 @@ from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Intent, Training
 from cryoflux.registry.cuts import Cut
+from cryoflux.registry.kept_lists import is_whole
 from cryoflux.state import ADAPTER, StateFolder
 from cryoflux.task_tallies import EVERYTHING, PoolParts
 from cryoflux.verification.apart import FAR, Apart
@@ -203,7 +204,7 @@ def plan_of(walked: Walked, paired: Paired) -> Plan:
     if not training.section.fields.get("backend"):
         raise OpenQuestion("it does not say how products were computed")
     base = intent.chain.start if intent.chain is not None else paired.receipt.base
-    if not StateFolder(state).model(base.digest).is_dir():
+    if not is_whole(StateFolder(state).model(base.digest)):
         raise OpenQuestion("the version that its update is added to is not kept here")
     earlier, chain = _before(walked, paired, intent)
     return Plan(

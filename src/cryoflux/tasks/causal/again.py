@@ -16,9 +16,11 @@ from typing import Any, NoReturn
 from cryoflux.errors import CryoFluxError, DataError, ModelError, VerificationError
 from cryoflux.files import read_lines
 from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F64
+from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut, tokens_of
+from cryoflux.registry.plain_adapter import adapter_settings
 from cryoflux.registry.plain_json import read_object
 from cryoflux.registry.plain_tokenizer import tokenizer_complaints
 from cryoflux.registry.shards import TensorFolder, write_model
@@ -27,8 +29,6 @@ from cryoflux.tasks.causal.network import open_tokenizer
 from cryoflux.tasks.causal.scoring import CausalScorer, open_losses
 from cryoflux.tasks.causal.sets import read_stored
 from cryoflux.tasks.lora.libraries import quieten_transformers, shielded
-from cryoflux.tasks.lora.merge import read_adapter
-from cryoflux.tasks.lora.plain_adapter import adapter_settings
 from cryoflux.verification.loss_comparison import Found
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.recomputer import Models

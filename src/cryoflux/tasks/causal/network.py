@@ -9,8 +9,9 @@ from __future__ import annotations
 __all__ = ["check_whole", "document_nats", "open_network", "open_tokenizer"]
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cryoflux.errors import CryoFluxError, ModelError
@@ -23,7 +24,14 @@ _AT_ONCE = 64
 _REFUSALS = (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError, TypeError)
 
 
-def open_network(folder: Path, name: str, *, bf16: bool = False, device: str = "cpu") -> Any:
+def open_network(
+    folder: Path,
+    name: str,
+    *,
+    bf16: bool = False,
+    device: str = "cpu",
+    changed: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
     """A language model, ready to be evaluated.
 
     Args:
@@ -31,6 +39,7 @@ def open_network(folder: Path, name: str, *, bf16: bool = False, device: str = "
         name: of the model, for messages.
         bf16: whether its weights are rounded to bfloat16; else they are float32.
         device: ``cpu`` or ``cuda``.
+        changed: parameter name → tensor, in place of those of the files.
 
     Raises:
         ModelError: it cannot be loaded whole, or would not be safe to load.
@@ -53,6 +62,9 @@ def open_network(folder: Path, name: str, *, bf16: bool = False, device: str = "
     except _REFUSALS as error:
         raise _cannot_load(name, error) from error
     check_whole(network, report["missing_keys"], name)
+    with torch.no_grad():
+        for parameter, tensor in changed.items():
+            network.get_parameter(parameter).copy_(tensor)
     return network.to(device).eval()
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 __all__ = ["LARGEST_DOCUMENT", "MOST_SAID", "CausalScorer", "open_losses", "profile_of"]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from cryoflux.errors import EvaluationFailedError, ModelError
 from cryoflux.evaluation.scoring import LossesAndHits
@@ -21,6 +23,7 @@ LARGEST_DOCUMENT = 10**15
 """nano-nats, a million nats: beyond it a model is broken rather than wrong"""
 MOST_SAID = 400_000
 """target tokens of a set: at 22 nats each, more than a blind guess costs, they stay below 2⁵³ nano-nats"""
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _LARGEST_SUM = 2**53 - 1
 _Losses = Callable[[Sequence[TokenRow], Callable[[int], None]], list[int]]
 """losses of documents; calls back with how many are done, which may raise to stop"""
@@ -42,13 +45,16 @@ def profile_of(folder: Path, tokens: int) -> str:
     return DOCUMENT_F64 if parameters * tokens <= LARGEST_F64_WORK else DOCUMENT_F32
 
 
-def open_losses(folder: Path, profile: str, *, device: str = "cpu") -> _Losses:
+def open_losses(
+    folder: Path, profile: str, *, device: str = "cpu", changed: Mapping[str, Any] = _NOTHING
+) -> _Losses:
     """What computes losses with a model, from its files.
 
     Args:
         folder: of the model.
         profile: in which arithmetic.
         device: of float32; float64 is computed on the CPU.
+        changed: tensor name → torch tensor, in place of those of the files.
 
     Raises:
         ModelError: it cannot be loaded.
@@ -56,11 +62,11 @@ def open_losses(folder: Path, profile: str, *, device: str = "cpu") -> _Losses:
     if profile == DOCUMENT_F64:
         from cryoflux.decoder.model import Decoder
 
-        decoder = Decoder.open(folder)
+        decoder = Decoder.open(folder).updated(changed)
         return lambda rows, between: decoder.losses(rows, between=between)
     from cryoflux.tasks.causal.network import document_nats, open_network
 
-    network = open_network(folder, folder.name[:16], device=device)
+    network = open_network(folder, folder.name[:16], device=device, changed=changed)
 
     def in_float32(rows: Sequence[TokenRow], between: Callable[[int], None]) -> list[int]:
         found = []

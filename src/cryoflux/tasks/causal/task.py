@@ -68,6 +68,8 @@ class CausalTask(Task):
         """(head, documents) → what the head scores on the screen, and what that cost, µJ"""
         self._composed: tuple[Composition, Composition] | None = None
         """what the last update was added to, and the candidate, as lists"""
+        self._made: tuple[str, dict[str, Any]] = ("", {})
+        """digest of the last candidate, and its tensors that are not those of the head"""
 
     @classmethod
     def from_settings(cls, sourced: Sourced) -> Self:
@@ -264,7 +266,7 @@ class CausalTask(Task):
         return Section(kind=SECTION, fields=fields)
 
     def apply(self, base: Version, capsule: Path, update: Update) -> Version:  # noqa: ARG002 - all is in its files
-        """Add an adapter to the head; only the files that change are written.
+        """Add an adapter to the head; what that makes stays in memory, and the draft is its list.
 
         Raises:
             TrainingFailedError: its weights are no numbers, or too large.
@@ -276,19 +278,31 @@ class CausalTask(Task):
             changed = self._sums.candidate(*self._composed, capsule)
         except ModelError as error:
             raise TrainingFailedError(error.what, why=error.why, hint=error.hint) from error
-        return self.place.versions.derive(base, changed)
+        draft = self.place.versions.compose(base, changed, self._composed[1])
+        self._made = draft.digest, changed
+        return draft
 
     def scorer(self, version: Version, part: str) -> Scorer:
-        """What scores the documents of a set with a version, as it lies on the disk."""
-        losses = open_losses(version.folder, self.profile(part), device=self._device)
+        """What scores the documents of a set with a version: a candidate by the tensors that were hashed."""
+        made, changed = self._made
+        folder, changed = (self.head.folder, changed) if made == version.digest else (version.folder, {})
+        losses = open_losses(folder, self.profile(part), device=self._device, changed=changed)
         return CausalScorer(losses, self.rows(part))
+
+    def discard(self, version: Version, part: str) -> None:  # noqa: ARG002 - as the interface has it
+        """A candidate was not kept: its tensors go."""
+        self._made = "", {}
 
     def profile(self, part: str) -> str:
         """The arithmetic that model and set are evaluated in."""
         return profile_of(self.head.folder, sum(len(ids) for ids, _ in self.rows(part)))
 
     def adopt(self, version: Version) -> None:
-        """Go on from another head."""
+        """Go on from another head, which is on the disk from now on."""
+        made, changed = self._made
+        if made == version.digest:
+            self.place.versions.write(version, self.head, changed)
+        self._made = "", {}
         super().adopt(version)
         self._network = None  # the old one goes before the new one comes
         self._screened.clear()

@@ -22,11 +22,11 @@ from cryoflux.errors import CryoFluxError, ModelError
 from cryoflux.files import copy_regular
 from cryoflux.receipts.judgement_parts import JudgedSide
 from cryoflux.registry.own_files import refuse_foreign_files
+from cryoflux.registry.plain_adapter import adapter_settings
 from cryoflux.registry.plain_model import harmless, settings_complaints
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.lora.base_model import resolve
 from cryoflux.tasks.lora.libraries import shielded
-from cryoflux.tasks.lora.plain_adapter import adapter_settings
 
 _READ = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 """files of a model folder that something is read of"""

@@ -15,15 +15,16 @@ from cryoflux.evaluation.machine import software
 from cryoflux.evaluation.scoring import TransformersScorer
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
+from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut
+from cryoflux.registry.plain_adapter import adapter_settings
 from cryoflux.registry.plain_model import complaints_about
 from cryoflux.registry.shards import TensorFolder, read_tensors, write_model
 from cryoflux.registry.versions import Versions
 from cryoflux.tasks.lora.libraries import LIBRARIES, quieten_transformers, shielded
-from cryoflux.tasks.lora.merge import beyond_rounding, merged_tensors, read_adapter, room_complaint
-from cryoflux.tasks.lora.plain_adapter import adapter_settings
+from cryoflux.tasks.lora.merge import beyond_rounding, merged_tensors, room_complaint
 from cryoflux.tasks.lora.playback import CannotRetrainError
 from cryoflux.tasks.lora.retraining import (
     recipe_of,

@@ -4,33 +4,27 @@ New receipts are merged by ``compose/v1`` (`cryoflux.registry.compose`), which g
 machine. `merged_tensors` is how it was before, ``merge/v1``: W + (alpha / rank) · B · A in float32, as PEFT
 does, whose last bits depend on the processor; `beyond_rounding` says whether two such results are further
 apart than that, and `room_complaint` where that says nothing, because the ranks of an update cancel. Adapters
-are read as PEFT saves them, and without PEFT: nothing of them is run.
+are read by `cryoflux.registry.adapters`.
 """
 
 from __future__ import annotations
 
-__all__ = ["HeadSums", "beyond_rounding", "merged_tensors", "read_adapter", "room_complaint"]
+__all__ = ["HeadSums", "beyond_rounding", "merged_tensors", "room_complaint"]
 
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryoflux.digests import read_tensor_header, sha256_hex
 from cryoflux.errors import CryoFluxError
-from cryoflux.files import read_regular
+from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import Adapter, LowRank, WeightSums, compose, low_rank_update
 from cryoflux.registry.composition import Composition, cannot_compose
-from cryoflux.state import ADAPTER
-from cryoflux.tasks.lora.plain_adapter import adapter_settings
 
 if TYPE_CHECKING:
     from cryoflux.registry.compose import F64
 
-_PREFIX = "base_model.model."
-_A, _B = ".lora_A.weight", ".lora_B.weight"
 _HALF_ULP = 2.0**-24
 """largest relative error of one float32 operation"""
 _LEAST = 2.0**-149
@@ -38,63 +32,6 @@ _LEAST = 2.0**-149
 _MOST_ROOM = 2.0**-11
 """of what the weights of a row and of a column typically are, in the square mean, that rounding may move one
 by; adapters that were trained come to 2⁻¹⁹ (docs/adr/0017)"""
-_MALFORMED = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
-"""what a header raises that is none"""
-_MOST_BYTES = 4_000_000_000
-"""of the file of an adapter"""
-
-
-def read_adapter(capsule: Path, digest: str = "") -> Adapter:
-    """An adapter on the disk, as PEFT saves it.
-
-    Args:
-        capsule: its folder.
-        digest: SHA-256 that its file has to have; not compared where it is empty.
-
-    Raises:
-        ModelError: it is another file, no such adapter, or of a kind that is merged in another way.
-    """
-    (scale, transposed), saved = _scale(capsule), _tensors(capsule, digest)
-    matrices = {name for name in saved if name.endswith((_A, _B))}
-    modules = {name.removesuffix(_A).removesuffix(_B) for name in matrices}
-    if alone := {module for module in modules if not {module + _A, module + _B} <= matrices}:
-        raise cannot_compose(f"The adapter {capsule.name[:16]}… has one matrix of {min(alone)} alone.")
-    low_rank = {}
-    for module in modules:
-        a, b = saved[module + _A], saved[module + _B]
-        scaled = scale(len(a))
-        # a weight that is kept as (inputs, outputs) changes by the transposed product
-        low_rank[f"{module}.weight"] = LowRank(b.T, a.T, scaled) if transposed else LowRank(a, b, scaled)
-    return Adapter(low_rank, {name: tensor for name, tensor in saved.items() if name not in matrices})
-
-
-def _tensors(capsule: Path, digest: str) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        content = read_regular(capsule / ADAPTER, _MOST_BYTES)
-        # A header that is none is refused before a library sees it.
-        read_tensor_header(io.BytesIO(content), len(content))
-        stored = load(content)
-    except (OSError, SafetensorError, *_MALFORMED) as error:
-        raise cannot_compose(f"The adapter {capsule.name[:16]}… cannot be read: {error}") from error
-    if digest and sha256_hex(content) != digest:
-        raise cannot_compose(f"{capsule.name[:16]}… holds another adapter than its name says.")
-    return {name.removeprefix(_PREFIX): tensor for name, tensor in stored.items()}
-
-
-def _scale(capsule: Path) -> tuple[Callable[[int], float], bool]:
-    """What an adapter's settings scale a product of some rank by, and whether weights are transposed."""
-    settings = adapter_settings(capsule)
-    alpha, said = settings["lora_alpha"], settings["r"]
-
-    def scale(rank: int) -> float:
-        if rank != said:
-            raise cannot_compose(f"The adapter {capsule.name[:16]}… says rank {said} and has {rank}.")
-        return float(alpha) / float(said)
-
-    return scale, settings.get("fan_in_fan_out") is True
 
 
 class HeadSums:
@@ -108,7 +45,9 @@ class HeadSums:
     def __init__(self, genesis: Callable[[str], Mapping[str, Any]], capsule: Callable[[str], Path]) -> None:
         self._genesis, self._capsule = genesis, capsule
         self._held: dict[Composition, WeightSums] = {}
-        """of the head, and of the candidate that was made of it last"""
+        """of the head: eight bytes a weight that changed, so of one version at a time"""
+        self._last: tuple[Composition, Composition, Adapter] | None = None
+        """the candidate that was made last, what it was added to, and the update"""
 
     def of(self, composed: Composition) -> WeightSums:
         """The sums of a version, from memory or from its genesis on.
@@ -117,6 +56,10 @@ class HeadSums:
             ModelError: an update cannot be read.
             OSError: its genesis is not here.
         """
+        if composed not in self._held and self._last is not None:
+            made, on, update = self._last
+            if made == composed and on in self._held:
+                self._held = {composed: self._held[on].adding(update)}
         if composed not in self._held:
             genesis = self._genesis(composed.genesis)
             self._held = {
@@ -159,9 +102,12 @@ class HeadSums:
         update = read_adapter(capsule)
         on = head if candidate.genesis == head.genesis else Composition(genesis=candidate.genesis)
         start = self.of(on)
-        sums = start.adding(update)
-        self._held = {on: start, candidate: sums}
-        return {name: torch.from_numpy(sums.value(name)) for name in sorted({*update.names, *also})}
+        self._last = candidate, on, update
+        # One tensor at a time: of the sums of a candidate, only what they round to is needed.
+        return {
+            name: torch.from_numpy(start.adding(update.alone(name)).value(name))
+            for name in sorted({*update.names, *also})
+        }
 
 
 def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:

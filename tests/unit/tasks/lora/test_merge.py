@@ -18,6 +18,7 @@ from cryoflux.encoder.layout import read_layout
 from cryoflux.encoder.linear import Backend
 from cryoflux.encoder.model import Encoder
 from cryoflux.errors import ModelError
+from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import WeightSums
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.shards import INDEX, TensorFolder, read_tensors, write_model, write_shard
@@ -27,7 +28,7 @@ from cryoflux.tasks.lora.adapter import save_adapter
 from cryoflux.tasks.lora.again import TorchRecomputer
 from cryoflux.tasks.lora.base_model import BaseModel
 from cryoflux.tasks.lora.learning import Learning
-from cryoflux.tasks.lora.merge import HeadSums, beyond_rounding, merged_tensors, read_adapter
+from cryoflux.tasks.lora.merge import HeadSums, beyond_rounding, merged_tensors
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.recomputer import Models
