@@ -6,7 +6,7 @@ declares (`registry.plain_model`).
 
 from __future__ import annotations
 
-__all__ = ["check_whole", "document_nats", "open_network", "open_tokenizer"]
+__all__ = ["check_whole", "document_nats", "open_network", "open_outline", "open_tokenizer"]
 
 import inspect
 from collections.abc import Iterable, Sequence
@@ -54,6 +54,29 @@ def open_network(folder: Path, name: str, *, bf16: bool = False, device: str = "
         raise _cannot_load(name, error) from error
     check_whole(network, report["missing_keys"], name)
     return network.to(device).eval()
+
+
+def open_outline(folder: Path, name: str) -> Any:
+    """A language model without any weights in memory: its settings, its modules and their sizes.
+
+    Args:
+        folder: as ``from_pretrained`` reads it.
+        name: of the model, for messages.
+
+    Raises:
+        ModelError: its settings are those of no language model.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        with harmless(folder) as copy, shielded(), torch.device("meta"):
+            config = AutoConfig.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except CryoFluxError:
+        raise
+    except _REFUSALS as error:
+        raise _cannot_load(name, error) from error
 
 
 def open_tokenizer(folder: Path, name: str) -> Any:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PRECISIONS", "RECIPES", "CausalRecipe", "causal_recipes"]
+__all__ = ["PRECISIONS", "RECIPES", "CausalRecipe", "as_carried_out", "causal_recipes"]
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -19,6 +19,8 @@ from cryoflux.tasks.pool import MOST_SCREENED
 PRECISIONS = ("f32", "bf16-autocast", "bf16")
 """products in float32; in bfloat16 of float32 weights; weights and products in bfloat16"""
 _MOST = 1_000_000
+_LARGE = 2_000_000_000
+"""parameters from which on weights are rounded to bfloat16 on a GPU, to leave room"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,30 @@ def causal_recipes(settings: Settings) -> dict[str, CausalRecipe]:
     named = [name.strip() for name in attempt.recipes.split(",") if name.strip()] or list(RECIPES)
     changes = {key: found for key in _CHANGEABLE if (found := getattr(attempt, key)) is not None}
     return {name: _recipe(name, settings.recipe, changes) for name in named}
+
+
+def as_carried_out(
+    recipes: Mapping[str, CausalRecipe], *, screen: int, device: str, parameters: int
+) -> dict[str, CausalRecipe]:
+    """Recipes with their precision, and no more screening than is set aside.
+
+    Args:
+        recipes: by name.
+        screen: documents that are set aside.
+        device: that training is on.
+        parameters: of the model.
+    """
+    from cryoflux.encoder.linear import has_bf16
+
+    usual = "f32"
+    if has_bf16(device):
+        usual = "bf16" if device == "cuda" and parameters > _LARGE else "bf16-autocast"
+    return {
+        name: replace(
+            recipe, screen_size=min(recipe.screen_size, screen), precision=recipe.precision or usual
+        )
+        for name, recipe in recipes.items()
+    }
 
 
 def _recipe(name: str, tables: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> CausalRecipe:

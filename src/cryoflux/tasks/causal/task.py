@@ -12,7 +12,6 @@ __all__ = ["CausalTask"]
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -28,7 +27,7 @@ from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.causal.inputs import check_same_inputs, make_beginning, stored_rows
 from cryoflux.tasks.causal.prices import CausalPrices
-from cryoflux.tasks.causal.recipe import CausalRecipe, causal_recipes
+from cryoflux.tasks.causal.recipe import CausalRecipe, as_carried_out, causal_recipes
 from cryoflux.tasks.causal.scoring import LARGEST_DOCUMENT, CausalScorer, open_losses, profile_of
 from cryoflux.tasks.causal.section import METRIC, SECTION, SECTIONS
 from cryoflux.tasks.causal.tokens import TokenRow
@@ -41,9 +40,6 @@ from cryoflux.verification.sections import Sections
 if TYPE_CHECKING:
     from cryoflux.tasks.causal.training import CausalTrained
     from cryoflux.tasks.lora.merge import HeadSums
-
-_LARGE = 2_000_000_000
-"""parameters from which on weights are rounded to bfloat16 on a GPU, to leave room"""
 
 
 class CausalTask(Task):
@@ -107,27 +103,12 @@ class CausalTask(Task):
         self._sums: HeadSums = HeadSums(self._genesis, place.state.capsule)
         self._tokenizer = open_tokenizer(head.folder, head.digest[:16])
         self._prices = CausalPrices(head.folder)
-        self.recipes = self._fitting(causal_recipes(self._sourced.settings))
-
-    def _fitting(self, recipes: Mapping[str, CausalRecipe]) -> dict[str, CausalRecipe]:
-        """Recipes as they are carried out here: their precision, and no more screening than is set aside."""
-        screen = len(self._pool().screen)
-        return {
-            name: replace(
-                recipe,
-                screen_size=min(recipe.screen_size, screen),
-                precision=recipe.precision or self._precision(),
-            )
-            for name, recipe in recipes.items()
-        }
-
-    def _precision(self) -> str:
-        from cryoflux.encoder.linear import has_bf16
-
-        if not has_bf16(self._device):
-            return "f32"
-        large = self._device == "cuda" and self._prices.parameters > _LARGE
-        return "bf16" if large else "bf16-autocast"
+        self.recipes = as_carried_out(
+            causal_recipes(self._sourced.settings),
+            screen=len(self._pool().screen),
+            device=self._device,
+            parameters=self._prices.parameters,
+        )
 
     def _pool(self) -> Pool:
         return make_pool(self.place.parts, self.place.pool_seed)
