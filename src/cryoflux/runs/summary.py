@@ -29,6 +29,8 @@ class TaskSummary:
     """digest of the head"""
     looks: int
     """verdicts that the holdout in use has given"""
+    tokens_per_example: float | None = None
+    """target tokens of an example of the holdout, on average; none where examples have none"""
     recalls: tuple[ClassRecall, ...] = ()
     """by class, the worst first; nothing where classes are about as large as one another"""
 

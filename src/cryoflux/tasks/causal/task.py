@@ -19,6 +19,7 @@ from cryoflux.config import Sourced
 from cryoflux.digests import file_digest
 from cryoflux.errors import CryoFluxError, ModelError
 from cryoflux.evaluation.scoring import Scorer
+from cryoflux.receipts.per_token import TARGET_TOKENS
 from cryoflux.receipts.statement import Metric, Rule, Section
 from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.registry.cuts import tokens_of
@@ -56,6 +57,8 @@ class CausalTask(Task):
         causal_recipes(sourced.settings)  # a slip of the pen is refused before anything is written
         self._sourced = sourced
         self._cut = sourced.settings.model.max_tokens
+        self._part = "holdout"
+        """the holdout in use"""
         self._network: Any = None
         self._tokenizer: Any = None
         self._rows: dict[str, list[TokenRow]] = {}
@@ -157,6 +160,7 @@ class CausalTask(Task):
 
     def arms(self, drawn: int, part: str) -> list[Offer]:  # noqa: ARG002 - costs are the same throughout
         """One arm a recipe."""
+        self._part = part
         screen, train = self._pool().screen, self.rows("train")
         return [
             Offer(
@@ -236,6 +240,7 @@ class CausalTask(Task):
             "trainedParameters": trained.parameters,
             "tokens": trained.tokens,
             "targetTokens": trained.said,
+            TARGET_TOKENS: self._said(self._part),
             "plannedSteps": trained.planned_steps,
             "plannedAtStep": trained.planned_at_step,
             "lastTrainLossNanoNat": trained.last_loss_nano_nat,
