@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cryoflux.tasks.causal.four_bit import FOUR_BIT, FOUR_BIT_BYTES
 from cryoflux.tasks.causal.recipe import CausalRecipe
 from cryoflux.tasks.causal.targets import TARGETS, Targets, find_targets
 
@@ -88,7 +89,7 @@ class CausalMemory:
             gpu: whether it is trained on one.
         """
         files = self.weights * _F32
-        held = self.weights * (_BF16 if recipe.precision == "bf16" else _F32)
+        held = self._held(recipe.precision)
         learning = held + self._learning(recipe, longest)
         summed = self.targeted[recipe.targets].weights * (2 * _F64 + _F32)
         wave = _READ_AT_ONCE * (_WAVE_KEPT * self.hidden + 2 * self.wide) * _F64
@@ -97,6 +98,13 @@ class CausalMemory:
             training=_CUDA + learning if gpu else _PROCESS + files + learning,
             evaluating=beside + summed + files + wave,
         )
+
+    def _held(self, precision: str) -> int:
+        """The weights that training works on."""
+        if precision == FOUR_BIT:  # embeddings and head stay as they are
+            linear = self.targeted["all"].weights
+            return round(linear * FOUR_BIT_BYTES) + (self.weights - linear) * _BF16
+        return self.weights * (_BF16 if precision == "bf16" else _F32)
 
     def _learning(self, recipe: CausalRecipe, longest: int) -> int:
         """Beside the weights: what is trained, and what the backward pass needs."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from cryoflux.errors import CryoFluxError, ModelError
 from cryoflux.registry.plain_model import harmless
+from cryoflux.tasks.causal.four_bit import four_bit_settings
 from cryoflux.tasks.causal.tokens import give_template
 from cryoflux.tasks.lora.libraries import shielded
 
@@ -23,13 +24,16 @@ _AT_ONCE = 64
 _REFUSALS = (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError, TypeError)
 
 
-def open_network(folder: Path, name: str, *, bf16: bool = False, device: str = "cpu") -> Any:
+def open_network(
+    folder: Path, name: str, *, bf16: bool = False, four_bit: bool = False, device: str = "cpu"
+) -> Any:
     """A language model, ready to be evaluated.
 
     Args:
         folder: as ``from_pretrained`` reads it.
         name: of the model, for messages.
         bf16: whether its weights are rounded to bfloat16; else they are float32.
+        four_bit: whether they are rounded to four bits, to train beside: never to judge with.
         device: ``cpu`` or ``cuda``.
 
     Raises:
@@ -38,6 +42,9 @@ def open_network(folder: Path, name: str, *, bf16: bool = False, device: str = "
     import torch
     from transformers import AutoModelForCausalLM
 
+    rounded = {}
+    if four_bit:
+        rounded = {"quantization_config": four_bit_settings(), "device_map": {"": device}}
     try:
         with harmless(folder) as copy, shielded():
             network, report = AutoModelForCausalLM.from_pretrained(
@@ -45,15 +52,16 @@ def open_network(folder: Path, name: str, *, bf16: bool = False, device: str = "
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
-                dtype=torch.bfloat16 if bf16 else torch.float32,
+                dtype=torch.bfloat16 if bf16 or four_bit else torch.float32,
                 output_loading_info=True,
+                **rounded,
             )
     except CryoFluxError:
         raise
     except _REFUSALS as error:
         raise _cannot_load(name, error) from error
     check_whole(network, report["missing_keys"], name)
-    return network.to(device).eval()
+    return network.eval() if four_bit else network.to(device).eval()
 
 
 def open_outline(folder: Path, name: str) -> Any:

@@ -13,11 +13,12 @@ from typing import Any
 
 from cryoflux.config import Settings
 from cryoflux.errors import ConfigError
+from cryoflux.tasks.causal.four_bit import FOUR_BIT
 from cryoflux.tasks.causal.targets import TARGETS
 from cryoflux.tasks.pool import MOST_SCREENED
 
-PRECISIONS = ("f32", "bf16-autocast", "bf16")
-"""products in float32; in bfloat16 of float32 weights; weights and products in bfloat16"""
+PRECISIONS = ("f32", "bf16-autocast", "bf16", FOUR_BIT)
+"""products in float32; in bfloat16 of float32 weights; weights and products in bfloat16; weights in 4 bits"""
 _MOST = 1_000_000
 _LARGE = 2_000_000_000
 """parameters from which on weights are rounded to bfloat16 on a GPU, to leave room"""
@@ -45,6 +46,9 @@ class CausalRecipe:
     """documents a step"""
     batch_tokens: int = 1024
     """most tokens that are computed at once, padding included; a step has as many such parts as it takes"""
+    packing: int = 0
+    """1 to compute documents one after another, where a family computes each as if it were alone; 0 to fill
+    shorter ones up"""
     max_steps: int = 400
     passes: int = 4
     """most times that a document is seen in one attempt"""
@@ -157,6 +161,7 @@ def _checked(recipe: CausalRecipe) -> CausalRecipe:
         "schedule": recipe.schedule in {"linear", "cosine", "constant"},
         "precision": recipe.precision in {"", *PRECISIONS},
         "checkpointing": recipe.checkpointing in {0, 1},
+        "packing": recipe.packing in {0, 1},
     }
     wrong += [name for name, fits in within.items() if not fits]
     if wrong:

@@ -12,6 +12,7 @@ __all__ = ["CausalTask"]
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -26,7 +27,9 @@ from cryoflux.registry.cuts import tokens_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+from cryoflux.tasks.causal.four_bit import FOUR_BIT, require_four_bit
 from cryoflux.tasks.causal.inputs import check_same_inputs, make_beginning, stored_rows
+from cryoflux.tasks.causal.packing import packs_exactly
 from cryoflux.tasks.causal.prices import CausalPrices
 from cryoflux.tasks.causal.recipe import CausalRecipe, as_carried_out, causal_recipes
 from cryoflux.tasks.causal.scoring import LARGEST_DOCUMENT, CausalScorer, open_losses, profile_of
@@ -59,6 +62,8 @@ class CausalTask(Task):
         self._cut = sourced.settings.model.max_tokens
         self._part = "holdout"
         """the holdout in use"""
+        self._unpacked = ""
+        """family whose documents cannot be packed, though a recipe would; empty where there is none"""
         self._network: Any = None
         self._tokenizer: Any = None
         self._rows: dict[str, list[TokenRow]] = {}
@@ -74,9 +79,12 @@ class CausalTask(Task):
 
         Raises:
             ConfigError: a recipe is unknown, or cannot be used.
-            UsageError: the training libraries are not installed, or a GPU is asked for and cannot be used.
+            UsageError: the libraries that training needs are not installed, or a GPU is asked for and cannot
+                be used.
         """
-        require_training(sourced.settings.model.device)
+        device = sourced.settings.model.device
+        require_training(device)
+        require_four_bit([one.precision for one in causal_recipes(sourced.settings).values()], device)
         return cls(sourced)
 
     def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:
@@ -145,16 +153,23 @@ class CausalTask(Task):
                 self._sums.of(composed)  # what cannot be added up here begins a list anew
         for name in ("train", part):
             self.rows(name)
-        self._loaded()
+        network = self._loaded()
+        if any(recipe.packing for recipe in self.recipes.values()) and not packs_exactly(network):
+            self._unpacked = type(network).__name__
+            self.recipes = {name: replace(recipe, packing=0) for name, recipe in self.recipes.items()}
 
     def _loaded(self) -> Any:
         """The head in memory."""
         from cryoflux.tasks.causal.network import open_network
 
         if self._network is None:
-            bf16 = any(recipe.precision == "bf16" for recipe in self.recipes.values())
+            precisions = {recipe.precision for recipe in self.recipes.values()}
             self._network = open_network(
-                self.head.folder, self.head.digest[:16], bf16=bf16, device=self._device
+                self.head.folder,
+                self.head.digest[:16],
+                bf16="bf16" in precisions,
+                four_bit=FOUR_BIT in precisions,
+                device=self._device,
             )
         return self._network
 
@@ -288,9 +303,10 @@ class CausalTask(Task):
         threads = int(torch.get_num_threads())
         precisions: Sequence[str] = sorted({recipe.precision for recipe in self.recipes.values()})
         judged = self.profile(self.place.data.holdouts[0])
+        padded = f"; not packed, since {self._unpacked} mixes documents up" if self._unpacked else ""
         return (
             f"{self._device}, {threads} thread{'s' if threads > 1 else ''}, trained in "
-            f"{' and '.join(precisions)}, judged in {judged}"
+            f"{' and '.join(precisions)}, judged in {judged}{padded}"
         )
 
     def facts(self) -> dict[str, Any]:
