@@ -34,7 +34,6 @@ from cryoflux.quantities import (
     format_nats,
     hit_words,
 )
-from cryoflux.receipts.per_token import per_token_text
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_document, cut_line
@@ -394,10 +393,8 @@ def _result_lines(task: TaskSummary, summary: Summary) -> list[str]:
     lines = [_change("holdout", task.holdout, unit), _change("audit", task.audit, unit)]
     lines += recall_lines(task.recalls)
     if spent and all_in and spent.uj > 0:
-        total, eta = format_nats(task.total_delta), format_efficiency(task.total_delta, all_in.uj, unit)
-        alone = format_efficiency(task.total_delta, spent.uj, unit)
-        each = per_token_text(task.total_delta, unit, task.tokens_per_example)
-        total = f"{total} {unit}, {each}" if each else f"{total} {unit}"
-        lines.append(f"Δ total  {total}, {eta} all-in ({all_in.tier.value}); attempts alone {alone}")
+        eta, alone = (format_efficiency(task.total_delta, one.uj, unit) for one in (all_in, spent))
+        how = f"all-in ({all_in.tier.value}); attempts alone {alone}"
+        lines.append(f"Δ total  {task.total_text}, {eta} {how}")
     head = StateFolder(summary.state).head(task.name)
     return [*lines, f"model    {head} → {task.head[:16]}…"]

@@ -111,6 +111,10 @@ class _Given:
     model: str
     folder: Path
 
+    def tokens(self, part: str) -> int:
+        """Tokens of a set."""
+        return sum(len(ids) for ids, _ in self.rows[part])
+
 
 def make_causal_plan(
     sourced: Sourced,
@@ -133,25 +137,18 @@ def make_causal_plan(
     Raises:
         CryoFluxError: as the run itself would.
     """
-    settings, known = sourced.settings, read_known(state, task.name)
+    known = read_known(state, task.name)
     if known is not None:
         task.confirm(known.origin)
     given = _known(state, known) if known is not None else _new(sourced, progress)
-    device = chosen_device(settings.model.device)
-    sources, tier, watts = measured_by
-    prices, reserve_j = CausalPrices(given.folder), parse_energy(settings.attempt.reserve) / MICRO
-    part = known.part if known is not None else "holdout"
-    holdout, train = given.rows[part], given.rows["train"]
-    tokens = sum(len(ids) for ids, _ in holdout)
-    profile = profile_of(given.folder, tokens)
-    evaluation_rate = watts / (_F64_RATE if profile == DOCUMENT_F64 else _F32_RATE)
-    evaluation_j, audit_j = (evaluation_rate * prices.gflop(given.rows[name]) for name in (part, "audit"))
-    pool = make_pool(PoolParts((len(train),)), 0)
-    recipes = as_carried_out(
-        causal_recipes(settings), screen=len(pool.screen), device=device, parameters=prices.parameters
-    )
-    sizes = CausalMemory.of(open_outline(given.folder, given.model))
+    settings, watts = sourced.settings, measured_by[2]
+    device, reserve_j = chosen_device(settings.model.device), parse_energy(settings.attempt.reserve) / MICRO
+    part, prices = known.part if known is not None else "holdout", CausalPrices(given.folder)
+    profile = profile_of(given.folder, given.tokens(part))
+    rate = watts / (_F64_RATE if profile == DOCUMENT_F64 else _F32_RATE)
+    evaluation_j, audit_j = (rate * prices.gflop(given.rows[name]) for name in (part, "audit"))
     costs = _Costs(prices, watts / _F32_RATE, evaluation_j, reserve_j)
+    sizes = CausalMemory.of(open_outline(given.folder, given.model))
     base_j = evaluation_j if known is None or not known.tally.looks else 0.0
     return CausalPlan(
         data=given.data,
@@ -159,14 +156,14 @@ def make_causal_plan(
         dropped=given.dropped,
         max_tokens=given.cut,
         longer_ppm=given.longer_ppm,
-        holdout_tokens=tokens,
-        holdout_target_tokens=sum(len(ids) - first for ids, first in holdout),
+        holdout_tokens=given.tokens(part),
+        holdout_target_tokens=sum(len(ids) - first for ids, first in given.rows[part]),
         model=given.model,
         parameters=sizes.weights,
         device=device,
         profile=profile,
-        sources=sources,
-        tier=tier,
+        sources=measured_by[0],
+        tier=measured_by[1],
         rule=settings.decision.rule,
         policy=settings.attempt.policy,
         budget_joules=budget_uj / MICRO if budget_uj is not None else None,
@@ -174,10 +171,7 @@ def make_causal_plan(
         base_joules=base_j,
         audit_joules=2 * audit_j,
         needed_joules=reserve_j + base_j + 2 * audit_j,
-        attempts_expected=tuple(
-            costs.of(recipe, train, len(pool.screen), sizes, gpu=device == "cuda")
-            for recipe in recipes.values()
-        ),
+        attempts_expected=costs.of_all(causal_recipes(settings), given.rows["train"], sizes, device),
         state=str(state.path),
         head=known.head if known is not None else None,
         attempts=known.attempts if known is not None else 0,
@@ -194,11 +188,23 @@ class _Costs:
     evaluation_j: float
     reserve_j: float
 
-    def of(
-        self, recipe: CausalRecipe, train: Sequence[TokenRow], screen: int, sizes: CausalMemory, *, gpu: bool
+    def of_all(
+        self,
+        recipes: Mapping[str, CausalRecipe],
+        train: Sequence[TokenRow],
+        sizes: CausalMemory,
+        device: str,
+    ) -> tuple[AttemptExpected, ...]:
+        """What an attempt of each recipe should take."""
+        screen = len(make_pool(PoolParts((len(train),)), 0).screen)
+        done = as_carried_out(recipes, screen=screen, device=device, parameters=self.prices.parameters)
+        return tuple(self._of(one, train, sizes, gpu=device == "cuda") for one in done.values())
+
+    def _of(
+        self, recipe: CausalRecipe, train: Sequence[TokenRow], sizes: CausalMemory, *, gpu: bool
     ) -> AttemptExpected:
         """What an attempt of a recipe should take."""
-        screened = train[: min(recipe.screen_size, screen)]
+        screened = train[: recipe.screen_size]
         screening_j = 2 * self.joules_per_gflop * self.prices.gflop(screened)
         gain = 1.0 if recipe.precision == "f32" else _BF16_GAIN
         step_j = self.joules_per_gflop * self.prices.step_gflop(recipe, train) / gain

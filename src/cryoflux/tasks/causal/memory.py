@@ -1,9 +1,10 @@
 """How much memory an attempt on a language model should take, from sizes alone; all is modelled.
 
 Training keeps the weights, what is trained with its gradient and two moments, and of each token that is
-computed at once what the backward pass needs. Making a version adds its changed weights up in float64;
-evaluating reads it from the disk, one layer in float64 at a time. Files that weights were read from stay
-mapped, and count. docs/reference/benchmarks.md holds these figures to what was measured.
+computed at once what the backward pass needs. Making a version adds its changed weights up in float64, and
+their sums are kept for the next one; evaluating reads it from the disk, one layer in float64 at a time. Files
+that weights were read from stay mapped, and count. docs/reference/benchmarks.md holds these figures to what
+was measured.
 """
 
 from __future__ import annotations
@@ -91,11 +92,12 @@ class CausalMemory:
         files = self.weights * _F32
         held = self._held(recipe.precision)
         learning = held + self._learning(recipe, longest)
-        summed = self.targeted[recipe.targets].weights * (2 * _F64 + _F32)
+        changed = self.targeted[recipe.targets].weights
+        summed = changed * (2 * _F64 + 2 * _F32)  # before and after; rounded, and as it is written
         wave = _READ_AT_ONCE * (_WAVE_KEPT * self.hidden + 2 * self.wide) * _F64
         beside = _PROCESS + files + (0 if gpu else held)
         return Footprint(
-            training=_CUDA + learning if gpu else _PROCESS + files + learning,
+            training=_CUDA + learning if gpu else _PROCESS + files + learning + changed * _F64,
             evaluating=beside + summed + files + wave,
         )
 
