@@ -28,6 +28,8 @@ in_use_files taken_back joined refused lines keep same_tensors updates versions_
 similar_dropped by_entries chain_attempts exhausted task_count reading_count max_tokens
 sessions unrecorded newest_attempt
 stretches documents indexed new gone queries tokens attempts_needed screen_examples
+holdout_tokens holdout_target_tokens parameters
+tokens_per_example
 rows distinct_texts unbalanced holdout_examples holdout_needed lacking_classes
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"

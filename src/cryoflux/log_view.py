@@ -26,6 +26,7 @@ from cryoflux.receipts.judgement_total import JudgementTotal, with_judgement
 from cryoflux.receipts.lines import Lines
 from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.paid import Paid
+from cryoflux.receipts.per_token import per_token_text
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Outcome
@@ -54,8 +55,15 @@ class TaskTotal:
     """digest of the head"""
     looks: int
     """verdicts that the holdout in use has given"""
+    tokens_per_example: float | None = None
+    """target tokens of an example of the holdout, on average; none where examples have none"""
     taken_back: int = 0
     """kept updates that the head does not rest on, since it was moved: they count for joules alone"""
+
+    @property
+    def delta_per_token(self) -> str:
+        """Σ Δ for each target token, in words; empty where examples are no documents."""
+        return per_token_text(self.delta, self.unit, self.tokens_per_example)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +247,7 @@ class Log(Sequence[Attempt]):
             eta_per_kj=efficiency(delta, spent.uj) if spent is not None else None,
             head=known.head.digest,
             looks=known.tally(known.holdout).looks,
+            tokens_per_example=stands[-1].tokens_per_example if stands else None,
             taken_back=len(kept) - len(stands),
         )
 

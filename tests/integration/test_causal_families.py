@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from causal_families import FAMILIES, make_family
-from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F64
+from cryoflux.receipts.profiles import DOCUMENT_F32_2, DOCUMENT_F64
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Versions
@@ -80,13 +80,15 @@ def test_an_update_learns_and_its_version_is_what_peft_merges(family: str, tmp_p
     assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-6
 
     profile = profile_of(draft.folder, 1000)
-    assert profile == (DOCUMENT_F32 if family in {"gemma2", "gemma3", "phi", "phi3"} else DOCUMENT_F64)
+    assert profile == (DOCUMENT_F32_2 if family in {"gemma2", "gemma3", "phi", "phi3"} else DOCUMENT_F64)
     losses = [
         CausalScorer(open_losses(folder, profile), ROWS).score(range(len(ROWS)), lambda _: None)[0]
         for folder in (first.folder, draft.folder)
     ]
     assert sum(losses[1]) < sum(losses[0])
-    in_float32, _ = CausalScorer(open_losses(draft.folder, DOCUMENT_F32), ROWS).score([0, 5], lambda _: None)
+    in_float32, _ = CausalScorer(open_losses(draft.folder, DOCUMENT_F32_2), ROWS).score(
+        [0, 5], lambda _: None
+    )
     assert [losses[1][0], losses[1][5]] == pytest.approx(in_float32, rel=1e-5)
 
 

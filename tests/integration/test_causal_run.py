@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from causal_families import make_family
+from cryoflux.receipts.profiles import DOCUMENT_F32_2
+from cryoflux.receipts.reading import each_entry
+from cryoflux.receipts.statement import Receipt
 from cryoflux.registry.shards import TensorFolder
 from running import Outcome, cryoflux, environment
 
@@ -175,6 +178,20 @@ def test_other_shapes_run_and_documents_may_cost_thousands_of_nats(shape: str, t
     again = cryoflux("verify", state, "--recompute", "1")
     assert again.code == 0, again.stdout
     assert "all 80 losses identical" in again.stdout
+
+
+def test_a_family_that_is_read_in_float32_is_compared_by_target_token(tmp_path: Path) -> None:
+    base, state = make_family("gemma2", tmp_path / "base"), tmp_path / "s"
+    train = documents(tmp_path / "train.jsonl", learnable=True)
+    inputs = ["--model", base, "--train", train, "--state", state, "--budget", "90J", "--attempts", "1"]
+    found = cryoflux("run", *QUICK, *inputs, "--json")
+    assert found.of("attempt")[0]["delta"] > 1
+    receipts = [one.statement.predicate for one in each_entry(state) if one.statement is not None]
+    profiles = {one.evaluation.profile for one in receipts if isinstance(one, Receipt) and one.evaluation}
+    assert profiles == {DOCUMENT_F32_2}
+    again = cryoflux("verify", state, "--recompute", "1", "--spot-check", "8")
+    assert again.code == 0, again.stdout
+    assert again.stdout.count("reproduced within tolerance") >= 2
 
 
 def test_a_holdout_that_leaks_is_refused_before_anything_is_written(base: Path, tmp_path: Path) -> None:

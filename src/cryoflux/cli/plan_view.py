@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["show_index_plan", "show_plan", "show_plans"]
+__all__ = ["show_causal_plan", "show_index_plan", "show_plan", "show_plans"]
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,16 +12,19 @@ from cryoflux.quantities import MICRO, format_energy
 from cryoflux.report.cut_words import cut_document, cut_line
 from cryoflux.report.guard_words import guard_document, guard_lines
 from cryoflux.report.version_words import byte_text
-from cryoflux.runs.dry_run import RunPlan
+from cryoflux.runs.causal_plan import AttemptExpected, CausalPlan
+from cryoflux.runs.dry_run import Plan, RunPlan
 from cryoflux.runs.index_plan import IndexPlan
-from cryoflux.tasks.registry import INDEX
+from cryoflux.tasks.registry import CAUSAL, INDEX
 
 
-def show_plans(plans: Sequence[RunPlan | IndexPlan], *, as_json: bool) -> None:
+def show_plans(plans: Sequence[Plan], *, as_json: bool) -> None:
     """Print the plan of each task of a run."""
     for plan in plans:
         if isinstance(plan, IndexPlan):
             show_index_plan(plan, as_json=as_json)
+        elif isinstance(plan, CausalPlan):
+            show_causal_plan(plan, as_json=as_json)
         else:
             show_plan(plan, as_json=as_json)
     if len(plans) > 1 and not as_json:
@@ -103,3 +106,50 @@ def _attempts(plan: IndexPlan) -> str:
         return "none is needed"
     said = f"about {plan.attempts_needed} × {plan.reserve_joules:.0f} J take all of it (modelled)"
     return f"{said}, of {plan.budget_joules:g} J" if plan.budget_joules is not None else said
+
+
+def show_causal_plan(plan: CausalPlan, *, as_json: bool) -> None:
+    """Print the plan of a language model."""
+    if as_json:
+        fields = {key: value for key, value in asdict(plan).items() if key != "longer_ppm"}
+        longer = plan.longer_ppm / MICRO if plan.longer_ppm is not None else None
+        emit_json("plan.causal/1", {"event": "plan", "task_name": CAUSAL, **fields, "longer_share": longer})
+        return
+    goes_on = f"{plan.state} goes on from #{plan.attempts + 1}, head {(plan.head or '')[:16]}…"
+    sets = ", ".join(f"{count} {name}" for name, count in plan.examples.items())
+    said = plan.holdout_target_tokens / plan.examples["holdout"]
+    attempts = (line for one in plan.attempts_expected for line in _expected(one, plan))
+    for line in (
+        f"meter      {plan.tier} ({', '.join(plan.sources)})",
+        f"state      {goes_on if plan.head is not None else f'{plan.state} would be begun'}",
+        f"model      {plan.model}, {plan.parameters / 1e6:.1f} M parameters; trained on {plan.device}",
+        f"data       {plan.data}: {sets}; {sum(plan.dropped.values())} dropped",
+        f"           {cut_line(plan.max_tokens, plan.longer_ppm, ends=False)}",
+        f"judged     in {plan.profile}, {plan.holdout_tokens} tokens; {said:.0f} target tokens a document",
+        *attempts,
+        f"besides    holdout before the first attempt {plan.base_joules:.0f} J (modelled)",
+        f"           audit set at the end {plan.audit_joules:.0f} J (modelled)",
+        f"budget     {_budget(plan)}",
+        f"rule       {plan.rule}; chosen by {plan.policy}",
+        "written    nothing, spent nothing: this is a plan",
+    ):
+        stdout.print(line, indent=11)
+
+
+def _expected(one: AttemptExpected, plan: CausalPlan) -> list[str]:
+    """What an attempt should take."""
+    where = "of the GPU" if plan.device == "cuda" else "of RAM"
+    reserved = f"{one.joules:.0f} J of {plan.reserve_joules:.0f} J reserved"
+    training = f"training {one.training_joules:.0f} J, {one.steps} steps of {one.step_joules:.2g} J"
+    reading = f"screening {one.screening_joules:.0f} J, evaluation at most {one.evaluation_joules:.0f} J"
+    memory = f"{byte_text(one.training_bytes)} {where} to train in {one.precision}"
+    return [
+        f"attempt    {one.recipe}: {reserved} (modelled)",
+        f"           {training}; {reading} (modelled)",
+        f"           {memory}, {byte_text(one.evaluating_bytes)} of RAM to merge and evaluate (modelled)",
+    ]
+
+
+def _budget(plan: CausalPlan) -> str:
+    given = f"{plan.budget_joules:g} J" if plan.budget_joules is not None else "what the account holds"
+    return f"{given}; an attempt and all besides need {plan.needed_joules:.0f} J and start-up (modelled)"

@@ -13,6 +13,7 @@ from enum import Enum
 
 from cryoflux.quantities import MICRO, format_energy
 from cryoflux.receipts.attempts import Attempt, DeltaInterval
+from cryoflux.receipts.per_token import per_token_text
 from cryoflux.receipts.statement import Outcome
 
 
@@ -61,6 +62,8 @@ class AttemptMark:
     interval: DeltaInterval | None
     """of this Δ; none where none holds"""
     unit: str
+    per_token: str = ""
+    """its Δ for each target token, in words; empty where examples are no documents"""
 
     @property
     def delta_lo(self) -> float | None:
@@ -80,6 +83,7 @@ class AttemptMark:
     def says(self) -> str:
         """The same in words."""
         gained = "" if self.delta is None else f", Δ {self.delta:+.3g} {self.unit}".rstrip()
+        gained += f" ({self.per_token})" if self.per_token else ""
         aside = " on examples set aside" if self.kind is DrawnAs.SCREENED and gained else ""
         return f"#{self.number} {self.kind.word}{gained}{aside}, {format_energy(round(self.joules * MICRO))}"
 
@@ -97,4 +101,7 @@ def mark_of(attempt: Attempt) -> AttemptMark:
     if kind is DrawnAs.SCREENED:
         delta, low, high = attempt.screen_delta, attempt.screen_delta_lo, attempt.screen_delta_hi
         interval = DeltaInterval(low, high, "95 %") if low is not None and high is not None else None
-    return AttemptMark(attempt.number, kind, *paid_joules(attempt), delta, interval, attempt.unit or "")
+    unit, per_token = attempt.unit or "", per_token_text(delta, attempt.unit, attempt.tokens_per_example)
+    if kind is DrawnAs.SCREENED:  # its documents have other lengths
+        per_token = ""
+    return AttemptMark(attempt.number, kind, *paid_joules(attempt), delta, interval, unit, per_token)

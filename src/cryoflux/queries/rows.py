@@ -72,6 +72,7 @@ ATTEMPT_COLUMNS = (
     RowColumn("accuracy_before", "number", "share, 0 to 1", "of the base on the examples that were read"),
     RowColumn("accuracy_after", "number", "share, 0 to 1", "of the candidate"),
     RowColumn("examples_read", "integer", "examples", "of the holdout"),
+    RowColumn("tokens_per_example", "number", "target tokens", "of a document of the holdout, on average"),
     RowColumn("joules", "number", "J", "net energy that it was charged"),
     RowColumn("joules_lo", "number", "J", "lower end of their range"),
     RowColumn("joules_hi", "number", "J", "upper end"),

@@ -16,6 +16,7 @@ from cryoflux.quantities import MICRO, NANO, Energy, RangeKind, Tier, efficiency
 from cryoflux.receipts.charged import PHASES, EnergyFigure
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.paid import Paid
+from cryoflux.receipts.per_token import per_token_text, tokens_per_example
 from cryoflux.receipts.statement import Cause, Outcome, Receipt, ReceiptStatement
 from cryoflux.receipts.sums import anytime_ends, evidence_of
 from cryoflux.sentences import brief, say
@@ -91,6 +92,8 @@ class Attempt:
     """the second less the first"""
     examples: int | None
     """of the holdout that were read"""
+    tokens_per_example: float | None
+    """target tokens of an example of the holdout, on average; none where examples have none"""
     screen_delta: float | None
     """the same mean on training-side examples that the update never trained on, which decide whether the
     holdout is worth a look; none where there was no screen"""
@@ -152,13 +155,19 @@ class Attempt:
         return Paid(self.chain_attempts, *(round(end * MICRO) for end in joules))
 
     @property
+    def delta_per_token(self) -> str:
+        """Δ for each target token, in words; empty where there is none, or examples are no documents."""
+        return per_token_text(self.delta, self.unit, self.tokens_per_example)
+
+    @property
     def delta_text(self) -> str:
         """Δ with both ends of its 95 % interval; ``not measured`` where there is none."""
         if self.delta is None:
             return "not measured"
-        if self.delta_lo is None or self.delta_hi is None:
-            return f"{self.delta:+.4f} {self.unit}"
-        return f"{self.delta:+.4f} [{self.delta_lo:+.4f}, {self.delta_hi:+.4f}] {self.unit}"
+        said = f"{self.delta:+.4f} {self.unit}"
+        if self.delta_lo is not None and self.delta_hi is not None:
+            said = f"{self.delta:+.4f} [{self.delta_lo:+.4f}, {self.delta_hi:+.4f}] {self.unit}"
+        return f"{said}, {self.delta_per_token}" if self.delta_per_token else said
 
     def _repr_html_(self) -> str:
         """The attempt as a table, for a notebook."""
@@ -217,6 +226,7 @@ def attempt_of(
         **judged,
         delta_interval=_interval(receipt),
         examples=evaluation.read if evaluation is not None else None,
+        tokens_per_example=tokens_per_example(receipt),
         **_screened(receipt),
         joules=figure.microjoules / MICRO,
         joules_lo=figure.lo_microjoules / MICRO,

@@ -20,6 +20,7 @@ from cryoflux.quantities import MICRO, NATS, Energy, format_efficiency, format_e
 from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.flat import flat_receipt
 from cryoflux.receipts.paid import Paid
+from cryoflux.receipts.per_token import per_token_text, tokens_per_example
 from cryoflux.receipts.statement import Outcome, Receipt
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import brief, deciding_interval
@@ -114,6 +115,7 @@ def attempt_text(
     pieces = [
         begun,
         deciding_interval(receipt.reason) or _by_itself(e, unit),
+        *filter(None, [per_token_text(e.delta_mean, unit, tokens_per_example(receipt))]),
         energy_text(receipt.energy.energy),
         *_chain_text(paid),
         format_efficiency(e.delta_mean, (paid or Paid.alone(receipt)).microjoules, unit),

@@ -67,6 +67,7 @@ def attempt_headline(attempt: Attempt) -> str:
     kind, cost = drawn_as(attempt), format_energy(round(attempt.joules * MICRO))
     paid = format_energy(round(attempt.chain_joules * MICRO))
     gained = f"{_signed(attempt.delta)} {attempt.unit}" if attempt.delta is not None else ""
+    gained += f" ({attempt.delta_per_token})" if attempt.delta_per_token else ""
     if kind is DrawnAs.ABORTED:
         why = _CAUSES.get(attempt.cause)
         return f"Aborted after {cost}: {why}." if why else f"Aborted after {cost}."

@@ -7,6 +7,7 @@ __all__ = ["entry_sentence"]
 from cryoflux.quantities import format_energy, format_nats
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
+from cryoflux.receipts.per_token import per_token_text, tokens_per_example
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Move, Receipt
 from cryoflux.report.layout import counted
@@ -59,7 +60,10 @@ def _finished(receipt: Receipt, name: str) -> str:
     if judged is None:
         return f"{name} ended {receipt.outcome.word}. {say(receipt.reason)} {spent}"
     gained = format_nats(judged.delta_sum / judged.read / 1e9)
-    change = f"Δ is {gained} {judged.metric.unit} per example, over {judged.read} examples of the holdout"
+    unit, count = judged.metric.unit, judged.read
+    each = per_token_text(judged.delta_sum / count / 1e9, unit, tokens_per_example(receipt))
+    gained = f"{gained} {unit} per example{f' ({each})' if each else ''}"
+    change = f"Δ is {gained}, over {count} examples of the holdout"
     return f"{name} was {receipt.outcome.word}. {change}; {brief(receipt.reason).rstrip('.')}. {spent}"
 
 

@@ -36,7 +36,8 @@ def headline(summary: LogSummary) -> str:
 
 
 def _gain(total: TaskTotal, *, named: bool) -> str:
-    figure = f"{_figure(total.delta)} {total.unit} better on the holdout"
+    each = f" ({total.delta_per_token})" if total.delta_per_token else ""
+    figure = f"{_figure(total.delta)} {total.unit}{each} better on the holdout"
     return f"{total.name} {figure}" if named else figure
 
 

@@ -50,7 +50,8 @@ def log_lines(log: Log) -> list[str]:
     for total in summary.tasks:
         name = f"{total.name}: " if len(summary.tasks) > 1 else ""
         lines.append(
-            f"{name}Δ total {format_nats(total.delta)} {total.unit}{_of(summary, total)}{_back(total)}"
+            f"{name}Δ total {format_nats(total.delta)} {total.unit}{_per_token(total)}"
+            f"{_of(summary, total)}{_back(total)}"
         )
     return [*lines, *_cuts(log)]
 
@@ -71,6 +72,10 @@ def _cuts(log: Log) -> list[str]:
 def by_class_lines(log: Log) -> list[str]:
     """Recall by class of each task whose classes are uneven, first version and head."""
     return [line for found in recalls_of(log).values() for line in recall_lines(found)]
+
+
+def _per_token(total: TaskTotal) -> str:
+    return f" ({total.delta_per_token})" if total.delta_per_token else ""
 
 
 def _back(total: TaskTotal) -> str:

@@ -33,6 +33,7 @@ from cryoflux.quantities import (
 )
 from cryoflux.queries.results import Gained, Results, TaskResults
 from cryoflux.receipts.attempts import Attempt
+from cryoflux.receipts.per_token import per_token_text
 from cryoflux.report.attempt_words import energy_text
 from cryoflux.report.curve_words import progress_part, recalls_part
 from cryoflux.report.judged_words import judgements_text, last_judgement_text
@@ -133,8 +134,11 @@ def gain_text(task: TaskResults) -> str:
             f"{_better(task, audit.delta)} on the audit set{_ends_text(audit)}{_accuracy_move(task, audit)}"
         )
     if task.holdout.delta is not None:
-        return f"{_better(task, task.holdout.delta)} on the holdout{_accuracy_move(task, task.holdout)}"
-    return f"Δ {format_nats(task.total.delta)} {task.unit} in all kept updates"
+        each = per_token_text(task.holdout.delta, task.unit, task.total.tokens_per_example)
+        said = f"{_better(task, task.holdout.delta)}{f' ({each})' if each else ''} on the holdout"
+        return f"{said}{_accuracy_move(task, task.holdout)}"
+    each = f" ({task.total.delta_per_token})" if task.total.delta_per_token else ""
+    return f"Δ {format_nats(task.total.delta)} {task.unit}{each} in all kept updates"
 
 
 def _better(task: TaskResults, delta: float) -> str:

@@ -393,8 +393,8 @@ def _result_lines(task: TaskSummary, summary: Summary) -> list[str]:
     lines = [_change("holdout", task.holdout, unit), _change("audit", task.audit, unit)]
     lines += recall_lines(task.recalls)
     if spent and all_in and spent.uj > 0:
-        total, eta = format_nats(task.total_delta), format_efficiency(task.total_delta, all_in.uj, unit)
-        alone = format_efficiency(task.total_delta, spent.uj, unit)
-        lines.append(f"Δ total  {total} {unit}, {eta} all-in ({all_in.tier.value}); attempts alone {alone}")
+        eta, alone = (format_efficiency(task.total_delta, one.uj, unit) for one in (all_in, spent))
+        how = f"all-in ({all_in.tier.value}); attempts alone {alone}"
+        lines.append(f"Δ total  {task.total_text}, {eta} {how}")
     head = StateFolder(summary.state).head(task.name)
     return [*lines, f"model    {head} → {task.head[:16]}…"]

@@ -7,14 +7,14 @@ from the size of the model, so each figure says so.
 
 from __future__ import annotations
 
-__all__ = ["RunPlan", "make_plans"]
+__all__ = ["Plan", "RunPlan", "make_plans"]
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.examples import Example
@@ -36,9 +36,10 @@ from cryoflux.tasks.lora.base_model import check_tokens
 from cryoflux.tasks.lora.inputs import check_same, first_inputs, kept_cut
 from cryoflux.tasks.lora.prices import EVALUATING
 from cryoflux.tasks.lora.recipe import Recipe, chosen_recipes
-from cryoflux.tasks.registry import INDEX
+from cryoflux.tasks.registry import CAUSAL, INDEX
 
 if TYPE_CHECKING:
+    from cryoflux.runs.causal_plan import CausalPlan
     from cryoflux.runs.index_plan import IndexPlan
 
 _GFLOP_PER_CPU_SECOND = 40.0
@@ -93,11 +94,13 @@ class RunPlan:
 
 
 _Progress = Callable[[str, int, int], None]
+Plan: TypeAlias = "RunPlan | IndexPlan | CausalPlan"
+"""of one task"""
 
 
 def make_plans(
     sourced: Sourced, budget_uj: int | None, *, carry: bool = False, progress: _Progress | None = None
-) -> list[RunPlan | IndexPlan]:
+) -> list[Plan]:
     """Work out what a run with these settings would do, task by task; each could spend all of the budget.
 
     Args:
@@ -111,16 +114,22 @@ def make_plans(
     """
     state = StateFolder(Path(sourced.settings.run.state))
     checked = check_start(sourced, state, budget_uj=budget_uj, carry=carry, plans=True)
-    _check_tasks([task.name for task in checked.tasks], {FIRST_TASK, INDEX})
-    plans: list[RunPlan | IndexPlan] = []
+    _check_tasks([task.name for task in checked.tasks], {FIRST_TASK, INDEX, CAUSAL})
+    plans: list[Plan] = []
     for task in checked.tasks:
         if task.name == FIRST_TASK:
             plans.append(_learning(sourced, state, budget_uj, carry=carry, progress=progress))
             continue
-        from cryoflux.runs.index_plan import make_index_plan  # it would bring what embeds
-
         sources, tier, watts = _measured_by(sourced.settings)
         by = sources, tier.value, watts or GUESSED_W_PER_CPU
+        if task.name == CAUSAL:
+            from cryoflux.runs.causal_plan import make_causal_plan  # it would bring what reads models
+
+            told = progress or (lambda *_: None)
+            plans.append(make_causal_plan(sourced, state, task, budget_uj, by, told))
+            continue
+        from cryoflux.runs.index_plan import make_index_plan  # it would bring what embeds
+
         plans.append(make_index_plan(sourced, state, task, budget_uj, by))
     return plans
 
@@ -177,7 +186,7 @@ def _check_tasks(names: list[str], planned: set[str]) -> None:
     if strange := [name for name in names if name not in planned]:
         raise UsageError(
             f"There is no plan for the task {', '.join(strange)}.",
-            why=f"A plan is worked out from sizes that are known of {FIRST_TASK} and {INDEX} alone.",
+            why=f"A plan is worked out from sizes, known of {FIRST_TASK}, {INDEX} and {CAUSAL} alone.",
             hint="Leave --dry-run out, and limit the run: --attempts 1.",
         )
 

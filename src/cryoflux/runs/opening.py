@@ -7,8 +7,8 @@ __all__ = ["opening_of"]
 from collections.abc import Mapping
 
 from cryoflux.attempt.context import Context, Opened
+from cryoflux.runs.needed import closing_uj
 from cryoflux.runs.open_session import OpenSession
-from cryoflux.runs.spending import closing_uj
 from cryoflux.runs.watch import Begun, Opening, Witnesses
 from cryoflux.tasks.interface import Origin
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["RunLimits", "closing_uj", "spend"]
+__all__ = ["RunLimits", "spend"]
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cryoflux.attempt.context import Context, Opened
@@ -14,12 +13,14 @@ from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.decision.evidence import Evidence
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO, Energy, format_energy
+from cryoflux.receipts.per_token import tokens_per_example
 from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Cause, Outcome
 from cryoflux.registry.versions import Version
 from cryoflux.runs.base_losses import base_uj, measure_bases
 from cryoflux.runs.between import Between, Ended
 from cryoflux.runs.monitoring import Monitoring
+from cryoflux.runs.needed import closing_uj, needs_of
 from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.pruning import AfterMerges
 from cryoflux.runs.scores import audit_known, audit_scores, holdout_recalls, holdout_scores
@@ -214,8 +215,14 @@ def _task_summary(run: _Run, opened: Opened, *, quick: bool) -> TaskSummary:
         audit=audit_scores(run.context, opened, first, run.observer.preparing, quick=quick),
         head=opened.task.head.digest,
         looks=_looks(opened),
+        tokens_per_example=_tokens_per_example(run, name),
         recalls=holdout_recalls(run.context, opened, run.firsts[name]),
     )
+
+
+def _tokens_per_example(run: _Run, task: str) -> float | None:
+    said = (tokens_per_example(one.receipt) for one in run.records if one.receipt.task.name == task)
+    return next(filter(None, said), None)
 
 
 def _kept_by(run: _Run, opened: Opened) -> list[Evidence | None]:
@@ -287,20 +294,6 @@ def _left_uj(run: _Run) -> int:
     return run.session.budget_uj - run.session.spent().uj - (run.spent.uj if run.spent else 0)
 
 
-def closing_uj(context: Context, firsts: Mapping[str, Version]) -> int:
-    """What evaluating the audit set at the end should cost, should one more update be kept, µJ; modelled.
-
-    Args:
-        context: the run.
-        firsts: task → its head before the run.
-    """
-    total = 0
-    for name, opened in context.tasks.items():
-        versions = 1 + (not audit_known(context, opened, firsts[name]))
-        total += versions * opened.task.evaluation_uj("audit")
-    return total
-
-
 def _pays_for_audit(run: _Run) -> bool:
     """Whether what is left pays for the audit set; whether an update was kept is known by now."""
     needed_uj = 0
@@ -343,12 +336,11 @@ def _too_little(run: _Run, dry: int) -> BudgetError:
         )
     if session is None:
         raise ValueError("a run that may spend nothing is no run whose joules do not reach")
-    begun_uj, end_uj = session.spent().uj, closing_uj(context, run.firsts)
-    needed_j = -(-(begun_uj + end_uj + context.terms.reserve_uj) // MICRO)
-    budget_j = -(-needed_j * 3 // 200) * 100  # half as much again, for the next attempts
+    foreseen_uj = run.monitoring.foreseen_uj if run.monitoring is not None else 0
+    needs = needs_of(context, run.firsts, session, foreseen_uj)
+    budget_j = -(-needs.joules * 3 // 200) * 100  # half as much again, for the next attempts
     return BudgetError(
         f"{format_energy(session.budget_uj)} do not pay for one attempt and for what a run costs besides.",
-        why=f"Starting up took {format_energy(begun_uj)}, charged and recorded; an attempt reserves "
-        f"{reserve}, and evaluating the audit set at the end would take about {format_energy(end_uj)}.",
-        hint=f"Grant at least {needed_j} J: cryoflux run --budget {budget_j}J.",
+        why=needs.words,
+        hint=f"Grant at least {needs.joules} J: cryoflux run --budget {budget_j}J.",
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cryoflux.errors import ExitCode
 from cryoflux.evaluation.recall import ClassRecall
-from cryoflux.quantities import Energy
+from cryoflux.quantities import Energy, format_nats
+from cryoflux.receipts.per_token import per_token_text
 from cryoflux.receipts.statement import Metric
 from cryoflux.runs.between import Ended
 from cryoflux.runs.scores import Change
@@ -29,8 +30,17 @@ class TaskSummary:
     """digest of the head"""
     looks: int
     """verdicts that the holdout in use has given"""
+    tokens_per_example: float | None = None
+    """target tokens of an example of the holdout, on average; none where examples have none"""
     recalls: tuple[ClassRecall, ...] = ()
     """by class, the worst first; nothing where classes are about as large as one another"""
+
+    @property
+    def total_text(self) -> str:
+        """Σ Δ in its unit, for each target token too where examples are documents."""
+        unit = self.metric.unit
+        each = per_token_text(self.total_delta, unit, self.tokens_per_example)
+        return ", ".join(filter(None, [f"{format_nats(self.total_delta)} {unit}", each]))
 
 
 @dataclass(frozen=True, slots=True)

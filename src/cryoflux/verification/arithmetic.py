@@ -16,7 +16,7 @@ from msgspec import field
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.sequential import looks
 from cryoflux.log_state import LogState
-from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F64, F32, PROFILE, TOLERANCES
+from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F32_2, DOCUMENT_F64, F32, PROFILE, TOLERANCES
 from cryoflux.receipts.statement import CROSS_ENTROPY, Evaluation, Hits
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.task_tallies import SignedLosses
@@ -108,8 +108,10 @@ class Arithmetic(Fold):
         return self.findings.conclude(ARITHMETIC, f"{tally.evaluated} evaluations add up{screens}{judged}")
 
 
-_PAIRS = ((PROFILE, F32), (DOCUMENT_F64, DOCUMENT_F32))
+_PAIRS = ((PROFILE, F32), (DOCUMENT_F64, DOCUMENT_F32), (DOCUMENT_F64, DOCUMENT_F32_2))
 """profiles that compute the same: in float64, and as near to that as float32 comes"""
+_ALIKE = ((PROFILE, F32), (DOCUMENT_F64, DOCUMENT_F32, DOCUMENT_F32_2))
+"""all that compute the same, the widest last"""
 _OF_CROSS_ENTROPY = {PROFILE, F32}
 """profiles that say how a cross-entropy in nats is computed"""
 
@@ -142,7 +144,7 @@ def _contradiction(paired: Paired, said: Evaluation, memory: LogState) -> Iterat
 
 def _near(profile: str) -> tuple[str, ...]:
     """Profiles that compute the same, and are as near to one another as float32 is to itself."""
-    return next((pair for pair in _PAIRS if profile in pair), ())
+    return next((alike for alike in _ALIKE if profile in alike), ())
 
 
 def _tolerated(said: Evaluation, profile: str, one: SignedLosses, other: SignedLosses) -> bool:

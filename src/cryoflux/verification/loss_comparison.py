@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Found", "compare", "flipped", "tolerated_flips"]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cryoflux.receipts.profiles import F32, TOLERANCES
 from cryoflux.verification.pairing import Pairing
@@ -13,7 +13,15 @@ Found = tuple[list[int], list[bool]]
 """losses in nano-nats, and which examples are right"""
 
 
-def compare(base: Found, new: Found, recorded: Pairing, profile: str, *, loose: bool = False) -> list[str]:
+def compare(
+    base: Found,
+    new: Found,
+    recorded: Pairing,
+    profile: str,
+    *,
+    loose: bool = False,
+    tokens: Sequence[int] = (),
+) -> list[str]:
     """What is further from the recorded losses than the profile tolerates.
 
     Args:
@@ -22,10 +30,12 @@ def compare(base: Found, new: Found, recorded: Pairing, profile: str, *, loose: 
         recorded: what was signed.
         profile: in which arithmetic.
         loose: whether the candidate's weights are only known up to what float32 rounds away.
+        tokens: target tokens of each example, where the profile's tolerance is for each of them.
     """
+    new_profile = F32 if loose else profile
     return [
-        *_differences("base", base, (recorded.base, recorded.base_correct), profile),
-        *_differences("new", new, (recorded.new, recorded.new_correct), F32 if loose else profile),
+        *_differences("base", base, (recorded.base, recorded.base_correct), profile, tokens),
+        *_differences("new", new, (recorded.new, recorded.new_correct), new_profile, tokens),
     ]
 
 
@@ -40,9 +50,10 @@ def flipped(base: Found, new: Found, recorded: Pairing) -> int:
     return sum(a != b for a, b in zip([*base[1], *new[1]], said, strict=True))
 
 
-def _differences(which: str, found: Found, said: Found, profile: str) -> Iterator[str]:
+def _differences(which: str, found: Found, said: Found, profile: str, tokens: Sequence[int]) -> Iterator[str]:
     tolerance, count = TOLERANCES[profile], len(said[0])
-    if complaint := tolerance.complaint(found[0], said[0]):
+    counted = tokens if tolerance.each_token else ()
+    if complaint := tolerance.complaint(found[0], said[0], counted):
         off = sum(a != b for a, b in zip(found[0], said[0], strict=True))
         yield f"{off} of {count} {which} losses differ, {complaint}"
     flipped = sum(a != b for a, b in zip(found[1], said[1], strict=True))

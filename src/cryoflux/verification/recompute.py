@@ -41,7 +41,7 @@ from cryoflux.digests import copy_listed, file_digest
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.files import copy_regular
 from cryoflux.quantities import NANO
-from cryoflux.receipts.profiles import DOCUMENT_F32, F32, PROFILE, REPEATABLE, TOLERANCES
+from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F32_2, F32, PROFILE, REPEATABLE, TOLERANCES
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.registry.composition import COMPOSE
 from cryoflux.registry.cuts import Cut, tokens_of
@@ -62,6 +62,7 @@ from cryoflux.verification.recomputer import (
     Recomputer,
     RecomputerFactory,
     factory_for,
+    target_tokens,
 )
 from cryoflux.verification.remaking import base_again
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
@@ -252,7 +253,7 @@ def _evaluate(case: Case, factory: RecomputerFactory, levels: Levels) -> tuple[l
         case = pinned(case, Path(folder), recomputer)
         candidate = make_candidate(case, recomputer, Path(folder), levels)
         profile = case.evaluation.profile
-        word = Word.TOLERATED if candidate.loose or profile == DOCUMENT_F32 else Word.EXACT
+        word = Word.TOLERATED if candidate.loose or profile in {DOCUMENT_F32, DOCUMENT_F32_2} else Word.EXACT
         base, new, differences = _compared(case, recomputer, candidate, profile)
         if profile == F32:
             word = Word.ARBITRATED if differences else Word.TOLERATED
@@ -294,7 +295,10 @@ def _compared(
         order = order_of(case.evaluation, said)
         found.append(([losses[i] for i in order], [right[i] for i in order]))
     base, new = found
-    return base, new, compare(base, new, case.recorded, case.evaluation.profile, loose=candidate.loose)
+    tokens = target_tokens(recomputer, profile, case.holdout, case.base)
+    counts = [tokens[i] for i in order] if tokens else []
+    signed, recorded = case.evaluation.profile, case.recorded
+    return base, new, compare(base, new, recorded, signed, loose=candidate.loose, tokens=counts)
 
 
 def _numbers(base: Found, new: Found, recorded: Pairing, unit: str) -> str:

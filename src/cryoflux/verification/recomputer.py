@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["Models", "OtherFactories", "Recomputer", "RecomputerFactory", "factory_for"]
+__all__ = [
+    "Models",
+    "OtherFactories",
+    "Recomputer",
+    "RecomputerFactory",
+    "factory_for",
+    "target_tokens",
+]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from cryoflux.receipts.profiles import TOLERANCES
 from cryoflux.receipts.statement import Training
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut
 from cryoflux.verification.loss_comparison import Found
+from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.temperatures import Fitter
 
 
@@ -51,6 +60,33 @@ class Recomputer(Fitter, Protocol):
         Raises:
             OpenQuestion: that is so much that it says nothing of the model.
         """
+
+
+@runtime_checkable
+class _CountsTokens(Protocol):
+    """A recomputer of documents."""
+
+    def target_tokens(self, holdout: Path, model: Path) -> list[int]:
+        """Target tokens of each document of a holdout, as the tokenizer of a model counts them here."""
+
+
+def target_tokens(recomputer: object, profile: str, holdout: Path, model: Path) -> list[int]:
+    """Target tokens of each example of a holdout, where the tolerance of a profile is for each; else nothing.
+
+    Args:
+        recomputer: that evaluates them.
+        profile: in which arithmetic.
+        holdout: its file.
+        model: whose tokenizer counts.
+
+    Raises:
+        OpenQuestion: what evaluates them knows no tokens.
+    """
+    if not TOLERANCES[profile].each_token:
+        return []
+    if not isinstance(recomputer, _CountsTokens):
+        raise OpenQuestion(f"of its task no target tokens are known, by which {profile} is compared")
+    return recomputer.target_tokens(holdout, model)
 
 
 RecomputerFactory = Callable[[Cut], Recomputer]

@@ -19,7 +19,7 @@ from typing import Any
 
 from cryoflux.quantities import NANO
 from cryoflux.receipts.merkle import inclusion_proof, leaf_hash, verify_inclusion
-from cryoflux.receipts.profiles import DOCUMENT_F32, F32, PROFILE
+from cryoflux.receipts.profiles import F32, PROFILE, ROUNDED
 from cryoflux.verification.challenge import Challenge, Challenger
 from cryoflux.verification.draws import CHANCES, Draw, draw
 from cryoflux.verification.levels import Level, Levels, Word
@@ -35,7 +35,13 @@ from cryoflux.verification.recompute import (
     pinned,
     prepare,
 )
-from cryoflux.verification.recomputer import OtherFactories, Recomputer, RecomputerFactory, factory_for
+from cryoflux.verification.recomputer import (
+    OtherFactories,
+    Recomputer,
+    RecomputerFactory,
+    factory_for,
+    target_tokens,
+)
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walked import Walked
 
@@ -161,10 +167,12 @@ def _evaluate(
     order = order_of(case.evaluation, case.paired.receipt.holdout)
     indices, profile = [order[position] for position in positions], case.evaluation.profile
     models, loose = (case.base, candidate.model), candidate.loose
+    tokens = target_tokens(recomputer, profile, case.holdout, case.base)
+    counts = [tokens[index] for index in indices] if tokens else []
     for arithmetic in (profile, PROFILE) if profile == F32 else (profile,):
         base, new = (recomputer.evaluate_some(m, case.holdout, indices, arithmetic) for m in models)
-        if not (differences := compare(base, new, recorded, profile, loose=loose)):
-            exact = Word.EXACT if profile not in {F32, DOCUMENT_F32} and not loose else Word.TOLERATED
+        if not (differences := compare(base, new, recorded, profile, loose=loose, tokens=counts)):
+            exact = Word.EXACT if profile not in ROUNDED and not loose else Word.TOLERATED
             return (exact if arithmetic == profile else Word.ARBITRATED), []
     return Word.REFUTED, differences
 

@@ -10,7 +10,15 @@ import torch
 
 from cryoflux.data.prepared import PreparedData
 from cryoflux.evaluation.scoring import TransformersScorer
-from cryoflux.receipts.profiles import F32, LARGEST_F64_WORK, PROFILE, TOLERANCES, profile_for
+from cryoflux.receipts.profiles import (
+    DOCUMENT_F32,
+    DOCUMENT_F32_2,
+    F32,
+    LARGEST_F64_WORK,
+    PROFILE,
+    TOLERANCES,
+    profile_for,
+)
 from cryoflux.registry.versions import Version
 from running import ended, environment, python
 
@@ -91,3 +99,26 @@ def test_size_chooses_the_profile() -> None:
 )
 def test_a_tolerance_holds_each_loss_and_the_mean(profile: str, found: list[int], holds: bool) -> None:
     assert (TOLERANCES[profile].complaint(found, [5] * 400) == "") is holds
+
+
+@pytest.mark.parametrize(
+    ("found", "holds"),
+    [
+        ([29_990, 2_900_000], True),
+        ([30_001, 0], False),
+        ([0, 3_000_001], False),
+        ([1_000_000, 0], False),
+    ],
+)
+def test_a_document_has_room_for_each_of_its_target_tokens(found: list[int], holds: bool) -> None:
+    tolerance = TOLERANCES[DOCUMENT_F32_2]
+    assert (tolerance.complaint(found, [0, 0], [3, 300]) == "") is holds
+
+
+def test_so_has_the_mean_of_many_documents_and_less_than_each_of_them() -> None:
+    tolerance, recorded = TOLERANCES[DOCUMENT_F32_2], [10**9] * 400
+    near, far = ([10**9 + off] * 400 for off in (1_500, 1_501))
+    assert tolerance.complaint(near, recorded, [3] * 400) == ""
+    assert tolerance.complaint(far, recorded, [3] * 400)
+    # v1 had room for fifty thousand, however little a document says
+    assert TOLERANCES[DOCUMENT_F32].complaint([10**9 + 50_000] * 400, recorded) == ""

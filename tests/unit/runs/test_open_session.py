@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from functools import partial
 
@@ -21,7 +22,8 @@ from cryoflux.runs.session import _spend
 from cryoflux.runs.spending import RunLimits, spend
 from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import RunObserver
-from small_context import BETTER, WORSE, Deadly, Killed, Made, SmallRun
+from cryoflux.tasks.interface import Offer
+from small_context import BATCH, BETTER, COUNT, WORSE, Deadly, Killed, Made, SmallRun
 
 
 class Spends(RunObserver):
@@ -84,6 +86,28 @@ def test_a_start_that_leaves_too_little_is_an_error_with_figures_and_is_written_
     assert "at least 35 J" in refused.value.hint
     (written,) = sessions(run)
     assert (written.attempts, written.ended, written.energy.microjoules) == (0, SessionEnd.BUDGET, 15 * MICRO)
+
+
+@pytest.mark.parametrize(("guessed_j", "cost_j"), [(2, 2), (2, 4), (6, 3), (20, 40)])
+def test_what_the_hint_names_really_pays_for_an_attempt(run, monkeypatch, guessed_j, cost_j) -> None:
+    task = run.task
+    task.evaluation_j = cost_j / -(-COUNT // BATCH)  # so many joules a holdout
+    measured = type(task).evaluation_uj
+    monkeypatch.setattr(task, "evaluation_uj", lambda part: measured(task, part) or guessed_j * MICRO)
+    monkeypatch.setattr(
+        task,
+        "arms",
+        lambda _drawn, part: [
+            Offer("only", {"kind": "toy"}, 0, screens=False, least_uj=2 * measured(task, part))
+        ],
+    )
+    with pytest.raises(BudgetError) as refused:
+        spent(run, budget_j=25, start_j=10)
+    assert f"reading the holdout before the first one would take about {guessed_j}.0 J" in refused.value.why
+    named_j = int(re.search(r"Grant at least (\d+) J", refused.value.hint)[1])
+    summary = spent(run, BETTER, budget_j=named_j, start_j=10)
+    assert (summary.attempts, summary.kept) == (1, 1)
+    assert summary.all_in.uj <= named_j * MICRO
 
 
 def test_an_audit_that_the_budget_does_not_pay_for_is_left_out(run) -> None:

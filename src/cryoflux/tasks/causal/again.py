@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from cryoflux.errors import CryoFluxError, DataError, ModelError, VerificationError
 from cryoflux.files import read_lines
-from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F64
+from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F32_2, DOCUMENT_F64
 from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
@@ -56,7 +56,7 @@ class CausalRecomputer:
 
     def evaluate_some(self, model: Path, holdout: Path, indices: Sequence[int] | None, profile: str) -> Found:
         """The same for some documents, or for all, in the arithmetic of a profile."""
-        if profile not in {DOCUMENT_F32, DOCUMENT_F64}:
+        if profile not in {DOCUMENT_F32, DOCUMENT_F64, DOCUMENT_F32_2}:
             raise OpenQuestion(f"documents are not read in the profile {profile!r}")
         lines = [line for line, _ in read_lines(holdout, _LONGEST_LINE) if line]
         _ask_about(model, lines)
@@ -73,6 +73,13 @@ class CausalRecomputer:
                 return scorer.score(range(len(rows)), lambda _done: None)
         except (ModelError, DataError) as error:  # another version of a library may have read it
             raise OpenQuestion(error.what.removesuffix(".")) from error
+
+    def target_tokens(self, holdout: Path, model: Path) -> list[int]:
+        """Target tokens of each document of a holdout, as the tokenizer of a model counts them here."""
+        lines = [line for line, _ in read_lines(holdout, _LONGEST_LINE) if line]
+        with shielded():
+            rows = stored_rows(lines, open_tokenizer(model, "its version"), self._cut)
+        return [max(0, len(ids) - first) for ids, first in rows]
 
     def compose(self, composed: Composition, models: Models, into: Path) -> Path:
         """Add a list of updates up, from its genesis on, with nothing that the run had in memory."""

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["check_same_inputs", "make_beginning", "model_folder", "stored_rows"]
+__all__ = [
+    "CausalInputs",
+    "check_same_inputs",
+    "make_beginning",
+    "model_folder",
+    "read_inputs",
+    "stored_rows",
+]
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +28,7 @@ from cryoflux.registry.cuts import tokens_of
 from cryoflux.state import StateFolder
 from cryoflux.tasks.causal.documents import TextDocument, read_documents
 from cryoflux.tasks.causal.embedded import EMBEDDED_CAUSAL, embedded_causal, is_embedded_causal
-from cryoflux.tasks.causal.network import open_network, open_tokenizer
+from cryoflux.tasks.causal.network import open_network, open_outline, open_tokenizer
 from cryoflux.tasks.causal.scoring import MOST_SAID
 from cryoflux.tasks.causal.sets import CausalSets, StoredDocument, make_sets, read_stored
 from cryoflux.tasks.causal.stdlib_pairs import PAIRS, signature_pairs
@@ -54,6 +61,52 @@ def model_folder(sourced: Sourced) -> tuple[str, Path]:
     return name, embedded_causal() if is_embedded_causal(name) else resolve(name)
 
 
+@dataclass(frozen=True, slots=True)
+class CausalInputs:
+    """Documents and model that a new state would start from; the model's weights are still on the disk."""
+
+    data_name: str
+    found: CausalSets
+    tokenizer: Any
+    model_name: str
+    folder: Path
+    """where the model lies"""
+    cut: int
+    """tokens of a document that are read"""
+    longer_ppm: int
+    """share of the training documents that are longer, in millionths"""
+    unsaid: int
+    """documents that were left out, because nothing of them would be said"""
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Documents that were left out, by why."""
+        return {**self.found.dropped, UNSAID: self.unsaid}
+
+
+def read_inputs(sourced: Sourced, progress: _Progress) -> CausalInputs:
+    """The documents and the model that the settings name, checked as far as needs no weights.
+
+    Raises:
+        DataError: the documents cannot be trained or judged on.
+        ModelError: the model cannot be read, or has nothing that LoRA could go on.
+        UsageError: documents are to have more tokens than the model reads.
+    """
+    quieten_transformers()
+    settings = sourced.settings
+    name, folder = model_folder(sourced)
+    tokenizer = open_tokenizer(folder, name)
+    outline = open_outline(folder, name)
+    find_targets(outline, "all")  # else it would be refused by each attempt
+    data_name, given = _given(settings, tokenizer, name, progress)
+    lengths = [one.tokens for one in given["train"] or ()]
+    cut = _cut(settings, lengths, most_tokens(outline.config.to_dict()) or _MOST_TOKENS)
+    found, unsaid = _sets(sourced, given, cut)
+    longer = sum(length > cut for length in lengths)
+    longer_ppm = round(1e6 * longer / max(1, len(lengths)))
+    return CausalInputs(data_name, found, tokenizer, name, folder, cut, longer_ppm, unsaid)
+
+
 def make_beginning(sourced: Sourced, progress: _Progress) -> Beginning:
     """What a new state starts from.
 
@@ -62,37 +115,30 @@ def make_beginning(sourced: Sourced, progress: _Progress) -> Beginning:
         ModelError: the model cannot be loaded, or has nothing that LoRA could go on.
         UsageError: documents are to have more tokens than the model reads.
     """
-    quieten_transformers()
-    settings = sourced.settings
-    name, folder = model_folder(sourced)
-    tokenizer = open_tokenizer(folder, name)
-    network = open_network(folder, name)
-    find_targets(network, "all")  # else it would be refused by each attempt
-    data_name, given = _given(settings, tokenizer, name, progress)
-    lengths = [one.tokens for one in given["train"] or ()]
-    cut = _cut(settings, lengths, most_tokens(network.config.to_dict()) or _MOST_TOKENS)
-    found, unsaid = _sets(sourced, given, cut)
+    inputs = read_inputs(sourced, progress)
+    network = open_network(inputs.folder, inputs.model_name)
+    found = inputs.found
     files, digest = render_sets(found.lines())
     judging = [document.text for document in found.sets["holdout"]]
     texts = [document.text for documents in found.sets.values() for document in documents]
 
     def save(into: Path) -> None:
         network.save_pretrained(into)
-        tokenizer.save_pretrained(into)
+        inputs.tokenizer.save_pretrained(into)
 
     return Beginning(
-        data_name=data_name,
+        data_name=inputs.data_name,
         data_digest=digest,
         files=files,
         save=save,
-        model_name=name,
-        model_source=_source(folder, name),
-        dropped={**found.dropped, UNSAID: unsaid},
+        model_name=inputs.model_name,
+        model_source=_source(inputs.folder, inputs.model_name),
+        dropped=inputs.dropped,
         rules=found.rules,
         near=len(find_near(judging, [one.text for one in found.sets["train"]]).near),
         hiding=sum(map(hides_something, texts)),
-        cut=cut,
-        longer_ppm=round(1e6 * sum(length > cut for length in lengths) / max(1, len(lengths))),
+        cut=inputs.cut,
+        longer_ppm=inputs.longer_ppm,
     )
 
 

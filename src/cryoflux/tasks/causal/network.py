@@ -6,7 +6,7 @@ declares (`registry.plain_model`).
 
 from __future__ import annotations
 
-__all__ = ["check_whole", "document_nats", "open_network", "open_tokenizer"]
+__all__ = ["check_whole", "document_nats", "open_network", "open_outline", "open_tokenizer"]
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +16,7 @@ from typing import Any
 
 from cryoflux.errors import CryoFluxError, ModelError
 from cryoflux.registry.plain_model import harmless
+from cryoflux.tasks.causal.four_bit import four_bit_settings
 from cryoflux.tasks.causal.tokens import give_template
 from cryoflux.tasks.lora.libraries import shielded
 
@@ -29,6 +30,7 @@ def open_network(
     name: str,
     *,
     bf16: bool = False,
+    four_bit: bool = False,
     device: str = "cpu",
     changed: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
@@ -38,6 +40,7 @@ def open_network(
         folder: as ``from_pretrained`` reads it.
         name: of the model, for messages.
         bf16: whether its weights are rounded to bfloat16; else they are float32.
+        four_bit: whether they are rounded to four bits, to train beside: never to judge with.
         device: ``cpu`` or ``cuda``.
         changed: parameter name → tensor, in place of those of the files.
 
@@ -47,6 +50,9 @@ def open_network(
     import torch
     from transformers import AutoModelForCausalLM
 
+    rounded = {}
+    if four_bit:
+        rounded = {"quantization_config": four_bit_settings(), "device_map": {"": device}}
     try:
         with harmless(folder) as copy, shielded():
             network, report = AutoModelForCausalLM.from_pretrained(
@@ -54,8 +60,9 @@ def open_network(
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
-                dtype=torch.bfloat16 if bf16 else torch.float32,
+                dtype=torch.bfloat16 if bf16 or four_bit else torch.float32,
                 output_loading_info=True,
+                **rounded,
             )
     except CryoFluxError:
         raise
@@ -65,7 +72,30 @@ def open_network(
     with torch.no_grad():
         for parameter, tensor in changed.items():
             network.get_parameter(parameter).copy_(tensor)
-    return network.to(device).eval()
+    return network.eval() if four_bit else network.to(device).eval()
+
+
+def open_outline(folder: Path, name: str) -> Any:
+    """A language model without any weights in memory: its settings, its modules and their sizes.
+
+    Args:
+        folder: as ``from_pretrained`` reads it.
+        name: of the model, for messages.
+
+    Raises:
+        ModelError: its settings are those of no language model.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        with harmless(folder) as copy, shielded(), torch.device("meta"):
+            config = AutoConfig.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except CryoFluxError:
+        raise
+    except _REFUSALS as error:
+        raise _cannot_load(name, error) from error
 
 
 def open_tokenizer(folder: Path, name: str) -> Any:

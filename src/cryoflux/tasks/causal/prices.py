@@ -21,6 +21,8 @@ _TRAINING = {"attention": 2.1, "all": 3.1}
 """targets → what a training step costs, in readings of the same documents (measured on two CPU cores)"""
 _STEPS = 16
 """of a first attempt, as a guess"""
+_LOOKED_AT = 256
+"""documents whose lengths stand for those of all"""
 _GIGA = 1e9
 
 
@@ -37,7 +39,7 @@ class CausalPrices:
         self._head = max((shape[0] * shape[1] for shape in shapes.values() if len(shape) == 2), default=0)
         self._prices = Prices()
 
-    def _gflop(self, rows: Sequence[TokenRow]) -> float:
+    def gflop(self, rows: Sequence[TokenRow]) -> float:
         """Products of reading documents once, the head on targets alone."""
         tokens = sum(len(ids) for ids, _ in rows)
         said = sum(len(ids) - first for ids, first in rows)
@@ -51,24 +53,28 @@ class CausalPrices:
         holdout: Sequence[TokenRow],
     ) -> int:
         """What an attempt of a recipe should cost."""
-        few = train[:256]
-        documents = _STEPS * min(recipe.batch_size, len(train))
-        training = _TRAINING[recipe.targets] * self._gflop(few) * documents / max(1, len(few))
-        return round(UJ_PER_GFLOP * (training + 2 * self._gflop(screen))) + self.evaluation_uj(holdout)
+        training = _STEPS * self.step_gflop(recipe, train)
+        return round(UJ_PER_GFLOP * (training + 2 * self.gflop(screen))) + self.evaluation_uj(holdout)
+
+    def step_gflop(self, recipe: CausalRecipe, train: Sequence[TokenRow]) -> float:
+        """What a step of a recipe costs, in products of reading documents."""
+        few = train[:_LOOKED_AT]
+        documents = min(recipe.batch_size, len(train))
+        return _TRAINING[recipe.targets] * self.gflop(few) * documents / max(1, len(few))
 
     def learn(self, rows: Sequence[TokenRow], uj: int, share: float) -> None:
         """An evaluation of a share of some documents has cost so much."""
-        gflop = self._gflop(rows)
+        gflop = self.gflop(rows)
         self._prices.learn(uj, share * gflop, gflop)
 
     def least_uj(self, rows: Sequence[TokenRow], merging_uj: int) -> int:
         """What an attempt has to reserve so that it can finish; 0 before anything was measured."""
-        return self._prices.least_reserve_uj(self._gflop(rows), merging_uj)
+        return self._prices.least_reserve_uj(self.gflop(rows), merging_uj)
 
     def aside_uj(self, rows: Sequence[TokenRow], merging_uj: int, reserve_uj: int) -> int:
         """What is set aside of a reservation for evaluating and merging."""
-        return self._prices.aside_uj(self._gflop(rows), merging_uj, reserve_uj)
+        return self._prices.aside_uj(self.gflop(rows), merging_uj, reserve_uj)
 
     def evaluation_uj(self, rows: Sequence[TokenRow]) -> int:
         """What evaluating documents should cost."""
-        return self._prices.evaluation_uj(self._gflop(rows))
+        return self._prices.evaluation_uj(self.gflop(rows))

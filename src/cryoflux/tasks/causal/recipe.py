@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PRECISIONS", "RECIPES", "CausalRecipe", "causal_recipes"]
+__all__ = ["PRECISIONS", "RECIPES", "CausalRecipe", "as_carried_out", "causal_recipes"]
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,12 +13,15 @@ from typing import Any
 
 from cryoflux.config import Settings
 from cryoflux.errors import ConfigError
+from cryoflux.tasks.causal.four_bit import FOUR_BIT
 from cryoflux.tasks.causal.targets import TARGETS
 from cryoflux.tasks.pool import MOST_SCREENED
 
-PRECISIONS = ("f32", "bf16-autocast", "bf16")
-"""products in float32; in bfloat16 of float32 weights; weights and products in bfloat16"""
+PRECISIONS = ("f32", "bf16-autocast", "bf16", FOUR_BIT)
+"""products in float32; in bfloat16 of float32 weights; weights and products in bfloat16; weights in 4 bits"""
 _MOST = 1_000_000
+_LARGE = 2_000_000_000
+"""parameters from which on weights are rounded to bfloat16 on a GPU, to leave room"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,9 @@ class CausalRecipe:
     """documents a step"""
     batch_tokens: int = 1024
     """most tokens that are computed at once, padding included; a step has as many such parts as it takes"""
+    packing: int = 0
+    """1 to compute documents one after another, where a family computes each as if it were alone; 0 to fill
+    shorter ones up"""
     max_steps: int = 400
     passes: int = 4
     """most times that a document is seen in one attempt"""
@@ -88,6 +94,30 @@ def causal_recipes(settings: Settings) -> dict[str, CausalRecipe]:
     return {name: _recipe(name, settings.recipe, changes) for name in named}
 
 
+def as_carried_out(
+    recipes: Mapping[str, CausalRecipe], *, screen: int, device: str, parameters: int
+) -> dict[str, CausalRecipe]:
+    """Recipes with their precision, and no more screening than is set aside.
+
+    Args:
+        recipes: by name.
+        screen: documents that are set aside.
+        device: that training is on.
+        parameters: of the model.
+    """
+    from cryoflux.encoder.linear import has_bf16
+
+    usual = "f32"
+    if has_bf16(device):
+        usual = "bf16" if device == "cuda" and parameters > _LARGE else "bf16-autocast"
+    return {
+        name: replace(
+            recipe, screen_size=min(recipe.screen_size, screen), precision=recipe.precision or usual
+        )
+        for name, recipe in recipes.items()
+    }
+
+
 def _recipe(name: str, tables: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> CausalRecipe:
     if name not in RECIPES and name not in tables:
         raise ConfigError(
@@ -131,6 +161,7 @@ def _checked(recipe: CausalRecipe) -> CausalRecipe:
         "schedule": recipe.schedule in {"linear", "cosine", "constant"},
         "precision": recipe.precision in {"", *PRECISIONS},
         "checkpointing": recipe.checkpointing in {0, 1},
+        "packing": recipe.packing in {0, 1},
     }
     wrong += [name for name, fits in within.items() if not fits]
     if wrong:

@@ -16,7 +16,7 @@ from typing import Any
 from cryoflux.errors import EvaluationFailedError, ModelError
 from cryoflux.evaluation.scoring import LossesAndHits
 from cryoflux.quantities import NANO
-from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F64, LARGEST_F64_WORK
+from cryoflux.receipts.profiles import DOCUMENT_F32_2, DOCUMENT_F64, LARGEST_F64_WORK
 from cryoflux.tasks.causal.tokens import TokenRow
 
 LARGEST_DOCUMENT = 10**15
@@ -41,8 +41,8 @@ def profile_of(folder: Path, tokens: int) -> str:
     try:
         parameters = layout_of(read_settings(folder)).parameters
     except ModelError:  # a family that our decoder does not know
-        return DOCUMENT_F32
-    return DOCUMENT_F64 if parameters * tokens <= LARGEST_F64_WORK else DOCUMENT_F32
+        return DOCUMENT_F32_2
+    return DOCUMENT_F64 if parameters * tokens <= LARGEST_F64_WORK else DOCUMENT_F32_2
 
 
 def open_losses(

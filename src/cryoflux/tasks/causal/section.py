@@ -13,6 +13,7 @@ from cryoflux.data.examples import normalise
 from cryoflux.digests import tensor_shapes
 from cryoflux.files import MOST_DOCUMENT_BYTES, read_regular
 from cryoflux.quantities import NATS
+from cryoflux.receipts.per_token import TARGET_TOKENS
 from cryoflux.receipts.statement import Intent, Metric, Receipt, Section
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.causal.sets import read_stored
@@ -45,6 +46,7 @@ class CausalSection:
             yield f"is judged by {intent.metric.name!r}, which is no measure of a language model"
         if training is None:
             return
+        yield from _holdout(fields)
         yield from _steps(fields, receipt, intent)
         yield from _merge(fields)
         yield from _screen(receipt, intent)
@@ -96,6 +98,12 @@ def _steps(fields: Mapping[str, object], receipt: Receipt, intent: Intent) -> It
         yield f"learned {said} target tokens of {tokens} that it read"
     if intent.chain is not None:
         yield "is of a chain, though attempts of its task do not go on from one another"
+
+
+def _holdout(fields: Mapping[str, object]) -> Iterator[str]:
+    said = fields.get(TARGET_TOKENS, 1)  # older receipts do not say it
+    if type(said) is not int or said < 1:
+        yield f"its holdout has {said!r} target tokens"
 
 
 def _merge(fields: Mapping[str, object]) -> Iterator[str]:

@@ -31,6 +31,8 @@ class Targets:
     """whether their weights are kept as (inputs, outputs), as those of GPT-2"""
     weights: int
     """of all of them, without LoRA"""
+    sides: int
+    """inputs and outputs of all of them: times the rank, the numbers that LoRA trains"""
 
 
 def find_targets(network: Any, wanted: str) -> Targets:
@@ -70,6 +72,7 @@ def find_targets(network: Any, wanted: str) -> Targets:
         len(linear),
         kinds.pop(),
         sum(module.weight.numel() for module in linear.values()),
+        sum(sum(module.weight.shape) for module in linear.values()),
     )
 
 

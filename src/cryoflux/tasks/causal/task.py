@@ -20,15 +20,18 @@ from cryoflux.config import Sourced
 from cryoflux.digests import file_digest
 from cryoflux.errors import CryoFluxError, ModelError
 from cryoflux.evaluation.scoring import Scorer
+from cryoflux.receipts.per_token import TARGET_TOKENS
 from cryoflux.receipts.statement import Metric, Rule, Section
 from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.registry.cuts import tokens_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+from cryoflux.tasks.causal.four_bit import FOUR_BIT, require_four_bit
 from cryoflux.tasks.causal.inputs import check_same_inputs, make_beginning
+from cryoflux.tasks.causal.packing import packs_exactly
 from cryoflux.tasks.causal.prices import CausalPrices
-from cryoflux.tasks.causal.recipe import CausalRecipe, causal_recipes
+from cryoflux.tasks.causal.recipe import CausalRecipe, as_carried_out, causal_recipes
 from cryoflux.tasks.causal.rows import TokenRows
 from cryoflux.tasks.causal.scoring import LARGEST_DOCUMENT, CausalScorer, open_losses, profile_of
 from cryoflux.tasks.causal.section import METRIC, SECTION, SECTIONS
@@ -41,9 +44,6 @@ from cryoflux.verification.sections import Sections
 if TYPE_CHECKING:
     from cryoflux.tasks.causal.training import CausalTrained
     from cryoflux.tasks.lora.merge import HeadSums
-
-_LARGE = 2_000_000_000
-"""parameters from which on weights are rounded to bfloat16 on a GPU, to leave room"""
 
 
 class CausalTask(Task):
@@ -60,6 +60,10 @@ class CausalTask(Task):
         causal_recipes(sourced.settings)  # a slip of the pen is refused before anything is written
         self._sourced = sourced
         self._cut = sourced.settings.model.max_tokens
+        self._part = "holdout"
+        """the holdout in use"""
+        self._unpacked = ""
+        """family whose documents cannot be packed, though a recipe would; empty where there is none"""
         self._network: Any = None
         self._tokenizer: Any = None
         self._rows: dict[str, TokenRows] = {}
@@ -77,9 +81,12 @@ class CausalTask(Task):
 
         Raises:
             ConfigError: a recipe is unknown, or cannot be used.
-            UsageError: the training libraries are not installed, or a GPU is asked for and cannot be used.
+            UsageError: the libraries that training needs are not installed, or a GPU is asked for and cannot
+                be used.
         """
-        require_training(sourced.settings.model.device)
+        device = sourced.settings.model.device
+        require_training(device)
+        require_four_bit([one.precision for one in causal_recipes(sourced.settings).values()], device)
         return cls(sourced)
 
     def beginning(self, progress: Callable[[str, int, int], None]) -> Beginning:
@@ -109,27 +116,12 @@ class CausalTask(Task):
         self._sums: HeadSums = HeadSums(self._genesis, place.state.capsule)
         self._tokenizer = open_tokenizer(head.folder, head.digest[:16])
         self._prices = CausalPrices(head.folder)
-        self.recipes = self._fitting(causal_recipes(self._sourced.settings))
-
-    def _fitting(self, recipes: Mapping[str, CausalRecipe]) -> dict[str, CausalRecipe]:
-        """Recipes as they are carried out here: their precision, and no more screening than is set aside."""
-        screen = len(self._pool().screen)
-        return {
-            name: replace(
-                recipe,
-                screen_size=min(recipe.screen_size, screen),
-                precision=recipe.precision or self._precision(),
-            )
-            for name, recipe in recipes.items()
-        }
-
-    def _precision(self) -> str:
-        from cryoflux.encoder.linear import has_bf16
-
-        if not has_bf16(self._device):
-            return "f32"
-        large = self._device == "cuda" and self._prices.parameters > _LARGE
-        return "bf16" if large else "bf16-autocast"
+        self.recipes = as_carried_out(
+            causal_recipes(self._sourced.settings),
+            screen=len(self._pool().screen),
+            device=self._device,
+            parameters=self._prices.parameters,
+        )
 
     def _pool(self) -> Pool:
         return make_pool(self.place.parts, self.place.pool_seed)
@@ -162,21 +154,29 @@ class CausalTask(Task):
             with suppress(CryoFluxError, OSError):
                 self._sums.of(composed)  # what cannot be added up here begins a list anew
         self.arms(0, part)  # tokenizes what prices go by, the screen and the set that judges
-        self._loaded()
+        network = self._loaded()
+        if any(recipe.packing for recipe in self.recipes.values()) and not packs_exactly(network):
+            self._unpacked = type(network).__name__
+            self.recipes = {name: replace(recipe, packing=0) for name, recipe in self.recipes.items()}
 
     def _loaded(self) -> Any:
         """The head in memory."""
         from cryoflux.tasks.causal.network import open_network
 
         if self._network is None:
-            bf16 = any(recipe.precision == "bf16" for recipe in self.recipes.values())
+            precisions = {recipe.precision for recipe in self.recipes.values()}
             self._network = open_network(
-                self.head.folder, self.head.digest[:16], bf16=bf16, device=self._device
+                self.head.folder,
+                self.head.digest[:16],
+                bf16="bf16" in precisions,
+                four_bit=FOUR_BIT in precisions,
+                device=self._device,
             )
         return self._network
 
     def arms(self, drawn: int, part: str) -> list[Offer]:  # noqa: ARG002 - costs are the same throughout
         """One arm a recipe."""
+        self._part = part
         screen, train = self._pool().screen, self.rows("train")
         return [
             Offer(
@@ -256,6 +256,7 @@ class CausalTask(Task):
             "trainedParameters": trained.parameters,
             "tokens": trained.tokens,
             "targetTokens": trained.said,
+            TARGET_TOKENS: self._said(self._part),
             "plannedSteps": trained.planned_steps,
             "plannedAtStep": trained.planned_at_step,
             "lastTrainLossNanoNat": trained.last_loss_nano_nat,
@@ -315,9 +316,10 @@ class CausalTask(Task):
         threads = int(torch.get_num_threads())
         precisions: Sequence[str] = sorted({recipe.precision for recipe in self.recipes.values()})
         judged = self.profile(self.place.data.holdouts[0])
+        padded = f"; not packed, since {self._unpacked} mixes documents up" if self._unpacked else ""
         return (
             f"{self._device}, {threads} thread{'s' if threads > 1 else ''}, trained in "
-            f"{' and '.join(precisions)}, judged in {judged}"
+            f"{' and '.join(precisions)}, judged in {judged}{padded}"
         )
 
     def facts(self) -> dict[str, Any]:

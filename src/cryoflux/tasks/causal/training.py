@@ -23,6 +23,7 @@ from cryoflux.data.batching import bucketed, padded
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.quantities import NANO
 from cryoflux.tasks.causal.network import document_nats
+from cryoflux.tasks.causal.packing import packed, scores_packed
 from cryoflux.tasks.causal.recipe import CausalRecipe
 from cryoflux.tasks.causal.targets import Targets, find_targets
 from cryoflux.tasks.causal.tokens import TokenRow
@@ -241,20 +242,39 @@ class _Run:
 
         said = sum(len(ids) - first for ids, first in rows)
         total = 0.0
-        for part in self._parts(rows):
-            ids, mask, labels = (torch.tensor(one, device=self._adapted.device) for one in part)
-            precise = self._recipe.precision == "bf16-autocast"
-            with torch.autocast(self._device, dtype=torch.bfloat16, enabled=precise):
-                scores = self._adapted(input_ids=ids, attention_mask=mask, use_cache=False).logits
-            learned = labels[:, 1:] != _IGNORED
-            loss = torch.nn.functional.cross_entropy(
-                scores[:, :-1][learned].float(), labels[:, 1:][learned], reduction="sum"
-            )
+        for scores, targets in self._packed(rows) if self._recipe.packing else self._padded(rows):
+            loss = torch.nn.functional.cross_entropy(scores.float(), targets, reduction="sum")
             (loss / said).backward()
             total += float(loss.detach())
         self.tokens += sum(len(ids) for ids, _ in rows)
         self.said += said
         return total / said
+
+    def _autocast(self) -> Any:
+        import torch
+
+        rounds = self._recipe.precision == "bf16-autocast"
+        return torch.autocast(self._device, dtype=torch.bfloat16, enabled=rounds)
+
+    def _packed(self, rows: Sequence[TokenRow]) -> Iterator[tuple[Any, Any]]:
+        """Scores and targets of what is computed at once, without padding."""
+        import torch
+
+        for row in packed(rows, self._recipe.batch_tokens):
+            with self._autocast():
+                scores = scores_packed(self._adapted, row)
+            yield scores, torch.tensor(row.said, device=self._adapted.device)
+
+    def _padded(self, rows: Sequence[TokenRow]) -> Iterator[tuple[Any, Any]]:
+        """The same of documents of about equal length, filled up."""
+        import torch
+
+        for part in self._parts(rows):
+            ids, mask, labels = (torch.tensor(one, device=self._adapted.device) for one in part)
+            with self._autocast():
+                scores = self._adapted(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            learned = labels[:, 1:] != _IGNORED
+            yield scores[:, :-1][learned], labels[:, 1:][learned]
 
     def _parts(self, rows: Sequence[TokenRow]) -> Iterator[tuple[list[list[int]], ...]]:
         """Ids, mask and labels of what is computed at once."""
