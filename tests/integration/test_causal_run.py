@@ -61,10 +61,12 @@ def test_an_update_is_kept_where_there_is_something_to_learn(learned: tuple[Path
 
 
 def test_it_verifies_and_its_losses_come_out_the_same(learned: tuple[Path, Outcome]) -> None:
-    again = cryoflux("verify", learned[0], "--recompute", "1", "--spot-check", "8")
+    again = cryoflux("verify", learned[0], "--recompute", "1", "--spot-check", "8", "--retrain", "2")
     assert again.code == 0, again.stdout
     assert "all 80 losses identical, composed again from its list of updates" in again.stdout
     assert "reproduced exactly on 8 of 40 examples" in again.stdout
+    kept = learned[1].summary["kept"]
+    assert again.stdout.count("training it again gives the same bytes") == kept
 
 
 def test_version_and_adapter_load_as_any_other(learned: tuple[Path, Outcome], base: Path) -> None:
