@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=05e99536ccd5c121ad7a4f899ac562d71c90281d281e179ee558c1716671888b
+schema_digest=2cd6f7573ed1fbed3593525ec210769de384f2451cd90254d1a9f6d3ad25a68d
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
