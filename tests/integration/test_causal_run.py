@@ -179,6 +179,26 @@ def test_other_shapes_run_and_documents_may_cost_thousands_of_nats(shape: str, t
     assert "all 80 losses identical" in again.stdout
 
 
+def test_groups_are_drawn_and_what_answers_alike_is_left_out(base: Path, tmp_path: Path) -> None:
+    rng = random.Random(3)
+    said = [rng.choices(WORDS, k=12) for _ in range(400)]
+    rows = [{"text": " ".join(words), "group": f"book {n // 4}"} for n, words in enumerate(said)]
+    rows += [{"text": " ".join([*words[:-1], "else"]), "group": f"late {n}"} for n, words in enumerate(said)]
+    train, state = tmp_path / "train.jsonl", tmp_path / "s"
+    train.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "group": "book 7"}]))
+    inputs = ["--model", base, "--train", train, "--state", state, "--budget", "60J", "--attempts", "1"]
+    found = cryoflux("run", *QUICK, *inputs, "--max-steps", "4", "--json")
+    near = found.events[0]["dropped"]["near"]
+    (similar,) = state.glob("data/*/similar.jsonl")
+    assert 0 < near == len(similar.read_text().splitlines())
+    report = json.loads(cryoflux("verify", state, "--json").stdout)
+    verified = " ".join(check["detail"] for check in report["checks"])
+    assert "lowest-hash-of-group/v2, applied again to these 800 examples" in verified
+    assert f"near to one that judges, by near-answers/v1 ({near} were left out)" in verified
+    again = cryoflux("run", *QUICK, *inputs, "--max-steps", "4")
+    assert again.code == 0, again.stderr
+
+
 def test_a_holdout_that_leaks_is_refused_before_anything_is_written(base: Path, tmp_path: Path) -> None:
     train = documents(tmp_path / "train.jsonl", learnable=True)
     held = tmp_path / "held.jsonl"

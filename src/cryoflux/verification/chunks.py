@@ -73,10 +73,8 @@ def _answers(sets: ReadSets) -> Iterator[Finding]:
             sure = not may_differ([*judged, *_said(lines)])
             yield (failed if sure else unknown)(f"{sets.where}/{file}", detail)
     if not near:
-        sets.said.append(
-            f"no answer that is trained on is near to one that judges, by {NEAR_ANSWERS}"
-            + (f"; {len(sets.left_out)} were left out for that" if sets.left_out else "")
-        )
+        left_out = f" ({len(sets.left_out)} were left out)" if sets.left_out else ""
+        sets.said.append(f"no trained answer is near to one that judges, by {NEAR_ANSWERS}{left_out}")
 
 
 def _said(lines: Sequence[TextLine]) -> list[str]:

@@ -47,7 +47,7 @@ def compared(read_sets: Sequence[ReadSets]) -> list[Check]:
     """The lines about the sets of each data set; none where no set is here."""
     findings = [finding for sets in read_sets for finding in (*_copies(sets), *in_training(sets))]
     findings += among_sets(read_sets)
-    about = (_chosen, _guarded, apart)
+    about = (apart, _chosen, _guarded)
     findings += [finding for sets in read_sets for look in about for finding in look(sets)]
     told = [replace(finding, topic=Topic.HOLDOUT) for finding in findings]
     return conclude(_SEARCHED, told, "; ".join(text for sets in read_sets for text in sets.said))

@@ -24,13 +24,18 @@ def test_a_recipe_is_what_its_intent_says(recipe: CausalRecipe) -> None:
 @pytest.mark.parametrize(
     ("said", "what"),
     [
-        ({key: value for key, value in SAID.items() if key != "clip"}, "it lacks clip"),
+        ({key: value for key, value in SAID.items() if key != "precision"}, "it lacks precision"),
         ({**SAID, "sharpness": 3}, "it has sharpness"),
     ],
 )
 def test_a_recipe_of_another_version_is_not_guessed_at(said: dict[str, str | int], what: str) -> None:
     with pytest.raises(CannotRetrainError, match=what):
         recipe_of(said)
+
+
+def test_an_older_intent_lacks_what_came_later() -> None:
+    older = {key: value for key, value in SAID.items() if key != "checkpointing"}
+    assert recipe_of(older) == recipe_of(SAID)
 
 
 def test_a_recipe_that_no_run_accepts_is_refused() -> None:
