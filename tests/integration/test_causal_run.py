@@ -64,10 +64,12 @@ def test_an_update_is_kept_where_there_is_something_to_learn(learned: tuple[Path
 
 
 def test_it_verifies_and_its_losses_come_out_the_same(learned: tuple[Path, Outcome]) -> None:
-    again = cryoflux("verify", learned[0], "--recompute", "1", "--spot-check", "8")
+    again = cryoflux("verify", learned[0], "--recompute", "1", "--spot-check", "8", "--retrain", "2")
     assert again.code == 0, again.stdout
     assert "all 80 losses identical, composed again from its list of updates" in again.stdout
     assert "reproduced exactly on 8 of 40 examples" in again.stdout
+    kept = learned[1].summary["kept"]
+    assert again.stdout.count("training it again gives the same bytes") == kept
 
 
 def test_version_and_adapter_load_as_any_other(learned: tuple[Path, Outcome], base: Path) -> None:
@@ -192,6 +194,26 @@ def test_a_family_that_is_read_in_float32_is_compared_by_target_token(tmp_path: 
     again = cryoflux("verify", state, "--recompute", "1", "--spot-check", "8")
     assert again.code == 0, again.stdout
     assert again.stdout.count("reproduced within tolerance") >= 2
+
+
+def test_groups_are_drawn_and_what_answers_alike_is_left_out(base: Path, tmp_path: Path) -> None:
+    rng = random.Random(3)
+    said = [rng.choices(WORDS, k=12) for _ in range(400)]
+    rows = [{"text": " ".join(words), "group": f"book {n // 4}"} for n, words in enumerate(said)]
+    rows += [{"text": " ".join([*words[:-1], "else"]), "group": f"late {n}"} for n, words in enumerate(said)]
+    train, state = tmp_path / "train.jsonl", tmp_path / "s"
+    train.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "group": "book 7"}]))
+    inputs = ["--model", base, "--train", train, "--state", state, "--budget", "60J", "--attempts", "1"]
+    found = cryoflux("run", *QUICK, *inputs, "--max-steps", "4", "--json")
+    near = found.events[0]["dropped"]["near"]
+    (similar,) = state.glob("data/*/similar.jsonl")
+    assert 0 < near == len(similar.read_text().splitlines())
+    report = json.loads(cryoflux("verify", state, "--json").stdout)
+    verified = " ".join(check["detail"] for check in report["checks"])
+    assert "lowest-hash-of-group/v2, applied again to these 800 examples" in verified
+    assert f"near to one that judges, by near-answers/v1 ({near} were left out)" in verified
+    again = cryoflux("run", *QUICK, *inputs, "--max-steps", "4")
+    assert again.code == 0, again.stderr
 
 
 def test_a_holdout_that_leaks_is_refused_before_anything_is_written(base: Path, tmp_path: Path) -> None:

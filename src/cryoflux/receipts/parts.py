@@ -130,11 +130,13 @@ class SetRules(Document, frozen=True):
     """By which rules the sets of a data set were made."""
 
     holdout: Text
-    """of the holdout and its spares: ``lowest-hash/v1`` or ``v2``, or ``given`` where it was handed over"""
+    """of the holdout and its spares: ``lowest-hash/v1`` or ``v2``, ``lowest-hash-of-group/v1`` or ``v2`` of
+    documents that are chunks, or ``given`` where it was handed over"""
     audit: Text
     """of the audit set, the same"""
     copies: Text
-    """``fold/v1`` where no text of one set is, after that fold, one of another set"""
+    """``fold/v1`` where no text of one set is, after that fold, one of another set; ``near-answers/v1``
+    where, besides, no document is trained on whose answer is near to one that judges"""
     similar: SimilarRule | None = None
     """none where training texts are not held to it, as in older logs"""
 

@@ -37,6 +37,7 @@ from cryoflux.quantities import (
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_document, cut_line
+from cryoflux.report.dropped_words import dropped_words
 from cryoflux.report.guard_words import guard_document, guard_lines
 from cryoflux.report.layout import unbroken
 from cryoflux.report.recall_words import recall_documents, recall_lines
@@ -88,7 +89,7 @@ def _data_line(task: Begun) -> str:
     spares = f" and {spare} spare" if spare else ""
     sets = f"{sizes['train']} train, {sizes['holdout']} holdout{spares}, {sizes['audit']} audit"
     classes = f", {task.facts['classes']} classes" if task.facts.get("classes") else ""
-    dropped = f"; {_dropped(origin.dropped)}" if any(origin.dropped.values()) else ""
+    dropped = f"; {dropped_words(origin.dropped)}" if any(origin.dropped.values()) else ""
     near = f"; {origin.near} holdout texts with near duplicates in train" if origin.near else ""
     hiding = f"; {origin.hiding} texts with characters that show nothing" if origin.hiding else ""
     return f"data     {origin.data_name}: {sets}{classes}{dropped}{near}{hiding}"
@@ -103,13 +104,6 @@ def _task_lines(task: Begun, policy: str) -> list[str]:
         f"recipes  {', '.join(task.arms)}; chosen by {policy}",
         f"compute  {task.compute}",
     ]
-
-
-def _dropped(dropped: dict[str, int]) -> str:
-    conflicting, unsaid = dropped.get("conflicting", 0), dropped.get("unsaid", 0)
-    said = f"{sum(dropped.values()) - conflicting - unsaid} duplicates dropped"
-    said += f"; {unsaid} documents of which nothing is left to say once cut" if unsaid else ""
-    return f"{said}, {conflicting} of them with another label" if conflicting else said
 
 
 def opening_document(opening: Opening) -> dict[str, Any]:

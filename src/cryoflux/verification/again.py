@@ -64,5 +64,5 @@ def check_again(
         wanted = again.spots, again.spot_receipts
         return check_spots(walked, *wanted, again.factory, drawing, levels, again.others)
     if step is RETRAINED and again.adapters:
-        return check_retrained(walked, again.adapters, again.factory, levels, frozenset(again.others))
+        return check_retrained(walked, again.adapters, again.factory, levels, again.others)
     return []

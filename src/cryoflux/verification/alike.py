@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from cryoflux.data.fold import fold
 from cryoflux.data.near import NEAR, Likeness, find_near
+from cryoflux.data.near_answers import find_near_documents
 from cryoflux.verification.read_sets import TRAIN, ReadSets
 from cryoflux.verification.result import Finding, unknown
 
@@ -27,11 +28,11 @@ _ALIKE_IN_ALL = 3
 
 def in_training(sets: ReadSets) -> Iterator[Finding]:
     """Near duplicates of what judges among the examples that are trained on."""
-    train = sets.texts(TRAIN)
-    texts = [(file, text) for file in sets.judging for text in sets.texts(file)]
+    train = sets.answered(TRAIN)
+    texts = [(file, text) for file in sets.judging for text in sets.answered(file)]
     if not train or not texts:
         return
-    found = find_near([text for _, text in texts], train)
+    found = find_near_documents([text for _, text in texts], train)
     if not found.whole:
         detail = f"is too large, or too much alike, to be searched wholly by {NEAR}"
         yield unknown(f"{sets.where}/{TRAIN}", f"{detail}: {found.searched} of {len(train)} texts were read")

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cryoflux.data.near_answers import NEAR_ANSWERS
 from cryoflux.digests import Hashing, checksum_lines, digests_of_lines, find_listed, sha256_hex
 from cryoflux.files import read_lines
 from cryoflux.receipts.statement import CROSS_ENTROPY, Data, Holdout, Intent
@@ -287,6 +288,8 @@ def _counts(used: _Used, listed: Mapping[str, str], holdouts: Sequence[str]) -> 
     counts[MONITOR] = None
     if (rules := used.data.rules) is not None and rules.similar is not None and rules.similar.dropped:
         counts[SIMILAR] = rules.similar.dropped
+    elif rules is not None and rules.copies == NEAR_ANSWERS and SIMILAR in listed:
+        counts[SIMILAR] = None
     return counts
 
 
@@ -298,7 +301,9 @@ def _text(line: str, checks: Sequence[ExampleCheck]) -> TextLine:
     row = json.loads(line)
     if not all(check.is_example(row) for check in checks):
         raise ValueError("not what was trained on")
-    text, label = (row.get(name) if isinstance(row, dict) else None for name in ("text", "label"))
+    said = row if isinstance(row, dict) else {}
+    text = said.get("text")
     if not isinstance(text, str):
         return TextLine(line, False)
-    return TextLine(text, True, label if isinstance(label, str) else "")
+    named = (said.get(name) for name in ("label", "answer", "group"))
+    return TextLine(text, True, *(one if isinstance(one, str) else "" for one in named))

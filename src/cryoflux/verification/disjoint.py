@@ -9,8 +9,8 @@ The sets of a data set are compared in three ways, each stricter than it has to 
   more than one in ten are a failure whatever was prepared, because what is measured then is memory;
 - near duplicates, in `alike`.
 
-Where the log says that the sets were drawn by `cryoflux.data.by_class` or `lowest_hash`, they are drawn
-again.
+Where the log says that the sets were drawn by `cryoflux.data.by_class`, `by_group` or `lowest_hash`, they are
+drawn again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from itertools import combinations
 from msgspec.structs import replace
 
 from cryoflux.data.by_class import BY_CLASS, DrawnText, is_drawn_by_class
+from cryoflux.data.by_group import BY_GROUP, BY_GROUP_APART
 from cryoflux.data.examples import normalise
 from cryoflux.data.fold import FOLD, fold, hides_something
 from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, is_drawn, may_differ
+from cryoflux.data.near_answers import NEAR_ANSWERS
 from cryoflux.verification.alike import among_sets, in_training
+from cryoflux.verification.chunks import apart, drawn_in_groups
 from cryoflux.verification.leak_guard import COSINE
 from cryoflux.verification.read_sets import AUDIT, HOLDOUT, MONITOR, SIMILAR, TRAIN, ReadSets
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
@@ -35,6 +38,7 @@ from cryoflux.verification.topics import Topic
 _SEARCHED = NumberedStep(9, "copies between data sets", Knowledge.SEARCHED)
 _COPIED = 10
 """one of so many texts of a set that are copies is more than honest preparations leave"""
+_BY_GROUP = (BY_GROUP, BY_GROUP_APART)
 _HIDING = 100
 """one of so many texts that have characters that show nothing is a question"""
 
@@ -43,9 +47,10 @@ def compared(read_sets: Sequence[ReadSets]) -> list[Check]:
     """The lines about the sets of each data set; none where no set is here."""
     findings = [finding for sets in read_sets for finding in (*_copies(sets), *in_training(sets))]
     findings += among_sets(read_sets)
-    findings += [finding for sets in read_sets for finding in (*_chosen(sets), *_guarded(sets))]
-    about = [replace(finding, topic=Topic.HOLDOUT) for finding in findings]
-    return conclude(_SEARCHED, about, "; ".join(text for sets in read_sets for text in sets.said))
+    about = (apart, _chosen, _guarded)
+    findings += [finding for sets in read_sets for look in about for finding in look(sets)]
+    told = [replace(finding, topic=Topic.HOLDOUT) for finding in findings]
+    return conclude(_SEARCHED, told, "; ".join(text for sets in read_sets for text in sets.said))
 
 
 def _copies(sets: ReadSets) -> Iterator[Finding]:
@@ -88,7 +93,7 @@ def _copied(sets: ReadSets, one: str, other: str, copies: Sequence[tuple[int, in
         f"{len(copies)} of its {judging} texts are copies of texts in {one} but for what no reader sees "
         f"({FOLD}), such as line {ours + 1} of line {theirs + 1} there"
     )
-    if sets.rules is not None and sets.rules.copies == FOLD:
+    if sets.rules is not None and sets.rules.copies in {FOLD, NEAR_ANSWERS}:
         return failed(f"{sets.where}/{other}", f"{detail}; the log says that there are none")
     if len(copies) * _COPIED > judging:
         return failed(f"{sets.where}/{other}", f"{detail}: what is measured on it is memory")
@@ -168,12 +173,14 @@ def _drawn_sets(sets: ReadSets) -> list[str]:
 def _rule(sets: ReadSets) -> str:
     """The rule that drew what was drawn; of a log that does not say, the one of its time."""
     rules = sets.rules
-    drawn = rules is not None and BY_CLASS in {rules.holdout, rules.audit}
-    return BY_CLASS if drawn else LOWEST_HASH
+    named = {rules.holdout, rules.audit} if rules is not None else set()
+    return next((rule for rule in (BY_CLASS, *_BY_GROUP) if rule in named), LOWEST_HASH)
 
 
 def _follow(sets: ReadSets, drawn: Sequence[str], *, sure: bool = False) -> bool:
     """Whether the rule is kept to; if ``sure``, but for texts that another Python may normalise otherwise."""
+    if _rule(sets) in _BY_GROUP:
+        return drawn_in_groups(sets, drawn, sure=sure)
     texts = {
         file: [
             DrawnText.of(key, line.label, folded)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cryoflux.data.examples import normalise
 from cryoflux.data.fold import fold
+from cryoflux.data.near_answers import Answered
 from cryoflux.receipts.statement import SetRules
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ class TextLine(NamedTuple):
     """whether it has a text"""
     label: str = ""
     """its class; empty where it has none"""
+    answer: str = ""
+    """what of it is learned; empty where it is not told apart from what comes before"""
+    group: str = ""
+    """what it is a chunk of; empty where it is whole"""
 
 
 @dataclass(slots=True)
@@ -80,6 +85,11 @@ class ReadSets:
     def judging(self) -> list[str]:
         """Files of sets that judge and that are here, in the order in which they are read."""
         return [file for file in self.lines if file != TRAIN]
+
+    def answered(self, file: str) -> list[Answered]:
+        """The examples of a set that have a text, with what of them is learned."""
+        lines = [line for line in self.lines.get(file, ()) if line.written]
+        return [Answered(line.text, line.answer or line.text) for line in lines]
 
     def texts(self, file: str) -> list[str]:
         """The examples of a set that have a text."""

@@ -29,21 +29,22 @@ __all__ = [
     "Retrained",
     "Retrainer",
     "RetrainerFactory",
+    "Trains",
     "check_retrained",
     "plan_of",
 ]
 
 import tempfile
 from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import Protocol, runtime_checkable
 
 from cryoflux.digests import copy_listed, digests_of_lines, file_digest, find_listed
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.quantities import NANO
-from cryoflux.receipts.profiles import PROFILE
+from cryoflux.receipts.profiles import F32, PROFILE
 from cryoflux.receipts.statement import Intent, Training
 from cryoflux.registry.cuts import Cut
 from cryoflux.registry.kept_lists import is_whole
@@ -62,13 +63,15 @@ from cryoflux.verification.recompute import (
     pinned_update,
     prepare,
 )
-from cryoflux.verification.recomputer import Recomputer
+from cryoflux.verification.recomputer import OtherFactories, Recomputer, factory_for
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
 from cryoflux.verification.weights import version_digest
 
 RETRAINED = NumberedStep(15, "adapters trained again", Knowledge.RECOMPUTED)
+_COMPUTED = ("backend", "precision")
+"""fields of a section that say how products were computed, each of a task's own"""
 _NEEDED = ("cryoflux", "code", "torch", "cpu", "processor")
 """what has to be known of both machines before they are called the same"""
 
@@ -125,8 +128,9 @@ class Retrained:
     """the attempt of its chain that first came to something else than recorded, and to what; empty if none"""
 
 
-class Retrainer(Recomputer, Protocol):
-    """What can train an adapter, too."""
+@runtime_checkable
+class Trains(Protocol):
+    """What can train an adapter, and hold it against another."""
 
     def retrain(self, plan: Plan, into: Path) -> Retrained:
         """Train as a plan says, below the folder ``into``.
@@ -135,11 +139,18 @@ class Retrainer(Recomputer, Protocol):
             CannotRetrainError: the plan asks for what is not recorded, or not possible here.
         """
 
+    def with_update(self, base: Path, update: Path, into: Path) -> Path:
+        """A base model with an update that was trained here, below ``into``; to say what it loses."""
+
     def distances(self, base: Path, ours: Path, theirs: Path) -> dict[str, tuple[float, float]]:
         """Tensor → ‖ours - theirs‖ and ‖theirs - base‖ of two adapters merged into a base model."""
 
     def software(self) -> dict[str, str]:
         """Versions of what computes here, in the receipt's own terms."""
+
+
+class Retrainer(Recomputer, Trains, Protocol):
+    """What can evaluate, and train, too."""
 
 
 RetrainerFactory = Callable[[Cut], Retrainer]
@@ -151,7 +162,7 @@ def check_retrained(
     most: int,
     factory: RetrainerFactory,
     levels: Levels | None = None,
-    untrained: AbstractSet[str] = frozenset(),
+    others: OtherFactories = MappingProxyType({}),
 ) -> list[Check]:
     """Step 15: the newest accepted receipts.
 
@@ -160,7 +171,7 @@ def check_retrained(
         most: receipts to train again.
         factory: makes what trains and evaluates.
         levels: is told what came of it.
-        untrained: kinds of receipts of what is embedded, or is not trained again here.
+        others: make what trains and evaluates receipts of other kinds.
     """
     said = levels or Levels()
     kept = list(reversed(walked.recent.accepted))[:most]
@@ -169,9 +180,11 @@ def check_retrained(
     checks = []
     for paired in kept:
         try:
-            if (training := paired.receipt.training) is not None and training.section.kind in untrained:
-                raise OpenQuestion(_not_trained_here(training))
-            findings, note = _retrain(prepare(walked, paired), plan_of(walked, paired), factory, said)
+            case, plan = prepare(walked, paired), plan_of(walked, paired)
+            own = factory_for(plan.drawn.training, factory, others, walked.material.state)(case.cut)
+            if not isinstance(own, Trains):
+                raise OpenQuestion("nothing of it was trained: --recompute makes it again")
+            findings, note = _retrain(case, plan, own, said)
         except VerificationError as error:
             findings, note = [failed(paired.name, broken(error))], ""
             said.say(paired, Level.RETRAINING, Word.REFUTED)
@@ -186,12 +199,6 @@ def check_retrained(
     return checks
 
 
-def _not_trained_here(training: Training) -> str:
-    if "trainedParameters" in training.section.fields:
-        return "updates of its kind are not trained again: --recompute adds them up and evaluates them"
-    return "nothing of it was trained: --recompute makes it again"
-
-
 def plan_of(walked: Walked, paired: Paired) -> Plan:
     """How an attempt was trained.
 
@@ -201,7 +208,7 @@ def plan_of(walked: Walked, paired: Paired) -> Plan:
     training, intent, state = paired.receipt.training, paired.intent, walked.material.state
     if training is None or intent is None or state is None:
         raise OpenQuestion("its training is not recorded")
-    if not training.section.fields.get("backend"):
+    if not any(training.section.fields.get(name) for name in _COMPUTED):
         raise OpenQuestion("it does not say how products were computed")
     base = intent.chain.start if intent.chain is not None else paired.receipt.base
     if not is_whole(StateFolder(state).model(base.digest)):
@@ -253,10 +260,10 @@ def _gone_on(chain: list[Played], other: Paired, intent: Intent) -> list[Played]
     return before if done is None else [*before, Played(other.name, intent.recipe, done)]
 
 
-def _retrain(case: Case, plan: Plan, factory: RetrainerFactory, levels: Levels) -> tuple[list[Finding], str]:
+def _retrain(case: Case, plan: Plan, retrainer: Retrainer, levels: Levels) -> tuple[list[Finding], str]:
     if not capsule_path(case.state, case.paired.statement).is_dir():
         raise OpenQuestion("its adapter is not kept here, so there is nothing to compare with")
-    retrainer, name = factory(case.cut), case.paired.name
+    name = case.paired.name
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as place:
         folder = Path(place)
         case, plan = _held(case, plan, folder)
@@ -321,9 +328,10 @@ def _held(case: Case, plan: Plan, folder: Path) -> tuple[Case, Plan]:
 def _apart(case: Case, plan: Plan, retrainer: Retrainer, both: tuple[Path, Path], into: Path) -> Apart:
     """How far apart two adapters are, ours and theirs."""
     start = StateFolder(plan.state).model(plan.base)
-    model = retrainer.merge(start, both[0], into)
+    model = retrainer.with_update(start, both[0], into)
     order = list(order_of(case.evaluation, case.paired.receipt.holdout))
-    losses, _ = retrainer.evaluate_some(model, case.holdout, order, PROFILE)
+    profile = PROFILE if case.evaluation.profile == F32 else case.evaluation.profile
+    losses, _ = retrainer.evaluate_some(model, case.holdout, order, profile)
     read = len(losses) * NANO
     return Apart(
         tensors=retrainer.distances(start, *both),

@@ -41,6 +41,9 @@ class Trainer(Some):
         (into / "retrained" / "adapter_model.safetensors").write_bytes(tiny_safetensors([0.0201, 4.0]))
         return Retrained(into / "retrained", self.departed)
 
+    def with_update(self, base: Path, update: Path, into: Path) -> Path:
+        return self.merge(base, update, into)
+
     def distances(self, *_folders: Path) -> dict[str, tuple[float, float]]:
         return {"w": (self.apart, 2.0)}
 

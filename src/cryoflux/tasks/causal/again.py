@@ -1,4 +1,4 @@
-"""What `cryoflux verify` computes of a language model again: the version that updates make, and its losses.
+"""What `cryoflux verify` computes of a language model again: updates, what they add up to, and its losses.
 
 A version is the sum of its list of updates, by byte. Losses in float64 come from our own decoder, which reads
 numbers and runs nothing; those in float32 take transformers' class for the family, and a tolerance. No
@@ -11,29 +11,41 @@ __all__ = ["CausalRecomputer"]
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
+
+from cryoflux.digests import file_digest
 from cryoflux.errors import CryoFluxError, DataError, ModelError, VerificationError
+from cryoflux.evaluation.machine import software
 from cryoflux.files import read_lines
 from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F32_2, DOCUMENT_F64
 from cryoflux.registry.adapters import read_adapter
-from cryoflux.registry.compose import compose
+from cryoflux.registry.compose import low_rank_update
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.registry.plain_adapter import adapter_settings
 from cryoflux.registry.plain_json import read_object
 from cryoflux.registry.plain_tokenizer import tokenizer_complaints
-from cryoflux.registry.shards import TensorFolder, write_model
+from cryoflux.state import ADAPTER
+from cryoflux.tasks.again import as_then, composed_again
 from cryoflux.tasks.causal.inputs import stored_rows
 from cryoflux.tasks.causal.network import open_tokenizer
+from cryoflux.tasks.causal.retraining import train_again
 from cryoflux.tasks.causal.scoring import CausalScorer, open_losses
 from cryoflux.tasks.causal.sets import read_stored
-from cryoflux.tasks.lora.libraries import quieten_transformers, shielded
+from cryoflux.tasks.lora.libraries import LIBRARIES, quieten_transformers, shielded
 from cryoflux.verification.loss_comparison import Found
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.recomputer import Models
+from cryoflux.verification.retrain import Retrained
 from cryoflux.verification.temperatures import Fit
+from cryoflux.verification.weights import version_digest
 
+if TYPE_CHECKING:
+    from cryoflux.verification.retrain import Plan
+
+_THREADS = 1
 _LONGEST_LINE = 8_000_000
 _MOST_BYTES = 500_000
 """of one document; more than a novel has in a hundred pages"""
@@ -47,7 +59,7 @@ class CausalRecomputer:
         import torch
 
         quieten_transformers()
-        torch.set_num_threads(1)
+        torch.set_num_threads(_THREADS)
         self._cut = tokens_of(cut)
 
     def evaluate(self, model: Path, holdout: Path) -> Found:
@@ -83,21 +95,12 @@ class CausalRecomputer:
 
     def compose(self, composed: Composition, models: Models, into: Path) -> Path:
         """Add a list of updates up, from its genesis on, with nothing that the run had in memory."""
-        import torch
-
         try:
             for term in composed.terms:
                 adapter_settings(models.capsule(term.adapter), "CAUSAL_LM")
         except CryoFluxError as error:
             raise OpenQuestion(error.what.removesuffix(".")) from error
-        sums = compose(
-            composed,
-            TensorFolder(models.genesis),
-            lambda adapter: read_adapter(models.capsule(adapter), adapter),
-        )
-        changed = {name: torch.from_numpy(tensor) for name, tensor in sums.rounded().items()}
-        write_model(models.base, models.genesis, changed, into)
-        return into
+        return composed_again(composed, models, into)
 
     def merge(self, base: Path, capsule: Path, into: Path) -> NoReturn:  # noqa: ARG002
         """No version of a language model was ever merged without a list."""
@@ -105,6 +108,40 @@ class CausalRecomputer:
 
     def as_kept(self, base: Path, capsule: Path, kept: Path, into: Path) -> None:
         """A sum in float64 is the same everywhere: there is nothing that a machine may have rounded."""
+
+    def software(self) -> dict[str, str]:
+        """Versions of what computes here."""
+        return software(LIBRARIES)
+
+    def retrain(self, plan: Plan, into: Path) -> Retrained:
+        """Train an adapter as a plan says, for as many steps as joules paid for then.
+
+        Raises:
+            CannotRetrainError: the receipt says too little, or this machine lacks what it used.
+            VerificationError: the receipt names other documents than an attempt could have drawn.
+        """
+        (folder := into / "retrained").mkdir()
+        with as_then(plan, _THREADS) as (data, version):
+            _ask_about(version.folder, data.sets["train"])
+            train_again(plan, data, version, self._cut, folder)
+        return Retrained(folder)
+
+    def with_update(self, base: Path, update: Path, into: Path) -> Path:
+        """A base model with an update that was trained here: a list of it alone, with the base as genesis."""
+        digest = file_digest(update / ADAPTER)
+        models = Models(base, base, lambda _adapter: update)
+        return self.compose(Composition.rebased(version_digest(base), digest), models, into)
+
+    def distances(self, base: Path, ours: Path, theirs: Path) -> dict[str, tuple[float, float]]:  # noqa: ARG002
+        """Tensor → ‖ours - theirs‖ and ‖theirs - base‖: what each adds to the base."""
+        mine, other = (read_adapter(one).low_rank for one in (ours, theirs))
+        far = {}
+        for name in sorted(mine.keys() | other.keys()):
+            here, there = (
+                low_rank_update(one[name], name) if name in one else np.zeros(()) for one in (mine, other)
+            )
+            far[name] = float(np.linalg.norm(here - there)), float(np.linalg.norm(there))
+        return far
 
     def fit(self, base: Path, model: Path, train: Path, **how: Any) -> Fit:  # noqa: ARG002
         """A language model has no temperature here."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.fold import hides_something
-from cryoflux.data.near import find_near
+from cryoflux.data.near_answers import Answered, find_near_documents
 from cryoflux.data.prepared import render_sets
 from cryoflux.digests import read_tensor_entries, tensors_digest
 from cryoflux.errors import DataError, ModelError, StateError, UsageError
@@ -33,7 +33,7 @@ from cryoflux.tasks.causal.scoring import MOST_SAID
 from cryoflux.tasks.causal.sets import CausalSets, StoredDocument, make_sets, read_stored
 from cryoflux.tasks.causal.stdlib_pairs import PAIRS, signature_pairs
 from cryoflux.tasks.causal.targets import find_targets
-from cryoflux.tasks.causal.tokens import TokenRow, encoded, rendered
+from cryoflux.tasks.causal.tokens import Rendered, TokenRow, encoded, rendered
 from cryoflux.tasks.interface import Beginning, Origin
 from cryoflux.tasks.lora.base_model import most_tokens, resolve
 from cryoflux.tasks.lora.libraries import quieten_transformers
@@ -48,6 +48,8 @@ _LONG = 0.995
 """share of the documents that are read whole where nobody says how much is"""
 UNSAID = "unsaid"
 """among what was dropped: documents of which nothing is left to say once they are cut"""
+NEAR = "near"
+"""among what was dropped: training documents that answer as one that judges"""
 
 
 def model_folder(sourced: Sourced) -> tuple[str, Path]:
@@ -81,7 +83,7 @@ class CausalInputs:
     @property
     def dropped(self) -> dict[str, int]:
         """Documents that were left out, by why."""
-        return {**self.found.dropped, UNSAID: self.unsaid}
+        return {**self.found.dropped, UNSAID: self.unsaid, NEAR: len(self.found.similar)}
 
 
 def read_inputs(sourced: Sourced, progress: _Progress) -> CausalInputs:
@@ -119,7 +121,6 @@ def make_beginning(sourced: Sourced, progress: _Progress) -> Beginning:
     network = open_network(inputs.folder, inputs.model_name)
     found = inputs.found
     files, digest = render_sets(found.lines())
-    judging = [document.text for document in found.sets["holdout"]]
     texts = [document.text for documents in found.sets.values() for document in documents]
 
     def save(into: Path) -> None:
@@ -135,11 +136,20 @@ def make_beginning(sourced: Sourced, progress: _Progress) -> Beginning:
         model_source=_source(inputs.folder, inputs.model_name),
         dropped=inputs.dropped,
         rules=found.rules,
-        near=len(find_near(judging, [one.text for one in found.sets["train"]]).near),
+        near=_near(found),
         hiding=sum(map(hides_something, texts)),
         cut=inputs.cut,
         longer_ppm=inputs.longer_ppm,
     )
+
+
+def _near(found: CausalSets) -> int:
+    """Holdout documents that have one like them among those that are trained on."""
+    compared = {
+        name: [Answered(one.text, one.rendered.answer) for one in found.sets[name]]
+        for name in ("holdout", "train")
+    }
+    return len(find_near_documents(compared["holdout"], compared["train"]).near)
 
 
 def _source(folder: Path, name: str) -> str:
@@ -222,17 +232,22 @@ def _cut(settings: Settings, lengths: Sequence[int], positions: int) -> int:
     return max(min(_FEWEST_TOKENS, positions), min(-(-longest // 8) * 8, positions, _MOST_TOKENS))
 
 
-def _sets(sourced: Sourced, given: Mapping[str, list[_Measured] | None], cut: int) -> tuple[CausalSets, int]:
+def _sets(
+    sourced: Sourced,
+    given: Mapping[str, list[_Measured] | None],
+    cut: int,
+    rules: Mapping[str, Any] | None = None,
+) -> tuple[CausalSets, int]:
     """The sets, and how many documents were left out because nothing of them would be said."""
     data, unsaid = sourced.settings.data, 0
-    said: dict[StoredDocument, int] = {}
+    said: dict[Rendered, int] = {}
     """document → its target tokens"""
     files: dict[str, list[StoredDocument] | None] = {}
     for name, documents in given.items():
         files[name] = None
         if documents is not None:
             kept = [one for one in documents if min(one.tokens, cut) > one.first]
-            said |= {one.document: min(one.tokens, cut) - one.first for one in kept}
+            said |= {one.document.rendered: min(one.tokens, cut) - one.first for one in kept}
             files[name] = [one.document for one in kept]
             unsaid += len(documents) - len(kept)
     default = sourced.origins["data.holdout_size"] == "default"
@@ -242,9 +257,10 @@ def _sets(sourced: Sourced, given: Mapping[str, list[_Measured] | None], cut: in
         files["audit"],
         size=DEFAULT_HOLDOUT if default else data.holdout_size,
         spares=data.spare_holdouts,
+        rules=rules,
     )
     for name, some in found.sets.items():
-        if name != "train" and (total := sum(said[one] for one in some)) > MOST_SAID:
+        if name != "train" and (total := sum(said[one.rendered] for one in some)) > MOST_SAID:
             raise DataError(
                 f"The {name} set has {total} tokens to say, more than {MOST_SAID}.",
                 why="The sum of their losses could not be written down exactly.",
@@ -273,7 +289,7 @@ def check_same_inputs(sourced: Sourced, origin: Origin) -> None:
         quieten_transformers()
         tokenizer = open_tokenizer(first, origin.model_name)
         _, given = _given(settings, tokenizer, origin.model_name, lambda *_: None)
-        found, _ = _sets(sourced, given, cut)
+        found, _ = _sets(sourced, given, cut, origin.rules)
         if render_sets(found.lines())[1] != origin.data_digest:
             raise _other(state, f"the documents of {origin.data_name}", Path(settings.data.train).name)
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-__all__ = ["PRECISIONS", "RECIPES", "CausalRecipe", "as_carried_out", "causal_recipes"]
+__all__ = ["PRECISIONS", "RECIPES", "CausalRecipe", "as_carried_out", "causal_recipes", "find_recipe"]
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cryoflux.config import Settings
@@ -16,6 +16,7 @@ from cryoflux.errors import ConfigError
 from cryoflux.tasks.causal.four_bit import FOUR_BIT
 from cryoflux.tasks.causal.targets import TARGETS
 from cryoflux.tasks.pool import MOST_SCREENED
+from cryoflux.tasks.recipes import as_written, kinds_of, typed
 
 PRECISIONS = ("f32", "bf16-autocast", "bf16", FOUR_BIT)
 """products in float32; in bfloat16 of float32 weights; weights and products in bfloat16; weights in 4 bits"""
@@ -65,9 +66,7 @@ class CausalRecipe:
 
     def as_receipt(self) -> dict[str, str | int]:
         """What an intent says of it: integers as they are, ratios as decimal text."""
-        return {
-            key: value if isinstance(value, int | str) else repr(value) for key, value in asdict(self).items()
-        }
+        return as_written(self)
 
 
 RECIPES = {
@@ -79,7 +78,7 @@ RECIPES = {
     )
 }
 _CHANGEABLE = ("rank", "alpha", "dropout", "learning_rate", "batch_size", "max_steps")
-_TYPES = {field.name: str(field.type) for field in fields(CausalRecipe) if field.name != "name"}
+_TYPES = {field: kind for field, kind in kinds_of(CausalRecipe).items() if field != "name"}
 
 
 def causal_recipes(settings: Settings) -> dict[str, CausalRecipe]:
@@ -91,7 +90,7 @@ def causal_recipes(settings: Settings) -> dict[str, CausalRecipe]:
     attempt = settings.attempt
     named = [name.strip() for name in attempt.recipes.split(",") if name.strip()] or list(RECIPES)
     changes = {key: found for key in _CHANGEABLE if (found := getattr(attempt, key)) is not None}
-    return {name: _recipe(name, settings.recipe, changes) for name in named}
+    return {name: find_recipe(name, settings.recipe, changes) for name in named}
 
 
 def as_carried_out(
@@ -118,7 +117,19 @@ def as_carried_out(
     }
 
 
-def _recipe(name: str, tables: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> CausalRecipe:
+def find_recipe(
+    name: str, tables: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]
+) -> CausalRecipe:
+    """A recipe by name.
+
+    Args:
+        name: a built-in one, or one that ``tables`` describe.
+        tables: name → fields that differ from the built-in recipe of that name, or from ``lora-qv``.
+        changes: fields that every recipe takes from elsewhere.
+
+    Raises:
+        ConfigError: there is no such recipe, or a field is unknown or out of range.
+    """
     if name not in RECIPES and name not in tables:
         raise ConfigError(
             f"There is no recipe {name!r}.",
@@ -128,7 +139,7 @@ def _recipe(name: str, tables: Mapping[str, Mapping[str, Any]], changes: Mapping
         )
     start = RECIPES.get(name) or replace(RECIPES["lora-qv"], name=name)
     try:
-        given = {key: _typed(key, value) for key, value in {**tables.get(name, {}), **changes}.items()}
+        given = {key: typed(_TYPES, key, value) for key, value in {**tables.get(name, {}), **changes}.items()}
         return _checked(replace(start, **given))
     except (ValueError, TypeError) as error:
         raise ConfigError(
@@ -136,16 +147,6 @@ def _recipe(name: str, tables: Mapping[str, Mapping[str, Any]], changes: Mapping
             why="Training with it would fail or do something else than it says.",
             hint="Mend its table in cryoflux.toml, or the option that changes it.",
         ) from error
-
-
-def _typed(key: str, value: Any) -> Any:
-    if key not in _TYPES:
-        raise ValueError(f"it has no field {key!r}; its fields are {', '.join(_TYPES)}")
-    if _TYPES[key] == "float" and type(value) is int:
-        value = float(value)
-    if type(value).__name__ != _TYPES[key]:
-        raise ValueError(f"{key} is {value!r}, not of type {_TYPES[key]}")
-    return value
 
 
 def _checked(recipe: CausalRecipe) -> CausalRecipe:

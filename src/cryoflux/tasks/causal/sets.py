@@ -3,26 +3,30 @@
 A set's file has one document a line, rendered: what comes before the answer, the answer, and ``text``, which
 is all that it says without a template. By ``text`` two documents are copies of each other
 (`cryoflux.data.fold`), and by its SHA-256 a set that is not given is drawn (`data.lowest_hash`). Where
-documents say what they are chunks of, all chunks go where the first of them by hash goes.
+documents say what they are chunks of, whole groups are drawn (`data.by_group`). What answers as one that
+judges is not trained on (`data.near_answers`); it lies beside the sets.
 """
 
 from __future__ import annotations
 
-__all__ = ["BY_GROUP", "FEWEST", "CausalSets", "StoredDocument", "make_sets", "read_stored"]
+__all__ = ["FEWEST", "CausalSets", "StoredDocument", "make_sets", "read_stored"]
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from cryoflux.data.by_group import BY_GROUP, BY_GROUP_APART, Chunk, draw, joined
 from cryoflux.data.examples import normalise
 from cryoflux.data.fold import FOLD, fold
 from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, by_hash, key_hash
+from cryoflux.data.near_answers import NEAR_ANSWERS, near_answers
+from cryoflux.data.prepared import SIMILAR_FILE
 from cryoflux.errors import DataError
 from cryoflux.tasks.causal.tokens import FORMS, Rendered
 
-BY_GROUP = "lowest-hash-of-group/v1"
-"""the rule where documents are chunks: groups are drawn, by the lowest hash among their chunks"""
 FEWEST = 32
 """documents of a set that judges"""
 _SHARE = 0.15
@@ -77,10 +81,14 @@ class CausalSets:
     dropped: Mapping[str, int]
     """set → documents that were copies of another one"""
     rules: Mapping[str, str]
+    similar: Sequence[StoredDocument] = ()
+    """training documents that were left out because they answer as one that judges"""
 
     def lines(self) -> dict[str, list[bytes]]:
         """As files have them."""
-        return {name: [one.line() for one in documents] for name, documents in self.sets.items()}
+        similar = {Path(SIMILAR_FILE).stem: self.similar} if self.similar else {}
+        named = {**self.sets, **similar}
+        return {name: [one.line() for one in documents] for name, documents in named.items()}
 
 
 def make_sets(
@@ -90,6 +98,7 @@ def make_sets(
     *,
     size: int,
     spares: int,
+    rules: Mapping[str, Any] | None = None,
 ) -> CausalSets:
     """The sets of a new state.
 
@@ -99,10 +108,14 @@ def make_sets(
         audit: the audit file's; none to draw it from ``train``.
         size: most documents of a set that is drawn.
         spares: most further holdouts that are drawn.
+        rules: that a state was begun by, to make its sets again; those of a new one where it is none.
 
     Raises:
         DataError: there are too few, or the holdout was in the training file.
     """
+    apart = rules is None or rules.get("copies") == NEAR_ANSWERS
+    if apart:
+        train, holdout, audit = _joined(train, holdout, audit)
     pool, repeats = _unique(train)
     held, repeats_held = _unique(holdout or ())
     audited, repeats_audit = _unique(audit or ())
@@ -119,21 +132,42 @@ def make_sets(
         if len(pool) < 8 * most:
             break
         found[f"holdout-{number}"] = _draw(pool, most, groups=groups)
+    similar = _leave_out(pool, found) if apart else ()
     _check(found, pool, drawn=holdout is None or audit is None)
-    drawn = BY_GROUP if groups else LOWEST_HASH
+    drawn = (BY_GROUP if apart else BY_GROUP_APART) if groups else LOWEST_HASH
     return CausalSets(
         {**{name: tuple(some.values()) for name, some in found.items()}, "train": tuple(pool.values())},
         {"train": repeats + shared, "holdout": repeats_held, "audit": repeats_audit},
         {
             "holdout": drawn if holdout is None else GIVEN,
             "audit": drawn if audit is None else GIVEN,
-            "copies": FOLD,
+            "copies": NEAR_ANSWERS if apart else FOLD,
         },
+        similar,
     )
 
 
 _Pool = dict[str, StoredDocument]
 """normalised text → document"""
+
+
+_Given = Sequence[StoredDocument] | None
+
+
+def _joined(
+    train: Sequence[StoredDocument], holdout: _Given, audit: _Given
+) -> tuple[Sequence[StoredDocument], _Given, _Given]:
+    """The documents of all files, of which groups that have copies of each other are one."""
+    files = (train, holdout, audit)
+    every = [document for documents in files for document in documents or ()]
+    if not any(document.group for document in every):
+        return files
+    names = iter(joined([(document.group, fold(document.text)) for document in every]))
+    renamed = [
+        None if documents is None else [replace(one, group=next(names)) for one in documents]
+        for documents in files
+    ]
+    return renamed[0] or (), renamed[1], renamed[2]
 
 
 def _unique(documents: Iterable[StoredDocument]) -> tuple[_Pool, int]:
@@ -176,26 +210,32 @@ def _draw(pool: _Pool, most: int, *, groups: bool) -> _Pool:
     """The documents with the lowest hashes, taken out of the pool; of chunks, whole groups."""
     if not groups:
         return {key: pool.pop(key) for key in by_hash(pool)[:most]}
-    members: dict[tuple[bool, str], list[str]] = {}
-    for key in by_hash(pool):
-        group = pool[key].group
-        members.setdefault((True, group) if group else (False, key), []).append(key)
-    taken: list[str] = []
-    for keys in members.values():
-        if len(taken) + len(keys) <= most:
-            taken += keys
-    return {key: pool.pop(key) for key in by_hash(taken)}
+    chunks = (Chunk.of(key, document.group) for key, document in pool.items())
+    return {chunk.key: pool.pop(chunk.key) for chunk in draw(chunks, most)}
+
+
+def _leave_out(pool: _Pool, found: Mapping[str, _Pool]) -> tuple[StoredDocument, ...]:
+    """Take out of the pool what answers as a document that judges."""
+    judging = [document.rendered.answer for some in found.values() for document in some.values()]
+    left_out: list[StoredDocument] = []
+    while True:  # a search that came to a limit goes on among those that are left
+        near, _ = near_answers(judging, [document.rendered.answer for document in pool.values()])
+        if not near:
+            return tuple(left_out)
+        keys = [key for place, key in enumerate(pool) if place in near]
+        left_out += [pool.pop(key) for key in keys]
 
 
 def _check(found: Mapping[str, _Pool], pool: _Pool, *, drawn: bool) -> None:
     needed = int(FEWEST / _SHARE) + 1
     for name in ("holdout", "audit"):
         if len(found[name]) < FEWEST:
-            there = sum(map(len, found.values())) + len(pool)
+            every = [document for some in (*found.values(), pool) for document in some.values()]
+            there = len(every)
             hint = f"A set that is split off is 15 % of the training file: give {needed} distinct documents"
             raise DataError(
                 f"The {name} set has {len(found[name])} documents, of {there} that differ.",
-                why=f"Below {FEWEST}, no improvement can be told from noise.",
+                why=f"Below {FEWEST}, no improvement can be told from noise.{_mostly_one(every)}",
                 hint=f"{hint}, or files of your own: --holdout FILE --audit FILE."
                 if drawn
                 else f"Give {FEWEST} or more.",
@@ -206,3 +246,14 @@ def _check(found: Mapping[str, _Pool], pool: _Pool, *, drawn: bool) -> None:
             why="An update that has seen so few learns them by heart, and nothing else.",
             hint=f"Give {needed} documents or more.",
         )
+
+
+def _mostly_one(documents: Sequence[StoredDocument]) -> str:
+    """That most documents are of one group, which no set has room for; empty where they are not."""
+    counts = Counter(one.group for one in documents if one.group)
+    most = max(counts.values(), default=0)
+    return (
+        ""
+        if 2 * most < len(documents)
+        else f" {most} of them are one group: groups that have a copy in common are, and go into one set."
+    )

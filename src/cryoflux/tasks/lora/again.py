@@ -8,24 +8,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryoflux.data.prepared import load_examples, open_prepared
+from cryoflux.data.prepared import load_examples
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.errors import ModelError
 from cryoflux.evaluation.machine import software
 from cryoflux.evaluation.scoring import TransformersScorer
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
-from cryoflux.registry.adapters import read_adapter
-from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut
 from cryoflux.registry.plain_adapter import adapter_settings
 from cryoflux.registry.plain_model import complaints_about
 from cryoflux.registry.shards import TensorFolder, read_tensors, write_model
-from cryoflux.registry.versions import Versions
+from cryoflux.tasks.again import as_then, composed_again
 from cryoflux.tasks.lora.libraries import LIBRARIES, quieten_transformers, shielded
 from cryoflux.tasks.lora.merge import beyond_rounding, merged_tensors, room_complaint
-from cryoflux.tasks.lora.playback import CannotRetrainError
 from cryoflux.tasks.lora.retraining import (
     recipe_of,
     train_again,
@@ -118,19 +115,14 @@ class TorchRecomputer:
 
     def compose(self, composed: Composition, models: Models, into: Path) -> Path:
         """Add a list of updates up, from its genesis on, with nothing that the run had in memory."""
-        import torch
-
         _ask_about(models.base)
         for term in composed.terms:
             _ask_about_adapter(models.capsule(term.adapter))
-        sums = compose(
-            composed,
-            TensorFolder(models.genesis),
-            lambda adapter: read_adapter(models.capsule(adapter), adapter),
-        )
-        changed = {name: torch.from_numpy(tensor) for name, tensor in sums.rounded().items()}
-        write_model(models.base, models.genesis, changed, into)
-        return into
+        return composed_again(composed, models, into)
+
+    def with_update(self, base: Path, update: Path, into: Path) -> Path:
+        """A base model with an update that was trained here."""
+        return self.merge(base, update, into)
 
     def as_kept(self, base: Path, capsule: Path, kept: Path, into: Path) -> Path | None:
         """A kept model with the settings of its base, if float32 may have made it of base and adapter."""
@@ -165,30 +157,15 @@ class TorchRecomputer:
         Raises:
             CannotRetrainError: the receipt says too little, or this machine lacks what it used.
         """
-        import torch
-
-        recipe, training = recipe_of(plan.drawn.recipe), plan.drawn.training
-        if plan.first_step_ended and not plan.chain:
-            raise CannotRetrainError("The joules ended with its first step, which cannot be played back.")
-        devices = {training.device, *(played.training.device for played in plan.chain)}
-        if "cuda" in devices and not torch.cuda.is_available():
-            raise CannotRetrainError("It was trained on a GPU, and there is none here.")
-        data = open_prepared(plan.state / "data" / plan.data, plan.data[:8])
-        version = Versions(plan.state).open(plan.base)
-        _ask_about(version.folder)
-        _ask_about_texts(data.examples("train"))
-        torch.set_num_threads(training.threads or self._threads)
-        folder, departed = into / "retrained", ""
-        folder.mkdir()
-        try:
-            with shielded():
-                if plan.chain:
-                    departed = train_chain_again(plan, data, version, into / "cache", folder)
-                else:
-                    train_again(plan, recipe, data, version, into / "cache", folder)
-        finally:
-            torch.set_num_threads(self._threads)
-        return Retrained(folder, departed)
+        recipe = recipe_of(plan.drawn.recipe)
+        (folder := into / "retrained").mkdir()
+        with as_then(plan, self._threads) as (data, version):
+            _ask_about(version.folder)
+            _ask_about_texts(data.examples("train"))
+            if plan.chain:
+                return Retrained(folder, train_chain_again(plan, data, version, into / "cache", folder))
+            train_again(plan, recipe, data, version, into / "cache", folder)
+        return Retrained(folder)
 
 
 def _ask_about(model: Path) -> None:

@@ -8,7 +8,7 @@ whether it stopped for a look.
 
 from __future__ import annotations
 
-__all__ = ["CannotRetrainError", "Playing", "play_back"]
+__all__ = ["Playing", "play_back"]
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from cryoflux.decision.evidence import Evidence
-from cryoflux.errors import CryoFluxError
+from cryoflux.tasks.again import CannotRetrainError
 from cryoflux.tasks.pacing import Limits, Progress
 from cryoflux.tasks.pool import slice_digest
 
@@ -35,10 +35,6 @@ _BY_PROSPECTS = frozenset({"plateau", "behind"})
 _BY_STOPPING = _BY_PROSPECTS | {"interrupt"}
 """a plateau is found again where all is the same; where it is not, the attempt still ends there"""
 _ENDS = _BY_JOULES | _BY_STOPPING | {"steps"}
-
-
-class CannotRetrainError(CryoFluxError):
-    """A receipt does not record what training again would need, or this machine cannot do it."""
 
 
 class Playing:

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -27,6 +27,7 @@ from cryoflux.config import Settings
 from cryoflux.errors import ConfigError
 from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.tasks.pool import MOST_SCREENED
+from cryoflux.tasks.recipes import as_written, kinds_of, typed
 
 ALL_LAYERS = 1_000_000
 """more layers than any model has: all of them learn"""
@@ -115,15 +116,7 @@ class Recipe:
 
     def as_receipt(self) -> dict[str, str | int]:
         """What a receipt says of it: integers as they are, ratios as decimal text."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
-
-
-def _plain(value: object) -> str | int:
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, StrEnum):
-        return value.value
-    return value if isinstance(value, int | str) else repr(value)
+        return as_written(self)
 
 
 _CARRIED: dict[str, Any] = {
@@ -271,12 +264,10 @@ def chosen_recipes(
     return found
 
 
-_TYPES = {field.name: str(field.type) for field in fields(Recipe) if field.name != "name"}
+_TYPES = {field: kind for field, kind in kinds_of(Recipe).items() if field != "name"}
 
 
 def _typed(key: str, value: Any) -> Any:
-    if key not in _TYPES:
-        raise ValueError(f"it has no field {key!r}; its fields are {', '.join(_TYPES)}")
     if key == "method":
         if value not in list(Method):
             raise ValueError(f"method is {value!r}, not {' or '.join(Method)}")
@@ -284,11 +275,7 @@ def _typed(key: str, value: Any) -> Any:
     if key == "max_tokens":
         tokens_of(value)
         return value
-    if _TYPES[key] == "float" and type(value) is int:
-        value = float(value)
-    if type(value).__name__ != _TYPES[key]:
-        raise ValueError(f"{key} is {value!r}, not of type {_TYPES[key]}")
-    return value
+    return typed(_TYPES, key, value)
 
 
 def _checked(recipe: Recipe) -> Recipe:

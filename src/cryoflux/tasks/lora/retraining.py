@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["played_back", "recipe_of", "train_again", "train_chain_again"]
+__all__ = ["recipe_of", "train_again", "train_chain_again"]
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cryoflux.data.prepared import PreparedData
 from cryoflux.decision.screening import needed_evidence
 from cryoflux.errors import CryoFluxError
 from cryoflux.registry.versions import Version
-from cryoflux.tasks.lora.playback import CannotRetrainError, play_back
+from cryoflux.tasks.again import CannotRetrainError, played_back, pool_of, values_of
+from cryoflux.tasks.lora.playback import play_back
 from cryoflux.tasks.lora.recipe import Method, Recipe, find_recipe
-from cryoflux.tasks.pacing import Limits, Progress
 from cryoflux.tasks.pool import Pool, make_pool, slice_digest
 
 if TYPE_CHECKING:
@@ -40,47 +40,15 @@ _SINCE_CHAINS = {
 """fields of a recipe that older receipts lack: what they stand for by themselves is what was done then"""
 
 
-def recipe_of(said: Any) -> Recipe:
-    """A recipe as a receipt has it: ratios are decimal text, truth values integers.
+def recipe_of(said: Mapping[str, str | int]) -> Recipe:
+    """A recipe as a receipt has it.
 
     Raises:
         CannotRetrainError: a field is missing or not one of ours.
     """
-    kinds = {field.name: str(field.type) for field in fields(Recipe)}
-    missing = sorted(kinds.keys() - said.keys() - _SINCE_CHAINS)
-    if missing or said.keys() - kinds.keys():
-        raise CannotRetrainError(f"Its recipe is not one of this version: it lacks {', '.join(missing[:3])}.")
-    made = {"float": float, "bool": bool}
-    values = {key: made.get(kinds[key], lambda value: value)(value) for key, value in said.items()}
+    values = values_of(Recipe, said, _SINCE_CHAINS)
     name = str(values.pop("name"))
     return find_recipe(name, {name: {}}, values)
-
-
-def played_back(training: Training) -> tuple[Limits, list[Progress]]:
-    """Limits that make a pacer plan and stop at the steps where it did then, and where to count steps.
-
-    Args:
-        training: what the receipt says; at least two steps, or one that was the whole plan.
-    """
-    steps: list[Progress] = []
-    planned_steps, planned_at = _number(training, "plannedSteps"), _number(training, "plannedAtStep")
-    each, limit = 2, 2 * planned_steps + 1
-    cut_short = training.stopped_by == "joules" and training.steps < planned_steps
-
-    def spent_uj() -> int:
-        step = len(steps) + 1  # asked when a step is done, before it is counted here
-        if cut_short and step >= training.steps:
-            return limit
-        return each * planned_at if planned_at and step >= planned_at else 0
-
-    return Limits(limit, spent_uj, lambda: False), steps
-
-
-def _number(training: Training, name: str) -> int:
-    found = training.section.fields.get(name)
-    if not isinstance(found, int):
-        raise CannotRetrainError(f"Its receipt has no whole number {name}.")
-    return found
 
 
 def _backend(training: Training) -> str:
@@ -97,7 +65,7 @@ def train_again(
     """
     training = plan.drawn.training
     # what is set aside is the same for every recipe, but none at all is where the recipe says so
-    pool = _pool(plan, data)
+    pool = pool_of(plan, data)
     seen, fresh = _slice(pool, recipe, plan.drawn)
     if slice_digest([*seen, *fresh]) != training.slice_sha256:
         raise CannotRetrainError("The examples that it drew do not follow from the log.")
@@ -149,7 +117,7 @@ def train_chain_again(plan: Plan, data: PreparedData, version: Version, cache: P
     import torch
 
     recipes = [recipe_of(played.recipe) for played in plan.chain]
-    pool = _pool(plan, data)
+    pool = pool_of(plan, data)
     loaded: dict[str, HeadModel] = {}
 
     def material(training: Training, recipe: Recipe) -> ChainMaterial:
@@ -160,11 +128,6 @@ def train_chain_again(plan: Plan, data: PreparedData, version: Version, cache: P
         return _chain_material(loaded[device], training, recipe)
 
     return play_back(plan.chain, recipes, plan.intent.seed, material, into)
-
-
-def _pool(plan: Plan, data: PreparedData) -> Pool:
-    pool = plan.drawn.pool
-    return make_pool(pool if pool.counts else data.count("train"), plan.pool_seed)
 
 
 def _loaded(

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from cryoflux.data.by_group import BY_GROUP, BY_GROUP_APART
 from cryoflux.data.examples import normalise
+from cryoflux.data.fold import FOLD, fold
 from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, is_drawn
+from cryoflux.data.near_answers import NEAR_ANSWERS
 from cryoflux.errors import DataError
+from cryoflux.tasks.causal import sets as causal_sets
 from cryoflux.tasks.causal.documents import read_documents
 from cryoflux.tasks.causal.section import SECTIONS
-from cryoflux.tasks.causal.sets import BY_GROUP, FEWEST, StoredDocument, make_sets, read_stored
+from cryoflux.tasks.causal.sets import FEWEST, StoredDocument, make_sets, read_stored
 from cryoflux.tasks.causal.tokens import Rendered
 
 
@@ -83,6 +90,85 @@ def test_chunks_of_one_document_stay_in_one_set() -> None:
     assert len(set.union(*groups)) == sum(map(len, groups)) == 100
     assert all(len(some) % 5 == 0 for some in found.sets.values())
     assert found.rules["holdout"] == BY_GROUP
+
+
+def grouped(rows: list[tuple[int, int]]) -> list[StoredDocument]:
+    """Documents by number of their text and of their group; 0 is none."""
+    return [document(text, f"book {group}" if group else "") for text, group in rows]
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), min_size=20, max_size=120),
+    audit=st.none() | st.lists(st.tuples(st.integers(50, 99), st.integers(0, 25)), min_size=1, max_size=20),
+)
+@settings(max_examples=200, deadline=None)
+def test_no_group_and_no_copy_stands_on_two_sides(
+    rows: list[tuple[int, int]], audit: list[tuple[int, int]] | None
+) -> None:
+    given_audit = grouped(audit) if audit is not None else None
+    with pytest.MonkeyPatch.context() as few:  # sets of any size
+        few.setattr(causal_sets, "FEWEST", 0)
+        few.setattr(causal_sets, "_FEWEST_TRAINED", 0)
+        found = make_sets(grouped(rows), None, given_audit, size=12, spares=1)
+    on = {name: {one.group for one in some} - {""} for name, some in found.sets.items()}
+    folds = {name: {fold(one.text) for one in some} for name, some in found.sets.items()}
+    for one, other in combinations(on, 2):
+        assert not on[one] & on[other]
+        assert not folds[one] & folds[other]
+    # what the files said of groups is kept apart as well: those of copies that were dropped, too
+    side = {text: name for name, some in folds.items() for text in some}
+    said: dict[str, set[str]] = {}
+    for one in grouped([*rows, *(audit or [])]):
+        if one.group and fold(one.text) in side:
+            said.setdefault(one.group, set()).add(side[fold(one.text)])
+    assert all(len(sides) == 1 for sides in said.values())
+
+
+def test_what_a_state_was_begun_by_makes_its_sets_again() -> None:
+    """A copy in another group was dropped then, and the other chunks of that group could be trained on."""
+    rows = [(n, n // 4 + 1) for n in range(400)] + [(0, n) for n in range(2, 6)]
+    then = make_sets(grouped(rows), None, None, size=40, spares=1, rules={"copies": FOLD})
+    assert then.rules == {"holdout": BY_GROUP_APART, "audit": BY_GROUP_APART, "copies": FOLD}
+    now = make_sets(grouped(rows), None, None, size=40, spares=1)
+    assert now.rules == {"holdout": BY_GROUP, "audit": BY_GROUP, "copies": NEAR_ANSWERS}
+    assert len({one.group for some in now.sets.values() for one in some}) == 96
+    assert len({one.group for some in then.sets.values() for one in some}) == 100
+    again = make_sets(grouped(rows), None, None, size=40, spares=1, rules=now.rules)
+    assert again == now
+
+
+def test_a_notice_that_every_book_has_is_named_where_it_makes_one_book_of_them_all() -> None:
+    rows = [(n if n % 4 else 0, n // 4 + 1) for n in range(1, 400)]
+    with pytest.raises(DataError, match="The holdout set has 3 documents") as raised:
+        make_sets(grouped(rows), None, None, size=40, spares=1)
+    assert "298 of them are one group" in raised.value.why
+
+
+def answering(number: int, answer: str) -> StoredDocument:
+    return StoredDocument(f"{number}? {answer}", Rendered("completion", f"{number}? ", answer))
+
+
+def test_what_answers_as_one_that_judges_is_not_trained_on() -> None:
+    """Of a hundred families of ten answers that differ in one word of twelve."""
+    words = ["".join(chr(97 + int(digit)) for digit in str(n)) for n in range(1100)]
+    many = [
+        answering(10 * n + k, " ".join([*words[11 * n : 11 * n + 11], f"end{k}"]))
+        for n in range(100)
+        for k in range(10)
+    ]
+    found = make_sets(many, None, None, size=32, spares=0)
+    judged = {one.rendered.answer.split()[0] for name in ("holdout", "audit") for one in found.sets[name]}
+    left = {one.rendered.answer.split()[0] for one in found.sets["train"]}
+    assert not left & judged
+    assert {one.rendered.answer.split()[0] for one in found.similar} == judged
+    assert len(found.similar) + sum(map(len, found.sets.values())) == 1000
+    assert len(found.lines()["similar"]) == len(found.similar)
+
+
+def test_a_short_answer_of_many_questions_is_trained_on() -> None:
+    found = make_sets([answering(n, "yes it is so") for n in range(300)], None, None, size=40, spares=0)
+    assert found.similar == ()
+    assert found.rules["copies"] == NEAR_ANSWERS
 
 
 def test_a_chunk_of_a_document_that_is_judged_is_not_trained_on() -> None:

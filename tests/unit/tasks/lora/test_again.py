@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cryoflux.tasks.lora.retraining import played_back
+from cryoflux.tasks.again import played_back
 from cryoflux.tasks.pacing import Limits, Pacer
 from synthetic_parts import training
 
@@ -50,6 +50,13 @@ def test_what_joules_decided_is_decided_again(costs: list[int], limit: int, most
     assert (again.step, again.planned) == (then.step, then.planned)
     assert again.planned_at == then.planned_at
     assert again.ended_by() == then.ended_by()
+
+
+def test_what_somebody_stopped_stops_again() -> None:
+    said = training(steps=7, planned_steps=50, planned_at_step=3, stopped_by="interrupt")
+    limits, seen = played_back(said)
+    pacer = paced(limits, 400, seen)
+    assert (pacer.step, pacer.ended_by()) == (7, "interrupt")
 
 
 @pytest.mark.parametrize(("planned", "steps"), [(200, 20), (103, 92), (50, 50)])
