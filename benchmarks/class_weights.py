@@ -1,4 +1,4 @@
-"""What weighing classes does to a file of 99 to 1: to the losses that judge, and to what is found of the rare class.
+"""What weighing classes does to a file of 99 to 1: to the losses that judge, and to recall of the rare class.
 
 One area of the embedded data set is the rare class, all others are the frequent one. Of the rare one fifty
 texts are in the file, and all others are kept for a test that no run sees: so recall and false alarms are
@@ -14,37 +14,41 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import math
-import os
 import random
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from cryoflux.data.examples import Example
 from cryoflux.data.stdlib_docs import build
-from cryoflux.evaluation.scoring import TransformersScorer
-from cryoflux.quantities import NANO
 
 _RARE, _OTHER = "rare", "frequent"
 _RARE_TEXTS, _TIMES = 50, 99
-_TOKENS = 32
+_TOKENS, _BATCH = 32, 64
 
 
 class _Found(NamedTuple):
-    """Of one set, by one model."""
+    """Of the test, by one model."""
 
     nats: float
+    """mean loss where 99 of 100 texts are of the frequent class"""
     recall: float
     """share of the rare class that is called so"""
     alarms: float
     """share of the frequent class that is called rare"""
+    ranked: float
+    """recall where 1 % of the frequent class are called rare, by a threshold of one's own"""
 
     def __str__(self) -> str:
-        return f"{self.nats:.4f} nats, recall {self.recall:6.1%}, false alarms {self.alarms:5.2%}"
+        called = f"recall {self.recall:6.1%} at {self.alarms:5.2%} false alarms"
+        return f"{self.nats:.4f} nats, {called}; {self.ranked:6.1%} at 1 %"
 
 
 def _files(rare: str, path: Path) -> list[Example]:
@@ -57,32 +61,44 @@ def _files(rare: str, path: Path) -> list[Example]:
     with path.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(("text", "label"))
-        writer.writerows(train)
+        writer.writerows((one.text, one.label) for one in train)
     return some[_RARE_TEXTS:] + others[_RARE_TEXTS * _TIMES :]
 
 
-def _run(train: Path, weights: str, budget: str, state: Path, more: Sequence[str]) -> list[dict[str, object]]:
-    """The attempts of a run, as its events say."""
+def _run(train: Path, weights: str, budget: str, state: Path, more: Sequence[str]) -> None:
     command = [sys.executable, "-m", "cryoflux", "run", "--train", str(train), "--budget", budget]
-    command += ["--class-weights", weights, "--max-tokens", str(_TOKENS), "--state", str(state), "--json"]
-    done = subprocess.run([*command, *more], capture_output=True, text=True, check=True, env=os.environ)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    command += ["--class-weights", weights, "--max-tokens", str(_TOKENS), "--state", str(state), *more]
+    subprocess.run(command, capture_output=True, check=True)
 
 
-def _head(state: Path) -> Path:
-    command = [sys.executable, "-m", "cryoflux", "models", "list", "--state", str(state), "--json"]
-    versions = json.loads(subprocess.check_output(command))["versions"]
-    return next(Path(version["folder"]) for version in versions if version["head"])
+def _attempts(state: Path) -> list[dict[str, Any]]:
+    """What each attempt came to, the first one first."""
+    command = [sys.executable, "-m", "cryoflux", "receipts", "list", "--state", str(state), "--json"]
+    rows: list[dict[str, Any]] = json.loads(subprocess.check_output(command))["entries"]
+    return sorted((row for row in rows if row["adapter_hash"]), key=lambda row: int(row["attempt"]))
 
 
-def _judged(folder: Path, examples: Sequence[Example]) -> _Found:
-    losses, hits = TransformersScorer(folder, examples, max_tokens=_TOKENS).score(
-        range(len(examples)), lambda _done: None
-    )
-    rare = [hit for hit, one in zip(hits, examples, strict=True) if one.label == _RARE]
-    other = [hit for hit, one in zip(hits, examples, strict=True) if one.label == _OTHER]
-    mean = math.fsum(losses) / len(losses) / NANO
-    return _Found(mean, sum(rare) / len(rare), 1 - sum(other) / len(other))
+def _judged(state: Path, adapter: str, examples: Sequence[Example]) -> _Found:
+    """The candidate of an attempt on the test, whatever the verdict was."""
+    capsule = state / "capsules" / adapter
+    base = json.loads((capsule / "adapter_config.json").read_text())["base_model_name_or_path"]
+    loaded = AutoModelForSequenceClassification.from_pretrained(state / "models" / base)
+    model = PeftModel.from_pretrained(loaded, capsule).eval()
+    tokenizer = AutoTokenizer.from_pretrained(state / "models" / base)
+    scores = []
+    with torch.no_grad():
+        for start in range(0, len(examples), _BATCH):
+            texts = [one.text for one in examples[start : start + _BATCH]]
+            batch = tokenizer(texts, truncation=True, max_length=_TOKENS, padding=True, return_tensors="pt")
+            scores.append(model(**batch).logits.log_softmax(-1))
+    rare, other = (loaded.config.label2id[name] for name in (_RARE, _OTHER))
+    said = torch.cat(scores)
+    is_rare = torch.tensor([one.label == _RARE for one in examples])
+    margin = said[:, rare] - said[:, other]
+    limit = margin[~is_rare].quantile(0.99)
+    nats = -(said[is_rare, rare].mean() + _TIMES * said[~is_rare, other].mean()) / (1 + _TIMES)
+    shares = [(margin[is_rare] > 0), (margin[~is_rare] > 0), (margin[is_rare] > limit)]
+    return _Found(float(nats), *(float(share.float().mean()) for share in shares))
 
 
 def main() -> None:
@@ -93,7 +109,7 @@ def main() -> None:
     parser.add_argument("--rare", nargs="+", default=["gui", "testing"], help="areas of the library")
     parser.add_argument("--weights", nargs="+", default=["none", "sqrt", "balanced"])
     parser.add_argument("--budget", default="400J")
-    parser.add_argument("--keep", type=Path, help="folder for the states")
+    parser.add_argument("--keep", type=Path, help="folder for the states; one that is there is only judged")
     asked, more = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.keep or Path(temporary)
@@ -103,15 +119,11 @@ def main() -> None:
             test = _files(rare, train)
             for weights in asked.weights:
                 state = folder / f"{rare}-{weights}"
-                events = _run(train, weights, asked.budget, state, more)
-                attempts = [event for event in events if event.get("event") == "attempt"]
-                outcomes = [str(event.get("outcome")) for event in attempts]
-                print(f"{rare}, {weights}: {', '.join(outcomes)}")
-                head = _head(state)
-                lines = next((state / "data").glob("*/holdout.jsonl")).read_text("utf-8").splitlines()
-                held = [Example(row["text"], row["label"]) for row in map(json.loads, lines)]
-                print(f"   holdout {_judged(head, held)}")
-                print(f"   test    {_judged(head, test)}", flush=True)
+                if not state.exists():
+                    _run(train, weights, asked.budget, state, more)
+                for row in _attempts(state):
+                    print(f"{rare}, {weights:<8} {row['arm']:<8} {row['outcome']:<9}", end=" ")
+                    print(_judged(state, str(row["adapter_hash"]), test), flush=True)
 
 
 if __name__ == "__main__":

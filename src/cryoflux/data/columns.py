@@ -5,7 +5,7 @@ The only place that decides it. A name is compared without regard to case, and t
 
 from __future__ import annotations
 
-__all__ = ["PAIR_MARK", "TakenColumns", "Wishes", "by_place", "columns_named", "columns_of", "is_headed"]
+__all__ = ["PAIR_MARK", "TakenColumns", "Wishes", "by_place", "columns_named", "columns_of", "is_usual_label"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,10 +118,9 @@ def _plain(name: str) -> str:
     return "".join(character for character in name.casefold() if character not in " _-.\ufeff")
 
 
-def is_headed(names: Sequence[str]) -> bool:
-    """Whether names are those of a text and a label, as they have always been called."""
-    plain = [name.strip().casefold() for name in names]
-    return "text" in plain and "label" in plain
+def is_usual_label(name: str) -> bool:
+    """Whether a column of labels is often called so."""
+    return _plain(name.rpartition(".")[2]) in _LABELS
 
 
 def columns_of(where: str, names: Sequence[str], wishes: Wishes, *, tabular: bool) -> TakenColumns:

@@ -142,6 +142,7 @@ def _task_document(task: Begun) -> dict[str, Any]:
         "data_hash": task.origin.data_digest,
         "examples": {name: task.examples[name] for name in ("train", "holdout", "audit")},
         "dropped": task.origin.dropped,
+        "found": list(task.origin.found),
         **guard_document(task.origin.rules.get("similar"), task.origin.similar),
         "near_duplicates": task.origin.near,
         "hiding_texts": task.origin.hiding,

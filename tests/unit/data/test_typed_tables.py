@@ -42,7 +42,8 @@ def test_parquet_is_read_row_by_row(tmp_path: Path) -> None:
     assert rows == [(text, str(label)) for text, label in zip(TEXTS, LABELS, strict=True)]
     assert "parquet" in said
     assert "text is review, label is label (by name)" in said
-    assert [(number, one.text) for number, one in read_arrived(path)] == list(enumerate(TEXTS, start=1))
+    arrived = read_arrived(path).numbered
+    assert [(number, one.text) for number, one in arrived] == list(enumerate(TEXTS, start=1))
 
 
 def test_numbers_are_the_names_that_the_file_gives_them(tmp_path: Path) -> None:
