@@ -28,14 +28,15 @@ in_use_files taken_back joined refused lines keep same_tensors updates versions_
 similar_dropped by_entries chain_attempts exhausted task_count reading_count max_tokens
 sessions unrecorded newest_attempt
 stretches documents indexed new gone queries tokens attempts_needed screen_examples
-rows distinct_texts unbalanced holdout_examples holdout_needed lacking_classes
+rows distinct_texts unbalanced holdout_examples holdout_needed texts_needed lacking_classes
+groups cut_documents
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"
 SHARES = (
     "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share "
     "leak_guard "
-    "relative_norm accuracy alpha"
+    "relative_norm accuracy alpha target_share"
 )
 OTHERS = "value timestamp cost cost_lo cost_hi price_per_kwh"
 """of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``; in ``currency``"""
@@ -59,6 +60,7 @@ NAMED_BY_DATA = {
         "queries",
         "lacking_classes",
         "holdout_needed",
+        "texts_needed",
     ),
     *("settings", "recipes", "value", "software"),
 }

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from cryoflux.data.bytes_in import SHAPE_HINT, BytesIn
-from cryoflux.data.columns import TakenColumns, Wishes, by_place, columns_named, columns_of
+from cryoflux.data.columns import TakenColumns, Wishes, by_place, columns_named, columns_of, is_of_documents
 from cryoflux.data.tables import Flaw, Table, text_lines
 from cryoflux.errors import DataError
 
@@ -126,7 +126,8 @@ def _columns(where: str, trial: _Trial, wishes: Wishes) -> TakenColumns:
         return columns_of(where, names, wishes, tabular=True)
     asked = [*wishes.texts, *filter(None, [wishes.label_column])]
     by_number = asked and all(name.isascii() and name.isdecimal() for name in asked)
-    if (asked and not by_number) or (not asked and width > 2 and _like_names(trial.rows)):
+    named = is_of_documents(names) or (width > 2 and _like_names(trial.rows))
+    if (asked and not by_number) or (not asked and named):
         return columns_of(where, names, wishes, tabular=True)  # it says what is missing
     if not asked and width > 2:
         raise DataError(

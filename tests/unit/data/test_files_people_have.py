@@ -268,7 +268,7 @@ REFUSED = [
         "line 12: the text is empty, or not a text; 5 of 15",
     ),
     Case("many labels.jsonl", '{"text": "a", "labels": ["x", "y"]}\n' * 5, "the row has 2 labels"),
-    Case("no labels.jsonl", '{"text": "a"}\n' * 5, "no column of texts and of labels"),
+    Case("no labels.jsonl", '{"text": "a"}\n' * 5, "has no classes"),
     Case("strings.json", '["a", "b"]', "no object with fields"),
     Case("broken.json", '[{"text": "a", "label": "x"}, {"text"', "row 2: this is not a JSON object"),
     Case("cut off.json", '[{"text": "a", "label": "x"}', "the array does not end"),

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["check_same_inputs", "make_beginning", "model_folder", "stored_rows"]
+__all__ = [
+    "DEFAULT_HOLDOUT",
+    "MOST_TOKENS",
+    "check_same_inputs",
+    "make_beginning",
+    "model_folder",
+    "stored_rows",
+]
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +41,7 @@ from cryoflux.tasks.lora.libraries import quieten_transformers
 _Progress = Callable[[str, int, int], None]
 DEFAULT_HOLDOUT = 512
 """documents; of classified texts it takes twice as many"""
-_MOST_TOKENS = 1024
+MOST_TOKENS = 1024
 """of a document that are read where nobody says it"""
 _FEWEST_TOKENS = 16
 _LONG = 0.995
@@ -70,7 +77,7 @@ def make_beginning(sourced: Sourced, progress: _Progress) -> Beginning:
     find_targets(network, "all")  # else it would be refused by each attempt
     data_name, given = _given(settings, tokenizer, name, progress)
     lengths = [one.tokens for one in given["train"] or ()]
-    cut = _cut(settings, lengths, most_tokens(network.config.to_dict()) or _MOST_TOKENS)
+    cut = _cut(settings, lengths, most_tokens(network.config.to_dict()) or MOST_TOKENS)
     found, unsaid = _sets(sourced, given, cut)
     files, digest = render_sets(found.lines())
     judging = [document.text for document in found.sets["holdout"]]
@@ -173,7 +180,7 @@ def _cut(settings: Settings, lengths: Sequence[int], positions: int) -> int:
     if asked:
         return asked
     longest = sorted(lengths)[math.ceil(_LONG * len(lengths)) - 1]
-    return max(min(_FEWEST_TOKENS, positions), min(-(-longest // 8) * 8, positions, _MOST_TOKENS))
+    return max(min(_FEWEST_TOKENS, positions), min(-(-longest // 8) * 8, positions, MOST_TOKENS))
 
 
 def _sets(sourced: Sourced, given: Mapping[str, list[_Measured] | None], cut: int) -> tuple[CausalSets, int]:
