@@ -146,6 +146,8 @@ def test_of_a_folder_of_several_sets_one_is_named(tmp_path: Path, stand_in: Stan
     with pytest.raises(DataError, match="has several sets: train, test") as caught:
         rows_of(tmp_path)
     assert f"{tmp_path}[train]" in caught.value.hint
+    with pytest.raises(DataError, match="has no set 'valid'; it has train, test"):
+        rows_of(f"{tmp_path}[valid]")
 
 
 def test_a_data_set_of_the_hub_is_named_with_its_split(stand_in: StandIn) -> None:
