@@ -114,8 +114,7 @@ def _dropped(dropped: dict[str, int]) -> str:
 
 def opening_document(opening: Opening) -> dict[str, Any]:
     """The same for a program; the fields of the first task stand at the top, too."""
-    tasks = [_task_document(task) for task in opening.tasks]
-    seen = opening.witnesses
+    tasks, seen = [_task_document(task) for task in opening.tasks], opening.witnesses
     return {
         "state": str(opening.state),
         "tier": opening.sample.net.tier.value,

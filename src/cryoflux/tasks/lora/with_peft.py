@@ -73,16 +73,14 @@ def train_with_peft(
     """
     model, tokenizer, modules = _with_lora(base, recipe, device, seed)
     trained = [p for p in model.parameters() if p.requires_grad]
-    screened = [examples[i] for i in screen]
     precision = _precision(device)
-    look = partial(_losses, model, tokenizer, screened, recipe, device, precision)
-    before, limits = screen_before(limits, len(screened), 1, lambda: look(limits.check))
+    look = partial(_losses, model, tokenizer, [examples[i] for i in screen], recipe, device, precision)
+    before, limits = screen_before(limits, len(screen), 1, lambda: look(limits.check))
     pacer = Pacer(limits, recipe.steps_for(len(drawn)))
     batches = _batches(model, tokenizer, [examples[i] for i in drawn], recipe, seed)
-    weights = _weights(model, examples[:first], recipe)
-    loss = _loop(model, trained, batches, recipe, pacer, device, precision, weights, progress)
+    loss = _loop(model, trained, batches, recipe, pacer, device, precision, examples[:first], progress)
     after = look()
-    screening = Screening(pair_losses(before[0], after[0], before[1], after[1]), "1") if screened else None
+    screening = Screening(pair_losses(before[0], after[0], before[1], after[1]), "1") if screen else None
     _save(model, into)
     return Trained(
         drawn=drawn,
@@ -108,13 +106,13 @@ def _loop(
     pacer: Pacer,
     device: str,
     precision: Any,
-    weights: Any,
+    first: Sequence[Example],
     progress: Callable[[Progress], None],
 ) -> float:
     import torch
 
     optimiser = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    loss = 0.0
+    weights, loss = _weights(model, first, recipe), 0.0
     model.train()
     while pacer.goes_on():
         rate = rate_at(pacer.step, pacer.planned, schedule=recipe.schedule, warm_up=recipe.warm_up)
