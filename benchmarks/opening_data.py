@@ -2,7 +2,7 @@
 
 Each file is read row by row in a process of its own, and nothing is kept; so a memory that does not grow with
 the rows shows that the reader holds none of them. It is what comes on top of the interpreter and its modules.
-The last lines are all of ``cryoflux data check``, which keeps the examples to split them, as a run does.
+The last lines are all of ``cryoflux data check``, which keeps the examples to split them, and of a plan.
 
     python benchmarks/opening_data.py
     python benchmarks/opening_data.py --rows 20000 200000
@@ -27,6 +27,7 @@ from pathlib import Path
 from cryoflux.config import load_settings
 from cryoflux.data.formats import open_examples
 from cryoflux.runs.data_check import check_data
+from cryoflux.runs.dry_run import make_plans
 if sys.argv[1].endswith(".parquet"):
     from pyarrow import parquet
 def most_kb():  # of this process alone: what getrusage says begins with its parent's
@@ -38,6 +39,10 @@ print(count, time.process_time() - began, most_kb() - before)
 """
 _READ = "count = sum(1 for _ in open_examples(sys.argv[1]))"
 _CHECK = 'count = sum(check_data(load_settings({"train": sys.argv[1]}).settings).classes.values())'
+_PLAN = (
+    '(plan,) = make_plans(load_settings({"train": sys.argv[1], "state": "none"}), None); '
+    "count = sum(plan.examples.values())"
+)
 _Row = tuple[str, str]
 
 
@@ -120,8 +125,9 @@ def main() -> None:
                 if name != "utf-8.csv":
                     path.unlink()
         for count in asked.rows:
-            rows, seconds, grown = _measure(_CHECK, Path(folder) / f"{count}-utf-8.csv")
-            print(f"{'data check':<15} {rows:>7} rows           {_figures(seconds, grown)}")
+            for name, code in (("data check", _CHECK), ("run --dry-run", _PLAN)):
+                rows, seconds, grown = _measure(code, Path(folder) / f"{count}-utf-8.csv")
+                print(f"{name:<15} {rows:>7} rows           {_figures(seconds, grown)}")
 
 
 if __name__ == "__main__":

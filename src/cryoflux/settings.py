@@ -162,6 +162,8 @@ class AttemptSettings(SettingsSection):
     """the other limit of training; joules are the first"""
     slice_size: Annotated[int, Field(ge=1)] | None = None
     """most training examples of one attempt"""
+    class_weights: Literal["none", "sqrt", "balanced"] | None = None
+    """what a class weighs in the training loss: ``balanced`` as much as any other, ``sqrt`` half-way there"""
     cache_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 256
     """most disk space of the cache between runs, MB; a run keeps what is beyond that for itself"""
 

@@ -26,7 +26,7 @@ READ = """
 from cryoflux.data.formats import open_examples, read_arrived
 from cryoflux.errors import CryoFluxError
 path = Path(sys.argv[3])
-for read in (lambda: sum(1 for _ in open_examples(path)), lambda: len(read_arrived(path))):
+for read in (lambda: sum(1 for _ in open_examples(path)), lambda: len(read_arrived(path).numbered)):
     try:
         print(read(), "examples")
     except CryoFluxError as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import tiny
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Intent
 from running import Outcome, cryoflux
@@ -64,6 +65,24 @@ def test_a_chain_is_trained_again_to_the_byte_without_its_working_file(begun: Pa
     report = verified(state, "--retrain", "1", "--recompute", "1")
     (words,) = [check["detail"] for check in report["checks"] if check["number"] == 15]
     assert words.count("reproduced exactly") == 1, words
+
+
+def test_weighed_classes_stand_in_the_intent_and_are_weighed_again(
+    place: Path, inputs: list[str], tmp_path: Path
+) -> None:
+    state, rows = tmp_path / "state", tiny.sentences(1500, 1)
+    rare = rows[0][1]
+    uneven = [row for at, row in enumerate(rows) if row[1] != rare or at % 4 == 0]
+    inputs = [*inputs, "--train", str(tiny.write_csv(tmp_path / "uneven.csv", uneven))]
+    words = [*RUN, "--attempts", "3", "--class-weights", "balanced", "--state", state]
+    outcome = cryoflux("run", *inputs, *words, cwd=place)
+    assert outcome.code == 0, outcome.stderr
+    assert {intent.recipe["class_weights"] for intent in intents(state)} == {"balanced"}
+    report = verified(state, "--retrain", "1", "--recompute", "1")
+    (said,) = [check["detail"] for check in report["checks"] if check["number"] == 15]
+    assert said.count("reproduced exactly") == 1, said
+    assert went_on(state, place, inputs).code == 0  # without weights it is another recipe
+    assert "class_weights" not in intents(state)[-1].recipe
 
 
 @pytest.mark.parametrize("moment", ["train:end", "evaluate:begin", "record:begin"])

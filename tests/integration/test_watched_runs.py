@@ -107,12 +107,15 @@ def test_data_arrive_and_are_trained_on_and_a_restart_joins_nothing_twice(watche
     (watched.folder / "broken.csv").write_text("text,label\nonly one column\n")
     past = time.time() - 5
     os.utime(watched.folder / "broken.csv", (past, past))
-    watched.arrive("more.csv", [*ROWS[500:560], *slipped, ("of no class", "nobody knows it")])
+    strange = [("of no class", "nobody knows it"), ("of no label", "")]
+    watched.arrive("more.csv", [*ROWS[500:560], *slipped, *strange])
     watched.until(lambda: len(watched.events("joined")) >= 2, "nothing joined")
     said = {event["file"]: event for event in watched.events("joined")}
     assert said["more.csv"]["refused"]["judged"] >= 3
     assert said["more.csv"]["refused"]["class"] == 1
     assert said["more.csv"]["lines"]["class"] == [65]
+    assert said["more.csv"]["refused"]["lacking"] == 1
+    assert said["more.csv"]["lines"]["lacking"] == [66]
     assert "line 2" in said["broken.csv"]["problem"]
     joined = said["more.csv"]["joined"]
     count = len(watched.events("attempt"))

@@ -65,6 +65,7 @@ NO_CHOICE = {
     "index": "a\0b",
     "queries": "a\0b",
     "reading": "tail",
+    "class_weights": "inverse",
     "rule": "evidence/v9",
     "policy": "greedy-eta/v1",
     "credit": "loan",
@@ -88,6 +89,7 @@ UNSET = {
     "price_per_kwh": 0.25,
     "learning_rate": 0.5,
     "dropout": 0.5,
+    "class_weights": "sqrt",
 }
 """Values for settings that are unset by default and take no 1."""
 RUN_ARGUMENTS = {

@@ -52,7 +52,7 @@ def _recipes(sourced: Sourced) -> dict[str, dict[str, Any]]:
     for name in (*RECIPES, *(name for name in sourced.settings.recipe if name not in RECIPES)):
         plain = Recipe(name).as_receipt()
         fields = find_recipe(name, sourced.settings.recipe, {}).as_receipt()
-        changed = {key: value for key, value in fields.items() if value != plain[key]}
+        changed = {key: value for key, value in fields.items() if value != plain.get(key)}
         found[name] = {"value": changed, "origin": sourced.origins.get(f"recipe.{name}", "built in")}
     return found
 

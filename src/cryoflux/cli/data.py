@@ -4,8 +4,11 @@ from __future__ import annotations
 
 __all__ = ["app"]
 
+import shlex
 import sys
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +26,9 @@ from cryoflux.cli.data_options import (
 )
 from cryoflux.cli.groups import SettingsCommand
 from cryoflux.errors import ExitCode
+
+if TYPE_CHECKING:
+    from cryoflux.config import Sourced
 
 app = typer.Typer(
     help="What a file of examples is, and what a run would make of it.",
@@ -56,14 +62,50 @@ def check(
     """
     flags = {key: value for key, value in locals().items() if key != "as_json"}
     from cryoflux.config import load_settings
+    from cryoflux.runs.document_check import is_of_documents
+
+    sourced = load_settings(flags)
+    of_documents = not (text_column or label_column) and is_of_documents(Path(train))
+    check_it = _documents if of_documents else _examples
+    begins = check_it(sourced, _command(flags, of_documents=of_documents), as_json=as_json)
+    if not begins:
+        sys.exit(int(ExitCode.NEGATIVE_VERDICT))
+
+
+def _command(flags: Mapping[str, object], *, of_documents: bool) -> str:
+    """The run that a check is about, as it is typed."""
+    said = {f"--{key.replace('_', '-')}": value for key, value in flags.items() if value is not None}
+    task = " --task causal-lm" if of_documents else ""
+    options = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in said.items())
+    return f"cryoflux run{task} {options} --budget 2kJ --state NEW"
+
+
+def _examples(sourced: Sourced, command: str, *, as_json: bool) -> bool:
+    """Show the check of labelled texts; whether a run would begin."""
     from cryoflux.report.data_words import check_document, check_lines
     from cryoflux.runs.data_check import check_data
 
-    found = check_data(load_settings(flags).settings)
+    found = check_data(sourced.settings)
     if as_json:
-        emit_json("data.check/1", check_document(found))
+        emit_json("data.check/1", check_document(found, command))
     else:
-        for line in check_lines(found):
-            stdout.print(line, indent=11)
-    if found.refusal is not None:
-        sys.exit(int(ExitCode.NEGATIVE_VERDICT))
+        _print(check_lines(found, command))
+    return found.refusal is None
+
+
+def _documents(sourced: Sourced, command: str, *, as_json: bool) -> bool:
+    """Show the check of documents; whether a run would begin."""
+    from cryoflux.report.document_words import documents_document, documents_lines
+    from cryoflux.runs.document_check import check_documents
+
+    found = check_documents(sourced)
+    if as_json:
+        emit_json("data.documents/1", documents_document(found, command))
+    else:
+        _print(documents_lines(found, command))
+    return found.refusal is None
+
+
+def _print(lines: Sequence[str]) -> None:
+    for line in lines:
+        stdout.print(line, indent=11)

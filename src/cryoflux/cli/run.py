@@ -176,6 +176,10 @@ def run(
     slice_size: Annotated[
         int | None, _option("Most training examples of an attempt.", "--slice-size")
     ] = None,
+    class_weights: Annotated[
+        str | None,
+        _option("How much rare classes count in training: none, sqrt, balanced.", "--class-weights"),
+    ] = None,
     cache_mb: Annotated[
         int | None, _option("Most disk for the cache between runs, MB.", "--cache-mb")
     ] = None,

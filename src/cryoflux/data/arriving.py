@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["Arrived", "Offered", "offer_together"]
+__all__ = ["Offered", "offer_together"]
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryoflux.data.examples import Example
+from cryoflux.data.formats import Arrived
 from cryoflux.data.growing import Joining, Refusal, Refused
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A file that was read."""
-
-    path: Path
-    numbered: Sequence[tuple[int, Example]]
-    """its examples, each with its line"""
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
     """What becomes of the examples of a file."""
 
-    path: Path
+    file: Arrived
     joined: int
     refused: Sequence[Refused]
 
@@ -45,12 +36,12 @@ def offer_together(begin: Callable[[], Joining], read: Sequence[Arrived]) -> tup
     _, found = joining.offer("", [(place, example) for place, (_, _, example) in enumerate(rows)])
     if len(read) > 1 and any(one.why is Refusal.UNSEARCHED for one in found):
         joining = begin()
-        offers = [(file.path, joining.offer(file.path.name, file.numbered)) for file in read]
-        return joining, [Offered(path, joined, refused) for path, (joined, refused) in offers]
+        offers = [(file, joining.offer(file.path.name, file.numbered)) for file in read]
+        return joining, [Offered(file, joined, refused) for file, (joined, refused) in offers]
     refused: dict[Path, list[Refused]] = {file.path: [] for file in read}
     for one in found:
         file, line, _ = rows[one.line]
         refused[file.path].append(Refused(file.path.name, line, one.why))
     return joining, [
-        Offered(file.path, len(file.numbered) - len(refused[file.path]), refused[file.path]) for file in read
+        Offered(file, len(file.numbered) - len(refused[file.path]), refused[file.path]) for file in read
     ]

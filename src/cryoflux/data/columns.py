@@ -5,7 +5,16 @@ The only place that decides it. A name is compared without regard to case, and t
 
 from __future__ import annotations
 
-__all__ = ["PAIR_MARK", "TakenColumns", "Wishes", "by_place", "columns_named", "columns_of", "is_headed"]
+__all__ = [
+    "PAIR_MARK",
+    "TakenColumns",
+    "Wishes",
+    "by_place",
+    "columns_named",
+    "columns_of",
+    "is_of_documents",
+    "is_usual_label",
+]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +60,7 @@ _LABELS = (
 )
 _NO_LABELS = {
     "",
+    "group",
     "id",
     "ids",
     "idx",
@@ -118,10 +128,15 @@ def _plain(name: str) -> str:
     return "".join(character for character in name.casefold() if character not in " _-.\ufeff")
 
 
-def is_headed(names: Sequence[str]) -> bool:
-    """Whether names are those of a text and a label, as they have always been called."""
-    plain = [name.strip().casefold() for name in names]
-    return "text" in plain and "label" in plain
+def is_of_documents(names: Sequence[str]) -> bool:
+    """Whether names are those of documents for a language model, which have no label."""
+    there = {*names}
+    return {"prompt", "completion"} <= there or "messages" in there or "text" in there <= {"text", "group"}
+
+
+def is_usual_label(name: str) -> bool:
+    """Whether a column of labels is often called so."""
+    return _plain(name.rpartition(".")[2]) in _LABELS
 
 
 def columns_of(where: str, names: Sequence[str], wishes: Wishes, *, tabular: bool) -> TakenColumns:
@@ -226,6 +241,13 @@ def _not_found(where: str, names: Sequence[str], wishes: Wishes, wanted: Sequenc
             f"{where} has no column {asked[0]!r}; it has {shown}.",
             why="An example needs a text and a label.",
             hint="Name columns that are there: --text-column NAME --label-column NAME.",
+        )
+    if is_of_documents(names):
+        return DataError(
+            f"{where} has no classes; it has {shown}.",
+            why="It looks like documents for a language model, which are learned without any.",
+            hint="If so: --task causal-lm, of JSONL with one document a line; else name the columns: "
+            "--text-column NAME --label-column NAME.",
         )
     free = [name for name in names if name.strip()]
     some, other = next(((a, b) for a, b in product(free, free) if a != b), ("TEXT", "LABEL"))

@@ -7,11 +7,12 @@ found or guessed is said (`found`); rows without a text or a label are left out 
 
 from __future__ import annotations
 
-__all__ = ["ExampleFile", "open_examples", "read_arrived", "read_examples"]
+__all__ = ["Arrived", "ExampleFile", "open_examples", "read_arrived", "read_examples"]
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from cryoflux.data.bytes_in import (
     bytes_of_named,
     too_much,
 )
-from cryoflux.data.columns import PAIR_MARK, Wishes
+from cryoflux.data.columns import PAIR_MARK, Wishes, is_usual_label
 from cryoflux.data.encodings import Encoding, find_encoding
 from cryoflux.data.examples import Example
 from cryoflux.data.found import FileFound, LeftOut
@@ -50,23 +51,37 @@ def read_examples(path: Path | str, wishes: Wishes = _AS_ASKED) -> list[Example]
     return [example for _, example in open_examples(path, wishes)]
 
 
-def read_arrived(path: Path, wishes: Wishes = _AS_ASKED) -> list[tuple[int, Example]]:
-    """All examples of a file that anybody may have put there, in order, each with its line.
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A file that was read while a run goes on."""
 
-    No row is left out: nobody is there to be told of it.
+    path: Path
+    numbered: Sequence[tuple[int, Example]]
+    """its examples in order, each with its line"""
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    """cause → rows that are no examples"""
+
+    @property
+    def lacking(self) -> tuple[int, list[int]]:
+        """How many rows are no examples, and the lines of the first of each cause, in order."""
+        flaws = self.left_out.values()
+        return sum(one.count for one in flaws), sorted(line for one in flaws for line in one.first)
+
+
+def read_arrived(path: Path, wishes: Wishes = _AS_ASKED) -> Arrived:
+    """What a file holds that anybody may have put there.
 
     Raises:
-        DataError: as `read_examples`; or it is no regular file, larger than 64 MiB, or a row lacks something.
+        DataError: as `read_examples`; or it is no regular file, or larger than 64 MiB.
     """
     found, left = list[tuple[int, Example]](), MOST_ARRIVING_BYTES
-    for number, example in ExampleFile(
-        _opened(bytes_of_arrived(path), wishes), replace(wishes, most_dropped=0.0)
-    ):
+    file = ExampleFile(_opened(bytes_of_arrived(path), wishes), wishes)
+    for number, example in file:
         left -= len(example.text)
         if left < 0:
             raise too_much(str(path), MOST_ARRIVING_BYTES)
         found.append((number, example))
-    return found
+    return Arrived(path, found, file.found.left_out)
 
 
 def open_examples(path: Path | str, wishes: Wishes = _AS_ASKED) -> ExampleFile:
@@ -181,15 +196,26 @@ class ExampleFile:
 
 
 class _Head:
-    """Whether the first row of a table without a header is one all the same: its class comes nowhere else."""
+    """Whether the first row was taken for what it is not.
+
+    Without a header: its class comes nowhere else, as the name of a column does not. With one: the column
+    that was taken for the label because it is the other one is called what a class is called, too.
+    """
 
     def __init__(self, opened: _Opened) -> None:
         self._opened, self._alone, self._count = opened, True, 0
         self._first: Example | None = None
+        table = opened.table
+        unsure = table.separator and table.headed and table.columns.how == "by name"
+        named = table.columns.label
+        self._named = named if unsure and not is_usual_label(named) else ""
+        """of the label column, where it may be a class"""
+        self._is_class = False
 
     def see(self, example: Example) -> None:
         """Another example."""
         self._count += 1
+        self._is_class = self._is_class or example.label == self._named
         if self._first is None:
             self._first = example
         elif example.label == self._first.label:
@@ -202,6 +228,14 @@ class _Head:
             DataError: it is.
         """
         opened, first = self._opened, self._first
+        if self._is_class:
+            text, label = shlex.quote(opened.table.columns.texts[0]), shlex.quote(self._named)
+            raise DataError(
+                f"{opened.where}, line 1: {self._named!r} is a class of other rows; is that line an example?",
+                why="An example that is read as a header would be lost.",
+                hint="If so, name columns by number: --text-column 1 --label-column 2, or 2 and 1; else by "
+                f"what they are called: --text-column {text} --label-column {label}.",
+            )
         if first is None or opened.table.columns.how != "by place" or self._count <= 2 or not self._alone:
             return
         if not opened.head.lstrip().startswith((first.text, f'"{first.text}')):

@@ -94,12 +94,10 @@ def _skewed(counts: Mapping[str, int]) -> Iterator[Remark]:
     if counts[largest] < _SKEWED * counts[smallest]:
         return
     share = counts[largest] / sum(counts.values())
-    most = 10 * counts[smallest]
-    left = sum(min(most, count) for count in counts.values())
     yield Remark(
         "skewed",
         f"classes are unequal: {_named([largest, smallest], counts)}; saying {largest[:40]!r} of every text "
-        f"is right {100 * share:.1f} % of the time. --balance 10 leaves {left} examples",
+        f"is right {100 * share:.1f} % of the time",
         (largest, smallest),
     )
 

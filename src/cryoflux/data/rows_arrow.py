@@ -191,8 +191,11 @@ def _split_of(found: Any, hub: Hub | None, name: str) -> Any:
     if not isinstance(found, Mapping):
         return found
     if hub is None or hub.split not in found:
+        sets = ", ".join(map(str, found))
         raise DataError(
-            f"{name} has several sets: {', '.join(map(str, found))}.",
+            f"{name} has several sets: {sets}."
+            if hub is None
+            else f"{hub.name} has no set {hub.split!r}; it has {sets}.",
             why="Which of them is meant is not known.",
             hint=f"Say which: {hub.name if hub is not None else name}[{next(iter(found))}].",
         )

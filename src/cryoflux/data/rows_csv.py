@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from cryoflux.data.bytes_in import SHAPE_HINT, BytesIn
-from cryoflux.data.columns import TakenColumns, Wishes, by_place, columns_named, columns_of, is_headed
+from cryoflux.data.columns import TakenColumns, Wishes, by_place, columns_named, columns_of, is_of_documents
 from cryoflux.data.tables import Flaw, Table, text_lines
 from cryoflux.errors import DataError
 
@@ -115,21 +115,9 @@ def _tried(
         return None
     if not whole and len(rows) > 1 and not broken:
         rows = rows[:-1]  # the last one may be cut off
-    return _Trial(separator, quoting, rows, broken, _has_header(rows, wishes))
-
-
-def _has_header(rows: Sequence[Sequence[str]], wishes: Wishes) -> bool:
-    """Whether the first row names the columns: as asked for, or as usual and by no label that comes again."""
-    names = [name.strip() for name in rows[0]]
-    if is_headed(names):
-        return True
-    if wishes.texts or wishes.label_column:
-        return columns_named(names, wishes) is not None
-    found = columns_named(names, wishes)
-    if found is None or len(rows) == 1:
-        return False
-    place = names.index(found.label)
-    return all(len(row) <= place or row[place].strip() != names[place] for row in rows[1:])
+    # by the first row alone: what comes after it, and in which order, makes no example of a header
+    headed = columns_named([name.strip() for name in rows[0]], wishes) is not None
+    return _Trial(separator, quoting, rows, broken, headed)
 
 
 def _columns(where: str, trial: _Trial, wishes: Wishes) -> TakenColumns:
@@ -138,7 +126,8 @@ def _columns(where: str, trial: _Trial, wishes: Wishes) -> TakenColumns:
         return columns_of(where, names, wishes, tabular=True)
     asked = [*wishes.texts, *filter(None, [wishes.label_column])]
     by_number = asked and all(name.isascii() and name.isdecimal() for name in asked)
-    if (asked and not by_number) or (not asked and width > 2 and _like_names(trial.rows)):
+    named = is_of_documents(names) or (width > 2 and _like_names(trial.rows))
+    if (asked and not by_number) or (not asked and named):
         return columns_of(where, names, wishes, tabular=True)  # it says what is missing
     if not asked and width > 2:
         raise DataError(

@@ -274,7 +274,8 @@ def _check(splits: Splits) -> None:
                 why=f"Below {FEWEST_HOLDOUT}, no improvement can be told from noise.",
                 hint=f"Give more distinct texts ({len(splits.train)} are left to train on{of_one}): a set "
                 f"that is split off is 15 % of them, so {FEWEST_FILE} are enough; or give sets of "
-                f"{FEWEST_HOLDOUT} or more: --holdout FILE --audit FILE.",
+                f"{FEWEST_HOLDOUT} or more: --holdout FILE --audit FILE. cryoflux data check says "
+                "how many show what.",
             )
         unknown = sorted({e.label for e in examples} - set(splits.labels))
         if unknown:

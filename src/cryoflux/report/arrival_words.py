@@ -13,6 +13,7 @@ _REFUSALS = {
     "similar": "like a text that judges, by the leak guard",
     "known": "like a text that is trained on already",
     "class": "of a class that the model does not have",
+    "lacking": "without a text or without one label",
     "unsearched": "the sets that judge cannot be searched wholly",
 }
 
@@ -25,8 +26,9 @@ def joined_line(joined: Joined) -> str:
         return f"arrived  {joined.problem} Nothing of it joins a training set."
     parts = [f"{joined.joined} examples join {joined.task}"]
     for why, count in joined.refused.items():
-        lines = ", ".join(map(str, joined.lines.get(why, ())))
-        parts.append(f"{count} do not: {_REFUSALS[why]} (line {lines}{', …' if count > 10 else ''})")
+        first = joined.lines.get(why, ())
+        lines = ", ".join([*map(str, first), *(["…"] if count > len(first) else [])])
+        parts.append(f"{count} do not: {_REFUSALS[why]} (line {lines})")
     return f"arrived  {joined.file}: {'; '.join(parts)}"
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-__all__ = ["check_document", "check_lines"]
+__all__ = ["check_document", "check_lines", "refusal_document", "run_lines"]
 
+from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from cryoflux.runs.data_check import DataCheck
+from cryoflux.errors import CryoFluxError
+from cryoflux.runs.data_check import WIDE, DataCheck
 
 _MOST_CLASSES = 12
 
 
-def check_lines(check: DataCheck) -> list[str]:
-    """What was found, what is odd about it, and what a run would make of it."""
+def check_lines(check: DataCheck, command: str) -> list[str]:
+    """What was found, what is odd about it, and what a run would make of it.
+
+    Args:
+        check: the check.
+        command: the run that it is about.
+    """
     lines = list[str]()
     for name, found in check.found.items():
         head, *more = found.lines()
@@ -21,7 +28,7 @@ def check_lines(check: DataCheck) -> list[str]:
         lines.append(f"           {found.kept} of {found.rows} rows are examples")
     lines += [_classes(check), *_texts(check)]
     lines += [f"look at    {remark.said}" for remark in check.remarks]
-    return [*lines, *_split(check), *_power(check)]
+    return [*lines, *_split(check, command), *_power(check), *_few(check)]
 
 
 def _classes(check: DataCheck) -> str:
@@ -44,16 +51,25 @@ def _texts(check: DataCheck) -> list[str]:
     return lines
 
 
-def _split(check: DataCheck) -> list[str]:
-    if (refusal := check.refusal) is not None:
+def run_lines(
+    refusal: CryoFluxError | None, sets: Mapping[str, int], dropped: Mapping[str, int]
+) -> list[str]:
+    """Whether a run would begin, and with what."""
+    if refusal is not None:
         return [
             f"a run      would refuse: {refusal.what}",
             f"           {refusal.why}",
             f"           {refusal.hint}",
         ]
-    sets = ", ".join(f"{count} {name}" for name, count in check.sets.items())
-    dropped = sum(count for name, count in check.dropped.items() if name != "conflicting")
-    lines = [f"a run      would begin with {sets}; {dropped} duplicates dropped"]
+    named = ", ".join(f"{count} {name}" for name, count in sets.items())
+    copies = sum(count for name, count in dropped.items() if name != "conflicting")
+    return [f"a run      would begin with {named}; {copies} duplicates dropped"]
+
+
+def _split(check: DataCheck, command: str) -> list[str]:
+    lines = run_lines(check.refusal, check.sets, check.dropped)
+    if check.refusal is None:
+        lines.append(f"           {command}")
     if any(check.lacking.values()):
         lacking = ", ".join(f"{count} in {name}" for name, count in check.lacking.items() if count)
         lines.append(f"           classes without an example: {lacking}")
@@ -74,13 +90,29 @@ def _power(check: DataCheck) -> list[str]:
     return lines
 
 
-def check_document(check: DataCheck) -> dict[str, Any]:
+def _few(check: DataCheck) -> list[str]:
+    """How many texts a file would need, where it has few."""
+    if not check.texts_needed:
+        return []
+    needed = ", ".join(f"{count} for {delta}" for delta, count in check.texts_needed.items())
+    found = "Δ is found with 90 % power by a file of so many distinct texts (nats, at a spread of"
+    return [f"few texts  {found} {WIDE}): {needed}"]
+
+
+def refusal_document(refusal: CryoFluxError | None) -> dict[str, str] | None:
+    """Why a run would refuse; nothing where it would not."""
+    if refusal is None:
+        return None
+    return {"what": refusal.what, "why": refusal.why, "hint": refusal.hint}
+
+
+def check_document(check: DataCheck, command: str) -> dict[str, Any]:
     """The same as a document."""
-    refusal, lengths = check.refusal, check.lengths
-    said = {"what": refusal.what, "why": refusal.why, "hint": refusal.hint} if refusal is not None else None
+    lengths = check.lengths
     return {
-        "would_run": refusal is None,
-        "refusal": said,
+        "would_run": check.refusal is None,
+        "refusal": refusal_document(check.refusal),
+        "command": command,
         "files": [{"set": name, **found.document()} for name, found in check.found.items()],
         "classes": [{"name": name, "examples": count} for name, count in check.classes.items()],
         "distinct_texts": check.distinct,
@@ -98,4 +130,5 @@ def check_document(check: DataCheck) -> dict[str, Any]:
         "detectable_nats": {k: v if v != inf else None for k, v in check.detectable_nats.items()},
         "min_delta_nats": check.min_delta,
         "holdout_needed": dict(check.needed),
+        "texts_needed": dict(check.texts_needed),
     }

@@ -108,8 +108,7 @@ def _task_lines(task: Begun, policy: str) -> list[str]:
 
 def opening_document(opening: Opening) -> dict[str, Any]:
     """The same for a program; the fields of the first task stand at the top, too."""
-    tasks = [_task_document(task) for task in opening.tasks]
-    seen = opening.witnesses
+    tasks, seen = [_task_document(task) for task in opening.tasks], opening.witnesses
     return {
         "state": str(opening.state),
         "tier": opening.sample.net.tier.value,
@@ -136,6 +135,7 @@ def _task_document(task: Begun) -> dict[str, Any]:
         "data_hash": task.origin.data_digest,
         "examples": {name: task.examples[name] for name in ("train", "holdout", "audit")},
         "dropped": task.origin.dropped,
+        "found": list(task.origin.found),
         **guard_document(task.origin.rules.get("similar"), task.origin.similar),
         "near_duplicates": task.origin.near,
         "hiding_texts": task.origin.hiding,

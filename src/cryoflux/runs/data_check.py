@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-__all__ = ["DataCheck", "TextLengths", "check_data"]
+__all__ = ["WIDE", "DataCheck", "TextLengths", "check_data"]
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryoflux.config import Settings
+from cryoflux.data.balance import balanced
 from cryoflux.data.examples import normalise
 from cryoflux.data.found import FileFound
 from cryoflux.data.remarks import Remark, remarks_on
 from cryoflux.data.sources import GivenSets, read_sets
-from cryoflux.data.split import Splits, split
+from cryoflux.data.split import FEWEST_FILE, Splits, split
 from cryoflux.errors import DataError
 from cryoflux.runs.detecting import SPREADS, detectable_by_spread, holdout_needed
 
 _SHARE = 0.15
+WIDE = SPREADS[-1]
+"""spread of Δ between examples at which texts that are needed are counted, nats: of a large update"""
+_FEW = 256
+"""examples of a holdout; below so many it is said how many texts would show what"""
+_WORTH = (0.3, 0.1, 0.05)
+"""Δ of a first update that learns most of what there is, and of later ones, nats"""
+_BALANCES = (10, 20, 50, 100)
 _SETS_OF_A_CLASS = 4
 """distinct texts of a class, so that holdout and audit set have one and two are left to train on"""
 
@@ -68,6 +76,9 @@ class DataCheck:
     min_delta: float
     needed: Mapping[str, int]
     """spread → examples of a holdout that finds `min_delta`"""
+    texts_needed: Mapping[str, int]
+    """Δ, nats → distinct texts of a file whose holdout finds it at the spread `WIDE`; empty where there are
+    enough, or the holdout is a file of its own"""
 
 
 def check_data(settings: Settings) -> DataCheck:
@@ -82,7 +93,7 @@ def check_data(settings: Settings) -> DataCheck:
     classes = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     splits, refusal = _split(settings, sets)
     distinct = len(sets.train) - splits.dropped["train"] if splits is not None else _distinct(sets)
-    remarks = remarks_on(classes)
+    remarks = [_advised(one, settings, sets, counts) for one in remarks_on(classes)]
     holdout = len(splits.holdout) if splits is not None else _would_hold(settings, sets, distinct)
     if splits is not None:
         remarks += _scarce(splits, counts)
@@ -104,7 +115,26 @@ def check_data(settings: Settings) -> DataCheck:
         needed={str(spread): holdout_needed(settings, delta, spread) for spread in SPREADS}
         if delta > 0
         else {},
+        texts_needed=_texts_needed(settings) if sets.holdout is None and holdout < _FEW else {},
     )
+
+
+def _texts_needed(settings: Settings) -> dict[str, int]:
+    """Δ → the fewest distinct texts of which a share is a holdout that finds it."""
+    holdouts = {str(delta): holdout_needed(settings, delta, WIDE) for delta in _WORTH}
+    return {delta: max(FEWEST_FILE, math.ceil(count / _SHARE)) for delta, count in holdouts.items()}
+
+
+def _advised(remark: Remark, settings: Settings, sets: GivenSets, counts: Mapping[str, int]) -> Remark:
+    """A remark with what can be done about it: nothing that a run would refuse then."""
+    if remark.code != "skewed":
+        return remark
+    times = [n for n in _BALANCES if n * min(counts.values()) < max(counts.values())]
+    evened = {n: replace(sets, train=balanced(sets.train, n)) for n in times}
+    begins = next((n for n, some in evened.items() if _split(settings, some)[0] is not None), None)
+    advice = [f"--balance {begins} leaves {len(evened[begins].train)} examples"] if begins else []
+    advice.append("--class-weights sqrt or balanced lets the rare ones weigh more in training")
+    return replace(remark, said=f"{remark.said}. {'; '.join(advice)}")
 
 
 def _distinct(sets: GivenSets) -> int:

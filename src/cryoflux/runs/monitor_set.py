@@ -39,6 +39,8 @@ class MonitorSet:
     """of a fed file: rows that are copies of what was trained on or judged by, and count for nothing"""
     strange: int = 0
     """of a fed file: rows of a class that the model has not"""
+    lacking: int = 0
+    """of a fed file: rows without a text or without one label"""
 
 
 def file_signature(name: str) -> tuple[int, int, int] | None:
@@ -81,7 +83,8 @@ def _fed(data: PreparedData, path: Path, state: StateFolder, wishes: Wishes) -> 
     taken = {fold(e.text) for name in data.sets if not _is_fed(name) for e in data.examples(name)}
     classes, lines = set(data.labels), list[bytes]()
     known = strange = 0
-    for _, example in read_arrived(path, wishes):
+    arrived = read_arrived(path, wishes)
+    for _, example in arrived.numbered:
         copied = fold(example.text)
         if copied in taken:
             known += 1
@@ -97,7 +100,7 @@ def _fed(data: PreparedData, path: Path, state: StateFolder, wishes: Wishes) -> 
         with storage_errors(state.monitors):
             state.monitors.mkdir(exist_ok=True)
             write_atomic(state.monitor(digest), content)
-    return MonitorSet(part, digest, len(lines), known, strange)
+    return MonitorSet(part, digest, len(lines), known, strange, arrived.lacking[0])
 
 
 def _is_fed(name: str) -> bool:

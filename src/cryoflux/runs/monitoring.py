@@ -296,6 +296,7 @@ class Monitoring:
 
 def _too_few(found: MonitorSet) -> str:
     beside = f"{found.known} are copies of texts that are known, {found.strange} of no class of the model"
+    beside += f", {found.lacking} without a text or a label" if found.lacking else ""
     return f"{found.count} examples count, and {LEAST} are needed ({beside}): heads are held against nothing."
 
 

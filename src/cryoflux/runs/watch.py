@@ -90,7 +90,7 @@ class Joined:
     joined: int = 0
     """examples that join the training set"""
     refused: Mapping[str, int] = field(default_factory=dict)
-    """why (`cryoflux.data.growing.Refusal`) → how many examples do not"""
+    """why (`cryoflux.data.growing.Refusal`; ``lacking`` of rows that are no examples) → how many do not"""
     lines: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """the same → where the first ones of them stand"""
     problem: str = ""

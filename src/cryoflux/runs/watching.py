@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import least_reserve_uj
-from cryoflux.data.arriving import Arrived, Offered, offer_together
+from cryoflux.data.arriving import Offered, offer_together
 from cryoflux.data.columns import Wishes
-from cryoflux.data.formats import read_arrived
+from cryoflux.data.formats import Arrived, read_arrived
 from cryoflux.data.growing import Joining, Similar, drop_others, grow
 from cryoflux.data.prepared import PreparedData
 from cryoflux.errors import BudgetError, CryoFluxError, DataError, ModelError, StorageError
@@ -61,6 +61,8 @@ _AWAY_S = 60.0
 """after the last such try it has been there meanwhile: that it is away is said again"""
 _CHECK_S = 600.0
 """between two polls of the monitor while nothing is tried: its file may have been fed"""
+_LINES = 10
+"""that are named of each reason for which examples do not join"""
 _LATER_S = 60.0
 """until a join is tried again that the disk refused"""
 
@@ -250,12 +252,12 @@ class _Pause:
                 self._arrivals.again(path)
                 continue
             try:
-                numbered = read_arrived(path, self._watching.wishes)
+                arrived = read_arrived(path, self._watching.wishes)
             except DataError as error:
                 self._observer.joined(Joined(path.name, problem=error.what))
                 continue
-            left -= sum(len(example.text) for _, example in numbered)
-            found.append(Arrived(path, numbered))
+            left -= sum(len(example.text) for _, example in arrived.numbered)
+            found.append(arrived)
         return found
 
     def _grow(self, name: str, joining: Joining) -> None:
@@ -267,13 +269,12 @@ class _Pause:
 
 def _said(offer: Offered, task: str) -> Joined:
     reasons = [one.why.value for one in offer.refused]
-    return Joined(
-        offer.path.name,
-        task=task,
-        joined=offer.joined,
-        refused={why: reasons.count(why) for why in sorted(set(reasons))},
-        lines={why: [r.line for r in offer.refused if r.why == why][:10] for why in sorted(set(reasons))},
-    )
+    refused = {why: reasons.count(why) for why in sorted(set(reasons))}
+    lines = {why: [r.line for r in offer.refused if r.why == why][:_LINES] for why in refused}
+    count, numbers = offer.file.lacking
+    if count:
+        refused["lacking"], lines["lacking"] = count, numbers[:_LINES]
+    return Joined(offer.file.path.name, task=task, joined=offer.joined, refused=refused, lines=lines)
 
 
 def first_session(

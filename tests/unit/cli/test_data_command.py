@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -129,6 +130,60 @@ def test_balance_leaves_the_frequent_class_smaller(check: Check, tmp_path: Path)
     found = document(check(path, "--balance", "10", "--json")[1])
     assert found["classes"] == [{"name": "often", "examples": 400}, {"name": "seldom", "examples": 40}]
     assert (found["unbalanced"], found["remarks"]) == (590, [])
+
+
+def test_documents_of_a_language_model_are_said_to_be_some(check: Check, tmp_path: Path) -> None:
+    asked = [f"Question {at}?" for at in range(400)]
+    rows = {
+        "prompt+completion": [{"prompt": one, "completion": f" {one}", "group": one[:-2]} for one in asked],
+        "messages": [
+            {"messages": [{"role": "user", "content": one}, {"role": "assistant", "content": one * 500}]}
+            for one in asked
+        ],
+        "text": [{"text": one} for one in asked],
+    }
+    for shape, some in rows.items():
+        path = tmp_path / f"{shape}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in some))
+        code, said = check(path, "--json")
+        found = document(said)
+        assert (code, found["would_run"], found["shape"], found["documents"]) == (0, True, shape, 400)
+        assert found["command"].startswith(f"cryoflux run --task causal-lm --train {path} ")
+        assert sum(found["examples"].values()) == 400
+        assert found["cut_documents"] == (400 if shape == "messages" else 0)
+        assert f"of the shape {shape}" in check(path)[1]
+    assert document(check(tmp_path / "prompt+completion.jsonl", "--json")[1])["groups"] == 40
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(json.dumps(row) + "\n" for row in rows["text"][:20]))
+    code, said = check(few)
+    assert code == 1
+    assert "would refuse:" in said
+
+
+@pytest.mark.parametrize("names", [["prompt", "completion"], ["messages"], ["text", "group"]])
+def test_documents_in_another_form_are_told_what_they_are(
+    check: Check, tmp_path: Path, names: list[str]
+) -> None:
+    path = tmp_path / "documents.json"
+    path.write_text(json.dumps([dict.fromkeys(names, "some text")] * 4))
+    code, said = check(path)
+    assert code == 2
+    assert "--task causal-lm" in said
+
+
+def test_few_texts_are_told_how_many_show_what(check: Check, tmp_path: Path) -> None:
+    found = document(check(write(tmp_path / "few.csv", ["pos", "neg"] * 60), "--json")[1])
+    needed = [found["texts_needed"][delta] for delta in ("0.3", "0.1", "0.05")]
+    assert needed == sorted(needed)
+    assert needed[0] >= 200
+    assert "few texts  Δ is found" in check(tmp_path / "few.csv")[1]
+    for delta, count in found["texts_needed"].items():
+        holdout = found["holdout_examples"]
+        more = document(
+            check(write(tmp_path / f"{delta}.csv", ["pos", "neg"] * (count // 2 + 1)), "--json")[1]
+        )
+        assert more["holdout_examples"] > holdout
+        assert more["detectable_nats"]["0.3"] <= float(delta)
 
 
 def test_a_holdout_of_its_own_is_read_beside_it(check: Check, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 import tiny
 from cryoflux.data import growing
-from cryoflux.data.arriving import Arrived, offer_together
+from cryoflux.data.arriving import offer_together
 from cryoflux.data.examples import Example
+from cryoflux.data.formats import Arrived
 from cryoflux.data.growing import Joining, Refusal
 from cryoflux.data.near import Likeness, find_near
 from cryoflux.data.prepared import PreparedData, open_prepared, render, store

@@ -38,4 +38,3 @@ def test_nothing_is_said_of_what_is_usual(counts: dict[str, int]) -> None:
 def test_99_to_1_is_said_with_what_saying_always_the_same_is_worth() -> None:
     (remark,) = remarks_on({"often": 990, "seldom": 10})
     assert "is right 99.0 % of the time" in remark.said
-    assert "--balance 10 leaves 110 examples" in remark.said

@@ -42,7 +42,8 @@ def test_parquet_is_read_row_by_row(tmp_path: Path) -> None:
     assert rows == [(text, str(label)) for text, label in zip(TEXTS, LABELS, strict=True)]
     assert "parquet" in said
     assert "text is review, label is label (by name)" in said
-    assert [(number, one.text) for number, one in read_arrived(path)] == list(enumerate(TEXTS, start=1))
+    arrived = read_arrived(path).numbered
+    assert [(number, one.text) for number, one in arrived] == list(enumerate(TEXTS, start=1))
 
 
 def test_numbers_are_the_names_that_the_file_gives_them(tmp_path: Path) -> None:
@@ -145,6 +146,8 @@ def test_of_a_folder_of_several_sets_one_is_named(tmp_path: Path, stand_in: Stan
     with pytest.raises(DataError, match="has several sets: train, test") as caught:
         rows_of(tmp_path)
     assert f"{tmp_path}[train]" in caught.value.hint
+    with pytest.raises(DataError, match="has no set 'valid'; it has train, test"):
+        rows_of(f"{tmp_path}[valid]")
 
 
 def test_a_data_set_of_the_hub_is_named_with_its_split(stand_in: StandIn) -> None:

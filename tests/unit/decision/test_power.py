@@ -44,3 +44,11 @@ def test_the_formula_agrees_with_the_rule_on_simulated_holdouts() -> None:
         new = [10**9 - int(value * 1e9) for value in row]
         kept += pair_losses([10**9] * count, new, [True] * count, [True] * count).delta_passes(needed)
     assert kept / 500 == pytest.approx(power(count, spread, delta, needed), abs=0.07)
+
+
+@pytest.mark.parametrize(("count", "needed"), [(18, 12_440), (30, 11_490), (60, 10_210), (300, 7_560)])
+def test_what_few_examples_are_said_to_find_they_find(count: int, needed: int) -> None:
+    deltas = np.random.default_rng(count).normal(detectable(count, 0.3, needed), 0.3, size=(20_000, count))
+    sums, squares = deltas.sum(axis=1), (deltas**2).sum(axis=1)
+    found = (sums > 0) & (sums**2 / squares > needed / 1000)
+    assert found.mean() == pytest.approx(0.9, abs=0.01)

@@ -6,7 +6,7 @@ the same shape. ``group`` may say what a document is a chunk of.
 
 from __future__ import annotations
 
-__all__ = ["TextDocument", "read_documents"]
+__all__ = ["TextDocument", "read_documents", "shape_of"]
 
 import json
 from collections.abc import Mapping
@@ -43,6 +43,18 @@ class TextDocument:
         if "text" in self.said:
             return str(self.said["text"])
         return f"{self.said['prompt']}{self.said['completion']}"
+
+    @property
+    def target(self) -> str:
+        """What of it a model learns to say, without a template."""
+        if "messages" in self.said:
+            return str(self.said["messages"][-1]["content"])
+        return str(self.said.get("text", self.said.get("completion")))
+
+
+def shape_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys that make a row a document; none where it has not all of any shape."""
+    return next((names for names in _SHAPES if all(name in row for name in names)), ())
 
 
 def read_documents(path: Path) -> list[TextDocument]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
+    "DEFAULT_HOLDOUT",
+    "MOST_TOKENS",
     "CausalInputs",
     "check_same_inputs",
     "make_beginning",
@@ -41,7 +43,7 @@ from cryoflux.tasks.lora.libraries import quieten_transformers
 _Progress = Callable[[str, int, int], None]
 DEFAULT_HOLDOUT = 512
 """documents; of classified texts it takes twice as many"""
-_MOST_TOKENS = 1024
+MOST_TOKENS = 1024
 """of a document that are read where nobody says it"""
 _FEWEST_TOKENS = 16
 _LONG = 0.995
@@ -102,7 +104,7 @@ def read_inputs(sourced: Sourced, progress: _Progress) -> CausalInputs:
     find_targets(outline, "all")  # else it would be refused by each attempt
     data_name, given = _given(settings, tokenizer, name, progress)
     lengths = [one.tokens for one in given["train"] or ()]
-    cut = _cut(settings, lengths, most_tokens(outline.config.to_dict()) or _MOST_TOKENS)
+    cut = _cut(settings, lengths, most_tokens(outline.config.to_dict()) or MOST_TOKENS)
     found, unsaid = _sets(sourced, given, cut)
     longer = sum(length > cut for length in lengths)
     longer_ppm = round(1e6 * longer / max(1, len(lengths)))
@@ -229,7 +231,7 @@ def _cut(settings: Settings, lengths: Sequence[int], positions: int) -> int:
     if asked:
         return asked
     longest = sorted(lengths)[math.ceil(_LONG * len(lengths)) - 1]
-    return max(min(_FEWEST_TOKENS, positions), min(-(-longest // 8) * 8, positions, _MOST_TOKENS))
+    return max(min(_FEWEST_TOKENS, positions), min(-(-longest // 8) * 8, positions, MOST_TOKENS))
 
 
 def _sets(

@@ -62,6 +62,8 @@ class ChainMaterial:
     """how the adapter names the version that it is added to"""
     ends: tuple[int, ...] = ()
     """places in the order where batches of examples end that joined one after another"""
+    weights: torch.Tensor | None = None
+    """of the classes while it learns; none where all are equal"""
 
 
 class Prospects:

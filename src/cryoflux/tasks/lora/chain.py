@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from torch.nn.functional import cross_entropy
 
 from cryoflux.data.batching import mixed_buckets
 from cryoflux.decision.evidence import Evidence
@@ -44,6 +43,7 @@ from cryoflux.tasks.lora.averages import PolynomialAverage
 from cryoflux.tasks.lora.candidates import Candidates, ChainMaterial
 from cryoflux.tasks.lora.learning import Learning, logits_of
 from cryoflux.tasks.lora.recipe import Recipe
+from cryoflux.tasks.lora.weighing import training_loss
 from cryoflux.tasks.lora.working import Best, Working
 from cryoflux.tasks.pacing import Limits, Progress, TrainingFailedError
 
@@ -322,7 +322,8 @@ class _Chain:
         logits = logits_of(
             self._material.encoder, self.learning, self._source.batch(batch), self._recipe.hidden_dropout
         )
-        error = cross_entropy(logits, self._material.labels[batch].to(logits.device))
+        classes = self._material.labels[batch].to(logits.device)
+        error = training_loss(logits, classes, self._material.weights)
         error.backward()
         self._optimiser.step(rate)
         self._step += 1

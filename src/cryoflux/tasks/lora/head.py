@@ -31,6 +31,7 @@ from cryoflux.tasks.lora.lean import TrainingMaterial
 from cryoflux.tasks.lora.libraries import quieten_transformers
 from cryoflux.tasks.lora.prices import F64_FACTOR, UJ_PER_GFLOP
 from cryoflux.tasks.lora.recipe import Recipe
+from cryoflux.tasks.lora.weighing import class_weights
 from cryoflux.tasks.pool import Pool
 
 _STEP_GFLOP = 0.4
@@ -138,6 +139,7 @@ class HeadModel:
             screen=screen,
             base=self.version.digest,
             evidence=needed * len(screen),
+            weights=self._weights(recipe),
         )
 
     def chain_material(self, start: Version, recipe: Recipe, count: int = 0) -> ChainMaterial:
@@ -164,7 +166,12 @@ class HeadModel:
             screen=pool.screen[: recipe.screen_size],
             head=self._screen(self.layout, self.backend, recipe.screen_size),
             base=start.digest,
+            weights=self._weights(recipe),
         )
+
+    def _weights(self, recipe: Recipe) -> torch.Tensor | None:
+        first = self.examples("train")[2][: self.pool.counts[0]]
+        return class_weights(recipe.class_weights, first, len(self._data.labels))
 
     def _start(self, layout: Layout, backend: Backend, start: Version) -> Encoder:
         if start.digest not in self._starts:

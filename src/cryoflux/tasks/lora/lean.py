@@ -22,7 +22,6 @@ from itertools import takewhile
 from pathlib import Path
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from cryoflux.data.batching import mixed_buckets
 from cryoflux.decision.evidence import Evidence, pair_losses
@@ -35,6 +34,7 @@ from cryoflux.tasks.lora.adapter import Screening, Trained, save_adapter
 from cryoflux.tasks.lora.learning import Learning, logits_of
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.screening import screen_losses
+from cryoflux.tasks.lora.weighing import training_loss
 from cryoflux.tasks.pacing import (
     JoulesEndedError,
     Limits,
@@ -74,6 +74,8 @@ class TrainingMaterial:
     """how the adapter names its base model"""
     evidence: float
     """(Σδ)²/Σδ² that the screening examples have to show before a larger scale is preferred"""
+    weights: torch.Tensor | None = None
+    """of the classes while it learns; none where all are equal"""
 
 
 def train_lean(
@@ -202,7 +204,7 @@ def _loop(
         rate = rate_at(pacer.step, pacer.planned, schedule=recipe.schedule, warm_up=recipe.warm_up)
         batch = [drawn[i] for i in next(batches)]
         logits = logits_of(material.encoder, update, source.batch(batch), recipe.hidden_dropout)
-        error = cross_entropy(logits, material.labels[batch].to(logits.device))
+        error = training_loss(logits, material.labels[batch].to(logits.device), material.weights)
         error.backward()
         optimiser.step(recipe.learning_rate * rate)
         loss = float(error.detach())

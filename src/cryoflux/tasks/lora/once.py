@@ -65,6 +65,7 @@ def train_once(
         drawn=[*seen, *fresh],
         fresh=len(fresh),
         screen=pool.screen[: recipe.screen_size],
+        first=pool.counts[0],
         seed=order.seed,
         device=model.device,
         progress=progress,

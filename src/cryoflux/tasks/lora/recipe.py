@@ -10,6 +10,7 @@ __all__ = [
     "ALL_LAYERS",
     "RECIPES",
     "USED_TO_BE",
+    "WEIGHTINGS",
     "Method",
     "Recipe",
     "chosen_recipes",
@@ -34,6 +35,8 @@ ALL_LAYERS = 1_000_000
 
 USED_TO_BE = 32
 """tokens of a text in states that do not say their limit, where no setting does"""
+WEIGHTINGS = ("none", "sqrt", "balanced")
+"""what a class counts in training: as often as it is there, half-way, or as much as any other"""
 _FEWEST_STEPS = 100
 """below so many, little is learned, however few the examples"""
 
@@ -109,14 +112,24 @@ class Recipe:
     """training-side examples, never trained on, that an update has to help before the holdout is read"""
     max_tokens: Cut = USED_TO_BE
     """how much of a text is read (`registry.cuts`)"""
+    class_weights: str = "none"
+    """one of `WEIGHTINGS`: what each class weighs in the training loss, and in nothing else"""
 
     def steps_for(self, count: int) -> int:
         """Most steps on ``count`` examples: few examples are seen more often than ``passes`` says."""
         return min(self.max_steps, max(_FEWEST_STEPS, self.passes * count // self.batch_size))
 
     def as_receipt(self) -> dict[str, str | int]:
-        """What a receipt says of it: integers as they are, ratios as decimal text."""
-        return as_written(self)
+        """What a receipt says of it: integers as they are, ratios as decimal text.
+
+        Of what recipes did not have from the beginning it says nothing where nothing is asked for: it is the
+        recipe that it was, and a chain that was begun with it goes on.
+        """
+        return {key: value for key, value in as_written(self).items() if _SINCE.get(key) != value}
+
+
+_SINCE = {"class_weights": "none"}
+"""field that came later → what recipes that lack it stand for"""
 
 
 _CARRIED: dict[str, Any] = {
@@ -230,7 +243,10 @@ _FEW_EXAMPLES = 4000
 _AFTER = {"carry-3": "carry-1"}
 """arm → the one whose chain has to have ended before it"""
 _ANYWHERE = ("prefix-1", "prefix-3", "lean")
-_CHANGEABLE = ("rank", "alpha", "dropout", "learning_rate", "batch_size", "max_steps", "slice_size")
+_CHANGEABLE = (
+    *("rank", "alpha", "dropout", "learning_rate", "batch_size", "max_steps", "slice_size"),
+    "class_weights",
+)
 
 
 def ladder(settings: Settings) -> dict[str, str]:
@@ -304,6 +320,7 @@ def _checked(recipe: Recipe) -> Recipe:
     wrong += [] if 0 <= recipe.least_gain_nano <= 10**12 else ["least_gain_nano"]
     wrong += [] if recipe.schedule in {"linear", "cosine", "constant"} else ["schedule"]
     wrong += [] if recipe.start in {"head", "first"} else ["start"]
+    wrong += [] if recipe.class_weights in WEIGHTINGS else ["class_weights"]
     wrong += [] if recipe.targets in {"attention", "output"} else ["targets"]
     wrong += [] if _are_scales(recipe.scales.split()) else ["scales"]
     if wrong:

@@ -36,6 +36,7 @@ _SINCE_CHAINS = {
     "first_passes",
     "temperature",
     "least_gain_nano",
+    "class_weights",
 }
 """fields of a recipe that older receipts lack: what they stand for by themselves is what was done then"""
 
@@ -88,6 +89,7 @@ def train_again(
             drawn=[*seen, *fresh],
             fresh=len(fresh),
             screen=screen,
+            first=pool.counts[0],
             seed=plan.intent.seed,
             device=device,
             progress=steps.append,
@@ -157,6 +159,7 @@ def _chain_material(loaded: HeadModel, training: Training, recipe: Recipe) -> Ch
         entries=found.entries,
         sets=found.sets,
         labels=found.labels,
+        weights=found.weights,
         order=loaded.pool.order,
         ends=loaded.pool.ends,
         screen=screen,

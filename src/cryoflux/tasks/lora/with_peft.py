@@ -46,6 +46,7 @@ def train_with_peft(
     drawn: list[int],
     fresh: int,
     screen: Sequence[int],
+    first: int,
     seed: int,
     device: str,
     progress: Callable[[Progress], None],
@@ -61,6 +62,7 @@ def train_with_peft(
         drawn: indices of the examples to learn from.
         fresh: how many of them no attempt had drawn before.
         screen: indices of the screening examples.
+        first: so many of the examples were there from the beginning: they settle what classes weigh.
         seed: of initial weights, order and dropout.
         device: ``cpu`` or ``cuda``.
         progress: called after each step.
@@ -71,15 +73,14 @@ def train_with_peft(
     """
     model, tokenizer, modules = _with_lora(base, recipe, device, seed)
     trained = [p for p in model.parameters() if p.requires_grad]
-    screened = [examples[i] for i in screen]
     precision = _precision(device)
-    look = partial(_losses, model, tokenizer, screened, recipe, device, precision)
-    before, limits = screen_before(limits, len(screened), 1, lambda: look(limits.check))
+    look = partial(_losses, model, tokenizer, [examples[i] for i in screen], recipe, device, precision)
+    before, limits = screen_before(limits, len(screen), 1, lambda: look(limits.check))
     pacer = Pacer(limits, recipe.steps_for(len(drawn)))
     batches = _batches(model, tokenizer, [examples[i] for i in drawn], recipe, seed)
-    loss = _loop(model, trained, batches, recipe, pacer, device, precision, progress)
+    loss = _loop(model, trained, batches, recipe, pacer, device, precision, examples[:first], progress)
     after = look()
-    screening = Screening(pair_losses(before[0], after[0], before[1], after[1]), "1") if screened else None
+    screening = Screening(pair_losses(before[0], after[0], before[1], after[1]), "1") if screen else None
     _save(model, into)
     return Trained(
         drawn=drawn,
@@ -105,18 +106,19 @@ def _loop(
     pacer: Pacer,
     device: str,
     precision: Any,
+    first: Sequence[Example],
     progress: Callable[[Progress], None],
 ) -> float:
     import torch
 
     optimiser = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    loss = 0.0
+    weights, loss = _weights(model, first, recipe), 0.0
     model.train()
     while pacer.goes_on():
         rate = rate_at(pacer.step, pacer.planned, schedule=recipe.schedule, warm_up=recipe.warm_up)
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * rate
-        loss = _step(model, optimiser, next(batches), device, precision)
+        loss = _step(model, optimiser, next(batches), device, precision, weights)
         progress(pacer.done(loss))
     return loss
 
@@ -173,6 +175,16 @@ def _batches(
         yield torch.tensor(ids), torch.tensor(mask), torch.tensor([labels[i] for i in batch])
 
 
+def _weights(model: Any, examples: Sequence[Example], recipe: Recipe) -> Any:
+    import torch
+
+    from cryoflux.tasks.lora.weighing import class_weights
+
+    ids = model.config.label2id
+    classes = torch.tensor([ids[example.label] for example in examples])
+    return class_weights(recipe.class_weights, classes, len(ids))
+
+
 def _losses(
     model: Any,
     tokenizer: Any,
@@ -207,13 +219,22 @@ def _precision(device: str) -> Any:
     return torch.bfloat16 if has_bf16(device) else None
 
 
-def _step(model: Any, optimiser: Any, batch: tuple[Any, Any, Any], device: str, precision: Any) -> float:
+def _step(
+    model: Any,
+    optimiser: Any,
+    batch: tuple[Any, Any, Any],
+    device: str,
+    precision: Any,
+    weights: Any,
+) -> float:
     import torch
+
+    from cryoflux.tasks.lora.weighing import training_loss
 
     ids, mask, labels = (tensor.to(device) for tensor in batch)
     with torch.autocast(device, dtype=precision, enabled=precision is not None):
         logits = model(input_ids=ids, attention_mask=mask).logits
-    loss = torch.nn.functional.cross_entropy(logits.float(), labels)
+    loss = training_loss(logits.float(), labels, weights)
     loss.backward()
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)

@@ -19,6 +19,7 @@ from cryoflux.encoder.activations import Activations
 from cryoflux.encoder.linear import Backend
 from cryoflux.errors import StateError
 from cryoflux.evaluation.scoring import EncoderScorer
+from cryoflux.tasks.lora import head
 from cryoflux.tasks.lora.adamw import FusedAdamW
 from cryoflux.tasks.lora.averages import PolynomialAverage
 from cryoflux.tasks.lora.candidates import Prospects, look_is_due
@@ -26,6 +27,7 @@ from cryoflux.tasks.lora.chain import Chained, early_looks, next_rung, train_cha
 from cryoflux.tasks.lora.merge import merged_tensors
 from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.temperature import LEAST, MOST, cross_entropies, fitted
+from cryoflux.tasks.lora.weighing import class_weights
 from cryoflux.tasks.lora.working import Working, read_working, write_working
 from cryoflux.tasks.pacing import JoulesEndedError, Limits, TrainingFailedError
 
@@ -42,6 +44,9 @@ DEEP = Recipe(
     max_tokens=16,
 )
 TOP = replace(DEEP, name="carry-1", layers=1)
+
+
+WEIGHED = replace(TOP, name="weighed", class_weights="balanced")
 
 
 def never(_screened: Evidence, _gained_nano: int | None, *, last: bool) -> bool:
@@ -78,7 +83,7 @@ def go_on(
     )
 
 
-@pytest.mark.parametrize("recipe", [TOP, DEEP], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [TOP, DEEP, WEIGHED], ids=lambda recipe: recipe.name)
 @pytest.mark.parametrize("cuts", [(40,), (1, 2, 37), (16, 16, 8)])
 def test_a_chain_that_was_cut_holds_the_same_bits_as_one_that_was_not(
     workshop, tmp_path: Path, recipe: Recipe, cuts: tuple[int, ...]
@@ -95,6 +100,30 @@ def test_a_chain_that_was_cut_holds_the_same_bits_as_one_that_was_not(
     assert all(map(torch.equal, working.moments, whole.working.moments))
     for exponent, values in whole.working.averages.items():
         assert all(map(torch.equal, working.averages[exponent], values))
+
+
+def test_weights_are_those_of_the_examples_that_the_state_began_with(workshop) -> None:
+    version, loaded = workshop.loaded.version, workshop.loaded
+    first = class_weights("balanced", loaded.examples("train")[2], 3)
+    found = loaded.chain_material(version, WEIGHED).weights
+    assert first is not None
+    assert found is not None
+    assert torch.equal(found, first)
+    assert loaded.chain_material(version, TOP).weights is None
+    assert torch.equal(loaded.material(WEIGHED, 0).weights, first)
+
+
+def test_weights_change_what_is_learned_and_not_how_it_is_judged(
+    workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = go_on(workshop, TOP, steps=20)
+    uneven = torch.tensor([0.5, 1.0, 3.0])  # of the examples here each class has as many
+    monkeypatch.setattr(head, "class_weights", lambda *_: uneven)
+    weighed = go_on(workshop, WEIGHED, steps=20)
+    assert not all(map(torch.equal, plain.working.parameters, weighed.working.parameters))
+    assert plain.screened is not None
+    assert weighed.screened is not None
+    assert plain.screened.base_loss == weighed.screened.base_loss
 
 
 def test_the_same_seed_gives_the_same_files_and_another_one_others(workshop) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from cryoflux.errors import ConfigError, ExitCode
 from cryoflux.tasks.lora.recipe import RECIPES, Method, Recipe, find_recipe
+from cryoflux.tasks.lora.retraining import recipe_of
 
 
 def test_the_whitepapers_recipe_has_the_whitepapers_numbers() -> None:
@@ -57,6 +58,8 @@ def test_a_table_changes_a_built_in_recipe_or_makes_another_and_options_come_las
         ("weight_decay", 2.0),
         ("schedule", "sine"),
         ("targets", "all"),
+        ("class_weights", "inverse"),
+        ("class_weights", 1),
         ("scales", ""),
         ("scales", "1 0"),
         ("scales", "1.5"),
@@ -87,3 +90,11 @@ def test_a_name_that_nothing_describes_is_refused_with_the_names_there_are() -> 
     with pytest.raises(ConfigError, match="no recipe 'leen'") as caught:
         find_recipe("leen", {}, {})
     assert "prefix-1" in caught.value.hint
+
+
+def test_weights_of_classes_are_said_where_they_are_asked_for_and_else_the_recipe_is_what_it_was() -> None:
+    assert all("class_weights" not in recipe.as_receipt() for recipe in RECIPES.values())
+    weighed = find_recipe("carry-1", {}, {"class_weights": "sqrt"})
+    assert weighed.as_receipt()["class_weights"] == "sqrt"
+    for recipe in (RECIPES["carry-1"], weighed):
+        assert recipe_of(recipe.as_receipt()) == recipe

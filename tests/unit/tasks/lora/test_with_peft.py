@@ -52,6 +52,7 @@ def train(
         drawn=pool.fresh(0, 200),
         fresh=200,
         screen=pool.screen[:screen],
+        first=pool.counts[0],
         seed=1,
         device="cpu",
         progress=steps.append,
