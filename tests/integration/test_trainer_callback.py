@@ -302,13 +302,14 @@ def test_what_goes_wrong_in_a_hook_does_not_reach_the_training(hook):
     assert callback.problems
 
 
-def test_an_output_folder_that_cannot_be_written_is_said(tmp_path):
+def test_an_output_folder_that_cannot_be_written_is_said(tmp_path, capsys):
     (tmp_path / "out" / "cryoflux-energy.json").mkdir(parents=True)
     callback = cryoflux.CryoFluxCallback(measurement=Counting)
     found = trainer(tmp_path, callback, "no")
     found.train()
     assert found.state.global_step == 8
     assert any("could not be written" in problem for problem in callback.problems)
+    assert "; no record was written\n" in capsys.readouterr().err
 
 
 def test_of_several_processes_none_is_stopped_and_each_writes_its_own(tmp_path):

@@ -299,10 +299,10 @@ class CryoFluxCallback(_Callback):  # type: ignore[misc]
 
 def _budget_uj(budget: object) -> int:
     """Microjoules of what was given as a budget, while nothing is trained yet."""
-    if isinstance(budget, Real | Decimal) and not isinstance(budget, bool):
-        return parse_energy(f"{float(budget)!r} J")
     if isinstance(budget, str):
         return parse_energy(budget)
+    if not isinstance(budget, bool) and isinstance(budget, Real | Decimal):
+        return parse_energy(f"{float(budget)!r} J")
     raise UsageError(
         f"budget={budget!r} is not an amount of energy.",
         why="A training ends when so many joules are spent.",
