@@ -183,7 +183,7 @@ def test_wandb_has_a_run_on_the_disk_and_uploads_nothing(tmp_path, state, attemp
     )
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "kept" / "wandb").glob("offline-run-*/run-*.wandb")
-    assert f"wandb sync {path.parent.relative_to(tmp_path)}" in done.stderr.replace("\n", "")
+    assert f"wandb sync {path.parent.relative_to(tmp_path)}" in " ".join(done.stderr.split())
     from wandb.proto import wandb_internal_pb2
 
     rows = []
