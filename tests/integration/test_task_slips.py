@@ -43,7 +43,7 @@ def spend(tmp_path, monkeypatch):
 
     def run(source, *words):
         (tmp_path / f"{name}.py").write_text(source)
-        words = ("run", "--task", f"{name}:LineTask", "--budget", "200J", "--attempts", "1", *words)
+        words = ("run", "--task", f"{name}:LineTask", "--budget", "2kJ", "--attempts", "1", *words)
         return exit_code_of(monkeypatch, *words)
 
     yield run

@@ -81,7 +81,9 @@ class MlflowRun(Told):
 
     def _tags(self, one: TrackedAttempt) -> list[Any]:
         # A metric of MLflow is a number; so what each attempt came to is a tag with its number in the name.
-        texts = {f"attempt.{one.row['number']}": f"{one.row['outcome']}: {one.row['reason']}"}
+        outcome, reason = str(one.row["outcome"]), str(one.row["reason"])
+        said = reason if reason.lower().startswith(outcome) else f"{outcome}: {reason}"
+        texts = {f"attempt.{one.row['number']}": said}
         texts |= {name: one.row[name] for name in ("tier", "range_kind", "unit") if one.row[name]}
         return [self._tag(name, text[:_LONGEST]) for name, text in texts.items()]
 
