@@ -78,6 +78,9 @@ class CryoFluxError(Exception):
         self.what = what
         self.why = why
         self.hint = hint
+        for said in (why, hint):  # a traceback in Python shows these below the first line
+            if said:
+                self.add_note(said)
 
     def lines(self) -> tuple[str, ...]:
         """The lines that a person reads: what, why, what next."""

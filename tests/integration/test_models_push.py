@@ -12,9 +12,21 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_public_key,
+)
 
-from cryoflux.errors import UsageError
+from chains import TOO_LITTLE, go_on
+from cryoflux.errors import ExitCode, UsageError
 from cryoflux.integrations.hub import HubFile, _refuse_private
+from cryoflux.receipts.proof import check_proof, parse_proof
+from cryoflux.receipts.statement import Outcome
+from running import exit_code_of
 from synthetic_state import open_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
@@ -160,17 +172,146 @@ def test_a_version_its_adapter_card_and_receipts_arrive_whole(tmp_path, state):
     model = state / "models" / told["digest"]
     for name in ("SHA256SUMS", *(path.name for path in model.glob("*.safetensors"))):
         assert hub.kept[name] == (model / name).read_bytes()
-    adapter = hub.kept["adapter/adapter_model.safetensors"]
+    adapter = hub.kept["adapters/1/adapter_model.safetensors"]
     assert (state / "capsules" / hashlib.sha256(adapter).hexdigest()).is_dir()
     assert hub.kept["cryoflux/receipt.pub"] == (state / "keys" / "receipt.pub").read_bytes()
     assert all(b"PRIVATE KEY" not in content for content in hub.kept.values())
     assert not [name for name in hub.kept if name.endswith((".pem", ".db")) or "train" in name]
 
-    checked = tmp_path / "receipts.jsonl"
-    checked.write_bytes(hub.kept["cryoflux/receipts.jsonl"])
+
+def proven(files):
+    """Receipts and announcements that a stranger finds proven in what was handed on, by their index."""
+    log_key = load_pem_public_key(files["cryoflux/log.pub"])
+    found = {}
+    for name, content in files.items():
+        if name.endswith(".tlog-proof"):
+            key = load_pem_public_key(files[f"{name.rpartition('/')[0]}/receipt.pub"])
+            entry = check_proof(parse_proof(content), key, log_key)
+            found[entry.index] = entry
+    return found
+
+
+def written(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def history(tmp_path):
+    """Two kept updates; a rejected one, one of a chain that paid, and a judged set are beside the line."""
+    made = open_state(tmp_path / "state")
+    made.write_origin()
+    made.attempt(0.05)
+    made.screen_out()
+    made.attempt(0.0005)
+    made.attempt(0.03)
+    made.session()
+    made.finish()
+    return made
+
+
+def test_only_what_the_version_is_made_of_goes_and_a_stranger_can_check_it(tmp_path, history, monkeypatch):
+    words = ("models", "push", "head", "me/mine", "--into", str(tmp_path / "out"))
+    assert exit_code_of(monkeypatch, *words, "--state", str(history.path)) == 0
+    files = written(tmp_path / "out")
+    entries = proven(files)
+    kept = [e for e in history.entries if e.receipt is not None and e.receipt.outcome is Outcome.ACCEPTED]
+    announced = {e.leaf_hash: e.index for e in history.entries if e.intent is not None}
+    assert len(kept) == 2
+    assert set(entries) == {e.index for e in kept} | {announced[e.receipt.intent] for e in kept}
+    for entry, number in zip(kept, (1, 4), strict=True):
+        for subject in entry.statement.subject:
+            content = files[f"adapters/{number}/{subject.name}"]
+            assert hashlib.sha256(content).hexdigest() == subject.digest.sha256
+    assert hashlib.sha256(files["SHA256SUMS"]).hexdigest() == kept[-1].receipt.result.files
+    card = files["README.md"].decode()
+    assert str(history.path) not in card
+    assert "4 entries that the version rests on" in card
+
+    assert exit_code_of(monkeypatch, *words, "--state", str(history.path)) == 2, "the folder is not empty"
+
+
+def test_the_whole_log_goes_where_it_is_asked_for(tmp_path, history, monkeypatch):
+    words = ("models", "push", "head", "me/mine", "--whole-log", "--into", str(tmp_path / "out"))
+    assert exit_code_of(monkeypatch, *words, "--state", str(history.path)) == 0
+    lines = (tmp_path / "out/cryoflux/receipts.jsonl").read_bytes().splitlines()
+    assert len(lines) == len(history.entries)
     from cryoflux import verify
 
-    assert verify(checked, key=state / "keys/receipt.pub").ok
+    assert verify(tmp_path / "out/cryoflux/receipts.jsonl", key=history.path / "keys/receipt.pub").ok
+
+
+def test_attempts_of_a_chain_go_with_the_update_that_they_paid_for(tmp_path, monkeypatch):
+    made = open_state(tmp_path / "state")
+    made.write_origin()
+    made.attempt(0.05)
+    made.screen_out()
+    carried = [go_on(made, shown=TOO_LITTLE), go_on(made, shown=TOO_LITTLE)]
+    kept = go_on(made)
+    rejected = made.screen_out()
+    made.finish()
+    words = ("models", "push", "head", "me/mine", "--into", str(tmp_path / "out"))
+    assert exit_code_of(monkeypatch, *words, "--state", str(made.path)) == 0
+    entries = proven(written(tmp_path / "out"))
+    receipts = {index for index, entry in entries.items() if entry.receipt is not None}
+    assert [one.receipt.outcome for one in carried] == [Outcome.CARRIED, Outcome.CARRIED]
+    assert receipts == {1, *(one.index for one in carried), kept.index}
+    assert len(entries) == 2 * len(receipts)
+    assert rejected.index not in entries
+
+
+@pytest.fixture
+def signer(tmp_path):
+    """A private key, and the public one that a stranger is told."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    path, public = tmp_path / "signer.pem", tmp_path / "signer.pub"
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return path, public
+
+
+def checked(folder, public):
+    command = [sys.executable, "-m", "model_signing", "verify", "key", str(folder)]
+    command += ["--signature", str(folder / "model.sig"), "--public_key", str(public)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_signature_holds_over_all_files_and_over_no_other(tmp_path, state, signer):
+    pytest.importorskip("model_signing", reason="pip install 'cryoflux[sign]'")
+    key, public = signer
+    with Hub() as hub:
+        done = push(tmp_path, hub, "--sign", str(key), "--into", "out")
+        assert hub.asked == []
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "out"
+    assert checked(folder, public).returncode == 0
+    (folder / ".gitattributes").write_text("as the Hub makes one")
+    (folder / ".cache" / "huggingface").mkdir(parents=True)
+    (folder / ".cache" / "huggingface" / "README.md.lock").write_text("as a download leaves one")
+    assert checked(folder, public).returncode == 0
+    (folder / "README.md").write_text("another card")
+    assert checked(folder, public).returncode == 1
+    assert key.read_bytes() not in b"".join(written(folder).values())
+
+
+@pytest.mark.parametrize("what", ["absent", "of another kind", "no key"])
+def test_a_key_that_cannot_sign_is_said_before_anything_goes(tmp_path, state, what):
+    pytest.importorskip("model_signing", reason="pip install 'cryoflux[sign]'")
+    key = {
+        "absent": "nothing.pem",
+        "of another kind": "state/keys/receipt.pem",
+        "no key": "state/origin.json",
+    }
+    with Hub() as hub:
+        done = push(tmp_path, hub, "--yes", "--sign", key[what])
+    assert (done.returncode, hub.asked) == (ExitCode.USAGE, [])
+    assert "openssl ecparam -name prime256v1" in done.stderr
+
+
+def test_without_its_library_nothing_is_signed_and_it_is_said(tmp_path, state, signer, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "model_signing", None)
+    words = ("models", "push", "head", "me/mine", "--sign", str(signer[0]), "--state", str(state))
+    assert exit_code_of(monkeypatch, *words) == ExitCode.USAGE
+    assert "pip install 'cryoflux[sign]'" in capsys.readouterr().err
 
 
 def test_the_adapter_alone(tmp_path, state):
@@ -178,7 +319,7 @@ def test_the_adapter_alone(tmp_path, state):
         done = push(tmp_path, hub, "--adapter-only", "--json")
     assert done.returncode == 0, done.stderr
     names = {one["name"] for one in json.loads(done.stdout)["listed"]}
-    assert "adapter/adapter_model.safetensors" in names
+    assert "adapters/1/adapter_model.safetensors" in names
     assert not [name for name in names if name.endswith(".safetensors") and "/" not in name]
 
 

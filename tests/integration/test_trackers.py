@@ -132,13 +132,21 @@ def test_tensorboard_reads_each_attempt_as_a_step(hand_on, attempts, tmp_path):
     assert texts == [sentence_of(one) for one in attempts]
     assert read.SummaryMetadata("cryoflux/attempt").plugin_data.plugin_name == "text"
 
+    files = sorted(folder.iterdir())
+    hand_on("tensorboard", "--at", "runs")
+    assert sorted(folder.iterdir()) == files, "exported twice, it is the same"
+
 
 def test_trackio_keeps_each_attempt_as_a_step(tmp_path, state, attempts):
     needs("trackio")
     command = [sys.executable, "-m", "cryoflux", "export", "--to", "trackio", "--state", str(state)]
     environment = os.environ | {"TRACKIO_DIR": str(tmp_path / "kept"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    for already in (0, 3):
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"sent: {3 - already} attempts" in done.stderr
     with closing(sqlite3.connect(tmp_path / "kept" / "cryoflux.db")) as database:
         found = database.execute("SELECT step, metrics, run_name FROM metrics ORDER BY step").fetchall()
     assert [step for step, _, _ in found] == [1, 2, 3]
@@ -175,7 +183,7 @@ def test_wandb_has_a_run_on_the_disk_and_uploads_nothing(tmp_path, state, attemp
     )
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "kept" / "wandb").glob("offline-run-*/run-*.wandb")
-    assert f"wandb sync {path.parent.relative_to(tmp_path)}" in done.stderr.replace("\n", "")
+    assert f"wandb sync {path.parent.relative_to(tmp_path)}" in " ".join(done.stderr.split())
     from wandb.proto import wandb_internal_pb2
 
     rows = []
@@ -184,6 +192,7 @@ def test_wandb_has_a_run_on_the_disk_and_uploads_nothing(tmp_path, state, attemp
         kept.ParseFromString(data)
         if kept.HasField("history"):
             rows.append({(i.key or i.nested_key[0]): json.loads(i.value_json) for i in kept.history.item})
+    assert path.stem == f"run-{run_name(state)}", "each export is the same run"
     assert [row["_step"] for row in rows] == [1, 2, 3]
     assert [row["joules"] for row in rows] == [one.row["joules"] for one in attempts]
     assert [row["outcome"] for row in rows] == [one.row["outcome"] for one in attempts]
@@ -215,6 +224,7 @@ def test_mlflow_takes_a_run_over_a_server(tmp_path, state, attempts, hand_on, ca
             until(lambda: answers(f"{address}/health") or server.poll() is not None, "a server of MLflow")
             assert server.poll() is None, (tmp_path / "server.txt").read_text()
             hand_on("mlflow", "--at", address)
+            hand_on("mlflow", "--at", address)
             from mlflow import MlflowClient
 
             client = MlflowClient(tracking_uri=address)
@@ -222,10 +232,11 @@ def test_mlflow_takes_a_run_over_a_server(tmp_path, state, attempts, hand_on, ca
             (run,) = client.search_runs([experiment.experiment_id])
             assert (run.info.run_name, run.info.status) == (run_name(state), "FINISHED")
             history = client.get_metric_history(run.info.run_id, "joules")
+            assert len(history) == len(attempts), "exported twice, it is one run"
             assert {one.step: one.value for one in history} == {
                 one.row["number"]: one.row["joules"] for one in attempts
             }
-            assert run.data.tags["attempt.1"].startswith("kept: ")
+            assert run.data.tags["attempt.1"].lower().startswith("kept: ")
             assert run.data.tags["tier"] == attempts[0].row["tier"]
             assert run.info.run_id in capsys.readouterr().err.replace("\n", "")
         finally:
@@ -345,7 +356,42 @@ def test_the_csv_has_the_columns_of_codecarbon_and_leaves_empty_what_is_not_know
         assert float(row["energy_consumed"]) * 3.6e6 == pytest.approx(one.row["joules"], abs=1e-6)
         assert row["emissions"] == row["country_name"] == row["cpu_model"] == ""
         assert row["tracking_mode"] == f"process, net of idle, {one.row['tier']}"
+    before = (tmp_path / "emissions.csv").read_bytes()
+    hand_on("codecarbon", "--at", "emissions.csv")
+    assert (tmp_path / "emissions.csv").read_bytes() == before, "exported twice, it is the same"
+
+
+def test_what_a_file_lacks_is_added_to_it_and_rows_of_others_stay(attempts, tmp_path):
+    place = tmp_path / "emissions.csv"
+    others = ",".join(["2026-01-01T00:00:00", "theirs", "r", *[""] * (len(COLUMNS) - 3)])
+    place.write_text(",".join(COLUMNS) + "\n" + others)
+    for some in (attempts[:2], attempts):
+        file = EmissionsFile("run", str(place))
+        for one in some:
+            if not file.knows(one):
+                file.attempt(one)
+        file.close()
+    with place.open(newline="") as stream:
+        found = [row["run_id"] for row in csv.DictReader(stream)]
+    assert found == ["r", *(one.row["task_id"] for one in attempts)]
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "notes", "\0"])
+def test_a_file_of_something_else_is_not_written_over(hand_on, tmp_path, content):
+    (tmp_path / "emissions.csv").write_text(content)
     hand_on("codecarbon", "--at", "emissions.csv", code=ExitCode.USAGE)
+    assert (tmp_path / "emissions.csv").read_text() == content
+
+
+def test_a_dash_is_stdout_where_there_is_a_text_and_refused_elsewhere(
+    hand_on, attempts, tmp_path, capfdbinary
+):
+    hand_on("codecarbon", "--at", "-")
+    told = capfdbinary.readouterr().out.decode().splitlines()
+    assert [row["run_id"] for row in csv.DictReader(told)] == [one.row["task_id"] for one in attempts]
+    for to in sorted(set(TRACKERS) - {"codecarbon"}):
+        hand_on(to, "--at", "-", code=ExitCode.USAGE)
+    assert not (tmp_path / "-").exists()
 
 
 def test_emissions_follow_from_a_factor_that_was_set(attempts, tmp_path):

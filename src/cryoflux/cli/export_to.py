@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["TrackerName", "send"]
+__all__ = ["TrackerName", "say_nothing_there", "send"]
 
+import shlex
 import time
+from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
 from cryoflux.cli.console import stderr
+from cryoflux.errors import UsageError
+from cryoflux.report.layout import unbroken
 from cryoflux.settings import EnergySettings
 
 _LOOKS_S = 2.0
@@ -38,7 +43,11 @@ def send(to: TrackerName, at: str | None, state: Path, energy: EnergySettings, *
     from cryoflux.integrations.trackers import open_tracker
     from cryoflux.queries.tracked import run_name, tracked_attempts
 
-    tracker, count = open_tracker(to.value, run_name(state), at, energy), 0
+    _require_place(to, at)
+    if not follow and next(tracked_attempts(state), None) is None:
+        say_nothing_there("attempts", [state], "Nothing was sent.")
+        return
+    tracker, count = open_tracker(to.value, run_name(state), at, energy), Counter[bool]()
 
     def waits() -> bool:
         if follow:
@@ -47,11 +56,41 @@ def send(to: TrackerName, at: str | None, state: Path, energy: EnergySettings, *
 
     try:
         for one in tracked_attempts(state, waits):
-            tracker.attempt(one)
-            count += 1
+            known = tracker.knows(one)
+            count[known] += 1
+            if not known:
+                tracker.attempt(one)
     except KeyboardInterrupt:
         if not follow:
             raise
     finally:
         where = tracker.close()
-    stderr.print(f"sent: {count} attempts; {where}", markup=False)
+    _say_sent(count, where)
+
+
+def _require_place(to: TrackerName, at: str | None) -> None:
+    from cryoflux.integrations.codecarbon import STDOUT
+
+    if at == STDOUT and to is not TrackerName.CODECARBON:
+        raise UsageError(
+            f"{to.value} writes no text, so nothing of it can go to stdout.",
+            why="--at - is stdout.",
+            hint="--at of each tracker is in docs/how-to/send-it-to-your-tracker.md; or: --to codecarbon",
+        )
+
+
+def _say_sent(count: Counter[bool], where: str) -> None:
+    before = f", {count[True]} were there already" if count[True] else ""
+    stderr.print(f"sent: {count[False]} attempts{before}; {unbroken(where)}", markup=False)
+
+
+def say_nothing_there(what: str, states: Sequence[Path], then: str) -> None:
+    """Say that states hold nothing of a kind, and what they hold."""
+    from cryoflux.queries.rows import judgement_rows
+
+    stderr.print(f"There are no {what} in {', '.join(map(str, states))}. {then}", markup=False)
+    judged = what != "judgements" and next(judgement_rows(states), None) is not None
+    if judged:
+        named = " ".join(shlex.quote(str(state)) for state in states)
+        flags = f" --state {named}" if len(states) == 1 else ""
+        stderr.print(f"What was judged there: cryoflux export --what judgements{flags}", markup=False)

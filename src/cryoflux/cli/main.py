@@ -6,6 +6,7 @@ __all__ = ["app", "main"]
 
 import logging
 import sys
+import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -111,6 +112,8 @@ def main() -> None:
         sys.exit(_run())
     except CryoFluxError as error:
         print_error(error, as_json="--json" in sys.argv)
+        if "--debug" in sys.argv and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
         sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
         stderr.print("interrupted")

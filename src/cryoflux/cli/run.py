@@ -66,7 +66,7 @@ def _said(what: str, done: int, count: int) -> None:
 
 _OF_THE_RUN = {
     *("budget", "carry", "duration", "attempts", "watch", "log"),
-    *("explain", "verbose", "dry_run", "as_json", "dashboard"),
+    *("explain", "verbose", "dry_run", "debug", "as_json", "dashboard"),
 }
 """options that are no settings"""
 
@@ -241,12 +241,15 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan; write and spend nothing.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error in a task of your own.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Spend an energy budget on LoRA updates; keep what measurably helps; leave a receipt for each.
 
-    Every option from --train on, but for --explain, --verbose, --dashboard, --dry-run and --json, is a
-    setting too: a CRYOFLUX_* variable and a line of cryoflux.toml; `cryoflux config show` lists them.
+    Every option from --train on, but for --explain, --verbose, --dashboard, --dry-run, --debug and --json, is
+    a setting too: a CRYOFLUX_* variable and a line of cryoflux.toml; `cryoflux config show` lists them.
     """
     flags = {key: value for key, value in locals().items() if key not in _OF_THE_RUN}
     flags["task"] = ",".join(task) if task else None

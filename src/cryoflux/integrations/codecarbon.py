@@ -6,9 +6,10 @@ energy is net of idle power, unlike codecarbon's own: ``tracking_mode`` says so,
 
 from __future__ import annotations
 
-__all__ = ["COLUMNS", "EmissionsFile"]
+__all__ = ["COLUMNS", "STDOUT", "EmissionsFile"]
 
 import csv
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from cryoflux import __version__
 from cryoflux.energy.derived import Rates, carbon_g, kilowatt_hours
 from cryoflux.errors import UsageError
-from cryoflux.files import replacing
+from cryoflux.files import read_beginning, replacing
 from cryoflux.integrations.tracking import moment_s
 from cryoflux.quantities import MICRO
 from cryoflux.queries.tracked import TrackedAttempt
@@ -30,30 +31,34 @@ COLUMNS = (
     *("longitude", "latitude", "ram_total_size", "tracking_mode", "cpu_utilization_percent"),
     *("gpu_utilization_percent", "ram_utilization_percent", "ram_used_gb", "on_cloud", "pue", "wue"),
 )
+STDOUT = "-"
+_MOST_BYTES = 64_000_000
+"""of a file that rows are added to"""
 _PARTS = {"cpu": "cpu", "gpu": "gpu", "dram": "ram"}
 
 
 class EmissionsFile:
-    """A file of rows, one an attempt.
+    """A file of rows, one an attempt; to a file that is there, what it lacks is added.
 
     Args:
         run: name of the log.
-        place: the file; ``emissions.csv`` where none is named.
+        place: the file, or ``-`` for stdout; ``emissions.csv`` where none is named.
         rates: what a kilowatt-hour emits, as far as it was set.
 
     Raises:
-        UsageError: a file of that name is there: rows of others are not written over.
+        UsageError: a file of that name is there and has other columns: it is not written over.
     """
 
     def __init__(self, run: str, place: str | None, rates: Rates = Rates()) -> None:  # noqa: B008
-        self._run, self._place, self._rates = run, Path(place or "emissions.csv"), rates
-        if self._place.exists():
-            raise UsageError(
-                f"{self._place} is there already.",
-                why="Rows of others are not written over.",
-                hint="Name another file: --at cryoflux-emissions.csv",
-            )
+        self._run, self._rates = run, rates
+        self._place = None if place == STDOUT else Path(place or "emissions.csv")
+        self._there = b"" if self._place is None else _content(self._place)
+        self._known = _known_ids(self._there, self._place) if self._there else frozenset[str]()
         self._rows: list[dict[str, Any]] = []
+
+    def knows(self, one: TrackedAttempt) -> bool:
+        """Whether the file has a row of an attempt."""
+        return one.row["task_id"] in self._known
 
     def attempt(self, one: TrackedAttempt) -> None:
         """One row."""
@@ -86,8 +91,48 @@ class EmissionsFile:
         """Write the file."""
         text = StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
+        if not self._there:
+            writer.writeheader()
+        elif not self._there.endswith(b"\n"):
+            text.write("\n")
         writer.writerows(self._rows)
-        with replacing(self._place) as stream:
-            stream.write(text.getvalue().encode("utf-8", "backslashreplace"))
+        content = text.getvalue().encode("utf-8", "backslashreplace")
+        if self._place is None:
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+            return "stdout"
+        if content:
+            with replacing(self._place) as stream:
+                stream.write(self._there + content)
         return str(self._place)
+
+
+def _content(place: Path) -> bytes:
+    try:
+        found = read_beginning(place, _MOST_BYTES + 1)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise _not_ours(place, f"It cannot be read: {error.strerror}.") from error
+    if len(found) > _MOST_BYTES:
+        raise _not_ours(place, f"It has more than {_MOST_BYTES:,} B.")
+    return found
+
+
+def _known_ids(content: bytes, place: Path | None) -> frozenset[str]:
+    """The attempts that a file has rows of."""
+    rows = csv.DictReader(StringIO(content.decode("utf-8", "replace"), newline=""))
+    try:
+        if tuple(rows.fieldnames or ()) != COLUMNS:
+            raise _not_ours(place, "Its columns are not those of codecarbon 3.")
+        return frozenset(row["run_id"] for row in rows)
+    except csv.Error as error:
+        raise _not_ours(place, f"It is no CSV: {error}.") from error
+
+
+def _not_ours(place: Path | None, why: str) -> UsageError:
+    return UsageError(
+        f"{place} is there already, and nothing can be added to it.",
+        why=why,
+        hint="Name another file: --at cryoflux-emissions.csv",
+    )

@@ -1,33 +1,54 @@
-"""A version on the Hugging Face Hub: its files, its adapter, a card, and the receipts that bear it out.
+"""A version on the Hugging Face Hub: its files, its updates, a card, and the receipts that bear it out.
 
-What goes is listed by name: the files that a checksum file of the version or of its adapter names, the card,
-the signed entries, the head of the log and the two public keys. Nothing else of a state is read: no key, no
-data set, no cache; and a file that holds a private key all the same is refused.
+What goes is listed by name: the files that a checksum file of the version or of an update names, the card, a
+proof of each entry that the version rests on, and public keys. Nothing else of a state is read: no key, no
+data set, no cache, no entry about anything else; and a file that holds a private key all the same is refused.
 """
 
 from __future__ import annotations
 
-__all__ = ["HubFile", "files_to_push", "push_files"]
+__all__ = ["HubFile", "RepositoryParts", "files_to_push", "push_files", "write_files"]
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.digests import CHECKSUMS, mismatched_files
 from cryoflux.errors import StateTamperedError, StorageError, UsageError
-from cryoflux.files import open_regular, read_regular, require_regular
+from cryoflux.files import (
+    copy_regular,
+    open_regular,
+    read_regular,
+    require_regular,
+    storage_errors,
+    write_atomic,
+)
 from cryoflux.integrations.tracking import missing
-from cryoflux.receipts.decoding import parse_statement
+from cryoflux.queries.made_of import MadeOf
+from cryoflux.receipts.key_statement import public_key_of
+from cryoflux.receipts.proof import format_proof, prove
 from cryoflux.receipts.reading import each_entry
-from cryoflux.receipts.statement import ReceiptStatement
 from cryoflux.registry.versions import Versions
-from cryoflux.runs.catalogue import CataloguedVersion
+from cryoflux.signing.keys import key_id, load_public_key, public_pem
 from cryoflux.state import StateFolder
 
 _PRIVATE = b"PRIVATE KEY"
 _PIECE = 1 << 20
 _SMALL = 1_000_000
-_ADAPTER = "adapter_model.safetensors"
+_RECEIPTS = "cryoflux"
+_SHORT = 16
+"""digits of a key's id that name a folder"""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryParts:
+    """What of a version goes, beside its card."""
+
+    version: bool = True
+    """its own files; else its updates alone"""
+    whole_log: bool = False
+    """every signed entry of the state, also of what the version does not rest on"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,67 +66,62 @@ class HubFile:
 
 
 def files_to_push(
-    folder: StateFolder, version: CataloguedVersion, card: str, *, adapter_only: bool = False
+    folder: StateFolder, digest: str, made: MadeOf, card: str, parts: RepositoryParts
 ) -> tuple[HubFile, ...]:
     """What goes to the Hub, checked.
 
     Args:
         folder: the state.
-        version: of which task, and made by which receipt.
+        digest: of the version.
+        made: what it is made of.
         card: the text of its model card.
-        adapter_only: whether the version itself stays here.
+        parts: what was asked for.
 
     Raises:
-        UsageError: its files are not here, or no adapter where nothing else was asked for; or a file holds
+        UsageError: its files are not here, or no update where nothing else was asked for; or a file holds
             a private key.
         StateTamperedError: a file is not what its checksum says.
     """
     found = [HubFile("README.md", card.encode())]
-    adapter = _adapter(folder, version)
-    if adapter_only and adapter is None:
+    if not parts.version and (made.updates_missing or not made.updates):
         raise UsageError(
-            f"Version {version.digest[:12]} was made by no adapter that is here.",
-            why="Version 0, versions of a fork and those of other tasks have none.",
+            f"Version {digest[:12]} is not made of updates that are here.",
+            why="Version 0, versions of a fork and those of other tasks have none, or some were lost.",
             hint="Push the version itself: leave --adapter-only out.",
         )
-    if not adapter_only:
-        Versions(folder.path).fill(version.digest)
-        found += _listed(folder.model(version.digest), "")
-    if adapter is not None:
-        found += _listed(adapter, "adapter/")
-    entries = b"".join(entry.envelope + b"\n" for entry in each_entry(folder.path))
-    found.append(HubFile("cryoflux/receipts.jsonl", entries))
-    for name, path in (
-        ("checkpoint", folder.checkpoint),
-        ("receipt.pub", folder.path / "keys" / "receipt.pub"),
-        ("log.pub", folder.path / "keys" / "log.pub"),
-    ):
-        if path.is_file():
-            found.append(HubFile(f"cryoflux/{name}", read_regular(path, _SMALL)))
+    if parts.version:
+        Versions(folder.path).fill(digest)
+        found += _listed(folder.model(digest), "")
+    for update in made.updates:
+        what = "adapters" if update.is_adapter else "updates"
+        found += _listed(update.folder, f"{what}/{update.attempt}/")
+    found += _proofs(folder, made)
+    if parts.whole_log:
+        entries = b"".join(entry.envelope + b"\n" for entry in each_entry(folder.path))
+        found.append(HubFile(f"{_RECEIPTS}/receipts.jsonl", entries))
     for one in found:
         _refuse_private(one)
     return tuple(found)
 
 
-def _adapter(folder: StateFolder, version: CataloguedVersion) -> Path | None:
-    """The folder of the adapter that made a version, as its receipt names it."""
-    for entry in each_entry(folder.path) if version.origin == "receipt" else ():
-        if entry.leaf_hash != version.made_by:
-            continue
-        statement, _ = parse_statement(entry.signed.payload)
-        subjects = statement.subject if isinstance(statement, ReceiptStatement) else []
-        for subject in subjects:
-            place = folder.capsule(subject.digest.sha256)
-            if subject.name == _ADAPTER and place.is_dir():
-                return place
-    return None
+def _proofs(folder: StateFolder, made: MadeOf) -> Iterator[HubFile]:
+    """A proof of each entry, below the key that signed it, and the key of the log."""
+    first = load_public_key(folder.keys / "receipt.pub")
+    keys = [first, *map(public_key_of, made.later_keys)]
+    places = {key_id(key): f"{_RECEIPTS}/{key_id(key)[:_SHORT]}" for key in keys} | {key_id(first): _RECEIPTS}
+    yield HubFile(f"{_RECEIPTS}/log.pub", public_pem(load_public_key(folder.keys / "log.pub")))
+    for key in keys:
+        yield HubFile(f"{places[key_id(key)]}/receipt.pub", public_pem(key))
+    for entry in made.entries:
+        name = f"{places.get(entry.keyid, _RECEIPTS)}/receipt-{entry.index}.tlog-proof"
+        yield HubFile(name, format_proof(prove(folder.path, entry.index)))
 
 
 def _listed(place: Path, prefix: str) -> Iterator[HubFile]:
     """The files that a folder's checksums name, and the checksums."""
     if not (place / CHECKSUMS).is_file():
         raise UsageError(
-            f"The files of version {place.name[:12]} are not here.",
+            f"The files of {place.name[:12]} are not here.",
             why="They were freed, or never were.",
             hint="Make them again: cryoflux models rebuild VERSION; or push another version.",
         )
@@ -139,6 +155,36 @@ def _pieces(one: HubFile) -> Iterator[bytes]:
         while piece := stream.read(_PIECE):
             yield before + piece
             before = piece[-len(_PRIVATE) :]
+
+
+def write_files(target: Path, files: Sequence[HubFile]) -> None:
+    """Write a repository into a new folder.
+
+    Raises:
+        UsageError: the folder is not empty.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(
+            f"{target} is not an empty folder.",
+            why="What lies in it would look like a part of the version.",
+            hint="Name a new one with --into DIR.",
+        )
+    with storage_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        if (room := shutil.disk_usage(target).free) < (size := sum(one.size for one in files)):
+            raise StorageError(
+                f"{target} has no room: {size:,} B are to be written, and {room:,} B are free.",
+                hint="Name a folder on another disk: --into DIR.",
+            )
+    for one in files:
+        place = target / one.name
+        if isinstance(one.content, bytes):
+            write_atomic(place, one.content)
+            continue
+        with storage_errors(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            copy_regular(one.content, place)
 
 
 def push_files(repository: str, files: Sequence[HubFile], *, private: bool, message: str) -> str:

@@ -9,16 +9,18 @@ from contextlib import suppress
 from typing import Any
 
 from cryoflux.errors import StorageError
-from cryoflux.integrations.tracking import missing, moment_s, numbers_of
+from cryoflux.integrations.tracking import Told, missing, moment_s, numbers_of
 from cryoflux.queries.tracked import TrackedAttempt
 
 _EXPERIMENT = "cryoflux"
+_TAG = "cryoflux.log"
+"""of a run: the name of its log"""
 _LONGEST = 5000
 """characters of a tag"""
 
 
-class MlflowRun:
-    """One run of the experiment ``cryoflux``.
+class MlflowRun(Told):
+    """One run of the experiment ``cryoflux``, which a later export goes on with.
 
     Args:
         run: name of the log.
@@ -40,10 +42,24 @@ class MlflowRun:
             self._client = MlflowClient(tracking_uri=place)
             known = self._client.get_experiment_by_name(_EXPERIMENT)
             self._experiment = known.experiment_id if known else self._client.create_experiment(_EXPERIMENT)
-            self._run = self._client.create_run(self._experiment, run_name=run, tags={"cryoflux.log": run})
+            self._run = self._known(run) or self._client.create_run(
+                self._experiment, run_name=run, tags={_TAG: run}
+            )
         except MlflowException as error:
             raise self._refused(error) from error
         self._place = str(self._client.tracking_uri)
+
+    def _known(self, run: str) -> Any:
+        """The run of an earlier export; none where there was none."""
+        quote = '"' if "'" in run else "'"
+        found = self._client.search_runs(
+            [self._experiment], f"tags.`{_TAG}` = {quote}{run}{quote}", max_results=1
+        )
+        if not found:
+            return None
+        told = self._client.get_metric_history(found[0].info.run_id, "joules")
+        self.last_told = max((one.step for one in told), default=0)
+        return found[0]
 
     def _refused(self, error: Exception) -> StorageError:
         return StorageError(
@@ -65,7 +81,9 @@ class MlflowRun:
 
     def _tags(self, one: TrackedAttempt) -> list[Any]:
         # A metric of MLflow is a number; so what each attempt came to is a tag with its number in the name.
-        texts = {f"attempt.{one.row['number']}": f"{one.row['outcome']}: {one.row['reason']}"}
+        outcome, reason = str(one.row["outcome"]), str(one.row["reason"])
+        said = reason if reason.lower().startswith(outcome) else f"{outcome}: {reason}"
+        texts = {f"attempt.{one.row['number']}": said}
         texts |= {name: one.row[name] for name in ("tier", "range_kind", "unit") if one.row[name]}
         return [self._tag(name, text[:_LONGEST]) for name, text in texts.items()]
 

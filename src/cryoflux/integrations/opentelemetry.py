@@ -49,6 +49,10 @@ class OtlpSender:
             "cryoflux.delta", description="Δ of the last attempt that has one, in the unit of its task."
         )
 
+    def knows(self, one: TrackedAttempt) -> bool:  # noqa: ARG002
+        """Never: a collector tells nobody what it has; spans that are told twice are one by their ids."""
+        return False
+
     def attempt(self, one: TrackedAttempt) -> None:
         """Count its joules, and tell its span."""
         row = one.row

@@ -6,7 +6,7 @@ tracker draws lines, texts where it keeps words; that joules are modelled is sai
 
 from __future__ import annotations
 
-__all__ = ["Tracker", "missing", "moment_s", "numbers_of", "sentence_of", "texts_of"]
+__all__ = ["Told", "Tracker", "missing", "moment_s", "numbers_of", "sentence_of", "texts_of"]
 
 import math
 from datetime import UTC, datetime
@@ -21,13 +21,27 @@ _LEFT_OUT = {"number", "state"}
 
 
 class Tracker(Protocol):
-    """Something that keeps the attempts of one log."""
+    """Something that keeps the attempts of one log, in one run however often it is exported."""
+
+    def knows(self, one: TrackedAttempt) -> bool:
+        """Whether it has an attempt from an earlier export."""
 
     def attempt(self, one: TrackedAttempt) -> None:
         """Take a finished attempt."""
 
     def close(self) -> str:
         """Hand everything on, and say where it can be looked at."""
+
+
+class Told:
+    """What has all attempts up to one, which are told in their order."""
+
+    last_told = 0
+    """number of the newest attempt of an earlier export; 0 where there was none"""
+
+    def knows(self, one: TrackedAttempt) -> bool:
+        """Whether it has an attempt from an earlier export."""
+        return bool(one.row["number"] <= self.last_told)
 
 
 def missing(package: str, error: ImportError) -> UsageError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 __all__ = ["TrackioRun"]
 
-from cryoflux.integrations.tracking import missing, numbers_of, texts_of
+from cryoflux.integrations.tracking import Told, missing, numbers_of, texts_of
 from cryoflux.queries.tracked import TrackedAttempt
 
 
-class TrackioRun:
-    """One run; where it is kept, trackio's own settings say (``TRACKIO_DIR``).
+class TrackioRun(Told):
+    """One run, which a later export goes on with; where it is kept, trackio says (``TRACKIO_DIR``).
 
     Args:
         run: name of the log.
@@ -19,12 +19,15 @@ class TrackioRun:
     def __init__(self, run: str, place: str | None) -> None:
         try:
             import trackio
+            from trackio.sqlite_storage import SQLiteStorage
         except ImportError as error:
             raise missing("trackio", error) from error
         self._trackio, self._project = trackio, place or "cryoflux"
+        self.last_told = SQLiteStorage.get_last_step(self._project, run) or 0
         trackio.init(
             self._project,
             name=run,
+            resume="allow",
             config={"log": run},
             embed=False,
             auto_log_gpu=False,

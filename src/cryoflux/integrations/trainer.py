@@ -3,7 +3,8 @@
     trainer = Trainer(..., callbacks=[CryoFluxCallback(budget="2kJ")])
 
 - It meters the training, its phases and epochs, and ends it when the joules are spent.
-- It never raises into the training: what goes wrong is warned of once, and written down.
+- It never raises into the training: what goes wrong is warned of once, and written down. A budget that is
+  none is an error where the callback is made, which is before the training.
 - It never waits for the meter but twice, and not for long: before the first step, because idle power is
   glanced at while nothing runs yet, and after the last one.
 - Losses are the trainer's: it makes no claim about them. Losses example by example, for a claim of one's own,
@@ -21,12 +22,15 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from cryoflux.energy.measured import Measured
 from cryoflux.energy.of_work import EnergyMeasurement
+from cryoflux.errors import UsageError
 from cryoflux.files import write_atomic
 from cryoflux.integrations.beside import MeterBeside
 from cryoflux.integrations.example_losses import write_example_losses
@@ -77,6 +81,9 @@ class CryoFluxCallback(_Callback):  # type: ignore[misc]
             for a model that gives logits: ``cryoflux-losses-before.jsonl``, ``…-after.jsonl``.
         state: where the idle baseline of this machine is kept; ``~/.local/state/cryoflux`` by default.
         measurement: makes what is metered with, in place of `measure_energy`.
+
+    Raises:
+        UsageError: an argument cannot be used. Only here: while a training goes on, nothing is raised.
     """
 
     def __init__(
@@ -85,18 +92,24 @@ class CryoFluxCallback(_Callback):  # type: ignore[misc]
         *,
         evaluate_first: bool = True,
         example_losses: bool = False,
-        state: Path | None = None,
+        state: str | Path | None = None,
         measurement: Callable[[], EnergyMeasurement] | None = None,
     ) -> None:
         super().__init__()
-        given = f"{budget} J" if isinstance(budget, int | float) else budget
-        self._budget_uj = None if given is None else parse_energy(given)
+        self._budget_uj = None if budget is None else _budget_uj(budget)
+        if measurement is not None and not callable(measurement):
+            raise UsageError(
+                f"measurement={measurement!r} makes no measurement.",
+                why="It is called for one when a training begins.",
+                hint="Leave it out, or give what measure_energy is: measurement=lambda: measure_energy()",
+            )
+        state = None if state is None else Path(state)
         self._evaluate_first, self._example_losses = evaluate_first, example_losses
         self._measurement = measurement or (lambda: EnergyMeasurement(state=state))
         self._meter: MeterBeside | None = None
         self._record = TrainingRecord(self._budget_uj)
         self._training = self._evaluating = self._asked_first = False
-        self._first_step = 0
+        self._first_step, self._written = 0, False
         self._place = Path(RECORD)
 
     @property
@@ -248,21 +261,25 @@ class CryoFluxCallback(_Callback):  # type: ignore[misc]
         if not self._meter.close(_WAIT_AFTER_S):
             self._trouble("The meter gave no last reading; what stands is what it showed before.")
         self._write(max(_WAIT_WRITTEN_S, _WAIT_AFTER_S - (monotonic() - begun)))
+        where = str(self._place) if self._written else "no record was written"
         with suppress(AttributeError, OSError, ValueError):
-            sys.stderr.write(f"CryoFlux: {self._record.sentence(self._meter)}; {self._place}\n")
+            sys.stderr.write(f"CryoFlux: {self._record.sentence(self._meter)}; {where}\n")
 
     def _write(self, wait_s: float) -> None:
         """Write the record, from a thread of its own: a disk may hang, too."""
         if self._meter is None:
             return
         text, place = json.dumps(self._record.document(self._meter), indent=1), self._place
+        self._written = False
 
         def write() -> None:
             try:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write_atomic(place, f"{text}\n".encode())
             except OSError as error:
-                self._trouble(f"{place} could not be written: {error}")
+                self._trouble(str(error))
+            else:
+                self._written = True
 
         writing = threading.Thread(target=write, name="cryoflux-record", daemon=True)
         writing.start()
@@ -278,6 +295,19 @@ class CryoFluxCallback(_Callback):  # type: ignore[misc]
         problem = write_example_losses(place, given.get("model"), given.get("eval_dataloader"))
         if problem:
             self._trouble(f"{place.name}: {problem}")
+
+
+def _budget_uj(budget: object) -> int:
+    """Microjoules of what was given as a budget, while nothing is trained yet."""
+    if isinstance(budget, str):
+        return parse_energy(budget)
+    if not isinstance(budget, bool) and isinstance(budget, Real | Decimal):
+        return parse_energy(f"{float(budget)!r} J")
+    raise UsageError(
+        f"budget={budget!r} is not an amount of energy.",
+        why="A training ends when so many joules are spent.",
+        hint='Write it as in budget="2kJ", or joules as a number; leave it out to meter alone.',
+    )
 
 
 def _word(strategy: Any) -> str:

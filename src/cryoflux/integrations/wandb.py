@@ -5,14 +5,20 @@ from __future__ import annotations
 __all__ = ["WandbRun"]
 
 import os
+import re
 from pathlib import Path
 
-from cryoflux.integrations.tracking import missing, numbers_of, texts_of
+from cryoflux.integrations.tracking import Told, missing, numbers_of, texts_of
 from cryoflux.queries.tracked import TrackedAttempt
 
+_LONGEST_ID = 128
 
-class WandbRun:
-    """One run; nothing is uploaded before ``wandb sync``.
+
+class WandbRun(Told):
+    """One run, by an id that follows from its name; nothing is uploaded before ``wandb sync``.
+
+    Without a network nobody knows what was uploaded, so that each export is a folder with all attempts; they
+    are one run all the same.
 
     Args:
         run: name of the log.
@@ -29,6 +35,8 @@ class WandbRun:
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "cryoflux"),
             name=run,
+            id=re.sub(r"[^A-Za-z0-9_-]", "-", run)[-_LONGEST_ID:],
+            resume="allow",
             dir=place or ".",
             mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type,unused-ignore]
             config={"log": run},
@@ -36,6 +44,9 @@ class WandbRun:
                 console="off", silent=True, disable_git=True, save_code=False, x_disable_stats=True
             ),
         )
+
+        if self._run.resumed:
+            self.last_told = self._run.step - 1
 
     def attempt(self, one: TrackedAttempt) -> None:
         """One step."""

@@ -1,4 +1,4 @@
-"""Attempts and versions as rows of a table, one at a time, and what each column says, in which unit.
+"""Attempts, versions and judgements as rows, one at a time, and what each column says, in which unit.
 
 The columns are listed once, here: every format writes them, and their page in the reference is made of them.
 A change of their names or meanings is a new version of their form.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 __all__ = [
     "ATTEMPT_COLUMNS",
+    "JUDGEMENT_COLUMNS",
     "VERSION_COLUMNS",
     "RowColumn",
     "attempt_row",
     "attempt_rows",
     "each_attempt",
+    "judgement_rows",
     "version_rows",
 ]
 
@@ -26,6 +28,7 @@ from cryoflux.log_state import LogState
 from cryoflux.quantities import MICRO
 from cryoflux.receipts.attempts import Attempt, attempt_of
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.flat import flat_judgement
 from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, read_catalogue
@@ -118,6 +121,37 @@ VERSION_COLUMNS = (
     RowColumn("receipt_hash", "text", "", "of the receipt that made it"),
     RowColumn("made_at", "text", "UTC", "by the wall clock, which is only a label"),
 )
+JUDGEMENT_COLUMNS = (
+    RowColumn("state", "text", "", "the state directory, as it was named"),
+    RowColumn("entry", "integer", "", "place in the log, from 0"),
+    RowColumn("name", "text", "", "what was judged"),
+    RowColumn("judged", "text", "", "what was handed over: `losses` or `models`"),
+    RowColumn("base", "text", "", "what whoever judged calls the one of before"),
+    RowColumn("new", "text", "", "the same of the one of after"),
+    RowColumn("outcome", "text", "", "`kept`, `rejected` or `undecided`"),
+    RowColumn("reason", "text", "", "why, as a sentence"),
+    RowColumn("metric", "text", "", "what the losses are"),
+    RowColumn("unit", "text", "", "of losses and Δ"),
+    RowColumn("base_loss", "number", _LOSS, "mean loss of the one of before"),
+    RowColumn("new_loss", "number", _LOSS, "mean loss of the one of after"),
+    RowColumn("delta", "number", _LOSS, "the first less the second"),
+    RowColumn("delta_lo_95", "number", _LOSS, "lower end of its 95 % interval, for this look alone"),
+    RowColumn("delta_hi_95", "number", _LOSS, "upper end"),
+    RowColumn(
+        "delta_lo_anytime", "number", _LOSS, "lower end of the interval that decided, where there is one"
+    ),
+    RowColumn("delta_hi_anytime", "number", _LOSS, "upper end"),
+    RowColumn("accuracy_before", "number", "share, 0 to 1", "of the one of before"),
+    RowColumn("accuracy_after", "number", "share, 0 to 1", "of the one of after"),
+    RowColumn("examples_read", "integer", "examples", "of the holdout"),
+    RowColumn("looks_before", "integer", "looks", "verdicts of this log on the same holdout before it"),
+    RowColumn("joules_stated", "number", "J", "what making the one of after cost, as somebody states it"),
+    RowColumn("joules_stated_lo", "number", "J", "lower end of their range"),
+    RowColumn("joules_stated_hi", "number", "J", "upper end"),
+    RowColumn("tier_stated", "text", "", "how they came about, where a measurement was handed over"),
+    RowColumn("receipt_hash", "text", "", "RFC 6962 leaf hash of its entry"),
+    RowColumn("judged_at", "text", "UTC", "by the wall clock, which is only a label"),
+)
 _OTHERWISE = {
     "task_name": "task",
     "reason_code": "code",
@@ -199,6 +233,22 @@ def _label(moment: datetime | None) -> str | None:
         return None
     utc = moment.astimezone(UTC) if moment.tzinfo is not None else moment
     return f"{utc:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def judgement_rows(states: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
+    """The judgements of some states, oldest first; the same way.
+
+    Raises:
+        UsageError, StateTamperedError, StateError: as for `attempt_rows`.
+    """
+    for state in states:
+        for entry in each_entry(state):
+            if (said := entry.judgement) is not None:
+                view = flat_judgement(said, entry.leaf_hash)
+                when = view["timestamp"]
+                at = _label(datetime.fromtimestamp(when, UTC)) if when is not None else None
+                found = {**view, "state": str(state), "entry": entry.index, "judged_at": at}
+                yield {column.name: found[column.name] for column in JUDGEMENT_COLUMNS}
 
 
 def version_rows(states: Sequence[Path]) -> Iterator[Mapping[str, Any]]:

@@ -17,7 +17,9 @@ from typing import Any
 from cryoflux.energy.derived import carbon_text
 from cryoflux.quantities import NATS, hit_words
 from cryoflux.queries.card import CardFacts
+from cryoflux.queries.made_of import MadeOf
 from cryoflux.queries.results import Gained
+from cryoflux.report.card_files import how_to_check, what_lies_beside
 from cryoflux.report.layout import visible
 from cryoflux.report.markdown import markdown_part
 from cryoflux.report.parts import ReportPart, ReportTable
@@ -122,11 +124,21 @@ def _metrics(facts: CardFacts, gained: Gained) -> list[dict[str, Any]]:
     return [*found, {"type": "loss", "value": gained.after.loss, "name": f"{metric} ({unit} per example)"}]
 
 
-def write_card(facts: CardFacts, names: CardNames) -> str:
-    """The card, ending in a line feed."""
+def write_card(
+    facts: CardFacts, names: CardNames, beside: MadeOf | None = None, *, signed: bool = False
+) -> str:
+    """The card, ending in a line feed.
+
+    Args:
+        facts: what it says.
+        names: what a person says.
+        beside: what lies beside it; none for a card by itself, which is checked by the state.
+        signed: whether a signature lies there, too.
+    """
     front = "\n".join(_yaml(card_front_matter(facts, names)))
     title = markdown_part(ReportPart(names.name or model_name(facts)), level=1)
-    parts = [markdown_part(part, level=2) for part in _parts(facts, names) if _says(part)]
+    told = filter(_says, _parts(facts, names, beside, signed=signed))
+    parts = [markdown_part(part, level=2) for part in told]
     return f"---\n{front}\n---\n\n" + "\n\n".join([title, *parts]) + "\n"
 
 
@@ -170,7 +182,9 @@ def _scalar(value: Any) -> str:
     return json.dumps(visible(value) if isinstance(value, str) else value, ensure_ascii=False)
 
 
-def _parts(facts: CardFacts, names: CardNames) -> Iterator[ReportPart]:
+def _parts(
+    facts: CardFacts, names: CardNames, beside: MadeOf | None, *, signed: bool
+) -> Iterator[ReportPart]:
     task, version = facts.task, facts.version
     base = f" from {task.model_name}" if task.model_name else ""
     made = (
@@ -188,7 +202,11 @@ def _parts(facts: CardFacts, names: CardNames) -> Iterator[ReportPart]:
     yield ReportPart("What it cost", tuple(_cost_text(facts)), (_cost(facts),))
     yield ReportPart("What was gained", (sure_text(task),), (_gains(facts),), after=(_GAIN_NOTE,))
     yield ReportPart("Receipts", _receipts_text(facts), (kept_table(facts.line, several=False),))
-    yield ReportPart("How to check it", (_CHECK_NOTE,), commands=facts.results.checks)
+    if beside is None:
+        yield ReportPart("How to check it", (_CHECK_NOTE,), commands=facts.results.checks)
+    else:
+        yield what_lies_beside(beside, signed=signed)
+        yield how_to_check(beside, signed=signed)
     yield ReportPart("Limits", _LIMITS)
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
-from cryoflux.errors import UsageError
+from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.signing.fields import TaskName
+from cryoflux.tasks.guarded import guarded
 from cryoflux.tasks.interface import Task
 
 GROUP = "cryoflux.tasks"
@@ -64,7 +65,7 @@ def find_task(name: str) -> type[Task]:
             why="A name begins with a letter from a to z; letters, digits, _ and - follow, 64 in all.",
             hint=f"Give the class one: name = {attribute.lower()!r}.",
         ) from error
-    return found
+    return found if place.startswith("cryoflux.") else guarded(found)
 
 
 def _imported(name: str, module: str, attribute: str) -> Any:
@@ -75,4 +76,12 @@ def _imported(name: str, module: str, attribute: str) -> Any:
             f"The task {name!r} cannot be imported: {error}.",
             why="Its module has to be importable here.",
             hint="Check the name, and PYTHONPATH where the module is not installed.",
+        ) from error
+    except CryoFluxError:
+        raise
+    except Exception as error:  # whatever a module does when it is imported
+        raise UsageError(
+            f"The task {name!r} cannot be imported: {type(error).__name__}: {error}.",
+            why="Its module ends with an error when it is imported.",
+            hint=f"Mend it; what Python says of it: python -c 'import {module}'",
         ) from error

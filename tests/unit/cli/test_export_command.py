@@ -11,7 +11,7 @@ import pytest
 
 from cryoflux.log_view import open_log
 from cryoflux.queries import rows
-from cryoflux.queries.rows import ATTEMPT_COLUMNS, VERSION_COLUMNS, attempt_rows
+from cryoflux.queries.rows import ATTEMPT_COLUMNS, JUDGEMENT_COLUMNS, VERSION_COLUMNS, attempt_rows
 from cryoflux.report.exporting import write_csv
 from running import exit_code_of
 from synthetic_state import SyntheticState, open_state
@@ -22,7 +22,7 @@ PAGE = (Path(__file__).parents[3] / "docs/reference/export.md").read_text("utf-8
 
 
 def test_the_page_has_every_column_with_its_unit() -> None:
-    for columns in (ATTEMPT_COLUMNS, VERSION_COLUMNS):
+    for columns in (ATTEMPT_COLUMNS, VERSION_COLUMNS, JUDGEMENT_COLUMNS):
         lines = "\n".join(f"| `{one.name}` | {one.kind} | {one.unit} | {one.says} |" for one in columns)
         assert lines in PAGE
 
@@ -39,6 +39,31 @@ def test_rows_are_what_the_log_says(
         assert (float(row["delta"]) if row["delta"] else None) == attempt.delta
         assert (row["receipt_hash"], row["outcome"]) == (attempt.receipt_hash, attempt.outcome)
         assert row["finished_at"] == f"{attempt.finished:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_a_state_that_only_judged_says_so_and_has_its_judgements_as_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, loss in (("a", 2.0), ("b", 1.5)):
+        rows_of = (json.dumps({"id": str(n), "loss": loss + n % 7 / 50}) for n in range(200))
+        Path(f"{name}.jsonl").write_text("\n".join(rows_of) + "\n")
+    words = ("judge", "--losses", "a.jsonl", "b.jsonl", "--joules", "100J", "--state", "judged")
+    assert exit_code_of(monkeypatch, *words) == 0
+    capsys.readouterr()
+    assert exit_code_of(monkeypatch, "export", "--state", "judged") == 0
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 1, "the heading"
+    assert "There are no attempts in judged." in told.err
+    assert "cryoflux export --what judgements --state judged" in told.err
+    words = ("export", "--what", "judgements", "--format", "jsonl", "--state", "judged")
+    assert exit_code_of(monkeypatch, *words) == 0
+    (row,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert set(row) == {"schema", *(column.name for column in JUDGEMENT_COLUMNS)}
+    assert (row["outcome"], row["delta"], row["joules_stated"]) == ("kept", pytest.approx(0.5), 100.0)
+    assert row["base_loss"] - row["new_loss"] == pytest.approx(row["delta"])
+    assert exit_code_of(monkeypatch, "export", "--to", "codecarbon", "--state", "judged") == 0
+    assert "Nothing was sent." in capsys.readouterr().err
+    assert not Path("emissions.csv").exists()
 
 
 def test_several_states_are_told_apart(
