@@ -45,7 +45,7 @@ def trained(network: object, rows: list[TokenRow], recipe: CausalRecipe) -> tupl
         start = time.process_time()
         limits = Limits(10**15, lambda: 0, lambda: False)
         lesson = Exercise(rows, [], 0)
-        made, _ = train_causal(
+        made = train_causal(
             network, lesson, recipe, limits, Path(into), seed=0, base="", progress=lambda _done: None
         )
         return time.process_time() - start, made

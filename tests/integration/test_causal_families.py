@@ -47,6 +47,7 @@ def test_an_update_learns_and_its_version_is_what_peft_merges(family: str, tmp_p
     from cryoflux.digests import file_digest
     from cryoflux.tasks.causal.network import open_network
     from cryoflux.tasks.causal.scoring import CausalScorer, open_losses, profile_of
+    from cryoflux.tasks.causal.screening import HeadOnScreen
     from cryoflux.tasks.causal.training import Exercise, train_causal
     from cryoflux.tasks.lora.merge import HeadSums
 
@@ -54,15 +55,23 @@ def test_an_update_learns_and_its_version_is_what_peft_merges(family: str, tmp_p
     network = open_network(base, family)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     recipe = CausalRecipe("r", targets="all", learning_rate=0.02, max_steps=12, batch_size=8, precision="f32")
-    limits = Limits(10**12, lambda: 0, lambda: False)
     (capsule := tmp_path / "capsule").mkdir()
     lesson = Exercise(ROWS, ROWS[:4], 0)
-    made, known = train_causal(
-        network, lesson, recipe, limits, capsule, seed=0, base="b" * 64, progress=lambda _: None
+    known = HeadOnScreen()
+    made = train_causal(
+        network,
+        lesson,
+        recipe,
+        Limits(10**12, lambda: 0, lambda: False),
+        capsule,
+        seed=0,
+        base="b" * 64,
+        progress=lambda _: None,
+        screened=known,
     )
     assert made.screening is not None
     assert made.screening.delta > 0
-    assert (made.steps, made.said, len(known[0])) == (12, 12 * 8 * 4, 4)
+    assert (made.steps, made.said, len(known.losses)) == (12, 12 * 8 * 4, 4)
     after = network.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items()), "the head stays as it is"
@@ -108,7 +117,7 @@ def test_precision_and_checkpointing_change_how_it_is_computed_not_what_is_learn
     }.items():
         (into := tmp_path / name).mkdir()
         recipe = CausalRecipe("r", learning_rate=0.01, max_steps=4, **changes)  # type: ignore[arg-type]
-        made, _ = train_causal(
+        made = train_causal(
             network,
             Exercise(ROWS, [], 0),
             recipe,

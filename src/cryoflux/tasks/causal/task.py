@@ -34,6 +34,7 @@ from cryoflux.tasks.causal.prices import CausalPrices
 from cryoflux.tasks.causal.recipe import CausalRecipe, as_carried_out, causal_recipes
 from cryoflux.tasks.causal.rows import TokenRows
 from cryoflux.tasks.causal.scoring import LARGEST_DOCUMENT, CausalScorer, open_losses, profile_of
+from cryoflux.tasks.causal.screening import HeadOnScreen
 from cryoflux.tasks.causal.section import METRIC, SECTION, SECTIONS
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.libraries import LIBRARIES, chosen_device, quieten_transformers, require_training
@@ -64,12 +65,13 @@ class CausalTask(Task):
         """the holdout in use"""
         self._unpacked = ""
         """family whose documents cannot be packed, though a recipe would; empty where there is none"""
-        self._network: Any = None
+        self._network: tuple[str, Any] | None = None
+        """the head, and how its weights are rounded"""
         self._tokenizer: Any = None
         self._rows: dict[str, TokenRows] = {}
         """set → the tokens of its documents"""
-        self._screened: dict[tuple[str, int], tuple[list[int], int]] = {}
-        """(head, documents) → what the head scores on the screen, and what that cost, µJ"""
+        self._screened: dict[str, HeadOnScreen] = {}
+        """how weights are rounded → what the head scores on the screen"""
         self._composed: tuple[Composition, Composition] | None = None
         """what the last update was added to, and the candidate, as lists"""
         self._made: tuple[str, dict[str, Any]] = ("", {})
@@ -154,25 +156,22 @@ class CausalTask(Task):
             with suppress(CryoFluxError, OSError):
                 self._sums.of(composed)  # what cannot be added up here begins a list anew
         self.arms(0, part)  # tokenizes what prices go by, the screen and the set that judges
-        network = self._loaded()
+        network = self._loaded(_rounded(next(iter(self.recipes.values()))))
         if any(recipe.packing for recipe in self.recipes.values()) and not packs_exactly(network):
             self._unpacked = type(network).__name__
             self.recipes = {name: replace(recipe, packing=0) for name, recipe in self.recipes.items()}
 
-    def _loaded(self) -> Any:
-        """The head in memory."""
+    def _loaded(self, rounded: str) -> Any:
+        """The head in memory, with its weights rounded as a recipe trains beside them."""
         from cryoflux.tasks.causal.network import open_network
 
-        if self._network is None:
-            precisions = {recipe.precision for recipe in self.recipes.values()}
-            self._network = open_network(
-                self.head.folder,
-                self.head.digest[:16],
-                bf16="bf16" in precisions,
-                four_bit=FOUR_BIT in precisions,
-                device=self._device,
-            )
-        return self._network
+        if self._network is None or self._network[0] != rounded:
+            self._network = None  # the old one goes before the new one comes
+            bf16, four_bit = rounded == "bf16", rounded == FOUR_BIT
+            name, device = self.head.digest[:16], self._device
+            found = open_network(self.head.folder, name, bf16=bf16, four_bit=four_bit, device=device)
+            self._network = rounded, found
+        return self._network[1]
 
     def arms(self, drawn: int, part: str) -> list[Offer]:  # noqa: ARG002 - costs are the same throughout
         """One arm a recipe."""
@@ -212,15 +211,14 @@ class CausalTask(Task):
         recipe, pool, train = self.recipes[order.arm], self._pool(), self.rows("train")
         drawn = pool.fresh(order.drawn, recipe.max_steps * recipe.batch_size)
         screen = [train[at] for at in pool.screen[: recipe.screen_size]]
-        pad = self._tokenizer.pad_token_id
-        known = (order.base.digest, len(screen))
+        pad, rounded = self._tokenizer.pad_token_id, _rounded(recipe)
         lesson = Exercise(train.picked(drawn), screen, 0 if pad is None else pad)
 
         def progress(done: Progress) -> None:
             watch.trained(done, order.reserve_microjoules)
 
-        trained, self._screened[known] = train_causal(
-            self._loaded(),
+        trained = train_causal(
+            self._loaded(rounded),
             lesson,
             recipe,
             limits,
@@ -228,7 +226,7 @@ class CausalTask(Task):
             seed=order.seed,
             base=self.head.digest,
             progress=progress,
-            screened=self._screened.get(known),
+            screened=self._screened.setdefault(rounded, HeadOnScreen()),
         )
         return Update(
             files=(ADAPTER, ADAPTER_CONFIG),
@@ -305,9 +303,10 @@ class CausalTask(Task):
             self.place.versions.write(version, self.head, changed)
         self._made = "", {}
         super().adopt(version)
-        self._network = None  # the old one goes before the new one comes
         self._screened.clear()
-        self._loaded()
+        if self._network is not None:
+            rounded, self._network = self._network[0], None
+            self._loaded(rounded)
 
     def compute(self) -> str:
         """Device, threads, and in which precision is trained and judged."""
@@ -332,3 +331,8 @@ class CausalTask(Task):
             "holdout_target_tokens": self._said(part),
             "threads": int(torch.get_num_threads()),
         }
+
+
+def _rounded(recipe: CausalRecipe) -> str:
+    """How the weights are rounded that a recipe trains beside; empty where they are whole float32."""
+    return recipe.precision if recipe.precision in {"bf16", FOUR_BIT} else ""

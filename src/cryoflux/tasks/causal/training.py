@@ -1,34 +1,35 @@
 """One LoRA attempt on a causal language model, through transformers and PEFT.
 
 1. Put LoRA on the modules that the recipe targets; the head in memory stays as it is.
-2. Read the screening documents, where the recipe has any, in float32 (unless the weights are bfloat16).
+2. Read the first screening documents, where the recipe has any, in float32 (unless the weights are bfloat16).
 3. Train until the joules end, the steps, or until asked to stop. The loss is the mean over the target tokens
-   of a step: prompts are read, not learned. Its documents are computed in parts of about equal length.
-4. Read the screening documents again, and save the adapter as PEFT does.
+   of a step: prompts are read, not learned, and scores are computed from the first target on. Its documents
+   are computed in parts of about equal length.
+4. Read as much of the screen as it takes (`screening`), and save the adapter as PEFT does.
 
 Documents are drawn in the order of the pool, so that what an attempt has learned from is a stretch of it.
 """
 
 from __future__ import annotations
 
-__all__ = ["CausalTrained", "Exercise", "Screened", "train_causal"]
+__all__ = ["CausalTrained", "Exercise", "train_causal"]
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cryoflux.data.batching import bucketed, padded
-from cryoflux.decision.evidence import Evidence, pair_losses
+from cryoflux.decision.evidence import Evidence
 from cryoflux.quantities import NANO
 from cryoflux.tasks.causal.network import document_nats
 from cryoflux.tasks.causal.packing import packed, scores_packed
 from cryoflux.tasks.causal.recipe import CausalRecipe
+from cryoflux.tasks.causal.screening import HeadOnScreen, ScreenInLooks
 from cryoflux.tasks.causal.targets import Targets, find_targets
 from cryoflux.tasks.causal.tokens import TokenRow
 from cryoflux.tasks.pacing import (
-    SCREEN_MARGIN,
     Limits,
     Pacer,
     Progress,
@@ -36,8 +37,6 @@ from cryoflux.tasks.pacing import (
     rate_at,
 )
 
-Screened = tuple[list[int], int]
-"""losses of the screening documents, nano-nats, and what reading them cost, µJ"""
 _IGNORED = -100
 """in place of a token that is not learned"""
 
@@ -83,8 +82,8 @@ def train_causal(
     seed: int,
     base: str,
     progress: Callable[[Progress], None],
-    screened: Screened | None = None,
-) -> tuple[CausalTrained, Screened]:
+    screened: HeadOnScreen | None = None,
+) -> CausalTrained:
     """Train one adapter and write its files; the network is as before afterwards.
 
     Args:
@@ -96,10 +95,7 @@ def train_causal(
         seed: of initial weights and dropout.
         base: what the adapter's settings call its base: it travels, so no path of this machine.
         progress: called after each step.
-        screened: what the base scores on the screen, where that is known.
-
-    Returns:
-        How it came about, and what the base scores on the screen.
+        screened: what the base scores on the screen, as far as that is known; what is read is added to it.
 
     Raises:
         JoulesEndedError: screening before and after leaves no joules to train with.
@@ -108,15 +104,14 @@ def train_causal(
     targets = find_targets(network, recipe.targets)
     adapted = _with_lora(network, recipe, targets, seed, base)
     try:
-        look = partial(_screened, adapted, lesson.screen)
-        known, limits = _before(limits, screened, partial(look, limits.check) if lesson.screen else None)
-        pacer = Pacer(limits, recipe.steps_for(len(lesson.rows)))
+        screen = _screen(adapted, lesson.screen, screened or HeadOnScreen())
+        pacer = Pacer(screen.before(limits), recipe.steps_for(len(lesson.rows)))
         run = _Run(adapted, lesson, recipe)
         loss = run.train(pacer, progress)
-        after = look(lambda: None)
+        screening = screen.after()
         adapted.save_pretrained(into, save_embedding_layers=False)
         (into / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-        made = CausalTrained(
+        return CausalTrained(
             used=min(pacer.step * recipe.batch_size, len(lesson.rows)),
             tokens=run.tokens,
             said=run.said,
@@ -127,31 +122,11 @@ def train_causal(
             targets=targets,
             parameters=sum(one.numel() for one in run.trained),
             last_loss_nano_nat=round(loss * NANO),
-            screening=pair_losses(known[0], after) if lesson.screen else None,
+            screening=screening,
         )
-        return made, known
     finally:
         adapted.unload()
         network.eval()
-
-
-def _before(
-    limits: Limits, known: Screened | None, look: Callable[[], list[int]] | None
-) -> tuple[Screened, Limits]:
-    """What the base scores on the screen, and the limits less what screening again will cost.
-
-    Raises:
-        JoulesEndedError: nothing is left to train with.
-    """
-    if look is None:
-        return ([], 0), limits
-    if known is None:
-        start_uj = limits.spent_uj()
-        losses = look()
-        known = losses, limits.spent_uj() - start_uj
-    limits = limits.less(round(SCREEN_MARGIN * known[1]))
-    limits.check()
-    return known, limits
 
 
 def _with_lora(network: Any, recipe: CausalRecipe, targets: Targets, seed: int, base: str) -> Any:
@@ -172,21 +147,27 @@ def _with_lora(network: Any, recipe: CausalRecipe, targets: Targets, seed: int, 
     return adapted
 
 
-def _screened(adapted: Any, screen: Sequence[TokenRow], between: Callable[[], None]) -> list[int]:
-    """Losses of the screening documents, nano-nats."""
+def _screen(adapted: Any, rows: Sequence[TokenRow], known: HeadOnScreen) -> ScreenInLooks:
+    """The screen, read without and with the adapter."""
+
+    def base(at: int) -> int:
+        with adapted.disable_adapter():
+            return _loss(adapted, rows[at])
+
+    return ScreenInLooks(len(rows), base, lambda at: _loss(adapted, rows[at]), known)
+
+
+def _loss(adapted: Any, row: TokenRow) -> int:
+    """Of a screening document, nano-nats."""
     adapted.eval()
-    found = []
-    for ids, first in screen:
-        between()
-        nats = document_nats(adapted.base_model.model, ids, first)
-        if not nats < 1e6:
-            raise TrainingFailedError(
-                f"A screening document has a loss of {nats} nats.",
-                why="From here on the weights would be worthless.",
-                hint="Lower the learning rate: --learning-rate 1e-4.",
-            )
-        found.append(round(nats * NANO))
-    return found
+    nats = document_nats(adapted.base_model.model, *row)
+    if not nats < 1e6:
+        raise TrainingFailedError(
+            f"A screening document has a loss of {nats} nats.",
+            why="From here on the weights would be worthless.",
+            hint="Lower the learning rate: --learning-rate 1e-4.",
+        )
+    return round(nats * NANO)
 
 
 def _checkpointing(adapted: Any, what: str, *how: Mapping[str, Any]) -> None:
@@ -203,6 +184,7 @@ class _Run:
         self._adapted, self._lesson, self._recipe = adapted, lesson, recipe
         self._device = str(adapted.device).partition(":")[0]
         self.trained = [one for one in adapted.parameters() if one.requires_grad]
+        self._keeps_few = "logits_to_keep" in inspect.signature(adapted.get_base_model().forward).parameters
         self.tokens = self.said = 0
 
     def train(self, pacer: Pacer, progress: Callable[[Progress], None]) -> float:
@@ -271,10 +253,13 @@ class _Run:
 
         for part in self._parts(rows):
             ids, mask, labels = (torch.tensor(one, device=self._adapted.device) for one in part)
-            with self._autocast():
-                scores = self._adapted(input_ids=ids, attention_mask=mask, use_cache=False).logits
             learned = labels[:, 1:] != _IGNORED
-            yield scores[:, :-1][learned], labels[:, 1:][learned]
+            asked = int(learned.any(0).nonzero()[0])  # what comes before the first target is not scored
+            few = {"logits_to_keep": ids.shape[1] - asked} if self._keeps_few else {}
+            with self._autocast():
+                scores = self._adapted(input_ids=ids, attention_mask=mask, use_cache=False, **few).logits
+            learned, scores = learned[:, asked:], scores[:, asked - ids.shape[1] : -1]
+            yield scores[learned], labels[:, asked + 1 :][learned]
 
     def _parts(self, rows: Sequence[TokenRow]) -> Iterator[tuple[list[list[int]], ...]]:
         """Ids, mask and labels of what is computed at once."""
