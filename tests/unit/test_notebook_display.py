@@ -1,4 +1,4 @@
-"""What a notebook shows of a measurement, an attempt, a log and an entry: escaped, small, without colours."""
+"""What a notebook shows of measurements, attempts, logs, entries and verdicts: escaped, small, no colours."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from html.parser import HTMLParser
 
 import pytest
 
+import cryoflux
 from cryoflux.energy.measured import Measured
 from cryoflux.html_table import html_table
 from cryoflux.log_view import open_log
 from cryoflux.quantities import Energy, Tier
+from judged_losses import base_losses, better_by
 from synthetic_state import make_state
 
 EVIL = "</td><script>alert(1)</script>\"'&\u202e\x1b"
@@ -97,3 +99,13 @@ def test_an_entry_shows_what_was_signed(log, place):
 
 def test_a_long_text_is_cut():
     assert len(html_table("x", [("name", "y" * 10_000)])) < 1000
+
+
+def test_a_verdict_on_what_others_made_says_what_it_rests_on(tmp_path):
+    base = base_losses()
+    judged = cryoflux.judge_losses(base, better_by(base, 0.5, 1), state=tmp_path / EVIL.replace("/", ""))
+    texts = " ".join(shown(judged))
+    assert texts.startswith(f"kept: {judged.why}")
+    assert all(said in texts for _, said in judged.lines())
+    assert "alert(1)" in texts
+    assert judged.receipt[:12] in texts

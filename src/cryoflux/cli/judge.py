@@ -237,47 +237,8 @@ def _show(judged: Judged) -> None:
     from cryoflux.state import StateFolder
 
     stdout.print(f"{_SIGNS[judged.outcome]} {judged.outcome}: {judged.why}.")
-    for name, said in _said(judged):
+    for name, said in judged.lines():
         stdout.print(f"{name:<9} {said}")
     show = f"cryoflux receipts show {judged.entry}{StateFolder(judged.state).flag()}"
     stdout.print(f"receipt   entry {judged.entry}, {judged.receipt[:12]}…: {show}")
     stdout.print(f"check it  cryoflux verify {shlex.quote(str(judged.state))}")
-
-
-def _said(judged: Judged) -> Iterator[tuple[str, str]]:
-    """What a verdict rests on, line by line, each with its name."""
-    from cryoflux.quantities import MICRO, format_efficiency, format_energy, format_nats
-
-    low, high = judged.interval
-    ends = f"anytime [{format_nats(low)}, {format_nats(high)}]"
-    interval = ends if math.isfinite(low) else "so few examples rule nothing out"
-    yield "Δ", f"{format_nats(judged.delta)} {judged.unit} an example, {interval}"
-    if judged.targets and judged.delta_per_token is not None:
-        a_token = format_nats(judged.delta_per_token)
-        yield "", f"{a_token} {judged.unit} a token, over the {judged.targets:,} that had to be said"
-    if judged.accuracy is not None:
-        before, after = (100 * share for share in judged.accuracy)
-        yield "accuracy", f"{before:.1f} → {after:.1f} % ({after - before:+.1f} points)"
-    again = "judged before, so that no look was spent" if judged.again else "each raises the bar of the next"
-    yield "holdout", f"{judged.count:,} examples; look {judged.look} of this log at it ({again})"
-    if judged.cut:
-        texts = f"{judged.cut:,} of {judged.count:,} texts were cut at {judged.most_tokens:,} tokens"
-        yield "cut", f"{texts}: what comes after was not judged"
-    yield from (("error", _at_this_look(judged)), ("", "what the error budget bounds: no p-value of this Δ"))
-    stated = "not stated (--joules)"
-    if judged.joules is not None:
-        uj = round(judged.joules * MICRO)
-        stated = f"{format_energy(uj)} as stated, {format_efficiency(judged.delta, uj, judged.unit)}"
-    yield "energy", stated
-
-
-def _at_this_look(judged: Judged) -> str:
-    """How often noise passes, at this look and at all of them together."""
-    ever = _rounded_down(round(1 / judged.error_budget))
-    look = f"mere noise is kept at most 1 time in {_rounded_down(judged.odds)} at this look"
-    return f"{look}, 1 in {ever} over all looks at this holdout:"
-
-
-def _rounded_down(count: int) -> str:
-    digits = max(0, len(str(count)) - 3)
-    return f"{count // 10**digits * 10**digits:,}"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 __all__ = ["Judged", "Terms"]
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryoflux.quantities import NATS
+from cryoflux.html_table import html_table
+from cryoflux.quantities import MICRO, NATS, format_efficiency, format_energy, format_nats
 from cryoflux.receipts.judgement_parts import HeldApart, JudgedKind, JudgedSide, JudgedTokens, StatedEnergy
 from cryoflux.receipts.profiles import HANDED_OVER
 from cryoflux.receipts.statement import Metric
@@ -84,3 +87,52 @@ class Judged:
     def delta_per_token(self) -> float | None:
         """Δ a token that a language model had to say, in `unit`; none of anything else."""
         return self.delta * self.count / self.targets if self.targets else None
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """What the verdict rests on, each line with its name; one that goes on has none."""
+        low, high = self.interval
+        ends = f"anytime [{format_nats(low)}, {format_nats(high)}]"
+        interval = ends if math.isfinite(low) else "so few examples rule nothing out"
+        yield "Δ", f"{format_nats(self.delta)} {self.unit} an example, {interval}"
+        if self.targets and self.delta_per_token is not None:
+            a_token = format_nats(self.delta_per_token)
+            yield "", f"{a_token} {self.unit} a token, over the {self.targets:,} that had to be said"
+        if self.accuracy is not None:
+            before, after = (100 * share for share in self.accuracy)
+            yield "accuracy", f"{before:.1f} → {after:.1f} % ({after - before:+.1f} points)"
+        again = (
+            "judged before, so that no look was spent" if self.again else "each raises the bar of the next"
+        )
+        yield "holdout", f"{self.count:,} examples; look {self.look} of this log at it ({again})"
+        if self.cut:
+            texts = f"{self.cut:,} of {self.count:,} texts were cut at {self.most_tokens:,} tokens"
+            yield "cut", f"{texts}: what comes after was not judged"
+        yield "error", self._at_this_look()
+        yield "", "what the error budget bounds: no p-value of this Δ"
+        yield "energy", self._stated()
+
+    def _at_this_look(self) -> str:
+        """How often noise passes, at this look and at all of them together."""
+        ever = _rounded_down(round(1 / self.error_budget))
+        look = f"mere noise is kept at most 1 time in {_rounded_down(self.odds)} at this look"
+        return f"{look}, 1 in {ever} over all looks at this holdout:"
+
+    def _stated(self) -> str:
+        if self.joules is None:
+            return "not stated (--joules)"
+        uj = round(self.joules * MICRO)
+        return f"{format_energy(uj)} as stated, {format_efficiency(self.delta, uj, self.unit)}"
+
+    def __str__(self) -> str:
+        return f"{self.outcome}: {self.why}"
+
+    def _repr_html_(self) -> str:
+        """The verdict and what it rests on as a table, for a notebook."""
+        receipt = f"entry {self.entry} of {self.state}, {self.receipt[:12]}…"
+        return html_table(str(self), [*self.lines(), ("receipt", receipt)])
+
+
+def _rounded_down(count: int) -> str:
+    """To three digits, towards zero."""
+    digits = max(0, len(str(count)) - 3)
+    return f"{count // 10**digits * 10**digits:,}"
