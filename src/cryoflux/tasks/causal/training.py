@@ -3,8 +3,8 @@
 1. Put LoRA on the modules that the recipe targets; the head in memory stays as it is.
 2. Read the first screening documents, where the recipe has any, in float32 (unless the weights are bfloat16).
 3. Train until the joules end, the steps, or until asked to stop. The loss is the mean over the target tokens
-   of a step: prompts are read, not learned, and scores are computed from the first target on. Its documents
-   are computed in parts of about equal length.
+   of a step: prompts are read, not learned, and nothing is scored but targets. Its documents are computed in
+   parts of about equal length.
 4. Read as much of the screen as it takes (`screening`), and save the adapter as PEFT does.
 
 Documents are drawn in the order of the pool, so that what an attempt has learned from is a stretch of it.
@@ -14,8 +14,8 @@ from __future__ import annotations
 
 __all__ = ["CausalTrained", "Exercise", "train_causal"]
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,21 @@ def _checkpointing(adapted: Any, what: str, *how: Mapping[str, Any]) -> None:
     (switch or getattr(network, f"gradient_checkpointing_{what}"))(*how)
 
 
+@contextmanager
+def _scored_at(head: Any, places: Any) -> Iterator[None]:
+    """Let the head of a model score some places alone, one row each: what is not asked is not computed.
+
+    Args:
+        head: module that makes scores of what the layers leave.
+        places: (documents, tokens), which of them are asked for.
+    """
+    hook = head.register_forward_pre_hook(lambda _, given: (given[0][places], *given[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 class _Run:
     """The steps of one attempt."""
 
@@ -184,7 +199,7 @@ class _Run:
         self._adapted, self._lesson, self._recipe = adapted, lesson, recipe
         self._device = str(adapted.device).partition(":")[0]
         self.trained = [one for one in adapted.parameters() if one.requires_grad]
-        self._keeps_few = "logits_to_keep" in inspect.signature(adapted.get_base_model().forward).parameters
+        self._head = adapted.get_base_model().get_output_embeddings()
         self.tokens = self.said = 0
 
     def train(self, pacer: Pacer, progress: Callable[[Progress], None]) -> float:
@@ -253,13 +268,10 @@ class _Run:
 
         for part in self._parts(rows):
             ids, mask, labels = (torch.tensor(one, device=self._adapted.device) for one in part)
-            learned = labels[:, 1:] != _IGNORED
-            asked = int(learned.any(0).nonzero()[0])  # what comes before the first target is not scored
-            few = {"logits_to_keep": ids.shape[1] - asked} if self._keeps_few else {}
-            with self._autocast():
-                scores = self._adapted(input_ids=ids, attention_mask=mask, use_cache=False, **few).logits
-            learned, scores = learned[:, asked:], scores[:, asked - ids.shape[1] : -1]
-            yield scores[learned], labels[:, asked + 1 :][learned]
+            learned = torch.nn.functional.pad(labels[:, 1:] != _IGNORED, (0, 1))
+            with self._autocast(), _scored_at(self._head, learned):
+                scores = self._adapted(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            yield scores, labels[:, 1:][learned[:, :-1]]
 
     def _parts(self, rows: Sequence[TokenRow]) -> Iterator[tuple[list[list[int]], ...]]:
         """Ids, mask and labels of what is computed at once."""
