@@ -13,12 +13,15 @@ from test_monitor_examples import content_of, feed, fresh
 from test_monitor_looks import against
 
 from cryoflux.decision.monitor import cap_of, cut_mean_nano, evidence_milli, needed_milli
-from cryoflux.digests import file_digest, sha256_hex, write_checksums
+from cryoflux.digests import COMPOSED, file_digest, sha256_hex, write_checksums
 from cryoflux.quantities import NANO, NATS
 from cryoflux.receipts.profiles import F32, PROFILE
 from cryoflux.receipts.session import MonitorCheck
 from cryoflux.receipts.statement import Base
+from cryoflux.registry.composition import Composition, Term
+from cryoflux.registry.kept_lists import composition_text
 from cryoflux.state import StateFolder
+from cryoflux.verification.recomputer import Models
 from cryoflux.verification.result import Check, Status
 from cryoflux.verification.rollback_again import check_rollback_again
 from rolled_back import COUNT, Rollback
@@ -48,6 +51,18 @@ class Evaluator:
         head = model.name == "head"
         off = 0 if profile in self.profiles or head else self.off
         return [loss + off * (n % 2) for n, loss in enumerate(losses_of(model))][:count], [not head] * count
+
+
+@dataclass
+class Composer(Evaluator):
+    """Adds lists up to one and the same file of weights."""
+
+    content: bytes = b""
+
+    def compose(self, _composed: Composition, models: Models, into: Path) -> Path:
+        shutil.copytree(models.genesis, into)
+        (into / "model.safetensors").write_bytes(self.content)
+        return into
 
 
 @dataclass
@@ -121,6 +136,27 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Real:
 def best(real: Real) -> Base:
     known = real.made.memory.tasks[real.made.task]
     return min((made.version for made in known.before_head()), key=lambda one: real.losses(one.digest))
+
+
+@pytest.mark.parametrize("composed", ["again", "as another", "not at all"])
+def test_what_a_look_lists_is_added_up_where_it_is_kept_as_a_list(real: Real, composed: str) -> None:
+    look, state = real.look(), StateFolder(real.made.path)
+    listed = state.model(look.against[-1].version)
+    weights, genesis = listed / "model.safetensors", state.model(look.against[0].version)
+    content = (listed if composed == "again" else genesis) / "model.safetensors"
+    made_by, adapter = Composer(content=content.read_bytes()), "a" * 64
+    term = Term(weight="1", adapter=adapter, parent="b" * 64)
+    said = Composition(genesis=genesis.name, terms=(term,))
+    (listed / COMPOSED).write_bytes(composition_text(said))
+    weights.unlink()
+    if composed != "not at all":
+        state.capsule(adapter).mkdir(parents=True)
+    real.made.session(checks=[look])
+    (line,) = real.again(made_by)
+    found = {"again": Status.OK, "as another": Status.FAIL, "not at all": Status.UNKNOWN}
+    assert line.status is found[composed], line.detail
+    details = {"again": "by 2 of the 2 versions", "as another": "another than the one recorded"}
+    assert details.get(composed, "cannot be evaluated again here") in line.detail
 
 
 def test_a_look_is_what_its_models_show(real: Real) -> None:

@@ -6,13 +6,13 @@ __all__ = ["examples_again", "losses_again", "refuse_too_much", "version_again"]
 
 from pathlib import Path
 
-from cryoflux.digests import copy_listed, file_digest, find_listed
+from cryoflux.digests import file_digest, find_listed
 from cryoflux.errors import VerificationError
 from cryoflux.files import copy_regular
 from cryoflux.receipts.profiles import TOLERANCES
 from cryoflux.receipts.statement import Base, Data
 from cryoflux.registry.cuts import Cut, tokens_of
-from cryoflux.registry.kept_lists import is_whole
+from cryoflux.registry.kept_lists import said_in
 from cryoflux.state import StateFolder
 from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.loss_comparison import Found
@@ -21,6 +21,7 @@ from cryoflux.verification.pairing import MOST_EXAMPLES
 from cryoflux.verification.read_sets import MONITOR
 from cryoflux.verification.recompute import MOST_TOKENS
 from cryoflux.verification.recomputer import Recomputer
+from cryoflux.verification.remaking import version_kept_or_made
 from cryoflux.verification.weights import version_digest
 
 
@@ -65,16 +66,15 @@ def examples_again(state: StateFolder, digest: str, begun: Data, folder: Path) -
     raise OpenQuestion("its monitor is not kept here")
 
 
-def version_again(state: StateFolder, version: Base, copy: Path) -> Path:
-    """A copy of a version, so that nobody changes it between check and use.
+def version_again(state: StateFolder, version: Base, recomputer: Recomputer, copy: Path) -> Path:
+    """A copy of a version, added up where it is kept as a list: nobody changes it between check and use.
 
     Raises:
-        OpenQuestion: it is not kept here.
+        OpenQuestion: it is not kept here, and cannot be added up.
         VerificationError: it is another one.
     """
-    if not is_whole(kept := state.model(version.digest)):
-        raise OpenQuestion(f"models/{version.digest} is not kept here")
-    copy_listed(kept, copy)
+    said = said_in(state.model(version.digest))
+    version_kept_or_made(state, version.digest, said, recomputer, copy)
     if not compare_folder(copy, version.files).intact or version_digest(copy) != version.digest:
         raise VerificationError("one of its versions here is another than the one recorded")
     return copy

@@ -2,7 +2,9 @@
 
 Head and versions are evaluated on the very examples that the session names, and what each version has shown
 against the head is computed from that. So neither can a head that is worse be said to be none, nor another
-version to be the best. What is not here any more is left out; a look of which nothing is left has no line.
+version to be the best. What is kept as its list of updates is added up, and
+leaves it open where it cannot be. What is not here any more is left out; a look of which nothing is left has
+no line.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from cryoflux.receipts.profiles import PROFILE, TOLERANCES
 from cryoflux.receipts.session import MonitorCheck
 from cryoflux.receipts.statement import Base, Data
 from cryoflux.registry.cuts import Cut
-from cryoflux.registry.kept_lists import is_whole
 from cryoflux.state import StateFolder
 from cryoflux.verification.kept_again import examples_again, losses_again, refuse_too_much, version_again
 from cryoflux.verification.levels import Word
@@ -91,11 +92,11 @@ def look_in(entry: Entry, memory: LogState, cuts: Mapping[str, Cut], state: Path
     folder = StateFolder(state)
     for check in reversed(looks_of(entry)):
         known = memory.tasks.get(check.task)
-        if known is None or not check.profile or not is_whole(folder.model(check.head.digest)):
+        if known is None or not check.profile or not folder.model(check.head.digest).is_dir():
             continue
         listed = [known.makers[one.version] for one in check.against if one.version in known.makers]
         here = {
-            one.version.digest: one.version for one in listed if is_whole(folder.model(one.version.digest))
+            one.version.digest: one.version for one in listed if folder.model(one.version.digest).is_dir()
         }
         if here:
             return SignedLook(entry.name, check, here, cuts.get(check.task, 0), known.data, known.metric.unit)
@@ -127,9 +128,12 @@ def _evaluate(state: StateFolder, look: SignedLook, factory: RecomputerFactory) 
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as place:
         folder = Path(place)
         examples = examples_again(state, said.sha256, look.data, folder)
-        head = version_again(state, said.head, folder / "head")
-        others = {digest: version_again(state, one, folder / digest) for digest, one in look.versions.items()}
         recomputer = factory(look.cut)
+        head = version_again(state, said.head, recomputer, folder / "head")
+        others = {
+            digest: version_again(state, one, recomputer, folder / digest)
+            for digest, one in look.versions.items()
+        }
         differences, word = _compared(recomputer, look, head, others, examples)
     if differences:
         return [failed(look.name, f"refuted: {difference}") for difference in differences], ""

@@ -64,7 +64,7 @@ from cryoflux.verification.recomputer import (
     factory_for,
     target_tokens,
 )
-from cryoflux.verification.remaking import base_again
+from cryoflux.verification.remaking import version_kept_or_made
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.temperatures import temperature_findings
 from cryoflux.verification.walk import Paired
@@ -218,10 +218,8 @@ def pinned(case: Case, folder: Path, recomputer: Recomputer | None = None) -> Ca
     """
     said = case.paired.receipt
     base, holdout = folder / "kept" / "base", folder / "kept" / case.holdout.name
-    if is_whole(case.base):
-        copy_listed(case.base, base)
-    else:
-        base_again(case.state, case.paired, recomputer, base)
+    state, composed = StateFolder(case.state), case.paired.composed
+    version_kept_or_made(state, said.base.digest, composed, recomputer, base)
     copy_regular(case.holdout, holdout)
     if not compare_folder(base, said.base.files).intact or version_digest(base) != said.base.digest:
         raise VerificationError("the base model here is another than the one recorded")

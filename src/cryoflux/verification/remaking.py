@@ -1,38 +1,49 @@
-"""A base whose files were freed, made again from the genesis and the updates that the log gives.
+"""A version whose weights were freed, made again from its genesis and its updates.
 
-It is held to the digests that the receipt names like one that was kept, so a base that comes out as another
-model is no evidence of anything but that.
+It is held to the digests that an entry names like one that was kept, so a version that comes out as another
+model is no evidence of anything but that: whoever says of what it is the sum need not be believed.
 """
 
 from __future__ import annotations
 
-__all__ = ["base_again"]
+__all__ = ["version_kept_or_made"]
 
 from pathlib import Path
 
 from cryoflux.digests import copy_listed, write_checksums
 from cryoflux.errors import VerificationError
-from cryoflux.registry.kept_lists import can_compose
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.kept_lists import can_compose, is_whole
 from cryoflux.state import StateFolder
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.recomputer import Models, Recomputer
-from cryoflux.verification.walk import Paired
 from cryoflux.verification.weights import version_digest
 
 
-def base_again(state: Path, paired: Paired, recomputer: Recomputer | None, into: Path) -> None:
-    """Make the base of a receipt again, in a folder that is not there yet.
+def version_kept_or_made(
+    state: StateFolder, digest: str, composed: Composition | None, recomputer: Recomputer | None, into: Path
+) -> None:
+    """A copy of a version in a folder that is not there yet: of its files, or of what its list adds up to.
+
+    Args:
+        state: where it lies.
+        digest: that it is called by.
+        composed: what it is the sum of; none where nothing says so.
+        recomputer: adds it up where its weights are not here.
+        into: the folder.
 
     Raises:
-        OpenQuestion: nothing here makes it.
-        VerificationError: its genesis is another model than the log says.
+        OpenQuestion: it is not kept here, and nothing makes it.
+        VerificationError: its genesis is another model than its list says.
     """
-    composed, folder = paired.composed, StateFolder(state)
-    if recomputer is None or composed is None or not can_compose(folder, composed):
-        raise OpenQuestion("its base is not kept here")
-    genesis = into.with_name("genesis-of-base")
-    copy_listed(folder.model(composed.genesis), genesis)
+    if is_whole(kept := state.model(digest)):
+        copy_listed(kept, into)
+        return
+    if recomputer is None or composed is None or not can_compose(state, composed):
+        raise OpenQuestion(f"models/{digest} is not kept here, and cannot be made again")
+    genesis = into.with_name(f"genesis-of-{into.name}")
+    copy_listed(state.model(composed.genesis), genesis)
     if version_digest(genesis) != composed.genesis:
         raise VerificationError("the genesis of its base here is another model than the one recorded")
-    recomputer.compose(composed, Models(genesis, genesis, folder.capsule), into)
+    recomputer.compose(composed, Models(genesis, genesis, state.capsule), into)
     write_checksums(into)

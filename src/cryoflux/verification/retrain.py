@@ -46,8 +46,9 @@ from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import F32, PROFILE
 from cryoflux.receipts.statement import Intent, Training
+from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut
-from cryoflux.registry.kept_lists import is_whole
+from cryoflux.registry.kept_lists import can_compose, is_whole
 from cryoflux.state import ADAPTER, StateFolder
 from cryoflux.task_tallies import EVERYTHING, PoolParts
 from cryoflux.verification.apart import FAR, Apart
@@ -64,6 +65,7 @@ from cryoflux.verification.recompute import (
     prepare,
 )
 from cryoflux.verification.recomputer import OtherFactories, Recomputer, factory_for
+from cryoflux.verification.remaking import version_kept_or_made
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walk import Paired
 from cryoflux.verification.walked import Walked
@@ -211,8 +213,11 @@ def plan_of(walked: Walked, paired: Paired) -> Plan:
     if not any(training.section.fields.get(name) for name in _COMPUTED):
         raise OpenQuestion("it does not say how products were computed")
     base = intent.chain.start if intent.chain is not None else paired.receipt.base
-    if not is_whole(StateFolder(state).model(base.digest)):
-        raise OpenQuestion("the version that its update is added to is not kept here")
+    folder = StateFolder(state)
+    if not is_whole(folder.model(base.digest)) and not can_compose(folder, _composed(paired)):
+        raise OpenQuestion(
+            "the version that its update is added to is not kept here, nor can it be made again"
+        )
     earlier, chain = _before(walked, paired, intent)
     return Plan(
         state=state,
@@ -225,6 +230,11 @@ def plan_of(walked: Walked, paired: Paired) -> Plan:
         first_step_ended=training.steps == 1 and training.section.fields.get("plannedSteps") != 1,
         chain=(*chain, Played(paired.name, intent.recipe, training)) if intent.chain is not None else (),
     )
+
+
+def _composed(paired: Paired) -> Composition | None:
+    """What the version is the sum of that an update is added to."""
+    return paired.chain.composed if paired.chain is not None else paired.composed
 
 
 def _before(walked: Walked, paired: Paired, intent: Intent) -> tuple[list[Drawn], list[Played]]:
@@ -266,7 +276,7 @@ def _retrain(case: Case, plan: Plan, retrainer: Retrainer, levels: Levels) -> tu
     name = case.paired.name
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as place:
         folder = Path(place)
-        case, plan = _held(case, plan, folder)
+        case, plan = _held(case, plan, folder, retrainer)
         (into := folder / "trained").mkdir()
         theirs = pinned_update(case, folder / "update")
         done = retrainer.retrain(plan, into)
@@ -296,21 +306,22 @@ def _same(case: Case, plan: Plan, done: Retrained, levels: Levels) -> tuple[list
     return [], said
 
 
-def _held(case: Case, plan: Plan, folder: Path) -> tuple[Case, Plan]:
+def _held(case: Case, plan: Plan, folder: Path, recomputer: Recomputer) -> tuple[Case, Plan]:
     """Both with copies of base, holdout and data set, so that nobody changes them between check and use.
 
     Raises:
+        OpenQuestion: a version is not here, and nothing makes it again.
         VerificationError: one of the copies is not what the receipt names.
         OSError: one of them cannot be copied.
     """
-    case, there = pinned(case, folder), StateFolder(folder / "state")
+    case, there = pinned(case, folder, recomputer), StateFolder(folder / "state")
     base = there.model(plan.base)
     base.parent.mkdir(parents=True)
     if plan.base == case.paired.receipt.base.digest:
         case.base.rename(base)
         case = replace(case, base=base)
     else:
-        copy_listed(StateFolder(plan.state).model(plan.base), base)
+        version_kept_or_made(StateFolder(plan.state), plan.base, _composed(case.paired), recomputer, base)
         start = plan.intent.chain.start if plan.intent.chain is not None else case.paired.receipt.base
         if not compare_folder(base, start.files).intact or version_digest(base) != start.digest:
             raise VerificationError("the version that its chain began with is another here than recorded")

@@ -96,11 +96,12 @@ def _evaluate(walked: Walked, found: _Rollback, factory: RecomputerFactory) -> t
         raise OpenQuestion(str(error)) from error
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         examples = examples_again(state, said.sha256, found.data, Path(folder))
+        recomputer = factory(found.cut)
         models = [
-            version_again(state, version, Path(folder) / which)
+            version_again(state, version, recomputer, Path(folder) / which)
             for which, version in (("head", found.move.base), ("version", found.move.result))
         ]
-        differences, word = _compared(factory(found.cut), models, examples, said, recorded)
+        differences, word = _compared(recomputer, models, examples, said, recorded)
     if differences:
         return [failed(found.name, f"refuted: {difference}") for difference in differences], ""
     return [], f"{found.name}: {word}, {2 * said.count} losses on {said.count} examples of the monitor"
