@@ -238,6 +238,35 @@ def test_a_task_whose_holdout_has_judged_others_does_not_begin(tmp_path: Path) -
     refuse_judged({"train.jsonl": files["holdout-2.jsonl"]}, state)
 
 
+STRANGE = [
+    b'{"x": 1.0, "y": 2.0}',
+    b'{"text": 3, "label": "a"}',
+    b'{"messages": [{"role": "user"}, 7]}',
+    b'{"messages": null}',
+    b'{"prompt": "alone"}',
+    b"[1, 2]",
+    b"a,b: no JSON",
+    b"[" * 100_000,
+    b"1" * 10_000,
+    b"\xff\xfe",
+]
+"""examples of a task of one's own: each is compared as its line, whatever it holds"""
+
+
+@pytest.mark.parametrize("line", STRANGE, ids=range(len(STRANGE)))
+def test_examples_without_a_text_are_compared_as_lines(line: bytes, tmp_path: Path) -> None:
+    state, files = StateFolder(tmp_path / "s"), {"holdout.jsonl": b"\n" + line + b"\n"}
+    refuse_judged(files, state)  # nothing was judged here
+    judged = state.judged("0" * 64)
+    judged.parent.mkdir(parents=True)
+    judged.write_bytes(b'{"label": "b", "text": "the cat sat"}\n"4"\n')
+    refuse_judged(files, state)
+    refuse_judged({"holdout.jsonl": b'"4"\n'}, state)  # an id of losses is no text
+    judged.write_bytes(line + b"\n")
+    with pytest.raises(UsageError, match="1 examples of the holdout have judged other models"):
+        refuse_judged(files, state)
+
+
 # Logs of other evaluations
 
 

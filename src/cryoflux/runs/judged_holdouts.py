@@ -2,8 +2,8 @@
 
 An error budget is counted in one place: a holdout that a run looks at and a judgement too would be looked at
 more often than either counts. Texts are compared as the data sets compare them (`cryoflux.data.fold`), so it
-does not matter in which file they stand. Of losses that were handed over only ids are known, and no texts:
-those are compared by nobody.
+does not matter in which file they stand. An example of a task of one's own may have no text: of it the whole
+line is compared. Of losses that were handed over only ids are known: those are compared by nobody.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ __all__ = ["refuse_deciding", "refuse_judged"]
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cryoflux.data.fold import fold
 from cryoflux.errors import UsageError
 from cryoflux.files import read_regular
 from cryoflux.state import StateFolder
-from cryoflux.tasks.causal.documents import TextDocument
+from cryoflux.tasks.causal.documents import TextDocument, shape_of
 
 _MOST_BYTES = 1 << 30
 
@@ -52,7 +53,8 @@ def refuse_judged(files: Mapping[str, bytes], state: StateFolder) -> None:
     Raises:
         UsageError: it does.
     """
-    judged = set(_texts(state.judged("").parent.glob("*.jsonl")))
+    if not (judged := set(_texts(state.judged("").parent.glob("*.jsonl")))):
+        return
     holdouts = [content for name, content in files.items() if name.startswith("holdout")]
     if shared := len(judged & {text for content in holdouts for text in _of_lines(content)}):
         raise UsageError(
@@ -68,8 +70,19 @@ def _texts(paths: Iterable[Path]) -> Iterator[str]:
 
 
 def _of_lines(content: bytes) -> Iterator[str]:
-    """The texts of a set's lines, folded; the ids of losses are none."""
-    for line in content.splitlines():
-        row = json.loads(line.decode("utf-8", "surrogatepass"))
-        if isinstance(row, dict):
-            yield fold(TextDocument(row, 0).plain)
+    """The texts of a set's lines, folded, and lines without one, whole; the ids of losses are neither."""
+    for line in filter(None, map(bytes.strip, content.splitlines())):
+        try:
+            row = json.loads(line.decode("utf-8", "surrogatepass"))
+        except (ValueError, RecursionError):
+            row = {}
+        if not isinstance(row, str | int):
+            yield fold(_text(row) or line.decode("utf-8", "replace"))
+
+
+def _text(row: object) -> str:
+    """What an example says; empty where it has none of the shapes of a text."""
+    if isinstance(row, dict) and shape_of(row):
+        with suppress(KeyError, TypeError):
+            return TextDocument(row, 0).plain
+    return ""
