@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import pytest
 
+from cryoflux.data import near, near_answers
 from cryoflux.data.by_group import BY_GROUP, BY_GROUP_APART, Chunk, draw
 from cryoflux.data.examples import normalise
 from cryoflux.data.fold import FOLD
@@ -143,16 +145,25 @@ class Answers:
 
     train: list[str]
     left_out: list[str]
+    judging: Sequence[str] = ()
 
     def told(self) -> list[tuple[Status, str]]:
+        return [(finding.status, finding.detail) for finding in apart(self._sets())]
+
+    def praised(self) -> list[str]:
+        sets = self._sets()
+        list(apart(sets))
+        return sets.said
+
+    def _sets(self) -> ReadSets:
+        more = [self._line(n, text) for n, text in enumerate(self.judging, 9000)]
         lines = {
             TRAIN: [self._line(n, text) for n, text in enumerate(self.train, 100)],
             HOLDOUT: [self._line(0, "a quiet river runs under the seven wooden bridges of that town")],
-            AUDIT: [self._line(1, "bells ring twice for rain while nobody sells bread before noon")],
+            AUDIT: [self._line(1, "bells ring twice for rain while nobody sells bread before noon"), *more],
         }
         left_out = [self._line(n, text) for n, text in enumerate(self.left_out, 200)]
-        sets = ReadSets("data/x", DRAWN, lines, {}, left_out=left_out)
-        return [(finding.status, finding.detail) for finding in apart(sets)]
+        return ReadSets("data/x", DRAWN, lines, {}, left_out=left_out)
 
     def _line(self, number: int, answer: str) -> TextLine:
         return TextLine(f"What of {number}? {answer}", True, "", answer)
@@ -174,3 +185,76 @@ def test_a_document_that_was_left_out_on_a_pretext_is_found() -> None:
     assert status is Status.FAIL
     assert "1 of its documents were left out and answer as none that judges" in detail
     assert "such as line 2" in detail
+
+
+def turned(count: int) -> list[str]:
+    """So many answers that are near to the one that judges, no two of them the same."""
+    words = NEAR.split()
+    return [" ".join([*words[:-1], f"its{number}"]) for number in range(count)]
+
+
+@pytest.fixture
+def few_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One search comes to its limit after a few pairs of texts, and reads a few answers only."""
+    monkeypatch.setattr(near, "_MOST_COMPARED", 20)
+    monkeypatch.setattr(near_answers, "_MOST_CHARACTERS", 2_000)
+    monkeypatch.setattr(near, "_MOST_CHARACTERS", 4_000)
+
+
+@pytest.mark.usefixtures("few_compared")
+def test_many_answers_that_are_alike_are_all_searched_and_none_is_accused() -> None:
+    assert Answers([OTHER] * 3, turned(200)).told() == []
+    ((status, detail),) = Answers([*[f"{OTHER} {n}" for n in range(300)], *turned(7)], turned(200)).told()
+    assert (status, detail.partition(" of")[0]) == (Status.FAIL, "7")
+    assert detail.endswith("such as line 301")
+    ((status, detail),) = Answers([], [*turned(200), OTHER]).told()
+    assert (status, detail.partition(" of")[0]) == (Status.FAIL, "1")
+
+
+def test_what_could_not_be_searched_is_a_question_and_no_praise(
+    few_compared: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near_answers, "_MOST_SEARCHES", 2)
+    answers = Answers([f"{OTHER} {n}" for n in range(100)], turned(100))
+    said = answers.told()
+    assert {status for status, _ in said} == {Status.UNKNOWN}
+    assert all("of its documents could not be held against all that judge" in detail for _, detail in said)
+    assert answers.praised() == []
+    monkeypatch.undo()
+    assert answers.told() == []
+    assert answers.praised() == [
+        f"no trained answer is near to one that judges, by {NEAR_ANSWERS} (100 were left out)"
+    ]
+
+
+def test_one_answer_longer_than_a_search_is_a_question_and_hides_no_other(few_compared: None) -> None:
+    ((status, detail), (other, limit)) = Answers([f"{OTHER} " * 100, NEAR], []).told()
+    assert (status, detail.partition(" of")[0]) == (Status.FAIL, "1")
+    assert (other, limit.partition(" of")[0]) == (Status.UNKNOWN, "1")
+
+
+STRANGE = "\U0001fae9"
+"""a character that Python 3.11 does not know"""
+
+
+def test_a_character_that_pythons_read_otherwise_excuses_its_own_answer_only() -> None:
+    ((near_one, first), (asked, second)) = Answers([NEAR, f"{NEAR} {STRANGE}", f"hm {STRANGE}"], []).told()
+    assert (near_one, first.partition(" of")[0]) == (Status.FAIL, "1")
+    assert (asked, second.partition(" of")[0]) == (Status.UNKNOWN, "1")
+    told = Answers([], [OTHER, f"{OTHER} {STRANGE}"]).told()
+    assert [(status, detail.rpartition(" ")[2]) for status, detail in told] == [
+        (Status.FAIL, "1"),
+        (Status.UNKNOWN, "2"),
+    ]
+
+
+def test_a_judging_answer_that_pythons_read_otherwise_excuses_what_is_like_it_only() -> None:
+    half = "a quiet river runs under the eight rusty trains which nobody has ever painted"
+    judging = [f"{NEAR} {STRANGE}"]
+    told = Answers([], [OTHER, half], judging).told()
+    assert [(status, detail.rpartition(" ")[2]) for status, detail in told] == [
+        (Status.FAIL, "1"),
+        (Status.UNKNOWN, "2"),
+    ]
+    ((status, _),) = Answers([NEAR], [], judging).told()
+    assert status is Status.FAIL  # the first holdout answer is near to it, and has no such character

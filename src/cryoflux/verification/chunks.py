@@ -12,10 +12,12 @@ __all__ = ["apart", "drawn_in_groups"]
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
+from math import ceil
 
 from cryoflux.data.by_group import BY_GROUP, BY_GROUP_APART, Chunk, is_drawn_by_group
 from cryoflux.data.examples import normalise
+from cryoflux.data.fold import bare_words
 from cryoflux.data.lowest_hash import may_differ
 from cryoflux.data.near_answers import NEAR_ANSWERS, near_answers
 from cryoflux.verification.read_sets import AUDIT, HOLDOUT, SIMILAR, TRAIN, ReadSets, TextLine
@@ -23,6 +25,12 @@ from cryoflux.verification.result import Finding, failed, unknown
 
 _MOST_OF_ONE = 4
 """one in so many documents of a set that are chunks of one is a question"""
+_FEWEST = 6
+"""pairs of words that two have in common at least, where they are near and long"""
+_SHARE = 0.7
+"""of the pairs of a shorter one"""
+_OF_ONE = 3
+"""pairs of words that one character can make: it stands in a word, or parts two"""
 
 
 def apart(sets: ReadSets) -> Iterator[Finding]:
@@ -59,22 +67,64 @@ def _answers(sets: ReadSets) -> Iterator[Finding]:
     # in the order in which they were held against each other when the sets were made
     judging = [file for file in (HOLDOUT, AUDIT, *sets.holdouts[1:]) if file in sets.lines]
     judged = _said([line for file in judging for line in sets.lines[file]])
-    train = sets.drawn_from(TRAIN)
-    near, _ = near_answers(judged, _said(train))
-    far = {*range(len(sets.left_out))} - near_answers(judged, _said(sets.left_out))[0]
-    for file, places, lines, what in (
-        (TRAIN, near, train, "answer as one that judges"),
-        (SIMILAR, far, sets.left_out, "were left out and answer as none that judges"),
-    ):
+    train, left_out = _said(sets.drawn_from(TRAIN)), _said(sets.left_out)
+    trained, left = near_answers(judged, train), near_answers(judged, left_out)
+    far = frozenset(range(len(left_out))) - left.near - left.unsearched
+    as_one = f"answer as one that judges, by {NEAR_ANSWERS}"
+    as_none = f"were left out and answer as none that judges, by {NEAR_ANSWERS}"
+    yield from _told(f"{sets.where}/{TRAIN}", as_one, trained.near, _surely_near(judged, train, trained.near))
+    yield from _told(f"{sets.where}/{SIMILAR}", as_none, far, _surely_far(judged, left_out, far))
+    for file, places in ((TRAIN, trained.unsearched), (SIMILAR, left.unsearched)):
         if places:
-            detail = (
-                f"{len(places)} of its documents {what}, by {NEAR_ANSWERS}, such as line {min(places) + 1}"
-            )
-            sure = not may_differ([*judged, *_said(lines)])
-            yield (failed if sure else unknown)(f"{sets.where}/{file}", detail)
-    if not near:
-        left_out = f" ({len(sets.left_out)} were left out)" if sets.left_out else ""
-        sets.said.append(f"no trained answer is near to one that judges, by {NEAR_ANSWERS}{left_out}")
+            limit = f"by {NEAR_ANSWERS}: they are too long, or too many are alike"
+            detail = f"{len(places)} of its documents could not be held against all that judge, {limit}"
+            yield unknown(f"{sets.where}/{file}", detail)
+    if not trained.near and not trained.unsearched:
+        beside = f" ({len(left_out)} were left out)" if left_out else ""
+        sets.said.append(f"no trained answer is near to one that judges, by {NEAR_ANSWERS}{beside}")
+
+
+def _told(subject: str, what: str, places: frozenset[int], sure: frozenset[int]) -> Iterator[Finding]:
+    """A failure of those that are sure, and a question of those that another Python may see otherwise."""
+    for some, finding in ((sure, failed), (places - sure, unknown)):
+        if some:
+            such_as = f"such as line {min(some) + 1}"
+            yield finding(subject, f"{len(some)} of its documents {what}, {such_as}")
+
+
+def _surely_near(judged: Sequence[str], train: Sequence[str], near: frozenset[int]) -> frozenset[int]:
+    """Those that are near to one that judges where no Python normalises either of them otherwise."""
+    kept = [answer for answer in judged if not may_differ([answer])]
+    sure = [place for place in sorted(near) if not may_differ([train[place]])]
+    if len(kept) == len(judged):
+        return frozenset(sure)
+    again = near_answers(kept, [train[place] for place in sure]).near
+    return frozenset(place for number, place in enumerate(sure) if number in again)
+
+
+def _surely_far(judged: Sequence[str], left_out: Sequence[str], far: frozenset[int]) -> frozenset[int]:
+    """Those that no Python finds near to one that judges."""
+    strange = [(_pairs(answer), _strange(answer)) for answer in judged if may_differ([answer])]
+
+    def may_be_near(answer: str) -> bool:
+        pairs = _pairs(answer)
+        fewest = min(_FEWEST, ceil(_SHARE * len(pairs)))
+        return any(len(pairs & others) + most >= fewest for others, most in strange)
+
+    return frozenset(
+        place
+        for place in far
+        if not may_differ([left_out[place]]) and not (strange and may_be_near(left_out[place]))
+    )
+
+
+def _pairs(answer: str) -> set[tuple[str, str]]:
+    return set(pairwise(bare_words(answer)))
+
+
+def _strange(answer: str) -> int:
+    """Pairs of words that it may have besides, where another Python makes other words of its characters."""
+    return sum(_OF_ONE for one in answer if may_differ([one]))
 
 
 def _said(lines: Sequence[TextLine]) -> list[str]:

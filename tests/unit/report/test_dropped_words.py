@@ -22,6 +22,11 @@ from cryoflux.report.dropped_words import dropped_words
             {"train": 0, "unsaid": 0, "near": 5},
             "0 duplicates dropped; 5 training documents left out that answer as one that judges",
         ),
+        (
+            {"train": 2, "near": 0, "unsearched": 4},
+            "2 duplicates dropped; 4 training documents could not be held against all that judge (too long, "
+            + "or too many alike)",
+        ),
     ],
 )
 def test_each_reason_is_counted_by_itself(dropped: dict[str, int], said: str) -> None:

@@ -52,6 +52,8 @@ UNSAID = "unsaid"
 """among what was dropped: documents of which nothing is left to say once they are cut"""
 NEAR = "near"
 """among what was dropped: training documents that answer as one that judges"""
+UNSEARCHED = "unsearched"
+"""beside what was dropped: documents that are trained on, of which nobody knows whether they do"""
 
 
 def model_folder(sourced: Sourced) -> tuple[str, Path]:
@@ -84,8 +86,9 @@ class CausalInputs:
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Documents that were left out, by why."""
-        return {**self.found.dropped, UNSAID: self.unsaid, NEAR: len(self.found.similar)}
+        """Documents that were left out, by why; and those that could not be looked at, where there are."""
+        unsearched = {UNSEARCHED: self.found.unsearched} if self.found.unsearched else {}
+        return {**self.found.dropped, UNSAID: self.unsaid, NEAR: len(self.found.similar), **unsearched}
 
 
 def read_inputs(sourced: Sourced, progress: _Progress) -> CausalInputs:

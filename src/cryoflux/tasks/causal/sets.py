@@ -83,6 +83,8 @@ class CausalSets:
     rules: Mapping[str, str]
     similar: Sequence[StoredDocument] = ()
     """training documents that were left out because they answer as one that judges"""
+    unsearched: int = 0
+    """documents that are trained on, though they could not be held against all that judge"""
 
     def lines(self) -> dict[str, list[bytes]]:
         """As files have them."""
@@ -132,7 +134,7 @@ def make_sets(
         if len(pool) < 8 * most:
             break
         found[f"holdout-{number}"] = _draw(pool, most, groups=groups)
-    similar = _leave_out(pool, found) if apart else ()
+    similar, unsearched = _leave_out(pool, found) if apart else ((), 0)
     _check(found, pool, drawn=holdout is None or audit is None)
     drawn = (BY_GROUP if apart else BY_GROUP_APART) if groups else LOWEST_HASH
     return CausalSets(
@@ -144,6 +146,7 @@ def make_sets(
             "copies": NEAR_ANSWERS if apart else FOLD,
         },
         similar,
+        unsearched,
     )
 
 
@@ -214,16 +217,12 @@ def _draw(pool: _Pool, most: int, *, groups: bool) -> _Pool:
     return {chunk.key: pool.pop(chunk.key) for chunk in draw(chunks, most)}
 
 
-def _leave_out(pool: _Pool, found: Mapping[str, _Pool]) -> tuple[StoredDocument, ...]:
-    """Take out of the pool what answers as a document that judges."""
+def _leave_out(pool: _Pool, found: Mapping[str, _Pool]) -> tuple[tuple[StoredDocument, ...], int]:
+    """What answers as a document that judges, taken out of the pool; and of how many that is not known."""
     judging = [document.rendered.answer for some in found.values() for document in some.values()]
-    left_out: list[StoredDocument] = []
-    while True:  # a search that came to a limit goes on among those that are left
-        near, _ = near_answers(judging, [document.rendered.answer for document in pool.values()])
-        if not near:
-            return tuple(left_out)
-        keys = [key for place, key in enumerate(pool) if place in near]
-        left_out += [pool.pop(key) for key in keys]
+    answers = near_answers(judging, [document.rendered.answer for document in pool.values()])
+    keys = [key for place, key in enumerate(pool) if place in answers.near]
+    return tuple(pool.pop(key) for key in keys), len(answers.unsearched)
 
 
 def _check(found: Mapping[str, _Pool], pool: _Pool, *, drawn: bool) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cryoflux.data import near_answers
 from cryoflux.data.by_group import BY_GROUP, BY_GROUP_APART
 from cryoflux.data.examples import normalise
 from cryoflux.data.fold import FOLD, fold
@@ -163,6 +164,15 @@ def test_what_answers_as_one_that_judges_is_not_trained_on() -> None:
     assert {one.rendered.answer.split()[0] for one in found.similar} == judged
     assert len(found.similar) + sum(map(len, found.sets.values())) == 1000
     assert len(found.lines()["similar"]) == len(found.similar)
+
+
+def test_answers_that_could_not_be_searched_are_trained_on_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(near_answers, "_MOST_SEARCHES", 0)
+    found = make_sets([document(n) for n in range(300)], None, None, size=40, spares=0)
+    assert found.similar == ()
+    assert found.unsearched == len(found.sets["train"])
 
 
 def test_a_short_answer_of_many_questions_is_trained_on() -> None:
