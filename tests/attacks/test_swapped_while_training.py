@@ -43,7 +43,7 @@ class Meanwhile:
         (into / "retrained" / ADAPTER).write_bytes(tiny_safetensors([0.5, 4.0]))
         return Retrained(into / "retrained")
 
-    def merge(self, base: Path, _capsule: Path, into: Path) -> Path:
+    def with_update(self, base: Path, _update: Path, into: Path) -> Path:
         self.compared["merged"] = file_digest(base / WEIGHTS)
         return into
 
@@ -92,7 +92,7 @@ def test_what_is_trained_and_compared_is_what_the_receipt_names(
     train, holdout = file_digest(data / "train.jsonl"), statement.predicate.holdout.sha256
     trainer = Meanwhile(made.path, *swapped)
     check = retrained(made, trainer)
-    assert trainer.trained_on == {"base": base, "data": train}
+    assert trainer.trained_on == {"base": base, "data": train}, check.detail
     theirs = statement.subject[0].digest.sha256
     assert trainer.compared == {"merged": base, "holdout": holdout, "base": base, "theirs": theirs}
     assert (check.status, check.detail.partition(":")[0]) == (

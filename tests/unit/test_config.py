@@ -94,7 +94,7 @@ UNSET = {
 """Values for settings that are unset by default and take no 1."""
 RUN_ARGUMENTS = {
     *("budget", "carry", "duration", "attempts", "watch", "log"),
-    *("explain", "verbose", "dry_run", "as_json", "dashboard"),
+    *("explain", "verbose", "dry_run", "debug", "as_json", "dashboard"),
 }
 """Of one run, not settings: they say how much to spend now."""
 WITHOUT_FLAG = {

@@ -103,7 +103,7 @@ def test_what_cannot_be_written_is_no_success_of_doctor(
 
 def test_doctor_names_the_extra_that_has_a_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    owners = importlib.metadata.packages_distributions()
+    owners = {"OpenSSL": ["pyopenssl"], **importlib.metadata.packages_distributions()}
     for module, said_extra in PACKAGES.items():
         extra = said_extra.removeprefix("cryoflux[").removesuffix("]")
         names = {re.split(r"[>=<]", line)[0] for line in project["optional-dependencies"][extra]}

@@ -40,7 +40,7 @@ def require_four_bit(precisions: Collection[str], device: str) -> None:
         raise ConfigError(
             f"Some recipes train in {FOUR_BIT}, and others do not.",
             why="All of them train on one base in memory, which is in four bits or is not.",
-            hint="Name those that belong together: --recipes NAME.",
+            hint="Name those alone that belong together, or give them one precision.",
         )
     if find_spec(_LIBRARY) is None:
         raise UsageError(
