@@ -107,7 +107,7 @@ def _of_runs(
     quoted: str, summary: LogSummary, last: LastSession | None, units: Sequence[str]
 ) -> list[Advice]:
     budget = format_energy(last.budget_uj).replace(" ", "") if last and last.budget_uj else "2kJ"
-    again = f"cryoflux run --budget {budget} --state {quoted}"
+    again = f"cryoflux run{_task(summary)} --budget {budget} --state {quoted}"
     if summary.session_open:
         return [
             Advice("open", "A run goes on, or has died: the next run closes what a dead one left open.", "")
@@ -127,6 +127,12 @@ def _of_runs(
         said = "The last run is over: the index was up to date. It goes on when documents come or go."
     command = f"{again} --policy uniform/v1" if last.ended is SessionEnd.PLATEAU else again
     return [Advice(last.ended.value, said, command)]
+
+
+def _task(summary: LogSummary) -> str:
+    """The option that names the task of a log; nothing where it is the one that a run has by itself."""
+    names = [task.name for task in summary.tasks]
+    return "" if not names or FIRST_TASK in names else f" --task {shlex.quote(names[0])}"
 
 
 _THEN = {
@@ -168,7 +174,7 @@ def _of_audit(quoted: str, summary: LogSummary, task: TaskResults) -> list[Advic
         if summary.session_open:
             return []
         said = "The head has no losses on the audit set here: a run evaluates it when it ends."
-        return [Advice("no-audit", said, f"cryoflux run --budget 200J --state {quoted}")]
+        return [Advice("no-audit", said, f"cryoflux run{_task(summary)} --budget 200J --state {quoted}")]
     if audit.delta_lo_95 is None or audit.delta_hi_95 is None:
         return []
     if audit.delta_lo_95 <= 0:

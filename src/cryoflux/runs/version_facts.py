@@ -17,7 +17,14 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.evaluation.losses import Losses
 from cryoflux.files import files_below
-from cryoflux.receipts.profiles import F32, PROFILE, REPEATABLE
+from cryoflux.receipts.profiles import (
+    DOCUMENT_F32,
+    DOCUMENT_F32_2,
+    DOCUMENT_F64,
+    F32,
+    PROFILE,
+    REPEATABLE,
+)
 from cryoflux.receipts.statement import Data
 from cryoflux.registry.cuts import Cut
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
@@ -76,7 +83,7 @@ def known_audit_losses(cache: LossCache, cut: Cut, data: Data, digest: str) -> L
         data: the data set that the audit set is of.
         digest: of the version.
     """
-    for profile in (PROFILE, F32, REPEATABLE):
+    for profile in (PROFILE, F32, REPEATABLE, DOCUMENT_F64, DOCUMENT_F32_2, DOCUMENT_F32):
         if (known := cache.get(digest, data.audit, cut, data.audit_count, profile)) is not None:
             return known.losses
     return None

@@ -13,9 +13,11 @@ __all__ = [
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from cryoflux.receipts.lifting import SECTION
 from cryoflux.receipts.profiles import TOLERANCES
 from cryoflux.receipts.statement import Training
 from cryoflux.registry.composition import Composition
@@ -102,11 +104,22 @@ def factory_for(
 ) -> RecomputerFactory:
     """What makes the recomputer of a receipt: the usual one, unless its kind has its own.
 
+    What is made for a kind that is not known here raises an `OpenQuestion`: only its task can evaluate it.
+
     Args:
         training: of the receipt.
         usual: for all kinds that have none of their own.
         others: by kind.
         state: where the receipt's artefacts are; none where they are not here.
     """
-    own = others.get(training.section.kind) if training is not None else None
-    return usual if own is None or state is None else lambda cut: own(cut, state)
+    kind = training.section.kind if training is not None else SECTION
+    if kind == SECTION:
+        return usual
+    own = others.get(kind)
+    if own is None or state is None:
+        return partial(_not_ours, kind)
+    return lambda cut: own(cut, state)
+
+
+def _not_ours(kind: str, _cut: Cut) -> Recomputer:
+    raise OpenQuestion(f"its section is {kind}, of a task of somebody's own: only that can evaluate it again")

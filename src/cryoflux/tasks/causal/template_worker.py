@@ -49,6 +49,7 @@ def main() -> None:
     """Answer until the input ends."""
     import_module("transformers.utils.chat_template_utils")  # that is no template's time
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process, in the middle of whatever it computes
     seconds = int(sys.argv[1])
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
