@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import string
 import subprocess
@@ -24,6 +25,10 @@ QUICK = [
     *("--task", "causal-lm", "--reserve", "25J", "--learning-rate", "0.02", "--max-steps", "40"),
     *("--holdout-size", "40", "--recipes", "lora-all", "--policy", "uniform/v1"),
 ]
+
+
+START_UP = 90
+"""joules that no start of a tiny model takes, however busy the machine is"""
 
 
 def documents(path: Path, *, learnable: bool) -> Path:
@@ -132,6 +137,18 @@ def test_a_later_run_goes_on_and_one_with_other_documents_is_refused(
     refused = cryoflux("run", *QUICK, "--train", other, "--state", state, "--budget", "30J")
     assert refused.code == 2
     assert "was begun with the documents of train.jsonl, not with other.jsonl" in refused.stderr
+
+
+def test_what_a_plan_advises_makes_an_attempt(base: Path, tmp_path: Path) -> None:
+    train = documents(tmp_path / "train.jsonl", learnable=True)
+    asked = ["run", *QUICK, "--model", base, "--train", train, "--state", tmp_path / "state"]
+    plan = cryoflux(*asked, "--dry-run", "--reserve", "0.001J", "--budget", "100J").stdout
+    (reserve,) = re.findall(r"pays for no step: raise --reserve to (\d+) J", plan)
+    (needed,) = re.findall(r"an attempt and all besides need (\d+) J and start-up", plan)
+    granted = f"{int(needed) + START_UP}J"
+    run = cryoflux(*asked, "--reserve", f"{reserve}J", "--budget", granted, "--attempts", "1", "--json")
+    (attempt,) = run.of("attempt")
+    assert attempt["steps"] >= 1, run.stderr
 
 
 def test_nothing_is_kept_where_nothing_is_gained(base: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["show_causal_plan", "show_index_plan", "show_plan", "show_plans"]
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -143,13 +144,17 @@ def _expected(one: AttemptExpected, plan: CausalPlan) -> list[str]:
     training = f"training {one.training_joules:.0f} J, {one.steps} steps of {one.step_joules:.2g} J"
     reading = f"screening {one.screening_joules:.0f} J, evaluation at most {one.evaluation_joules:.0f} J"
     memory = f"{byte_text(one.training_bytes)} {where} to train in {one.precision}"
+    raised = [f"           pays for no step: raise --reserve to {one.enough_joules} J (modelled)"]
     return [
         f"attempt    {one.recipe}: {reserved} (modelled)",
         f"           {training}; {reading} (modelled)",
+        *(raised if not one.steps else ()),
         f"           {memory}, {byte_text(one.evaluating_bytes)} of RAM to merge and evaluate (modelled)",
     ]
 
 
 def _budget(plan: CausalPlan) -> str:
     given = f"{plan.budget_joules:g} J" if plan.budget_joules is not None else "what the account holds"
-    return f"{given}; an attempt and all besides need {plan.needed_joules:.0f} J and start-up (modelled)"
+    return (
+        f"{given}; an attempt and all besides need {math.ceil(plan.needed_joules)} J and start-up (modelled)"
+    )

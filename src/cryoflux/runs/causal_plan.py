@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["AttemptExpected", "CausalPlan", "make_causal_plan"]
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from cryoflux.receipts.profiles import DOCUMENT_F64
 from cryoflux.registry.cuts import tokens_of
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.known_state import KnownState, read_known
+from cryoflux.runs.needed import least_reserved_uj, needed_uj
 from cryoflux.state import StateFolder
 from cryoflux.task_tallies import PoolParts
 from cryoflux.tasks.causal.inputs import read_inputs, stored_rows
@@ -37,6 +39,9 @@ _F64_RATE, _F32_RATE = 40.0, 60.0
 _BF16_GAIN = 1.5
 """how much faster training is where products are in bfloat16: measured on two CPU cores"""
 
+_FIRST_STEPS = 16
+"""that a reservation which pays for no step had better be raised for"""
+
 _Progress = Callable[[str, int, int], None]
 
 
@@ -49,6 +54,8 @@ class AttemptExpected:
     step_joules: float
     steps: int
     """that its reservation should reach for, and its documents"""
+    enough_joules: int
+    """that it had better reserve, to train and to finish"""
     training_joules: float
     screening_joules: float
     """before and after"""
@@ -92,7 +99,7 @@ class CausalPlan:
     audit_joules: float
     """modelled: the audit set read with the first head and the last"""
     needed_joules: float
-    """modelled: a budget that an attempt and what a run costs besides fit in, its start-up left out"""
+    """modelled: a budget for an attempt that trains and what a run costs besides, start-up left out"""
     attempts_expected: tuple[AttemptExpected, ...]
     state: str
     head: str | None
@@ -147,9 +154,13 @@ def make_causal_plan(
     profile = profile_of(given.folder, given.tokens(part))
     rate = watts / (_F64_RATE if profile == DOCUMENT_F64 else _F32_RATE)
     evaluation_j, audit_j = (rate * prices.gflop(given.rows[name]) for name in (part, "audit"))
-    costs = _Costs(prices, watts / _F32_RATE, evaluation_j, reserve_j)
+    held_uj = prices.aside_uj(given.rows[part], 0, 0)
+    costs = _Costs(prices, watts / _F32_RATE, evaluation_j, held_uj / MICRO, reserve_j)
     sizes = CausalMemory.of(open_outline(given.folder, given.model))
     base_j = evaluation_j if known is None or not known.tally.looks else 0.0
+    expected = costs.of_all(causal_recipes(settings), given.rows["train"], sizes, device)
+    reserved_j = max([reserve_j, *(one.enough_joules for one in expected if not one.steps)])
+    needed = needed_uj(*(round(MICRO * joules) for joules in (reserved_j, base_j, 0.0, 2 * audit_j)))
     return CausalPlan(
         data=given.data,
         examples={name: len(rows) for name, rows in given.rows.items()},
@@ -170,8 +181,8 @@ def make_causal_plan(
         reserve_joules=reserve_j,
         base_joules=base_j,
         audit_joules=2 * audit_j,
-        needed_joules=reserve_j + base_j + 2 * audit_j,
-        attempts_expected=costs.of_all(causal_recipes(settings), given.rows["train"], sizes, device),
+        needed_joules=needed / MICRO,
+        attempts_expected=expected,
         state=str(state.path),
         head=known.head if known is not None else None,
         attempts=known.attempts if known is not None else 0,
@@ -186,7 +197,15 @@ class _Costs:
     joules_per_gflop: float
     """in float32"""
     evaluation_j: float
+    held_j: float
+    """that an attempt holds back for evaluating before any evaluation was measured"""
     reserve_j: float
+
+    def _enough_j(self, screening_j: float, step_j: float) -> int:
+        """What an attempt had better reserve, in whole joules."""
+        evaluating_uj = round(MICRO * max(self.evaluation_j, self.held_j))
+        reading_j = least_reserved_uj(evaluating_uj, measured=False) / MICRO
+        return math.ceil(reading_j + screening_j + _FIRST_STEPS * step_j)
 
     def of_all(
         self,
@@ -217,6 +236,7 @@ class _Costs:
             precision=recipe.precision,
             step_joules=step_j,
             steps=steps,
+            enough_joules=self._enough_j(screening_j, step_j),
             training_joules=steps * step_j,
             screening_joules=screening_j,
             evaluation_joules=self.evaluation_j,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Needs", "closing_uj", "needs_of"]
+__all__ = ["Needs", "closing_uj", "least_reserved_uj", "needed_uj", "needs_of"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +19,30 @@ _DOUBT = 2
 """times what an evaluation is thought to cost that it may cost, before one was measured"""
 _RESERVED = 2
 """evaluations that an attempt reserves for at least, so that it can finish"""
+
+
+def least_reserved_uj(evaluation_uj: int, *, measured: bool) -> int:
+    """What an attempt had better reserve so that half of it is left for training, µJ.
+
+    Args:
+        evaluation_uj: what evaluating its update should cost.
+        measured: whether one was measured, so that it is no guess.
+    """
+    return _RESERVED * (1 if measured else _DOUBT) * evaluation_uj
+
+
+def needed_uj(reserve_uj: int, before_uj: int, foreseen_uj: int, end_uj: int) -> int:
+    """What a run takes beside its start up to the end of its first attempt, µJ; modelled.
+
+    Args:
+        reserve_uj: of an attempt.
+        before_uj: to read the holdout with the head before it; 0 where that was measured.
+        foreseen_uj: to hold heads against versions before them.
+        end_uj: to read the audit set at the end.
+    """
+    doubt = _DOUBT if before_uj else 1
+    reserved_uj = max(reserve_uj, least_reserved_uj(before_uj, measured=not before_uj))
+    return reserved_uj + doubt * (before_uj + foreseen_uj + end_uj)
 
 
 def closing_uj(context: Context, firsts: Mapping[str, Version]) -> int:
@@ -52,10 +76,8 @@ class Needs:
     @property
     def joules(self) -> int:
         """All of it, in whole joules; with room where no evaluation was measured yet."""
-        doubt = _DOUBT if self.before_uj else 1
-        reserve_uj = max(self.reserve_uj, _RESERVED * doubt * self.before_uj)
-        evaluating_uj = doubt * (self.before_uj + self.foreseen_uj + self.end_uj)
-        return -(-(self.begun_uj + reserve_uj + evaluating_uj) // MICRO)
+        besides_uj = needed_uj(self.reserve_uj, self.before_uj, self.foreseen_uj, self.end_uj)
+        return -(-(self.begun_uj + besides_uj) // MICRO)
 
     @property
     def words(self) -> str:

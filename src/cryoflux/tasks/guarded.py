@@ -9,20 +9,22 @@ from __future__ import annotations
 __all__ = ["guarded"]
 
 import functools
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import new_class
+from types import FunctionType, new_class
 from typing import Any
 
 from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.tasks.interface import Beginning, Offer, Task, Update, Version
 
-_METHODS = (
-    *("beginning", "confirm", "open", "warm_up", "arms", "has_news", "troubles", "train", "apply", "scorer"),
-    *("evaluated", "can_go_on", "adopt", "discard", "compute", "facts"),
+_METHODS = tuple(
+    name for name, what in vars(Task).items() if not name.startswith("_") and isinstance(what, FunctionType)
 )
+_PROPERTIES = tuple(name for name, what in vars(Task).items() if isinstance(what, property))
+_OF_CLASS = tuple(name for name, what in vars(Task).items() if isinstance(what, classmethod))
 _GIVES: dict[str, tuple[type, str]] = {
     "beginning": (Beginning, "a Beginning"),
     "train": (Update, "an Update"),
@@ -47,14 +49,18 @@ def guarded(kind: type[Task]) -> type[Task]:
         )
     own = [name for name in _METHODS if getattr(kind, name) is not getattr(Task, name)]
     body: dict[str, Any] = {name: _guarded(kind, name, getattr(kind, name)) for name in own}
-
+    for name in _PROPERTIES:
+        if isinstance(said := inspect.getattr_static(kind, name), property) and said.fget is not None:
+            body[name] = property(_guarded(kind, name, said.fget), said.fset)
+    for name in _OF_CLASS:
+        if isinstance(inspect.getattr_static(kind, name), classmethod):
+            body[name] = classmethod(functools.partial(_of_class, kind, name))
     body |= {"__module__": kind.__module__, "__doc__": kind.__doc__}
-    body["from_settings"] = classmethod(functools.partial(_made, kind))
     return new_class(kind.__name__, (kind,), exec_body=lambda names: names.update(body))
 
 
-def _made(kind: type[Task], cls: type[Task], sourced: Any) -> Any:
-    return _call(kind, "from_settings", kind.from_settings.__func__, cls, sourced)  # type: ignore[attr-defined]
+def _of_class(kind: type[Task], name: str, cls: type[Task], *given: Any) -> Any:
+    return _call(kind, name, getattr(kind, name).__func__, cls, *given)
 
 
 def _guarded(kind: type[Task], name: str, method: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from causal_families import make_family
 from cryoflux.cli.plan_view import show_plans
 from cryoflux.config import load_settings
 from cryoflux.errors import CryoFluxError
+from cryoflux.quantities import MICRO
 from cryoflux.runs.causal_plan import CausalPlan
 from cryoflux.runs.dry_run import make_plans
+from cryoflux.runs.needed import Needs
 from json_rule import complaints, parsed
 
 Given = dict[str, Any]
@@ -53,7 +56,7 @@ def test_joules_and_memory_of_each_recipe_are_expected_and_nothing_is_written(gi
         assert one.steps >= 1
         assert one.training_bytes > 4 * plan.parameters
     besides = plan.base_joules + plan.audit_joules
-    assert plan.needed_joules == pytest.approx(plan.reserve_joules + besides)
+    assert plan.needed_joules == pytest.approx(plan.reserve_joules + 2 * besides, abs=1e-5)
     assert not Path(given["state"]).exists()
 
 
@@ -79,6 +82,21 @@ def test_it_is_said_to_people_and_to_programs(given: Given, capsys: pytest.Captu
     assert complaints(document) == []
     assert document["schema"] == "cryoflux.plan.causal/1"
     assert document["attempts_expected"] == [asdict(one) for one in plan.attempts_expected]
+
+
+def test_a_budget_is_needed_as_the_run_itself_reckons_it(given: Given) -> None:
+    """Whether a reservation pays for a step or not, the plan says what the run would ask for."""
+    for reserve in ("60J", "0.001J"):
+        plan = planned(given | {"reserve": reserve})
+        idle = [one.enough_joules for one in plan.attempts_expected if not one.steps]
+        assert bool(idle) == (reserve != "60J")
+        reserved, base, audit = (
+            round(joules * MICRO)
+            for joules in (max([plan.reserve_joules, *idle]), plan.base_joules, plan.audit_joules)
+        )
+        needs = Needs(begun_uj=0, reserve_uj=reserved, before_uj=base, foreseen_uj=0, end_uj=audit)
+        assert math.ceil(plan.needed_joules) == needs.joules
+        assert all(joules >= 4 * plan.base_joules for joules in idle)
 
 
 def test_documents_that_end_a_run_end_its_plan(given: Given) -> None:
