@@ -51,7 +51,7 @@ def guarded(kind: type[Task]) -> type[Task]:
     body: dict[str, Any] = {name: _guarded(kind, name, getattr(kind, name)) for name in own}
     for name in _PROPERTIES:
         if isinstance(said := inspect.getattr_static(kind, name), property) and said.fget is not None:
-            body[name] = property(_guarded(kind, name, said.fget), said.fset)
+            body[name] = property(_guarded(kind, name, said.fget, said.fget), said.fset)
     for name in _OF_CLASS:
         if isinstance(inspect.getattr_static(kind, name), classmethod):
             body[name] = classmethod(functools.partial(_of_class, kind, name))
@@ -63,10 +63,13 @@ def _of_class(kind: type[Task], name: str, cls: type[Task], *given: Any) -> Any:
     return _call(kind, name, getattr(kind, name).__func__, cls, *given)
 
 
-def _guarded(kind: type[Task], name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _guarded(
+    kind: type[Task], name: str, method: Callable[..., Any], getter: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
     @functools.wraps(method)
     def said(self: Task, *given: Any, **named: Any) -> Any:
-        found = _call(kind, name, method, self, *given, **named)
+        # What the class has now, not when it was wrapped: somebody may have put another one in its place.
+        found = _call(kind, name, getter or getattr(kind, name), self, *given, **named)
         _require(kind, name, found, given)
         return _Scorer(kind, found) if name == "scorer" else found
 

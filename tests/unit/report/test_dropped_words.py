@@ -24,8 +24,8 @@ from cryoflux.report.dropped_words import dropped_words
         ),
         (
             {"train": 2, "near": 0, "unsearched": 4},
-            "2 duplicates dropped; 4 training documents could not be held against all that judge (too long, "
-             "or too many alike)",
+            ("2 duplicates dropped; 4 training documents could not be held against all that judge (too long, "
+            "or too many alike)"),
         ),
     ],
 )
