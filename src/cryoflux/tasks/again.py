@@ -49,20 +49,20 @@ def composed_again(composed: Composition, models: Models, into: Path) -> Path:
 
 
 def values_of(
-    recipe: type[DataclassInstance], said: Mapping[str, str | int], later: AbstractSet[str] = frozenset()
+    recipe: type[DataclassInstance], said: Mapping[str, str | int], since: AbstractSet[str] = frozenset()
 ) -> dict[str, Any]:
     """The fields of a recipe as an intent has them: ratios are decimal text, truth values integers.
 
     Args:
         recipe: of which kind.
         said: by the intent.
-        later: fields that older intents lack: what they stand for by themselves is what was done then.
+        since: fields that older intents lack: what they stand for by themselves is what was done then.
 
     Raises:
         CannotRetrainError: a field is missing, or not one of ours.
     """
     kinds = kinds_of(recipe)
-    lacking, strange = sorted(kinds.keys() - said.keys() - later), sorted(said.keys() - kinds.keys())
+    lacking, strange = sorted(kinds.keys() - said.keys() - since), sorted(said.keys() - kinds.keys())
     if lacking or strange:
         how = f"it lacks {', '.join(lacking[:3])}" if lacking else f"it has {', '.join(strange[:3])}"
         raise CannotRetrainError(f"Its recipe is not one of this version: {how}.")

@@ -5,7 +5,15 @@
 
 from __future__ import annotations
 
-__all__ = ["PRECISIONS", "RECIPES", "CausalRecipe", "as_carried_out", "causal_recipes", "find_recipe"]
+__all__ = [
+    "PRECISIONS",
+    "RECIPES",
+    "SINCE",
+    "CausalRecipe",
+    "as_carried_out",
+    "causal_recipes",
+    "find_recipe",
+]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -69,6 +77,8 @@ class CausalRecipe:
         return as_written(self)
 
 
+SINCE = frozenset(kinds_of(CausalRecipe).keys() - {"name", "precision"})
+"""fields that older intents lack: what they stand for by themselves is what was done then"""
 RECIPES = {
     recipe.name: recipe
     for recipe in (

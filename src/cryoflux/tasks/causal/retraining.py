@@ -19,9 +19,8 @@ from cryoflux.registry.versions import Version
 from cryoflux.tasks.again import CannotRetrainError, played_back, pool_of, values_of
 from cryoflux.tasks.causal.inputs import stored_rows
 from cryoflux.tasks.causal.network import open_network, open_tokenizer
-from cryoflux.tasks.causal.recipe import CausalRecipe, find_recipe
+from cryoflux.tasks.causal.recipe import SINCE, CausalRecipe, find_recipe
 from cryoflux.tasks.pool import slice_digest
-from cryoflux.tasks.recipes import kinds_of
 
 if TYPE_CHECKING:
     from cryoflux.verification.retrain import Plan
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 _IN_BFLOAT16 = {"f32": False, "bf16-autocast": False, "bf16": True}
 """precision of a recipe → whether the weights that it trained beside were rounded"""
-_LATER = kinds_of(CausalRecipe).keys() - {"name", "precision"}
-"""a field that came later stands by itself for what was done before"""
 
 
 def recipe_of(said: Mapping[str, str | int]) -> CausalRecipe:
@@ -41,7 +38,7 @@ def recipe_of(said: Mapping[str, str | int]) -> CausalRecipe:
         ConfigError: one is out of range.
     """
     fields = {key: value for key, value in said.items() if key != "max_tokens"}
-    values = values_of(CausalRecipe, fields, _LATER)
+    values = values_of(CausalRecipe, fields, SINCE)
     name = str(values.pop("name"))
     return find_recipe(name, {name: {}}, values)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "ALL_LAYERS",
     "RECIPES",
+    "SINCE",
     "USED_TO_BE",
     "WEIGHTINGS",
     "Method",
@@ -35,8 +36,9 @@ ALL_LAYERS = 1_000_000
 
 USED_TO_BE = 32
 """tokens of a text in states that do not say their limit, where no setting does"""
-WEIGHTINGS = ("none", "sqrt", "balanced")
-"""what a class counts in training: as often as it is there, half-way, or as much as any other"""
+WEIGHTINGS = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}
+"""what a class counts in training: as often as it is there, half-way, or as much as any other → the power of
+its frequency that it is divided by"""
 _FEWEST_STEPS = 100
 """below so many, little is learned, however few the examples"""
 
@@ -122,14 +124,20 @@ class Recipe:
     def as_receipt(self) -> dict[str, str | int]:
         """What a receipt says of it: integers as they are, ratios as decimal text.
 
-        Of what recipes did not have from the beginning it says nothing where nothing is asked for: it is the
-        recipe that it was, and a chain that was begun with it goes on.
+        Of weights of classes it says nothing where none are asked for: it is the recipe that it was before
+        there were any, and a chain that was begun with it goes on.
         """
-        return {key: value for key, value in as_written(self).items() if _SINCE.get(key) != value}
+        said = as_written(self)
+        return {key: value for key, value in said.items() if (key, value) != ("class_weights", "none")}
 
 
-_SINCE = {"class_weights": "none"}
-"""field that came later → what recipes that lack it stand for"""
+SINCE = frozenset(
+    {
+        *("carry", "rising_steps", "fixed_steps", "first_look", "first_passes"),
+        *("temperature", "least_gain_nano", "class_weights"),
+    }
+)
+"""fields that older intents lack: what they stand for by themselves is what was done then"""
 
 
 _CARRIED: dict[str, Any] = {

@@ -15,7 +15,7 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.registry.versions import Version
 from cryoflux.tasks.again import CannotRetrainError, played_back, pool_of, values_of
 from cryoflux.tasks.lora.playback import play_back
-from cryoflux.tasks.lora.recipe import Method, Recipe, find_recipe
+from cryoflux.tasks.lora.recipe import SINCE, Method, Recipe, find_recipe
 from cryoflux.tasks.pool import Pool, make_pool, slice_digest
 
 if TYPE_CHECKING:
@@ -28,17 +28,6 @@ if TYPE_CHECKING:
 _CHUNK = 256
 """examples whose activations a training run prepares together"""
 _CACHE_BYTES = 4_000_000_000
-_SINCE_CHAINS = {
-    "carry",
-    "rising_steps",
-    "fixed_steps",
-    "first_look",
-    "first_passes",
-    "temperature",
-    "least_gain_nano",
-    "class_weights",
-}
-"""fields of a recipe that older receipts lack: what they stand for by themselves is what was done then"""
 
 
 def recipe_of(said: Mapping[str, str | int]) -> Recipe:
@@ -47,7 +36,7 @@ def recipe_of(said: Mapping[str, str | int]) -> Recipe:
     Raises:
         CannotRetrainError: a field is missing or not one of ours.
     """
-    values = values_of(Recipe, said, _SINCE_CHAINS)
+    values = values_of(Recipe, said, SINCE)
     name = str(values.pop("name"))
     return find_recipe(name, {name: {}}, values)
 

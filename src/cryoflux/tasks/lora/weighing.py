@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["WEIGHTINGS", "class_weights", "training_loss"]
+__all__ = ["class_weights", "training_loss"]
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from cryoflux.tasks.lora.recipe import WEIGHTINGS
-
-_POWERS = dict(zip(WEIGHTINGS, (0.0, 0.5, 1.0), strict=True))
 
 
 def class_weights(how: str, classes: torch.Tensor, count: int) -> torch.Tensor | None:
@@ -21,10 +19,10 @@ def class_weights(how: str, classes: torch.Tensor, count: int) -> torch.Tensor |
             weight: a chain that was begun before goes on as it was.
         count: how many classes there are.
     """
-    if not _POWERS[how]:
+    if not (power := WEIGHTINGS[how]):
         return None
     there = torch.bincount(classes.cpu(), minlength=count).double()
-    raw = torch.where(there > 0, there, torch.inf) ** -_POWERS[how]
+    raw = torch.where(there > 0, there, torch.inf) ** -power
     return (raw * there.sum() / (raw * there).sum()).float()
 
 
