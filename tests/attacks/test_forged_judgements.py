@@ -11,8 +11,9 @@ import pytest
 
 import cryoflux
 from cryoflux.receipts.bundle import Extras, write_bundle
-from cryoflux.receipts.judgement_parts import JudgedTokens, StatedEnergy
+from cryoflux.receipts.judgement_parts import JudgedKind, JudgedTokens, StatedEnergy
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.profiles import DOCUMENT_F32
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.statement import Judgement, JudgementStatement, Outcome
 from cryoflux.state import StateFolder
@@ -48,6 +49,11 @@ def renamed(said: Judgement) -> Judgement:
     return said.but(reason=said.reason.but(code="evidence.delta"))
 
 
+def of_documents(said: Judgement, targets: int) -> Judgement:
+    documents = measured(said.but(kind=JudgedKind.MODELS), profile=DOCUMENT_F32)
+    return documents.but(tokens=JudgedTokens(most=5, cut=0, targets=targets))
+
+
 FORGED: dict[str, tuple[Forgery, str, str]] = {
     "kept though nothing was shown": (kept, "gives: ", "gives false"),
     "an outcome of its own": (
@@ -70,6 +76,21 @@ FORGED: dict[str, tuple[Forgery, str, str]] = {
         lambda s: s.but(tokens=JudgedTokens(most=5, cut=COUNT + 1)),
         "of its 300 examples were cut",
         "more was cut than it was judged on",
+    ),
+    "target tokens of no document": (
+        lambda s: s.but(tokens=JudgedTokens(most=5, cut=0, targets=1)),
+        "1 target tokens of its 0 documents",
+        "its documents cannot have",
+    ),
+    "fewer target tokens than documents": (
+        lambda s: of_documents(s, COUNT - 1),
+        "299 target tokens of its 300 documents",
+        "its documents cannot have",
+    ),
+    "more target tokens than are read": (
+        lambda s: of_documents(s, 5 * COUNT + 1),
+        "1501 target tokens of its 300 documents, of 5 tokens each at most",
+        "its documents cannot have",
     ),
     "another model than its subject": (
         lambda s: s.but(new=s.new.but(name="somebody else's")),
@@ -113,6 +134,17 @@ def bundle_says(state: Path, tmp_path: Path) -> tuple[int, str]:
 
 def test_what_is_forged_here_holds_where_nothing_is_changed(tmp_path: Path) -> None:
     assert complaints(forged(tmp_path / "s", lambda said: said)) == []
+
+
+@pytest.mark.parametrize("targets", [COUNT, 5 * COUNT])
+def test_target_tokens_that_documents_can_have_are_taken(targets: int, tmp_path: Path) -> None:
+    assert complaints(forged(tmp_path / "s", lambda said: of_documents(said, targets))) == []
+
+
+@needs_tools
+def test_and_the_script_takes_them_too(tmp_path: Path) -> None:
+    code, said = bundle_says(forged(tmp_path / "s", lambda said: of_documents(said, 5 * COUNT)), tmp_path)
+    assert code == 0, said
 
 
 @pytest.mark.parametrize(("forgery", "words", "_"), FORGED.values(), ids=list(FORGED))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from causal_families import make_family
 from cryoflux.digests import write_checksums
 from cryoflux.errors import VerificationError
+from cryoflux.receipts.per_token import TARGET_TOKENS
 from cryoflux.receipts.profiles import DOCUMENT_F64
 from cryoflux.tasks.causal.sets import StoredDocument
 from cryoflux.tasks.causal.tokens import Rendered
 from cryoflux.verification.open_question import OpenQuestion
+from cryoflux.verification.recomputer import tokens_apart
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,23 @@ def test_a_tokenizer_with_unknown_parts_leaves_the_question_open(base: Path, tmp
     write_checksums(made)
     with pytest.raises(OpenQuestion):
         recomputed(made, holdout(tmp_path / "holdout.jsonl", HONEST))
+
+
+def test_target_tokens_that_a_holdout_does_not_have_are_refuted(base: Path, tmp_path: Path) -> None:
+    from cryoflux.tasks.causal.again import CausalRecomputer
+
+    path, here = holdout(tmp_path / "holdout.jsonl", HONEST, HONEST), CausalRecomputer(32, tmp_path)
+    count = sum(here.target_tokens(path, base))
+
+    def told(fields: dict[str, object]) -> list[str]:
+        receipt = SimpleNamespace(training=SimpleNamespace(section=SimpleNamespace(fields=fields)))
+        return tokens_apart(here, receipt, path, base)  # type: ignore[arg-type]
+
+    assert count >= 2
+    assert told({}) == told({TARGET_TOKENS: count}) == []
+    assert told({TARGET_TOKENS: 2 * count}) == [
+        f"its holdout has {count} target tokens, and {2 * count} were signed"
+    ]
 
 
 def test_a_profile_of_another_task_is_no_reading_of_documents(base: Path, tmp_path: Path) -> None:

@@ -445,6 +445,9 @@ def judgement($log):
       "states joules outside of their own range"),
     need(.tokens == null or (.kind == "models" and .tokens.cut <= .measured.count);
       "says that more was cut than it was judged on"),
+    need(.tokens == null or ((if .measured.profile == "f32-document/v1" then .measured.count else 0 end) as $n
+        | (.tokens.targets // 0) as $said | $n <= $said and $said <= $n * .tokens.most);
+      "says target tokens that its documents cannot have"),
     need($r.alphaPpm <= $tally.alpha; "allows itself more error than was promised"),
     need(.measured.sha256 as $set | any($log.tasks[]; .holdouts[$set] != null) | not;
       "judges on a holdout that decides on updates, which does not count its verdicts"),

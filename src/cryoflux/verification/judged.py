@@ -18,10 +18,10 @@ from cryoflux.errors import ConfigError
 from cryoflux.files import read_regular
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.judgement_parts import JudgedKind
+from cryoflux.receipts.judgement_parts import JudgedKind, JudgedTokens
 from cryoflux.receipts.log_key import other_subjects
 from cryoflux.receipts.profiles import DOCUMENT_F32, F32, HANDED_OVER
-from cryoflux.receipts.statement import Judgement, Outcome
+from cryoflux.receipts.statement import Judgement, Measurement, Outcome
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import say
 from cryoflux.state import StateFolder
@@ -72,8 +72,18 @@ def _misstated(said: Judgement) -> Iterator[str]:
         yield "is of losses, and tells of models or of training examples"
     if said.kind is JudgedKind.MODELS and said.measured.profile not in {F32, DOCUMENT_F32}:
         yield f"names the profile {said.measured.profile!r}, in which models are not judged"
-    if said.tokens is not None and said.tokens.cut > said.measured.count:
-        yield f"says that {said.tokens.cut} of its {said.measured.count} examples were cut"
+    if said.tokens is not None:
+        yield from _miscounted(said.tokens, said.measured)
+
+
+def _miscounted(tokens: JudgedTokens, measured: Measurement) -> Iterator[str]:
+    """What of tokens cannot be: of each document one has to be said at least, and no more than are read."""
+    if tokens.cut > measured.count:
+        yield f"says that {tokens.cut} of its {measured.count} examples were cut"
+    documents = measured.count if measured.profile == DOCUMENT_F32 else 0
+    if not documents <= tokens.targets <= documents * tokens.most:
+        of_each = f"of {tokens.most} tokens each at most"
+        yield f"says {tokens.targets} target tokens of its {documents} documents, {of_each}"
 
 
 def subject_complaint(entry: Entry, said: Judgement) -> str:

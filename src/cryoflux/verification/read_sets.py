@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TRAIN, HOLDOUT, AUDIT, MONITOR = "train.jsonl", "holdout.jsonl", "audit.jsonl", "monitor.jsonl"
 SIMILAR = "similar.jsonl"
-"""training examples that a leak guard left out"""
+"""training examples that were left out since they, or their answers, are like one that judges"""
 
 
 class TextLine(NamedTuple):
@@ -52,7 +52,7 @@ class ReadSets:
     first: int = 0
     """training examples that there were when the sets were made; those after them joined later"""
     left_out: Sequence[TextLine] = ()
-    """training examples that a leak guard left out, by what the log says"""
+    """training examples that were left out since they are like one that judges, by what the log says"""
     said: list[str] = field(default_factory=list)
     """what was looked for and not found"""
     keys: dict[str, list[str]] = field(init=False)

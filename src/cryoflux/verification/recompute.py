@@ -63,6 +63,7 @@ from cryoflux.verification.recomputer import (
     RecomputerFactory,
     factory_for,
     target_tokens,
+    tokens_apart,
 )
 from cryoflux.verification.remaking import version_kept_or_made
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
@@ -296,7 +297,8 @@ def _compared(
     tokens = target_tokens(recomputer, profile, case.holdout, case.base)
     counts = [tokens[i] for i in order] if tokens else []
     signed, recorded = case.evaluation.profile, case.recorded
-    return base, new, compare(base, new, recorded, signed, loose=candidate.loose, tokens=counts)
+    differences = compare(base, new, recorded, signed, loose=candidate.loose, tokens=counts)
+    return base, new, [*differences, *tokens_apart(recomputer, case.paired.receipt, case.holdout, case.base)]
 
 
 def _numbers(base: Found, new: Found, recorded: Pairing, unit: str) -> str:

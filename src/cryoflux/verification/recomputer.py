@@ -9,6 +9,7 @@ __all__ = [
     "RecomputerFactory",
     "factory_for",
     "target_tokens",
+    "tokens_apart",
 ]
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from cryoflux.receipts.lifting import SECTION
+from cryoflux.receipts.per_token import TARGET_TOKENS
 from cryoflux.receipts.profiles import TOLERANCES
-from cryoflux.receipts.statement import Training
+from cryoflux.receipts.statement import Receipt, Training
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut
 from cryoflux.verification.loss_comparison import Found
@@ -89,6 +91,22 @@ def target_tokens(recomputer: object, profile: str, holdout: Path, model: Path) 
     if not isinstance(recomputer, _CountsTokens):
         raise OpenQuestion(f"of its task no target tokens are known, by which {profile} is compared")
     return recomputer.target_tokens(holdout, model)
+
+
+def tokens_apart(recomputer: object, receipt: Receipt, holdout: Path, model: Path) -> list[str]:
+    """That a receipt says another number of target tokens than its holdout has; nothing where it does not.
+
+    Args:
+        recomputer: that evaluates it.
+        receipt: what is signed.
+        holdout: its file.
+        model: whose tokenizer counts.
+    """
+    signed = receipt.training.section.fields.get(TARGET_TOKENS) if receipt.training is not None else None
+    if signed is None or not isinstance(recomputer, _CountsTokens):
+        return []
+    here = sum(recomputer.target_tokens(holdout, model))
+    return [] if signed == here else [f"its holdout has {here} target tokens, and {signed!r} were signed"]
 
 
 RecomputerFactory = Callable[[Cut], Recomputer]

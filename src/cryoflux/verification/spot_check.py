@@ -41,6 +41,7 @@ from cryoflux.verification.recomputer import (
     RecomputerFactory,
     factory_for,
     target_tokens,
+    tokens_apart,
 )
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
 from cryoflux.verification.walked import Walked
@@ -169,6 +170,8 @@ def _evaluate(
     models, loose = (case.base, candidate.model), candidate.loose
     tokens = target_tokens(recomputer, profile, case.holdout, case.base)
     counts = [tokens[index] for index in indices] if tokens else []
+    if apart := tokens_apart(recomputer, case.paired.receipt, case.holdout, case.base):
+        return Word.REFUTED, apart
     for arithmetic in (profile, PROFILE) if profile == F32 else (profile,):
         base, new = (recomputer.evaluate_some(m, case.holdout, indices, arithmetic) for m in models)
         if not (differences := compare(base, new, recorded, profile, loose=loose, tokens=counts)):

@@ -46,7 +46,7 @@ class CausalSection:
             yield f"is judged by {intent.metric.name!r}, which is no measure of a language model"
         if training is None:
             return
-        yield from _holdout(fields)
+        yield from _holdout(fields, receipt.holdout.count, intent.recipe.get("max_tokens"))
         yield from _steps(fields, receipt, intent)
         yield from _merge(fields)
         yield from _screen(receipt, intent)
@@ -100,10 +100,12 @@ def _steps(fields: Mapping[str, object], receipt: Receipt, intent: Intent) -> It
         yield "is of a chain, though attempts of its task do not go on from one another"
 
 
-def _holdout(fields: Mapping[str, object]) -> Iterator[str]:
-    said = fields.get(TARGET_TOKENS, 1)  # older receipts do not say it
-    if type(said) is not int or said < 1:
-        yield f"its holdout has {said!r} target tokens"
+def _holdout(fields: Mapping[str, object], count: int, most: object) -> Iterator[str]:
+    said = fields.get(TARGET_TOKENS, count)  # older receipts do not say it
+    each = most if isinstance(most, int) and most > 0 else None
+    if type(said) is not int or said < count or (each is not None and said > count * each):
+        at_most = f", of {each} tokens each at most" if each is not None else ""
+        yield f"its holdout has {said!r} target tokens in {count} documents{at_most}"
 
 
 def _merge(fields: Mapping[str, object]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 The loss of a document is the **sum** over its targets (`tasks.causal.tokens`): a mean gives a document of
 three tokens the weight of one of three hundred, and loses most of the evidence. Read in float32, each
-document by itself; the cross-entropy is summed in float64 and rounded once (``f32/v1``).
+document by itself; the cross-entropy is summed in float64 and rounded once (``f32-document/v1``).
 """
 
 from __future__ import annotations

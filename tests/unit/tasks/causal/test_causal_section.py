@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from cryoflux.receipts.per_token import TARGET_TOKENS
 from cryoflux.receipts.statement import CROSS_ENTROPY, Section
 from cryoflux.tasks.causal.recipe import RECIPES
 from cryoflux.tasks.causal.section import METRIC, SECTION, CausalSection
 
-RECIPE = {**RECIPES["lora-qv"].as_receipt(), "precision": "f32"}
+RECIPE = {**RECIPES["lora-qv"].as_receipt(), "precision": "f32", "max_tokens": 24}
 FIELDS: dict[str, Any] = {
     "rank": 8,
     "alpha": 16,
@@ -37,7 +38,8 @@ def complaints(
     fields: dict[str, Any], steps: int = 40, screened: int | None = 32, **intent: Any
 ) -> list[str]:
     screen = None if screened is None else SimpleNamespace(count=screened)
-    receipt = SimpleNamespace(training=SimpleNamespace(steps=steps, screen=screen), cause=None)
+    training, holdout = SimpleNamespace(steps=steps, screen=screen), SimpleNamespace(count=32)
+    receipt = SimpleNamespace(training=training, holdout=holdout, cause=None)
     announced = SimpleNamespace(**{"recipe": RECIPE, "metric": METRIC, "chain": None, **intent})
     section = Section(kind=SECTION, fields=fields)
     return list(CausalSection().complaints(section, receipt, announced))  # type: ignore[arg-type]
@@ -45,6 +47,7 @@ def complaints(
 
 def test_an_honest_section_has_nothing_to_complain_of() -> None:
     assert complaints(FIELDS) == []
+    assert [complaints({**FIELDS, TARGET_TOKENS: said}) for said in (32, 32 * 24)] == [[], []]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,9 @@ def test_an_honest_section_has_nothing_to_complain_of() -> None:
         ({"targets": "all"}, "says targets 'all'"),
         ({"tokens": -1}, "has no tokens"),
         ({"targetTokens": 901}, "learned 901 target tokens of 900"),
+        ({TARGET_TOKENS: 31}, "has 31 target tokens in 32 documents, of 24 tokens each at most"),
+        ({TARGET_TOKENS: 32 * 24 + 1}, "has 769 target tokens in 32 documents"),
+        ({TARGET_TOKENS: "64"}, "has '64' target tokens"),
         ({"plannedSteps": 401}, "says 401 planned steps"),
         ({"modules": 0}, "and no module that was trained"),
         ({"merge": 3}, "does not say how it is merged"),
