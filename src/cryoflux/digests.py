@@ -42,7 +42,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from cryoflux.errors import ModelError
@@ -161,15 +161,27 @@ def folder_digest(folder: Path) -> str:
 
 
 def listed_digests(folder: Path) -> dict[str, str]:
-    """Name → SHA-256 of every file, as the folder's ``SHA256SUMS`` has it; no file is hashed."""
+    """Name → SHA-256 of every file, as the folder's ``SHA256SUMS`` has it; no file is hashed.
+
+    Raises:
+        OSError: it cannot be read, or a name in it leads out of the folder, or is one of two for one file.
+    """
+    listed = _listed_in(folder)
+    for name in listed:
+        if (path := PurePosixPath(name)).is_absolute() or ".." in path.parts or str(path) != name:
+            raise IrregularFileError(errno.EINVAL, "its name leads out of the folder", name)
+    return listed
+
+
+def _listed_in(folder: Path) -> dict[str, str]:
     sums = read_regular(folder / CHECKSUMS, MAX_SUMS_BYTES).decode("utf-8", "surrogateescape")
-    rows = (line.partition("  ") for line in (sums.removesuffix("\n").split("\n") if sums else ()))
+    rows = (line.partition("  ") for line in sums.removesuffix("\n").split("\n") if sums)
     return {name: digest for digest, _, name in rows}
 
 
 def mismatched_files(folder: Path) -> list[str]:
     """Names of files that are not what ``SHA256SUMS`` says, are missing, or are not listed."""
-    listed = listed_digests(folder)
+    listed = _listed_in(folder)  # a name that leads out of it is wrong, and nothing is read there
     present = {p.relative_to(folder).as_posix(): p for p in _listed_files(folder)}
     hashing = Hashing()
     wrong = [name for name in listed if name not in present]
@@ -240,14 +252,9 @@ def copy_listed(source: Path, target: Path) -> dict[str, str]:
     Raises:
         OSError: a file cannot be read or written, or its name leads out of the folder.
     """
-    copying = Copying()
-    copying.copy(source / CHECKSUMS, target / CHECKSUMS)
-    listed = listed_digests(target)
-    for name in listed:
-        path = Path(name)
-        if path.is_absolute() or ".." in path.parts:
-            raise IrregularFileError(errno.EINVAL, "its name leads out of the folder", name)
-        copying.copy(source / path, target / path)
+    (copying := Copying()).copy(source / CHECKSUMS, target / CHECKSUMS)
+    for name in (listed := listed_digests(target)):
+        copying.copy(source / name, target / name)
     return listed
 
 

@@ -10,9 +10,17 @@ from safetensors.torch import save_file
 
 from cryoflux.digests import CHECKSUMS, COMPOSED, checksum_lines, file_digest, listed_digests
 from cryoflux.errors import ModelError, StateTamperedError
+from cryoflux.registry import composing
 from cryoflux.registry.composed import ComposedTensors
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.kept_lists import absent_weights, can_compose, composition_in, said_in, weight_files
+from cryoflux.registry.kept_lists import (
+    absent_weights,
+    can_compose,
+    composition_in,
+    is_whole,
+    said_in,
+    weight_files,
+)
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
@@ -144,7 +152,8 @@ def test_no_file_outside_of_a_version_is_written_or_deleted(
     outside.write_bytes(b"of somebody else")
     listed = {**listed_digests(middle.folder), "../../mine.safetensors": file_digest(outside)}
     (middle.folder / CHECKSUMS).write_bytes(checksum_lines(listed))
-    assert "../../mine.safetensors" not in weight_files(middle.folder)
+    with pytest.raises(OSError, match="leads out of the folder"):
+        weight_files(middle.folder)
     versions.slim()
     assert outside.read_bytes() == b"of somebody else"
     outside.unlink()
@@ -156,6 +165,74 @@ def test_no_file_outside_of_a_version_is_written_or_deleted(
     head.folder.symlink_to(elsewhere)
     versions.point_head(line[0].digest, TASK)
     assert not absent_weights(elsewhere)
+
+
+@pytest.mark.parametrize("thin", [True, False], ids=["a list", "whole"])
+@pytest.mark.parametrize("name", ["../../../mine", "/mine", "sub/../../../../mine", "./config.json"])
+def test_who_opens_a_version_of_a_stranger_writes_nothing_elsewhere(
+    tmp_path: Path, versions: Versions, line: list[Version], name: str, thin: bool
+) -> None:
+    """What its checksums name is linked into a folder of its own, where no name may lead out of."""
+    kept = line[1 if thin else 2].folder
+    source = tmp_path / "mine"
+    source.write_bytes(b"of the stranger")
+    named = str(source) if name.startswith("/") else name
+    listed = {**listed_digests(kept), named: file_digest(kept / "config.json")}
+    (kept / CHECKSUMS).write_bytes(checksum_lines(listed))
+    room = tmp_path / "room" / "below"
+    room.mkdir(parents=True)
+    before = (kept / "config.json").read_bytes()
+    with (
+        pytest.raises(StateTamperedError, match="cannot be read"),
+        versions.opened(kept.name, room=room),
+    ):
+        pass
+    assert list((tmp_path / "room").rglob("*")) == [room]
+    assert source.read_bytes() == b"of the stranger"
+    assert (kept / "config.json").read_bytes() == before
+
+
+def test_a_head_that_moves_takes_nothing_from_who_reads_it(
+    tmp_path: Path, versions: Versions, line: list[Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _, head = line
+    before = {name: (head.folder / name).read_bytes() for name in weight_files(head.folder)}
+    with versions.opened(head.digest) as whole:
+        versions.point_head(first.digest, TASK)
+        assert absent_weights(head.folder)
+        assert {name: (whole / name).read_bytes() for name in before} == before
+    assert not whole.exists()
+    versions.open(head.digest)
+    linked = composing.link_or_copy
+
+    def moves(source: Path, target: Path) -> None:  # after the first file is linked, the head moves
+        linked(source, target)
+        versions.slim()
+
+    monkeypatch.setattr(composing, "link_or_copy", moves)
+    with versions.opened(head.digest) as whole:
+        assert {name: (whole / name).read_bytes() for name in before} == before
+
+
+def test_who_only_reads_leaves_a_state_as_it_was(
+    tmp_path: Path, versions: Versions, line: list[Version]
+) -> None:
+    """The genesis of a list may be a list itself, which is composed elsewhere, too."""
+    first, middle, head = line
+    said = composition_in(middle.folder)
+    (thin,) = weight_files(first.folder).items() - weight_files(middle.folder).items()
+    further = updated(tmp_path, head, 3, Composition(genesis=head.digest))[0]
+    for version in (head, further):
+        for name, digest in weight_files(version.folder).items():
+            if weight_files(first.folder).get(name) != digest:
+                (version.folder / name).unlink(missing_ok=True)
+    assert said.genesis == first.digest
+    assert thin
+    held = {path: path.lstat().st_size for path in tmp_path.rglob("*")}
+    with versions.opened(further.digest) as whole:
+        assert absent_weights(whole) == []
+        assert TensorFolder(whole, "pt")[NAME].tolist() == [[13.0] * 3] * 4
+    assert {path: path.lstat().st_size for path in tmp_path.rglob("*")} == held
 
 
 def test_weights_that_could_not_be_made_again_stay(
@@ -170,6 +247,21 @@ def test_weights_that_could_not_be_made_again_stay(
     versions.point_head(first.digest, TASK)
     assert not absent_weights(head.folder)
     assert versions.open(head.digest) == head
+
+
+@pytest.mark.parametrize("of", ["genesis", "update"])
+def test_weights_stay_where_files_of_genesis_or_update_are_gone(
+    tmp_path: Path, versions: Versions, line: list[Version], of: str
+) -> None:
+    """Their folders are there all the same."""
+    first, _, head = line
+    said = composition_in(head.folder)
+    update = StateFolder(tmp_path).capsule(said.terms[0].adapter) / ADAPTER
+    (next(first.folder.glob("*.safetensors")) if of == "genesis" else update).unlink()
+    assert not can_compose(StateFolder(tmp_path), said)
+    assert is_whole(first.folder) == (of == "update")
+    versions.point_head(first.digest, TASK)
+    assert not absent_weights(head.folder)
 
 
 def test_an_update_of_a_list_that_was_exchanged_is_refused(

@@ -106,15 +106,34 @@ def test_what_was_the_head_is_its_list_alone_and_comes_back_to_the_byte(
     assert again.code == 0, again.stdout
 
 
+def test_a_run_that_has_to_score_again_what_was_its_head_composes_it(
+    state: Path, made: tuple[Path, str, str]
+) -> None:
+    """Scores are kept in a cache, which anybody may delete; the head before is its list by then."""
+    shutil.rmtree(state / "cache")
+    asked = ["run", "--task", "causal-lm", "--state", state, "--json", "--policy", "uniform/v1"]
+    options = ["--reserve", "25J", "--learning-rate", "0.02", "--max-steps", "30", "--recipes", "lora-all"]
+    further = cryoflux(*asked, *options, "--budget", "60J", "--attempts", "1")
+    assert further.code == 0, further.stderr
+    assert further.summary["kept"] == 1
+    assert absent_weights(state / "models" / made[2])
+    audit = further.summary["audit"]
+    assert audit["loss_before"] > audit["loss_after"]
+
+
 def test_weights_of_the_head_can_be_deleted(state: Path, made: tuple[Path, str, str]) -> None:
     head = made[2]
     folder, before = state / "models" / head, without_weights(state, made[2])
     proven = cryoflux("verify", state)
     assert proven.code == 0, proven.stdout
     assert "one version is kept as its list of updates, whose weights --recompute adds up" in proven.stdout
+    assert "its weights are not kept here; models rebuild composes and compares them" in proven.stdout
+    assert "head model and its files" not in proven.stdout
+    assert "settings of the head model, adapters" in proven.stdout
     again = cryoflux("verify", state, "--recompute", "1", "--spot-check", "4")
     assert again.code == 0, again.stdout
     assert "composed again from its list of updates" in again.stdout
+    assert "settings of the head model, adapters" in again.stdout
     said = cryoflux("models", "chat", "--state", state, "--prompt", "hm", "--json", "--tokens", "4")
     assert json.loads(said.stdout)["digest"] == head
     assert cryoflux("models", "diff", "head~1", "head", "--state", state).code == 0
@@ -122,6 +141,9 @@ def test_weights_of_the_head_can_be_deleted(state: Path, made: tuple[Path, str, 
     made_again = cryoflux("models", "rebuild", "head", "--state", state)
     assert made_again.code == 0, made_again.stderr
     assert weights(folder) == before
+    whole = cryoflux("verify", state)
+    assert "head model and its files, adapters" in whole.stdout
+    assert f"models/{head}" not in whole.stdout
 
 
 def test_a_list_is_written_whole_elsewhere_for_other_programs(
@@ -185,7 +207,7 @@ def test_one_that_is_killed_while_it_composes_loses_nothing(
     folder, before = state / "models" / head, weights(state / "models" / head)
     moves = ["--reason", "a test", "--yes", "--state", str(state)]
     assert cryoflux("models", "rollback", first[:12], *moves).code == 0
-    place = f"cryoflux.registry.versions:write_shard_bytes:after:{nth}"
+    place = f"cryoflux.registry.composing:write_shard_bytes:after:{nth}"
     command = [sys.executable, KILLED, place, "models", "promote", head[:12], *moves]
     died = subprocess.run(command, env=environment(), capture_output=True, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr

@@ -205,7 +205,10 @@ def _versions(entries: Iterable[Entry]) -> tuple[dict[str, Base], dict[str, Base
 
 def _has_all(folder: Path) -> bool:
     """Whether the files that a folder lists are there; weights that are composed when opened are not."""
-    return all((folder / name).exists() for name in listed_digests(folder))
+    try:
+        return all((folder / name).exists() for name in listed_digests(folder))
+    except OSError:  # it lists names that lead elsewhere: those are nothing of this version
+        return False
 
 
 def _copy_models(state: Path, target: Path, entries: Sequence[Entry]) -> Iterator[str]:

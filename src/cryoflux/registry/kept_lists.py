@@ -11,6 +11,7 @@ __all__ = [
     "can_compose",
     "composition_in",
     "composition_text",
+    "is_list",
     "is_whole",
     "said_in",
     "weight_files",
@@ -23,7 +24,7 @@ from cryoflux.digests import COMPOSED, listed_digests
 from cryoflux.errors import ModelError
 from cryoflux.files import read_regular
 from cryoflux.registry.composition import MOST_TERMS, Composition, cannot_compose, parse_list
-from cryoflux.state import StateFolder
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 
 _WEIGHTS = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.safetensors")
 _MOST_BYTES = (MOST_TERMS + 1) * 160
@@ -54,21 +55,33 @@ def weight_files(folder: Path) -> dict[str, str]:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a version is here with all its weights; one that is not can perhaps be composed."""
+    """Whether a version is here with all files that it lists; one that is not can perhaps be composed."""
     try:
-        return folder.is_dir() and not absent_weights(folder)
+        return all((folder / name).is_file() for name in listed_digests(folder))
     except (OSError, UnicodeError):
-        return True  # whoever opens it says what is wrong
+        return False
+
+
+def is_list(folder: Path) -> bool:
+    """Whether a version lacks weights that its folder says the sum of."""
+    try:
+        return bool(absent_weights(folder))
+    except (OSError, UnicodeError):
+        return False  # whoever opens it says what is wrong
 
 
 def can_compose(state: StateFolder, composed: Composition | None) -> bool:
-    """Whether all that a version is the sum of is here."""
+    """Whether all that a version is the sum of is here: files by name, of which none is read."""
     return (
         composed is not None
         and bool(composed.terms)
         and is_whole(state.model(composed.genesis))
-        and all(state.capsule(term.adapter).is_dir() for term in composed.terms)
+        and all(_has_update(state.capsule(term.adapter)) for term in composed.terms)
     )
+
+
+def _has_update(capsule: Path) -> bool:
+    return all((capsule / name).is_file() for name in (ADAPTER, ADAPTER_CONFIG))
 
 
 def composition_text(composed: Composition) -> bytes:

@@ -18,31 +18,27 @@ __all__ = ["Version", "Versions"]
 import io
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any
 
 from cryoflux.digests import (
-    CHECKSUMS,
     COMPOSED,
     TensorEntry,
     file_digest,
     folder_digest,
     listed_digests,
-    mismatched_files,
     read_tensor_entries,
     sha256_hex,
     tensor_entries,
-    tensors_digest,
     write_checksums,
 )
-from cryoflux.errors import ModelError, StateTamperedError
-from cryoflux.files import copy_regular, replace_symlink, storage_errors, sync_folder
+from cryoflux.files import replace_symlink, storage_errors, sync_folder
 from cryoflux.registry.aliases import read_aliases
 from cryoflux.registry.composed import ComposedTensors
+from cryoflux.registry.composing import DRAFT, composing, gathered, not_composed, write_absent
 from cryoflux.registry.drafts import (
     complete,
     no_half,
@@ -65,32 +61,12 @@ from cryoflux.registry.shards import (
     TensorFolder,
     shard,
     shard_names,
-    write_shard_bytes,
 )
+from cryoflux.registry.version import Version, altered, checked_version, derived_version, version_in
 from cryoflux.state import FIRST_TASK, StateFolder
 
 if TYPE_CHECKING:
     from cryoflux.registry.composition import Composition
-
-_DRAFT = ".draft-"
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A model version on disk."""
-
-    folder: Path
-    digest: str
-    """of its tensors (``tensors/v1``), or `files` where it has none"""
-    files: str
-    """SHA-256 of its ``SHA256SUMS``"""
-    entries: tuple[TensorEntry, ...] = ()
-    """its tensors, hashed; none where a task keeps its weights in another way"""
-
-    def differing(self, other: Version) -> frozenset[str]:
-        """Names of the tensors in which it differs from another version."""
-        theirs = {entry.name: entry.sha256 for entry in other.entries}
-        return frozenset(entry.name for entry in self.entries if theirs.get(entry.name) != entry.sha256)
 
 
 class Versions:
@@ -114,7 +90,7 @@ class Versions:
         with storage_errors(folder), no_half(folder):
             save_model(save, folder, then=shard)
             files = write_checksums(folder)
-        return _version(folder, files)
+        return version_in(folder, files)
 
     def derive(self, base: Version, changed: Mapping[str, Any]) -> Version:
         """Save, under a draft name, a version in which some tensors are others.
@@ -136,7 +112,8 @@ class Versions:
             save_model(lambda into: write_changed(base.folder, touched, changed, into), folder)
             listed |= {file: file_digest(folder / file) for file in touched}
             files = complete(base.folder, folder, listed, frozenset(touched))
-        return _derived(base, folder, files, [e for f in touched for e in read_tensor_entries(folder / f)])
+        own = [entry for file in touched for entry in read_tensor_entries(folder / file)]
+        return derived_version(base, folder, files, own)
 
     def compose(self, base: Version, changed: Mapping[str, Any], composed: Composition) -> Version:
         """The same as a list of updates: its weights are hashed, and not written.
@@ -162,15 +139,14 @@ class Versions:
             (folder / COMPOSED).write_bytes(composition_text(composed))
             sync_file(folder / COMPOSED)
             files = complete(base.folder, folder, listed, touched)
-        return _derived(base, folder, files, entries)
+        return derived_version(base, folder, files, entries)
 
-    def fill(self, digest: str, above: tuple[str, ...] = (), *, into: Path | None = None) -> None:
+    def fill(self, digest: str, above: tuple[str, ...] = ()) -> None:
         """Compose the weights that a version was kept without, if it was, and write them.
 
         Args:
             digest: of the version.
             above: versions whose list begins at it, and that wait for it.
-            into: another folder than its own.
 
         Raises:
             StateTamperedError: they are not the ones that it is named by, or cannot be composed.
@@ -180,56 +156,38 @@ class Versions:
         if not absent_weights(folder):
             return
         if digest in above:
-            raise _not_composed(folder, "its list begins at itself")
-        try:
+            raise not_composed(folder, "its list begins at itself")
+        with composing(folder):
             composed = composition_in(folder)
             self.fill(composed.genesis, (*above, digest))
-            self._write_absent(folder, into or folder, {}, self._tensors(composed))
-        except (ModelError, KeyError, OSError) as error:
-            what = error.what if isinstance(error, ModelError) else str(error)
-            raise _not_composed(folder, what.removesuffix(".")) from error
+            write_absent(folder, folder, {}, self._tensors(composed))
 
     def write(self, version: Version, base: Version, changed: Mapping[str, Any]) -> None:
         """The same of one whose tensors are at hand: those of its base, but for some."""
-        self._write_absent(version.folder, version.folder, changed, TensorFolder(base.folder, "pt"))
+        write_absent(version.folder, version.folder, changed, TensorFolder(base.folder, "pt"))
 
     @contextmanager
-    def opened(self, digest: str) -> Iterator[Path]:
-        """The folder of a version with its weights, for one who holds no lock; nothing in the state changes.
+    def opened(self, digest: str, room: Path | None = None) -> Iterator[Path]:
+        """A folder of a version with its weights, for one who holds no lock; nothing in the state changes.
+
+        What is here is linked into a folder of its own, so whoever holds the lock can take it off the disk
+        meanwhile; what is not is composed there.
+
+        Args:
+            digest: of the version.
+            room: where that folder lies; files are copied where it is on another disk.
 
         Raises:
-            StateTamperedError: it cannot be composed.
+            StateTamperedError: it is missing, or not what its name says, or cannot be composed.
             StorageError: there is no room for its weights.
         """
-        folder = self._models / digest
-        if not absent_weights(folder):
-            yield folder
-            return
-        with storage_errors(folder), TemporaryDirectory(prefix="cryoflux-") as place:
-            into = Path(place) / digest
-            for name in listed_digests(folder).keys() - set(absent_weights(folder)) | {CHECKSUMS}:
-                copy_regular(folder / name, into / name)
-            self.fill(digest, into=into)
-            yield into
+        with ExitStack() as stack:
+            with storage_errors(room or Path(gettempdir())):
+                place = Path(stack.enter_context(TemporaryDirectory(prefix=".cryoflux-", dir=room)))
+            yield gathered(self._state, digest, place)
 
     def _tensors(self, composed: Composition) -> ComposedTensors:
         return ComposedTensors(composed, self.open(composed.genesis).folder, self._state.capsule)
-
-    def _write_absent(
-        self, folder: Path, into: Path, changed: Mapping[str, Any], stored: Mapping[str, Any]
-    ) -> None:
-        """Write what a version lacks; each file is there whole, or not at all."""
-        where, listed = shard_names(folder), weight_files(folder)
-        with storage_errors(into), TemporaryDirectory(prefix=_DRAFT, dir=into.parent) as room:
-            for file in absent_weights(folder):
-                content = shard_of(file, where, changed, stored)
-                if sha256_hex(content) != listed[file]:
-                    raise _not_composed(folder, f"genesis and updates make another {file}")
-                written = Path(room) / file
-                write_shard_bytes(written, content)
-                sync_file(written)
-                written.rename(into / file)
-            sync_folder(into)
 
     def slim(self) -> None:
         """Take the weights off the disk that can be composed again: of what is no head and has no alias.
@@ -243,9 +201,12 @@ class Versions:
             folder = self._models / digest
             if said is None or digest in stays or folder.is_symlink() or not can_compose(self._state, said):
                 continue
-            shared = weight_files(self._models / said.genesis).items()
+            try:
+                own = weight_files(folder).items() - weight_files(self._models / said.genesis).items()
+            except OSError:  # checksums that cannot be read say of no file that it can go
+                continue
             with storage_errors(folder):
-                for name, _ in weight_files(folder).items() - shared:
+                for name, _ in own:
                     (folder / name).unlink(missing_ok=True)
 
     def _named(self) -> set[str]:
@@ -256,7 +217,7 @@ class Versions:
         }
 
     def _new_draft(self) -> Path:
-        return self._models / f"{_DRAFT}{secrets.token_hex(4)}"
+        return self._models / f"{DRAFT}{secrets.token_hex(4)}"
 
     def keep(self, draft: Version) -> Version:
         """Give a draft its final name; a version that is there already is the same one."""
@@ -289,13 +250,13 @@ class Versions:
     def discard_drafts(self) -> None:
         """Throw away whatever a crash left half made."""
         for parent in (self._models, self._capsules):
-            for folder in parent.glob(f"{_DRAFT}*"):
+            for folder in parent.glob(f"{DRAFT}*"):
                 shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def capsule_draft(self) -> Iterator[Path]:
         """An empty folder for the files of an update; gone afterwards, unless `keep_capsule` kept it."""
-        draft = self._capsules / f"{_DRAFT}{secrets.token_hex(4)}"
+        draft = self._capsules / f"{DRAFT}{secrets.token_hex(4)}"
         with storage_errors(draft), weight_errors(draft):
             try:
                 draft.mkdir(parents=True)
@@ -331,21 +292,9 @@ class Versions:
         folder = self._models / digest
         try:
             self.fill(digest)
-            wrong = mismatched_files(folder)
-            if not wrong and (found := _version(folder, folder_digest(folder))).digest == digest:
-                return found
-            what = (
-                f"{folder / wrong[0]} is not the file that was kept"
-                if wrong
-                else f"{folder} is another model"
-            )
         except (OSError, ValueError) as error:
-            what = f"{folder} cannot be read ({error})"
-        raise StateTamperedError(
-            f"{what}.",
-            why="Training on top of altered weights would make every later Δ meaningless.",
-            hint="`cryoflux verify` names what is damaged; restore it, or start afresh with --state DIR.",
-        )
+            raise altered(f"{folder} cannot be read ({error})") from error
+        return checked_version(folder, folder, digest)
 
     def folder(self, digest: str) -> Path:
         """Where the version of that digest lies, or would lie."""
@@ -369,26 +318,3 @@ class Versions:
         """Digests of the kept versions, oldest first."""
         folders = [p for p in self._models.glob("*") if p.is_dir() and not p.name.startswith(".")]
         return [p.name for p in sorted(folders, key=lambda p: p.stat().st_mtime_ns)]
-
-
-def _version(folder: Path, files: str) -> Version:
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        return Version(folder, files, files)
-    entries = tuple(entry for path in weights for entry in read_tensor_entries(path))
-    return Version(folder, tensors_digest(entries), files, entries)
-
-
-def _derived(base: Version, folder: Path, files: str, changed: Iterable[TensorEntry]) -> Version:
-    """A draft with some tensors of its own, and the others of its base."""
-    own = {entry.name: entry for entry in changed}
-    entries = tuple(own.get(entry.name, entry) for entry in base.entries)
-    return Version(folder, tensors_digest(entries), files, entries)
-
-
-def _not_composed(folder: Path, what: str) -> StateTamperedError:
-    return StateTamperedError(
-        f"{folder.name[:16]}… cannot be composed: {what}.",
-        why="It is kept as its list of updates, and what they make has to be what its receipt signed.",
-        hint="`cryoflux verify` names what is damaged; take capsules/ and models/ from a backup.",
-    )

@@ -16,7 +16,7 @@ __all__ = [
 from typing import Any
 
 from cryoflux.quantities import format_energy, format_nats
-from cryoflux.registry.kept_lists import is_whole
+from cryoflux.registry.kept_lists import is_list
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
 from cryoflux.runs.version_facts import VersionFacts
@@ -111,7 +111,7 @@ def _scored(
 def _on_disk(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFacts) -> str:
     if one.digest in catalogue.present:
         size = f"{byte_text(facts.own_bytes)} of its own, {byte_text(facts.shared_bytes)} shared with others"
-        return size if is_whole(catalogue.state.model(one.digest)) else f"{size}; {_LISTED}"
+        return f"{size}; {_LISTED}" if is_list(catalogue.state.model(one.digest)) else size
     return f"freed: {version_note(one)}" if one.pruned is not None else "its files are not here"
 
 

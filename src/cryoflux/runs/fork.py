@@ -165,7 +165,7 @@ def _bring(parent: ForkSource, folder: Path) -> tuple[int, int]:
     source, made = parent.state, StateFolder(folder)
     sizes = [0, 0]
     for digest in _firsts_and_heads(parent):
-        with Versions(source.path).opened(digest) as whole:
+        with Versions(source.path).opened(digest, room=folder) as whole:
             _bring_folder(whole, made.model(digest), sizes, link=True)
         Versions(folder).open(digest)  # every byte of it is checked
     for task, origin in parent.origins.items():

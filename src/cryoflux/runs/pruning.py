@@ -123,8 +123,8 @@ def plan_prune(catalogue: Catalogue, keep: int, besides: Collection[str] = ()) -
     may_go: list[CataloguedVersion] = []
     stays: set[str] = set()
     if keep > 0:
-        stays = protected_versions(catalogue, keep) | set(besides)
-        without = _with_genesis(catalogue, _protected_for_themselves(catalogue, keep)) | set(besides)
+        stays = _with_genesis(catalogue, protected_versions(catalogue, keep) | set(besides))
+        without = _with_genesis(catalogue, _protected_for_themselves(catalogue, keep) | set(besides))
         may_go = [
             one
             for one in catalogue.versions()

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 __all__ = ["Change", "Scores", "audit_known", "audit_scores", "holdout_recalls", "holdout_scores"]
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.evaluation.cache import KnownLosses
 from cryoflux.evaluation.losses import Losses
 from cryoflux.evaluation.recall import ClassRecall, recalls
 from cryoflux.evaluation.scoring import score
+from cryoflux.registry.kept_lists import is_whole
 from cryoflux.registry.versions import Version
 
 _Progress = Callable[[str, int, int], None]
@@ -107,14 +109,24 @@ def _audit(
     if known or quick:
         return known
     count, digest = opened.data.count("audit"), opened.data.file_digests["audit"]
-    scorer = opened.task.scorer(version, "audit")
-    scores = score(
-        scorer,
-        list(range(count)),
-        lambda done: progress("evaluating the audit set", done, count),
-        opened.task.largest,
-    )
+    with _here(context, version) as here:
+        scores = score(
+            opened.task.scorer(here, "audit"),
+            list(range(count)),
+            lambda done: progress("evaluating the audit set", done, count),
+            opened.task.largest,
+        )
     losses = Losses(tuple(scores[0]), tuple(scores[1]))
     profile = opened.task.profile("audit")
     context.losses.put(version.digest, digest, opened.task.cut, KnownLosses(losses, 0), profile)
     return losses
+
+
+@contextmanager
+def _here(context: Context, version: Version) -> Iterator[Version]:
+    """A version with its weights: of what was the head before, the list may be all that is kept."""
+    if is_whole(version.folder):
+        yield version
+        return
+    with context.versions.opened(version.digest) as folder:
+        yield replace(version, folder=folder)

@@ -377,7 +377,7 @@ class Artefacts(Fold):
         assert self._state is not None  # noqa: S101 - asked for before
         folders = [self._state.data(known.latest.digest) for known in memory.tasks.values()]
         parts = [
-            "head model and its files",
+            self._lists.heads_in_words(memory),
             "adapters" if self.tally.updates else "",
             "losses" if self.tally.losses else "",
             "data" if any(folder.is_dir() for folder in folders) else "",

@@ -67,6 +67,15 @@ class VersionsAsLists:
                 yield lacks(where, f"{_NOT_HERE}, nor is all that they are the sum of")
             elif said_in(state.model(digest)) != due:
                 yield failed(f"{where}/COMPOSED", "is not the list of updates that the log gives")
+            elif digest in heads:
+                yield unknown(where, f"{_NOT_HERE}; models rebuild composes and compares them")
+
+    def heads_in_words(self, memory: LogState) -> str:
+        """What of the heads of the log was compared."""
+        heads = {known.head.digest for known in memory.tasks.values()}
+        if not heads & self._met.keys():
+            return "head model and its files"
+        return "settings of the head model" if len(heads) == 1 else "settings of the head models"
 
     def words(self) -> str:
         """How many there are; empty where there are none."""

@@ -12,6 +12,7 @@ import pytest
 
 from cryoflux.receipts.statement import Move
 from cryoflux.registry.aliases import set_alias
+from cryoflux.registry.composition import Composition
 from cryoflux.runs.catalogue import read_catalogue
 from cryoflux.runs.fork import fork_state
 from cryoflux.runs.open_session import OpenSession, Started
@@ -157,3 +158,17 @@ def test_no_plan_takes_the_head_version_0_or_the_newest(tmp_path: Path, keep: in
     kept = [*catalogue.tasks["lora_delta"].versions]
     going = {one.digest for one in plan_prune(catalogue, keep).going}
     assert going == set(kept[1:-keep])
+
+
+def test_what_a_run_still_needs_keeps_the_genesis_of_its_list(run: SmallRun) -> None:
+    """A version that an open attempt goes on from is composed, and its list begins at another one."""
+    made_by(run, 0)
+    catalogue = read_catalogue(run.state)
+    of = catalogue.tasks[run.task.name].versions
+    genesis, needed = list(of)[2], list(of)[4]
+    assert {genesis, needed} <= {one.digest for one in plan_prune(catalogue, 1).going}
+    composed = Composition(genesis=genesis)
+    of[needed] = replace(of[needed], composed=composed)
+    going = {one.digest for one in plan_prune(catalogue, 1, besides={needed}).going}
+    assert going
+    assert not {genesis, needed} & going
