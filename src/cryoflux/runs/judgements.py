@@ -107,15 +107,14 @@ class Judged:
         if self.cut:
             texts = f"{self.cut:,} of {self.count:,} texts were cut at {self.most_tokens:,} tokens"
             yield "cut", f"{texts}: what comes after was not judged"
-        yield "error", self._at_this_look()
-        yield "", "what the error budget bounds: no p-value of this Δ"
+        yield "noise", self._at_this_look()
+        yield "", "that is what the error budget bounds, and no p-value of this Δ"
         yield "energy", self._stated()
 
     def _at_this_look(self) -> str:
         """How often noise passes, at this look and at all of them together."""
         ever = _rounded_down(round(1 / self.error_budget))
-        look = f"mere noise is kept at most 1 time in {_rounded_down(self.odds)} at this look"
-        return f"{look}, 1 in {ever} over all looks at this holdout:"
+        return f"kept at most 1 time in {_rounded_down(self.odds)} at this look, 1 in {ever} over all looks"
 
     def _stated(self) -> str:
         if self.joules is None:

@@ -14,13 +14,14 @@ import msgspec
 
 from cryoflux.digests import sha256_hex
 from cryoflux.energy.measured import Measured
+from cryoflux.energy.of_work import EnergyMeasurement
 from cryoflux.errors import UsageError
 from cryoflux.files import read_regular
 from cryoflux.quantities import MICRO, Energy, Tier, parse_energy
 from cryoflux.receipts.judgement_parts import StatedEnergy
 from cryoflux.signing.fields import SAFE
 
-StatedJoules = Measured | Energy | str | os.PathLike[str] | float | None
+StatedJoules = EnergyMeasurement | Measured | Energy | str | os.PathLike[str] | float | None
 _MOST_MEASUREMENT_BYTES = 1 << 20
 _MOST_JOULES = SAFE / MICRO
 _LONGEST_TEXT = 100
@@ -38,6 +39,8 @@ def stated_energy(joules: StatedJoules) -> StatedEnergy | None:
     """
     if joules is None:
         return None
+    if isinstance(joules, EnergyMeasurement):
+        joules = joules.result
     if isinstance(joules, Measured):
         joules = joules.energy
     if isinstance(joules, Energy):
