@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import signal
 import string
 import subprocess
@@ -14,11 +15,16 @@ from pathlib import Path
 import pytest
 
 from causal_families import make_family
+from cryoflux import judge
+from cryoflux.errors import UsageError
 from cryoflux.receipts.profiles import DOCUMENT_F32_2
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.statement import Receipt
 from cryoflux.registry.shards import TensorFolder
+from cryoflux.runs import judging_models
+from cryoflux.verification.result import Status
 from running import Outcome, cryoflux, environment
+from verifying import verify_target
 
 WORDS = ["".join(random.Random(n).choices(string.ascii_lowercase, k=4)) for n in range(400)]
 QUICK = [
@@ -242,3 +248,22 @@ def test_a_holdout_that_leaks_is_refused_before_anything_is_written(base: Path, 
     assert refused.code == 2
     assert "40 of 40 holdout documents are in the training file" in refused.stderr
     assert not (tmp_path / "s").exists()
+
+
+def test_who_judges_on_its_holdout_in_another_form_is_refuted(
+    learned: tuple[Path, Outcome], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = Path(shutil.copytree(learned[0], tmp_path / "s", symlinks=True))
+    (deciding,) = state.glob("data/*/holdout.jsonl")
+    rows = [json.loads(line) for line in deciding.read_text().splitlines()]
+    holdout = tmp_path / "mine.jsonl"
+    holdout.write_text(
+        "".join(json.dumps({"prompt": r["before"], "completion": r["answer"]}) + "\n" for r in rows)
+    )
+    with pytest.raises(UsageError, match="decide on updates"):
+        judge(base, state.joinpath("heads", "causal-lm").resolve(), holdout, state=state)
+    monkeypatch.setattr(judging_models, "refuse_deciding", lambda *_: None)
+    judge(base, state.joinpath("heads", "causal-lm").resolve(), holdout, state=state)
+    found = [c for c in verify_target(state).checks if c.status is Status.FAIL]
+    assert [c.number for c in found] == [9]
+    assert found[0].detail.startswith("40 of its examples decide on updates in data/")

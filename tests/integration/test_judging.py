@@ -99,9 +99,7 @@ def test_joules_are_those_of_a_measurement_or_of_whoever_states_them(tmp_path: P
     with cryoflux.measure_energy() as measurement:
         sum(range(10**6))
     assert measurement.result is not None
-    judged = cryoflux.judge_losses(
-        base, better_by(base, 0.1), state=tmp_path / "s", energy=measurement
-    )
+    judged = cryoflux.judge_losses(base, better_by(base, 0.1), state=tmp_path / "s", energy=measurement)
     said = read_entries(tmp_path / "s")[judged.entry].judgement
     assert said is not None
     assert said.energy is not None

@@ -44,7 +44,7 @@ from cryoflux.verification.facts import FactsOfUpdates
 from cryoflux.verification.folders import FolderState, compare_folder, folder_findings, folders_in
 from cryoflux.verification.freed import AbsentVersions
 from cryoflux.verification.index import INDEX, index_complaint
-from cryoflux.verification.judged import judged_files
+from cryoflux.verification.judged import judged_and_deciding, judged_files
 from cryoflux.verification.lists import VersionsAsLists
 from cryoflux.verification.locating import Searching, said_where
 from cryoflux.verification.material import Material
@@ -365,6 +365,7 @@ class Artefacts(Fold):
         for name, known in memory.tasks.items():
             self.findings.extend(self._link(self._state, name, known.head))
         read_sets = self.tally.data.read(self._state.path, self._sections, self.findings, self._hashing)
+        self.findings.extend(judged_and_deciding(self._state, memory, read_sets))
         self.findings.extend(self.tally.monitored.findings(self._state, memory, read_sets, self._hashing))
         roots = f"; {self.tally.roots} Merkle roots of losses are the signed ones" if self.tally.roots else ""
         freed = self.tally.absent.words(self._here) + self._lists.words()

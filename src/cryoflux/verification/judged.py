@@ -7,11 +7,14 @@ before, is arithmetic.
 
 from __future__ import annotations
 
-__all__ = ["judged_files", "subject_complaint", "wrong_judgement"]
+__all__ = ["judged_and_deciding", "judged_files", "subject_complaint", "wrong_judgement"]
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cryoflux.data.fold import fold
+from cryoflux.data.lowest_hash import may_differ
 from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ConfigError
@@ -26,7 +29,9 @@ from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import say
 from cryoflux.state import StateFolder
 from cryoflux.verification.pairing import MOST_EXAMPLES, read_losses
+from cryoflux.verification.read_sets import ReadSets
 from cryoflux.verification.result import Finding, failed, unknown
+from cryoflux.verification.topics import Topic
 
 _MOST_BYTES = 1 << 28
 
@@ -158,3 +163,61 @@ def _holdout(folder: StateFolder, said: Judgement) -> Iterator[Finding]:
         yield failed(where, "is not the holdout that was signed")
     elif (lines := content.count(b"\n")) != measured.count:
         yield failed(where, f"has {lines} lines, and {measured.count} examples were signed")
+
+
+def judged_and_deciding(
+    folder: StateFolder, memory: LogState, read_sets: Sequence[ReadSets]
+) -> Iterator[Finding]:
+    """Examples that judge what others made and decide on updates too, which does not count those verdicts.
+
+    Args:
+        folder: where they lie.
+        memory: what the log has come to.
+        read_sets: the data sets of its tasks, as far as they are here.
+    """
+    holdouts = [
+        (sets, file, _by_fold(sets, file))
+        for sets in read_sets
+        for file in sets.holdouts
+        if file in sets.lines
+    ]
+    for digest in memory.judged if holdouts else ():
+        path = folder.judged(digest)
+        try:
+            content = read_regular(path, _MOST_BYTES)
+        except OSError:
+            continue  # a question of each judgement on it
+        if sha256_hex(content) != digest:
+            continue  # a failure of each
+        judging = {fold(text): text for text in _texts(content)}
+        for sets, file, deciding in holdouts:
+            if shared := judging.keys() & deciding.keys():
+                sure = any(not may_differ([judging[one], deciding[one]]) for one in shared)
+                where = path.relative_to(folder.path).as_posix()
+                detail = f"{len(shared)} of its examples decide on updates in {sets.where}/{file}"
+                finding = failed if sure else unknown
+                yield finding(where, f"{detail}, which does not count their verdicts", Topic.HOLDOUT)
+
+
+def _by_fold(sets: ReadSets, file: str) -> dict[str, str]:
+    """Folded text → text, of a set's examples."""
+    lines = zip(sets.folds[file], sets.lines[file], strict=True)
+    return {folded: line.text for folded, line in lines if line.written}
+
+
+def _texts(content: bytes) -> Iterator[str]:
+    """The texts of what two were judged on: of examples and of documents in any shape; ids are none."""
+    for line in content.splitlines():
+        try:
+            row = json.loads(line.decode("utf-8", "surrogatepass"))
+        except (ValueError, RecursionError):
+            continue  # what was judged is what its owner signed, whatever it is
+        if isinstance(row, dict):
+            yield _text(row)
+
+
+def _text(row: dict[str, object]) -> str:
+    turns = row.get("messages")
+    if isinstance(turns, list):
+        return "\n".join(str(turn.get("content")) for turn in turns if isinstance(turn, dict))
+    return str(row["text"]) if "text" in row else f"{row.get('prompt', '')}{row.get('completion', '')}"
