@@ -42,7 +42,7 @@ from cryoflux.receipts.statement import (
     ReceiptStatement,
     Rule,
 )
-from cryoflux.registry.composition import COMPOSE, Composition
+from cryoflux.registry.composition import COMPOSE, Composition, list_of
 from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
 from cryoflux.task_state import Chain, TaskState
@@ -166,6 +166,14 @@ class LogState:
             JudgedHoldout(sha256=digest, alpha_ppm=tally.alpha_ppm, looks=tally.looks, kept=tally.kept)
             for digest, tally in sorted(self.judged.items())
         ]
+
+    def list_of(self, digest: str) -> Composition | None:
+        """What a version is the sum of; none where that is not remembered, or it is no sum."""
+        for known in self.tasks.values():
+            made = known.composition if known.head.digest == digest else list_of(known.made, digest)
+            if made is not None and made.terms:
+                return made
+        return None
 
     def lapsing(self, intent: Intent) -> list[OpenIntent]:
         """The open attempts that a new one leaves no room for, oldest first; they get no receipt any more."""

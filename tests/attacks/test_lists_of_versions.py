@@ -17,12 +17,13 @@ from cryoflux.registry.kept_lists import (
     absent_weights,
     can_compose,
     composition_in,
+    composition_text,
     is_whole,
     said_in,
     weight_files,
 )
 from cryoflux.registry.shards import TensorFolder
-from cryoflux.registry.versions import Version, Versions
+from cryoflux.registry.versions import Lists, Version, Versions
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.tasks.lora.merge import HeadSums
 from cryoflux.verification.result import Status
@@ -39,6 +40,11 @@ def first_version(into: Path) -> None:
         {NAME: torch.ones(4, 3), OTHER: torch.zeros(5, 3)}, into / "model.safetensors", {"format": "pt"}
     )
     (into / "config.json").write_text("{}\n")
+
+
+def said_by(versions: Versions) -> Lists:
+    """What the log says, where nobody has touched the folders since."""
+    return lambda digest: said_in(versions.folder(digest))
 
 
 def updated(state: Path, base: Version, number: int, before: Composition) -> tuple[Version, Composition]:
@@ -59,7 +65,7 @@ def updated(state: Path, base: Version, number: int, before: Composition) -> tup
     changed = sums.candidate(before, after, capsule)
     kept = versions.keep(versions.compose(base, changed, after))
     versions.write(kept, base, changed)
-    versions.point_head(kept.digest, TASK)
+    versions.point_head(kept.digest, TASK, said_by(versions))
     return kept, after
 
 
@@ -72,7 +78,7 @@ def versions(tmp_path: Path) -> Versions:
 def line(tmp_path: Path, versions: Versions) -> list[Version]:
     """The first version and two after it, each an update on the one before; the last is the head."""
     made = [versions.keep(versions.draft(first_version))]
-    versions.point_head(made[0].digest, TASK)
+    versions.point_head(made[0].digest, TASK, said_by(versions))
     composed = Composition(genesis=made[0].digest)
     for number in (1, 2):
         kept, composed = updated(tmp_path, made[-1], number, composed)
@@ -91,7 +97,7 @@ def test_what_a_version_is_called_does_not_depend_on_how_it_is_kept(
     assert not absent_weights(first.folder)
     assert versions.open(middle.digest) == middle
     assert TensorFolder(middle.folder, "pt")[NAME].tolist() == [[3.0] * 3] * 4
-    versions.point_head(head.digest, TASK)
+    versions.point_head(head.digest, TASK, said_by(versions))
     assert absent_weights(middle.folder)
 
 
@@ -154,7 +160,7 @@ def test_no_file_outside_of_a_version_is_written_or_deleted(
     (middle.folder / CHECKSUMS).write_bytes(checksum_lines(listed))
     with pytest.raises(OSError, match="leads out of the folder"):
         weight_files(middle.folder)
-    versions.slim()
+    versions.slim(said_by(versions))
     assert outside.read_bytes() == b"of somebody else"
     outside.unlink()
     with pytest.raises(StateTamperedError):
@@ -163,7 +169,7 @@ def test_no_file_outside_of_a_version_is_written_or_deleted(
     elsewhere = tmp_path / "elsewhere"
     head.folder.rename(elsewhere)
     head.folder.symlink_to(elsewhere)
-    versions.point_head(line[0].digest, TASK)
+    versions.point_head(line[0].digest, TASK, said_by(versions))
     assert not absent_weights(elsewhere)
 
 
@@ -198,7 +204,7 @@ def test_a_head_that_moves_takes_nothing_from_who_reads_it(
     first, _, head = line
     before = {name: (head.folder / name).read_bytes() for name in weight_files(head.folder)}
     with versions.opened(head.digest) as whole:
-        versions.point_head(first.digest, TASK)
+        versions.point_head(first.digest, TASK, said_by(versions))
         assert absent_weights(head.folder)
         assert {name: (whole / name).read_bytes() for name in before} == before
     assert not whole.exists()
@@ -207,7 +213,7 @@ def test_a_head_that_moves_takes_nothing_from_who_reads_it(
 
     def moves(source: Path, target: Path) -> None:  # after the first file is linked, the head moves
         linked(source, target)
-        versions.slim()
+        versions.slim(said_by(versions))
 
     monkeypatch.setattr(composing, "link_or_copy", moves)
     with versions.opened(head.digest) as whole:
@@ -244,7 +250,7 @@ def test_weights_that_could_not_be_made_again_stay(
     capsule = StateFolder(tmp_path).capsule(composition_in(head.folder).terms[0].adapter)
     capsule.rename(tmp_path / "lost")
     assert not can_compose(StateFolder(tmp_path), said)
-    versions.point_head(first.digest, TASK)
+    versions.point_head(first.digest, TASK, said_by(versions))
     assert not absent_weights(head.folder)
     assert versions.open(head.digest) == head
 
@@ -260,8 +266,26 @@ def test_weights_stay_where_files_of_genesis_or_update_are_gone(
     (next(first.folder.glob("*.safetensors")) if of == "genesis" else update).unlink()
     assert not can_compose(StateFolder(tmp_path), said)
     assert is_whole(first.folder) == (of == "update")
-    versions.point_head(first.digest, TASK)
+    versions.point_head(first.digest, TASK, said_by(versions))
     assert not absent_weights(head.folder)
+
+
+def test_weights_stay_where_their_folder_says_another_list_than_the_log(
+    versions: Versions, line: list[Version]
+) -> None:
+    """What that list says could be added up, and would be refused; nothing else has the weights."""
+    first, middle, head = line
+    due = {version.digest: said_in(version.folder) for version in line}
+    (head.folder / COMPOSED).write_bytes((middle.folder / COMPOSED).read_bytes())
+    versions.point_head(first.digest, TASK, due.get)
+    assert not absent_weights(head.folder)
+    assert versions.open(head.digest) == head
+    versions.slim({**due, head.digest: None}.get)
+    assert not absent_weights(head.folder)
+    (head.folder / COMPOSED).write_bytes(composition_text(due[head.digest]))
+    versions.slim(due.get)
+    assert absent_weights(head.folder)
+    assert versions.open(head.digest) == head
 
 
 def test_an_update_of_a_list_that_was_exchanged_is_refused(

@@ -56,11 +56,10 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in weight_files(folder) if (folder / name).exists()}
 
 
-def without_weights(state: Path, head: str) -> dict[str, bytes]:
+def without_weights(state: Path, head: str, genesis: str) -> dict[str, bytes]:
     """Delete the head's own weights, as anybody may; all of them as they were."""
     folder, first = state / "models" / head, state / "models"
     before = weights(folder)
-    (genesis,) = {line for line in (folder / COMPOSED).read_text().splitlines() if len(line) == 64}
     for name, digest in weight_files(folder).items():
         if weight_files(first / genesis).get(name) != digest:
             (folder / name).unlink()
@@ -123,7 +122,7 @@ def test_a_run_that_has_to_score_again_what_was_its_head_composes_it(
 
 def test_weights_of_the_head_can_be_deleted(state: Path, made: tuple[Path, str, str]) -> None:
     head = made[2]
-    folder, before = state / "models" / head, without_weights(state, made[2])
+    folder, before = state / "models" / head, without_weights(state, made[2], made[1])
     proven = cryoflux("verify", state)
     assert proven.code == 0, proven.stdout
     assert "one version is kept as its list of updates, whose weights --recompute adds up" in proven.stdout
@@ -146,12 +145,34 @@ def test_weights_of_the_head_can_be_deleted(state: Path, made: tuple[Path, str, 
     assert f"models/{head}" not in whole.stdout
 
 
+def test_a_list_that_says_another_sum_deletes_no_weights_and_is_made_right(
+    state: Path, made: tuple[Path, str, str]
+) -> None:
+    """``COMPOSED`` is unsigned, and weights went because of it: what the log says is what counts."""
+    _, first, head = made
+    listed = state / "models" / head / COMPOSED
+    right = listed.read_bytes()
+    listed.write_bytes(right.replace(right[-65:-1], first.encode()))
+    wrong = cryoflux("verify", state)
+    assert wrong.code == 1
+    assert f"{head}/COMPOSED: is not the list of updates that the log gives" in wrong.stdout
+    moved = ["--reason", "a test", "--yes", "--state", state]
+    assert cryoflux("models", "rollback", first[:12], *moved).code == 0
+    assert is_whole(state / "models" / head)
+    before = without_weights(state, head, first)
+    again = cryoflux("models", "rebuild", head[:12], "--state", state)
+    assert again.code == 0, again.stderr
+    assert weights(state / "models" / head) == before
+    assert listed.read_bytes() == right
+    assert cryoflux("verify", state).code == 0
+
+
 def test_a_list_is_written_whole_elsewhere_for_other_programs(
     state: Path, made: tuple[Path, str, str], tmp_path: Path
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    before = without_weights(state, made[2])
+    before = without_weights(state, made[2], made[1])
     into = tmp_path / "exported"
     exported = cryoflux("models", "rebuild", "head", "--into", into, "--state", state)
     assert exported.code == 0, exported.stderr
@@ -162,7 +183,7 @@ def test_a_list_is_written_whole_elsewhere_for_other_programs(
 
 def test_an_alias_leads_to_a_version_that_loads(state: Path, made: tuple[Path, str, str]) -> None:
     _, first, head = made
-    before = without_weights(state, head)
+    before = without_weights(state, head, first)
     assert cryoflux("models", "alias", "mine", head[:12], "--state", state).code == 0
     assert weights(state / "aliases" / "mine") == before
     back = cryoflux("models", "rollback", first[:12], "--reason", "a test", "--yes", "--state", state)
@@ -173,7 +194,7 @@ def test_an_alias_leads_to_a_version_that_loads(state: Path, made: tuple[Path, s
 def test_a_fork_begins_at_a_head_that_is_whole(
     state: Path, made: tuple[Path, str, str], tmp_path: Path
 ) -> None:
-    before = without_weights(state, made[2])
+    before = without_weights(state, made[2], made[1])
     forked = cryoflux("fork", state, tmp_path / "fork")
     assert forked.code == 0, forked.stderr
     folder = tmp_path / "fork" / "models" / made[2]
@@ -232,7 +253,7 @@ def test_pruning_frees_a_list_and_keeps_what_it_begins_at(state: Path, made: tup
 
 def test_a_list_that_is_not_the_one_of_the_log_is_named(state: Path, made: tuple[Path, str, str]) -> None:
     _, first, head = made
-    without_weights(state, head)
+    without_weights(state, head, first)
     said = state / "models" / head / COMPOSED
     said.write_text(f"{first}\n")
     found = cryoflux("verify", state)

@@ -346,5 +346,5 @@ def test_a_file_that_no_checksum_names_does_not_go(tmp_path, state):
     with Hub() as hub:
         done = push(tmp_path, hub, "--yes")
     assert done.returncode == 1
-    assert "notes.txt is not the file that its checksum names" in " ".join(done.stderr.split())
+    assert "notes.txt is not the file that was kept" in " ".join(done.stderr.split())
     assert hub.asked == []

@@ -141,10 +141,10 @@ from cryoflux.registry.versions import Versions
 
 link, moves = sys.argv[1], Versions.point_head
 
-def dies(self, digest, task="lora_delta"):
+def dies(self, digest, task="lora_delta", lists=None):
     if os.readlink(link) != f"models/{digest}":
         os.kill(os.getpid(), signal.SIGKILL)
-    moves(self, digest, task)
+    moves(self, digest, task, lists)
 
 Versions.point_head = dies
 sys.argv = ["cryoflux", *sys.argv[2:]]

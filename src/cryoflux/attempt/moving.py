@@ -145,7 +145,7 @@ def write_move(
     entry = mover.append(build)
     mover.published(binding=True)
     adopt()
-    mover.versions.point_head(made.version.digest, task)
+    mover.versions.point_head(made.version.digest, task, mover.memory.list_of)
     chains = (chain for known in mover.memory.tasks.values() for chain in known.chains.values())
     forget_workings(mover.state.workings, {chain.working for chain in chains})
     return entry

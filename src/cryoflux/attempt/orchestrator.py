@@ -207,7 +207,7 @@ def _judge(
         context.published(binding=verdict.accepted)
         if verdict.accepted:
             opened.task.adopt(result)
-            context.versions.point_head(result.digest, opened.task.name)
+            context.versions.point_head(result.digest, opened.task.name, context.memory.list_of)
     return AttemptRecord(
         statement=statement,
         leaf_hash=leaf_hash,

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["push"]
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,18 +64,21 @@ def push(
         )
     names = CardNames(name=repository.rpartition("/")[2], licence=licence, location=location)
     parts = RepositoryParts(version=not adapter_only, whole_log=whole_log)
-    digest, files = _files(version, state, task, names, parts, sign)
     url = None
-    if into is not None:
-        write_files(into, files)
-    elif yes:
-        url = push_files(repository, files, private=private, message=f"Version {digest[:12]} of CryoFlux")
-    if as_json:
-        told = [{"name": one.name, "bytes": one.size} for one in files]
-        said = {"digest": digest, "repository": repository, "bytes": _size(files), "listed": told}
-        emit_json("models.push/1", {**said, "url": url, "folder": str(into) if into is not None else None})
-        return
-    _print(files, repository, into, url)
+    with ExitStack() as opened:
+        digest, files = _files(version, state, task, names, parts, sign, opened)
+        if into is not None:
+            write_files(into, files)
+        elif yes:
+            url = push_files(repository, files, private=private, message=f"Version {digest[:12]} of CryoFlux")
+        if as_json:
+            told = [{"name": one.name, "bytes": one.size} for one in files]
+            said = {"digest": digest, "repository": repository, "bytes": _size(files), "listed": told}
+            emit_json(
+                "models.push/1", {**said, "url": url, "folder": str(into) if into is not None else None}
+            )
+            return
+        _print(files, repository, into, url)
 
 
 def _size(files: Sequence[HubFile]) -> int:
@@ -101,6 +105,7 @@ def _files(
     names: CardNames,
     parts: RepositoryParts,
     sign: Path | None,
+    opened: ExitStack,
 ) -> tuple[str, tuple[HubFile, ...]]:
     """The digest of the version, and all that goes of it."""
     from cryoflux.config import load_settings
@@ -123,5 +128,5 @@ def _files(
     facts = card_facts(log, catalogue, found, rates_of(settings.energy))
     made = made_of(folder, each_entry(folder.path), catalogue.tasks[found.task].line(found.digest))
     card = write_card(facts, names, made, signed=sign is not None)
-    files = files_to_push(folder, found.digest, made, card, parts)
+    files = files_to_push(folder, found.digest, made, card, parts, opened)
     return found.digest, (*files, sign_files(files, sign)) if sign is not None else files

@@ -11,6 +11,7 @@ __all__ = ["HubFile", "RepositoryParts", "files_to_push", "push_files", "write_f
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,12 @@ class HubFile:
 
 
 def files_to_push(
-    folder: StateFolder, digest: str, made: MadeOf, card: str, parts: RepositoryParts
+    folder: StateFolder,
+    digest: str,
+    made: MadeOf,
+    card: str,
+    parts: RepositoryParts,
+    opened: ExitStack,
 ) -> tuple[HubFile, ...]:
     """What goes to the Hub, checked.
 
@@ -76,6 +82,7 @@ def files_to_push(
         made: what it is made of.
         card: the text of its model card.
         parts: what was asked for.
+        opened: keeps the version's files until they were sent.
 
     Raises:
         UsageError: its files are not here, or no update where nothing else was asked for; or a file holds
@@ -90,8 +97,9 @@ def files_to_push(
             hint="Push the version itself: leave --adapter-only out.",
         )
     if parts.version:
-        Versions(folder.path).fill(digest)
-        found += _listed(folder.model(digest), "")
+        kept = folder.model(digest)
+        here = (kept / CHECKSUMS).is_file()
+        found += _listed(opened.enter_context(Versions(folder.path).opened(digest)) if here else kept, "")
     for update in made.updates:
         what = "adapters" if update.is_adapter else "updates"
         found += _listed(update.folder, f"{what}/{update.attempt}/")

@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from cryoflux.digests import CHECKSUMS, listed_digests, sha256_hex
+from cryoflux.digests import CHECKSUMS, COMPOSED, listed_digests, sha256_hex
 from cryoflux.errors import ModelError, StateTamperedError, StorageError
-from cryoflux.files import IrregularFileError, copy_regular, storage_errors, sync_folder
+from cryoflux.files import IrregularFileError, copy_regular, files_below, storage_errors, sync_folder
 from cryoflux.registry.composed import ComposedTensors
 from cryoflux.registry.drafts import shard_of, sync_file
 from cryoflux.registry.kept_lists import absent_weights, composition_in, weight_files
@@ -53,8 +53,11 @@ def _gathered(state: StateFolder, digest: str, place: Path, above: tuple[str, ..
         raise not_composed(folder, "its list begins at itself")
     try:
         listed, absent = listed_digests(folder), set(absent_weights(folder))
+        present = {str(path.relative_to(folder)) for path in files_below(folder).values() if path.is_file()}
     except (OSError, UnicodeError) as error:
         raise altered(f"{folder} cannot be read ({error})") from error
+    if unlisted := present - listed.keys() - {CHECKSUMS, COMPOSED}:
+        raise altered(f"{folder / min(unlisted)} is not the file that was kept")
     into.mkdir()
     for name in sorted((listed.keys() | {CHECKSUMS}) - absent):
         _link(folder / name, into / name)

@@ -13,7 +13,7 @@ A draft gets its final name only after every byte of it is on the disk.
 
 from __future__ import annotations
 
-__all__ = ["Version", "Versions"]
+__all__ = ["Lists", "Version", "Versions"]
 
 import io
 import secrets
@@ -67,6 +67,10 @@ from cryoflux.state import FIRST_TASK, StateFolder
 
 if TYPE_CHECKING:
     from cryoflux.registry.composition import Composition
+
+
+Lists = Callable[[str], "Composition | None"]
+"""digest of a version → what the log says that it is the sum of; none where it does not say"""
 
 
 class Versions:
@@ -189,17 +193,22 @@ class Versions:
     def _tensors(self, composed: Composition) -> ComposedTensors:
         return ComposedTensors(composed, self.open(composed.genesis).folder, self._state.capsule)
 
-    def slim(self) -> None:
+    def slim(self, lists: Lists) -> None:
         """Take the weights off the disk that can be composed again: of what is no head and has no alias.
+
+        Args:
+            lists: what the log says that a version is the sum of; where its folder says another, they stay.
 
         Raises:
             StorageError: the disk is read-only, or refuses.
         """
-        lists = {digest: said_in(self._models / digest) for digest in self.kept()}
-        stays = {said.genesis for said in lists.values() if said is not None} | self._named()
-        for digest, said in lists.items():
+        kept = {digest: said_in(self._models / digest) for digest in self.kept()}
+        stays = {said.genesis for said in kept.values() if said is not None} | self._named()
+        for digest, said in kept.items():
             folder = self._models / digest
             if said is None or digest in stays or folder.is_symlink() or not can_compose(self._state, said):
+                continue
+            if lists(digest) != said:
                 continue
             try:
                 own = weight_files(folder).items() - weight_files(self._models / said.genesis).items()
@@ -305,14 +314,21 @@ class Versions:
         link = self._state.head(task)
         return link.readlink().name if link.is_symlink() else None
 
-    def point_head(self, digest: str, task: str = FIRST_TASK) -> None:
-        """Make a kept version the head of a task; of what was the head, the list may be all that stays."""
+    def point_head(self, digest: str, task: str = FIRST_TASK, lists: Lists | None = None) -> None:
+        """Make a kept version the head of a task; of what was the head, the list may be all that stays.
+
+        Args:
+            digest: of the version.
+            task: its name.
+            lists: what the log says that a version is the sum of; without, all weights stay.
+        """
         link = self._state.head(task)
         if self.head_digest(task) != digest:
             link.parent.mkdir(parents=True, exist_ok=True)
             above = "../" * (len(link.relative_to(self._state.path).parts) - 1)
             replace_symlink(link, f"{above}models/{digest}")
-        self.slim()
+        if lists is not None:
+            self.slim(lists)
 
     def kept(self) -> list[str]:
         """Digests of the kept versions, oldest first."""

@@ -255,4 +255,4 @@ def _repair(catalogue: Catalogue, versions: Versions) -> None:
     versions.discard_drafts()
     for task, known in catalogue.memory.tasks.items():
         if known.head.digest in catalogue.present:
-            versions.point_head(known.head.digest, task)
+            versions.point_head(known.head.digest, task, catalogue.memory.list_of)

@@ -10,7 +10,8 @@ from __future__ import annotations
 __all__ = ["AttemptExpected", "CausalPlan", "make_causal_plan"]
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,7 +148,19 @@ def make_causal_plan(
     known = read_known(state, task.name)
     if known is not None:
         task.confirm(known.origin)
-    given = _known(state, known) if known is not None else _new(sourced, progress)
+    given_by = _known(state, known) if known is not None else nullcontext(_new(sourced, progress))
+    with given_by as given:
+        return _plan(sourced, state, known, given, budget_uj, measured_by)
+
+
+def _plan(
+    sourced: Sourced,
+    state: StateFolder,
+    known: KnownState | None,
+    given: _Given,
+    budget_uj: int | None,
+    measured_by: tuple[tuple[str, ...], str, float],
+) -> CausalPlan:
     settings, watts = sourced.settings, measured_by[2]
     device, reserve_j = chosen_device(settings.model.device), parse_energy(settings.attempt.reserve) / MICRO
     part, prices = known.part if known is not None else "holdout", CausalPrices(given.folder)
@@ -263,10 +276,12 @@ def _new(sourced: Sourced, progress: _Progress) -> _Given:
     )
 
 
-def _known(state: StateFolder, known: KnownState) -> _Given:
-    origin, folder = known.origin, Versions(state.path).open(known.head).folder
-    tokenizer, cut = open_tokenizer(folder, origin.model_name), tokens_of(origin.cut)
-    rows = {name: stored_rows(lines, tokenizer, cut) for name, lines in known.data.sets.items()}
-    return _Given(
-        known.data.name, rows, dict(origin.dropped), cut, origin.longer_ppm, origin.model_name, folder
-    )
+@contextmanager
+def _known(state: StateFolder, known: KnownState) -> Iterator[_Given]:
+    origin = known.origin
+    with Versions(state.path).opened(known.head) as folder:  # a run may move the head meanwhile
+        tokenizer, cut = open_tokenizer(folder, origin.model_name), tokens_of(origin.cut)
+        rows = {name: stored_rows(lines, tokenizer, cut) for name, lines in known.data.sets.items()}
+        yield _Given(
+            known.data.name, rows, dict(origin.dropped), cut, origin.longer_ppm, origin.model_name, folder
+        )

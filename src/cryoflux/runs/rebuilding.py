@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryoflux.digests import TensorEntry, read_tensor_entries, tensors_digest, write_checksums
+from cryoflux.digests import COMPOSED, TensorEntry, read_tensor_entries, tensors_digest, write_checksums
 from cryoflux.errors import ModelError, StateTamperedError, UsageError
-from cryoflux.files import storage_errors
+from cryoflux.files import storage_errors, write_atomic
 from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.kept_lists import is_whole
+from cryoflux.registry.kept_lists import composition_text, is_whole, said_in
 from cryoflux.registry.shards import TensorFolder, write_model
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
@@ -57,6 +57,10 @@ def rebuild_version(catalogue: Catalogue, versions: Versions, wanted: Catalogued
         StorageError: the disk is full, read-only, or refuses.
     """
     composed, folder = _composition(wanted), versions.folder(wanted.digest)
+    if (folder / COMPOSED).exists() and said_in(folder) != composed:
+        write_atomic(
+            folder / COMPOSED, composition_text(composed)
+        )  # it is unsigned: what the log says counts
     if not is_whole(folder) and wanted.digest in catalogue.present:
         versions.open(wanted.digest)  # kept as its list: what is composed has its name, or is refused
         return _rebuilt(wanted, composed, folder, same_files=True, was_here=False)

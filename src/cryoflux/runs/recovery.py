@@ -65,7 +65,7 @@ def recover(context: Context, named: set[str]) -> list[Receipt]:
     for digest in set(context.versions.kept()) - named - heads - _linked(context):
         context.versions.free(digest)
     for name, opened in context.tasks.items():
-        context.versions.point_head(opened.task.head.digest, name)
+        context.versions.point_head(opened.task.head.digest, name, context.memory.list_of)
     return closed
 
 

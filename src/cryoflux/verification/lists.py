@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from cryoflux.digests import COMPOSED
 from cryoflux.log_state import LogState
 from cryoflux.receipts.statement import Base
-from cryoflux.registry.composition import Composition
 from cryoflux.registry.kept_lists import absent_weights, can_compose, said_in
 from cryoflux.state import StateFolder
 from cryoflux.verification.folders import FolderState
@@ -28,6 +28,7 @@ class VersionsAsLists:
 
     def __init__(self) -> None:
         self._met: dict[str, Base] = {}
+        self._whole: set[str] = set()
 
     def apart(self, version: Base, folder: Path, found: FolderState) -> FolderState:
         """How a version differs from what was signed, weights apart that are to be composed.
@@ -42,6 +43,8 @@ class VersionsAsLists:
         except (OSError, UnicodeError):
             return found
         if not absent:
+            if (folder / COMPOSED).is_file():
+                self._whole.add(version.digest)
             return found
         self._met[version.digest] = version
         return replace(found, missing=tuple(name for name in found.missing if name not in absent))
@@ -58,8 +61,12 @@ class VersionsAsLists:
             memory: what the log has come to.
         """
         heads = {known.head.digest for known in memory.tasks.values()}
-        for digest, version in self._met.items():
-            where, due = f"models/{digest}", _of_the_log(memory, version)
+        for digest in self._whole - self._met.keys():  # what a run would compose once these weights went
+            due = memory.list_of(digest)
+            if due is not None and said_in(state.model(digest)) != due:
+                yield failed(f"models/{digest}/COMPOSED", "is not the list of updates that the log gives")
+        for digest in self._met:
+            where, due = f"models/{digest}", memory.list_of(digest)
             lacks = failed if digest in heads else unknown
             if due is None:
                 yield lacks(where, f"{_NOT_HERE}, and the log does not say what they are the sum of")
@@ -82,8 +89,3 @@ class VersionsAsLists:
         count = len(self._met)
         said = "one version is kept as its list" if count == 1 else f"{count} versions are kept as lists"
         return f"; {said} of updates, whose weights --recompute adds up" if count else ""
-
-
-def _of_the_log(memory: LogState, version: Base) -> Composition | None:
-    found = (known.composition_of(version) for known in memory.tasks.values())
-    return next((composed for composed in found if composed.terms), None)
