@@ -33,11 +33,11 @@ def told(network, lesson, recipe, limits, into, *, seed, **rest):
         lesson = replace(lesson, rows=lesson.rows[::-1])
     elif how == "recipe":
         recipe = replace(recipe, learning_rate=recipe.learning_rate / 2)
-    made, screened = honest(network, lesson, recipe, limits, into, seed=seed, **rest)
+    made = honest(network, lesson, recipe, limits, into, seed=seed, **rest)
     if how == "steps":
         fewer = dict(steps=made.steps - 1, planned_steps=made.planned_steps - 1)
         made = replace(made, used=made.used - recipe.batch_size, **fewer)
-    return made, screened
+    return made
 
 training.train_causal = told
 if how == "drawn":

@@ -167,13 +167,11 @@ def _plan(
     profile = profile_of(given.folder, given.tokens(part))
     rate = watts / (_F64_RATE if profile == DOCUMENT_F64 else _F32_RATE)
     evaluation_j, audit_j = (rate * prices.gflop(given.rows[name]) for name in (part, "audit"))
-    held_uj = prices.aside_uj(given.rows[part], 0, 0)
-    costs = _Costs(prices, watts / _F32_RATE, evaluation_j, held_uj / MICRO, reserve_j)
+    held_j = prices.aside_uj(given.rows[part], 0, 0) / MICRO
+    costs = _Costs(prices, watts / _F32_RATE, evaluation_j, held_j, reserve_j)
     sizes = CausalMemory.of(open_outline(given.folder, given.model))
     base_j = evaluation_j if known is None or not known.tally.looks else 0.0
     expected = costs.of_all(causal_recipes(settings), given.rows["train"], sizes, device)
-    reserved_j = max([reserve_j, *(one.enough_joules for one in expected if not one.steps)])
-    needed = needed_uj(*(round(MICRO * joules) for joules in (reserved_j, base_j, 0.0, 2 * audit_j)))
     return CausalPlan(
         data=given.data,
         examples={name: len(rows) for name, rows in given.rows.items()},
@@ -194,12 +192,19 @@ def _plan(
         reserve_joules=reserve_j,
         base_joules=base_j,
         audit_joules=2 * audit_j,
-        needed_joules=needed / MICRO,
+        needed_joules=_needed_j(expected, reserve_j, base_j, 2 * audit_j),
         attempts_expected=expected,
         state=str(state.path),
         head=known.head if known is not None else None,
         attempts=known.attempts if known is not None else 0,
     )
+
+
+def _needed_j(expected: Sequence[AttemptExpected], reserve_j: float, before_j: float, end_j: float) -> float:
+    """What a run takes beside its start, whichever recipe comes first; one that trains nothing raises it."""
+    reserve_j = max([reserve_j, *(one.enough_joules for one in expected if not one.steps)])
+    reserve_uj, before_uj, end_uj = (round(MICRO * joules) for joules in (reserve_j, before_j, end_j))
+    return needed_uj(reserve_uj, before_uj, foreseen_uj=0, end_uj=end_uj) / MICRO
 
 
 @dataclass(frozen=True, slots=True)
