@@ -16,6 +16,7 @@ from cryoflux.receipts.profiles import parameters_in
 from cryoflux.tasks.causal.recipe import CausalRecipe
 from cryoflux.tasks.causal.tokens import TokenRow
 from cryoflux.tasks.lora.prices import UJ_PER_GFLOP, Prices
+from cryoflux.tasks.pacing import SCREEN_MARGIN
 
 _TRAINING = {"attention": 2.1, "all": 3.1}
 """targets → what a training step costs, in readings of the same documents (measured on two CPU cores)"""
@@ -67,9 +68,18 @@ class CausalPrices:
         gflop = self.gflop(rows)
         self._prices.learn(uj, share * gflop, gflop)
 
-    def least_uj(self, rows: Sequence[TokenRow], merging_uj: int) -> int:
-        """What an attempt has to reserve so that it can finish; 0 before anything was measured."""
-        return self._prices.least_reserve_uj(self.gflop(rows), merging_uj)
+    def least_uj(
+        self,
+        recipe: CausalRecipe,
+        train: Sequence[TokenRow],
+        screen: Sequence[TokenRow],
+        holdout: Sequence[TokenRow],
+        merging_uj: int,
+    ) -> int:
+        """What an attempt reserves at least, to screen, make a step and finish; 0 before it is known."""
+        finishing_uj = self._prices.least_reserve_uj(self.gflop(holdout), merging_uj)
+        learning = 2 * SCREEN_MARGIN * self.gflop(screen) + self.step_gflop(recipe, train)
+        return finishing_uj + self._prices.evaluation_uj(learning) if finishing_uj else 0
 
     def aside_uj(self, rows: Sequence[TokenRow], merging_uj: int, reserve_uj: int) -> int:
         """What is set aside of a reservation for evaluating and merging."""

@@ -135,7 +135,7 @@ def make_sets(
             break
         found[f"holdout-{number}"] = _draw(pool, most, groups=groups)
     similar, unsearched = _leave_out(pool, found) if apart else ((), 0)
-    _check(found, pool, drawn=holdout is None or audit is None)
+    _check(found, pool, len(similar), drawn=holdout is None or audit is None)
     drawn = (BY_GROUP if apart else BY_GROUP_APART) if groups else LOWEST_HASH
     return CausalSets(
         {**{name: tuple(some.values()) for name, some in found.items()}, "train": tuple(pool.values())},
@@ -225,7 +225,7 @@ def _leave_out(pool: _Pool, found: Mapping[str, _Pool]) -> tuple[tuple[StoredDoc
     return tuple(pool.pop(key) for key in keys), len(answers.unsearched)
 
 
-def _check(found: Mapping[str, _Pool], pool: _Pool, *, drawn: bool) -> None:
+def _check(found: Mapping[str, _Pool], pool: _Pool, similar: int, *, drawn: bool) -> None:
     needed = int(FEWEST / _SHARE) + 1
     for name in ("holdout", "audit"):
         if len(found[name]) < FEWEST:
@@ -241,10 +241,15 @@ def _check(found: Mapping[str, _Pool], pool: _Pool, *, drawn: bool) -> None:
             )
     if len(pool) < _FEWEST_TRAINED:
         raise DataError(
-            f"{len(pool)} documents are left to train on.",
+            f"{len(pool)} documents are left to train on{_left_out(similar)}.",
             why="An update that has seen so few learns them by heart, and nothing else.",
-            hint=f"Give {needed} documents or more.",
+            hint=f"Give {needed} documents or more{' whose answers differ' if similar else ''}.",
         )
+
+
+def _left_out(similar: int) -> str:
+    """How many documents are not trained on because of what they answer; nothing where none is."""
+    return f", as {similar} more answer nearly what one that judges answers" if similar else ""
 
 
 def _mostly_one(documents: Sequence[StoredDocument]) -> str:

@@ -176,19 +176,18 @@ class CausalTask(Task):
     def arms(self, drawn: int, part: str) -> list[Offer]:  # noqa: ARG002 - costs are the same throughout
         """One arm a recipe."""
         self._part = part
-        screen, train = self._pool().screen, self.rows("train")
-        return [
-            Offer(
-                name,
-                {**recipe.as_receipt(), "max_tokens": self.cut},
-                self._prices.attempt_uj(
-                    recipe, train, [train[at] for at in screen[: recipe.screen_size]], self.rows(part)
-                ),
-                screens=recipe.screen_size > 0,
-                least_uj=self._prices.least_uj(self.rows(part), self._apply_uj),
-            )
-            for name, recipe in self.recipes.items()
-        ]
+        return [self._offer(recipe, part) for recipe in self.recipes.values()]
+
+    def _offer(self, recipe: CausalRecipe, part: str) -> Offer:
+        train, holdout = self.rows("train"), self.rows(part)
+        screen = [train[at] for at in self._pool().screen[: recipe.screen_size]]
+        return Offer(
+            recipe.name,
+            {**recipe.as_receipt(), "max_tokens": self.cut},
+            self._prices.attempt_uj(recipe, train, screen, holdout),
+            screens=recipe.screen_size > 0,
+            least_uj=self._prices.least_uj(recipe, train, screen, holdout, self._apply_uj),
+        )
 
     def aside_uj(self, arm: str, part: str, reserve_uj: int) -> int:  # noqa: ARG002
         """What evaluating an update should cost by its products, and merging it, µJ."""
