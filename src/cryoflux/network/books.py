@@ -17,12 +17,12 @@ from __future__ import annotations
 
 __all__ = [
     "SHARES",
-    "CapsuleStanding",
+    "CapsuleRecord",
     "CapsuleTold",
+    "Confirmation",
     "LogTold",
     "NodeBook",
     "RoundTold",
-    "Standing",
     "books_of",
     "share_that_holds",
 ]
@@ -85,7 +85,7 @@ class LogTold:
     """whether it told two histories: its verdicts are void"""
 
 
-class Standing(StrEnum):
+class Confirmation(StrEnum):
     """What verifiers found of an update."""
 
     CONFIRMED = "confirmed"
@@ -94,11 +94,11 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CapsuleStanding:
+class CapsuleRecord:
     """An update, as verifiers see it."""
 
     capsule: str
-    standing: Standing
+    standing: Confirmation
     confirmed_by: int
     refuted_by: int
     used_by: int
@@ -110,7 +110,7 @@ class NodeBook:
     """What there is to say of one node."""
 
     origin: str
-    capsules: tuple[CapsuleStanding, ...]
+    capsules: tuple[CapsuleRecord, ...]
     decided: int
     """of its updates in the last 30 days, those that verifiers confirmed or refuted"""
     confirmed: int
@@ -193,7 +193,7 @@ class _Found:
                         alone.setdefault(capsule, []).append((log.origin, one))
         return cls(alone, users)
 
-    def standing(self, offer: CapsuleTold, owner: LogTold, quorum: int) -> CapsuleStanding:
+    def standing(self, offer: CapsuleTold, owner: LogTold, quorum: int) -> CapsuleRecord:
         """What verifiers found of an update; the first word of each counts."""
         said: dict[str, bool] = {}
         for verifier, one in self.alone.get(offer.capsule, ()):
@@ -203,11 +203,11 @@ class _Found:
                 said.setdefault(verifier, verdict is MemberVerdict.ADOPTED)
         confirmed = sum(said.values())
         refuted = len(said) - confirmed
-        standing = Standing.REFUTED if refuted >= quorum else Standing.OPEN
+        standing = Confirmation.REFUTED if refuted >= quorum else Confirmation.OPEN
         if confirmed >= quorum and not owner.convicted:
-            standing = Standing.CONFIRMED
+            standing = Confirmation.CONFIRMED
         used = len(self.users.get(offer.capsule, set()) - {owner.origin})
-        return CapsuleStanding(offer.capsule, standing, confirmed, refuted, used)
+        return CapsuleRecord(offer.capsule, standing, confirmed, refuted, used)
 
 
 def _book(log: LogTold, found: _Found, quorum: int, now_s: int) -> NodeBook:
@@ -216,9 +216,9 @@ def _book(log: LogTold, found: _Found, quorum: int, now_s: int) -> NodeBook:
     counted = [
         standing
         for offer, standing in zip(offers, standings, strict=True)
-        if now_s - _WINDOW_S < offer.committed_s <= now_s and standing.standing is not Standing.OPEN
+        if now_s - _WINDOW_S < offer.committed_s <= now_s and standing.standing is not Confirmation.OPEN
     ][-_MOST_COUNTED:]
-    confirmed = sum(one.standing is Standing.CONFIRMED for one in counted)
+    confirmed = sum(one.standing is Confirmation.CONFIRMED for one in counted)
     return NodeBook(
         origin=log.origin,
         capsules=standings,

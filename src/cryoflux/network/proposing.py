@@ -20,7 +20,7 @@ The search is a pure function of the losses that it is given, so whoever has tho
 
 from __future__ import annotations
 
-__all__ = ["Found", "ScreenLosses", "search_round"]
+__all__ = ["FoundSteps", "ScreenLosses", "search_round"]
 
 import math
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.errors import ModelError
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.mixture import OfferedUpdate, Step, StepKind, after
+from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
 
 ScreenLosses = Callable[[Composition, int], Sequence[int]]
 """losses of a version on the first so many examples of the screen, nano-nats; raises a `ModelError` where its
@@ -42,10 +42,10 @@ _CHANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSteps:
     """What a search came to."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ListStep, ...]
     """none where nothing that was offered helps"""
     composed: Composition
     """what the steps make of the head"""
@@ -75,7 +75,7 @@ class _Search:
             self.known[composed.digest] = held
         return held[:count]
 
-    def gain(self, head: Composition, step: Step, count: int) -> tuple[float, Composition] | None:
+    def gain(self, head: Composition, step: ListStep, count: int) -> tuple[float, Composition] | None:
         """The sure gain of a step, nano-nats, and what it makes; none where it has none.
 
         On a part of the screen it is the one that all of it would show if it went on like that.
@@ -93,7 +93,7 @@ class _Search:
 
 def search_round(
     head: Composition, offers: Sequence[OfferedUpdate], losses: ScreenLosses, count: int, *, most: int = 16
-) -> Found:
+) -> FoundSteps:
     """Search for what to compose of the head and what is offered.
 
     Args:
@@ -103,7 +103,7 @@ def search_round(
         count: examples of the screen.
         most: steps.
     """
-    search, at, steps = _Search(losses, count), head, list[Step]()
+    search, at, steps = _Search(losses, count), head, list[ListStep]()
     waiting = [(math.inf, number, _proposals(offer)) for number, offer in enumerate(offers)]
     own = {term.adapter for term in head.terms}
     waiting += [
@@ -117,14 +117,14 @@ def search_round(
         steps.append(step)
         waiting = [one for one in waiting if one[1] != number]
     evidence = pair_losses(search.of(head, count), search.of(at, count))
-    return Found(tuple(steps), at, evidence, search.tried, search.read)
+    return FoundSteps(tuple(steps), at, evidence, search.tried, search.read)
 
 
 def _best(
-    search: _Search, head: Composition, waiting: list[tuple[float, int, list[Step]]]
-) -> tuple[float, int, Step, Composition] | None:
+    search: _Search, head: Composition, waiting: list[tuple[float, int, list[ListStep]]]
+) -> tuple[float, int, ListStep, Composition] | None:
     """The step with the largest sure gain; ``waiting`` keeps what each offer showed, the most first."""
-    best: tuple[float, int, Step, Composition] | None = None
+    best: tuple[float, int, ListStep, Composition] | None = None
     waiting.sort(key=lambda one: (-one[0], one[1]))
     for place, (before, number, proposals) in enumerate(waiting):
         if best is not None and best[0] >= before:
@@ -137,8 +137,8 @@ def _best(
 
 
 def _best_of(
-    search: _Search, head: Composition, proposals: Sequence[Step]
-) -> tuple[float, Step, Composition] | None:
+    search: _Search, head: Composition, proposals: Sequence[ListStep]
+) -> tuple[float, ListStep, Composition] | None:
     """The best of the proposals that are made of one update; none where none of them helps."""
     few = min(_FEW, search.count)
     shown = []
@@ -153,14 +153,14 @@ def _best_of(
     return (found[0], step, found[1]) if found is not None else None
 
 
-def _proposals(offer: OfferedUpdate) -> list[Step]:
+def _proposals(offer: OfferedUpdate) -> list[ListStep]:
     return [
-        Step(kind=kind, update=offer, amount=amount)
+        ListStep(kind=kind, update=offer, amount=amount)
         for kind, amounts in ((StepKind.ADD, _ADDED), (StepKind.MIX, _MIXED))
         for amount in amounts
     ]
 
 
-def _other_weights(head: Composition, adapter: str) -> list[Step]:
+def _other_weights(head: Composition, adapter: str) -> list[ListStep]:
     update = OfferedUpdate(adapter=adapter, genesis=head.genesis)
-    return [Step(kind=StepKind.REWEIGHT, update=update, amount=amount) for amount in _REWEIGHTED]
+    return [ListStep(kind=StepKind.REWEIGHT, update=update, amount=amount) for amount in _REWEIGHTED]

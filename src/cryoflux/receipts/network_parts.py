@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 __all__ = [
-    "Candidate",
     "GuardResult",
     "GuestInUse",
     "Member",
     "MemberVerdict",
     "OpenedRound",
+    "RoundCandidate",
     "RoundOutcome",
     "SealedLook",
     "SealedSums",
@@ -77,7 +77,7 @@ class MemberVerdict(StrEnum):
     """the joules ended before it was looked at"""
 
 
-class Candidate(Document, frozen=True):
+class RoundCandidate(Document, frozen=True):
     """An update that a round considers, as its proposer offered it."""
 
     capsule: Sha256

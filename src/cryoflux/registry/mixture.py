@@ -15,7 +15,7 @@ takes a step out of the middle and does the others again has the list of a head 
 
 from __future__ import annotations
 
-__all__ = ["OfferedUpdate", "Step", "StepKind", "after"]
+__all__ = ["ListStep", "OfferedUpdate", "StepKind", "after"]
 
 from collections.abc import Iterable, Iterator
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -59,7 +59,7 @@ class OfferedUpdate(Document, frozen=True):
         return Term(weight="1", adapter=self.adapter, parent=list_digest(self.parent))
 
 
-class Step(Document, frozen=True):
+class ListStep(Document, frozen=True):
     """One change of a list of updates."""
 
     kind: StepKind
@@ -69,7 +69,7 @@ class Step(Document, frozen=True):
     """weight, share or factor: a fraction in decimal text, ``1/3``"""
 
 
-def after(head: Composition, steps: Iterable[Step]) -> Composition:
+def after(head: Composition, steps: Iterable[ListStep]) -> Composition:
     """The list that some steps make of a list.
 
     Raises:
@@ -81,7 +81,7 @@ def after(head: Composition, steps: Iterable[Step]) -> Composition:
     return head
 
 
-def _taken(head: Composition, step: Step) -> Composition:
+def _taken(head: Composition, step: ListStep) -> Composition:
     amount, update = Fraction(step.amount), step.update
     if update.genesis != head.genesis:
         raise cannot_compose(

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from cryoflux.network.books import (
     SHARES,
     CapsuleTold,
+    Confirmation,
     LogTold,
     RoundTold,
-    Standing,
     books_of,
     share_that_holds,
 )
@@ -159,14 +159,14 @@ def adopted_alone(capsule: str, *, entered: int = 1, recorded: int = NOW) -> Rou
     return RoundTold("root", entered, recorded, {capsule: MemberVerdict.ADOPTED}, 2_000_000)
 
 
-def standing(logs: list[LogTold], quorum: int = 1) -> Standing:
+def standing(logs: list[LogTold], quorum: int = 1) -> Confirmation:
     return books_of(logs, VERIFIERS, quorum, NOW)["seller"].capsules[0].standing
 
 
 def test_sybils_that_praise_an_update_count_nowhere() -> None:
     seller = LogTold("seller", (CapsuleTold("c", NOW - DAY),))
     crowd = [LogTold(f"sybil{n}", rounds=(adopted_alone("c"),)) for n in range(100)]
-    assert standing([seller, *crowd]) is Standing.OPEN
+    assert standing([seller, *crowd]) is Confirmation.OPEN
     book = books_of([seller, *crowd], VERIFIERS, 1, NOW)["seller"]
     assert book.capsules[0].used_by == 100
 
@@ -174,25 +174,25 @@ def test_sybils_that_praise_an_update_count_nowhere() -> None:
 def test_who_praises_himself_or_chose_his_holdout_late_confirms_nothing() -> None:
     seller = LogTold("seller", (CapsuleTold("c", NOW - DAY),), (adopted_alone("c"),))
     late = LogTold("log0", rounds=(adopted_alone("c", entered=NOW - DAY),))
-    assert books_of([seller], ["seller"], 1, NOW)["seller"].capsules[0].standing is Standing.OPEN
-    assert standing([seller, late]) is Standing.OPEN
+    assert books_of([seller], ["seller"], 1, NOW)["seller"].capsules[0].standing is Confirmation.OPEN
+    assert standing([seller, late]) is Confirmation.OPEN
     fair = LogTold("log0", rounds=(adopted_alone("c", entered=NOW - 2 * DAY),))
-    assert standing([seller, fair]) is Standing.CONFIRMED
+    assert standing([seller, fair]) is Confirmation.CONFIRMED
 
 
 def test_one_contradicted_verdict_voids_all_that_a_verifier_says() -> None:
     seller = LogTold("seller", (CapsuleTold("c", NOW - DAY),))
     fair = LogTold("log0", rounds=(adopted_alone("c"),), opened={"r0": True})
-    assert standing([seller, fair]) is Standing.CONFIRMED
-    assert standing([seller, replace(fair, opened={"r0": True, "r1": False})]) is Standing.OPEN
-    assert standing([seller, replace(fair, convicted=True)]) is Standing.OPEN
+    assert standing([seller, fair]) is Confirmation.CONFIRMED
+    assert standing([seller, replace(fair, opened={"r0": True, "r1": False})]) is Confirmation.OPEN
+    assert standing([seller, replace(fair, convicted=True)]) is Confirmation.OPEN
 
 
 def test_a_member_of_a_larger_round_is_used_and_no_more() -> None:
     seller = LogTold("seller", (CapsuleTold("c", NOW - DAY),))
     both = RoundTold("root", 1, NOW, {"c": MemberVerdict.ADOPTED, "d": MemberVerdict.ADOPTED}, 2_000_000)
     book = books_of([seller, LogTold("log0", rounds=(both,))], VERIFIERS, 1, NOW)["seller"]
-    assert (book.capsules[0].standing, book.capsules[0].used_by) == (Standing.OPEN, 1)
+    assert (book.capsules[0].standing, book.capsules[0].used_by) == (Confirmation.OPEN, 1)
 
 
 def test_efficiency_is_not_known_where_a_record_is_missing() -> None:

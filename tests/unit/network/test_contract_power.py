@@ -1,4 +1,4 @@
-"""Terms that a holdout is too small for are refused beforehand, with terms that it is large enough for."""
+"""ContractTerms that a holdout is too small for are refused beforehand, with terms that it is large enough for."""
 
 import math
 from dataclasses import replace
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoflux.network.contracts.power import Terms, alternatives, plan
+from cryoflux.network.contracts.power import ContractTerms, alternatives, plan
 
-WEEKLY = Terms(
+WEEKLY = ContractTerms(
     count=512,
     windows=4,
     alpha=0.01,
@@ -33,7 +33,7 @@ def test_eta_over_modelled_joules_is_refused_at_512_and_fine_where_a_meter_count
 
 
 def test_a_small_gain_a_week_is_settled_once_at_the_end() -> None:
-    weekly = Terms(count=512, windows=12, alpha=0.01, power=0.95, delta=0.02, spread=0.28)
+    weekly = ContractTerms(count=512, windows=12, alpha=0.01, power=0.95, delta=0.02, spread=0.28)
     assert not plan(weekly).enough
     words = [one.words for one in alternatives(weekly)]
     assert any("settled once after 12 windows" in one for one in words)
@@ -50,7 +50,7 @@ def test_a_small_gain_a_week_is_settled_once_at_the_end() -> None:
 def test_every_alternative_is_powered_and_asks_for_something(
     count: int, windows: int, delta: float, spread: float, theta: float, joules: float
 ) -> None:
-    terms = Terms(count, windows, 0.01, 0.9, delta, spread, theta, joules, joules / 2)
+    terms = ContractTerms(count, windows, 0.01, 0.9, delta, spread, theta, joules, joules / 2)
     for one in alternatives(terms):
         assert one.planned.enough
         assert one.planned.chance >= 0.9 - 1e-9
@@ -59,7 +59,7 @@ def test_every_alternative_is_powered_and_asks_for_something(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_power_that_is_planned_is_the_power_that_comes(seed: int) -> None:
-    terms = Terms(count=400, windows=4, alpha=0.05, power=0.9, delta=0.2, spread=0.5, least=0.1)
+    terms = ContractTerms(count=400, windows=4, alpha=0.05, power=0.9, delta=0.2, spread=0.5, least=0.1)
     needed = plan(terms).needed
     assert needed is not None
     gains = np.random.default_rng(seed).normal(0.2 - 0.1, 0.5, size=(2_000, needed))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cryoflux.errors import ModelError
 from cryoflux.registry.compose import Adapter, LowRank, compose
 from cryoflux.registry.composition import MOST_TERMS, Composition, Term, parse_list
-from cryoflux.registry.mixture import OfferedUpdate, Step, StepKind, after
+from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
 
 GENESIS = "00" * 32
 BASE = Composition(genesis=GENESIS)
@@ -20,20 +20,20 @@ def named(number: int) -> str:
     return f"{number:064x}"
 
 
-def step(kind: StepKind, number: int, amount: str, parent: Composition = BASE) -> Step:
-    return Step(
+def step(kind: StepKind, number: int, amount: str, parent: Composition = BASE) -> ListStep:
+    return ListStep(
         kind=kind,
         update=OfferedUpdate(adapter=named(number), genesis=parent.genesis, parent=parent.terms),
         amount=amount,
     )
 
 
-def add(number: int, amount: str = "1", parent: Composition = BASE) -> Step:
+def add(number: int, amount: str = "1", parent: Composition = BASE) -> ListStep:
     return step(StepKind.ADD, number, amount, parent)
 
 
 @st.composite
-def new_steps(draw: st.DrawFn, *, first: int, most: int) -> list[Step]:
+def new_steps(draw: st.DrawFn, *, first: int, most: int) -> list[ListStep]:
     """Additions and mixtures of updates that no other step names."""
     found = []
     for number in range(first, first + draw(st.integers(0, most))):
@@ -45,13 +45,13 @@ def new_steps(draw: st.DrawFn, *, first: int, most: int) -> list[Step]:
 
 
 @given(new_steps(first=10, most=8))
-def test_every_list_that_steps_make_can_be_written_and_read_back(steps: list[Step]) -> None:
+def test_every_list_that_steps_make_can_be_written_and_read_back(steps: list[ListStep]) -> None:
     found = after(BASE, steps)
     assert parse_list("".join(term.line for term in found.terms).encode()) == found.terms
 
 
 @given(new_steps(first=10, most=5), st.sampled_from(["1/2", "1/3", "1/4"]))
-def test_a_mixture_with_ones_own_head_leaves_what_is_in_both(steps: list[Step], share: str) -> None:
+def test_a_mixture_with_ones_own_head_leaves_what_is_in_both(steps: list[ListStep], share: str) -> None:
     head = after(BASE, steps)
     found = {t.adapter: Fraction(t.weight) for t in after(head, [step(StepKind.MIX, 99, share, head)]).terms}
     for term in head.terms:

@@ -6,14 +6,14 @@ on Δ alone. With a true mean Δ and a spread s of Δ between examples that take
 
     n ≥ ((√bar + z)·s / (Δ − c))²,    z the normal quantile of the power,
 
-examples. Terms that need more than there are would be breached by bad luck. They are refused, with the
+examples. ContractTerms that need more than there are would be breached by bad luck. They are refused, with the
 alternatives that are not: settle once at the end, measure joules at a better tier, ask for less, or take more
 examples. The normal approximation plans; what is decided later is decided exactly, by `evaluation`.
 """
 
 from __future__ import annotations
 
-__all__ = ["Alternative", "Planned", "Terms", "alternatives", "plan"]
+__all__ = ["Alternative", "ContractTerms", "Planned", "alternatives", "plan"]
 
 import math
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from statistics import NormalDist
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ContractTerms:
     """What a contract asks of each of its windows, and what is known of who has to keep it."""
 
     count: int
@@ -70,14 +70,14 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """Terms that are not under-powered, and how they differ."""
+    """ContractTerms that are not under-powered, and how they differ."""
 
-    terms: Terms
+    terms: ContractTerms
     words: str
     planned: Planned
 
 
-def plan(terms: Terms) -> Planned:
+def plan(terms: ContractTerms) -> Planned:
     """Whether a guest holdout is large enough for some terms.
 
     Raises:
@@ -93,8 +93,8 @@ def plan(terms: Terms) -> Planned:
     return Planned(needed, needed <= terms.count, chance)
 
 
-def alternatives(terms: Terms) -> list[Alternative]:
-    """Terms near those that were asked for, for which the guest holdout is large enough."""
+def alternatives(terms: ContractTerms) -> list[Alternative]:
+    """ContractTerms near those that were asked for, for which the guest holdout is large enough."""
     found = []
     for other, words in _others(terms):
         planned = plan(other)
@@ -103,7 +103,7 @@ def alternatives(terms: Terms) -> list[Alternative]:
     return found
 
 
-def _others(terms: Terms) -> Iterator[tuple[Terms, str]]:
+def _others(terms: ContractTerms) -> Iterator[tuple[ContractTerms, str]]:
     planned = plan(terms)
     if planned.needed is not None:
         more = replace(terms, count=planned.needed)
@@ -126,7 +126,7 @@ def _others(terms: Terms) -> Iterator[tuple[Terms, str]]:
     yield from _asking_less(terms)
 
 
-def _asking_less(terms: Terms) -> Iterator[tuple[Terms, str]]:
+def _asking_less(terms: ContractTerms) -> Iterator[tuple[ContractTerms, str]]:
     """The most that can be asked for with the examples that there are."""
     quantile = NormalDist().inv_cdf(terms.power)
     room = (math.sqrt(terms.bar) + quantile) * terms.spread / math.sqrt(terms.count)
@@ -149,14 +149,14 @@ def _rounded_down(value: float) -> float:
     return math.floor(value / size * (1 + 1e-12)) * size
 
 
-def _chance(terms: Terms, room: float) -> float:
+def _chance(terms: ContractTerms, room: float) -> float:
     if terms.spread == 0:
         return float(room > 0)
     error = terms.spread / math.sqrt(terms.count)
     return NormalDist().cdf(room / error - math.sqrt(terms.bar))
 
 
-def _check(terms: Terms) -> None:
+def _check(terms: ContractTerms) -> None:
     within = {
         "count": terms.count >= 1,
         "windows": terms.windows >= 1,
