@@ -1,4 +1,4 @@
-"""ContractTerms that a holdout is too small for are refused beforehand, with terms that it is large enough for."""
+"""Terms that a holdout is too small for are refused beforehand, with terms that it is large enough for."""
 
 import math
 from dataclasses import replace
