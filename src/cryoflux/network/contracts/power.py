@@ -6,7 +6,7 @@ on Δ alone. With a true mean Δ and a spread s of Δ between examples that take
 
     n ≥ ((√bar + z)·s / (Δ − c))²,    z the normal quantile of the power,
 
-examples. ContractTerms that need more than there are would be breached by bad luck. They are refused, with the
+examples. Terms that need more than there are would be breached by bad luck. They are refused, with the
 alternatives that are not: settle once at the end, measure joules at a better tier, ask for less, or take more
 examples. The normal approximation plans; what is decided later is decided exactly, by `evaluation`.
 """
@@ -70,7 +70,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """ContractTerms that are not under-powered, and how they differ."""
+    """Terms that are not under-powered, and how they differ."""
 
     terms: ContractTerms
     words: str
@@ -94,7 +94,7 @@ def plan(terms: ContractTerms) -> Planned:
 
 
 def alternatives(terms: ContractTerms) -> list[Alternative]:
-    """ContractTerms near those that were asked for, for which the guest holdout is large enough."""
+    """Terms near those that were asked for, for which the guest holdout is large enough."""
     found = []
     for other, words in _others(terms):
         planned = plan(other)
