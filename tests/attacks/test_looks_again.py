@@ -20,7 +20,7 @@ from cryoflux.receipts.session import MonitorCheck
 from cryoflux.receipts.statement import Base
 from cryoflux.registry.composition import Composition, Term
 from cryoflux.registry.kept_lists import composition_text
-from cryoflux.state import StateFolder
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.verification.recomputer import Models
 from cryoflux.verification.result import Check, Status
 from cryoflux.verification.rollback_again import check_rollback_again
@@ -151,6 +151,8 @@ def test_what_a_look_lists_is_added_up_where_it_is_kept_as_a_list(real: Real, co
     weights.unlink()
     if composed != "not at all":
         state.capsule(adapter).mkdir(parents=True)
+        for name in (ADAPTER, ADAPTER_CONFIG):
+            (state.capsule(adapter) / name).touch()
     real.made.session(checks=[look])
     (line,) = real.again(made_by)
     found = {"again": Status.OK, "as another": Status.FAIL, "not at all": Status.UNKNOWN}

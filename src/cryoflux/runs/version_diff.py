@@ -4,12 +4,15 @@ from __future__ import annotations
 
 __all__ = ["TensorChange", "VersionDiff", "diff_versions"]
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from cryoflux.digests import listed_digests
 from cryoflux.quantities import Energy
+from cryoflux.registry.kept_lists import is_list
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
@@ -110,9 +113,17 @@ def _of_files(
     weights = any(name.endswith(".safetensors") for name in old.keys() | new.keys())
     if not weights or find_spec("numpy") is None or find_spec("safetensors") is None:
         return None, 0, None, settings
-    versions = Versions(catalogue.state.path)
-    with versions.opened(first.digest) as before, versions.opened(second.digest) as after:
-        return (*_of_tensors(TensorFolder(before), TensorFolder(after)), settings)
+    with ExitStack() as stack:
+        before, after = (TensorFolder(_with_weights(catalogue, one.digest, stack)) for one in (first, second))
+        return (*_of_tensors(before, after), settings)
+
+
+def _with_weights(catalogue: Catalogue, digest: str, stack: ExitStack) -> Path:
+    """Where a version lies whole: read where it is, composed elsewhere only where it is kept as its list."""
+    folder = catalogue.state.model(digest)
+    if not is_list(folder):
+        return folder
+    return stack.enter_context(Versions(catalogue.state.path).opened(digest))
 
 
 def _of_tensors(
