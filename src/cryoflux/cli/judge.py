@@ -167,7 +167,7 @@ def _models(asked: _Asked, settings: Settings) -> Judged:
         )
 
     def progress(what: str, done: int, count: int) -> None:
-        if stderr.is_terminal and done % _EACH == 0:
+        if done == 0 or (stderr.is_terminal and done % _EACH == 0):
             stderr.print(f"… {what}: {done} of {count} examples")
 
     named = ModelsToJudge(asked.base, asked.new, asked.holdout, asked.task, asked.train, asked.name)
