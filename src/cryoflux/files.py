@@ -18,6 +18,7 @@ __all__ = [
     "IrregularFileError",
     "copy_regular",
     "files_below",
+    "holds_something",
     "lock_exclusively",
     "one_at_a_time",
     "open_regular",
@@ -215,6 +216,11 @@ class Copying:
                 while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
                     copy.write(chunk)
                     left -= len(chunk)
+
+
+def holds_something(path: Path) -> bool:
+    """Whether anything but an empty folder lies at a path: what is written there would mix with it."""
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 
 def files_below(folder: Path, *, most: int = _MOST_FILES) -> dict[str, Path]:

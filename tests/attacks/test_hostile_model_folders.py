@@ -12,11 +12,11 @@ import pytest
 
 import cryoflux
 from causal_families import make_family
+from cryoflux.data.documents import read_documents
 from cryoflux.errors import ModelError
 from cryoflux.evaluation.losses import Losses
 from cryoflux.registry.plain_model import harmless, settings_complaints
 from cryoflux.tasks.causal import templates
-from cryoflux.tasks.causal.documents import read_documents
 from cryoflux.tasks.causal.network import open_tokenizer
 from cryoflux.tasks.causal.talking import Conversation
 from cryoflux.tasks.causal.tokens import rendered

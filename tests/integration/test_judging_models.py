@@ -187,7 +187,7 @@ def test_a_loss_of_a_document_is_that_of_transformers(llama: tuple[Path, Path], 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from cryoflux.tasks.causal.documents import read_documents
+    from cryoflux.data.documents import read_documents
     from cryoflux.tasks.judged.causal import causal_losses
 
     base, _ = llama

@@ -52,6 +52,7 @@ from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
 from math import comb
+from typing import Self
 
 from msgspec import Struct
 
@@ -117,11 +118,11 @@ class ErrorBudget(Struct, frozen=True):
         as large, or four times as many examples be read, for the same chance of being found. The claim holds
         beyond that; looking merely stops being worth its joules.
         """
-        return self.needed_milli >= _WORN * ErrorBudget(self.alpha_ppm).needed_milli
+        return self.needed_milli >= _WORN * type(self)(self.alpha_ppm).needed_milli
 
-    def after(self, *, accepted: bool) -> ErrorBudget:
+    def after(self, *, accepted: bool) -> Self:
         """The error budget of the look that follows a verdict."""
-        return ErrorBudget(self.alpha_ppm, self.looks + 1, self.kept + accepted)
+        return type(self)(self.alpha_ppm, self.looks + 1, self.kept + accepted)
 
 
 def bar_of(level: Fraction) -> int:

@@ -36,59 +36,33 @@ __all__ = ["LEVELS", "ROUND_RULE", "RoundBudget", "certified_level"]
 
 from fractions import Fraction
 from functools import lru_cache
-from math import comb
 
-from msgspec import Struct
-
-from cryoflux.decision.budget import bar_of
+from cryoflux.decision.budget import ErrorBudget, bar_of
 from cryoflux.decision.evidence import Evidence
 
 ROUND_RULE = "round/v1"
 LEVELS = (2_000_000, 10_000_000, 50_000_000, 250_000_000)
 """mean Δ that an acceptance can certify, billionths of a loss's unit: 0.002, 0.01, 0.05 and 0.25 nats"""
-_WORN = 4
+_HALVES = 2
+"""of the error, one of which ``evidence/v2`` keeps for accuracy"""
 
 
-class RoundBudget(Struct, frozen=True):
-    """What one guest holdout may still err.
+class RoundBudget(ErrorBudget, frozen=True):
+    """What one guest holdout may still err: that of a run's rule, with both its halves, a level told besides.
 
     Raises:
         ValueError: a number is out of range.
     """
 
-    alpha_ppm: int
-    """error over the whole life of the holdout, parts per million"""
-    looks: int = 0
-    """verdicts that the holdout has given before"""
-    kept: int = 0
-    """how many of them were acceptances"""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.alpha_ppm <= 1_000_000:
-            raise ValueError(f"alpha_ppm must lie in 1 to 1,000,000, not {self.alpha_ppm}")
-        if not 0 <= self.kept <= self.looks:
-            raise ValueError(f"of {self.looks} looks, {self.kept} cannot have been acceptances")
-
     @property
     def level(self) -> Fraction:
         """The error that the next look may make, exactly."""
-        k = self.looks + 1
-        branches = comb(self.looks, self.kept) * len(LEVELS) ** self.kept
-        return Fraction(self.alpha_ppm, 1_000_000 * k * k * (k + 1) * branches)
+        return _HALVES * super().level * Fraction(1, len(LEVELS) ** self.kept)
 
     @property
     def needed_milli(self) -> int:
         """What S²/V must exceed at the next look, thousandths: 2000 · ln(1/level), rounded up."""
         return _needed_milli(self.alpha_ppm, self.looks, self.kept)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the holdout should retire: its bar is four times that of a fresh one."""
-        return self.needed_milli >= _WORN * RoundBudget(self.alpha_ppm).needed_milli
-
-    def after(self, *, accepted: bool) -> RoundBudget:
-        """The error budget of the look that follows a verdict."""
-        return RoundBudget(self.alpha_ppm, self.looks + 1, self.kept + accepted)
 
 
 @lru_cache(maxsize=4096)

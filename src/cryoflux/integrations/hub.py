@@ -19,6 +19,7 @@ from cryoflux.digests import CHECKSUMS, mismatched_files
 from cryoflux.errors import StateTamperedError, StorageError, UsageError
 from cryoflux.files import (
     copy_regular,
+    holds_something,
     open_regular,
     read_regular,
     require_regular,
@@ -172,7 +173,7 @@ def write_files(target: Path, files: Sequence[HubFile]) -> None:
         UsageError: the folder is not empty.
         StorageError: the disk is full, read-only, or refuses.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if holds_something(target):
         raise UsageError(
             f"{target} is not an empty folder.",
             why="What lies in it would look like a part of the version.",

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.digests import CHECKSUMS, Hashing, copy_listed, find_listed, listed_digests
 from cryoflux.errors import StateTamperedError, UsageError
-from cryoflux.files import copy_regular, read_beginning, storage_errors, write_atomic
+from cryoflux.files import copy_regular, holds_something, read_beginning, storage_errors, write_atomic
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, parse_checkpoint
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRoot, KeyRotation, public_key_of
@@ -66,7 +66,7 @@ def write_bundle(state: Path, target: Path, extras: Extras) -> Bundle:
         VerificationError: the checkpoint is not signed by the log's key.
         StorageError: the disk is full, read-only, or refuses.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if holds_something(target):
         raise UsageError(
             f"{target} is not an empty folder.",
             why="What lies in it would look like a part of the bundle.",

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from cryoflux.config import Sourced
 from cryoflux.data.columns import Wishes, columns_named
+from cryoflux.data.documents import TextDocument, read_documents, shape_of
 from cryoflux.errors import CryoFluxError, DataError
 from cryoflux.files import read_beginning
 from cryoflux.runs.data_check import TextLengths
-from cryoflux.tasks.causal.documents import TextDocument, read_documents, shape_of
 from cryoflux.tasks.causal.inputs import DEFAULT_HOLDOUT, MOST_TOKENS
 from cryoflux.tasks.causal.sets import StoredDocument, make_sets
 from cryoflux.tasks.causal.tokens import COMPLETION, Rendered

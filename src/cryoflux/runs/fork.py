@@ -23,7 +23,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cryoflux.digests import COMPOSED, folder_digest, mismatched_files
 from cryoflux.errors import CryoFluxError, StateError, StateTamperedError, StorageError, UsageError
-from cryoflux.files import Copying, files_below, lock_exclusively, storage_errors, sync_folder
+from cryoflux.files import (
+    Copying,
+    files_below,
+    holds_something,
+    lock_exclusively,
+    storage_errors,
+    sync_folder,
+)
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of
 from cryoflux.receipts.fork_parts import ParentLog, subject_of_parent
@@ -95,7 +102,7 @@ def fork_state(source: Path, target: Path, now: datetime) -> ForkedState:
 
 
 def _require_free(source: Path, target: Path) -> None:
-    if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+    if target.is_symlink() or holds_something(target):
         raise UsageError(
             f"{target} exists and is not an empty folder.",
             why="A fork is a state of its own, and takes the place of nothing.",

@@ -12,14 +12,13 @@ __all__ = ["refuse_deciding", "refuse_judged"]
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from cryoflux.data.documents import plain_text
 from cryoflux.data.fold import fold
 from cryoflux.errors import UsageError
 from cryoflux.files import read_regular
 from cryoflux.state import StateFolder
-from cryoflux.tasks.causal.documents import TextDocument, shape_of
 
 _MOST_BYTES = 1 << 30
 
@@ -77,12 +76,5 @@ def _of_lines(content: bytes) -> Iterator[str]:
         except (ValueError, RecursionError):
             row = {}
         if not isinstance(row, str | int):
-            yield fold(_text(row) or line.decode("utf-8", "replace"))
-
-
-def _text(row: object) -> str:
-    """What an example says; empty where it has none of the shapes of a text."""
-    if isinstance(row, dict) and shape_of(row):
-        with suppress(KeyError, TypeError):
-            return TextDocument(row, 0).plain
-    return ""
+            said = plain_text(row) if isinstance(row, dict) else ""
+            yield fold(said or line.decode("utf-8", "replace"))

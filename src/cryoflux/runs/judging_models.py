@@ -17,6 +17,7 @@ from typing import Any
 
 from cryoflux.config import Settings, load_settings
 from cryoflux.data.columns import Wishes
+from cryoflux.data.documents import read_documents
 from cryoflux.data.fold import fold
 from cryoflux.data.formats import read_examples
 from cryoflux.digests import file_digest
@@ -32,7 +33,6 @@ from cryoflux.runs.judgements import Judged, Terms
 from cryoflux.runs.judging import judge_paired, with_settings
 from cryoflux.runs.stated_energy import StatedJoules, stated_energy
 from cryoflux.state import StateFolder
-from cryoflux.tasks.causal.documents import read_documents
 from cryoflux.tasks.causal.section import METRIC
 from cryoflux.tasks.judged.causal import causal_losses
 from cryoflux.tasks.judged.classifying import classifier_losses

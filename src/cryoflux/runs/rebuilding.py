@@ -16,7 +16,7 @@ from typing import Any
 
 from cryoflux.digests import COMPOSED, TensorEntry, read_tensor_entries, tensors_digest, write_checksums
 from cryoflux.errors import ModelError, StateTamperedError, UsageError
-from cryoflux.files import storage_errors, write_atomic
+from cryoflux.files import holds_something, storage_errors, write_atomic
 from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
@@ -88,7 +88,7 @@ def rebuild_into(catalogue: Catalogue, wanted: CataloguedVersion, into: Path) ->
         UsageError: the folder is in the way, or the log does not say what the version is the sum of.
         ModelError, StateTamperedError, StorageError: as for `rebuild_version`.
     """
-    if into.is_symlink() or (into.exists() and (not into.is_dir() or any(into.iterdir()))):
+    if into.is_symlink() or holds_something(into):
         raise UsageError(
             f"{into} exists and is not an empty folder.",
             why="A version is a folder of its own, and takes the place of nothing.",

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cryoflux.data.documents import plain_text
 from cryoflux.data.fold import fold
 from cryoflux.data.lowest_hash import may_differ
 from cryoflux.decision.rules import BUDGETED, Thresholds, Verdict, decide
@@ -213,11 +214,4 @@ def _texts(content: bytes) -> Iterator[str]:
         except (ValueError, RecursionError):
             continue  # what was judged is what its owner signed, whatever it is
         if isinstance(row, dict):
-            yield _text(row)
-
-
-def _text(row: dict[str, object]) -> str:
-    turns = row.get("messages")
-    if isinstance(turns, list):
-        return "\n".join(str(turn.get("content")) for turn in turns if isinstance(turn, dict))
-    return str(row["text"]) if "text" in row else f"{row.get('prompt', '')}{row.get('completion', '')}"
+            yield plain_text(row)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cryoflux.config import Settings, Sourced
+from cryoflux.data.documents import TextDocument, read_documents
 from cryoflux.data.fold import hides_something
 from cryoflux.data.near_answers import Answered, find_near_documents
 from cryoflux.data.prepared import render_sets
@@ -28,7 +29,6 @@ from cryoflux.digests import read_tensor_entries, tensors_digest
 from cryoflux.errors import DataError, ModelError, StateError, UsageError
 from cryoflux.registry.cuts import tokens_of
 from cryoflux.state import StateFolder
-from cryoflux.tasks.causal.documents import TextDocument, read_documents
 from cryoflux.tasks.causal.embedded import EMBEDDED_CAUSAL, embedded_causal, is_embedded_causal
 from cryoflux.tasks.causal.network import open_network, open_outline, open_tokenizer
 from cryoflux.tasks.causal.scoring import MOST_SAID

@@ -6,10 +6,11 @@ declares (`registry.plain_model`).
 
 from __future__ import annotations
 
-__all__ = ["check_whole", "document_nats", "open_network", "open_outline", "open_tokenizer"]
+__all__ = ["check_whole", "document_nats", "open_network", "open_outline", "open_tokenizer", "scored_at"]
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -145,6 +146,22 @@ def check_whole(network: Any, lacking: Iterable[str], name: str) -> None:
             why="What is missing would be random numbers, and Δ a matter of luck.",
             hint="Give the folder that was saved after fine-tuning (trainer.save_model(DIR)).",
         )
+
+
+@contextmanager
+def scored_at(network: Any, places: Any) -> Iterator[None]:
+    """Let the head of a model score some places alone, one row each: what is not asked for is not computed.
+
+    Args:
+        network: of transformers, or an adapter on one.
+        places: (documents, tokens), which of them are asked for.
+    """
+    head = network.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, given: (given[0][places], *given[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def document_nats(network: Any, ids: Sequence[int], first: int) -> float:

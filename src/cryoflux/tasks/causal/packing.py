@@ -9,11 +9,11 @@ from __future__ import annotations
 
 __all__ = ["PackedRow", "packed", "packs_exactly", "scores_packed"]
 
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cryoflux.tasks.causal.network import scored_at
 from cryoflux.tasks.causal.tokens import TokenRow
 
 _FIRST, _SECOND = 7, 11
@@ -68,12 +68,10 @@ def scores_packed(network: Any, row: PackedRow) -> Any:
     import torch
 
     ids, positions = (torch.tensor([one], device=network.device) for one in (row.ids, row.positions))
-    asked = torch.tensor(row.asked, device=network.device)
-    plain = network.get_base_model() if hasattr(network, "get_base_model") else network
-    inputs = {"input_ids": ids, "position_ids": positions, "use_cache": False}
-    if "logits_to_keep" in inspect.signature(plain.forward).parameters:
-        return network(**inputs, logits_to_keep=asked).logits[0]
-    return network(**inputs).logits[0][asked]
+    places = torch.zeros(ids.shape, dtype=torch.bool, device=network.device)
+    places[0, row.asked] = True
+    with scored_at(network, places):
+        return network(input_ids=ids, position_ids=positions, use_cache=False).logits
 
 
 def packs_exactly(network: Any) -> bool:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryoflux.collector import uncollected
+from cryoflux.data.documents import TextDocument
 from cryoflux.data.fold import fold
 from cryoflux.errors import DataError
-from cryoflux.tasks.causal.documents import TextDocument
 
 PAIRS = "stdlib-signatures"
 _FEWEST = 1000

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryoflux.data.documents import TextDocument
 from cryoflux.errors import ModelError
 from cryoflux.files import read_regular
 from cryoflux.registry.own_files import refuse_foreign_files
 from cryoflux.registry.plain_json import read_object
-from cryoflux.tasks.causal.documents import TextDocument
 from cryoflux.tasks.causal.templates import TemplateFailedError, render_turns
 
 _MOST_TEMPLATE = 4_000_000

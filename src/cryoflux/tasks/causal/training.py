@@ -15,7 +15,6 @@ from __future__ import annotations
 __all__ = ["CausalTrained", "Exercise", "train_causal"]
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 from cryoflux.data.batching import bucketed, padded
 from cryoflux.decision.evidence import Evidence
 from cryoflux.quantities import NANO
-from cryoflux.tasks.causal.network import document_nats
+from cryoflux.tasks.causal.network import document_nats, scored_at
 from cryoflux.tasks.causal.packing import packed, scores_packed
 from cryoflux.tasks.causal.recipe import CausalRecipe
 from cryoflux.tasks.causal.screening import HeadOnScreen, ScreenInLooks
@@ -177,21 +176,6 @@ def _checkpointing(adapted: Any, what: str, *how: Mapping[str, Any]) -> None:
     (switch or getattr(network, f"gradient_checkpointing_{what}"))(*how)
 
 
-@contextmanager
-def _scored_at(head: Any, places: Any) -> Iterator[None]:
-    """Let the head of a model score some places alone, one row each: what is not asked is not computed.
-
-    Args:
-        head: module that makes scores of what the layers leave.
-        places: (documents, tokens), which of them are asked for.
-    """
-    hook = head.register_forward_pre_hook(lambda _, given: (given[0][places], *given[1:]))
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
 class _Run:
     """The steps of one attempt."""
 
@@ -199,7 +183,6 @@ class _Run:
         self._adapted, self._lesson, self._recipe = adapted, lesson, recipe
         self._device = str(adapted.device).partition(":")[0]
         self.trained = [one for one in adapted.parameters() if one.requires_grad]
-        self._head = adapted.get_base_model().get_output_embeddings()
         self.tokens = self.said = 0
 
     def train(self, pacer: Pacer, progress: Callable[[Progress], None]) -> float:
@@ -269,7 +252,7 @@ class _Run:
         for part in self._parts(rows):
             ids, mask, labels = (torch.tensor(one, device=self._adapted.device) for one in part)
             learned = torch.nn.functional.pad(labels[:, 1:] != _IGNORED, (0, 1))
-            with self._autocast(), _scored_at(self._head, learned):
+            with self._autocast(), scored_at(self._adapted, learned):
                 scores = self._adapted(input_ids=ids, attention_mask=mask, use_cache=False).logits
             yield scores, labels[:, 1:][learned[:, :-1]]
 

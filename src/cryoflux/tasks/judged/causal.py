@@ -12,11 +12,11 @@ __all__ = ["causal_losses"]
 import json
 from collections.abc import Callable, Sequence
 
+from cryoflux.data.documents import TextDocument
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import DataError
 from cryoflux.evaluation.losses import EvaluationFailedError, Losses
 from cryoflux.quantities import NANO
-from cryoflux.tasks.causal.documents import TextDocument
 from cryoflux.tasks.causal.network import check_whole, document_nats
 from cryoflux.tasks.causal.tokens import encoded, give_template, rendered
 from cryoflux.tasks.judged.scores import SideScores

@@ -52,9 +52,10 @@ def classifier_losses(
         with torch.inference_mode():
             for done, (example, label) in enumerate(zip(examples, wanted, strict=True)):
                 progress(done, len(examples))
-                whole = len(tokenizer(example.text)["input_ids"])
-                cut.append(whole > most)
-                found = tokenizer(example.text, truncation=True, max_length=most, return_tensors="pt")
+                found = tokenizer(example.text, return_tensors="pt")
+                cut.append(found["input_ids"].shape[1] > most)
+                if cut[-1]:
+                    found = tokenizer(example.text, truncation=True, max_length=most, return_tensors="pt")
                 scores = network(**found).logits[0].double()
                 losses.append(to_nano_nats(max(0.0, float(-torch.log_softmax(scores, -1)[label]))))
                 right.append(int(scores.argmax()) == label)

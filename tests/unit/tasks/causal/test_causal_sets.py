@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from cryoflux.data import near_answers
 from cryoflux.data.by_group import BY_GROUP, BY_GROUP_APART
+from cryoflux.data.documents import read_documents
 from cryoflux.data.examples import normalise
 from cryoflux.data.fold import FOLD, fold
 from cryoflux.data.lowest_hash import GIVEN, LOWEST_HASH, is_drawn
 from cryoflux.data.near_answers import NEAR_ANSWERS
 from cryoflux.errors import DataError
 from cryoflux.tasks.causal import sets as causal_sets
-from cryoflux.tasks.causal.documents import read_documents
 from cryoflux.tasks.causal.section import SECTIONS
 from cryoflux.tasks.causal.sets import FEWEST, StoredDocument, make_sets, read_stored
 from cryoflux.tasks.causal.tokens import Rendered

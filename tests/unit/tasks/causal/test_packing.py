@@ -75,6 +75,7 @@ def test_a_family_that_mixes_documents_up_is_found(tmp_path: Path) -> None:
         """Sees all tokens before, whatever their position says."""
 
         config, device, dtype = network.config, network.device, network.dtype
+        get_output_embeddings = network.get_output_embeddings
 
         def forward(self, input_ids: Any, **_: Any) -> Any:
             return network(input_ids=input_ids)

@@ -6,7 +6,7 @@ the same shape. ``group`` may say what a document is a chunk of.
 
 from __future__ import annotations
 
-__all__ = ["TextDocument", "read_documents", "shape_of"]
+__all__ = ["TextDocument", "plain_text", "read_documents", "shape_of"]
 
 import json
 from collections.abc import Mapping
@@ -38,11 +38,7 @@ class TextDocument:
     @property
     def plain(self) -> str:
         """All that it says, without a template: what makes it a copy of another one."""
-        if "messages" in self.said:
-            return "\n".join(turn["content"] for turn in self.said["messages"])
-        if "text" in self.said:
-            return str(self.said["text"])
-        return f"{self.said['prompt']}{self.said['completion']}"
+        return plain_text(self.said)
 
     @property
     def target(self) -> str:
@@ -50,6 +46,14 @@ class TextDocument:
         if "messages" in self.said:
             return str(self.said["messages"][-1]["content"])
         return str(self.said.get("text", self.said.get("completion")))
+
+
+def plain_text(row: Mapping[str, Any]) -> str:
+    """All that a row says in one of the shapes, or what there is of it; empty where it has none of them."""
+    turns = row.get("messages")
+    if isinstance(turns, list):
+        return "\n".join(str(turn.get("content")) for turn in turns if isinstance(turn, dict))
+    return str(row["text"]) if "text" in row else f"{row.get('prompt', '')}{row.get('completion', '')}"
 
 
 def shape_of(row: Mapping[str, Any]) -> tuple[str, ...]:
