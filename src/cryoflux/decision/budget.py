@@ -45,7 +45,7 @@ Nor does it cover training examples that are also in the holdout.
 
 from __future__ import annotations
 
-__all__ = ["ErrorBudget"]
+__all__ = ["ErrorBudget", "bar_of"]
 
 import math
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
@@ -122,6 +122,17 @@ class ErrorBudget(Struct, frozen=True):
     def after(self, *, accepted: bool) -> ErrorBudget:
         """The error budget of the look that follows a verdict."""
         return ErrorBudget(self.alpha_ppm, self.looks + 1, self.kept + accepted)
+
+
+def bar_of(level: Fraction) -> int:
+    """What S²/V must exceed so that a single test errs at most at a level: 2000 · ln(1/level), rounded up.
+
+    Args:
+        level: above 0, at most 1.
+    """
+    with localcontext(_DIGITS):
+        log = Decimal(level.denominator).ln() - Decimal(level.numerator).ln()
+        return int((log * 2000).to_integral_value(ROUND_CEILING))
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,166 @@
+"""What of all offers to compose, found on a node's own training side: the search of a round.
+
+Greedy: of all proposals the one with the largest sure gain on the screen is taken, then the best one beside
+it, and so on, until none has any. The sure gain is S − √(x·V), with S = Σδᵢ, V = Σδᵢ² and the bar x =
+2·ln(proposals tried / 0.05): it is above zero where the evidence S²/V exceeds the bar. (By evidence alone the
+smallest of several steps would win, whose gain is the most even and the least.) Nothing here looks at the
+guest holdout, which sees what comes of it once.
+
+Compositions are judged, never updates: updates that help alone may harm together, and updates that harm alone
+may help in a mean. So each offer is proposed added, in three sizes, and mixed, in three shares, and each
+update of the head at other weights.
+
+The cheap comes first. All proposals are tried on few examples, and the best of each offer on all of them.
+After a step, offers are tried again in the order of what they showed last, and the search ends there as soon
+as one shows more than the next one did: what an offer adds to a composition is rarely more than what it added
+to a smaller one.
+
+The search is a pure function of the losses that it is given, so whoever has those has its result.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Found", "ScreenLosses", "search_round"]
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from cryoflux.decision.evidence import Evidence, pair_losses
+from cryoflux.errors import ModelError
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.mixture import OfferedUpdate, Step, StepKind, after
+
+ScreenLosses = Callable[[Composition, int], Sequence[int]]
+"""losses of a version on the first so many examples of the screen, nano-nats; raises a `ModelError` where its
+list cannot be added up"""
+_ADDED = ("1", "1/2", "1/4")
+_MIXED = ("1/2", "1/3", "1/4")
+_REWEIGHTED = ("1/2", "3/4", "5/4")
+_FEW = 128
+_CHANCE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search came to."""
+
+    steps: tuple[Step, ...]
+    """none where nothing that was offered helps"""
+    composed: Composition
+    """what the steps make of the head"""
+    evidence: Evidence
+    """of it against the head, on the whole screen"""
+    tried: int
+    """proposals that were looked at"""
+    read: int
+    """losses that were computed"""
+
+
+@dataclass(slots=True)
+class _Search:
+    losses: ScreenLosses
+    count: int
+    known: dict[str, list[int]] = field(default_factory=dict)
+    """list → losses on the examples that were read for it, from the first on"""
+    tried: int = 0
+    read: int = 0
+
+    def of(self, composed: Composition, count: int) -> list[int]:
+        """Losses of the first so many examples; those that are known are not computed again."""
+        held = self.known.get(composed.digest, [])
+        if len(held) < count:
+            self.read += count - len(held)
+            held = list(self.losses(composed, count))
+            self.known[composed.digest] = held
+        return held[:count]
+
+    def gain(self, head: Composition, step: Step, count: int) -> tuple[float, Composition] | None:
+        """The sure gain of a step, nano-nats, and what it makes; none where it has none.
+
+        On a part of the screen it is the one that all of it would show if it went on like that.
+        """
+        try:
+            composed = after(head, [step])
+            new = self.of(composed, count)
+        except ModelError:
+            return None
+        shown = pair_losses(self.of(head, count), new)
+        bar = 2 * math.log(self.tried / _CHANCE) * count / self.count
+        sure = shown.delta - math.sqrt(bar * shown.delta_squared)
+        return (sure, composed) if sure > 0 else None
+
+
+def search_round(
+    head: Composition, offers: Sequence[OfferedUpdate], losses: ScreenLosses, count: int, *, most: int = 16
+) -> Found:
+    """Search for what to compose of the head and what is offered.
+
+    Args:
+        head: what the head is composed of.
+        offers: updates, in the order in which they were committed.
+        losses: what evaluates on the screen.
+        count: examples of the screen.
+        most: steps.
+    """
+    search, at, steps = _Search(losses, count), head, list[Step]()
+    waiting = [(math.inf, number, _proposals(offer)) for number, offer in enumerate(offers)]
+    own = {term.adapter for term in head.terms}
+    waiting += [
+        (math.inf, len(offers) + number, _other_weights(head, adapter))
+        for number, adapter in enumerate(sorted(own))
+    ]
+    while waiting and len(steps) < most:
+        if (best := _best(search, at, waiting)) is None:
+            break
+        _, number, step, at = best
+        steps.append(step)
+        waiting = [one for one in waiting if one[1] != number]
+    evidence = pair_losses(search.of(head, count), search.of(at, count))
+    return Found(tuple(steps), at, evidence, search.tried, search.read)
+
+
+def _best(
+    search: _Search, head: Composition, waiting: list[tuple[float, int, list[Step]]]
+) -> tuple[float, int, Step, Composition] | None:
+    """The step with the largest sure gain; ``waiting`` keeps what each offer showed, the most first."""
+    best: tuple[float, int, Step, Composition] | None = None
+    waiting.sort(key=lambda one: (-one[0], one[1]))
+    for place, (before, number, proposals) in enumerate(waiting):
+        if best is not None and best[0] >= before:
+            break
+        found = _best_of(search, head, proposals)
+        waiting[place] = (found[0] if found is not None else 0.0, number, proposals)
+        if found is not None and (best is None or found[0] > best[0]):
+            best = (found[0], number, *found[1:])
+    return best
+
+
+def _best_of(
+    search: _Search, head: Composition, proposals: Sequence[Step]
+) -> tuple[float, Step, Composition] | None:
+    """The best of the proposals that are made of one update; none where none of them helps."""
+    few = min(_FEW, search.count)
+    shown = []
+    for step in proposals:
+        search.tried += 1
+        if (found := search.gain(head, step, few)) is not None:
+            shown.append((found[0], step))
+    if not shown:
+        return None
+    step = max(shown, key=lambda one: one[0])[1]
+    found = search.gain(head, step, search.count)
+    return (found[0], step, found[1]) if found is not None else None
+
+
+def _proposals(offer: OfferedUpdate) -> list[Step]:
+    return [
+        Step(kind=kind, update=offer, amount=amount)
+        for kind, amounts in ((StepKind.ADD, _ADDED), (StepKind.MIX, _MIXED))
+        for amount in amounts
+    ]
+
+
+def _other_weights(head: Composition, adapter: str) -> list[Step]:
+    update = OfferedUpdate(adapter=adapter, genesis=head.genesis)
+    return [Step(kind=StepKind.REWEIGHT, update=update, amount=amount) for amount in _REWEIGHTED]

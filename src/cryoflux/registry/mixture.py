@@ -1,0 +1,130 @@
+"""What a round makes of a head: steps, each of which turns one list of updates into another.
+
+What is offered is an update D with the list of the version that it was trained on, over the same genesis. A
+step is one of
+
+- *add* w: the head + w·D;
+- *mix* s: (1 − s)·head + s·(parent + D), which goes towards the proposer's own model where bases went apart;
+- *reweight* w: an update that the head has already, times w.
+
+A list is a sum, so what comes of a step is a list again: weights of equal terms add up, and a term of weight
+zero goes. Weights are decimal text of at most twelve places, and what was rounded to them is what is meant.
+Nothing here reads a weight of a model, and the list after some steps follows from the list before: whoever
+takes a step out of the middle and does the others again has the list of a head that never adopted it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["OfferedUpdate", "Step", "StepKind", "after"]
+
+from collections.abc import Iterable, Iterator
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from enum import StrEnum
+from fractions import Fraction
+from typing import Annotated
+
+from msgspec import Meta
+
+from cryoflux.registry.composition import MOST_TERMS, Composition, Term, cannot_compose, list_digest
+from cryoflux.signing.fields import END_OF_TEXT, Document, Sha256, at_most
+
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_PLACES = Decimal("0.000000000001")
+_MOST_WEIGHT = 9_999
+_ONE = Fraction(1)
+_AMOUNT = r"^(0|[1-9][0-9]{0,3})(/[1-9][0-9]{0,3})?" + END_OF_TEXT
+
+
+class StepKind(StrEnum):
+    """How a step changes a list."""
+
+    ADD = "add"
+    MIX = "mix"
+    REWEIGHT = "reweight"
+
+
+class OfferedUpdate(Document, frozen=True):
+    """An update, and what the version is composed of that it was trained on."""
+
+    adapter: Sha256
+    """of its file"""
+    genesis: Sha256
+    """digest of the version that the list of its parent begins at"""
+    parent: Annotated[tuple[Term, ...], at_most(MOST_TERMS)] = ()
+    """the list of the version that it was trained on"""
+
+    @property
+    def term(self) -> Term:
+        """The update in full."""
+        return Term(weight="1", adapter=self.adapter, parent=list_digest(self.parent))
+
+
+class Step(Document, frozen=True):
+    """One change of a list of updates."""
+
+    kind: StepKind
+    update: OfferedUpdate
+    """of a reweighting, without its parent: the list has it"""
+    amount: Annotated[str, Meta(pattern=_AMOUNT)]
+    """weight, share or factor: a fraction in decimal text, ``1/3``"""
+
+
+def after(head: Composition, steps: Iterable[Step]) -> Composition:
+    """The list that some steps make of a list.
+
+    Raises:
+        ModelError: an update was trained over another genesis, the list has no such update or would be too
+            long, or a weight would be too large.
+    """
+    for step in steps:
+        head = _taken(head, step)
+    return head
+
+
+def _taken(head: Composition, step: Step) -> Composition:
+    amount, update = Fraction(step.amount), step.update
+    if update.genesis != head.genesis:
+        raise cannot_compose(
+            f"The update {update.adapter[:16]}… was trained over the genesis {update.genesis[:16]}…, and the "
+            f"head is over {head.genesis[:16]}…."
+        )
+    if step.kind is StepKind.ADD:
+        return _sum_of(head.genesis, [*_times(head.terms, _ONE), (update.term, amount)])
+    if step.kind is StepKind.MIX:
+        proposed = (*update.parent, update.term)
+        return _sum_of(head.genesis, [*_times(head.terms, 1 - amount), *_times(proposed, amount)])
+    if all(term.adapter != update.adapter for term in head.terms):
+        raise cannot_compose(f"The head has no update {update.adapter[:16]}….")
+    return _sum_of(
+        head.genesis, ((one, amount if one.adapter == update.adapter else _ONE) for one in head.terms)
+    )
+
+
+def _times(terms: Iterable[Term], factor: Fraction) -> Iterator[tuple[Term, Fraction]]:
+    return ((term, factor) for term in terms)
+
+
+def _sum_of(genesis: str, parts: Iterable[tuple[Term, Fraction]]) -> Composition:
+    """The list of some terms times factors, in the order in which each first stands."""
+    weights: dict[tuple[str, str], Fraction] = {}
+    for term, factor in parts:
+        key = term.adapter, term.parent
+        weights[key] = weights.get(key, Fraction(0)) + Fraction(term.weight) * factor
+    spelt = ((key, _text(weight)) for key, weight in weights.items())
+    terms = tuple(
+        Term(weight=weight, adapter=adapter, parent=parent)
+        for (adapter, parent), weight in spelt
+        if weight != "0"
+    )
+    if len(terms) > MOST_TERMS:
+        raise cannot_compose(f"The list would have {len(terms)} updates, and {MOST_TERMS} is the most.")
+    return Composition(genesis=genesis, terms=terms)
+
+
+def _text(weight: Fraction) -> str:
+    """The one spelling of a weight, rounded to twelve places."""
+    if abs(weight) > _MOST_WEIGHT:
+        raise cannot_compose(f"A weight of {float(weight):g} is larger than {_MOST_WEIGHT}.")
+    exact = _EXACT.divide(Decimal(weight.numerator), Decimal(weight.denominator))
+    text = f"{exact.quantize(_PLACES, context=_EXACT):f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text

@@ -1,0 +1,108 @@
+"""The search of a round takes what helps together, and not what helps alone or what is noise."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from cryoflux.errors import ModelError
+from cryoflux.network.proposing import search_round
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.mixture import OfferedUpdate
+
+GENESIS = "00" * 32
+BASE = Composition(genesis=GENESIS)
+COUNT, WIDTH = 256, 6
+
+
+def named(number: int) -> str:
+    return f"{number:064x}"
+
+
+def offer(number: int, parent: Composition = BASE) -> OfferedUpdate:
+    return OfferedUpdate(adapter=named(number), genesis=GENESIS, parent=parent.terms)
+
+
+class World:
+    """A model is a point, an update moves it, and a loss is how far it is from the goal of an example."""
+
+    def __init__(self, moves: Mapping[int, np.ndarray], *, spread: float = 0.3, seed: int = 5) -> None:
+        self.moves = {named(number): move for number, move in moves.items()}
+        goal = np.ones(WIDTH)
+        self.goals = goal + spread * np.random.default_rng(seed).normal(size=(COUNT, WIDTH))
+        self.read = 0
+
+    def losses(self, composed: Composition, count: int) -> list[int]:
+        point = sum((float(t.weight) * self.moves[t.adapter] for t in composed.terms), np.zeros(WIDTH))
+        self.read += count
+        return [round(1e8 * float(((point - one) ** 2).sum())) for one in self.goals[:count]]
+
+
+def axis(*places: int, length: float = 1.0) -> np.ndarray:
+    return length * np.isin(np.arange(WIDTH), places).astype(float)
+
+
+def test_updates_that_help_different_things_are_added_up() -> None:
+    world = World({1: axis(0, 1), 2: axis(2, 3), 3: axis(4, 5)})
+    found = search_round(BASE, [offer(1), offer(2), offer(3)], world.losses, COUNT)
+    assert {step.update.adapter for step in found.steps} == {named(1), named(2), named(3)}
+    assert found.evidence.delta_mean == pytest.approx(0.6, abs=0.1)
+
+
+def test_four_that_each_help_alone_and_harm_in_a_sum_are_not_summed() -> None:
+    world = World({number: np.full(WIDTH, 0.9) for number in (1, 2, 3, 4)})
+    every = [offer(number) for number in (1, 2, 3, 4)]
+    summed = Composition(genesis=GENESIS, terms=tuple(one.term for one in every))
+    assert sum(world.losses(summed, COUNT)) > sum(world.losses(BASE, COUNT))
+    found = search_round(BASE, every, world.losses, COUNT)
+    assert found.evidence.delta_mean > 0.4
+    assert sum(float(term.weight) for term in found.composed.terms) < 1.6
+
+
+def test_what_harms_as_it_is_may_help_in_a_smaller_part() -> None:
+    world = World({1: axis(0, length=2.6)})
+    found = search_round(BASE, [offer(1)], world.losses, COUNT)
+    assert found.composed.terms[0].weight in {"0.5", "0.25", "0.333333333333"}
+    assert found.evidence.delta > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_noise_and_what_was_flipped_is_left_alone(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    moves = {1: -axis(0, 1, 2), 2: -axis(3), **{n: rng.normal(size=WIDTH) * 20 for n in range(3, 9)}}
+    found = search_round(BASE, [offer(n) for n in moves], World(moves, seed=seed).losses, COUNT)
+    assert {named(1), named(2)}.isdisjoint(step.update.adapter for step in found.steps)
+    assert found.evidence.delta >= 0
+
+
+def test_an_update_of_the_head_that_went_too_far_is_taken_back_a_part() -> None:
+    head = Composition(genesis=GENESIS, terms=(offer(1).term,))
+    found = search_round(head, [], World({1: axis(0, 1, 2, length=1.9)}).losses, COUNT)
+    assert [step.kind.value for step in found.steps] == ["reweight"]
+    assert found.composed.terms[0].weight == "0.5"
+
+
+def test_the_same_losses_give_the_same_result_and_each_is_computed_once() -> None:
+    rng = np.random.default_rng(2)
+    moves = {number: rng.normal(size=WIDTH) * 0.4 + 0.1 for number in range(1, 9)}
+    world = World(moves)
+    found = search_round(BASE, [offer(n) for n in moves], world.losses, COUNT)
+    assert found == search_round(BASE, [offer(n) for n in moves], World(moves).losses, COUNT)
+    assert found.read <= world.read
+
+
+def test_what_cannot_be_added_up_is_passed_over() -> None:
+    world = World({1: axis(0, 1)})
+
+    def losses(composed: Composition, count: int) -> list[int]:
+        if any(term.adapter == named(2) for term in composed.terms):
+            raise ModelError("it does not fit")
+        return world.losses(composed, count)
+
+    found = search_round(BASE, [offer(2), offer(1)], losses, COUNT)
+    assert [step.update.adapter for step in found.steps] == [named(1)]
+
+
+def test_nothing_offered_is_nothing_found() -> None:
+    found = search_round(BASE, [], World({}).losses, COUNT)
+    assert (found.steps, found.tried, found.composed) == ((), 0, BASE)

@@ -1,0 +1,100 @@
+"""Steps of a round are the sums that they say, to the bit, and leaving one out undoes it."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryoflux.errors import ModelError
+from cryoflux.registry.compose import Adapter, LowRank, compose
+from cryoflux.registry.composition import MOST_TERMS, Composition, Term, parse_list
+from cryoflux.registry.mixture import OfferedUpdate, Step, StepKind, after
+
+GENESIS = "00" * 32
+BASE = Composition(genesis=GENESIS)
+
+
+def named(number: int) -> str:
+    return f"{number:064x}"
+
+
+def step(kind: StepKind, number: int, amount: str, parent: Composition = BASE) -> Step:
+    return Step(
+        kind=kind,
+        update=OfferedUpdate(adapter=named(number), genesis=parent.genesis, parent=parent.terms),
+        amount=amount,
+    )
+
+
+def add(number: int, amount: str = "1", parent: Composition = BASE) -> Step:
+    return step(StepKind.ADD, number, amount, parent)
+
+
+@st.composite
+def new_steps(draw: st.DrawFn, *, first: int, most: int) -> list[Step]:
+    """Additions and mixtures of updates that no other step names."""
+    found = []
+    for number in range(first, first + draw(st.integers(0, most))):
+        kind = draw(st.sampled_from([StepKind.ADD, StepKind.MIX]))
+        amount = draw(st.sampled_from(["1", "1/2", "1/4"] if kind is StepKind.ADD else ["1/2", "1/3", "1/4"]))
+        parent = after(BASE, [add(other) for other in draw(st.sets(st.integers(1, 4), max_size=2))])
+        found.append(step(kind, number, amount, parent))
+    return found
+
+
+@given(new_steps(first=10, most=8))
+def test_every_list_that_steps_make_can_be_written_and_read_back(steps: list[Step]) -> None:
+    found = after(BASE, steps)
+    assert parse_list("".join(term.line for term in found.terms).encode()) == found.terms
+
+
+@given(new_steps(first=10, most=5), st.sampled_from(["1/2", "1/3", "1/4"]))
+def test_a_mixture_with_ones_own_head_leaves_what_is_in_both(steps: list[Step], share: str) -> None:
+    head = after(BASE, steps)
+    found = {t.adapter: Fraction(t.weight) for t in after(head, [step(StepKind.MIX, 99, share, head)]).terms}
+    for term in head.terms:
+        assert abs(found[term.adapter] - Fraction(term.weight)) <= Fraction(2, 10**12)
+    assert abs(found[named(99)] - Fraction(share)) <= Fraction(1, 10**12)
+
+
+def test_a_mixture_of_two_models_is_their_weighted_mean() -> None:
+    rng = np.random.default_rng(3)
+    genesis = {"w": rng.normal(size=(4, 5)).astype("f4")}
+    adapters = {
+        named(at): Adapter(
+            {"w": LowRank(rng.normal(size=(2, 5)).astype("f4"), rng.normal(size=(4, 2)).astype("f4"), 2.0)}
+        )
+        for at in (1, 2, 3)
+    }
+    head, parent = after(BASE, [add(1)]), after(BASE, [add(2)])
+    theirs = after(parent, [add(3, parent=parent)])
+
+    def weights(composed: Composition) -> np.ndarray:
+        lists = {one.digest: one.terms for one in (BASE, head, parent)}
+        return compose(composed, genesis, adapters.__getitem__, lists.__getitem__).value("w").astype("f8")
+
+    found = after(head, [step(StepKind.MIX, 3, "1/4", parent)])
+    due = 0.75 * weights(head) + 0.25 * weights(theirs)
+    assert np.allclose(weights(found), due, rtol=0, atol=2e-6)
+
+
+def test_reweighting_to_a_half_and_back_is_nothing_and_to_zero_takes_it_away() -> None:
+    head = after(BASE, [add(1), add(2)])
+    halved = after(head, [step(StepKind.REWEIGHT, 1, "1/2")])
+    assert Fraction(halved.terms[0].weight) == Fraction(1, 2)
+    assert after(halved, [step(StepKind.REWEIGHT, 1, "2")]) == head
+    assert after(head, [step(StepKind.REWEIGHT, 1, "0")]) == after(BASE, [add(2)])
+
+
+def test_what_cannot_be_a_list_is_refused() -> None:
+    with pytest.raises(ModelError, match="over the genesis"):
+        after(BASE, [add(1, parent=Composition(genesis="11" * 32))])
+    with pytest.raises(ModelError, match="no update"):
+        after(BASE, [step(StepKind.REWEIGHT, 1, "2")])
+    with pytest.raises(ModelError, match="65 updates"):
+        after(BASE, [add(number) for number in range(MOST_TERMS + 1)])
+    heavy = Composition(genesis=GENESIS, terms=(Term(weight="9999", adapter=named(1), parent=BASE.digest),))
+    with pytest.raises(ModelError, match="larger than"):
+        after(heavy, [step(StepKind.REWEIGHT, 1, "2")])
