@@ -18,7 +18,8 @@ from cryoflux.digests import sha256_hex
 from cryoflux.receipts.fork_parts import ForkedTask, HeadLosses, UsedHoldout
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Base, Data, Intent, Metric, Outcome, Receipt
-from cryoflux.registry.composition import Composition, MadeVersion, list_of
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.made import MadeVersion, list_of
 from cryoflux.task_tallies import HoldoutTally, MadeBy, PoolParts, SignedLosses
 
 _MOST_LOSSES = 16
