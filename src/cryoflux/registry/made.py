@@ -1,8 +1,8 @@
 """How versions came about, each from another one, back to the genesis of their list.
 
 A version is made by an update that is added to another version, by the steps of a round, or by a recall,
-which is the other version without one update. So a list is not written down: it follows, and what a head would be
-had it never adopted an update follows by leaving out the steps that brought it.
+which is the other version without one update. So a list is not written down: it follows, and what a head
+would be had it never adopted an update follows by leaving out the steps that brought it.
 """
 
 from __future__ import annotations
