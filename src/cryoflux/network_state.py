@@ -5,15 +5,17 @@ Values and how they follow from one another; the fold over a log's entries is `c
 
 from __future__ import annotations
 
-__all__ = ["GuestTally", "NodeState", "OpenRound"]
+__all__ = ["GuestTally", "Look", "NodeState", "OpenRound"]
 
 from dataclasses import dataclass, field
 
+import msgspec
 from msgspec import Struct
 
 from cryoflux.decision.levels import RoundBudget
 from cryoflux.receipts.network_parts import GuestInUse, RoundOutcome
 from cryoflux.receipts.network_statement import GuestHoldout, Node, Opening, Recall, Round, RoundIntent
+from cryoflux.receipts.parts import Base
 
 
 class OpenRound(Struct, frozen=True):
@@ -25,24 +27,38 @@ class OpenRound(Struct, frozen=True):
     """position in the log"""
 
 
+class Look(Struct, frozen=True):
+    """What the log says of one look at a guest holdout."""
+
+    intent: str
+    """leaf hash of the announcement of its round"""
+    sealed: str
+    needed_milli: int
+    level: int
+    """that an acceptance certifies; 0 where nothing was accepted"""
+    base: Base
+    """that it compared with"""
+
+
 class GuestTally(Struct):
     """What a guest holdout was used for."""
 
     said: GuestHoldout
     index: int
     """position of the entry that entered it"""
-    looks: int = 0
-    """verdicts that it has given"""
-    kept: int = 0
-    """how many of them were acceptances"""
-    intents: list[str] = field(default_factory=list)
-    """leaf hashes of the announcements of its looks, in order"""
+    looks: list[Look] = msgspec.field(default_factory=list)
+    """verdicts that it has given, in order"""
     opened: bool = False
+
+    @property
+    def kept(self) -> int:
+        """How many of its verdicts were acceptances."""
+        return sum(look.level > 0 for look in self.looks)
 
     @property
     def budget(self) -> RoundBudget:
         """What it may still err."""
-        return RoundBudget(self.said.alpha_ppm, self.looks, self.kept)
+        return RoundBudget(self.said.alpha_ppm, len(self.looks), self.kept)
 
     @property
     def in_use(self) -> GuestInUse:
@@ -51,7 +67,7 @@ class GuestTally(Struct):
             root=self.said.root,
             count=self.said.count,
             alpha_ppm=self.said.alpha_ppm,
-            looks=self.looks,
+            looks=len(self.looks),
             kept=self.kept,
             needed_milli=self.budget.needed_milli,
         )
@@ -59,7 +75,7 @@ class GuestTally(Struct):
     @property
     def retired(self) -> bool:
         """Whether it gives no verdict any more."""
-        return self.opened or self.looks >= self.said.max_looks or self.budget.exhausted
+        return self.opened or len(self.looks) >= self.said.max_looks or self.budget.exhausted
 
 
 @dataclass(slots=True)
@@ -99,11 +115,10 @@ class NodeState:
         opened = self.open.pop(record.intent, None)
         if opened is None:
             return None
-        tally = self.guests.get(opened.intent.guest.root)
-        if tally is not None and record.look is not None:
-            tally.looks += 1
-            tally.kept += record.outcome is RoundOutcome.ACCEPTED
-            tally.intents.append(record.intent)
+        guest, look = opened.intent.guest, record.look
+        if look is not None and (tally := self.guests.get(guest.root)) is not None:
+            seen = Look(record.intent, look.sealed, guest.needed_milli, look.level, record.base)
+            tally.looks.append(seen)
         if record.outcome is RoundOutcome.ACCEPTED:
             self.adopted |= {step.update.adapter: record.intent for step in record.steps}
         return opened

@@ -18,6 +18,7 @@ from cryoflux.receipts.network_statement import (
     NodeStatement,
     OfferStatement,
     OpeningStatement,
+    Recall,
     RecallStatement,
     Round,
     RoundIntent,
@@ -150,6 +151,11 @@ class Entry(Struct, frozen=True):
     def round(self) -> Round | None:
         """The record of a round, if it is one."""
         return self.statement.predicate if type(self.statement) is RoundStatement else None
+
+    @property
+    def recall(self) -> Recall | None:
+        """Which update it takes out of a head, if it takes one."""
+        return self.statement.predicate if type(self.statement) is RecallStatement else None
 
     @property
     def key(self) -> KeyStatement | None:

@@ -20,7 +20,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from cryoflux.receipts.parts import Base, Hits
+from cryoflux.decision.evidence import Evidence
+from cryoflux.receipts.guest_tree import seal
+from cryoflux.receipts.parts import Base
+from cryoflux.signing.canonical import canonical_bytes
 from cryoflux.signing.fields import (
     BigInteger,
     Count,
@@ -158,7 +161,24 @@ class SealedSums(Document, frozen=True):
     base_loss_sum: Count
     new_loss_sum: Count
     delta_squared_sum: BigInteger
-    hits: Hits | None = None
+
+    def seal(self, key: bytes, intent: str) -> str:
+        """What a round publishes in their place.
+
+        Args:
+            key: of the guest holdout.
+            intent: leaf hash of the announcement of the round.
+        """
+        return seal(canonical_bytes(self), key, intent)
+
+    def evidence(self, count: int) -> Evidence:
+        """In the form that the rule judges.
+
+        Args:
+            count: examples of the guest holdout.
+        """
+        sums = (self.base_loss_sum, self.new_loss_sum, int(self.delta_squared_sum))
+        return Evidence(count, *sums, 0, 0, 0, 0, hits=False)
 
 
 class OpenedRound(Document, frozen=True):

@@ -66,7 +66,6 @@ from cryoflux.signing.fields import (
     OptionalSha256,
     Positive,
     Sha256,
-    Share,
     TaskName,
     Text,
     Timestamp,
@@ -125,7 +124,7 @@ class GuestHoldout(Document, frozen=True):
     task: TaskName
     root: Sha256
     count: Positive
-    alpha_ppm: Share
+    alpha_ppm: Annotated[int, Meta(ge=1, le=1_000_000)]
     """error over its life, parts per million"""
     max_looks: Annotated[int, Meta(ge=1, le=MOST_LOOKS)]
     """verdicts after which it retires"""
@@ -146,6 +145,8 @@ class Offer(Document, frozen=True):
     """the adapter, and what it was trained on"""
     receipt: Sha256
     """leaf hash of the receipt of the attempt that made it"""
+    receipt_at: Count
+    """its position in the log"""
     config: Sha256
     """of the adapter's settings"""
     adapter_bytes: Positive
