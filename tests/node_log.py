@@ -103,6 +103,10 @@ class NodeLog:
         fields = {
             "modules": ["query"],
             "plannedSteps": 20,
+            "plannedAtStep": 4,
+            "trainedParameters": 1_000,
+            "lastTrainLossNanoNat": 900_000_000,
+            "backend": "f32",
             "merge": "compose/v1",
             "genesis": made.genesis,
             "list": made.digest,
