@@ -100,22 +100,12 @@ class NodeLog:
         adapter, config = digest_of(f"adapter {intent.index}"), digest_of("config")
         made = self.composed.adopting(adapter)
         assert made is not None
-        fields = {
-            "modules": ["query"],
-            "plannedSteps": 20,
-            "plannedAtStep": 4,
-            "trainedParameters": 1_000,
-            "lastTrainLossNanoNat": 900_000_000,
-            "backend": "f32",
-            "merge": "compose/v1",
-            "genesis": made.genesis,
-            "list": made.digest,
-        }
+        fields = {"merge": "compose/v1", "genesis": made.genesis, "list": made.digest}
         subject = [
             Subject(name="adapter_model.safetensors", digest=Sha256Digest(sha256=adapter)),
             Subject(name="adapter_config.json", digest=Sha256Digest(sha256=config)),
         ]
-        section = Section(kind="lora/v1", fields=fields)
+        section = Section(kind="plain/v1", fields=fields)
         return self.log.conclude(intent, training=training(section=section), subject=subject)
 
     def introduce(self) -> Entry:
