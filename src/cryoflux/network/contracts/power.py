@@ -1,0 +1,171 @@
+"""Whether a guest holdout is large enough for the terms of a contract, before anybody signs them.
+
+A window keeps its clause where the mean of δᵢ − c is above zero beyond doubt: S²/V of δᵢ − c exceeds the bar
+2·ln(m/α) for m windows, with c = θ·J the Δ that the joules J were to buy at the least, or c = θ of a clause
+on Δ alone. With a true mean Δ and a spread s of Δ between examples that takes
+
+    n ≥ ((√bar + z)·s / (Δ − c))²,    z the normal quantile of the power,
+
+examples. Terms that need more than there are would be breached by bad luck. They are refused, with the
+alternatives that are not: settle once at the end, measure joules at a better tier, ask for less, or take more
+examples. The normal approximation plans; what is decided later is decided exactly, by `evaluation`.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Alternative", "Planned", "Terms", "alternatives", "plan"]
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a contract asks of each of its windows, and what is known of who has to keep it."""
+
+    count: int
+    """examples of the guest holdout"""
+    windows: int
+    """that are settled one by one"""
+    alpha: float
+    """probability that a window is called kept which is not, over all windows"""
+    power: float
+    """probability that a window is called kept which is"""
+    delta: float
+    """mean Δ that is expected in a window, nats"""
+    spread: float
+    """standard deviation of Δ between examples, nats"""
+    theta: float = 0.0
+    """Δ for each joule that is asked for, nats/J; 0 for a clause on Δ alone"""
+    joules_upper: float = 0.0
+    """that a window is expected to be charged at most, J"""
+    joules_point: float = 0.0
+    """of that, the point estimate: what a meter that counts would come to, J"""
+    least: float = 0.0
+    """mean Δ that is asked for in a window, nats; 0 for a clause on Δ for each joule alone"""
+
+    @property
+    def bar(self) -> float:
+        """What S²/V has to exceed."""
+        return 2 * math.log(self.windows / self.alpha)
+
+    @property
+    def cost(self) -> float:
+        """The mean Δ that has to be exceeded, nats."""
+        return max(self.least, self.theta * self.joules_upper)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Whether terms can be kept by who does what is expected of him."""
+
+    needed: int | None
+    """examples; none where no number is enough, as what is expected does not exceed what is asked for"""
+    enough: bool
+    chance: float
+    """probability that a window which is as expected is called kept"""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Terms that are not under-powered, and how they differ."""
+
+    terms: Terms
+    words: str
+    planned: Planned
+
+
+def plan(terms: Terms) -> Planned:
+    """Whether a guest holdout is large enough for some terms.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    _check(terms)
+    room = terms.delta - terms.cost
+    chance = _chance(terms, room)
+    if room <= 0:
+        return Planned(None, False, chance)
+    quantile = NormalDist().inv_cdf(terms.power)
+    needed = math.ceil(((math.sqrt(terms.bar) + quantile) * terms.spread / room) ** 2)
+    return Planned(needed, needed <= terms.count, chance)
+
+
+def alternatives(terms: Terms) -> list[Alternative]:
+    """Terms near those that were asked for, for which the guest holdout is large enough."""
+    found = []
+    for other, words in _others(terms):
+        planned = plan(other)
+        if planned.enough:
+            found.append(Alternative(other, words, planned))
+    return found
+
+
+def _others(terms: Terms) -> Iterator[tuple[Terms, str]]:
+    planned = plan(terms)
+    if planned.needed is not None:
+        more = replace(terms, count=planned.needed)
+        yield more, f"the same terms with a guest holdout of {planned.needed:,} examples"
+    if terms.windows > 1:
+        # the spread of a sum of windows grows with its root, if they are alike
+        once = replace(
+            terms,
+            windows=1,
+            delta=terms.windows * terms.delta,
+            spread=math.sqrt(terms.windows) * terms.spread,
+            joules_upper=terms.windows * terms.joules_upper,
+            joules_point=terms.windows * terms.joules_point,
+            least=terms.windows * terms.least,
+        )
+        yield once, f"settled once after {terms.windows} windows"
+    if 0 < terms.joules_point < terms.joules_upper and terms.theta > 0:
+        counted = replace(terms, joules_upper=terms.joules_point)
+        yield counted, f"joules by a meter that counts, {terms.joules_point:g} J a window at most"
+    yield from _asking_less(terms)
+
+
+def _asking_less(terms: Terms) -> Iterator[tuple[Terms, str]]:
+    """The most that can be asked for with the examples that there are."""
+    quantile = NormalDist().inv_cdf(terms.power)
+    room = (math.sqrt(terms.bar) + quantile) * terms.spread / math.sqrt(terms.count)
+    cost = _rounded_down(terms.delta - room)
+    if cost <= 0:
+        return
+    if terms.theta > 0 and terms.joules_upper > 0:
+        theta = _rounded_down(cost / terms.joules_upper)
+        least = min(terms.least, cost)
+        yield replace(terms, theta=theta, least=least), f"eta >= {theta * 1000:g} nats/kJ"
+    else:
+        yield replace(terms, least=cost), f"delta >= {cost:g} nats"
+
+
+def _rounded_down(value: float) -> float:
+    """To two digits, towards zero; what is negative is 0."""
+    if value <= 0:
+        return 0.0
+    size = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return math.floor(value / size * (1 + 1e-12)) * size
+
+
+def _chance(terms: Terms, room: float) -> float:
+    if terms.spread == 0:
+        return float(room > 0)
+    error = terms.spread / math.sqrt(terms.count)
+    return NormalDist().cdf(room / error - math.sqrt(terms.bar))
+
+
+def _check(terms: Terms) -> None:
+    within = {
+        "count": terms.count >= 1,
+        "windows": terms.windows >= 1,
+        "alpha": 0 < terms.alpha < 1,
+        "power": 0 < terms.power < 1,
+        "spread": terms.spread >= 0,
+    }
+    numbers = (terms.delta, terms.spread, terms.theta, terms.joules_upper, terms.least)
+    if wrong := [name for name, fits in within.items() if not fits]:
+        raise ValueError(f"{wrong[0]} = {getattr(terms, wrong[0])!r} is out of range")
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("terms are finite numbers")
