@@ -1,0 +1,103 @@
+"""One bounded GET: whatever a peer sends, no more bytes and no more seconds than were meant for it.
+
+No redirect is followed, nothing is unpacked, and a server that sends a byte now and then is left when the
+time is over. What came is not trusted here.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Fetched", "Fetcher", "PeerUnreachableError"]
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import httpx2
+
+from cryoflux.errors import CryoFluxError
+
+_PLAIN = {"accept-encoding": "identity"}
+"""what is unpacked may be a thousand times as large as what came"""
+_BETWEEN_S = 5.0
+"""for the next byte"""
+_WHOLE_S = 30.0
+"""for all of one file"""
+_OK, _NOT_MODIFIED = 200, 304
+
+
+class PeerUnreachableError(CryoFluxError):
+    """A peer did not answer, or not with what was asked for: nothing follows from that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came."""
+
+    content: bytes
+    """empty where it is the same as before"""
+    etag: str
+    """by which the server knows it; empty where it gave none"""
+    same: bool = False
+    """whether the server says that it is what came with that tag"""
+
+
+class Fetcher:
+    """Files of peers over HTTP.
+
+    Args:
+        between_s: how long the next byte may take, s.
+        whole_s: how long all of one file may take, s.
+    """
+
+    def __init__(self, *, between_s: float = _BETWEEN_S, whole_s: float = _WHOLE_S) -> None:
+        self._whole_s = whole_s
+        self._http = httpx2.Client(timeout=between_s, trust_env=False, follow_redirects=False, headers=_PLAIN)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def fetch(self, url: str, most: int, *, etag: str = "") -> Fetched:
+        """What lies at a URL.
+
+        Args:
+            url: of the file.
+            most: bytes that it may have.
+            etag: of what is known of it; empty where nothing is.
+
+        Raises:
+            PeerUnreachableError: it is not there, is too large, too slow, or somewhere else.
+        """
+        until_s = time.monotonic() + self._whole_s
+        content = bytearray()
+        headers = {"if-none-match": etag} if etag else {}
+        try:
+            with self._http.stream("GET", url, headers=headers) as reply:
+                if reply.status_code == _NOT_MODIFIED and etag:
+                    return Fetched(b"", etag, same=True)
+                if reply.status_code != _OK:
+                    raise _unreachable(url, f"answered {reply.status_code}")
+                if reply.headers.get("content-encoding", "identity") != "identity":
+                    raise _unreachable(url, "came packed, which was not asked for")
+                for part in reply.iter_raw():
+                    content += part
+                    if len(content) > most:
+                        raise _unreachable(url, f"has more than {most:,} bytes")
+                    if time.monotonic() > until_s:
+                        raise _unreachable(url, f"took longer than {self._whole_s:g} s")
+                return Fetched(bytes(content), reply.headers.get("etag", "")[:200])
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError, UnicodeError) as error:
+            raise _unreachable(url, f"cannot be had ({str(error)[:200] or type(error).__name__})") from error
+
+
+def _unreachable(url: str, why: str) -> PeerUnreachableError:
+    return PeerUnreachableError(
+        f"{url[:200]} {why}.",
+        why="A peer that cannot be read proves nothing, neither good nor bad.",
+        hint="Ask again later; cryoflux node peers shows who answers.",
+    )
